@@ -1,0 +1,33 @@
+# Two commands on a fresh machine: `make quickstart` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: quickstart test slow bench lint clean
+
+# The environment is made anew when what it is made of changes.
+.venv/ready: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+quickstart: .venv/ready
+	$(BIN)/bench run quickstart
+	$(BIN)/bench report quickstart
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/pytest
+
+slow: lint
+	$(BIN)/pytest -m slow
+
+bench: .venv/ready
+	$(BIN)/pytest tests/benchmarks -m '' --benchmark-only --benchmark-columns=min,median,rounds
+
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache

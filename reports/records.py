@@ -1,0 +1,200 @@
+"""What a record is: the JSON of one trial, and how many of them become one frame.
+
+A record is written once, atomically, by the trial itself; everything that is drawn or tested comes
+from records alone. Its key is the SHA-256 of the canonical JSON of its identity.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA_VERSION = 1
+
+Status = Literal["done", "failed", "infeasible"]
+
+
+class RecordError(ValueError):
+    """A file that is no valid record: torn, of another schema, or not what its key says."""
+
+
+def content_key(identity: Any) -> str:
+    """SHA-256 of canonical JSON: sorted keys, no spaces, no NaN."""
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Labels(_Frozen):
+    """How people name a trial. Names decide nothing, so they are not part of the key."""
+
+    suite: str
+    dataset: str
+    model: str
+    method: str
+    recovery: str
+    cost: Literal["macs", "params"]  # the axis that the budget is given on
+    budget: float  # share of that cost kept, in (0, 1]
+    base: int
+    repeat: int
+    matched_to: str | None = None  # a control with the layer widths of that method
+
+    @property
+    def problem(self) -> str:
+        return f"{self.model} on {self.dataset}"
+
+
+class Accuracy(_Frozen):
+    """Of one network on the test split and on the validation split. Shares in [0, 1]; mean loss."""
+
+    top1: float
+    top5: float
+    loss: float
+    validation_top1: float
+    validation_loss: float
+
+
+class Epoch(_Frozen):
+    """One epoch of recovery."""
+
+    epoch: int
+    train_loss: float
+    validation_top1: float
+
+
+class Latency(_Frozen):
+    """Milliseconds a batch, median of repeats, the two networks timed in turn."""
+
+    batch_size: int
+    dense_ms: float
+    pruned_ms: float
+
+
+class Measurements(_Frozen):
+    """What a finished trial found."""
+
+    dense: Accuracy
+    pruned: Accuracy  # after recovery, last epoch
+    best_validation_top1: float | None  # test top-1 of the epoch that was best on validation
+    macs: int  # of one image, counted by torch's dispatcher on the pruned network
+    dense_macs: int
+    params: int
+    dense_params: int
+    torch_pruning_macs: int  # torch-pruning's own count, for comparison with papers
+    widths: dict[str, tuple[int, int]]  # group root -> channels kept, dense
+    layer_sparsity: dict[str, float]  # layer -> share of its parameters removed
+    latency: list[Latency]
+    images_scored: int  # images seen while scoring, over all steps
+    images_trained: int  # images seen by recovery
+    history: list[Epoch]
+
+
+class Costs(_Frozen):
+    """Seconds and bytes: all that may differ between two runs of one trial."""
+
+    score_s: float  # evidence and scores, as if the criterion had run alone
+    score_peak_bytes: int | None  # growth of resident memory while scoring; None where unknown
+    recovery_s: float
+    total_s: float
+
+
+class Failure(_Frozen):
+    """Why a trial has no measurements."""
+
+    kind: str  # exception class, "crashed" or "timeout"
+    message: str
+    traceback: str
+
+
+class Record(_Frozen):
+    """One trial: what it was, where it ran, what it found or why it failed."""
+
+    schema_version: int = SCHEMA_VERSION
+    key: str
+    identity: dict[str, Any]
+    labels: Labels
+    status: Status
+    measurements: Measurements | None = None
+    costs: Costs | None = None
+    failure: Failure | None = None
+    provenance: dict[str, Any]
+
+    def to_json(self) -> str:
+        return self.model_dump_json(indent=1) + "\n"
+
+
+def read_record(path: Path) -> Record:
+    """Read one record and check it against its key.
+
+    Raises:
+        RecordError: the file is torn, of another schema version, or its identity has been edited.
+    """
+    try:
+        record = Record.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise RecordError(f"{path}: not a whole record ({error.error_count()} faults)") from error
+    if record.schema_version != SCHEMA_VERSION:
+        raise RecordError(
+            f"{path}: schema version {record.schema_version}, this program reads {SCHEMA_VERSION}"
+        )
+    if content_key(record.identity) != record.key or path.stem != record.key:
+        raise RecordError(f"{path}: its identity does not hash to its key; it has been edited")
+    return record
+
+
+def frame(records: Iterable[Record]) -> pd.DataFrame:
+    """Finished records as one row each, sorted by their labels. Accuracies are in percent.
+
+    Columns: the labels, `problem`, `key`, and per trial `top1`, `dense_top1`, `retained_top1`
+    (percentage points against the dense network: top1 - dense_top1), `top5`, `loss`,
+    `validation_top1`, `best_validation_top1`, `macs_ratio`, `params_ratio`, `speedup`,
+    `latency_ratio` (at the largest batch size), `score_s`, `recovery_s`, `total_s`,
+    `images_scored`, `images_trained`.
+    """
+    import pandas as pd
+
+    rows = [_row(record) for record in records if record.status == "done"]
+    labels = list(Labels.model_fields)
+    if not rows:
+        return pd.DataFrame(columns=[*labels, "problem", "key"])
+    return pd.DataFrame(rows).sort_values([*labels, "key"], ignore_index=True)
+
+
+def _row(record: Record) -> dict[str, Any]:
+    found, costs = record.measurements, record.costs
+    assert found is not None
+    assert costs is not None
+    latency = max(found.latency, key=lambda one: one.batch_size, default=None)
+    best = found.best_validation_top1
+    return {
+        **record.labels.model_dump(),
+        "problem": record.labels.problem,
+        "key": record.key,
+        "top1": 100 * found.pruned.top1,
+        "dense_top1": 100 * found.dense.top1,
+        "retained_top1": 100 * (found.pruned.top1 - found.dense.top1),
+        "top5": 100 * found.pruned.top5,
+        "loss": found.pruned.loss,
+        "validation_top1": 100 * found.pruned.validation_top1,
+        "best_validation_top1": None if best is None else 100 * best,
+        "macs_ratio": found.macs / found.dense_macs,
+        "params_ratio": found.params / found.dense_params,
+        "speedup": found.dense_macs / found.macs,
+        "latency_ratio": latency.pruned_ms / latency.dense_ms if latency else None,
+        "score_s": costs.score_s,
+        "recovery_s": costs.recovery_s,
+        "total_s": costs.total_s,
+        "images_scored": found.images_scored,
+        "images_trained": found.images_trained,
+    }

@@ -1,0 +1,43 @@
+"""Reading YAML: safe, and strict about keys that are given twice."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+class SuiteError(ValueError):
+    """A suite file, or an override, that cannot be used. The message says where and why."""
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that refuses duplicate keys instead of keeping the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        for key in keys:
+            if keys.count(key) > 1:
+                line = node.start_mark.line + 1
+                raise SuiteError(f"the key {key!r} stands twice in the mapping at line {line}")
+        return super().construct_mapping(node, deep)
+
+
+def parse_yaml(text: str, source: str) -> Any:
+    """Parse one document; `source` is how errors name it."""
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except SuiteError as error:
+        raise SuiteError(f"{source}: {error}") from None
+    except yaml.YAMLError as error:
+        raise SuiteError(f"{source}: not valid YAML: {error}") from error
+
+
+def read_yaml(path: Path) -> Any:
+    """Read one YAML file."""
+    try:
+        return parse_yaml(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SuiteError(f"{path}: cannot be read: {error}") from error

@@ -1,0 +1,283 @@
+"""The suite: what is asked, as a checked value. A YAML file, `load_suite`, and nothing of torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
+
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._~+=-]{0,79}$")]
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class Section(BaseModel):
+    """Every part of a suite: immutable, no unknown keys, no silent conversions of type."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Recipe(Section):
+    """How a network is trained: bases, adaptation of a checkpoint, and finetuning alike."""
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(default=128, ge=1)
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    learning_rate: float = Field(gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    nesterov: bool = False
+    weight_decay: float = Field(default=5e-4, ge=0)
+    schedule: Literal["constant", "step", "cosine"] = "cosine"
+    milestones: list[float] = Field(
+        default=[0.5, 0.75], description="step: shares of the epochs after which the rate drops"
+    )
+    gamma: float = Field(default=0.1, gt=0, le=1, description="step: factor of each drop")
+    warmup_epochs: float = Field(default=0, ge=0)
+    label_smoothing: float = Field(default=0, ge=0, lt=1)
+    augment: bool = True
+
+
+class DatasetSpec(Section):
+    """A dataset by name; `imagefolder` also needs its root, relative to the data root."""
+
+    name: str
+    label: Slug | None = Field(default=None, description="its name in tables; default: the name")
+    root: str | None = None
+    image_size: int | None = Field(default=None, ge=4)
+    normalize: Literal["cifar", "imagenet", "none"] | None = None
+    validation: float = Field(default=0.1, gt=0, lt=0.5, description="share held out of train")
+    train_images: int | None = Field(default=None, ge=1, description="use only so many, seeded")
+    test_images: int | None = Field(default=None, ge=1, description="use only so many, seeded")
+
+
+class ModelSpec(Section):
+    """An architecture by name, and where its first weights come from."""
+
+    name: str
+    label: Slug | None = Field(default=None, description="its name in tables; default: the name")
+    options: dict[str, Any] = {}
+    weights: str | None = Field(default=None, description="torchvision weights by name")
+    checkpoint: str | None = Field(default=None, description="path of a state dict")
+    recipe: str | Literal[False] | None = Field(
+        default=None,
+        description="base recipe of this model; false: take the given weights as they are",
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.weights and self.checkpoint:
+            raise ValueError("give weights or checkpoint, not both")
+        if self.recipe is False and not (self.weights or self.checkpoint):
+            raise ValueError("recipe: false needs weights or a checkpoint")
+        return self
+
+
+class SelectionSpec(Section):
+    """How scores become removed channels; equal for all methods unless a method says otherwise."""
+
+    scope: Literal["global", "local", "isomorphic"] = "global"
+    min_channels: int = Field(default=1, ge=1)
+    protect: float = Field(default=0.1, ge=0, lt=1, description="share of a group always kept")
+    round_to: int = Field(default=1, ge=1)
+
+
+class IterativeSpec(Section):
+    """Score, remove a little, score again."""
+
+    steps: int = Field(ge=1)
+    schedule: Literal["linear", "geometric"] = "linear"
+
+
+class MethodSpec(Section):
+    """A criterion and how its channels leave the network."""
+
+    criterion: str
+    options: dict[str, Any] = {}
+    iterative: IterativeSpec | None = Field(default=None, description="default: one-shot")
+    scope: Literal["global", "local", "isomorphic"] | None = None
+    label: Slug | None = Field(default=None, alias="as")
+    matched: list[Slug] = Field(
+        default=[],
+        description="criteria to run as controls with this method's own layer widths",
+    )
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
+
+    @property
+    def name(self) -> str:
+        if self.label:
+            return self.label
+        return self.criterion + (f"-{self.iterative.steps}" if self.iterative else "")
+
+
+class RecoverySpec(Section):
+    """What happens after removal: nothing, new BN statistics, or finetuning by a recipe."""
+
+    kind: Literal["none", "bn", "finetune"]
+    recipe: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"finetune-{self.recipe}" if self.recipe else self.kind
+
+
+class Calibration(Section):
+    """The images that criteria may look at; drawn from train, without augmentation."""
+
+    images: int = Field(default=512, ge=1)
+    batch_size: int = Field(default=64, ge=1)
+
+
+class Analysis(Section):
+    """The comparison, declared before any run."""
+
+    control: str
+    alpha: float = Field(default=0.05, gt=0, lt=1)
+    rope: float = Field(default=0.2, ge=0, description="percentage points that do not matter")
+    cost: Literal["macs_ratio", "params_ratio", "latency_ratio"] = "macs_ratio"
+
+
+class Budgets(Section):
+    """Shares kept of MACs or of parameters, or speed-ups in MACs; one axis a suite."""
+
+    macs: list[Share] | None = Field(default=None, min_length=1)
+    params: list[Share] | None = Field(default=None, min_length=1)
+    speedup: list[Annotated[float, Field(ge=1)]] | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="after")
+    def _one_axis(self) -> Self:
+        given = [axis for axis in ("macs", "params", "speedup") if getattr(self, axis)]
+        if len(given) != 1:
+            raise ValueError("give one of macs, params, speedup")
+        return self
+
+    @property
+    def cost(self) -> Literal["macs", "params"]:
+        return "params" if self.params else "macs"
+
+    @property
+    def kept(self) -> list[float]:
+        """Shares of the cost kept, largest first."""
+        shares = self.macs or self.params or [round(1 / one, 6) for one in self.speedup or []]
+        return sorted(set(shares), reverse=True)
+
+
+class Suite(Section):
+    """Datasets x models x bases x repeats x methods x budgets x recoveries, and the analysis."""
+
+    suite: Slug
+    description: str = ""
+    datasets: list[DatasetSpec] = Field(min_length=1)
+    models: list[ModelSpec] = Field(min_length=1)
+    methods: list[MethodSpec] = Field(min_length=1)
+    budgets: Budgets
+    bases: int = Field(default=3, ge=1)
+    repeats: int = Field(default=1, ge=1)
+    base_recipe: str = "base"
+    recoveries: list[RecoverySpec] = Field(
+        default=[RecoverySpec(kind="none")], min_length=1, validate_default=True
+    )
+    calibration: Calibration = Calibration()
+    selection: SelectionSpec = SelectionSpec()
+    recipes: dict[str, Recipe] = Field(default={}, description="added to the named recipes")
+    latency: bool = Field(default=True, description="measure milliseconds as well")
+    analysis: Analysis
+    smoke: dict[str, Any] = Field(default={}, description="overrides that --smoke applies")
+
+    @field_validator("datasets", "models", mode="before")
+    @classmethod
+    def _names(cls, given: Any) -> Any:
+        return _each(given, lambda one: {"name": one} if isinstance(one, str) else one)
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _criteria(cls, given: Any) -> Any:
+        return _each(given, lambda one: {"criterion": one} if isinstance(one, str) else one)
+
+    @field_validator("recoveries", mode="before")
+    @classmethod
+    def _recoveries(cls, given: Any) -> Any:
+        return _each(given, _recovery)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for what, names in {
+            "datasets": [one.label or one.name for one in self.datasets],
+            "models": [one.label or one.name for one in self.models],
+            "methods": self.method_names,
+            "recoveries": [one.name for one in self.recoveries],
+        }.items():
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"{what}: {', '.join(twice)} occurs twice; name one with `as`")
+        if self.analysis.control not in self.method_names:
+            raise ValueError(
+                f"analysis.control: {self.analysis.control!r} is none of the methods: "
+                + ", ".join(self.method_names)
+            )
+        known = self.all_recipes
+        wanted = {self.base_recipe, *(one.recipe for one in self.recoveries if one.recipe)}
+        wanted |= {one.recipe for one in self.models if isinstance(one.recipe, str)}
+        for name in sorted(wanted - set(known)):
+            raise ValueError(f"recipe {name!r} is unknown; there are {', '.join(sorted(known))}")
+        return self
+
+    @property
+    def method_names(self) -> list[str]:
+        """Of the methods and of their matched controls, in order."""
+        return [
+            name
+            for method in self.methods
+            for name in (method.name, *(matched_name(method, one) for one in method.matched))
+        ]
+
+    @property
+    def all_recipes(self) -> dict[str, Recipe]:
+        """The named recipes and the suite's own, which win."""
+        return {**named_recipes(), **self.recipes}
+
+
+def matched_name(method: MethodSpec, criterion: str) -> str:
+    """Name of a control that selects by `criterion` under the layer widths of `method`."""
+    return f"{criterion}~{method.name}"
+
+
+def named_recipes() -> dict[str, Recipe]:
+    """The recipes that every suite may name (suites/recipes.yaml)."""
+    from .files import read_yaml
+
+    return {
+        name: Recipe.model_validate(recipe)
+        for name, recipe in read_yaml(Path(__file__).with_name("recipes.yaml")).items()
+    }
+
+
+def _each(given: Any, change: Any) -> Any:
+    return [change(one) for one in given] if isinstance(given, list) else given
+
+
+def _recovery(given: Any) -> Any:
+    """`none`, `bn`, or `{finetune: recipe}`."""
+    if isinstance(given, str):
+        return {"kind": given}
+    if isinstance(given, Mapping) and set(given) == {"finetune"}:
+        return {"kind": "finetune", "recipe": given["finetune"]}
+    if isinstance(given, RecoverySpec) or (isinstance(given, Mapping) and "kind" in given):
+        return given
+    raise ValueError(f"a recovery is none, bn or {{finetune: RECIPE}}, not {given!r}")
+
+
+_SLUG = re.compile(r"[^a-z0-9._~+=-]+")
+
+
+def slug(text: str) -> str:
+    """A name that is safe as a part of a path."""
+    return _SLUG.sub("-", text.lower()).strip("-.") or "unnamed"
