@@ -1,1 +1,43 @@
-"""."""
+"""What is compared: criteria that score the prunable units of a network.
+
+from criteria import score
+scores = score(model, example_inputs, "taylor", batches=[(x, y)], ignored=[model.fc])
+"""
+
+from .criterion import Batch, Criterion, Need, NoOptions, Options
+from .errors import (
+    CriteriaError,
+    NotApplicable,
+    OptionError,
+    ScoreError,
+    StructureError,
+    UnknownCriterion,
+)
+from .groups import Structure, find_structure
+from .member import Group, Member
+from .registry import criteria, find, load_plugin, register
+from .score import GroupScores, score
+
+__all__ = [
+    "Batch",
+    "CriteriaError",
+    "Criterion",
+    "Group",
+    "GroupScores",
+    "Member",
+    "Need",
+    "NoOptions",
+    "NotApplicable",
+    "OptionError",
+    "Options",
+    "ScoreError",
+    "Structure",
+    "StructureError",
+    "UnknownCriterion",
+    "criteria",
+    "find",
+    "find_structure",
+    "load_plugin",
+    "register",
+    "score",
+]

@@ -1,0 +1,224 @@
+"""What a network costs: MACs and parameters, as arithmetic of the channels it keeps.
+
+A layer's cost is a product of its kept inputs and outputs, so the cost of any set of removed
+channels follows from how many units each group has lost; nothing is copied or rebuilt to find out.
+The truth is torch's own FlopCounterMode, and the arithmetic is checked against it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from criteria import Structure
+from criteria.member import kind_of
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+
+@dataclass(frozen=True)
+class Products:
+    """Sum over terms of weight * (inputs - lost inputs) * (outputs - lost outputs).
+
+    Attributes:
+        weight: [terms].
+        inputs, outputs: [terms], dense widths; 1 where a term has no such factor.
+        lost_inputs, lost_outputs: [terms, groups], width lost for each unit that a group loses.
+        constant: what no group changes.
+    """
+
+    weight: Tensor
+    inputs: Tensor
+    outputs: Tensor
+    lost_inputs: Tensor
+    lost_outputs: Tensor
+    constant: float
+
+    def __call__(self, removed: Tensor) -> float:
+        """The cost after each group has lost `removed` units, [groups]."""
+        removed = removed.double()
+        inputs = self.inputs - self.lost_inputs @ removed
+        outputs = self.outputs - self.lost_outputs @ removed
+        return float((self.weight * inputs * outputs).sum()) + self.constant
+
+
+@dataclass(frozen=True)
+class CostModel:
+    """MACs of one image and parameters of a network, by units removed.
+
+    Attributes:
+        macs, params: exact on what is modelled: convolutions, linear layers, attention.
+        unmodelled_macs: what the dispatcher counts beyond that in the dense network; held constant.
+    """
+
+    macs: Products
+    params: Products
+    unmodelled_macs: int
+
+    def of(self, cost: str) -> Products:
+        """`macs` or `params` by name."""
+        return self.macs if cost == "macs" else self.params
+
+
+def count_macs(model: nn.Module, example_inputs: tuple[Any, ...]) -> int:
+    """Multiply-accumulates of one image, by torch's dispatcher; attention by its math kernel."""
+    return sum(_macs_by_module(model, example_inputs).values())
+
+
+def count_params(model: nn.Module) -> int:
+    """All parameters, each once."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def cost_model(
+    model: nn.Module, example_inputs: tuple[Any, ...], structure: Structure
+) -> CostModel:
+    """Read the widths and positions of every layer from one forward pass."""
+    layers = _Layers(structure)
+    positions = _positions(model, example_inputs)
+    counted = _macs_by_module(model, example_inputs)
+    macs, params = _Terms(len(structure.groups)), _Terms(len(structure.groups))
+    for name, module in model.named_modules():
+        own = counted.get(name, 0)
+        if name in positions and own:
+            kernel = math.prod(module.kernel_size) if hasattr(module, "kernel_size") else 1
+            macs.add(positions[name] * kernel, layers.fan_in(name, module), layers.out(name, module))
+        elif own and hasattr(module, "equal_blocks"):  # attention: linear in the width of its heads
+            first = next(iter(module.equal_blocks()))
+            query = next(key for key, one in model.named_modules() if one is first)
+            width = layers.out(query, first)
+            macs.add(own / width[0], None, width)
+        for key, parameter in module.named_parameters(recurse=False):
+            fan_in, out = layers.of_parameter(name, module, key)
+            rest = parameter.numel() / ((fan_in[0] if fan_in else 1) * (out[0] if out else 1))
+            params.add(rest, fan_in, out)
+    none = torch.zeros(len(structure.groups))
+    modelled = round(macs.products(0)(none))
+    unmodelled = sum(counted.values()) - modelled
+    return CostModel(macs.products(unmodelled), params.products(0), unmodelled)
+
+
+Width = tuple[float, Tensor]  # dense, and [groups] lost for each unit
+
+
+class _Terms:
+    def __init__(self, groups: int) -> None:
+        self._none: Width = (1.0, torch.zeros(groups, dtype=torch.float64))
+        self._terms: list[tuple[float, Width, Width]] = []
+
+    def add(self, weight: float, inputs: Width | None, outputs: Width | None) -> None:
+        self._terms.append((weight, inputs or self._none, outputs or self._none))
+
+    def products(self, constant: float) -> Products:
+        weight, inputs, outputs = zip(*self._terms, strict=True)
+        return Products(
+            torch.tensor(weight, dtype=torch.float64),
+            torch.tensor([one[0] for one in inputs], dtype=torch.float64),
+            torch.tensor([one[0] for one in outputs], dtype=torch.float64),
+            torch.stack([one[1] for one in inputs]),
+            torch.stack([one[1] for one in outputs]),
+            constant,
+        )
+
+
+class _Layers:
+    """How wide each layer is on each side, and what it loses with each group's units."""
+
+    def __init__(self, structure: Structure) -> None:
+        self._groups = len(structure.groups)
+        self._sides: dict[tuple[str, bool], Width] = {}
+        for at, group in enumerate(structure.groups):
+            for member in group.members:
+                key = (member.name, member.side == "in")
+                _, lost = self._sides.setdefault(key, (float(member.width), self._none()))
+                lost[at] += member.entries_per_unit
+
+    def _none(self) -> Tensor:
+        return torch.zeros(self._groups, dtype=torch.float64)
+
+    def fan_in(self, name: str, module: nn.Module) -> Width:
+        """Inputs that each output sees: those of its block in a grouped convolution."""
+        channels = getattr(module, "in_channels", None) or module.in_features
+        blocks = int(getattr(module, "groups", 1))
+        _, lost = self._sides.get((name, True), (0.0, self._none()))
+        return channels / blocks, lost / blocks
+
+    def out(self, name: str, module: nn.Module) -> Width:
+        channels = getattr(module, "out_channels", None) or module.out_features
+        return self._sides.get((name, False), (float(channels), self._none()))
+
+    def of_parameter(
+        self, name: str, module: nn.Module, key: str
+    ) -> tuple[Width | None, Width | None]:
+        """The two widths that a parameter's size is a product of."""
+        if kind_of(module) in ("conv", "linear"):
+            return (self.fan_in(name, module) if key == "weight" else None), self.out(name, module)
+        bare = f"{name}.{key}" if name else key
+        return None, self._sides.get((name, False)) or self._sides.get((bare, False))
+
+
+def _positions(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[str, int]:
+    """Output positions an image, over all uses of each convolution or linear layer."""
+    found: dict[str, int] = {}
+
+    def count(name: str) -> Any:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            seen = inputs[0] if getattr(module, "transposed", False) else output
+            if isinstance(module, nn.Linear):
+                places = math.prod(seen.shape[1:-1])
+            else:
+                places = math.prod(seen.shape[2:])
+            found[name] = found.get(name, 0) + places
+
+        return hook
+
+    hooks = [
+        module.register_forward_hook(count(name))
+        for name, module in model.named_modules()
+        if kind_of(module) in ("conv", "linear")
+    ]
+    with _quiet(model):
+        try:
+            model(*example_inputs)
+        finally:
+            for hook in hooks:
+                hook.remove()
+    return found
+
+
+def _macs_by_module(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[str, int]:
+    """MACs of one image that each module does itself, without those of its children."""
+    images = len(example_inputs[0])
+    counter = FlopCounterMode(display=False, depth=None)
+    with _quiet(model), sdpa_kernel(SDPBackend.MATH), counter:
+        model(*example_inputs)
+    root = type(model).__name__
+    total = {
+        name.removeprefix(f"{root}.") if name != root else "": sum(by_operation.values())
+        for name, by_operation in counter.get_flop_counts().items()
+        if name != "Global"
+    }
+    own = dict(total)
+    for name, flops in total.items():
+        if name:
+            parent = name.rpartition(".")[0]
+            own[parent] = own.get(parent, 0) - flops
+    return {name: flops // (2 * images) for name, flops in own.items()}
+
+
+@contextmanager
+def _quiet(model: nn.Module) -> Iterator[None]:
+    """Eval mode without gradients, put back afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        model.eval()
+        with torch.no_grad():
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training

@@ -1,0 +1,107 @@
+"""Removing channels: on a copy, by torch-pruning's own functions, all groups at once."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from criteria import Structure, StructureError
+from criteria.member import Group, Member
+from torch import Tensor, nn
+
+EQUAL = 1e-5  # largest difference of outputs, relative to their size, of masked and pruned
+
+
+def cut(model: nn.Module, groups: Sequence[Group], removed: Sequence[Tensor]) -> nn.Module:
+    """A copy of the network without the given units.
+
+    Args:
+        model: left as it is.
+        groups: its groups.
+        removed: of each group, the units that go.
+    """
+    pruned = copy.deepcopy(model)
+    doomed: dict[tuple[str, Callable[..., Any]], list[Tensor]] = {}
+    members: dict[tuple[str, Callable[..., Any]], Member] = {}
+    for group, units in zip(groups, removed, strict=True):
+        if not len(units):
+            continue
+        for member in group.members:
+            key = (member.name, member.prune)
+            members[key] = member
+            doomed.setdefault(key, []).append(member.indices[torch.isin(member.units, units)])
+    with torch.no_grad():
+        for key, indices in doomed.items():
+            _shrink(pruned, members[key], torch.cat(indices).sort().values)
+    return pruned
+
+
+def _shrink(model: nn.Module, member: Member, indices: Tensor) -> None:
+    """Remove positions from one layer's side."""
+    if member.kind != "parameter":
+        member.prune.__self__.pruning_dim = member.dim  # type: ignore[attr-defined]
+        member.prune(model.get_submodule(member.name), indices.tolist())
+        return
+    path, _, key = member.name.rpartition(".")
+    owner = model.get_submodule(path)
+    parameter = getattr(owner, key)
+    kept = torch.ones(parameter.shape[member.dim], dtype=torch.bool)
+    kept[indices] = False
+    setattr(owner, key, nn.Parameter(parameter.index_select(member.dim, kept.nonzero()[:, 0])))
+
+
+def mask(model: nn.Module, groups: Sequence[Group], removed: Sequence[Tensor]) -> nn.Module:
+    """A copy of the network with every parameter of the given units at zero."""
+    masked = copy.deepcopy(model)
+    tensors = {name: parameter.data for name, parameter in masked.named_parameters()}
+    for group, units in zip(groups, removed, strict=True):
+        for member in group.members:
+            member.zero_(tensors, units)
+    return masked
+
+
+def verify(model: nn.Module, example_inputs: tuple[Any, ...], structure: Structure) -> None:
+    """Check that removing units equals zeroing them; pruning anything else would be silently wrong.
+
+    A seeded half of every group goes at once. Groups that a layer norm spans are exempt: its
+    statistics change with the width by nature; for them only the forward pass is checked.
+
+    Raises:
+        StructureError: names the groups for which it does not hold.
+    """
+    if not _holds(model, example_inputs, structure.groups):
+        wrong = [one.root for one in structure.groups if not _holds(model, example_inputs, [one])]
+        raise StructureError(
+            "removing channels does not equal zeroing them in the groups of "
+            + (", ".join(wrong) or "several layers together")
+            + "; put these layers on the ignored list"
+        )
+
+
+def _holds(model: nn.Module, example_inputs: tuple[Any, ...], groups: Sequence[Group]) -> bool:
+    draw = torch.Generator().manual_seed(0)
+    halves = [torch.randperm(group.units, generator=draw)[: group.units // 2] for group in groups]
+    spanned = [group.normalizes_over_channels for group in groups]
+    none = torch.empty(0, dtype=torch.long)
+    plain = [none if span else half for span, half in zip(spanned, halves, strict=True)]
+    wide = [half if span else none for span, half in zip(spanned, halves, strict=True)]
+    try:
+        pruned = _outputs(cut(model, groups, plain), example_inputs)
+        if any(spanned):
+            _outputs(cut(model, groups, wide), example_inputs)
+    except (RuntimeError, ValueError, AssertionError, IndexError):
+        return False  # the pruned network does not even run
+    masked = _outputs(mask(model, groups, plain), example_inputs)
+    return bool((pruned - masked).abs().max() <= EQUAL * masked.abs().max().clamp(min=1))
+
+
+def _outputs(model: nn.Module, example_inputs: Iterable[Any]) -> Tensor:
+    """Outputs in eval mode and float64, where rounding cannot be mistaken for a wrong cut."""
+    inputs = [
+        one.double() if isinstance(one, Tensor) and one.is_floating_point() else one
+        for one in example_inputs
+    ]
+    with torch.no_grad():
+        return model.double().eval()(*inputs)

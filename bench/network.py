@@ -1,0 +1,198 @@
+"""A network with its groups and its costs, and how units leave it: at once, or step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from criteria import Structure, find_structure
+from torch import Tensor, nn
+
+from .cost import CostModel, cost_model
+from .cut import cut
+from .selection import TOLERANCE, InfeasibleBudget, Limits, Scope, rank, select
+
+Removed = list[Tensor]  # of each group, the units that have left, numbered as in the dense network
+Scorer = Callable[["Network"], Sequence[Tensor]]
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A model, traced and counted."""
+
+    model: nn.Module
+    inputs: tuple[Any, ...]
+    ignored: tuple[str, ...]
+    structure: Structure
+    cost: CostModel
+
+    @classmethod
+    def trace(
+        cls, model: nn.Module, example_inputs: Any, ignored: Collection[nn.Module] = ()
+    ) -> Network:
+        """Find the groups of a model and what its layers cost."""
+        inputs = example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)
+        structure = find_structure(model, inputs, ignored)
+        names = tuple(
+            name for name, module in model.named_modules() if any(module is one for one in ignored)
+        )
+        return cls(model, inputs, names, structure, cost_model(model, inputs, structure))
+
+    def cut(self, removed: Removed) -> nn.Module:
+        """A copy of the model without these units."""
+        return cut(self.model, self.structure.groups, removed)
+
+    def without(self, removed: Removed) -> Network:
+        """The same, traced and counted anew; its groups are in the order of this network's."""
+        model = self.cut(removed)
+        rest = Network.trace(
+            model, self.inputs, [model.get_submodule(name) for name in self.ignored]
+        )
+        by_root = {group.root: group for group in rest.structure.groups}
+        roots = [group.root for group in self.structure.groups]
+        if sorted(by_root) != sorted(roots):
+            raise RuntimeError("pruning changed how the network's channels are coupled")
+        if list(by_root) == roots:
+            return rest
+        structure = Structure(tuple(by_root[root] for root in roots), rest.structure.refused)
+        return Network(
+            model, self.inputs, self.ignored, structure, cost_model(model, self.inputs, structure)
+        )
+
+    def kept(self, removed: Removed) -> dict[str, list[int]]:
+        """Root channels that stay, by the name of the root."""
+        return {
+            group.root: group.root_channels(_complement(group.units, gone)).tolist()
+            for group, gone in zip(self.structure.groups, removed, strict=True)
+        }
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How scores become removed channels; the same for all methods of a suite."""
+
+    cost: Literal["macs", "params"] = "macs"
+    scope: Scope = "global"
+    limits: Limits = field(default_factory=Limits)
+    tolerance: float = TOLERANCE  # of the dense cost
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Stops of an iterative path: from the dense cost to the last budget in `steps` steps."""
+
+    steps: int
+    shape: Literal["linear", "geometric"] = "linear"
+
+    def stops(self, budgets: Sequence[float]) -> list[float]:
+        """Shares of the cost, falling; every budget is a stop of its own on the way."""
+        last = min(budgets)
+        share = [step / self.steps for step in range(1, self.steps + 1)]
+        if self.shape == "linear":
+            planned = [1 - (1 - last) * one for one in share]
+        else:
+            planned = [last**one for one in share]
+        return sorted({round(one, 9) for one in planned} | set(budgets), reverse=True)
+
+
+def one_shot(
+    network: Network, scores: Sequence[Tensor], budgets: Sequence[float], rules: Rules
+) -> dict[float, Removed | InfeasibleBudget]:
+    """All budgets from one set of scores; a budget that cannot be met holds its reason."""
+    ranking = rank(network.structure.groups, scores, rules.scope)
+    found: dict[float, Removed | InfeasibleBudget] = {}
+    for budget in budgets:
+        try:
+            counts = _select(network, network, ranking, budget, rules.tolerance, rules)
+        except InfeasibleBudget as reason:
+            found[budget] = reason
+        else:
+            found[budget] = _lowest(ranking.within, counts)
+    return found
+
+
+def iterative(
+    network: Network, scorer: Scorer, budgets: Sequence[float], rules: Rules, schedule: Schedule
+) -> dict[float, Removed | InfeasibleBudget]:
+    """Score, remove down to the next stop, score what is left; one path visits all budgets."""
+    remaining = [torch.arange(group.units) for group in network.structure.groups]
+    found: dict[float, Removed | InfeasibleBudget] = {}
+    for stop in schedule.stops(budgets):
+        now = network.without(_gone(network, remaining))
+        ranking = rank(now.structure.groups, scorer(now), rules.scope)
+        tolerance = rules.tolerance if stop in budgets else 1.0
+        try:
+            counts = _select(network, now, ranking, stop, tolerance, rules)
+        except InfeasibleBudget as reason:
+            found |= {budget: reason for budget in budgets if budget <= stop}
+            return found
+        remaining = [
+            mine[order[count:].sort().values]
+            for mine, order, count in zip(remaining, ranking.within, counts, strict=True)
+        ]
+        if stop in budgets:
+            found[stop] = _gone(network, remaining)
+    return found
+
+
+def given_widths(scores: Sequence[Tensor], widths: Sequence[int]) -> Removed:
+    """Keep so many units of each group, the best by these scores: selection without allocation."""
+    orders = [values.argsort(stable=True) for values in scores]
+    counts = [len(order) - width for order, width in zip(orders, widths, strict=True)]
+    return _lowest(orders, counts)
+
+
+def _select(
+    dense: Network, now: Network, ranking: Any, budget: float, tolerance: float, rules: Rules
+) -> list[int]:
+    """Limits and tolerance are shares of the dense network, wherever on a path we stand."""
+    groups = dense.structure.groups
+    whole = dense.cost.of(rules.cost)(torch.zeros(len(groups)))
+    return select(
+        now.structure.groups,
+        ranking,
+        now.cost.of(rules.cost),
+        target=budget * whole,
+        tolerance=tolerance * whole,
+        floors=[rules.limits.floor(group) for group in groups],
+        steps=[rules.limits.steps(group) for group in groups],
+    )
+
+
+def _lowest(orders: Sequence[Tensor], counts: Sequence[int]) -> Removed:
+    return [order[:count].sort().values for order, count in zip(orders, counts, strict=True)]
+
+
+def _gone(network: Network, remaining: Sequence[Tensor]) -> Removed:
+    return [
+        _complement(group.units, mine)
+        for group, mine in zip(network.structure.groups, remaining, strict=True)
+    ]
+
+
+def _complement(units: int, some: Tensor) -> Tensor:
+    rest = torch.ones(units, dtype=torch.bool)
+    rest[some] = False
+    return rest.nonzero()[:, 0]
+
+
+def shares(budget: Mapping[str, float]) -> tuple[Literal["macs", "params"], float]:
+    """A budget as people write it, as (cost, share kept).
+
+    Raises:
+        InfeasibleBudget: not exactly one of macs, params, speedup, or a share outside (0, 1].
+    """
+    if len(budget) != 1 or next(iter(budget)) not in ("macs", "params", "speedup"):
+        raise InfeasibleBudget(
+            f"budget {dict(budget)!r}: give one of macs or params (share kept) or speedup"
+        )
+    ((axis, value),) = budget.items()
+    share = 1 / value if axis == "speedup" and value > 0 else value
+    if not 0 < share <= 1:
+        raise InfeasibleBudget(
+            f"budget {axis} = {value}: "
+            + ("a speed-up is at least 1" if axis == "speedup" else "a share is in (0, 1]")
+        )
+    return ("params" if axis == "params" else "macs"), share

@@ -1,0 +1,111 @@
+"""Pruning in a notebook: one call from a model to a smaller one.
+
+    from bench import prune
+    result = prune(model, example_inputs, "taylor", budget={"macs": 0.5}, batches=[(x, y)])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from criteria.criterion import checked_scores
+from criteria.evidence import Loss, gather
+from criteria.registry import create
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .cost import count_macs, count_params
+from .cut import verify
+from .network import Network, Rules, Schedule, iterative, one_shot, shares
+from .selection import TOLERANCE, InfeasibleBudget, Limits, Scope
+
+
+@dataclass(frozen=True, eq=False)
+class Pruned:
+    """A pruned network and what it costs.
+
+    Attributes:
+        model: a copy without the removed channels; build optimizers from it, not from the original.
+        kept: root layer -> root channels that stayed, numbered as in the dense network.
+        macs, params: of the pruned network; MACs of one image, counted by torch's dispatcher.
+        dense_macs, dense_params: of the network as given.
+    """
+
+    model: nn.Module
+    kept: dict[str, list[int]]
+    macs: int
+    params: int
+    dense_macs: int
+    dense_params: int
+
+
+def prune(
+    model: nn.Module,
+    example_inputs: Any,
+    criterion: str,
+    budget: Mapping[str, float],
+    batches: Iterable[tuple[Tensor, Tensor]] = (),
+    ignored: Collection[nn.Module] = (),
+    *,
+    scope: Scope = "global",
+    steps: int = 1,
+    schedule: Literal["linear", "geometric"] = "linear",
+    limits: Limits = Limits(),  # noqa: B008  # frozen
+    tolerance: float = TOLERANCE,
+    generator: torch.Generator | None = None,
+    loss: Loss = functional.cross_entropy,
+    **options: Any,
+) -> Pruned:
+    """Prune a network to a budget by a criterion; the network itself is left as it was.
+
+    Args:
+        model: any network that torch-pruning can trace.
+        example_inputs: one batch of inputs, or a tuple of the forward's arguments.
+        criterion: a registered name; `criteria.criteria()` lists them.
+        budget: `{"macs": share kept}`, `{"params": share kept}` or `{"speedup": factor}`; met
+            within `tolerance`.
+        batches: (inputs, targets) for criteria that need data; kept when `steps` > 1.
+        ignored: layers whose outputs stay; those that make the network's output always do.
+        scope: rank all channels together, per group, or among isomorphic groups.
+        steps: 1 is one-shot; more score again after each removal.
+        limits: what every group keeps.
+        tolerance: share of the dense cost by which the result may lie under the budget; a very
+            small network, whose single channels cost more, needs a larger one.
+        generator, loss, options: as for `criteria.score`.
+
+    Raises:
+        CriteriaError: unknown names or options, an untraceable network, bad scores.
+        InfeasibleBudget: the budget cannot be met.
+    """
+    cost, share = shares(budget)
+    network = Network.trace(model, example_inputs, ignored)
+    verify(network.model, network.inputs, network.structure)
+    generator = generator or torch.Generator().manual_seed(0)
+    held = list(batches)
+
+    def scorer(now: Network) -> Sequence[Tensor]:
+        one = create(criterion, now.structure.groups, options, generator)
+        (spent,) = gather(now.model, [one], held, loss)
+        if spent.failure is not None:
+            raise spent.failure
+        return checked_scores(one)
+
+    rules = Rules(cost, scope, limits, tolerance)
+    if steps == 1:
+        found = one_shot(network, scorer(network), [share], rules)[share]
+    else:
+        found = iterative(network, scorer, [share], rules, Schedule(steps, schedule))[share]
+    if isinstance(found, InfeasibleBudget):
+        raise found
+    pruned = network.cut(found)
+    return Pruned(
+        pruned,
+        network.kept(found),
+        count_macs(pruned, network.inputs),
+        count_params(pruned),
+        count_macs(model, network.inputs),
+        count_params(model),
+    )

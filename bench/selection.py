@@ -1,0 +1,187 @@
+"""From scores to removed channels under a budget, the same way for every method.
+
+One ranking of all units, whatever the scope; a floor under every group; and the shortest prefix of
+the ranking whose cost meets the budget. A unit that would overshoot by more than the tolerance is
+left, and the walk goes on to finer ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from criteria import Group
+from torch import Tensor
+
+from .cost import Products
+from .errors import BenchError
+
+Scope = Literal["global", "local", "isomorphic"]
+TOLERANCE = 0.01  # of the dense cost
+
+
+class InfeasibleBudget(BenchError):
+    """A budget that the limits do not allow, or that no unit is fine enough to meet."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What every group keeps, whatever its scores.
+
+    Attributes:
+        min_channels: root channels.
+        protect: share of the group's channels, rounded up.
+        round_to: kept root channels are a multiple of this.
+    """
+
+    min_channels: int = 1
+    protect: float = 0.1
+    round_to: int = 1
+
+    def steps(self, group: Group) -> int:
+        """Units that leave together, so that kept channels stay multiples of `round_to`."""
+        return self.round_to // math.gcd(self.round_to, group.channels_per_unit)
+
+    def floor(self, group: Group) -> int:
+        """Units that stay. A group that cannot keep a multiple of `round_to` stays whole."""
+        per_unit = group.channels_per_unit
+        channels = max(self.min_channels, math.ceil(self.protect * group.units * per_unit - 1e-9))
+        units = max(1, math.ceil(channels / per_unit))
+        step = self.steps(group)
+        if group.units % step:
+            return group.units
+        return min(math.ceil(units / step) * step, group.units)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """All units in the order in which they go.
+
+    Attributes:
+        groups: [units of the network], the group of each, first to go first.
+        within: of each group, its own units, first to go first.
+    """
+
+    groups: Tensor
+    within: tuple[Tensor, ...]
+
+
+def rank(groups: Sequence[Group], scores: Sequence[Tensor], scope: Scope) -> Ranking:
+    """Order units by score; among equals the earlier group and channel goes first.
+
+    global: by the scores as they are. local: by their quantile in the group, so that all groups
+    shrink alike. isomorphic: by their quantile among all groups of one pattern.
+    """
+    within = tuple(values.argsort(stable=True) for values in scores)
+    owner = torch.cat([torch.full((len(one),), at) for at, one in enumerate(scores)])
+    values = torch.cat([one.double() for one in scores])
+    match scope:
+        case "global":
+            keys = values
+        case "local":
+            keys = _quantiles(values, [owner == at for at in range(len(groups))])
+        case "isomorphic":
+            patterns = {group.pattern: at for at, group in enumerate(groups)}
+            classes = torch.tensor([patterns[group.pattern] for group in groups])[owner]
+            keys = _quantiles(values, [classes == at for at in classes.unique()])
+    return Ranking(owner[keys.argsort(stable=True)], within)
+
+
+def _quantiles(values: Tensor, classes: Sequence[Tensor]) -> Tensor:
+    keys = torch.empty_like(values)
+    for members in classes:
+        order = values[members].argsort(stable=True)
+        places = torch.empty(len(order), dtype=torch.float64)
+        places[order] = (torch.arange(len(order), dtype=torch.float64) + 0.5) / len(order)
+        keys[members] = places
+    return keys
+
+
+def select(
+    groups: Sequence[Group],
+    ranking: Ranking,
+    cost: Products,
+    target: float,
+    tolerance: float,
+    floors: Sequence[int],
+    steps: Sequence[int],
+) -> list[int]:
+    """How many units each group loses, lowest first, to cost target - tolerance to target.
+
+    Args:
+        groups: of the network at hand.
+        ranking: of all its units.
+        cost: its cost by removed units.
+        target, tolerance: absolute, in the units of `cost`.
+        floors: units that each group keeps.
+        steps: units that leave each group together.
+
+    Raises:
+        InfeasibleBudget: says what is the least that can be reached.
+    """
+    units = torch.tensor([group.units for group in groups])
+    step = torch.tensor(list(steps))
+    spare = (units - torch.tensor(list(floors))).clamp(min=0)
+    order = _eligible(ranking.groups, spare)
+
+    def removed(counts: Tensor) -> Tensor:
+        return counts - counts % step
+
+    def counts(length: int) -> Tensor:
+        return torch.bincount(order[:length], minlength=len(groups))
+
+    least = cost(removed(counts(len(order))))
+    dense = cost(torch.zeros_like(units))
+    if least > target:
+        raise InfeasibleBudget(
+            f"the budget is {target / dense:.1%} of the network's cost, but its limits leave at "
+            f"least {least / dense:.1%}; lower selection.protect or selection.min_channels"
+        )
+    low, high = 0, len(order)
+    while low < high:  # the shortest prefix that meets the budget
+        middle = (low + high) // 2
+        low, high = (low, middle) if cost(removed(counts(middle))) <= target else (middle + 1, high)
+    met = removed(counts(low))
+    if cost(met) >= target - tolerance:
+        return met.tolist()
+    return _finish(order[low - 1 :], counts(low - 1), cost, target, tolerance, removed)
+
+
+def _eligible(order: Tensor, spare: Tensor) -> Tensor:
+    """The ranking without the units that are last in their group and stay."""
+    seen = torch.zeros_like(order)
+    for group in range(len(spare)):
+        mine = order == group
+        seen[mine] = torch.arange(int(mine.sum()))
+    return order[seen < spare[order]]
+
+
+def _finish(
+    rest: Tensor,
+    counts: Tensor,
+    cost: Products,
+    target: float,
+    tolerance: float,
+    removed: Callable[[Tensor], Tensor],
+) -> list[int]:
+    """Walk on from the unit that overshoots, taking those that fit, until the budget is met."""
+    too_coarse: set[int] = set()
+    for group in rest.tolist():
+        if group in too_coarse:
+            continue
+        counts[group] += 1
+        now = cost(removed(counts))
+        if now < target - tolerance:
+            counts[group] -= 1
+            too_coarse.add(group)
+        elif now <= target:
+            return removed(counts).tolist()
+    dense = cost(torch.zeros_like(counts))
+    raise InfeasibleBudget(
+        f"no choice of channels costs between {(target - tolerance) / dense:.1%} and "
+        f"{target / dense:.1%} of the network: from {cost(removed(counts)) / dense:.1%}, every "
+        "single channel left overshoots"
+    )

@@ -1,0 +1,154 @@
+"""What a criterion is: something that observes evidence and gives every unit a score.
+
+@register("l1", cite="Li et al., ICLR 2017, arXiv 1608.08710", fidelity="faithful")
+class L1(Criterion):
+    def observe(self, batch):
+        for member in self.members:
+            self.add(member, member.view(batch.weights).abs().sum(1))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Flag, auto
+from typing import Any, ClassVar
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from .errors import NotApplicable, ScoreError
+from .member import Group, Member
+from .reduce import Normalizer, Reduction, normalize, reduce_members
+
+
+class Need(Flag):
+    """Evidence that a criterion asks for; one pass over the batches serves all that need it."""
+
+    WEIGHTS = 0  # observed once
+    GRADIENTS = auto()  # of the mean loss of each batch
+    SAMPLE_SQUARES = auto()  # of each sample's own loss, squared
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a criterion sees of one batch. Tensors by parameter name, shaped as the parameters.
+
+    Attributes:
+        weights: the parameters.
+        gradients: of the batch's mean loss.
+        squared_gradients: mean over samples of the squared gradient of the sample's own loss.
+        last_squared_gradients: the same of the batch's last sample alone.
+        size: images in the batch; 0 for the one call to a criterion that needs only weights.
+    """
+
+    weights: Mapping[str, Tensor]
+    gradients: Mapping[str, Tensor]
+    squared_gradients: Mapping[str, Tensor]
+    last_squared_gradients: Mapping[str, Tensor]
+    size: int
+
+
+class NoOptions(BaseModel):
+    """Base of all options: immutable, no unknown keys, no conversions of type."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Options(NoOptions):
+    """What all criteria share that sum over members; each sets its paper's defaults."""
+
+    reduction: Reduction = "sum"
+    normalizer: Normalizer = "none"
+
+
+class Criterion:
+    """Base of all criteria: low scores leave first.
+
+    A subclass overrides `observe` and calls `self.add` there, or overrides `scores`.
+    """
+
+    Options: ClassVar[type[NoOptions]] = Options
+    needs: Need = Need.WEIGHTS
+    name: ClassVar[str]
+
+    def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
+        self.groups = groups
+        self.options = options
+        self.generator = generator
+        self.batches = 0
+        self.images = 0
+        self._sums: dict[Member, Tensor] = {}
+
+    @property
+    def members(self) -> list[Member]:
+        """Of all groups, those that this criterion scores."""
+        return [member for group in self.groups for member in group.members if self.counts(member)]
+
+    def counts(self, member: Member) -> bool:
+        """Whether this member enters the score."""
+        return member.scored
+
+    def see(self, batch: Batch) -> None:
+        """Observe one batch and count it."""
+        self.observe(batch)
+        self.batches += 1
+        self.images += batch.size
+
+    def observe(self, batch: Batch) -> None:
+        """What to take from one batch of evidence; called once, with
+        weights only, where nothing else is needed."""
+        raise NotImplementedError(f"{type(self).__name__} must override observe or scores")
+
+    def add(self, member: Member, values: Tensor) -> None:
+        """Add `[units]` to a member's score, in float64."""
+        sums = self._sums.get(member)
+        self._sums[member] = values.double() if sums is None else sums + values.double()
+
+    def member_scores(self, member: Member) -> Tensor:
+        """`[units]`: what a member's sum over batches means; the sum itself unless overridden."""
+        return self._sums[member]
+
+    def scores(self) -> list[Tensor]:
+        """`[units]` of every group, after reduction over its members and normalisation.
+
+        Raises:
+            NotApplicable: a group has no member that this criterion can score.
+        """
+        return [self._group_scores(group) for group in self.groups]
+
+    def _group_scores(self, group: Group) -> Tensor:
+        counted = [member for member in group.members if self.counts(member)]
+        if not counted:
+            raise NotApplicable(f"{self.name} finds nothing to score in the group of {group.root}")
+        stacked = torch.stack([self.member_scores(member) for member in counted])
+        reduced = reduce_members(stacked, self.options.reduction)
+        return normalize(reduced, self.options.normalizer)
+
+
+def checked_scores(criterion: Criterion) -> list[Tensor]:
+    """The criterion's scores, on the CPU, in float64.
+
+    Raises:
+        ScoreError: a wrong number of groups, a wrong shape, NaN or infinity.
+    """
+    scores = criterion.scores()
+    if len(scores) != len(criterion.groups):
+        raise ScoreError(
+            f"{criterion.name} scored {len(scores)} groups, the network has {len(criterion.groups)}"
+        )
+    for group, values in zip(criterion.groups, scores, strict=True):
+        if not isinstance(values, Tensor) or values.shape != (group.units,):
+            found = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+            raise ScoreError(
+                f"{criterion.name} returned {found} for the group of {group.root}; "
+                f"expected a tensor of shape ({group.units},)"
+            )
+        if not torch.isfinite(values).all():
+            bad = int((~torch.isfinite(values)).sum())
+            raise ScoreError(
+                f"{criterion.name} returned {bad} values that are not finite "
+                f"for the group of {group.root} ({group.units} units)"
+            )
+    return [values.detach().double().cpu() for values in scores]

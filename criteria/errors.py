@@ -1,0 +1,25 @@
+"""What can be wrong about a criterion or a network, in words for people."""
+
+
+class CriteriaError(ValueError):
+    """Base of this package's errors."""
+
+
+class UnknownCriterion(CriteriaError):
+    """A name that no criterion bears. The message lists near matches and all names."""
+
+
+class OptionError(CriteriaError):
+    """An option that the criterion does not have, or a value it does not take."""
+
+
+class StructureError(CriteriaError):
+    """A network that cannot be traced, or whose groups cannot be trusted."""
+
+
+class NotApplicable(CriteriaError):
+    """The criterion is defined, but not for this network (BN scale without a norm layer)."""
+
+
+class ScoreError(CriteriaError):
+    """A criterion that returned NaN, infinities or a wrong shape."""

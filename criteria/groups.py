@@ -1,0 +1,347 @@
+"""Dependency groups: torch-pruning traces what must go together, this turns it into `Group`s.
+
+Whatever the trace cannot be trusted with is refused with a reason and kept whole: a group that
+reaches a layer's side only in part (a padded shortcut), opaque attention, ignored layers.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch_pruning as tp
+from torch import Tensor, nn
+
+from .errors import StructureError
+from .member import Group, Member, Side, kind_of
+
+
+@dataclass(frozen=True)
+class Structure:
+    """The prunable groups of a network, and why the others are kept whole.
+
+    Attributes:
+        groups: in the order of the trace.
+        refused: root name -> reason.
+    """
+
+    groups: tuple[Group, ...]
+    refused: Mapping[str, str]
+
+
+def find_structure(
+    model: nn.Module, example_inputs: Any, ignored: Collection[nn.Module] = ()
+) -> Structure:
+    """Trace a network and list its groups.
+
+    Args:
+        model: any network; it is left as it was found.
+        example_inputs: one tensor, or a tuple of the forward's arguments.
+        ignored: layers whose outputs stay (their groups are kept whole); a container stands for
+            all layers inside it.
+
+    Raises:
+        StructureError: the network cannot be traced, shares parameters, or nothing is prunable.
+    """
+    _refuse_unfit(model, ignored)
+    with _tracing(model):
+        raw, final = _trace(model, example_inputs)
+    names = _names(model)
+    kept_out = {id(layer) for one in ignored for layer in one.modules()}
+    blocks = _equal_blocks(model)
+    partly = _partly_covered(raw)
+    groups, refused = [], {}
+    for items in (_root_first(items, model) for items in raw):
+        root = names[id(items[0].target)]
+        reason = _reason_to_refuse(items, kept_out, final, partly, names)
+        if reason is None:
+            try:
+                groups.append(_group(root, items, names, blocks))
+            except _Irregular as irregular:
+                reason = str(irregular)
+        if reason is not None:
+            refused[root] = reason
+    if not groups:
+        why = "; ".join(f"{root}: {reason}" for root, reason in refused.items())
+        raise StructureError(f"nothing in this network can be pruned ({why or 'no groups'})")
+    return Structure(tuple(groups), refused)
+
+
+@dataclass(frozen=True)
+class _Item:
+    """One entry of a torch-pruning group, without the graph behind it."""
+
+    target: nn.Module | nn.Parameter
+    side: Side
+    indices: list[int]
+    root_indices: list[int | None]
+    prune: Any
+    dim: int
+
+
+class _Irregular(Exception):
+    """A group whose units are not all alike."""
+
+
+def _refuse_unfit(model: nn.Module, ignored: Collection[nn.Module]) -> None:
+    for one in ignored:
+        if not isinstance(one, nn.Module):
+            raise StructureError(f"ignored: expected layers of the model, not {one!r}")
+    seen: dict[int, str] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        first = seen.setdefault(id(parameter), name)
+        if first.rpartition(".")[0] != name.rpartition(".")[0] and not _same_module(
+            model, first, name
+        ):
+            raise StructureError(f"{first} and {name} share one parameter; untie them first")
+
+
+def _same_module(model: nn.Module, first: str, second: str) -> bool:
+    """Whether two parameter names reach one module that is registered twice."""
+    return model.get_submodule(first.rpartition(".")[0]) is model.get_submodule(
+        second.rpartition(".")[0]
+    )
+
+
+@contextmanager
+def _tracing(model: nn.Module) -> Iterator[None]:
+    """Tracing needs autograd, all parameters in it and eval mode; all are put back."""
+    modes = [(module, module.training) for module in model.modules()]
+    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    try:
+        for parameter, _ in flags:
+            parameter.requires_grad_(True)
+        with torch.enable_grad():
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        for parameter, flag in flags:
+            parameter.requires_grad_(flag)
+
+
+def _trace(model: nn.Module, example_inputs: Any) -> tuple[list[list[_Item]], set[int]]:
+    """All groups as torch-pruning finds them, and the layers of those that make the output."""
+    inputs = example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)
+    plain = tuple(one.as_subclass(Tensor) if isinstance(one, Tensor) else one for one in inputs)
+    graph = tp.DependencyGraph()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            graph.build_dependency(
+                model,
+                plain,
+                forward_fn=lambda network, arguments: network(*arguments),
+                unwrapped_parameters=_bare_parameters(model),
+                customized_pruners=_own_pruners(model),
+                verbose=False,
+            )
+            groups = list(graph.get_all_groups())
+            final = {
+                id(item.target)
+                for group in groups
+                if _makes_output(graph, group)
+                for item in _items(graph, group)
+                if item.side != "in"
+            }
+            return [_items(graph, group) for group in groups], final
+        except (AssertionError, AttributeError, IndexError, KeyError, ValueError) as error:
+            raise StructureError(
+                f"torch-pruning cannot trace {type(model).__name__}: {error}"
+            ) from error
+
+
+def _items(graph: Any, group: Any) -> list[_Item]:
+    """A group's entries, without reshapes and the like, which hold nothing to remove."""
+    known = {id(module) for module in graph.model.modules()}
+    known |= {id(parameter) for parameter in graph.model.parameters()}
+    items = []
+    for entry in group:
+        module, handler = entry.dep.target.module, entry.dep.handler
+        if id(module) not in known:
+            continue
+        into = graph.is_in_channel_pruning_fn(handler)
+        out = graph.is_out_channel_pruning_fn(handler)
+        items.append(
+            _Item(
+                target=module,
+                side="both" if into and out else "out" if out else "in",
+                indices=list(entry.idxs),
+                root_indices=list(entry.root_idxs),
+                prune=handler,
+                dim=entry.dep.target.pruning_dim,
+            )
+        )
+    return items
+
+
+def _makes_output(graph: Any, group: Any) -> bool:
+    """Whether the group's channels are the network's own outputs."""
+    return any(
+        not entry.dep.target.outputs and graph.is_out_channel_pruning_fn(entry.dep.handler)
+        for entry in group
+    )
+
+
+def _bare_parameters(model: nn.Module) -> list[tuple[nn.Parameter, int]]:
+    """Parameters that belong to no layer torch-pruning knows (class token), in a fixed order."""
+    known = tp.DependencyGraph().REGISTERED_PRUNERS
+    own = _own_pruners(model)
+    found = []
+    for module in model.modules():
+        operation = tp.ops.module2type(module)
+        if type(module) in own or (operation in known and operation != tp.ops.OPTYPE.ELEMENTWISE):
+            continue
+        for parameter in module.parameters(recurse=False):
+            wide = [dim for dim, size in enumerate(parameter.shape) if size > 1]
+            if wide:
+                found.append((parameter, wide[-1]))
+    return found
+
+
+def _own_pruners(model: nn.Module) -> dict[type, Any]:
+    """Layer types that bring their own torch-pruning function as `pruning_func`."""
+    return {
+        type(module): type(module).pruning_func()
+        for module in model.modules()
+        if hasattr(type(module), "pruning_func")
+    }
+
+
+def _root_first(items: list[_Item], model: nn.Module) -> list[_Item]:
+    """Layers that make the channels first, each kind in the order of the model's definition."""
+    order = {id(one): at for at, one in enumerate([*model.modules(), *model.parameters()])}
+
+    def place(item: _Item) -> tuple[bool, int]:
+        makes = item.side == "out" and kind_of(item.target) in ("conv", "linear")
+        return (not makes, order[id(item.target)])
+
+    return sorted(items, key=place)
+
+
+def _equal_blocks(model: nn.Module) -> dict[int, tuple[int, int]]:
+    """Layers that work in equal blocks: id -> (blocks of the inputs, blocks of the outputs)."""
+    blocks: dict[int, tuple[int, int]] = {}
+    for module in model.modules():
+        if isinstance(module, nn.GroupNorm):
+            blocks[id(module)] = (module.num_groups, module.num_groups)
+        elif hasattr(module, "groups") and kind_of(module) == "conv":
+            groups = int(module.groups)
+            if groups > 1 and groups != module.out_channels:  # not depthwise
+                blocks[id(module)] = (groups, groups)
+        declare = getattr(module, "equal_blocks", None)
+        if callable(declare):
+            blocks |= {id(layer): (1, count) for layer, count in declare().items()}
+    return blocks
+
+
+def _names(model: nn.Module) -> dict[int, str]:
+    names = {id(module): name for name, module in model.named_modules()}
+    return names | {id(parameter): name for name, parameter in model.named_parameters()}
+
+
+def _width(item: _Item) -> int:
+    """Channels of an item's side in its whole layer."""
+    target = item.target
+    if isinstance(target, nn.Parameter):
+        return target.shape[item.dim]
+    for side in ("in", "out"):
+        if item.side == side or item.side == "both":
+            for attribute in (f"{side}_channels", f"{side}_features"):
+                if hasattr(target, attribute):
+                    return int(getattr(target, attribute))
+    for attribute in ("num_features", "num_channels", "num_parameters", "embed_dim"):
+        if hasattr(target, attribute):
+            return int(getattr(target, attribute))
+    if isinstance(target, nn.LayerNorm):
+        return target.normalized_shape[-1]
+    return max(item.indices) + 1
+
+
+def _partly_covered(raw: list[list[_Item]]) -> set[tuple[int, Side]]:
+    """Layer sides that all groups together reach only in part, or twice."""
+    reached: dict[tuple[int, Side], list[int]] = {}
+    widths: dict[tuple[int, Side], int] = {}
+    for item in (item for items in raw for item in items):
+        reached.setdefault((id(item.target), item.side), []).extend(item.indices)
+        widths[(id(item.target), item.side)] = _width(item)
+    return {key for key, seen in reached.items() if sorted(seen) != list(range(widths[key]))}
+
+
+def _reason_to_refuse(
+    items: list[_Item],
+    kept_out: set[int],
+    final: set[int],
+    partly: set[tuple[int, Side]],
+    names: dict[int, str],
+) -> str | None:
+    for item in items:
+        name = names[id(item.target)]
+        if id(item.target) in kept_out and item.side != "in":
+            return f"{name} is ignored"
+        if id(item.target) in final and item.side != "in":
+            return f"{name} makes the network's output"
+        if isinstance(item.target, nn.MultiheadAttention):
+            return f"{name} is an opaque nn.MultiheadAttention"
+        if (id(item.target), item.side) in partly:
+            return (
+                f"only a part of the {item.side} channels of {name} was traced (a padded shortcut?)"
+            )
+        if None in item.root_indices:
+            return f"some channels of {name} have no root channel"
+    return None
+
+
+def _group(
+    root: str, items: list[_Item], names: dict[int, str], blocks: dict[int, tuple[int, int]]
+) -> Group:
+    channels = len(items[0].indices)
+    unit_of = _tie(items, channels, names, blocks)
+    units = int(unit_of.max()) + 1
+    members = []
+    for item in items:
+        owner = unit_of[torch.tensor(item.root_indices)]
+        if not torch.equal(
+            owner.bincount(minlength=units).unique(), torch.tensor([len(owner) // units])
+        ):
+            raise _Irregular(f"{names[id(item.target)]} holds unequal shares of its channels")
+        into, out = blocks.get(id(item.target), (1, 1))
+        members.append(
+            Member(
+                name=names[id(item.target)],
+                kind=kind_of(item.target),
+                side=item.side,
+                indices=torch.tensor(item.indices),
+                units=owner,
+                blocks=into if item.side == "in" else out,
+                transposed=bool(getattr(item.target, "transposed", False)),
+                width=_width(item),
+                prune=item.prune,
+                dim=item.dim,
+            )
+        )
+    return Group(root, units, tuple(members))
+
+
+def _tie(
+    items: list[_Item], channels: int, names: dict[int, str], blocks: dict[int, tuple[int, int]]
+) -> Tensor:
+    """Unit of each root channel: channels at one position of all blocks of a layer are one unit."""
+    unit = torch.arange(channels)
+    for item in items:
+        into, out = blocks.get(id(item.target), (1, 1))
+        count = into if item.side == "in" else out
+        if count == 1:
+            continue
+        if sorted(item.indices) != list(range(_width(item))):
+            raise _Irregular(f"the blocks of {names[id(item.target)]} reach beyond this group")
+        position = torch.tensor(item.indices) % (_width(item) // count)
+        owner = torch.tensor(item.root_indices)
+        for place in position.unique():  # the few positions of a block; joins classes of channels
+            tied = unit[owner[position == place]].unique()
+            unit[torch.isin(unit, tied)] = tied.min()
+    return unit.unique(return_inverse=True)[1]

@@ -1,0 +1,157 @@
+"""The channel view: one layer's side in a group, as `[units, elements]` of any tensor like its own.
+
+Every structured criterion is a formula over these views, so this is the only place that indexes
+into weights. A unit is what leaves the network whole: a channel, or, where a layer works in equal
+blocks (grouped convolution, attention heads), the channels at one position of every block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+Kind = Literal["conv", "linear", "batchnorm", "layernorm", "other", "parameter"]
+Side = Literal["out", "in", "both"]
+
+_CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_BATCHNORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+SCORED_KINDS: frozenset[Kind] = frozenset({"conv", "linear", "batchnorm", "layernorm"})
+
+
+def kind_of(module: nn.Module | nn.Parameter) -> Kind:
+    """What a layer is to a criterion."""
+    if isinstance(module, nn.Parameter):
+        return "parameter"
+    if isinstance(module, _CONVS + _TRANSPOSED):
+        return "conv"
+    if isinstance(module, nn.Linear):
+        return "linear"
+    if isinstance(module, _BATCHNORMS):
+        return "batchnorm"
+    return "layernorm" if isinstance(module, nn.LayerNorm) else "other"
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One layer's side in a group.
+
+    Attributes:
+        name: the module's name, or the parameter's where it belongs to no layer.
+        kind: what the layer is; criteria score `SCORED_KINDS`.
+        side: which channels of it are in the group; `both` where in and out are one.
+        indices: [entries], positions in this layer's side, ascending within a unit.
+        units: [entries], the unit that each position belongs to.
+        blocks: equal blocks along this side (groups of a convolution, heads), 1 without.
+        transposed: a transposed convolution, whose weight has its sides swapped.
+        width: channels of this side in the whole layer.
+        prune: torch-pruning's function that removes channels: `prune(module, indices)`.
+        dim: dimension of a bare parameter that holds the channels.
+    """
+
+    name: str
+    kind: Kind
+    side: Side
+    indices: Tensor
+    units: Tensor
+    blocks: int
+    transposed: bool
+    width: int
+    prune: Callable[..., Any]
+    dim: int = 0
+
+    @property
+    def scored(self) -> bool:
+        return self.kind in SCORED_KINDS
+
+    @property
+    def entries_per_unit(self) -> int:
+        return len(self.indices) // (int(self.units.max()) + 1)
+
+    def view(self, tensors: Mapping[str, Tensor], *, bias: bool = False) -> Tensor:
+        """`[units, elements]` of this member's share of any tensors named and shaped as parameters.
+
+        With `bias`, the bias entry (beta of a norm) is the last element of each channel's block;
+        it belongs to the out side only.
+        """
+        rows = self.rows(tensors, bias=bias)
+        order = torch.argsort(self.units, stable=True)
+        return rows[order].reshape(int(self.units.max()) + 1, -1)
+
+    def rows(self, tensors: Mapping[str, Tensor], *, bias: bool = False) -> Tensor:
+        """`[entries, elements]`: as `view`, before the positions of a unit are joined.
+
+        A flattened convolution has one entry a feature here, and one row a channel in `view`.
+        """
+        if self.kind == "parameter":
+            return tensors[self.name].movedim(self.dim, 0)[self.indices].flatten(1)
+        weight = tensors.get(f"{self.name}.weight")
+        if weight is None:  # a norm without affine, a layer without parameters
+            return torch.zeros(len(self.indices), 0)
+        by_channel, at = self._located(weight, self.indices)
+        rows = by_channel[at].reshape(len(self.indices), -1)
+        offset = tensors.get(f"{self.name}.bias")
+        if bias and offset is not None and self.side != "in":
+            rows = torch.cat([rows, offset[self.indices, None]], dim=1)
+        return rows
+
+    def zero_(self, tensors: Mapping[str, Tensor], units: Tensor) -> None:
+        """Set this member's share of the given units to zero, in place, biases included."""
+        doomed = self.indices[torch.isin(self.units, units)]
+        if self.kind == "parameter":
+            tensors[self.name].movedim(self.dim, 0)[doomed] = 0
+            return
+        weight, offset = tensors.get(f"{self.name}.weight"), tensors.get(f"{self.name}.bias")
+        if weight is not None:
+            by_channel, at = self._located(weight, doomed)
+            by_channel[at] = 0
+        if offset is not None and self.side != "in":
+            offset[doomed] = 0
+
+    def _located(self, weight: Tensor, channels: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """A view of the weight, channels of this side first, and the place of `channels` in it."""
+        if weight.dim() == 1 or self.side == "both" or (self.side == "out") != self.transposed:
+            return weight, (channels,)
+        if self.blocks == 1:
+            return weight.transpose(0, 1), (channels,)
+        # A block of inputs meets its own block of outputs: [b, out/b, in/b] -> [b, in/b, out/b].
+        split = weight.unflatten(0, (self.blocks, -1)).transpose(1, 2)
+        return split, (channels // split.shape[1], channels % split.shape[1])
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Coupled channels that leave together.
+
+    Attributes:
+        root: name of the layer whose outputs give the group its name.
+        units: how many units it has; `channels_per_unit` root channels each.
+        members: all layers' sides that lose channels with it, the root's first.
+    """
+
+    root: str
+    units: int
+    members: tuple[Member, ...]
+
+    @property
+    def channels_per_unit(self) -> int:
+        return self.members[0].entries_per_unit
+
+    @property
+    def pattern(self) -> tuple[tuple[Kind, Side], ...]:
+        """What the group looks like; equal patterns are isomorphic (Fang et al., ECCV 2024)."""
+        return tuple((member.kind, member.side) for member in self.members)
+
+    @property
+    def normalizes_over_channels(self) -> bool:
+        """Whether a norm takes statistics over these channels, so that removal is not masking."""
+        return any(member.kind == "layernorm" for member in self.members)
+
+    def root_channels(self, units: Tensor) -> Tensor:
+        """Ascending root channels of the given units."""
+        root = self.members[0]
+        return root.indices[torch.isin(root.units, units)].sort().values

@@ -1,0 +1,67 @@
+"""Factors that every criterion shares: the reduction over a group's members, and the normaliser.
+
+They decide which layers are pruned as much as the criterion does, so they are options of every
+criterion, part of its identity, and never implied.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, assert_never
+
+import torch
+from torch import Tensor
+
+Reduction = Literal["sum", "mean", "max", "prod", "first"]
+Normalizer = Literal["none", "sum", "mean", "max", "minmax", "gaussian", "lamp"]
+
+
+def reduce_members(scores: Tensor, how: Reduction) -> Tensor:
+    """`[members, units]` to `[units]`; `first` is the group's root alone."""
+    match how:
+        case "sum":
+            return scores.sum(0)
+        case "mean":
+            return scores.mean(0)
+        case "max":
+            return scores.amax(0)
+        case "prod":
+            return scores.prod(0)
+        case "first":
+            return scores[0]
+    assert_never(how)
+
+
+def normalize(scores: Tensor, how: Normalizer) -> Tensor:
+    """Rescale the scores `[units]` of one group; what would divide by zero is left as it is."""
+    match how:
+        case "none":
+            return scores
+        case "sum":
+            return scores / _nonzero(scores.sum())
+        case "mean":
+            return scores / _nonzero(scores.mean())
+        case "max":
+            return scores / _nonzero(scores.max())
+        case "minmax":
+            return (scores - scores.min()) / _nonzero(scores.max() - scores.min())
+        case "gaussian":
+            return (scores - scores.mean()) / _nonzero(scores.std(unbiased=False))
+        case "lamp":
+            return lamp(scores)
+    assert_never(how)
+
+
+def lamp(scores: Tensor) -> Tensor:
+    """Each score over the sum of those that are not smaller (Lee et al., ICLR 2021, eq. 3).
+
+    Of equal scores, each is counted once for those before it in order of index.
+    """
+    ascending, order = scores.sort(stable=True)
+    not_smaller = ascending.flip(0).cumsum(0).flip(0)
+    shares = torch.empty_like(scores)
+    shares[order] = ascending / _nonzero(not_smaller)
+    return shares
+
+
+def _nonzero(value: Tensor) -> Tensor:
+    return torch.where(value == 0, torch.ones_like(value), value)

@@ -1,0 +1,210 @@
+"""Criteria by name, with what a reader must know about each."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from pydantic import ValidationError
+
+from .criterion import Criterion, Need, NoOptions
+from .errors import OptionError, UnknownCriterion
+from .member import Group
+
+ENTRY_POINTS = "pruning_bench.criteria"
+
+C = TypeVar("C", bound=type[Criterion])
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered criterion.
+
+    Attributes:
+        name: as suites write it.
+        aliases: other names it answers to.
+        cite: the source of its formula.
+        fidelity: how close this is to the paper and to the authors' code.
+        structured: scores channels.
+        unstructured: scores single weights.
+        type: the class.
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    cite: str
+    fidelity: str
+    structured: bool
+    unstructured: bool
+    type: type[Criterion]
+
+    @property
+    def needs(self) -> Need:
+        return self.type.needs
+
+    @property
+    def summary(self) -> str:
+        return (inspect.getdoc(self.type) or "").split("\n\n")[0].replace("\n", " ")
+
+
+_entries: dict[str, Entry] = {}
+
+
+def register(
+    name: str,
+    *,
+    cite: str,
+    fidelity: str,
+    needs: Need = Need.WEIGHTS,
+    aliases: Sequence[str] = (),
+    structured: bool = True,
+    unstructured: bool = False,
+) -> Callable[[C], C]:
+    """Class decorator that makes a criterion known under its names.
+
+    Raises:
+        ValueError: another criterion has one of the names.
+    """
+
+    def decorate(criterion: C) -> C:
+        criterion.name = name
+        criterion.needs = needs
+        entry = Entry(name, tuple(aliases), cite, fidelity, structured, unstructured, criterion)
+        for one in (name, *aliases):
+            other = _entries.get(one)
+            if other is not None and inspect.getfile(other.type) != inspect.getfile(criterion):
+                raise ValueError(
+                    f"the name {one!r} is taken by {inspect.getfile(other.type)}; choose another"
+                )
+            _entries[one] = entry
+        return criterion
+
+    return decorate
+
+
+@cache
+def _load_all() -> None:
+    """Import every criterion of this package and of installed plugins."""
+    from . import saliency
+
+    for module in pkgutil.iter_modules(saliency.__path__, saliency.__name__ + "."):
+        importlib.import_module(module.name)
+    for point in entry_points(group=ENTRY_POINTS):
+        point.load()
+
+
+def load_plugin(path: Path) -> None:
+    """Import a user's file, so that the criteria it registers are known.
+
+    Raises:
+        UnknownCriterion: there is no such file, or it registers nothing.
+    """
+    _load_all()
+    if not path.is_file():
+        raise UnknownCriterion(f"plugin {path}: there is no such file")
+    before = set(_entries)
+    name = "pruning_bench_plugin_" + hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UnknownCriterion(f"plugin {path}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    file = str(path.resolve())
+    mine = any(
+        Path(inspect.getfile(entry.type)).resolve() == Path(file) for entry in _entries.values()
+    )
+    if set(_entries) == before and not mine:
+        raise UnknownCriterion(f"plugin {path}: it registers no criterion (see criteria.register)")
+
+
+def criteria() -> list[Entry]:
+    """All registered criteria, by name."""
+    _load_all()
+    return sorted(set(_entries.values()), key=lambda entry: entry.name)
+
+
+def find(name: str) -> Entry:
+    """The criterion of that name or alias.
+
+    Raises:
+        UnknownCriterion: with near matches and the list.
+    """
+    _load_all()
+    if name in _entries:
+        return _entries[name]
+    near = difflib.get_close_matches(name, _entries, n=3)
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    known = ", ".join(entry.name for entry in criteria())
+    raise UnknownCriterion(f"there is no criterion {name!r}.{hint} There are: {known}")
+
+
+def resolve_options(name: str, options: Mapping[str, Any]) -> NoOptions:
+    """Options as the criterion understands them, defaults filled in.
+
+    Raises:
+        OptionError: an unknown option or a value of the wrong kind; says which are allowed.
+    """
+    entry = find(name)
+    try:
+        return entry.type.Options.model_validate(dict(options))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        allowed = ", ".join(entry.type.Options.model_fields)
+        raise OptionError(
+            f"{entry.name}: option {key!r} = {first['input']!r}: {first['msg']}. "
+            f"It takes: {allowed or 'no options'}"
+        ) from error
+
+
+def create(
+    name: str,
+    groups: Sequence[Group],
+    options: Mapping[str, Any],
+    generator: torch.Generator,
+) -> Criterion:
+    """A fresh criterion for these groups.
+
+    Raises:
+        UnknownCriterion, OptionError: as `find` and `resolve_options`.
+    """
+    return find(name).type(groups, resolve_options(name, options), generator)
+
+
+def source_hash(name: str, options: Mapping[str, Any]) -> str:
+    """SHA-256 of the code that decides a criterion's scores; comments and layout do not count.
+
+    Covers the criterion's own file, those of the criteria it is composed of, and this package's
+    modules that turn evidence into scores.
+    """
+    from . import criterion, evidence, groups, member, reduce
+
+    entry = find(name)
+    files = {
+        Path(inspect.getfile(module)) for module in (criterion, evidence, groups, member, reduce)
+    }
+    files |= {Path(inspect.getfile(entry.type))}
+    inner = options.get("of")
+    digest = hashlib.sha256()
+    for file in sorted(files, key=lambda one: one.name):
+        digest.update(_code_digest(file))
+    if isinstance(inner, str):
+        digest.update(source_hash(inner, options.get("options", {})).encode())
+    return digest.hexdigest()
+
+
+@cache
+def _code_digest(file: Path) -> bytes:
+    return hashlib.sha256(ast.dump(ast.parse(file.read_text())).encode()).digest()

@@ -1,0 +1,28 @@
+"""BN scale: the factor that batch norm puts on a channel."""
+
+from ..criterion import Batch, Criterion
+from ..member import Member
+from ..reduce import Reduction
+from ..registry import register
+
+
+@register(
+    "bn_scale",
+    cite="Liu et al. (network slimming), ICCV 2017, arXiv 1708.06519",
+    fidelity="faithful to the score, without the paper's sparsity training; "
+    "refuses groups without a norm layer instead of leaving them whole",
+)
+class BNScale(Criterion):
+    """Absolute gamma of the norm layers behind a channel, averaged over the group."""
+
+    class Options(Criterion.Options):
+        """One gamma a channel in the paper; the mean where a residual group has several."""
+
+        reduction: Reduction = "mean"
+
+    def counts(self, member: Member) -> bool:
+        return member.kind in ("batchnorm", "layernorm")
+
+    def observe(self, batch: Batch) -> None:
+        for member in self.members:
+            self.add(member, member.view(batch.weights).abs().sum(1))

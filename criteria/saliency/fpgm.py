@@ -1,0 +1,27 @@
+"""FPGM: filters near the geometric median of their layer are redundant."""
+
+import torch
+
+from ..criterion import Batch, Criterion
+from ..member import Member
+from ..registry import register
+from .magnitude import FilterOptions
+
+
+@register(
+    "fpgm",
+    cite="He et al., CVPR 2019, arXiv 1811.00250",
+    fidelity="faithful: distances between raw filters (torch-pruning squares the weights first)",
+)
+class FPGM(Criterion):
+    """Sum of a filter's Euclidean distances to all filters of its layer."""
+
+    Options = FilterOptions
+
+    def counts(self, member: Member) -> bool:
+        return member.kind in ("conv", "linear")
+
+    def observe(self, batch: Batch) -> None:
+        for member in self.members:
+            rows = member.view(batch.weights).double()
+            self.add(member, torch.cdist(rows, rows).sum(1))

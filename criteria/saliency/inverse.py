@@ -1,0 +1,38 @@
+"""Inverse: any criterion upside down, the control that must lose."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ..criterion import Batch, Criterion, NoOptions
+from ..member import Group
+from ..registry import create, register
+
+
+@register(
+    "inverse",
+    cite="a control of this project",
+    fidelity="removes first what the given criterion would keep longest",
+)
+class Inverse(Criterion):
+    """Negated scores of another criterion."""
+
+    class Options(NoOptions):
+        """`of`: the criterion to turn over; `options`: its options."""
+
+        of: str = "l1"
+        options: dict[str, Any] = Field(default={})
+
+    def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
+        super().__init__(groups, options, generator)
+        self.inner = create(options.of, groups, options.options, generator)
+        self.needs = self.inner.needs
+
+    def observe(self, batch: Batch) -> None:
+        self.inner.see(batch)
+
+    def scores(self) -> list[Tensor]:
+        return [-values for values in self.inner.scores()]

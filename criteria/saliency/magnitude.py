@@ -1,0 +1,81 @@
+"""Sizes of weights: L1 and L2 of the filter, DepGraph's group norm, LAMP over channels."""
+
+from ..criterion import Batch, Criterion
+from ..reduce import Normalizer, Reduction
+from ..registry import register
+
+
+class FilterOptions(Criterion.Options):
+    """The filter that makes the channel, alone and as it is."""
+
+    reduction: Reduction = "first"
+
+
+@register(
+    "l1",
+    cite="Li et al., ICLR 2017, arXiv 1608.08710",
+    fidelity="faithful; in a residual group the filters of the group's first layer count",
+    aliases=("magnitude_l1",),
+)
+class L1(Criterion):
+    """Sum of the filter's absolute weights."""
+
+    Options = FilterOptions
+
+    def observe(self, batch: Batch) -> None:
+        for member in self.members:
+            self.add(member, member.view(batch.weights).abs().sum(1))
+
+
+@register(
+    "l2",
+    cite="He et al., IJCAI 2018, arXiv 1808.06866",
+    fidelity="faithful to the score of soft filter pruning, without its training",
+    aliases=("magnitude_l2",),
+)
+class L2(Criterion):
+    """Euclidean norm of the filter's weights."""
+
+    Options = FilterOptions
+
+    def observe(self, batch: Batch) -> None:
+        for member in self.members:
+            self.add(member, member.view(batch.weights).norm(dim=1))
+
+
+class SquaredNorm(Criterion):
+    """Squared weights of each member; what the two below reduce and normalise differently."""
+
+    def observe(self, batch: Batch) -> None:
+        for member in self.members:
+            self.add(member, member.view(batch.weights).square().sum(1))
+
+
+@register(
+    "group_norm",
+    cite="Fang et al., CVPR 2023 (DepGraph), arXiv 2301.12900",
+    fidelity="as torch-pruning's GroupMagnitudeImportance(p=2) with its defaults",
+)
+class GroupNorm(SquaredNorm):
+    """Mean squared weights over all coupled layers, over the mean of the group."""
+
+    class Options(Criterion.Options):
+        """torch-pruning's defaults."""
+
+        reduction: Reduction = "mean"
+        normalizer: Normalizer = "mean"
+
+
+@register(
+    "lamp",
+    cite="Lee et al., ICLR 2021, arXiv 2010.07611",
+    fidelity="channel-level analogue, as torch-pruning's LAMPImportance; the paper scores weights",
+)
+class Lamp(SquaredNorm):
+    """Squared weights of a channel over those of all channels of its group that are not smaller."""
+
+    class Options(Criterion.Options):
+        """LAMP is its normaliser."""
+
+        reduction: Reduction = "mean"
+        normalizer: Normalizer = "lamp"

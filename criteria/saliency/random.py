@@ -1,0 +1,27 @@
+"""Random scores: the control that every criterion has to beat."""
+
+import torch
+from torch import Tensor
+
+from ..criterion import Batch, Criterion, NoOptions
+from ..registry import register
+
+
+@register(
+    "random",
+    cite="Mittal et al., WACV 2018, arXiv 1801.10447; Blalock et al., MLSys 2020, arXiv 2003.03033",
+    fidelity="faithful; draws from a generator of its own",
+)
+class Random(Criterion):
+    """Uniform random numbers, drawn anew at every call."""
+
+    Options = NoOptions
+
+    def observe(self, batch: Batch) -> None:
+        """Nothing to see."""
+
+    def scores(self) -> list[Tensor]:
+        return [
+            torch.rand(group.units, generator=self.generator, dtype=torch.float64)
+            for group in self.groups
+        ]

@@ -1,0 +1,81 @@
+"""The public call: a model and a criterion in, scores per group out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .criterion import checked_scores
+from .evidence import Loss, gather
+from .groups import find_structure
+from .member import Group, Member
+from .registry import create
+
+
+@dataclass(frozen=True, eq=False)
+class GroupScores:
+    """Scores of one group.
+
+    Attributes:
+        group: what leaves together.
+        values: `[units]`, float64 on the CPU; low leaves first. A unit is a channel of the root,
+            or the channels at one position of all blocks (grouped convolution, attention heads).
+    """
+
+    group: Group
+    values: Tensor
+
+    @property
+    def root(self) -> str:
+        """Name of the layer whose output channels these are."""
+        return self.group.root
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The layers' sides that are coupled to the root."""
+        return self.group.members
+
+
+def score(
+    model: nn.Module,
+    example_inputs: Any,
+    criterion: str,
+    batches: Iterable[tuple[Tensor, Tensor]] = (),
+    ignored: Collection[nn.Module] = (),
+    *,
+    generator: torch.Generator | None = None,
+    loss: Loss = functional.cross_entropy,
+    **options: Any,
+) -> list[GroupScores]:
+    """Score every prunable unit of a network; the network is left as it was found.
+
+    Args:
+        model: any network that torch-pruning can trace.
+        example_inputs: one batch of inputs (or a tuple of the forward's arguments) for tracing.
+        criterion: a registered name; see `criteria.criteria()`.
+        batches: (inputs, targets) for criteria that need data.
+        ignored: layers whose outputs are never pruned, such as the classifier.
+        generator: for criteria that draw random numbers; default: seed 0.
+        loss: mean loss of (outputs, targets).
+        **options: the criterion's own, among them `reduction` and `normalizer`.
+
+    Raises:
+        CriteriaError: unknown names or options, an untraceable network, missing data, bad scores.
+
+    Example:
+        >>> scores = score(model, x, "taylor", batches=[(x, y)], ignored=[model.fc])
+        >>> scores[0].root, scores[0].values
+    """
+    structure = find_structure(model, example_inputs, ignored)
+    generator = generator or torch.Generator().manual_seed(0)
+    one = create(criterion, structure.groups, options, generator)
+    (cost,) = gather(model, [one], batches, loss)
+    if cost.failure is not None:
+        raise cost.failure
+    values = checked_scores(one)
+    return [GroupScores(*pair) for pair in zip(structure.groups, values, strict=True)]
