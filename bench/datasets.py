@@ -9,15 +9,12 @@ import difflib
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from suites.schema import DatasetSpec
@@ -25,23 +22,23 @@ from suites.schema import DatasetSpec
 from . import seeds
 from .errors import DataError
 from .images import (
-    THREADS,
+    IN_MEMORY,
     ArrayImages,
     FileImages,
     Images,
+    Listing,
     Normalization,
-    centered,
-    decode,
+    decoded,
+    native_size,
     resized,
 )
 
 NORMALIZATIONS = {
     "cifar": Normalization((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
     "imagenet": Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "digits": Normalization((0.3053,), (0.3761,)),  # over all 1797 images
+    "digits": Normalization((0.3055,), (0.3761,)),  # over all but the test split
 }
 
-IN_MEMORY = 64  # images up to so many pixels a side are decoded once and held in memory
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp", ".gif"}
 
 
@@ -97,13 +94,13 @@ def load_dataset(
 ) -> Dataset:
     """A dataset by name.
 
-    Of `train` (or of a seeded `spec.train_images` of it), the seeded share `spec.validation` is held
-    out. Decoded small images are kept under `cache`. Raises DataError for an unknown name, missing
-    or corrupt data, and impossible sizes.
+    Of `train` (or of a seeded `spec.train_images` of it), the seeded share `spec.validation` is
+    held out. Decoded small images are kept under `cache`. Raises DataError for an unknown name,
+    missing or corrupt data, and impossible sizes.
     """
     if spec.name not in DATASETS:
         near = difflib.get_close_matches(spec.name, DATASETS, n=3, cutoff=0.5)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        hint = f" - did you mean {' or '.join(near)}?" if near else "."
         raise DataError(f"no dataset {spec.name!r}{hint} There are: {', '.join(DATASETS)}")
     found = DATASETS[spec.name].read(Source(spec, Path(data_root), Path(cache), download))
     pool = _subset(spec, "train", found.train, spec.train_images)
@@ -251,32 +248,6 @@ def _normalization(spec: DatasetSpec, default: str, channels: int) -> Normalizat
 # --- folders of files -------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Listing:
-    """Image files of one split under `folder`, with their labels and what `stat` says of them."""
-
-    folder: Path
-    names: list[str]
-    labels: list[int]
-
-    def identity(self) -> list[list[object]]:
-        """Names, labels and sizes in bytes: equal for a copy on another machine."""
-        return [
-            [name, label, (self.folder / name).stat().st_size]
-            for name, label in zip(self.names, self.labels, strict=True)
-        ]
-
-    def cache_key(self, size: int) -> str:
-        """Changes as soon as any file is touched."""
-        times = [(self.folder / name).stat().st_mtime_ns for name in self.names]
-        text = json.dumps([size, self.identity(), times])
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-    @property
-    def files(self) -> list[Path]:
-        return [self.folder / name for name in self.names]
-
-
 def read_imagefolder(source: Source) -> Splits:
     """Any folder of `train/CLASS/*` and `test/CLASS/*` (or `val/`), at its own or a given size."""
     if not source.spec.root:
@@ -359,17 +330,14 @@ def _listing(folder: Path, classes: list[str]) -> Listing:
 
 def _files(source: Source, listings: list[Listing], classes: int, size: int | None) -> Splits:
     """Splits of RGB files: decoded once if small, read batch by batch if not."""
-    missing = [file for listing in listings for file in listing.files[:1] if not file.is_file()]
-    if missing:
-        raise DataError(f"{source.spec.name}: {missing[0]} is listed but not there")
-    size = source.spec.image_size or size or _native_size(listings[0].files[0])
+    size = source.spec.image_size or size or native_size(listings[0].files[0]) or 224
     small = size <= IN_MEMORY
     normalize = _normalization(source.spec, "cifar" if small else "imagenet", channels=3)
 
     def split(listing: Listing) -> Split:
         labels = torch.tensor(listing.labels)
         if small:
-            pixels = _decoded(listing, size, source.cache)
+            pixels = decoded(listing, size, source.cache)
             return Split(labels, lambda chosen: ArrayImages(pixels, labels, chosen, normalize))
         files = listing.files
         return Split(labels, lambda chosen: FileImages(files, labels, chosen, normalize, size))
@@ -378,56 +346,6 @@ def _files(source: Source, listings: list[Listing], classes: int, size: int | No
     content = [listing.identity() for listing in listings]
     identity = [content, size, normalize.mean, normalize.std]
     return Splits(classes, 3, size, train, test, identity)
-
-
-def _native_size(file: Path) -> int:
-    """Of small square images their own size, else 224."""
-    try:
-        with Image.open(file) as image:
-            width, height = image.size
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{file} is no readable image ({error}); replace or remove it") from error
-    return width if width == height <= IN_MEMORY else 224
-
-
-def _decoded(listing: Listing, size: int, cache: Path) -> Tensor:
-    """All images of a listing as uint8 [n, 3, size, size], from the cache or into it."""
-    stored = cache / "images" / f"{listing.cache_key(size)}.npy"
-    shape = (len(listing.names), 3, size, size)
-    pixels = _stored(stored, shape)
-    if pixels is None:
-        _store(listing, size, stored, shape)
-        pixels = _stored(stored, shape)
-    if pixels is None:
-        raise DataError(f"{stored} could not be read back after it was written; is the disk full?")
-    return torch.from_numpy(pixels)
-
-
-def _stored(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    """The cached array if it is there and whole. Copy-on-write: torch wants writable memory."""
-    try:
-        pixels = np.load(file, mmap_mode="c", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
-    return pixels if pixels.shape == shape and pixels.dtype == np.uint8 else None
-
-
-def _store(listing: Listing, size: int, stored: Path, shape: tuple[int, ...]) -> None:
-    """Decode into a file of our own, then rename: two processes at once end with one whole file."""
-
-    def square(file: Path) -> np.ndarray:
-        return decode(file, lambda image: centered(image, size, size)).transpose(2, 0, 1)
-
-    stored.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=stored.parent, prefix="decoding-") as folder:
-        whole = Path(folder) / stored.name
-        pixels = np.lib.format.open_memmap(whole, mode="w+", dtype=np.uint8, shape=shape)
-        with ThreadPoolExecutor(THREADS) as pool:
-            for number, image in enumerate(pool.map(square, listing.files)):
-                pixels[number] = image
-        pixels.flush()
-        del pixels
-        whole.replace(stored)
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -23,6 +27,7 @@ Channels = tuple[float, ...]
 T = TypeVar("T")
 
 THREADS = min(8, os.cpu_count() or 1)
+IN_MEMORY = 64  # images up to so many pixels a side are decoded once and held in memory
 
 
 class Images(Protocol):
@@ -39,7 +44,7 @@ class Images(Protocol):
         generator: torch.Generator | None = None,
         augment: bool = False,
     ) -> Iterator[Batch]:
-        """Normalised float32 images [n, c, h, w] and int64 labels [n], the last batch maybe smaller.
+        """Normalised float32 images [n, c, h, w] and int64 labels [n]; the last batch may be short.
 
         `indices` (int64 positions in this split) takes only these. With a generator they are
         shuffled, and augmented if asked to, by that generator alone; without, they come in order.
@@ -62,7 +67,7 @@ class Normalization:
 
 @dataclass(frozen=True)
 class ArrayImages:
-    """A share of uint8 images [n, c, h, w] held in memory; `chosen` says which are of this split."""
+    """Those `chosen` of uint8 images [n, c, h, w] held in memory."""
 
     pixels: Tensor
     labels: Tensor
@@ -93,7 +98,7 @@ class ArrayImages:
 
 @dataclass(frozen=True)
 class FileImages:
-    """A share of image files, decoded a batch at a time; the next batch while this one is used."""
+    """Those `chosen` of image files, decoded batch by batch; the next while this one is used."""
 
     files: list[Path]
     labels: Tensor
@@ -246,3 +251,83 @@ def _one_ahead(items: Iterator[T]) -> Iterator[T]:
             yield waiting
             waiting = item
         yield waiting
+
+
+# --- small images, decoded once ---------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Image files of one split under `folder`, with their labels."""
+
+    folder: Path
+    names: list[str]
+    labels: list[int]
+
+    @property
+    def files(self) -> list[Path]:
+        return [self.folder / name for name in self.names]
+
+    @cached_property
+    def _stats(self) -> list[os.stat_result]:
+        try:
+            return [file.stat() for file in self.files]
+        except OSError as error:
+            raise DataError(f"{error.filename} is listed but cannot be read: {error}") from error
+
+    def identity(self) -> list[list[object]]:
+        """Names, labels and sizes in bytes: equal for a copy on another machine."""
+        sizes = (stat.st_size for stat in self._stats)
+        return [list(each) for each in zip(self.names, self.labels, sizes, strict=True)]
+
+    def cache_key(self, size: int) -> str:
+        """Changes as soon as any file is touched."""
+        times = [stat.st_mtime_ns for stat in self._stats]
+        text = json.dumps([size, self.identity(), times])
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def native_size(file: Path) -> int | None:
+    """Pixels a side of a small square image; None of others."""
+    height, width, _ = decode(file, lambda image: image).shape
+    return width if width == height <= IN_MEMORY else None
+
+
+def decoded(listing: Listing, size: int, cache: Path) -> Tensor:
+    """All images of a listing as uint8 [n, 3, size, size], from the cache or into it."""
+    stored = cache / "images" / f"{listing.cache_key(size)}.npy"
+    shape = (len(listing.names), 3, size, size)
+    pixels = _stored(stored, shape)
+    if pixels is None:
+        _store(listing, size, stored, shape)
+        pixels = _stored(stored, shape)
+    if pixels is None:
+        raise DataError(f"{stored} could not be read back after it was written; is the disk full?")
+    return torch.from_numpy(pixels)
+
+
+def _stored(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    """The cached array if it is there and whole. Copy-on-write: torch wants writable memory."""
+    try:
+        pixels = np.load(file, mmap_mode="c", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return pixels if pixels.shape == shape and pixels.dtype == np.uint8 else None
+
+
+def _store(listing: Listing, size: int, stored: Path, shape: tuple[int, ...]) -> None:
+    """Decode into a file of our own, then rename: two processes at once end with one whole file."""
+
+    def square(file: Path) -> np.ndarray:
+        return decode(file, lambda image: centered(image, size, size)).transpose(2, 0, 1)
+
+    stored.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=stored.parent, prefix="decoding-") as folder:
+        whole = Path(folder) / stored.name
+        pixels = np.lib.format.open_memmap(whole, mode="w+", dtype=np.uint8, shape=shape)
+        with ThreadPoolExecutor(THREADS) as pool:
+            for number, image in enumerate(pool.map(square, listing.files)):
+                pixels[number] = image
+        pixels.flush()
+        del pixels
+        whole.replace(stored)

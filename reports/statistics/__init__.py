@@ -1,1 +1,30 @@
-"""."""
+"""Pure functions on numpy arrays, frozen dataclasses out: no pandas, no plotting, no printing."""
+
+from .collapse import per_base, per_problem
+from .multiple import holm, smallest_holm_p
+from .power import Power, declared_power, detectable_effect, problems_needed, wilcoxon_power
+from .signed_rank import SignedRank, hodges_lehmann, null_distribution, smallest_p, wilcoxon
+from .summary import Interval, Verdict, WinTieLoss, t_interval, verdict, win_tie_loss
+
+__all__ = [
+    "Interval",
+    "Power",
+    "SignedRank",
+    "Verdict",
+    "WinTieLoss",
+    "declared_power",
+    "detectable_effect",
+    "hodges_lehmann",
+    "holm",
+    "null_distribution",
+    "per_base",
+    "per_problem",
+    "problems_needed",
+    "smallest_holm_p",
+    "smallest_p",
+    "t_interval",
+    "verdict",
+    "wilcoxon",
+    "wilcoxon_power",
+    "win_tie_loss",
+]

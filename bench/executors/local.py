@@ -1,0 +1,64 @@
+"""A supervised pool of persistent spawned workers on this machine (pebble).
+
+A worker that dies takes only its own job with it; a job that overruns its time is stopped with its
+worker; another worker takes the place.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import TimeoutError as FutureTimeout
+
+from pebble import ProcessExpired, ProcessFuture, ProcessPool
+
+from reports.records import Failure
+
+from ..jobs import Job
+from ..lab import Settings
+from ..work import Outcome, perform_in_process, start_process
+
+_ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+class Local:
+    """`workers` processes, one thread each."""
+
+    def __init__(self, settings: Settings, workers: int, timeout_s: float | None) -> None:
+        for name in _ONE_THREAD:  # read by the libraries when a worker starts
+            os.environ.setdefault(name, "1")
+        self.slots = workers
+        self._timeout_s = timeout_s
+        self._running: dict[ProcessFuture, Job] = {}
+        self._pool = ProcessPool(
+            max_workers=workers,
+            context=multiprocessing.get_context("spawn"),
+            initializer=start_process,
+            initargs=(settings,),
+        )
+
+    def submit(self, job: Job) -> None:
+        future = self._pool.schedule(perform_in_process, args=[job], timeout=self._timeout_s)
+        self._running[future] = job
+
+    def finished(self) -> list[tuple[Job, Outcome]]:
+        done, _ = wait(self._running, timeout=None, return_when=FIRST_COMPLETED)
+        return [(self._running.pop(future), self._outcome(future)) for future in done]
+
+    def _outcome(self, future: ProcessFuture) -> Outcome:
+        try:
+            return future.result()
+        except FutureTimeout:
+            message = f"stopped after {self._timeout_s:.0f} s (--timeout)"
+            return Outcome(failure=Failure(kind="timeout", message=message, traceback=""))
+        except ProcessExpired as error:
+            message = f"its worker died ({error}); out of memory, or killed from outside"
+            return Outcome(failure=Failure(kind="crashed", message=message, traceback=""))
+
+    def close(self, *, kill: bool) -> None:
+        if kill:
+            self._pool.stop()
+        else:
+            self._pool.close()
+        self._pool.join()

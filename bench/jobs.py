@@ -1,0 +1,190 @@
+"""The four kinds of job, and the identity that decides each one's result.
+
+Bases -> scores -> paths -> trials. A key is the SHA-256 of an identity; names and labels are not
+in it, so suites share whatever they have in common.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from reports.records import SCHEMA_VERSION, Labels, content_key
+from suites import Recipe
+from suites.schema import Calibration, DatasetSpec, IterativeSpec, ModelSpec, SelectionSpec
+
+# Raised when the engine changes what a trial finds: training, selection, cutting, measuring.
+ENGINE_VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class BaseJob:
+    """Train an unpruned network, or take over a checkpoint.
+
+    Attributes:
+        recipe: None takes the weights as they are.
+        checkpoint_sha256: of the file, where the model has one.
+    """
+
+    dataset: DatasetSpec
+    model: ModelSpec
+    recipe: Recipe | None
+    base: int
+    checkpoint_sha256: str | None
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        return {
+            "engine": ENGINE_VERSION,
+            "dataset": self.dataset.model_dump(exclude={"label"}),
+            "model": self.model.model_dump(exclude={"label", "recipe", "checkpoint"}),
+            "checkpoint_sha256": self.checkpoint_sha256,
+            "recipe": self.recipe.model_dump() if self.recipe else None,
+            "base": self.base,
+        }
+
+    @cached_property
+    def key(self) -> str:
+        return content_key(self.identity)
+
+    @property
+    def axes(self) -> dict[str, str | int]:
+        """What seeds of this base and of all that stands on it depend on."""
+        return {"dataset": self.dataset.name, "model": self.model.name, "base": self.base}
+
+    def __str__(self) -> str:
+        return f"base {self.base} of {self.model.name} on {self.dataset.name}"
+
+
+@dataclass(frozen=True, eq=False)
+class CriterionSpec:
+    """A criterion with all its options, and the hash of the code behind it."""
+
+    name: str
+    options: dict[str, Any]
+    source: str
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {"name": self.name, "options": self.options, "source": self.source}
+
+
+@dataclass(frozen=True, eq=False)
+class Standpoint:
+    """Where scores are taken: a base, a repeat, its calibration images."""
+
+    base: BaseJob
+    repeat: int
+    calibration: Calibration
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        return {
+            "base": self.base.identity,
+            "repeat": self.repeat,
+            "calibration": self.calibration.model_dump(),
+        }
+
+    @property
+    def axes(self) -> dict[str, str | int]:
+        return {**self.base.axes, "repeat": self.repeat}
+
+    def score_key(self, criterion: CriterionSpec) -> str:
+        return content_key({**self.identity, "criterion": criterion.identity})
+
+
+@dataclass(frozen=True, eq=False)
+class ScoresJob:
+    """Score the dense network by many criteria in one pass."""
+
+    at: Standpoint
+    criteria: tuple[CriterionSpec, ...]
+
+    @cached_property
+    def key(self) -> str:
+        return content_key([self.at.score_key(one) for one in self.criteria])
+
+    def __str__(self) -> str:
+        names = ", ".join(one.name for one in self.criteria)
+        return f"scores of {names} on {self.at.base}"
+
+
+@dataclass(frozen=True, eq=False)
+class PathJob:
+    """Find which channels leave, for every budget of the suite.
+
+    Attributes:
+        cost: the axis of the budgets, `macs` or `params`.
+        iterative: None is one-shot.
+        matched: keep as many channels of each group as that path does.
+    """
+
+    at: Standpoint
+    criterion: CriterionSpec
+    cost: str
+    budgets: tuple[float, ...]
+    selection: SelectionSpec
+    iterative: IterativeSpec | None
+    matched: PathJob | None
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """Of the path; an iterative one depends on all budgets that it visits."""
+        visited = list(self.budgets) if self.iterative else None
+        return {
+            **self.at.identity,
+            "engine": ENGINE_VERSION,
+            "criterion": self.criterion.identity,
+            "cost": self.cost,
+            "selection": self.selection.model_dump(),
+            "iterative": self.iterative.model_dump() if self.iterative else None,
+            "visited": visited,
+            "matched": self.matched.identity if self.matched else None,
+        }
+
+    @cached_property
+    def key(self) -> str:
+        return content_key({**self.identity, "budgets": list(self.budgets)})
+
+    @property
+    def needs_scores(self) -> bool:
+        """Whether it takes the shared scores of the dense network."""
+        return self.iterative is None
+
+    def __str__(self) -> str:
+        return f"path of {self.criterion.name} on {self.at.base}"
+
+
+@dataclass(frozen=True, eq=False)
+class TrialJob:
+    """Cut at one budget, recover, measure, write the record."""
+
+    path: PathJob
+    budget: float
+    recovery: str
+    recipe: Recipe | None
+    latency: bool
+    labels: Labels
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA_VERSION,
+            **self.path.identity,
+            "budget": self.budget,
+            "recovery": self.recovery,
+            "recipe": self.recipe.model_dump() if self.recipe else None,
+            "latency": self.latency,
+        }
+
+    @cached_property
+    def key(self) -> str:
+        return content_key(self.identity)
+
+    def __str__(self) -> str:
+        named = self.labels
+        return f"{named.problem} · {named.method} · {named.budget:.0%} · {named.recovery}"
+
+
+Job = BaseJob | ScoresJob | PathJob | TrialJob

@@ -1,0 +1,154 @@
+"""What a job needs at hand: data, bases and traced networks, kept from one job to the next."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from reports.records import Accuracy
+from suites.schema import DatasetSpec
+
+from .cut import verify
+from .datasets import Dataset, load_dataset
+from .errors import DataError, StoreError
+from .jobs import BaseJob, Standpoint
+from .models import build_model
+from .network import Network
+from .seeds import generator, seed
+from .store import Store, write_atomically
+
+T = TypeVar("T")
+KEPT = 2  # bases that a worker keeps at hand; jobs of one base follow each other
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where things lie; the same for all jobs of a run. Plain, so that workers can be sent it."""
+
+    results: Path
+    data_root: Path
+    download: bool = False
+    plugins: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Base:
+    """A trained network, traced and checked.
+
+    Attributes:
+        accuracy: of the dense network.
+        sha256: of its stored weights.
+    """
+
+    network: Network
+    data: Dataset
+    accuracy: Accuracy
+    sha256: str
+
+
+@dataclass
+class Lab:
+    """A worker's bench: its store and what it has loaded so far."""
+
+    settings: Settings
+    _datasets: OrderedDict[Hashable, Any] = field(default_factory=OrderedDict)
+    _bases: OrderedDict[Hashable, Any] = field(default_factory=OrderedDict)
+
+    @property
+    def store(self) -> Store:
+        return Store(self.settings.results)
+
+    def dataset(self, spec: DatasetSpec) -> Dataset:
+        return _cached(
+            self._datasets,
+            spec.model_dump_json(),
+            lambda: load_dataset(
+                spec, self.settings.data_root, self.store.cache, self.settings.download
+            ),
+        )
+
+    def fresh_model(self, job: BaseJob, data: Dataset) -> nn.Module:
+        """The network before any training of ours."""
+        return build_model(
+            job.model,
+            classes=data.classes,
+            channels=data.channels,
+            image_size=data.image_size,
+            seed=seed("base-init", **job.axes),
+        )
+
+    def base(self, job: BaseJob) -> Base:
+        """A stored base. Its groups are verified before anything is selected on it.
+
+        Raises:
+            DataError: the data are not those that it was trained on.
+            StructureError: removing channels does not equal zeroing them.
+        """
+        return _cached(self._bases, job.key, lambda: self._load(job))
+
+    def _load(self, job: BaseJob) -> Base:
+        data = self.dataset(job.dataset)
+        meta = self.store.read_json(self.store.path("bases", job.key, ".json"))
+        if meta["dataset_digest"] != data.digest:
+            raise DataError(
+                f"the images of {data.name} are not those that {job} was trained on; bring them "
+                f"back, or delete {self.store.path('bases', job.key, '.json')} to train anew"
+            )
+        model = self.fresh_model(job, data)
+        content = self.store.path("bases", job.key, ".pt").read_bytes()
+        if hashlib.sha256(content).hexdigest() != meta["sha256"]:
+            raise StoreError(
+                f"the weights of {job} have changed since they were stored; delete "
+                f"{self.store.path('bases', job.key, '.json')} to train anew"
+            )
+        model.load_state_dict(torch.load(io.BytesIO(content), weights_only=True))
+        model.eval()
+        network = Network.trace(model, example(data))
+        verify(network.model, network.inputs, network.structure)
+        return Base(network, data, Accuracy(**meta["accuracy"]), meta["sha256"])
+
+    def save_base(self, job: BaseJob, model: nn.Module, meta: dict[str, Any]) -> None:
+        """Weights first, then the file that says they are whole."""
+        buffer = io.BytesIO()
+        torch.save(model.state_dict(), buffer)
+        content = buffer.getvalue()
+        write_atomically(self.store.path("bases", job.key, ".pt"), content)
+        self.store.write_json(
+            self.store.path("bases", job.key, ".json"),
+            {**meta, "sha256": hashlib.sha256(content).hexdigest(), "identity": job.identity},
+        )
+
+    def calibration(self, at: Standpoint, data: Dataset) -> list[tuple[Tensor, Tensor]]:
+        """The batches that criteria may see: the same for all of them."""
+        wanted = at.calibration
+        if wanted.images > len(data.train):
+            raise DataError(
+                f"calibration.images = {wanted.images}, but {data.name} has only "
+                f"{len(data.train)} training images"
+            )
+        order = torch.randperm(len(data.train), generator=generator("calibration", **at.axes))
+        return list(data.train.batches(wanted.batch_size, indices=order[: wanted.images]))
+
+
+def example(data: Dataset) -> Tensor:
+    """Two images of noise, to trace and to verify with; no data is looked at."""
+    shape = (2, data.channels, data.image_size, data.image_size)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
+
+
+def _cached(kept: OrderedDict[Hashable, Any], key: Hashable, make: Callable[[], T]) -> T:
+    """The least recently used is forgotten first."""
+    if key not in kept:
+        kept[key] = make()
+        while len(kept) > KEPT:
+            kept.popitem(last=False)
+    kept.move_to_end(key)
+    return kept[key]

@@ -1,0 +1,128 @@
+"""What is measured of a network: accuracy, sparsity, latency."""
+
+from __future__ import annotations
+
+import copy
+import statistics
+import time
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from reports.records import Accuracy, Latency
+
+from .datasets import Dataset, Images
+
+EVALUATION_BATCH = 500
+
+
+class Tally:
+    """Counts over one split, turned into shares once, at the end."""
+
+    def __init__(self) -> None:
+        self.images = self.hits1 = self.hits5 = 0
+        self.loss_sum = 0.0
+
+    def add(self, logits: Tensor, labels: Tensor) -> None:
+        top = logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]
+        self.images += len(labels)
+        self.hits1 += int(top[:, 0].sum())
+        self.hits5 += int(top.any(1).sum())
+        self.loss_sum += float(functional.cross_entropy(logits, labels, reduction="sum"))
+
+    @property
+    def top1(self) -> float:
+        return self.hits1 / self.images
+
+    @property
+    def top5(self) -> float:
+        return self.hits5 / self.images
+
+    @property
+    def loss(self) -> float:
+        return self.loss_sum / self.images
+
+
+def evaluate(model: nn.Module, images: Images) -> Tally:
+    """Top-1, top-5 and mean loss on one split, in eval mode."""
+    model.eval()
+    tally = Tally()
+    with torch.inference_mode():
+        for batch, labels in images.batches(EVALUATION_BATCH):
+            tally.add(model(batch), labels)
+    return tally
+
+
+def accuracy(model: nn.Module, data: Dataset) -> Accuracy:
+    """On the test split and on the validation split."""
+    test, validation = evaluate(model, data.test), evaluate(model, data.validation)
+    return Accuracy(
+        top1=test.top1,
+        top5=test.top5,
+        loss=test.loss,
+        validation_top1=validation.top1,
+        validation_loss=validation.loss,
+    )
+
+
+def layer_sparsity(dense: nn.Module, pruned: nn.Module) -> dict[str, float]:
+    """Layer -> share of its parameters that are gone; layers without parameters are left out."""
+    left = {name: _own_parameters(module) for name, module in pruned.named_modules()}
+    return {
+        name: 1 - left[name] / own
+        for name, module in dense.named_modules()
+        if (own := _own_parameters(module))
+    }
+
+
+def _own_parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters(recurse=False))
+
+
+def latency(
+    dense: nn.Module,
+    pruned: nn.Module,
+    image: Tensor,
+    batch_sizes: Sequence[int] = (1, 64),
+    repeats: int = 9,
+) -> list[Latency]:
+    """Milliseconds a batch, median of repeats; the two are timed in turn, so that drift hits both.
+
+    Args:
+        image: [1, channels, height, width].
+    """
+    found = []
+    with torch.inference_mode():
+        for size in batch_sizes:
+            batch = image.expand(size, *image.shape[1:]).contiguous()
+            spent: dict[str, list[float]] = {"dense": [], "pruned": []}
+            for turn in range(repeats + 2):  # two turns to warm up
+                for name, model in (("dense", dense), ("pruned", pruned)):
+                    start = time.perf_counter()
+                    model(batch)
+                    if batch.is_cuda:
+                        torch.cuda.synchronize()
+                    if turn >= 2:
+                        spent[name].append(1000 * (time.perf_counter() - start))
+            found.append(
+                Latency(
+                    batch_size=size,
+                    dense_ms=statistics.median(spent["dense"]),
+                    pruned_ms=statistics.median(spent["pruned"]),
+                )
+            )
+    return found
+
+
+def torch_pruning_macs(model: nn.Module, inputs: tuple[Any, ...]) -> int:
+    """torch-pruning's own count of one image's MACs, which papers print; not the truth."""
+    import torch_pruning as tp
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        macs, _ = tp.utils.count_ops_and_params(copy.deepcopy(model), inputs[0])
+    return round(macs)

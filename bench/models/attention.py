@@ -1,0 +1,89 @@
+"""Attention that can be pruned: four linear layers with names, in place of one packed module.
+
+torch-pruning re-cuts the heads of `nn.MultiheadAttention`, so that new heads mix old ones, and
+ties its inner width to the residual stream. Here the query, key and value layers are cut like any
+linear layer, on condition that every head loses as much (`equal_blocks`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention (Vaswani et al. 2017, arXiv 1706.03762): [n, s, c] -> [n, s, c].
+
+    The width of a head follows the layers as they are; the scale stays that of the unpruned head,
+    so that cutting a channel equals zeroing it.
+    """
+
+    def __init__(self, width: int, num_heads: int, dropout: float = 0.0, bias: bool = True) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.scale = (width // num_heads) ** -0.5
+        self.dropout = dropout
+        self.q = nn.Linear(width, width, bias)
+        self.k = nn.Linear(width, width, bias)
+        self.v = nn.Linear(width, width, bias)
+        self.proj = nn.Linear(width, width, bias)
+
+    @property
+    def head_dim(self) -> int:
+        """Channels of one head of the queries and keys."""
+        return self.q.out_features // self.num_heads
+
+    def forward(
+        self, query: Tensor, key: Tensor, value: Tensor, need_weights: bool = False
+    ) -> tuple[Tensor, None]:
+        """Called like `nn.MultiheadAttention` with batch_first; the weights are not returned."""
+        q, k, v = (
+            layer(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for layer, x in ((self.q, query), (self.k, key), (self.v, value))
+        )
+        dropout = self.dropout if self.training else 0.0
+        out = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=self.scale)
+        return self.proj(out.transpose(1, 2).flatten(2)), None
+
+    def equal_blocks(self) -> dict[nn.Module, int]:
+        """Layers whose output channels come in so many equal blocks that stay equally wide."""
+        return dict.fromkeys((self.q, self.k, self.v), self.num_heads)
+
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Also takes the packed names of `nn.MultiheadAttention`, as torchvision saves them."""
+        for kind in ("weight", "bias"):
+            packed = state.pop(f"{prefix}in_proj_{kind}", None)
+            if packed is not None:
+                parts = zip("qkv", packed.chunk(3), strict=True)
+                state |= {f"{prefix}{name}.{kind}": part for name, part in parts}
+            out = state.pop(f"{prefix}out_proj.{kind}", None)
+            if out is not None:
+                state[f"{prefix}proj.{kind}"] = out
+        super()._load_from_state_dict(state, prefix, *rest)
+
+
+def converted(attention: nn.MultiheadAttention) -> SelfAttention:
+    """An equal `SelfAttention`, its weights copied.
+
+    Raises ValueError for what self-attention on [n, s, c] has no place for: other key widths, bias
+    or zero rows added to keys, and sequence-first order.
+    """
+    if attention.in_proj_weight is None or attention.bias_k is not None:
+        raise ValueError("only self-attention with one width for query, key and value")
+    if attention.add_zero_attn or not attention.batch_first:
+        raise ValueError("only attention with batch_first and without add_zero_attn")
+    bias = attention.in_proj_bias is not None
+    new = SelfAttention(attention.embed_dim, attention.num_heads, attention.dropout, bias)
+    new.to(attention.in_proj_weight)
+    new.load_state_dict(attention.state_dict())
+    return new.train(attention.training)
+
+
+def convert_attention(model: nn.Module) -> None:
+    """Replace every `nn.MultiheadAttention` inside a model, in place."""
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.MultiheadAttention):
+                setattr(parent, name, converted(child))

@@ -1,0 +1,91 @@
+"""State dicts from files: only tensors are unpickled, and every misfit is said in one message."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import ModelError
+
+# Where training scripts put the state dict, in the order in which it is looked for.
+NESTS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights")
+
+
+def load_checkpoint(model: nn.Module, path: Path) -> None:
+    """Fill a model from a state dict; ModelError if the file or any key or shape does not fit."""
+    state = read_state(path)
+    try:
+        misfit = model.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        # torch names each parameter with both shapes, one a line, after a headline.
+        lines = [line.strip() for line in str(error).splitlines()[1:]]
+        raise ModelError(
+            f"checkpoint {path} has other shapes than the model: {_first(lines)} - check the "
+            "model's name and options, and that the dataset has as many classes and channels"
+        ) from error
+    faults = [
+        f"{what} {_first(keys)}"
+        for what, keys in (
+            ("it lacks", misfit.missing_keys),
+            ("the model has no", misfit.unexpected_keys),
+        )
+        if keys
+    ]
+    if faults:
+        raise ModelError(
+            f"checkpoint {path} does not fit the model: {'; '.join(faults)} - check the model's "
+            "name and options, or rename the keys"
+        )
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The state dict in a file, out of its nest and without `module.` before its keys.
+
+    Raises ModelError if the file is missing, broken, holds more than tensors, or no state dict.
+    """
+    try:
+        content = torch.load(path, weights_only=True, map_location="cpu")
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            f"checkpoint {path} is broken, or holds objects and code, which are not loaded "
+            f"({_headline(error)}); save the state dict alone: torch.save(model.state_dict(), path)"
+        ) from error
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise ModelError(f"checkpoint {path} cannot be read: {_headline(error)}") from error
+    state = _unnested(content)
+    if state is None:
+        inside = _first([str(key) for key in content]) if isinstance(content, Mapping) else ""
+        raise ModelError(
+            f"checkpoint {path} holds no state dict but a {type(content).__name__} {inside}; "
+            f"expected tensors by name, at the top or under one of {', '.join(NESTS)}"
+        )
+    return {_plain(key): value for key, value in state.items()}
+
+
+def _unnested(content: Any) -> Mapping[str, Tensor] | None:
+    if not isinstance(content, Mapping) or not content:
+        return None
+    if all(isinstance(value, Tensor) for value in content.values()):
+        return content
+    nested = (_unnested(content[name]) for name in NESTS if name in content)
+    return next((state for state in nested if state is not None), None)
+
+
+def _plain(key: str) -> str:
+    while key.startswith("module."):  # what nn.DataParallel puts before every name
+        key = key.removeprefix("module.")
+    return key
+
+
+def _first(items: list[str], count: int = 3) -> str:
+    more = f" and {len(items) - count} more" if len(items) > count else ""
+    return ", ".join(items[:count]) + more
+
+
+def _headline(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,162 @@
+"""Architectures by name, built with a seed of their own.
+
+Adding one is a module with a function `(classes, channels, image_size, *, options)` and a line
+here. Modules are imported when a model is built, as some of them import torchvision.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import torch
+from torch import nn
+
+from suites.schema import ModelSpec
+
+from ..errors import ModelError
+from .checkpoint import load_checkpoint
+
+TORCHVISION = "torchvision:"
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A line for `bench list`, the module and function that build it, and what is fixed there."""
+
+    about: str
+    module: str
+    function: str
+    fixed: dict[str, Any] = field(default_factory=dict)
+
+    def builder(self) -> Callable[..., nn.Module]:
+        return getattr(importlib.import_module(f".{self.module}", __package__), self.function)
+
+
+ARCHITECTURES = {
+    **{
+        f"resnet{depth}": Architecture(
+            f"ResNet for CIFAR, {depth} layers of 16 to 64 channels; shortcut: A or B",
+            "resnet",
+            "resnet",
+            {"depth": depth},
+        )
+        for depth in (20, 32, 44, 56, 110)
+    },
+    "vgg16_bn": Architecture("VGG-16 with BN and one linear layer, 32 px", "vgg", "vgg16_bn"),
+    "vgg19_bn": Architecture("VGG-19 with BN and one linear layer, 32 px", "vgg", "vgg19_bn"),
+    "vgg_small": Architecture(
+        "six convolutions with BN, 2.4 M MACs at 8 px; width", "vgg", "vgg_small"
+    ),
+    "densenet40": Architecture("DenseNet for CIFAR, 40 layers; growth", "densenet", "densenet40"),
+    "vit_small": Architecture(
+        "vision transformer for 8 to 32 px; patch_size, depth, width, heads, mlp_ratio",
+        "vit",
+        "vit_small",
+    ),
+}
+
+
+def build_model(
+    spec: ModelSpec, *, classes: int, channels: int, image_size: int, seed: int
+) -> nn.Module:
+    """A model in training mode, on the CPU, its first weights drawn from `seed` alone.
+
+    It maps images [n, channels, image_size, image_size] to logits [n, classes]. The global random
+    state is left as it was. Raises ModelError for unknown names and options, sizes that do not
+    fit, weights that cannot be fetched and checkpoints that do not fit.
+    """
+    shape = {"classes": classes, "channels": channels, "image_size": image_size}
+    with torch.random.fork_rng(devices=[]):
+        # torch.manual_seed would also seed the generators of every GPU.
+        torch.default_generator.manual_seed(seed)
+        if spec.name.startswith(TORCHVISION):
+            model = _from_torchvision(spec, shape)
+        else:
+            model = _own(spec, shape)
+    if spec.checkpoint:
+        load_checkpoint(model, Path(spec.checkpoint))
+    return model.train()
+
+
+def list_models() -> dict[str, str]:
+    """One line about each model."""
+    own = {name: architecture.about for name, architecture in ARCHITECTURES.items()}
+    return {**own, f"{TORCHVISION}NAME": "any classifier of torchvision; weights by name"}
+
+
+def classifier_layers(model: nn.Module) -> list[nn.Module]:
+    """The layers whose outputs are the classes: never to be pruned on that side.
+
+    By convention the last linear or convolutional layer in the order of registration, as in all
+    models here (GoogLeNet and Inception come without their auxiliary outputs).
+    """
+    layers = [one for one in model.modules() if isinstance(one, nn.Linear | nn.Conv2d)]
+    if not layers:
+        raise ModelError(f"{type(model).__name__} has no linear or convolutional layer")
+    return [layers[-1]]
+
+
+def _own(spec: ModelSpec, shape: dict[str, int]) -> nn.Module:
+    if spec.name not in ARCHITECTURES:
+        raise _unknown(spec.name, [*ARCHITECTURES, f"{TORCHVISION}NAME"])
+    if spec.weights:
+        raise ModelError(
+            f"{spec.name}: weights by name exist for {TORCHVISION}NAME only; give `checkpoint:`"
+        )
+    architecture = ARCHITECTURES[spec.name]
+    builder = architecture.builder()
+    _check_options(spec, builder)
+    return builder(**architecture.fixed, **shape, **spec.options)
+
+
+def _from_torchvision(spec: ModelSpec, shape: dict[str, int]) -> nn.Module:
+    from .zoo import names, torchvision_model
+
+    name = spec.name.removeprefix(TORCHVISION)
+    if name not in names():
+        raise _unknown(spec.name, [TORCHVISION + each for each in names()])
+    if spec.options:
+        raise ModelError(f"{spec.name} takes no options, not {', '.join(spec.options)}")
+    return torchvision_model(name, **shape, weights=spec.weights)
+
+
+def _unknown(name: str, known: list[str]) -> ModelError:
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    hint = f" - did you mean {' or '.join(near)}?" if near else "."
+    return ModelError(f"no model {name!r}{hint} There are: {', '.join(known)}")
+
+
+def _check_options(spec: ModelSpec, builder: Callable[..., nn.Module]) -> None:
+    """Options are the builder's keyword-only parameters, checked against its annotations."""
+    hints = get_type_hints(builder)
+    known = [
+        name
+        for name, parameter in inspect.signature(builder).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    ]
+    for name, value in spec.options.items():
+        if name not in known:
+            allowed = f"it takes {', '.join(known)}" if known else "it takes none"
+            raise ModelError(f"{spec.name} has no option {name!r}; {allowed}")
+        wanted = _wanted(hints[name], value)
+        if wanted:
+            raise ModelError(f"{spec.name}: option {name}: {value!r} is not {wanted}")
+
+
+def _wanted(hint: Any, value: Any) -> str | None:
+    """What a value of this type should be, or None if it is."""
+    if get_origin(hint) is Literal:
+        return None if value in get_args(hint) else " or ".join(map(str, get_args(hint)))
+    if value is None and type(None) in _alternatives(hint):
+        return None
+    return None if type(value) is int and value >= 1 else "a whole number from 1"
+
+
+def _alternatives(hint: Any) -> Iterable[Any]:
+    return get_args(hint) or (hint,)

@@ -1,0 +1,65 @@
+"""VGG with batch normalisation, for small images (Simonyan and Zisserman 2015, arXiv 1409.1556).
+
+As usual on CIFAR, one linear layer replaces the three, and convolutions before a norm have no bias
+(Liu et al. 2017, arXiv 1708.06519).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from ..errors import ModelError
+
+# Channels of the 3x3 convolutions of each stage; a 2x2 max-pooling between stages.
+VGG16 = ((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3)
+VGG19 = ((64,) * 2, (128,) * 2, (256,) * 4, (512,) * 4, (512,) * 4)
+
+
+class VGG(nn.Module):
+    """[n, channels, h, w] -> logits [n, classes]."""
+
+    def __init__(self, stages: Sequence[Sequence[int]], classes: int, channels: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for stage in stages:
+            if layers:
+                layers.append(nn.MaxPool2d(2))
+            for width in stage:
+                conv = nn.Conv2d(channels, width, 3, padding=1, bias=False)
+                nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+                layers += [conv, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+                channels = width
+        self.features = nn.Sequential(*layers)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Linear(channels, classes)
+        nn.init.normal_(self.classifier.weight, std=0.01)
+        nn.init.zeros_(self.classifier.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(self.pool(self.features(x)).flatten(1))
+
+
+def vgg16_bn(classes: int, channels: int, image_size: int) -> VGG:
+    """13 convolutions and one linear layer; images of 32 pixels or more."""
+    _require(image_size, 32, "vgg16_bn")
+    return VGG(VGG16, classes, channels)
+
+
+def vgg19_bn(classes: int, channels: int, image_size: int) -> VGG:
+    """16 convolutions and one linear layer; images of 32 pixels or more."""
+    _require(image_size, 32, "vgg19_bn")
+    return VGG(VGG19, classes, channels)
+
+
+def vgg_small(classes: int, channels: int, image_size: int, *, width: int = 32) -> VGG:
+    """Six convolutions of `width`, 2 `width` and 4 `width` channels: 2.4 M MACs at 8x8 pixels."""
+    _require(image_size, 8, "vgg_small")
+    return VGG([(each, each) for each in (width, 2 * width, 4 * width)], classes, channels)
+
+
+def _require(image_size: int, least: int, name: str) -> None:
+    if image_size < least:
+        hint = "" if name == "vgg_small" else "; vgg_small takes 8 and more"
+        raise ModelError(f"{name} needs images of {least} pixels, not {image_size}{hint}")

@@ -1,0 +1,60 @@
+"""Vision transformers that can be pruned, on torchvision's.
+
+Dosovitskiy et al. 2021, arXiv 2010.11929.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from ..errors import ModelError
+from ..vision import torchvision
+from .attention import convert_attention
+
+
+class PrunableViT(torchvision.models.VisionTransformer):
+    """torchvision's, with the residual width read off the patches and not off a constant."""
+
+    def _process_input(self, x: Tensor) -> Tensor:
+        """Images [n, c, h, w] -> patches [n, s, width]."""
+        if x.shape[-2:] != (self.image_size, self.image_size):
+            raise ValueError(f"images {tuple(x.shape[-2:])}, not {self.image_size} pixels square")
+        return self.conv_proj(x).flatten(2).transpose(1, 2)
+
+
+def make_prunable(model: nn.Module) -> nn.Module:
+    """The same network, of modules that torch-pruning cuts rightly; in place."""
+    if type(model) is torchvision.models.VisionTransformer:
+        model.__class__ = PrunableViT
+    convert_attention(model)
+    return model
+
+
+def vit_small(
+    classes: int,
+    channels: int,
+    image_size: int,
+    *,
+    patch_size: int | None = None,
+    depth: int = 4,
+    width: int = 64,
+    heads: int = 4,
+    mlp_ratio: int = 2,
+) -> nn.Module:
+    """`depth` encoder blocks of `width` channels.
+
+    Patches are by default a quarter of the image's side, an eighth from 32 pixels on: 16 or 64.
+    """
+    patch = patch_size or max(1, image_size // (4 if image_size < 32 else 8))
+    if image_size % patch:
+        raise ModelError(f"vit_small: patch_size {patch} does not divide {image_size} pixels")
+    if width % heads:
+        raise ModelError(f"vit_small: heads {heads} does not divide width {width}")
+    model = PrunableViT(
+        image_size, patch, depth, heads, width, mlp_ratio * width, num_classes=classes
+    )
+    if channels != 3:
+        model.conv_proj = nn.Conv2d(channels, width, patch, patch)
+    # torchvision starts the head at zero, where no gradient passes to the layers before it.
+    nn.init.trunc_normal_(model.heads.head.weight, std=0.02)
+    return make_prunable(model)

@@ -1,0 +1,110 @@
+"""Any classifier of torchvision, fitted to a dataset's classes, channels and image size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import ModelError
+from ..vision import torchvision
+from .vit import make_prunable
+
+AUXILIARY = ("aux1", "aux2", "AuxLogits")  # second outputs of GoogLeNet and Inception
+
+
+def names() -> list[str]:
+    """All classifiers of torchvision."""
+    return torchvision.models.list_models(module=torchvision.models)
+
+
+def torchvision_model(
+    name: str, classes: int, channels: int, image_size: int, weights: str | None
+) -> nn.Module:
+    """A torchvision classifier, new or with weights by name (which may have to be downloaded).
+
+    Its output layer has `classes` outputs, its first convolution `channels` inputs, auxiliary
+    outputs are left out. Raises ModelError for weights that are unknown or cannot be fetched.
+    """
+    model = _downloaded(name, weights) if weights else _new(name, classes, image_size)
+    for auxiliary in AUXILIARY:
+        if hasattr(model, auxiliary):
+            setattr(model, auxiliary, None)
+            setattr(model, "aux_logits", False)  # noqa: B010 - mypy takes it for a module
+    if isinstance(model, torchvision.models.VisionTransformer) and model.image_size != image_size:
+        raise ModelError(
+            f"{name} with {weights} takes images of {model.image_size} pixels, not {image_size}; "
+            "set the dataset's image_size"
+        )
+    _fit_classes(model, classes)
+    _fit_channels(model, channels, keep=weights is not None)
+    return make_prunable(model)
+
+
+def _new(name: str, classes: int, image_size: int) -> nn.Module:
+    options: dict[str, Any] = {"num_classes": classes}
+    if name.startswith("vit_"):
+        patch = int(name.split("_")[-1])
+        if image_size % patch:
+            raise ModelError(f"{name}: {image_size} pixels do not divide into patches of {patch}")
+        options["image_size"] = image_size
+    builder = torchvision.models.get_model_builder(name)
+    if name in ("googlenet", "inception_v3"):
+        options["init_weights"] = True  # without it they warn that the default will change
+    return builder(weights=None, **options)
+
+
+def _downloaded(name: str, weights: str) -> nn.Module:
+    known = torchvision.models.get_model_weights(name)
+    if weights not in (*known.__members__, "DEFAULT"):
+        raise ModelError(
+            f"{name} has no weights {weights!r}; there are: {', '.join(known.__members__)}"
+        )
+    try:
+        return torchvision.models.get_model(name, weights=known[weights])
+    except (OSError, RuntimeError) as error:
+        raise ModelError(
+            f"weights {weights} of {name} could not be fetched ({error}); on a machine without "
+            f"network, put {known[weights].url.rsplit('/', 1)[-1]} into "
+            f"{torch.hub.get_dir()}/checkpoints, or give `checkpoint:`"
+        ) from error
+
+
+def _fit_classes(model: nn.Module, classes: int) -> None:
+    """Outputs of given weights for other classes: a new layer in place of the last."""
+    name, old = [
+        each for each in model.named_modules() if isinstance(each[1], nn.Linear | nn.Conv2d)
+    ][-1]
+    if isinstance(old, nn.Linear) and old.out_features != classes:
+        model.set_submodule(name, nn.Linear(old.in_features, classes))
+    elif isinstance(old, nn.Conv2d) and old.out_channels != classes:
+        model.set_submodule(name, nn.Conv2d(old.in_channels, classes, 1))
+
+
+def _fit_channels(model: nn.Module, channels: int, keep: bool) -> None:
+    """A first convolution for another number of input channels than three.
+
+    Given weights are kept as their mean over the inputs, scaled so that gray images, repeated or
+    not, give the same features.
+    """
+    name, old = next(
+        (name, one) for name, one in model.named_modules() if isinstance(one, nn.Conv2d)
+    )
+    if old.in_channels == channels:
+        return
+    new = nn.Conv2d(
+        channels,
+        old.out_channels,
+        (old.kernel_size[0], old.kernel_size[1]),
+        (old.stride[0], old.stride[1]),
+        padding=old.padding if isinstance(old.padding, str) else (old.padding[0], old.padding[1]),
+        bias=old.bias is not None,
+    )
+    if keep:
+        mean = old.weight.detach().mean(1, keepdim=True)
+        with torch.no_grad():
+            new.weight.copy_(mean * (old.in_channels / channels))
+            if old.bias is not None and new.bias is not None:
+                new.bias.copy_(old.bias)
+    model.set_submodule(name, new)

@@ -1,0 +1,186 @@
+"""Scores of a base, and the paths from dense through all budgets."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from criteria.criterion import checked_scores
+from criteria.evidence import Cost, gather
+from criteria.registry import create
+from reports.records import Failure
+
+from .jobs import CriterionSpec, PathJob, ScoresJob, Standpoint
+from .lab import Base, Lab
+from .network import Network, Removed, Rules, Schedule, given_widths, iterative, one_shot
+from .seeds import generator
+from .selection import InfeasibleBudget, Limits
+
+
+def make_scores(job: ScoresJob, lab: Lab) -> dict[str, Failure]:
+    """Score by all criteria of the job in one pass over the calibration images.
+
+    A criterion that fails takes none of the others with it; returns those failures by score key.
+    """
+    base = lab.base(job.at.base)
+    found = _score(base.network, job.at, job.criteria, lab.calibration(job.at, base.data))
+    failures = {}
+    for spec, outcome in zip(job.criteria, found, strict=True):
+        key = job.at.score_key(spec)
+        if isinstance(outcome, Exception):
+            failures[key] = failure(outcome)
+            continue
+        values, cost = outcome
+        arrays = {f"group{at}": one.numpy() for at, one in enumerate(values)}
+        lab.store.write_arrays(
+            lab.store.path("scores", key, ".npz"),
+            {
+                **arrays,
+                "seconds": np.float64(cost.seconds),
+                "peak_bytes": np.int64(-1 if cost.peak_bytes is None else cost.peak_bytes),
+                "images": np.int64(cost.images),
+            },
+        )
+    return failures
+
+
+Scored = tuple[list[Tensor], Cost]
+
+
+def _score(
+    network: Network,
+    at: Standpoint,
+    specs: Sequence[CriterionSpec],
+    batches: list[tuple[Tensor, Tensor]],
+) -> list[Scored | Exception]:
+    """Scores and cost by each criterion, or what went wrong with it."""
+    found: list[Scored | Exception] = []
+    groups = network.structure.groups
+    criteria = [
+        create(spec.name, groups, spec.options, generator(f"criterion/{spec.name}", **at.axes))
+        for spec in specs
+    ]
+    for one, cost in zip(criteria, gather(network.model, criteria, batches), strict=True):
+        if cost.failure is not None:
+            found.append(cost.failure)
+            continue
+        try:
+            found.append((checked_scores(one), cost))
+        except Exception as error:  # a user's code; recorded with its trials
+            found.append(error)
+    return found
+
+
+def load_scores(lab: Lab, at: Standpoint, spec: CriterionSpec) -> Scored:
+    """What `make_scores` stored."""
+    with np.load(
+        lab.store.path("scores", at.score_key(spec), ".npz"), allow_pickle=False
+    ) as stored:
+        groups = [name for name in stored.files if name.startswith("group")]
+        values = [torch.from_numpy(stored[f"group{at}"]) for at in range(len(groups))]
+        peak = int(stored["peak_bytes"])
+        cost = Cost(float(stored["seconds"]), None if peak < 0 else peak, int(stored["images"]))
+    return values, cost
+
+
+def make_path(job: PathJob, lab: Lab) -> None:
+    """Select at every budget and store which units leave; a budget out of reach keeps its reason."""
+    base = lab.base(job.at.base)
+    if job.needs_scores:
+        values, cost = load_scores(lab, job.at, job.criterion)
+        if job.matched is None:
+            found = one_shot(base.network, values, job.budgets, _rules(job))
+        else:
+            found = _matched(job, lab, base, values)
+    else:
+        found, cost = _iterate(job, lab, base)
+    lab.store.write_json(
+        lab.store.path("paths", job.key, ".json"),
+        {
+            "budgets": {str(budget): _plain(one, base) for budget, one in found.items()},
+            "score_s": cost.seconds,
+            "score_peak_bytes": cost.peak_bytes,
+            "images_scored": cost.images,
+        },
+    )
+
+
+def _iterate(
+    job: PathJob, lab: Lab, base: Base
+) -> tuple[dict[float, Removed | InfeasibleBudget], Cost]:
+    assert job.iterative is not None
+    batches = lab.calibration(job.at, base.data)
+    draw = generator(f"criterion/{job.criterion.name}", **job.at.axes)
+    total = Cost(peak_bytes=0)
+
+    def scorer(now: Network) -> list[Tensor]:
+        one = create(job.criterion.name, now.structure.groups, job.criterion.options, draw)
+        (cost,) = gather(now.model, [one], batches)
+        if cost.failure is not None:
+            raise cost.failure
+        total.seconds += cost.seconds
+        total.images += cost.images
+        if cost.peak_bytes is None or total.peak_bytes is None:
+            total.peak_bytes = None
+        else:
+            total.peak_bytes = max(total.peak_bytes, cost.peak_bytes)
+        return checked_scores(one)
+
+    schedule = Schedule(job.iterative.steps, job.iterative.schedule)
+    return iterative(base.network, scorer, job.budgets, _rules(job), schedule), total
+
+
+def _matched(
+    job: PathJob, lab: Lab, base: Base, values: list[Tensor]
+) -> dict[float, Removed | InfeasibleBudget]:
+    """A control: another path's layer widths, this criterion's choice of channels."""
+    assert job.matched is not None
+    found: dict[float, Removed | InfeasibleBudget] = {}
+    for budget in job.budgets:
+        removed = load_removed(lab, job.matched, base, budget)
+        if isinstance(removed, InfeasibleBudget):
+            found[budget] = removed
+            continue
+        groups = base.network.structure.groups
+        widths = [group.units - len(gone) for group, gone in zip(groups, removed, strict=True)]
+        found[budget] = given_widths(values, widths)
+    return found
+
+
+def load_removed(lab: Lab, job: PathJob, base: Base, budget: float) -> Removed | InfeasibleBudget:
+    """Units that leave at one budget, by group, or why the budget cannot be met."""
+    stored = path_file(lab, job)["budgets"][str(budget)]
+    if isinstance(stored, str):
+        return InfeasibleBudget(stored)
+    return [torch.tensor(stored[group.root]).long() for group in base.network.structure.groups]
+
+
+def path_file(lab: Lab, job: PathJob) -> dict[str, Any]:
+    """A stored path: `budgets`, `score_s`, `score_peak_bytes`, `images_scored`."""
+    return lab.store.read_json(lab.store.path("paths", job.key, ".json"))
+
+
+def failure(error: BaseException) -> Failure:
+    """An exception as a record keeps it."""
+    lines = traceback.format_exception(type(error), error, error.__traceback__)
+    return Failure(kind=type(error).__name__, message=str(error), traceback="".join(lines))
+
+
+def _rules(job: PathJob) -> Rules:
+    chosen = job.selection
+    limits = Limits(chosen.min_channels, chosen.protect, chosen.round_to)
+    return Rules("params" if job.cost == "params" else "macs", chosen.scope, limits)
+
+
+
+def _plain(found: Removed | InfeasibleBudget, base: Base) -> dict[str, list[int]] | str:
+    """As JSON: units that leave by root, or the reason why the budget cannot be met."""
+    if isinstance(found, InfeasibleBudget):
+        return str(found)
+    groups = base.network.structure.groups
+    return {group.root: gone.tolist() for group, gone in zip(groups, found, strict=True)}

@@ -1,0 +1,279 @@
+"""The plan: a suite's trials and the work they stand on, as one graph of jobs; done or not."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+from criteria import CriteriaError, registry
+from reports.records import Labels, Record
+from suites import Case, Suite, expand
+from suites.schema import MethodSpec, ModelSpec, slug
+
+from .errors import BenchError, ModelError
+from .jobs import BaseJob, CriterionSpec, Job, PathJob, ScoresJob, Standpoint, TrialJob
+from .store import Store
+
+
+class PlanError(BenchError):
+    """A suite that reads well but cannot be run: unknown criterion, option, dataset or model."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A suite's trials, in the order of the suite."""
+
+    suite: Suite
+    trials: tuple[TrialJob, ...]
+
+    def only(self, methods: Collection[str] = (), repeats: int | None = None) -> Plan:
+        """The part with these methods (and the controls matched to them) and so many repeats.
+
+        Raises:
+            PlanError: a name that is none of the suite's methods.
+        """
+        known = self.suite.method_names
+        unknown = [name for name in methods if name not in known]
+        if unknown:
+            raise PlanError(
+                f"--methods: {', '.join(unknown)} is none of this suite's: {', '.join(known)}"
+            )
+        chosen = [
+            trial
+            for trial in self.trials
+            if (not methods or {trial.labels.method, trial.labels.matched_to} & set(methods))
+            and (repeats is None or trial.labels.repeat < repeats)
+        ]
+        return replace(self, trials=tuple(chosen))
+
+    def shard(self, index: int, count: int) -> Plan:
+        """Every trial is in exactly one of `count` shards, by its key."""
+        mine = [trial for trial in self.trials if int(trial.key[:12], 16) % count == index - 1]
+        return replace(self, trials=tuple(mine))
+
+    def pending(self, store: Store, *, retry_failed: bool = False) -> list[TrialJob]:
+        """Trials without a record; with `retry_failed`, those that failed as well."""
+        return [trial for trial in self.trials if not _settled(store, trial, retry_failed)]
+
+    def records(self, store: Store) -> list[Record]:
+        """All records of this plan's trials, under this suite's names for them."""
+        found = ((trial, store.record(trial.key)) for trial in self.trials)
+        return [
+            record.model_copy(update={"labels": trial.labels})
+            for trial, record in found
+            if record is not None
+        ]
+
+
+def _settled(store: Store, trial: TrialJob, retry_failed: bool) -> bool:
+    record = store.record(trial.key)
+    return record is not None and not (retry_failed and record.status != "done")
+
+
+def make_plan(suite: Suite) -> Plan:
+    """Resolve every name of a suite and key every trial.
+
+    Raises:
+        PlanError: a name or an option that does not exist, a checkpoint that cannot be read.
+    """
+    from .datasets import list_datasets
+    from .models import list_models
+
+    _known("dataset", [one.name for one in suite.datasets], list_datasets())
+    _known(
+        "model",
+        [one.name for one in suite.models if not one.name.startswith("torchvision:")],
+        list_models(),
+    )
+    make = _Maker(suite)
+    return Plan(suite, tuple(make.trial(case) for case in expand(suite)))
+
+
+def _known(what: str, names: Iterable[str], known: Collection[str]) -> None:
+    import difflib
+
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3)
+            hint = f" Did you mean {' or '.join(near)}?" if near else ""
+            raise PlanError(f"there is no {what} {name!r}.{hint} There are: {', '.join(known)}")
+
+
+class _Maker:
+    """Turns cases into jobs; equal jobs are one object, so their keys are hashed once."""
+
+    def __init__(self, suite: Suite) -> None:
+        self.suite = suite
+        self._jobs: dict[Any, Any] = {}
+
+    def _once(self, key: Any, make: Callable[[], Any]) -> Any:
+        if key not in self._jobs:
+            self._jobs[key] = make()
+        return self._jobs[key]
+
+    def trial(self, case: Case) -> TrialJob:
+        suite = self.suite
+        recipe = suite.all_recipes[case.recovery.recipe] if case.recovery.recipe else None
+        return TrialJob(
+            path=self.path(case),
+            budget=case.budget,
+            recovery=case.recovery.kind,
+            recipe=recipe,
+            latency=suite.latency,
+            labels=Labels(
+                suite=suite.suite,
+                dataset=case.dataset.label or slug(case.dataset.name),
+                model=case.model.label or slug(case.model.name),
+                method=case.method_name,
+                recovery=case.recovery.name,
+                cost=suite.budgets.cost,
+                budget=case.budget,
+                base=case.base,
+                repeat=case.repeat,
+                matched_to=case.method.name if case.matched else None,
+            ),
+        )
+
+    def path(self, case: Case) -> PathJob:
+        at = self.standpoint(case)
+        key = ("path", id(at), case.method.name, case.matched)
+        if case.matched is None:
+            return self._once(key, lambda: self._path(at, case.method, None))
+        own = self.path(replace(case, matched=None))
+        control = MethodSpec(criterion=case.matched)
+        return self._once(key, lambda: self._path(at, control, own))
+
+    def _path(self, at: Standpoint, method: MethodSpec, matched: PathJob | None) -> PathJob:
+        selection = self.suite.selection
+        if method.scope:
+            selection = selection.model_copy(update={"scope": method.scope})
+        return PathJob(
+            at=at,
+            criterion=self.criterion(method),
+            cost=self.suite.budgets.cost,
+            budgets=tuple(self.suite.budgets.kept),
+            selection=selection,
+            iterative=method.iterative,
+            matched=matched,
+        )
+
+    def criterion(self, method: MethodSpec) -> CriterionSpec:
+        return self._once(("criterion", method.name), lambda: _criterion(method))
+
+    def standpoint(self, case: Case) -> Standpoint:
+        base = self.base(case)
+        return self._once(
+            ("at", id(base), case.repeat),
+            lambda: Standpoint(base, case.repeat, self.suite.calibration),
+        )
+
+    def base(self, case: Case) -> BaseJob:
+        key = ("base", case.dataset.model_dump_json(), case.model.model_dump_json(), case.base)
+        return self._once(key, lambda: self._base(case))
+
+    def _base(self, case: Case) -> BaseJob:
+        model = case.model
+        recipe = None
+        if model.recipe is not False:
+            recipe = self.suite.all_recipes[model.recipe or self.suite.base_recipe]
+        return BaseJob(case.dataset, model, recipe, case.base, _checkpoint_hash(model))
+
+
+def _criterion(method: MethodSpec) -> CriterionSpec:
+    """Name, all options and source of a method's criterion.
+
+    Raises:
+        PlanError: no such criterion or option.
+    """
+    try:
+        entry = registry.find(method.criterion)
+        options = registry.resolve_options(method.criterion, method.options).model_dump()
+        source = registry.source_hash(entry.name, options)
+    except CriteriaError as error:
+        raise PlanError(f"method {method.name}: {error}") from error
+    return CriterionSpec(entry.name, options, source)
+
+
+def _checkpoint_hash(model: ModelSpec) -> str | None:
+    if model.checkpoint is None:
+        return None
+    return _file_hash(Path(model.checkpoint).absolute(), model.name)
+
+
+@cache
+def _file_hash(path: Path, model: str) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ModelError(f"checkpoint of {model}: {path}: {error.strerror}") from error
+
+
+@dataclass(frozen=True)
+class JobGraph:
+    """What has to run, and after what. Equal jobs are one node.
+
+    Attributes:
+        jobs: by key.
+        after: key -> keys of the jobs that it waits for.
+    """
+
+    jobs: dict[str, Job]
+    after: dict[str, list[str]]
+
+    def sorter(self) -> TopologicalSorter[str]:
+        return TopologicalSorter(self.after)
+
+
+def job_graph(trials: Iterable[TrialJob], store: Store) -> JobGraph:
+    """The graph of these trials; work that lies in the store is left out."""
+    trials = list(trials)
+    graph = JobGraph({}, {})
+    scores = _scores_jobs(trials, store)
+
+    def add(job: Job, after: Iterable[Job | None]) -> Job:
+        graph.jobs[job.key] = job
+        graph.after[job.key] = [one.key for one in after if one is not None]
+        return job
+
+    def base(job: BaseJob) -> Job | None:
+        if store.path("bases", job.key, ".json").exists():
+            return None
+        return graph.jobs.get(job.key) or add(job, [])
+
+    def path(job: PathJob) -> Job | None:
+        if store.path("paths", job.key, ".json").exists():
+            return base(job.at.base)
+        if job.key in graph.jobs:
+            return graph.jobs[job.key]
+        before = [base(job.at.base)]
+        scoring = scores.get(job.at.score_key(job.criterion)) if job.needs_scores else None
+        if scoring is not None:
+            before.append(add(scoring, [base(scoring.at.base)]))
+        if job.matched is not None:
+            before.append(path(job.matched))
+        return add(job, before)
+
+    for trial in trials:
+        add(trial, [base(trial.path.at.base), path(trial.path)])
+    return graph
+
+
+def _scores_jobs(trials: Iterable[TrialJob], store: Store) -> dict[str, ScoresJob]:
+    """One job a standpoint, for all criteria that have no scores there yet; by score key."""
+    wanted: dict[Standpoint, dict[str, CriterionSpec]] = {}
+    paths = {trial.path.key: trial.path for trial in trials}
+    for path in [*paths.values(), *(one.matched for one in paths.values() if one.matched)]:
+        if not path.needs_scores or store.path("paths", path.key, ".json").exists():
+            continue
+        key = path.at.score_key(path.criterion)
+        if not store.path("scores", key, ".npz").exists():
+            wanted.setdefault(path.at, {})[key] = path.criterion
+    jobs: dict[str, ScoresJob] = {}
+    for at, criteria in wanted.items():
+        jobs |= dict.fromkeys(criteria, ScoresJob(at, tuple(criteria.values())))
+    return jobs

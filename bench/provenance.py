@@ -1,0 +1,64 @@
+"""Where and with what a result was made."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import socket
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = ("pruning-bench", "torch", "torchvision", "torch-pruning", "numpy", "scipy", "mlflow")
+
+
+@cache
+def environment() -> dict[str, Any]:
+    """Code, versions, machine. Nothing of the user's environment variables."""
+    import torch
+
+    return {
+        **_git(),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "host": socket.gethostname(),
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "threads": torch.get_num_threads(),
+        "device": "cpu",
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _git() -> dict[str, Any]:
+    """Commit of this code, and a hash of what differs from it; empty outside a checkout."""
+    root = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True
+        ).stdout
+
+    try:
+        sha, difference = git("rev-parse", "HEAD").strip(), git("diff", "HEAD")
+    except (OSError, subprocess.CalledProcessError):
+        return {"git_sha": None, "git_dirty": None, "git_diff_sha256": None}
+    digest = hashlib.sha256(difference.encode()).hexdigest() if difference else None
+    return {"git_sha": sha, "git_dirty": bool(difference), "git_diff_sha256": digest}
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

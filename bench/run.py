@@ -1,0 +1,162 @@
+"""Running a plan: ready jobs to the executor, records to MLflow, until nothing is pending."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from reports.records import Failure, Record
+
+from .errors import StoreError
+from .executors import Executor
+from .jobs import Job, PathJob, ScoresJob, TrialJob
+from .plan import JobGraph, Plan, job_graph
+from .store import Store
+from .trial import failed_record
+from .work import Outcome
+
+CRASHES = 2  # how often a job is tried again after its worker died
+
+
+class Listener(Protocol):
+    """Told what happens, to show it to people."""
+
+    def started(self, job: Job) -> None: ...
+
+    def ended(self, job: Job, failure: Failure | None) -> None: ...
+
+    def recorded(self, record: Record) -> None: ...
+
+
+@dataclass
+class Summary:
+    """What a run did.
+
+    Attributes:
+        statuses: how many trials of this run ended how.
+        seconds: wall time.
+    """
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+
+def run(
+    plan: Plan,
+    store: Store,
+    executor: Executor,
+    listener: Listener,
+    *,
+    retry_failed: bool = False,
+    log: Callable[[Record], None] = lambda record: None,
+) -> Summary:
+    """Run whatever is pending. Stopping it at any moment loses at most the trials in flight.
+
+    Args:
+        log: takes each record as it arrives (MLflow).
+
+    Raises:
+        StoreError: results can no longer be written; finished records are safe.
+    """
+    start = time.monotonic()
+    graph = job_graph(plan.pending(store, retry_failed=retry_failed), store)
+    flow = _Flow(graph, store, executor, listener, log)
+    finished = False
+    try:
+        flow.run()
+        finished = True
+    finally:
+        executor.close(kill=not finished)
+    flow.summary.seconds = time.monotonic() - start
+    return flow.summary
+
+
+class _Flow:
+    """The state of one run: what is ready, what has failed, what has crashed how often."""
+
+    def __init__(
+        self,
+        graph: JobGraph,
+        store: Store,
+        executor: Executor,
+        listener: Listener,
+        log: Callable[[Record], None],
+    ) -> None:
+        self.graph, self.store, self.executor = graph, store, executor
+        self.listener, self.log = listener, log
+        self.summary = Summary()
+        self._sorter = graph.sorter()
+        self._ready: deque[Job] = deque()
+        self._failed: dict[str, Failure] = {}
+        self._failed_scores: dict[str, Failure] = {}
+        self._crashes: Counter[str] = Counter()
+        self._running = 0
+
+    def run(self) -> None:
+        self._sorter.prepare()
+        while self._sorter.is_active():
+            for key in self._sorter.get_ready():
+                self._accept(self.graph.jobs[key])
+            while self._ready and self._running < 2 * self.executor.slots:
+                job = self._ready.popleft()
+                self.listener.started(job)
+                self.executor.submit(job)
+                self._running += 1
+            if self._running:
+                for job, outcome in self.executor.finished():
+                    self._running -= 1
+                    self._end(job, outcome)
+
+    def _accept(self, job: Job) -> None:
+        """Queue a job, unless what it stands on has failed."""
+        broken = self._broken(job)
+        if broken is None:
+            self._ready.append(job)
+        else:
+            self._fail(job, broken)
+
+    def _broken(self, job: Job) -> Failure | None:
+        for key in self.graph.after[job.key]:
+            if key in self._failed:
+                return self._failed[key]
+        if isinstance(job, PathJob):
+            return self._failed_scores.get(job.at.score_key(job.criterion))
+        return None
+
+    def _end(self, job: Job, outcome: Outcome) -> None:
+        if outcome.fatal:
+            raise StoreError(outcome.fatal)
+        if outcome.failure is not None:
+            if outcome.failure.kind == "crashed" and self._crashes[job.key] < CRASHES:
+                self._crashes[job.key] += 1
+                self._ready.append(job)
+                return
+            self._fail(job, outcome.failure)
+            return
+        if isinstance(job, ScoresJob) and outcome.failed_scores:
+            self._failed_scores |= outcome.failed_scores
+        self.listener.ended(job, None)
+        self._sorter.done(job.key)
+        if isinstance(job, TrialJob):
+            record = self.store.record(job.key)
+            if record is None:
+                raise StoreError(f"the record of {job} has vanished from {self.store.root}")
+            self._record(record)
+
+    def _fail(self, job: Job, why: Failure) -> None:
+        """A failed job; its trials get failed records as their turn comes."""
+        self._failed[job.key] = why
+        self.listener.ended(job, why)
+        self._sorter.done(job.key)
+        if isinstance(job, TrialJob):
+            record = failed_record(job, why)
+            self.store.write_record(record)
+            self._record(record)
+
+    def _record(self, record: Record) -> None:
+        self.summary.statuses[record.status] += 1
+        self.listener.recorded(record)
+        self.log(record)

@@ -1,0 +1,84 @@
+"""What a worker does with a job. Workers know the store and the data; never the front or MLflow."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from criteria import load_plugin
+from reports.records import Failure
+
+from .bases import make_base
+from .errors import StoreError
+from .jobs import BaseJob, Job, PathJob, ScoresJob
+from .lab import Lab, Settings
+from .paths import failure, make_path, make_scores
+from .trial import run_trial
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a job.
+
+    Attributes:
+        status: of a trial's record; None for other jobs.
+        failure: why the job failed.
+        failed_scores: of a scores job, the criteria that failed, by score key.
+        fatal: the store failed; nothing else will succeed either.
+    """
+
+    status: str | None = None
+    failure: Failure | None = None
+    failed_scores: dict[str, Failure] | None = None
+    fatal: str | None = None
+
+
+def start(settings: Settings) -> Lab:
+    """Make this process a worker: one thread, so that results depend on no one else's."""
+    torch.set_num_threads(1)
+    for plugin in settings.plugins:
+        load_plugin(plugin)
+    return Lab(settings)
+
+
+def perform(job: Job, lab: Lab) -> Outcome:
+    """Do one job; nothing that a job raises gets out."""
+    try:
+        match job:
+            case BaseJob():
+                make_base(job, lab)
+            case ScoresJob():
+                return Outcome(failed_scores=make_scores(job, lab))
+            case PathJob():
+                make_path(job, lab)
+            case _:
+                return Outcome(status=run_trial(job, lab))
+    except StoreError as error:
+        return Outcome(fatal=str(error))
+    except Exception as error:  # becomes the failed record of every trial that stands on this job
+        return Outcome(failure=failure(error))
+    return Outcome()
+
+
+class _Worker:
+    """The lab of a worker process; set once by its initializer."""
+
+    lab: Lab
+
+
+def start_process(settings: Settings) -> None:
+    """Initializer of a spawned worker."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the front decides what an interrupt means
+    with contextlib.suppress(RuntimeError):  # already set in this process
+        torch.set_num_interop_threads(1)
+    _Worker.lab = start(settings)
+
+
+def perform_in_process(job: Job) -> Any:
+    """Task of a spawned worker."""
+    return perform(job, _Worker.lab)

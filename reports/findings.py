@@ -1,0 +1,206 @@
+"""What a report says in words: the headline, the power line, and what to read with care."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from .tables import interval, points
+
+if TYPE_CHECKING:
+    from .build import Results
+
+LOW_DENSE_TOP1 = 50.0  # percent; a base below it is hardly trained
+BUDGET_TOLERANCE = 0.01  # share of the dense cost (DESIGN.md, decision 1)
+UNEQUAL = 1.25  # ratio of the other cost at one budget from which it is worth a word
+_TOLD_APART = ("version", "device", "git", "torch", "python", "thread", "cpu", "gpu", "cuda")
+
+
+def headline(results: Results, recovery: str) -> str:
+    """What the suite shows under one recovery, no stronger than its data.
+
+    Only methods that are complete on every problem take part. Where the problems are too few for
+    a test over them, a method is told from the control if its Bonferroni intervals over bases lie
+    on one side of zero on every problem.
+    """
+    suite, control = results.suite, results.suite.analysis.control
+    mine = (results.overall["family"] == "control") & (results.overall["recovery"] == recovery)
+    whole = results.overall["n_problems"] == len(results.problems)
+    rows = results.overall[mine & whole].reset_index(drop=True)
+    if rows.empty:
+        return f"No method can be compared with {control} yet: trials are missing."
+    some = "No method" if len(rows) == mine.sum() else f"None of the {len(rows)} finished methods"
+    top = rows.iloc[int(rows["mean"].to_numpy(dtype=float).argmax())]
+    best = f"{top['method']} has the highest mean: {points(top['mean'])} points against {control}"
+    records = rows.to_dict("records")
+    if results.power.can_reach_alpha:
+        told = [row for row in records if row["rejected"]]
+        where = f"over {len(results.problems)} problems (exact Wilcoxon test, Holm"
+        where += f", level {suite.analysis.alpha:g})"
+        spread = ""
+    else:
+        if suite.bases == 1:
+            return f"{best}. With one base a problem nothing is known of the uncertainty."
+        told = [row for row in records if _told_everywhere(results, recovery, row["method"])]
+        where = f"on {_places(results)}, after Bonferroni over {results.power.comparisons}"
+        where += " comparisons"
+        spread = " " + _spread(results, recovery, top["method"])
+    if not told:
+        return f"{some} can be told from {control} {where}. {best}{spread}."
+    names = ", ".join(f"{row['method']} ({points(row['mean'])} points)" for row in told)
+    return f"Told from {control} {where}: {names}. {best}{spread}."
+
+
+def _places(results: Results) -> str:
+    n = len(results.problems)
+    return f"each of these {n} problems" if n > 1 else "this problem"
+
+
+def _spread(results: Results, recovery: str, method: str) -> str:
+    mine = _of(results, recovery, method)
+    spans = (
+        f"{interval(row['low'], row['high'])} on {row['problem']}"
+        for row in mine.to_dict("records")
+    )
+    return f"({100 * (1 - results.suite.analysis.alpha):g} % intervals: {', '.join(spans)})"
+
+
+def _told_everywhere(results: Results, recovery: str, method: str) -> bool:
+    """Whether the joint intervals of every problem lie on one side of zero."""
+    mine = _of(results, recovery, method)
+    width = mine["joint_high"] > mine["joint_low"]  # without width the spread is unknown
+    above, below = mine["joint_low"] > 0, mine["joint_high"] < 0
+    return bool((above & width).all() or (below & width).all())
+
+
+def _of(results: Results, recovery: str, method: str) -> pd.DataFrame:
+    pairs = results.paired
+    mine = (pairs["family"] == "control") & (pairs["recovery"] == recovery)
+    return pairs[mine & (pairs["method"] == method)].dropna(subset=["mean"])
+
+
+def _problems(results: Results) -> str:
+    n = results.power.problems
+    return f"{n} problem{'s' if n > 1 else ''}"
+
+
+def power_line(results: Results) -> str:
+    """What the number of problems can show at all."""
+    power = results.power
+    problems = _problems(results)
+    if power.can_reach_alpha:
+        return (
+            f"With {problems} and {power.comparisons} comparisons the smallest p after Holm is "
+            f"{power.smallest_adjusted_p:.2g}; a mean difference of {power.detectable_effect:g} "
+            "standard deviations over problems is found with 80 % power."
+        )
+    return (
+        f"With {problems} the smallest attainable p is {power.smallest_p:.3g}, and after Holm over "
+        f"{power.comparisons} comparisons {power.smallest_adjusted_p:.3g}: no test can reject at "
+        f"{power.alpha:g}; it takes {power.problems_needed} problems. Read the intervals as "
+        "conditional on each problem."
+    )
+
+
+def warnings(results: Results) -> Iterator[str]:
+    """Everything a reader should know before believing a number."""
+    missing = len(results.expected) - len(results.trials)
+    if missing:
+        status = Counter(one.status for one in results.records)
+        parts = [f"{status[one]} {one}" for one in ("failed", "infeasible") if status[one]]
+        parts.append(f"{len(results.expected) - len(results.records)} not run")
+        yield f"{missing} of {len(results.expected)} trials are missing: {', '.join(parts)}."
+    lost = len(left_out(results))
+    if lost:
+        yield (
+            f"{lost} of {len(results.paired)} paired differences are left out, because a trial of "
+            "the method or of what it is held against is missing."
+        )
+    if results.ignored:
+        yield f"{results.ignored} records are not in the plan of this suite and were left out."
+    if not results.power.can_reach_alpha:
+        yield f"{_problems(results)}: nothing here speaks for other models or data."
+    if results.suite.bases == 1:
+        yield "One base a problem: intervals over bases do not exist."
+    for name, values in sorted(provenance(results).items()):
+        if len(values) > 1 and any(word in name.lower() for word in _TOLD_APART):
+            yield f"The records differ in {name}: {', '.join(sorted(values))}."
+    for row in results.dense[results.dense["dense_top1"] < LOW_DENSE_TOP1].to_dict("records"):
+        yield (
+            f"Base {row['base']} of {row['problem']} has {row['dense_top1']:.1f} % dense top-1: "
+            "pruning a poorly trained network says little."
+        )
+    flat = results.paired["mean"].notna() & (results.paired["high"] == results.paired["low"])
+    if flat.any():
+        yield (
+            f"{flat.sum()} intervals have no width: the bases agree to the last image, which "
+            "leaves the spread unknown, not zero."
+        )
+    yield from _cost_warnings(results)
+
+
+def _cost_warnings(results: Results) -> Iterator[str]:
+    if results.trials.empty:
+        return
+    axis = results.expected[0].cost
+    other = {"macs": "params", "params": "macs"}[axis]
+    words = {"macs": "MACs", "params": "parameters"}
+    off = (results.trials[f"{axis}_ratio"] - results.trials["budget"]).abs() > BUDGET_TOLERANCE
+    if off.any():
+        yield f"{off.sum()} trials miss their budget by more than 1 % of the dense {words[axis]}."
+    for problem, rows in results.trials.groupby("problem", sort=True):
+        means = 100 * rows.groupby(["budget", "method"])[f"{other}_ratio"].mean().unstack()
+        ratio = means.max(axis=1) / means.min(axis=1)
+        worst = means.loc[ratio == ratio.max()].iloc[0]
+        if ratio.max() > UNEQUAL:
+            yield (
+                f"Equal {words[axis]}, unequal {words[other]}: at {100 * float(worst.name):g} % of "
+                f"the {words[axis]} on {problem} the methods keep from {worst.min():.0f} % "
+                f"({worst.idxmin()}) to {worst.max():.0f} % ({worst.idxmax()})."
+            )
+
+
+def left_out(results: Results) -> list[tuple[str, str, str, str, str]]:
+    """(method, reference, problem, recovery, reason) of differences that could not be formed."""
+    rows = results.paired[results.paired["reason"] != ""]
+    keys = ["method", "reference", "problem", "recovery", "reason"]
+    return list(rows[keys].itertuples(index=False, name=None))
+
+
+def failures(results: Results) -> list[tuple[str, str, int, str]]:
+    """(kind, message, how many, an example) of the trials that ended without measurements."""
+    grouped: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for one in results.records:
+        if one.failure is not None:
+            label = one.labels
+            example = f"{label.method}, {label.problem}, {100 * label.budget:g} %, {label.recovery}"
+            grouped[one.failure.kind, one.failure.message].append(example)
+    return [(*key, len(found), min(found)) for key, found in sorted(grouped.items())]
+
+
+def unfinished(results: Results) -> list[tuple[str, str, str, str, int, int]]:
+    """(problem, recovery, method, budget, done, expected) of every incomplete cell."""
+    holes = results.cells[~results.cells["complete"].astype(bool)]
+    holes = holes.assign(kept=[f"{100 * budget:g} %" for budget in holes["budget"]])
+    keys = ["problem", "recovery", "method", "kept", "done", "expected"]
+    return list(holes[keys].itertuples(index=False, name=None))
+
+
+def provenance(results: Results) -> dict[str, Counter[str]]:
+    """Dotted name -> each value with the number of records that bear it."""
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    for one in results.records:
+        for name, value in _flat(one.provenance):
+            found[name][value] += 1
+    return found
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, str(value)

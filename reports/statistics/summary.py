@@ -1,0 +1,77 @@
+"""Sizes of effects in the unit of the data: intervals, counts, and what they say to a ROPE."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import t as student
+
+from .signed_rank import rounded
+
+Verdict = Literal["better", "worse", "equivalent", "open"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and its interval; the ends are NaN where one value leaves the spread unknown."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True)
+class WinTieLoss:
+    """How many differences lie above, at and below zero."""
+
+    wins: int
+    ties: int
+    losses: int
+
+
+def t_interval(values: ArrayLike, level: float = 0.95) -> Interval:
+    """Student's interval of a mean.
+
+    Args:
+        values: [n], one a repeat (paired differences, or accuracies); rounded to 1e-9.
+        level: coverage in (0, 1).
+
+    Raises:
+        ValueError: no values, values that are not finite, or a level outside (0, 1).
+    """
+    x = rounded(values)
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie in (0, 1), not {level}")
+    mean = float(x.mean())
+    if x.size == 1:
+        return Interval(mean, float("nan"), float("nan"), 1)
+    half = float(student.ppf((1 + level) / 2, x.size - 1) * x.std(ddof=1) / np.sqrt(x.size))
+    return Interval(mean, mean - half, mean + half, x.size)
+
+
+def win_tie_loss(differences: ArrayLike) -> WinTieLoss:
+    """Counts of [n] differences above, at and below zero, after rounding to 1e-9."""
+    d = rounded(differences)
+    return WinTieLoss(int((d > 0).sum()), int((d == 0).sum()), int((d < 0).sum()))
+
+
+def verdict(interval: Interval, rope: float) -> Verdict:
+    """Where an interval lies against the region of practical equivalence [-rope, rope].
+
+    `better` and `worse`: wholly outside; `equivalent`: wholly inside; `open`: it crosses an edge,
+    there is no interval, or it has no width (accuracies are counted in whole images: repeats that
+    agree to the last image leave the spread unknown, not zero).
+    """
+    if not interval.high > interval.low:
+        return "open"
+    if interval.low > rope:
+        return "better"
+    if interval.high < -rope:
+        return "worse"
+    if -rope <= interval.low and interval.high <= rope:
+        return "equivalent"
+    return "open"

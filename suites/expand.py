@@ -1,0 +1,166 @@
+"""From a suite's name to its trials: find the file, apply overrides, span the product."""
+
+from __future__ import annotations
+
+import difflib
+import typing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from .files import SuiteError, parse_yaml, read_yaml
+from .schema import DatasetSpec, MethodSpec, ModelSpec, RecoverySpec, Suite, matched_name
+
+LIBRARY = Path(__file__).with_name("library")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One trial as a suite spans it.
+
+    Attributes:
+        matched: a control selects by this criterion, under the layer widths of `method`.
+        budget: share of the suite's cost that is kept.
+    """
+
+    dataset: DatasetSpec
+    model: ModelSpec
+    base: int
+    repeat: int
+    method: MethodSpec
+    matched: str | None
+    budget: float
+    recovery: RecoverySpec
+
+    @property
+    def method_name(self) -> str:
+        return matched_name(self.method, self.matched) if self.matched else self.method.name
+
+
+def expand(suite: Suite) -> Iterator[Case]:
+    """All trials of a suite, problem by problem and base by base."""
+    for dataset, model, base, repeat in product(
+        suite.datasets, suite.models, range(suite.bases), range(suite.repeats)
+    ):
+        for method in suite.methods:
+            for matched, budget, recovery in product(
+                [None, *method.matched], suite.budgets.kept, suite.recoveries
+            ):
+                yield Case(dataset, model, base, repeat, method, matched, budget, recovery)
+
+
+def library() -> dict[str, Path]:
+    """The suites that come with the project."""
+    return {path.stem: path for path in sorted(LIBRARY.glob("*.yaml"))}
+
+
+def load_suite(name: str, overrides: Iterable[str] = (), *, smoke: bool = False) -> Suite:
+    """A suite by its name in the library or by path.
+
+    Args:
+        name: `quickstart`, or `path/to/suite.yaml`.
+        overrides: `key=value` with dots into the file and a value in YAML:
+            `calibration.images=64`, `models=[resnet20]`, `methods.0.criterion=l2`.
+        smoke: apply the suite's own `smoke` overrides first.
+
+    Raises:
+        SuiteError: no such suite, not YAML, an unknown key, a wrong type; names file and key.
+    """
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        known = library()
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3)
+            hint = f" Did you mean {' or '.join(near)}?" if near else ""
+            raise SuiteError(
+                f"there is no suite {name!r}.{hint} There are: {', '.join(known)}; "
+                "or give the path of a .yaml file"
+            )
+        path = known[name]
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        raise SuiteError(f"{path}: a suite is a mapping with keys such as `suite` and `methods`")
+    if smoke:
+        if not content.get("smoke"):
+            raise SuiteError(f"{path}: it has no `smoke` section to apply")
+        for key, value in content["smoke"].items():
+            _set(content, str(key), value, f"{path}: smoke")
+    for one in overrides:
+        key, equals, text = one.partition("=")
+        if not equals or not key:
+            raise SuiteError(f"--set {one}: expected key=value, as in calibration.images=64")
+        _set(content, key.strip(), parse_yaml(text, f"--set {one}"), f"--set {one}")
+    try:
+        return Suite.model_validate(content)
+    except ValidationError as error:
+        raise SuiteError("\n".join(_explain(error, path))) from error
+
+
+def _set(content: dict[str, Any], dotted: str, value: Any, source: str) -> None:
+    """Set a key that may lead through mappings and list positions."""
+    place: Any = content
+    *path, last = dotted.split(".")
+    for part in path:
+        if isinstance(place, list):
+            place = place[_position(place, part, source)]
+        elif isinstance(place, dict):
+            place = place.setdefault(part, {})
+    if isinstance(place, list):
+        place[_position(place, last, source)] = value
+    elif isinstance(place, dict):
+        place[last] = value
+    else:
+        raise SuiteError(f"{source}: {'.'.join(path)} is {place!r}, it has no {last!r} inside")
+
+
+def _position(place: Sequence[Any], part: str, source: str) -> int:
+    if part.isdecimal() and int(part) < len(place):
+        return int(part)
+    raise SuiteError(f"{source}: {part!r} is no position in a list of {len(place)}")
+
+
+def _explain(error: ValidationError, path: Path) -> Iterator[str]:
+    """One line a fault: the key, what was given, what is allowed."""
+    for fault in error.errors():
+        key = ".".join(str(part) for part in fault["loc"])
+        given = f" = {fault['input']!r}" if not isinstance(fault["input"], dict | list) else ""
+        if fault["type"] == "extra_forbidden":
+            allowed = _keys_at(Suite, fault["loc"][:-1])
+            near = difflib.get_close_matches(str(fault["loc"][-1]), allowed, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            yield f"{path}: unknown key {key!r}{hint} Allowed here: {', '.join(allowed)}"
+        elif fault["type"] == "missing":
+            yield f"{path}: the key {key!r} is missing"
+        else:
+            message = fault["msg"].removeprefix("Value error, ")
+            yield f"{path}: {key + given + ': ' if key else ''}{message}"
+
+
+def _keys_at(model: type[BaseModel], loc: Sequence[Any]) -> list[str]:
+    """Keys of the section that a place in the file belongs to."""
+    kind: Any = model
+    for part in loc:
+        if isinstance(part, str) and isinstance(kind, type) and issubclass(kind, BaseModel):
+            fields: Mapping[str, Any] = {
+                (field.alias or name): field for name, field in kind.model_fields.items()
+            }
+            kind = fields[part].annotation if part in fields else kind
+        kind = _section_in(kind) or kind
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return [field.alias or name for name, field in kind.model_fields.items()]
+    return []
+
+
+def _section_in(annotation: Any) -> Any:
+    """The section inside `list[Section]`, `Section | None`, `dict[str, Section]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in typing.get_args(annotation):
+        found = _section_in(inner)
+        if found is not None:
+            return found
+    return None
