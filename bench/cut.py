@@ -53,12 +53,19 @@ def _shrink(model: nn.Module, member: Member, indices: Tensor) -> None:
 
 
 def mask(model: nn.Module, groups: Sequence[Group], removed: Sequence[Tensor]) -> nn.Module:
-    """A copy of the network with every parameter of the given units at zero."""
+    """A copy of the network with every parameter of the given units at zero.
+
+    A layer that passes channels on without parameters offers `silence(side, channels)`.
+    """
     masked = copy.deepcopy(model)
     tensors = {name: parameter.data for name, parameter in masked.named_parameters()}
+    modules = dict(masked.named_modules())
     for group, units in zip(groups, removed, strict=True):
         for member in group.members:
             member.zero_(tensors, units)
+            silence = getattr(modules.get(member.name), "silence", None)
+            if silence is not None:
+                silence(member.side, member.indices[torch.isin(member.units, units)])
     return masked
 
 

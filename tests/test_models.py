@@ -40,7 +40,7 @@ def build(
 
 
 def lively(model: nn.Module) -> nn.Module:
-    """In float64 and evaluation mode, norms and biases away from 1 and 0, where faults would hide."""
+    """In float64 and evaluation mode, norms and biases off 1 and 0, where faults would hide."""
     generator = torch.Generator().manual_seed(0)
     state = model.double().eval().state_dict()
     for name, tensor in state.items():
@@ -68,8 +68,8 @@ def lively(model: nn.Module) -> nn.Module:
         # Huang et al. 2017, table 2: 1.0 M.
         ("densenet40", 32, 1.0, 264.8),
         ("vgg_small", 8, 0.29, 2.42),
-        ("vit_small", 8, 0.14, 2.24),
-        ("vit_small", 32, 0.14, 8.72),
+        ("vit_small", 8, 0.14, 2.39),
+        ("vit_small", 32, 0.14, 10.88),
     ],
 )
 def test_models_are_of_the_known_size(name: str, size: int, params: float, mmacs: float) -> None:
@@ -340,8 +340,7 @@ def test_weights_by_name_are_kept_under_a_new_head(monkeypatch: pytest.MonkeyPat
     gray = torch.randn(2, 1, 64, 64)
     features = []
     for network, x in ((model, gray), (published, gray.expand(-1, 3, -1, -1))):
-        network.get_submodule("fc")
-        network.fc = nn.Identity()
+        network.set_submodule("fc", nn.Identity())
         features.append(network(x))
     assert torch.allclose(features[0], features[1], atol=1e-4)
 
@@ -442,7 +441,7 @@ def test_misfits_name_the_keys_and_both_shapes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("spec", "says"),
     [
-        ({"name": "resnet21"}, r"did you mean resnet20.*There are: resnet20"),
+        ({"name": "resnet21"}, r"did you mean .*resnet20.*There are: resnet20"),
         ({"name": "torchvision:resnet19"}, r"did you mean torchvision:resnet1\d"),
         ({"name": "resnet20", "options": {"depth": 8}}, "no option 'depth'; it takes shortcut"),
         ({"name": "resnet20", "options": {"shortcut": "C"}}, "shortcut: 'C' is not A or B"),

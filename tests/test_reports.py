@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-import re
+import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
@@ -13,7 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.build import build_report
+from reports.build import analyse, build_report
+from reports.findings import headline, power_line, warnings
 from reports.records import (
     Accuracy,
     Costs,
@@ -165,3 +167,259 @@ def synthetic_records(suite: Suite, labels: Sequence[Labels]) -> list[Record]:
             )
         )
     return found
+
+
+@pytest.fixture(scope="module")
+def suite() -> Suite:
+    return make_suite()
+
+
+@pytest.fixture(scope="module")
+def records(suite: Suite) -> list[Record]:
+    return synthetic_records(suite, plan(suite))
+
+
+@pytest.fixture(scope="module")
+def report(suite: Suite, records: list[Record], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("report")
+    assert build_report(suite, records, plan(suite), out) == out / "index.html"
+    return out
+
+
+def _bytes(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_same_records_give_the_same_bytes(
+    suite: Suite, records: list[Record], report: Path, tmp_path: Path
+) -> None:
+    build_report(suite, records[::-1], plan(suite), tmp_path)
+    assert _bytes(tmp_path) == _bytes(report)
+
+
+def test_every_figure_has_its_formats_and_its_numbers(report: Path) -> None:
+    names = ["accuracy_cost", "accuracy_cost_matched", "paired_differences"]
+    names += ["paired_differences_matched", "score_cost"]
+    assert sorted(path.name for path in (report / "figures").iterdir()) == sorted(
+        f"{name}.{kind}" for name in names for kind in ("csv", "pdf", "png", "svg")
+    )
+    drawn = pd.read_csv(report / "figures" / "accuracy_cost.csv")
+    # 10 methods x 3 budgets and the dense network, on 2 problems under 2 recoveries.
+    assert len(drawn) == (10 * 3 + 1) * 4
+    assert not drawn["method"].str.contains("~").any()
+
+
+def test_page_needs_no_network_and_names_its_parts(report: Path, suite: Suite) -> None:
+    page = (report / "index.html").read_text()
+    assert page.count("<img ") == page.count('src="data:image/svg+xml;base64,') == 5
+    assert page.count('alt="') == 5
+    assert not [
+        part for part in ("http://", "https://", "<link", "@import", "url(") if part in page
+    ]
+    assert '<th scope="col"' in page
+    assert '<th scope="row"' in page
+    for name in suite.method_names:
+        assert name in page
+    assert "smallest attainable p is 0.5" in page
+    assert "432 of 432 finished" in page
+
+
+def test_raw_table_is_the_frame(report: Path, records: list[Record]) -> None:
+    written = pd.read_csv(report / "tables" / "trials.csv")
+    assert list(written["key"]) == list(frame(records)["key"])
+
+
+def test_missing_and_failed_trials_are_told(
+    suite: Suite, records: list[Record], tmp_path: Path
+) -> None:
+    place = ("taylor", "resnet20", "none")
+    lost = next(
+        one
+        for one in records
+        if (one.labels.method, one.labels.model, one.labels.recovery) == place
+    )
+    broken = next(one for one in records if one.labels.method == "fpgm")
+    kept = [one for one in records if one not in (lost, broken)]
+    kept.append(failed(broken.labels, "<script>alert(1)</script> & more"))
+    build_report(suite, kept, plan(suite), tmp_path)
+    page = (tmp_path / "index.html").read_text()
+    assert "2 of 432 trials are missing: 1 failed, 1 not run" in page
+    assert "taylor has 1 unfinished trial at" in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in page
+    assert "<script>alert(1)" not in page
+    pairs = pd.read_csv(tmp_path / "tables" / "paired.csv")
+    gone = pairs[pairs["verdict"] == "missing"]
+    assert set(gone["method"]) == {"taylor", "fpgm"}
+    assert gone["mean"].isna().all()
+    drawn = pd.read_csv(tmp_path / "figures" / "accuracy_cost.csv")
+    assert len(drawn) == (10 * 3 + 1) * 4 - 2
+
+
+def test_half_a_suite_is_a_report(suite: Suite, records: list[Record], tmp_path: Path) -> None:
+    """One recovery is not begun, and one problem has no control yet."""
+    half = [
+        one
+        for one in records
+        if one.labels.recovery == "none"
+        and (one.labels.model == "resnet20" or one.labels.method != "l1")
+    ]
+    build_report(suite, half, plan(suite), tmp_path)
+    forest = pd.read_csv(tmp_path / "figures" / "paired_differences.csv")
+    assert set(forest["panel"]) == {"resnet20 on digits"}
+    assert set(forest["recovery"]) == {"none"}
+
+
+def test_report_of_nothing_is_a_report(suite: Suite, tmp_path: Path) -> None:
+    page = build_report(suite, [], plan(suite), tmp_path).read_text()
+    assert "432 of 432 trials are missing" in page
+    assert "No method can be compared with l1 yet" in page
+
+
+def tiny() -> tuple[Suite, list[Record]]:
+    """a and the control l1 on two problems, two budgets, two bases, two repeats.
+
+    Against l1, in points, by (base, budget), each repeat one point up or down:
+    m1: base 0 at +4, +2 -> +3; base 1 at +1, +1 -> +1. m2: -2, -2 -> -2; 0, 0 -> 0.
+    """
+    suite = make_suite(
+        models=["m1", "m2"],
+        methods=["l1", {"criterion": "taylor", "as": "a"}],
+        budgets={"macs": [0.5, 0.25]},
+        bases=2,
+        repeats=2,
+        recoveries=["none"],
+    )
+    gains = {("m1", 0): (4, 2), ("m1", 1): (1, 1), ("m2", 0): (-2, -2), ("m2", 1): (0, 0)}
+    found = []
+    for one in plan(suite):
+        gain = gains[one.model, one.base][(0.5, 0.25).index(one.budget)] if one.method == "a" else 0
+        jitter = 1 if one.repeat else -1
+        found.append(record(one, (70 + gain + jitter) / 100, 0.9))
+    return suite, found
+
+
+def test_paired_table_by_hand() -> None:
+    suite, found = tiny()
+    results = analyse(suite, found, plan(suite))
+    # t(.975, 1 degree) = 12.7062; base differences 3, 1: mean 2, SE 1; -2, 0: mean -1, SE 1.
+    assert paired_markdown(results.paired, results.overall, suite) == (
+        "# Paired differences, synthetic\n\n"
+        "Points of retained top-1, averaged over budgets: method minus reference. "
+        "Intervals: 95 %, over bases.\n\n"
+        "## Recovery: none\n\n"
+        "| method | reference | problem | difference | 95 % interval | bases "
+        "| wins/ties/losses | verdict |\n"
+        "|---|---|---|---:|---:|---:|---:|---|\n"
+        "| a | l1 | m1 on digits | +2.00 | [−10.71, +14.71] | 2 | 2/0/0 | open |\n"
+        "| a | l1 | m2 on digits | −1.00 | [−13.71, +11.71] | 2 | 0/1/1 | open |\n\n"
+        "| method | reference | difference | 95 % interval | problems | wins/ties/losses "
+        "| Wilcoxon p | Holm p |\n"
+        "|---|---|---:|---:|---:|---:|---:|---:|\n"
+        "| a | l1 | +0.50 | – | 2 | 1/0/1 | 1 | 1 |\n"
+    )
+
+
+def test_budgets_bases_and_repeats_are_no_blocks() -> None:
+    suite, found = tiny()
+    results = analyse(suite, found, plan(suite))
+    assert list(results.paired["n_bases"]) == [2, 2]
+    assert list(results.overall["n_problems"]) == [2]
+
+
+def test_enough_problems_are_tested_and_named() -> None:
+    suite = make_suite(
+        models=[f"m{i}" for i in range(9)],
+        methods=["l1", "taylor", "random", "obd"],
+        recoveries=["none"],
+    )
+    rng = np.random.default_rng(3)
+    better = {"l1": 0.0, "taylor": 0.05, "random": -0.08, "obd": 0.0}
+    noise = {one: rng.normal(0, 0.004) for one in plan(suite)}
+    found = [record(one, 0.7 + better[one.method] + noise[one]) for one in plan(suite)]
+    results = analyse(suite, found, plan(suite))
+    over = results.overall.set_index("method")
+    assert over.loc["taylor", "p"] == pytest.approx(2**-8)
+    assert over.loc["taylor", "p_holm"] == pytest.approx(3 * 2**-8)
+    assert list(over.index[over["rejected"]]) == ["taylor", "random"]
+    sentence = headline(results, "none")
+    assert "Told from l1 over 9 problems" in sentence
+    assert "obd" not in sentence
+    assert "smallest p after Holm is 0.012" in power_line(results)
+
+
+def test_headline_claims_nothing_that_is_not_there(suite: Suite) -> None:
+    same = [record(one, 0.7 + 0.01 * (one.base - 1)) for one in plan(suite)]
+    results = analyse(suite, same, plan(suite))
+    assert headline(results, "none").startswith("No method can be told from l1")
+    # Equal to the last image on every base: no width, so no claim of equivalence either.
+    assert set(results.paired["verdict"]) == {"open"}
+
+
+def test_one_base_has_no_interval(tmp_path: Path) -> None:
+    suite = make_suite(bases=1)
+    results = analyse(suite, synthetic_records(suite, plan(suite)), plan(suite))
+    assert "nothing is known of the uncertainty" in headline(results, "none")
+    page = build_report(suite, results.records, plan(suite), tmp_path).read_text()
+    assert "intervals over bases do not exist" in page
+
+
+def test_holm_keeps_the_place_of_a_comparison_that_could_not_be_made() -> None:
+    suite = make_suite(models=[f"m{i}" for i in range(7)], methods=["l1", "taylor", "obd"])
+    found = [
+        record(one, 0.7 + (0.05 if one.method == "taylor" else 0) + 0.001 * one.base)
+        for one in plan(suite)
+        if one.method != "obd"
+    ]
+    trials, declared = frame(found), comparisons(suite)
+    table = cells(trials, plan(suite), 0.95)
+    over = overall(paired(trials, table, declared, suite), declared, suite).set_index("method")
+    assert list(over.loc["taylor", "p_holm"]) == pytest.approx([2 * 2**-6] * 2)
+    assert over.loc["obd", "p_holm"].isna().all()
+
+
+def test_warnings_tell_what_a_reader_must_know(suite: Suite, records: list[Record]) -> None:
+    first, second, *rest = records
+    assert second.measurements is not None
+    off_budget = second.measurements.model_copy(update={"macs": 900_000})
+    odd = [
+        first.model_copy(update={"provenance": {**first.provenance, "device": "cuda"}}),
+        second.model_copy(update={"measurements": off_budget}),
+    ]
+    stray = record(first.labels.model_copy(update={"method": "unheard-of"}), 0.5)
+    said = "\n".join(warnings(analyse(suite, [*odd, *rest, stray], plan(suite))))
+    assert "The records differ in device: cpu, cuda" in said
+    assert "1 trials miss their budget" in said
+    assert "1 records are not in the plan" in said
+    assert "Equal MACs, unequal parameters" in said
+    poor = [record(one, 0.2, dense=0.3) for one in plan(suite)]
+    assert "30.0 % dense top-1" in "\n".join(warnings(analyse(suite, poor, plan(suite))))
+
+
+def test_two_records_of_one_trial_are_refused(suite: Suite, records: list[Record]) -> None:
+    with pytest.raises(ValueError, match="two records"):
+        analyse(suite, [*records, records[0]], plan(suite))
+    with pytest.raises(ValueError, match="no trials"):
+        analyse(suite, records, [])
+
+
+def test_cost_axis_of_the_suite_and_of_the_budget_may_differ(tmp_path: Path) -> None:
+    suite = make_suite(
+        budgets={"speedup": [1.5, 2, 4, 12]},
+        analysis={"control": "l1", "cost": "params_ratio"},
+        models=["resnet20"],
+        recoveries=["none"],
+    )
+    build_report(suite, synthetic_records(suite, plan(suite)), plan(suite), tmp_path)
+    drawn = pd.read_csv(tmp_path / "figures" / "accuracy_cost.csv")
+    lines = drawn[drawn["method"] != "dense"]
+    assert (lines["x"] == lines["cost_percent"]).all()  # apart by themselves: nothing is moved
+
+
+def test_importing_reports_is_cheap() -> None:
+    code = "import reports, sys, json; print(json.dumps(sorted(sys.modules)))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert not {"matplotlib", "pandas", "scipy", "jinja2"} & set(json.loads(ran.stdout))

@@ -70,6 +70,13 @@ class ChannelPad(nn.Module):
         # Selected and blanked, not concatenated with zeros: a concat would be traced as one.
         return copied.masked_fill((self.source < 0).view(-1, 1, 1), 0.0)
 
+    def silence(self, side: str, channels: Tensor) -> None:
+        """Make channels zero without removing them; there is no parameter that could do it."""
+        if side == "out":
+            self.source[channels] = -1
+        else:
+            self.source[torch.isin(self.source, channels)] = -1
+
     def extra_repr(self) -> str:
         return f"{self.in_channels}, {self.out_channels}, stride={self.stride}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
     Raises ModelError if the file is missing, broken, holds more than tensors, or no state dict.
     """
     try:
-        content = torch.load(path, weights_only=True, map_location="cpu")
+        with warnings.catch_warnings():
+            # A plain pickle is refused below; that its protocol is unusual adds nothing.
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")
+            content = torch.load(path, weights_only=True, map_location="cpu")
     except pickle.UnpicklingError as error:
         raise ModelError(
             f"checkpoint {path} is broken, or holds objects and code, which are not loaded "

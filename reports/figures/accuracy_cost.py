@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from .style import GREY, Look, in_order, title
+from .style import GREY, Look, fit_titles, in_order, title
 
 DENSE = "dense"
 _DODGE = 0.35  # share of the gap between two budgets over which the methods are spread
@@ -88,6 +88,7 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], x_label: str) -> Figure:
             ax.set_ylabel("test top-1 (%)")
         if i == len(problems) - 1:
             ax.set_xlabel(x_label)
+    fit_titles(figure, 40)
     _cost_axis(axes[0, 0], data)
     figure.legend(handles=_legend(methods, looks), loc="outside right upper")
     return figure

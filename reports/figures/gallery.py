@@ -43,7 +43,8 @@ def _drawings(results: Results, folder: Path) -> Iterator[Drawing]:
     plain = results.cells[results.cells["matched_to"].isna()]
     if plain["complete"].any():
         yield _accuracy_cost(results, plain, folder, "accuracy_cost", "Accuracy against cost")
-    if (results.paired["family"] == "control").any():
+    finished = set(results.paired.loc[results.paired["mean"].notna(), "family"])
+    if "control" in finished:
         yield _paired_differences(results, folder, "control")
     quality = score_cost.drawn(plain)
     if len(quality):
@@ -55,6 +56,7 @@ def _drawings(results: Results, folder: Path) -> Iterator[Drawing]:
     if matched and cells["complete"].any():
         title = "The same layer widths, other channels"
         yield _accuracy_cost(results, cells, folder, "accuracy_cost_matched", title)
+    if "matched" in finished:
         yield _paired_differences(results, folder, "matched")
 
 
@@ -109,7 +111,7 @@ def _paired_differences(results: Results, folder: Path, family: str) -> Drawing:
         f"differences below {results.suite.analysis.rope:g} points, which the suite calls equal."
     )
     name = "paired_differences" + ("_matched" if family == "matched" else "")
-    title = f"Differences to {other}"
+    title = f"Differences to {control if family == 'control' else 'matched controls'}"
     alt = f"Forest plot of each method minus {other}, by problem and recovery."
     return _finish(figure, data, folder, Drawing(name, folder, title, caption, alt))
 

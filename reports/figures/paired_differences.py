@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .style import GREY, Look, title
+from .style import GREY, Look, fit_titles, title
 
 OVERALL = "all problems"
 
@@ -17,16 +17,18 @@ OVERALL = "all problems"
 def drawn(pairs: pd.DataFrame, overall: pd.DataFrame, family: str) -> pd.DataFrame:
     """What is drawn, best mean first: the paired differences of one family of comparisons.
 
-    Columns: `recovery`, `panel` (a problem, or `all problems` where there are two or more),
+    Columns: `recovery`, `panel` (a problem, or `all problems` where two or more are finished),
     `comparison` (the text of the row), `method`, `reference`, `mean`, `low`, `high` (points of
     retained top-1), `n` (bases, or problems), `unit`. Without a difference the numbers are NaN.
     """
     mine = pairs[pairs["family"] == family]
     rows = [mine.assign(panel=mine["problem"], n=mine["n_bases"], unit="bases")]
-    if mine["problem"].nunique() > 1:
-        over = overall[overall["family"] == family]
+    over = overall[overall["family"] == family]
+    if over["n_problems"].max() > 1:
         rows.append(over.assign(panel=OVERALL, n=over["n_problems"], unit="problems"))
     data = pd.concat(rows, ignore_index=True)
+    for axis in ("panel", "recovery"):  # a row or column of nothing but gaps is left to the page
+        data = data[data.groupby(axis)["mean"].transform("count") > 0]
     data["comparison"] = data["method"]
     if family == "matched":
         data["comparison"] = data["method"] + " − " + data["reference"]
@@ -53,11 +55,12 @@ def draw(
         data: from `drawn`.
         looks: colour and marker of every method.
         rope: half width of the shaded region, in points.
-        panels: problems, in order; `all problems` is added where the data has it.
-        recoveries: in order.
+        panels: problems, in order; those without data are left out.
+        recoveries: in order, likewise.
         x_label: what the difference is.
     """
-    panels = [*panels, *([OVERALL] if OVERALL in set(data["panel"]) else [])]
+    panels = [one for one in (*panels, OVERALL) if one in set(data["panel"])]
+    recoveries = [one for one in recoveries if one in set(data["recovery"])]
     names = list(data["comparison"].unique())
     height = (0.19 * len(names) + 0.45) * len(panels) + 0.5
     width = 3.2 * len(recoveries) + 0.06 * max(len(name) for name in names) + 0.4
@@ -76,6 +79,7 @@ def draw(
         for i, panel in enumerate(panels):
             rows = mine[mine["panel"] == panel].set_index("comparison").reindex(names)
             _arrows(axes[i, j], rows, looks)
+    fit_titles(figure, 50)
     axes[0, 0].set_yticks(range(len(names)), names)
     axes[0, 0].set_ylim(len(names) - 0.4, -0.6)
     return figure

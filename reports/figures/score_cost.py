@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise, product
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
-from .style import GREY, Look, title
+from .style import GREY, Look, fit_titles, title
 
 Floats = NDArray[np.float64]
 
+_FRONT: dict[str, Any] = {
+    "color": GREY,
+    "linewidth": 1.0,
+    "linestyle": (0, (3, 2)),
+    "zorder": 1,
+}
 SHORTEST_S = 1e-3  # shorter times stand at the left edge: a log axis has no zero
 
 
@@ -53,7 +61,12 @@ def draw(
     problems: Sequence[str],
     recoveries: Sequence[str],
 ) -> Figure:
-    """The picture of `drawn`: a row a problem, a column a recovery, in the order given."""
+    """The picture of `drawn`: a row a problem, a column a recovery, in the order given.
+
+    Problems and recoveries without data are left out.
+    """
+    problems = [one for one in problems if one in set(data["problem"])]
+    recoveries = [one for one in recoveries if one in set(data["recovery"])]
     figure = Figure(figsize=(3.7 * len(recoveries) + 0.4, 2.9 * len(problems) + 0.5))
     canvas = FigureCanvasAgg(figure)
     axes = figure.subplots(len(problems), len(recoveries), squeeze=False, sharex=True)
@@ -68,6 +81,9 @@ def draw(
         if i == len(problems) - 1:
             ax.set_xlabel("scoring time (s)")
         panels.append((ax, rows))
+    fit_titles(figure, 46)
+    front = Line2D([], [], label="Pareto front", **_FRONT)
+    figure.legend(handles=[front], loc="outside lower right")
     figure.draw_without_rendering()  # the layout must stand before labels find their places
     for ax, rows in panels:
         _label(ax, rows, looks, canvas)
@@ -89,10 +105,7 @@ def _panel(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look]) -> None:
             zorder=3,
         )
     front = rows[rows["pareto"].astype(bool)].sort_values("x_s")
-    ax.step(front["x_s"], front["retained_top1"], where="post", color=GREY, linewidth=1.0,
-            linestyle=(0, (3, 2)), zorder=1, label="Pareto front")  # fmt: skip
-    if len(front) > 1:
-        ax.legend(loc="lower right")
+    ax.step(front["x_s"], front["retained_top1"], where="post", **_FRONT)
 
 
 def _label(
@@ -103,9 +116,6 @@ def _label(
     points = ax.transData.transform(rows[["x_s", "retained_top1"]].to_numpy(dtype=float))
     taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in points]
     taken += _front_boxes(points[rows["pareto"].to_numpy(dtype=bool)])
-    legend = ax.get_legend()
-    if legend is not None:
-        taken.append(legend.get_window_extent(renderer))
     frame = ax.get_window_extent(renderer)
     for point, name in zip(points, rows["method"], strict=True):
         text = ax.text(0, 0, name, fontsize=7, color="#222222", zorder=4)

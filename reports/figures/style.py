@@ -102,9 +102,16 @@ def save(figure: Figure, data: pd.DataFrame, folder: Path, name: str) -> Path:
 
 
 def title(problem: str, recovery: str, note: str = "") -> str:
-    """Of a panel, on two lines where one would run into the next panel."""
-    treated = ("no recovery" if recovery == "none" else recovery) + note
-    return f"{problem} · {treated}" if len(problem + treated) <= 48 else f"{problem}\n{treated}"
+    """Of a panel, on one line; `fit_titles` breaks it."""
+    return f"{problem} · {'no recovery' if recovery == 'none' else recovery}{note}"
+
+
+def fit_titles(figure: Figure, letters: int) -> None:
+    """Put all titles on two lines if one is longer than so many letters."""
+    texts = [ax.get_title(loc="left") for ax in figure.axes]
+    if max(len(text) for text in texts) > letters:
+        for ax, text in zip(figure.axes, texts, strict=True):
+            ax.set_title(text.replace(" · ", "\n", 1))
 
 
 def in_order(names: Sequence[str], order: Mapping[str, object]) -> list[str]:

@@ -1,0 +1,213 @@
+"""Statistics against the vectors of statistics.md 2.5, brute force, and scipy."""
+
+from __future__ import annotations
+
+import time
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from reports import statistics as own
+
+# Demsar 2006, table 2, data sets in the order of the paper (statistics.md 2.5, V1).
+# fmt: off
+C45 = [.763, .599, .954, .628, .882, .936, .661, .583, .775, 1, .940, .619, .972, .957]
+C45_M = [.768, .591, .971, .661, .888, .931, .668, .583, .838, 1, .962, .666, .981, .978]
+# fmt: on
+DEMSAR = np.array(C45_M) - np.array(C45)
+
+differences = st.lists(st.integers(-6, 6), min_size=1, max_size=9)
+
+
+def by_enumeration(d: np.ndarray) -> float:
+    """Two-sided p over all 2^N signs; zeros dropped."""
+    d = d[d != 0]
+    if d.size == 0:
+        return 1.0
+    ranks = stats.rankdata(np.abs(d))
+    observed = min(ranks[d > 0].sum(), ranks[d < 0].sum())
+    sums = np.array([ranks @ signs for signs in product((0, 1), repeat=d.size)])
+    return float(min(1.0, 2 * np.mean(sums <= observed + 1e-9)))
+
+
+def test_demsar_c45_against_m() -> None:
+    found = own.wilcoxon(DEMSAR)
+    assert (found.n, found.zeros, found.plus, found.minus) == (12, 2, 71.5, 6.5)
+    assert found.statistic == 6.5
+    assert found.p_value == pytest.approx(0.007324219, abs=5e-10)
+    assert own.hodges_lehmann(DEMSAR) == pytest.approx(0.0130, abs=1e-12)
+    assert own.win_tie_loss(DEMSAR) == own.WinTieLoss(wins=10, ties=2, losses=2)
+
+
+def test_demsar_paired_t() -> None:
+    # The interval touches zero exactly at the level 1 - p of the paired t-test.
+    interval = own.t_interval(DEMSAR, 1 - 0.0137558)
+    assert interval.low == pytest.approx(0, abs=1e-6)
+    assert interval.n == 14
+
+
+def test_six_differences_cannot_reach_five_percent_unless_all_agree() -> None:
+    six = [0.012, 0.004, 0.009, -0.001, 0.006, 0.011]
+    found = own.wilcoxon(six)
+    assert (found.statistic, found.p_value) == (1, 0.0625)
+    assert own.wilcoxon(np.abs(six)).p_value == own.smallest_p(6) == 0.03125
+
+
+def test_holm_vectors() -> None:
+    assert own.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    raw = [0.000006, 0.000332, 0.009823, 0.014171, 0.083642, 0.141093, 0.518605, 0.660706]
+    adjusted = [0.000048, 0.002324, 0.058938, 0.070855, 0.334568, 0.423279, 1, 1]
+    assert own.holm(raw) == pytest.approx(adjusted, abs=1e-9)
+    assert own.holm([]).size == 0
+    with pytest.raises(ValueError, match=r"\[0, 1\]"):
+        own.holm([0.1, float("nan")])
+
+
+NEEDED_ALL_PAIRS = {3: 7, 4: 8, 5: 9, 6: 10, 7: 10, 8: 11, 10: 11, 11: 12, 14: 12, 15: 13}
+NEEDED_CONTROL = {3: 7, 4: 7, 5: 8, 7: 8, 8: 9, 13: 9, 14: 10, 15: 10}
+
+
+@pytest.mark.parametrize(("methods", "needed"), NEEDED_ALL_PAIRS.items())
+def test_problems_needed_for_all_pairs(methods: int, needed: int) -> None:
+    assert own.problems_needed(methods * (methods - 1) // 2, 0.05) == needed
+
+
+@pytest.mark.parametrize(("methods", "needed"), NEEDED_CONTROL.items())
+def test_problems_needed_against_a_control(methods: int, needed: int) -> None:
+    assert own.problems_needed(methods - 1, 0.05) == needed
+
+
+def test_declared_power() -> None:
+    few = own.declared_power(2, 9, 0.05)
+    assert (few.smallest_p, few.smallest_adjusted_p, few.can_reach_alpha) == (0.5, 1.0, False)
+    assert (few.problems_needed, few.detectable_effect) == (9, None)
+    enough = own.declared_power(9, 9, 0.05)
+    assert enough.smallest_adjusted_p == 9 * 2**-8
+    assert enough.can_reach_alpha
+    assert enough.detectable_effect is not None
+    assert own.wilcoxon_power(9, enough.detectable_effect, 0.05 / 9) == pytest.approx(0.8, abs=0.02)
+    for wrong in ((0, 1, 0.05), (1, 0, 0.05), (1, 1, 1.0)):
+        with pytest.raises(ValueError, match="at least 1"):
+            own.declared_power(*wrong)
+
+
+# statistics.md 2.4; printed to two digits from a simulation, hence the wide tolerance.
+POWER = {
+    6: (0.09, 0.22, 0.29, 0.70),
+    10: (0.27, 0.64, 0.77, 0.98),
+    16: (0.40, 0.81, 0.96, 1),
+    30: (0.75, 0.99, 1, 1),
+}
+
+
+@pytest.mark.parametrize("blocks", POWER)
+def test_power_table(blocks: int) -> None:
+    found = [own.wilcoxon_power(blocks, effect, 0.05) for effect in (0.5, 0.8, 1.0, 1.5)]
+    assert found == pytest.approx(POWER[blocks], abs=0.07)
+
+
+@pytest.mark.parametrize("effect", [0.0, 0.5, 1.0, 1.5])
+def test_power_of_six_blocks_in_closed_form(effect: float) -> None:
+    # Six blocks reject only if all signs agree.
+    exact = stats.norm.cdf(effect) ** 6 + stats.norm.cdf(-effect) ** 6
+    assert own.wilcoxon_power(6, effect, 0.05) == pytest.approx(exact, abs=0.025)
+
+
+def test_power_is_quick() -> None:
+    start = time.perf_counter()
+    own.declared_power(43, 11, 0.05)
+    assert time.perf_counter() - start < 1
+
+
+@given(differences)
+def test_programme_equals_enumeration(d: list[int]) -> None:
+    assert own.wilcoxon(d).p_value == pytest.approx(by_enumeration(np.array(d)), abs=1e-12)
+
+
+@given(st.integers(1, 50), st.integers(0, 2**32 - 1))
+def test_scipy_is_the_oracle_without_ties(n: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    d = rng.permutation(np.arange(1, n + 1)) * rng.choice([-1, 1], n)
+    expected = stats.wilcoxon(d, method="exact")
+    found = own.wilcoxon(d)
+    assert found.p_value == pytest.approx(expected.pvalue, rel=1e-9)
+    assert found.statistic == expected.statistic
+
+
+@given(differences)
+def test_direction_scale_and_order_do_not_matter(d: list[int]) -> None:
+    p = own.wilcoxon(d).p_value
+    assert own.wilcoxon([-x for x in d]).p_value == p
+    assert own.wilcoxon([3 * x for x in d]).p_value == p
+    assert own.wilcoxon(sorted(d)).p_value == p
+    assert own.smallest_p(len(d)) <= p <= 1
+    assert own.hodges_lehmann([-x for x in d]) == pytest.approx(-own.hodges_lehmann(d))
+    assert own.hodges_lehmann([x + 5 for x in d]) == pytest.approx(own.hodges_lehmann(d) + 5)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_is_monotone_between_raw_and_bonferroni(p: list[float]) -> None:
+    raw, adjusted = np.array(p), own.holm(p)
+    assert (adjusted >= raw - 1e-15).all()
+    assert (adjusted <= np.minimum(1, raw * raw.size) + 1e-12).all()
+    assert (np.diff(adjusted[np.argsort(raw)]) >= 0).all()
+
+
+def test_level_under_the_null() -> None:
+    rate = own.wilcoxon_power(20, 0.0, 0.05)
+    assert rate <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 4000)
+
+
+def test_rounding_noise_breaks_no_ties() -> None:
+    noisy = np.array([0.3 - 0.2, 0.2 - 0.1, 0.1])  # three times 0.1, up to the last bits
+    assert len(set(noisy.tolist())) > 1
+    assert own.wilcoxon([*noisy, -0.1]).p_value == own.wilcoxon([1, 1, 1, -1]).p_value
+    assert own.wilcoxon([0.3 - 0.2 - 0.1]).zeros == 1
+
+
+def test_t_interval_is_scipys() -> None:
+    values = [1.0, 2.5, -0.5, 4.0]
+    found = own.t_interval(values, 0.9)
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.9)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    alone = own.t_interval([2.0])
+    assert (alone.mean, alone.n) == (2.0, 1)
+    assert np.isnan([alone.low, alone.high]).all()
+
+
+@pytest.mark.parametrize("bad", [[], [[1.0]], [float("nan")], [float("inf")]])
+def test_what_is_no_sample_is_refused(bad: list[float]) -> None:
+    for function in (own.wilcoxon, own.hodges_lehmann, own.t_interval, own.win_tie_loss):
+        with pytest.raises(ValueError, match="differences must be"):
+            function(bad)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (0.3, 0.9, "better"),
+        (-0.9, -0.3, "worse"),
+        (-0.1, 0.2, "equivalent"),
+        (0.1, 0.5, "open"),
+        (-3.0, 3.0, "open"),
+        (0.5, 0.5, "open"),
+        (float("nan"), float("nan"), "open"),
+    ],
+)
+def test_verdict(low: float, high: float, said: str) -> None:
+    assert own.verdict(own.Interval((low + high) / 2, low, high, 3), 0.2) == said
+
+
+def test_collapse() -> None:
+    cube = np.array([[[1.0, 3.0], [5.0, 5.0]], [[4.0, 4.0], [0.0, 2.0]]])  # budgets, bases, repeats
+    assert own.per_base(cube) == pytest.approx([3.0, 3.0])
+    assert own.per_problem(cube) == 3.0
+    cube[0, 0, 0] = np.nan
+    with pytest.raises(ValueError, match="gaps"):
+        own.per_base(cube)
+    with pytest.raises(ValueError, match="budgets, bases, repeats"):
+        own.per_base(cube[0])
