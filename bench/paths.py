@@ -94,7 +94,7 @@ def make_path(job: PathJob, lab: Lab) -> None:
     if job.needs_scores:
         values, cost = load_scores(lab, job.at, job.criterion)
         if job.matched is None:
-            found = one_shot(base.network, values, job.budgets, _rules(job))
+            found = one_shot(base.network, values, job.budgets, rules_of(job))
         else:
             found = _matched(job, lab, base, values)
     else:
@@ -132,7 +132,7 @@ def _iterate(
         return checked_scores(one)
 
     schedule = Schedule(job.iterative.steps, job.iterative.schedule)
-    return iterative(base.network, scorer, job.budgets, _rules(job), schedule), total
+    return iterative(base.network, scorer, job.budgets, rules_of(job), schedule), total
 
 
 def _matched(
@@ -171,7 +171,8 @@ def failure(error: BaseException) -> Failure:
     return Failure(kind=type(error).__name__, message=str(error), traceback="".join(lines))
 
 
-def _rules(job: PathJob) -> Rules:
+def rules_of(job: PathJob) -> Rules:
+    """How this path turns scores into removed channels."""
     chosen = job.selection
     limits = Limits(chosen.min_channels, chosen.protect, chosen.round_to)
     return Rules("params" if job.cost == "params" else "macs", chosen.scope, limits)

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 import yaml
 
 from bench.errors import BenchError
@@ -34,7 +34,6 @@ from reports.records import Record, content_key, frame
 from suites.schema import Suite
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
     from mlflow.entities import DatasetInput, Metric, Run
 
 SETTINGS = {
@@ -43,6 +42,7 @@ SETTINGS = {
     "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING": "false",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # MLflow's own: 120 s, seven retries
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight idle processes beside the UI
 }
 
 # Columns of `reports.records.frame` -> metrics; what stands before the slash is a chart section.
@@ -72,44 +72,19 @@ PARAMS_PER_BATCH, METRICS_PER_BATCH = 100, 800  # a batch may hold 1,000 values 
 PAGE = 1000
 
 
-def _view(**state: Any) -> str:
-    """A shared view of MLflow's UI: what its own 'share' button keeps in an experiment tag."""
-    columns = [
-        *(f"tags.`{tag}`" for tag in ("method", "problem", "budget", "recovery", "status")),
-        *(
-            f"metrics.`{metric}`"
-            for metric in (
-                "eval/retained_top1",
-                "eval/top1",
-                "cost/macs_ratio",
-                "cost/params_ratio",
-                "cost/latency_ratio",
-                "time/score_s",
-                "time/total_s",
-            )
-        ),
-    ]
-    return json.dumps(
-        {
-            "searchFilter": "tags.role = 'trial'",
-            "orderByKey": "metrics.`eval/retained_top1`",
-            "orderByAsc": False,
-            "selectedColumns": columns,
-            "runsHiddenMode": "SHOW_ALL",
-            **state,
-        }
+TAG_COLUMNS = [f"tags.`{tag}`" for tag in ("method", "problem", "budget", "recovery", "status")]
+METRIC_COLUMNS = [
+    f"metrics.`{metric}`"
+    for metric in (
+        "eval/retained_top1",
+        "eval/top1",
+        "cost/macs_ratio",
+        "cost/params_ratio",
+        "cost/latency_ratio",
+        "time/score_s",
+        "time/total_s",
     )
-
-
-VIEWS = {
-    "mlflow.sharedViewState.bench-trials": _view(),
-    "mlflow.sharedViewState.bench-methods": _view(
-        groupBy={
-            "aggregateFunction": "average",
-            "groupByKeys": [{"mode": "tag", "groupByData": "method"}],
-        }
-    ),
-}
+]
 
 
 class TrackingError(BenchError):
@@ -144,8 +119,8 @@ class Tracker:
         self._statuses[record.key] = record.status
 
     def finish(self, status: str = "FINISHED", report: Path | None = None) -> None:
-        """End the suite run (FINISHED, FAILED or KILLED), with the report folder as its artifacts."""
-        self._store.close_suite_run(self._run_id, status, Counter(self._statuses.values()), report)
+        """End the suite run (FINISHED, FAILED or KILLED); the report folder is its artifact."""
+        self._store.close_suite_run(self._run_id, status, self._statuses.values(), report)
 
     def links(self, host: str = "127.0.0.1", port: int = 5000) -> dict[str, str]:
         """Ready-made views of this suite in the UI, by name."""
@@ -160,8 +135,7 @@ def sync(root: Path, suite: Suite, records: Iterable[Record], uri: str | None = 
         run_id = store.open_suite_run({}, "bench sync")
         for record in missing:
             store.write(record, run_id)
-        counts = Counter(record.status for record in missing)
-        store.close_suite_run(run_id, "FINISHED", counts, None)
+        store.close_suite_run(run_id, "FINISHED", [one.status for one in missing], None)
     return len(missing)
 
 
@@ -190,6 +164,11 @@ def ui_command(root: Path, host: str = "127.0.0.1", port: int = 5000) -> list[st
     return command + [word for option in options.items() for word in option]
 
 
+def ui_environment() -> dict[str, str]:
+    """The environment to start `ui_command` in; what the user has set wins."""
+    return {**SETTINGS, **os.environ}
+
+
 def suite_hash(suite: Suite) -> str:
     """SHA-256 of the suite with its recipes written out."""
     return content_key(_resolved(suite))
@@ -215,7 +194,9 @@ class _Store:
         self.hash = suite_hash(suite)
         with self._talking():
             _check_database(self.uri)
-            self.client = _client(self.uri)
+            from mlflow import MlflowClient
+
+            self.client = MlflowClient(tracking_uri=self.uri)
             self.experiment_id = self._experiment()
             self._end_stale_suite_runs()
             self._trials = self._known_trials()
@@ -278,15 +259,13 @@ class _Store:
         return run_id
 
     def close_suite_run(
-        self, run_id: str, status: str, counts: Mapping[str, int], report: Path | None
+        self, run_id: str, status: str, statuses: Iterable[str], report: Path | None
     ) -> None:
         """End a suite run: its counts of trials by status, and the report folder."""
         from mlflow.entities import Metric
 
-        now = _now()
-        counted = {"trials/all": sum(counts.values())}
-        counted |= {f"trials/{one}": counts.get(one, 0) for one in MLFLOW_STATUS}
-        metrics = [Metric(name, count, now, 0) for name, count in counted.items()]
+        counts, now = Counter(statuses), _now()
+        metrics = [Metric(f"trials/{one}", counts[one], now, 0) for one in MLFLOW_STATUS]
         with self._talking():
             self._log_batches(run_id, metrics, {})
             if report is not None:
@@ -323,12 +302,12 @@ class _Store:
                 )
         wanted = {
             "suite.hash": self.hash,
-            "mlflow.note.content": self.suite.description or f"Suite {self.suite.suite}",
-            **VIEWS,
+            "mlflow.note.content": _short(self.suite.description, TAG_LIMIT),
+            **_views(self.suite),
         }
         for key, value in wanted.items():
             if tags.get(key) != value:
-                self.client.set_experiment_tag(identity, key, _short(value, TAG_LIMIT))
+                self.client.set_experiment_tag(identity, key, value)
         return identity
 
     def _end_stale_suite_runs(self) -> None:
@@ -405,14 +384,8 @@ def _settle() -> None:
     """Defaults that MLflow reads from the environment, and quiet about its migrations."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    for name in ("mlflow", "alembic"):
+    for name in ("mlflow.store.db.utils", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-
-
-def _client(uri: str) -> MlflowClient:
-    from mlflow import MlflowClient
-
-    return MlflowClient(tracking_uri=uri)
 
 
 def _check_database(uri: str) -> None:
@@ -444,6 +417,65 @@ def _public(uri: str) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if parts.netloc else uri
 
 
+def _compared(suite: Suite) -> str:
+    """The trials that the UI compares first: the middle budget under the last recovery.
+
+    Only like with like may be averaged, and the UI loads no more than 100 runs unasked.
+    """
+    kept = suite.budgets.kept
+    budget, recovery = _percent(kept[len(kept) // 2]), suite.recoveries[-1].name
+    return f"tags.role = 'trial' and tags.budget = '{budget}' and tags.recovery = '{recovery}'"
+
+
+def _views(suite: Suite) -> dict[str, str]:
+    """Views of the runs page, kept where the UI's own 'share' button keeps them."""
+    trials = {
+        "searchFilter": "tags.role = 'trial'",
+        "orderByKey": "metrics.`eval/retained_top1`",
+        "orderByAsc": False,
+        **_columns(TAG_COLUMNS + METRIC_COLUMNS),
+    }
+    card = {"metricSectionId": "bench", "isGenerated": False, "deleted": False}
+    kept = {"key": "cost/params_ratio", "type": "METRIC"}
+    retained = {"key": "eval/retained_top1", "type": "METRIC"}
+    methods = {
+        **trials,
+        **_columns(METRIC_COLUMNS),
+        "searchFilter": _compared(suite),
+        "runsHiddenMode": "SHOW_ALL",  # by default charts show ten runs
+        "groupBy": {
+            "aggregateFunction": "average",
+            "groupByKeys": [{"mode": "tag", "groupByData": "method"}],
+        },
+        "groupsExpanded": {f"tag.method.{name}": False for name in suite.method_names},
+        "compareRunSections": [
+            {
+                "uuid": "bench",
+                "name": suite.suite,
+                "display": True,
+                "isReordered": False,
+                "isGenerated": False,
+            }
+        ],
+        "compareRunCharts": [
+            {**card, "uuid": "bench-bar", "type": "BAR", "metricKey": retained["key"]},
+            {**card, "uuid": "bench-points", "type": "SCATTER", "xaxis": kept, "yaxis": retained},
+        ],
+    }
+    return {
+        f"mlflow.sharedViewState.{name}": json.dumps(view)
+        for name, view in {"bench-trials": trials, "bench-methods": methods}.items()
+    }
+
+
+def _columns(names: list[str]) -> dict[str, Any]:
+    return {
+        "selectedColumns": names,
+        "columnOrder": names,
+        "columnWidths": dict.fromkeys(names, 150),
+    }
+
+
 def _resolved(suite: Suite) -> dict[str, Any]:
     """The suite as it can be loaded again anywhere: every default and recipe written out."""
     recipes = {name: recipe.model_dump(mode="json") for name, recipe in suite.all_recipes.items()}
@@ -471,7 +503,7 @@ def _digest(record: Record) -> str:
 def _tags(record: Record) -> dict[str, str]:
     """Every key that people filter or group by: on failed trials too, or groups fall apart."""
     labels = record.labels
-    budget = f"{100 * labels.budget:g}%"
+    budget = _percent(labels.budget)
     tags = {
         "role": "trial",
         "method": labels.method,
@@ -544,6 +576,10 @@ def _metrics(record: Record) -> tuple[list[Metric], list[str]]:
         [Metric(name, value, ended, step) for name, value, step in given if math.isfinite(value)],
         [f"{name}@{step}={value}" for name, value, step in given if not math.isfinite(value)],
     )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:g}%"
 
 
 def _short(text: str, limit: int) -> str:

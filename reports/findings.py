@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 LOW_DENSE_TOP1 = 50.0  # percent; a base below it is hardly trained
 BUDGET_TOLERANCE = 0.01  # share of the dense cost (DESIGN.md, decision 1)
 UNEQUAL = 1.25  # ratio of the other cost at one budget from which it is worth a word
-_TOLD_APART = ("version", "device", "git", "torch", "python", "thread", "cpu", "gpu", "cuda")
+# Parts of provenance names: differences here may move results; a host's name does not.
+_TOLD_APART = ("version", "package", "python", "git", "platform", "device", "cpu", "gpu", "thread")
 
 
 def headline(results: Results, recovery: str) -> str:
@@ -30,6 +31,8 @@ def headline(results: Results, recovery: str) -> str:
     mine = (results.overall["family"] == "control") & (results.overall["recovery"] == recovery)
     whole = results.overall["n_problems"] == len(results.problems)
     rows = results.overall[mine & whole].reset_index(drop=True)
+    if not mine.any():
+        return f"The suite holds {control} alone: nothing is compared."
     if rows.empty:
         return f"No method can be compared with {control} yet: trials are missing."
     some = "No method" if len(rows) == mine.sum() else f"None of the {len(rows)} finished methods"
@@ -120,7 +123,7 @@ def warnings(results: Results) -> Iterator[str]:
             "the method or of what it is held against is missing."
         )
     if results.ignored:
-        yield f"{results.ignored} records are not in the plan of this suite and were left out."
+        yield f"Records left out because the plan does not hold them: {results.ignored}."
     if not results.power.can_reach_alpha:
         yield f"{_problems(results)}: nothing here speaks for other models or data."
     if results.suite.bases == 1:
@@ -136,7 +139,7 @@ def warnings(results: Results) -> Iterator[str]:
     flat = results.paired["mean"].notna() & (results.paired["high"] == results.paired["low"])
     if flat.any():
         yield (
-            f"{flat.sum()} intervals have no width: the bases agree to the last image, which "
+            f"Intervals without width: {flat.sum()}. The bases agree to the last image, which "
             "leaves the spread unknown, not zero."
         )
     yield from _cost_warnings(results)
@@ -150,7 +153,7 @@ def _cost_warnings(results: Results) -> Iterator[str]:
     words = {"macs": "MACs", "params": "parameters"}
     off = (results.trials[f"{axis}_ratio"] - results.trials["budget"]).abs() > BUDGET_TOLERANCE
     if off.any():
-        yield f"{off.sum()} trials miss their budget by more than 1 % of the dense {words[axis]}."
+        yield f"Off budget by more than 1 % of the dense {words[axis]}: {off.sum()} of the trials."
     for problem, rows in results.trials.groupby("problem", sort=True):
         means = 100 * rows.groupby(["budget", "method"])[f"{other}_ratio"].mean().unstack()
         ratio = means.max(axis=1) / means.min(axis=1)

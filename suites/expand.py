@@ -89,6 +89,7 @@ def load_suite(name: str, overrides: Iterable[str] = (), *, smoke: bool = False)
             raise SuiteError(f"{path}: it has no `smoke` section to apply")
         for key, value in content["smoke"].items():
             _set(content, str(key), value, f"{path}: smoke")
+        content["suite"] = f"{content.get('suite', path.stem)}-smoke"  # a comparison of its own
     for one in overrides:
         key, equals, text = one.partition("=")
         if not equals or not key:

@@ -119,7 +119,7 @@ def record(labels: Labels, top1: float, dense: float = 0.9, **changes: Any) -> R
         provenance={
             "git_sha": "0123abc",
             "device": "cpu",
-            "versions": {"torch": "2.13.0", "python": "3.11.9"},
+            "packages": {"torch": "2.13.0", "numpy": "2.4.6"},
         },
     )
 
@@ -392,11 +392,19 @@ def test_warnings_tell_what_a_reader_must_know(suite: Suite, records: list[Recor
     stray = record(first.labels.model_copy(update={"method": "unheard-of"}), 0.5)
     said = "\n".join(warnings(analyse(suite, [*odd, *rest, stray], plan(suite))))
     assert "The records differ in device: cpu, cuda" in said
-    assert "1 trials miss their budget" in said
-    assert "1 records are not in the plan" in said
+    assert "Off budget by more than 1 % of the dense MACs: 1 of" in said
+    assert "the plan does not hold them: 1." in said
     assert "Equal MACs, unequal parameters" in said
     poor = [record(one, 0.2, dense=0.3) for one in plan(suite)]
     assert "30.0 % dense top-1" in "\n".join(warnings(analyse(suite, poor, plan(suite))))
+
+
+def test_a_suite_of_the_control_alone(tmp_path: Path) -> None:
+    suite = make_suite(methods=["l1"])
+    found = synthetic_records(suite, plan(suite))
+    page = build_report(suite, found, plan(suite), tmp_path).read_text()
+    assert "holds l1 alone" in page
+    assert not (tmp_path / "figures" / "paired_differences.csv").exists()
 
 
 def test_two_records_of_one_trial_are_refused(suite: Suite, records: list[Record]) -> None:
@@ -417,6 +425,19 @@ def test_cost_axis_of_the_suite_and_of_the_budget_may_differ(tmp_path: Path) -> 
     drawn = pd.read_csv(tmp_path / "figures" / "accuracy_cost.csv")
     lines = drawn[drawn["method"] != "dense"]
     assert (lines["x"] == lines["cost_percent"]).all()  # apart by themselves: nothing is moved
+
+
+def test_a_cost_that_was_not_measured_is_told(tmp_path: Path) -> None:
+    suite = make_suite(
+        models=["resnet20"],
+        methods=["l1", "taylor"],
+        recoveries=["none"],
+        latency=False,
+        analysis={"control": "l1", "cost": "latency_ratio"},
+    )
+    found = [record(one, 0.6 + 0.01 * one.base, latency=[]) for one in plan(suite)]
+    page = build_report(suite, found, plan(suite), tmp_path).read_text()
+    assert "Latency was not measured" in page
 
 
 def test_importing_reports_is_cheap() -> None:

@@ -64,6 +64,10 @@ def _accuracy_cost(
     results: Results, cells: pd.DataFrame, folder: Path, name: str, title: str
 ) -> Drawing:
     cost = results.suite.analysis.cost.removesuffix("_ratio")
+    instead = ""
+    if cells[f"{cost}_ratio"].isna().all():
+        instead = f" {cost.capitalize()} was not measured: the axis is that of the budgets."
+        cost = results.expected[0].cost
     # Where the axis is the budget's own, all methods stand at one cost and would hide each other.
     dodge = cost == results.expected[0].cost
     data = accuracy_cost.drawn(cells, results.dense, cost, dodge)
@@ -75,7 +79,7 @@ def _accuracy_cost(
     )
     caption = (
         f"Mean test top-1; {bars}. Long bars may leave the panel. Dashed grey: the dense networks "
-        f"with one standard deviation over bases.{apart} The panels have scales of their own."
+        f"with one standard deviation over bases.{apart} The panels have scales of their own.{instead}"
     )
     return _finish(
         accuracy_cost.draw(data, looks(results.suite), COSTS[cost]),

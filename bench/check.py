@@ -1,0 +1,55 @@
+"""What can be known before anything runs: data, checkpoints, groups and budgets out of reach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+
+from .jobs import BaseJob, TrialJob
+from .lab import Lab, Settings, example
+from .network import Network, Rules
+from .paths import rules_of
+from .selection import InfeasibleBudget
+from .work import start
+
+
+def check(trials: Iterable[TrialJob], settings: Settings) -> None:
+    """Load every dataset and build and trace every model once, before any work is spent on them.
+
+    Raises:
+        DataError, ModelError: missing data, an unreadable or mismatching checkpoint.
+        StructureError: a network that cannot be pruned rightly.
+        InfeasibleBudget: a budget that the limits of the suite put out of reach.
+    """
+    lab = start(settings)
+    seen: dict[tuple[str, str], Network] = {}
+    checked: set[tuple[str, str, float, str]] = set()
+    for trial in trials:
+        base, rules = trial.path.at.base, rules_of(trial.path)
+        problem = (base.dataset.model_dump_json(), base.model.model_dump_json())
+        if problem not in seen:
+            seen[problem] = _network(base, lab)
+        case = (*problem, trial.budget, str(rules))
+        if case not in checked:
+            checked.add(case)
+            _reachable(trial, seen[problem], rules)
+
+
+def _network(base: BaseJob, lab: Lab) -> Network:
+    data = lab.dataset(base.dataset)
+    return Network.trace(lab.fresh_model(base, data).eval(), example(data))
+
+
+def _reachable(trial: TrialJob, network: Network, rules: Rules) -> None:
+    """The limits alone decide what is the least that can be left; scores do not matter."""
+    groups = network.structure.groups
+    spare = torch.tensor([group.units - rules.limits.floor(group) for group in groups])
+    cost = network.cost.of(rules.cost)
+    least = cost(spare) / cost(torch.zeros_like(spare))
+    if least > trial.budget:
+        raise InfeasibleBudget(
+            f"budgets.{rules.cost}: {trial.budget:.3g} is out of reach for "
+            f"{trial.labels.problem}: the limits leave at least {least:.3g} of its {rules.cost}; "
+            "drop this budget, or lower selection.protect or selection.min_channels"
+        )

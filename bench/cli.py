@@ -1,0 +1,245 @@
+"""The command: each verb a thin wrapper over a function. Heavy imports wait until they are wanted."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Which pruning method is better, where, by how much, at what cost, and how sure are we?",
+    epilog="Begin with: bench run quickstart",
+)
+console = Console(highlight=False)
+complaints = Console(stderr=True, highlight=False)
+
+SuiteName = Annotated[str, typer.Argument(help="A suite's name (bench list suites) or .yaml file.")]
+Results = Annotated[
+    Path, typer.Option("--results", envvar="BENCH_RESULTS", help="Folder that results go to.")
+]
+DataRoot = Annotated[
+    Path, typer.Option("--data-root", envvar="BENCH_DATA_ROOT", help="Folder that datasets lie in.")
+]
+Overrides = Annotated[
+    list[str],
+    typer.Option("--set", metavar="KEY=VALUE", help="Change the suite: --set calibration.images=64"),
+]
+Smoke = Annotated[bool, typer.Option("--smoke", help="The suite's own small version, in seconds.")]
+Plugins = Annotated[
+    list[Path], typer.Option("--plugin", metavar="FILE", help="Python file with criteria of yours.")
+]
+Methods = Annotated[
+    str, typer.Option("--methods", metavar="A,B", help="Only these methods of the suite.")
+]
+RESULTS, DATA = Path("results"), Path("data")
+
+
+def _suite(name: str, overrides: list[str], smoke: bool) -> Any:
+    from suites import load_suite
+
+    return load_suite(name, overrides, smoke=smoke)
+
+
+def _plan(
+    name: str, overrides: list[str], smoke: bool, plugins: list[Path], methods: str = ""
+) -> Any:
+    """A suite's plan; says at once that it is on its way, as torch takes seconds to load."""
+    suite = _suite(name, overrides, smoke)
+    console.print(f"[bold]{suite.suite}[/]  {suite.description}")
+    with console.status("loading torch and the criteria"):
+        from criteria import load_plugin
+
+        from .plan import make_plan
+
+        for plugin in plugins:
+            load_plugin(plugin)
+        return make_plan(suite).only([one for one in methods.split(",") if one])
+
+
+@app.command(name="list")
+def list_(
+    what: Annotated[
+        str, typer.Argument(help="criteria, methods, suites, models, datasets or recipes.")
+    ],
+    plugin: Plugins = [],  # noqa: B006  # typer's own way
+) -> None:
+    """Show what there is by name."""
+    from . import show
+
+    show.listing(console, what, plugin)
+
+
+@app.command()
+def plan(
+    suite: SuiteName,
+    results: Results = RESULTS,
+    set_: Overrides = [],  # noqa: B006
+    smoke: Smoke = False,
+    plugin: Plugins = [],  # noqa: B006
+    methods: Methods = "",
+    workers: Annotated[int, typer.Option(help="For the estimate of time.")] = os.cpu_count() or 1,
+) -> None:
+    """Show what a run would do, how long it takes, and what its statistics can and cannot show."""
+    from . import show
+    from .store import Store
+
+    show.plan(console, _plan(suite, set_, smoke, plugin, methods), Store(results), workers)
+
+
+@app.command()
+def run(
+    suite: SuiteName,
+    results: Results = RESULTS,
+    data_root: DataRoot = DATA,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes, one thread each.")
+    ] = os.cpu_count() or 1,
+    methods: Methods = "",
+    repeats: Annotated[
+        int | None, typer.Option(min=1, help="Only so many repeats of the suite's.")
+    ] = None,
+    set_: Overrides = [],  # noqa: B006
+    smoke: Smoke = False,
+    plugin: Plugins = [],  # noqa: B006
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch missing datasets where torchvision can.")
+    ] = False,
+    executor: Annotated[
+        str, typer.Option(help="local: worker processes; inline: this process, for debugging.")
+    ] = "local",
+    timeout: Annotated[
+        float | None, typer.Option(min=1, help="Seconds after which a job is stopped (local).")
+    ] = None,
+    shard: Annotated[
+        str, typer.Option(metavar="I/N", help="Only the I-th of N parts, for many machines.")
+    ] = "",
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run trials again that have failed before.")
+    ] = False,
+) -> None:
+    """Run a suite. Run it again after any interruption: finished trials are not repeated."""
+    from .session import Request, session
+
+    planned = _plan(suite, set_, smoke, plugin, methods)
+    request = Request(
+        results=results,
+        data_root=data_root,
+        workers=workers,
+        repeats=repeats,
+        plugins=tuple(path.resolve() for path in plugin),
+        download=download,
+        executor=executor,
+        timeout_s=timeout,
+        shard=shard,
+        retry_failed=retry_failed,
+        command=" ".join(sys.argv),
+    )
+    raise typer.Exit(session(planned, request, console))
+
+
+@app.command()
+def status(
+    suite: SuiteName,
+    results: Results = RESULTS,
+    set_: Overrides = [],  # noqa: B006
+    smoke: Smoke = False,
+    plugin: Plugins = [],  # noqa: B006
+) -> None:
+    """Show how far a suite has come, and what has failed."""
+    from . import show
+    from .store import Store
+
+    show.status(console, _plan(suite, set_, smoke, plugin), Store(results))
+
+
+@app.command()
+def report(
+    suite: SuiteName,
+    results: Results = RESULTS,
+    set_: Overrides = [],  # noqa: B006
+    smoke: Smoke = False,
+    plugin: Plugins = [],  # noqa: B006
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to; default: RESULTS/reports/SUITE.")
+    ] = None,
+) -> None:
+    """Write the report of a suite, finished or not, from its records."""
+    from .session import write_report
+    from .store import Store
+
+    planned = _plan(suite, set_, smoke, plugin)
+    console.print(f"report: {write_report(planned, Store(results), out)}")
+
+
+@app.command()
+def sync(
+    suite: SuiteName,
+    results: Results = RESULTS,
+    set_: Overrides = [],  # noqa: B006
+    smoke: Smoke = False,
+    plugin: Plugins = [],  # noqa: B006
+) -> None:
+    """Bring MLflow up to the records: log every trial that it does not hold yet."""
+    from .store import Store
+    from .tracking import sync as sync_records
+
+    planned = _plan(suite, set_, smoke, plugin)
+    store = Store(results)
+    with store.lock():
+        records = planned.records(store)
+        added = sync_records(store.root, planned.suite, records, os.environ.get("MLFLOW_TRACKING_URI"))
+    console.print(f"{added} of {len(records)} trials were missing in MLflow and are there now")
+
+
+@app.command()
+def ui(
+    results: Results = RESULTS,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5000,
+) -> None:
+    """Open the MLflow UI on the results; stop it with Ctrl-C."""
+    from .tracking import ui_command
+
+    command = ui_command(results.resolve(), port=port)
+    console.print(f"MLflow UI on http://127.0.0.1:{port} (Ctrl-C stops it)")
+    os.execv(command[0], command)
+
+
+def main() -> None:
+    """Entry point: faults of input are one message and an exit code, never a traceback."""
+    from suites.files import SuiteError
+
+    from .errors import BenchError
+
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app()
+    except (BenchError, SuiteError) as error:
+        _complain(error)
+        raise SystemExit(getattr(error, "exit_code", 2)) from None
+    except ValueError as error:
+        from criteria import CriteriaError
+
+        if not isinstance(error, CriteriaError):
+            raise
+        _complain(error)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        complaints.print("interrupted; finished trials are kept, the same command goes on from there")
+        raise SystemExit(130) from None
+
+
+def _complain(error: Exception) -> None:
+    complaints.print("[bold red]error:[/]", end=" ")
+    complaints.print(str(error), markup=False, soft_wrap=True)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt

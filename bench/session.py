@@ -1,0 +1,161 @@
+"""One `bench run`: lock the results, check the inputs, run, log, report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from reports.records import Record
+
+from .check import check
+from .errors import BenchError
+from .executors import make_executor
+from .lab import Settings
+from .plan import Plan
+from .provenance import environment
+from .run import run
+from .show import Live
+from .store import Store
+from .tracking import Tracker, TrackingError
+
+EXECUTORS = ("inline", "local")
+
+
+@dataclass(frozen=True)
+class Request:
+    """How a plan is to be run; see `bench run --help`."""
+
+    results: Path
+    data_root: Path
+    workers: int
+    repeats: int | None = None
+    plugins: tuple[Path, ...] = ()
+    download: bool = False
+    executor: str = "local"
+    timeout_s: float | None = None
+    shard: str = ""
+    retry_failed: bool = False
+    command: str = "bench run"
+
+
+def session(plan: Plan, request: Request, console: Console) -> int:
+    """Run whatever of the plan is pending; returns 0, or 1 where trials have failed.
+
+    Raises:
+        BenchError, CriteriaError: faults of the input, all found before anything runs.
+    """
+    plan = plan.only(repeats=request.repeats)
+    if request.shard:
+        plan = plan.shard(*_shard(request.shard))
+    if request.executor not in EXECUTORS:
+        raise BenchError(f"--executor {request.executor}: there are {', '.join(EXECUTORS)}")
+    if request.executor == "inline" and request.timeout_s:
+        raise BenchError("--timeout needs worker processes: use --executor local")
+    store = Store(request.results)
+    settings = Settings(store.root, request.data_root, request.download, request.plugins)
+    with store.lock():
+        pending = plan.pending(store, retry_failed=request.retry_failed)
+        console.print(
+            f"{len(plan.trials)} trials, {len(plan.trials) - len(pending)} finished before, "
+            f"{len(pending)} to go; results in {request.results}"
+        )
+        if pending:
+            with console.status("checking data, models and budgets"):
+                check(pending, settings)
+            _run(plan, store, settings, request, console)
+        return _conclude(plan, store, console)
+
+
+def _run(
+    plan: Plan, store: Store, settings: Settings, request: Request, console: Console
+) -> None:
+    with console.status("opening MLflow"):
+        tracker = Tracker(
+            os.environ.get("MLFLOW_TRACKING_URI"),
+            store.root,
+            plan.suite,
+            provenance=environment(),
+            command=request.command,
+        )
+    executor = make_executor(request.executor, settings, request.workers, request.timeout_s)
+    ended, report = "KILLED", None
+    try:
+        pending = plan.pending(store, retry_failed=request.retry_failed)
+        with Live(console, len(pending), request.workers) as live:
+            summary = run(
+                plan,
+                store,
+                executor,
+                live,
+                retry_failed=request.retry_failed,
+                log=_logger(tracker, console),
+            )
+        found = ", ".join(f"{count} {status}" for status, count in summary.statuses.items())
+        console.print(f"{found} in {summary.seconds:.0f} s")
+        ended = "FINISHED"
+        report = write_report(plan, store, None).parent
+    finally:
+        tracker.finish(ended, report)
+    for what, link in tracker.links().items():
+        console.print(f"{what}: {link}", soft_wrap=True)
+
+
+def _logger(tracker: Tracker, console: Console) -> Callable[[Record], None]:
+    """Log to MLflow; when that fails, say so once and go on, as the records are safe."""
+    broken = False
+
+    def log(record: Record) -> None:
+        nonlocal broken
+        if broken:
+            return
+        try:
+            tracker.log(record)
+        except TrackingError as error:
+            broken = True
+            console.print(f"[yellow]MLflow: {error}; run `bench sync` later[/]")
+
+    return log
+
+
+def _conclude(plan: Plan, store: Store, console: Console) -> int:
+    records = plan.records(store)
+    failed = [record for record in records if record.status == "failed"]
+    reasons: dict[str, int] = {}
+    for record in failed:
+        assert record.failure is not None
+        first = f"{record.failure.kind}: {record.failure.message}"
+        reasons[first] = reasons.get(first, 0) + 1
+    for reason, count in reasons.items():
+        console.print("[red]failed[/]", end=" ")
+        console.print(f"{count} trials: {reason}", markup=False)
+    if failed:
+        console.print("run again with --retry-failed once the cause is mended")
+    page = store.report(plan.suite.suite) / "index.html"
+    if page.exists():
+        console.print(f"report: {page}", soft_wrap=True)
+    return 1 if failed else 0
+
+
+def write_report(plan: Plan, store: Store, out: Path | None) -> Path:
+    """Write the report of a plan from its records; returns the path of the page."""
+    from reports.build import build_report
+
+    records = plan.records(store)
+    if not records:
+        raise BenchError(
+            f"{plan.suite.suite} has no records in {store.root}; first: bench run "
+            f"{plan.suite.suite}"
+        )
+    expected = [trial.labels for trial in plan.trials]
+    return build_report(plan.suite, records, expected, out or store.report(plan.suite.suite))
+
+
+def _shard(text: str) -> tuple[int, int]:
+    index, _, count = text.partition("/")
+    if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+        raise BenchError(f"--shard {text}: expected I/N with 1 <= I <= N, as in 3/64")
+    return int(index), int(count)

@@ -1,0 +1,247 @@
+"""What people see in the terminal: lists, plans, progress."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from .errors import BenchError
+
+if TYPE_CHECKING:
+    from reports.records import Failure, Record
+
+    from .jobs import Job
+    from .plan import Plan
+    from .store import Store
+
+LISTS = ("criteria", "methods", "suites", "models", "datasets", "recipes")
+
+
+def listing(console: Console, what: str, plugins: Sequence[Path]) -> None:
+    """Print one of `LISTS`.
+
+    Raises:
+        BenchError: `what` is none of them.
+    """
+    if what not in LISTS:
+        raise BenchError(f"bench list {what}: there are {', '.join(LISTS)}")
+    if what == "suites":
+        _suites(console)
+    elif what == "recipes":
+        _recipes(console)
+    elif what == "methods":
+        _methods(console)
+    elif what == "criteria":
+        _criteria(console, plugins)
+    else:
+        from .datasets import list_datasets
+        from .models import list_models
+
+        found = list_models() if what == "models" else list_datasets()
+        _print(console, (what[:-1], "what it is"), found.items())
+
+
+def _print(console: Console, head: Iterable[str], rows: Iterable[Sequence[str]]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in head:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def _suites(console: Console) -> None:
+    from suites import expand, library, load_suite
+
+    loaded = [load_suite(name) for name in library()]
+    rows = [(one.suite, str(sum(1 for _ in expand(one))), one.description) for one in loaded]
+    _print(console, ("suite", "trials", "what it asks"), rows)
+
+
+def _methods(console: Console) -> None:
+    """Methods are named in suites: a criterion, its options, and how channels leave."""
+    from suites import library, load_suite
+
+    rows = []
+    for name in library():
+        for method in load_suite(name).methods:
+            leaves = f"{method.iterative.steps} steps" if method.iterative else "one-shot"
+            options = ", ".join(f"{key}={value}" for key, value in method.options.items())
+            matched = ", ".join(f"{one}~{method.name}" for one in method.matched)
+            rows.append((name, method.name, method.criterion, options, leaves, matched))
+    head = ("suite", "method", "criterion", "options", "leaves", "matched controls")
+    _print(console, head, rows)
+
+
+def _recipes(console: Console) -> None:
+    from suites import named_recipes
+
+    rows = [
+        (
+            name,
+            str(one.epochs),
+            str(one.batch_size),
+            f"{one.optimizer} {one.learning_rate:g} {one.schedule}",
+            f"{one.weight_decay:g}",
+        )
+        for name, one in named_recipes().items()
+    ]
+    _print(console, ("recipe", "epochs", "batch", "optimizer", "weight decay"), rows)
+
+
+def _criteria(console: Console, plugins: Sequence[Path]) -> None:
+    with console.status("loading torch and the criteria"):
+        from criteria import criteria, load_plugin
+
+        for plugin in plugins:
+            load_plugin(plugin)
+        entries = criteria()
+    rows = [
+        (
+            ", ".join((one.name, *one.aliases)),
+            one.summary,
+            one.needs.name.lower().replace("_", " ") if one.needs.name else "",
+            ", ".join(one.type.Options.model_fields) or "-",
+            one.cite,
+        )
+        for one in entries
+    ]
+    _print(console, ("criterion", "score", "needs", "options", "source"), rows)
+
+
+def plan(console: Console, planned: Plan, store: Store, workers: int) -> None:
+    """Jobs, trials, what is done, time, and what the declared analysis can show."""
+    from reports.statistics import declared_power
+
+    from .plan import job_graph
+
+    pending = planned.pending(store)
+    jobs = Counter(type(job).__name__ for job in job_graph(pending, store).jobs.values())
+    problems = len({trial.labels.problem for trial in planned.trials})
+    compared = {one.labels.method for one in planned.trials} - {planned.suite.analysis.control}
+    _print(
+        console,
+        ("", "to do", "what it is"),
+        [
+            ("bases", str(jobs["BaseJob"]), "networks to train or to take over"),
+            ("scores", str(jobs["ScoresJob"]), "passes over calibration images, all criteria each"),
+            ("paths", str(jobs["PathJob"]), "choices of channels for all budgets"),
+            ("trials", f"{len(pending)} of {len(planned.trials)}", "cut, recovered and measured"),
+        ],
+    )
+    console.print(_time_left(planned, store, len(pending), workers))
+    power = declared_power(problems, len(compared), planned.suite.analysis.alpha)
+    console.print(power.sentence, soft_wrap=True)
+
+
+def _time_left(planned: Plan, store: Store, pending: int, workers: int) -> str:
+    """From the trials that are done, by recovery, as recoveries differ most."""
+    records = planned.records(store)
+    spent: dict[str, list[float]] = {}
+    for record in records:
+        if record.costs is not None:
+            spent.setdefault(record.labels.recovery, []).append(record.costs.total_s)
+    if not pending:
+        return "nothing is left to do"
+    if not spent:
+        return "time: known after a few trials have run"
+    done = {record.key for record in records}
+    everything = [one for values in spent.values() for one in values]
+    seconds = sum(
+        statistics.mean(spent.get(trial.labels.recovery, everything))
+        for trial in planned.trials
+        if trial.key not in done
+    )
+    return f"time: about {seconds / 60 / workers:.0f} min with {workers} workers, without bases"
+
+
+def status(console: Console, planned: Plan, store: Store) -> None:
+    """How far each method has come, and the failures with their reasons."""
+    records = planned.records(store)
+    counts: dict[str, Counter[str]] = {}
+    for trial in planned.trials:
+        counts.setdefault(trial.labels.method, Counter())["trials"] += 1
+    for record in records:
+        counts[record.labels.method][record.status] += 1
+    rows = [
+        (
+            method,
+            f"{count['done']}/{count['trials']}",
+            *(str(count[one] or "") for one in ("infeasible", "failed")),
+            str(count["trials"] - count["done"] - count["infeasible"] - count["failed"] or ""),
+        )
+        for method, count in counts.items()
+    ]
+    _print(console, ("method", "done", "infeasible", "failed", "to go"), rows)
+    for record in records:
+        if record.failure is not None:
+            named = record.labels
+            console.print(
+                f"{record.status}: {named.problem} · {named.method} · {named.budget:.0%} · "
+                f"{named.recovery}: {record.failure.kind}: {record.failure.message}",
+                markup=False,
+            )
+
+
+class Live:
+    """A progress bar with what runs now; the listener of `bench.run.run`."""
+
+    def __init__(self, console: Console, trials: int, workers: int) -> None:
+        self._console, self._workers = console, workers
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("[dim]{task.fields[now]}"),
+            console=console,
+        )
+        self._task = self._progress.add_task("trials", total=trials, now="starting workers")
+        self._running: dict[str, str] = {}
+        self._bad = 0
+
+    def __enter__(self) -> Live:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def started(self, job: Job) -> None:
+        self._running[job.key] = str(job)
+        self._update()
+
+    def ended(self, job: Job, failure: Failure | None) -> None:
+        from .jobs import TrialJob
+
+        self._running.pop(job.key, None)
+        if failure is not None and not isinstance(job, TrialJob):
+            self._console.print(
+                f"failed: {job}: {failure.kind}: {failure.message}", markup=False, soft_wrap=True
+            )
+        self._update()
+
+    def recorded(self, record: Record) -> None:
+        self._bad += record.status != "done"
+        self._progress.advance(self._task)
+        self._update()
+
+    def _update(self) -> None:
+        failed = f" · {self._bad} failed" if self._bad else ""
+        now = "; ".join(list(self._running.values())[: self._workers])
+        self._progress.update(self._task, description=f"trials{failed}", now=now)
