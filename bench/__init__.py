@@ -1,7 +1,7 @@
 """The engine: plans suites, runs them, and prunes in a notebook.
 
-    from bench import prune
-    result = prune(model, example_inputs, "taylor", budget={"macs": 0.5}, batches=[(x, y)])
+from bench import prune
+result = prune(model, example_inputs, "taylor", budget={"macs": 0.5}, batches=[(x, y)])
 """
 
 from typing import TYPE_CHECKING, Any

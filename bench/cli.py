@@ -1,4 +1,4 @@
-"""The command: each verb a thin wrapper over a function. Heavy imports wait until they are wanted."""
+"""The command: each verb a thin wrapper over a function; heavy imports wait until wanted."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ DataRoot = Annotated[
 ]
 Overrides = Annotated[
     list[str],
-    typer.Option("--set", metavar="KEY=VALUE", help="Change the suite: --set calibration.images=64"),
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change the suite: --set calibration.images=64"
+    ),
 ]
 Smoke = Annotated[bool, typer.Option("--smoke", help="The suite's own small version, in seconds.")]
 Plugins = Annotated[
@@ -195,7 +197,9 @@ def sync(
     store = Store(results)
     with store.lock():
         records = planned.records(store)
-        added = sync_records(store.root, planned.suite, records, os.environ.get("MLFLOW_TRACKING_URI"))
+        added = sync_records(
+            store.root, planned.suite, records, os.environ.get("MLFLOW_TRACKING_URI")
+        )
     console.print(f"{added} of {len(records)} trials were missing in MLflow and are there now")
 
 
@@ -205,11 +209,11 @@ def ui(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5000,
 ) -> None:
     """Open the MLflow UI on the results; stop it with Ctrl-C."""
-    from .tracking import ui_command
+    from .tracking import ui_command, ui_environment
 
     command = ui_command(results.resolve(), port=port)
     console.print(f"MLflow UI on http://127.0.0.1:{port} (Ctrl-C stops it)")
-    os.execv(command[0], command)
+    os.execve(command[0], command, ui_environment())
 
 
 def main() -> None:
@@ -232,7 +236,9 @@ def main() -> None:
         _complain(error)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
-        complaints.print("interrupted; finished trials are kept, the same command goes on from there")
+        complaints.print(
+            "interrupted; finished trials are kept, the same command goes on from there"
+        )
         raise SystemExit(130) from None
 
 

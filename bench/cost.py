@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from criteria import Structure
-from criteria.member import kind_of
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
+
+from criteria import Structure
+from criteria.member import kind_of
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,9 @@ def cost_model(
         own = counted.get(name, 0)
         if name in positions and own:
             kernel = math.prod(module.kernel_size) if hasattr(module, "kernel_size") else 1
-            macs.add(positions[name] * kernel, layers.fan_in(name, module), layers.out(name, module))
+            macs.add(
+                positions[name] * kernel, layers.fan_in(name, module), layers.out(name, module)
+            )
         elif own and hasattr(module, "equal_blocks"):  # attention: linear in the width of its heads
             first = next(iter(module.equal_blocks()))
             query = next(key for key, one in model.named_modules() if one is first)
@@ -143,13 +146,12 @@ class _Layers:
 
     def fan_in(self, name: str, module: nn.Module) -> Width:
         """Inputs that each output sees: those of its block in a grouped convolution."""
-        channels = getattr(module, "in_channels", None) or module.in_features
-        blocks = int(getattr(module, "groups", 1))
+        channels, _, blocks = _sizes(module)
         _, lost = self._sides.get((name, True), (0.0, self._none()))
         return channels / blocks, lost / blocks
 
     def out(self, name: str, module: nn.Module) -> Width:
-        channels = getattr(module, "out_channels", None) or module.out_features
+        _, channels, _ = _sizes(module)
         return self._sides.get((name, False), (float(channels), self._none()))
 
     def of_parameter(
@@ -160,6 +162,14 @@ class _Layers:
             return (self.fan_in(name, module) if key == "weight" else None), self.out(name, module)
         bare = f"{name}.{key}" if name else key
         return None, self._sides.get((name, False)) or self._sides.get((bare, False))
+
+
+def _sizes(module: nn.Module) -> tuple[int, int, int]:
+    """Inputs, outputs and blocks of a convolution or linear layer."""
+    if isinstance(module, nn.Linear):
+        return module.in_features, module.out_features, 1
+    assert isinstance(module, nn.modules.conv._ConvNd)
+    return module.in_channels, module.out_channels, module.groups
 
 
 def _positions(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[str, int]:
@@ -194,7 +204,7 @@ def _positions(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[str, i
 def _macs_by_module(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[str, int]:
     """MACs of one image that each module does itself, without those of its children."""
     images = len(example_inputs[0])
-    counter = FlopCounterMode(display=False, depth=None)
+    counter = FlopCounterMode(display=False, depth=999)
     with _quiet(model), sdpa_kernel(SDPBackend.MATH), counter:
         model(*example_inputs)
     root = type(model).__name__

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor, nn
+
 from criteria import Structure, StructureError
 from criteria.member import Group, Member
-from torch import Tensor, nn
 
 EQUAL = 1e-5  # largest difference of outputs, relative to their size, of masked and pruned
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
-from criteria import Structure, find_structure
 from torch import Tensor, nn
+
+from criteria import Structure, find_structure
 
 from .cost import CostModel, cost_model
 from .cut import cut

@@ -89,7 +89,7 @@ def load_scores(lab: Lab, at: Standpoint, spec: CriterionSpec) -> Scored:
 
 
 def make_path(job: PathJob, lab: Lab) -> None:
-    """Select at every budget and store which units leave; a budget out of reach keeps its reason."""
+    """Select at every budget and store which units leave, or why a budget is out of reach."""
     base = lab.base(job.at.base)
     if job.needs_scores:
         values, cost = load_scores(lab, job.at, job.criterion)
@@ -176,7 +176,6 @@ def rules_of(job: PathJob) -> Rules:
     chosen = job.selection
     limits = Limits(chosen.min_channels, chosen.protect, chosen.round_to)
     return Rules("params" if job.cost == "params" else "macs", chosen.scope, limits)
-
 
 
 def _plain(found: Removed | InfeasibleBudget, base: Base) -> dict[str, list[int]] | str:

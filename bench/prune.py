@@ -1,7 +1,7 @@
 """Pruning in a notebook: one call from a model to a smaller one.
 
-    from bench import prune
-    result = prune(model, example_inputs, "taylor", budget={"macs": 0.5}, batches=[(x, y)])
+from bench import prune
+result = prune(model, example_inputs, "taylor", budget={"macs": 0.5}, batches=[(x, y)])
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
 from criteria.criterion import checked_scores
 from criteria.evidence import Loss, gather
 from criteria.registry import create
-from torch import Tensor, nn
-from torch.nn import functional
 
 from .cost import count_macs, count_params
 from .cut import verify

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from criteria import Group
 from torch import Tensor
+
+from criteria import Group
 
 from .cost import Products
 from .errors import BenchError

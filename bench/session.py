@@ -70,9 +70,7 @@ def session(plan: Plan, request: Request, console: Console) -> int:
         return _conclude(plan, store, console)
 
 
-def _run(
-    plan: Plan, store: Store, settings: Settings, request: Request, console: Console
-) -> None:
+def _run(plan: Plan, store: Store, settings: Settings, request: Request, console: Console) -> None:
     with console.status("opening MLflow"):
         tracker = Tracker(
             os.environ.get("MLFLOW_TRACKING_URI"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -18,6 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from .errors import BenchError
 
@@ -110,21 +112,22 @@ def _criteria(console: Console, plugins: Sequence[Path]) -> None:
         for plugin in plugins:
             load_plugin(plugin)
         entries = criteria()
-    rows = [
-        (
-            ", ".join((one.name, *one.aliases)),
+    for one in entries:
+        needs = (one.needs.name or "").lower().replace("_", " ") or "weights"
+        options = ", ".join(one.type.options_type.model_fields)
+        console.print(f"[bold]{one.name}[/]", ", ".join(one.aliases))
+        for line in (
             one.summary,
-            one.needs.name.lower().replace("_", " ") if one.needs.name else "",
-            ", ".join(one.type.Options.model_fields) or "-",
+            f"needs {needs}" + (f"; options: {options}" if options else ""),
             one.cite,
-        )
-        for one in entries
-    ]
-    _print(console, ("criterion", "score", "needs", "options", "source"), rows)
+            one.fidelity,
+        ):
+            console.print(Padding(Text(line), (0, 0, 0, 4)))
 
 
 def plan(console: Console, planned: Plan, store: Store, workers: int) -> None:
     """Jobs, trials, what is done, time, and what the declared analysis can show."""
+    from reports.findings import power_line
     from reports.statistics import declared_power
 
     from .plan import job_graph
@@ -132,7 +135,8 @@ def plan(console: Console, planned: Plan, store: Store, workers: int) -> None:
     pending = planned.pending(store)
     jobs = Counter(type(job).__name__ for job in job_graph(pending, store).jobs.values())
     problems = len({trial.labels.problem for trial in planned.trials})
-    compared = {one.labels.method for one in planned.trials} - {planned.suite.analysis.control}
+    compared = {one.labels.method for one in planned.trials if not one.labels.matched_to}
+    compared.discard(planned.suite.analysis.control)
     _print(
         console,
         ("", "to do", "what it is"),
@@ -145,7 +149,7 @@ def plan(console: Console, planned: Plan, store: Store, workers: int) -> None:
     )
     console.print(_time_left(planned, store, len(pending), workers))
     power = declared_power(problems, len(compared), planned.suite.analysis.alpha)
-    console.print(power.sentence, soft_wrap=True)
+    console.print(power_line(power), soft_wrap=True)
 
 
 def _time_left(planned: Plan, store: Store, pending: int, workers: int) -> str:

@@ -1,10 +1,10 @@
 """The results folder: atomic writes, content-hashed names, one writer at a time.
 
-    results/records/KEY.json   the truth: one file a finished or failed trial
-    results/bases|scores|paths shared work, by content hash; safe to delete, remade when needed
-    results/cache              decoded images
-    results/mlflow.db          what the MLflow UI shows; rebuilt by `bench sync`
-    results/reports/SUITE      figures, tables, page
+results/records/KEY.json   the truth: one file a finished or failed trial
+results/bases|scores|paths shared work, by content hash; safe to delete, remade when needed
+results/cache              decoded images
+results/mlflow.db          what the MLflow UI shows; rebuilt by `bench sync`
+results/reports/SUITE      figures, tables, page
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+
 from reports.records import Record, RecordError, read_record
 
 from .errors import StoreError

@@ -20,7 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +42,7 @@ SETTINGS = {
     "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING": "false",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # MLflow's own: 120 s, seven retries
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight idle processes beside the UI
 }
 
@@ -70,7 +71,6 @@ MLFLOW_STATUS = {"done": "FINISHED", "infeasible": "FINISHED", "failed": "FAILED
 PARAM_LIMIT, TAG_LIMIT, KEY_LIMIT = 6000, 5000, 250
 PARAMS_PER_BATCH, METRICS_PER_BATCH = 100, 800  # a batch may hold 1,000 values in all
 PAGE = 1000
-
 
 TAG_COLUMNS = [f"tags.`{tag}`" for tag in ("method", "problem", "budget", "recovery", "status")]
 METRIC_COLUMNS = [
@@ -225,12 +225,14 @@ class _Store:
                 tags=tags,
                 run_name=tags["mlflow.runName"],
             ).info.run_id
+            logged = _Logged(run_id, record.status, tags["trial.digest"], whole=False)
+            self._trials[record.key] = logged
             self._log_batches(run_id, metrics, _params(record.identity))
             self.client.log_text(run_id, record.to_json(), "trial.json")
             # Last of all: until it is terminated, a run counts as half-written.
             ended = _milliseconds(record.provenance.get("ended"))
             self.client.set_terminated(run_id, MLFLOW_STATUS[record.status], ended)
-        self._trials[record.key] = _Logged(run_id, record.status, _digest(record), whole=True)
+        self._trials[record.key] = replace(logged, whole=True)
 
     def open_suite_run(self, provenance: Mapping[str, Any], command: str) -> str:
         """Start the run of one invocation, with the resolved suite and its datasets."""
@@ -302,7 +304,7 @@ class _Store:
                 )
         wanted = {
             "suite.hash": self.hash,
-            "mlflow.note.content": _short(self.suite.description, TAG_LIMIT),
+            "mlflow.note.content": _short(self.suite.description or self.suite.suite, TAG_LIMIT),
             **_views(self.suite),
         }
         for key, value in wanted.items():
@@ -371,8 +373,8 @@ class _Store:
 
         try:
             yield
-        except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
-            first = next(iter(str(error).splitlines()), "")
+        except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError) as error:
+            first = next(iter(str(error).splitlines()), "").rpartition("Caused by ")[2]
             reason = _short(first.replace(self.uri, _public(self.uri)), 300)
             raise TrackingError(
                 f"MLflow at {_public(self.uri)} cannot be used: {reason}. "
@@ -447,11 +449,11 @@ def _views(suite: Suite) -> dict[str, str]:
             "aggregateFunction": "average",
             "groupByKeys": [{"mode": "tag", "groupByData": "method"}],
         },
-        "groupsExpanded": {f"tag.method.{name}": False for name in suite.method_names},
+        "groupsExpanded": {f"tag.method.{name}": False for name in suite.method_names[:50]},
         "compareRunSections": [
             {
                 "uuid": "bench",
-                "name": suite.suite,
+                "name": "at a glance",  # sections go by name
                 "display": True,
                 "isReordered": False,
                 "isGenerated": False,
@@ -477,8 +479,14 @@ def _columns(names: list[str]) -> dict[str, Any]:
 
 
 def _resolved(suite: Suite) -> dict[str, Any]:
-    """The suite as it can be loaded again anywhere: every default and recipe written out."""
-    recipes = {name: recipe.model_dump(mode="json") for name, recipe in suite.all_recipes.items()}
+    """The suite as it can be loaded again anywhere: every default and used recipe written out."""
+    used = {suite.base_recipe, *(one.recipe for one in suite.recoveries)}
+    used |= {one.recipe for one in suite.models if isinstance(one.recipe, str)}
+    recipes = {
+        name: recipe.model_dump(mode="json")
+        for name, recipe in suite.all_recipes.items()
+        if name in used
+    }
     return {**suite.model_dump(mode="json", by_alias=True), "recipes": recipes}
 
 

@@ -69,7 +69,7 @@ class Criterion:
     A subclass overrides `observe` and calls `self.add` there, or overrides `scores`.
     """
 
-    Options: ClassVar[type[NoOptions]] = Options
+    options_type: ClassVar[type[NoOptions]] = Options
     needs: Need = Need.WEIGHTS
     name: ClassVar[str]
 

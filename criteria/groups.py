@@ -206,9 +206,9 @@ def _bare_parameters(model: nn.Module) -> list[tuple[nn.Parameter, int]]:
 def _own_pruners(model: nn.Module) -> dict[type, Any]:
     """Layer types that bring their own torch-pruning function as `pruning_func`."""
     return {
-        type(module): type(module).pruning_func()
-        for module in model.modules()
-        if hasattr(type(module), "pruning_func")
+        kind: pruning_func()
+        for kind in {type(module) for module in model.modules()}
+        if (pruning_func := getattr(kind, "pruning_func", None)) is not None
     }
 
 
@@ -229,8 +229,8 @@ def _equal_blocks(model: nn.Module) -> dict[int, tuple[int, int]]:
     for module in model.modules():
         if isinstance(module, nn.GroupNorm):
             blocks[id(module)] = (module.num_groups, module.num_groups)
-        elif hasattr(module, "groups") and kind_of(module) == "conv":
-            groups = int(module.groups)
+        elif isinstance(module, nn.modules.conv._ConvNd):
+            groups = module.groups
             if groups > 1 and groups != module.out_channels:  # not depthwise
                 blocks[id(module)] = (groups, groups)
         declare = getattr(module, "equal_blocks", None)

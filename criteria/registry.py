@@ -158,11 +158,11 @@ def resolve_options(name: str, options: Mapping[str, Any]) -> NoOptions:
     """
     entry = find(name)
     try:
-        return entry.type.Options.model_validate(dict(options))
+        return entry.type.options_type.model_validate(dict(options))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        allowed = ", ".join(entry.type.Options.model_fields)
+        allowed = ", ".join(entry.type.options_type.model_fields)
         raise OptionError(
             f"{entry.name}: option {key!r} = {first['input']!r}: {first['msg']}. "
             f"It takes: {allowed or 'no options'}"

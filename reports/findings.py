@@ -12,6 +12,7 @@ from .tables import interval, points
 
 if TYPE_CHECKING:
     from .build import Results
+    from .statistics import Power
 
 LOW_DENSE_TOP1 = 50.0  # percent; a base below it is hardly trained
 BUDGET_TOLERANCE = 0.01  # share of the dense cost (DESIGN.md, decision 1)
@@ -85,15 +86,13 @@ def _of(results: Results, recovery: str, method: str) -> pd.DataFrame:
     return pairs[mine & (pairs["method"] == method)].dropna(subset=["mean"])
 
 
-def _problems(results: Results) -> str:
-    n = results.power.problems
-    return f"{n} problem{'s' if n > 1 else ''}"
+def _problems(power: Power) -> str:
+    return f"{power.problems} problem{'s' if power.problems > 1 else ''}"
 
 
-def power_line(results: Results) -> str:
+def power_line(power: Power) -> str:
     """What the number of problems can show at all."""
-    power = results.power
-    problems = _problems(results)
+    problems = _problems(power)
     if power.can_reach_alpha:
         return (
             f"With {problems} and {power.comparisons} comparisons the smallest p after Holm is "
@@ -125,7 +124,7 @@ def warnings(results: Results) -> Iterator[str]:
     if results.ignored:
         yield f"Records left out because the plan does not hold them: {results.ignored}."
     if not results.power.can_reach_alpha:
-        yield f"{_problems(results)}: nothing here speaks for other models or data."
+        yield f"{_problems(results.power)}: nothing here speaks for other models or data."
     if results.suite.bases == 1:
         yield "One base a problem: intervals over bases do not exist."
     for name, values in sorted(provenance(results).items()):

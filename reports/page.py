@@ -50,7 +50,7 @@ def render(results: Results, drawings: Sequence[Drawing]) -> str:
         suite=results.suite,
         done=sum(one.status == "done" for one in results.records),
         headlines=[(one, findings.headline(results, one)) for one in results.recoveries],
-        power_line=findings.power_line(results),
+        power_line=findings.power_line(results.power),
         warnings=list(findings.warnings(results)),
         failures=findings.failures(results),
         unfinished=findings.unfinished(results),

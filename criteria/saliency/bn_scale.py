@@ -1,9 +1,15 @@
 """BN scale: the factor that batch norm puts on a channel."""
 
-from ..criterion import Batch, Criterion
+from ..criterion import Batch, Criterion, Options
 from ..member import Member
 from ..reduce import Reduction
 from ..registry import register
+
+
+class BNScaleOptions(Options):
+    """One gamma a channel in the paper; the mean where a residual group has several."""
+
+    reduction: Reduction = "mean"
 
 
 @register(
@@ -15,10 +21,7 @@ from ..registry import register
 class BNScale(Criterion):
     """Absolute gamma of the norm layers behind a channel, averaged over the group."""
 
-    class Options(Criterion.Options):
-        """One gamma a channel in the paper; the mean where a residual group has several."""
-
-        reduction: Reduction = "mean"
+    options_type = BNScaleOptions
 
     def counts(self, member: Member) -> bool:
         return member.kind in ("batchnorm", "layernorm")

@@ -16,7 +16,7 @@ from .magnitude import FilterOptions
 class FPGM(Criterion):
     """Sum of a filter's Euclidean distances to all filters of its layer."""
 
-    Options = FilterOptions
+    options_type = FilterOptions
 
     def counts(self, member: Member) -> bool:
         return member.kind in ("conv", "linear")

@@ -2,10 +2,16 @@
 
 from torch import Tensor
 
-from ..criterion import Batch, Criterion, Need
+from ..criterion import Batch, Criterion, Need, Options
 from ..member import Member
 from ..reduce import Normalizer, Reduction
 from ..registry import register
+
+
+class HessianDiagOptions(Options):
+    """Weights alone unless biases are asked for."""
+
+    bias: bool = False
 
 
 @register(
@@ -19,10 +25,7 @@ from ..registry import register
 class HessianDiag(Criterion):
     """Half the squared weights times the mean squared gradient of single samples, summed."""
 
-    class Options(Criterion.Options):
-        """Weights alone unless biases are asked for."""
-
-        bias: bool = False
+    options_type = HessianDiagOptions
 
     def observe(self, batch: Batch) -> None:
         for member in self.members:
@@ -34,6 +37,13 @@ class HessianDiag(Criterion):
         return super().member_scores(member) / self.images
 
 
+class TorchPruningOptions(Options):
+    """torch-pruning's defaults for this score."""
+
+    reduction: Reduction = "mean"
+    normalizer: Normalizer = "mean"
+
+
 @register(
     "hessian_diag_tp",
     cite="torch-pruning 1.6.1, GroupHessianImportance",
@@ -43,11 +53,7 @@ class HessianDiag(Criterion):
 class HessianDiagTP(Criterion):
     """Squared weights times the squared gradient of the very last sample, as in torch-pruning."""
 
-    class Options(Criterion.Options):
-        """torch-pruning's defaults for this score."""
-
-        reduction: Reduction = "mean"
-        normalizer: Normalizer = "mean"
+    options_type = TorchPruningOptions
 
     def observe(self, batch: Batch) -> None:
         self._sums.clear()  # the defect: what earlier samples gave is overwritten

@@ -12,6 +12,13 @@ from ..member import Group
 from ..registry import create, register
 
 
+class InverseOptions(NoOptions):
+    """`of`: the criterion to turn over; `options`: its options."""
+
+    of: str = "l1"
+    options: dict[str, Any] = Field(default={})
+
+
 @register(
     "inverse",
     cite="a control of this project",
@@ -20,11 +27,7 @@ from ..registry import create, register
 class Inverse(Criterion):
     """Negated scores of another criterion."""
 
-    class Options(NoOptions):
-        """`of`: the criterion to turn over; `options`: its options."""
-
-        of: str = "l1"
-        options: dict[str, Any] = Field(default={})
+    options_type = InverseOptions
 
     def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
         super().__init__(groups, options, generator)

@@ -1,11 +1,11 @@
 """Sizes of weights: L1 and L2 of the filter, DepGraph's group norm, LAMP over channels."""
 
-from ..criterion import Batch, Criterion
+from ..criterion import Batch, Criterion, Options
 from ..reduce import Normalizer, Reduction
 from ..registry import register
 
 
-class FilterOptions(Criterion.Options):
+class FilterOptions(Options):
     """The filter that makes the channel, alone and as it is."""
 
     reduction: Reduction = "first"
@@ -20,7 +20,7 @@ class FilterOptions(Criterion.Options):
 class L1(Criterion):
     """Sum of the filter's absolute weights."""
 
-    Options = FilterOptions
+    options_type = FilterOptions
 
     def observe(self, batch: Batch) -> None:
         for member in self.members:
@@ -36,7 +36,7 @@ class L1(Criterion):
 class L2(Criterion):
     """Euclidean norm of the filter's weights."""
 
-    Options = FilterOptions
+    options_type = FilterOptions
 
     def observe(self, batch: Batch) -> None:
         for member in self.members:
@@ -51,6 +51,13 @@ class SquaredNorm(Criterion):
             self.add(member, member.view(batch.weights).square().sum(1))
 
 
+class GroupNormOptions(Options):
+    """torch-pruning's defaults."""
+
+    reduction: Reduction = "mean"
+    normalizer: Normalizer = "mean"
+
+
 @register(
     "group_norm",
     cite="Fang et al., CVPR 2023 (DepGraph), arXiv 2301.12900",
@@ -59,11 +66,14 @@ class SquaredNorm(Criterion):
 class GroupNorm(SquaredNorm):
     """Mean squared weights over all coupled layers, over the mean of the group."""
 
-    class Options(Criterion.Options):
-        """torch-pruning's defaults."""
+    options_type = GroupNormOptions
 
-        reduction: Reduction = "mean"
-        normalizer: Normalizer = "mean"
+
+class LampOptions(Options):
+    """LAMP is its normaliser."""
+
+    reduction: Reduction = "mean"
+    normalizer: Normalizer = "lamp"
 
 
 @register(
@@ -74,8 +84,4 @@ class GroupNorm(SquaredNorm):
 class Lamp(SquaredNorm):
     """Squared weights of a channel over those of all channels of its group that are not smaller."""
 
-    class Options(Criterion.Options):
-        """LAMP is its normaliser."""
-
-        reduction: Reduction = "mean"
-        normalizer: Normalizer = "lamp"
+    options_type = LampOptions

@@ -15,7 +15,7 @@ from ..registry import register
 class Random(Criterion):
     """Uniform random numbers, drawn anew at every call."""
 
-    Options = NoOptions
+    options_type = NoOptions
 
     def observe(self, batch: Batch) -> None:
         """Nothing to see."""

@@ -4,9 +4,20 @@ from typing import Literal
 
 from torch import Tensor
 
-from ..criterion import Batch, Criterion, Need
+from ..criterion import Batch, Criterion, Need, Options
 from ..member import Member
 from ..registry import register
+
+
+class TaylorOptions(Options):
+    """How products p of weight and gradient become a score; b runs over batches.
+
+    squared: mean over b of (sum p)^2. absolute: mean over b of |sum p|.
+    signed: |mean over b of sum p|. elementwise: sum of |mean over b of p|.
+    """
+
+    variant: Literal["squared", "absolute", "signed", "elementwise"] = "squared"
+    bias: bool = False
 
 
 @register(
@@ -21,15 +32,7 @@ from ..registry import register
 class Taylor(Criterion):
     """Product of weight and gradient, summed over the channel, then over batches by `variant`."""
 
-    class Options(Criterion.Options):
-        """How products p of weight and gradient become a score; b runs over batches.
-
-        squared: mean over b of (sum p)^2. absolute: mean over b of |sum p|.
-        signed: |mean over b of sum p|. elementwise: sum of |mean over b of p|.
-        """
-
-        variant: Literal["squared", "absolute", "signed", "elementwise"] = "squared"
-        bias: bool = False
+    options_type = TaylorOptions
 
     def observe(self, batch: Batch) -> None:
         for member in self.members:

@@ -79,7 +79,8 @@ def _accuracy_cost(
     )
     caption = (
         f"Mean test top-1; {bars}. Long bars may leave the panel. Dashed grey: the dense networks "
-        f"with one standard deviation over bases.{apart} The panels have scales of their own.{instead}"
+        f"with one standard deviation over bases.{apart} The panels have scales "
+        f"of their own.{instead}"
     )
     return _finish(
         accuracy_cost.draw(data, looks(results.suite), COSTS[cost]),

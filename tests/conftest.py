@@ -1,0 +1,304 @@
+"""Tiny networks of every kind of coupling, and what tests ask of them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench.models.channel_pad import ChannelPad
+from bench.models.vit import vit_small
+from bench.network import Network
+from criteria import Group, Member, find_structure
+
+CLASSES = 5
+SIDE = 8  # pixels
+
+torch.set_num_threads(1)
+
+
+def conv(inputs: int, outputs: int, kernel: int = 3, **options: Any) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, **options)
+
+
+class Chain(nn.Sequential):
+    """Convolutions with biases and norms, one after the other."""
+
+    def __init__(self, *widths: int) -> None:
+        layers: list[nn.Module] = []
+        for inputs, outputs in zip((3, *widths), widths, strict=False):
+            layers += [conv(inputs, outputs), nn.BatchNorm2d(outputs), nn.SiLU()]
+        super().__init__(
+            *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], CLASSES)
+        )
+
+
+class Residual(nn.Module):
+    """Two convolutions into one sum, behind another sum: one group over three layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = conv(3, 6)
+        self.left1, self.norm1 = conv(6, 4), nn.BatchNorm2d(4)
+        self.left2, self.norm2 = conv(4, 6), nn.BatchNorm2d(6)
+        self.right, self.norm3 = conv(6, 6, 1), nn.BatchNorm2d(6)
+        self.fc = nn.Linear(6, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.silu(self.stem(x))
+        left = self.norm2(self.left2(F.silu(self.norm1(self.left1(x)))))
+        x = F.silu(left + self.norm3(self.right(x)))
+        return self.fc(x.mean((2, 3)))
+
+
+class Concat(nn.Module):
+    """DenseNet's: each layer puts its channels behind what it read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = conv(3, 4)
+        self.norm1, self.conv1 = nn.BatchNorm2d(4), conv(4, 3, bias=False)
+        self.norm2, self.conv2 = nn.BatchNorm2d(7), conv(7, 3, bias=False)
+        self.norm3, self.fc = nn.BatchNorm2d(10), nn.Linear(10, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        x = torch.cat([x, self.conv1(F.silu(self.norm1(x)))], 1)
+        x = torch.cat([x, self.conv2(F.silu(self.norm2(x)))], 1)
+        return self.fc(F.silu(self.norm3(x)).mean((2, 3)))
+
+
+class Depthwise(nn.Module):
+    """MobileNetV2's block: expand, one filter a channel, project, add."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = conv(3, 4)
+        self.expand, self.norm1 = conv(4, 8, 1, bias=False), nn.BatchNorm2d(8)
+        self.depthwise, self.norm2 = conv(8, 8, groups=8), nn.BatchNorm2d(8)
+        self.project, self.norm3 = conv(8, 4, 1, bias=False), nn.BatchNorm2d(4)
+        self.fc = nn.Linear(4, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.silu(self.stem(x))
+        y = F.silu(self.norm1(self.expand(x)))
+        y = F.silu(self.norm2(self.depthwise(y)))
+        return self.fc(F.silu(x + self.norm3(self.project(y))).mean((2, 3)))
+
+
+class Flat(nn.Sequential):
+    """A convolution whose every channel is several inputs of a linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            conv(3, 4), nn.SiLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(),
+            nn.Linear(16, 6), nn.SiLU(), nn.Linear(6, CLASSES),
+        )  # fmt: skip
+
+
+class Grouped(nn.Sequential):
+    """A convolution of two groups between plain ones."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            conv(3, 6), nn.BatchNorm2d(6), nn.SiLU(),
+            conv(6, 8, groups=2), nn.BatchNorm2d(8), nn.SiLU(),
+            conv(8, 4), nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, CLASSES),
+        )  # fmt: skip
+
+
+class GroupedChain(nn.Sequential):
+    """Two and three blocks over the same twelve channels: every second channel is one unit."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            conv(3, 8), nn.SiLU(),
+            conv(8, 12, groups=2), nn.SiLU(),
+            conv(12, 6, groups=3), nn.SiLU(),
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, CLASSES),
+        )  # fmt: skip
+
+
+class Transposed(nn.Sequential):
+    """Up and down again; a transposed convolution holds its inputs first."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            conv(3, 4), nn.SiLU(),
+            nn.ConvTranspose2d(4, 6, 2, 2), nn.BatchNorm2d(6), nn.SiLU(),
+            conv(6, 4), nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, CLASSES),
+        )  # fmt: skip
+
+
+class OneChannel(nn.Sequential):
+    """A convolution with one output channel, whose one group is not a depthwise one."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            conv(3, 4), nn.SiLU(), conv(4, 1), nn.SiLU(), conv(1, 4), nn.SiLU(),
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, CLASSES),
+        )  # fmt: skip
+
+
+class OptionA(nn.Module):
+    """A shortcut that pads channels: by a module made for it, or by F.pad."""
+
+    def __init__(self, pad: bool) -> None:
+        super().__init__()
+        self.stem = conv(3, 4)
+        self.conv1, self.norm1 = conv(4, 8), nn.BatchNorm2d(8)
+        self.conv2, self.norm2 = conv(8, 8), nn.BatchNorm2d(8)
+        self.shortcut = None if pad else ChannelPad(4, 8, 1)
+        self.fc = nn.Linear(8, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.silu(self.stem(x))
+        y = self.norm2(self.conv2(F.silu(self.norm1(self.conv1(x)))))
+        side = F.pad(x, (0, 0, 0, 0, 2, 2)) if self.shortcut is None else self.shortcut(x)
+        return self.fc(F.silu(y + side).mean((2, 3)))
+
+
+def tiny_vit() -> nn.Module:
+    return vit_small(CLASSES, 3, SIDE, depth=2, width=8, heads=2)
+
+
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "chain": lambda: Chain(6, 4),
+    "residual": Residual,
+    "concat": Concat,
+    "depthwise": Depthwise,
+    "flat": Flat,
+    "grouped": Grouped,
+    "grouped_chain": GroupedChain,
+    "transposed": Transposed,
+    "one_channel": OneChannel,
+    "option_a": lambda: OptionA(pad=False),
+    "vit": tiny_vit,
+}
+SMOOTH = tuple(name for name in NETWORKS if name != "vit")  # no layer norm: a channel is its own
+
+
+def lively(model: nn.Module, seed: int = 0) -> nn.Module:
+    """In float64 and eval mode, all parameters and statistics drawn anew, off 0 and 1."""
+    draw = torch.Generator().manual_seed(seed)
+    model = model.double().eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            fan_in = max(1, parameter[0].numel())
+            parameter.copy_(torch.randn(parameter.shape, generator=draw).double() / fan_in**0.5)
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d | nn.LayerNorm):
+                module.weight.copy_(0.5 + torch.rand(module.weight.shape, generator=draw).double())
+            if isinstance(module, nn.BatchNorm2d):
+                shape = module.running_var.shape
+                module.running_mean.copy_(torch.randn(shape, generator=draw) / 2)
+                module.running_var.copy_(0.5 + torch.rand(shape, generator=draw))
+    return model
+
+
+def build(name: str, seed: int = 0) -> nn.Module:
+    """One of `NETWORKS`, lively."""
+    with torch.random.fork_rng(devices=[]):
+        return lively(NETWORKS[name](), seed)
+
+
+def images(count: int = 4, seed: int = 0) -> Tensor:
+    draw = torch.Generator().manual_seed(seed)
+    return torch.randn(count, 3, SIDE, SIDE, generator=draw).double()
+
+
+def labelled(count: int = 4, seed: int = 0) -> tuple[Tensor, Tensor]:
+    draw = torch.Generator().manual_seed(seed + 1)
+    return images(count, seed), torch.randint(CLASSES, (count,), generator=draw)
+
+
+def groups_of(model: nn.Module) -> tuple[Group, ...]:
+    return find_structure(model, images(1)).groups
+
+
+def group_at(groups: tuple[Group, ...], root: str) -> Group:
+    return next(group for group in groups if group.root == root)
+
+
+def parameters_of(model: nn.Module) -> dict[str, Tensor]:
+    return {name: parameter.detach() for name, parameter in model.named_parameters()}
+
+
+def numbered(model: nn.Module) -> nn.Module:
+    """Every single weight a number of its own, from 1 on; exact in float64."""
+    first = 1
+    with torch.no_grad():
+        for parameter in model.parameters():
+            count = parameter.numel()
+            parameter.copy_(torch.arange(first, first + count).reshape(parameter.shape))
+            first += count
+    return model
+
+
+def block(member: Member, tensors: dict[str, Tensor], unit: int) -> Tensor:
+    return member.view(tensors, bias=True)[unit]
+
+
+def trace(model: nn.Module) -> Network:
+    return Network.trace(model, images(1))
+
+
+@contextmanager
+def left_as_found(model: nn.Module) -> Iterator[None]:
+    """Fails if the block changes anything a caller of the model could see."""
+    before, random = _seen(model), torch.get_rng_state()
+    yield
+    after = _seen(model)
+    assert before.keys() == after.keys()
+    for key, value in before.items():
+        if isinstance(value, Tensor):
+            assert torch.equal(value, after[key]), f"{key} has changed"
+        else:
+            assert value == after[key], f"{key} has changed"
+    assert torch.equal(random, torch.get_rng_state()), "the global random state has moved"
+
+
+def _seen(model: nn.Module) -> dict[str, Any]:
+    seen: dict[str, Any] = {}
+    for name, parameter in model.named_parameters():
+        seen[f"{name} identity"] = id(parameter)
+        seen[f"{name} requires_grad"] = parameter.requires_grad
+        seen[f"{name} has grad"] = parameter.grad is not None
+        seen[f"{name} hooks"] = len(parameter._backward_hooks or ())
+        if parameter.grad is not None:
+            seen[f"{name} grad"] = parameter.grad.clone()
+    for name, tensor in copy.deepcopy(model.state_dict()).items():
+        seen[f"{name} value"] = tensor
+    for name, module in model.named_modules():
+        seen[f"{name} training"] = module.training
+        seen[f"{name} attributes"] = sorted(vars(module))
+        for kind in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks"):
+            seen[f"{name} {kind}"] = len(getattr(module, kind))
+    return seen
+
+
+def marked(model: nn.Module) -> nn.Module:
+    """In train mode but for one part, one parameter frozen, and gradients lying about."""
+    model.train()
+    next(module for module in model.modules() if not list(module.children())).eval()
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, 7.0)
+    next(model.parameters()).requires_grad_(False)
+    return model
+
+
+@pytest.fixture(params=sorted(NETWORKS))
+def name(request: pytest.FixtureRequest) -> str:
+    """Name of each tiny network in turn."""
+    return request.param
+
+
+@pytest.fixture
+def model(name: str) -> nn.Module:
+    return build(name)

@@ -1,0 +1,454 @@
+"""MLflow holds every record once, whatever happened before; and records never depend on it."""
+
+from __future__ import annotations
+
+import json
+import math
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import tracking
+from bench.errors import BenchError
+from bench.tracking import Tracker, TrackingError, sync, tracking_uri, ui_command
+from reports.records import (
+    Accuracy,
+    Costs,
+    Epoch,
+    Failure,
+    Labels,
+    Latency,
+    Measurements,
+    Record,
+    content_key,
+)
+from suites.schema import Suite
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning:mlflow", "ignore::FutureWarning:mlflow"
+)
+
+SUITE = Suite.model_validate(
+    {
+        "suite": "tiny",
+        "description": "Two criteria on **digits**.",
+        "datasets": ["digits"],
+        "models": ["resnet20"],
+        "methods": ["random", "l1"],
+        "budgets": {"macs": [0.7, 0.5, 0.3]},
+        "recoveries": ["none", {"finetune": "short"}],
+        "analysis": {"control": "l1"},
+    }
+)
+PROVENANCE = {
+    "started": "2026-01-02T03:04:05+00:00",
+    "ended": "2026-01-02T03:04:15.500+00:00",
+    "git_sha": "c0ffee",
+    "git_dirty": False,
+    "device": "cpu",
+    "python": "3.11",
+    "packages": {"torch": "2.13.0"},
+    "host": "here",
+    "cpu": "some",
+    "command": "bench run tiny",
+}
+
+
+def accuracy(top1: float, loss: float = 0.5) -> Accuracy:
+    return Accuracy(top1=top1, top5=0.99, loss=loss, validation_top1=top1, validation_loss=0.5)
+
+
+def record(repeat: int = 0, *, method: str = "l1", loss: float = 0.5, **identity: Any) -> Record:
+    """A finished trial; `identity` is added to what decides its key."""
+    labels = Labels(
+        suite="tiny",
+        dataset="digits",
+        model="resnet20",
+        method=method,
+        recovery="finetune-short",
+        cost="macs",
+        budget=0.5,
+        base=0,
+        repeat=repeat,
+    )
+    decided = {"method": {"criterion": method}, "repeat": repeat, **identity}
+    found = Measurements(
+        dense=accuracy(0.98),
+        pruned=accuracy(0.95, loss),
+        best_validation_top1=None,
+        macs=50,
+        dense_macs=100,
+        params=60,
+        dense_params=100,
+        torch_pruning_macs=51,
+        widths={"conv1": (8, 16)},
+        layer_sparsity={"conv1": 0.5},
+        latency=[Latency(batch_size=1, dense_ms=4, pruned_ms=3)],
+        images_scored=512,
+        images_trained=1000,
+        history=[Epoch(epoch=e, train_loss=1 / e, validation_top1=0.9) for e in (1, 2, 3)],
+    )
+    return Record(
+        key=content_key(decided),
+        identity=decided,
+        labels=labels,
+        status="done",
+        measurements=found,
+        costs=Costs(score_s=0.1, score_peak_bytes=None, recovery_s=2, total_s=3),
+        provenance=PROVENANCE,
+    )
+
+
+def failed(done: Record, message: str = "no such layer") -> Record:
+    failure = Failure(kind="ValueError", message=message, traceback="...")
+    gone = {"measurements": None, "costs": None}
+    return done.model_copy(update={**gone, "status": "failed", "failure": failure})
+
+
+def opened(root: Path, uri: str | None = None) -> Tracker:
+    return Tracker(uri, root, SUITE, provenance=PROVENANCE, command="bench run tiny")
+
+
+def runs(root: Path, role: str = "trial") -> list[Any]:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=tracking_uri(root))
+    experiment = client.get_experiment_by_name("tiny")
+    return list(client.search_runs([experiment.experiment_id], f"tags.role = '{role}'"))
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """An empty migrated database: MLflow takes seconds to make one."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("template") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path.read_bytes()
+
+
+@pytest.fixture
+def root(tmp_path: Path, template: bytes, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A results folder, and nothing of MLflow in the environment."""
+    for name in ("MLFLOW_TRACKING_URI", *tracking.SETTINGS):
+        monkeypatch.delenv(name, raising=False)
+    folder = tmp_path / "results"
+    folder.mkdir()
+    (folder / "mlflow.db").write_bytes(template)
+    return folder
+
+
+def test_a_trial_is_one_flat_run_with_everything(root: Path) -> None:
+    tracker, one = opened(root), record()
+    tracker.log(one)
+    (run,) = runs(root)
+    (parent,) = runs(root, "suite")
+
+    assert run.info.run_name == "resnet20-digits · l1 · 50% · finetune-short · b0 r0"
+    assert run.info.status == "FINISHED"
+    assert run.info.end_time - run.info.start_time == 10_500
+    assert run.data.params == {"method.criterion": "l1", "repeat": "0"}
+    wanted = {
+        "method": "l1",
+        "model": "resnet20",
+        "dataset": "digits",
+        "problem": "resnet20 on digits",
+        "recovery": "finetune-short",
+        "budget": "50%",
+        "base": "0",
+        "repeat": "0",
+        "trial.key": one.key,
+        "suite.hash": tracking.suite_hash(SUITE),
+        "status": "done",
+        "git.sha": "c0ffee",
+        "git.dirty": "False",
+        "device": "cpu",
+        "mlflow.parentRunId": parent.info.run_id,
+    }
+    assert wanted.items() <= run.data.tags.items()
+    metrics = run.data.metrics
+    assert metrics["eval/retained_top1"] == pytest.approx(-3)
+    assert metrics["eval/top1"] == pytest.approx(95)
+    assert metrics["cost/macs_ratio"] == 0.5
+    assert metrics["cost/speedup"] == 2
+    assert metrics["cost/latency_ratio"] == 0.75
+    assert metrics["time/total_s"] == 3
+    assert "eval/best_validation_top1" not in metrics
+    assert "nonfinite" not in run.data.tags
+
+
+def test_history_is_stepped_and_the_record_is_the_artifact(root: Path) -> None:
+    tracker, one = opened(root), record()
+    tracker.log(one)
+    (run,) = runs(root)
+
+    client = tracker._store.client
+    steps = [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, "train/loss")]
+    assert steps == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
+    assert client.get_metric_history(run.info.run_id, "validation/top1")[0].value == 90
+    artifact = root / "mlflow-artifacts" / run.info.run_id / "artifacts" / "trial.json"
+    assert Record.model_validate_json(artifact.read_bytes()) == one
+
+
+def test_the_suite_run_carries_suite_counts_and_report(root: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report"
+    report.mkdir()
+    (report / "index.html").write_text("<p>who won")
+    tracker = opened(root)
+    tracker.log(record())
+    tracker.log(record())
+    tracker.log(failed(record(1)))
+    tracker.finish("FAILED", report)
+
+    (run,) = runs(root, "suite")
+    assert run.info.status == "FAILED"
+    assert run.data.metrics == {"trials/done": 1, "trials/failed": 1, "trials/infeasible": 0}
+    assert [one.dataset.name for one in run.inputs.dataset_inputs] == ["digits"]
+    artifacts = root / "mlflow-artifacts" / run.info.run_id / "artifacts"
+    assert (artifacts / "report" / "index.html").read_text() == "<p>who won"
+    import yaml
+
+    again = Suite.model_validate(yaml.safe_load((artifacts / "suite.yaml").read_text()))
+    assert tracking.suite_hash(again) == tracking.suite_hash(SUITE)
+    assert json.loads((artifacts / "provenance.json").read_text()) == PROVENANCE
+
+
+def test_a_failed_trial_is_a_failed_run_with_all_grouping_tags(root: Path) -> None:
+    tracker = opened(root)
+    tracker.log(failed(record(), "x" * 20_000))
+    (run,) = runs(root)
+    assert run.info.status == "FAILED"
+    assert run.data.metrics == {}
+    assert run.data.tags["status"] == "failed"
+    assert run.data.tags["failure.kind"] == "ValueError"
+    assert run.data.tags["failure.message"].startswith("xxx")
+    assert run.data.tags["failure.message"].endswith("…")
+    assert {"method", "model", "dataset", "problem", "recovery", "budget"} <= set(run.data.tags)
+
+
+def test_each_key_has_one_live_run(root: Path) -> None:
+    done = record()
+    tracker = opened(root)
+    tracker.log(failed(done))
+    tracker.log(failed(done))
+    assert [run.info.status for run in runs(root)] == ["FAILED"]
+    tracker.log(failed(done, "another message"))
+    assert [run.data.tags["failure.message"] for run in runs(root)] == ["another message"]
+    opened(root).log(done)  # a later invocation
+    (run,) = runs(root)
+    assert run.data.tags["status"] == "done"
+    opened(root).log(failed(done))  # what has been measured stands
+    assert [one.info.run_id for one in runs(root)] == [run.info.run_id]
+
+
+def test_half_written_and_double_runs_are_mended(root: Path) -> None:
+    from mlflow import MlflowClient
+
+    one, two = record(0), record(1)
+    tracker = opened(root)
+    tracker.log(one)
+    client, experiment = MlflowClient(tracking_uri(root)), tracker._store.experiment_id
+    for key in (one.key, two.key):  # a process killed in the middle of logging
+        client.create_run(experiment, tags={"role": "trial", "trial.key": key})
+    assert len(runs(root)) == 3
+
+    assert sync(root, SUITE, [one, two]) == 1
+    assert {run.data.tags["trial.key"] for run in runs(root)} == {one.key, two.key}
+    assert [run.info.status for run in runs(root)] == ["FINISHED"] * 2
+
+
+def test_sync_adds_nothing_twice(root: Path) -> None:
+    records = [record(0), record(1), failed(record(2))]
+    assert sync(root, SUITE, iter(records)) == 3
+    assert sync(root, SUITE, iter(records)) == 0
+    assert len(runs(root)) == 3
+    assert len(runs(root, "suite")) == 1
+
+
+def test_sync_rebuilds_a_lost_database(root: Path, tmp_path: Path) -> None:
+    """In a process of its own: MLflow keeps connections to the deleted file open."""
+    records = [record(0), record(1), failed(record(2))]
+    sync(root, SUITE, records)
+    moved = root.rename(root.with_name("elsewhere"))
+    with pytest.raises(TrackingError, match="bench sync"):  # artifacts would go to the old place
+        opened(moved)
+    (moved / "mlflow.db").unlink()
+
+    lines = tmp_path / "records.jsonl"
+    lines.write_text("".join(one.model_dump_json() + "\n" for one in records))
+    program = """
+import pathlib, sys
+from bench.tracking import sync
+from reports.records import Record
+from suites.schema import Suite
+lines, root, suite = sys.argv[1:]
+records = [Record.model_validate_json(one) for one in open(lines)]
+suite = Suite.model_validate_json(suite)
+print(*(sync(pathlib.Path(root), suite, records) for _ in range(2)))
+"""
+    suite = SUITE.model_dump_json(by_alias=True)
+    command = [sys.executable, "-c", program, str(lines), str(moved), suite]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["3", "0"]
+    assert done.stderr == ""
+
+
+def test_known_trials_are_read_page_by_page(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking, "PAGE", 2)
+    records = [record(repeat) for repeat in range(5)]
+    assert sync(root, SUITE, records) == 5
+    assert sync(root, SUITE, records) == 0
+
+
+def test_values_beyond_the_limits_are_cut_visibly(root: Path) -> None:
+    long = {"weights": list(range(5000)), "many": {f"option{i}": i for i in range(150)}}
+    tracker = opened(root)
+    tracker.log(record(options=long, **{"odd@[name]/..": {"": None}, "empty": {}}))
+    (run,) = runs(root)
+    params = run.data.params
+    assert len(params["options.weights"]) == 6000
+    assert params["options.weights"].endswith("…")
+    assert params["options.many.option149"] == "149"
+    assert params["empty"] == "{}"
+    assert len(params) == 2 + 1 + 150 + 2
+
+
+def test_what_is_no_number_is_a_tag(root: Path) -> None:
+    tracker = opened(root)
+    tracker.log(record(0, loss=math.nan))
+    tracker.log(record(1, loss=math.inf))
+    first, second = sorted(runs(root), key=lambda run: run.data.tags["repeat"])
+    assert first.data.tags["nonfinite"] == "eval/loss@0=nan"
+    assert second.data.tags["nonfinite"] == "eval/loss@0=inf"
+    assert "eval/loss" not in first.data.metrics.keys() | second.data.metrics.keys()
+    assert first.data.metrics["eval/top1"] == pytest.approx(95)
+
+
+def test_a_run_id_in_the_environment_does_not_disturb(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0123456789abcdef0123456789abcdef")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "other")
+    import mlflow
+
+    tracker = opened(root)
+    tracker.log(record())
+    tracker.finish()
+    assert len(runs(root)) == len(runs(root, "suite")) == 1
+    assert mlflow.active_run() is None
+
+
+def test_runs_that_a_killed_process_left_open_are_ended(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(root)
+    opened(root)
+    assert [run.info.status for run in runs(root, "suite")] == ["RUNNING"] * 2
+    monkeypatch.setattr(tracking.psutil, "pid_exists", lambda process: False)
+    opened(root).finish()
+    assert sorted(run.info.status for run in runs(root, "suite")) == ["FINISHED"] + ["KILLED"] * 2
+
+
+def test_a_deleted_experiment_comes_back(root: Path) -> None:
+    tracker = opened(root)
+    tracker._store.client.delete_experiment(tracker._store.experiment_id)
+    opened(root).log(record())
+    assert len(runs(root)) == 1
+
+
+def test_a_server_out_of_reach_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        uri = f"http://me:secret@127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(BenchError, match="bench sync") as caught:
+            opened(tmp_path, uri)
+    assert "Connection refused" in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_answers_nonsense_is_the_same_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Nonsense(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(404)
+            self.end_headers()
+            self.wfile.write(b"<html>not MLflow</html>")
+
+        do_POST = do_GET
+
+        def log_message(self, *arguments: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Nonsense) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(TrackingError, match="bench sync"):
+            opened(tmp_path, f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+
+
+def test_a_file_that_is_no_database_is_said_at_once(root: Path) -> None:
+    (root / "mlflow.db").write_text("this is no database, whatever its name says " * 99)
+    with pytest.raises(TrackingError, match="not a database"):
+        opened(root)
+
+
+def test_a_store_that_fails_midway_can_be_caught_up(root: Path) -> None:
+    tracker = opened(root)
+    with sqlite3.connect(root / "mlflow.db") as database:
+        database.execute("ALTER TABLE metrics RENAME TO gone")
+    with pytest.raises(TrackingError):
+        tracker.log(record())
+    with sqlite3.connect(root / "mlflow.db") as database:
+        database.execute("ALTER TABLE gone RENAME TO metrics")
+    tracker.log(record(1))
+    tracker.log(record())
+    assert len(runs(root)) == 2
+    assert sync(root, SUITE, [record()]) == 0
+
+
+def test_links_name_views_that_the_experiment_holds(root: Path) -> None:
+    tracker = opened(root)
+    links = tracker.links(port=5001)
+    tags = tracker._store.client.get_experiment(tracker._store.experiment_id).tags
+    assert links["trials"].startswith("http://127.0.0.1:5001/#/experiments/1/runs?")
+    for name in ("trials", "methods", "charts"):
+        key = links[name].partition("viewStateShareKey=")[2].partition("&")[0]
+        assert "selectedColumns" in json.loads(tags[f"mlflow.sharedViewState.{key}"])
+    view = json.loads(tags["mlflow.sharedViewState.bench-methods"])
+    assert view["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "method"}]
+    tracker.log(record())
+    condition = view["searchFilter"]
+    assert len(tracker._store.client.search_runs([tracker._store.experiment_id], condition)) == 1
+    assert tags["mlflow.note.content"] == "Two criteria on **digits**."
+
+
+def test_the_ui_opens_the_right_store(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = ui_command(root, port=5001)
+    assert command[:4] == [sys.executable, "-m", "mlflow", "server"]
+    given = dict(zip(command[4::2], command[5::2], strict=True))
+    assert given["--backend-store-uri"] == tracking_uri(root) == f"sqlite:///{root}/mlflow.db"
+    assert given["--host"] == "127.0.0.1"
+    assert given["--port"] == "5001"
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "false")
+    assert tracking.ui_environment()["MLFLOW_DISABLE_TELEMETRY"] == "false"
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@mlflow.example.org")
+    with pytest.raises(TrackingError, match=r"open https://mlflow\.example\.org$"):
+        ui_command(root)
+
+
+def test_importing_the_module_does_not_import_mlflow() -> None:
+    code = "import sys, bench.tracking; sys.exit('mlflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
