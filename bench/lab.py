@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from reports.records import Accuracy
 from suites.schema import DatasetSpec
 
+from .cost import count_macs, count_params
 from .cut import verify
 from .datasets import Dataset, load_dataset
 from .errors import DataError, StoreError
@@ -44,13 +45,15 @@ class Base:
     """A trained network, traced and checked.
 
     Attributes:
-        accuracy: of the dense network.
+        accuracy, macs, params: of the dense network.
         sha256: of its stored weights.
     """
 
     network: Network
     data: Dataset
     accuracy: Accuracy
+    macs: int
+    params: int
     sha256: str
 
 
@@ -113,7 +116,14 @@ class Lab:
         model.eval()
         network = Network.trace(model, example(data))
         verify(network.model, network.inputs, network.structure)
-        return Base(network, data, Accuracy(**meta["accuracy"]), meta["sha256"])
+        return Base(
+            network,
+            data,
+            Accuracy(**meta["accuracy"]),
+            count_macs(network.model, network.inputs),
+            count_params(network.model),
+            meta["sha256"],
+        )
 
     def save_base(self, job: BaseJob, model: nn.Module, meta: dict[str, Any]) -> None:
         """Weights first, then the file that says they are whole."""

@@ -70,9 +70,9 @@ def _measure(job: TrialJob, lab: Lab) -> tuple[Measurements, Costs]:
         pruned=accuracy(pruned, base.data),
         best_validation_top1=_at_best_epoch(pruned, base, recovered),
         macs=macs,
-        dense_macs=count_macs(network.model, network.inputs),
+        dense_macs=base.macs,
         params=params,
-        dense_params=count_params(network.model),
+        dense_params=base.params,
         torch_pruning_macs=torch_pruning_macs(pruned, network.inputs),
         widths={
             group.root: (channels - len(gone) * group.channels_per_unit, channels)

@@ -57,7 +57,8 @@ def gather(
 ) -> list[Cost]:
     """Show all criteria the evidence they need; one pass over `batches` at most.
 
-    A criterion that raises is left out from then on; its `Cost.failure` says why.
+    A criterion that raises is left out from then on; its `Cost.failure` says why. So does that of
+    criteria that need per-sample gradients of a layer that has no formula for them.
 
     The network is run in eval mode: ahead of a batch-normalising layer the product of weight and
     gradient is zero in train mode. Gradients are those of the mean loss of each batch.
@@ -69,7 +70,6 @@ def gather(
 
     Raises:
         CriteriaError: a criterion needs data and there is none.
-        NotApplicable: per-sample gradients of a layer that has no formula for them.
     """
     costs = [Cost() for _ in criteria]
     weights = {name: one.detach() for name, one in model.named_parameters()}
@@ -90,7 +90,14 @@ def gather(
     images = 0
     with _as_found(model), PeakMemory(model) as peak:
         for inputs, targets in batches:
-            batch = _evidence(model, weights, inputs, targets, wanted, loss, clock)
+            try:
+                batch = _evidence(model, weights, inputs, targets, wanted, loss, clock)
+            except NotApplicable as error:  # no per-sample gradients: the others go on without
+                wanted &= ~Need.SAMPLE_SQUARES
+                for at in by_data:
+                    if Need.SAMPLE_SQUARES in criteria[at].needs:
+                        costs[at].failure = error
+                batch = _evidence(model, weights, inputs, targets, wanted, loss, clock)
             images += len(targets)
             with torch.no_grad():
                 for at in by_data:

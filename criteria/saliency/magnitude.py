@@ -61,7 +61,8 @@ class GroupNormOptions(Options):
 @register(
     "group_norm",
     cite="Fang et al., CVPR 2023 (DepGraph), arXiv 2301.12900",
-    fidelity="as torch-pruning's GroupMagnitudeImportance(p=2) with its defaults",
+    fidelity="as torch-pruning's GroupMagnitudeImportance(p=2) with its defaults; "
+    "depthwise filters count (torch-pruning leaves them out)",
 )
 class GroupNorm(SquaredNorm):
     """Mean squared weights over all coupled layers, over the mean of the group."""
