@@ -57,12 +57,9 @@ def _plan(
     suite = _suite(name, overrides, smoke)
     console.print(f"[bold]{suite.suite}[/]  {suite.description}")
     with console.status("loading torch and the criteria"):
-        from criteria import load_plugin
+        from .plan import load_plugins, make_plan
 
-        from .plan import make_plan
-
-        for plugin in plugins:
-            load_plugin(plugin)
+        load_plugins(plugins)
         return make_plan(suite).only([one for one in methods.split(",") if one])
 
 
@@ -115,7 +112,7 @@ def run(
         bool, typer.Option("--download", help="Fetch missing datasets where torchvision can.")
     ] = False,
     executor: Annotated[
-        str, typer.Option(help="local: worker processes; inline: this process, for debugging.")
+        str, typer.Option(help="local: worker processes; inline: this process; ray: a Ray cluster.")
     ] = "local",
     timeout: Annotated[
         float | None, typer.Option(min=1, help="Seconds after which a job is stopped (local).")
@@ -235,7 +232,9 @@ def main() -> None:
             raise
         _complain(error)
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as end:
+        if isinstance(end, SystemExit) and end.code != 130:  # 130: typer has met the interrupt
+            raise
         complaints.print(
             "interrupted; finished trials are kept, the same command goes on from there"
         )

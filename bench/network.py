@@ -95,7 +95,8 @@ class Schedule:
             planned = [1 - (1 - last) * one for one in share]
         else:
             planned = [last**one for one in share]
-        return sorted({round(one, 9) for one in planned} | set(budgets), reverse=True)
+        known = {round(one, 9) for one in budgets}  # of a budget and its rounding, one stop
+        return sorted({round(one, 9) for one in planned} - known | set(budgets), reverse=True)
 
 
 def one_shot(
@@ -123,7 +124,8 @@ def iterative(
     for stop in schedule.stops(budgets):
         now = network.without(_gone(network, remaining))
         ranking = rank(now.structure.groups, scorer(now), rules.scope)
-        tolerance = rules.tolerance if stop in budgets else 1.0
+        ahead = max(budget for budget in budgets if budget <= stop)  # not to be overshot
+        tolerance = rules.tolerance + stop - ahead
         try:
             counts = _select(network, now, ranking, stop, tolerance, rules)
         except InfeasibleBudget as reason:
@@ -159,6 +161,7 @@ def _select(
         tolerance=tolerance * whole,
         floors=[rules.limits.floor(group) for group in groups],
         steps=[rules.limits.steps(group) for group in groups],
+        whole=whole,
     )
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
+from traceback import extract_tb
 from typing import Any
 
-from criteria import CriteriaError, registry
+from criteria import CriteriaError, load_plugin, registry
 from reports.records import Labels, Record
 from suites import Case, Suite, expand
 from suites.schema import MethodSpec, ModelSpec, slug
@@ -73,6 +74,25 @@ class Plan:
 def _settled(store: Store, trial: TrialJob, retry_failed: bool) -> bool:
     record = store.record(trial.key)
     return record is not None and not (retry_failed and record.status != "done")
+
+
+def load_plugins(paths: Iterable[Path]) -> None:
+    """Make the criteria in users' files known.
+
+    Raises:
+        PlanError: a file that does not run; with the line at fault.
+        CriteriaError: there is no such file, or it registers nothing.
+    """
+    for path in paths:
+        try:
+            load_plugin(path)
+        except CriteriaError:
+            raise
+        except Exception as error:  # a user's code
+            lines = [one for one in extract_tb(error.__traceback__) if one.filename == str(path)]
+            line = lines[-1].lineno if lines else getattr(error, "lineno", None)
+            at = f", line {line}" if line else ""
+            raise PlanError(f"plugin {path}{at}: {type(error).__name__}: {error}") from error
 
 
 def make_plan(suite: Suite) -> Plan:

@@ -93,6 +93,8 @@ class _Flow:
         self._failed: dict[str, Failure] = {}
         self._failed_scores: dict[str, Failure] = {}
         self._crashes: Counter[str] = Counter()
+        self._whole: dict[str, ScoresJob] = {}  # a part of a split job -> that job
+        self._parts: Counter[str] = Counter()  # of a split job, those that still run
         self._running = 0
 
     def run(self) -> None:
@@ -122,7 +124,7 @@ class _Flow:
         for key in self.graph.after[job.key]:
             if key in self._failed:
                 return self._failed[key]
-        if isinstance(job, PathJob):
+        if isinstance(job, PathJob) and job.needs_scores:
             return self._failed_scores.get(job.at.score_key(job.criterion))
         return None
 
@@ -133,24 +135,43 @@ class _Flow:
             if outcome.failure.kind == "crashed" and self._crashes[job.key] < CRASHES:
                 self._crashes[job.key] += 1
                 self._ready.append(job)
-                return
-            self._fail(job, outcome.failure)
+            elif isinstance(job, ScoresJob) and len(job.criteria) > 1:
+                self._split(job)
+            else:
+                self._fail(job, outcome.failure)
             return
         if isinstance(job, ScoresJob) and outcome.failed_scores:
             self._failed_scores |= outcome.failed_scores
-        self.listener.ended(job, None)
-        self._sorter.done(job.key)
+        self._close(job, None)
         if isinstance(job, TrialJob):
             record = self.store.record(job.key)
             if record is None:
                 raise StoreError(f"the record of {job} has vanished from {self.store.root}")
             self._record(record)
 
+    def _split(self, job: ScoresJob) -> None:
+        """One job a criterion: whichever kills or stalls its worker takes no other with it."""
+        self.listener.ended(job, None)
+        parts = [ScoresJob(job.at, (one,)) for one in job.criteria]
+        self._whole |= {part.key: job for part in parts}
+        self._parts[job.key] = len(parts)
+        self._ready.extend(parts)
+
+    def _close(self, job: Job, why: Failure | None) -> None:
+        """Let go on what waits for a job; for the parts of a split one, after the last of them."""
+        self.listener.ended(job, why)
+        whole = self._whole.get(job.key)
+        if whole is not None:
+            self._parts[whole.key] -= 1
+        if whole is None or not self._parts[whole.key]:
+            self._sorter.done((whole or job).key)
+
     def _fail(self, job: Job, why: Failure) -> None:
         """A failed job; its trials get failed records as their turn comes."""
         self._failed[job.key] = why
-        self.listener.ended(job, why)
-        self._sorter.done(job.key)
+        if isinstance(job, ScoresJob):
+            self._failed_scores |= {job.at.score_key(one): why for one in job.criteria}
+        self._close(job, why)
         if isinstance(job, TrialJob):
             record = failed_record(job, why)
             self.store.write_record(record)

@@ -50,11 +50,26 @@ class Limits:
         """Units that stay. A group that cannot keep a multiple of `round_to` stays whole."""
         per_unit = group.channels_per_unit
         channels = max(self.min_channels, math.ceil(self.protect * group.units * per_unit - 1e-9))
-        units = max(1, math.ceil(channels / per_unit))
+        units = max(1, math.ceil(channels / per_unit), _still_grouped(group))
         step = self.steps(group)
         if group.units % step:
             return group.units
         return min(math.ceil(units / step) * step, group.units)
+
+
+def _still_grouped(group: Group) -> int:
+    """Units that keep two outputs in each block of a grouped convolution.
+
+    With one it would be traced as depthwise, its inputs coupled to its outputs, on the next step.
+    """
+    return max(
+        (
+            math.ceil(2 * member.blocks / member.entries_per_unit)
+            for member in group.members
+            if member.kind == "conv" and member.side == "out" and member.blocks > 1
+        ),
+        default=1,
+    )
 
 
 @dataclass(frozen=True)
@@ -109,6 +124,7 @@ def select(
     tolerance: float,
     floors: Sequence[int],
     steps: Sequence[int],
+    whole: float | None = None,
 ) -> list[int]:
     """How many units each group loses, lowest first, to cost target - tolerance to target.
 
@@ -119,6 +135,7 @@ def select(
         target, tolerance: absolute, in the units of `cost`.
         floors: units that each group keeps.
         steps: units that leave each group together.
+        whole: what messages give shares of; default: the cost of the network at hand.
 
     Raises:
         InfeasibleBudget: says what is the least that can be reached.
@@ -135,11 +152,17 @@ def select(
         return torch.bincount(order[:length], minlength=len(groups))
 
     least = cost(removed(counts(len(order))))
-    dense = cost(torch.zeros_like(units))
+    now = cost(torch.zeros_like(units))
+    whole = whole or now
     if least > target:
         raise InfeasibleBudget(
-            f"the budget is {target / dense:.1%} of the network's cost, but its limits leave at "
-            f"least {least / dense:.1%}; lower selection.protect or selection.min_channels"
+            f"the budget is {target / whole:.1%} of the network's cost, but its limits leave at "
+            f"least {least / whole:.1%}; lower selection.protect or selection.min_channels"
+        )
+    if now < target - tolerance:
+        raise InfeasibleBudget(
+            f"the budget is {target / whole:.1%} of the network's cost, but what is left of it "
+            f"already costs less: {now / whole:.1%}"
         )
     low, high = 0, len(order)
     while low < high:  # the shortest prefix that meets the budget
@@ -148,7 +171,7 @@ def select(
     met = removed(counts(low))
     if cost(met) >= target - tolerance:
         return met.tolist()
-    return _finish(order[low - 1 :], counts(low - 1), cost, target, tolerance, removed)
+    return _finish(order[low - 1 :], counts(low - 1), cost, target, tolerance, removed, whole)
 
 
 def _eligible(order: Tensor, spare: Tensor) -> Tensor:
@@ -167,6 +190,7 @@ def _finish(
     target: float,
     tolerance: float,
     removed: Callable[[Tensor], Tensor],
+    whole: float,
 ) -> list[int]:
     """Walk on from the unit that overshoots, taking those that fit, until the budget is met."""
     too_coarse: set[int] = set()
@@ -180,9 +204,8 @@ def _finish(
             too_coarse.add(group)
         elif now <= target:
             return removed(counts).tolist()
-    dense = cost(torch.zeros_like(counts))
     raise InfeasibleBudget(
-        f"no choice of channels costs between {(target - tolerance) / dense:.1%} and "
-        f"{target / dense:.1%} of the network: from {cost(removed(counts)) / dense:.1%}, every "
+        f"the ranking leads to no cost between {(target - tolerance) / whole:.1%} and "
+        f"{target / whole:.1%} of the network: from {cost(removed(counts)) / whole:.1%}, every "
         "single channel left overshoots"
     )

@@ -22,8 +22,6 @@ from .show import Live
 from .store import Store
 from .tracking import Tracker, TrackingError
 
-EXECUTORS = ("inline", "local")
-
 
 @dataclass(frozen=True)
 class Request:
@@ -51,12 +49,8 @@ def session(plan: Plan, request: Request, console: Console) -> int:
     plan = plan.only(repeats=request.repeats)
     if request.shard:
         plan = plan.shard(*_shard(request.shard))
-    if request.executor not in EXECUTORS:
-        raise BenchError(f"--executor {request.executor}: there are {', '.join(EXECUTORS)}")
-    if request.executor == "inline" and request.timeout_s:
-        raise BenchError("--timeout needs worker processes: use --executor local")
     store = Store(request.results)
-    settings = Settings(store.root, request.data_root, request.download, request.plugins)
+    settings = Settings(store.root, request.data_root.resolve(), request.download, request.plugins)
     with store.lock():
         pending = plan.pending(store, retry_failed=request.retry_failed)
         console.print(
@@ -97,7 +91,10 @@ def _run(plan: Plan, store: Store, settings: Settings, request: Request, console
         ended = "FINISHED"
         report = write_report(plan, store, None).parent
     finally:
-        tracker.finish(ended, report)
+        try:
+            tracker.finish(ended, report)
+        except TrackingError as error:
+            console.print(f"[yellow]MLflow: {error}[/]")
     for what, link in tracker.links().items():
         console.print(f"{what}: {link}", soft_wrap=True)
 

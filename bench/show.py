@@ -107,10 +107,11 @@ def _recipes(console: Console) -> None:
 
 def _criteria(console: Console, plugins: Sequence[Path]) -> None:
     with console.status("loading torch and the criteria"):
-        from criteria import criteria, load_plugin
+        from criteria import criteria
 
-        for plugin in plugins:
-            load_plugin(plugin)
+        from .plan import load_plugins
+
+        load_plugins(plugins)
         entries = criteria()
     for one in entries:
         needs = (one.needs.name or "").lower().replace("_", " ") or "weights"

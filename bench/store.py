@@ -72,21 +72,30 @@ class Store:
         Raises:
             StoreError: another run holds it, or it cannot be made.
         """
+        lock = FileLock(self.root / ".lock", timeout=0)
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.root / ".lock", timeout=0)
-            with lock:
-                (self.root / ".holder").write_text(str(os.getpid()))
-                self._sweep()
-                yield
+            lock.acquire()
+            (self.root / ".holder").write_text(str(os.getpid()))
+            self._sweep()
         except Timeout as error:
-            holder = (self.root / ".holder").read_text()
             raise StoreError(
-                f"another run (process {holder}) is working on {self.root}; wait for it, or give "
-                "this one another folder with --results"
+                f"another run (process {self._holder()}) is working on {self.root}; wait for it, "
+                "or give this one another folder with --results"
             ) from error
-        except PermissionError as error:
+        except OSError as error:
+            lock.release()
             raise StoreError(f"{self.root} cannot be written: {error.strerror}") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _holder(self) -> str:
+        try:
+            return (self.root / ".holder").read_text() or "unknown"
+        except OSError:
+            return "unknown"
 
     def _sweep(self) -> None:
         """Remove what a killed run left half written."""

@@ -58,7 +58,7 @@ def perform(job: Job, lab: Lab) -> Outcome:
                 return Outcome(status=run_trial(job, lab))
     except StoreError as error:
         return Outcome(fatal=str(error))
-    except Exception as error:  # becomes the failed record of every trial that stands on this job
+    except (Exception, SystemExit) as error:  # the failed record of all that stands on this job
         return Outcome(failure=failure(error))
     return Outcome()
 
@@ -72,11 +72,24 @@ class _Worker:
 def start_process(settings: Settings) -> None:
     """Initializer of a spawned worker."""
     import signal
+    from threading import Thread
 
+    Thread(target=_outlive_nobody, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the front decides what an interrupt means
     with contextlib.suppress(RuntimeError):  # already set in this process
         torch.set_num_interop_threads(1)
     _Worker.lab = start(settings)
+
+
+def _outlive_nobody() -> None:
+    """End with the front, even where that was killed while a job here takes its time."""
+    import multiprocessing
+    import os
+
+    front = multiprocessing.parent_process()
+    assert front is not None
+    front.join()
+    os._exit(1)
 
 
 def perform_in_process(job: Job) -> Any:

@@ -15,6 +15,7 @@ from .errors import (
 )
 from .groups import Structure, find_structure
 from .member import Group, Member
+from .reduce import Normalizer, Reduction
 from .registry import criteria, find, load_plugin, register
 from .score import GroupScores, score
 
@@ -27,9 +28,11 @@ __all__ = [
     "Member",
     "Need",
     "NoOptions",
+    "Normalizer",
     "NotApplicable",
     "OptionError",
     "Options",
+    "Reduction",
     "ScoreError",
     "Structure",
     "StructureError",

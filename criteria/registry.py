@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -88,7 +89,7 @@ def register(
                 raise ValueError(
                     f"the name {one!r} is taken by {inspect.getfile(other.type)}; choose another"
                 )
-            _entries[one] = entry
+        _entries.update(dict.fromkeys((name, *aliases), entry))
         return criterion
 
     return decorate
@@ -120,6 +121,7 @@ def load_plugin(path: Path) -> None:
     if spec is None or spec.loader is None:
         raise UnknownCriterion(f"plugin {path}: not a Python file")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where `inspect` looks for a class's file
     spec.loader.exec_module(module)
     file = str(path.resolve())
     mine = any(
@@ -196,12 +198,13 @@ def source_hash(name: str, options: Mapping[str, Any]) -> str:
         Path(inspect.getfile(module)) for module in (criterion, evidence, groups, member, reduce)
     }
     files |= {Path(inspect.getfile(entry.type))}
-    inner = options.get("of")
+    resolved = resolve_options(name, options)
+    inner = getattr(resolved, "of", None)
     digest = hashlib.sha256()
     for file in sorted(files, key=lambda one: one.name):
         digest.update(_code_digest(file))
     if isinstance(inner, str):
-        digest.update(source_hash(inner, options.get("options", {})).encode())
+        digest.update(source_hash(inner, getattr(resolved, "options", {})).encode())
     return digest.hexdigest()
 
 

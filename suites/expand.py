@@ -87,6 +87,8 @@ def load_suite(name: str, overrides: Iterable[str] = (), *, smoke: bool = False)
     if smoke:
         if not content.get("smoke"):
             raise SuiteError(f"{path}: it has no `smoke` section to apply")
+        if not isinstance(content["smoke"], dict):
+            raise SuiteError(f"{path}: smoke = {content['smoke']!r}: expected a mapping of overrides")
         for key, value in content["smoke"].items():
             _set(content, str(key), value, f"{path}: smoke")
         content["suite"] = f"{content.get('suite', path.stem)}-smoke"  # a comparison of its own
@@ -132,7 +134,7 @@ def _explain(error: ValidationError, path: Path) -> Iterator[str]:
         if fault["type"] == "extra_forbidden":
             allowed = _keys_at(Suite, fault["loc"][:-1])
             near = difflib.get_close_matches(str(fault["loc"][-1]), allowed, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = f"; did you mean {near[0]!r}?" if near else "."
             yield f"{path}: unknown key {key!r}{hint} Allowed here: {', '.join(allowed)}"
         elif fault["type"] == "missing":
             yield f"{path}: the key {key!r} is missing"

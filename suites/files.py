@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,11 @@ class _Loader(yaml.SafeLoader):
     """SafeLoader that refuses duplicate keys instead of keeping the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        keys = [
+            self.construct_object(key, deep=True)
+            for key, _ in node.value
+            if key.tag != "tag:yaml.org,2002:merge"
+        ]
         for key in keys:
             if keys.count(key) > 1:
                 line = node.start_mark.line + 1
@@ -28,11 +33,32 @@ class _Loader(yaml.SafeLoader):
 def parse_yaml(text: str, source: str) -> Any:
     """Parse one document; `source` is how errors name it."""
     try:
-        return yaml.load(text, Loader=_Loader)
+        content = yaml.load(text, Loader=_Loader)
+        _check_plain(content, "")
+        return content
     except SuiteError as error:
         raise SuiteError(f"{source}: {error}") from None
     except yaml.YAMLError as error:
         raise SuiteError(f"{source}: not valid YAML: {error}") from error
+    except RecursionError:
+        raise SuiteError(f"{source}: nested too deeply, or inside itself") from None
+
+
+def _check_plain(value: Any, key: str) -> None:
+    """Only what JSON can say: YAML also knows dates, bytes, sets and infinity."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            _check_plain(inner, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list):
+        for at, inner in enumerate(value):
+            _check_plain(inner, f"{key}.{at}" if key else str(at))
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise SuiteError(f"{key} = {value}: only finite numbers are allowed")
+    elif not isinstance(value, str | int | float | None):
+        raise SuiteError(
+            f"{key} = {value!r}: a {type(value).__name__}; allowed are text (in quotes, where it "
+            "looks like a date), numbers, true, false, null, lists and mappings"
+        )
 
 
 def read_yaml(path: Path) -> Any:

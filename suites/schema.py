@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -123,6 +124,12 @@ class RecoverySpec(Section):
 
     kind: Literal["none", "bn", "finetune"]
     recipe: str | None = None
+
+    @model_validator(mode="after")
+    def _recipe_to_finetune(self) -> Self:
+        if (self.kind == "finetune") != bool(self.recipe):
+            raise ValueError("a recovery is none, bn or {finetune: RECIPE}")
+        return self
 
     @property
     def name(self) -> str:
@@ -279,5 +286,9 @@ _SLUG = re.compile(r"[^a-z0-9._~+=-]+")
 
 
 def slug(text: str) -> str:
-    """A name that is safe as a part of a path."""
-    return _SLUG.sub("-", text.lower()).strip("-.") or "unnamed"
+    """A name that is safe as a part of a path; a long one ends in its hash."""
+    safe = _SLUG.sub("-", text.lower()).strip("-.") or "unnamed"
+    if len(safe) <= 80:
+        return safe
+    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+    return f"{safe[:71]}-{digest[:8]}"

@@ -229,7 +229,7 @@ def test_taylor_is_torch_prunings(name: str, variant: str, multivariable: bool) 
 
 @pytest.mark.parametrize("name", ["chain", "flat", "residual"])
 def test_hessian_diag_tp_has_torch_prunings_defect(name: str) -> None:
-    """Their accumulation keeps the last sample; so does this variant, and the right one does not."""
+    """Their accumulation keeps the last sample; so does this variant, the right one does not."""
     model = build(name)
     batches = [labelled(3, seed=0), labelled(2, seed=1)]
     found = scores_of(model, "hessian_diag_tp", batches)

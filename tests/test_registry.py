@@ -75,7 +75,7 @@ def test_every_criterion_says_what_it_is_and_whence(entry: registry.Entry) -> No
     assert entry.fidelity
     assert entry.structured or entry.unstructured
     assert isinstance(entry.needs, Need)
-    assert resolve_options(entry.name, {}) == entry.type.Options()
+    assert resolve_options(entry.name, {}) == entry.type.options_type()
 
 
 @pytest.mark.parametrize(
@@ -113,11 +113,11 @@ def test_unknown_options_say_which_are_allowed() -> None:
 
 
 def test_wrong_values_say_which_are_allowed() -> None:
-    with pytest.raises(OptionError, match="option 'variant'.*'squared', 'absolute', 'signed'"):
+    with pytest.raises(OptionError, match=r"option 'variant'.*'squared', 'absolute', 'signed'"):
         resolve_options("taylor", {"variant": "cubed"})
     with pytest.raises(OptionError, match="option 'bias' = 'yes'"):  # no conversions
         resolve_options("taylor", {"bias": "yes"})
-    with pytest.raises(OptionError, match="random: option 'reduction'.*It takes: no options"):
+    with pytest.raises(OptionError, match=r"random: option 'reduction'.*It takes: no options"):
         resolve_options("random", {"reduction": "sum"})
 
 

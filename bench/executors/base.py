@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ..errors import BenchError
 from ..jobs import Job
 from ..lab import Settings
 from ..work import Outcome
@@ -24,12 +25,28 @@ class Executor(Protocol):
         """Let the workers go; with `kill`, without waiting for what they do."""
 
 
-def make_executor(name: str, settings: Settings, workers: int, timeout_s: float | None) -> Executor:
-    """The executor of that name: `inline` or `local`."""
-    if name == "inline":
-        from .inline import Inline
+EXECUTORS = ("inline", "local", "ray")
 
-        return Inline(settings)
+
+def make_executor(name: str, settings: Settings, workers: int, timeout_s: float | None) -> Executor:
+    """The executor of that name.
+
+    Raises:
+        BenchError: an unknown name, a time-out where none can be enforced, Ray not installed.
+    """
+    if name not in EXECUTORS:
+        raise BenchError(f"--executor {name}: there are {', '.join(EXECUTORS)}")
+    if timeout_s is not None and name != "local":
+        raise BenchError("--timeout is enforced by --executor local only")
+    match name:
+        case "inline":
+            from .inline import Inline
+
+            return Inline(settings)
+        case "ray":
+            from .ray import Ray
+
+            return Ray(settings, workers)
     from .local import Local
 
     return Local(settings, workers, timeout_s)

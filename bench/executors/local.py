@@ -10,6 +10,7 @@ import multiprocessing
 import os
 from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent.futures.process import BrokenProcessPool
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
@@ -29,13 +30,17 @@ class Local:
         for name in _ONE_THREAD:  # read by the libraries when a worker starts
             os.environ.setdefault(name, "1")
         self.slots = workers
+        self._settings = settings
         self._timeout_s = timeout_s
         self._running: dict[ProcessFuture, Job] = {}
-        self._pool = ProcessPool(
-            max_workers=workers,
+        self._pool = self._new_pool()
+
+    def _new_pool(self) -> ProcessPool:
+        return ProcessPool(
+            max_workers=self.slots,
             context=multiprocessing.get_context("spawn"),
             initializer=start_process,
-            initargs=(settings,),
+            initargs=(self._settings,),
         )
 
     def submit(self, job: Job) -> None:
@@ -44,6 +49,8 @@ class Local:
 
     def finished(self) -> list[tuple[Job, Outcome]]:
         done, _ = wait(self._running, timeout=None, return_when=FIRST_COMPLETED)
+        if any(isinstance(future.exception(), BrokenProcessPool) for future in done):
+            return self._renew()
         return [(self._running.pop(future), self._outcome(future)) for future in done]
 
     def _outcome(self, future: ProcessFuture) -> Outcome:
@@ -53,8 +60,21 @@ class Local:
             message = f"stopped after {self._timeout_s:.0f} s (--timeout)"
             return Outcome(failure=Failure(kind="timeout", message=message, traceback=""))
         except ProcessExpired as error:
-            message = f"its worker died ({error}); out of memory, or killed from outside"
-            return Outcome(failure=Failure(kind="crashed", message=message, traceback=""))
+            return _crashed(f"its worker died ({error}); out of memory, or killed from outside")
+        except BrokenProcessPool as error:
+            return _crashed(f"its worker did not come up ({error})")
+
+    def _renew(self) -> list[tuple[Job, Outcome]]:
+        """A worker died with no job at hand, which ends a pool of pebble's: take a new one."""
+        self._pool.stop()
+        self._pool.join()
+        self._pool = self._new_pool()
+        lost = [
+            (job, self._outcome(future) if future.done() else _crashed("its worker died"))
+            for future, job in self._running.items()
+        ]
+        self._running.clear()
+        return lost
 
     def close(self, *, kill: bool) -> None:
         if kill:
@@ -62,3 +82,7 @@ class Local:
         else:
             self._pool.close()
         self._pool.join()
+
+
+def _crashed(message: str) -> Outcome:
+    return Outcome(failure=Failure(kind="crashed", message=message, traceback=""))

@@ -1,0 +1,67 @@
+"""Jobs on a Ray cluster, or on Ray's processes on this machine (the extra `ray`; Ray Core only).
+
+Set RAY_ADDRESS to use a running cluster; the results folder must then be on a shared file system.
+Whether a job is done, and how often it is tried again, stays with the store and the run.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import Any
+
+from reports.records import Failure
+
+from ..errors import BenchError
+from ..jobs import Job
+from ..lab import Lab, Settings
+from ..work import Outcome, perform, start
+
+
+class Ray:
+    """One CPU a job; Ray decides where it runs."""
+
+    def __init__(self, settings: Settings, workers: int) -> None:
+        try:
+            import ray
+        except ImportError as error:
+            raise BenchError(
+                "--executor ray needs Ray: pip install 'pruning-bench[ray]'"
+            ) from error
+        self._ray = ray
+        here = "RAY_ADDRESS" not in os.environ
+        ray.init(num_cpus=workers if here else None, include_dashboard=False, log_to_driver=False)
+        self.slots = workers
+        self._settings = ray.put(settings)
+        self._work = ray.remote(num_cpus=1, max_retries=0)(_perform)
+        self._running: dict[Any, Job] = {}
+
+    def submit(self, job: Job) -> None:
+        self._running[self._work.remote(job, self._settings)] = job
+
+    def finished(self) -> list[tuple[Job, Outcome]]:
+        done, _ = self._ray.wait(list(self._running), num_returns=1)
+        return [(self._running.pop(one), self._outcome(one)) for one in done]
+
+    def _outcome(self, reference: Any) -> Outcome:
+        try:
+            outcome: Outcome = self._ray.get(reference)
+        except self._ray.exceptions.RayError as error:
+            message = f"Ray lost its worker: {error}"
+            return Outcome(failure=Failure(kind="crashed", message=message, traceback=""))
+        return outcome
+
+    def close(self, *, kill: bool) -> None:
+        for reference in self._running if kill else ():
+            self._ray.cancel(reference, force=True)
+        self._ray.shutdown()
+
+
+@cache
+def _lab(settings: Settings) -> Lab:
+    """One lab a worker process, for all the jobs that it is given."""
+    return start(settings)
+
+
+def _perform(job: Job, settings: Settings) -> Outcome:
+    return perform(job, _lab(settings))

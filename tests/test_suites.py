@@ -1,0 +1,365 @@
+"""Suites: a fault of the file is one message that names the place; a good file spans its trials."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import toy
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.plan import make_plan
+from suites import Recipe, Suite, SuiteError, expand, library, load_suite, named_recipes
+from suites.files import parse_yaml
+from suites.schema import slug
+
+
+def load(folder: Path, text: str, *overrides: str, smoke: bool = False) -> Suite:
+    path = folder / "mine.yaml"
+    path.write_text(text)
+    return load_suite(str(path), overrides, smoke=smoke)
+
+
+def refused(folder: Path, text: str, *overrides: str, smoke: bool = False) -> str:
+    with pytest.raises(SuiteError) as caught:
+        load(folder, text, *overrides, smoke=smoke)
+    return str(caught.value)
+
+
+FAULTS: list[tuple[str, dict[str, Any], list[str]]] = [
+    ("unknown key", {"metods": ["l1"]}, ["'metods'", "did you mean 'methods'", "budgets"]),
+    (
+        "unknown key in a section",
+        {"calibration": {"image": 3}},
+        ["'calibration.image'", "did you mean 'images'", "batch_size"],
+    ),
+    (
+        "unknown key in a list",
+        {"methods": ["l1", {"criterion": "l2", "scpoe": "local"}]},
+        ["'methods.1.scpoe'", "did you mean 'scope'", "matched"],
+    ),
+    (
+        "unknown key of a recipe",
+        {"recipes": {"tiny": {"epochs": 1, "learning_rate": 0.1, "epoch": 2}}},
+        ["'recipes.tiny.epoch'", "did you mean 'epochs'", "momentum"],
+    ),
+    ("wrong type", {"bases": "three"}, ["bases = 'three'", "valid integer"]),
+    ("no silent conversion", {"bases": True}, ["bases = True", "valid integer"]),
+    ("a number for a method", {"methods": [3]}, ["methods.0 = 3"]),
+    ("a word for a list", {"methods": "l1"}, ["methods = 'l1'", "list"]),
+    ("empty list", {"datasets": []}, ["datasets", "at least 1"]),
+    ("null section", {"calibration": None}, ["calibration = None"]),
+    ("unknown recovery", {"recoveries": ["non"]}, ["recoveries.0.kind = 'non'", "'none', 'bn'"]),
+    ("finetune of nothing", {"recoveries": ["finetune"]}, ["recoveries.0", "finetune: RECIPE"]),
+    (
+        "none with a recipe",
+        {"recoveries": [{"kind": "none", "recipe": "tiny"}]},
+        ["recoveries.0", "finetune: RECIPE"],
+    ),
+    ("no recovery", {"recoveries": [{"finetun": "tiny"}]}, ["recoveries", "finetun", "RECIPE"]),
+    ("unknown recipe", {"recoveries": [{"finetune": "shrt"}]}, ["'shrt'", "short", "tiny"]),
+    ("unknown base recipe", {"base_recipe": "bse"}, ["'bse'", "base-digits"]),
+    (
+        "unknown recipe of a model",
+        {"models": [{"name": "vgg_small", "recipe": "nope"}]},
+        ["'nope'", "base-digits"],
+    ),
+    ("control is no method", {"analysis": {"control": "l7"}}, ["control", "'l7'", "l1~taylor"]),
+    ("duplicate methods", {"methods": ["l1", "l1"]}, ["methods", "l1", "twice", "as"]),
+    ("duplicate datasets", {"datasets": ["digits", "digits"]}, ["datasets", "digits", "twice"]),
+    ("duplicate models", {"models": ["resnet20", "resnet20"]}, ["models", "resnet20", "twice"]),
+    ("duplicate recoveries", {"recoveries": ["bn", "bn"]}, ["recoveries", "bn", "twice"]),
+    (
+        "duplicate controls",
+        {"methods": ["l1", {"criterion": "taylor", "matched": ["l1", "l1"]}]},
+        ["l1~taylor", "twice"],
+    ),
+    (
+        "two axes",
+        {"budgets": {"macs": [0.5], "params": [0.5]}},
+        ["budgets", "one of macs, params, speedup"],
+    ),
+    ("no axis", {"budgets": {}}, ["budgets", "one of macs, params, speedup"]),
+    ("no budget", {"budgets": {"macs": []}}, ["budgets.macs", "at least 1"]),
+    ("budget above one", {"budgets": {"macs": [0.5, 1.5]}}, ["budgets.macs.1 = 1.5", "equal to 1"]),
+    ("budget of zero", {"budgets": {"params": [0]}}, ["budgets.params.0 = 0", "greater than 0"]),
+    ("slowdown", {"budgets": {"speedup": [0.5]}}, ["budgets.speedup.0 = 0.5", "equal to 1"]),
+    ("a path for a name", {"suite": "../up"}, ["suite = '../up'", "pattern"]),
+    ("a hostile label", {"methods": ["l1", {"criterion": "l2", "as": "a/b"}]}, ["methods.1.as"]),
+    ("a trailing newline", {"suite": "toy\n"}, ["suite", "pattern"]),
+    ("infinity", {"analysis": {"control": "l1", "rope": float("inf")}}, ["analysis.rope = inf"]),
+    (
+        "not a number",
+        {"models": [{"name": "vgg_small", "options": {"width": float("nan")}}]},
+        ["models.0.options.width = nan", "finite"],
+    ),
+    (
+        "two sources of weights",
+        {"models": [{"name": "vgg_small", "weights": "A", "checkpoint": "b.pt"}]},
+        ["models.0", "weights or checkpoint, not both"],
+    ),
+    ("as is, of nothing", {"models": [{"name": "vgg_small", "recipe": False}]}, ["recipe: false"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"), [case[1:] for case in FAULTS], ids=[c[0] for c in FAULTS]
+)
+def test_a_fault_names_file_key_what_was_given_and_what_is_allowed(
+    tmp_path: Path, changes: dict[str, Any], said: list[str]
+) -> None:
+    message = refused(tmp_path, yaml.safe_dump(toy.content(**changes)))
+    assert str(tmp_path / "mine.yaml") in message
+    for part in said:
+        assert part in message
+    assert "pydantic" not in message
+
+
+def test_every_fault_of_a_file_is_told_at_once(tmp_path: Path) -> None:
+    message = refused(tmp_path, yaml.safe_dump(toy.content(bases=0, repeats="x", latnecy=True)))
+    assert len(message.splitlines()) == 3
+    for key in ("bases", "repeats", "latnecy"):
+        assert key in message
+
+
+def test_a_missing_key_is_named(tmp_path: Path) -> None:
+    content = toy.content()
+    del content["analysis"]
+    assert "'analysis' is missing" in refused(tmp_path, yaml.safe_dump(content))
+
+
+GOOD = yaml.safe_dump(toy.content())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (GOOD + "suite: toy\n", "'suite' stands twice"),
+        (GOOD + "extra: {a: 1, a: 2}\n", "'a' stands twice"),
+        ("suite: [1", "not valid YAML"),
+        ("\tsuite: x", "not valid YAML"),
+        ("? [a, b]\n: c", "not valid YAML"),
+        ("", "a suite is a mapping"),
+        ("- a\n- b", "a suite is a mapping"),
+        ("words", "a suite is a mapping"),
+        ("--- {a: 1}\n--- {b: 2}", "not valid YAML"),
+        ("suite: " + "[" * 5000, "nested too deeply"),
+        ("suite: &a [*a]", "inside itself"),
+        (GOOD + "when: 2020-01-01\n", "when = datetime.date(2020, 1, 1)"),
+        (GOOD + "x: !!binary YWJj\n", "x = b'abc'"),
+        (GOOD + "x: !!set {a, b}\n", "a set"),
+        (GOOD + "3: 4\n", "Keys should be strings"),
+        ("!!python/name:os.system", "not valid YAML"),
+        ("!!python/object:bench.store.Store {}", "not valid YAML"),
+        ("!!python/module:antigravity", "not valid YAML"),
+        ("!!python/tuple [1, 2]", "not valid YAML"),
+        ("!include /etc/passwd", "not valid YAML"),
+    ],
+)
+def test_what_is_no_suite_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    message = refused(tmp_path, text)
+    assert said in message
+    assert str(tmp_path / "mine.yaml") in message
+
+
+def test_hostile_tags_run_nothing(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    tag = f"!!python/object/apply:os.system ['touch {trace}']"
+    refused(tmp_path, f"{GOOD}x: {tag}\n")
+    with pytest.raises(SuiteError, match="--set bases"):
+        load(tmp_path, GOOD, f"bases={tag}")
+    assert not trace.exists()
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_value_or_a_suite_error(text: str) -> None:
+    with contextlib.suppress(SuiteError):
+        parse_yaml(text, "here")
+
+
+def test_unreadable_files_are_named(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.yaml"
+    with pytest.raises(SuiteError, match=re.escape(str(missing))):
+        load_suite(str(missing))
+    folder = tmp_path / "folder.yaml"
+    folder.mkdir()
+    with pytest.raises(SuiteError, match="cannot be read"):
+        load_suite(str(folder))
+    (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\xfa")
+    with pytest.raises(SuiteError, match="cannot be read"):
+        load_suite(str(tmp_path / "bytes.yaml"))
+
+
+@pytest.mark.parametrize("name", ["quikstart", "", "../quickstart", "a/b"])
+def test_an_unknown_suite_lists_what_there_is(name: str) -> None:
+    with pytest.raises(SuiteError, match="there is no suite") as caught:
+        load_suite(name)
+    assert all(known in str(caught.value) for known in library())
+    assert ("Did you mean quickstart" in str(caught.value)) == ("qui" in name)
+
+
+def test_overrides_lead_through_mappings_and_lists(tmp_path: Path) -> None:
+    methods = ["random", {"criterion": "l2"}, {"criterion": "taylor"}]
+    found = load(
+        tmp_path,
+        yaml.safe_dump(toy.content(methods=methods)),
+        "calibration.images=8",
+        "methods.1.criterion=l1",
+        "methods.2.options.variant=elementwise",
+        "models=[resnet20]",
+        "selection.protect=0.25",
+        "recipes.own={epochs: 3, learning_rate: 0.5}",
+        "base_recipe=own",
+        "description=a = b",
+        " latency =true",
+    )
+    assert found.calibration.images == 8
+    assert found.calibration.batch_size == 16
+    assert found.method_names == ["random", "l1", "taylor"]
+    assert found.methods[2].options == {"variant": "elementwise"}
+    assert [one.name for one in found.models] == ["resnet20"]
+    assert found.selection.protect == 0.25
+    assert found.all_recipes[found.base_recipe].epochs == 3
+    assert found.description == "a = b"
+    assert found.latency is True
+
+
+def test_later_overrides_win(tmp_path: Path) -> None:
+    assert load(tmp_path, GOOD, "bases=2", "bases=4").bases == 4
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("bases", "expected key=value"),
+        ("=3", "expected key=value"),
+        ("bases=[1", "not valid YAML"),
+        ("bases=.inf", "only finite numbers"),
+        ("methods.9.criterion=l2", "'9' is no position in a list of 4"),
+        ("methods.-1=l2", "'-1' is no position"),
+        ("methods.x=l2", "'x' is no position"),
+        ("bases.x=1", "bases is 1, it has no 'x' inside"),
+        ("bases.x.y=1", "it has no 'y' inside"),
+    ],
+)
+def test_bad_overrides_are_told_as_given(tmp_path: Path, override: str, said: str) -> None:
+    message = refused(tmp_path, GOOD, override)
+    assert message.startswith(f"--set {override}")
+    assert said in message
+
+
+def test_an_override_of_an_unknown_key_is_refused_like_one_in_the_file(tmp_path: Path) -> None:
+    assert "did you mean 'images'" in refused(tmp_path, GOOD, "calibration.image=3")
+
+
+def test_smoke_applies_the_suites_own_overrides_before_those_of_the_command(tmp_path: Path) -> None:
+    small = load(tmp_path, GOOD, "bases=2", smoke=True)
+    assert small.suite == "toy-smoke"
+    assert small.method_names == ["l1"]
+    assert small.budgets.kept == [0.5]
+    assert small.bases == 2
+
+
+@pytest.mark.parametrize("smoke", [{}, None, 3, ["bases"], "bases=1"])
+def test_a_smoke_section_that_cannot_be_applied_is_named(tmp_path: Path, smoke: Any) -> None:
+    message = refused(tmp_path, yaml.safe_dump(toy.content(smoke=smoke)), smoke=True)
+    assert "smoke" in message
+    assert "mine.yaml" in message
+
+
+def test_merge_keys_work(tmp_path: Path) -> None:
+    parsed = parse_yaml("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}", "here")
+    assert parsed["b"] == {"x": 1, "y": 3}
+
+
+@pytest.mark.parametrize("name", list(library()))
+@pytest.mark.parametrize("smoke", [False, True])
+def test_every_suite_of_the_library_loads_spans_and_plans(name: str, smoke: bool) -> None:
+    suite = load_suite(name, smoke=smoke)
+    cases = list(expand(suite))
+    assert len(cases) == (
+        len(suite.datasets)
+        * len(suite.models)
+        * suite.bases
+        * suite.repeats
+        * len(suite.method_names)
+        * len(suite.budgets.kept)
+        * len(suite.recoveries)
+    )
+    assert suite.suite == name + ("-smoke" if smoke else "")
+    plan = make_plan(suite)
+    assert len({trial.key for trial in plan.trials}) == len(cases)
+    assert {trial.labels.method for trial in plan.trials} == set(suite.method_names)
+    if smoke:
+        assert [one.name for one in suite.datasets] == ["digits"]  # nothing to download
+        assert len(cases) <= 60
+
+
+def test_matched_controls_bear_both_names() -> None:
+    suite = toy.suite(
+        methods=["l1", {"criterion": "taylor", "as": "mine", "matched": ["l1", "random"]}]
+    )
+    assert suite.method_names == ["l1", "mine", "l1~mine", "random~mine"]
+    assert {case.method_name for case in expand(suite)} == set(suite.method_names)
+    for trial in make_plan(suite).trials:
+        control = trial.labels.method in ("l1~mine", "random~mine")
+        assert trial.labels.matched_to == ("mine" if control else None)
+        assert (trial.path.matched is not None) == control
+
+
+def test_a_control_may_be_matched() -> None:
+    methods = [{"criterion": "taylor", "matched": ["l1"]}]
+    assert toy.suite(methods=methods, analysis={"control": "l1~taylor"}).analysis.control
+
+
+def test_the_suites_own_recipes_win() -> None:
+    mine = {"epochs": 7, "learning_rate": 0.5}
+    suite = toy.suite(recipes={"short": mine, "tiny": mine})
+    assert suite.all_recipes["short"] == Recipe.model_validate(mine)
+    assert suite.all_recipes["base"] == named_recipes()["base"]
+
+
+def test_speed_ups_are_shares_kept_and_equal_budgets_are_one() -> None:
+    assert toy.suite(budgets={"speedup": [2, 4, 2.0, 1]}).budgets.kept == [1.0, 0.5, 0.25]
+    assert toy.suite(budgets={"params": [0.3, 0.5]}).budgets.cost == "params"
+
+
+HOSTILE = ["..", ".", "", "/etc/passwd", "a/../../b", "C:\\x", "-rf", "\0", "x" * 999, "ü", "CON\n"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_become_safe_parts_of_a_path(tmp_path: Path, name: str) -> None:
+    check_part(tmp_path, slug(name))
+
+
+@given(st.text())
+def test_any_name_becomes_a_safe_part_of_a_path(name: str) -> None:
+    check_part(Path("root"), slug(name))
+
+
+def check_part(root: Path, part: str) -> None:
+    assert re.fullmatch(r"[a-z0-9_~+=][a-z0-9._~+=-]{0,79}", part)
+    assert part not in (".", "..")
+    assert (root / part).resolve().parent == root.resolve()
+    assert os.path.basename(part) == part  # noqa: PTH119
+
+
+@given(st.text(min_size=81), st.text(min_size=81))
+def test_long_names_stay_apart(one: str, other: str) -> None:
+    if slug(one) == slug(other):
+        assert slug(one) == "unnamed" or one.lower() == other.lower() or len(slug(one)) < 80
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8"), max_size=90))
+def test_a_name_that_the_schema_takes_is_a_safe_part_of_a_path(name: str) -> None:
+    try:
+        suite = toy.suite(suite=name)
+    except ValueError:
+        return
+    check_part(Path("root"), suite.suite)
