@@ -1,10 +1,10 @@
-"""Running a plan: ready jobs to the executor, records to MLflow, until nothing is pending."""
+"""Running trials: ready jobs to the executor, records to MLflow, until nothing is pending."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -13,7 +13,7 @@ from reports.records import Failure, Record
 from .errors import StoreError
 from .executors import Executor
 from .jobs import Job, PathJob, ScoresJob, TrialJob
-from .plan import JobGraph, Plan, job_graph
+from .plan import JobGraph, job_graph
 from .store import Store
 from .trial import failed_record
 from .work import Outcome
@@ -45,24 +45,23 @@ class Summary:
 
 
 def run(
-    plan: Plan,
+    trials: Sequence[TrialJob],
     store: Store,
     executor: Executor,
     listener: Listener,
-    *,
-    retry_failed: bool = False,
     log: Callable[[Record], None] = lambda record: None,
 ) -> Summary:
-    """Run whatever is pending. Stopping it at any moment loses at most the trials in flight.
+    """Run these trials and what they stand on; stopped at any moment, it loses those in flight.
 
     Args:
+        trials: those of a plan that are pending.
         log: takes each record as it arrives (MLflow).
 
     Raises:
         StoreError: results can no longer be written; finished records are safe.
     """
     start = time.monotonic()
-    graph = job_graph(plan.pending(store, retry_failed=retry_failed), store)
+    graph = job_graph(trials, store)
     flow = _Flow(graph, store, executor, listener, log)
     finished = False
     try:

@@ -14,6 +14,7 @@ from reports.records import Record
 from .check import check
 from .errors import BenchError
 from .executors import make_executor
+from .jobs import TrialJob
 from .lab import Settings
 from .plan import Plan
 from .provenance import environment
@@ -60,11 +61,18 @@ def session(plan: Plan, request: Request, console: Console) -> int:
         if pending:
             with console.status("checking data, models and budgets"):
                 check(pending, settings)
-            _run(plan, store, settings, request, console)
+            _run(plan, pending, store, settings, request, console)
         return _conclude(plan, store, console)
 
 
-def _run(plan: Plan, store: Store, settings: Settings, request: Request, console: Console) -> None:
+def _run(
+    plan: Plan,
+    pending: list[TrialJob],
+    store: Store,
+    settings: Settings,
+    request: Request,
+    console: Console,
+) -> None:
     with console.status("opening MLflow"):
         tracker = Tracker(
             os.environ.get("MLFLOW_TRACKING_URI"),
@@ -76,16 +84,8 @@ def _run(plan: Plan, store: Store, settings: Settings, request: Request, console
     executor = make_executor(request.executor, settings, request.workers, request.timeout_s)
     ended, report = "KILLED", None
     try:
-        pending = plan.pending(store, retry_failed=request.retry_failed)
         with Live(console, len(pending), request.workers) as live:
-            summary = run(
-                plan,
-                store,
-                executor,
-                live,
-                retry_failed=request.retry_failed,
-                log=_logger(tracker, console),
-            )
+            summary = run(pending, store, executor, live, _logger(tracker, console))
         found = ", ".join(f"{count} {status}" for status, count in summary.statuses.items())
         console.print(f"{found} in {summary.seconds:.0f} s")
         ended = "FINISHED"
@@ -95,8 +95,10 @@ def _run(plan: Plan, store: Store, settings: Settings, request: Request, console
             tracker.finish(ended, report)
         except TrackingError as error:
             console.print(f"[yellow]MLflow: {error}[/]")
-    for what, link in tracker.links().items():
-        console.print(f"{what}: {link}", soft_wrap=True)
+    if "MLFLOW_TRACKING_URI" not in os.environ:
+        console.print(f"to browse the trials: bench ui --results {request.results}, and then")
+        for what, link in tracker.links().items():
+            console.print(f"  {what}: {link}", soft_wrap=True)
 
 
 def _logger(tracker: Tracker, console: Console) -> Callable[[Record], None]:
@@ -111,7 +113,7 @@ def _logger(tracker: Tracker, console: Console) -> Callable[[Record], None]:
             tracker.log(record)
         except TrackingError as error:
             broken = True
-            console.print(f"[yellow]MLflow: {error}; run `bench sync` later[/]")
+            console.print(f"[yellow]MLflow: {error}[/]")
 
     return log
 

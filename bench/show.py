@@ -218,7 +218,7 @@ class Live:
         )
         self._task = self._progress.add_task("trials", total=trials, now="starting workers")
         self._running: dict[str, str] = {}
-        self._bad = 0
+        self._trials, self._ended, self._bad = trials, 0, 0
 
     def __enter__(self) -> Live:
         self._progress.start()
@@ -243,8 +243,12 @@ class Live:
 
     def recorded(self, record: Record) -> None:
         self._bad += record.status != "done"
+        self._ended += 1
         self._progress.advance(self._task)
         self._update()
+        tenth = max(self._trials // 10, 1)
+        if not self._console.is_terminal and self._ended % tenth == 0:  # a log has no bar
+            self._console.print(f"{self._ended}/{self._trials} trials, {self._bad} failed")
 
     def _update(self) -> None:
         failed = f" · {self._bad} failed" if self._bad else ""

@@ -15,6 +15,7 @@ from .criterion import Batch, Criterion, Need
 from .errors import CriteriaError, NotApplicable
 from .member import kind_of
 from .memory import PeakMemory
+from .modes import eval_with_gradients
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -88,7 +89,7 @@ def gather(
     for at in by_data:
         wanted |= criteria[at].needs
     images = 0
-    with _as_found(model), PeakMemory(model) as peak:
+    with eval_with_gradients(model), PeakMemory(model) as peak:
         for inputs, targets in batches:
             try:
                 batch = _evidence(model, weights, inputs, targets, wanted, loss, clock)
@@ -122,23 +123,6 @@ def _observe(criterion: Criterion, batch: Batch, cost: Cost) -> None:
     except Exception as error:  # a user's code: it must not take the other criteria with it
         cost.failure = error
     cost.seconds += time.perf_counter() - start
-
-
-@contextmanager
-def _as_found(model: nn.Module) -> Iterator[None]:
-    modes = [(module, module.training) for module in model.modules()]
-    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    try:
-        model.eval()
-        for parameter, _ in flags:
-            parameter.requires_grad_(True)
-        with torch.enable_grad():
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
-        for parameter, flag in flags:
-            parameter.requires_grad_(flag)
 
 
 def _evidence(

@@ -7,8 +7,7 @@ reaches a layer's side only in part (a padded shortcut), opaque attention, ignor
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 
 from .errors import StructureError
 from .member import Group, Member, Side, kind_of
+from .modes import eval_with_gradients
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def find_structure(
         StructureError: the network cannot be traced, shares parameters, or nothing is prunable.
     """
     _refuse_unfit(model, ignored)
-    with _tracing(model):
+    with eval_with_gradients(model):
         raw, final = _trace(model, example_inputs)
     names = _names(model)
     kept_out = {id(layer) for one in ignored for layer in one.modules()}
@@ -105,23 +105,6 @@ def _same_module(model: nn.Module, first: str, second: str) -> bool:
     return model.get_submodule(first.rpartition(".")[0]) is model.get_submodule(
         second.rpartition(".")[0]
     )
-
-
-@contextmanager
-def _tracing(model: nn.Module) -> Iterator[None]:
-    """Tracing needs autograd, all parameters in it and eval mode; all are put back."""
-    modes = [(module, module.training) for module in model.modules()]
-    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    try:
-        for parameter, _ in flags:
-            parameter.requires_grad_(True)
-        with torch.enable_grad():
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
-        for parameter, flag in flags:
-            parameter.requires_grad_(flag)
 
 
 def _trace(model: nn.Module, example_inputs: Any) -> tuple[list[list[_Item]], set[int]]:

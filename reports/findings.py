@@ -11,7 +11,7 @@ import pandas as pd
 from .tables import interval, points
 
 if TYPE_CHECKING:
-    from .build import Results
+    from .analysis import Results
     from .statistics import Power
 
 LOW_DENSE_TOP1 = 50.0  # percent; a base below it is hardly trained

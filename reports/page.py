@@ -15,7 +15,7 @@ from . import findings
 from .tables import counts, interval, p_value, points
 
 if TYPE_CHECKING:
-    from .build import Results
+    from .analysis import Results
     from .figures.gallery import Drawing
 
 

@@ -88,7 +88,9 @@ def load_suite(name: str, overrides: Iterable[str] = (), *, smoke: bool = False)
         if not content.get("smoke"):
             raise SuiteError(f"{path}: it has no `smoke` section to apply")
         if not isinstance(content["smoke"], dict):
-            raise SuiteError(f"{path}: smoke = {content['smoke']!r}: expected a mapping of overrides")
+            raise SuiteError(
+                f"{path}: smoke = {content['smoke']!r}: expected a mapping of overrides"
+            )
         for key, value in content["smoke"].items():
             _set(content, str(key), value, f"{path}: smoke")
         content["suite"] = f"{content.get('suite', path.stem)}-smoke"  # a comparison of its own

@@ -185,15 +185,16 @@ def widths(model: nn.Module) -> list[int]:
     return [one.out_channels for one in model.modules() if isinstance(one, nn.Conv2d)]
 
 
-@pytest.mark.parametrize("steps", [2, 3, 7])
-def test_no_stop_overshoots_the_budget_behind_it(steps: int) -> None:
-    """A stop just above a budget may not leave less than that budget allows."""
-    network = trace(lively(Chain(8, 8), seed=steps))
-    rules = Rules(tolerance=0.06, limits=Limits(protect=0))
-    for budget in (0.62, 0.33):
-        removed = iterative(network, l1, [budget], rules, Schedule(steps))[budget]
-        assert not isinstance(removed, InfeasibleBudget), (budget, str(removed))
-        assert budget - 0.06 <= share_of(network, removed) <= budget
+@pytest.mark.parametrize("budget", [0.79, 0.59, 0.39])
+def test_no_stop_overshoots_the_budget_behind_it(budget: float) -> None:
+    """Stops at 0.8, 0.6, 0.4 may not remove a channel that the budget just behind forbids."""
+    network = trace(lively(Chain(8, 8)))
+    rules = Rules(tolerance=0.03, limits=Limits(protect=0))
+    removed = iterative(network, l1, [budget, 0.2], rules, Schedule(4))[budget]
+    shot = one_shot(network, l1(network), [budget], rules)[budget]
+    assert isinstance(removed, InfeasibleBudget) == isinstance(shot, InfeasibleBudget)
+    if not isinstance(removed, InfeasibleBudget):
+        assert budget - 0.03 <= share_of(network, removed) <= budget
 
 
 def test_limits_are_of_the_dense_network_on_the_whole_path() -> None:
@@ -225,7 +226,7 @@ def test_ignored_layers_stay_ignored_after_each_cut() -> None:
 def test_a_network_without_some_units_has_its_groups_in_the_same_order(model: nn.Module) -> None:
     network = trace(model)
     groups = network.structure.groups
-    removed = [torch.arange(min(1, group.units - 1)) for group in groups]
+    removed = [torch.arange(group.units - Limits(protect=0.5).floor(group)) for group in groups]
     rest = network.without(removed)
     assert [one.root for one in rest.structure.groups] == [one.root for one in groups]
     for before, after, gone in zip(groups, rest.structure.groups, removed, strict=True):

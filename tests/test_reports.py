@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.build import analyse, build_report
+from reports.analysis import analyse
+from reports.build import build_report
 from reports.findings import headline, power_line, warnings
 from reports.records import (
     Accuracy,
@@ -348,7 +349,7 @@ def test_enough_problems_are_tested_and_named() -> None:
     sentence = headline(results, "none")
     assert "Told from l1 over 9 problems" in sentence
     assert "obd" not in sentence
-    assert "smallest p after Holm is 0.012" in power_line(results)
+    assert "smallest p after Holm is 0.012" in power_line(results.power)
 
 
 def test_headline_claims_nothing_that_is_not_there(suite: Suite) -> None:

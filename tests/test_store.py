@@ -158,11 +158,15 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_really_full_disk_keeps_all_that_was_written_before(tiny_disk: Path) -> None:
     store = Store(tiny_disk)
-    written = []
-    with pytest.raises(StoreError, match=r"No space left.*Finished records are safe"):
+    written: list[int] = []
+
+    def fill() -> None:
         for number in range(1000):
             store.write_record(record(number))
             written.append(number)
+
+    with pytest.raises(StoreError, match=r"No space left.*Finished records are safe"):
+        fill()
     assert written
     assert toy.left_over(tiny_disk) == []
     assert [store.record(record(number).key) for number in written] == list(map(record, written))

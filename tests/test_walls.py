@@ -60,11 +60,10 @@ def imports(path: Path) -> Iterator[tuple[str, ast.AST]]:
 
 
 def dotted(node: ast.AST) -> str:
-    """`a.b.c` of an expression; empty for anything else."""
+    """`a.b.c` of an expression; `?` stands for what is no name."""
     if isinstance(node, ast.Attribute):
-        inner = dotted(node.value)
-        return f"{inner}.{node.attr}" if inner else node.attr
-    return node.id if isinstance(node, ast.Name) else ""
+        return f"{dotted(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else "?"
 
 
 def calls(path: Path) -> Iterator[ast.Call]:

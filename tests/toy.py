@@ -21,9 +21,13 @@ from typing import Any
 
 import psutil
 import yaml
+from hypothesis import settings
 
 from reports.records import Record, read_record
 from suites import Suite
+
+settings.register_profile("no-timing", deadline=None)
+settings.load_profile("no-timing")
 
 PATIENCE = 240.0  # seconds after which a test gives up; a deadline, never an expectation
 
@@ -91,6 +95,29 @@ def outcomes(results: Path) -> dict[str, dict[str, Any]]:
 
 def count(results: Path) -> int:
     return len(list((results / "records").glob("*.json")))
+
+
+def plugin(
+    folder: Path, name: str, observe: str, *, rest: str = "", needs: str = "WEIGHTS"
+) -> Path:
+    """A file with one criterion; `observe` and `rest` are the bodies of its methods."""
+    path = folder / f"{name}.py"
+    path.write_text(
+        f"""
+import os, signal, sys, time
+import torch
+from criteria import Criterion, register
+
+@register("{name}", cite="nobody", fidelity="a test")
+class Mine(Criterion):
+    def observe(self, batch):
+        {observe}
+        for member in self.members:
+            self.add(member, member.view(batch.weights).abs().sum(1))
+{rest}
+"""
+    )
+    return path
 
 
 def left_over(results: Path) -> list[Path]:
@@ -226,10 +253,10 @@ def until(condition: Callable[[], Any], run: Running | None = None, what: str = 
 
 
 @cache
-def finished(folder: Path) -> Path:
+def finished(session: Path) -> Path:
     """Results of the toy suite, undisturbed, by two workers; the same for every test file."""
-    results = prepared(folder, "finished")
-    done = bench("run", write_suite(folder), "--results", results, "--workers", 2)
+    results = prepared(session, session / "finished")
+    done = bench("run", write_suite(session), "--results", results, "--workers", 2)
     assert done.returncode == 0, done.stdout + done.stderr
     assert count(results) == TRIALS
     return results
@@ -239,6 +266,7 @@ def finished(folder: Path) -> Path:
 def _schema(folder: Path) -> bytes:
     """MLflow's empty database; making one takes longer than the toy suite."""
     path = folder / "empty.db"
+    folder.mkdir(exist_ok=True)
     code = (
         "import sys; from mlflow import MlflowClient; "
         "MlflowClient('sqlite:///' + sys.argv[1]).search_experiments()"
@@ -247,9 +275,8 @@ def _schema(folder: Path) -> bytes:
     return path.read_bytes()
 
 
-def prepared(folder: Path, name: str, session: Path | None = None) -> Path:
+def prepared(session: Path, results: Path) -> Path:
     """A results folder with nothing in it but MLflow's empty database."""
-    results = folder / name
     results.mkdir(parents=True)
-    (results / "mlflow.db").write_bytes(_schema(session or folder))
+    (results / "mlflow.db").write_bytes(_schema(session))
     return results

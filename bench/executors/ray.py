@@ -29,6 +29,8 @@ class Ray:
                 "--executor ray needs Ray: pip install 'pruning-bench[ray]'"
             ) from error
         self._ray = ray
+        # Ray starts its workers at niceness 15: whatever else runs here would all but stop them.
+        os.environ.setdefault("RAY_worker_niceness", "0")
         here = "RAY_ADDRESS" not in os.environ
         ray.init(num_cpus=workers if here else None, include_dashboard=False, log_to_driver=False)
         self.slots = workers

@@ -4,8 +4,8 @@ from torch import Tensor
 
 from ..criterion import Batch, Criterion, Need, Options
 from ..member import Member
-from ..reduce import Normalizer, Reduction
 from ..registry import register
+from .magnitude import TorchPruningOptions
 
 
 class HessianDiagOptions(Options):
@@ -35,13 +35,6 @@ class HessianDiag(Criterion):
 
     def member_scores(self, member: Member) -> Tensor:
         return super().member_scores(member) / self.images
-
-
-class TorchPruningOptions(Options):
-    """torch-pruning's defaults for this score."""
-
-    reduction: Reduction = "mean"
-    normalizer: Normalizer = "mean"
 
 
 @register(

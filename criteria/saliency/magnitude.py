@@ -51,8 +51,8 @@ class SquaredNorm(Criterion):
             self.add(member, member.view(batch.weights).square().sum(1))
 
 
-class GroupNormOptions(Options):
-    """torch-pruning's defaults."""
+class TorchPruningOptions(Options):
+    """The defaults of torch-pruning's scores."""
 
     reduction: Reduction = "mean"
     normalizer: Normalizer = "mean"
@@ -67,7 +67,7 @@ class GroupNormOptions(Options):
 class GroupNorm(SquaredNorm):
     """Mean squared weights over all coupled layers, over the mean of the group."""
 
-    options_type = GroupNormOptions
+    options_type = TorchPruningOptions
 
 
 class LampOptions(Options):

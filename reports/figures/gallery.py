@@ -15,7 +15,7 @@ from .style import looks, publication, save
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..build import Results
+    from ..analysis import Results
 
 COSTS = {"macs": "MACs kept (%)", "params": "parameters kept (%)", "latency": "latency kept (%)"}
 

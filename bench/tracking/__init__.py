@@ -1,0 +1,12 @@
+"""MLflow, where people look: one experiment a suite, one flat run a trial.
+
+Records are the truth and lie on disk before they come here; a store that is lost or out of reach
+costs nothing that `sync` cannot bring back.
+
+tracker = Tracker(None, results, suite, provenance=environment(), command="bench run quickstart")
+"""
+
+from .connection import TrackingError, tracking_uri, ui_command, ui_environment
+from .tracker import Tracker, sync
+
+__all__ = ["Tracker", "TrackingError", "sync", "tracking_uri", "ui_command", "ui_environment"]

@@ -1,0 +1,114 @@
+"""Which MLflow store, and what holds for all talk with it: settings, and one clear error.
+
+mlflow is imported only once a store is opened, as that takes seconds.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from ..errors import BenchError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+# Of MLflow's environment; what the user has set wins.
+SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # MLflow's own: 120 s, seven retries
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight idle processes beside the UI
+}
+
+
+class TrackingError(BenchError):
+    """MLflow cannot be reached or written. No record is lost: `bench sync` logs them later."""
+
+    exit_code = 74  # EX_IOERR
+
+
+def tracking_uri(root: Path) -> str:
+    """MLFLOW_TRACKING_URI, or else the SQLite database in the results folder."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or local_uri(root)
+
+
+def local_uri(root: Path) -> str:
+    return f"sqlite:///{root.resolve() / 'mlflow.db'}"
+
+
+def artifact_location(root: Path) -> str:
+    return (root.resolve() / "mlflow-artifacts").as_uri()
+
+
+def is_server(uri: str) -> bool:
+    return uri.startswith(("http://", "https://"))
+
+
+def without_password(uri: str) -> str:
+    parts = urlsplit(uri)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if parts.netloc else uri
+
+
+def ui_command(root: Path, port: int = 5000) -> list[str]:
+    """The command that serves the UI of the store of `root`.
+
+    Raises:
+        TrackingError: the store is a server, which has its own UI.
+    """
+    uri = tracking_uri(root)
+    if is_server(uri):
+        raise TrackingError(f"the runs are on a server already; open {without_password(uri)}")
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
+    command += ["--artifacts-destination", artifact_location(root)]
+    return [*command, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+
+
+def ui_environment() -> dict[str, str]:
+    """The environment to start `ui_command` in."""
+    return {**SETTINGS, **os.environ}
+
+
+@contextmanager
+def talking_to(uri: str) -> Iterator[None]:
+    """Whatever goes wrong between here and the store becomes one clear error."""
+    os.environ.update(ui_environment())  # before the import, which reads it
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError) as error:
+        reason = str(error).partition("\n")[0].rpartition("Caused by ")[2]
+        raise TrackingError(
+            f"MLflow at {without_password(uri)} cannot be used: "
+            f"{reason.replace(uri, without_password(uri))}. "
+            "The records are safe on disk; `bench sync` logs them later"
+        ) from error
+
+
+def connect(uri: str) -> MlflowClient:
+    """A client of the store, to be used within `talking_to`."""
+    from mlflow import MlflowClient
+
+    for name in ("mlflow.store.db.utils", "alembic"):  # they tell of every migration
+        logging.getLogger(name).setLevel(logging.WARNING)
+    if uri.startswith("sqlite:///"):
+        _check_database(Path(uri.removeprefix("sqlite:///")))
+    return MlflowClient(tracking_uri=uri)
+
+
+def _check_database(path: Path) -> None:
+    """Open and lock a SQLite file once: MLflow would try for minutes before it complains."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(path, timeout=10)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        database.rollback()

@@ -1,0 +1,135 @@
+"""The suite run of one invocation, and the trials that it logs."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import yaml
+
+from reports.records import Record, content_key
+from suites.schema import Suite
+
+from .connection import talking_to
+from .fields import NAME_LIMIT, provenance_tags, short
+from .store import MLFLOW_STATUS, Store
+from .views import links
+
+if TYPE_CHECKING:
+    from mlflow.entities import DatasetInput
+
+
+class Tracker:
+    """The suite run of one invocation, and the trials logged under it as their records arrive.
+
+    `uri` is any MLflow tracking URI; None is the database in the results folder `root`. `store` is
+    one that is open already. Every method raises `TrackingError` where the store fails; the caller
+    may go on without tracking.
+    """
+
+    def __init__(
+        self,
+        uri: str | None,
+        root: Path,
+        suite: Suite,
+        *,
+        provenance: Mapping[str, Any],
+        command: str,
+        store: Store | None = None,
+    ) -> None:
+        self._store = store or Store(uri, root, suite)
+        self._statuses: dict[str, str] = {}
+        self._trial_tags = {"suite.hash": suite_hash(suite)}
+        tags = {
+            **self._trial_tags,
+            "role": "suite",
+            "host": platform.node(),
+            "process": str(os.getpid()),
+            "mlflow.source.name": command,
+            **provenance_tags(provenance),
+        }
+        client, experiment_id = self._store.client, self._store.experiment_id
+        with talking_to(self._store.uri):
+            _end_stale_runs(self._store)
+            run = client.create_run(experiment_id, None, tags, short(command, NAME_LIMIT))
+            self._run_id = run.info.run_id
+            self._trial_tags["mlflow.parentRunId"] = self._run_id
+            client.log_inputs(self._run_id, _datasets(suite))
+            text = yaml.safe_dump(_resolved(suite), sort_keys=False, allow_unicode=True)
+            client.log_text(self._run_id, text, "suite.yaml")
+            client.log_dict(self._run_id, dict(provenance), "provenance.json")
+
+    def log(self, record: Record) -> None:
+        """Log one trial; nothing happens where the store already holds it."""
+        if not self._store.holds(record):
+            self._store.write(record, self._trial_tags)
+        self._statuses[record.key] = record.status
+
+    def finish(self, status: str = "FINISHED", report: Path | None = None) -> None:
+        """End the suite run (FINISHED, FAILED or KILLED); the report folder is its artifact."""
+        from mlflow.entities import Metric
+
+        counts, now = Counter(self._statuses.values()), int(time.time() * 1000)
+        metrics = [Metric(f"trials/{one}", counts[one], now, 0) for one in MLFLOW_STATUS]
+        client = self._store.client
+        with talking_to(self._store.uri):
+            client.log_batch(self._run_id, metrics)
+            if report is not None:
+                client.log_artifacts(self._run_id, str(report), "report")
+            client.set_terminated(self._run_id, status)
+
+    def links(self, port: int = 5000) -> dict[str, str]:
+        """Ready-made views of this suite in the UI, by name."""
+        return links(self._store.uri, self._store.experiment_id, self._run_id, port)
+
+
+def sync(root: Path, suite: Suite, records: Iterable[Record], uri: str | None = None) -> int:
+    """Log the records that the store lacks, and return how many. A second call adds none."""
+    store = Store(uri, root, suite)
+    missing = [record for record in records if not store.holds(record)]
+    if missing:
+        tracker = Tracker(uri, root, suite, provenance={}, command="bench sync", store=store)
+        for record in missing:
+            tracker.log(record)
+        tracker.finish()
+    return len(missing)
+
+
+def suite_hash(suite: Suite) -> str:
+    """SHA-256 of the suite with its recipes written out."""
+    return content_key(_resolved(suite))
+
+
+def _resolved(suite: Suite) -> dict[str, Any]:
+    """The suite as it can be loaded again anywhere: every default and used recipe written out."""
+    used = {suite.base_recipe, *(one.recipe for one in suite.recoveries)}
+    used |= {one.recipe or None for one in suite.models}
+    recipes = {name: one for name, one in suite.all_recipes.items() if name in used}
+    return suite.model_copy(update={"recipes": recipes}).model_dump(mode="json", by_alias=True)
+
+
+def _datasets(suite: Suite) -> list[DatasetInput]:
+    """What the UI lists as the run's datasets."""
+    from mlflow.entities import Dataset, DatasetInput
+
+    described = [(one.label or one.name, one.model_dump(mode="json")) for one in suite.datasets]
+    return [
+        DatasetInput(Dataset(name, content_key(spec)[:12], "local", json.dumps(spec)), [])
+        for name, spec in described
+    ]
+
+
+def _end_stale_runs(store: Store) -> None:
+    """Suite runs that a killed process of this machine left open are over."""
+    running = "tags.role = 'suite' and attributes.status = 'RUNNING'"
+    for run in store.client.search_runs([store.experiment_id], running):
+        host, process = run.data.tags["host"], int(run.data.tags["process"])
+        if host == platform.node() and not psutil.pid_exists(process):
+            store.client.set_terminated(run.info.run_id, "KILLED")

@@ -1,0 +1,65 @@
+"""Views of an experiment that are ready when the MLflow UI opens, and links to them.
+
+They lie where the UI's own 'share' button puts them, in the format of the UI's state. No API
+promises it; an MLflow that has changed it shows its default view.
+"""
+
+from __future__ import annotations
+
+import json
+
+from suites.schema import Suite
+
+from .connection import is_server, without_password
+from .fields import percent
+
+METRICS = ("eval/retained_top1", "eval/top1", "cost/macs_ratio", "cost/params_ratio")
+TIMES = ("cost/latency_ratio", "time/score_s", "time/total_s")
+TAGS = ("method", "problem", "budget", "recovery", "status")
+COLUMNS = [f"metrics.`{one}`" for one in METRICS + TIMES] + [f"tags.`{one}`" for one in TAGS]
+
+
+def views(suite: Suite) -> dict[str, str]:
+    """Experiment tags that hold two views: all trials, best first, and one row a method.
+
+    Only like with like may be averaged, and the UI loads no more than 100 runs unasked: methods
+    are compared at the middle budget under the last recovery.
+    """
+    kept = suite.budgets.kept
+    budget, recovery = percent(kept[len(kept) // 2]), suite.recoveries[-1].name
+    trials = {
+        "searchFilter": "tags.role = 'trial'",
+        "orderByKey": "metrics.`eval/retained_top1`",
+        "orderByAsc": False,
+        "selectedColumns": COLUMNS,
+        "columnOrder": COLUMNS,
+    }
+    methods = {
+        **trials,
+        "searchFilter": (
+            f"tags.role = 'trial' and tags.budget = '{budget}' and tags.recovery = '{recovery}'"
+        ),
+        "runsHiddenMode": "SHOW_ALL",  # by default charts show ten runs
+        "groupBy": {
+            "aggregateFunction": "average",
+            "groupByKeys": [{"mode": "tag", "groupByData": "method"}],
+        },
+        # Groups are open by default; an experiment's tag has room for about so many.
+        "groupsExpanded": {f"tag.method.{name}": False for name in suite.method_names[:50]},
+    }
+    return {
+        "mlflow.sharedViewState.bench-trials": json.dumps(trials),
+        "mlflow.sharedViewState.bench-methods": json.dumps(methods),
+    }
+
+
+def links(uri: str, experiment_id: str, suite_run: str, port: int) -> dict[str, str]:
+    """Where the UI shows an experiment: its views, and one suite run."""
+    server = without_password(uri).rstrip("/") if is_server(uri) else f"http://127.0.0.1:{port}"
+    runs = f"{server}/#/experiments/{experiment_id}/runs"
+    return {
+        "trials": f"{runs}?viewStateShareKey=bench-trials",
+        "methods": f"{runs}?viewStateShareKey=bench-methods",
+        "charts": f"{runs}?viewStateShareKey=bench-methods&compareRunsMode=CHART",
+        "this run": f"{runs}/{suite_run}",
+    }

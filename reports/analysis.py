@@ -1,0 +1,77 @@
+"""The declared analysis of a suite: everything that figures, tables and page draw on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from suites.schema import Suite
+
+from . import tables
+from .records import Labels, Record, frame
+from .statistics import Power, declared_power
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that the figures and the page draw on, computed once."""
+
+    suite: Suite
+    records: Sequence[Record]  # those that the plan expects, sorted by key
+    expected: Sequence[Labels]
+    ignored: int  # records that the plan does not hold
+    power: Power
+    trials: pd.DataFrame
+    dense: pd.DataFrame
+    cells: pd.DataFrame
+    paired: pd.DataFrame
+    overall: pd.DataFrame
+
+    @property
+    def problems(self) -> list[str]:
+        return list(dict.fromkeys(one.problem for one in self.expected))
+
+    @property
+    def recoveries(self) -> list[str]:
+        return list(dict.fromkeys(one.recovery for one in self.expected))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the sorted keys: which records the report was made from."""
+        return hashlib.sha256("\n".join(one.key for one in self.records).encode()).hexdigest()
+
+
+def analyse(suite: Suite, records: Sequence[Record], expected: Sequence[Labels]) -> Results:
+    """The declared analysis; arguments and errors as `reports.build.build_report`."""
+    if not expected:
+        raise ValueError(f"the plan of {suite.suite} has no trials")
+    planned = set(expected)
+    known = sorted((one for one in records if one.labels in planned), key=lambda one: one.key)
+    twice = [labels for labels, n in Counter(one.labels for one in known).items() if n > 1]
+    if twice:
+        raise ValueError(f"{len(twice)} trials have two records; the first: {twice[0]}")
+    declared = tables.comparisons(suite)
+    against_control = sum(one.family == "control" for one in declared)
+    problems = len({one.problem for one in expected})
+    trials = frame(known)
+    cells = tables.cells(trials, expected, 1 - suite.analysis.alpha)
+    pairs = tables.paired(trials, cells, declared, suite)
+    return Results(
+        suite=suite,
+        records=known,
+        expected=expected,
+        ignored=len(records) - len(known),
+        # A suite of the control alone compares nothing; its family counts as one comparison.
+        power=declared_power(problems, max(against_control, 1), suite.analysis.alpha),
+        trials=trials,
+        dense=tables.dense(trials),
+        cells=cells,
+        paired=pairs,
+        overall=tables.overall(pairs, declared, suite),
+    )

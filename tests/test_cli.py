@@ -1,0 +1,393 @@
+"""The command: a fault is one message and an exit code; the first line comes before torch."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import toy
+
+from bench import cli
+from bench.models import build_model
+from suites import library
+from suites.schema import ModelSpec
+
+
+@dataclass(frozen=True)
+class Done:
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Done]
+
+
+@pytest.fixture
+def bench(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Iterator[Command]:
+    """The command in this process, as torch takes seconds to load; in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    threads, terminate = torch.get_num_threads(), signal.getsignal(signal.SIGTERM)
+
+    def command(*arguments: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["bench", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr()
+        return Done(int(ended.value.code or 0), said.out, said.err)
+
+    yield command
+    torch.set_num_threads(threads)
+    signal.signal(signal.SIGTERM, terminate)
+
+
+@pytest.fixture
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy.finished(tmp_path_factory.getbasetemp() / "toy")
+
+
+@pytest.fixture
+def half(finished: Path, tmp_path: Path) -> Path:
+    """A results folder with every other record of the toy suite, and no MLflow."""
+    results = tmp_path / "half"
+    shutil.copytree(finished, results, ignore=shutil.ignore_patterns("mlflow*", "reports", ".lock"))
+    for record in sorted((results / "records").iterdir())[::2]:
+        record.unlink()
+    return results
+
+
+# --- faults of the input --------------------------------------------------------------------------
+
+
+def checkpoint(folder: Path, content: Any) -> list[dict[str, Any]]:
+    path = folder / "weights.pt"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    return [{"name": "vgg_small", "checkpoint": str(path)}]
+
+
+def other_model(folder: Path) -> list[dict[str, Any]]:
+    spec = ModelSpec(name="resnet20")
+    model = build_model(spec, classes=10, channels=1, image_size=8, seed=0)
+    return checkpoint(folder, model.state_dict())
+
+
+def of_other_width(folder: Path) -> list[dict[str, Any]]:
+    spec = ModelSpec(name="vgg_small", options={"width": 4})
+    model = build_model(spec, classes=10, channels=1, image_size=8, seed=0)
+    return checkpoint(folder, model.state_dict())
+
+
+Changes = Callable[[Path], dict[str, Any]]
+FAULTS: dict[str, tuple[Changes, list[str], list[str]]] = {
+    "unknown key": (
+        lambda _: {"metods": []},
+        [],
+        ["toy.yaml", "'metods'", "did you mean 'methods'"],
+    ),
+    "unknown criterion": (lambda _: {"methods": ["l1", "tailor"]}, [], ["tailor", "taylor"]),
+    "unknown option": (
+        lambda _: {"methods": ["l1", {"criterion": "l2", "options": {"x": 1}}]},
+        [],
+        ["method l2", "'x'", "normalizer"],
+    ),
+    "unknown dataset": (lambda _: {"datasets": ["digit"]}, [], ["digit", "Did you mean digits"]),
+    "unknown model": (lambda _: {"models": ["resnet21"]}, [], ["resnet21", "resnet20"]),
+    "unknown model of torchvision": (
+        lambda _: {"models": ["torchvision:resnet19"]},
+        [],
+        ["resnet19", "torchvision:resnet18"],
+    ),
+    "unknown option of a model": (
+        lambda _: {"models": [{"name": "vgg_small", "options": {"widht": 3}}]},
+        [],
+        ["vgg_small", "'widht'", "width"],
+    ),
+    "missing data": (lambda _: {"datasets": ["cifar10"]}, [], ["cifar", "data", "--download"]),
+    "too few images": (
+        lambda _: {"datasets": [{"name": "digits", "train_images": 10**6}]},
+        [],
+        ["digits", "train_images", "1000000"],
+    ),
+    "infeasible budget": (
+        lambda _: {"budgets": {"macs": [0.5, 0.001]}},
+        [],
+        ["budgets.macs", "0.001", "out of reach", "vgg_small on digits", "selection.protect"],
+    ),
+    "missing checkpoint": (
+        lambda folder: {"models": [{"name": "vgg_small", "checkpoint": str(folder / "no.pt")}]},
+        [],
+        ["vgg_small", "no.pt", "No such file"],
+    ),
+    "a checkpoint of noise": (
+        lambda folder: {"models": checkpoint(folder, b"noise")},
+        [],
+        ["weights.pt", "checkpoint"],
+    ),
+    "a checkpoint of another model": (
+        lambda folder: {"models": other_model(folder)},
+        [],
+        ["weights.pt", "does not fit the model"],
+    ),
+    "a checkpoint of another width": (
+        lambda folder: {"models": of_other_width(folder)},
+        [],
+        ["weights.pt", "other shapes"],
+    ),
+    "unknown method": (lambda _: {}, ["--methods", "l1,tailor"], ["--methods", "tailor", "taylor"]),
+    "no shard": (lambda _: {}, ["--shard", "4/3"], ["--shard 4/3", "3/64"]),
+    "unknown executor": (lambda _: {}, ["--executor", "slurm"], ["slurm", "inline", "local"]),
+    "bad override": (lambda _: {}, ["--set", "bases"], ["--set bases", "key=value"]),
+    "unknown override": (lambda _: {}, ["--set", "basis=1"], ["'basis'", "'bases'"]),
+    "missing plugin": (lambda _: {}, ["--plugin", "no.py"], ["no.py", "no such file"]),
+}
+
+
+@pytest.mark.parametrize("fault", list(FAULTS))
+def test_a_fault_is_one_message_before_anything_runs(
+    bench: Command, tmp_path: Path, fault: str
+) -> None:
+    changes, arguments, said = FAULTS[fault]
+    path = toy.write_suite(tmp_path, **changes(tmp_path))
+    results = tmp_path / "results"
+    done = bench("run", path, "--results", results, "--workers", 1, *arguments)
+    assert done.code == 2, done
+    for part in said:
+        assert part in done.err
+    assert done.err.count("error:") == 1
+    assert len(done.err.strip().splitlines()) == 1
+    assert "Traceback" not in done.out + done.err
+    assert not list(results.glob("*/*.json"))  # nothing has been trained or recorded
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("x = 1\n", "registers no criterion"),
+        ("x = 1\nx = = 2\n", "line 2: SyntaxError"),
+        ("import torch\n\nraise KeyError('mine')\n", "line 3: KeyError: 'mine'"),
+        ("from criteria import nothing_such\n", "ImportError"),
+        (
+            "from criteria import Criterion, register\n"
+            "@register('l1', cite='', fidelity='')\nclass Mine(Criterion): ...\n",
+            "'l1' is taken",
+        ),
+    ],
+)
+@pytest.mark.parametrize("command", [["run", "quickstart"], ["list", "criteria"]])
+def test_a_plugin_that_cannot_be_loaded_is_one_message(
+    bench: Command, tmp_path: Path, content: str, said: str, command: list[str]
+) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(content)
+    done = bench(*command, "--plugin", path)
+    assert done.code == 2
+    assert str(path) in done.err
+    assert said in done.err
+    assert "Traceback" not in done.err
+    assert done.err.count("error:") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "quikstart"], "Did you mean quickstart"),
+        (["run", "none.yaml"], "none.yaml"),
+        (["list", "critera"], "criteria, methods, suites"),
+        (["report", "quickstart"], "no records"),
+        (["run"], "Missing argument"),
+        (["rnu"], "No such command"),
+        (["run", "quickstart", "--wrokers", "2"], "--workers"),
+        (["run", "quickstart", "--workers", "0"], "--workers"),
+    ],
+)
+def test_wrong_words_are_told(bench: Command, arguments: list[str], said: str) -> None:
+    done = bench(*arguments)
+    assert done.code == 2
+    assert said in done.err
+    assert "Traceback" not in done.err
+
+
+def test_results_that_cannot_be_written_are_an_error_of_their_own(
+    bench: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    path = toy.write_suite(tmp_path)
+    for results in ("file", "file/inside"):
+        done = bench("run", path, "--results", results)
+        assert done.code == 74
+        assert done.err.count("error:") == 1
+        assert "Traceback" not in done.err
+
+
+def test_a_message_is_not_taken_for_markup(bench: Command, tmp_path: Path) -> None:
+    done = bench("run", tmp_path / "[red]no[/].yaml")
+    assert "[red]no[/].yaml" in done.err
+
+
+def test_the_real_process_ends_like_that_too(tmp_path: Path) -> None:
+    done = toy.bench("run", toy.write_suite(tmp_path, methods=["tailor"]))
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+# --- what it shows --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("criteria", ["taylor", "l1", "fpgm"]),
+        ("methods", ["inverse-taylor", "l1~taylor"]),
+        ("suites", list(library())),
+        ("models", ["resnet20", "torchvision:NAME"]),
+        ("datasets", ["digits", "cifar10"]),
+        ("recipes", ["base-digits", "short"]),
+    ],
+)
+def test_lists(bench: Command, what: str, said: list[str]) -> None:
+    done = bench("list", what)
+    assert done.code == 0
+    for part in said:
+        assert part in done.out
+
+
+def rows(out: str) -> dict[str, str]:
+    return {line.split()[0]: line for line in out.splitlines() if line.strip()}
+
+
+def test_a_half_finished_suite_is_shown_as_it_is(
+    bench: Command, half: Path, tmp_path: Path
+) -> None:
+    path = toy.write_suite(tmp_path)
+    there = toy.count(half)
+    assert 0 < there < toy.TRIALS
+
+    status = bench("status", path, "--results", half)
+    assert status.code == 0
+    done = [rows(status.out)[one].split()[1] for one in ("random", "l1", "taylor", "l1~taylor")]
+    assert all(one.endswith("/4") for one in done)
+    assert sum(int(rows(status.out)[one].split()[1][0]) for one in (*rows(status.out),) if "/4" in
+               rows(status.out)[one]) == there  # fmt: skip
+
+    plan = bench("plan", path, "--results", half)
+    assert plan.code == 0
+    assert f"{toy.TRIALS - there} of {toy.TRIALS}" in rows(plan.out)["trials"]
+    assert rows(plan.out)["bases"].split()[1] == "0"
+    assert "time: about" in plan.out
+
+    report = bench("report", path, "--results", half, "--out", tmp_path / "page")
+    assert report.code == 0, report.err
+    assert (tmp_path / "page" / "index.html").exists()
+    assert toy.count(half) == there  # looking changes nothing
+
+
+def test_a_plan_on_nothing_makes_no_folder(bench: Command, tmp_path: Path) -> None:
+    results = tmp_path / "none"
+    done = bench("plan", toy.write_suite(tmp_path), "--results", results)
+    assert done.code == 0
+    assert "20 of 20" in rows(done.out)["trials"]
+    assert "known after a few trials" in done.out
+    bench("status", toy.write_suite(tmp_path), "--results", results)
+    assert not results.exists()
+
+
+def test_sync_rebuilds_mlflow_from_records(half: Path, tmp_path: Path) -> None:
+    path = toy.write_suite(tmp_path)
+    keys = sorted(toy.outcomes(half))
+    assert not (half / "mlflow.db").exists()
+    first = toy.bench("sync", path, "--results", half)
+    assert first.returncode == 0, first.stderr
+    assert f"{len(keys)} of {len(keys)} trials were missing" in first.stdout
+    assert toy.trial_runs(half) == keys
+    again = toy.bench("sync", path, "--results", half)
+    assert f"0 of {len(keys)}" in again.stdout
+    assert toy.trial_runs(half) == keys
+
+
+def test_a_finished_suite_has_nothing_to_do(bench: Command, finished: Path, tmp_path: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (finished / "records").iterdir()}
+    done = bench("run", toy.write_suite(tmp_path), "--results", finished)
+    assert done.code == 0
+    assert f"{toy.TRIALS} finished before, 0 to go" in done.out
+    assert "index.html" in done.out
+    assert before == {path: path.stat().st_mtime_ns for path in (finished / "records").iterdir()}
+    assert toy.trial_runs(finished) == sorted(toy.outcomes(finished))
+
+
+# --- the first second -----------------------------------------------------------------------------
+
+HEAVY = ("torch", "pandas", "mlflow", "matplotlib", "scipy", "sklearn", "torchvision")
+
+LOADED = f"""
+import sys
+sys.argv = ["bench", *sys.argv[1:]]
+from bench.cli import main
+try:
+    main()
+except SystemExit:
+    pass
+print("LOADED", *[name for name in {HEAVY!r} if name in sys.modules])
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["run", "--help"], ["list", "suites"], ["list", "recipes"], ["run", "quikstart"]],
+)
+def test_nothing_heavy_is_loaded_for_a_first_look(arguments: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, *arguments],
+        capture_output=True,
+        text=True,
+        env=toy.environment(),
+        timeout=toy.PATIENCE,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1].split() == ["LOADED"]
+
+
+FIRST = """
+import builtins, io, sys
+class Watched(io.StringIO):
+    def write(self, text):
+        if text.strip():
+            sys.stderr.write("FIRST " + text.strip().splitlines()[0] + "|" +
+                             ",".join(m for m in ("torch", "mlflow") if m in sys.modules) + "\\n")
+            sys.stderr.flush()
+            import os; os._exit(0)
+        return len(text)
+sys.stdout = Watched()
+sys.argv = ["bench", *sys.argv[1:]]
+from bench.cli import main
+main()
+"""
+
+
+def test_a_run_says_what_it_is_before_torch_is_loaded() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST, "run", "quickstart"],
+        capture_output=True,
+        text=True,
+        env=toy.environment(),
+        timeout=toy.PATIENCE,
+        check=False,
+    )
+    first, _, loaded = done.stderr.strip().partition("|")
+    assert first.startswith("FIRST quickstart")
+    assert loaded == ""

@@ -1,0 +1,527 @@
+"""Running a plan: whatever dies, raises or hangs, the rest finishes, and results stay the same."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+import toy
+
+from bench.errors import StoreError
+from bench.executors import make_executor
+from bench.jobs import BaseJob, Job, PathJob, ScoresJob, TrialJob
+from bench.lab import Settings
+from bench.plan import Plan, make_plan
+from bench.run import CRASHES, Summary, run
+from bench.store import Store
+from bench.work import Outcome, perform, start
+from reports.records import Failure, Record
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.getbasetemp() / "toy"
+
+
+@pytest.fixture
+def undisturbed(session: Path) -> dict[str, dict[str, Any]]:
+    return toy.outcomes(toy.finished(session))
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+class Heard:
+    """A listener that remembers."""
+
+    def __init__(self) -> None:
+        self.starts: Counter[str] = Counter()
+        self.failures: list[str] = []
+        self.records: list[Record] = []
+
+    def started(self, job: Job) -> None:
+        self.starts[str(job)] += 1
+
+    def ended(self, job: Job, failure: Failure | None) -> None:
+        if failure is not None:
+            self.failures.append(str(job))
+
+    def recorded(self, record: Record) -> None:
+        self.records.append(record)
+
+
+class Scripted:
+    """The inline executor, but some jobs end as `script` says; None lets them run."""
+
+    slots = 2
+
+    def __init__(self, results: Path, script: Callable[[Job], Outcome | None]) -> None:
+        self._lab, self._script = start(Settings(results, results)), script
+        self._accepted: list[Job] = []
+        self.closed: bool | None = None
+
+    def submit(self, job: Job) -> None:
+        self._accepted.append(job)
+
+    def finished(self) -> list[tuple[Job, Outcome]]:
+        job = self._accepted.pop()  # the latest first: order must not matter
+        return [(job, self._script(job) or perform(job, self._lab))]
+
+    def close(self, *, kill: bool) -> None:
+        self.closed = kill
+
+
+SMALL: dict[str, Any] = {"budgets": {"macs": [0.5]}, "recoveries": ["none"]}
+
+
+def failed(kind: str) -> Outcome:
+    return Outcome(failure=Failure(kind=kind, message="as the script says", traceback="…"))
+
+
+def go(
+    results: Path,
+    script: Callable[[Job], Outcome | None] = lambda job: None,
+    *,
+    plan: Plan | None = None,
+    heard: Heard | None = None,
+    **options: Any,
+) -> dict[str, str]:
+    """Run a small plan by script; method -> how its one trial ended."""
+    plan = plan or make_plan(toy.suite(**SMALL))
+    run(plan, Store(results), Scripted(results, script), heard or Heard(), **options)
+    return {record.labels.method: record.status for record in plan.records(Store(results))}
+
+
+ALL_DONE = dict.fromkeys(("random", "l1", "taylor", "l1~taylor", "l2-2"), "done")
+
+
+def scores_of(name: str, job: Job) -> bool:
+    return isinstance(job, ScoresJob) and name in [one.name for one in job.criteria]
+
+
+# --- one result, however it was found -------------------------------------------------------------
+
+
+def by(executor: str, results: Path, plan: Plan, workers: int = 1) -> Summary:
+    made = make_executor(executor, Settings(results, results), workers, None)
+    return run(plan, Store(results), made, Heard())
+
+
+@pytest.mark.parametrize("executor", ["inline", "local"])
+def test_one_process_finds_what_two_workers_find(
+    tmp_path: Path, undisturbed: dict[str, Any], executor: str
+) -> None:
+    summary = by(executor, tmp_path, make_plan(toy.suite()))
+    assert summary.statuses == {"done": toy.TRIALS}
+    assert toy.outcomes(tmp_path) == undisturbed
+
+
+def test_order_and_parts_change_nothing(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
+    plan = make_plan(toy.suite())
+    backwards = Plan(plan.suite, plan.trials[::-1])
+    for index in (2, 1):
+        go(tmp_path, plan=backwards.shard(index, 2))
+    assert toy.outcomes(tmp_path) == undisturbed
+
+
+def test_every_record_is_logged_once_and_nothing_runs_twice(tmp_path: Path) -> None:
+    logged: list[Record] = []
+    heard = Heard()
+    assert go(tmp_path, heard=heard, log=logged.append) == ALL_DONE
+    assert [one.key for one in logged] == [one.key for one in heard.records]
+    assert sorted(one.key for one in logged) == sorted(toy.outcomes(tmp_path))
+    assert set(heard.starts.values()) == {1}
+    again = Heard()
+    go(tmp_path, heard=again)
+    assert not again.starts
+
+
+# --- what goes wrong ------------------------------------------------------------------------------
+
+
+def test_a_worker_that_dies_once_costs_only_a_retry_of_its_job(tmp_path: Path) -> None:
+    died: Counter[type] = Counter()
+
+    def script(job: Job) -> Outcome | None:
+        died[type(job)] += 1
+        return failed("crashed") if died[type(job)] <= CRASHES else None
+
+    heard = Heard()
+    assert go(tmp_path, script, heard=heard) == ALL_DONE
+    assert heard.failures == []
+    assert toy.outcomes(tmp_path).keys() == {one.key for one in heard.records}
+
+
+@pytest.mark.parametrize(("kind", "tries"), [("crashed", CRASHES + 1), ("timeout", 1)])
+def test_a_criterion_that_kills_or_stalls_its_worker_takes_no_other_with_it(
+    tmp_path: Path, kind: str, tries: int
+) -> None:
+    attempts: Counter[tuple[str, ...]] = Counter()
+
+    def script(job: Job) -> Outcome | None:
+        if isinstance(job, ScoresJob):
+            attempts[tuple(one.name for one in job.criteria)] += 1
+        return failed(kind) if scores_of("random", job) else None
+
+    heard = Heard()
+    assert go(tmp_path, script, heard=heard) == ALL_DONE | {"random": "failed"}
+    assert attempts == {
+        ("random", "l1", "taylor"): tries,
+        ("random",): tries,
+        ("l1",): 1,
+        ("taylor",): 1,
+    }
+    (record,) = (one for one in heard.records if one.status == "failed")
+    assert record.failure is not None
+    assert record.failure.kind == kind
+    whole = tmp_path / "whole"
+    go(whole)
+    mine = toy.outcomes(tmp_path)
+    del mine[record.key]
+    assert mine.items() <= toy.outcomes(whole).items()  # scored apart as scored together
+
+
+def test_any_failure_of_the_shared_pass_is_one_criterions_own(tmp_path: Path) -> None:
+    def script(job: Job) -> Outcome | None:
+        return failed("NotApplicable") if scores_of("taylor", job) else None
+
+    assert go(tmp_path, script) == ALL_DONE | {
+        "taylor": "infeasible",
+        "l1~taylor": "infeasible",  # its widths are those of a path that is not there
+    }
+
+
+def test_a_failed_score_does_not_fail_the_iterative_path_that_makes_its_own(tmp_path: Path) -> None:
+    methods = ["l1", {"criterion": "taylor", "iterative": {"steps": 1}}, "taylor"]
+    plan = make_plan(toy.suite(**SMALL, methods=methods))
+    found = go(
+        tmp_path, lambda job: failed("Oops") if scores_of("taylor", job) else None, plan=plan
+    )
+    assert found == {"l1": "done", "taylor": "failed", "taylor-1": "done"}
+
+
+def test_a_failed_path_fails_its_trials_and_its_controls(tmp_path: Path) -> None:
+    def script(job: Job) -> Outcome | None:
+        own = isinstance(job, PathJob) and job.matched is None
+        return failed("Oops") if own and job.criterion.name == "taylor" else None
+
+    found = go(tmp_path, script)
+    assert found == ALL_DONE | {"taylor": "failed", "l1~taylor": "failed"}
+    for record in toy.records(tmp_path):
+        if record.status == "failed":
+            assert record.failure == failed("Oops").failure
+
+
+def test_a_trial_that_always_kills_its_worker_fails_alone(tmp_path: Path) -> None:
+    def script(job: Job) -> Outcome | None:
+        mine = isinstance(job, TrialJob) and job.labels.method == "l1"
+        return failed("crashed") if mine else None
+
+    assert go(tmp_path, script) == ALL_DONE | {"l1": "failed"}
+
+
+def test_failed_trials_run_again_only_when_asked_to(tmp_path: Path) -> None:
+    def script(job: Job) -> Outcome | None:
+        return failed("Oops") if isinstance(job, BaseJob) else None
+
+    assert set(go(tmp_path, script).values()) == {"failed"}
+    heard = Heard()
+    assert set(go(tmp_path, heard=heard).values()) == {"failed"}
+    assert not heard.starts
+    assert go(tmp_path, retry_failed=True) == ALL_DONE
+
+
+def test_a_base_that_diverges_fails_its_trials_with_the_cause_and_others_go_on(
+    tmp_path: Path,
+) -> None:
+    models = [{"name": "vgg_small", "label": "wild", "recipe": "wild"}, "vgg_small"]
+    recipes = {**toy.TOY["recipes"], "wild": {**toy.TOY["recipes"]["tiny"], "learning_rate": 1e20}}
+    plan = make_plan(toy.suite(**SMALL, methods=["l1"], models=models, recipes=recipes))
+    go(tmp_path, plan=plan)
+    found = {record.labels.model: record for record in plan.records(Store(tmp_path))}
+    assert found["vgg_small"].status == "done"
+    wild = found["wild"].failure
+    assert wild is not None
+    assert wild.kind == "FloatingPointError"
+    assert "learning rate 1e+20" in wild.message
+    assert "train.py" in wild.traceback
+
+
+@pytest.mark.parametrize("after", [0, 2])
+def test_a_store_that_fails_stops_the_run_and_keeps_the_records(tmp_path: Path, after: int) -> None:
+    def script(job: Job) -> Outcome | None:
+        full = isinstance(job, TrialJob) and toy.count(tmp_path) >= after
+        return Outcome(fatal="the disk is full") if full else None
+
+    plan, executor = make_plan(toy.suite(**SMALL)), Scripted(tmp_path, script)
+    with pytest.raises(StoreError, match="the disk is full"):
+        run(plan, Store(tmp_path), executor, Heard())
+    assert executor.closed is True  # killed, not waited for
+    assert len(toy.records(tmp_path)) == after
+    assert go(tmp_path) == ALL_DONE
+
+
+def test_shared_work_that_was_spoilt_is_told_and_can_be_made_anew(tmp_path: Path) -> None:
+    go(tmp_path)
+    for record in (tmp_path / "records").iterdir():
+        record.unlink()
+    (path, *_) = sorted((tmp_path / "paths").iterdir())
+    path.write_text("{")
+    with pytest.raises(StoreError, match="delete it and run again"):
+        go(tmp_path)
+    path.unlink()
+    assert go(tmp_path) == ALL_DONE
+
+
+# --- the command, disturbed -----------------------------------------------------------------------
+
+
+def toy_run(session: Path, results: Path, *more: object) -> list[object]:
+    return ["run", toy.write_suite(session), "--results", results, "--workers", 2, *more]
+
+
+def gone(run: toy.Running) -> None:
+    """No process of the run outlives it for long."""
+    toy.until(lambda: not run.orphans(), what=f"for {run.orphans()} to end")
+
+
+def check_whole(results: Path, undisturbed: dict[str, Any]) -> None:
+    assert toy.outcomes(results) == undisturbed
+    assert toy.trial_runs(results) == sorted(undisturbed)
+    assert toy.left_over(results) == []
+
+
+def test_interrupted_terminated_killed_and_resumed(
+    session: Path, tmp_path: Path, undisturbed: dict[str, Any]
+) -> None:
+    """Ctrl-C, SIGTERM, SIGKILL, then a dead worker: the results are those of a quiet run."""
+    results = toy.prepared(session, tmp_path / "results")
+    arguments = toy_run(session, results)
+    kept: dict[Path, bytes] = {}
+
+    for number, name in (
+        (signal.SIGINT, "int"),
+        (signal.SIGTERM, "term"),
+        (signal.SIGKILL, "kill"),
+    ):
+        with toy.running(*arguments, log=tmp_path / number.name) as one:
+            before = len(kept)
+            toy.until(lambda: one.workers() and toy.count(results) > before, one)  # noqa: B023
+            if number == signal.SIGINT:
+                second = toy.bench(*arguments)
+                assert second.returncode == 74
+                assert f"process {one.process.pid}" in second.stderr
+                assert "Traceback" not in second.stderr
+                assert len(second.stderr.splitlines()) == 1
+            one.children()
+            one.signal(number)
+            code = one.wait()
+            gone(one)
+            if number == signal.SIGKILL:
+                assert code == -signal.SIGKILL
+            else:
+                assert code == 130, one.out + one.err
+                assert one.err.strip().startswith("interrupted; finished trials are kept")
+                assert len(one.err.strip().splitlines()) == 1
+        for path, content in kept.items():
+            assert path.read_bytes() == content  # never touched again
+        kept = {path: path.read_bytes() for path in (results / "records").glob("*.json")}
+        assert {record.key for record in toy.records(results)} <= undisturbed.keys()
+
+    suite = arguments[1]
+    status = toy.bench("status", suite, "--results", results)
+    assert status.returncode == 0
+    plan = toy.bench("plan", suite, "--results", results)
+    assert f"{toy.TRIALS - len(kept)} of {toy.TRIALS}" in plan.stdout
+
+    with toy.running(*arguments, log=tmp_path / "resumed") as last:
+        toy.until(last.workers, last)
+        last.workers()[0].kill()
+        assert last.wait() == 0, last.out + last.err
+        assert f"{len(kept)} finished before, {toy.TRIALS - len(kept)} to go" in last.out
+    for path, content in kept.items():
+        assert path.read_bytes() == content
+    check_whole(results, undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("records", [0, 1, 7, 15])
+@pytest.mark.parametrize("group", [False, True])
+def test_killed_at_any_moment_and_resumed(
+    session: Path, tmp_path: Path, undisturbed: dict[str, Any], records: int, group: bool
+) -> None:
+    results = toy.prepared(session, tmp_path / "results")
+    arguments = toy_run(session, results)
+    with toy.running(*arguments, log=tmp_path / "killed") as one:
+        toy.until(lambda: one.workers() and toy.count(results) >= records, one)
+        one.children()
+        one.signal(signal.SIGKILL, group=group)
+        assert one.wait() == -signal.SIGKILL
+        gone(one)
+    assert len(toy.records(results)) < toy.TRIALS
+    done = toy.bench(*arguments)
+    assert done.returncode == 0, done.stderr
+    check_whole(results, undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_killed_again_and_again(
+    session: Path, tmp_path: Path, undisturbed: dict[str, Any], workers: int
+) -> None:
+    """At start, which ends a pool of pebble's, and later, with jobs at hand."""
+    results = toy.prepared(session, tmp_path / "results")
+    arguments = toy_run(session, results, "--workers", workers)
+    with toy.running(*arguments, log=tmp_path / "log") as one:
+        killed: set[int] = set()
+        for records in (0, 5):
+            toy.until(lambda n=records: one.workers() and toy.count(results) >= n, one)
+            victim: psutil.Process = one.workers()[0]
+            killed.add(victim.pid)
+            victim.kill()
+        assert one.wait() == 0, one.out + one.err
+    assert len(killed) == 2
+    check_whole(results, undisturbed)
+
+
+HANGING: dict[str, Any] = {**SMALL, "methods": ["l1", "hangs"]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_hanging_worker_ends_with_its_front(session: Path, tmp_path: Path, number: int) -> None:
+    results = toy.prepared(session, tmp_path / "results")
+    mine = toy.plugin(
+        tmp_path, "hangs", f"open({str(tmp_path / 'hung')!r}, 'w').close(); time.sleep(9999)"
+    )
+    suite = toy.write_suite(tmp_path, **HANGING)
+    with toy.running(
+        "run", suite, "--plugin", mine, "--results", results, log=tmp_path / "l"
+    ) as one:
+        toy.until((tmp_path / "hung").exists, one)
+        one.children()
+        one.signal(number)
+        assert one.wait() == (130 if number != signal.SIGKILL else -number)
+        gone(one)
+
+
+@pytest.mark.slow
+def test_criteria_that_kill_or_hang_fail_alone(session: Path, tmp_path: Path) -> None:
+    results = toy.prepared(session, tmp_path / "results")
+    bodies = {
+        "exits": "os._exit(5)",
+        "killed": "os.kill(os.getpid(), signal.SIGKILL)",
+        "hangs": "time.sleep(9999)",
+        "leaves": "sys.exit(3)",
+    }
+    files = [toy.plugin(tmp_path, name, body) for name, body in bodies.items()]
+    suite = toy.write_suite(tmp_path, **SMALL, methods=["l1", *bodies, "taylor"])
+    plugins = [part for file in files for part in ("--plugin", file)]
+    done = toy.bench("run", suite, *plugins, "--results", results, "--workers", 2, "--timeout", 20)
+    assert done.returncode == 1, done.stdout + done.stderr
+    found = {record.labels.method: record for record in toy.records(results)}
+    kinds = {name: one.failure.kind if one.failure else "done" for name, one in found.items()}
+    assert kinds == {
+        "l1": "done",
+        "taylor": "done",
+        "exits": "crashed",
+        "killed": "crashed",
+        "hangs": "timeout",
+        "leaves": "SystemExit",
+    }
+    assert "Traceback" not in done.stderr
+    assert len(toy.trial_runs(results)) == 6
+
+
+BROKEN = {
+    "raises": ("raise RuntimeError('my own fault [red]')", ""),
+    "nan": ("", "    def scores(self): return [one * float('nan') for one in super().scores()]"),
+    "shape": ("", "    def scores(self): return [one[:-1] for one in super().scores()]"),
+    "unmade": ("", "    def __init__(self, *given): raise TypeError('not even made')"),
+}
+SAID = {
+    "raises": ("RuntimeError", "my own fault [red]", "raises.py"),
+    "nan": ("ScoreError", "not finite", "checked_scores"),
+    "shape": ("ScoreError", "expected a tensor of shape", "checked_scores"),
+    "unmade": ("TypeError", "not even made", "unmade.py"),
+}
+
+
+def test_a_broken_criterion_fails_alone_and_once_mended_it_finishes(
+    session: Path, tmp_path: Path
+) -> None:
+    results = toy.prepared(session, tmp_path / "results")
+    suite = toy.write_suite(tmp_path, **SMALL, methods=["l1", *BROKEN])
+
+    def start(broken: bool) -> Any:
+        plugins: list[object] = []
+        for name, (observe, rest) in BROKEN.items():
+            body = (observe, rest) if broken else ("", "")
+            plugins += ["--plugin", toy.plugin(tmp_path, name, body[0] or "pass", rest=body[1])]
+        more = ["--results", results, "--executor", "inline", "--retry-failed"]
+        return toy.bench("run", suite, *plugins, *more)
+
+    done = start(broken=True)
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    found = {record.labels.method: record for record in toy.records(results)}
+    assert found.pop("l1").status == "done"
+    for name, (kind, message, where) in SAID.items():
+        why = found[name].failure
+        assert why is not None
+        assert why.kind == kind
+        assert message in why.message
+        assert where in why.traceback
+        assert f"{kind}: {why.message}" in " ".join(done.stdout.split())
+    old = set(toy.outcomes(results))
+
+    done = start(broken=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    # The source is part of the key: the mended criteria are other trials, and the failures of the
+    # old ones stay on record without being any part of this plan.
+    assert "1 finished before, 4 to go" in done.stdout
+    new = {key: one for key, one in toy.outcomes(results).items() if key not in old}
+    assert {one["labels"]["method"]: one["status"] for one in new.values()} == dict.fromkeys(
+        BROKEN, "done"
+    )
+
+
+FULL = """
+_sync, _left = os.fsync, [int(os.environ["ROOM"])]
+def full(handle):
+    if "/records/" in os.readlink(f"/proc/self/fd/{handle}"):
+        _left[0] -= 1
+        if _left[0] < 0:
+            raise OSError(28, "No space left on device")
+    _sync(handle)
+os.fsync = full
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+def test_a_disk_that_fills_up_in_mid_run(session: Path, tmp_path: Path) -> None:
+    results = toy.prepared(session, tmp_path / "results")
+    suite = toy.write_suite(tmp_path, **SMALL, methods=["l1", "l2", "lamp", "taylor"])
+    mine = toy.plugin(tmp_path, "unused", "pass", rest=FULL)
+    arguments = ["run", suite, "--results", results, "--workers", 1]
+    done = toy.bench(*arguments, "--plugin", mine, ROOM="2")
+    assert done.returncode == 74, done.stdout + done.stderr
+    assert "No space left on device" in done.stderr
+    assert "Finished records are safe" in done.stderr
+    assert done.stderr.count("error:") == 1
+    assert "Traceback" not in done.stderr
+    assert len(toy.records(results)) == 2
+    assert toy.left_over(results) == []
+    assert len(toy.trial_runs(results)) == 2
+    assert os.path.getsize(results / "mlflow.db")  # noqa: PTH202
