@@ -125,9 +125,10 @@ def run(
     ] = False,
 ) -> None:
     """Run a suite. Run it again after any interruption: finished trials are not repeated."""
+    planned = _plan(suite, set_, smoke, plugin, methods)
+
     from .session import Request, session
 
-    planned = _plan(suite, set_, smoke, plugin, methods)
     request = Request(
         results=results,
         data_root=data_root,
@@ -171,10 +172,11 @@ def report(
     ] = None,
 ) -> None:
     """Write the report of a suite, finished or not, from its records."""
+    planned = _plan(suite, set_, smoke, plugin)
+
     from .session import write_report
     from .store import Store
 
-    planned = _plan(suite, set_, smoke, plugin)
     console.print(f"report: {write_report(planned, Store(results), out)}")
 
 

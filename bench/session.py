@@ -61,6 +61,7 @@ def session(plan: Plan, request: Request, console: Console) -> int:
         if pending:
             with console.status("checking data, models and budgets"):
                 check(pending, settings)
+        if pending or (plan.records(store) and not _page(plan, store).exists()):
             _run(plan, pending, store, settings, request, console)
         return _conclude(plan, store, console)
 
@@ -73,6 +74,7 @@ def _run(
     request: Request,
     console: Console,
 ) -> None:
+    executor = make_executor(request.executor, settings, request.workers, request.timeout_s)
     with console.status("opening MLflow"):
         tracker = Tracker(
             os.environ.get("MLFLOW_TRACKING_URI"),
@@ -81,11 +83,13 @@ def _run(
             provenance=environment(),
             command=request.command,
         )
-    executor = make_executor(request.executor, settings, request.workers, request.timeout_s)
     ended, report = "KILLED", None
+    log = _logger(tracker, console)
     try:
+        for record in plan.records(store):  # a killed run, or another suite, may not have logged it
+            log(record)
         with Live(console, len(pending), request.workers) as live:
-            summary = run(pending, store, executor, live, _logger(tracker, console))
+            summary = run(pending, store, executor, live, log)
         found = ", ".join(f"{count} {status}" for status, count in summary.statuses.items())
         console.print(f"{found} in {summary.seconds:.0f} s")
         ended = "FINISHED"
@@ -131,10 +135,14 @@ def _conclude(plan: Plan, store: Store, console: Console) -> int:
         console.print(f"{count} trials: {reason}", markup=False)
     if failed:
         console.print("run again with --retry-failed once the cause is mended")
-    page = store.report(plan.suite.suite) / "index.html"
+    page = _page(plan, store)
     if page.exists():
         console.print(f"report: {page}", soft_wrap=True)
     return 1 if failed else 0
+
+
+def _page(plan: Plan, store: Store) -> Path:
+    return store.report(plan.suite.suite) / "index.html"
 
 
 def write_report(plan: Plan, store: Store, out: Path | None) -> Path:

@@ -31,9 +31,9 @@ def kind_of(module: nn.Module | nn.Parameter) -> Kind:
         return "conv"
     if isinstance(module, nn.Linear):
         return "linear"
-    if isinstance(module, _BATCHNORMS):
-        return "batchnorm"
-    return "layernorm" if isinstance(module, nn.LayerNorm) else "other"
+    if isinstance(module, _BATCHNORMS + (nn.LayerNorm,)) and module.weight is not None:
+        return "layernorm" if isinstance(module, nn.LayerNorm) else "batchnorm"
+    return "other"
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +90,8 @@ class Member:
         if self.kind == "parameter":
             return tensors[self.name].movedim(self.dim, 0)[self.indices].flatten(1)
         weight = tensors.get(f"{self.name}.weight")
-        if weight is None:  # a norm without affine, a layer without parameters
-            return torch.zeros(len(self.indices), 0)
+        if weight is None:  # a layer without parameters
+            return next(iter(tensors.values())).new_zeros(len(self.indices), 0)
         by_channel, at = self._located(weight, self.indices)
         rows = by_channel[at].reshape(len(self.indices), -1)
         offset = tensors.get(f"{self.name}.bias")

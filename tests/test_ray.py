@@ -38,7 +38,7 @@ def test_records_are_those_of_the_inline_executor(tmp_path: Path) -> None:
     path = toy.write_suite(tmp_path, **SMALL)
     found = {}
     for name in ("inline", "ray"):
-        results = toy.prepared(tmp_path, name, tmp_path)
+        results = tmp_path / name
         done = toy.bench("run", path, "--results", results, "--executor", name, "--workers", 2)
         assert done.returncode == 0, done.stdout + done.stderr
         found[name] = toy.outcomes(results)

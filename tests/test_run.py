@@ -22,6 +22,7 @@ from bench.plan import Plan, make_plan
 from bench.run import CRASHES, Summary, run
 from bench.store import Store
 from bench.work import Outcome, perform, start
+from criteria import registry
 from reports.records import Failure, Record
 
 
@@ -51,7 +52,7 @@ class Heard:
         self.records: list[Record] = []
 
     def started(self, job: Job) -> None:
-        self.starts[str(job)] += 1
+        self.starts[job.key] += 1
 
     def ended(self, job: Job, failure: Failure | None) -> None:
         if failure is not None:
@@ -95,11 +96,13 @@ def go(
     *,
     plan: Plan | None = None,
     heard: Heard | None = None,
-    **options: Any,
+    retry_failed: bool = False,
+    log: Callable[[Record], None] = lambda record: None,
 ) -> dict[str, str]:
     """Run a small plan by script; method -> how its one trial ended."""
     plan = plan or make_plan(toy.suite(**SMALL))
-    run(plan, Store(results), Scripted(results, script), heard or Heard(), **options)
+    pending = plan.pending(Store(results), retry_failed=retry_failed)
+    run(pending, Store(results), Scripted(results, script), heard or Heard(), log)
     return {record.labels.method: record.status for record in plan.records(Store(results))}
 
 
@@ -115,7 +118,7 @@ def scores_of(name: str, job: Job) -> bool:
 
 def by(executor: str, results: Path, plan: Plan, workers: int = 1) -> Summary:
     made = make_executor(executor, Settings(results, results), workers, None)
-    return run(plan, Store(results), made, Heard())
+    return run(plan.trials, Store(results), made, Heard())
 
 
 @pytest.mark.parametrize("executor", ["inline", "local"])
@@ -266,7 +269,7 @@ def test_a_store_that_fails_stops_the_run_and_keeps_the_records(tmp_path: Path, 
 
     plan, executor = make_plan(toy.suite(**SMALL)), Scripted(tmp_path, script)
     with pytest.raises(StoreError, match="the disk is full"):
-        run(plan, Store(tmp_path), executor, Heard())
+        run(plan.trials, Store(tmp_path), executor, Heard())
     assert executor.closed is True  # killed, not waited for
     assert len(toy.records(tmp_path)) == after
     assert go(tmp_path) == ALL_DONE
@@ -305,16 +308,12 @@ def check_whole(results: Path, undisturbed: dict[str, Any]) -> None:
 def test_interrupted_terminated_killed_and_resumed(
     session: Path, tmp_path: Path, undisturbed: dict[str, Any]
 ) -> None:
-    """Ctrl-C, SIGTERM, SIGKILL, then a dead worker: the results are those of a quiet run."""
+    """Ctrl-C, SIGKILL, then a dead worker: the results are those of a quiet run."""
     results = toy.prepared(session, tmp_path / "results")
     arguments = toy_run(session, results)
     kept: dict[Path, bytes] = {}
 
-    for number, name in (
-        (signal.SIGINT, "int"),
-        (signal.SIGTERM, "term"),
-        (signal.SIGKILL, "kill"),
-    ):
+    for number in (signal.SIGINT, signal.SIGKILL):
         with toy.running(*arguments, log=tmp_path / number.name) as one:
             before = len(kept)
             toy.until(lambda: one.workers() and toy.count(results) > before, one)  # noqa: B023
@@ -339,12 +338,6 @@ def test_interrupted_terminated_killed_and_resumed(
         kept = {path: path.read_bytes() for path in (results / "records").glob("*.json")}
         assert {record.key for record in toy.records(results)} <= undisturbed.keys()
 
-    suite = arguments[1]
-    status = toy.bench("status", suite, "--results", results)
-    assert status.returncode == 0
-    plan = toy.bench("plan", suite, "--results", results)
-    assert f"{toy.TRIALS - len(kept)} of {toy.TRIALS}" in plan.stdout
-
     with toy.running(*arguments, log=tmp_path / "resumed") as last:
         toy.until(last.workers, last)
         last.workers()[0].kill()
@@ -352,6 +345,26 @@ def test_interrupted_terminated_killed_and_resumed(
         assert f"{len(kept)} finished before, {toy.TRIALS - len(kept)} to go" in last.out
     for path, content in kept.items():
         assert path.read_bytes() == content
+    check_whole(results, undisturbed)
+
+
+@pytest.mark.slow
+def test_terminated_and_resumed(session: Path, tmp_path: Path, undisturbed: dict[str, Any]) -> None:
+    results = toy.prepared(session, tmp_path / "results")
+    arguments = toy_run(session, results)
+    with toy.running(*arguments, log=tmp_path / "log") as one:
+        toy.until(lambda: one.workers() and toy.count(results), one)
+        one.children()
+        one.signal(signal.SIGTERM)
+        assert one.wait() == 130
+        gone(one)
+        assert one.err.strip().startswith("interrupted; finished trials are kept")
+        assert len(one.err.strip().splitlines()) == 1
+    for command, said in (("status", "to go"), ("plan", f"of {toy.TRIALS}"), ("report", "index")):
+        done = toy.bench(command, arguments[1], "--results", results)
+        assert done.returncode == 0, done.stderr
+        assert said in done.stdout
+    assert toy.bench(*arguments).returncode == 0
     check_whole(results, undisturbed)
 
 
@@ -417,6 +430,22 @@ def test_a_hanging_worker_ends_with_its_front(session: Path, tmp_path: Path, num
 
 
 @pytest.mark.slow
+def test_a_run_that_was_killed_before_its_report_is_made_whole(
+    session: Path, tmp_path: Path, undisturbed: dict[str, Any]
+) -> None:
+    """All records are there, but MLflow and the report are not."""
+    results = toy.prepared(session, tmp_path / "results")
+    (results / "records").mkdir()
+    for record in (toy.finished(session) / "records").iterdir():
+        (results / "records" / record.name).write_bytes(record.read_bytes())
+    done = toy.bench(*toy_run(session, results))
+    assert done.returncode == 0, done.stderr
+    assert "0 to go" in done.stdout
+    assert (results / "reports" / "toy" / "index.html").exists()
+    check_whole(results, undisturbed)
+
+
+@pytest.mark.slow
 def test_criteria_that_kill_or_hang_fail_alone(session: Path, tmp_path: Path) -> None:
     results = toy.prepared(session, tmp_path / "results")
     bodies = {
@@ -458,9 +487,46 @@ SAID = {
 }
 
 
+def loaded(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, known: dict[str, Any], broken: bool
+) -> Plan:
+    """A plan with four criteria of a user's, in a registry that is put back afterwards."""
+    monkeypatch.setattr(registry, "_entries", dict(known))
+    folder.mkdir()
+    for name, (observe, rest) in BROKEN.items():
+        body = (observe or "pass", rest) if broken else ("pass", "")
+        registry.load_plugin(toy.plugin(folder, name, *body))
+    return make_plan(toy.suite(**SMALL, methods=["l1", *BROKEN]))
+
+
+def check_failures(found: dict[str, Record]) -> None:
+    assert found["l1"].status == "done"
+    for name, (kind, message, where) in SAID.items():
+        why = found[name].failure
+        assert why is not None
+        assert why.kind == kind
+        assert message in why.message
+        assert where in why.traceback
+
+
 def test_a_broken_criterion_fails_alone_and_once_mended_it_finishes(
-    session: Path, tmp_path: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    registry.criteria()
+    known, results = dict(registry._entries), tmp_path / "results"
+    plan = loaded(tmp_path / "broken", monkeypatch, known, broken=True)
+    assert go(results, plan=plan) == {"l1": "done"} | dict.fromkeys(BROKEN, "failed")
+    check_failures({one.labels.method: one for one in toy.records(results)})
+    mended = loaded(tmp_path / "mended", monkeypatch, known, broken=False)
+    # The source is part of the key: the mended criteria are other trials, pending without being
+    # asked for, and the old failures stay on record without being any part of this plan.
+    assert len(mended.pending(Store(results))) == len(BROKEN)
+    assert go(results, plan=mended) == {"l1": "done"} | dict.fromkeys(BROKEN, "done")
+    assert toy.count(results) == 1 + 2 * len(BROKEN)
+
+
+@pytest.mark.slow
+def test_a_broken_criterion_by_the_command(session: Path, tmp_path: Path) -> None:
     results = toy.prepared(session, tmp_path / "results")
     suite = toy.write_suite(tmp_path, **SMALL, methods=["l1", *BROKEN])
 
@@ -476,20 +542,15 @@ def test_a_broken_criterion_fails_alone_and_once_mended_it_finishes(
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     found = {record.labels.method: record for record in toy.records(results)}
-    assert found.pop("l1").status == "done"
-    for name, (kind, message, where) in SAID.items():
+    check_failures(found)
+    for name, (kind, _, _) in SAID.items():
         why = found[name].failure
         assert why is not None
-        assert why.kind == kind
-        assert message in why.message
-        assert where in why.traceback
         assert f"{kind}: {why.message}" in " ".join(done.stdout.split())
     old = set(toy.outcomes(results))
 
     done = start(broken=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    # The source is part of the key: the mended criteria are other trials, and the failures of the
-    # old ones stay on record without being any part of this plan.
     assert "1 finished before, 4 to go" in done.stdout
     new = {key: one for key, one in toy.outcomes(results).items() if key not in old}
     assert {one["labels"]["method"]: one["status"] for one in new.values()} == dict.fromkeys(
