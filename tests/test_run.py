@@ -495,7 +495,7 @@ def loaded(
     folder.mkdir()
     for name, (observe, rest) in BROKEN.items():
         body = (observe or "pass", rest) if broken else ("pass", "")
-        registry.load_plugin(toy.plugin(folder, name, *body))
+        registry.load_plugin(toy.plugin(folder, name, body[0], rest=body[1]))
     return make_plan(toy.suite(**SMALL, methods=["l1", *BROKEN]))
 
 

@@ -20,15 +20,22 @@ from ..jobs import Job
 from ..lab import Settings
 from ..work import Outcome, perform_in_process, start_process
 
-_ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+# Read by the libraries when a worker starts. Every pruned network has shapes of its own, and oneDNN
+# keeps 1,024 of their kernels by default, which grows a worker by gigabytes over a suite.
+_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "200",
+}
 
 
 class Local:
     """`workers` processes, one thread each."""
 
     def __init__(self, settings: Settings, workers: int, timeout_s: float | None) -> None:
-        for name in _ONE_THREAD:  # read by the libraries when a worker starts
-            os.environ.setdefault(name, "1")
+        for name, value in _ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
         self.slots = workers
         self._settings = settings
         self._timeout_s = timeout_s
