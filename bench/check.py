@@ -30,6 +30,7 @@ def check(trials: Iterable[TrialJob], settings: Settings) -> None:
         problem = (base.dataset.model_dump_json(), base.model.model_dump_json())
         if problem not in seen:
             seen[problem] = _network(base, lab)
+            lab.calibration(trial.path.at, lab.dataset(base.dataset))
         case = (*problem, trial.budget, str(rules))
         if case not in checked:
             checked.add(case)

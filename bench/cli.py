@@ -60,7 +60,12 @@ def _plan(
         from .plan import load_plugins, make_plan
 
         load_plugins(plugins)
-        return make_plan(suite).only([one for one in methods.split(",") if one])
+        return make_plan(suite).only(_names(methods))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """`a,b` as names; nothing given is no restriction."""
+    return tuple(one.strip() for one in text.split(",")) if text else ()
 
 
 @app.command(name="list")
@@ -121,11 +126,11 @@ def run(
         str, typer.Option(metavar="I/N", help="Only the I-th of N parts, for many machines.")
     ] = "",
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Run trials again that have failed before.")
+        bool, typer.Option("--retry-failed", help="Run trials again that failed before.")
     ] = False,
 ) -> None:
     """Run a suite. Run it again after any interruption: finished trials are not repeated."""
-    planned = _plan(suite, set_, smoke, plugin, methods)
+    planned = _plan(suite, set_, smoke, plugin)
 
     from .session import Request, session
 
@@ -133,6 +138,7 @@ def run(
         results=results,
         data_root=data_root,
         workers=workers,
+        methods=_names(methods),
         repeats=repeats,
         plugins=tuple(path.resolve() for path in plugin),
         download=download,

@@ -78,6 +78,11 @@ class Lab:
             ),
         )
 
+    def forget(self) -> None:
+        """Load anew whatever is asked for next."""
+        self._datasets.clear()
+        self._bases.clear()
+
     def fresh_model(self, job: BaseJob, data: Dataset) -> nn.Module:
         """The network before any training of ours."""
         return build_model(

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from criteria.criterion import checked_scores
-from criteria.evidence import Cost, gather
+from criteria.evidence import Cost, gather, timed_scores
 from criteria.registry import create
 from reports.records import Failure
 
@@ -41,6 +40,7 @@ def make_scores(job: ScoresJob, lab: Lab) -> dict[str, Failure]:
             lab.store.path("scores", key, ".npz"),
             {
                 **arrays,
+                "base_sha256": np.array(base.sha256),
                 "seconds": np.float64(cost.seconds),
                 "peak_bytes": np.int64(-1 if cost.peak_bytes is None else cost.peak_bytes),
                 "images": np.int64(cost.images),
@@ -70,7 +70,7 @@ def _score(
             found.append(cost.failure)
             continue
         try:
-            found.append((checked_scores(one), cost))
+            found.append((timed_scores(one, cost), cost))
         except Exception as error:  # a user's code; recorded with its trials
             found.append(error)
     return found
@@ -103,6 +103,7 @@ def make_path(job: PathJob, lab: Lab) -> None:
         lab.store.path("paths", job.key, ".json"),
         {
             "budgets": {str(budget): _plain(one, base) for budget, one in found.items()},
+            "base_sha256": base.sha256,
             "score_s": cost.seconds,
             "score_peak_bytes": cost.peak_bytes,
             "images_scored": cost.images,
@@ -123,13 +124,14 @@ def _iterate(
         (cost,) = gather(now.model, [one], batches)
         if cost.failure is not None:
             raise cost.failure
+        values = timed_scores(one, cost)
         total.seconds += cost.seconds
         total.images += cost.images
         if cost.peak_bytes is None or total.peak_bytes is None:
             total.peak_bytes = None
         else:
             total.peak_bytes = max(total.peak_bytes, cost.peak_bytes)
-        return checked_scores(one)
+        return values
 
     schedule = Schedule(job.iterative.steps, job.iterative.schedule)
     return iterative(base.network, scorer, job.budgets, rules_of(job), schedule), total

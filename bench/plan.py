@@ -11,8 +11,10 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import Any
 
+import numpy as np
+
 from criteria import CriteriaError, load_plugin, registry
-from reports.records import Labels, Record
+from reports.records import Labels, Record, content_key
 from suites import Case, Suite, expand
 from suites.schema import MethodSpec, ModelSpec, slug
 
@@ -73,7 +75,7 @@ class Plan:
 
 def _settled(store: Store, trial: TrialJob, retry_failed: bool) -> bool:
     record = store.record(trial.key)
-    return record is not None and not (retry_failed and record.status != "done")
+    return record is not None and not (retry_failed and record.status == "failed")
 
 
 def load_plugins(paths: Iterable[Path]) -> None:
@@ -183,7 +185,8 @@ class _Maker:
         )
 
     def criterion(self, method: MethodSpec) -> CriterionSpec:
-        return self._once(("criterion", method.name), lambda: _criterion(method))
+        key = ("criterion", method.criterion, content_key(method.options))
+        return self._once(key, lambda: _criterion(method))
 
     def standpoint(self, case: Case) -> Standpoint:
         base = self.base(case)
@@ -253,7 +256,8 @@ def job_graph(trials: Iterable[TrialJob], store: Store) -> JobGraph:
     """The graph of these trials; work that lies in the store is left out."""
     trials = list(trials)
     graph = JobGraph({}, {})
-    scores = _scores_jobs(trials, store)
+    stored = _Stored(store)
+    scores = _scores_jobs(trials, stored)
 
     def add(job: Job, after: Iterable[Job | None]) -> Job:
         graph.jobs[job.key] = job
@@ -261,12 +265,12 @@ def job_graph(trials: Iterable[TrialJob], store: Store) -> JobGraph:
         return job
 
     def base(job: BaseJob) -> Job | None:
-        if store.path("bases", job.key, ".json").exists():
+        if stored.base(job) is not None:
             return None
         return graph.jobs.get(job.key) or add(job, [])
 
     def path(job: PathJob) -> Job | None:
-        if store.path("paths", job.key, ".json").exists():
+        if stored.path(job):
             return base(job.at.base)
         if job.key in graph.jobs:
             return graph.jobs[job.key]
@@ -283,15 +287,43 @@ def job_graph(trials: Iterable[TrialJob], store: Store) -> JobGraph:
     return graph
 
 
-def _scores_jobs(trials: Iterable[TrialJob], store: Store) -> dict[str, ScoresJob]:
+class _Stored:
+    """What the store holds already; scores and paths count only with the base they stand on."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._bases: dict[str, str | None] = {}
+
+    def base(self, job: BaseJob) -> str | None:
+        """SHA-256 of a stored base's weights; None where there is none."""
+        if job.key not in self._bases:
+            file = self._store.path("bases", job.key, ".json")
+            self._bases[job.key] = self._store.read_json(file)["sha256"] if file.exists() else None
+        return self._bases[job.key]
+
+    def path(self, job: PathJob) -> bool:
+        file = self._store.path("paths", job.key, ".json")
+        if not file.exists():
+            return False
+        return self._store.read_json(file)["base_sha256"] == self.base(job.at.base)
+
+    def scores(self, job: PathJob) -> bool:
+        file = self._store.path("scores", job.at.score_key(job.criterion), ".npz")
+        if not file.exists():
+            return False
+        with np.load(file, allow_pickle=False) as stored:
+            return str(stored["base_sha256"]) == self.base(job.at.base)
+
+
+def _scores_jobs(trials: Iterable[TrialJob], stored: _Stored) -> dict[str, ScoresJob]:
     """One job a standpoint, for all criteria that have no scores there yet; by score key."""
     wanted: dict[Standpoint, dict[str, CriterionSpec]] = {}
     paths = {trial.path.key: trial.path for trial in trials}
     for path in [*paths.values(), *(one.matched for one in paths.values() if one.matched)]:
-        if not path.needs_scores or store.path("paths", path.key, ".json").exists():
+        if not path.needs_scores or stored.path(path):
             continue
         key = path.at.score_key(path.criterion)
-        if not store.path("scores", key, ".npz").exists():
+        if not stored.scores(path):
             wanted.setdefault(path.at, {})[key] = path.criterion
     jobs: dict[str, ScoresJob] = {}
     for at, criteria in wanted.items():

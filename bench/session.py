@@ -31,6 +31,7 @@ class Request:
     results: Path
     data_root: Path
     workers: int
+    methods: tuple[str, ...] = ()
     repeats: int | None = None
     plugins: tuple[Path, ...] = ()
     download: bool = False
@@ -47,15 +48,15 @@ def session(plan: Plan, request: Request, console: Console) -> int:
     Raises:
         BenchError, CriteriaError: faults of the input, all found before anything runs.
     """
-    plan = plan.only(repeats=request.repeats)
+    part = plan.only(request.methods, request.repeats)
     if request.shard:
-        plan = plan.shard(*_shard(request.shard))
+        part = part.shard(*_shard(request.shard))
     store = Store(request.results)
     settings = Settings(store.root, request.data_root.resolve(), request.download, request.plugins)
     with store.lock():
-        pending = plan.pending(store, retry_failed=request.retry_failed)
+        pending = part.pending(store, retry_failed=request.retry_failed)
         console.print(
-            f"{len(plan.trials)} trials, {len(plan.trials) - len(pending)} finished before, "
+            f"{len(part.trials)} trials, {len(part.trials) - len(pending)} finished before, "
             f"{len(pending)} to go; results in {request.results}"
         )
         if pending:

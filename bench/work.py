@@ -59,6 +59,7 @@ def perform(job: Job, lab: Lab) -> Outcome:
     except StoreError as error:
         return Outcome(fatal=str(error))
     except (Exception, SystemExit) as error:  # the failed record of all that stands on this job
+        lab.forget()
         return Outcome(failure=failure(error))
     return Outcome()
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .criterion import Batch, Criterion, Need
+from .criterion import Batch, Criterion, Need, checked_scores
 from .errors import CriteriaError, NotApplicable
 from .member import kind_of
 from .memory import PeakMemory
@@ -70,7 +70,7 @@ def gather(
         loss: of (outputs, targets), a mean over the batch.
 
     Raises:
-        CriteriaError: a criterion needs data and there is none.
+        CriteriaError: a criterion needs data and there is none, or changes the evidence in place.
     """
     costs = [Cost() for _ in criteria]
     weights = {name: one.detach() for name, one in model.named_parameters()}
@@ -114,15 +114,35 @@ def gather(
     return costs
 
 
+def timed_scores(criterion: Criterion, cost: Cost) -> list[Tensor]:
+    """The criterion's checked scores; the time that they take is added to its cost."""
+    start = time.perf_counter()
+    values = checked_scores(criterion)
+    cost.seconds += time.perf_counter() - start
+    return values
+
+
 def _observe(criterion: Criterion, batch: Batch, cost: Cost) -> None:
     if cost.failure is not None:
         return
     start = time.perf_counter()
+    versions = _versions(batch)
     try:
         criterion.see(batch)
     except Exception as error:  # a user's code: it must not take the other criteria with it
         cost.failure = error
     cost.seconds += time.perf_counter() - start
+    if _versions(batch) != versions:
+        raise CriteriaError(
+            f"{criterion.name} changed weights or gradients in place, which all criteria share; "
+            "change a clone"
+        )
+
+
+def _versions(batch: Batch) -> list[int]:
+    """Changes with every in-place operation on the evidence."""
+    shared = (batch.weights, batch.gradients, batch.squared_gradients, batch.last_squared_gradients)
+    return [tensor._version for tensors in shared for tensor in tensors.values()]
 
 
 def _evidence(

@@ -31,7 +31,7 @@ def kind_of(module: nn.Module | nn.Parameter) -> Kind:
         return "conv"
     if isinstance(module, nn.Linear):
         return "linear"
-    if isinstance(module, _BATCHNORMS + (nn.LayerNorm,)) and module.weight is not None:
+    if isinstance(module, (*_BATCHNORMS, nn.LayerNorm)) and module.weight is not None:
         return "layernorm" if isinstance(module, nn.LayerNorm) else "batchnorm"
     return "other"
 

@@ -197,7 +197,11 @@ def source_hash(name: str, options: Mapping[str, Any]) -> str:
     files = {
         Path(inspect.getfile(module)) for module in (criterion, evidence, groups, member, reduce)
     }
-    files |= {Path(inspect.getfile(entry.type))}
+    files |= {
+        Path(inspect.getfile(one))
+        for one in entry.type.__mro__
+        if issubclass(one, Criterion) and one is not Criterion
+    }
     resolved = resolve_options(name, options)
     inner = getattr(resolved, "of", None)
     digest = hashlib.sha256()

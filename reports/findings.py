@@ -127,6 +127,7 @@ def warnings(results: Results) -> Iterator[str]:
         yield f"{_problems(results.power)}: nothing here speaks for other models or data."
     if results.suite.bases == 1:
         yield "One base a problem: intervals over bases do not exist."
+    yield from _base_warnings(results)
     for name, values in sorted(provenance(results).items()):
         if len(values) > 1 and any(word in name.lower() for word in _TOLD_APART):
             yield f"The records differ in {name}: {', '.join(sorted(values))}."
@@ -142,6 +143,21 @@ def warnings(results: Results) -> Iterator[str]:
             "leaves the spread unknown, not zero."
         )
     yield from _cost_warnings(results)
+
+
+def _base_warnings(results: Results) -> Iterator[str]:
+    """Pairing rests on one network a base; records made apart may hold several under one name."""
+    weights: dict[tuple[str, int], set[str]] = defaultdict(set)
+    for record in results.records:
+        sha = record.provenance.get("base_sha256")
+        if sha:
+            weights[(record.labels.problem, record.labels.base)].add(str(sha))
+    for (problem, base), found in sorted(weights.items()):
+        if len(found) > 1:
+            yield (
+                f"Base {base} of {problem} stands for {len(found)} different networks: its records "
+                "were made apart, and differences between methods on it are not paired."
+            )
 
 
 def _cost_warnings(results: Results) -> Iterator[str]:

@@ -11,6 +11,8 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from suites.schema import MethodSpec
+
 from . import findings
 from .tables import counts, interval, p_value, points
 
@@ -48,6 +50,8 @@ def render(results: Results, drawings: Sequence[Drawing]) -> str:
     return environment.get_template("page.html").render(
         results=results,
         suite=results.suite,
+        methods=[_method(one) for one in results.suite.methods],
+        given=any(one.checkpoint or one.weights for one in results.suite.models),
         done=sum(one.status == "done" for one in results.records),
         headlines=[(one, findings.headline(results, one)) for one in results.recoveries],
         power_line=findings.power_line(results.power),
@@ -64,6 +68,19 @@ def render(results: Results, drawings: Sequence[Drawing]) -> str:
         recipes=_recipes(results),
         provenance=sorted(findings.provenance(results).items()),
     )
+
+
+def _method(method: MethodSpec) -> str:
+    """A method in words, with all in which it differs from the suite's defaults."""
+    parts = [] if method.name == method.criterion else [f"criterion {method.criterion}"]
+    parts += [f"{key} {value}" for key, value in method.options.items()]
+    if method.scope:
+        parts.append(f"{method.scope} ranking")
+    if method.iterative:
+        parts.append(f"scored anew in {method.iterative.steps} {method.iterative.schedule} steps")
+    if method.matched:
+        parts.append(f"controls with its widths: {', '.join(method.matched)}")
+    return method.name + (f" ({', '.join(parts)})" if parts else "")
 
 
 _VERDICTS = {

@@ -230,6 +230,12 @@ class Suite(Section):
                 f"analysis.control: {self.analysis.control!r} is none of the methods: "
                 + ", ".join(self.method_names)
             )
+        fixed = [one.label or one.name for one in self.models if one.recipe is False]
+        if fixed and self.bases > 1:
+            raise ValueError(
+                f"bases = {self.bases}, but {', '.join(fixed)} has `recipe: false`: all its bases "
+                "would be one network; use bases: 1 and repeats"
+            )
         known = self.all_recipes
         wanted = {self.base_recipe, *(one.recipe for one in self.recoveries if one.recipe)}
         wanted |= {one.recipe for one in self.models if isinstance(one.recipe, str)}

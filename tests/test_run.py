@@ -13,12 +13,14 @@ import psutil
 import pytest
 import torch
 import toy
+from pebble.pool.base_pool import PoolStatus
 
 from bench.errors import StoreError
 from bench.executors import make_executor
+from bench.executors.local import Local
 from bench.jobs import BaseJob, Job, PathJob, ScoresJob, TrialJob
 from bench.lab import Settings
-from bench.plan import Plan, make_plan
+from bench.plan import Plan, job_graph, make_plan
 from bench.run import CRASHES, Summary, run
 from bench.store import Store
 from bench.work import Outcome, perform, start
@@ -287,6 +289,27 @@ def test_shared_work_that_was_spoilt_is_told_and_can_be_made_anew(tmp_path: Path
     assert go(tmp_path) == ALL_DONE
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_pool_that_breaks_is_replaced(tmp_path: Path, when: str) -> None:
+    """Whether it breaks before a job is handed to it or while that runs; and nothing hangs."""
+    (job, *_) = job_graph(make_plan(toy.suite()).trials, Store(tmp_path)).jobs.values()
+    local = make_executor("local", Settings(tmp_path, tmp_path), 1, None)
+    assert isinstance(local, Local)
+    try:
+        if when == "before":
+            local._pool._context.status = PoolStatus.ERROR
+        local.submit(job)
+        local._pool._context.status = PoolStatus.ERROR
+        ((lost, outcome),) = local.finished()
+        assert lost is job
+        assert outcome.failure is not None
+        assert outcome.failure.kind == "crashed"
+        local.submit(job)
+        assert local.finished() == [(job, Outcome())]
+    finally:
+        local.close(kill=True)
+
+
 # --- the command, disturbed -----------------------------------------------------------------------
 
 
@@ -305,7 +328,7 @@ def check_whole(results: Path, undisturbed: dict[str, Any]) -> None:
     assert toy.left_over(results) == []
 
 
-def test_interrupted_terminated_killed_and_resumed(
+def test_interrupted_killed_and_resumed(
     session: Path, tmp_path: Path, undisturbed: dict[str, Any]
 ) -> None:
     """Ctrl-C, SIGKILL, then a dead worker: the results are those of a quiet run."""

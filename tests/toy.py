@@ -160,6 +160,11 @@ def bench(*arguments: object, **more: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def _heed_interrupts() -> None:
+    """A shell starts what it puts in the background deaf to Ctrl-C, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Running:
     """A `bench ...` under way, in a process group of its own."""
 
@@ -172,6 +177,7 @@ class Running:
                 stderr=err,
                 env=environment(**more),
                 start_new_session=True,
+                preexec_fn=_heed_interrupts,
             )
         self._children: dict[int, psutil.Process] = {}
 

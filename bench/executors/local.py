@@ -51,11 +51,19 @@ class Local:
         )
 
     def submit(self, job: Job) -> None:
-        future = self._pool.schedule(perform_in_process, args=[job], timeout=self._timeout_s)
+        try:
+            future = self._pool.schedule(perform_in_process, args=[job], timeout=self._timeout_s)
+        except RuntimeError as error:  # the pool has broken since; `finished` takes a new one
+            future = ProcessFuture()
+            future.set_exception(BrokenProcessPool(str(error)))
         self._running[future] = job
 
     def finished(self) -> list[tuple[Job, Outcome]]:
-        done, _ = wait(self._running, timeout=None, return_when=FIRST_COMPLETED)
+        done: set[ProcessFuture] = set()
+        while not done:
+            done, _ = wait(self._running, timeout=1, return_when=FIRST_COMPLETED)
+            if not done and not self._pool.active:  # a thread of the pool's has died
+                return self._renew()
         if any(isinstance(future.exception(), BrokenProcessPool) for future in done):
             return self._renew()
         return [(self._running.pop(future), self._outcome(future)) for future in done]
