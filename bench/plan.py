@@ -298,21 +298,22 @@ class _Stored:
         """SHA-256 of a stored base's weights; None where there is none."""
         if job.key not in self._bases:
             file = self._store.path("bases", job.key, ".json")
-            self._bases[job.key] = self._store.read_json(file)["sha256"] if file.exists() else None
+            known = self._store.read_json(file) if file.exists() else {}
+            self._bases[job.key] = known.get("sha256")
         return self._bases[job.key]
 
     def path(self, job: PathJob) -> bool:
         file = self._store.path("paths", job.key, ".json")
         if not file.exists():
             return False
-        return self._store.read_json(file)["base_sha256"] == self.base(job.at.base)
+        return self._store.read_json(file).get("base_sha256") == self.base(job.at.base)
 
     def scores(self, job: PathJob) -> bool:
         file = self._store.path("scores", job.at.score_key(job.criterion), ".npz")
         if not file.exists():
             return False
         with np.load(file, allow_pickle=False) as stored:
-            return str(stored["base_sha256"]) == self.base(job.at.base)
+            return str(stored.get("base_sha256")) == self.base(job.at.base)
 
 
 def _scores_jobs(trials: Iterable[TrialJob], stored: _Stored) -> dict[str, ScoresJob]:

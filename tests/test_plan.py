@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import toy
@@ -432,9 +433,18 @@ def kinds(graph: planning.JobGraph) -> dict[str, int]:
     return found
 
 
-def touch(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("{}")
+def keep(store: Store, job: Any, base: str = "weights") -> None:
+    """Store what a job leaves, as far as the plan looks at it; `base` stands for a base's hash."""
+    match job:
+        case BaseJob():
+            store.write_json(store.path("bases", job.key, ".json"), {"sha256": base})
+        case PathJob():
+            store.write_json(store.path("paths", job.key, ".json"), {"base_sha256": base})
+
+
+def keep_scores(store: Store, path: PathJob, base: str = "weights") -> None:
+    file = store.path("scores", path.at.score_key(path.criterion), ".npz")
+    store.write_arrays(file, {"base_sha256": np.array(base)})
 
 
 @pytest.fixture
@@ -490,26 +500,33 @@ def test_what_lies_in_the_store_is_left_out(store: Store) -> None:
     path = {one.labels.method: one.path for one in plan.trials}
     at = plan.trials[0].path.at
 
-    touch(store.path("bases", at.base.key, ".json"))
+    keep(store, at.base)
     graph = job_graph(plan.trials, store)
     assert kinds(graph) == {"ScoresJob": 1, "PathJob": 5, "TrialJob": 20}
     assert not any(at.base.key in after for after in graph.after.values())
 
-    touch(store.path("scores", at.score_key(path["l1"].criterion), ".npz"))
+    keep_scores(store, path["l1"])
     graph = job_graph(plan.trials, store)
     (scores,) = (job for job in graph.jobs.values() if isinstance(job, ScoresJob))
     assert [one.name for one in scores.criteria] == ["random", "taylor"]
 
     for method in ("random", "taylor"):
-        touch(store.path("paths", path[method].key, ".json"))
+        keep(store, path[method])
     assert kinds(job_graph(plan.trials, store)) == {"PathJob": 3, "TrialJob": 20}
 
 
-def test_a_lost_base_is_trained_again_for_trials_whose_path_is_there(store: Store) -> None:
+@pytest.mark.parametrize("there", [None, "other weights"])
+def test_work_that_stands_on_another_base_is_done_again(store: Store, there: str | None) -> None:
+    """The base is lost, or has been trained anew and come out otherwise."""
     plan = plan_of()
     for trial in plan.trials:
-        touch(store.path("paths", trial.path.key, ".json"))
-    assert kinds(job_graph(plan.trials, store)) == {"BaseJob": 1, "TrialJob": 20}
+        keep(store, trial.path)
+        keep_scores(store, trial.path)
+    if there is not None:
+        keep(store, trial.path.at.base, there)
+    rest = {"ScoresJob": 1, "PathJob": 5, "TrialJob": 20}
+    wanted = rest if there else {"BaseJob": 1, **rest}
+    assert kinds(job_graph(plan.trials, store)) == wanted
 
 
 def test_suites_share_what_they_have_in_common() -> None:

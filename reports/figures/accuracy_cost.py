@@ -108,7 +108,7 @@ def _panel(ax: Axes, panel: pd.DataFrame, methods: list[str], looks: Mapping[str
     # Long bars may leave the panel: half as much room again as the means take is enough.
     room = 0.5 * max(shown.max() - shown.min(), 1.0)
     low, high = max(low, shown.min() - room), min(high, shown.max() + room)
-    margin = 0.04 * (high - low)
+    margin = max(0.04 * (high - low), 0.5)
     ax.autoscale_view()
     ax.set_ylim(max(low - margin, -1.0), min(high + margin, 101.0))
 
