@@ -7,7 +7,7 @@ result = prune(model, example_inputs, "taylor", budget={"macs": 0.5}, batches=[(
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -35,7 +35,7 @@ class Pruned:
         dense_macs, dense_params: of the network as given.
     """
 
-    model: nn.Module
+    model: nn.Module = field(repr=False)
     kept: dict[str, list[int]]
     macs: int
     params: int

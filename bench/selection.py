@@ -207,5 +207,5 @@ def _finish(
     raise InfeasibleBudget(
         f"the ranking leads to no cost between {(target - tolerance) / whole:.1%} and "
         f"{target / whole:.1%} of the network: from {cost(removed(counts)) / whole:.1%}, every "
-        "single channel left overshoots"
+        "single channel left overshoots; raise the tolerance, or choose another budget"
     )

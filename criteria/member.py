@@ -8,7 +8,7 @@ blocks (grouped convolution, attention heads), the channels at one position of e
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -56,12 +56,12 @@ class Member:
     name: str
     kind: Kind
     side: Side
-    indices: Tensor
-    units: Tensor
+    indices: Tensor = field(repr=False)
+    units: Tensor = field(repr=False)
     blocks: int
     transposed: bool
     width: int
-    prune: Callable[..., Any]
+    prune: Callable[..., Any] = field(repr=False)
     dim: int = 0
 
     @property

@@ -165,10 +165,14 @@ def resolve_options(name: str, options: Mapping[str, Any]) -> NoOptions:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         allowed = ", ".join(entry.type.options_type.model_fields)
-        raise OptionError(
-            f"{entry.name}: option {key!r} = {first['input']!r}: {first['msg']}. "
-            f"It takes: {allowed or 'no options'}"
-        ) from error
+        if first["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(key, entry.type.options_type.model_fields, n=1)
+            fault = f"there is no option {key!r}" + (
+                f"; did you mean {near[0]!r}?" if near else "."
+            )
+        else:
+            fault = f"option {key!r} = {first['input']!r}: {first['msg']}."
+        raise OptionError(f"{entry.name}: {fault} It takes: {allowed or 'no options'}") from error
 
 
 def create(

@@ -60,7 +60,7 @@ def headline(results: Results, recovery: str) -> str:
 
 def _places(results: Results) -> str:
     n = len(results.problems)
-    return f"each of these {n} problems" if n > 1 else "this problem"
+    return f"all {n} problems at once" if n > 1 else "this problem"
 
 
 def _spread(results: Results, recovery: str, method: str) -> str:
@@ -69,7 +69,7 @@ def _spread(results: Results, recovery: str, method: str) -> str:
         f"{interval(row['low'], row['high'])} on {row['problem']}"
         for row in mine.to_dict("records")
     )
-    return f"({100 * (1 - results.suite.analysis.alpha):g} % intervals: {', '.join(spans)})"
+    return f"({100 * (1 - results.suite.analysis.alpha):g} % intervals, unadjusted: {', '.join(spans)})"
 
 
 def _told_everywhere(results: Results, recovery: str, method: str) -> bool:

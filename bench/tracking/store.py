@@ -90,7 +90,7 @@ class Store:
         if self.uri == local_uri(root) and found.artifact_location != location:
             raise TrackingError(
                 f"{self.uri} was made when its folder stood elsewhere (artifacts in "
-                f"{found.artifact_location}); delete mlflow.db and run `bench sync`"
+                f"{found.artifact_location}); delete that mlflow.db and run the same command again"
             )
         note = fields.short(suite.description, fields.TAG_LIMIT)
         for key, value in {"mlflow.note.content": note, **views(suite)}.items():
