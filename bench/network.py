@@ -188,13 +188,11 @@ def shares(budget: Mapping[str, float]) -> tuple[Literal["macs", "params"], floa
     Raises:
         InfeasibleBudget: not exactly one of macs, params, speedup, or a share outside (0, 1].
     """
-    if (
-        not isinstance(budget, Mapping)
-        or len(budget) != 1
-        or next(iter(budget)) not in ("macs", "params", "speedup")
-    ):
+    axes = tuple(budget) if isinstance(budget, Mapping) else ()
+    if axes not in (("macs",), ("params",), ("speedup",)):
         raise InfeasibleBudget(
-            f"budget {budget!r}: give one of macs or params (share kept) or speedup, as in {{'macs': 0.5}}"
+            f"budget {budget!r}: give one of macs or params (share kept) or speedup, "
+            "as in {'macs': 0.5}"
         )
     ((axis, value),) = budget.items()
     share = 1 / value if axis == "speedup" and value > 0 else value

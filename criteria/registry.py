@@ -167,9 +167,8 @@ def resolve_options(name: str, options: Mapping[str, Any]) -> NoOptions:
         allowed = ", ".join(entry.type.options_type.model_fields)
         if first["type"] == "extra_forbidden":
             near = difflib.get_close_matches(key, entry.type.options_type.model_fields, n=1)
-            fault = f"there is no option {key!r}" + (
-                f"; did you mean {near[0]!r}?" if near else "."
-            )
+            hint = f"; did you mean {near[0]!r}?" if near else "."
+            fault = f"there is no option {key!r}{hint}"
         else:
             fault = f"option {key!r} = {first['input']!r}: {first['msg']}."
         raise OptionError(f"{entry.name}: {fault} It takes: {allowed or 'no options'}") from error

@@ -69,7 +69,8 @@ def _spread(results: Results, recovery: str, method: str) -> str:
         f"{interval(row['low'], row['high'])} on {row['problem']}"
         for row in mine.to_dict("records")
     )
-    return f"({100 * (1 - results.suite.analysis.alpha):g} % intervals, unadjusted: {', '.join(spans)})"
+    level = 100 * (1 - results.suite.analysis.alpha)
+    return f"({level:g} % intervals, unadjusted: {', '.join(spans)})"
 
 
 def _told_everywhere(results: Results, recovery: str, method: str) -> bool:
