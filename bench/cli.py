@@ -44,17 +44,13 @@ Methods = Annotated[
 RESULTS, DATA = Path("results"), Path("data")
 
 
-def _suite(name: str, overrides: list[str], smoke: bool) -> Any:
-    from suites import load_suite
-
-    return load_suite(name, overrides, smoke=smoke)
-
-
 def _plan(
     name: str, overrides: list[str], smoke: bool, plugins: list[Path], methods: str = ""
 ) -> Any:
     """A suite's plan; says at once that it is on its way, as torch takes seconds to load."""
-    suite = _suite(name, overrides, smoke)
+    from suites import load_suite
+
+    suite = load_suite(name, overrides, smoke=smoke)
     console.print(f"[bold]{suite.suite}[/]  {suite.description}")
     with console.status("loading torch and the criteria"):
         from .plan import load_plugins, make_plan

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from criteria.evidence import Cost, gather, timed_scores
+from criteria.evidence import Cost, gather, score_alone, timed_scores
 from criteria.registry import create
 from reports.records import Failure
 
@@ -121,10 +121,7 @@ def _iterate(
 
     def scorer(now: Network) -> list[Tensor]:
         one = create(job.criterion.name, now.structure.groups, job.criterion.options, draw)
-        (cost,) = gather(now.model, [one], batches)
-        if cost.failure is not None:
-            raise cost.failure
-        values = timed_scores(one, cost)
+        values, cost = score_alone(now.model, one, batches)
         total.seconds += cost.seconds
         total.images += cost.images
         if cost.peak_bytes is None or total.peak_bytes is None:

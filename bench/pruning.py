@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from criteria.criterion import checked_scores
-from criteria.evidence import Loss, gather
+from criteria.evidence import Loss, score_alone
 from criteria.registry import create
 
 from .cost import count_macs, count_params
@@ -89,10 +88,8 @@ def prune(
 
     def scorer(now: Network) -> Sequence[Tensor]:
         one = create(criterion, now.structure.groups, options, generator)
-        (spent,) = gather(now.model, [one], held, loss)
-        if spent.failure is not None:
-            raise spent.failure
-        return checked_scores(one)
+        values, _ = score_alone(now.model, one, held, loss)
+        return values
 
     rules = Rules(cost, scope, limits, tolerance)
     if steps == 1:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +16,6 @@ from suites import Recipe
 
 from .datasets import Dataset
 from .measure import evaluate
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,19 @@ def timed_scores(criterion: Criterion, cost: Cost) -> list[Tensor]:
     return values
 
 
+def score_alone(
+    model: nn.Module,
+    criterion: Criterion,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    loss: Loss = functional.cross_entropy,
+) -> tuple[list[Tensor], Cost]:
+    """Checked scores and cost of one criterion; what it raises is raised. See `gather`."""
+    (cost,) = gather(model, [criterion], batches, loss)
+    if cost.failure is not None:
+        raise cost.failure
+    return timed_scores(criterion, cost), cost
+
+
 def _observe(criterion: Criterion, batch: Batch, cost: Cost) -> None:
     if cost.failure is not None:
         return

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .criterion import checked_scores
-from .evidence import Loss, gather
+from .evidence import Loss, score_alone
 from .groups import find_structure
 from .member import Group, Member
 from .registry import create
@@ -74,8 +73,5 @@ def score(
     structure = find_structure(model, example_inputs, ignored)
     generator = generator or torch.Generator().manual_seed(0)
     one = create(criterion, structure.groups, options, generator)
-    (cost,) = gather(model, [one], batches, loss)
-    if cost.failure is not None:
-        raise cost.failure
-    values = checked_scores(one)
+    values, _ = score_alone(model, one, batches, loss)
     return [GroupScores(*pair) for pair in zip(structure.groups, values, strict=True)]

@@ -17,7 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.errors import ModelError
-from bench.models import build_model, classifier_layers, list_models
+from bench.models import build_model, list_models
 from bench.models.attention import SelfAttention, converted
 from bench.models.channel_pad import ChannelPad
 from bench.models.checkpoint import read_state
@@ -25,6 +25,11 @@ from suites.schema import ModelSpec
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 CHECKPOINT = DATA / "resnet20-12fca82f.th"
+
+
+def classifier_layers(model: nn.Module) -> list[nn.Module]:
+    """The layer that makes the logits: the last one registered, in all models here."""
+    return [one for one in model.modules() if isinstance(one, nn.Linear | nn.Conv2d)][-1:]
 
 
 def build(

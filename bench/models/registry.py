@@ -90,18 +90,6 @@ def list_models() -> dict[str, str]:
     return {**own, f"{TORCHVISION}NAME": "any classifier of torchvision; weights by name"}
 
 
-def classifier_layers(model: nn.Module) -> list[nn.Module]:
-    """The layers whose outputs are the classes: never to be pruned on that side.
-
-    By convention the last linear or convolutional layer in the order of registration, as in all
-    models here (GoogLeNet and Inception come without their auxiliary outputs).
-    """
-    layers = [one for one in model.modules() if isinstance(one, nn.Linear | nn.Conv2d)]
-    if not layers:
-        raise ModelError(f"{type(model).__name__} has no linear or convolutional layer")
-    return [layers[-1]]
-
-
 def _own(spec: ModelSpec, shape: dict[str, int]) -> nn.Module:
     if spec.name not in ARCHITECTURES:
         raise _unknown(spec.name, [*ARCHITECTURES, f"{TORCHVISION}NAME"])
