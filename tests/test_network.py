@@ -20,7 +20,7 @@ from bench.pruning import Pruned, prune
 from bench.selection import InfeasibleBudget, Limits
 from criteria import NotApplicable, OptionError, UnknownCriterion, find_structure
 from criteria.criterion import checked_scores
-from criteria.evidence import gather
+from criteria.evidence import gather, score_alone
 from criteria.registry import create
 
 COARSE = 0.1  # of the dense cost: one channel of these tiny networks costs several per cent
@@ -319,9 +319,9 @@ def test_steps_score_again_and_one_shot_does_not(monkeypatch: pytest.MonkeyPatch
 
     def counted(*arguments: object, **options: object) -> object:
         calls.append(arguments[0])
-        return gather(*arguments, **options)  # type: ignore[arg-type]
+        return score_alone(*arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(bench.pruning, "gather", counted)
+    monkeypatch.setattr(bench.pruning, "score_alone", counted)
     model = lively(Chain(16, 16))
     for steps in (1, 5):
         calls.clear()
