@@ -4,7 +4,8 @@ from criteria import score
 scores = score(model, example_inputs, "taylor", batches=[(x, y)], ignored=[model.fc])
 """
 
-from .criterion import Batch, Criterion, Need, NoOptions, Options
+from .batch import Batch, Need
+from .criterion import Criterion, NoOptions, Options
 from .errors import (
     CriteriaError,
     NotApplicable,
@@ -18,6 +19,7 @@ from .member import Group, Member
 from .reduce import Normalizer, Reduction
 from .registry import criteria, find, load_plugin, register
 from .score import GroupScores, score
+from .weights import weight_structure
 
 __all__ = [
     "Batch",
@@ -43,4 +45,5 @@ __all__ = [
     "load_plugin",
     "register",
     "score",
+    "weight_structure",
 ]

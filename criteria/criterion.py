@@ -9,45 +9,17 @@ class L1(Criterion):
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from enum import Flag, auto
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+from .batch import Batch, Need
 from .errors import NotApplicable, ScoreError
 from .member import Group, Member
 from .reduce import Normalizer, Reduction, normalize, reduce_members
-
-
-class Need(Flag):
-    """Evidence that a criterion asks for; one pass over the batches serves all that need it."""
-
-    WEIGHTS = 0  # observed once
-    GRADIENTS = auto()  # of the mean loss of each batch
-    SAMPLE_SQUARES = auto()  # of each sample's own loss, squared
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What a criterion sees of one batch. Tensors by parameter name, shaped as the parameters.
-
-    Attributes:
-        weights: the parameters.
-        gradients: of the batch's mean loss.
-        squared_gradients: mean over samples of the squared gradient of the sample's own loss.
-        last_squared_gradients: the same of the batch's last sample alone.
-        size: images in the batch; 0 for the one call to a criterion that needs only weights.
-    """
-
-    weights: Mapping[str, Tensor]
-    gradients: Mapping[str, Tensor]
-    squared_gradients: Mapping[str, Tensor]
-    last_squared_gradients: Mapping[str, Tensor]
-    size: int
 
 
 class NoOptions(BaseModel):

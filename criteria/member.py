@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -68,9 +69,13 @@ class Member:
     def scored(self) -> bool:
         return self.kind in SCORED_KINDS
 
+    @cached_property
+    def unit_count(self) -> int:
+        return int(self.units.max()) + 1
+
     @property
     def entries_per_unit(self) -> int:
-        return len(self.indices) // (int(self.units.max()) + 1)
+        return len(self.indices) // self.unit_count
 
     def view(self, tensors: Mapping[str, Tensor], *, bias: bool = False) -> Tensor:
         """`[units, elements]` of this member's share of any tensors named and shaped as parameters.
@@ -78,9 +83,7 @@ class Member:
         With `bias`, the bias entry (beta of a norm) is the last element of each channel's block;
         it belongs to the out side only.
         """
-        rows = self.rows(tensors, bias=bias)
-        order = torch.argsort(self.units, stable=True)
-        return rows[order].reshape(int(self.units.max()) + 1, -1)
+        return self._by_unit(self.rows(tensors, bias=bias))
 
     def rows(self, tensors: Mapping[str, Tensor], *, bias: bool = False) -> Tensor:
         """`[entries, elements]`: as `view`, before the positions of a unit are joined.
@@ -93,11 +96,52 @@ class Member:
         if weight is None:  # a layer without parameters
             return next(iter(tensors.values())).new_zeros(len(self.indices), 0)
         by_channel, at = self._located(weight, self.indices)
-        rows = by_channel[at].reshape(len(self.indices), -1)
+        whole = self._whole and len(at) == 1  # most layers: all channels, in order
+        rows = (by_channel if whole else by_channel[at]).reshape(len(self.indices), -1)
         offset = tensors.get(f"{self.name}.bias")
         if bias and offset is not None and self.side != "in":
             rows = torch.cat([rows, offset[self.indices, None]], dim=1)
         return rows
+
+    def per_unit(self, entries: Tensor) -> Tensor:
+        """`[..., entries]` to `[..., units]`: the sum over the entries of each unit."""
+        if self._in_order and self.entries_per_unit == 1:
+            return entries
+        by_unit = self._by_unit(entries.movedim(-1, 0)).unflatten(1, (self.entries_per_unit, -1))
+        return by_unit.sum(1).reshape(self.unit_count, *entries.shape[:-1]).movedim(0, -1)
+
+    def channels(self, values: Tensor) -> Tensor:
+        """`[samples, units, positions]` of a layer's input (side in) or output (any other).
+
+        Args:
+            values: `[samples, channels, ...]` of a convolution or batch norm, `[samples, ...,
+                channels]` of a linear layer or layer norm.
+        """
+        if self.kind in ("linear", "layernorm"):
+            values = values.movedim(-1, 1)
+        mine = values if self._whole else values[:, self.indices]
+        flat = mine.reshape(*mine.shape[:2], -1)
+        if self._in_order and self.entries_per_unit == 1:
+            return flat
+        return flat[:, self._order].reshape(len(flat), self.unit_count, -1)
+
+    def _by_unit(self, rows: Tensor) -> Tensor:
+        """`[entries, ...]` to `[units, elements]`."""
+        ordered = rows if self._in_order else rows[self._order]
+        return ordered.reshape(self.unit_count, -1)
+
+    @cached_property
+    def _order(self) -> Tensor:
+        return torch.argsort(self.units, stable=True)
+
+    @cached_property
+    def _in_order(self) -> bool:
+        return torch.equal(self._order, torch.arange(len(self.units)))
+
+    @cached_property
+    def _whole(self) -> bool:
+        """Whether these are all channels of the side, in order."""
+        return torch.equal(self.indices, torch.arange(self.width))
 
     def zero_(self, tensors: Mapping[str, Tensor], units: Tensor) -> None:
         """Set this member's share of the given units to zero, in place, biases included."""

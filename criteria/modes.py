@@ -25,3 +25,21 @@ def eval_with_gradients(model: nn.Module) -> Iterator[None]:
             module.training = training
         for parameter, flag in flags:
             parameter.requires_grad_(flag)
+
+
+@contextmanager
+def batch_statistics(model: nn.Module) -> Iterator[None]:
+    """Batch norm by the statistics of the batch; the running ones stay as they are."""
+    norms = [one for one in model.modules() if isinstance(one, nn.modules.batchnorm._BatchNorm)]
+    modes = [one.training for one in norms]
+    buffers = [dict(one._buffers) for one in norms]
+    try:
+        for norm in norms:
+            norm.train()
+            for name, buffer in norm._buffers.items():  # copies move in their place
+                norm._buffers[name] = None if buffer is None else buffer.clone()
+        yield
+    finally:
+        for norm, training, kept in zip(norms, modes, buffers, strict=True):
+            norm.training = training
+            norm._buffers.update(kept)

@@ -20,7 +20,8 @@ from typing import Any, TypeVar
 import torch
 from pydantic import ValidationError
 
-from .criterion import Criterion, Need, NoOptions
+from .batch import Need
+from .criterion import Criterion, NoOptions
 from .errors import OptionError, UnknownCriterion
 from .member import Group
 
@@ -194,12 +195,23 @@ def source_hash(name: str, options: Mapping[str, Any]) -> str:
     Covers the criterion's own file, those of the criteria it is composed of, and this package's
     modules that turn evidence into scores.
     """
-    from . import criterion, evidence, groups, member, reduce
+    from . import (
+        batch,
+        criterion,
+        curvature,
+        evidence,
+        groups,
+        member,
+        modes,
+        reduce,
+        samples,
+        taps,
+        weights,
+    )
 
     entry = find(name)
-    files = {
-        Path(inspect.getfile(module)) for module in (criterion, evidence, groups, member, reduce)
-    }
+    modules = (batch, criterion, curvature, evidence, groups, member, modes, reduce)
+    files = {Path(inspect.getfile(one)) for one in (*modules, samples, taps, weights)}
     files |= {
         Path(inspect.getfile(one))
         for one in entry.type.__mro__

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .evidence import Loss, score_alone
+from .batch import Loss
+from .evidence import score_alone
 from .groups import find_structure
 from .member import Group, Member
 from .registry import create

@@ -251,7 +251,7 @@ class Recorder(Criterion):
     """Keeps what it is shown."""
 
     name = "recorder"
-    needs = Need.GRADIENTS | Need.SAMPLE_SQUARES
+    needs = Need.GRADIENTS | Need.SAMPLES
 
     def __init__(self, needs: Need = needs) -> None:
         super().__init__((), None, torch.Generator())
@@ -259,6 +259,10 @@ class Recorder(Criterion):
         self.seen: list[Batch] = []
 
     def observe(self, batch: Batch) -> None:
+        if self.needs & Need.GRADIENTS:
+            assert batch.gradients
+        if self.needs & Need.SAMPLES:
+            assert batch.squared_gradients
         self.seen.append(batch)
 
 

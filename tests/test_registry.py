@@ -9,10 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import build, groups_of, images
-from torch import Tensor
 
 from criteria import (
-    Batch,
     Criterion,
     Need,
     OptionError,
@@ -23,6 +21,7 @@ from criteria import (
     register,
     score,
 )
+from criteria.evidence import gather
 from criteria.registry import create, resolve_options, source_hash
 
 registry = importlib.import_module("criteria.registry")
@@ -249,10 +248,7 @@ def test_the_hash_covers_what_turns_evidence_into_scores(
 def test_every_fresh_criterion_starts_empty() -> None:
     groups = groups_of(build("chain"))
     one, two = (create("l1", groups, {}, torch.Generator()) for _ in range(2))
-    weights: dict[str, Tensor] = {
-        key: value.detach() for key, value in build("chain").named_parameters()
-    }
-    one.see(Batch(weights, {}, {}, {}, 0))
+    gather(build("chain"), [one], [])
     assert one.batches == 1
     assert two.batches == 0
     assert not two._sums

@@ -1,6 +1,7 @@
 """BN scale: the factor that batch norm puts on a channel."""
 
-from ..criterion import Batch, Criterion, Options
+from ..batch import Batch
+from ..criterion import Criterion, Options
 from ..member import Member
 from ..reduce import Reduction
 from ..registry import register

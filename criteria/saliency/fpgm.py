@@ -2,7 +2,8 @@
 
 import torch
 
-from ..criterion import Batch, Criterion
+from ..batch import Batch
+from ..criterion import Criterion
 from ..member import Member
 from ..registry import register
 from .magnitude import FilterOptions

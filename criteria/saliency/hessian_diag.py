@@ -2,7 +2,8 @@
 
 from torch import Tensor
 
-from ..criterion import Batch, Criterion, Need, Options
+from ..batch import Batch, Need
+from ..criterion import Criterion, Options
 from ..member import Member
 from ..registry import register
 from .magnitude import TorchPruningOptions
@@ -19,8 +20,9 @@ class HessianDiagOptions(Options):
     cite="LeCun et al. (OBD), NeurIPS 1989; per-sample empirical Fisher as in Theis et al., "
     "arXiv 1801.05787",
     fidelity="faithful to the diagonal with the empirical Fisher; every sample counts",
-    needs=Need.SAMPLE_SQUARES,
+    needs=Need.SAMPLES,
     aliases=("obd_diag",),
+    unstructured=True,
 )
 class HessianDiag(Criterion):
     """Half the squared weights times the mean squared gradient of single samples, summed."""
@@ -41,7 +43,7 @@ class HessianDiag(Criterion):
     "hessian_diag_tp",
     cite="torch-pruning 1.6.1, GroupHessianImportance",
     fidelity="as the library computes it: its accumulation keeps the last sample only",
-    needs=Need.SAMPLE_SQUARES,
+    needs=Need.SAMPLES,
 )
 class HessianDiagTP(Criterion):
     """Squared weights times the squared gradient of the very last sample, as in torch-pruning."""

@@ -7,7 +7,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..criterion import Batch, Criterion, NoOptions
+from ..batch import Batch
+from ..criterion import Criterion, NoOptions
 from ..member import Group
 from ..registry import create, register
 

@@ -1,6 +1,7 @@
 """Sizes of weights: L1 and L2 of the filter, DepGraph's group norm, LAMP over channels."""
 
-from ..criterion import Batch, Criterion, Options
+from ..batch import Batch
+from ..criterion import Criterion, Options
 from ..reduce import Normalizer, Reduction
 from ..registry import register
 
@@ -16,6 +17,7 @@ class FilterOptions(Options):
     cite="Li et al., ICLR 2017, arXiv 1608.08710",
     fidelity="faithful; in a residual group the filters of the group's first layer count",
     aliases=("magnitude_l1",),
+    unstructured=True,
 )
 class L1(Criterion):
     """Sum of the filter's absolute weights."""
@@ -32,6 +34,7 @@ class L1(Criterion):
     cite="He et al., IJCAI 2018, arXiv 1808.06866",
     fidelity="faithful to the score of soft filter pruning, without its training",
     aliases=("magnitude_l2",),
+    unstructured=True,
 )
 class L2(Criterion):
     """Euclidean norm of the filter's weights."""
@@ -80,7 +83,9 @@ class LampOptions(Options):
 @register(
     "lamp",
     cite="Lee et al., ICLR 2021, arXiv 2010.07611",
-    fidelity="channel-level analogue, as torch-pruning's LAMPImportance; the paper scores weights",
+    fidelity="faithful where single weights are pruned; over channels the analogue that "
+    "torch-pruning's LAMPImportance computes",
+    unstructured=True,
 )
 class Lamp(SquaredNorm):
     """Squared weights of a channel over those of all channels of its group that are not smaller."""

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from ..criterion import Batch, Criterion, NoOptions
+from ..batch import Batch
+from ..criterion import Criterion, NoOptions
 from ..registry import register
 
 
@@ -11,6 +12,7 @@ from ..registry import register
     "random",
     cite="Mittal et al., WACV 2018, arXiv 1801.10447; Blalock et al., MLSys 2020, arXiv 2003.03033",
     fidelity="faithful; draws from a generator of its own",
+    unstructured=True,
 )
 class Random(Criterion):
     """Uniform random numbers, drawn anew at every call."""

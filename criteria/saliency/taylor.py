@@ -4,7 +4,8 @@ from typing import Literal
 
 from torch import Tensor
 
-from ..criterion import Batch, Criterion, Need, Options
+from ..batch import Batch, Need
+from ..criterion import Criterion, Options
 from ..member import Member
 from ..registry import register
 
@@ -28,6 +29,7 @@ class TaylorOptions(Options):
     "batch norm counts (torch-pruning leaves it out)",
     needs=Need.GRADIENTS,
     aliases=("taylor_fo",),
+    unstructured=True,
 )
 class Taylor(Criterion):
     """Product of weight and gradient, summed over the channel, then over batches by `variant`."""
@@ -35,19 +37,17 @@ class Taylor(Criterion):
     options_type = TaylorOptions
 
     def observe(self, batch: Batch) -> None:
+        bias = self.options.bias
         for member in self.members:
-            weights = member.view(batch.weights, bias=self.options.bias).double()
-            gradients = member.view(batch.gradients, bias=self.options.bias)
-            products = weights * gradients
             match self.options.variant:
                 case "squared":
-                    self.add(member, products.sum(1).square())
+                    self.add(member, member.per_unit(batch.dots(member, bias=bias)).square())
                 case "absolute":
-                    self.add(member, products.sum(1).abs())
+                    self.add(member, member.per_unit(batch.dots(member, bias=bias)).abs())
                 case "signed":
-                    self.add(member, products.sum(1))
+                    self.add(member, member.per_unit(batch.dots(member, bias=bias)))
                 case "elementwise":
-                    self.add(member, products)
+                    self.add(member, member.view(batch.products, bias=bias))
 
     def member_scores(self, member: Member) -> Tensor:
         mean = super().member_scores(member) / self.batches

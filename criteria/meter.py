@@ -1,0 +1,48 @@
+"""What each piece of evidence costs, so that a criterion can be charged as if it had run alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+
+
+class Meter:
+    """Times nested work. A piece is timed where it is made, and counted for all that use it."""
+
+    def __init__(self) -> None:
+        self._own: dict[Hashable, float] = {}
+        self._uses: dict[Hashable, set[Hashable]] = {}
+        self._open: list[tuple[Hashable, list[float]]] = []
+
+    @contextmanager
+    def timing(self, key: Hashable) -> Iterator[None]:
+        """Time the block as `key`; what is timed inside it counts as used, not as its own."""
+        self.use(key)
+        inner: list[float] = []
+        self._open.append((key, inner))
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            whole = time.perf_counter() - start
+            self._open.pop()
+            self._own[key] = self._own.get(key, 0.0) + whole - sum(inner)
+            if self._open:
+                self._open[-1][1].append(whole)
+
+    def use(self, key: Hashable) -> None:
+        """Note that what is being timed now stands on `key`."""
+        if self._open:
+            self._uses.setdefault(self._open[-1][0], set()).add(key)
+
+    def seconds(self, key: Hashable) -> float:
+        """Of `key` and of everything that it stands on, each once."""
+        seen: set[Hashable] = set()
+        ahead = [key]
+        while ahead:
+            one = ahead.pop()
+            if one not in seen:
+                seen.add(one)
+                ahead.extend(self._uses.get(one, ()))
+        return sum(self._own.get(one, 0.0) for one in seen)

@@ -1,0 +1,98 @@
+"""Each sample's own gradient, from a layer's input and the gradient of its output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .errors import NotApplicable
+
+CHUNK = 8  # samples unfolded at a time, so that the copy stays in the processor's cache
+
+Fold = Callable[[str, Tensor], None]
+
+
+def fold_gradients(module: nn.Module, given: Tensor, gradient: Tensor, fold: Fold) -> None:
+    """Form each sample's gradient of a layer's parameters and hand it on, some samples at a time.
+
+    Args:
+        module: convolution, linear, batch norm in eval mode, or layer norm.
+        given: the layer's input `[samples, ...]`.
+        gradient: of the loss with respect to its output, same leading dimension.
+        fold: takes ("weight" or "bias", `[some samples, *shape of the parameter]`), in order.
+
+    Raises:
+        NotApplicable: no formula for this layer.
+    """
+    match module:
+        case nn.Conv2d() if module.padding_mode == "zeros" and not isinstance(module.padding, str):
+            _fold_conv(module, given, gradient, fold)
+            bias = gradient.flatten(2).sum(2)
+        case nn.Linear():
+            flat = gradient.flatten(1, -2) if gradient.dim() > 2 else gradient[:, None]
+            inputs = given.flatten(1, -2) if given.dim() > 2 else given[:, None]
+            fold("weight", flat.transpose(1, 2) @ inputs)
+            bias = flat.sum(1)
+        case nn.BatchNorm1d() | nn.BatchNorm2d() | nn.BatchNorm3d():
+            plain = functional.batch_norm(
+                given, module.running_mean, module.running_var, training=False, eps=module.eps
+            )
+            fold("weight", (plain * gradient).reshape(*given.shape[:2], -1).sum(2))
+            bias = gradient.reshape(*given.shape[:2], -1).sum(2)
+        case nn.LayerNorm():
+            plain = functional.layer_norm(given, module.normalized_shape, eps=module.eps)
+            shape = (len(given), -1, *module.normalized_shape)
+            fold("weight", (plain * gradient).reshape(shape).sum(1))
+            bias = gradient.reshape(shape).sum(1)
+        case _:
+            raise NotApplicable(f"per-sample gradients of {module} are not known")
+    if getattr(module, "bias", None) is not None:
+        fold("bias", bias)
+
+
+def unfold(module: nn.Conv2d, given: Tensor) -> Tensor:
+    """`[samples, in, kh, kw, height, width]`: what each output position sees, without a copy.
+
+    Args:
+        module: zero-padded, the padding given in numbers.
+        given: its input.
+    """
+    assert not isinstance(module.padding, str)
+    pad_h, pad_w = module.padding
+    padded = functional.pad(given, (pad_w, pad_w, pad_h, pad_h))
+    (kh, kw), (dh, dw) = module.kernel_size, module.dilation
+    down, right = module.stride
+    height = (padded.shape[2] - dh * (kh - 1) - 1) // down + 1
+    width = (padded.shape[3] - dw * (kw - 1) - 1) // right + 1
+    n, c, h, w = padded.stride()
+    return padded.as_strided(
+        (*padded.shape[:2], kh, kw, height, width), (n, c, h * dh, w * dw, h * down, w * right)
+    )
+
+
+def _fold_conv(module: nn.Conv2d, given: Tensor, gradient: Tensor, fold: Fold) -> None:
+    """Patches times output gradients, per block of a grouped convolution."""
+    patches = unfold(module, given)
+    outputs = gradient.flatten(2).unflatten(1, (module.groups, -1))  # [n, g, out/g, positions]
+    room = patches.new_empty(CHUNK, *patches.shape[1:])  # reused: fresh memory costs more than math
+    for start in range(0, len(patches), CHUNK):
+        some = patches[start : start + CHUNK]
+        columns = (
+            room[: len(some)].copy_(some).reshape(len(some), module.groups, -1, outputs.shape[3])
+        )
+        found = outputs[start : start + CHUNK] @ columns.transpose(2, 3)
+        fold("weight", found.reshape(len(some), *module.weight.shape))
+
+
+def sample_dots(values: Tensor, gradients: Tensor, last: bool) -> Tensor:
+    """`[samples, channels]`: products of a layer's values and gradients, summed over positions.
+
+    Args:
+        last: channels are the last dimension (linear, layer norm), not the second (conv).
+    """
+    products = values * gradients
+    if products.dim() == 2:
+        return products
+    return products.flatten(1, -2).sum(1) if last else products.flatten(2).sum(2)

@@ -1,0 +1,100 @@
+"""Taps on every layer: what went in, what came out, and the gradients of both.
+
+From these alone follow each sample's own gradients, so that one batched backward serves all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .errors import NotApplicable
+from .member import kind_of
+
+
+@dataclass
+class Use:
+    """One use of a layer in a forward pass.
+
+    Attributes:
+        given, made: its input and output.
+        given_gradient, made_gradient: of the batch's loss; `given_gradient` came through this use
+            alone, whatever else the input feeds. None until the backward pass, or where the input
+            needs none (images).
+    """
+
+    module: nn.Module
+    given: Tensor
+    made: Tensor
+    version: int
+    given_gradient: Tensor | None = None
+    made_gradient: Tensor | None = None
+
+    def output(self) -> Tensor:
+        """The output as the layer made it, made again where it was changed in place since."""
+        if self.made._version == self.version:
+            return self.made.detach()
+        with torch.no_grad():
+            return self.module.forward(self.given.detach())
+
+
+class Taps:
+    """Uses of each layer with parameters, by name, in the order of the forward pass."""
+
+    def __init__(self) -> None:
+        self.uses: dict[str, list[Use]] = {}
+
+    def once(self, name: str) -> Use:
+        """The only use of a layer.
+
+        Raises:
+            NotApplicable: the layer is used several times, or never.
+        """
+        uses = self.uses.get(name, [])
+        if len(uses) != 1:
+            raise NotApplicable(f"layer {name} is used {len(uses)} times in one forward pass")
+        return uses[0]
+
+    @contextmanager
+    def on(self, model: nn.Module) -> Iterator[Taps]:
+        """Record every use of the model's layers inside the block."""
+        hooks = []
+        for name, module in model.named_modules():
+            if list(module.parameters(recurse=False)) and kind_of(module) != "other":
+                aliases: list[Tensor] = []
+                hooks.append(module.register_forward_pre_hook(_alias(aliases)))
+                hooks.append(module.register_forward_hook(self._record(name, aliases)))
+        try:
+            yield self
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _record(self, name: str, aliases: list[Tensor]) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+            given = aliases.pop()
+            use = Use(module, given, output, output._version)
+            self.uses.setdefault(name, []).append(use)
+            # Hooks on tensors see the gradient before any in-place activation behind the layer.
+            if given.requires_grad:
+                given.register_hook(lambda gradient: setattr(use, "given_gradient", gradient))
+            if output.requires_grad:
+                output.register_hook(lambda gradient: setattr(use, "made_gradient", gradient))
+
+        return hook
+
+
+def _alias(aliases: list[Tensor]) -> Callable[..., tuple[Any, ...]]:
+    """Give the layer a view of its input, whose gradient is that of this consumer alone."""
+
+    def hook(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        alias = inputs[0].view_as(inputs[0])
+        aliases.append(alias)
+        return (alias, *inputs[1:])
+
+    return hook

@@ -1,0 +1,185 @@
+"""Evidence of a batch against loops over single samples, double backward and finite differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from conftest import build, groups_of, labelled, lively
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from criteria import CriteriaError, Criterion, NotApplicable
+from criteria.batch import DATA, Batch, Need
+from criteria.evidence import gather
+from criteria.meter import Meter
+
+EXACT = {"rtol": 1e-9, "atol": 1e-12}  # float64; sums in another order
+NETWORKS = ["chain", "residual", "concat", "flat", "depthwise", "grouped", "vit"]
+
+
+class Look(Criterion):
+    """Calls a function on every batch."""
+
+    name = "look"
+
+    def __init__(self, see: Callable[[Batch], None], needs: Need = DATA) -> None:
+        super().__init__((), None, torch.Generator())
+        self.needs, self._see = needs, see
+
+    def observe(self, batch: Batch) -> None:
+        self._see(batch)
+
+
+def look(model: nn.Module, x: Tensor, y: Tensor, see: Callable[[Batch], None]) -> None:
+    (cost,) = gather(model, [Look(see)], [(x, y)])
+    if cost.failure is not None:
+        raise cost.failure
+
+
+def own_gradients(model: nn.Module, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+    """Of the loss, by plain autograd."""
+    found = torch.autograd.grad(F.cross_entropy(model(x), y), list(model.parameters()))
+    return dict(zip(dict(model.named_parameters()), found, strict=True))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_sample_products_are_those_of_a_loop_over_single_samples(name: str, bias: bool) -> None:
+    model = lively(build(name))
+    x, y = labelled(4)
+    members = [m for g in groups_of(model) for m in g.members if m.scored]
+    found: list[Tensor] = []
+    look(model, x, y, lambda b: found.extend(b.sample_products(m, bias=bias) for m in members))
+    weights = {key: one.detach() for key, one in model.named_parameters()}
+    loops = [own_gradients(model, x[n : n + 1], y[n : n + 1]) for n in range(len(y))]
+    for member, products in zip(members, found, strict=True):
+        w = member.rows(weights, bias=bias)
+        expected = torch.stack([(w * member.rows(g, bias=bias)).sum(1) for g in loops])
+        torch.testing.assert_close(products, expected, **EXACT)
+
+
+def test_layers_that_change_in_place_behind_their_output_are_seen_as_they_were() -> None:
+    """`out += shortcut` overwrites what the batch norm made."""
+
+    class InPlace(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.conv = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3, padding=1)
+            self.norm, self.fc = nn.BatchNorm2d(4), nn.Linear(4, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.stem(x)
+            out = self.norm(self.conv(x))
+            out += x
+            return self.fc(F.relu(out, inplace=True).mean((2, 3)))
+
+    model = lively(InPlace())
+    x, y = labelled(3)
+    (norm,) = {m for g in groups_of(model) for m in g.members if m.name == "norm"}
+    found: list[Tensor] = []
+    look(model, x, y, lambda batch: found.append(batch.sample_products(norm)))
+    weights = {key: one.detach() for key, one in model.named_parameters()}
+    loops = [own_gradients(model, x[n : n + 1], y[n : n + 1]) for n in range(3)]
+    expected = [(norm.rows(weights, bias=True) * norm.rows(g, bias=True)).sum(1) for g in loops]
+    torch.testing.assert_close(found[0], torch.stack(expected), **EXACT)
+
+
+@pytest.mark.parametrize("norms", ["eval", "batch"])
+@pytest.mark.parametrize("name", ["chain", "residual", "vit"])
+def test_the_hessian_product_is_that_of_a_double_backward(name: str, norms: str) -> None:
+    model = lively(build(name))
+    x, y = labelled(4)
+    found: list[dict[str, Tensor]] = []
+
+    def see(batch: Batch) -> None:
+        found.append(dict((batch if norms == "eval" else batch.batch_norm).hessian_product()))
+
+    before = {key: one.clone() for key, one in model.state_dict().items()}
+    look(model, x, y, see)
+    for key, one in model.state_dict().items():
+        assert torch.equal(one, before[key])
+    model.train(norms == "batch")
+    parameters = list(model.parameters())
+    with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+        loss = F.cross_entropy(model(x), y)
+        first = torch.autograd.grad(loss, parameters, create_graph=True)
+        second = torch.autograd.grad(first, parameters, [one.detach() for one in parameters])
+    for (key, _), expected in zip(model.named_parameters(), second, strict=True):
+        torch.testing.assert_close(found[0][key], expected, rtol=1e-8, atol=1e-11)
+
+
+def test_a_vector_of_ones_own_and_missing_names_are_zero() -> None:
+    model = lively(build("chain"))
+    x, y = labelled(4)
+    name = next(key for key, _ in model.named_parameters())
+    found: list[dict[str, Tensor]] = []
+    some = {name: model.get_parameter(name).detach()}
+    every = {
+        key: one.detach() if key == name else one.detach() * 0
+        for key, one in model.named_parameters()
+    }
+    look(model, x, y, lambda b: found.extend([b.hessian_product(some), b.hessian_product(every)]))
+    for key in found[0]:
+        torch.testing.assert_close(found[0][key], found[1][key], **EXACT)
+
+
+def test_sampled_labels_follow_the_softmax_and_are_the_same_for_all() -> None:
+    model = lively(build("chain"))
+    x, y = labelled(64)
+    seen: list[Tensor] = []
+    gather(model, [Look(lambda b: seen.append(b.sampled.targets)) for _ in range(2)], [(x, y)])
+    assert torch.equal(seen[0], seen[1])
+    with torch.no_grad():
+        model.eval()
+        expected = model(x).softmax(1).sum(0)
+    counts = torch.bincount(seen[0], minlength=expected.numel())
+    spread = expected.sqrt().clamp(min=1)  # of a binomial, at most
+    assert ((counts - expected).abs() < 4 * spread).all()
+
+
+def test_gradients_of_sampled_labels_are_of_those_labels() -> None:
+    model = lively(build("chain"))
+    x, y = labelled(6)
+    found: list[tuple[Tensor, dict[str, Tensor]]] = []
+    look(model, x, y, lambda b: found.append((b.sampled.targets, dict(b.sampled.gradients))))
+    targets, gradients = found[0]
+    model.eval()
+    for key, one in own_gradients(model, x, targets).items():
+        torch.testing.assert_close(gradients[key], one, **EXACT)
+
+
+def test_evidence_that_was_not_asked_for_is_refused_whoever_else_asked() -> None:
+    model = lively(build("chain"))
+    quiet = Look(lambda batch: batch.gradients, Need.ACTIVATIONS)  # type: ignore[arg-type, return-value]
+    loud = Look(lambda batch: batch.gradients, Need.GRADIENTS)  # type: ignore[arg-type, return-value]
+    first, second = gather(model, [quiet, loud], [labelled()])
+    assert isinstance(first.failure, CriteriaError)
+    assert "needs=GRADIENTS or SAMPLES" in str(first.failure)
+    assert second.failure is None
+
+
+def test_a_layer_used_twice_has_no_single_input() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.loop, self.fc = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1), nn.Linear(4, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.fc(self.loop(self.loop(self.stem(x))).mean((2, 3)))
+
+    with pytest.raises(NotApplicable, match="loop is used 2 times"):
+        look(lively(Twice()), *labelled(), lambda batch: batch.layer_input("loop"))
+
+
+def test_the_meter_counts_shared_work_once_and_for_all_that_use_it() -> None:
+    meter = Meter()
+    with meter.timing("a"), meter.timing("shared"), meter.timing("deep"):
+        pass
+    with meter.timing("b"):
+        meter.use("shared")
+    meter._own.update({"a": 1.0, "b": 2.0, "shared": 4.0, "deep": 8.0})
+    assert meter.seconds("a") == 1 + 4 + 8
+    assert meter.seconds("b") == 2 + 4 + 8
+    assert meter.seconds("deep") == 8
