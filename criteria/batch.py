@@ -22,6 +22,7 @@ from .meter import Meter
 from .modes import batch_statistics
 from .samples import fold_gradients, sample_dots
 from .taps import Taps, Use
+from .weights import WeightMember
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 T = TypeVar("T")
@@ -161,6 +162,8 @@ class Batch:
         an input, of input times its gradient through this layer alone (Euler's theorem; obc.md
         1.9 eq. 3). No sample's gradient is ever formed.
         """
+        if isinstance(member, WeightMember):
+            raise NotApplicable("a single weight is no block; hessian_diag squares each sample's")
         return self._channel_dots(member.name, member.side == "in", bias)[:, member.indices]
 
     def _channel_dots(self, name: str, into: bool, bias: bool) -> Tensor:

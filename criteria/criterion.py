@@ -62,6 +62,10 @@ class Criterion:
         """Whether this member enters the score."""
         return member.scored
 
+    def counted(self, group: Group) -> list[Member]:
+        """Members of a group whose scores are reduced to the group's."""
+        return [member for member in group.members if self.counts(member)]
+
     def see(self, batch: Batch) -> None:
         """Observe one batch and count it."""
         self.observe(batch)
@@ -91,7 +95,7 @@ class Criterion:
         return [self._group_scores(group) for group in self.groups]
 
     def _group_scores(self, group: Group) -> Tensor:
-        counted = [member for member in group.members if self.counts(member)]
+        counted = self.counted(group)
         if not counted:
             raise NotApplicable(f"{self.name} finds nothing to score in the group of {group.root}")
         stacked = torch.stack([self.member_scores(member) for member in counted])

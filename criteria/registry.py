@@ -24,6 +24,7 @@ from .batch import Need
 from .criterion import Criterion, NoOptions
 from .errors import OptionError, UnknownCriterion
 from .member import Group
+from .parts import parts_of
 
 ENTRY_POINTS = "pruning_bench.criteria"
 
@@ -175,6 +176,14 @@ def resolve_options(name: str, options: Mapping[str, Any]) -> NoOptions:
         raise OptionError(f"{entry.name}: {fault} It takes: {allowed or 'no options'}") from error
 
 
+def scores_weights(name: str, options: Mapping[str, Any]) -> bool:
+    """Whether the criterion, and all that it is made of, can score single weights."""
+    parts = parts_of(resolve_options(name, options))
+    return find(name).unstructured and all(
+        scores_weights(part.criterion, part.options) for part in parts
+    )
+
+
 def create(
     name: str,
     groups: Sequence[Group],
@@ -217,13 +226,11 @@ def source_hash(name: str, options: Mapping[str, Any]) -> str:
         for one in entry.type.__mro__
         if issubclass(one, Criterion) and one is not Criterion
     }
-    resolved = resolve_options(name, options)
-    inner = getattr(resolved, "of", None)
     digest = hashlib.sha256()
     for file in sorted(files, key=lambda one: one.name):
         digest.update(_code_digest(file))
-    if isinstance(inner, str):
-        digest.update(source_hash(inner, getattr(resolved, "options", {})).encode())
+    for part in parts_of(resolve_options(name, options)):
+        digest.update(source_hash(part.criterion, part.options).encode())
     return digest.hexdigest()
 
 

@@ -40,7 +40,6 @@ from criteria import (
     NotApplicable,
     OptionError,
     ScoreError,
-    UnknownCriterion,
     criteria,
     score,
 )
@@ -528,15 +527,15 @@ def test_inverse_reverses(of: str) -> None:
     if of == "taylor":
         options = {"variant": "absolute"}
         plain = scores_of(model, of, batches, **options)
-        found = scores_of(model, "inverse", batches, of=of, options=options)
+        found = scores_of(model, "inverse", batches, of={"criterion": of, "options": options})
         assert_same(found, {root: -one for root, one in plain.items()}, rtol=0, atol=0)
 
 
 def test_inverse_refuses_what_its_inner_criterion_refuses() -> None:
-    with pytest.raises(UnknownCriterion, match="l11"):
+    with pytest.raises(OptionError, match="no criterion 'l11'"):
         scores_of(build("chain"), "inverse", of="l11")
-    with pytest.raises(OptionError, match="p"):
-        scores_of(build("chain"), "inverse", of="l1", options={"p": 3})
+    with pytest.raises(OptionError, match="no option 'p'"):
+        scores_of(build("chain"), "inverse", of={"criterion": "l1", "options": {"p": 3}})
 
 
 def test_random_depends_on_its_generator_alone() -> None:

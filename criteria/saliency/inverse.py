@@ -10,20 +10,21 @@ from torch import Tensor
 from ..batch import Batch
 from ..criterion import Criterion, NoOptions
 from ..member import Group
+from ..parts import Part
 from ..registry import create, register
 
 
 class InverseOptions(NoOptions):
-    """`of`: the criterion to turn over; `options`: its options."""
+    """`of`: the criterion to turn over, by name or as {criterion: NAME, options: {...}}."""
 
-    of: str = "l1"
-    options: dict[str, Any] = Field(default={})
+    of: Part = Field(default_factory=lambda: Part(criterion="l1"))
 
 
 @register(
     "inverse",
     cite="a control of this project",
     fidelity="removes first what the given criterion would keep longest",
+    unstructured=True,
 )
 class Inverse(Criterion):
     """Negated scores of another criterion."""
@@ -32,7 +33,7 @@ class Inverse(Criterion):
 
     def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
         super().__init__(groups, options, generator)
-        self.inner = create(options.of, groups, options.options, generator)
+        self.inner = create(options.of.criterion, groups, options.of.options, generator)
         self.needs = self.inner.needs
 
     def observe(self, batch: Batch) -> None:

@@ -1,0 +1,68 @@
+"""Ensemble: what several criteria rank low together goes first."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from ..batch import Batch
+from ..criterion import Criterion, NoOptions, checked_scores
+from ..member import Group
+from ..parts import Part
+from ..reduce import quantiles
+from ..registry import create, register
+
+
+class EnsembleOptions(NoOptions):
+    """`of`: criteria by name or as {criterion: NAME, options: {...}}; `weights`: of their ranks.
+
+    `within` ranks units among all of the network, or among those of their group.
+    """
+
+    of: list[Part] = Field(
+        default_factory=lambda: [Part(criterion=one) for one in ("l1", "taylor", "fpgm")],
+        min_length=2,
+    )
+    weights: list[float] | None = None
+    within: Literal["network", "group"] = "network"
+
+    @model_validator(mode="after")
+    def _one_weight_each(self) -> Self:
+        if self.weights is not None and len(self.weights) != len(self.of):
+            raise ValueError(f"{len(self.weights)} weights for {len(self.of)} criteria")
+        return self
+
+
+@register(
+    "ensemble",
+    cite="rank averaging: Borda, 1781; here as an example of a criterion made of others",
+    fidelity="of this project",
+    unstructured=True,
+)
+class Ensemble(Criterion):
+    """Weighted mean of a unit's ranks by several criteria."""
+
+    options_type = EnsembleOptions
+
+    def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
+        super().__init__(groups, options, generator)
+        self.parts = [create(one.criterion, groups, one.options, generator) for one in options.of]
+        self.shares = options.weights or [1.0] * len(self.parts)
+        for part in self.parts:
+            self.needs |= part.needs
+
+    def observe(self, batch: Batch) -> None:
+        for part in self.parts:
+            part.see(batch)
+
+    def scores(self) -> list[Tensor]:
+        sizes = [group.units for group in self.groups]
+        one_class = torch.zeros(sum(sizes), dtype=torch.long)
+        owner = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
+        classes = one_class if self.options.within == "network" else owner
+        ranks = [quantiles(torch.cat(checked_scores(part)), classes) for part in self.parts]
+        mean = sum(share * rank for share, rank in zip(self.shares, ranks, strict=True))
+        assert isinstance(mean, Tensor)
+        return list((mean / sum(self.shares)).split(sizes))

@@ -1,0 +1,111 @@
+"""The Jacobian criterion: how far the loss moves along a channel's own weights."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, Self
+
+import torch
+from pydantic import model_validator
+from torch import Tensor
+
+from ..batch import Batch, Need
+from ..criterion import Criterion, Options
+from ..member import Group, Member
+from ..registry import register
+
+
+class JacobianOptions(Options):
+    """What a row of J is, and what a block of weights is; the defaults are the authors'.
+
+    rows: the gradient of a batch's mean loss, or of each sample's own loss (block Fisher).
+    flatten: where a channel has several entries in a layer (after a flatten, in grouped
+        convolutions, over heads), a block is one entry, or all of them together.
+    grouped: inputs of a grouped convolution meet their own outputs (exact), or are pooled over
+        the groups as torch-pruning's criteria do (pooled).
+    depthwise: count depthwise convolutions, which the authors leave out.
+    combine: sum of the members' squares, or square of the members' sum.
+    """
+
+    rows: Literal["batch", "sample"] = "batch"
+    flatten: Literal["feature", "block"] = "feature"
+    grouped: Literal["exact", "pooled"] = "exact"
+    depthwise: bool = False
+    combine: Literal["separate", "joint"] = "separate"
+
+    @model_validator(mode="after")
+    def _joint_is_block(self) -> Self:
+        if self.combine == "joint" and self.flatten != "block":
+            raise ValueError("combine: joint adds whole blocks up; it needs flatten: block")
+        return self
+
+
+@register(
+    "jacobian",
+    cite="Chen et al. (Optimal Brain Connection) 2025, arXiv 2508.05521, eq. for w'(J'J)w",
+    fidelity="faithful to the authors' code, in streaming form: one number a channel instead of "
+    "all gradients; grouped convolutions, where that fails, are exact",
+    needs=Need.GRADIENTS,
+    unstructured=True,
+)
+class Jacobian(Criterion):
+    """Squared product of gradient and weights of every block, summed over batches: w'(J'J)w."""
+
+    options_type = JacobianOptions
+
+    def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
+        super().__init__(groups, options, generator)
+        if options.rows == "sample":
+            self.needs = Need.SAMPLES
+
+    def counts(self, member: Member) -> bool:
+        depthwise = member.kind == "conv" and member.side == "both"
+        return member.scored and (self.options.depthwise or not depthwise)
+
+    def counted(self, group: Group) -> list[Member]:
+        """With `joint`, all members' sums stand under the first."""
+        members = super().counted(group)
+        return members[:1] if self.options.combine == "joint" else members
+
+    def observe(self, batch: Batch) -> None:
+        for group in self.groups:
+            members = [member for member in group.members if self.counts(member)]
+            products = [self._products(batch, member) for member in members]
+            if members and self.options.combine == "joint":
+                self.add(members[0], torch.stack(products).sum(0).square().sum(0))
+                continue
+            for member, rows in zip(members, products, strict=True):
+                squares = rows.square().sum(0)
+                whole = squares.shape == (group.units,)
+                self.add(member, squares if whole else member.per_unit(squares))
+
+    def _products(self, batch: Batch, member: Member) -> Tensor:
+        """`[rows, entries]` or, of whole blocks, `[rows, units]`: gradient times weights."""
+        if self.options.rows == "sample":
+            rows = batch.sample_products(member, bias=True).double()
+        else:
+            rows = batch.dots(member, bias=True)[None]
+        if self.options.flatten == "block":
+            return member.per_unit(rows)
+        if self.options.grouped == "pooled" and _meets_few(member):
+            return member.per_unit(rows) * member.entries_per_unit**0.5
+        return rows
+
+
+def _meets_few(member: Member) -> bool:
+    """Whether these are inputs of a grouped convolution."""
+    return member.kind == "conv" and member.side == "in" and member.blocks > 1
+
+
+@register(
+    "jacobian_diag",
+    cite="the diagonal of Chen et al. 2025, arXiv 2508.05521: an ablation",
+    fidelity="of this project: no product between different weights of a block is left",
+    needs=Need.GRADIENTS,
+    unstructured=True,
+)
+class JacobianDiag(Criterion):
+    """Squared products of gradient and weight, summed over a channel's weights and batches."""
+
+    def observe(self, batch: Batch) -> None:
+        for member in self.members:
+            products = member.view(batch.products, bias=True)
+            self.add(member, products.double().square().sum(1))
