@@ -4,7 +4,7 @@ from criteria import score
 scores = score(model, example_inputs, "taylor", batches=[(x, y)], ignored=[model.fc])
 """
 
-from .batch import Batch, Need
+from .batch import Batch
 from .criterion import Criterion, NoOptions, Options
 from .errors import (
     CriteriaError,
@@ -16,6 +16,7 @@ from .errors import (
 )
 from .groups import Structure, find_structure
 from .member import Group, Member
+from .needs import Need
 from .reduce import Normalizer, Reduction
 from .registry import criteria, find, load_plugin, register
 from .score import GroupScores, score

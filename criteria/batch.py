@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from enum import Flag, auto
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -20,25 +19,12 @@ from .errors import CriteriaError, NotApplicable
 from .member import Member
 from .meter import Meter
 from .modes import batch_statistics
-from .samples import fold_gradients, sample_dots
-from .taps import Taps, Use
+from .needs import BACKWARD, DATA, Need
+from .passage import Passage
 from .weights import WeightMember
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 T = TypeVar("T")
-
-
-class Need(Flag):
-    """Evidence that a criterion asks for when it registers."""
-
-    WEIGHTS = 0  # observed once
-    GRADIENTS = auto()  # of the mean loss of each batch
-    SAMPLES = auto()  # of each sample's own loss: per block, or squared per weight
-    CURVATURE = auto()  # Hessian-vector products
-    ACTIVATIONS = auto()  # what goes into layers and comes out of them
-
-
-DATA = Need.GRADIENTS | Need.SAMPLES | Need.CURVATURE | Need.ACTIVATIONS
 
 
 @dataclass
@@ -130,7 +116,7 @@ class Batch:
     @property
     def gradients(self) -> Mapping[str, Tensor]:
         """Of the batch's mean loss; zero for parameters that it does not depend on."""
-        return self.evidence("gradients", Need.GRADIENTS | Need.SAMPLES, self._backward)
+        return self.evidence("gradients", BACKWARD, self._backward)
 
     @property
     def products(self) -> Mapping[str, Tensor]:
@@ -140,7 +126,7 @@ class Batch:
             with torch.no_grad():
                 return {name: one * self.weights[name] for name, one in self.gradients.items()}
 
-        return self.evidence("products", Need.GRADIENTS | Need.SAMPLES, multiply)
+        return self.evidence("products", BACKWARD, multiply)
 
     def dots(self, member: Member, *, bias: bool = False) -> Tensor:
         """`[entries]`, float64: weights times gradients, summed over the block of each entry."""
@@ -148,76 +134,62 @@ class Batch:
         def add_up() -> Tensor:
             return member.rows(self.products, bias=bias).sum(1, dtype=torch.float64)
 
-        return self.evidence(
-            ("dots", member, bias), Need.GRADIENTS | Need.SAMPLES, lambda: add_up().detach()
-        )
+        return self.evidence(("dots", member, bias), BACKWARD, lambda: add_up().detach())
 
-    # SAMPLES
+    # SAMPLES and SQUARES, made while the gradients pass by
 
-    def sample_products(self, member: Member, *, bias: bool = True) -> Tensor:
+    def sample_products(self, member: Member) -> Tensor:
         """`[samples, entries]`: each sample's weights times gradients over the block of each entry.
 
         A layer is linear in the block of an output (bias included), so the sum over it of weight
         times gradient is the sum over positions of output times its gradient; and for the block of
-        an input, of input times its gradient through this layer alone (Euler's theorem; obc.md
-        1.9 eq. 3). No sample's gradient is ever formed.
+        an input, of input times its gradient through this layer alone (Euler's theorem). No
+        sample's gradient is ever formed.
         """
         if isinstance(member, WeightMember):
             raise NotApplicable("a single weight is no block; hessian_diag squares each sample's")
-        return self._channel_dots(member.name, member.side == "in", bias)[:, member.indices]
-
-    def _channel_dots(self, name: str, into: bool, bias: bool) -> Tensor:
-        """`[samples, channels]` of one side of a layer, over all its uses."""
-
-        def add_up() -> Tensor:
-            uses = [use for use in self._after_backward().uses.get(name, []) if _seen(use, into)]
-            if not uses:
-                raise NotApplicable(f"no gradient reaches layer {name}")
-            return self.size * torch.stack([_dots(use, into, bias) for use in uses]).sum(0)
-
-        return self.evidence(("channel dots", name, into, bias), Need.SAMPLES, add_up)
+        dots = self._passed_by(Need.SAMPLES).dots.get((member.name, member.side == "in"))
+        if dots is None:
+            raise NotApplicable(f"no gradient reaches layer {member.name}")
+        return self.size * dots[:, member.indices]
 
     @property
     def squared_gradients(self) -> Mapping[str, Tensor]:
         """Mean over samples of each sample's own gradient, squared: the diagonal Fisher.
 
-        Layers without a formula for it are missing: asking for them raises NotApplicable.
+        Raises:
+            NotApplicable: a layer has no formula for it.
         """
-        return self._squares[0]
+        squares = self._passed_by(Need.SQUARES).squares
+        return {name: one * self.size for name, one in squares.items()}
 
     @property
     def last_squared_gradients(self) -> Mapping[str, Tensor]:
         """The same of the batch's last sample alone."""
-        return self._squares[1]
-
-    @property
-    def _squares(self) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
-        def square() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-            mean: dict[str, Tensor] = {}
-            last: dict[str, Tensor] = {}
-            for name, uses in self._after_backward().uses.items():
-                for part, total, final in _squared(uses):
-                    key = f"{name}.{part}" if name else part
-                    mean[key], last[key] = total * self.size, final * self.size**2
-            return mean, last
-
-        return self.evidence("squares", Need.SAMPLES, square)
+        squares = self._passed_by(Need.SQUARES).last_squares
+        return {name: one * self.size**2 for name, one in squares.items()}
 
     def input_gradient(self, name: str) -> Tensor:
         """Of each sample's own loss, for the input of a layer, through this layer alone."""
-        return _found(self._after_backward().once(name).given_gradient, name) * self.size
+        taps = self._passed_by(Need.ACTIVATION_GRADIENTS).taps
+        return _found(taps.once(name).given_gradient, name) * self.size
 
     def output_gradient(self, name: str) -> Tensor:
         """Of each sample's own loss, for the output of a layer."""
-        return _found(self._after_backward().once(name).made_gradient, name) * self.size
+        taps = self._passed_by(Need.ACTIVATION_GRADIENTS).taps
+        return _found(taps.once(name).made_gradient, name) * self.size
 
-    def _after_backward(self) -> Taps:
-        """What the taps have seen, gradients included."""
-        self._require(Need.SAMPLES)
+    def _passed_by(self, need: Need) -> Passage:
+        """What was made of the gradients on their way back, for `need`."""
+        self._require(need)
         if self.norms == "batch":
             raise NotApplicable("with batch statistics no sample has a loss of its own")
         _ = self.gradients
-        return self._forward[1]
+        passage = self._forward[1]
+        self.shared.meter.use(passage.charge(need))
+        if need in passage.failures:
+            raise passage.failures[need]
+        return passage
 
     # CURVATURE
 
@@ -257,13 +229,13 @@ class Batch:
         Raises:
             NotApplicable: the layer is used several times in one forward pass.
         """
-        self._require(Need.ACTIVATIONS | Need.SAMPLES)
-        return self._forward[1].once(name).given.detach()
+        self._require(Need.ACTIVATIONS | Need.ACTIVATION_GRADIENTS)
+        return self._forward[1].taps.once(name).given.detach()
 
     def layer_output(self, name: str) -> Tensor:
         """What came out of a layer, ahead of any in-place activation behind it."""
-        self._require(Need.ACTIVATIONS | Need.SAMPLES)
-        return self._forward[1].once(name).output()
+        self._require(Need.ACTIVATIONS | Need.ACTIVATION_GRADIENTS)
+        return self._forward[1].taps.once(name).output()
 
     @property
     def outputs(self) -> Tensor:
@@ -303,16 +275,16 @@ class Batch:
             yield
 
     @property
-    def _forward(self) -> tuple[Tensor, Taps]:
-        def forward() -> tuple[Tensor, Taps]:
-            wanted, taps = self.shared.wanted, Taps()
-            backward = bool(wanted & (Need.GRADIENTS | Need.SAMPLES))
-            tapped = bool(wanted & (Need.SAMPLES | Need.ACTIVATIONS))
+    def _forward(self) -> tuple[Tensor, Passage]:
+        def forward() -> tuple[Tensor, Passage]:
+            wanted = self.shared.wanted
+            passage = Passage(wanted, self.shared.meter)
+            tapped = bool(wanted & (DATA ^ Need.GRADIENTS ^ Need.CURVATURE))
             with (
-                torch.set_grad_enabled(backward),
-                taps.on(self.model) if tapped else nullcontext(),
+                torch.set_grad_enabled(bool(wanted & BACKWARD)),
+                passage.taps.on(self.model) if tapped else nullcontext(),
             ):
-                return self.model(self.images), taps
+                return self.model(self.images), passage
 
         return self.evidence("forward", DATA, forward)
 
@@ -326,63 +298,10 @@ class Batch:
         }
 
 
-def _seen(use: Use, into: bool) -> bool:
-    return (use.given_gradient if into else use.made_gradient) is not None
-
-
 def _found(gradient: Tensor | None, name: str) -> Tensor:
     if gradient is None:
         raise NotApplicable(f"no gradient reaches layer {name}")
     return gradient
-
-
-def _dots(use: Use, into: bool, bias: bool) -> Tensor:
-    """`[samples, channels]`: values of one side times their gradients, over all positions."""
-    last = isinstance(use.module, nn.Linear | nn.LayerNorm)
-    with torch.no_grad():
-        if into:
-            assert use.given_gradient is not None
-            return sample_dots(use.given.detach(), use.given_gradient, last)
-        assert use.made_gradient is not None
-        dots = sample_dots(use.output(), use.made_gradient, last)
-        offset = getattr(use.module, "bias", None)
-        if not bias and offset is not None:
-            ones = torch.ones((), dtype=dots.dtype, device=dots.device)
-            dots = dots - offset.detach() * sample_dots(ones, use.made_gradient, last)
-        return dots
-
-
-def _squared(uses: list[Use]) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """(parameter, sum over samples of the squared gradient, that of the last sample)."""
-    uses = [use for use in uses if use.made_gradient is not None]
-    if not uses:
-        return
-    totals: dict[str, Tensor] = {}
-    finals: dict[str, Tensor] = {}
-
-    def square(part: str, gradients: Tensor) -> None:
-        squares = gradients.square()
-        totals[part] = totals[part] + squares.sum(0) if part in totals else squares.sum(0)
-        finals[part] = squares[-1].clone()
-
-    with torch.no_grad():
-        if len(uses) == 1:
-            (use,) = uses
-            assert use.made_gradient is not None
-            fold_gradients(use.module, use.given.detach(), use.made_gradient, square)
-        else:  # a sample's gradient is the sum over uses: it has to be whole before it is squared
-            whole: dict[str, list[list[Tensor]]] = {}
-            for at, use in enumerate(uses):
-                assert use.made_gradient is not None
-
-                def keep(part: str, gradients: Tensor, at: int = at) -> None:
-                    whole.setdefault(part, [[] for _ in uses])[at].append(gradients)
-
-                fold_gradients(use.module, use.given.detach(), use.made_gradient, keep)
-            for part, chunks in whole.items():
-                square(part, torch.stack([torch.cat(one) for one in chunks]).sum(0))
-    for part in totals:
-        yield part, totals[part], finals[part]
 
 
 def _tensors(made: Any) -> Iterator[Tensor]:

@@ -16,9 +16,10 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from .batch import Batch, Need
+from .batch import Batch
 from .errors import NotApplicable, ScoreError
 from .member import Group, Member
+from .needs import Need
 from .reduce import Normalizer, Reduction, normalize, reduce_members
 
 

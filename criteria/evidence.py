@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .batch import Batch, Loss, Need, Shared
+from .batch import Batch, Loss, Shared
 from .criterion import Criterion, checked_scores
 from .errors import CriteriaError
 from .memory import PeakMemory
 from .modes import eval_with_gradients
+from .needs import Need
 
 
 @dataclass

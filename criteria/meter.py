@@ -16,9 +16,13 @@ class Meter:
         self._open: list[tuple[Hashable, list[float]]] = []
 
     @contextmanager
-    def timing(self, key: Hashable) -> Iterator[None]:
-        """Time the block as `key`; what is timed inside it counts as used, not as its own."""
-        self.use(key)
+    def timing(self, key: Hashable, *, aside: bool = False) -> Iterator[None]:
+        """Time the block as `key`; what is timed inside it counts as used, not as its own.
+
+        What is done `aside` is not used by what is being timed: only the place is convenient.
+        """
+        if not aside:
+            self.use(key)
         inner: list[float] = []
         self._open.append((key, inner))
         start = time.perf_counter()

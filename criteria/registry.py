@@ -20,10 +20,10 @@ from typing import Any, TypeVar
 import torch
 from pydantic import ValidationError
 
-from .batch import Need
 from .criterion import Criterion, NoOptions
 from .errors import OptionError, UnknownCriterion
 from .member import Group
+from .needs import Need
 from .parts import parts_of
 
 ENTRY_POINTS = "pruning_bench.criteria"
@@ -199,39 +199,43 @@ def create(
 
 
 def source_hash(name: str, options: Mapping[str, Any]) -> str:
-    """SHA-256 of the code that decides a criterion's scores; comments and layout do not count.
-
-    Covers the criterion's own file, those of the criteria it is composed of, and this package's
-    modules that turn evidence into scores.
-    """
-    from . import (
-        batch,
-        criterion,
-        curvature,
-        evidence,
-        groups,
-        member,
-        modes,
-        reduce,
-        samples,
-        taps,
-        weights,
-    )
-
-    entry = find(name)
-    modules = (batch, criterion, curvature, evidence, groups, member, modes, reduce)
-    files = {Path(inspect.getfile(one)) for one in (*modules, samples, taps, weights)}
-    files |= {
-        Path(inspect.getfile(one))
-        for one in entry.type.__mro__
-        if issubclass(one, Criterion) and one is not Criterion
-    }
+    """SHA-256 of the code that decides a criterion's scores; comments and layout do not count."""
     digest = hashlib.sha256()
-    for file in sorted(files, key=lambda one: one.name):
+    for file in sorted(source_files(name), key=lambda one: one.name):
         digest.update(_code_digest(file))
     for part in parts_of(resolve_options(name, options)):
         digest.update(source_hash(part.criterion, part.options).encode())
     return digest.hexdigest()
+
+
+def source_files(name: str) -> set[Path]:
+    """The criterion's own files, and those of this package that turn evidence into its scores."""
+    from . import evidence, groups
+
+    files = [Path(inspect.getfile(evidence)), Path(inspect.getfile(groups))]
+    files += [
+        Path(inspect.getfile(one))
+        for one in find(name).type.__mro__
+        if issubclass(one, Criterion) and one is not Criterion
+    ]
+    found: set[Path] = set()
+    while files:
+        file = files.pop()
+        if file not in found:
+            found.add(file)
+            files += _imported(file)
+    return found
+
+
+@cache
+def _imported(file: Path) -> list[Path]:
+    """Modules of this package that a file imports relatively; the registry decides no score."""
+    found = []
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level and node.module:
+            folder = file.parents[node.level - 1]
+            found.append(folder.joinpath(*node.module.split(".")).with_suffix(".py"))
+    return [one for one in found if one.is_file() and one.name not in ("registry.py", "errors.py")]
 
 
 @cache

@@ -1,13 +1,11 @@
-"""Taps on every layer: what went in, what came out, and the gradients of both.
-
-From these alone follow each sample's own gradients, so that one batched backward serves all.
-"""
+"""Taps on every layer: what went in, what came out, and the gradients of both as they arrive."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,9 +21,9 @@ class Use:
 
     Attributes:
         given, made: its input and output.
-        given_gradient, made_gradient: of the batch's loss; `given_gradient` came through this use
-            alone, whatever else the input feeds. None until the backward pass, or where the input
-            needs none (images).
+        version: of the output when it was made.
+        given_gradient, made_gradient: where they were asked to be kept; `given_gradient` came
+            through this use alone, whatever else the input feeds.
     """
 
     module: nn.Module
@@ -43,11 +41,20 @@ class Use:
             return self.module.forward(self.given.detach())
 
 
-class Taps:
-    """Uses of each layer with parameters, by name, in the order of the forward pass."""
+Arrival = Callable[[str, Use, bool, Tensor], None]
 
-    def __init__(self) -> None:
+
+class Taps:
+    """Uses of each layer with parameters, by name, in the order of the forward pass.
+
+    Args:
+        arrived: called in the backward pass with (layer, use, whether it is the input's, gradient),
+            while the gradient is still in the processor's cache.
+    """
+
+    def __init__(self, arrived: Arrival | None = None) -> None:
         self.uses: dict[str, list[Use]] = {}
+        self._arrived = arrived
 
     def once(self, name: str) -> Use:
         """The only use of a layer.
@@ -80,13 +87,20 @@ class Taps:
             given = aliases.pop()
             use = Use(module, given, output, output._version)
             self.uses.setdefault(name, []).append(use)
+            arrived = self._arrived
+            if arrived is None:
+                return
             # Hooks on tensors see the gradient before any in-place activation behind the layer.
-            if given.requires_grad:
-                given.register_hook(lambda gradient: setattr(use, "given_gradient", gradient))
-            if output.requires_grad:
-                output.register_hook(lambda gradient: setattr(use, "made_gradient", gradient))
+            for tensor, into in ((given, True), (output, False)):
+                if tensor.requires_grad:  # images do not
+                    tensor.register_hook(partial(_hand_over, arrived, name, use, into))
 
         return hook
+
+
+def _hand_over(arrived: Arrival, name: str, use: Use, into: bool, gradient: Tensor) -> None:
+    with torch.no_grad():
+        arrived(name, use, into, gradient)
 
 
 def _alias(aliases: list[Tensor]) -> Callable[..., tuple[Any, ...]]:

@@ -250,7 +250,7 @@ class Recorder(Criterion):
     """Keeps what it is shown."""
 
     name = "recorder"
-    needs = Need.GRADIENTS | Need.SAMPLES
+    needs = Need.GRADIENTS | Need.SQUARES
 
     def __init__(self, needs: Need = needs) -> None:
         super().__init__((), None, torch.Generator())
@@ -260,7 +260,7 @@ class Recorder(Criterion):
     def observe(self, batch: Batch) -> None:
         if self.needs & Need.GRADIENTS:
             assert batch.gradients
-        if self.needs & Need.SAMPLES:
+        if self.needs & Need.SQUARES:
             assert batch.squared_gradients
         self.seen.append(batch)
 

@@ -2,9 +2,10 @@
 
 from torch import Tensor
 
-from ..batch import Batch, Need
+from ..batch import Batch
 from ..criterion import Criterion, Options
 from ..member import Member
+from ..needs import Need
 from ..registry import register
 from .magnitude import TorchPruningOptions
 
@@ -20,7 +21,7 @@ class HessianDiagOptions(Options):
     cite="LeCun et al. (OBD), NeurIPS 1989; per-sample empirical Fisher as in Theis et al., "
     "arXiv 1801.05787",
     fidelity="faithful to the diagonal with the empirical Fisher; every sample counts",
-    needs=Need.SAMPLES,
+    needs=Need.SQUARES,
     aliases=("obd_diag",),
     unstructured=True,
 )
@@ -43,7 +44,7 @@ class HessianDiag(Criterion):
     "hessian_diag_tp",
     cite="torch-pruning 1.6.1, GroupHessianImportance",
     fidelity="as the library computes it: its accumulation keeps the last sample only",
-    needs=Need.SAMPLES,
+    needs=Need.SQUARES,
 )
 class HessianDiagTP(Criterion):
     """Squared weights times the squared gradient of the very last sample, as in torch-pruning."""

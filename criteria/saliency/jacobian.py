@@ -7,9 +7,10 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from ..batch import Batch, Need
+from ..batch import Batch
 from ..criterion import Criterion, Options
 from ..member import Group, Member
+from ..needs import Need
 from ..registry import register
 
 
@@ -80,7 +81,7 @@ class Jacobian(Criterion):
     def _products(self, batch: Batch, member: Member) -> Tensor:
         """`[rows, entries]` or, of whole blocks, `[rows, units]`: gradient times weights."""
         if self.options.rows == "sample":
-            rows = batch.sample_products(member, bias=True).double()
+            rows = batch.sample_products(member).double()
         else:
             rows = batch.dots(member, bias=True)[None]
         if self.options.flatten == "block":
