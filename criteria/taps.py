@@ -91,9 +91,11 @@ class Taps:
             if arrived is None:
                 return
             # Hooks on tensors see the gradient before any in-place activation behind the layer.
-            for tensor, into in ((given, True), (output, False)):
-                if tensor.requires_grad:  # images do not
-                    tensor.register_hook(partial(_hand_over, arrived, name, use, into))
+            if output.requires_grad:
+                output.register_hook(partial(_hand_over, arrived, name, use, False))
+            # Images need no gradient, and of a norm layer both sides are the same channels.
+            if given.requires_grad and kind_of(module) in ("conv", "linear"):
+                given.register_hook(partial(_hand_over, arrived, name, use, True))
 
         return hook
 
