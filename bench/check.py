@@ -32,7 +32,7 @@ def check(trials: Iterable[TrialJob], settings: Settings) -> None:
             seen[problem] = _network(base, lab)
             lab.calibration(trial.path.at, lab.dataset(base.dataset))
         case = (*problem, trial.budget, str(rules))
-        if case not in checked:
+        if trial.path.cost != "threshold" and case not in checked:
             checked.add(case)
             _reachable(trial, seen[problem], rules)
 

@@ -115,7 +115,7 @@ class PathJob:
     """Find which channels leave, for every budget of the suite.
 
     Attributes:
-        cost: the axis of the budgets, `macs` or `params`.
+        cost: the axis of the budgets, `macs`, `params` or `threshold`.
         iterative: None is one-shot.
         matched: keep as many channels of each group as that path does.
     """
@@ -184,7 +184,7 @@ class TrialJob:
 
     def __str__(self) -> str:
         named = self.labels
-        return f"{named.problem} · {named.method} · {named.budget:.0%} · {named.recovery}"
+        return f"{named.problem} · {named.method} · {named.at} · {named.recovery}"
 
 
 Job = BaseJob | ScoresJob | PathJob | TrialJob

@@ -182,17 +182,19 @@ def _complement(units: int, some: Tensor) -> Tensor:
     return rest.nonzero()[:, 0]
 
 
-def shares(budget: Mapping[str, float]) -> tuple[Literal["macs", "params"], float]:
-    """A budget as people write it, as (cost, share kept).
+def shares(
+    budget: Mapping[str, float],
+) -> tuple[Literal["macs", "params", "threshold"], float]:
+    """A budget as people write it, as (cost, share kept), or (threshold, its value).
 
     Raises:
-        InfeasibleBudget: not exactly one of macs, params, speedup, or a share outside (0, 1].
+        InfeasibleBudget: not exactly one of the axes, or a share outside (0, 1].
     """
     axes = tuple(budget) if isinstance(budget, Mapping) else ()
-    if axes not in (("macs",), ("params",), ("speedup",)):
+    if axes not in (("macs",), ("params",), ("speedup",), ("threshold",)):
         raise InfeasibleBudget(
-            f"budget {budget!r}: give one of macs or params (share kept) or speedup, "
-            "as in {'macs': 0.5}"
+            f"budget {budget!r}: give one of macs or params (share kept), speedup, or, for a "
+            "selector, threshold, as in {'macs': 0.5}"
         )
     ((axis, value),) = budget.items()
     share = 1 / value if axis == "speedup" and value > 0 else value
@@ -201,4 +203,5 @@ def shares(budget: Mapping[str, float]) -> tuple[Literal["macs", "params"], floa
             f"budget {axis} = {value}: "
             + ("a speed-up is at least 1" if axis == "speedup" else "a share is in (0, 1]")
         )
-    return ("params" if axis == "params" else "macs"), share
+    found: Any = "macs" if axis == "speedup" else axis
+    return found, share

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from criteria.evidence import Cost, gather, score_alone, timed_scores
-from criteria.registry import create
+from criteria.registry import create, find
 from reports.records import Failure
 
 from .jobs import CriterionSpec, PathJob, ScoresJob, Standpoint
+from .knob import Choice, Choices, choose
 from .lab import Base, Lab
 from .network import Network, Removed, Rules, Schedule, given_widths, iterative, one_shot
 from .seeds import generator
 from .selection import InfeasibleBudget, Limits
+
+T = TypeVar("T")
 
 
 def make_scores(job: ScoresJob, lab: Lab) -> dict[str, Failure]:
@@ -91,24 +94,47 @@ def load_scores(lab: Lab, at: Standpoint, spec: CriterionSpec) -> Scored:
 def make_path(job: PathJob, lab: Lab) -> None:
     """Select at every budget and store which units leave, or why a budget is out of reach."""
     base = lab.base(job.at.base)
+    chosen: dict[float, Choice] = {}
     if job.needs_scores:
         values, cost = load_scores(lab, job.at, job.criterion)
-        if job.matched is None:
-            found = one_shot(base.network, values, job.budgets, rules_of(job))
-        else:
+        if job.matched is not None:
             found = _matched(job, lab, base, values)
+        elif find(job.criterion.name).selector is not None:
+            found, chosen = _choose(job, base, values)
+        else:
+            found = one_shot(base.network, values, job.budgets, rules_of(job))
     else:
         found, cost = _iterate(job, lab, base)
     lab.store.write_json(
         lab.store.path("paths", job.key, ".json"),
         {
             "budgets": {str(budget): _plain(one, base) for budget, one in found.items()},
+            "knobs": {str(budget): _by_root(one.knobs, base) for budget, one in chosen.items()},
+            "trimmed": {str(budget): one.trimmed for budget, one in chosen.items()},
             "base_sha256": base.sha256,
             "score_s": cost.seconds,
             "score_peak_bytes": cost.peak_bytes,
             "images_scored": cost.images,
         },
     )
+
+
+Found = dict[float, Removed | InfeasibleBudget]
+
+
+def _choose(job: PathJob, base: Base, evidence: list[Tensor]) -> tuple[Found, dict[float, Choice]]:
+    """By a selector: at the thresholds given, or bisected to the budgets."""
+    selector = find(job.criterion.name).selector
+    assert selector is not None
+    choices = Choices(base.network, selector, evidence, rules_of(job))
+    found: Found = {}
+    chosen: dict[float, Choice] = {}
+    for budget, one in choose(choices, job.cost, job.budgets).items():
+        if isinstance(one, Choice):
+            found[budget], chosen[budget] = one.removed, one
+        else:
+            found[budget] = one
+    return found, chosen
 
 
 def _iterate(
@@ -160,7 +186,8 @@ def load_removed(lab: Lab, job: PathJob, base: Base, budget: float) -> Removed |
 
 
 def path_file(lab: Lab, job: PathJob) -> dict[str, Any]:
-    """A stored path: `budgets`, `score_s`, `score_peak_bytes`, `images_scored`."""
+    """A stored path: `budgets`, `score_s`, `score_peak_bytes`, `images_scored`; of a selector also
+    `knobs` and `trimmed`, by budget."""
     return lab.store.read_json(lab.store.path("paths", job.key, ".json"))
 
 
@@ -181,5 +208,9 @@ def _plain(found: Removed | InfeasibleBudget, base: Base) -> dict[str, list[int]
     """As JSON: units that leave by root, or the reason why the budget cannot be met."""
     if isinstance(found, InfeasibleBudget):
         return str(found)
+    return _by_root([gone.tolist() for gone in found], base)
+
+
+def _by_root(values: Sequence[T], base: Base) -> dict[str, T]:
     groups = base.network.structure.groups
-    return {group.root: gone.tolist() for group, gone in zip(groups, found, strict=True)}
+    return {group.root: one for group, one in zip(groups, values, strict=True)}

@@ -16,10 +16,11 @@ import numpy as np
 from criteria import CriteriaError, load_plugin, registry
 from reports.records import Labels, Record, content_key
 from suites import Case, Suite, expand
-from suites.schema import MethodSpec, ModelSpec, slug
+from suites.schema import Budgets, MethodSpec, ModelSpec, SelectionSpec, slug
 
 from .errors import BenchError, ModelError
 from .jobs import BaseJob, CriterionSpec, Job, PathJob, ScoresJob, Standpoint, TrialJob
+from .knob import unfit
 from .store import Store
 
 
@@ -174,6 +175,7 @@ class _Maker:
         selection = self.suite.selection
         if method.scope:
             selection = selection.model_copy(update={"scope": method.scope})
+        _refuse_misfit(method, selection, self.suite.budgets, matched is not None)
         return PathJob(
             at=at,
             criterion=self.criterion(method),
@@ -220,6 +222,38 @@ def _criterion(method: MethodSpec) -> CriterionSpec:
     except CriteriaError as error:
         raise PlanError(f"method {method.name}: {error}") from error
     return CriterionSpec(entry.name, options, source)
+
+
+def _refuse_misfit(
+    method: MethodSpec, selection: SelectionSpec, budgets: Budgets, matched: bool
+) -> None:
+    """Selectors and criteria that score take different roads to a budget.
+
+    Raises:
+        PlanError: the method has no way to the suite's budgets, or could only ignore a setting.
+    """
+    try:
+        selector = registry.find(method.criterion).selector
+    except CriteriaError as error:
+        raise PlanError(f"method {method.name}: {error}") from error
+    if selector is None:
+        if budgets.threshold and not matched:
+            raise PlanError(
+                f"method {method.name}: budgets.threshold is the knob of selectors "
+                f"({_selectors()}), and {method.criterion} scores; give budgets as macs, params or "
+                "speedup, or run it as `matched` control of a selector"
+            )
+        return
+    fault: str | None = "picks sets and cannot rank; only criteria that score are matched controls"
+    if not matched:
+        iterative = method.iterative is not None
+        fault = unfit(selector, budgets.cost, budgets.kept, selection.scope, iterative=iterative)
+    if fault is not None:
+        raise PlanError(f"method {method.name}: {method.criterion} {fault}")
+
+
+def _selectors() -> str:
+    return ", ".join(entry.name for entry in registry.criteria() if entry.selector is not None)
 
 
 def _checkpoint_hash(model: ModelSpec) -> str | None:

@@ -15,11 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from criteria.evidence import Loss, score_alone
-from criteria.registry import create
+from criteria.registry import create, find
 
 from .cost import count_macs, count_params
 from .cut import verify
-from .network import Network, Rules, Schedule, iterative, one_shot, shares
+from .errors import BenchError
+from .knob import Choice, Choices, choose, unfit
+from .network import Network, Removed, Rules, Schedule, iterative, one_shot, shares
 from .selection import TOLERANCE, InfeasibleBudget, Limits, Scope
 
 
@@ -66,7 +68,7 @@ def prune(
         example_inputs: one batch of inputs, or a tuple of the forward's arguments.
         criterion: a registered name; `criteria.criteria()` lists them.
         budget: `{"macs": share kept}`, `{"params": share kept}` or `{"speedup": factor}`; met
-            within `tolerance`.
+            within `tolerance`. For a selector also `{"threshold": its own knob}`.
         batches: (inputs, targets) for criteria that need data; kept when `steps` > 1.
         ignored: layers whose outputs stay; those that make the network's output always do.
         scope: rank all channels together, per group, or among isomorphic groups.
@@ -79,8 +81,15 @@ def prune(
     Raises:
         CriteriaError: unknown names or options, an untraceable network, bad scores.
         InfeasibleBudget: the budget cannot be met.
+        BenchError: a selector that is asked for steps, or for a scope that it does not know.
     """
     cost, share = shares(budget)
+    selector = find(criterion).selector
+    if selector is None and cost == "threshold":
+        raise BenchError(f"budget {budget!r}: {criterion} scores, and has no threshold")
+    fault = selector and unfit(selector, cost, [share], scope, iterative=steps > 1)
+    if fault:
+        raise BenchError(f"{criterion} {fault}")
     network = Network.trace(model, example_inputs, ignored)
     verify(network.model, network.inputs, network.structure)
     generator = generator or torch.Generator().manual_seed(0)
@@ -91,13 +100,19 @@ def prune(
         values, _ = score_alone(now.model, one, held, loss)
         return values
 
-    rules = Rules(cost, scope, limits, tolerance)
-    if steps == 1:
+    rules = Rules("params" if cost == "params" else "macs", scope, limits, tolerance)
+    found: Removed | Choice | InfeasibleBudget
+    if selector is not None:
+        choices = Choices(network, selector, scorer(network), rules)
+        found = choose(choices, cost, [share])[share]
+    elif steps == 1:
         found = one_shot(network, scorer(network), [share], rules)[share]
     else:
         found = iterative(network, scorer, [share], rules, Schedule(steps, schedule))[share]
     if isinstance(found, InfeasibleBudget):
         raise found
+    if isinstance(found, Choice):
+        found = found.removed
     pruned = network.cut(found)
     return Pruned(
         pruned,

@@ -116,7 +116,8 @@ def _criteria(console: Console, plugins: Sequence[Path]) -> None:
     for one in entries:
         needs = (one.needs.name or "").lower().replace("_", " ") or "weights"
         options = ", ".join(one.type.options_type.model_fields)
-        console.print(f"[bold]{one.name}[/]", ", ".join(one.aliases))
+        kind = " [cyan]selector[/]" if one.selector is not None else ""
+        console.print(f"[bold]{one.name}[/]{kind}", ", ".join(one.aliases))
         for line in (
             one.summary,
             f"needs {needs}" + (f"; options: {options}" if options else ""),
@@ -196,7 +197,7 @@ def status(console: Console, planned: Plan, store: Store) -> None:
         if record.failure is not None:
             named = record.labels
             console.print(
-                f"{record.status}: {named.problem} · {named.method} · {named.budget:.0%} · "
+                f"{record.status}: {named.problem} · {named.method} · {named.at} · "
                 f"{named.recovery}: {record.failure.kind}: {record.failure.message}",
                 markup=False,
             )

@@ -81,6 +81,8 @@ def _measure(job: TrialJob, lab: Lab) -> tuple[Measurements, Costs]:
         },
         layer_sparsity=layer_sparsity(network.model, pruned),
         latency=latency(network.model, pruned, network.inputs[0][:1]) if job.latency else [],
+        knobs=path.get("knobs", {}).get(str(job.budget), {}),
+        trimmed=path.get("trimmed", {}).get(str(job.budget), 0),
         images_scored=path["images_scored"],
         images_trained=recovered.images,
         history=recovered.history,

@@ -1,4 +1,4 @@
-"""What is compared: criteria that score the prunable units of a network.
+"""What is compared: criteria that score the prunable units of a network, or pick them.
 
 from criteria import score
 scores = score(model, example_inputs, "taylor", batches=[(x, y)], ignored=[model.fc])
@@ -20,6 +20,7 @@ from .needs import Need
 from .reduce import Normalizer, Reduction
 from .registry import criteria, find, load_plugin, register
 from .score import GroupScores, score
+from .selector import Selector
 from .weights import weight_structure
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Options",
     "Reduction",
     "ScoreError",
+    "Selector",
     "Structure",
     "StructureError",
     "UnknownCriterion",

@@ -67,6 +67,10 @@ class Criterion:
         """Members of a group whose scores are reduced to the group's."""
         return [member for member in group.members if self.counts(member)]
 
+    def score_shape(self, group: Group) -> tuple[int, ...]:
+        """Shape of a group's scores."""
+        return (group.units,)
+
     def see(self, batch: Batch) -> None:
         """Observe one batch and count it."""
         self.observe(batch)
@@ -116,11 +120,12 @@ def checked_scores(criterion: Criterion) -> list[Tensor]:
             f"{criterion.name} scored {len(scores)} groups, the network has {len(criterion.groups)}"
         )
     for group, values in zip(criterion.groups, scores, strict=True):
-        if not isinstance(values, Tensor) or values.shape != (group.units,):
+        expected = criterion.score_shape(group)
+        if not isinstance(values, Tensor) or values.shape != expected:
             found = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
             raise ScoreError(
                 f"{criterion.name} returned {found} for the group of {group.root}; "
-                f"expected a tensor of shape ({group.units},)"
+                f"expected a tensor of shape {expected}"
             )
         if not torch.isfinite(values).all():
             bad = int((~torch.isfinite(values)).sum())

@@ -26,7 +26,10 @@ class Part(NoOptions):
     def _known(cls, name: str) -> str:
         from .registry import find
 
-        return find(name).name
+        entry = find(name)
+        if entry.selector is not None:
+            raise ValueError(f"{name} picks sets, and has no scores to be a part of others")
+        return entry.name
 
     @model_validator(mode="after")
     def _filled(self) -> Part:

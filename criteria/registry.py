@@ -25,6 +25,7 @@ from .errors import OptionError, UnknownCriterion
 from .member import Group
 from .needs import Need
 from .parts import parts_of
+from .selector import Selector
 
 ENTRY_POINTS = "pruning_bench.criteria"
 
@@ -42,6 +43,7 @@ class Entry:
         fidelity: how close this is to the paper and to the authors' code.
         structured: scores channels.
         unstructured: scores single weights.
+        selector: the class where it picks sets instead of scores, else None.
         type: the class.
     """
 
@@ -51,6 +53,7 @@ class Entry:
     fidelity: str
     structured: bool
     unstructured: bool
+    selector: type[Selector] | None
     type: type[Criterion]
 
     @property
@@ -84,7 +87,10 @@ def register(
     def decorate(criterion: C) -> C:
         criterion.name = name
         criterion.needs = needs
-        entry = Entry(name, tuple(aliases), cite, fidelity, structured, unstructured, criterion)
+        selector = criterion if issubclass(criterion, Selector) else None
+        entry = Entry(
+            name, tuple(aliases), cite, fidelity, structured, unstructured, selector, criterion
+        )
         for one in (name, *aliases):
             other = _entries.get(one)
             if other is not None and inspect.getfile(other.type) != inspect.getfile(criterion):
@@ -100,10 +106,11 @@ def register(
 @cache
 def _load_all() -> None:
     """Import every criterion of this package and of installed plugins."""
-    from . import saliency
+    from . import saliency, selectors
 
-    for module in pkgutil.iter_modules(saliency.__path__, saliency.__name__ + "."):
-        importlib.import_module(module.name)
+    for package in (saliency, selectors):
+        for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+            importlib.import_module(module.name)
     for point in entry_points(group=ENTRY_POINTS):
         point.load()
 

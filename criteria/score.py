@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .batch import Loss
+from .errors import UnknownCriterion
 from .evidence import score_alone
 from .groups import find_structure
 from .member import Group, Member
-from .registry import create
+from .registry import create, find
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +72,8 @@ def score(
         >>> scores = score(model, x, "taylor", batches=[(x, y)], ignored=[model.fc])
         >>> scores[0].root, scores[0].values
     """
+    if find(criterion).selector is not None:
+        raise UnknownCriterion(f"{criterion} picks sets and gives no scores; use bench.prune")
     structure = find_structure(model, example_inputs, ignored)
     generator = generator or torch.Generator().manual_seed(0)
     one = create(criterion, structure.groups, options, generator)

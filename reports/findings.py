@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from .records import budget_words
 from .tables import interval, points
 
 if TYPE_CHECKING:
@@ -165,6 +166,14 @@ def _cost_warnings(results: Results) -> Iterator[str]:
     if results.trials.empty:
         return
     axis = results.expected[0].cost
+    if axis == "threshold":
+        kept = 100 * results.trials["macs_ratio"]
+        yield (
+            "Budgets are thresholds of the methods' own knob, so they cost what they cost: from "
+            f"{kept.min():.0f} % to {kept.max():.0f} % of the MACs. Only a method and its matched "
+            "controls stand at equal costs."
+        )
+        return
     other = {"macs": "params", "params": "macs"}[axis]
     words = {"macs": "MACs", "params": "parameters"}
     off = (results.trials[f"{axis}_ratio"] - results.trials["budget"]).abs() > BUDGET_TOLERANCE
@@ -195,7 +204,7 @@ def failures(results: Results) -> list[tuple[str, str, int, str]]:
     for one in results.records:
         if one.failure is not None:
             label = one.labels
-            example = f"{label.method}, {label.problem}, {100 * label.budget:g} %, {label.recovery}"
+            example = f"{label.method}, {label.problem}, {label.at}, {label.recovery}"
             grouped[one.failure.kind, one.failure.message].append(example)
     return [(*key, len(found), min(found)) for key, found in sorted(grouped.items())]
 
@@ -203,7 +212,8 @@ def failures(results: Results) -> list[tuple[str, str, int, str]]:
 def unfinished(results: Results) -> list[tuple[str, str, str, str, int, int]]:
     """(problem, recovery, method, budget, done, expected) of every incomplete cell."""
     holes = results.cells[~results.cells["complete"].astype(bool)]
-    holes = holes.assign(kept=[f"{100 * budget:g} %" for budget in holes["budget"]])
+    kept = [budget_words(one["cost"], one["budget"]) for one in holes.to_dict("records")]
+    holes = holes.assign(kept=kept)
     keys = ["problem", "recovery", "method", "kept", "done", "expected"]
     return list(holes[keys].itertuples(index=False, name=None))
 

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from suites.schema import MethodSpec
 
 from . import findings
+from .records import budget_words
 from .tables import counts, interval, p_value, points
 
 if TYPE_CHECKING:
@@ -134,13 +135,13 @@ def cell_table(results: Results) -> Table:
     rows = []
     for row in results.cells.to_dict("records"):
         cells = [_text(row[one]) for one in ("problem", "recovery", "method")]
-        cells += [(f"{100 * row['budget']:g}", row["budget"])]
+        cells += [(budget_words(row["cost"], row["budget"]), row["budget"])]
         cells += [(f"{row['done']}/{row['expected']}", row["done"])]
         cells += [
             (f"{row[one]:.3g}" if pd.notna(row[one]) else "–", _value(row[one])) for one in names
         ]
         rows.append(cells)
-    heads = ["Problem", "Recovery", "Method", "Budget %", "Trials", "Top-1 %", "Retained, points"]
+    heads = ["Problem", "Recovery", "Method", "Budget", "Trials", "Top-1 %", "Retained, points"]
     heads += ["Top-1 % at best validation", "MACs %", "Parameters %", "Latency %"]
     heads += ["Scoring s", "Recovery s"]
     return Table("Means of every cell", _columns(heads, 3), rows)

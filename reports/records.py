@@ -32,6 +32,11 @@ def content_key(identity: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def budget_words(cost: str, budget: float) -> str:
+    """`70 %`, or `threshold 0.7` where that is the axis."""
+    return f"threshold {budget:g}" if cost == "threshold" else f"{100 * budget:g} %"
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -44,8 +49,8 @@ class Labels(_Frozen):
     model: str
     method: str
     recovery: str
-    cost: Literal["macs", "params"]  # the axis that the budget is given on
-    budget: float  # share of that cost kept, in (0, 1]
+    cost: Literal["macs", "params", "threshold"]  # the axis that the budget is given on
+    budget: float  # share of that cost kept, or the selector's threshold; in (0, 1]
     base: int
     repeat: int
     matched_to: str | None = None  # a control with the layer widths of that method
@@ -53,6 +58,11 @@ class Labels(_Frozen):
     @property
     def problem(self) -> str:
         return f"{self.model} on {self.dataset}"
+
+    @property
+    def at(self) -> str:
+        """The budget in words."""
+        return budget_words(self.cost, self.budget)
 
 
 class Accuracy(_Frozen):
@@ -95,6 +105,8 @@ class Measurements(_Frozen):
     widths: dict[str, tuple[int, int]]  # group root -> channels kept, dense
     layer_sparsity: dict[str, float]  # layer -> share of its parameters removed
     latency: list[Latency]
+    knobs: dict[str, float | None] = {}  # a selector's: group root -> its setting; None keeps all
+    trimmed: int = 0  # units that left beyond these settings, to meet the budget
     images_scored: int  # images seen while scoring, over all steps
     images_trained: int  # images seen by recovery
     history: list[Epoch]

@@ -16,7 +16,7 @@ import pandas as pd
 from suites.schema import Suite, matched_name
 
 from . import statistics
-from .records import Labels
+from .records import Labels, budget_words
 
 Family = Literal["control", "matched"]
 CELL = ["problem", "recovery", "method", "budget"]
@@ -63,6 +63,7 @@ def cells(trials: pd.DataFrame, expected: Sequence[Labels], level: float) -> pd.
         found = done.get(key)
         row: dict[str, Any] = dict(zip(CELL, key, strict=True))
         row["matched_to"] = planned["matched_to"].iloc[0]
+        row["cost"] = planned["cost"].iloc[0]
         row["expected"] = len(planned)
         row["done"] = 0 if found is None else len(found)
         row["complete"] = row["expected"] == row["done"]
@@ -70,7 +71,7 @@ def cells(trials: pd.DataFrame, expected: Sequence[Labels], level: float) -> pd.
         if found is not None and row["complete"]:
             row |= _means(found, level)
         rows.append(row)
-    columns = [*CELL, "matched_to", "expected", "done", "complete", "bases", *_MEANS]
+    columns = [*CELL, "cost", "matched_to", "expected", "done", "complete", "bases", *_MEANS]
     return pd.DataFrame(rows).reindex(columns=columns)
 
 
@@ -187,8 +188,9 @@ def _gaps(table: pd.DataFrame) -> dict[tuple[str, str, str], str]:
         holes = rows[~rows["complete"].astype(bool)]
         if len(holes):
             lost = int((holes["expected"] - holes["done"]).sum())
-            at = ", ".join(f"{100 * budget:g}" for budget in holes["budget"])
-            words[key] = f"{lost} unfinished trial{'s' if lost > 1 else ''} at {at} % kept"
+            places = (budget_words(one["cost"], one["budget"]) for one in holes.to_dict("records"))
+            at = ", ".join(places)
+            words[key] = f"{lost} unfinished trial{'s' if lost > 1 else ''} at {at}"
     return words
 
 

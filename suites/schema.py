@@ -153,27 +153,32 @@ class Analysis(Section):
 
 
 class Budgets(Section):
-    """Shares kept of MACs or of parameters, or speed-ups in MACs; one axis a suite."""
+    """Shares kept of MACs or of parameters, or speed-ups in MACs; one axis a suite.
+
+    `threshold` is the selectors' own knob; what that costs is found, not asked for.
+    """
 
     macs: list[Share] | None = Field(default=None, min_length=1)
     params: list[Share] | None = Field(default=None, min_length=1)
     speedup: list[Annotated[float, Field(ge=1)]] | None = Field(default=None, min_length=1)
+    threshold: list[Share] | None = Field(default=None, min_length=1)
 
     @model_validator(mode="after")
     def _one_axis(self) -> Self:
-        given = [axis for axis in ("macs", "params", "speedup") if getattr(self, axis)]
+        given = [axis for axis in type(self).model_fields if getattr(self, axis)]
         if len(given) != 1:
-            raise ValueError("give one of macs, params, speedup")
+            raise ValueError(f"give one of {', '.join(type(self).model_fields)}")
         return self
 
     @property
-    def cost(self) -> Literal["macs", "params"]:
-        return "params" if self.params else "macs"
+    def cost(self) -> Literal["macs", "params", "threshold"]:
+        return "threshold" if self.threshold else "params" if self.params else "macs"
 
     @property
     def kept(self) -> list[float]:
-        """Shares of the cost kept, largest first."""
-        shares = self.macs or self.params or [round(1 / one, 6) for one in self.speedup or []]
+        """Shares of the cost kept, or thresholds; largest first."""
+        shares = self.macs or self.params or self.threshold
+        shares = shares or [round(1 / one, 6) for one in self.speedup or []]
         return sorted(set(shares), reverse=True)
 
 

@@ -30,7 +30,7 @@ SECTIONS = {
 
 def run_name(record: Record) -> str:
     of = record.labels
-    parts = (f"{of.model}-{of.dataset}", of.method, percent(of.budget), of.recovery)
+    parts = (f"{of.model}-{of.dataset}", of.method, budget_tag(of.cost, of.budget), of.recovery)
     return short(" · ".join((*parts, f"b{of.base} r{of.repeat}")), NAME_LIMIT)
 
 
@@ -44,7 +44,7 @@ def tags(record: Record) -> dict[str, str]:
         **{name: str(value) for name, value in labels},
         "role": "trial",
         "problem": labels.problem,
-        "budget": percent(labels.budget),
+        "budget": budget_tag(labels.cost, labels.budget),
         "matched_to": labels.matched_to or "none",
         "status": record.status,
         "trial.key": record.key,
@@ -104,8 +104,8 @@ def digest(record: Record) -> str:
     return hashlib.sha256(record.to_json().encode()).hexdigest()[:16]
 
 
-def percent(share: float) -> str:
-    return f"{100 * share:g}%"
+def budget_tag(cost: str, budget: float) -> str:
+    return f"threshold {budget:g}" if cost == "threshold" else f"{100 * budget:g}%"
 
 
 def short(text: str, limit: int) -> str:

@@ -11,7 +11,7 @@ import json
 from suites.schema import Suite
 
 from .connection import is_server, without_password
-from .fields import percent
+from .fields import budget_tag
 
 METRICS = ("eval/retained_top1", "eval/top1", "cost/macs_ratio", "cost/params_ratio")
 TIMES = ("cost/latency_ratio", "time/score_s", "time/total_s")
@@ -26,7 +26,8 @@ def views(suite: Suite) -> dict[str, str]:
     are compared at the middle budget under the last recovery.
     """
     kept = suite.budgets.kept
-    budget, recovery = percent(kept[len(kept) // 2]), suite.recoveries[-1].name
+    budget = budget_tag(suite.budgets.cost, kept[len(kept) // 2])
+    recovery = suite.recoveries[-1].name
     trials = {
         "searchFilter": "tags.role = 'trial'",
         "orderByKey": "metrics.`eval/retained_top1`",

@@ -66,8 +66,8 @@ def _accuracy_cost(
     cost = results.suite.analysis.cost.removesuffix("_ratio")
     instead = ""
     if cells[f"{cost}_ratio"].isna().all():
-        instead = f" {cost.capitalize()} was not measured: the axis is that of the budgets."
-        cost = results.expected[0].cost
+        instead = f" {cost.capitalize()} was not measured."
+        cost = "params" if results.expected[0].cost == "params" else "macs"
     # Where the axis is the budget's own, all methods stand at one cost and would hide each other.
     dodge = cost == results.expected[0].cost
     data = accuracy_cost.drawn(cells, results.dense, cost, dodge)

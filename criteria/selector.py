@@ -1,0 +1,41 @@
+"""What a selector is: a criterion that picks sets of units, not scores.
+
+Its evidence is gathered, checked, stored and shared as scores are. Which units leave is a pure
+function of that evidence and of one knob, so every setting of the knob costs no second pass.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+from torch import Tensor
+
+from .criterion import Criterion, NoOptions
+from .member import Group
+
+
+class Selector(Criterion):
+    """Base of all selectors. A subclass overrides `scores`, `removed` and `worth`.
+
+    `scores` gives a group's evidence, `[units, units]`: what `removed` and `worth` look at.
+
+    Attributes:
+        knob: its strongest and its weakest setting; the strongest removes most.
+    """
+
+    options_type = NoOptions
+    knob: ClassVar[tuple[float, float]]
+
+    def score_shape(self, group: Group) -> tuple[int, ...]:
+        return (group.units, group.units)
+
+    @staticmethod
+    @abstractmethod
+    def removed(evidence: Tensor, knob: float) -> Tensor:
+        """Ascending units of one group that leave at this setting."""
+
+    @staticmethod
+    @abstractmethod
+    def worth(evidence: Tensor) -> Tensor:
+        """`[units]`: of units whose removal is in doubt, those with more of it stay."""

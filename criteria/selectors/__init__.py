@@ -1,0 +1,1 @@
+"""One small file a selector; every module here is imported by the registry."""
