@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .batch import Loss
-from .errors import UnknownCriterion
+from .errors import CriteriaError
 from .evidence import score_alone
 from .groups import find_structure
 from .member import Group, Member
@@ -73,7 +73,7 @@ def score(
         >>> scores[0].root, scores[0].values
     """
     if find(criterion).selector is not None:
-        raise UnknownCriterion(f"{criterion} picks sets and gives no scores; use bench.prune")
+        raise CriteriaError(f"{criterion} picks sets and gives no scores; use bench.prune")
     structure = find_structure(model, example_inputs, ignored)
     generator = generator or torch.Generator().manual_seed(0)
     one = create(criterion, structure.groups, options, generator)
