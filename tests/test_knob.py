@@ -302,7 +302,7 @@ def test_a_selector_has_no_scores_to_give() -> None:
     model = build("chain")
     with pytest.raises(CriteriaError, match=r"rgd picks sets and gives no scores; use bench.prune"):
         score(model, images(2), "rgd")
-    with pytest.raises(CriteriaError, match="inverse: rgd picks sets"):
+    with pytest.raises(CriteriaError, match="rgd picks sets, and has no scores"):
         score(model, images(2), "inverse", of="rgd")
 
 
