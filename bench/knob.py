@@ -1,8 +1,8 @@
 """Selectors under a budget: their own knob, bisected until the network costs what it may.
 
 The cost is a staircase of the knob, and not quite a monotone one. Where no stair lies within the
-tolerance, the setting just above the budget is taken, and of the units that the setting just below
-it removes as well, as many leave as the budget asks for, those of least worth first.
+tolerance, the setting just above the budget is taken, and of the units that the next stronger
+settings remove as well, as many leave as the budget asks for, those of least worth first.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ function of that evidence and of one knob, so every setting of the knob costs no
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import ClassVar
 
 from torch import Tensor
@@ -21,7 +20,7 @@ class Selector(Criterion):
     `scores` gives a group's evidence, `[units, units]`: what `removed` and `worth` look at.
 
     Attributes:
-        knob: its strongest and its weakest setting; the strongest removes most.
+        knob: its strongest and its weakest setting.
     """
 
     options_type = NoOptions
@@ -31,11 +30,11 @@ class Selector(Criterion):
         return (group.units, group.units)
 
     @staticmethod
-    @abstractmethod
     def removed(evidence: Tensor, knob: float) -> Tensor:
         """Ascending units of one group that leave at this setting."""
+        raise NotImplementedError("a selector must override removed")
 
     @staticmethod
-    @abstractmethod
     def worth(evidence: Tensor) -> Tensor:
         """`[units]`: of units whose removal is in doubt, those with more of it stay."""
+        raise NotImplementedError("a selector must override worth")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from .records import budget_words
+from .records import Measurements, Record, budget_words
 from .tables import interval, points
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LOW_DENSE_TOP1 = 50.0  # percent; a base below it is hardly trained
 BUDGET_TOLERANCE = 0.01  # share of the dense cost (DESIGN.md, decision 1)
+THIN = 0.05  # share of a layer's channels from which on it is worth a word
 UNEQUAL = 1.25  # ratio of the other cost at one budget from which it is worth a word
 # Parts of provenance names: differences here may move results; a host's name does not.
 _TOLD_APART = ("version", "package", "python", "git", "platform", "device", "cpu", "gpu", "thread")
@@ -145,6 +146,7 @@ def warnings(results: Results) -> Iterator[str]:
             "leaves the spread unknown, not zero."
         )
     yield from _cost_warnings(results)
+    yield from _width_warnings(results)
 
 
 def _base_warnings(results: Results) -> Iterator[str]:
@@ -189,6 +191,32 @@ def _cost_warnings(results: Results) -> Iterator[str]:
                 f"the {words[axis]} on {problem} the methods keep from {worst.min():.0f} % "
                 f"({worst.idxmin()}) to {worst.max():.0f} % ({worst.idxmax()})."
             )
+
+
+def _width_warnings(results: Results) -> Iterator[str]:
+    done = [one for one in results.records if one.measurements is not None]
+    thin = [
+        (kept / channels, f"{kept} of {channels} in {root} ({one.labels.method}, {one.labels.at})")
+        for one in done
+        for root, (kept, channels) in _measured(one).widths.items()
+        if kept < THIN * channels
+    ]
+    if thin:
+        yield (
+            f"Layers that keep less than {100 * THIN:g} % of their channels: {len(thin)}, over all "
+            f"trials; the thinnest keeps {min(thin)[1]}."
+        )
+    trimmed = [_measured(one).trimmed for one in done if _measured(one).trimmed]
+    if trimmed:
+        yield (
+            "No setting of a selector's knob met the budget alone: single channels beyond it left "
+            f"in {len(trimmed)} trials, at most {max(trimmed)}."
+        )
+
+
+def _measured(record: Record) -> Measurements:
+    assert record.measurements is not None
+    return record.measurements
 
 
 def left_out(results: Results) -> list[tuple[str, str, str, str, str]]:

@@ -400,6 +400,46 @@ def test_warnings_tell_what_a_reader_must_know(suite: Suite, records: list[Recor
     assert "30.0 % dense top-1" in "\n".join(warnings(analyse(suite, poor, plan(suite))))
 
 
+def test_thin_layers_and_trimmed_channels_are_told(suite: Suite, records: list[Record]) -> None:
+    plain = "\n".join(warnings(analyse(suite, records, plan(suite))))
+    assert "channels" not in plain
+    first, second, *rest = records
+    assert first.measurements is not None
+    assert second.measurements is not None
+    widths = {"conv1": (16, 16), "conv2": (1, 64), "conv3": (2, 64), "conv4": (5, 100)}
+    found = [
+        first.model_copy(
+            update={"measurements": first.measurements.model_copy(update={"widths": widths})}
+        ),
+        second.model_copy(
+            update={"measurements": second.measurements.model_copy(update={"trimmed": 3})}
+        ),
+    ]
+    said = "\n".join(warnings(analyse(suite, [*found, *rest], plan(suite))))
+    assert "less than 5 % of their channels: 2, over all trials" in said
+    assert f"keeps 1 of 64 in conv2 ({first.labels.method}, {first.labels.at})" in said
+    assert "single channels beyond it left in 1 trials, at most 3" in said
+
+
+def test_thresholds_are_no_shares_of_a_cost(tmp_path: Path) -> None:
+    suite = make_suite(
+        methods=[{"criterion": "rgd", "matched": ["l1"]}],
+        budgets={"threshold": [0.8, 0.7]},
+        models=["resnet20"],
+        analysis={"control": "l1~rgd", "cost": "latency_ratio"},
+    )
+    labels = plan(suite)
+    found = [record(one, 0.8, macs=round(1e6 * one.budget**2), latency=[]) for one in labels]
+    page = build_report(suite, found[1:], labels, tmp_path).read_text().replace("\u00a0", " ")
+    assert "1 unfinished trial at threshold 0.8" in page
+    assert "cost what they cost: from 49 % to 64 % of the MACs" in page
+    assert "Off budget" not in page
+    assert ">threshold 0.8<" in page
+    assert ">80 %<" not in page
+    drawn = pd.read_csv(tmp_path / "figures" / "accuracy_cost_matched.csv")
+    assert set(drawn["cost_percent"].dropna().round(6)) == {49.0, 64.0}
+
+
 def test_a_suite_of_the_control_alone(tmp_path: Path) -> None:
     suite = make_suite(methods=["l1"])
     found = synthetic_records(suite, plan(suite))
