@@ -8,6 +8,7 @@ import torch
 
 from .jobs import BaseJob, TrialJob
 from .lab import Lab, Settings, example
+from .masks import weight_groups, weights_kept
 from .network import Network, Rules
 from .paths import rules_of
 from .selection import InfeasibleBudget
@@ -26,15 +27,21 @@ def check(trials: Iterable[TrialJob], settings: Settings) -> None:
     seen: dict[tuple[str, str], Network] = {}
     checked: set[tuple[str, str, float, str]] = set()
     for trial in trials:
-        base, rules = trial.path.at.base, rules_of(trial.path)
+        base = trial.path.at.base
         problem = (base.dataset.model_dump_json(), base.model.model_dump_json())
         if problem not in seen:
             seen[problem] = _network(base, lab)
             lab.calibration(trial.path.at, lab.dataset(base.dataset))
-        case = (*problem, trial.budget, str(rules))
-        if trial.path.cost != "threshold" and case not in checked:
-            checked.add(case)
-            _reachable(trial, seen[problem], rules)
+        path = trial.path
+        case = (*problem, trial.budget, "masks" if path.unstructured else str(rules_of(path)))
+        if path.cost == "threshold" or case in checked:
+            continue
+        checked.add(case)
+        if path.unstructured:
+            groups = weight_groups(seen[problem].model, seen[problem].inputs)
+            weights_kept(sum(group.units for group in groups), trial.budget)
+        else:
+            _reachable(trial, seen[problem], rules_of(path))
 
 
 def _network(base: BaseJob, lab: Lab) -> Network:
@@ -48,7 +55,7 @@ def _reachable(trial: TrialJob, network: Network, rules: Rules) -> None:
     spare = torch.tensor([group.units - rules.limits.floor(group) for group in groups])
     cost = network.cost.of(rules.cost)
     least = cost(spare) / cost(torch.zeros_like(spare))
-    if least > trial.budget:
+    if cost(spare) > network.cost.target(rules.cost, trial.budget):
         raise InfeasibleBudget(
             f"budgets.{rules.cost}: {trial.budget:.3g} is out of reach for "
             f"{trial.labels.problem}: the limits leave at least {least:.3g} of its {rules.cost}; "

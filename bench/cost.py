@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from criteria import Structure
 from criteria.member import kind_of
+
+ChannelCost = Literal["macs", "params", "channels"]  # what removed channels change
 
 
 @dataclass(frozen=True)
@@ -50,20 +52,28 @@ class Products:
 
 @dataclass(frozen=True)
 class CostModel:
-    """MACs of one image and parameters of a network, by units removed.
+    """MACs of one image, parameters and prunable channels of a network, by units removed.
 
     Attributes:
         macs, params: exact on what is modelled: convolutions, linear layers, attention.
+        channels: root channels of all groups.
         unmodelled_macs: what the dispatcher counts beyond that in the dense network; held constant.
     """
 
     macs: Products
     params: Products
+    channels: Products
     unmodelled_macs: int
 
-    def of(self, cost: str) -> Products:
-        """`macs` or `params` by name."""
-        return self.macs if cost == "macs" else self.params
+    def of(self, cost: ChannelCost) -> Products:
+        """One of the three by name."""
+        products: Products = getattr(self, cost)
+        return products
+
+    def target(self, cost: ChannelCost, share: float) -> float:
+        """What may be left of this network's cost; of channels, a whole number."""
+        kept = share * self.of(cost)(torch.zeros_like(self.channels.weight))
+        return round(kept) if cost == "channels" else kept
 
 
 def count_macs(model: nn.Module, example_inputs: tuple[Any, ...]) -> int:
@@ -83,7 +93,7 @@ def cost_model(
     layers = _Layers(structure)
     positions = _positions(model, example_inputs)
     counted = _macs_by_module(model, example_inputs)
-    macs, params = _Terms(len(structure.groups)), _Terms(len(structure.groups))
+    macs, params, channels = (_Terms(len(structure.groups)) for _ in range(3))
     for name, module in model.named_modules():
         own = counted.get(name, 0)
         if name in positions and own:
@@ -100,10 +110,41 @@ def cost_model(
             fan_in, out = layers.of_parameter(name, module, key)
             rest = parameter.numel() / ((fan_in[0] if fan_in else 1) * (out[0] if out else 1))
             params.add(rest, fan_in, out)
+    for group, lost in zip(structure.groups, torch.eye(len(structure.groups)), strict=True):
+        per_unit = group.channels_per_unit
+        channels.add(1.0, None, (float(group.units * per_unit), per_unit * lost.double()))
     none = torch.zeros(len(structure.groups))
     modelled = round(macs.products(0)(none))
     unmodelled = sum(counted.values()) - modelled
-    return CostModel(macs.products(unmodelled), params.products(0), unmodelled)
+    return CostModel(
+        macs.products(unmodelled), params.products(0), channels.products(0), unmodelled
+    )
+
+
+def weight_uses(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[str, int]:
+    """How often one image multiplies each weight of a layer: its output positions, over all uses.
+
+    Of all convolutions and linear layers that the forward pass calls, by name, in the order of the
+    model; so the MACs of a layer's nonzero weights are their number times this. Attention products
+    are no weights.
+
+    Raises:
+        ArithmeticError: torch's dispatcher counts other MACs for a layer.
+    """
+    positions = _positions(model, example_inputs)
+    counted = _macs_by_module(model, example_inputs)
+    uses = {}
+    for name, module in model.named_modules():
+        if name not in positions:
+            continue
+        macs = positions[name] * module.weight.numel()
+        if macs != counted.get(name, 0):
+            raise ArithmeticError(
+                f"{name}: {macs} MACs by its weights' output positions, but torch counts "
+                f"{counted.get(name, 0)}; its weights cannot be masked with a known cost"
+            )
+        uses[name] = positions[name]
+    return uses
 
 
 Width = tuple[float, Tensor]  # dense, and [groups] lost for each unit

@@ -12,7 +12,7 @@ from typing import Any
 
 from reports.records import SCHEMA_VERSION, Labels, content_key
 from suites import Recipe
-from suites.schema import Calibration, DatasetSpec, IterativeSpec, ModelSpec, SelectionSpec
+from suites.schema import Axis, Calibration, DatasetSpec, IterativeSpec, ModelSpec, SelectionSpec
 
 # Raised when the engine changes what a trial finds: training, selection, cutting, measuring.
 ENGINE_VERSION = 1
@@ -90,20 +90,26 @@ class Standpoint:
     def axes(self) -> dict[str, str | int]:
         return {**self.base.axes, "repeat": self.repeat}
 
-    def score_key(self, criterion: CriterionSpec) -> str:
-        return content_key({**self.identity, "criterion": criterion.identity})
+    def score_key(self, criterion: CriterionSpec, per_weight: bool = False) -> str:
+        """Of the scores of channels, or of single weights, which are other numbers."""
+        identity = {**self.identity, "criterion": criterion.identity}
+        return content_key(identity | ({"of": "weights"} if per_weight else {}))
 
 
 @dataclass(frozen=True, eq=False)
 class ScoresJob:
-    """Score the dense network by many criteria in one pass."""
+    """Score the dense network by many criteria in one pass: its channels, or its weights."""
 
     at: Standpoint
     criteria: tuple[CriterionSpec, ...]
+    per_weight: bool = False
 
     @cached_property
     def key(self) -> str:
-        return content_key([self.at.score_key(one) for one in self.criteria])
+        return content_key([self.score_key(one) for one in self.criteria])
+
+    def score_key(self, criterion: CriterionSpec) -> str:
+        return self.at.score_key(criterion, self.per_weight)
 
     def __str__(self) -> str:
         names = ", ".join(one.name for one in self.criteria)
@@ -112,17 +118,17 @@ class ScoresJob:
 
 @dataclass(frozen=True, eq=False)
 class PathJob:
-    """Find which channels leave, for every budget of the suite.
+    """Find which channels, or weights, leave, for every budget of the suite.
 
     Attributes:
-        cost: the axis of the budgets, `macs`, `params` or `threshold`.
+        cost: what the budgets keep a share of (`weights` prunes single weights), or `threshold`.
         iterative: None is one-shot.
-        matched: keep as many channels of each group as that path does.
+        matched: keep as many channels of each group, or weights of each layer, as that path does.
     """
 
     at: Standpoint
     criterion: CriterionSpec
-    cost: str
+    cost: Axis
     budgets: tuple[float, ...]
     selection: SelectionSpec
     iterative: IterativeSpec | None
@@ -146,6 +152,14 @@ class PathJob:
     @cached_property
     def key(self) -> str:
         return content_key({**self.identity, "budgets": list(self.budgets)})
+
+    @property
+    def unstructured(self) -> bool:
+        return self.cost == "weights"
+
+    @property
+    def score_key(self) -> str:
+        return self.at.score_key(self.criterion, self.unstructured)
 
     @property
     def needs_scores(self) -> bool:

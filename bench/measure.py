@@ -6,7 +6,7 @@ import copy
 import statistics
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -75,6 +75,20 @@ def layer_sparsity(dense: nn.Module, pruned: nn.Module) -> dict[str, float]:
     return {
         name: 1 - left[name] / own
         for name, module in dense.named_modules()
+        if (own := _own_parameters(module))
+    }
+
+
+def masked_sparsity(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, float]:
+    """Layer -> share of its parameters that a mask holds at zero, likewise.
+
+    Args:
+        masks: layer -> True where a weight stays.
+    """
+    gone = {name: int((~mask).sum()) for name, mask in masks.items()}
+    return {
+        name: gone.get(name, 0) / own
+        for name, module in model.named_modules()
         if (own := _own_parameters(module))
     }
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from criteria import Structure, find_structure
+from suites.schema import Axis
 
-from .cost import CostModel, cost_model
+from .cost import ChannelCost, CostModel, cost_model
 from .cut import cut
 from .selection import TOLERANCE, InfeasibleBudget, Limits, Scope, rank, select
 
@@ -74,7 +75,7 @@ class Network:
 class Rules:
     """How scores become removed channels; the same for all methods of a suite."""
 
-    cost: Literal["macs", "params"] = "macs"
+    cost: ChannelCost = "macs"
     scope: Scope = "global"
     limits: Limits = field(default_factory=Limits)
     tolerance: float = TOLERANCE  # of the dense cost
@@ -157,7 +158,7 @@ def _select(
         now.structure.groups,
         ranking,
         now.cost.of(rules.cost),
-        target=budget * whole,
+        target=dense.cost.target(rules.cost, budget),
         tolerance=tolerance * whole,
         floors=[rules.limits.floor(group) for group in groups],
         steps=[rules.limits.steps(group) for group in groups],
@@ -182,20 +183,19 @@ def _complement(units: int, some: Tensor) -> Tensor:
     return rest.nonzero()[:, 0]
 
 
-def shares(
-    budget: Mapping[str, float],
-) -> tuple[Literal["macs", "params", "threshold"], float]:
+def shares(budget: Mapping[str, float]) -> tuple[Axis, float]:
     """A budget as people write it, as (cost, share kept), or (threshold, its value).
 
     Raises:
-        InfeasibleBudget: not exactly one of the axes, or a share outside (0, 1].
+        InfeasibleBudget: not exactly one of the axes or speedup, or a share outside (0, 1].
     """
     axes = tuple(budget) if isinstance(budget, Mapping) else ()
-    if axes not in (("macs",), ("params",), ("speedup",), ("threshold",)):
+    if len(axes) != 1 or axes[0] not in (*get_args(Axis), "speedup"):
         raise InfeasibleBudget(
-            f"budget {budget!r}: give one of macs or params (share kept), speedup, or, for a "
-            "selector, threshold, as in {'macs': 0.5}"
+            f"budget {budget!r}: give one of macs, params, channels, weights (share kept), "
+            "speedup, or, for a selector, threshold, as in {'macs': 0.5}"
         )
+    axis: Any
     ((axis, value),) = budget.items()
     share = 1 / value if axis == "speedup" and value > 0 else value
     if not 0 < share <= 1:
@@ -203,5 +203,4 @@ def shares(
             f"budget {axis} = {value}: "
             + ("a speed-up is at least 1" if axis == "speedup" else "a share is in (0, 1]")
         )
-    found: Any = "macs" if axis == "speedup" else axis
-    return found, share
+    return ("macs" if axis == "speedup" else axis), share

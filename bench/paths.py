@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from criteria import Group
 from criteria.evidence import Cost, gather, score_alone, timed_scores
 from criteria.registry import create, find
 from reports.records import Failure
@@ -17,6 +18,7 @@ from reports.records import Failure
 from .jobs import CriterionSpec, PathJob, ScoresJob, Standpoint
 from .knob import Choice, Choices, choose
 from .lab import Base, Lab
+from .masks import weight_groups
 from .network import Network, Removed, Rules, Schedule, given_widths, iterative, one_shot
 from .seeds import generator
 from .selection import InfeasibleBudget, Limits
@@ -30,10 +32,15 @@ def make_scores(job: ScoresJob, lab: Lab) -> dict[str, Failure]:
     A criterion that fails takes none of the others with it; returns those failures by score key.
     """
     base = lab.base(job.at.base)
-    found = _score(base.network, job.at, job.criteria, lab.calibration(job.at, base.data))
+    network = base.network
+    groups: Sequence[Group] = network.structure.groups
+    if job.per_weight:
+        groups = weight_groups(network.model, network.inputs)
+    batches = lab.calibration(job.at, base.data)
+    found = _score(network.model, groups, job.at, job.criteria, batches)
     failures = {}
     for spec, outcome in zip(job.criteria, found, strict=True):
-        key = job.at.score_key(spec)
+        key = job.score_key(spec)
         if isinstance(outcome, Exception):
             failures[key] = failure(outcome)
             continue
@@ -56,19 +63,19 @@ Scored = tuple[list[Tensor], Cost]
 
 
 def _score(
-    network: Network,
+    model: nn.Module,
+    groups: Sequence[Group],
     at: Standpoint,
     specs: Sequence[CriterionSpec],
     batches: list[tuple[Tensor, Tensor]],
 ) -> list[Scored | Exception]:
     """Scores and cost by each criterion, or what went wrong with it."""
     found: list[Scored | Exception] = []
-    groups = network.structure.groups
     criteria = [
         create(spec.name, groups, spec.options, generator(f"criterion/{spec.name}", **at.axes))
         for spec in specs
     ]
-    for one, cost in zip(criteria, gather(network.model, criteria, batches), strict=True):
+    for one, cost in zip(criteria, gather(model, criteria, batches), strict=True):
         if cost.failure is not None:
             found.append(cost.failure)
             continue
@@ -79,11 +86,9 @@ def _score(
     return found
 
 
-def load_scores(lab: Lab, at: Standpoint, spec: CriterionSpec) -> Scored:
+def load_scores(lab: Lab, job: PathJob) -> Scored:
     """What `make_scores` stored."""
-    with np.load(
-        lab.store.path("scores", at.score_key(spec), ".npz"), allow_pickle=False
-    ) as stored:
+    with np.load(lab.store.path("scores", job.score_key, ".npz"), allow_pickle=False) as stored:
         groups = [name for name in stored.files if name.startswith("group")]
         values = [torch.from_numpy(stored[f"group{at}"]) for at in range(len(groups))]
         peak = int(stored["peak_bytes"])
@@ -96,7 +101,7 @@ def make_path(job: PathJob, lab: Lab) -> None:
     base = lab.base(job.at.base)
     chosen: dict[float, Choice] = {}
     if job.needs_scores:
-        values, cost = load_scores(lab, job.at, job.criterion)
+        values, cost = load_scores(lab, job)
         if job.matched is not None:
             found = _matched(job, lab, base, values)
         elif find(job.criterion.name).selector is not None:
@@ -105,12 +110,26 @@ def make_path(job: PathJob, lab: Lab) -> None:
             found = one_shot(base.network, values, job.budgets, rules_of(job))
     else:
         found, cost = _iterate(job, lab, base)
+    write_path(
+        job,
+        lab,
+        base,
+        {str(budget): _plain(one, base) for budget, one in found.items()},
+        cost,
+        knobs={str(budget): _by_root(one.knobs, base) for budget, one in chosen.items()},
+        trimmed={str(budget): one.trimmed for budget, one in chosen.items()},
+    )
+
+
+def write_path(
+    job: PathJob, lab: Lab, base: Base, budgets: dict[str, Any], cost: Cost, **about: Any
+) -> None:
+    """What a path found at each budget, and what its scoring cost."""
     lab.store.write_json(
         lab.store.path("paths", job.key, ".json"),
         {
-            "budgets": {str(budget): _plain(one, base) for budget, one in found.items()},
-            "knobs": {str(budget): _by_root(one.knobs, base) for budget, one in chosen.items()},
-            "trimmed": {str(budget): one.trimmed for budget, one in chosen.items()},
+            "budgets": budgets,
+            **about,
             "base_sha256": base.sha256,
             "score_s": cost.seconds,
             "score_peak_bytes": cost.peak_bytes,
@@ -141,13 +160,27 @@ def _iterate(
     job: PathJob, lab: Lab, base: Base
 ) -> tuple[dict[float, Removed | InfeasibleBudget], Cost]:
     assert job.iterative is not None
+    score, total = rescorer(job, lab, base)
+    schedule = Schedule(job.iterative.steps, job.iterative.schedule)
+
+    def scorer(now: Network) -> list[Tensor]:
+        return score(now.model, now.structure.groups)
+
+    return iterative(base.network, scorer, job.budgets, rules_of(job), schedule), total
+
+
+Rescore = Callable[[nn.Module, Sequence[Group]], list[Tensor]]
+
+
+def rescorer(job: PathJob, lab: Lab, base: Base) -> tuple[Rescore, Cost]:
+    """What scores a network at every stop of an iterative path, and what all of it has cost."""
     batches = lab.calibration(job.at, base.data)
     draw = generator(f"criterion/{job.criterion.name}", **job.at.axes)
     total = Cost(peak_bytes=0)
 
-    def scorer(now: Network) -> list[Tensor]:
-        one = create(job.criterion.name, now.structure.groups, job.criterion.options, draw)
-        values, cost = score_alone(now.model, one, batches)
+    def score(model: nn.Module, groups: Sequence[Group]) -> list[Tensor]:
+        one = create(job.criterion.name, groups, job.criterion.options, draw)
+        values, cost = score_alone(model, one, batches)
         total.seconds += cost.seconds
         total.images += cost.images
         if cost.peak_bytes is None or total.peak_bytes is None:
@@ -156,8 +189,7 @@ def _iterate(
             total.peak_bytes = max(total.peak_bytes, cost.peak_bytes)
         return values
 
-    schedule = Schedule(job.iterative.steps, job.iterative.schedule)
-    return iterative(base.network, scorer, job.budgets, rules_of(job), schedule), total
+    return score, total
 
 
 def _matched(
@@ -201,7 +233,9 @@ def rules_of(job: PathJob) -> Rules:
     """How this path turns scores into removed channels."""
     chosen = job.selection
     limits = Limits(chosen.min_channels, chosen.protect, chosen.round_to)
-    return Rules("params" if job.cost == "params" else "macs", chosen.scope, limits)
+    assert job.cost != "weights", "weights are masked, not removed"
+    cost = "macs" if job.cost == "threshold" else job.cost
+    return Rules(cost, chosen.scope, limits)
 
 
 def _plain(found: Removed | InfeasibleBudget, base: Base) -> dict[str, list[int]] | str:

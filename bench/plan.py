@@ -147,7 +147,7 @@ class _Maker:
             budget=case.budget,
             recovery=case.recovery.kind,
             recipe=recipe,
-            latency=suite.latency,
+            latency=suite.latency and not suite.budgets.unstructured,  # masks run on dense kernels
             labels=Labels(
                 suite=suite.suite,
                 dataset=case.dataset.label or slug(case.dataset.name),
@@ -188,7 +188,7 @@ class _Maker:
 
     def criterion(self, method: MethodSpec) -> CriterionSpec:
         key = ("criterion", method.criterion, content_key(method.options))
-        return self._once(key, lambda: _criterion(method))
+        return self._once(key, lambda: _criterion(method, self.suite.budgets.unstructured))
 
     def standpoint(self, case: Case) -> Standpoint:
         base = self.base(case)
@@ -209,15 +209,16 @@ class _Maker:
         return BaseJob(case.dataset, model, recipe, case.base, _checkpoint_hash(model))
 
 
-def _criterion(method: MethodSpec) -> CriterionSpec:
+def _criterion(method: MethodSpec, per_weight: bool) -> CriterionSpec:
     """Name, all options and source of a method's criterion.
 
     Raises:
-        PlanError: no such criterion or option.
+        PlanError: no such criterion or option, or one that does not score what the suite prunes.
     """
     try:
         entry = registry.find(method.criterion)
         options = registry.resolve_options(method.criterion, method.options).model_dump()
+        registry.require(entry.name, options, "single weights" if per_weight else "channels")
         source = registry.source_hash(entry.name, options)
     except CriteriaError as error:
         raise PlanError(f"method {method.name}: {error}") from error
@@ -309,7 +310,7 @@ def job_graph(trials: Iterable[TrialJob], store: Store) -> JobGraph:
         if job.key in graph.jobs:
             return graph.jobs[job.key]
         before = [base(job.at.base)]
-        scoring = scores.get(job.at.score_key(job.criterion)) if job.needs_scores else None
+        scoring = scores.get(job.score_key) if job.needs_scores else None
         if scoring is not None:
             before.append(add(scoring, [base(scoring.at.base)]))
         if job.matched is not None:
@@ -343,7 +344,7 @@ class _Stored:
         return self._store.read_json(file).get("base_sha256") == self.base(job.at.base)
 
     def scores(self, job: PathJob) -> bool:
-        file = self._store.path("scores", job.at.score_key(job.criterion), ".npz")
+        file = self._store.path("scores", job.score_key, ".npz")
         if not file.exists():
             return False
         with np.load(file, allow_pickle=False) as stored:
@@ -352,15 +353,14 @@ class _Stored:
 
 def _scores_jobs(trials: Iterable[TrialJob], stored: _Stored) -> dict[str, ScoresJob]:
     """One job a standpoint, for all criteria that have no scores there yet; by score key."""
-    wanted: dict[Standpoint, dict[str, CriterionSpec]] = {}
+    wanted: dict[tuple[Standpoint, bool], dict[str, CriterionSpec]] = {}
     paths = {trial.path.key: trial.path for trial in trials}
     for path in [*paths.values(), *(one.matched for one in paths.values() if one.matched)]:
         if not path.needs_scores or stored.path(path):
             continue
-        key = path.at.score_key(path.criterion)
         if not stored.scores(path):
-            wanted.setdefault(path.at, {})[key] = path.criterion
+            wanted.setdefault((path.at, path.unstructured), {})[path.score_key] = path.criterion
     jobs: dict[str, ScoresJob] = {}
-    for at, criteria in wanted.items():
-        jobs |= dict.fromkeys(criteria, ScoresJob(at, tuple(criteria.values())))
+    for (at, per_weight), criteria in wanted.items():
+        jobs |= dict.fromkeys(criteria, ScoresJob(at, tuple(criteria.values()), per_weight))
     return jobs

@@ -124,7 +124,7 @@ class _Flow:
             if key in self._failed:
                 return self._failed[key]
         if isinstance(job, PathJob) and job.needs_scores:
-            return self._failed_scores.get(job.at.score_key(job.criterion))
+            return self._failed_scores.get(job.score_key)
         return None
 
     def _end(self, job: Job, outcome: Outcome) -> None:
@@ -151,7 +151,7 @@ class _Flow:
     def _split(self, job: ScoresJob) -> None:
         """One job a criterion: whichever kills or stalls its worker takes no other with it."""
         self.listener.ended(job, None)
-        parts = [ScoresJob(job.at, (one,)) for one in job.criteria]
+        parts = [ScoresJob(job.at, (one,), job.per_weight) for one in job.criteria]
         self._whole |= {part.key: job for part in parts}
         self._parts[job.key] = len(parts)
         self._ready.extend(parts)
@@ -169,7 +169,7 @@ class _Flow:
         """A failed job; its trials get failed records as their turn comes."""
         self._failed[job.key] = why
         if isinstance(job, ScoresJob):
-            self._failed_scores |= {job.at.score_key(one): why for one in job.criteria}
+            self._failed_scores |= {job.score_key(one): why for one in job.criteria}
         self._close(job, why)
         if isinstance(job, TrialJob):
             record = failed_record(job, why)

@@ -98,22 +98,27 @@ def rank(groups: Sequence[Group], scores: Sequence[Tensor], scope: Scope) -> Ran
         case "global":
             keys = values
         case "local":
-            keys = _quantiles(values, [owner == at for at in range(len(groups))])
+            keys = _quantiles_in(values, [owner == at for at in range(len(groups))])
         case "isomorphic":
             patterns = {group.pattern: at for at, group in enumerate(groups)}
             classes = torch.tensor([patterns[group.pattern] for group in groups])[owner]
-            keys = _quantiles(values, [classes == at for at in classes.unique()])
+            keys = _quantiles_in(values, [classes == at for at in classes.unique()])
     return Ranking(owner[keys.argsort(stable=True)], within)
 
 
-def _quantiles(values: Tensor, classes: Sequence[Tensor]) -> Tensor:
+def _quantiles_in(values: Tensor, classes: Sequence[Tensor]) -> Tensor:
     keys = torch.empty_like(values)
     for members in classes:
-        order = values[members].argsort(stable=True)
-        places = torch.empty(len(order), dtype=torch.float64)
-        places[order] = (torch.arange(len(order), dtype=torch.float64) + 0.5) / len(order)
-        keys[members] = places
+        keys[members] = quantiles(values[members])
     return keys
+
+
+def quantiles(values: Tensor) -> Tensor:
+    """Where each of `[n]` values stands among them, in (0, 1); of equals the earlier is lower."""
+    places = torch.empty(len(values), dtype=torch.float64)
+    steps = torch.arange(len(values), dtype=torch.float64)
+    places[values.argsort(stable=True)] = (steps + 0.5) / len(values)
+    return places
 
 
 def select(

@@ -24,6 +24,7 @@ from rich.text import Text
 from .errors import BenchError
 
 if TYPE_CHECKING:
+    from criteria.registry import Entry
     from reports.records import Failure, Record
 
     from .jobs import Job
@@ -120,11 +121,16 @@ def _criteria(console: Console, plugins: Sequence[Path]) -> None:
         console.print(f"[bold]{one.name}[/]{kind}", ", ".join(one.aliases))
         for line in (
             one.summary,
-            f"needs {needs}" + (f"; options: {options}" if options else ""),
+            f"scores {_units(one)}; needs {needs}" + (f"; options: {options}" if options else ""),
             one.cite,
             one.fidelity,
         ):
             console.print(Padding(Text(line), (0, 0, 0, 4)))
+
+
+def _units(entry: Entry) -> str:
+    kinds = {"channels": entry.structured, "single weights": entry.unstructured}
+    return " and ".join(name for name, scored in kinds.items() if scored)
 
 
 def plan(console: Console, planned: Plan, store: Store, workers: int) -> None:
@@ -139,14 +145,20 @@ def plan(console: Console, planned: Plan, store: Store, workers: int) -> None:
     problems = len({trial.labels.problem for trial in planned.trials})
     compared = {one.labels.method for one in planned.trials if not one.labels.matched_to}
     compared.discard(planned.suite.analysis.control)
+    masks = planned.suite.budgets.unstructured
+    leaves, done_to_it = ("weights", "masked") if masks else ("channels", "cut")
     _print(
         console,
         ("", "to do", "what it is"),
         [
             ("bases", str(jobs["BaseJob"]), "networks to train or to take over"),
             ("scores", str(jobs["ScoresJob"]), "passes over calibration images, all criteria each"),
-            ("paths", str(jobs["PathJob"]), "choices of channels for all budgets"),
-            ("trials", f"{len(pending)} of {len(planned.trials)}", "cut, recovered and measured"),
+            ("paths", str(jobs["PathJob"]), f"choices of {leaves} for all budgets"),
+            (
+                "trials",
+                f"{len(pending)} of {len(planned.trials)}",
+                f"{done_to_it}, recovered and measured",
+            ),
         ],
     )
     console.print(_time_left(planned, store, len(pending), workers))

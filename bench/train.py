@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,11 +34,20 @@ class Trained:
     images: int
 
 
-def train(model: nn.Module, data: Dataset, recipe: Recipe, seed: int) -> Trained:
+def train(
+    model: nn.Module,
+    data: Dataset,
+    recipe: Recipe,
+    seed: int,
+    after_step: Callable[[], None] | None = None,
+) -> Trained:
     """Train a model in place by a recipe; it ends in eval mode, with the last epoch's weights.
 
     The order of images, augmentation and dropout depend on `seed` alone. Only the train split is
     learned from, only the validation split is looked at.
+
+    Args:
+        after_step: called after every step of the optimizer; it may change the weights.
 
     Raises:
         FloatingPointError: the loss is not finite.
@@ -53,7 +63,7 @@ def train(model: nn.Module, data: Dataset, recipe: Recipe, seed: int) -> Trained
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for epoch in range(recipe.epochs):
-            loss = _epoch(model, data, recipe, optimizer, rates, draw)
+            loss = _epoch(model, data, recipe, optimizer, rates, draw, after_step)
             accuracy = evaluate(model, data.validation).top1
             history.append(Epoch(epoch=epoch + 1, train_loss=loss, validation_top1=accuracy))
             if accuracy > best[0]:
@@ -97,6 +107,7 @@ def _epoch(
     optimizer: torch.optim.Optimizer,
     rates: Any,
     draw: torch.Generator,
+    after_step: Callable[[], None] | None,
 ) -> float:
     """One pass over the train split; the mean training loss."""
     model.train()
@@ -110,6 +121,8 @@ def _epoch(
         )
         loss.backward()
         optimizer.step()
+        if after_step is not None:
+            after_step()
         rates.step()
         total += loss.item() * len(labels)
     if not math.isfinite(total):

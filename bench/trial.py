@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,11 +14,20 @@ from torch import nn
 from criteria import NotApplicable
 from reports.records import Costs, Failure, Measurements, Record, Status
 
-from .cost import count_macs, count_params
+from .cost import ChannelCost, count_macs, count_params, weight_uses
 from .errors import StoreError
 from .jobs import TrialJob
 from .lab import Base, Lab
-from .measure import accuracy, evaluate, latency, layer_sparsity, torch_pruning_macs
+from .mask_paths import load_masks
+from .masks import check_held, check_masked, holder, macs_saved, masked, weights_kept
+from .measure import (
+    accuracy,
+    evaluate,
+    latency,
+    layer_sparsity,
+    masked_sparsity,
+    torch_pruning_macs,
+)
 from .network import Removed
 from .paths import failure, load_removed, path_file
 from .provenance import environment
@@ -52,34 +63,22 @@ def _measure(job: TrialJob, lab: Lab) -> tuple[Measurements, Costs]:
     start = time.perf_counter()
     base = lab.base(job.path.at.base)
     network = base.network
-    removed = load_removed(lab, job.path, base, job.budget)
-    if isinstance(removed, InfeasibleBudget):
-        raise removed
     path = path_file(lab, job.path)
-
-    pruned = network.cut(removed)
-    macs, params = count_macs(pruned, network.inputs), count_params(pruned)
-    _check_budget(job, base, removed, macs, params)
+    thin = _mask(job, lab, base) if job.path.unstructured else _cut(job, lab, base)
+    pruned = thin.model
 
     recovery_start = time.perf_counter()
-    recovered = _recover(job, lab, base, pruned)
+    recovered = _recover(job, lab, base, thin)
     recovery_s = time.perf_counter() - recovery_start
+    thin.check()
 
     measurements = Measurements(
         dense=base.accuracy,
         pruned=accuracy(pruned, base.data),
         best_validation_top1=_at_best_epoch(pruned, base, recovered),
-        macs=macs,
         dense_macs=base.macs,
-        params=params,
         dense_params=base.params,
-        torch_pruning_macs=torch_pruning_macs(pruned, network.inputs),
-        widths={
-            group.root: (channels - len(gone) * group.channels_per_unit, channels)
-            for group, gone in zip(network.structure.groups, removed, strict=True)
-            for channels in [group.units * group.channels_per_unit]
-        },
-        layer_sparsity=layer_sparsity(network.model, pruned),
+        **thin.sizes,
         latency=latency(network.model, pruned, network.inputs[0][:1]) if job.latency else [],
         knobs=path.get("knobs", {}).get(str(job.budget), {}),
         trimmed=path.get("trimmed", {}).get(str(job.budget), 0),
@@ -95,10 +94,72 @@ def _measure(job: TrialJob, lab: Lab) -> tuple[Measurements, Costs]:
     )
 
 
+@dataclass(frozen=True, eq=False)
+class _Thin:
+    """A pruned network, before recovery.
+
+    Attributes:
+        sizes: the fields of `Measurements` that recovery does not change.
+        after_step: what keeps it pruned while it trains.
+        check: raises ArithmeticError where it is no longer as pruned as it was.
+    """
+
+    model: nn.Module
+    sizes: dict[str, Any]
+    after_step: Callable[[], None] | None = None
+    check: Callable[[], None] = lambda: None
+
+
+def _cut(job: TrialJob, lab: Lab, base: Base) -> _Thin:
+    """Without the channels that the path removes."""
+    network = base.network
+    removed = load_removed(lab, job.path, base, job.budget)
+    if isinstance(removed, InfeasibleBudget):
+        raise removed
+    pruned = network.cut(removed)
+    macs, params = count_macs(pruned, network.inputs), count_params(pruned)
+    _check_budget(job, base, removed, macs, params)
+    widths = {
+        group.root: (channels - len(gone) * group.channels_per_unit, channels)
+        for group, gone in zip(network.structure.groups, removed, strict=True)
+        for channels in [group.units * group.channels_per_unit]
+    }
+    sizes = {
+        "macs": macs,
+        "params": params,
+        "torch_pruning_macs": torch_pruning_macs(pruned, network.inputs),
+        "widths": widths,
+        "layer_sparsity": layer_sparsity(network.model, pruned),
+    }
+    return _Thin(pruned, sizes)
+
+
+def _mask(job: TrialJob, lab: Lab, base: Base) -> _Thin:
+    """With the path's mask on its weights; whatever the mask keeps counts, whatever its value."""
+    dense = base.network.model
+    masks = load_masks(lab, job.path, base, job.budget)
+    model = masked(dense, masks)
+    check_masked(dense, model, masks)
+    counts = {layer: (int(mask.sum()), len(mask)) for layer, mask in masks.items()}
+    kept, total = (sum(column) for column in zip(*counts.values(), strict=True))
+    if kept != weights_kept(total, job.budget):
+        raise ArithmeticError(f"{job}: the mask keeps {kept} of {total} weights")
+    sizes = {
+        "macs": base.macs - macs_saved(masks, weight_uses(dense, base.network.inputs)),
+        "params": base.params - (total - kept),
+        "torch_pruning_macs": None,
+        "widths": {},
+        "weights": counts,
+        "layer_sparsity": masked_sparsity(model, masks),
+    }
+    return _Thin(model, sizes, holder(model, masks), lambda: check_held(model, masks))
+
+
 def _check_budget(job: TrialJob, base: Base, removed: Removed, macs: int, params: int) -> None:
     """The arithmetic that chose the channels must equal a recount of the network that came out."""
     counts = torch.tensor([len(one) for one in removed])
-    for name, recount in (("macs", macs), ("params", params)):
+    recounts: dict[ChannelCost, int] = {"macs": macs, "params": params}
+    for name, recount in recounts.items():
         expected = base.network.cost.of(name)(counts)
         if round(expected) != recount:
             raise ArithmeticError(
@@ -107,17 +168,18 @@ def _check_budget(job: TrialJob, base: Base, removed: Removed, macs: int, params
             )
 
 
-def _recover(job: TrialJob, lab: Lab, base: Base, pruned: nn.Module) -> Trained:
+def _recover(job: TrialJob, lab: Lab, base: Base, thin: _Thin) -> Trained:
     """Change the pruned network in place, as the trial's recovery says."""
     at = job.path.at
     match job.recovery:
         case "none":
             return Trained([], {}, 0)
         case "bn":
-            return Trained([], {}, recalibrate_bn(pruned, lab.calibration(at, base.data)))
+            return Trained([], {}, recalibrate_bn(thin.model, lab.calibration(at, base.data)))
         case "finetune":
             assert job.recipe is not None
-            return train(pruned, base.data, job.recipe, seed("recovery", **at.axes))
+            order = seed("recovery", **at.axes)
+            return train(thin.model, base.data, job.recipe, order, thin.after_step)
     raise ValueError(f"unknown recovery {job.recovery!r}")
 
 

@@ -15,6 +15,7 @@ from .bases import make_base
 from .errors import StoreError
 from .jobs import BaseJob, Job, PathJob, ScoresJob
 from .lab import Lab, Settings
+from .mask_paths import make_mask_path
 from .paths import failure, make_path, make_scores
 from .trial import run_trial
 
@@ -52,6 +53,8 @@ def perform(job: Job, lab: Lab) -> Outcome:
                 make_base(job, lab)
             case ScoresJob():
                 return Outcome(failed_scores=make_scores(job, lab))
+            case PathJob() if job.unstructured:
+                make_mask_path(job, lab)
             case PathJob():
                 make_path(job, lab)
             case _:

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from pydantic import ValidationError
 
 from .criterion import Criterion, NoOptions
-from .errors import OptionError, UnknownCriterion
+from .errors import NotApplicable, OptionError, UnknownCriterion
 from .member import Group
 from .needs import Need
 from .parts import parts_of
@@ -183,12 +183,33 @@ def resolve_options(name: str, options: Mapping[str, Any]) -> NoOptions:
         raise OptionError(f"{entry.name}: {fault} It takes: {allowed or 'no options'}") from error
 
 
+def require(
+    name: str, options: Mapping[str, Any], unit: Literal["channels", "single weights"]
+) -> None:
+    """Refuse a criterion that, or a part of which, does not score these units.
+
+    Raises:
+        NotApplicable: names those that do.
+    """
+
+    def fits(entry: Entry) -> bool:
+        return entry.structured if unit == "channels" else entry.unstructured
+
+    entry = find(name)
+    if not fits(entry):
+        able = ", ".join(one.name for one in criteria() if fits(one))
+        raise NotApplicable(f"{entry.name} does not score {unit}; these do: {able}")
+    for part in parts_of(resolve_options(name, options)):
+        require(part.criterion, part.options, unit)
+
+
 def scores_weights(name: str, options: Mapping[str, Any]) -> bool:
     """Whether the criterion, and all that it is made of, can score single weights."""
-    parts = parts_of(resolve_options(name, options))
-    return find(name).unstructured and all(
-        scores_weights(part.criterion, part.options) for part in parts
-    )
+    try:
+        require(name, options, "single weights")
+    except NotApplicable:
+        return False
+    return True
 
 
 def create(

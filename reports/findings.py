@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from suites.schema import Axis
+
 from .records import Measurements, Record, budget_words
 from .tables import interval, points
 
@@ -18,6 +20,13 @@ if TYPE_CHECKING:
 LOW_DENSE_TOP1 = 50.0  # percent; a base below it is hardly trained
 BUDGET_TOLERANCE = 0.01  # share of the dense cost (DESIGN.md, decision 1)
 THIN = 0.05  # share of a layer's channels from which on it is worth a word
+WORDS: dict[Axis, str] = {
+    "macs": "MACs",
+    "params": "parameters",
+    "channels": "channels",
+    "weights": "weights",
+    "threshold": "thresholds",
+}
 UNEQUAL = 1.25  # ratio of the other cost at one budget from which it is worth a word
 # Parts of provenance names: differences here may move results; a host's name does not.
 _TOLD_APART = ("version", "package", "python", "git", "platform", "device", "cpu", "gpu", "thread")
@@ -176,19 +185,30 @@ def _cost_warnings(results: Results) -> Iterator[str]:
             "controls stand at equal costs."
         )
         return
-    other = {"macs": "params", "params": "macs"}[axis]
-    words = {"macs": "MACs", "params": "parameters"}
     off = (results.trials[f"{axis}_ratio"] - results.trials["budget"]).abs() > BUDGET_TOLERANCE
     if off.any():
-        yield f"Off budget by more than 1 % of the dense {words[axis]}: {off.sum()} of the trials."
+        yield f"Off budget by more than 1 % of the dense {WORDS[axis]}: {off.sum()} of the trials."
+    # Parameters follow weights up to a constant, so of masks only MACs are a cost of their own.
+    others: dict[Axis, list[Axis]] = {
+        "macs": ["params"],
+        "params": ["macs"],
+        "channels": ["macs", "params"],
+        "weights": ["macs"],
+    }
+    for other in others[axis]:
+        yield from _unequal(results, axis, other)
+
+
+def _unequal(results: Results, axis: Axis, other: Axis) -> Iterator[str]:
+    """How far methods of one budget lie apart in another cost."""
     for problem, rows in results.trials.groupby("problem", sort=True):
         means = 100 * rows.groupby(["budget", "method"])[f"{other}_ratio"].mean().unstack()
         ratio = means.max(axis=1) / means.min(axis=1)
         worst = means.loc[ratio == ratio.max()].iloc[0]
         if ratio.max() > UNEQUAL:
             yield (
-                f"Equal {words[axis]}, unequal {words[other]}: at {100 * float(worst.name):g} % of "
-                f"the {words[axis]} on {problem} the methods keep from {worst.min():.0f} % "
+                f"Equal {WORDS[axis]}, unequal {WORDS[other]}: at {100 * float(worst.name):g} % of "
+                f"the {WORDS[axis]} on {problem} the methods keep from {worst.min():.0f} % "
                 f"({worst.idxmin()}) to {worst.max():.0f} % ({worst.idxmax()})."
             )
 

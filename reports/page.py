@@ -11,7 +11,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from suites.schema import MethodSpec
+from suites.schema import MethodSpec, Suite
 
 from . import findings
 from .records import budget_words
@@ -51,7 +51,8 @@ def render(results: Results, drawings: Sequence[Drawing]) -> str:
     return environment.get_template("page.html").render(
         results=results,
         suite=results.suite,
-        methods=[_method(one) for one in results.suite.methods],
+        methods=[_method(one, results.suite) for one in results.suite.methods],
+        axis=findings.WORDS[results.suite.budgets.cost],
         given=any(one.checkpoint or one.weights for one in results.suite.models),
         done=sum(one.status == "done" for one in results.records),
         headlines=[(one, findings.headline(results, one)) for one in results.recoveries],
@@ -71,7 +72,7 @@ def render(results: Results, drawings: Sequence[Drawing]) -> str:
     )
 
 
-def _method(method: MethodSpec) -> str:
+def _method(method: MethodSpec, suite: Suite) -> str:
     """A method in words, with all in which it differs from the suite's defaults."""
     parts = [] if method.name == method.criterion else [f"criterion {method.criterion}"]
     parts += [f"{key} {value}" for key, value in method.options.items()]
@@ -80,7 +81,8 @@ def _method(method: MethodSpec) -> str:
     if method.iterative:
         parts.append(f"scored anew in {method.iterative.steps} {method.iterative.schedule} steps")
     if method.matched:
-        parts.append(f"controls with its widths: {', '.join(method.matched)}")
+        same = "weight counts" if suite.budgets.unstructured else "widths"
+        parts.append(f"controls with its {same}: {', '.join(method.matched)}")
     return method.name + (f" ({', '.join(parts)})" if parts else "")
 
 
@@ -130,20 +132,31 @@ def overall_table(results: Results, recovery: str) -> Table:
 
 def cell_table(results: Results) -> Table:
     """Every cell of the suite."""
-    names = ["top1", "retained_top1", "best_validation_top1", "macs_percent", "params_percent"]
-    names += ["latency_percent", "score_s", "recovery_s"]
+    columns = {
+        "top1": "Top-1 %",
+        "retained_top1": "Retained, points",
+        "best_validation_top1": "Top-1 % at best validation",
+        "macs_percent": "MACs %",
+        "params_percent": "Parameters %",
+        "channels_percent": "Channels %",
+        "weights_percent": "Weights %",
+        "latency_percent": "Latency %",
+        "score_s": "Scoring s",
+        "recovery_s": "Recovery s",
+    }
+    left_out = ("channels", "latency") if results.suite.budgets.unstructured else ("weights",)
+    for one in left_out:  # a mask leaves these as they are, or only a mask has them
+        del columns[f"{one}_percent"]
     rows = []
     for row in results.cells.to_dict("records"):
         cells = [_text(row[one]) for one in ("problem", "recovery", "method")]
         cells += [(budget_words(row["cost"], row["budget"]), row["budget"])]
         cells += [(f"{row['done']}/{row['expected']}", row["done"])]
         cells += [
-            (f"{row[one]:.3g}" if pd.notna(row[one]) else "–", _value(row[one])) for one in names
+            (f"{row[one]:.3g}" if pd.notna(row[one]) else "–", _value(row[one])) for one in columns
         ]
         rows.append(cells)
-    heads = ["Problem", "Recovery", "Method", "Budget", "Trials", "Top-1 %", "Retained, points"]
-    heads += ["Top-1 % at best validation", "MACs %", "Parameters %", "Latency %"]
-    heads += ["Scoring s", "Recovery s"]
+    heads = ["Problem", "Recovery", "Method", "Budget", "Trials", *columns.values()]
     return Table("Means of every cell", _columns(heads, 3), rows)
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+from suites.schema import Axis
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +51,7 @@ class Labels(_Frozen):
     model: str
     method: str
     recovery: str
-    cost: Literal["macs", "params", "threshold"]  # the axis that the budget is given on
+    cost: Axis  # what the budget is given on; `weights` is unstructured
     budget: float  # share of that cost kept, or the selector's threshold; in (0, 1]
     base: int
     repeat: int
@@ -97,12 +99,13 @@ class Measurements(_Frozen):
     dense: Accuracy
     pruned: Accuracy  # after recovery, last epoch
     best_validation_top1: float | None  # test top-1 of the epoch that was best on validation
-    macs: int  # of one image, counted by torch's dispatcher on the pruned network
+    macs: int  # of one image, by torch's dispatcher on the pruned network; of masks: kept weights'
     dense_macs: int
-    params: int
+    params: int  # of masks: those not masked
     dense_params: int
-    torch_pruning_macs: int  # torch-pruning's own count, for comparison with papers
-    widths: dict[str, tuple[int, int]]  # group root -> channels kept, dense
+    torch_pruning_macs: int | None  # torch-pruning's own count, which knows no masks; as papers
+    widths: dict[str, tuple[int, int]]  # group root -> channels kept, dense; none for masks
+    weights: dict[str, tuple[int, int]] = {}  # layer -> weights kept, dense; only for masks
     layer_sparsity: dict[str, float]  # layer -> share of its parameters removed
     latency: list[Latency]
     knobs: dict[str, float | None] = {}  # a selector's: group root -> its setting; None keeps all
@@ -170,9 +173,9 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
 
     Columns: the labels, `problem`, `key`, and per trial `top1`, `dense_top1`, `retained_top1`
     (percentage points against the dense network: top1 - dense_top1), `top5`, `loss`,
-    `validation_top1`, `best_validation_top1`, `macs_ratio`, `params_ratio`, `speedup`,
-    `latency_ratio` (at the largest batch size), `score_s`, `recovery_s`, `total_s`,
-    `images_scored`, `images_trained`.
+    `validation_top1`, `best_validation_top1`, `macs_ratio`, `params_ratio`, `channels_ratio` (of
+    pruned channels), `weights_ratio` (of masks), `speedup` (in MACs), `latency_ratio` (at the
+    largest batch size), `score_s`, `recovery_s`, `total_s`, `images_scored`, `images_trained`.
     """
     import pandas as pd
 
@@ -202,6 +205,8 @@ def _row(record: Record) -> dict[str, Any]:
         "best_validation_top1": None if best is None else 100 * best,
         "macs_ratio": found.macs / found.dense_macs,
         "params_ratio": found.params / found.dense_params,
+        "channels_ratio": _kept(found.widths),
+        "weights_ratio": _kept(found.weights),
         "speedup": found.dense_macs / found.macs,
         "latency_ratio": latency.pruned_ms / latency.dense_ms if latency else None,
         "score_s": costs.score_s,
@@ -210,3 +215,9 @@ def _row(record: Record) -> dict[str, Any]:
         "images_scored": found.images_scored,
         "images_trained": found.images_trained,
     }
+
+
+def _kept(counts: Mapping[str, tuple[int, int]]) -> float | None:
+    """Share kept of (kept, dense) counts; None where nothing was counted."""
+    dense = sum(all_ for _, all_ in counts.values())
+    return sum(kept for kept, _ in counts.values()) / dense if dense else None

@@ -52,9 +52,9 @@ def cells(trials: pd.DataFrame, expected: Sequence[Labels], level: float) -> pd.
     Columns: the labels, `expected` and `done` (trials), `complete`, `bases`; for complete cells
     the mean test top-1 over bases in percent with its t-interval (`top1`, `top1_low`,
     `top1_high`), `retained_top1` (points), `best_validation_top1` (test top-1 of the epoch that was
-    best on validation, percent), and means of `macs_ratio`, `macs_percent`,
-    `params_ratio`, `params_percent`, `latency_ratio`, `latency_percent`, `score_s`, `recovery_s`.
-    Incomplete cells hold NaN.
+    best on validation, percent), and means of `score_s`, `recovery_s` and, as `_ratio` and as
+    `_percent`, of macs, params, channels, weights, latency. Incomplete cells hold NaN, and so does
+    what was not measured.
     """
     plan = pd.DataFrame([{**one.model_dump(), "problem": one.problem} for one in expected])
     done = dict(iter(trials.groupby(CELL, sort=False))) if len(trials) else {}
@@ -75,7 +75,7 @@ def cells(trials: pd.DataFrame, expected: Sequence[Labels], level: float) -> pd.
     return pd.DataFrame(rows).reindex(columns=columns)
 
 
-_RATIOS = ("macs", "params", "latency")
+_RATIOS = ("macs", "params", "channels", "weights", "latency")
 _MEANS = [
     *("top1", "top1_low", "top1_high", "retained_top1", "best_validation_top1"),
     *(f"{one}_{unit}" for one in _RATIOS for unit in ("ratio", "percent")),

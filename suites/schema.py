@@ -18,6 +18,8 @@ from pydantic import (
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._~+=-]{0,79}$")]
 Share = Annotated[float, Field(gt=0, le=1)]
+# What a budget keeps a share of; a threshold is a setting of a selector's knob.
+Axis = Literal["macs", "params", "channels", "weights", "threshold"]
 
 
 class Section(BaseModel):
@@ -107,7 +109,7 @@ class MethodSpec(Section):
     label: Slug | None = Field(default=None, alias="as")
     matched: list[Slug] = Field(
         default=[],
-        description="criteria to run as controls with this method's own layer widths",
+        description="criteria to run as controls with this method's own layer widths, or counts",
     )
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
@@ -149,37 +151,57 @@ class Analysis(Section):
     control: str
     alpha: float = Field(default=0.05, gt=0, lt=1)
     rope: float = Field(default=0.2, ge=0, description="percentage points that do not matter")
-    cost: Literal["macs_ratio", "params_ratio", "latency_ratio"] = "macs_ratio"
+    cost: Literal[
+        "macs_ratio", "params_ratio", "channels_ratio", "weights_ratio", "latency_ratio"
+    ] = "macs_ratio"
 
 
 class Budgets(Section):
-    """Shares kept of MACs or of parameters, or speed-ups in MACs; one axis a suite.
+    """Shares kept of one cost, or speed-ups in MACs; one axis a suite.
 
+    `weights` prunes single weights, and every method of the suite with it; the others channels.
     `threshold` is the selectors' own knob; what that costs is found, not asked for.
     """
 
     macs: list[Share] | None = Field(default=None, min_length=1)
     params: list[Share] | None = Field(default=None, min_length=1)
+    channels: list[Share] | None = Field(
+        default=None, min_length=1, description="of all prunable channels, whatever each costs"
+    )
+    weights: list[Share] | None = Field(
+        default=None, min_length=1, description="of all weights of convolutions and linear layers"
+    )
     speedup: list[Annotated[float, Field(ge=1)]] | None = Field(default=None, min_length=1)
     threshold: list[Share] | None = Field(default=None, min_length=1)
 
     @model_validator(mode="after")
     def _one_axis(self) -> Self:
-        given = [axis for axis in type(self).model_fields if getattr(self, axis)]
-        if len(given) != 1:
-            raise ValueError(f"give one of {', '.join(type(self).model_fields)}")
+        if len(self.model_dump(exclude_none=True)) != 1:
+            raise ValueError("give one of " + ", ".join(Budgets.model_fields))
         return self
 
     @property
-    def cost(self) -> Literal["macs", "params", "threshold"]:
-        return "threshold" if self.threshold else "params" if self.params else "macs"
+    def cost(self) -> Axis:
+        """What shares are kept of; `threshold` for settings of a knob."""
+        axis, _ = self._given
+        return "macs" if axis == "speedup" else axis
+
+    @property
+    def unstructured(self) -> bool:
+        """Whether single weights leave instead of channels."""
+        return self.cost == "weights"
 
     @property
     def kept(self) -> list[float]:
         """Shares of the cost kept, or thresholds; largest first."""
-        shares = self.macs or self.params or self.threshold
-        shares = shares or [round(1 / one, 6) for one in self.speedup or []]
+        axis, given = self._given
+        shares = [round(1 / one, 6) for one in given] if axis == "speedup" else given
         return sorted(set(shares), reverse=True)
+
+    @property
+    def _given(self) -> tuple[Any, list[float]]:
+        (one,) = self.model_dump(exclude_none=True).items()
+        return one
 
 
 class Suite(Section):
@@ -200,7 +222,9 @@ class Suite(Section):
     calibration: Calibration = Calibration()
     selection: SelectionSpec = SelectionSpec()
     recipes: dict[str, Recipe] = Field(default={}, description="added to the named recipes")
-    latency: bool = Field(default=True, description="measure milliseconds as well")
+    latency: bool = Field(
+        default=True, description="measure milliseconds as well; of masks there is nothing to time"
+    )
     analysis: Analysis
     smoke: dict[str, Any] = Field(default={}, description="overrides that --smoke applies")
 
@@ -246,6 +270,35 @@ class Suite(Section):
         wanted |= {one.recipe for one in self.models if isinstance(one.recipe, str)}
         for name in sorted(wanted - set(known)):
             raise ValueError(f"recipe {name!r} is unknown; there are {', '.join(sorted(known))}")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_its_axis(self) -> Self:
+        """What speaks of channels is refused where weights leave, and the other way round."""
+        if not self.budgets.unstructured:
+            if self.analysis.cost == "weights_ratio":
+                raise ValueError("analysis.cost = weights_ratio: only budgets.weights has it")
+            return self
+        if self.analysis.cost in ("channels_ratio", "latency_ratio"):
+            raise ValueError(
+                f"analysis.cost = {self.analysis.cost}: budgets.weights masks single weights; "
+                "channels and dense kernels stay as they are; allowed are macs_ratio, "
+                "params_ratio, weights_ratio"
+            )
+        scopes = {f"methods.{at}.scope": one.scope for at, one in enumerate(self.methods)}
+        for key, scope in {"selection.scope": self.selection.scope, **scopes}.items():
+            if scope == "isomorphic":
+                raise ValueError(
+                    f"{key} = isomorphic ranks groups of channels, but budgets.weights prunes "
+                    "single weights; allowed are global, local"
+                )
+        plain = SelectionSpec()
+        for name in ("min_channels", "protect", "round_to"):
+            if getattr(self.selection, name) != getattr(plain, name):
+                raise ValueError(
+                    f"selection.{name} = {getattr(self.selection, name)} limits channels, but "
+                    "budgets.weights prunes single weights, which have no such limit; leave it out"
+                )
         return self
 
     @property

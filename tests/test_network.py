@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import bench
 from bench.cost import count_macs, count_params
 from bench.cut import cut, mask
-from bench.network import Network, Rules, Schedule, iterative, one_shot, shares
+from bench.network import Network, Removed, Rules, Schedule, iterative, one_shot, shares
 from bench.pruning import Pruned, prune
 from bench.selection import InfeasibleBudget, Limits
 from criteria import NotApplicable, OptionError, UnknownCriterion, find_structure
@@ -57,6 +57,8 @@ def share_of(network: Network, removed: list[Tensor]) -> float:
         ({"macs": 0.5}, ("macs", 0.5)),
         ({"params": 0.25}, ("params", 0.25)),
         ({"speedup": 4}, ("macs", 0.25)),
+        ({"channels": 0.5}, ("channels", 0.5)),
+        ({"weights": 0.1}, ("weights", 0.1)),
         ({"macs": 1}, ("macs", 1)),
         ({"speedup": 1}, ("macs", 1)),
     ],
@@ -70,7 +72,7 @@ def test_budgets_as_people_write_them(
 @pytest.mark.parametrize(
     ("budget", "says"),
     [
-        ({}, "give one of macs or params"),
+        ({}, "give one of macs, params, channels, weights .* speedup"),
         ({"macs": 0.5, "params": 0.5}, "give one of"),
         ({"flops": 0.5}, "give one of"),
         ({"macs": 0}, r"a share is in \(0, 1\]"),
@@ -138,6 +140,48 @@ def test_round_to_holds_on_the_pruned_network() -> None:
     widths = [one.out_channels for one in pruned.modules() if isinstance(one, nn.Conv2d)]
     assert all(width % 4 == 0 for width in widths)
     assert widths != [16, 12]
+
+
+# --- counts of channels ---------------------------------------------------------------------------
+
+
+def channels(network: Network, removed: Removed | InfeasibleBudget) -> int:
+    """Root channels that stay, counted on the groups."""
+    assert not isinstance(removed, InfeasibleBudget)
+    return sum(len(one) for one in network.kept(removed).values())
+
+
+@pytest.mark.parametrize("steps", [0, 18])
+def test_a_share_of_channels_is_met_to_the_channel(steps: int) -> None:
+    """OBC's protocol: 18 linear steps of 5 % of the prunable channels each, on one path."""
+    network = trace(lively(Chain(20, 13, 8)))  # 41: most shares are no whole number
+    budgets = [round(1 - 0.05 * step, 2) for step in range(1, 19)]
+    rules = Rules("channels", limits=Limits(protect=0))
+    if steps:
+        assert Schedule(steps).stops(budgets) == budgets
+        found = iterative(network, l1, budgets, rules, Schedule(steps))
+    else:
+        found = one_shot(network, l1(network), budgets, rules)
+    assert [channels(network, found[one]) for one in budgets] == [round(41 * b) for b in budgets]
+
+
+def test_a_unit_of_several_channels_counts_as_many() -> None:
+    """Two blocks tie channels in pairs: the cost falls by two at a time."""
+    network = trace(build("grouped"))
+    whole = network.cost.channels(torch.zeros(len(network.structure.groups)))
+    assert whole == sum(group.units * group.channels_per_unit for group in network.structure.groups)
+    for at, group in enumerate(network.structure.groups):
+        one = torch.zeros(len(network.structure.groups))
+        one[at] = 1
+        assert network.cost.channels(one) == whole - group.channels_per_unit
+
+
+def test_limits_hold_for_channels_too() -> None:
+    network = trace(lively(Chain(8, 8)))
+    rules = Rules("channels", limits=Limits(protect=0.5))
+    found = one_shot(network, l1(network), [0.5, 0.4], rules)
+    assert channels(network, found[0.5]) == 8
+    assert "its limits leave at least 50.0%" in str(found[0.4])
 
 
 # --- step by step ---------------------------------------------------------------------------------

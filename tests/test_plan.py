@@ -122,6 +122,9 @@ DECIDING: dict[str, tuple[Any, dict[str, Any]]] = {
     "calibration batch": ("l1", {"calibration": {"images": 32, "batch_size": 8}}),
     "budget": ("l1", {"budgets": {"macs": [0.4]}}),
     "cost": ("l1", {"budgets": {"params": [0.5]}}),
+    "channels": ("l1", {"budgets": {"channels": [0.5]}}),
+    "weights": ("l1", {"budgets": {"weights": [0.5]}}),
+    "scope of weights": ({"criterion": "l1", "scope": "local"}, {"budgets": {"weights": [0.5]}}),
     "dataset": ("l1", {"datasets": [{"name": "cifar10"}]}),
     "train images": ("l1", {"datasets": [{**DIGITS, "train_images": 161}]}),
     "test images": ("l1", {"datasets": [{**DIGITS, "test_images": 61}]}),
@@ -254,6 +257,20 @@ def test_an_unknown_name_is_one_error_with_near_matches(
         plan_of(**changes)
     for part in said:
         assert part in str(caught.value)
+
+
+def test_an_unstructured_suite_takes_criteria_with_a_score_for_single_weights() -> None:
+    weights: dict[str, Any] = {"budgets": {"weights": [0.5]}}
+    plan = plan_of(**weights)
+    assert {one.path.cost for one in plan.trials} == {"weights"}
+    for methods in (["l1", "fpgm"], ["l1", {"criterion": "l2", "matched": ["fpgm"]}]):
+        with pytest.raises(
+            PlanError, match=r"method fpgm: fpgm does not score single weights"
+        ) as e:
+            plan_of(**weights, methods=methods)
+        able = str(e.value).partition("these do: ")[2].split(", ")
+        assert {"random", "l1", "l2", "taylor"} <= set(able)
+        assert "fpgm" not in able
 
 
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
@@ -464,6 +481,21 @@ def test_equal_work_is_one_job(store: Store) -> None:
     for job in graph.jobs.values():
         if isinstance(job, ScoresJob):
             assert [one.name for one in job.criteria] == ["random", "l1", "taylor"]
+
+
+def test_scores_of_weights_and_of_channels_are_kept_apart(store: Store) -> None:
+    def scores(axis: str) -> ScoresJob:
+        plan = plan_of(budgets={axis: [0.5]})
+        graph = job_graph(plan.trials, store)
+        (one,) = (job for job in graph.jobs.values() if isinstance(job, ScoresJob))
+        wanted = {trial.path.score_key for trial in plan.trials if trial.path.needs_scores}
+        assert wanted == {one.score_key(criterion) for criterion in one.criteria}
+        return one
+
+    by_axis = {axis: scores(axis) for axis in ("macs", "channels", "weights")}
+    assert by_axis["macs"].key == by_axis["channels"].key
+    assert by_axis["macs"].key != by_axis["weights"].key
+    assert by_axis["weights"].per_weight
 
 
 def test_everything_waits_for_what_it_stands_on(store: Store) -> None:

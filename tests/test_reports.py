@@ -101,6 +101,7 @@ def record(labels: Labels, top1: float, dense: float = 0.9, **changes: Any) -> R
         "dense_params": 100_000,
         "torch_pruning_macs": round(1_000_000 * labels.budget),
         "widths": {},
+        "weights": {},
         "layer_sparsity": {},
         "latency": [Latency(batch_size=1, dense_ms=2.0, pruned_ms=1.5)],
         "images_scored": 512,
@@ -479,6 +480,60 @@ def test_a_cost_that_was_not_measured_is_told(tmp_path: Path) -> None:
     found = [record(one, 0.6 + 0.01 * one.base, latency=[]) for one in plan(suite)]
     page = build_report(suite, found, plan(suite), tmp_path).read_text()
     assert "Latency was not measured" in page
+
+
+MASKED: dict[str, Any] = {"features.0": (5, 10), "classifier": (15, 30)}
+WIDTHS: dict[str, Any] = {"features.0": (4, 8), "features.3": (6, 8)}
+
+
+@pytest.mark.parametrize(
+    ("axis", "found", "share", "said", "unsaid"),
+    [
+        (
+            "weights",
+            {"weights": MASKED, "latency": [], "torch_pruning_macs": None},
+            0.5,
+            ["of the weights kept", "MACs are theoretical", "latency is not measured", "Weights %"],
+            ["Channels %", "Latency %", "of a group kept"],
+        ),
+        (
+            "channels",
+            {"widths": WIDTHS},
+            0.625,
+            ["of the channels kept", "Channels %", "Latency %", "of a group kept"],
+            ["Weights %", "theoretical"],
+        ),
+    ],
+)
+def test_the_page_names_what_a_budget_keeps(
+    tmp_path: Path,
+    axis: str,
+    found: dict[str, Any],
+    share: float,
+    said: list[str],
+    unsaid: list[str],
+) -> None:
+    suite = make_suite(
+        models=["resnet20"],
+        methods=["l1", {"criterion": "taylor", "matched": ["l1"]}],
+        recoveries=["none"],
+        budgets={axis: [share, 0.4]},
+        analysis={"control": "l1", "cost": f"{axis}_ratio"},
+    )
+    records = [
+        record(one, 0.6 + 0.01 * one.base, **found, macs=900_000 if one.method == "l1" else 500_000)
+        for one in plan(suite)
+    ]
+    page = build_report(suite, records, plan(suite), tmp_path).read_text().replace("&nbsp;", " ")
+    page = page.replace("\N{NO-BREAK SPACE}", " ")
+    for part in said:
+        assert part in page
+    for part in unsaid:
+        assert part not in page
+    assert f"Equal {axis}, unequal MACs" in page
+    drawn = pd.read_csv(tmp_path / "figures" / "accuracy_cost.csv")
+    assert set(drawn["cost_percent"].dropna()) == {100 * share}  # as measured, whatever was asked
+    assert f"Off budget by more than 1 % of the dense {axis}: 9 of the trials" in page
 
 
 def test_importing_reports_is_cheap() -> None:

@@ -32,6 +32,8 @@ def refused(folder: Path, text: str, *overrides: str, smoke: bool = False) -> st
     return str(caught.value)
 
 
+WEIGHTS: dict[str, Any] = {"budgets": {"weights": [0.5]}}
+
 FAULTS: list[tuple[str, dict[str, Any], list[str]]] = [
     ("unknown key", {"metods": ["l1"]}, ["'metods'", "did you mean 'methods'", "budgets"]),
     (
@@ -83,9 +85,34 @@ FAULTS: list[tuple[str, dict[str, Any], list[str]]] = [
     (
         "two axes",
         {"budgets": {"macs": [0.5], "params": [0.5]}},
-        ["budgets", "one of macs, params, speedup"],
+        ["budgets", "one of macs, params, channels, weights, speedup"],
     ),
-    ("no axis", {"budgets": {}}, ["budgets", "one of macs, params, speedup"]),
+    ("two units", {"budgets": {"macs": [0.5], "weights": [0.5]}}, ["budgets", "give one of"]),
+    ("no axis", {"budgets": {}}, ["budgets", "one of macs, params, channels, weights, speedup"]),
+    *(
+        (f"{name} for weights", {**WEIGHTS, "selection": {name: value}}, [f"selection.{name}"])
+        for name, value in {"protect": 0.2, "min_channels": 2, "round_to": 4}.items()
+    ),
+    (
+        "isomorphic for weights",
+        {**WEIGHTS, "selection": {"scope": "isomorphic"}},
+        ["selection.scope = isomorphic", "budgets.weights", "global, local"],
+    ),
+    (
+        "an isomorphic method for weights",
+        {**WEIGHTS, "methods": ["l1", {"criterion": "l2", "scope": "isomorphic"}]},
+        ["methods.1.scope = isomorphic", "global, local"],
+    ),
+    (
+        "latency of masks",
+        {**WEIGHTS, "analysis": {"control": "l1", "cost": "latency_ratio"}},
+        ["analysis.cost = latency_ratio", "weights_ratio"],
+    ),
+    (
+        "weights where channels leave",
+        {"analysis": {"control": "l1", "cost": "weights_ratio"}},
+        ["analysis.cost = weights_ratio", "budgets.weights"],
+    ),
     ("no budget", {"budgets": {"macs": []}}, ["budgets.macs", "at least 1"]),
     ("budget above one", {"budgets": {"macs": [0.5, 1.5]}}, ["budgets.macs.1 = 1.5", "equal to 1"]),
     ("budget of zero", {"budgets": {"params": [0]}}, ["budgets.params.0 = 0", "greater than 0"]),

@@ -21,8 +21,8 @@ SECTIONS = {
         "best_validation_top1",
     ),
     "cost": (
-        "macs", "params", "macs_ratio", "params_ratio", "speedup", "latency_ratio",
-        "images_scored", "images_trained", "score_peak_bytes",
+        "macs", "params", "macs_ratio", "params_ratio", "channels_ratio", "weights_ratio",
+        "speedup", "latency_ratio", "images_scored", "images_trained", "score_peak_bytes",
     ),
     "time": ("score_s", "recovery_s", "total_s"),
 }  # fmt: skip

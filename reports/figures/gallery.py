@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
     from ..analysis import Results
 
-COSTS = {"macs": "MACs kept (%)", "params": "parameters kept (%)", "latency": "latency kept (%)"}
+COSTS = {
+    "macs": "MACs kept (%)",
+    "params": "parameters kept (%)",
+    "channels": "channels kept (%)",
+    "weights": "weights kept (%)",
+    "latency": "latency kept (%)",
+}
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,8 @@ def _drawings(results: Results, folder: Path) -> Iterator[Drawing]:
     ]
     if matched and cells["complete"].any():
         title = "The same layer widths, other channels"
+        if results.suite.budgets.unstructured:
+            title = "As many weights of each layer, but others"
         yield _accuracy_cost(results, cells, folder, "accuracy_cost_matched", title)
     if "matched" in finished:
         yield _paired_differences(results, folder, "matched")
@@ -71,6 +79,8 @@ def _accuracy_cost(
     # Where the axis is the budget's own, all methods stand at one cost and would hide each other.
     dodge = cost == results.expected[0].cost
     data = accuracy_cost.drawn(cells, results.dense, cost, dodge)
+    theoretical = results.suite.budgets.unstructured and cost == "macs"
+    label = "theoretical MACs kept (%)" if theoretical else COSTS[cost]
     apart = " Methods of one budget are drawn a little apart." if dodge else ""
     bars = (
         f"thin bars: {_level(results)} t-interval over the {results.suite.bases} bases"
@@ -83,7 +93,7 @@ def _accuracy_cost(
         f"of their own.{instead}"
     )
     return _finish(
-        accuracy_cost.draw(data, looks(results.suite), COSTS[cost]),
+        accuracy_cost.draw(data, looks(results.suite), label),
         data,
         folder,
         Drawing(
@@ -91,7 +101,7 @@ def _accuracy_cost(
             folder,
             title,
             caption,
-            f"Lines of test top-1 against {COSTS[cost]} for "
+            f"Lines of test top-1 against {label} for "
             f"{', '.join(cells['method'].unique())}, by problem and recovery.",
         ),
     )

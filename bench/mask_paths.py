@@ -1,0 +1,62 @@
+"""Paths that prune single weights: the masks of a base, from dense through all budgets."""
+
+from __future__ import annotations
+
+from zipfile import BadZipFile
+
+import numpy as np
+
+from .errors import StoreError
+from .jobs import PathJob
+from .lab import Base, Lab
+from .masks import Masks, Scope, given_counts, iterative, one_shot, pack, unpack, weight_groups
+from .network import Schedule
+from .paths import load_scores, rescorer, write_path
+
+
+def make_mask_path(job: PathJob, lab: Lab) -> None:
+    """Mask at every budget and store the masks, a bit a weight."""
+    base = lab.base(job.at.base)
+    groups = weight_groups(base.network.model, base.network.inputs)
+    if job.iterative is not None:
+        score, cost = rescorer(job, lab, base)
+        found = iterative(
+            base.network.model,
+            groups,
+            lambda now: score(now, groups),
+            job.budgets,
+            _scope(job),
+            Schedule(job.iterative.steps, job.iterative.schedule),
+        )
+    else:
+        scores, cost = load_scores(lab, job)
+        if job.matched is None:
+            found = one_shot(groups, scores, job.budgets, _scope(job))
+        else:
+            others = {budget: load_masks(lab, job.matched, base, budget) for budget in job.budgets}
+            found = {at: given_counts(groups, scores, other) for at, other in others.items()}
+    bits = {str(budget): pack(masks) for budget, masks in found.items()}
+    lab.store.write_arrays(lab.store.path("paths", job.key, ".npz"), bits)
+    kept = {
+        str(budget): {layer: int(mask.sum()) for layer, mask in masks.items()}
+        for budget, masks in found.items()
+    }
+    write_path(job, lab, base, kept, cost)  # last: it says that the path is whole
+
+
+def load_masks(lab: Lab, job: PathJob, base: Base, budget: float) -> Masks:
+    """The masks of one budget, by layer."""
+    file = lab.store.path("paths", job.key, ".npz")
+    try:
+        with file.open("rb") as content, np.load(content, allow_pickle=False) as stored:
+            bits = stored[str(budget)]
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise StoreError(
+            f"{file} cannot be read ({error}); delete it with its .json and run again"
+        ) from error
+    return unpack(bits, weight_groups(base.network.model, base.network.inputs))
+
+
+def _scope(job: PathJob) -> Scope:
+    assert job.selection.scope != "isomorphic", "refused by the suite's schema"
+    return job.selection.scope

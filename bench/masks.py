@@ -1,0 +1,184 @@
+"""Pruning single weights: exactly so many stay, and a mask holds the others at zero.
+
+Nothing is cut, so a mask saves no time on dense kernels; its MACs are theoretical.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from criteria import Group, weight_structure
+
+from .cost import weight_uses
+from .network import Schedule
+from .selection import InfeasibleBudget, quantiles
+
+Scope = Literal["global", "local"]
+Scorer = Callable[[nn.Module], Sequence[Tensor]]  # of each group, [weights]; low leaves first
+Masks = dict[str, Tensor]  # layer -> [weights], flattened as its weight: True where one stays
+
+
+def weight_groups(model: nn.Module, example_inputs: tuple[Any, ...]) -> tuple[Group, ...]:
+    """The prunable weights, a group a layer: all convolutions and linear layers that are called.
+
+    The classifier's are among them; biases and norms are not.
+    """
+    called = weight_uses(model, example_inputs)
+    return tuple(one for one in weight_structure(model).groups if one.root in called)
+
+
+def weights_kept(total: int, share: float) -> int:
+    """The share of so many weights, rounded to a whole one.
+
+    Raises:
+        InfeasibleBudget: not even one is left.
+    """
+    kept = round(share * total)
+    if kept < 1:
+        raise InfeasibleBudget(
+            f"budgets.weights: {share:g} of {total} weights is none; drop this budget"
+        )
+    return kept
+
+
+def one_shot(
+    groups: Sequence[Group], scores: Sequence[Tensor], shares: Sequence[float], scope: Scope
+) -> dict[float, Masks]:
+    """Masks that keep exactly `weights_kept` of all weights, for each share.
+
+    global: one ranking of all weights. local: by their quantile in the layer, so that all layers
+    keep the same share, up to a weight. Among equals the earlier one leaves first.
+
+    Raises:
+        InfeasibleBudget: a share that leaves nothing.
+    """
+    keys = torch.cat([one if scope == "global" else quantiles(one) for one in scores])
+    order = keys.argsort(stable=True)
+    return {
+        share: _split(_last(order, weights_kept(len(order), share)), groups) for share in shares
+    }
+
+
+def iterative(
+    model: nn.Module,
+    groups: Sequence[Group],
+    scorer: Scorer,
+    shares: Sequence[float],
+    scope: Scope,
+    schedule: Schedule,
+) -> dict[float, Masks]:
+    """Score, mask down to the next stop, score what is left; what is masked stays masked."""
+    masks = {group.root: torch.ones(group.units, dtype=torch.bool) for group in groups}
+    found = {}
+    for stop in schedule.stops(shares):
+        scores = scorer(masked(model, masks))
+        left = [
+            values.masked_fill(~masks[group.root], -torch.inf)  # lowest, whatever it was given
+            for group, values in zip(groups, scores, strict=True)
+        ]
+        masks = one_shot(groups, left, [stop], scope)[stop]
+        if stop in shares:
+            found[stop] = masks
+    return found
+
+
+def given_counts(groups: Sequence[Group], scores: Sequence[Tensor], other: Masks) -> Masks:
+    """Keep as many weights of each layer as another mask does, the best by these scores."""
+    return {
+        group.root: _last(values.argsort(stable=True), int(other[group.root].sum()))
+        for group, values in zip(groups, scores, strict=True)
+    }
+
+
+def masked(model: nn.Module, masks: Masks) -> nn.Module:
+    """A copy of the network with the masked weights at zero."""
+    found = copy.deepcopy(model)
+    holder(found, masks)()
+    return found
+
+
+def holder(model: nn.Module, masks: Masks) -> Callable[[], None]:
+    """What sets the masked weights of this very network to zero, as often as it is called.
+
+    Called after every step of an optimizer, neither momentum nor weight decay brings any back.
+    """
+    doomed = [
+        (weight, ~mask.reshape(weight.shape).to(weight.device))
+        for layer, mask in masks.items()
+        for weight in [_weight(model, layer)]
+    ]
+
+    def hold() -> None:
+        with torch.no_grad():
+            for weight, gone in doomed:
+                weight.masked_fill_(gone, 0.0)
+
+    return hold
+
+
+def macs_saved(masks: Masks, uses: Mapping[str, int]) -> int:
+    """Multiply-accumulates of one image that no kept weight does; `uses` from `weight_uses`."""
+    return sum(uses[layer] * int((~mask).sum()) for layer, mask in masks.items())
+
+
+def check_masked(dense: nn.Module, found: nn.Module, masks: Masks) -> None:
+    """Recount: the network's nonzero weights are those of the dense one that the mask leaves.
+
+    Raises:
+        ArithmeticError: names the layer and both counts.
+    """
+    for layer, mask in masks.items():
+        expected = int(_flat(dense, layer)[mask].count_nonzero())
+        recount = int(_flat(found, layer).count_nonzero())
+        if recount != expected:
+            raise ArithmeticError(f"{layer}: {recount} nonzero weights, {expected} by its mask")
+
+
+def check_held(model: nn.Module, masks: Masks) -> None:
+    """No masked weight has come back.
+
+    Raises:
+        ArithmeticError: names the layer and how many have.
+    """
+    for layer, mask in masks.items():
+        back = int(_flat(model, layer)[~mask].count_nonzero())
+        if back:
+            raise ArithmeticError(f"{layer}: {back} masked weights are no longer zero")
+
+
+def pack(masks: Masks) -> NDArray[np.uint8]:
+    """A bit a weight, layer after layer."""
+    return np.packbits(torch.cat(list(masks.values())).numpy())
+
+
+def unpack(bits: NDArray[Any], groups: Sequence[Group]) -> Masks:
+    """The masks of these layers that `pack` was given."""
+    total = sum(group.units for group in groups)
+    return _split(torch.from_numpy(np.unpackbits(bits, count=total)).bool(), groups)
+
+
+def _last(order: Tensor, count: int) -> Tensor:
+    """`[len(order)]`: True at the last `count` of an order."""
+    kept = torch.zeros(len(order), dtype=torch.bool)
+    kept[order[len(order) - count :]] = True
+    return kept
+
+
+def _split(flat: Tensor, groups: Sequence[Group]) -> Masks:
+    parts = flat.split([group.units for group in groups])
+    return {group.root: part for group, part in zip(groups, parts, strict=True)}
+
+
+def _weight(model: nn.Module, layer: str) -> nn.Parameter:
+    return model.get_submodule(layer).get_parameter("weight")
+
+
+def _flat(model: nn.Module, layer: str) -> Tensor:
+    return _weight(model, layer).detach().flatten().cpu()
