@@ -1,0 +1,274 @@
+"""The checks: each looks at a criterion's behaviour on one family and says what holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from traceback import extract_tb
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from criteria import Criterion, Group, Member, NotApplicable
+from criteria.member import kind_of
+
+from .behaviour import Behaviour, Outcome
+from .finding import Finding, Verdict
+from .permute import permute_
+
+# Two ways to add the same float64 numbers differ by some 1e-15 of the largest; what solves linear
+# systems loses up to a million times that. A criterion that is wrong is off by more than 1e-2.
+EQUIVARIANT = 1e-8
+SAME_SUM = 1e-9
+SINGLE_PRECISION = 1e-6  # float32 sums in another order stay below, other formulas do not
+
+Said = tuple[Verdict, str]
+
+
+def inspect(seen: Behaviour) -> list[Finding]:
+    """All checks of one criterion on one family, in the order of `CHECKS`."""
+    found = []
+    blocked = None
+    for name, check in CHECKS.items():
+        reason = _other_kind(seen, name) or (None if name in ALWAYS else blocked)
+        verdict, said = _not_applicable(reason) if reason else check(seen)
+        found.append(Finding(seen.entry.name, name, seen.family, verdict, said))
+        if name in GATES and verdict == "fail" and not blocked:
+            blocked = f"not looked at, as '{name}' fails"
+        elif name == "runs" and verdict == "not applicable":
+            blocked = said
+    return found
+
+
+def runs(seen: Behaviour) -> Said:
+    """It scores, or says with NotApplicable why it cannot."""
+    error = seen.alone.error
+    if error is None:
+        return "pass", "scores every group" if seen.entry.structured else "scores every weight"
+    if isinstance(error, NotApplicable):
+        return "not applicable", str(error)
+    lines = extract_tb(error.__traceback__)
+    at = f" ({Path(lines[-1].filename).name}, line {lines[-1].lineno})" if lines else ""
+    return "fail", f"{type(error).__name__}: {error}{at}"
+
+
+def leaves_alone(seen: Behaviour) -> Said:
+    """Parameters, buffers, gradients, flags, modes, hooks and global random states stay."""
+    if not seen.changed:
+        return "pass", "model, gradients, hooks and random states are as before"
+    return "fail", f"{_listed(seen.changed)} changed while it scored"
+
+
+def shape(seen: Behaviour) -> Said:
+    """One tensor a group, of `[units]`; a selector's evidence as it declares it."""
+    fault = _shape_fault(seen.alone, seen.case.groups)
+    return ("fail", fault) if fault else ("pass", "one tensor a group, of the right shape")
+
+
+def finite(seen: Behaviour) -> Said:
+    """No NaN and no infinity."""
+    return _all_finite(
+        (f"group {group.root}", values)
+        for group, values in zip(seen.case.groups, seen.alone.scores, strict=False)
+    )
+
+
+def deterministic(seen: Behaviour) -> Said:
+    """The same seed gives the same bits, whoever else is scored in the same pass."""
+    if seen.again.error is not None:
+        return "fail", f"a second run with the same seed raises: {seen.again.error}"
+    worst = _apart(seen.alone, seen.again)
+    if worst == 0:
+        return "pass", "same seed, same bits"
+    return "fail", f"a second run with the same seed differs by {worst:.0e} of the largest score"
+
+
+def equivariant(seen: Behaviour) -> Said:
+    """Scores belong to channels, not to their place: permuting units permutes the scores."""
+    if seen.alone.draws:
+        return "not applicable", "draws random numbers, which belong to places"
+    if seen.permuted.error is not None:
+        return "fail", f"raises on permuted channels: {seen.permuted.error}"
+    expected = [
+        _reordered(values, order)
+        for values, order in zip(seen.alone.scores, seen.case.orders, strict=True)
+    ]
+    off = [
+        f"{group.root} by {distance:.0e}"
+        for group, one, other in zip(seen.case.groups, expected, seen.permuted.scores, strict=True)
+        if not (distance := _distance(one, other)) <= EQUIVARIANT
+    ]
+    if off:
+        return "fail", f"scores do not follow permuted channels in {_listed(off)} of the largest"
+    selector = getattr(seen.entry, "selector", None)
+    if selector is not None:
+        return _removed_follow(selector, expected, seen.permuted.scores)
+    return "pass", f"scores follow permuted channels within {EQUIVARIANT:g} of the largest"
+
+
+def members(seen: Behaviour) -> Said:
+    """Every member that it says it counts matters to the score.
+
+    What has its own `scores` and the base's `counts` says nothing; what matters is measured.
+    """
+    moves = [member for member, outcome in seen.louder if _moved(seen.alone, outcome)]
+    if not moves and seen.alone.draws:
+        return "not applicable", "draws its scores, looks at no member"
+    kind = seen.entry.type
+    if kind.scores is not Criterion.scores and kind.counts is Criterion.counts:
+        return "information", f"counts {_kinds(moves)}"
+    deaf = [member for member in seen.counted if member.scored and member not in moves]
+    if deaf:
+        return "fail", f"counts() names {_places(deaf)}, but the scores do not depend on it"
+    rest = [member for member, _ in seen.louder if member not in moves]
+    return "pass", f"leaves out {_kinds(rest)}" if rest else "every member counts"
+
+
+def batch_order(seen: Behaviour) -> Said:
+    """Sums over batches do not depend on the order of the batches."""
+    if not seen.entry.needs:
+        return "not applicable", "sees no data"
+    if seen.alone.draws:
+        return "not applicable", "draws random numbers batch by batch"
+    if seen.reordered.error is not None:
+        return "fail", f"raises on batches in another order: {seen.reordered.error}"
+    worst = _apart(seen.alone, seen.reordered)
+    if worst <= SAME_SUM:
+        return "pass", f"the same within {SAME_SUM:g}"
+    if worst <= SINGLE_PRECISION:
+        return "fail", f"differs by {worst:.0e}: rounding of single precision; add up in float64"
+    return "information", "depends on batch order"
+
+
+def weight_scores(seen: Behaviour) -> Said:
+    """A finite score for every convolution and linear weight, which follows permuted channels."""
+    found, weights = seen.alone.weight_scores, _prunable_weights(seen.case.model)
+    if not isinstance(found, dict) or found.keys() != weights.keys():
+        wrong = sorted(set(found or ()) ^ weights.keys())
+        return "fail", f"not one tensor for each conv and linear weight: see {_listed(wrong)}"
+    for name, weight in weights.items():
+        if found[name].shape != weight.shape:
+            return "fail", f"{name}: {tuple(found[name].shape)} instead of {tuple(weight.shape)}"
+    verdict, reason = _all_finite(found.items())
+    if verdict == "fail" or seen.alone.draws:
+        return verdict, reason
+    expected = {name: values.detach().clone() for name, values in found.items()}
+    permute_(expected, seen.case.groups, seen.case.orders)
+    for name, values in expected.items():
+        if not _distance(values, seen.permuted.weight_scores[name]) <= EQUIVARIANT:
+            return "fail", f"the scores of {name} do not follow permuted channels"
+    return "pass", "finite, of the right shapes, and they follow permuted channels"
+
+
+CHECKS: dict[str, Callable[[Behaviour], Said]] = {
+    "leaves the model alone": leaves_alone,
+    "runs": runs,
+    "shape": shape,
+    "finite": finite,
+    "deterministic": deterministic,
+    "permutation-equivariant": equivariant,
+    "counts its members": members,
+    "batch order": batch_order,
+    "weight scores": weight_scores,
+}
+ALWAYS = ("leaves the model alone", "runs")
+GATES = ("leaves the model alone", "runs", "shape", "finite")  # the others build on these
+OF_UNITS = ("shape", "finite", "permutation-equivariant", "counts its members")
+
+
+def _not_applicable(reason: str) -> Said:
+    return "not applicable", reason
+
+
+def _other_kind(seen: Behaviour, check: str) -> str | None:
+    if check in OF_UNITS and not seen.entry.structured:
+        return "scores single weights, no units"
+    if check == "weight scores" and not seen.entry.unstructured:
+        return "scores units, no single weights"
+    return None
+
+
+def _shape_fault(outcome: Outcome, groups: Sequence[Group]) -> str | None:
+    if not isinstance(outcome.scores, list | tuple) or len(outcome.scores) != len(groups):
+        count = len(outcome.scores) if isinstance(outcome.scores, list | tuple) else "no list"
+        return f"scores() should return a list of {len(groups)} tensors, one a group: {count}"
+    for group, values, expected in zip(groups, outcome.scores, outcome.shapes, strict=True):
+        if not isinstance(values, Tensor):
+            return f"group {group.root}: {type(values).__name__} instead of a tensor"
+        if values.shape != expected:
+            return f"group {group.root}: shape {tuple(values.shape)} instead of {expected}"
+    return None
+
+
+def _all_finite(tensors: Iterable[tuple[str, Tensor]]) -> Said:
+    for name, values in tensors:
+        bad = int((~torch.isfinite(values)).sum())
+        if bad:
+            return "fail", f"{name}: {bad} of {values.numel()} values are NaN or infinite"
+    return "pass", "no NaN, no infinity"
+
+
+def _all_values(outcome: Outcome) -> list[Tensor]:
+    """Of units and of weights, as far as it scores them."""
+    return [*(outcome.scores or ()), *(outcome.weight_scores or {}).values()]
+
+
+def _distance(one: Tensor, other: Tensor) -> float:
+    """Largest difference over the largest size of the first; 0 where both are all zero."""
+    if one.numel() == 0 or torch.equal(one, other):
+        return 0.0
+    one, other = one.double(), other.double()
+    return float((one - other).abs().max() / torch.maximum(one.abs(), other.abs()).max())
+
+
+def _apart(one: Outcome, other: Outcome) -> float:
+    """Largest `_distance` of any of their tensors."""
+    pairs = zip(_all_values(one), _all_values(other), strict=True)
+    return max(_distance(first, second) for first, second in pairs)
+
+
+def _moved(quiet: Outcome, loud: Outcome) -> bool:
+    return loud.error is not None or _apart(quiet, loud) > EQUIVARIANT
+
+
+def _reordered(values: Tensor, order: Tensor) -> Tensor:
+    """`[units]`, or a selector's `[units, units]`, with the units in another order."""
+    for dim in range(values.dim()):
+        values = values.index_select(dim, order)
+    return values
+
+
+def _removed_follow(selector: Any, evidence: Sequence[Tensor], twin: Sequence[Tensor]) -> Said:
+    """Whether equal settings of a selector's knob remove the same channels of the twin."""
+    for setting in np.linspace(*selector.knob, num=5).tolist():
+        for one, other in zip(evidence, twin, strict=True):
+            if not torch.equal(selector.removed(one, setting), selector.removed(other, setting)):
+                return "fail", f"at {setting:.2g} of its knob other channels leave when permuted"
+    return "pass", "evidence and removed sets follow permuted channels"
+
+
+def _prunable_weights(model: nn.Module) -> dict[str, Tensor]:
+    """Of all convolutions and linear layers, by parameter name."""
+    return {
+        f"{name}.weight": module.weight.detach()
+        for name, module in model.named_modules()
+        if kind_of(module) in ("conv", "linear")
+    }
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first three of them."""
+    rest = len(names) - 3
+    return ", ".join(names[:3]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _places(found: Sequence[Member]) -> str:
+    return _listed([f"{one.name} ({one.kind} {one.side})" for one in found])
+
+
+def _kinds(found: Sequence[Member]) -> str:
+    """`batchnorm, conv in`: kinds and sides, as the names differ from network to network."""
+    kinds = {one.kind if one.side == "both" else f"{one.kind} {one.side}" for one in found}
+    return ", ".join(sorted(kinds))

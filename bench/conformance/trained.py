@@ -1,0 +1,181 @@
+"""On a small network that has learned digits: what a criterion costs, and whom it ranks like."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.stats import rankdata
+from torch import nn
+from torch.nn import functional
+
+from criteria import Group, NotApplicable, criteria
+from criteria.evidence import score_alone
+from criteria.modes import eval_with_gradients
+from criteria.registry import create
+from suites import Recipe
+from suites.schema import DatasetSpec, ModelSpec
+
+from ..bases import make_base
+from ..jobs import BaseJob
+from ..lab import Lab, Settings
+from .behaviour import Batches, Outcome, attempt
+from .finding import Finding, Verdict
+
+BASE = BaseJob(
+    dataset=DatasetSpec(name="digits"),
+    model=ModelSpec(name="vgg_small", options={"width": 8}),
+    recipe=Recipe(epochs=8, batch_size=64, learning_rate=0.1, schedule="cosine", nesterov=True),
+    base=0,
+    checkpoint_sha256=None,
+)
+BATCHES, BATCH_SIZE = 2, 64
+REPEATS = 5  # of what is timed
+SHOWN = 5  # most similar, and most different
+SAME = 0.999
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """The trained network, its groups and calibration batches."""
+
+    model: nn.Module
+    groups: tuple[Group, ...]
+    batches: Batches
+
+
+Ranking = list[np.ndarray]  # scores of every group
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """Spearman correlation of two criteria's scores: the mean over groups, and over all units."""
+
+    name: str
+    within: float
+    overall: float
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.within:.2f} / {self.overall:.2f}"
+
+
+def compare(name: str, results: Path) -> list[Finding]:
+    """Cost and rank correlations of one criterion; the network is trained where it is missing."""
+    at = trained(results.resolve())
+    (mine,) = attempt(at.model, [(name, at.groups)], at.batches)
+    if mine.error is not None:
+        verdict: Verdict = "not applicable" if isinstance(mine.error, NotApplicable) else "fail"
+        return [Finding(name, "runs", "trained", verdict, str(mine.error))]
+    findings = [Finding(name, "cost", "trained", "information", cost(name, at))]
+    ranking = _ranking(mine, at.groups)
+    if ranking is None:
+        said = "gives no scores of units that could be ranked"
+        return [*findings, Finding(name, "ranks like", "trained", "not applicable", said)]
+    alike = [
+        likeness(other, ranking, theirs) for other, theirs in _rankings_of_others(name, at).items()
+    ]
+    return findings + [
+        Finding(name, check, "trained", "information", said) for check, said in similarities(alike)
+    ]
+
+
+def likeness(name: str, one: Ranking, other: Ranking) -> Likeness:
+    """Spearman correlations of two criteria; `name` is the other's.
+
+    Groups that either of them scores all alike have no correlation and are left out.
+    """
+    within = [_spearman(*pair) for pair in zip(one, other, strict=True)]
+    known = [value for value in within if not np.isnan(value)]
+    overall = _spearman(np.concatenate(one), np.concatenate(other))
+    return Likeness(name, float(np.mean(known)) if known else np.nan, overall)
+
+
+def similarities(alike: Sequence[Likeness]) -> list[tuple[str, str]]:
+    """(check, reason): the most similar, the most different, and who ranks the very same way."""
+    known = sorted(
+        (one for one in alike if not np.isnan(one.within + one.overall)),
+        key=lambda one: -one.within,
+    )
+    if not known:
+        return [("ranks like", "no other criterion ranks this network")]
+    half = (len(known) + 1) // 2  # nobody is among both
+    lists = (
+        ("ranks like", known[: min(SHOWN, half)]),
+        ("ranks unlike", known[half:][::-1][:SHOWN]),
+    )
+    said = [(check, ", ".join(map(str, some))) for check, some in lists if some]
+    for one in known:
+        if one.within > SAME:
+            where = "" if one.overall > SAME else " inside every group; across groups it differs"
+            said.append(("hint", f"same ranking as {one.name}{where}"))
+    return said
+
+
+@cache
+def trained(results: Path) -> Trained:
+    """A small VGG on digits, as a base like any other: kept by the hash of all that makes it."""
+    lab = Lab(Settings(results, Path("data")))
+    if not lab.store.path("bases", BASE.key, ".json").exists():
+        make_base(BASE, lab)
+    base = lab.base(BASE)
+    first = torch.arange(BATCHES * BATCH_SIZE)
+    batches = list(base.data.train.batches(BATCH_SIZE, indices=first))
+    return Trained(base.network.model, base.network.structure.groups, batches)
+
+
+def cost(name: str, at: Trained) -> str:
+    """Seconds to score, over those of forward and backward on the same batches; medians."""
+
+    def passes() -> None:
+        with eval_with_gradients(at.model):
+            for images, labels in at.batches:
+                loss = functional.cross_entropy(at.model(images), labels)
+                torch.autograd.grad(loss, list(at.model.parameters()))
+
+    def scoring() -> None:
+        draw = torch.Generator().manual_seed(0)
+        score_alone(at.model, create(name, at.groups, {}, draw), at.batches)
+
+    mine, plain = _median_seconds(scoring), _median_seconds(passes)
+    return f"{mine / plain:.2g} times forward and backward ({mine * 1e3:.1f} ms)"
+
+
+def _median_seconds(work: Callable[[], None]) -> float:
+    seconds = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
+
+
+def _rankings_of_others(name: str, at: Trained) -> dict[str, Ranking]:
+    """Of all other registered criteria that rank units, in one pass."""
+    others = [one.name for one in criteria() if one.structured and one.name != name]
+    outcomes = attempt(at.model, [(other, at.groups) for other in others], at.batches)
+    found = {
+        other: _ranking(outcome, at.groups) for other, outcome in zip(others, outcomes, strict=True)
+    }
+    return {other: ranking for other, ranking in found.items() if ranking is not None}
+
+
+def _ranking(outcome: Outcome, groups: Sequence[Group]) -> Ranking | None:
+    """None where it raised, or gives anything but finite `[units]` of every group."""
+    scores = outcome.scores
+    if scores is None or [values.shape for values in scores] != [(one.units,) for one in groups]:
+        return None
+    ranking = [values.detach().double().cpu().numpy() for values in scores]
+    return ranking if all(np.isfinite(values).all() for values in ranking) else None
+
+
+def _spearman(one: np.ndarray, other: np.ndarray) -> float:
+    """NaN where either is constant."""
+    if np.ptp(one) == 0 or np.ptp(other) == 0:
+        return float("nan")
+    return float(np.corrcoef(rankdata(one), rankdata(other))[0, 1])
