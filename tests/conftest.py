@@ -134,7 +134,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "transposed": Transposed,
     "one_channel": OneChannel,
     "option_a": lambda: OptionA(pad=False),
-    "vit": tiny_vit,
+    "vit": lambda: tiny_vit(depth=2),
 }
 SMOOTH = tuple(name for name in NETWORKS if name != "vit")  # no layer norm: a channel is its own
 

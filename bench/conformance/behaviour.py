@@ -28,7 +28,10 @@ Batches = Sequence[tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A tiny network, its groups, two batches, and its twin with permuted units."""
+    """A tiny network, its groups, its twin with permuted units, and three batches.
+
+    Three, as the sum of two does not depend on their order, however it is rounded.
+    """
 
     model: nn.Module
     groups: tuple[Group, ...]
@@ -89,7 +92,7 @@ class Behaviour:
 def case(family: str) -> Case:
     """The tiny network of a family, traced and permuted once in a process."""
     model = build(FAMILIES[family])
-    batches = [labelled(seed=0), labelled(seed=2)]
+    batches = [labelled(4, seed=0), labelled(4, seed=2), labelled(3, seed=4)]
     groups = find_structure(model, batches[0][0][:1]).groups
     orders = random_orders(groups)
     return Case(model, groups, batches, orders, permuted(model, groups, orders))

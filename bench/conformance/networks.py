@@ -101,9 +101,9 @@ class Grouped(nn.Sequential):
         )  # fmt: skip
 
 
-def tiny_vit() -> nn.Module:
-    """Two blocks with explicit attention of two heads."""
-    return vit_small(CLASSES, 3, SIDE, depth=2, width=8, heads=2)
+def tiny_vit(depth: int = 1) -> nn.Module:
+    """Blocks with explicit attention of two heads."""
+    return vit_small(CLASSES, 3, SIDE, depth=depth, width=8, heads=2)
 
 
 FAMILIES: dict[str, Callable[[], nn.Module]] = {
