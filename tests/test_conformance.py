@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import gc
 import importlib
 import random
 import re
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench import cli
 from bench.conformance import CHECKS, FAMILIES, Finding, check, check_on, fails
@@ -178,24 +177,25 @@ class ChangesGradients(Good):
         next(iter(batch.gradients.values())).zero_()
 
 
-def owner(batch: Batch) -> nn.Module:
-    """The layer that owns the first weight; no criterion is handed it."""
-    first = next(iter(batch.weights.values())).data_ptr()
-    layers = [one for one in gc.get_objects() if type(one) is nn.Conv2d]
-    return next(one for one in layers if one.weight.data_ptr() == first)
-
-
 class LeavesGrad(Good):
     def observe(self, batch: Batch) -> None:
-        layer = owner(batch)
-        layer.weight.grad = torch.zeros_like(layer.weight)
+        with torch.enable_grad():
+            batch.model(batch.images).sum().backward()
         super().observe(batch)
 
 
 class LeavesHook(Good):
     def observe(self, batch: Batch) -> None:
-        owner(batch).register_forward_hook(lambda *_: None)
+        batch.model[0].register_forward_hook(lambda *_: None)
         super().observe(batch)
+
+
+class LeavesStatistics(Good):
+    def observe(self, batch: Batch) -> None:
+        super().observe(batch)
+        batch.model.train()
+        batch.model(batch.images)
+        batch.model.eval()
 
 
 class DrawsFromTorch(Good):
@@ -269,8 +269,9 @@ OFFENDERS: dict[type[Criterion], dict[str, str]] = {
     },
     ChangesWeightsUnseen: {ALONE: r"the value of 0\.weight changed"},
     ChangesGradients: {"runs": "changed weights or gradients in place.*change a clone"},
-    LeavesGrad: {ALONE: r"\.grad of 0\.weight changed"},
+    LeavesGrad: {ALONE: r"\.grad of 0\.weight, \.grad of 0\.bias, .* and 7 more changed"},
     LeavesHook: {ALONE: "hooks on 0 changed"},
+    LeavesStatistics: {ALONE: r"the value of 1\.running_mean"},
     DrawsFromTorch: {ALONE: "the global random state of torch changed"},
     DrawsFromNumpy: {ALONE: "the global random state of numpy changed"},
     DrawsFromPython: {ALONE: "the global random state of random changed"},
@@ -303,7 +304,60 @@ def test_offenders_fail_the_right_check_with_the_right_words(kind: type[Criterio
 def test_what_the_offenders_spoil_is_good_without_them() -> None:
     found = check_on("chain", [offend(Good)])
     assert not fails(found)
-    assert {one.check for one in found if one.verdict == "pass"} >= set(CHECKS) - {"weight scores"}
+    assert {one.check for one in found if one.verdict == "pass"} >= set(CHECKS) - {
+        "weights as units"
+    }
+
+
+def test_single_weights_are_checked_as_channels_are() -> None:
+    class LooksAtPlacesOfWeights(Good):
+        def scores(self) -> list[Tensor]:
+            single = len(self.groups) == 3  # layers of the chain, which has two groups
+            return [
+                values + single * 0.1 * values.max() * torch.arange(len(values))
+                for values in super().scores()
+            ]
+
+    found = check_on("chain", [offend(LooksAtPlacesOfWeights, unstructured=True)])
+    failed = {one.check: one.reason for one in found if one.verdict == "fail"}
+    assert failed == {"weights as units": "the scores of 0.weight do not follow permuted channels"}
+
+
+def test_what_scores_weights_alone_is_checked_on_them() -> None:
+    class OfWeights(Good):
+        def scores(self) -> list[Tensor]:
+            assert len(self.groups) == 3, "it was shown channels"
+            return super().scores()
+
+    found = check_on("chain", [offend(OfWeights, structured=False, unstructured=True)])
+    verdicts = {one.check: one.verdict for one in found}
+    assert verdicts.pop("permutation-equivariant") == "not applicable"
+    assert verdicts.pop("counts its members") == "not applicable"
+    assert set(verdicts.values()) == {"pass"}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("kind", ["samples", "maps", "curvature"])
+def test_members_are_heard_whatever_the_evidence(family: str, kind: str) -> None:
+    class Heard(Criterion):
+        def counts(self, member: Member) -> bool:
+            return member.scored and (kind != "maps" or member.side != "in")
+
+        def observe(self, batch: Batch) -> None:
+            for member in self.members:
+                if kind == "samples":
+                    products = member.per_unit(batch.sample_products(member))
+                    self.add(member, products.square().sum(0))
+                elif kind == "maps":
+                    maps = member.channels(batch.layer_output(member.name))
+                    self.add(member, maps.square().sum((0, 2)))
+                else:
+                    self.add(member, member.view(batch.hessian_product()).square().sum(1))
+
+    needs = {"samples": Need.SAMPLES, "maps": Need.ACTIVATIONS, "curvature": Need.CURVATURE}
+    found = {one.check: one for one in check_on(family, [offend(Heard, needs[kind])])}
+    assert not fails(found.values()), [one for one in found.values() if one.verdict == "fail"]
+    assert found["counts its members"].verdict == "pass"
 
 
 def test_an_offender_does_not_spoil_its_company() -> None:
@@ -325,7 +379,7 @@ def test_not_applicable_is_no_failure() -> None:
 
     found = check_on("chain", [offend(Elsewhere)])
     assert not fails(found)
-    assert {one.reason for one in found if one.check not in (ALONE, "weight scores")} == {
+    assert {one.reason for one in found if one.check not in (ALONE, "weights as units")} == {
         "only for pyramids"
     }
 

@@ -7,8 +7,8 @@ that ran alone and left everything as it was come into the shared passes.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from typing import Any
 
@@ -18,23 +18,26 @@ from torch import Tensor, nn
 from criteria import Criterion, Group, Member, find_structure
 from criteria.evidence import gather
 from criteria.registry import Entry, create, find
+from criteria.weights import weight_structure
 
 from .networks import FAMILIES, build, labelled
 from .permute import permuted, random_orders
 from .watch import changes, marked, snapshot
 
 Batches = Sequence[tuple[Tensor, Tensor]]
+Request = tuple[str, Sequence[Group]]  # a criterion by name, and what it is to score
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A tiny network, its groups, its twin with permuted units, and three batches.
+    """A tiny network, its groups (of channels, of weights), batches, and its permuted twin.
 
-    Three, as the sum of two does not depend on their order, however it is rounded.
+    Three batches, as the sum of two does not depend on their order, however it is rounded.
     """
 
     model: nn.Module
     groups: tuple[Group, ...]
+    weight_groups: tuple[Group, ...]
     batches: Batches
     orders: list[Tensor]
     twin: nn.Module
@@ -45,16 +48,14 @@ class Outcome:
     """What came of scoring once, exactly as the criterion gave it.
 
     Attributes:
-        scores: of every group; None where it raised, or scores no units.
+        scores: of every group; None where it raised or was not asked.
         shapes: what those of each group should have.
-        weight_scores: by parameter name; None where it raised, or scores no single weights.
         error: what it raised.
         draws: whether it drew from its generator.
     """
 
     scores: Any = None
     shapes: tuple[tuple[int, ...], ...] = ()
-    weight_scores: Any = None
     error: Exception | None = None
     draws: bool = False
 
@@ -69,6 +70,7 @@ class Behaviour:
         again, permuted, reordered: a second run; on the twin; with the batches in reverse.
         counted: members that the criterion says it counts, given its reduction.
         louder: outcome for each member whose view was made louder, as nobody else's.
+        weights, weights_permuted: with single weights as units, where it is registered for them.
             All these are missing where the first run failed or left something behind.
     """
 
@@ -81,11 +83,9 @@ class Behaviour:
     permuted: Outcome = Outcome()
     reordered: Outcome = Outcome()
     counted: tuple[Member, ...] = ()
-    louder: tuple[tuple[Member, Outcome], ...] = ()
-
-    @property
-    def sound(self) -> bool:
-        return self.alone.error is None and not self.changed
+    louder: Mapping[Member, Outcome] = field(default_factory=dict)
+    weights: Outcome = Outcome()
+    weights_permuted: Outcome = Outcome()
 
 
 @cache
@@ -94,65 +94,74 @@ def case(family: str) -> Case:
     model = build(FAMILIES[family])
     batches = [labelled(4, seed=0), labelled(4, seed=2), labelled(3, seed=4)]
     groups = find_structure(model, batches[0][0][:1]).groups
+    weight_groups = weight_structure(model).groups
     orders = random_orders(groups)
-    return Case(model, groups, batches, orders, permuted(model, groups, orders))
+    return Case(model, groups, weight_groups, batches, orders, permuted(model, groups, orders))
 
 
 def behaviours(names: Sequence[str], family: str) -> list[Behaviour]:
     """Of each criterion, on the tiny network of this family."""
     at = case(family)
-    found = [_alone(name, family, at) for name in names]
-    sound = [one for one in found if one.sound]
-    plain = [(one.entry.name, at.groups) for one in sound]
+    alone = [_alone(name, family, at) for name in names]
+    sound = [one.entry for one in alone if one.alone.error is None and not one.changed]
+    plain: dict[Any, Request] = {one.name: (one.name, _units(one, at)) for one in sound}
+    weights: dict[Any, Request] = {
+        (one.name, "weights"): (one.name, at.weight_groups) for one in sound if one.unstructured
+    }
     members = [member for group in at.groups for member in group.members if member.scored]
-    louder = [(name, _with_louder(at.groups, one)) for name, _ in plain for one in members]
-    first = attempt(at.model, plain + louder, at.batches)
-    twins = attempt(at.twin, plain, at.batches)
+    louder: dict[Any, Request] = {
+        (one.name, member): (one.name, _with_louder(at.groups, member))
+        for one in sound
+        if one.structured
+        for member in members
+    }
+    first = attempt(at.model, plain | weights | louder, at.batches)
+    twins = attempt(at.twin, plain | weights, at.batches)
     backwards = attempt(at.model, plain, at.batches[::-1])
-    in_company = {}
-    for place, one in enumerate(sound):
-        start = len(plain) + place * len(members)
-        in_company[id(one)] = replace(
+    return [
+        one
+        if (name := one.entry.name) not in plain
+        else replace(
             one,
-            again=first[place],
-            permuted=twins[place],
-            reordered=backwards[place],
-            counted=_counted(one.entry.name, at.groups),
-            louder=tuple(zip(members, first[start : start + len(members)], strict=True)),
+            again=first[name],
+            permuted=twins[name],
+            reordered=backwards[name],
+            counted=_counted(name, at.groups),
+            louder={member: first[name, member] for member in members if (name, member) in first},
+            weights=first.get((name, "weights"), Outcome()),
+            weights_permuted=twins.get((name, "weights"), Outcome()),
         )
-    return [in_company.get(id(one), one) for one in found]
+        for one in alone
+    ]
 
 
 def attempt(
-    model: nn.Module, wanted: Sequence[tuple[str, Sequence[Group]]], batches: Batches
-) -> list[Outcome]:
-    """Score by each (criterion, groups) with seed 0 in one pass; what one raises is its outcome."""
-    criteria: list[Criterion | Exception] = []
-    for name, groups in wanted:
+    model: nn.Module, requests: Mapping[Any, Request], batches: Batches
+) -> dict[Any, Outcome]:
+    """Score by each criterion with seed 0, in one pass; what one raises is its outcome."""
+    criteria: dict[Any, Criterion] = {}
+    found: dict[Any, Outcome] = {}
+    for key, (name, groups) in requests.items():
         try:
-            criteria.append(create(name, groups, {}, torch.Generator().manual_seed(0)))
+            criteria[key] = create(name, groups, {}, torch.Generator().manual_seed(0))
         except Exception as error:
-            criteria.append(error)
-    ready = [one for one in criteria if isinstance(one, Criterion)]
-    costs = {id(one): cost for one, cost in zip(ready, gather(model, ready, batches), strict=True)}
-    return [
-        Outcome(error=one) if isinstance(one, Exception) else _outcome(one, costs[id(one)].failure)
-        for one in criteria
-    ]
+            found[key] = Outcome(error=error)
+    costs = gather(model, list(criteria.values()), batches)
+    for (key, criterion), cost in zip(criteria.items(), costs, strict=True):
+        found[key] = _outcome(criterion, cost.failure)
+    return found
 
 
 def _outcome(criterion: Criterion, failure: Exception | None) -> Outcome:
     if failure is not None:
         return Outcome(error=failure)
-    entry = find(criterion.name)
     try:
-        scores = criterion.scores() if entry.structured else None
-        weight_scores = criterion.weight_scores() if entry.unstructured else None
+        scores = criterion.scores()
     except Exception as error:
         return Outcome(error=error)
     fresh = torch.Generator().manual_seed(0).get_state()
     draws = not torch.equal(criterion.generator.get_state(), fresh)
-    return Outcome(scores, _shapes(criterion), weight_scores, None, draws)
+    return Outcome(scores, _shapes(criterion), None, draws)
 
 
 def _shapes(criterion: Criterion) -> tuple[tuple[int, ...], ...]:
@@ -162,13 +171,19 @@ def _shapes(criterion: Criterion) -> tuple[tuple[int, ...], ...]:
 
 
 def _alone(name: str, family: str, at: Case) -> Behaviour:
+    entry = find(name)
     model = marked(copy.deepcopy(at.model))
     before = snapshot(model)
     try:
-        (outcome,) = attempt(model, [(name, at.groups)], at.batches)
+        outcome = attempt(model, {name: (name, _units(entry, at))}, at.batches)[name]
     except Exception as error:  # the evidence was changed in place, which `gather` refuses
         outcome = Outcome(error=error)
-    return Behaviour(find(name), family, at, outcome, changes(before, snapshot(model)))
+    return Behaviour(entry, family, at, outcome, changes(before, snapshot(model)))
+
+
+def _units(entry: Entry, at: Case) -> tuple[Group, ...]:
+    """Channels; single weights for what scores nothing else."""
+    return at.groups if entry.structured else at.weight_groups
 
 
 def _counted(name: str, groups: Sequence[Group]) -> tuple[Member, ...]:
@@ -186,10 +201,19 @@ class _Louder(Member):
     Not by one number for all: what looks at angles or ranks between channels would not notice.
     """
 
-    def rows(self, tensors: Any, *, bias: bool = False) -> Tensor:
-        rows = super().rows(tensors, bias=bias)
-        draw = torch.Generator().manual_seed(0)
-        return rows * (1 + 99 * torch.rand(rows.shape, generator=draw, dtype=rows.dtype))
+    def rows(self, tensors: Mapping[str, Tensor], *, bias: bool = False) -> Tensor:
+        return _louder(super().rows(tensors, bias=bias))
+
+    def per_unit(self, entries: Tensor) -> Tensor:
+        return super().per_unit(_louder(entries))
+
+    def channels(self, values: Tensor) -> Tensor:
+        return _louder(super().channels(values))
+
+
+def _louder(values: Tensor) -> Tensor:
+    draw = torch.Generator().manual_seed(0)
+    return values * (1 + 99 * torch.rand(values.shape, generator=draw, dtype=torch.float64))
 
 
 def _with_louder(groups: Sequence[Group], loud: Member) -> tuple[Group, ...]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from traceback import extract_tb
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from criteria import Criterion, Group, Member, NotApplicable
-from criteria.member import kind_of
 
-from .behaviour import Behaviour, Outcome
+from .behaviour import Behaviour, Case, Outcome
 from .finding import Finding, Verdict
 from .permute import permute_
 
@@ -45,7 +44,7 @@ def runs(seen: Behaviour) -> Said:
     """It scores, or says with NotApplicable why it cannot."""
     error = seen.alone.error
     if error is None:
-        return "pass", "scores every group" if seen.entry.structured else "scores every weight"
+        return "pass", "scores every group"
     if isinstance(error, NotApplicable):
         return "not applicable", str(error)
     lines = extract_tb(error.__traceback__)
@@ -62,16 +61,14 @@ def leaves_alone(seen: Behaviour) -> Said:
 
 def shape(seen: Behaviour) -> Said:
     """One tensor a group, of `[units]`; a selector's evidence as it declares it."""
-    fault = _shape_fault(seen.alone, seen.case.groups)
+    fault = _shape_fault(seen.alone, _groups(seen))
     return ("fail", fault) if fault else ("pass", "one tensor a group, of the right shape")
 
 
 def finite(seen: Behaviour) -> Said:
     """No NaN and no infinity."""
-    return _all_finite(
-        (f"group {group.root}", values)
-        for group, values in zip(seen.case.groups, seen.alone.scores, strict=False)
-    )
+    fault = _not_finite(seen.alone, _groups(seen))
+    return ("fail", fault) if fault else ("pass", "no NaN, no infinity")
 
 
 def deterministic(seen: Behaviour) -> Said:
@@ -112,7 +109,7 @@ def members(seen: Behaviour) -> Said:
 
     What has its own `scores` and the base's `counts` says nothing; what matters is measured.
     """
-    moves = [member for member, outcome in seen.louder if _moved(seen.alone, outcome)]
+    moves = [member for member, outcome in seen.louder.items() if _moved(seen.alone, outcome)]
     if not moves and seen.alone.draws:
         return "not applicable", "draws its scores, looks at no member"
     kind = seen.entry.type
@@ -121,7 +118,7 @@ def members(seen: Behaviour) -> Said:
     deaf = [member for member in seen.counted if member.scored and member not in moves]
     if deaf:
         return "fail", f"counts() names {_places(deaf)}, but the scores do not depend on it"
-    rest = [member for member, _ in seen.louder if member not in moves]
+    rest = [member for member in seen.louder if member not in moves]
     return "pass", f"leaves out {_kinds(rest)}" if rest else "every member counts"
 
 
@@ -141,22 +138,21 @@ def batch_order(seen: Behaviour) -> Said:
     return "information", "depends on batch order"
 
 
-def weight_scores(seen: Behaviour) -> Said:
-    """A finite score for every convolution and linear weight, which follows permuted channels."""
-    found, weights = seen.alone.weight_scores, _prunable_weights(seen.case.model)
-    if not isinstance(found, dict) or found.keys() != weights.keys():
-        wrong = sorted(set(found or ()) ^ weights.keys())
-        return "fail", f"not one tensor for each conv and linear weight: see {_listed(wrong)}"
-    for name, weight in weights.items():
-        if found[name].shape != weight.shape:
-            return "fail", f"{name}: {tuple(found[name].shape)} instead of {tuple(weight.shape)}"
-    verdict, reason = _all_finite(found.items())
-    if verdict == "fail" or seen.alone.draws:
-        return verdict, reason
-    expected = {name: values.detach().clone() for name, values in found.items()}
+def weights(seen: Behaviour) -> Said:
+    """Single weights as units: finite scores of the right shapes, which follow the channels."""
+    groups = seen.case.weight_groups
+    for outcome in (seen.weights, seen.weights_permuted):
+        if outcome.error is not None:
+            return "fail", f"raises with weights as units: {outcome.error}"
+        fault = _shape_fault(outcome, groups) or _not_finite(outcome, groups)
+        if fault:
+            return "fail", fault
+    if seen.weights.draws:
+        return "pass", "finite, of the right shapes; drawn at random"
+    expected = _as_parameters(seen.weights, seen.case)
     permute_(expected, seen.case.groups, seen.case.orders)
-    for name, values in expected.items():
-        if not _distance(values, seen.permuted.weight_scores[name]) <= EQUIVARIANT:
+    for name, found in _as_parameters(seen.weights_permuted, seen.case).items():
+        if not _distance(expected[name], found) <= EQUIVARIANT:
             return "fail", f"the scores of {name} do not follow permuted channels"
     return "pass", "finite, of the right shapes, and they follow permuted channels"
 
@@ -170,11 +166,11 @@ CHECKS: dict[str, Callable[[Behaviour], Said]] = {
     "permutation-equivariant": equivariant,
     "counts its members": members,
     "batch order": batch_order,
-    "weight scores": weight_scores,
+    "weights as units": weights,
 }
 ALWAYS = ("leaves the model alone", "runs")
 GATES = ("leaves the model alone", "runs", "shape", "finite")  # the others build on these
-OF_UNITS = ("shape", "finite", "permutation-equivariant", "counts its members")
+OF_CHANNELS = ("permutation-equivariant", "counts its members")
 
 
 def _not_applicable(reason: str) -> Said:
@@ -182,10 +178,10 @@ def _not_applicable(reason: str) -> Said:
 
 
 def _other_kind(seen: Behaviour, check: str) -> str | None:
-    if check in OF_UNITS and not seen.entry.structured:
-        return "scores single weights, no units"
-    if check == "weight scores" and not seen.entry.unstructured:
-        return "scores units, no single weights"
+    if check in OF_CHANNELS and not seen.entry.structured:
+        return "scores single weights, no channels"
+    if check == "weights as units" and not seen.entry.unstructured:
+        return "scores channels, no single weights"
     return None
 
 
@@ -201,17 +197,17 @@ def _shape_fault(outcome: Outcome, groups: Sequence[Group]) -> str | None:
     return None
 
 
-def _all_finite(tensors: Iterable[tuple[str, Tensor]]) -> Said:
-    for name, values in tensors:
+def _not_finite(outcome: Outcome, groups: Sequence[Group]) -> str | None:
+    for group, values in zip(groups, outcome.scores, strict=True):
         bad = int((~torch.isfinite(values)).sum())
         if bad:
-            return "fail", f"{name}: {bad} of {values.numel()} values are NaN or infinite"
-    return "pass", "no NaN, no infinity"
+            return f"group {group.root}: {bad} of {values.numel()} values are NaN or infinite"
+    return None
 
 
-def _all_values(outcome: Outcome) -> list[Tensor]:
-    """Of units and of weights, as far as it scores them."""
-    return [*(outcome.scores or ()), *(outcome.weight_scores or {}).values()]
+def _groups(seen: Behaviour) -> tuple[Group, ...]:
+    """What the plain runs have scored."""
+    return seen.case.groups if seen.entry.structured else seen.case.weight_groups
 
 
 def _distance(one: Tensor, other: Tensor) -> float:
@@ -224,7 +220,7 @@ def _distance(one: Tensor, other: Tensor) -> float:
 
 def _apart(one: Outcome, other: Outcome) -> float:
     """Largest `_distance` of any of their tensors."""
-    pairs = zip(_all_values(one), _all_values(other), strict=True)
+    pairs = zip(one.scores, other.scores, strict=True)
     return max(_distance(first, second) for first, second in pairs)
 
 
@@ -249,12 +245,13 @@ def _removed_follow(selector: Any, evidence: Sequence[Tensor], twin: Sequence[Te
     return "pass", "evidence and removed sets follow permuted channels"
 
 
-def _prunable_weights(model: nn.Module) -> dict[str, Tensor]:
-    """Of all convolutions and linear layers, by parameter name."""
+def _as_parameters(outcome: Outcome, at: Case) -> dict[str, Tensor]:
+    """Scores of single weights, named and shaped as the parameters; a copy."""
     return {
-        f"{name}.weight": module.weight.detach()
-        for name, module in model.named_modules()
-        if kind_of(module) in ("conv", "linear")
+        f"{group.root}.weight": values.reshape(
+            at.model.get_submodule(group.root).get_parameter("weight").shape
+        ).clone()
+        for group, values in zip(at.weight_groups, outcome.scores, strict=True)
     }
 
 

@@ -68,7 +68,7 @@ class Likeness:
 def compare(name: str, results: Path) -> list[Finding]:
     """Cost and rank correlations of one criterion; the network is trained where it is missing."""
     at = trained(results.resolve())
-    (mine,) = attempt(at.model, [(name, at.groups)], at.batches)
+    mine = attempt(at.model, {name: (name, at.groups)}, at.batches)[name]
     if mine.error is not None:
         verdict: Verdict = "not applicable" if isinstance(mine.error, NotApplicable) else "fail"
         return [Finding(name, "runs", "trained", verdict, str(mine.error))]
@@ -158,10 +158,8 @@ def _median_seconds(work: Callable[[], None]) -> float:
 def _rankings_of_others(name: str, at: Trained) -> dict[str, Ranking]:
     """Of all other registered criteria that rank units, in one pass."""
     others = [one.name for one in criteria() if one.structured and one.name != name]
-    outcomes = attempt(at.model, [(other, at.groups) for other in others], at.batches)
-    found = {
-        other: _ranking(outcome, at.groups) for other, outcome in zip(others, outcomes, strict=True)
-    }
+    outcomes = attempt(at.model, {other: (other, at.groups) for other in others}, at.batches)
+    found = {other: _ranking(outcome, at.groups) for other, outcome in outcomes.items()}
     return {other: ranking for other, ranking in found.items() if ranking is not None}
 
 
