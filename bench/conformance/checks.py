@@ -91,13 +91,13 @@ def equivariant(seen: Behaviour) -> Said:
         _reordered(values, order)
         for values, order in zip(seen.alone.scores, seen.case.orders, strict=True)
     ]
-    off = [
-        f"{group.root} by {distance:.0e}"
+    off = {
+        group.root: _distance(one, other)
         for group, one, other in zip(seen.case.groups, expected, seen.permuted.scores, strict=True)
-        if not (distance := _distance(one, other)) <= EQUIVARIANT
-    ]
-    if off:
-        return "fail", f"scores do not follow permuted channels in {_listed(off)} of the largest"
+    }
+    worst = max(off, key=lambda root: off[root])
+    if not off[worst] <= EQUIVARIANT:
+        return "fail", f"scores do not follow permuted channels: group {worst}, by {off[worst]:.0e}"
     selector = getattr(seen.entry, "selector", None)
     if selector is not None:
         return _removed_follow(selector, expected, seen.permuted.scores)
@@ -211,11 +211,12 @@ def _groups(seen: Behaviour) -> tuple[Group, ...]:
 
 
 def _distance(one: Tensor, other: Tensor) -> float:
-    """Largest difference over the largest size of the first; 0 where both are all zero."""
-    if one.numel() == 0 or torch.equal(one, other):
+    """Largest difference over the largest size; infinite where there are NaN or infinities."""
+    if torch.equal(one, other):
         return 0.0
     one, other = one.double(), other.double()
-    return float((one - other).abs().max() / torch.maximum(one.abs(), other.abs()).max())
+    distance = (one - other).abs().max() / torch.maximum(one.abs(), other.abs()).max()
+    return float(distance.nan_to_num(nan=torch.inf))
 
 
 def _apart(one: Outcome, other: Outcome) -> float:
