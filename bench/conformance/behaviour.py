@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from criteria import Criterion, Group, Member, find_structure
 from criteria.evidence import gather
-from criteria.registry import Entry, create, find
+from criteria.registry import Entry, create, find, scores_weights
 from criteria.weights import weight_structure
 
 from .networks import FAMILIES, build, labelled
@@ -106,7 +106,9 @@ def behaviours(names: Sequence[str], family: str) -> list[Behaviour]:
     sound = [one.entry for one in alone if one.alone.error is None and not one.changed]
     plain: dict[Any, Request] = {one.name: (one.name, _units(one, at)) for one in sound}
     weights: dict[Any, Request] = {
-        (one.name, "weights"): (one.name, at.weight_groups) for one in sound if one.unstructured
+        (one.name, "weights"): (one.name, at.weight_groups)
+        for one in sound
+        if scores_weights(one.name, {})
     }
     members = [member for group in at.groups for member in group.members if member.scored]
     louder: dict[Any, Request] = {

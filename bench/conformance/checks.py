@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from criteria import Criterion, Group, Member, NotApplicable
+from criteria.registry import scores_weights
 
 from .behaviour import Behaviour, Case, Outcome
 from .finding import Finding, Verdict
@@ -180,7 +181,7 @@ def _not_applicable(reason: str) -> Said:
 def _other_kind(seen: Behaviour, check: str) -> str | None:
     if check in OF_CHANNELS and not seen.entry.structured:
         return "scores single weights, no channels"
-    if check == "weights as units" and not seen.entry.unstructured:
+    if check == "weights as units" and not scores_weights(seen.entry.name, {}):
         return "scores channels, no single weights"
     return None
 
