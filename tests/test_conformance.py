@@ -72,6 +72,7 @@ def test_what_cannot_apply_is_said_with_its_reason() -> None:
         "draws random numbers, which belong to places",
     )
     assert findings("chain")["l1", "batch order"].reason == "sees no data"
+    assert findings("chain")["ensemble", "batch order"].verdict == "pass"  # of l1, taylor, fpgm
     assert findings("chain")["hessian_diag_tp", "batch order"] == Finding(
         "hessian_diag_tp", "batch order", "chain", "information", "depends on batch order"
     )

@@ -52,12 +52,14 @@ class Outcome:
         shapes: what those of each group should have.
         error: what it raised.
         draws: whether it drew from its generator.
+        sees_data: whether it asked for batches, itself or for the criteria that it is made of.
     """
 
     scores: Any = None
     shapes: tuple[tuple[int, ...], ...] = ()
     error: Exception | None = None
     draws: bool = False
+    sees_data: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +165,7 @@ def _outcome(criterion: Criterion, failure: Exception | None) -> Outcome:
         return Outcome(error=error)
     fresh = torch.Generator().manual_seed(0).get_state()
     draws = not torch.equal(criterion.generator.get_state(), fresh)
-    return Outcome(scores, _shapes(criterion), None, draws)
+    return Outcome(scores, _shapes(criterion), None, draws, bool(criterion.needs))
 
 
 def _shapes(criterion: Criterion) -> tuple[tuple[int, ...], ...]:

@@ -125,7 +125,7 @@ def members(seen: Behaviour) -> Said:
 
 def batch_order(seen: Behaviour) -> Said:
     """Sums over batches do not depend on the order of the batches."""
-    if not seen.entry.needs:
+    if not seen.alone.sees_data:
         return "not applicable", "sees no data"
     if seen.alone.draws:
         return "not applicable", "draws random numbers batch by batch"
