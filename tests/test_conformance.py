@@ -419,15 +419,38 @@ def test_a_known_ranking_is_recognised(results: Path) -> None:
     assert base.stat().st_mtime_ns == written, "the trained network is kept"
 
 
+def test_weights_are_compared_with_weights(results: Path) -> None:
+    class Size(Criterion):
+        """Of single weights: L1 and L2 are the same there."""
+
+        def observe(self, batch: Batch) -> None:
+            for member in self.members:
+                self.add(member, member.view(batch.weights).abs().sum(1))
+
+    name = offend(Size, Need.WEIGHTS, structured=False, unstructured=True)
+    hints = [one.reason for one in check(name, results) if one.check == "hint"]
+    assert {"same ranking as l1", "same ranking as l2"} <= set(hints)
+
+
+def test_what_breaks_on_the_trained_network_alone_is_a_failure(results: Path) -> None:
+    class Overflows(Good):
+        def scores(self) -> list[Tensor]:
+            large = len(self.groups) > 5  # the trained network's
+            return [values * (torch.inf if large else 1) for values in super().scores()]
+
+    found = check(offend(Overflows), results)
+    (failed,) = [one for one in found if one.verdict == "fail"]
+    assert (failed.check, failed.family) == ("finite", "trained")
+
+
 def test_correlations_by_hand() -> None:
     rising, falling = np.array([1.0, 2.0, 5.0]), np.array([9.0, 4.0, 1.0])
     flat = np.zeros(4)
-    # Ranks 2 3 5 of one group, 1 for each tie of the other would not do: ties share their mean.
     found = likeness("x", [rising, flat], [falling, np.arange(4.0)])
     assert found.within == pytest.approx(-1)  # the flat group says nothing
-    one = np.array([5, 6, 7, 2.5, 2.5, 2.5, 2.5])  # ranks of rising and flat together
-    other = np.array([7, 6, 3, 1, 3, 4, 5])  # 9 4 1 0 1 2 3, ties at 1 share 2.5
-    other = np.array([7, 6, 2.5, 1, 2.5, 4, 5])
+    # Ranks over all units; equal values share the mean of their ranks.
+    one = np.array([5, 6, 7, 2.5, 2.5, 2.5, 2.5])  # of 1 2 5 and 0 0 0 0
+    other = np.array([7, 6, 2.5, 1, 2.5, 4, 5])  # of 9 4 1 and 0 1 2 3
     assert found.overall == pytest.approx(np.corrcoef(one, other)[0, 1])
 
 

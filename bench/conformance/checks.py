@@ -62,13 +62,13 @@ def leaves_alone(seen: Behaviour) -> Said:
 
 def shape(seen: Behaviour) -> Said:
     """One tensor a group, of `[units]`; a selector's evidence as it declares it."""
-    fault = _shape_fault(seen.alone, _groups(seen))
+    fault = shape_fault(seen.alone, _groups(seen))
     return ("fail", fault) if fault else ("pass", "one tensor a group, of the right shape")
 
 
 def finite(seen: Behaviour) -> Said:
     """No NaN and no infinity."""
-    fault = _not_finite(seen.alone, _groups(seen))
+    fault = not_finite(seen.alone, _groups(seen))
     return ("fail", fault) if fault else ("pass", "no NaN, no infinity")
 
 
@@ -145,7 +145,7 @@ def weights(seen: Behaviour) -> Said:
     for outcome in (seen.weights, seen.weights_permuted):
         if outcome.error is not None:
             return "fail", f"raises with weights as units: {outcome.error}"
-        fault = _shape_fault(outcome, groups) or _not_finite(outcome, groups)
+        fault = shape_fault(outcome, groups) or not_finite(outcome, groups)
         if fault:
             return "fail", fault
     if seen.weights.draws:
@@ -186,7 +186,8 @@ def _other_kind(seen: Behaviour, check: str) -> str | None:
     return None
 
 
-def _shape_fault(outcome: Outcome, groups: Sequence[Group]) -> str | None:
+def shape_fault(outcome: Outcome, groups: Sequence[Group]) -> str | None:
+    """What is wrong about the shapes, in words."""
     if not isinstance(outcome.scores, list | tuple) or len(outcome.scores) != len(groups):
         count = len(outcome.scores) if isinstance(outcome.scores, list | tuple) else "no list"
         return f"scores() should return a list of {len(groups)} tensors, one a group: {count}"
@@ -198,7 +199,8 @@ def _shape_fault(outcome: Outcome, groups: Sequence[Group]) -> str | None:
     return None
 
 
-def _not_finite(outcome: Outcome, groups: Sequence[Group]) -> str | None:
+def not_finite(outcome: Outcome, groups: Sequence[Group]) -> str | None:
+    """The first group with NaN or infinity, in words."""
     for group, values in zip(groups, outcome.scores, strict=True):
         bad = int((~torch.isfinite(values)).sum())
         if bad:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -18,7 +18,8 @@ from torch.nn import functional
 from criteria import Group, NotApplicable, criteria
 from criteria.evidence import score_alone
 from criteria.modes import eval_with_gradients
-from criteria.registry import create
+from criteria.registry import create, find, scores_weights
+from criteria.weights import weight_structure
 from suites import Recipe
 from suites.schema import DatasetSpec, ModelSpec
 
@@ -26,6 +27,7 @@ from ..bases import make_base
 from ..jobs import BaseJob
 from ..lab import Lab, Settings
 from .behaviour import Batches, Outcome, attempt
+from .checks import not_finite, shape_fault
 from .finding import Finding, Verdict
 
 BASE = BaseJob(
@@ -68,21 +70,35 @@ class Likeness:
 def compare(name: str, results: Path) -> list[Finding]:
     """Cost and rank correlations of one criterion; the network is trained where it is missing."""
     at = trained(results.resolve())
+    if not find(name).structured:
+        at = replace(at, groups=weight_structure(at.model).groups)
     mine = attempt(at.model, {name: (name, at.groups)}, at.batches)[name]
     if mine.error is not None:
         verdict: Verdict = "not applicable" if isinstance(mine.error, NotApplicable) else "fail"
         return [Finding(name, "runs", "trained", verdict, str(mine.error))]
-    findings = [Finding(name, "cost", "trained", "information", cost(name, at))]
+    fault = shape_fault(mine, at.groups) or not_finite(mine, at.groups)
+    if fault:
+        return [Finding(name, "finite", "trained", "fail", fault)]
+    found = [("cost", cost(name, at)), *_similar(name, mine, at)]
+    return [Finding(name, check, "trained", "information", said) for check, said in found]
+
+
+def _similar(name: str, mine: Outcome, at: Trained) -> list[tuple[str, str]]:
+    """(check, reason), compared with all others that rank the same units."""
     ranking = _ranking(mine, at.groups)
     if ranking is None:
-        said = "gives no scores of units that could be ranked"
-        return [*findings, Finding(name, "ranks like", "trained", "not applicable", said)]
-    alike = [
-        likeness(other, ranking, theirs) for other, theirs in _rankings_of_others(name, at).items()
-    ]
-    return findings + [
-        Finding(name, check, "trained", "information", said) for check, said in similarities(alike)
-    ]
+        return [("ranks like", "gives no scores of units that could be ranked")]
+    structured = find(name).structured
+    others = {
+        one.name: (one.name, at.groups)
+        for one in criteria()
+        if one.name != name and (one.structured if structured else scores_weights(one.name, {}))
+    }
+    outcomes = attempt(at.model, others, at.batches)
+    theirs = {other: _ranking(outcome, at.groups) for other, outcome in outcomes.items()}
+    return similarities(
+        [likeness(other, ranking, one) for other, one in theirs.items() if one is not None]
+    )
 
 
 def likeness(name: str, one: Ranking, other: Ranking) -> Likeness:
@@ -153,14 +169,6 @@ def _median_seconds(work: Callable[[], None]) -> float:
         work()
         seconds.append(time.perf_counter() - start)
     return statistics.median(seconds)
-
-
-def _rankings_of_others(name: str, at: Trained) -> dict[str, Ranking]:
-    """Of all other registered criteria that rank units, in one pass."""
-    others = [one.name for one in criteria() if one.structured and one.name != name]
-    outcomes = attempt(at.model, {other: (other, at.groups) for other in others}, at.batches)
-    found = {other: _ranking(outcome, at.groups) for other, outcome in outcomes.items()}
-    return {other: ranking for other, ranking in found.items() if ranking is not None}
 
 
 def _ranking(outcome: Outcome, groups: Sequence[Group]) -> Ranking | None:
