@@ -339,6 +339,21 @@ def test_what_scores_weights_alone_is_checked_on_them() -> None:
     assert set(verdicts.values()) == {"pass"}
 
 
+def test_what_indexes_by_itself_is_asked_what_members_add() -> None:
+    class Indexes(Criterion):
+        def counts(self, member: Member) -> bool:
+            return member.side == "out"
+
+        def observe(self, batch: Batch) -> None:
+            for member in self.members:
+                rows = batch.weights[f"{member.name}.weight"].flatten(1)[member.indices]
+                self.add(member, rows.abs().sum(1))
+
+    found = {one.check: one for one in check_on("chain", [offend(Indexes, Need.WEIGHTS)])}
+    assert found["counts its members"].verdict == "pass"
+    assert found["counts its members"].reason == "leaves out batchnorm, conv in, linear in"
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("kind", ["samples", "maps", "curvature"])
 def test_members_are_heard_whatever_the_evidence(family: str, kind: str) -> None:

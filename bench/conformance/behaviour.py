@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -52,14 +53,14 @@ class Outcome:
         shapes: what those of each group should have.
         error: what it raised.
         draws: whether it drew from its generator.
-        sees_data: whether it asked for batches, itself or for the criteria that it is made of.
+        criterion: as it stands after scoring; None where it was never made.
     """
 
     scores: Any = None
     shapes: tuple[tuple[int, ...], ...] = ()
     error: Exception | None = None
     draws: bool = False
-    sees_data: bool = False
+    criterion: Criterion | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,13 +166,26 @@ def _outcome(criterion: Criterion, failure: Exception | None) -> Outcome:
         return Outcome(error=error)
     fresh = torch.Generator().manual_seed(0).get_state()
     draws = not torch.equal(criterion.generator.get_state(), fresh)
-    return Outcome(scores, _shapes(criterion), None, draws, bool(criterion.needs))
+    return Outcome(scores, _shapes(criterion), None, draws, criterion)
 
 
 def _shapes(criterion: Criterion) -> tuple[tuple[int, ...], ...]:
     """A selector's evidence of a group has a shape of its own; scores are `[units]`."""
     declared = getattr(criterion, "score_shape", lambda group: (group.units,))
     return tuple(declared(group) for group in criterion.groups)
+
+
+def contributes(criterion: Criterion, member: Member) -> bool:
+    """Whether scores change when what this member adds to them is made louder."""
+    own = criterion.member_scores
+    quiet = criterion.scores()
+
+    def louder(one: Member) -> Tensor:
+        return _louder(own(one)) if one is member else own(one)
+
+    with patch.object(criterion, "member_scores", louder):
+        loud = criterion.scores()
+    return not all(torch.equal(*pair) for pair in zip(quiet, loud, strict=True))
 
 
 def _alone(name: str, family: str, at: Case) -> Behaviour:

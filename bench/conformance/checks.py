@@ -13,7 +13,7 @@ from torch import Tensor
 from criteria import Criterion, Group, Member, NotApplicable
 from criteria.registry import scores_weights
 
-from .behaviour import Behaviour, Case, Outcome
+from .behaviour import Behaviour, Case, Outcome, contributes
 from .finding import Finding, Verdict
 from .permute import permute_
 
@@ -108,7 +108,9 @@ def equivariant(seen: Behaviour) -> Said:
 def members(seen: Behaviour) -> Said:
     """Every member that it says it counts matters to the score.
 
-    What has its own `scores` and the base's `counts` says nothing; what matters is measured.
+    Heard are members whose view, made louder, moves the scores. A criterion that indexes by itself
+    is asked what each member adds to its scores. One that has its own `scores` and the base's
+    `counts` says nothing about members; what it hears is measured.
     """
     moves = [member for member, outcome in seen.louder.items() if _moved(seen.alone, outcome)]
     if not moves and seen.alone.draws:
@@ -116,16 +118,18 @@ def members(seen: Behaviour) -> Said:
     kind = seen.entry.type
     if kind.scores is not Criterion.scores and kind.counts is Criterion.counts:
         return "information", f"counts {_kinds(moves)}"
-    deaf = [member for member in seen.counted if member.scored and member not in moves]
+    deaf = [one for one in seen.counted if one in seen.louder and one not in moves]
+    if kind.scores is Criterion.scores and seen.again.criterion is not None:
+        deaf = [one for one in deaf if not contributes(seen.again.criterion, one)]
     if deaf:
         return "fail", f"counts() names {_places(deaf)}, but the scores do not depend on it"
-    rest = [member for member in seen.louder if member not in moves]
+    rest = [one for one in seen.louder if one not in moves and one not in seen.counted]
     return "pass", f"leaves out {_kinds(rest)}" if rest else "every member counts"
 
 
 def batch_order(seen: Behaviour) -> Said:
     """Sums over batches do not depend on the order of the batches."""
-    if not seen.alone.sees_data:
+    if seen.alone.criterion is None or not seen.alone.criterion.needs:
         return "not applicable", "sees no data"
     if seen.alone.draws:
         return "not applicable", "draws random numbers batch by batch"
