@@ -339,6 +339,30 @@ def test_what_scores_weights_alone_is_checked_on_them() -> None:
     assert set(verdicts.values()) == {"pass"}
 
 
+class Pairs(Good):
+    """As a selector: its evidence is a number for each pair of units."""
+
+    def score_shape(self, group: Group) -> tuple[int, ...]:
+        return (group.units, group.units)
+
+    def scores(self) -> list[Tensor]:
+        return [torch.outer(values, values.sqrt()) for values in super().scores()]
+
+
+class PairsInPlaces(Pairs):
+    def scores(self) -> list[Tensor]:
+        return [values.tril() for values in super().scores()]
+
+
+def test_evidence_of_pairs_follows_permuted_channels_on_both_sides(results: Path) -> None:
+    found = {one.check: one for one in check(offend(Pairs), results)}
+    assert not fails(found.values())
+    assert found["permutation-equivariant"].verdict == "pass"
+    assert found["ranks like"].verdict == "not applicable"
+    bad = {one.check: one for one in check_on("chain", [offend(PairsInPlaces)])}
+    assert bad["permutation-equivariant"].verdict == "fail"
+
+
 def test_what_indexes_by_itself_is_asked_what_members_add() -> None:
     class Indexes(Criterion):
         def counts(self, member: Member) -> bool:

@@ -79,15 +79,19 @@ def compare(name: str, results: Path) -> list[Finding]:
     fault = shape_fault(mine, at.groups) or not_finite(mine, at.groups)
     if fault:
         return [Finding(name, "finite", "trained", "fail", fault)]
-    found = [("cost", cost(name, at)), *_similar(name, mine, at)]
-    return [Finding(name, check, "trained", "information", said) for check, said in found]
-
-
-def _similar(name: str, mine: Outcome, at: Trained) -> list[tuple[str, str]]:
-    """(check, reason), compared with all others that rank the same units."""
+    spent = Finding(name, "cost", "trained", "information", cost(name, at))
     ranking = _ranking(mine, at.groups)
     if ranking is None:
-        return [("ranks like", "gives no scores of units that could be ranked")]
+        said = "picks sets, gives no scores that could be ranked"
+        return [spent, Finding(name, "ranks like", "trained", "not applicable", said)]
+    return [spent] + [
+        Finding(name, check, "trained", "information", said)
+        for check, said in _similar(name, ranking, at)
+    ]
+
+
+def _similar(name: str, ranking: Ranking, at: Trained) -> list[tuple[str, str]]:
+    """(check, reason), compared with all others that rank the same units."""
     structured = find(name).structured
     others = {
         one.name: (one.name, at.groups)
