@@ -18,7 +18,7 @@ from .finding import Finding, Verdict
 from .permute import permute_
 
 # Two ways to add the same float64 numbers differ by some 1e-15 of the largest; what solves linear
-# systems loses up to a million times that. A criterion that is wrong is off by more than 1e-2.
+# systems loses up to a million times that. What looks at places is off by far more.
 EQUIVARIANT = 1e-8
 SAME_SUM = 1e-9
 SINGLE_PRECISION = 1e-6  # float32 sums in another order stay below, other formulas do not
@@ -101,7 +101,7 @@ def equivariant(seen: Behaviour) -> Said:
         return "fail", f"scores do not follow permuted channels: group {worst}, by {off[worst]:.0e}"
     selector = getattr(seen.entry, "selector", None)
     if selector is not None:
-        return _removed_follow(selector, expected, seen.permuted.scores)
+        return _removed_follow(selector, seen)
     return "pass", f"scores follow permuted channels within {EQUIVARIANT:g} of the largest"
 
 
@@ -117,7 +117,7 @@ def members(seen: Behaviour) -> Said:
         return "not applicable", "draws its scores, looks at no member"
     kind = seen.entry.type
     if kind.scores is not Criterion.scores and kind.counts is Criterion.counts:
-        return "information", f"counts {_kinds(moves)}"
+        return "information", f"counts {_kinds(moves) or 'no member'}"
     deaf = [one for one in seen.counted if one in seen.louder and one not in moves]
     if kind.scores is Criterion.scores and seen.again.criterion is not None:
         deaf = [one for one in deaf if not contributes(seen.again.criterion, one)]
@@ -243,12 +243,15 @@ def _reordered(values: Tensor, order: Tensor) -> Tensor:
     return values
 
 
-def _removed_follow(selector: Any, evidence: Sequence[Tensor], twin: Sequence[Tensor]) -> Said:
+def _removed_follow(selector: Any, seen: Behaviour) -> Said:
     """Whether equal settings of a selector's knob remove the same channels of the twin."""
     first, last = selector.knob
     for setting in (first + share * (last - first) for share in (0.0, 0.25, 0.5, 0.75, 1.0)):
-        for one, other in zip(evidence, twin, strict=True):
-            if not torch.equal(selector.removed(one, setting), selector.removed(other, setting)):
+        for evidence, twin, order in zip(
+            seen.alone.scores, seen.permuted.scores, seen.case.orders, strict=True
+        ):
+            gone = order[selector.removed(twin, setting)].sort().values
+            if not torch.equal(gone, selector.removed(evidence, setting).sort().values):
                 return "fail", f"at {setting:.2g} of its knob other channels leave when permuted"
     return "pass", "evidence and removed sets follow permuted channels"
 
