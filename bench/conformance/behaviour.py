@@ -180,7 +180,7 @@ def contributes(criterion: Criterion, member: Member) -> bool:
     quiet = criterion.scores()
 
     def louder(one: Member) -> Tensor:
-        return _louder(own(one)) if one is member else own(one)
+        return _louder(own(one), 0) if one is member else own(one)
 
     vars(criterion)["member_scores"] = louder  # ahead of the class's
     try:
@@ -216,24 +216,31 @@ def _counted(name: str, groups: Sequence[Group]) -> tuple[Member, ...]:
 
 
 class _Louder(Member):
-    """A member whose every element is multiplied by a positive number of its own, from 1 to 100.
-
-    Not by one number for all: what looks at angles or ranks between channels would not notice.
-    """
+    """A member with another loudness for each channel, and for each element within it."""
 
     def rows(self, tensors: Mapping[str, Tensor], *, bias: bool = False) -> Tensor:
-        return _louder(super().rows(tensors, bias=bias))
+        return _louder(super().rows(tensors, bias=bias), 0)
 
     def per_unit(self, entries: Tensor) -> Tensor:
-        return super().per_unit(_louder(entries))
+        return super().per_unit(_louder(entries, -1))
 
     def channels(self, values: Tensor) -> Tensor:
-        return _louder(super().channels(values))
+        return _louder(super().channels(values), 1)
 
 
-def _louder(values: Tensor) -> Tensor:
+def _louder(values: Tensor, dim: int) -> Tensor:
+    """Times a factor from 1 to a million for each channel, and from 1 to 100 for each element.
+
+    Far apart, so that another order of channels follows, for criteria that only tell the order;
+    not alike within a channel, for those that look at angles.
+
+    Args:
+        dim: that the channels lie in.
+    """
     draw = torch.Generator().manual_seed(0)
-    return values * (1 + 99 * torch.rand(values.shape, generator=draw, dtype=torch.float64))
+    elements = 1 + 99 * torch.rand(values.shape, generator=draw, dtype=torch.float64)
+    channels = 1e6 ** torch.rand(values.shape[dim], generator=draw, dtype=torch.float64)
+    return ((values * elements).movedim(dim, -1) * channels).movedim(-1, dim)
 
 
 def _with_louder(groups: Sequence[Group], loud: Member) -> tuple[Group, ...]:
