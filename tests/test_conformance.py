@@ -25,6 +25,7 @@ from bench.conformance.behaviour import case
 from bench.conformance.permute import permute_
 from bench.conformance.trained import Likeness, likeness, similarities
 from criteria import Batch, Criterion, Group, Member, Need, NotApplicable, criteria, register
+from criteria.selector import Selector
 
 registry = importlib.import_module("criteria.registry")
 REGISTERED = [entry.name for entry in criteria()]
@@ -339,14 +340,26 @@ def test_what_scores_weights_alone_is_checked_on_them() -> None:
     assert set(verdicts.values()) == {"pass"}
 
 
-class Pairs(Good):
-    """As a selector: its evidence is a number for each pair of units."""
+class Pairs(Selector):
+    """Removes what has a stronger partner, by what `strength` makes of absolute gradients."""
 
-    def score_shape(self, group: Group) -> tuple[int, ...]:
-        return (group.units, group.units)
+    knob = (0.0, 1.0)
+
+    def observe(self, batch: Batch) -> None:
+        for group in self.groups:
+            self.add(group.members[0], group.members[0].view(batch.gradients).abs().sum(1))
 
     def scores(self) -> list[Tensor]:
-        return [torch.outer(values, values.sqrt()) for values in super().scores()]
+        sums = [self.member_scores(group.members[0]) for group in self.groups]
+        return [torch.outer(values, values.sqrt()) for values in sums]
+
+    @staticmethod
+    def removed(evidence: Tensor, knob: float) -> Tensor:
+        return (evidence < (1 - knob) * evidence.max()).all(1).nonzero()[:, 0]
+
+    @staticmethod
+    def worth(evidence: Tensor) -> Tensor:
+        return evidence.diagonal()
 
 
 class PairsInPlaces(Pairs):
@@ -354,13 +367,32 @@ class PairsInPlaces(Pairs):
         return [values.tril() for values in super().scores()]
 
 
-def test_evidence_of_pairs_follows_permuted_channels_on_both_sides(results: Path) -> None:
+class RemovesTheFirst(Pairs):
+    @staticmethod
+    def removed(evidence: Tensor, knob: float) -> Tensor:
+        return torch.arange(round((1 - knob) * (len(evidence) - 1)))
+
+
+def test_selectors_are_checked_by_their_evidence_and_by_what_they_remove(results: Path) -> None:
     found = {one.check: one for one in check(offend(Pairs), results)}
-    assert not fails(found.values())
-    assert found["permutation-equivariant"].verdict == "pass"
+    assert not fails(found.values()), found
+    assert found["permutation-equivariant"].reason == (
+        "evidence and removed sets follow permuted channels"
+    )
     assert found["ranks like"].verdict == "not applicable"
-    bad = {one.check: one for one in check_on("chain", [offend(PairsInPlaces)])}
-    assert bad["permutation-equivariant"].verdict == "fail"
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (PairsInPlaces, "scores do not follow permuted channels: group"),
+        (RemovesTheFirst, "of its knob other channels leave when permuted"),
+    ],
+)
+def test_selectors_that_look_at_places_are_caught(kind: type[Criterion], said: str) -> None:
+    found = {one.check: one for one in check_on("chain", [offend(kind)])}
+    assert found["permutation-equivariant"].verdict == "fail"
+    assert said in found["permutation-equivariant"].reason
 
 
 def test_what_indexes_by_itself_is_asked_what_members_add() -> None:

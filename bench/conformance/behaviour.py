@@ -165,13 +165,8 @@ def _outcome(criterion: Criterion, failure: Exception | None) -> Outcome:
         return Outcome(error=error)
     fresh = torch.Generator().manual_seed(0).get_state()
     draws = not torch.equal(criterion.generator.get_state(), fresh)
-    return Outcome(scores, _shapes(criterion), None, draws, criterion)
-
-
-def _shapes(criterion: Criterion) -> tuple[tuple[int, ...], ...]:
-    """A selector's evidence of a group has a shape of its own; scores are `[units]`."""
-    declared = getattr(criterion, "score_shape", lambda group: (group.units,))
-    return tuple(declared(group) for group in criterion.groups)
+    shapes = tuple(criterion.score_shape(group) for group in criterion.groups)
+    return Outcome(scores, shapes, None, draws, criterion)
 
 
 def contributes(criterion: Criterion, member: Member) -> bool:

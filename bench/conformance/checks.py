@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from traceback import extract_tb
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from criteria import Criterion, Group, Member, NotApplicable
 from criteria.registry import scores_weights
+from criteria.selector import Selector
 
 from .behaviour import Behaviour, Case, Outcome, contributes
 from .finding import Finding, Verdict
@@ -99,9 +99,8 @@ def equivariant(seen: Behaviour) -> Said:
     worst = max(off, key=lambda root: off[root])
     if not off[worst] <= EQUIVARIANT:
         return "fail", f"scores do not follow permuted channels: group {worst}, by {off[worst]:.0e}"
-    selector = getattr(seen.entry, "selector", None)
-    if selector is not None:
-        return _removed_follow(selector, seen)
+    if seen.entry.selector is not None:
+        return _removed_follow(seen.entry.selector, seen)
     return "pass", f"scores follow permuted channels within {EQUIVARIANT:g} of the largest"
 
 
@@ -243,7 +242,7 @@ def _reordered(values: Tensor, order: Tensor) -> Tensor:
     return values
 
 
-def _removed_follow(selector: Any, seen: Behaviour) -> Said:
+def _removed_follow(selector: type[Selector], seen: Behaviour) -> Said:
     """Whether equal settings of a selector's knob remove the same channels of the twin."""
     first, last = selector.knob
     for setting in (first + share * (last - first) for share in (0.0, 0.25, 0.5, 0.75, 1.0)):
