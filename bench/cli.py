@@ -217,6 +217,30 @@ def ui(
     os.execve(command[0], command, ui_environment())
 
 
+@app.command(name="new-criterion")
+def new_criterion(
+    name: Annotated[str, typer.Argument(help="Small letters, digits and _.")],
+    out: Annotated[Path | None, typer.Option(help="File to write; default: NAME.py.")] = None,
+) -> None:
+    """Write a small criterion that runs, to begin yours with."""
+    from .new_criterion import new_criterion as write
+
+    path = write(name, out)
+    console.print(f"wrote {path}; check it with: bench check --plugin {path}", soft_wrap=True)
+
+
+@app.command()
+def check(
+    name: Annotated[str, typer.Argument(help="A criterion; default: all of the plugins.")] = "",
+    plugin: Plugins = [],  # noqa: B006
+    results: Results = RESULTS,
+) -> None:
+    """Say whether a criterion keeps its promises, what it costs, and whom it ranks like."""
+    from .show import check as show_check
+
+    raise typer.Exit(show_check(console, name, plugin, results))
+
+
 def main() -> None:
     """Entry point: faults of input are one message and an exit code, never a traceback."""
     from suites.files import SuiteError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -96,6 +97,16 @@ def load_plugins(paths: Iterable[Path]) -> None:
             line = lines[-1].lineno if lines else getattr(error, "lineno", None)
             at = f", line {line}" if line else ""
             raise PlanError(f"plugin {path}{at}: {type(error).__name__}: {error}") from error
+
+
+def registered_by(plugins: Iterable[Path]) -> list[str]:
+    """Names of the criteria that these files have registered."""
+    files = {path.resolve() for path in plugins}
+    return [
+        one.name
+        for one in registry.criteria()
+        if Path(inspect.getfile(one.type)).resolve() in files
+    ]
 
 
 def make_plan(suite: Suite) -> Plan:

@@ -11,12 +11,12 @@ from rich.console import Console
 
 from reports.records import Record
 
-from .check import check
 from .errors import BenchError
 from .executors import make_executor
 from .jobs import TrialJob
 from .lab import Settings
 from .plan import Plan
+from .preflight import preflight
 from .provenance import environment
 from .run import run
 from .show import Live
@@ -61,7 +61,7 @@ def session(plan: Plan, request: Request, console: Console) -> int:
         )
         if pending:
             with console.status("checking data, models and budgets"):
-                check(pending, settings)
+                preflight(pending, settings)
         if pending or (plan.records(store) and not _page(plan, store).exists()):
             _run(plan, pending, store, settings, request, console)
         return _conclude(plan, store, console)

@@ -133,6 +133,34 @@ def _units(entry: Entry) -> str:
     return " and ".join(name for name, scored in kinds.items() if scored)
 
 
+def check(console: Console, name: str, plugins: Sequence[Path], results: Path) -> int:
+    """Check the named criterion, or all that the plugins register; 1 where one does not conform.
+
+    Raises:
+        BenchError: neither a name nor a plugin.
+    """
+    if not name and not plugins:
+        raise BenchError("bench check: give the name of a criterion, or --plugin FILE")
+    with console.status("loading torch and the criteria"):
+        from criteria import find
+
+        from .conformance import check as findings_of
+        from .conformance import fails
+        from .conformance.table import show, summary
+        from .plan import load_plugins, registered_by
+
+        load_plugins(plugins)
+        names = [find(name).name] if name else registered_by(plugins)
+    code = 0
+    for one in names:
+        with console.status(f"checking {one}"):
+            found = findings_of(one, results)
+        show(console, found)
+        console.print(summary(found), style="bold red" if fails(found) else "bold green")
+        code |= fails(found)
+    return int(code)
+
+
 def plan(console: Console, planned: Plan, store: Store, workers: int) -> None:
     """Jobs, trials, what is done, time, and what the declared analysis can show."""
     from reports.findings import power_line

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.conformance.networks import CLASSES, SIDE, Concat, Depthwise, conv, lively, tiny_vit
+from bench.conformance.watch import changes, marked, snapshot
 from bench.models.channel_pad import ChannelPad
-from bench.models.vit import vit_small
 from bench.network import Network
 from criteria import Group, Member, find_structure
 
-CLASSES = 5
-SIDE = 8  # pixels
+__all__ = ["CLASSES", "SIDE", "conv", "lively", "marked"]  # the conformance kit's, for tests too
 
 torch.set_num_threads(1)
-
-
-def conv(inputs: int, outputs: int, kernel: int = 3, **options: Any) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, **options)
 
 
 class Chain(nn.Sequential):
@@ -55,41 +49,6 @@ class Residual(nn.Module):
         left = self.norm2(self.left2(F.silu(self.norm1(self.left1(x)))))
         x = F.silu(left + self.norm3(self.right(x)))
         return self.fc(x.mean((2, 3)))
-
-
-class Concat(nn.Module):
-    """DenseNet's: each layer puts its channels behind what it read."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = conv(3, 4)
-        self.norm1, self.conv1 = nn.BatchNorm2d(4), conv(4, 3, bias=False)
-        self.norm2, self.conv2 = nn.BatchNorm2d(7), conv(7, 3, bias=False)
-        self.norm3, self.fc = nn.BatchNorm2d(10), nn.Linear(10, CLASSES)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.stem(x)
-        x = torch.cat([x, self.conv1(F.silu(self.norm1(x)))], 1)
-        x = torch.cat([x, self.conv2(F.silu(self.norm2(x)))], 1)
-        return self.fc(F.silu(self.norm3(x)).mean((2, 3)))
-
-
-class Depthwise(nn.Module):
-    """MobileNetV2's block: expand, one filter a channel, project, add."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = conv(3, 4)
-        self.expand, self.norm1 = conv(4, 8, 1, bias=False), nn.BatchNorm2d(8)
-        self.depthwise, self.norm2 = conv(8, 8, groups=8), nn.BatchNorm2d(8)
-        self.project, self.norm3 = conv(8, 4, 1, bias=False), nn.BatchNorm2d(4)
-        self.fc = nn.Linear(4, CLASSES)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = F.silu(self.stem(x))
-        y = F.silu(self.norm1(self.expand(x)))
-        y = F.silu(self.norm2(self.depthwise(y)))
-        return self.fc(F.silu(x + self.norm3(self.project(y))).mean((2, 3)))
 
 
 class Flat(nn.Sequential):
@@ -164,10 +123,6 @@ class OptionA(nn.Module):
         return self.fc(F.silu(y + side).mean((2, 3)))
 
 
-def tiny_vit() -> nn.Module:
-    return vit_small(CLASSES, 3, SIDE, depth=2, width=8, heads=2)
-
-
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "chain": lambda: Chain(6, 4),
     "residual": Residual,
@@ -179,27 +134,9 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "transposed": Transposed,
     "one_channel": OneChannel,
     "option_a": lambda: OptionA(pad=False),
-    "vit": tiny_vit,
+    "vit": lambda: tiny_vit(depth=2),
 }
 SMOOTH = tuple(name for name in NETWORKS if name != "vit")  # no layer norm: a channel is its own
-
-
-def lively(model: nn.Module, seed: int = 0) -> nn.Module:
-    """In float64 and eval mode, all parameters and statistics drawn anew, off 0 and 1."""
-    draw = torch.Generator().manual_seed(seed)
-    model = model.double().eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            fan_in = max(1, parameter[0].numel())
-            parameter.copy_(torch.randn(parameter.shape, generator=draw).double() / fan_in**0.5)
-        for module in model.modules():
-            if isinstance(module, nn.BatchNorm2d | nn.LayerNorm):
-                module.weight.copy_(0.5 + torch.rand(module.weight.shape, generator=draw).double())
-            if isinstance(module, nn.BatchNorm2d):
-                shape = module.running_var.shape
-                module.running_mean.copy_(torch.randn(shape, generator=draw) / 2)
-                module.running_var.copy_(0.5 + torch.rand(shape, generator=draw))
-    return model
 
 
 def build(name: str, seed: int = 0) -> nn.Module:
@@ -252,45 +189,9 @@ def trace(model: nn.Module) -> Network:
 @contextmanager
 def left_as_found(model: nn.Module) -> Iterator[None]:
     """Fails if the block changes anything a caller of the model could see."""
-    before, random = _seen(model), torch.get_rng_state()
+    before = snapshot(model)
     yield
-    after = _seen(model)
-    assert before.keys() == after.keys()
-    for key, value in before.items():
-        if isinstance(value, Tensor):
-            assert torch.equal(value, after[key]), f"{key} has changed"
-        else:
-            assert value == after[key], f"{key} has changed"
-    assert torch.equal(random, torch.get_rng_state()), "the global random state has moved"
-
-
-def _seen(model: nn.Module) -> dict[str, Any]:
-    seen: dict[str, Any] = {}
-    for name, parameter in model.named_parameters():
-        seen[f"{name} identity"] = id(parameter)
-        seen[f"{name} requires_grad"] = parameter.requires_grad
-        seen[f"{name} has grad"] = parameter.grad is not None
-        seen[f"{name} hooks"] = len(parameter._backward_hooks or ())
-        if parameter.grad is not None:
-            seen[f"{name} grad"] = parameter.grad.clone()
-    for name, tensor in copy.deepcopy(model.state_dict()).items():
-        seen[f"{name} value"] = tensor
-    for name, module in model.named_modules():
-        seen[f"{name} training"] = module.training
-        seen[f"{name} attributes"] = sorted(vars(module))
-        for kind in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks"):
-            seen[f"{name} {kind}"] = len(getattr(module, kind))
-    return seen
-
-
-def marked(model: nn.Module) -> nn.Module:
-    """In train mode but for one part, one parameter frozen, and gradients lying about."""
-    model.train()
-    next(module for module in model.modules() if not list(module.children())).eval()
-    for parameter in model.parameters():
-        parameter.grad = torch.full_like(parameter, 7.0)
-    next(model.parameters()).requires_grad_(False)
-    return model
+    assert not changes(before, snapshot(model))
 
 
 @pytest.fixture(params=sorted(NETWORKS))

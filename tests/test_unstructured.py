@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import toy
+from bench.check import check
 from rich.console import Console
 
 from bench import show
-from bench.check import check
 from bench.errors import StoreError
 from bench.executors import make_executor
 from bench.jobs import Job

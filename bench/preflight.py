@@ -15,7 +15,7 @@ from .selection import InfeasibleBudget
 from .work import start
 
 
-def check(trials: Iterable[TrialJob], settings: Settings) -> None:
+def preflight(trials: Iterable[TrialJob], settings: Settings) -> None:
     """Load every dataset and build and trace every model once, before any work is spent on them.
 
     Raises:

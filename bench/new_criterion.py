@@ -1,0 +1,52 @@
+"""A criterion file to begin with: a small one that runs, under a name of one's own."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from criteria import UnknownCriterion
+from criteria.registry import find
+from suites.schema import slug
+
+from .errors import BenchError
+
+TEMPLATE = Path(__file__).with_name("criterion_template.py")
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
+
+
+def new_criterion(name: str, out: Path | None = None) -> Path:
+    """Write a runnable criterion of that name to `out`, by default `NAME.py` here.
+
+    Raises:
+        BenchError: the name is not fit or is taken, or the file exists or cannot be written.
+    """
+    if not _NAME.fullmatch(name):
+        better = slug(name).replace("-", "_").replace(".", "_")
+        hint = f", such as {better}" if _NAME.fullmatch(better) else ""
+        raise BenchError(
+            f"new-criterion {name!r}: a name is a letter, then letters, digits and _, all small, "
+            f"60 at most{hint}"
+        )
+    try:
+        taken = find(name)
+    except UnknownCriterion:
+        pass
+    else:
+        raise BenchError(
+            f"new-criterion {name}: there is a criterion of that name ({taken.summary}); "
+            "choose another"
+        )
+    path = out or Path(f"{name}.py")
+    title = "".join(part.capitalize() for part in name.split("_"))
+    text = TEMPLATE.read_text(encoding="utf-8")
+    text = text.replace("my_criterion.py", path.name)
+    text = text.replace("my_criterion", name).replace("MyCriterion", title)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise BenchError(f"{path} exists and is left as it is; give another --out") from error
+    except OSError as error:
+        raise BenchError(f"{path} cannot be written: {error.strerror}") from error
+    return path
