@@ -678,6 +678,7 @@ def test_reductions(how: Reduction, expected: list[float]) -> None:
         ("sum", [1 / 8, 3 / 8, 4 / 8]),
         ("mean", [3 / 8, 9 / 8, 12 / 8]),
         ("max", [1 / 4, 3 / 4, 1]),
+        ("l2", [one / 26**0.5 for one in (1, 3, 4)]),
         ("minmax", [0, 2 / 3, 1]),
         ("gaussian", [(one - 8 / 3) / (14 / 9) ** 0.5 for one in (1, 3, 4)]),
         ("lamp", [1 / 8, 3 / 7, 4 / 4]),
@@ -690,7 +691,7 @@ def test_normalisers(how: Normalizer, expected: list[float]) -> None:
     )
 
 
-HOWS: list[Normalizer] = ["none", "sum", "mean", "max", "minmax", "gaussian", "lamp"]
+HOWS: list[Normalizer] = ["none", "sum", "mean", "max", "l2", "minmax", "gaussian", "lamp"]
 
 
 @pytest.mark.parametrize("how", HOWS)
