@@ -24,8 +24,10 @@ class HRank(ActivationCriterion):
     def observe(self, batch: Batch) -> None:
         for member in self.members:
             seen = maps(batch, member)
-            if seen.dim() != 5:
-                raise NotApplicable(f"hrank: what {member.name} reads has no height and width")
+            if seen.dim() == 4:
+                raise NotApplicable(f"hrank: {member.name} reads tokens, which are no feature maps")
+            if seen.dim() == 3:  # features of a fully connected layer: maps of one pixel
+                seen = seen[..., None, None]
             ranks = torch.linalg.matrix_rank(seen).double()
             self.add(member, ranks.mean(2).sum(0))
 
