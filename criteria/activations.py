@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from .batch import Batch, Need
+from .batch import Batch
 from .criterion import Criterion, NoOptions, Options
 from .member import Member, kind_of
+from .needs import Need
 from .reduce import Reduction
 
 
@@ -39,7 +40,7 @@ def maps(batch: Batch, member: Member) -> Tensor:
     A unit has several channels only where channels are tied (grouped convolutions, heads).
     """
     pooled: Mapping[str, Tensor] = batch.evidence(
-        "maps ahead of pooling", Need.ACTIVATIONS | Need.SAMPLES, lambda: _pooled_maps(batch)
+        "maps ahead of pooling", Need.ACTIVATIONS, lambda: _pooled_maps(batch)
     )
     entries = member.indices[member.units.argsort(stable=True)].reshape(member.unit_count, -1)
     source = pooled.get(member.name)

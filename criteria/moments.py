@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from .activations import ActivationCriterion
-from .batch import Batch, Need
+from .batch import Batch
 from .member import Member
+from .needs import Need
 from .weights import WeightMember
 
 

@@ -3,8 +3,9 @@
 from torch import Tensor, float64
 
 from ..activations import ActivationCriterion, ActivationOptions, maps
-from ..batch import Batch, Need
+from ..batch import Batch
 from ..member import Member
+from ..needs import Need
 from ..registry import register
 
 

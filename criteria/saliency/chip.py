@@ -7,8 +7,9 @@ from pydantic import Field
 from torch import Tensor
 
 from ..activations import ActivationCriterion, ActivationOptions, maps
-from ..batch import Batch, Need
+from ..batch import Batch
 from ..member import Member
+from ..needs import Need
 from ..registry import register
 
 

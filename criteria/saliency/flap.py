@@ -1,31 +1,25 @@
 """FLAP: a channel that hardly fluctuates can be replaced by a constant."""
 
-from typing import Literal
-
 from torch import Tensor
 
 from ..activations import ActivationOptions
-from ..batch import Need
 from ..member import Member
 from ..moments import Moments
+from ..needs import Need
 from ..reduce import Normalizer
 from ..registry import register
 
 
 class FlapOptions(ActivationOptions):
-    """Standardised within a layer as in the paper.
-
-    metric, by the names in the paper: wifv is variance times squared weights, ifv variance alone.
-    """
+    """Standardised within a layer as in the paper."""
 
     normalizer: Normalizer = "gaussian"
-    metric: Literal["wifv", "ifv"] = "wifv"
 
 
 @register(
     "flap",
     cite="An et al., AAAI 2024, arXiv 2312.11983",
-    fidelity="faithful to the metric and its standardisation; the bias compensation that goes with "
+    fidelity="faithful to the metric (WIFV) and its standardisation; the bias compensation that goes with "
     "it in the paper is no part of a score",
     needs=Need.ACTIVATIONS,
 )
@@ -37,4 +31,4 @@ class Flap(Moments):
     def member_scores(self, member: Member) -> Tensor:
         count, total, squares = self.moments(member)
         variance = (squares / count - (total / count).square()).clamp_min(0)
-        return self.weighed(member, 2 if self.options.metric == "wifv" else 0, variance)
+        return self.weighed(member, 2, variance)

@@ -4,9 +4,10 @@ import torch
 from torch import Tensor
 
 from ..activations import ActivationCriterion, maps
-from ..batch import Batch, Need
+from ..batch import Batch
 from ..errors import NotApplicable
 from ..member import Member
+from ..needs import Need
 from ..registry import register
 
 

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from ..activations import ActivationCriterion, ActivationOptions, maps
-from ..batch import Batch, Need
+from ..batch import Batch
 from ..member import Member
+from ..needs import Need
 from ..reduce import Normalizer
 from ..registry import register
 

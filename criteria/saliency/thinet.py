@@ -8,10 +8,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..activations import ActivationCriterion
-from ..batch import Batch, Need
+from ..batch import Batch
 from ..criterion import NoOptions
 from ..errors import NotApplicable
 from ..member import Group, Member
+from ..needs import Need
 from ..registry import register
 from ..samples import unfold
 
@@ -53,7 +54,7 @@ class Thinet(ActivationCriterion):
         return [removal_order(self._gram(group)) / group.units for group in self.groups]
 
     def _gram(self, group: Group) -> Tensor:
-        grams = [self.member_scores(one) for one in group.members if self.counts(one)]
+        grams = [self.member_scores(member) for member in self.counted(group)]
         if not grams:
             raise NotApplicable(f"thinet: no layer reads the channels of {group.root}")
         return torch.stack(grams).sum(0)

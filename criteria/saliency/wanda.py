@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
-from ..batch import Need
 from ..member import Member
 from ..moments import Moments
+from ..needs import Need
 from ..registry import register
 
 
