@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 Reduction = Literal["sum", "mean", "max", "prod", "first"]
-Normalizer = Literal["none", "sum", "mean", "max", "minmax", "gaussian", "lamp"]
+Normalizer = Literal["none", "sum", "mean", "max", "l2", "minmax", "gaussian", "lamp"]
 
 
 def reduce_members(scores: Tensor, how: Reduction) -> Tensor:
@@ -42,6 +42,8 @@ def normalize(scores: Tensor, how: Normalizer) -> Tensor:
             return scores / _nonzero(scores.mean())
         case "max":
             return scores / _nonzero(scores.max())
+        case "l2":
+            return scores / _nonzero(scores.norm())
         case "minmax":
             return (scores - scores.min()) / _nonzero(scores.max() - scores.min())
         case "gaussian":

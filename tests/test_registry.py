@@ -96,7 +96,7 @@ def test_a_wrong_name_gets_near_matches_and_the_list(wrong: str, near: str) -> N
 
 
 def test_a_name_like_none_gets_the_list_alone() -> None:
-    with pytest.raises(UnknownCriterion, match=r"'zzzz'\. There are: bn_scale, "):
+    with pytest.raises(UnknownCriterion, match=r"'zzzz'\. There are: .*bn_scale, "):
         find("zzzz")
 
 

@@ -6,7 +6,7 @@ from ..batch import Batch
 from ..criterion import Criterion
 from ..member import Member
 from ..registry import register
-from .magnitude import FilterOptions
+from .magnitude import FilterOptions, TorchPruningOptions
 
 
 @register(
@@ -26,3 +26,24 @@ class FPGM(Criterion):
         for member in self.members:
             rows = member.view(batch.weights).double()
             self.add(member, torch.cdist(rows, rows).sum(1))
+
+
+@register(
+    "fpgm_tp",
+    cite="torch-pruning 1.6.1, FPGMImportance",
+    fidelity="as the library computes it: distances between squared weights, out and in sides, "
+    "each feature of a flattened channel for itself; where it crashes (inputs of a grouped "
+    "convolution), the same formula",
+)
+class FPGMTP(Criterion):
+    """Sum of distances between squared weights, over all coupled layers, as in torch-pruning."""
+
+    options_type = TorchPruningOptions
+
+    def counts(self, member: Member) -> bool:
+        return member.kind in ("conv", "linear") and member.side != "both"
+
+    def observe(self, batch: Batch) -> None:
+        for member in self.members:
+            rows = member.rows(batch.weights).double().square()
+            self.add(member, member.per_unit(torch.cdist(rows, rows).sum(1)))

@@ -1,0 +1,100 @@
+"""What the consumers of a channel read: its activations, behind norm and non-linearity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from .batch import Batch
+from .criterion import Criterion, NoOptions, Options
+from .member import Member, kind_of
+from .needs import Need
+from .reduce import Reduction
+
+
+class ActivationOptions(Options):
+    """Consumers of a channel often read the very same map; their mean does not count it twice."""
+
+    reduction: Reduction = "mean"
+
+
+class ActivationCriterion(Criterion):
+    """Base of criteria that look at what goes into the layers behind a channel."""
+
+    options_type: ClassVar[type[NoOptions]] = ActivationOptions
+
+    def counts(self, member: Member) -> bool:
+        """Convolutions and linear layers that read the channel; depthwise ones pass it on."""
+        return member.kind in ("conv", "linear") and member.side == "in"
+
+
+def maps(batch: Batch, member: Member) -> Tensor:
+    """`[samples, units, channels, *space]`: what a consumer reads, ahead of pooling or flattening.
+
+    A classifier behind a global pooling reads one number a channel; the papers mean the map that
+    was pooled. `space` is (height, width), or (tokens,), or nothing where a vector is all there is.
+    A unit has several channels only where channels are tied (grouped convolutions, heads).
+    """
+    pooled: Mapping[str, Tensor] = batch.evidence(
+        "maps ahead of pooling", Need.ACTIVATIONS, lambda: _pooled_maps(batch)
+    )
+    entries = member.indices[member.units.argsort(stable=True)].reshape(member.unit_count, -1)
+    source = pooled.get(member.name)
+    if source is not None and member.width % source.shape[1] == 0:
+        share = member.width // source.shape[1]  # features that a flattened channel became
+        return source[:, entries[:, ::share] // share]
+    given = batch.layer_input(member.name)
+    return (given.movedim(-1, 1) if member.kind == "linear" else given)[:, entries]
+
+
+def _pooled_maps(batch: Batch) -> dict[str, Tensor]:
+    """Of layers that read something pooled or flattened: the map `[samples, channels, h, w]`."""
+    owners = {
+        id(module.weight): name
+        for name, module in batch.model.named_modules()
+        if kind_of(module) in ("conv", "linear")
+    }
+    with torch.no_grad(), _Pooling(owners) as seen:
+        batch.model(batch.images)
+    return seen.found
+
+
+class _Pooling(TorchFunctionMode):
+    """Follows maps through the functions that shrink them to one number or one row a channel."""
+
+    def __init__(self, owners: Mapping[int, str]) -> None:
+        super().__init__()
+        self.owners = owners
+        self.found: dict[str, Tensor] = {}
+        self._sources: dict[int, tuple[Tensor, Tensor]] = {}  # kept alive, so that ids stay unique
+
+    def __torch_function__(
+        self,
+        function: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        made = function(*args, **(kwargs or {}))
+        given = [one for one in args if isinstance(one, Tensor)]
+        if not given or not isinstance(made, Tensor):
+            return made
+        _, source = self._sources.get(id(given[0]), (None, None))
+        if source is None and _is_map(given[0]):
+            source = given[0]
+        if source is None:
+            return made
+        if len(given) == 1 and not _is_map(made) and made.dim() in (2, 4):
+            self._sources[id(made)] = (made, source)
+        owner = next((self.owners[id(one)] for one in given[1:] if id(one) in self.owners), None)
+        if owner is not None and not _is_map(given[0]):
+            self.found[owner] = source
+        return made
+
+
+def _is_map(values: Tensor) -> bool:
+    return values.dim() == 4 and values.shape[2:].numel() > 1

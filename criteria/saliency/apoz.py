@@ -1,0 +1,36 @@
+"""APoZ: channels that are mostly zero say little."""
+
+from torch import Tensor, float64
+
+from ..activations import ActivationCriterion, ActivationOptions, maps
+from ..batch import Batch
+from ..member import Member
+from ..needs import Need
+from ..registry import register
+
+
+class ApozOptions(ActivationOptions):
+    """`threshold`: activations up to it count as zero."""
+
+    threshold: float = 0.0
+
+
+@register(
+    "apoz",
+    cite="Hu et al. (network trimming), 2016, arXiv 1607.03250",
+    fidelity="faithful behind a ReLU; elsewhere, activations of zero and below count as zero, "
+    "as if a ReLU followed",
+    needs=Need.ACTIVATIONS,
+)
+class Apoz(ActivationCriterion):
+    """Share of activations that are not zero: one minus the average percentage of zeros."""
+
+    options_type = ApozOptions
+
+    def observe(self, batch: Batch) -> None:
+        for member in self.members:
+            alive = maps(batch, member).flatten(2) > self.options.threshold
+            self.add(member, alive.mean(2, dtype=float64).sum(0))
+
+    def member_scores(self, member: Member) -> Tensor:
+        return super().member_scores(member) / self.images

@@ -1,0 +1,34 @@
+"""FLAP: a channel that hardly fluctuates can be replaced by a constant."""
+
+from torch import Tensor
+
+from ..activations import ActivationOptions
+from ..member import Member
+from ..moments import Moments
+from ..needs import Need
+from ..reduce import Normalizer
+from ..registry import register
+
+
+class FlapOptions(ActivationOptions):
+    """Standardised within a layer as in the paper."""
+
+    normalizer: Normalizer = "gaussian"
+
+
+@register(
+    "flap",
+    cite="An et al., AAAI 2024, arXiv 2312.11983",
+    fidelity="faithful to the metric (WIFV) and its standardisation; the bias compensation that "
+    "goes with it in the paper is no part of a score",
+    needs=Need.ACTIVATIONS,
+)
+class Flap(Moments):
+    """Variance of each input times the squared norm of the weights that read it, summed."""
+
+    options_type = FlapOptions
+
+    def member_scores(self, member: Member) -> Tensor:
+        count, total, squares = self.moments(member)
+        variance = (squares / count - (total / count).square()).clamp_min(0)
+        return self.weighed(member, 2, variance)

@@ -1,0 +1,36 @@
+"""HRank: feature maps of low rank carry little information."""
+
+import torch
+from torch import Tensor
+
+from ..activations import ActivationCriterion, maps
+from ..batch import Batch
+from ..errors import NotApplicable
+from ..member import Member
+from ..needs import Need
+from ..registry import register
+
+
+@register(
+    "hrank",
+    cite="Lin et al., CVPR 2020, arXiv 2002.10179",
+    fidelity="faithful to the score; ranks are numerical ones (torch.linalg.matrix_rank). A map of "
+    "one pixel has rank 1 where it is not zero; without a ReLU most maps have full rank. Ranks are "
+    "meant for comparison within a layer",
+    needs=Need.ACTIVATIONS,
+)
+class HRank(ActivationCriterion):
+    """Mean rank of a channel's feature maps."""
+
+    def observe(self, batch: Batch) -> None:
+        for member in self.members:
+            seen = maps(batch, member)
+            if seen.dim() == 4:
+                raise NotApplicable(f"hrank: {member.name} reads tokens, which are no feature maps")
+            if seen.dim() == 3:  # features of a fully connected layer: maps of one pixel
+                seen = seen[..., None, None]
+            ranks = torch.linalg.matrix_rank(seen).double()
+            self.add(member, ranks.mean(2).sum(0))
+
+    def member_scores(self, member: Member) -> Tensor:
+        return super().member_scores(member) / self.images

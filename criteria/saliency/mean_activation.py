@@ -1,0 +1,50 @@
+"""Mean activation: channels that hardly fire are not needed."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..activations import ActivationCriterion, ActivationOptions, maps
+from ..batch import Batch
+from ..member import Member
+from ..needs import Need
+from ..reduce import Normalizer
+from ..registry import register
+
+
+class MeanActivationOptions(ActivationOptions):
+    """`statistic`, over samples and positions: mean of |a|, or standard deviation of a."""
+
+    normalizer: Normalizer = "l2"
+    statistic: Literal["mean", "std"] = "mean"
+
+
+@register(
+    "mean_activation",
+    cite="Molchanov et al., ICLR 2017, arXiv 1611.06440; statistic std: after Polyak and Wolf, "
+    "IEEE Access 2015",
+    fidelity="faithful behind a ReLU; elsewhere the absolute activation counts. Each layer is "
+    "rescaled by its L2 norm as in Molchanov's section 2.2. std is of the activation, not of "
+    "Polyak and Wolf's contributions to the next layer",
+    needs=Need.ACTIVATIONS,
+)
+class MeanActivation(ActivationCriterion):
+    """Mean absolute activation of a channel, over samples and positions."""
+
+    options_type = MeanActivationOptions
+
+    def observe(self, batch: Batch) -> None:
+        for member in self.members:
+            seen = maps(batch, member).flatten(2).double()
+            if self.options.statistic == "mean":
+                self.add(member, seen.abs().mean(2).sum(0))
+            else:
+                self.add(member, torch.stack([seen, seen.square()]).mean(3).sum(1))
+
+    def member_scores(self, member: Member) -> Tensor:
+        mean = super().member_scores(member) / self.images
+        if self.options.statistic == "mean":
+            return mean
+        first, second = mean
+        return (second - first.square()).clamp_min(0).sqrt()

@@ -1,0 +1,38 @@
+"""Taylor on activations: the change of the loss, to first order, when a channel's map is zeroed."""
+
+from torch import Tensor
+
+from ..activations import ActivationCriterion, ActivationOptions, maps
+from ..batch import Batch
+from ..member import Member
+from ..needs import Need
+from ..reduce import Normalizer
+from ..registry import register
+
+
+class TaylorActivationOptions(ActivationOptions):
+    """The paper's rescaling: each layer's scores over their L2 norm."""
+
+    normalizer: Normalizer = "l2"
+
+
+@register(
+    "taylor_activation",
+    cite="Molchanov et al., ICLR 2017, arXiv 1611.06440",
+    fidelity="faithful in a chain; where several layers read a channel, each one's product is of "
+    "the gradient through itself alone, and the reduction joins them",
+    needs=Need.SAMPLES | Need.ACTIVATIONS,
+)
+class TaylorActivation(ActivationCriterion):
+    """Absolute mean over positions of activation times gradient, averaged over samples."""
+
+    options_type = TaylorActivationOptions
+
+    def observe(self, batch: Batch) -> None:
+        for member in self.members:
+            products = member.per_unit(batch.sample_products(member).double())
+            positions = maps(batch, member).flatten(2).shape[2]  # pooling does not change the sum
+            self.add(member, products.abs().sum(0) / positions)
+
+    def member_scores(self, member: Member) -> Tensor:
+        return super().member_scores(member) / self.images

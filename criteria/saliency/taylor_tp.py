@@ -1,0 +1,43 @@
+"""Taylor as torch-pruning computes it."""
+
+from torch import Tensor
+
+from ..batch import Batch
+from ..criterion import Criterion
+from ..member import Member
+from ..needs import Need
+from ..registry import register
+from .magnitude import TorchPruningOptions
+
+
+class TaylorTPOptions(TorchPruningOptions):
+    """`multivariable`: absolute value after the sum over a channel's weights, not before."""
+
+    multivariable: bool = False
+
+
+@register(
+    "taylor_tp",
+    cite="torch-pruning 1.6.1, GroupTaylorImportance",
+    fidelity="as the library computes it: gradients accumulate over batches before the absolute "
+    "value; batch norm and depthwise filters do not count",
+    needs=Need.GRADIENTS,
+)
+class TaylorTP(Criterion):
+    """Absolute products of weight and accumulated gradient, averaged over coupled layers."""
+
+    options_type = TaylorTPOptions
+
+    def counts(self, member: Member) -> bool:
+        plain = member.kind in ("conv", "linear") and member.side != "both"
+        return plain or member.kind == "layernorm"
+
+    def observe(self, batch: Batch) -> None:
+        for member in self.members:
+            self.add(member, member.rows(batch.products))
+
+    def member_scores(self, member: Member) -> Tensor:
+        products = super().member_scores(member)
+        if self.options.multivariable:
+            return member.per_unit(products.sum(1).abs())
+        return member.per_unit(products.abs().sum(1))

@@ -1,0 +1,25 @@
+"""Wanda: weights times the norm of what they read."""
+
+from torch import Tensor
+
+from ..member import Member
+from ..moments import Moments
+from ..needs import Need
+from ..registry import register
+
+
+@register(
+    "wanda",
+    cite="Sun et al., ICLR 2024, arXiv 2306.11695",
+    fidelity="single weights: the paper's score, for convolutions with the norm of the input "
+    "channel (the paper ranks within each output, here the selection's scope decides); channels: "
+    "its sum over the weights that read the channel",
+    needs=Need.ACTIVATIONS,
+    unstructured=True,
+)
+class Wanda(Moments):
+    """Absolute weights of a channel's consumers times the L2 norm of their inputs, summed."""
+
+    def member_scores(self, member: Member) -> Tensor:
+        _, _, squares = self.moments(member)
+        return self.weighed(member, 1, (squares / self.images).sqrt())
