@@ -23,10 +23,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from .batch import Batch, Need
+from .batch import Batch
 from .criterion import Criterion, Options
 from .errors import NotApplicable
 from .member import Group, Member
+from .needs import Need
 from .samples import CHUNK, unfold
 
 
@@ -57,7 +58,7 @@ def factors(batch: Batch, name: str) -> Factors:
         positions = inputs.shape[-2] * inputs.shape[-1]
         return second_moment(inputs) / positions, second_moment(outputs)
 
-    return Factors(*batch.evidence(("kronecker", name), Need.SAMPLES, make))
+    return Factors(*batch.evidence(("kronecker", name), Need.ACTIVATION_GRADIENTS, make))
 
 
 def _by_block(layer: nn.Module, given: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
@@ -96,14 +97,18 @@ def second_moment(values: Tensor) -> Tensor:
     return total / samples
 
 
-def damped_inverse(factor: Tensor, damping: float) -> Tensor:
-    """Inverse of a factor `[blocks, n, n]`, with `damping` times its mean diagonal added to it.
+def damped(factor: Tensor, damping: float) -> Tensor:
+    """A factor `[blocks, n, n]` with `damping` times its mean diagonal added to its diagonal.
 
     The mean is over the whole layer, so that a dead block is damped as the others are.
     """
-    mean = factor.diagonal(dim1=1, dim2=2).mean().clamp(min=1e-100)  # all dead: divide by no zero
-    damped = factor + damping * mean * torch.eye(factor.shape[-1]).to(factor)
-    return torch.cholesky_inverse(torch.linalg.cholesky(damped))
+    mean = factor.diagonal(dim1=1, dim2=2).mean().clamp(min=1e-100)  # all dead: still invertible
+    return factor + damping * mean * torch.eye(factor.shape[-1]).to(factor)
+
+
+def inverse(factor: Tensor) -> Tensor:
+    """Of a damped factor, block by block."""
+    return torch.cholesky_inverse(torch.linalg.cholesky(factor))
 
 
 def unit_blocks(matrix: Tensor, elements: Tensor) -> Tensor:
@@ -113,12 +118,10 @@ def unit_blocks(matrix: Tensor, elements: Tensor) -> Tensor:
         matrix: its blocks `[blocks, n, n]`.
         elements: `[units, elements]`, rows of the whole matrix, of `blocks` times n.
     """
-    block, at = (
-        (elements // matrix.shape[-1])[:, :, None],
-        (elements % matrix.shape[-1])[:, :, None],
-    )
-    block_too, at_too = block.transpose(1, 2), at.transpose(1, 2)
-    return matrix[block, at, at_too] * (block == block_too).to(matrix)
+    size, across = matrix.shape[-1], elements[:, :, None]
+    block, at = across // size, across % size
+    same = block == block.transpose(1, 2)
+    return matrix[block, at, at.transpose(1, 2)] * same.to(matrix)
 
 
 class SideOptions(Options):
@@ -172,6 +175,5 @@ class KroneckerCriterion(Sided):
 
     def matrix(self, name: str) -> Tensor:
         """The same as `[blocks, out, in]`, between the two factors."""
-        return self.weight(name).reshape(
-            len(self._totals[name].inputs), -1, self._totals[name].inputs.shape[-1]
-        )
+        blocks, columns, _ = self._totals[name].inputs.shape
+        return self.weight(name).reshape(blocks, -1, columns)

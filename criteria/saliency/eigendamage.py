@@ -9,15 +9,17 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..batch import Need
 from ..kronecker import (
+    Factors,
     KroneckerCriterion,
     Sided,
     SideOptions,
-    damped_inverse,
+    damped,
+    inverse,
     unit_blocks,
 )
 from ..member import Member
+from ..needs import Need
 from ..registry import register
 from .hessian_diag import HessianDiag, HessianDiagOptions
 
@@ -33,7 +35,7 @@ class COBDOptions(SideOptions, HessianDiagOptions):
     cite=CITE,
     fidelity="faithful to the score: exact diagonal Fisher of single samples; side in is the "
     "grouping of OBA's baselines (arXiv 2502.17941)",
-    needs=Need.SAMPLES,
+    needs=Need.SQUARES,
     unstructured=True,
 )
 class COBD(Sided, HessianDiag):
@@ -49,7 +51,17 @@ class OBSOptions(SideOptions):
     it would make every weight there look free.
     """
 
-    damping: float = Field(default=1e-2, ge=1e-6)  # less than float32 resolves
+    damping: float = Field(default=1e-2, ge=1e-6)  # float32 resolves no less
+
+
+class OBS(KroneckerCriterion):
+    """Optimal brain surgeon over the damped Fisher matrix."""
+
+    options_type = OBSOptions
+
+    def factors(self, name: str) -> Factors:
+        found, damping = super().factors(name), self.options.damping
+        return Factors(damped(found.inputs, damping), damped(found.outputs, damping))
 
 
 @register(
@@ -57,25 +69,22 @@ class OBSOptions(SideOptions):
     cite=CITE,
     fidelity="faithful to the score without its weight compensation; relative damping of both "
     "factors in place of a floor of 1e-10; biases are left out",
-    needs=Need.SAMPLES,
+    needs=Need.ACTIVATION_GRADIENTS,
     unstructured=True,
 )
-class COBS(KroneckerCriterion):
+class COBS(OBS):
     """Squared weights over twice the diagonal of the inverse Fisher, summed over a filter.
 
     The inverse of A (x) G has [A^-1]_ii [G^-1]_oo on its diagonal.
     """
 
-    options_type = OBSOptions
-
     def member_scores(self, member: Member) -> Tensor:
         name, found = member.name, self.factors(member.name)
         inputs, outputs = (
-            damped_inverse(one, self.options.damping).diagonal(dim1=1, dim2=2)
-            for one in (found.inputs, found.outputs)
+            inverse(one).diagonal(dim1=1, dim2=2) for one in (found.inputs, found.outputs)
         )
-        inverse = (outputs[:, :, None] * inputs[:, None]).reshape(self.weight(name).shape)
-        return member.view({f"{name}.weight": self.weight(name).square() / (2 * inverse)}).sum(1)
+        diagonal = (outputs[:, :, None] * inputs[:, None]).reshape(self.weight(name).shape)
+        return member.view({f"{name}.weight": self.weight(name).square() / (2 * diagonal)}).sum(1)
 
 
 class BlockCriterion(KroneckerCriterion):
@@ -109,7 +118,7 @@ class BlockCriterion(KroneckerCriterion):
     fidelity="the paper's quadratic form in full (the authors' code keeps the diagonal of A); "
     "side in is derived the same way, where OBA's code sums rows of G, which are zero for the "
     "classifier",
-    needs=Need.SAMPLES,
+    needs=Need.ACTIVATION_GRADIENTS,
 )
 class KronOBD(BlockCriterion):
     """Quadratic form of a filter's block of the Kronecker-factored Fisher matrix."""
@@ -125,15 +134,13 @@ class KronOBD(BlockCriterion):
     cite=CITE,
     fidelity="faithful to the score without its weight compensation; relative damping in place of "
     "a floor of 1e-10; side in is derived the same way, over the whole kernel",
-    needs=Need.SAMPLES,
+    needs=Need.ACTIVATION_GRADIENTS,
 )
-class KronOBS(BlockCriterion):
+class KronOBS(OBS, BlockCriterion):
     """The same with the layer's best answer: over the block of the inverse Fisher matrix.
 
     G_UU becomes ([G^-1]_UU)^-1: 1/[G^-1]_oo for a single filter. A single weight gets `c_obs`.
     """
 
-    options_type = OBSOptions
-
     def own(self, factor: Tensor, elements: Tensor) -> Tensor:
-        return unit_blocks(damped_inverse(factor, self.options.damping), elements).inverse()
+        return unit_blocks(inverse(factor), elements).inverse()

@@ -1,15 +1,17 @@
 """Fisher of whole feature maps: squared gradients of gates that scale a channel."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from ..batch import Batch, Need
+from ..batch import Batch
 from ..criterion import Criterion, NoOptions, Options
 from ..errors import NotApplicable
 from ..member import Group, Member
+from ..needs import Need
 from ..reduce import Normalizer, normalize
 from ..registry import register
 
@@ -22,10 +24,10 @@ def gated(member: Member) -> bool:
 def gate_gradients(batch: Batch, member: Member) -> Tensor:
     """`[samples, units]`: of each sample's own loss, for a gate on this layer's input.
 
-    The sum over positions of activation times its gradient. For a depthwise layer that is its
-    weights times their gradients, without the bias (Euler's theorem).
+    The sum over positions of activation times its gradient; a depthwise layer is looked at from
+    its inputs.
     """
-    return member.per_unit(batch.sample_products(member, bias=False))
+    return member.per_unit(batch.sample_products(replace(member, side="in")))
 
 
 @register(
@@ -66,7 +68,7 @@ class GroupFisherOptions(NoOptions):
     cite="Liu et al., ICML 2021, arXiv 2108.00708",
     fidelity="re-implemented from the paper; one scoring, where the paper removes a channel every "
     "few steps of training; a layer with both its sides in a group counts its MACs for both",
-    needs=Need.SAMPLES,
+    needs=Need.SAMPLES | Need.ACTIVATIONS,
 )
 class GroupFisher(Criterion):
     """Half the mean over samples of the squared gradient of one gate that coupled layers share."""

@@ -5,9 +5,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..batch import Batch, Need
+from ..batch import Batch
 from ..criterion import Criterion, Options
 from ..member import Member
+from ..needs import Need
 from ..registry import register
 
 

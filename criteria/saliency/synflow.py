@@ -8,10 +8,11 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
-from ..batch import Batch, Need
+from ..batch import Batch
 from ..criterion import Criterion, Options
 from ..errors import NotApplicable
 from ..member import Member
+from ..needs import Need
 from ..registry import register
 
 ACTIVATIONS = (
