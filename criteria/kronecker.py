@@ -3,7 +3,7 @@
 For a layer with weights W `[out, in]` (a convolution's inputs are its patches, `in` times kernel)
 the gradient of one sample's loss is the sum over positions of g a', with a the inputs and g the
 gradient of the outputs at a position. K-FAC (Martens & Grosse 2015; for convolutions Grosse &
-Martens 2016, arXiv 1602.01407, eq. 29 to 31) takes a and g as independent, positions as alike and
+Martens 2016, arXiv 1602.01407) takes a and g as independent, positions as alike and
 their gradients as uncorrelated. Then the Fisher matrix, the mean over samples of the outer product
 of a sample's own gradient with itself, is A (x) G:
 

@@ -178,6 +178,9 @@ COSTS = {
         "expand": 64 * (4 + 9 + 4),
         "stem": 64 * (27 + 8 + 8) + 5,
     },
+    # A transposed convolution by 2 x 2 uses its weights at its inputs, and makes 16 x 16 maps.
+    ("transposed", "memory"): {"0": 64, "2": 256},
+    ("transposed", "macs"): {"0": 64 * (27 + 4 * 6), "2": 64 * 4 * 4 + 256 * 9 * 4},
     # A unit is one channel of either block.
     ("grouped", "memory"): {"0": 2 * 64, "3": 2 * 64, "6": 64},
 }

@@ -88,7 +88,7 @@ class COBS(OBS):
 
 
 class BlockCriterion(KroneckerCriterion):
-    """Half the sum over a unit's rows (or columns) of form times own.
+    """Half the quadratic form of the weights that a unit takes along, over one factor's blocks.
 
     Of the Fisher matrix A (x) G, the part of rows U of W (side out) is A (x) G_UU, so that their
     removal costs 1/2 tr(G_UU W_U A W_U'); that of columns V (side in, with the whole kernel of a
@@ -137,9 +137,9 @@ class KronOBD(BlockCriterion):
     needs=Need.ACTIVATION_GRADIENTS,
 )
 class KronOBS(OBS, BlockCriterion):
-    """The same with the layer's best answer: over the block of the inverse Fisher matrix.
+    """Quadratic form of a filter that goes while the rest of its layer answers at its best.
 
-    G_UU becomes ([G^-1]_UU)^-1: 1/[G^-1]_oo for a single filter. A single weight gets `c_obs`.
+    As `kron_obd`, but G_UU becomes ([G^-1]_UU)^-1: 1/[G^-1]_oo for a single filter. A single weight gets `c_obs`.
     """
 
     def own(self, factor: Tensor, elements: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Fisher of whole feature maps: squared gradients of gates that scale a channel."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..batch import Batch
-from ..criterion import Criterion, NoOptions, Options
+from ..criterion import Criterion, NoOptions
 from ..errors import NotApplicable
 from ..member import Group, Member
 from ..needs import Need
@@ -32,15 +32,13 @@ def gate_gradients(batch: Batch, member: Member) -> Tensor:
 
 @register(
     "fisher",
-    cite="Theis et al., arXiv 1801.05787, eq. 9",
+    cite="Theis et al., arXiv 1801.05787",
     fidelity="faithful to the signal of a feature map, without the paper's division by cost; every "
     "consumer has a gate of its own, where the paper's maps have one consumer",
     needs=Need.SAMPLES,
 )
 class Fisher(Criterion):
     """Half the mean over samples of the squared sum of activation times gradient of a channel."""
-
-    options_type = Options
 
     def counts(self, member: Member) -> bool:
         return gated(member)
@@ -98,11 +96,11 @@ class GroupFisher(Criterion):
         match self.options.per:
             case "memory":
                 makers = [one for one in layers if one.side != "in"]
-                return sum(one.entries_per_unit * _positions(batch, one) for one in makers)
-            case "macs":
                 return sum(
-                    one.view(batch.weights).shape[1] * _positions(batch, one) for one in layers
+                    one.entries_per_unit * _positions(one, batch.layer_output) for one in makers
                 )
+            case "macs":
+                return sum(one.view(batch.weights).shape[1] * _uses(batch, one) for one in layers)
         return 1.0
 
     def scores(self) -> list[Tensor]:
@@ -112,7 +110,12 @@ class GroupFisher(Criterion):
         ]
 
 
-def _positions(batch: Batch, member: Member) -> int:
-    """At which a layer works, per sample: pixels of a convolution's output, tokens."""
-    shape = batch.layer_output(member.name).shape
+def _uses(batch: Batch, member: Member) -> int:
+    """Of each weight of a layer, per sample; a transposed convolution works at its inputs."""
+    return _positions(member, batch.layer_input if member.transposed else batch.layer_output)
+
+
+def _positions(member: Member, values: Callable[[str], Tensor]) -> int:
+    """Pixels or tokens of what went into a layer or came out of it, per sample."""
+    shape = values(member.name).shape
     return (shape[2:] if member.kind == "conv" else shape[1:-1]).numel()

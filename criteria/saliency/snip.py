@@ -1,13 +1,14 @@
 """SNIP: how sensitive the loss is to the presence of a connection."""
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..batch import Batch
-from ..criterion import Criterion, Options
-from ..member import Member
+from ..criterion import Criterion
+from ..member import Group, Member
 from ..needs import Need
 from ..registry import register
 
@@ -23,15 +24,15 @@ from ..registry import register
 class Snip(Criterion):
     """Absolute product of weight and gradient over the sum of all, summed over the channel."""
 
-    options_type: ClassVar = Options
+    def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
+        super().__init__(groups, options, generator)
+        self._products: dict[str, Tensor] = {}
 
     def counts(self, member: Member) -> bool:
         return member.kind in ("conv", "linear")
 
     def observe(self, batch: Batch) -> None:
         """The gradient is of the mean loss of all images, so products add up before the abs."""
-        if not self.batches:
-            self._products: dict[str, Tensor] = {}
         for name, products in batch.products.items():
             if name.endswith("weight") and products.dim() > 1:  # connections, no norm's scale
                 share = products.double() * batch.size

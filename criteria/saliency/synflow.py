@@ -9,7 +9,7 @@ from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from ..batch import Batch
-from ..criterion import Criterion, Options
+from ..criterion import Criterion
 from ..errors import NotApplicable
 from ..member import Member
 from ..needs import Need
@@ -42,8 +42,6 @@ class SynFlow(Criterion):
 
     It asks for data only to learn the shape of an image: the values are never looked at.
     """
-
-    options_type = Options
 
     def counts(self, member: Member) -> bool:
         return member.kind in ("conv", "linear")
