@@ -1,4 +1,6 @@
-"""Diagonal second order: optimal brain damage with the empirical Fisher in the Hessian's place."""
+"""Diagonal second order: optimal brain damage with the Fisher matrix in the Hessian's place."""
+
+from typing import Literal
 
 from torch import Tensor
 
@@ -11,16 +13,21 @@ from .magnitude import TorchPruningOptions
 
 
 class HessianDiagOptions(Options):
-    """Weights alone unless biases are asked for."""
+    """Weights alone unless biases are asked for.
+
+    labels: true: as given (empirical Fisher); sampled: drawn from the network's softmax (Fisher).
+    """
 
     bias: bool = False
+    labels: Literal["true", "sampled"] = "true"
 
 
 @register(
     "hessian_diag",
     cite="LeCun et al. (OBD), NeurIPS 1989; per-sample empirical Fisher as in Theis et al., "
     "arXiv 1801.05787",
-    fidelity="faithful to the diagonal with the empirical Fisher; every sample counts",
+    fidelity="faithful to the diagonal with the Fisher matrix, empirical unless labels are "
+    "sampled; every sample counts",
     needs=Need.SQUARES,
     aliases=("obd_diag",),
     unstructured=True,
@@ -31,9 +38,10 @@ class HessianDiag(Criterion):
     options_type = HessianDiagOptions
 
     def observe(self, batch: Batch) -> None:
+        source = batch.sampled if self.options.labels == "sampled" else batch
         for member in self.members:
             weights = member.view(batch.weights, bias=self.options.bias).double()
-            squares = member.view(batch.squared_gradients, bias=self.options.bias)
+            squares = member.view(source.squared_gradients, bias=self.options.bias)
             self.add(member, batch.size * (0.5 * weights.square() * squares).sum(1))
 
     def member_scores(self, member: Member) -> Tensor:

@@ -1,0 +1,179 @@
+"""Kronecker factors of each layer's Fisher matrix, and what criteria over them share.
+
+For a layer with weights W `[out, in]` (a convolution's inputs are its patches, `in` times kernel)
+the gradient of one sample's loss is the sum over positions of g a', with a the inputs and g the
+gradient of the outputs at a position. K-FAC (Martens & Grosse 2015; for convolutions Grosse &
+Martens 2016, arXiv 1602.01407) takes a and g as independent, positions as alike and
+their gradients as uncorrelated. Then the Fisher matrix, the mean over samples of the outer product
+of a sample's own gradient with itself, is A (x) G:
+
+    A = E[a a'], the mean over samples and positions;
+    G = E[sum over positions of g g'], the mean over samples.
+
+With one position and a independent of g this is exact. EigenDamage divides A by the count of
+positions and multiplies G by it; the product is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from .batch import Batch
+from .criterion import Criterion, Options
+from .errors import NotApplicable
+from .member import Group, Member
+from .needs import Need
+from .samples import CHUNK, unfold
+
+
+@dataclass(frozen=True)
+class Factors:
+    """Of one layer. A grouped convolution has one Fisher matrix a block of its channels.
+
+    Attributes:
+        inputs: A, `[blocks, in, in]`, patches ordered as the weight: channel, then kernel.
+        outputs: G, `[blocks, out, out]`.
+    """
+
+    inputs: Tensor
+    outputs: Tensor
+
+
+def factors(batch: Batch, name: str) -> Factors:
+    """Kronecker factors of a layer's weights (without its bias) over one batch.
+
+    Raises:
+        NotApplicable: neither linear nor a zero-padded 2d convolution, or used several times.
+    """
+
+    def make() -> tuple[Tensor, Tensor]:
+        inputs, outputs = _by_block(
+            batch.model.get_submodule(name), batch.layer_input(name), batch.output_gradient(name)
+        )
+        positions = inputs.shape[-2] * inputs.shape[-1]
+        return second_moment(inputs) / positions, second_moment(outputs)
+
+    return Factors(*batch.evidence(("kronecker", name), Need.ACTIVATION_GRADIENTS, make))
+
+
+def _by_block(layer: nn.Module, given: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """Patches and output gradients, each `[samples, blocks, ...features, height, width]`."""
+    match layer:
+        case nn.Conv2d() if layer.padding_mode == "zeros" and not isinstance(layer.padding, str):
+            groups = layer.groups
+            return (
+                unfold(layer, given).unflatten(1, (groups, -1)),
+                gradient.unflatten(1, (groups, -1)),
+            )
+        case nn.Linear():  # [samples, ...tokens, features]
+            inputs, outputs = (
+                one.reshape(len(one), 1, 1, -1, one.shape[-1]).movedim(-1, 2)
+                for one in (given, gradient)
+            )
+            return inputs, outputs
+    raise NotApplicable(f"Kronecker factors of {layer} are not known")
+
+
+def second_moment(values: Tensor) -> Tensor:
+    """`[blocks, features, features]`: mean over samples of the sum over positions of v v'.
+
+    Args:
+        values: `[samples, blocks, ...features, height, width]`, of any strides; copied some
+            samples at a time, so that the copy stays in the processor's cache.
+    """
+    samples, blocks = values.shape[:2]
+    features = values.shape[2:-2].numel()
+    total = values.new_zeros(blocks, features, features)
+    room = values.new_empty(*values.shape[1:-2], min(CHUNK, samples), *values.shape[-2:])
+    for some in values.split(CHUNK):
+        kept = room if len(some) == room.shape[-3] else room.narrow(-3, 0, len(some))
+        columns = kept.copy_(some.movedim(0, -3)).reshape(blocks, features, -1)
+        total.baddbmm_(columns, columns.transpose(1, 2))
+    return total / samples
+
+
+def damped(factor: Tensor, damping: float) -> Tensor:
+    """A factor `[blocks, n, n]` with `damping` times its mean diagonal added to its diagonal.
+
+    The mean is over the whole layer, so that a dead block is damped as the others are.
+    """
+    mean = factor.diagonal(dim1=1, dim2=2).mean().clamp(min=1e-100)  # all dead: still invertible
+    return factor + damping * mean * torch.eye(factor.shape[-1]).to(factor)
+
+
+def inverse(factor: Tensor) -> Tensor:
+    """Of a damped factor, block by block."""
+    return torch.cholesky_inverse(torch.linalg.cholesky(factor))
+
+
+def unit_blocks(matrix: Tensor, elements: Tensor) -> Tensor:
+    """`[units, elements, elements]`: what of a block-diagonal matrix lies between a unit's own.
+
+    Args:
+        matrix: its blocks `[blocks, n, n]`.
+        elements: `[units, elements]`, rows of the whole matrix, of `blocks` times n.
+    """
+    size, across = matrix.shape[-1], elements[:, :, None]
+    block, at = across // size, across % size
+    same = block == block.transpose(1, 2)
+    return matrix[block, at, at.transpose(1, 2)] * same.to(matrix)
+
+
+class SideOptions(Options):
+    """Whose Fisher, and which layers of a group count.
+
+    labels: of the loss: drawn from the network's softmax (true Fisher), or as given (empirical).
+    side: out: the filters that make the channel; in: what its consumers hold against it; both.
+    """
+
+    labels: Literal["true", "sampled"] = "sampled"
+    side: Literal["out", "in", "both"] = "out"
+
+
+class Sided(Criterion):
+    """Scores convolutions and linear layers of one side; a depthwise one is of either."""
+
+    def counts(self, member: Member) -> bool:
+        side = self.options.side
+        mine = side == "both" or member.side in (side, "both")
+        return member.kind in ("conv", "linear") and mine
+
+
+class KroneckerCriterion(Sided):
+    """Averages the factors over all batches; a subclass scores a member by them."""
+
+    def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
+        super().__init__(groups, options, generator)
+        self._totals: dict[str, Factors] = {}
+        self._weights: dict[str, Tensor] = {}
+
+    def observe(self, batch: Batch) -> None:
+        source = batch.sampled if self.options.labels == "sampled" else batch
+        for name in dict.fromkeys(member.name for member in self.members):
+            found = factors(source, name)
+            inputs, outputs = batch.size * found.inputs, batch.size * found.outputs
+            if name in self._totals:
+                inputs += self._totals[name].inputs
+                outputs += self._totals[name].outputs
+            self._totals[name] = Factors(inputs, outputs)
+            weight = batch.weights[f"{name}.weight"]
+            self._weights[name] = weight.to(torch.float64, copy=True)
+
+    def factors(self, name: str) -> Factors:
+        """Of a layer, over all images, in float64."""
+        total = self._totals[name]
+        return Factors(total.inputs.double() / self.images, total.outputs.double() / self.images)
+
+    def weight(self, name: str) -> Tensor:
+        """Of a layer, `[out, in, ...kernel]`, in float64."""
+        return self._weights[name]
+
+    def matrix(self, name: str) -> Tensor:
+        """The same as `[blocks, out, in]`, between the two factors."""
+        blocks, columns, _ = self._totals[name].inputs.shape
+        return self.weight(name).reshape(blocks, -1, columns)

@@ -1,0 +1,146 @@
+"""The baselines of EigenDamage: optimal brain damage and surgeon, by weights and by channels.
+
+All estimate how much the loss grows when a channel goes, by half the quadratic form of the layer's
+Fisher matrix: without (OBD) or with (OBS) the best answer of the layer's other weights, which is
+not carried out here: a score changes no weights. What the matrix is: see `criteria.kronecker`.
+"""
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ..kronecker import (
+    Factors,
+    KroneckerCriterion,
+    Sided,
+    SideOptions,
+    damped,
+    inverse,
+    unit_blocks,
+)
+from ..member import Member
+from ..needs import Need
+from ..registry import register
+from .hessian_diag import HessianDiag, HessianDiagOptions
+
+CITE = "Wang et al. (EigenDamage), ICML 2019, arXiv 1905.05934"
+
+
+class COBDOptions(SideOptions, HessianDiagOptions):
+    """Filters alone, without biases, by sampled labels."""
+
+
+@register(
+    "c_obd",
+    cite=CITE,
+    fidelity="faithful to the score: exact diagonal Fisher of single samples; side in is the "
+    "grouping of OBA's baselines (arXiv 2502.17941)",
+    needs=Need.SQUARES,
+    unstructured=True,
+)
+class COBD(Sided, HessianDiag):
+    """Half the squared weights times the diagonal Fisher, summed over a filter."""
+
+    options_type = COBDOptions
+
+
+class OBSOptions(SideOptions):
+    """`damping`: added to each factor, in units of its mean diagonal.
+
+    The softmax leaves a direction of the classifier's outputs that costs nothing; without damping
+    it would make every weight there look free.
+    """
+
+    damping: float = Field(default=1e-2, ge=1e-6)  # float32 resolves no less
+
+
+class OBS(KroneckerCriterion):
+    """Optimal brain surgeon over the damped Fisher matrix."""
+
+    options_type = OBSOptions
+
+    def factors(self, name: str) -> Factors:
+        found, damping = super().factors(name), self.options.damping
+        return Factors(damped(found.inputs, damping), damped(found.outputs, damping))
+
+
+@register(
+    "c_obs",
+    cite=CITE,
+    fidelity="faithful to the score without its weight compensation; relative damping of both "
+    "factors in place of a floor of 1e-10; biases are left out",
+    needs=Need.ACTIVATION_GRADIENTS,
+    unstructured=True,
+)
+class COBS(OBS):
+    """Squared weights over twice the diagonal of the inverse Fisher, summed over a filter.
+
+    The inverse of A (x) G has [A^-1]_ii [G^-1]_oo on its diagonal.
+    """
+
+    def member_scores(self, member: Member) -> Tensor:
+        name, found = member.name, self.factors(member.name)
+        inputs, outputs = (
+            inverse(one).diagonal(dim1=1, dim2=2) for one in (found.inputs, found.outputs)
+        )
+        diagonal = (outputs[:, :, None] * inputs[:, None]).reshape(self.weight(name).shape)
+        return member.view({f"{name}.weight": self.weight(name).square() / (2 * diagonal)}).sum(1)
+
+
+class BlockCriterion(KroneckerCriterion):
+    """Half the quadratic form of the weights that a unit takes along, over one factor's blocks.
+
+    Of the Fisher matrix A (x) G, the part of rows U of W (side out) is A (x) G_UU, so that their
+    removal costs 1/2 tr(G_UU W_U A W_U'); that of columns V (side in, with the whole kernel of a
+    channel) is A_VV (x) G: 1/2 tr(A_VV W_V' G W_V). A depthwise filter is a row of its own block.
+    """
+
+    def member_scores(self, member: Member) -> Tensor:
+        found, w = self.factors(member.name), self.matrix(member.name)
+        kernel = 1
+        if member.side == "in":
+            kernel = self.weight(member.name)[0, 0].numel()
+            form, own = w.transpose(1, 2) @ found.outputs @ w, found.inputs
+        else:
+            form, own = w @ found.inputs @ w.transpose(1, 2), found.outputs
+        channels = member.indices[member.units.argsort(stable=True)].reshape(member.unit_count, -1)
+        elements = (channels[:, :, None] * kernel + torch.arange(kernel)).flatten(1).to(w.device)
+        return (unit_blocks(form, elements) * self.own(own, elements)).sum((1, 2)) / 2
+
+    def own(self, factor: Tensor, elements: Tensor) -> Tensor:
+        """`[units, elements, elements]` of the factor of the side that is pruned."""
+        raise NotImplementedError
+
+
+@register(
+    "kron_obd",
+    cite=CITE,
+    fidelity="the paper's quadratic form in full (the authors' code keeps the diagonal of A); "
+    "side in is derived the same way, where OBA's code sums rows of G, which are zero for the "
+    "classifier",
+    needs=Need.ACTIVATION_GRADIENTS,
+)
+class KronOBD(BlockCriterion):
+    """Quadratic form of a filter's block of the Kronecker-factored Fisher matrix."""
+
+    options_type = SideOptions
+
+    def own(self, factor: Tensor, elements: Tensor) -> Tensor:
+        return unit_blocks(factor, elements)
+
+
+@register(
+    "kron_obs",
+    cite=CITE,
+    fidelity="faithful to the score without its weight compensation; relative damping in place of "
+    "a floor of 1e-10; side in is derived the same way, over the whole kernel",
+    needs=Need.ACTIVATION_GRADIENTS,
+)
+class KronOBS(OBS, BlockCriterion):
+    """Quadratic form of a filter that goes while the rest of its layer answers at its best.
+
+    As `kron_obd`, but G_UU becomes ([G^-1]_UU)^-1: 1/[G^-1]_oo for a single filter. A single weight gets `c_obs`.
+    """
+
+    def own(self, factor: Tensor, elements: Tensor) -> Tensor:
+        return unit_blocks(inverse(factor), elements).inverse()

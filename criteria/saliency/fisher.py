@@ -1,0 +1,121 @@
+"""Fisher of whole feature maps: squared gradients of gates that scale a channel."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ..batch import Batch
+from ..criterion import Criterion, NoOptions
+from ..errors import NotApplicable
+from ..member import Group, Member
+from ..needs import Need
+from ..reduce import Normalizer, normalize
+from ..registry import register
+
+
+def gated(member: Member) -> bool:
+    """Whether the layer reads the channel through its weights: a consumer, or a depthwise one."""
+    return member.kind in ("conv", "linear") and member.side != "out"
+
+
+def gate_gradients(batch: Batch, member: Member) -> Tensor:
+    """`[samples, units]`: of each sample's own loss, for a gate on this layer's input.
+
+    The sum over positions of activation times its gradient; a depthwise layer is looked at from
+    its inputs.
+    """
+    return member.per_unit(batch.sample_products(replace(member, side="in")))
+
+
+@register(
+    "fisher",
+    cite="Theis et al., arXiv 1801.05787",
+    fidelity="faithful to the signal of a feature map, without the paper's division by cost; every "
+    "consumer has a gate of its own, where the paper's maps have one consumer",
+    needs=Need.SAMPLES,
+)
+class Fisher(Criterion):
+    """Half the mean over samples of the squared sum of activation times gradient of a channel."""
+
+    def counts(self, member: Member) -> bool:
+        return gated(member)
+
+    def observe(self, batch: Batch) -> None:
+        for member in self.members:
+            self.add(member, gate_gradients(batch, member).double().square().sum(0))
+
+    def member_scores(self, member: Member) -> Tensor:
+        return super().member_scores(member) / (2 * self.images)
+
+
+class GroupFisherOptions(NoOptions):
+    """What a channel's score is divided by: per sample, what goes with it.
+
+    memory: activations that its producers make. macs: of producers and consumers.
+    """
+
+    per: Literal["none", "memory", "macs"] = "memory"
+    normalizer: Normalizer = "none"
+
+
+@register(
+    "group_fisher",
+    cite="Liu et al., ICML 2021, arXiv 2108.00708",
+    fidelity="re-implemented from the paper; one scoring, where the paper removes a channel every "
+    "few steps of training; a layer with both its sides in a group counts its MACs for both",
+    needs=Need.SAMPLES | Need.ACTIVATIONS,
+)
+class GroupFisher(Criterion):
+    """Half the mean over samples of the squared gradient of one gate that coupled layers share."""
+
+    options_type = GroupFisherOptions
+
+    def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
+        super().__init__(groups, options, generator)
+        self._squares = [torch.zeros(one.units, dtype=torch.float64) for one in groups]
+        self._costs: list[float] = []
+
+    def counts(self, member: Member) -> bool:
+        return gated(member)
+
+    def observe(self, batch: Batch) -> None:
+        self._costs = self._costs or [self._cost(batch, group) for group in self.groups]
+        for at, group in enumerate(self.groups):
+            gates = [gate_gradients(batch, one) for one in group.members if self.counts(one)]
+            if not gates:
+                raise NotApplicable(f"{self.name} finds no consumer in the group of {group.root}")
+            squares = torch.stack(gates).sum(0).double().square().sum(0)
+            self._squares[at] = self._squares[at].to(squares.device) + squares
+
+    def _cost(self, batch: Batch, group: Group) -> float:
+        """Of one unit, for one sample."""
+        layers = [one for one in group.members if one.kind in ("conv", "linear")]
+        match self.options.per:
+            case "memory":
+                makers = [one for one in layers if one.side != "in"]
+                return sum(
+                    one.entries_per_unit * _positions(one, batch.layer_output) for one in makers
+                )
+            case "macs":
+                return sum(one.view(batch.weights).shape[1] * _uses(batch, one) for one in layers)
+        return 1.0
+
+    def scores(self) -> list[Tensor]:
+        return [
+            normalize(squares / (2 * self.images * cost), self.options.normalizer)
+            for squares, cost in zip(self._squares, self._costs, strict=True)
+        ]
+
+
+def _uses(batch: Batch, member: Member) -> int:
+    """Of each weight of a layer, per sample; a transposed convolution works at its inputs."""
+    return _positions(member, batch.layer_input if member.transposed else batch.layer_output)
+
+
+def _positions(member: Member, values: Callable[[str], Tensor]) -> int:
+    """Pixels or tokens of what went into a layer or came out of it, per sample."""
+    shape = values(member.name).shape
+    return (shape[2:] if member.kind == "conv" else shape[1:-1]).numel()

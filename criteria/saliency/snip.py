@@ -1,0 +1,47 @@
+"""SNIP: how sensitive the loss is to the presence of a connection."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..batch import Batch
+from ..criterion import Criterion
+from ..member import Group, Member
+from ..needs import Need
+from ..registry import register
+
+
+@register(
+    "snip",
+    cite="Lee et al., ICLR 2019, arXiv 1810.02340",
+    fidelity="faithful for single weights, of the network as it stands (the paper prunes at "
+    "initialisation); a channel gets the sum over its weights",
+    needs=Need.GRADIENTS,
+    unstructured=True,
+)
+class Snip(Criterion):
+    """Absolute product of weight and gradient over the sum of all, summed over the channel."""
+
+    def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
+        super().__init__(groups, options, generator)
+        self._products: dict[str, Tensor] = {}
+
+    def counts(self, member: Member) -> bool:
+        return member.kind in ("conv", "linear")
+
+    def observe(self, batch: Batch) -> None:
+        """The gradient is of the mean loss of all images, so products add up before the abs."""
+        for name, products in batch.products.items():
+            if name.endswith("weight") and products.dim() > 1:  # connections, no norm's scale
+                share = products.double() * batch.size
+                self._products[name] = self._products.get(name, torch.zeros_like(share)) + share
+
+    def scores(self) -> list[Tensor]:
+        self._sensitivity = {name: one.abs() for name, one in self._products.items()}
+        self._total = sum(float(one.sum()) for one in self._sensitivity.values()) or 1.0
+        return super().scores()
+
+    def member_scores(self, member: Member) -> Tensor:
+        return member.view(self._sensitivity).sum(1) / self._total
