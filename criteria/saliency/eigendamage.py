@@ -139,7 +139,8 @@ class KronOBD(BlockCriterion):
 class KronOBS(OBS, BlockCriterion):
     """Quadratic form of a filter that goes while the rest of its layer answers at its best.
 
-    As `kron_obd`, but G_UU becomes ([G^-1]_UU)^-1: 1/[G^-1]_oo for a single filter. A single weight gets `c_obs`.
+    As `kron_obd`, but G_UU becomes ([G^-1]_UU)^-1: 1/[G^-1]_oo for a single filter. A single weight
+    gets `c_obs`.
     """
 
     def own(self, factor: Tensor, elements: Tensor) -> Tensor:
