@@ -21,7 +21,7 @@ class TaylorActivationOptions(ActivationOptions):
     cite="Molchanov et al., ICLR 2017, arXiv 1611.06440",
     fidelity="faithful in a chain; where several layers read a channel, each one's product is of "
     "the gradient through itself alone, and the reduction joins them",
-    needs=Need.ACTIVATION_GRADIENTS | Need.ACTIVATIONS,
+    needs=Need.SAMPLES | Need.ACTIVATIONS,
 )
 class TaylorActivation(ActivationCriterion):
     """Absolute mean over positions of activation times gradient, averaged over samples."""
