@@ -1,0 +1,149 @@
+"""The part of the Hessian that couples layers in series (Optimal Brain Apoptosis, ICLR 2025).
+
+With y the output of a layer, x its input, G = dL/dy, and t the change of x along the weights of
+all layers (the direction), the product of Hessian and weights has for a layer's weights W
+
+    DOWN: the derivative of <G, W t> by W: its input moved by the layers before it.
+    UP:   the derivative of the sum of <G, W' x> over later layers by W, their own W' frozen: its
+          output gradient moved by the layers behind it.
+
+What else the Hessian has is left out: curvature of the loss (Gauss-Newton), of activations and
+norms, of products of activations (attention). What is left is all of the residual (see
+`curvature.residual_of`) where activations are piecewise linear and batch norm is in eval mode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.autograd.graph import GradientEdge, get_gradient_edge
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from .curvature import LAYERS, NORMS, Function
+
+
+@dataclass(frozen=True)
+class Series:
+    """The two parts, by name of the parameters of convolutions and linear layers.
+
+    Attributes:
+        up, down: not yet multiplied by the weights; biases have no `down`.
+    """
+
+    up: dict[str, Tensor]
+    down: dict[str, Tensor]
+
+
+@dataclass
+class _Use:
+    """One use of a layer.
+
+    Attributes:
+        edge: its output's place in the graph.
+        moved: W t (bias included), connected to W alone; None where nothing ahead moves.
+    """
+
+    module: nn.Module
+    edge: GradientEdge
+    moved: Tensor | None
+
+
+def series_of(
+    model: nn.Module, images: Tensor, function: Function, *, norms: bool = False
+) -> Series:
+    """Both parts, from one forward pass with tangents and two backward passes, at any depth.
+
+    Args:
+        function: of the network's outputs, a scalar: the loss.
+        norms: whether the affine parameters of norm layers move along (the paper: they do not).
+    """
+    with sdpa_kernel(SDPBackend.MATH):
+        with _recording(model, LAYERS + NORMS if norms else LAYERS) as uses:
+            outputs = model(images)
+        value = function(outputs)
+        edges = [use.edge for use in uses]
+        found = torch.autograd.grad(value, edges, retain_graph=True, allow_unused=True)
+        reached = [(use, one) for use, one in zip(uses, found, strict=True) if one is not None]
+        layers = {use.module: None for use in uses if isinstance(use.module, LAYERS)}
+        parameters = [one for layer in layers for one in layer.parameters(recurse=False)]
+        # Sum <G, y> moves with a layer's own weights too: by dL/dW, which `value` takes off again.
+        up = _gradients(
+            [*((use.edge, gradient) for use, gradient in reached), (value, -torch.ones_like(value))],
+            parameters,
+        )
+        weights = [layer.weight for layer in layers]
+        down = _gradients([(use.moved, one) for use, one in reached if _moved_weight(use)], weights)
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    return Series(
+        {names[parameter]: one for parameter, one in zip(parameters, up, strict=True)},
+        {names[weight]: one for weight, one in zip(weights, down, strict=True)},
+    )
+
+
+@contextmanager
+def _recording(model: nn.Module, moving: tuple[type[nn.Module], ...]) -> Iterator[list[_Use]]:
+    """Carry tangents through every forward pass inside the block, along the weights of `moving`.
+
+    By exact type: what derives from a layer may do anything with its weights. Between layers the
+    tangents follow torch's own forward-mode rules; into a layer they go without their graph.
+    """
+    uses: list[_Use] = []
+    tangents: list[Tensor | None] = []
+
+    def enter(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        value, tangent = forward_ad.unpack_dual(inputs[0])
+        tangents.append(None if tangent is None else tangent.detach())
+        if tangent is not None and isinstance(module, NORMS):
+            value = forward_ad.make_dual(value, tangents[-1])
+        return value, *inputs[1:]
+
+    def leave(module: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        edge, (value, moved), tangent = (
+            get_gradient_edge(output),
+            forward_ad.unpack_dual(output),
+            tangents.pop(),
+        )
+        own = value.detach()  # linear in its own weights, a layer moves by what it makes of them
+        if isinstance(module, LAYERS) and tangent is not None:
+            moved = module.forward(tangent)  # torch's rule would convolve the value with zeros too
+            own = own - _offset(module, own)
+        uses.append(_Use(module, edge, moved))
+        return forward_ad.make_dual(value, own if moved is None else own + moved.detach())
+
+    layers = [one for one in model.modules() if type(one) in moving and one.weight is not None]
+    hooks = [layer.register_forward_pre_hook(enter) for layer in layers]
+    hooks += [layer.register_forward_hook(leave) for layer in layers]
+    try:
+        with forward_ad.dual_level():
+            yield uses
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _offset(module: nn.Module, output: Tensor) -> Tensor | float:
+    """The bias, in a shape that can be taken off the output."""
+    if module.bias is None or isinstance(module, nn.Linear):
+        return 0.0 if module.bias is None else module.bias.detach()
+    return module.bias.detach().reshape(-1, *(1 for _ in output.shape[2:]))
+
+
+def _moved_weight(use: _Use) -> bool:
+    return use.moved is not None and isinstance(use.module, LAYERS)
+
+
+def _gradients(terms: list, parameters: list[nn.Parameter]) -> list[Tensor]:
+    """Of the sum of <tensor, cotangent>, zero where there is none."""
+    found = [None] * len(parameters)
+    if terms:
+        outputs, cotangents = zip(*terms, strict=True)
+        found = torch.autograd.grad(outputs, parameters, cotangents, allow_unused=True)
+    return [
+        torch.zeros_like(parameter) if one is None else one
+        for parameter, one in zip(parameters, found, strict=True)
+    ]
