@@ -6,7 +6,7 @@ Along the weights themselves they are cheaper than along any other vector: see
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -18,10 +18,23 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from .member import kind_of
 
 Function = Callable[[Tensor], Tensor]
+Terms = Sequence[tuple[GradientEdge, Tensor]]
 
-LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
-LAYERS += (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.LayerNorm)
+LAYERS: tuple[type[nn.Module], ...] = (
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+    nn.Linear,
+)
+NORMS: tuple[type[nn.Module], ...] = (
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.BatchNorm3d,
+    nn.LayerNorm,
+)
 
 
 @dataclass(frozen=True)
@@ -141,32 +154,42 @@ def hessian_times_weights(
         uses = [one for one in uses if _own(one.module, one.name) <= along]
         apart = set(parameters).difference(*(_own(one.module, one.name) for one in uses))
         names = [name for name in parameters if name in apart]
-        inputs = [*(one.edge for one in uses), *(parameters[name] for name in names)]
-        first = torch.autograd.grad(value, inputs, create_graph=True, allow_unused=True)
-        # Of v'g = sum <gradient, output>: each factor moves, the other is its cotangent.
+        edges = [one.edge for one in uses] + [get_gradient_edge(parameters[one]) for one in names]
+        first = torch.autograd.grad(value, edges, create_graph=True, allow_unused=True)
         gradients = dict(zip(names, first[len(uses) :], strict=True))
-        terms: list[tuple[Tensor | GradientEdge, Tensor]] = [(value, -torch.ones_like(value))]
+        # Of v'g = sum <gradient, output>: each factor moves, the other is its cotangent.
+        terms = [(get_gradient_edge(value), -torch.ones_like(value))]
         for one, gradient in zip(uses, first, strict=False):
             if gradient is not None:
                 terms.append((one.edge, gradient.detach()))
                 if gradient.requires_grad:
-                    terms.append((gradient, one.output()))
+                    terms.append((get_gradient_edge(gradient), one.output()))
         for name, gradient in gradients.items():
             if name in along and gradient is not None and gradient.requires_grad:
-                terms.append((gradient, parameters[name].detach()))
-        second = torch.autograd.grad(
-            [term for term, _ in terms],
-            list(parameters.values()),
-            grad_outputs=[cotangent for _, cotangent in terms],
-            allow_unused=True,
-        )
-    products = {}
-    for (name, parameter), product in zip(parameters.items(), second, strict=True):
-        own = gradients.get(name)  # v'g of the layers holds g of their own parameters only
-        products[name] = torch.zeros_like(parameter) if product is None else product
-        if own is not None:
-            products[name] = products[name] + own.detach()
+                terms.append((get_gradient_edge(gradient), parameters[name].detach()))
+        second = derivatives(terms, list(parameters.values()))
+    # v'g of the layers holds g of their own parameters, which L takes off again; and only that.
+    products = dict(zip(parameters, second, strict=True))
+    for name, gradient in gradients.items():
+        if gradient is not None:
+            products[name] = products[name] + gradient.detach()
     return products
+
+
+def derivatives(terms: Terms, parameters: Sequence[Tensor]) -> list[Tensor]:
+    """Of the sum of <tensor, cotangent> over the terms, zero where there is none; frees the graph.
+
+    Args:
+        terms: (place in the graph, cotangent of what is there).
+    """
+    if not terms:
+        return [torch.zeros_like(parameter) for parameter in parameters]
+    edges, cotangents = zip(*terms, strict=True)
+    found = torch.autograd.grad(edges, parameters, cotangents, allow_unused=True)
+    return [
+        torch.zeros_like(parameter) if one is None else one
+        for parameter, one in zip(parameters, found, strict=True)
+    ]
 
 
 def layer_parameters(model: nn.Module) -> set[str]:

@@ -14,7 +14,7 @@ norms, of products of activations (attention). What is left is all of the residu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -24,7 +24,8 @@ from torch.autograd import forward_ad
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from .curvature import LAYERS, NORMS, Function
+from .curvature import LAYERS, NORMS, Function, derivatives
+from .errors import NotApplicable
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,15 @@ class Series:
     """The two parts, by name of the parameters of convolutions and linear layers.
 
     Attributes:
-        up, down: not yet multiplied by the weights; biases have no `down`.
+        up, down: not yet multiplied by the weights; `down` is zero for biases.
     """
 
     up: dict[str, Tensor]
     down: dict[str, Tensor]
+
+    @property
+    def both(self) -> dict[str, Tensor]:
+        return {name: self.up[name] + self.down[name] for name in self.up}
 
 
 @dataclass
@@ -61,9 +66,15 @@ def series_of(
     Args:
         function: of the network's outputs, a scalar: the loss.
         norms: whether the affine parameters of norm layers move along (the paper: they do not).
+
+    Raises:
+        NotApplicable: norms are to move, and there are parameters of other kinds (class tokens).
     """
+    moving = LAYERS + NORMS if norms else LAYERS
+    if norms:
+        _refuse_other_parameters(model)
     with sdpa_kernel(SDPBackend.MATH):
-        with _recording(model, LAYERS + NORMS if norms else LAYERS) as uses:
+        with _recording(model, moving) as uses:
             outputs = model(images)
         value = function(outputs)
         edges = [use.edge for use in uses]
@@ -72,16 +83,20 @@ def series_of(
         layers = {use.module: None for use in uses if isinstance(use.module, LAYERS)}
         parameters = [one for layer in layers for one in layer.parameters(recurse=False)]
         # Sum <G, y> moves with a layer's own weights too: by dL/dW, which `value` takes off again.
-        up = _gradients(
-            [*((use.edge, gradient) for use, gradient in reached), (value, -torch.ones_like(value))],
-            parameters,
-        )
-        weights = [layer.weight for layer in layers]
-        down = _gradients([(use.moved, one) for use, one in reached if _moved_weight(use)], weights)
+        terms = [(use.edge, gradient) for use, gradient in reached]
+        terms.append((get_gradient_edge(value), -torch.ones_like(value)))
+        up = derivatives(terms, parameters)
+        weights = [layer.get_parameter("weight") for layer in layers]
+        terms = [
+            (get_gradient_edge(use.moved), gradient)
+            for use, gradient in reached
+            if use.moved is not None and isinstance(use.module, LAYERS)
+        ]
+        down = dict(zip(weights, derivatives(terms, weights), strict=True))
     names = {parameter: name for name, parameter in model.named_parameters()}
     return Series(
-        {names[parameter]: one for parameter, one in zip(parameters, up, strict=True)},
-        {names[weight]: one for weight, one in zip(weights, down, strict=True)},
+        {names[one]: gradient for one, gradient in zip(parameters, up, strict=True)},
+        {names[one]: down.get(one, torch.zeros_like(one)) for one in parameters},
     )
 
 
@@ -126,24 +141,20 @@ def _recording(model: nn.Module, moving: tuple[type[nn.Module], ...]) -> Iterato
             hook.remove()
 
 
+def _refuse_other_parameters(model: nn.Module) -> None:
+    for prefix, module in model.named_modules():
+        for name, _ in module.named_parameters(prefix, recurse=False):
+            if type(module) not in LAYERS + NORMS:
+                raise NotApplicable(
+                    f"direction all: {name} is of no convolution, linear or norm layer, so how the "
+                    "network moves along it is not known; take direction layers"
+                )
+
+
 def _offset(module: nn.Module, output: Tensor) -> Tensor | float:
     """The bias, in a shape that can be taken off the output."""
-    if module.bias is None or isinstance(module, nn.Linear):
-        return 0.0 if module.bias is None else module.bias.detach()
-    return module.bias.detach().reshape(-1, *(1 for _ in output.shape[2:]))
-
-
-def _moved_weight(use: _Use) -> bool:
-    return use.moved is not None and isinstance(use.module, LAYERS)
-
-
-def _gradients(terms: list, parameters: list[nn.Parameter]) -> list[Tensor]:
-    """Of the sum of <tensor, cotangent>, zero where there is none."""
-    found = [None] * len(parameters)
-    if terms:
-        outputs, cotangents = zip(*terms, strict=True)
-        found = torch.autograd.grad(outputs, parameters, cotangents, allow_unused=True)
-    return [
-        torch.zeros_like(parameter) if one is None else one
-        for parameter, one in zip(parameters, found, strict=True)
-    ]
+    bias = getattr(module, "bias", None)
+    if bias is None:
+        return 0.0
+    last = isinstance(module, nn.Linear)
+    return bias.detach() if last else bias.detach().reshape(-1, *(1 for _ in output.shape[2:]))
