@@ -50,12 +50,12 @@ class _Use:
 
     Attributes:
         edge: its output's place in the graph.
-        moved: W t (bias included), connected to W alone; None where nothing ahead moves.
+        moved: that of W t, connected to W alone; None of norms, and where nothing ahead moves.
     """
 
     module: nn.Module
     edge: GradientEdge
-    moved: Tensor | None
+    moved: GradientEdge | None
 
 
 def series_of(
@@ -87,11 +87,7 @@ def series_of(
         terms.append((get_gradient_edge(value), -torch.ones_like(value)))
         up = derivatives(terms, parameters)
         weights = [layer.get_parameter("weight") for layer in layers]
-        terms = [
-            (get_gradient_edge(use.moved), gradient)
-            for use, gradient in reached
-            if use.moved is not None and isinstance(use.module, LAYERS)
-        ]
+        terms = [(use.moved, gradient) for use, gradient in reached if use.moved is not None]
         down = dict(zip(weights, derivatives(terms, weights), strict=True))
     names = {parameter: name for name, parameter in model.named_parameters()}
     return Series(
@@ -118,16 +114,15 @@ def _recording(model: nn.Module, moving: tuple[type[nn.Module], ...]) -> Iterato
         return value, *inputs[1:]
 
     def leave(module: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        edge, (value, moved), tangent = (
-            get_gradient_edge(output),
-            forward_ad.unpack_dual(output),
-            tangents.pop(),
-        )
-        own = value.detach()  # linear in its own weights, a layer moves by what it makes of them
-        if isinstance(module, LAYERS) and tangent is not None:
+        edge, place = get_gradient_edge(output), None
+        value, moved = forward_ad.unpack_dual(output)
+        tangent, own = tangents.pop(), value.detach()
+        if tangent is not None and not isinstance(module, NORMS):
             moved = module.forward(tangent)  # torch's rule would convolve the value with zeros too
-            own = own - _offset(module, own)
-        uses.append(_Use(module, edge, moved))
+            place = get_gradient_edge(moved)
+            own = own - _offset(module, own)  # it is in `moved` as well
+        uses.append(_Use(module, edge, place))
+        # Linear in its own weights, a layer moves by what it makes of them.
         return forward_ad.make_dual(value, own if moved is None else own + moved.detach())
 
     layers = [one for one in model.modules() if type(one) in moving and one.weight is not None]
