@@ -1,4 +1,4 @@
-"""OBA, FastOBA and the residual Hessian against vectors by hand, plain autograd and their identities.
+"""OBA, FastOBA and relatives against vectors by hand, plain autograd and their identities.
 
 Written down as `theta * derivative` by parameter name throughout; what criteria make of these
 products is tested from `test_a_channels_score_...` on.
@@ -87,9 +87,9 @@ def relu_chain(bias: bool, norms: bool = False, act: type[nn.Module] = nn.ReLU) 
 
 @contextmanager
 def mode(model: nn.Module, norms: str) -> Iterator[None]:
-    with eval_with_gradients(model):
-        with batch_statistics(model) if norms == "batch" else nullcontext():
-            yield
+    statistics = batch_statistics(model) if norms == "batch" else nullcontext()
+    with eval_with_gradients(model), statistics:
+        yield
 
 
 def loss_of(targets: Tensor) -> Callable[[Tensor], Tensor]:
@@ -243,9 +243,8 @@ def literal_series(
     value = loss(model(x))
     for hook in hooks:
         hook.remove()
-    gradients = dict(
-        zip(seen, torch.autograd.grad(value, [m for _, m in seen.values()], retain_graph=True))
-    )
+    found = torch.autograd.grad(value, [made for _, made in seen.values()], retain_graph=True)
+    gradients = dict(zip(seen, found, strict=True))
     up = {key: torch.zeros_like(model.get_parameter(key)) for key in names}
     for name, (given, _) in seen.items():
         if given.requires_grad:
@@ -301,8 +300,7 @@ def test_the_series_is_its_definition(name: str, norms: str) -> None:
     with mode(model, norms), math:
         series = series_of(model, x, loss_of(y))
         up, down = literal_series(model, x, loss_of(y))
-    by_name = {key: series.up[key] for key in up}
-    close(by_name, up, rtol=1e-8, atol=1e-12)
+    close({key: series.up[key] for key in up}, up, rtol=1e-8, atol=1e-12)
     close({key: series.down[key] for key in down}, down, rtol=1e-8, atol=1e-12)
 
 
@@ -474,9 +472,14 @@ def mean_products(model: nn.Module, criterion: str, norms: str = "eval") -> Prod
 @pytest.mark.parametrize("multivariable", [False, True])
 @pytest.mark.parametrize(
     ("criterion", "of", "options"),
-    [("oba", "oba", {}), ("hvp", "hvp", {}), ("hvp", "taylor", {"order": 1}), ("hvp", "hvp", {"norms": True})],
-)  # fmt: skip
-@pytest.mark.parametrize("name", ["residual", "concat", "flat", "grouped", "depthwise", "vit"])
+    [
+        ("oba", "oba", {}),
+        ("hvp", "hvp", {}),
+        ("hvp", "taylor", {"order": 1}),
+        ("hvp", "hvp", {"norms": True}),
+    ],
+)
+@pytest.mark.parametrize("name", ["residual", "flat", "depthwise", "vit"])
 def test_a_channels_score_is_the_mean_over_members_of_its_absolute_sum(
     name: str, criterion: str, of: str, options: dict[str, Any], multivariable: bool, bias: bool
 ) -> None:
@@ -680,7 +683,3 @@ def test_hap_averages_to_the_trace_and_replays_its_generator() -> None:
         assert torch.equal(found[root], again[root])
         assert ((found[root] - expected).abs() < 4 * spread).all()
         assert (spread < expected.abs().max()).all()  # or the line above says nothing
-    (single,) = {
-        one.name for one in groups_of(model)[0].members if one.side == "out" and one.kind == "conv"
-    }
-    assert single in ("0", "2")
