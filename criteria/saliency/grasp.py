@@ -6,10 +6,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..batch import Batch, Need
+from ..batch import Batch
 from ..criterion import Criterion, Options
 from ..curvature import GradientGraph
 from ..member import Member
+from ..needs import Need
 from ..registry import register
 
 

@@ -4,9 +4,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..batch import Batch, Need
+from ..batch import Batch
 from ..criterion import Criterion
 from ..member import Member
+from ..needs import Need
 from ..registry import register
 from .magnitude import FilterOptions
 

@@ -6,10 +6,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ..batch import Batch, Need
+from ..batch import Batch
 from ..curvature import hessian_times_weights, layer_parameters, residual_of
 from ..errors import OptionError
 from ..member import Group, Member
+from ..needs import Need
 from ..registry import register
 from .signed import SignedOptions, SignedScores
 

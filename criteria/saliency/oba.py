@@ -5,7 +5,8 @@ from typing import Literal
 
 from torch import Tensor
 
-from ..batch import Batch, Need
+from ..batch import Batch
+from ..needs import Need
 from ..registry import register
 from ..series import Series, series_of
 from .signed import SignedOptions, SignedScores

@@ -6,9 +6,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ..batch import Batch, Need
+from ..batch import Batch
 from ..criterion import Criterion, Options
 from ..member import Group, Member
+from ..needs import Need
 from ..registry import register
 
 
@@ -26,7 +27,7 @@ class TaylorSOOptions(Options):
     cite="Molchanov et al., CVPR 2019, arXiv 1906.10771",
     fidelity="re-implemented from the formula, over batches as its first-order sibling: fisher "
     "puts the empirical diagonal Fisher in the Hessian's place, product takes the exact rows",
-    needs=Need.SAMPLES,
+    needs=Need.GRADIENTS | Need.SQUARES,
     unstructured=True,
 )
 class TaylorSO(Criterion):
