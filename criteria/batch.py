@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
-from .curvature import GradientGraph
+from .curvature import GradientGraph, hessian_times_weights
 from .errors import CriteriaError, NotApplicable
 from .member import Member
 from .meter import Meter
@@ -204,7 +204,7 @@ class Batch:
             return self.evidence(
                 "hessian times weights",
                 Need.CURVATURE,
-                lambda: self.gradient_graph.hessian_product(self.weights),
+                lambda: hessian_times_weights(self.model, self.images, self._loss_of),
             )
         with self.mode():
             return self.gradient_graph.hessian_product(vector)

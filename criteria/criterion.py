@@ -91,6 +91,10 @@ class Criterion:
         """`[units]`: what a member's sum over batches means; the sum itself unless overridden."""
         return self._sums[member]
 
+    def reduced(self, stacked: Tensor) -> Tensor:
+        """`[members, units]` of a group to `[units]`; by the option unless overridden."""
+        return reduce_members(stacked, self.options.reduction)
+
     def scores(self) -> list[Tensor]:
         """`[units]` of every group, after reduction over its members and normalisation.
 
@@ -104,8 +108,7 @@ class Criterion:
         if not counted:
             raise NotApplicable(f"{self.name} finds nothing to score in the group of {group.root}")
         stacked = torch.stack([self.member_scores(member) for member in counted])
-        reduced = reduce_members(stacked, self.options.reduction)
-        return normalize(reduced, self.options.normalizer)
+        return normalize(self.reduced(stacked), self.options.normalizer)
 
 
 def checked_scores(criterion: Criterion) -> list[Tensor]:

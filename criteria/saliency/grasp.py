@@ -1,0 +1,63 @@
+"""GraSP: keep what the gradient flow would miss."""
+
+from collections.abc import Mapping
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ..batch import Batch
+from ..criterion import Criterion, Options
+from ..curvature import GradientGraph
+from ..member import Member
+from ..needs import Need
+from ..registry import register
+
+
+class GraspOptions(Options):
+    """temperature: what logits are divided by before the loss, so that a confident network still
+    has a gradient; 1 is the plain formula.
+    """
+
+    temperature: float = Field(default=200.0, gt=0)
+
+
+@register(
+    "grasp",
+    cite="Wang et al., ICLR 2020, arXiv 2002.07376",
+    fidelity="the paper's score for single weights at any weights, not only at initialisation, "
+    "summed over channels where these are pruned; temperature 200 as in the authors' code. H g "
+    "is of each batch and averaged, where the authors' code has one gradient of all batches",
+    needs=Need.CURVATURE,
+    unstructured=True,
+)
+class Grasp(Criterion):
+    """w (H g), summed with its sign: the lowest leave first.
+
+    The authors score -w (H g), the change of the gradient's squared norm (halved) when the weight
+    goes, and remove the highest: those whose absence lets most gradient flow. This is its negative.
+    """
+
+    options_type = GraspOptions
+
+    def counts(self, member: Member) -> bool:
+        return member.kind in ("conv", "linear")
+
+    def observe(self, batch: Batch) -> None:
+        temperature = self.options.temperature
+
+        def product() -> Mapping[str, Tensor]:
+            graph = GradientGraph.of(
+                batch.model,
+                batch.images,
+                lambda outputs: batch.loss(outputs / temperature, batch.targets),
+            )
+            return graph.hessian_product({k: g.detach() for k, g in graph.gradients.items()})
+
+        found = batch.evidence(("hessian times gradient", temperature), Need.CURVATURE, product)
+        for member in self.members:
+            terms = member.rows(batch.weights) * member.rows(found)
+            self.add(member, member.per_unit(terms.sum(1, dtype=torch.float64)))
+
+    def member_scores(self, member: Member) -> Tensor:
+        return super().member_scores(member) / self.batches

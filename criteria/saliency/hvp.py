@@ -1,0 +1,115 @@
+"""Weights times the Hessian times the weights (FastOBA), and the same without Gauss-Newton."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ..batch import Batch
+from ..curvature import hessian_times_weights, layer_parameters, residual_of
+from ..errors import OptionError
+from ..member import Group, Member
+from ..needs import Need
+from ..registry import register
+from .signed import SignedOptions, SignedScores
+
+
+class CurvatureOptions(SignedOptions):
+    """direction: which weights the Hessian is multiplied by, all parameters or those of
+    convolutions and linear layers. norms: whether norm layers' gamma (and, with bias, beta) count.
+    """
+
+    direction: Literal["all", "layers"] = "all"
+    norms: bool = False
+
+
+class CurvatureScores(SignedScores):
+    """What both have in common."""
+
+    options_type = CurvatureOptions
+
+    def counts(self, member: Member) -> bool:
+        return member.scored if self.options.norms else super().counts(member)
+
+    def magnitude_unit(self, batch: Batch) -> float:
+        return max(float(one.abs().max()) for one in batch.weights.values())
+
+    def moving(self, batch: Batch) -> set[str]:
+        """Names of the parameters in the direction."""
+        return (
+            set(batch.weights) if self.options.direction == "all" else layer_parameters(batch.model)
+        )
+
+
+class HvpOptions(CurvatureOptions):
+    """order: 2, or 1 for weight times gradient."""
+
+    order: Literal[1, 2] = 2
+
+
+@register(
+    "hvp",
+    cite="FastOBA, of the code to Sun et al. (OBA), ICLR 2025, arXiv 2502.17941 (added 2025-06)",
+    fidelity="as the authors' code computes it with bn_mode batch, but a negligible 1e-6 in the "
+    "normaliser; eval is the default as scale invariance rules the other. Depthwise filters "
+    "count, and the patch of unstructured pruning is an option. No ratio or schedule is implied",
+    needs=Need.CURVATURE,
+    aliases=("fast_oba",),
+    unstructured=True,
+)
+class Hvp(CurvatureScores):
+    """theta * (H theta), exact: how scaling a weight bends the loss as the whole network scales.
+
+    A channel's sum is the mixed derivative by the channel's and the network's scale, not the
+    effect of removing the channel.
+    """
+
+    options_type = HvpOptions
+
+    def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
+        super().__init__(groups, options, generator)
+        if options.order == 1:
+            self.needs = Need.GRADIENTS
+            if options.direction != "all":
+                raise OptionError(f"{self.name}: order 1 has no direction; leave it at 'all'")
+
+    def derivative(self, batch: Batch) -> Mapping[str, Tensor]:
+        if self.options.order == 1:
+            return batch.gradients
+        if self.options.direction == "all":
+            return batch.hessian_product()
+        return batch.evidence(
+            ("hessian times weights", "layers"),
+            Need.CURVATURE,
+            lambda: hessian_times_weights(
+                batch.model,
+                batch.images,
+                lambda outputs: batch.loss(outputs, batch.targets),
+                self.moving(batch),
+            ),
+        )
+
+
+@register(
+    "hvp_residual",
+    cite="the Gauss-Newton split of Schraudolph, Neural Computation 14(7), 2002, of FastOBA",
+    fidelity="this project's: isolates what OBA keeps of FastOBA; equal to oba where activations "
+    "are piecewise linear, batch norm is in eval mode and the direction is layers",
+    needs=Need.CURVATURE,
+    unstructured=True,
+)
+class HvpResidual(CurvatureScores):
+    """theta * (S theta), S the Hessian of <dL/dz, z> with dL/dz frozen: H without Gauss-Newton."""
+
+    def derivative(self, batch: Batch) -> Mapping[str, Tensor]:
+        return batch.evidence(
+            ("residual hessian times weights", self.options.direction),
+            Need.CURVATURE,
+            lambda: hessian_times_weights(
+                batch.model,
+                batch.images,
+                residual_of(lambda outputs: batch.loss(outputs, batch.targets)),
+                self.moving(batch),
+            ),
+        )

@@ -1,0 +1,66 @@
+"""Optimal Brain Apoptosis: the curvature between layers in series."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from torch import Tensor
+
+from ..batch import Batch
+from ..needs import Need
+from ..registry import register
+from ..series import Series, series_of
+from .signed import SignedOptions, SignedScores
+
+
+class ObaOptions(SignedOptions):
+    """parts: of the score, `criteria.series` has the formulas. direction: the weights that move,
+    those of convolutions and linear layers, or norm layers' too.
+    """
+
+    bias: bool = True
+    parts: Literal["both", "up", "down"] = "both"
+    direction: Literal["layers", "all"] = "layers"
+
+
+@register(
+    "oba",
+    cite="Sun et al., ICLR 2025, arXiv 2502.17941",
+    fidelity="the paper's method as its code and figure describe it (its equations were not at "
+    "hand). The released code differs: it takes the slope of activations and norms at the "
+    "tangent instead of the activation, counts everything behind a residual join twice, and moves "
+    "running statistics; these defects are not reproduced. It runs batch norm in train mode "
+    "(bn_mode batch). In attention only coupling in series is scored, not the parallel one of "
+    "query, key and value, which hvp_residual has. Depthwise filters count",
+    needs=Need.CURVATURE,
+    aliases=("oba_series",),
+    unstructured=True,
+)
+class Oba(SignedScores):
+    """theta * (up + down): layer by layer curvature, without the loss's and the activations' own.
+
+    On a chain without biases, with ReLU, it is Taylor times the number of other layers.
+    """
+
+    options_type = ObaOptions
+
+    def derivative(self, batch: Batch) -> Mapping[str, Tensor]:
+        parts: Series = batch.evidence(
+            ("series", self.options.direction),
+            Need.CURVATURE,
+            lambda: series_of(
+                batch.model,
+                batch.images,
+                lambda outputs: batch.loss(outputs, batch.targets),
+                norms=self.options.direction == "all",
+            ),
+        )
+        match self.options.parts:
+            case "up":
+                return parts.up
+            case "down":
+                return parts.down
+            case _:
+                return parts.both
+
+    def magnitude_unit(self, batch: Batch) -> float:
+        return 1.0

@@ -1,0 +1,85 @@
+"""Weights times a derivative of theirs, summed with signs: what OBA and its relatives share."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ..batch import Batch
+from ..criterion import Criterion, Options
+from ..errors import NotApplicable, OptionError
+from ..member import Group, Member
+from ..reduce import Normalizer, Reduction
+from ..weights import WeightMember
+
+
+class SignedOptions(Options):
+    """How signed products of weight and derivative become a score.
+
+    bn_mode: batch norm by its running statistics (eval) or by those of the batch.
+    bias: whether a channel's bias counts.
+    multivariable: |mean over batches| of each member, then the reduction over members; without,
+        the reduction over members before the absolute value.
+    patch: magnitude adds the size of the weight to the normalised score of a single weight, as
+        the authors' unstructured scripts do.
+    """
+
+    reduction: Reduction = "mean"
+    normalizer: Normalizer = "max"
+    bn_mode: Literal["eval", "batch"] = "eval"
+    bias: bool = False
+    multivariable: bool = True
+    patch: Literal["none", "magnitude"] = "none"
+
+
+class SignedScores(Criterion):
+    """A unit's signed sum of products, absolute after the mean over batches (OBA, its code).
+
+    A subclass says what the weights are multiplied by.
+    """
+
+    options_type = SignedOptions
+
+    def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
+        super().__init__(groups, options, generator)
+        self._patches: dict[Member, Tensor] = {}
+        single = all(isinstance(one, WeightMember) for group in groups for one in group.members)
+        if options.patch == "magnitude" and not single:
+            raise OptionError(f"{self.name}: patch 'magnitude' is for single weights; take 'none'")
+
+    def derivative(self, batch: Batch) -> Mapping[str, Tensor]:
+        """By parameter name, what each weight is multiplied by."""
+        raise NotImplementedError
+
+    def magnitude_unit(self, batch: Batch) -> float:
+        """The size of a weight whose magnitude patch is 1."""
+        raise NotImplementedError
+
+    def counts(self, member: Member) -> bool:
+        return member.kind in ("conv", "linear")
+
+    def observe(self, batch: Batch) -> None:
+        bias = self.options.bias
+        derivative = self.derivative(batch.batch_norm if self.options.bn_mode == "batch" else batch)
+        for member in self.members:
+            if f"{member.name}.weight" not in derivative:
+                raise NotApplicable(f"{self.name} has no score for the weights of {member.name}")
+            weights = member.rows(batch.weights, bias=bias)
+            products = weights * member.rows(derivative, bias=bias)
+            self.add(member, member.per_unit(products.sum(1, dtype=torch.float64)))
+            if self.options.patch == "magnitude" and member not in self._patches:
+                self._patches[member] = weights[:, 0].double().abs() / self.magnitude_unit(batch)
+
+    def member_scores(self, member: Member) -> Tensor:
+        mean = super().member_scores(member) / self.batches
+        return mean.abs() if self.options.multivariable else mean
+
+    def reduced(self, stacked: Tensor) -> Tensor:
+        return super().reduced(stacked).abs()
+
+    def scores(self) -> list[Tensor]:
+        if self.options.patch == "none":
+            return super().scores()
+        pairs = zip(self.groups, super().scores(), strict=True)
+        return [values + self._patches[group.members[0]] for group, values in pairs]

@@ -1,0 +1,60 @@
+"""Second-order Taylor: the loss's change to second order when a channel goes, squared."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ..batch import Batch
+from ..criterion import Criterion, Options
+from ..member import Group, Member
+from ..needs import Need
+from ..registry import register
+
+
+class TaylorSOOptions(Options):
+    """hessian: fisher, the diagonal of single samples' squared gradients; product, each weight's
+    row of the Hessian times all weights.
+    """
+
+    hessian: Literal["fisher", "product"] = "fisher"
+    bias: bool = False
+
+
+@register(
+    "taylor_so",
+    cite="Molchanov et al., CVPR 2019, arXiv 1906.10771",
+    fidelity="re-implemented from the formula, over batches as its first-order sibling: fisher "
+    "puts the empirical diagonal Fisher in the Hessian's place, product takes the exact rows",
+    needs=Need.GRADIENTS | Need.SQUARES,
+    unstructured=True,
+)
+class TaylorSO(Criterion):
+    """(sum of g w - w (H w) / 2)^2 over the channel, the mean over batches."""
+
+    options_type = TaylorSOOptions
+
+    def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
+        super().__init__(groups, options, generator)
+        if options.hessian == "product":
+            self.needs = Need.GRADIENTS | Need.CURVATURE
+
+    def observe(self, batch: Batch) -> None:
+        bias = self.options.bias
+        for member in self.members:
+            first = member.per_unit(batch.dots(member, bias=bias))
+            self.add(member, (first - self._bend(batch, member) / 2).square())
+
+    def _bend(self, batch: Batch, member: Member) -> Tensor:
+        """`[units]`: w (H w) summed over each unit."""
+        bias = self.options.bias
+        weights = member.rows(batch.weights, bias=bias)
+        if self.options.hessian == "fisher":
+            terms = weights.square() * member.rows(batch.squared_gradients, bias=bias)
+        else:
+            terms = weights * member.rows(batch.hessian_product(), bias=bias)
+        return member.per_unit(terms.sum(1, dtype=torch.float64))
+
+    def member_scores(self, member: Member) -> Tensor:
+        return super().member_scores(member) / self.batches
