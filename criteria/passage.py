@@ -58,6 +58,8 @@ class Passage:
                 use.given_gradient = gradient
             else:
                 use.made_gradient = gradient
+        elif into and Need.ACTIVATIONS not in self.wanted and len(self.taps.uses[name]) == 1:
+            use.given = use.made = gradient.new_empty(0)  # memory that the pass can use again
 
     def _multiply(self, name: str, use: Use, into: bool, gradient: Tensor) -> None:
         values = use.given.detach() if into else use.output()

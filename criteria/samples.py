@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -92,7 +93,14 @@ def sample_dots(values: Tensor, gradients: Tensor, last: bool) -> Tensor:
     Args:
         last: channels are the last dimension (linear, layer norm), not the second (conv).
     """
-    products = values * gradients
-    if products.dim() == 2:
-        return products
-    return products.flatten(1, -2).sum(1) if last else products.flatten(2).sum(2)
+    if values.dim() == 2:
+        return values * gradients
+    channels = values.shape[-1 if last else 1]
+    positions = tuple(range(1, values.dim() - 1)) if last else tuple(range(2, values.dim()))
+    found = values.new_empty(len(values), channels)
+    room = torch.empty_like(values[:CHUNK])  # reused: fresh memory costs more than math
+    for start in range(0, len(values), CHUNK):
+        some = values[start : start + CHUNK]
+        products = torch.mul(some, gradients[start : start + CHUNK], out=room[: len(some)])
+        torch.sum(products, positions, out=found[start : start + CHUNK])
+    return found

@@ -1,6 +1,6 @@
 """Fisher of whole feature maps: squared gradients of gates that scale a channel."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from ..member import Group, Member
 from ..needs import Need
 from ..reduce import Normalizer, normalize
 from ..registry import register
+from ..taps import Taps
 
 
 def gated(member: Member) -> bool:
@@ -66,7 +67,7 @@ class GroupFisherOptions(NoOptions):
     cite="Liu et al., ICML 2021, arXiv 2108.00708",
     fidelity="re-implemented from the paper; one scoring, where the paper removes a channel every "
     "few steps of training; a layer with both its sides in a group counts its MACs for both",
-    needs=Need.SAMPLES | Need.ACTIVATIONS,
+    needs=Need.SAMPLES,
 )
 class GroupFisher(Criterion):
     """Half the mean over samples of the squared gradient of one gate that coupled layers share."""
@@ -76,7 +77,7 @@ class GroupFisher(Criterion):
     def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
         super().__init__(groups, options, generator)
         self._squares = [torch.zeros(one.units, dtype=torch.float64) for one in groups]
-        self._costs: list[float] = []
+        self._costs: list[int] = []
 
     def counts(self, member: Member) -> bool:
         return gated(member)
@@ -90,18 +91,19 @@ class GroupFisher(Criterion):
             squares = torch.stack(gates).sum(0).double().square().sum(0)
             self._squares[at] = self._squares[at].to(squares.device) + squares
 
-    def _cost(self, batch: Batch, group: Group) -> float:
+    def _cost(self, batch: Batch, group: Group) -> int:
         """Of one unit, for one sample."""
         layers = [one for one in group.members if one.kind in ("conv", "linear")]
         match self.options.per:
             case "memory":
                 makers = [one for one in layers if one.side != "in"]
+                return sum(one.entries_per_unit * _positions(batch, one)[1] for one in makers)
+            case "macs":  # a transposed convolution uses its weights at its inputs
                 return sum(
-                    one.entries_per_unit * _positions(one, batch.layer_output) for one in makers
+                    one.view(batch.weights).shape[1] * _positions(batch, one)[not one.transposed]
+                    for one in layers
                 )
-            case "macs":
-                return sum(one.view(batch.weights).shape[1] * _uses(batch, one) for one in layers)
-        return 1.0
+        return 1
 
     def scores(self) -> list[Tensor]:
         return [
@@ -110,12 +112,20 @@ class GroupFisher(Criterion):
         ]
 
 
-def _uses(batch: Batch, member: Member) -> int:
-    """Of each weight of a layer, per sample; a transposed convolution works at its inputs."""
-    return _positions(member, batch.layer_input if member.transposed else batch.layer_output)
+def _positions(batch: Batch, member: Member) -> tuple[int, int]:
+    """Pixels or tokens that go into a layer and come out of it, per sample, over all its uses."""
 
+    def pass_one() -> dict[str, list[tuple[torch.Size, torch.Size]]]:
+        taps = Taps()
+        with torch.no_grad(), taps.on(batch.model):
+            batch.model(batch.images[:1])
+        return {
+            name: [(use.given.shape, use.made.shape) for use in uses]
+            for name, uses in taps.uses.items()
+        }
 
-def _positions(member: Member, values: Callable[[str], Tensor]) -> int:
-    """Pixels or tokens of what went into a layer or came out of it, per sample."""
-    shape = values(member.name).shape
-    return (shape[2:] if member.kind == "conv" else shape[1:-1]).numel()
+    shapes = batch.evidence("shapes of layers", Need.SAMPLES, pass_one)[member.name]
+    where = slice(2, None) if member.kind == "conv" else slice(1, -1)
+    return sum(one[where].numel() for one, _ in shapes), sum(
+        one[where].numel() for _, one in shapes
+    )
