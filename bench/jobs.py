@@ -180,9 +180,11 @@ class TrialJob:
     recipe: Recipe | None
     latency: bool
     labels: Labels
+    train_accuracy: bool = False
 
     @cached_property
     def identity(self) -> dict[str, Any]:
+        """What is measured besides is in it only where it is asked for."""
         return {
             "schema": SCHEMA_VERSION,
             **self.path.identity,
@@ -190,6 +192,7 @@ class TrialJob:
             "recovery": self.recovery,
             "recipe": self.recipe.model_dump() if self.recipe else None,
             "latency": self.latency,
+            **({"train_accuracy": True} if self.train_accuracy else {}),
         }
 
     @cached_property

@@ -7,6 +7,7 @@ import io
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ from .cut import verify
 from .datasets import Dataset, load_dataset
 from .errors import DataError, StoreError
 from .jobs import BaseJob, Standpoint
+from .measure import Tally, evaluate
 from .models import build_model
 from .network import Network
 from .seeds import generator, seed
@@ -55,6 +57,11 @@ class Base:
     macs: int
     params: int
     sha256: str
+
+    @cached_property
+    def on_train(self) -> Tally:
+        """The dense network on the training split; most suites do not ask."""
+        return evaluate(self.network.model, self.data.train)
 
 
 @dataclass

@@ -158,6 +158,7 @@ class _Maker:
             budget=case.budget,
             recovery=case.recovery.kind,
             recipe=recipe,
+            train_accuracy=suite.train_accuracy,
             latency=suite.latency and not suite.budgets.unstructured,  # masks run on dense kernels
             labels=Labels(
                 suite=suite.suite,

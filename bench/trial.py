@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from criteria import NotApplicable
-from reports.records import Costs, Failure, Measurements, Record, Status
+from reports.records import Costs, Failure, Measurements, Record, Status, TrainAccuracy
 
 from .cost import ChannelCost, count_macs, count_params, weight_uses
 from .errors import StoreError
@@ -75,6 +75,7 @@ def _measure(job: TrialJob, lab: Lab) -> tuple[Measurements, Costs]:
     measurements = Measurements(
         dense=base.accuracy,
         pruned=accuracy(pruned, base.data),
+        train=_on_train(pruned, base) if job.train_accuracy else None,
         best_validation_top1=_at_best_epoch(pruned, base, recovered),
         dense_macs=base.macs,
         dense_params=base.params,
@@ -91,6 +92,14 @@ def _measure(job: TrialJob, lab: Lab) -> tuple[Measurements, Costs]:
         score_peak_bytes=path["score_peak_bytes"],
         recovery_s=recovery_s,
         total_s=time.perf_counter() - start,
+    )
+
+
+def _on_train(pruned: nn.Module, base: Base) -> TrainAccuracy:
+    found = evaluate(pruned, base.data.train)
+    dense = base.on_train
+    return TrainAccuracy(
+        dense_top1=dense.top1, dense_loss=dense.loss, top1=found.top1, loss=found.loss
     )
 
 

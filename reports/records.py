@@ -77,6 +77,15 @@ class Accuracy(_Frozen):
     validation_loss: float
 
 
+class TrainAccuracy(_Frozen):
+    """On the training split, without augmentation, before and after."""
+
+    dense_top1: float
+    dense_loss: float
+    top1: float
+    loss: float
+
+
 class Epoch(_Frozen):
     """One epoch of recovery."""
 
@@ -98,6 +107,7 @@ class Measurements(_Frozen):
 
     dense: Accuracy
     pruned: Accuracy  # after recovery, last epoch
+    train: TrainAccuracy | None = None  # only where the suite asks for it
     best_validation_top1: float | None  # test top-1 of the epoch that was best on validation
     macs: int  # of one image, by torch's dispatcher on the pruned network; of masks: kept weights'
     dense_macs: int
@@ -173,7 +183,8 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
 
     Columns: the labels, `problem`, `key`, and per trial `top1`, `dense_top1`, `retained_top1`
     (percentage points against the dense network: top1 - dense_top1), `top5`, `loss`,
-    `validation_top1`, `best_validation_top1`, `macs_ratio`, `params_ratio`, `channels_ratio` (of
+    `validation_top1`, `train_top1` (where asked for), `best_validation_top1`, `macs_ratio`,
+    `params_ratio`, `channels_ratio` (of
     pruned channels), `weights_ratio` (of masks), `speedup` (in MACs), `latency_ratio` (at the
     largest batch size), `score_s`, `recovery_s`, `total_s`, `images_scored`, `images_trained`.
     """
@@ -202,6 +213,7 @@ def _row(record: Record) -> dict[str, Any]:
         "top5": 100 * found.pruned.top5,
         "loss": found.pruned.loss,
         "validation_top1": 100 * found.pruned.validation_top1,
+        "train_top1": 100 * found.train.top1 if found.train else None,
         "best_validation_top1": None if best is None else 100 * best,
         "macs_ratio": found.macs / found.dense_macs,
         "params_ratio": found.params / found.dense_params,

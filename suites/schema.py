@@ -225,6 +225,9 @@ class Suite(Section):
     latency: bool = Field(
         default=True, description="measure milliseconds as well; of masks there is nothing to time"
     )
+    train_accuracy: bool = Field(
+        default=False, description="evaluate on the training split as well, without augmentation"
+    )
     analysis: Analysis
     smoke: dict[str, Any] = Field(default={}, description="overrides that --smoke applies")
 
