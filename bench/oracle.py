@@ -67,7 +67,7 @@ def loss_changes(
         without = [
             _losses(_without(replay, group, unit, whole), labels) - dense[-1]
             for group, chosen in zip(groups, units, strict=True)
-            for unit in chosen.split(1)
+            for unit in chosen[:, None]
         ]
         changes.append(torch.stack(without))
     if not dense:
