@@ -59,15 +59,20 @@ def mask(model: nn.Module, groups: Sequence[Group], removed: Sequence[Tensor]) -
     A layer that passes channels on without parameters offers `silence(side, channels)`.
     """
     masked = copy.deepcopy(model)
-    tensors = {name: parameter.data for name, parameter in masked.named_parameters()}
-    modules = dict(masked.named_modules())
     for group, units in zip(groups, removed, strict=True):
-        for member in group.members:
-            member.zero_(tensors, units)
-            silence = getattr(modules.get(member.name), "silence", None)
-            if silence is not None:
-                silence(member.side, member.indices[torch.isin(member.units, units)])
+        zero_(masked, group, units)
     return masked
+
+
+def zero_(model: nn.Module, group: Group, units: Tensor) -> None:
+    """`mask` in place, for one group."""
+    tensors = {name: parameter.data for name, parameter in model.named_parameters()}
+    modules = dict(model.named_modules())
+    for member in group.members:
+        member.zero_(tensors, units)
+        silence = getattr(modules.get(member.name), "silence", None)
+        if silence is not None:
+            silence(member.side, member.indices[torch.isin(member.units, units)])
 
 
 def verify(model: nn.Module, example_inputs: tuple[Any, ...], structure: Structure) -> None:

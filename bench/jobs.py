@@ -1,17 +1,19 @@
-"""The four kinds of job, and the identity that decides each one's result.
+"""The kinds of job, and the identity that decides each one's result.
 
-Bases -> scores -> paths -> trials. A key is the SHA-256 of an identity; names and labels are not
-in it, so suites share whatever they have in common.
+Bases -> scores -> paths -> trials; in a fidelity suite bases -> scores and oracles -> trials. A key
+is the SHA-256 of an identity; names and labels are not in it, so suites share whatever they have in
+common.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from reports.records import SCHEMA_VERSION, Labels, content_key
 from suites import Recipe
+from suites.fidelity import FidelitySpec
 from suites.schema import Axis, Calibration, DatasetSpec, IterativeSpec, ModelSpec, SelectionSpec
 
 # Raised when the engine changes what a trial finds: training, selection, cutting, measuring.
@@ -182,6 +184,10 @@ class TrialJob:
     labels: Labels
     train_accuracy: bool = False
 
+    @property
+    def at(self) -> Standpoint:
+        return self.path.at
+
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What is measured besides is in it only where it is asked for."""
@@ -200,8 +206,64 @@ class TrialJob:
         return content_key(self.identity)
 
     def __str__(self) -> str:
-        named = self.labels
-        return f"{named.problem} · {named.method} · {named.at} · {named.recovery}"
+        return self.labels.brief
 
 
-Job = BaseJob | ScoresJob | PathJob | TrialJob
+@dataclass(frozen=True, eq=False)
+class OracleJob:
+    """Remove units of a base one at a time and measure the loss."""
+
+    base: BaseJob
+    spec: FidelitySpec
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        return {
+            "engine": ENGINE_VERSION,
+            "base": self.base.identity,
+            "oracle": self.spec.model_dump(),
+        }
+
+    @cached_property
+    def key(self) -> str:
+        return content_key(self.identity)
+
+    def __str__(self) -> str:
+        return f"loss changes of single units of {self.base}"
+
+
+@dataclass(frozen=True, eq=False)
+class FidelityJob:
+    """Put a criterion's scores beside the true loss changes, and write the record."""
+
+    at: Standpoint
+    criterion: CriterionSpec
+    oracle: OracleJob
+    labels: Labels
+    needs_scores: ClassVar[bool] = True  # of channels, as a path that is one-shot
+    unstructured: ClassVar[bool] = False
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA_VERSION,
+            **self.at.identity,
+            "criterion": self.criterion.identity,
+            **self.oracle.identity,
+        }
+
+    @cached_property
+    def key(self) -> str:
+        return content_key(self.identity)
+
+    @property
+    def score_key(self) -> str:
+        """Of the scores that it takes."""
+        return self.at.score_key(self.criterion)
+
+    def __str__(self) -> str:
+        return self.labels.brief
+
+
+Trial = TrialJob | FidelityJob
+Job = BaseJob | ScoresJob | PathJob | OracleJob | Trial

@@ -29,7 +29,7 @@ def make_mask_path(job: PathJob, lab: Lab) -> None:
             Schedule(job.iterative.steps, job.iterative.schedule),
         )
     else:
-        scores, cost = load_scores(lab, job)
+        scores, cost = load_scores(lab, job.score_key)
         if job.matched is None:
             found = one_shot(groups, scores, job.budgets, _scope(job))
         else:

@@ -86,9 +86,9 @@ def _score(
     return found
 
 
-def load_scores(lab: Lab, job: PathJob) -> Scored:
-    """What `make_scores` stored."""
-    with np.load(lab.store.path("scores", job.score_key, ".npz"), allow_pickle=False) as stored:
+def load_scores(lab: Lab, key: str) -> Scored:
+    """What `make_scores` stored, by its score key."""
+    with np.load(lab.store.path("scores", key, ".npz"), allow_pickle=False) as stored:
         groups = [name for name in stored.files if name.startswith("group")]
         values = [torch.from_numpy(stored[f"group{at}"]) for at in range(len(groups))]
         peak = int(stored["peak_bytes"])
@@ -101,7 +101,7 @@ def make_path(job: PathJob, lab: Lab) -> None:
     base = lab.base(job.at.base)
     chosen: dict[float, Choice] = {}
     if job.needs_scores:
-        values, cost = load_scores(lab, job)
+        values, cost = load_scores(lab, job.score_key)
         if job.matched is not None:
             found = _matched(job, lab, base, values)
         elif find(job.criterion.name).selector is not None:

@@ -1,4 +1,4 @@
-"""The plan: a suite's trials and the work they stand on, as one graph of jobs; done or not."""
+"""The plan: a suite's trials, every name resolved and every key known; done or not."""
 
 from __future__ import annotations
 
@@ -7,20 +7,26 @@ import inspect
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from functools import cache
-from graphlib import TopologicalSorter
 from pathlib import Path
 from traceback import extract_tb
 from typing import Any
 
-import numpy as np
-
 from criteria import CriteriaError, load_plugin, registry
 from reports.records import Labels, Record, content_key
-from suites import Case, Suite, expand
+from suites import AnySuite, Case, FidelitySuite, Probe, Suite, expand
 from suites.schema import Budgets, MethodSpec, ModelSpec, SelectionSpec, slug
 
 from .errors import BenchError, ModelError
-from .jobs import BaseJob, CriterionSpec, Job, PathJob, ScoresJob, Standpoint, TrialJob
+from .jobs import (
+    BaseJob,
+    CriterionSpec,
+    FidelityJob,
+    OracleJob,
+    PathJob,
+    Standpoint,
+    Trial,
+    TrialJob,
+)
 from .knob import unfit
 from .store import Store
 
@@ -33,8 +39,8 @@ class PlanError(BenchError):
 class Plan:
     """A suite's trials, in the order of the suite."""
 
-    suite: Suite
-    trials: tuple[TrialJob, ...]
+    suite: Suite | FidelitySuite
+    trials: tuple[Trial, ...]
 
     def only(self, methods: Collection[str] = (), repeats: int | None = None) -> Plan:
         """The part with these methods (and the controls matched to them) and so many repeats.
@@ -61,7 +67,7 @@ class Plan:
         mine = [trial for trial in self.trials if int(trial.key[:12], 16) % count == index - 1]
         return replace(self, trials=tuple(mine))
 
-    def pending(self, store: Store, *, retry_failed: bool = False) -> list[TrialJob]:
+    def pending(self, store: Store, *, retry_failed: bool = False) -> list[Trial]:
         """Trials without a record; with `retry_failed`, those that failed as well."""
         return [trial for trial in self.trials if not _settled(store, trial, retry_failed)]
 
@@ -75,7 +81,7 @@ class Plan:
         ]
 
 
-def _settled(store: Store, trial: TrialJob, retry_failed: bool) -> bool:
+def _settled(store: Store, trial: Trial, retry_failed: bool) -> bool:
     record = store.record(trial.key)
     return record is not None and not (retry_failed and record.status == "failed")
 
@@ -109,7 +115,7 @@ def registered_by(plugins: Iterable[Path]) -> list[str]:
     ]
 
 
-def make_plan(suite: Suite) -> Plan:
+def make_plan(suite: Suite | FidelitySuite) -> Plan:
     """Resolve every name of a suite and key every trial.
 
     Raises:
@@ -124,8 +130,11 @@ def make_plan(suite: Suite) -> Plan:
         [one.name for one in suite.models if not one.name.startswith("torchvision:")],
         list_models(),
     )
-    make = _Maker(suite)
-    return Plan(suite, tuple(make.trial(case) for case in expand(suite)))
+    if isinstance(suite, FidelitySuite):
+        fidelity = _FidelityMaker(suite)
+        return Plan(suite, tuple(fidelity.trial(probe) for probe in expand(suite)))
+    comparison = _ComparisonMaker(suite)
+    return Plan(suite, tuple(comparison.trial(case) for case in expand(suite)))
 
 
 def _known(what: str, names: Iterable[str], known: Collection[str]) -> None:
@@ -139,16 +148,47 @@ def _known(what: str, names: Iterable[str], known: Collection[str]) -> None:
 
 
 class _Maker:
-    """Turns cases into jobs; equal jobs are one object, so their keys are hashed once."""
+    """What trials stand on; equal jobs are one object, so their keys are hashed once."""
 
-    def __init__(self, suite: Suite) -> None:
-        self.suite = suite
+    def __init__(self, suite: AnySuite, *, per_weight: bool = False) -> None:
+        self._suite = suite
+        self._per_weight = per_weight
         self._jobs: dict[Any, Any] = {}
 
     def _once(self, key: Any, make: Callable[[], Any]) -> Any:
         if key not in self._jobs:
             self._jobs[key] = make()
         return self._jobs[key]
+
+    def criterion(self, method: MethodSpec) -> CriterionSpec:
+        key = ("criterion", method.criterion, content_key(method.options))
+        return self._once(key, lambda: _criterion(method, self._per_weight))
+
+    def standpoint(self, case: Probe) -> Standpoint:
+        base = self.base(case)
+        return self._once(
+            ("at", id(base), case.repeat),
+            lambda: Standpoint(base, case.repeat, self._suite.calibration),
+        )
+
+    def base(self, case: Probe) -> BaseJob:
+        key = ("base", case.dataset.model_dump_json(), case.model.model_dump_json(), case.base)
+        return self._once(key, lambda: self._base(case))
+
+    def _base(self, case: Probe) -> BaseJob:
+        model = case.model
+        recipe = None
+        if model.recipe is not False:
+            recipe = self._suite.all_recipes[model.recipe or self._suite.base_recipe]
+        return BaseJob(case.dataset, model, recipe, case.base, _checkpoint_hash(model))
+
+
+class _ComparisonMaker(_Maker):
+    """Turns the cases of a comparison into trials."""
+
+    def __init__(self, suite: Suite) -> None:
+        super().__init__(suite, per_weight=suite.budgets.unstructured)
+        self.suite = suite
 
     def trial(self, case: Case) -> TrialJob:
         suite = self.suite
@@ -161,15 +201,11 @@ class _Maker:
             train_accuracy=suite.train_accuracy,
             latency=suite.latency and not suite.budgets.unstructured,  # masks run on dense kernels
             labels=Labels(
-                suite=suite.suite,
-                dataset=case.dataset.label or slug(case.dataset.name),
-                model=case.model.label or slug(case.model.name),
+                **_names(suite, case),
                 method=case.method_name,
                 recovery=case.recovery.name,
                 cost=suite.budgets.cost,
                 budget=case.budget,
-                base=case.base,
-                repeat=case.repeat,
                 matched_to=case.method.name if case.matched else None,
             ),
         )
@@ -198,27 +234,48 @@ class _Maker:
             matched=matched,
         )
 
-    def criterion(self, method: MethodSpec) -> CriterionSpec:
-        key = ("criterion", method.criterion, content_key(method.options))
-        return self._once(key, lambda: _criterion(method, self.suite.budgets.unstructured))
 
-    def standpoint(self, case: Case) -> Standpoint:
-        base = self.base(case)
-        return self._once(
-            ("at", id(base), case.repeat),
-            lambda: Standpoint(base, case.repeat, self.suite.calibration),
+class _FidelityMaker(_Maker):
+    """Turns the probes of a fidelity suite into trials."""
+
+    def __init__(self, suite: FidelitySuite) -> None:
+        super().__init__(suite)
+        self.suite = suite
+
+    def trial(self, probe: Probe) -> FidelityJob:
+        """Raises PlanError for a selector, which has no scores to be held against anything."""
+        criterion = self.criterion(probe.method)
+        if registry.find(criterion.name).selector is not None:
+            raise PlanError(
+                f"method {probe.method.name}: {criterion.name} picks sets and gives no scores, "
+                "which `kind: fidelity` asks for; take it out"
+            )
+        at = self.standpoint(probe)
+        return FidelityJob(
+            at=at,
+            criterion=criterion,
+            oracle=self._once(
+                ("oracle", id(at.base)), lambda: OracleJob(at.base, self.suite.fidelity)
+            ),
+            labels=Labels(
+                **_names(self.suite, probe),
+                method=probe.method.name,
+                recovery="none",
+                cost=None,
+                budget=None,
+            ),
         )
 
-    def base(self, case: Case) -> BaseJob:
-        key = ("base", case.dataset.model_dump_json(), case.model.model_dump_json(), case.base)
-        return self._once(key, lambda: self._base(case))
 
-    def _base(self, case: Case) -> BaseJob:
-        model = case.model
-        recipe = None
-        if model.recipe is not False:
-            recipe = self.suite.all_recipes[model.recipe or self.suite.base_recipe]
-        return BaseJob(case.dataset, model, recipe, case.base, _checkpoint_hash(model))
+def _names(suite: AnySuite, probe: Probe) -> dict[str, Any]:
+    """The labels that trials of every kind have."""
+    return {
+        "suite": suite.suite,
+        "dataset": probe.dataset.label or slug(probe.dataset.name),
+        "model": probe.model.label or slug(probe.model.name),
+        "base": probe.base,
+        "repeat": probe.repeat,
+    }
 
 
 def _criterion(method: MethodSpec, per_weight: bool) -> CriterionSpec:
@@ -281,98 +338,3 @@ def _file_hash(path: Path, model: str) -> str:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise ModelError(f"checkpoint of {model}: {path}: {error.strerror}") from error
-
-
-@dataclass(frozen=True)
-class JobGraph:
-    """What has to run, and after what. Equal jobs are one node.
-
-    Attributes:
-        jobs: by key.
-        after: key -> keys of the jobs that it waits for.
-    """
-
-    jobs: dict[str, Job]
-    after: dict[str, list[str]]
-
-    def sorter(self) -> TopologicalSorter[str]:
-        return TopologicalSorter(self.after)
-
-
-def job_graph(trials: Iterable[TrialJob], store: Store) -> JobGraph:
-    """The graph of these trials; work that lies in the store is left out."""
-    trials = list(trials)
-    graph = JobGraph({}, {})
-    stored = _Stored(store)
-    scores = _scores_jobs(trials, stored)
-
-    def add(job: Job, after: Iterable[Job | None]) -> Job:
-        graph.jobs[job.key] = job
-        graph.after[job.key] = [one.key for one in after if one is not None]
-        return job
-
-    def base(job: BaseJob) -> Job | None:
-        if stored.base(job) is not None:
-            return None
-        return graph.jobs.get(job.key) or add(job, [])
-
-    def path(job: PathJob) -> Job | None:
-        if stored.path(job):
-            return base(job.at.base)
-        if job.key in graph.jobs:
-            return graph.jobs[job.key]
-        before = [base(job.at.base)]
-        scoring = scores.get(job.score_key) if job.needs_scores else None
-        if scoring is not None:
-            before.append(add(scoring, [base(scoring.at.base)]))
-        if job.matched is not None:
-            before.append(path(job.matched))
-        return add(job, before)
-
-    for trial in trials:
-        add(trial, [base(trial.path.at.base), path(trial.path)])
-    return graph
-
-
-class _Stored:
-    """What the store holds already; scores and paths count only with the base they stand on."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._bases: dict[str, str | None] = {}
-
-    def base(self, job: BaseJob) -> str | None:
-        """SHA-256 of a stored base's weights; None where there is none."""
-        if job.key not in self._bases:
-            file = self._store.path("bases", job.key, ".json")
-            known = self._store.read_json(file) if file.exists() else {}
-            self._bases[job.key] = known.get("sha256")
-        return self._bases[job.key]
-
-    def path(self, job: PathJob) -> bool:
-        file = self._store.path("paths", job.key, ".json")
-        if not file.exists():
-            return False
-        return self._store.read_json(file).get("base_sha256") == self.base(job.at.base)
-
-    def scores(self, job: PathJob) -> bool:
-        file = self._store.path("scores", job.score_key, ".npz")
-        if not file.exists():
-            return False
-        with np.load(file, allow_pickle=False) as stored:
-            return str(stored.get("base_sha256")) == self.base(job.at.base)
-
-
-def _scores_jobs(trials: Iterable[TrialJob], stored: _Stored) -> dict[str, ScoresJob]:
-    """One job a standpoint, for all criteria that have no scores there yet; by score key."""
-    wanted: dict[tuple[Standpoint, bool], dict[str, CriterionSpec]] = {}
-    paths = {trial.path.key: trial.path for trial in trials}
-    for path in [*paths.values(), *(one.matched for one in paths.values() if one.matched)]:
-        if not path.needs_scores or stored.path(path):
-            continue
-        if not stored.scores(path):
-            wanted.setdefault((path.at, path.unstructured), {})[path.score_key] = path.criterion
-    jobs: dict[str, ScoresJob] = {}
-    for (at, per_weight), criteria in wanted.items():
-        jobs |= dict.fromkeys(criteria, ScoresJob(at, tuple(criteria.values()), per_weight))
-    return jobs

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import torch
 
-from .jobs import BaseJob, TrialJob
+from .jobs import BaseJob, Trial, TrialJob
 from .lab import Lab, Settings, example
 from .masks import weight_groups, weights_kept
 from .network import Network, Rules
@@ -15,7 +15,7 @@ from .selection import InfeasibleBudget
 from .work import start
 
 
-def preflight(trials: Iterable[TrialJob], settings: Settings) -> None:
+def preflight(trials: Iterable[Trial], settings: Settings) -> None:
     """Load every dataset and build and trace every model once, before any work is spent on them.
 
     Raises:
@@ -27,11 +27,13 @@ def preflight(trials: Iterable[TrialJob], settings: Settings) -> None:
     seen: dict[tuple[str, str], Network] = {}
     checked: set[tuple[str, str, float, str]] = set()
     for trial in trials:
-        base = trial.path.at.base
+        base = trial.at.base
         problem = (base.dataset.model_dump_json(), base.model.model_dump_json())
         if problem not in seen:
             seen[problem] = _network(base, lab)
-            lab.calibration(trial.path.at, lab.dataset(base.dataset))
+            lab.calibration(trial.at, lab.dataset(base.dataset))
+        if not isinstance(trial, TrialJob):
+            continue  # it has no budget to be out of reach
         path = trial.path
         case = (*problem, trial.budget, "masks" if path.unstructured else str(rules_of(path)))
         if path.cost == "threshold" or case in checked:

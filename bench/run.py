@@ -12,8 +12,8 @@ from reports.records import Failure, Record
 
 from .errors import StoreError
 from .executors import Executor
-from .jobs import Job, PathJob, ScoresJob, TrialJob
-from .plan import JobGraph, job_graph
+from .graph import JobGraph, job_graph
+from .jobs import FidelityJob, Job, PathJob, ScoresJob, Trial
 from .store import Store
 from .trial import failed_record
 from .work import Outcome
@@ -45,7 +45,7 @@ class Summary:
 
 
 def run(
-    trials: Sequence[TrialJob],
+    trials: Sequence[Trial],
     store: Store,
     executor: Executor,
     listener: Listener,
@@ -123,7 +123,7 @@ class _Flow:
         for key in self.graph.after[job.key]:
             if key in self._failed:
                 return self._failed[key]
-        if isinstance(job, PathJob) and job.needs_scores:
+        if isinstance(job, PathJob | FidelityJob) and job.needs_scores:
             return self._failed_scores.get(job.score_key)
         return None
 
@@ -142,7 +142,7 @@ class _Flow:
         if isinstance(job, ScoresJob) and outcome.failed_scores:
             self._failed_scores |= outcome.failed_scores
         self._close(job, None)
-        if isinstance(job, TrialJob):
+        if isinstance(job, Trial):
             record = self.store.record(job.key)
             if record is None:
                 raise StoreError(f"the record of {job} has vanished from {self.store.root}")
@@ -171,7 +171,7 @@ class _Flow:
         if isinstance(job, ScoresJob):
             self._failed_scores |= {job.score_key(one): why for one in job.criteria}
         self._close(job, why)
-        if isinstance(job, TrialJob):
+        if isinstance(job, Trial):
             record = failed_record(job, why)
             self.store.write_record(record)
             self._record(record)

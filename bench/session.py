@@ -13,7 +13,7 @@ from reports.records import Record
 
 from .errors import BenchError
 from .executors import make_executor
-from .jobs import TrialJob
+from .jobs import Trial
 from .lab import Settings
 from .plan import Plan
 from .preflight import preflight
@@ -69,7 +69,7 @@ def session(plan: Plan, request: Request, console: Console) -> int:
 
 def _run(
     plan: Plan,
-    pending: list[TrialJob],
+    pending: list[Trial],
     store: Store,
     settings: Settings,
     request: Request,

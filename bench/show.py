@@ -163,35 +163,51 @@ def check(console: Console, name: str, plugins: Sequence[Path], results: Path) -
 
 def plan(console: Console, planned: Plan, store: Store, workers: int) -> None:
     """Jobs, trials, what is done, time, and what the declared analysis can show."""
-    from reports.findings import power_line
-    from reports.statistics import declared_power
+    from suites import FidelitySuite
 
-    from .plan import job_graph
+    from .graph import job_graph
 
     pending = planned.pending(store)
     jobs = Counter(type(job).__name__ for job in job_graph(pending, store).jobs.values())
-    problems = len({trial.labels.problem for trial in planned.trials})
-    compared = {one.labels.method for one in planned.trials if not one.labels.matched_to}
-    compared.discard(planned.suite.analysis.control)
-    masks = planned.suite.budgets.unstructured
-    leaves, done_to_it = ("weights", "masked") if masks else ("channels", "cut")
+    work = [
+        ("bases", "BaseJob", "networks to train or to take over"),
+        ("scores", "ScoresJob", "passes over calibration images, all criteria each"),
+    ]
+    if isinstance(planned.suite, FidelitySuite):
+        work.append(("oracles", "OracleJob", "bases whose units are removed one at a time"))
+        what = "scores held against the truth"
+    else:
+        masks = planned.suite.budgets.unstructured
+        leaves, done_to_it = ("weights", "masked") if masks else ("channels", "cut")
+        work.append(("paths", "PathJob", f"choices of {leaves} for all budgets"))
+        what = f"{done_to_it}, recovered and measured"
     _print(
         console,
         ("", "to do", "what it is"),
         [
-            ("bases", str(jobs["BaseJob"]), "networks to train or to take over"),
-            ("scores", str(jobs["ScoresJob"]), "passes over calibration images, all criteria each"),
-            ("paths", str(jobs["PathJob"]), f"choices of {leaves} for all budgets"),
-            (
-                "trials",
-                f"{len(pending)} of {len(planned.trials)}",
-                f"{done_to_it}, recovered and measured",
-            ),
+            *((name, str(jobs[kind]), said) for name, kind, said in work),
+            ("trials", f"{len(pending)} of {len(planned.trials)}", what),
         ],
     )
     console.print(_time_left(planned, store, len(pending), workers))
-    power = declared_power(problems, len(compared), planned.suite.analysis.alpha)
-    console.print(power_line(power), soft_wrap=True)
+    console.print(_can_show(planned), soft_wrap=True)
+
+
+def _can_show(planned: Plan) -> str:
+    """What the number of bases and problems allows to be said, before anything runs."""
+    from reports.findings import power_line
+    from reports.statistics import declared_power
+    from suites import FidelitySuite
+
+    suite = planned.suite
+    if isinstance(suite, FidelitySuite):
+        if suite.bases == 1:
+            return "With one base a problem there are no intervals; take more bases."
+        return f"Intervals are bootstrapped over {suite.bases} bases a problem."
+    problems = len({trial.labels.problem for trial in planned.trials})
+    compared = {one.labels.method for one in planned.trials if not one.labels.matched_to}
+    compared.discard(suite.analysis.control)
+    return power_line(declared_power(problems, len(compared), suite.analysis.alpha))
 
 
 def _time_left(planned: Plan, store: Store, pending: int, workers: int) -> str:
@@ -235,10 +251,9 @@ def status(console: Console, planned: Plan, store: Store) -> None:
     _print(console, ("method", "done", "infeasible", "failed", "to go"), rows)
     for record in records:
         if record.failure is not None:
-            named = record.labels
             console.print(
-                f"{record.status}: {named.problem} · {named.method} · {named.at} · "
-                f"{named.recovery}: {record.failure.kind}: {record.failure.message}",
+                f"{record.status}: {record.labels.brief}: "
+                f"{record.failure.kind}: {record.failure.message}",
                 markup=False,
             )
 
@@ -273,10 +288,10 @@ class Live:
         self._update()
 
     def ended(self, job: Job, failure: Failure | None) -> None:
-        from .jobs import TrialJob
+        from .jobs import Trial
 
         self._running.pop(job.key, None)
-        if failure is not None and not isinstance(job, TrialJob):
+        if failure is not None and not isinstance(job, Trial):
             self._console.print(
                 f"failed: {job}: {failure.kind}: {failure.message}", markup=False, soft_wrap=True
             )

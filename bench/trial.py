@@ -1,4 +1,7 @@
-"""One trial, top to bottom: cut at one budget, recover, measure, write the record."""
+"""One trial, top to bottom: cut at one budget, recover, measure, write the record.
+
+A trial of a fidelity suite (`bench.fidelity`) measures something else, under the same record.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,20 @@ import torch
 from torch import nn
 
 from criteria import NotApplicable
-from reports.records import Costs, Failure, Measurements, Record, Status, TrainAccuracy
+from reports.records import (
+    Costs,
+    Failure,
+    Fidelity,
+    Measurements,
+    Record,
+    Status,
+    TrainAccuracy,
+)
 
 from .cost import ChannelCost, count_macs, count_params, weight_uses
 from .errors import StoreError
-from .jobs import TrialJob
+from .fidelity import compare
+from .jobs import FidelityJob, Trial, TrialJob
 from .lab import Base, Lab
 from .mask_paths import load_masks
 from .masks import check_held, check_masked, holder, macs_saved, masked, weights_kept
@@ -36,11 +48,12 @@ from .selection import InfeasibleBudget
 from .train import Trained, recalibrate_bn, train
 
 
-def run_trial(job: TrialJob, lab: Lab) -> Status:
+def run_trial(job: Trial, lab: Lab) -> Status:
     """Run one trial and write its record, whatever comes of it; returns the record's status."""
     started = _now()
+    found: Measurements | Fidelity
     try:
-        measurements, costs = _measure(job, lab)
+        found, costs = compare(job, lab) if isinstance(job, FidelityJob) else _measure(job, lab)
     except StoreError:
         raise  # no room for results: the trial is not to blame
     except Exception as error:  # the record keeps the traceback; the other trials go on
@@ -51,9 +64,10 @@ def run_trial(job: TrialJob, lab: Lab) -> Status:
             identity=job.identity,
             labels=job.labels,
             status="done",
-            measurements=measurements,
+            measurements=found if isinstance(found, Measurements) else None,
+            fidelity=found if isinstance(found, Fidelity) else None,
             costs=costs,
-            provenance=_provenance(started) | {"base_sha256": lab.base(job.path.at.base).sha256},
+            provenance=_provenance(started) | {"base_sha256": lab.base(job.at.base).sha256},
         )
     lab.store.write_record(record)
     return record.status
@@ -203,7 +217,7 @@ def _at_best_epoch(pruned: nn.Module, base: Base, recovered: Trained) -> float |
     return top1
 
 
-def failed_record(job: TrialJob, why: Failure, started: str | None = None) -> Record:
+def failed_record(job: Trial, why: Failure, started: str | None = None) -> Record:
     """The record of a trial that has no measurements."""
     infeasible = why.kind in (InfeasibleBudget.__name__, NotApplicable.__name__)
     return Record(

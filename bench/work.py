@@ -13,7 +13,8 @@ from reports.records import Failure
 
 from .bases import make_base
 from .errors import StoreError
-from .jobs import BaseJob, Job, PathJob, ScoresJob
+from .fidelity import make_oracle
+from .jobs import BaseJob, Job, OracleJob, PathJob, ScoresJob
 from .lab import Lab, Settings
 from .mask_paths import make_mask_path
 from .paths import failure, make_path, make_scores
@@ -57,6 +58,8 @@ def perform(job: Job, lab: Lab) -> Outcome:
                 make_mask_path(job, lab)
             case PathJob():
                 make_path(job, lab)
+            case OracleJob():
+                make_oracle(job, lab)
             case _:
                 return Outcome(status=run_trial(job, lab))
     except StoreError as error:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from suites.schema import Suite
+from suites.schema import AnySuite, Suite
 
 from . import tables
 from .records import Labels, Record, frame
@@ -43,12 +43,15 @@ class Results:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the sorted keys: which records the report was made from."""
-        return hashlib.sha256("\n".join(one.key for one in self.records).encode()).hexdigest()
+        return digest(self.records)
 
 
-def analyse(suite: Suite, records: Sequence[Record], expected: Sequence[Labels]) -> Results:
-    """The declared analysis; arguments and errors as `reports.build.build_report`."""
+def of_plan(suite: AnySuite, records: Sequence[Record], expected: Sequence[Labels]) -> list[Record]:
+    """The records that the plan expects, sorted by key.
+
+    Raises:
+        ValueError: the plan is empty, or two records stand for one trial.
+    """
     if not expected:
         raise ValueError(f"the plan of {suite.suite} has no trials")
     planned = set(expected)
@@ -56,6 +59,17 @@ def analyse(suite: Suite, records: Sequence[Record], expected: Sequence[Labels])
     twice = [labels for labels, n in Counter(one.labels for one in known).items() if n > 1]
     if twice:
         raise ValueError(f"{len(twice)} trials have two records; the first: {twice[0]}")
+    return known
+
+
+def digest(records: Sequence[Record]) -> str:
+    """SHA-256 over the sorted keys: which records a report was made from."""
+    return hashlib.sha256("\n".join(one.key for one in records).encode()).hexdigest()
+
+
+def analyse(suite: Suite, records: Sequence[Record], expected: Sequence[Labels]) -> Results:
+    """The declared analysis; arguments and errors as `reports.build.build_report`."""
+    known = of_plan(suite, records, expected)
     declared = tables.comparisons(suite)
     against_control = sum(one.family == "control" for one in declared)
     problems = len({one.problem for one in expected})

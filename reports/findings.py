@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -15,6 +15,7 @@ from .tables import interval, points
 
 if TYPE_CHECKING:
     from .analysis import Results
+    from .records import Record
     from .statistics import Power
 
 LOW_DENSE_TOP1 = 50.0  # percent; a base below it is hardly trained
@@ -28,6 +29,7 @@ WORDS: dict[Axis, str] = {
     "threshold": "thresholds",
 }
 UNEQUAL = 1.25  # ratio of the other cost at one budget from which it is worth a word
+IGNORED = "Records left out because the plan does not hold them: {}."
 # Parts of provenance names: differences here may move results; a host's name does not.
 _TOLD_APART = ("version", "package", "python", "git", "platform", "device", "cpu", "gpu", "thread")
 
@@ -121,12 +123,7 @@ def power_line(power: Power) -> str:
 
 def warnings(results: Results) -> Iterator[str]:
     """Everything a reader should know before believing a number."""
-    missing = len(results.expected) - len(results.trials)
-    if missing:
-        status = Counter(one.status for one in results.records)
-        parts = [f"{status[one]} {one}" for one in ("failed", "infeasible") if status[one]]
-        parts.append(f"{len(results.expected) - len(results.records)} not run")
-        yield f"{missing} of {len(results.expected)} trials are missing: {', '.join(parts)}."
+    yield from missing_warnings(results.records, len(results.expected))
     lost = len(left_out(results))
     if lost:
         yield (
@@ -134,20 +131,12 @@ def warnings(results: Results) -> Iterator[str]:
             "the method or of what it is held against is missing."
         )
     if results.ignored:
-        yield f"Records left out because the plan does not hold them: {results.ignored}."
+        yield IGNORED.format(results.ignored)
     if not results.power.can_reach_alpha:
         yield f"{_problems(results.power)}: nothing here speaks for other models or data."
     if results.suite.bases == 1:
         yield "One base a problem: intervals over bases do not exist."
-    yield from _base_warnings(results)
-    for name, values in sorted(provenance(results).items()):
-        if len(values) > 1 and any(word in name.lower() for word in _TOLD_APART):
-            yield f"The records differ in {name}: {', '.join(sorted(values))}."
-    for row in results.dense[results.dense["dense_top1"] < LOW_DENSE_TOP1].to_dict("records"):
-        yield (
-            f"Base {row['base']} of {row['problem']} has {row['dense_top1']:.1f} % dense top-1: "
-            "pruning a poorly trained network says little."
-        )
+    yield from record_warnings(results.records)
     flat = results.paired["mean"].notna() & (results.paired["high"] == results.paired["low"])
     if flat.any():
         yield (
@@ -158,25 +147,52 @@ def warnings(results: Results) -> Iterator[str]:
     yield from _width_warnings(results)
 
 
-def _base_warnings(results: Results) -> Iterator[str]:
-    """Pairing rests on one network a base; records made apart may hold several under one name."""
+def missing_warnings(records: Sequence[Record], expected: int) -> Iterator[str]:
+    """How many trials of the plan did not finish, and how they ended."""
+    status = Counter(one.status for one in records)
+    if status["done"] < expected:
+        parts = [f"{status[one]} {one}" for one in ("failed", "infeasible") if status[one]]
+        parts.append(f"{expected - len(records)} not run")
+        missing = expected - status["done"]
+        yield f"{missing} of {expected} trials are missing: {', '.join(parts)}."
+
+
+def record_warnings(records: Sequence[Record]) -> Iterator[str]:
+    """What differs between records that should not, and bases that are hardly trained.
+
+    Pairing rests on one network a base; records made apart may hold several under one name.
+    """
     weights: dict[tuple[str, int], set[str]] = defaultdict(set)
-    for record in results.records:
+    dense: dict[tuple[str, int], float] = {}
+    for record in records:
+        base = (record.labels.problem, record.labels.base)
         sha = record.provenance.get("base_sha256")
         if sha:
-            weights[(record.labels.problem, record.labels.base)].add(str(sha))
-    for (problem, base), found in sorted(weights.items()):
-        if len(found) > 1:
+            weights[base].add(str(sha))
+        found = record.measurements or record.fidelity
+        if found is not None:
+            dense.setdefault(base, 100 * found.dense.top1)
+    for (problem, number), several in sorted(weights.items()):
+        if len(several) > 1:
             yield (
-                f"Base {base} of {problem} stands for {len(found)} different networks: its records "
-                "were made apart, and differences between methods on it are not paired."
+                f"Base {number} of {problem} stands for {len(several)} different networks: its "
+                "records were made apart, and differences between methods on it are not paired."
+            )
+    for name, values in sorted(provenance(records).items()):
+        if len(values) > 1 and any(word in name.lower() for word in _TOLD_APART):
+            yield f"The records differ in {name}: {', '.join(sorted(values))}."
+    for (problem, number), top1 in dense.items():
+        if top1 < LOW_DENSE_TOP1:
+            yield (
+                f"Base {number} of {problem} has {top1:.1f} % dense top-1: "
+                "pruning a poorly trained network says little."
             )
 
 
 def _cost_warnings(results: Results) -> Iterator[str]:
     if results.trials.empty:
         return
-    axis = results.expected[0].cost
+    axis = results.suite.budgets.cost
     if axis == "threshold":
         kept = 100 * results.trials["macs_ratio"]
         yield (
@@ -246,14 +262,12 @@ def left_out(results: Results) -> list[tuple[str, str, str, str, str]]:
     return list(rows[keys].itertuples(index=False, name=None))
 
 
-def failures(results: Results) -> list[tuple[str, str, int, str]]:
+def failures(records: Sequence[Record]) -> list[tuple[str, str, int, str]]:
     """(kind, message, how many, an example) of the trials that ended without measurements."""
     grouped: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for one in results.records:
+    for one in records:
         if one.failure is not None:
-            label = one.labels
-            example = f"{label.method}, {label.problem}, {label.at}, {label.recovery}"
-            grouped[one.failure.kind, one.failure.message].append(example)
+            grouped[one.failure.kind, one.failure.message].append(one.labels.brief)
     return [(*key, len(found), min(found)) for key, found in sorted(grouped.items())]
 
 
@@ -266,10 +280,10 @@ def unfinished(results: Results) -> list[tuple[str, str, str, str, int, int]]:
     return list(holes[keys].itertuples(index=False, name=None))
 
 
-def provenance(results: Results) -> dict[str, Counter[str]]:
+def provenance(records: Sequence[Record]) -> dict[str, Counter[str]]:
     """Dotted name -> each value with the number of records that bear it."""
     found: dict[str, Counter[str]] = defaultdict(Counter)
-    for one in results.records:
+    for one in records:
         for name, value in _flat(one.provenance):
             found[name][value] += 1
     return found

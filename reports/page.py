@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from suites.schema import MethodSpec, Suite
+from suites.schema import AnySuite, MethodSpec, Suite
 
 from . import findings
 from .records import budget_words
@@ -39,7 +39,33 @@ class Table:
 
 def render(results: Results, drawings: Sequence[Drawing]) -> str:
     """One HTML page without outside parts: style, script and figures are inlined."""
-    environment = Environment(
+    return template("page.html").render(
+        results=results,
+        suite=results.suite,
+        methods=[described(one, results.suite) for one in results.suite.methods],
+        axis=findings.WORDS[results.suite.budgets.cost],
+        given=any(one.checkpoint or one.weights for one in results.suite.models),
+        done=sum(one.status == "done" for one in results.records),
+        headlines=[(one, findings.headline(results, one)) for one in results.recoveries],
+        power_line=findings.power_line(results.power),
+        warnings=list(findings.warnings(results)),
+        failures=findings.failures(results.records),
+        unfinished=findings.unfinished(results),
+        left_out=findings.left_out(results),
+        figures=[(one, data_uri(one)) for one in drawings],
+        recovery_tables=[
+            (one, difference_table(results, one), overall_table(results, one))
+            for one in results.recoveries
+        ],
+        cell_table=cell_table(results),
+        recipes=recipes(results.suite),
+        provenance=sorted(findings.provenance(results.records).items()),
+    )
+
+
+def template(name: str) -> Template:
+    """A template of this package; whatever is put into it is escaped."""
+    return Environment(
         loader=PackageLoader("reports"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -47,32 +73,10 @@ def render(results: Results, drawings: Sequence[Drawing]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
         finalize=_keep_together,
-    )
-    return environment.get_template("page.html").render(
-        results=results,
-        suite=results.suite,
-        methods=[_method(one, results.suite) for one in results.suite.methods],
-        axis=findings.WORDS[results.suite.budgets.cost],
-        given=any(one.checkpoint or one.weights for one in results.suite.models),
-        done=sum(one.status == "done" for one in results.records),
-        headlines=[(one, findings.headline(results, one)) for one in results.recoveries],
-        power_line=findings.power_line(results.power),
-        warnings=list(findings.warnings(results)),
-        failures=findings.failures(results),
-        unfinished=findings.unfinished(results),
-        left_out=findings.left_out(results),
-        figures=[(one, _data_uri(one)) for one in drawings],
-        recovery_tables=[
-            (one, difference_table(results, one), overall_table(results, one))
-            for one in results.recoveries
-        ],
-        cell_table=cell_table(results),
-        recipes=_recipes(results),
-        provenance=sorted(findings.provenance(results).items()),
-    )
+    ).get_template(name)
 
 
-def _method(method: MethodSpec, suite: Suite) -> str:
+def described(method: MethodSpec, suite: AnySuite) -> str:
     """A method in words, with all in which it differs from the suite's defaults."""
     parts = [] if method.name == method.criterion else [f"criterion {method.criterion}"]
     parts += [f"{key} {value}" for key, value in method.options.items()]
@@ -81,7 +85,9 @@ def _method(method: MethodSpec, suite: Suite) -> str:
     if method.iterative:
         parts.append(f"scored anew in {method.iterative.steps} {method.iterative.schedule} steps")
     if method.matched:
-        same = "weight counts" if suite.budgets.unstructured else "widths"
+        same = (
+            "weight counts" if isinstance(suite, Suite) and suite.budgets.unstructured else "widths"
+        )
         parts.append(f"controls with its {same}: {', '.join(method.matched)}")
     return method.name + (f" ({', '.join(parts)})" if parts else "")
 
@@ -181,17 +187,14 @@ def _value(value: Any) -> float | None:
     return None if pd.isna(value) else float(value)
 
 
-def _data_uri(drawing: Drawing) -> Markup:
+def data_uri(drawing: Drawing) -> Markup:
     text = base64.b64encode(drawing.svg.read_bytes()).decode("ascii")
     return Markup(f"data:image/svg+xml;base64,{text}")
 
 
-def _recipes(results: Results) -> list[tuple[str, str]]:
-    suite = results.suite
-    used = {suite.base_recipe, *(one.recipe for one in suite.recoveries if one.recipe)}
-    used |= {one.recipe for one in suite.models if isinstance(one.recipe, str)}
+def recipes(suite: AnySuite) -> list[tuple[str, str]]:
     texts = []
-    for name in sorted(used):
+    for name in sorted(suite.used_recipes):
         recipe = suite.all_recipes[name].model_dump()
         if recipe["schedule"] != "step":
             del recipe["milestones"], recipe["gamma"]

@@ -34,8 +34,10 @@ def content_key(identity: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def budget_words(cost: str, budget: float) -> str:
-    """`70 %`, or `threshold 0.7` where that is the axis."""
+def budget_words(cost: str | None, budget: float | None) -> str:
+    """`70 %`, or `threshold 0.7` where that is the axis; `none` where nothing is cut."""
+    if budget is None:
+        return "none"
     return f"threshold {budget:g}" if cost == "threshold" else f"{100 * budget:g} %"
 
 
@@ -51,8 +53,8 @@ class Labels(_Frozen):
     model: str
     method: str
     recovery: str
-    cost: Axis  # what the budget is given on; `weights` is unstructured
-    budget: float  # share of that cost kept, or the selector's threshold; in (0, 1]
+    cost: Axis | None  # what the budget is given on; None where nothing is cut
+    budget: float | None  # share of that cost kept, or the selector's threshold; in (0, 1]
     base: int
     repeat: int
     matched_to: str | None = None  # a control with the layer widths of that method
@@ -60,6 +62,13 @@ class Labels(_Frozen):
     @property
     def problem(self) -> str:
         return f"{self.model} on {self.dataset}"
+
+    @property
+    def brief(self) -> str:
+        """The trial on one line, without base and repeat."""
+        if self.budget is None:
+            return f"{self.problem} · {self.method}"
+        return f"{self.problem} · {self.method} · {self.at} · {self.recovery}"
 
     @property
     def at(self) -> str:
@@ -125,6 +134,26 @@ class Measurements(_Frozen):
     history: list[Epoch]
 
 
+class Fidelity(_Frozen):
+    """What each unit's removal alone did to the loss, and what a criterion had said of it.
+
+    The lists have one entry a unit: those of a fidelity suite's sample, group by group.
+    """
+
+    dense: Accuracy
+    dense_loss: float  # mean over the held-out images
+    images: int  # held-out images, of the validation split
+    roots: list[str]  # of all groups
+    group: list[int]  # place in `roots`
+    unit: list[int]
+    change: list[float]  # mean loss without the unit, minus `dense_loss`
+    halves: tuple[list[float], list[float]]  # the same on every second image, and on the others
+    score: list[float]
+    images_scored: int
+    spanned: list[str]  # roots of groups that a layer norm spans: zeroing them is not removing them
+    whole: dict[str, str]  # root -> why the oracle ran whole forward passes there
+
+
 class Costs(_Frozen):
     """Seconds and bytes: all that may differ between two runs of one trial."""
 
@@ -150,7 +179,8 @@ class Record(_Frozen):
     identity: dict[str, Any]
     labels: Labels
     status: Status
-    measurements: Measurements | None = None
+    measurements: Measurements | None = None  # of a comparison
+    fidelity: Fidelity | None = None  # of a fidelity suite
     costs: Costs | None = None
     failure: Failure | None = None
     provenance: dict[str, Any]
@@ -179,7 +209,9 @@ def read_record(path: Path) -> Record:
 
 
 def frame(records: Iterable[Record]) -> pd.DataFrame:
-    """Finished records as one row each, sorted by their labels. Accuracies are in percent.
+    """Finished trials of comparisons as one row each, sorted by their labels.
+
+    Accuracies are in percent.
 
     Columns: the labels, `problem`, `key`, and per trial `top1`, `dense_top1`, `retained_top1`
     (percentage points against the dense network: top1 - dense_top1), `top5`, `loss`,
@@ -190,7 +222,7 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = [_row(record) for record in records if record.status == "done"]
+    rows = [_row(record) for record in records if record.measurements is not None]
     labels = list(Labels.model_fields)
     if not rows:
         return pd.DataFrame(columns=[*labels, "problem", "key"])

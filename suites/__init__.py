@@ -1,11 +1,15 @@
 """What is asked: suites, their schema, and the trials they span. Knows nothing of torch."""
 
-from .expand import Case, expand, library, load_suite
+from .expand import Case, Probe, expand, library, load_suite
+from .fidelity import FidelitySuite
 from .files import SuiteError
-from .schema import Recipe, Suite, named_recipes
+from .schema import AnySuite, Recipe, Suite, named_recipes
 
 __all__ = [
+    "AnySuite",
     "Case",
+    "FidelitySuite",
+    "Probe",
     "Recipe",
     "Suite",
     "SuiteError",

@@ -8,30 +8,45 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from pydantic import BaseModel, ValidationError
 
+from .fidelity import FidelitySuite
 from .files import SuiteError, parse_yaml, read_yaml
-from .schema import DatasetSpec, MethodSpec, ModelSpec, RecoverySpec, Suite, matched_name
+from .schema import (
+    DatasetSpec,
+    MethodSpec,
+    ModelSpec,
+    RecoverySpec,
+    Suite,
+    matched_name,
+)
 
 LIBRARY = Path(__file__).with_name("library")
+KINDS: dict[str, type[Suite | FidelitySuite]] = {"comparison": Suite, "fidelity": FidelitySuite}
 
 
 @dataclass(frozen=True)
-class Case:
-    """One trial as a suite spans it.
-
-    Attributes:
-        matched: a control selects by this criterion, under the layer widths of `method`.
-        budget: share of the suite's cost that is kept.
-    """
+class Probe:
+    """One method at one base and repeat: a trial of a fidelity suite."""
 
     dataset: DatasetSpec
     model: ModelSpec
     base: int
     repeat: int
     method: MethodSpec
+
+
+@dataclass(frozen=True)
+class Case(Probe):
+    """One trial of a comparison.
+
+    Attributes:
+        matched: a control selects by this criterion, under the layer widths of `method`.
+        budget: share of the suite's cost that is kept.
+    """
+
     matched: str | None
     budget: float
     recovery: RecoverySpec
@@ -41,16 +56,21 @@ class Case:
         return matched_name(self.method, self.matched) if self.matched else self.method.name
 
 
-def expand(suite: Suite) -> Iterator[Case]:
+@overload
+def expand(suite: Suite) -> Iterator[Case]: ...
+@overload
+def expand(suite: FidelitySuite) -> Iterator[Probe]: ...
+def expand(suite: Suite | FidelitySuite) -> Iterator[Probe]:
     """All trials of a suite, problem by problem and base by base."""
-    for dataset, model, base, repeat in product(
-        suite.datasets, suite.models, range(suite.bases), range(suite.repeats)
-    ):
+    for place in product(suite.datasets, suite.models, range(suite.bases), range(suite.repeats)):
         for method in suite.methods:
+            if isinstance(suite, FidelitySuite):
+                yield Probe(*place, method)
+                continue
             for matched, budget, recovery in product(
                 [None, *method.matched], suite.budgets.kept, suite.recoveries
             ):
-                yield Case(dataset, model, base, repeat, method, matched, budget, recovery)
+                yield Case(*place, method, matched, budget, recovery)
 
 
 def library() -> dict[str, Path]:
@@ -58,7 +78,9 @@ def library() -> dict[str, Path]:
     return {path.stem: path for path in sorted(LIBRARY.glob("*.yaml"))}
 
 
-def load_suite(name: str, overrides: Iterable[str] = (), *, smoke: bool = False) -> Suite:
+def load_suite(
+    name: str, overrides: Iterable[str] = (), *, smoke: bool = False
+) -> Suite | FidelitySuite:
     """A suite by its name in the library or by path.
 
     Args:
@@ -99,10 +121,13 @@ def load_suite(name: str, overrides: Iterable[str] = (), *, smoke: bool = False)
         if not equals or not key:
             raise SuiteError(f"--set {one}: expected key=value, as in calibration.images=64")
         _set(content, key.strip(), parse_yaml(text, f"--set {one}"), f"--set {one}")
+    kind = KINDS.get(str(content.get("kind", "comparison")))
+    if kind is None:
+        raise SuiteError(f"{path}: kind = {content['kind']!r}: there are {', '.join(KINDS)}")
     try:
-        return Suite.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as error:
-        raise SuiteError("\n".join(_explain(error, path))) from error
+        raise SuiteError("\n".join(_explain(error, path, kind))) from error
 
 
 def _set(content: dict[str, Any], dotted: str, value: Any, source: str) -> None:
@@ -128,13 +153,13 @@ def _position(place: Sequence[Any], part: str, source: str) -> int:
     raise SuiteError(f"{source}: {part!r} is no position in a list of {len(place)}")
 
 
-def _explain(error: ValidationError, path: Path) -> Iterator[str]:
+def _explain(error: ValidationError, path: Path, kind: type[BaseModel]) -> Iterator[str]:
     """One line a fault: the key, what was given, what is allowed."""
     for fault in error.errors():
         key = ".".join(str(part) for part in fault["loc"])
         given = f" = {fault['input']!r}" if not isinstance(fault["input"], dict | list) else ""
         if fault["type"] == "extra_forbidden":
-            allowed = _keys_at(Suite, fault["loc"][:-1])
+            allowed = _keys_at(kind, fault["loc"][:-1])
             near = difflib.get_close_matches(str(fault["loc"][-1]), allowed, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else "."
             yield f"{path}: unknown key {key!r}{hint} Allowed here: {', '.join(allowed)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -204,31 +204,19 @@ class Budgets(Section):
         return one
 
 
-class Suite(Section):
-    """Datasets x models x bases x repeats x methods x budgets x recoveries, and the analysis."""
+class AnySuite(Section):
+    """What suites of every kind have: datasets x models x bases x repeats x methods."""
 
     suite: Slug
     description: str = ""
     datasets: list[DatasetSpec] = Field(min_length=1)
     models: list[ModelSpec] = Field(min_length=1)
     methods: list[MethodSpec] = Field(min_length=1)
-    budgets: Budgets
     bases: int = Field(default=3, ge=1)
     repeats: int = Field(default=1, ge=1)
     base_recipe: str = "base"
-    recoveries: list[RecoverySpec] = Field(
-        default=[RecoverySpec(kind="none")], min_length=1, validate_default=True
-    )
     calibration: Calibration = Calibration()
-    selection: SelectionSpec = SelectionSpec()
     recipes: dict[str, Recipe] = Field(default={}, description="added to the named recipes")
-    latency: bool = Field(
-        default=True, description="measure milliseconds as well; of masks there is nothing to time"
-    )
-    train_accuracy: bool = Field(
-        default=False, description="evaluate on the training split as well, without augmentation"
-    )
-    analysis: Analysis
     smoke: dict[str, Any] = Field(default={}, description="overrides that --smoke applies")
 
     @field_validator("datasets", "models", mode="before")
@@ -241,27 +229,14 @@ class Suite(Section):
     def _criteria(cls, given: Any) -> Any:
         return _each(given, lambda one: {"criterion": one} if isinstance(one, str) else one)
 
-    @field_validator("recoveries", mode="before")
-    @classmethod
-    def _recoveries(cls, given: Any) -> Any:
-        return _each(given, _recovery)
-
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         for what, names in {
             "datasets": [one.label or one.name for one in self.datasets],
             "models": [one.label or one.name for one in self.models],
             "methods": self.method_names,
-            "recoveries": [one.name for one in self.recoveries],
         }.items():
-            twice = sorted({name for name in names if names.count(name) > 1})
-            if twice:
-                raise ValueError(f"{what}: {', '.join(twice)} occurs twice; name one with `as`")
-        if self.analysis.control not in self.method_names:
-            raise ValueError(
-                f"analysis.control: {self.analysis.control!r} is none of the methods: "
-                + ", ".join(self.method_names)
-            )
+            refuse_twice(what, names)
         fixed = [one.label or one.name for one in self.models if one.recipe is False]
         if fixed and self.bases > 1:
             raise ValueError(
@@ -269,10 +244,61 @@ class Suite(Section):
                 "would be one network; use bases: 1 and repeats"
             )
         known = self.all_recipes
-        wanted = {self.base_recipe, *(one.recipe for one in self.recoveries if one.recipe)}
-        wanted |= {one.recipe for one in self.models if isinstance(one.recipe, str)}
-        for name in sorted(wanted - set(known)):
+        for name in sorted(self.used_recipes - set(known)):
             raise ValueError(f"recipe {name!r} is unknown; there are {', '.join(sorted(known))}")
+        return self
+
+    @property
+    def method_names(self) -> list[str]:
+        """Of the methods and of their matched controls, in order."""
+        return [
+            name
+            for method in self.methods
+            for name in (method.name, *(matched_name(method, one) for one in method.matched))
+        ]
+
+    @property
+    def all_recipes(self) -> dict[str, Recipe]:
+        """The named recipes and the suite's own, which win."""
+        return {**named_recipes(), **self.recipes}
+
+    @property
+    def used_recipes(self) -> set[str]:
+        """Names of the recipes that some training of the suite follows."""
+        own = {one.recipe for one in self.models if isinstance(one.recipe, str)}
+        return {self.base_recipe, *own}
+
+
+class Suite(AnySuite):
+    """A comparison: what each method leaves of the accuracy, at every budget."""
+
+    kind: Literal["comparison"] = "comparison"
+    budgets: Budgets
+    recoveries: list[RecoverySpec] = Field(
+        default=[RecoverySpec(kind="none")], min_length=1, validate_default=True
+    )
+    selection: SelectionSpec = SelectionSpec()
+    latency: bool = Field(
+        default=True, description="measure milliseconds as well; of masks there is nothing to time"
+    )
+    train_accuracy: bool = Field(
+        default=False, description="evaluate on the training split as well, without augmentation"
+    )
+    analysis: Analysis
+
+    @field_validator("recoveries", mode="before")
+    @classmethod
+    def _recoveries(cls, given: Any) -> Any:
+        return _each(given, _recovery)
+
+    @model_validator(mode="after")
+    def _comparable(self) -> Self:
+        refuse_twice("recoveries", [one.name for one in self.recoveries])
+        if self.analysis.control not in self.method_names:
+            raise ValueError(
+                f"analysis.control: {self.analysis.control!r} is none of the methods: "
+                + ", ".join(self.method_names)
+            )
         return self
 
     @model_validator(mode="after")
@@ -305,18 +331,15 @@ class Suite(Section):
         return self
 
     @property
-    def method_names(self) -> list[str]:
-        """Of the methods and of their matched controls, in order."""
-        return [
-            name
-            for method in self.methods
-            for name in (method.name, *(matched_name(method, one) for one in method.matched))
-        ]
+    def used_recipes(self) -> set[str]:
+        return super().used_recipes | {one.recipe for one in self.recoveries if one.recipe}
 
-    @property
-    def all_recipes(self) -> dict[str, Recipe]:
-        """The named recipes and the suite's own, which win."""
-        return {**named_recipes(), **self.recipes}
+
+def refuse_twice(what: str, names: Sequence[str]) -> None:
+    """Names in tables and paths stand for one thing each."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{what}: {', '.join(twice)} occurs twice; name one with `as`")
 
 
 def matched_name(method: MethodSpec, criterion: str) -> str:

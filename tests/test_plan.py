@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from bench import plan as planning
 from bench.datasets import Dataset
 from bench.errors import BenchError, ModelError
+from bench.graph import JobGraph, job_graph
 from bench.jobs import BaseJob, PathJob, ScoresJob, TrialJob
 from bench.lab import Lab, Settings
-from bench.plan import Plan, PlanError, job_graph, make_plan
+from bench.plan import Plan, PlanError, make_plan
 from bench.seeds import generator, seed
 from bench.store import Store
 from bench.train import train
@@ -443,7 +444,7 @@ def test_more_calibration_images_than_there_are_is_one_clear_error(tmp_path: Pat
 # --- the graph ------------------------------------------------------------------------------------
 
 
-def kinds(graph: planning.JobGraph) -> dict[str, int]:
+def kinds(graph: JobGraph) -> dict[str, int]:
     found: dict[str, int] = {}
     for job in graph.jobs.values():
         found[type(job).__name__] = found.get(type(job).__name__, 0) + 1

@@ -18,9 +18,10 @@ from pebble.pool.base_pool import PoolStatus
 from bench.errors import StoreError
 from bench.executors import make_executor
 from bench.executors.local import Local
+from bench.graph import job_graph
 from bench.jobs import BaseJob, Job, PathJob, ScoresJob, TrialJob
 from bench.lab import Settings
-from bench.plan import Plan, job_graph, make_plan
+from bench.plan import Plan, make_plan
 from bench.run import CRASHES, Summary, run
 from bench.store import Store
 from bench.work import Outcome, perform, start

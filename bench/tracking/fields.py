@@ -30,7 +30,8 @@ SECTIONS = {
 
 def run_name(record: Record) -> str:
     of = record.labels
-    parts = (f"{of.model}-{of.dataset}", of.method, budget_tag(of.cost, of.budget), of.recovery)
+    parts = [f"{of.model}-{of.dataset}", of.method]
+    parts += [] if of.budget is None else [budget_tag(of.cost, of.budget), of.recovery]
     return short(" · ".join((*parts, f"b{of.base} r{of.repeat}")), NAME_LIMIT)
 
 
@@ -83,8 +84,10 @@ def metrics(record: Record) -> list[tuple[str, float, int]]:
     """Name, value and step of all that was measured, finite or not; steps are recovery's epochs."""
     if record.status != "done":
         return []
-    assert record.measurements is not None
     assert record.costs is not None
+    if record.fidelity is not None:
+        return _fidelity_metrics(record)
+    assert record.measurements is not None
     (row,) = frame([record]).to_dict("records")  # the very numbers of the report
     row = {**dict(record.measurements), **dict(record.costs), **row}
     found = [
@@ -99,12 +102,24 @@ def metrics(record: Record) -> list[tuple[str, float, int]]:
     return found
 
 
+def _fidelity_metrics(record: Record) -> list[tuple[str, float, int]]:
+    from reports.fidelity import statistics_of  # scipy is slow to import
+
+    assert record.fidelity is not None
+    assert record.costs is not None
+    found = [(f"fidelity/{name}", x, 0) for name, x in statistics_of(record.fidelity).items()]
+    found.append(("time/score_s", record.costs.score_s, 0))
+    return [*found, ("time/total_s", record.costs.total_s, 0)]
+
+
 def digest(record: Record) -> str:
     """Of the whole record: tells one failure of a trial from the next."""
     return hashlib.sha256(record.to_json().encode()).hexdigest()[:16]
 
 
-def budget_tag(cost: str, budget: float) -> str:
+def budget_tag(cost: str | None, budget: float | None) -> str:
+    if budget is None:
+        return "none"
     return f"threshold {budget:g}" if cost == "threshold" else f"{100 * budget:g}%"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from reports.records import Record
-from suites.schema import Suite
+from suites.schema import AnySuite
 
 from . import fields
 from .connection import TrackingError, artifact_location, connect, is_server, local_uri, talking_to
@@ -36,7 +36,7 @@ class Store:
         TrackingError: the store fails. So do all methods.
     """
 
-    def __init__(self, uri: str | None, root: Path, suite: Suite) -> None:
+    def __init__(self, uri: str | None, root: Path, suite: AnySuite) -> None:
         self.uri = uri or local_uri(root)
         with talking_to(self.uri):
             self.client = connect(self.uri)
@@ -79,7 +79,7 @@ class Store:
             self.client.set_terminated(run_id, MLFLOW_STATUS[record.status], ended)
         self._trials[record.key] = logged._replace(whole=True)
 
-    def _experiment(self, suite: Suite, root: Path) -> str:
+    def _experiment(self, suite: AnySuite, root: Path) -> str:
         location = None if is_server(self.uri) else artifact_location(root)
         found = self.client.get_experiment_by_name(suite.suite)
         if found is None:

@@ -15,7 +15,7 @@ import psutil
 import yaml
 
 from reports.records import Record, content_key
-from suites.schema import Suite
+from suites.schema import AnySuite
 
 from .connection import talking_to
 from .fields import NAME_LIMIT, provenance_tags, short
@@ -38,7 +38,7 @@ class Tracker:
         self,
         uri: str | None,
         root: Path,
-        suite: Suite,
+        suite: AnySuite,
         *,
         provenance: Mapping[str, Any],
         command: str,
@@ -90,7 +90,7 @@ class Tracker:
         return links(self._store.uri, self._store.experiment_id, self._run_id, port)
 
 
-def sync(root: Path, suite: Suite, records: Iterable[Record], uri: str | None = None) -> int:
+def sync(root: Path, suite: AnySuite, records: Iterable[Record], uri: str | None = None) -> int:
     """Log the records that the store lacks, and return how many. A second call adds none."""
     store = Store(uri, root, suite)
     missing = [record for record in records if not store.holds(record)]
@@ -102,20 +102,18 @@ def sync(root: Path, suite: Suite, records: Iterable[Record], uri: str | None = 
     return len(missing)
 
 
-def suite_hash(suite: Suite) -> str:
+def suite_hash(suite: AnySuite) -> str:
     """SHA-256 of the suite with its recipes written out."""
     return content_key(_resolved(suite))
 
 
-def _resolved(suite: Suite) -> dict[str, Any]:
+def _resolved(suite: AnySuite) -> dict[str, Any]:
     """The suite as it can be loaded again anywhere: every default and used recipe written out."""
-    used = {suite.base_recipe, *(one.recipe for one in suite.recoveries)}
-    used |= {one.recipe or None for one in suite.models}
-    recipes = {name: one for name, one in suite.all_recipes.items() if name in used}
+    recipes = {name: one for name, one in suite.all_recipes.items() if name in suite.used_recipes}
     return suite.model_copy(update={"recipes": recipes}).model_dump(mode="json", by_alias=True)
 
 
-def _datasets(suite: Suite) -> list[DatasetInput]:
+def _datasets(suite: AnySuite) -> list[DatasetInput]:
     """What the UI lists as the run's datasets."""
     from mlflow.entities import Dataset, DatasetInput
 

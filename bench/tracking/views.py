@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from suites.schema import Suite
+from suites.schema import AnySuite, Suite
 
 from .connection import is_server, without_password
 from .fields import budget_tag
@@ -19,27 +19,37 @@ TAGS = ("method", "problem", "budget", "recovery", "status")
 COLUMNS = [f"metrics.`{one}`" for one in METRICS + TIMES] + [f"tags.`{one}`" for one in TAGS]
 
 
-def views(suite: Suite) -> dict[str, str]:
+FIDELITY = tuple(f"fidelity/{name}" for name in ("spearman", "spearman_within", "kendall"))
+FIDELITY_COLUMNS = [
+    *(f"metrics.`{one}`" for one in (*FIDELITY, "fidelity/regret_30_normalised", "time/score_s")),
+    *(f"tags.`{one}`" for one in ("method", "problem", "status")),
+]
+
+
+def views(suite: AnySuite) -> dict[str, str]:
     """Experiment tags that hold two views: all trials, best first, and one row a method.
 
     Only like with like may be averaged, and the UI loads no more than 100 runs unasked: methods
     are compared at the middle budget under the last recovery.
     """
-    kept = suite.budgets.kept
-    budget = budget_tag(suite.budgets.cost, kept[len(kept) // 2])
-    recovery = suite.recoveries[-1].name
+    filtered, order, columns = "tags.role = 'trial'", "eval/retained_top1", COLUMNS
+    if isinstance(suite, Suite):
+        kept = suite.budgets.kept
+        budget = budget_tag(suite.budgets.cost, kept[len(kept) // 2])
+        recovery = suite.recoveries[-1].name
+        filtered += f" and tags.budget = '{budget}' and tags.recovery = '{recovery}'"
+    else:
+        order, columns = FIDELITY[0], FIDELITY_COLUMNS
     trials = {
         "searchFilter": "tags.role = 'trial'",
-        "orderByKey": "metrics.`eval/retained_top1`",
+        "orderByKey": f"metrics.`{order}`",
         "orderByAsc": False,
-        "selectedColumns": COLUMNS,
-        "columnOrder": COLUMNS,
+        "selectedColumns": columns,
+        "columnOrder": columns,
     }
     methods = {
         **trials,
-        "searchFilter": (
-            f"tags.role = 'trial' and tags.budget = '{budget}' and tags.recovery = '{recovery}'"
-        ),
+        "searchFilter": filtered,
         "runsHiddenMode": "SHOW_ALL",  # by default charts show ten runs
         "groupBy": {
             "aggregateFunction": "average",

@@ -75,9 +75,9 @@ def _accuracy_cost(
     instead = ""
     if cells[f"{cost}_ratio"].isna().all():
         instead = f" {cost.capitalize()} was not measured."
-        cost = "params" if results.expected[0].cost == "params" else "macs"
+        cost = "params" if results.suite.budgets.cost == "params" else "macs"
     # Where the axis is the budget's own, all methods stand at one cost and would hide each other.
-    dodge = cost == results.expected[0].cost
+    dodge = cost == results.suite.budgets.cost
     data = accuracy_cost.drawn(cells, results.dense, cost, dodge)
     theoretical = results.suite.budgets.unstructured and cost == "macs"
     label = "theoretical MACs kept (%)" if theoretical else COSTS[cost]
@@ -92,7 +92,7 @@ def _accuracy_cost(
         f"with one standard deviation over bases.{apart} The panels have scales "
         f"of their own.{instead}"
     )
-    return _finish(
+    return finish(
         accuracy_cost.draw(data, looks(results.suite), label),
         data,
         folder,
@@ -128,7 +128,7 @@ def _paired_differences(results: Results, folder: Path, family: str) -> Drawing:
     name = "paired_differences" + ("_matched" if family == "matched" else "")
     title = f"Differences to {control if family == 'control' else 'matched controls'}"
     alt = f"Forest plot of each method minus {other}, by problem and recovery."
-    return _finish(figure, data, folder, Drawing(name, folder, title, caption, alt))
+    return finish(figure, data, folder, Drawing(name, folder, title, caption, alt))
 
 
 def _score_cost(results: Results, data: pd.DataFrame, folder: Path) -> Drawing:
@@ -140,10 +140,10 @@ def _score_cost(results: Results, data: pd.DataFrame, folder: Path) -> Drawing:
     )
     alt = "Scatter of scoring time against retained top-1, one labelled point a method."
     drawing = Drawing("score_cost", folder, "Quality against scoring time", caption, alt)
-    return _finish(figure, data, folder, drawing)
+    return finish(figure, data, folder, drawing)
 
 
-def _finish(figure: Figure, data: pd.DataFrame, folder: Path, drawing: Drawing) -> Drawing:
+def finish(figure: Figure, data: pd.DataFrame, folder: Path, drawing: Drawing) -> Drawing:
     svg = save(figure, data, folder, drawing.name)
     alt = f"{drawing.alt} The numbers are in figures/{drawing.name}.csv."
     return Drawing(drawing.name, svg, drawing.title, drawing.caption, alt)

@@ -1,0 +1,79 @@
+"""A fidelity trial: a criterion's scores beside what the removal of each unit truly does."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from reports.records import Costs, Fidelity
+
+from .datasets import Images
+from .jobs import FidelityJob, OracleJob
+from .lab import Lab
+from .oracle import loss_changes, sample_units
+from .paths import load_scores
+from .seeds import generator
+
+
+def make_oracle(job: OracleJob, lab: Lab) -> None:
+    """Sample units, measure the loss without each on validation images, store what was found."""
+    base = lab.base(job.base)
+    groups = base.network.structure.groups
+    draw = generator("oracle-units", **job.base.axes)
+    units = sample_units([group.units for group in groups], job.spec.units, draw)
+    held_out = base.data.validation
+    chosen = _chosen(held_out, job)
+    batches = held_out.batches(job.spec.batch_size, indices=chosen)
+    found = loss_changes(base.network.model, groups, units, batches)
+    if not torch.isfinite(found.changes).all():
+        raise FloatingPointError(f"the loss of {job.base} is not finite; its training has failed")
+    lab.store.write_json(
+        lab.store.path("oracle", job.key, ".json"),
+        {
+            "base_sha256": base.sha256,
+            "dense_loss": float(found.losses.mean()),
+            "images": len(chosen),
+            "group": [at for at, some in enumerate(units) for _ in some],
+            "unit": torch.cat(units).tolist(),
+            "change": found.changes.mean(1).tolist(),
+            "halves": [found.changes[:, half::2].mean(1).tolist() for half in (0, 1)],
+            "whole": found.whole,
+        },
+    )
+
+
+def _chosen(held_out: Images, job: OracleJob) -> torch.Tensor:
+    """Positions of a seeded choice of images, in its own order; all where there are no more."""
+    order = torch.randperm(len(held_out), generator=generator("oracle-images", **job.base.axes))
+    return order[: job.spec.images]
+
+
+def compare(job: FidelityJob, lab: Lab) -> tuple[Fidelity, Costs]:
+    """The criterion's scores of the sampled units, and the truth about them."""
+    start = time.perf_counter()
+    base = lab.base(job.at.base)
+    groups = base.network.structure.groups
+    values, cost = load_scores(lab, job.score_key)
+    truth = lab.store.read_json(lab.store.path("oracle", job.oracle.key, ".json"))
+    places = zip(truth["group"], truth["unit"], strict=True)
+    fidelity = Fidelity(
+        dense=base.accuracy,
+        dense_loss=truth["dense_loss"],
+        images=truth["images"],
+        roots=[group.root for group in groups],
+        group=truth["group"],
+        unit=truth["unit"],
+        change=truth["change"],
+        halves=truth["halves"],
+        score=[float(values[group][unit]) for group, unit in places],
+        images_scored=cost.images,
+        spanned=[group.root for group in groups if group.normalizes_over_channels],
+        whole=truth["whole"],
+    )
+    return fidelity, Costs(
+        score_s=cost.seconds,
+        score_peak_bytes=cost.peak_bytes,
+        recovery_s=0.0,
+        total_s=time.perf_counter() - start,
+    )

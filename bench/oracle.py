@@ -1,0 +1,149 @@
+"""The truth that criteria predict: how much the loss changes when one unit alone is gone.
+
+A unit is removed by masking (`bench.cut.mask`): every parameter of it at zero. Each removal is a
+forward pass that starts at the unit's first layer (`bench.replay`); where that cannot be shown to
+equal the whole pass, the whole pass is what is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from criteria import Group
+
+from .cut import EQUAL, zero_
+from .replay import Replay
+
+CHECKED = 8  # images on which a late start is held against the whole pass
+LEAST = 3  # units of a group: fewer have no ranking to speak of
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """Loss changes of single units, in the order of groups and, inside each, of the units asked.
+
+    Attributes:
+        losses: [images] of the intact network, float64.
+        changes: [units, images]: loss of each image without the unit, minus its loss with it.
+        whole: root of a group -> why its removals ran whole forward passes.
+    """
+
+    losses: Tensor
+    changes: Tensor
+    whole: dict[str, str] = field(default_factory=dict)
+
+
+def loss_changes(
+    model: nn.Module,
+    groups: Sequence[Group],
+    units: Sequence[Tensor],
+    batches: Iterable[tuple[Tensor, Tensor]],
+) -> Oracle:
+    """The true change of the cross-entropy of every image by every unit alone.
+
+    Args:
+        model: left as it is; measured in eval mode.
+        groups: its groups.
+        units: of each group, those to remove one at a time.
+        batches: (images, labels), held-out ones.
+
+    Raises:
+        ValueError: no images.
+    """
+    replay = Replay(model)
+    whole: dict[str, str] = {}
+    dense: list[Tensor] = []
+    changes: list[Tensor] = []
+    for images, labels in batches:
+        if not dense:
+            whole = _inseparable(replay, groups, units, images[:CHECKED])
+        dense.append(_losses(replay.record(images), labels))
+        without = [
+            _losses(_without(replay, group, unit, whole), labels) - dense[-1]
+            for group, chosen in zip(groups, units, strict=True)
+            for unit in chosen[:, None]
+        ]
+        changes.append(torch.stack(without))
+    if not dense:
+        raise ValueError("the oracle needs images to measure the loss on")
+    return Oracle(torch.cat(dense), torch.cat(changes, dim=1), whole)
+
+
+def _without(replay: Replay, group: Group, unit: Tensor, whole: Mapping[str, str]) -> Tensor:
+    """The network's outputs on the recorded batch without one unit."""
+    with masked(replay.model, group, unit):
+        if group.root in whole:
+            return replay.resume()
+        start = replay.start(group)
+        assert start is not None
+        return replay.resume(start, group, unit)
+
+
+def _inseparable(
+    replay: Replay, groups: Sequence[Group], units: Sequence[Tensor], images: Tensor
+) -> dict[str, str]:
+    """Groups whose removals need whole passes, and why; found out on a few images."""
+    replay.record(images)
+    found = {}
+    for group, chosen in zip(groups, units, strict=True):
+        if replay.start(group) is None:
+            found[group.root] = "one of its layers is used without being called"
+        elif len(chosen):
+            late = _without(replay, group, chosen[:1], {})
+            true = _without(replay, group, chosen[:1], {group.root: ""})
+            if (late - true).abs().max() > EQUAL * true.abs().max().clamp(min=1):
+                found[group.root] = "a pass that starts at the group differs from the whole pass"
+    return found
+
+
+@contextmanager
+def masked(model: nn.Module, group: Group, units: Tensor) -> Iterator[None]:
+    """Zero some units of a network in place, and put them back."""
+    layers = {member.name for member in group.members}
+    tensors = [*model.named_parameters(), *model.named_buffers()]
+    touched = [one for name, one in tensors if {name, name.rpartition(".")[0]} & layers]
+    before = [one.detach().clone() for one in touched]
+    try:
+        zero_(model, group, units)
+        yield
+    finally:
+        with torch.no_grad():
+            for one, value in zip(touched, before, strict=True):
+                one.copy_(value)
+
+
+def _losses(outputs: Tensor, labels: Tensor) -> Tensor:
+    """[images]; in float64, as the change of a loss is a small difference."""
+    return functional.cross_entropy(outputs.double(), labels, reduction="none")
+
+
+def sample_units(sizes: Sequence[int], wanted: int | None, draw: torch.Generator) -> list[Tensor]:
+    """Units of each group to measure: in proportion to its size, but at least `LEAST` where it has
+    as many and there is room.
+
+    Args:
+        sizes: units of each group.
+        wanted: in all; None takes every unit.
+        draw: decides which; always by as many random numbers.
+    """
+    orders = [torch.randperm(size, generator=draw) for size in sizes]
+    if wanted is None:
+        wanted = sum(sizes)
+    # Place j of n has rank (j + 1/2) / n; the lowest ranks of all groups are taken (Webster's
+    # method of apportionment). The first few of every group come before all others.
+    ranks = [(torch.arange(size) + 0.5) / size for size in sizes]
+    for one in ranks:
+        first = min(LEAST, len(one))
+        one[:first] = torch.arange(first) - float(LEAST)
+    group = torch.cat([torch.full((size,), at) for at, size in enumerate(sizes)])
+    taken = group[torch.cat(ranks).argsort(stable=True)[:wanted]]
+    counts = torch.bincount(taken, minlength=len(sizes))
+    return [
+        order[:count].sort().values for order, count in zip(orders, counts.tolist(), strict=True)
+    ]

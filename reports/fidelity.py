@@ -1,0 +1,178 @@
+"""The analysis of a fidelity suite: each criterion's scores against what removal truly does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+
+from suites.fidelity import FidelitySuite
+
+from . import statistics
+from .analysis import digest, of_plan
+from .records import Labels, Record
+
+if TYPE_CHECKING:
+    from .records import Fidelity
+
+SHARES = (0.1, 0.3, 0.5)  # of the units, lowest scores first
+CORRELATIONS = ("spearman", "spearman_within", "kendall", "kendall_within")
+REGRETS = tuple(f"regret_{100 * share:.0f}" for share in SHARES)
+NORMALISED = tuple(f"{name}_normalised" for name in REGRETS)
+STATISTICS = (*CORRELATIONS, *NORMALISED, *REGRETS)
+PLACE = ["problem", "method"]
+
+
+@dataclass(frozen=True)
+class FidelityResults:
+    """Everything that the figures and the page draw on, computed once.
+
+    Attributes:
+        records: those that the plan expects, sorted by key.
+        ignored: records that the plan does not hold.
+        units: a row a sampled unit of each finished trial: labels, `group` (its root), `unit`,
+            `score`, `predicted_rank` (of its score among all units, in (0, 1)), `change`.
+        trials: a row a finished trial: labels, `STATISTICS`, `ceiling`, `score_s`.
+        methods: a row a (problem, method), best Spearman first: each statistic's mean over bases,
+            and `_low`, `_high` behind its name; `bases`, `done`, `expected`, `complete`, `score_s`.
+            Where a trial is missing, all statistics are NaN.
+        ceilings: by problem, the correlation over all units that the noise of the truth leaves
+            to a perfect criterion; mean over bases.
+    """
+
+    suite: FidelitySuite
+    records: Sequence[Record]
+    expected: Sequence[Labels]
+    ignored: int
+    units: pd.DataFrame
+    trials: pd.DataFrame
+    methods: pd.DataFrame
+    ceilings: Mapping[str, float]
+
+    @property
+    def problems(self) -> list[str]:
+        return list(dict.fromkeys(one.problem for one in self.expected))
+
+    @property
+    def digest(self) -> str:
+        return digest(self.records)
+
+
+def analyse_fidelity(
+    suite: FidelitySuite, records: Sequence[Record], expected: Sequence[Labels]
+) -> FidelityResults:
+    """Arguments and errors as `reports.build.build_report`."""
+    known = of_plan(suite, records, expected)
+    trials = fidelity_frame(known)
+    return FidelityResults(
+        suite=suite,
+        records=known,
+        expected=expected,
+        ignored=len(records) - len(known),
+        units=_units(known),
+        trials=trials,
+        methods=_methods(trials, expected, 1 - suite.analysis.alpha),
+        ceilings={
+            str(problem): float(rows["ceiling"].mean())
+            for problem, rows in trials.groupby("problem", sort=False)
+        },
+    )
+
+
+def fidelity_frame(records: Iterable[Record]) -> pd.DataFrame:
+    """Finished fidelity trials as one row each: `problem`, `method`, `base`, `repeat`,
+    `STATISTICS`, `ceiling`, `score_s`."""
+    rows = []
+    for record in records:
+        if record.fidelity is not None and record.costs is not None:
+            found = statistics_of(record.fidelity)
+            rows.append({**_labels(record), **found, "score_s": record.costs.score_s})
+    columns = [*PLACE, "base", "repeat", *STATISTICS, "ceiling", "score_s"]
+    return pd.DataFrame(rows, columns=columns).sort_values(
+        [*PLACE, "base", "repeat"], ignore_index=True
+    )
+
+
+def statistics_of(found: Fidelity) -> dict[str, float]:
+    """The `STATISTICS` of one trial, and the `ceiling` of its correlation."""
+    over_all = statistics.rank_correlation(found.score, found.change)
+    within = statistics.correlation_within(found.score, found.change, found.group)
+    regrets = [statistics.regret(found.score, found.change, share) for share in SHARES]
+    return {
+        "spearman": over_all.spearman,
+        "spearman_within": within.spearman,
+        "kendall": over_all.kendall,
+        "kendall_within": within.kendall,
+        **{name: one.normalised for name, one in zip(NORMALISED, regrets, strict=True)},
+        **{name: one.absolute for name, one in zip(REGRETS, regrets, strict=True)},
+        "ceiling": statistics.noise_ceiling(*found.halves),
+    }
+
+
+def _labels(record: Record) -> dict[str, Any]:
+    named = record.labels
+    return {
+        "problem": named.problem,
+        "method": named.method,
+        "base": named.base,
+        "repeat": named.repeat,
+    }
+
+
+def _units(records: Iterable[Record]) -> pd.DataFrame:
+    tables = []
+    for record in records:
+        found = record.fidelity
+        if found is not None:
+            ranks = (rankdata(found.score) - 0.5) / len(found.score)
+            table = {
+                **_labels(record),
+                "group": np.array(found.roots)[found.group],
+                "unit": found.unit,
+                "score": found.score,
+                "predicted_rank": ranks,
+                "change": found.change,
+            }
+            tables.append(pd.DataFrame(table))
+    columns = [*PLACE, "base", "repeat", "group", "unit", "score", "predicted_rank", "change"]
+    if not tables:
+        return pd.DataFrame(columns=columns)
+    whole = pd.concat(tables, ignore_index=True)[columns]
+    return whole.sort_values([*PLACE, "base", "repeat"], kind="stable", ignore_index=True)
+
+
+def _methods(trials: pd.DataFrame, expected: Sequence[Labels], level: float) -> pd.DataFrame:
+    planned: dict[tuple[str, str], list[Labels]] = {}
+    for one in expected:
+        planned.setdefault((one.problem, one.method), []).append(one)
+    done = dict(iter(trials.groupby(PLACE, sort=False)))
+    rows = []
+    for (problem, method), labels in planned.items():
+        found = done.get((problem, method))
+        row: dict[str, Any] = {"problem": problem, "method": method}
+        row["bases"] = len({one.base for one in labels})
+        row["expected"] = len(labels)
+        row["done"] = 0 if found is None else len(found)
+        row["complete"] = row["done"] == row["expected"]
+        if found is not None and row["complete"]:
+            row["score_s"] = float(found["score_s"].mean())
+            per_base = found.groupby("base")[list(STATISTICS)].mean()
+            for name in STATISTICS:
+                span = statistics.bootstrap_interval(per_base[name].to_numpy(), level)
+                row |= {name: span.mean, f"{name}_low": span.low, f"{name}_high": span.high}
+        rows.append(row)
+    ends = [f"{name}{end}" for name in STATISTICS for end in ("", "_low", "_high")]
+    columns = [*PLACE, "bases", "done", "expected", "complete", "score_s", *ends]
+    table = pd.DataFrame(rows).reindex(columns=columns)
+    table[[*ends, "score_s"]] = table[[*ends, "score_s"]].astype(float)
+    order = {one.problem: at for at, one in reversed(list(enumerate(expected)))}
+    return table.sort_values(
+        ["problem", "spearman"],
+        key=lambda column: column.map(order) if column.name == "problem" else -column,
+        kind="stable",
+        ignore_index=True,
+    )

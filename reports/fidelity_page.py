@@ -1,0 +1,166 @@
+"""The page of a fidelity report: what it says in words, and its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from . import findings
+from .fidelity import CORRELATIONS, NORMALISED, REGRETS, SHARES, FidelityResults
+from .page import Column, Table, data_uri, described, recipes, template
+
+if TYPE_CHECKING:
+    from .figures.gallery import Drawing
+
+NOISY = 0.8  # ceiling of the correlation below which the truth itself is worth a word
+FEW_BASES = 10  # below it percentile bootstrap intervals of a mean cover clearly too little
+
+
+def render_fidelity(results: FidelityResults, drawings: Sequence[Drawing]) -> str:
+    """One HTML page without outside parts."""
+    suite, records = results.suite, results.records
+    return template("fidelity.html").render(
+        results=results,
+        suite=suite,
+        methods=[described(one, suite) for one in suite.methods],
+        given=any(one.checkpoint or one.weights for one in suite.models),
+        images=sorted({one.fidelity.images for one in records if one.fidelity}),
+        done=sum(one.status == "done" for one in records),
+        headlines=[(problem, headline(results, problem)) for problem in results.problems],
+        warnings=list(warnings(results)),
+        failures=findings.failures(records),
+        unfinished=_unfinished(results),
+        figures=[(one, data_uri(one)) for one in drawings],
+        problem_tables=[
+            (problem, fidelity_table(results, problem), regret_table(results, problem))
+            for problem in results.problems
+        ],
+        recipes=recipes(suite),
+        provenance=sorted(findings.provenance(records).items()),
+    )
+
+
+def headline(results: FidelityResults, problem: str) -> str:
+    """Which criterion predicts best on one problem, and how far that can be trusted."""
+    rows = _rows(results, problem).dropna(subset=["spearman"]).to_dict("records")
+    if not rows:
+        return "No criterion has all its trials yet."
+    best = rows[0]
+    inside = max(rows, key=lambda row: (pd.notna(row["spearman_within"]), row["spearman_within"]))
+    text = f"{best['method']} ranks the units best: ρ = {_said(best, 'spearman')} over all units. "
+    if inside["method"] == best["method"]:
+        text += f"It is also the best within layers, ρ = {_said(inside, 'spearman_within')}. "
+    else:
+        text += f"Within layers it is {inside['method']}, "
+        text += f"ρ = {_said(inside, 'spearman_within')}. "
+    worse = [row["method"] for row in rows if row["regret_30_normalised"] >= 1]
+    if worse:
+        text += f"No better than random in its lowest 30 %: {', '.join(worse)}. "
+    ceiling = _number(results.ceilings[problem])
+    text += f"A perfect criterion would reach about {ceiling}, as the truth is noisy itself."
+    if results.suite.bases == 1:
+        text += " With one base nothing is known of the uncertainty."
+    return text
+
+
+def warnings(results: FidelityResults) -> Iterator[str]:
+    """Everything a reader should know before believing a number."""
+    suite, records = results.suite, results.records
+    yield from findings.missing_warnings(records, len(results.expected))
+    if results.ignored:
+        yield findings.IGNORED.format(results.ignored)
+    if suite.bases == 1:
+        yield "One base a problem: intervals over bases do not exist."
+    elif suite.bases < FEW_BASES:
+        yield (
+            f"{suite.bases} bases: bootstrap intervals over so few are too narrow; overlap says "
+            "little, and so does its absence."
+        )
+    yield from findings.record_warnings(records)
+    for problem, roots in _by_problem(records, "spanned").items():
+        yield (
+            f"On {problem} a layer norm spans the units of {', '.join(roots)}: there, zeroing a "
+            "unit (which is measured) is not removing it, as the norm's statistics keep its place."
+        )
+    for problem, value in results.ceilings.items():
+        if value < NOISY:
+            yield (
+                f"On {problem} the truth is noisy: even a perfect criterion would reach about "
+                f"ρ = {_number(value)} only. Take more held-out images (fidelity.images, or a "
+                "larger validation share)."
+            )
+
+
+def _by_problem(records: Sequence[Any], name: str) -> dict[str, list[str]]:
+    found: dict[str, set[str]] = {}
+    for one in records:
+        if one.fidelity is not None and getattr(one.fidelity, name):
+            found.setdefault(one.labels.problem, set()).update(getattr(one.fidelity, name))
+    return {problem: sorted(roots) for problem, roots in sorted(found.items())}
+
+
+def fidelity_table(results: FidelityResults, problem: str) -> Table:
+    """Correlations and normalised regrets of one problem, best first."""
+    heads = ["ρ all units", "ρ within layers", "τ all units", "τ within layers"]
+    heads += [f"Regret {100 * share:g} %" for share in SHARES]
+    return _table(
+        results,
+        problem,
+        "Correlation with the true loss changes (ρ Spearman, τ Kendall), and regret of the lowest "
+        "scores as a share of a random choice's",
+        dict(zip((*CORRELATIONS, *NORMALISED), heads, strict=True)),
+    )
+
+
+def regret_table(results: FidelityResults, problem: str) -> Table:
+    """Regrets of one problem, as mean loss change a unit."""
+    heads = [f"Regret {100 * share:g} %" for share in SHARES]
+    caption = "Mean true loss change of the units taken, beyond that of the best choice"
+    return _table(results, problem, caption, dict(zip(REGRETS, heads, strict=True)))
+
+
+def _table(
+    results: FidelityResults, problem: str, caption: str, columns: Mapping[str, str]
+) -> Table:
+    rows = []
+    for row in _rows(results, problem).to_dict("records"):
+        cells: list[tuple[str, float | None]] = [(row["method"], None)]
+        cells += [(_said(row, name), _value(row[name])) for name in columns]
+        cells += [(_number(row["score_s"]), _value(row["score_s"]))]
+        cells += [(f"{row['done']}/{row['expected']}", row["done"])]
+        rows.append(cells)
+    heads = ["Criterion", *columns.values(), "Scoring s", "Trials"]
+    level = f"{100 * (1 - results.suite.analysis.alpha):g} %"
+    note = f"; {level} intervals over bases" if results.suite.bases > 1 else ""
+    return Table(caption + note, [Column(head, i > 0) for i, head in enumerate(heads)], rows)
+
+
+def _rows(results: FidelityResults, problem: str) -> pd.DataFrame:
+    return results.methods[results.methods["problem"] == problem]
+
+
+def _unfinished(results: FidelityResults) -> list[tuple[str, str, int, int]]:
+    holes = results.methods[~results.methods["complete"].astype(bool)]
+    keys = ["problem", "method", "done", "expected"]
+    return list(holes[keys].itertuples(index=False, name=None))
+
+
+def _said(row: Mapping[Any, Any], name: str) -> str:
+    """`0.86 [0.84, 0.88]`; without an interval the number alone."""
+    value, low, high = (row[name + end] for end in ("", "_low", "_high"))
+    span = "" if pd.isna(low) else f" [{_number(low)}, {_number(high)}]"
+    return _number(value) + span
+
+
+def _number(value: float) -> str:
+    """Two decimals, or two digits of a small number, with a true minus."""
+    if pd.isna(value):
+        return "–"
+    text = f"{value:.2f}" if abs(value) >= 0.095 or value == 0 else f"{value:.2g}"
+    return text.replace("-", "−")
+
+
+def _value(value: Any) -> float | None:
+    return None if pd.isna(value) else float(value)

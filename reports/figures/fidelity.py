@@ -1,0 +1,259 @@
+"""Figures of a fidelity suite: predicted rank against truth, and criteria ranked with intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from suites.schema import slug
+
+from ..fidelity import NORMALISED, SHARES, FidelityResults
+from .gallery import Drawing, finish
+from .style import GREY, publication
+
+BINS = 10  # of predicted rank, for the line of medians
+INK = "#0072B2"
+
+
+@dataclass(frozen=True)
+class Series:
+    """One statistic of the dot plot."""
+
+    column: str
+    label: str
+    colour: str
+    marker: str
+    hollow: bool = False
+
+
+CORRELATIONS = (
+    Series("spearman", "over all units", "#0072B2", "o"),
+    Series("spearman_within", "within layers, mean", "#D55E00", "s", hollow=True),
+)
+REGRETS = tuple(
+    Series(column, f"lowest {100 * share:g} %", colour, marker)
+    for column, share, colour, marker in zip(
+        NORMALISED, SHARES, ("#0072B2", "#009E73", "#D55E00"), ("o", "D", "s"), strict=True
+    )
+)
+
+
+def fidelity_gallery(results: FidelityResults, folder: Path) -> list[Drawing]:
+    """Write every figure that the finished trials allow; none where no method is complete."""
+    if not results.methods["complete"].any():
+        return []
+    with publication():
+        return list(_drawings(results, folder))
+
+
+def _drawings(results: FidelityResults, folder: Path) -> Iterator[Drawing]:
+    level = f"{100 * (1 - results.suite.analysis.alpha):g} %"
+    bars = (
+        f"Bars: {level} percentile bootstrap intervals over {results.suite.bases} bases"
+        if results.suite.bases > 1
+        else "One base a problem, so no intervals"
+    )
+    order = "Criteria stand in the order of their Spearman correlation over all units, mean over "
+    order += "problems."
+    yield finish(
+        correlation_plot(results),
+        rows_of(results, CORRELATIONS),
+        folder,
+        Drawing(
+            "correlation",
+            folder,
+            "Rank correlation with the truth",
+            f"Right is better; 0 is no relation. {bars}. {order} Dashed: what the noise of the "
+            "measured truth leaves to a perfect criterion, over all units.",
+            "Dot plot of rank correlations, a row a criterion, a panel a problem.",
+        ),
+    )
+    yield finish(
+        regret_plot(results),
+        rows_of(results, REGRETS),
+        folder,
+        Drawing(
+            "regret",
+            folder,
+            "Regret of the lowest scores",
+            "Mean true loss change of the units that a criterion would take first, beyond that of "
+            f"the best choice of as many, as a share of a random choice's: left is better. {bars}. "
+            f"{order} The scale is linear up to 1 and logarithmic beyond.",
+            "Dot plot of normalised regrets, a row a criterion, a panel a problem.",
+        ),
+    )
+    for problem, units in results.units.groupby("problem", sort=False):
+        yield finish(
+            scatter(units, ordered(results), _rho(results, str(problem))),
+            units,
+            folder,
+            Drawing(
+                f"truth-{slug(str(problem))}",
+                folder,
+                f"Predicted rank and true loss change, {problem}",
+                "A dot a removed unit, of all bases; a panel a criterion, with its ρ over all "
+                "units. Left: scores that leave first. The vertical scale is linear around zero "
+                "and logarithmic beyond the dotted lines. Orange: medians of tenths. A perfect "
+                "criterion rises from left to right.",
+                f"Scatter of true loss change against predicted rank on {problem}.",
+            ),
+        )
+
+
+def ordered(results: FidelityResults) -> list[str]:
+    """Methods by their mean Spearman correlation over problems, best first, unfinished last."""
+    mean = results.methods.groupby("method", sort=False)["spearman"].mean()
+    return [str(name) for name in mean.sort_values(ascending=False, kind="stable").index]
+
+
+def rows_of(results: FidelityResults, series: Sequence[Series]) -> pd.DataFrame:
+    """What a dot plot shows: its statistics with their intervals, in its order of methods."""
+    columns = [f"{one.column}{end}" for one in series for end in ("", "_low", "_high")]
+    rows = results.methods[["problem", "method", "bases", *columns]]
+    at = {name: place for place, name in enumerate(ordered(results))}
+    rows = rows.assign(ceiling=rows["problem"].map(dict(results.ceilings)))
+    return rows.sort_values(
+        "method", key=lambda column: column.map(at), kind="stable", ignore_index=True
+    )
+
+
+def correlation_plot(results: FidelityResults) -> Figure:
+    """Criteria by their rank correlation with the truth."""
+    figure, panels = _dot_plot(results, CORRELATIONS, "Spearman's ρ of score and loss change")
+    for problem, ax in panels.items():
+        ax.axvline(0, color=GREY, linewidth=0.8, zorder=1)
+        ceiling = results.ceilings.get(problem, math.nan)
+        if not math.isnan(ceiling):
+            ax.axvline(ceiling, color=GREY, linewidth=0.9, dashes=(3, 2), zorder=1)
+    return figure
+
+
+def regret_plot(results: FidelityResults) -> Figure:
+    """Criteria by the regret of their lowest scores."""
+    figure, panels = _dot_plot(results, REGRETS, "regret (0: oracle, 1: random)")
+    for ax in panels.values():
+        ax.axvline(1, color=GREY, linewidth=0.8, zorder=1)
+        ax.set_xscale("symlog", linthresh=1, linscale=1.2)
+        right = ax.get_xlim()[1]
+        ticks = [x for x in (0.0, 0.25, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0, 100.0) if x <= right]
+        ax.xaxis.set_major_locator(FixedLocator(ticks))
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.set_xlim(left=-0.04)
+    return figure
+
+
+def _dot_plot(
+    results: FidelityResults, series: Sequence[Series], label: str
+) -> tuple[Figure, dict[str, Axes]]:
+    """A row a method, a panel a problem, a marker a statistic with its interval."""
+    names, problems = ordered(results), results.problems
+    columns = min(len(problems), 4)
+    lines = math.ceil(len(problems) / columns)
+    row = 0.1 + 0.05 * len(series)
+    width = 2.9 * columns + 0.06 * max(len(name) for name in names) + 0.4
+    figure = Figure(figsize=(width, (row * len(names) + 0.55) * lines + 0.5))
+    axes = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+    for ax in axes.flat[len(problems) :]:
+        ax.set_visible(False)
+    panels = dict(zip(problems, axes.flat, strict=False))
+    for problem, ax in panels.items():
+        rows = results.methods[results.methods["problem"] == problem].set_index("method")
+        _dots(ax, rows.reindex(names), series)
+        ax.set_title(problem)
+        ax.set_xlabel(label)
+        ax.tick_params(axis="y", length=0)
+    axes[0, 0].set_yticks(range(len(names)), names)
+    axes[0, 0].set_ylim(len(names) - 0.4, -0.6)
+    handles = [
+        Line2D([], [], linestyle="", marker=one.marker, color=one.colour, label=one.label,
+               markerfacecolor=_fill(one))
+        for one in series
+    ]  # fmt: skip
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(series))
+    return figure, panels
+
+
+def _dots(ax: Axes, rows: pd.DataFrame, series: Sequence[Series]) -> None:
+    apart = 0.44 / len(series)
+    for place, one in enumerate(series):
+        y = np.arange(len(rows)) + apart * (place - (len(series) - 1) / 2)
+        ends = rows[[f"{one.column}_low", f"{one.column}_high"]].to_numpy(dtype=float)
+        ax.hlines(y, ends[:, 0], ends[:, 1], color=one.colour, linewidth=1.0, zorder=2)
+        ax.plot(rows[one.column].to_numpy(dtype=float), y, linestyle="", marker=one.marker,
+                markersize=3.6, color=one.colour, markerfacecolor=_fill(one), zorder=3)  # fmt: skip
+
+
+def _fill(one: Series) -> str:
+    return "#ffffff" if one.hollow else one.colour
+
+
+def scatter(units: pd.DataFrame, order: Sequence[str], rho: dict[str, float]) -> Figure:
+    """Small multiples: a panel a method with its units' predicted ranks and true changes."""
+    there = set(units["method"])
+    names = [name for name in order if name in there]
+    columns = min(len(names), 8 if len(names) > 12 else 4)
+    lines = math.ceil(len(names) / columns)
+    size = 1.6 if columns > 4 else 1.9  # inches
+    letters = int(15 * size) - 5  # of a name that fits over a panel, with its ρ
+    figure = Figure(figsize=(size * columns + 0.5, (0.78 * size + 0.25) * lines + 0.35))
+    axes = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+    knee = _knee(units["change"].to_numpy(dtype=float))
+    for ax in axes.flat[len(names) :]:
+        ax.set_visible(False)
+    for ax, name in zip(axes.flat, names, strict=False):
+        rows = units[units["method"] == name]
+        # As pixels: tens of thousands of dots would make the page heavy.
+        ax.plot(rows["predicted_rank"], rows["change"], linestyle="", marker=".", markersize=2.2,
+                markeredgewidth=0, color=INK, alpha=0.35, rasterized=True)  # fmt: skip
+        middle = rows.groupby((rows["predicted_rank"] * BINS).astype(int).clip(upper=BINS - 1))
+        medians = middle[["predicted_rank", "change"]].median()
+        ax.plot(medians["predicted_rank"], medians["change"], color="#E69F00", linewidth=1.2)
+        for y in (-knee, knee):
+            ax.axhline(y, color=GREY, linewidth=0.6, dashes=(1, 2), zorder=1)
+        value = rho.get(name, math.nan)
+        short = name if len(name) <= letters else name[: letters - 1] + "…"
+        said = "" if math.isnan(value) else f"  ρ {value:.2f}".replace("-", "−")
+        ax.set_title(short + said, fontsize=7)
+        ax.tick_params(labelsize=6.5)
+    first = axes[0, 0]
+    first.set_xlim(0, 1)
+    first.set_xticks([0, 0.5, 1], ["0", "½", "1"])
+    _symlog(first, units["change"].to_numpy(dtype=float), knee)
+    figure.supxlabel("predicted rank (low scores leave first)", fontsize=8)
+    figure.supylabel("true change of the loss", fontsize=8)
+    return figure
+
+
+def _knee(changes: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
+    """A power of ten near the median size of the changes; the scale is linear up to it."""
+    sizes = np.abs(changes[changes != 0])
+    return float(10.0 ** np.floor(np.log10(np.median(sizes)))) if sizes.size else 1.0
+
+
+def _symlog(ax: Axes, changes: np.ndarray[tuple[int], np.dtype[np.float64]], knee: float) -> None:
+    """Decades on both sides of zero, labelled sparsely."""
+    ax.set_yscale("symlog", linthresh=knee, linscale=0.6)
+    top = max(0, math.ceil(math.log10(max(changes.max(initial=0.0), knee) / knee)))
+    low = math.ceil(math.log10(max(-changes.min(initial=0.0), knee) / knee))
+    every = max(1, math.ceil((top + low) / 5))
+    up = [knee * 10.0**power for power in range(0, top + 1, every)]
+    down = [-knee * 10.0**power for power in range(0, low + 1, every)] if low else []
+    ax.yaxis.set_major_locator(FixedLocator([*down[::-1], 0.0, *up]))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
+    ax.set_ylim(1.3 * min(changes.min(initial=0.0), -knee), 1.3 * max(changes.max(initial=0), knee))
+
+
+def _rho(results: FidelityResults, problem: str) -> dict[str, float]:
+    rows = results.methods[results.methods["problem"] == problem]
+    return dict(zip(rows["method"], rows["spearman"].astype(float), strict=True))

@@ -1,0 +1,139 @@
+"""How well scores predict what removing each unit truly does: rank correlation and regret."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import bootstrap, kendalltau, spearmanr
+
+from .summary import Interval
+
+Floats = NDArray[np.float64]
+
+LEAST = 3  # units: fewer have no ranking to speak of
+RESAMPLES = 9999
+
+
+@dataclass(frozen=True)
+class RankCorrelation:
+    """Spearman's rho and Kendall's tau-b; NaN where the truth has no ranking."""
+
+    spearman: float
+    kendall: float
+
+
+@dataclass(frozen=True)
+class Regret:
+    """What a choice of units costs beyond the best choice of as many.
+
+    Attributes:
+        absolute: mean loss change of the units taken, minus that of the best; at least 0.
+        normalised: the same as a share of what a random choice costs beyond the best; 0 is the
+            oracle, 1 is random. NaN where all choices are equal.
+    """
+
+    absolute: float
+    normalised: float
+
+
+def rank_correlation(scores: ArrayLike, changes: ArrayLike) -> RankCorrelation:
+    """Of predicted scores with true loss changes, over [units].
+
+    Scores that are all equal tell nothing apart: both are 0. With fewer than three units, or with
+    changes that are all equal, there is no ranking to be predicted: both are NaN.
+
+    Raises:
+        ValueError: other shapes, or values that are not finite.
+    """
+    x, y = _pair(scores, changes)
+    if x.size < LEAST or np.ptp(y) == 0:
+        return RankCorrelation(np.nan, np.nan)
+    if np.ptp(x) == 0:
+        return RankCorrelation(0.0, 0.0)
+    return RankCorrelation(float(spearmanr(x, y).statistic), float(kendalltau(x, y).statistic))
+
+
+def correlation_within(scores: ArrayLike, changes: ArrayLike, groups: ArrayLike) -> RankCorrelation:
+    """Mean over groups of the correlation inside each; groups without a ranking are left out.
+
+    Args:
+        scores, changes: [units].
+        groups: [units], the group of each.
+    """
+    x, y = _pair(scores, changes)
+    of = np.asarray(groups)
+    found = [rank_correlation(x[of == one], y[of == one]) for one in np.unique(of)]
+    ranked = [one for one in found if not np.isnan(one.spearman)]
+    if not ranked:
+        return RankCorrelation(np.nan, np.nan)
+    return RankCorrelation(
+        float(np.mean([one.spearman for one in ranked])),
+        float(np.mean([one.kendall for one in ranked])),
+    )
+
+
+def regret(scores: ArrayLike, changes: ArrayLike, share: float) -> Regret:
+    """Of taking the share of units with the lowest scores; at least one unit is taken.
+
+    Units of equal score at the border are taken in expectation, as a random choice among them.
+
+    Args:
+        scores, changes: [units].
+        share: of the units, in (0, 1].
+    """
+    x, y = _pair(scores, changes)
+    if not 0 < share <= 1:
+        raise ValueError(f"share must lie in (0, 1], not {share}")
+    count = max(1, round(share * x.size))
+    border = np.partition(x, count - 1)[count - 1]
+    sure, tied = y[x < border], y[x == border]
+    taken = (sure.sum() + (count - sure.size) * tied.mean()) / count
+    best = float(np.sort(y)[:count].mean())
+    random = float(y.mean()) - best
+    absolute = max(float(taken) - best, 0.0)  # the sums differ in rounding
+    return Regret(absolute, absolute / random if random > 0 else np.nan)
+
+
+def noise_ceiling(half: ArrayLike, other: ArrayLike) -> float:
+    """Correlation with the measured changes that perfect knowledge of the true ones would have.
+
+    The measured changes are means over some images. Spearman's rho r between two halves of the
+    images [units] gives the reliability of the whole, 2 r / (1 + r) (Spearman-Brown), and its root
+    is the ceiling (Spearman's formula of attenuation); 0 where the halves disagree. NaN where one
+    has no ranking.
+    """
+    r = np.maximum(rank_correlation(half, other).spearman, 0.0)
+    return float(np.sqrt(2 * r / (1 + r)))
+
+
+def bootstrap_interval(values: ArrayLike, level: float = 0.95) -> Interval:
+    """Mean over bases with its percentile bootstrap interval; resamples are seeded.
+
+    Args:
+        values: [bases]; NaN is left out. With one value the ends are NaN.
+        level: coverage in (0, 1).
+    """
+    x = np.asarray(values, dtype=np.float64)
+    x = x[~np.isnan(x)]
+    if x.size < 2:
+        return Interval(float(x[0]) if x.size else np.nan, np.nan, np.nan, x.size)
+    found = bootstrap(
+        (x,),
+        np.mean,
+        confidence_level=level,
+        n_resamples=RESAMPLES,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return Interval(float(x.mean()), float(found.low), float(found.high), x.size)
+
+
+def _pair(scores: ArrayLike, changes: ArrayLike) -> tuple[Floats, Floats]:
+    x, y = (np.asarray(one, dtype=np.float64) for one in (scores, changes))
+    if x.ndim != 1 or x.shape != y.shape or not x.size:
+        raise ValueError(f"scores and changes must be [units] alike, not {x.shape} and {y.shape}")
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise ValueError("scores and changes must be finite")
+    return x, y

@@ -1,0 +1,70 @@
+"""The other kind of suite: how well criteria predict what they claim to predict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from .schema import Analysis, AnySuite, MethodSpec, Section, Suite
+
+
+class FidelitySpec(Section):
+    """What is removed, one unit at a time, and where the change of the loss is measured."""
+
+    units: int | None = Field(
+        default=256, ge=1, description="sampled per network, stratified over groups; null: all"
+    )
+    images: int | None = Field(
+        default=1000, ge=2, description="of validation, at most; null: all of them"
+    )
+    batch_size: int = Field(default=250, ge=1)
+
+
+class FidelityAnalysis(Section):
+    """The level of the intervals."""
+
+    alpha: float = Field(default=0.05, gt=0, lt=1)
+
+
+class FidelitySuite(AnySuite):
+    """How well each criterion predicts the change of the loss when one unit alone is removed."""
+
+    kind: Literal["fidelity"]
+    fidelity: FidelitySpec = FidelitySpec()
+    analysis: FidelityAnalysis = FidelityAnalysis()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_leaves(cls, given: Any) -> Any:
+        """Keys of a comparison are told apart from misspelt ones."""
+        if not isinstance(given, Mapping):
+            return given
+        analysis = given.get("analysis")
+        keys = [key for key in Suite.model_fields if key not in cls.model_fields and key in given]
+        if isinstance(analysis, Mapping):
+            keys += [
+                f"analysis.{key}"
+                for key in Analysis.model_fields
+                if key not in FidelityAnalysis.model_fields and key in analysis
+            ]
+        if keys:
+            raise ValueError(
+                f"{', '.join(keys)}: not for `kind: fidelity`, where no unit leaves for good and "
+                "criteria are compared with the measured truth; take it out"
+            )
+        return given
+
+    @field_validator("methods")
+    @classmethod
+    def _plain(cls, methods: list[MethodSpec]) -> list[MethodSpec]:
+        for method in methods:
+            for key in ("iterative", "scope", "matched"):
+                if getattr(method, key):
+                    raise ValueError(
+                        f"method {method.name}: `{key}` is not for `kind: fidelity`, which asks "
+                        "for the scores of the dense network; a method is a criterion, `options` "
+                        "and `as`"
+                    )
+        return methods
