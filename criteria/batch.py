@@ -262,6 +262,16 @@ class Batch:
         meter.use(timed)
         return self._made[key]
 
+    def release(self) -> None:
+        """Let go of all evidence at once; what is left to the collector piles up over batches."""
+        for variant in self._variants.values():
+            variant.release()
+        _, passage = self._made.get("forward", (None, None))
+        if passage is not None:
+            passage.taps.release()
+        self._made.clear()
+        self.shared.held.clear()
+
     def _require(self, need: Need) -> None:
         if not self.shared.granted & need:
             names = " or ".join(str(one.name) for one in need)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from traceback import clear_frames
 
 import torch
 from torch import Tensor, nn
@@ -95,6 +96,7 @@ def _gather(
     for index, (images, targets) in enumerate(batches):
         batch = Batch(model, weights, images, targets, loss, _shared(wanted, weights), index=index)
         _show(batch, criteria, costs, chosen)
+        batch.release()
     if not any(costs[at].images or costs[at].failure for at in chosen):
         names = ", ".join(criteria[at].name for at in chosen)
         raise CriteriaError(f"{names}: needs data; give batches=[(inputs, targets), ...]")
@@ -113,6 +115,7 @@ def _show(
             with torch.no_grad(), meter.timing(at):
                 criteria[at].see(batch)
         except Exception as error:  # a user's code: it must not take the other criteria with it
+            clear_frames(error.__traceback__)  # which would hold on to the batch's evidence
             costs[at].failure = error
         costs[at].seconds += meter.seconds(at)
         costs[at].images += batch.size

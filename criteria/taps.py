@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from .errors import NotApplicable
 from .member import kind_of
@@ -55,6 +56,15 @@ class Taps:
     def __init__(self, arrived: Arrival | None = None) -> None:
         self.uses: dict[str, list[Use]] = {}
         self._arrived = arrived
+        self._waiting: list[RemovableHandle] = []
+
+    def release(self) -> None:
+        """Let go of all tensors. Their hooks know them, a circle that Python cannot see."""
+        for handle in self._waiting:
+            handle.remove()
+        self._waiting.clear()
+        self.uses.clear()
+        self._arrived = None
 
     def once(self, name: str) -> Use:
         """The only use of a layer.
@@ -92,10 +102,12 @@ class Taps:
                 return
             # Hooks on tensors see the gradient before any in-place activation behind the layer.
             if output.requires_grad:
-                output.register_hook(partial(_hand_over, arrived, name, use, False))
+                told = partial(_hand_over, arrived, name, use, False)
+                self._waiting.append(output.register_hook(told))
             # Images need no gradient, and of a norm layer both sides are the same channels.
             if given.requires_grad and kind_of(module) in ("conv", "linear"):
-                given.register_hook(partial(_hand_over, arrived, name, use, True))
+                told = partial(_hand_over, arrived, name, use, True)
+                self._waiting.append(given.register_hook(told))
 
         return hook
 
