@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import toy
-from bench.check import check
+from bench.preflight import preflight
 from rich.console import Console
 
 from bench import show
@@ -153,7 +153,7 @@ def test_a_mask_of_another_count_fails_its_trial(mine: Path, plan: Plan) -> None
 def test_a_share_that_leaves_no_weight_is_refused_before_anything_runs(tmp_path: Path) -> None:
     tiny = make_plan(toy.suite(budgets={"weights": [0.5, 1e-9]}))
     with pytest.raises(InfeasibleBudget, match=r"budgets\.weights: 1e-09 of \d+ weights is none"):
-        check(tiny.trials, Settings(tmp_path, tmp_path))
+        preflight(tiny.trials, Settings(tmp_path, tmp_path))
 
 
 def test_channels_by_number(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_channels_by_number(tmp_path: Path) -> None:
             recoveries=["none"],
         )
     )
-    check(plan.trials, Settings(tmp_path, tmp_path))
+    preflight(plan.trials, Settings(tmp_path, tmp_path))
     assert go(tmp_path, plan) == {"done": 4}
     for one in toy.records(tmp_path):
         got = found(one)
@@ -177,7 +177,7 @@ def test_channels_by_number(tmp_path: Path) -> None:
 def test_channels_out_of_reach_are_refused_before_anything_runs(tmp_path: Path) -> None:
     plan = make_plan(toy.suite(budgets={"channels": [0.05]}))
     with pytest.raises(InfeasibleBudget, match=r"budgets\.channels: 0\.05 is out of reach"):
-        check(plan.trials, Settings(tmp_path, tmp_path))
+        preflight(plan.trials, Settings(tmp_path, tmp_path))
 
 
 def test_a_plan_speaks_of_what_leaves(tmp_path: Path, plan: Plan) -> None:

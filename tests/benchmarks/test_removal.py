@@ -1,6 +1,6 @@
 """What the fast oracle saves on ResNet-20, beside the plain loop: mask each unit, run everything.
 
-pytest tests/benchmarks/test_oracle.py --benchmark-only
+pytest tests/benchmarks/test_removal.py --benchmark-only
 """
 
 from __future__ import annotations
