@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import toy
-from bench.preflight import preflight
 from rich.console import Console
 
 from bench import show
@@ -19,6 +18,7 @@ from bench.jobs import Job
 from bench.lab import Lab, Settings
 from bench.mask_paths import load_masks
 from bench.plan import Plan, make_plan
+from bench.preflight import preflight
 from bench.run import run
 from bench.selection import InfeasibleBudget
 from bench.store import Store
