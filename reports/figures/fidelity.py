@@ -18,6 +18,7 @@ from suites.schema import slug
 
 from ..fidelity import NORMALISED, SHARES, FidelityResults
 from .gallery import Drawing, finish
+from .similarity import similarity, similarity_plot
 from .style import GREY, publication
 
 BINS = 10  # of predicted rank, for the line of medians
@@ -92,6 +93,20 @@ def _drawings(results: FidelityResults, folder: Path) -> Iterator[Drawing]:
         ),
     )
     for problem, units in results.units.groupby("problem", sort=False):
+        matrix = similarity(results, str(problem))
+        yield finish(
+            similarity_plot(matrix),
+            matrix.rename_axis("method").reset_index(),
+            folder,
+            Drawing(
+                f"similarity-{slug(str(problem))}",
+                folder,
+                f"Which criteria rank alike, {problem}",
+                "Spearman's ρ of two criteria's scores over all sampled units, in percent, mean "
+                "over bases. Criteria that rank alike, or upside down, stand side by side.",
+                f"Matrix of rank correlations between criteria on {problem}.",
+            ),
+        )
         yield finish(
             scatter(units, ordered(results), _rho(results, str(problem))),
             units,
