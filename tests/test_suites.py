@@ -327,7 +327,7 @@ def test_every_suite_of_the_library_loads_spans_and_plans(name: str, smoke: bool
     assert {trial.labels.method for trial in plan.trials} == set(suite.method_names)
     if smoke:
         assert [one.name for one in suite.datasets] == ["digits"]  # nothing to download
-        assert len(cases) <= 60
+        assert len(cases) <= 150
 
 
 def test_matched_controls_bear_both_names() -> None:
