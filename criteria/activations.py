@@ -91,9 +91,19 @@ class _Pooling(TorchFunctionMode):
         if len(given) == 1 and not _is_map(made) and made.dim() in (2, 4):
             self._sources[id(made)] = (made, source)
         owner = next((self.owners[id(one)] for one in given[1:] if id(one) in self.owners), None)
-        if owner is not None and not _is_map(given[0]):
+        if owner is not None and not _is_map(given[0]) and _shrunk(source, given[0]):
             self.found[owner] = source
         return made
+
+
+def _shrunk(source: Tensor, read: Tensor) -> bool:
+    """Whether what is read is the map's mean or maximum a channel, or the map itself in a row.
+
+    Anything else (a map with its channels last, say) is judged by what the layer reads.
+    """
+    row = read.flatten(1)
+    ways = (source.mean((2, 3)), source.amax((2, 3)), source.flatten(1))
+    return any(way.shape == row.shape and torch.allclose(way, row, rtol=1e-4) for way in ways)
 
 
 def _is_map(values: Tensor) -> bool:

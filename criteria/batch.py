@@ -172,12 +172,14 @@ class Batch:
     def input_gradient(self, name: str) -> Tensor:
         """Of each sample's own loss, for the input of a layer, through this layer alone."""
         taps = self._passed_by(Need.ACTIVATION_GRADIENTS).taps
-        return _found(taps.once(name).given_gradient, name) * self.size
+        gradient = _found(taps.once(name).given_gradient, name)
+        return self._of_samples(gradient, name) * self.size
 
     def output_gradient(self, name: str) -> Tensor:
         """Of each sample's own loss, for the output of a layer."""
         taps = self._passed_by(Need.ACTIVATION_GRADIENTS).taps
-        return _found(taps.once(name).made_gradient, name) * self.size
+        gradient = _found(taps.once(name).made_gradient, name)
+        return self._of_samples(gradient, name) * self.size
 
     def _passed_by(self, need: Need) -> Passage:
         """What was made of the gradients on their way back, for `need`."""
@@ -188,7 +190,7 @@ class Batch:
         passage = self._forward[1]
         self.shared.meter.use(passage.charge(need))
         if need in passage.failures:
-            raise passage.failures[need]
+            raise NotApplicable(passage.failures[need])
         return passage
 
     # CURVATURE
@@ -230,12 +232,21 @@ class Batch:
             NotApplicable: the layer is used several times in one forward pass.
         """
         self._require(Need.ACTIVATIONS | Need.ACTIVATION_GRADIENTS)
-        return self._forward[1].taps.once(name).given.detach()
+        return self._of_samples(self._forward[1].taps.once(name).given.detach(), name)
 
     def layer_output(self, name: str) -> Tensor:
         """What came out of a layer, ahead of any in-place activation behind it."""
         self._require(Need.ACTIVATIONS | Need.ACTIVATION_GRADIENTS)
-        return self._forward[1].taps.once(name).output()
+        return self._of_samples(self._forward[1].taps.once(name).output(), name)
+
+    def _of_samples(self, values: Tensor, name: str) -> Tensor:
+        """Checked to hold one entry a sample, which tokens ahead of samples would not."""
+        if len(values) != self.size:
+            raise NotApplicable(
+                f"the first dimension of what layer {name} works on is {len(values)}, not the "
+                f"{self.size} samples of the batch"
+            )
+        return values
 
     @property
     def outputs(self) -> Tensor:
@@ -288,7 +299,7 @@ class Batch:
     def _forward(self) -> tuple[Tensor, Passage]:
         def forward() -> tuple[Tensor, Passage]:
             wanted = self.shared.wanted
-            passage = Passage(wanted, self.shared.meter)
+            passage = Passage(wanted, self.shared.meter, self.size)
             tapped = bool(wanted & (DATA ^ Need.GRADIENTS ^ Need.CURVATURE))
             with (
                 torch.set_grad_enabled(bool(wanted & BACKWARD)),
@@ -302,6 +313,8 @@ class Batch:
         parameters = dict(self.model.named_parameters())
         value = self._loss_of(self._forward[0])
         found = torch.autograd.grad(value, list(parameters.values()), allow_unused=True)
+        with torch.no_grad():
+            self._forward[1].finish()
         return {
             name: torch.zeros_like(parameter) if gradient is None else gradient
             for (name, parameter), gradient in zip(parameters.items(), found, strict=True)

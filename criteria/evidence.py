@@ -90,10 +90,10 @@ def _gather(
     batches: Iterable[tuple[Tensor, Tensor]],
     loss: Loss,
 ) -> None:
-    wanted = Need.WEIGHTS
-    for at in chosen:
-        wanted |= criteria[at].needs
     for index, (images, targets) in enumerate(batches):
+        wanted = Need.WEIGHTS
+        for at in chosen:
+            wanted |= criteria[at].needs if costs[at].failure is None else Need.WEIGHTS
         batch = Batch(model, weights, images, targets, loss, _shared(wanted, weights), index=index)
         _show(batch, criteria, costs, chosen)
         batch.release()
@@ -111,12 +111,7 @@ def _show(
         if costs[at].failure is not None:
             continue
         batch.shared.granted = criteria[at].needs
-        try:
-            with torch.no_grad(), meter.timing(at):
-                criteria[at].see(batch)
-        except Exception as error:  # a user's code: it must not take the other criteria with it
-            clear_frames(error.__traceback__)  # which would hold on to the batch's evidence
-            costs[at].failure = error
+        costs[at].failure = _attempt(criteria[at], batch, at)
         costs[at].seconds += meter.seconds(at)
         costs[at].images += batch.size
         if not batch.shared.intact():
@@ -124,6 +119,20 @@ def _show(
                 f"{criteria[at].name} changed weights or gradients in place, which all criteria "
                 "share; change a clone"
             )
+
+
+def _attempt(criterion: Criterion, batch: Batch, key: int) -> Exception | None:
+    """What the criterion raised: a user's code must not take the other criteria with it."""
+    try:
+        with torch.no_grad(), batch.shared.meter.timing(key):
+            criterion.see(batch)
+    except Exception as error:
+        failure: BaseException | None = error
+        while failure is not None:  # the frames would hold on to the batch's evidence
+            clear_frames(failure.__traceback__)
+            failure = failure.__context__
+        return error
+    return None
 
 
 def timed_scores(criterion: Criterion, cost: Cost) -> list[Tensor]:

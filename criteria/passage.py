@@ -6,7 +6,8 @@ of them would cost more time in fresh memory than the sums do.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -30,12 +31,12 @@ class Passage:
         failures: why evidence of a kind could not be made.
     """
 
-    def __init__(self, wanted: Need, meter: Meter) -> None:
-        self.wanted, self.meter = wanted, meter
+    def __init__(self, wanted: Need, meter: Meter, samples: int) -> None:
+        self.wanted, self.meter, self.samples = wanted, meter, samples
         self.dots: dict[tuple[str, bool], Tensor] = {}
         self.squares: dict[str, Tensor] = {}
         self.last_squares: dict[str, Tensor] = {}
-        self.failures: dict[Need, NotApplicable] = {}
+        self.failures: dict[Need, str] = {}
         backward = wanted & (Need.SAMPLES | Need.SQUARES | Need.ACTIVATION_GRADIENTS)
         self.taps = Taps(self._arrived if backward else None)
 
@@ -43,16 +44,17 @@ class Passage:
         """Under which the meter keeps the time of what was made for `need`."""
         return (id(self), need)
 
+    def finish(self) -> None:
+        """After the backward pass: what had to wait for all uses of a layer."""
+        for name, uses in self.taps.uses.items():
+            if len(uses) > 1 and Need.SQUARES in self.wanted:
+                self._attempt(Need.SQUARES, partial(self._square_all, name))
+
     def _arrived(self, name: str, use: Use, into: bool, gradient: Tensor) -> None:
         if Need.SAMPLES in self.wanted:
-            with self.meter.timing(self.charge(Need.SAMPLES), aside=True):
-                self._multiply(name, use, into, gradient)
-        if Need.SQUARES in self.wanted and not into and Need.SQUARES not in self.failures:
-            with self.meter.timing(self.charge(Need.SQUARES), aside=True):
-                try:
-                    self._square(name, use, gradient)
-                except NotApplicable as failure:
-                    self.failures[Need.SQUARES] = failure
+            self._attempt(Need.SAMPLES, lambda: self._multiply(name, use, into, gradient))
+        if Need.SQUARES in self.wanted and not into:
+            self._attempt(Need.SQUARES, lambda: self._square(name, use, gradient))
         if Need.ACTIVATION_GRADIENTS in self.wanted:
             if into:
                 use.given_gradient = gradient
@@ -61,7 +63,28 @@ class Passage:
         elif into and Need.ACTIVATIONS not in self.wanted and len(self.taps.uses[name]) == 1:
             use.given = use.made = gradient.new_empty(0)  # memory that the pass can use again
 
+    def _attempt(self, need: Need, work: Callable[[], None]) -> None:
+        """Do the work on the clock of those who need it; its failure is theirs, not the pass's.
+
+        Kept in words: the exception would hold on to everything that it has seen.
+        """
+        if need in self.failures:
+            return
+        with self.meter.timing(self.charge(need), aside=True):
+            try:
+                work()
+            except Exception as failure:  # of layers that no formula was written for
+                self.failures[need] = str(failure)
+
+    def _check_samples(self, name: str, gradient: Tensor) -> None:
+        if len(gradient) != self.samples:
+            raise NotApplicable(
+                f"the first dimension of what layer {name} works on is {len(gradient)}, not the "
+                f"{self.samples} samples of the batch"
+            )
+
     def _multiply(self, name: str, use: Use, into: bool, gradient: Tensor) -> None:
+        self._check_samples(name, gradient)
         values = use.given.detach() if into else use.output()
         last = isinstance(use.module, nn.Linear | nn.LayerNorm)
         found = sample_dots(values, gradient, last)
@@ -69,23 +92,27 @@ class Passage:
         self.dots[name, into] = found if before is None else before + found
 
     def _square(self, name: str, use: Use, gradient: Tensor) -> None:
-        uses = self.taps.uses[name]
-        use.made_gradient = gradient
-        if any(one.made_gradient is None for one in uses):
-            return  # a sample's gradient is the sum over uses: whole before it is squared
+        self._check_samples(name, gradient)
+        if len(self.taps.uses[name]) > 1:
+            use.made_gradient = gradient  # a sample's gradient is the sum over uses, then squared
+            return
+
+        def fold(part: str, gradients: Tensor) -> None:
+            self._add_squares(name, part, gradients)
+
+        fold_gradients(use.module, use.given.detach(), gradient, fold)
+
+    def _square_all(self, name: str) -> None:
+        """Of a layer that is used several times; uses that the loss does not reach add nothing."""
+        uses = [one for one in self.taps.uses[name] if one.made_gradient is not None]
         whole: dict[str, list[list[Tensor]]] = {}
         for at, one in enumerate(uses):
             assert one.made_gradient is not None
 
             def fold(part: str, gradients: Tensor, at: int = at) -> None:
-                if len(uses) == 1:
-                    self._add_squares(name, part, gradients)
-                else:
-                    whole.setdefault(part, [[] for _ in uses])[at].append(gradients)
+                whole.setdefault(part, [[] for _ in uses])[at].append(gradients)
 
             fold_gradients(one.module, one.given.detach(), one.made_gradient, fold)
-            if Need.ACTIVATION_GRADIENTS not in self.wanted:
-                one.made_gradient = None
         for part, chunks in whole.items():
             self._add_squares(name, part, torch.stack([torch.cat(one) for one in chunks]).sum(0))
 

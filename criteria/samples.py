@@ -36,7 +36,7 @@ def fold_gradients(module: nn.Module, given: Tensor, gradient: Tensor, fold: Fol
             inputs = given.flatten(1, -2) if given.dim() > 2 else given[:, None]
             fold("weight", flat.transpose(1, 2) @ inputs)
             bias = flat.sum(1)
-        case nn.BatchNorm1d() | nn.BatchNorm2d() | nn.BatchNorm3d():
+        case nn.BatchNorm1d() | nn.BatchNorm2d() | nn.BatchNorm3d() if module.track_running_stats:
             plain = functional.batch_norm(
                 given, module.running_mean, module.running_var, training=False, eps=module.eps
             )

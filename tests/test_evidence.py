@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -209,3 +210,71 @@ def test_evidence_of_a_batch_is_let_go_before_the_next() -> None:
 
 def _tensors() -> int:
     return sum(issubclass(type(one), Tensor) for one in gc.get_objects())
+
+
+def test_what_one_criterion_cannot_have_does_not_stop_the_others() -> None:
+    """A norm without running statistics has no per-sample squares, but it has a gradient."""
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3),
+        nn.BatchNorm2d(4, track_running_stats=False),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4, 5),
+    ).double()
+    groups = groups_of(model)
+    taylor, squares = (create(one, groups, {}, torch.Generator()) for one in ("taylor", "c_obd"))
+    first, second = gather(model, [taylor, squares], [labelled(), labelled(4, 1)])
+    assert first.failure is None
+    assert isinstance(second.failure, NotApplicable)
+
+
+@pytest.mark.parametrize("name", ["hessian_diag", "fisher", "kron_obd", "mean_activation"])
+def test_layers_that_do_not_work_on_samples_are_refused(name: str) -> None:
+    class Windows(nn.Module):
+        """Cuts each image in four and puts the windows where samples are."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(48, 6), nn.Linear(6, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            windows = F.relu(self.first(x.reshape(4 * len(x), 48)))
+            return self.second(windows).reshape(len(x), 4, -1).mean(1)
+
+    model = lively(Windows())
+    one = create(name, groups_of(model), {}, torch.Generator())
+    (cost,) = gather(model, [one], [labelled()])
+    assert isinstance(cost.failure, NotApplicable)
+    assert "not the 4 samples of the batch" in str(cost.failure)
+
+
+def test_a_use_that_the_loss_does_not_reach_adds_nothing_to_the_squares() -> None:
+    class Idle(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm, self.fc = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.conv(x)
+            self.norm(2 * x)
+            return self.fc(F.silu(self.norm(x)).mean((2, 3)))
+
+    model = lively(Idle())
+    x, y = labelled(3)
+    found: list[dict[str, Tensor]] = []
+    look(model, x, y, lambda batch: found.append(dict(batch.squared_gradients)))
+    loops = [own_gradients(model, x[n : n + 1], y[n : n + 1])["norm.weight"] for n in range(3)]
+    expected = torch.stack(loops).square().mean(0)
+    torch.testing.assert_close(found[0]["norm.weight"], expected, **EXACT)
+
+
+def test_a_failure_does_not_hold_on_to_evidence() -> None:
+    class Broken(Look):
+        def observe(self, batch: Batch) -> None:
+            kept.append(weakref.ref(batch.gradients["0.weight"]))
+            raise ValueError("mine")
+
+    kept: list[weakref.ref[Tensor]] = []
+    (cost,) = gather(build("chain"), [Broken(lambda _: None)], [labelled()])
+    assert str(cost.failure) == "mine"
+    assert kept[0]() is None

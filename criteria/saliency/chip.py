@@ -1,6 +1,7 @@
 """CHIP: a channel whose map the others can stand in for is redundant."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from pydantic import Field
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from ..activations import ActivationCriterion, ActivationOptions, maps
 from ..batch import Batch
-from ..member import Member
+from ..member import Group, Member
 from ..needs import Need
 from ..registry import register
 
@@ -31,13 +32,20 @@ class Chip(ActivationCriterion):
 
     options_type = ChipOptions
 
+    def __init__(
+        self, groups: Sequence[Group], options: ChipOptions, generator: torch.Generator
+    ) -> None:
+        super().__init__(groups, options, generator)
+        self.looked_at = 0
+
     def observe(self, batch: Batch) -> None:
         for member in self.members:
             seen = maps(batch, member)[: self.options.images].flatten(2)
-            self.add(member, batch.size * independence(seen).mean(0))
+            self.add(member, independence(seen).sum(0))
+        self.looked_at += len(batch.images[: self.options.images])
 
     def member_scores(self, member: Member) -> Tensor:
-        return super().member_scores(member) / self.images
+        return super().member_scores(member) / self.looked_at
 
 
 def independence(matrices: Tensor, nodes: int = 96) -> Tensor:

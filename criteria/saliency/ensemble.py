@@ -32,6 +32,8 @@ class EnsembleOptions(NoOptions):
     def _one_weight_each(self) -> Self:
         if self.weights is not None and len(self.weights) != len(self.of):
             raise ValueError(f"{len(self.weights)} weights for {len(self.of)} criteria")
+        if self.weights is not None and (min(self.weights) < 0 or sum(self.weights) == 0):
+            raise ValueError("weights are shares: none below 0, and not all 0")
         return self
 
 

@@ -36,6 +36,10 @@ class JacobianOptions(Options):
     def _joint_is_block(self) -> Self:
         if self.combine == "joint" and self.flatten != "block":
             raise ValueError("combine: joint adds whole blocks up; it needs flatten: block")
+        if self.combine == "joint" and self.reduction != "sum":
+            raise ValueError("combine: joint has no members left to reduce; leave reduction: sum")
+        if self.grouped == "pooled" and self.flatten == "block":
+            raise ValueError("grouped: pooled is about single entries; it needs flatten: feature")
         return self
 
 

@@ -47,7 +47,8 @@ def similarity_plot(matrix: pd.DataFrame) -> Figure:
         spine.set_visible(False)
     for (row, column), value in np.ndenumerate(matrix.to_numpy()):
         ink = "white" if abs(value) > 0.6 else "black"
-        text = f"{100 * value:.0f}"
-        ax.text(column, row, text, ha="center", va="center", color=ink, fontsize=4.5)
+        ax.text(
+            column, row, str(round(100 * value)), ha="center", va="center", color=ink, fontsize=4.5
+        )
     figure.colorbar(drawn, ax=ax, label="Spearman's ρ of scores", shrink=0.6)
     return figure

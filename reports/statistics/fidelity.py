@@ -93,7 +93,8 @@ def regret(scores: ArrayLike, changes: ArrayLike, share: float) -> Regret:
     best = float(np.sort(y)[:count].mean())
     random = float(y.mean()) - best
     absolute = max(float(taken) - best, 0.0)  # the sums differ in rounding
-    return Regret(absolute, absolute / random if random > 0 else np.nan)
+    choice = np.ptp(y) > 0 and count < y.size
+    return Regret(absolute, absolute / random if choice else np.nan)
 
 
 def noise_ceiling(half: ArrayLike, other: ArrayLike) -> float:
