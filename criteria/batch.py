@@ -21,6 +21,7 @@ from .meter import Meter
 from .modes import batch_statistics
 from .needs import BACKWARD, DATA, Need
 from .passage import Passage
+from .samples import of_samples
 from .weights import WeightMember
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -160,26 +161,34 @@ class Batch:
         Raises:
             NotApplicable: a layer has no formula for it.
         """
-        squares = self._passed_by(Need.SQUARES).squares
-        return {name: one * self.size for name, one in squares.items()}
+
+        def scale() -> dict[str, Tensor]:
+            squares = self._passed_by(Need.SQUARES).squares
+            return {name: one * self.size for name, one in squares.items()}
+
+        return self.evidence("squared gradients", Need.SQUARES, scale)
 
     @property
     def last_squared_gradients(self) -> Mapping[str, Tensor]:
         """The same of the batch's last sample alone."""
-        squares = self._passed_by(Need.SQUARES).last_squares
-        return {name: one * self.size**2 for name, one in squares.items()}
+
+        def scale() -> dict[str, Tensor]:
+            squares = self._passed_by(Need.SQUARES).last_squares
+            return {name: one * self.size**2 for name, one in squares.items()}
+
+        return self.evidence("last squared gradients", Need.SQUARES, scale)
 
     def input_gradient(self, name: str) -> Tensor:
         """Of each sample's own loss, for the input of a layer, through this layer alone."""
         taps = self._passed_by(Need.ACTIVATION_GRADIENTS).taps
         gradient = _found(taps.once(name).given_gradient, name)
-        return self._of_samples(gradient, name) * self.size
+        return of_samples(gradient, name, self.size) * self.size
 
     def output_gradient(self, name: str) -> Tensor:
         """Of each sample's own loss, for the output of a layer."""
         taps = self._passed_by(Need.ACTIVATION_GRADIENTS).taps
         gradient = _found(taps.once(name).made_gradient, name)
-        return self._of_samples(gradient, name) * self.size
+        return of_samples(gradient, name, self.size) * self.size
 
     def _passed_by(self, need: Need) -> Passage:
         """What was made of the gradients on their way back, for `need`."""
@@ -206,7 +215,7 @@ class Batch:
             return self.evidence(
                 "hessian times weights",
                 Need.CURVATURE,
-                lambda: hessian_times_weights(self.model, self.images, self._loss_of),
+                lambda: hessian_times_weights(self.model, self.images, self.loss_of),
             )
         with self.mode():
             return self.gradient_graph.hessian_product(vector)
@@ -217,10 +226,11 @@ class Batch:
         return self.evidence(
             "gradient graph",
             Need.CURVATURE,
-            lambda: GradientGraph.of(self.model, self.images, self._loss_of),
+            lambda: GradientGraph.of(self.model, self.images, self.loss_of),
         )
 
-    def _loss_of(self, outputs: Tensor) -> Tensor:
+    def loss_of(self, outputs: Tensor) -> Tensor:
+        """The batch's mean loss, as a function of the network's outputs."""
         return self.loss(outputs, self.targets)
 
     # ACTIVATIONS
@@ -232,21 +242,12 @@ class Batch:
             NotApplicable: the layer is used several times in one forward pass.
         """
         self._require(Need.ACTIVATIONS | Need.ACTIVATION_GRADIENTS)
-        return self._of_samples(self._forward[1].taps.once(name).given.detach(), name)
+        return of_samples(self._forward[1].taps.once(name).given.detach(), name, self.size)
 
     def layer_output(self, name: str) -> Tensor:
         """What came out of a layer, ahead of any in-place activation behind it."""
         self._require(Need.ACTIVATIONS | Need.ACTIVATION_GRADIENTS)
-        return self._of_samples(self._forward[1].taps.once(name).output(), name)
-
-    def _of_samples(self, values: Tensor, name: str) -> Tensor:
-        """Checked to hold one entry a sample, which tokens ahead of samples would not."""
-        if len(values) != self.size:
-            raise NotApplicable(
-                f"the first dimension of what layer {name} works on is {len(values)}, not the "
-                f"{self.size} samples of the batch"
-            )
-        return values
+        return of_samples(self._forward[1].taps.once(name).output(), name, self.size)
 
     @property
     def outputs(self) -> Tensor:
@@ -311,7 +312,7 @@ class Batch:
 
     def _backward(self) -> dict[str, Tensor]:
         parameters = dict(self.model.named_parameters())
-        value = self._loss_of(self._forward[0])
+        value = self.loss_of(self._forward[0])
         found = torch.autograd.grad(value, list(parameters.values()), allow_unused=True)
         with torch.no_grad():
             self._forward[1].finish()

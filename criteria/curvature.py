@@ -16,6 +16,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .member import kind_of
+from .taps import Made
 
 Function = Callable[[Tensor], Tensor]
 Terms = Sequence[tuple[GradientEdge, Tensor]]
@@ -83,40 +84,29 @@ class GradientGraph:
 
 
 @dataclass
-class Made:
-    """What a layer made in one use.
+class Placed(Made):
+    """What a layer made in one use, and where it stands in the graph.
 
     Attributes:
-        edge: its place in the graph, whatever is done to it in place later on.
+        edge: its place, whatever is done to it in place later on.
     """
 
     name: str
-    module: nn.Module
-    given: Tensor
-    value: Tensor
-    version: int
     edge: GradientEdge
-
-    def output(self) -> Tensor:
-        """The value as the layer made it, made again where it was changed in place since."""
-        if self.value._version == self.version:
-            return self.value.detach()
-        with torch.no_grad():
-            return self.module.forward(self.given.detach())
 
 
 @contextmanager
-def recording(model: nn.Module) -> Iterator[list[Made]]:
+def recording(model: nn.Module) -> Iterator[list[Placed]]:
     """Every use, inside the block, of a layer whose output is linear in its own parameters.
 
     By exact type: what derives from a layer may do anything with its weights.
     """
-    made: list[Made] = []
+    made: list[Placed] = []
 
     def record(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             edge = get_gradient_edge(output)
-            made.append(Made(name, module, inputs[0], output, output._version, edge))
+            made.append(Placed(module, inputs[0], output, output._version, name, edge))
 
         return hook
 

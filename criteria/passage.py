@@ -12,10 +12,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from .errors import NotApplicable
 from .meter import Meter
 from .needs import Need
-from .samples import fold_gradients, sample_dots
+from .samples import fold_gradients, of_samples, sample_dots
 from .taps import Taps, Use
 
 
@@ -76,15 +75,8 @@ class Passage:
             except Exception as failure:  # of layers that no formula was written for
                 self.failures[need] = str(failure)
 
-    def _check_samples(self, name: str, gradient: Tensor) -> None:
-        if len(gradient) != self.samples:
-            raise NotApplicable(
-                f"the first dimension of what layer {name} works on is {len(gradient)}, not the "
-                f"{self.samples} samples of the batch"
-            )
-
     def _multiply(self, name: str, use: Use, into: bool, gradient: Tensor) -> None:
-        self._check_samples(name, gradient)
+        of_samples(gradient, name, self.samples)
         values = use.given.detach() if into else use.output()
         last = isinstance(use.module, nn.Linear | nn.LayerNorm)
         found = sample_dots(values, gradient, last)
@@ -92,7 +84,7 @@ class Passage:
         self.dots[name, into] = found if before is None else before + found
 
     def _square(self, name: str, use: Use, gradient: Tensor) -> None:
-        self._check_samples(name, gradient)
+        of_samples(gradient, name, self.samples)
         if len(self.taps.uses[name]) > 1:
             use.made_gradient = gradient  # a sample's gradient is the sum over uses, then squared
             return

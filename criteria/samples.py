@@ -87,6 +87,20 @@ def _fold_conv(module: nn.Conv2d, given: Tensor, gradient: Tensor, fold: Fold) -
         fold("weight", found.reshape(len(some), *module.weight.shape))
 
 
+def of_samples(values: Tensor, name: str, samples: int) -> Tensor:
+    """What a layer works on, checked to hold one entry a sample, which windows would not.
+
+    Raises:
+        NotApplicable: its first dimension is another.
+    """
+    if len(values) != samples:
+        raise NotApplicable(
+            f"the first dimension of what layer {name} works on is {len(values)}, not the "
+            f"{samples} samples of the batch"
+        )
+    return values
+
+
 def sample_dots(values: Tensor, gradients: Tensor, last: bool) -> Tensor:
     """`[samples, channels]`: products of a layer's values and gradients, summed over positions.
 

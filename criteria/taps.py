@@ -17,22 +17,18 @@ from .member import kind_of
 
 
 @dataclass
-class Use:
-    """One use of a layer in a forward pass.
+class Made:
+    """What a layer made of its input in one use.
 
     Attributes:
         given, made: its input and output.
         version: of the output when it was made.
-        given_gradient, made_gradient: where they were asked to be kept; `given_gradient` came
-            through this use alone, whatever else the input feeds.
     """
 
     module: nn.Module
     given: Tensor
     made: Tensor
     version: int
-    given_gradient: Tensor | None = None
-    made_gradient: Tensor | None = None
 
     def output(self) -> Tensor:
         """The output as the layer made it, made again where it was changed in place since."""
@@ -40,6 +36,19 @@ class Use:
             return self.made.detach()
         with torch.no_grad():
             return self.module.forward(self.given.detach())
+
+
+@dataclass
+class Use(Made):
+    """The same, with its gradients.
+
+    Attributes:
+        given_gradient, made_gradient: where they were asked to be kept; `given_gradient` came
+            through this use alone, whatever else the input feeds.
+    """
+
+    given_gradient: Tensor | None = None
+    made_gradient: Tensor | None = None
 
 
 Arrival = Callable[[str, Use, bool, Tensor], None]

@@ -85,7 +85,7 @@ class Hvp(CurvatureScores):
             lambda: hessian_times_weights(
                 batch.model,
                 batch.images,
-                lambda outputs: batch.loss(outputs, batch.targets),
+                batch.loss_of,
                 self.moving(batch),
             ),
         )
@@ -109,7 +109,7 @@ class HvpResidual(CurvatureScores):
             lambda: hessian_times_weights(
                 batch.model,
                 batch.images,
-                residual_of(lambda outputs: batch.loss(outputs, batch.targets)),
+                residual_of(batch.loss_of),
                 self.moving(batch),
             ),
         )

@@ -72,7 +72,7 @@ class Jacobian(Criterion):
 
     def observe(self, batch: Batch) -> None:
         for group in self.groups:
-            members = [member for member in group.members if self.counts(member)]
+            members = super().counted(group)
             products = [self._products(batch, member) for member in members]
             if members and self.options.combine == "joint":
                 self.add(members[0], torch.stack(products).sum(0).square().sum(0))

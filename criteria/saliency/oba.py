@@ -50,7 +50,7 @@ class Oba(SignedScores):
             lambda: series_of(
                 batch.model,
                 batch.images,
-                lambda outputs: batch.loss(outputs, batch.targets),
+                batch.loss_of,
                 norms=self.options.direction == "all",
             ),
         )
