@@ -104,8 +104,9 @@ def test_local_masks_keep_the_same_share_of_every_layer_and_exactly_as_many(
         return
     found = one_shot(layers(scores), scores, [share], "local")[share]
     assert sum(kept(found)) == count
-    for mask in found.values():
-        assert abs(int(mask.sum()) - share * len(mask)) <= 1
+    least = max((int(mask.sum()) - 1) / len(mask) for mask in found.values())
+    most = min((int(mask.sum()) + 1) / len(mask) for mask in found.values())
+    assert least <= most  # one share fits all layers, up to a weight of each
     assert best_in_layer(scores, found)
 
 
