@@ -13,20 +13,14 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from .batch import Batch
 from .errors import NotApplicable, ScoreError
 from .member import Group, Member
 from .needs import Need
+from .options import NoOptions
 from .reduce import Normalizer, Reduction, normalize, reduce_members
-
-
-class NoOptions(BaseModel):
-    """Base of all options: immutable, no unknown keys, no conversions of type."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class Options(NoOptions):

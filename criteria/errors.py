@@ -9,8 +9,12 @@ class UnknownCriterion(CriteriaError):
     """A name that no criterion bears. The message lists near matches and all names."""
 
 
+class UnknownPhase(CriteriaError):
+    """A name that no preparation, procedure or recovery bears. The message lists near matches."""
+
+
 class OptionError(CriteriaError):
-    """An option that the criterion does not have, or a value it does not take."""
+    """An option that does not exist, or a value that it does not take."""
 
 
 class StructureError(CriteriaError):

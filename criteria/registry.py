@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import difflib
 import hashlib
 import importlib
@@ -18,14 +17,15 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import torch
-from pydantic import ValidationError
 
-from .criterion import Criterion, NoOptions
-from .errors import NotApplicable, OptionError, UnknownCriterion
+from .criterion import Criterion
+from .errors import NotApplicable, UnknownCriterion
 from .member import Group
 from .needs import Need
+from .options import NoOptions, checked
 from .parts import parts_of
 from .selector import Selector
+from .source import closure, hash_of
 
 ENTRY_POINTS = "pruning_bench.criteria"
 
@@ -168,19 +168,7 @@ def resolve_options(name: str, options: Mapping[str, Any]) -> NoOptions:
         OptionError: an unknown option or a value of the wrong kind; says which are allowed.
     """
     entry = find(name)
-    try:
-        return entry.type.options_type.model_validate(dict(options))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        allowed = ", ".join(entry.type.options_type.model_fields)
-        if first["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(key, entry.type.options_type.model_fields, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else "."
-            fault = f"there is no option {key!r}{hint}"
-        else:
-            fault = f"option {key!r} = {first['input']!r}: {first['msg']}."
-        raise OptionError(f"{entry.name}: {fault} It takes: {allowed or 'no options'}") from error
+    return checked(entry.name, entry.type.options_type, options)
 
 
 def require(
@@ -228,12 +216,11 @@ def create(
 
 def source_hash(name: str, options: Mapping[str, Any]) -> str:
     """SHA-256 of the code that decides a criterion's scores; comments and layout do not count."""
-    digest = hashlib.sha256()
-    for file in sorted(source_files(name), key=lambda one: one.name):
-        digest.update(_code_digest(file))
-    for part in parts_of(resolve_options(name, options)):
-        digest.update(source_hash(part.criterion, part.options).encode())
-    return digest.hexdigest()
+    parts = [
+        source_hash(part.criterion, part.options)
+        for part in parts_of(resolve_options(name, options))
+    ]
+    return hash_of(source_files(name), *parts)
 
 
 def source_files(name: str) -> set[Path]:
@@ -246,26 +233,4 @@ def source_files(name: str) -> set[Path]:
         for one in find(name).type.__mro__
         if issubclass(one, Criterion) and one is not Criterion
     ]
-    found: set[Path] = set()
-    while files:
-        file = files.pop()
-        if file not in found:
-            found.add(file)
-            files += _imported(file)
-    return found
-
-
-@cache
-def _imported(file: Path) -> list[Path]:
-    """Modules of this package that a file imports relatively; the registry decides no score."""
-    found = []
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.level and node.module:
-            folder = file.parents[node.level - 1]
-            found.append(folder.joinpath(*node.module.split(".")).with_suffix(".py"))
-    return [one for one in found if one.is_file() and one.name not in ("registry.py", "errors.py")]
-
-
-@cache
-def _code_digest(file: Path) -> bytes:
-    return hashlib.sha256(ast.dump(ast.parse(file.read_text())).encode()).digest()
+    return closure(files)

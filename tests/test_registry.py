@@ -20,6 +20,7 @@ from criteria import (
     load_plugin,
     register,
     score,
+    source,
 )
 from criteria.evidence import gather
 from criteria.registry import create, resolve_options, source_files, source_hash
@@ -48,7 +49,7 @@ def registered() -> Iterator[None]:
     yield
     registry._entries.clear()
     registry._entries.update(before)
-    registry._code_digest.cache_clear()
+    source._code_digest.cache_clear()
 
 
 def plugin(folder: Path, name: str = "mine", more: str = "", file: str = "plugin.py") -> Path:
@@ -191,29 +192,29 @@ def test_a_plugin_that_is_not_there_or_registers_nothing_is_an_error(tmp_path: P
 # --- the hash of the code -------------------------------------------------------------------------
 
 
-def hash_of(folder: Path, source: str) -> str:
+def hash_of(folder: Path, code: str) -> str:
     path = folder / "plugin.py"
-    path.write_text(source)
+    path.write_text(code)
     load_plugin(path)
-    registry._code_digest.cache_clear()  # a process sees one version of a file; here it sees two
+    source._code_digest.cache_clear()  # a process sees one version of a file; here it sees two
     return source_hash("mine", {})
 
 
 def test_the_hash_follows_the_code_and_not_its_comments(tmp_path: Path) -> None:
-    source = PLUGIN.format(name="mine", more="")
-    first = hash_of(tmp_path, source)
-    assert hash_of(tmp_path, source) == first
-    assert hash_of(tmp_path, "# a comment\n" + source.replace("\n\n", "\n\n\n")) == first
+    code = PLUGIN.format(name="mine", more="")
+    first = hash_of(tmp_path, code)
+    assert hash_of(tmp_path, code) == first
+    assert hash_of(tmp_path, "# a comment\n" + code.replace("\n\n", "\n\n\n")) == first
     assert hash_of(tmp_path, PLUGIN.format(name="mine", more=" * 2")) != first
 
 
 def test_the_hash_does_not_depend_on_where_the_file_lies(tmp_path: Path) -> None:
-    source = PLUGIN.format(name="mine", more="")
+    code = PLUGIN.format(name="mine", more="")
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    first = hash_of(tmp_path / "a", source)
+    first = hash_of(tmp_path / "a", code)
     registry._entries.pop("mine")
-    assert hash_of(tmp_path / "b", source) == first
+    assert hash_of(tmp_path / "b", code) == first
 
 
 def test_the_hash_of_inverse_follows_its_inner_criterion(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ from torch.nn import functional
 
 from ..activations import ActivationCriterion
 from ..batch import Batch
-from ..criterion import NoOptions
 from ..errors import NotApplicable
 from ..member import Group, Member
 from ..needs import Need
+from ..options import NoOptions
 from ..registry import register
 from ..samples import unfold
 

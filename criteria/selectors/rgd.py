@@ -12,9 +12,9 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from ..batch import Batch, Need
-from ..criterion import NoOptions
 from ..errors import NotApplicable
 from ..member import Group, Member
+from ..options import NoOptions
 from ..registry import register
 from ..selector import Selector
 

@@ -1,0 +1,103 @@
+"""What may ride on a training: changes to the loss, the gradients and the weights of every step.
+
+Preparations, procedures and recoveries are riders; the loop itself belongs to whoever trains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class Scale(NamedTuple):
+    """Factors on the recipe's settings for one parameter."""
+
+    learning_rate: float
+    weight_decay: float
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """The training that a rider is attached to.
+
+    Attributes:
+        model: as it is trained; its parameters are those of the optimizer.
+        steps_per_epoch: steps of the optimizer, one a batch.
+        steps: of the whole training, where no rider ends it before.
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    steps_per_epoch: int
+    steps: int
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the step at hand, before any `Scale`."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def momenta(self) -> dict[str, Tensor]:
+        """The optimizer's momentum buffers by parameter name; none before its first step."""
+        state = self.optimizer.state
+        return {
+            name: buffer
+            for name, parameter in self.model.named_parameters()
+            if parameter in state
+            and (buffer := state[parameter].get("momentum_buffer")) is not None
+        }
+
+
+class Rider:
+    """Rides on one training. Every hook does nothing unless it is overridden.
+
+    In order: `begin`, `attach`; at every step `rate`, `loss_term`, `after_backward`, `after_step`;
+    `after_epoch` at the end of each; `at_end` once. `step` counts the optimizer's steps from 0. A
+    training that is resumed calls `begin` and `attach` again and then `load_state_dict`, so these
+    two only set up, and whatever later steps depend on is in `state_dict`.
+    """
+
+    def begin(self, model: nn.Module) -> None:
+        """Before there is an optimizer: layers may be replaced in place."""
+
+    def scales(self, model: nn.Module) -> Mapping[nn.Parameter, Scale]:
+        """Parameters that are trained at settings of their own."""
+        return {}
+
+    def attach(self, training: Training) -> None:
+        """Before the first step; what is needed later is kept by the rider."""
+
+    def rate(self, step: int) -> float | None:
+        """Factor on the recipe's learning rate instead of its schedule's; None leaves that."""
+        return None
+
+    def loss_term(self, step: int) -> Tensor | None:
+        """A scalar that is added to the loss."""
+        return None
+
+    def after_backward(self, step: int) -> None:
+        """Gradients are there and may be changed in place, or set to None to freeze a parameter."""
+
+    def after_step(self, step: int) -> None:
+        """The optimizer has moved the weights."""
+
+    def after_epoch(self, epoch: int) -> None:
+        """Whole epochs are counted from 0; the model is in train mode, and evaluated after this."""
+
+    @property
+    def done(self) -> bool:
+        """Whether training may end now; asked after every step."""
+        return False
+
+    def at_end(self) -> None:
+        """After the last step: what must hold of the weights from here on is made to hold."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors, numbers, strings, and lists and dicts of these."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state_dict`."""

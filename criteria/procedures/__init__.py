@@ -1,0 +1,1 @@
+"""How units leave a network while it trains, instead of all at once and before."""

@@ -1,0 +1,76 @@
+"""What a procedure is: a rider after whose training the units that it removes are exactly zero."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ..hooks import Rider
+from ..member import Group
+from ..options import NoOptions
+
+Removed = list[Tensor]  # of each group, the units that leave, ascending
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """What a procedure is handed; it reaches for nothing else.
+
+    Units are numbered as in the dense network, whose shape the trained network keeps: what has left
+    is zero.
+
+    Attributes:
+        groups: of the network.
+        budget: share of its cost that may stay.
+        doomed: the units that the method's criterion removes from the network as it is before
+            training, under the budget; None for a procedure that chooses on its way.
+        score: of a network in which the given units are zero, `[units]` of each group by the
+            method's criterion, low leaves first; the given ones stand at minus infinity.
+        select: the units of lowest score, under a budget: from (scores, share of the cost kept).
+            Raises InfeasibleBudget where the limits leave more.
+        share: of the dense cost, left without these units.
+        generator: for whatever a procedure draws.
+    """
+
+    groups: Sequence[Group]
+    budget: float
+    doomed: Removed | None
+    score: Callable[[nn.Module, Removed], list[Tensor]]
+    select: Callable[[Sequence[Tensor], float], Removed]
+    share: Callable[[Removed], float]
+    generator: torch.Generator
+
+    def nothing(self) -> Removed:
+        """Of each group, no unit."""
+        return [torch.empty(0, dtype=torch.long) for _ in self.groups]
+
+
+class Procedure(Rider):
+    """Base of all procedures.
+
+    A subclass overrides hooks of `Rider` and `removed`. When `at_end` has run, all makers of the
+    removed units (`criteria.units`) are zero, so that cutting them out changes nothing.
+
+    Attributes:
+        follows: whether it takes `Ground.doomed`; else it scores and selects on its way.
+    """
+
+    options_type: ClassVar[type[NoOptions]] = NoOptions
+    name: ClassVar[str]
+    follows: ClassVar[bool]
+
+    def __init__(self, options: Any, ground: Ground) -> None:
+        self.options = options
+        self.ground = ground
+
+    def removed(self) -> Removed:
+        """What leaves, once training has ended."""
+        raise NotImplementedError(f"{type(self).__name__} must override removed")
+
+    def notes(self) -> dict[str, float]:
+        """Numbers about what happened, for the record: releases, rounds."""
+        return {}

@@ -1,0 +1,1 @@
+"""How the pruned network is finetuned, where that is more than training it."""

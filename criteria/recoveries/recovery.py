@@ -1,0 +1,45 @@
+"""What a recovery is: a rider on the finetuning, and perhaps another network while it lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ..hooks import Rider
+from ..member import Group
+from ..options import NoOptions
+
+
+class Recovery(Rider):
+    """Base of all recoveries that are more than training the pruned network."""
+
+    options_type: ClassVar[type[NoOptions]] = NoOptions
+    name: ClassVar[str]
+
+    def __init__(self, options: Any, generator: torch.Generator) -> None:
+        self.options = options
+        self.generator = generator
+
+    def network(
+        self,
+        pruned: nn.Module,
+        dense: nn.Module,
+        groups: Sequence[Group],
+        removed: Sequence[Tensor],
+    ) -> nn.Module:
+        """The network to train.
+
+        Args:
+            pruned: without the removed units; may be changed in place and returned.
+            dense: with them, left as it is.
+            groups: of the dense network.
+            removed: of each group.
+        """
+        return pruned
+
+    def merged(self, trained: nn.Module) -> nn.Module:
+        """The plain pruned network that computes what the trained one does."""
+        return trained

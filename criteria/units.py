@@ -1,0 +1,64 @@
+"""The parameters that make the units of a group: what must be zero for a unit to be gone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from .member import Group, Member
+
+
+def makers(group: Group) -> tuple[Member, ...]:
+    """Members whose parameters make the group's channels; those that read them are left out.
+
+    With all of them at zero a unit is zero wherever it is read, if activations keep zero.
+    """
+    return tuple(one for one in group.members if one.side != "in")
+
+
+class Units:
+    """The makers of one group in one network, as one `[units, elements]`.
+
+    Args:
+        model: holds the parameters, which may change; its modules may not.
+    """
+
+    def __init__(self, model: nn.Module, group: Group) -> None:
+        self.group = group
+        self.members = makers(group)
+        self._model = model
+
+    def __len__(self) -> int:
+        return self.group.units
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The network's parameters by name, as data that may be changed in place."""
+        return {name: one.data for name, one in self._model.named_parameters()}
+
+    def gradients(self) -> dict[str, Tensor]:
+        """Their gradients; zeros where a parameter has none."""
+        return {
+            name: torch.zeros_like(one.data) if one.grad is None else one.grad
+            for name, one in self._model.named_parameters()
+        }
+
+    def rows(self, tensors: Mapping[str, Tensor]) -> Tensor:
+        """`[units, elements]`: all makers' blocks and biases side by side, of any such tensors."""
+        return torch.cat([one.view(tensors, bias=True) for one in self.members], dim=1)
+
+    def norms(self) -> Tensor:
+        """`[units]`: joint L2 norm of each unit's parameters."""
+        return self.rows(self.tensors()).norm(dim=1)
+
+    def write_(self, tensors: Mapping[str, Tensor], rows: Tensor) -> None:
+        """Put `[units, elements]` back to where `rows` took them from."""
+        sizes = [one.view(tensors, bias=True).shape[1] for one in self.members]
+        for member, part in zip(self.members, rows.split(sizes, dim=1), strict=True):
+            member.write_(tensors, part, bias=True)
+
+    def scale_(self, tensors: Mapping[str, Tensor], factors: Tensor) -> None:
+        """Multiply each unit's entries by its factor, `[units]`, in place."""
+        for member in self.members:
+            member.scale_(tensors, factors)

@@ -1,0 +1,74 @@
+"""The makers of a group's units: reading, writing and scaling them, on every kind of coupling."""
+
+from __future__ import annotations
+
+import torch
+from conftest import groups_of, images, trace
+from torch import Tensor, nn
+
+from bench.cut import cut
+from criteria.units import Units
+
+
+def each(model: nn.Module) -> list[Units]:
+    return [Units(model, group) for group in groups_of(model)]
+
+
+def test_what_is_written_back_unchanged_changes_nothing(model: nn.Module) -> None:
+    before = {name: one.clone() for name, one in model.state_dict().items()}
+    for units in each(model):
+        tensors = units.tensors()
+        units.write_(tensors, units.rows(tensors).clone())
+    assert all(torch.equal(one, before[name]) for name, one in model.state_dict().items())
+
+
+def test_rows_hold_what_was_written(model: nn.Module) -> None:
+    for units in each(model):
+        tensors = units.tensors()
+        numbers = torch.arange(units.rows(tensors).numel(), dtype=torch.float64)
+        rows = numbers.reshape(len(units), -1).to(next(iter(tensors.values())).dtype)
+        units.write_(tensors, rows)
+        assert torch.equal(units.rows(tensors), rows)
+
+
+def test_scaling_multiplies_every_entry_of_a_unit_and_no_other(model: nn.Module) -> None:
+    for units in each(model):
+        tensors = units.tensors()
+        before = units.rows(tensors).clone()
+        whole = sum(float(one.abs().sum()) for one in tensors.values())
+        factors = torch.linspace(1, 2, len(units)).to(before.dtype)
+        units.scale_(tensors, factors)
+        assert torch.equal(units.rows(tensors), before * factors[:, None])
+        added = float(((factors - 1)[:, None] * before).abs().sum())
+        now = sum(float(one.abs().sum()) for one in tensors.values())
+        assert abs(now - whole - added) < 1e-4 * whole  # float32 sums
+
+
+def test_norms_are_joint(model: nn.Module) -> None:
+    for units in each(model):
+        rows = units.rows(units.tensors())
+        assert torch.allclose(units.norms(), rows.square().sum(1).sqrt())
+
+
+def outputs(model: nn.Module) -> Tensor:
+    with torch.no_grad():
+        return model.double().eval()(images().double())
+
+
+def test_cutting_units_whose_makers_are_zero_changes_nothing(model: nn.Module) -> None:
+    """True where activations keep zero, and no norm takes statistics over channels."""
+    network = trace(model)
+    removed = [
+        torch.empty(0, dtype=torch.long)
+        if group.normalizes_over_channels
+        else torch.arange(group.units // 2)
+        for group in network.structure.groups
+    ]
+    for group, gone in zip(network.structure.groups, removed, strict=True):
+        factors = torch.ones(group.units)
+        factors[gone] = 0
+        units = Units(model, group)
+        units.scale_(units.tensors(), factors)
+    small = cut(model, network.structure.groups, removed)
+    # float64: both networks sum the same numbers in another order
+    assert torch.allclose(outputs(small), outputs(model), atol=1e-12)
