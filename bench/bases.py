@@ -1,10 +1,17 @@
-"""A base: an unpruned network, trained once by a recipe or taken over from a checkpoint."""
+"""A base: an unpruned network, trained once by a recipe or taken over from a checkpoint.
+
+A prepared base is one that a preparation has trained further, before it is scored.
+"""
 
 from __future__ import annotations
 
+import copy
 import time
 
-from .jobs import BaseJob
+from criteria.phases import find_phase, phase_options
+from reports.records import Epoch
+
+from .jobs import BaseJob, PreparedJob
 from .lab import Lab
 from .measure import accuracy
 from .seeds import seed
@@ -16,18 +23,56 @@ def make_base(job: BaseJob, lab: Lab) -> None:
     start = time.perf_counter()
     data = lab.dataset(job.dataset)
     model = lab.fresh_model(job, data).eval()
-    history, images = [], 0
+    history: list[Epoch] = []
+    images = 0
     if job.recipe is not None:
-        trained = train(model, data, job.recipe, seed("base-order", **job.axes))
-        history, images = [epoch.model_dump() for epoch in trained.history], trained.images
+        order = seed("base-order", **job.axes)
+        trained = train(model, data, job.recipe, order, checkpoint=lab.checkpoint(job.key))
+        history, images = trained.history, trained.images
     lab.save_base(
         job,
         model,
         {
             "dataset_digest": data.digest,
             "accuracy": accuracy(model, data).model_dump(),
-            "history": history,
+            "history": [epoch.model_dump() for epoch in history],
             "images_trained": images,
             "seconds": time.perf_counter() - start,
         },
     )
+    lab.forget_checkpoints(job.key)
+
+
+def prepare_base(job: PreparedJob, lab: Lab) -> None:
+    """Train a base further, as its preparation says, and store it as one more base."""
+    start = time.perf_counter()
+    base = lab.base(job.base)
+    phase = job.phase
+    assert phase.recipe is not None
+    kind = find_phase("preparation", phase.name).type
+    rider = kind(
+        phase_options("preparation", phase.name, phase.options), base.network.structure.groups
+    )
+    model = copy.deepcopy(base.network.model)
+    trained = train(
+        model,
+        base.data,
+        phase.recipe,
+        seed("prepare", **job.axes, repeat=job.repeat),
+        rider,
+        teacher=base.trained,
+        checkpoint=lab.checkpoint(job.key),
+    )
+    lab.save_base(
+        job,
+        model,
+        {
+            "base_sha256": base.sha256,
+            "dataset_digest": base.data.digest,
+            "accuracy": accuracy(model, base.data).model_dump(),
+            "history": [epoch.model_dump() for epoch in trained.history],
+            "images_trained": trained.images,
+            "seconds": time.perf_counter() - start,
+        },
+    )
+    lab.forget_checkpoints(job.key)

@@ -53,6 +53,31 @@ def _shrink(model: nn.Module, member: Member, indices: Tensor) -> None:
     setattr(owner, key, nn.Parameter(parameter.index_select(member.dim, kept.nonzero()[:, 0])))
 
 
+def uncut(
+    dense: nn.Module, groups: Sequence[Group], removed: Sequence[Tensor], pruned: nn.Module
+) -> nn.Module:
+    """A copy of the dense network with the pruned one's values where it has them, and zeros.
+
+    Cutting the same units from it gives the pruned network back. Where an entry of a cut network
+    comes from is found by cutting one whose values are their own positions.
+    """
+    whole = copy.deepcopy(dense)
+    places = copy.deepcopy(dense).double()
+    state = {name: one for name, one in places.state_dict().items() if one.dim()}
+    for one in state.values():
+        one.copy_(torch.arange(one.numel(), dtype=torch.float64).reshape(one.shape))
+    placed = cut(places, groups, removed).state_dict()
+    values = pruned.state_dict()
+    with torch.no_grad():
+        for name, one in whole.state_dict().items():
+            if name not in state:  # a counter
+                one.copy_(values[name])
+                continue
+            one.zero_()
+            one.view(-1)[placed[name].flatten().long()] = values[name].flatten()
+    return whole
+
+
 def mask(model: nn.Module, groups: Sequence[Group], removed: Sequence[Tensor]) -> nn.Module:
     """A copy of the network with every parameter of the given units at zero.
 
@@ -108,6 +133,15 @@ def _holds(model: nn.Module, example_inputs: tuple[Any, ...], groups: Sequence[G
         return False  # the pruned network does not even run
     masked = _outputs(mask(model, groups, plain), example_inputs)
     return bool((pruned - masked).abs().max() <= EQUAL * masked.abs().max().clamp(min=1))
+
+
+def difference(model: nn.Module, other: nn.Module, example_inputs: Iterable[Any]) -> float:
+    """Largest difference of the two networks' outputs, relative to their size where that is over 1.
+
+    In eval mode and float64; both are left as they are.
+    """
+    one, two = (_outputs(copy.deepcopy(each), example_inputs) for each in (model, other))
+    return float((one - two).abs().max() / one.abs().max().clamp(min=1))
 
 
 def _outputs(model: nn.Module, example_inputs: Iterable[Any]) -> Tensor:

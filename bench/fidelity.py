@@ -12,7 +12,7 @@ from .datasets import Images
 from .jobs import FidelityJob, OracleJob
 from .lab import Lab
 from .oracle import loss_changes, sample_units
-from .paths import load_scores
+from .scores import load_scores
 from .seeds import generator
 
 

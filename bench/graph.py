@@ -11,10 +11,12 @@ import numpy as np
 from .jobs import (
     BaseJob,
     CriterionSpec,
+    DenseJob,
     FidelityJob,
     Job,
     OracleJob,
     PathJob,
+    PreparedJob,
     ScoresJob,
     Standpoint,
     Trial,
@@ -50,10 +52,12 @@ def job_graph(trials: Iterable[Trial], store: Store) -> JobGraph:
         graph.after[job.key] = [one.key for one in after if one is not None]
         return job
 
-    def base(job: BaseJob) -> Job | None:
+    def base(job: DenseJob) -> Job | None:
         if stored.base(job) is not None:
             return None
-        return graph.jobs.get(job.key) or add(job, [])
+        return graph.jobs.get(job.key) or add(
+            job, [base(job.base)] if isinstance(job, PreparedJob) else []
+        )
 
     def scoring(job: PathJob | FidelityJob) -> Job | None:
         wanted = scores.get(job.score_key) if job.needs_scores else None
@@ -88,12 +92,13 @@ class _Stored:
         self._store = store
         self._bases: dict[str, str | None] = {}
 
-    def base(self, job: BaseJob) -> str | None:
-        """SHA-256 of a stored base's weights; None where there is none."""
+    def base(self, job: DenseJob) -> str | None:
+        """SHA-256 of a stored base's weights; None where there is none, or it has lost its own."""
         if job.key not in self._bases:
             file = self._store.path("bases", job.key, ".json")
             known = self._store.read_json(file) if file.exists() else {}
-            self._bases[job.key] = known.get("sha256")
+            fits = isinstance(job, BaseJob) or known.get("base_sha256") == self.base(job.base)
+            self._bases[job.key] = known.get("sha256") if fits else None
         return self._bases[job.key]
 
     def path(self, job: PathJob) -> bool:
@@ -102,7 +107,7 @@ class _Stored:
     def oracle(self, job: OracleJob) -> bool:
         return self._stands_on("oracle", job.key, job.base)
 
-    def _stands_on(self, kind: str, key: str, base: BaseJob) -> bool:
+    def _stands_on(self, kind: str, key: str, base: DenseJob) -> bool:
         file = self._store.path(kind, key, ".json")
         if not file.exists():
             return False

@@ -1,8 +1,8 @@
 """The kinds of job, and the identity that decides each one's result.
 
-Bases -> scores -> paths -> trials; in a fidelity suite bases -> scores and oracles -> trials. A key
-is the SHA-256 of an identity; names and labels are not in it, so suites share whatever they have in
-common.
+Bases -> (prepared bases ->) scores -> paths -> trials; in a fidelity suite bases -> scores and
+oracles -> trials. A key is the SHA-256 of an identity; names and labels are not in it, so suites
+share whatever they have in common.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class BaseJob:
             "dataset": self.dataset.model_dump(exclude={"label"}),
             "model": self.model.model_dump(exclude={"label", "recipe", "checkpoint"}),
             "checkpoint_sha256": self.checkpoint_sha256,
-            "recipe": self.recipe.model_dump() if self.recipe else None,
+            "recipe": _dumped(self.recipe),
             "base": self.base,
         }
 
@@ -59,6 +59,10 @@ class BaseJob:
         return f"base {self.base} of {self.model.name} on {self.dataset.name}"
 
 
+def _dumped(recipe: Recipe | None) -> dict[str, Any] | None:
+    return recipe.model_dump(exclude_none=True) if recipe else None
+
+
 @dataclass(frozen=True, eq=False)
 class CriterionSpec:
     """A criterion with all its options, and the hash of the code behind it."""
@@ -73,10 +77,75 @@ class CriterionSpec:
 
 
 @dataclass(frozen=True, eq=False)
-class Standpoint:
-    """Where scores are taken: a base, a repeat, its calibration images."""
+class PhaseUse:
+    """A preparation, procedure or recovery with all its options and the hash of its code.
+
+    Attributes:
+        recipe: of its training; None for a recovery, which rides on the trial's own.
+        follows: a procedure that takes the units chosen on the dense network.
+    """
+
+    name: str
+    options: dict[str, Any]
+    source: str
+    recipe: Recipe | None = None
+    follows: bool = True
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "options": self.options,
+            "source": self.source,
+            "recipe": _dumped(self.recipe),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedJob:
+    """Train a base further, before it is scored; what comes out stands in for the base."""
 
     base: BaseJob
+    repeat: int
+    phase: PhaseUse
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        return {
+            "engine": ENGINE_VERSION,
+            "base": self.base.identity,
+            "repeat": self.repeat,
+            "prepare": self.phase.identity,
+        }
+
+    @cached_property
+    def key(self) -> str:
+        return content_key(self.identity)
+
+    @property
+    def dataset(self) -> DatasetSpec:
+        return self.base.dataset
+
+    @property
+    def model(self) -> ModelSpec:
+        return self.base.model
+
+    @property
+    def axes(self) -> dict[str, str | int]:
+        return self.base.axes
+
+    def __str__(self) -> str:
+        return f"{self.base}, prepared by {self.phase.name}"
+
+
+DenseJob = BaseJob | PreparedJob
+
+
+@dataclass(frozen=True, eq=False)
+class Standpoint:
+    """Where scores are taken: a base, as it is or prepared, a repeat, its calibration images."""
+
+    base: DenseJob
     repeat: int
     calibration: Calibration
 
@@ -126,6 +195,8 @@ class PathJob:
         cost: what the budgets keep a share of (`weights` prunes single weights), or `threshold`.
         iterative: None is one-shot.
         matched: keep as many channels of each group, or weights of each layer, as that path does.
+        procedure: trains while they leave; then there is one budget.
+        between: recipe of the training after every iterative step; likewise.
     """
 
     at: Standpoint
@@ -135,20 +206,32 @@ class PathJob:
     selection: SelectionSpec
     iterative: IterativeSpec | None
     matched: PathJob | None
+    procedure: PhaseUse | None = None
+    between: Recipe | None = None
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """Of the path; an iterative one depends on all budgets that it visits."""
+        """Of the path; an iterative one depends on all budgets that it visits.
+
+        What trains is in it only where it is asked for.
+        """
         visited = list(self.budgets) if self.iterative else None
+        training = {
+            "procedure": self.procedure and self.procedure.identity,
+            "between": _dumped(self.between),
+        }
         return {
             **self.at.identity,
             "engine": ENGINE_VERSION,
             "criterion": self.criterion.identity,
             "cost": self.cost,
             "selection": self.selection.model_dump(),
-            "iterative": self.iterative.model_dump() if self.iterative else None,
+            "iterative": (
+                self.iterative.model_dump(exclude={"recover"}) if self.iterative else None
+            ),
             "visited": visited,
             "matched": self.matched.identity if self.matched else None,
+            **{key: one for key, one in training.items() if one},
         }
 
     @cached_property
@@ -164,9 +247,14 @@ class PathJob:
         return self.at.score_key(self.criterion, self.unstructured)
 
     @property
+    def trains(self) -> bool:
+        """Whether it stores weights of its own."""
+        return bool(self.procedure or self.between)
+
+    @property
     def needs_scores(self) -> bool:
         """Whether it takes the shared scores of the dense network."""
-        return self.iterative is None
+        return self.iterative is None and (self.procedure is None or self.procedure.follows)
 
     def __str__(self) -> str:
         return f"path of {self.criterion.name} on {self.at.base}"
@@ -174,7 +262,13 @@ class PathJob:
 
 @dataclass(frozen=True, eq=False)
 class TrialJob:
-    """Cut at one budget, recover, measure, write the record."""
+    """Cut at one budget, recover, measure, write the record.
+
+    Attributes:
+        recipe: of a recovery that finetunes.
+        total_epochs: what all training since the base adds up to; None: the recipe's own epochs.
+        finetuning: how that is done; None is plain training.
+    """
 
     path: PathJob
     budget: float
@@ -183,6 +277,8 @@ class TrialJob:
     latency: bool
     labels: Labels
     train_accuracy: bool = False
+    total_epochs: int | None = None
+    finetuning: PhaseUse | None = None
 
     @property
     def at(self) -> Standpoint:
@@ -190,15 +286,20 @@ class TrialJob:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What is measured besides is in it only where it is asked for."""
+        """What few suites ask for is in it only where it is asked for."""
+        asked = {
+            "train_accuracy": self.train_accuracy,
+            "total_epochs": self.total_epochs,
+            "finetuning": self.finetuning and self.finetuning.identity,
+        }
         return {
             "schema": SCHEMA_VERSION,
             **self.path.identity,
             "budget": self.budget,
             "recovery": self.recovery,
-            "recipe": self.recipe.model_dump() if self.recipe else None,
+            "recipe": _dumped(self.recipe),
             "latency": self.latency,
-            **({"train_accuracy": True} if self.train_accuracy else {}),
+            **{key: one for key, one in asked.items() if one},
         }
 
     @cached_property
@@ -213,7 +314,7 @@ class TrialJob:
 class OracleJob:
     """Remove units of a base one at a time and measure the loss."""
 
-    base: BaseJob
+    base: DenseJob
     spec: FidelitySpec
 
     @cached_property
@@ -266,4 +367,4 @@ class FidelityJob:
 
 
 Trial = TrialJob | FidelityJob
-Job = BaseJob | ScoresJob | PathJob | OracleJob | Trial
+Job = DenseJob | ScoresJob | PathJob | OracleJob | Trial

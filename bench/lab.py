@@ -6,7 +6,7 @@ import hashlib
 import io
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from reports.records import Accuracy
 from suites.schema import DatasetSpec
 
+from .checkpoint import Checkpoint
 from .cost import count_macs, count_params
 from .cut import verify
 from .datasets import Dataset, load_dataset
 from .errors import DataError, StoreError
-from .jobs import BaseJob, Standpoint
+from .jobs import BaseJob, DenseJob, Standpoint
 from .measure import Tally, evaluate
 from .models import build_model
 from .network import Network
@@ -47,8 +48,10 @@ class Base:
     """A trained network, traced and checked.
 
     Attributes:
-        accuracy, macs, params: of the dense network.
+        accuracy, macs, params: of the dense network; of a prepared one, of the base as it was.
         sha256: of its stored weights.
+        trained: the base as it was, which distillation learns from.
+        images_prepared, prepare_s: what the preparation took, of a prepared base.
     """
 
     network: Network
@@ -57,11 +60,14 @@ class Base:
     macs: int
     params: int
     sha256: str
+    trained: nn.Module
+    images_prepared: int = 0
+    prepare_s: float = 0.0
 
     @cached_property
     def on_train(self) -> Tally:
-        """The dense network on the training split; most suites do not ask."""
-        return evaluate(self.network.model, self.data.train)
+        """The base as it was on the training split; most suites do not ask."""
+        return evaluate(self.trained, self.data.train)
 
 
 @dataclass
@@ -90,7 +96,7 @@ class Lab:
         self._datasets.clear()
         self._bases.clear()
 
-    def fresh_model(self, job: BaseJob, data: Dataset) -> nn.Module:
+    def fresh_model(self, job: DenseJob, data: Dataset) -> nn.Module:
         """The network before any training of ours."""
         return build_model(
             job.model,
@@ -100,7 +106,7 @@ class Lab:
             seed=seed("base-init", **job.axes),
         )
 
-    def base(self, job: BaseJob) -> Base:
+    def base(self, job: DenseJob) -> Base:
         """A stored base. Its groups are verified before anything is selected on it.
 
         Raises:
@@ -109,9 +115,23 @@ class Lab:
         """
         return _cached(self._bases, job.key, lambda: self._load(job))
 
-    def _load(self, job: BaseJob) -> Base:
+    def _load(self, job: DenseJob) -> Base:
         data = self.dataset(job.dataset)
         meta = self.store.read_json(self.store.path("bases", job.key, ".json"))
+        found = self._stored(job, data, meta)
+        if isinstance(job, BaseJob):
+            return found
+        base = self.base(job.base)
+        return replace(
+            found,
+            accuracy=base.accuracy,
+            trained=base.network.model,
+            images_prepared=meta["images_trained"],
+            prepare_s=meta["seconds"],
+        )
+
+    def _stored(self, job: DenseJob, data: Dataset, meta: dict[str, Any]) -> Base:
+        """A network from its weights and what was written beside them."""
         if meta["dataset_digest"] != data.digest:
             raise DataError(
                 f"the images of {data.name} are not those that {job} was trained on; bring them "
@@ -135,9 +155,10 @@ class Lab:
             count_macs(network.model, network.inputs),
             count_params(network.model),
             meta["sha256"],
+            model,
         )
 
-    def save_base(self, job: BaseJob, model: nn.Module, meta: dict[str, Any]) -> None:
+    def save_base(self, job: DenseJob, model: nn.Module, meta: dict[str, Any]) -> None:
         """Weights first, then the file that says they are whole."""
         buffer = io.BytesIO()
         torch.save(model.state_dict(), buffer)
@@ -147,6 +168,15 @@ class Lab:
             self.store.path("bases", job.key, ".json"),
             {**meta, "sha256": hashlib.sha256(content).hexdigest(), "identity": job.identity},
         )
+
+    def checkpoint(self, key: str) -> Checkpoint:
+        """Where the training of a job is kept while it lasts."""
+        return Checkpoint(self.store.path("checkpoints", key, ".pt"))
+
+    def forget_checkpoints(self, key: str) -> None:
+        """The job is done and its result stored."""
+        for file in (self.store.root / "checkpoints").glob(f"{key}*.pt"):
+            file.unlink()
 
     def calibration(self, at: Standpoint, data: Dataset) -> list[tuple[Tensor, Tensor]]:
         """The batches that criteria may see: the same for all of them."""

@@ -11,7 +11,8 @@ from .jobs import PathJob
 from .lab import Base, Lab
 from .masks import Masks, Scope, given_counts, iterative, one_shot, pack, unpack, weight_groups
 from .network import Schedule
-from .paths import load_scores, rescorer, write_path
+from .paths import write_path
+from .scores import load_scores, rescorer
 
 
 def make_mask_path(job: PathJob, lab: Lab) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from criteria import Group, weight_structure
+from criteria.hooks import Rider
 
 from .cost import weight_uses
 from .network import Schedule
@@ -100,27 +101,30 @@ def given_counts(groups: Sequence[Group], scores: Sequence[Tensor], other: Masks
 def masked(model: nn.Module, masks: Masks) -> nn.Module:
     """A copy of the network with the masked weights at zero."""
     found = copy.deepcopy(model)
-    holder(found, masks)()
+    Holder(found, masks)()
     return found
 
 
-def holder(model: nn.Module, masks: Masks) -> Callable[[], None]:
-    """What sets the masked weights of this very network to zero, as often as it is called.
+class Holder(Rider):
+    """Sets the masked weights of this very network to zero, as often as it is called.
 
     Called after every step of an optimizer, neither momentum nor weight decay brings any back.
     """
-    doomed = [
-        (weight, ~mask.reshape(weight.shape).to(weight.device))
-        for layer, mask in masks.items()
-        for weight in [_weight(model, layer)]
-    ]
 
-    def hold() -> None:
+    def __init__(self, model: nn.Module, masks: Masks) -> None:
+        self._doomed = [
+            (weight, ~mask.reshape(weight.shape).to(weight.device))
+            for layer, mask in masks.items()
+            for weight in [_weight(model, layer)]
+        ]
+
+    def __call__(self) -> None:
         with torch.no_grad():
-            for weight, gone in doomed:
+            for weight, gone in self._doomed:
                 weight.masked_fill_(gone, 0.0)
 
-    return hold
+    def after_step(self, step: int) -> None:
+        self()
 
 
 def macs_saved(masks: Masks, uses: Mapping[str, int]) -> int:

@@ -104,26 +104,32 @@ def one_shot(
     network: Network, scores: Sequence[Tensor], budgets: Sequence[float], rules: Rules
 ) -> dict[float, Removed | InfeasibleBudget]:
     """All budgets from one set of scores; a budget that cannot be met holds its reason."""
-    ranking = rank(network.structure.groups, scores, rules.scope)
     found: dict[float, Removed | InfeasibleBudget] = {}
     for budget in budgets:
         try:
-            counts = _select(network, network, ranking, budget, rules.tolerance, rules)
+            found[budget] = selected(network, scores, budget, rules)
         except InfeasibleBudget as reason:
             found[budget] = reason
-        else:
-            found[budget] = _lowest(ranking.within, counts)
     return found
 
 
 def iterative(
-    network: Network, scorer: Scorer, budgets: Sequence[float], rules: Rules, schedule: Schedule
+    network: Network,
+    scorer: Scorer,
+    budgets: Sequence[float],
+    rules: Rules,
+    schedule: Schedule,
+    recover: Callable[[nn.Module, int], None] = lambda model, step: None,
 ) -> dict[float, Removed | InfeasibleBudget]:
-    """Score, remove down to the next stop, score what is left; one path visits all budgets."""
+    """Score, remove down to the next stop, score what is left; one path visits all budgets.
+
+    Args:
+        recover: may train, in place, the network that is left after each step, counted from 0.
+    """
     remaining = [torch.arange(group.units) for group in network.structure.groups]
     found: dict[float, Removed | InfeasibleBudget] = {}
-    for stop in schedule.stops(budgets):
-        now = network.without(_gone(network, remaining))
+    now = network
+    for step, stop in enumerate(schedule.stops(budgets)):
         ranking = rank(now.structure.groups, scorer(now), rules.scope)
         ahead = max(budget for budget in budgets if budget <= stop)  # not to be overshot
         tolerance = rules.tolerance + stop - ahead
@@ -138,7 +144,17 @@ def iterative(
         ]
         if stop in budgets:
             found[stop] = _gone(network, remaining)
+        now = now.without(_lowest(ranking.within, counts))
+        recover(now.model, step)
     return found
+
+
+def selected(network: Network, scores: Sequence[Tensor], budget: float, rules: Rules) -> Removed:
+    """The units of lowest score, so many that the budget is met; raises InfeasibleBudget."""
+    ranking = rank(network.structure.groups, scores, rules.scope)
+    return _lowest(
+        ranking.within, _select(network, network, ranking, budget, rules.tolerance, rules)
+    )
 
 
 def given_widths(scores: Sequence[Tensor], widths: Sequence[int]) -> Removed:

@@ -1,115 +1,46 @@
-"""Scores of a base, and the paths from dense through all budgets."""
+"""The paths from dense through all budgets: which units leave."""
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from criteria import Group
-from criteria.evidence import Cost, gather, score_alone, timed_scores
-from criteria.registry import create, find
-from reports.records import Failure
+from criteria.evidence import Cost
+from criteria.registry import find
 
-from .jobs import CriterionSpec, PathJob, ScoresJob, Standpoint
+from .jobs import PathJob
 from .knob import Choice, Choices, choose
 from .lab import Base, Lab
-from .masks import weight_groups
 from .network import Network, Removed, Rules, Schedule, given_widths, iterative, one_shot
-from .seeds import generator
+from .procedures import Training, iterate_and_train, ride, save_training
+from .scores import Rescore, load_scores, rescorer
 from .selection import InfeasibleBudget, Limits
 
 T = TypeVar("T")
-
-
-def make_scores(job: ScoresJob, lab: Lab) -> dict[str, Failure]:
-    """Score by all criteria of the job in one pass over the calibration images.
-
-    A criterion that fails takes none of the others with it; returns those failures by score key.
-    """
-    base = lab.base(job.at.base)
-    network = base.network
-    groups: Sequence[Group] = network.structure.groups
-    if job.per_weight:
-        groups = weight_groups(network.model, network.inputs)
-    batches = lab.calibration(job.at, base.data)
-    found = _score(network.model, groups, job.at, job.criteria, batches)
-    failures = {}
-    for spec, outcome in zip(job.criteria, found, strict=True):
-        key = job.score_key(spec)
-        if isinstance(outcome, Exception):
-            failures[key] = failure(outcome)
-            continue
-        values, cost = outcome
-        arrays = {f"group{at}": one.numpy() for at, one in enumerate(values)}
-        lab.store.write_arrays(
-            lab.store.path("scores", key, ".npz"),
-            {
-                **arrays,
-                "base_sha256": np.array(base.sha256),
-                "seconds": np.float64(cost.seconds),
-                "peak_bytes": np.int64(-1 if cost.peak_bytes is None else cost.peak_bytes),
-                "images": np.int64(cost.images),
-            },
-        )
-    return failures
-
-
-Scored = tuple[list[Tensor], Cost]
-
-
-def _score(
-    model: nn.Module,
-    groups: Sequence[Group],
-    at: Standpoint,
-    specs: Sequence[CriterionSpec],
-    batches: list[tuple[Tensor, Tensor]],
-) -> list[Scored | Exception]:
-    """Scores and cost by each criterion, or what went wrong with it."""
-    found: list[Scored | Exception] = []
-    criteria = [
-        create(spec.name, groups, spec.options, generator(f"criterion/{spec.name}", **at.axes))
-        for spec in specs
-    ]
-    for one, cost in zip(criteria, gather(model, criteria, batches), strict=True):
-        if cost.failure is not None:
-            found.append(cost.failure)
-            continue
-        try:
-            found.append((timed_scores(one, cost), cost))
-        except Exception as error:  # a user's code; recorded with its trials
-            found.append(error)
-    return found
-
-
-def load_scores(lab: Lab, key: str) -> Scored:
-    """What `make_scores` stored, by its score key."""
-    with np.load(lab.store.path("scores", key, ".npz"), allow_pickle=False) as stored:
-        groups = [name for name in stored.files if name.startswith("group")]
-        values = [torch.from_numpy(stored[f"group{at}"]) for at in range(len(groups))]
-        peak = int(stored["peak_bytes"])
-        cost = Cost(float(stored["seconds"]), None if peak < 0 else peak, int(stored["images"]))
-    return values, cost
+Found = dict[float, Removed | InfeasibleBudget]  # by budget
 
 
 def make_path(job: PathJob, lab: Lab) -> None:
-    """Select at every budget and store which units leave, or why a budget is out of reach."""
+    """Select at every budget and store which units leave, or why a budget is out of reach.
+
+    A path that trains stores the weights that it ends with as well.
+    """
     base = lab.base(job.at.base)
+    score, cost = rescorer(job, lab, base)
     chosen: dict[float, Choice] = {}
-    if job.needs_scores:
-        values, cost = load_scores(lab, job.score_key)
-        if job.matched is not None:
-            found = _matched(job, lab, base, values)
-        elif find(job.criterion.name).selector is not None:
-            found, chosen = _choose(job, base, values)
-        else:
-            found = one_shot(base.network, values, job.budgets, rules_of(job))
+    training: Training | None = None
+    if job.between is not None:
+        found, training = iterate_and_train(job, lab, base, rules_of(job), score)
+    elif job.procedure is not None and not job.procedure.follows:
+        found, training = _ride(job, lab, base, None, score)
     else:
-        found, cost = _iterate(job, lab, base)
+        found, chosen = _select(job, lab, base, score, cost)
+        if job.procedure is not None and isinstance(doomed := found[job.budgets[0]], list):
+            found, training = _ride(job, lab, base, doomed, score)
+    about = {"training": save_training(job, lab, training)} if training else {}
     write_path(
         job,
         lab,
@@ -118,7 +49,41 @@ def make_path(job: PathJob, lab: Lab) -> None:
         cost,
         knobs={str(budget): _by_root(one.knobs, base) for budget, one in chosen.items()},
         trimmed={str(budget): one.trimmed for budget, one in chosen.items()},
+        **about,
     )
+    lab.forget_checkpoints(job.key)
+
+
+def _select(
+    job: PathJob, lab: Lab, base: Base, score: Rescore, cost: Cost
+) -> tuple[Found, dict[float, Choice]]:
+    """On the dense network; `cost` takes what the shared scores have cost."""
+    if job.iterative is not None:
+        schedule = Schedule(job.iterative.steps, job.iterative.schedule)
+
+        def scorer(now: Network) -> list[Tensor]:
+            return score(now.model, now.structure.groups)
+
+        return iterative(base.network, scorer, job.budgets, rules_of(job), schedule), {}
+    values, shared = load_scores(lab, job.score_key)
+    cost.add(shared)
+    if job.matched is not None:
+        return _matched(job, lab, base, values), {}
+    if find(job.criterion.name).selector is not None:
+        return _choose(job, base, values)
+    return dict(one_shot(base.network, values, job.budgets, rules_of(job))), {}
+
+
+def _ride(
+    job: PathJob, lab: Lab, base: Base, doomed: Removed | None, score: Rescore
+) -> tuple[Found, Training | None]:
+    """By a procedure; a budget that its selection cannot meet holds the reason."""
+    (budget,) = job.budgets
+    try:
+        removed, training = ride(job, lab, base, rules_of(job), doomed, score)
+    except InfeasibleBudget as reason:
+        return {budget: reason}, None
+    return {budget: removed}, training
 
 
 def write_path(
@@ -138,9 +103,6 @@ def write_path(
     )
 
 
-Found = dict[float, Removed | InfeasibleBudget]
-
-
 def _choose(job: PathJob, base: Base, evidence: list[Tensor]) -> tuple[Found, dict[float, Choice]]:
     """By a selector: at the thresholds given, or bisected to the budgets."""
     selector = find(job.criterion.name).selector
@@ -154,42 +116,6 @@ def _choose(job: PathJob, base: Base, evidence: list[Tensor]) -> tuple[Found, di
         else:
             found[budget] = one
     return found, chosen
-
-
-def _iterate(
-    job: PathJob, lab: Lab, base: Base
-) -> tuple[dict[float, Removed | InfeasibleBudget], Cost]:
-    assert job.iterative is not None
-    score, total = rescorer(job, lab, base)
-    schedule = Schedule(job.iterative.steps, job.iterative.schedule)
-
-    def scorer(now: Network) -> list[Tensor]:
-        return score(now.model, now.structure.groups)
-
-    return iterative(base.network, scorer, job.budgets, rules_of(job), schedule), total
-
-
-Rescore = Callable[[nn.Module, Sequence[Group]], list[Tensor]]
-
-
-def rescorer(job: PathJob, lab: Lab, base: Base) -> tuple[Rescore, Cost]:
-    """What scores a network at every stop of an iterative path, and what all of it has cost."""
-    batches = lab.calibration(job.at, base.data)
-    draw = generator(f"criterion/{job.criterion.name}", **job.at.axes)
-    total = Cost(peak_bytes=0)
-
-    def score(model: nn.Module, groups: Sequence[Group]) -> list[Tensor]:
-        one = create(job.criterion.name, groups, job.criterion.options, draw)
-        values, cost = score_alone(model, one, batches)
-        total.seconds += cost.seconds
-        total.images += cost.images
-        if cost.peak_bytes is None or total.peak_bytes is None:
-            total.peak_bytes = None
-        else:
-            total.peak_bytes = max(total.peak_bytes, cost.peak_bytes)
-        return values
-
-    return score, total
 
 
 def _matched(
@@ -219,14 +145,8 @@ def load_removed(lab: Lab, job: PathJob, base: Base, budget: float) -> Removed |
 
 def path_file(lab: Lab, job: PathJob) -> dict[str, Any]:
     """A stored path: `budgets`, `score_s`, `score_peak_bytes`, `images_scored`; of a selector also
-    `knobs` and `trimmed`, by budget."""
+    `knobs` and `trimmed`, by budget; of one that trains, `training`."""
     return lab.store.read_json(lab.store.path("paths", job.key, ".json"))
-
-
-def failure(error: BaseException) -> Failure:
-    """An exception as a record keeps it."""
-    lines = traceback.format_exception(type(error), error, error.__traceback__)
-    return Failure(kind=type(error).__name__, message=str(error), traceback="".join(lines))
 
 
 def rules_of(job: PathJob) -> Rules:

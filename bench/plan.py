@@ -12,17 +12,29 @@ from traceback import extract_tb
 from typing import Any
 
 from criteria import CriteriaError, load_plugin, registry
+from criteria.phases import Kind, find_phase, phase_options, phase_source
 from reports.records import Labels, Record, content_key
 from suites import AnySuite, Case, FidelitySuite, Probe, Suite, expand
-from suites.schema import Budgets, MethodSpec, ModelSpec, SelectionSpec, slug
+from suites.schema import (
+    Budgets,
+    FinetuningSpec,
+    MethodSpec,
+    ModelSpec,
+    PhaseSpec,
+    SelectionSpec,
+    slug,
+)
 
 from .errors import BenchError, ModelError
 from .jobs import (
     BaseJob,
     CriterionSpec,
+    DenseJob,
     FidelityJob,
     OracleJob,
     PathJob,
+    PhaseUse,
+    PreparedJob,
     Standpoint,
     Trial,
     TrialJob,
@@ -164,12 +176,44 @@ class _Maker:
         key = ("criterion", method.criterion, content_key(method.options))
         return self._once(key, lambda: _criterion(method, self._per_weight))
 
+    def phase(self, method: MethodSpec, kind: Kind, spec: PhaseSpec | FinetuningSpec) -> PhaseUse:
+        """A phase with all its options, its recipe and the hash of its code.
+
+        Raises:
+            PlanError: no such phase or option.
+        """
+        key = ("phase", kind, spec.model_dump_json())
+        return self._once(key, lambda: self._phase(method, kind, spec))
+
+    def _phase(self, method: MethodSpec, kind: Kind, spec: PhaseSpec | FinetuningSpec) -> PhaseUse:
+        try:
+            entry = find_phase(kind, spec.name)
+            options = phase_options(kind, spec.name, spec.options).model_dump()
+        except CriteriaError as error:
+            raise PlanError(f"method {method.name}: {error}") from error
+        return PhaseUse(
+            spec.name,
+            options,
+            phase_source(kind, spec.name),
+            self._suite.all_recipes[spec.recipe] if isinstance(spec, PhaseSpec) else None,
+            follows=getattr(entry.type, "follows", True),
+        )
+
     def standpoint(self, case: Probe) -> Standpoint:
-        base = self.base(case)
+        base = self.prepared(case)
         return self._once(
             ("at", id(base), case.repeat),
             lambda: Standpoint(base, case.repeat, self._suite.calibration),
         )
+
+    def prepared(self, case: Probe) -> DenseJob:
+        """The base, or what the method's preparation makes of it."""
+        base, spec = self.base(case), case.method.prepare
+        if spec is None:
+            return base
+        phase = self.phase(case.method, "preparation", spec)
+        key = ("prepared", id(base), case.repeat, id(phase))
+        return self._once(key, lambda: PreparedJob(base, case.repeat, phase))
 
     def base(self, case: Probe) -> BaseJob:
         key = ("base", case.dataset.model_dump_json(), case.model.model_dump_json(), case.base)
@@ -198,6 +242,8 @@ class _ComparisonMaker(_Maker):
             budget=case.budget,
             recovery=case.recovery.kind,
             recipe=recipe,
+            total_epochs=case.recovery.total_epochs,
+            finetuning=self._finetuning(case),
             train_accuracy=suite.train_accuracy,
             latency=suite.latency and not suite.budgets.unstructured,  # masks run on dense kernels
             labels=Labels(
@@ -210,28 +256,48 @@ class _ComparisonMaker(_Maker):
             ),
         )
 
+    def _finetuning(self, case: Case) -> PhaseUse | None:
+        spec = case.method.finetuning
+        if spec is None or case.matched or case.recovery.kind != "finetune":
+            return None
+        return self.phase(case.method, "recovery", spec)
+
     def path(self, case: Case) -> PathJob:
+        """One for all budgets; one a budget where the method trains on its way."""
         at = self.standpoint(case)
-        key = ("path", id(at), case.method.name, case.matched)
+        budgets = (case.budget,) if case.method.trains else tuple(self.suite.budgets.kept)
+        key = ("path", id(at), case.method.name, case.matched, budgets)
         if case.matched is None:
-            return self._once(key, lambda: self._path(at, case.method, None))
+            return self._once(key, lambda: self._path(at, case.method, budgets, None))
         own = self.path(replace(case, matched=None))
         control = MethodSpec(criterion=case.matched)
-        return self._once(key, lambda: self._path(at, control, own))
+        return self._once(key, lambda: self._path(at, control, budgets, own))
 
-    def _path(self, at: Standpoint, method: MethodSpec, matched: PathJob | None) -> PathJob:
+    def _path(
+        self,
+        at: Standpoint,
+        method: MethodSpec,
+        budgets: tuple[float, ...],
+        matched: PathJob | None,
+    ) -> PathJob:
+        spec = method.procedure
+        procedure = self.phase(method, "procedure", spec) if spec else None
+        between = method.iterative and method.iterative.recover
         selection = self.suite.selection
         if method.scope:
             selection = selection.model_copy(update={"scope": method.scope})
         _refuse_misfit(method, selection, self.suite.budgets, matched is not None)
+        _refuse_unfit_training(method, procedure, self.suite.budgets)
         return PathJob(
             at=at,
             criterion=self.criterion(method),
             cost=self.suite.budgets.cost,
-            budgets=tuple(self.suite.budgets.kept),
+            budgets=budgets,
             selection=selection,
             iterative=method.iterative,
             matched=matched,
+            procedure=procedure,
+            between=self.suite.all_recipes[between] if between else None,
         )
 
 
@@ -320,6 +386,35 @@ def _refuse_misfit(
         fault = unfit(selector, budgets.cost, budgets.kept, selection.scope, iterative=iterative)
     if fault is not None:
         raise PlanError(f"method {method.name}: {method.criterion} {fault}")
+
+
+def _refuse_unfit_training(
+    method: MethodSpec, procedure: PhaseUse | None, budgets: Budgets
+) -> None:
+    """What trains on its way needs a budget to head for, and may need scores on the way.
+
+    Raises:
+        PlanError: says which it lacks.
+    """
+    if not method.trains:
+        return
+    if budgets.cost == "threshold":
+        raise PlanError(
+            f"method {method.name}: it trains until a budget is met, and budgets.threshold is none;"
+            " give macs, params, channels or speedup"
+        )
+    if procedure is None or procedure.follows:
+        return
+    if method.iterative:
+        raise PlanError(
+            f"method {method.name}: {procedure.name} selects on its way, so `iterative` would mean "
+            "nothing; leave it out"
+        )
+    if registry.find(method.criterion).selector is not None:
+        raise PlanError(
+            f"method {method.name}: {procedure.name} scores on its way, and {method.criterion} "
+            "picks sets and gives no scores"
+        )
 
 
 def _selectors() -> str:

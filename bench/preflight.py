@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import torch
 
-from .jobs import BaseJob, Trial, TrialJob
+from .jobs import DenseJob, Trial, TrialJob
 from .lab import Lab, Settings, example
 from .masks import weight_groups, weights_kept
 from .network import Network, Rules
@@ -46,7 +46,7 @@ def preflight(trials: Iterable[Trial], settings: Settings) -> None:
             _reachable(trial, seen[problem], rules_of(path))
 
 
-def _network(base: BaseJob, lab: Lab) -> Network:
+def _network(base: DenseJob, lab: Lab) -> Network:
     data = lab.dataset(base.dataset)
     return Network.trace(lab.fresh_model(base, data).eval(), example(data))
 

@@ -40,7 +40,7 @@ class Pruned:
             masked one those of the weights that stay.
         dense_macs, dense_params: of the network as given.
         masks: layer -> `[weights]`, True where one stayed; empty where channels left. A finetuning
-            keeps them with `hold = bench.masks.holder(model, masks)` and `hold()` after each step.
+            keeps them with `hold = bench.masks.Holder(model, masks)` and `hold()` after each step.
     """
 
     model: nn.Module = field(repr=False)

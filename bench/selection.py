@@ -89,7 +89,8 @@ def rank(groups: Sequence[Group], scores: Sequence[Tensor], scope: Scope) -> Ran
     """Order units by score; among equals the earlier group and channel goes first.
 
     global: by the scores as they are. local: by their quantile in the group, so that all groups
-    shrink alike. isomorphic: by their quantile among all groups of one pattern.
+    shrink alike. isomorphic: by their quantile among all groups of one pattern. Units at minus
+    infinity have left already, and go first in any.
     """
     within = tuple(values.argsort(stable=True) for values in scores)
     owner = torch.cat([torch.full((len(one),), at) for at, one in enumerate(scores)])
@@ -103,6 +104,7 @@ def rank(groups: Sequence[Group], scores: Sequence[Tensor], scope: Scope) -> Ran
             patterns = {group.pattern: at for at, group in enumerate(groups)}
             classes = torch.tensor([patterns[group.pattern] for group in groups])[owner]
             keys = _quantiles_in(values, [classes == at for at in classes.unique()])
+    keys = keys.masked_fill(values == -torch.inf, -torch.inf)
     return Ranking(owner[keys.argsort(stable=True)], within)
 
 

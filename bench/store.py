@@ -2,6 +2,7 @@
 
 results/records/KEY.json   the truth: one file a finished or failed trial
 results/bases|scores|paths shared work, by content hash; safe to delete, remade when needed
+results/checkpoints        where a training stands; gone when its job is done
 results/cache              decoded images
 results/mlflow.db          what the MLflow UI shows; rebuilt by `bench sync`
 results/reports/SUITE      figures, tables, page

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,8 +15,12 @@ import torch
 from torch import nn
 
 from criteria import NotApplicable
+from criteria.hooks import Rider
+from criteria.phases import find_phase, phase_options
+from criteria.recoveries.recovery import Recovery
 from reports.records import (
     Costs,
+    Epoch,
     Failure,
     Fidelity,
     Measurements,
@@ -24,14 +28,16 @@ from reports.records import (
     Status,
     TrainAccuracy,
 )
+from suites import Recipe
 
 from .cost import ChannelCost, count_macs, count_params, weight_uses
-from .errors import StoreError
+from .cut import EQUAL, difference
+from .errors import StoreError, failure
 from .fidelity import compare
 from .jobs import FidelityJob, Trial, TrialJob
 from .lab import Base, Lab
 from .mask_paths import load_masks
-from .masks import check_held, check_masked, holder, macs_saved, masked, weights_kept
+from .masks import Holder, check_held, check_masked, macs_saved, masked, weights_kept
 from .measure import (
     accuracy,
     evaluate,
@@ -40,10 +46,11 @@ from .measure import (
     masked_sparsity,
     torch_pruning_macs,
 )
-from .network import Removed
-from .paths import failure, load_removed, path_file
+from .network import Network, Removed
+from .paths import load_removed, path_file
+from .procedures import load_training
 from .provenance import environment
-from .seeds import seed
+from .seeds import generator, seed
 from .selection import InfeasibleBudget
 from .train import Trained, recalibrate_bn, train
 
@@ -70,40 +77,51 @@ def run_trial(job: Trial, lab: Lab) -> Status:
             provenance=_provenance(started) | {"base_sha256": lab.base(job.at.base).sha256},
         )
     lab.store.write_record(record)
+    lab.forget_checkpoints(job.key)
     return record.status
 
 
 def _measure(job: TrialJob, lab: Lab) -> tuple[Measurements, Costs]:
     start = time.perf_counter()
     base = lab.base(job.path.at.base)
-    network = base.network
     path = path_file(lab, job.path)
-    thin = _mask(job, lab, base) if job.path.unstructured else _cut(job, lab, base)
-    pruned = thin.model
+    training = path.get("training", {"images": 0, "seconds": 0.0, "notes": {}})
+    phases = {"prepare": base.images_prepared, "procedure": training["images"]}
+    network = base.network
+    if "training" in path:
+        network = load_training(job.path, lab, base, training["sha256"])
+    if job.path.unstructured:
+        thin = _mask(job, lab, base)
+    else:
+        thin = _cut(job, lab, base, network)
 
     recovery_start = time.perf_counter()
-    recovered = _recover(job, lab, base, thin)
+    recovered = _recover(job, lab, base, network, thin, sum(phases.values()))
     recovery_s = time.perf_counter() - recovery_start
     thin.check()
+    pruned = recovered.model
 
     measurements = Measurements(
         dense=base.accuracy,
         pruned=accuracy(pruned, base.data),
         train=_on_train(pruned, base) if job.train_accuracy else None,
-        best_validation_top1=_at_best_epoch(pruned, base, recovered),
+        best_validation_top1=recovered.best_top1,
         dense_macs=base.macs,
         dense_params=base.params,
         **thin.sizes,
-        latency=latency(network.model, pruned, network.inputs[0][:1]) if job.latency else [],
+        latency=latency(base.trained, pruned, network.inputs[0][:1]) if job.latency else [],
         knobs=path.get("knobs", {}).get(str(job.budget), {}),
         trimmed=path.get("trimmed", {}).get(str(job.budget), 0),
         images_scored=path["images_scored"],
+        phases={name: images for name, images in phases.items() if images},
+        notes=training["notes"],
         images_trained=recovered.images,
         history=recovered.history,
     )
     return measurements, Costs(
         score_s=path["score_s"],
         score_peak_bytes=path["score_peak_bytes"],
+        phases_s=base.prepare_s + training["seconds"],
         recovery_s=recovery_s,
         total_s=time.perf_counter() - start,
     )
@@ -123,19 +141,20 @@ class _Thin:
 
     Attributes:
         sizes: the fields of `Measurements` that recovery does not change.
-        after_step: what keeps it pruned while it trains.
+        removed: of each group, the units that are gone; none of a mask.
+        rider: what keeps it pruned while it trains.
         check: raises ArithmeticError where it is no longer as pruned as it was.
     """
 
     model: nn.Module
     sizes: dict[str, Any]
-    after_step: Callable[[], None] | None = None
+    removed: Removed = field(default_factory=list)
+    rider: Rider = field(default_factory=Rider)
     check: Callable[[], None] = lambda: None
 
 
-def _cut(job: TrialJob, lab: Lab, base: Base) -> _Thin:
+def _cut(job: TrialJob, lab: Lab, base: Base, network: Network) -> _Thin:
     """Without the channels that the path removes."""
-    network = base.network
     removed = load_removed(lab, job.path, base, job.budget)
     if isinstance(removed, InfeasibleBudget):
         raise removed
@@ -154,7 +173,7 @@ def _cut(job: TrialJob, lab: Lab, base: Base) -> _Thin:
         "widths": widths,
         "layer_sparsity": layer_sparsity(network.model, pruned),
     }
-    return _Thin(pruned, sizes)
+    return _Thin(pruned, sizes, removed)
 
 
 def _mask(job: TrialJob, lab: Lab, base: Base) -> _Thin:
@@ -175,7 +194,7 @@ def _mask(job: TrialJob, lab: Lab, base: Base) -> _Thin:
         "weights": counts,
         "layer_sparsity": masked_sparsity(model, masks),
     }
-    return _Thin(model, sizes, holder(model, masks), lambda: check_held(model, masks))
+    return _Thin(model, sizes, rider=Holder(model, masks), check=lambda: check_held(model, masks))
 
 
 def _check_budget(job: TrialJob, base: Base, removed: Removed, macs: int, params: int) -> None:
@@ -191,29 +210,112 @@ def _check_budget(job: TrialJob, base: Base, removed: Removed, macs: int, params
             )
 
 
-def _recover(job: TrialJob, lab: Lab, base: Base, thin: _Thin) -> Trained:
-    """Change the pruned network in place, as the trial's recovery says."""
-    at = job.path.at
+@dataclass(frozen=True, eq=False)
+class _Recovered:
+    """A pruned network, after recovery.
+
+    Attributes:
+        history: an entry an epoch.
+        images: that it was trained on.
+        best_top1: on the test split, of the epoch that was best on validation; shown beside the
+            last epoch's.
+    """
+
+    model: nn.Module
+    history: list[Epoch] = field(default_factory=list)
+    images: int = 0
+    best_top1: float | None = None
+
+
+def _recover(
+    job: TrialJob, lab: Lab, base: Base, network: Network, thin: _Thin, used: int
+) -> _Recovered:
+    """Change the pruned network, as the trial's recovery says.
+
+    Args:
+        network: in the dense shape, with the weights that `thin` was cut from.
+        used: images that the method's own phases were trained on.
+    """
     match job.recovery:
         case "none":
-            return Trained([], {}, 0)
+            return _Recovered(thin.model)
         case "bn":
-            return Trained([], {}, recalibrate_bn(thin.model, lab.calibration(at, base.data)))
+            images = recalibrate_bn(thin.model, lab.calibration(job.at, base.data))
+            return _Recovered(thin.model, images=images)
         case "finetune":
-            assert job.recipe is not None
-            order = seed("recovery", **at.axes)
-            return train(thin.model, base.data, job.recipe, order, thin.after_step)
+            return _finetune(job, lab, base, network, thin, used)
     raise ValueError(f"unknown recovery {job.recovery!r}")
 
 
-def _at_best_epoch(pruned: nn.Module, base: Base, recovered: Trained) -> float | None:
-    """Test top-1 of the epoch that was best on validation, shown beside the last epoch's."""
-    if not recovered.best:
-        return None
-    last = {name: one.clone() for name, one in pruned.state_dict().items()}
-    pruned.load_state_dict(recovered.best)
-    top1 = evaluate(pruned, base.data.test).top1
-    pruned.load_state_dict(last)
+def _finetune(
+    job: TrialJob, lab: Lab, base: Base, network: Network, thin: _Thin, used: int
+) -> _Recovered:
+    """By the trial's recipe, and in the method's own way where it has one."""
+    rider, model = thin.rider, thin.model
+    recovery: Recovery | None = None
+    if job.finetuning is not None:
+        name = job.finetuning.name
+        rider = recovery = find_phase("recovery", name).type(
+            phase_options("recovery", name, job.finetuning.options),
+            generator("recovery", **job.at.axes),
+        )
+        groups = network.structure.groups
+        model = rider.network(model, network.model, groups, thin.removed)
+    trained = train(
+        model,
+        base.data,
+        _lengthened(job, base, used),
+        seed("recovery", **job.at.axes),
+        rider,
+        teacher=base.trained,
+        checkpoint=lab.checkpoint(job.key),
+    )
+    best = _at_best_epoch(model, base, trained)
+    if recovery is not None:
+        model = _merged(job, recovery, model, thin, network)
+    return _Recovered(model, trained.history, trained.images, best)
+
+
+def _lengthened(job: TrialJob, base: Base, used: int) -> Recipe:
+    """The recipe, with as many epochs as are left of the total, where there is one.
+
+    Raises:
+        InfeasibleBudget: the method's own phases have left none.
+    """
+    assert job.recipe is not None
+    if job.total_epochs is None:
+        return job.recipe
+    own = used / len(base.data.train)
+    left = round(job.total_epochs - own)
+    if left < 1:
+        raise InfeasibleBudget(
+            f"recoveries: total_epochs = {job.total_epochs}, but the phases of this method have "
+            f"taken {own:.1f} epochs, which leaves none to finetune; raise it, or shorten the "
+            "recipes of `prepare` and `procedure`"
+        )
+    return job.recipe.model_copy(update={"epochs": left})
+
+
+def _merged(
+    job: TrialJob, recovery: Recovery, trained: nn.Module, thin: _Thin, network: Network
+) -> nn.Module:
+    """The plain network that a recovery ends with; it must be what it was, and of the same size."""
+    plain = recovery.merged(trained)
+    sizes = {"macs": count_macs(plain, network.inputs), "params": count_params(plain)}
+    for what, found in sizes.items():
+        if found != thin.sizes[what]:
+            raise ArithmeticError(f"{job}: {found} {what} after merging, {thin.sizes[what]} before")
+    apart = difference(trained, plain, network.inputs)
+    if apart > EQUAL:
+        raise ArithmeticError(f"{job}: merging changes the outputs by {apart:.1e} of their size")
+    return plain
+
+
+def _at_best_epoch(model: nn.Module, base: Base, trained: Trained) -> float:
+    last = {name: one.clone() for name, one in model.state_dict().items()}
+    model.load_state_dict(trained.best)
+    top1 = evaluate(model, base.data.test).top1
+    model.load_state_dict(last)
     return top1
 
 

@@ -11,13 +11,14 @@ import torch
 from criteria import load_plugin
 from reports.records import Failure
 
-from .bases import make_base
-from .errors import StoreError
+from .bases import make_base, prepare_base
+from .errors import StoreError, failure
 from .fidelity import make_oracle
-from .jobs import BaseJob, Job, OracleJob, PathJob, ScoresJob
+from .jobs import BaseJob, Job, OracleJob, PathJob, PreparedJob, ScoresJob
 from .lab import Lab, Settings
 from .mask_paths import make_mask_path
-from .paths import failure, make_path, make_scores
+from .paths import make_path
+from .scores import make_scores
 from .trial import run_trial
 
 
@@ -52,6 +53,8 @@ def perform(job: Job, lab: Lab) -> Outcome:
         match job:
             case BaseJob():
                 make_base(job, lab)
+            case PreparedJob():
+                prepare_base(job, lab)
             case ScoresJob():
                 return Outcome(failed_scores=make_scores(job, lab))
             case PathJob() if job.unstructured:

@@ -35,6 +35,15 @@ class Cost:
     images: int = 0
     failure: Exception | None = None
 
+    def add(self, other: Cost) -> None:
+        """What came after it."""
+        self.seconds += other.seconds
+        self.images += other.images
+        if self.peak_bytes is None or other.peak_bytes is None:
+            self.peak_bytes = None
+        else:
+            self.peak_bytes = max(self.peak_bytes, other.peak_bytes)
+
 
 def gather(
     model: nn.Module,

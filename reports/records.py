@@ -130,6 +130,8 @@ class Measurements(_Frozen):
     knobs: dict[str, float | None] = {}  # a selector's: group root -> its setting; None keeps all
     trimmed: int = 0  # units that left beyond these settings, to meet the budget
     images_scored: int  # images seen while scoring, over all steps
+    phases: dict[str, int] = {}  # training images of the phases before recovery
+    notes: dict[str, float] = {}  # what a procedure says of itself: releases, rounds
     images_trained: int  # images seen by recovery
     history: list[Epoch]
 
@@ -159,6 +161,7 @@ class Costs(_Frozen):
 
     score_s: float  # evidence and scores, as if the criterion had run alone
     score_peak_bytes: int | None  # growth of resident memory while scoring; None where unknown
+    phases_s: float = 0.0  # training before recovery
     recovery_s: float
     total_s: float
 
@@ -218,7 +221,8 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     `validation_top1`, `train_top1` (where asked for), `best_validation_top1`, `macs_ratio`,
     `params_ratio`, `channels_ratio` (of
     pruned channels), `weights_ratio` (of masks), `speedup` (in MACs), `latency_ratio` (at the
-    largest batch size), `score_s`, `recovery_s`, `total_s`, `images_scored`, `images_trained`.
+    largest batch size), `score_s`, `phases_s`, `recovery_s`, `total_s`, `images_scored`,
+    `images_trained` (of all phases and recovery).
     """
     import pandas as pd
 
@@ -254,10 +258,11 @@ def _row(record: Record) -> dict[str, Any]:
         "speedup": found.dense_macs / found.macs,
         "latency_ratio": latency.pruned_ms / latency.dense_ms if latency else None,
         "score_s": costs.score_s,
+        "phases_s": costs.phases_s,
         "recovery_s": costs.recovery_s,
         "total_s": costs.total_s,
         "images_scored": found.images_scored,
-        "images_trained": found.images_trained,
+        "images_trained": sum(found.phases.values()) + found.images_trained,
     }
 
 

@@ -67,8 +67,11 @@ def expand(suite: Suite | FidelitySuite) -> Iterator[Probe]:
             if isinstance(suite, FidelitySuite):
                 yield Probe(*place, method)
                 continue
+            recoveries = [
+                one for one in suite.recoveries if one.kind == "finetune" or not method.finetuning
+            ]
             for matched, budget, recovery in product(
-                [None, *method.matched], suite.budgets.kept, suite.recoveries
+                [None, *method.matched], suite.budgets.kept, recoveries
             ):
                 yield Case(*place, method, matched, budget, recovery)
 

@@ -60,7 +60,7 @@ class FidelitySuite(AnySuite):
     @classmethod
     def _plain(cls, methods: list[MethodSpec]) -> list[MethodSpec]:
         for method in methods:
-            for key in ("iterative", "scope", "matched"):
+            for key in ("iterative", "scope", "matched", "prepare", "procedure", "finetuning"):
                 if getattr(method, key):
                     raise ValueError(
                         f"method {method.name}: `{key}` is not for `kind: fidelity`, which asks "

@@ -28,6 +28,13 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+class Distillation(Section):
+    """Learning from the unpruned network as well (Hinton et al. 2015, arXiv 1503.02531)."""
+
+    weight: float = Field(default=0.5, gt=0, le=1, description="share of the loss")
+    temperature: float = Field(default=4.0, gt=0)
+
+
 class Recipe(Section):
     """How a network is trained: bases, adaptation of a checkpoint, and finetuning alike."""
 
@@ -46,6 +53,7 @@ class Recipe(Section):
     warmup_epochs: float = Field(default=0, ge=0)
     label_smoothing: float = Field(default=0, ge=0, lt=1)
     augment: bool = True
+    distill: Distillation | None = Field(default=None, description="not for bases")
 
 
 class DatasetSpec(Section):
@@ -97,14 +105,39 @@ class IterativeSpec(Section):
 
     steps: int = Field(ge=1)
     schedule: Literal["linear", "geometric"] = "linear"
+    recover: str | None = Field(default=None, description="recipe to train by after every step")
+
+
+class PhaseSpec(Section):
+    """A phase of a method that trains, by name, and the recipe that it trains by."""
+
+    name: str
+    recipe: str
+    options: dict[str, Any] = {}
+
+
+class FinetuningSpec(Section):
+    """How a method's finetuning is done, where that is more than training the pruned network."""
+
+    name: str
+    options: dict[str, Any] = {}
 
 
 class MethodSpec(Section):
-    """A criterion and how its channels leave the network."""
+    """A criterion, and how its channels leave the network and the network recovers."""
 
     criterion: str
     options: dict[str, Any] = {}
+    prepare: PhaseSpec | None = Field(
+        default=None, description="more training of the dense network, before it is scored"
+    )
     iterative: IterativeSpec | None = Field(default=None, description="default: one-shot")
+    procedure: PhaseSpec | None = Field(
+        default=None, description="training in which the channels leave; default: they are cut"
+    )
+    finetuning: FinetuningSpec | None = Field(
+        default=None, description="of recoveries that finetune; default: plain training"
+    )
     scope: Literal["global", "local", "isomorphic"] | None = None
     label: Slug | None = Field(default=None, alias="as")
     matched: list[Slug] = Field(
@@ -114,11 +147,39 @@ class MethodSpec(Section):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
 
+    @field_validator("finetuning", mode="before")
+    @classmethod
+    def _by_name(cls, given: Any) -> Any:
+        return {"name": given} if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _one_training(self) -> Self:
+        if self.iterative and self.iterative.recover and self.procedure:
+            raise ValueError(
+                "iterative.recover trains between steps and procedure trains after them; give one"
+            )
+        return self
+
     @property
     def name(self) -> str:
         if self.label:
             return self.label
-        return self.criterion + (f"-{self.iterative.steps}" if self.iterative else "")
+        phases = [self.prepare, self.procedure, self.finetuning]
+        before, *after = [phase.name if phase else "" for phase in phases]
+        scored = self.criterion + (f"-{self.iterative.steps}" if self.iterative else "")
+        return "+".join(filter(None, [before, scored, *after]))
+
+    @property
+    def trains(self) -> bool:
+        """Whether the network is trained while channels leave: a path a budget, not one for all."""
+        return bool(self.procedure or (self.iterative and self.iterative.recover))
+
+    @property
+    def recipes(self) -> set[str]:
+        """Names of the recipes that its own phases follow."""
+        return {one.recipe for one in (self.prepare, self.procedure) if one} | (
+            {self.iterative.recover} if self.iterative and self.iterative.recover else set()
+        )
 
 
 class RecoverySpec(Section):
@@ -126,16 +187,24 @@ class RecoverySpec(Section):
 
     kind: Literal["none", "bn", "finetune"]
     recipe: str | None = None
+    total_epochs: int | None = Field(
+        default=None,
+        ge=1,
+        description="of all training since the base, a method's own phases included: equal compute",
+    )
 
     @model_validator(mode="after")
     def _recipe_to_finetune(self) -> Self:
-        if (self.kind == "finetune") != bool(self.recipe):
-            raise ValueError("a recovery is none, bn or {finetune: RECIPE}")
+        finetunes = self.kind == "finetune"
+        if finetunes != bool(self.recipe) or (self.total_epochs and not finetunes):
+            raise ValueError(_RECOVERIES)
         return self
 
     @property
     def name(self) -> str:
-        return f"finetune-{self.recipe}" if self.recipe else self.kind
+        if self.recipe is None:
+            return self.kind
+        return f"finetune-{self.recipe}" + (f"-{self.total_epochs}" if self.total_epochs else "")
 
 
 class Calibration(Section):
@@ -246,6 +315,11 @@ class AnySuite(Section):
         known = self.all_recipes
         for name in sorted(self.used_recipes - set(known)):
             raise ValueError(f"recipe {name!r} is unknown; there are {', '.join(sorted(known))}")
+        for name in sorted(self.base_recipes):
+            if known[name].distill is not None:
+                raise ValueError(
+                    f"recipe {name!r} distills from the base, so no base can be trained by it"
+                )
         return self
 
     @property
@@ -265,6 +339,11 @@ class AnySuite(Section):
     @property
     def used_recipes(self) -> set[str]:
         """Names of the recipes that some training of the suite follows."""
+        return self.base_recipes.union(*(one.recipes for one in self.methods))
+
+    @property
+    def base_recipes(self) -> set[str]:
+        """Names of those that bases are trained by."""
         own = {one.recipe for one in self.models if isinstance(one.recipe, str)}
         return {self.base_recipe, *own}
 
@@ -302,12 +381,35 @@ class Suite(AnySuite):
         return self
 
     @model_validator(mode="after")
+    def _finetunes(self) -> Self:
+        """A method's way of finetuning needs a recovery that finetunes."""
+        for at, one in enumerate(self.methods):
+            if one.finetuning and all(each.kind != "finetune" for each in self.recoveries):
+                raise ValueError(
+                    f"methods.{at}.finetuning = {one.finetuning.name}, but none of the recoveries "
+                    "is {finetune: RECIPE}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _fits_its_axis(self) -> Self:
         """What speaks of channels is refused where weights leave, and the other way round."""
         if not self.budgets.unstructured:
             if self.analysis.cost == "weights_ratio":
                 raise ValueError("analysis.cost = weights_ratio: only budgets.weights has it")
             return self
+        for at, method in enumerate(self.methods):
+            for key in ("procedure", "finetuning"):
+                if getattr(method, key) is not None:
+                    raise ValueError(
+                        f"methods.{at}.{key} works on channels, but budgets.weights prunes single "
+                        "weights; leave it out, or give another budget"
+                    )
+            if method.iterative and method.iterative.recover:
+                raise ValueError(
+                    f"methods.{at}.iterative.recover works on channels, but budgets.weights prunes "
+                    "single weights; leave it out, or give another budget"
+                )
         if self.analysis.cost in ("channels_ratio", "latency_ratio"):
             raise ValueError(
                 f"analysis.cost = {self.analysis.cost}: budgets.weights masks single weights; "
@@ -361,15 +463,19 @@ def _each(given: Any, change: Any) -> Any:
     return [change(one) for one in given] if isinstance(given, list) else given
 
 
+_RECOVERIES = "a recovery is none, bn or {finetune: RECIPE}, which may also give total_epochs"
+
+
 def _recovery(given: Any) -> Any:
     """`none`, `bn`, or `{finetune: recipe}`."""
     if isinstance(given, str):
         return {"kind": given}
-    if isinstance(given, Mapping) and set(given) == {"finetune"}:
-        return {"kind": "finetune", "recipe": given["finetune"]}
+    if isinstance(given, Mapping) and "finetune" in given and "kind" not in given:
+        rest = {key: value for key, value in given.items() if key != "finetune"}
+        return {"kind": "finetune", "recipe": given["finetune"], **rest}
     if isinstance(given, RecoverySpec) or (isinstance(given, Mapping) and "kind" in given):
         return given
-    raise ValueError(f"a recovery is none, bn or {{finetune: RECIPE}}, not {given!r}")
+    raise ValueError(f"{_RECOVERIES}, not {given!r}")
 
 
 _SLUG = re.compile(r"[^a-z0-9._~+=-]+")

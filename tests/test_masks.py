@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from bench.cost import count_macs, count_params, weight_uses
 from bench.datasets import ArrayImages, Dataset, Normalization
 from bench.masks import (
+    Holder,
     Masks,
     check_held,
     check_masked,
     given_counts,
-    holder,
     iterative,
     macs_saved,
     masked,
@@ -367,7 +367,7 @@ def test_masked_weights_are_zero_at_every_step_of_training(kind: str) -> None:
     thin, reference = masked(model, masks), masked(model, masks)
     seen: list[int] = []
     thin.register_forward_pre_hook(lambda one, _: seen.append(returned(one, masks)))
-    trained = train(thin, DATA, recipe(kind), 5, holder(thin, masks))
+    trained = train(thin, DATA, recipe(kind), 5, Holder(thin, masks))
     assert len(seen) > 2 * 3
     assert set(seen) == {0}
     check_held(thin, masks)

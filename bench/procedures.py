@@ -1,0 +1,207 @@
+"""Paths that train: while units leave (a procedure), or between the steps of an iterative one.
+
+Such a path has one budget. It stores the weights that it ends with, in the dense network's shape,
+at zero where units have left.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import io
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from criteria import Group, NotApplicable
+from criteria.phases import find_phase, phase_options
+from criteria.procedures.procedure import Ground, Procedure
+from criteria.registry import find
+
+from .cut import EQUAL, difference, uncut
+from .errors import StoreError
+from .jobs import PathJob
+from .lab import Base, Lab
+from .network import Network, Removed, Rules, Schedule, iterative, selected
+from .scores import Rescore
+from .seeds import generator, seed
+from .selection import InfeasibleBudget
+from .store import write_atomically
+from .train import train
+
+
+@dataclass(eq=False)
+class Training:
+    """What a path's training has come to.
+
+    Attributes:
+        model: in the dense network's shape; None until it has ended.
+        images: that were trained on.
+        seconds: of training, without scoring.
+        notes: what the procedure has to say for the record.
+    """
+
+    model: nn.Module | None = None
+    images: int = 0
+    seconds: float = 0.0
+    notes: dict[str, float] = field(default_factory=dict)
+
+
+def ride(
+    job: PathJob, lab: Lab, base: Base, rules: Rules, doomed: Removed | None, score: Rescore
+) -> tuple[Removed, Training]:
+    """Train while units leave.
+
+    Args:
+        doomed: what the criterion removes from the dense network, where the procedure follows it.
+        score: of a network and its groups.
+
+    Raises:
+        ArithmeticError: what is left is not what was asked for, or is still in use.
+    """
+    phase, network = job.procedure, base.network
+    assert phase is not None
+    assert phase.recipe is not None
+    start = time.perf_counter()
+    (budget,) = job.budgets
+    kind = find_phase("procedure", phase.name).type
+    ground = _ground(job, network, rules, doomed, score)
+    procedure: Procedure = kind(phase_options("procedure", phase.name, phase.options), ground)
+    model = copy.deepcopy(network.model)
+    trained = train(
+        model,
+        base.data,
+        phase.recipe,
+        seed("procedure", **job.at.axes),
+        procedure,
+        teacher=base.trained,
+        checkpoint=lab.checkpoint(job.key),
+    )
+    removed = procedure.removed()
+    left = ground.share(removed)
+    if not budget - rules.tolerance <= left <= budget + 1e-9:
+        raise ArithmeticError(f"{job}: {phase.name} left {left:.2%} of the cost, not {budget:.2%}")
+    _check_gone(job, network, model, removed)
+    seconds = time.perf_counter() - start
+    return removed, Training(model, trained.images, seconds, procedure.notes())
+
+
+def _ground(
+    job: PathJob, network: Network, rules: Rules, doomed: Removed | None, score: Rescore
+) -> Ground:
+    """What the procedure is handed."""
+    groups = network.structure.groups
+    cost = network.cost.of(rules.cost)
+    whole = cost(torch.zeros(len(groups)))
+
+    def scores(model: nn.Module, gone: Removed) -> list[Tensor]:
+        if find(job.criterion.name).selector is not None:
+            raise NotApplicable(f"{job.criterion.name} picks sets and cannot score what is left")
+        now = replace(network, model=model)
+        if any(len(one) for one in gone):
+            now = now.without(gone)
+        found = score(now.model, now.structure.groups)
+        return [_spread(*each) for each in zip(groups, gone, found, strict=True)]
+
+    return Ground(
+        groups=groups,
+        budget=job.budgets[0],
+        doomed=doomed,
+        score=scores,
+        select=lambda values, share: selected(network, values, share, rules),
+        share=lambda gone: cost(torch.tensor([len(one) for one in gone])) / whole,
+        generator=generator("procedure", **job.at.axes),
+    )
+
+
+def _spread(group: Group, gone: Tensor, values: Tensor) -> Tensor:
+    """Scores of the units that are left, at their places in the dense network's group."""
+    spread = torch.full((group.units,), -torch.inf, dtype=torch.float64)
+    kept = torch.ones(group.units, dtype=torch.bool)
+    kept[gone] = False
+    spread[kept] = values.double()
+    return spread
+
+
+def _check_gone(job: PathJob, network: Network, model: nn.Module, removed: Removed) -> None:
+    """Cutting what has left must change nothing; where a layer norm spans it, it does by nature."""
+    groups = network.structure.groups
+    plain = [
+        one[:0] if group.normalizes_over_channels else one
+        for group, one in zip(groups, removed, strict=True)
+    ]
+    apart = difference(model, replace(network, model=model).cut(plain), network.inputs)
+    if apart > EQUAL:
+        raise ArithmeticError(
+            f"{job}: cutting out what has left changes the outputs by {apart:.1e} of their size"
+        )
+
+
+def iterate_and_train(
+    job: PathJob, lab: Lab, base: Base, rules: Rules, score: Rescore
+) -> tuple[dict[float, Removed | InfeasibleBudget], Training]:
+    """Score, remove a little, train what is left, and again."""
+    assert job.iterative is not None
+    assert job.between is not None
+    schedule = Schedule(job.iterative.steps, job.iterative.schedule)
+    recipe, training, left = job.between, Training(), list[nn.Module]()
+
+    def recover(model: nn.Module, step: int) -> None:
+        start = time.perf_counter()
+        done = lab.checkpoint(f"{job.key}-step{step}")  # so that a resumed path skips this step
+        state = done.load()
+        if state is None:
+            order = seed("between", **job.at.axes, step=step)
+            going = lab.checkpoint(f"{job.key}-step{step}-part")
+            found = train(model, base.data, recipe, order, teacher=base.trained, checkpoint=going)
+            state = {"model": model.state_dict(), "images": found.images}
+            done.save(state)
+        model.load_state_dict(state["model"])
+        training.images += state["images"]
+        training.seconds += time.perf_counter() - start
+        left[:] = [model]
+
+    found = iterative(
+        base.network,
+        lambda now: score(now.model, now.structure.groups),
+        job.budgets,
+        rules,
+        schedule,
+        recover,
+    )
+    removed = found[job.budgets[0]]
+    if not isinstance(removed, InfeasibleBudget):
+        training.model = uncut(base.network.model, base.network.structure.groups, removed, *left)
+    return found, training
+
+
+def save_training(job: PathJob, lab: Lab, training: Training) -> dict[str, Any]:
+    """Store the weights; returns what is to be known of the training."""
+    assert training.model is not None
+    buffer = io.BytesIO()
+    torch.save(training.model.state_dict(), buffer)
+    content = buffer.getvalue()
+    write_atomically(lab.store.path("paths", job.key, ".pt"), content)
+    return {
+        "images": training.images,
+        "seconds": training.seconds,
+        "notes": training.notes,
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+
+
+def load_training(job: PathJob, lab: Lab, base: Base, sha256: str) -> Network:
+    """The base's network, with the weights that the path has ended with."""
+    file = lab.store.path("paths", job.key, ".pt")
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise StoreError(f"{file}: {error.strerror}; delete its .json and run again") from error
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise StoreError(f"{file} has changed since it was stored; delete its .json and run again")
+    model = copy.deepcopy(base.network.model)
+    model.load_state_dict(torch.load(io.BytesIO(content), weights_only=True))
+    return replace(base.network, model=model.eval())

@@ -1,0 +1,108 @@
+"""Scores: of the dense network by many criteria at once, or of whatever a path has made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from criteria import Group
+from criteria.evidence import Cost, gather, score_alone, timed_scores
+from criteria.registry import create
+from reports.records import Failure
+
+from .errors import failure
+from .jobs import CriterionSpec, PathJob, ScoresJob, Standpoint
+from .lab import Base, Lab
+from .masks import weight_groups
+from .seeds import generator
+
+
+def make_scores(job: ScoresJob, lab: Lab) -> dict[str, Failure]:
+    """Score by all criteria of the job in one pass over the calibration images.
+
+    A criterion that fails takes none of the others with it; returns those failures by score key.
+    """
+    base = lab.base(job.at.base)
+    network = base.network
+    groups: Sequence[Group] = network.structure.groups
+    if job.per_weight:
+        groups = weight_groups(network.model, network.inputs)
+    batches = lab.calibration(job.at, base.data)
+    found = _score(network.model, groups, job.at, job.criteria, batches)
+    failures = {}
+    for spec, outcome in zip(job.criteria, found, strict=True):
+        key = job.score_key(spec)
+        if isinstance(outcome, Exception):
+            failures[key] = failure(outcome)
+            continue
+        values, cost = outcome
+        arrays = {f"group{at}": one.numpy() for at, one in enumerate(values)}
+        lab.store.write_arrays(
+            lab.store.path("scores", key, ".npz"),
+            {
+                **arrays,
+                "base_sha256": np.array(base.sha256),
+                "seconds": np.float64(cost.seconds),
+                "peak_bytes": np.int64(-1 if cost.peak_bytes is None else cost.peak_bytes),
+                "images": np.int64(cost.images),
+            },
+        )
+    return failures
+
+
+Scored = tuple[list[Tensor], Cost]
+
+
+def _score(
+    model: nn.Module,
+    groups: Sequence[Group],
+    at: Standpoint,
+    specs: Sequence[CriterionSpec],
+    batches: list[tuple[Tensor, Tensor]],
+) -> list[Scored | Exception]:
+    """Scores and cost by each criterion, or what went wrong with it."""
+    found: list[Scored | Exception] = []
+    criteria = [
+        create(spec.name, groups, spec.options, generator(f"criterion/{spec.name}", **at.axes))
+        for spec in specs
+    ]
+    for one, cost in zip(criteria, gather(model, criteria, batches), strict=True):
+        if cost.failure is not None:
+            found.append(cost.failure)
+            continue
+        try:
+            found.append((timed_scores(one, cost), cost))
+        except Exception as error:  # a user's code; recorded with its trials
+            found.append(error)
+    return found
+
+
+def load_scores(lab: Lab, key: str) -> Scored:
+    """What `make_scores` stored, by its score key."""
+    with np.load(lab.store.path("scores", key, ".npz"), allow_pickle=False) as stored:
+        groups = [name for name in stored.files if name.startswith("group")]
+        values = [torch.from_numpy(stored[f"group{at}"]) for at in range(len(groups))]
+        peak = int(stored["peak_bytes"])
+        cost = Cost(float(stored["seconds"]), None if peak < 0 else peak, int(stored["images"]))
+    return values, cost
+
+
+Rescore = Callable[[nn.Module, Sequence[Group]], list[Tensor]]
+
+
+def rescorer(job: PathJob, lab: Lab, base: Base) -> tuple[Rescore, Cost]:
+    """What scores a network on the way of a path, and what all of it has cost so far."""
+    batches = lab.calibration(job.at, base.data)
+    draw = generator(f"criterion/{job.criterion.name}", **job.at.axes)
+    total = Cost(peak_bytes=0)
+
+    def score(model: nn.Module, groups: Sequence[Group]) -> list[Tensor]:
+        one = create(job.criterion.name, groups, job.criterion.options, draw)
+        values, cost = score_alone(model, one, batches)
+        total.add(cost)
+        return values
+
+    return score, total
