@@ -67,7 +67,11 @@ def _names(text: str) -> tuple[str, ...]:
 @app.command(name="list")
 def list_(
     what: Annotated[
-        str, typer.Argument(help="criteria, methods, suites, models, datasets or recipes.")
+        str,
+        typer.Argument(
+            help="criteria, preparations, procedures, recoveries, methods, suites, models, datasets, "
+            "recipes."
+        ),
     ],
     plugin: Plugins = [],  # noqa: B006  # typer's own way
 ) -> None:

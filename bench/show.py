@@ -24,14 +24,21 @@ from rich.text import Text
 from .errors import BenchError
 
 if TYPE_CHECKING:
+    from criteria.phases import Kind, PhaseEntry
     from criteria.registry import Entry
     from reports.records import Failure, Record
+    from suites.schema import MethodSpec
 
     from .jobs import Job
     from .plan import Plan
     from .store import Store
 
-LISTS = ("criteria", "methods", "suites", "models", "datasets", "recipes")
+PHASES: dict[str, Kind] = {
+    "preparations": "preparation",
+    "procedures": "procedure",
+    "recoveries": "recovery",
+}
+LISTS = ("criteria", *PHASES, "methods", "suites", "models", "datasets", "recipes")
 
 
 def listing(console: Console, what: str, plugins: Sequence[Path]) -> None:
@@ -50,6 +57,8 @@ def listing(console: Console, what: str, plugins: Sequence[Path]) -> None:
         _methods(console)
     elif what == "criteria":
         _criteria(console, plugins)
+    elif what in PHASES:
+        _phases(console, PHASES[what])
     else:
         from .datasets import list_datasets
         from .models import list_models
@@ -82,12 +91,23 @@ def _methods(console: Console) -> None:
     rows = []
     for name in library():
         for method in load_suite(name).methods:
-            leaves = f"{method.iterative.steps} steps" if method.iterative else "one-shot"
+            leaves = _leaves(method)
             options = ", ".join(f"{key}={value}" for key, value in method.options.items())
             matched = ", ".join(f"{one}~{method.name}" for one in method.matched)
             rows.append((name, method.name, method.criterion, options, leaves, matched))
     head = ("suite", "method", "criterion", "options", "leaves", "matched controls")
     _print(console, head, rows)
+
+
+def _leaves(method: MethodSpec) -> str:
+    """How channels leave, and what trains before, meanwhile and after."""
+    steps = f"{method.iterative.steps} steps" if method.iterative else "one-shot"
+    if method.iterative and method.iterative.recover:
+        steps += f", {method.iterative.recover} after each"
+    before = f"{method.prepare.name}, " if method.prepare else ""
+    meanwhile = f", {method.procedure.name}" if method.procedure else ""
+    after = f", {method.finetuning.name}" if method.finetuning else ""
+    return before + steps + meanwhile + after
 
 
 def _recipes(console: Console) -> None:
@@ -116,16 +136,30 @@ def _criteria(console: Console, plugins: Sequence[Path]) -> None:
         entries = criteria()
     for one in entries:
         needs = (one.needs.name or "").lower().replace("_", " ") or "weights"
-        options = ", ".join(one.type.options_type.model_fields)
         kind = " [cyan]selector[/]" if one.selector is not None else ""
         console.print(f"[bold]{one.name}[/]{kind}", ", ".join(one.aliases))
-        for line in (
-            one.summary,
-            f"scores {_units(one)}; needs {needs}" + (f"; options: {options}" if options else ""),
-            one.cite,
-            one.fidelity,
-        ):
-            console.print(Padding(Text(line), (0, 0, 0, 4)))
+        _about(console, one, f"scores {_units(one)}; needs {needs}")
+
+
+def _phases(console: Console, kind: Kind) -> None:
+    with console.status("loading torch and the phases"):
+        from criteria.phases import phases
+
+        entries = phases(kind)
+    for one in entries:
+        console.print(f"[bold]{one.name}[/]")
+        follows = getattr(one.type, "follows", None)
+        on_its_way = {None: "", True: "takes the units chosen before", False: "chooses on its way"}
+        _about(console, one, on_its_way[follows])
+
+
+def _about(console: Console, one: Entry | PhaseEntry, what: str) -> None:
+    """Below a name, indented: what it is, its options, where it is from."""
+    fields = one.type.options_type.model_fields
+    options = f"options: {', '.join(fields)}" if fields else ""
+    about = "; ".join(filter(None, [what, options]))
+    for line in filter(None, [one.summary, about, one.cite, one.fidelity]):
+        console.print(Padding(Text(line), (0, 0, 0, 4)))
 
 
 def _units(entry: Entry) -> str:
@@ -171,6 +205,7 @@ def plan(console: Console, planned: Plan, store: Store, workers: int) -> None:
     jobs = Counter(type(job).__name__ for job in job_graph(pending, store).jobs.values())
     work = [
         ("bases", "BaseJob", "networks to train or to take over"),
+        ("prepared", "PreparedJob", "of them to train further before they are scored"),
         ("scores", "ScoresJob", "passes over calibration images, all criteria each"),
     ]
     if isinstance(planned.suite, FidelitySuite):
