@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 from reports.records import SCHEMA_VERSION, Labels, content_key
 from suites import Recipe
 from suites.fidelity import FidelitySpec
-from suites.schema import Axis, Calibration, DatasetSpec, IterativeSpec, ModelSpec, SelectionSpec
+from suites.method import IterativeSpec
+from suites.schema import Axis, Calibration, DatasetSpec, ModelSpec, SelectionSpec
 
 # Raised when the engine changes what a trial finds: training, selection, cutting, measuring.
 ENGINE_VERSION = 1

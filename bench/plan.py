@@ -15,15 +15,8 @@ from criteria import CriteriaError, load_plugin, registry
 from criteria.phases import Kind, find_phase, phase_options, phase_source
 from reports.records import Labels, Record, content_key
 from suites import AnySuite, Case, FidelitySuite, Probe, Suite, expand
-from suites.schema import (
-    Budgets,
-    FinetuningSpec,
-    MethodSpec,
-    ModelSpec,
-    PhaseSpec,
-    SelectionSpec,
-    slug,
-)
+from suites.method import FinetuningSpec, MethodSpec, PhaseSpec
+from suites.schema import Budgets, ModelSpec, SelectionSpec, slug
 
 from .errors import BenchError, ModelError
 from .jobs import (

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from criteria.phases import Kind, PhaseEntry
     from criteria.registry import Entry
     from reports.records import Failure, Record
-    from suites.schema import MethodSpec
+    from suites.method import MethodSpec
 
     from .jobs import Job
     from .plan import Plan

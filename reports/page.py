@@ -11,7 +11,8 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from suites.schema import AnySuite, MethodSpec, Suite
+from suites.method import MethodSpec
+from suites.schema import AnySuite, Suite
 
 from . import findings
 from .records import budget_words

@@ -13,7 +13,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from suites.schema import Suite, matched_name
+from suites.method import matched_name
+from suites.schema import Suite
 
 from . import statistics
 from .records import Labels, budget_words

@@ -3,7 +3,8 @@
 from .expand import Case, Probe, expand, library, load_suite
 from .fidelity import FidelitySuite
 from .files import SuiteError
-from .schema import AnySuite, Recipe, Suite, named_recipes
+from .recipe import Recipe, named_recipes
+from .schema import AnySuite, Suite
 
 __all__ = [
     "AnySuite",

@@ -14,14 +14,8 @@ from pydantic import BaseModel, ValidationError
 
 from .fidelity import FidelitySuite
 from .files import SuiteError, parse_yaml, read_yaml
-from .schema import (
-    DatasetSpec,
-    MethodSpec,
-    ModelSpec,
-    RecoverySpec,
-    Suite,
-    matched_name,
-)
+from .method import MethodSpec, matched_name
+from .schema import DatasetSpec, ModelSpec, RecoverySpec, Suite
 
 LIBRARY = Path(__file__).with_name("library")
 KINDS: dict[str, type[Suite | FidelitySuite]] = {"comparison": Suite, "fidelity": FidelitySuite}

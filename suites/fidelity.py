@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from .schema import Analysis, AnySuite, MethodSpec, Section, Suite
+from .method import MethodSpec
+from .schema import Analysis, AnySuite, Suite
+from .section import Section
 
 
 class FidelitySpec(Section):

@@ -5,55 +5,21 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     field_validator,
     model_validator,
 )
 
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._~+=-]{0,79}$")]
+from .method import MethodSpec, matched_name
+from .recipe import Recipe, named_recipes
+from .section import Section, Slug
+
 Share = Annotated[float, Field(gt=0, le=1)]
 # What a budget keeps a share of; a threshold is a setting of a selector's knob.
 Axis = Literal["macs", "params", "channels", "weights", "threshold"]
-
-
-class Section(BaseModel):
-    """Every part of a suite: immutable, no unknown keys, no silent conversions of type."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Distillation(Section):
-    """Learning from the unpruned network as well (Hinton et al. 2015, arXiv 1503.02531)."""
-
-    weight: float = Field(default=0.5, gt=0, le=1, description="share of the loss")
-    temperature: float = Field(default=4.0, gt=0)
-
-
-class Recipe(Section):
-    """How a network is trained: bases, adaptation of a checkpoint, and finetuning alike."""
-
-    epochs: int = Field(ge=1)
-    batch_size: int = Field(default=128, ge=1)
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    learning_rate: float = Field(gt=0)
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    nesterov: bool = False
-    weight_decay: float = Field(default=5e-4, ge=0)
-    schedule: Literal["constant", "step", "cosine"] = "cosine"
-    milestones: list[float] = Field(
-        default=[0.5, 0.75], description="step: shares of the epochs after which the rate drops"
-    )
-    gamma: float = Field(default=0.1, gt=0, le=1, description="step: factor of each drop")
-    warmup_epochs: float = Field(default=0, ge=0)
-    label_smoothing: float = Field(default=0, ge=0, lt=1)
-    augment: bool = True
-    distill: Distillation | None = Field(default=None, description="not for bases")
 
 
 class DatasetSpec(Section):
@@ -74,7 +40,7 @@ class ModelSpec(Section):
 
     name: str
     label: Slug | None = Field(default=None, description="its name in tables; default: the name")
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default={})
     weights: str | None = Field(default=None, description="torchvision weights by name")
     checkpoint: str | None = Field(default=None, description="path of a state dict")
     recipe: str | Literal[False] | None = Field(
@@ -98,88 +64,6 @@ class SelectionSpec(Section):
     min_channels: int = Field(default=1, ge=1)
     protect: float = Field(default=0.1, ge=0, lt=1, description="share of a group always kept")
     round_to: int = Field(default=1, ge=1)
-
-
-class IterativeSpec(Section):
-    """Score, remove a little, score again."""
-
-    steps: int = Field(ge=1)
-    schedule: Literal["linear", "geometric"] = "linear"
-    recover: str | None = Field(default=None, description="recipe to train by after every step")
-
-
-class PhaseSpec(Section):
-    """A phase of a method that trains, by name, and the recipe that it trains by."""
-
-    name: str
-    recipe: str
-    options: dict[str, Any] = {}
-
-
-class FinetuningSpec(Section):
-    """How a method's finetuning is done, where that is more than training the pruned network."""
-
-    name: str
-    options: dict[str, Any] = {}
-
-
-class MethodSpec(Section):
-    """A criterion, and how its channels leave the network and the network recovers."""
-
-    criterion: str
-    options: dict[str, Any] = {}
-    prepare: PhaseSpec | None = Field(
-        default=None, description="more training of the dense network, before it is scored"
-    )
-    iterative: IterativeSpec | None = Field(default=None, description="default: one-shot")
-    procedure: PhaseSpec | None = Field(
-        default=None, description="training in which the channels leave; default: they are cut"
-    )
-    finetuning: FinetuningSpec | None = Field(
-        default=None, description="of recoveries that finetune; default: plain training"
-    )
-    scope: Literal["global", "local", "isomorphic"] | None = None
-    label: Slug | None = Field(default=None, alias="as")
-    matched: list[Slug] = Field(
-        default=[],
-        description="criteria to run as controls with this method's own layer widths, or counts",
-    )
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
-
-    @field_validator("finetuning", mode="before")
-    @classmethod
-    def _by_name(cls, given: Any) -> Any:
-        return {"name": given} if isinstance(given, str) else given
-
-    @model_validator(mode="after")
-    def _one_training(self) -> Self:
-        if self.iterative and self.iterative.recover and self.procedure:
-            raise ValueError(
-                "iterative.recover trains between steps and procedure trains after them; give one"
-            )
-        return self
-
-    @property
-    def name(self) -> str:
-        if self.label:
-            return self.label
-        phases = [self.prepare, self.procedure, self.finetuning]
-        before, *after = [phase.name if phase else "" for phase in phases]
-        scored = self.criterion + (f"-{self.iterative.steps}" if self.iterative else "")
-        return "+".join(filter(None, [before, scored, *after]))
-
-    @property
-    def trains(self) -> bool:
-        """Whether the network is trained while channels leave: a path a budget, not one for all."""
-        return bool(self.procedure or (self.iterative and self.iterative.recover))
-
-    @property
-    def recipes(self) -> set[str]:
-        """Names of the recipes that its own phases follow."""
-        return {one.recipe for one in (self.prepare, self.procedure) if one} | (
-            {self.iterative.recover} if self.iterative and self.iterative.recover else set()
-        )
 
 
 class RecoverySpec(Section):
@@ -442,21 +326,6 @@ def refuse_twice(what: str, names: Sequence[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"{what}: {', '.join(twice)} occurs twice; name one with `as`")
-
-
-def matched_name(method: MethodSpec, criterion: str) -> str:
-    """Name of a control that selects by `criterion` under the layer widths of `method`."""
-    return f"{criterion}~{method.name}"
-
-
-def named_recipes() -> dict[str, Recipe]:
-    """The recipes that every suite may name (suites/recipes.yaml)."""
-    from .files import read_yaml
-
-    return {
-        name: Recipe.model_validate(recipe)
-        for name, recipe in read_yaml(Path(__file__).with_name("recipes.yaml")).items()
-    }
 
 
 def _each(given: Any, change: Any) -> Any:

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
-from suites.schema import Suite, matched_name
+from suites.method import matched_name
+from suites.schema import Suite
 
 # Okabe-Ito without yellow and black, then Paul Tol's muted set: they differ in lightness as well,
 # and the markers differ throughout, so the figures read without colour.
