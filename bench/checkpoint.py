@@ -22,11 +22,11 @@ class Checkpoint:
 
     Attributes:
         path: may not exist yet.
-        every_s: seconds from one writing to the next.
+        every_s: seconds from one writing to the next; None: EVERY_S.
     """
 
     path: Path
-    every_s: float = EVERY_S
+    every_s: float | None = None
     _written: float = field(default_factory=time.monotonic)
 
     def load(self) -> dict[str, Any] | None:
@@ -38,7 +38,8 @@ class Checkpoint:
 
     def due(self) -> bool:
         """Whether it is time to save."""
-        return time.monotonic() - self._written >= self.every_s
+        every_s = EVERY_S if self.every_s is None else self.every_s
+        return time.monotonic() - self._written >= every_s
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Tensors, numbers, strings, and lists and dicts of these; whole, or not at all."""

@@ -207,7 +207,7 @@ def test_a_plugin_that_cannot_be_loaded_is_one_message(
     [
         (["run", "quikstart"], "Did you mean quickstart"),
         (["run", "none.yaml"], "none.yaml"),
-        (["list", "critera"], "criteria, methods, suites"),
+        (["list", "critera"], "criteria, preparations, procedures"),
         (["report", "quickstart"], "no records"),
         (["run"], "Missing argument"),
         (["rnu"], "No such command"),

@@ -1,0 +1,345 @@
+"""Methods that train, from the file to the record: what is stored, counted, resumed and refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import torch
+import toy
+from test_unstructured import Silent, found, go
+
+from bench import checkpoint
+from bench.executors import make_executor
+from bench.jobs import PathJob, PreparedJob
+from bench.lab import Lab, Settings
+from bench.plan import Plan, PlanError, make_plan
+from bench.run import run
+from bench.store import Store
+from criteria import phases
+from criteria.hooks import Training
+from criteria.options import NoOptions
+from criteria.phases import register_phase
+from criteria.preparations.preparation import Preparation
+from criteria.procedures.procedure import Procedure, Removed
+from criteria.units import Units
+from reports.records import Record, frame
+from suites.schema import Suite
+
+IMAGES = 144  # of the toy suite's 160, those that are not validation
+STOP: dict[str, int] = {}  # what is to die, after how many steps
+
+
+class Killed(BaseException):
+    """As a machine dies: nobody catches it."""
+
+
+class FadingOptions(NoOptions):
+    factor: float = 0.5
+
+
+class Fading(Procedure):
+    """Units fade by a factor a step, and are put to zero at the end."""
+
+    options_type = FadingOptions
+    follows: ClassVar[bool] = True
+
+    def attach(self, training: Training) -> None:
+        groups = self.ground.groups
+        self.units = [Units(training.model, group) for group in groups]
+        self.chosen = self.removed()
+
+    def fade(self, factor: float) -> None:
+        for units, gone in zip(self.units, self.chosen, strict=True):
+            factors = torch.ones(len(units))
+            factors[gone] = factor
+            units.scale_(units.tensors(), factors)
+
+    def after_step(self, step: int) -> None:
+        self.fade(self.options.factor)
+        if STOP.get("procedure") == step:
+            raise Killed
+
+    def at_end(self) -> None:
+        self.fade(0.0)
+
+    def removed(self) -> Removed:
+        assert self.ground.doomed is not None
+        return self.ground.doomed
+
+    def notes(self) -> dict[str, float]:
+        return {"factor": self.options.factor}
+
+
+class Choosing(Fading):
+    """The same, of units that it chooses itself after the first step."""
+
+    follows: ClassVar[bool] = False
+
+    def attach(self, training: Training) -> None:
+        self.chosen = self.ground.nothing()
+        self.model = training.model
+        super().attach(training)
+
+    def removed(self) -> Removed:
+        return self.chosen
+
+    def after_step(self, step: int) -> None:
+        if step == 0:
+            scores = self.ground.score(self.model, self.ground.nothing())
+            self.chosen = self.ground.select(scores, self.ground.budget)
+        super().after_step(step)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"chosen": self.chosen}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.chosen = state["chosen"]
+
+
+class Careless(Fading):
+    """Forgets to put to zero what it removes."""
+
+    def at_end(self) -> None:
+        return
+
+
+class More(Preparation):
+    """Nothing but more training."""
+
+    def after_step(self, step: int) -> None:
+        if STOP.get("preparation") == step:
+            raise Killed
+
+
+@pytest.fixture(autouse=True, scope="module")
+def known() -> Iterator[None]:
+    """The phases of this file, for the time of its tests."""
+    phases._load_all()
+    before = dict(phases._entries)
+    for name, phase in {
+        "test-fading": Fading,
+        "test-choosing": Choosing,
+        "test-careless": Careless,
+        "test-more": More,
+    }.items():
+        register_phase(name, cite="nobody", fidelity="a test")(phase)
+    yield
+    phases._entries.clear()
+    phases._entries.update(before)
+
+
+@pytest.fixture(autouse=True)
+def nobody_dies() -> Iterator[None]:
+    STOP.clear()
+    yield
+    STOP.clear()
+
+
+def riding(name: str, **more: Any) -> dict[str, Any]:
+    return {"criterion": "l1", "procedure": {"name": name, "recipe": "tiny", **more}}
+
+
+METHODS: list[Any] = [
+    "l1",
+    {"criterion": "l1", "prepare": {"name": "test-more", "recipe": "tiny"}},
+    riding("test-fading"),
+    riding("test-choosing"),
+    {"criterion": "l1", "iterative": {"steps": 2, "recover": "tiny"}},
+]
+NAMES = ["l1", "test-more+l1", "l1+test-fading", "l1+test-choosing", "l1-2"]
+RECOVERIES: list[Any] = ["none", {"finetune": "tiny", "total_epochs": 5}]
+
+
+def suite(**changes: Any) -> Suite:
+    return toy.suite(**{"methods": METHODS, "recoveries": RECOVERIES, **changes})
+
+
+@pytest.fixture(scope="module")
+def plan(known: None) -> Plan:
+    return make_plan(suite())
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory, plan: Plan) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    assert go(folder, plan) == {"done": len(NAMES) * 2 * 2}
+    return folder
+
+
+def by_name(results: Path) -> dict[tuple[str, float, str], Record]:
+    return {
+        (one.labels.method, one.labels.budget or 0, one.labels.recovery): one
+        for one in toy.records(results)
+    }
+
+
+def test_methods_are_named_by_their_phases(plan: Plan) -> None:
+    assert plan.suite.method_names == NAMES
+
+
+def test_images_of_all_phases_are_counted(results: Path) -> None:
+    records = by_name(results)
+    expected: dict[str, dict[str, int]] = {
+        "l1": {},
+        "test-more+l1": {"prepare": IMAGES},
+        "l1+test-fading": {"procedure": IMAGES},
+        "l1+test-choosing": {"procedure": IMAGES},
+        "l1-2": {"procedure": 2 * IMAGES},
+    }
+    for name, phases_ in expected.items():
+        assert found(records[name, 0.5, "none"]).phases == phases_
+    assert found(records["l1+test-fading", 0.5, "none"]).notes == {"factor": 0.5}
+
+
+def test_equal_compute_leaves_the_rest_to_finetuning(results: Path) -> None:
+    for (_, _, recovery), record in by_name(results).items():
+        got = found(record)
+        spent = sum(got.phases.values()) + got.images_trained
+        assert spent == (5 * IMAGES if recovery == "finetune-tiny-5" else sum(got.phases.values()))
+    rows = frame(toy.records(results))
+    finetuned = rows[rows["recovery"] == "finetune-tiny-5"]
+    assert set(finetuned["images_trained"]) == {5 * IMAGES}
+
+
+def test_all_meet_the_same_budget(results: Path) -> None:
+    for record in toy.records(results):
+        got = found(record)
+        assert -0.01 <= got.macs / got.dense_macs - (record.labels.budget or 0) <= 0
+
+
+def test_the_dense_accuracy_is_that_of_the_base_whatever_prepared_it(results: Path) -> None:
+    assert len({found(one).dense.model_dump_json() for one in toy.records(results)}) == 1
+
+
+def test_nothing_is_left_of_checkpoints(results: Path) -> None:
+    assert not list((results / "checkpoints").glob("*")) or not (results / "checkpoints").exists()
+
+
+def test_a_following_procedure_removes_what_the_criterion_chose_before(
+    results: Path, plan: Plan
+) -> None:
+    lab = Lab(Settings(results, results))
+    paths = {
+        (one.labels.method, one.labels.budget): one.path
+        for one in plan.trials
+        if one.labels.recovery == "none"
+    }
+
+    def budgets(name: str, budget: float) -> Any:
+        job = paths[name, budget]
+        assert isinstance(job, PathJob)
+        return lab.store.read_json(lab.store.path("paths", job.key, ".json"))["budgets"]
+
+    assert budgets("l1+test-fading", 0.5) == {"0.5": budgets("l1", 0.5)["0.5"]}
+
+
+def test_a_procedure_that_leaves_traces_fails_its_trials(tmp_path: Path) -> None:
+    careless = make_plan(suite(methods=["l1", riding("test-careless", options={"factor": 0.9})]))
+    assert go(tmp_path, careless) == {"done": 4, "failed": 4}
+    reasons = {one.failure.message for one in toy.records(tmp_path) if one.failure}
+    assert all("cutting out what has left changes the outputs" in one for one in reasons)
+
+
+def test_total_epochs_that_the_phases_have_used_up_are_said(tmp_path: Path) -> None:
+    short = [{"finetune": "tiny", "total_epochs": 1}]
+    plan = make_plan(suite(methods=["l1", METHODS[2]], recoveries=short, budgets={"macs": [0.5]}))
+    assert go(tmp_path, plan) == {"done": 1, "infeasible": 1}
+    (reason,) = [one.failure.message for one in toy.records(tmp_path) if one.failure]
+    assert "taken 1.0 epochs, which leaves none to finetune" in reason
+
+
+# --- killed and resumed ---------------------------------------------------------------------------
+
+
+def killed(results: Path, plan: Plan) -> None:
+    store = Store(results)
+    executor = make_executor("inline", Settings(results, results), 1, None)
+    with pytest.raises(Killed):
+        run(plan.pending(store), store, executor, Silent())
+
+
+@pytest.mark.parametrize(
+    ("dies", "name"),
+    [
+        ("procedure", "l1+test-fading"),
+        ("procedure", "l1+test-choosing"),
+        ("preparation", "test-more+l1"),
+    ],
+)
+def test_a_method_killed_in_the_middle_of_training_ends_bit_equal(
+    results: Path, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies: str, name: str
+) -> None:
+    monkeypatch.setattr(checkpoint, "EVERY_S", 0.0)
+    only = plan.only([name])
+    STOP[dies] = 2
+    killed(tmp_path, only)
+    assert len(list((tmp_path / "checkpoints").glob("*.pt"))) == 1
+    STOP.clear()
+    assert go(tmp_path, only) == {"done": 4}
+    whole = {key: one for key, one in toy.outcomes(results).items() if key in keys(only)}
+    assert toy.outcomes(tmp_path) == whole
+
+
+def keys(plan: Plan) -> set[str]:
+    return {trial.key for trial in plan.trials}
+
+
+# --- refused --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        (riding("test-fadin"), "there is no procedure 'test-fadin'. Did you mean test-fading"),
+        (riding("test-fading", options={"facto": 1.0}), "did you mean 'factor'"),
+        (
+            {**riding("test-choosing"), "iterative": {"steps": 2}},
+            "`iterative` would mean nothing",
+        ),
+        (
+            {**riding("test-choosing"), "criterion": "rgd"},
+            "rgd picks sets and gives no scores",
+        ),
+        (
+            {"criterion": "l1", "prepare": {"name": "test-fading", "recipe": "tiny"}},
+            "there is no preparation",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused_at_the_plan(method: dict[str, Any], words: str) -> None:
+    with pytest.raises(PlanError, match=words):
+        make_plan(suite(methods=["l1", {**method, "as": "wrong"}]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"methods": ["l1", riding("x")], "budgets": {"weights": [0.5]}}, "methods.1.procedure"),
+        (
+            {"methods": ["l1", {"criterion": "l1", "as": "x", "finetuning": "scratch"}],
+             "recoveries": ["none"]},
+            "none of the recoveries",
+        ),
+        ({"methods": ["l1", {**METHODS[4], **riding("x")}]}, "give one"),
+        ({"recoveries": [{"kind": "none", "total_epochs": 3}]}, "may also give total_epochs"),
+        (
+            {"recipes": {"tiny": {"epochs": 1, "learning_rate": 0.1, "distill": {}}}},
+            "distills from the base",
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused_by_the_schema(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        suite(**changes)
+
+
+def test_prepared_bases_are_one_for_all_methods_on_them() -> None:
+    prepare = {"name": "test-more", "recipe": "tiny"}
+    plan = make_plan(
+        suite(methods=["l1", *({"criterion": one, "prepare": prepare} for one in ("l1", "l2"))])
+    )
+    prepared = {id(one.at.base) for one in plan.trials if isinstance(one.at.base, PreparedJob)}
+    assert len(prepared) == 1
