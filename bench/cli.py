@@ -69,8 +69,8 @@ def list_(
     what: Annotated[
         str,
         typer.Argument(
-            help="criteria, preparations, procedures, recoveries, methods, suites, models, "
-            "datasets or recipes."
+            help="criteria, preparations, procedures, recoveries, presets, methods, suites, "
+            "models, datasets or recipes."
         ),
     ],
     plugin: Plugins = [],  # noqa: B006  # typer's own way

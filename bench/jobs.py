@@ -197,7 +197,7 @@ class PathJob:
         iterative: None is one-shot.
         matched: keep as many channels of each group, or weights of each layer, as that path does.
         procedure: trains while they leave; then there is one budget.
-        between: recipe of the training after every iterative step; likewise.
+        between: recipe of the training on the way of an iterative one.
     """
 
     at: Standpoint
@@ -217,6 +217,7 @@ class PathJob:
         What trains is in it only where it is asked for.
         """
         visited = list(self.budgets) if self.iterative else None
+        unasked = set() if self.between else {"recover_at"}
         training = {
             "procedure": self.procedure and self.procedure.identity,
             "between": _dumped(self.between),
@@ -228,7 +229,7 @@ class PathJob:
             "cost": self.cost,
             "selection": self.selection.model_dump(),
             "iterative": (
-                self.iterative.model_dump(exclude={"recover"}) if self.iterative else None
+                self.iterative.model_dump(exclude={"recover", *unasked}) if self.iterative else None
             ),
             "visited": visited,
             "matched": self.matched.identity if self.matched else None,

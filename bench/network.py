@@ -119,12 +119,12 @@ def iterative(
     budgets: Sequence[float],
     rules: Rules,
     schedule: Schedule,
-    recover: Callable[[nn.Module, int], None] = lambda model, step: None,
+    recover: Callable[[nn.Module, float, int], None] = lambda model, stop, step: None,
 ) -> dict[float, Removed | InfeasibleBudget]:
     """Score, remove down to the next stop, score what is left; one path visits all budgets.
 
     Args:
-        recover: may train, in place, the network that is left after each step, counted from 0.
+        recover: may train, in place, the network that is left at each stop; steps count from 0.
     """
     remaining = [torch.arange(group.units) for group in network.structure.groups]
     found: dict[float, Removed | InfeasibleBudget] = {}
@@ -145,7 +145,7 @@ def iterative(
         if stop in budgets:
             found[stop] = _gone(network, remaining)
         now = now.without(_lowest(ranking.within, counts))
-        recover(now.model, step)
+        recover(now.model, stop, step)
     return found
 
 

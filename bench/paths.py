@@ -31,16 +31,15 @@ def make_path(job: PathJob, lab: Lab) -> None:
     base = lab.base(job.at.base)
     score, cost = rescorer(job, lab, base)
     chosen: dict[float, Choice] = {}
-    training: Training | None = None
+    trainings: dict[float, Training] = {}
     if job.between is not None:
-        found, training = iterate_and_train(job, lab, base, rules_of(job), score)
+        found, trainings = iterate_and_train(job, lab, base, rules_of(job), score)
     elif job.procedure is not None and not job.procedure.follows:
-        found, training = _ride(job, lab, base, None, score)
+        found, trainings = _ride(job, lab, base, None, score)
     else:
         found, chosen = _select(job, lab, base, score, cost)
         if job.procedure is not None and isinstance(doomed := found[job.budgets[0]], list):
-            found, training = _ride(job, lab, base, doomed, score)
-    about = {"training": save_training(job, lab, training)} if training else {}
+            found, trainings = _ride(job, lab, base, doomed, score)
     write_path(
         job,
         lab,
@@ -49,7 +48,9 @@ def make_path(job: PathJob, lab: Lab) -> None:
         cost,
         knobs={str(budget): _by_root(one.knobs, base) for budget, one in chosen.items()},
         trimmed={str(budget): one.trimmed for budget, one in chosen.items()},
-        **about,
+        training={
+            str(budget): save_training(job, lab, budget, one) for budget, one in trainings.items()
+        },
     )
     lab.forget_checkpoints(job.key)
 
@@ -76,14 +77,14 @@ def _select(
 
 def _ride(
     job: PathJob, lab: Lab, base: Base, doomed: Removed | None, score: Rescore
-) -> tuple[Found, Training | None]:
+) -> tuple[Found, dict[float, Training]]:
     """By a procedure; a budget that its selection cannot meet holds the reason."""
     (budget,) = job.budgets
     try:
         removed, training = ride(job, lab, base, rules_of(job), doomed, score)
     except InfeasibleBudget as reason:
-        return {budget: reason}, None
-    return {budget: removed}, training
+        return {budget: reason}, {}
+    return {budget: removed}, {budget: training}
 
 
 def write_path(
@@ -145,7 +146,7 @@ def load_removed(lab: Lab, job: PathJob, base: Base, budget: float) -> Removed |
 
 def path_file(lab: Lab, job: PathJob) -> dict[str, Any]:
     """A stored path: `budgets`, `score_s`, `score_peak_bytes`, `images_scored`; of a selector also
-    `knobs` and `trimmed`, by budget; of one that trains, `training`."""
+    `knobs` and `trimmed`, by budget; of one that trains, `training`, by budget."""
     return lab.store.read_json(lab.store.path("paths", job.key, ".json"))
 
 

@@ -256,9 +256,9 @@ class _ComparisonMaker(_Maker):
         return self.phase(case.method, "recovery", spec)
 
     def path(self, case: Case) -> PathJob:
-        """One for all budgets; one a budget where the method trains on its way."""
+        """One for all budgets; one a budget where a procedure heads for it."""
         at = self.standpoint(case)
-        budgets = (case.budget,) if case.method.trains else tuple(self.suite.budgets.kept)
+        budgets = (case.budget,) if case.method.procedure else tuple(self.suite.budgets.kept)
         key = ("path", id(at), case.method.name, case.matched, budgets)
         if case.matched is None:
             return self._once(key, lambda: self._path(at, case.method, budgets, None))
@@ -389,9 +389,8 @@ def _refuse_unfit_training(
     Raises:
         PlanError: says which it lacks.
     """
-    if not method.trains:
-        return
-    if budgets.cost == "threshold":
+    trains = procedure is not None or (method.iterative and method.iterative.recover)
+    if trains and budgets.cost == "threshold":
         raise PlanError(
             f"method {method.name}: it trains until a budget is met, and budgets.threshold is none;"
             " give macs, params, channels or speedup"

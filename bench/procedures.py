@@ -1,7 +1,7 @@
 """Paths that train: while units leave (a procedure), or between the steps of an iterative one.
 
-Such a path has one budget. It stores the weights that it ends with, in the dense network's shape,
-at zero where units have left.
+Such a path stores the weights that it has at a budget, in the dense network's shape, at zero where
+units have left. A procedure heads for one budget; an iterative path visits all.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 import io
 import time
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -38,7 +39,7 @@ class Training:
     """What a path's training has come to.
 
     Attributes:
-        model: in the dense network's shape; None until it has ended.
+        model: in the dense network's shape; None until the budget is reached.
         images: that were trained on.
         seconds: of training, without scoring.
         notes: what the procedure has to say for the record.
@@ -142,28 +143,36 @@ def _check_gone(job: PathJob, network: Network, model: nn.Module, removed: Remov
 
 def iterate_and_train(
     job: PathJob, lab: Lab, base: Base, rules: Rules, score: Rescore
-) -> tuple[dict[float, Removed | InfeasibleBudget], Training]:
-    """Score, remove a little, train what is left, and again."""
+) -> tuple[dict[float, Removed | InfeasibleBudget], dict[float, Training]]:
+    """Score, remove a little, train what is left, and again; what has been trained so far counts.
+
+    Where a resumed path has trained before, it takes what came of that and goes on.
+    """
     assert job.iterative is not None
     assert job.between is not None
-    schedule = Schedule(job.iterative.steps, job.iterative.schedule)
-    recipe, training, left = job.between, Training(), list[nn.Module]()
+    recipe, everywhere = job.between, job.iterative.recover_at == "steps"
+    so_far, left = Training(), dict[float, tuple[nn.Module, Training]]()
 
-    def recover(model: nn.Module, step: int) -> None:
+    def recover(model: nn.Module, stop: float, step: int) -> None:
         start = time.perf_counter()
-        done = lab.checkpoint(f"{job.key}-step{step}")  # so that a resumed path skips this step
-        state = done.load()
-        if state is None:
-            order = seed("between", **job.at.axes, step=step)
-            going = lab.checkpoint(f"{job.key}-step{step}-part")
-            found = train(model, base.data, recipe, order, teacher=base.trained, checkpoint=going)
-            state = {"model": model.state_dict(), "images": found.images}
-            done.save(state)
-        model.load_state_dict(state["model"])
-        training.images += state["images"]
-        training.seconds += time.perf_counter() - start
-        left[:] = [model]
+        if everywhere or stop in job.budgets:
+            done = lab.checkpoint(f"{job.key}-step{step}")
+            state = done.load()
+            if state is None:
+                order = seed("between", **job.at.axes, step=step)
+                on_the_way = lab.checkpoint(f"{job.key}-step{step}-part")
+                found = train(
+                    model, base.data, recipe, order, teacher=base.trained, checkpoint=on_the_way
+                )
+                state = {"model": model.state_dict(), "images": found.images}
+                done.save(state)
+            model.load_state_dict(state["model"])
+            so_far.images += state["images"]
+        so_far.seconds += time.perf_counter() - start
+        if stop in job.budgets:
+            left[stop] = copy.deepcopy(model), replace(so_far)
 
+    schedule = Schedule(job.iterative.steps, job.iterative.schedule)
     found = iterative(
         base.network,
         lambda now: score(now.model, now.structure.groups),
@@ -172,19 +181,23 @@ def iterate_and_train(
         schedule,
         recover,
     )
-    removed = found[job.budgets[0]]
-    if not isinstance(removed, InfeasibleBudget):
-        training.model = uncut(base.network.model, base.network.structure.groups, removed, *left)
-    return found, training
+    trainings = {}
+    for budget, (model, training) in left.items():
+        removed = found[budget]
+        assert not isinstance(removed, InfeasibleBudget)
+        groups = base.network.structure.groups
+        training.model = uncut(base.network.model, groups, removed, model)
+        trainings[budget] = training
+    return found, trainings
 
 
-def save_training(job: PathJob, lab: Lab, training: Training) -> dict[str, Any]:
-    """Store the weights; returns what is to be known of the training."""
+def save_training(job: PathJob, lab: Lab, budget: float, training: Training) -> dict[str, Any]:
+    """Store the weights of one budget; returns what is to be known of their training."""
     assert training.model is not None
     buffer = io.BytesIO()
     torch.save(training.model.state_dict(), buffer)
     content = buffer.getvalue()
-    write_atomically(lab.store.path("paths", job.key, ".pt"), content)
+    write_atomically(_weights(job, lab, budget), content)
     return {
         "images": training.images,
         "seconds": training.seconds,
@@ -193,9 +206,9 @@ def save_training(job: PathJob, lab: Lab, training: Training) -> dict[str, Any]:
     }
 
 
-def load_training(job: PathJob, lab: Lab, base: Base, sha256: str) -> Network:
-    """The base's network, with the weights that the path has ended with."""
-    file = lab.store.path("paths", job.key, ".pt")
+def load_training(job: PathJob, lab: Lab, base: Base, budget: float, sha256: str) -> Network:
+    """The base's network, with the weights that the path has ended with at one budget."""
+    file = _weights(job, lab, budget)
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -205,3 +218,7 @@ def load_training(job: PathJob, lab: Lab, base: Base, sha256: str) -> Network:
     model = copy.deepcopy(base.network.model)
     model.load_state_dict(torch.load(io.BytesIO(content), weights_only=True))
     return replace(base.network, model=model.eval())
+
+
+def _weights(job: PathJob, lab: Lab, budget: float) -> Path:
+    return lab.store.path("paths", f"{job.key}-{budget}", ".pt")

@@ -38,7 +38,7 @@ PHASES: dict[str, Kind] = {
     "procedures": "procedure",
     "recoveries": "recovery",
 }
-LISTS = ("criteria", *PHASES, "methods", "suites", "models", "datasets", "recipes")
+LISTS = ("criteria", *PHASES, "presets", "methods", "suites", "models", "datasets", "recipes")
 
 
 def listing(console: Console, what: str, plugins: Sequence[Path]) -> None:
@@ -53,6 +53,8 @@ def listing(console: Console, what: str, plugins: Sequence[Path]) -> None:
         _suites(console)
     elif what == "recipes":
         _recipes(console)
+    elif what == "presets":
+        _presets(console)
     elif what == "methods":
         _methods(console)
     elif what == "criteria":
@@ -97,6 +99,18 @@ def _methods(console: Console) -> None:
             rows.append((name, method.name, method.criterion, options, leaves, matched))
     head = ("suite", "method", "criterion", "options", "leaves", "matched controls")
     _print(console, head, rows)
+
+
+def _presets(console: Console) -> None:
+    """The papers' methods, of which suites are made."""
+    from suites.method import MethodSpec, named_presets
+
+    rows = [
+        (name, method.criterion, _leaves(method))
+        for name, one in named_presets().items()
+        for method in [MethodSpec.model_validate(one)]
+    ]
+    _print(console, ("preset", "criterion", "leaves"), rows)
 
 
 def _leaves(method: MethodSpec) -> str:

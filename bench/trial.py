@@ -85,11 +85,13 @@ def _measure(job: TrialJob, lab: Lab) -> tuple[Measurements, Costs]:
     start = time.perf_counter()
     base = lab.base(job.path.at.base)
     path = path_file(lab, job.path)
-    training = path.get("training", {"images": 0, "seconds": 0.0, "notes": {}})
-    phases = {"prepare": base.images_prepared, "procedure": training["images"]}
+    training = path.get("training", {}).get(str(job.budget))
     network = base.network
-    if "training" in path:
-        network = load_training(job.path, lab, base, training["sha256"])
+    if training is None:
+        training = {"images": 0, "seconds": 0.0, "notes": {}}
+    else:
+        network = load_training(job.path, lab, base, job.budget, training["sha256"])
+    phases = {"prepare": base.images_prepared, "procedure": training["images"]}
     if job.path.unstructured:
         thin = _mask(job, lab, base)
     else:

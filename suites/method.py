@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
@@ -14,7 +16,16 @@ class IterativeSpec(Section):
 
     steps: int = Field(ge=1)
     schedule: Literal["linear", "geometric"] = "linear"
-    recover: str | None = Field(default=None, description="recipe to train by after every step")
+    recover: str | None = Field(default=None, description="recipe to train by on the way")
+    recover_at: Literal["steps", "budgets"] = Field(
+        default="steps", description="after every step, or where a budget of the suite is met"
+    )
+
+    @model_validator(mode="after")
+    def _recovers(self) -> Self:
+        if self.recover is None and self.recover_at != "steps":
+            raise ValueError("recover_at says when to train by the recipe `recover`, which is none")
+        return self
 
 
 class PhaseSpec(Section):
@@ -79,11 +90,6 @@ class MethodSpec(Section):
         return "+".join(filter(None, [before, scored, *after]))
 
     @property
-    def trains(self) -> bool:
-        """Whether the network is trained while channels leave: a path a budget, not one for all."""
-        return bool(self.procedure or (self.iterative and self.iterative.recover))
-
-    @property
     def recipes(self) -> set[str]:
         """Names of the recipes that its own phases follow."""
         return {one.recipe for one in (self.prepare, self.procedure) if one} | (
@@ -94,3 +100,11 @@ class MethodSpec(Section):
 def matched_name(method: MethodSpec, criterion: str) -> str:
     """Name of a control that selects by `criterion` under the layer widths of `method`."""
     return f"{criterion}~{method.name}"
+
+
+@cache
+def named_presets() -> dict[str, dict[str, Any]]:
+    """The papers' methods by name, as suites write them (suites/presets.yaml)."""
+    from .files import read_yaml
+
+    return dict(read_yaml(Path(__file__).with_name("presets.yaml")))

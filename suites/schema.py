@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from .method import MethodSpec, matched_name
+from .method import MethodSpec, matched_name, named_presets
 from .recipe import Recipe, named_recipes
 from .section import Section, Slug
 
@@ -180,7 +180,7 @@ class AnySuite(Section):
     @field_validator("methods", mode="before")
     @classmethod
     def _criteria(cls, given: Any) -> Any:
-        return _each(given, lambda one: {"criterion": one} if isinstance(one, str) else one)
+        return _each(given, _method)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -330,6 +330,20 @@ def refuse_twice(what: str, names: Sequence[str]) -> None:
 
 def _each(given: Any, change: Any) -> Any:
     return [change(one) for one in given] if isinstance(given, list) else given
+
+
+def _method(given: Any) -> Any:
+    """A preset, a criterion, or a preset with some keys replaced."""
+    presets = named_presets()
+    if isinstance(given, str):
+        return {**presets[given], "as": given} if given in presets else {"criterion": given}
+    if not isinstance(given, Mapping) or "preset" not in given:
+        return given
+    name = given["preset"]
+    if name not in presets:
+        raise ValueError(f"there is no preset {name!r}; there are {', '.join(presets)}")
+    rest = {key: value for key, value in given.items() if key != "preset"}
+    return {**presets[name], "as": name, **rest}
 
 
 _RECOVERIES = "a recovery is none, bn or {finetune: RECIPE}, which may also give total_epochs"

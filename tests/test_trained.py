@@ -11,7 +11,7 @@ import torch
 import toy
 from test_unstructured import Silent, found, go
 
-from bench import checkpoint
+from bench import checkpoint, procedures
 from bench.executors import make_executor
 from bench.jobs import PathJob, PreparedJob
 from bench.lab import Lab, Settings
@@ -19,7 +19,7 @@ from bench.plan import Plan, PlanError, make_plan
 from bench.run import run
 from bench.store import Store
 from criteria import phases
-from criteria.hooks import Training
+from criteria.hooks import Rider, Training
 from criteria.options import NoOptions
 from criteria.phases import register_phase
 from criteria.preparations.preparation import Preparation
@@ -148,8 +148,13 @@ METHODS: list[Any] = [
     riding("test-fading"),
     riding("test-choosing"),
     {"criterion": "l1", "iterative": {"steps": 2, "recover": "tiny"}},
+    {
+        "criterion": "l1",
+        "iterative": {"steps": 2, "recover": "tiny", "recover_at": "budgets"},
+        "as": "l1-2-at-budgets",
+    },
 ]
-NAMES = ["l1", "test-more+l1", "l1+test-fading", "l1+test-choosing", "l1-2"]
+NAMES = ["l1", "test-more+l1", "l1+test-fading", "l1+test-choosing", "l1-2", "l1-2-at-budgets"]
 RECOVERIES: list[Any] = ["none", {"finetune": "tiny", "total_epochs": 5}]
 
 
@@ -187,7 +192,8 @@ def test_images_of_all_phases_are_counted(results: Path) -> None:
         "test-more+l1": {"prepare": IMAGES},
         "l1+test-fading": {"procedure": IMAGES},
         "l1+test-choosing": {"procedure": IMAGES},
-        "l1-2": {"procedure": 2 * IMAGES},
+        "l1-2": {"procedure": 3 * IMAGES},  # stops at 75, 70 and 50 %
+        "l1-2-at-budgets": {"procedure": 2 * IMAGES},
     }
     for name, phases_ in expected.items():
         assert found(records[name, 0.5, "none"]).phases == phases_
@@ -281,6 +287,36 @@ def test_a_method_killed_in_the_middle_of_training_ends_bit_equal(
     assert go(tmp_path, only) == {"done": 4}
     whole = {key: one for key, one in toy.outcomes(results).items() if key in keys(only)}
     assert toy.outcomes(tmp_path) == whole
+
+
+def test_an_iterative_path_killed_in_its_second_training_ends_bit_equal(
+    results: Path, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "EVERY_S", 0.0)
+    only = plan.only(["l1-2"])
+    trained = procedures.train
+    calls: list[int] = []
+
+    def dying(*arguments: Any, **more: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            arguments = (*arguments, Dying())
+        return trained(*arguments, **more)
+
+    monkeypatch.setattr(procedures, "train", dying)
+    killed(tmp_path, only)
+    monkeypatch.setattr(procedures, "train", trained)
+    names = sorted(one.stem[65:] for one in (tmp_path / "checkpoints").glob("*.pt"))
+    assert names == ["step0", "step0-part", "step1-part"]
+    assert go(tmp_path, only) == {"done": 4}
+    whole = {key: one for key, one in toy.outcomes(results).items() if key in keys(only)}
+    assert toy.outcomes(tmp_path) == whole
+
+
+class Dying(Rider):
+    def after_step(self, step: int) -> None:
+        if step == 2:
+            raise Killed
 
 
 def keys(plan: Plan) -> set[str]:
