@@ -36,11 +36,13 @@ class Limits:
         min_channels: root channels.
         protect: share of the group's channels, rounded up.
         round_to: kept root channels are a multiple of this.
+        coupled: whether groups that several layers make (residual streams) lose any.
     """
 
     min_channels: int = 1
     protect: float = 0.1
     round_to: int = 1
+    coupled: bool = True
 
     def steps(self, group: Group) -> int:
         """Units that leave together, so that kept channels stay multiples of `round_to`."""
@@ -48,6 +50,8 @@ class Limits:
 
     def floor(self, group: Group) -> int:
         """Units that stay. A group that cannot keep a multiple of `round_to` stays whole."""
+        if not self.coupled and group.coupled:
+            return group.units
         per_unit = group.channels_per_unit
         channels = max(self.min_channels, math.ceil(self.protect * group.units * per_unit - 1e-9))
         units = max(1, math.ceil(channels / per_unit), _still_grouped(group))
@@ -164,7 +168,7 @@ def select(
     if least > target:
         raise InfeasibleBudget(
             f"the budget is {target / whole:.1%} of the network's cost, but its limits leave at "
-            f"least {least / whole:.1%}; lower selection.protect or selection.min_channels"
+            f"least {least / whole:.1%}; loosen selection: protect, min_channels, coupled"
         )
     if now < target - tolerance:
         raise InfeasibleBudget(

@@ -226,6 +226,12 @@ class Group:
         return tuple((member.kind, member.side) for member in self.members)
 
     @property
+    def coupled(self) -> bool:
+        """Whether several layers make these channels, as in a residual stream."""
+        made = [one for one in self.members if one.side == "out" and one.kind in ("conv", "linear")]
+        return len(made) > 1
+
+    @property
     def normalizes_over_channels(self) -> bool:
         """Whether a norm takes statistics over these channels, so that removal is not masking."""
         return any(member.kind == "layernorm" for member in self.members)

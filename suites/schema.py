@@ -64,6 +64,9 @@ class SelectionSpec(Section):
     min_channels: int = Field(default=1, ge=1)
     protect: float = Field(default=0.1, ge=0, lt=1, description="share of a group always kept")
     round_to: int = Field(default=1, ge=1)
+    coupled: bool = Field(
+        default=True, description="false keeps groups that several layers make (residual streams)"
+    )
 
 
 class RecoverySpec(Section):
@@ -308,7 +311,7 @@ class Suite(AnySuite):
                     "single weights; allowed are global, local"
                 )
         plain = SelectionSpec()
-        for name in ("min_channels", "protect", "round_to"):
+        for name in ("min_channels", "protect", "round_to", "coupled"):
             if getattr(self.selection, name) != getattr(plain, name):
                 raise ValueError(
                     f"selection.{name} = {getattr(self.selection, name)} limits channels, but "

@@ -430,3 +430,13 @@ def test_fifty_prunings_keep_nothing_alive() -> None:
         del model, found
     gc.collect()
     assert not [one for one in alive if one() is not None]
+
+
+def test_coupled_groups_may_be_kept_whole() -> None:
+    network = trace(build("residual"))
+    limits = Limits(coupled=False)
+    for group in network.structure.groups:
+        makers = [one for one in group.members if one.side == "out" and one.kind == "conv"]
+        assert group.coupled == (len(makers) > 1)
+        assert (limits.floor(group) == group.units) == group.coupled
+    assert {group.coupled for group in network.structure.groups} == {True, False}
