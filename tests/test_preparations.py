@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torch_pruning as tp
-from conftest import CLASSES, Chain, build, conv, groups_of, images, labelled, lively
+from conftest import CLASSES, build, conv, groups_of, images, labelled
 from torch import Tensor, nn
 from torch.nn import functional
 
