@@ -30,6 +30,14 @@ class SelfAttention(nn.Module):
         self.v = nn.Linear(width, width, bias)
         self.proj = nn.Linear(width, width, bias)
 
+    def reset_parameters(self) -> None:
+        """As `nn.MultiheadAttention` draws: query, key and value as one matrix, hence the gain."""
+        for layer in (self.q, self.k, self.v):
+            nn.init.xavier_uniform_(layer.weight, gain=0.5**0.5)
+        for layer in (self.q, self.k, self.v, self.proj):
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
     @property
     def head_dim(self) -> int:
         """Channels of one head of the queries and keys."""

@@ -51,6 +51,10 @@ class DenseNet(nn.Module):
         self.features = nn.Sequential(*layers)
         self.norm = nn.BatchNorm2d(width)
         self.classifier = nn.Linear(width, classes)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """On top of what the layers draw for themselves."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight)

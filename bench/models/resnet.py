@@ -52,6 +52,10 @@ class ResNet(nn.Module):
         self.layer2 = _stage(blocks, 16, 32, 2, shortcut)
         self.layer3 = _stage(blocks, 32, 64, 2, shortcut)
         self.linear = nn.Linear(64, classes)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """On top of what the layers draw for themselves."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(module.weight)

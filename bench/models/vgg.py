@@ -28,17 +28,29 @@ class VGG(nn.Module):
                 layers.append(nn.MaxPool2d(2))
             for width in stage:
                 conv = nn.Conv2d(channels, width, 3, padding=1, bias=False)
-                nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+                _draw(conv)
                 layers += [conv, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
                 channels = width
         self.features = nn.Sequential(*layers)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Linear(channels, classes)
-        nn.init.normal_(self.classifier.weight, std=0.01)
-        nn.init.zeros_(self.classifier.bias)
+        _draw(self.classifier)
+
+    def reset_parameters(self) -> None:
+        """On top of what the layers draw for themselves."""
+        for module in self.modules():
+            _draw(module)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.classifier(self.pool(self.features(x)).flatten(1))
+
+
+def _draw(layer: nn.Module) -> None:
+    if isinstance(layer, nn.Conv2d):
+        nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+    elif isinstance(layer, nn.Linear):
+        nn.init.normal_(layer.weight, std=0.01)
+        nn.init.zeros_(layer.bias)
 
 
 def vgg16_bn(classes: int, channels: int, image_size: int) -> VGG:

@@ -21,6 +21,24 @@ class PrunableViT(torchvision.models.VisionTransformer):
             raise ValueError(f"images {tuple(x.shape[-2:])}, not {self.image_size} pixels square")
         return self.conv_proj(x).flatten(2).transpose(1, 2)
 
+    def reset_parameters(self) -> None:
+        """On top of what the layers draw: as torchvision, and the head as in `vit_small`."""
+        for name, module in self.encoder.named_modules():
+            if isinstance(module, nn.Linear) and ".mlp." in name:
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.normal_(module.bias, std=1e-6)
+        patches = self.conv_proj
+        nn.init.trunc_normal_(patches.weight, std=patches.weight[0].numel() ** -0.5)
+        nn.init.zeros_(patches.bias)
+        nn.init.zeros_(self.class_token)
+        nn.init.normal_(self.encoder.pos_embedding, std=0.02)
+        self.draw_head()
+
+    def draw_head(self) -> None:
+        """torchvision starts it at zero, where no gradient passes to the layers before it."""
+        nn.init.trunc_normal_(self.heads.head.weight, std=0.02)
+        nn.init.zeros_(self.heads.head.bias)
+
 
 def make_prunable(model: nn.Module) -> nn.Module:
     """The same network, of modules that torch-pruning cuts rightly; in place."""
@@ -55,6 +73,5 @@ def vit_small(
     )
     if channels != 3:
         model.conv_proj = nn.Conv2d(channels, width, patch, patch)
-    # torchvision starts the head at zero, where no gradient passes to the layers before it.
-    nn.init.trunc_normal_(model.heads.head.weight, std=0.02)
+    model.draw_head()
     return make_prunable(model)

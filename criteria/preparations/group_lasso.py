@@ -1,0 +1,41 @@
+"""Structured sparsity learning: whole units are pulled to zero by their joint norm."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ..hooks import Training
+from ..options import NoOptions
+from ..phases import register_phase
+from ..units import Units
+from .preparation import Preparation
+
+
+class GroupLassoOptions(NoOptions):
+    """The paper tunes its strengths for each network; this one is ours."""
+
+    strength: float = Field(default=1e-4, ge=0)
+
+
+@register_phase(
+    "group_lasso",
+    cite="Wen et al., NIPS 2016 (SSL), arXiv 1608.03665",
+    fidelity="the filter-wise term of the paper, without weights for the size of a group; a "
+    "unit is everything that makes it (coupled filters, depthwise filters, norms, biases), not one "
+    "filter. The channel-wise and depth-wise terms are left out",
+)
+class GroupLasso(Preparation):
+    """The sum of all units' norms: `strength * w / ||w_unit||` is added to the gradient."""
+
+    options_type = GroupLassoOptions
+
+    def attach(self, training: Training) -> None:
+        self.parameters: dict[str, Tensor] = dict(training.model.named_parameters())
+        self.units = [Units(training.model, group) for group in self.groups]
+
+    def loss_term(self, step: int) -> Tensor:
+        """Where a norm is zero, so is its gradient."""
+        norms = [one.rows(self.parameters).norm(dim=1) for one in self.units]
+        return self.options.strength * torch.cat(norms).sum()

@@ -1,0 +1,58 @@
+"""Orthogonal filters once, before the pruned network is finetuned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from ..member import Group
+from ..options import NoOptions
+from ..orthogonality import layers_of, matrices
+from ..phases import register_phase
+from .recovery import Recovery
+
+
+class OrthPOptions(NoOptions):
+    """The gain of layers before a ReLU."""
+
+    gain: float = Field(default=2**0.5, gt=0)
+
+
+@register_phase(
+    "orthp",
+    cite="Wang and Fu, ICLR 2023, arXiv 2207.12534 (OrthP)",
+    fidelity="as described there, all convolutions and linear layers alike; grouped convolutions "
+    "block by block, so that depthwise filters only change their norm",
+)
+class OrthP(Recovery):
+    """Each weight is replaced by the orthogonal part of its QR decomposition."""
+
+    options_type = OrthPOptions
+
+    def network(
+        self,
+        pruned: nn.Module,
+        dense: nn.Module,
+        groups: Sequence[Group],
+        removed: Sequence[Tensor],
+    ) -> nn.Module:
+        with torch.no_grad():
+            for layer in layers_of(pruned):
+                new = self.options.gain * orthogonalized(matrices(layer))
+                layer.weight.copy_(new.reshape(layer.weight.shape))
+        return pruned
+
+
+def orthogonalized(weight: Tensor) -> Tensor:
+    """Of `[..., rows, columns]`, rows or columns, whichever are fewer, are made orthonormal.
+
+    The first keeps its direction, and each its side of those before it.
+    """
+    wide = weight.shape[-2] < weight.shape[-1]
+    q, r = torch.linalg.qr(weight.mT if wide else weight)
+    signs = torch.where(r.diagonal(dim1=-2, dim2=-1) < 0, -1, 1).to(q)
+    q = q * signs[..., None, :]
+    return q.mT if wide else q

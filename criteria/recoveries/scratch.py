@@ -1,0 +1,57 @@
+"""The pruned architecture from fresh weights: what the surviving weights are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import NotApplicable
+from ..member import Group
+from ..phases import register_phase
+from .recovery import Recovery
+
+
+@register_phase(
+    "scratch",
+    cite="Liu et al., ICLR 2019, arXiv 1810.05270",
+    fidelity="fresh weights by each layer's `reset_parameters`, as torch draws them, unless the "
+    "network has one of its own; epochs and learning rate are the recipe's (the paper's Scratch-E "
+    "trains as long as the dense network, Scratch-B for the same compute)",
+)
+class Scratch(Recovery):
+    """Training of the same small network from fresh weights.
+
+    Every module that has a `reset_parameters` draws its weights, inner modules first, so that a
+    network that defines one for itself has the last word.
+    """
+
+    def network(
+        self,
+        pruned: nn.Module,
+        dense: nn.Module,
+        groups: Sequence[Group],
+        removed: Sequence[Tensor],
+    ) -> nn.Module:
+        """
+        Raises:
+            NotApplicable: some parameters are drawn anew by no module.
+        """
+        with torch.no_grad():
+            for parameter in pruned.parameters():
+                parameter.fill_(torch.nan)  # what is still so afterwards was not drawn
+        with torch.random.fork_rng(devices=[]):
+            seed = int(torch.randint(2**62, (), generator=self.generator))
+            # torch.manual_seed would also seed the generators of every GPU.
+            torch.default_generator.manual_seed(seed)
+            for module in reversed(list(pruned.modules())):
+                if callable(reset := getattr(module, "reset_parameters", None)):
+                    reset()
+        left = [name for name, one in pruned.named_parameters() if one.isnan().any()]
+        if left:
+            raise NotApplicable(
+                f"scratch: nothing draws {', '.join(left)} of {type(pruned).__name__} anew; give "
+                "the module that holds them, or the whole network, a method reset_parameters()"
+            )
+        return pruned
