@@ -7,19 +7,18 @@ from typing import Any
 
 import torch
 from pydantic import Field, ValidationInfo, field_validator, model_validator
-from torch import Tensor
 
 from ..hooks import Training
 from ..phases import register_phase
-from .doomed import norm_of
 from .growth import GrowingPenalty, GrowthOptions, Ramp
+from .procedure import Removed
 
 CITE = "Wang et al., ICLR 2021 (Neural Pruning via Growing Regularization), arXiv 2012.09243"
 OURS = (
     "Lengths are shares of the training, 10 : 1 of growth and stabilising as in the CIFAR runs of "
-    "TPP, which is built on GReg's code. Our choices: the penalty holds for everything that makes a "
-    "channel, in all coupled layers, so that nothing is left of it when it is cut (the paper: the "
-    "convolution's filter; bn_term takes the norms out); it is zeroed layer by layer while the "
+    "TPP, which is built on GReg's code. Our choices: the penalty holds for everything that makes "
+    "a channel, in all coupled layers, so that nothing is left of it when it is cut (the paper: "
+    "the convolution's filter; bn_term takes the norms out); it is zeroed layer by layer while the "
     "network stabilises, as in TPP's code. Constants (ceiling 1, delta 1e-4, update_every 10 or 5) "
     "are from memory; paper and code were not at hand"
 )
@@ -84,7 +83,9 @@ class Greg2(GrowingPenalty):
         super().attach(training)
         self.picking = self.ramps(training.steps)[0]
         self.picked = False
-        self.doom([torch.arange(group.units) for group in self.ground.groups])
+
+    def first(self) -> Removed:
+        return [torch.arange(group.units) for group in self.ground.groups]
 
     def ramps(self, steps: int) -> list[Ramp]:
         options = self.options
@@ -100,13 +101,10 @@ class Greg2(GrowingPenalty):
 
     def after_step(self, step: int) -> None:
         if not self.picked and step + 1 >= self.picking.end:
-            self.doom(self.ground.select(self._scores(), self.ground.budget))
+            scores = self.ground.score(self.training.model, self.ground.nothing())
+            self.doom(self.ground.select(scores, self.ground.budget))
             self.picked = True
-            self._norms = [norm_of(self.parts)]
         super().after_step(step)
-
-    def _scores(self) -> list[Tensor]:
-        return self.ground.score(self.training.model, self.ground.nothing())
 
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | {"picked": self.picked}

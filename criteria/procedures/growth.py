@@ -18,7 +18,7 @@ from ..hooks import Training
 from ..options import NoOptions
 from .doomed import Part, norm_of, parts_of
 from .forward_order import ForwardOrder
-from .procedure import Ground, Procedure, Removed
+from .procedure import Procedure, Removed
 
 
 @dataclass(frozen=True)
@@ -78,22 +78,21 @@ class GrowthOptions(NoOptions):
 class GrowingPenalty(Procedure):
     """Decays all makers of `Ground.doomed`, ever more strongly, and zeroes them in the end."""
 
-    options_type = GrowthOptions
+    options_type: ClassVar[type[NoOptions]] = GrowthOptions
     follows = True
     growth: ClassVar[float] = 10 / 11  # share of the steps, where the options give no other
-
-    def __init__(self, options: Any, ground: Ground) -> None:
-        super().__init__(options, ground)
-        self._norms: list[float] = []  # of the doomed entries: at first, when stabilising begins
 
     def attach(self, training: Training) -> None:
         self.training = training
         self.order = ForwardOrder(training.model)
         self.ramp = self.ramps(training.steps)[-1]
         self._zero_every = self._spread(training.steps)
-        if self.ground.doomed is not None:
-            self.doom(self.ground.doomed)
-            self._norms = [norm_of(self.parts)]
+        self.doom(self.first())
+
+    def first(self) -> Removed:
+        """The units that are penalised from the first step."""
+        assert self.ground.doomed is not None  # as `follows` promises
+        return self.ground.doomed
 
     def ramps(self, steps: int) -> list[Ramp]:
         """One after the other, of a training of so many steps."""
@@ -114,9 +113,9 @@ class GrowingPenalty(Procedure):
         left, layers = steps - self.ramp.end, self.order.layers
         if left < 1:
             raise OptionError(
-                f"{self.name}: the penalty reaches its ceiling after {self.ramp.end} steps, but the "
-                f"training has {steps}, and some must be left to stabilise; train longer, or lower "
-                "growth or update_every, or raise delta"
+                f"{self.name}: the penalty reaches its ceiling after {self.ramp.end} steps, but "
+                f"the training has {steps}, and some must be left to stabilise; train longer, or "
+                "lower growth or update_every, or raise delta"
             )
         if self.options.zero_every is None:
             return left / (layers + 1)
@@ -133,6 +132,7 @@ class GrowingPenalty(Procedure):
         self._units = units
         self.parts = parts_of(self.training.model, self.ground.groups, units)
         self.decayed = [part for part in self.parts if self.decays(part)]
+        self._norms = [norm_of(self.parts)]  # now, and when stabilising begins
 
     def decays(self, part: Part) -> bool:
         """Whether the penalty holds for this parameter."""
@@ -164,11 +164,13 @@ class GrowingPenalty(Procedure):
 
     def notes(self) -> dict[str, float]:
         """norm_left: what growth left of the norm of what was doomed, as a share."""
-        return {"norm_left": self._norms[1] / self._norms[0]} if all(self._norms) else {}
+        if len(self._norms) < 2 or not self._norms[0]:
+            return {}
+        return {"norm_left": self._norms[1] / self._norms[0]}
 
     def state_dict(self) -> dict[str, Any]:
         return {"units": self._units, "norms": self._norms}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._norms = list(state["norms"])
         self.doom(state["units"])
+        self._norms = list(state["norms"])

@@ -88,11 +88,12 @@ class Gram:
     cite="Wang and Fu, ICLR 2023, arXiv 2207.12534",
     fidelity="the released code's method (scheme v5, constants included); the paper's equations "
     "were not at hand, and its lengths are shares of the training here. Which units leave is the "
-    "method's criterion; l1 within layers (scope uniform) is the paper's. The published runs prune "
-    "no coupled layers: where the selection dooms channels of such, they decay as in the code but "
-    "have no Gram term, unless layers is 'all'. Our choices: depthwise filters have no Gram term, a "
-    "grouped convolution has one a group, layer norms decay as batch norms do. Unlike the code's, "
-    "the norm of a channel is found by the coupling, not by the order of definition",
+    "method's criterion; l1 within layers at one ratio is the paper's. The published runs prune no "
+    "coupled layers: where the selection dooms channels of such, they decay but have no Gram term, "
+    "unless layers is 'all'. Our choices: depthwise filters have no Gram term, a grouped "
+    "convolution has one a group, layer norms decay as batch norms do. Unlike in the code, the "
+    "norms of a channel are found by the coupling, not by the order of definition, and layers "
+    "are zeroed in the order in which they run",
 )
 class Tpp(GrowingPenalty):
     """Decorrelates doomed filters from all others by a growing penalty, so that the survivors
