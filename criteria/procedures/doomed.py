@@ -1,0 +1,72 @@
+"""Units on their way out, as masks over the parameters that make them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..member import Group
+from ..units import Units
+
+_NORMS = ("batchnorm", "layernorm")
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The doomed entries of one parameter.
+
+    Attributes:
+        name: of the parameter.
+        gone: 1 where the entry leaves, 0 elsewhere; shaped as the parameter.
+        norm: whether it is the gamma or beta of a norm.
+    """
+
+    name: str
+    parameter: nn.Parameter
+    gone: Tensor
+    norm: bool
+
+    @property
+    def owner(self) -> str:
+        """Name of the module that holds the parameter."""
+        return self.name.rpartition(".")[0]
+
+    def decay_(self, strength: float) -> None:
+        """Add the gradient of `strength / 2 * |entries|^2`; a frozen parameter is left alone."""
+        if self.parameter.grad is not None:
+            self.parameter.grad.addcmul_(self.parameter.data, self.gone, value=strength)
+
+    def zero_(self) -> None:
+        self.parameter.data.addcmul_(self.parameter.data, self.gone, value=-1)
+
+
+def parts_of(model: nn.Module, groups: Sequence[Group], units: Sequence[Tensor]) -> list[Part]:
+    """Every parameter that makes some of the given units, each once.
+
+    Args:
+        units: of each group, those that leave.
+    """
+    parameters = dict(model.named_parameters())
+    kept = {name: torch.ones_like(one.data) for name, one in parameters.items()}
+    norms = set()
+    for group, gone in zip(groups, units, strict=True):
+        makers = Units(model, group)
+        factors = torch.ones(group.units, device=next(iter(kept.values())).device)
+        factors[gone] = 0
+        makers.scale_(kept, factors)
+        norms |= {member.name for member in makers.members if member.kind in _NORMS}
+    return [
+        Part(name, parameters[name], 1 - mask, name.rpartition(".")[0] in norms)
+        for name, mask in kept.items()
+        if not bool(mask.all())
+    ]
+
+
+@torch.no_grad()
+def norm_of(parts: Iterable[Part]) -> float:
+    """Joint L2 norm of all doomed entries."""
+    squares = [(part.parameter * part.gone).square().sum() for part in parts]
+    return float(torch.stack(squares).sum().sqrt()) if squares else 0.0

@@ -1,0 +1,176 @@
+"""A penalty that grows on doomed units while a network trains: what GReg and TPP share.
+
+First the strength grows in steps to its ceiling; then, at the ceiling, the network stabilises
+while the doomed units are set to zero layer by layer, from the front.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from ..errors import OptionError
+from ..hooks import Training
+from ..options import NoOptions
+from .doomed import Part, norm_of, parts_of
+from .forward_order import ForwardOrder
+from .procedure import Procedure, Removed
+
+
+@dataclass(frozen=True)
+class Ramp:
+    """From `low`, `delta` more every so many steps after `start`, up to `high`."""
+
+    start: int
+    every: int
+    low: float
+    high: float
+    delta: float
+
+    @property
+    def updates(self) -> int:
+        """How many it takes to reach `high`."""
+        return math.ceil(round((self.high - self.low) / self.delta, 6))  # 0.3 / 0.1 > 3
+
+    @property
+    def end(self) -> int:
+        """The first step at `high`."""
+        return self.start + self.every * self.updates
+
+    def strength(self, step: int) -> float:
+        passed = max(step - self.start, 0) // self.every
+        return self.high if passed >= self.updates else self.low + self.delta * passed
+
+
+class GrowthOptions(NoOptions):
+    """How the penalty grows, and how the doomed units are zeroed.
+
+    growth: share of the training's steps after which the strength has reached its ceiling, rounded
+        up to a whole update; what is left of the training stabilises. Default: as in the papers'
+        CIFAR runs, 100,000 of 110,000 steps.
+    delta: instead, what an update adds, as the papers have it (1e-4).
+    update_every: steps from one update to the next; 10 in the papers on CIFAR, 5 on ImageNet.
+    ceiling: of the strength; the papers' 1.
+    zero_every: steps between the zeroing of one layer and the next in the stabilising phase; 100 in
+        TPP's code. Default: spread over that phase.
+    bn_term: whether gamma and beta of doomed channels are penalised.
+    """
+
+    growth: float | None = Field(None, gt=0, lt=1)
+    delta: float | None = Field(None, gt=0)
+    update_every: int = Field(10, ge=1)
+    ceiling: float = Field(1.0, gt=0)
+    zero_every: int | None = Field(None, ge=1)
+    bn_term: bool = True
+
+    @field_validator("delta")
+    @classmethod
+    def one_pace(cls, delta: float | None, info: ValidationInfo) -> float | None:
+        if delta is not None and info.data.get("growth") is not None:
+            raise ValueError("growth says how fast already; give one of the two")
+        return delta
+
+
+class GrowingPenalty(Procedure):
+    """Decays all makers of `Ground.doomed`, ever more strongly, and zeroes them in the end."""
+
+    options_type: ClassVar[type[NoOptions]] = GrowthOptions
+    follows = True
+    growth: ClassVar[float] = 10 / 11  # share of the steps, where the options give no other
+
+    def attach(self, training: Training) -> None:
+        self.training = training
+        self.order = ForwardOrder(training.model)
+        self.ramp = self.ramps(training.steps)[-1]
+        self._zero_every = self._spread(training.steps)
+        self.doom(self.first())
+
+    def first(self) -> Removed:
+        """The units that are penalised from the first step."""
+        assert self.ground.doomed is not None  # as `follows` promises
+        return self.ground.doomed
+
+    def ramps(self, steps: int) -> list[Ramp]:
+        """One after the other, of a training of so many steps."""
+        share = self.options.growth or self.growth
+        return [self.ramp_over(steps * share, self.options.delta, 0, 0.0, self.options.ceiling)]
+
+    def ramp_over(
+        self, steps: float, delta: float | None, start: int, low: float, high: float
+    ) -> Ramp:
+        """Of a given increment, or as fast as reaches `high` in so many steps."""
+        every = self.options.update_every
+        if delta is None:
+            delta = (high - low) / max(1, math.ceil(round(steps) / every))
+        return Ramp(start, every, low, high, delta)
+
+    def _spread(self, steps: int) -> float:
+        """Steps from the zeroing of one layer to the next, in the steps that stabilise."""
+        left, layers = steps - self.ramp.end, self.order.layers
+        if left < 1:
+            raise OptionError(
+                f"{self.name}: the penalty reaches its ceiling after {self.ramp.end} steps, but "
+                f"the training has {steps}, and some must be left to stabilise; train longer, or "
+                "lower growth or update_every, or raise delta"
+            )
+        if self.options.zero_every is None:
+            return left / (layers + 1)
+        if layers * self.options.zero_every >= left:
+            raise OptionError(
+                f"{self.name}: zero_every = {self.options.zero_every} takes more than "
+                f"{layers * self.options.zero_every} steps for {layers} layers, but {left} are "
+                "left to stabilise; lower it, or leave it out, or train longer"
+            )
+        return self.options.zero_every
+
+    def doom(self, units: Removed) -> None:
+        """From here on, penalise and in the end zero these units of each group."""
+        self._units = units
+        self.parts = parts_of(self.training.model, self.ground.groups, units)
+        self.decayed = [part for part in self.parts if self.decays(part)]
+        self._norms = [norm_of(self.parts)]  # now, and when stabilising begins
+
+    def decays(self, part: Part) -> bool:
+        """Whether the penalty holds for this parameter."""
+        return self.options.bn_term or not part.norm
+
+    def strength(self, step: int) -> float:
+        return self.ramp.strength(step)
+
+    def after_backward(self, step: int) -> None:
+        strength = self.strength(step)
+        if strength > 0:
+            for part in self.decayed:
+                part.decay_(strength)
+
+    def after_step(self, step: int) -> None:
+        since = step - self.ramp.end
+        if since == 0:
+            self._norms.append(norm_of(self.parts))
+        for part in self.parts if since >= 0 else ():
+            if since >= (self.order.depth(part.owner) + 1) * self._zero_every:
+                part.zero_()
+
+    def at_end(self) -> None:
+        for part in self.parts:
+            part.zero_()
+
+    def removed(self) -> Removed:
+        return self._units
+
+    def notes(self) -> dict[str, float]:
+        """norm_left: what growth left of the norm of what was doomed, as a share."""
+        if len(self._norms) < 2 or not self._norms[0]:
+            return {}
+        return {"norm_left": self._norms[1] / self._norms[0]}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"units": self._units, "norms": self._norms}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.doom(state["units"])
+        self._norms = list(state["norms"])

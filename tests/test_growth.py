@@ -1,0 +1,329 @@
+"""A growing penalty on doomed units: pace, decay, zeroing, resuming; GReg-1 and GReg-2."""
+
+from __future__ import annotations
+
+import copy
+import io
+from typing import Any
+
+import pytest
+import torch
+from conftest import SMOOTH, build, conv, groups_of, images, lively, trace
+from growing import STEPS, Loop, equal_units, lowest_half, procedure, traced
+from torch import Tensor, nn
+
+from bench.conformance.networks import Concat, Depthwise
+from bench.cut import cut, difference
+from bench.models import build_model
+from criteria import OptionError
+from criteria.phases import phase_options
+from criteria.procedures.doomed import parts_of
+from criteria.procedures.growth import Ramp
+from criteria.units import Units
+from suites.schema import ModelSpec
+
+ALL = ("greg", "greg2", "tpp")
+FAST = {"update_every": 1}
+
+
+def built(name: str) -> nn.Module:
+    spec = ModelSpec(name=name)
+    return build_model(spec, classes=5, channels=3, image_size=8, seed=0).double()
+
+
+# --- the pace -------------------------------------------------------------------------------------
+
+
+def test_a_ramp_reaches_its_end_in_whole_updates() -> None:
+    ramp = Ramp(start=20, every=5, low=0.1, high=0.4, delta=0.1)
+    assert ramp.updates == 3  # though 0.3 / 0.1 is more than 3 in floating point
+    assert ramp.end == 35
+    found = [ramp.strength(step) for step in (0, 20, 24, 25, 34, 35, 99)]
+    assert found == pytest.approx([0.1, 0.1, 0.1, 0.2, 0.3, 0.4, 0.4])
+
+
+def test_a_ramp_does_not_pass_its_ceiling() -> None:
+    ramp = Ramp(start=0, every=1, low=0, high=1, delta=0.3)
+    assert [ramp.strength(step) for step in range(6)] == pytest.approx([0, 0.3, 0.6, 0.9, 1, 1])
+
+
+@pytest.mark.parametrize("steps", [110_000, 1100, 97, 22])
+def test_by_default_growth_takes_ten_elevenths_up_to_a_whole_update(steps: int) -> None:
+    (ramp,) = procedure("greg", traced(build("chain"))).ramps(steps)
+    assert 0 <= ramp.end - round(steps * 10 / 11) < 10
+    assert ramp.strength(ramp.end - 1) < 1 == ramp.strength(ramp.end)
+
+
+def test_delta_is_in_the_papers_units() -> None:
+    (ramp,) = procedure("greg", traced(build("chain")), delta=1e-4).ramps(200_000)
+    assert ramp.end == 100_000
+    assert ramp.strength(99_999) == pytest.approx(0.9999, rel=1e-12)
+
+
+def test_greg2_picks_at_its_first_ceiling_and_grows_on_from_there() -> None:
+    first, second = procedure("greg2", traced(build("chain")), pick_delta=1e-5, delta=1e-4).ramps(9)
+    assert (first.end, second.end) == (10_000, 109_000)
+    assert second.strength(first.end) == first.strength(first.end) == 0.01
+    assert second.strength(first.end + 10) == pytest.approx(0.0101)
+    first, second = procedure("greg2", traced(build("chain"))).ramps(1200)
+    assert (first.end, second.end) == (100, 1100)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("tpp", {"growth": 0.5, "delta": 1e-4}, "delta.*give one of the two"),
+        ("greg2", {"pick": 0.5, "pick_delta": 1e-4}, "pick_delta.*give one of the two"),
+        ("greg2", {"pick_ceiling": 1.0}, "below ceiling"),
+        ("greg", {"growth": 1.0}, "growth"),
+        ("greg", {"weight_term": False}, "no option 'weight_term'"),
+        ("tpp", {"scheme": "v5_2", "mean_over": "masked"}, "no mask"),
+        ("tpp", {"strength": 0.0}, "strength"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(
+    name: str, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(OptionError, match=words):
+        phase_options("procedure", name, options)
+
+
+@pytest.mark.parametrize(
+    ("options", "steps", "words"),
+    [
+        ({}, 10, "after 10 steps, but the training has 10.*train longer"),
+        ({"delta": 1e-4}, 5000, "after 100000 steps"),
+        ({"zero_every": 3}, 100, "zero_every = 3 takes more than 9 steps for 3 layers, but 9"),
+    ],
+)
+def test_a_training_that_is_too_short_is_refused(
+    options: dict[str, Any], steps: int, words: str
+) -> None:
+    model = build("chain")
+    with pytest.raises(OptionError, match=words):
+        Loop(model, procedure("greg", traced(model), **options), steps=steps)
+
+
+# --- the decay ------------------------------------------------------------------------------------
+
+
+def test_parts_are_the_makers_of_the_units_and_nothing_else(model: nn.Module) -> None:
+    """Brute force, on every kind of coupling: exactly what scaling the units' makers moves."""
+    network = trace(model)
+    doomed = lowest_half(network)
+    parts = {part.name: part for part in parts_of(model, network.structure.groups, doomed)}
+    moved = copy.deepcopy(model)
+    for group, gone in zip(network.structure.groups, doomed, strict=True):
+        units = Units(moved, group)
+        units.scale_(units.tensors(), torch.ones(len(units)).index_fill(0, gone, 2.0))
+    for (name, before), (_, after) in zip(
+        model.named_parameters(), moved.named_parameters(), strict=True
+    ):
+        gone = parts[name].gone.bool() if name in parts else torch.zeros_like(before).bool()
+        assert torch.equal(gone, before != after)
+
+
+@pytest.mark.parametrize("name", ["chain", "grouped", "grouped_chain", "depthwise", "vit"])
+def test_greg_adds_the_weight_itself_on_doomed_units_alone(name: str) -> None:
+    """Norms, grouped convolutions and equal scores included, where torch-pruning's does not."""
+    model = build(name)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(0.5)  # every unit scores alike
+    network = trace(model)
+    rider = procedure("greg", network, delta=0.25, update_every=1)
+    loop = Loop(model, rider, steps=100)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    rider.after_backward(3)
+    parts = {part.name: part.gone for part in loop.rider.parts}
+    assert any(part.norm for part in rider.parts) or name == "grouped_chain" or name == "vit"
+    for at, parameter in model.named_parameters():
+        expected = 0.75 * 0.5 * parts[at] if at in parts else torch.zeros_like(parameter)
+        assert parameter.grad is not None
+        assert torch.equal(parameter.grad, expected)
+
+
+def test_without_the_bn_term_norms_are_left_alone_until_they_are_zeroed() -> None:
+    model = build("chain")
+    rider = procedure("greg", traced(model), bn_term=False, **FAST)
+    loop = Loop(model, rider)
+    assert {part.name for part in rider.decayed} == {"0.weight", "0.bias", "3.weight", "3.bias"}
+    loop.run()
+    assert all((part.parameter * part.gone == 0).all() for part in rider.parts)
+    assert any(part.norm for part in rider.parts)
+
+
+def test_a_frozen_parameter_stays_frozen() -> None:
+    model = build("chain")
+    rider = procedure("tpp", traced(model), **FAST)
+    Loop(model, rider)
+    for parameter in model.parameters():
+        parameter.grad = None
+    rider.after_backward(20)
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+# --- the zeroing ----------------------------------------------------------------------------------
+
+
+class Backwards(nn.Module):
+    """Layers that are defined in the opposite order to that in which they run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(8, 5)
+        self.norm2, self.conv2 = nn.BatchNorm2d(8), conv(6, 8)
+        self.norm1, self.conv1 = nn.BatchNorm2d(6), conv(3, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm1(self.conv1(x)).relu()
+        return self.fc(self.norm2(self.conv2(x)).relu().mean((2, 3)))
+
+
+def test_layers_are_zeroed_from_front_to_back_as_they_run() -> None:
+    model = lively(Backwards())
+    rider = procedure("greg", traced(model), delta=0.5, update_every=5, zero_every=3)
+    loop = Loop(model, rider, steps=25)
+    assert rider.ramp.end == 10
+
+    def zeroed() -> set[str]:
+        return {one.owner for one in rider.parts if not (one.parameter * one.gone).any()}
+
+    for last, expected in [
+        (12, set()),
+        (13, {"conv1", "norm1"}),
+        (15, {"conv1", "norm1"}),
+        (16, {"conv1", "norm1", "conv2", "norm2"}),
+        (24, {"conv1", "norm1", "conv2", "norm2"}),
+    ]:
+        loop.run(until=last + 1)
+        assert zeroed() == expected
+    assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+def test_by_default_all_are_zero_before_the_end() -> None:
+    model = build("depthwise")
+    rider = procedure("greg", traced(model), growth=0.5, **FAST)
+    Loop(model, rider).run(until=STEPS)
+    assert all(not (part.parameter * part.gone).any() for part in rider.parts)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize(
+    "network", [lambda: built("resnet20"), lambda: built("vgg_small"), Depthwise, Concat]
+)
+def test_cutting_what_has_left_changes_nothing(name: str, network: Any) -> None:
+    torch.manual_seed(0)
+    model = network().double()
+    tracked = traced(model)
+    options = FAST if name != "tpp" else {**FAST, "layers": "all", "strength": 10.0}
+    rider = procedure(name, tracked, **options)
+    before = copy.deepcopy(model)
+    Loop(model, rider, rate=0.001).run()
+    removed = rider.removed()
+    groups = tracked.structure.groups
+    assert sum(map(len, removed)) > 0
+    for group, gone in zip(groups, removed, strict=True):
+        assert (Units(model, group).norms()[gone] == 0).all()
+    # float64: both networks sum the same numbers in another order
+    assert difference(model, cut(model, groups, removed), (images(),)) < 1e-12
+    assert difference(before, cut(before, groups, removed), (images(),)) > 1e-3
+
+
+def test_notes_tell_how_much_growth_has_left() -> None:
+    weak, strong = (build("chain") for _ in range(2))
+    left = []
+    for model, ceiling in ((weak, 1e-6), (strong, 50.0)):
+        rider = procedure("greg", traced(model), ceiling=ceiling, **FAST)
+        assert Loop(model, rider).run().rider is rider
+        left.append(rider.notes()["norm_left"])
+    assert left[1] < 0.1 < 0.8 < left[0] < 1.2
+
+
+def test_nothing_doomed_is_training_as_usual() -> None:
+    def trained(none: bool) -> nn.Module:
+        model = build("chain")
+        doomed = [torch.empty(0, dtype=torch.long) for _ in groups_of(model)]
+        rider = procedure("tpp", traced(model), doomed=doomed if none else None, **FAST)
+        loop = Loop(model, rider)
+        if none:
+            assert (rider.parts, rider.grams) == ([], [])
+            loop.run()
+            assert rider.notes() == {}
+        else:
+            rider.parts, rider.decayed, rider.grams = [], [], []
+            loop.run()
+        return model
+
+    one, two = trained(True).state_dict(), trained(False).state_dict()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+# --- GReg-2 ---------------------------------------------------------------------------------------
+
+
+def test_greg2_penalises_all_then_the_picked_alone() -> None:
+    model = build("chain")
+    network = traced(model)
+    rider = procedure("greg2", network, pick=0.3, growth=0.4, pick_ceiling=0.1, **FAST)
+    loop = Loop(model, rider)
+    assert rider.picking.end == 10
+    everything = {part.name: part.gone for part in rider.parts}
+    assert all(mask.all() for mask in everything.values())
+    loop.run(until=9)
+    assert not rider.picked
+    weights = {name: one.clone() for name, one in model.named_parameters()}
+    loop.run(until=10)
+    assert rider.picked
+    picked = rider.removed()
+    scores = rider.ground.score(model, rider.ground.nothing())  # after the step of the pick
+    assert equal_units(picked, rider.ground.select(scores, 0.5))
+    assert any(not torch.equal(weights[name], one) for name, one in model.named_parameters())
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    rider.after_backward(10)
+    for group, gone in zip(network.structure.groups, picked, strict=True):
+        units = Units(model, group)
+        kept = torch.ones(len(units)).index_fill(0, gone, 0.0).bool()
+        pulled = units.rows(units.gradients())
+        assert not pulled[kept].any()
+        assert torch.allclose(pulled[gone], 0.1 * units.rows(units.tensors())[gone])
+    loop.run()
+    assert equal_units(rider.removed(), picked)
+
+
+# --- resuming -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("left_at", [1, 9, 10, 25, 31, 32])
+def test_a_killed_training_goes_on_bit_for_bit(name: str, left_at: int) -> None:
+    def start() -> Loop:
+        model = build("depthwise")
+        pace = {"growth": 0.4, "pick": 0.3} if name == "greg2" else {"growth": 0.7}
+        return Loop(model, procedure(name, traced(model), **pace, **FAST))
+
+    whole = start().run()
+    file = io.BytesIO()
+    torch.save(start().run(until=left_at).state(), file)
+    file.seek(0)
+    resumed = start()
+    with torch.no_grad():
+        for parameter in resumed.model.parameters():
+            parameter.add_(1)
+    resumed.restore(torch.load(file, weights_only=True)).run()
+    one, two = whole.model.state_dict(), resumed.model.state_dict()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert equal_units(whole.rider.removed(), resumed.rider.removed())
+    assert whole.rider.notes() == resumed.rider.notes()
+
+
+@pytest.mark.parametrize("name", ["greg", "tpp"])
+@pytest.mark.parametrize("network", sorted(SMOOTH))
+def test_the_doomed_units_never_change(name: str, network: str) -> None:
+    model = build(network)
+    rider = procedure(name, traced(model), **FAST)
+    chosen = [one.clone() for one in rider.ground.doomed]
+    Loop(model, rider, rate=1e-4).run()
+    assert equal_units(rider.removed(), chosen)
