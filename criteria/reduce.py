@@ -69,7 +69,7 @@ def _nonzero(value: Tensor) -> Tensor:
     return torch.where(value == 0, torch.ones_like(value), value)
 
 
-def quantiles(values: Tensor, classes: Tensor) -> Tensor:
+def shared_quantiles(values: Tensor, classes: Tensor) -> Tensor:
     """Place of each value among those of its class, in (0, 1); equal values share a place.
 
     Args:
