@@ -6,12 +6,17 @@ criterion, part of its identity, and never implied.
 
 from __future__ import annotations
 
-from typing import Literal, assert_never
+from typing import Annotated, Literal, assert_never
 
 import torch
 from torch import Tensor
 
-Reduction = Literal["sum", "mean", "max", "prod", "first"]
+from .only import Only
+
+Reduction = Annotated[
+    Literal["sum", "mean", "max", "prod", "first"],
+    Only("channels", "a single weight is one member, with nothing to reduce"),
+]
 Normalizer = Literal["none", "sum", "mean", "max", "l2", "minmax", "gaussian", "lamp"]
 
 
