@@ -19,7 +19,7 @@ from criteria.hooks import Rider
 
 from .cost import weight_uses
 from .network import Schedule
-from .selection import InfeasibleBudget, quantiles
+from .selection import InfeasibleBudget, ordered_quantiles
 
 Scope = Literal["global", "local"]
 Scorer = Callable[[nn.Module], Sequence[Tensor]]  # of each group, [weights]; low leaves first
@@ -60,7 +60,7 @@ def one_shot(
     Raises:
         InfeasibleBudget: a share that leaves nothing.
     """
-    keys = torch.cat([one if scope == "global" else quantiles(one) for one in scores])
+    keys = torch.cat([one if scope == "global" else ordered_quantiles(one) for one in scores])
     order = keys.argsort(stable=True)
     return {
         share: _split(_last(order, weights_kept(len(order), share)), groups) for share in shares

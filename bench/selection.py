@@ -115,11 +115,11 @@ def rank(groups: Sequence[Group], scores: Sequence[Tensor], scope: Scope) -> Ran
 def _quantiles_in(values: Tensor, classes: Sequence[Tensor]) -> Tensor:
     keys = torch.empty_like(values)
     for members in classes:
-        keys[members] = quantiles(values[members])
+        keys[members] = ordered_quantiles(values[members])
     return keys
 
 
-def quantiles(values: Tensor) -> Tensor:
+def ordered_quantiles(values: Tensor) -> Tensor:
     """Where each of `[n]` values stands among them, in (0, 1); of equals the earlier is lower."""
     places = torch.empty(len(values), dtype=torch.float64)
     steps = torch.arange(len(values), dtype=torch.float64)

@@ -18,7 +18,7 @@ from .curvature import GradientGraph, hessian_times_weights
 from .errors import CriteriaError, NotApplicable
 from .member import Member
 from .meter import Meter
-from .modes import batch_statistics
+from .modes import batch_statistics, frozen
 from .needs import BACKWARD, DATA, Need
 from .passage import Passage
 from .samples import of_samples
@@ -117,7 +117,8 @@ class Batch:
     @property
     def gradients(self) -> Mapping[str, Tensor]:
         """Of the batch's mean loss; zero for parameters that it does not depend on."""
-        return self.evidence("gradients", BACKWARD, self._backward)
+        self._require(Need.GRADIENTS)
+        return self._backward
 
     @property
     def products(self) -> Mapping[str, Tensor]:
@@ -127,7 +128,7 @@ class Batch:
             with torch.no_grad():
                 return {name: one * self.weights[name] for name, one in self.gradients.items()}
 
-        return self.evidence("products", BACKWARD, multiply)
+        return self.evidence("products", Need.GRADIENTS, multiply)
 
     def dots(self, member: Member, *, bias: bool = False) -> Tensor:
         """`[entries]`, float64: weights times gradients, summed over the block of each entry."""
@@ -135,7 +136,7 @@ class Batch:
         def add_up() -> Tensor:
             return member.rows(self.products, bias=bias).sum(1, dtype=torch.float64)
 
-        return self.evidence(("dots", member, bias), BACKWARD, lambda: add_up().detach())
+        return self.evidence(("dots", member, bias), Need.GRADIENTS, lambda: add_up().detach())
 
     # SAMPLES and SQUARES, made while the gradients pass by
 
@@ -195,7 +196,7 @@ class Batch:
         self._require(need)
         if self.norms == "batch":
             raise NotApplicable("with batch statistics no sample has a loss of its own")
-        _ = self.gradients
+        _ = self._backward
         passage = self._forward[1]
         self.shared.meter.use(passage.charge(need))
         if need in passage.failures:
@@ -304,22 +305,33 @@ class Batch:
             tapped = bool(wanted & (DATA ^ Need.GRADIENTS ^ Need.CURVATURE))
             with (
                 torch.set_grad_enabled(bool(wanted & BACKWARD)),
+                nullcontext() if Need.GRADIENTS in wanted else frozen(self.model),
                 passage.taps.on(self.model) if tapped else nullcontext(),
             ):
                 return self.model(self.images), passage
 
         return self.evidence("forward", DATA, forward)
 
-    def _backward(self) -> dict[str, Tensor]:
-        parameters = dict(self.model.named_parameters())
-        value = self.loss_of(self._forward[0])
-        found = torch.autograd.grad(value, list(parameters.values()), allow_unused=True)
-        with torch.no_grad():
-            self._forward[1].finish()
-        return {
-            name: torch.zeros_like(parameter) if gradient is None else gradient
-            for (name, parameter), gradient in zip(parameters.items(), found, strict=True)
-        }
+    @property
+    def _backward(self) -> Mapping[str, Tensor]:
+        """The pass back; the parameters' gradients, a third of its time, only where wanted."""
+
+        def backward() -> dict[str, Tensor]:
+            outputs, passage = self._forward
+            parameters = dict(self.model.named_parameters())
+            of_weights = Need.GRADIENTS in self.shared.wanted
+            ends = [*parameters.values()] if of_weights else passage.taps.first
+            found = torch.autograd.grad(self.loss_of(outputs), ends, allow_unused=True)
+            with torch.no_grad():
+                passage.finish()
+            if not of_weights:
+                return {}
+            return {
+                name: torch.zeros_like(parameter) if gradient is None else gradient
+                for (name, parameter), gradient in zip(parameters.items(), found, strict=True)
+            }
+
+        return self.evidence("gradients", BACKWARD, backward)
 
 
 def _found(gradient: Tensor | None, name: str) -> Tensor:

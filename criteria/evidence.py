@@ -24,7 +24,8 @@ class Cost:
     """What scoring by one criterion cost, as if it had run alone.
 
     Attributes:
-        seconds: its share of the evidence in full, and its own formula.
+        seconds: its share of the evidence in full, and its own formula. A pass back is charged
+            whole: with the gradients of weights, where another criterion wanted them.
         peak_bytes: growth of memory in the phase that served it; None where unknown.
         images: images it has seen.
         failure: what the criterion raised; it has seen nothing since.

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,7 @@ from .criterion import Criterion, Options
 from .errors import NotApplicable
 from .member import Group, Member
 from .needs import Need
+from .only import Only
 from .samples import CHUNK, unfold
 
 
@@ -132,7 +133,9 @@ class SideOptions(Options):
     """
 
     labels: Literal["true", "sampled"] = "sampled"
-    side: Literal["out", "in", "both"] = "out"
+    side: Annotated[
+        Literal["out", "in", "both"], Only("channels", "a single weight has no side")
+    ] = "out"
 
 
 class Sided(Criterion):

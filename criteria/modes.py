@@ -28,6 +28,18 @@ def eval_with_gradients(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """Parameters out of autograd: what is run inside has no gradients of weights to make."""
+    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    try:
+        model.requires_grad_(False)
+        yield
+    finally:
+        for parameter, flag in flags:
+            parameter.requires_grad_(flag)
+
+
+@contextmanager
 def batch_statistics(model: nn.Module) -> Iterator[None]:
     """Batch norm by the statistics of the batch; the running ones stay as they are."""
     norms = [one for one in model.modules() if isinstance(one, nn.modules.batchnorm._BatchNorm)]

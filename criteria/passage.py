@@ -59,7 +59,9 @@ class Passage:
                 use.given_gradient = gradient
             else:
                 use.made_gradient = gradient
-        elif into and Need.ACTIVATIONS not in self.wanted and len(self.taps.uses[name]) == 1:
+            return
+        done = into or not use.reads
+        if done and Need.ACTIVATIONS not in self.wanted and len(self.taps.uses[name]) == 1:
             use.given = use.made = gradient.new_empty(0)  # memory that the pass can use again
 
     def _attempt(self, need: Need, work: Callable[[], None]) -> None:

@@ -6,12 +6,17 @@ criterion, part of its identity, and never implied.
 
 from __future__ import annotations
 
-from typing import Literal, assert_never
+from typing import Annotated, Literal, assert_never
 
 import torch
 from torch import Tensor
 
-Reduction = Literal["sum", "mean", "max", "prod", "first"]
+from .only import Only
+
+Reduction = Annotated[
+    Literal["sum", "mean", "max", "prod", "first"],
+    Only("channels", "a single weight is one member, with nothing to reduce"),
+]
 Normalizer = Literal["none", "sum", "mean", "max", "l2", "minmax", "gaussian", "lamp"]
 
 
@@ -69,7 +74,7 @@ def _nonzero(value: Tensor) -> Tensor:
     return torch.where(value == 0, torch.ones_like(value), value)
 
 
-def quantiles(values: Tensor, classes: Tensor) -> Tensor:
+def shared_quantiles(values: Tensor, classes: Tensor) -> Tensor:
     """Place of each value among those of its class, in (0, 1); equal values share a place.
 
     Args:

@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import torch
 
 from .criterion import Criterion
-from .errors import NotApplicable, UnknownCriterion
+from .errors import NotApplicable, OptionError, UnknownCriterion
 from .member import Group
 from .needs import Need
+from .only import Unit, without_effect
 from .options import NoOptions, checked
 from .parts import parts_of
 from .selector import Selector
@@ -171,13 +172,12 @@ def resolve_options(name: str, options: Mapping[str, Any]) -> NoOptions:
     return checked(entry.name, entry.type.options_type, options)
 
 
-def require(
-    name: str, options: Mapping[str, Any], unit: Literal["channels", "single weights"]
-) -> None:
-    """Refuse a criterion that, or a part of which, does not score these units.
+def require(name: str, options: Mapping[str, Any], unit: Unit) -> None:
+    """Refuse a criterion that, or a part of which, does not score these units as it is told to.
 
     Raises:
-        NotApplicable: names those that do.
+        NotApplicable: it does not score them; names those that do.
+        OptionError: an option that would be ignored.
     """
 
     def fits(entry: Entry) -> bool:
@@ -187,7 +187,11 @@ def require(
     if not fits(entry):
         able = ", ".join(one.name for one in criteria() if fits(one))
         raise NotApplicable(f"{entry.name} does not score {unit}; these do: {able}")
-    for part in parts_of(resolve_options(name, options)):
+    resolved = resolve_options(name, options)
+    for option, why in without_effect(resolved, unit):
+        given = f"option {option!r} = {getattr(resolved, option)!r}"
+        raise OptionError(f"{entry.name}: {given} would be ignored where {unit} are pruned: {why}")
+    for part in parts_of(resolved):
         require(part.criterion, part.options, unit)
 
 

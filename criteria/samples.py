@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from .errors import NotApplicable
 
-CHUNK = 8  # samples unfolded at a time, so that the copy stays in the processor's cache
+CHUNK = 8  # samples taken at a time, so that copies of them stay in the processor's cache
 
 Fold = Callable[[str, Tensor], None]
 
@@ -109,12 +109,7 @@ def sample_dots(values: Tensor, gradients: Tensor, last: bool) -> Tensor:
     """
     if values.dim() == 2:
         return values * gradients
-    channels = values.shape[-1 if last else 1]
-    positions = tuple(range(1, values.dim() - 1)) if last else tuple(range(2, values.dim()))
-    found = values.new_empty(len(values), channels)
-    room = torch.empty_like(values[:CHUNK])  # reused: fresh memory costs more than math
-    for start in range(0, len(values), CHUNK):
-        some = values[start : start + CHUNK]
-        products = torch.mul(some, gradients[start : start + CHUNK], out=room[: len(some)])
-        torch.sum(products, positions, out=found[start : start + CHUNK])
-    return found
+    at = 1 if last else 2  # positions, all as one dimension
+    values, gradients = (one.flatten(at, -2 if last else -1) for one in (values, gradients))
+    pairs = zip(values.split(CHUNK), gradients.split(CHUNK), strict=True)
+    return torch.cat([torch.linalg.vecdot(some, theirs, dim=at) for some, theirs in pairs])

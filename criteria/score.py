@@ -15,7 +15,7 @@ from .errors import CriteriaError
 from .evidence import score_alone
 from .groups import find_structure
 from .member import Group, Member
-from .registry import create, find
+from .registry import create, find, require
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +74,7 @@ def score(
     """
     if find(criterion).selector is not None:
         raise CriteriaError(f"{criterion} picks sets and gives no scores; use bench.prune")
+    require(criterion, options, "channels")
     structure = find_structure(model, example_inputs, ignored)
     generator = generator or torch.Generator().manual_seed(0)
     one = create(criterion, structure.groups, options, generator)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.utils.hooks import RemovableHandle
 
 from .errors import NotApplicable
@@ -43,10 +44,12 @@ class Use(Made):
     """The same, with its gradients.
 
     Attributes:
+        reads: whether the gradient of the input arrives too, after that of the output.
         given_gradient, made_gradient: where they were asked to be kept; `given_gradient` came
             through this use alone, whatever else the input feeds.
     """
 
+    reads: bool = False
     given_gradient: Tensor | None = None
     made_gradient: Tensor | None = None
 
@@ -57,6 +60,10 @@ Arrival = Callable[[str, Use, bool, Tensor], None]
 class Taps:
     """Uses of each layer with parameters, by name, in the order of the forward pass.
 
+    Attributes:
+        first: outputs of layers that nothing differentiable comes before: where gradients end
+            in a network without gradients of weights.
+
     Args:
         arrived: called in the backward pass with (layer, use, whether it is the input's, gradient),
             while the gradient is still in the processor's cache.
@@ -64,6 +71,7 @@ class Taps:
 
     def __init__(self, arrived: Arrival | None = None) -> None:
         self.uses: dict[str, list[Use]] = {}
+        self.first: list[GradientEdge] = []
         self._arrived = arrived
         self._waiting: list[RemovableHandle] = []
 
@@ -73,6 +81,7 @@ class Taps:
             handle.remove()
         self._waiting.clear()
         self.uses.clear()
+        self.first.clear()
         self._arrived = None
 
     def once(self, name: str) -> Use:
@@ -104,17 +113,20 @@ class Taps:
     def _record(self, name: str, aliases: list[Tensor]) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
             given = aliases.pop()
-            use = Use(module, given, output, output._version)
+            # Images need no gradient, and of a norm layer both sides are the same channels.
+            reads = given.grad_fn is not None and kind_of(module) in ("conv", "linear")
+            use = Use(module, given, output, output._version, reads)
             self.uses.setdefault(name, []).append(use)
             arrived = self._arrived
             if arrived is None:
                 return
             # Hooks on tensors see the gradient before any in-place activation behind the layer.
             if output.requires_grad:
+                if given.grad_fn is None:
+                    self.first.append(get_gradient_edge(output))
                 told = partial(_hand_over, arrived, name, use, False)
                 self._waiting.append(output.register_hook(told))
-            # Images need no gradient, and of a norm layer both sides are the same channels.
-            if given.requires_grad and kind_of(module) in ("conv", "linear"):
+            if reads:
                 told = partial(_hand_over, arrived, name, use, True)
                 self._waiting.append(given.register_hook(told))
 
@@ -131,6 +143,8 @@ def _alias(aliases: list[Tensor]) -> Callable[..., tuple[Any, ...]]:
 
     def hook(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         alias = inputs[0].view_as(inputs[0])
+        if torch.is_grad_enabled() and alias.grad_fn is None:
+            alias.requires_grad_()  # or frozen weights would leave nothing to differentiate
         aliases.append(alias)
         return (alias, *inputs[1:])
 

@@ -36,8 +36,10 @@ class Look(Criterion):
         self._see(batch)
 
 
-def look(model: nn.Module, x: Tensor, y: Tensor, see: Callable[[Batch], None]) -> None:
-    (cost,) = gather(model, [Look(see)], [(x, y)])
+def look(
+    model: nn.Module, x: Tensor, y: Tensor, see: Callable[[Batch], None], needs: Need = DATA
+) -> None:
+    (cost,) = gather(model, [Look(see, needs)], [(x, y)])
     if cost.failure is not None:
         raise cost.failure
 
@@ -48,13 +50,14 @@ def own_gradients(model: nn.Module, x: Tensor, y: Tensor) -> dict[str, Tensor]:
     return dict(zip(dict(model.named_parameters()), found, strict=True))
 
 
+@pytest.mark.parametrize("needs", [Need.SAMPLES, DATA], ids=["alone", "with all"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_sample_products_are_those_of_a_loop_over_single_samples(name: str) -> None:
+def test_sample_products_are_those_of_a_loop_over_single_samples(name: str, needs: Need) -> None:
     model = lively(build(name))
     x, y = labelled(4)
     members = [m for g in groups_of(model) for m in g.members if m.scored]
     found: list[Tensor] = []
-    look(model, x, y, lambda b: found.extend(b.sample_products(m) for m in members))
+    look(model, x, y, lambda b: found.extend(b.sample_products(m) for m in members), needs)
     weights = {key: one.detach() for key, one in model.named_parameters()}
     loops = [own_gradients(model, x[n : n + 1], y[n : n + 1]) for n in range(len(y))]
     for member, products in zip(members, found, strict=True):
@@ -63,8 +66,9 @@ def test_sample_products_are_those_of_a_loop_over_single_samples(name: str) -> N
         torch.testing.assert_close(products, expected, **EXACT)
 
 
-def test_layers_that_change_in_place_behind_their_output_are_seen_as_they_were() -> None:
-    """`out += shortcut` overwrites what the batch norm made."""
+@pytest.mark.parametrize("needs", [Need.SAMPLES, DATA], ids=["alone", "with all"])
+def test_layers_that_change_in_place_behind_their_output_are_seen_as_they_were(needs: Need) -> None:
+    """`relu_` overwrites what the first layer made, `out += shortcut` what the batch norm made."""
 
     class InPlace(nn.Module):
         def __init__(self) -> None:
@@ -73,20 +77,38 @@ def test_layers_that_change_in_place_behind_their_output_are_seen_as_they_were()
             self.norm, self.fc = nn.BatchNorm2d(4), nn.Linear(4, 5)
 
         def forward(self, x: Tensor) -> Tensor:
-            x = self.stem(x)
+            x = F.relu(self.stem(x), inplace=True)
             out = self.norm(self.conv(x))
             out += x
             return self.fc(F.relu(out, inplace=True).mean((2, 3)))
 
     model = lively(InPlace())
     x, y = labelled(3)
-    (norm,) = {m for g in groups_of(model) for m in g.members if m.name == "norm"}
+    members = [m for g in groups_of(model) for m in g.members if m.name in ("stem", "norm")]
+    assert len(members) == 2
     found: list[Tensor] = []
-    look(model, x, y, lambda batch: found.append(batch.sample_products(norm)))
+    look(model, x, y, lambda b: found.extend(b.sample_products(m) for m in members), needs)
     weights = {key: one.detach() for key, one in model.named_parameters()}
     loops = [own_gradients(model, x[n : n + 1], y[n : n + 1]) for n in range(3)]
-    expected = [(norm.rows(weights, bias=True) * norm.rows(g, bias=True)).sum(1) for g in loops]
-    torch.testing.assert_close(found[0], torch.stack(expected), **EXACT)
+    for one, products in zip(members, found, strict=True):
+        expected = [(one.rows(weights, bias=True) * one.rows(g, bias=True)).sum(1) for g in loops]
+        torch.testing.assert_close(products, torch.stack(expected), **EXACT)
+
+
+@pytest.mark.parametrize(
+    ("needs", "formed"), [(Need.SAMPLES, False), (Need.SAMPLES | Need.GRADIENTS, True)]
+)
+def test_gradients_of_weights_are_formed_only_for_those_who_want_them(
+    needs: Need, formed: bool
+) -> None:
+    model = lively(build("residual"))
+    seen: list[str] = []
+    for name, parameter in model.named_parameters():
+        parameter.register_hook(lambda _, name=name: seen.append(name))
+    (member, *_) = groups_of(model)[0].members
+    look(model, *labelled(), lambda batch: batch.sample_products(member).sum(), needs)
+    assert set(seen) == ({name for name, _ in model.named_parameters()} if formed else set())
+    assert all(parameter.requires_grad for parameter in model.parameters())
 
 
 @pytest.mark.parametrize("norms", ["eval", "batch"])
@@ -159,7 +181,7 @@ def test_evidence_that_was_not_asked_for_is_refused_whoever_else_asked() -> None
     loud = Look(lambda batch: batch.gradients, Need.GRADIENTS)  # type: ignore[arg-type, return-value]
     first, second = gather(model, [quiet, loud], [labelled()])
     assert isinstance(first.failure, CriteriaError)
-    assert "needs=GRADIENTS or SAMPLES or SQUARES" in str(first.failure)
+    assert "needs=GRADIENTS" in str(first.failure)
     assert second.failure is None
 
 

@@ -544,7 +544,7 @@ def test_single_weights_have_their_absolute_mean_over_the_largest(
 
 def test_options_that_mean_nothing_are_refused() -> None:
     model = build("chain")
-    with pytest.raises(OptionError, match="patch 'magnitude' is for single weights"):
+    with pytest.raises(OptionError, match="'patch' = 'magnitude' would be ignored where channels"):
         scores_of(model, "oba", patch="magnitude")
     with pytest.raises(OptionError, match="order 1 has no direction"):
         scores_of(model, "hvp", order=1, direction="layers")

@@ -276,6 +276,14 @@ def test_an_unstructured_suite_takes_criteria_with_a_score_for_single_weights() 
         assert "fpgm" not in able
 
 
+def test_an_unstructured_suite_refuses_options_that_are_about_channels() -> None:
+    weights: dict[str, Any] = {"budgets": {"weights": [0.5]}}
+    method = {"criterion": "taylor", "options": {"reduction": "max"}}
+    with pytest.raises(PlanError, match="'reduction' = 'max' would be ignored where single"):
+        plan_of(**weights, methods=["l1", method])
+    assert plan_of(methods=["l1", method]).trials
+
+
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
     path = tmp_path / "none.pt"
     with pytest.raises(ModelError, match=re.escape(str(path))):

@@ -11,7 +11,7 @@ from ..batch import Batch
 from ..criterion import Criterion, NoOptions, checked_scores
 from ..member import Group
 from ..parts import Part
-from ..reduce import quantiles
+from ..reduce import shared_quantiles
 from ..registry import create, register
 
 
@@ -64,7 +64,7 @@ class Ensemble(Criterion):
         one_class = torch.zeros(sum(sizes), dtype=torch.long)
         owner = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
         classes = one_class if self.options.within == "network" else owner
-        ranks = [quantiles(torch.cat(checked_scores(part)), classes) for part in self.parts]
+        ranks = [shared_quantiles(torch.cat(checked_scores(part)), classes) for part in self.parts]
         mean = sum(share * rank for share, rank in zip(self.shares, ranks, strict=True))
         assert isinstance(mean, Tensor)
         return list((mean / sum(self.shares)).split(sizes))

@@ -8,6 +8,7 @@ from ..batch import Batch
 from ..criterion import Criterion, Options
 from ..member import Member
 from ..needs import Need
+from ..only import Bias
 from ..registry import register
 from .magnitude import TorchPruningOptions
 
@@ -18,7 +19,7 @@ class HessianDiagOptions(Options):
     labels: true: as given (empirical Fisher); sampled: drawn from the network's softmax (Fisher).
     """
 
-    bias: bool = False
+    bias: Bias = False
     labels: Literal["true", "sampled"] = "true"
 
 

@@ -1,16 +1,17 @@
 """Weights times the Hessian times the weights (FastOBA), and the same without Gauss-Newton."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import torch
+from pydantic import model_validator
 from torch import Tensor
 
 from ..batch import Batch
 from ..curvature import hessian_times_weights, layer_parameters, residual_of
-from ..errors import OptionError
 from ..member import Group, Member
 from ..needs import Need
+from ..only import Only
 from ..registry import register
 from .signed import SignedOptions, SignedScores
 
@@ -21,7 +22,7 @@ class CurvatureOptions(SignedOptions):
     """
 
     direction: Literal["all", "layers"] = "all"
-    norms: bool = False
+    norms: Annotated[bool, Only("channels", "norm layers keep all their weights")] = False
 
 
 class CurvatureScores(SignedScores):
@@ -47,6 +48,12 @@ class HvpOptions(CurvatureOptions):
 
     order: Literal[1, 2] = 2
 
+    @model_validator(mode="after")
+    def _first_order_needs_no_direction(self) -> Self:
+        if self.order == 1 and self.direction != "all":
+            raise ValueError("order 1 has no direction; leave it at 'all'")
+        return self
+
 
 @register(
     "hvp",
@@ -71,8 +78,6 @@ class Hvp(CurvatureScores):
         super().__init__(groups, options, generator)
         if options.order == 1:
             self.needs = Need.GRADIENTS
-            if options.direction != "all":
-                raise OptionError(f"{self.name}: order 1 has no direction; leave it at 'all'")
 
     def derivative(self, batch: Batch) -> Mapping[str, Tensor]:
         if self.options.order == 1:

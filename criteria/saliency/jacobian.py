@@ -1,7 +1,7 @@
 """The Jacobian criterion: how far the loss moves along a channel's own weights."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
 from pydantic import model_validator
@@ -11,6 +11,7 @@ from ..batch import Batch
 from ..criterion import Criterion, Options
 from ..member import Group, Member
 from ..needs import Need
+from ..only import Only
 from ..registry import register
 
 
@@ -26,11 +27,20 @@ class JacobianOptions(Options):
     combine: sum of the members' squares, or square of the members' sum.
     """
 
-    rows: Literal["batch", "sample"] = "batch"
-    flatten: Literal["feature", "block"] = "feature"
-    grouped: Literal["exact", "pooled"] = "exact"
-    depthwise: bool = False
-    combine: Literal["separate", "joint"] = "separate"
+    rows: Annotated[
+        Literal["batch", "sample"],
+        Only("channels", "a single weight is no block; hessian_diag squares each sample's"),
+    ] = "batch"
+    flatten: Annotated[
+        Literal["feature", "block"], Only("channels", "a single weight is one entry")
+    ] = "feature"
+    grouped: Annotated[
+        Literal["exact", "pooled"], Only("channels", "a single weight meets one output")
+    ] = "exact"
+    depthwise: Annotated[bool, Only("channels", "all single weights count")] = False
+    combine: Annotated[
+        Literal["separate", "joint"], Only("channels", "a single weight is one member")
+    ] = "separate"
 
     @model_validator(mode="after")
     def _joint_is_block(self) -> Self:

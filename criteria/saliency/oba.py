@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ..batch import Batch
 from ..needs import Need
+from ..only import Bias
 from ..registry import register
 from ..series import Series, series_of
 from .signed import SignedOptions, SignedScores
@@ -17,7 +18,7 @@ class ObaOptions(SignedOptions):
     those of convolutions and linear layers, or norm layers' too.
     """
 
-    bias: bool = True
+    bias: Bias = True
     parts: Literal["both", "up", "down"] = "both"
     direction: Literal["layers", "all"] = "layers"
 

@@ -1,17 +1,17 @@
 """Weights times a derivative of theirs, summed with signs: what OBA and its relatives share."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
 
 from ..batch import Batch
 from ..criterion import Criterion, Options
-from ..errors import NotApplicable, OptionError
+from ..errors import NotApplicable
 from ..member import Group, Member
+from ..only import Bias, Only
 from ..reduce import Normalizer, Reduction
-from ..weights import WeightMember
 
 
 class SignedOptions(Options):
@@ -28,9 +28,14 @@ class SignedOptions(Options):
     reduction: Reduction = "mean"
     normalizer: Normalizer = "max"
     bn_mode: Literal["eval", "batch"] = "eval"
-    bias: bool = False
-    multivariable: bool = True
-    patch: Literal["none", "magnitude"] = "none"
+    bias: Bias = False
+    multivariable: Annotated[
+        bool, Only("channels", "a single weight is one member, with nothing to reduce")
+    ] = True
+    patch: Annotated[
+        Literal["none", "magnitude"],
+        Only("single weights", "a channel is no weight with a size"),
+    ] = "none"
 
 
 class SignedScores(Criterion):
@@ -44,9 +49,6 @@ class SignedScores(Criterion):
     def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
         super().__init__(groups, options, generator)
         self._patches: dict[Member, Tensor] = {}
-        single = all(isinstance(one, WeightMember) for group in groups for one in group.members)
-        if options.patch == "magnitude" and not single:
-            raise OptionError(f"{self.name}: patch 'magnitude' is for single weights; take 'none'")
 
     def derivative(self, batch: Batch) -> Mapping[str, Tensor]:
         """By parameter name, what each weight is multiplied by."""

@@ -8,6 +8,7 @@ from ..batch import Batch
 from ..criterion import Criterion, Options
 from ..member import Member
 from ..needs import Need
+from ..only import Bias
 from ..registry import register
 
 
@@ -19,7 +20,7 @@ class TaylorOptions(Options):
     """
 
     variant: Literal["squared", "absolute", "signed", "elementwise"] = "squared"
-    bias: bool = False
+    bias: Bias = False
 
 
 @register(

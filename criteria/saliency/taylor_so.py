@@ -10,6 +10,7 @@ from ..batch import Batch
 from ..criterion import Criterion, Options
 from ..member import Group, Member
 from ..needs import Need
+from ..only import Bias
 from ..registry import register
 
 
@@ -19,7 +20,7 @@ class TaylorSOOptions(Options):
     """
 
     hessian: Literal["fisher", "product"] = "fisher"
-    bias: bool = False
+    bias: Bias = False
 
 
 @register(

@@ -1,0 +1,102 @@
+"""Options are about channels, single weights or both: what would be ignored is refused."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+import torch
+from conftest import build, images, labelled, lively
+from pydantic.fields import FieldInfo
+from torch import Tensor
+
+from bench import prune
+from criteria import NotApplicable, OptionError, criteria, score, weight_structure
+from criteria.evidence import score_alone
+from criteria.registry import create, require, resolve_options
+
+# Made of others: parts, and values of their own options, cannot be read off the types.
+GIVEN: dict[str, dict[str, Any]] = {"ensemble": {"of": ["l1", "taylor"]}}
+OTHERS: dict[tuple[str, str], list[Any]] = {
+    ("inverse", "of"): ["snip"],
+    ("ensemble", "of"): [["l1", "snip"]],
+    ("ensemble", "weights"): [[1.0, 3.0]],
+}
+COMPANIONS = {("jacobian", "combine"): {"flatten": "block"}}  # one is refused without the other
+
+
+def other_values(name: str, option: str, field: FieldInfo) -> list[Any]:
+    """All but the default of what an option can be, or another number."""
+    if (name, option) in OTHERS:
+        return OTHERS[name, option]
+    kind, default = field.annotation, field.default
+    if get_origin(kind) is Literal:
+        return [one for one in get_args(kind) if one != default]
+    if kind is bool:
+        return [not default]
+    assert kind in (int, float), f"{name}: {option} is a {kind}; give a value in OTHERS"
+    return [default + 1]
+
+
+CASES = [
+    pytest.param(entry.name, option, value, id=f"{entry.name}-{option}-{value}")
+    for entry in criteria()
+    if entry.unstructured
+    for option, field in entry.type.options_type.model_fields.items()
+    for value in other_values(entry.name, option, field)
+]
+
+
+def scored(name: str, options: dict[str, Any]) -> list[Tensor]:
+    model = lively(build("residual"))
+    one = create(name, weight_structure(model).groups, options, torch.Generator().manual_seed(0))
+    return score_alone(model, one, [labelled(6, 0), labelled(6, 1)])[0]
+
+
+@pytest.mark.parametrize(("name", "option", "value"), CASES)
+def test_an_option_moves_scores_of_single_weights_or_is_refused(
+    name: str, option: str, value: Any
+) -> None:
+    """And is not refused where it would move them."""
+    plain = GIVEN.get(name, {})
+    options = plain | COMPANIONS.get((name, option), {}) | {option: value}
+    try:
+        found = scored(name, options)
+    except NotApplicable:
+        moved = False
+    else:
+        pairs = zip(found, scored(name, plain), strict=True)
+        moved = not all(torch.allclose(one, other, rtol=1e-9, atol=0) for one, other in pairs)
+    if moved:
+        require(name, options, "single weights")
+        return
+    with pytest.raises(OptionError, match=rf"^{name}: option '.*would be ignored where single"):
+        require(name, options, "single weights")
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in criteria() if entry.unstructured])
+def test_defaults_pass_filled_in_or_not(name: str) -> None:
+    plain = GIVEN.get(name, {})
+    require(name, plain, "single weights")
+    require(name, resolve_options(name, plain).model_dump(), "single weights")
+
+
+def test_the_message_names_method_option_and_reason() -> None:
+    with pytest.raises(OptionError) as refused:
+        prune(build("chain"), images(1), "taylor", {"weights": 0.5}, [labelled()], bias=True)
+    assert str(refused.value) == (
+        "taylor: option 'bias' = True would be ignored where single weights are pruned: "
+        "a single weight has no bias; leave it at False"
+    )
+
+
+def test_parts_are_looked_into() -> None:
+    part = {"criterion": "l2", "options": {"reduction": "max"}}
+    with pytest.raises(OptionError, match="l2: option 'reduction' = 'max' would be ignored"):
+        require("inverse", {"of": part}, "single weights")
+    require("inverse", {"of": part}, "channels")
+
+
+def test_options_of_single_weights_are_refused_for_channels() -> None:
+    with pytest.raises(OptionError, match=r"oba: option 'patch'.*where channels are pruned"):
+        score(build("chain"), images(1), "oba", [labelled()], patch="magnitude")
