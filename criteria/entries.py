@@ -48,10 +48,35 @@ class Place:
 
 @dataclass(frozen=True, eq=False)
 class Entries:
-    """Entries of `units` units in `places`, by parameter name."""
+    """Entries of all groups' units, counted through.
+
+    Attributes:
+        places: by parameter name.
+        sizes: units of each group.
+    """
 
     places: Mapping[str, Place]
-    units: int
+    sizes: list[int]
+
+    @property
+    def units(self) -> int:
+        return sum(self.sizes)
+
+    @property
+    def groups(self) -> Tensor:
+        """`[units]`: the group of each."""
+        return torch.arange(len(self.sizes)).repeat_interleave(torch.tensor(self.sizes))
+
+    def chosen(self, which: Sequence[Tensor]) -> Tensor:
+        """`[units]` booleans: units listed group by group."""
+        chosen = torch.zeros(self.units, dtype=torch.bool)
+        for part, units in zip(chosen.split(self.sizes), which, strict=True):
+            part[units] = True
+        return chosen
+
+    def listed(self, chosen: Tensor) -> list[Tensor]:
+        """Units group by group, ascending: the way back from `chosen`."""
+        return [part.nonzero()[:, 0] for part in chosen.split(self.sizes)]
 
     @classmethod
     def of(cls, groups: Sequence[Gathers]) -> Entries:
@@ -84,7 +109,7 @@ class Entries:
             if len(at):
                 where = one.device
                 places[name] = Place((at - first).to(where), whose.to(where), one.dim() == 1)
-        return cls(places, len(counts))
+        return cls(places, [len(one) for one in groups])
 
     def only(self, chosen: Tensor) -> Entries:
         """Those of the chosen units, `[units]` booleans; units keep their numbers."""
@@ -92,7 +117,7 @@ class Entries:
         for name, place in self.places.items():
             mine = chosen.to(place.unit.device)[place.unit]
             places[name] = Place(place.at[mine], place.unit[mine], place.vector)
-        return Entries(places, self.units)
+        return Entries(places, self.sizes)
 
     def take(self, tensors: Mapping[str, Tensor]) -> list[Tensor]:
         """A copy of the entries, `[entries]` of each parameter."""
@@ -100,8 +125,9 @@ class Entries:
 
     def sums(self, values: Sequence[Tensor]) -> Tensor:
         """`[parameters, units]`: such values added up over each unit's entries."""
+        units = self.units
         rows = [
-            one.new_zeros(self.units).index_add_(0, place.unit, one)
+            one.new_zeros(units).index_add_(0, place.unit, one)
             for one, place in zip(values, self.places.values(), strict=True)
         ]
         return torch.stack(rows)
@@ -110,12 +136,23 @@ class Entries:
         """`[parameters, units]`: L2 norm of each unit's share of each parameter."""
         return self.sums([one.square() for one in self.take(tensors)]).sqrt()
 
+    def put_(self, tensors: Mapping[str, Tensor], values: Sequence[Tensor]) -> None:
+        """Write what `take` would then return."""
+        for (name, place), mine in zip(self.places.items(), values, strict=True):
+            tensors[name].put_(place.at, mine)
+
     def scale_(self, tensors: Mapping[str, Tensor], factors: Tensor) -> None:
         """Multiply entries in place, by `[units]`, or by `[parameters, units]`."""
+        values = self.take(tensors)
+        self.put_(tensors, [one * by for one, by in zip(values, self.spread(factors), strict=True)])
+
+    def spread(self, factors: Tensor) -> list[Tensor]:
+        """`[entries]` of each parameter: what each unit has, `[units]`, for all of its entries."""
         per_parameter = factors.expand(len(self.places), self.units)
-        for (name, place), mine in zip(self.places.items(), per_parameter, strict=True):
-            tensor = tensors[name]
-            tensor.put_(place.at, tensor.take(place.at) * mine.to(tensor)[place.unit])
+        return [
+            mine.to(place.unit.device)[place.unit]
+            for mine, place in zip(per_parameter, self.places.values(), strict=True)
+        ]
 
     @property
     def vectors(self) -> Tensor:

@@ -70,6 +70,7 @@ class DecayController:
         training: whose optimizer may hold momentum of these units.
 
     Attributes:
+        entries: where the units lie.
         rectifying: whether units may be released; an owner without time for others says no.
         releases: so far.
 
@@ -84,16 +85,14 @@ class DecayController:
         self.rectifying = True
         self._network = groups[0]
         self._training = training
-        self._sizes = [len(one) for one in groups]
-        self._entries = Entries.of(groups)
-        count = self._entries.units
-        self._group = torch.arange(len(groups)).repeat_interleave(torch.tensor(self._sizes))
+        self.entries = Entries.of(groups)
+        self._group, count = self.entries.groups, self.entries.units
         self._decaying = torch.zeros(count, dtype=torch.bool)
         self._gone = torch.zeros(count, dtype=torch.bool)
         self._taken = torch.zeros(count, dtype=torch.long)  # n: rescalings of each unit so far
         self._resting = torch.zeros(count, dtype=torch.long)  # steps of cool-down ahead
         self._released = torch.zeros(count, dtype=torch.long)  # how often
-        self._first = torch.zeros_like(self._entries.norms(self._network.tensors()))
+        self._first = torch.zeros_like(self.entries.norms(self._network.tensors()))
         window = options.rectify.window if options.rectify else 0
         window = min(5, options.steps) if window is None else window
         self._seen = torch.full((2, window, count), torch.nan, dtype=torch.float64)  # C_rate, C_len
@@ -111,7 +110,7 @@ class DecayController:
         Raises:
             StructureError: a unit decays already or is gone.
         """
-        new = self._chosen(which)
+        new = self.entries.chosen(which)
         twice = new & (self._decaying | self._gone)
         if twice.any():
             at = int(twice.nonzero()[0])
@@ -135,7 +134,7 @@ class DecayController:
         if self.options.rectify is None or not self._decaying.any():
             return
         values = self._fading.take(self._network.tensors())
-        pulls = self._entries.norms(self._network.gradients())
+        pulls = self.entries.norms(self._network.gradients())
         self._before = self._decaying.clone(), self._fading, values, pulls
 
     def after_step(self) -> None:
@@ -148,15 +147,15 @@ class DecayController:
 
     def gone(self) -> Removed:
         """Of each group, the units that are zero for good."""
-        return self._listed(self._gone)
+        return self.entries.listed(self._gone)
 
     def decaying(self) -> Removed:
         """Of each group, the units on their way to zero."""
-        return self._listed(self._decaying)
+        return self.entries.listed(self._decaying)
 
     def resting(self) -> Removed:
         """Of each group, the released units on cool-down."""
-        return self._listed(self._resting > 0)
+        return self.entries.listed(self._resting > 0)
 
     @property
     def releases(self) -> int:
@@ -201,15 +200,15 @@ class DecayController:
             self._gone |= done
             self._decaying &= ~done
             momenta = self._training.momenta()
-            mine = self._entries.only(done)
+            mine = self.entries.only(done)
             held = {name: place for name, place in mine.places.items() if name in momenta}
-            Entries(held, mine.units).scale_(momenta, torch.zeros(mine.units))
+            Entries(held, mine.sizes).scale_(momenta, torch.zeros(mine.units))
             self._changed()
 
     def _changed(self) -> None:
         """Another set decays or is gone: its entries are looked up anew."""
-        self._fading = self._entries.only(self._decaying)
-        self._active = self._entries.only(self._decaying | self._gone)
+        self._fading = self.entries.only(self._decaying)
+        self._active = self.entries.only(self._decaying | self._gone)
 
     # Self-rectifying.
 
@@ -226,10 +225,10 @@ class DecayController:
         along = fading.sums([one * step for one, step in zip(before, steps, strict=True)])
         moved = fading.sums([step * step for step in steps])
         if self.options.rectify.on == "vectors":
-            weight = self._entries.vectors.to(pulls)
+            weight = self.entries.vectors.to(pulls)
         else:  # rows of units that decay count by how much of them is left
             shrunk = (squares.sqrt() / self._first).nan_to_num(0)
-            whole = self._entries.vectors | ~watched.to(pulls.device)
+            whole = self.entries.vectors | ~watched.to(pulls.device)
             weight = torch.where(whole, 1, shrunk)
         counted = (weight > 0).to(pulls)
         rate = escape_rate(
@@ -258,17 +257,6 @@ class DecayController:
             rest = self.options.steps if rules.cool_down is None else rules.cool_down
             self._resting[free] = rest
             self._changed()
-
-    # Groups and units, and units counted through.
-
-    def _chosen(self, which: Removed) -> Tensor:
-        chosen = torch.zeros(len(self._group), dtype=torch.bool)
-        for part, units in zip(chosen.split(self._sizes), which, strict=True):
-            part[units] = True
-        return chosen
-
-    def _listed(self, chosen: Tensor) -> Removed:
-        return [part.nonzero()[:, 0] for part in chosen.split(self._sizes)]
 
 
 _STATE = ("decaying", "gone", "taken", "resting", "released", "first", "seen")

@@ -1,0 +1,160 @@
+"""Decay pruning around hosts that choose before training, or in rounds on the way.
+
+The host says which units leave; here they shrink to zero over steps instead of leaving at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+
+from ..errors import TooFewSteps
+from ..hooks import Training
+from ..phases import register_phase
+from ..units import Units
+from .decay_controller import DecayController, DecayOptions
+from .procedure import Procedure, Removed
+
+_CITE = "Yang et al. 2024, arXiv 2406.03879"
+_FIDELITY = (
+    "re-implemented from the description: no code is published, and the numbers of steps, the "
+    "thresholds and formulas of self-rectifying, and how a host is interleaved with training are "
+    "not known; "
+)
+
+
+class _Rounds(Procedure):
+    """Rounds in which units decay together, until the budget is met; training may then end.
+
+    The step that led to a choice counts as the first of its decay, so that one step is the host.
+    Where units were released in the last round, one more round chooses others in their place; the
+    last round that the training has time for releases none.
+    """
+
+    options: DecayOptions
+    rounds: int = 1
+
+    def attach(self, training: Training) -> None:
+        """Raises TooFewSteps where the rounds take longer than the training."""
+        self._steps, self._model = training.steps, training.model
+        each = self.options.steps - 1
+        if self.rounds * each > training.steps:
+            raise TooFewSteps(
+                f"{self.name}: {self.rounds} rounds of steps = {self.options.steps} take "
+                f"{self.rounds * each} steps of training, its recipe has {training.steps}; lower "
+                "the option steps, or train for more epochs"
+            )
+        units = [Units(training.model, group) for group in self.ground.groups]
+        self.controller = DecayController(units, self.options, training)
+        self._round = self._releases = 0
+        self._met = False
+
+    def rate(self, step: int) -> float | None:
+        """The first hook of a step: what leaves at once has left before the network is used."""
+        if step == 0:
+            self._advance(0)
+        return None
+
+    def after_backward(self, step: int) -> None:
+        self.controller.after_backward()
+
+    def after_step(self, step: int) -> None:
+        self.controller.after_step()
+        self._advance(step + 1)
+
+    def _advance(self, taken: int) -> None:
+        """Begin the next round where none is under way."""
+        while not self._met and not any(len(units) for units in self.controller.decaying()):
+            released = self.controller.releases > self._releases
+            self._releases = self.controller.releases
+            if self._round >= self.rounds and not released:
+                self._met = True
+                return
+            self._round += 1
+            one_more = self._steps - taken >= 2 * (self.options.steps - 1)
+            self.controller.rectifying = self._round < self.rounds or one_more
+            self.controller.begin(self._next(self.controller.gone()), at_once=True)
+
+    def _next(self, gone: Removed) -> Removed:
+        """Units of this round: of lowest score on the network so far, those on cool-down last."""
+        share = min(self._round / self.rounds, 1.0)
+        scores = [
+            values.index_fill(0, resting, torch.inf)
+            for values, resting in zip(
+                self.ground.score(self._model, gone), self.controller.resting(), strict=True
+            )
+        ]
+        chosen = self.ground.select(scores, 1 - (1 - self.ground.budget) * share)
+        return [one[~torch.isin(one, left)] for one, left in zip(chosen, gone, strict=True)]
+
+    @property
+    def done(self) -> bool:
+        return self._met
+
+    def at_end(self) -> None:
+        """Raises TooFewSteps where training was ended from outside before all had decayed."""
+        if not self._met:
+            raise TooFewSteps(f"{self.name}: training ended before all units had decayed")
+
+    def removed(self) -> Removed:
+        return self.controller.gone()
+
+    def notes(self) -> dict[str, float]:
+        return {"rounds": self._round, "releases": self.controller.releases}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "controller": self.controller.state_dict(),
+            "round": self._round,
+            "releases": self._releases,
+            "met": self._met,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.controller.load_state_dict(state["controller"])
+        self._round, self._releases = state["round"], state["releases"]
+        self._met = state["met"]
+
+
+@register_phase(
+    "decay",
+    cite=_CITE,
+    fidelity=_FIDELITY + "the units that any criterion and selection have chosen decay together",
+)
+class Decay(_Rounds):
+    """Decay pruning (DPM) of the units chosen before training: all shrink to zero together."""
+
+    options_type: ClassVar = DecayOptions
+    follows = True
+
+    def _next(self, gone: Removed) -> Removed:
+        if self._round > 1:  # in place of released ones
+            return super()._next(gone)
+        assert self.ground.doomed is not None
+        return self.ground.doomed
+
+
+class StagedOptions(DecayOptions):
+    """`rounds`: each takes an equal share of the cost that has to go. Default ours."""
+
+    rounds: int = Field(default=5, ge=1)
+
+
+@register_phase(
+    "decay_staged",
+    cite=_CITE,
+    fidelity=_FIDELITY + "units are scored and chosen anew in each round, on the network so far",
+)
+class DecayStaged(_Rounds):
+    """Decay pruning (DPM) in rounds: score, let the lowest shrink to zero, score what is left."""
+
+    options_type: ClassVar = StagedOptions
+    follows = False
+
+    @property
+    def rounds(self) -> int:  # type: ignore[override]
+        assert isinstance(self.options, StagedOptions)
+        return self.options.rounds

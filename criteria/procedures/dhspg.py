@@ -1,0 +1,196 @@
+"""DHSPG (OTOv2): redundant units are pushed to the origin, and projected there once they turn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ..entries import Entries
+from ..errors import TooFewSteps
+from ..hooks import Training
+from ..options import NoOptions
+from ..phases import register_phase
+from ..units import Units
+from .decay_controller import DecayController, DecayOptions
+from .procedure import Procedure, Removed
+
+
+class DhspgProcedureOptions(NoOptions):
+    """Defaults are the authors' for SGD, where nothing else is said.
+
+    start: share of the training's steps before units are chosen (theirs: 1/30 to 1/6).
+    tolerance: the redundant set is chosen for this much less than the budget, as a share of it, so
+        that not all of it has to go. Theirs counts units, up to all of them; default ours.
+    penalty: lambda_0, the least push, in units of the gradient.
+    amplification: of the push that just turns the descent direction.
+    ceiling: the largest push, in penalties.
+    epsilon: a unit whose step leaves less than this share of it, along itself, becomes zero; larger
+        is more aggressive (their recipes: 0.9 and 0.95).
+    decay: let such units decay (DPM), and perhaps go again, instead of zeroing them at once.
+    """
+
+    start: float = Field(default=0.1, ge=0, lt=1)
+    tolerance: float = Field(default=0.2, ge=0, lt=1)
+    penalty: float = Field(default=1e-3, ge=0)
+    amplification: float = Field(default=2.0, ge=1)
+    ceiling: float = Field(default=10.0, ge=1)
+    epsilon: float = Field(default=0.9, ge=0, lt=1)
+    decay: DecayOptions | None = None
+
+
+@register_phase(
+    "dhspg",
+    cite="Chen et al. (OTOv2), ICLR 2023, arXiv 2303.06862; option decay: Yang et al. 2024, "
+    "arXiv 2406.03879",
+    fidelity="the push and the half-space projection are those of the authors' code, with the "
+    "optimizer's whole step (momentum, weight decay) as the gradient; the redundant set is any "
+    "criterion's (theirs is dhspg_saliency), and a cost budget ends it instead of a share of "
+    "groups; what it leaves over is zeroed at the end and counted. decay is re-implemented from "
+    "the description",
+)
+class Dhspg(Procedure):
+    """Dual half-space projected gradient: train, push redundant units inward, zero what turns."""
+
+    options_type: ClassVar = DhspgProcedureOptions
+    follows = False
+    options: DhspgProcedureOptions
+
+    def attach(self, training: Training) -> None:
+        """Raises TooFewSteps where no decay fits behind the start."""
+        self._training = training
+        self._start = int(self.options.start * training.steps)
+        decay = self.options.decay or DecayOptions(steps=1)
+        if decay.steps > training.steps - self._start:
+            raise TooFewSteps(
+                f"{self.name}: decay.steps = {decay.steps} do not fit behind the start at step "
+                f"{self._start}; the recipe has {training.steps} steps"
+            )
+        units = [Units(training.model, group) for group in self.ground.groups]
+        self.controller = DecayController(units, decay, training)
+        self._tensors, self._entries = units[0].tensors, self.controller.entries
+        self._redundant = torch.zeros(self._entries.units, dtype=torch.bool)
+        self._forced = torch.zeros_like(self._redundant)
+        self._met = False
+        self._pushed = self._redundant, self._entries.only(self._redundant), list[Tensor]()
+
+    def rate(self, step: int) -> float | None:
+        """The first hook of a step: units are chosen before the network is used in it."""
+        if step == self._start:
+            scores = self.ground.score(self._training.model, self.ground.nothing())
+            strict = self.ground.budget * (1 - self.options.tolerance)
+            self._redundant = self._entries.chosen(self.ground.select(scores, strict))
+        return None
+
+    def after_backward(self, step: int) -> None:
+        self.controller.after_backward()
+        resting = self._entries.chosen(self.controller.resting())
+        pushed = self._redundant & ~self._leaving & ~resting & (not self._met)
+        if not torch.equal(pushed, self._pushed[0]):
+            self._pushed = pushed, self._entries.only(pushed), []
+        mask, entries, _ = self._pushed
+        self._pushed = mask, entries, entries.take(self._tensors())
+
+    def after_step(self, step: int) -> None:
+        if self._pushed[0].any() and self._training.learning_rate > 0:
+            self._push(*self._pushed)
+        self.controller.after_step()
+        gone = self._entries.chosen(self.controller.gone())
+        self._met = self._met or (bool(gone.any()) and self._meets(gone))
+
+    def _push(self, pushed: Tensor, entries: Entries, before: list[Tensor]) -> None:
+        """Penalty and half-space test, of x before the step s = -learning rate times g."""
+        rate, tensors = self._training.learning_rate, self._tensors()
+        after = entries.take(tensors)
+        steps = [now - x for now, x in zip(after, before, strict=True)]
+
+        def dots(one: list[Tensor], other: list[Tensor]) -> Tensor:
+            return entries.sums([a * b for a, b in zip(one, other, strict=True)]).sum(0)
+
+        squares, along = dots(before, before), dots(before, steps)
+        norms = squares.sqrt()
+        lam = penalty(norms, -along / rate, dots(steps, steps) / rate**2, self.options)
+        shrink = (rate * lam / norms).nan_to_num(0, posinf=0)
+        left = (1 + along / squares - shrink).nan_to_num(0)  # x^.x / |x|^2
+        new = self._enough(self._leaving, pushed & (left < self.options.epsilon).cpu(), left.cpu())
+        pulls = entries.spread(torch.where(new.to(shrink.device), 0, shrink))
+        moved = [now - by * x for now, by, x in zip(after, pulls, before, strict=True)]
+        if new.any():  # they decay from the length before this step
+            which = entries.spread(new)
+            start = [torch.where(*one) for one in zip(which, before, moved, strict=True)]
+            entries.put_(tensors, start)
+            self.controller.begin(self._entries.listed(new))
+        entries.put_(tensors, moved)
+
+    def at_end(self) -> None:
+        """Zero what the projection has left over, until the budget is met: decaying and small."""
+        gone = self._entries.chosen(self.controller.gone())
+        if self._meets(gone):
+            return
+        decaying = self._entries.chosen(self.controller.decaying())
+        norms = self._entries.norms(self._tensors()).norm(dim=0).cpu()
+        last = norms + norms.max() * ~decaying
+        self._forced = self._enough(gone, self._redundant & ~gone, last)
+        self._entries.only(self._forced).scale_(self._tensors(), torch.zeros(len(gone)))
+
+    @property
+    def _leaving(self) -> Tensor:
+        """`[units]` booleans: those that are zero, or on their way."""
+        gone, decaying = self.controller.gone(), self.controller.decaying()
+        return self._entries.chosen(gone) | self._entries.chosen(decaying)
+
+    def _meets(self, chosen: Tensor) -> bool:
+        return self.ground.share(self._entries.listed(chosen)) <= self.ground.budget + 1e-9
+
+    def _enough(self, leaving: Tensor, candidates: Tensor, keys: Tensor) -> Tensor:
+        """`[units]` booleans: as many candidates, lowest key first, as the budget asks for."""
+        order = candidates.nonzero()[:, 0]
+        order = order[keys[order].argsort(stable=True)]
+
+        def with_first(count: int) -> Tensor:
+            return leaving.index_fill(0, order[:count], True)
+
+        low, high = 0, len(order)
+        while low < high:  # removing more never costs more
+            middle = (low + high) // 2
+            low, high = (low, middle) if self._meets(with_first(middle)) else (middle + 1, high)
+        return with_first(low) & ~leaving
+
+    def removed(self) -> Removed:
+        gone = self._entries.chosen(self.controller.gone())
+        return self._entries.listed(gone | self._forced)
+
+    def notes(self) -> dict[str, float]:
+        return {
+            "redundant": int(self._redundant.sum()),
+            "forced": int(self._forced.sum()),
+            "releases": self.controller.releases,
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "controller": self.controller.state_dict(),
+            "redundant": self._redundant.clone(),
+            "forced": self._forced.clone(),
+            "met": self._met,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.controller.load_state_dict(state["controller"])
+        self._redundant, self._forced = state["redundant"].clone(), state["forced"].clone()
+        self._met = state["met"]
+
+
+def penalty(norms: Tensor, along: Tensor, squares: Tensor, rules: DhspgProcedureOptions) -> Tensor:
+    """lambda, `[units]`: the push inward, more where descent alone leads away from the origin.
+
+    Args:
+        norms, along, squares: |x|, x.g and |g|^2 of each unit.
+    """
+    low, high = -along / norms, -squares * norms / along
+    lam = (rules.amplification * low).clamp(rules.penalty, rules.ceiling * rules.penalty)
+    lam = torch.where(lam >= high, (low + high) / 2, lam)
+    return torch.where(along < 0, lam, rules.penalty)

@@ -1,0 +1,78 @@
+"""DHSPG's partition: units that training pushes to the origin anyway, and small ones, are first."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ..batch import Batch
+from ..criterion import Criterion, NoOptions
+from ..errors import NotApplicable
+from ..member import Group, Member
+from ..needs import Need
+from ..registry import register
+
+
+class DhspgOptions(NoOptions):
+    """`weight_decay`: times the weights, is added to the gradient; that of the recipe, if any."""
+
+    weight_decay: float = Field(default=0.0, ge=0)
+
+
+@register(
+    "dhspg_saliency",
+    cite="Chen et al. (OTOv2), ICLR 2023, arXiv 2303.06862",
+    fidelity="faithful to the authors' code, with the gradient of the mean loss over calibration "
+    "batches in place of the optimizer's",
+    needs=Need.GRADIENTS,
+)
+class DhspgSaliency(Criterion):
+    """Minus the redundancy: cosine of a unit's weights and gradient, and its inverse mean norm."""
+
+    options_type = DhspgOptions
+
+    def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
+        super().__init__(groups, options, generator)
+        self._weights: Mapping[str, Tensor] = {}
+        self._gradients: dict[str, Tensor] = {}
+
+    def counts(self, member: Member) -> bool:
+        """What makes a unit; consumers are not part of it."""
+        return super().counts(member) and member.side != "in"
+
+    def observe(self, batch: Batch) -> None:
+        self._weights = batch.weights
+        for name, one in batch.gradients.items():
+            share = one.double() * batch.size
+            self._gradients[name] = self._gradients.get(name, 0) + share
+
+    def scores(self) -> list[Tensor]:
+        angles, sizes = [], []
+        for group in self.groups:
+            x, g = self._rows(group, self._weights), self._rows(group, self._gradients)
+            g = g / self.images + self.options.weight_decay * x
+            angles.append(torch.cosine_similarity(x, g, dim=1, eps=1e-30))
+            sizes.append(x.norm(dim=1) / x.shape[1])
+        found = -redundancy(torch.cat(angles), torch.cat(sizes))
+        return list(found.split([group.units for group in self.groups]))
+
+    def _rows(self, group: Group, tensors: Mapping[str, Tensor]) -> Tensor:
+        """`[units, elements]` of everything that makes the group's units."""
+        counted = self.counted(group)
+        if not counted:
+            raise NotApplicable(f"{self.name} finds nothing that makes the group of {group.root}")
+        return torch.cat([one.view(tensors, bias=True).double() for one in counted], dim=1)
+
+
+def redundancy(angles: Tensor, sizes: Tensor) -> Tensor:
+    """`[units]`, high is redundant: half the cosine and half the inverse size, of unit length each.
+
+    Args:
+        angles: `[units of the network]`, cosine of weights and gradient: high where the descent
+            direction points to the origin.
+        sizes: norm of the weights over their number.
+    """
+    inverse = 1 / (sizes + 1e-6)
+    return (angles / angles.norm().clamp(min=1e-30) + inverse / inverse.norm()) / 2
