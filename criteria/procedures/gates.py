@@ -1,0 +1,252 @@
+"""Gate-Decorator: gates are trained with the filters frozen, and the least of them are closed."""
+
+from __future__ import annotations
+
+import copy
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from ..errors import CriteriaError, NotApplicable
+from ..hooks import Training
+from ..member import kind_of
+from ..options import NoOptions
+from ..phases import register_phase
+from ..units import Units
+from .gate_norm import GateNorm, close_gates, open_gates
+from .gradual import joined, lowest
+from .procedure import Ground, Procedure, Removed
+
+
+class GatesOptions(NoOptions):
+    """The rhythm of ticks (filters frozen, then some units leave) and tocks (everything trains).
+
+    The training is `cycles` times a tock and `ticks_per_tock` ticks. A tick is one epoch, as in
+    the paper, where the recipe has cycles * (tock + ticks_per_tock) epochs; else it is as much
+    shorter or longer.
+
+    cycles: of one tock and its ticks. The paper goes on until the budget is met (VGG16 to a tenth
+        of its cost: 34).
+    ticks_per_tock, tock: ticks after each tock, and its length in ticks (paper: 10 and 10).
+    per_tick: share of the remaining units that leave at each tick by the paper's threshold (0.005
+        for VGG16, 0.002 for ResNet-56; the training ends once the budget is met, and fails if it
+        is not). None, the default and ours: the ticks take equal shares of the cost, so that any
+        length of training ends at the budget.
+    sparsity: factor of the sum of all |g| that a tock adds to the loss (paper: 1e-3).
+    low_rate: of a tick, and of a tock's start and end, whose middle has the recipe's learning
+        rate; a factor (paper: 1e-3 and 1e-2, thus 0.1 of a recipe with 0.01).
+    """
+
+    cycles: int = Field(2, ge=1)
+    ticks_per_tock: int = Field(10, ge=1)
+    tock: int = Field(10, ge=1)
+    per_tick: float | None = Field(None, gt=0, lt=1)
+    sparsity: float = Field(1e-3, ge=0)
+    low_rate: float = Field(0.1, gt=0, le=1)
+
+
+class Beat(NamedTuple):
+    """A tick or a tock.
+
+    Attributes:
+        ticks: how many ticks have ended when it ends.
+        start, end: its steps.
+    """
+
+    is_tick: bool
+    ticks: int
+    start: int
+    end: int
+
+
+def beats(options: GatesOptions, steps: int) -> list[Beat]:
+    """All ticks and tocks of a training.
+
+    Raises:
+        CriteriaError: there are fewer steps than ticks and tocks need.
+    """
+    cycle = [(False, options.tock)] + [(True, 1)] * options.ticks_per_tock
+    kinds, lengths = zip(*cycle * options.cycles, strict=True)
+    total = sum(lengths)
+    if steps < total:
+        raise CriteriaError(
+            f"gates: a training of {steps} steps is too short for {options.cycles} cycles of a "
+            f"tock and {options.ticks_per_tock} ticks, which take at least {total}; give the "
+            "recipe more epochs, or lower cycles, ticks_per_tock or tock"
+        )
+    ends = [done * steps // total for done in accumulate(lengths)]
+    return [Beat(*one) for one in zip(kinds, accumulate(kinds), [0, *ends], ends, strict=False)]
+
+
+@register_phase(
+    "gates",
+    cite="You et al. (Gate Decorator), NeurIPS 2019, arXiv 1909.08174",
+    fidelity="gates, tick, tock, rates and the threshold follow the paper and the authors' code. "
+    "Different: units are scored at a tick's end, by the method's criterion on the calibration "
+    "batches, instead of over the tick's own training; what stays of a group is up to the budget's "
+    "limits (a tenth by default, as there); frozen filters start the next tock without momentum; "
+    "the first of which it follows is the recipe's training of the base. Ours: equal shares of the "
+    "cost a tick instead of a share of the units, and the number of cycles (per_tick, cycles)",
+)
+class Gates(Procedure):
+    """Trains gates in the place of batch norms and closes the lowest at the end of each tick."""
+
+    options_type = GatesOptions
+    follows = False
+
+    def __init__(self, options: Any, ground: Ground) -> None:
+        super().__init__(options, ground)
+        self._removed = ground.nothing()
+        self._done = False
+
+    def begin(self, model: nn.Module) -> None:
+        named = open_gates(model, self.ground.groups)
+        if not named:
+            raise NotApplicable("gates: no group of this network has an nn.BatchNorm2d to gate")
+        self._norms = [
+            sum(one.name in named for one in group.members) or 1 for group in self.ground.groups
+        ]
+
+    def attach(self, training: Training) -> None:
+        self._training = training
+        model = training.model
+        self._beats = beats(self.options, training.steps)
+        self._ends = [one.end for one in self._beats]
+        gates = [one for one in model.modules() if isinstance(one, GateNorm)]
+        self._gates: list[Tensor] = [one.weight for one in gates]
+        self._filters = {
+            f"{name}.{key}": parameter
+            for name, module in model.named_modules()
+            if kind_of(module) == "conv"
+            for key, parameter in module.named_parameters(recurse=False)
+        }
+        self._units = [Units(model, group) for group in self.ground.groups]
+        self._close(self._removed)
+
+    def rate(self, step: int) -> float:
+        beat, low = self._beat(step), self.options.low_rate
+        if beat.is_tick:
+            return low
+        done = (step - beat.start) / max(1, beat.end - beat.start - 1)
+        return low + (1 - low) * (1 - abs(2 * done - 1))
+
+    def loss_term(self, step: int) -> Tensor | None:
+        if self._beat(step).is_tick:
+            return None
+        return self.options.sparsity * torch.cat(self._gates).abs().sum()
+
+    def after_backward(self, step: int) -> None:
+        beat = self._beat(step)
+        if not beat.is_tick:
+            return
+        for parameter in self._filters.values():
+            parameter.grad = None
+        if step == beat.start:
+            for name, momentum in self._training.momenta().items():
+                if name in self._filters:
+                    momentum.zero_()
+
+    def after_step(self, step: int) -> None:
+        self._hold()
+        beat = self._beat(step)
+        if beat.is_tick and step + 1 == beat.end:
+            plain = close_gates(copy.deepcopy(self._training.model))  # for any criterion
+            scores = self.ground.score(plain, self._removed)
+            self._close(joined(self._removed, self._lowest(scores, beat)))
+            self._hold()
+
+    @property
+    def done(self) -> bool:
+        return self._done
+
+    def at_end(self) -> None:
+        left, budget = self.ground.share(self._removed), self.ground.budget
+        if left > budget:
+            raise CriteriaError(
+                f"gates: {self._beats[-1].ticks} ticks have left {left:.1%} of the cost, and the "
+                f"budget is {budget:.1%}; give the recipe more epochs and raise cycles, or raise "
+                f"per_tick = {self.options.per_tick:g} (null takes equal shares of the cost)"
+            )
+        close_gates(self._training.model)
+
+    def removed(self) -> Removed:
+        return self._removed
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"removed": self._removed}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._close(list(state["removed"]))
+
+    def _beat(self, step: int) -> Beat:
+        return self._beats[bisect_right(self._ends, step)]
+
+    def _lowest(self, scores: Sequence[Tensor], tick: Beat) -> Removed:
+        """What has left after a tick; never more than the budget asks for."""
+        ground, share = self.ground, self.options.per_tick
+        if share is None:
+            ahead = 1 - tick.ticks / self._beats[-1].ticks
+            return lowest(ground, scores, ground.budget + (1 - ground.budget) * ahead)
+        gone = _flags(scores, self._removed)
+        doomed = _flags(scores, ground.select(scores, ground.budget))
+        free = [one & ~was for one, was in zip(doomed, gone, strict=True)]
+        left = sum(int((~one).sum()) * norms for one, norms in zip(gone, self._norms, strict=True))
+        closed = under_threshold(scores, free, self._norms, int(share * left))
+        return [one.nonzero()[:, 0] for one in closed]
+
+    def _close(self, removed: Removed) -> None:
+        """From here on these units are held at zero."""
+        self._removed = removed
+        self._done = self.ground.share(removed) <= self.ground.budget
+        parameters = dict(self._training.model.named_parameters())
+        masks = {name: torch.ones_like(one.data) for name, one in parameters.items()}
+        for units, gone in zip(self._units, removed, strict=True):
+            kept = self._gates[0].new_ones(len(units))
+            kept[gone] = 0
+            units.scale_(masks, kept)
+        self._held = [(parameters[name], one) for name, one in masks.items() if not one.all()]
+
+    @torch.no_grad()
+    def _hold(self) -> None:
+        for parameter, mask in self._held:
+            parameter.mul_(mask)
+
+
+def under_threshold(
+    scores: Sequence[Tensor], free: Sequence[Tensor], norms: Sequence[int], count: int
+) -> list[Tensor]:
+    """The paper's rule: of each group, `[units]` flags of those that leave at a tick.
+
+    Nonzero scores of all free units, each as often as its group has norms, are sorted; whatever
+    is free and not above the one at `count` leaves (so one more than that, at least).
+
+    Args:
+        scores: `[units]` of each group.
+        free: `[units]` flags; the others stay, whatever their scores.
+        norms: of each group.
+    """
+    pool = (
+        torch.cat(
+            [
+                values[flags & (values != 0)].repeat_interleave(times)
+                for values, flags, times in zip(scores, free, norms, strict=True)
+            ]
+        )
+        .sort()
+        .values
+    )
+    threshold = pool[min(count, len(pool) - 1)] if len(pool) else 0.0
+    return [flags & (values <= threshold) for values, flags in zip(scores, free, strict=True)]
+
+
+def _flags(scores: Sequence[Tensor], units: Removed) -> list[Tensor]:
+    """`[units]` of each group: whether a unit is among these."""
+    flags = [torch.zeros_like(one, dtype=torch.bool) for one in scores]
+    for one, chosen in zip(flags, units, strict=True):
+        one[chosen] = True
+    return flags

@@ -1,0 +1,109 @@
+"""Soft filter pruning: after each epoch the lowest filters are set to zero, and train on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+
+from ..hooks import Training
+from ..member import Group
+from ..options import NoOptions
+from ..phases import register_phase
+from ..units import Units, makers
+from .gradual import lowest
+from .procedure import Ground, Procedure, Removed
+
+
+class SoftOptions(NoOptions):
+    """When filters are set to zero, and how many.
+
+    every: epochs from one selection to the next (paper: 1); the last epoch always selects.
+    schedule: constant is SFP, the whole budget every time. asymptotic is ASFP: of what has to
+        leave, 0 at the start, 3/4 after an eighth of the training, all at its end, along an
+        exponential.
+    """
+
+    every: int = Field(1, ge=1)
+    schedule: Literal["constant", "asymptotic"] = "constant"
+
+
+@register_phase(
+    "soft",
+    cite="He et al. (SFP), IJCAI 2018, arXiv 1808.06866; schedule asymptotic: He et al. (ASFP), "
+    "arXiv 1808.07471",
+    fidelity="re-implemented from the papers. There filters are ranked by their L2 norm, at one "
+    "rate in all layers (criterion l2, scope local); here by the method's criterion, under its "
+    "budget, and the asymptotic schedule is of the cost, not of the number of filters. As there, "
+    "only weights of filters are set to zero on the way: norms and biases train on, without which "
+    "no gradient would bring a filter behind a ReLU back. At the end they leave too, which the "
+    "recovery has to make up for",
+)
+class Soft(Procedure):
+    """Sets the lowest units' filters to zero after each epoch and lets them train on."""
+
+    options_type = SoftOptions
+    follows = False
+
+    def __init__(self, options: Any, ground: Ground) -> None:
+        super().__init__(options, ground)
+        self._removed = ground.nothing()
+        self._revived = 0
+
+    def attach(self, training: Training) -> None:
+        self._training = training
+
+    def after_epoch(self, epoch: int) -> None:
+        done = (epoch + 1) * self._training.steps_per_epoch / self._training.steps
+        if (epoch + 1) % self.options.every and done < 1:
+            return
+        model, ground = self._training.model, self.ground
+        scores = ground.score(model, ground.nothing())
+        ahead = 1 - self._growth(done)
+        chosen = lowest(ground, scores, ground.budget + (1 - ground.budget) * ahead)
+        for before, now in zip(self._removed, chosen, strict=True):
+            self._revived += int((~torch.isin(before, now)).sum())
+        self._removed = chosen
+        tensors = {name: one.data for name, one in model.named_parameters()}
+        for group, gone in zip(ground.groups, chosen, strict=True):
+            _zero_filters(tensors, group, gone)
+
+    def _growth(self, done: float) -> float:
+        """Share of what has to leave, after a share of the training."""
+        if self.options.schedule == "constant":
+            return 1.0
+        # a exp(-k t) + b through (0, 0), (1/8, 3/4), (1, 1); exp(-k / 8) = 1/4 up to 2e-5.
+        return (1 - 4 ** (-8 * min(done, 1.0))) / (1 - 4**-8)
+
+    def at_end(self) -> None:
+        for group, gone in zip(self.ground.groups, self._removed, strict=True):
+            units = Units(self._training.model, group)
+            tensors = units.tensors()
+            kept = next(iter(tensors.values())).new_ones(group.units)
+            kept[gone] = 0
+            units.scale_(tensors, kept)
+
+    def removed(self) -> Removed:
+        return self._removed
+
+    def notes(self) -> dict[str, float]:
+        """`revived`: units that a later selection spared, over all selections."""
+        return {"revived": self._revived}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"removed": self._removed, "revived": self._revived}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._removed = list(state["removed"])
+        self._revived = state["revived"]
+
+
+def _zero_filters(tensors: Mapping[str, torch.Tensor], group: Group, units: torch.Tensor) -> None:
+    """Set the units' weights in convolutions and linear layers to zero, biases left as they are."""
+    for member in makers(group):
+        if member.kind in ("conv", "linear"):
+            rows = member.view(tensors).clone()
+            rows[units] = 0
+            member.write_(tensors, rows)

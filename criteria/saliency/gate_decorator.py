@@ -1,0 +1,29 @@
+"""Gate-Decorator's score: how much the loss changes, to first order, when a norm's gate closes."""
+
+from ..batch import Batch
+from ..criterion import Criterion
+from ..member import Member
+from ..needs import Need
+from ..registry import register
+
+
+@register(
+    "gate_decorator",
+    cite="You et al. (Gate Decorator), NeurIPS 2019, arXiv 1909.08174",
+    fidelity="faithful to the score, on the calibration batches; the paper adds it up over the "
+    "batches of an epoch while the gates train (procedure: gates)",
+    needs=Need.GRADIENTS,
+)
+class GateDecorator(Criterion):
+    """Absolute product of a batch norm's gate and its gradient, summed over batches and norms.
+
+    A gate g multiplies the norm's whole output y = g (x + b), so g dL/dg is the sum of y dL/dy:
+    of a plain batch norm, gamma dL/dgamma + beta dL/dbeta.
+    """
+
+    def counts(self, member: Member) -> bool:
+        return member.kind == "batchnorm"
+
+    def observe(self, batch: Batch) -> None:
+        for member in self.members:
+            self.add(member, member.per_unit(batch.dots(member, bias=True).abs()))
