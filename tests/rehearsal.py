@@ -64,11 +64,7 @@ def procedure_of(name: str, ground: Ground, **options: Any) -> Procedure:
 
 
 class Rehearsal:
-    """SGD with momentum and weight decay on a few images; stops and goes on at any step.
-
-    Args:
-        ground: images drawn for each step, the same in every rehearsal.
-    """
+    """SGD with momentum and weight decay on a few images; stops and goes on at any step."""
 
     def __init__(
         self, model: nn.Module, procedure: Procedure, *, epochs: int, steps: int = 4
