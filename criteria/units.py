@@ -62,3 +62,16 @@ class Units:
         """Multiply each unit's entries by its factor, `[units]`, in place."""
         for member in self.members:
             member.scale_(tensors, factors)
+
+    def zero_(self, units: Tensor) -> None:
+        """Make these units zero wherever they are made, so that cutting them changes nothing.
+
+        A layer that passes channels on without parameters, such as a padded shortcut, makes them
+        too: it offers `silence(side, channels)`, which no `state_dict` remembers.
+        """
+        tensors, modules = self.tensors(), dict(self._model.named_modules())
+        for member in self.members:
+            member.zero_(tensors, units)
+            silence = getattr(modules.get(member.name), "silence", None)
+            if silence is not None:
+                silence(member.side, member.indices[torch.isin(member.units, units)])

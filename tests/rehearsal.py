@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,7 +11,6 @@ import torch.nn.functional as F
 from conftest import labelled, trace
 from torch import Tensor, nn
 
-from bench.cut import mask
 from bench.network import Removed, Rules, one_shot
 from bench.selection import Limits
 from criteria.evidence import score_alone
@@ -37,12 +37,16 @@ def ground_of(
 
     def score(now: nn.Module, removed: Removed) -> list[Tensor]:
         draw = torch.Generator().manual_seed(0)
-        one = create(criterion, groups, options, draw)
+        left = replace(network, model=now).without(removed)
+        one = create(criterion, left.structure.groups, options, draw)
         batches = [labelled(4, seed) for seed in range(2)]
-        values, _ = score_alone(mask(now, groups, removed), one, batches)
-        for mine, gone in zip(values, removed, strict=True):
-            mine[gone] = -torch.inf
-        return values
+        found, _ = score_alone(left.model, one, batches)
+        spread = []
+        for group, values, gone in zip(groups, found, removed, strict=True):
+            kept = torch.ones(group.units, dtype=torch.bool).index_fill(0, gone, False)
+            spread.append(torch.full((group.units,), -torch.inf).double())
+            spread[-1][kept] = values
+        return spread
 
     def select(scores: Any, share: float) -> Removed:
         found = one_shot(network, scores, [share], rules)[share]

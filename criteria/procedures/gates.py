@@ -6,7 +6,7 @@ import copy
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -18,9 +18,20 @@ from ..member import kind_of
 from ..options import NoOptions
 from ..phases import register_phase
 from ..units import Units
-from .gate_norm import GateNorm, close_gates, open_gates
+from .decay_controller import DecayController, DecayOptions
+from .gate_norm import GateNorm, GateUnits, close_gates, open_gates
 from .gradual import joined, lowest
 from .procedure import Ground, Procedure, Removed
+
+
+class GateDecayOptions(DecayOptions):
+    """How closed gates fade, instead of being shut at once (DPM).
+
+    of: what fades of a unit, its gates, or its gates and their shifts. Ours: the paper's choice is
+        not known. The rest of the unit goes when its gates are zero.
+    """
+
+    of: Literal["gates", "gates_and_shifts"] = "gates"
 
 
 class GatesOptions(NoOptions):
@@ -40,6 +51,8 @@ class GatesOptions(NoOptions):
     sparsity: factor of the sum of all |g| that a tock adds to the loss (paper: 1e-3).
     low_rate: of a tick, and of a tock's start and end, whose middle has the recipe's learning
         rate; a factor (paper: 1e-3 and 1e-2, thus 0.1 of a recipe with 0.01).
+    decay: fade units that leave over steps of the ticks and tocks that follow; the last tick is so
+        much earlier. None shuts them at once.
     """
 
     cycles: int = Field(2, ge=1)
@@ -48,6 +61,7 @@ class GatesOptions(NoOptions):
     per_tick: float | None = Field(None, gt=0, lt=1)
     sparsity: float = Field(1e-3, ge=0)
     low_rate: float = Field(0.1, gt=0, le=1)
+    decay: GateDecayOptions | None = None
 
 
 class Beat(NamedTuple):
@@ -65,7 +79,7 @@ class Beat(NamedTuple):
 
 
 def beats(options: GatesOptions, steps: int) -> list[Beat]:
-    """All ticks and tocks of a training.
+    """All ticks and tocks of a training; where units fade, a last tock while the last ones do.
 
     Raises:
         CriteriaError: there are fewer steps than ticks and tocks need.
@@ -73,14 +87,16 @@ def beats(options: GatesOptions, steps: int) -> list[Beat]:
     cycle = [(False, options.tock)] + [(True, 1)] * options.ticks_per_tock
     kinds, lengths = zip(*cycle * options.cycles, strict=True)
     total = sum(lengths)
-    if steps < total:
+    fade = options.decay.steps - 1 if options.decay else 0
+    if steps < total + fade:
         raise CriteriaError(
             f"gates: a training of {steps} steps is too short for {options.cycles} cycles of a "
-            f"tock and {options.ticks_per_tock} ticks, which take at least {total}; give the "
-            "recipe more epochs, or lower cycles, ticks_per_tock or tock"
+            f"tock and {options.ticks_per_tock} ticks, which take at least {total + fade}; give "
+            "the recipe more epochs, or lower cycles, ticks_per_tock, tock or decay.steps"
         )
-    ends = [done * steps // total for done in accumulate(lengths)]
-    return [Beat(*one) for one in zip(kinds, accumulate(kinds), [0, *ends], ends, strict=False)]
+    ends = [done * (steps - fade) // total for done in accumulate(lengths)]
+    found = [Beat(*one) for one in zip(kinds, accumulate(kinds), [0, *ends], ends, strict=False)]
+    return found + [Beat(False, found[-1].ticks, ends[-1], steps)] * (fade > 0)
 
 
 @register_phase(
@@ -90,8 +106,9 @@ def beats(options: GatesOptions, steps: int) -> list[Beat]:
     "Different: units are scored at a tick's end, by the method's criterion on the calibration "
     "batches, instead of over the tick's own training; what stays of a group is up to the budget's "
     "limits (a tenth by default, as there); frozen filters start the next tock without momentum; "
-    "the first of which it follows is the recipe's training of the base. Ours: equal shares of the "
-    "cost a tick instead of a share of the units, and the number of cycles (per_tick, cycles)",
+    "the last tick ends the training. Ours: equal shares of the cost a tick instead of a share of "
+    "the units, and the number of cycles (per_tick, cycles). With decay: DPM on gates (Yang et al. "
+    "2024, arXiv 2406.03879), re-implemented from its description; no code was published",
 )
 class Gates(Procedure):
     """Trains gates in the place of batch norms and closes the lowest at the end of each tick."""
@@ -126,6 +143,7 @@ class Gates(Procedure):
             for key, parameter in module.named_parameters(recurse=False)
         }
         self._units = [Units(model, group) for group in self.ground.groups]
+        self._decay = self._controller(training)
         self._close(self._removed)
 
     def rate(self, step: int) -> float:
@@ -142,23 +160,25 @@ class Gates(Procedure):
 
     def after_backward(self, step: int) -> None:
         beat = self._beat(step)
-        if not beat.is_tick:
-            return
-        for parameter in self._filters.values():
-            parameter.grad = None
-        if step == beat.start:
+        if beat.is_tick:
+            for parameter in self._filters.values():
+                parameter.grad = None
+        if beat.is_tick and step == beat.start:
             for name, momentum in self._training.momenta().items():
                 if name in self._filters:
                     momentum.zero_()
+        if self._decay is not None:
+            self._decay.after_backward()
 
     def after_step(self, step: int) -> None:
+        if self._decay is not None:
+            self._decay.after_step()
         self._hold()
         beat = self._beat(step)
         if beat.is_tick and step + 1 == beat.end:
-            plain = close_gates(copy.deepcopy(self._training.model))  # for any criterion
-            scores = self.ground.score(plain, self._removed)
-            self._close(joined(self._removed, self._lowest(scores, beat)))
-            self._hold()
+            self._tick(beat)
+        if self._decay is not None and _count(self._decay.gone()) > _count(self._removed):
+            self._close(self._decay.gone())
 
     @property
     def done(self) -> bool:
@@ -177,22 +197,54 @@ class Gates(Procedure):
     def removed(self) -> Removed:
         return self._removed
 
+    def notes(self) -> dict[str, float]:
+        """`releases`: how often a fading unit was let go, where units fade."""
+        return {} if self._decay is None else {"releases": self._decay.releases}
+
     def state_dict(self) -> dict[str, Any]:
-        return {"removed": self._removed}
+        fading = {} if self._decay is None else self._decay.state_dict()
+        return {"removed": self._removed, "decay": fading}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        if self._decay is not None:
+            self._decay.load_state_dict(state["decay"])
         self._close(list(state["removed"]))
 
     def _beat(self, step: int) -> Beat:
         return self._beats[bisect_right(self._ends, step)]
 
-    def _lowest(self, scores: Sequence[Tensor], tick: Beat) -> Removed:
-        """What has left after a tick; never more than the budget asks for."""
+    def _controller(self, training: Training) -> DecayController | None:
+        """Fades gates, where units are not shut at once."""
+        options = self.options.decay
+        if options is None:
+            return None
+        shifts = options.of == "gates_and_shifts"
+        gates = [GateUnits(training.model, one, shifts=shifts) for one in self.ground.groups]
+        return DecayController(gates, options, training)
+
+    def _tick(self, tick: Beat) -> None:
+        """Some units leave, or begin to."""
+        plain = close_gates(copy.deepcopy(self._training.model))  # for any criterion
+        scores = self.ground.score(plain, self._removed)
+        if self._decay is None:
+            self._close(joined(self._removed, self._lowest(scores, self._removed, tick)))
+            return
+        leaving = joined(self._removed, self._decay.decaying())
+        for values, mine, rest in zip(scores, leaving, self._decay.resting(), strict=True):
+            values[mine] = -torch.inf
+            values[rest] = torch.inf
+        chosen = zip(self._lowest(scores, leaving, tick), leaving, strict=True)
+        self._decay.begin([one[~torch.isin(one, mine)] for one, mine in chosen], at_once=True)
+        if tick.ticks == self._beats[-1].ticks:
+            self._decay.rectifying = False  # none could follow in the place of a released one
+
+    def _lowest(self, scores: Sequence[Tensor], before: Removed, tick: Beat) -> Removed:
+        """What leaves by the end of a tick; never more than the budget asks for."""
         ground, share = self.ground, self.options.per_tick
         if share is None:
             ahead = 1 - tick.ticks / self._beats[-1].ticks
             return lowest(ground, scores, ground.budget + (1 - ground.budget) * ahead)
-        gone = _flags(scores, self._removed)
+        gone = _flags(scores, before)
         doomed = _flags(scores, ground.select(scores, ground.budget))
         free = [one & ~was for one, was in zip(doomed, gone, strict=True)]
         left = sum(int((~one).sum()) * norms for one, norms in zip(gone, self._norms, strict=True))
@@ -202,13 +254,15 @@ class Gates(Procedure):
     def _close(self, removed: Removed) -> None:
         """From here on these units are held at zero."""
         self._removed = removed
-        self._done = self.ground.share(removed) <= self.ground.budget
+        fading = _count(self._decay.decaying()) if self._decay else 0
+        self._done = not fading and self.ground.share(removed) <= self.ground.budget
         parameters = dict(self._training.model.named_parameters())
         masks = {name: torch.ones_like(one.data) for name, one in parameters.items()}
         for units, gone in zip(self._units, removed, strict=True):
             kept = self._gates[0].new_ones(len(units))
             kept[gone] = 0
             units.scale_(masks, kept)
+            units.zero_(gone)
         self._held = [(parameters[name], one) for name, one in masks.items() if not one.all()]
 
     @torch.no_grad()
@@ -250,3 +304,7 @@ def _flags(scores: Sequence[Tensor], units: Removed) -> list[Tensor]:
     for one, chosen in zip(flags, units, strict=True):
         one[chosen] = True
     return flags
+
+
+def _count(units: Removed) -> int:
+    return sum(map(len, units))

@@ -79,11 +79,7 @@ class Soft(Procedure):
 
     def at_end(self) -> None:
         for group, gone in zip(self.ground.groups, self._removed, strict=True):
-            units = Units(self._training.model, group)
-            tensors = units.tensors()
-            kept = next(iter(tensors.values())).new_ones(group.units)
-            kept[gone] = 0
-            units.scale_(tensors, kept)
+            Units(self._training.model, group).zero_(gone)
 
     def removed(self) -> Removed:
         return self._removed
