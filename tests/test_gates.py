@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ from criteria import CriteriaError, NotApplicable, score
 from criteria.member import kind_of
 from criteria.phases import phase_options
 from criteria.procedures.gate_norm import GateNorm, close_gates, open_gates
-from criteria.procedures.gates import beats, under_threshold
+from criteria.procedures.gates import beats
+from criteria.procedures.gradual import under_threshold
 
 VECTORS = json.loads(Path(__file__).with_name("vectors").joinpath("gates.json").read_text())
 SHORT: dict[str, Any] = {"cycles": 2, "ticks_per_tock": 3, "tock": 2}  # ten beats
@@ -340,20 +342,25 @@ def test_all_members_of_a_residual_group_are_closed_alike() -> None:
         assert not layer.bias[gone].any()
 
 
-def test_the_best_of_every_group_stay_however_low_they_are() -> None:
-    """The limits of the budget hold on the way, too: all of the second group scores lowest."""
+@pytest.mark.parametrize("per_tick", [None, 0.3])
+def test_the_best_of_every_group_stay_however_low_they_are(per_tick: float | None) -> None:
+    """The limits of the budget hold on the way, too."""
     model = with_relus("vgg_small")
-    with torch.no_grad():
-        model.features[3].weight.mul_(1e-9)
     ground = ground_of(model, 0.5, "l1", limits=Limits(protect=0.3), tolerance=0.01)
-    for per_tick in (None, 0.3):
-        network = copy.deepcopy(model)
-        gates = procedure_of("gates", ground, **SHORT, per_tick=per_tick)
-        Rehearsal(network, gates, epochs=10, steps=1).run()
-        left = [g.units - len(r) for g, r in zip(ground.groups, gates.removed(), strict=True)]
-        low = [group.root for group in ground.groups].index("features.3")
-        assert left[low] == 3  # 30 % of 8 channels, rounded up
-        assert 0.49 <= ground.share(gates.removed()) <= 0.5
+    low = [group.root for group in ground.groups].index("features.3")
+
+    def score(now: nn.Module, removed: list[Tensor]) -> list[Tensor]:
+        scores = ground.score(now, removed)
+        scores[low] -= 1e6
+        return scores
+
+    gates = procedure_of("gates", replace(ground, score=score), **SHORT, per_tick=per_tick)
+    ride = Rehearsal(model, gates, epochs=10, steps=1)
+    for step in range(1, 11):
+        ride.run(until=step)
+        assert len(gates.removed()[low]) <= 5
+    assert len(gates.removed()[low]) == 5  # 30 % of 8 channels stay, rounded up: 3
+    assert 0.49 <= ground.share(gates.removed()) <= 0.5
 
 
 def test_with_a_share_per_tick_training_ends_as_soon_as_the_budget_is_met() -> None:
@@ -385,16 +392,98 @@ def test_a_network_without_batch_norms_is_not_applicable() -> None:
         Rehearsal(model, procedure_of("gates", ground_of(model, 0.6)), epochs=1)
 
 
+# --- fading ---------------------------------------------------------------------------------------
+
+
+def fading(steps: int = 4, **more: Any) -> dict[str, Any]:
+    return {**SHORT, "decay": {"steps": steps, **more}}
+
+
+def test_one_step_of_fading_is_shutting_at_once() -> None:
+    models = []
+    for options in (SHORT, fading(1), fading(1, of="gates_and_shifts")):
+        model = build("residual")
+        Rehearsal(
+            model, procedure_of("gates", ground_of(model, 0.6, "taylor"), **options), epochs=5
+        ).run()
+        models.append(model.state_dict())
+    for other in models[1:]:
+        assert all(torch.equal(one, models[0][name]) for name, one in other.items())
+
+
+@pytest.mark.parametrize("of", ["gates", "gates_and_shifts"])
+@pytest.mark.parametrize("name", ["residual", "depthwise", "concat"])
+def test_gates_fade_and_then_the_units_leave_without_a_trace(name: str, of: str) -> None:
+    model = build(name)
+    ground = ground_of(model, 0.6, "taylor")
+    gates = procedure_of("gates", ground, **fading(of=of))
+    Rehearsal(model, gates, epochs=6).run()
+    assert 0.4 <= ground.share(gates.removed()) <= 0.6
+    small = cut(model, ground.groups, gates.removed())
+    torch.testing.assert_close(output(small), output(model), **EXACT)
+    assert gates.notes() == {"releases": 0}
+
+
+def test_a_fading_gate_follows_the_ramp_and_leaves_when_it_is_zero() -> None:
+    model = build("residual")
+    gates: Any = procedure_of("gates", ground_of(model, 0.6, "taylor"), **fading(6))
+    # Beats of 2 steps: the first tick ends at 6, and the ramp at 11, in the next tock's first step.
+    ride = Rehearsal(model, gates, epochs=5, steps=5).run(until=6)
+    assert not any(map(len, gates.removed()))
+    leaving = gates._decay.decaying()
+    at = next(at for at, one in enumerate(leaving) if len(one))
+    members = [one for one in gates.ground.groups[at].members if one.kind == "batchnorm"]
+
+    def lengths() -> Tensor:
+        """Of the gates of each unit that leaves."""
+        values = dict(model.named_parameters())
+        rows = torch.cat([one.view(values) for one in members], dim=1)
+        return rows.detach()[leaving[at]].norm(dim=1)
+
+    begun = lengths() * 6 / 5  # the step that led here counts
+    for taken in range(2, 7):
+        ride.run(until=ride.step + 1)
+        # the ramp is re-imposed after every step, whatever the optimizer did
+        torch.testing.assert_close(lengths(), begun * (6 - taken) / 6, rtol=1e-12, atol=1e-15)
+        assert any(map(len, gates.removed())) == (taken == 6)
+    assert torch.isin(leaving[at], gates.removed()[at]).all()
+
+
+def test_gates_that_resist_are_released_and_the_budget_is_met_all_the_same() -> None:
+    model = build("residual")
+    ground = ground_of(model, 0.6, "taylor")
+    rectify = {"rate": -1.0, "length": 0.0, "window": 1, "max_releases": 1, "cool_down": 1}
+    gates = procedure_of("gates", ground, **fading(rectify=rectify))
+    Rehearsal(model, gates, epochs=10).run()
+    assert gates.notes()["releases"] > 0
+    assert 0.4 <= ground.share(gates.removed()) <= 0.6
+    small = cut(model, ground.groups, gates.removed())
+    torch.testing.assert_close(output(small), output(model), **EXACT)
+
+
+def test_a_training_too_short_to_fade_says_so() -> None:
+    options: Any = phase_options("procedure", "gates", fading(50))
+    with pytest.raises(CriteriaError, match=r"at least 59; .* or decay\.steps"):
+        beats(options, 58)
+
+
 # --- resuming -------------------------------------------------------------------------------------
 
 
+RESUMED: dict[str, dict[str, Any]] = {
+    "shut": SHORT,
+    "by share": {**SHORT, "per_tick": 0.05},
+    "fading": fading(3, rectify={"rate": 0.0, "length": 0.5}),
+}
+
+
 @pytest.mark.parametrize("stop", [1, 5, 6, 7, 13])
-@pytest.mark.parametrize("per_tick", [None, 0.05])
-def test_a_resumed_training_ends_as_an_undisturbed_one(stop: int, per_tick: float | None) -> None:
+@pytest.mark.parametrize("how", RESUMED)
+def test_a_resumed_training_ends_as_an_undisturbed_one(how: str, stop: int) -> None:
     def fresh() -> Rehearsal:
         model = build("residual")
         ground = ground_of(model, 0.6, "taylor")
-        gates = procedure_of("gates", ground, **SHORT, per_tick=per_tick)
+        gates = procedure_of("gates", ground, **RESUMED[how])
         return Rehearsal(model, gates, epochs=5)
 
     whole = fresh().run()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from conftest import groups_of, images, trace
+from conftest import build, groups_of, images, trace
 from torch import Tensor, nn
 
 from bench.cut import cut
@@ -72,3 +72,26 @@ def test_cutting_units_whose_makers_are_zero_changes_nothing(model: nn.Module) -
     small = cut(model, network.structure.groups, removed)
     # float64: both networks sum the same numbers in another order
     assert torch.allclose(outputs(small), outputs(model), atol=1e-12)
+
+
+def test_zeroed_units_are_zero_behind_a_padded_shortcut_too() -> None:
+    """Half of the copied channels stay in the stream that is copied from."""
+    model = build("option_a")
+    network = trace(model)
+    removed = [
+        torch.arange(0, group.units, 2 if group.root == "conv2" else group.units)
+        for group in network.structure.groups
+    ]
+    for group, gone in zip(network.structure.groups, removed, strict=True):
+        Units(model, group).zero_(gone)
+    small = cut(model, network.structure.groups, removed)
+    assert torch.allclose(outputs(small), outputs(model), atol=1e-12)
+
+
+def test_units_set_to_zero_are_zero_and_no_others_change(model: nn.Module) -> None:
+    for units in each(model):
+        before = units.rows(units.tensors()).clone()
+        gone = torch.arange(0, len(units), 2)
+        units.zero_(gone)
+        before[gone] = 0
+        assert torch.equal(units.rows(units.tensors()), before)

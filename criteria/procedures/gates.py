@@ -20,7 +20,7 @@ from ..phases import register_phase
 from ..units import Units
 from .decay_controller import DecayController, DecayOptions
 from .gate_norm import GateNorm, GateUnits, close_gates, open_gates
-from .gradual import joined, lowest
+from .gradual import joined, lowest, under_threshold
 from .procedure import Ground, Procedure, Removed
 
 
@@ -173,12 +173,11 @@ class Gates(Procedure):
     def after_step(self, step: int) -> None:
         if self._decay is not None:
             self._decay.after_step()
+            self._settle(self._decay)
         self._hold()
         beat = self._beat(step)
         if beat.is_tick and step + 1 == beat.end:
             self._tick(beat)
-        if self._decay is not None and _count(self._decay.gone()) > _count(self._removed):
-            self._close(self._decay.gone())
 
     @property
     def done(self) -> bool:
@@ -237,6 +236,12 @@ class Gates(Procedure):
         self._decay.begin([one[~torch.isin(one, mine)] for one, mine in chosen], at_once=True)
         if tick.ticks == self._beats[-1].ticks:
             self._decay.rectifying = False  # none could follow in the place of a released one
+        self._settle(self._decay)
+
+    def _settle(self, decay: DecayController) -> None:
+        """Units whose gates have faded to zero leave whole."""
+        if _count(decay.gone()) > _count(self._removed):
+            self._close(decay.gone())
 
     def _lowest(self, scores: Sequence[Tensor], before: Removed, tick: Beat) -> Removed:
         """What leaves by the end of a tick; never more than the budget asks for."""
@@ -269,33 +274,6 @@ class Gates(Procedure):
     def _hold(self) -> None:
         for parameter, mask in self._held:
             parameter.mul_(mask)
-
-
-def under_threshold(
-    scores: Sequence[Tensor], free: Sequence[Tensor], norms: Sequence[int], count: int
-) -> list[Tensor]:
-    """The paper's rule: of each group, `[units]` flags of those that leave at a tick.
-
-    Nonzero scores of all free units, each as often as its group has norms, are sorted; whatever
-    is free and not above the one at `count` leaves (so one more than that, at least).
-
-    Args:
-        scores: `[units]` of each group.
-        free: `[units]` flags; the others stay, whatever their scores.
-        norms: of each group.
-    """
-    pool = (
-        torch.cat(
-            [
-                values[flags & (values != 0)].repeat_interleave(times)
-                for values, flags, times in zip(scores, free, norms, strict=True)
-            ]
-        )
-        .sort()
-        .values
-    )
-    threshold = pool[min(count, len(pool) - 1)] if len(pool) else 0.0
-    return [flags & (values <= threshold) for values, flags in zip(scores, free, strict=True)]
 
 
 def _flags(scores: Sequence[Tensor], units: Removed) -> list[Tensor]:

@@ -41,6 +41,34 @@ def lowest(ground: Ground, scores: Sequence[Tensor], share: float) -> Removed:
     return first(low)
 
 
+def under_threshold(
+    scores: Sequence[Tensor], free: Sequence[Tensor], norms: Sequence[int], count: int
+) -> list[Tensor]:
+    """Gate-Decorator's rule: of each group, `[units]` flags of those that leave at a tick.
+
+    Nonzero scores of all free units, each as often as its group has norms, are sorted; whatever
+    is free and not above the one at `count` leaves: one more than that, at least (You et al.,
+    NeurIPS 2019, arXiv 1909.08174, the authors' code).
+
+    Args:
+        scores: `[units]` of each group.
+        free: `[units]` flags; the others stay, whatever their scores.
+        norms: of each group.
+    """
+    pool = (
+        torch.cat(
+            [
+                values[flags & (values != 0)].repeat_interleave(times)
+                for values, flags, times in zip(scores, free, norms, strict=True)
+            ]
+        )
+        .sort()
+        .values
+    )
+    threshold = pool[min(count, len(pool) - 1)] if len(pool) else 0.0
+    return [flags & (values <= threshold) for values, flags in zip(scores, free, strict=True)]
+
+
 def joined(one: Removed, other: Removed) -> Removed:
     """Units of either."""
     return [torch.cat(pair).unique() for pair in zip(one, other, strict=True)]
