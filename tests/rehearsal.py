@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from bench.network import Removed, Rules, one_shot
 from bench.selection import Limits
 from criteria.evidence import score_alone
-from criteria.hooks import Training
+from criteria.hooks import Rider, Training
 from criteria.phases import find_phase, phase_options
 from criteria.procedures.procedure import Ground, Procedure
 from criteria.registry import create
@@ -70,9 +70,7 @@ def procedure_of(name: str, ground: Ground, **options: Any) -> Procedure:
 class Rehearsal:
     """SGD with momentum and weight decay on a few images; stops and goes on at any step."""
 
-    def __init__(
-        self, model: nn.Module, procedure: Procedure, *, epochs: int, steps: int = 4
-    ) -> None:
+    def __init__(self, model: nn.Module, procedure: Rider, *, epochs: int, steps: int = 4) -> None:
         self.model, self.procedure = model.train(), procedure
         self.losses: list[float] = []
         procedure.begin(model)

@@ -64,6 +64,9 @@ class GatesOptions(NoOptions):
     decay: GateDecayOptions | None = None
 
 
+ROUNDING = 1e-9  # of shares of the cost
+
+
 class Beat(NamedTuple):
     """A tick or a tock.
 
@@ -185,11 +188,11 @@ class Gates(Procedure):
 
     def at_end(self) -> None:
         left, budget = self.ground.share(self._removed), self.ground.budget
-        if left > budget:
+        if left > budget + ROUNDING:
             raise CriteriaError(
                 f"gates: {self._beats[-1].ticks} ticks have left {left:.1%} of the cost, and the "
                 f"budget is {budget:.1%}; give the recipe more epochs and raise cycles, or raise "
-                f"per_tick = {self.options.per_tick:g} (null takes equal shares of the cost)"
+                f"per_tick = {self.options.per_tick} (null takes equal shares of the cost)"
             )
         close_gates(self._training.model)
 
@@ -260,7 +263,7 @@ class Gates(Procedure):
         """From here on these units are held at zero."""
         self._removed = removed
         fading = _count(self._decay.decaying()) if self._decay else 0
-        self._done = not fading and self.ground.share(removed) <= self.ground.budget
+        self._done = not fading and self.ground.share(removed) <= self.ground.budget + ROUNDING
         parameters = dict(self._training.model.named_parameters())
         masks = {name: torch.ones_like(one.data) for name, one in parameters.items()}
         for units, gone in zip(self._units, removed, strict=True):
