@@ -218,7 +218,7 @@ def test_a_layer_under_two_names_is_one_layer_throughout() -> None:
 def test_a_layer_is_its_maps_one_after_the_other(
     blocks: int, widths: tuple[int, int], lost: tuple[int, int], kernel: int, seed: int
 ) -> None:
-    """Decompress the images, convolve whole, compress: outputs, gradients, and the merged layer."""
+    """As the paper draws it: decompress the images, convolve them whole, compress the result."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         core = nn.Conv2d(
@@ -240,8 +240,7 @@ def test_a_layer_is_its_maps_one_after_the_other(
             return maps
         return torch.einsum("bpo,nbohw->nbphw", by, maps.unflatten(1, (blocks, -1))).flatten(1, 2)
 
-    expand = None if layer.decompressor is None else layer.decompressor.mT
-    by_hand = mixed(core(mixed(x, expand)), layer.compressor)
+    by_hand = mixed(core(mixed(x, layer.decompressor)), layer.compressor)
     parameters = list(layer.parameters())
     expected = torch.autograd.grad((by_hand * weighing).sum(), parameters)
     found = torch.autograd.grad((layer(x) * weighing).sum(), parameters)
