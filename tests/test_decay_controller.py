@@ -56,6 +56,9 @@ class Vectors(nn.Module):
     def rows(self, tensors: Mapping[str, Tensor]) -> Tensor:
         return tensors["x"].reshape(len(self), -1)
 
+    def zero_(self, units: Tensor) -> None:
+        self.x.data.view(len(self), -1)[units] = 0
+
 
 def training_of(
     model: nn.Module, rate: float = 0.1, momentum: float = 0.0, **more: Any
