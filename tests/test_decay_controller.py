@@ -438,7 +438,7 @@ def test_a_resumed_decay_is_bit_equal() -> None:
         )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     steps=st.integers(1, 6),
     begins=st.lists(st.integers(0, 5), min_size=5, max_size=5),
