@@ -115,6 +115,7 @@ def _ground(
         select=lambda values, share: selected(network, values, share, rules),
         share=lambda gone: cost(torch.tensor([len(one) for one in gone])) / whole,
         generator=generator("procedure", **job.at.axes),
+        tolerance=rules.tolerance,
     )
 
 

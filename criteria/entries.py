@@ -30,6 +30,8 @@ class Gathers(Protocol):
 
     def rows(self, tensors: Mapping[str, Tensor]) -> Tensor: ...
 
+    def zero_(self, units: Tensor) -> None: ...
+
 
 @dataclass(frozen=True, eq=False)
 class Place:

@@ -83,7 +83,7 @@ class DecayController:
     ) -> None:
         self.options = options
         self.rectifying = True
-        self._network = groups[0]
+        self._groups, self._network = groups, groups[0]
         self._training = training
         self.entries = Entries.of(groups)
         self._group, count = self.entries.groups, self.entries.units
@@ -172,6 +172,7 @@ class DecayController:
             mine = getattr(self, f"_{name}")
             setattr(self, f"_{name}", state[name].to(mine.device, copy=True))
         self._before = None
+        self._zero(self._gone)
         self._changed()
 
     # One step.
@@ -199,11 +200,17 @@ class DecayController:
         if done.any():
             self._gone |= done
             self._decaying &= ~done
+            self._zero(done)
             momenta = self._training.momenta()
             mine = self.entries.only(done)
             held = {name: place for name, place in mine.places.items() if name in momenta}
             Entries(held, mine.sizes).scale_(momenta, torch.zeros(mine.units))
             self._changed()
+
+    def _zero(self, units: Tensor) -> None:
+        """For good, padded shortcuts included, which have nothing that could fade."""
+        for group, mine in zip(self._groups, self.entries.listed(units), strict=True):
+            group.zero_(mine)
 
     def _changed(self) -> None:
         """Another set decays or is gone: its entries are looked up anew."""

@@ -69,9 +69,9 @@ class Dhspg(Procedure):
                 f"{self.name}: decay.steps = {decay.steps} do not fit behind the start at step "
                 f"{self._start}; the recipe has {training.steps} steps"
             )
-        units = [Units(training.model, group) for group in self.ground.groups]
-        self.controller = DecayController(units, decay, training)
-        self._tensors, self._entries = units[0].tensors, self.controller.entries
+        self._units = [Units(training.model, group) for group in self.ground.groups]
+        self.controller = DecayController(self._units, decay, training)
+        self._tensors, self._entries = self._units[0].tensors, self.controller.entries
         self._redundant = torch.zeros(self._entries.units, dtype=torch.bool)
         self._forced = torch.zeros_like(self._redundant)
         self._met = False
@@ -134,7 +134,8 @@ class Dhspg(Procedure):
         norms = self._entries.norms(self._tensors()).norm(dim=0).cpu()
         last = norms + norms.max() * ~decaying
         self._forced = self._enough(gone, self._redundant & ~gone, last)
-        self._entries.only(self._forced).scale_(self._tensors(), torch.zeros(len(gone)))
+        for units, mine in zip(self._units, self._entries.listed(self._forced), strict=True):
+            units.zero_(mine)
 
     @property
     def _leaving(self) -> Tensor:
@@ -142,11 +143,20 @@ class Dhspg(Procedure):
         gone, decaying = self.controller.gone(), self.controller.decaying()
         return self._entries.chosen(gone) | self._entries.chosen(decaying)
 
+    def _share(self, chosen: Tensor) -> float:
+        return self.ground.share(self._entries.listed(chosen))
+
     def _meets(self, chosen: Tensor) -> bool:
-        return self.ground.share(self._entries.listed(chosen)) <= self.ground.budget + 1e-9
+        return self._share(chosen) <= self.ground.budget + 1e-9  # rounding
+
+    def _overshoots(self, chosen: Tensor) -> bool:
+        return self._share(chosen) < self.ground.budget - self.ground.tolerance
 
     def _enough(self, leaving: Tensor, candidates: Tensor, keys: Tensor) -> Tensor:
-        """`[units]` booleans: as many candidates, lowest key first, as the budget asks for."""
+        """`[units]` booleans: as many candidates, lowest key first, as the budget asks for.
+
+        Where the one that meets it overshoots, later and finer ones go in its place, if any do.
+        """
         order = candidates.nonzero()[:, 0]
         order = order[keys[order].argsort(stable=True)]
 
@@ -157,7 +167,25 @@ class Dhspg(Procedure):
         while low < high:  # removing more never costs more
             middle = (low + high) // 2
             low, high = (low, middle) if self._meets(with_first(middle)) else (middle + 1, high)
-        return with_first(low) & ~leaving
+        found = with_first(low)
+        if low and self._overshoots(found):
+            found = self._finer(with_first(low - 1), order[low:])
+        return found & ~leaving
+
+    def _finer(self, leaving: Tensor, rest: Tensor) -> Tensor:
+        """With those of the rest that do not overshoot, until the budget is met."""
+        groups, too_coarse = self._entries.groups.tolist(), set[int]()
+        for unit in rest.tolist():
+            if groups[unit] in too_coarse:
+                continue
+            more = leaving.index_fill(0, torch.tensor([unit]), True)
+            if self._overshoots(more):
+                too_coarse.add(groups[unit])
+                continue
+            leaving = more
+            if self._meets(leaving):
+                break
+        return leaving
 
     def removed(self) -> Removed:
         gone = self._entries.chosen(self.controller.gone())

@@ -34,6 +34,7 @@ class Ground:
             Raises InfeasibleBudget where the limits leave more.
         share: of the dense cost, left without these units.
         generator: for whatever a procedure draws.
+        tolerance: share of the dense cost by which what is left may lie under the budget.
     """
 
     groups: Sequence[Group]
@@ -43,6 +44,7 @@ class Ground:
     select: Callable[[Sequence[Tensor], float], Removed]
     share: Callable[[Removed], float]
     generator: torch.Generator
+    tolerance: float = 0.01
 
     def nothing(self) -> Removed:
         """Of each group, no unit."""

@@ -1,0 +1,274 @@
+"""Decay around hosts, on the harness's own selection and cut."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from conftest import build, labelled, trace
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bench.cut import cut
+from bench.models import build_model
+from bench.network import Network, Removed, Rules, Schedule, iterative, selected
+from bench.selection import Limits
+from criteria.errors import TooFewSteps
+from criteria.evidence import score_alone
+from criteria.hooks import Training
+from criteria.phases import find_phase, phase_options
+from criteria.procedures.procedure import Ground, Procedure
+from criteria.registry import create
+from criteria.units import Units
+from suites.schema import ModelSpec
+
+Batches = Callable[[int], tuple[Tensor, Tensor]]
+
+
+def ground_of(
+    network: Network,
+    budget: float,
+    criterion: str = "l2",
+    tolerance: float = 0.2,  # single channels of tiny networks are coarse
+    batches: Batches = lambda seed: labelled(8, seed),
+) -> Ground:
+    """As the harness makes it."""
+    groups = network.structure.groups
+    rules = Rules(tolerance=tolerance, limits=Limits())
+    whole = network.cost.macs(torch.zeros(len(groups)))
+
+    def score(model: nn.Module, gone: Removed) -> list[Tensor]:
+        left = replace(network, model=model).without(gone)
+        draw = torch.Generator().manual_seed(0)
+        one = create(criterion, left.structure.groups, {}, draw)
+        found, _ = score_alone(left.model, one, [batches(seed) for seed in range(2)])
+        spread = [torch.full((group.units,), -torch.inf).double() for group in groups]
+        for values, mine, out in zip(found, spread, gone, strict=True):
+            kept = torch.ones(len(mine), dtype=torch.bool).index_fill(0, out, False)
+            mine[kept] = values.double()
+        return spread
+
+    ground = Ground(
+        groups=groups,
+        budget=budget,
+        doomed=None,
+        score=score,
+        select=lambda scores, share: selected(network, scores, share, rules),
+        share=lambda gone: network.cost.macs(torch.tensor([len(one) for one in gone])) / whole,
+        generator=torch.Generator().manual_seed(0),
+        tolerance=tolerance,
+    )
+    return replace(ground, doomed=ground.select(score(network.model, ground.nothing()), budget))
+
+
+class Ride:
+    """A procedure on a short training, which can be left and resumed at any step."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        ground: Ground,
+        name: str,
+        length: int,
+        batches: Batches = lambda seed: labelled(8, seed),
+        **options: Any,
+    ) -> None:
+        kind = find_phase("procedure", name).type
+        self.procedure: Procedure = kind(phase_options("procedure", name, options), ground)
+        self.model, self.batches, self.step = model.train(), batches, 0
+        self.optimizer = torch.optim.SGD(model.parameters(), 0.05, 0.9, weight_decay=1e-3)
+        self.training = Training(model, self.optimizer, 4, length)
+        self.procedure.attach(self.training)
+
+    def run(self, until: int | None = None, each: Callable[[], None] | None = None) -> Ride:
+        for _ in range(self.step, self.training.steps if until is None else until):
+            if self.procedure.done:
+                break
+            self.procedure.rate(self.step)
+            images, labels = self.batches(self.step)
+            self.optimizer.zero_grad(set_to_none=True)
+            functional.cross_entropy(self.model(images), labels).backward()
+            self.procedure.after_backward(self.step)
+            self.optimizer.step()
+            self.procedure.after_step(self.step)
+            self.step += 1
+            if each is not None:
+                each()
+        if until is None:
+            self.procedure.at_end()
+        return self
+
+    def state(self) -> Any:
+        rider = self.procedure.state_dict()
+        return copy.deepcopy((self.model.state_dict(), self.optimizer.state_dict(), rider))
+
+    def load(self, state: Any, step: int) -> Ride:
+        weights, optimizer, rider = state
+        self.model.load_state_dict(weights)
+        self.optimizer.load_state_dict(optimizer)
+        self.procedure.load_state_dict(rider)
+        self.step = step
+        return self
+
+
+def equal(one: Removed, other: Removed) -> bool:
+    return all(torch.equal(*each) for each in zip(one, other, strict=True))
+
+
+def difference_of_cut(model: nn.Module, ground: Ground, removed: Removed, images: Tensor) -> float:
+    small = cut(model, ground.groups, removed).eval()
+    with torch.no_grad():
+        return float((small(images) - model.eval()(images)).abs().max())
+
+
+def prepared(name: str, budget: float = 0.6, **options: Any) -> tuple[nn.Module, Ground]:
+    model = build(name)
+    return model, ground_of(trace(copy.deepcopy(model)), budget, **options)
+
+
+SIMPLE = ("chain", "residual", "concat", "depthwise", "flat", "grouped")
+
+
+@pytest.mark.parametrize("name", SIMPLE)
+@pytest.mark.parametrize("options", [{"steps": 4}, {"steps": 3, "rounds": 2}])
+def test_units_fade_and_their_removal_changes_nothing(name: str, options: dict[str, int]) -> None:
+    model, ground = prepared(name)
+    phase = "decay_staged" if "rounds" in options else "decay"
+    ride = Ride(model, ground, phase, length=20, **options).run()
+    removed = ride.procedure.removed()
+    assert ground.budget - ground.tolerance <= ground.share(removed) <= ground.budget
+    assert ride.step == options.get("rounds", 1) * (options["steps"] - 1)  # done, before the end
+    # float64: the same numbers in another order
+    assert difference_of_cut(model, ground, removed, labelled()[0]) < 1e-12
+
+
+@pytest.mark.parametrize("arch", ["resnet20", "vgg_small"])
+def test_removal_from_the_zoo_changes_nothing(arch: str) -> None:
+    """float32, ReLU, residual groups."""
+    spec = ModelSpec(name=arch)
+    model = build_model(spec, classes=5, channels=3, image_size=8, seed=0)
+
+    def batches(seed: int) -> tuple[Tensor, Tensor]:
+        images, labels = labelled(8, seed)
+        return images.float(), labels
+
+    network = Network.trace(copy.deepcopy(model).eval(), torch.randn(1, 3, 8, 8))
+    ground = ground_of(network, 0.5, tolerance=0.02, batches=batches)
+    ride = Ride(model, ground, "decay", length=3, batches=batches, steps=3)
+    ride.run()
+    assert difference_of_cut(model, ground, ride.procedure.removed(), batches(0)[0]) < 1e-5
+
+
+def test_block_mode_takes_what_the_host_has_chosen() -> None:
+    model, ground = prepared("residual")
+    assert ground.doomed is not None
+    some = [units.flip(0)[: len(units) // 2].sort().values for units in ground.doomed]
+    ride = Ride(model, replace(ground, doomed=some), "decay", length=9, steps=3).run()
+    assert equal(ride.procedure.removed(), some)
+
+
+def test_one_step_is_the_one_shot_host() -> None:
+    """Zero before the first step, and held there: bit for bit."""
+    model, ground = prepared("residual")
+    host = copy.deepcopy(model)
+    ride = Ride(model, ground, "decay", length=1, steps=1).run()
+    assert equal(ride.procedure.removed(), ground.doomed or [])
+    hosts = Ride(host, ground, "decay", length=1, steps=1)
+
+    def zero() -> None:
+        for group, gone in zip(ground.groups, ground.doomed or [], strict=True):
+            units, factors = Units(host, group), torch.ones(group.units, dtype=torch.float64)
+            units.scale_(units.tensors(), factors.index_fill(0, gone, 0))
+
+    zero()
+    images, labels = labelled(8, 0)
+    functional.cross_entropy(host(images), labels).backward()
+    hosts.optimizer.step()
+    zero()
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, host.state_dict()[name]), name
+
+
+def test_rounds_of_one_step_are_the_iterative_host() -> None:
+    """The host scores what is left after each removal, without training in between."""
+    model, ground = prepared("residual", budget=0.4)
+    network = trace(copy.deepcopy(model).eval())
+
+    def scorer(now: Network) -> Any:
+        one = create("l2", now.structure.groups, {}, torch.Generator().manual_seed(0))
+        return score_alone(now.model, one, [labelled(8, seed) for seed in range(2)])[0]
+
+    hosts = iterative(network, scorer, [0.4], Rules(tolerance=0.2), Schedule(3))[0.4]
+    ride = Ride(model, ground, "decay_staged", length=1, steps=1, rounds=3).run()
+    assert isinstance(hosts, list)
+    assert equal(ride.procedure.removed(), hosts)
+    assert ride.procedure.notes()["rounds"] == 3
+
+
+RECTIFY = {"rate": -0.5, "length": 0.2, "window": 2, "max_releases": 1}
+
+
+@pytest.mark.parametrize("phase", ["decay", "decay_staged"])
+def test_others_go_in_place_of_released_units(phase: str) -> None:
+    model, ground = prepared("residual")
+    ride = Ride(model, ground, phase, length=60, steps=6, rectify=RECTIFY).run()
+    notes, removed = ride.procedure.notes(), ride.procedure.removed()
+    assert notes["releases"] > 0
+    assert ground.budget - ground.tolerance <= ground.share(removed) <= ground.budget
+    assert ride.step < 60
+    if phase == "decay":
+        assert notes["rounds"] > 1
+    assert difference_of_cut(model, ground, removed, labelled()[0]) < 1e-12
+
+
+def test_nothing_is_released_where_no_time_is_left_for_another_round() -> None:
+    model, ground = prepared("residual")
+    ride = Ride(model, ground, "decay", length=9, steps=6, rectify=RECTIFY).run()
+    assert ride.procedure.notes() == {"rounds": 1, "releases": 0}
+    assert equal(ride.procedure.removed(), ground.doomed or [])
+
+
+def test_a_training_that_is_too_short_is_refused() -> None:
+    model, ground = prepared("chain")
+    said = r"5 rounds of steps = 7 take 30 steps of training, its recipe has 29; lower"
+    with pytest.raises(TooFewSteps, match=said):
+        Ride(model, ground, "decay_staged", length=29, steps=7)
+
+
+def test_a_training_that_is_cut_short_is_an_error() -> None:
+    model, ground = prepared("chain")
+    ride = Ride(model, ground, "decay", length=9, steps=5).run(until=2)
+    with pytest.raises(TooFewSteps, match="ended before"):
+        ride.procedure.at_end()
+
+
+def assert_resumes(name: str, phase: str, stop: int, length: int, **options: Any) -> None:
+    """A ride that is left and gone on with, by another process so to speak, ends bit-equal."""
+    model, ground = prepared(name)
+    whole = Ride(model, ground, phase, length, **options).run()
+    again, same = prepared(name)
+    left = Ride(again, same, phase, length, **options).run(until=stop)
+    other, fresh = prepared(name)
+    resumed = Ride(other, fresh, phase, length, **options).load(left.state(), left.step).run()
+    assert whole.procedure.notes() == resumed.procedure.notes()
+    assert equal(whole.procedure.removed(), resumed.procedure.removed())
+    assert whole.step == resumed.step
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, other.state_dict()[key]), key
+    images, _ = labelled()
+    with torch.no_grad():
+        assert torch.equal(model.eval()(images), other.eval()(images))
+
+
+@pytest.mark.parametrize("phase", ["decay", "decay_staged"])
+@pytest.mark.parametrize("stop", [1, 4, 7])
+def test_a_resumed_ride_is_bit_equal(phase: str, stop: int) -> None:
+    assert_resumes("residual", phase, stop, 30, steps=4, rectify=RECTIFY)
+
+
+def test_a_resumed_ride_knows_which_padded_shortcuts_are_silent() -> None:
+    assert_resumes("option_a", "decay_staged", 5, 30, steps=3, rounds=3)
