@@ -64,14 +64,20 @@ class Units:
             member.scale_(tensors, factors)
 
     def zero_(self, units: Tensor) -> None:
-        """Make these units zero wherever they are made, so that cutting them changes nothing.
-
-        A layer that passes channels on without parameters, such as a padded shortcut, makes them
-        too: it offers `silence(side, channels)`, which no `state_dict` remembers.
-        """
-        tensors, modules = self.tensors(), dict(self._model.named_modules())
+        """Make these units zero wherever they are made, so that cutting them changes nothing."""
+        tensors = self.tensors()
         for member in self.members:
             member.zero_(tensors, units)
+        self.silence(units)
+
+    def silence(self, units: Tensor) -> None:
+        """Make these units zero where a layer without parameters makes them.
+
+        One that passes channels on, such as a padded shortcut, offers `silence(side, channels)`,
+        which no `state_dict` remembers.
+        """
+        modules = dict(self._model.named_modules())
+        for member in self.members:
             silence = getattr(modules.get(member.name), "silence", None)
             if silence is not None:
                 silence(member.side, member.indices[torch.isin(member.units, units)])

@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.network import Network, Rules, selected
-from criteria.hooks import Training
+from criteria.hooks import Rider, Training
 from criteria.phases import find_phase, phase_options
-from criteria.procedures.growth import GrowingPenalty
 from criteria.procedures.procedure import Ground, Removed
 
 STEPS = 33
@@ -55,9 +54,10 @@ class Loop:
     """Stochastic gradient descent with momentum and weight decay, that can be left and resumed."""
 
     def __init__(
-        self, model: nn.Module, rider: GrowingPenalty, steps: int = STEPS, rate: float = 0.01
+        self, model: nn.Module, rider: Rider, steps: int = STEPS, rate: float = 0.01
     ) -> None:
-        self.model, self.rider, self.steps, self.at = model, rider, steps, 0
+        self.model, self.steps, self.at = model, steps, 0
+        self.rider: Any = rider
         self.optimizer = torch.optim.SGD(
             model.parameters(), lr=rate, momentum=0.9, weight_decay=5e-4
         )

@@ -25,12 +25,12 @@ OURS = (
 
 
 @register_phase(
-    "greg",
+    "greg1",
     cite=CITE,
     fidelity=f"GReg-1, re-implemented. Which units leave is the method's criterion (the paper: L1 "
     f"within the layer, at given ratios). {OURS}",
 )
-class Greg(GrowingPenalty):
+class Greg1(GrowingPenalty):
     """GReg-1: a growing L2 penalty moves what the doomed units do over to the others."""
 
 

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from ..errors import OptionError
 from ..hooks import Training
 from ..options import NoOptions
+from ..units import Units
 from .doomed import Part, norm_of, parts_of
 from .forward_order import ForwardOrder
 from .procedure import Procedure, Removed
@@ -151,13 +152,19 @@ class GrowingPenalty(Procedure):
         since = step - self.ramp.end
         if since == 0:
             self._norms.append(norm_of(self.parts))
+            self._silence()
         for part in self.parts if since >= 0 else ():
             if since >= (self.order.depth(part.owner) + 1) * self._zero_every:
                 part.zero_()
 
+    def _silence(self) -> None:
+        """Cut off padded shortcuts, which have nothing that could decay."""
+        for group, gone in zip(self.ground.groups, self._units, strict=True):
+            Units(self.training.model, group).silence(gone)
+
     def at_end(self) -> None:
-        for part in self.parts:
-            part.zero_()
+        for group, gone in zip(self.ground.groups, self._units, strict=True):
+            Units(self.training.model, group).zero_(gone)
 
     def removed(self) -> Removed:
         return self._units
@@ -174,3 +181,5 @@ class GrowingPenalty(Procedure):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.doom(state["units"])
         self._norms = list(state["norms"])
+        if len(self._norms) > 1:  # it stabilises already
+            self._silence()
