@@ -29,13 +29,14 @@ from bench.cost import count_macs, count_params
 from bench.cut import cut
 from bench.models import build_model
 from criteria import Group, NotApplicable, StructureError
+from criteria.hooks import Scale
 from criteria.recoveries.equivalent import (
     EquivalentLayer,
     EquivalentOptions,
     compressors,
     insert,
     merge,
-    parameter_groups,
+    parameter_scales,
 )
 from suites.schema import ModelSpec
 
@@ -354,9 +355,8 @@ def test_transformers_have_maps_in_the_mlp_the_heads_and_the_residual_stream() -
         if isinstance(layer, EquivalentLayer)
     }
     assert {"q", "k", "v", "proj", "conv_proj", "head"} <= set(layers)
-    assert all(
-        type(one) is nn.LayerNorm for one in equivalent.modules() if "Norm" in str(type(one))
-    )
+    norms = [one for one in equivalent.modules() if isinstance(one, nn.LayerNorm)]
+    assert {one.normalized_shape for one in norms} == {(5,)}  # of 8, cut naively
 
 
 class OnlyTransposed(nn.Module):
@@ -428,20 +428,18 @@ def test_two_maps_that_learn_make_another_network(model: nn.Module) -> None:
 
 def test_maps_have_a_learning_rate_and_a_weight_decay_of_their_own() -> None:
     equivalent = case(build("residual")).equivalent
-    rest, maps = parameter_groups(
-        equivalent, 0.1, 5e-4, EquivalentOptions(lr_div=5, wd_div=2)
-    )  # fmt: skip
-    assert (rest["lr"], rest["weight_decay"]) == (0.1, 5e-4)
-    assert (maps["lr"], maps["weight_decay"]) == (0.1 / 5, 5e-4 / 2)
-    assert [id(one) for one in maps["params"]] == [id(one) for one in compressors(equivalent)]
-    listed = [id(one) for one in [*rest["params"], *maps["params"]]]
-    assert sorted(listed) == sorted(id(one) for one in equivalent.parameters())
-    torch.optim.SGD([rest, maps], lr=1)
+    scales = parameter_scales(equivalent, EquivalentOptions(lr_div=5, wd_div=2))
+    assert set(scales.values()) == {Scale(learning_rate=1 / 5, weight_decay=1 / 2)}
+    names = {
+        name.rpartition(".")[2] for name, one in equivalent.named_parameters() if one in scales
+    }
+    assert names == {"compressor", "decompressor"}
+    assert list(map(id, scales)) == list(map(id, compressors(equivalent)))
 
 
-def test_by_default_maps_do_not_decay() -> None:
-    _, maps = parameter_groups(case(build("flat")).equivalent, 0.1, 5e-4, EquivalentOptions())
-    assert (maps["lr"], maps["weight_decay"]) == (0.1, 0)
+def test_by_default_maps_learn_as_fast_and_do_not_decay() -> None:
+    scales = parameter_scales(case(build("flat")).equivalent, EquivalentOptions())
+    assert set(scales.values()) == {Scale(learning_rate=1, weight_decay=0)}
 
 
 @pytest.mark.parametrize("wrong", [{"lr_div": 0}, {"wd_div": -1}, {"freeze": True}])

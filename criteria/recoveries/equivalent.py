@@ -35,9 +35,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ..criterion import NoOptions
 from ..errors import NotApplicable, StructureError
+from ..hooks import Scale
 from ..member import Group, Side
+from ..options import NoOptions
 
 Kept = dict[Side, Tensor]  # of a layer's two sides, [channels], bool
 
@@ -204,25 +205,10 @@ def compressors(model: nn.Module) -> list[nn.Parameter]:
     ]
 
 
-def parameter_groups(
-    model: nn.Module, learning_rate: float, weight_decay: float, options: EquivalentOptions
-) -> list[dict[str, Any]]:
-    """An optimizer's parameter groups: compressors and decompressors, and all other parameters.
-
-    Args:
-        learning_rate, weight_decay: of the recipe.
-    """
-    extra = compressors(model)
-    ids = {id(one) for one in extra}
-    decay = weight_decay / options.wd_div if options.wd_div else 0.0
-    return [
-        {
-            "params": [one for one in model.parameters() if id(one) not in ids],
-            "lr": learning_rate,
-            "weight_decay": weight_decay,
-        },
-        {"params": extra, "lr": learning_rate / options.lr_div, "weight_decay": decay},
-    ]
+def parameter_scales(model: nn.Module, options: EquivalentOptions) -> dict[nn.Parameter, Scale]:
+    """Factors on the recipe's settings for compressors and decompressors."""
+    decay = 1 / options.wd_div if options.wd_div else 0.0
+    return dict.fromkeys(compressors(model), Scale(1 / options.lr_div, decay))
 
 
 def _dense(layer: nn.Module) -> bool:
