@@ -76,7 +76,7 @@ def case(dense: nn.Module, removed: Sequence[Tensor] | None = None) -> Case:
 
 
 def resnet20() -> nn.Module:
-    """In float32, its norms off 0 and 1, as tracing wants images of one precision."""
+    """The benchmark's own, in float64 as all images here; float32 comes after the tracing."""
     spec = ModelSpec(name="resnet20")
     return lively(build_model(spec, classes=CLASSES, channels=3, image_size=8, seed=0))
 
