@@ -25,7 +25,8 @@ class DhspgProcedureOptions(NoOptions):
     start: share of the training's steps before units are chosen (theirs: 1/30 to 1/6).
     tolerance: the redundant set is chosen for this much less than the budget, as a share of it, so
         that not all of it has to go. Theirs counts units, up to all of them; default ours.
-    penalty: lambda_0, the least push, in units of the gradient.
+    penalty: lambda_0, the least push, in units of the gradient. Theirs is for hundreds of epochs; a
+        training of a few needs hundreds of times that, or most units are left over for the end.
     amplification: of the push that just turns the descent direction.
     ceiling: the largest push, in penalties.
     epsilon: a unit whose step leaves less than this share of it, along itself, becomes zero; larger
