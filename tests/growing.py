@@ -67,7 +67,8 @@ class Loop:
     def run(self, until: int | None = None) -> Loop:
         """Up to the given step, or to the end and `at_end`."""
         self.model.train()
-        for self.at in range(self.at, self.steps if until is None else until):
+        for step in range(self.at, self.steps if until is None else until):
+            self.at = step
             images, labels = labelled(8, seed=self.at)
             self.optimizer.zero_grad()
             dtype = next(self.model.parameters()).dtype

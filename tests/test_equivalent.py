@@ -31,12 +31,12 @@ from bench.models import build_model
 from criteria import Group, NotApplicable, StructureError
 from criteria.hooks import Scale
 from criteria.recoveries.equivalent import (
+    Equivalent,
     EquivalentLayer,
     EquivalentOptions,
     compressors,
     insert,
     merge,
-    parameter_scales,
 )
 from suites.schema import ModelSpec
 
@@ -428,18 +428,16 @@ def test_two_maps_that_learn_make_another_network(model: nn.Module) -> None:
 
 def test_maps_have_a_learning_rate_and_a_weight_decay_of_their_own() -> None:
     equivalent = case(build("residual")).equivalent
-    scales = parameter_scales(equivalent, EquivalentOptions(lr_div=5, wd_div=2))
-    assert set(scales.values()) == {Scale(learning_rate=1 / 5, weight_decay=1 / 2)}
-    names = {
-        name.rpartition(".")[2] for name, one in equivalent.named_parameters() if one in scales
-    }
-    assert names == {"compressor", "decompressor"}
-    assert list(map(id, scales)) == list(map(id, compressors(equivalent)))
+    options = EquivalentOptions(lr_div=5, wd_div=2)
+    scales = Equivalent(options, torch.Generator()).scales(equivalent)
+    assert {id(one) for one in scales} == {id(one) for one in compressors(equivalent)}
+    assert set(scales.values()) == {Scale(1 / 5, 1 / 2)}
 
 
-def test_by_default_maps_learn_as_fast_and_do_not_decay() -> None:
-    scales = parameter_scales(case(build("flat")).equivalent, EquivalentOptions())
-    assert set(scales.values()) == {Scale(learning_rate=1, weight_decay=0)}
+def test_by_default_maps_do_not_decay() -> None:
+    equivalent = case(build("flat")).equivalent
+    scales = Equivalent(EquivalentOptions(), torch.Generator()).scales(equivalent)
+    assert set(scales.values()) == {Scale(1.0, 0.0)}
 
 
 @pytest.mark.parametrize("wrong", [{"lr_div": 0}, {"wd_div": -1}, {"freeze": True}])

@@ -310,17 +310,16 @@ def test_merge_keys_work(tmp_path: Path) -> None:
 def test_every_suite_of_the_library_loads_spans_and_plans(name: str, smoke: bool) -> None:
     suite = load_suite(name, smoke=smoke)
     cases = list(expand(suite))
-    trials_a_method = 1
+    places = len(suite.datasets) * len(suite.models) * suite.bases * suite.repeats
     if isinstance(suite, Suite):
-        trials_a_method = len(suite.budgets.kept) * len(suite.recoveries)
-    assert len(cases) == (
-        len(suite.datasets)
-        * len(suite.models)
-        * suite.bases
-        * suite.repeats
-        * len(suite.method_names)
-        * trials_a_method
-    )
+        finetuned = [one for one in suite.recoveries if one.kind == "finetune"]
+        recoveries = sum(
+            len(finetuned if one.finetuning else suite.recoveries) * (1 + len(one.matched))
+            for one in suite.methods
+        )
+        assert len(cases) == places * len(suite.budgets.kept) * recoveries
+    else:
+        assert len(cases) == places * len(suite.method_names)
     assert suite.suite == name + ("-smoke" if smoke else "")
     plan = make_plan(suite)
     assert len({trial.key for trial in plan.trials}) == len(cases)

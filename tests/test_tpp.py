@@ -1,4 +1,4 @@
-"""TPP's Gram term: vectors by hand, autograd of the loss, every kind of layer, and its behaviour."""
+"""TPP's Gram term: vectors by hand, autograd of the loss, all kinds of layers, behaviour."""
 
 from __future__ import annotations
 
@@ -39,9 +39,7 @@ def gram(layer: nn.Module, doomed: list[int], **options: Any) -> Gram:
     return gram_of(layer, torch.tensor(doomed, dtype=torch.long), chosen)
 
 
-def loss(
-    rows: Tensor, doomed: list[int], scheme: str = "v5", mean_over: str = "all"
-) -> Tensor:
+def loss(rows: Tensor, doomed: list[int], scheme: str = "v5", mean_over: str = "all") -> Tensor:
     """Of `[filters, elements]`, entry by entry as the formula has it."""
     count = len(rows)
     pairs = [(i, j) for i in range(count) for j in range(count)]
@@ -265,7 +263,7 @@ def test_kept_filters_may_change_at_will_where_the_doomed_have_nothing(turn_only
 
 
 def test_kept_filters_are_turned_away_from_the_doomed() -> None:
-    """The point of the method: at the end of growth nothing is lost by zeroing, not even overlap."""
+    """The point of the method: at the end of growth zeroing loses nothing, not even overlap."""
     overlap = {}
     for strength in (1e-9, 1000.0):
         model = lively(nn.Sequential(conv(3, 8), nn.BatchNorm2d(8), nn.ReLU(), *head(8)))

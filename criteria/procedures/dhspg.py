@@ -127,14 +127,19 @@ class Dhspg(Procedure):
         entries.put_(tensors, moved)
 
     def at_end(self) -> None:
-        """Zero what the projection has left over, until the budget is met: decaying and small."""
+        """Zero what the projection has left over, until the budget is met: decaying and small.
+
+        Where the redundant are too coarse to meet it, finer units go as well.
+        """
         gone = self._entries.chosen(self.controller.gone())
         if self._meets(gone):
             return
         decaying = self._entries.chosen(self.controller.decaying())
         norms = self._entries.norms(self._tensors()).norm(dim=0).cpu()
-        last = norms + norms.max() * ~decaying
-        self._forced = self._enough(gone, self._redundant & ~gone, last)
+        last = norms + norms.max() * (~decaying + 2.0 * ~self._redundant)
+        scores = last.masked_fill(gone, -torch.inf).split([len(one) for one in self._units])
+        chosen = self.ground.select(scores, self.ground.budget)
+        self._forced = self._entries.chosen(chosen) & ~gone
         for units, mine in zip(self._units, self._entries.listed(self._forced), strict=True):
             units.zero_(mine)
 

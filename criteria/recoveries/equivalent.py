@@ -39,6 +39,8 @@ from ..errors import NotApplicable, StructureError
 from ..hooks import Scale
 from ..member import Group, Side
 from ..options import NoOptions
+from ..phases import register_phase
+from .recovery import Recovery
 
 Kept = dict[Side, Tensor]  # of a layer's two sides, [channels], bool
 
@@ -55,6 +57,41 @@ class EquivalentOptions(NoOptions):
 
     lr_div: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     wd_div: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+
+
+@register_phase(
+    "equivalent",
+    cite="Chen et al. 2025, arXiv 2508.05521, equation (8)",
+    fidelity="faithful to the paper; the authors' code never merges, ours does, and the merged "
+    "network is what is measured. Compressors and decompressors act on weights instead of "
+    "activations, which is the same function and gradient; where the authors have variants for "
+    "plain and residual networks and MLPs, one rule covers all dense layers",
+)
+class Equivalent(Recovery):
+    """Equivalent pruning: removed channels stay trainable while finetuning lasts, then are merged.
+
+    It starts where naive pruning does, and ends with a network of the same size.
+    """
+
+    options_type = EquivalentOptions
+
+    def network(
+        self,
+        pruned: nn.Module,
+        dense: nn.Module,
+        groups: Sequence[Group],
+        removed: Sequence[Tensor],
+    ) -> nn.Module:
+        """Raises NotApplicable and StructureError, as `insert`."""
+        return insert(dense, pruned, groups, removed)
+
+    def scales(self, model: nn.Module) -> Mapping[nn.Parameter, Scale]:
+        options = self.options
+        decay = 1 / options.wd_div if options.wd_div else 0.0
+        return dict.fromkeys(compressors(model), Scale(1 / options.lr_div, decay))
+
+    def merged(self, trained: nn.Module) -> nn.Module:
+        return merge(trained)
 
 
 class EquivalentLayer(nn.Module):
@@ -203,12 +240,6 @@ def compressors(model: nn.Module) -> list[nn.Parameter]:
         for one in (layer.compressor, layer.decompressor)
         if one is not None
     ]
-
-
-def parameter_scales(model: nn.Module, options: EquivalentOptions) -> dict[nn.Parameter, Scale]:
-    """Factors on the recipe's settings for compressors and decompressors."""
-    decay = 1 / options.wd_div if options.wd_div else 0.0
-    return dict.fromkeys(compressors(model), Scale(1 / options.lr_div, decay))
 
 
 def _dense(layer: nn.Module) -> bool:
