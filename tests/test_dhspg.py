@@ -122,12 +122,14 @@ class Rows:
             budget=budget,
             doomed=None,
             score=lambda model, gone: [torch.zeros(units)],
-            select=lambda scores, share: [torch.arange(units)],
+            select=lambda scores, share: [
+                scores[0].argsort(stable=True)[: units - int(share * units)].sort().values
+            ],
             share=share,
             generator=torch.Generator(),
             tolerance=0.01,
         )
-        chosen = DhspgProcedureOptions(start=0.0, **options)
+        chosen = DhspgProcedureOptions(start=0.0, tolerance=0.99, **options)
         self.dhspg, self.rate, self.step = Dhspg(chosen, ground), 0.1, 0
         self.optimizer = torch.optim.SGD([self.x], self.rate, momentum)
         self.dhspg.attach(Training(self.model, self.optimizer, 10, 20))

@@ -136,7 +136,8 @@ class Dhspg(Procedure):
             return
         decaying = self._entries.chosen(self.controller.decaying())
         norms = self._entries.norms(self._tensors()).norm(dim=0).cpu()
-        last = norms + norms.max() * (~decaying + 2.0 * ~self._redundant)
+        later = (~decaying).to(norms) + (~self._redundant).to(norms)
+        last = norms + 2 * norms.max() * later
         scores = last.masked_fill(gone, -torch.inf).split([len(one) for one in self._units])
         chosen = self.ground.select(scores, self.ground.budget)
         self._forced = self._entries.chosen(chosen) & ~gone
