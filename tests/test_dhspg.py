@@ -314,7 +314,7 @@ def test_coarse_units_give_way_to_finer_ones() -> None:
     ground = replace(ground, share=share, budget=0.93, tolerance=0.05)
     every = [torch.arange(group.units) for group in ground.groups]
     ground = replace(ground, select=lambda scores, share: every)
-    ride = Ride(model, ground, "dhspg", length=4, penalty=0.0, epsilon=0.0).run()
+    ride = Ride(model, ground, "dhspg", length=40, **HARD).run()
     assert len(ride.procedure.removed()[first]) == 0
     assert sum(map(len, ride.procedure.removed())) == 3
 
