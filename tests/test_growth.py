@@ -209,6 +209,22 @@ def test_by_default_all_are_zero_before_the_end() -> None:
     assert all(not (part.parameter * part.gone).any() for part in rider.parts)
 
 
+def test_a_padded_shortcut_is_cut_off_when_stabilising_begins() -> None:
+    model = build("option_a")
+    rider = procedure("greg1", model, growth=0.5, **FAST)
+    loop = rehearse(model, rider).run(until=rider.ramp.end)
+    source = model.shortcut.source
+    (gone,) = [
+        units
+        for group, units in zip(rider.ground.groups, rider.removed(), strict=True)
+        if group.root == "conv2"
+    ]
+    assert (source[gone] >= 0).any()
+    before = source.clone()
+    loop.run(until=rider.ramp.end + 1)
+    assert torch.equal(source, before.index_fill(0, gone, -1))
+
+
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize(
     "network", [lambda: built("resnet20"), lambda: built("vgg_small"), Depthwise, Concat]
@@ -286,10 +302,11 @@ def test_greg2_penalises_all_then_the_picked_alone() -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("network", ["depthwise", "option_a"])
 @pytest.mark.parametrize("left_at", [1, 9, 10, 25, 31, 32])
-def test_a_killed_training_goes_on_bit_for_bit(name: str, left_at: int) -> None:
+def test_a_killed_training_goes_on_bit_for_bit(name: str, network: str, left_at: int) -> None:
     def start() -> Rehearsal:
-        model = build("depthwise")
+        model = build(network)
         pace = {"growth": 0.4, "pick": 0.3} if name == "greg2" else {"growth": 0.7}
         return rehearse(model, procedure(name, model, **pace, **FAST))
 
