@@ -227,9 +227,12 @@ class Group:
 
     @property
     def coupled(self) -> bool:
-        """Whether several layers make these channels, as in a residual stream."""
-        made = [one for one in self.members if one.side == "out" and one.kind in ("conv", "linear")]
-        return len(made) > 1
+        """Whether several layers make these channels, as in a residual stream.
+
+        Padded shortcuts and bare parameters (a position embedding) that are added count.
+        """
+        makes = [one.side == "out" or one.kind == "parameter" for one in self.members]
+        return sum(makes) > 1
 
     @property
     def normalizes_over_channels(self) -> bool:

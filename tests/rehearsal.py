@@ -70,11 +70,19 @@ def procedure_of(name: str, ground: Ground, **options: Any) -> Procedure:
 class Rehearsal:
     """SGD with momentum and weight decay on a few images; stops and goes on at any step."""
 
-    def __init__(self, model: nn.Module, procedure: Rider, *, epochs: int, steps: int = 4) -> None:
-        self.model, self.procedure = model.train(), procedure
+    def __init__(
+        self,
+        model: nn.Module,
+        procedure: Rider,
+        *,
+        epochs: int,
+        steps: int = 4,
+        rate: float = 0.05,
+    ) -> None:
+        self.model, self.procedure, self.rate = model.train(), procedure, rate
         self.losses: list[float] = []
         procedure.begin(model)
-        settings = {"lr": 0.05, "momentum": 0.9, "weight_decay": 1e-2}
+        settings = {"lr": rate, "momentum": 0.9, "weight_decay": 1e-2}
         self.optimizer = torch.optim.SGD(model.parameters(), **settings)
         self.training = Training(model, self.optimizer, steps, epochs * steps)
         procedure.attach(self.training)
@@ -109,7 +117,7 @@ class Rehearsal:
     def _step(self) -> None:
         factor = self.procedure.rate(self.step)
         for group in self.optimizer.param_groups:
-            group["lr"] = 0.05 * (1.0 if factor is None else factor)
+            group["lr"] = self.rate * (1.0 if factor is None else factor)
         images, labels = labelled(8, 100 + self.step)
         self.optimizer.zero_grad(set_to_none=True)
         loss = F.cross_entropy(self.model(images), labels)

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import SMOOTH, build, conv, groups_of, images, lively, trace
-from growing import STEPS, Loop, equal_units, lowest_half, procedure, traced
+from conftest import SMOOTH, build, conv, groups_of, images, lively
+from growing import STEPS, equal_units, lowest_half, procedure, rehearse
+from rehearsal import Rehearsal
 from torch import Tensor, nn
 
 from bench.conformance.networks import Concat, Depthwise
@@ -50,23 +51,23 @@ def test_a_ramp_does_not_pass_its_ceiling() -> None:
 
 @pytest.mark.parametrize("steps", [110_000, 1100, 97, 22])
 def test_by_default_growth_takes_ten_elevenths_up_to_a_whole_update(steps: int) -> None:
-    (ramp,) = procedure("greg1", traced(build("chain"))).ramps(steps)
+    (ramp,) = procedure("greg1", build("chain")).ramps(steps)
     assert 0 <= ramp.end - round(steps * 10 / 11) < 10
     assert ramp.strength(ramp.end - 1) < 1 == ramp.strength(ramp.end)
 
 
 def test_delta_is_in_the_papers_units() -> None:
-    (ramp,) = procedure("greg1", traced(build("chain")), delta=1e-4).ramps(200_000)
+    (ramp,) = procedure("greg1", build("chain"), delta=1e-4).ramps(200_000)
     assert ramp.end == 100_000
     assert ramp.strength(99_999) == pytest.approx(0.9999, rel=1e-12)
 
 
 def test_greg2_picks_at_its_first_ceiling_and_grows_on_from_there() -> None:
-    first, second = procedure("greg2", traced(build("chain")), pick_delta=1e-5, delta=1e-4).ramps(9)
+    first, second = procedure("greg2", build("chain"), pick_delta=1e-5, delta=1e-4).ramps(9)
     assert (first.end, second.end) == (10_000, 109_000)
     assert second.strength(first.end) == first.strength(first.end) == 0.01
     assert second.strength(first.end + 10) == pytest.approx(0.0101)
-    first, second = procedure("greg2", traced(build("chain"))).ramps(1200)
+    first, second = procedure("greg2", build("chain")).ramps(1200)
     assert (first.end, second.end) == (100, 1100)
 
 
@@ -102,7 +103,7 @@ def test_a_training_that_is_too_short_is_refused(
 ) -> None:
     model = build("chain")
     with pytest.raises(OptionError, match=words):
-        Loop(model, procedure("greg1", traced(model), **options), steps=steps)
+        rehearse(model, procedure("greg1", model, **options), steps=steps)
 
 
 # --- the decay ------------------------------------------------------------------------------------
@@ -110,11 +111,10 @@ def test_a_training_that_is_too_short_is_refused(
 
 def test_parts_are_the_makers_of_the_units_and_nothing_else(model: nn.Module) -> None:
     """Brute force, on every kind of coupling: exactly what scaling the units' makers moves."""
-    network = trace(model)
-    doomed = lowest_half(network)
-    parts = {part.name: part for part in parts_of(model, network.structure.groups, doomed)}
+    groups, doomed = groups_of(model), lowest_half(model)
+    parts = {part.name: part for part in parts_of(model, groups, doomed)}
     moved = copy.deepcopy(model)
-    for group, gone in zip(network.structure.groups, doomed, strict=True):
+    for group, gone in zip(groups, doomed, strict=True):
         units = Units(moved, group)
         units.scale_(units.tensors(), torch.ones(len(units)).index_fill(0, gone, 2.0))
     for (name, before), (_, after) in zip(
@@ -131,13 +131,12 @@ def test_greg_adds_the_weight_itself_on_doomed_units_alone(name: str) -> None:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.fill_(0.5)  # every unit scores alike
-    network = trace(model)
-    rider = procedure("greg1", network, delta=0.25, update_every=1)
-    loop = Loop(model, rider, steps=100)
+    rider = procedure("greg1", model, delta=0.25, update_every=1)
+    rehearse(model, rider, steps=100)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     rider.after_backward(3)
-    parts = {part.name: part.gone for part in loop.rider.parts}
+    parts = {part.name: part.gone for part in rider.parts}
     assert any(part.norm for part in rider.parts) or name == "grouped_chain" or name == "vit"
     for at, parameter in model.named_parameters():
         expected = 0.75 * 0.5 * parts[at] if at in parts else torch.zeros_like(parameter)
@@ -147,8 +146,8 @@ def test_greg_adds_the_weight_itself_on_doomed_units_alone(name: str) -> None:
 
 def test_without_the_bn_term_norms_are_left_alone_until_they_are_zeroed() -> None:
     model = build("chain")
-    rider = procedure("greg1", traced(model), bn_term=False, **FAST)
-    loop = Loop(model, rider)
+    rider = procedure("greg1", model, bn_term=False, **FAST)
+    loop = rehearse(model, rider)
     assert {part.name for part in rider.decayed} == {"0.weight", "0.bias", "3.weight", "3.bias"}
     loop.run()
     assert all((part.parameter * part.gone == 0).all() for part in rider.parts)
@@ -157,8 +156,8 @@ def test_without_the_bn_term_norms_are_left_alone_until_they_are_zeroed() -> Non
 
 def test_a_frozen_parameter_stays_frozen() -> None:
     model = build("chain")
-    rider = procedure("tpp", traced(model), **FAST)
-    Loop(model, rider)
+    rider = procedure("tpp", model, **FAST)
+    rehearse(model, rider)
     for parameter in model.parameters():
         parameter.grad = None
     rider.after_backward(20)
@@ -184,8 +183,8 @@ class Backwards(nn.Module):
 
 def test_layers_are_zeroed_from_front_to_back_as_they_run() -> None:
     model = lively(Backwards())
-    rider = procedure("greg1", traced(model), delta=0.5, update_every=5, zero_every=3)
-    loop = Loop(model, rider, steps=25)
+    rider = procedure("greg1", model, delta=0.5, update_every=5, zero_every=3)
+    loop = rehearse(model, rider, steps=25)
     assert rider.ramp.end == 10
 
     def zeroed() -> set[str]:
@@ -205,9 +204,25 @@ def test_layers_are_zeroed_from_front_to_back_as_they_run() -> None:
 
 def test_by_default_all_are_zero_before_the_end() -> None:
     model = build("depthwise")
-    rider = procedure("greg1", traced(model), growth=0.5, **FAST)
-    Loop(model, rider).run(until=STEPS)
+    rider = procedure("greg1", model, growth=0.5, **FAST)
+    rehearse(model, rider).run(until=STEPS)
     assert all(not (part.parameter * part.gone).any() for part in rider.parts)
+
+
+def test_a_padded_shortcut_is_cut_off_when_stabilising_begins() -> None:
+    model = build("option_a")
+    rider = procedure("greg1", model, growth=0.5, **FAST)
+    loop = rehearse(model, rider).run(until=rider.ramp.end)
+    source = model.shortcut.source
+    (gone,) = [
+        units
+        for group, units in zip(rider.ground.groups, rider.removed(), strict=True)
+        if group.root == "conv2"
+    ]
+    assert (source[gone] >= 0).any()
+    before = source.clone()
+    loop.run(until=rider.ramp.end + 1)
+    assert torch.equal(source, before.index_fill(0, gone, -1))
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -215,15 +230,12 @@ def test_by_default_all_are_zero_before_the_end() -> None:
     "network", [lambda: built("resnet20"), lambda: built("vgg_small"), Depthwise, Concat]
 )
 def test_cutting_what_has_left_changes_nothing(name: str, network: Any) -> None:
-    torch.manual_seed(0)
-    model = network().double()
-    tracked = traced(model)
+    model = lively(network())
     options = FAST if name != "tpp" else {**FAST, "layers": "all", "strength": 10.0}
-    rider = procedure(name, tracked, **options)
+    rider = procedure(name, model, **options)
     before = copy.deepcopy(model)
-    Loop(model, rider, rate=0.001).run()
-    removed = rider.removed()
-    groups = tracked.structure.groups
+    rehearse(model, rider, rate=0.001).run()
+    groups, removed = rider.ground.groups, rider.removed()
     assert sum(map(len, removed)) > 0
     for group, gone in zip(groups, removed, strict=True):
         assert (Units(model, group).norms()[gone] == 0).all()
@@ -236,8 +248,8 @@ def test_notes_tell_how_much_growth_has_left() -> None:
     weak, strong = (build("chain") for _ in range(2))
     left = []
     for model, ceiling in ((weak, 1e-6), (strong, 50.0)):
-        rider = procedure("greg1", traced(model), ceiling=ceiling, **FAST)
-        assert Loop(model, rider).run().rider is rider
+        rider = procedure("greg1", model, ceiling=ceiling, **FAST)
+        rehearse(model, rider).run()
         left.append(rider.notes()["norm_left"])
     assert left[1] < 0.1 < 0.8 < left[0] < 1.2
 
@@ -246,9 +258,9 @@ def test_notes_tell_how_much_growth_has_left() -> None:
 def test_nothing_doomed_is_training_as_usual(name: str) -> None:
     model, plain = build("chain"), build("chain")
     nothing = [torch.empty(0, dtype=torch.long) for _ in groups_of(model)]
-    rider = procedure(name, traced(model), doomed=nothing, **FAST)
-    Loop(model, rider).run()
-    Loop(plain, Rider()).run()
+    rider = procedure(name, model, doomed=nothing, **FAST)
+    rehearse(model, rider).run()
+    rehearse(plain, Rider()).run()
     one, two = model.state_dict(), plain.state_dict()
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert rider.notes() == {}
@@ -259,9 +271,8 @@ def test_nothing_doomed_is_training_as_usual(name: str) -> None:
 
 def test_greg2_penalises_all_then_the_picked_alone() -> None:
     model = build("chain")
-    network = traced(model)
-    rider = procedure("greg2", network, pick=0.3, growth=0.4, pick_ceiling=0.1, **FAST)
-    loop = Loop(model, rider)
+    rider = procedure("greg2", model, pick=0.3, growth=0.4, pick_ceiling=0.1, **FAST)
+    loop = rehearse(model, rider)
     assert rider.picking.end == 10
     everything = {part.name: part.gone for part in rider.parts}
     assert all(mask.all() for mask in everything.values())
@@ -277,7 +288,7 @@ def test_greg2_penalises_all_then_the_picked_alone() -> None:
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     rider.after_backward(10)
-    for group, gone in zip(network.structure.groups, picked, strict=True):
+    for group, gone in zip(rider.ground.groups, picked, strict=True):
         units = Units(model, group)
         kept = torch.ones(len(units)).index_fill(0, gone, 0.0).bool()
         pulled = units.rows(units.gradients())
@@ -291,12 +302,13 @@ def test_greg2_penalises_all_then_the_picked_alone() -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("network", ["depthwise", "option_a"])
 @pytest.mark.parametrize("left_at", [1, 9, 10, 25, 31, 32])
-def test_a_killed_training_goes_on_bit_for_bit(name: str, left_at: int) -> None:
-    def start() -> Loop:
-        model = build("depthwise")
+def test_a_killed_training_goes_on_bit_for_bit(name: str, network: str, left_at: int) -> None:
+    def start() -> Rehearsal:
+        model = build(network)
         pace = {"growth": 0.4, "pick": 0.3} if name == "greg2" else {"growth": 0.7}
-        return Loop(model, procedure(name, traced(model), **pace, **FAST))
+        return rehearse(model, procedure(name, model, **pace, **FAST))
 
     whole = start().run()
     file = io.BytesIO()
@@ -306,18 +318,18 @@ def test_a_killed_training_goes_on_bit_for_bit(name: str, left_at: int) -> None:
     with torch.no_grad():
         for parameter in resumed.model.parameters():
             parameter.add_(1)
-    resumed.restore(torch.load(file, weights_only=True)).run()
+    resumed.load(torch.load(file, weights_only=True)).run()
     one, two = whole.model.state_dict(), resumed.model.state_dict()
     assert all(torch.equal(one[name], two[name]) for name in one)
-    assert equal_units(whole.rider.removed(), resumed.rider.removed())
-    assert whole.rider.notes() == resumed.rider.notes()
+    assert equal_units(whole.procedure.removed(), resumed.procedure.removed())
+    assert whole.procedure.notes() == resumed.procedure.notes()
 
 
 @pytest.mark.parametrize("name", ["greg1", "tpp"])
 @pytest.mark.parametrize("network", sorted(SMOOTH))
 def test_the_doomed_units_never_change(name: str, network: str) -> None:
     model = build(network)
-    rider = procedure(name, traced(model), **FAST)
+    rider = procedure(name, model, **FAST)
     chosen = [one.clone() for one in rider.ground.doomed]
-    Loop(model, rider, rate=1e-4).run()
+    rehearse(model, rider, rate=1e-4).run()
     assert equal_units(rider.removed(), chosen)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import CLASSES, build, conv, lively
-from growing import Loop, lowest_half, procedure, traced
+from conftest import CLASSES, build, conv, groups_of, lively
+from growing import lowest_half, procedure, rehearse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -92,13 +92,12 @@ class Small(nn.Sequential):
 
 
 def test_everything_that_one_step_adds() -> None:
-    model, vector = Small(), VECTORS["step"]
-    network = traced(model)
+    model, vector = Small().double(), VECTORS["step"]
     doomed = [torch.tensor(VECTORS["matrix"]["doomed"])]
     rider = procedure(
-        "tpp", network, doomed, delta=vector["delta"], update_every=vector["update_every"]
+        "tpp", model, doomed, delta=vector["delta"], update_every=vector["update_every"]
     )
-    Loop(model, rider, steps=110_000)
+    rehearse(model, rider, steps=110_000)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     rider.after_backward(vector["step"])
@@ -158,16 +157,15 @@ def test_each_layer_of_every_network_gets_the_gradient_of_its_own_loss(
 ) -> None:
     """Brute force, on every kind of coupling; the doomed filters are those that zeroing empties."""
     model.to(memory_format=memory)
-    network = traced(model)
     rider = procedure(
-        "tpp", network, layers=layers, weight_term=False, bn_term=False, growth=0.5, update_every=1
+        "tpp", model, layers=layers, weight_term=False, bn_term=False, growth=0.5, update_every=1
     )
-    Loop(model, rider)
+    rehearse(model, rider)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)  # of the same memory format
     rider.after_backward(32)
     gone = {part.name: part.gone for part in rider.parts}
-    with_term = doomed_filters(network.structure.groups, rider.removed(), layers)
+    with_term = doomed_filters(rider.ground.groups, rider.removed(), layers)
     checked = 0
     for name, layer in model.named_modules():
         if not isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
@@ -193,8 +191,8 @@ def test_each_layer_of_every_network_gets_the_gradient_of_its_own_loss(
 
 def test_which_layers_have_a_gram_term() -> None:
     def found(name: str, layers: Any) -> set[str]:
-        network = traced(build(name))
-        return set(doomed_filters(network.structure.groups, lowest_half(network), layers))
+        model = build(name)
+        return set(doomed_filters(groups_of(model), lowest_half(model), layers))
 
     assert found("depthwise", "inner") == {"expand"}  # the depthwise convolution has none
     assert found("depthwise", "all") == {"stem", "expand", "project"}
@@ -208,9 +206,8 @@ def test_which_layers_have_a_gram_term() -> None:
 
 def test_coupled_units_decay_even_where_they_have_no_gram_term() -> None:
     model = build("residual")
-    network = traced(model)
-    rider = procedure("tpp", network)
-    Loop(model, rider, steps=1000)
+    rider = procedure("tpp", model)
+    rehearse(model, rider, steps=1000)
     names = {part.name for part in rider.decayed}
     assert {"left2.weight", "right.weight", "norm2.weight", "norm3.bias"} <= names
 
@@ -218,8 +215,8 @@ def test_coupled_units_decay_even_where_they_have_no_gram_term() -> None:
 def test_terms_can_be_switched_off() -> None:
     def decayed(**options: bool) -> set[str]:
         model = build("chain")
-        rider = procedure("tpp", traced(model), **options)
-        Loop(model, rider, steps=1000)
+        rider = procedure("tpp", model, **options)
+        rehearse(model, rider, steps=1000)
         return {part.name for part in rider.decayed}
 
     weights = {"0.weight", "0.bias", "3.weight", "3.bias"}
@@ -267,10 +264,9 @@ def test_kept_filters_are_turned_away_from_the_doomed() -> None:
     overlap = {}
     for strength in (1e-9, 1000.0):
         model = lively(nn.Sequential(conv(3, 8), nn.BatchNorm2d(8), nn.ReLU(), *head(8)))
-        network = traced(model)
         weights = {"weight_term": False, "bn_term": False, "strength": strength}
-        rider = procedure("tpp", network, growth=0.9, update_every=1, **weights)
-        Loop(model, rider, steps=200, rate=0.001).run(until=rider.ramp.end)
+        rider = procedure("tpp", model, growth=0.9, update_every=1, **weights)
+        rehearse(model, rider, steps=200, rate=0.001).run(until=rider.ramp.end)
         (gone,) = rider.removed()
         rows = nn.functional.normalize(model[0].weight.detach().flatten(1), dim=1)
         kept = torch.ones(8).index_fill(0, gone, 0).bool()
@@ -296,7 +292,7 @@ def test_the_gram_matrix_is_in_float32_whatever_the_training_computes_in() -> No
 def test_attaching_needs_no_gradient_and_leaves_the_network_as_it_is() -> None:
     model = build("chain")
     before = {name: one.clone() for name, one in model.state_dict().items()}
-    rider = procedure("tpp", traced(model))
+    rider = procedure("tpp", model)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     rider.attach(Training(model, optimizer, 10, 1000))
     rider.after_backward(500)

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from ..member import Group
 from ..phases import register_phase
-from ..units import makers
 from .doomed import Part
 from .growth import GrowingPenalty, GrowthOptions
 from .procedure import Removed
@@ -89,11 +88,12 @@ class Gram:
     fidelity="the released code's method (scheme v5, constants included); the paper's equations "
     "were not at hand, and its lengths are shares of the training here. Which units leave is the "
     "method's criterion; l1 within layers at one ratio is the paper's. The published runs prune no "
-    "coupled layers: where the selection dooms channels of such, they decay but have no Gram term, "
-    "unless layers is 'all'. Our choices: depthwise filters have no Gram term, a grouped "
-    "convolution has one a group, layer norms decay as batch norms do. Unlike in the code, the "
-    "norms of a channel are found by the coupling, not by the order of definition, and layers "
-    "are zeroed in the order in which they run",
+    "coupled layers (selection's coupled: false); where channels of such are doomed, they decay "
+    "but have no Gram term, unless layers is 'all'. Our choices: depthwise filters have no Gram "
+    "term, a grouped convolution has one a group, layer norms decay as batch norms do, padded "
+    "shortcuts are cut off when stabilising begins. Unlike in the code, the norms of a channel are "
+    "found by the coupling, not by the order of definition, and layers are zeroed in the order in "
+    "which they run",
 )
 class Tpp(GrowingPenalty):
     """Decorrelates doomed filters from all others by a growing penalty, so that the survivors
@@ -129,12 +129,11 @@ def doomed_filters(groups: Sequence[Group], units: Removed, layers: Layers) -> d
     found: dict[str, list[Tensor]] = {}
     coupled = set()
     for group, gone in zip(groups, units, strict=True):
-        producers = [one for one in makers(group) if one.side == "out" or one.kind == "parameter"]
-        for member in producers:
-            if member.kind in ("conv", "linear"):
+        for member in group.members:
+            if member.side == "out" and member.kind in ("conv", "linear"):
                 rows = member.indices[torch.isin(member.units, gone)]
                 found.setdefault(member.name, []).append(rows)
-                if len(producers) > 1:
+                if group.coupled:
                     coupled.add(member.name)
     return {
         name: torch.cat(rows)
