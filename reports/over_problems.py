@@ -18,6 +18,7 @@ from . import statistics
 from .statistics import Failures
 from .tables import WHO, Averaged, Comparison, Floats, holm_within
 
+FEW = 3  # problems; fewer are no sample that a bootstrap or a belief could stand on
 KEYS = ["recovery", "family", "method", "reference"]
 COLUMNS = [
     *("family", "recovery", "method", "reference", "n_problems", "n_failed"),
@@ -43,7 +44,8 @@ def overall(
       bootstrap over problems, bases, repeats; from three problems on), `hodges_lehmann` with
       `shift_low`, `shift_high` (inverted signed-rank test).
     - `share_won` (ties count one half), `rank_biserial` (matched pairs).
-    - `p_better`, `p_equal`, `p_worse`: Bayesian signed-rank with the declared ROPE.
+    - `p_better`, `p_equal`, `p_worse`: Bayesian signed-rank with the declared ROPE; likewise from
+      three problems on.
     - `p` (exact Wilcoxon), `p_holm` (Holm over the comparisons of the family and recovery; one
       without any problem keeps its place as p = 1), `rejected`, `verdict` (with the t-interval).
 
@@ -103,11 +105,13 @@ def _measured(found: pd.DataFrame, trials: list[Floats], suite: Suite) -> dict[s
     if not blocks.size:
         return row
     shift = statistics.shift_interval(blocks, 1 - alpha)
-    belief = statistics.bayesian_signed_rank(blocks, rope)
     row |= {"mean": blocks.mean(), "hodges_lehmann": shift.shift}
     row |= {"shift_low": shift.low, "shift_high": shift.high}
+    if blocks.size < FEW:
+        return row
+    belief = statistics.bayesian_signed_rank(blocks, rope)
     row |= {"p_better": belief.better, "p_equal": belief.equivalent, "p_worse": belief.worse}
-    if blocks.size >= 3 and len({one.shape for one in trials}) == 1:
+    if len({one.shape for one in trials}) == 1:
         resampled = statistics.hierarchical_interval(np.stack(trials), 1 - alpha)
         row |= {"boot_low": resampled.low, "boot_high": resampled.high}
     if statistics.smallest_p(blocks.size) <= alpha:
