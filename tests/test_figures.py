@@ -283,7 +283,7 @@ from reports.figures.gallery import gallery
 suite = figure_records.make(methods=3, budgets=2, models=1, bases=2)
 made = figure_records.records(suite)
 made = made[::-1] if sys.argv[2] == "back" else made
-names = ["accuracy_cost", "profile", "score_cost", "widths"]
+names = ["accuracy_cost", "score_cost"]
 gallery(analyse(suite, made, figure_records.plan(suite)), Path(sys.argv[1]), names)
 """
 

@@ -206,7 +206,8 @@ def test_same_records_give_the_same_bytes(
 
 def test_every_figure_has_its_formats_and_its_numbers(report: Path) -> None:
     names = ["accuracy_cost", "accuracy_cost_matched", "paired_differences"]
-    names += ["paired_differences_matched", "score_cost"]
+    names += ["paired_differences_matched", "score_cost", "rank_diagram", "rank_flow", "profile"]
+    names += ["pairwise-none", "pairwise-finetune-short", "costs", "seed_noise"]
     assert sorted(path.name for path in (report / "figures").iterdir()) == sorted(
         f"{name}.{kind}" for name in names for kind in ("csv", "pdf", "png", "svg")
     )
@@ -218,8 +219,8 @@ def test_every_figure_has_its_formats_and_its_numbers(report: Path) -> None:
 
 def test_page_needs_no_network_and_names_its_parts(report: Path, suite: Suite) -> None:
     page = (report / "index.html").read_text()
-    assert page.count("<img ") == page.count('src="data:image/svg+xml;base64,') == 5
-    assert page.count('alt="') == 5
+    assert page.count("<img ") == page.count('src="data:image/svg+xml;base64,') == 12
+    assert page.count('alt="') == 12
     assert not [
         part for part in ("http://", "https://", "<link", "@import", "url(") if part in page
     ]
@@ -468,7 +469,7 @@ def test_cost_axis_of_the_suite_and_of_the_budget_may_differ(tmp_path: Path) -> 
     build_report(suite, synthetic_records(suite, plan(suite)), plan(suite), tmp_path)
     drawn = pd.read_csv(tmp_path / "figures" / "accuracy_cost.csv")
     lines = drawn[drawn["method"] != "dense"]
-    assert (lines["x"] == lines["cost_percent"]).all()  # apart by themselves: nothing is moved
+    assert lines["cost_percent"].nunique() > 4  # of equal MACs, parameters differ
 
 
 def test_a_cost_that_was_not_measured_is_told(tmp_path: Path) -> None:
