@@ -84,6 +84,7 @@ class PhaseUse:
     Attributes:
         recipe: of its training; None for a recovery, which rides on the trial's own.
         follows: a procedure that takes the units chosen on the dense network.
+        rescores: one that scores on its way.
     """
 
     name: str
@@ -91,6 +92,7 @@ class PhaseUse:
     source: str
     recipe: Recipe | None = None
     follows: bool = True
+    rescores: bool = False
 
     @property
     def identity(self) -> dict[str, Any]:

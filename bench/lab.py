@@ -49,7 +49,7 @@ class Base:
 
     Attributes:
         accuracy, macs, params: of the dense network; of a prepared one, of the base as it was.
-        sha256: of its stored weights.
+        sha256: of its stored weights; `trained_sha256`: of the base as it was.
         trained: the base as it was, which distillation learns from.
         images_prepared, prepare_s: what the preparation took, of a prepared base.
     """
@@ -61,6 +61,7 @@ class Base:
     params: int
     sha256: str
     trained: nn.Module
+    trained_sha256: str
     images_prepared: int = 0
     prepare_s: float = 0.0
 
@@ -126,6 +127,7 @@ class Lab:
             found,
             accuracy=base.accuracy,
             trained=base.network.model,
+            trained_sha256=base.sha256,
             images_prepared=meta["images_trained"],
             prepare_s=meta["seconds"],
         )
@@ -156,6 +158,7 @@ class Lab:
             count_params(network.model),
             meta["sha256"],
             model,
+            meta["sha256"],
         )
 
     def save_base(self, job: DenseJob, model: nn.Module, meta: dict[str, Any]) -> None:

@@ -181,15 +181,17 @@ class _Maker:
     def _phase(self, method: MethodSpec, kind: Kind, spec: PhaseSpec | FinetuningSpec) -> PhaseUse:
         try:
             entry = find_phase(kind, spec.name)
-            options = phase_options(kind, spec.name, spec.options).model_dump()
+            options = phase_options(kind, spec.name, spec.options)
         except CriteriaError as error:
             raise PlanError(f"method {method.name}: {error}") from error
+        procedure = entry.type if kind == "procedure" else None
         return PhaseUse(
             spec.name,
-            options,
+            options.model_dump(),
             phase_source(kind, spec.name),
             self._suite.all_recipes[spec.recipe] if isinstance(spec, PhaseSpec) else None,
-            follows=getattr(entry.type, "follows", True),
+            follows=procedure is None or procedure.follows,
+            rescores=procedure is not None and procedure.rescores(options),
         )
 
     def standpoint(self, case: Probe) -> Standpoint:
@@ -395,17 +397,17 @@ def _refuse_unfit_training(
             f"method {method.name}: it trains until a budget is met, and budgets.threshold is none;"
             " give macs, params, channels or speedup"
         )
-    if procedure is None or procedure.follows:
+    if procedure is None:
         return
-    if method.iterative:
+    if method.iterative and not procedure.follows:
         raise PlanError(
             f"method {method.name}: {procedure.name} selects on its way, so `iterative` would mean "
             "nothing; leave it out"
         )
-    if registry.find(method.criterion).selector is not None:
+    if procedure.rescores and registry.find(method.criterion).selector is not None:
         raise PlanError(
-            f"method {method.name}: {procedure.name} scores on its way, and {method.criterion} "
-            "picks sets and gives no scores"
+            f"method {method.name}: {procedure.name} scores on its way with these options, and "
+            f"{method.criterion} picks sets and gives no scores"
         )
 
 

@@ -74,7 +74,7 @@ def run_trial(job: Trial, lab: Lab) -> Status:
             measurements=found if isinstance(found, Measurements) else None,
             fidelity=found if isinstance(found, Fidelity) else None,
             costs=costs,
-            provenance=_provenance(started) | {"base_sha256": lab.base(job.at.base).sha256},
+            provenance=_provenance(started) | {"base_sha256": lab.base(job.at.base).trained_sha256},
         )
     lab.store.write_record(record)
     lab.forget_checkpoints(job.key)

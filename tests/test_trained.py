@@ -337,11 +337,15 @@ def keys(plan: Plan) -> set[str]:
         ),
         (
             {**riding("test-choosing"), "criterion": "rgd"},
-            "rgd picks sets and gives no scores",
+            "rgd picks sets",
         ),
         (
             {"criterion": "l1", "prepare": {"name": "test-fading", "recipe": "tiny"}},
             "there is no preparation",
+        ),
+        (
+            {**riding("decay", options={"rectify": {}}), "criterion": "rgd"},
+            "decay scores on its way with these options, and rgd picks sets",
         ),
     ],
 )

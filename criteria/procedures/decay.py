@@ -130,6 +130,10 @@ class Decay(_Rounds):
     options_type: ClassVar = DecayOptions
     follows = True
 
+    @classmethod
+    def rescores(cls, options: DecayOptions) -> bool:
+        return options.rectify is not None  # others go in the place of released units
+
     def _next(self, gone: Removed) -> Removed:
         if self._round > 1:  # in place of released ones
             return super()._next(gone)

@@ -69,6 +69,11 @@ class Procedure(Rider):
         self.options = options
         self.ground = ground
 
+    @classmethod
+    def rescores(cls, options: Any) -> bool:
+        """Whether it calls `Ground.score` with these options, which a selector has no answer to."""
+        return not cls.follows
+
     def removed(self) -> Removed:
         """What leaves, once training has ended."""
         raise NotImplementedError(f"{type(self).__name__} must override removed")
