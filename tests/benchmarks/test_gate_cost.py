@@ -1,6 +1,6 @@
 """What gates add to a step of training ResNet-20, half of the way to the budget and before.
 
-pytest tests/benchmarks/test_gate_steps.py --benchmark-only
+pytest tests/benchmarks/test_gate_cost.py --benchmark-only
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What preparations add to a step of training ResNet-20 on images of 8 pixels.
 
-pytest tests/benchmarks/test_preparations.py --benchmark-only
+pytest tests/benchmarks/test_preparation_cost.py --benchmark-only
 
 Small images make it the worst case: the penalties cost the same whatever the images, and the step,
 which is in the table as `none`, is at its cheapest.

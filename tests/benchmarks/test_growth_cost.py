@@ -1,6 +1,6 @@
 """What a growing penalty adds to a training step of ResNet-56 with a batch of 128.
 
-pytest tests/benchmarks/test_training.py --benchmark-only -s
+pytest tests/benchmarks/test_growth_cost.py --benchmark-only -s
 
 Plain steps and steps with the penalty take turns in one process, so that a slow spell of the
 machine meets both; what is printed is the ratio of their medians, and the time in the hooks alone.

@@ -1,6 +1,6 @@
 """What a step of equivalent pruning costs on ResNet-56, beside steps of the dense network.
 
-pytest tests/benchmarks/test_recoveries.py --benchmark-only
+pytest tests/benchmarks/test_recovery_cost.py --benchmark-only
 """
 
 from __future__ import annotations
