@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.plan import make_plan
+from criteria import criteria
 from suites import Recipe, Suite, SuiteError, expand, library, load_suite, named_recipes
 from suites.files import parse_yaml
 from suites.schema import slug
@@ -391,3 +392,9 @@ def test_a_name_that_the_schema_takes_is_a_safe_part_of_a_path(name: str) -> Non
     except ValueError:
         return
     check_part(Path("root"), suite.suite)
+
+
+def test_quickstart_runs_every_criterion() -> None:
+    suite = load_suite("quickstart")
+    ours = {one.name for one in criteria() if one.type.__module__.startswith("criteria.")}
+    assert ours == {one.criterion for one in suite.methods}
