@@ -383,3 +383,20 @@ def test_prepared_bases_are_one_for_all_methods_on_them() -> None:
     )
     prepared = {id(one.at.base) for one in plan.trials if isinstance(one.at.base, PreparedJob)}
     assert len(prepared) == 1
+
+
+def test_a_recipe_may_distill_from_the_base(tmp_path: Path) -> None:
+    taught = {**toy.TOY["recipes"]["tiny"], "distill": {"weight": 0.9}}
+    plan = make_plan(
+        suite(
+            methods=["l1"],
+            budgets={"macs": [0.5]},
+            recipes={**toy.TOY["recipes"], "taught": taught},
+            recoveries=[{"finetune": "tiny"}, {"finetune": "taught"}],
+        )
+    )
+    assert go(tmp_path, plan) == {"done": 2}
+    losses = {
+        one.labels.recovery: found(one).history[-1].train_loss for one in toy.records(tmp_path)
+    }
+    assert losses["finetune-taught"] != losses["finetune-tiny"]

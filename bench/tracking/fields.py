@@ -24,7 +24,7 @@ SECTIONS = {
         "macs", "params", "macs_ratio", "params_ratio", "channels_ratio", "weights_ratio",
         "speedup", "latency_ratio", "images_scored", "images_trained", "score_peak_bytes",
     ),
-    "time": ("score_s", "recovery_s", "total_s"),
+    "time": ("score_s", "phases_s", "recovery_s", "total_s"),
 }  # fmt: skip
 
 
@@ -96,6 +96,10 @@ def metrics(record: Record) -> list[tuple[str, float, int]]:
         for name in names
         if row[name] is not None
     ]
+    for phase, images in record.measurements.phases.items():
+        found.append((f"cost/images_{phase}", float(images), 0))
+    for name, value in record.measurements.notes.items():
+        found.append((f"procedure/{name}", float(value), 0))
     for epoch in record.measurements.history:
         found.append(("train/loss", epoch.train_loss, epoch.epoch))
         found.append(("validation/top1", 100 * epoch.validation_top1, epoch.epoch))
