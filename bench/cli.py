@@ -49,14 +49,30 @@ def _plan(
 ) -> Any:
     """A suite's plan; says at once that it is on its way, as torch takes seconds to load."""
     from suites import load_suite
+    from suites.files import SuiteError
 
-    suite = load_suite(name, overrides, smoke=smoke)
+    try:
+        suite = load_suite(name, overrides, smoke=smoke)
+    except SuiteError as error:
+        raise _with_unknown_criteria(error, plugins) from None
     console.print(f"[bold]{suite.suite}[/]  {suite.description}")
     with console.status("loading torch and the criteria"):
         from .plan import load_plugins, make_plan
 
         load_plugins(plugins)
         return make_plan(suite).only(_names(methods))
+
+
+def _with_unknown_criteria(error: Any, plugins: list[Path]) -> Any:
+    """A misspelt criterion may be what else is wrong, as where the control is none of the methods."""
+    if not error.criteria:
+        return error
+    from suites.files import SuiteError
+
+    from .plan import load_plugins, unknown_criteria
+
+    load_plugins(plugins)
+    return SuiteError("\n".join([str(error), *unknown_criteria(error.criteria)]))
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -73,12 +89,15 @@ def list_(
             "models, datasets or recipes."
         ),
     ],
+    name: Annotated[
+        str, typer.Argument(help="All about one criterion, preparation, procedure or recovery.")
+    ] = "",
     plugin: Plugins = [],  # noqa: B006  # typer's own way
 ) -> None:
-    """Show what there is by name."""
+    """Show what there is by name; with a name, all about that one."""
     from . import show
 
-    show.listing(console, what, plugin)
+    show.listing(console, what, plugin, name)
 
 
 @app.command()
@@ -267,9 +286,8 @@ def main() -> None:
     except (KeyboardInterrupt, SystemExit) as end:
         if isinstance(end, SystemExit) and end.code != 130:  # 130: typer has met the interrupt
             raise
-        complaints.print(
-            "interrupted; finished trials are kept, the same command goes on from there"
-        )
+        kept = "; finished trials are kept, the same command goes on from there"
+        complaints.print("interrupted" + (kept if sys.argv[1:2] == ["run"] else ""))
         raise SystemExit(130) from None
 
 

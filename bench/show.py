@@ -18,6 +18,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
@@ -41,14 +42,18 @@ PHASES: dict[str, Kind] = {
 LISTS = ("criteria", *PHASES, "presets", "methods", "suites", "models", "datasets", "recipes")
 
 
-def listing(console: Console, what: str, plugins: Sequence[Path]) -> None:
-    """Print one of `LISTS`.
+def listing(console: Console, what: str, plugins: Sequence[Path], name: str = "") -> None:
+    """Print one of `LISTS`, or all about one criterion or phase of it.
 
     Raises:
-        BenchError: `what` is none of them.
+        BenchError: `what` is none of them, or has no more to tell of its members.
+        CriteriaError: nothing there bears that name.
     """
     if what not in LISTS:
         raise BenchError(f"bench list {what}: there are {', '.join(LISTS)}")
+    if name and what != "criteria" and what not in PHASES:
+        told = ", ".join(("criteria", *PHASES))
+        raise BenchError(f"bench list {what} {name}: a name may follow {told}")
     if what == "suites":
         _suites(console)
     elif what == "recipes":
@@ -58,9 +63,9 @@ def listing(console: Console, what: str, plugins: Sequence[Path]) -> None:
     elif what == "methods":
         _methods(console)
     elif what == "criteria":
-        _criteria(console, plugins)
+        _criteria(console, plugins, name)
     elif what in PHASES:
-        _phases(console, PHASES[what])
+        _phases(console, PHASES[what], name)
     else:
         from .datasets import list_datasets
         from .models import list_models
@@ -69,10 +74,13 @@ def listing(console: Console, what: str, plugins: Sequence[Path]) -> None:
         _print(console, (what[:-1], "what it is"), found.items())
 
 
-def _print(console: Console, head: Iterable[str], rows: Iterable[Sequence[str]]) -> None:
+def _print(
+    console: Console, head: Iterable[str], rows: Iterable[Sequence[str]], *, brief: bool = False
+) -> None:
+    """A table without lines; `brief` cuts what does not fit on one line."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in head:
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="ellipsis" if brief else "fold", no_wrap=brief)
     for row in rows:
         table.add_row(*row)
     console.print(table)
@@ -140,26 +148,36 @@ def _recipes(console: Console) -> None:
     _print(console, ("recipe", "epochs", "batch", "optimizer", "weight decay"), rows)
 
 
-def _criteria(console: Console, plugins: Sequence[Path]) -> None:
+def _criteria(console: Console, plugins: Sequence[Path], name: str) -> None:
+    """A line each, or all about one."""
     with console.status("loading torch and the criteria"):
-        from criteria import criteria
+        from criteria import criteria, find
 
         from .plan import load_plugins
 
         load_plugins(plugins)
-        entries = criteria()
+        entries = [find(name)] if name else criteria()
+    if not name:
+        rows = [(one.name, _units(one), _needs(one), one.summary) for one in entries]
+        _print(console, ("criterion", "scores", "needs", "what it is"), rows, brief=True)
+        console.print("all about one: bench list criteria NAME")
+        return
     for one in entries:
-        needs = (one.needs.name or "").lower().replace("_", " ") or "weights"
         kind = " [cyan]selector[/]" if one.selector is not None else ""
         console.print(f"[bold]{one.name}[/]{kind}", ", ".join(one.aliases))
-        _about(console, one, f"scores {_units(one)}; needs {needs}")
+        _about(console, one, f"scores {_units(one)}; needs {_needs(one)}")
 
 
-def _phases(console: Console, kind: Kind) -> None:
+def _needs(entry: Entry) -> str:
+    return (entry.needs.name or "").lower().replace("_", " ").replace("|", ", ") or "weights"
+
+
+def _phases(console: Console, kind: Kind, name: str) -> None:
+    """All about each, as there are few, or about one."""
     with console.status("loading torch and the phases"):
-        from criteria.phases import phases
+        from criteria.phases import find_phase, phases
 
-        entries = phases(kind)
+        entries = [find_phase(kind, name)] if name else phases(kind)
     for one in entries:
         console.print(f"[bold]{one.name}[/]")
         follows = getattr(one.type, "follows", None)
@@ -177,8 +195,8 @@ def _about(console: Console, one: Entry | PhaseEntry, what: str) -> None:
 
 
 def _units(entry: Entry) -> str:
-    kinds = {"channels": entry.structured, "single weights": entry.unstructured}
-    return " and ".join(name for name, scored in kinds.items() if scored)
+    kinds = {"channels": entry.structured, "weights": entry.unstructured}
+    return ", ".join(name for name, scored in kinds.items() if scored)
 
 
 def check(console: Console, name: str, plugins: Sequence[Path], results: Path) -> int:
@@ -201,12 +219,20 @@ def check(console: Console, name: str, plugins: Sequence[Path], results: Path) -
         names = [find(name).name] if name else registered_by(plugins)
     code = 0
     for one in names:
-        with console.status(f"checking {one}"):
-            found = findings_of(one, results)
+        with console.status(f"checking {one}") as status:
+            found = findings_of(one, results, lambda step: _tell(console, status, step))
         show(console, found)
         console.print(summary(found), style="bold red" if fails(found) else "bold green")
         code |= fails(found)
     return int(code)
+
+
+def _tell(console: Console, status: Status, step: str) -> None:
+    """On the moving line of a terminal, or as a line of a log."""
+    if console.is_terminal:
+        status.update(step)
+    else:
+        console.print(step)
 
 
 def plan(console: Console, planned: Plan, store: Store, workers: int) -> None:
