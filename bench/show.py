@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, OverflowMethod
 from rich.padding import Padding
 from rich.progress import (
     BarColumn,
@@ -77,11 +77,15 @@ def listing(console: Console, what: str, plugins: Sequence[Path], name: str = ""
 def _print(
     console: Console, head: Iterable[str], rows: Iterable[Sequence[str]], *, brief: bool = False
 ) -> None:
-    """A table without lines; `brief` cuts what does not fit on one line."""
+    """A table without lines; `brief` keeps a row on one line by cutting its last column."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in head:
-        table.add_column(name, overflow="ellipsis" if brief else "fold", no_wrap=brief)
-    for row in rows:
+    lines = list(rows)
+    for at, name in enumerate(head):
+        whole = brief and lines and at < len(lines[0]) - 1
+        least = max(len(row[at]) for row in lines) if whole else None
+        cut: OverflowMethod = "ellipsis" if brief else "fold"
+        table.add_column(name, overflow=cut, no_wrap=brief, min_width=least)
+    for row in lines:
         table.add_row(*row)
     console.print(table)
 

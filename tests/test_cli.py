@@ -240,7 +240,7 @@ def test_a_message_is_not_taken_for_markup(bench: Command, tmp_path: Path) -> No
 
 
 def test_the_real_process_ends_like_that_too(tmp_path: Path) -> None:
-    done = toy.bench("run", toy.write_suite(tmp_path, methods=["tailor"]))
+    done = toy.bench("run", toy.write_suite(tmp_path, methods=["l1", "tailor"]))
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert len(done.stderr.strip().splitlines()) == 1
