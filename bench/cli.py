@@ -64,7 +64,7 @@ def _plan(
 
 
 def _with_unknown_criteria(error: Any, plugins: list[Path]) -> Any:
-    """A misspelt criterion may be what else is wrong, as where the control is none of the methods."""
+    """A misspelt criterion may be the cause, as where the control is none of the methods."""
     if not error.criteria:
         return error
     from suites.files import SuiteError

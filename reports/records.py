@@ -222,7 +222,7 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     `params_ratio`, `channels_ratio` (of
     pruned channels), `weights_ratio` (of masks), `speedup` (in MACs), `latency_ratio` (at the
     largest batch size), `score_s`, `phases_s`, `recovery_s`, `total_s`, `images_scored`,
-    `images_trained` (of all phases and recovery).
+    `images_phases` (trained on before recovery), `images_trained` (of all phases and recovery).
     """
     import pandas as pd
 
@@ -262,6 +262,7 @@ def _row(record: Record) -> dict[str, Any]:
         "recovery_s": costs.recovery_s,
         "total_s": costs.total_s,
         "images_scored": found.images_scored,
+        "images_phases": sum(found.phases.values()),
         "images_trained": sum(found.phases.values()) + found.images_trained,
     }
 

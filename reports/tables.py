@@ -7,7 +7,7 @@ of it is done. Nothing is averaged over an incomplete cell.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -259,50 +259,3 @@ def _by_method(table: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], pd.D
 
 def _pairs_of(table: pd.DataFrame, *axes: str) -> list[tuple[str, ...]]:
     return list(table[list(axes)].drop_duplicates().itertuples(index=False, name=None))
-
-
-def paired_markdown(pairs: pd.DataFrame, over: pd.DataFrame, suite: Suite) -> str:
-    """The paired table as Markdown: a section a recovery, problems first, then over problems."""
-    percent = f"{100 * (1 - suite.analysis.alpha):g} %"
-    lines = [f"# Paired differences, {suite.suite}", "", "Points of retained top-1, averaged over"]
-    lines[-1] += f" budgets: method minus reference. Intervals: {percent}, over bases."
-    for recovery in pairs["recovery"].unique():
-        lines += ["", f"## Recovery: {recovery}", ""]
-        lines += [f"| method | reference | problem | difference | {percent} interval | bases "]
-        lines[-1] += "| wins/ties/losses | verdict |"
-        lines += ["|---|---|---|---:|---:|---:|---:|---|"]
-        for row in pairs[pairs["recovery"] == recovery].to_dict("records"):
-            name = f"| {row['method']} | {row['reference']} | {row['problem']} |"
-            end = f"{row['verdict']}: {row['reason']}" if row["reason"] else row["verdict"]
-            lines.append(f"{name} {_numbers(row, 'n_bases')} | {end} |")
-        lines += ["", f"| method | reference | difference | {percent} interval | problems "]
-        lines[-1] += "| wins/ties/losses | Wilcoxon p | Holm p |"
-        lines += ["|---|---|---:|---:|---:|---:|---:|---:|"]
-        for row in over[over["recovery"] == recovery].to_dict("records"):
-            name = f"| {row['method']} | {row['reference']} |"
-            tests = f"{p_value(row['p'])} | {p_value(row['p_holm'])}"
-            lines.append(f"{name} {_numbers(row, 'n_problems')} | {tests} |")
-    return "\n".join(lines) + "\n"
-
-
-def _numbers(row: Mapping[Any, Any], n: str) -> str:
-    return " | ".join(
-        (points(row["mean"]), interval(row["low"], row["high"]), str(row[n]), counts(row))
-    ).replace("<NA>", "–")
-
-
-def points(value: float) -> str:
-    """Signed, two decimals, with a true minus; a dash where there is no number."""
-    return "–" if pd.isna(value) else f"{value:+.2f}".replace("-", "−")
-
-
-def interval(low: float, high: float) -> str:
-    return "–" if pd.isna(low) else f"[{points(low)}, {points(high)}]"
-
-
-def counts(row: Mapping[Any, Any]) -> str:
-    return "–" if pd.isna(row["wins"]) else f"{row['wins']}/{row['ties']}/{row['losses']}"
-
-
-def p_value(value: float) -> str:
-    return "–" if pd.isna(value) else f"{value:.3g}"

@@ -13,8 +13,8 @@ import yaml
 class SuiteError(ValueError):
     """A suite file, or an override, that cannot be used. The message says where and why.
 
-    `criteria` are those that the faulty suite names: whoever knows the registered ones can say which
-    of them do not exist either.
+    `criteria` are those that the faulty suite names: whoever knows the registered ones can say
+    which of them do not exist either.
     """
 
     def __init__(self, message: str, criteria: Iterable[str] = ()) -> None:

@@ -16,7 +16,8 @@ import pytest
 
 from reports.analysis import analyse
 from reports.build import build_report
-from reports.findings import headline, power_line, warnings
+from reports.cautions import warnings
+from reports.findings import headline, power_line
 from reports.over_problems import overall
 from reports.records import (
     Accuracy,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,12 +37,13 @@ class Drawing:
     alt: str
 
 
-def gallery(results: Results, folder: Path) -> list[Drawing]:
+def gallery(results: Results, folder: Path, names: Sequence[str] | None = None) -> list[Drawing]:
     """Write every figure that the finished trials allow; none where no cell is complete."""
     if not results.cells["complete"].any():
         return []
     with publication():
-        return list(_drawings(results, folder))
+        found = list(_drawings(results, folder))
+    return [one for one in found if names is None or one.name in names]
 
 
 def _drawings(results: Results, folder: Path) -> Iterator[Drawing]:
