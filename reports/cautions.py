@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,8 +91,9 @@ def differences(records: Sequence[Record]) -> Iterator[str]:
     """
     weights: dict[tuple[str, int], set[str]] = defaultdict(set)
     for record in records:
-        sha = record.provenance.get("base_sha256")
-        if sha:
+        sha = record.provenance.get("base_sha256")  # after its preparation, where there is one
+        prepared = record.measurements is not None and "prepare" in record.measurements.phases
+        if sha and not prepared:
             weights[record.labels.problem, record.labels.base].add(str(sha))
     for (problem, base), several in sorted(weights.items()):
         if len(several) > 1:
@@ -102,7 +103,12 @@ def differences(records: Sequence[Record]) -> Iterator[str]:
             )
     for name, values in sorted(provenance(records).items()):
         if len(values) > 1 and any(word in name.lower() for word in _TOLD_APART):
-            yield f"The records differ in {name}: {', '.join(sorted(values))}."
+            yield f"The records differ in {name}: {', '.join(_brief(values))}."
+
+
+def _brief(values: Iterable[str]) -> list[str]:
+    """Hashes by their first letters."""
+    return [one[:10] if set(one) <= set("0123456789abcdef") else one for one in sorted(values)]
 
 
 def _cost_warnings(results: Results) -> Iterator[str]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 Mark = Literal["", "best", "near"]
 NEAR = "†"  # not told from the best
+LEAST = 1e-3  # what is smaller is not worth its digits
 LONGEST = 45  # rows that fit a page of a paper; a longer table is broken over pages
 
 
@@ -133,6 +134,8 @@ def number(value: Any, digits: int = 3) -> Cell:
     """So many significant digits, without an exponent."""
     if pd.isna(value):
         return Cell("–")
+    if 0 < value < LEAST:
+        return Cell(f"<{LEAST:g}", float(value))
     shown = float(f"{float(value):.{digits}g}")
     text = (
         f"{shown:,.0f}".replace(",", "\N{NO-BREAK SPACE}") if abs(shown) >= 1000 else f"{shown:g}"

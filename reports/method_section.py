@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from suites.method import IterativeSpec, MethodSpec, PhaseSpec
+from suites.method import FinetuningSpec, IterativeSpec, MethodSpec, PhaseSpec
 from suites.recipe import Recipe
 from suites.schema import AnySuite, DatasetSpec, ModelSpec, RecoverySpec, Suite
 
@@ -87,7 +88,7 @@ def _bases(suite: Suite) -> list[str]:
 def described(method: MethodSpec, suite: AnySuite) -> str:
     """A method in words, with all in which it differs from the suite's defaults."""
     parts = [] if method.name == method.criterion else [f"criterion {method.criterion}"]
-    parts += [f"{key} {value}" for key, value in method.options.items()]
+    parts += [_options(method.options)] if method.options else []
     if method.scope:
         parts.append(f"{method.scope} ranking")
     if method.prepare:
@@ -97,8 +98,7 @@ def described(method: MethodSpec, suite: AnySuite) -> str:
     if method.procedure:
         parts.append(f"channels leave in a training: {_phase(method.procedure)}")
     if method.finetuning:
-        options = "".join(f", {key} {value}" for key, value in method.finetuning.options.items())
-        parts.append(f"finetuned by {method.finetuning.name}{options}")
+        parts.append(f"finetuned by {_named(method.finetuning)}")
     if method.matched:
         masks = isinstance(suite, Suite) and suite.budgets.unstructured
         same = "weight counts" if masks else "widths"
@@ -107,8 +107,22 @@ def described(method: MethodSpec, suite: AnySuite) -> str:
 
 
 def _phase(phase: PhaseSpec) -> str:
-    options = "".join(f", {key} {value}" for key, value in phase.options.items())
-    return f"{phase.name}{options}, by the recipe {phase.recipe}"
+    return f"{_named(phase)}, by the recipe {phase.recipe}"
+
+
+def _named(phase: PhaseSpec | FinetuningSpec) -> str:
+    return phase.name + (f" with {_options(phase.options)}" if phase.options else "")
+
+
+def _options(options: Mapping[str, Any]) -> str:
+    """`steps 40, rectify`; inner options in brackets."""
+    words = []
+    for key, value in options.items():
+        if isinstance(value, Mapping):
+            words.append(f"{key} ({_options(value)})" if value else key)
+        else:
+            words.append(f"{key} {value}")
+    return ", ".join(words)
 
 
 def _iterative(spec: IterativeSpec) -> str:

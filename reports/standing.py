@@ -110,6 +110,6 @@ def rule(results: Results) -> str:
         "Bold: the highest mean of a column; †: not told from it. On one problem a method is told "
         "from the best where the paired t-interval of their difference over bases, at "
         f"1 − {alpha:g}/(K − 1) for K methods, lies below zero; over problems where the exact "
-        f"Wilcoxon p, times K − 1, is at most {alpha:g}. So the best and those with † hold the truly "
-        f"best method with {100 * (1 - alpha):g} % confidence"
+        f"Wilcoxon p, times K − 1, is at most {alpha:g}. So the best and those with † hold the "
+        f"truly best method with {100 * (1 - alpha):g} % confidence"
     )

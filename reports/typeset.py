@@ -56,13 +56,15 @@ def standing_table(results: Results, recovery: str) -> Table:
     body = [
         [Cell(name), *(_standing(cells.get((name, place))) for place in places)] for name in names
     ]
-    bases = _counted(results.suite.bases, "base")
-    problems = _counted(len(results.problems), "problem")
-    over = f" and of the {standing.OVER} column over {problems}" if len(places) > 1 else ""
+    spread = f"mean ± one standard deviation over {results.suite.bases} bases"
+    if results.suite.bases == 1:
+        spread = "of one base, so its spread over bases is unknown"
+    if len(places) > 1:
+        spread += f"; of all problems, mean ± one standard deviation over the {len(places) - 1}"
     caption = (
         f"Retained top-1 {_after(recovery)} (points against the dense network, averaged over "
-        f"{_counted(len(results.suite.budgets.kept), 'budget')}): mean ± one standard deviation "
-        f"over {bases}{over}. {standing.rule(results)}"
+        f"{_counted(len(results.suite.budgets.kept), 'budget')}): {spread}. "
+        f"{standing.rule(results)}"
     )
     columns = heads(
         ["Method", *(one if one != standing.OVER else "All problems" for one in places)], 1
