@@ -39,7 +39,7 @@ def headline(results: Results, recovery: str) -> str:
         told = [row for row in records if row["rejected"]]
         where = f"over {len(results.problems)} problems (exact Wilcoxon test, Holm"
         where += f", level {suite.analysis.alpha:g})"
-        spread = ""
+        spread = f", {interval(top['low'], top['high'])} over problems"
     else:
         if suite.bases == 1:
             return f"{best}. With one base a problem nothing is known of the uncertainty."
@@ -49,8 +49,13 @@ def headline(results: Results, recovery: str) -> str:
         spread = " " + _spread(results, recovery, top["method"])
     if not told:
         return f"{some} can be told from {control} {where}. {best}{spread}."
-    names = ", ".join(f"{row['method']} ({points(row['mean'])} points)" for row in told)
+    names = ", ".join(_with_interval(row) for row in told)
     return f"Told from {control} {where}: {names}. {best}{spread}."
+
+
+def _with_interval(row: Mapping[Any, Any]) -> str:
+    span = interval(row["low"], row["high"])
+    return f"{row['method']} ({points(row['mean'])} points" + (f", {span})" if span != "–" else ")")
 
 
 def headline_numbers(results: Results) -> dict[str, dict[str, Any]]:

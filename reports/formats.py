@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 Mark = Literal["", "best", "near"]
@@ -101,6 +102,8 @@ _TEX = str.maketrans(
         "≥": r"$\geq$",
         "ρ": r"$\rho$",
         "τ": r"$\tau$",
+        "χ": r"$\chi$",
+        "²": r"$^2$",
         "†": r"$\dagger$",
         "–": "--",
         "…": r"\ldots{}",
@@ -119,7 +122,7 @@ def points(value: float) -> str:
 
 
 def interval(low: float, high: float) -> str:
-    return "–" if pd.isna(low) else f"[{points(low)}, {points(high)}]"
+    return f"[{points(low)}, {points(high)}]" if np.isfinite([low, high]).all() else "–"
 
 
 def counts(row: Mapping[Any, Any]) -> str:

@@ -228,15 +228,23 @@ def _measurement(suite: Suite) -> list[str]:
 
 def _statistics(results: Results) -> list[str]:
     analysis, power = results.suite.analysis, results.power
+    failing = {
+        "worst": "takes the worst rank there",
+        "drop": "takes the problem out of its comparisons",
+    }
     return [
         f"Declared before any run: control {analysis.control}, level {analysis.alpha:g}, region of "
-        f"practical equivalence ± {analysis.rope:g} points.",
-        "The unit is the problem. Repeats and budgets inside a problem are averaged first and "
-        "never counted as further problems.",
+        f"practical equivalence ± {analysis.rope:g} points. A method that failed on a problem "
+        f"{failing[analysis.failures]}.",
+        "The unit is the problem. Repeats inside it are averaged, and budgets become one number, "
+        "the area under the curve of retained top-1 over log compression; none is ever counted as "
+        "a further problem.",
         "On one problem: differences paired by base, with t-intervals over bases, conditional on "
         "that problem. Over problems: exact two-sided Wilcoxon signed-rank test, Holm over all "
         f"comparisons with the control ({power.comparisons}); matched controls are a family of "
-        "their own.",
+        "their own. Beside it: Friedman's test with Iman and Davenport's F, Hodges–Lehmann shifts, "
+        "matched-pairs rank-biserial correlation, the share of problems won, and the Bayesian "
+        "signed-rank test with the region of practical equivalence.",
     ]
 
 

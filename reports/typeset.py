@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -37,13 +38,13 @@ _VERDICTS = {
 
 def typeset(results: Results) -> dict[str, list[Table]]:
     """All of them under their headings, in the order of the page."""
-    makers = (standing_table, overall_table, difference_table, cost_table)
-    found = {
-        _first_upper(_after(recovery)): [make(results, recovery) for make in makers]
-        for recovery in results.recoveries
-    }
+    makers = (standing_table, rank_table, overall_table, difference_table, cost_table)
+    found = {}
+    for recovery in results.recoveries:
+        made = (make(results, recovery) for make in makers)
+        found[_first_upper(_after(recovery))] = [one for one in made if one is not None]
     notes = [note_table(results)] if any(_notes(results)) else []
-    return found | {"Whole suite": [*notes, cell_table(results)]}
+    return found | {"Whole suite": [noise_table(results), *notes, cell_table(results)]}
 
 
 def standing_table(results: Results, recovery: str) -> Table:
@@ -62,8 +63,8 @@ def standing_table(results: Results, recovery: str) -> Table:
     if len(places) > 1:
         spread += f"; of all problems, mean ± one standard deviation over the {len(places) - 1}"
     caption = (
-        f"Retained top-1 {_after(recovery)} (points against the dense network, averaged over "
-        f"{_counted(len(results.suite.budgets.kept), 'budget')}): {spread}. "
+        f"Retained top-1 {_after(recovery)} (points against the dense network, "
+        f"{_budgets(results)}): {spread}. "
         f"{standing.rule(results)}"
     )
     columns = heads(
@@ -92,7 +93,7 @@ def difference_table(results: Results, recovery: str) -> Table:
         cells = [Cell(row["method"]), Cell(row["reference"]), Cell(row["problem"])]
         cells += [mean, span, whole(row["n_bases"])]
         rows.append([*cells, Cell(counts(row), whole(row["wins"]).value), Cell(said)])
-    names = ["Method", "Against", "Problem", "Difference", _level(results), "Bases"]
+    names = ["Method", "Against", "Problem", "Difference", f"{_percent(results)} interval", "Bases"]
     columns = [*heads([*names, "Won/tied/lost"], 3), Column("Against the ROPE")]
     caption = (
         f"Paired differences {_after(recovery)} on each problem, in points of retained top-1 "
@@ -103,30 +104,104 @@ def difference_table(results: Results, recovery: str) -> Table:
 
 
 def overall_table(results: Results, recovery: str) -> Table:
-    """Differences over problems; tests only where they could reject."""
-    names = ["Method", "Against", "Problems", "Mean", "Hodges–Lehmann", "Won/tied/lost"]
+    """Differences over problems: size first, then how often, then tests where they could reject."""
+    names = ["Method", "Against", "Problems", "Failed", "Mean", "Shift", "Shift, interval"]
+    names += ["Won/tied/lost", "Share won", "Rank-biserial", "Better/equal/worse %"]
     tested = results.power.can_reach_alpha
-    said = "so few that no test can reject: none is shown"
-    if tested:
-        names += [_level(results), "p", "Holm p"]
-        said = (
-            "t-interval of their means; exact Wilcoxon p, and adjusted by Holm over all declared "
-            "comparisons"
-        )
+    names += ["Mean, interval", "p", "Holm p"] if tested else []
     rows = []
     for row in results.overall[results.overall["recovery"] == recovery].to_dict("records"):
-        mean = signed(row["mean"])
-        cells = [Cell(row["method"]), Cell(row["reference"]), whole(row["n_problems"]), mean]
-        cells += [signed(row["hodges_lehmann"]), Cell(counts(row), whole(row["wins"]).value)]
+        shift, mean = signed(row["hodges_lehmann"]), signed(row["mean"])
+        cells = [Cell(row["method"]), Cell(row["reference"]), whole(row["n_problems"])]
+        cells += [whole(row["n_failed"]), mean, shift]
+        cells += [Cell(interval(row["shift_low"], row["shift_high"]), shift.value)]
+        cells += [Cell(counts(row), whole(row["wins"]).value)]
+        cells += [number(row["share_won"]), number(row["rank_biserial"]), _beliefs(row)]
         if tested:
             cells += [Cell(interval(row["low"], row["high"]), mean.value)]
             cells += [Cell(p_value(row[one]), number(row[one]).value) for one in ("p", "p_holm")]
         rows.append(cells)
-    problems = _counted(len(results.problems), "problem")
+    analysis = results.suite.analysis
+    said = "the problems are too few for any test to reject, so no p is shown"
+    if tested:
+        said = "p: exact Wilcoxon, and adjusted by Holm over all declared comparisons"
+    failing = {"worst": "counts as the worse there", "drop": "leaves the problem out"}
     caption = (
-        f"Differences {_after(recovery)} over {problems}, in points, averaged over bases; {said}"
+        f"Differences {_after(recovery)} over {_counted(len(results.problems), 'problem')}, in "
+        "points, one value a problem. Mean: with its t-interval. Shift: Hodges–Lehmann, with the "
+        f"interval of the signed-rank test, {_percent(results)} both. A method that failed "
+        f"{failing[analysis.failures]}. Better/equal/worse: Bayesian signed-rank with the ROPE of "
+        f"± {analysis.rope:g} points; {said}"
     )
-    return Table(f"overall_{recovery}", "Differences over problems", caption, heads(names, 2), rows)
+    title = "Differences over problems"
+    return Table(f"overall_{recovery}", title, caption, heads(names, 2), rows)
+
+
+def _beliefs(row: dict[Any, Any]) -> Cell:
+    beliefs = [row["p_better"], row["p_equal"], row["p_worse"]]
+    if pd.isna(beliefs[0]):
+        return Cell("–")
+    return Cell("/".join(f"{100 * one:.0f}" for one in beliefs), float(beliefs[0]))
+
+
+def rank_table(results: Results, recovery: str) -> Table | None:
+    """Mean ranks over problems and who is not told from whom; None below two problems."""
+    ranking = results.ranking[recovery]
+    test = ranking.omnibus
+    if test is None:
+        return None
+    cliques = dict(enumerate(ranking.cliques))
+    order = sorted(range(len(ranking.methods)), key=lambda at: test.mean_ranks[at])
+    rows = []
+    for at in order:
+        letters = "".join(_letter(i) for i, members in cliques.items() if at in members)
+        rows.append([Cell(ranking.methods[at]), number(test.mean_ranks[at]), Cell(letters or "–")])
+    left_out = "; ".join(f"{problem} ({why})" for problem, why in ranking.left_out)
+    caption = (
+        f"Mean ranks {_after(recovery)} over {_counted(test.blocks, 'problem')} (1 is best). "
+        f"Friedman, ties corrected: χ² = {test.statistic:.2f}, p = {p_value(test.p_value)}; "
+        f"Iman–Davenport F = {test.f_statistic:.2f}, p = {p_value(test.f_p_value)}; by permutation "
+        f"p = {p_value(test.permutation_p)}; Kendall's W = {test.kendall_w:.2f}; tied cells: "
+        f"{100 * test.tied:.0f} %. Methods that share a letter are not told apart by any pairwise "
+        "Wilcoxon test (Holm over all pairs)" + (f". Left out: {left_out}" if left_out else "")
+    )
+    columns = [Column("Method"), Column("Mean rank", numeric=True), Column("Not told apart")]
+    return Table(f"ranks_{recovery}", "Ranks", caption, columns, rows)
+
+
+def _letter(at: int) -> str:
+    """a to z, then aa, ab ..."""
+    return (_letter(at // 26 - 1) if at >= 26 else "") + chr(ord("a") + at % 26)
+
+
+def noise_table(results: Results) -> Table:
+    """Where noise comes from, and what bad habits would have added."""
+    habits = results.inflation.set_index(["recovery", "method"]).to_dict("index")
+    keys = ["recovery", "method"]
+    columns = ["base_sd", "repeat_sd", "aa_sd"]
+    means = results.noise.groupby(keys, sort=False)[columns].mean()
+    rows = []
+    recoveries, methods = list(results.recoveries), results.suite.method_names
+    place = {key: at for at, key in enumerate(product(recoveries, methods))}
+    for row in sorted(
+        means.reset_index().to_dict("records"),
+        key=lambda one: place[one["recovery"], one["method"]],
+    ):
+        added = habits.get((row["recovery"], row["method"]), {})
+        cells = [Cell(row["recovery"]), Cell(row["method"]), *(number(row[one]) for one in columns)]
+        rows.append([*cells, *(number(added.get(one)) for one in ("best_of_n", "best_epoch"))])
+    names = ["Recovery", "Method", "SD of bases", "SD of repeats", "SD of A − A"]
+    names += ["Best of n adds", "Best epoch adds"]
+    caption = (
+        "Noise of retained top-1 in points, means over problems: standard deviations of the "
+        f"{_counted(results.suite.bases, 'base')} and of the "
+        f"{_counted(results.suite.repeats, 'repeat')} inside them (variance components), and of "
+        "the difference of two runs of one method; and how much reporting the best run, or the "
+        "epoch that is best on the split that chose it, would have added"
+    )
+    return Table(
+        "noise", "Noise, and what choosing the best would add", caption, heads(names, 2), rows
+    )
 
 
 def cost_table(results: Results, recovery: str) -> Table:
@@ -220,12 +295,22 @@ def _after(recovery: str) -> str:
     return "without recovery" if recovery == "none" else f"after {recovery}"
 
 
+def _budgets(results: Results) -> str:
+    """How budgets become one number."""
+    kept = results.suite.budgets.kept
+    if len(kept) == 1:
+        return "at one budget"
+    if results.suite.budgets.cost == "threshold":
+        return f"mean over {len(kept)} thresholds"
+    return f"area over {len(kept)} budgets and log compression"
+
+
 def _counted(n: int, what: str) -> str:
     return f"{n} {what}{'s' if n != 1 else ''}"
 
 
-def _level(results: Results) -> str:
-    return f"{100 * (1 - results.suite.analysis.alpha):g} % interval"
+def _percent(results: Results) -> str:
+    return f"{100 * (1 - results.suite.analysis.alpha):g} %"
 
 
 def _descending(value: float | None) -> float:

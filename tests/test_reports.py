@@ -18,7 +18,6 @@ from reports.analysis import analyse
 from reports.build import build_report
 from reports.cautions import warnings
 from reports.findings import headline, power_line
-from reports.over_problems import overall
 from reports.records import (
     Accuracy,
     Costs,
@@ -30,7 +29,8 @@ from reports.records import (
     content_key,
     frame,
 )
-from reports.tables import by_trial, cells, comparisons, paired, paired_markdown
+from reports.over_problems import overall
+from reports.tables import by_trial, cells, comparisons, paired
 from suites.schema import Suite
 
 METHODS: list[Any] = [
