@@ -195,6 +195,13 @@ def report(
     out: Annotated[
         Path | None, typer.Option(help="Folder to write to; default: RESULTS/reports/SUITE.")
     ] = None,
+    format_: Annotated[
+        str,
+        typer.Option("--format", metavar="A,B", help="Only html, csv, markdown or latex."),
+    ] = "",
+    figures: Annotated[
+        str, typer.Option(metavar="A,B", help="Only these figures, by the names of their files.")
+    ] = "",
 ) -> None:
     """Write the report of a suite, finished or not, from its records."""
     planned = _plan(suite, set_, smoke, plugin)
@@ -202,7 +209,28 @@ def report(
     from .session import write_report
     from .store import Store
 
-    console.print(f"report: {write_report(planned, Store(results), out)}")
+    path = write_report(planned, Store(results), out, _names(format_), _names(figures))
+    console.print(f"report: {path}", soft_wrap=True)
+
+
+@app.command()
+def compare(
+    method: Annotated[str, typer.Argument(help="A method of the suite.")],
+    reference: Annotated[str, typer.Argument(help="The one that it is held against.")],
+    suite: Annotated[str, typer.Option("--suite", help="A suite's name or .yaml file.")],
+    results: Results = RESULTS,
+    set_: Overrides = [],  # noqa: B006
+    smoke: Smoke = False,
+    plugin: Plugins = [],  # noqa: B006
+) -> None:
+    """Hold one method of a suite against another: how much better, where, and how surely."""
+    planned = _plan(suite, set_, smoke, plugin)
+
+    from . import show
+    from .session import compare as compare_methods
+    from .store import Store
+
+    show.duel(console, compare_methods(planned, Store(results), method, reference))
 
 
 @app.command()
@@ -221,10 +249,35 @@ def sync(
     store = Store(results)
     with store.lock():
         records = planned.records(store)
+        report = store.report(planned.suite.suite)
         added = sync_records(
-            store.root, planned.suite, records, os.environ.get("MLFLOW_TRACKING_URI")
+            store.root,
+            planned.suite,
+            records,
+            os.environ.get("MLFLOW_TRACKING_URI"),
+            report if report.exists() else None,
         )
     console.print(f"{added} of {len(records)} trials were missing in MLflow and are there now")
+
+
+@app.command()
+def pull(
+    suite: Annotated[str, typer.Argument(help="A suite's name: the name of its experiment.")],
+    source: Annotated[
+        str, typer.Option("--from", envvar="MLFLOW_TRACKING_URI", help="MLflow server or database.")
+    ],
+    results: Results = RESULTS,
+) -> None:
+    """Fetch a colleague's records of a suite from MLflow; what is here stays as it is."""
+    from .store import Store
+    from .tracking import pull as pull_records
+
+    store = Store(results)
+    with store.lock(), console.status(f"asking {source}"):
+        pulled = pull_records(store, suite, source)
+    console.print(f"{pulled.written} records fetched, {pulled.here} of {pulled.found} were here")
+    for fault in pulled.faults:
+        console.print(f"left out: {fault}", markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -217,12 +217,14 @@ def cost_table(results: Results, recovery: str) -> Table:
         "recovery_s": "Recovery s",
         "images_trained": "Images trained, all",
     }
+    if results.suite.budgets.unstructured or not results.suite.latency:
+        del columns["latency_ratio"]
     trials = results.trials.reindex(columns=["recovery", "method", "problem", *columns])
     mine = trials[trials["recovery"] == recovery]
     rows = []
     for method, found in mine.groupby("method", sort=False):
         means = found[list(columns)].astype(float).mean()
-        means[["macs_ratio", "params_ratio", "latency_ratio"]] *= 100
+        means[[one for one in columns if one.endswith("_ratio")]] *= 100
         rows.append([Cell(str(method)), *(number(means[one]) for one in columns)])
     order = {name: at for at, name in enumerate(results.suite.method_names)}
     rows.sort(key=lambda row: order[row[0].text])
