@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from .statistics import Power
 
 
+MOST = 5  # methods that a sentence bears
+
+
 def headline(results: Results, recovery: str) -> str:
     """What the suite shows under one recovery, no stronger than its data.
 
@@ -49,8 +52,22 @@ def headline(results: Results, recovery: str) -> str:
         spread = " " + _spread(results, recovery, top["method"])
     if not told:
         return f"{some} can be told from {control} {where}. {best}{spread}."
-    names = ", ".join(_with_interval(row) for row in told)
-    return f"Told from {control} {where}: {names}. {best}{spread}."
+    names = _better_and_worse(told)
+    sentence = f"Told from {control} {where}: {names}."
+    if results.power.can_reach_alpha and top["method"] in {row["method"] for row in told}:
+        return sentence  # which has named it and its interval
+    return f"{sentence} {best}{spread}."
+
+
+def _better_and_worse(told: Sequence[Mapping[Any, Any]]) -> str:
+    """Those that are better, best first and with their intervals; of those that are worse, names."""
+    order = sorted(told, key=lambda row: -row["mean"])
+    better = [_with_interval(row) for row in order if row["mean"] > 0]
+    worse = [row["method"] for row in order if row["mean"] <= 0]
+    shown = better[:MOST] + ([f"and {len(better) - MOST} more"] if len(better) > MOST else [])
+    parts = [f"better are {', '.join(shown)}"] if better else []
+    parts += [f"worse are {', '.join(worse)}"] if worse else []
+    return "; ".join(parts)
 
 
 def _with_interval(row: Mapping[Any, Any]) -> str:
