@@ -1,0 +1,54 @@
+"""Every pair of methods over problems: test, adjusted p, and shift, each as a matrix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .completeness import worst_filled
+from .multiple import holm
+from .ranks import as_blocks
+from .signed_rank import hodges_lehmann, wilcoxon
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Pairwise:
+    """All pairs; row minus column. The diagonals are p = 1 and shift 0.
+
+    A pair's p and shift depend on its two methods alone, never on the pool (Benavoli 2016); the
+    adjusted p depends on the size of the family.
+    """
+
+    p: Floats  # [methods, methods], exact Wilcoxon
+    adjusted: Floats  # Holm over all K(K-1)/2 pairs
+    shift: Floats  # Hodges-Lehmann, in the unit of the scores; NaN where no problem has both
+
+
+def pairwise(scores: ArrayLike) -> Pairwise:
+    """Exact Wilcoxon over problems for each pair, Holm over all pairs, Hodges-Lehmann shifts.
+
+    A method that failed on a problem (NaN) is the worse one there in the test, with the largest
+    differences; the shift is that of the problems where both succeeded.
+
+    Args:
+        scores: [problems, methods], higher is better.
+    """
+    table = as_blocks(scores)
+    filled = worst_filled(table)
+    k = table.shape[1]
+    pairs = list(combinations(range(k), 2))
+    raw = [wilcoxon(filled[:, i] - filled[:, j]).p_value for i, j in pairs]
+    p, adjusted, shift = np.ones((k, k)), np.ones((k, k)), np.zeros((k, k))
+    for (i, j), one, corrected in zip(pairs, raw, holm(raw), strict=True):
+        p[i, j] = p[j, i] = one
+        adjusted[i, j] = adjusted[j, i] = corrected
+        difference = table[:, i] - table[:, j]
+        measured = difference[~np.isnan(difference)]
+        shift[i, j] = hodges_lehmann(measured) if measured.size else np.nan
+        shift[j, i] = -shift[i, j]
+    return Pairwise(p, adjusted, shift)
