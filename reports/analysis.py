@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from suites.schema import AnySuite, Suite
 
-from . import tables
+from . import noise, over_problems, tables
+from .ranking import Ranking, ranking
 from .records import Labels, Record, frame
 from .statistics import Power, declared_power
 
@@ -32,6 +33,10 @@ class Results:
     cells: pd.DataFrame
     paired: pd.DataFrame
     overall: pd.DataFrame
+    disagreements: pd.DataFrame  # of `overall`, where another meaning of failing changes a test
+    ranking: Mapping[str, Ranking]  # recovery -> ranks of all methods over problems
+    noise: pd.DataFrame
+    inflation: pd.DataFrame
 
     @property
     def problems(self) -> list[str]:
@@ -74,8 +79,12 @@ def analyse(suite: Suite, records: Sequence[Record], expected: Sequence[Labels])
     against_control = sum(one.family == "control" for one in declared)
     problems = len({one.problem for one in expected})
     trials = frame(known)
-    cells = tables.cells(trials, expected, 1 - suite.analysis.alpha)
+    failed = [one.labels for one in known if one.status != "done"]
+    cells = tables.cells(trials, expected, 1 - suite.analysis.alpha, failed)
+    averaged = tables.by_trial(trials, cells)
     pairs = tables.paired(trials, cells, declared, suite)
+    overall = over_problems.overall(pairs, averaged, suite)
+    recoveries = dict.fromkeys(one.recovery for one in expected)
     return Results(
         suite=suite,
         records=known,
@@ -87,5 +96,9 @@ def analyse(suite: Suite, records: Sequence[Record], expected: Sequence[Labels])
         dense=tables.dense(trials),
         cells=cells,
         paired=pairs,
-        overall=tables.overall(pairs, declared, suite),
+        overall=overall,
+        disagreements=over_problems.disagreements(pairs, averaged, suite, overall),
+        ranking={one: ranking(one, averaged, cells, suite) for one in recoveries},
+        noise=noise.noise(averaged),
+        inflation=noise.inflation(averaged, known),
     )

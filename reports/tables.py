@@ -6,12 +6,14 @@ of it is done. Nothing is averaged over an incomplete cell.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from suites.method import matched_name
 from suites.schema import Suite
@@ -21,6 +23,8 @@ from .records import Labels, budget_words
 
 Family = Literal["control", "matched"]
 CELL = ["problem", "recovery", "method", "budget"]
+Floats = NDArray[np.float64]
+Averaged = dict[tuple[str, str, str], Floats]  # of (problem, recovery, method)
 
 
 @dataclass(frozen=True)
@@ -47,10 +51,13 @@ def comparisons(suite: Suite) -> list[Comparison]:
     return declared + matched
 
 
-def cells(trials: pd.DataFrame, expected: Sequence[Labels], level: float) -> pd.DataFrame:
+def cells(
+    trials: pd.DataFrame, expected: Sequence[Labels], level: float, failed: Iterable[Labels] = ()
+) -> pd.DataFrame:
     """One row a cell, in the order of the plan.
 
-    Columns: the labels, `expected` and `done` (trials), `complete`, `bases`; for complete cells
+    Columns: the labels, `expected`, `done` and `failed` (trials; the rest was not run; an
+    infeasible budget is a failure), `complete`, `bases`; for complete cells
     the mean test top-1 over bases in percent with its t-interval (`top1`, `top1_low`,
     `top1_high`), `retained_top1` (points), `best_validation_top1` (test top-1 of the epoch that was
     best on validation, percent), and means of `score_s`, `recovery_s` and, as `_ratio` and as
@@ -59,6 +66,9 @@ def cells(trials: pd.DataFrame, expected: Sequence[Labels], level: float) -> pd.
     """
     plan = pd.DataFrame([{**one.model_dump(), "problem": one.problem} for one in expected])
     done = dict(iter(trials.groupby(CELL, sort=False))) if len(trials) else {}
+    lost: Counter[tuple[Any, ...]] = Counter(
+        (one.problem, one.recovery, one.method, one.budget) for one in failed
+    )
     rows = []
     for key, planned in plan.groupby(CELL, sort=False):
         found = done.get(key)
@@ -67,12 +77,14 @@ def cells(trials: pd.DataFrame, expected: Sequence[Labels], level: float) -> pd.
         row["cost"] = planned["cost"].iloc[0]
         row["expected"] = len(planned)
         row["done"] = 0 if found is None else len(found)
+        row["failed"] = lost[key]
         row["complete"] = row["expected"] == row["done"]
         row["bases"] = planned["base"].nunique()
         if found is not None and row["complete"]:
             row |= _means(found, level)
         rows.append(row)
-    columns = [*CELL, "cost", "matched_to", "expected", "done", "complete", "bases", *_MEANS]
+    columns = [*CELL, "cost", "matched_to", "expected", "done", "failed"]
+    columns += ["complete", "bases", *_MEANS]
     return pd.DataFrame(rows).reindex(columns=columns)
 
 
@@ -106,12 +118,16 @@ def paired(
 ) -> pd.DataFrame:
     """Differences inside each problem, over bases: one row a (recovery, comparison, problem).
 
-    Budgets and repeats are averaged first; the same bases carry both methods. Columns: `family`,
+    Budgets and repeats are averaged first; the same bases carry both methods. All of it is
+    conditional on the problem: it speaks of other bases trained alike, not of other problems.
+    Columns: `family`,
     `recovery`, `method`, `reference`, `problem`, `mean` (points of retained top-1, method minus
     reference) with the t-interval at 1 - alpha (`low`, `high`) and at 1 - alpha / m
     (`joint_low`, `joint_high`, Bonferroni over the m comparisons of the family), `n_bases`,
-    `wins`, `ties`, `losses` (bases), `verdict` against the ROPE, `reason` (why there is no
-    difference, else empty).
+    `wins`, `ties`, `losses` (bases), `p` (paired t over bases), `p_holm` (over the family, inside
+    the problem and recovery), `p_sign_flip` (exact, without normality; at least 2^(1-bases)),
+    `failed` (who failed there: `method`, `reference`, `both` or empty), `verdict` against the
+    ROPE, `reason` (why there is no difference, else empty).
 
     Args:
         trials: the frame of finished trials.
@@ -120,8 +136,8 @@ def paired(
         suite: gives alpha and the ROPE.
     """
     alpha, rope = suite.analysis.alpha, suite.analysis.rope
-    collapsed = _collapsed(trials, table)
-    gaps = _gaps(table)
+    averaged = collapsed(trials, table)
+    gaps, lost = _gaps(table), failures(table)
     asked = {key for key, _ in _by_method(table)}
     rows = []
     for recovery, problem in _pairs_of(table, "recovery", "problem"):
@@ -136,22 +152,42 @@ def paired(
             both = [(problem, recovery, name) for name in (one.method, one.reference)]
             if not asked.issuperset(both):
                 continue  # a way of finetuning, where nothing is finetuned
+            row["failed"] = _WHO[both[0] in lost, both[1] in lost]
             missing = [f"{key[2]} has {gaps[key]}" for key in both if key in gaps]
             if missing:
                 rows.append(row | {"verdict": "missing", "reason": "; ".join(missing)})
                 continue
-            difference = collapsed[both[0]] - collapsed[both[1]]
+            difference = averaged[both[0]] - averaged[both[1]]
             family_size = sum(other.family == one.family for other in declared)
             rows.append(row | _difference(difference, alpha, family_size, rope))
     columns = ["family", "recovery", "method", "reference", "problem", "mean", "low", "high"]
-    columns += ["joint_low", "joint_high", "n_bases", "wins", "ties", "losses", "verdict", "reason"]
+    columns += ["joint_low", "joint_high", "n_bases", "wins", "ties", "losses", "p", "p_holm"]
+    columns += ["p_sign_flip", "failed", "verdict", "reason"]
     whole = dict.fromkeys(("n_bases", "wins", "ties", "losses"), "Int64")
-    return pd.DataFrame(rows, columns=columns).astype(whole)
+    table = pd.DataFrame(rows, columns=columns).astype(whole)
+    table["p_holm"] = holm_within(table, ["recovery", "problem", "family"])
+    return table
 
 
-def _difference(
-    difference: np.ndarray[Any, np.dtype[np.float64]], alpha: float, family_size: int, rope: float
-) -> dict[str, Any]:
+_WHO = {
+    (False, False): "",
+    (True, False): "method",
+    (False, True): "reference",
+    (True, True): "both",
+}
+
+
+def holm_within(table: pd.DataFrame, keys: list[str]) -> pd.Series:
+    """Holm-adjusted `p` inside each family of rows; a gap stays one, and counts as p = 1."""
+    adjusted = pd.Series(np.nan, index=table.index)
+    for _, member in table.groupby(keys, sort=False):
+        raw = member["p"].astype(float)
+        found = statistics.holm(raw.fillna(1.0).to_numpy())
+        adjusted[member.index] = np.where(raw.isna(), np.nan, found)
+    return adjusted
+
+
+def _difference(difference: Floats, alpha: float, family_size: int, rope: float) -> dict[str, Any]:
     interval = statistics.t_interval(difference, 1 - alpha)
     joint = statistics.t_interval(difference, 1 - alpha / family_size)
     count = statistics.win_tie_loss(difference)
@@ -165,24 +201,40 @@ def _difference(
         "wins": count.wins,
         "ties": count.ties,
         "losses": count.losses,
+        "p": statistics.t_test(difference),
+        "p_sign_flip": statistics.sign_flip(difference),
         "verdict": statistics.verdict(interval, rope),
         "reason": "",
     }
 
 
-def _collapsed(
-    trials: pd.DataFrame, table: pd.DataFrame
-) -> dict[tuple[str, str, str], np.ndarray[Any, np.dtype[np.float64]]]:
-    """(problem, recovery, method) -> [bases] retained top-1, of those with complete cells only."""
+def by_trial(trials: pd.DataFrame, table: pd.DataFrame) -> Averaged:
+    """[bases, repeats] retained top-1 over the budget grid, where all cells are complete.
+
+    The normalised area under the curve over log compression; over a knob's settings, the mean.
+    """
     gaps = _gaps(table)
+    shares = set(table["cost"]) != {"threshold"}
     result = {}
     for key, rows in _by_method(trials):
         if key in gaps:
             continue
         rows = rows.sort_values(["budget", "base", "repeat"])
         shape = [rows[axis].nunique() for axis in ("budget", "base", "repeat")]
-        result[key] = statistics.per_base(rows["retained_top1"].to_numpy().reshape(shape))
+        cube = rows["retained_top1"].to_numpy(dtype=float).reshape(shape)
+        kept = np.sort(rows["budget"].unique()) if shares else None
+        result[key] = statistics.per_trial(cube, kept)
     return result
+
+
+def collapsed(trials: pd.DataFrame, table: pd.DataFrame) -> Averaged:
+    """[bases] means over repeats of `by_trial`."""
+    return {key: found.mean(axis=1) for key, found in by_trial(trials, table).items()}
+
+
+def failures(table: pd.DataFrame) -> set[tuple[str, str, str]]:
+    """(problem, recovery, method) of which a trial failed or could not meet its budget."""
+    return {key for key, rows in _by_method(table) if rows["failed"].any()}
 
 
 def _gaps(table: pd.DataFrame) -> dict[tuple[str, str, str], str]:
@@ -207,48 +259,6 @@ def _by_method(table: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], pd.D
 
 def _pairs_of(table: pd.DataFrame, *axes: str) -> list[tuple[str, ...]]:
     return list(table[list(axes)].drop_duplicates().itertuples(index=False, name=None))
-
-
-def overall(pairs: pd.DataFrame, declared: Sequence[Comparison], suite: Suite) -> pd.DataFrame:
-    """Differences over problems: one row a (recovery, comparison).
-
-    The block is the problem, its value the mean over its bases. Columns: `family`, `recovery`,
-    `method`, `reference`, `n_problems`, `mean`, `low`, `high` (t-interval of block
-    means, only where one test over so many problems could reject; fewer say nothing of the spread),
-    `hodges_lehmann`, `wins`,
-    `ties`, `losses` (problems), `p`, `p_holm` (exact Wilcoxon;
-    Holm over the declared comparisons of the family and recovery), `rejected`, `verdict`
-    (with the interval).
-    A comparison without any problem keeps its place in the family as p = 1.
-    """
-    alpha, rope = suite.analysis.alpha, suite.analysis.rope
-    rows = []
-    keys = ["recovery", "family", "method", "reference"]
-    for key, found in pairs.groupby(keys, sort=False):
-        row: dict[str, Any] = dict(zip(keys, key, strict=True))
-        blocks = found["mean"].dropna().to_numpy(dtype=float)
-        row["n_problems"] = blocks.size
-        if blocks.size:
-            count = statistics.win_tie_loss(blocks)
-            row |= {"mean": blocks.mean()}
-            row |= {"hodges_lehmann": statistics.hodges_lehmann(blocks)}
-            row |= {"wins": count.wins, "ties": count.ties, "losses": count.losses}
-            row |= {"p": statistics.wilcoxon(blocks).p_value}
-            if statistics.smallest_p(blocks.size) <= alpha:
-                interval = statistics.t_interval(blocks, 1 - alpha)
-                row |= {"low": interval.low, "high": interval.high}
-                row |= {"verdict": statistics.verdict(interval, rope)}
-        rows.append(row)
-    columns = ["family", "recovery", "method", "reference", "n_problems", "mean", "low", "high"]
-    columns += ["hodges_lehmann", "wins", "ties", "losses", "p", "verdict"]
-    whole = dict.fromkeys(("n_problems", "wins", "ties", "losses"), "Int64")
-    table = pd.DataFrame(rows, columns=columns).astype(whole)
-    table["p_holm"] = np.nan
-    for _, member in table.groupby(["recovery", "family"], sort=False):
-        adjusted = statistics.holm(member["p"].astype(float).fillna(1.0).to_numpy())
-        table.loc[member.index, "p_holm"] = np.where(member["p"].isna(), np.nan, adjusted)
-    table["rejected"] = table["p_holm"] <= alpha
-    return table
 
 
 def paired_markdown(pairs: pd.DataFrame, over: pd.DataFrame, suite: Suite) -> str:

@@ -107,6 +107,11 @@ class Analysis(Section):
     control: str
     alpha: float = Field(default=0.05, gt=0, lt=1)
     rope: float = Field(default=0.2, ge=0, description="percentage points that do not matter")
+    failures: Literal["worst", "drop"] = Field(
+        default="worst",
+        description="a method that failed on a problem takes the worst rank there, or the problem "
+        "leaves the comparison",
+    )
     cost: Literal[
         "macs_ratio", "params_ratio", "channels_ratio", "weights_ratio", "latency_ratio"
     ] = "macs_ratio"

@@ -28,7 +28,8 @@ from reports.records import (
     content_key,
     frame,
 )
-from reports.tables import cells, comparisons, overall, paired, paired_markdown
+from reports.over_problems import overall
+from reports.tables import by_trial, cells, comparisons, paired, paired_markdown
 from suites.schema import Suite
 
 METHODS: list[Any] = [
@@ -378,7 +379,8 @@ def test_holm_keeps_the_place_of_a_comparison_that_could_not_be_made() -> None:
     ]
     trials, declared = frame(found), comparisons(suite)
     table = cells(trials, plan(suite), 0.95)
-    over = overall(paired(trials, table, declared, suite), declared, suite).set_index("method")
+    averaged = by_trial(trials, table)
+    over = overall(paired(trials, table, declared, suite), averaged, suite).set_index("method")
     assert list(over.loc["taylor", "p_holm"]) == pytest.approx([2 * 2**-6] * 2)
     assert over.loc["obd", "p_holm"].isna().all()
 

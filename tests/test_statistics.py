@@ -204,10 +204,10 @@ def test_verdict(low: float, high: float, said: str) -> None:
 
 def test_collapse() -> None:
     cube = np.array([[[1.0, 3.0], [5.0, 5.0]], [[4.0, 4.0], [0.0, 2.0]]])  # budgets, bases, repeats
-    assert own.per_base(cube) == pytest.approx([3.0, 3.0])
-    assert own.per_problem(cube) == 3.0
+    assert own.per_base(cube, None) == pytest.approx([3.0, 3.0])
+    assert own.per_problem(cube, None) == 3.0
     cube[0, 0, 0] = np.nan
     with pytest.raises(ValueError, match="gaps"):
-        own.per_base(cube)
+        own.per_base(cube, None)
     with pytest.raises(ValueError, match="budgets, bases, repeats"):
-        own.per_base(cube[0])
+        own.per_base(cube[0], None)

@@ -1,5 +1,6 @@
 """Pure functions on numpy arrays, frozen dataclasses out: no pandas, no plotting, no printing."""
 
+from .bayes import Belief, bayesian_signed_rank, correlated_t
 from .bootstrap import (
     Bands,
     bootstrap_bands,
@@ -8,8 +9,17 @@ from .bootstrap import (
     resampling_weights,
 )
 from .cliques import cliques
-from .collapse import per_base, per_problem
-from .completeness import Failures, complete_problems, worst_filled
+from .collapse import budget_weights, per_base, per_problem, per_trial
+from .completeness import Failures, complete_problems, worst_differences
+from .effects import (
+    a12,
+    cliffs_delta,
+    interquartile_mean,
+    probability_of_improvement,
+    rank_biserial,
+    share_won,
+    sign_test,
+)
 from .fidelity import (
     RankCorrelation,
     Regret,
@@ -19,34 +29,60 @@ from .fidelity import (
     rank_correlation,
     regret,
 )
-from .multiple import holm, smallest_holm_p
+from .inflation import best_epoch, best_of_n
+from .multiple import benjamini_hochberg, benjamini_yekutieli, holm, smallest_holm_p
 from .pairwise import Pairwise, pairwise
+from .posthoc import AgainstControl, Nemenyi, against_control, bonferroni_dunn_q, nemenyi, nemenyi_q
 from .power import Power, declared_power, detectable_effect, problems_needed, wilcoxon_power
 from .profile import performance_profile
 from .ranks import Friedman, friedman, mean_ranks, ranks
-from .signed_rank import SignedRank, hodges_lehmann, null_distribution, smallest_p, wilcoxon
-from .summary import Interval, Verdict, WinTieLoss, t_interval, verdict, win_tie_loss
+from .sign_flip import sign_flip
+from .signed_rank import (
+    Shift,
+    SignedRank,
+    hodges_lehmann,
+    null_distribution,
+    shift_interval,
+    smallest_p,
+    wilcoxon,
+)
+from .summary import Interval, Verdict, WinTieLoss, t_interval, t_test, verdict, win_tie_loss
 from .variance import Component, NoiseFloor, noise_floor, variance_components
 
 __all__ = [
+    "AgainstControl",
     "Bands",
+    "Belief",
     "Component",
     "Failures",
     "Friedman",
     "Interval",
+    "Nemenyi",
     "NoiseFloor",
     "Pairwise",
     "Power",
     "RankCorrelation",
     "Regret",
+    "Shift",
     "SignedRank",
     "Verdict",
     "WinTieLoss",
+    "a12",
+    "against_control",
+    "bayesian_signed_rank",
+    "benjamini_hochberg",
+    "benjamini_yekutieli",
+    "best_epoch",
+    "best_of_n",
+    "bonferroni_dunn_q",
     "bootstrap_bands",
     "bootstrap_interval",
     "bootstrap_means",
+    "budget_weights",
+    "cliffs_delta",
     "cliques",
     "complete_problems",
+    "correlated_t",
     "correlation_within",
     "declared_power",
     "detectable_effect",
@@ -54,26 +90,37 @@ __all__ = [
     "hierarchical_interval",
     "hodges_lehmann",
     "holm",
+    "interquartile_mean",
     "mean_ranks",
+    "nemenyi",
+    "nemenyi_q",
     "noise_ceiling",
     "noise_floor",
     "null_distribution",
     "pairwise",
     "per_base",
     "per_problem",
+    "per_trial",
     "performance_profile",
+    "probability_of_improvement",
     "problems_needed",
+    "rank_biserial",
     "rank_correlation",
     "ranks",
     "regret",
     "resampling_weights",
+    "share_won",
+    "shift_interval",
+    "sign_flip",
+    "sign_test",
     "smallest_holm_p",
     "smallest_p",
     "t_interval",
+    "t_test",
     "variance_components",
     "verdict",
     "wilcoxon",
     "wilcoxon_power",
     "win_tie_loss",
-    "worst_filled",
+    "worst_differences",
 ]

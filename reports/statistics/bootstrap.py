@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -24,6 +25,7 @@ class Bands:
     high: Floats
 
 
+@lru_cache(maxsize=4)
 def resampling_weights(shape: tuple[int, int, int], draws: int = DRAWS, seed: int = 0) -> Floats:
     """What each trial weighs in each bootstrap sample; every method is weighed alike.
 
@@ -45,6 +47,7 @@ def resampling_weights(shape: tuple[int, int, int], draws: int = DRAWS, seed: in
     for size in shape:
         counts = rng.multinomial(counts * size, np.full(size, 1 / size))
     weights: Floats = counts / float(np.prod(shape))
+    weights.setflags(write=False)  # shared by all who ask for the same draws
     return weights
 
 

@@ -11,25 +11,26 @@ Floats = NDArray[np.float64]
 Failures = Literal["worst", "drop"]
 
 
-def worst_filled(scores: ArrayLike) -> Floats:
-    """Scores in which a failed method (NaN) lies below everything measured, for rank tests only.
+def worst_differences(
+    differences: ArrayLike, failed: ArrayLike, reference_failed: ArrayLike
+) -> Floats:
+    """Paired differences in which failing loses to everything measured; for rank tests only.
 
-    The filling is lower than every score by more than any two scores differ, so that in a
-    signed-rank test a failure weighs more than every measured difference. Its size means nothing:
-    never average what this returns.
+    Where one of the two failed, the difference takes the sign of the other and a size beyond every
+    measured one; where both did, it is zero. The size means nothing: never average what this
+    returns.
 
     Args:
-        scores: [problems, methods], higher is better.
+        differences: [problems], method minus reference; NaN where one failed.
+        failed, reference_failed: [problems], whether it did.
     """
-    table = np.asarray(scores, dtype=np.float64)
-    if np.isnan(table).all():
-        return np.zeros_like(table)
-    low, high = float(np.nanmin(table)), float(np.nanmax(table))
-    filled: Floats = np.where(np.isnan(table), low - (high - low) - 1, table)
-    return filled
+    d = np.asarray(differences, dtype=np.float64)
+    sign = np.asarray(reference_failed, dtype=int) - np.asarray(failed, dtype=int)
+    either = np.asarray(failed, dtype=bool) | np.asarray(reference_failed, dtype=bool)
+    beyond = 1 + float(np.max(np.abs(d), where=~either, initial=0.0))
+    return np.asarray(np.where(either, sign * beyond, d))
 
 
 def complete_problems(scores: ArrayLike) -> NDArray[np.bool_]:
     """[problems] whether every method succeeded: what is kept when failures are dropped."""
-    kept: NDArray[np.bool_] = ~np.isnan(np.asarray(scores, dtype=np.float64)).any(axis=1)
-    return kept
+    return np.asarray(~np.isnan(np.asarray(scores, dtype=np.float64)).any(axis=1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import false_discovery_control
 
 from .signed_rank import smallest_p
 
@@ -18,14 +19,35 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     Raises:
         ValueError: not one-dimensional, or a value outside [0, 1].
     """
-    p = np.asarray(p_values, dtype=np.float64)
-    if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
-        raise ValueError("p-values must be one-dimensional and lie in [0, 1]")
+    p = _family(p_values)
     order = np.argsort(p, kind="stable")
     stepped = np.maximum.accumulate((p.size - np.arange(p.size)) * p[order])
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(stepped, 1.0)
     return adjusted
+
+
+def benjamini_hochberg(p_values: ArrayLike) -> NDArray[np.float64]:
+    """Adjusted p-values that bound the false discovery rate (Benjamini and Hochberg 1995).
+
+    For large exploratory families of independent or positively dependent tests; arguments and
+    errors as `holm`.
+    """
+    p = _family(p_values)
+    return np.asarray(false_discovery_control(p, method="bh")) if p.size else p
+
+
+def benjamini_yekutieli(p_values: ArrayLike) -> NDArray[np.float64]:
+    """The same under any dependence (Benjamini and Yekutieli 2001): m harmonic times larger."""
+    p = _family(p_values)
+    return np.asarray(false_discovery_control(p, method="by")) if p.size else p
+
+
+def _family(p_values: ArrayLike) -> NDArray[np.float64]:
+    p = np.asarray(p_values, dtype=np.float64)
+    if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
+        raise ValueError("p-values must be one-dimensional and lie in [0, 1]")
+    return p
 
 
 def smallest_holm_p(blocks: int, comparisons: int) -> float:

@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .completeness import worst_filled
+from .completeness import worst_differences
 from .multiple import holm
 from .ranks import as_blocks
 from .signed_rank import hodges_lehmann, wilcoxon
@@ -39,10 +39,13 @@ def pairwise(scores: ArrayLike) -> Pairwise:
         scores: [problems, methods], higher is better.
     """
     table = as_blocks(scores)
-    filled = worst_filled(table)
+    failed = np.isnan(table)
     k = table.shape[1]
     pairs = list(combinations(range(k), 2))
-    raw = [wilcoxon(filled[:, i] - filled[:, j]).p_value for i, j in pairs]
+    raw = [
+        wilcoxon(worst_differences(table[:, i] - table[:, j], failed[:, i], failed[:, j])).p_value
+        for i, j in pairs
+    ]
     p, adjusted, shift = np.ones((k, k)), np.ones((k, k)), np.zeros((k, k))
     for (i, j), one, corrected in zip(pairs, raw, holm(raw), strict=True):
         p[i, j] = p[j, i] = one

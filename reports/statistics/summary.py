@@ -53,6 +53,19 @@ def t_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half, x.size)
 
 
+def t_test(values: ArrayLike) -> float:
+    """Two-sided p of the paired t-test against a mean of zero; NaN where the spread is unknown.
+
+    It rejects at a level exactly where `t_interval` of one minus the level leaves zero out.
+    Arguments and errors as `t_interval`.
+    """
+    x = rounded(values)
+    spread = x.std(ddof=1) if x.size > 1 else 0.0
+    if spread < 1e-12:  # repeats that agree to the last image
+        return float("nan")
+    return float(2 * student.sf(abs(x.mean()) / spread * np.sqrt(x.size), x.size - 1))
+
+
 def win_tie_loss(differences: ArrayLike) -> WinTieLoss:
     """Counts of [n] differences above, at and below zero, after rounding to 1e-9."""
     d = rounded(differences)

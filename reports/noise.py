@@ -1,0 +1,72 @@
+"""What chance does to a number: where noise comes from, and what choosing the best would add."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from . import statistics
+from .records import Record
+from .tables import Averaged
+
+KEYS = ["problem", "recovery", "method"]
+
+
+def noise(averaged: Averaged) -> pd.DataFrame:
+    """One row a finished (problem, recovery, method), of retained top-1 over budgets, in points.
+
+    Columns: `base_sd` and `repeat_sd` (nested variance components), `base_share` (of the variance),
+    `aa_sd` (of the difference of two runs of this method on the same bases). A repeat redraws the
+    calibration images and, where there is recovery, its order: without recovery `repeat_sd` is the
+    calibration's noise, with it that of both. NaN: one base, or one repeat.
+    """
+    rows: list[dict[str, Any]] = []
+    for key, values in averaged.items():
+        base, repeat = statistics.variance_components(values, ("base", "repeat"))
+        floor = statistics.noise_floor(values)
+        rows.append(
+            dict(zip(KEYS, key, strict=True))
+            | {"base_sd": base.sd, "repeat_sd": repeat.sd}
+            | {"base_share": base.share if values.shape[1] > 1 else np.nan, "aa_sd": floor.sd}
+        )
+    return pd.DataFrame(rows, columns=[*KEYS, "base_sd", "repeat_sd", "base_share", "aa_sd"])
+
+
+def inflation(averaged: Averaged, records: Sequence[Record]) -> pd.DataFrame:
+    """One row a (recovery, method): what two bad habits would have added, in points of top-1.
+
+    Columns: `runs` (bases times repeats, the most over problems), `best_of_n` (the best run of each
+    problem instead of the mean of all), `epochs` (of recovery), `best_epoch` (the best epoch
+    instead of the last, on the split that chose it: validation stands for the test split, which
+    recovery never sees). NaN where there is one run, or no epoch.
+    """
+    histories: dict[tuple[str, str], list[list[float]]] = defaultdict(list)
+    for one in records:
+        if one.measurements is not None and one.measurements.history:
+            curve = [100 * epoch.validation_top1 for epoch in one.measurements.history]
+            histories[one.labels.recovery, one.labels.method].append(curve)
+    runs: dict[tuple[str, str], list[Any]] = defaultdict(list)
+    for (_, recovery, method), values in averaged.items():
+        runs[recovery, method].append(values.ravel())
+    rows = []
+    for (recovery, method), found in runs.items():
+        curves = histories[recovery, method]
+        most = max(one.size for one in found)
+        best = [statistics.best_of_n(one) for one in found]
+        gain = [statistics.best_epoch([one]) for one in curves]
+        rows.append(
+            {
+                "recovery": recovery,
+                "method": method,
+                "runs": most,
+                "best_of_n": float(np.mean(best)) if most > 1 else np.nan,
+                "epochs": max((len(one) for one in curves), default=0),
+                "best_epoch": float(np.mean(gain)) if gain else np.nan,
+            }
+        )
+    columns = ["recovery", "method", "runs", "best_of_n", "epochs", "best_epoch"]
+    return pd.DataFrame(rows, columns=columns)

@@ -1,0 +1,132 @@
+"""The declared comparisons over problems: the test, its size, its uncertainty, and what it means.
+
+The block is the problem. No budget, base or repeat can be one: the differences that come in have
+one row a problem.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from suites.schema import Suite
+
+from . import statistics
+from .statistics import Failures
+from .tables import Averaged, Floats, holm_within
+
+KEYS = ["recovery", "family", "method", "reference"]
+COLUMNS = [
+    *("family", "recovery", "method", "reference", "n_problems", "n_failed"),
+    *("mean", "low", "high", "boot_low", "boot_high"),
+    *("hodges_lehmann", "shift_low", "shift_high"),
+    *("wins", "ties", "losses", "share_won", "rank_biserial"),
+    *("p_better", "p_equal", "p_worse", "p", "verdict"),
+]
+
+
+def overall(
+    pairs: pd.DataFrame, averaged: Averaged, suite: Suite, failures: Failures | None = None
+) -> pd.DataFrame:
+    """Differences over problems: one row a (recovery, comparison).
+
+    The block is the problem, its value the mean over its bases. Columns, in points unless said:
+
+    - `n_problems`: those where both succeeded; `n_failed`: those where either failed. Failing is
+      the worse outcome in `p`, `wins`, `ties`, `losses`, `share_won` and `rank_biserial`; sizes in
+      points are of the others. With `drop` these problems take no part at all.
+    - `mean`, `low`, `high` (t-interval of block means, only where one test over so many problems
+      could reject; fewer say nothing of the spread), `boot_low`, `boot_high` (hierarchical
+      bootstrap over problems, bases, repeats; from three problems on), `hodges_lehmann` with
+      `shift_low`, `shift_high` (inverted signed-rank test).
+    - `share_won` (ties count one half), `rank_biserial` (matched pairs).
+    - `p_better`, `p_equal`, `p_worse`: Bayesian signed-rank with the declared ROPE.
+    - `p` (exact Wilcoxon), `p_holm` (Holm over the comparisons of the family and recovery; one
+      without any problem keeps its place as p = 1), `rejected`, `verdict` (with the t-interval).
+
+    Args:
+        pairs: of `tables.paired`.
+        averaged: of `tables.by_trial`.
+        suite: gives alpha, the ROPE and what failing means.
+        failures: another meaning of failing than the suite's.
+    """
+    alpha = suite.analysis.alpha
+    policy = failures or suite.analysis.failures
+    rows = []
+    for key, found in pairs.groupby(KEYS, sort=False):
+        row: dict[str, Any] = dict(zip(KEYS, key, strict=True))
+        trials = [
+            averaged[problem, row["recovery"], row["method"]]
+            - averaged[problem, row["recovery"], row["reference"]]
+            for problem in found.loc[found["mean"].notna(), "problem"]
+        ]
+        rows.append(row | _tested(found, policy) | _measured(found, trials, suite))
+    whole = dict.fromkeys(("n_problems", "n_failed", "wins", "ties", "losses"), "Int64")
+    table = pd.DataFrame(rows, columns=COLUMNS).astype(whole)
+    table["p_holm"] = holm_within(table, ["recovery", "family"])
+    table["rejected"] = table["p_holm"] <= alpha
+    return table
+
+
+def _tested(found: pd.DataFrame, policy: Failures) -> dict[str, Any]:
+    """What rests on order alone, so that failing has a place in it."""
+    failed = found["failed"].isin(["method", "both"])
+    other = found["failed"].isin(["reference", "both"])
+    row: dict[str, Any] = {"n_failed": int((failed | other).sum())}
+    takes_part = found["mean"].notna() | ((failed | other) & (policy == "worst"))
+    if not takes_part.any():
+        return row
+    outcomes = statistics.worst_differences(
+        found.loc[takes_part, "mean"].to_numpy(dtype=float),
+        failed[takes_part].to_numpy(),
+        other[takes_part].to_numpy(),
+    )
+    count = statistics.win_tie_loss(outcomes)
+    return row | {
+        "wins": count.wins,
+        "ties": count.ties,
+        "losses": count.losses,
+        "share_won": statistics.share_won(outcomes),
+        "rank_biserial": statistics.rank_biserial(outcomes),
+        "p": statistics.wilcoxon(outcomes).p_value,
+    }
+
+
+def _measured(found: pd.DataFrame, trials: list[Floats], suite: Suite) -> dict[str, Any]:
+    """What is in points, of the problems where both succeeded."""
+    blocks = found["mean"].dropna().to_numpy(dtype=float)
+    alpha, rope = suite.analysis.alpha, suite.analysis.rope
+    row: dict[str, Any] = {"n_problems": blocks.size}
+    if not blocks.size:
+        return row
+    shift = statistics.shift_interval(blocks, 1 - alpha)
+    belief = statistics.bayesian_signed_rank(blocks, rope)
+    row |= {"mean": blocks.mean(), "hodges_lehmann": shift.shift}
+    row |= {"shift_low": shift.low, "shift_high": shift.high}
+    row |= {"p_better": belief.better, "p_equal": belief.equivalent, "p_worse": belief.worse}
+    if blocks.size >= 3 and len({one.shape for one in trials}) == 1:
+        resampled = statistics.hierarchical_interval(np.stack(trials), 1 - alpha)
+        row |= {"boot_low": resampled.low, "boot_high": resampled.high}
+    if statistics.smallest_p(blocks.size) <= alpha:
+        interval = statistics.t_interval(blocks, 1 - alpha)
+        row |= {"low": interval.low, "high": interval.high}
+        row |= {"verdict": statistics.verdict(interval, rope)}
+    return row
+
+
+def disagreements(
+    pairs: pd.DataFrame, averaged: Averaged, suite: Suite, found: pd.DataFrame
+) -> pd.DataFrame:
+    """Rows of `overall` under the other meaning of failing, where that changes a rejection.
+
+    Args:
+        pairs, averaged, suite: as `overall`.
+        found: its result under the suite's own meaning.
+    """
+    if not found["n_failed"].any():
+        return found.iloc[:0]
+    other: Failures = "drop" if suite.analysis.failures == "worst" else "worst"
+    table = overall(pairs, averaged, suite, other)
+    return table[table["rejected"] != found["rejected"]].reset_index(drop=True)
