@@ -1,0 +1,288 @@
+"""Friedman, its post-hoc tests, pairs and cliques: vectors V1-V4 of the literature, properties."""
+
+from __future__ import annotations
+
+import json
+from itertools import combinations, permutations, product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import stats
+
+from reports import statistics as own
+from reports.statistics.posthoc import rank_error
+
+VECTORS: dict[str, Any] = json.loads(
+    (Path(__file__).parent / "vectors" / "statistics.json").read_text(encoding="utf-8")
+)
+DEMSAR = VECTORS["demsar"]
+SCORES = np.array(DEMSAR["scores"])
+
+# Half of the last digit printed.
+PRINTED = 6e-7
+
+# Whole numbers, so that ties are frequent and no rounding makes or breaks them.
+tables = st.tuples(st.integers(2, 7), st.integers(2, 5)).flatmap(
+    lambda shape: arrays(np.int64, shape, elements=st.integers(-4, 4))
+)
+
+
+def test_demsar_friedman() -> None:
+    found = own.friedman(SCORES)
+    assert (own.ranks(SCORES).sum(axis=0) == DEMSAR["rank_sums"]).all()
+    assert found.uncorrected == pytest.approx(DEMSAR["uncorrected"], abs=PRINTED)
+    assert stats.chi2.sf(found.uncorrected, 3) == pytest.approx(
+        DEMSAR["uncorrected_p"], abs=PRINTED
+    )
+    assert found.statistic == pytest.approx(DEMSAR["chi2"], rel=1e-12)
+    assert found.p_value == pytest.approx(DEMSAR["p"], rel=1e-12)
+    assert found.f_statistic == pytest.approx(DEMSAR["f"], abs=PRINTED)
+    assert found.f_p_value == pytest.approx(DEMSAR["f_p"], abs=PRINTED)
+    assert found.kendall_w == pytest.approx(DEMSAR["kendall_w"], abs=PRINTED)
+    assert found.tied == 10 / 56
+
+
+def test_demsar_iman_davenport_without_correction_for_ties() -> None:
+    # One rank table without ties of the same mean ranks has the paper's own F.
+    f = 13 * DEMSAR["uncorrected"] / (14 * 3 - DEMSAR["uncorrected"])
+    assert f == pytest.approx(DEMSAR["uncorrected_f"], abs=2 * PRINTED)
+    assert stats.f.sf(f, 3, 39) == pytest.approx(DEMSAR["uncorrected_f_p"], abs=PRINTED)
+    assert stats.f.ppf(0.95, 3, 39) == pytest.approx(2.845068, abs=PRINTED)
+
+
+def test_demsar_with_the_tie_as_printed() -> None:
+    printed = SCORES.copy()
+    printed[printed == 0.9751] = 0.975
+    found, expected = own.friedman(printed), DEMSAR["printed_tie"]
+    assert found.statistic == pytest.approx(expected["chi2"], abs=PRINTED)
+    assert found.p_value == pytest.approx(expected["p"], abs=PRINTED)
+    assert found.mean_ranks == pytest.approx(expected["mean_ranks"], abs=PRINTED)
+
+
+def test_demsar_nemenyi_and_cliques() -> None:
+    means = own.mean_ranks(SCORES)
+    assert rank_error(4, 14) == pytest.approx(DEMSAR["rank_error"], abs=6e-9)
+    for alpha, (q, difference) in DEMSAR["nemenyi"].items():
+        found = own.nemenyi(means, 14, float(alpha))
+        assert (found.q, found.critical_difference) == pytest.approx((q, difference), abs=PRINTED)
+    p = own.nemenyi(means, 14).p
+    for pair, expected in DEMSAR["nemenyi_p"].items():
+        assert p[int(pair[0]), int(pair[1])] == pytest.approx(expected, abs=PRINTED)
+    for alpha, expected in DEMSAR["cliques"].items():
+        assert [list(one) for one in own.cliques(means, p, float(alpha))] == expected
+
+
+def test_demsar_against_the_control() -> None:
+    means = own.mean_ranks(SCORES)
+    found = own.against_control(means, 0, 14)
+    assert found.z == pytest.approx(DEMSAR["control_z"], abs=PRINTED)
+    assert found.p == pytest.approx(DEMSAR["control_p"], abs=PRINTED)
+    assert (found.adjusted <= 0.05).tolist() == [False, True, False, True]
+    for alpha, (q, difference) in DEMSAR["bonferroni_dunn"].items():
+        one = own.against_control(means, 0, 14, float(alpha))
+        assert (one.q, one.critical_difference) == pytest.approx((q, difference), abs=PRINTED)
+
+
+def test_demsar_wilcoxon_with_zeros_split() -> None:
+    d = SCORES[:, 1] - SCORES[:, 0]
+    ranks = stats.rankdata(np.abs(np.round(d, 9)))
+    assert ranks.tolist() == [3.5, 7, 9, 12, 5, 3.5, 6, 1.5, 14, 1.5, 11, 13, 8, 10]
+    assert own.rank_biserial(d, zeros="split") == pytest.approx((93 - 12) / 105)
+    assert own.rank_biserial(d) == pytest.approx((71.5 - 6.5) / 78)
+    # Demsar's approximation, z from the smaller sum; the exact p is what the report gives.
+    z = (12 - 14 * 15 / 4) / np.sqrt(14 * 15 * 29 / 24)
+    assert (z, 2 * stats.norm.cdf(z)) == pytest.approx((-2.542448, 0.011008), abs=PRINTED)
+
+
+def test_demsar_other_tests_of_the_same_pair() -> None:
+    d = SCORES[:, 1] - SCORES[:, 0]
+    assert own.sign_test(d) == pytest.approx(0.0385742, abs=6e-8)
+    assert own.sign_test([1] * 11 + [-1] * 3) == pytest.approx(0.0573730, abs=6e-8)
+    assert own.t_test(d) == pytest.approx(0.0137558, abs=6e-8)
+    assert own.sign_flip(d) == 120 / 2**14
+    assert stats.ttest_1samp(d, 0).statistic == pytest.approx(2.846237, abs=PRINTED)
+
+
+@pytest.mark.parametrize("alpha", ["0.05", "0.1"])
+def test_critical_values_are_those_of_the_tables(alpha: str) -> None:
+    nemenyi = [own.nemenyi_q(k, float(alpha)) for k in range(2, 16)]
+    table = VECTORS["nemenyi_q"][alpha]
+    assert nemenyi[: len(table)] == pytest.approx(table, abs=1e-3)  # printed digits, and theirs
+    dunn = [own.bonferroni_dunn_q(k, float(alpha)) for k in range(2, 11)]
+    assert dunn == pytest.approx(VECTORS["bonferroni_dunn_q"][alpha], abs=1e-3)
+
+
+def test_critical_difference_of_four_methods_on_thirty_problems() -> None:
+    found = own.nemenyi([1, 2, 3, 4], 30).critical_difference
+    assert found == pytest.approx(0.856344, abs=PRINTED)
+
+
+@pytest.mark.parametrize("name", ["zar", "twelve_rows"])
+def test_friedman_of_other_data(name: str) -> None:
+    given_ = VECTORS[name]
+    costs = np.array(given_["columns"]).T
+    found = own.friedman(-costs)  # rank 1 for the smallest, as there
+    assert found.statistic == pytest.approx(given_["chi2"], rel=1e-12)
+    assert found.p_value == pytest.approx(given_["p"], rel=1e-12)
+    if name == "zar":
+        assert (own.ranks(-costs).sum(axis=0) == given_["rank_sums"]).all()
+        assert found.f_statistic == pytest.approx(given_["f"], abs=PRINTED)
+        assert found.f_p_value == pytest.approx(given_["f_p"], abs=PRINTED)
+        # 9,999 shuffles: standard error 0.0008.
+        assert found.permutation_p == pytest.approx(given_["permutation_p"], abs=0.0025)
+
+
+def test_derrac() -> None:
+    derrac = VECTORS["derrac"]
+    nine = derrac["nine"]
+    means = np.array(nine["mean_ranks"])
+    # From mean ranks alone: the formula of `friedman` without ties.
+    chi2 = 12 * 25 / 90 * ((means - 5) ** 2).sum()
+    assert chi2 == pytest.approx(nine["chi2"], abs=6e-6)
+    assert 24 * chi2 / (25 * 8 - chi2) == pytest.approx(nine["f"], abs=PRINTED)
+    assert own.nemenyi(means, 25).critical_difference == pytest.approx(nine["cd"], abs=PRINTED)
+    four = derrac["four"]
+    found = own.against_control(four["mean_ranks"], 3, 25)
+    assert -found.z[:3] == pytest.approx(four["z"], abs=PRINTED)
+    assert found.p[:3] == pytest.approx(four["p"], abs=PRINTED)
+    assert own.mean_ranks(-np.array(derrac["toy"]["costs"])).tolist() == derrac["toy"]["mean_ranks"]
+    for name, adjust in (
+        ("holm", own.holm),
+        ("bh", own.benjamini_hochberg),
+        ("by", own.benjamini_yekutieli),
+    ):
+        assert adjust(derrac["raw"]) == pytest.approx(derrac[name], abs=PRINTED), name
+
+
+def test_false_discovery_by_hand() -> None:
+    assert own.benjamini_hochberg([0.01, 0.04, 0.03, 0.005]) == pytest.approx(
+        [0.02, 0.04, 0.04, 0.02]
+    )
+    assert own.benjamini_hochberg([]).size == own.benjamini_yekutieli([]).size == 0
+
+
+@given(tables)
+def test_friedman_is_scipys_and_obeys_its_symmetries(table: np.ndarray) -> None:
+    k = table.shape[1]
+    found = own.friedman(table, permutations=0)
+    assert sum(found.mean_ranks) == pytest.approx(k * (k + 1) / 2)
+    if k > 2 and (table != table[:, :1]).any():
+        expected = stats.friedmanchisquare(*table.T)
+        assert found.statistic == pytest.approx(expected.statistic, abs=1e-9)
+        assert found.p_value == pytest.approx(expected.pvalue, abs=1e-9)
+    order = np.roll(np.arange(k), 1)
+    turned = own.friedman(table[:, order], permutations=0)
+    assert turned.mean_ranks == pytest.approx(np.array(found.mean_ranks)[order])
+    assert turned.statistic == pytest.approx(found.statistic)
+    monotone = own.friedman(np.exp(table / 2.0), permutations=0)
+    assert monotone.mean_ranks == found.mean_ranks
+    reversed_ = own.friedman(-table, permutations=0)
+    assert reversed_.statistic == pytest.approx(found.statistic)
+    assert np.array(reversed_.mean_ranks) == pytest.approx(k + 1 - np.array(found.mean_ranks))
+    twin = own.mean_ranks(np.column_stack([table, table[:, 0]]))
+    assert twin[0] == twin[-1]
+
+
+@given(st.integers(1, 8), st.integers(2, 6))
+def test_identical_methods_and_a_total_order(n: int, k: int) -> None:
+    same = own.friedman(np.ones((n, k)), permutations=20)
+    assert (same.statistic, same.p_value, same.permutation_p, same.tied) == (0, 1, 1, 1)
+    assert n == 1 or (same.f_statistic, same.f_p_value) == (0, 1)
+    ordered = own.friedman(np.tile(np.arange(k), (n, 1)), permutations=0)
+    assert ordered.statistic == pytest.approx(n * (k - 1))
+    assert ordered.kendall_w == pytest.approx(1)
+    assert n == 1 or (ordered.f_statistic, ordered.f_p_value) == (np.inf, 0)
+
+
+def test_permutation_is_the_enumeration_of_all_orders() -> None:
+    table = np.array([[1.0, 2.0, 3.0], [2.0, 1.0, 3.0], [1.0, 3.0, 3.0]])
+    ranks = own.ranks(table)
+    observed = (ranks.sum(axis=0) ** 2).sum()
+    orders = [list(permutations(row)) for row in ranks]
+    sums = [np.sum(one, axis=0) for one in product(*orders)]
+    exact = np.mean([(one**2).sum() >= observed - 1e-9 for one in sums])
+    # 20,000 shuffles: three standard errors.
+    tolerance = 3 * np.sqrt(exact * (1 - exact) / 20_000)
+    found = own.friedman(table, permutations=20_000).permutation_p
+    assert found == pytest.approx(exact, abs=tolerance)
+
+
+def test_a_failed_method_takes_the_worst_rank() -> None:
+    scores = [[3.0, np.nan, 1.0], [np.nan, 2.0, np.nan]]
+    assert own.ranks(scores).tolist() == [[1, 3, 2], [2.5, 1, 2.5]]
+    assert own.complete_problems(scores).tolist() == [False, False]
+    for bad in ([[np.inf, 1.0]], [1.0, 2.0], [[1.0]], np.empty((0, 3))):
+        with pytest.raises(ValueError, match="scores must be"):
+            own.ranks(bad)
+
+
+def test_failing_loses_more_than_any_measured_difference() -> None:
+    nan = np.nan
+    d = own.worst_differences([5.0, nan, nan, nan, -7.0], [0, 1, 0, 1, 0], [0, 0, 1, 1, 0])
+    assert d.tolist() == [5, -8, 8, 0, -7]
+    scores = np.array([[1.0, 0.0]] * 7 + [[nan, 0.5]])
+    found = own.pairwise(scores)
+    # Seven equal wins of rank 4 and a loss of rank 8.
+    assert found.p[0, 1] == own.wilcoxon([1.0] * 7 + [-9.0]).p_value
+    assert found.shift[0, 1] == 1.0  # in points, of the seven
+    assert np.isnan(own.pairwise([[nan, 1.0], [nan, 2.0]]).shift[0, 1])
+
+
+@given(tables)
+def test_pairs_do_not_depend_on_the_pool(table: np.ndarray) -> None:
+    k = table.shape[1]
+    whole = own.pairwise(table)
+    assert (whole.p == whole.p.T).all()
+    assert whole.shift == pytest.approx(-whole.shift.T)
+    assert (whole.adjusted >= whole.p).all()
+    for i, j in combinations(range(k), 2):
+        alone = own.pairwise(table[:, [i, j]])
+        assert alone.p[0, 1] == alone.adjusted[0, 1] == whole.p[i, j]
+        assert alone.shift[0, 1] == whole.shift[i, j]
+        assert whole.p[i, j] == own.wilcoxon(table[:, i] - table[:, j]).p_value
+
+
+def test_nemenyi_depends_on_the_pool() -> None:
+    """Benavoli 2016: poor methods between nobody move the p of two others."""
+    rng = np.random.default_rng(1)
+    two = rng.normal([0.8, 0], 1, (12, 2))
+    poor = rng.normal(-9, 1, (12, 3))
+    alone = own.nemenyi(own.mean_ranks(two), 12).p[0, 1]
+    with_poor = own.nemenyi(own.mean_ranks(np.hstack([two, poor])), 12).p[0, 1]
+    assert with_poor > alone + 0.2
+
+
+def by_brute_force(ranks: np.ndarray, p: np.ndarray, alpha: float) -> list[tuple[int, ...]]:
+    order = np.argsort(ranks, kind="stable").tolist()
+    runs = [
+        tuple(order[a:b])
+        for a, b in combinations(range(len(order) + 1), 2)
+        if b - a > 1 and all(p[i, j] > alpha for i, j in combinations(order[a:b], 2))
+    ]
+    return [one for one in runs if not any(set(one) < set(other) for other in runs)]
+
+
+@given(st.integers(2, 7), st.integers(0, 2**32 - 1), st.floats(0.02, 0.6))
+def test_cliques_are_the_maximal_runs(k: int, seed: int, alpha: float) -> None:
+    rng = np.random.default_rng(seed)
+    ranks, p = rng.uniform(1, k, k), rng.uniform(0, 1, (k, k))
+    p = (p + p.T) / 2
+    found = own.cliques(ranks, p, alpha)
+    assert found == by_brute_force(ranks, p, alpha)
+
+
+def test_no_bar_across_methods_that_differ_inside() -> None:
+    """The ends do not differ, two inner ones do: one bar over all four would lie."""
+    p = np.ones((4, 4))
+    p[1, 2] = p[2, 1] = 0.01
+    assert own.cliques([1, 2, 3, 4], p, 0.05) == [(0, 1), (2, 3)]
+    assert own.cliques([1, 2, 3, 4], np.zeros((4, 4)), 0.05) == []
+    with pytest.raises(ValueError, match="rows and columns"):
+        own.cliques([1, 2], p, 0.05)
+    with pytest.raises(ValueError, match="p = 1"):
+        own.cliques([1, 2], np.full((2, 2), np.nan), 0.05)
