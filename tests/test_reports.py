@@ -17,6 +17,7 @@ import pytest
 from reports.analysis import analyse
 from reports.build import build_report
 from reports.findings import headline, power_line, warnings
+from reports.over_problems import overall
 from reports.records import (
     Accuracy,
     Costs,
@@ -28,7 +29,6 @@ from reports.records import (
     content_key,
     frame,
 )
-from reports.over_problems import overall
 from reports.tables import by_trial, cells, comparisons, paired, paired_markdown
 from suites.schema import Suite
 
