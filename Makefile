@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test slow bench lint clean
+.PHONY: quickstart test slow bench statistics lint clean
 
 # The environment is made anew when what it is made of changes.
 .venv/ready: pyproject.toml constraints.txt
@@ -28,6 +28,10 @@ slow: lint
 
 bench: .venv/ready
 	$(BIN)/pytest tests/benchmarks -m '' --benchmark-only --benchmark-columns=min,median,rounds
+
+# The figure of docs/statistics.md: minutes of simulated experiments.
+statistics: .venv/ready
+	$(BIN)/python -m reports.figures.known_truth docs/statistics.png
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache

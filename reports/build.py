@@ -47,7 +47,7 @@ def build_report(
 
 def _comparison(results: Results, out: Path) -> str:
     """Write tables and figures of a comparison; returns its page."""
-    names = ("trials", "cells", "paired", "overall")
+    names = ("trials", "cells", "paired", "overall", "per_budget", "noise", "inflation")
     _write_tables({name: getattr(results, name) for name in names}, out / "tables")
     text = tables.paired_markdown(results.paired, results.overall, results.suite)
     (out / "tables" / "paired.md").write_text(text, encoding="utf-8", newline="\n")
