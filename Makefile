@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test slow bench statistics lint clean
+.PHONY: quickstart test slow bench oracles statistics lint clean
 
 # The environment is made anew when what it is made of changes.
 .venv/ready: pyproject.toml constraints.txt
@@ -28,6 +28,11 @@ slow: lint
 
 bench: .venv/ready
 	$(BIN)/pytest tests/benchmarks -m '' --benchmark-only --benchmark-columns=min,median,rounds
+
+# The statistics held against packages of the field.
+oracles: .venv/ready
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,oracles]'
+	$(BIN)/pytest tests/test_statistics_oracles.py
 
 # The figure of docs/statistics.md: minutes of simulated experiments.
 statistics: .venv/ready
