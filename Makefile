@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test slow bench lint docs clean
+.PHONY: quickstart test slow bench oracles statistics lint docs clean
 
 # The environment is made anew when what it is made of changes.
 .venv/ready: pyproject.toml constraints.txt
@@ -43,6 +43,15 @@ docs: .venv/ready
 	$(SHOT) --window-size=390,1600 --screenshot=$(CURDIR)/docs/quickstart-phone.png
 	for name in paired_differences score_cost; do \
 		cp $(QUICKSTART)/figures/$$name.png docs/quickstart-$$name.png; done
+
+# The statistics held against packages of the field.
+oracles: .venv/ready
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,oracles]'
+	$(BIN)/pytest tests/test_statistics_oracles.py
+
+# The figure of docs/statistics.md: minutes of simulated experiments.
+statistics: .venv/ready
+	$(BIN)/python -m reports.figures.known_truth docs/statistics.png
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -61,5 +61,5 @@ def _reachable(trial: TrialJob, network: Network, rules: Rules) -> None:
         raise InfeasibleBudget(
             f"budgets.{rules.cost}: {trial.budget:.3g} is out of reach for "
             f"{trial.labels.problem}: the limits leave at least {least:.3g} of its {rules.cost}; "
-            "drop this budget, or loosen `selection`: protect, min_channels, coupled"
+            "drop this budget, or loosen selection.protect, min_channels or coupled"
         )

@@ -168,7 +168,7 @@ def select(
     if least > target:
         raise InfeasibleBudget(
             f"the budget is {target / whole:.1%} of the network's cost, but its limits leave at "
-            f"least {least / whole:.1%}; loosen selection: protect, min_channels, coupled"
+            f"least {least / whole:.1%}; loosen selection.protect, min_channels or coupled"
         )
     if now < target - tolerance:
         raise InfeasibleBudget(

@@ -245,14 +245,16 @@ def plan(console: Console, planned: Plan, store: Store, workers: int) -> None:
     from suites import FidelitySuite
 
     from .graph import job_graph
+    from .jobs import PreparedJob
 
     pending = planned.pending(store)
     jobs = Counter(type(job).__name__ for job in job_graph(pending, store).jobs.values())
     work = [
         ("bases", "BaseJob", "networks to train or to take over"),
-        ("prepared", "PreparedJob", "of them to train further before they are scored"),
         ("scores", "ScoresJob", "passes over calibration images, all criteria each"),
     ]
+    if any(isinstance(one.at.base, PreparedJob) for one in planned.trials):
+        work.insert(1, ("prepared", "PreparedJob", "of them to train further before scoring"))
     if isinstance(planned.suite, FidelitySuite):
         work.append(("oracles", "OracleJob", "bases whose units are removed one at a time"))
         what = "scores held against the truth"

@@ -35,6 +35,7 @@ class Results:
     cells: pd.DataFrame
     paired: pd.DataFrame
     overall: pd.DataFrame
+    per_budget: pd.DataFrame
     disagreements: pd.DataFrame  # of `overall`, where another meaning of failing changes a test
     ranking: Mapping[str, Ranking]  # recovery -> ranks of all methods over problems
     noise: pd.DataFrame
@@ -104,6 +105,7 @@ def analyse(suite: Suite, records: Sequence[Record], expected: Sequence[Labels])
         cells=cells,
         paired=pairs,
         overall=overall,
+        per_budget=over_problems.per_budget(cells, declared, suite),
         disagreements=over_problems.disagreements(pairs, averaged, suite, overall),
         ranking={one: ranking(one, averaged, cells, suite) for one in recoveries},
         noise=noise.noise(averaged),

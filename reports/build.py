@@ -69,7 +69,7 @@ def _comparison(
     from .typeset import typeset
 
     drawings = gallery(results, out / "figures", figures)
-    names = ("trials", "cells", "paired", "overall", "standing")
+    names = ("trials", "cells", "paired", "overall", "per_budget", "standing", "noise", "inflation")
     tables = typeset(results)
     _write_tables({name: getattr(results, name) for name in names}, tables, out / "tables", formats)
     _write(out / "headline.json", json.dumps(headline_numbers(results), indent=1) + "\n")

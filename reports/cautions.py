@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from suites.files import read_yaml
 from suites.schema import Axis, problem_name
 
+from .caveats import caveats
 from .findings import left_out, problems_of, provenance
-from .formats import number, p_value
+from .formats import number
 from .method_section import WORDS
 from .records import Measurements, Record
-from .tables import failures
 
 if TYPE_CHECKING:
     from .analysis import Results
@@ -39,7 +39,7 @@ def warnings(results: Results) -> Iterator[str]:
             f"{lost} of {len(results.paired)} paired differences are left out, because a trial of "
             "the method or of what it is held against is missing."
         )
-    yield from _failure_warnings(results)
+    yield from caveats(results)
     if results.ignored:
         yield IGNORED.format(results.ignored)
     if not results.power.can_reach_alpha:
@@ -53,38 +53,10 @@ def warnings(results: Results) -> Iterator[str]:
             f"Intervals without width: {flat.sum()}. The bases agree to the last image, which "
             "leaves the spread unknown, not zero."
         )
-    floor = results.noise["aa_sd"].max()
-    if floor > results.suite.analysis.rope:
-        yield (
-            f"On a problem, a method run again would differ from itself by {floor:.2f} points "
-            "(standard deviation, from repeats, at the worst): more than the ROPE of "
-            f"{results.suite.analysis.rope:g}. Differences of that size are no finding."
-        )
     yield from _behind_published(results)
     yield from _cost_warnings(results)
     yield from _training_warnings(results)
     yield from _width_warnings(results)
-
-
-def _failure_warnings(results: Results) -> Iterator[str]:
-    """What failing means in the tests over problems, and whether the answer hangs on it."""
-    lost = Counter(method for _, _, method in failures(results.cells))
-    if not lost:
-        return
-    who = ", ".join(f"{method} ({n})" for method, n in sorted(lost.items()))
-    worst = results.suite.analysis.failures == "worst"
-    does = "take the worst rank there" if worst else "leave those problems out of their comparisons"
-    yield (
-        f"Methods that failed, with the number of problems and recoveries: {who}. In tests over "
-        f"problems they {does}; differences in points are of the problems where both succeeded."
-    )
-    for row in results.disagreements.to_dict("records"):
-        other = "with those problems left out" if worst else "with the worst rank"
-        yield (
-            f"{row['method']} against {row['reference']}, recovery {row['recovery']}: {other} the "
-            f"test {'rejects' if row['rejected'] else 'does not reject'} "
-            f"(Holm p {p_value(row['p_holm'])}), which is not what it does above."
-        )
 
 
 def missing_warnings(records: Sequence[Record], expected: int) -> Iterator[str]:

@@ -6,6 +6,7 @@ one row a problem.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from suites.schema import Suite
 
 from . import statistics
 from .statistics import Failures
-from .tables import Averaged, Floats, holm_within
+from .tables import WHO, Averaged, Comparison, Floats, holm_within
 
 KEYS = ["recovery", "family", "method", "reference"]
 COLUMNS = [
@@ -114,6 +115,44 @@ def _measured(found: pd.DataFrame, trials: list[Floats], suite: Suite) -> dict[s
         row |= {"low": interval.low, "high": interval.high}
         row |= {"verdict": statistics.verdict(interval, rope)}
     return row
+
+
+def per_budget(cells: pd.DataFrame, declared: Sequence[Comparison], suite: Suite) -> pd.DataFrame:
+    """The declared comparisons at each budget alone: one row a (recovery, budget, comparison).
+
+    Descriptive: the budgets of a problem are no evidence of each other, so each has a Holm family
+    of its own, and the confirmatory test is that of `overall`. Columns: `family`, `recovery`,
+    `budget`, `method`, `reference`, `n_problems`, `n_failed`, `mean` and `hodges_lehmann` (points
+    of retained top-1), `wins`, `ties`, `losses`, `share_won`, `rank_biserial`, `p`, `p_holm`, all
+    as in `overall`.
+
+    Args:
+        cells: of `tables.cells`.
+        declared: the comparisons.
+        suite: gives what failing means.
+    """
+    rows = []
+    for (recovery, budget), at in cells.groupby(["recovery", "budget"], sort=False):
+        values = at.pivot(index="problem", columns="method", values="retained_top1")
+        lost = at.pivot(index="problem", columns="method", values="failed") > 0
+        for one in declared:
+            if not {one.method, one.reference} <= set(values):
+                continue  # a way of finetuning, where nothing is finetuned
+            who = zip(lost[one.method], lost[one.reference], strict=True)
+            difference = (values[one.method] - values[one.reference]).astype(float)
+            found = pd.DataFrame({"mean": difference, "failed": [WHO[both] for both in who]})
+            blocks = difference.dropna().to_numpy()
+            row = {"recovery": recovery, "budget": budget, "n_problems": blocks.size, **vars(one)}
+            if blocks.size:
+                row |= {"mean": blocks.mean()}
+                row |= {"hodges_lehmann": statistics.hodges_lehmann(blocks)}
+            rows.append(row | _tested(found, suite.analysis.failures))
+    columns = ["family", "recovery", "budget", "method", "reference", "n_problems", "n_failed"]
+    columns += ["mean", "hodges_lehmann", "wins", "ties", "losses", "share_won", "rank_biserial"]
+    whole = dict.fromkeys(("n_problems", "n_failed", "wins", "ties", "losses"), "Int64")
+    table = pd.DataFrame(rows, columns=[*columns, "p"]).astype(whole)
+    table["p_holm"] = holm_within(table, ["recovery", "budget", "family"])
+    return table
 
 
 def disagreements(

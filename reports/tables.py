@@ -161,7 +161,7 @@ def paired(
             both = [(problem, recovery, name) for name in (one.method, one.reference)]
             if not asked.issuperset(both):
                 continue  # a way of finetuning, where nothing is finetuned
-            row["failed"] = _WHO[both[0] in lost, both[1] in lost]
+            row["failed"] = WHO[both[0] in lost, both[1] in lost]
             missing = [f"{key[2]} has {gaps[key]}" for key in both if key in gaps]
             if missing:
                 rows.append(row | {"verdict": "missing", "reason": "; ".join(missing)})
@@ -178,7 +178,7 @@ def paired(
     return table
 
 
-_WHO = {
+WHO = {  # whether the method failed, whether the reference did
     (False, False): "",
     (True, False): "method",
     (False, True): "reference",

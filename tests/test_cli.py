@@ -320,6 +320,13 @@ def test_a_half_finished_suite_is_shown_as_it_is(
     assert toy.count(half) == there  # looking changes nothing
 
 
+def test_a_plan_of_the_control_alone_says_what_it_can_show(bench: Command, tmp_path: Path) -> None:
+    path = toy.write_suite(tmp_path, methods=["l1"])
+    done = bench("plan", path, "--results", tmp_path / "none")
+    assert done.code == 0, done.err
+    assert "smallest attainable p" in done.out
+
+
 def test_a_plan_on_nothing_makes_no_folder(bench: Command, tmp_path: Path) -> None:
     results = tmp_path / "none"
     done = bench("plan", toy.write_suite(tmp_path), "--results", results)

@@ -121,6 +121,30 @@ def test_a_failed_method_is_the_worst_of_its_problem() -> None:
     assert "with those problems left out the test rejects (Holm p 0.0234)" in said
 
 
+def test_budgets_are_families_of_their_own() -> None:
+    def outcome(one: Labels) -> Record:
+        lost = one.method == "taylor" and one.model == "m0" and one.budget == 0.3
+        return failed(one, "infeasible") if lost else whole(one)
+
+    results = made(suite_of(8), outcome)
+    table = results.per_budget
+    assert len(table) == 3 * 3  # budgets, comparisons
+    for _, family in table.groupby("budget"):
+        assert family["p_holm"].to_numpy() == pytest.approx(statistics.holm(family["p"]))
+    taylor = table[table["method"] == "taylor"].set_index("budget")
+    # It failed at one budget alone.
+    assert list(taylor["n_problems"]) == [8, 8, 7]
+    assert list(taylor["losses"]) == [0, 0, 1]
+    assert taylor.loc[0.7, "p"] == 2**-7
+    cells = results.cells.set_index(["problem", "method", "budget"])["retained_top1"]
+    by_hand = [
+        cells[f"m{i} on digits", "obd", 0.5] - cells[f"m{i} on digits", "l1", 0.5] for i in range(8)
+    ]
+    row = table[(table["method"] == "obd") & (table["budget"] == 0.5)].iloc[0]
+    assert row["mean"] == pytest.approx(np.mean(by_hand))
+    assert row["hodges_lehmann"] == pytest.approx(statistics.hodges_lehmann(by_hand))
+
+
 def test_failures_can_be_dropped() -> None:
     def outcome(one: Labels) -> Record:
         lost = one.method == "taylor" and one.model == "m0"

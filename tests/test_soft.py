@@ -201,3 +201,25 @@ def test_the_lowest_are_a_shortest_prefix_of_those_that_leave_in_the_end(
 def test_joined_holds_each_unit_once_ascending() -> None:
     (found,) = joined([torch.tensor([4, 1])], [torch.tensor([1, 0])])
     assert found.tolist() == [0, 1, 4]
+
+
+def first_steps(restart: str) -> tuple[Tensor, Tensor]:
+    """Lengths of the filters of `left2`, ahead of a norm: when one is zeroed, and a step later."""
+    model = build("residual")
+    ground = rolling(ground_of(model, 0.95), "left2")
+    rehearsal = Rehearsal(
+        model, procedure_of("soft", ground, restart=restart), epochs=2, steps=3
+    )  # fmt: skip
+    rehearsal.run(until=3)
+    before = model.left2.weight.detach().flatten(1).norm(dim=1)
+    rehearsal.run(until=4)
+    return before, model.left2.weight.detach().flatten(1).norm(dim=1)
+
+
+def test_a_filter_ahead_of_a_norm_does_not_come_back_as_the_largest_of_all() -> None:
+    (zero, *others), raw = first_steps("raw")
+    assert zero == 0
+    _, scaled = first_steps("scaled")
+    assert raw[0] > 100 * scaled[0] > 0
+    assert scaled[0] < 0.1 * min(others)
+    torch.testing.assert_close(scaled[1:], raw[1:], **EXACT)  # no other is touched

@@ -1,4 +1,4 @@
-"""Packages of the field as oracles. Optional: `pip install scikit-posthocs baycomp`, then run this.
+"""Packages of the field as oracles: optional, `make oracles` installs them and runs this.
 
 They are no dependencies of the project; where they are not installed these tests are skipped.
 """

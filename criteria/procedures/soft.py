@@ -7,14 +7,17 @@ from typing import Any, Literal
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from ..hooks import Training
-from ..member import Group
+from ..member import Group, Member
 from ..options import NoOptions
 from ..phases import register_phase
 from ..units import Units, makers
 from .gradual import lowest
 from .procedure import Ground, Procedure, Removed
+
+EPS = 1e-5  # of torch's batch norms
 
 
 class SoftOptions(NoOptions):
@@ -24,10 +27,13 @@ class SoftOptions(NoOptions):
     schedule: constant is SFP, the whole budget every time. asymptotic is ASFP: of what has to
         leave, 0 at the start, 3/4 after an eighth of the training, all at its end, along an
         exponential.
+    restart: whether gradients of zeroed filters ahead of a batch norm are scaled, or raw, as the
+        papers leave them.
     """
 
     every: int = Field(1, ge=1)
     schedule: Literal["constant", "asymptotic"] = "constant"
+    restart: Literal["scaled", "raw"] = "scaled"
 
 
 @register_phase(
@@ -39,7 +45,8 @@ class SoftOptions(NoOptions):
     "budget, and the asymptotic schedule is of the cost, not of the number of filters. As there, "
     "only weights of filters are set to zero on the way: norms and biases train on, without which "
     "no gradient would bring a filter behind a ReLU back. At the end they leave too, which the "
-    "recovery has to make up for",
+    "recovery has to make up for. Ahead of a batch norm a filter at zero has a gradient hundreds "
+    "of times too large, and would return as the largest of all: ours is scaled (restart)",
 )
 class Soft(Procedure):
     """Sets the lowest units' filters to zero after each epoch and lets them train on."""
@@ -51,6 +58,7 @@ class Soft(Procedure):
         super().__init__(options, ground)
         self._removed = ground.nothing()
         self._revived = 0
+        self._lost = [torch.empty(0) for _ in self._normalized]
 
     def attach(self, training: Training) -> None:
         self._training = training
@@ -67,8 +75,49 @@ class Soft(Procedure):
             self._revived += int((~torch.isin(before, now)).sum())
         self._removed = chosen
         tensors = {name: one.data for name, one in model.named_parameters()}
+        self._lost = self._lengths(tensors)
         for group, gone in zip(ground.groups, chosen, strict=True):
             _zero_filters(tensors, group, gone)
+
+    @property
+    def _normalized(self) -> list[tuple[int, Member]]:
+        """Filters ahead of a batch norm, with their group's place."""
+        return [
+            (at, member)
+            for at, group in enumerate(self.ground.groups)
+            if any(one.kind == "batchnorm" for one in group.members)
+            for member in _filters(group)
+        ]
+
+    def _lengths(self, tensors: Mapping[str, Tensor]) -> list[Tensor]:
+        """Of each normalised layer, the full lengths of the filters that are zeroed, else 0."""
+        lengths = []
+        for (at, member), before in zip(self._normalized, self._lost, strict=True):
+            length = member.view(tensors).norm(dim=1)
+            if len(before):
+                length = length.maximum(before)  # zeroed again, before it had grown back
+            kept = torch.ones(len(length), dtype=torch.bool).index_fill(0, self._removed[at], False)
+            lengths.append(length.masked_fill(kept.to(length.device), 0))
+        return lengths
+
+    def after_backward(self, step: int) -> None:
+        """Gradients of zeroed filters, as if their norm still divided by their old deviation.
+
+        A norm divides by what is left of it: at first by the root of its eps, which stands here
+        beside an old variance of about one.
+        """
+        if self.options.restart == "raw" or not any(map(len, self._lost)):
+            return
+        model = self._training.model
+        tensors = {name: one.data for name, one in model.named_parameters()}
+        gradients = {
+            name: one.grad for name, one in model.named_parameters() if one.grad is not None
+        }
+        for (_, member), lost in zip(self._normalized, self._lost, strict=True):
+            if f"{member.name}.weight" not in gradients:
+                continue
+            left = (member.view(tensors).norm(dim=1) / lost).square() + EPS
+            member.scale_(gradients, torch.where(lost > 0, left.clamp(max=1).sqrt(), 1.0))
 
     def _growth(self, done: float) -> float:
         """Share of what has to leave, after a share of the training."""
@@ -89,17 +138,22 @@ class Soft(Procedure):
         return {"revived": self._revived}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"removed": self._removed, "revived": self._revived}
+        return {"removed": self._removed, "revived": self._revived, "lost": self._lost}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._removed = list(state["removed"])
         self._revived = state["revived"]
+        self._lost = list(state["lost"])
 
 
-def _zero_filters(tensors: Mapping[str, torch.Tensor], group: Group, units: torch.Tensor) -> None:
+def _filters(group: Group) -> list[Member]:
+    """Convolutions and linear layers that make the group's channels."""
+    return [one for one in makers(group) if one.kind in ("conv", "linear")]
+
+
+def _zero_filters(tensors: Mapping[str, Tensor], group: Group, units: Tensor) -> None:
     """Set the units' weights in convolutions and linear layers to zero, biases left as they are."""
-    for member in makers(group):
-        if member.kind in ("conv", "linear"):
-            rows = member.view(tensors).clone()
-            rows[units] = 0
-            member.write_(tensors, rows)
+    for member in _filters(group):
+        rows = member.view(tensors).clone()
+        rows[units] = 0
+        member.write_(tensors, rows)

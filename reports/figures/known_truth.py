@@ -61,26 +61,27 @@ def simulated(experiments: int = EXPERIMENTS) -> pd.DataFrame:
 
 def draw(table: pd.DataFrame) -> Figure:
     """The picture of `simulated`: level of the tests, coverage of the intervals."""
-    figure = Figure(figsize=(7.2, 2.9))
+    figure = Figure(figsize=(7.2, 3.1))
     left, right = figure.subplots(1, 2)
     _panel(left, table[table["panel"] == "rejected"], nominal=5)
     left.set_xlabel("true nulls rejected, %")
     left.set_xlim(0, 100)
     _panel(right, table[table["panel"] == "covered"], nominal=95)
     right.set_xlabel("95 % intervals that hold the truth, %")
-    right.set_xlim(40, 100)
+    right.set_xlim(0, 100)
     return figure
 
 
 def _panel(ax: Axes, table: pd.DataFrame, nominal: float) -> None:
     names = list(dict.fromkeys(table["row"]))
     ax.axvline(nominal, color=GREY, linewidth=0.8)
-    for (colour, marker), (series, rows) in zip(
-        LOOKS, table.groupby("series", sort=False), strict=False
-    ):
+    several = list(table.groupby("series", sort=False))
+    for i, (series, rows) in enumerate(several):
+        colour, marker = LOOKS[i]
+        beside = 0.22 * (i - (len(several) - 1) / 2)  # so that no mark hides another
         ax.errorbar(
             rows["share"],
-            [names.index(one) for one in rows["row"]],
+            [names.index(one) + beside for one in rows["row"]],
             xerr=2 * rows["error"],
             color=colour,
             marker=marker,
@@ -91,7 +92,9 @@ def _panel(ax: Axes, table: pd.DataFrame, nominal: float) -> None:
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.grid(axis="y", visible=False)
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
+    ax.legend(
+        loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, columnspacing=0.8, handletextpad=0.2
+    )
 
 
 def main(out: Path) -> None:
