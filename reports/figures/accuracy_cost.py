@@ -2,45 +2,102 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import product
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from .style import GREY, Look, fit_titles, in_order, title
+from .panels import entries, grid, legend, name_axes
+from .plot import Plot
+from .style import GREY, Look, in_order
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ..analysis import Results
 
 DENSE = "dense"
-_DODGE = 0.35  # share of the gap between two budgets over which the methods are spread
+COSTS = {
+    "macs": "MACs kept (%)",
+    "params": "parameters kept (%)",
+    "channels": "channels kept (%)",
+    "weights": "weights kept (%)",
+    "latency": "latency kept (%)",
+}
 _LOG_FROM = 6.0  # ratio of largest to smallest cost from which the axis is logarithmic
+_BANDS = 4  # coloured methods up to which each has its band
 
 
-def drawn(table: pd.DataFrame, dense: pd.DataFrame, cost: str, dodge: bool) -> pd.DataFrame:
+def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
+    """Without and with recovery; and the methods that have matched controls, beside these."""
+    if len(results.suite.budgets.kept) < 2:
+        return  # no curve; `accuracy` shows the points
+    plain = results.cells[results.cells["matched_to"].isna()]
+    if plain["complete"].any():
+        yield _plot(results, looks, plain, "accuracy_cost", "Accuracy against cost")
+    matched = [one.name for one in results.suite.methods if one.matched]
+    cells = results.cells[
+        results.cells["matched_to"].notna() | results.cells["method"].isin(matched)
+    ]
+    if matched and cells["complete"].any():
+        text = "The same layer widths, other channels"
+        if results.suite.budgets.unstructured:
+            text = "As many weights of each layer, but others"
+        yield _plot(results, looks, cells, "accuracy_cost_matched", text)
+
+
+def _plot(
+    results: Results, looks: Mapping[str, Look], cells: pd.DataFrame, name: str, title: str
+) -> Plot:
+    cost = results.suite.analysis.cost.removesuffix("_ratio")
+    instead = ""
+    if cells[f"{cost}_ratio"].isna().all():
+        instead = f" {cost.capitalize()} was not measured."
+        cost = "params" if results.suite.budgets.cost == "params" else "macs"
+    data = drawn(cells, results.dense, cost)
+    theoretical = results.suite.budgets.unstructured and cost == "macs"
+    label = "theoretical MACs kept (%)" if theoretical else COSTS[cost]
+    banded = with_bands(data, looks, results.suite.analysis.control)
+    caption = (
+        f"Mean test top-1 of {results.suite.bases} base{'s' if results.suite.bases > 1 else ''} a "
+        f"problem. {_spread(results, banded)} Dashed grey: the dense networks with one standard "
+        f"deviation over bases. The panels have scales of their own.{instead}"
+    )
+    alt = f"Lines of test top-1 against {label} for {', '.join(cells['method'].unique())}, by "
+    alt += "problem and recovery."
+    return Plot(name, draw(data, looks, label, banded), data, title, caption, alt)
+
+
+def _spread(results: Results, banded: list[str]) -> str:
+    if results.suite.bases == 1:
+        return "One base, so no intervals."
+    level = f"{100 * (1 - results.suite.analysis.alpha):g} %"
+    return f"Bands, of {', '.join(banded)}: {level} t-interval over bases; they may leave the panel."
+
+
+def drawn(table: pd.DataFrame, dense: pd.DataFrame, cost: str) -> pd.DataFrame:
     """What is drawn: complete cells, and one row a problem and recovery for the dense network.
 
-    Columns: `problem`, `recovery`, `method`, `budget`, `cost_percent` (kept), `x` (where the point
-    stands: moved aside where `dodge`), `top1`, `low`, `high` (percent; t-interval over bases, for
-    the dense network one standard deviation), `n_bases`.
+    Columns: `problem`, `recovery`, `method`, `budget`, `cost_percent` (kept), `top1`, `low`,
+    `high` (percent; t-interval over bases, for the dense network one standard deviation),
+    `n_bases`.
 
     Args:
         table: cells.
         dense: one row a base.
         cost: `macs`, `params` or `latency`: the x axis.
-        dodge: spread the methods of one budget; for an axis on which they all stand at one cost.
     """
     table = table[table["complete"].astype(bool)].rename(
         columns={"top1_low": "low", "top1_high": "high", "bases": "n_bases"}
     )
     table = table.assign(cost_percent=table[f"{cost}_percent"])
-    table["x"] = table["cost_percent"]
-    if dodge and len(table):
-        table["x"] = _dodged(table)
-    columns = ["problem", "recovery", "method", "budget", "cost_percent", "x"]
+    columns = ["problem", "recovery", "method", "budget", "cost_percent"]
     columns += ["top1", "low", "high", "n_bases"]
     rows = []
     for problem, recovery in product(table["problem"].unique(), table["recovery"].unique()):
@@ -48,85 +105,89 @@ def drawn(table: pd.DataFrame, dense: pd.DataFrame, cost: str, dodge: bool) -> p
         mean, spread = values.mean(), values.std(ddof=1) if values.size > 1 else 0.0
         place = {"problem": problem, "recovery": recovery, "method": DENSE, "n_bases": values.size}
         rows.append(place | {"top1": mean, "low": mean - spread, "high": mean + spread})
-    lines = pd.DataFrame(rows, columns=columns).astype({"budget": float, "x": float})
-    return pd.concat([table[columns], lines.astype({"cost_percent": float})], ignore_index=True)
+    lines = pd.DataFrame(rows, columns=columns).astype({"budget": float, "cost_percent": float})
+    return pd.concat([table[columns], lines], ignore_index=True)
 
 
-def _dodged(table: pd.DataFrame) -> pd.Series[float]:
-    methods = list(table["method"].unique())
-    budgets = np.sort(table["budget"].unique())
-    scale, back = (np.log, np.exp) if _is_log(table["cost_percent"]) else (np.array, np.array)
-    x = scale(table["cost_percent"].to_numpy(dtype=float))
-    gap = np.diff(scale(100 * budgets)).min() if budgets.size > 1 else 0.05 * np.ptp(scale([1, 99]))
-    place = table["method"].map(methods.index).to_numpy() - (len(methods) - 1) / 2
-    return pd.Series(back(x - place * _DODGE * gap / max(len(methods), 4)), index=table.index)
+def with_bands(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> list[str]:
+    """All coloured methods where they are few; else the control and the best: bands hide lines."""
+    there = in_order(list(data["method"]), looks)
+    loud = [name for name in there if not looks[name].quiet]
+    if len(loud) <= _BANDS:
+        return loud
+    best = data[data["method"].isin(loud)].groupby("method")["top1"].mean().idxmax()
+    return [name for name in loud if name in (control, best)]
 
 
-def _is_log(cost: pd.Series[float]) -> bool:
-    return bool(cost.max() / cost.min() > _LOG_FROM)
-
-
-def draw(data: pd.DataFrame, looks: Mapping[str, Look], x_label: str) -> Figure:
+def draw(
+    data: pd.DataFrame, looks: Mapping[str, Look], x_label: str, banded: list[str]
+) -> Figure:
     """The picture of `drawn`; the axis runs from the dense network to the left towards less kept.
+
+    Args:
+        data: from `drawn`.
+        looks: colour and marker of every method.
+        x_label: the cost in words.
+        banded: methods whose intervals are drawn.
 
     Raises:
         ValueError: there is nothing to draw.
     """
     if data.empty:
         raise ValueError("no complete cell to draw")
-    problems, recoveries = data["problem"].unique(), data["recovery"].unique()
     methods = in_order(list(data["method"]), looks)
-    size = (3.3 * len(recoveries) + 1.5, max(2.6 * len(problems), 0.19 * len(methods) + 1.0))
-    figure = Figure(figsize=size)
-    axes = figure.subplots(len(problems), len(recoveries), squeeze=False, sharex=True)
-    for (i, problem), (j, recovery) in product(enumerate(problems), enumerate(recoveries)):
-        panel = data[(data["problem"] == problem) & (data["recovery"] == recovery)]
-        ax = axes[i, j]
-        _panel(ax, panel, methods, looks)
-        ax.set_title(title(problem, recovery))
-        if j == 0:
-            ax.set_ylabel("test top-1 (%)")
-        if i == len(problems) - 1:
-            ax.set_xlabel(x_label)
-    fit_titles(figure, 40)
-    _cost_axis(axes[0, 0], data)
-    figure.legend(handles=_legend(methods, looks), loc="outside right upper")
+    figure, panels = grid(list(data["problem"].unique()), list(data["recovery"].unique()), 2.1)
+    for one in panels:
+        here = (data["problem"] == one.problem) & (data["recovery"] == one.recovery)
+        _panel(one.ax, data[here], methods, looks, banded)
+    name_axes(panels, x_label, "test top-1 (%)")
+    cost_axis(panels[0].ax, data)
+    dense = Line2D([], [], color=GREY, linewidth=0.9, linestyle=(0, (6, 2)), label="dense, mean")
+    spread = Patch(color=GREY, alpha=0.18, linewidth=0, label="dense, ± 1 SD")
+    legend(figure, [*entries(methods, looks), dense, spread])
     return figure
 
 
-def _panel(ax: Axes, panel: pd.DataFrame, methods: list[str], looks: Mapping[str, Look]) -> None:
+def _panel(
+    ax: Axes,
+    panel: pd.DataFrame,
+    methods: list[str],
+    looks: Mapping[str, Look],
+    banded: list[str],
+) -> None:
     dense = panel[panel["method"] == DENSE].iloc[0]
     ax.axhline(dense["top1"], color=GREY, linewidth=0.9, linestyle=(0, (6, 2)), zorder=1)
     ax.axhspan(dense["low"], dense["high"], color=GREY, alpha=0.18, linewidth=0, zorder=0)
     for method in methods:
-        rows = panel[panel["method"] == method].sort_values("x")
+        rows = panel[panel["method"] == method].sort_values("cost_percent")
         look = looks[method]
-        ax.vlines(rows["x"], rows["low"], rows["high"], color=look.colour, linewidth=0.7, alpha=0.6)
-        ax.add_line(look.line(rows["x"], rows["top1"]))
+        if method in banded:
+            ax.fill_between(rows["cost_percent"], rows["low"], rows["high"], color=look.colour,
+                            alpha=0.13, linewidth=0, zorder=1.2)  # fmt: skip
+        ax.add_line(look.line(rows["cost_percent"], rows["top1"]))
+    ax.autoscale_view()
+    ax.set_ylim(*limits(panel))
+
+
+def limits(panel: pd.DataFrame) -> tuple[float, float]:
+    """Every mean is seen; a band may leave the panel: over few bases it can span everything."""
     shown = panel["top1"]
     low, high = panel["low"].fillna(shown).min(), panel["high"].fillna(shown).max()
-    # Long bars may leave the panel: half as much room again as the means take is enough.
-    room = 0.5 * max(shown.max() - shown.min(), 1.0)
+    room = 0.15 * max(shown.max() - shown.min(), 1.0)
     low, high = max(low, shown.min() - room), min(high, shown.max() + room)
-    margin = max(0.04 * (high - low), 0.5)
-    ax.autoscale_view()
-    ax.set_ylim(max(low - margin, -1.0), min(high + margin, 101.0))
+    margin = max(0.04 * (high - low), 0.3)
+    return max(low - margin, -1.0), min(high + margin, 101.0)
 
 
-def _cost_axis(ax: Axes, data: pd.DataFrame) -> None:
-    """Shared by all panels: reversed, with a tick at every budget where they stand together."""
+def cost_axis(ax: Axes, data: pd.DataFrame) -> None:
+    """Shared by all panels: reversed, with a tick at every budget where methods meet it."""
     cost = data["cost_percent"].dropna()
-    if _is_log(cost):
+    if cost.max() / cost.min() > _LOG_FROM:
         ax.set_xscale("log")
     off_target = (data["cost_percent"] - 100 * data["budget"]).abs()
     if off_target.max() < 3:
-        ax.xaxis.set_major_locator(FixedLocator(list(100 * data["budget"].dropna().unique())))
+        ticks = np.sort(100 * data["budget"].dropna().unique())
+        ax.xaxis.set_major_locator(FixedLocator(list(ticks)))
         ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
     ax.invert_xaxis()
-
-
-def _legend(methods: list[str], looks: Mapping[str, Look]) -> list[Line2D | Patch]:
-    entries: list[Line2D | Patch] = [looks[name].line([], [], label=name) for name in methods]
-    dense = Line2D([], [], color=GREY, linewidth=0.9, linestyle=(0, (6, 2)), label="dense, mean")
-    return [*entries, dense, Patch(color=GREY, alpha=0.18, linewidth=0, label="dense, ± 1 SD")]

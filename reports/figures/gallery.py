@@ -1,153 +1,70 @@
-"""The figures of a report: which are drawn, what they are called, and what is said beside them."""
+"""The figures of a report: which are drawn, in which order, and by what names they are asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure
-
-from . import accuracy_cost, paired_differences, score_cost
-from .style import looks, publication, save
+from . import (
+    accuracy,
+    accuracy_cost,
+    each_method,
+    paired_differences,
+    pairwise,
+    pareto,
+    profile,
+    rank_diagram,
+    rank_flow,
+)
+from .focus import in_focus
+from .plot import Drawing, Plot, write
+from .style import Look, looks, publication
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ..analysis import Results
 
-COSTS = {
-    "macs": "MACs kept (%)",
-    "params": "parameters kept (%)",
-    "channels": "channels kept (%)",
-    "weights": "weights kept (%)",
-    "latency": "latency kept (%)",
+Plots = Callable[["Results", Mapping[str, Look]], Iterator[Plot]]
+
+# A module may give several plots, whose names begin with its own, or none where it has nothing to
+# say.
+FIGURES: Mapping[str, Plots] = {
+    "accuracy_cost": accuracy_cost.plots,
+    "accuracy": accuracy.plots,
+    "each_method": each_method.plots,
+    "paired_differences": paired_differences.plots,
+    "rank_diagram": rank_diagram.plots,
+    "pairwise": pairwise.plots,
+    "profile": profile.plots,
+    "rank_flow": rank_flow.plots,
+    "score_cost": pareto.score_cost,
+    "training_cost": pareto.training_cost,
 }
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """A figure on disk and what the page says about it."""
+def gallery(
+    results: Results, folder: Path, names: Sequence[str] | None = None
+) -> list[Drawing]:
+    """Write the figures that the finished trials allow; none where no cell is complete.
 
-    name: str
-    svg: Path
-    title: str
-    caption: str
-    alt: str
+    Args:
+        results: the analysis.
+        folder: made if need be.
+        names: of `FIGURES`; default: all.
 
-
-def gallery(results: Results, folder: Path) -> list[Drawing]:
-    """Write every figure that the finished trials allow; none where no cell is complete."""
+    Raises:
+        ValueError: a name that no figure has.
+    """
+    unknown = [name for name in names or () if name not in FIGURES]
+    if unknown:
+        raise ValueError(f"no figure {', '.join(unknown)}; there are {', '.join(FIGURES)}")
     if not results.cells["complete"].any():
         return []
     with publication():
-        return list(_drawings(results, folder))
-
-
-def _drawings(results: Results, folder: Path) -> Iterator[Drawing]:
-    plain = results.cells[results.cells["matched_to"].isna()]
-    if plain["complete"].any():
-        yield _accuracy_cost(results, plain, folder, "accuracy_cost", "Accuracy against cost")
-    finished = set(results.paired.loc[results.paired["mean"].notna(), "family"])
-    if "control" in finished:
-        yield _paired_differences(results, folder, "control")
-    quality = score_cost.drawn(plain)
-    if len(quality):
-        yield _score_cost(results, quality, folder)
-    matched = [one.name for one in results.suite.methods if one.matched]
-    cells = results.cells[
-        results.cells["matched_to"].notna() | results.cells["method"].isin(matched)
-    ]
-    if matched and cells["complete"].any():
-        title = "The same layer widths, other channels"
-        if results.suite.budgets.unstructured:
-            title = "As many weights of each layer, but others"
-        yield _accuracy_cost(results, cells, folder, "accuracy_cost_matched", title)
-    if "matched" in finished:
-        yield _paired_differences(results, folder, "matched")
-
-
-def _accuracy_cost(
-    results: Results, cells: pd.DataFrame, folder: Path, name: str, title: str
-) -> Drawing:
-    cost = results.suite.analysis.cost.removesuffix("_ratio")
-    instead = ""
-    if cells[f"{cost}_ratio"].isna().all():
-        instead = f" {cost.capitalize()} was not measured."
-        cost = "params" if results.suite.budgets.cost == "params" else "macs"
-    # Where the axis is the budget's own, all methods stand at one cost and would hide each other.
-    dodge = cost == results.suite.budgets.cost
-    data = accuracy_cost.drawn(cells, results.dense, cost, dodge)
-    theoretical = results.suite.budgets.unstructured and cost == "macs"
-    label = "theoretical MACs kept (%)" if theoretical else COSTS[cost]
-    apart = " Methods of one budget are drawn a little apart." if dodge else ""
-    bars = (
-        f"thin bars: {_level(results)} t-interval over the {results.suite.bases} bases"
-        if results.suite.bases > 1
-        else "one base, so no intervals"
-    )
-    caption = (
-        f"Mean test top-1; {bars}. Long bars may leave the panel. Dashed grey: the dense networks "
-        f"with one standard deviation over bases.{apart} The panels have scales "
-        f"of their own.{instead}"
-    )
-    return finish(
-        accuracy_cost.draw(data, looks(results.suite), label),
-        data,
-        folder,
-        Drawing(
-            name,
-            folder,
-            title,
-            caption,
-            f"Lines of test top-1 against {label} for "
-            f"{', '.join(cells['method'].unique())}, by problem and recovery.",
-        ),
-    )
-
-
-def _paired_differences(results: Results, folder: Path, family: str) -> Drawing:
-    data = paired_differences.drawn(results.paired, results.overall, family)
-    control = results.suite.analysis.control
-    other = control if family == "control" else "its matched control"
-    figure = paired_differences.draw(
-        data,
-        looks(results.suite),
-        results.suite.analysis.rope,
-        results.problems,
-        results.recoveries,
-        f"method − {other} (points)",
-    )
-    caption = (
-        "Retained top-1, averaged over budgets, method minus "
-        f"{other}: right of zero is better than {other}. Bars: {_level(results)} t-interval over "
-        "bases, true of that problem only; an arrow marks a bar that leaves the panel. Shaded: "
-        f"differences below {results.suite.analysis.rope:g} points, which the suite calls equal."
-    )
-    name = "paired_differences" + ("_matched" if family == "matched" else "")
-    title = f"Differences to {control if family == 'control' else 'matched controls'}"
-    alt = f"Forest plot of each method minus {other}, by problem and recovery."
-    return finish(figure, data, folder, Drawing(name, folder, title, caption, alt))
-
-
-def _score_cost(results: Results, data: pd.DataFrame, folder: Path) -> Drawing:
-    figure = score_cost.draw(data, looks(results.suite), results.problems, results.recoveries)
-    caption = (
-        "Seconds of scoring, as if the criterion had run alone, against retained top-1 averaged "
-        "over budgets. Up and to the left is better; on the dashed front no other method is both "
-        "faster and better. Times below 1 ms stand at 1 ms. Means without intervals: see above."
-    )
-    alt = "Scatter of scoring time against retained top-1, one labelled point a method."
-    drawing = Drawing("score_cost", folder, "Quality against scoring time", caption, alt)
-    return finish(figure, data, folder, drawing)
-
-
-def finish(figure: Figure, data: pd.DataFrame, folder: Path, drawing: Drawing) -> Drawing:
-    svg = save(figure, data, folder, drawing.name)
-    alt = f"{drawing.alt} The numbers are in figures/{drawing.name}.csv."
-    return Drawing(drawing.name, svg, drawing.title, drawing.caption, alt)
-
-
-def _level(results: Results) -> str:
-    return f"{100 * (1 - results.suite.analysis.alpha):g} %"
+        shown = looks(results.suite, in_focus(results))
+        return [
+            write(plot, folder)
+            for name, plots in FIGURES.items()
+            if names is None or name in names
+            for plot in plots(results, shown)
+        ]

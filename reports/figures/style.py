@@ -1,16 +1,14 @@
-"""One colour and one marker a method, the same in every figure; and how a figure is written."""
+"""One colour and one marker a method, the same in every figure; and the style of all figures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from matplotlib import rc_context
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
@@ -27,6 +25,12 @@ _MARKERS = ("s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*", "d", "8")
 _DASHES = ((4, 1.5), (1, 1.2), (4, 1.2, 1, 1.2))
 CONTROL_COLOUR = "#000000"
 GREY = "#777777"
+QUIET = "#a9a9a9"  # of methods that a crowded figure does not single out
+INK = "#222222"
+
+# Inches, of most journals and conferences.
+ONE_COLUMN = 3.4
+TWO_COLUMNS = 7.1
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,12 @@ class Look:
     marker: str
     dashes: tuple[float, ...] | None = None  # of a control with matched widths; None: solid
     width: float = 1.1
+    quiet: bool = False  # grey: one of many, named only where its name stands beside it
+
+    @property
+    def z(self) -> float:
+        """Height above the paper: grey below colours, the control on top."""
+        return 1.5 if self.quiet else 4 if self.colour == CONTROL_COLOUR else 3
 
     def line(self, x: ArrayLike, y: ArrayLike, label: str = "") -> Line2D:
         """A curve, or with empty data its entry in a legend."""
@@ -46,30 +56,38 @@ class Look:
             color=self.colour,
             marker=self.marker,
             markerfacecolor="#ffffff" if self.dashes else self.colour,
-            linewidth=self.width,
             linestyle=(0, self.dashes) if self.dashes else "-",
             label=label,
+            zorder=self.z,
+            **({"markersize": 2.2, "linewidth": 0.6} if self.quiet else {"linewidth": self.width}),
         )
 
 
-def looks(suite: Suite) -> dict[str, Look]:
-    """Of every method name, by its place in the suite; the control is black.
+def looks(suite: Suite, loud: Collection[str]) -> dict[str, Look]:
+    """Of every method name, in the order of the suite; the control is black.
 
     A control with matched widths has the colour and marker of its method, hollow, and dashes.
+
+    Args:
+        suite: gives the methods.
+        loud: those with a colour; the others are grey, each with a marker of its own.
     """
     found: dict[str, Look] = {}
-    place = 0
+    places = {True: 0, False: 0}
     for method in suite.methods:
         if method.name == suite.analysis.control:
             own = Look(CONTROL_COLOUR, "o", width=1.8)
         else:
+            coloured = method.name in loud
+            place = places[coloured]
             # 12 colours and 13 markers: no pair comes twice among the first 156 methods.
-            own = Look(_COLOURS[place % len(_COLOURS)], _MARKERS[place % len(_MARKERS)])
-            place += 1
+            colour = _COLOURS[place % len(_COLOURS)] if coloured else QUIET
+            own = Look(colour, _MARKERS[place % len(_MARKERS)], quiet=not coloured)
+            places[coloured] += 1
         found[method.name] = own
         for i, criterion in enumerate(method.matched):
-            dashes = _DASHES[i % len(_DASHES)]
-            found[matched_name(method, criterion)] = Look(own.colour, own.marker, dashes)
+            name = matched_name(method, criterion)
+            found[name] = replace(own, dashes=_DASHES[i % len(_DASHES)], width=1.1)
     return found
 
 
@@ -85,34 +103,14 @@ def publication() -> Iterator[None]:
             yield
 
 
-def save(figure: Figure, data: pd.DataFrame, folder: Path, name: str) -> Path:
-    """Write NAME.pdf, .svg, .png and .csv without dates, and return the SVG's path.
-
-    Call it inside `publication`, which fixes the ids that SVG would draw at random.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    unstamped: Mapping[str, Mapping[str, str | None]] = {
-        "pdf": {"CreationDate": None},
-        "svg": {"Date": None},
-        "png": {"Software": None},
-    }
-    for kind, metadata in unstamped.items():
-        figure.savefig(folder / f"{name}.{kind}", metadata=dict(metadata))
-    data.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
-    return folder / f"{name}.svg"
-
-
 def title(problem: str, recovery: str, note: str = "") -> str:
-    """Of a panel, on one line; `fit_titles` breaks it."""
-    return f"{problem} · {'no recovery' if recovery == 'none' else recovery}{note}"
+    """Of a panel, on one line; `settle` breaks it where it would not fit."""
+    return f"{problem} · {recovered(recovery)}{note}"
 
 
-def fit_titles(figure: Figure, letters: int) -> None:
-    """Put all titles on two lines if one is longer than so many letters."""
-    texts = [ax.get_title(loc="left") for ax in figure.axes]
-    if max(len(text) for text in texts) > letters:
-        for ax, text in zip(figure.axes, texts, strict=True):
-            ax.set_title(text.replace(" · ", "\n", 1))
+def recovered(recovery: str) -> str:
+    """The recovery in words."""
+    return "no recovery" if recovery == "none" else recovery
 
 
 def in_order(names: Sequence[str], order: Mapping[str, object]) -> list[str]:

@@ -1,0 +1,73 @@
+"""Scores by block and method: what ranks, shifts and profiles are drawn from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ..tables import by_trial
+
+if TYPE_CHECKING:
+    from ..analysis import Results
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Scores: a row a block, a column a method in the order of the suite; NaN where one failed."""
+
+    scores: pd.DataFrame  # points of retained top-1
+    problems: list[str]
+    unit: str  # "problems", or "bases" of the one problem that there is
+    left_out: int  # methods without a score
+
+    @property
+    def n(self) -> int:
+        return len(self.scores)
+
+    @property
+    def said(self) -> str:
+        """n in words, and whom it speaks of."""
+        if self.unit == "problems":
+            text = f"n = {self.n} problem{'s' if self.n > 1 else ''}"
+        else:
+            text = f"n = {self.n} base{'s' if self.n > 1 else ''} of one problem, and true of it "
+            text += "alone"
+        if not self.left_out:
+            return text
+        return f"{text} ({self.left_out} unfinished method{'s' if self.left_out > 1 else ''} left out)"
+
+
+def blocks(results: Results, recovery: str) -> Blocks | None:
+    """Scores of one recovery: the ranking's, over problems; of a suite of one problem, over bases.
+
+    Matched controls are left out. None where fewer than two methods remain, or no block.
+    """
+    asked = [one.name for one in results.suite.methods]
+    if len(results.problems) > 1:
+        found = results.ranking[recovery]
+        scores = pd.DataFrame(found.scores, index=list(found.problems), columns=list(found.methods))
+        unit, problems = "problems", list(found.problems)
+    else:
+        (problem,) = results.problems
+        averaged = by_trial(results.trials, results.cells)
+        there = {name: averaged.get((problem, recovery, name)) for name in asked}
+        means = {name: one.mean(axis=1) for name, one in there.items() if one is not None}
+        scores, unit, problems = pd.DataFrame(means), "bases", [problem]
+    if scores.shape[1] < 2 or scores.empty:
+        return None
+    return Blocks(scores, problems, unit, len(asked) - scores.shape[1])
+
+
+def at_budget(results: Results, recovery: str, budget: float, like: Blocks) -> pd.DataFrame:
+    """The same blocks and methods at one budget alone."""
+    trials = results.trials[results.trials["recovery"] == recovery]
+    trials = trials[(trials["budget"] == budget) & trials["problem"].isin(like.problems)]
+    by_base = trials.groupby(["problem", "base", "method"])["retained_top1"].mean()
+    block = "problem" if like.unit == "problems" else "base"
+    scores = by_base.groupby([block, "method"]).mean().unstack("method")
+    scores = scores.reindex(index=like.scores.index, columns=like.scores.columns)
+    # A method that failed on a problem at any budget has no score there.
+    return scores.where(np.isfinite(like.scores))

@@ -1,0 +1,100 @@
+"""Panels by problem and recovery, and the legend below them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from .style import ONE_COLUMN, QUIET, TWO_COLUMNS, Look, title
+
+_ACROSS = 3  # panels beside one another
+_ROWS = 4  # problems from which on panels wrap instead of standing row by row
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel of a grid."""
+
+    ax: Axes
+    problem: str
+    recovery: str
+    left: bool  # the first of its row, which names the y axis
+    lowest: bool  # of its column, which names the x axis
+
+
+def grid(
+    problems: Sequence[str],
+    recoveries: Sequence[str],
+    height: float,
+    sharex: bool = True,
+    sharey: bool = False,
+) -> tuple[Figure, list[Panel]]:
+    """A row a problem, a column a recovery; they wrap where either stands alone or rows are many.
+
+    One panel is as wide as a column of a page, more are as wide as two.
+
+    Args:
+        problems: in order, those with something to draw.
+        recoveries: likewise.
+        height: of a panel, in inches.
+        sharex: one x axis for all.
+        sharey: one y axis for all.
+    """
+    wraps = len(problems) == 1 or len(recoveries) == 1 or len(problems) > _ROWS
+    if wraps:  # recovery by recovery
+        places = [(problem, recovery) for recovery, problem in product(recoveries, problems)]
+    else:
+        places = list(product(problems, recoveries))
+    across = min(_ACROSS, len(places)) if wraps else len(recoveries)
+    lines = math.ceil(len(places) / across)
+    width = ONE_COLUMN if across == 1 else TWO_COLUMNS
+    figure = Figure(figsize=(width, height * lines + 0.4))
+    axes = figure.subplots(lines, across, squeeze=False, sharex=sharex, sharey=sharey)
+    panels = []
+    for place, ax in enumerate(axes.flat):
+        if place >= len(places):
+            ax.set_visible(False)
+            continue
+        problem, recovery = places[place]
+        lowest = place + across >= len(places)
+        if lowest:
+            ax.tick_params(labelbottom=True)
+        ax.set_title(title(problem, recovery))
+        panels.append(Panel(ax, problem, recovery, place % across == 0, lowest))
+    return figure, panels
+
+
+def name_axes(panels: Sequence[Panel], x_label: str, y_label: str) -> None:
+    for one in panels:
+        if one.lowest:
+            one.ax.set_xlabel(x_label)
+        if one.left:
+            one.ax.set_ylabel(y_label)
+
+
+def legend(figure: Figure, handles: Sequence[Artist]) -> None:
+    """Below the panels, in as many columns as the width has room for."""
+    widest = max(len(str(one.get_label())) for one in handles)
+    columns = int(figure.get_figwidth() / (0.06 * widest + 0.55))
+    columns = max(1, min(columns, len(handles)))
+    # As few columns as the same number of lines takes, so that no line hangs alone.
+    columns = math.ceil(len(handles) / math.ceil(len(handles) / columns))
+    figure.legend(handles=list(handles), loc="outside lower center", ncols=columns)
+
+
+def entries(methods: Sequence[str], looks: Mapping[str, Look]) -> Iterator[Line2D]:
+    """A line for each coloured method, and one for all grey ones together."""
+    for name in methods:
+        if not looks[name].quiet:
+            yield looks[name].line([], [], label=name)
+    quiet = sum(looks[name].quiet for name in methods)
+    if quiet:
+        label = f"{quiet} other method{'s' if quiet > 1 else ''}"
+        yield Line2D([], [], color=QUIET, linewidth=0.8, label=label)

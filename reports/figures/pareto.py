@@ -1,0 +1,164 @@
+"""Quality against what a method spends, with the Pareto front; names stand at the points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from .names import place_names
+from .panels import grid, legend, name_axes
+from .plot import Plot
+from .style import GREY, QUIET, Look
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ..analysis import Results
+
+Floats = NDArray[np.float64]
+
+_FRONT: dict[str, Any] = {
+    "color": GREY,
+    "linewidth": 1.0,
+    "linestyle": (0, (3, 2)),
+    "zorder": 1,
+}
+SHORTEST_S = 1e-3  # shorter times stand at the left edge: a log axis has no zero
+_KEYS = ["problem", "recovery", "method"]
+
+
+def score_cost(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
+    """Against seconds of scoring."""
+    data = drawn(results, "score_s")
+    if data.empty:
+        return
+    data["x"] = data["score_s"].clip(lower=SHORTEST_S)
+    yield Plot(
+        "score_cost",
+        draw(data, looks, "scoring time (s)", log=True),
+        data,
+        "Quality against scoring time",
+        f"Seconds of scoring, as if the criterion had run alone, against {_words(results)} "
+        "Up and to the left is better; on the dashed front no other method is both faster and "
+        f"better. Times below 1 ms stand at 1 ms. {_named(looks)}",
+        "Scatter of scoring time against retained top-1, by problem and recovery.",
+    )
+
+
+def training_cost(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
+    """Against all training images, where methods differ in them."""
+    data = drawn(results, "images_trained")
+    if data.empty:
+        return
+    data = data[data.groupby(_KEYS[:2])["images_trained"].transform("nunique") > 1]
+    if data.empty:
+        return
+    data = data.assign(x=data["images_trained"] / 1000).reset_index(drop=True)
+    yield Plot(
+        "training_cost",
+        draw(data, looks, "training images after the base (thousands)", log=False),
+        data,
+        "Quality against training",
+        "Images of all training since the base, a method's own phases and recovery together, "
+        f"against {_words(results)} Up and to the left is better; on the dashed front no other "
+        f"method is both cheaper and better. {_named(looks)}",
+        "Scatter of training images against retained top-1, by problem and recovery.",
+    )
+
+
+def _words(results: Results) -> str:
+    n = f"{results.suite.bases} base{'s' if results.suite.bases > 1 else ''}"
+    text = f"retained top-1 averaged over budgets and n = {n}"
+    if results.suite.bases == 1:
+        return f"{text}: single networks, no spread."
+    return f"{text}, with bars of one standard deviation over bases."
+
+
+def _named(looks: Mapping[str, Look]) -> str:
+    if not any(one.quiet for one in looks.values()):
+        return ""
+    return "Coloured methods and those on the front are named; grey dots are the others."
+
+
+def drawn(results: Results, cost: str) -> pd.DataFrame:
+    """One row a (problem, recovery, method) of which every cell is complete.
+
+    Columns: the cost (mean over budgets and bases), `retained_top1` (points, likewise), `sd` (over
+    bases; NaN of one), `n` (bases), `pareto` (no other method of the panel is at most as dear and
+    at least as good, and better in one).
+
+    Args:
+        results: the analysis; matched controls are left out.
+        cost: column of the trials.
+    """
+    cells = results.cells[results.cells["matched_to"].isna()]
+    whole = cells.groupby(_KEYS, sort=False)["complete"].all()
+    keys = whole[whole.astype(bool)].index
+    if not len(keys):
+        return pd.DataFrame(columns=[*_KEYS, cost, "retained_top1", "sd", "n", "pareto"])
+    trials = results.trials.astype({cost: float})
+    by_base = trials.groupby([*_KEYS, "base"])[[cost, "retained_top1"]].mean().groupby(_KEYS)
+    means = by_base.mean()
+    means["sd"] = by_base["retained_top1"].std()
+    means["n"] = by_base.size()
+    means = means.loc[keys].reset_index()
+    means["pareto"] = False
+    for _, panel in means.groupby(_KEYS[:2], sort=False):
+        means.loc[panel.index, "pareto"] = _on_front(
+            panel[cost].to_numpy(dtype=float), panel["retained_top1"].to_numpy(dtype=float)
+        )
+    return means
+
+
+def _on_front(cost: Floats, gain: Floats) -> NDArray[np.bool_]:
+    no_worse = (cost[None] <= cost[:, None]) & (gain[None] >= gain[:, None])
+    better = (cost[None] < cost[:, None]) | (gain[None] > gain[:, None])
+    return np.logical_not((no_worse & better).any(axis=1, keepdims=True))[:, 0]
+
+
+def draw(data: pd.DataFrame, looks: Mapping[str, Look], x_label: str, log: bool) -> Figure:
+    """The picture of `drawn`, with the cost as `x`."""
+    problems, recoveries = list(data["problem"].unique()), list(data["recovery"].unique())
+    figure, panels = grid(problems, recoveries, 2.5)
+    if log:
+        panels[0].ax.set_xscale("log")
+    named: list[tuple[Axes, pd.DataFrame]] = []
+    for one in panels:
+        here = (data["problem"] == one.problem) & (data["recovery"] == one.recovery)
+        _panel(one.ax, data[here], looks)
+        loud = data["method"].map(lambda name: not looks[name].quiet)
+        named.append((one.ax, data[here & (loud | data["pareto"])]))
+    name_axes(panels, x_label, "retained top-1 (points)")
+    handles = [Line2D([], [], label="Pareto front", **_FRONT)]
+    if any(looks[name].quiet for name in data["method"]):
+        grey = Line2D([], [], linestyle="", marker="o", markersize=3, color=QUIET)
+        grey.set_label("other methods")
+        handles.append(grey)
+    legend(figure, handles)
+    place_names(
+        figure,
+        [
+            (ax, rows["x"].to_numpy(), rows["retained_top1"].to_numpy(), list(rows["method"]))
+            for ax, rows in named
+        ],
+    )
+    return figure
+
+
+def _panel(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look]) -> None:
+    ax.margins(x=0.14, y=0.14)
+    for row in rows.to_dict("records"):
+        look = looks[row["method"]]
+        if not look.quiet:
+            ax.vlines(row["x"], row["retained_top1"] - row["sd"], row["retained_top1"] + row["sd"],
+                      color=look.colour, linewidth=0.7, zorder=2)  # fmt: skip
+        ax.plot([row["x"]], [row["retained_top1"]], linestyle="", color=look.colour,
+                marker=look.marker, markersize=3.0 if look.quiet else 4.6, zorder=look.z)  # fmt: skip
+    front = rows[rows["pareto"].astype(bool)].sort_values("x")
+    ax.step(front["x"], front["retained_top1"], where="post", **_FRONT)

@@ -1,0 +1,117 @@
+"""A figure with its numbers and its words, and how it is written: four files, without dates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+_GAP = 0.08  # inches between the titles of two panels
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure before it is written."""
+
+    name: str
+    figure: Figure
+    data: pd.DataFrame  # exactly what is drawn
+    title: str
+    caption: str  # says n, and what the spread means
+    alt: str
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure on disk and what the page says about it."""
+
+    name: str
+    svg: Path
+    title: str
+    caption: str
+    alt: str
+
+
+def write(plot: Plot, folder: Path) -> Drawing:
+    """Write NAME.pdf, .svg, .png and .csv, the same bytes for the same plot.
+
+    Call it inside `publication`, which fixes the ids that SVG would draw at random.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    settle(plot.figure)
+    unstamped: Mapping[str, Mapping[str, str | None]] = {
+        "pdf": {"CreationDate": None},
+        "svg": {"Date": None},
+        "png": {"Software": None},
+    }
+    for kind, metadata in unstamped.items():
+        plot.figure.savefig(folder / f"{plot.name}.{kind}", metadata=dict(metadata))
+    plot.data.to_csv(folder / f"{plot.name}.csv", index=False, lineterminator="\n")
+    alt = f"{plot.alt} The numbers are in figures/{plot.name}.csv."
+    return Drawing(plot.name, folder / f"{plot.name}.svg", plot.title, plot.caption, alt)
+
+
+def renderer_of(figure: Figure) -> RendererAgg:
+    """What text is measured with."""
+    return FigureCanvasAgg(figure).get_renderer()
+
+
+def settle(figure: Figure) -> None:
+    """Fit the titles over their panels, then fix the layout.
+
+    A fixed layout keeps what was placed by hand where it is, and is computed once, not a format.
+    """
+    if figure.get_layout_engine() is None:
+        return
+    figure.draw_without_rendering()
+    fit_titles(figure)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+
+
+def fit_titles(figure: Figure) -> None:
+    """Break all titles that have a ` · ` if one is too wide, then shrink all until each fits."""
+    titled = [ax for ax in figure.axes if ax.get_visible() and ax.get_title(loc="left")]
+    if not titled:
+        return
+    renderer = renderer_of(figure)
+
+    def excess() -> float:
+        return max(_titled(ax).get_window_extent(renderer).width / room[ax] for ax in titled)
+
+    room = {ax: _room(ax, figure) for ax in titled}
+    if excess() > 1:
+        for ax in titled:
+            text = _titled(ax)
+            text.set_text(text.get_text().replace(" · ", "\n", 1))
+    if (ratio := excess()) > 1:
+        for ax in titled:
+            text = _titled(ax)
+            text.set_fontsize(text.get_fontsize() / ratio)
+
+
+def _titled(ax: Axes) -> Text:
+    """The artist of a left title, which matplotlib keeps to itself."""
+    said = ax.get_title(loc="left")
+    return next(one for one in ax.get_children() if isinstance(one, Text) and one.get_text() == said)
+
+
+def _left(ax: Axes) -> float:
+    return float(ax.get_window_extent().x0)
+
+
+def _room(ax: Axes, figure: Figure) -> float:
+    """Pixels from the left edge of a panel to the next panel of its row, or to the figure's end."""
+    y = ax.get_position().y1
+    beside = [
+        _left(one)
+        for one in figure.axes
+        if one.get_visible() and abs(one.get_position().y1 - y) < 0.01 and _left(one) > _left(ax)
+    ]
+    return min([*beside, float(figure.bbox.x1)]) - _left(ax) - _GAP * figure.dpi

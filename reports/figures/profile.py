@@ -1,0 +1,137 @@
+"""Performance profiles: on what share of trials a method loses no more than so many points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from ..statistics import bootstrap_bands
+from .blocks import Blocks, blocks
+from .panels import entries, legend
+from .plot import Plot
+from .style import ONE_COLUMN, TWO_COLUMNS, Look, in_order, recovered
+
+if TYPE_CHECKING:
+    from ..analysis import Results
+
+Floats = NDArray[np.float64]
+
+_POINTS = 100  # of a curve
+
+
+def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
+    """Where a method has two trials or more to tell apart: of one there is a single step."""
+    found = {one: blocks(results, one) for one in results.recoveries}
+    cubes = {
+        recovery: (list(one.scores.columns), _lost(results, recovery, one))
+        for recovery, one in found.items()
+        if one is not None
+    }
+    cubes = {key: one for key, one in cubes.items() if one[1][0].size > 1}
+    if not cubes:
+        return
+    level = 1 - results.suite.analysis.alpha
+    banded = _banded(results, looks, cubes)
+    data = drawn(cubes, banded, level)
+    said = "; ".join(
+        f"{recovered(key)}: n = {problems} problem{'s' if problems > 1 else ''} x {budgets} "
+        f"budgets x {bases} bases x {repeats} repeats a method"
+        for key, (_, cube) in cubes.items()
+        for budgets, problems, bases, repeats in [cube.shape[1:]]
+    )
+    yield Plot(
+        "profile",
+        draw(data, looks),
+        data,
+        "Performance profiles",
+        "Share of trials on which a method loses no more than so many points of top-1 against the "
+        f"dense network: up and to the left is better. {said}. Bands, of {', '.join(banded)}: "
+        f"{100 * level:g} % of a hierarchical bootstrap over problems, bases and repeats (budgets "
+        "are fixed); of one problem they hold for it alone.",
+        "Curves of the share of trials against the points lost, a line a method, a panel a "
+        "recovery.",
+    )
+
+
+def _lost(results: Results, recovery: str, found: Blocks) -> Floats:
+    """[methods, budgets, problems, bases, repeats] points of top-1 lost; NaN where one failed."""
+    mine = results.trials[results.trials["recovery"] == recovery]
+    mine = mine[mine["problem"].isin(found.problems) & mine["method"].isin(found.scores.columns)]
+    axes = ["method", "budget", "problem", "base", "repeat"]
+    values = mine.set_index(axes)["retained_top1"].astype(float)
+    levels = [list(found.scores.columns), results.suite.budgets.kept, found.problems]
+    levels += [sorted(mine["base"].unique()), sorted(mine["repeat"].unique())]
+    full = values.reindex(pd.MultiIndex.from_product(levels, names=axes))
+    # What failed has lost everything: it lies above every threshold.
+    return -full.to_numpy(dtype=float).reshape([len(one) for one in levels])
+
+
+def _banded(
+    results: Results, looks: Mapping[str, Look], cubes: Mapping[str, tuple[list[str], Floats]]
+) -> list[str]:
+    """The control, and of coloured methods the one that loses least; bands hide lines."""
+    lost: dict[str, list[float]] = {}
+    for names, cube in cubes.values():
+        for name, value in zip(names, np.nanmean(cube, axis=(1, 2, 3, 4)), strict=True):
+            lost.setdefault(name, []).append(float(value))
+    control = results.suite.analysis.control
+    others = [name for name in lost if name != control and not looks[name].quiet]
+    best = min(others, key=lambda name: float(np.mean(lost[name])), default=control)
+    return [name for name in lost if name in (control, best)]
+
+
+def drawn(
+    cubes: Mapping[str, tuple[list[str], Floats]], banded: Sequence[str], level: float
+) -> pd.DataFrame:
+    """One row a (recovery, method, points lost).
+
+    Columns: `recovery`, `method`, `lost` (points of top-1), `share` (of trials that lose no more,
+    in [0, 1]; every problem counts alike), `low`, `high` (bootstrap; NaN without a band).
+    """
+    parts = []
+    for recovery, (names, cube) in cubes.items():
+        finite = cube[np.isfinite(cube)]
+        at = np.linspace(min(0.0, float(np.quantile(finite, 0.02))), finite.max(), _POINTS)
+        for name, one in zip(names, cube, strict=True):
+            within = (np.nan_to_num(one, nan=np.inf) <= at[:, None, None, None, None] + 1e-9)
+            shares = within.mean(axis=1)  # over budgets: [t, problems, bases, repeats]
+            part = pd.DataFrame({"lost": at, "share": shares.mean(axis=(1, 2, 3))})
+            part["low"] = part["high"] = np.nan
+            if name in banded:
+                bands = bootstrap_bands(shares, level)
+                part["low"], part["high"] = bands.low, bands.high
+            parts.append(part.assign(recovery=recovery, method=name))
+    columns = ["recovery", "method", "lost", "share", "low", "high"]
+    return pd.concat(parts, ignore_index=True)[columns]
+
+
+def draw(data: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
+    """The picture of `drawn`: a panel a recovery."""
+    recoveries = list(data["recovery"].unique())
+    width = ONE_COLUMN if len(recoveries) == 1 else TWO_COLUMNS
+    figure = Figure(figsize=(width, 2.9))
+    axes = figure.subplots(1, len(recoveries), squeeze=False, sharey=True)[0]
+    methods = in_order(list(data["method"]), looks)
+    for recovery, ax in zip(recoveries, axes, strict=True):
+        for name in methods:
+            rows = data[(data["recovery"] == recovery) & (data["method"] == name)]
+            look = looks[name]
+            line = look.line(rows["lost"], rows["share"])
+            line.set_drawstyle("steps-post")
+            line.set_markevery(_POINTS // 8)
+            ax.add_line(line)
+            ax.fill_between(rows["lost"], rows["low"], rows["high"], step="post", alpha=0.15,
+                            color=look.colour, linewidth=0, zorder=1.2)  # fmt: skip
+        ax.set_title(recovered(recovery))
+        ax.set_xlabel("at most so many points lost")
+        mine = data[data["recovery"] == recovery]
+        ax.set_xlim(mine["lost"].min(), mine["lost"].max())
+    axes[0].set_ylim(-0.02, 1.04)
+    axes[0].set_ylabel("share of trials")
+    legend(figure, list(entries(methods, looks)))
+    return figure

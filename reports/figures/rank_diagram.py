@@ -1,0 +1,134 @@
+"""Mean ranks on a line, with bars over methods that nothing tells apart (Demsar 2006)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ..statistics import cliques, mean_ranks, pairwise, smallest_holm_p
+from .blocks import Blocks, blocks
+from .plot import Plot
+from .style import GREY, INK, TWO_COLUMNS, Look, recovered
+
+if TYPE_CHECKING:
+    from ..analysis import Results
+
+_LINE = 0.135  # inches a name takes
+_BAR = 0.05  # inches a bar takes
+_HEAD = 0.42  # inches of axis and title
+
+
+def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
+    """Over two problems or more, or two bases of the one: a rank needs something to average."""
+    found = {one: blocks(results, one) for one in results.recoveries}
+    ranked = {name: one for name, one in found.items() if one is not None and one.n > 1}
+    if not ranked:
+        return
+    alpha = results.suite.analysis.alpha
+    data = drawn(ranked, alpha)
+    conditional = any(one.unit == "bases" for one in ranked.values())
+    said = "; ".join(dict.fromkeys(one.said for one in ranked.values()))
+    bars = f"Bars join runs of methods of which no pair differs (exact Wilcoxon signed-rank test, "
+    bars += f"Holm over all pairs, level {alpha:g})."
+    if not any(_can_tell(one, alpha) for one in ranked.values()):
+        bars = "One bar over all: with so few, no pair of so many could be told apart at level "
+        bars += f"{alpha:g}, whatever the numbers."
+    yield Plot(
+        "rank_diagram",
+        draw(data, looks),
+        data,
+        "Mean ranks, on this problem" if conditional else "Mean ranks over problems",
+        f"Mean rank of retained top-1, averaged over budgets; 1, at the left, is best; {said}. "
+        f"{bars} Mean ranks depend on which methods take part.",
+        "Rank diagram: methods on a line of mean ranks, with bars over groups that nothing tells "
+        "apart.",
+    )
+
+
+def _can_tell(one: Blocks, alpha: float) -> bool:
+    k = one.scores.shape[1]
+    return smallest_holm_p(one.n, k * (k - 1) // 2) <= alpha
+
+
+def drawn(ranked: Mapping[str, Blocks], alpha: float) -> pd.DataFrame:
+    """One row a (recovery, method), best first.
+
+    Columns: `recovery`, `method`, `mean_rank`, `n`, `unit`, `bars` (numbers of the bars that it
+    stands under, from 1, in one text).
+    """
+    rows = []
+    for recovery, one in ranked.items():
+        scores = one.scores.to_numpy()
+        ranks = mean_ranks(scores)
+        runs = cliques(ranks, pairwise(scores).adjusted, alpha)
+        for place, name in enumerate(one.scores.columns):
+            bars = " ".join(str(i) for i, run in enumerate(runs, start=1) if place in run)
+            rows.append((recovery, name, ranks[place], one.n, one.unit, bars))
+    columns = ["recovery", "method", "mean_rank", "n", "unit", "bars"]
+    data = pd.DataFrame(rows, columns=columns)
+    order = {name: place for place, name in enumerate(ranked)}
+    data["place"] = data["recovery"].map(order)
+    data = data.sort_values(["place", "mean_rank"], kind="stable", ignore_index=True)
+    return data.drop(columns="place")
+
+
+def draw(data: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
+    """The picture of `drawn`: a line a recovery; the better half is named at the left."""
+    panels = [(str(key), rows) for key, rows in data.groupby("recovery", sort=False)]
+    heights = [_height(rows) for _, rows in panels]
+    figure = Figure(figsize=(TWO_COLUMNS, sum(heights) + 0.15))
+    axes = figure.subplots(len(panels), squeeze=False, height_ratios=heights)[:, 0]
+    for (recovery, rows), height, ax in zip(panels, heights, axes, strict=True):
+        _panel(ax, rows.reset_index(drop=True), looks, height)
+        ax.set_title(recovered(recovery))
+    return figure
+
+
+def _bars(rows: pd.DataFrame) -> list[tuple[float, float]]:
+    """Ends of every bar on the line of ranks."""
+    members = rows.assign(bar=rows["bars"].str.split()).explode("bar").dropna(subset=["bar"])
+    spans = members.astype({"bar": int}).groupby("bar")["mean_rank"].agg(["min", "max"])
+    return list(spans.itertuples(index=False, name=None))
+
+
+def _height(rows: pd.DataFrame) -> float:
+    return _HEAD + _BAR * (len(_bars(rows)) + 1) + _LINE * ((len(rows) + 1) // 2 + 1)
+
+
+def _panel(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], height: float) -> None:
+    """In inches below the line of ranks; x is the mean rank."""
+    k = len(rows)
+    ax.set_xlim(1 - 0.42 * (k - 1), k + 0.42 * (k - 1))
+    ax.set_ylim(-(height - _HEAD), 0)
+    ax.grid(visible=False)
+    ax.spines[:].set_visible(False)
+    ax.yaxis.set_visible(False)
+    step = max(1, round((k - 1) / 8))
+    ax.xaxis.tick_top()
+    ax.set_xticks([*range(1, k + 1, step)])
+    ax.hlines(0, 1, k, color=INK, linewidth=0.9, clip_on=False)
+    bars = _bars(rows)
+    for place, (low, high) in enumerate(bars, start=1):
+        edge = 0.006 * k
+        ax.hlines(-_BAR * place, low - edge, high + edge, color=GREY, linewidth=2.0, zorder=3)
+    top = _BAR * (len(bars) + 1) + 0.5 * _LINE
+    half = (k + 1) // 2
+    for place, row in enumerate(rows.to_dict("records")):
+        left = place < half
+        y = -(top + _LINE * (place if left else k - 1 - place))
+        end = 1 - 0.03 * (k - 1) if left else k + 0.03 * (k - 1)
+        look = looks[row["method"]]
+        ink = GREY if look.quiet else look.colour
+        ax.plot([row["mean_rank"], row["mean_rank"], end], [0, y, y], color=ink, linewidth=0.6,
+                zorder=2, clip_on=False)  # fmt: skip
+        ax.plot([row["mean_rank"]], [0], color=look.colour, marker=look.marker, markersize=3.6,
+                linestyle="", zorder=look.z + 2, clip_on=False)  # fmt: skip
+        text = f"{row['method']}  {row['mean_rank']:.1f}"
+        if not left:
+            text = f"{row['mean_rank']:.1f}  {row['method']}"
+        ax.text(end + (-0.008 if left else 0.008) * k, y, text, ha="right" if left else "left",
+                va="center", fontsize=6.8, color=INK if not look.quiet else GREY)  # fmt: skip

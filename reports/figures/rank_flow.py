@@ -1,0 +1,118 @@
+"""Ranks over budgets: which methods fall back, and which come forward, as less is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ..records import budget_words
+from ..statistics import mean_ranks
+from .accuracy_cost import COSTS
+from .blocks import at_budget, blocks
+from .plot import Plot
+from .style import INK, TWO_COLUMNS, Look, recovered
+
+if TYPE_CHECKING:
+    from ..analysis import Results
+
+_LINE = 0.13  # inches a place takes
+THRESHOLD = "threshold of the methods' own knob"
+_SHORT = 14  # letters of a name up to which two panels stand beside one another
+
+
+def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
+    """With two budgets or more, and three methods: else there is no flow."""
+    if len(results.suite.budgets.kept) < 2:
+        return
+    data = drawn(results)
+    if data.empty or data["method"].nunique() < 3:
+        return
+    axis = results.suite.budgets.cost
+    said = data.groupby("recovery", sort=False)["said"].first()
+    one = said.iloc[0] if said.nunique() == 1 else "; ".join(f"{k}: {v}" for k, v in said.items())
+    yield Plot(
+        "rank_flow",
+        draw(data, looks, THRESHOLD if axis == "threshold" else COSTS[axis]),
+        data.drop(columns="said"),
+        "Places at every budget",
+        f"Methods by their mean rank of retained top-1 at each budget, best above; {one}. Equal "
+        "mean ranks stand in the order of the mean score. Places say nothing of how far apart "
+        "methods are.",
+        "Bump chart of the methods' places, a column a budget, a panel a recovery.",
+    )
+
+
+def drawn(results: Results) -> pd.DataFrame:
+    """One row a (recovery, method, budget), of methods that are complete at all budgets.
+
+    Columns: `recovery`, `method`, `budget`, `at` (the budget in words), `mean_rank`, `place` (1 is
+    best), `n`, `unit`, `said` (n in words).
+    """
+    rows = []
+    for recovery in results.recoveries:
+        whole = blocks(results, recovery)
+        if whole is None:
+            continue
+        names = list(whole.scores.columns)
+        for budget in results.suite.budgets.kept:
+            scores = at_budget(results, recovery, budget, whole)
+            table = pd.DataFrame(
+                {"mean_rank": mean_ranks(scores.to_numpy()), "score": -scores.mean().to_numpy()},
+                index=names,
+            )
+            order = table.sort_values(["mean_rank", "score"], kind="stable").index
+            places = {name: place for place, name in enumerate(order, start=1)}
+            at = budget_words(results.suite.budgets.cost, budget)
+            rows += [
+                (recovery, name, budget, at, table.loc[name, "mean_rank"], places[name],
+                 whole.n, whole.unit, whole.said)
+                for name in names
+            ]  # fmt: skip
+    columns = ["recovery", "method", "budget", "at", "mean_rank", "place", "n", "unit", "said"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def draw(data: pd.DataFrame, looks: Mapping[str, Look], x_label: str) -> Figure:
+    """The picture of `drawn`: names at both ends of the lines."""
+    recoveries = list(data["recovery"].unique())
+    longest = max(len(name) for name in data["method"])
+    across = min(2 if longest <= _SHORT else 1, len(recoveries))
+    lines = -(-len(recoveries) // across)
+    height = _LINE * data["method"].nunique() + 0.55
+    width = TWO_COLUMNS if across > 1 else 0.62 * TWO_COLUMNS
+    figure = Figure(figsize=(width, height * lines + 0.1))
+    axes = figure.subplots(lines, across, squeeze=False)
+    for ax in axes.flat[len(recoveries) :]:
+        ax.set_visible(False)
+    for recovery, ax in zip(recoveries, axes.flat, strict=False):
+        _panel(ax, data[data["recovery"] == recovery], looks)
+        ax.set_title(recovered(recovery))
+        ax.set_xlabel(x_label)
+    return figure
+
+
+def _panel(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look]) -> None:
+    at = list(rows["at"].unique())
+    methods = rows.groupby("method", sort=False)
+    for name, mine in methods:
+        look = looks[str(name)]
+        line = look.line([at.index(one) for one in mine["at"]], mine["place"])
+        line.set_markersize(2.6 if look.quiet else 4.2)
+        ax.add_line(line)
+    first, last = rows[rows["at"] == at[0]], rows[rows["at"] == at[-1]]
+    ax.set_ylim(len(methods) + 0.7, 0.3)
+    ax.set_xlim(-0.15, len(at) - 0.85)
+    ax.set_xticks(range(len(at)), [one.removesuffix(" %").removeprefix("threshold ") for one in at])
+    ax.set_yticks(first["place"], first["method"])
+    right = ax.secondary_yaxis("right")
+    right.set_yticks(last["place"], last["method"])
+    ax.grid(visible=False)
+    for end in (ax, right):
+        end.tick_params(axis="y", length=0, labelsize=6.5)
+        end.spines[:].set_visible(False)
+        for label in end.get_yticklabels():
+            label.set_color(INK if not looks[label.get_text()].quiet else "#808080")
