@@ -8,7 +8,18 @@ from test_reports import make_suite, plan, record
 from reports.records import Epoch, Latency, Record
 from suites.schema import Suite
 
-CRITERIA = ("l1", "random", "l2", "taylor", "jacobian", "fpgm", "lamp", "hessian", "bn-scale", "obd")
+CRITERIA = (
+    "l1",
+    "random",
+    "l2",
+    "taylor",
+    "jacobian",
+    "fpgm",
+    "lamp",
+    "hessian",
+    "bn-scale",
+    "obd",
+)
 MODELS = ("resnet20", "vgg-small", "convnext-tiny", "densenet", "mobilenetv2", "resnet50")
 BUDGETS = (0.8, 0.65, 0.5, 0.35, 0.2, 0.1)
 GROUPS = 9
@@ -56,8 +67,12 @@ def _record(one, rng, skill, habit, seconds, phases, easy) -> Record:  # type: i
     dense = 0.93 + 0.004 * one.base
     top1 = round(2000 * min(max(dense - gap, 0.1), 1.0)) / 2000
     depth = np.linspace(0.2, 1, GROUPS)
-    kept = np.clip(one.budget ** (habit[one.method] * depth) + 0.02 * rng.standard_normal(GROUPS), 0.05, 1)
-    widths = {f"layer{i // 3 + 1}.{i % 3}.conv1": (round(64 * share), 64) for i, share in enumerate(kept)}
+    kept = np.clip(
+        one.budget ** (habit[one.method] * depth) + 0.02 * rng.standard_normal(GROUPS), 0.05, 1
+    )
+    widths = {
+        f"layer{i // 3 + 1}.{i % 3}.conv1": (round(64 * share), 64) for i, share in enumerate(kept)
+    }
     history = [
         Epoch(epoch=i + 1, train_loss=0.1, validation_top1=top1 - 0.2 * gap * 0.6**i)
         for i in range(10 if tuned else 0)
@@ -69,7 +84,13 @@ def _record(one, rng, skill, habit, seconds, phases, easy) -> Record:  # type: i
         macs=round(1e6 * (one.budget - rng.uniform(0, 0.004))),
         params=round(1e5 * one.budget ** (0.6 + 0.4 * habit[one.method])),
         widths=widths,
-        latency=[Latency(batch_size=8, dense_ms=9.0, pruned_ms=9 * (0.2 + 0.8 * one.budget ** (0.5 + 0.1 * habit[one.method])))],
+        latency=[
+            Latency(
+                batch_size=8,
+                dense_ms=9.0,
+                pruned_ms=9 * (0.2 + 0.8 * one.budget ** (0.5 + 0.1 * habit[one.method])),
+            )
+        ],
         images_trained=2588 if tuned else 0,
         history=history,
         score_s=float(seconds[one.method] * rng.uniform(0.9, 1.1)),

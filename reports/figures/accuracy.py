@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ..analysis import Results
 
+
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     """Only where there is no curve to draw: several budgets are `accuracy_cost`."""
     cells = results.cells[results.cells["matched_to"].isna()]
@@ -63,8 +64,7 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> Figure:
     """The picture of `drawn`: recoveries beside one another, a line of panels a problem."""
     names = list(data["method"].unique())
     problems = list(data["problem"].unique())
-    recoveries = [one for one in data["recovery"].unique()]
-    recoveries.sort(key=lambda one: one != "none")
+    recoveries = sorted(data["recovery"].unique(), key=lambda one: one != "none")
     places = list(product(problems, recoveries))
     figure, axes = row_grid(names, len(problems), len(recoveries), sharex=False)
     for (problem, recovery), ax in zip(places, [ax for line in axes for ax in line], strict=True):

@@ -78,7 +78,9 @@ def _spread(results: Results, banded: list[str]) -> str:
     if results.suite.bases == 1:
         return "One base, so no intervals."
     level = f"{100 * (1 - results.suite.analysis.alpha):g} %"
-    return f"Bands, of {', '.join(banded)}: {level} t-interval over bases; they may leave the panel."
+    return (
+        f"Bands, of {', '.join(banded)}: {level} t-interval over bases; they may leave the panel."
+    )
 
 
 def drawn(table: pd.DataFrame, dense: pd.DataFrame, cost: str) -> pd.DataFrame:
@@ -119,9 +121,7 @@ def with_bands(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> l
     return [name for name in loud if name in (control, best)]
 
 
-def draw(
-    data: pd.DataFrame, looks: Mapping[str, Look], x_label: str, banded: list[str]
-) -> Figure:
+def draw(data: pd.DataFrame, looks: Mapping[str, Look], x_label: str, banded: list[str]) -> Figure:
     """The picture of `drawn`; the axis runs from the dense network to the left towards less kept.
 
     Args:

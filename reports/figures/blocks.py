@@ -13,6 +13,9 @@ from ..tables import by_trial
 if TYPE_CHECKING:
     from ..analysis import Results
 
+# What collapses budgets, for captions; over a knob's settings the plain mean.
+COLLAPSED = "retained top-1 over budgets (area under its curve over log compression)"
+
 
 @dataclass(frozen=True)
 class Blocks:
@@ -37,7 +40,9 @@ class Blocks:
             text += "alone"
         if not self.left_out:
             return text
-        return f"{text} ({self.left_out} unfinished method{'s' if self.left_out > 1 else ''} left out)"
+        return (
+            f"{text} ({self.left_out} unfinished method{'s' if self.left_out > 1 else ''} left out)"
+        )
 
 
 def blocks(results: Results, recovery: str) -> Blocks | None:

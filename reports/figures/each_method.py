@@ -65,6 +65,7 @@ def drawn(results: Results, recovery: str) -> pd.DataFrame:
     cells = cells[cells["recovery"] == recovery]
     cells = cells[cells.groupby("method")["complete"].transform("all").astype(bool)]
     cost = f"{_cost(results)}_percent"
+    trials = results.trials[results.trials["recovery"] == recovery]
     rows = []
     several = len(results.problems) > 1
     for (method, budget), found in cells.groupby(["method", "budget"], sort=False):
@@ -74,7 +75,10 @@ def drawn(results: Results, recovery: str) -> pd.DataFrame:
             row |= {"low": found["retained_top1"].min(), "high": found["retained_top1"].max()}
             row |= {"n": len(found), "unit": "problems"}
         else:
-            row |= _over_bases(results.trials, recovery, str(method), float(budget))
+            mine = trials[(trials["method"] == method) & (trials["budget"] == budget)]
+            by_base = mine.groupby("base")["retained_top1"].mean().to_numpy()
+            interval = t_interval(by_base, 1 - results.suite.analysis.alpha)
+            row |= {"low": interval.low, "high": interval.high, "n": interval.n, "unit": "bases"}
         rows.append(row)
     columns = ["method", "budget", "cost_percent", "mean", "low", "high", "n", "unit"]
     data = pd.DataFrame(rows, columns=columns)
@@ -82,15 +86,6 @@ def drawn(results: Results, recovery: str) -> pd.DataFrame:
     return data.assign(place=-place).sort_values(["place", "method", "budget"], ignore_index=True)[
         columns
     ]
-
-
-def _over_bases(
-    trials: pd.DataFrame, recovery: str, method: str, budget: float
-) -> dict[str, float | str]:
-    mine = trials[(trials["recovery"] == recovery) & (trials["method"] == method)]
-    mine = mine[mine["budget"] == budget]
-    found = t_interval(mine.groupby("base")["retained_top1"].mean().to_numpy())
-    return {"low": found.low, "high": found.high, "n": found.n, "unit": "bases"}
 
 
 def draw(data: pd.DataFrame, looks: Mapping[str, Look], control: str, x_label: str) -> Figure:

@@ -17,8 +17,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from suites.schema import slug
 
 from ..fidelity import NORMALISED, SHARES, FidelityResults
-from .gallery import Drawing, finish
-from .similarity import similarity, similarity_plot
+from .plot import Drawing, Plot, write
+from .similarity import REMOVED, overlap, similarity, similarity_plot
 from .style import GREY, publication
 
 BINS = 10  # of predicted rank, for the line of medians
@@ -53,10 +53,10 @@ def fidelity_gallery(results: FidelityResults, folder: Path) -> list[Drawing]:
     if not results.methods["complete"].any():
         return []
     with publication():
-        return list(_drawings(results, folder))
+        return [write(plot, folder) for plot in _plots(results)]
 
 
-def _drawings(results: FidelityResults, folder: Path) -> Iterator[Drawing]:
+def _plots(results: FidelityResults) -> Iterator[Plot]:
     level = f"{100 * (1 - results.suite.analysis.alpha):g} %"
     bars = (
         f"Bars: {level} percentile bootstrap intervals over {results.suite.bases} bases"
@@ -65,62 +65,60 @@ def _drawings(results: FidelityResults, folder: Path) -> Iterator[Drawing]:
     )
     order = "Criteria stand in the order of their Spearman correlation over all units, mean over "
     order += "problems."
-    yield finish(
+    yield Plot(
+        "correlation",
         correlation_plot(results),
         rows_of(results, CORRELATIONS),
-        folder,
-        Drawing(
-            "correlation",
-            folder,
-            "Rank correlation with the truth",
-            f"Right is better; 0 is no relation. {bars}. {order} Dashed: what the noise of the "
-            "measured truth leaves to a perfect criterion, over all units.",
-            "Dot plot of rank correlations, a row a criterion, a panel a problem.",
-        ),
+        "Rank correlation with the truth",
+        f"Right is better; 0 is no relation. {bars}. {order} Dashed: what the noise of the "
+        "measured truth leaves to a perfect criterion, over all units.",
+        "Dot plot of rank correlations, a row a criterion, a panel a problem.",
     )
-    yield finish(
+    yield Plot(
+        "regret",
         regret_plot(results),
         rows_of(results, REGRETS),
-        folder,
-        Drawing(
-            "regret",
-            folder,
-            "Regret of the lowest scores",
-            "Mean true loss change of the units that a criterion would take first, beyond that of "
-            f"the best choice of as many, as a share of a random choice's: left is better. {bars}. "
-            f"{order} The scale is linear up to 1 and logarithmic beyond.",
-            "Dot plot of normalised regrets, a row a criterion, a panel a problem.",
-        ),
+        "Regret of the lowest scores",
+        "Mean true loss change of the units that a criterion would take first, beyond that of "
+        f"the best choice of as many, as a share of a random choice's: left is better. {bars}. "
+        f"{order} The scale is linear up to 1 and logarithmic beyond.",
+        "Dot plot of normalised regrets, a row a criterion, a panel a problem.",
     )
+    n = f"n = {results.suite.bases} base{'s' if results.suite.bases > 1 else ''}, without a spread"
     for problem, units in results.units.groupby("problem", sort=False):
         matrix = similarity(results, str(problem))
-        yield finish(
+        yield Plot(
+            f"similarity-{slug(str(problem))}",
             similarity_plot(matrix),
             matrix.rename_axis("method").reset_index(),
-            folder,
-            Drawing(
-                f"similarity-{slug(str(problem))}",
-                folder,
-                f"Which criteria rank alike, {problem}",
-                "Spearman's ρ of two criteria's scores over all sampled units, in percent, mean "
-                "over bases. Criteria that rank alike, or upside down, stand side by side.",
-                f"Matrix of rank correlations between criteria on {problem}.",
-            ),
+            f"Which criteria rank alike, {problem}",
+            "Spearman's ρ of two criteria's scores over all sampled units, in percent, mean "
+            f"over {n}. The tree joins criteria at their mean distance 1 − |ρ|: those that rank "
+            "alike, or upside down, stand side by side.",
+            f"Matrix of rank correlations between criteria on {problem}, with a dendrogram.",
         )
-        yield finish(
+        shared = overlap(results, str(problem))
+        yield Plot(
+            f"overlap-{slug(str(problem))}",
+            similarity_plot(shared, "overlap of removed sets"),
+            shared.rename_axis("method").reset_index(),
+            f"Which criteria remove the same units, {problem}",
+            "Of the units that either of two criteria would remove at the lowest "
+            f"{100 * REMOVED:g} % of the sampled scores, the percentage that both would (Jaccard), mean over {n}. "
+            f"Two random sets share {100 * REMOVED / (2 - REMOVED):.0f} %. The tree joins criteria "
+            "at their mean distance 1 − overlap.",
+            f"Matrix of overlaps between criteria's removed sets on {problem}, with a dendrogram.",
+        )
+        yield Plot(
+            f"truth-{slug(str(problem))}",
             scatter(units, ordered(results), _rho(results, str(problem))),
             units,
-            folder,
-            Drawing(
-                f"truth-{slug(str(problem))}",
-                folder,
-                f"Predicted rank and true loss change, {problem}",
-                "A dot a removed unit, of all bases; a panel a criterion, with its ρ over all "
-                "units. Left: scores that leave first. The vertical scale is linear around zero "
-                "and logarithmic beyond the dotted lines. Orange: medians of tenths. A perfect "
-                "criterion rises from left to right.",
-                f"Scatter of true loss change against predicted rank on {problem}.",
-            ),
+            f"Predicted rank and true loss change, {problem}",
+            "A dot a removed unit, of all bases; a panel a criterion, with its ρ over all "
+            "units. Left: scores that leave first. The vertical scale is linear around zero "
+            "and logarithmic beyond the dotted lines. Orange: medians of tenths. A perfect "
+            "criterion rises from left to right.",
+            f"Scatter of true loss change against predicted rank on {problem}.",
         )
 
 

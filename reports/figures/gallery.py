@@ -1,4 +1,4 @@
-"""The figures of a report: which are drawn, in which order, and by what names they are asked for."""
+"""The figures of a report: which are drawn, in which order, and what they are asked for by."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from . import (
     accuracy,
     accuracy_cost,
+    costs,
     each_method,
     paired_differences,
     pairwise,
@@ -16,6 +17,9 @@ from . import (
     profile,
     rank_diagram,
     rank_flow,
+    recovery_curves,
+    seed_noise,
+    widths,
 )
 from .focus import in_focus
 from .plot import Drawing, Plot, write
@@ -23,6 +27,8 @@ from .style import Look, looks, publication
 
 if TYPE_CHECKING:
     from ..analysis import Results
+
+__all__ = ["FIGURES", "Drawing", "gallery"]
 
 Plots = Callable[["Results", Mapping[str, Look]], Iterator[Plot]]
 
@@ -39,12 +45,14 @@ FIGURES: Mapping[str, Plots] = {
     "rank_flow": rank_flow.plots,
     "score_cost": pareto.score_cost,
     "training_cost": pareto.training_cost,
+    "recovery_curves": recovery_curves.plots,
+    "widths": widths.plots,
+    "costs": costs.plots,
+    "seed_noise": seed_noise.plots,
 }
 
 
-def gallery(
-    results: Results, folder: Path, names: Sequence[str] | None = None
-) -> list[Drawing]:
+def gallery(results: Results, folder: Path, names: Sequence[str] | None = None) -> list[Drawing]:
     """Write the figures that the finished trials allow; none where no cell is complete.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
-from .plot import fit_titles, renderer_of
+from .plot import lay_out, renderer_of
 from .style import GREY, INK
 
 Floats = NDArray[np.float64]
@@ -32,9 +33,8 @@ def place_names(
         figure: complete but for the names: the layout must stand before they find their places.
         panels: of each the axes, [n] x and [n] y in data units, and n names.
     """
-    figure.draw_without_rendering()
-    fit_titles(figure)
-    figure.draw_without_rendering()
+    lay_out(figure)
+    figure.set_layout_engine("none")  # names find free places in this layout, so it stays
     point = figure.dpi / 72
     renderer = renderer_of(figure)
     for ax, x, y, names in panels:
@@ -47,7 +47,7 @@ def place_names(
             text.set_in_layout(False)
             size = text.get_window_extent(renderer)
             box, distance = _free(place, size.width, size.height, frame, taken, point)
-            taken.append(box)
+            taken.append(box.padded(2 * point, 0.5 * point))
             text.set_position(tuple(back.transform((box.x0, box.y0)).tolist()))
             if distance >= _LEADER:
                 near = (np.clip(place[0], box.x0, box.x1), np.clip(place[1], box.y0, box.y1))
@@ -78,7 +78,7 @@ def _taken(ax: Axes, point: float) -> list[Bbox]:
 def _along(at: Floats, point: float) -> list[Bbox]:
     """Thin boxes along the segments of a line; of a sloping one a box every few pixels."""
     boxes = []
-    for start, end in zip(at[:-1], at[1:], strict=True):
+    for start, end in pairwise(at):
         if not np.isfinite([start, end]).all():
             continue
         straight = bool(np.isclose(start, end).any())

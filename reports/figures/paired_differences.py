@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from matplotlib.axes import Axes
 
+from .blocks import COLLAPSED
 from .plot import Plot
 from .rows import arrows, bold, dots, frame_means, row_grid
 from .style import GREY, Look, title
@@ -43,7 +44,7 @@ def _plot(results: Results, looks: Mapping[str, Look], family: str) -> Plot:
     elif results.suite.bases == 1:
         bars = "One base a problem, so no bars over bases"
     caption = (
-        f"Retained top-1, averaged over budgets, method minus {other}: right of zero is better "
+        f"{COLLAPSED[:1].upper()}{COLLAPSED[1:]}, method minus {other}: right of zero is better "
         f"than {other}. n stands over each panel. {bars}; an arrow marks one that leaves the "
         f"panel. Shaded: differences below {rope:g} points, which the suite calls equal."
     )

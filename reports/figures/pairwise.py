@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from suites.schema import slug
 
 from ..statistics import pairwise, smallest_holm_p
-from .blocks import Blocks, blocks
+from .blocks import COLLAPSED, Blocks, blocks
 from .plot import Plot
 from .squares import square_figure
 from .style import Look, recovered
@@ -36,14 +36,14 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         if smallest_holm_p(found.n, k * (k - 1) // 2) > alpha:
             tested = f"No pair of {k} methods can be told apart at level {alpha:g} over so few."
         else:
-            tested = f"Dots: adjusted p <= {alpha:g} (exact Wilcoxon signed-rank, Holm over all "
+            tested = f"Dots: adjusted p ≤ {alpha:g} (exact Wilcoxon signed-rank, Holm over all "
             tested += "pairs)."
         yield Plot(
             f"pairwise-{slug(recovery)}",
             draw(data, alpha),
             data,
             f"Every pair, {recovered(recovery)}",
-            "Hodges-Lehmann shift of retained top-1 in points, row minus column: blue rows are "
+            f"Hodges–Lehmann shift of {COLLAPSED}, in points, row minus column: blue rows are "
             f"better. Methods stand by their mean score; {found.said}. {tested} The darkest "
             "colours stand for the largest tenth of shifts and all beyond.",
             f"Matrix of shifts between all pairs of {k} methods, {recovered(recovery)}.",

@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from ..tables import by_trial
+from .blocks import COLLAPSED
 from .names import place_names
 from .panels import grid, legend, name_axes
 from .plot import Plot
@@ -74,7 +76,7 @@ def training_cost(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]
 
 def _words(results: Results) -> str:
     n = f"{results.suite.bases} base{'s' if results.suite.bases > 1 else ''}"
-    text = f"retained top-1 averaged over budgets and n = {n}"
+    text = f"{COLLAPSED}, mean of n = {n}"
     if results.suite.bases == 1:
         return f"{text}: single networks, no spread."
     return f"{text}, with bars of one standard deviation over bases."
@@ -97,17 +99,21 @@ def drawn(results: Results, cost: str) -> pd.DataFrame:
         results: the analysis; matched controls are left out.
         cost: column of the trials.
     """
-    cells = results.cells[results.cells["matched_to"].isna()]
-    whole = cells.groupby(_KEYS, sort=False)["complete"].all()
-    keys = whole[whole.astype(bool)].index
-    if not len(keys):
-        return pd.DataFrame(columns=[*_KEYS, cost, "retained_top1", "sd", "n", "pareto"])
-    trials = results.trials.astype({cost: float})
-    by_base = trials.groupby([*_KEYS, "base"])[[cost, "retained_top1"]].mean().groupby(_KEYS)
-    means = by_base.mean()
-    means["sd"] = by_base["retained_top1"].std()
-    means["n"] = by_base.size()
-    means = means.loc[keys].reset_index()
+    names = [one.name for one in results.suite.methods]
+    rows = []
+    for (problem, recovery, method), values in by_trial(results.trials, results.cells).items():
+        if method in names:
+            of_bases = values.mean(axis=1)
+            spread = of_bases.std(ddof=1) if of_bases.size > 1 else np.nan
+            rows.append((problem, recovery, method, of_bases.mean(), spread, of_bases.size))
+    means = pd.DataFrame(rows, columns=[*_KEYS, "retained_top1", "sd", "n"])
+    if means.empty:
+        return means
+    spent = results.trials.groupby(_KEYS)[cost].mean().astype(float)
+    means.insert(3, cost, spent.loc[list(means[_KEYS].itertuples(index=False))].to_numpy())
+    for place, axis in ((results.problems, "problem"), (results.recoveries, "recovery")):
+        order = means[axis].map(place.index)
+        means = means.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)
     means["pareto"] = False
     for _, panel in means.groupby(_KEYS[:2], sort=False):
         means.loc[panel.index, "pareto"] = _on_front(
@@ -159,6 +165,6 @@ def _panel(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look]) -> None:
             ax.vlines(row["x"], row["retained_top1"] - row["sd"], row["retained_top1"] + row["sd"],
                       color=look.colour, linewidth=0.7, zorder=2)  # fmt: skip
         ax.plot([row["x"]], [row["retained_top1"]], linestyle="", color=look.colour,
-                marker=look.marker, markersize=3.0 if look.quiet else 4.6, zorder=look.z)  # fmt: skip
+                marker=look.marker, markersize=3 if look.quiet else 4.6, zorder=look.z)  # fmt: skip
     front = rows[rows["pareto"].astype(bool)].sort_values("x")
     ax.step(front["x"], front["retained_top1"], where="post", **_FRONT)

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 
 _GAP = 0.08  # inches between the titles of two panels
@@ -67,39 +68,51 @@ def settle(figure: Figure) -> None:
 
     A fixed layout keeps what was placed by hand where it is, and is computed once, not a format.
     """
-    if figure.get_layout_engine() is None:
+    if not isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
         return
-    figure.draw_without_rendering()
-    fit_titles(figure)
-    figure.draw_without_rendering()
+    lay_out(figure)
     figure.set_layout_engine("none")
 
 
-def fit_titles(figure: Figure) -> None:
-    """Break all titles that have a ` · ` if one is too wide, then shrink all until each fits."""
+def lay_out(figure: Figure) -> None:
+    """Give every panel its place, with titles that fit."""
+    figure.draw_without_rendering()
+    if fit_titles(figure):
+        figure.draw_without_rendering()
+
+
+def fit_titles(figure: Figure) -> bool:
+    """Break all titles that have a ` · ` if one is too wide, then shrink all until each fits.
+
+    Returns whether any changed.
+    """
     titled = [ax for ax in figure.axes if ax.get_visible() and ax.get_title(loc="left")]
     if not titled:
-        return
+        return False
     renderer = renderer_of(figure)
 
     def excess() -> float:
         return max(_titled(ax).get_window_extent(renderer).width / room[ax] for ax in titled)
 
     room = {ax: _room(ax, figure) for ax in titled}
-    if excess() > 1:
+    changed = excess() > 1
+    if changed:
         for ax in titled:
             text = _titled(ax)
             text.set_text(text.get_text().replace(" · ", "\n", 1))
     if (ratio := excess()) > 1:
         for ax in titled:
             text = _titled(ax)
-            text.set_fontsize(text.get_fontsize() / ratio)
+            text.set_fontsize(float(text.get_fontsize()) / ratio)
+    return changed
 
 
 def _titled(ax: Axes) -> Text:
     """The artist of a left title, which matplotlib keeps to itself."""
     said = ax.get_title(loc="left")
-    return next(one for one in ax.get_children() if isinstance(one, Text) and one.get_text() == said)
+    return next(
+        one for one in ax.get_children() if isinstance(one, Text) and one.get_text() == said
+    )
 
 
 def _left(ax: Axes) -> float:

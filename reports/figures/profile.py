@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -39,8 +39,8 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     banded = _banded(results, looks, cubes)
     data = drawn(cubes, banded, level)
     said = "; ".join(
-        f"{recovered(key)}: n = {problems} problem{'s' if problems > 1 else ''} x {budgets} "
-        f"budgets x {bases} bases x {repeats} repeats a method"
+        f"{recovered(key)}: n = {problems} problem{'s' if problems > 1 else ''} × {budgets} "
+        f"budgets × {bases} bases × {repeats} repeats a method"
         for key, (_, cube) in cubes.items()
         for budgets, problems, bases, repeats in [cube.shape[1:]]
     )
@@ -64,11 +64,16 @@ def _lost(results: Results, recovery: str, found: Blocks) -> Floats:
     mine = mine[mine["problem"].isin(found.problems) & mine["method"].isin(found.scores.columns)]
     axes = ["method", "budget", "problem", "base", "repeat"]
     values = mine.set_index(axes)["retained_top1"].astype(float)
-    levels = [list(found.scores.columns), results.suite.budgets.kept, found.problems]
+    levels: list[list[Any]] = [
+        list(found.scores.columns),
+        results.suite.budgets.kept,
+        found.problems,
+    ]
     levels += [sorted(mine["base"].unique()), sorted(mine["repeat"].unique())]
     full = values.reindex(pd.MultiIndex.from_product(levels, names=axes))
     # What failed has lost everything: it lies above every threshold.
-    return -full.to_numpy(dtype=float).reshape([len(one) for one in levels])
+    lost: Floats = -full.to_numpy(dtype=np.float64).reshape([len(one) for one in levels])
+    return lost
 
 
 def _banded(
@@ -98,7 +103,7 @@ def drawn(
         finite = cube[np.isfinite(cube)]
         at = np.linspace(min(0.0, float(np.quantile(finite, 0.02))), finite.max(), _POINTS)
         for name, one in zip(names, cube, strict=True):
-            within = (np.nan_to_num(one, nan=np.inf) <= at[:, None, None, None, None] + 1e-9)
+            within = np.nan_to_num(one, nan=np.inf) <= at[:, None, None, None, None] + 1e-9
             shares = within.mean(axis=1)  # over budgets: [t, problems, bases, repeats]
             part = pd.DataFrame({"lost": at, "share": shares.mean(axis=(1, 2, 3))})
             part["low"] = part["high"] = np.nan

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..statistics import cliques, mean_ranks, pairwise, smallest_holm_p
-from .blocks import Blocks, blocks
+from .blocks import COLLAPSED, Blocks, blocks
 from .plot import Plot
 from .style import GREY, INK, TWO_COLUMNS, Look, recovered
 
@@ -32,7 +32,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     data = drawn(ranked, alpha)
     conditional = any(one.unit == "bases" for one in ranked.values())
     said = "; ".join(dict.fromkeys(one.said for one in ranked.values()))
-    bars = f"Bars join runs of methods of which no pair differs (exact Wilcoxon signed-rank test, "
+    bars = "Bars join runs of methods of which no pair differs (exact Wilcoxon signed-rank test, "
     bars += f"Holm over all pairs, level {alpha:g})."
     if not any(_can_tell(one, alpha) for one in ranked.values()):
         bars = "One bar over all: with so few, no pair of so many could be told apart at level "
@@ -42,7 +42,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         draw(data, looks),
         data,
         "Mean ranks, on this problem" if conditional else "Mean ranks over problems",
-        f"Mean rank of retained top-1, averaged over budgets; 1, at the left, is best; {said}. "
+        f"Mean rank of {COLLAPSED}; 1, at the left, is best; {said}. "
         f"{bars} Mean ranks depend on which methods take part.",
         "Rank diagram: methods on a line of mean ranks, with bars over groups that nothing tells "
         "apart.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -15,7 +16,7 @@ _NAME = 0.062  # inches a letter takes
 
 
 def row_grid(
-    names: Sequence[str], lines: int, across: int, sharex: bool | str = "col"
+    names: Sequence[str], lines: int, across: int, sharex: Literal["row", "col"] | bool = "col"
 ) -> tuple[Figure, list[list[Axes]]]:
     """Panels that share their rows; names at the left of each line, best above.
 

@@ -1,14 +1,24 @@
-"""Which criteria say the same: rank correlations of their scores, like ones side by side."""
+"""Which methods are alike: a matrix of agreement with its dendrogram, like ones side by side."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 from ..fidelity import FidelityResults
+from .squares import square_figure
+from .style import GREY
+
+REMOVED = 0.3  # share of the units that a removed set holds
+_NUMBERS = 45  # methods up to which numbers are written into the squares
+
+Floats = NDArray[np.float64]
 
 
 def similarity(results: FidelityResults, problem: str) -> pd.DataFrame:
@@ -18,37 +28,90 @@ def similarity(results: FidelityResults, problem: str) -> pd.DataFrame:
     which rank alike, or upside down, stand together.
     """
     units = results.units[results.units["problem"] == problem]
-    by_base = [
-        rows.pivot(index=["group", "unit"], columns="method", values="score").corr("spearman")
-        for _, rows in units.groupby(["base", "repeat"], sort=True)
-    ]
+    return mean_correlation(
+        [
+            rows.pivot(index=["group", "unit"], columns="method", values="score")
+            for _, rows in units.groupby(["base", "repeat"], sort=True)
+        ]
+    )
+
+
+def overlap(results: FidelityResults, problem: str) -> pd.DataFrame:
+    """Share that two methods' sets have in common, of all units in either: Jaccard, over bases.
+
+    A set is the lowest `REMOVED` of the sampled units. Order as `similarity`, of 1 - overlap.
+    """
+    units = results.units[results.units["problem"] == problem]
+    by_base = []
+    for _, rows in units.groupby(["base", "repeat"], sort=True):
+        scores = rows.pivot(index=["group", "unit"], columns="method", values="score")
+        taken = scores.rank(method="first") <= REMOVED * len(scores)
+        held = taken.to_numpy(dtype=float)
+        both = held.T @ held
+        either = held.sum(axis=0)[:, None] + held.sum(axis=0)[None] - both
+        by_base.append(pd.DataFrame(both / either, taken.columns, taken.columns))
     matrix = pd.concat(by_base).groupby(level=0).mean()
-    matrix = matrix.loc[matrix.index, matrix.index].fillna(0.0)  # a constant score ranks nothing
+    return ordered(matrix.loc[matrix.index, matrix.index])
+
+
+def mean_correlation(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """Mean of the tables' Spearman correlations between columns; like columns side by side.
+
+    A constant column ranks nothing: its correlations are 0.
+    """
+    each = pd.concat([table.corr("spearman") for table in tables])
+    matrix = each.groupby(level=0).mean()
+    return ordered(matrix.loc[matrix.index, matrix.index].fillna(0.0))
+
+
+def ordered(matrix: pd.DataFrame) -> pd.DataFrame:
+    """In the order of the dendrogram."""
     if len(matrix) < 3:
         return matrix
-    apart = 1 - matrix.abs().to_numpy()
-    np.fill_diagonal(apart, 0)
-    order = leaves_list(linkage(squareform(apart, checks=False), "average"))
+    order = leaves_list(_tree(matrix))
     return matrix.iloc[order, order]
 
 
-def similarity_plot(matrix: pd.DataFrame) -> Figure:
-    """A square a pair; numbers in them where they can be read."""
-    count = len(matrix)
-    side = 2.2 + 0.22 * count
-    figure = Figure(figsize=(side + 0.6, side), layout="constrained")
-    ax = figure.add_subplot()
-    drawn = ax.imshow(matrix, cmap="RdBu", vmin=-1, vmax=1)
-    ax.set_xticks(range(count), matrix.columns, rotation=90)
-    ax.set_yticks(range(count), matrix.index)
-    ax.tick_params(length=0)
-    ax.grid(visible=False)
-    for spine in ax.spines.values():
-        spine.set_visible(False)
-    for (row, column), value in np.ndenumerate(matrix.to_numpy()):
-        ink = "white" if abs(value) > 0.6 else "black"
-        ax.text(
-            column, row, str(round(100 * value)), ha="center", va="center", color=ink, fontsize=4.5
-        )
-    figure.colorbar(drawn, ax=ax, label="Spearman's ρ of scores", shrink=0.6)
+def _tree(matrix: pd.DataFrame) -> Floats:
+    apart = 1 - matrix.abs().to_numpy(dtype=float)
+    apart = (apart + apart.T) / 2
+    np.fill_diagonal(apart, 0)
+    tree: Floats = linkage(squareform(apart, checks=False), "average")
+    return tree
+
+
+def similarity_plot(matrix: pd.DataFrame, label: str = "Spearman's ρ of scores") -> Figure:
+    """A square a pair, with numbers in percent where they can be read, below a dendrogram.
+
+    Args:
+        matrix: from `similarity`, `overlap` or `mean_correlation`.
+        label: of the colours; they run from -1 to 1 where there is something negative.
+    """
+    values = matrix.to_numpy(dtype=float)
+    names = [str(name) for name in matrix.index]
+    texts = None
+    if len(matrix) <= _NUMBERS:
+        whole = np.rint(100 * values).astype(int)
+        texts = np.char.replace(whole.astype(str), "-", "\N{MINUS SIGN}")
+    signed = bool((values < 0).any())
+    colours, low = ("RdBu", -1.0) if signed else ("Blues", 0.0)
+    figure, ax = square_figure(values, names, names, colours, (low, 1.0), label, texts)
+    if len(matrix) > 2:
+        _dendrogram(ax, matrix)
     return figure
+
+
+def _dendrogram(ax: Axes, matrix: pd.DataFrame) -> None:
+    """Above the squares; heights are 1 - |agreement|."""
+    tree, count = _tree(matrix), len(matrix)
+    at = {leaf: (float(leaf), 0.0) for leaf in range(count)}
+    lines = []
+    for node, (one, other, height, _) in enumerate(tree, start=count):
+        (left, low), (right, also_low) = at[int(one)], at[int(other)]
+        lines.append([(left, low), (left, height), (right, height), (right, also_low)])
+        at[node] = ((left + right) / 2, float(height))
+    above = ax.inset_axes((0, 1.01, 1, 0.12))
+    above.add_collection(LineCollection(lines, colors=GREY, linewidths=0.6))
+    above.set_xlim(-0.5, len(matrix) - 0.5)
+    above.set_ylim(0, max(float(tree[:, 2].max()), 1e-9) * 1.05)
+    above.axis("off")

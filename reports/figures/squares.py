@@ -30,7 +30,6 @@ def square_figure(
     label: str,
     texts: NDArray[np.str_] | None = None,
     extend: Literal["neither", "both"] = "neither",
-    left: float = 0.0,
 ) -> tuple[Figure, Axes]:
     """The figure, and the axes of the matrix.
 
@@ -43,31 +42,32 @@ def square_figure(
         label: of the colour bar.
         texts: [rows, columns] to write into the squares.
         extend: `both` where values lie beyond the limits.
-        left: inches to keep free at the left, for a dendrogram.
     """
     names = _LETTER * max(len(name) for name in rows) + 0.15
     above = _LETTER * max(len(name) for name in columns) + 0.15
     side = _SIDE if texts is None else _LARGE
-    side = min(side, (TWO_COLUMNS - names - left - 0.75) / len(columns))
-    width = max(side * len(columns), 0.6) + names + left + 0.75
+    side = min(side, (TWO_COLUMNS - names - 0.75) / len(columns))
+    width = max(side * len(columns), 0.6) + names + 0.75
     height = max(side * len(rows) + above + 0.25, 1.6)
     figure = Figure(figsize=(width, height))
     ax = figure.add_subplot()
     shown = ax.imshow(matrix, cmap=colours, vmin=limits[0], vmax=limits[1], aspect="auto")
     small = max(4.5, min(7.0, 58 * side))
-    ax.set_xticks(range(len(columns)), columns, rotation=90, fontsize=small)
+    every = max(1, int(np.ceil(0.085 / side)))  # of very many columns, some are named
+    named = range(0, len(columns), every)
+    ax.set_xticks(named, [columns[i] for i in named], rotation=90, fontsize=small)
     ax.set_yticks(range(len(rows)), rows, fontsize=small)
     ax.tick_params(length=0)
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
     bar = figure.colorbar(shown, ax=ax, label=label, extend=extend, aspect=30, fraction=0.05)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     if texts is not None:
         scale = Normalize(*limits, clip=True)
         for (row, column), value in np.ndenumerate(matrix):
             if np.isfinite(value):
                 r, g, b, _ = colormaps[colours](scale(value))
                 dark = 0.299 * r + 0.587 * g + 0.114 * b < 0.5
-                ax.text(column, row, texts[row, column], ha="center", va="center", fontsize=5,
+                ax.text(column, row, str(texts[row, column]), ha="center", va="center", fontsize=5,
                         color="white" if dark else "black")  # fmt: skip
     return figure, ax

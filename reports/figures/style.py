@@ -59,7 +59,8 @@ class Look:
             linestyle=(0, self.dashes) if self.dashes else "-",
             label=label,
             zorder=self.z,
-            **({"markersize": 2.2, "linewidth": 0.6} if self.quiet else {"linewidth": self.width}),
+            linewidth=0.6 if self.quiet else self.width,
+            markersize=2.2 if self.quiet else 4.2,
         )
 
 

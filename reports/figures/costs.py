@@ -1,0 +1,118 @@
+"""One cost against the others: equal MACs are not equal parameters, nor equal time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import product
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from .accuracy_cost import COSTS
+from .panels import entries, legend
+from .plot import Plot
+from .rows import bold, row_grid
+from .style import GREY, ONE_COLUMN, TWO_COLUMNS, Look, in_order
+
+if TYPE_CHECKING:
+    from ..analysis import Results
+
+_DIFFER = 0.5  # percent of the dense cost, below which two costs say the same
+
+
+def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
+    """Parameters and latency against MACs; where budgets are of another cost, MACs too."""
+    data = drawn(results)
+    if data.empty:
+        return
+    axis = data["axis"].iloc[0]
+    n = f"{results.suite.bases} base{'s' if results.suite.bases > 1 else ''}"
+    word = "MACs" if axis == "macs" else axis
+    dotted = (
+        f"Dotted: equal shares; above it a method keeps more of the other cost than of the {word}."
+    )
+    if data["budget"].nunique() == 1:
+        dotted = f"Dotted: the share of the {word} kept, on average; to the right of it a method "
+        dotted += f"keeps more of the other cost than of the {word}."
+    yield Plot(
+        "costs",
+        draw(data, looks, results.suite.analysis.control),
+        data,
+        "What equal cost leaves unequal",
+        f"Means of n = {n} at every budget, without their spread. {dotted}",
+        f"Curves of other costs kept against {COSTS[axis]}, a line a method, by problem.",
+    )
+
+
+def drawn(results: Results) -> pd.DataFrame:
+    """One row a (problem, other cost, method, budget) of complete cells, of their first recovery.
+
+    Columns: `axis` (the cost on the x axis), `x` and `y` (percent kept), `other` (the cost of y).
+    Other costs that follow from the first are left out.
+    """
+    axis = results.suite.budgets.cost
+    first = "macs" if axis == "threshold" else axis
+    cells = results.cells[results.cells["matched_to"].isna() & results.cells["complete"]]
+    place = cells["recovery"].map(results.recoveries.index)
+    earliest = place.groupby([cells["problem"], cells["method"]]).transform("min")
+    cells = cells[place == earliest]
+    parts = []
+    for other in ("macs", "params", "latency"):
+        y = cells[f"{other}_percent"].astype(float)
+        if other != first and (y - cells[f"{first}_percent"]).abs().max() > _DIFFER:
+            part = cells[["problem", "method", "budget"]].assign(axis=first, other=other)
+            parts.append(part.assign(x=cells[f"{first}_percent"], y=y).dropna(subset=["y"]))
+    columns = ["problem", "other", "method", "budget", "axis", "x", "y"]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def draw(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> Figure:
+    """The picture of `drawn`: a row of panels a problem, a column a cost.
+
+    With one budget there are no curves: the other costs stand on the x axis, a row a method.
+    """
+    if data["budget"].nunique() == 1:
+        return _one_budget(data, looks, control)
+    problems, others = list(data["problem"].unique()), list(data["other"].unique())
+    if len(others) == 1:
+        places, across = [(one, others[0]) for one in problems], min(3, len(problems))
+    else:
+        places, across = list(product(problems, others)), len(others)
+    lines = -(-len(places) // across)
+    figure = Figure(figsize=(ONE_COLUMN if across == 1 else TWO_COLUMNS, 2.3 * lines + 0.3))
+    axes = figure.subplots(lines, across, squeeze=False)
+    for ax in axes.flat[len(places) :]:
+        ax.set_visible(False)
+    methods = in_order(list(data["method"]), looks)
+    for (problem, other), ax in zip(places, axes.flat, strict=False):
+        mine = data[(data["problem"] == problem) & (data["other"] == other)]
+        for name in methods:
+            rows = mine[mine["method"] == name].sort_values("x")
+            ax.add_line(looks[name].line(rows["x"], rows["y"]))
+        ends = [0.95 * mine["x"].min(), 1.03 * mine["x"].max()]
+        ax.plot(ends, ends, color=GREY, linewidth=0.9, linestyle=(0, (1, 1.5)), zorder=1)
+        ax.set_title(problem)
+        ax.set_xlabel(COSTS[mine["axis"].iloc[0]])
+        ax.set_ylabel(COSTS[other])
+    legend(figure, list(entries(methods, looks)))
+    return figure
+
+
+def _one_budget(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> Figure:
+    problems, others = list(data["problem"].unique()), list(data["other"].unique())
+    order = data.groupby("method")["y"].mean().sort_values(kind="stable").index
+    names = [str(name) for name in order]
+    figure, axes = row_grid(names, len(problems), len(others), sharex=False)
+    for problem, line in zip(problems, axes, strict=True):
+        for other, ax in zip(others, line, strict=True):
+            mine = data[(data["problem"] == problem) & (data["other"] == other)]
+            for row in mine.to_dict("records"):
+                look = looks[row["method"]]
+                ax.plot([row["y"]], [names.index(row["method"])], color=look.colour, linestyle="",
+                        marker=look.marker, markersize=4.2, zorder=look.z)  # fmt: skip
+            ax.axvline(mine["x"].mean(), color=GREY, linewidth=0.9, linestyle=(0, (1, 1.5)))
+            ax.set_title(problem)
+            ax.set_xlabel(COSTS[other])
+    bold(axes, control)
+    return figure

@@ -1,0 +1,105 @@
+"""How much a method varies by chance: between bases, and between repeats on one base."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from matplotlib.lines import Line2D
+
+from .plot import Plot
+from .rows import bold, row_grid
+from .style import GREY, Look, recovered
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ..analysis import Results
+
+_LEVELS = {"base_sd": "between bases", "repeat_sd": "between repeats on one base"}
+
+
+def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
+    """Where there is any spread: two bases, or two repeats."""
+    data = drawn(results)
+    if data.empty:
+        return
+    suite = results.suite
+    problems = data["n_problems"].max()
+    pooled = f", pooled over n = {problems} problems" if problems > 1 else ""
+    drawn_levels = set(data["level"])
+    parts = []
+    if _LEVELS["base_sd"] in drawn_levels:
+        parts.append("filled: between bases, which all methods share")
+        if suite.repeats == 1:
+            parts[-1] += "; with one repeat this holds the noise of calibration and finetuning too"
+    if _LEVELS["repeat_sd"] in drawn_levels:
+        parts.append("hollow: between repeats on one base, which draw calibration images and ")
+        parts[-1] += "finetuning order anew"
+    yield Plot(
+        "seed_noise",
+        draw(data, looks, suite.analysis.control),
+        data,
+        "Seed noise",
+        f"Standard deviations of retained top-1 over budgets{pooled}, by nested variance "
+        f"components from n = {suite.bases} bases × {suite.repeats} repeats. {_sentence(parts)}. "
+        "0: no more than chance below it explains. Smaller is steadier, not better; few bases "
+        "measure it poorly.",
+        "Dot plot of standard deviations over bases and repeats, a row a method.",
+    )
+
+
+def _sentence(parts: list[str]) -> str:
+    text = "; ".join(parts)
+    return text[:1].upper() + text[1:]
+
+
+def drawn(results: Results) -> pd.DataFrame:
+    """One row a (recovery, method, level) with a known spread, the steadiest method first.
+
+    Columns: `level` (between bases, or repeats on one base), `sd` (points of retained top-1; root
+    mean square over problems), `n_problems`.
+    """
+    names = [one.name for one in results.suite.methods]
+    found = results.noise[results.noise["method"].isin(names)]
+    rows = []
+    for (recovery, method), mine in found.groupby(["recovery", "method"], sort=False):
+        for column, level in _LEVELS.items():
+            sd = mine[column].dropna().to_numpy(dtype=float)
+            if sd.size:
+                rows.append((recovery, method, level, float(np.sqrt((sd**2).mean())), sd.size))
+    data = pd.DataFrame(rows, columns=["recovery", "method", "level", "sd", "n_problems"])
+    order = data.groupby("method")["sd"].mean()
+    return (
+        data.assign(order=data["method"].map(order))
+        .sort_values(["order", "method"], kind="stable", ignore_index=True)
+        .drop(columns="order")
+    )
+
+
+def draw(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> Figure:
+    """The picture of `drawn`: a panel a recovery."""
+    names = list(data["method"].unique())
+    recoveries = sorted(data["recovery"].unique(), key=lambda one: one != "none")
+    figure, axes = row_grid(names, 1, len(recoveries), sharex=False)
+    for recovery, ax in zip(recoveries, axes[0], strict=True):
+        mine = data[data["recovery"] == recovery]
+        for row in mine.to_dict("records"):
+            look = looks[row["method"]]
+            hollow = row["level"] == _LEVELS["repeat_sd"]
+            ax.plot([row["sd"]], [names.index(row["method"])], color=look.colour, linestyle="",
+                    marker=look.marker, markersize=4.2, zorder=3 - hollow,
+                    markerfacecolor="#ffffff" if hollow else look.colour)  # fmt: skip
+        ax.set_xlim(left=-0.03 * mine["sd"].max())
+        ax.set_title(recovered(recovery))
+        ax.set_xlabel("standard deviation (points)")
+    bold(axes, control)
+    handles = [
+        Line2D([], [], linestyle="", marker="o", color=GREY, label=level,
+               markerfacecolor="#ffffff" if level == _LEVELS["repeat_sd"] else GREY)
+        for level in dict.fromkeys(data["level"])
+    ]  # fmt: skip
+    figure.legend(handles=handles, loc="outside lower right", ncols=2)
+    return figure
