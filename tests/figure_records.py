@@ -28,7 +28,12 @@ __all__ = ["make", "plan", "records"]
 
 
 def make(
-    methods: int = 5, budgets: int = 3, models: int = 2, bases: int = 3, repeats: int = 1
+    methods: int = 5,
+    budgets: int = 3,
+    models: int = 2,
+    bases: int = 3,
+    repeats: int = 1,
+    datasets: int = 1,
 ) -> Suite:
     """A suite of so many; two thirds of the methods train, names are as long as real ones."""
     named = []
@@ -36,11 +41,10 @@ def make(
         round_, criterion = divmod(place, len(CRITERIA))
         suffix = ("", "-iterative", "+depgraph-sl+sp", "+otov2+sr", "+ep")[round_]
         named.append({"criterion": CRITERIA[criterion], "as": CRITERIA[criterion] + suffix})
-    data = ["digits", "cifar100"]
     return make_suite(
         methods=named,
-        models=list(MODELS[: min(models, len(MODELS))]),
-        datasets=data[: 1 + (models > len(MODELS))],
+        models=list(MODELS[:models]),
+        datasets=["digits", "cifar100"][:datasets],
         budgets={"macs": list(BUDGETS[:budgets])},
         bases=bases,
         repeats=repeats,

@@ -117,7 +117,8 @@ def with_bands(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> l
     loud = [name for name in there if not looks[name].quiet]
     if len(loud) <= _BANDS:
         return loud
-    best = data[data["method"].isin(loud)].groupby("method")["top1"].mean().idxmax()
+    others = data[data["method"].isin(loud) & (data["method"] != control)]
+    best = others.groupby("method")["top1"].mean().idxmax()
     return [name for name in loud if name in (control, best)]
 
 

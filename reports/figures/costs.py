@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from .accuracy_cost import COSTS
-from .panels import entries, legend
+from .panels import ALL_PROBLEMS, MANY, entries, legend
 from .plot import Plot
 from .rows import bold, row_grid
 from .style import GREY, ONE_COLUMN, TWO_COLUMNS, Look, in_order
@@ -28,6 +28,8 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         return
     axis = data["axis"].iloc[0]
     n = f"{results.suite.bases} base{'s' if results.suite.bases > 1 else ''}"
+    if len(results.problems) > MANY:
+        n += f" on each of {len(results.problems)} problems"
     word = "MACs" if axis == "macs" else axis
     dotted = (
         f"Dotted: equal shares; above it a method keeps more of the other cost than of the {word}."
@@ -49,7 +51,7 @@ def drawn(results: Results) -> pd.DataFrame:
     """One row a (problem, other cost, method, budget) of complete cells, of their first recovery.
 
     Columns: `axis` (the cost on the x axis), `x` and `y` (percent kept), `other` (the cost of y).
-    Other costs that follow from the first are left out.
+    Other costs that follow from the first are left out. Of more than `MANY` problems: means over these.
     """
     axis = results.suite.budgets.cost
     first = "macs" if axis == "threshold" else axis
@@ -64,7 +66,14 @@ def drawn(results: Results) -> pd.DataFrame:
             part = cells[["problem", "method", "budget"]].assign(axis=first, other=other)
             parts.append(part.assign(x=cells[f"{first}_percent"], y=y).dropna(subset=["y"]))
     columns = ["problem", "other", "method", "budget", "axis", "x", "y"]
-    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+    if not parts:
+        return pd.DataFrame(columns=columns)
+    data = pd.concat(parts, ignore_index=True)[columns]
+    if len(results.problems) <= MANY:
+        return data
+    keys = ["other", "method", "budget", "axis"]
+    means = data.groupby(keys, sort=False)[["x", "y"]].mean().reset_index()
+    return means.assign(problem=ALL_PROBLEMS)[columns]
 
 
 def draw(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> Figure:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
-from .plot import lay_out, renderer_of
+from .plot import freeze, lay_out, renderer_of
 from .style import GREY, INK
 
 Floats = NDArray[np.float64]
@@ -34,7 +34,7 @@ def place_names(
         panels: of each the axes, [n] x and [n] y in data units, and n names.
     """
     lay_out(figure)
-    figure.set_layout_engine("none")  # names find free places in this layout, so it stays
+    freeze(figure)  # names find free places in this layout, so it stays
     point = figure.dpi / 72
     renderer = renderer_of(figure)
     for ax, x, y, names in panels:

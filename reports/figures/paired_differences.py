@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from .blocks import COLLAPSED
+from .panels import ALL_PROBLEMS as OVERALL
 from .plot import Plot
 from .rows import arrows, bold, dots, frame_means, row_grid
 from .style import GREY, Look, title
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from ..analysis import Results
 
-OVERALL = "all problems"
 _PANELS = 3  # problems up to which each has a panel; more are small dots in one
 
 

@@ -25,11 +25,11 @@ _NUMBERS = 16  # methods up to which the shifts are written into the squares
 
 
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """One a recovery, of three methods or more: two are the forest plot's."""
+    """One a recovery, of two blocks and three methods or more: less is the forest plot's."""
     alpha = results.suite.analysis.alpha
     for recovery in results.recoveries:
         found = blocks(results, recovery)
-        if found is None or found.scores.shape[1] < 3:
+        if found is None or found.n < 2 or found.scores.shape[1] < 3:
             continue
         data = drawn(found)
         k = found.scores.shape[1]

@@ -15,7 +15,8 @@ from matplotlib.lines import Line2D
 from .style import ONE_COLUMN, QUIET, TWO_COLUMNS, Look, title
 
 _ACROSS = 3  # panels beside one another
-_ROWS = 4  # problems from which on panels wrap instead of standing row by row
+MANY = 4  # problems beyond which panels wrap, or are averaged where each problem says the same
+ALL_PROBLEMS = "all problems"
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def grid(
         sharex: one x axis for all.
         sharey: one y axis for all.
     """
-    wraps = len(problems) == 1 or len(recoveries) == 1 or len(problems) > _ROWS
+    wraps = len(problems) == 1 or len(recoveries) == 1 or len(problems) > MANY
     if wraps:  # recovery by recovery
         places = [(problem, recovery) for recovery, problem in product(recoveries, problems)]
     else:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..tables import by_trial
 from .blocks import COLLAPSED
 from .names import place_names
-from .panels import grid, legend, name_axes
+from .panels import ALL_PROBLEMS, MANY, grid, legend, name_axes
 from .plot import Plot
 from .style import GREY, QUIET, Look
 
@@ -75,6 +75,9 @@ def training_cost(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]
 
 
 def _words(results: Results) -> str:
+    if len(results.problems) > MANY:
+        text = f"{COLLAPSED}, mean of n = {len(results.problems)} problems"
+        return f"{text}, with bars of one standard deviation over these."
     n = f"{results.suite.bases} base{'s' if results.suite.bases > 1 else ''}"
     text = f"{COLLAPSED}, mean of n = {n}"
     if results.suite.bases == 1:
@@ -93,7 +96,7 @@ def drawn(results: Results, cost: str) -> pd.DataFrame:
 
     Columns: the cost (mean over budgets and bases), `retained_top1` (points, likewise), `sd` (over
     bases; NaN of one), `n` (bases), `pareto` (no other method of the panel is at most as dear and
-    at least as good, and better in one).
+    at least as good, and better in one). Of more than `MANY` problems: over all of them.
 
     Args:
         results: the analysis; matched controls are left out.
@@ -109,17 +112,30 @@ def drawn(results: Results, cost: str) -> pd.DataFrame:
     means = pd.DataFrame(rows, columns=[*_KEYS, "retained_top1", "sd", "n"])
     if means.empty:
         return means
+    means = means.astype({"n": int})
     spent = results.trials.groupby(_KEYS)[cost].mean().astype(float)
     means.insert(3, cost, spent.loc[list(means[_KEYS].itertuples(index=False))].to_numpy())
     for place, axis in ((results.problems, "problem"), (results.recoveries, "recovery")):
         order = means[axis].map(place.index)
         means = means.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)
+    if len(results.problems) > MANY:
+        means = _over_problems(means, cost, len(results.problems))
     means["pareto"] = False
     for _, panel in means.groupby(_KEYS[:2], sort=False):
         means.loc[panel.index, "pareto"] = _on_front(
             panel[cost].to_numpy(dtype=float), panel["retained_top1"].to_numpy(dtype=float)
         )
     return means
+
+
+def _over_problems(means: pd.DataFrame, cost: str, problems: int) -> pd.DataFrame:
+    """One row a (recovery, method) that is complete on all problems; `sd` and `n` are over these."""
+    grouped = means.groupby(["recovery", "method"], sort=False)
+    found = grouped[[cost, "retained_top1"]].mean()
+    found["sd"], found["n"] = grouped["retained_top1"].std(), grouped.size()
+    found = found[found["n"] == problems].reset_index()
+    found.insert(0, "problem", ALL_PROBLEMS)
+    return found
 
 
 def _on_front(cost: Floats, gain: Floats) -> NDArray[np.bool_]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 
 _GAP = 0.08  # inches between the titles of two panels
@@ -68,10 +68,16 @@ def settle(figure: Figure) -> None:
 
     A fixed layout keeps what was placed by hand where it is, and is computed once, not a format.
     """
-    if not isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
+    if figure.get_layout_engine() is None:
         return
     lay_out(figure)
-    figure.set_layout_engine("none")
+    freeze(figure)
+
+
+def freeze(figure: Figure) -> None:
+    """Keep the layout as it is. An engine named "none" would still be asked at every saving."""
+    with rc_context({"figure.constrained_layout.use": False}):
+        figure.set_layout_engine(None)
 
 
 def lay_out(figure: Figure) -> None:

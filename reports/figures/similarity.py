@@ -16,7 +16,7 @@ from .squares import square_figure
 from .style import GREY
 
 REMOVED = 0.3  # share of the units that a removed set holds
-_NUMBERS = 45  # methods up to which numbers are written into the squares
+_NUMBERS = 30  # methods up to which numbers are written into the squares
 
 Floats = NDArray[np.float64]
 
