@@ -1,0 +1,312 @@
+"""The figures of a comparison: what is drawn, where, and when nothing is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+
+import figure_records
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from reports.analysis import Results, analyse
+from reports.figures import accuracy_cost, pareto, rank_diagram, rank_flow, widths
+from reports.figures.focus import ALL, LOUD, in_focus
+from reports.figures.gallery import FIGURES, gallery
+from reports.figures.plot import Plot, renderer_of, settle
+from reports.figures.similarity import mean_correlation, similarity_plot
+from reports.figures.style import CONTROL_COLOUR, looks, publication
+
+
+def analysed(**shape: int) -> Results:
+    suite = figure_records.make(**shape)
+    return analyse(suite, figure_records.records(suite), figure_records.plan(suite))
+
+
+@pytest.fixture(scope="module")
+def crowd() -> Results:
+    """More methods than are coloured."""
+    return analysed(methods=12, budgets=2, models=2)
+
+
+@pytest.fixture(scope="module")
+def small() -> Results:
+    """One problem with bases and repeats."""
+    return analysed(methods=4, budgets=2, models=1, bases=3, repeats=2)
+
+
+def plots(results: Results, name: str | None = None) -> Iterator[Plot]:
+    with publication():
+        shown = looks(results.suite, in_focus(results))
+        for one, made in FIGURES.items():
+            if name in (None, one):
+                yield from made(results, shown)
+
+
+def labels(figure: Figure) -> list[Text]:
+    """Every text that a reader sees, without those inside matrices."""
+    found = [*figure.findobj(Text)]
+    return [one for one in found if one.get_visible() and one.get_text().strip()]
+
+
+def shown_ticks(ax: Axes) -> list[Text]:
+    """Tick labels within the limits of their axis; matplotlib keeps others without drawing them."""
+    texts = []
+    for axis in (ax.xaxis, ax.yaxis):
+        low, high = sorted(axis.get_view_interval())
+        ticks = [*axis.get_major_ticks()]
+        places = axis.get_majorticklocs()
+        texts += [
+            text
+            for tick, place in zip(ticks, places, strict=False)
+            if low <= place <= high
+            for text in (tick.label1, tick.label2)
+            if axis.get_visible() and text.get_visible() and text.get_text()
+        ]
+    return texts
+
+
+def seen(figure: Figure) -> list[Text]:
+    every = {id(one) for ax in figure.findobj(Axes) for tick in
+             (*ax.xaxis.get_major_ticks(), *ax.yaxis.get_major_ticks(),
+              *ax.xaxis.get_minor_ticks(), *ax.yaxis.get_minor_ticks())
+             for one in (tick.label1, tick.label2)}  # fmt: skip
+    ticks = [text for ax in figure.findobj(Axes) if ax.get_visible() for text in shown_ticks(ax)]
+    hidden = {id(one) for ax in figure.axes if not ax.get_visible() for one in ax.findobj(Text)}
+    rest = [one for one in labels(figure) if id(one) not in every | hidden]
+    return ticks + rest
+
+
+@pytest.mark.parametrize("name", ["accuracy_cost", "rank_diagram", "rank_flow", "score_cost"])
+def test_no_text_leaves_a_crowded_figure(crowd: Results, name: str) -> None:
+    assert all_fits(crowd, name) == [name]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", [(25, 5, 3), (40, 1, 1), (12, 3, 6)])
+def test_no_text_leaves_any_figure(shape: tuple[int, int, int]) -> None:
+    methods, budgets, models = shape
+    drawn = all_fits(analysed(methods=methods, budgets=budgets, models=models))
+    assert len(drawn) == len(set(drawn)) >= len(FIGURES) - 3
+
+
+def all_fits(results: Results, name: str | None = None) -> list[str]:
+    """Names of the figures, after a look at every text: inside, and clear of every other."""
+    drawn = []
+    for plot in plots(results, name):
+        with publication():
+            settle(plot.figure)
+        renderer = renderer_of(plot.figure)
+        boxes = [(one.get_text(), one.get_window_extent(renderer)) for one in seen(plot.figure)]
+        width, height = plot.figure.bbox.size
+        for text, box in boxes:
+            inside = box.x0 > -1 and box.y0 > -1 and box.x1 < width + 1 and box.y1 < height + 1
+            assert inside, f"{plot.name}: {text!r} at {box} leaves {width} x {height}"
+        slack = -1.5  # pixels of 200 dpi: boxes hold the room above and below letters
+        for (one, a), (other, b) in combinations(boxes, 2):
+            assert not a.padded(slack).overlaps(b.padded(slack)), f"{plot.name}: {one!r}, {other!r}"
+        drawn.append(plot.name)
+    return drawn
+
+
+def test_every_plot_says_n_and_describes_itself(small: Results) -> None:
+    for plot in plots(small):
+        assert any(part in plot.caption for part in ("n = ", "n stands", "bases a problem"))
+        assert len(plot.alt) > 30
+        assert len(plot.data), plot.name
+
+
+def test_a_method_looks_the_same_everywhere(crowd: Results) -> None:
+    shown = looks(crowd.suite, in_focus(crowd))
+    assert set(shown) == set(crowd.suite.method_names)
+    assert shown["l1"].colour == CONTROL_COLOUR
+    loud = [one for one in shown.values() if not one.quiet]
+    assert len(loud) == LOUD + 1
+    assert len({one.colour for one in loud}) == len({one.marker for one in loud}) == LOUD + 1
+    grey = [one for one in shown.values() if one.quiet]
+    assert len({one.colour for one in grey}) == 1
+    few = analysed(methods=ALL, budgets=2, models=1)
+    assert not any(one.quiet for one in looks(few.suite, in_focus(few)).values())
+
+
+def test_the_best_are_in_focus(crowd: Results) -> None:
+    cells = crowd.cells.groupby(["recovery", "method"])["retained_top1"].mean()
+    best = {cells[recovery].idxmax() for recovery in crowd.recoveries}
+    assert best | {"l1"} <= set(in_focus(crowd))
+
+
+def test_colours_differ_in_grey(crowd: Results) -> None:
+    """No two coloured methods share lightness and marker; the control is the darkest."""
+    shown = [one for one in looks(crowd.suite, in_focus(crowd)).values() if not one.quiet]
+    light = {one.marker: np.dot(matplotlib.colors.to_rgb(one.colour), [0.3, 0.59, 0.11])
+             for one in shown}  # fmt: skip
+    assert len(light) == len(shown)
+    assert min(light, key=lambda marker: float(light[marker])) == "o"
+
+
+def test_the_csv_holds_what_is_drawn(small: Results, tmp_path: Path) -> None:
+    (plot,) = plots(small, "accuracy_cost")
+    (drawing,) = gallery(small, tmp_path, ["accuracy_cost"])
+    written = pd.read_csv(drawing.svg.with_suffix(".csv"))
+    pd.testing.assert_frame_equal(written, plot.data, check_dtype=False)
+    lines = [
+        tuple(np.round(point, 9))
+        for ax in plot.figure.axes
+        for line in ax.lines
+        if line.get_marker() not in ("None", "")
+        for point in line.get_xydata()
+    ]
+    rows = written[written["method"] != accuracy_cost.DENSE]
+    expected = [tuple(np.round(row, 9)) for row in rows[["cost_percent", "top1"]].to_numpy()]
+    assert sorted(lines) == sorted(expected)
+
+
+def test_ranks_and_pairs_are_those_of_the_analysis(crowd: Results) -> None:
+    (plot,) = plots(crowd, "rank_diagram")
+    for recovery, rows in plot.data.groupby("recovery"):
+        found = crowd.ranking[str(recovery)]
+        assert found.omnibus is not None
+        expected = dict(zip(found.methods, found.omnibus.mean_ranks, strict=True))
+        assert dict(zip(rows["method"], rows["mean_rank"], strict=True)) == expected
+    for plot, recovery in zip(plots(crowd, "pairwise"), crowd.recoveries, strict=True):
+        found = crowd.ranking[recovery]
+        assert found.pairwise is not None
+        i, j = 3, 7
+        pair = plot.data[
+            (plot.data["method"] == found.methods[i]) & (plot.data["reference"] == found.methods[j])
+        ]
+        assert pair["shift"].item() == found.pairwise.shift[i, j]
+        assert pair["adjusted_p"].item() == found.pairwise.adjusted[i, j]
+
+
+def test_bars_of_the_rank_diagram_join_what_nothing_tells_apart() -> None:
+    """Four methods on twelve blocks: a and b are mixed, c and d too, and both lie far apart."""
+    flip = np.where(np.arange(12) % 2, 0.1, -0.1)
+    scores = pd.DataFrame({"a": 9 + flip, "b": 9 - flip, "c": 1 + flip, "d": 1 - flip})
+    found = rank_diagram.Blocks(scores, [], "problems", 0)
+    data = rank_diagram.drawn({"none": found}, 0.05).set_index("method")
+    assert data["bars"].to_dict() == {"a": "1", "b": "1", "c": "2", "d": "2"}
+    assert data["mean_rank"].to_dict() == {"a": 1.5, "b": 1.5, "c": 3.5, "d": 3.5}
+
+
+def test_places_flow_over_budgets(small: Results) -> None:
+    data = rank_flow.drawn(small)
+    for _, rows in data.groupby(["recovery", "budget"]):
+        assert sorted(rows["place"]) == [1, 2, 3, 4]
+        assert rows["mean_rank"].sum() == 4 * 5 / 2
+
+
+def test_pareto_front_by_brute_force(crowd: Results) -> None:
+    data = pareto.drawn(crowd, "score_s")
+    for _, panel in data.groupby(["problem", "recovery"]):
+        for row in panel.to_dict("records"):
+            beaten = (panel["score_s"] <= row["score_s"]) & (
+                panel["retained_top1"] >= row["retained_top1"]
+            )
+            better = (panel["score_s"] < row["score_s"]) | (
+                panel["retained_top1"] > row["retained_top1"]
+            )
+            assert row["pareto"] == (not (beaten & better).any())
+
+
+def test_widths_by_hand(small: Results) -> None:
+    data = widths.drawn(small)
+    mine = [
+        one.measurements.widths["layer1.0.conv1"]
+        for one in small.records
+        if one.labels.method == "l1"
+        and one.labels.recovery == "none"
+        and one.labels.budget == min(small.suite.budgets.kept)
+        and one.measurements is not None
+    ]
+    row = data[(data["method"] == "l1") & (data["layer"] == "layer1.0.conv1")]
+    assert row["n"].item() == len(mine) == 6
+    assert row["kept"].item() == pytest.approx(np.mean([100 * a / b for a, b in mine]))
+
+
+def test_like_columns_stand_together_and_the_tree_joins_neighbours() -> None:
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(size=(2, 40))
+    table = pd.DataFrame({"a": one, "b": other, "c": 2 * one, "d": -other, "flat": 0.0})
+    matrix = mean_correlation([table])
+    order = list(matrix.index)
+    assert abs(order.index("a") - order.index("c")) == 1
+    assert abs(order.index("b") - order.index("d")) == 1
+    assert matrix.loc["a", "flat"] == 0
+    with publication():
+        figure = similarity_plot(matrix)
+    branches = figure.axes[0].child_axes[0].collections[0].get_segments()
+    assert len(branches) == 4
+    for branch in branches:  # up, across, down
+        assert branch[1][1] == branch[2][1] >= max(branch[0][1], branch[3][1])
+
+
+def test_nothing_is_drawn_that_says_nothing(tmp_path: Path) -> None:
+    names = {one.name for one in plots(analysed(methods=3, budgets=1, models=1, bases=1))}
+    assert "accuracy" in names
+    assert not names & {
+        *("accuracy_cost", "rank_flow", "rank_diagram", "profile", "seed_noise"),
+        *("pairwise-none", "each_method-none"),
+    }
+    whole = analysed(methods=3, budgets=2, models=1)
+    quiet = replace(whole, records=[], trials=whole.trials.assign(images_trained=0))
+    names = {one.name for one in plots(quiet)}
+    assert "accuracy" not in names
+    assert not names & {"recovery_curves", "training_cost", "widths-resnet20-on-digits"}
+    nothing = analyse(whole.suite, [], figure_records.plan(whole.suite))
+    assert gallery(nothing, tmp_path / "none") == []
+    assert not (tmp_path / "none").exists()
+
+
+def test_figures_are_asked_for_by_name(small: Results, tmp_path: Path) -> None:
+    found = gallery(small, tmp_path, ["seed_noise"])
+    assert [one.name for one in found] == ["seed_noise"]
+    assert {path.stem for path in tmp_path.iterdir()} == {"seed_noise"}
+    with pytest.raises(ValueError, match="no figure frogs; there are accuracy_cost"):
+        gallery(small, tmp_path, ["frogs"])
+
+
+_DRAW = """
+import sys, figure_records
+from pathlib import Path
+from reports.analysis import analyse
+from reports.figures.gallery import gallery
+suite = figure_records.make(methods=3, budgets=2, models=1, bases=2)
+made = figure_records.records(suite)
+made = made[::-1] if sys.argv[2] == "back" else made
+names = ["accuracy_cost", "profile", "score_cost", "widths"]
+gallery(analyse(suite, made, figure_records.plan(suite)), Path(sys.argv[1]), names)
+"""
+
+
+def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
+    path = str(Path(__file__).parent)
+    root = str(Path(__file__).parents[1])
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", _DRAW, str(tmp_path / order), order],
+            env={"PYTHONPATH": f"{path}:{root}", "PYTHONHASHSEED": seed, "OMP_NUM_THREADS": "1"},
+        )
+        for seed, order in (("1", "on"), ("2", "back"))
+    ]
+    assert [one.wait(timeout=120) for one in running] == [0, 0]
+    written = {one.name: one.read_bytes() for one in (tmp_path / "on").iterdir()}
+    again = {one.name: one.read_bytes() for one in (tmp_path / "back").iterdir()}
+    assert {Path(name).suffix for name in written} == {".csv", ".pdf", ".png", ".svg"}
+    assert written == again
+
+
+def test_pairs_say_when_nothing_can_be_told(small: Results) -> None:
+    plot = next(plots(small, "pairwise"))
+    assert "No pair of 4 methods can be told apart" in plot.caption
+    assert "3 bases of one problem, and true of it alone" in plot.caption
+    assert (plot.data["adjusted_p"] > 0.05).all()
