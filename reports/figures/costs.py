@@ -30,18 +30,18 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     n = f"{results.suite.bases} base{'s' if results.suite.bases > 1 else ''}"
     if len(results.problems) > MANY:
         n += f" on each of {len(results.problems)} problems"
-    word = "the MACs" if axis == "macs" else f"the {axis}"
-    dotted = "Dotted: equal shares; above it a method keeps more of the other cost than of the "
-    dotted += f"{word}."
+    word = "MACs" if axis == "macs" else axis
     if data["budget"].nunique() == 1:
-        dotted = f"Dotted: the share of {word} kept, on average; to the right of it a method "
-        dotted += f"keeps more of the other cost than of {word}."
+        dotted = f"the share of the {word} kept, on average; to the right of it"
+    else:
+        dotted = "equal shares; above it"
+    dotted += f" a method keeps more of the other cost than of the {word}"
     yield Plot(
         "costs",
         draw(data, looks, results.suite.analysis.control),
         data,
         "What equal cost leaves unequal",
-        f"Means of n = {n} at every budget, without their spread. {dotted}",
+        f"Means of n = {n} at every budget, without their spread. Dotted: {dotted}.",
         f"Curves of other costs kept against {COSTS[axis]}, a line a method, by problem.",
     )
 
@@ -50,7 +50,8 @@ def drawn(results: Results) -> pd.DataFrame:
     """One row a (problem, other cost, method, budget) of complete cells, of their first recovery.
 
     Columns: `axis` (the cost on the x axis), `x` and `y` (percent kept), `other` (the cost of y).
-    Other costs that follow from the first are left out. Of more than `MANY` problems: means over these.
+    Other costs that follow from the first are left out. Of more than `MANY` problems:
+    means over these.
     """
     axis = results.suite.budgets.cost
     first = "macs" if axis == "threshold" else axis

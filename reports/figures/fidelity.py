@@ -103,10 +103,10 @@ def _plots(results: FidelityResults) -> Iterator[Plot]:
             similarity_plot(shared, "overlap of removed sets"),
             shared.rename_axis("method").reset_index(),
             f"Which criteria remove the same units, {problem}",
-            "Of the units that either of two criteria would remove at the lowest "
-            f"{100 * REMOVED:g} % of the sampled scores, the percentage that both would (Jaccard), "
-            f"mean over {n}. Two random sets share {100 * REMOVED / (2 - REMOVED):.0f} %. The tree joins criteria "
-            "at their mean distance 1 − overlap.",
+            f"Of the units that either of two criteria removes when {100 * REMOVED:g} % of the "
+            f"sampled units leave, the percentage that both remove (Jaccard), mean over {n}. Two "
+            f"random sets share {100 * REMOVED / (2 - REMOVED):.0f} %. The tree joins criteria at "
+            "their mean distance 1 − overlap.",
             f"Matrix of overlaps between criteria's removed sets on {problem}, with a dendrogram.",
         )
         yield Plot(

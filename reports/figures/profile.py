@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -72,8 +72,8 @@ def _lost(results: Results, recovery: str, found: Blocks) -> Floats:
     levels += [sorted(mine["base"].unique()), sorted(mine["repeat"].unique())]
     full = values.reindex(pd.MultiIndex.from_product(levels, names=axes))
     # What failed has lost everything: it lies above every threshold.
-    lost: Floats = -full.to_numpy(dtype=np.float64).reshape([len(one) for one in levels])
-    return lost
+    lost = np.negative(full.to_numpy(dtype=np.float64)).reshape([len(one) for one in levels])
+    return cast("Floats", lost)
 
 
 def _banded(
