@@ -27,7 +27,8 @@ def make_base(job: BaseJob, lab: Lab) -> None:
     images = 0
     if job.recipe is not None:
         order = seed("base-order", **job.axes)
-        trained = train(model, data, job.recipe, order, checkpoint=lab.checkpoint(job.key))
+        on = lab.checkpoint(job.key, data.digest)
+        trained = train(model, data, job.recipe, order, checkpoint=on)
         history, images = trained.history, trained.images
     lab.save_base(
         job,
@@ -61,7 +62,7 @@ def prepare_base(job: PreparedJob, lab: Lab) -> None:
         seed("prepare", **job.axes, repeat=job.repeat),
         rider,
         teacher=base.trained,
-        checkpoint=lab.checkpoint(job.key),
+        checkpoint=lab.checkpoint(job.key, base.sha256),
     )
     lab.save_base(
         job,

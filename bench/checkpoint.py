@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from criteria.evidence import Cost
+
 from .store import write_atomically
 
 EVERY_S = 30.0
@@ -22,19 +24,28 @@ class Checkpoint:
 
     Attributes:
         path: may not exist yet.
+        stands_on: digest of what the training has begun from; one that began elsewhere is ignored.
+        carried: what scoring on the way has cost, kept beside the training.
         every_s: seconds from one writing to the next; None: EVERY_S.
     """
 
     path: Path
+    stands_on: str = ""
+    carried: Cost | None = None
     every_s: float | None = None
     _written: float = field(default_factory=time.monotonic)
 
     def load(self) -> dict[str, Any] | None:
-        """What was saved last; None where nothing was."""
+        """What was saved last; None where nothing was, or it stands on something else."""
         try:
-            return torch.load(io.BytesIO(self.path.read_bytes()), weights_only=True)
+            state = torch.load(io.BytesIO(self.path.read_bytes()), weights_only=True)
         except FileNotFoundError:
             return None
+        if state["stands_on"] != self.stands_on:
+            return None
+        if self.carried is not None:
+            self.carried.seconds, self.carried.peak_bytes, self.carried.images = state["cost"]
+        return state["state"]
 
     def due(self) -> bool:
         """Whether it is time to save."""
@@ -44,6 +55,10 @@ class Checkpoint:
     def save(self, state: Mapping[str, Any]) -> None:
         """Tensors, numbers, strings, and lists and dicts of these; whole, or not at all."""
         buffer = io.BytesIO()
-        torch.save(dict(state), buffer)
+        cost = self.carried and (
+            self.carried.seconds, self.carried.peak_bytes, self.carried.images
+        )  # fmt: skip
+        whole = {"state": dict(state), "stands_on": self.stands_on, "cost": cost}
+        torch.save(whole, buffer)
         write_atomically(self.path, buffer.getvalue())
         self._written = time.monotonic()

@@ -78,6 +78,24 @@ def uncut(
     return whole
 
 
+def refilled(
+    model: nn.Module, other: nn.Module, groups: Sequence[Group], removed: Sequence[Tensor]
+) -> nn.Module:
+    """A copy of a network whose given units have another's values, wherever they are made or read.
+
+    Cutting these units from it gives what cutting them from the network itself does.
+    """
+    filled = copy.deepcopy(model)
+    tensors = {name: one.data for name, one in filled.named_parameters()}
+    given = {name: one.data for name, one in other.named_parameters()}
+    for group, units in zip(groups, removed, strict=True):
+        for member in group.members:
+            rows = member.view(tensors, bias=True).clone()
+            rows[units] = member.view(given, bias=True)[units]
+            member.write_(tensors, rows, bias=True)
+    return filled
+
+
 def mask(model: nn.Module, groups: Sequence[Group], removed: Sequence[Tensor]) -> nn.Module:
     """A copy of the network with every parameter of the given units at zero.
 

@@ -85,6 +85,7 @@ class PhaseUse:
         recipe: of its training; None for a recovery, which rides on the trial's own.
         follows: a procedure that takes the units chosen on the dense network.
         rescores: one that scores on its way.
+        own_rate: one that stands in for its recipe's schedule.
     """
 
     name: str
@@ -93,6 +94,7 @@ class PhaseUse:
     recipe: Recipe | None = None
     follows: bool = True
     rescores: bool = False
+    own_rate: bool = False
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from criteria.evidence import Cost
 from reports.records import Accuracy
 from suites.schema import DatasetSpec
 
@@ -172,9 +173,9 @@ class Lab:
             {**meta, "sha256": hashlib.sha256(content).hexdigest(), "identity": job.identity},
         )
 
-    def checkpoint(self, key: str) -> Checkpoint:
-        """Where the training of a job is kept while it lasts."""
-        return Checkpoint(self.store.path("checkpoints", key, ".pt"))
+    def checkpoint(self, key: str, stands_on: str, carried: Cost | None = None) -> Checkpoint:
+        """Where the training of a job is kept while it lasts; arguments as of `Checkpoint`."""
+        return Checkpoint(self.store.path("checkpoints", key, ".pt"), stands_on, carried)
 
     def forget_checkpoints(self, key: str) -> None:
         """The job is done and its result stored."""

@@ -35,11 +35,11 @@ def make_path(job: PathJob, lab: Lab) -> None:
     if job.between is not None:
         found, trainings = iterate_and_train(job, lab, base, rules_of(job), score)
     elif job.procedure is not None and not job.procedure.follows:
-        found, trainings = _ride(job, lab, base, None, score)
+        found, trainings = _ride(job, lab, base, None, score, cost)
     else:
         found, chosen = _select(job, lab, base, score, cost)
         if job.procedure is not None and isinstance(doomed := found[job.budgets[0]], list):
-            found, trainings = _ride(job, lab, base, doomed, score)
+            found, trainings = _ride(job, lab, base, doomed, score, cost)
     write_path(
         job,
         lab,
@@ -76,12 +76,12 @@ def _select(
 
 
 def _ride(
-    job: PathJob, lab: Lab, base: Base, doomed: Removed | None, score: Rescore
+    job: PathJob, lab: Lab, base: Base, doomed: Removed | None, score: Rescore, cost: Cost
 ) -> tuple[Found, dict[float, Training]]:
     """By a procedure; a budget that its selection cannot meet holds the reason."""
     (budget,) = job.budgets
     try:
-        removed, training = ride(job, lab, base, rules_of(job), doomed, score)
+        removed, training = ride(job, lab, base, rules_of(job), doomed, score, cost)
     except InfeasibleBudget as reason:
         return {budget: reason}, {}
     return {budget: removed}, {budget: training}

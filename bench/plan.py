@@ -203,6 +203,7 @@ class _Maker:
             self._suite.all_recipes[spec.recipe] if isinstance(spec, PhaseSpec) else None,
             follows=procedure is None or procedure.follows,
             rescores=procedure is not None and procedure.rescores(options),
+            own_rate=procedure is not None and procedure.own_rate,
         )
 
     def standpoint(self, case: Probe) -> Standpoint:
@@ -293,7 +294,7 @@ class _ComparisonMaker(_Maker):
         if method.scope:
             selection = selection.model_copy(update={"scope": method.scope})
         _refuse_misfit(method, selection, self.suite.budgets, matched is not None)
-        _refuse_unfit_training(method, procedure, self.suite.budgets)
+        _refuse_unfit_training(method, procedure, self.suite.budgets, selection)
         return PathJob(
             at=at,
             criterion=self.criterion(method),
@@ -395,7 +396,7 @@ def _refuse_misfit(
 
 
 def _refuse_unfit_training(
-    method: MethodSpec, procedure: PhaseUse | None, budgets: Budgets
+    method: MethodSpec, procedure: PhaseUse | None, budgets: Budgets, selection: SelectionSpec
 ) -> None:
     """What trains on its way needs a budget to head for, and may need scores on the way.
 
@@ -414,6 +415,17 @@ def _refuse_unfit_training(
         raise PlanError(
             f"method {method.name}: {procedure.name} selects on its way, so `iterative` would mean "
             "nothing; leave it out"
+        )
+    if procedure.rescores and selection.round_to > 1:
+        raise PlanError(
+            f"method {method.name}: {procedure.name} chooses single units on its way, and "
+            f"selection.round_to = {selection.round_to} wants them in steps; leave round_to out"
+        )
+    recipe = procedure.recipe
+    if procedure.own_rate and recipe and (recipe.schedule != "constant" or recipe.warmup_epochs):
+        raise PlanError(
+            f"method {method.name}: {procedure.name} has a rhythm of its own, and its recipe a "
+            "schedule or a warm-up, which would mean nothing; give it `schedule: constant`"
         )
     if procedure.rescores and registry.find(method.criterion).selector is not None:
         raise PlanError(

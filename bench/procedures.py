@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import io
-import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from criteria import Group, NotApplicable
+from criteria.evidence import Cost
 from criteria.phases import find_phase, phase_options
 from criteria.procedures.procedure import Ground, Procedure
 from criteria.registry import find
@@ -52,13 +53,20 @@ class Training:
 
 
 def ride(
-    job: PathJob, lab: Lab, base: Base, rules: Rules, doomed: Removed | None, score: Rescore
+    job: PathJob,
+    lab: Lab,
+    base: Base,
+    rules: Rules,
+    doomed: Removed | None,
+    score: Rescore,
+    cost: Cost,
 ) -> tuple[Removed, Training]:
     """Train while units leave.
 
     Args:
         doomed: what the criterion removes from the dense network, where the procedure follows it.
         score: of a network and its groups.
+        cost: of scoring so far; what a resumed training has scored before is added.
 
     Raises:
         ArithmeticError: what is left is not what was asked for, or is still in use.
@@ -66,8 +74,6 @@ def ride(
     phase, network = job.procedure, base.network
     assert phase is not None
     assert phase.recipe is not None
-    start = time.perf_counter()
-    (budget,) = job.budgets
     kind = find_phase("procedure", phase.name).type
     ground = _ground(job, network, rules, doomed, score)
     procedure: Procedure = kind(phase_options("procedure", phase.name, phase.options), ground)
@@ -79,17 +85,27 @@ def ride(
         seed("procedure", **job.at.axes),
         procedure,
         teacher=base.trained,
-        checkpoint=lab.checkpoint(job.key),
+        checkpoint=lab.checkpoint(job.key, base.sha256, cost),
     )
     removed = procedure.removed()
-    left = ground.share(removed)
-    cost = network.cost  # of channels, the target is a whole number of them
-    most = cost.target(rules.cost, budget) / cost.target(rules.cost, 1.0)
-    if not most - rules.tolerance <= left <= most + 1e-9:
-        raise ArithmeticError(f"{job}: {phase.name} left {left:.2%} of the cost, not {budget:.2%}")
+    _check_left(job, ground, rules, removed)
     _check_gone(job, network, model, removed)
-    seconds = time.perf_counter() - start
-    return removed, Training(model, trained.images, seconds, procedure.notes())
+    return removed, Training(model, trained.images, trained.seconds, procedure.notes())
+
+
+def _check_left(job: PathJob, ground: Ground, rules: Rules, removed: Removed) -> None:
+    """The budget must be met, and the limits kept, by whatever way units were chosen."""
+    left = ground.share(removed)
+    if not ground.budget - rules.tolerance <= left <= ground.budget + 1e-9:
+        raise ArithmeticError(f"{job}: {left:.2%} of the cost is left, not {ground.budget:.2%}")
+    for group, gone in zip(ground.groups, removed, strict=True):
+        kept, floor = group.units - len(gone), rules.limits.floor(group)
+        if kept < floor or len(gone) % rules.limits.steps(group):
+            raise ArithmeticError(
+                f"{job}: {kept} of {group.units} units of {group.root} are left, which the limits "
+                f"of the selection do not allow: at least {floor}, in steps of "
+                f"{rules.limits.steps(group)}"
+            )
 
 
 def _ground(
@@ -99,6 +115,16 @@ def _ground(
     groups = network.structure.groups
     cost = network.cost.of(rules.cost)
     whole = cost(torch.zeros(len(groups)))
+    # Of channels, the target is a whole number of them.
+    most = network.cost.target(rules.cost, job.budgets[0]) / whole
+
+    def select(values: Sequence[Tensor], share: float) -> Removed:
+        if share >= most:
+            return selected(network, values, share, rules)
+        try:
+            return selected(network, values, share, rules)
+        except InfeasibleBudget:  # nobody has asked for so little
+            return selected(network, values, job.budgets[0], rules)
 
     def scores(model: nn.Module, gone: Removed) -> list[Tensor]:
         if find(job.criterion.name).selector is not None:
@@ -111,10 +137,10 @@ def _ground(
 
     return Ground(
         groups=groups,
-        budget=job.budgets[0],
+        budget=most,
         doomed=doomed,
         score=scores,
-        select=lambda values, share: selected(network, values, share, rules),
+        select=select,
         share=lambda gone: cost(torch.tensor([len(one) for one in gone])) / whole,
         generator=generator("procedure", **job.at.axes),
         tolerance=rules.tolerance,
@@ -157,21 +183,24 @@ def iterate_and_train(
     so_far, left = Training(), dict[float, tuple[nn.Module, Training]]()
 
     def recover(model: nn.Module, stop: float, step: int) -> None:
-        start = time.perf_counter()
         if everywhere or stop in job.budgets:
-            done = lab.checkpoint(f"{job.key}-step{step}")
+            done = lab.checkpoint(f"{job.key}-step{step}", base.sha256)
             state = done.load()
             if state is None:
                 order = seed("between", **job.at.axes, step=step)
-                on_the_way = lab.checkpoint(f"{job.key}-step{step}-part")
+                on_the_way = lab.checkpoint(f"{job.key}-step{step}-part", base.sha256)
                 found = train(
                     model, base.data, recipe, order, teacher=base.trained, checkpoint=on_the_way
                 )
-                state = {"model": model.state_dict(), "images": found.images}
+                state = {
+                    "model": model.state_dict(),
+                    "images": found.images,
+                    "seconds": found.seconds,
+                }
                 done.save(state)
             model.load_state_dict(state["model"])
             so_far.images += state["images"]
-        so_far.seconds += time.perf_counter() - start
+            so_far.seconds += state["seconds"]
         if stop in job.budgets:
             left[stop] = copy.deepcopy(model), replace(so_far)
 

@@ -96,10 +96,11 @@ Rescore = Callable[[nn.Module, Sequence[Group]], list[Tensor]]
 def rescorer(job: PathJob, lab: Lab, base: Base) -> tuple[Rescore, Cost]:
     """What scores a network on the way of a path, and what all of it has cost so far."""
     batches = lab.calibration(job.at, base.data)
-    draw = generator(f"criterion/{job.criterion.name}", **job.at.axes)
     total = Cost(peak_bytes=0)
 
     def score(model: nn.Module, groups: Sequence[Group]) -> list[Tensor]:
+        left = sum(group.units for group in groups)  # so that a resumed path draws as this one
+        draw = generator(f"criterion/{job.criterion.name}", **job.at.axes, left=left)
         one = create(job.criterion.name, groups, job.criterion.options, draw)
         values, cost = score_alone(model, one, batches)
         total.add(cost)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import time
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -29,11 +30,13 @@ class Trained:
         history: an entry an epoch.
         best: state dict of the epoch that was best on validation, the earliest among equals.
         images: training images consumed.
+        seconds: that it took, those before a kill included.
     """
 
     history: list[Epoch]
     best: dict[str, Tensor]
     images: int
+    seconds: float = 0.0
 
 
 def train(
@@ -66,7 +69,7 @@ def train(
         torch.manual_seed(seed)
         run.draw.manual_seed(seed)
         run.go()
-    return Trained(run.history, run.best, run.images)
+    return Trained(run.history, run.best, run.images, run.spent())
 
 
 def learning_rate(recipe: Recipe, epoch: float) -> float:
@@ -103,10 +106,17 @@ class _Run:
     batch: int = 0
     seen: int = 0  # images of this epoch
     loss: float = 0.0  # summed over them
+    ended: bool = False  # by the rider
+    seconds: float = 0.0
     epoch_draw: Tensor = field(default_factory=lambda: torch.empty(0))  # as the epoch began
+
+    def spent(self) -> float:
+        """Seconds, those of a killed predecessor included."""
+        return self.seconds + time.perf_counter() - self.start
 
     def go(self) -> None:
         """From the first step, or the checkpoint, to the last."""
+        self.start = time.perf_counter()
         self.rider.begin(self.model)
         self.optimizer = _optimizer(self.model, self.recipe, self.rider)
         self.batches = math.ceil(len(self.data.train) / self.recipe.batch_size)
@@ -117,7 +127,7 @@ class _Run:
         if state is not None:
             self._restore(state)
             self._epoch(resume=state["torch_rng"])
-        while len(self.history) < self.recipe.epochs and not (self.history and self.rider.done):
+        while len(self.history) < self.recipe.epochs and not self.ended:
             self._epoch()
         self.rider.at_end()
         self.model.eval()
@@ -141,16 +151,18 @@ class _Run:
         if resume is not None:
             torch.set_rng_state(resume)
         for images, labels in rest:
-            self._step(images, labels)
+            factor = self.rider.rate(self.step)
+            if not self.rider.done:  # it may be so before its first step
+                self._step(images, labels, factor)
             if self.rider.done:
+                self.ended = True
                 break
             if self.checkpoint is not None and self.checkpoint.due():
                 self.checkpoint.save(self._state())
         self._end_epoch()
 
-    def _step(self, images: Tensor, labels: Tensor) -> None:
+    def _step(self, images: Tensor, labels: Tensor, own: float | None) -> None:
         """One batch: loss, gradients, weights, and the rider after each."""
-        own = self.rider.rate(self.step)
         factor = learning_rate(self.recipe, self.step / self.batches) if own is None else own
         for group in self.optimizer.param_groups:
             group["lr"] = factor * group["initial_lr"]
@@ -189,6 +201,8 @@ class _Run:
                 f"the training loss is {self.loss}: the recipe's learning rate "
                 f"{self.recipe.learning_rate} is too high for this network"
             )
+        if not self.seen:
+            return  # the rider had nothing to do
         self.rider.after_epoch(len(self.history))
         accuracy = evaluate(self.model, self.data.validation).top1
         self.history.append(
@@ -209,6 +223,7 @@ class _Run:
             "rider": self.rider.state_dict(),
             "history": [one.model_dump() for one in self.history],
             "torch_rng": torch.get_rng_state(),
+            "seconds": self.spent(),
             **{name: getattr(self, name) for name in _PLAIN},
         }
 
@@ -217,7 +232,7 @@ class _Run:
         self.optimizer.load_state_dict(state["optimizer"])
         self.rider.load_state_dict(state["rider"])
         self.history = [Epoch(**one) for one in state["history"]]
-        for name in _PLAIN:
+        for name in (*_PLAIN, "seconds"):
             setattr(self, name, state[name])
 
 

@@ -31,7 +31,7 @@ from reports.records import (
 from suites import Recipe
 
 from .cost import ChannelCost, count_macs, count_params, weight_uses
-from .cut import EQUAL, difference
+from .cut import EQUAL, difference, refilled
 from .errors import StoreError, failure
 from .fidelity import compare
 from .jobs import FidelityJob, Trial, TrialJob
@@ -262,7 +262,10 @@ def _finetune(
             generator("recovery", **job.at.axes),
         )
         groups = network.structure.groups
-        model = rider.network(model, network.model, groups, thin.removed)
+        dense = network.model
+        if job.path.trains:  # what has left is zero there, and could not learn
+            dense = refilled(dense, base.network.model, groups, thin.removed)
+        model = rider.network(model, dense, groups, thin.removed)
     trained = train(
         model,
         base.data,
@@ -270,7 +273,7 @@ def _finetune(
         seed("recovery", **job.at.axes),
         rider,
         teacher=base.trained,
-        checkpoint=lab.checkpoint(job.key),
+        checkpoint=lab.checkpoint(job.key, base.sha256),
     )
     best = _at_best_epoch(model, base, trained)
     if recovery is not None:
@@ -288,7 +291,7 @@ def _lengthened(job: TrialJob, base: Base, used: int) -> Recipe:
     if job.total_epochs is None:
         return job.recipe
     own = used / len(base.data.train)
-    left = round(job.total_epochs - own)
+    left = int(job.total_epochs - own + 1e-9)  # no method gets more than the total
     if left < 1:
         raise InfeasibleBudget(
             f"recoveries: total_epochs = {job.total_epochs}, but the phases of this method have "

@@ -69,6 +69,7 @@ def perform(job: Job, lab: Lab) -> Outcome:
         return Outcome(fatal=str(error))
     except (Exception, SystemExit) as error:  # the failed record of all that stands on this job
         lab.forget()
+        lab.forget_checkpoints(job.key)
         return Outcome(failure=failure(error))
     return Outcome()
 

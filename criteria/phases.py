@@ -61,8 +61,9 @@ def register_phase(name: str, *, cite: str, fidelity: str) -> Callable[[P], P]:
 
     def decorate(phase: P) -> P:
         kind = next(kind for kind, base in _KINDS.items() if issubclass(phase, base))
-        if (kind, name) in _entries:
-            raise ValueError(f"there is a {kind} {name!r} already")
+        known = _entries.get((kind, name))
+        if known is not None and inspect.getfile(known.type) != inspect.getfile(phase):
+            raise ValueError(f"there is a {kind} {name!r} already; choose another name")
         phase.name = name
         _entries[kind, name] = PhaseEntry(name, kind, cite, fidelity, phase)
         return phase
@@ -84,6 +85,13 @@ def phases(kind: Kind) -> list[PhaseEntry]:
     _load_all()
     return sorted(
         (one for one in _entries.values() if one.kind == kind), key=lambda entry: entry.name
+    )
+
+
+def registered_in(path: Path) -> bool:
+    """Whether a file has registered a phase."""
+    return any(
+        Path(inspect.getfile(one.type)).resolve() == path.resolve() for one in _entries.values()
     )
 
 

@@ -122,6 +122,8 @@ def load_plugin(path: Path) -> None:
     Raises:
         UnknownCriterion: there is no such file, or it registers nothing.
     """
+    from .phases import registered_in
+
     _load_all()
     if not path.is_file():
         raise UnknownCriterion(f"plugin {path}: there is no such file")
@@ -137,8 +139,11 @@ def load_plugin(path: Path) -> None:
     mine = any(
         Path(inspect.getfile(entry.type)).resolve() == Path(file) for entry in _entries.values()
     )
-    if set(_entries) == before and not mine:
-        raise UnknownCriterion(f"plugin {path}: it registers no criterion (see criteria.register)")
+    if set(_entries) == before and not mine and not registered_in(path):
+        raise UnknownCriterion(
+            f"plugin {path}: it registers no criterion (criteria.register), and no preparation, "
+            "procedure or recovery (criteria.phases.register_phase)"
+        )
 
 
 def criteria() -> list[Entry]:

@@ -356,7 +356,10 @@ def _method(given: Any) -> Any:
     if name not in presets:
         raise ValueError(f"there is no preset {name!r}; there are {', '.join(presets)}")
     rest = {key: value for key, value in given.items() if key != "preset"}
-    return {**presets[name], "as": name, **rest}
+    preset = dict(presets[name])
+    if "criterion" in rest:
+        preset.pop("options", None)  # they were another criterion's
+    return {**preset, "as": name, **rest}
 
 
 _RECOVERIES = "a recovery is none, bn or {finetune: RECIPE}, which may also give total_epochs"

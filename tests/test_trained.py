@@ -12,17 +12,21 @@ import toy
 from test_unstructured import Silent, found, go
 
 from bench import checkpoint, procedures
+from bench.cut import cut, difference, refilled
 from bench.executors import make_executor
 from bench.jobs import PathJob, PreparedJob
 from bench.lab import Lab, Settings
+from bench.paths import load_removed, path_file
 from bench.plan import Plan, PlanError, make_plan
+from bench.procedures import load_training
 from bench.run import run
 from bench.store import Store
-from criteria import phases
+from criteria import load_plugin, phases
 from criteria.hooks import Rider, Training
 from criteria.options import NoOptions
 from criteria.phases import register_phase
 from criteria.preparations.preparation import Preparation
+from criteria.procedures import soft as soft_module
 from criteria.procedures.procedure import Procedure, Removed
 from criteria.units import Units
 from reports.records import Record, frame
@@ -400,3 +404,123 @@ def test_a_recipe_may_distill_from_the_base(tmp_path: Path) -> None:
         one.labels.recovery: found(one).history[-1].train_loss for one in toy.records(tmp_path)
     }
     assert losses["finetune-taught"] != losses["finetune-tiny"]
+
+
+# --- what a review has found ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("criterion", ["random", "taylor"])
+def test_a_criterion_that_draws_or_looks_at_images_is_resumed_bit_equal_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, criterion: str
+) -> None:
+    """Scored at every epoch of soft pruning; killed in the third."""
+    recipe = {**toy.TOY["recipes"]["tiny"], "epochs": 3}
+    soft = {"criterion": criterion, "procedure": {"name": "soft", "recipe": "three"}}
+    plan = make_plan(
+        suite(
+            methods=["l1", soft],
+            recoveries=["none"],
+            budgets={"macs": [0.5]},
+            recipes={**toy.TOY["recipes"], "three": recipe},
+        )
+    ).only([f"{criterion}+soft"])
+    whole, again = tmp_path / "whole", tmp_path / "again"
+    assert go(whole, plan) == {"done": 1}
+    monkeypatch.setattr(checkpoint, "EVERY_S", 0.0)
+    step = soft_module.Soft.after_backward
+
+    def dying(self: Any, at: int) -> None:
+        if at == 10:
+            raise Killed
+        step(self, at)
+
+    monkeypatch.setattr(soft_module.Soft, "after_backward", dying)
+    killed(again, plan)
+    monkeypatch.setattr(soft_module.Soft, "after_backward", step)
+    assert go(again, plan) == {"done": 1}
+    assert toy.outcomes(again) == toy.outcomes(whole)
+
+
+def test_a_checkpoint_of_another_base_is_ignored(tmp_path: Path) -> None:
+    path = tmp_path / "at.pt"
+    checkpoint.Checkpoint(path, "one base").save({"step": 3})
+    assert checkpoint.Checkpoint(path, "one base").load() == {"step": 3}
+    assert checkpoint.Checkpoint(path, "another").load() is None
+
+
+def test_decay_in_one_step_is_the_cut(tmp_path: Path) -> None:
+    """Nothing is trained, and the network is that of the method without a procedure."""
+    decay = riding("decay", options={"steps": 1})
+    plan = make_plan(
+        suite(methods=["l1", decay], recoveries=["none", {"finetune": "tiny"}])
+    )  # fmt: skip
+    assert go(tmp_path, plan) == {"done": 8}
+    records = by_name(tmp_path)
+    for (name, budget, recovery), record in records.items():
+        if name == "l1":
+            other = found(records["l1+decay", budget, recovery])
+            assert other.phases == {}
+            assert other.pruned == found(record).pruned
+
+
+def test_equivalent_pruning_after_a_procedure_has_something_to_learn_from(tmp_path: Path) -> None:
+    plan = make_plan(
+        suite(
+            methods=["l1", {**riding("test-fading"), "finetuning": "equivalent"}],
+            recoveries=[{"finetune": "tiny"}],
+            budgets={"macs": [0.5]},
+        )
+    ).only(["l1+test-fading+equivalent"])
+    assert go(tmp_path, plan) == {"done": 1}
+    (trial,) = plan.trials
+    lab = Lab(Settings(tmp_path, tmp_path))
+    base = lab.base(trial.at.base)
+    sha256 = path_file(lab, trial.path)["training"]["0.5"]["sha256"]
+    network = load_training(trial.path, lab, base, 0.5, sha256)
+    removed = load_removed(lab, trial.path, base, 0.5)
+    assert isinstance(removed, list)
+    groups = network.structure.groups
+    filled = refilled(network.model, base.network.model, groups, removed)
+    for group, gone in zip(groups, removed, strict=True):
+        if len(gone):
+            lengths = Units(filled, group).norms()[gone]
+            assert torch.equal(lengths, Units(base.network.model, group).norms()[gone])
+            assert not Units(network.model, group).norms()[gone].any()
+    assert difference(network.cut(removed), cut(filled, groups, removed), network.inputs) == 0
+
+
+def test_a_preset_keeps_its_options_for_its_own_criterion_alone() -> None:
+    chosen = suite(methods=["l1", "tpp", {"preset": "tpp", "criterion": "jacobian", "as": "mine"}])
+    _, tpp, mine = chosen.methods
+    assert tpp.options
+    assert mine.options == {}
+    assert mine.procedure == tpp.procedure
+
+
+def test_the_phase_of_the_documentation_runs(tmp_path: Path) -> None:
+    text = (toy.CHECKOUT / "docs" / "training.md").read_text()
+    code = text.split("```python\n")[1].split("```")[0]
+    plugin = tmp_path / "bn.py"
+    plugin.write_text(code)
+    load_plugin(plugin)
+    method = {"criterion": "l1", "prepare": {"name": "bn_l2", "recipe": "tiny"}}
+    plan = make_plan(suite(methods=["l1", method], recoveries=["none"]))
+    assert go(tmp_path / "results", plan.only(["bn_l2+l1"])) == {"done": 2}
+
+
+@pytest.mark.parametrize(
+    ("method", "changes", "words"),
+    [
+        (riding("test-choosing"), {"selection": {"round_to": 4}}, "chooses single units"),
+        (
+            {"criterion": "l1", "procedure": {"name": "gates", "recipe": "short"}},
+            {},
+            "rhythm of its own",
+        ),
+    ],
+)
+def test_settings_that_a_procedure_would_ignore_are_refused(
+    method: dict[str, Any], changes: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(PlanError, match=words):
+        make_plan(suite(methods=["l1", method], **changes))

@@ -16,6 +16,7 @@ from ..hooks import Training
 from ..phases import register_phase
 from ..units import Units
 from .decay_controller import DecayController, DecayOptions
+from .gradual import lowest
 from .procedure import Procedure, Removed
 
 _CITE = "Yang et al. 2024, arXiv 2406.03879"
@@ -87,7 +88,7 @@ class _Rounds(Procedure):
                 self.ground.score(self._model, gone), self.controller.resting(), strict=True
             )
         ]
-        chosen = self.ground.select(scores, 1 - (1 - self.ground.budget) * share)
+        chosen = lowest(self.ground, scores, 1 - (1 - self.ground.budget) * share)
         return [one[~torch.isin(one, left)] for one, left in zip(chosen, gone, strict=True)]
 
     @property

@@ -118,6 +118,7 @@ class Gates(Procedure):
 
     options_type = GatesOptions
     follows = False
+    own_rate = True
 
     def __init__(self, options: Any, ground: Ground) -> None:
         super().__init__(options, ground)

@@ -31,7 +31,8 @@ class Ground:
         score: of a network in which the given units are zero, `[units]` of each group by the
             method's criterion, low leaves first; the given ones stand at minus infinity.
         select: the units of lowest score, under a budget: from (scores, share of the cost kept).
-            Raises InfeasibleBudget where the limits leave more.
+            Where the limits do not allow a share below the budget, it is the budget's. Raises
+            InfeasibleBudget where they do not allow that.
         share: of the dense cost, left without these units.
         generator: for whatever a procedure draws.
         tolerance: share of the dense cost by which what is left may lie under the budget.
@@ -59,11 +60,13 @@ class Procedure(Rider):
 
     Attributes:
         follows: whether it takes `Ground.doomed`; else it scores and selects on its way.
+        own_rate: whether its `rate` stands in for the recipe's schedule.
     """
 
     options_type: ClassVar[type[NoOptions]] = NoOptions
     name: ClassVar[str]
     follows: ClassVar[bool]
+    own_rate: ClassVar[bool] = False
 
     def __init__(self, options: Any, ground: Ground) -> None:
         self.options = options
