@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test slow bench oracles statistics lint clean
+.PHONY: quickstart test slow bench oracles statistics lint docs clean
 
 # The environment is made anew when what it is made of changes.
 .venv/ready: pyproject.toml constraints.txt
@@ -28,6 +28,21 @@ slow: lint
 
 bench: .venv/ready
 	$(BIN)/pytest tests/benchmarks -m '' --benchmark-only --benchmark-columns=min,median,rounds
+
+# Pictures of the quickstart's report, of what `make quickstart` has left in results/.
+QUICKSTART := results/reports/quickstart
+CHROMIUM ?= $(firstword $(shell command -v chromium chromium-browser google-chrome 2>/dev/null))
+SHOT = $(CHROMIUM) --headless --no-sandbox --disable-gpu --hide-scrollbars \
+	--user-data-dir=$$(mktemp -d) "file://$(CURDIR)/$(QUICKSTART)/index.html"
+
+docs: .venv/ready
+	@test -n "$(CHROMIUM)" || { echo "make docs: no chromium, chromium-browser or google-chrome"; exit 2; }
+	@test -d results/records || { echo "make docs: no results; first: make quickstart"; exit 2; }
+	$(BIN)/bench report quickstart
+	$(SHOT) --window-size=1440,2000 --screenshot=$(CURDIR)/docs/quickstart-page.png
+	$(SHOT) --window-size=390,1600 --screenshot=$(CURDIR)/docs/quickstart-phone.png
+	for name in paired_differences score_cost; do \
+		cp $(QUICKSTART)/figures/$$name.png docs/quickstart-$$name.png; done
 
 # The statistics held against packages of the field.
 oracles: .venv/ready

@@ -49,14 +49,30 @@ def _plan(
 ) -> Any:
     """A suite's plan; says at once that it is on its way, as torch takes seconds to load."""
     from suites import load_suite
+    from suites.files import SuiteError
 
-    suite = load_suite(name, overrides, smoke=smoke)
+    try:
+        suite = load_suite(name, overrides, smoke=smoke)
+    except SuiteError as error:
+        raise _with_unknown_criteria(error, plugins) from None
     console.print(f"[bold]{suite.suite}[/]  {suite.description}")
     with console.status("loading torch and the criteria"):
         from .plan import load_plugins, make_plan
 
         load_plugins(plugins)
         return make_plan(suite).only(_names(methods))
+
+
+def _with_unknown_criteria(error: Any, plugins: list[Path]) -> Any:
+    """A misspelt criterion may be the cause, as where the control is none of the methods."""
+    if not error.criteria:
+        return error
+    from suites.files import SuiteError
+
+    from .plan import load_plugins, unknown_criteria
+
+    load_plugins(plugins)
+    return SuiteError("\n".join([str(error), *unknown_criteria(error.criteria)]))
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -73,12 +89,15 @@ def list_(
             "models, datasets or recipes."
         ),
     ],
+    name: Annotated[
+        str, typer.Argument(help="All about one criterion, preparation, procedure or recovery.")
+    ] = "",
     plugin: Plugins = [],  # noqa: B006  # typer's own way
 ) -> None:
-    """Show what there is by name."""
+    """Show what there is by name; with a name, all about that one."""
     from . import show
 
-    show.listing(console, what, plugin)
+    show.listing(console, what, plugin, name)
 
 
 @app.command()
@@ -176,6 +195,13 @@ def report(
     out: Annotated[
         Path | None, typer.Option(help="Folder to write to; default: RESULTS/reports/SUITE.")
     ] = None,
+    format_: Annotated[
+        str,
+        typer.Option("--format", metavar="A,B", help="Only html, csv, markdown or latex."),
+    ] = "",
+    figures: Annotated[
+        str, typer.Option(metavar="A,B", help="Only these figures, by the names of their files.")
+    ] = "",
 ) -> None:
     """Write the report of a suite, finished or not, from its records."""
     planned = _plan(suite, set_, smoke, plugin)
@@ -183,7 +209,28 @@ def report(
     from .session import write_report
     from .store import Store
 
-    console.print(f"report: {write_report(planned, Store(results), out)}")
+    path = write_report(planned, Store(results), out, _names(format_), _names(figures))
+    console.print(f"report: {path}", soft_wrap=True)
+
+
+@app.command()
+def compare(
+    method: Annotated[str, typer.Argument(help="A method of the suite.")],
+    reference: Annotated[str, typer.Argument(help="The one that it is held against.")],
+    suite: Annotated[str, typer.Option("--suite", help="A suite's name or .yaml file.")],
+    results: Results = RESULTS,
+    set_: Overrides = [],  # noqa: B006
+    smoke: Smoke = False,
+    plugin: Plugins = [],  # noqa: B006
+) -> None:
+    """Hold one method of a suite against another: how much better, where, and how surely."""
+    planned = _plan(suite, set_, smoke, plugin)
+
+    from . import show
+    from .session import compare as compare_methods
+    from .store import Store
+
+    show.duel(console, compare_methods(planned, Store(results), method, reference))
 
 
 @app.command()
@@ -202,10 +249,35 @@ def sync(
     store = Store(results)
     with store.lock():
         records = planned.records(store)
+        report = store.report(planned.suite.suite)
         added = sync_records(
-            store.root, planned.suite, records, os.environ.get("MLFLOW_TRACKING_URI")
+            store.root,
+            planned.suite,
+            records,
+            os.environ.get("MLFLOW_TRACKING_URI"),
+            report if report.exists() else None,
         )
     console.print(f"{added} of {len(records)} trials were missing in MLflow and are there now")
+
+
+@app.command()
+def pull(
+    suite: Annotated[str, typer.Argument(help="A suite's name: the name of its experiment.")],
+    source: Annotated[
+        str, typer.Option("--from", envvar="MLFLOW_TRACKING_URI", help="MLflow server or database.")
+    ],
+    results: Results = RESULTS,
+) -> None:
+    """Fetch a colleague's records of a suite from MLflow; what is here stays as it is."""
+    from .store import Store
+    from .tracking import pull as pull_records
+
+    store = Store(results)
+    with store.lock(), console.status(f"asking {source}"):
+        pulled = pull_records(store, suite, source)
+    console.print(f"{pulled.written} records fetched, {pulled.here} of {pulled.found} were here")
+    for fault in pulled.faults:
+        console.print(f"left out: {fault}", markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -267,9 +339,8 @@ def main() -> None:
     except (KeyboardInterrupt, SystemExit) as end:
         if isinstance(end, SystemExit) and end.code != 130:  # 130: typer has met the interrupt
             raise
-        complaints.print(
-            "interrupted; finished trials are kept, the same command goes on from there"
-        )
+        kept = "; finished trials are kept, the same command goes on from there"
+        complaints.print("interrupted" + (kept if sys.argv[1:2] == ["run"] else ""))
         raise SystemExit(130) from None
 
 

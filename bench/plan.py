@@ -120,6 +120,17 @@ def registered_by(plugins: Iterable[Path]) -> list[str]:
     ]
 
 
+def unknown_criteria(names: Iterable[str]) -> list[str]:
+    """What is wrong with the names that no criterion bears, in words."""
+    faults = []
+    for name in dict.fromkeys(names):
+        try:
+            registry.find(name)
+        except CriteriaError as error:
+            faults.append(str(error))
+    return faults
+
+
 def make_plan(suite: Suite | FidelitySuite) -> Plan:
     """Resolve every name of a suite and key every trial.
 

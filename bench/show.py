@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, OverflowMethod
 from rich.padding import Padding
 from rich.progress import (
     BarColumn,
@@ -18,6 +18,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
@@ -26,6 +27,7 @@ from .errors import BenchError
 if TYPE_CHECKING:
     from criteria.phases import Kind, PhaseEntry
     from criteria.registry import Entry
+    from reports.duel import Duel
     from reports.records import Failure, Record
     from suites.method import MethodSpec
 
@@ -41,14 +43,18 @@ PHASES: dict[str, Kind] = {
 LISTS = ("criteria", *PHASES, "presets", "methods", "suites", "models", "datasets", "recipes")
 
 
-def listing(console: Console, what: str, plugins: Sequence[Path]) -> None:
-    """Print one of `LISTS`.
+def listing(console: Console, what: str, plugins: Sequence[Path], name: str = "") -> None:
+    """Print one of `LISTS`, or all about one criterion or phase of it.
 
     Raises:
-        BenchError: `what` is none of them.
+        BenchError: `what` is none of them, or has no more to tell of its members.
+        CriteriaError: nothing there bears that name.
     """
     if what not in LISTS:
         raise BenchError(f"bench list {what}: there are {', '.join(LISTS)}")
+    if name and what != "criteria" and what not in PHASES:
+        told = ", ".join(("criteria", *PHASES))
+        raise BenchError(f"bench list {what} {name}: a name may follow {told}")
     if what == "suites":
         _suites(console)
     elif what == "recipes":
@@ -58,9 +64,9 @@ def listing(console: Console, what: str, plugins: Sequence[Path]) -> None:
     elif what == "methods":
         _methods(console)
     elif what == "criteria":
-        _criteria(console, plugins)
+        _criteria(console, plugins, name)
     elif what in PHASES:
-        _phases(console, PHASES[what])
+        _phases(console, PHASES[what], name)
     else:
         from .datasets import list_datasets
         from .models import list_models
@@ -69,11 +75,18 @@ def listing(console: Console, what: str, plugins: Sequence[Path]) -> None:
         _print(console, (what[:-1], "what it is"), found.items())
 
 
-def _print(console: Console, head: Iterable[str], rows: Iterable[Sequence[str]]) -> None:
+def _print(
+    console: Console, head: Iterable[str], rows: Iterable[Sequence[str]], *, brief: bool = False
+) -> None:
+    """A table without lines; `brief` keeps a row on one line by cutting its last column."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in head:
-        table.add_column(name, overflow="fold")
-    for row in rows:
+    lines = list(rows)
+    for at, name in enumerate(head):
+        whole = brief and lines and at < len(lines[0]) - 1
+        least = max(len(row[at]) for row in lines) if whole else None
+        cut: OverflowMethod = "ellipsis" if brief else "fold"
+        table.add_column(name, overflow=cut, no_wrap=brief, min_width=least)
+    for row in lines:
         table.add_row(*row)
     console.print(table)
 
@@ -140,26 +153,36 @@ def _recipes(console: Console) -> None:
     _print(console, ("recipe", "epochs", "batch", "optimizer", "weight decay"), rows)
 
 
-def _criteria(console: Console, plugins: Sequence[Path]) -> None:
+def _criteria(console: Console, plugins: Sequence[Path], name: str) -> None:
+    """A line each, or all about one."""
     with console.status("loading torch and the criteria"):
-        from criteria import criteria
+        from criteria import criteria, find
 
         from .plan import load_plugins
 
         load_plugins(plugins)
-        entries = criteria()
+        entries = [find(name)] if name else criteria()
+    if not name:
+        rows = [(one.name, _units(one), _needs(one), one.summary) for one in entries]
+        _print(console, ("criterion", "scores", "needs", "what it is"), rows, brief=True)
+        console.print("all about one: bench list criteria NAME")
+        return
     for one in entries:
-        needs = (one.needs.name or "").lower().replace("_", " ") or "weights"
         kind = " [cyan]selector[/]" if one.selector is not None else ""
         console.print(f"[bold]{one.name}[/]{kind}", ", ".join(one.aliases))
-        _about(console, one, f"scores {_units(one)}; needs {needs}")
+        _about(console, one, f"scores {_units(one)}; needs {_needs(one)}")
 
 
-def _phases(console: Console, kind: Kind) -> None:
+def _needs(entry: Entry) -> str:
+    return (entry.needs.name or "").lower().replace("_", " ").replace("|", ", ") or "weights"
+
+
+def _phases(console: Console, kind: Kind, name: str) -> None:
+    """All about each, as there are few, or about one."""
     with console.status("loading torch and the phases"):
-        from criteria.phases import phases
+        from criteria.phases import find_phase, phases
 
-        entries = phases(kind)
+        entries = [find_phase(kind, name)] if name else phases(kind)
     for one in entries:
         console.print(f"[bold]{one.name}[/]")
         follows = getattr(one.type, "follows", None)
@@ -177,8 +200,8 @@ def _about(console: Console, one: Entry | PhaseEntry, what: str) -> None:
 
 
 def _units(entry: Entry) -> str:
-    kinds = {"channels": entry.structured, "single weights": entry.unstructured}
-    return " and ".join(name for name, scored in kinds.items() if scored)
+    kinds = {"channels": entry.structured, "weights": entry.unstructured}
+    return ", ".join(name for name, scored in kinds.items() if scored)
 
 
 def check(console: Console, name: str, plugins: Sequence[Path], results: Path) -> int:
@@ -201,12 +224,20 @@ def check(console: Console, name: str, plugins: Sequence[Path], results: Path) -
         names = [find(name).name] if name else registered_by(plugins)
     code = 0
     for one in names:
-        with console.status(f"checking {one}"):
-            found = findings_of(one, results)
+        with console.status(f"checking {one}") as status:
+            found = findings_of(one, results, lambda step: _tell(console, status, step))
         show(console, found)
         console.print(summary(found), style="bold red" if fails(found) else "bold green")
         code |= fails(found)
     return int(code)
+
+
+def _tell(console: Console, status: Status, step: str) -> None:
+    """On the moving line of a terminal, or as a line of a log."""
+    if console.is_terminal:
+        status.update(step)
+    else:
+        console.print(step)
 
 
 def plan(console: Console, planned: Plan, store: Store, workers: int) -> None:
@@ -280,6 +311,37 @@ def _time_left(planned: Plan, store: Store, pending: int, workers: int) -> str:
         if trial.key not in done
     )
     return f"time: about {seconds / 60 / workers:.0f} min with {workers} workers, without bases"
+
+
+def duel(console: Console, found: Duel) -> None:
+    """Differences on each problem and over problems, then what may be said."""
+    from reports.formats import counts, interval, p_value, points
+
+    console.print(f"{found.method} minus {found.reference}, points of retained top-1", style="bold")
+    level = f"{100 * (1 - found.suite.analysis.alpha):g} % interval"
+    rows = []
+    for row in found.paired.to_dict("records"):
+        told = row["reason"] or f"{row['verdict']} (ROPE ± {found.suite.analysis.rope:g})"
+        span = interval(row["low"], row["high"])
+        cells = [row["recovery"], row["problem"], points(row["mean"]), span]
+        rows.append([*cells, str(row["n_bases"]).replace("<NA>", "–"), counts(row), told])
+    heads = ["recovery", "problem", "difference", level, "bases", "won/tied/lost", "verdict"]
+    _print(console, heads, rows)
+    heads = ["recovery", "problems", "shift", level, "won/tied/lost", "share won"]
+    heads += ["rank-biserial", "better/equal/worse", "p"]
+    rows = []
+    for row in found.overall.to_dict("records"):
+        beliefs = [row[f"p_{one}"] for one in ("better", "equal", "worse")]
+        cells = [row["recovery"], str(row["n_problems"]), points(row["hodges_lehmann"])]
+        cells += [interval(row["shift_low"], row["shift_high"]), counts(row)]
+        cells += [f"{row[one]:.2f}" for one in ("share_won", "rank_biserial")]
+        cells += ["/".join(f"{100 * one:.0f}" for one in beliefs) + " %", p_value(row["p"])]
+        rows.append([one.replace("nan", "–") for one in cells])
+    console.print()
+    _print(console, heads, rows)
+    console.print()
+    for sentence in found.words:
+        console.print(sentence, markup=False, soft_wrap=True)
 
 
 def status(console: Console, planned: Plan, store: Store) -> None:

@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from suites.schema import AnySuite, Suite
@@ -13,6 +14,7 @@ from suites.schema import AnySuite, Suite
 from . import noise, over_problems, tables
 from .ranking import Ranking, ranking
 from .records import Labels, Record, frame
+from .standing import standing
 from .statistics import Power, declared_power
 
 if TYPE_CHECKING:
@@ -46,6 +48,11 @@ class Results:
     @property
     def recoveries(self) -> list[str]:
         return list(dict.fromkeys(one.recovery for one in self.expected))
+
+    @cached_property
+    def standing(self) -> pd.DataFrame:
+        """The best of each problem and those not told from it; see `reports.standing`."""
+        return standing(self)
 
     @property
     def digest(self) -> str:

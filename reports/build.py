@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 from suites.fidelity import FidelitySuite
 from suites.schema import Suite
 
-from . import tables
 from .analysis import Results, analyse
 from .fidelity import FidelityResults, analyse_fidelity
+from .findings import headline_numbers
+from .formats import Table
 from .records import Labels, Record
 
 if TYPE_CHECKING:
     import pandas as pd
 
+Format = Literal["html", "csv", "markdown", "latex"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
 
 def build_report(
-    suite: Suite | FidelitySuite, records: Sequence[Record], expected: Sequence[Labels], out: Path
+    suite: Suite | FidelitySuite,
+    records: Sequence[Record],
+    expected: Sequence[Labels],
+    out: Path,
+    *,
+    formats: Collection[Format] = FORMATS,
+    figures: Sequence[str] | None = None,
 ) -> Path:
-    """Write the report of a suite into a folder, and return the path of its index.html.
+    """Write the report of a suite into a folder, and return its path, or that of its index.html.
 
     A pure function of its arguments: the same records, in any order, give the same bytes.
 
@@ -32,42 +43,73 @@ def build_report(
             suite's names must be given the plan's labels first.
         expected: the labels of every trial of the plan.
         out: the folder; made if need be.
+        formats: `html` is the page; the others are those of the tables.
+        figures: names of those to draw; default: all that the finished trials allow.
 
     Raises:
-        ValueError: the plan is empty, or two records stand for one trial.
+        ValueError: the plan is empty, two records stand for one trial, or there is no such figure.
     """
+    out.mkdir(parents=True, exist_ok=True)
     if isinstance(suite, FidelitySuite):
-        text = _fidelity(analyse_fidelity(suite, records, expected), out)
+        text = _fidelity(analyse_fidelity(suite, records, expected), out, formats, figures)
     else:
-        text = _comparison(analyse(suite, records, expected), out)
-    page = out / "index.html"
-    page.write_text(text, encoding="utf-8", newline="\n")
-    return page
+        text = _comparison(analyse(suite, records, expected), out, formats, figures)
+    if "html" not in formats:
+        return out
+    return _write(out / "index.html", text)
 
 
-def _comparison(results: Results, out: Path) -> str:
+def _comparison(
+    results: Results, out: Path, formats: Collection[Format], figures: Sequence[str] | None
+) -> str:
     """Write tables and figures of a comparison; returns its page."""
-    names = ("trials", "cells", "paired", "overall", "per_budget", "noise", "inflation")
-    _write_tables({name: getattr(results, name) for name in names}, out / "tables")
-    text = tables.paired_markdown(results.paired, results.overall, results.suite)
-    (out / "tables" / "paired.md").write_text(text, encoding="utf-8", newline="\n")
     # matplotlib and Jinja2 are slow to import and are needed here only.
     from .figures.gallery import gallery
     from .page import render
+    from .typeset import typeset
 
-    return render(results, gallery(results, out / "figures"))
+    drawings = gallery(results, out / "figures", figures)
+    names = ("trials", "cells", "paired", "overall", "per_budget", "standing", "noise", "inflation")
+    tables = typeset(results)
+    _write_tables({name: getattr(results, name) for name in names}, tables, out / "tables", formats)
+    _write(out / "headline.json", json.dumps(headline_numbers(results), indent=1) + "\n")
+    return render(results, drawings, tables) if "html" in formats else ""
 
 
-def _fidelity(results: FidelityResults, out: Path) -> str:
+def _fidelity(
+    results: FidelityResults, out: Path, formats: Collection[Format], figures: Sequence[str] | None
+) -> str:
     """Write tables and figures of a fidelity suite; returns its page."""
-    _write_tables({"methods": results.methods, "trials": results.trials}, out / "tables")
-    from .fidelity_page import render_fidelity
+    from .fidelity_page import fidelity_tables, render_fidelity
     from .figures.fidelity import fidelity_gallery
 
-    return render_fidelity(results, fidelity_gallery(results, out / "figures"))
+    if figures is not None:
+        raise ValueError("a fidelity suite has few figures, which are drawn together; name none")
+    drawings = fidelity_gallery(results, out / "figures")
+    frames = {"methods": results.methods, "trials": results.trials}
+    tables = fidelity_tables(results)
+    _write_tables(frames, tables, out / "tables", formats)
+    return render_fidelity(results, drawings, tables) if "html" in formats else ""
 
 
-def _write_tables(found: Mapping[str, pd.DataFrame], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, table in found.items():
-        table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+def _write_tables(
+    frames: Mapping[str, pd.DataFrame],
+    tables: Mapping[str, Iterable[Table]],
+    folder: Path,
+    formats: Collection[Format],
+) -> None:
+    """Whole frames as CSV; what is read as Markdown and LaTeX."""
+    folder.mkdir(exist_ok=True)
+    if "csv" in formats:
+        for name, frame in frames.items():
+            frame.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+    for table in (one for several in tables.values() for one in several):
+        if "markdown" in formats:
+            _write(folder / f"{table.name}.md", table.markdown)
+        if "latex" in formats:
+            _write(folder / f"{table.name}.tex", table.latex)
+
+
+def _write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8", newline="\n")
+    return path

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from .tables import failures, p_value
+from .formats import p_value
+from .tables import failures
 
 if TYPE_CHECKING:
     from .analysis import Results

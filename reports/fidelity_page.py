@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from suites.schema import slug
+
 from . import findings
+from .cautions import IGNORED, missing_warnings, record_warnings
 from .fidelity import CORRELATIONS, NORMALISED, REGRETS, SHARES, FidelityResults
-from .page import Column, Table, data_uri, described, recipes, template
+from .formats import Cell, Column, Table
+from .method_section import described, recipes
+from .page import data_uri, template
 
 if TYPE_CHECKING:
     from .figures.gallery import Drawing
@@ -18,7 +23,17 @@ NOISY = 0.8  # ceiling of the correlation below which the truth itself is worth 
 FEW_BASES = 10  # below it percentile bootstrap intervals of a mean cover clearly too little
 
 
-def render_fidelity(results: FidelityResults, drawings: Sequence[Drawing]) -> str:
+def fidelity_tables(results: FidelityResults) -> dict[str, list[Table]]:
+    """All tables, by problem."""
+    return {
+        problem: [fidelity_table(results, problem), regret_table(results, problem)]
+        for problem in results.problems
+    }
+
+
+def render_fidelity(
+    results: FidelityResults, drawings: Sequence[Drawing], tables: Mapping[str, Sequence[Table]]
+) -> str:
     """One HTML page without outside parts."""
     suite, records = results.suite, results.records
     return template("fidelity.html").render(
@@ -33,10 +48,7 @@ def render_fidelity(results: FidelityResults, drawings: Sequence[Drawing]) -> st
         failures=findings.failures(records),
         unfinished=_unfinished(results),
         figures=[(one, data_uri(one)) for one in drawings],
-        problem_tables=[
-            (problem, fidelity_table(results, problem), regret_table(results, problem))
-            for problem in results.problems
-        ],
+        tables=tables,
         recipes=recipes(suite),
         provenance=sorted(findings.provenance(records).items()),
     )
@@ -68,9 +80,9 @@ def headline(results: FidelityResults, problem: str) -> str:
 def warnings(results: FidelityResults) -> Iterator[str]:
     """Everything a reader should know before believing a number."""
     suite, records = results.suite, results.records
-    yield from findings.missing_warnings(records, len(results.expected))
+    yield from missing_warnings(records, len(results.expected))
     if results.ignored:
-        yield findings.IGNORED.format(results.ignored)
+        yield IGNORED.format(results.ignored)
     if suite.bases == 1:
         yield "One base a problem: intervals over bases do not exist."
     elif suite.bases < FEW_BASES:
@@ -78,7 +90,7 @@ def warnings(results: FidelityResults) -> Iterator[str]:
             f"{suite.bases} bases: bootstrap intervals over so few are too narrow; overlap says "
             "little, and so does its absence."
         )
-    yield from findings.record_warnings(records)
+    yield from record_warnings(records)
     for problem, roots in _by_problem(records, "spanned").items():
         yield (
             f"On {problem} a layer norm spans the units of {', '.join(roots)}: there, zeroing a "
@@ -108,6 +120,7 @@ def fidelity_table(results: FidelityResults, problem: str) -> Table:
     return _table(
         results,
         problem,
+        "fidelity",
         "Correlation with the true loss changes (ρ Spearman, τ Kendall), and regret of the lowest "
         "scores as a share of a random choice's",
         dict(zip((*CORRELATIONS, *NORMALISED), heads, strict=True)),
@@ -118,23 +131,25 @@ def regret_table(results: FidelityResults, problem: str) -> Table:
     """Regrets of one problem, as mean loss change a unit."""
     heads = [f"Regret {100 * share:g} %" for share in SHARES]
     caption = "Mean true loss change of the units taken, beyond that of the best choice"
-    return _table(results, problem, caption, dict(zip(REGRETS, heads, strict=True)))
+    return _table(results, problem, "regret", caption, dict(zip(REGRETS, heads, strict=True)))
 
 
 def _table(
-    results: FidelityResults, problem: str, caption: str, columns: Mapping[str, str]
+    results: FidelityResults, problem: str, name: str, caption: str, columns: Mapping[str, str]
 ) -> Table:
     rows = []
     for row in _rows(results, problem).to_dict("records"):
-        cells: list[tuple[str, float | None]] = [(row["method"], None)]
-        cells += [(_said(row, name), _value(row[name])) for name in columns]
-        cells += [(_number(row["score_s"]), _value(row["score_s"]))]
-        cells += [(f"{row['done']}/{row['expected']}", row["done"])]
+        cells = [Cell(row["method"])]
+        cells += [Cell(_said(row, one), _value(row[one])) for one in columns]
+        cells += [Cell(_number(row["score_s"]), _value(row["score_s"]))]
+        cells += [Cell(f"{row['done']}/{row['expected']}", row["done"])]
         rows.append(cells)
     heads = ["Criterion", *columns.values(), "Scoring s", "Trials"]
     level = f"{100 * (1 - results.suite.analysis.alpha):g} %"
     note = f"; {level} intervals over bases" if results.suite.bases > 1 else ""
-    return Table(caption + note, [Column(head, i > 0) for i, head in enumerate(heads)], rows)
+    set_as = [Column(head, i > 0) for i, head in enumerate(heads)]
+    title = "Fidelity" if name == "fidelity" else "Regret in units of the loss"
+    return Table(f"{name}_{slug(problem)}", title, f"{caption}{note}; {problem}", set_as, rows)
 
 
 def _rows(results: FidelityResults, problem: str) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""What a report says in words: the headline, the power line, and what to read with care."""
+"""What a report says in words: the headline, the power line, what is missing, where it was made."""
 
 from __future__ import annotations
 
@@ -8,31 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from suites.schema import Axis
-
-from .caveats import caveats
-from .records import Measurements, Record, budget_words
-from .tables import interval, points
+from .formats import interval, points
+from .records import Record, budget_words
 
 if TYPE_CHECKING:
     from .analysis import Results
-    from .records import Record
     from .statistics import Power
 
-LOW_DENSE_TOP1 = 50.0  # percent; a base below it is hardly trained
-BUDGET_TOLERANCE = 0.01  # share of the dense cost (DESIGN.md, decision 1)
-THIN = 0.05  # share of a layer's channels from which on it is worth a word
-WORDS: dict[Axis, str] = {
-    "macs": "MACs",
-    "params": "parameters",
-    "channels": "channels",
-    "weights": "weights",
-    "threshold": "thresholds",
-}
-UNEQUAL = 1.25  # ratio of the other cost at one budget from which it is worth a word
-IGNORED = "Records left out because the plan does not hold them: {}."
-# Parts of provenance names: differences here may move results; a host's name does not.
-_TOLD_APART = ("version", "package", "python", "git", "platform", "device", "cpu", "gpu", "thread")
+
+MOST = 5  # methods that a sentence bears
 
 
 def headline(results: Results, recovery: str) -> str:
@@ -58,7 +42,7 @@ def headline(results: Results, recovery: str) -> str:
         told = [row for row in records if row["rejected"]]
         where = f"over {len(results.problems)} problems (exact Wilcoxon test, Holm"
         where += f", level {suite.analysis.alpha:g})"
-        spread = ""
+        spread = f", {interval(top['low'], top['high'])} over problems"
     else:
         if suite.bases == 1:
             return f"{best}. With one base a problem nothing is known of the uncertainty."
@@ -68,8 +52,55 @@ def headline(results: Results, recovery: str) -> str:
         spread = " " + _spread(results, recovery, top["method"])
     if not told:
         return f"{some} can be told from {control} {where}. {best}{spread}."
-    names = ", ".join(f"{row['method']} ({points(row['mean'])} points)" for row in told)
-    return f"Told from {control} {where}: {names}. {best}{spread}."
+    names = _better_and_worse(told)
+    sentence = f"Told from {control} {where}: {names}."
+    if results.power.can_reach_alpha and top["method"] in {row["method"] for row in told}:
+        return sentence  # which has named it and its interval
+    return f"{sentence} {best}{spread}."
+
+
+def _better_and_worse(told: Sequence[Mapping[Any, Any]]) -> str:
+    """Those that are better, best first, with intervals; of those that are worse, names."""
+    order = sorted(told, key=lambda row: -row["mean"])
+    better = [_with_interval(row) for row in order if row["mean"] > 0]
+    worse = [row["method"] for row in order if row["mean"] <= 0]
+    shown = better[:MOST] + ([f"and {len(better) - MOST} more"] if len(better) > MOST else [])
+    parts = [f"better are {', '.join(shown)}"] if better else []
+    parts += [f"worse are {', '.join(worse)}"] if worse else []
+    return "; ".join(parts)
+
+
+def _with_interval(row: Mapping[Any, Any]) -> str:
+    span = interval(row["low"], row["high"])
+    return f"{row['method']} ({points(row['mean'])} points" + (f", {span})" if span != "–" else ")")
+
+
+def headline_numbers(results: Results) -> dict[str, dict[str, Any]]:
+    """The same by recovery and in numbers, of methods that are complete on every problem.
+
+    `best` has the highest mean difference to the control, of `mean` points, with `low`, `high` and
+    `p_holm` where a test over problems could reject; `told_from_control` counts the methods that
+    the tests tell from the control.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for recovery in results.recoveries:
+        rows = results.overall
+        rows = rows[(rows["family"] == "control") & (rows["recovery"] == recovery)]
+        rows = rows[rows["n_problems"] == len(results.problems)].reset_index(drop=True)
+        if rows.empty:
+            continue
+        best = rows.iloc[int(rows["mean"].to_numpy(dtype=float).argmax())]
+        numbers = {name: float(best[name]) for name in ("mean", "low", "high", "p_holm")}
+        if not results.power.can_reach_alpha:
+            del numbers["p_holm"]
+        found[recovery] = {
+            "best": str(best["method"]),
+            **{name: value for name, value in numbers.items() if not pd.isna(value)},
+            "problems": len(results.problems),
+            "compared": len(rows),
+            "told_from_control": int(rows["rejected"].sum()),
+        }
+    return found
 
 
 def _places(results: Results) -> str:
@@ -101,13 +132,13 @@ def _of(results: Results, recovery: str, method: str) -> pd.DataFrame:
     return pairs[mine & (pairs["method"] == method)].dropna(subset=["mean"])
 
 
-def _problems(power: Power) -> str:
+def problems_of(power: Power) -> str:
     return f"{power.problems} problem{'s' if power.problems > 1 else ''}"
 
 
 def power_line(power: Power) -> str:
     """What the number of problems can show at all."""
-    problems = _problems(power)
+    problems = problems_of(power)
     if power.can_reach_alpha:
         return (
             f"With {problems} and {power.comparisons} comparisons the smallest p after Holm is "
@@ -120,141 +151,6 @@ def power_line(power: Power) -> str:
         f"{power.alpha:g}; it takes {power.problems_needed} problems. Read the intervals as "
         "conditional on each problem."
     )
-
-
-def warnings(results: Results) -> Iterator[str]:
-    """Everything a reader should know before believing a number."""
-    yield from missing_warnings(results.records, len(results.expected))
-    lost = len(left_out(results))
-    if lost:
-        yield (
-            f"{lost} of {len(results.paired)} paired differences are left out, because a trial of "
-            "the method or of what it is held against is missing."
-        )
-    yield from caveats(results)
-    if results.ignored:
-        yield IGNORED.format(results.ignored)
-    if not results.power.can_reach_alpha:
-        yield f"{_problems(results.power)}: nothing here speaks for other models or data."
-    if results.suite.bases == 1:
-        yield "One base a problem: intervals over bases do not exist."
-    yield from record_warnings(results.records)
-    flat = results.paired["mean"].notna() & (results.paired["high"] == results.paired["low"])
-    if flat.any():
-        yield (
-            f"Intervals without width: {flat.sum()}. The bases agree to the last image, which "
-            "leaves the spread unknown, not zero."
-        )
-    yield from _cost_warnings(results)
-    yield from _width_warnings(results)
-
-
-def missing_warnings(records: Sequence[Record], expected: int) -> Iterator[str]:
-    """How many trials of the plan did not finish, and how they ended."""
-    status = Counter(one.status for one in records)
-    if status["done"] < expected:
-        parts = [f"{status[one]} {one}" for one in ("failed", "infeasible") if status[one]]
-        parts.append(f"{expected - len(records)} not run")
-        missing = expected - status["done"]
-        yield f"{missing} of {expected} trials are missing: {', '.join(parts)}."
-
-
-def record_warnings(records: Sequence[Record]) -> Iterator[str]:
-    """What differs between records that should not, and bases that are hardly trained.
-
-    Pairing rests on one network a base; records made apart may hold several under one name.
-    """
-    weights: dict[tuple[str, int], set[str]] = defaultdict(set)
-    dense: dict[tuple[str, int], float] = {}
-    for record in records:
-        base = (record.labels.problem, record.labels.base)
-        sha = record.provenance.get("base_sha256")
-        if sha:
-            weights[base].add(str(sha))
-        found = record.measurements or record.fidelity
-        if found is not None:
-            dense.setdefault(base, 100 * found.dense.top1)
-    for (problem, number), several in sorted(weights.items()):
-        if len(several) > 1:
-            yield (
-                f"Base {number} of {problem} stands for {len(several)} different networks: its "
-                "records were made apart, and differences between methods on it are not paired."
-            )
-    for name, values in sorted(provenance(records).items()):
-        if len(values) > 1 and any(word in name.lower() for word in _TOLD_APART):
-            yield f"The records differ in {name}: {', '.join(sorted(values))}."
-    for (problem, number), top1 in dense.items():
-        if top1 < LOW_DENSE_TOP1:
-            yield (
-                f"Base {number} of {problem} has {top1:.1f} % dense top-1: "
-                "pruning a poorly trained network says little."
-            )
-
-
-def _cost_warnings(results: Results) -> Iterator[str]:
-    if results.trials.empty:
-        return
-    axis = results.suite.budgets.cost
-    if axis == "threshold":
-        kept = 100 * results.trials["macs_ratio"]
-        yield (
-            "Budgets are thresholds of the methods' own knob, so they cost what they cost: from "
-            f"{kept.min():.0f} % to {kept.max():.0f} % of the MACs. Only a method and its matched "
-            "controls stand at equal costs."
-        )
-        return
-    off = (results.trials[f"{axis}_ratio"] - results.trials["budget"]).abs() > BUDGET_TOLERANCE
-    if off.any():
-        yield f"Off budget by more than 1 % of the dense {WORDS[axis]}: {off.sum()} of the trials."
-    # Parameters follow weights up to a constant, so of masks only MACs are a cost of their own.
-    others: dict[Axis, list[Axis]] = {
-        "macs": ["params"],
-        "params": ["macs"],
-        "channels": ["macs", "params"],
-        "weights": ["macs"],
-    }
-    for other in others[axis]:
-        yield from _unequal(results, axis, other)
-
-
-def _unequal(results: Results, axis: Axis, other: Axis) -> Iterator[str]:
-    """How far methods of one budget lie apart in another cost."""
-    for problem, rows in results.trials.groupby("problem", sort=True):
-        means = 100 * rows.groupby(["budget", "method"])[f"{other}_ratio"].mean().unstack()
-        ratio = means.max(axis=1) / means.min(axis=1)
-        worst = means.loc[ratio == ratio.max()].iloc[0]
-        if ratio.max() > UNEQUAL:
-            yield (
-                f"Equal {WORDS[axis]}, unequal {WORDS[other]}: at {100 * float(worst.name):g} % of "
-                f"the {WORDS[axis]} on {problem} the methods keep from {worst.min():.0f} % "
-                f"({worst.idxmin()}) to {worst.max():.0f} % ({worst.idxmax()})."
-            )
-
-
-def _width_warnings(results: Results) -> Iterator[str]:
-    done = [one for one in results.records if one.measurements is not None]
-    thin = [
-        (kept / channels, f"{kept} of {channels} in {root} ({one.labels.method}, {one.labels.at})")
-        for one in done
-        for root, (kept, channels) in _measured(one).widths.items()
-        if kept < THIN * channels
-    ]
-    if thin:
-        yield (
-            f"Layers that keep less than {100 * THIN:g} % of their channels: {len(thin)}, over all "
-            f"trials; the thinnest keeps {min(thin)[1]}."
-        )
-    trimmed = [_measured(one).trimmed for one in done if _measured(one).trimmed]
-    if trimmed:
-        yield (
-            "No setting of a selector's knob met the budget alone: single channels beyond it left "
-            f"in {len(trimmed)} trials, at most {max(trimmed)}."
-        )
-
-
-def _measured(record: Record) -> Measurements:
-    assert record.measurements is not None
-    return record.measurements
 
 
 def left_out(results: Results) -> list[tuple[str, str, str, str, str]]:

@@ -198,16 +198,21 @@ def read_record(path: Path) -> Record:
     Raises:
         RecordError: the file is torn, of another schema version, or its identity has been edited.
     """
+    return parse_record(path.read_bytes(), str(path), path.stem)
+
+
+def parse_record(content: bytes, source: str, key: str) -> Record:
+    """A record from its JSON, checked; `source` is how errors name it. Raises RecordError."""
     try:
-        record = Record.model_validate_json(path.read_bytes())
+        record = Record.model_validate_json(content)
     except ValidationError as error:
-        raise RecordError(f"{path}: not a whole record ({error.error_count()} faults)") from error
+        raise RecordError(f"{source}: not a whole record ({error.error_count()} faults)") from error
     if record.schema_version != SCHEMA_VERSION:
         raise RecordError(
-            f"{path}: schema version {record.schema_version}, this program reads {SCHEMA_VERSION}"
+            f"{source}: schema version {record.schema_version}, this program reads {SCHEMA_VERSION}"
         )
-    if content_key(record.identity) != record.key or path.stem != record.key:
-        raise RecordError(f"{path}: its identity does not hash to its key; it has been edited")
+    if content_key(record.identity) != record.key or key != record.key:
+        raise RecordError(f"{source}: its identity does not hash to its key; it has been edited")
     return record
 
 
@@ -222,7 +227,7 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     `params_ratio`, `channels_ratio` (of
     pruned channels), `weights_ratio` (of masks), `speedup` (in MACs), `latency_ratio` (at the
     largest batch size), `score_s`, `phases_s`, `recovery_s`, `total_s`, `images_scored`,
-    `images_trained` (of all phases and recovery).
+    `images_phases` (trained on before recovery), `images_trained` (of all phases and recovery).
     """
     import pandas as pd
 
@@ -262,6 +267,7 @@ def _row(record: Record) -> dict[str, Any]:
         "recovery_s": costs.recovery_s,
         "total_s": costs.total_s,
         "images_scored": found.images_scored,
+        "images_phases": sum(found.phases.values()),
         "images_trained": sum(found.phases.values()) + found.images_trained,
     }
 

@@ -6,10 +6,10 @@ of it is done. Nothing is averaged over an incomplete cell.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -64,28 +64,27 @@ def cells(
     `_percent`, of macs, params, channels, weights, latency. Incomplete cells hold NaN, and so does
     what was not measured.
     """
-    plan = pd.DataFrame([{**one.model_dump(), "problem": one.problem} for one in expected])
-    done = dict(iter(trials.groupby(CELL, sort=False))) if len(trials) else {}
-    lost: Counter[tuple[Any, ...]] = Counter(
-        (one.problem, one.recovery, one.method, one.budget) for one in failed
-    )
+    planned: dict[tuple[Any, ...], list[Labels]] = defaultdict(list)
+    for one in expected:
+        planned[_cell(one)].append(one)
+    done = trials.groupby(CELL, sort=False).size().to_dict() if len(trials) else {}
+    lost = Counter(map(_cell, failed))
+    means = _means(trials, level)
     rows = []
-    for key, planned in plan.groupby(CELL, sort=False):
-        found = done.get(key)
+    for key, labels in planned.items():
         row: dict[str, Any] = dict(zip(CELL, key, strict=True))
-        row["matched_to"] = planned["matched_to"].iloc[0]
-        row["cost"] = planned["cost"].iloc[0]
-        row["expected"] = len(planned)
-        row["done"] = 0 if found is None else len(found)
-        row["failed"] = lost[key]
+        row |= {"matched_to": labels[0].matched_to, "cost": labels[0].cost}
+        row |= {"expected": len(labels), "done": done.get(key, 0), "failed": lost[key]}
         row["complete"] = row["expected"] == row["done"]
-        row["bases"] = planned["base"].nunique()
-        if found is not None and row["complete"]:
-            row |= _means(found, level)
-        rows.append(row)
+        row["bases"] = len({one.base for one in labels})
+        rows.append(row | means[key] if row["complete"] else row)
     columns = [*CELL, "cost", "matched_to", "expected", "done", "failed"]
     columns += ["complete", "bases", *_MEANS]
     return pd.DataFrame(rows).reindex(columns=columns)
+
+
+def _cell(labels: Labels) -> tuple[Any, ...]:
+    return (labels.problem, labels.recovery, labels.method, labels.budget)
 
 
 _RATIOS = ("macs", "params", "channels", "weights", "latency")
@@ -96,15 +95,25 @@ _MEANS = [
 ]
 
 
-def _means(found: pd.DataFrame, level: float) -> dict[str, float]:
-    interval = statistics.t_interval(found.groupby("base")["top1"].mean().to_numpy(), level)
-    row = {"top1": interval.mean, "top1_low": interval.low, "top1_high": interval.high}
-    rest = ("retained_top1", "best_validation_top1", "score_s", "recovery_s")
-    for name in (*rest, *(f"{one}_ratio" for one in _RATIOS)):
-        row[name] = float(found[name].astype(float).mean())
+def _means(trials: pd.DataFrame, level: float) -> dict[tuple[Any, ...], dict[str, float]]:
+    """Of every cell that has a trial."""
+    if trials.empty:
+        return {}
+    names = ["retained_top1", "best_validation_top1", "score_s", "recovery_s"]
+    names += [f"{one}_ratio" for one in _RATIOS]
+    # One pass over all cells: a group at a time takes pandas a minute for ten thousand trials.
+    means = trials[[*CELL, *names]].astype(dict.fromkeys(names, float)).groupby(CELL).mean()
     for one in _RATIOS:
-        row[f"{one}_percent"] = 100 * row[f"{one}_ratio"]
-    return row
+        means[f"{one}_percent"] = 100 * means[f"{one}_ratio"]
+    found = cast("dict[tuple[Any, ...], dict[str, float]]", means.to_dict("index"))
+    by_base: dict[tuple[Any, ...], list[float]] = defaultdict(list)
+    tops = trials.groupby([*CELL, "base"])["top1"].mean()
+    for place, top1 in zip(tops.index.to_list(), tops, strict=True):
+        by_base[place[:-1]].append(top1)
+    for key, values in by_base.items():
+        over = statistics.t_interval(values, level)
+        found[key] |= {"top1": over.mean, "top1_low": over.low, "top1_high": over.high}
+    return found
 
 
 def dense(trials: pd.DataFrame) -> pd.DataFrame:
@@ -234,19 +243,17 @@ def collapsed(trials: pd.DataFrame, table: pd.DataFrame) -> Averaged:
 
 def failures(table: pd.DataFrame) -> set[tuple[str, str, str]]:
     """(problem, recovery, method) of which a trial failed or could not meet its budget."""
-    return {key for key, rows in _by_method(table) if rows["failed"].any()}
+    lost = table.loc[table["failed"].astype(bool), CELL[:3]]
+    return set(lost.itertuples(index=False, name=None))
 
 
 def _gaps(table: pd.DataFrame) -> dict[tuple[str, str, str], str]:
     """(problem, recovery, method) -> what is missing, in words."""
     words = {}
-    for key, rows in _by_method(table):
-        holes = rows[~rows["complete"].astype(bool)]
-        if len(holes):
-            lost = int((holes["expected"] - holes["done"]).sum())
-            places = (budget_words(one["cost"], one["budget"]) for one in holes.to_dict("records"))
-            at = ", ".join(places)
-            words[key] = f"{lost} unfinished trial{'s' if lost > 1 else ''} at {at}"
+    for key, holes in _by_method(table[~table["complete"].astype(bool)]):
+        lost = int((holes["expected"] - holes["done"]).sum())
+        places = (budget_words(one["cost"], one["budget"]) for one in holes.to_dict("records"))
+        words[key] = f"{lost} unfinished trial{'s' if lost > 1 else ''} at {', '.join(places)}"
     return words
 
 
@@ -259,50 +266,3 @@ def _by_method(table: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], pd.D
 
 def _pairs_of(table: pd.DataFrame, *axes: str) -> list[tuple[str, ...]]:
     return list(table[list(axes)].drop_duplicates().itertuples(index=False, name=None))
-
-
-def paired_markdown(pairs: pd.DataFrame, over: pd.DataFrame, suite: Suite) -> str:
-    """The paired table as Markdown: a section a recovery, problems first, then over problems."""
-    percent = f"{100 * (1 - suite.analysis.alpha):g} %"
-    lines = [f"# Paired differences, {suite.suite}", "", "Points of retained top-1, averaged over"]
-    lines[-1] += f" budgets: method minus reference. Intervals: {percent}, over bases."
-    for recovery in pairs["recovery"].unique():
-        lines += ["", f"## Recovery: {recovery}", ""]
-        lines += [f"| method | reference | problem | difference | {percent} interval | bases "]
-        lines[-1] += "| wins/ties/losses | verdict |"
-        lines += ["|---|---|---|---:|---:|---:|---:|---|"]
-        for row in pairs[pairs["recovery"] == recovery].to_dict("records"):
-            name = f"| {row['method']} | {row['reference']} | {row['problem']} |"
-            end = f"{row['verdict']}: {row['reason']}" if row["reason"] else row["verdict"]
-            lines.append(f"{name} {_numbers(row, 'n_bases')} | {end} |")
-        lines += ["", f"| method | reference | difference | {percent} interval | problems "]
-        lines[-1] += "| wins/ties/losses | Wilcoxon p | Holm p |"
-        lines += ["|---|---|---:|---:|---:|---:|---:|---:|"]
-        for row in over[over["recovery"] == recovery].to_dict("records"):
-            name = f"| {row['method']} | {row['reference']} |"
-            tests = f"{p_value(row['p'])} | {p_value(row['p_holm'])}"
-            lines.append(f"{name} {_numbers(row, 'n_problems')} | {tests} |")
-    return "\n".join(lines) + "\n"
-
-
-def _numbers(row: Mapping[Any, Any], n: str) -> str:
-    return " | ".join(
-        (points(row["mean"]), interval(row["low"], row["high"]), str(row[n]), counts(row))
-    ).replace("<NA>", "–")
-
-
-def points(value: float) -> str:
-    """Signed, two decimals, with a true minus; a dash where there is no number."""
-    return "–" if pd.isna(value) else f"{value:+.2f}".replace("-", "−")
-
-
-def interval(low: float, high: float) -> str:
-    return "–" if pd.isna(low) else f"[{points(low)}, {points(high)}]"
-
-
-def counts(row: Mapping[Any, Any]) -> str:
-    return "–" if pd.isna(row["wins"]) else f"{row['wins']}/{row['ties']}/{row['losses']}"
-
-
-def p_value(value: float) -> str:
-    return "–" if pd.isna(value) else f"{value:.3g}"

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from .fidelity import FidelitySuite
 from .files import SuiteError, parse_yaml, read_yaml
-from .method import MethodSpec, matched_name
+from .method import MethodSpec, matched_name, named_presets
 from .schema import DatasetSpec, ModelSpec, RecoverySpec, Suite
 
 LIBRARY = Path(__file__).with_name("library")
@@ -124,7 +124,17 @@ def load_suite(
     try:
         return kind.model_validate(content)
     except ValidationError as error:
-        raise SuiteError("\n".join(_explain(error, path, kind))) from error
+        faults = "\n".join(_explain(error, path, kind))
+        raise SuiteError(faults, _criteria_named(content)) from error
+
+
+def _criteria_named(content: Mapping[str, Any]) -> Iterator[str]:
+    """Criteria of a suite that did not pass the schema, as far as they can be made out."""
+    methods = content.get("methods")
+    for one in methods if isinstance(methods, list) else ():
+        name = one.get("criterion") if isinstance(one, dict) else one
+        if isinstance(name, str) and name not in named_presets():
+            yield name
 
 
 def _set(content: dict[str, Any], dotted: str, value: Any, source: str) -> None:

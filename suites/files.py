@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,15 @@ import yaml
 
 
 class SuiteError(ValueError):
-    """A suite file, or an override, that cannot be used. The message says where and why."""
+    """A suite file, or an override, that cannot be used. The message says where and why.
+
+    `criteria` are those that the faulty suite names: whoever knows the registered ones can say
+    which of them do not exist either.
+    """
+
+    def __init__(self, message: str, criteria: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.criteria = tuple(criteria)
 
 
 class _Loader(yaml.SafeLoader):

@@ -57,6 +57,11 @@ class ModelSpec(Section):
         return self
 
 
+def problem_name(dataset: DatasetSpec, model: ModelSpec) -> str:
+    """How tables name a model on a dataset."""
+    return f"{model.label or slug(model.name)} on {dataset.label or slug(dataset.name)}"
+
+
 class SelectionSpec(Section):
     """How scores become removed channels; equal for all methods unless a method says otherwise."""
 

@@ -240,7 +240,7 @@ def test_a_message_is_not_taken_for_markup(bench: Command, tmp_path: Path) -> No
 
 
 def test_the_real_process_ends_like_that_too(tmp_path: Path) -> None:
-    done = toy.bench("run", toy.write_suite(tmp_path, methods=["tailor"]))
+    done = toy.bench("run", toy.write_suite(tmp_path, methods=["l1", "tailor"]))
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert len(done.stderr.strip().splitlines()) == 1
@@ -265,6 +265,27 @@ def test_lists(bench: Command, what: str, said: list[str]) -> None:
     assert done.code == 0
     for part in said:
         assert part in done.out
+
+
+def test_criteria_are_a_line_each_and_one_is_told_whole(bench: Command) -> None:
+    lines = bench("list", "criteria").out.splitlines()
+    assert lines[0].split()[:3] == ["criterion", "scores", "needs"]
+    assert len(lines) < 60  # one a criterion, not five
+    assert "Molchanov" in bench("list", "criteria", "taylor").out
+    assert "Scratch-E" in bench("list", "recoveries", "scratch").out
+    wrong = bench("list", "suites", "quickstart")
+    assert wrong.code == 2
+    assert "a name may follow criteria" in wrong.err
+
+
+def test_a_misspelt_criterion_does_not_hide_behind_the_control(
+    bench: Command, tmp_path: Path
+) -> None:
+    path = toy.write_suite(tmp_path, methods=["tailor"], analysis={"control": "taylor"})
+    done = bench("plan", path)
+    assert done.code == 2
+    assert "'taylor' is none of the methods" in done.err
+    assert "there is no criterion 'tailor'. Did you mean taylor" in done.err
 
 
 def rows(out: str) -> dict[str, str]:

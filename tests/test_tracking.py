@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 
 from bench.errors import BenchError
+from bench.store import Store
 from bench.tracking import (
     Tracker,
     TrackingError,
+    pull,
     sync,
     tracking_uri,
     ui_command,
@@ -226,6 +228,44 @@ def test_the_suite_run_carries_suite_counts_and_report(root: Path, tmp_path: Pat
     again = Suite.model_validate(yaml.safe_load((artifacts / "suite.yaml").read_text()))
     assert suite_hash(again) == suite_hash(SUITE)
     assert json.loads((artifacts / "provenance.json").read_text()) == PROVENANCE
+
+
+def test_the_headline_of_a_report_is_metrics_and_tags(root: Path, tmp_path: Path) -> None:
+    numbers = {"none": {"best": "l1~taylor", "mean": 1.5, "told_from_control": 2}}
+    report = tmp_path / "report"
+    report.mkdir()
+    (report / "headline.json").write_text(json.dumps(numbers))
+    opened(root).finish("FINISHED", report)
+    (run,) = runs(root, "suite")
+    assert run.data.metrics["report/none/mean"] == 1.5
+    assert run.data.metrics["report/none/told_from_control"] == 2
+    assert run.data.tags["report.none.best"] == "l1~taylor"
+
+
+def test_records_are_pulled_from_a_store_once(root: Path, tmp_path: Path) -> None:
+    tracker, broken = opened(root), record(3)
+    for one in (record(), record(1), failed(record(2))):
+        tracker.log(one)
+    edited = broken.model_copy(update={"identity": {**broken.identity, "repeat": 4}})
+    tracker.log(edited)
+    here = Store(tmp_path / "here")
+    here.write_record(failed(record(1)))
+
+    first = pull(here, "tiny", tracking_uri(root))
+    assert (first.found, first.here, first.written) == (4, 0, 3)
+    assert here.record(record().key) == record()
+    assert here.record(record(1).key) == record(1)  # finished there, failed here
+    assert here.record(record(2).key) == failed(record(2))
+    assert here.record(broken.key) is None
+    assert "does not hash to its key" in first.faults[0]
+    second = pull(here, "tiny", tracking_uri(root))
+    assert (second.here, second.written) == (3, 0)
+
+
+def test_pull_names_the_experiments_that_there_are(root: Path, tmp_path: Path) -> None:
+    opened(root)
+    with pytest.raises(TrackingError, match=r"no experiment 'tyni'; there are: .*tiny"):
+        pull(Store(tmp_path / "here"), "tyni", tracking_uri(root))
 
 
 def test_a_failed_trial_is_a_failed_run_with_all_grouping_tags(root: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from criteria.registry import find
@@ -14,8 +14,14 @@ from .networks import FAMILIES
 from .trained import compare
 
 
-def check(name: str, results: Path = Path("results")) -> list[Finding]:
+def check(
+    name: str,
+    results: Path = Path("results"),
+    tell: Callable[[str], None] = lambda step: None,
+) -> list[Finding]:
     """Run a registered criterion on tiny networks of every family and on a trained one.
+
+    `tell` hears what is looked at next.
 
     Takes some seconds; the first time some more, to train the small network on digits, which is
     kept among the bases of the folder `results`.
@@ -24,9 +30,13 @@ def check(name: str, results: Path = Path("results")) -> list[Finding]:
         UnknownCriterion: no criterion bears this name.
     """
     name = find(name).name
-    found = [one for family in FAMILIES for one in check_on(family, [name])]
+    found: list[Finding] = []
+    for family in FAMILIES:
+        tell(f"on a tiny {family} network")
+        found += check_on(family, [name])
     if fails(found):
         return found  # what breaks on a tiny network is mended before it is compared
+    tell("on a trained network, beside all other criteria")
     return found + compare(name, results)
 
 

@@ -7,6 +7,16 @@ tracker = Tracker(None, results, suite, provenance=environment(), command="bench
 """
 
 from .connection import TrackingError, tracking_uri, ui_command, ui_environment
+from .pull import Pulled, pull
 from .tracker import Tracker, sync
 
-__all__ = ["Tracker", "TrackingError", "sync", "tracking_uri", "ui_command", "ui_environment"]
+__all__ = [
+    "Pulled",
+    "Tracker",
+    "TrackingError",
+    "pull",
+    "sync",
+    "tracking_uri",
+    "ui_command",
+    "ui_environment",
+]

@@ -78,8 +78,10 @@ def ui_environment() -> dict[str, str]:
 
 
 @contextmanager
-def talking_to(uri: str) -> Iterator[None]:
-    """Whatever goes wrong between here and the store becomes one clear error."""
+def talking_to(
+    uri: str, rest: str = "The records are safe on disk; `bench sync` logs them later"
+) -> Iterator[None]:
+    """Whatever goes wrong between here and the store becomes one error, which ends in `rest`."""
     os.environ.update(ui_environment())  # before the import, which reads it
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
@@ -90,8 +92,7 @@ def talking_to(uri: str) -> Iterator[None]:
         reason = str(error).partition("\n")[0].rpartition("Caused by ")[2]
         raise TrackingError(
             f"MLflow at {without_password(uri)} cannot be used: "
-            f"{reason.replace(uri, without_password(uri))}. "
-            "The records are safe on disk; `bench sync` logs them later"
+            f"{reason.replace(uri, without_password(uri))}. {rest}"
         ) from error
 
 

@@ -106,6 +106,19 @@ def metrics(record: Record) -> list[tuple[str, float, int]]:
     return found
 
 
+def headline(numbers: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, float], dict[str, str]]:
+    """Metrics and tags of a suite's run, from its report's headline.json."""
+    metrics: dict[str, float] = {}
+    tags: dict[str, str] = {}
+    for recovery, found in numbers.items():
+        for name, value in found.items():
+            if isinstance(value, str):
+                tags[f"report.{recovery}.{name}"] = value
+            else:
+                metrics[f"report/{recovery}/{name}"] = float(value)
+    return metrics, tags
+
+
 def _fidelity_metrics(record: Record) -> list[tuple[str, float, int]]:
     from reports.fidelity import statistics_of  # scipy is slow to import
 

@@ -17,6 +17,7 @@ import yaml
 from reports.records import Record, content_key
 from suites.schema import AnySuite
 
+from . import fields
 from .connection import talking_to
 from .fields import NAME_LIMIT, provenance_tags, short
 from .store import MLFLOW_STATUS, Store
@@ -73,14 +74,23 @@ class Tracker:
         self._statuses[record.key] = record.status
 
     def finish(self, status: str = "FINISHED", report: Path | None = None) -> None:
-        """End the suite run (FINISHED, FAILED or KILLED); the report folder is its artifact."""
-        from mlflow.entities import Metric
+        """End the suite run (FINISHED, FAILED or KILLED).
+
+        The report folder is its artifact, and the numbers of its headline are metrics and tags.
+        """
+        from mlflow.entities import Metric, RunTag
 
         counts, now = Counter(self._statuses.values()), int(time.time() * 1000)
-        metrics = [Metric(f"trials/{one}", counts[one], now, 0) for one in MLFLOW_STATUS]
+        values = {f"trials/{one}": float(counts[one]) for one in MLFLOW_STATUS}
+        tags: dict[str, str] = {}
+        headline = report / "headline.json" if report else None
+        if headline is not None and headline.exists():
+            found, tags = fields.headline(json.loads(headline.read_text()))
+            values |= found
+        metrics = [Metric(name, value, now, 0) for name, value in values.items()]
         client = self._store.client
         with talking_to(self._store.uri):
-            client.log_batch(self._run_id, metrics)
+            client.log_batch(self._run_id, metrics, tags=[RunTag(*item) for item in tags.items()])
             if report is not None:
                 client.log_artifacts(self._run_id, str(report), "report")
             client.set_terminated(self._run_id, status)
@@ -90,15 +100,24 @@ class Tracker:
         return links(self._store.uri, self._store.experiment_id, self._run_id, port)
 
 
-def sync(root: Path, suite: AnySuite, records: Iterable[Record], uri: str | None = None) -> int:
-    """Log the records that the store lacks, and return how many. A second call adds none."""
+def sync(
+    root: Path,
+    suite: AnySuite,
+    records: Iterable[Record],
+    uri: str | None = None,
+    report: Path | None = None,
+) -> int:
+    """Log the records that the store lacks, and with them the report folder, and return how many.
+
+    A second call adds none.
+    """
     store = Store(uri, root, suite)
     missing = [record for record in records if not store.holds(record)]
     if missing:
         tracker = Tracker(uri, root, suite, provenance={}, command="bench sync", store=store)
         for record in missing:
             tracker.log(record)
-        tracker.finish()
+        tracker.finish(report=report)
     return len(missing)
 
 

@@ -1,7 +1,11 @@
+// Tables: a click on a head sorts, words in the field keep the rows that hold all of them.
+const LONG = 8; // rows from which on a field to filter is of use
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
+  const body = table.tBodies[0];
   heads.forEach((head, i) => {
     const button = document.createElement("button");
+    button.type = "button";
     button.textContent = head.textContent;
     head.replaceChildren(button);
     const value = (row) => {
@@ -19,8 +23,42 @@ for (const table of document.querySelectorAll("table.sortable")) {
         const order = typeof x === "number" ? x - y : x.localeCompare(y);
         return down ? -order : order;
       };
-      const rows = [...table.tBodies[0].rows].sort(compare);
-      table.tBodies[0].append(...rows);
+      body.append(...[...body.rows].sort(compare));
     });
   });
+  if (body.rows.length < LONG) continue;
+  const field = document.createElement("input");
+  field.type = "search";
+  field.placeholder = "filter rows";
+  field.setAttribute("aria-label", "Filter rows: " + table.parentElement.getAttribute("aria-label"));
+  const count = document.createElement("span");
+  count.setAttribute("role", "status");
+  const texts = new Map();
+  field.addEventListener("input", () => {
+    const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
+    let shown = 0;
+    for (const row of body.rows) {
+      if (!texts.has(row)) texts.set(row, row.textContent.toLowerCase());
+      row.hidden = !words.every((word) => texts.get(row).includes(word));
+      shown += !row.hidden;
+    }
+    count.textContent = words.length ? ` ${shown} of ${body.rows.length} rows` : "";
+  });
+  const line = document.createElement("p");
+  line.className = "filter";
+  line.append(field, count);
+  table.parentElement.before(line);
 }
+// All is open on paper.
+addEventListener("beforeprint", () => {
+  for (const one of document.querySelectorAll("details:not([open])")) {
+    one.open = true;
+    one.dataset.closed = "";
+  }
+});
+addEventListener("afterprint", () => {
+  for (const one of document.querySelectorAll("details[data-closed]")) {
+    one.open = false;
+    delete one.dataset.closed;
+  }
+});

@@ -1,0 +1,211 @@
+"""What Blalock et al. 2020 (MLSys, arXiv 2003.03033) ask of an evaluation of pruning, and why it is
+met or missed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from .cautions import differences
+from .findings import provenance
+
+if TYPE_CHECKING:
+    from .analysis import Results
+
+Met = Literal["yes", "partly", "no"]
+Said = tuple[Met, str]
+
+TOYS = {"digits"}  # data sets on which everything works
+MAGNITUDE = {"l1", "l2"}
+# Criteria whose formula was published before 2010: OBD (1990), OBS (1993).
+OLD = {"hessian_diag", "hessian_diag_tp", "c_obd", "c_obs", "kron_obd", "kron_obs"}
+COLLAPSE = 10.0  # points lost at the smallest budget from which on a curve is seen to fall
+PAIRS, POINTS, SEEDS = 3, 5, 5  # that the list asks for
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing asked, whether it is met, and why."""
+
+    asked: str
+    met: Met
+    why: str
+
+
+def checklist(results: Results) -> list[Item]:
+    """All items in the order of the list."""
+    return [Item(asked, *answer(results)) for asked, answer in ITEMS.items()]
+
+
+def _named(results: Results) -> Said:
+    return "yes", f"{', '.join(results.problems)}; top-1 and retained top-1 on the test split"
+
+
+def _pairs(results: Results) -> Said:
+    suite = results.suite
+    real = len(suite.models) * sum(one.name not in TOYS for one in suite.datasets)
+    toys = sorted(TOYS & {one.name for one in suite.datasets})
+    why = f"{real} of {len(results.problems)} problems count"
+    why += f": {', '.join(toys)} is a toy" if toys else ""
+    return ("yes" if real >= PAIRS else "no"), why
+
+
+def _ratios(results: Results) -> Said:
+    return "yes", "shares of MACs and of parameters in every table of costs, defined under Methods"
+
+
+def _top5(results: Results) -> Said:
+    return "yes", "top-1 on this page, top-5 of every trial in tables/trials.csv"
+
+
+def _dense(results: Results) -> Said:
+    if results.dense.empty:
+        return "no", "no trial has finished"
+    return "yes", f"{len(results.dense)} bases, measured by the same code on the same data"
+
+
+def _points(results: Results) -> Said:
+    kept = results.suite.budgets.kept
+    cells = results.cells[results.cells["budget"] == min(kept)]
+    lost = -float(cells["retained_top1"].min()) if cells["retained_top1"].notna().any() else 0.0
+    falls = lost >= COLLAPSE
+    n = f"{len(kept)} budget" + ("s" if len(kept) > 1 else "")
+    why = f"{n}; at the smallest the worst method loses {lost:.0f} points"
+    enough = len(kept) >= POINTS
+    return ("yes" if enough and falls else "partly" if enough or len(kept) > 2 else "no"), why
+
+
+def _curves(results: Results) -> Said:
+    n = len(results.suite.budgets.kept)
+    return ("yes", "figure of accuracy against cost, all methods in it") if n > 1 else (
+        "no", "one budget is a point, not a curve"
+    )  # fmt: skip
+
+
+def _raw(results: Results) -> Said:
+    return "yes", "top-1 and retained top-1 in the table of all cells"
+
+
+def _seeds(results: Results) -> Said:
+    suite = results.suite
+    given = [one.label or one.name for one in suite.models if one.checkpoint or one.weights]
+    why = f"{suite.bases} bases x {suite.repeats} repeats a problem"
+    if given:
+        why += f"; those of {', '.join(given)} start from one checkpoint"
+    if suite.bases >= SEEDS and not given:
+        return "yes", why
+    return ("partly" if suite.bases * suite.repeats > 1 else "no"), why
+
+
+def _spread(results: Results) -> Said:
+    if results.suite.bases == 1:
+        return "no", "one base has no spread"
+    return "yes", "standard deviations and intervals over bases, n and meaning in every caption"
+
+
+def _random(results: Results) -> Said:
+    return _control(results, {"random"}, "random")
+
+
+def _magnitude(results: Results) -> Said:
+    return _control(results, MAGNITUDE, "L1 or L2")
+
+
+def _control(results: Results, names: set[str], said: str) -> Said:
+    methods = results.suite.methods
+    plain = any(one.criterion in names and not one.recipes for one in methods)
+    others = [one for one in methods if one.criterion not in names]
+    matched = [one for one in others if names & set(one.matched)]
+    why = f"{said} {'is' if plain else 'is not'} among the methods; "
+    why += f"{len(matched)} of {len(others)} others have it at their own layer-wise proportions"
+    if plain and len(matched) == len(others):
+        return "yes", why
+    return ("partly" if plain or matched else "no"), why
+
+
+def _old_and_new(results: Results) -> Said:
+    names = {one.criterion for one in results.suite.methods}
+    old = sorted(names & OLD)
+    why = "all numbers were made here, none is copied; "
+    if not old:
+        return "partly", why + "no criterion from before 2010"
+    return "yes", why + f"from before 2010: {', '.join(old)}"
+
+
+def _identical(results: Results) -> Said:
+    apart = list(differences(results.records))
+    if apart:
+        return "partly", f"{len(apart)} differences between records, see the warnings"
+    return "yes", "same bases, images, batches and recipes for all methods; one program"
+
+
+def _detail(results: Results) -> Said:
+    return "yes", "Methods section; the resolved settings of every trial are in its record"
+
+
+def _hardware(results: Results) -> Said:
+    names = set(provenance(results.records))
+    wanted = {"packages.torch": "library", "device": "device"}
+    missing = [said for name, said in wanted.items() if name not in names]
+    if missing:
+        return "no", f"not in the records: {', '.join(missing)}"
+    return "yes", "under Provenance"
+
+
+def _claims(results: Results) -> Said:
+    return "yes", "sentences name the problems and the uncertainty; warnings say what is missing"
+
+
+def _published(results: Results) -> Said:
+    dirty = provenance(results.records)["git_dirty"]
+    why = "bases and records lie in the results folder: publish it with the commit of Provenance"
+    if "True" in dirty:
+        why += "; the code had changes that no commit holds"
+    return "no", why
+
+
+def _operations(results: Results) -> Said:
+    if results.suite.latency and not results.suite.budgets.unstructured:
+        return "yes", "MACs and measured latency"
+    return "partly", "MACs; latency was not measured, so nothing is said about speed"
+
+
+def _pitfalls(results: Results) -> Said:
+    suite = results.suite
+    varied = {
+        "datasets": len(suite.datasets),
+        "models": len(suite.models),
+        "bases": suite.bases,
+        "budgets": len(suite.budgets.kept),
+        "recoveries": len(suite.recoveries),
+    }
+    why = (
+        ", ".join(f"{n} {what}" for what, n in varied.items()) + "; tables by problem and recovery"
+    )
+    return ("yes" if min(varied.values()) > 1 else "partly"), why
+
+
+ITEMS: dict[str, Callable[[Results], Said]] = {
+    "Exact architectures, datasets and metrics, named in one place": _named,
+    "At least three pairs of dataset and architecture, toys not counted": _pairs,
+    "Both compression ratio and theoretical speed-up, with definitions": _ratios,
+    "Top-1 and top-5 where there are many classes": _top5,
+    "The unpruned network, in the same library and with the same data code": _dense,
+    "At least five operating points, up to visible collapse": _points,
+    "The whole trade-off curve, beside competitors'": _curves,
+    "Raw accuracy, not only its change": _raw,
+    "Several runs with seeds and first weights of their own": _seeds,
+    "Means with a defined measure of spread": _spread,
+    "Random pruning, global and at each method's layer-wise proportions": _random,
+    "Magnitude pruning, global or uniform and at each method's proportions": _magnitude,
+    "Recent methods and some from before 2010, and how each number was made": _old_and_new,
+    "Identical library, data loading, augmentation, schedule and first weights": _identical,
+    "Enough detail to implement it again": _detail,
+    "Libraries and hardware": _hardware,
+    "Claims restricted to what was tested": _claims,
+    "Code and checkpoints for download": _published,
+    "Operation counts, and latency where speed is claimed": _operations,
+    "Whether dataset, architecture, initial model or metric change the ranking": _pitfalls,
+}

@@ -1,0 +1,159 @@
+"""A table as it is set, its Markdown and LaTeX beside the page, and numbers as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+Mark = Literal["", "best", "near"]
+NEAR = "†"  # not told from the best
+LEAST = 1e-3  # what is smaller is not worth its digits
+LONGEST = 45  # rows that fit a page of a paper; a longer table is broken over pages
+
+
+class Cell(NamedTuple):
+    """A text, and its number for sorting where it stands for one."""
+
+    text: str
+    value: float | None = None
+    mark: Mark = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    head: str
+    numeric: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with its title, a whole caption, and the name of its files."""
+
+    name: str
+    title: str
+    caption: str
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Cell]]
+
+    @property
+    def markdown(self) -> str:
+        """A GitHub table under its caption; the best is bold."""
+        lines = [self.caption + ".", "", _row(column.head for column in self.columns)]
+        lines.append("|" + "|".join("---:" if one.numeric else "---" for one in self.columns) + "|")
+        lines += [_row(_marked_markdown(cell) for cell in row) for row in self.rows]
+        return "\n".join(lines) + "\n"
+
+    @property
+    def latex(self) -> str:
+        """For `booktabs`; a table of more than a page also needs `longtable`."""
+        align = "".join("r" if one.numeric else "l" for one in self.columns)
+        head = _ampersands(_tex(column.head) for column in self.columns)
+        body = [_ampersands(_marked_tex(cell) for cell in row) for row in self.rows]
+        caption = rf"\caption{{{_tex(self.caption)}.}}\label{{tab:{self.name}}}"
+        if len(self.rows) > LONGEST:
+            begin = [rf"\begin{{longtable}}{{{align}}}", caption + r"\\", r"\toprule", head]
+            begin += [r"\midrule", r"\endhead", r"\bottomrule", r"\endfoot"]
+            lines = [*begin, *body, r"\end{longtable}"]
+        else:
+            lines = [r"\begin{table}", r"\centering", caption, rf"\begin{{tabular}}{{{align}}}"]
+            lines += [r"\toprule", head, r"\midrule", *body, r"\bottomrule"]
+            lines += [r"\end{tabular}", r"\end{table}"]
+        return "\n".join(lines) + "\n"
+
+
+def _row(texts: Any) -> str:
+    return "| " + " | ".join(text.replace("|", r"\|") for text in texts) + " |"
+
+
+def _marked_markdown(cell: Cell) -> str:
+    if cell.mark == "best":
+        return f"**{cell.text}**"
+    return cell.text + (f" {NEAR}" if cell.mark == "near" else "")
+
+
+def _ampersands(texts: Any) -> str:
+    return " & ".join(texts) + r" \\"
+
+
+def _marked_tex(cell: Cell) -> str:
+    if cell.mark == "best":
+        return rf"\textbf{{{_tex(cell.text)}}}"
+    return _tex(cell.text) + (r"$^{\dagger}$" if cell.mark == "near" else "")
+
+
+_TEX = str.maketrans(
+    {
+        **{one: f"\\{one}" for one in "&%$#_{}"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": "$<$",
+        ">": "$>$",
+        "[": "{[}",  # after a line break of a table it would be read as an option
+        "−": "$-$",
+        "±": r"$\pm$",
+        "×": r"$\times$",
+        "·": r"$\cdot$",
+        "≤": r"$\leq$",
+        "≥": r"$\geq$",
+        "ρ": r"$\rho$",
+        "τ": r"$\tau$",
+        "χ": r"$\chi$",
+        "²": r"$^2$",
+        "†": r"$\dagger$",
+        "–": "--",
+        "…": r"\ldots{}",
+        "\N{NO-BREAK SPACE}": "~",
+    }
+)
+
+
+def _tex(text: str) -> str:
+    return text.translate(_TEX)
+
+
+def points(value: float) -> str:
+    """Signed, two decimals, with a true minus; a dash where there is no number."""
+    return "–" if pd.isna(value) else f"{value:+.2f}".replace("-", "−")
+
+
+def interval(low: float, high: float) -> str:
+    return f"[{points(low)}, {points(high)}]" if np.isfinite([low, high]).all() else "–"
+
+
+def counts(row: Mapping[Any, Any]) -> str:
+    return "–" if pd.isna(row["wins"]) else f"{row['wins']}/{row['ties']}/{row['losses']}"
+
+
+def p_value(value: float) -> str:
+    return "–" if pd.isna(value) else f"{value:.3g}"
+
+
+def number(value: Any, digits: int = 3) -> Cell:
+    """So many significant digits, without an exponent."""
+    if pd.isna(value):
+        return Cell("–")
+    if 0 < value < LEAST:
+        return Cell(f"<{LEAST:g}", float(value))
+    shown = float(f"{float(value):.{digits}g}")
+    text = (
+        f"{shown:,.0f}".replace(",", "\N{NO-BREAK SPACE}") if abs(shown) >= 1000 else f"{shown:g}"
+    )
+    return Cell(text.replace("-", "−"), float(value))
+
+
+def whole(value: Any) -> Cell:
+    return Cell("–") if pd.isna(value) else Cell(str(value), float(value))
+
+
+def signed(value: float) -> Cell:
+    return Cell(points(value), None if pd.isna(value) else float(value))
+
+
+def heads(names: Sequence[str], texts: int) -> list[Column]:
+    """Columns of which the first few hold texts and the others numbers."""
+    return [Column(name, numeric=at >= texts) for at, name in enumerate(names)]

@@ -1,0 +1,279 @@
+"""Tables for papers, who stands where, the checklist, the methods section, two methods compared."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from test_reports import make_suite, plan, record, synthetic_records, tiny
+
+from reports.analysis import analyse
+from reports.build import build_report
+from reports.cautions import warnings
+from reports.checklist import checklist
+from reports.duel import duel
+from reports.formats import Cell, Column, Table, number
+from reports.method_section import method_section
+from reports.page import render
+from reports.records import Record
+from reports.typeset import standing_table, typeset
+from suites.schema import Suite
+
+
+def told_apart() -> tuple[Suite, list[Record]]:
+    """Three methods on nine problems: `a` best, `b` as good but for noise, `l1` far behind."""
+    suite = make_suite(
+        models=[f"m{i}" for i in range(9)],
+        methods=["l1", {"criterion": "taylor", "as": "a"}, {"criterion": "taylor", "as": "b_1"}],
+        budgets={"macs": [0.5]},
+        recoveries=["none"],
+    )
+    rng = np.random.default_rng(0)
+    level = {"l1": 0.5, "a": 0.8, "b_1": 0.799}
+    found = [record(one, level[one.method] + rng.normal(0, 0.004), 0.9) for one in plan(suite)]
+    return suite, found
+
+
+GOLDEN_MARKDOWN = """\
+| Method | m1 on digits | m2 on digits | All problems |
+|---|---:|---:|---:|
+| a | **−18.00 ± 1.41** | −21.00 ± 1.41 † | **−19.50 ± 2.12** |
+| l1 | −20.00 ± 0.00 † | **−20.00 ± 0.00** | −20.00 ± 0.00 † |
+"""
+
+ROWS = (
+    r"a & \textbf{$-$18.00 $\pm$ 1.41} & $-$21.00 $\pm$ 1.41$^{\dagger}$"
+    r" & \textbf{$-$19.50 $\pm$ 2.12} \\",
+    r"l1 & $-$20.00 $\pm$ 0.00$^{\dagger}$ & \textbf{$-$20.00 $\pm$ 0.00}"
+    r" & $-$20.00 $\pm$ 0.00$^{\dagger}$ \\",
+)
+GOLDEN_LATEX = (
+    r"\begin{tabular}{lrrr}",
+    r"\toprule",
+    r"Method & m1 on digits & m2 on digits & All problems \\",
+    r"\midrule",
+    *ROWS,
+    r"\bottomrule",
+    r"\end{tabular}",
+)
+
+
+def test_golden_table_of_who_stands_where() -> None:
+    # By hand from `tiny`: over bases m1 gives a 3 and 1 (mean 2, SD 1.41), m2 gives -2 and 0; the
+    # control loses 20 points everywhere. Two bases tell nobody from the best.
+    suite, found = tiny()
+    table = standing_table(analyse(suite, found, plan(suite)), "none")
+    assert table.markdown.split("\n\n", 1)[1] == GOLDEN_MARKDOWN
+    assert "\n".join(GOLDEN_LATEX) in table.latex
+    assert table.caption.startswith(
+        "Retained top-1 without recovery (points against the dense network, area over 2 budgets "
+        "and log compression): mean ± one standard deviation over 2 bases; of all problems, mean ± "
+        "one standard deviation over the 2. Bold: the highest mean of a column"
+    )
+
+
+def test_only_what_a_test_tells_from_the_best_is_behind() -> None:
+    suite, found = told_apart()
+    where = analyse(suite, found, plan(suite)).standing.set_index(["problem", "method"])["standing"]
+    assert list(where["all problems"][["a", "b_1", "l1"]]) == ["best", "near", "behind"]
+    for problem in {one.labels.problem for one in found}:
+        assert sorted(where[problem].value_counts().items()) == [
+            ("behind", 1),
+            ("best", 1),
+            ("near", 1),
+        ]
+        assert where[problem, "l1"] == "behind"
+
+
+def test_a_method_without_all_its_trials_is_missing_and_not_ranked() -> None:
+    suite, found = told_apart()
+    kept = [one for one in found if (one.labels.method, one.labels.model) != ("a", "m0")]
+    where = analyse(suite, kept, plan(suite)).standing.set_index(["problem", "method"])["standing"]
+    assert where["m0 on digits", "a"] == "missing"
+    assert where["all problems", "a"] == "missing"
+    assert where["all problems", "b_1"] == "best"
+
+
+def test_latex_takes_every_letter_that_names_may_have() -> None:
+    cells = [Cell("l1~a_b&50 % [x] {y} #1 $ ^ \\"), number(1234.5), Cell("−1 ± 2", -1.0, "near")]
+    table = Table("t", "T", "n = 3 · α", [Column("Method"), *[Column("N", True)] * 2], [cells])
+    (row,) = [line for line in table.latex.splitlines() if line.startswith("l1")]
+    assert row == (
+        r"l1\textasciitilde{}a\_b\&50 \% {[}x] \{y\} \#1 \$ \textasciicircum{} \textbackslash{}"
+        r" & 1~230 & $-$1 $\pm$ 2$^{\dagger}$ \\"
+    )
+    assert r"\begin{longtable}" in Table("t", "T", "c", table.columns, [cells] * 60).latex
+
+
+def test_every_table_is_whole_in_every_form() -> None:
+    suite, found = told_apart()
+    tables = [one for each in typeset(analyse(suite, found, plan(suite))).values() for one in each]
+    assert len({one.name for one in tables}) == len(tables) >= 7
+    for one in tables:
+        assert all(len(row) == len(one.columns) for row in one.rows)
+        assert len(one.markdown.strip().splitlines()) == len(one.rows) + 4
+        plain = re.sub(r"\\[&%$#_{}]", "", one.latex)
+        assert plain.count("{") == plain.count("}")
+        for row in plain.splitlines():
+            if row.endswith(r"\\") and "caption" not in row:
+                assert row.count("&") == len(one.columns) - 1
+
+
+def test_formats_and_figures_by_name(tmp_path: Path) -> None:
+    suite, found = tiny()
+    labels = plan(suite)
+    assert build_report(suite, found, labels, tmp_path, formats=["latex"], figures=["profile"])
+    suffixes = {path.suffix for path in (tmp_path / "tables").iterdir()}
+    assert suffixes == {".tex"}
+    assert not (tmp_path / "index.html").exists()
+    assert {path.stem for path in tmp_path.glob("figures/*")} <= {"profile"}
+    with pytest.raises(ValueError, match="there are accuracy_cost"):
+        build_report(suite, found, labels, tmp_path, figures=["acuracy"])
+
+
+WRITE = """
+import sys
+from pathlib import Path
+from test_report_tables import told_apart
+from test_reports import plan
+from reports.build import build_report
+suite, found = told_apart()
+build_report(suite, found[:: int(sys.argv[2])], plan(suite), Path(sys.argv[1]), figures=["profile"])
+"""
+
+
+def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
+    for at, (order, seed) in enumerate([("1", "1"), ("-1", "2")]):
+        paths = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(paths)}
+        command = [sys.executable, "-c", WRITE, str(tmp_path / str(at)), order]
+        subprocess.run(command, env=environment, check=True)
+    first, second = (
+        {
+            path.relative_to(tmp_path / at): path.read_bytes()
+            for path in tmp_path.glob(f"{at}/**/*.*")
+        }
+        for at in "01"
+    )
+    assert first == second
+    assert Path("index.html") in first
+
+
+def items(suite: Suite, found: list[Record]) -> dict[int, tuple[str, str]]:
+    listed = checklist(analyse(suite, found, plan(suite)))
+    return {at: (one.met, one.why) for at, one in enumerate(listed, start=1)}
+
+
+def test_checklist_says_what_a_suite_meets_and_misses() -> None:
+    suite, found = tiny()
+    poor = items(suite, found)
+    assert len(poor) == 20
+    assert poor[2] == ("no", "0 of 2 problems count: digits is a toy")
+    assert poor[6][0] == "no"
+    assert poor[9] == ("partly", "2 bases x 2 repeats a problem")
+    assert poor[11][0] == "no"
+    assert poor[12] == (
+        "partly",
+        "L1 or L2 is among the methods; 0 of 1 others have it at their own layer-wise proportions",
+    )
+    assert poor[13][0] == "partly"
+    assert poor[18][0] == "no"
+    good = make_suite(
+        datasets=["cifar10", "cifar100"],
+        methods=[
+            "random",
+            "l1",
+            {"criterion": "hessian_diag", "as": "obd", "matched": ["random", "l1"]},
+            {"criterion": "jacobian", "matched": ["random", "l1"]},
+        ],
+        budgets={"macs": [0.5, 0.25, 0.125, 0.0625, 0.03]},
+        bases=5,
+    )
+    rich = items(good, synthetic_records(good, plan(good)))
+    assert {at for at, (met, _) in rich.items() if met != "yes"} == {11, 12, 18}
+    assert rich[11] == (
+        "partly",
+        "random is among the methods; 2 of 3 others have it at their own layer-wise proportions",
+    )
+
+
+def test_methods_section_tells_of_every_phase() -> None:
+    suite = make_suite(
+        models=["resnet20"],
+        methods=[
+            "l1",
+            {
+                "criterion": "taylor",
+                "prepare": {"name": "dense", "recipe": "short"},
+                "procedure": {"name": "decay", "recipe": "short", "options": {"rectify": {}}},
+                "finetuning": "equivalent",
+                "as": "all",
+            },
+            {"criterion": "l2", "iterative": {"steps": 3, "recover": "short"}, "as": "some"},
+        ],
+        recoveries=["none", {"finetune": "short", "total_epochs": 20}],
+    )
+    results = analyse(suite, [], plan(suite))
+    parts = dict(method_section(results))
+    assert parts["Methods"] == [
+        "l1",
+        "all (criterion taylor; before it, the network trains on: dense, by the recipe short; "
+        "channels leave in a training: decay with rectify, by the recipe short; finetuned by "
+        "equivalent)",
+        "some (criterion l2; scored anew in 3 linear steps, trained by the recipe short after "
+        "each)",
+    ]
+    assert "for what is left of 20 epochs after a method's own training" in parts["Recovery"][1]
+    assert any(one.startswith("short: 2 epochs, batches of 64, SGD") for one in parts["Recipes"])
+    page = render(results, [], typeset(results))
+    for heading in parts:
+        assert f"<h3>{heading}</h3>" in page
+
+
+def test_unequal_training_and_weak_baselines_are_told() -> None:
+    suite = make_suite(datasets=["cifar10"], models=["resnet20"], methods=["l1", "taylor"])
+    images: dict[str, Any] = {"l1": 0, "taylor": 9000}
+    found = [
+        record(one, 0.8, 0.90, images_trained=images[one.method] + 1000 * (one.recovery != "none"))
+        for one in plan(suite)
+    ]
+    said = "\n".join(warnings(analyse(suite, found, plan(suite))))
+    assert "none: 1 of 2 methods train on nothing after the base, taylor on 9" in said
+    assert "finetune-short: from 1" in said
+    assert "resnet20 on cifar10 reach 90.00 % top-1, below the 91.25 % of He et al. 2016" in said
+
+
+def test_two_methods_of_one_suite() -> None:
+    suite, found = told_apart()
+    declared = duel(suite, found, plan(suite), "a", "l1")
+    assert declared.declared
+    assert list(declared.overall["p"]) == pytest.approx([2**-8])
+    assert "over 9 problems: a shift of +29.97 points" in declared.words[0]
+    assert (
+        "9 won, 0 tied, 0 lost; exact Wilcoxon p = 0.00391: a difference is told."
+        in (declared.words[0])
+    )
+    assert "unadjusted" in declared.words[1]
+    other = duel(suite, found, plan(suite), "a", "b_1")
+    assert not other.declared
+    assert "has not declared this comparison" in other.words[1]
+    swapped = duel(suite, found, plan(suite), "b_1", "a")
+    assert swapped.overall["hodges_lehmann"][0] == pytest.approx(
+        -other.overall["hodges_lehmann"][0]
+    )
+
+
+def test_two_methods_on_one_problem_speak_for_it_alone() -> None:
+    suite, found = told_apart()
+    one = make_suite(**{**suite.model_dump(by_alias=True), "models": ["m0"]})
+    said = duel(one, [each for each in found if each.labels.model == "m0"], plan(one), "a", "l1")
+    assert "on m0 on digits: a minus l1 is +29.91 points" in said.words[0]
+    assert "better by more than the ROPE. This speaks for this problem alone." in said.words[0]
+    nothing = duel(one, [], plan(one), "a", "l1")
+    assert "no comparison yet: a has 3 unfinished trials" in nothing.words[0]
