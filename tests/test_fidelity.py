@@ -309,7 +309,7 @@ def test_the_report_is_a_function_of_the_records(finished: Path, tmp_path: Path)
     write_report(plan, Store(finished), tmp_path / "again")
     first = finished / "reports" / "probe"
     files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
-    assert len(files) == 1 + 2 + 4 * 4  # page, tables, four figures
+    assert len(files) == 1 + 6 + 5 * 4  # page, tables, five figures
     for file in files:
         assert (tmp_path / "again" / file).read_bytes() == (first / file).read_bytes(), file
 
@@ -341,7 +341,7 @@ def test_the_page_says_what_was_found_and_what_to_mistrust(finished: Path) -> No
     assert "ranks the units best: ρ = " in page
     assert "2 bases: bootstrap intervals over so few are too narrow" in page
     assert "8 of 8 finished" in page
-    assert page.count('src="data:image/svg+xml;base64,') == 4
+    assert page.count('src="data:image/svg+xml;base64,') == 5
     assert "{{" not in page
 
 

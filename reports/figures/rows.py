@@ -28,7 +28,7 @@ def row_grid(
     """
     longest = _NAME * max(len(name) for name in names)
     width = min(TWO_COLUMNS, longest + 2.9 * across) if across > 1 else longest + 2.9
-    figure = Figure(figsize=(width, (ROW * len(names) + 0.45) * lines + 0.3))
+    figure = Figure(figsize=(width, (ROW * max(len(names), 5) + 0.45) * lines + 0.3))
     axes = figure.subplots(lines, across, squeeze=False, sharex=sharex, sharey=True)
     for line in axes:
         line[0].set_yticks(range(len(names)), names)
