@@ -11,7 +11,7 @@ from test_reports import failed, make_suite, plan, record
 
 from reports import statistics
 from reports.analysis import Results, analyse
-from reports.findings import warnings
+from reports.cautions import warnings
 from reports.records import Labels, Record
 from suites.schema import Suite
 
