@@ -164,13 +164,14 @@ def _criteria(console: Console, plugins: Sequence[Path], name: str) -> None:
         entries = [find(name)] if name else criteria()
     if not name:
         rows = [(one.name, _units(one), _needs(one), one.summary) for one in entries]
-        _print(console, ("criterion", "scores", "needs", "what it is"), rows, brief=True)
+        _print(console, ("criterion", "scores or picks", "needs", "what it is"), rows, brief=True)
         console.print("all about one: bench list criteria NAME")
         return
     for one in entries:
         kind = " [cyan]selector[/]" if one.selector is not None else ""
         console.print(f"[bold]{one.name}[/]{kind}", ", ".join(one.aliases))
-        _about(console, one, f"scores {_units(one)}; needs {_needs(one)}")
+        does = "picks" if one.selector is not None else "scores"
+        _about(console, one, f"{does} {_units(one)}; needs {_needs(one)}")
 
 
 def _needs(entry: Entry) -> str:
@@ -200,6 +201,8 @@ def _about(console: Console, one: Entry | PhaseEntry, what: str) -> None:
 
 
 def _units(entry: Entry) -> str:
+    if entry.selector is not None:
+        return "sets of channels"
     kinds = {"channels": entry.structured, "weights": entry.unstructured}
     return ", ".join(name for name, scored in kinds.items() if scored)
 

@@ -428,4 +428,4 @@ def test_selectors_are_listed_as_such() -> None:
     console = Console(record=True, quiet=False, file=io.StringIO())
     listing(console, "criteria", ())
     lines = console.export_text().splitlines()
-    assert [line.strip() for line in lines if line.strip().endswith("selector")] == ["rgd selector"]
+    assert [line.split()[0] for line in lines if "sets of channels" in line] == ["rgd"]
