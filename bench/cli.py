@@ -34,7 +34,9 @@ Overrides = Annotated[
         "--set", metavar="KEY=VALUE", help="Change the suite: --set calibration.images=64"
     ),
 ]
-Smoke = Annotated[bool, typer.Option("--smoke", help="The suite's own small version, in seconds.")]
+Smoke = Annotated[
+    bool, typer.Option("--smoke", help="The suite's own small version, in minutes at most.")
+]
 Plugins = Annotated[
     list[Path], typer.Option("--plugin", metavar="FILE", help="Python file with criteria of yours.")
 ]

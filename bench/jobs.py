@@ -263,7 +263,8 @@ class PathJob:
         return self.iterative is None and (self.procedure is None or self.procedure.follows)
 
     def __str__(self) -> str:
-        return f"path of {self.criterion.name} on {self.at.base}"
+        rides = f" with {self.procedure.name}" if self.procedure else ""
+        return f"path of {self.criterion.name}{rides} on {self.at.base}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,16 +6,17 @@ import hashlib
 import inspect
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from traceback import extract_tb
 from typing import Any
 
-from criteria import CriteriaError, load_plugin, registry
+from criteria import CriteriaError, UnknownCriterion, load_plugin, registry
 from criteria.phases import Kind, find_phase, phase_options, phase_source
 from reports.records import Labels, Record, content_key
 from suites import AnySuite, Case, FidelitySuite, Probe, Suite, expand
-from suites.method import FinetuningSpec, MethodSpec, PhaseSpec
+from suites.method import FinetuningSpec, MethodSpec, PhaseSpec, named_presets
 from suites.schema import Budgets, ModelSpec, SelectionSpec, slug
 
 from .errors import BenchError, ModelError
@@ -362,6 +363,10 @@ def _criterion(method: MethodSpec, per_weight: bool) -> CriterionSpec:
         options = registry.resolve_options(method.criterion, method.options).model_dump()
         registry.require(entry.name, options, "single weights" if per_weight else "channels")
         source = registry.source_hash(entry.name, options)
+    except UnknownCriterion as error:
+        near = get_close_matches(method.criterion, named_presets(), n=3)
+        meant = f" Of the presets, did you mean {' or '.join(near)}?" if near else ""
+        raise PlanError(f"method {method.name}: {error}.{meant}") from error
     except CriteriaError as error:
         raise PlanError(f"method {method.name}: {error}") from error
     return CriterionSpec(entry.name, options, source)

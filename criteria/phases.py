@@ -104,6 +104,9 @@ def find_phase(kind: Kind, name: str) -> PhaseEntry:
     _load_all()
     if (kind, name) in _entries:
         return _entries[kind, name]
+    for other in _KINDS:
+        if (other, name) in _entries:
+            raise UnknownPhase(f"{name} is a {other}, not a {kind}; see bench list")
     known = [one.name for one in phases(kind)]
     near = difflib.get_close_matches(name, known, n=3)
     hint = f" Did you mean {' or '.join(near)}?" if near else ""

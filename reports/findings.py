@@ -37,6 +37,9 @@ def headline(results: Results, recovery: str) -> str:
     some = "No method" if len(rows) == mine.sum() else f"None of the {len(rows)} finished methods"
     top = rows.iloc[int(rows["mean"].to_numpy(dtype=float).argmax())]
     best = f"{top['method']} has the highest mean: {points(top['mean'])} points against {control}"
+    if top["mean"] < 0:
+        best = f"{control}, the control, has the highest mean; {top['method']} comes nearest: "
+        best += f"{points(top['mean'])} points"
     records = rows.to_dict("records")
     if results.power.can_reach_alpha:
         told = [row for row in records if row["rejected"]]

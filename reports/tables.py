@@ -253,7 +253,9 @@ def _gaps(table: pd.DataFrame) -> dict[tuple[str, str, str], str]:
     for key, holes in _by_method(table[~table["complete"].astype(bool)]):
         lost = int((holes["expected"] - holes["done"]).sum())
         places = (budget_words(one["cost"], one["budget"]) for one in holes.to_dict("records"))
-        words[key] = f"{lost} unfinished trial{'s' if lost > 1 else ''} at {', '.join(places)}"
+        words[key] = (
+            f"{lost} trial{'s' if lost > 1 else ''} without a result at {', '.join(places)}"
+        )
     return words
 
 

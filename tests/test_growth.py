@@ -52,7 +52,7 @@ def test_a_ramp_does_not_pass_its_ceiling() -> None:
 @pytest.mark.parametrize("steps", [110_000, 1100, 97, 22])
 def test_by_default_growth_takes_ten_elevenths_up_to_a_whole_update(steps: int) -> None:
     (ramp,) = procedure("greg1", build("chain")).ramps(steps)
-    assert 0 <= ramp.end - round(steps * 10 / 11) < 10
+    assert 0 <= round(steps * 10 / 11) - ramp.end < 10
     assert ramp.strength(ramp.end - 1) < 1 == ramp.strength(ramp.end)
 
 
@@ -333,3 +333,9 @@ def test_the_doomed_units_never_change(name: str, network: str) -> None:
     chosen = [one.clone() for one in rider.ground.doomed]
     rehearse(model, rider, rate=1e-4).run()
     assert equal_units(rider.removed(), chosen)
+
+
+@pytest.mark.parametrize("steps", range(12, 121, 4))
+def test_any_training_of_more_than_one_update_leaves_steps_to_stabilise(steps: int) -> None:
+    (ramp,) = procedure("greg1", build("chain")).ramps(steps)
+    assert ramp.end < steps

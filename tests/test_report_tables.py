@@ -276,4 +276,4 @@ def test_two_methods_on_one_problem_speak_for_it_alone() -> None:
     assert "on m0 on digits: a minus l1 is +29.91 points" in said.words[0]
     assert "better by more than the ROPE. This speaks for this problem alone." in said.words[0]
     nothing = duel(one, [], plan(one), "a", "l1")
-    assert "no comparison yet: a has 3 unfinished trials" in nothing.words[0]
+    assert "no comparison yet: a has 3 trials without a result" in nothing.words[0]

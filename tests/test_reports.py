@@ -254,7 +254,7 @@ def test_missing_and_failed_trials_are_told(
     build_report(suite, kept, plan(suite), tmp_path)
     page = (tmp_path / "index.html").read_text()
     assert "2 of 432 trials are missing: 1 failed, 1 not run" in page
-    assert "taylor has 1 unfinished trial at" in page
+    assert "taylor has 1 trial without a result at" in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in page
     assert "<script>alert(1)" not in page
     pairs = pd.read_csv(tmp_path / "tables" / "paired.csv")
@@ -427,7 +427,7 @@ def test_thresholds_are_no_shares_of_a_cost(tmp_path: Path) -> None:
     labels = plan(suite)
     found = [record(one, 0.8, macs=round(1e6 * one.budget**2), latency=[]) for one in labels]
     page = build_report(suite, found[1:], labels, tmp_path).read_text().replace("\u00a0", " ")
-    assert "1 unfinished trial at threshold 0.8" in page
+    assert "1 trial without a result at threshold 0.8" in page
     assert "cost what they cost: from 49 % to 64 % of the MACs" in page
     assert "Off budget" not in page
     assert ">threshold 0.8<" in page

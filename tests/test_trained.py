@@ -345,7 +345,7 @@ def keys(plan: Plan) -> set[str]:
         ),
         (
             {"criterion": "l1", "prepare": {"name": "test-fading", "recipe": "tiny"}},
-            "there is no preparation",
+            "test-fading is a procedure, not a preparation",
         ),
         (
             {**riding("decay", options={"rectify": {}}), "criterion": "rgd"},

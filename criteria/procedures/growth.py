@@ -51,7 +51,7 @@ class GrowthOptions(NoOptions):
     """How the penalty grows, and how the doomed units are zeroed.
 
     growth: share of the training's steps after which the strength has reached its ceiling, rounded
-        up to a whole update; what is left of the training stabilises. Default: as in the papers'
+        down to a whole update; what is left of the training stabilises. Default: as in the papers'
         CIFAR runs, 100,000 of 110,000 steps.
     delta: instead, what an update adds, as the papers have it (1e-4).
     update_every: steps from one update to the next; 10 in the papers on CIFAR, 5 on ImageNet.
@@ -106,7 +106,7 @@ class GrowingPenalty(Procedure):
         """Of a given increment, or as fast as reaches `high` in so many steps."""
         every = self.options.update_every
         if delta is None:
-            delta = (high - low) / max(1, math.ceil(round(steps) / every))
+            delta = (high - low) / max(1, round(steps) // every)
         return Ramp(start, every, low, high, delta)
 
     def _spread(self, steps: int) -> float:
