@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import time
 
-from criteria.phases import find_phase, phase_options
+from criteria.phases import create_phase
 from reports.records import Epoch
 
 from .jobs import BaseJob, PreparedJob
@@ -50,10 +50,8 @@ def prepare_base(job: PreparedJob, lab: Lab) -> None:
     base = lab.base(job.base)
     phase = job.phase
     assert phase.recipe is not None
-    kind = find_phase("preparation", phase.name).type
-    rider = kind(
-        phase_options("preparation", phase.name, phase.options), base.network.structure.groups
-    )
+    groups = base.network.structure.groups
+    rider = create_phase("preparation", phase.name, phase.options, groups)
     model = copy.deepcopy(base.network.model)
     trained = train(
         model,

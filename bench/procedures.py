@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from criteria import Group, NotApplicable
 from criteria.evidence import Cost
-from criteria.phases import find_phase, phase_options
+from criteria.phases import create_phase
 from criteria.procedures.procedure import Ground, Procedure
 from criteria.registry import find
 
@@ -74,9 +74,8 @@ def ride(
     phase, network = job.procedure, base.network
     assert phase is not None
     assert phase.recipe is not None
-    kind = find_phase("procedure", phase.name).type
     ground = _ground(job, network, rules, doomed, score)
-    procedure: Procedure = kind(phase_options("procedure", phase.name, phase.options), ground)
+    procedure: Procedure = create_phase("procedure", phase.name, phase.options, ground)
     model = copy.deepcopy(network.model)
     trained = train(
         model,
@@ -119,12 +118,12 @@ def _ground(
     most = network.cost.target(rules.cost, job.budgets[0]) / whole
 
     def select(values: Sequence[Tensor], share: float) -> Removed:
-        if share >= most:
-            return selected(network, values, share, rules)
         try:
             return selected(network, values, share, rules)
-        except InfeasibleBudget:  # nobody has asked for so little
-            return selected(network, values, job.budgets[0], rules)
+        except InfeasibleBudget:
+            if share >= most:
+                raise
+            return selected(network, values, job.budgets[0], rules)  # nobody asked for less
 
     def scores(model: nn.Module, gone: Removed) -> list[Tensor]:
         if find(job.criterion.name).selector is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 import torch
@@ -95,14 +96,18 @@ Rescore = Callable[[nn.Module, Sequence[Group]], list[Tensor]]
 
 def rescorer(job: PathJob, lab: Lab, base: Base) -> tuple[Rescore, Cost]:
     """What scores a network on the way of a path, and what all of it has cost so far."""
-    batches = lab.calibration(job.at, base.data)
+
+    @cache  # a path that takes the shared scores never asks
+    def batches() -> list[tuple[Tensor, Tensor]]:
+        return lab.calibration(job.at, base.data)
+
     total = Cost(peak_bytes=0)
 
     def score(model: nn.Module, groups: Sequence[Group]) -> list[Tensor]:
         left = sum(group.units for group in groups)  # so that a resumed path draws as this one
         draw = generator(f"criterion/{job.criterion.name}", **job.at.axes, left=left)
         one = create(job.criterion.name, groups, job.criterion.options, draw)
-        values, cost = score_alone(model, one, batches)
+        values, cost = score_alone(model, one, batches())
         total.add(cost)
         return values
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from criteria import NotApplicable
 from criteria.hooks import Rider
-from criteria.phases import find_phase, phase_options
+from criteria.phases import create_phase
 from criteria.recoveries.recovery import Recovery
 from reports.records import (
     Costs,
@@ -256,10 +256,9 @@ def _finetune(
     rider, model = thin.rider, thin.model
     recovery: Recovery | None = None
     if job.finetuning is not None:
-        name = job.finetuning.name
-        rider = recovery = find_phase("recovery", name).type(
-            phase_options("recovery", name, job.finetuning.options),
-            generator("recovery", **job.at.axes),
+        draw = generator("recovery", **job.at.axes)
+        rider = recovery = create_phase(
+            "recovery", job.finetuning.name, job.finetuning.options, draw
         )
         groups = network.structure.groups
         dense = network.model

@@ -122,6 +122,18 @@ def phase_options(kind: Kind, name: str, options: Mapping[str, Any]) -> NoOption
     return checked(name, find_phase(kind, name).type.options_type, options)
 
 
+def create_phase(kind: Kind, name: str, options: Mapping[str, Any], given: Any) -> Any:
+    """A fresh phase.
+
+    Args:
+        given: a procedure's `Ground`, a preparation's groups, a recovery's generator.
+
+    Raises:
+        UnknownPhase, OptionError: as `find_phase` and `phase_options`.
+    """
+    return find_phase(kind, name).type(phase_options(kind, name, options), given)
+
+
 def phase_source(kind: Kind, name: str) -> str:
     """SHA-256 of the code that decides what a phase does; comments and layout do not count."""
     return hash_of(closure([Path(inspect.getfile(find_phase(kind, name).type))]))
