@@ -34,9 +34,10 @@ Overrides = Annotated[
         "--set", metavar="KEY=VALUE", help="Change the suite: --set calibration.images=64"
     ),
 ]
-Smoke = Annotated[
-    bool, typer.Option("--smoke", help="The suite's own small version, in minutes at most.")
+Scale = Annotated[
+    str, typer.Option("--scale", metavar="NAME", help="One of the suite's own smaller versions.")
 ]
+Smoke = Annotated[bool, typer.Option("--smoke", help="Short for --scale smoke.")]
 Plugins = Annotated[
     list[Path], typer.Option("--plugin", metavar="FILE", help="Python file with criteria of yours.")
 ]
@@ -46,17 +47,29 @@ Methods = Annotated[
 RESULTS, DATA = Path("results"), Path("data")
 
 
-def _plan(
-    name: str, overrides: list[str], smoke: bool, plugins: list[Path], methods: str = ""
-) -> Any:
-    """A suite's plan; says at once that it is on its way, as torch takes seconds to load."""
+def _suite(name: str, overrides: list[str], scale: str, smoke: bool, plugins: list[Path]) -> Any:
+    """A suite at a scale; faults of its file name criteria that do not exist as well."""
     from suites import load_suite
     from suites.files import SuiteError
 
+    if smoke and scale not in ("", "smoke"):
+        raise SuiteError(f"--smoke is short for --scale smoke; --scale {scale} is another one")
     try:
-        suite = load_suite(name, overrides, smoke=smoke)
+        return load_suite(name, overrides, scale="smoke" if smoke else scale or None)
     except SuiteError as error:
         raise _with_unknown_criteria(error, plugins) from None
+
+
+def _plan(
+    name: str,
+    overrides: list[str],
+    scale: str,
+    smoke: bool,
+    plugins: list[Path],
+    methods: str = "",
+) -> Any:
+    """A suite's plan; says at once that it is on its way, as torch takes seconds to load."""
+    suite = _suite(name, overrides, scale, smoke, plugins)
     console.print(f"[bold]{suite.suite}[/]  {suite.description}")
     with console.status("loading torch and the criteria"):
         from .plan import load_plugins, make_plan
@@ -107,6 +120,7 @@ def plan(
     suite: SuiteName,
     results: Results = RESULTS,
     set_: Overrides = [],  # noqa: B006
+    scale: Scale = "",
     smoke: Smoke = False,
     plugin: Plugins = [],  # noqa: B006
     methods: Methods = "",
@@ -116,7 +130,7 @@ def plan(
     from . import show
     from .store import Store
 
-    show.plan(console, _plan(suite, set_, smoke, plugin, methods), Store(results), workers)
+    show.plan(console, _plan(suite, set_, scale, smoke, plugin, methods), Store(results), workers)
 
 
 @app.command()
@@ -132,6 +146,7 @@ def run(
         int | None, typer.Option(min=1, help="Only so many repeats of the suite's.")
     ] = None,
     set_: Overrides = [],  # noqa: B006
+    scale: Scale = "",
     smoke: Smoke = False,
     plugin: Plugins = [],  # noqa: B006
     download: Annotated[
@@ -151,7 +166,7 @@ def run(
     ] = False,
 ) -> None:
     """Run a suite. Run it again after any interruption: finished trials are not repeated."""
-    planned = _plan(suite, set_, smoke, plugin)
+    planned = _plan(suite, set_, scale, smoke, plugin)
 
     from .session import Request, session
 
@@ -177,6 +192,7 @@ def status(
     suite: SuiteName,
     results: Results = RESULTS,
     set_: Overrides = [],  # noqa: B006
+    scale: Scale = "",
     smoke: Smoke = False,
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
@@ -184,7 +200,7 @@ def status(
     from . import show
     from .store import Store
 
-    show.status(console, _plan(suite, set_, smoke, plugin), Store(results))
+    show.status(console, _plan(suite, set_, scale, smoke, plugin), Store(results))
 
 
 @app.command()
@@ -192,6 +208,7 @@ def report(
     suite: SuiteName,
     results: Results = RESULTS,
     set_: Overrides = [],  # noqa: B006
+    scale: Scale = "",
     smoke: Smoke = False,
     plugin: Plugins = [],  # noqa: B006
     out: Annotated[
@@ -206,7 +223,7 @@ def report(
     ] = "",
 ) -> None:
     """Write the report of a suite, finished or not, from its records."""
-    planned = _plan(suite, set_, smoke, plugin)
+    planned = _plan(suite, set_, scale, smoke, plugin)
 
     from .session import write_report
     from .store import Store
@@ -222,11 +239,12 @@ def compare(
     suite: Annotated[str, typer.Option("--suite", help="A suite's name or .yaml file.")],
     results: Results = RESULTS,
     set_: Overrides = [],  # noqa: B006
+    scale: Scale = "",
     smoke: Smoke = False,
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
     """Hold one method of a suite against another: how much better, where, and how surely."""
-    planned = _plan(suite, set_, smoke, plugin)
+    planned = _plan(suite, set_, scale, smoke, plugin)
 
     from . import show
     from .session import compare as compare_methods
@@ -240,6 +258,7 @@ def sync(
     suite: SuiteName,
     results: Results = RESULTS,
     set_: Overrides = [],  # noqa: B006
+    scale: Scale = "",
     smoke: Smoke = False,
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
@@ -247,7 +266,7 @@ def sync(
     from .store import Store
     from .tracking import sync as sync_records
 
-    planned = _plan(suite, set_, smoke, plugin)
+    planned = _plan(suite, set_, scale, smoke, plugin)
     store = Store(results)
     with store.lock():
         records = planned.records(store)

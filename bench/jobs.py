@@ -15,10 +15,18 @@ from reports.records import SCHEMA_VERSION, Labels, content_key
 from suites import Recipe
 from suites.fidelity import FidelitySpec
 from suites.method import IterativeSpec
-from suites.schema import Axis, Calibration, DatasetSpec, ModelSpec, SelectionSpec
+from suites.protocol import Axis, Calibration, SelectionSpec
+from suites.schema import DatasetSpec, ModelSpec
 
 # Raised when the engine changes what a trial finds: training, selection, cutting, measuring.
 ENGINE_VERSION = 1
+
+
+# Where a model is used, and what by: that is in other parts of an identity, or only a name.
+_NO_PART_OF_A_MODEL = {
+    *("label", "recipe", "recipes", "checkpoint"),
+    *("datasets", "budgets", "calibration"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +48,8 @@ class BaseJob:
     def identity(self) -> dict[str, Any]:
         return {
             "engine": ENGINE_VERSION,
-            "dataset": self.dataset.model_dump(exclude={"label"}),
-            "model": self.model.model_dump(exclude={"label", "recipe", "checkpoint"}),
+            "dataset": self.dataset.model_dump(exclude={"label", "recipes"}),
+            "model": self.model.model_dump(exclude=_NO_PART_OF_A_MODEL),
             "checkpoint_sha256": self.checkpoint_sha256,
             "recipe": _dumped(self.recipe),
             "base": self.base,

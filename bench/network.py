@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from criteria import Structure, find_structure
-from suites.schema import Axis
+from suites.protocol import Axis
 
 from .cost import ChannelCost, CostModel, cost_model
 from .cut import cut

@@ -15,9 +15,10 @@ from typing import Any
 from criteria import CriteriaError, UnknownCriterion, load_plugin, registry
 from criteria.phases import Kind, find_phase, phase_options, phase_source
 from reports.records import Labels, Record, content_key
-from suites import AnySuite, Case, FidelitySuite, Probe, Suite, expand
+from suites import AnySuite, Case, FidelitySuite, Probe, Recipe, Suite, expand
 from suites.method import FinetuningSpec, MethodSpec, PhaseSpec, named_presets
-from suites.schema import Budgets, ModelSpec, SelectionSpec, slug
+from suites.protocol import Budgets, SelectionSpec
+from suites.schema import ModelSpec, slug
 
 from .errors import BenchError, ModelError
 from .jobs import (
@@ -181,16 +182,29 @@ class _Maker:
         key = ("criterion", method.criterion, content_key(method.options))
         return self._once(key, lambda: _criterion(method, self._per_weight))
 
-    def phase(self, method: MethodSpec, kind: Kind, spec: PhaseSpec | FinetuningSpec) -> PhaseUse:
+    def recipe(self, case: Probe, name: str) -> Recipe:
+        """The recipe of that name on the case's dataset and model."""
+        place = ("recipes", id(case.dataset), id(case.model))
+        recipes = self._once(place, lambda: self._suite.recipes_on(case.dataset, case.model))
+        return recipes[name]
+
+    def phase(self, case: Probe, kind: Kind, spec: PhaseSpec | FinetuningSpec) -> PhaseUse:
         """A phase with all its options, its recipe and the hash of its code.
 
         Raises:
             PlanError: no such phase or option.
         """
-        key = ("phase", kind, spec.model_dump_json())
-        return self._once(key, lambda: self._phase(method, kind, spec))
+        recipe = self.recipe(case, spec.recipe) if isinstance(spec, PhaseSpec) else None
+        key = ("phase", kind, spec.model_dump_json(), recipe and recipe.model_dump_json())
+        return self._once(key, lambda: self._phase(case.method, kind, spec, recipe))
 
-    def _phase(self, method: MethodSpec, kind: Kind, spec: PhaseSpec | FinetuningSpec) -> PhaseUse:
+    def _phase(
+        self,
+        method: MethodSpec,
+        kind: Kind,
+        spec: PhaseSpec | FinetuningSpec,
+        recipe: Recipe | None,
+    ) -> PhaseUse:
         try:
             entry = find_phase(kind, spec.name)
             options = phase_options(kind, spec.name, spec.options)
@@ -201,7 +215,7 @@ class _Maker:
             spec.name,
             options.model_dump(),
             phase_source(kind, spec.name),
-            self._suite.all_recipes[spec.recipe] if isinstance(spec, PhaseSpec) else None,
+            recipe,
             follows=procedure is None or procedure.follows,
             rescores=procedure is not None and procedure.rescores(options),
             own_rate=procedure is not None and procedure.own_rate,
@@ -211,7 +225,7 @@ class _Maker:
         base = self.prepared(case)
         return self._once(
             ("at", id(base), case.repeat),
-            lambda: Standpoint(base, case.repeat, self._suite.calibration),
+            lambda: Standpoint(base, case.repeat, self._suite.calibration_of(case.model)),
         )
 
     def prepared(self, case: Probe) -> DenseJob:
@@ -219,7 +233,7 @@ class _Maker:
         base, spec = self.base(case), case.method.prepare
         if spec is None:
             return base
-        phase = self.phase(case.method, "preparation", spec)
+        phase = self.phase(case, "preparation", spec)
         key = ("prepared", id(base), case.repeat, id(phase))
         return self._once(key, lambda: PreparedJob(base, case.repeat, phase))
 
@@ -228,11 +242,9 @@ class _Maker:
         return self._once(key, lambda: self._base(case))
 
     def _base(self, case: Probe) -> BaseJob:
-        model = case.model
-        recipe = None
-        if model.recipe is not False:
-            recipe = self._suite.all_recipes[model.recipe or self._suite.base_recipe]
-        return BaseJob(case.dataset, model, recipe, case.base, _checkpoint_hash(model))
+        name = self._suite.base_recipe_of(case.model)
+        recipe = self.recipe(case, name) if name else None
+        return BaseJob(case.dataset, case.model, recipe, case.base, _checkpoint_hash(case.model))
 
 
 class _ComparisonMaker(_Maker):
@@ -244,7 +256,7 @@ class _ComparisonMaker(_Maker):
 
     def trial(self, case: Case) -> TrialJob:
         suite = self.suite
-        recipe = suite.all_recipes[case.recovery.recipe] if case.recovery.recipe else None
+        recipe = self.recipe(case, case.recovery.recipe) if case.recovery.recipe else None
         return TrialJob(
             path=self.path(case),
             budget=case.budget,
@@ -268,44 +280,46 @@ class _ComparisonMaker(_Maker):
         spec = case.method.finetuning
         if spec is None or case.matched or case.recovery.kind != "finetune":
             return None
-        return self.phase(case.method, "recovery", spec)
+        return self.phase(case, "recovery", spec)
 
     def path(self, case: Case) -> PathJob:
         """One for all budgets; one a budget where a procedure heads for it."""
         at = self.standpoint(case)
-        budgets = (case.budget,) if case.method.procedure else tuple(self.suite.budgets.kept)
+        kept = self.suite.budgets_of(case.model).kept
+        budgets = (case.budget,) if case.method.procedure else tuple(kept)
         key = ("path", id(at), case.method.name, case.matched, budgets)
         if case.matched is None:
-            return self._once(key, lambda: self._path(at, case.method, budgets, None))
+            return self._once(key, lambda: self._path(case, at, budgets, None))
         own = self.path(replace(case, matched=None))
-        control = MethodSpec(criterion=case.matched)
-        return self._once(key, lambda: self._path(at, control, budgets, own))
+        control = replace(case, method=MethodSpec(criterion=case.matched))
+        return self._once(key, lambda: self._path(control, at, budgets, own))
 
     def _path(
         self,
+        case: Case,
         at: Standpoint,
-        method: MethodSpec,
         budgets: tuple[float, ...],
         matched: PathJob | None,
     ) -> PathJob:
-        spec = method.procedure
-        procedure = self.phase(method, "procedure", spec) if spec else None
+        method, spec = case.method, case.method.procedure
+        allowed = self.suite.budgets_of(case.model)
+        procedure = self.phase(case, "procedure", spec) if spec else None
         between = method.iterative and method.iterative.recover
         selection = self.suite.selection
         if method.scope:
             selection = selection.model_copy(update={"scope": method.scope})
-        _refuse_misfit(method, selection, self.suite.budgets, matched is not None)
-        _refuse_unfit_training(method, procedure, self.suite.budgets, selection)
+        _refuse_misfit(method, selection, allowed, matched is not None)
+        _refuse_unfit_training(method, procedure, allowed, selection)
         return PathJob(
             at=at,
             criterion=self.criterion(method),
-            cost=self.suite.budgets.cost,
+            cost=allowed.cost,
             budgets=budgets,
             selection=selection,
             iterative=method.iterative,
             matched=matched,
             procedure=procedure,
-            between=self.suite.all_recipes[between] if between else None,
+            between=self.recipe(case, between) if between else None,
         )
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from suites.files import read_yaml
-from suites.schema import Axis, problem_name
+from suites.protocol import Axis
+from suites.schema import problem_name
 
 from .caveats import caveats
 from .findings import left_out, problems_of, provenance

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from suites.method import FinetuningSpec, IterativeSpec, MethodSpec, PhaseSpec
+from suites.protocol import RecoverySpec
 from suites.recipe import Recipe
-from suites.schema import AnySuite, DatasetSpec, ModelSpec, RecoverySpec, Suite
+from suites.schema import AnySuite, DatasetSpec, ModelSpec, Suite, problem_name
 
 if TYPE_CHECKING:
-    from suites.schema import Axis
+    from suites.protocol import Axis
 
     from .analysis import Results
 
@@ -184,8 +185,18 @@ def _recovery(one: RecoverySpec, suite: Suite) -> str:
 
 
 def recipes(suite: AnySuite) -> list[tuple[str, str]]:
-    """Each recipe that the suite uses, by name and in words."""
-    return [(name, recipe_words(suite.all_recipes[name])) for name in sorted(suite.used_recipes)]
+    """Each recipe that the suite follows, by name and in words; with the problems of its own."""
+    followed: dict[tuple[str, str], list[str]] = {}
+    for dataset, model in suite.problems:
+        known = suite.recipes_on(dataset, model)
+        for name in suite.recipes_followed(model):
+            words = recipe_words(known[name])
+            followed.setdefault((name, words), []).append(problem_name(dataset, model))
+    names = [name for name, _ in followed]
+    return [
+        (f"{name} ({', '.join(where)})" if names.count(name) > 1 else name, words)
+        for (name, words), where in sorted(followed.items())
+    ]
 
 
 def recipe_words(recipe: Recipe) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from suites.schema import Axis
+from suites.protocol import Axis
 
 if TYPE_CHECKING:
     import pandas as pd

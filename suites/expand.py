@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -15,7 +15,9 @@ from pydantic import BaseModel, ValidationError
 from .fidelity import FidelitySuite
 from .files import SuiteError, parse_yaml, read_yaml
 from .method import MethodSpec, matched_name, named_presets
-from .schema import DatasetSpec, ModelSpec, RecoverySpec, Suite
+from .protocol import RecoverySpec
+from .scale import PAPER, rescale, scale_names, set_dotted
+from .schema import DatasetSpec, ModelSpec, Suite, unfollowed_words
 
 LIBRARY = Path(__file__).with_name("library")
 KINDS: dict[str, type[Suite | FidelitySuite]] = {"comparison": Suite, "fidelity": FidelitySuite}
@@ -56,7 +58,9 @@ def expand(suite: Suite) -> Iterator[Case]: ...
 def expand(suite: FidelitySuite) -> Iterator[Probe]: ...
 def expand(suite: Suite | FidelitySuite) -> Iterator[Probe]:
     """All trials of a suite, problem by problem and base by base."""
-    for place in product(suite.datasets, suite.models, range(suite.bases), range(suite.repeats)):
+    seeds = product(range(suite.bases), range(suite.repeats))
+    for (dataset, model), (base, repeat) in product(suite.problems, seeds):
+        place = dataset, model, base, repeat
         for method in suite.methods:
             if isinstance(suite, FidelitySuite):
                 yield Probe(*place, method)
@@ -65,7 +69,7 @@ def expand(suite: Suite | FidelitySuite) -> Iterator[Probe]:
                 one for one in suite.recoveries if one.kind == "finetune" or not method.finetuning
             ]
             for matched, budget, recovery in product(
-                [None, *method.matched], suite.budgets.kept, recoveries
+                [None, *method.matched], suite.budgets_of(model).kept, recoveries
             ):
                 yield Case(*place, method, matched, budget, recovery)
 
@@ -75,8 +79,18 @@ def library() -> dict[str, Path]:
     return {path.stem: path for path in sorted(LIBRARY.glob("*.yaml"))}
 
 
+def scales_of(name: str) -> list[str]:
+    """What `load_suite` takes as the scale of this suite, largest first.
+
+    Raises:
+        SuiteError: no such suite, not YAML, or scales that are none.
+    """
+    path = _find(name)
+    return scale_names(_read(path), path)
+
+
 def load_suite(
-    name: str, overrides: Iterable[str] = (), *, smoke: bool = False
+    name: str, overrides: Sequence[str] = (), *, scale: str | None = None
 ) -> Suite | FidelitySuite:
     """A suite by its name in the library or by path.
 
@@ -84,48 +98,56 @@ def load_suite(
         name: `quickstart`, or `path/to/suite.yaml`.
         overrides: `key=value` with dots into the file and a value in YAML:
             `calibration.images=64`, `models=[resnet20]`, `methods.0.criterion=l2`.
-        smoke: apply the suite's own `smoke` overrides first.
+        scale: apply that one of the suite's own `scales` first; `paper` is the file as it stands.
 
     Raises:
-        SuiteError: no such suite, not YAML, an unknown key, a wrong type; names file and key.
+        SuiteError: no such suite or scale, not YAML, an unknown key, a wrong type; names file and
+            key.
     """
-    path = Path(name)
-    if path.suffix not in (".yaml", ".yml"):
-        known = library()
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=3)
-            hint = f" Did you mean {' or '.join(near)}?" if near else ""
-            raise SuiteError(
-                f"there is no suite {name!r}.{hint} There are: {', '.join(known)}; "
-                "or give the path of a .yaml file"
-            )
-        path = known[name]
-    content = read_yaml(path)
-    if not isinstance(content, dict):
-        raise SuiteError(f"{path}: a suite is a mapping with keys such as `suite` and `methods`")
-    if smoke:
-        if not content.get("smoke"):
-            raise SuiteError(f"{path}: it has no `smoke` section to apply")
-        if not isinstance(content["smoke"], dict):
-            raise SuiteError(
-                f"{path}: smoke = {content['smoke']!r}: expected a mapping of overrides"
-            )
-        for key, value in content["smoke"].items():
-            _set(content, str(key), value, f"{path}: smoke")
-        content["suite"] = f"{content.get('suite', path.stem)}-smoke"  # a comparison of its own
+    path = _find(name)
+    content = _read(path)
+    if scale is not None:
+        rescale(content, scale, path)
     for one in overrides:
         key, equals, text = one.partition("=")
         if not equals or not key:
             raise SuiteError(f"--set {one}: expected key=value, as in calibration.images=64")
-        _set(content, key.strip(), parse_yaml(text, f"--set {one}"), f"--set {one}")
+        set_dotted(content, key.strip(), parse_yaml(text, f"--set {one}"), f"--set {one}")
     kind = KINDS.get(str(content.get("kind", "comparison")))
     if kind is None:
         raise SuiteError(f"{path}: kind = {content['kind']!r}: there are {', '.join(KINDS)}")
     try:
-        return kind.model_validate(content)
+        suite = kind.model_validate(content)
     except ValidationError as error:
         faults = "\n".join(_explain(error, path, kind))
         raise SuiteError(faults, _criteria_named(content)) from error
+    # What is taken out by a scale or on the command line may leave recipes that nothing follows.
+    if suite.unfollowed and scale in (None, PAPER) and not overrides:
+        raise SuiteError(f"{path}: {unfollowed_words(key for key, _ in suite.unfollowed)}")
+    return suite
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        raise SuiteError(f"{path}: a suite is a mapping with keys such as `suite` and `methods`")
+    return content
+
+
+def _find(name: str) -> Path:
+    """Raises SuiteError where the library has none of that name."""
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        return path
+    known = library()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=3)
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        raise SuiteError(
+            f"there is no suite {name!r}.{hint} There are: {', '.join(known)}; "
+            "or give the path of a .yaml file"
+        )
+    return known[name]
 
 
 def _criteria_named(content: Mapping[str, Any]) -> Iterator[str]:
@@ -135,29 +157,6 @@ def _criteria_named(content: Mapping[str, Any]) -> Iterator[str]:
         name = one.get("criterion") if isinstance(one, dict) else one
         if isinstance(name, str) and name not in named_presets():
             yield name
-
-
-def _set(content: dict[str, Any], dotted: str, value: Any, source: str) -> None:
-    """Set a key that may lead through mappings and list positions."""
-    place: Any = content
-    *path, last = dotted.split(".")
-    for part in path:
-        if isinstance(place, list):
-            place = place[_position(place, part, source)]
-        elif isinstance(place, dict):
-            place = place.setdefault(part, {})
-    if isinstance(place, list):
-        place[_position(place, last, source)] = value
-    elif isinstance(place, dict):
-        place[last] = value
-    else:
-        raise SuiteError(f"{source}: {'.'.join(path)} is {place!r}, it has no {last!r} inside")
-
-
-def _position(place: Sequence[Any], part: str, source: str) -> int:
-    if part.isdecimal() and int(part) < len(place):
-        return int(part)
-    raise SuiteError(f"{source}: {part!r} is no position in a list of {len(place)}")
 
 
 def _explain(error: ValidationError, path: Path, kind: type[BaseModel]) -> Iterator[str]:

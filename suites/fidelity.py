@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from .method import MethodSpec
-from .schema import Analysis, AnySuite, Suite
+from .schema import Analysis, AnySuite, ModelSpec, Suite
 from .section import Section
 
 
@@ -57,6 +57,17 @@ class FidelitySuite(AnySuite):
                 "criteria are compared with the measured truth; take it out"
             )
         return given
+
+    @field_validator("models")
+    @classmethod
+    def _no_budgets(cls, models: list[ModelSpec]) -> list[ModelSpec]:
+        for model in models:
+            if model.budgets is not None:
+                raise ValueError(
+                    f"model {model.label or model.name}: `budgets` is not for `kind: fidelity`, "
+                    "where no unit leaves for good; take it out"
+                )
+        return models
 
     @field_validator("methods")
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -38,6 +39,7 @@ class Recipe(Section):
     distill: Distillation | None = Field(default=None, description="not for bases")
 
 
+@cache
 def named_recipes() -> dict[str, Recipe]:
     """The recipes that every suite may name (suites/recipes.yaml)."""
     from .files import read_yaml

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, Literal, Self
 
 from pydantic import (
     Field,
@@ -14,12 +15,9 @@ from pydantic import (
 )
 
 from .method import MethodSpec, matched_name, named_presets
+from .protocol import Budgets, Calibration, RecoverySpec, SelectionSpec
 from .recipe import Recipe, named_recipes
 from .section import Section, Slug
-
-Share = Annotated[float, Field(gt=0, le=1)]
-# What a budget keeps a share of; a threshold is a setting of a selector's knob.
-Axis = Literal["macs", "params", "channels", "weights", "threshold"]
 
 
 class DatasetSpec(Section):
@@ -33,6 +31,9 @@ class DatasetSpec(Section):
     validation: float = Field(default=0.1, gt=0, lt=0.5, description="share held out of train")
     train_images: int | None = Field(default=None, ge=1, description="use only so many, seeded")
     test_images: int | None = Field(default=None, ge=1, description="use only so many, seeded")
+    recipes: dict[str, Recipe] = Field(
+        default={}, description="its own, in place of the suite's of the same names"
+    )
 
 
 class ModelSpec(Section):
@@ -47,6 +48,14 @@ class ModelSpec(Section):
         default=None,
         description="base recipe of this model; false: take the given weights as they are",
     )
+    datasets: list[str] | None = Field(
+        default=None, min_length=1, description="those of the suite's that it is on; default: all"
+    )
+    budgets: Budgets | None = Field(default=None, description="its own, on the suite's axis")
+    calibration: Calibration | None = Field(default=None, description="in place of the suite's")
+    recipes: dict[str, Recipe] = Field(
+        default={}, description="its own, in place of the dataset's and the suite's of these names"
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -60,50 +69,6 @@ class ModelSpec(Section):
 def problem_name(dataset: DatasetSpec, model: ModelSpec) -> str:
     """How tables name a model on a dataset."""
     return f"{model.label or slug(model.name)} on {dataset.label or slug(dataset.name)}"
-
-
-class SelectionSpec(Section):
-    """How scores become removed channels; equal for all methods unless a method says otherwise."""
-
-    scope: Literal["global", "local", "isomorphic"] = "global"
-    min_channels: int = Field(default=1, ge=1)
-    protect: float = Field(default=0.1, ge=0, lt=1, description="share of a group always kept")
-    round_to: int = Field(default=1, ge=1)
-    coupled: bool = Field(
-        default=True, description="false keeps groups that several layers make (residual streams)"
-    )
-
-
-class RecoverySpec(Section):
-    """What happens after removal: nothing, new BN statistics, or finetuning by a recipe."""
-
-    kind: Literal["none", "bn", "finetune"]
-    recipe: str | None = None
-    total_epochs: int | None = Field(
-        default=None,
-        ge=1,
-        description="of all training since the base, a method's own phases included: equal compute",
-    )
-
-    @model_validator(mode="after")
-    def _recipe_to_finetune(self) -> Self:
-        finetunes = self.kind == "finetune"
-        if finetunes != bool(self.recipe) or (self.total_epochs and not finetunes):
-            raise ValueError(_RECOVERIES)
-        return self
-
-    @property
-    def name(self) -> str:
-        if self.recipe is None:
-            return self.kind
-        return f"finetune-{self.recipe}" + (f"-{self.total_epochs}" if self.total_epochs else "")
-
-
-class Calibration(Section):
-    """The images that criteria may look at; drawn from train, without augmentation."""
-
-    images: int = Field(default=512, ge=1)
-    batch_size: int = Field(default=64, ge=1)
 
 
 class Analysis(Section):
@@ -122,54 +87,6 @@ class Analysis(Section):
     ] = "macs_ratio"
 
 
-class Budgets(Section):
-    """Shares kept of one cost, or speed-ups in MACs; one axis a suite.
-
-    `weights` prunes single weights, and every method of the suite with it; the others channels.
-    `threshold` is the selectors' own knob; what that costs is found, not asked for.
-    """
-
-    macs: list[Share] | None = Field(default=None, min_length=1)
-    params: list[Share] | None = Field(default=None, min_length=1)
-    channels: list[Share] | None = Field(
-        default=None, min_length=1, description="of all prunable channels, whatever each costs"
-    )
-    weights: list[Share] | None = Field(
-        default=None, min_length=1, description="of all weights of convolutions and linear layers"
-    )
-    speedup: list[Annotated[float, Field(ge=1)]] | None = Field(default=None, min_length=1)
-    threshold: list[Share] | None = Field(default=None, min_length=1)
-
-    @model_validator(mode="after")
-    def _one_axis(self) -> Self:
-        if len(self.model_dump(exclude_none=True)) != 1:
-            raise ValueError("give one of " + ", ".join(Budgets.model_fields))
-        return self
-
-    @property
-    def cost(self) -> Axis:
-        """What shares are kept of; `threshold` for settings of a knob."""
-        axis, _ = self._given
-        return "macs" if axis == "speedup" else axis
-
-    @property
-    def unstructured(self) -> bool:
-        """Whether single weights leave instead of channels."""
-        return self.cost == "weights"
-
-    @property
-    def kept(self) -> list[float]:
-        """Shares of the cost kept, or thresholds; largest first."""
-        axis, given = self._given
-        shares = [round(1 / one, 6) for one in given] if axis == "speedup" else given
-        return sorted(set(shares), reverse=True)
-
-    @property
-    def _given(self) -> tuple[Any, list[float]]:
-        (one,) = self.model_dump(exclude_none=True).items()
-        return one
-
-
 class AnySuite(Section):
     """What suites of every kind have: datasets x models x bases x repeats x methods."""
 
@@ -183,7 +100,9 @@ class AnySuite(Section):
     base_recipe: str = "base"
     calibration: Calibration = Calibration()
     recipes: dict[str, Recipe] = Field(default={}, description="added to the named recipes")
-    smoke: dict[str, Any] = Field(default={}, description="overrides that --smoke applies")
+    scales: dict[Slug, dict[str, Any]] = Field(
+        default={}, description="by name, overrides that --scale NAME applies"
+    )
 
     @field_validator("datasets", "models", mode="before")
     @classmethod
@@ -209,15 +128,56 @@ class AnySuite(Section):
                 f"bases = {self.bases}, but {', '.join(fixed)} has `recipe: false`: all its bases "
                 "would be one network; use bases: 1 and repeats"
             )
-        known = self.all_recipes
-        for name in sorted(self.used_recipes - set(known)):
-            raise ValueError(f"recipe {name!r} is unknown; there are {', '.join(sorted(known))}")
-        for name in sorted(self.base_recipes):
-            if known[name].distill is not None:
-                raise ValueError(
-                    f"recipe {name!r} distills from the base, so no base can be trained by it"
-                )
         return self
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> Self:
+        """Every model is on a dataset, and every dataset has a model on it."""
+        known = [one.label or one.name for one in self.datasets]
+        for at, model in enumerate(self.models):
+            for name in model.datasets or ():
+                if name not in known:
+                    raise ValueError(
+                        f"models.{at}.datasets: {name!r} is none of the suite's datasets"
+                        f"{meant(name, known)}: {', '.join(known)}"
+                    )
+        visited = [dataset.label or dataset.name for dataset, _ in self.problems]
+        empty = [name for name in known if name not in visited]
+        if empty:
+            raise ValueError(
+                f"datasets: no model is on {', '.join(empty)}; "
+                "take it out, or name it in some model's `datasets`"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _trainable(self) -> Self:
+        """Every recipe that is followed exists, and none of a base distills from the base."""
+        for dataset, model in self.problems:
+            known, base = self.recipes_on(dataset, model), self.base_recipe_of(model)
+            for name in sorted(self.recipes_followed(model) - set(known)):
+                raise ValueError(
+                    f"recipe {name!r} is unknown{meant(name, known)}; there are "
+                    + ", ".join(sorted(known))
+                )
+            if base and known[base].distill is not None:
+                raise ValueError(
+                    f"recipe {base!r} distills from the base, so no base can be trained by it"
+                )
+        lost = [key for key, name in self.unfollowed if name not in self.all_recipes]
+        if lost:
+            raise ValueError(unfollowed_words(lost))
+        return self
+
+    @property
+    def problems(self) -> list[tuple[DatasetSpec, ModelSpec]]:
+        """Every dataset with each model that is on it."""
+        return [
+            (dataset, model)
+            for dataset in self.datasets
+            for model in self.models
+            if model.datasets is None or (dataset.label or dataset.name) in model.datasets
+        ]
 
     @property
     def method_names(self) -> list[str]:
@@ -236,13 +196,41 @@ class AnySuite(Section):
     @property
     def used_recipes(self) -> set[str]:
         """Names of the recipes that some training of the suite follows."""
-        return self.base_recipes.union(*(one.recipes for one in self.methods))
+        return set().union(*(self.recipes_followed(model) for model in self.models))
+
+    def recipes_on(self, dataset: DatasetSpec, model: ModelSpec) -> dict[str, Recipe]:
+        """All by name, as they are there: the model's win over the dataset's over the suite's."""
+        return {**self.all_recipes, **dataset.recipes, **model.recipes}
+
+    def recipes_followed(self, model: ModelSpec) -> set[str]:
+        """Names of those that its bases are trained by, and methods on the way."""
+        base = self.base_recipe_of(model)
+        return set().union(*(one.recipes for one in self.methods), [base] if base else [])
+
+    def base_recipe_of(self, model: ModelSpec) -> str | None:
+        """Name of the one that its bases are trained by; None where it is taken as it is."""
+        return None if model.recipe is False else model.recipe or self.base_recipe
 
     @property
-    def base_recipes(self) -> set[str]:
-        """Names of those that bases are trained by."""
-        own = {one.recipe for one in self.models if isinstance(one.recipe, str)}
-        return {self.base_recipe, *own}
+    def unfollowed(self) -> list[tuple[str, str]]:
+        """Key and name of each recipe of a model or a dataset that no training there follows."""
+        owners: list[tuple[str, Mapping[str, Recipe], list[ModelSpec]]] = [
+            *(
+                (f"datasets.{at}", one.recipes, [model for on, model in self.problems if on == one])
+                for at, one in enumerate(self.datasets)
+            ),
+            *((f"models.{at}", one.recipes, [one]) for at, one in enumerate(self.models)),
+        ]
+        return [
+            (f"{key}.recipes.{name}", name)
+            for key, recipes, models in owners
+            for name in recipes
+            if not any(name in self.recipes_followed(model) for model in models)
+        ]
+
+    def calibration_of(self, model: ModelSpec) -> Calibration:
+        """The images that criteria may look at there."""
+        return model.calibration or self.calibration
 
 
 class Suite(AnySuite):
@@ -261,11 +249,6 @@ class Suite(AnySuite):
         default=False, description="evaluate on the training split as well, without augmentation"
     )
     analysis: Analysis
-
-    @field_validator("recoveries", mode="before")
-    @classmethod
-    def _recoveries(cls, given: Any) -> Any:
-        return _each(given, _recovery)
 
     @model_validator(mode="after")
     def _comparable(self) -> Self:
@@ -329,9 +312,28 @@ class Suite(AnySuite):
                 )
         return self
 
-    @property
-    def used_recipes(self) -> set[str]:
-        return super().used_recipes | {one.recipe for one in self.recoveries if one.recipe}
+    @model_validator(mode="after")
+    def _one_axis(self) -> Self:
+        for at, model in enumerate(self.models):
+            cost = self.budgets_of(model).cost
+            if cost != self.budgets.cost:
+                raise ValueError(
+                    f"models.{at}.budgets keep a share of {cost}, and the suite's of "
+                    f"{self.budgets.cost}: one axis a suite"
+                )
+        return self
+
+    def budgets_of(self, model: ModelSpec) -> Budgets:
+        """What its methods are held to."""
+        return model.budgets or self.budgets
+
+    def recipes_followed(self, model: ModelSpec) -> set[str]:
+        """Names of those that its bases are trained by, methods on the way, and recoveries."""
+        return (
+            super()
+            .recipes_followed(model)
+            .union(one.recipe for one in self.recoveries if one.recipe)
+        )
 
 
 def refuse_twice(what: str, names: Sequence[str]) -> None:
@@ -339,6 +341,20 @@ def refuse_twice(what: str, names: Sequence[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"{what}: {', '.join(twice)} occurs twice; name one with `as`")
+
+
+def unfollowed_words(keys: Iterable[str]) -> str:
+    """What to do about recipes of a model or a dataset that nothing follows."""
+    return (
+        f"{', '.join(keys)}: no training there follows a recipe of that name (a base's, a "
+        "recovery's, a method's phase); take it out, or give it the name of one that is followed"
+    )
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """Near matches, as a part of a sentence."""
+    near = get_close_matches(name, list(known), n=3)
+    return f" (did you mean {' or '.join(near)}?)" if near else ""
 
 
 def _each(given: Any, change: Any) -> Any:
@@ -360,21 +376,6 @@ def _method(given: Any) -> Any:
     if "criterion" in rest:
         preset.pop("options", None)  # they were another criterion's
     return {**preset, "as": name, **rest}
-
-
-_RECOVERIES = "a recovery is none, bn or {finetune: RECIPE}, which may also give total_epochs"
-
-
-def _recovery(given: Any) -> Any:
-    """`none`, `bn`, or `{finetune: recipe}`."""
-    if isinstance(given, str):
-        return {"kind": given}
-    if isinstance(given, Mapping) and "finetune" in given and "kind" not in given:
-        rest = {key: value for key, value in given.items() if key != "finetune"}
-        return {"kind": "finetune", "recipe": given["finetune"], **rest}
-    if isinstance(given, RecoverySpec) or (isinstance(given, Mapping) and "kind" in given):
-        return given
-    raise ValueError(f"{_RECOVERIES}, not {given!r}")
 
 
 _SLUG = re.compile(r"[^a-z0-9._~+=-]+")

@@ -48,7 +48,7 @@ PROBE: dict[str, Any] = {
     "recipes": {"tiny": {"epochs": 1, "batch_size": 40, "learning_rate": 0.05}},
     "calibration": {"images": 32, "batch_size": 16},
     "fidelity": {"units": 20, "images": 30, "batch_size": 16},
-    "smoke": {"methods": ["l1"], "bases": 1},
+    "scales": {"smoke": {"methods": ["l1"], "bases": 1}},
 }
 TRIALS = 8
 
@@ -129,7 +129,7 @@ def test_a_comparison_knows_no_fidelity(tmp_path: Path) -> None:
 
 def test_smoke_and_overrides_work_as_in_any_suite(tmp_path: Path) -> None:
     path = str(written(tmp_path))
-    small = load_suite(path, ["fidelity.units=null"], smoke=True)
+    small = load_suite(path, ["fidelity.units=null"], scale="smoke")
     assert isinstance(small, FidelitySuite)
     assert (small.suite, small.bases, small.fidelity.units) == ("probe-smoke", 1, None)
 

@@ -90,7 +90,7 @@ def test_names_people_give_decide_nothing() -> None:
         models=[{"name": "vgg_small", "label": "mine"}],
         recipes={**toy.TOY["recipes"], "unused": {"epochs": 9, "learning_rate": 1.0}},
         analysis={"control": "it", "alpha": 0.01, "rope": 1.0},
-        smoke={"bases": 1},
+        scales={"smoke": {"bases": 1}},
     )
     renamed = {"recipes": {"other": toy.TOY["recipes"]["tiny"]}, "base_recipe": "other"}
     assert key("l1") == key("l1", **renamed)

@@ -16,20 +16,20 @@ from hypothesis import strategies as st
 
 from bench.plan import make_plan
 from criteria import criteria
-from suites import Recipe, Suite, SuiteError, expand, library, load_suite, named_recipes
+from suites import Recipe, Suite, SuiteError, expand, library, load_suite, named_recipes, scales_of
 from suites.files import parse_yaml
 from suites.schema import slug
 
 
-def load(folder: Path, text: str, *overrides: str, smoke: bool = False) -> Suite:
+def load(folder: Path, text: str, *overrides: str, scale: str | None = None) -> Suite:
     path = folder / "mine.yaml"
     path.write_text(text)
-    return load_suite(str(path), overrides, smoke=smoke)
+    return load_suite(str(path), overrides, scale=scale)
 
 
-def refused(folder: Path, text: str, *overrides: str, smoke: bool = False) -> str:
+def refused(folder: Path, text: str, *overrides: str, scale: str | None = None) -> str:
     with pytest.raises(SuiteError) as caught:
-        load(folder, text, *overrides, smoke=smoke)
+        load(folder, text, *overrides, scale=scale)
     return str(caught.value)
 
 
@@ -287,17 +287,18 @@ def test_an_override_of_an_unknown_key_is_refused_like_one_in_the_file(tmp_path:
 
 
 def test_smoke_applies_the_suites_own_overrides_before_those_of_the_command(tmp_path: Path) -> None:
-    small = load(tmp_path, GOOD, "bases=2", smoke=True)
+    small = load(tmp_path, GOOD, "bases=2", scale="smoke")
     assert small.suite == "toy-smoke"
     assert small.method_names == ["l1"]
     assert small.budgets.kept == [0.5]
     assert small.bases == 2
 
 
-@pytest.mark.parametrize("smoke", [{}, None, 3, ["bases"], "bases=1"])
-def test_a_smoke_section_that_cannot_be_applied_is_named(tmp_path: Path, smoke: Any) -> None:
-    message = refused(tmp_path, yaml.safe_dump(toy.content(smoke=smoke)), smoke=True)
-    assert "smoke" in message
+@pytest.mark.parametrize("overlay", [{}, None, 3, ["bases"], "bases=1"])
+def test_a_scale_that_cannot_be_applied_is_named(tmp_path: Path, overlay: Any) -> None:
+    text = yaml.safe_dump(toy.content(scales={"smoke": overlay}))
+    message = refused(tmp_path, text, scale="smoke")
+    assert "scales.smoke" in message
     assert "mine.yaml" in message
 
 
@@ -306,26 +307,49 @@ def test_merge_keys_work(tmp_path: Path) -> None:
     assert parsed["b"] == {"x": 1, "y": 3}
 
 
-@pytest.mark.parametrize("name", list(library()))
-@pytest.mark.parametrize("smoke", [False, True])
-def test_every_suite_of_the_library_loads_spans_and_plans(name: str, smoke: bool) -> None:
-    suite = load_suite(name, smoke=smoke)
+def test_an_unknown_scale_names_those_that_there_are(tmp_path: Path) -> None:
+    scales = {"reduced": {"bases": 2}, "smoke": {"bases": 1}}
+    message = refused(tmp_path, yaml.safe_dump(toy.content(scales=scales)), scale="small")
+    assert "mine.yaml" in message
+    assert "no scale 'small'; there are paper, reduced, smoke" in message
+    assert "has no `scales`" in refused(tmp_path, yaml.safe_dump(toy.content(scales={})), scale="x")
+
+
+def test_paper_is_the_file_as_it_stands_where_that_has_a_reduced_version(tmp_path: Path) -> None:
+    scales = {"reduced": {"bases": 2}, "smoke": {"bases": 1}}
+    text = yaml.safe_dump(toy.content(bases=5, scales=scales))
+    paper, reduced = (load(tmp_path, text, scale=one) for one in ("paper", "reduced"))
+    assert (paper.suite, paper.bases) == ("toy", 5)
+    assert (reduced.suite, reduced.bases) == ("toy-reduced", 2)
+    assert "no scale 'paper'; there are smoke" in refused(tmp_path, GOOD, scale="paper")
+    named = yaml.safe_dump(toy.content(scales={"paper": {"bases": 2}}))
+    assert "scales.paper" in refused(tmp_path, named, scale="paper")
+    with pytest.raises(SuiteError, match=r"scales\.paper"):
+        scales_of(str(tmp_path / "mine.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("name", "scale"), [(name, scale) for name in library() for scale in [None, *scales_of(name)]]
+)
+def test_every_suite_of_the_library_loads_spans_and_plans(name: str, scale: str | None) -> None:
+    suite = load_suite(name, scale=scale)
     cases = list(expand(suite))
-    places = len(suite.datasets) * len(suite.models) * suite.bases * suite.repeats
+    seeds = suite.bases * suite.repeats
     if isinstance(suite, Suite):
         finetuned = [one for one in suite.recoveries if one.kind == "finetune"]
         recoveries = sum(
             len(finetuned if one.finetuning else suite.recoveries) * (1 + len(one.matched))
             for one in suite.methods
         )
-        assert len(cases) == places * len(suite.budgets.kept) * recoveries
+        budgets = sum(len(suite.budgets_of(model).kept) for _, model in suite.problems)
+        assert len(cases) == seeds * budgets * recoveries
     else:
-        assert len(cases) == places * len(suite.method_names)
-    assert suite.suite == name + ("-smoke" if smoke else "")
+        assert len(cases) == seeds * len(suite.problems) * len(suite.method_names)
+    assert suite.suite == name + (f"-{scale}" if scale in ("reduced", "smoke") else "")
     plan = make_plan(suite)
     assert len({trial.key for trial in plan.trials}) == len(cases)
     assert {trial.labels.method for trial in plan.trials} == set(suite.method_names)
-    if smoke:
+    if scale == "smoke":
         assert [one.name for one in suite.datasets] == ["digits"]  # nothing to download
         assert len(cases) <= 150
 

@@ -50,7 +50,9 @@ TOY: dict[str, Any] = {
     "calibration": {"images": 32, "batch_size": 16},
     "latency": False,
     "analysis": {"control": "l1"},
-    "smoke": {"methods": ["l1"], "budgets": {"macs": [0.5]}, "recoveries": ["none"]},
+    "scales": {
+        "smoke": {"methods": ["l1"], "budgets": {"macs": [0.5]}, "recoveries": ["none"]},
+    },
 }
 TRIALS = 20
 

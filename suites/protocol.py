@@ -1,0 +1,122 @@
+"""What every method of a suite is held to: budgets, calibration, selection and recovery."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from .section import Section
+
+Share = Annotated[float, Field(gt=0, le=1)]
+# What a budget keeps a share of; a threshold is a setting of a selector's knob.
+Axis = Literal["macs", "params", "channels", "weights", "threshold"]
+
+
+class Budgets(Section):
+    """Shares kept of one cost, or speed-ups in MACs; one axis a suite.
+
+    `weights` prunes single weights, and every method of the suite with it; the others channels.
+    `threshold` is the selectors' own knob; what that costs is found, not asked for.
+    """
+
+    macs: list[Share] | None = Field(default=None, min_length=1)
+    params: list[Share] | None = Field(default=None, min_length=1)
+    channels: list[Share] | None = Field(
+        default=None, min_length=1, description="of all prunable channels, whatever each costs"
+    )
+    weights: list[Share] | None = Field(
+        default=None, min_length=1, description="of all weights of convolutions and linear layers"
+    )
+    speedup: list[Annotated[float, Field(ge=1)]] | None = Field(default=None, min_length=1)
+    threshold: list[Share] | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="after")
+    def _one_axis(self) -> Self:
+        if len(self.model_dump(exclude_none=True)) != 1:
+            raise ValueError("give one of " + ", ".join(Budgets.model_fields))
+        return self
+
+    @property
+    def cost(self) -> Axis:
+        """What shares are kept of; `threshold` for settings of a knob."""
+        axis, _ = self._given
+        return "macs" if axis == "speedup" else axis
+
+    @property
+    def unstructured(self) -> bool:
+        """Whether single weights leave instead of channels."""
+        return self.cost == "weights"
+
+    @property
+    def kept(self) -> list[float]:
+        """Shares of the cost kept, or thresholds; largest first."""
+        axis, given = self._given
+        shares = [round(1 / one, 6) for one in given] if axis == "speedup" else given
+        return sorted(set(shares), reverse=True)
+
+    @property
+    def _given(self) -> tuple[Any, list[float]]:
+        (one,) = self.model_dump(exclude_none=True).items()
+        return one
+
+
+class SelectionSpec(Section):
+    """How scores become removed channels; equal for all methods unless a method says otherwise."""
+
+    scope: Literal["global", "local", "isomorphic"] = "global"
+    min_channels: int = Field(default=1, ge=1)
+    protect: float = Field(default=0.1, ge=0, lt=1, description="share of a group always kept")
+    round_to: int = Field(default=1, ge=1)
+    coupled: bool = Field(
+        default=True, description="false keeps groups that several layers make (residual streams)"
+    )
+
+
+_RECOVERIES = "a recovery is none, bn or {finetune: RECIPE}, which may also give total_epochs"
+
+
+class RecoverySpec(Section):
+    """What happens after removal: nothing, new BN statistics, or finetuning by a recipe."""
+
+    kind: Literal["none", "bn", "finetune"]
+    recipe: str | None = None
+    total_epochs: int | None = Field(
+        default=None,
+        ge=1,
+        description="of all training since the base, a method's own phases included: equal compute",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shorthand(cls, given: Any) -> Any:
+        """`none`, `bn`, or `{finetune: recipe}`."""
+        if isinstance(given, str):
+            return {"kind": given}
+        if isinstance(given, Mapping) and "finetune" in given and "kind" not in given:
+            rest = {key: value for key, value in given.items() if key != "finetune"}
+            return {"kind": "finetune", "recipe": given["finetune"], **rest}
+        if isinstance(given, RecoverySpec) or (isinstance(given, Mapping) and "kind" in given):
+            return given
+        raise ValueError(f"{_RECOVERIES}, not {given!r}")
+
+    @model_validator(mode="after")
+    def _recipe_to_finetune(self) -> Self:
+        finetunes = self.kind == "finetune"
+        if finetunes != bool(self.recipe) or (self.total_epochs and not finetunes):
+            raise ValueError(_RECOVERIES)
+        return self
+
+    @property
+    def name(self) -> str:
+        if self.recipe is None:
+            return self.kind
+        return f"finetune-{self.recipe}" + (f"-{self.total_epochs}" if self.total_epochs else "")
+
+
+class Calibration(Section):
+    """The images that criteria may look at; drawn from train, without augmentation."""
+
+    images: int = Field(default=512, ge=1)
+    batch_size: int = Field(default=64, ge=1)
