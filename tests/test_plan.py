@@ -87,7 +87,16 @@ def test_names_people_give_decide_nothing() -> None:
         suite="other",
         description="other",
         datasets=[{**toy.TOY["datasets"][0], "label": "mine"}],
-        models=[{"name": "vgg_small", "label": "mine"}],
+        models=[
+            {
+                "name": "vgg_small",
+                "label": "mine",
+                "datasets": ["mine"],
+                "budgets": {"macs": [0.5]},
+                "calibration": toy.TOY["calibration"],
+                "recipes": toy.TOY["recipes"],
+            }
+        ],
         recipes={**toy.TOY["recipes"], "unused": {"epochs": 9, "learning_rate": 1.0}},
         analysis={"control": "it", "alpha": 0.01, "rope": 1.0},
         scales={"smoke": {"bases": 1}},

@@ -33,6 +33,7 @@ def refused(folder: Path, text: str, *overrides: str, scale: str | None = None) 
     return str(caught.value)
 
 
+TINY: dict[str, Any] = {"epochs": 1, "batch_size": 40, "learning_rate": 0.05}
 WEIGHTS: dict[str, Any] = {"budgets": {"weights": [0.5]}}
 
 FAULTS: list[tuple[str, dict[str, Any], list[str]]] = [
@@ -131,6 +132,54 @@ FAULTS: list[tuple[str, dict[str, Any], list[str]]] = [
         "two sources of weights",
         {"models": [{"name": "vgg_small", "weights": "A", "checkpoint": "b.pt"}]},
         ["models.0", "weights or checkpoint, not both"],
+    ),
+    (
+        "a model on an unknown dataset",
+        {"models": [{"name": "vgg_small", "datasets": ["digit"]}]},
+        ["models.0.datasets", "'digit'", "did you mean digits?"],
+    ),
+    (
+        "a model on no dataset",
+        {"models": ["resnet20", {"name": "vgg_small", "datasets": []}]},
+        ["models.1.datasets", "at least 1"],
+    ),
+    (
+        "a dataset without a model",
+        {
+            "datasets": ["digits", "cifar10"],
+            "models": [{"name": "vgg_small", "datasets": ["digits"]}],
+        },
+        ["no model is on cifar10", "take it out"],
+    ),
+    (
+        "another axis for a model",
+        {"models": [{"name": "vgg_small", "budgets": {"params": [0.5]}}]},
+        ["models.0.budgets", "params", "macs", "one axis"],
+    ),
+    (
+        "a model's recipe that nothing follows",
+        {"models": [{"name": "vgg_small", "recipes": {"short": {**TINY, "epochs": 3}}}]},
+        ["models.0.recipes.short", "no training there follows", "take it out"],
+    ),
+    (
+        "a dataset's recipe that nothing follows",
+        {"datasets": [{"name": "digits", "recipes": {"tinny": TINY}}]},
+        ["datasets.0.recipes.tinny", "no training there follows"],
+    ),
+    (
+        "a base that distills on one model only",
+        {
+            "models": [
+                "resnet20",
+                {"name": "vgg_small", "recipes": {"tiny": {**TINY, "distill": {}}}},
+            ]
+        },
+        ["'tiny'", "distills from the base"],
+    ),
+    (
+        "unknown recipe, nearly right",
+        {"recoveries": [{"finetune": "shrt"}]},
+        ["recipe 'shrt' is unknown (did you mean short"],
     ),
     ("as is, of nothing", {"models": [{"name": "vgg_small", "recipe": False}]}, ["recipe: false"]),
 ]
@@ -376,6 +425,70 @@ def test_the_suites_own_recipes_win() -> None:
     suite = toy.suite(recipes={"short": mine, "tiny": mine})
     assert suite.all_recipes["short"] == Recipe.model_validate(mine)
     assert suite.all_recipes["base"] == named_recipes()["base"]
+
+
+def test_the_models_recipe_wins_over_the_datasets_and_that_over_the_suites() -> None:
+    def of(epochs: int) -> dict[str, Any]:
+        return {"epochs": epochs, "learning_rate": 0.5}
+
+    suite = toy.suite(
+        datasets=[{"name": "digits", "recipes": {"tiny": of(3), "phase": of(4)}}],
+        models=["resnet20", {"name": "vgg_small", "recipes": {"tiny": of(5)}}],
+        methods=[
+            {"criterion": "l1", "procedure": {"name": "sfp", "recipe": "phase"}, "as": "l1"}
+        ],
+        recipes={"tiny": of(2), "phase": of(2)},
+    )
+    epochs = {
+        trial.labels.model: {
+            "base": trial.at.base.recipe.epochs,
+            "phase": trial.path.procedure.recipe.epochs,
+            "finetuning": trial.recipe.epochs,
+        }
+        for trial in make_plan(suite).trials
+        if trial.recipe
+    }
+    assert epochs == {
+        "resnet20": {"base": 3, "phase": 4, "finetuning": 3},
+        "vgg_small": {"base": 5, "phase": 4, "finetuning": 5},
+    }
+
+
+def test_what_a_scale_takes_out_may_leave_recipes_that_nothing_follows(tmp_path: Path) -> None:
+    content = toy.content(
+        models=[{"name": "vgg_small", "recipes": {"short": TINY}}],
+        recoveries=[{"finetune": "short"}],
+    )
+    text = yaml.safe_dump(content)
+    assert load(tmp_path, text, scale="smoke").recoveries[0].kind == "none"
+    assert load(tmp_path, text, "recoveries=[none]").unfollowed == [
+        ("models.0.recipes.short", "short")
+    ]
+
+
+def test_a_model_may_have_datasets_budgets_and_calibration_of_its_own() -> None:
+    suite = toy.suite(
+        datasets=["digits", {"name": "cifar10", "label": "c10"}],
+        models=[
+            "resnet20",
+            {
+                "name": "vgg_small",
+                "datasets": ["c10"],
+                "budgets": {"macs": [0.3]},
+                "calibration": {"images": 8, "batch_size": 4},
+            },
+        ],
+        methods=["l1", {"criterion": "l2", "iterative": {"steps": 2}}],
+    )
+    trials = make_plan(suite).trials
+    assert len(trials) == len(list(expand(suite))) == 2 * 2 * (2 * 2 + 1)
+    found = {(one.labels.model, one.labels.dataset, one.budget, one.path.budgets) for one in trials}
+    assert found == {
+        *(("resnet20", on, kept, (0.7, 0.5)) for on in ("digits", "c10") for kept in (0.7, 0.5)),
+        ("vgg_small", "c10", 0.3, (0.3,)),
+    }
+    images = {(one.labels.model, one.at.calibration.images) for one in trials}
+    assert images == {("resnet20", 32), ("vgg_small", 8)}
 
 
 def test_speed_ups_are_shares_kept_and_equal_budgets_are_one() -> None:
