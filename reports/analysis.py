@@ -45,6 +45,20 @@ class Results:
     def problems(self) -> list[str]:
         return list(dict.fromkeys(one.problem for one in self.expected))
 
+    @cached_property
+    def budgets(self) -> dict[str, list[float]]:
+        """Problem -> the budgets asked for there, largest first."""
+        asked: dict[str, set[float]] = {}
+        for one in self.expected:
+            if one.budget is not None:
+                asked.setdefault(one.problem, set()).add(one.budget)
+        return {problem: sorted(several, reverse=True) for problem, several in asked.items()}
+
+    @property
+    def shared_budgets(self) -> list[float]:
+        """Those of every problem, largest first: over problems nothing can be said of others."""
+        return sorted(set.intersection(*map(set, self.budgets.values())), reverse=True)
+
     @property
     def recoveries(self) -> list[str]:
         return list(dict.fromkeys(one.recovery for one in self.expected))

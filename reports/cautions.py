@@ -186,18 +186,17 @@ def _behind_published(results: Results) -> Iterator[str]:
     if results.dense.empty:
         return
     found = results.dense.groupby("problem")["dense_top1"].mean()
-    for dataset in results.suite.datasets:
-        for model in results.suite.models:
-            known = _published().get(dataset.name, {}).get(model.name)
-            problem = problem_name(dataset, model)
-            if known is None or problem not in found or dataset.test_images:
-                continue
-            if found[problem] < known["top1"] - BEHIND:
-                yield (
-                    f"The dense networks of {problem} reach {found[problem]:.2f} % top-1, below "
-                    f"the {known['top1']:.2f} % of {known['source']}: gains over a weak baseline "
-                    "may not carry over."
-                )
+    for dataset, model in results.suite.problems:
+        known = _published().get(dataset.name, {}).get(model.name)
+        problem = problem_name(dataset, model)
+        if known is None or problem not in found or dataset.test_images:
+            continue
+        if found[problem] < known["top1"] - BEHIND:
+            yield (
+                f"The dense networks of {problem} reach {found[problem]:.2f} % top-1, below "
+                f"the {known['top1']:.2f} % of {known['source']}: gains over a weak baseline "
+                "may not carry over."
+            )
 
 
 def _width_warnings(results: Results) -> Iterator[str]:

@@ -45,7 +45,7 @@ def _named(results: Results) -> Said:
 
 def _pairs(results: Results) -> Said:
     suite = results.suite
-    real = len(suite.models) * sum(one.name not in TOYS for one in suite.datasets)
+    real = sum(dataset.name not in TOYS for dataset, _ in suite.problems)
     toys = sorted(TOYS & {one.name for one in suite.datasets})
     why = f"{real} of {len(results.problems)} problems count"
     why += f": {', '.join(toys)} is a toy" if toys else ""
@@ -67,8 +67,9 @@ def _dense(results: Results) -> Said:
 
 
 def _points(results: Results) -> Said:
-    kept = results.suite.budgets.kept
-    cells = results.cells[results.cells["budget"] == min(kept)]
+    kept = min(results.budgets.values(), key=len)
+    tightest = results.cells["problem"].map({key: min(one) for key, one in results.budgets.items()})
+    cells = results.cells[results.cells["budget"] == tightest]
     lost = -float(cells["retained_top1"].min()) if cells["retained_top1"].notna().any() else 0.0
     falls = lost >= COLLAPSE
     n = f"{len(kept)} budget" + ("s" if len(kept) > 1 else "")
@@ -78,7 +79,7 @@ def _points(results: Results) -> Said:
 
 
 def _curves(results: Results) -> Said:
-    n = len(results.suite.budgets.kept)
+    n = min(map(len, results.budgets.values()))
     return ("yes", "figure of accuracy against cost, all methods in it") if n > 1 else (
         "no", "one budget is a point, not a curve"
     )  # fmt: skip
@@ -178,7 +179,7 @@ def _pitfalls(results: Results) -> Said:
         "datasets": len(suite.datasets),
         "models": len(suite.models),
         "bases": suite.bases,
-        "budgets": len(suite.budgets.kept),
+        "budgets": min(map(len, results.budgets.values())),
         "recoveries": len(suite.recoveries),
     }
     why = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from suites.method import FinetuningSpec, IterativeSpec, MethodSpec, PhaseSpec
@@ -136,12 +136,10 @@ def _iterative(spec: IterativeSpec) -> str:
 
 def _selection(suite: Suite) -> list[str]:
     budgets, chosen = suite.budgets, suite.selection
-    axis = WORDS[budgets.cost]
+    axis, kept = WORDS[budgets.cost], _kept(suite)
     if budgets.cost == "threshold":
-        kept = ", ".join(f"{one:g}" for one in budgets.kept)
         asked = f"Thresholds of the methods' own knob: {kept}; the MACs kept follow from it."
     else:
-        kept = ", ".join(f"{100 * one:g} %" for one in budgets.kept)
         asked = f"Every method keeps {kept} of the dense network's {axis}, within 1 % of them."
     if budgets.unstructured:
         return [
@@ -162,11 +160,34 @@ def _selection(suite: Suite) -> list[str]:
     ]
 
 
+def _kept(suite: Suite) -> str:
+    """The budgets; of models with their own, theirs as well."""
+    words: dict[str, list[str]] = {}
+    for model in suite.models:
+        budgets = suite.budgets_of(model)
+        plain = budgets.cost == "threshold"
+        kept = ", ".join(f"{one:g}" if plain else f"{100 * one:g} %" for one in budgets.kept)
+        words.setdefault(kept, []).append(model.label or model.name)
+    return _by_model(words)
+
+
 def _calibration(suite: AnySuite) -> list[str]:
+    words: dict[str, list[str]] = {}
+    for model in suite.models:
+        seen = suite.calibration_of(model)
+        text = f"{seen.images} training images in batches of {seen.batch_size}"
+        words.setdefault(text, []).append(model.label or model.name)
     return [
-        f"Criteria see {suite.calibration.images} training images without augmentation, in batches "
-        f"of {suite.calibration.batch_size}: the same images in the same order for all methods."
+        f"Criteria see {_by_model(words)}, without augmentation: the same images in the same order "
+        "for all methods."
     ]
+
+
+def _by_model(words: Mapping[str, Sequence[str]]) -> str:
+    """What all models have, or each text with the models that it is true of."""
+    if len(words) == 1:
+        return next(iter(words))
+    return "; ".join(f"{text} ({', '.join(models)})" for text, models in words.items())
 
 
 def _recovery(one: RecoverySpec, suite: Suite) -> str:

@@ -299,12 +299,13 @@ def _after(recovery: str) -> str:
 
 def _budgets(results: Results) -> str:
     """How budgets become one number."""
-    kept = results.suite.budgets.kept
-    if len(kept) == 1:
+    counts = sorted({len(kept) for kept in results.budgets.values()})
+    several = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    if counts[-1] == 1:
         return "at one budget"
     if results.suite.budgets.cost == "threshold":
-        return f"mean over {len(kept)} thresholds"
-    return f"area over {len(kept)} budgets and log compression"
+        return f"mean over {several} thresholds"
+    return f"area over {several} budgets and log compression"
 
 
 def _counted(n: int, what: str) -> str:

@@ -73,12 +73,11 @@ def plan(suite: Suite) -> list[Labels]:
             repeat=repeat,
             matched_to=matched_to.get(method),
         )
-        for dataset, model, method, recovery, budget, base, repeat in product(
-            suite.datasets,
-            suite.models,
+        for dataset, model in suite.problems
+        for method, recovery, budget, base, repeat in product(
             suite.method_names,
             suite.recoveries,
-            suite.budgets.kept,
+            suite.budgets_of(model).kept,
             range(suite.bases),
             range(suite.repeats),
         )

@@ -34,7 +34,9 @@ def views(suite: AnySuite) -> dict[str, str]:
     """
     filtered, order, columns = "tags.role = 'trial'", "eval/retained_top1", COLUMNS
     if isinstance(suite, Suite):
-        kept = suite.budgets.kept
+        every = [suite.budgets_of(model).kept for _, model in suite.problems]
+        shared = [one for one in suite.budgets.kept if all(one in kept for kept in every)]
+        kept = shared or suite.budgets.kept
         budget = budget_tag(suite.budgets.cost, kept[len(kept) // 2])
         recovery = suite.recoveries[-1].name
         filtered += f" and tags.budget = '{budget}' and tags.recovery = '{recovery}'"

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     """Only where there is no curve to draw: several budgets are `accuracy_cost`."""
     cells = results.cells[results.cells["matched_to"].isna()]
-    if len(results.suite.budgets.kept) > 1 or not cells["complete"].any():
+    kept = list(results.budgets.values())
+    if max(map(len, kept)) > 1 or not cells["complete"].any():
         return
     data = drawn(cells, results.dense)
     bases = results.suite.bases
@@ -31,13 +32,14 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         level = f"{100 * (1 - results.suite.analysis.alpha):g} %"
         spread = f"Bars: {level} t-interval over n = {bases} bases; an arrow marks one that leaves "
         spread += "the panel."
-    at = budget_words(results.suite.budgets.cost, results.suite.budgets.kept[0])
+    words = {budget_words(results.suite.budgets.cost, one) for (one,) in kept}
+    at = f"the one budget, {words.pop()}" if len(words) == 1 else "the one budget of each problem"
     yield Plot(
         "accuracy",
         draw(data, looks, results.suite.analysis.control),
         data,
         "Accuracy at the budget",
-        f"Mean test top-1 at the one budget, {at}; best mean first. {spread} Dashed grey: mean of "
+        f"Mean test top-1 at {at}; best mean first. {spread} Dashed grey: mean of "
         "the dense networks.",
         "Dot plot of test top-1, a row a method, by problem and recovery.",
     )

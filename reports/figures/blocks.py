@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from ..records import budget_words
 from ..tables import by_trial
 
 if TYPE_CHECKING:
@@ -64,6 +65,14 @@ def blocks(results: Results, recovery: str) -> Blocks | None:
     if scores.shape[1] < 2 or scores.empty:
         return None
     return Blocks(scores, problems, unit, len(asked) - scores.shape[1])
+
+
+def at_the_tightest(results: Results) -> str:
+    """The least that is kept, for captions: problems may have budgets of their own."""
+    least = {kept[-1] for kept in results.budgets.values()}
+    if len(least) > 1:
+        return "at the tightest budget of each problem"
+    return f"at the tightest budget, {budget_words(results.suite.budgets.cost, min(least))}"
 
 
 def at_budget(results: Results, recovery: str, budget: float, like: Blocks) -> pd.DataFrame:

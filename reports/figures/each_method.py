@@ -25,8 +25,8 @@ _ACROSS = 6
 
 
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """One a recovery, where `accuracy_cost` has to leave methods grey."""
-    if len(results.suite.budgets.kept) < 2 or not any(one.quiet for one in looks.values()):
+    """One a recovery, where `accuracy_cost` leaves methods grey; over budgets of all problems."""
+    if len(results.shared_budgets) < 2 or not any(one.quiet for one in looks.values()):
         return
     control = results.suite.analysis.control
     for recovery in results.recoveries:
@@ -62,7 +62,7 @@ def drawn(results: Results, recovery: str) -> pd.DataFrame:
     (range over problems; of one problem: t-interval over bases), `n`, `unit`.
     """
     cells = results.cells[results.cells["matched_to"].isna()]
-    cells = cells[cells["recovery"] == recovery]
+    cells = cells[(cells["recovery"] == recovery) & cells["budget"].isin(results.shared_budgets)]
     cells = cells[cells.groupby("method")["complete"].transform("all").astype(bool)]
     cost = f"{_cost(results)}_percent"
     trials = results.trials[results.trials["recovery"] == recovery]

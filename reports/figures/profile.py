@@ -35,6 +35,8 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     cubes = {key: one for key, one in cubes.items() if one[1][0].size > 1}
     if not cubes:
         return
+    counts = sorted({len(kept) for kept in results.budgets.values()})
+    budgets = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     level = 1 - results.suite.analysis.alpha
     banded = _banded(results, looks, cubes)
     data = drawn(cubes, banded, level)
@@ -42,7 +44,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         f"{recovered(key)}: n = {problems} problem{'s' if problems > 1 else ''} × {budgets} "
         f"budgets × {bases} bases × {repeats} repeats a method"
         for key, (_, cube) in cubes.items()
-        for budgets, problems, bases, repeats in [cube.shape[1:]]
+        for _, problems, bases, repeats in [cube.shape[1:]]
     )
     yield Plot(
         "profile",
@@ -59,21 +61,25 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
 
 
 def _lost(results: Results, recovery: str, found: Blocks) -> Floats:
-    """[methods, budgets, problems, bases, repeats] points of top-1 lost; NaN where one failed."""
+    """[methods, budgets, problems, bases, repeats] points of top-1 lost.
+
+    What failed has lost everything: infinity. NaN where the problem has no such budget.
+    """
     mine = results.trials[results.trials["recovery"] == recovery]
     mine = mine[mine["problem"].isin(found.problems) & mine["method"].isin(found.scores.columns)]
     axes = ["method", "budget", "problem", "base", "repeat"]
     values = mine.set_index(axes)["retained_top1"].astype(float)
     levels: list[list[Any]] = [
         list(found.scores.columns),
-        results.suite.budgets.kept,
+        sorted({one for name in found.problems for one in results.budgets[name]}, reverse=True),
         found.problems,
     ]
     levels += [sorted(mine["base"].unique()), sorted(mine["repeat"].unique())]
     full = values.reindex(pd.MultiIndex.from_product(levels, names=axes))
-    # What failed has lost everything: it lies above every threshold.
     lost = np.negative(full.to_numpy(dtype=np.float64)).reshape([len(one) for one in levels])
-    return cast("Floats", lost)
+    lost[np.isnan(lost)] = np.inf
+    asked = np.array([[one in results.budgets[at] for at in found.problems] for one in levels[1]])
+    return cast("Floats", np.where(asked[None, :, :, None, None], lost, np.nan))
 
 
 def _banded(
@@ -82,7 +88,8 @@ def _banded(
     """The control, and of coloured methods the one that loses least; bands hide lines."""
     lost: dict[str, list[float]] = {}
     for names, cube in cubes.values():
-        for name, value in zip(names, np.nanmean(cube, axis=(1, 2, 3, 4)), strict=True):
+        known = np.where(np.isfinite(cube), cube, np.nan)
+        for name, value in zip(names, np.nanmean(known, axis=(1, 2, 3, 4)), strict=True):
             lost.setdefault(name, []).append(float(value))
     control = results.suite.analysis.control
     others = [name for name in lost if name != control and not looks[name].quiet]
@@ -103,8 +110,8 @@ def drawn(
         finite = cube[np.isfinite(cube)]
         at = np.linspace(min(0.0, float(np.quantile(finite, 0.02))), finite.max(), _POINTS)
         for name, one in zip(names, cube, strict=True):
-            within = np.nan_to_num(one, nan=np.inf) <= at[:, None, None, None, None] + 1e-9
-            shares = within.mean(axis=1)  # over budgets: [t, problems, bases, repeats]
+            within = np.where(np.isnan(one), np.nan, one <= at[:, None, None, None, None] + 1e-9)
+            shares = np.nanmean(within, axis=1)  # over budgets: [t, problems, bases, repeats]
             part = pd.DataFrame({"lost": at, "share": shares.mean(axis=(1, 2, 3))})
             part["low"] = part["high"] = np.nan
             if name in banded:

@@ -25,8 +25,8 @@ _SHORT = 14  # letters of a name up to which two panels stand beside one another
 
 
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """With two budgets or more, and three methods: else there is no flow."""
-    if len(results.suite.budgets.kept) < 2:
+    """With two budgets or more that all problems have, and three methods: else there is no flow."""
+    if len(results.shared_budgets) < 2:
         return
     data = drawn(results)
     if data.empty or data["method"].nunique() < 3:
@@ -49,6 +49,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
 def drawn(results: Results) -> pd.DataFrame:
     """One row a (recovery, method, budget), of methods that are complete at all budgets.
 
+    A problem without a budget has no ranks there: only those that all problems have are columns.
     Columns: `recovery`, `method`, `budget`, `at` (the budget in words), `mean_rank`, `place` (1 is
     best), `n`, `unit`, `said` (n in words).
     """
@@ -58,7 +59,7 @@ def drawn(results: Results) -> pd.DataFrame:
         if whole is None:
             continue
         names = list(whole.scores.columns)
-        for budget in results.suite.budgets.kept:
+        for budget in results.shared_budgets:
             scores = at_budget(results, recovery, budget, whole)
             table = pd.DataFrame(
                 {"mean_rank": mean_ranks(scores.to_numpy()), "score": -scores.mean().to_numpy()},

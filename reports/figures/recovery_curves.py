@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from ..records import budget_words
+from .blocks import at_the_tightest
 from .panels import entries, grid, legend, name_axes
 from .plot import Plot
 from .style import Look, in_order
@@ -25,7 +25,6 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     if data.empty:
         return
     banded = _banded(data, looks, results.suite.analysis.control)
-    at = budget_words(results.suite.budgets.cost, min(results.suite.budgets.kept))
     n = results.suite.bases * results.suite.repeats
     spread = f"Bands, of {', '.join(banded)}: one standard deviation over these networks."
     yield Plot(
@@ -33,7 +32,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         draw(data, looks, banded),
         data,
         "Recovery over epochs",
-        f"Validation top-1 after each epoch of recovery at the tightest budget, {at}; mean of n = "
+        f"Validation top-1 after each epoch of recovery {at_the_tightest(results)}; mean of n = "
         f"{n} network{'s' if n > 1 else ''} a method and problem. "
         f"{spread if n > 1 else 'One network, so no spread.'} Validation, not test: nothing is "
         "chosen by it.",
@@ -48,13 +47,14 @@ def drawn(results: Results) -> pd.DataFrame:
     Columns: `validation_top1` (percent, mean over networks), `sd`, `n` (networks). Only recoveries
     of which some method has two epochs or more.
     """
-    budget = min(results.suite.budgets.kept)
-    cells = results.cells[results.cells["complete"] & (results.cells["budget"] == budget)]
+    tightest = {problem: min(kept) for problem, kept in results.budgets.items()}
+    there = results.cells["budget"] == results.cells["problem"].map(tightest)
+    cells = results.cells[results.cells["complete"] & there]
     whole = set(cells[["problem", "recovery", "method"]].itertuples(index=False, name=None))
     rows = []
     for one in results.records:
         at = one.labels
-        if one.measurements is None or at.matched_to or at.budget != budget:
+        if one.measurements is None or at.matched_to or at.budget != tightest[at.problem]:
             continue
         if (at.problem, at.recovery, at.method) in whole:
             rows += [

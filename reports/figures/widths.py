@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from suites.schema import slug
 
-from ..records import budget_words
+from .blocks import at_the_tightest
 from .plot import Plot
 from .similarity import mean_correlation, similarity_plot
 from .squares import square_figure
@@ -27,7 +27,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     """A matrix a problem, where methods differ in any layer; one of correlations for all."""
     data = drawn(results)
     what = "weights" if results.suite.budgets.unstructured else "channels"
-    at = budget_words(results.suite.budgets.cost, min(results.suite.budgets.kept))
+    at = at_the_tightest(results)
     tables = []
     for problem, rows in data.groupby("problem", sort=False):
         table = rows.pivot(index="layer", columns="method", values="kept")
@@ -46,7 +46,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
             draw(table[order].T, f"{what} kept (%)"),
             rows.sort_values("method", key=lambda one: one.map(order.index), kind="stable"),
             f"What is kept of every layer, {problem}",
-            f"Share of the {what} of each layer kept at the tightest budget, {at}, in the order of "
+            f"Share of the {what} of each layer kept {at}, in the order of "
             f"the network, mean of n = {n} networks a method. Methods that thin alike stand "
             "together.",
             f"Matrix of {what} kept, a row a method, a column a layer, on {problem}.",
@@ -61,7 +61,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
             matrix.rename_axis("method").reset_index(),
             "Which methods keep alike",
             f"Spearman's ρ, in percent, of two methods' shares of the {what} kept over layers at "
-            f"the tightest budget, {at}; mean over n = {several}, without a "
+            f"{at.removeprefix('at ')}; mean over n = {several}, without a "
             "spread. The tree joins methods at their mean distance 1 − |ρ|. A method that "
             "thins all layers alike ranks none: 0.",
             "Matrix of rank correlations between methods' kept widths, with a dendrogram.",
@@ -74,18 +74,19 @@ def drawn(results: Results) -> pd.DataFrame:
     Columns: `problem`, `method`, `layer`, `kept` (percent, mean over networks), `n` (networks).
     Recoveries leave widths as they are: each method's first finished one stands for all.
     """
-    budget = min(results.suite.budgets.kept)
+    tightest = {problem: min(kept) for problem, kept in results.budgets.items()}
     masks = results.suite.budgets.unstructured
     order = {name: place for place, name in enumerate(results.recoveries)}
     parts: dict[tuple[str, str], dict[str, list[pd.Series[float]]]] = {}
     for one in results.records:
-        if one.measurements is None or one.labels.budget != budget or one.labels.matched_to:
+        at = one.labels
+        if one.measurements is None or at.budget != tightest[at.problem] or at.matched_to:
             continue
         counts = one.measurements.weights if masks else one.measurements.widths
         if counts:
             shares = pd.Series({layer: 100 * kept / all_ for layer, (kept, all_) in counts.items()})
-            key = (one.labels.problem, one.labels.method)
-            parts.setdefault(key, {}).setdefault(one.labels.recovery, []).append(shares)
+            key = (at.problem, at.method)
+            parts.setdefault(key, {}).setdefault(at.recovery, []).append(shares)
     rows = []
     for problem in results.problems:
         for method in (one.name for one in results.suite.methods):

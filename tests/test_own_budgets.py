@@ -1,0 +1,127 @@
+"""A problem may have budgets of its own: the report asks of it what the suite asks, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from test_reports import make_suite, plan, record
+
+from reports.analysis import Results, analyse
+from reports.build import build_report
+from reports.cautions import warnings
+from reports.checklist import checklist
+from reports.figures import each_method, profile, rank_flow, recovery_curves, widths
+from reports.figures.style import looks
+from reports.findings import unfinished
+from reports.method_section import recipes
+from reports.records import Epoch, Labels, Record
+from reports.tables import by_trial
+from suites.schema import Suite
+
+METHODS = ["l1", "random", "taylor", "jacobian"]
+LOST = {"l1": 0.02, "random": 0.2, "taylor": 0.04, "jacobian": 0.01}  # at each halving of the MACs
+
+
+def own(budgets: Sequence[float], **changes: Any) -> Suite:
+    """One model at 0.7, 0.5 and 0.3, the other at budgets of its own."""
+    return make_suite(
+        methods=METHODS,
+        models=["resnet20", {"name": "vgg-small", "budgets": {"macs": list(budgets)}}],
+        **changes,
+    )
+
+
+def analysed(suite: Suite) -> Results:
+    labels = plan(suite)
+    return analyse(suite, [_record(one) for one in labels], labels)
+
+
+def _record(labels: Labels) -> Record:
+    assert labels.budget is not None
+    top1 = 0.9 + LOST[labels.method] * np.log2(labels.budget)
+    history = [Epoch(epoch=one, loss=1.0, validation_top1=top1) for one in (1, 2)]
+    kept = {"conv1": (round(100 * labels.budget), 100), "conv2": (len(labels.method), 100)}
+    return record(labels, top1, history=history, widths=kept)
+
+
+@pytest.fixture(scope="module")
+def mixed() -> Results:
+    return analysed(own([0.5, 0.3, 0.1, 0.05]))
+
+
+def test_nothing_is_missing_that_nobody_asked_for(mixed: Results) -> None:
+    assert mixed.budgets == {
+        "resnet20 on digits": [0.7, 0.5, 0.3],
+        "vgg-small on digits": [0.5, 0.3, 0.1, 0.05],
+    }
+    assert mixed.shared_budgets == [0.5, 0.3]
+    assert mixed.cells["complete"].all()
+    assert unfinished(mixed) == []
+    assert not any("missing" in one or "left out" in one for one in warnings(mixed))
+
+
+def test_each_problem_is_averaged_over_its_own_budgets(mixed: Results) -> None:
+    averaged = by_trial(mixed.trials, mixed.cells)
+    for problem, kept in mixed.budgets.items():
+        # Linear in log compression, so the area is the value half way between the outer budgets.
+        halfway = 0.5 * (np.log2(kept[0]) + np.log2(kept[-1]))
+        points = averaged[problem, "none", "taylor"] - averaged[problem, "none", "l1"]
+        np.testing.assert_allclose(points, 100 * 0.02 * halfway, rtol=1e-9)
+
+
+def test_ranks_flow_over_budgets_that_all_problems_have(mixed: Results) -> None:
+    flow = rank_flow.drawn(mixed)
+    assert set(flow["budget"]) == {0.5, 0.3}
+    assert (flow.loc[flow["method"] == "jacobian", "mean_rank"] == 1.0).all()
+    assert set(each_method.drawn(mixed, "none")["budget"]) == {0.5, 0.3}
+
+
+def test_problems_without_a_budget_in_common_have_no_flow() -> None:
+    results = analysed(own([0.2, 0.1]))
+    assert results.shared_budgets == []
+    for module in (rank_flow, each_method):
+        assert list(module.plots(results, looks(results.suite, METHODS[:1]))) == []
+
+
+def test_a_budget_that_a_problem_lacks_is_no_loss_in_a_profile(mixed: Results) -> None:
+    (plot,) = profile.plots(mixed, looks(mixed.suite, METHODS))
+    most = plot.data.groupby(["recovery", "method"])["share"].max()
+    assert (most == 1.0).all()  # nothing has failed, so every trial loses some finite amount
+    assert "3 to 4 budgets" in plot.caption
+
+
+def test_the_tightest_budget_is_each_problems_own(mixed: Results) -> None:
+    least = {"resnet20 on digits": 0.3, "vgg-small on digits": 0.05}
+    only = [one for one in mixed.records if one.labels.budget == least[one.labels.problem]]
+    for module in (widths, recovery_curves):
+        at_all = module.drawn(mixed)
+        assert set(at_all["problem"]) == set(least)
+        labels = [one for one in mixed.expected if one.budget == least[one.problem]]
+        assert at_all.equals(module.drawn(analyse(mixed.suite, only, labels)))
+        for plot in module.plots(mixed, looks(mixed.suite, METHODS)):
+            assert "at the tightest budget of each problem" in plot.caption
+
+
+def test_the_checklist_counts_the_problem_that_has_fewest() -> None:
+    said = [item.why for item in checklist(analysed(own([0.5])))]
+    assert "one budget is a point, not a curve" in said
+
+
+def test_the_whole_report_is_written(mixed: Results, tmp_path: Path) -> None:
+    text = build_report(mixed.suite, mixed.records, mixed.expected, tmp_path).read_text()
+    text = " ".join(text.split())
+    assert "70 %, 50 %, 30 % (resnet20); 50 %, 30 %, 10 %, 5 % (vgg-small)" in text
+    assert "area over 3 to 4 budgets" in text
+
+
+def test_recipes_of_a_problem_are_told_apart() -> None:
+    mine = {"epochs": 3, "optimizer": "adamw", "learning_rate": 1e-4}
+    suite = make_suite(models=["resnet20", {"name": "vgg-small", "recipes": {"short": mine}}])
+    found = dict(recipes(suite))
+    assert "SGD" in found["short (resnet20 on digits)"]
+    assert "AdamW" in found["short (vgg-small on digits)"]
+    assert "base-digits" in found
