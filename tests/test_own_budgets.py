@@ -43,7 +43,7 @@ def analysed(suite: Suite) -> Results:
 def _record(labels: Labels) -> Record:
     assert labels.budget is not None
     top1 = 0.9 + LOST[labels.method] * np.log2(labels.budget)
-    history = [Epoch(epoch=one, loss=1.0, validation_top1=top1) for one in (1, 2)]
+    history = [Epoch(epoch=one, train_loss=1.0, validation_top1=top1) for one in (1, 2)]
     kept = {"conv1": (round(100 * labels.budget), 100), "conv2": (len(labels.method), 100)}
     return record(labels, top1, history=history, widths=kept)
 
