@@ -69,7 +69,7 @@ class BaseJob:
 
 
 def _dumped(recipe: Recipe | None) -> dict[str, Any] | None:
-    return recipe.model_dump(exclude_none=True) if recipe else None
+    return recipe.identity if recipe else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +167,7 @@ class Standpoint:
         return {
             "base": self.base.identity,
             "repeat": self.repeat,
-            "calibration": self.calibration.model_dump(),
+            "calibration": self.calibration.identity,
         }
 
     @property

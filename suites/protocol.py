@@ -116,7 +116,13 @@ class RecoverySpec(Section):
 
 
 class Calibration(Section):
-    """The images that criteria may look at; drawn from train, without augmentation."""
+    """The images that criteria may look at, drawn from train."""
 
     images: int = Field(default=512, ge=1)
     batch_size: int = Field(default=64, ge=1)
+    augment: bool = Field(default=False, description="with the dataset's random crops, mirrored")
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """For keys; those from before there was `augment` hold."""
+        return self.model_dump(exclude=set() if self.augment else {"augment"})

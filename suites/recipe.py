@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -18,6 +18,16 @@ class Distillation(Section):
     temperature: float = Field(default=4.0, gt=0)
 
 
+class Averaging(Section):
+    """A running mean of the weights, which is evaluated and kept in their place.
+
+    Polyak and Juditsky 1992; while the learning rate warms up it follows the weights.
+    """
+
+    decay: float = Field(gt=0, lt=1, description="what is left of the mean at each updating")
+    every: int = Field(default=1, ge=1, description="steps from one updating to the next")
+
+
 class Recipe(Section):
     """How a network is trained: bases, adaptation of a checkpoint, and finetuning alike."""
 
@@ -28,15 +38,57 @@ class Recipe(Section):
     momentum: float = Field(default=0.9, ge=0, lt=1)
     nesterov: bool = False
     weight_decay: float = Field(default=5e-4, ge=0)
-    schedule: Literal["constant", "step", "cosine"] = "cosine"
+    schedule: Literal["constant", "step", "cosine", "triangle"] = "cosine"
     milestones: list[float] = Field(
         default=[0.5, 0.75], description="step: shares of the epochs after which the rate drops"
     )
-    gamma: float = Field(default=0.1, gt=0, le=1, description="step: factor of each drop")
+    gamma: float = Field(
+        default=0.1,
+        gt=0,
+        le=1,
+        description="step: factor of each drop; triangle: share of the rate at both ends",
+    )
     warmup_epochs: float = Field(default=0, ge=0)
+    warmup_factor: float | None = Field(
+        default=None, gt=0, le=1, description="share of the rate that the linear warm-up begins at"
+    )
     label_smoothing: float = Field(default=0, ge=0, lt=1)
-    augment: bool = True
+    augment: bool | Literal["trivial", "randaugment"] = Field(
+        default=True,
+        description="the dataset's random crops and mirroring; with TrivialAugmentWide (Mueller "
+        "and Hutter 2021) or RandAugment (Cubuk et al. 2020) on top",
+    )
     distill: Distillation | None = Field(default=None, description="not for bases")
+    random_erasing: float = Field(
+        default=0, ge=0, le=1, description="probability for an image (Zhong et al. 2020)"
+    )
+    mixup: float | None = Field(
+        default=None, gt=0, description="alpha of its Beta (Zhang et al. 2018)"
+    )
+    cutmix: float | None = Field(
+        default=None,
+        gt=0,
+        description="alpha of its Beta (Yun et al. 2019); beside mixup, each batch gets one of them",
+    )
+    ema: Averaging | None = None
+    grad_clip: float | None = Field(
+        default=None, gt=0, description="longest gradient, of all parameters together"
+    )
+    amp: Literal["bf16", "fp16"] | None = Field(
+        default=None, description="mixed precision of forward and loss; evaluation stays as it is"
+    )
+    channels_last: bool = False
+    compile: bool = Field(default=False, description="torch.compile; it needs a compiler")
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides a training, for keys: options of `_LATER` only where they are used."""
+        whole = self.model_dump(exclude_none=True)
+        return {name: one for name, one in whole.items() if one or name not in _LATER}
+
+
+# Added after keys had been written without them.
+_LATER = {"random_erasing", "channels_last", "compile"}
 
 
 @cache

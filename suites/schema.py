@@ -19,6 +19,10 @@ from .protocol import Budgets, Calibration, RecoverySpec, SelectionSpec
 from .recipe import Recipe, named_recipes
 from .section import Section, Slug
 
+Normalizing = Literal[
+    "cifar", "cifar-classic", "cifar100", "cifar-wide", "imagenet", "half", "none"
+]
+
 
 class DatasetSpec(Section):
     """A dataset by name; `imagefolder` also needs its root, relative to the data root."""
@@ -27,7 +31,9 @@ class DatasetSpec(Section):
     label: Slug | None = Field(default=None, description="its name in tables; default: the name")
     root: str | None = None
     image_size: int | None = Field(default=None, ge=4)
-    normalize: Literal["cifar", "imagenet", "none"] | None = None
+    normalize: Normalizing | None = Field(
+        default=None, description="mean and deviation by name; default: the dataset's"
+    )
     validation: float = Field(default=0.1, gt=0, lt=0.5, description="share held out of train")
     train_images: int | None = Field(default=None, ge=1, description="use only so many, seeded")
     test_images: int | None = Field(default=None, ge=1, description="use only so many, seeded")
