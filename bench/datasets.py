@@ -22,7 +22,9 @@ from suites.schema import DatasetSpec
 from . import seeds
 from .errors import DataError
 from .images import (
+    CPU,
     IN_MEMORY,
+    THREADS,
     ArrayImages,
     FileImages,
     Images,
@@ -63,6 +65,7 @@ class Dataset:
     validation: Images
     test: Images
     digest: str  # SHA-256 of what the images are, how they are prepared, and of the split
+    device: torch.device = CPU  # that batches are on
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,8 @@ class Source:
     data_root: Path
     cache: Path
     download: bool
+    device: torch.device
+    threads: int
 
     def folder(self, default: str) -> Path:
         return self.data_root / (self.spec.root or default)
@@ -99,19 +104,25 @@ class Splits:
 
 
 def load_dataset(
-    spec: DatasetSpec, data_root: Path, cache: Path, download: bool = False
+    spec: DatasetSpec,
+    data_root: Path,
+    cache: Path,
+    download: bool = False,
+    device: torch.device = CPU,
+    threads: int = THREADS,
 ) -> Dataset:
-    """A dataset by name.
+    """A dataset by name, for a device: small images are held there, batches are sent there.
 
     Of `train` (or of a seeded `spec.train_images` of it), the seeded share `spec.validation` is
-    held out. Decoded small images are kept under `cache`. Raises DataError for an unknown name,
-    missing or corrupt data, and impossible sizes.
+    held out. Decoded small images are kept under `cache`; large ones are decoded by `threads`.
+    Raises DataError for an unknown name, missing or corrupt data, and impossible sizes.
     """
     if spec.name not in DATASETS:
         near = difflib.get_close_matches(spec.name, DATASETS, n=3, cutoff=0.5)
         hint = f" - did you mean {' or '.join(near)}?" if near else "."
         raise DataError(f"no dataset {spec.name!r}{hint} There are: {', '.join(DATASETS)}")
-    found = DATASETS[spec.name].read(Source(spec, Path(data_root), Path(cache), download))
+    source = Source(spec, Path(data_root), Path(cache), download, device, threads)
+    found = DATASETS[spec.name].read(source)
     pool = _subset(spec, "train", found.train, spec.train_images)
     order = torch.randperm(len(pool), generator=_generator("validation-split", spec))
     held_out = max(1, round(len(pool) * spec.validation))
@@ -131,6 +142,7 @@ def load_dataset(
         validation=found.train.view(chosen["validation"]),
         test=found.test.view(chosen["test"]),
         digest=_digest(found, chosen),
+        device=device,
     )
 
 
@@ -224,7 +236,7 @@ def _arrays(
     size = source.spec.image_size or parts[0][0].shape[-1]
 
     def split(pixels: Tensor, labels: Tensor) -> Split:
-        sized = resized(pixels, size)
+        sized, labels = resized(pixels, size).to(source.device), labels.to(source.device)
         return Split(
             labels,
             lambda chosen: ArrayImages(sized, labels, chosen, normalize, white, shift, flip),
@@ -344,10 +356,11 @@ def _files(source: Source, listings: list[Listing], classes: int, size: int | No
     def split(listing: Listing) -> Split:
         labels = torch.tensor(listing.labels)
         if small:
-            pixels = decoded(listing, size, source.cache)
-            return Split(labels, lambda chosen: ArrayImages(pixels, labels, chosen, normalize))
-        files = listing.files
-        return Split(labels, lambda chosen: FileImages(files, labels, chosen, normalize, size))
+            pixels = decoded(listing, size, source.cache).to(source.device)
+            known = labels.to(source.device)
+            return Split(labels, lambda chosen: ArrayImages(pixels, known, chosen, normalize))
+        how = normalize, size, source.device, source.threads
+        return Split(labels, lambda chosen: FileImages(listing.files, labels, chosen, *how))
 
     train, test = map(split, listings)
     content = [listing.identity() for listing in listings]

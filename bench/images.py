@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -20,13 +19,15 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from .augment import Augmentation, automatically, randomly_cropped, shifted
 from .errors import DataError
 
 Batch = tuple[Tensor, Tensor]
 Channels = tuple[float, ...]
 T = TypeVar("T")
 
-THREADS = min(8, os.cpu_count() or 1)
+THREADS = min(8, os.cpu_count() or 1)  # that decode files, where no one says how many
+CPU = torch.device("cpu")
 IN_MEMORY = 64  # images up to so many pixels a side are decoded once and held in memory
 
 
@@ -42,10 +43,11 @@ class Images(Protocol):
         *,
         indices: Tensor | None = None,
         generator: torch.Generator | None = None,
-        augment: bool = False,
+        augment: Augmentation = False,
     ) -> Iterator[Batch]:
         """Normalised float32 images [n, c, h, w] and int64 labels [n]; the last batch may be short.
 
+        They are on the device that the images were loaded for, and normalised there.
         `indices` (int64 positions in this split) takes only these. With a generator they are
         shuffled, and augmented if asked to, by that generator alone; without, they come in order.
         Raises ValueError for augmentation without a generator.
@@ -61,13 +63,19 @@ class Normalization:
 
     def __call__(self, pixels: Tensor, white: float = 255) -> Tensor:
         """Pixels uint8 [n, c, h, w] in 0..white, as normalised float32."""
-        mean, std = (torch.tensor(each).view(-1, 1, 1) for each in (self.mean, self.std))
+        mean, std = _on(self.mean, pixels.device), _on(self.std, pixels.device)
         return pixels.float().div_(white).sub_(mean).div_(std)
+
+
+@cache
+def _on(values: Channels, device: torch.device) -> Tensor:
+    """Values a channel [c, 1, 1], sent to a device once."""
+    return torch.tensor(values, device=device).view(-1, 1, 1)
 
 
 @dataclass(frozen=True)
 class ArrayImages:
-    """Those `chosen` of uint8 images [n, c, h, w] held in memory."""
+    """Those `chosen` of uint8 images [n, c, h, w] held in the memory of some device."""
 
     pixels: Tensor
     labels: Tensor
@@ -86,25 +94,34 @@ class ArrayImages:
         *,
         indices: Tensor | None = None,
         generator: torch.Generator | None = None,
-        augment: bool = False,
+        augment: Augmentation = False,
     ) -> Iterator[Batch]:
         """See `Images.batches`. Augmentation: a random shift over black, and a random mirroring."""
         for at in _parts(_ordered(self.chosen, indices, generator, augment), batch_size):
+            at = at.to(self.pixels.device)
             pixels = self.pixels[at]
             if augment and generator is not None:
                 pixels = shifted(pixels, self.shift, self.flip, generator)
+                if isinstance(augment, str):
+                    pixels = torch.stack([automatically(one, augment, generator) for one in pixels])
             yield self.normalize(pixels, self.white), self.labels[at]
 
 
 @dataclass(frozen=True)
 class FileImages:
-    """Those `chosen` of image files, decoded batch by batch; the next while this one is used."""
+    """Those `chosen` of image files, decoded batch by batch; the next while this one is used.
+
+    By threads, as Pillow decodes and resizes without Python's lock, and a worker process may have
+    no processes of its own. Their number changes no batch.
+    """
 
     files: list[Path]
     labels: Tensor
     chosen: Tensor
     normalize: Normalization
     image_size: int
+    device: torch.device = CPU
+    threads: int = THREADS
 
     def __len__(self) -> int:
         return len(self.chosen)
@@ -115,9 +132,10 @@ class FileImages:
         *,
         indices: Tensor | None = None,
         generator: torch.Generator | None = None,
-        augment: bool = False,
+        augment: Augmentation = False,
     ) -> Iterator[Batch]:
         """See `Images.batches`. Augmentation: a random crop of random size, and mirroring."""
+        pinned = self.device.type == "cuda"
         order = _ordered(self.chosen, indices, generator, augment)
         # One seed an image, drawn at once: which thread is first then decides nothing.
         seeds = torch.zeros_like(order)
@@ -125,9 +143,9 @@ class FileImages:
             seeds = torch.randint(2**62, order.shape, generator=generator)
 
         def read(number: int, seed: int) -> Tensor:
-            return self._read(self.files[number], seed if augment else None)
+            return self._read(self.files[number], augment, seed)
 
-        with ThreadPoolExecutor(THREADS) as pool:
+        with ThreadPoolExecutor(self.threads) as pool:
             jobs = (
                 (at, [pool.submit(read, *each) for each in zip(at.tolist(), by, strict=True)])
                 for at, by in zip(
@@ -138,16 +156,19 @@ class FileImages:
             )
             for at, futures in _one_ahead(jobs):
                 pixels = torch.stack([future.result() for future in futures])
-                yield self.normalize(pixels), self.labels[at]
+                pixels = pixels.pin_memory() if pinned else pixels
+                pixels = pixels.to(self.device, non_blocking=True)
+                yield self.normalize(pixels), self.labels[at].to(self.device)
 
-    def _read(self, file: Path, seed: int | None) -> Tensor:
+    def _read(self, file: Path, augment: Augmentation, seed: int) -> Tensor:
         """Pixels uint8 [3, image_size, image_size]."""
 
         def cut(image: Image.Image) -> Image.Image:
-            if seed is None:
+            if not augment:
                 return centered(image, self.image_size, round(self.image_size * 256 / 224))
             generator = torch.Generator().manual_seed(seed)
-            return randomly_cropped(image, self.image_size, generator)
+            image = randomly_cropped(image, self.image_size, generator)
+            return automatically(image, augment, generator) if isinstance(augment, str) else image
 
         return torch.from_numpy(decode(file, cut)).permute(2, 0, 1)
 
@@ -172,48 +193,6 @@ def centered(image: Image.Image, size: int, shorter: int) -> Image.Image:
     return image.crop((left, top, left + size, top + size))
 
 
-def randomly_cropped(image: Image.Image, size: int, generator: torch.Generator) -> Image.Image:
-    """A random 8 to 100 % of the area at aspect 3/4 to 4/3, resized and maybe mirrored.
-
-    The augmentation of Szegedy et al. 2015 (arXiv 1409.4842). torchvision's draws from the global
-    generator, which threads cannot share; this draws from the one given.
-    """
-    width, height = image.size
-    draws = torch.rand(10, 4, generator=generator, dtype=torch.float64).tolist()
-    mirrored = torch.rand((), generator=generator).item() < 0.5
-    box = _fallback_box(width, height)
-    for area, aspect, across, down in draws:
-        pixels = width * height * (0.08 + 0.92 * area)
-        ratio = math.exp((2 * aspect - 1) * math.log(4 / 3))
-        w, h = round(math.sqrt(pixels * ratio)), round(math.sqrt(pixels / ratio))
-        if 0 < w <= width and 0 < h <= height:
-            left, top = int(across * (width - w + 1)), int(down * (height - h + 1))
-            box = (left, top, left + w, top + h)
-            break
-    image = image.crop(box).resize((size, size), Image.Resampling.BILINEAR)
-    return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else image
-
-
-def _fallback_box(width: int, height: int) -> tuple[int, int, int, int]:
-    """The largest central box of an aspect from 3/4 to 4/3."""
-    w, h = min(width, round(height * 4 / 3)), min(height, round(width * 4 / 3))
-    left, top = (width - w) // 2, (height - h) // 2
-    return (left, top, left + w, top + h)
-
-
-def shifted(pixels: Tensor, most: int, flip: bool, generator: torch.Generator) -> Tensor:
-    """Images [n, c, h, w], each moved by up to `most` pixels over black and maybe mirrored."""
-    n, c, h, w = pixels.shape
-    down, across = torch.randint(2 * most + 1, (2, n, 1), generator=generator)
-    rows, columns = down + torch.arange(h), across + torch.arange(w)
-    if flip:
-        mirrored = torch.rand(n, 1, generator=generator) < 0.5
-        columns = torch.where(mirrored, columns.flip(1), columns)
-    padded = F.pad(pixels, (most, most, most, most))
-    image, channel = torch.arange(n).view(n, 1, 1, 1), torch.arange(c).view(c, 1, 1)
-    return padded[image, channel, rows.view(n, 1, h, 1), columns.view(n, 1, 1, w)]
-
-
 def resized(pixels: Tensor, size: int) -> Tensor:
     """Images uint8 [n, c, h, w] at `size` pixels a side."""
     if pixels.shape[-1] == size:
@@ -229,7 +208,10 @@ def resized(pixels: Tensor, size: int) -> Tensor:
 
 
 def _ordered(
-    chosen: Tensor, indices: Tensor | None, generator: torch.Generator | None, augment: bool
+    chosen: Tensor,
+    indices: Tensor | None,
+    generator: torch.Generator | None,
+    augment: Augmentation,
 ) -> Tensor:
     if augment and generator is None:
         raise ValueError("augmentation needs a generator")

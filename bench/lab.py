@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
@@ -18,7 +17,7 @@ from criteria.evidence import Cost
 from reports.records import Accuracy
 from suites.schema import DatasetSpec
 
-from .checkpoint import Checkpoint
+from .checkpoint import Checkpoint, packed, unpack
 from .cost import count_macs, count_params
 from .cut import verify
 from .datasets import Dataset, load_dataset
@@ -42,6 +41,8 @@ class Settings:
     data_root: Path
     download: bool = False
     plugins: tuple[Path, ...] = ()
+    device: str = "cpu"  # or cuda: the worker's first GPU
+    loaders: int = 1  # threads of a worker that decode image files
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +90,12 @@ class Lab:
             self._datasets,
             spec.model_dump_json(),
             lambda: load_dataset(
-                spec, self.settings.data_root, self.store.cache, self.settings.download
+                spec,
+                self.settings.data_root,
+                self.store.cache,
+                self.settings.download,
+                torch.device(self.settings.device),
+                self.settings.loaders,
             ),
         )
 
@@ -106,7 +112,7 @@ class Lab:
             channels=data.channels,
             image_size=data.image_size,
             seed=seed("base-init", **job.axes),
-        )
+        ).to(data.device)
 
     def base(self, job: DenseJob) -> Base:
         """A stored base. Its groups are verified before anything is selected on it.
@@ -147,7 +153,7 @@ class Lab:
                 f"the weights of {job} have changed since they were stored; delete "
                 f"{self.store.path('bases', job.key, '.json')} to train anew"
             )
-        model.load_state_dict(torch.load(io.BytesIO(content), weights_only=True))
+        unpack(content, model)
         model.eval()
         network = Network.trace(model, example(data))
         verify(network.model, network.inputs, network.structure)
@@ -164,9 +170,7 @@ class Lab:
 
     def save_base(self, job: DenseJob, model: nn.Module, meta: dict[str, Any]) -> None:
         """Weights first, then the file that says they are whole."""
-        buffer = io.BytesIO()
-        torch.save(model.state_dict(), buffer)
-        content = buffer.getvalue()
+        content = packed(model)
         write_atomically(self.store.path("bases", job.key, ".pt"), content)
         self.store.write_json(
             self.store.path("bases", job.key, ".json"),
@@ -174,8 +178,12 @@ class Lab:
         )
 
     def checkpoint(self, key: str, stands_on: str, carried: Cost | None = None) -> Checkpoint:
-        """Where the training of a job is kept while it lasts; arguments as of `Checkpoint`."""
-        return Checkpoint(self.store.path("checkpoints", key, ".pt"), stands_on, carried)
+        """Where the training of a job is kept while it lasts; arguments as of `Checkpoint`.
+
+        One begun on a CPU does not go on elsewhere, as its bits would be others.
+        """
+        kind = "" if self.settings.device == "cpu" else f"-{self.settings.device}"
+        return Checkpoint(self.store.path("checkpoints", key + kind, ".pt"), stands_on, carried)
 
     def forget_checkpoints(self, key: str) -> None:
         """The job is done and its result stored."""
@@ -191,13 +199,19 @@ class Lab:
                 f"{len(data.train)} training images"
             )
         order = torch.randperm(len(data.train), generator=generator("calibration", **at.axes))
-        return list(data.train.batches(wanted.batch_size, indices=order[: wanted.images]))
+        batches = data.train.batches(
+            wanted.batch_size,
+            indices=order[: wanted.images],
+            generator=generator("calibration-augmentation", **at.axes) if wanted.augment else None,
+            augment=wanted.augment,
+        )
+        return list(batches)
 
 
 def example(data: Dataset) -> Tensor:
     """Two images of noise, to trace and to verify with; no data is looked at."""
     shape = (2, data.channels, data.image_size, data.image_size)
-    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(data.device)
 
 
 def _cached(kept: OrderedDict[Hashable, Any], key: Hashable, make: Callable[[], T]) -> T:

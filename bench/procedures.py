@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from criteria.phases import create_phase
 from criteria.procedures.procedure import Ground, Procedure
 from criteria.registry import find
 
+from .checkpoint import packed, unpack
 from .cut import EQUAL, difference, uncut
 from .errors import StoreError
 from .jobs import PathJob
@@ -225,9 +225,7 @@ def iterate_and_train(
 def save_training(job: PathJob, lab: Lab, budget: float, training: Training) -> dict[str, Any]:
     """Store the weights of one budget; returns what is to be known of their training."""
     assert training.model is not None
-    buffer = io.BytesIO()
-    torch.save(training.model.state_dict(), buffer)
-    content = buffer.getvalue()
+    content = packed(training.model)
     write_atomically(_weights(job, lab, budget), content)
     return {
         "images": training.images,
@@ -247,7 +245,7 @@ def load_training(job: PathJob, lab: Lab, base: Base, budget: float, sha256: str
     if hashlib.sha256(content).hexdigest() != sha256:
         raise StoreError(f"{file} has changed since it was stored; delete its .json and run again")
     model = copy.deepcopy(base.network.model)
-    model.load_state_dict(torch.load(io.BytesIO(content), weights_only=True))
+    unpack(content, model)
     return replace(base.network, model=model.eval())
 
 

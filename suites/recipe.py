@@ -68,7 +68,7 @@ class Recipe(Section):
     cutmix: float | None = Field(
         default=None,
         gt=0,
-        description="alpha of its Beta (Yun et al. 2019); beside mixup, each batch gets one of them",
+        description="alpha of its Beta (Yun et al. 2019); beside mixup, a batch gets one of them",
     )
     ema: Averaging | None = None
     grad_clip: float | None = Field(

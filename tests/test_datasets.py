@@ -12,9 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
+from bench.augment import randomly_cropped, shifted
 from bench.datasets import Dataset, list_datasets, load_dataset
 from bench.errors import DataError
-from bench.images import Images, centered, randomly_cropped, shifted
+from bench.images import Images, centered
 from suites.schema import DatasetSpec
 
 Load = Callable[..., Dataset]

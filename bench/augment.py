@@ -1,0 +1,162 @@
+"""Augmentation: random shifts, crops and mirroring, and the automatic ones on top of them.
+
+torchvision's draw from the global generator, which threads cannot share; these draw from the one
+that they are given.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+# False: none; True: crops and mirroring; a name: that on top.
+Augmentation = bool | Literal["trivial", "randaugment"]
+Picture = TypeVar("Picture", Image.Image, Tensor)
+
+
+def shifted(pixels: Tensor, most: int, flip: bool, generator: torch.Generator) -> Tensor:
+    """Images [n, c, h, w], each moved by up to `most` pixels over black and maybe mirrored."""
+    n, c, h, w = pixels.shape
+    device = pixels.device
+    down, across = torch.randint(2 * most + 1, (2, n, 1), generator=generator)
+    rows, columns = down + torch.arange(h), across + torch.arange(w)
+    if flip:
+        mirrored = torch.rand(n, 1, generator=generator) < 0.5
+        columns = torch.where(mirrored, columns.flip(1), columns)
+    rows, columns = rows.to(device).view(n, 1, h, 1), columns.to(device).view(n, 1, 1, w)
+    image = torch.arange(n, device=device).view(n, 1, 1, 1)
+    channel = torch.arange(c, device=device).view(c, 1, 1)
+    return F.pad(pixels, (most, most, most, most))[image, channel, rows, columns]
+
+
+def randomly_cropped(image: Image.Image, size: int, generator: torch.Generator) -> Image.Image:
+    """A random 8 to 100 % of the area at aspect 3/4 to 4/3, resized and maybe mirrored.
+
+    The augmentation of Szegedy et al. 2015 (arXiv 1409.4842).
+    """
+    width, height = image.size
+    draws = torch.rand(10, 4, generator=generator, dtype=torch.float64).tolist()
+    mirrored = torch.rand((), generator=generator).item() < 0.5
+    box = _fallback_box(width, height)
+    for area, aspect, across, down in draws:
+        pixels = width * height * (0.08 + 0.92 * area)
+        ratio = math.exp((2 * aspect - 1) * math.log(4 / 3))
+        w, h = round(math.sqrt(pixels * ratio)), round(math.sqrt(pixels / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            left, top = int(across * (width - w + 1)), int(down * (height - h + 1))
+            box = (left, top, left + w, top + h)
+            break
+    image = image.crop(box).resize((size, size), Image.Resampling.BILINEAR)
+    return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else image
+
+
+def _fallback_box(width: int, height: int) -> tuple[int, int, int, int]:
+    """The largest central box of an aspect from 3/4 to 4/3."""
+    w, h = min(width, round(height * 4 / 3)), min(height, round(width * 4 / 3))
+    left, top = (width - w) // 2, (height - h) // 2
+    return (left, top, left + w, top + h)
+
+
+# --- automatic augmentation -------------------------------------------------------------------
+
+STRENGTHS = 31  # as many steps from none to the strongest
+
+
+def automatically(image: Picture, how: str, generator: torch.Generator) -> Picture:
+    """An image, or pixels uint8 [c, h, w], changed at random.
+
+    `trivial`: one change of any strength (TrivialAugmentWide, Mueller and Hutter 2021, 2103.10158).
+    `randaugment`: two of strength 9 of 30 (RandAugment, Cubuk et al. 2020, 1909.13719).
+    """
+    changes = list(WIDE if how == "trivial" else RANDAUGMENT)
+    for _ in range(1 if how == "trivial" else 2):
+        which, step, sign = torch.randint(2**31, (3,), generator=generator).tolist()
+        strength = (step % STRENGTHS if how == "trivial" else 9) / (STRENGTHS - 1)
+        image = changed(image, changes[which % len(changes)], how, strength, 1 - 2 * (sign % 2))
+    return image
+
+
+def changed(image: Picture, name: str, how: str, strength: float, sign: int) -> Picture:
+    """An image after one change; `strength` is in 0..1, `sign` is for those that have two ways."""
+    most = (WIDE if how == "trivial" else RANDAUGMENT)[name]
+    if name.startswith("translate") and how == "randaugment":
+        height, width = image.shape[-2:] if isinstance(image, Tensor) else image.size[::-1]
+        most *= width if name.endswith("x") else height
+    found: Picture = CHANGES[name](image, strength * most, sign)
+    return found
+
+
+# The strongest of each, for `changed`; translations are in pixels, or in shares of the image.
+WIDE = {
+    "identity": 0.0,
+    "shear-x": 0.99,
+    "shear-y": 0.99,
+    "translate-x": 32.0,
+    "translate-y": 32.0,
+    "rotate": 135.0,
+    "brightness": 0.99,
+    "color": 0.99,
+    "contrast": 0.99,
+    "sharpness": 0.99,
+    "posterize": 6.0,  # bits lost
+    "solarize": 255.0,  # inverted are those this far below white
+    "autocontrast": 0.0,
+    "equalize": 0.0,
+}
+RANDAUGMENT = WIDE | {
+    "shear-x": 0.3,
+    "shear-y": 0.3,
+    "translate-x": 150 / 331,
+    "translate-y": 150 / 331,
+    "rotate": 30.0,
+    "brightness": 0.9,
+    "color": 0.9,
+    "contrast": 0.9,
+    "sharpness": 0.9,
+    "posterize": 4.0,
+}
+
+
+def _functional() -> Any:
+    from .vision import torchvision
+
+    return torchvision.transforms.functional
+
+
+def _moved(image: Picture, across: float = 0, down: float = 0) -> Picture:
+    return _affine(image, translate=[int(across), int(down)])
+
+
+def _sheared(image: Picture, x: float = 0, y: float = 0) -> Picture:
+    angles = [math.degrees(math.atan(one)) for one in (x, y)]
+    return _affine(image, shear=angles, center=[0, 0])
+
+
+def _affine(image: Picture, **how: Any) -> Picture:
+    still = {"angle": 0.0, "translate": [0, 0], "scale": 1.0, "shear": [0.0, 0.0]}
+    found: Picture = _functional().affine(image, **{**still, **how})
+    return found
+
+
+CHANGES: dict[str, Callable[[Any, float, int], Any]] = {
+    "identity": lambda image, much, sign: image,
+    "shear-x": lambda image, much, sign: _sheared(image, x=sign * much),
+    "shear-y": lambda image, much, sign: _sheared(image, y=sign * much),
+    "translate-x": lambda image, much, sign: _moved(image, across=sign * much),
+    "translate-y": lambda image, much, sign: _moved(image, down=sign * much),
+    "rotate": lambda image, much, sign: _functional().rotate(image, sign * much),
+    "brightness": lambda image, much, sign: _functional().adjust_brightness(image, 1 + sign * much),
+    "color": lambda image, much, sign: _functional().adjust_saturation(image, 1 + sign * much),
+    "contrast": lambda image, much, sign: _functional().adjust_contrast(image, 1 + sign * much),
+    "sharpness": lambda image, much, sign: _functional().adjust_sharpness(image, 1 + sign * much),
+    "posterize": lambda image, much, sign: _functional().posterize(image, 8 - round(much)),
+    "solarize": lambda image, much, sign: _functional().solarize(image, 255 - much),
+    "autocontrast": lambda image, much, sign: _functional().autocontrast(image),
+    "equalize": lambda image, much, sign: _functional().equalize(image),
+}
