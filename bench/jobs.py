@@ -25,7 +25,7 @@ ENGINE_VERSION = 1
 # Where a model is used, and what by: that is in other parts of an identity, or only a name.
 _NO_PART_OF_A_MODEL = {
     *("label", "recipe", "recipes", "checkpoint"),
-    *("datasets", "budgets", "calibration"),
+    *("datasets", "budgets", "calibration", "selection", "methods"),
 }
 
 
@@ -49,11 +49,17 @@ class BaseJob:
         return {
             "engine": ENGINE_VERSION,
             "dataset": self.dataset.model_dump(exclude={"label", "recipes"}),
-            "model": self.model.model_dump(exclude=_NO_PART_OF_A_MODEL),
+            "model": self._model,
             "checkpoint_sha256": self.checkpoint_sha256,
             "recipe": _dumped(self.recipe),
             "base": self.base,
         }
+
+    @property
+    def _model(self) -> dict[str, Any]:
+        """Keys from before there was `ignored` hold."""
+        unasked = set() if self.model.ignored else {"ignored"}
+        return self.model.model_dump(exclude=_NO_PART_OF_A_MODEL | unasked)
 
     @cached_property
     def key(self) -> str:
@@ -229,7 +235,6 @@ class PathJob:
         What trains is in it only where it is asked for.
         """
         visited = list(self.budgets) if self.iterative else None
-        unasked = set() if self.between else {"recover_at"}
         training = {
             "procedure": self.procedure and self.procedure.identity,
             "between": _dumped(self.between),
@@ -240,9 +245,7 @@ class PathJob:
             "criterion": self.criterion.identity,
             "cost": self.cost,
             "selection": self.selection.model_dump(),
-            "iterative": (
-                self.iterative.model_dump(exclude={"recover", *unasked}) if self.iterative else None
-            ),
+            "iterative": self.iterative.identity if self.iterative else None,
             "visited": visited,
             "matched": self.matched.identity if self.matched else None,
             **{key: one for key, one in training.items() if one},

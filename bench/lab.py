@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from criteria.evidence import Cost
 from reports.records import Accuracy
 from suites.schema import DatasetSpec
+from suites.section import meant
 
 from .checkpoint import Checkpoint, packed, unpack
 from .cost import count_macs, count_params
 from .cut import verify
 from .datasets import Dataset, load_dataset
-from .errors import DataError, StoreError
+from .errors import DataError, ModelError, StoreError
 from .jobs import BaseJob, DenseJob, Standpoint
 from .measure import Tally, evaluate
 from .models import build_model
@@ -114,6 +115,20 @@ class Lab:
             seed=seed("base-init", **job.axes),
         ).to(data.device)
 
+    def trace(self, job: DenseJob, model: nn.Module, data: Dataset) -> Network:
+        """The network of a job's model, without the channels that it keeps whole.
+
+        Raises:
+            ModelError: `ignored` names a layer that there is not.
+        """
+        layers = dict(model.named_modules())
+        for name in job.model.ignored:
+            if name not in layers:
+                raise ModelError(
+                    f"models: {job.model.name} has no layer {name!r} to ignore{meant(name, layers)}"
+                )
+        return Network.trace(model, example(data), [layers[name] for name in job.model.ignored])
+
     def base(self, job: DenseJob) -> Base:
         """A stored base. Its groups are verified before anything is selected on it.
 
@@ -155,7 +170,7 @@ class Lab:
             )
         unpack(content, model)
         model.eval()
-        network = Network.trace(model, example(data))
+        network = self.trace(job, model, data)
         verify(network.model, network.inputs, network.structure)
         return Base(
             network,

@@ -27,7 +27,7 @@ def make_mask_path(job: PathJob, lab: Lab) -> None:
             lambda now: score(now, groups),
             job.budgets,
             _scope(job),
-            Schedule(job.iterative.steps, job.iterative.schedule),
+            Schedule(job.iterative.steps, job.iterative.schedule, job.iterative.to),
         )
     else:
         scores, cost = load_scores(lab, job.score_key)

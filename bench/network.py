@@ -17,6 +17,7 @@ from .cut import cut
 from .selection import TOLERANCE, InfeasibleBudget, Limits, Scope, rank, select
 
 Removed = list[Tensor]  # of each group, the units that have left, numbered as in the dense network
+Shape = Literal["linear", "quadratic", "geometric"]
 Scorer = Callable[["Network"], Sequence[Tensor]]
 
 
@@ -83,19 +84,28 @@ class Rules:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Stops of an iterative path: from the dense cost to the last budget in `steps` steps."""
+    """Stops of an iterative path: from the dense cost to the last budget in `steps` steps.
+
+    Where the steps lead on, `to` a lower share, those up to the last budget are taken.
+    """
 
     steps: int
-    shape: Literal["linear", "geometric"] = "linear"
+    shape: Shape = "linear"
+    to: float | None = None
 
     def stops(self, budgets: Sequence[float]) -> list[float]:
         """Shares of the cost, falling; every budget is a stop of its own on the way."""
         last = min(budgets)
+        end = last if self.to is None else self.to
         share = [step / self.steps for step in range(1, self.steps + 1)]
-        if self.shape == "linear":
-            planned = [1 - (1 - last) * one for one in share]
-        else:
-            planned = [last**one for one in share]
+        match self.shape:
+            case "linear":
+                planned = [1 - (1 - end) * one for one in share]
+            case "quadratic":  # widths fall linearly, and the cost with their square
+                planned = [(1 - (1 - end**0.5) * one) ** 2 for one in share]
+            case "geometric":
+                planned = [end**one for one in share]
+        planned = [one for one in planned if one > last]
         known = {round(one, 9) for one in budgets}  # of a budget and its rounding, one stop
         return sorted({round(one, 9) for one in planned} - known | set(budgets), reverse=True)
 

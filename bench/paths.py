@@ -60,7 +60,7 @@ def _select(
 ) -> tuple[Found, dict[float, Choice]]:
     """On the dense network; `cost` takes what the shared scores have cost."""
     if job.iterative is not None:
-        schedule = Schedule(job.iterative.steps, job.iterative.schedule)
+        schedule = Schedule(job.iterative.steps, job.iterative.schedule, job.iterative.to)
 
         def scorer(now: Network) -> list[Tensor]:
             return score(now.model, now.structure.groups)

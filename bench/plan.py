@@ -305,9 +305,7 @@ class _ComparisonMaker(_Maker):
         allowed = self.suite.budgets_of(case.model)
         procedure = self.phase(case, "procedure", spec) if spec else None
         between = method.iterative and method.iterative.recover
-        selection = self.suite.selection
-        if method.scope:
-            selection = selection.model_copy(update={"scope": method.scope})
+        selection = self.suite.selection_of(case.model, method)
         _refuse_misfit(method, selection, allowed, matched is not None)
         _refuse_unfit_training(method, procedure, allowed, selection)
         return PathJob(

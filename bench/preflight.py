@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 
 from .jobs import DenseJob, Trial, TrialJob
-from .lab import Lab, Settings, example
+from .lab import Lab, Settings
 from .masks import weight_groups, weights_kept
 from .network import Network, Rules
 from .paths import rules_of
@@ -48,7 +48,7 @@ def preflight(trials: Iterable[Trial], settings: Settings) -> None:
 
 def _network(base: DenseJob, lab: Lab) -> Network:
     data = lab.dataset(base.dataset)
-    return Network.trace(lab.fresh_model(base, data).eval(), example(data))
+    return lab.trace(base, lab.fresh_model(base, data).eval(), data)
 
 
 def _reachable(trial: TrialJob, network: Network, rules: Rules) -> None:

@@ -203,7 +203,7 @@ def iterate_and_train(
         if stop in job.budgets:
             left[stop] = copy.deepcopy(model), replace(so_far)
 
-    schedule = Schedule(job.iterative.steps, job.iterative.schedule)
+    schedule = Schedule(job.iterative.steps, job.iterative.schedule, job.iterative.to)
     found = iterative(
         base.network,
         lambda now: score(now.model, now.structure.groups),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ from .cost import count_macs, count_params, weight_uses
 from .cut import verify
 from .errors import BenchError
 from .knob import Choice, Choices, choose, unfit
-from .network import Network, Removed, Rules, Schedule, iterative, one_shot, shares
+from .network import Network, Removed, Rules, Schedule, Shape, iterative, one_shot, shares
 from .selection import TOLERANCE, InfeasibleBudget, Limits, Scope
 
 
@@ -62,7 +62,7 @@ def prune(
     *,
     scope: Scope = "global",
     steps: int = 1,
-    schedule: Literal["linear", "geometric"] = "linear",
+    schedule: Shape = "linear",
     limits: Limits = Limits(),  # noqa: B008  # frozen
     tolerance: float = TOLERANCE,
     generator: torch.Generator | None = None,

@@ -63,9 +63,23 @@ def _model(one: ModelSpec, suite: Suite) -> str:
     source = one.weights and f"torchvision's weights {one.weights}"
     source = source or (one.checkpoint and "a given checkpoint")
     if one.recipe is False:
-        return f"{name}{options}: {source}, as they are."
+        return f"{name}{options}: {source}, as they are.{_own(one)}"
     recipe = one.recipe or suite.base_recipe
-    return f"{name}{options}: {source or 'fresh weights'}, trained by the recipe {recipe}."
+    text = f"{name}{options}: {source or 'fresh weights'}, trained by the recipe {recipe}."
+    return text + _own(one)
+
+
+def _own(one: ModelSpec) -> str:
+    """What is otherwise on this model than on the suite's others; its recipes are told apart."""
+    sections = {"budgets": one.budgets, "calibration": one.calibration, "selection": one.selection}
+    said = [
+        f"{name} ({_options(section.model_dump(exclude_unset=True))})"
+        for name, section in sections.items()
+        if section
+    ]
+    said += [f"{name} ({_options(changes)})" for name, changes in one.methods.items()]
+    said += [f"all outputs of {', '.join(one.ignored)} stay"] if one.ignored else []
+    return f" Of its own: {'; '.join(said)}." if said else ""
 
 
 def _bases(suite: Suite) -> list[str]:
@@ -92,6 +106,8 @@ def described(method: MethodSpec, suite: AnySuite) -> str:
     parts += [_options(method.options)] if method.options else []
     if method.scope:
         parts.append(f"{method.scope} ranking")
+    if method.coupled is not None:
+        parts.append("all groups" if method.coupled else "residual streams kept whole")
     if method.prepare:
         parts.append(f"before it, the network trains on: {_phase(method.prepare)}")
     if method.iterative:
@@ -128,6 +144,8 @@ def _options(options: Mapping[str, Any]) -> str:
 
 def _iterative(spec: IterativeSpec) -> str:
     text = f"scored anew in {spec.steps} {spec.schedule} steps"
+    if spec.to is not None:
+        text += f" to {100 * spec.to:g} % of the cost, of which those to the last budget are taken"
     if spec.recover:
         when = "after each" if spec.recover_at == "steps" else "where a budget is met"
         text += f", trained by the recipe {spec.recover} {when}"

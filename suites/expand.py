@@ -61,7 +61,7 @@ def expand(suite: Suite | FidelitySuite) -> Iterator[Probe]:
     seeds = product(range(suite.bases), range(suite.repeats))
     for (dataset, model), (base, repeat) in product(suite.problems, seeds):
         place = dataset, model, base, repeat
-        for method in suite.methods:
+        for method in suite.methods_on(model):
             if isinstance(suite, FidelitySuite):
                 yield Probe(*place, method)
                 continue

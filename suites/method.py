@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -15,7 +16,17 @@ class IterativeSpec(Section):
     """Score, remove a little, score again."""
 
     steps: int = Field(ge=1)
-    schedule: Literal["linear", "geometric"] = "linear"
+    schedule: Literal["linear", "quadratic", "geometric"] = Field(
+        default="linear",
+        description="how the cost falls; quadratic: as it does where widths fall linearly",
+    )
+    to: float | None = Field(
+        default=None,
+        ge=0,
+        lt=1,
+        description="share of the cost that all steps lead to, of which those up to the last "
+        "budget are taken; default: the last budget",
+    )
     recover: str | None = Field(default=None, description="recipe to train by on the way")
     recover_at: Literal["steps", "budgets"] = Field(
         default="steps", description="after every step, or where a budget of the suite is met"
@@ -26,6 +37,19 @@ class IterativeSpec(Section):
         if self.recover is None and self.recover_at != "steps":
             raise ValueError("recover_at says when to train by the recipe `recover`, which is none")
         return self
+
+    @model_validator(mode="after")
+    def _falls(self) -> Self:
+        if self.schedule == "geometric" and self.to == 0:
+            raise ValueError("to = 0: geometric steps lead to no end of the cost; give a share")
+        return self
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """For keys of what is chosen; those from before there was `to` hold."""
+        unsaid = {"to"} if self.to is None else set()
+        untrained = set() if self.recover else {"recover_at"}
+        return self.model_dump(exclude={"recover", *unsaid, *untrained})
 
 
 class PhaseSpec(Section):
@@ -59,6 +83,9 @@ class MethodSpec(Section):
         default=None, description="of recoveries that finetune; default: plain training"
     )
     scope: Literal["global", "local", "isomorphic"] | None = None
+    coupled: bool | None = Field(
+        default=None, description="as selection.coupled; false keeps residual streams whole"
+    )
     label: Slug | None = Field(default=None, alias="as")
     matched: list[Slug] = Field(
         default=[],
@@ -66,6 +93,24 @@ class MethodSpec(Section):
     )
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shorthand(cls, given: Any) -> Any:
+        """A preset, a criterion, or a preset with some keys replaced."""
+        presets = named_presets()
+        if isinstance(given, str):
+            return {**presets[given], "as": given} if given in presets else {"criterion": given}
+        if not isinstance(given, Mapping) or "preset" not in given:
+            return given
+        name = given["preset"]
+        if name not in presets:
+            raise ValueError(f"there is no preset {name!r}; there are {', '.join(presets)}")
+        rest = {key: value for key, value in given.items() if key != "preset"}
+        preset = dict(presets[name])
+        if "criterion" in rest:
+            preset.pop("options", None)  # they were another criterion's
+        return {**preset, "as": name, **rest}
 
     @field_validator("finetuning", mode="before")
     @classmethod
@@ -95,6 +140,18 @@ class MethodSpec(Section):
         return {one.recipe for one in (self.prepare, self.procedure) if one} | (
             {self.iterative.recover} if self.iterative and self.iterative.recover else set()
         )
+
+    def changed(self, changes: Mapping[str, Any]) -> MethodSpec:
+        """The same method by name, with some keys replaced.
+
+        Raises:
+            ValueError: a key that names it or its controls, or a value that does not fit.
+        """
+        naming = sorted({"as", "matched", "preset"} & set(changes))
+        if naming:
+            raise ValueError(f"{naming[0]}: what a method is called is the same on all models")
+        own = self.model_dump(by_alias=True, exclude_unset=True)
+        return MethodSpec.model_validate({**own, **changes, "as": self.name})
 
 
 def matched_name(method: MethodSpec, criterion: str) -> str:

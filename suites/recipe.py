@@ -6,9 +6,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from .section import Section
+from .section import Section, meant
 
 
 class Distillation(Section):
@@ -79,6 +79,20 @@ class Recipe(Section):
     )
     channels_last: bool = False
     compile: bool = Field(default=False, description="torch.compile; it needs a compiler")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_name(cls, given: Any) -> Any:
+        """A named recipe, for instance as a model's own in place of the suite's."""
+        if not isinstance(given, str):
+            return given
+        named = named_recipes()
+        if given not in named:
+            raise ValueError(
+                f"there is no named recipe {given!r}{meant(given, named)}; there are "
+                + ", ".join(named)
+            )
+        return named[given].model_dump()
 
     @property
     def identity(self) -> dict[str, Any]:

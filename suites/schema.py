@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, Self
 
 from pydantic import (
@@ -14,10 +13,11 @@ from pydantic import (
     model_validator,
 )
 
-from .method import MethodSpec, matched_name, named_presets
+from .method import MethodSpec, matched_name
 from .protocol import Budgets, Calibration, RecoverySpec, SelectionSpec
 from .recipe import Recipe, named_recipes
-from .section import Section, Slug
+from .section import Section, Slug, meant, refuse_twice
+from .unstructured import refuse_channels
 
 Normalizing = Literal[
     "cifar", "cifar-classic", "cifar100", "cifar-wide", "imagenet", "half", "none"
@@ -61,6 +61,15 @@ class ModelSpec(Section):
     calibration: Calibration | None = Field(default=None, description="in place of the suite's")
     recipes: dict[str, Recipe] = Field(
         default={}, description="its own, in place of the dataset's and the suite's of these names"
+    )
+    selection: SelectionSpec | None = Field(
+        default=None, description="its own, key by key in place of the suite's"
+    )
+    methods: dict[str, dict[str, Any]] = Field(
+        default={}, description="of methods by name, the keys that are others here"
+    )
+    ignored: list[str] = Field(
+        default=[], description="layers whose output channels all stay, and those inside them"
     )
 
     @model_validator(mode="after")
@@ -115,11 +124,6 @@ class AnySuite(Section):
     def _names(cls, given: Any) -> Any:
         return _each(given, lambda one: {"name": one} if isinstance(one, str) else one)
 
-    @field_validator("methods", mode="before")
-    @classmethod
-    def _criteria(cls, given: Any) -> Any:
-        return _each(given, _method)
-
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         for what, names in {
@@ -134,6 +138,23 @@ class AnySuite(Section):
                 f"bases = {self.bases}, but {', '.join(fixed)} has `recipe: false`: all its bases "
                 "would be one network; use bases: 1 and repeats"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _changed(self) -> Self:
+        """What a model says of a method makes a method, and there is one of that name."""
+        names = [one.name for one in self.methods]
+        for at, model in enumerate(self.models):
+            for name in model.methods:
+                if name not in names:
+                    raise ValueError(
+                        f"models.{at}.methods: {name!r} is none of the suite's methods"
+                        f"{meant(name, names)}: {', '.join(names)}"
+                    )
+            try:
+                self.methods_on(model)
+            except ValueError as error:
+                raise ValueError(f"models.{at}.methods: {error}") from error
         return self
 
     @model_validator(mode="after")
@@ -208,10 +229,17 @@ class AnySuite(Section):
         """All by name, as they are there: the model's win over the dataset's over the suite's."""
         return {**self.all_recipes, **dataset.recipes, **model.recipes}
 
+    def methods_on(self, model: ModelSpec) -> list[MethodSpec]:
+        """The methods, as they are there."""
+        return [
+            one.changed(model.methods[one.name]) if one.name in model.methods else one
+            for one in self.methods
+        ]
+
     def recipes_followed(self, model: ModelSpec) -> set[str]:
         """Names of those that its bases are trained by, and methods on the way."""
         base = self.base_recipe_of(model)
-        return set().union(*(one.recipes for one in self.methods), [base] if base else [])
+        return set().union(*(one.recipes for one in self.methods_on(model)), [base] if base else [])
 
     def base_recipe_of(self, model: ModelSpec) -> str | None:
         """Name of the one that its bases are trained by; None where it is taken as it is."""
@@ -269,53 +297,46 @@ class Suite(AnySuite):
     @model_validator(mode="after")
     def _finetunes(self) -> Self:
         """A method's way of finetuning needs a recovery that finetunes."""
-        for at, one in enumerate(self.methods):
-            if one.finetuning and all(each.kind != "finetune" for each in self.recoveries):
+        if any(each.kind == "finetune" for each in self.recoveries):
+            return self
+        for key, one in self.methods_by_key:
+            if one.finetuning:
                 raise ValueError(
-                    f"methods.{at}.finetuning = {one.finetuning.name}, but none of the recoveries "
+                    f"{key}.finetuning = {one.finetuning.name}, but none of the recoveries "
                     "is {finetune: RECIPE}"
                 )
         return self
 
     @model_validator(mode="after")
+    def _reaches_its_budgets(self) -> Self:
+        """Steps that lead to a share of the cost pass all budgets on the way."""
+        for model in self.models:
+            last = self.budgets_of(model).kept[-1]
+            for one in self.methods_on(model):
+                if one.iterative and one.iterative.to is not None and one.iterative.to > last:
+                    raise ValueError(
+                        f"method {one.name} of {model.label or model.name}: iterative.to = "
+                        f"{one.iterative.to:g} lies above the last budget, {last:g}; lower it, or "
+                        "leave it out"
+                    )
+        return self
+
+    @property
+    def methods_by_key(self) -> Iterator[tuple[str, MethodSpec]]:
+        """Methods, and those that a model has changed, by where they stand in the file."""
+        yield from ((f"methods.{at}", one) for at, one in enumerate(self.methods))
+        for at, model in enumerate(self.models):
+            for one in self.methods_on(model):
+                if one.name in model.methods:
+                    yield f"models.{at}.methods.{one.name}", one
+
+    @model_validator(mode="after")
     def _fits_its_axis(self) -> Self:
         """What speaks of channels is refused where weights leave, and the other way round."""
-        if not self.budgets.unstructured:
-            if self.analysis.cost == "weights_ratio":
-                raise ValueError("analysis.cost = weights_ratio: only budgets.weights has it")
-            return self
-        for at, method in enumerate(self.methods):
-            for key in ("procedure", "finetuning"):
-                if getattr(method, key) is not None:
-                    raise ValueError(
-                        f"methods.{at}.{key} works on channels, but budgets.weights prunes single "
-                        "weights; leave it out, or give another budget"
-                    )
-            if method.iterative and method.iterative.recover:
-                raise ValueError(
-                    f"methods.{at}.iterative.recover works on channels, but budgets.weights prunes "
-                    "single weights; leave it out, or give another budget"
-                )
-        if self.analysis.cost in ("channels_ratio", "latency_ratio"):
-            raise ValueError(
-                f"analysis.cost = {self.analysis.cost}: budgets.weights masks single weights; "
-                "channels and dense kernels stay as they are; allowed are macs_ratio, "
-                "params_ratio, weights_ratio"
-            )
-        scopes = {f"methods.{at}.scope": one.scope for at, one in enumerate(self.methods)}
-        for key, scope in {"selection.scope": self.selection.scope, **scopes}.items():
-            if scope == "isomorphic":
-                raise ValueError(
-                    f"{key} = isomorphic ranks groups of channels, but budgets.weights prunes "
-                    "single weights; allowed are global, local"
-                )
-        plain = SelectionSpec()
-        for name in ("min_channels", "protect", "round_to", "coupled"):
-            if getattr(self.selection, name) != getattr(plain, name):
-                raise ValueError(
-                    f"selection.{name} = {getattr(self.selection, name)} limits channels, but "
-                    "budgets.weights prunes single weights, which have no such limit; leave it out"
-                )
+        if self.budgets.unstructured:
+            refuse_channels(self)
+        elif self.analysis.cost == "weights_ratio":
+            raise ValueError("analysis.cost = weights_ratio: only budgets.weights has it")
         return self
 
     @model_validator(mode="after")
@@ -328,6 +349,13 @@ class Suite(AnySuite):
                     f"{self.budgets.cost}: one axis a suite"
                 )
         return self
+
+    def selection_of(self, model: ModelSpec, method: MethodSpec) -> SelectionSpec:
+        """What a method selects by there: key by key its own, the model's, or the suite's."""
+        own = model.selection.model_dump(exclude_unset=True) if model.selection else {}
+        asked = {"scope": method.scope, "coupled": method.coupled}
+        own |= {key: one for key, one in asked.items() if one is not None}
+        return self.selection.model_copy(update=own)
 
     def budgets_of(self, model: ModelSpec) -> Budgets:
         """What its methods are held to."""
@@ -342,13 +370,6 @@ class Suite(AnySuite):
         )
 
 
-def refuse_twice(what: str, names: Sequence[str]) -> None:
-    """Names in tables and paths stand for one thing each."""
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"{what}: {', '.join(twice)} occurs twice; name one with `as`")
-
-
 def unfollowed_words(keys: Iterable[str]) -> str:
     """What to do about recipes of a model or a dataset that nothing follows."""
     return (
@@ -357,31 +378,8 @@ def unfollowed_words(keys: Iterable[str]) -> str:
     )
 
 
-def meant(name: str, known: Iterable[str]) -> str:
-    """Near matches, as a part of a sentence."""
-    near = get_close_matches(name, list(known), n=3)
-    return f" (did you mean {' or '.join(near)}?)" if near else ""
-
-
 def _each(given: Any, change: Any) -> Any:
     return [change(one) for one in given] if isinstance(given, list) else given
-
-
-def _method(given: Any) -> Any:
-    """A preset, a criterion, or a preset with some keys replaced."""
-    presets = named_presets()
-    if isinstance(given, str):
-        return {**presets[given], "as": given} if given in presets else {"criterion": given}
-    if not isinstance(given, Mapping) or "preset" not in given:
-        return given
-    name = given["preset"]
-    if name not in presets:
-        raise ValueError(f"there is no preset {name!r}; there are {', '.join(presets)}")
-    rest = {key: value for key, value in given.items() if key != "preset"}
-    preset = dict(presets[name])
-    if "criterion" in rest:
-        preset.pop("options", None)  # they were another criterion's
-    return {**preset, "as": name, **rest}
 
 
 _SLUG = re.compile(r"[^a-z0-9._~+=-]+")
