@@ -94,6 +94,7 @@ def cost_model(
     positions = _positions(model, example_inputs)
     counted = _macs_by_module(model, example_inputs)
     macs, params, channels = (_Terms(len(structure.groups)) for _ in range(3))
+    names = {module: name for name, module in model.named_modules()}
     for name, module in model.named_modules():
         own = counted.get(name, 0)
         if name in positions and own:
@@ -101,10 +102,9 @@ def cost_model(
             macs.add(
                 positions[name] * kernel, layers.fan_in(name, module), layers.out(name, module)
             )
-        elif own and hasattr(module, "equal_blocks"):  # attention: linear in the width of its heads
-            first = next(iter(module.equal_blocks()))
-            query = next(key for key, one in model.named_modules() if one is first)
-            width = layers.out(query, first)
+        elif own and hasattr(module, "products_follow"):  # attention
+            layer = module.products_follow
+            width = layers.out(names[layer], layer)
             macs.add(own / width[0], None, width)
         for key, parameter in module.named_parameters(recurse=False):
             fan_in, out = layers.of_parameter(name, module, key)

@@ -51,8 +51,9 @@ def find_structure(
     with eval_with_gradients(model):
         raw, final = _trace(model, example_inputs)
     names = _names(model)
-    kept_out = {id(layer) for one in ignored for layer in one.modules()}
-    blocks = _equal_blocks(model)
+    kept_out = {id(layer) for one in [*ignored, *_kept_whole(model)] for layer in one.modules()}
+    blocks, whole = _equal_blocks(model), _declared(model, "whole_blocks")
+    factors = {*_declared(model, "equal_blocks"), *whole}
     partly = _partly_covered(raw)
     groups, refused = [], {}
     for items in (_root_first(items, model) for items in raw):
@@ -60,7 +61,7 @@ def find_structure(
         reason = _reason_to_refuse(items, kept_out, final, partly, names)
         if reason is None:
             try:
-                groups.append(_group(root, items, names, blocks))
+                groups.append(_group(root, items, names, blocks, whole, factors))
             except _Irregular as irregular:
                 reason = str(irregular)
         if reason is not None:
@@ -216,10 +217,29 @@ def _equal_blocks(model: nn.Module) -> dict[int, tuple[int, int]]:
             groups = module.groups
             if groups > 1 and groups != module.out_channels:  # not depthwise
                 blocks[id(module)] = (groups, groups)
-        declare = getattr(module, "equal_blocks", None)
-        if callable(declare):
-            blocks |= {id(layer): (1, count) for layer, count in declare().items()}
-    return blocks
+    return blocks | {
+        layer: (1, count) for layer, count in _declared(model, "equal_blocks").items()
+    }
+
+
+def _declared(model: nn.Module, what: str) -> dict[int, int]:
+    """Blocks of output channels that modules declare for the layers inside them, by id."""
+    return {
+        id(layer): count
+        for module in model.modules()
+        if callable(declare := getattr(module, what, None))
+        for layer, count in declare().items()
+    }
+
+
+def _kept_whole(model: nn.Module) -> list[nn.Module]:
+    """Layers whose outputs stay because a module says so."""
+    return [
+        layer
+        for module in model.modules()
+        if callable(declare := getattr(module, "kept_whole", None))
+        for layer in declare()
+    ]
 
 
 def _names(model: nn.Module) -> dict[int, str]:
@@ -280,10 +300,15 @@ def _reason_to_refuse(
 
 
 def _group(
-    root: str, items: list[_Item], names: dict[int, str], blocks: dict[int, tuple[int, int]]
+    root: str,
+    items: list[_Item],
+    names: dict[int, str],
+    blocks: dict[int, tuple[int, int]],
+    whole: dict[int, int],
+    factors: Collection[int],
 ) -> Group:
     channels = len(items[0].indices)
-    unit_of = _tie(items, channels, names, blocks)
+    unit_of = _tie(items, channels, names, blocks, whole)
     units = int(unit_of.max()) + 1
     members = []
     for item in items:
@@ -305,26 +330,36 @@ def _group(
                 width=_width(item),
                 prune=item.prune,
                 dim=item.dim,
+                multiplied=item.side == "out" and id(item.target) in factors,
             )
         )
     return Group(root, units, tuple(members))
 
 
 def _tie(
-    items: list[_Item], channels: int, names: dict[int, str], blocks: dict[int, tuple[int, int]]
+    items: list[_Item],
+    channels: int,
+    names: dict[int, str],
+    blocks: dict[int, tuple[int, int]],
+    whole: dict[int, int],
 ) -> Tensor:
-    """Unit of each root channel: channels at one position of all blocks of a layer are one unit."""
+    """Unit of each root channel: channels at one position of all blocks of a layer are one unit.
+
+    So are all channels of a block that leaves or stays as a whole.
+    """
     unit = torch.arange(channels)
     for item in items:
         into, out = blocks.get(id(item.target), (1, 1))
         count = into if item.side == "in" else out
-        if count == 1:
+        heads = 1 if item.side == "in" else whole.get(id(item.target), 1)
+        if count == heads == 1:
             continue
         if sorted(item.indices) != list(range(_width(item))):
             raise _Irregular(f"the blocks of {names[id(item.target)]} reach beyond this group")
-        position = torch.tensor(item.indices) % (_width(item) // count)
+        at = torch.tensor(item.indices)
+        tie = at // (_width(item) // heads) if heads > 1 else at % (_width(item) // count)
         owner = torch.tensor(item.root_indices)
-        for place in position.unique():  # the few positions of a block; joins classes of channels
-            tied = unit[owner[position == place]].unique()
+        for one in tie.unique():  # the few positions or blocks; joins classes of channels
+            tied = unit[owner[tie == one]].unique()
             unit[torch.isin(unit, tied)] = tied.min()
     return unit.unique(return_inverse=True)[1]

@@ -52,6 +52,7 @@ class Member:
         width: channels of this side in the whole layer.
         prune: torch-pruning's function that removes channels: `prune(module, indices)`.
         dim: dimension of a bare parameter that holds the channels.
+        multiplied: whether its outputs meet others in a product (query, key, value), not in a sum.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Member:
     width: int
     prune: Callable[..., Any] = field(repr=False)
     dim: int = 0
+    multiplied: bool = False
 
     @property
     def scored(self) -> bool:
@@ -227,11 +229,15 @@ class Group:
 
     @property
     def coupled(self) -> bool:
-        """Whether several layers make these channels, as in a residual stream.
+        """Whether several layers make these channels together, as in a residual stream.
 
-        Padded shortcuts and bare parameters (a position embedding) that are added count.
+        Padded shortcuts and bare parameters (a position embedding) that are added count; the query,
+        key and value of one attention do not.
         """
-        makes = [one.side == "out" or one.kind == "parameter" for one in self.members]
+        makes = [
+            (one.side == "out" or one.kind == "parameter") and not one.multiplied
+            for one in self.members
+        ]
         return sum(makes) > 1
 
     @property

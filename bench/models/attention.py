@@ -2,28 +2,43 @@
 
 torch-pruning re-cuts the heads of `nn.MultiheadAttention`, so that new heads mix old ones, and
 ties its inner width to the residual stream. Here the query, key and value layers are cut like any
-linear layer, on condition that every head loses as much (`equal_blocks`).
+linear layer, on condition that every head loses as much (`equal_blocks`), or goes as a whole
+(`whole_blocks`), or stays (`kept_whole`).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+# What of the heads may leave: channels of all heads alike, whole heads, or nothing.
+Unit = Literal["head_dims", "heads", "kept"]
+
+
 class SelfAttention(nn.Module):
     """Multi-head self-attention (Vaswani et al. 2017, arXiv 1706.03762): [n, s, c] -> [n, s, c].
 
-    The width of a head follows the layers as they are; the scale stays that of the unpruned head,
-    so that cutting a channel equals zeroing it.
+    With `head_dims` there are always as many heads, and their width follows the layers as they are;
+    with `heads` they are always as wide, and their number follows. The scale stays that of the
+    unpruned head, so that cutting a channel equals zeroing it.
     """
 
-    def __init__(self, width: int, num_heads: int, dropout: float = 0.0, bias: bool = True) -> None:
+    def __init__(
+        self,
+        width: int,
+        num_heads: int,
+        dropout: float = 0.0,
+        bias: bool = True,
+        unit: Unit = "head_dims",
+    ) -> None:
         super().__init__()
-        self.num_heads = num_heads
-        self.scale = (width // num_heads) ** -0.5
+        self.unit = unit
+        self.dense_heads = num_heads
+        self.dense_head_dim = width // num_heads
+        self.scale = self.dense_head_dim**-0.5
         self.dropout = dropout
         self.q = nn.Linear(width, width, bias)
         self.k = nn.Linear(width, width, bias)
@@ -39,16 +54,24 @@ class SelfAttention(nn.Module):
                 nn.init.zeros_(layer.bias)
 
     @property
+    def num_heads(self) -> int:
+        """Heads that are left."""
+        if self.unit == "heads":
+            return self.q.out_features // self.dense_head_dim
+        return self.dense_heads
+
+    @property
     def head_dim(self) -> int:
-        """Channels of one head of the queries and keys."""
+        """Channels that are left of one head of the queries and keys."""
         return self.q.out_features // self.num_heads
 
     def forward(
         self, query: Tensor, key: Tensor, value: Tensor, need_weights: bool = False
     ) -> tuple[Tensor, None]:
         """Called like `nn.MultiheadAttention` with batch_first; the weights are not returned."""
+        heads = (-1, self.dense_head_dim) if self.unit == "heads" else (self.dense_heads, -1)
         q, k, v = (
-            layer(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            layer(x).unflatten(-1, heads).transpose(1, 2)
             for layer, x in ((self.q, query), (self.k, key), (self.v, value))
         )
         dropout = self.dropout if self.training else 0.0
@@ -57,6 +80,22 @@ class SelfAttention(nn.Module):
 
     def equal_blocks(self) -> dict[nn.Module, int]:
         """Layers whose output channels come in so many equal blocks that stay equally wide."""
+        return self._heads() if self.unit == "head_dims" else {}
+
+    def whole_blocks(self) -> dict[nn.Module, int]:
+        """Layers whose output channels come in so many equal blocks that leave or stay whole."""
+        return self._heads() if self.unit == "heads" else {}
+
+    def kept_whole(self) -> list[nn.Module]:
+        """Layers whose output channels all stay."""
+        return list(self._heads()) if self.unit == "kept" else []
+
+    @property
+    def products_follow(self) -> nn.Module:
+        """The layer to whose output channels the MACs of both attention products are in proportion."""
+        return self.q
+
+    def _heads(self) -> dict[nn.Module, int]:
         return dict.fromkeys((self.q, self.k, self.v), self.num_heads)
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
@@ -72,7 +111,7 @@ class SelfAttention(nn.Module):
         super()._load_from_state_dict(state, prefix, *rest)
 
 
-def converted(attention: nn.MultiheadAttention) -> SelfAttention:
+def converted(attention: nn.MultiheadAttention, unit: Unit = "head_dims") -> SelfAttention:
     """An equal `SelfAttention`, its weights copied.
 
     Raises ValueError for what self-attention on [n, s, c] has no place for: other key widths, bias
@@ -83,15 +122,15 @@ def converted(attention: nn.MultiheadAttention) -> SelfAttention:
     if attention.add_zero_attn or not attention.batch_first:
         raise ValueError("only attention with batch_first and without add_zero_attn")
     bias = attention.in_proj_bias is not None
-    new = SelfAttention(attention.embed_dim, attention.num_heads, attention.dropout, bias)
+    new = SelfAttention(attention.embed_dim, attention.num_heads, attention.dropout, bias, unit)
     new.to(attention.in_proj_weight)
     new.load_state_dict(attention.state_dict())
     return new.train(attention.training)
 
 
-def convert_attention(model: nn.Module) -> None:
+def convert_attention(model: nn.Module, unit: Unit = "head_dims") -> None:
     """Replace every `nn.MultiheadAttention` inside a model, in place."""
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.MultiheadAttention):
-                setattr(parent, name, converted(child))
+                setattr(parent, name, converted(child, unit))

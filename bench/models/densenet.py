@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-STEM = 16
 BLOCKS = 3
 
 
@@ -37,10 +36,10 @@ class Transition(nn.Module):
 class DenseNet(nn.Module):
     """[n, channels, h, w] -> logits [n, classes]."""
 
-    def __init__(self, depth: int, growth: int, classes: int, channels: int) -> None:
+    def __init__(self, depth: int, growth: int, stem: int, classes: int, channels: int) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(channels, STEM, 3, padding=1, bias=False)
-        width = STEM
+        self.stem = nn.Conv2d(channels, stem, 3, padding=1, bias=False)
+        width = stem
         layers: list[nn.Module] = []
         for block in range(BLOCKS):
             if block:
@@ -65,6 +64,8 @@ class DenseNet(nn.Module):
         return self.classifier(F.adaptive_avg_pool2d(x, 1).flatten(1))
 
 
-def densenet40(classes: int, channels: int, image_size: int, *, growth: int = 12) -> DenseNet:
-    """The paper's smallest: every layer adds `growth` channels."""
-    return DenseNet(40, growth, classes, channels)
+def densenet40(
+    classes: int, channels: int, image_size: int, *, growth: int = 12, stem: int = 16
+) -> DenseNet:
+    """The paper's smallest: every layer adds `growth` channels to the `stem` (RGD's has 24)."""
+    return DenseNet(40, growth, stem, classes, channels)

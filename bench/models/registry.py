@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -41,23 +41,47 @@ class Architecture:
 ARCHITECTURES = {
     **{
         f"resnet{depth}": Architecture(
-            f"ResNet for CIFAR, {depth} layers of 16 to 64 channels; shortcut: A or B",
+            f"ResNet for CIFAR, {depth} layers of 16 to 64 channels; shortcut: A, B or B3, width",
             "resnet",
             "resnet",
             {"depth": depth},
         )
         for depth in (20, 32, 44, 56, 110)
     },
-    "vgg16_bn": Architecture("VGG-16 with BN and one linear layer, 32 px", "vgg", "vgg16_bn"),
-    "vgg19_bn": Architecture("VGG-19 with BN and one linear layer, 32 px", "vgg", "vgg19_bn"),
+    **{
+        f"resnet{depth}_cifar": Architecture(
+            f"ResNet-{depth} of 64 to 512 channels, its stem for 32 px",
+            "cifar_resnet",
+            "cifar_resnet",
+            {"depth": depth},
+        )
+        for depth in (18, 34, 50)
+    },
+    **{
+        f"vgg{depth}_bn": Architecture(
+            f"VGG-{depth} with BN and one linear layer, 32 px; bias, pools, hidden",
+            "vgg",
+            "vgg_bn",
+            {"depth": depth},
+        )
+        for depth in (16, 19)
+    },
     "vgg_small": Architecture(
         "six convolutions with BN, 2.4 M MACs at 8 px; width", "vgg", "vgg_small"
     ),
-    "densenet40": Architecture("DenseNet for CIFAR, 40 layers; growth", "densenet", "densenet40"),
+    "densenet40": Architecture(
+        "DenseNet for CIFAR, 40 layers; growth, stem", "densenet", "densenet40"
+    ),
     "vit_small": Architecture(
-        "vision transformer for 8 to 32 px; patch_size, depth, width, heads, mlp_ratio",
+        "vision transformer for 8 to 32 px; patch_size, depth, width, heads, mlp_ratio, attention",
         "vit",
         "vit_small",
+    ),
+    "vit_s_16": Architecture(
+        "ViT-S/16: 12 blocks of 384 channels in 6 heads; attention",
+        "vit",
+        "vit_small",
+        {"patch_size": 16, "depth": 12, "width": 384, "heads": 6, "mlp_ratio": 4},
     ),
 }
 
@@ -99,7 +123,7 @@ def _own(spec: ModelSpec, shape: dict[str, int]) -> nn.Module:
         )
     architecture = ARCHITECTURES[spec.name]
     builder = architecture.builder()
-    _check_options(spec, builder)
+    _check_options(spec, builder, architecture.fixed)
     return builder(**architecture.fixed, **shape, **spec.options)
 
 
@@ -109,9 +133,10 @@ def _from_torchvision(spec: ModelSpec, shape: dict[str, int]) -> nn.Module:
     name = spec.name.removeprefix(TORCHVISION)
     if name not in names():
         raise _unknown(spec.name, [TORCHVISION + each for each in names()])
-    if spec.options:
+    if not name.startswith("vit_") and spec.options:
         raise ModelError(f"{spec.name} takes no options, not {', '.join(spec.options)}")
-    return torchvision_model(name, **shape, weights=spec.weights)
+    _check_options(spec, torchvision_model)
+    return torchvision_model(name, spec.weights, **shape, **spec.options)
 
 
 def _unknown(name: str, known: list[str]) -> ModelError:
@@ -120,13 +145,15 @@ def _unknown(name: str, known: list[str]) -> ModelError:
     return ModelError(f"no model {name!r}{hint} There are: {', '.join(known)}")
 
 
-def _check_options(spec: ModelSpec, builder: Callable[..., nn.Module]) -> None:
+def _check_options(
+    spec: ModelSpec, builder: Callable[..., nn.Module], fixed: Collection[str] = ()
+) -> None:
     """Options are the builder's keyword-only parameters, checked against its annotations."""
     hints = get_type_hints(builder)
     known = [
         name
         for name, parameter in inspect.signature(builder).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY
+        if parameter.kind is parameter.KEYWORD_ONLY and name not in fixed
     ]
     for name, value in spec.options.items():
         if name not in known:
@@ -143,6 +170,8 @@ def _wanted(hint: Any, value: Any) -> str | None:
         return None if value in get_args(hint) else " or ".join(map(str, get_args(hint)))
     if value is None and type(None) in _alternatives(hint):
         return None
+    if hint is bool:
+        return None if isinstance(value, bool) else "true or false"
     return None if type(value) is int and value >= 1 else "a whole number from 1"
 
 

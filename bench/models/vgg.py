@@ -7,12 +7,13 @@ As usual on CIFAR, one linear layer replaces the three, and convolutions before 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from torch import Tensor, nn
 
 from ..errors import ModelError
 
-# Channels of the 3x3 convolutions of each stage; a 2x2 max-pooling between stages.
+# Channels of the 3x3 convolutions of each stage; 2x2 max-poolings between stages.
 VGG16 = ((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3)
 VGG19 = ((64,) * 2, (128,) * 2, (256,) * 4, (512,) * 4, (512,) * 4)
 
@@ -20,19 +21,33 @@ VGG19 = ((64,) * 2, (128,) * 2, (256,) * 4, (512,) * 4, (512,) * 4)
 class VGG(nn.Module):
     """[n, channels, h, w] -> logits [n, classes]."""
 
-    def __init__(self, stages: Sequence[Sequence[int]], classes: int, channels: int) -> None:
+    def __init__(
+        self,
+        stages: Sequence[Sequence[int]],
+        classes: int,
+        channels: int,
+        bias: bool = False,
+        pools: int = 4,
+        hidden: int | None = None,
+    ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for stage in stages:
-            if layers:
+        for at, stage in enumerate(stages):
+            if 0 < at <= pools:
                 layers.append(nn.MaxPool2d(2))
             for width in stage:
-                conv = nn.Conv2d(channels, width, 3, padding=1, bias=False)
+                conv = nn.Conv2d(channels, width, 3, padding=1, bias=bias)
                 _draw(conv)
                 layers += [conv, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
                 channels = width
         self.features = nn.Sequential(*layers)
         self.pool = nn.AdaptiveAvgPool2d(1)
+        self.hidden = nn.Sequential()
+        if hidden is not None:
+            linear = nn.Linear(channels, hidden)
+            _draw(linear)
+            self.hidden.extend([linear, nn.BatchNorm1d(hidden), nn.ReLU(inplace=True)])
+            channels = hidden
         self.classifier = nn.Linear(channels, classes)
         _draw(self.classifier)
 
@@ -42,27 +57,42 @@ class VGG(nn.Module):
             _draw(module)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(self.pool(self.features(x)).flatten(1))
+        return self.classifier(self.hidden(self.pool(self.features(x)).flatten(1)))
 
 
 def _draw(layer: nn.Module) -> None:
     if isinstance(layer, nn.Conv2d):
         nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
     elif isinstance(layer, nn.Linear):
         nn.init.normal_(layer.weight, std=0.01)
         nn.init.zeros_(layer.bias)
 
 
-def vgg16_bn(classes: int, channels: int, image_size: int) -> VGG:
-    """13 convolutions and one linear layer; images of 32 pixels or more."""
-    _require(image_size, 32, "vgg16_bn")
-    return VGG(VGG16, classes, channels)
+def vgg_bn(
+    depth: Literal[16, 19],
+    classes: int,
+    channels: int,
+    image_size: int,
+    *,
+    bias: bool = False,
+    pools: int = 4,
+    hidden: int | None = None,
+) -> VGG:
+    """13 or 16 convolutions and one linear layer; images of 32 pixels or more.
 
-
-def vgg19_bn(classes: int, channels: int, image_size: int) -> VGG:
-    """16 convolutions and one linear layer; images of 32 pixels or more."""
-    _require(image_size, 32, "vgg19_bn")
-    return VGG(VGG19, classes, channels)
+    Options:
+        bias: the convolutions have one (OBC, PruningBench, Gate-Decorator; not EigenDamage, TPP).
+        pools: max-poolings between the five stages; 3 leaves out the last, so that the fifth stage
+            works at 4x4 pixels of 32 (OBC, PruningBench).
+        hidden: width of a hidden linear layer with BN before the last (RGD: 512).
+    """
+    if not 1 <= pools <= 4:
+        raise ModelError(f"vgg{depth}_bn: pools {pools} is not 1, 2, 3 or 4")
+    _require(image_size, 32, f"vgg{depth}_bn")
+    stages = VGG16 if depth == 16 else VGG19
+    return VGG(stages, classes, channels, bias, pools, hidden)
 
 
 def vgg_small(classes: int, channels: int, image_size: int, *, width: int = 32) -> VGG:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..errors import ModelError
 from ..vision import torchvision
-from .attention import convert_attention
+from .attention import Unit, convert_attention
 
 
 class PrunableViT(torchvision.models.VisionTransformer):
@@ -40,11 +40,11 @@ class PrunableViT(torchvision.models.VisionTransformer):
         nn.init.zeros_(self.heads.head.bias)
 
 
-def make_prunable(model: nn.Module) -> nn.Module:
+def make_prunable(model: nn.Module, attention: Unit = "head_dims") -> nn.Module:
     """The same network, of modules that torch-pruning cuts rightly; in place."""
     if type(model) is torchvision.models.VisionTransformer:
         model.__class__ = PrunableViT
-    convert_attention(model)
+    convert_attention(model, attention)
     return model
 
 
@@ -58,10 +58,12 @@ def vit_small(
     width: int = 64,
     heads: int = 4,
     mlp_ratio: int = 2,
+    attention: Unit = "head_dims",
 ) -> nn.Module:
     """`depth` encoder blocks of `width` channels.
 
     Patches are by default a quarter of the image's side, an eighth from 32 pixels on: 16 or 64.
+    What leaves the attention: channels of all heads alike, whole heads, or nothing (kept).
     """
     patch = patch_size or max(1, image_size // (4 if image_size < 32 else 8))
     if image_size % patch:
@@ -74,4 +76,4 @@ def vit_small(
     if channels != 3:
         model.conv_proj = nn.Conv2d(channels, width, patch, patch)
     model.draw_head()
-    return make_prunable(model)
+    return make_prunable(model, attention)

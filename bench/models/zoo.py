@@ -9,6 +9,7 @@ from torch import nn
 
 from ..errors import ModelError
 from ..vision import torchvision
+from .attention import Unit
 from .vit import make_prunable
 
 AUXILIARY = ("aux1", "aux2", "AuxLogits")  # second outputs of GoogLeNet and Inception
@@ -20,12 +21,19 @@ def names() -> list[str]:
 
 
 def torchvision_model(
-    name: str, classes: int, channels: int, image_size: int, weights: str | None
+    name: str,
+    weights: str | None,
+    classes: int,
+    channels: int,
+    image_size: int,
+    *,
+    attention: Unit = "head_dims",
 ) -> nn.Module:
     """A torchvision classifier, new or with weights by name (which may have to be downloaded).
 
     Its output layer has `classes` outputs, its first convolution `channels` inputs, auxiliary
-    outputs are left out. Raises ModelError for weights that are unknown or cannot be fetched.
+    outputs are left out. Of `attention` leave channels of all heads alike, whole heads, or nothing
+    (kept). Raises ModelError for weights that are unknown or cannot be fetched.
     """
     model = _downloaded(name, weights) if weights else _new(name, classes, image_size)
     for auxiliary in AUXILIARY:
@@ -39,7 +47,7 @@ def torchvision_model(
         )
     _fit_classes(model, classes)
     _fit_channels(model, channels, keep=weights is not None)
-    return make_prunable(model)
+    return make_prunable(model, attention)
 
 
 def _new(name: str, classes: int, image_size: int) -> nn.Module:
