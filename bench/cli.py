@@ -134,6 +134,25 @@ def plan(
 
 
 @app.command()
+def fetch(
+    suite: SuiteName,
+    data_root: DataRoot = DATA,
+    results: Results = RESULTS,
+    set_: Overrides = [],  # noqa: B006
+    scale: Scale = "",
+    smoke: Smoke = False,
+) -> None:
+    """Get the datasets, weights and checkpoints of a suite, and say what must be got by hand."""
+    asked = _suite(suite, set_, scale, smoke, [])
+
+    from .fetch import fetch_all, needs
+    from .store import Store
+
+    wanted = needs(asked, data_root.resolve(), Store(results).cache)
+    raise typer.Exit(fetch_all(wanted, console))
+
+
+@app.command()
 def run(
     suite: SuiteName,
     results: Results = RESULTS,

@@ -24,7 +24,7 @@ ENGINE_VERSION = 1
 
 # Where a model is used, and what by: that is in other parts of an identity, or only a name.
 _NO_PART_OF_A_MODEL = {
-    *("label", "recipe", "recipes", "checkpoint"),
+    *("label", "recipe", "recipes", "checkpoint", "sha256"),
     *("datasets", "budgets", "calibration", "selection", "methods"),
 }
 

@@ -26,6 +26,7 @@ from .errors import DataError, ModelError, StoreError
 from .jobs import BaseJob, DenseJob, Standpoint
 from .measure import Tally, evaluate
 from .models import build_model
+from .models.checkpoint import local_checkpoint
 from .network import Network
 from .seeds import generator, seed
 from .store import Store, write_atomically
@@ -108,7 +109,7 @@ class Lab:
     def fresh_model(self, job: DenseJob, data: Dataset) -> nn.Module:
         """The network before any training of ours."""
         return build_model(
-            job.model,
+            local_checkpoint(job.model, self.settings.data_root),
             classes=data.classes,
             channels=data.channels,
             image_size=data.image_size,

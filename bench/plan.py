@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from suites.method import FinetuningSpec, MethodSpec, PhaseSpec, named_presets
 from suites.protocol import Budgets, SelectionSpec
 from suites.schema import ModelSpec, slug
 
+from .download import file_sha256
 from .errors import BenchError, ModelError
 from .jobs import (
     BaseJob,
@@ -456,14 +456,19 @@ def _selectors() -> str:
 
 
 def _checkpoint_hash(model: ModelSpec) -> str | None:
-    if model.checkpoint is None:
-        return None
-    return _file_hash(Path(model.checkpoint).absolute(), model.name)
+    if model.checkpoint is None or "://" in model.checkpoint:
+        return model.sha256
+    found = _file_hash(Path(model.checkpoint).absolute(), model.name)
+    if model.sha256 not in (None, found):
+        raise ModelError(
+            f"checkpoint {model.checkpoint} has SHA-256 {found}, not {model.sha256} as asked"
+        )
+    return found
 
 
 @cache
 def _file_hash(path: Path, model: str) -> str:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return file_sha256(path)
     except OSError as error:
         raise ModelError(f"checkpoint of {model}: {path}: {error.strerror}") from error

@@ -217,9 +217,7 @@ def _equal_blocks(model: nn.Module) -> dict[int, tuple[int, int]]:
             groups = module.groups
             if groups > 1 and groups != module.out_channels:  # not depthwise
                 blocks[id(module)] = (groups, groups)
-    return blocks | {
-        layer: (1, count) for layer, count in _declared(model, "equal_blocks").items()
-    }
+    return blocks | {layer: (1, count) for layer, count in _declared(model, "equal_blocks").items()}
 
 
 def _declared(model: nn.Module, what: str) -> dict[int, int]:

@@ -49,7 +49,12 @@ class ModelSpec(Section):
     label: Slug | None = Field(default=None, description="its name in tables; default: the name")
     options: dict[str, Any] = Field(default={})
     weights: str | None = Field(default=None, description="torchvision weights by name")
-    checkpoint: str | None = Field(default=None, description="path of a state dict")
+    checkpoint: str | None = Field(
+        default=None, description="path or https URL of a state dict; a URL needs its sha256"
+    )
+    sha256: str | None = Field(
+        default=None, pattern="^[0-9a-f]{64}$", description="of the checkpoint's file"
+    )
     recipe: str | Literal[False] | None = Field(
         default=None,
         description="base recipe of this model; false: take the given weights as they are",
@@ -78,6 +83,16 @@ class ModelSpec(Section):
             raise ValueError("give weights or checkpoint, not both")
         if self.recipe is False and not (self.weights or self.checkpoint):
             raise ValueError("recipe: false needs weights or a checkpoint")
+        if self.sha256 and not self.checkpoint:
+            raise ValueError("sha256 is a checkpoint's; give checkpoint as well")
+        if self.checkpoint and "://" in self.checkpoint:
+            if not self.checkpoint.startswith("https://"):
+                raise ValueError(f"checkpoint {self.checkpoint}: give a path or an https URL")
+            if not self.sha256:
+                raise ValueError(
+                    f"checkpoint {self.checkpoint} needs its sha256; download it by hand, look at "
+                    "it, and give what sha256sum says"
+                )
         return self
 
 

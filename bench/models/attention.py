@@ -13,7 +13,6 @@ from typing import Any, Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
 # What of the heads may leave: channels of all heads alike, whole heads, or nothing.
 Unit = Literal["head_dims", "heads", "kept"]
 
@@ -92,7 +91,7 @@ class SelfAttention(nn.Module):
 
     @property
     def products_follow(self) -> nn.Module:
-        """The layer to whose output channels the MACs of both attention products are in proportion."""
+        """The layer in proportion to whose output channels both attention products cost MACs."""
         return self.q
 
     def _heads(self) -> dict[nn.Module, int]:

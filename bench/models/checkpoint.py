@@ -1,8 +1,9 @@
-"""State dicts from files: only tensors are unpickled, and every misfit is said in one message."""
+"""State dicts from files and URLs: only tensors are unpickled, every misfit is one message."""
 
 from __future__ import annotations
 
 import pickle
+import urllib.parse
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,15 +12,44 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from suites.schema import ModelSpec
+
+from ..download import download, file_sha256
 from ..errors import ModelError
 
 # Where training scripts put the state dict, in the order in which it is looked for.
 NESTS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights")
 
 
-def load_checkpoint(model: nn.Module, path: Path) -> None:
-    """Fill a model from a state dict; ModelError if the file or any key or shape does not fit."""
+def local_checkpoint(spec: ModelSpec, data_root: Path) -> ModelSpec:
+    """The same model with a path as its checkpoint: a URL's file is fetched to the data root.
+
+    Raises DownloadError if it cannot be, or has not the hash that the model asks for.
+    """
+    if not spec.checkpoint or "://" not in spec.checkpoint:
+        return spec
+    file = checkpoint_file(spec, data_root)
+    download(spec.checkpoint, file, spec.sha256 or "")
+    return spec.model_copy(update={"checkpoint": str(file)})
+
+
+def checkpoint_file(spec: ModelSpec, data_root: Path) -> Path:
+    """Where a model's checkpoint lies, or will lie once it is fetched."""
+    assert spec.checkpoint
+    if "://" not in spec.checkpoint:
+        return Path(spec.checkpoint)
+    name = Path(urllib.parse.urlsplit(spec.checkpoint).path).name or "checkpoint"
+    return data_root / "checkpoints" / f"{(spec.sha256 or '')[:12]}-{name}"
+
+
+def load_checkpoint(model: nn.Module, path: Path, sha256: str | None = None) -> None:
+    """Fill a model from a state dict; ModelError if the file, its hash, a key or a shape misfits."""
     state = read_state(path)
+    if sha256 and file_sha256(path) != sha256:
+        raise ModelError(
+            f"checkpoint {path} has not the SHA-256 {sha256} that the suite asks for; delete it to "
+            "fetch it anew, or mend the suite"
+        )
     try:
         misfit = model.load_state_dict(state, strict=False)
     except RuntimeError as error:

@@ -104,7 +104,7 @@ def build_model(
         else:
             model = _own(spec, shape)
     if spec.checkpoint:
-        load_checkpoint(model, Path(spec.checkpoint))
+        load_checkpoint(model, Path(spec.checkpoint), spec.sha256)
     return model.train()
 
 
@@ -127,7 +127,7 @@ def _own(spec: ModelSpec, shape: dict[str, int]) -> nn.Module:
     return builder(**architecture.fixed, **shape, **spec.options)
 
 
-def _from_torchvision(spec: ModelSpec, shape: dict[str, int]) -> nn.Module:
+def _from_torchvision(spec: ModelSpec, shape: dict[str, Any]) -> nn.Module:
     from .zoo import names, torchvision_model
 
     name = spec.name.removeprefix(TORCHVISION)

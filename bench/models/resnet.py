@@ -15,6 +15,7 @@ from .channel_pad import ChannelPad
 
 Shortcut = Literal["A", "B", "B3"]
 
+
 def _conv3x3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
 

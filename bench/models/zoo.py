@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import nn
 from ..errors import ModelError
 from ..vision import torchvision
 from .attention import Unit
-from .vit import make_prunable
+from .vit import PrunableViT, make_prunable
 
 AUXILIARY = ("aux1", "aux2", "AuxLogits")  # second outputs of GoogLeNet and Inception
 
@@ -47,7 +48,10 @@ def torchvision_model(
         )
     _fit_classes(model, classes)
     _fit_channels(model, channels, keep=weights is not None)
-    return make_prunable(model, attention)
+    make_prunable(model, attention)
+    if isinstance(model, PrunableViT) and weights is None:
+        model.draw_head()
+    return model
 
 
 def _new(name: str, classes: int, image_size: int) -> nn.Module:
@@ -63,19 +67,32 @@ def _new(name: str, classes: int, image_size: int) -> nn.Module:
     return builder(weights=None, **options)
 
 
-def _downloaded(name: str, weights: str) -> nn.Module:
+def published(name: str, weights: str) -> Any:
+    """torchvision's entry of weights by name; ModelError, with the names, if there is none."""
+    if name not in names():
+        raise ModelError(f"no torchvision model {name!r}")
     known = torchvision.models.get_model_weights(name)
     if weights not in (*known.__members__, "DEFAULT"):
         raise ModelError(
             f"{name} has no weights {weights!r}; there are: {', '.join(known.__members__)}"
         )
+    return known[weights]
+
+
+def weights_file(entry: Any) -> Path:
+    """Where torch keeps the downloaded file of an entry."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / entry.url.rsplit("/", 1)[-1]
+
+
+def _downloaded(name: str, weights: str) -> nn.Module:
+    entry = published(name, weights)
     try:
-        return torchvision.models.get_model(name, weights=known[weights])
+        return torchvision.models.get_model(name, weights=entry)
     except (OSError, RuntimeError) as error:
         raise ModelError(
             f"weights {weights} of {name} could not be fetched ({error}); on a machine without "
-            f"network, put {known[weights].url.rsplit('/', 1)[-1]} into "
-            f"{torch.hub.get_dir()}/checkpoints, or give `checkpoint:`"
+            f"network, put {weights_file(entry).name} into {weights_file(entry).parent}, or give "
+            "`checkpoint:`"
         ) from error
 
 
