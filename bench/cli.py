@@ -72,7 +72,8 @@ def _plan(
     suite = _suite(name, overrides, scale, smoke, plugins)
     console.print(f"[bold]{suite.suite}[/]  {suite.description}")
     with console.status("loading torch and the criteria"):
-        from .plan import load_plugins, make_plan
+        from .plan import make_plan
+        from .plugins import load_plugins
 
         load_plugins(plugins)
         return make_plan(suite).only(_names(methods))
@@ -84,7 +85,7 @@ def _with_unknown_criteria(error: Any, plugins: list[Path]) -> Any:
         return error
     from suites.files import SuiteError
 
-    from .plan import load_plugins, unknown_criteria
+    from .plugins import load_plugins, unknown_criteria
 
     load_plugins(plugins)
     return SuiteError("\n".join([str(error), *unknown_criteria(error.criteria)]))
@@ -110,9 +111,9 @@ def list_(
     plugin: Plugins = [],  # noqa: B006  # typer's own way
 ) -> None:
     """Show what there is by name; with a name, all about that one."""
-    from . import show
+    from .show.listing import listing
 
-    show.listing(console, what, plugin, name)
+    listing(console, what, plugin, name)
 
 
 @app.command()
@@ -127,10 +128,12 @@ def plan(
     workers: Annotated[int, typer.Option(help="For the estimate of time.")] = os.cpu_count() or 1,
 ) -> None:
     """Show what a run would do, how long it takes, and what its statistics can and cannot show."""
-    from . import show
+    from .show import planning
     from .store import Store
 
-    show.plan(console, _plan(suite, set_, scale, smoke, plugin, methods), Store(results), workers)
+    planning.plan(
+        console, _plan(suite, set_, scale, smoke, plugin, methods), Store(results), workers
+    )
 
 
 @app.command()
@@ -216,10 +219,10 @@ def status(
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
     """Show how far a suite has come, and what has failed."""
-    from . import show
+    from .show import status as shown
     from .store import Store
 
-    show.status(console, _plan(suite, set_, scale, smoke, plugin), Store(results))
+    shown.status(console, _plan(suite, set_, scale, smoke, plugin), Store(results))
 
 
 @app.command()
@@ -265,11 +268,11 @@ def compare(
     """Hold one method of a suite against another: how much better, where, and how surely."""
     planned = _plan(suite, set_, scale, smoke, plugin)
 
-    from . import show
     from .session import compare as compare_methods
+    from .show.duel import duel
     from .store import Store
 
-    show.duel(console, compare_methods(planned, Store(results), method, reference))
+    duel(console, compare_methods(planned, Store(results), method, reference))
 
 
 @app.command()
@@ -352,7 +355,7 @@ def check(
     results: Results = RESULTS,
 ) -> None:
     """Say whether a criterion keeps its promises, what it costs, and whom it ranks like."""
-    from .show import check as show_check
+    from .show.checking import check as show_check
 
     raise typer.Exit(show_check(console, name, plugin, results))
 

@@ -13,6 +13,10 @@ class BenchError(Exception):
     exit_code = 2
 
 
+class PlanError(BenchError):
+    """A suite that reads well but cannot be run: unknown criterion, option, dataset or model."""
+
+
 class DataError(BenchError):
     """A dataset that is not where it should be, or not what it should be."""
 

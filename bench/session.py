@@ -21,7 +21,7 @@ from .plan import Plan
 from .preflight import preflight
 from .provenance import environment
 from .run import run
-from .show import Live
+from .show.live import Live
 from .store import Store
 from .tracking import Tracker, TrackingError
 

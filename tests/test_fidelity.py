@@ -16,15 +16,16 @@ import toy
 import yaml
 from rich.console import Console
 
-from bench import show
 from bench.cut import mask
+from bench.errors import PlanError
 from bench.executors import make_executor
 from bench.graph import job_graph
 from bench.jobs import FidelityJob, OracleJob
 from bench.lab import Lab, Settings
-from bench.plan import Plan, PlanError, make_plan
+from bench.plan import Plan, make_plan
 from bench.run import run
 from bench.session import write_report
+from bench.show import planning, status
 from bench.store import Store
 from bench.tracking import fields
 from reports.fidelity import STATISTICS
@@ -252,7 +253,7 @@ def test_interrupted_and_resumed_equals_undisturbed(finished: Path, tmp_path: Pa
 
 
 def test_a_criterion_that_fails_takes_no_other_with_it(tmp_path: Path) -> None:
-    from bench.plan import load_plugins
+    from bench.plugins import load_plugins
 
     name = "probe_raises"
     load_plugins([toy.plugin(tmp_path, name, "raise RuntimeError('out of ideas')")])
@@ -279,12 +280,12 @@ def test_more_images_than_there_are_takes_all(tmp_path: Path) -> None:
 
 def test_plan_and_status_speak_of_this_kind(finished: Path, tmp_path: Path) -> None:
     console = Console(file=io.StringIO(), width=200, record=True)
-    show.plan(console, make_plan(suite()), Store(tmp_path), 1)
+    planning.plan(console, make_plan(suite()), Store(tmp_path), 1)
     said = console.export_text()
     assert "oracles  2" in said
     assert "8 of 8" in said
     assert "bootstrapped over 2 bases" in said
-    show.status(console, make_plan(suite()), Store(finished))
+    status.status(console, make_plan(suite()), Store(finished))
     assert console.export_text().count("2/2") == 4
 
 

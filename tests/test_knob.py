@@ -16,15 +16,15 @@ from rich.console import Console
 from torch import Tensor
 
 from bench.cost import count_macs
-from bench.errors import BenchError
+from bench.errors import BenchError, PlanError
 from bench.knob import Choice, Choices, choose
 from bench.models.resnet import resnet
 from bench.network import Network, Rules, given_widths, one_shot
-from bench.plan import PlanError, make_plan
+from bench.plan import make_plan
 from bench.pruning import prune
 from bench.selection import InfeasibleBudget, Limits
 from bench.session import Request, session
-from bench.show import listing
+from bench.show.listing import listing
 from criteria import CriteriaError, Selector, score
 from criteria.evidence import score_alone
 from criteria.registry import create

@@ -16,13 +16,13 @@ import toy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench import plan as planning
 from bench.datasets import Dataset
-from bench.errors import BenchError, ModelError
+from bench.errors import BenchError, ModelError, PlanError
 from bench.graph import JobGraph, job_graph
 from bench.jobs import BaseJob, PathJob, ScoresJob, TrialJob
 from bench.lab import Lab, Settings
-from bench.plan import Plan, PlanError, make_plan
+from bench.makers import shared
+from bench.plan import Plan, make_plan
 from bench.seeds import generator, seed
 from bench.store import Store
 from bench.train import train
@@ -186,12 +186,12 @@ def test_every_field_of_a_recipe_is_in_the_key(recipe: str) -> None:
 
 def test_the_source_of_a_criterion_is_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     before = {method: key(method) for method in ("l1", "taylor")}
-    real = planning.registry.source_hash
+    real = shared.registry.source_hash
 
     def source_hash(name: str, options: Any) -> str:
         return "changed" if name == "l1" else real(name, options)
 
-    monkeypatch.setattr(planning.registry, "source_hash", source_hash)
+    monkeypatch.setattr(shared.registry, "source_hash", source_hash)
     assert key("l1") != before["l1"]
     assert key("taylor") == before["taylor"]
 

@@ -13,11 +13,12 @@ from test_unstructured import Silent, found, go
 
 from bench import checkpoint, procedures
 from bench.cut import cut, difference, refilled
+from bench.errors import PlanError
 from bench.executors import make_executor
 from bench.jobs import PathJob, PreparedJob
 from bench.lab import Lab, Settings
 from bench.paths import load_removed, path_file
-from bench.plan import Plan, PlanError, make_plan
+from bench.plan import Plan, make_plan
 from bench.procedures import load_training
 from bench.run import run
 from bench.store import Store

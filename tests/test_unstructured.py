@@ -11,7 +11,6 @@ import pytest
 import toy
 from rich.console import Console
 
-from bench import show
 from bench.errors import StoreError
 from bench.executors import make_executor
 from bench.jobs import Job
@@ -21,6 +20,7 @@ from bench.plan import Plan, make_plan
 from bench.preflight import preflight
 from bench.run import run
 from bench.selection import InfeasibleBudget
+from bench.show import planning
 from bench.store import Store
 from reports.records import Failure, Measurements, Record
 
@@ -182,7 +182,7 @@ def test_channels_out_of_reach_are_refused_before_anything_runs(tmp_path: Path) 
 
 def test_a_plan_speaks_of_what_leaves(tmp_path: Path, plan: Plan) -> None:
     console = Console(record=True, width=120)
-    show.plan(console, plan, Store(tmp_path), 2)
+    planning.plan(console, plan, Store(tmp_path), 2)
     text = console.export_text()
     assert "choices of weights for all budgets" in text
     assert "masked, recovered and measured" in text

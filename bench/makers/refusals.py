@@ -1,0 +1,82 @@
+"""Methods that read well and cannot run as the suite asks: said before anything runs."""
+
+from __future__ import annotations
+
+from criteria import CriteriaError, registry
+from suites.method import MethodSpec
+from suites.protocol import Budgets, SelectionSpec
+
+from ..errors import PlanError
+from ..jobs import PhaseUse
+from ..knob import unfit
+
+
+def refuse_misfit(
+    method: MethodSpec, selection: SelectionSpec, budgets: Budgets, matched: bool
+) -> None:
+    """Selectors and criteria that score take different roads to a budget.
+
+    Raises:
+        PlanError: the method has no way to the suite's budgets, or could only ignore a setting.
+    """
+    try:
+        selector = registry.find(method.criterion).selector
+    except CriteriaError as error:
+        raise PlanError(f"method {method.name}: {error}") from error
+    if selector is None:
+        if budgets.threshold and not matched:
+            raise PlanError(
+                f"method {method.name}: budgets.threshold is the knob of selectors "
+                f"({_selectors()}), and {method.criterion} scores; give budgets as macs, params or "
+                "speedup, or run it as `matched` control of a selector"
+            )
+        return
+    fault: str | None = "picks sets and cannot rank; only criteria that score are matched controls"
+    if not matched:
+        iterative = method.iterative is not None
+        fault = unfit(selector, budgets.cost, budgets.kept, selection.scope, iterative=iterative)
+    if fault is not None:
+        raise PlanError(f"method {method.name}: {method.criterion} {fault}")
+
+
+def refuse_unfit_training(
+    method: MethodSpec, procedure: PhaseUse | None, budgets: Budgets, selection: SelectionSpec
+) -> None:
+    """What trains on its way needs a budget to head for, and may need scores on the way.
+
+    Raises:
+        PlanError: says which it lacks.
+    """
+    trains = procedure is not None or (method.iterative and method.iterative.recover)
+    if trains and budgets.cost == "threshold":
+        raise PlanError(
+            f"method {method.name}: it trains until a budget is met, and budgets.threshold is none;"
+            " give macs, params, channels or speedup"
+        )
+    if procedure is None:
+        return
+    if method.iterative and not procedure.follows:
+        raise PlanError(
+            f"method {method.name}: {procedure.name} selects on its way, so `iterative` would mean "
+            "nothing; leave it out"
+        )
+    if procedure.rescores and selection.round_to > 1:
+        raise PlanError(
+            f"method {method.name}: {procedure.name} chooses single units on its way, and "
+            f"selection.round_to = {selection.round_to} wants them in steps; leave round_to out"
+        )
+    recipe = procedure.recipe
+    if procedure.own_rate and recipe and (recipe.schedule != "constant" or recipe.warmup_epochs):
+        raise PlanError(
+            f"method {method.name}: {procedure.name} has a rhythm of its own, and its recipe a "
+            "schedule or a warm-up, which would mean nothing; give it `schedule: constant`"
+        )
+    if procedure.rescores and registry.find(method.criterion).selector is not None:
+        raise PlanError(
+            f"method {method.name}: {procedure.name} scores on its way with these options, and "
+            f"{method.criterion} picks sets and gives no scores"
+        )
+
+
+def _selectors() -> str:
+    return ", ".join(entry.name for entry in registry.criteria() if entry.selector is not None)

@@ -1,0 +1,52 @@
+"""Users' own criteria: loading their files, and what is wrong with names that nobody bears."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from pathlib import Path
+from traceback import extract_tb
+
+from criteria import CriteriaError, load_plugin, registry
+
+from .errors import PlanError
+
+
+def load_plugins(paths: Iterable[Path]) -> None:
+    """Make the criteria in users' files known.
+
+    Raises:
+        PlanError: a file that does not run; with the line at fault.
+        CriteriaError: there is no such file, or it registers nothing.
+    """
+    for path in paths:
+        try:
+            load_plugin(path)
+        except CriteriaError:
+            raise
+        except Exception as error:  # a user's code
+            lines = [one for one in extract_tb(error.__traceback__) if one.filename == str(path)]
+            line = lines[-1].lineno if lines else getattr(error, "lineno", None)
+            at = f", line {line}" if line else ""
+            raise PlanError(f"plugin {path}{at}: {type(error).__name__}: {error}") from error
+
+
+def registered_by(plugins: Iterable[Path]) -> list[str]:
+    """Names of the criteria that these files have registered."""
+    files = {path.resolve() for path in plugins}
+    return [
+        one.name
+        for one in registry.criteria()
+        if Path(inspect.getfile(one.type)).resolve() in files
+    ]
+
+
+def unknown_criteria(names: Iterable[str]) -> list[str]:
+    """What is wrong with the names that no criterion bears, in words."""
+    faults = []
+    for name in dict.fromkeys(names):
+        try:
+            registry.find(name)
+        except CriteriaError as error:
+            faults.append(str(error))
+    return faults

@@ -1,0 +1,47 @@
+"""What `bench check` says of a criterion while it looks, and in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.status import Status
+
+from ..errors import BenchError
+
+
+def check(console: Console, name: str, plugins: Sequence[Path], results: Path) -> int:
+    """Check the named criterion, or all that the plugins register; 1 where one does not conform.
+
+    Raises:
+        BenchError: neither a name nor a plugin.
+    """
+    if not name and not plugins:
+        raise BenchError("bench check: give the name of a criterion, or --plugin FILE")
+    with console.status("loading torch and the criteria"):
+        from criteria import find
+
+        from ..conformance import check as findings_of
+        from ..conformance import fails
+        from ..conformance.table import show, summary
+        from ..plugins import load_plugins, registered_by
+
+        load_plugins(plugins)
+        names = [find(name).name] if name else registered_by(plugins)
+    code = 0
+    for one in names:
+        with console.status(f"checking {one}") as status:
+            found = findings_of(one, results, lambda step: _tell(console, status, step))
+        show(console, found)
+        console.print(summary(found), style="bold red" if fails(found) else "bold green")
+        code |= fails(found)
+    return int(code)
+
+
+def _tell(console: Console, status: Status, step: str) -> None:
+    """On the moving line of a terminal, or as a line of a log."""
+    if console.is_terminal:
+        status.update(step)
+    else:
+        console.print(step)

@@ -1,0 +1,176 @@
+"""What there is by name: criteria, phases, presets, suites, models, datasets, recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from ..errors import BenchError
+from .table import print_table
+
+if TYPE_CHECKING:
+    from criteria.phases import Kind, PhaseEntry
+    from criteria.registry import Entry
+    from suites.method import MethodSpec
+
+PHASES: dict[str, Kind] = {
+    "preparations": "preparation",
+    "procedures": "procedure",
+    "recoveries": "recovery",
+}
+LISTS = ("criteria", *PHASES, "presets", "methods", "suites", "models", "datasets", "recipes")
+
+
+def listing(console: Console, what: str, plugins: Sequence[Path], name: str = "") -> None:
+    """Print one of `LISTS`, or all about one criterion or phase of it.
+
+    Raises:
+        BenchError: `what` is none of them, or has no more to tell of its members.
+        CriteriaError: nothing there bears that name.
+    """
+    if what not in LISTS:
+        raise BenchError(f"bench list {what}: there are {', '.join(LISTS)}")
+    if name and what != "criteria" and what not in PHASES:
+        told = ", ".join(("criteria", *PHASES))
+        raise BenchError(f"bench list {what} {name}: a name may follow {told}")
+    if what == "suites":
+        _suites(console)
+    elif what == "recipes":
+        _recipes(console)
+    elif what == "presets":
+        _presets(console)
+    elif what == "methods":
+        _methods(console)
+    elif what == "criteria":
+        _criteria(console, plugins, name)
+    elif what in PHASES:
+        _phases(console, PHASES[what], name)
+    else:
+        from ..datasets import list_datasets
+        from ..models import list_models
+
+        found = list_models() if what == "models" else list_datasets()
+        print_table(console, (what[:-1], "what it is"), found.items())
+
+
+def _suites(console: Console) -> None:
+    from suites import expand, library, load_suite
+
+    loaded = [load_suite(name) for name in library()]
+    rows = [(one.suite, str(sum(1 for _ in expand(one))), one.description) for one in loaded]
+    print_table(console, ("suite", "trials", "what it asks"), rows)
+
+
+def _methods(console: Console) -> None:
+    """Methods are named in suites: a criterion, its options, and how channels leave."""
+    from suites import library, load_suite
+
+    rows = []
+    for name in library():
+        for method in load_suite(name).methods:
+            leaves = _leaves(method)
+            options = ", ".join(f"{key}={value}" for key, value in method.options.items())
+            matched = ", ".join(f"{one}~{method.name}" for one in method.matched)
+            rows.append((name, method.name, method.criterion, options, leaves, matched))
+    head = ("suite", "method", "criterion", "options", "leaves", "matched controls")
+    print_table(console, head, rows)
+
+
+def _presets(console: Console) -> None:
+    """The papers' methods, of which suites are made."""
+    from suites.method import MethodSpec, named_presets
+
+    rows = [
+        (name, method.criterion, _leaves(method))
+        for name, one in named_presets().items()
+        for method in [MethodSpec.model_validate(one)]
+    ]
+    print_table(console, ("preset", "criterion", "leaves"), rows)
+
+
+def _leaves(method: MethodSpec) -> str:
+    """How channels leave, and what trains before, meanwhile and after."""
+    steps = f"{method.iterative.steps} steps" if method.iterative else "one-shot"
+    if method.iterative and method.iterative.recover:
+        steps += f", {method.iterative.recover} after each"
+    before = f"{method.prepare.name}, " if method.prepare else ""
+    meanwhile = f", {method.procedure.name}" if method.procedure else ""
+    after = f", {method.finetuning.name}" if method.finetuning else ""
+    return before + steps + meanwhile + after
+
+
+def _recipes(console: Console) -> None:
+    from suites import named_recipes
+
+    rows = [
+        (
+            name,
+            str(one.epochs),
+            str(one.batch_size),
+            f"{one.optimizer} {one.learning_rate:g} {one.schedule}",
+            f"{one.weight_decay:g}",
+        )
+        for name, one in named_recipes().items()
+    ]
+    print_table(console, ("recipe", "epochs", "batch", "optimizer", "weight decay"), rows)
+
+
+def _criteria(console: Console, plugins: Sequence[Path], name: str) -> None:
+    """A line each, or all about one."""
+    with console.status("loading torch and the criteria"):
+        from criteria import criteria, find
+
+        from ..plugins import load_plugins
+
+        load_plugins(plugins)
+        entries = [find(name)] if name else criteria()
+    if not name:
+        rows = [(one.name, _units(one), _needs(one), one.summary) for one in entries]
+        print_table(
+            console, ("criterion", "scores or picks", "needs", "what it is"), rows, brief=True
+        )
+        console.print("all about one: bench list criteria NAME")
+        return
+    for one in entries:
+        kind = " [cyan]selector[/]" if one.selector is not None else ""
+        console.print(f"[bold]{one.name}[/]{kind}", ", ".join(one.aliases))
+        does = "picks" if one.selector is not None else "scores"
+        _about(console, one, f"{does} {_units(one)}; needs {_needs(one)}")
+
+
+def _needs(entry: Entry) -> str:
+    return (entry.needs.name or "").lower().replace("_", " ").replace("|", ", ") or "weights"
+
+
+def _phases(console: Console, kind: Kind, name: str) -> None:
+    """All about each, as there are few, or about one."""
+    with console.status("loading torch and the phases"):
+        from criteria.phases import find_phase, phases
+
+        entries = [find_phase(kind, name)] if name else phases(kind)
+    for one in entries:
+        console.print(f"[bold]{one.name}[/]")
+        follows = getattr(one.type, "follows", None)
+        on_its_way = {None: "", True: "takes the units chosen before", False: "chooses on its way"}
+        _about(console, one, on_its_way[follows])
+
+
+def _about(console: Console, one: Entry | PhaseEntry, what: str) -> None:
+    """Below a name, indented: what it is, its options, where it is from."""
+    fields = one.type.options_type.model_fields
+    options = f"options: {', '.join(fields)}" if fields else ""
+    about = "; ".join(filter(None, [what, options]))
+    for line in filter(None, [one.summary, about, one.cite, one.fidelity]):
+        console.print(Padding(Text(line), (0, 0, 0, 4)))
+
+
+def _units(entry: Entry) -> str:
+    if entry.selector is not None:
+        return "sets of channels"
+    kinds = {"channels": entry.structured, "weights": entry.unstructured}
+    return ", ".join(name for name, scored in kinds.items() if scored)

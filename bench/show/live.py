@@ -1,0 +1,74 @@
+"""Progress of a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+if TYPE_CHECKING:
+    from reports.records import Failure, Record
+
+    from ..jobs import Job
+
+
+class Live:
+    """A progress bar with what runs now; the listener of `bench.run.run`."""
+
+    def __init__(self, console: Console, trials: int, workers: int) -> None:
+        self._console, self._workers = console, workers
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("[dim]{task.fields[now]}"),
+            console=console,
+        )
+        self._task = self._progress.add_task("trials", total=trials, now="starting workers")
+        self._running: dict[str, str] = {}
+        self._trials, self._ended, self._bad = trials, 0, 0
+
+    def __enter__(self) -> Live:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def started(self, job: Job) -> None:
+        self._running[job.key] = str(job)
+        self._update()
+
+    def ended(self, job: Job, failure: Failure | None) -> None:
+        from ..jobs import Trial
+
+        self._running.pop(job.key, None)
+        if failure is not None and not isinstance(job, Trial):
+            self._console.print(
+                f"failed: {job}: {failure.kind}: {failure.message}", markup=False, soft_wrap=True
+            )
+        self._update()
+
+    def recorded(self, record: Record) -> None:
+        self._bad += record.status != "done"
+        self._ended += 1
+        self._progress.advance(self._task)
+        self._update()
+        tenth = max(self._trials // 10, 1)
+        if not self._console.is_terminal and self._ended % tenth == 0:  # a log has no bar
+            self._console.print(f"{self._ended}/{self._trials} trials, {self._bad} failed")
+
+    def _update(self) -> None:
+        failed = f" · {self._bad} failed" if self._bad else ""
+        now = "; ".join(list(self._running.values())[: self._workers])
+        self._progress.update(self._task, description=f"trials{failed}", now=now)
