@@ -126,14 +126,35 @@ def plan(
     plugin: Plugins = [],  # noqa: B006
     methods: Methods = "",
     workers: Annotated[int, typer.Option(help="For the estimate of time.")] = os.cpu_count() or 1,
+    data_root: DataRoot = DATA,
+    scales: Annotated[
+        bool, typer.Option("--scales", help="The suite's scales beside one another.")
+    ] = False,
+    tflops: Annotated[
+        float, typer.Option(min=1e-6, help="Reached by a GPU, for the estimate of GPU-hours.")
+    ] = 20.0,
+    ceiling: Annotated[
+        float, typer.Option(min=1, help="Forward passes a second that a GPU does at most.")
+    ] = 20_000.0,
 ) -> None:
     """Show what a run would do, how long it takes, and what its statistics can and cannot show."""
     from .show import planning
     from .store import Store
+    from .workload import Throughput
 
-    planning.plan(
-        console, _plan(suite, set_, scale, smoke, plugin, methods), Store(results), workers
-    )
+    throughput, store = Throughput(tflops, ceiling), Store(results)
+    if scales:
+        from suites import scales_of
+
+        named = scales_of(suite)
+        plans = {
+            one or "as it stands": _plan(suite, set_, one, False, plugin, methods)
+            for one in (named if "paper" in named else ["", *named])
+        }
+        planning.scales(console, plans, store, throughput, data_root)
+        return
+    planned = _plan(suite, set_, scale, smoke, plugin, methods)
+    planning.plan(console, planned, store, workers, throughput, data_root)
 
 
 @app.command()

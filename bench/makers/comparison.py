@@ -9,7 +9,7 @@ from suites import Case, Suite
 from suites.method import MethodSpec
 
 from ..jobs import PathJob, PhaseUse, Standpoint, TrialJob
-from .refusals import refuse_misfit, refuse_unfit_training
+from .refusals import refuse_misfit, refuse_too_short, refuse_unfit_training
 from .shared import Maker, names_of
 
 
@@ -73,6 +73,8 @@ class ComparisonMaker(Maker[Suite]):
         selection = self.suite.selection_of(case.model, method)
         refuse_misfit(method, selection, allowed, matched is not None)
         refuse_unfit_training(method, procedure, allowed, selection)
+        if procedure is not None:
+            refuse_too_short(method, procedure, case.dataset)
         return PathJob(
             at=at,
             criterion=self.criterion(method),

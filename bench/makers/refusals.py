@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import torch
+
 from criteria import CriteriaError, registry
+from criteria.phases import create_phase
+from criteria.procedures.procedure import Ground
 from suites.method import MethodSpec
 from suites.protocol import Budgets, SelectionSpec
+from suites.schema import DatasetSpec
 
 from ..errors import PlanError
+from ..extents import extent_of
 from ..jobs import PhaseUse
 from ..knob import unfit
 
@@ -76,6 +82,36 @@ def refuse_unfit_training(
             f"method {method.name}: {procedure.name} scores on its way with these options, and "
             f"{method.criterion} picks sets and gives no scores"
         )
+
+
+_NOWHERE = Ground(
+    groups=(),
+    budget=1.0,
+    doomed=[],
+    score=lambda model, removed: [],
+    select=lambda scores, share: [],
+    share=lambda removed: 1.0,
+    generator=torch.Generator(),
+)
+
+
+def refuse_too_short(method: MethodSpec, procedure: PhaseUse, dataset: DatasetSpec) -> None:
+    """A training that is too short for the procedure's options, where the data's size is known.
+
+    Raises:
+        PlanError: says how long it would have to be.
+    """
+    extent = extent_of(dataset)
+    if extent is None or procedure.recipe is None:
+        return
+    steps = extent.steps(procedure.recipe)
+    try:
+        create_phase("procedure", procedure.name, procedure.options, _NOWHERE).check_length(steps)
+    except CriteriaError as error:
+        raise PlanError(
+            f"method {method.name}: its recipe has {procedure.recipe.epochs} epochs on "
+            f"{dataset.label or dataset.name}, which are {steps} steps. {error}"
+        ) from error
 
 
 def _selectors() -> str:

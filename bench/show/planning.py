@@ -4,26 +4,39 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from .table import print_table
+from .work import by_kind, epochs, show_work
 
 if TYPE_CHECKING:
     from ..plan import Plan
     from ..store import Store
+    from ..workload import Throughput
 
 
-def plan(console: Console, planned: Plan, store: Store, workers: int) -> None:
-    """Jobs, trials, what is done, time, and what the declared analysis can show."""
+def plan(
+    console: Console,
+    planned: Plan,
+    store: Store,
+    workers: int,
+    throughput: Throughput,
+    data_root: Path | None = None,
+) -> None:
+    """Jobs, trials, what is done, epochs, work, time, and what the declared analysis can show."""
     from suites import FidelitySuite
 
     from ..graph import job_graph
     from ..jobs import PreparedJob
+    from ..workload import work_of
 
     pending = planned.pending(store)
-    jobs = Counter(type(job).__name__ for job in job_graph(pending, store).jobs.values())
+    todo = job_graph(pending, store).jobs.values()
+    jobs = Counter(type(job).__name__ for job in todo)
     work = [
         ("bases", "BaseJob", "networks to train or to take over"),
         ("scores", "ScoresJob", "passes over calibration images, all criteria each"),
@@ -46,8 +59,34 @@ def plan(console: Console, planned: Plan, store: Store, workers: int) -> None:
             ("trials", f"{len(pending)} of {len(planned.trials)}", what),
         ],
     )
+    console.print()
+    epochs(console, planned)
+    console.print()
+    kinds = {**by_kind(todo), "all": list(todo)}
+    rows = {what: work_of(some, throughput, data_root) for what, some in kinds.items()}
+    show_work(console, "to do", rows, throughput)
     console.print(_time_left(planned, store, len(pending), workers))
     console.print(_can_show(planned), soft_wrap=True)
+
+
+def scales(
+    console: Console,
+    plans: Mapping[str, Plan],
+    store: Store,
+    throughput: Throughput,
+    data_root: Path | None = None,
+) -> None:
+    """What is to do of each scale of a suite."""
+    from ..graph import job_graph
+    from ..workload import work_of
+
+    rows = {}
+    for scale, planned in plans.items():
+        pending = planned.pending(store)
+        todo = job_graph(pending, store).jobs.values()
+        name = f"{scale}: {len(pending)} of {len(planned.trials)} trials"
+        rows[name] = work_of(todo, throughput, data_root)
+    show_work(console, "to do of each scale", rows, throughput)
 
 
 def _can_show(planned: Plan) -> str:

@@ -39,19 +39,22 @@ class _Rounds(Procedure):
     rounds: int = 1
 
     def attach(self, training: Training) -> None:
-        """Raises TooFewSteps where the rounds take longer than the training."""
+        self.check_length(training.steps)
         self._steps, self._model = training.steps, training.model
-        each = self.options.steps - 1
-        if self.rounds * each > training.steps:
-            raise TooFewSteps(
-                f"{self.name}: {self.rounds} rounds of steps = {self.options.steps} take "
-                f"{self.rounds * each} steps of training, its recipe has {training.steps}; lower "
-                "the option steps, or train for more epochs"
-            )
         units = [Units(training.model, group) for group in self.ground.groups]
         self.controller = DecayController(units, self.options, training)
         self._round = self._releases = 0
         self._met = False
+
+    def check_length(self, steps: int) -> None:
+        """Raises TooFewSteps where the rounds take longer than the training."""
+        least = self.rounds * (self.options.steps - 1)
+        if least > steps:
+            raise TooFewSteps(
+                f"{self.name}: {self.rounds} rounds of steps = {self.options.steps} take "
+                f"{least} steps of training, its recipe has {steps}; lower "
+                "the option steps, or train for more epochs"
+            )
 
     def rate(self, step: int) -> float | None:
         """The first hook of a step: what leaves at once has left before the network is used."""

@@ -61,15 +61,10 @@ class Dhspg(Procedure):
     options: DhspgProcedureOptions
 
     def attach(self, training: Training) -> None:
-        """Raises TooFewSteps where no decay fits behind the start."""
+        self.check_length(training.steps)
         self._training = training
-        self._start = int(self.options.start * training.steps)
-        decay = self.options.decay or DecayOptions(steps=1)
-        if decay.steps > training.steps - self._start:
-            raise TooFewSteps(
-                f"{self.name}: decay.steps = {decay.steps} do not fit behind the start at step "
-                f"{self._start}; the recipe has {training.steps} steps"
-            )
+        self._start = self._start_of(training.steps)
+        decay = self._decay
         self._units = [Units(training.model, group) for group in self.ground.groups]
         self.controller = DecayController(self._units, decay, training)
         self._tensors, self._entries = self._units[0].tensors, self.controller.entries
@@ -77,6 +72,22 @@ class Dhspg(Procedure):
         self._forced = torch.zeros_like(self._redundant)
         self._met = False
         self._pushed = self._redundant, self._entries.only(self._redundant), list[Tensor]()
+
+    @property
+    def _decay(self) -> DecayOptions:
+        return self.options.decay or DecayOptions(steps=1)
+
+    def _start_of(self, steps: int) -> int:
+        return int(self.options.start * steps)
+
+    def check_length(self, steps: int) -> None:
+        """Raises TooFewSteps where no decay fits behind the start."""
+        start = self._start_of(steps)
+        if self._decay.steps > steps - start:
+            raise TooFewSteps(
+                f"{self.name}: decay.steps = {self._decay.steps} do not fit behind the start at "
+                f"step {start}; the recipe has {steps} steps"
+            )
 
     def rate(self, step: int) -> float | None:
         """The first hook of a step: units are chosen before the network is used in it."""

@@ -133,6 +133,10 @@ class Gates(Procedure):
             sum(one.name in named for one in group.members) or 1 for group in self.ground.groups
         ]
 
+    def check_length(self, steps: int) -> None:
+        """Raises CriteriaError where ticks and tocks need more steps."""
+        beats(self.options, steps)
+
     def attach(self, training: Training) -> None:
         self._training = training
         model = training.model

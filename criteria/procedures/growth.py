@@ -86,9 +86,20 @@ class GrowingPenalty(Procedure):
     def attach(self, training: Training) -> None:
         self.training = training
         self.order = ForwardOrder(training.model)
+        self.check_length(training.steps)
         self.ramp = self.ramps(training.steps)[-1]
         self._zero_every = self._spread(training.steps)
         self.doom(self.first())
+
+    def check_length(self, steps: int) -> None:
+        """Raises OptionError where nothing is left to stabilise in."""
+        end = self.ramps(steps)[-1].end
+        if steps <= end:
+            raise OptionError(
+                f"{self.name}: the penalty reaches its ceiling after {end} steps, but "
+                f"the training has {steps}, and some must be left to stabilise; train longer, or "
+                "lower growth or update_every, or raise delta"
+            )
 
     def first(self) -> Removed:
         """The units that are penalised from the first step."""
@@ -112,12 +123,6 @@ class GrowingPenalty(Procedure):
     def _spread(self, steps: int) -> float:
         """Steps from the zeroing of one layer to the next, in the steps that stabilise."""
         left, layers = steps - self.ramp.end, self.order.layers
-        if left < 1:
-            raise OptionError(
-                f"{self.name}: the penalty reaches its ceiling after {self.ramp.end} steps, but "
-                f"the training has {steps}, and some must be left to stabilise; train longer, or "
-                "lower growth or update_every, or raise delta"
-            )
         if self.options.zero_every is None:
             return left / (layers + 1)
         if layers * self.options.zero_every >= left:

@@ -77,6 +77,13 @@ class Procedure(Rider):
         """Whether it calls `Ground.score` with these options, which a selector has no answer to."""
         return not cls.follows
 
+    def check_length(self, steps: int) -> None:
+        """Whether a training of so many steps is long enough, as far as the options alone can tell.
+
+        Raises:
+            CriteriaError: it is too short; says how long it would have to be.
+        """
+
     def removed(self) -> Removed:
         """What leaves, once training has ended."""
         raise NotImplementedError(f"{type(self).__name__} must override removed")

@@ -1,0 +1,260 @@
+"""How much work a job is: the images that pass through networks, and the arithmetic of that.
+
+A training step is three forward passes: its own, and a backward pass of twice its MACs. What a
+budget leaves of the cost is taken for what it leaves of the MACs; of masks, which run on dense
+kernels, and of a knob's settings, nothing is. Tracing, cutting and loading are not in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from criteria import registry
+from criteria.needs import BACKWARD, Need
+from suites import Recipe
+
+from .extents import Extent, Size, extent_of, size_of
+from .jobs import (
+    BaseJob,
+    CriterionSpec,
+    DenseJob,
+    Job,
+    OracleJob,
+    PathJob,
+    PreparedJob,
+    ScoresJob,
+    TrialJob,
+)
+from .network import Schedule
+
+TRAINING = 3.0  # forward passes that a training step is worth
+HESSIAN = 6.0  # that a Hessian-vector product is worth, beside the gradient
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one job processes.
+
+    Attributes:
+        scored, trained, evaluated: images.
+        passes: forward passes of one image, or as much work.
+        macs: of all of them.
+    """
+
+    scored: int = 0
+    trained: int = 0
+    evaluated: int = 0
+    passes: float = 0.0
+    macs: float = 0.0
+
+    def __add__(self, other: Load) -> Load:
+        return Load(
+            self.scored + other.scored,
+            self.trained + other.trained,
+            self.evaluated + other.evaluated,
+            self.passes + other.passes,
+            self.macs + other.macs,
+        )
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """What a GPU is taken to do.
+
+    Attributes:
+        tflops: floating-point operations a second, 10^12, as reached and not as advertised.
+        ceiling: forward passes a second, however small the network: small ones wait for kernels to
+            start, not for arithmetic.
+    """
+
+    tflops: float = 20.0
+    ceiling: float = 20_000.0
+
+    def seconds(self, load: Load) -> float:
+        return max(2 * load.macs / (1e12 * self.tflops), load.passes / self.ceiling)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.tflops:g} effective TFLOP/s and at most {self.ceiling:,.0f} forward passes a "
+            "second; a training step is three"
+        )
+
+
+@dataclass(frozen=True)
+class Work:
+    """Of many jobs together.
+
+    Attributes:
+        hours: of one GPU.
+        unknown: datasets of which the size is not known; their jobs are not in it.
+    """
+
+    load: Load
+    hours: float
+    unknown: frozenset[str]
+
+
+def work_of(jobs: Iterable[Job], throughput: Throughput, data_root: Path | None = None) -> Work:
+    """The work of jobs, each once."""
+    load, seconds, unknown = Load(), 0.0, set()
+    for job in jobs:
+        one = load_of(job, data_root)
+        if one is None:
+            dataset = _base_of(job).dataset
+            unknown.add(dataset.label or dataset.root or dataset.name)
+            continue
+        load += one
+        seconds += throughput.seconds(one)
+    return Work(load, seconds / 3600, frozenset(unknown))
+
+
+def load_of(job: Job, data_root: Path | None = None) -> Load | None:
+    """The work of a job, that of the jobs it waits for excluded; None where its data's size is
+    not known."""
+    at = _base_of(job)
+    extent = extent_of(at.dataset, data_root)
+    if extent is None:
+        return None
+    problem = _Problem(extent, size_of(at.model, extent))
+    match job:
+        case BaseJob():
+            return problem.trained(job.recipe) + problem.measured()
+        case PreparedJob():
+            return problem.trained(job.phase.recipe) + problem.measured()
+        case ScoresJob():
+            return problem.scored(job.at.calibration.images, job.criteria)
+        case PathJob():
+            return _path(job, problem)
+        case OracleJob():
+            units = job.spec.units or problem.size.channels
+            images = min(job.spec.images or extent.validation, extent.validation)
+            return problem.evaluated((units + 1) * images)
+        case TrialJob():
+            return _trial(job, problem)
+        case _:
+            return Load()  # a fidelity trial compares numbers
+
+
+def _base_of(job: Job) -> DenseJob:
+    if isinstance(job, BaseJob | PreparedJob):
+        return job
+    return job.base if isinstance(job, OracleJob) else job.at.base
+
+
+@dataclass(frozen=True)
+class _Problem:
+    extent: Extent
+    size: Size
+
+    def evaluated(self, images: int, share: float = 1.0) -> Load:
+        return Load(evaluated=images, passes=images, macs=images * share * self.size.macs)
+
+    def measured(self, share: float = 1.0) -> Load:
+        """Accuracy on validation and test."""
+        return self.evaluated(self.extent.validation + self.extent.test, share)
+
+    def trained(self, recipe: Recipe | None, share: float = 1.0) -> Load:
+        """With a look at validation after each epoch; a teacher runs forward beside it."""
+        if recipe is None:
+            return Load()
+        images = recipe.epochs * self.extent.train
+        passes = images * (TRAINING + (recipe.distill is not None) / share)
+        return Load(trained=images, passes=passes, macs=passes * share * self.size.macs) + (
+            self.evaluated(recipe.epochs * self.extent.validation, share)
+        )
+
+    def scored(self, images: int, criteria: Iterable[CriterionSpec], share: float = 1.0) -> Load:
+        each = passes_of(criteria)
+        seen = images if each else 0
+        return Load(scored=seen, passes=each * seen, macs=each * seen * share * self.size.macs)
+
+
+def passes_of(criteria: Iterable[CriterionSpec]) -> float:
+    """Forward passes that one image is worth when all of these score in one pass."""
+    needs = Need.WEIGHTS
+    for one in criteria:
+        needs |= registry.create(one.name, (), one.options, torch.Generator()).needs
+    if not needs:
+        return 0.0
+    gradients = TRAINING if needs & (BACKWARD | Need.CURVATURE) else 1.0
+    return gradients + (HESSIAN if needs & Need.CURVATURE else 0.0)
+
+
+def stops_of(job: PathJob) -> list[float]:
+    """Where an iterative path stops; none of another."""
+    if job.iterative is None:
+        return []
+    spec = job.iterative
+    return Schedule(spec.steps, spec.schedule, spec.to).stops(job.budgets)
+
+
+def _share(job: PathJob, kept: float) -> float:
+    return 1.0 if job.cost in ("weights", "threshold") else kept
+
+
+def _path(job: PathJob, problem: _Problem) -> Load:
+    """Scoring on its way, and training between steps or by a procedure."""
+    images, load = job.at.calibration.images, Load()
+    before = 1.0
+    for stop in stops_of(job):
+        load += problem.scored(images, [job.criterion], _share(job, before))
+        if job.between and (_everywhere(job) or stop in job.budgets):
+            load += problem.trained(job.between, _share(job, stop))
+        before = stop
+    if job.procedure is not None:
+        load += problem.trained(job.procedure.recipe)
+        load += problem.scored(images, [job.criterion] if job.procedure.rescores else [])
+    return load
+
+
+def _everywhere(job: PathJob) -> bool:
+    return job.iterative is not None and job.iterative.recover_at == "steps"
+
+
+def prepared_epochs(job: PathJob) -> int:
+    """Of the training between the base and scoring."""
+    base = job.at.base
+    return base.phase.recipe.epochs if isinstance(base, PreparedJob) and base.phase.recipe else 0
+
+
+def own_epochs(job: PathJob, budget: float) -> int:
+    """Of a method's own phases since the base, up to a budget."""
+    epochs = prepared_epochs(job)
+    if job.procedure is not None and job.procedure.recipe:
+        epochs += job.procedure.recipe.epochs
+    if job.between is not None:
+        trained = [
+            stop
+            for stop in stops_of(job)
+            if stop >= budget and (_everywhere(job) or stop in job.budgets)
+        ]
+        epochs += len(trained) * job.between.epochs
+    return epochs
+
+
+def recovery_epochs(job: TrialJob) -> int:
+    """Of finetuning; what is left of the total, where the suite gives one."""
+    if job.recipe is None:
+        return 0
+    if job.total_epochs is None:
+        return job.recipe.epochs
+    return max(job.total_epochs - own_epochs(job.path, job.budget), 0)
+
+
+def _trial(job: TrialJob, problem: _Problem) -> Load:
+    share, load = _share(job.path, job.budget), Load()
+    load += problem.measured(share)
+    if job.recovery == "bn":
+        load += problem.evaluated(job.at.calibration.images, share)
+    if job.recipe is not None:
+        epochs = recovery_epochs(job)
+        if epochs:
+            load += problem.trained(job.recipe.model_copy(update={"epochs": epochs}), share)
+        load += problem.evaluated(problem.extent.test, share)  # the epoch that was best
+    if job.train_accuracy:
+        load += problem.evaluated(problem.extent.train, share)
+    return load
