@@ -106,6 +106,7 @@ def load_suite(
     """
     path = _find(name)
     content = _read(path)
+    _refuse_name_of_library(content, path)
     if scale is not None:
         rescale(content, scale, path)
     for one in overrides:
@@ -132,6 +133,21 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise SuiteError(f"{path}: a suite is a mapping with keys such as `suite` and `methods`")
     return content
+
+
+def _refuse_name_of_library(content: Mapping[str, Any], path: Path) -> None:
+    """Reports and MLflow experiments go by a suite's name, so two suites must not share one.
+
+    Raises:
+        SuiteError: another suite of the library has it.
+    """
+    name = content.get("suite")
+    own = library().get(name) if isinstance(name, str) else None
+    if own is not None and not own.samefile(path) and read_yaml(own) != content:
+        raise SuiteError(
+            f"{path}: suite = {name}: the library has another suite of that name, and reports and "
+            "MLflow experiments go by names; give it one of its own"
+        )
 
 
 def _find(name: str) -> Path:

@@ -59,6 +59,16 @@ class PhaseSpec(Section):
     recipe: str
     options: dict[str, Any] = Field(default={})
 
+    @model_validator(mode="before")
+    @classmethod
+    def _names_a_recipe(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            raise ValueError(
+                f"{given} trains, and needs the recipe that it trains by: write "
+                f"{{name: {given}, recipe: RECIPE}}, or a preset (bench list presets)"
+            )
+        return given
+
 
 class FinetuningSpec(Section):
     """How a method's finetuning is done, where that is more than training the pruned network."""

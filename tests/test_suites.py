@@ -181,6 +181,11 @@ FAULTS: list[tuple[str, dict[str, Any], list[str]]] = [
         {"recoveries": [{"finetune": "shrt"}]},
         ["recipe 'shrt' is unknown (did you mean short"],
     ),
+    (
+        "a procedure without its recipe",
+        {"methods": ["l1", {"criterion": "l2", "procedure": "tpp"}]},
+        ["methods.1.procedure", "{name: tpp, recipe: RECIPE}", "bench list presets"],
+    ),
     ("as is, of nothing", {"models": [{"name": "vgg_small", "recipe": False}]}, ["recipe: false"]),
 ]
 
@@ -450,6 +455,13 @@ def test_the_models_recipe_wins_over_the_datasets_and_that_over_the_suites() -> 
         "resnet20": {"base": 3, "phase": 4, "finetuning": 3},
         "vgg_small": {"base": 5, "phase": 4, "finetuning": 5},
     }
+
+
+def test_a_file_may_not_bear_the_name_of_another_suite_of_the_library(tmp_path: Path) -> None:
+    message = refused(tmp_path, yaml.safe_dump(toy.content(suite="quickstart")))
+    assert "the library has another suite of that name" in message
+    copied = load(tmp_path, library()["quickstart"].read_text())
+    assert copied == load_suite("quickstart")
 
 
 def test_what_a_scale_takes_out_may_leave_recipes_that_nothing_follows(tmp_path: Path) -> None:

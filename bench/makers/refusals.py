@@ -104,12 +104,12 @@ def refuse_too_short(method: MethodSpec, procedure: PhaseUse, dataset: DatasetSp
     extent = extent_of(dataset)
     if extent is None or procedure.recipe is None:
         return
-    steps = extent.steps(procedure.recipe)
+    steps, epochs = extent.steps(procedure.recipe), procedure.recipe.epochs
     try:
         create_phase("procedure", procedure.name, procedure.options, _NOWHERE).check_length(steps)
     except CriteriaError as error:
         raise PlanError(
-            f"method {method.name}: its recipe has {procedure.recipe.epochs} epochs on "
+            f"method {method.name}: its recipe has {epochs} epoch{'s' if epochs > 1 else ''} on "
             f"{dataset.label or dataset.name}, which are {steps} steps. {error}"
         ) from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.padding import Padding
@@ -23,6 +23,7 @@ PHASES: dict[str, Kind] = {
     "procedures": "procedure",
     "recoveries": "recovery",
 }
+_PLURAL = {kind: plural for plural, kind in PHASES.items()}
 LISTS = ("criteria", *PHASES, "presets", "methods", "suites", "models", "datasets", "recipes")
 
 
@@ -35,15 +36,15 @@ def listing(console: Console, what: str, plugins: Sequence[Path], name: str = ""
     """
     if what not in LISTS:
         raise BenchError(f"bench list {what}: there are {', '.join(LISTS)}")
-    if name and what != "criteria" and what not in PHASES:
-        told = ", ".join(("criteria", *PHASES))
+    if name and what not in ("criteria", "presets") and what not in PHASES:
+        told = ", ".join(("criteria", "presets", *PHASES))
         raise BenchError(f"bench list {what} {name}: a name may follow {told}")
     if what == "suites":
         _suites(console)
     elif what == "recipes":
         _recipes(console)
     elif what == "presets":
-        _presets(console)
+        _presets(console, name)
     elif what == "methods":
         _methods(console)
     elif what == "criteria":
@@ -81,16 +82,55 @@ def _methods(console: Console) -> None:
     print_table(console, head, rows)
 
 
-def _presets(console: Console) -> None:
-    """The papers' methods, of which suites are made."""
+def _presets(console: Console, name: str) -> None:
+    """The papers' methods, of which suites are made; or all of one."""
     from suites.method import MethodSpec, named_presets
 
+    if name:
+        _preset(console, name)
+        return
     rows = [
         (name, method.criterion, _leaves(method))
         for name, one in named_presets().items()
         for method in [MethodSpec.model_validate(one)]
     ]
     print_table(console, ("preset", "criterion", "leaves"), rows)
+    console.print("all of one: bench list presets NAME")
+
+
+def _preset(console: Console, name: str) -> None:
+    """What a preset stands for in a suite, and the named recipes that it follows.
+
+    Raises:
+        BenchError: there is none of that name.
+    """
+    from suites import named_recipes
+    from suites.method import MethodSpec, named_presets
+    from suites.section import meant
+
+    known = named_presets()
+    if name not in known:
+        raise BenchError(
+            f"there is no preset {name!r}{meant(name, known)}; there are {', '.join(known)}"
+        )
+    console.print(f"[bold]{name}[/]")
+    for key, value in known[name].items():
+        console.print(Padding(Text(f"{key}: {_written(value)}"), (0, 0, 0, 4)))
+    recipes = sorted(MethodSpec.model_validate(known[name]).recipes)
+    if recipes:
+        console.print("recipes, which a suite may replace under the same names:")
+    for one in recipes:
+        recipe = named_recipes()[one].model_dump(exclude_defaults=True)
+        console.print(Padding(Text(f"{one}: {_written(recipe)}"), (0, 0, 0, 4)))
+    console.print(f"in a suite: `- {name}`, or `- {{preset: {name}, as: NAME, KEY: VALUE}}`")
+
+
+def _written(value: Any) -> str:
+    """On one line, as a suite writes it."""
+    import yaml
+
+    text: str = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000)
+    return text.removesuffix("\n...\n").strip()
 
 
 def _leaves(method: MethodSpec) -> str:
@@ -140,7 +180,7 @@ def _criteria(console: Console, plugins: Sequence[Path], name: str) -> None:
         kind = " [cyan]selector[/]" if one.selector is not None else ""
         console.print(f"[bold]{one.name}[/]{kind}", ", ".join(one.aliases))
         does = "picks" if one.selector is not None else "scores"
-        _about(console, one, f"{does} {_units(one)}; needs {_needs(one)}")
+        _about(console, one, f"{does} {_units(one)}; needs {_needs(one)}", whole=True)
 
 
 def _needs(entry: Entry) -> str:
@@ -157,16 +197,24 @@ def _phases(console: Console, kind: Kind, name: str) -> None:
         console.print(f"[bold]{one.name}[/]")
         follows = getattr(one.type, "follows", None)
         on_its_way = {None: "", True: "takes the units chosen before", False: "chooses on its way"}
-        _about(console, one, on_its_way[follows])
+        _about(console, one, on_its_way[follows], whole=bool(name))
+    if not name:
+        console.print(f"options with their meaning: bench list {_PLURAL[kind]} NAME")
 
 
-def _about(console: Console, one: Entry | PhaseEntry, what: str) -> None:
-    """Below a name, indented: what it is, its options, where it is from."""
+def _about(console: Console, one: Entry | PhaseEntry, what: str, *, whole: bool) -> None:
+    """Below a name, indented: what it is, its options, their meaning if `whole`, its source."""
+    from .options import option_lines
+
     fields = one.type.options_type.model_fields
-    options = f"options: {', '.join(fields)}" if fields else ""
+    options = f"options: {', '.join(fields)}" if fields and not whole else ""
     about = "; ".join(filter(None, [what, options]))
     for line in filter(None, [one.summary, about, one.cite, one.fidelity]):
         console.print(Padding(Text(line), (0, 0, 0, 4)))
+    if whole and fields:
+        console.print("    options:")
+        for line in option_lines(one.type.options_type):
+            console.print(Padding(Text(line), (0, 0, 0, 8)))
 
 
 def _units(entry: Entry) -> str:

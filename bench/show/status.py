@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -10,6 +11,8 @@ from rich.console import Console
 from .table import print_table
 
 if TYPE_CHECKING:
+    from reports.records import Record
+
     from ..plan import Plan
     from ..store import Store
 
@@ -32,10 +35,16 @@ def status(console: Console, planned: Plan, store: Store) -> None:
         for method, count in counts.items()
     ]
     print_table(console, ("method", "done", "infeasible", "failed", "to go"), rows)
-    for record in records:
-        if record.failure is not None:
-            console.print(
-                f"{record.status}: {record.labels.brief}: "
-                f"{record.failure.kind}: {record.failure.message}",
-                markup=False,
-            )
+    for (ended, reason), found in _reasons(records).items():
+        several = f"{len(found)} trials, as " if len(found) > 1 else ""
+        console.print(f"{ended}: {several}{found[0]}: {reason}", markup=False)
+
+
+def _reasons(records: Iterable[Record]) -> dict[tuple[str, str], list[str]]:
+    """Trials by how and why they ended without measurements."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for one in records:
+        if one.failure is not None:
+            reason = f"{one.failure.kind}: {one.failure.message}"
+            found.setdefault((one.status, reason), []).append(one.labels.brief)
+    return found

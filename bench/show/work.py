@@ -88,19 +88,17 @@ def epochs(console: Console, planned: Plan) -> None:
             before = prepared_epochs(trial.path)
             mine.setdefault("before", set()).add(before)
             mine.setdefault("way", set()).add(own_epochs(trial.path, trial.budget) - before)
-            mine.setdefault(trial.labels.recovery, set()).add(recovery_epochs(trial))
+            if trial.recipe is not None:
+                mine.setdefault(trial.labels.recovery, set()).add(recovery_epochs(trial))
     if not found:
         return
-    recoveries = [
-        one
-        for one in dict.fromkeys(name for mine in found.values() for name in mine)
-        if any(max(mine.get(one, {0})) for mine in found.values())
-    ]
+    every = dict.fromkeys(name for mine in found.values() for name in mine)
+    kinds = [one for one in every if any(max(mine.get(one, {0})) for mine in found.values())]
     print_table(
         console,
-        ("epochs of", *(_HEADS.get(one, one) for one in recoveries)),
+        ("epochs of", *(_HEADS.get(one, one) for one in kinds)),
         [
-            (method, *(_range(mine.get(one, set())) for one in recoveries))
+            (method, *(_range(mine.get(one, set()), one not in _HEADS) for one in kinds))
             for method, mine in found.items()
         ],
     )
@@ -109,9 +107,9 @@ def epochs(console: Console, planned: Plan) -> None:
 _HEADS = {"before": "before scoring", "way": "on the way"}
 
 
-def _range(counts: set[int]) -> str:
-    """Over budgets and problems."""
-    if not counts or counts == {0}:
+def _range(counts: set[int], finetuned: bool) -> str:
+    """Over budgets and problems. A method's own phases may leave nothing of a total."""
+    if not counts or (counts == {0} and not finetuned):
         return ""
     low, high = min(counts), max(counts)
     return str(low) if low == high else f"{low} to {high}"
