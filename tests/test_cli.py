@@ -14,10 +14,17 @@ from typing import Any
 import pytest
 import torch
 import toy
+from rich.console import Console
 
 from bench import cli
+from bench.errors import failure
 from bench.models import build_model
-from suites import library
+from bench.plan import make_plan
+from bench.show import status as shown
+from bench.store import Store
+from bench.trial import failed_record
+from suites import library, named_recipes
+from suites.method import named_presets
 from suites.schema import ModelSpec
 
 
@@ -274,9 +281,50 @@ def test_criteria_are_a_line_each_and_one_is_told_whole(bench: Command) -> None:
     assert len(lines) < 60  # one a criterion, not five
     assert "Molchanov" in bench("list", "criteria", "taylor").out
     assert "Scratch-E" in bench("list", "recoveries", "scratch").out
+    whole = bench("list", "procedures", "tpp").out
+    assert "update_every = 10 (int): steps from one update to the next" in whole
+    assert "scheme = v5 (v5 | v5_2): v5, what was published" in whole
+    assert "variant = squared (squared | absolute" in bench("list", "criteria", "taylor").out
     wrong = bench("list", "suites", "quickstart")
     assert wrong.code == 2
     assert "a name may follow criteria" in wrong.err
+
+
+def test_a_preset_is_told_whole(bench: Command) -> None:
+    told = bench("list", "presets", "oba-iterative").out
+    for key, value in named_presets()["oba-iterative"].items():
+        assert f"{key}: " in told
+        assert str(value["steps"] if key == "iterative" else value) in told
+    recipe = named_recipes()["between"]
+    assert f"between: {{epochs: {recipe.epochs}" in told
+    assert f"learning_rate: {recipe.learning_rate}" in told
+    wrong = bench("list", "presets", "oba-iterativ")
+    assert wrong.code == 2
+    assert "did you mean oba-iterative" in wrong.err
+
+
+def test_equal_reasons_are_one_line_of_the_status(tmp_path: Path) -> None:
+    suite = toy.suite(budgets={"macs": [0.7, 0.5]}, recoveries=["none"], methods=["l1"])
+    plan = make_plan(suite)
+    store, console = Store(tmp_path), Console(record=True, width=160)
+    for trial in plan.trials:
+        store.write_record(failed_record(trial, failure(ValueError("no"))))
+    shown.status(console, plan, store)
+    said = console.export_text()
+    assert said.count("ValueError: no") == 1
+    assert "failed: 2 trials, as " in said
+
+
+def test_both_names_of_a_scale_must_agree(bench: Command, tmp_path: Path) -> None:
+    path = toy.write_suite(tmp_path)
+    assert "toy-smoke" in bench("plan", path, "--smoke").out
+    assert "toy-smoke" in bench("plan", path, "--scale", "smoke", "--smoke").out
+    wrong = bench("plan", path, "--scale", "paper", "--smoke")
+    assert wrong.code == 2
+    assert "--smoke is short for --scale smoke" in wrong.err
+    both = bench("plan", path, "--scales").out
+    assert "as it stands" in both
+    assert "smoke" in both
 
 
 def test_a_misspelt_criterion_does_not_hide_behind_the_control(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from .table import print_table
-from .work import by_kind, epochs, show_work
+from .work import WORK, by_kind, cells, epochs, kinds_of, say_assumptions
 
 if TYPE_CHECKING:
     from ..plan import Plan
@@ -31,40 +30,34 @@ def plan(
     from suites import FidelitySuite
 
     from ..graph import job_graph
-    from ..jobs import PreparedJob
     from ..workload import work_of
 
     pending = planned.pending(store)
-    todo = job_graph(pending, store).jobs.values()
-    jobs = Counter(type(job).__name__ for job in todo)
-    work = [
-        ("bases", "BaseJob", "networks to train or to take over"),
-        ("scores", "ScoresJob", "passes over calibration images, all criteria each"),
-    ]
-    if any(isinstance(one.at.base, PreparedJob) for one in planned.trials):
-        work.insert(1, ("prepared", "PreparedJob", "of them to train further before scoring"))
-    if isinstance(planned.suite, FidelitySuite):
-        work.append(("oracles", "OracleJob", "bases whose units are removed one at a time"))
-        what = "scores held against the truth"
-    else:
+    todo = by_kind(job_graph(pending, store).jobs.values())
+    said = {
+        "bases": "networks to train or to take over",
+        "prepared": "of them to train further before scoring",
+        "scores": "passes over calibration images, all criteria each",
+        "paths": "choices of units for all budgets",
+        "oracles": "bases whose units are removed one at a time",
+        "trials": "scores held against the truth",
+    }
+    if not isinstance(planned.suite, FidelitySuite):
         masks = planned.suite.budgets.unstructured
         leaves, done_to_it = ("weights", "masked") if masks else ("channels", "cut")
-        work.append(("paths", "PathJob", f"choices of {leaves} for all budgets"))
-        what = f"{done_to_it}, recovered and measured"
-    print_table(
-        console,
-        ("", "to do", "what it is"),
-        [
-            *((name, str(jobs[kind]), said) for name, kind, said in work),
-            ("trials", f"{len(pending)} of {len(planned.trials)}", what),
-        ],
-    )
+        said["paths"] = f"choices of {leaves} for all budgets"
+        said["trials"] = f"{done_to_it}, recovered and measured"
+    rows, works = [], []
+    for name in kinds_of(planned.trials):
+        jobs = todo.get(name, [])
+        works.append(work_of(jobs, throughput, data_root))
+        count = f"{len(pending)} of {len(planned.trials)}" if name == "trials" else str(len(jobs))
+        rows.append((name, count, *cells(works[-1]), said[name]))
+    print_table(console, ("", "to do", *WORK, "what it is"), rows)
+    say_assumptions(console, works, throughput)
     console.print()
     epochs(console, planned)
     console.print()
-    kinds = {**by_kind(todo), "all": list(todo)}
-    rows = {what: work_of(some, throughput, data_root) for what, some in kinds.items()}
-    show_work(console, "to do", rows, throughput)
     console.print(_time_left(planned, store, len(pending), workers))
     console.print(_can_show(planned), soft_wrap=True)
 
@@ -80,13 +73,14 @@ def scales(
     from ..graph import job_graph
     from ..workload import work_of
 
-    rows = {}
+    rows, works = [], []
     for scale, planned in plans.items():
         pending = planned.pending(store)
         todo = job_graph(pending, store).jobs.values()
-        name = f"{scale}: {len(pending)} of {len(planned.trials)} trials"
-        rows[name] = work_of(todo, throughput, data_root)
-    show_work(console, "to do of each scale", rows, throughput)
+        works.append(work_of(todo, throughput, data_root))
+        rows.append((scale, f"{len(pending)} of {len(planned.trials)}", *cells(works[-1])))
+    print_table(console, ("scale", "trials to do", *WORK), rows)
+    say_assumptions(console, works, throughput)
 
 
 def _can_show(planned: Plan) -> str:

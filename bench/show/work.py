@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -10,53 +10,56 @@ from rich.console import Console
 from .table import print_table
 
 if TYPE_CHECKING:
-    from ..jobs import Job
+    from ..jobs import Job, Trial
     from ..plan import Plan
     from ..workload import Throughput, Work
 
 
+WORK = ("images scored", "trained on", "evaluated", "GPU-hours")
+
+
 def by_kind(jobs: Iterable[Job]) -> dict[str, list[Job]]:
-    """Jobs by what they are called where work is shown; those of trials last."""
+    """Jobs by what they are called where work is shown."""
     from ..jobs import BaseJob, OracleJob, PathJob, PreparedJob, ScoresJob
 
+    names = {
+        BaseJob: "bases",
+        PreparedJob: "prepared",
+        ScoresJob: "scores",
+        PathJob: "paths",
+        OracleJob: "oracles",
+    }
     found: dict[str, list[Job]] = {}
     for job in jobs:
-        match job:
-            case BaseJob() | PreparedJob():
-                kind = "bases"
-            case ScoresJob():
-                kind = "scores"
-            case PathJob():
-                kind = "paths"
-            case OracleJob():
-                kind = "oracles"
-            case _:
-                kind = "trials"
-        found.setdefault(kind, []).append(job)
+        found.setdefault(names.get(type(job), "trials"), []).append(job)
     return found
 
 
-def show_work(
-    console: Console, head: str, rows: Mapping[str, Work], throughput: Throughput
-) -> None:
-    """A row each, and what the estimate rests on."""
-    print_table(
-        console,
-        (head, "images scored", "trained on", "evaluated", "GPU-hours"),
-        [
-            (
-                name,
-                *map(_count, (work.load.scored, work.load.trained, work.load.evaluated)),
-                _hours(work.hours),
-            )
-            for name, work in rows.items()
-        ],
-    )
+def kinds_of(trials: Iterable[Trial]) -> list[str]:
+    """What these trials stand on, done or not, and they themselves."""
+    from ..jobs import FidelityJob, PreparedJob
+
+    prepared = any(isinstance(one.at.base, PreparedJob) for one in trials)
+    fidelity = any(isinstance(one, FidelityJob) for one in trials)
+    chosen = "oracles" if fidelity else "paths"
+    return ["bases", *(["prepared"] if prepared else []), "scores", chosen, "trials"]
+
+
+def cells(work: Work) -> tuple[str, ...]:
+    """The columns `WORK`."""
+    load = work.load
+    return (*map(_count, (load.scored, load.trained, load.evaluated)), _hours(work.hours))
+
+
+def say_assumptions(console: Console, works: Iterable[Work], throughput: Throughput) -> None:
+    """What the estimate rests on, its sum, and what is not in it."""
+    works = list(works)
     console.print(
-        f"GPU-hours: MACs of the forward passes, at {throughput}; without cutting and loading.",
+        f"{_hours(sum(one.hours for one in works))} GPU-hours: MACs of all forward passes, at "
+        f"{throughput}; without cutting and loading.",
         soft_wrap=True,
     )
-    unknown = sorted(set().union(*(work.unknown for work in rows.values())))
+    unknown = sorted(set().union(*(one.unknown for one in works)))
     if unknown:
         console.print(
             f"Not in it: {', '.join(unknown)}, whose size is not known before it lies under "
@@ -73,7 +76,9 @@ def _count(images: int) -> str:
 
 
 def _hours(hours: float) -> str:
-    return f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
+    if hours >= 10:
+        return f"{hours:,.0f}"
+    return f"{hours:.2g}" if hours >= 0.001 else "< 0.001" if hours else ""
 
 
 def epochs(console: Console, planned: Plan) -> None:
