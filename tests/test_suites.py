@@ -439,7 +439,7 @@ def test_the_models_recipe_wins_over_the_datasets_and_that_over_the_suites() -> 
     suite = toy.suite(
         datasets=[{"name": "digits", "recipes": {"tiny": of(3), "phase": of(4)}}],
         models=["resnet20", {"name": "vgg_small", "recipes": {"tiny": of(5)}}],
-        methods=[{"criterion": "l1", "procedure": {"name": "sfp", "recipe": "phase"}, "as": "l1"}],
+        methods=[{"criterion": "l1", "procedure": {"name": "soft", "recipe": "phase"}, "as": "l1"}],
         recipes={"tiny": of(2), "phase": of(2)},
     )
     epochs = {
