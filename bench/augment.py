@@ -22,17 +22,16 @@ Picture = TypeVar("Picture", Image.Image, Tensor)
 
 def shifted(pixels: Tensor, most: int, flip: bool, generator: torch.Generator) -> Tensor:
     """Images [n, c, h, w], each moved by up to `most` pixels over black and maybe mirrored."""
-    n, c, h, w = pixels.shape
+    n, _, h, w = pixels.shape
     device = pixels.device
-    down, across = torch.randint(2 * most + 1, (2, n, 1), generator=generator)
-    rows, columns = down + torch.arange(h), across + torch.arange(w)
-    if flip:
-        mirrored = torch.rand(n, 1, generator=generator) < 0.5
-        columns = torch.where(mirrored, columns.flip(1), columns)
-    rows, columns = rows.to(device).view(n, 1, h, 1), columns.to(device).view(n, 1, 1, w)
-    image = torch.arange(n, device=device).view(n, 1, 1, 1)
-    channel = torch.arange(c, device=device).view(c, 1, 1)
-    return F.pad(pixels, (most, most, most, most))[image, channel, rows, columns]
+    down, across = torch.randint(2 * most + 1, (2, n), generator=generator).to(device)
+    padded = F.pad(pixels, (most, most, most, most))
+    windows = padded.unfold(2, h, 1).unfold(3, w, 1)  # a view: [n, c, down, across, h, w]
+    found = windows[torch.arange(n, device=device), :, down, across]
+    if not flip:
+        return found
+    mirrored = torch.rand(n, 1, generator=generator) < 0.5
+    return torch.where(mirrored.to(device)[:, :, None, None], found.flip(3), found)
 
 
 def randomly_cropped(image: Image.Image, size: int, generator: torch.Generator) -> Image.Image:

@@ -195,6 +195,13 @@ def run(
     download: Annotated[
         bool, typer.Option("--download", help="Fetch missing datasets where torchvision can.")
     ] = False,
+    device: Annotated[
+        str, typer.Option(help="cpu or cuda; workers share the GPUs that are visible.")
+    ] = "cpu",
+    loaders: Annotated[
+        int | None,
+        typer.Option(min=1, help="Threads a worker that decode images; default: all CPUs, shared."),
+    ] = None,
     executor: Annotated[
         str, typer.Option(help="local: worker processes; inline: this process; ray: a Ray cluster.")
     ] = "local",
@@ -221,6 +228,8 @@ def run(
         repeats=repeats,
         plugins=tuple(path.resolve() for path in plugin),
         download=download,
+        device=device,
+        loaders=loaders or max(1, (os.cpu_count() or 1) // workers),
         executor=executor,
         timeout_s=timeout,
         shard=shard,

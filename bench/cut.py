@@ -50,7 +50,8 @@ def _shrink(model: nn.Module, member: Member, indices: Tensor) -> None:
     parameter = getattr(owner, key)
     kept = torch.ones(parameter.shape[member.dim], dtype=torch.bool)
     kept[indices] = False
-    setattr(owner, key, nn.Parameter(parameter.index_select(member.dim, kept.nonzero()[:, 0])))
+    stay = kept.nonzero()[:, 0].to(parameter.device)
+    setattr(owner, key, nn.Parameter(parameter.index_select(member.dim, stay)))
 
 
 def uncut(

@@ -84,6 +84,11 @@ class Lab:
     _bases: OrderedDict[Hashable, Any] = field(default_factory=OrderedDict)
 
     @property
+    def device_name(self) -> str:
+        """`cpu`, or what the GPU is called."""
+        return torch.cuda.get_device_name() if self.settings.device == "cuda" else "cpu"
+
+    @property
     def store(self) -> Store:
         return Store(self.settings.results)
 

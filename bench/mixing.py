@@ -59,10 +59,9 @@ def pasted(images: Tensor, share: float, draw: np.random.Generator) -> tuple[Ten
     """CutMix: a rectangle of the image before (Yun et al. 2019, 1905.04899); the share left."""
     height, width = images.shape[-2:]
     half = 0.5 * math.sqrt(1 - share)
-    middle = draw.integers(height), draw.integers(width)
     (top, bottom), (left, right) = (
-        (max(at - int(half * size), 0), min(at + int(half * size), size))
-        for at, size in zip(middle, (height, width), strict=True)
+        (max(middle - int(half * size), 0), min(middle + int(half * size), size))
+        for size, middle in ((one, int(draw.integers(one))) for one in (height, width))
     )
     images, before = images.clone(), images.roll(1, 0)
     images[:, :, top:bottom, left:right] = before[:, :, top:bottom, left:right]

@@ -15,8 +15,8 @@ _PACKAGES = ("pruning-bench", "torch", "torchvision", "torch-pruning", "numpy", 
 
 
 @cache
-def environment() -> dict[str, Any]:
-    """Code, versions, machine. Nothing of the user's environment variables."""
+def environment(device: str = "cpu") -> dict[str, Any]:
+    """Code, versions, machine; `device` that networks are on. Nothing of the user's environment."""
     import torch
 
     return {
@@ -27,7 +27,7 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu": _cpu(),
         "threads": torch.get_num_threads(),
-        "device": "cpu",
+        "device": device,
     }
 
 

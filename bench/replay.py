@@ -123,7 +123,8 @@ class Replay:
         dim = _CHANNELS.get(type(self.model.get_submodule(name)))
         if dim is None or [member.side for member in mine] != ["out"]:
             return None
-        return dim, mine[0].indices[torch.isin(mine[0].units, unit)]
+        device = next(self.model.parameters()).device
+        return dim, mine[0].indices[torch.isin(mine[0].units, unit)].to(device)
 
     def _wrapped(self, name: str, forward: Callable[..., Any]) -> Callable[..., Any]:
         def run(*args: Any, **kwargs: Any) -> Any:

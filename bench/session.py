@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from suites import Suite
 
 from .errors import BenchError
 from .executors import make_executor
+from .gpus import visible_gpus
 from .jobs import Trial
 from .lab import Settings
 from .plan import Plan
@@ -40,6 +41,8 @@ class Request:
     repeats: int | None = None
     plugins: tuple[Path, ...] = ()
     download: bool = False
+    device: str = "cpu"
+    loaders: int = 1
     executor: str = "local"
     timeout_s: float | None = None
     shard: str = ""
@@ -53,11 +56,19 @@ def session(plan: Plan, request: Request, console: Console) -> int:
     Raises:
         BenchError, CriteriaError: faults of the input, all found before anything runs.
     """
+    _check_device(request)
     part = plan.only(request.methods, request.repeats)
     if request.shard:
         part = part.shard(*_shard(request.shard))
     store = Store(request.results)
-    settings = Settings(store.root, request.data_root.resolve(), request.download, request.plugins)
+    settings = Settings(
+        store.root,
+        request.data_root.resolve(),
+        request.download,
+        request.plugins,
+        request.device,
+        request.loaders,
+    )
     with store.lock():
         pending = part.pending(store, retry_failed=request.retry_failed)
         console.print(
@@ -66,10 +77,18 @@ def session(plan: Plan, request: Request, console: Console) -> int:
         )
         if pending:
             with console.status("checking data, models and budgets"):
-                preflight(pending, settings)
+                preflight(pending, replace(settings, device="cpu"))  # GPUs are for the workers
         if pending or (plan.records(store) and not _page(plan, store).exists()):
             _run(plan, pending, store, settings, request, console)
         return _conclude(plan, store, console)
+
+
+def _check_device(request: Request) -> None:
+    """Before anything else is looked at; what a cluster has, Ray knows."""
+    if request.device not in ("cpu", "cuda"):
+        raise BenchError(f"--device {request.device}: there are cpu, cuda")
+    if request.device == "cuda" and request.executor != "ray":
+        visible_gpus()
 
 
 def _run(
@@ -86,7 +105,7 @@ def _run(
             os.environ.get("MLFLOW_TRACKING_URI"),
             store.root,
             plan.suite,
-            provenance=environment(),
+            provenance=environment(request.device),
             command=request.command,
         )
     ended, report = "KILLED", None

@@ -64,7 +64,7 @@ def run_trial(job: Trial, lab: Lab) -> Status:
     except StoreError:
         raise  # no room for results: the trial is not to blame
     except Exception as error:  # the record keeps the traceback; the other trials go on
-        record = failed_record(job, failure(error), started)
+        record = failed_record(job, failure(error), started, lab.device_name)
     else:
         record = Record(
             key=job.key,
@@ -74,7 +74,8 @@ def run_trial(job: Trial, lab: Lab) -> Status:
             measurements=found if isinstance(found, Measurements) else None,
             fidelity=found if isinstance(found, Fidelity) else None,
             costs=costs,
-            provenance=_provenance(started) | {"base_sha256": lab.base(job.at.base).trained_sha256},
+            provenance=_provenance(started, lab.device_name)
+            | {"base_sha256": lab.base(job.at.base).trained_sha256},
         )
     lab.store.write_record(record)
     lab.forget_checkpoints(job.key)
@@ -323,7 +324,9 @@ def _at_best_epoch(model: nn.Module, base: Base, trained: Trained) -> float:
     return top1
 
 
-def failed_record(job: Trial, why: Failure, started: str | None = None) -> Record:
+def failed_record(
+    job: Trial, why: Failure, started: str | None = None, device: str = "cpu"
+) -> Record:
     """The record of a trial that has no measurements."""
     infeasible = why.kind in (InfeasibleBudget.__name__, NotApplicable.__name__)
     return Record(
@@ -332,12 +335,12 @@ def failed_record(job: Trial, why: Failure, started: str | None = None) -> Recor
         labels=job.labels,
         status="infeasible" if infeasible else "failed",
         failure=why,
-        provenance=_provenance(started or _now()),
+        provenance=_provenance(started or _now(), device),
     )
 
 
-def _provenance(started: str) -> dict[str, Any]:
-    return {**environment(), "started": started, "ended": _now()}
+def _provenance(started: str, device: str) -> dict[str, Any]:
+    return {**environment(device), "started": started, "ended": _now()}
 
 
 def _now() -> str:

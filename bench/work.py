@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 
 from criteria import load_plugin
 from reports.records import Failure
@@ -14,6 +17,7 @@ from reports.records import Failure
 from .bases import make_base, prepare_base
 from .errors import StoreError, failure
 from .fidelity import make_oracle
+from .gpus import take_gpu
 from .jobs import BaseJob, Job, OracleJob, PathJob, PreparedJob, ScoresJob
 from .lab import Lab, Settings
 from .mask_paths import make_mask_path
@@ -40,8 +44,15 @@ class Outcome:
 
 
 def start(settings: Settings) -> Lab:
-    """Make this process a worker: one thread, so that results depend on no one else's."""
+    """Make this process a worker: one thread, so that results depend on no one else's.
+
+    On a GPU convolutions repeat themselves bit for bit, and float32 is float32: what is less exact
+    is for the recipes to ask for.
+    """
     torch.set_num_threads(1)
+    if settings.device == "cuda":
+        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.allow_tf32 = False
     for plugin in settings.plugins:
         load_plugin(plugin)
     return Lab(settings)
@@ -75,13 +86,14 @@ def perform(job: Job, lab: Lab) -> Outcome:
 
 
 class _Worker:
-    """The lab of a worker process; set once by its initializer."""
+    """The lab of a worker process, and its place at a GPU; set once by its initializer."""
 
     lab: Lab
+    place: FileLock
 
 
-def start_process(settings: Settings) -> None:
-    """Initializer of a spawned worker."""
+def start_process(settings: Settings, gpus: Sequence[str] = (), places: Path = Path()) -> None:
+    """Initializer of a spawned worker; `gpus` and `places` are those of `take_gpu`."""
     import signal
     from threading import Thread
 
@@ -89,6 +101,8 @@ def start_process(settings: Settings) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the front decides what an interrupt means
     with contextlib.suppress(RuntimeError):  # already set in this process
         torch.set_num_interop_threads(1)
+    if gpus:
+        _Worker.place = take_gpu(gpus, places)
     _Worker.lab = start(settings)
 
 

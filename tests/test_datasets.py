@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import typing
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from bench.augment import randomly_cropped, shifted
-from bench.datasets import Dataset, list_datasets, load_dataset
+from bench.augment import automatically, changed, randomly_cropped, shifted
+from bench.datasets import NORMALIZATIONS, Dataset, list_datasets, load_dataset
 from bench.errors import DataError
 from bench.images import Images, centered
-from suites.schema import DatasetSpec
+from suites.schema import DatasetSpec, Normalizing
 
 Load = Callable[..., Dataset]
 
@@ -58,6 +61,11 @@ def everything(images: Images, **options: object) -> tuple[torch.Tensor, torch.T
 
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def levels(image: Image.Image | torch.Tensor) -> np.ndarray:
+    pixels = image.numpy() if isinstance(image, torch.Tensor) else np.array(image)
+    return pixels.astype(int)
 
 
 def keys(images: Images) -> list[bytes]:
@@ -186,6 +194,31 @@ def test_global_randomness_is_neither_used_nor_moved(train: Images) -> None:
     assert torch.equal(before, torch.get_rng_state())
 
 
+@pytest.mark.parametrize("how", ["trivial", "randaugment"])
+def test_automatic_augmentation_is_drawn_by_the_generator_alone(train: Images, how: str) -> None:
+    first, same, other = (
+        everything(train, generator=seeded(seed), augment=how) for seed in (1, 1, 2)
+    )
+    plain = everything(train, generator=seeded(1), augment=True)
+    assert torch.equal(first[0], same[0])
+    assert torch.equal(first[1], plain[1])
+    assert not torch.equal(first[0], other[0])
+    assert not torch.equal(first[0], plain[0])
+
+
+@pytest.mark.parametrize("augment", [False, True, "trivial"])
+def test_the_number_of_threads_changes_no_batch(tmp_path: Path, augment: bool | str) -> None:
+    make_folder(tmp_path / "pets", (80, 70))
+    spec = DatasetSpec(name="imagefolder", root="pets", image_size=72)
+    one, many = (
+        load_dataset(spec, tmp_path, tmp_path / "cache", threads=threads).train
+        for threads in (1, 7)
+    )
+    found, same = (everything(each, generator=seeded(3), augment=augment) for each in (one, many))
+    assert torch.equal(found[0], same[0])
+    assert torch.equal(found[1], same[1])
+
+
 # --- the transforms themselves ----------------------------------------------------------------
 
 
@@ -237,6 +270,83 @@ def test_random_crops_cover_8_to_100_percent() -> None:
     assert shares.max() > 0.9
     mirrored = np.mean([crop[0, 0, 0] > crop[0, -1, 0] for crop in crops])
     assert 0.4 < mirrored < 0.6
+
+
+THEIRS = {
+    "identity": "Identity",
+    "shear-x": "ShearX",
+    "shear-y": "ShearY",
+    "translate-x": "TranslateX",
+    "translate-y": "TranslateY",
+    "rotate": "Rotate",
+    "brightness": "Brightness",
+    "color": "Color",
+    "contrast": "Contrast",
+    "sharpness": "Sharpness",
+    "posterize": "Posterize",
+    "solarize": "Solarize",
+    "autocontrast": "AutoContrast",
+    "equalize": "Equalize",
+}
+
+
+@pytest.mark.parametrize("kind", ["picture", "pixels"])
+@pytest.mark.parametrize("how", ["trivial", "randaugment"])
+@pytest.mark.parametrize("name", THEIRS)
+def test_changes_are_those_of_torchvision(name: str, how: str, kind: str) -> None:
+    """Strengths all over the wide space, and the ninth of RandAugment's, both ways.
+
+    Their fifteenth translation is one pixel short: 32 x 15/30 is 15.999999 in float32, and is cut.
+    """
+    from bench.vision import torchvision
+
+    automatic = torchvision.transforms.autoaugment
+    noise = np.random.default_rng(0).integers(0, 256, (50, 40, 3), dtype=np.uint8)
+    image: Image.Image | torch.Tensor = Image.fromarray(noise // 2 + 40)
+    if kind == "pixels":
+        image = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+    if how == "trivial":
+        space, steps = automatic.TrivialAugmentWide()._augmentation_space(31), range(0, 31, 4)
+    else:
+        space, steps = automatic.RandAugment()._augmentation_space(31, (50, 40)), [9]
+    strengths, signed = space[THEIRS[name]]
+    assert set(THEIRS.values()) == set(space)
+    for step in steps:
+        for sign in (1, -1):
+            strength = float(strengths[step]) if strengths.dim() else 0.0
+            theirs = automatic._apply_op(
+                image,
+                THEIRS[name],
+                strength * (sign if signed else 1),
+                interpolation=torchvision.transforms.InterpolationMode.NEAREST,
+                fill=None,
+            )
+            ours = changed(image, name, how, step / 30, sign)
+            apart = np.abs(levels(ours) - levels(theirs))
+            # Their strengths are float32: a pixel may fall on the other side of a rounding.
+            assert (apart > 1).mean() < 0.01
+
+
+@pytest.mark.parametrize("how", ["trivial", "randaugment"])
+def test_every_change_is_drawn_alike(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    drawn: list[tuple[str, float, int]] = []
+
+    def noted(image: Any, name: str, how: str, strength: float, sign: int) -> Any:
+        drawn.append((name, round(30 * strength), sign))
+        return image
+
+    monkeypatch.setattr("bench.augment.changed", noted)
+    draw = seeded()
+    for _ in range(2000):
+        automatically(torch.zeros(3, 2, 2), how, draw)
+    assert len(drawn) == 2000 * (1 if how == "trivial" else 2)
+    names = Counter(name for name, _, _ in drawn)
+    # Of n draws each has n/14; six standard deviations of that count, which is all but certain.
+    expected = len(drawn) / 14
+    assert len(names) == 14
+    assert all(abs(count - expected) < 6 * expected**0.5 for count in names.values())
+    assert {step for _, step, _ in drawn} == (set(range(31)) if how == "trivial" else {9})
+    assert abs(sum(sign for _, _, sign in drawn)) < 6 * len(drawn) ** 0.5
 
 
 # --- folders and their cache ------------------------------------------------------------------
@@ -398,6 +508,24 @@ def test_class_folders_must_agree_and_hold_images(load: Load, tmp_path: Path) ->
 def test_a_normalization_must_fit_the_channels(load: Load) -> None:
     with pytest.raises(DataError, match="cifar is for 3 channels, the images have 1"):
         load("digits", normalize="cifar")
+
+
+@pytest.mark.parametrize("name", typing.get_args(Normalizing))
+def test_every_normalization_of_the_schema_is_there(load: Load, name: str) -> None:
+    normalize = NORMALIZATIONS[name]
+    gray = torch.full((1, 3, 2, 2), 51, dtype=torch.uint8)  # a fifth of white
+    expected = (0.2 - torch.tensor(normalize.mean)) / torch.tensor(normalize.std)
+    # float32: one division and one subtraction
+    torch.testing.assert_close(
+        normalize(gray)[0, :, 0, 0], expected.expand(3), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_half_centres_images_of_any_number_of_channels(load: Load) -> None:
+    plain = everything(load("digits", normalize="none").train)[0]
+    # float32: half of the range is exact, its quotient nearly so
+    half = everything(load("digits", normalize="half").train)[0]
+    torch.testing.assert_close(half, 2 * plain - 1, rtol=1e-6, atol=1e-6)
 
 
 def test_the_list_has_a_line_each_and_loads_no_torchvision() -> None:

@@ -63,6 +63,11 @@ def small(seed: int = 0) -> nn.Module:
             {0: 0.01 / 2.01, 1: 1.01 / 2.01, 2: 1, 5: 0.5, 8: 0},
         ),
         ({"schedule": "constant", "warmup_epochs": 0.5}, {0: 0.01 / 0.51, 0.25: 0.26 / 0.51, 1: 1}),
+        (
+            {"schedule": "cosine", "warmup_epochs": 2, "warmup_factor": 0.1},
+            {0: 0.1, 1: 0.55, 2: 1, 5: 0.5, 8: 0},
+        ),
+        ({"schedule": "triangle"}, {0: 0.1, 2: 0.55, 4: 1, 6: 0.55, 8: 0.1}),
     ],
 )
 def test_rates_are_exact(changes: dict[str, Any], expected: dict[float, float]) -> None:

@@ -32,7 +32,8 @@ def make_executor(name: str, settings: Settings, workers: int, timeout_s: float 
     """The executor of that name.
 
     Raises:
-        BenchError: an unknown name, a time-out where none can be enforced, Ray not installed.
+        BenchError: an unknown name, a time-out where none can be enforced, Ray not installed, no
+            GPU where one is asked for.
     """
     if name not in EXECUTORS:
         raise BenchError(f"--executor {name}: there are {', '.join(EXECUTORS)}")

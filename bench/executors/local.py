@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import tempfile
 from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures import TimeoutError as FutureTimeout
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from reports.records import Failure
 
+from ..gpus import visible_gpus
 from ..jobs import Job
 from ..lab import Settings
 from ..work import Outcome, perform_in_process, start_process
@@ -31,7 +34,7 @@ _ENVIRONMENT = {
 
 
 class Local:
-    """`workers` processes, one thread each."""
+    """`workers` processes, one thread each; on GPUs, dealt out over those that are visible."""
 
     def __init__(self, settings: Settings, workers: int, timeout_s: float | None) -> None:
         for name, value in _ENVIRONMENT.items():
@@ -39,6 +42,8 @@ class Local:
         self.slots = workers
         self._settings = settings
         self._timeout_s = timeout_s
+        self._gpus = visible_gpus() if settings.device == "cuda" else []
+        self._places = tempfile.TemporaryDirectory(prefix="bench-gpus-")
         self._running: dict[ProcessFuture, Job] = {}
         self._pool = self._new_pool()
 
@@ -47,7 +52,7 @@ class Local:
             max_workers=self.slots,
             context=multiprocessing.get_context("spawn"),
             initializer=start_process,
-            initargs=(self._settings,),
+            initargs=(self._settings, self._gpus, Path(self._places.name)),
         )
 
     def submit(self, job: Job) -> None:
@@ -97,6 +102,7 @@ class Local:
         else:
             self._pool.close()
         self._pool.join()
+        self._places.cleanup()
 
 
 def _crashed(message: str) -> Outcome:

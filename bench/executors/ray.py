@@ -19,7 +19,7 @@ from ..work import Outcome, perform, start
 
 
 class Ray:
-    """One CPU a job; Ray decides where it runs."""
+    """One CPU a job, and its share of the GPUs where it needs one; Ray decides where it runs."""
 
     def __init__(self, settings: Settings, workers: int) -> None:
         try:
@@ -35,7 +35,12 @@ class Ray:
         ray.init(num_cpus=workers if here else None, include_dashboard=False, log_to_driver=False)
         self.slots = workers
         self._settings = ray.put(settings)
-        self._work = ray.remote(num_cpus=1, max_retries=0)(_perform)
+        gpus = ray.cluster_resources().get("GPU", 0) if settings.device == "cuda" else 0
+        if settings.device == "cuda" and not gpus:
+            ray.shutdown()
+            raise BenchError("--device cuda: the Ray cluster has no GPU; leave --device out")
+        share = min(1, gpus / workers)
+        self._work = ray.remote(num_cpus=1, num_gpus=share, max_retries=0)(_perform)
         self._running: dict[Any, Job] = {}
 
     def submit(self, job: Job) -> None:

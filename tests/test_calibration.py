@@ -1,0 +1,52 @@
+"""Calibration images: equal for all methods, augmented only where a suite asks for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import toy
+from torch import Tensor
+
+from bench.jobs import Standpoint
+from bench.lab import Lab, Settings
+from bench.plan import make_plan
+from suites.schema import Calibration
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return Lab(Settings(tmp_path, tmp_path))
+
+
+def standpoint(repeat: int = 0, **calibration: object) -> Standpoint:
+    base = make_plan(toy.suite()).trials[0].at.base
+    wanted = Calibration.model_validate({"images": 30, "batch_size": 12, **calibration})
+    return Standpoint(base, repeat, wanted)
+
+
+def images(lab: Lab, at: Standpoint) -> tuple[Tensor, Tensor]:
+    batches = lab.calibration(at, lab.dataset(at.base.dataset))
+    assert [len(labels) for _, labels in batches] == [12, 12, 6]
+    return torch.cat([x for x, _ in batches]), torch.cat([y for _, y in batches])
+
+
+def test_augmented_images_are_other_images_of_the_same_labels(lab: Lab) -> None:
+    plain, augmented = (images(lab, standpoint(augment=one)) for one in (False, True))
+    assert plain[1].sort().values.equal(augmented[1].sort().values)
+    known = {one.numpy().tobytes() for one in plain[0]}
+    changed = [one.numpy().tobytes() not in known for one in augmented[0]]
+    assert sum(changed) > 15  # digits are shifted by up to a pixel: eight of nine move
+
+
+def test_they_are_equal_whoever_asks_and_others_in_the_next_repeat(lab: Lab) -> None:
+    first, same, other = (images(lab, standpoint(repeat, augment=True))[0] for repeat in (0, 0, 1))
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
+
+
+def test_augmentation_is_in_the_key_and_its_absence_is_not() -> None:
+    plain, augmented = standpoint(), standpoint(augment=True)
+    assert plain.identity["calibration"] == {"images": 30, "batch_size": 12}
+    assert augmented.identity["calibration"] == {"images": 30, "batch_size": 12, "augment": True}
