@@ -102,10 +102,9 @@ def test_half_of_a_model(model: str, shape: tuple[int, int, int]) -> None:
     cut(inputs)
     apart = apart_from_masked(network, removed)
     options = "".join(f" {key}={value}" for key, value in spec.options.items())
-    print(
-        f"\n| {spec.name}{options} | {size} | {dense / 1e6:.1f} M | {count_params(whole) / 1e6:.3f} M "
-        f"| {left / dense:.4f} | {seconds:.1f} s | {apart:.0e} |"
-    )
+    size_of = f"{dense / 1e6:.1f} M | {count_params(whole) / 1e6:.3f} M"
+    found = f"{left / dense:.4f} | {seconds:.1f} s | {apart:.0e}"
+    print(f"\n| {spec.name}{options} | {size} px, {classes} | {size_of} | {found} |")
     assert apart < 1e-9  # float64: the same sums in another order
 
 
