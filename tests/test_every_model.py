@@ -47,11 +47,24 @@ def _shape(data: DatasetSpec) -> tuple[int, int, int]:
     return classes, channels, data.image_size or size
 
 
+# Beside the suites': every way in which a ViT loses, and networks that papers use without a table.
+MORE = (
+    ("torchvision:vit_b_16", {"attention": "heads"}, "imagenet"),
+    ("torchvision:vit_b_16", {"attention": "kept"}, "imagenet"),
+    ("torchvision:vit_b_16", {}, "imagenet"),
+    ("torchvision:googlenet", {}, "imagenet"),
+    ("resnet34_cifar", {}, "cifar10"),
+    ("resnet44", {}, "cifar10"),
+)
+
+
 def _all() -> list[Problem]:
     suites = [
         load_suite(name, scale=scale) for name in library() for scale in (None, *scales_of(name))
     ]
     found = {one for suite in suites for one in problems(suite)}
+    for name, options, data in MORE:
+        found.add((ModelSpec(name=name, options=options).model_dump_json(), SHAPES[data]))
     return sorted(found, key=lambda one: (one[1][2], one))
 
 
