@@ -36,7 +36,9 @@ Problem = tuple[str, tuple[int, int, int]]  # a model as JSON, and a shape
 def problems(suite: AnySuite) -> Iterator[Problem]:
     """The networks of a suite, whatever weights they start from."""
     for model in suite.models:
-        spec = ModelSpec(name=model.name, options=model.options).model_dump_json()
+        spec = ModelSpec(name=model.name, options=model.options).model_dump_json(
+            exclude_defaults=True
+        )
         for data in suite.datasets:
             if model.datasets is None or (data.label or data.name) in model.datasets:
                 yield spec, _shape(data)
@@ -64,7 +66,12 @@ def _all() -> list[Problem]:
     ]
     found = {one for suite in suites for one in problems(suite)}
     for name, options, data in MORE:
-        found.add((ModelSpec(name=name, options=options).model_dump_json(), SHAPES[data]))
+        found.add(
+            (
+                ModelSpec(name=name, options=options).model_dump_json(exclude_defaults=True),
+                SHAPES[data],
+            )
+        )
     return sorted(found, key=lambda one: (one[1][2], one))
 
 
