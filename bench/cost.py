@@ -89,7 +89,7 @@ def count_params(model: nn.Module) -> int:
 def cost_model(
     model: nn.Module, example_inputs: tuple[Any, ...], structure: Structure
 ) -> CostModel:
-    """Read the widths and positions of every layer from one forward pass."""
+    """Read the widths and positions of every layer from forward passes without arithmetic."""
     layers = _Layers(structure)
     positions = _positions(model, example_inputs)
     counted = _macs_by_module(model, example_inputs)
@@ -235,7 +235,7 @@ def _positions(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[str, i
     ]
     with _quiet(model):
         try:
-            model(*example_inputs)
+            _run_without_arithmetic(model, example_inputs)
         finally:
             for hook in hooks:
                 hook.remove()
@@ -247,7 +247,7 @@ def _macs_by_module(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[s
     images = len(example_inputs[0])
     counter = FlopCounterMode(display=False, depth=999)
     with _quiet(model), sdpa_kernel(SDPBackend.MATH), counter:
-        model(*example_inputs)
+        _run_without_arithmetic(model, example_inputs)
     root = type(model).__name__
     total = {
         name.removeprefix(f"{root}.") if name != root else "": sum(by_operation.values())
@@ -260,6 +260,16 @@ def _macs_by_module(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[s
             parent = name.rpartition(".")[0]
             own[parent] = own.get(parent, 0) - flops
     return {name: flops // (2 * images) for name, flops in own.items()}
+
+
+def _run_without_arithmetic(model: nn.Module, example_inputs: tuple[Any, ...]) -> None:
+    """A forward pass on torch's meta device: all operations and shapes, none of the numbers."""
+    state = {
+        name: tensor.to("meta")
+        for name, tensor in [*model.named_parameters(), *model.named_buffers()]
+    }
+    inputs = tuple(one.to("meta") if isinstance(one, Tensor) else one for one in example_inputs)
+    torch.func.functional_call(model, state, inputs)
 
 
 @contextmanager

@@ -201,7 +201,11 @@ def test_which_layers_have_a_gram_term() -> None:
     assert found("concat", "inner") == {"stem", "conv1", "conv2"}
     assert found("option_a", "inner") == {"stem", "conv1"}
     assert found("flat", "inner") == {"0", "4"}  # a linear layer too
-    assert found("vit", "inner") == {f"encoder.layers.encoder_layer_{i}.mlp.0" for i in (0, 1)}
+    # Query, key and value are multiplied and not added, so no shortcut couples them.
+    inner = ("mlp.0", "self_attention.q", "self_attention.k", "self_attention.v")
+    assert found("vit", "inner") == {
+        f"encoder.layers.encoder_layer_{i}.{name}" for i in (0, 1) for name in inner
+    }
 
 
 def test_coupled_units_decay_even_where_they_have_no_gram_term() -> None:

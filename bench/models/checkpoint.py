@@ -43,7 +43,7 @@ def checkpoint_file(spec: ModelSpec, data_root: Path) -> Path:
 
 
 def load_checkpoint(model: nn.Module, path: Path, sha256: str | None = None) -> None:
-    """Fill a model from a state dict; ModelError if the file, its hash, a key or a shape misfits."""
+    """Fill a model from a state dict; ModelError if file, hash, a key or a shape misfits."""
     state = read_state(path)
     if sha256 and file_sha256(path) != sha256:
         raise ModelError(
