@@ -76,18 +76,19 @@ def made_in(group: Group, place: str) -> bool:
 
 
 def _still_grouped(group: Group) -> int:
-    """Units that keep two outputs in each block of a grouped convolution.
+    """Units that keep two outputs in each block of a grouped convolution, two of a depthwise one.
 
-    With one it would be traced as depthwise, its inputs coupled to its outputs, on the next step.
+    With one the first would be traced as depthwise, its inputs coupled to its outputs, on the next
+    step, and the second as plain, with inputs of their own.
     """
-    return max(
-        (
-            math.ceil(2 * member.blocks / member.entries_per_unit)
-            for member in group.members
-            if member.kind == "conv" and member.side == "out" and member.blocks > 1
-        ),
-        default=1,
-    )
+    convolutions = [member for member in group.members if member.kind == "conv"]
+    grouped = [
+        math.ceil(2 * member.blocks / member.entries_per_unit)
+        for member in convolutions
+        if member.side == "out" and member.blocks > 1
+    ]
+    depthwise = [2 for member in convolutions if member.side == "both"]
+    return max([1, *grouped, *depthwise])
 
 
 @dataclass(frozen=True)

@@ -327,7 +327,7 @@ def test_later_overrides_win(tmp_path: Path) -> None:
         ("methods.-1=l2", "'-1' is no position"),
         ("methods.x=l2", "'x' is no position"),
         ("bases.x=1", "bases is 1, it has no 'x' inside"),
-        ("bases.x.y=1", "it has no 'y' inside"),
+        ("bases.x.y=1", "it has no 'x' inside"),
     ],
 )
 def test_bad_overrides_are_told_as_given(tmp_path: Path, override: str, said: str) -> None:
