@@ -169,7 +169,7 @@ class AnySuite(Section):
             try:
                 self.methods_on(model)
             except ValueError as error:
-                raise ValueError(f"models.{at}.methods: {error}") from error
+                raise ValueError(f"models.{at}.methods.{error}") from error
         return self
 
     @model_validator(mode="after")

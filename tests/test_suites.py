@@ -186,6 +186,61 @@ FAULTS: list[tuple[str, dict[str, Any], list[str]]] = [
         {"recoveries": [{"finetune": "shrt"}]},
         ["recipe 'shrt' is unknown (did you mean short"],
     ),
+    (
+        "a model that changes an unknown method",
+        {"models": [{"name": "vgg_small", "methods": {"l11": {"scope": "local"}}}]},
+        ["models.0.methods", "'l11' is none of the suite's methods (did you mean l1?)"],
+    ),
+    (
+        "a model that changes a method to none",
+        {"models": [{"name": "vgg_small", "methods": {"l1": {"scop": "local"}}}]},
+        ["models.0.methods.l1.scop: Extra inputs are not permitted"],
+    ),
+    (
+        "a model that renames a method",
+        {"models": [{"name": "vgg_small", "methods": {"l1": {"as": "other"}}}]},
+        ["models.0.methods.l1.as: what a method is called is the same on all models"],
+    ),
+    (
+        "a model that finetunes where nothing does",
+        {
+            "models": [{"name": "vgg_small", "methods": {"l1": {"finetuning": "equivalent"}}}],
+            "recoveries": ["none"],
+        },
+        ["models.0.methods.l1.finetuning = equivalent", "none of the recoveries"],
+    ),
+    (
+        "residual streams of weights",
+        {**WEIGHTS, "methods": [{"criterion": "l1", "coupled": False}]},
+        ["methods.0.coupled", "budgets.weights prunes single weights"],
+    ),
+    (
+        "a model's limits on channels of weights",
+        {**WEIGHTS, "models": [{"name": "vgg_small", "selection": {"round_to": 8}}]},
+        ["models.0.selection.round_to = 8", "budgets.weights"],
+    ),
+    (
+        "steps that end before the last budget",
+        {
+            "methods": [{"criterion": "l1", "iterative": {"steps": 4, "to": 0.6}, "as": "l1"}],
+            "budgets": {"macs": [0.5]},
+        },
+        ["method l1 of vgg_small", "iterative.to = 0.6", "the last budget, 0.5"],
+    ),
+    (
+        "geometric steps to nothing",
+        {
+            "methods": [
+                {"criterion": "l1", "iterative": {"steps": 4, "schedule": "geometric", "to": 0}}
+            ]
+        },
+        ["methods.0.iterative", "to = 0", "give a share"],
+    ),
+    (
+        "a recipe by a name that there is not",
+        {"models": [{"name": "vgg_small", "recipes": {"tiny": "shrt"}}]},
+        ["models.0.recipes.tiny", "no named recipe 'shrt' (did you mean short"],
+    ),
     ("as is, of nothing", {"models": [{"name": "vgg_small", "recipe": False}]}, ["recipe: false"]),
 ]
 
@@ -455,6 +510,48 @@ def test_the_models_recipe_wins_over_the_datasets_and_that_over_the_suites() -> 
         "resnet20": {"base": 3, "phase": 4, "finetuning": 3},
         "vgg_small": {"base": 5, "phase": 4, "finetuning": 5},
     }
+
+
+def test_a_model_may_change_keys_of_methods_and_of_the_selection() -> None:
+    suite = toy.suite(
+        models=[
+            "resnet20",
+            {
+                "name": "vgg_small",
+                "selection": {"scope": "local", "round_to": 2},
+                "methods": {"l1": {"iterative": {"steps": 2}}, "taylor": {"scope": "isomorphic"}},
+                "recipes": {"tiny": "short"},
+            },
+        ],
+        methods=[{"criterion": "l1", "options": {"reduction": "sum"}, "as": "l1"}, "taylor"],
+        selection={"protect": 0.2},
+    )
+    paths = {(one.labels.model, one.labels.method): one.path for one in make_plan(suite).trials}
+    assert paths["resnet20", "l1"].iterative is None
+    assert paths["resnet20", "l1"].selection.scope == "global"
+    changed = paths["vgg_small", "l1"]
+    assert changed.iterative.steps == 2
+    assert changed.criterion.options["reduction"] == "sum"
+    chosen = changed.selection
+    assert (chosen.scope, chosen.round_to, chosen.protect) == ("local", 2, 0.2)
+    assert paths["vgg_small", "taylor"].selection.scope == "isomorphic"
+    bases = {one.labels.model: one.at.base.recipe for one in make_plan(suite).trials}
+    assert bases["vgg_small"] == named_recipes()["short"] != bases["resnet20"]
+
+
+def test_a_star_stands_for_every_position_of_a_list(tmp_path: Path) -> None:
+    methods = [{"criterion": one, "as": one} for one in ("l1", "taylor")]
+    text = yaml.safe_dump(toy.content(methods=methods, analysis={"control": "l1"}))
+    suite = load(tmp_path, text, "methods.*.iterative.steps=3")
+    assert [one.iterative.steps for one in suite.methods] == [3, 3]
+    assert "has no 'iterative' inside" in refused(tmp_path, GOOD, "methods.*.iterative.steps=3")
+
+
+def test_an_alias_is_a_copy(tmp_path: Path) -> None:
+    text = "a: &steps {steps: 5}\nb: *steps\n"
+    content = parse_yaml(text, "test")
+    content["a"]["steps"] = 3
+    assert content["b"] == {"steps": 5}
 
 
 def test_what_a_scale_takes_out_may_leave_recipes_that_nothing_follows(tmp_path: Path) -> None:
