@@ -244,7 +244,7 @@ class PathJob:
             "engine": ENGINE_VERSION,
             "criterion": self.criterion.identity,
             "cost": self.cost,
-            "selection": self.selection.model_dump(),
+            "selection": self.selection.identity,
             "iterative": self.iterative.identity if self.iterative else None,
             "visited": visited,
             "matched": self.matched.identity if self.matched else None,

@@ -153,7 +153,9 @@ def path_file(lab: Lab, job: PathJob) -> dict[str, Any]:
 def rules_of(job: PathJob) -> Rules:
     """How this path turns scores into removed channels."""
     chosen = job.selection
-    limits = Limits(chosen.min_channels, chosen.protect, chosen.round_to, chosen.coupled)
+    limits = Limits(
+        chosen.min_channels, chosen.protect, chosen.round_to, chosen.coupled, chosen.layers
+    )
     assert job.cost != "weights", "weights are masked, not removed"
     cost = "macs" if job.cost == "threshold" else job.cost
     return Rules(cost, chosen.scope, limits)

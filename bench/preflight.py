@@ -6,12 +6,13 @@ from collections.abc import Iterable
 
 import torch
 
+from .errors import ModelError
 from .jobs import DenseJob, Trial, TrialJob
 from .lab import Lab, Settings
 from .masks import weight_groups, weights_kept
 from .network import Network, Rules
 from .paths import rules_of
-from .selection import InfeasibleBudget
+from .selection import InfeasibleBudget, made_in
 from .work import start
 
 
@@ -19,7 +20,8 @@ def preflight(trials: Iterable[Trial], settings: Settings) -> None:
     """Load every dataset and build and trace every model once, before any work is spent on them.
 
     Raises:
-        DataError, ModelError: missing data, an unreadable or mismatching checkpoint.
+        DataError, ModelError: missing data, an unreadable or mismatching checkpoint, a limit on a
+            layer that is not there.
         StructureError: a network that cannot be pruned rightly.
         InfeasibleBudget: a budget that the limits of the suite put out of reach.
     """
@@ -43,12 +45,25 @@ def preflight(trials: Iterable[Trial], settings: Settings) -> None:
             groups = weight_groups(seen[problem].model, seen[problem].inputs)
             weights_kept(sum(group.units for group in groups), trial.budget)
         else:
+            _check_layers(trial, seen[problem], rules_of(path))
             _reachable(trial, seen[problem], rules_of(path))
 
 
 def _network(base: DenseJob, lab: Lab) -> Network:
     data = lab.dataset(base.dataset)
     return lab.trace(base, lab.fresh_model(base, data).eval(), data)
+
+
+def _check_layers(trial: TrialJob, network: Network, rules: Rules) -> None:
+    """Raises ModelError for limits that would hold for nothing."""
+    groups = network.structure.groups
+    for place in rules.limits.layers:
+        if not any(made_in(group, place) for group in groups):
+            raise ModelError(
+                f"selection.layers.{place}: in {trial.labels.problem} no layer of that name, or in "
+                "a module of that name, makes channels that can be pruned; those that do are "
+                + ", ".join(one.root for one in groups)
+            )
 
 
 def _reachable(trial: TrialJob, network: Network, rules: Rules) -> None:
@@ -61,5 +76,5 @@ def _reachable(trial: TrialJob, network: Network, rules: Rules) -> None:
         raise InfeasibleBudget(
             f"budgets.{rules.cost}: {trial.budget:.3g} is out of reach for "
             f"{trial.labels.problem}: the limits leave at least {least:.3g} of its {rules.cost}; "
-            "drop this budget, or loosen selection.protect, min_channels or coupled"
+            "drop this budget, or loosen selection.protect, min_channels, layers or coupled"
         )

@@ -8,8 +8,8 @@ left, and the walk goes on to finer ones.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -37,12 +37,15 @@ class Limits:
         protect: share of the group's channels, rounded up.
         round_to: kept root channels are a multiple of this.
         coupled: whether groups that several layers make (residual streams) lose any.
+        layers: shares for groups that single layers make, where they are larger than `protect`; a
+            layer by its name, or by that of a module that it lies in.
     """
 
     min_channels: int = 1
     protect: float = 0.1
     round_to: int = 1
     coupled: bool = True
+    layers: Mapping[str, float] = field(default_factory=dict)
 
     def steps(self, group: Group) -> int:
         """Units that leave together, so that kept channels stay multiples of `round_to`."""
@@ -53,7 +56,9 @@ class Limits:
         if not self.coupled and group.coupled:
             return group.units
         per_unit = group.channels_per_unit
-        channels = max(self.min_channels, math.ceil(self.protect * group.units * per_unit - 1e-9))
+        own = [share for place, share in self.layers.items() if made_in(group, place)]
+        share = max([self.protect, *own])
+        channels = max(self.min_channels, math.ceil(share * group.units * per_unit - 1e-9))
         units = max(1, math.ceil(channels / per_unit), _still_grouped(group))
         step = self.steps(group)
         if group.units % step:
@@ -61,19 +66,29 @@ class Limits:
         return min(math.ceil(units / step) * step, group.units)
 
 
-def _still_grouped(group: Group) -> int:
-    """Units that keep two outputs in each block of a grouped convolution.
-
-    With one it would be traced as depthwise, its inputs coupled to its outputs, on the next step.
-    """
-    return max(
-        (
-            math.ceil(2 * member.blocks / member.entries_per_unit)
-            for member in group.members
-            if member.kind == "conv" and member.side == "out" and member.blocks > 1
-        ),
-        default=1,
+def made_in(group: Group, place: str) -> bool:
+    """Whether a layer of this name, or inside a module of this name, makes the group's channels."""
+    return any(
+        f"{member.name}.".startswith(f"{place}.")
+        for member in group.members
+        if member.side == "out" and member.kind in ("conv", "linear")
     )
+
+
+def _still_grouped(group: Group) -> int:
+    """Units that keep two outputs in each block of a grouped convolution, two of a depthwise one.
+
+    With one the first would be traced as depthwise, its inputs coupled to its outputs, on the next
+    step, and the second as plain, with inputs of their own.
+    """
+    convolutions = [member for member in group.members if member.kind == "conv"]
+    grouped = [
+        math.ceil(2 * member.blocks / member.entries_per_unit)
+        for member in convolutions
+        if member.side == "out" and member.blocks > 1
+    ]
+    depthwise = [2 for member in convolutions if member.side == "both"]
+    return max([1, *grouped, *depthwise])
 
 
 @dataclass(frozen=True)
@@ -168,7 +183,7 @@ def select(
     if least > target:
         raise InfeasibleBudget(
             f"the budget is {target / whole:.1%} of the network's cost, but its limits leave at "
-            f"least {least / whole:.1%}; loosen selection.protect, min_channels or coupled"
+            f"least {least / whole:.1%}; loosen selection.protect, min_channels, layers or coupled"
         )
     if now < target - tolerance:
         raise InfeasibleBudget(

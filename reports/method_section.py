@@ -170,6 +170,7 @@ def _selection(suite: Suite) -> list[str]:
         f"at least {_count(chosen.min_channels, 'channel')} and {100 * chosen.protect:g} % of a "
         f"group stay, widths are rounded to {chosen.round_to}"
     )
+    limits += "".join(f", of {place} {100 * share:g} %" for place, share in chosen.layers.items())
     coupled = "" if chosen.coupled else "; groups that several layers make stay whole"
     return [
         asked,

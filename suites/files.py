@@ -42,8 +42,7 @@ def parse_yaml(text: str, source: str) -> Any:
     """Parse one document; `source` is how errors name it."""
     try:
         content = yaml.load(text, Loader=_Loader)
-        _check_plain(content, "")
-        return content
+        return _plain(content, "")
     except SuiteError as error:
         raise SuiteError(f"{source}: {error}") from None
     except yaml.YAMLError as error:
@@ -52,21 +51,26 @@ def parse_yaml(text: str, source: str) -> Any:
         raise SuiteError(f"{source}: nested too deeply, or inside itself") from None
 
 
-def _check_plain(value: Any, key: str) -> None:
-    """Only what JSON can say: YAML also knows dates, bytes, sets and infinity."""
+def _plain(value: Any, key: str) -> Any:
+    """A copy in which nothing is shared (by an alias), of only what JSON can say.
+
+    YAML also knows dates, bytes, sets and infinity.
+    """
     if isinstance(value, dict):
-        for name, inner in value.items():
-            _check_plain(inner, f"{key}.{name}" if key else str(name))
-    elif isinstance(value, list):
-        for at, inner in enumerate(value):
-            _check_plain(inner, f"{key}.{at}" if key else str(at))
-    elif isinstance(value, float) and not math.isfinite(value):
+        return {
+            name: _plain(inner, f"{key}.{name}" if key else str(name))
+            for name, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [_plain(inner, f"{key}.{at}" if key else str(at)) for at, inner in enumerate(value)]
+    if isinstance(value, float) and not math.isfinite(value):
         raise SuiteError(f"{key} = {value}: only finite numbers are allowed")
-    elif not isinstance(value, str | int | float | None):
+    if not isinstance(value, str | int | float | None):
         raise SuiteError(
             f"{key} = {value!r}: a {type(value).__name__}; allowed are text (in quotes, where it "
             "looks like a date), numbers, true, false, null, lists and mappings"
         )
+    return value
 
 
 def read_yaml(path: Path) -> Any:

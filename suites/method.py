@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from .section import Section, Slug
 
@@ -159,9 +159,18 @@ class MethodSpec(Section):
         """
         naming = sorted({"as", "matched", "preset"} & set(changes))
         if naming:
-            raise ValueError(f"{naming[0]}: what a method is called is the same on all models")
+            raise ValueError(
+                f"{self.name}.{naming[0]}: what a method is called is the same on all models"
+            )
         own = self.model_dump(by_alias=True, exclude_unset=True)
-        return MethodSpec.model_validate({**own, **changes, "as": self.name})
+        try:
+            return MethodSpec.model_validate({**own, **changes, "as": self.name})
+        except ValidationError as error:
+            faults = "; ".join(
+                f"{'.'.join([self.name, *map(str, one['loc'])])}: {one['msg']}"
+                for one in error.errors()
+            )
+            raise ValueError(faults) from error
 
 
 def matched_name(method: MethodSpec, criterion: str) -> str:

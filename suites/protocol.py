@@ -72,6 +72,16 @@ class SelectionSpec(Section):
     coupled: bool = Field(
         default=True, description="false keeps groups that several layers make (residual streams)"
     )
+    layers: dict[str, Share] = Field(
+        default={},
+        description="shares that single layers keep at least, by their name or by that of what "
+        "they lie in",
+    )
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """For keys; those from before there was `layers` hold."""
+        return self.model_dump(exclude=set() if self.layers else {"layers"})
 
 
 _RECOVERIES = "a recovery is none, bn or {finetune: RECIPE}, which may also give total_epochs"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -50,27 +51,33 @@ def rescale(content: dict[str, Any], scale: str, path: Path) -> None:
 
 
 def set_dotted(content: dict[str, Any], dotted: str, value: Any, source: str) -> None:
-    """Set a key that may lead through mappings and list positions.
+    """Set a key that may lead through mappings and list positions; `*` stands for all positions.
 
     Raises:
         SuiteError: it leads nowhere; `source` is how the message names where it was given.
     """
-    place: Any = content
-    *path, last = dotted.split(".")
-    for part in path:
-        if isinstance(place, list):
-            place = place[_position(place, part, source)]
-        elif isinstance(place, dict):
-            place = place.setdefault(part, {})
+    _set(content, dotted.split("."), value, source, "the suite")
+
+
+def _set(place: Any, path: Sequence[str], value: Any, source: str, name: str) -> None:
+    first, *rest = path
     if isinstance(place, list):
-        place[_position(place, last, source)] = value
+        keys: list[Any] = _positions(place, first, source)
     elif isinstance(place, dict):
-        place[last] = value
+        keys = [first]
     else:
-        raise SuiteError(f"{source}: {'.'.join(path)} is {place!r}, it has no {last!r} inside")
+        raise SuiteError(f"{source}: {name} is {place!r}, it has no {first!r} inside")
+    for key in keys:
+        if not rest:
+            place[key] = deepcopy(value)
+            continue
+        inner = place[key] if isinstance(place, list) else place.setdefault(key, {})
+        _set(inner, rest, value, source, str(key) if name == "the suite" else f"{name}.{key}")
 
 
-def _position(place: Sequence[Any], part: str, source: str) -> int:
+def _positions(place: Sequence[Any], part: str, source: str) -> list[int]:
+    if part == "*":
+        return list(range(len(place)))
     if part.isdecimal() and int(part) < len(place):
-        return int(part)
-    raise SuiteError(f"{source}: {part!r} is no position in a list of {len(place)}")
+        return [int(part)]
+    raise SuiteError(f"{source}: {part!r} is no position in a list of {len(place)}, nor * for all")

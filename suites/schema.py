@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, Self
 
@@ -16,7 +14,7 @@ from pydantic import (
 from .method import MethodSpec, matched_name
 from .protocol import Budgets, Calibration, RecoverySpec, SelectionSpec
 from .recipe import Recipe, named_recipes
-from .section import Section, Slug, meant, refuse_twice
+from .section import Section, Slug, meant, refuse_twice, slug
 from .unstructured import refuse_channels
 
 Normalizing = Literal[
@@ -169,7 +167,7 @@ class AnySuite(Section):
             try:
                 self.methods_on(model)
             except ValueError as error:
-                raise ValueError(f"models.{at}.methods: {error}") from error
+                raise ValueError(f"models.{at}.methods.{error}") from error
         return self
 
     @model_validator(mode="after")
@@ -395,15 +393,3 @@ def unfollowed_words(keys: Iterable[str]) -> str:
 
 def _each(given: Any, change: Any) -> Any:
     return [change(one) for one in given] if isinstance(given, list) else given
-
-
-_SLUG = re.compile(r"[^a-z0-9._~+=-]+")
-
-
-def slug(text: str) -> str:
-    """A name that is safe as a part of a path; a long one ends in its hash."""
-    safe = _SLUG.sub("-", text.lower()).strip("-.") or "unnamed"
-    if len(safe) <= 80:
-        return safe
-    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
-    return f"{safe[:71]}-{digest[:8]}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Annotated
@@ -28,3 +30,15 @@ def meant(name: str, known: Iterable[str]) -> str:
     """Near matches, as a part of a sentence."""
     near = get_close_matches(name, list(known), n=3)
     return f" (did you mean {' or '.join(near)}?)" if near else ""
+
+
+_SLUG = re.compile(r"[^a-z0-9._~+=-]+")
+
+
+def slug(text: str) -> str:
+    """A name that is safe as a part of a path; a long one ends in its hash."""
+    safe = _SLUG.sub("-", text.lower()).strip("-.") or "unnamed"
+    if len(safe) <= 80:
+        return safe
+    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+    return f"{safe[:71]}-{digest[:8]}"

@@ -40,7 +40,7 @@ def refuse_channels(suite: Suite) -> None:
 def _refuse_limits(key: str, selection: SelectionSpec) -> None:
     _refuse_scope(f"{key}.scope", selection.scope)
     plain = SelectionSpec()
-    for name in ("min_channels", "protect", "round_to", "coupled"):
+    for name in ("min_channels", "protect", "round_to", "coupled", "layers"):
         given = getattr(selection, name)
         if given != getattr(plain, name):
             raise ValueError(_limits_channels(f"{key}.{name}", given))

@@ -135,6 +135,11 @@ FAULTS: dict[str, tuple[Changes, list[str], list[str]]] = {
         [],
         ["budgets.macs", "0.001", "out of reach", "vgg_small on digits", "selection.protect"],
     ),
+    "unknown layer to keep": (
+        lambda _: {"selection": {"layers": {"layer4": 0.5}}},
+        [],
+        ["vgg_small on digits", "selection.layers.layer4", "features.0"],
+    ),
     "missing checkpoint": (
         lambda folder: {"models": [{"name": "vgg_small", "checkpoint": str(folder / "no.pt")}]},
         [],

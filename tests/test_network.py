@@ -93,6 +93,14 @@ def test_stops_fall_to_the_last_budget_and_pass_through_all() -> None:
     assert Schedule(4).stops([0.5, 0.2]) == pytest.approx([0.8, 0.6, 0.5, 0.4, 0.2])
     assert Schedule(2, "geometric").stops([0.25]) == pytest.approx([0.5, 0.25])
     assert Schedule(1).stops([0.7]) == [0.7]
+    assert Schedule(2, "quadratic").stops([0.25]) == pytest.approx([0.75**2, 0.25])
+
+
+def test_steps_that_lead_beyond_the_last_budget_end_there() -> None:
+    assert Schedule(4, "quadratic", to=0).stops([0.3]) == pytest.approx([0.75**2, 0.3])
+    assert Schedule(4, "geometric", to=0.0625).stops([0.2]) == pytest.approx([0.5, 0.25, 0.2])
+    assert Schedule(10, to=0.5).stops([0.9, 0.8]) == pytest.approx([0.95, 0.9, 0.85, 0.8])
+    assert Schedule(4, to=0.2).stops([0.2]) == pytest.approx(Schedule(4).stops([0.2]))
 
 
 @pytest.mark.parametrize("speedup", [3, 7, 1.3])
@@ -291,6 +299,21 @@ def test_a_grouped_convolution_stays_grouped_on_its_whole_path() -> None:
 
     found = iterative(network, scorer, [0.5, 0.3], Rules(tolerance=0.2), Schedule(4))
     assert all(len(one[middle]) == 2 for one in found.values())
+
+
+def test_a_depthwise_convolution_stays_depthwise_on_its_whole_path() -> None:
+    """With one channel it would be traced as plain, its inputs no longer coupled to its outputs."""
+    network = trace(build("depthwise"))
+    groups = network.structure.groups
+    at = [any(one.side == "both" and one.kind == "conv" for one in each.members) for each in groups]
+    first = at.index(True)
+
+    def scorer(now: Network) -> list[Tensor]:
+        return [values - 1000.0 * (each == first) for each, values in enumerate(l1(now))]
+
+    rules = Rules(tolerance=0.3, limits=Limits(protect=0))
+    found = iterative(network, scorer, [0.5, 0.3], rules, Schedule(4))
+    assert all(len(one[first]) == groups[first].units - 2 for one in found.values())
 
 
 def test_kept_channels_are_those_of_the_root() -> None:

@@ -299,12 +299,19 @@ def test_a_network_that_already_costs_less_is_refused_and_kept() -> None:
         (Limits(round_to=4), 8, 3, 4, 4),
         (Limits(round_to=4), 6, 1, 6, 4),  # cannot keep a multiple: stays whole
         (Limits(protect=1), 16, 1, 16, 1),
+        (Limits(layers={"stem": 1.0}), 16, 1, 2, 1),  # another layer
+        (Limits(layers={"stage.conv": 1.0}), 16, 1, 16, 1),
+        (Limits(layers={"stage": 0.79}), 16, 1, 13, 1),  # the module that it lies in
+        (Limits(layers={"stag": 1.0, "stage.co": 1.0}), 16, 1, 2, 1),  # names, not their beginnings
+        (Limits(protect=0.5, layers={"stage": 0.25}), 16, 1, 8, 1),  # the larger counts
+        (Limits(layers={"stage": 0.3, "stage.conv": 0.6}), 16, 1, 10, 1),
+        (Limits(layers={"stage": 0.3}, round_to=4), 16, 1, 8, 4),
     ],
 )
 def test_floors_and_steps_are_those_worked_out_by_hand(
     limits: Limits, units: int, per_unit: int, floor: int, step: int
 ) -> None:
-    group = group_of(units, per_unit)
+    group = group_of(units, per_unit, root="stage.conv")
     assert limits.floor(group) == floor
     assert limits.steps(group) == step
 
@@ -413,3 +420,18 @@ def test_one_shot_budgets_are_nested_and_what_cannot_be_met_says_so() -> None:
     sets = [[set(one.tolist()) for one in found[budget]] for budget in (0.9, 0.6, 0.3)]
     for less, more in pairwise(sets):
         assert all(few <= many for few, many in zip(less, more, strict=True))
+
+
+def test_a_protected_stage_stops_where_the_others_go_on() -> None:
+    """TPP's ResNet-50 at 2.31x: 0.21 of the last stage and one larger ratio of all others."""
+    groups = [group_of(100, root=f"stage{at}.conv") for at in range(3)]
+    problem = Problem(
+        groups,
+        [torch.arange(100).double()] * 3,
+        chain_cost(groups, [1, 1, 1]),
+        Limits(layers={"stage2": 0.79}),
+    )
+    lost = problem.select(0.4, 0.01, "local")
+    assert lost[2] == 21
+    assert abs(lost[0] - lost[1]) <= 1
+    assert lost[0] > 21

@@ -1,0 +1,56 @@
+"""The suites of the library: none leaves a method out at a smaller scale, and all run.
+
+That each of them loads, spans and plans at all its scales is in test_suites.py.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reports.records import read_record
+from suites import Suite, library, load_suite, scales_of
+from suites.schema import problem_name
+
+PAPERS = [name for name in library() if "paper" in scales_of(name)]
+COMMAND = "from bench.cli import main; main()"
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_a_papers_suite_has_all_its_methods_at_every_scale(name: str) -> None:
+    assert scales_of(name) == ["paper", "reduced", "smoke"]
+    methods = load_suite(name).method_names
+    for scale in ("reduced", "smoke"):
+        assert load_suite(name, scale=scale).method_names == methods
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("name", list(library()))
+def test_every_suite_runs_and_reports_its_smallest_version(name: str, tmp_path: Path) -> None:
+    """As on the command line: all methods give results on every model, and there is a report."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    for arguments in (["run", name, "--smoke", "--workers", "2"], ["report", name, "--smoke"]):
+        ended = subprocess.run(
+            [sys.executable, "-c", COMMAND, *arguments, "--results", str(tmp_path)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+    suite = load_suite(name, scale="smoke")
+    records = [read_record(file) for file in (tmp_path / "records").glob("*.json")]
+    assert {one.status for one in records} <= {"done", "infeasible"}
+    done = [one.labels for one in records if one.status == "done"]
+    for problem in suite.problems:
+        here = [one for one in done if one.problem == problem_name(*problem)]
+        assert {one.method for one in here} == set(suite.method_names)
+        if isinstance(suite, Suite):
+            assert {one.recovery for one in here} == {one.name for one in suite.recoveries}
+    assert (tmp_path / "reports" / suite.suite / "index.html").is_file()
