@@ -11,6 +11,19 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from .arguments import (
+    DATA,
+    RESULTS,
+    DataRoot,
+    Methods,
+    Overrides,
+    Plugins,
+    Results,
+    Scale,
+    Smoke,
+    SuiteName,
+)
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -20,31 +33,6 @@ app = typer.Typer(
 )
 console = Console(highlight=False)
 complaints = Console(stderr=True, highlight=False)
-
-SuiteName = Annotated[str, typer.Argument(help="A suite's name (bench list suites) or .yaml file.")]
-Results = Annotated[
-    Path, typer.Option("--results", envvar="BENCH_RESULTS", help="Folder that results go to.")
-]
-DataRoot = Annotated[
-    Path, typer.Option("--data-root", envvar="BENCH_DATA_ROOT", help="Folder that datasets lie in.")
-]
-Overrides = Annotated[
-    list[str],
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Change the suite: --set calibration.images=64"
-    ),
-]
-Scale = Annotated[
-    str, typer.Option("--scale", metavar="NAME", help="One of the suite's own smaller versions.")
-]
-Smoke = Annotated[bool, typer.Option("--smoke", help="Short for --scale smoke.")]
-Plugins = Annotated[
-    list[Path], typer.Option("--plugin", metavar="FILE", help="Python file with criteria of yours.")
-]
-Methods = Annotated[
-    str, typer.Option("--methods", metavar="A,B", help="Only these methods of the suite.")
-]
-RESULTS, DATA = Path("results"), Path("data")
 
 
 def _suite(name: str, overrides: list[str], scale: str, smoke: bool, plugins: list[Path]) -> Any:
