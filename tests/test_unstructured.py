@@ -184,8 +184,8 @@ def test_a_plan_speaks_of_what_leaves(tmp_path: Path, plan: Plan) -> None:
     console = Console(record=True, width=120)
     planning.plan(console, plan, Store(tmp_path), 2)
     text = console.export_text()
-    assert "choices of weights for all budgets" in text
-    assert "masked, recovered and measured" in text
+    assert "choices of weights" in text
+    assert "masked and measured" in text
 
 
 def test_by_the_real_command(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:

@@ -223,7 +223,7 @@ def shown(plan: Plan, root: Path) -> str:
 
 def test_the_plan_tells_work_and_what_its_estimate_rests_on(tmp_path: Path) -> None:
     said = shown(make_plan(toy.suite()), tmp_path)
-    for words in ("images scored", "trained on", "GPU-hours", "20 effective TFLOP/s", "20,000"):
+    for words in ("scored", "trained on", "GPU-hours", "20 effective TFLOP/s", "20,000"):
         assert words in said
     assert "finetune-tiny" in said
 

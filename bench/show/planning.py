@@ -35,18 +35,18 @@ def plan(
     pending = planned.pending(store)
     todo = by_kind(job_graph(pending, store).jobs.values())
     said = {
-        "bases": "networks to train or to take over",
-        "prepared": "of them to train further before scoring",
-        "scores": "passes over calibration images, all criteria each",
-        "paths": "choices of units for all budgets",
-        "oracles": "bases whose units are removed one at a time",
+        "bases": "networks",
+        "prepared": "trained further",
+        "scores": "calibration passes",
+        "paths": "choices of units",
+        "oracles": "bases without each unit",
         "trials": "scores held against the truth",
     }
     if not isinstance(planned.suite, FidelitySuite):
         masks = planned.suite.budgets.unstructured
         leaves, done_to_it = ("weights", "masked") if masks else ("channels", "cut")
-        said["paths"] = f"choices of {leaves} for all budgets"
-        said["trials"] = f"{done_to_it}, recovered and measured"
+        said["paths"] = f"choices of {leaves}"
+        said["trials"] = f"{done_to_it} and measured"
     rows, works = [], []
     for name in kinds_of(planned.trials):
         jobs = todo.get(name, [])

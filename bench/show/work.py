@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..workload import Throughput, Work
 
 
-WORK = ("images scored", "trained on", "evaluated", "GPU-hours")
+WORK = ("scored", "trained", "evaluated", "GPU-hours")  # images, and time
 
 
 def by_kind(jobs: Iterable[Job]) -> dict[str, list[Job]]:
@@ -55,8 +55,8 @@ def say_assumptions(console: Console, works: Iterable[Work], throughput: Through
     """What the estimate rests on, its sum, and what is not in it."""
     works = list(works)
     console.print(
-        f"{_hours(sum(one.hours for one in works))} GPU-hours: MACs of all forward passes, at "
-        f"{throughput}; without cutting and loading.",
+        f"{_hours(sum(one.hours for one in works))} GPU-hours for the images scored, trained on "
+        f"and evaluated: MACs of all forward passes, at {throughput}; without cutting and loading.",
         soft_wrap=True,
     )
     unknown = sorted(set().union(*(one.unknown for one in works)))
