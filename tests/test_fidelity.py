@@ -28,6 +28,7 @@ from bench.session import write_report
 from bench.show import planning, status
 from bench.store import Store
 from bench.tracking import fields
+from bench.workload import Throughput
 from reports.fidelity import STATISTICS
 from reports.records import Record
 from suites import FidelitySuite, SuiteError, load_suite
@@ -280,7 +281,7 @@ def test_more_images_than_there_are_takes_all(tmp_path: Path) -> None:
 
 def test_plan_and_status_speak_of_this_kind(finished: Path, tmp_path: Path) -> None:
     console = Console(file=io.StringIO(), width=200, record=True)
-    planning.plan(console, make_plan(suite()), Store(tmp_path), 1)
+    planning.plan(console, make_plan(suite()), Store(tmp_path), 1, Throughput())
     said = console.export_text()
     assert "oracles  2" in said
     assert "8 of 8" in said
