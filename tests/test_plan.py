@@ -181,6 +181,15 @@ def test_every_field_of_a_recipe_is_in_the_key(recipe: str) -> None:
         "warmup_epochs": 1,
         "label_smoothing": 0.1,
         "augment": False,
+        "warmup_factor": 0.5,
+        "random_erasing": 0.1,
+        "mixup": 0.2,
+        "cutmix": 1.0,
+        "ema": {"decay": 0.99},
+        "grad_clip": 1.0,
+        "amp": "bf16",
+        "channels_last": True,
+        "compile": True,
     }
     assert key("l1", recipes={"tiny": {**TINY, recipe: other[recipe]}}) != key("l1")
 
