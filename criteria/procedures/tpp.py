@@ -27,7 +27,7 @@ class TppOptions(GrowthOptions):
     strength: factor of the Gram term at the ceiling; 1000 in the released code, at a learning rate
         of 0.001. With the mean over all entries it falls with the square of the layer's width, so
         narrow layers at a high learning rate may diverge.
-    layers: with a Gram term. inner: those whose channels no other layer makes too, as published.
+    layers: with a Gram term. inner: those whose channels no other layer adds to, as published.
         all: the layers of coupled groups also, each on its own.
     scheme: v5, what was published: entries of kept pairs are free. v5_2, the code's ablation: all
         pairs go to zero, and the norms of kept filters to one.
