@@ -39,13 +39,17 @@ DIFFER, AGREE, UNKNOWN, BEYOND = "differ", "agree", "spread unknown", "beyond ou
 
 
 def matching(results: Results) -> Iterator[tuple[Published, str]]:
-    """Published rows of the suite's own problems and methods, each with a recovery of the suite."""
+    """Published rows of the suite's own problems and methods, each with a recovery of the suite.
+
+    A recovery at equal compute is no paper's, so a row meets it by its whole name only.
+    """
     problems, names = set(results.problems), set(results.suite.method_names)
     for row in published_for(results.suite.suite):
         if row.problem in problems and row.method in names:
-            for recovery in results.recoveries:
-                if row.recovery in (recovery, recovery.partition("-")[0]):
-                    yield row, recovery
+            for recovery in results.suite.recoveries:
+                kind = recovery.kind if recovery.total_epochs is None else recovery.name
+                if row.recovery in (recovery.name, kind):
+                    yield row, recovery.name
 
 
 def ours_and_published(results: Results) -> pd.DataFrame:

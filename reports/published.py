@@ -6,9 +6,9 @@ import csv
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from suites.files import SuiteError
 
@@ -32,10 +32,10 @@ class Published(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    suite: str = ""  # of our library, at the paper's scale; empty where none repeats the row
+    suites: tuple[str, ...] = ()  # of our library; none where no suite repeats the row
     dataset: str
     model: str
-    method: str = ""  # of that suite; empty where it holds no such method
+    method: str = ""  # of these suites; empty where it holds no such method
     method_in_paper: str
     setting: str = ""  # what else tells rows of the paper apart
     recovery: str  # `none`, `bn` or `finetune`, or the whole name of a recovery of the suite
@@ -51,6 +51,11 @@ class Published(BaseModel):
     runs: Annotated[int, Field(ge=1)] | None = None
     source: str = Field(min_length=1)
     mark: str = ""  # why the row is doubtful
+
+    @field_validator("suites", mode="before")
+    @classmethod
+    def _names(cls, given: Any) -> Any:
+        return tuple(given.split()) if isinstance(given, str) else given
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
@@ -133,7 +138,7 @@ def published() -> tuple[Published, ...]:
 def published_for(suite: str) -> list[Published]:
     """Those that a suite repeats, at whichever scale: NAME, or NAME-reduced."""
     name = suite.removesuffix("-reduced")
-    return [row for row in published() if row.suite == name]
+    return [row for row in published() if name in row.suites]
 
 
 @cache
