@@ -9,7 +9,7 @@ from typing import Annotated, Self
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from suites.files import SuiteError, read_yaml
-from suites.schema import Axis
+from suites.protocol import Axis
 from suites.section import Section, Slug
 
 DENSE = "dense"  # the unpruned network as what a method is held against

@@ -18,18 +18,20 @@ from .statistics import Interval, per_trial, t_interval
 Verdict = Literal["reproduced", "not reproduced", "undecided", "not run"]
 Floats = NDArray[np.float64]
 ALPHA = 0.05
+FEWEST = 3  # problems that an interval is made over; Student's over two spans everything
 RULE = (
     "A comparison says that A minus B, in points of retained top-1 (test split, last epoch), lies "
-    "above a threshold, 0 where nothing else is said. Budgets in the claim's range become the area "
-    "under the curve over log compression. The interval is Student's at 95 %: over problems where "
-    "there are several, else over bases, else over repeats of the one base, which says nothing of "
-    "other bases. Reproduced: the interval lies wholly above the threshold. Not reproduced: wholly "
-    "below it. Undecided: it holds the threshold, or there is no spread to make one from. Not run: "
-    "no budget of the range has both methods finished. Where the paper's problem has no records, "
-    "another model on its dataset stands in, and the scale says so; smoke runs never do. A claim "
-    "against several methods is reproduced if all its comparisons are, and not reproduced if one "
-    "is not. Each interval stands alone; among many, some miss the truth by chance. A verdict is "
-    "about the direction; the size in the paper stands beside it"
+    "above a threshold, 0 where nothing else is said. Budgets in the claim's range become the "
+    "area under the curve over log compression. The interval is Student's at 95 %: over problems "
+    "where there are three or more, else of each problem alone over bases, else over repeats of "
+    "the one base, which says nothing of other bases. Reproduced: the interval lies wholly above "
+    "the threshold. Not reproduced: wholly below it. Undecided: it holds the threshold, or there "
+    "is no spread to make one from. Not run: no budget of the range has both methods finished. "
+    "Where the paper's problem has no records, another model on its dataset stands in, and the "
+    "scale says so; smoke runs never do. A claim against several methods is reproduced if all its "
+    "comparisons are, and not reproduced if one is not. Each interval stands alone; among many, "
+    "some miss the truth by chance. A verdict is about the direction; the size in the paper "
+    "stands beside it"
 )
 
 
@@ -91,7 +93,12 @@ def _of_claim(claim: Claim, trials: pd.DataFrame) -> Iterator[Finding]:
             yield _nobody_wins(claim, rows, place)
             continue
         for reference in claim.against:
-            yield _difference(claim, reference, rows, place)
+            yield from _differences(claim, reference, rows, place)
+
+
+def _pooled(problems: list[str]) -> list[list[str]]:
+    """All together where there are enough for an interval over them, else each alone."""
+    return [problems] if len(problems) >= FEWEST else [[one] for one in problems]
 
 
 def _problems(claim: Claim, rows: pd.DataFrame, reduced: bool) -> tuple[list[str], str]:
@@ -107,30 +114,29 @@ def _problems(claim: Claim, rows: pd.DataFrame, reduced: bool) -> tuple[list[str
     return near, ("reduced, " if reduced else "") + "another model"
 
 
-def _difference(claim: Claim, reference: str, rows: pd.DataFrame, place: dict[str, Any]) -> Finding:
+def _differences(
+    claim: Claim, reference: str, rows: pd.DataFrame, place: dict[str, Any]
+) -> Iterator[Finding]:
+    """Over all problems that have both methods, or a row for each where these are few."""
     assert claim.method is not None
     compared = f"{claim.method} − {reference}"
-    units: dict[str, list[Floats]] = {}
-    budgets, keys = 0, set[str]()
+    units: dict[str, _Units] = {}
     for problem, mine in rows.groupby("problem", sort=False):
-        paired = [
-            _units(mine, claim.method, reference, span)
-            for span in filter(None, [claim.span, claim.beyond])
-        ]
-        if all(one.bases for one in paired):
-            first, *other = paired
-            units[str(problem)] = [
-                base - other[0].bases[at] if other else base for at, base in enumerate(first.bases)
-            ]
-            budgets = max(budgets, first.budgets)
-            keys.update(*(one.keys for one in paired))
+        found = _units(mine, claim.method, reference, claim.span)
+        if claim.beyond:
+            found = found.minus(_units(mine, claim.method, reference, claim.beyond))
+        if found.bases:
+            units[str(problem)] = found
     if not units:
-        return Finding(claim, compared, "not run", **place)
-    interval, over = _interval(list(units.values()))
-    return Finding(
-        claim, compared, verdict(interval, claim.above), **place, problems=tuple(units),
-        budgets=budgets, trials=frozenset(keys), interval=interval, over=over,
-    )  # fmt: skip
+        yield Finding(claim, compared, "not run", **place)
+    for problems in _pooled(list(units)):
+        several = [units[one] for one in problems]
+        interval, over = _interval([one.bases for one in several])
+        yield Finding(
+            claim, compared, verdict(interval, claim.above), **place, problems=tuple(problems),
+            budgets=max(one.budgets for one in several), interval=interval, over=over,
+            trials=frozenset().union(*(one.keys for one in several)),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -139,7 +145,14 @@ class _Units:
 
     bases: list[Floats]
     budgets: int
-    keys: set[str]
+    keys: frozenset[str]
+
+    def minus(self, other: _Units) -> _Units:
+        """Of the same bases and repeats at other budgets; nothing, if these have none."""
+        if not (self.bases and other.bases):
+            return _Units([], 0, frozenset())
+        gaps = [a - b for a, b in zip(self.bases, other.bases, strict=True)]
+        return _Units(gaps, self.budgets + other.budgets, self.keys | other.keys)
 
 
 def _units(rows: pd.DataFrame, method: str, reference: str, span: Range) -> _Units:
@@ -165,11 +178,11 @@ def _units(rows: pd.DataFrame, method: str, reference: str, span: Range) -> _Uni
     whole = [set(one.dropna().index) for one in tables]
     kept = sorted(set.intersection(*whole)) if whole else []
     if not kept:
-        return _Units([], 0, set())
+        return _Units([], 0, frozenset())
     shares = None if rows["cost"].iloc[0] == "threshold" else kept
     bases = [per_trial(one.loc[kept].to_numpy()[:, None, :], shares)[0] for one in tables]
     used = pd.concat([ours, theirs])
-    return _Units(bases, len(kept), set(used.loc[used["budget"].isin(kept), "key"]))
+    return _Units(bases, len(kept), frozenset(used.loc[used["budget"].isin(kept), "key"]))
 
 
 def _inside(rows: pd.DataFrame, span: Range) -> pd.DataFrame:
