@@ -168,7 +168,9 @@ def summary(found: pd.DataFrame) -> str:
         "differ from ours by more than the combined spread"
     )
     marked = int((found["mark"] != "").sum())
-    return sentence + (f"; {marked} published rows are doubtful and marked." if marked else ".")
+    return sentence + (
+        f"; {marked} published rows bear a mark that says what is doubtful." if marked else "."
+    )
 
 
 def published_table(found: pd.DataFrame) -> Table:
@@ -204,7 +206,7 @@ def _cells(row: dict[Any, Any]) -> list[Cell]:
         ),
         number(row["kept_percent"]),
         *(number(row[name], 4) for name in ("published", "ours")),
-        whole(row["n_trials"]),
+        whole(None if row["n_trials"] is None else int(row["n_trials"])),
         *(signed(row["difference"]), number(row["combined_spread"]), Cell(row["verdict"] or "–")),
         *(signed(row["drop_difference"]), number(row["drop_combined_spread"])),
         Cell(row["drop_verdict"] or "–"),

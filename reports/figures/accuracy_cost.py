@@ -62,7 +62,8 @@ def _plot(
         instead = f" {cost.capitalize()} was not measured."
         cost = "params" if results.suite.budgets.cost == "params" else "macs"
     data = drawn(cells, results.dense, cost)
-    theirs = published_points(results, cells, cost)
+    matched = cells["matched_to"].notna()  # their markers are hollow too: published ones stay away
+    theirs = published_points(results, cells[:0] if matched.any() else cells, cost)
     theoretical = results.suite.budgets.unstructured and cost == "macs"
     label = "theoretical MACs kept (%)" if theoretical else COSTS[cost]
     banded = with_bands(data, looks, results.suite.analysis.control)
