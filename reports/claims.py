@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import permutations
 from typing import Any, Literal
 
 import numpy as np
@@ -24,14 +24,14 @@ RULE = (
     "above a threshold, 0 where nothing else is said. Budgets in the claim's range become the "
     "area under the curve over log compression. The interval is Student's at 95 %: over problems "
     "where there are three or more, else of each problem alone over bases, else over repeats of "
-    "the one base, which says nothing of other bases. Reproduced: the interval lies wholly above "
-    "the threshold. Not reproduced: wholly below it. Undecided: it holds the threshold, or there "
-    "is no spread to make one from. Not run: no budget of the range has both methods finished. "
-    "Where the paper's problem has no records, another model on its dataset stands in, and the "
-    "scale says so; smoke runs never do. A claim against several methods is reproduced if all its "
-    "comparisons are, and not reproduced if one is not. Each interval stands alone; among many, "
-    "some miss the truth by chance. A verdict is about the direction; the size in the paper "
-    "stands beside it"
+    "the one base, which says nothing of other bases; a method with one repeat stands beside all "
+    "of the other's. Reproduced: the interval lies wholly above the threshold. Not reproduced: "
+    "wholly below it. Undecided: it holds the threshold, or there is no spread to make one from. "
+    "Not run: no budget of the range has both methods finished. Where the paper's problem has no "
+    "records, another model on its dataset stands in, and the scale says so; smoke runs never do. "
+    "A claim against several methods is reproduced if all its comparisons are, and not reproduced "
+    "if one is not. Each interval stands alone; among many, some miss the truth by chance. A "
+    "verdict is about the direction; the size in the paper stands beside it"
 )
 
 
@@ -228,17 +228,13 @@ def _nobody_wins(claim: Claim, rows: pd.DataFrame, place: dict[str, Any]) -> Fin
     level = 1 - ALPHA / (len(names) - 1)
     beaten, won = set(), dict.fromkeys(names, 0)
     for cell in cells:
-        for a, b in combinations(names, 2):
-            bases = _units(cell, a, b, claim.span).bases
-            if not bases:
-                continue
-            over, _ = _interval([bases], level)
-            if over.low > 0:
-                beaten.add(b)
-                won[a] += 1
-            elif over.high < 0:
-                beaten.add(a)
-                won[b] += 1
+        units = _by_unit(cell)
+        for one, other in permutations(units.index, 2):
+            gap = (units.loc[one] - units.loc[other]).dropna().to_numpy()
+            over = t_interval(gap, level) if gap.size else None
+            if over is not None and over.high > over.low > 0:
+                beaten.add(other)
+                won[one] += 1
     winner = [name for name in names if won[name] == len(cells) * (len(names) - 1)]
     left = [name for name in names if name not in beaten]
     said: Verdict = "not reproduced" if winner else "undecided" if left else "reproduced"
@@ -250,3 +246,13 @@ def _nobody_wins(claim: Claim, rows: pd.DataFrame, place: dict[str, Any]) -> Fin
         problems=tuple(dict.fromkeys(rows["problem"])), budgets=rows["budget"].nunique(),
         trials=frozenset(rows["key"]), note=note,
     )  # fmt: skip
+
+
+def _by_unit(cell: pd.DataFrame) -> pd.DataFrame:
+    """[methods, bases], or of one base [methods, repeats]: what intervals are over."""
+    if cell["base"].nunique() > 1:
+        return cell.pivot_table(index="method", columns="base", values="retained_top1")
+    units = cell.pivot(index="method", columns="repeat", values="retained_top1")
+    once = units.notna().sum(axis=1) == 1  # nothing random: it stands beside every repeat
+    units[once] = units[once].bfill(axis=1).ffill(axis=1)
+    return units
