@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import toy
 from test_cli import Command
 from test_cli import bench as bench  # the fixture
 from test_reports import record
 
 from reports.claim_file import Claim, ClaimError, known_claims, read_claims
-from reports.claims import Finding, judge
+from reports.claims import RULE, Finding, judge
 from reports.claims_page import claims_page, verdicts
 from reports.records import Labels, Record
 from suites import library, load_suite
@@ -270,6 +271,13 @@ def test_every_paper_has_claims() -> None:
     assert {one.paper for one in known_claims()} == {
         "OBA", "OBC", "RGD", "TPP", "DPM", "PruningBench",
     }  # fmt: skip
+
+
+def test_the_page_in_docs_is_of_these_claims_and_this_rule() -> None:
+    page = (toy.CHECKOUT / "docs" / "claims.md").read_text(encoding="utf-8")
+    stale = "docs/claims.md is stale: write it anew with bench claims --out docs/claims.md"
+    assert RULE in page, stale
+    assert all(f"### {one.paper}: {one.claim}" in page for one in known_claims()), stale
 
 
 def test_the_command_writes_the_page(bench: Command, tmp_path: Path) -> None:
