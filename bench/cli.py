@@ -294,6 +294,21 @@ def compare(
 
 
 @app.command()
+def claims(
+    results: Annotated[
+        list[Path], typer.Option("--results", metavar="FOLDER", help="Results; may be repeated.")
+    ] = [RESULTS],  # noqa: B006
+    out: Annotated[
+        Path | None, typer.Option(help="Markdown file to write, such as docs/claims.md.")
+    ] = None,
+) -> None:
+    """Hold what the papers claim against the records of their suites."""
+    from .claims import claims as hold_claims
+
+    hold_claims(console, results, out)
+
+
+@app.command()
 def sync(
     suite: SuiteName,
     results: Results = RESULTS,

@@ -119,6 +119,12 @@ class Store:
         except RecordError:
             return None
 
+    def all_records(self) -> tuple[list[Record], int]:
+        """Every record, sorted by key, and how many files are none: torn, edited or old."""
+        found = [self.record(path.stem) for path in sorted(self.root.glob("records/*.json"))]
+        whole = [one for one in found if one is not None]
+        return whole, len(found) - len(whole)
+
     def path(self, kind: str, key: str, suffix: str) -> Path:
         return self.root / kind / f"{key}{suffix}"
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from suites.schema import AnySuite, Suite
 
 from . import noise, over_problems, tables
+from .against_published import ours_and_published
 from .ranking import Ranking, ranking
 from .records import Labels, Record, frame
 from .standing import standing
@@ -67,6 +68,11 @@ class Results:
     def standing(self) -> pd.DataFrame:
         """The best of each problem and those not told from it; see `reports.standing`."""
         return standing(self)
+
+    @cached_property
+    def published(self) -> pd.DataFrame:
+        """Ours and the published; see `reports.against_published`."""
+        return ours_and_published(self)
 
     @property
     def digest(self) -> str:

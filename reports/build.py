@@ -71,7 +71,10 @@ def _comparison(
     drawings = gallery(results, out / "figures", figures)
     names = ("trials", "cells", "paired", "overall", "per_budget", "standing", "noise", "inflation")
     tables = typeset(results)
-    _write_tables({name: getattr(results, name) for name in names}, tables, out / "tables", formats)
+    frames = {name: getattr(results, name) for name in names}
+    if len(results.published):
+        frames["published"] = results.published
+    _write_tables(frames, tables, out / "tables", formats)
     _write(out / "headline.json", json.dumps(headline_numbers(results), indent=1) + "\n")
     return render(results, drawings, tables) if "html" in formats else ""
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from suites.files import read_yaml
 from suites.protocol import Axis
 from suites.schema import problem_name
 
+from .against_published import summary
 from .caveats import caveats
 from .findings import left_out, problems_of, provenance
 from .formats import number
 from .method_section import WORDS
+from .published import published_dense
 from .records import Measurements, Record
 
 if TYPE_CHECKING:
@@ -55,6 +54,8 @@ def warnings(results: Results) -> Iterator[str]:
             "leaves the spread unknown, not zero."
         )
     yield from _behind_published(results)
+    if said := summary(results.published):
+        yield f"{said} The table 'Ours and the published' names them."
     yield from _cost_warnings(results)
     yield from _training_warnings(results)
     yield from _width_warnings(results)
@@ -176,25 +177,21 @@ def _training_warnings(results: Results) -> Iterator[str]:
             )
 
 
-@cache
-def _published() -> dict[str, dict[str, dict[str, Any]]]:
-    return dict(read_yaml(Path(__file__).with_name("published.yaml")))
-
-
 def _behind_published(results: Results) -> Iterator[str]:
     """Where dense networks stay behind what others have published of the same."""
     if results.dense.empty:
         return
     found = results.dense.groupby("problem")["dense_top1"].mean()
     for dataset, model in results.suite.problems:
-        known = _published().get(dataset.name, {}).get(model.name)
+        known = published_dense().get((dataset.name, model.name))
         problem = problem_name(dataset, model)
         if known is None or problem not in found or dataset.test_images:
             continue
-        if found[problem] < known["top1"] - BEHIND:
+        assert known.value is not None
+        if found[problem] < known.value - BEHIND:
             yield (
                 f"The dense networks of {problem} reach {found[problem]:.2f} % top-1, below "
-                f"the {known['top1']:.2f} % of {known['source']}: gains over a weak baseline "
+                f"the {known.value:.2f} % of {known.source}: gains over a weak baseline "
                 "may not carry over."
             )
 

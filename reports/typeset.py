@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from . import standing
+from .against_published import published_table
 from .formats import (
     Cell,
     Column,
@@ -43,6 +44,8 @@ def typeset(results: Results) -> dict[str, list[Table]]:
     for recovery in results.recoveries:
         made = (make(results, recovery) for make in makers)
         found[_first_upper(_after(recovery))] = [one for one in made if one is not None]
+    if len(results.published):
+        found["Ours and the published"] = [published_table(results.published)]
     notes = [note_table(results)] if any(_notes(results)) else []
     return found | {"Whole suite": [noise_table(results), *notes, cell_table(results)]}
 

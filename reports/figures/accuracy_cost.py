@@ -15,6 +15,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from .panels import entries, grid, legend, name_axes
 from .plot import Plot
+from .published_points import draw_published, published_entry, published_points
 from .style import GREY, Look, in_order
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def _plot(
         instead = f" {cost.capitalize()} was not measured."
         cost = "params" if results.suite.budgets.cost == "params" else "macs"
     data = drawn(cells, results.dense, cost)
+    matched = cells["matched_to"].notna()  # their markers are hollow too: published ones stay away
+    theirs = published_points(results, cells[:0] if matched.any() else cells, cost)
     theoretical = results.suite.budgets.unstructured and cost == "macs"
     label = "theoretical MACs kept (%)" if theoretical else COSTS[cost]
     banded = with_bands(data, looks, results.suite.analysis.control)
@@ -69,9 +72,13 @@ def _plot(
         f"problem. {_spread(results, banded)} Dashed grey: the dense networks with one standard "
         f"deviation over bases. The panels have scales of their own.{instead}"
     )
+    if len(theirs):
+        caption += " Hollow: published, with the standard deviation where the paper prints one."
     alt = f"Lines of test top-1 against {label} for {', '.join(cells['method'].unique())}, by "
     alt += "problem and recovery."
-    return Plot(name, draw(data, looks, label, banded), data, title, caption, alt)
+    figure = draw(data, looks, label, banded, theirs)
+    shown = pd.concat([data, theirs], ignore_index=True) if len(theirs) else data
+    return Plot(name, figure, shown, title, caption, alt)
 
 
 def _spread(results: Results, banded: list[str]) -> str:
@@ -122,7 +129,13 @@ def with_bands(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> l
     return [name for name in loud if name in (control, best)]
 
 
-def draw(data: pd.DataFrame, looks: Mapping[str, Look], x_label: str, banded: list[str]) -> Figure:
+def draw(
+    data: pd.DataFrame,
+    looks: Mapping[str, Look],
+    x_label: str,
+    banded: list[str],
+    theirs: pd.DataFrame,
+) -> Figure:
     """The picture of `drawn`; the axis runs from the dense network to the left towards less kept.
 
     Args:
@@ -130,6 +143,7 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], x_label: str, banded: li
         looks: colour and marker of every method.
         x_label: the cost in words.
         banded: methods whose intervals are drawn.
+        theirs: from `published_points`.
 
     Raises:
         ValueError: there is nothing to draw.
@@ -141,11 +155,15 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], x_label: str, banded: li
     for one in panels:
         here = (data["problem"] == one.problem) & (data["recovery"] == one.recovery)
         _panel(one.ax, data[here], methods, looks, banded)
+        at = (theirs["problem"] == one.problem) & (theirs["recovery"] == one.recovery)
+        draw_published(one.ax, theirs[at], looks)
+        one.ax.set_ylim(*limits(pd.concat([data[here], theirs[at]]) if at.any() else data[here]))
     name_axes(panels, x_label, "test top-1 (%)")
     cost_axis(panels[0].ax, data)
     dense = Line2D([], [], color=GREY, linewidth=0.9, linestyle=(0, (6, 2)), label="dense, mean")
     spread = Patch(color=GREY, alpha=0.18, linewidth=0, label="dense, ± 1 SD")
-    legend(figure, [*entries(methods, looks), dense, spread])
+    published = [published_entry()] if len(theirs) else []
+    legend(figure, [*entries(methods, looks), dense, spread, *published])
     return figure
 
 
@@ -167,7 +185,6 @@ def _panel(
                             alpha=0.13, linewidth=0, zorder=1.2)  # fmt: skip
         ax.add_line(look.line(rows["cost_percent"], rows["top1"]))
     ax.autoscale_view()
-    ax.set_ylim(*limits(panel))
 
 
 def limits(panel: pd.DataFrame) -> tuple[float, float]:

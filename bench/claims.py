@@ -1,0 +1,51 @@
+"""`bench claims`: what papers claim, against the records of one or several results folders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from reports.claim_file import known_claims
+from reports.claims import judge
+from reports.claims_page import claims_page, found, verdicts
+
+from .errors import BenchError
+from .store import Store, write_atomically
+
+if TYPE_CHECKING:
+    from reports.records import Record
+
+
+def claims(console: Console, folders: Sequence[Path], out: Path | None) -> None:
+    """Print a line for each claim that has been tried, and write the whole table.
+
+    Raises:
+        BenchError: a folder has no records, or the file cannot be written.
+    """
+    records: list[Record] = []
+    for folder in folders:
+        whole, faulty = Store(folder).all_records()
+        if not whole:
+            raise BenchError(f"--results {folder}: there are no records; make some with bench run")
+        if faulty:
+            console.print(f"{folder}: {faulty} files are no valid records and are left out")
+        records += whole
+    findings = judge(known_claims(), records)
+    table = Table("paper", "claim", "suite", "what we found", "verdict", box=None, pad_edge=False)
+    untried = 0
+    for claim, said, rows in verdicts(findings):
+        if said == "not run":
+            untried += 1
+            continue
+        table.add_row(
+            claim.paper, claim.claim, f"{claim.suite}, {rows[0].scale}", found(rows), said
+        )
+    console.print(table)
+    console.print(f"claims that no record speaks of: {untried}")
+    if out is not None:
+        write_atomically(out, claims_page(findings, records).encode())
+        console.print(f"wrote {out}", soft_wrap=True)

@@ -1,0 +1,215 @@
+"""Ours and the published: the same method at the same cost, and whether the two differ."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from .formats import Cell, Column, Table, number, signed, whole
+from .published import Metric, Published, published_for
+
+if TYPE_CHECKING:
+    from .analysis import Results
+
+COLUMNS = {"top1": "top1", "top5": "top5", "train_top1": "train_top1", "loss": "loss"}
+_COSTS = ("macs", "channels", "params")  # the first that the published row gives is the axis
+EDGE = (
+    0.01  # share of the dense cost, the tolerance of budgets: so near, an end of ours still counts
+)
+RULE = (
+    "They differ where the distance is larger than the square root of the sum of the squared "
+    "standard deviations: theirs over runs as printed, ours over bases and repeats. Where the "
+    "paper prints none, ours stands alone; where neither is known, nothing is said. Between two of "
+    "our budgets ours is interpolated over log cost, beyond them it is not. Bases differ, so the "
+    "drop from the dense network is held against the published drop too"
+)
+FRAME = [
+    *("problem", "recovery", "method", "method_in_paper", "setting", "metric", "cost"),
+    *("kept_percent", "published", "published_spread", "published_drop", "ours", "ours_spread"),
+    *("n_trials", "ours_drop", "ours_drop_spread", "difference", "combined_spread", "verdict"),
+    *("drop_difference", "drop_combined_spread", "drop_verdict", "source", "mark", "note"),
+]  # fmt: skip
+DIFFER, AGREE, UNKNOWN, BEYOND = "differ", "agree", "spread unknown", "beyond our range"
+
+
+def matching(results: Results) -> Iterator[tuple[Published, str]]:
+    """Published rows of the suite's own problems and methods, each with a recovery of the suite.
+
+    A recovery at equal compute is no paper's, so a row meets it by its whole name only.
+    """
+    problems, names = set(results.problems), set(results.suite.method_names)
+    for row in published_for(results.suite.suite):
+        if row.problem in problems and row.method in names:
+            for recovery in results.suite.recoveries:
+                kind = recovery.kind if recovery.total_epochs is None else recovery.name
+                if row.recovery in (recovery.name, kind):
+                    yield row, recovery.name
+
+
+def ours_and_published(results: Results) -> pd.DataFrame:
+    """A row for each published number whose method has finished trials on that problem.
+
+    Columns: `FRAME`. `cost` is the axis of `kept_percent`; accuracies in percent, differences in
+    points (of a loss: nats), ours minus published; a drop is dense minus pruned. `verdict` and
+    `drop_verdict` are `differ`, `agree`, `spread unknown`, `beyond our range`, or empty where the
+    paper does not print the number.
+    """
+    places = ["problem", "recovery", "method"]
+    trials = results.trials
+    ours = dict(iter(trials.groupby(places))) if len(trials) else {}
+    rows = [
+        _row(row, recovery, ours[row.problem, recovery, row.method])
+        for row, recovery in matching(results)
+        if row.metric in COLUMNS and (row.problem, recovery, row.method) in ours
+    ]
+    return pd.DataFrame(rows, columns=FRAME)
+
+
+def _row(row: Published, recovery: str, trials: pd.DataFrame) -> dict[str, Any]:
+    cost = next((one for one in _COSTS if row.kept(one) is not None), "")
+    kept = row.kept(cost)
+    found: dict[str, Any] = {
+        **{name: getattr(row, name) for name in ("problem", "method", "method_in_paper")},
+        **{name: getattr(row, name) for name in ("setting", "metric", "source", "mark")},
+        **{"recovery": recovery, "cost": cost, "published": row.value},
+        **{"published_spread": row.spread, "published_drop": row.drop},
+        "kept_percent": 100 * kept if kept is not None else None,
+    }
+    curve = _curve(trials, cost, row.metric)
+    if kept is None or curve.empty:
+        why = "no cost is printed" if kept is None else "ours has not been measured"
+        return found | _held(row.value, None, row.spread, None) | {"note": why}
+    low, high = curve["kept"].min(), curve["kept"].max()
+    if not low - EDGE <= kept <= high + EDGE:
+        note = f"ours keeps {100 * low:.1f} to {100 * high:.1f} %"
+        beyond = {"verdict": BEYOND if row.value is not None else ""}
+        return found | beyond | {"drop_verdict": BEYOND if _drops(row) else "", "note": note}
+    at = {name: _at(curve, name, kept) for name in curve.columns.drop("kept")}
+    found |= {"ours": at["value"], "ours_spread": at["spread"], "n_trials": int(at["n"] or 0)}
+    found |= _held(row.value, at["value"], row.spread, at["spread"])
+    if _drops(row):
+        drop = None if at["retained"] is None else -at["retained"]
+        held = _held(row.drop, drop, row.spread, at["retained_spread"])
+        found |= {"ours_drop": drop, "ours_drop_spread": at["retained_spread"]}
+        found |= {f"drop_{name}": value for name, value in held.items()}
+    return found | {"note": _note(row.spread, at["spread"])}
+
+
+def _drops(row: Published) -> bool:
+    """Whether the drop can be held against ours, which is of top-1 alone."""
+    return row.metric == "top1" and row.drop is not None
+
+
+def _held(
+    theirs: float | None, ours: float | None, their_spread: float | None, our_spread: float | None
+) -> dict[str, Any]:
+    """`difference`, `combined_spread` and `verdict` of one pair of numbers; see `RULE`."""
+    if theirs is None or ours is None:
+        return {"difference": None, "combined_spread": None, "verdict": ""}
+    known = [one for one in (their_spread, our_spread) if one is not None]
+    combined = math.hypot(*known) if known else None
+    verdict = UNKNOWN
+    if combined is not None:
+        verdict = DIFFER if abs(ours - theirs) > combined else AGREE
+    return {"difference": ours - theirs, "combined_spread": combined, "verdict": verdict}
+
+
+def _note(theirs: float | None, ours: float | None) -> str:
+    if theirs is None:
+        return "the paper prints no spread" + (", and ours is one trial" if ours is None else "")
+    return "ours is one trial" if ours is None else ""
+
+
+def _curve(trials: pd.DataFrame, cost: str, metric: Metric) -> pd.DataFrame:
+    """Ours by budget, least kept first: mean cost, mean and spread over trials, their number."""
+    measured = trials.assign(
+        kept=trials[f"{cost}_ratio"].astype(float) if cost else np.nan,
+        value=trials[COLUMNS[metric]].astype(float),
+    ).dropna(subset=["kept", "value"])
+    by_budget = measured.groupby("budget")
+    return pd.DataFrame(
+        {
+            "kept": by_budget["kept"].mean(),
+            "value": by_budget["value"].mean(),
+            "spread": by_budget["value"].std(ddof=1),
+            "retained": by_budget["retained_top1"].mean(),
+            "retained_spread": by_budget["retained_top1"].std(ddof=1),
+            "n": by_budget.size(),
+        }
+    ).sort_values("kept", ignore_index=True)
+
+
+def _at(curve: pd.DataFrame, name: str, kept: float) -> float | None:
+    """Linear over log cost; the number of trials is that of the poorer neighbour."""
+    cost: NDArray[np.float64] = curve["kept"].to_numpy(dtype=float)
+    values: NDArray[np.float64] = curve[name].to_numpy(dtype=float)
+    right = int(np.clip(np.searchsorted(cost, kept), 0, len(cost) - 1))
+    left = max(right - 1, 0) if cost[right] > kept else right
+    if name == "n":
+        return float(values[[left, right]].min())
+    found = float(np.interp(np.log(kept), np.log(cost), values))
+    return None if math.isnan(found) else found
+
+
+def summary(found: pd.DataFrame) -> str:
+    """One sentence; empty where there is nothing to compare."""
+    counts = Counter(found["verdict"]) + Counter(found["drop_verdict"])
+    told = counts[DIFFER] + counts[AGREE]
+    if not told:
+        return ""
+    sentence = (
+        f"Of {told} published numbers (top-1 and drops) at costs that ours reach, {counts[DIFFER]} "
+        "differ from ours by more than the combined spread"
+    )
+    marked = int((found["mark"] != "").sum())
+    return sentence + (
+        f"; {marked} published rows bear a mark that says what is doubtful." if marked else "."
+    )
+
+
+def published_table(found: pd.DataFrame) -> Table:
+    """Of the page: largest distance first within those that differ."""
+    columns = [
+        *(Column(name) for name in ("problem", "recovery", "method", "in the paper", "what")),
+        *(Column(name, numeric=True) for name in ("kept (%)", "published", "ours", "trials")),
+        *(Column("ours − published", numeric=True), Column("spread", numeric=True), Column("")),
+        *(Column("of the drop", numeric=True), Column("spread", numeric=True), Column("")),
+        *(Column("source"), Column("to note")),
+    ]
+    order = {DIFFER: 0, AGREE: 1, UNKNOWN: 2, BEYOND: 3, "": 4}
+    rows = sorted(
+        found.astype(object).where(found.notna(), None).to_dict("records"),
+        key=lambda one: min(order[one["verdict"] or ""], order[one["drop_verdict"] or ""]),
+    )
+    caption = (
+        f"Published numbers beside ours. {summary(found)} {RULE}. All columns: tables/published.csv"
+    )
+    return Table("published", "Ours and the published", caption, columns, [*map(_cells, rows)])
+
+
+def _cells(row: dict[Any, Any]) -> list[Cell]:
+    what = f"{row['metric']} by {row['cost']}" if row["cost"] else row["metric"]
+    paper = row["method_in_paper"] + (f" ({row['setting']})" if row["setting"] else "")
+    return [
+        *(
+            Cell(row["problem"]),
+            Cell(row["recovery"]),
+            Cell(row["method"]),
+            Cell(paper),
+            Cell(what),
+        ),
+        number(row["kept_percent"]),
+        *(number(row[name], 4) for name in ("published", "ours")),
+        whole(None if row["n_trials"] is None else int(row["n_trials"])),
+        *(signed(row["difference"]), number(row["combined_spread"]), Cell(row["verdict"] or "–")),
+        *(signed(row["drop_difference"]), number(row["drop_combined_spread"])),
+        Cell(row["drop_verdict"] or "–"),
+        Cell(row["source"]),
+        Cell("; ".join(filter(None, [row["mark"], row["note"]]))),
+    ]

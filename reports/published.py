@@ -1,0 +1,147 @@
+"""Published results, one CSV a paper in `published/`: each row with its source, doubts as marks."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from suites.files import SuiteError
+
+FOLDER = Path(__file__).with_name("published")
+DENSE = "dense"  # the file of unpruned networks, whose models are named as the registry does
+Metric = Literal["top1", "top5", "train_top1", "loss", "map"]
+Share = Annotated[float, Field(gt=0, le=1)]
+_ROUNDING = 0.006  # two printed decimals: half a digit of the difference, and float's own error
+
+
+class PublishedError(SuiteError):
+    """A file of published numbers that cannot be used: which line and column, and why."""
+
+
+class Published(BaseModel):
+    """One published number; empty cells are None or empty.
+
+    Percent for `top1`, `top5`, `train_top1` and `map` (mAP 50-95), nats for `loss`; `drop` is
+    dense minus value, in the same unit.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    suites: tuple[str, ...] = ()  # of our library; none where no suite repeats the row
+    dataset: str
+    model: str
+    method: str = ""  # of these suites; empty where it holds no such method
+    method_in_paper: str
+    setting: str = ""  # what else tells rows of the paper apart
+    recovery: str  # `none`, `bn` or `finetune`, or the whole name of a recovery of the suite
+    speedup: Annotated[float, Field(ge=1)] | None = None
+    macs_kept: Share | None = None
+    params_kept: Share | None = None
+    channels_kept: Share | None = None
+    metric: Metric
+    value: Annotated[float, Field(ge=0)] | None = None
+    dense: Annotated[float, Field(ge=0)] | None = None
+    drop: float | None = None
+    spread: Annotated[float, Field(ge=0)] | None = None  # standard deviation over runs, as printed
+    runs: Annotated[int, Field(ge=1)] | None = None
+    source: str = Field(min_length=1)
+    mark: str = ""  # why the row is doubtful
+
+    @field_validator("suites", mode="before")
+    @classmethod
+    def _names(cls, given: Any) -> Any:
+        return tuple(given.split()) if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        if self.value is None and self.drop is None:
+            raise ValueError("value and drop are both empty; give one at least")
+        if self.value is not None and self.metric != "loss" and self.value > 100:
+            raise ValueError(f"value = {self.value:g} is above 100 percent")
+        if self.value is not None and self.dense is not None and self.drop is not None:
+            found = self.dense - self.value
+            if abs(found - self.drop) > _ROUNDING:
+                raise ValueError(f"drop = {self.drop:g}, but dense minus value is {found:.4g}")
+        if self.speedup is not None and self.macs_kept is not None:
+            raise ValueError("speedup and macs_kept are one thing; give what the source prints")
+        return self
+
+    def kept(self, cost: str) -> float | None:
+        """Share kept of `macs` (from the speed-up, where that is printed), `params`, `channels`."""
+        if cost == "macs" and self.speedup is not None:
+            return 1 / self.speedup
+        found: float | None = getattr(self, f"{cost}_kept", None)
+        return found
+
+    @property
+    def problem(self) -> str:
+        return f"{self.model} on {self.dataset}"
+
+
+COLUMNS = tuple(Published.model_fields)
+
+
+def read_published(path: Path) -> list[Published]:
+    """All rows of one file.
+
+    Raises:
+        PublishedError: it cannot be read, its columns are others, or a cell holds what it may not.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            lines = csv.DictReader(file, restkey="", strict=True)
+            if tuple(lines.fieldnames or ()) != COLUMNS:
+                raise PublishedError(
+                    f"{path}: the columns are {', '.join(lines.fieldnames or ())}; "
+                    f"they must be {', '.join(COLUMNS)}"
+                )
+            return [_row(one, f"{path}, line {lines.line_num}") for one in lines]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise PublishedError(f"{path}: cannot be read: {error}") from error
+
+
+def _row(cells: dict[str, str], place: str) -> Published:
+    if "" in cells or None in cells.values():
+        raise PublishedError(f"{place}: as many cells as columns are needed, {len(COLUMNS)}")
+    try:
+        return Published.model_validate({name: cell for name, cell in cells.items() if cell})
+    except ValidationError as error:
+        raise PublishedError("\n".join(_faults(error, place))) from None
+
+
+def _faults(error: ValidationError, place: str) -> Iterator[str]:
+    for fault in error.errors():
+        column = ".".join(map(str, fault["loc"]))
+        if fault["type"] == "missing":
+            yield f"{place}: the column {column} is empty"
+        elif column == "metric":
+            allowed = ", ".join(get_args(Metric))
+            yield f"{place}, metric = {fault['input']!r}: allowed are {allowed}"
+        elif column:
+            yield f"{place}, {column} = {fault['input']!r}: {fault['msg']}"
+        else:
+            yield f"{place}: {fault['msg'].removeprefix('Value error, ')}"
+
+
+@cache
+def published() -> tuple[Published, ...]:
+    """Of all papers, those of dense networks aside."""
+    files = sorted(path for path in FOLDER.glob("*.csv") if path.stem != DENSE)
+    return tuple(row for path in files for row in read_published(path))
+
+
+def published_for(suite: str) -> list[Published]:
+    """Those that a suite repeats, at whichever scale: NAME, or NAME-reduced."""
+    name = suite.removesuffix("-reduced")
+    return [row for row in published() if name in row.suites]
+
+
+@cache
+def published_dense() -> dict[tuple[str, str], Published]:
+    """(dataset, model, as the registries name them) -> the unpruned network's top-1."""
+    return {(row.dataset, row.model): row for row in read_published(FOLDER / f"{DENSE}.csv")}

@@ -1,0 +1,302 @@
+"""What papers claim against records made by hand: each verdict, and what it is made from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import toy
+from test_cli import Command
+from test_cli import bench as bench  # the fixture
+from test_reports import record
+
+from reports.claim_file import Claim, ClaimError, known_claims, read_claims
+from reports.claims import RULE, Finding, judge
+from reports.claims_page import claims_page, verdicts
+from reports.records import Labels, Record
+from suites import library, load_suite
+from suites.schema import Suite, slug
+
+CLAIM: dict[str, Any] = {
+    "paper": "P", "claim": "A beats B.", "suite": "s", "problems": ["net on data"],
+    "recovery": "none", "budgets": {"macs": [0.25, 0.5]}, "method": "a", "against": ["b"],
+    "size": "+1", "source": "Table 1",
+}  # fmt: skip
+
+
+def claim(**changes: Any) -> Claim:
+    return Claim.model_validate(CLAIM | changes)
+
+
+def trial(method: str, top1: float, **changes: Any) -> Record:
+    """`top1` in percent, of a network of 90 %; its base's weights are named by `base`."""
+    given: dict[str, Any] = {
+        "suite": "s", "dataset": "data", "model": "net", "method": method, "recovery": "none",
+        "cost": "macs", "budget": 0.5, "base": 0, "repeat": 0,
+    }  # fmt: skip
+    made = {key: changes.pop(key) for key in ("weights", "ended") if key in changes}
+    found = record(Labels.model_validate(given | changes), top1 / 100)
+    base = made.get("weights", f"weights {found.labels.model}, {found.labels.base}")
+    ended = made.get("ended", "2026-01-02T03:04:05+00:00")
+    return found.model_copy(update={"provenance": {"base_sha256": base, "ended": ended}})
+
+
+def over_bases(differences: list[float], **changes: Any) -> list[Record]:
+    """`b` at 80 % and `a` so much above it, base by base."""
+    return [
+        trial(method, 80 + (gap if method == "a" else 0), base=base, **changes)
+        for base, gap in enumerate(differences)
+        for method in ("a", "b")
+    ]
+
+
+def only(found: list[Finding]) -> Finding:
+    (one,) = found
+    return one
+
+
+@pytest.mark.parametrize(
+    ("differences", "said"),
+    [
+        ([2.0, 2.5, 3.0], "reproduced"),  # 2.5 ± 4.303 * 0.5 / sqrt(3) = [1.26, 3.74]
+        ([-2.0, -2.5, -3.0], "not reproduced"),
+        ([0.0, 2.5, 5.0], "undecided"),
+        ([2.5, 2.5, 2.5], "undecided"),  # no width: the spread is unknown, not zero
+        ([2.5], "undecided"),
+    ],
+)
+def test_the_interval_decides(differences: list[float], said: str) -> None:
+    one = only(judge([claim()], over_bases(differences)))
+    assert one.verdict == said
+    assert one.scale == "paper"
+    assert len(one.trials) == 2 * len(differences)
+
+
+def test_the_interval_is_students_over_bases() -> None:
+    one = only(judge([claim()], over_bases([2.0, 2.5, 3.0])))
+    assert one.interval is not None
+    assert one.interval.mean == pytest.approx(2.5)
+    assert one.interval.low == pytest.approx(2.5 - 4.302653 * 0.5 / 3**0.5, abs=1e-5)
+    assert one.over == "3 bases"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"suite": "another"}, {"suite": "s-smoke"}, {"recovery": "bn"}, {"budget": 0.1},
+        {"cost": "params"}, {"dataset": "elsewhere"},
+    ],
+)  # fmt: skip
+def test_what_has_not_been_run_is_said_so(changes: dict[str, Any]) -> None:
+    one = only(judge([claim()], over_bases([1.0, 2.0], **changes)))
+    assert one.verdict == "not run"
+    assert not one.trials
+
+
+def test_one_of_the_two_methods_alone_is_not_run() -> None:
+    assert only(judge([claim()], [trial("a", 85)])).verdict == "not run"
+    assert only(judge([claim()], [])).verdict == "not run"
+
+
+def test_with_one_base_the_interval_is_over_repeats_and_says_so() -> None:
+    """`b` has nothing random in it: its one repeat stands beside all of `a`."""
+    mine = [trial("a", 80 + gap, repeat=at) for at, gap in enumerate([2.0, 2.5, 3.0])]
+    one = only(judge([claim()], [*mine, trial("b", 80)]))
+    assert one.over == "3 repeats of one base"
+    assert one.verdict == "reproduced"
+    assert len(one.trials) == 4
+
+
+def test_bases_pair_by_their_weights_not_by_their_number() -> None:
+    mine = trial("a", 85, weights="one training")
+    theirs = trial("b", 80, weights="another training")
+    assert only(judge([claim()], [mine, theirs])).verdict == "not run"
+
+
+def test_budgets_become_the_area_and_one_that_is_unfinished_is_left_out() -> None:
+    records = [
+        *over_bases([1.0, 2.0, 3.0], budget=0.5),
+        *over_bases([3.0, 4.0, 5.0], budget=0.25),
+        *over_bases([90.0], budget=0.35)[:1],  # `a` alone
+    ]
+    one = only(judge([claim()], records))
+    assert one.budgets == 2
+    assert one.interval is not None
+    assert one.interval.mean == pytest.approx(3.0)  # two budgets weigh one half each
+
+
+def test_few_problems_have_a_row_each_and_three_are_the_unit() -> None:
+    names = ["net on data", "net2 on data", "net3 on data"]
+    asked = claim(problems=names)
+    many = [one for at in ("net", "net2", "net3") for one in over_bases([1.0, 2.0], model=at)]
+    assert only(judge([asked], many)).over == "3 problems"
+    two = judge([asked], many[:8])
+    assert [one.problems for one in two] == [("net on data",), ("net2 on data",)]
+    assert {one.over for one in two} == {"2 bases"}
+
+
+def test_another_model_on_the_dataset_stands_in_and_the_scale_says_so() -> None:
+    near = over_bases([2.0, 2.5, 3.0], model="net2", dataset="data-jpeg")
+    assert only(judge([claim()], near)).scale == "another model"
+    reduced = over_bases([2.0, 2.5, 3.0], suite="s-reduced")
+    assert only(judge([claim()], reduced)).scale == "reduced"
+    both = judge([claim()], [*reduced, *over_bases([-2.0, -2.5, -3.0])])
+    assert {one.scale: one.verdict for one in both} == {
+        "paper": "not reproduced",
+        "reduced": "reproduced",
+    }
+
+
+def test_a_threshold_asks_for_as_good_as() -> None:
+    close = over_bases([-0.3, -0.25, -0.2])
+    assert only(judge([claim()], close)).verdict == "not reproduced"
+    assert only(judge([claim(above=-1)], close)).verdict == "reproduced"
+
+
+def test_a_method_may_be_held_against_its_dense_network() -> None:
+    records = [trial("a", top1, base=at) for at, top1 in enumerate([89.6, 89.7, 89.8])]
+    asked = claim(against=["dense"], above=-1)
+    assert only(judge([asked], records)).verdict == "reproduced"
+    assert only(judge([claim(against=["dense"])], records)).verdict == "not reproduced"
+
+
+def test_a_gain_that_grows_is_a_difference_of_differences() -> None:
+    records = [*over_bases([1.0, 1.1, 1.2]), *over_bases([5.0, 5.2, 5.4], budget=0.1)]
+    asked = claim(budgets={"macs": [0.05, 0.1]}, beyond=[0.3, 0.6])
+    one = only(judge([asked], records))
+    assert one.verdict == "reproduced"
+    assert one.interval is not None
+    assert one.interval.mean == pytest.approx(4.1)
+    shrinks = claim(budgets={"macs": [0.3, 0.6]}, beyond=[0.05, 0.1])
+    assert only(judge([shrinks], records)).verdict == "not reproduced"
+
+
+def nobody(*rows: tuple[str, float, list[float]]) -> Finding:
+    """Of (method, budget, top-1 by base)."""
+    asked = claim(method=None, against=[], nobody_wins=True)
+    records = [
+        trial(method, top1, budget=budget, base=base)
+        for method, budget, several in rows
+        for base, top1 in enumerate(several)
+    ]
+    return only(judge([asked], records))
+
+
+def test_nobody_wins_where_each_is_told_from_a_better_one_somewhere() -> None:
+    low, high = [70.0, 71.0, 72.1], [80.0, 81.2, 82.0]
+    turns = nobody(("a", 0.5, high), ("b", 0.5, low), ("a", 0.25, low), ("b", 0.25, high))
+    assert turns.verdict == "reproduced"
+    always = nobody(("a", 0.5, high), ("b", 0.5, low), ("a", 0.25, high), ("b", 0.25, low))
+    assert always.verdict == "not reproduced"
+    assert "a" in always.note
+    noisy = [60.0, 81.0, 99.0]
+    unsure = nobody(("a", 0.5, high), ("b", 0.5, low), ("a", 0.25, low), ("b", 0.25, noisy))
+    assert unsure.verdict == "undecided"
+    assert unsure.note == "never told from a better one: a"
+    assert nobody(("a", 0.5, high), ("b", 0.5, low)).verdict == "not run"  # one place is not many
+
+
+def test_of_two_records_of_one_trial_the_newer_counts() -> None:
+    old = over_bases([-2.0, -2.5, -3.0], ended="2025-01-01T00:00:00+00:00")
+    assert only(judge([claim()], [*over_bases([2.0, 2.5, 3.0]), *old])).verdict == "reproduced"
+
+
+def test_a_claim_against_several_holds_if_all_do() -> None:
+    asked = claim(against=["b", "c"])
+    records = over_bases([2.0, 2.5, 3.0])
+    ((_, said, rows),) = verdicts(judge([asked], records))
+    assert said == "undecided"  # c has not been run
+    assert [one.verdict for one in rows] == ["reproduced", "not run"]
+    worse = [trial("c", 99, base=base) for base in range(3)]
+    worse[0] = trial("c", 98, base=0)
+    ((_, said, _),) = verdicts(judge([asked], [*records, *worse]))
+    assert said == "not reproduced"
+
+
+def test_the_page_says_from_which_records_and_is_the_same_in_any_order() -> None:
+    records = over_bases([2.0, 2.5, 3.0])
+    findings = judge([claim(), claim(suite="t")], records)
+    page = claims_page(findings, records)
+    assert page == claims_page(judge([claim(), claim(suite="t")], records[::-1]), records[::-1])
+    assert "| P | A beats B. | `s`, paper | a − b: +2.50 [+1.26, +3.74] over 3 bases |" in page
+    assert "| P | A beats B. | `t` | – | not run |" in page
+    assert "- `s`: 6 trials, 2026-01-02, commit unknown" in page
+    assert "2 claims: 1 reproduced, 0 not reproduced, 0 undecided, 1 not run." in page
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"method": None}, "give method and against, or nobody_wins"),
+        ({"budgets": {"macs": [0.5, 0.2]}}, "a range of shares kept is 0 < low <= high <= 1"),
+        ({"budgets": {"flops": [0.2, 0.5]}}, "0.budgets"),
+        ({"against": "b"}, "0.against"),
+        ({"expected": "up"}, "0.expected"),
+    ],
+)
+def test_a_faulty_claim_is_refused_by_its_place(
+    tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    path = tmp_path / "claims.yaml"
+    path.write_text(json.dumps([CLAIM | changes]), encoding="utf-8")
+    with pytest.raises(ClaimError) as error:
+        read_claims(path)
+    assert words in str(error.value)
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("name", sorted({one.suite for one in known_claims()}))
+def test_claims_name_what_their_suite_holds(name: str) -> None:
+    if name not in library():
+        pytest.skip(f"the library has no {name}")
+    suite = load_suite(name)
+    assert isinstance(suite, Suite)
+    problems = {
+        f"{model.label or slug(model.name)} on {dataset.label or slug(dataset.name)}"
+        for dataset in suite.datasets
+        for model in suite.models
+    }
+    recoveries = {word for one in suite.recoveries for word in (one.name, one.kind)}
+    for one in (each for each in known_claims() if each.suite == name):
+        named = {*filter(None, [one.method, *one.against])} - {"dense"}
+        assert named <= set(suite.method_names), one.claim
+        assert set(one.problems) <= problems, one.claim
+        assert one.recovery in recoveries, one.claim
+        assert one.axis == suite.budgets.cost, one.claim
+
+
+def test_every_paper_has_claims() -> None:
+    assert {one.paper for one in known_claims()} == {
+        "OBA", "OBC", "RGD", "TPP", "DPM", "PruningBench",
+    }  # fmt: skip
+
+
+def test_the_page_in_docs_is_of_these_claims_and_this_rule() -> None:
+    page = (toy.CHECKOUT / "docs" / "claims.md").read_text(encoding="utf-8")
+    stale = "docs/claims.md is stale: write it anew with bench claims --out docs/claims.md"
+    assert RULE in page, stale
+    assert all(f"### {one.paper}: {one.claim}" in page for one in known_claims()), stale
+
+
+def test_the_command_writes_the_page(bench: Command, tmp_path: Path) -> None:
+    empty = bench("claims")
+    assert empty.code == 2
+    assert "there are no records" in empty.err
+    for at, name in enumerate(("here", "there")):
+        folder = tmp_path / name / "records"
+        folder.mkdir(parents=True)
+        for one in (
+            trial(method, top1, suite="obc-criteria-cifar", model="resnet56", dataset="cifar10",
+                  cost="channels", budget=0.7, base=at)
+            for method, top1 in (("jacobian", 80.0 + at), ("l1", 70.0))
+        ):  # fmt: skip
+            (folder / f"{one.key}.json").write_text(one.to_json(), encoding="utf-8")
+    (tmp_path / "here" / "records" / "torn.json").write_text("{", encoding="utf-8")
+    done = bench("claims", "--results", "here", "--results", "there", "--out", "docs/claims.md")
+    assert done.code == 0
+    assert "here: 1 files are no valid records" in done.out
+    page = (tmp_path / "docs" / "claims.md").read_text(encoding="utf-8")
+    assert "- `obc-criteria-cifar`: 4 trials" in page
+    assert page.count("not run |") > 20
