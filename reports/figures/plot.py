@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 _GAP = 0.08  # inches between the titles of two panels
+_FIXED = {"figure.constrained_layout.use": False}
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,9 @@ def write(plot: Plot, folder: Path) -> Drawing:
         "svg": {"Date": None},
         "png": {"Software": None},
     }
-    for kind, metadata in unstamped.items():
-        plot.figure.savefig(folder / f"{plot.name}.{kind}", metadata=dict(metadata))
+    with rc_context(_FIXED):  # else saving would give the figure its layout engine back
+        for kind, metadata in unstamped.items():
+            plot.figure.savefig(folder / f"{plot.name}.{kind}", metadata=dict(metadata))
     plot.data.to_csv(folder / f"{plot.name}.csv", index=False, lineterminator="\n")
     alt = f"{plot.alt} The numbers are in figures/{plot.name}.csv."
     return Drawing(plot.name, folder / f"{plot.name}.svg", plot.title, plot.caption, alt)
@@ -76,7 +78,7 @@ def settle(figure: Figure) -> None:
 
 def freeze(figure: Figure) -> None:
     """Keep the layout as it is. An engine named "none" would still be asked at every saving."""
-    with rc_context({"figure.constrained_layout.use": False}):
+    with rc_context(_FIXED):
         figure.set_layout_engine(None)
 
 
