@@ -84,9 +84,11 @@ def freeze(figure: Figure) -> None:
 
 def lay_out(figure: Figure) -> None:
     """Give every panel its place, with titles that fit."""
-    figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    engine.execute(figure)
     if fit_titles(figure):
-        figure.draw_without_rendering()
+        engine.execute(figure)
 
 
 def fit_titles(figure: Figure) -> bool:
