@@ -55,8 +55,9 @@ def duel(
     failed = [one.labels for one in known if one.status != "done"]
     cells = tables.cells(trials, expected, 1 - suite.analysis.alpha, failed)
     asked = Comparison("control", method, reference)
-    pairs = tables.paired(trials, cells, [asked], suite)
-    over = over_problems.overall(pairs, tables.by_trial(trials, cells), suite)
+    averaged = tables.by_trial(trials, cells)
+    pairs = tables.paired(averaged, cells, [asked], suite)
+    over = over_problems.overall(pairs, averaged, suite)
     declared = any(
         (one.method, one.reference) == (method, reference) for one in tables.comparisons(suite)
     )

@@ -372,7 +372,7 @@ def test_holm_keeps_the_place_of_a_comparison_that_could_not_be_made() -> None:
     trials, declared = frame(found), comparisons(suite)
     table = cells(trials, plan(suite), 0.95)
     averaged = by_trial(trials, table)
-    over = overall(paired(trials, table, declared, suite), averaged, suite).set_index("method")
+    over = overall(paired(averaged, table, declared, suite), averaged, suite).set_index("method")
     assert list(over.loc["taylor", "p_holm"]) == pytest.approx([2 * 2**-6] * 2)
     assert over.loc["obd", "p_holm"].isna().all()
 
