@@ -82,8 +82,8 @@ def _sentence(one: Duel, row: Mapping[Any, Any]) -> str:
             spread = "one base, so its uncertainty is unknown"
         return (
             f"{where}, on {pair['problem']}: {one.method} minus {one.reference} is "
-            f"{points(pair['mean'])} points ({spread}): {_verdict(pair['verdict'])}. This speaks "
-            "for this problem alone."
+            f"{points(pair['mean'])} points ({spread}): {pair['verdict']} "
+            f"against a ROPE of ± {one.suite.analysis.rope:g}. This speaks for this problem alone."
         )
     text = f"{where}, over {len(found)} problems: a shift of {points(row['hodges_lehmann'])}"
     text += " points"
@@ -112,11 +112,3 @@ def _cautions(one: Duel) -> Iterator[str]:
     missing = one.paired[one.paired["reason"] != ""]
     for row in missing.to_dict("records"):
         yield f"Left out, {row['problem']}, {row['recovery']}: {row['reason']}."
-
-
-def _verdict(verdict: str) -> str:
-    return {
-        "better": "better by more than the ROPE",
-        "worse": "worse by more than the ROPE",
-        "equivalent": "within the ROPE, as good as equal",
-    }.get(verdict, "undecided")
