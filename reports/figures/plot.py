@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,6 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 _GAP = 0.08  # inches between the titles of two panels
-_FIXED = {"figure.constrained_layout.use": False}
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def write(plot: Plot, folder: Path) -> Drawing:
         "svg": {"Date": None},
         "png": {"Software": None},
     }
-    with rc_context(_FIXED):  # else saving would give the figure its layout engine back
+    with _no_engine():
         for kind, metadata in unstamped.items():
             plot.figure.savefig(folder / f"{plot.name}.{kind}", metadata=dict(metadata))
     plot.data.to_csv(folder / f"{plot.name}.csv", index=False, lineterminator="\n")
@@ -76,9 +76,14 @@ def settle(figure: Figure) -> None:
     freeze(figure)
 
 
+def _no_engine() -> AbstractContextManager[None]:
+    """Here a figure without a layout engine stays without: saving would give it one."""
+    return rc_context({"figure.constrained_layout.use": False})
+
+
 def freeze(figure: Figure) -> None:
     """Keep the layout as it is. An engine named "none" would still be asked at every saving."""
-    with rc_context(_FIXED):
+    with _no_engine():
         figure.set_layout_engine(None)
 
 
