@@ -13,7 +13,6 @@ BIN := .venv/bin
 
 quickstart: .venv/ready
 	$(BIN)/bench run quickstart
-	$(BIN)/bench report quickstart
 
 lint: .venv/ready
 	$(BIN)/ruff check .

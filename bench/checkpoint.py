@@ -10,28 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from criteria.evidence import Cost
 
 from .store import write_atomically
 
 EVERY_S = 30.0
-
-
-def packed(model: nn.Module) -> bytes:
-    """Weights as a file that any machine can read, whatever device they are on."""
-    state, buffer = model.state_dict(), io.BytesIO()
-    for name, one in state.items():
-        state[name] = one.cpu()
-    torch.save(state, buffer)
-    return buffer.getvalue()
-
-
-def unpack(content: bytes, model: nn.Module) -> None:
-    """The model gets the weights that were `packed`, on the device that it is on."""
-    state = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
-    model.load_state_dict(state)
 
 
 @dataclass

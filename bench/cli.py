@@ -262,14 +262,24 @@ def report(
         str, typer.Option(metavar="A,B", help="Only these figures, by the names of their files.")
     ] = "",
 ) -> None:
-    """Write the report of a suite, finished or not, from its records."""
+    """Write the report of a suite, finished or not, from its records; MLflow's latest run of it
+    then carries this report."""
     planned = _plan(suite, set_, scale, smoke, plugin)
 
     from .session import write_report
     from .store import Store
+    from .tracking import TrackingError, update_report
 
-    path = write_report(planned, Store(results), out, _names(format_), _names(figures))
+    store, name = Store(results), planned.suite.suite
+    path = write_report(planned, store, out, _names(format_), _names(figures))
     console.print(f"report: {path}", soft_wrap=True)
+    if out is not None:
+        return  # a copy for somewhere else
+    try:
+        uri = os.environ.get("MLFLOW_TRACKING_URI")
+        update_report(store.root, name, store.report(name), uri)
+    except TrackingError as error:
+        console.print(f"[yellow]MLflow: {error}[/]")
 
 
 @app.command()

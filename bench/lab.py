@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
@@ -18,18 +17,19 @@ from reports.records import Accuracy
 from suites.schema import DatasetSpec
 from suites.section import meant
 
-from .checkpoint import Checkpoint, packed, unpack
+from .checkpoint import Checkpoint
 from .cost import count_macs, count_params
 from .cut import verify
 from .datasets import Dataset, load_dataset
-from .errors import DataError, ModelError, StoreError
+from .errors import DataError, ModelError
 from .jobs import BaseJob, DenseJob, Standpoint
 from .measure import Tally, evaluate
 from .models import build_model
 from .models.checkpoint import local_checkpoint
 from .network import Network
 from .seeds import generator, seed
-from .store import Store, write_atomically
+from .store import Store
+from .weights import load_weights, save_weights
 
 T = TypeVar("T")
 KEPT = 2  # bases that a worker keeps at hand; jobs of one base follow each other
@@ -146,7 +146,7 @@ class Lab:
 
     def _load(self, job: DenseJob) -> Base:
         data = self.dataset(job.dataset)
-        meta = self.store.read_json(self.store.path("bases", job.key, ".json"))
+        meta = self.store.read_json(self._done(job))
         found = self._stored(job, data, meta)
         if isinstance(job, BaseJob):
             return found
@@ -165,16 +165,10 @@ class Lab:
         if meta["dataset_digest"] != data.digest:
             raise DataError(
                 f"the images of {data.name} are not those that {job} was trained on; bring them "
-                f"back, or delete {self.store.path('bases', job.key, '.json')} to train anew"
+                f"back, or delete {self._done(job)} to train anew"
             )
         model = self.fresh_model(job, data)
-        content = self.store.path("bases", job.key, ".pt").read_bytes()
-        if hashlib.sha256(content).hexdigest() != meta["sha256"]:
-            raise StoreError(
-                f"the weights of {job} have changed since they were stored; delete "
-                f"{self.store.path('bases', job.key, '.json')} to train anew"
-            )
-        unpack(content, model)
+        load_weights(model, self._weights(job), meta["sha256"], self._done(job))
         model.eval()
         network = self.trace(job, model, data)
         verify(network.model, network.inputs, network.structure)
@@ -191,12 +185,15 @@ class Lab:
 
     def save_base(self, job: DenseJob, model: nn.Module, meta: dict[str, Any]) -> None:
         """Weights first, then the file that says they are whole."""
-        content = packed(model)
-        write_atomically(self.store.path("bases", job.key, ".pt"), content)
-        self.store.write_json(
-            self.store.path("bases", job.key, ".json"),
-            {**meta, "sha256": hashlib.sha256(content).hexdigest(), "identity": job.identity},
-        )
+        sha256 = save_weights(model, self._weights(job))
+        found = {**meta, "sha256": sha256, "identity": job.identity}
+        self.store.write_json(self._done(job), found)
+
+    def _weights(self, job: DenseJob) -> Path:
+        return self.store.path("bases", job.key, ".pt")
+
+    def _done(self, job: DenseJob) -> Path:
+        return self.store.path("bases", job.key, ".json")
 
     def checkpoint(self, key: str, stands_on: str, carried: Cost | None = None) -> Checkpoint:
         """Where the training of a job is kept while it lasts; arguments as of `Checkpoint`.

@@ -129,7 +129,7 @@ def iterative(
     budgets: Sequence[float],
     rules: Rules,
     schedule: Schedule,
-    recover: Callable[[nn.Module, float, int], None] = lambda model, stop, step: None,
+    recover: Callable[[nn.Module, float, int], None] | None = None,
 ) -> dict[float, Removed | InfeasibleBudget]:
     """Score, remove down to the next stop, score what is left; one path visits all budgets.
 
@@ -139,7 +139,8 @@ def iterative(
     remaining = [torch.arange(group.units) for group in network.structure.groups]
     found: dict[float, Removed | InfeasibleBudget] = {}
     now = network
-    for step, stop in enumerate(schedule.stops(budgets)):
+    stops = schedule.stops(budgets)
+    for step, stop in enumerate(stops):
         ranking = rank(now.structure.groups, scorer(now), rules.scope)
         ahead = max(budget for budget in budgets if budget <= stop)  # not to be overshot
         tolerance = rules.tolerance + stop - ahead
@@ -154,8 +155,14 @@ def iterative(
         ]
         if stop in budgets:
             found[stop] = _gone(network, remaining)
-        now = now.without(_lowest(ranking.within, counts))
-        recover(now.model, stop, step)
+        leaving = _lowest(ranking.within, counts)
+        if stop == stops[-1]:  # no one scores what is left
+            if recover is not None:
+                recover(now.cut(leaving), stop, step)
+            break
+        now = now.without(leaving)
+        if recover is not None:
+            recover(now.model, stop, step)
     return found
 
 

@@ -7,7 +7,6 @@ units have left. A procedure heads for one budget; an iterative path visits all.
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,17 +21,15 @@ from criteria.phases import create_phase
 from criteria.procedures.procedure import Ground, Procedure
 from criteria.registry import find
 
-from .checkpoint import packed, unpack
 from .cut import EQUAL, difference, uncut
-from .errors import StoreError
 from .jobs import PathJob
 from .lab import Base, Lab
 from .network import Network, Removed, Rules, Schedule, iterative, selected
 from .scores import Rescore
 from .seeds import generator, seed
 from .selection import InfeasibleBudget
-from .store import write_atomically
 from .train import train
+from .weights import load_weights, save_weights
 
 
 @dataclass(eq=False)
@@ -225,27 +222,19 @@ def iterate_and_train(
 def save_training(job: PathJob, lab: Lab, budget: float, training: Training) -> dict[str, Any]:
     """Store the weights of one budget; returns what is to be known of their training."""
     assert training.model is not None
-    content = packed(training.model)
-    write_atomically(_weights(job, lab, budget), content)
     return {
         "images": training.images,
         "seconds": training.seconds,
         "notes": training.notes,
-        "sha256": hashlib.sha256(content).hexdigest(),
+        "sha256": save_weights(training.model, _weights(job, lab, budget)),
     }
 
 
 def load_training(job: PathJob, lab: Lab, base: Base, budget: float, sha256: str) -> Network:
     """The base's network, with the weights that the path has ended with at one budget."""
-    file = _weights(job, lab, budget)
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise StoreError(f"{file}: {error.strerror}; delete its .json and run again") from error
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise StoreError(f"{file} has changed since it was stored; delete its .json and run again")
     model = copy.deepcopy(base.network.model)
-    unpack(content, model)
+    done = lab.store.path("paths", job.key, ".json")
+    load_weights(model, _weights(job, lab, budget), sha256, done)
     return replace(base.network, model=model.eval())
 
 

@@ -34,6 +34,7 @@ class Results:
     trials: pd.DataFrame
     dense: pd.DataFrame
     cells: pd.DataFrame
+    averaged: tables.Averaged  # of `tables.by_trial`
     paired: pd.DataFrame
     overall: pd.DataFrame
     per_budget: pd.DataFrame
@@ -42,7 +43,7 @@ class Results:
     noise: pd.DataFrame
     inflation: pd.DataFrame
 
-    @property
+    @cached_property
     def problems(self) -> list[str]:
         return list(dict.fromkeys(one.problem for one in self.expected))
 
@@ -60,7 +61,7 @@ class Results:
         """Those of every problem, largest first: over problems nothing can be said of others."""
         return sorted(set.intersection(*map(set, self.budgets.values())), reverse=True)
 
-    @property
+    @cached_property
     def recoveries(self) -> list[str]:
         return list(dict.fromkeys(one.recovery for one in self.expected))
 
@@ -110,7 +111,7 @@ def analyse(suite: Suite, records: Sequence[Record], expected: Sequence[Labels])
     failed = [one.labels for one in known if one.status != "done"]
     cells = tables.cells(trials, expected, 1 - suite.analysis.alpha, failed)
     averaged = tables.by_trial(trials, cells)
-    pairs = tables.paired(trials, cells, declared, suite)
+    pairs = tables.paired(averaged, cells, declared, suite)
     overall = over_problems.overall(pairs, averaged, suite)
     recoveries = dict.fromkeys(one.recovery for one in expected)
     return Results(
@@ -123,6 +124,7 @@ def analyse(suite: Suite, records: Sequence[Record], expected: Sequence[Labels])
         trials=trials,
         dense=tables.dense(trials),
         cells=cells,
+        averaged=averaged,
         paired=pairs,
         overall=overall,
         per_budget=over_problems.per_budget(cells, declared, suite),

@@ -55,8 +55,9 @@ def duel(
     failed = [one.labels for one in known if one.status != "done"]
     cells = tables.cells(trials, expected, 1 - suite.analysis.alpha, failed)
     asked = Comparison("control", method, reference)
-    pairs = tables.paired(trials, cells, [asked], suite)
-    over = over_problems.overall(pairs, tables.by_trial(trials, cells), suite)
+    averaged = tables.by_trial(trials, cells)
+    pairs = tables.paired(averaged, cells, [asked], suite)
+    over = over_problems.overall(pairs, averaged, suite)
     declared = any(
         (one.method, one.reference) == (method, reference) for one in tables.comparisons(suite)
     )
@@ -81,8 +82,8 @@ def _sentence(one: Duel, row: Mapping[Any, Any]) -> str:
             spread = "one base, so its uncertainty is unknown"
         return (
             f"{where}, on {pair['problem']}: {one.method} minus {one.reference} is "
-            f"{points(pair['mean'])} points ({spread}): {_verdict(pair['verdict'])}. This speaks "
-            "for this problem alone."
+            f"{points(pair['mean'])} points ({spread}): {pair['verdict']} "
+            f"against a ROPE of ± {one.suite.analysis.rope:g}. This speaks for this problem alone."
         )
     text = f"{where}, over {len(found)} problems: a shift of {points(row['hodges_lehmann'])}"
     text += " points"
@@ -111,11 +112,3 @@ def _cautions(one: Duel) -> Iterator[str]:
     missing = one.paired[one.paired["reason"] != ""]
     for row in missing.to_dict("records"):
         yield f"Left out, {row['problem']}, {row['recovery']}: {row['reason']}."
-
-
-def _verdict(verdict: str) -> str:
-    return {
-        "better": "better by more than the ROPE",
-        "worse": "worse by more than the ROPE",
-        "equivalent": "within the ROPE, as good as equal",
-    }.get(verdict, "undecided")

@@ -41,7 +41,7 @@ def standing(results: Results) -> pd.DataFrame:
     `missing` there, and of `all problems` it is where one of its problems is.
     """
     names = [one.name for one in results.suite.methods]
-    values = collapsed(results.trials, results.cells)
+    values = collapsed(results.averaged)
     asked = set(results.cells.groupby(["problem", "recovery", "method"]).groups)
     rows: list[dict[str, Any]] = []
     for recovery in results.recoveries:

@@ -29,13 +29,6 @@ from .records import budget_words
 if TYPE_CHECKING:
     from .analysis import Results
 
-_VERDICTS = {
-    "better": "better by more than the ROPE",
-    "worse": "worse by more than the ROPE",
-    "equivalent": "within the ROPE",
-    "open": "undecided",
-}
-
 
 def typeset(results: Results) -> dict[str, list[Table]]:
     """All of them under their headings, in the order of the page."""
@@ -90,7 +83,7 @@ def difference_table(results: Results, recovery: str) -> Table:
     """Paired differences of one recovery, a row a problem and comparison."""
     rows = []
     for row in results.paired[results.paired["recovery"] == recovery].to_dict("records"):
-        said = _VERDICTS.get(row["verdict"], f"missing: {row['reason']}")
+        said = f"missing: {row['reason']}" if row["reason"] else row["verdict"]
         mean = signed(row["mean"])
         span = Cell(interval(row["low"], row["high"]), mean.value)
         cells = [Cell(row["method"]), Cell(row["reference"]), Cell(row["problem"])]
@@ -101,7 +94,9 @@ def difference_table(results: Results, recovery: str) -> Table:
     caption = (
         f"Paired differences {_after(recovery)} on each problem, in points of retained top-1 "
         "averaged over budgets: method minus reference, mean over bases (n in the column) with "
-        f"the t-interval over bases, unadjusted. ROPE: ± {results.suite.analysis.rope:g} points"
+        f"the t-interval over bases, unadjusted. Against the ROPE of "
+        f"± {results.suite.analysis.rope:g} points: better or worse where the interval lies wholly "
+        "outside, equivalent where wholly inside, else undecided"
     )
     return Table(f"paired_{recovery}", "Differences on each problem", caption, columns, rows)
 

@@ -105,6 +105,7 @@ def all_fits(results: Results, name: str | None = None) -> list[str]:
     for plot in plots(results, name):
         with publication():
             settle(plot.figure)
+            plot.figure.draw_without_rendering()  # which puts a legend's texts in their places
         renderer = renderer_of(plot.figure)
         boxes = [(one.get_text(), one.get_window_extent(renderer)) for one in seen(plot.figure)]
         width, height = plot.figure.bbox.size

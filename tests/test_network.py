@@ -203,6 +203,30 @@ def test_one_step_is_one_shot() -> None:
     assert [one.tolist() for one in step] == [one.tolist() for one in shot]
 
 
+def test_what_is_left_is_trained_at_every_stop_and_traced_for_the_next_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network, traced = trace(lively(Chain(12, 12, 12))), []
+    without = Network.without
+    monkeypatch.setattr(
+        Network, "without", lambda self, gone: traced.append(1) or without(self, gone)
+    )
+    left: list[tuple[float, int, int]] = []
+
+    def recover(model: nn.Module, stop: float, step: int) -> None:
+        left.append((stop, step, sum(one.numel() for one in model.parameters())))
+
+    rules, schedule = Rules(tolerance=0.03), Schedule(4)
+    found = iterative(network, l1, [0.75, 0.4], rules, schedule, recover)
+    stops = schedule.stops([0.75, 0.4])
+    assert [(stop, step) for stop, step, _ in left] == [(one, i) for i, one in enumerate(stops)]
+    assert len(traced) == len(stops) - 1
+    removed = found[0.4]
+    assert not isinstance(removed, InfeasibleBudget)
+    cut = network.cut(removed)
+    assert left[-1][2] == sum(one.numel() for one in cut.parameters())
+
+
 def test_every_step_scores_what_is_left() -> None:
     network, scorer = trace(lively(Chain(12, 12, 12))), Counting()
     found = iterative(network, scorer, [0.75, 0.4], Rules(tolerance=0.03), Schedule(4))

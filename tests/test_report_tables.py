@@ -6,13 +6,16 @@ import os
 import re
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 from test_reports import make_suite, plan, record, synthetic_records, tiny
 
+from bench.show.duel import duel as show_duel
 from reports.analysis import analyse
 from reports.build import build_report
 from reports.cautions import warnings
@@ -139,6 +142,7 @@ def test_formats_and_figures_by_name(tmp_path: Path) -> None:
 
 WRITE = """
 import sys
+from io import StringIO
 from pathlib import Path
 from test_report_tables import told_apart
 from test_reports import plan
@@ -274,6 +278,21 @@ def test_two_methods_on_one_problem_speak_for_it_alone() -> None:
     one = make_suite(**{**suite.model_dump(by_alias=True), "models": ["m0"]})
     said = duel(one, [each for each in found if each.labels.model == "m0"], plan(one), "a", "l1")
     assert "on m0 on digits: a minus l1 is +29.91 points" in said.words[0]
-    assert "better by more than the ROPE. This speaks for this problem alone." in said.words[0]
+    assert "better against a ROPE of ± 0.2. This speaks for this problem alone." in said.words[0]
     nothing = duel(one, [], plan(one), "a", "l1")
     assert "no comparison yet: a has 3 trials without a result" in nothing.words[0]
+
+
+def test_two_methods_in_a_terminal_of_eighty_columns() -> None:
+    suite, found = told_apart()
+    gone = [one for one in found if (one.labels.model, one.labels.method) != ("m3", "a")]
+    console = Console(width=80, record=True, file=StringIO())
+    show_duel(console, duel(suite, gone, plan(suite), "a", "l1"))
+    lines = [line.rstrip() for line in console.export_text().splitlines()]
+    heads = "none difference 95 % interval bases won/tied/lost verdict"
+    assert heads in [" ".join(line.split()) for line in lines]
+    table = lines[: next(i for i, line in enumerate(lines) if line.startswith("verdict:"))]
+    assert max(map(len, table)) <= 80
+    assert "m3 on digits – – – – missing" in [" ".join(line.split()) for line in table]
+    assert "None" not in "".join(table)
+    assert any(line.startswith("p (exact Wilcoxon)") for line in table)

@@ -192,10 +192,10 @@ def test_what_is_no_sample_is_refused(bad: list[float]) -> None:
         (0.3, 0.9, "better"),
         (-0.9, -0.3, "worse"),
         (-0.1, 0.2, "equivalent"),
-        (0.1, 0.5, "open"),
-        (-3.0, 3.0, "open"),
-        (0.5, 0.5, "open"),
-        (float("nan"), float("nan"), "open"),
+        (0.1, 0.5, "undecided"),
+        (-3.0, 3.0, "undecided"),
+        (0.5, 0.5, "undecided"),
+        (float("nan"), float("nan"), "undecided"),
     ],
 )
 def test_verdict(low: float, high: float, said: str) -> None:

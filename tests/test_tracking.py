@@ -25,6 +25,7 @@ from bench.tracking import (
     tracking_uri,
     ui_command,
     ui_environment,
+    update_report,
 )
 from bench.tracking.connection import SETTINGS
 from bench.tracking.tracker import suite_hash
@@ -240,6 +241,45 @@ def test_the_headline_of_a_report_is_metrics_and_tags(root: Path, tmp_path: Path
     assert run.data.metrics["report/none/mean"] == 1.5
     assert run.data.metrics["report/none/told_from_control"] == 2
     assert run.data.tags["report.none.best"] == "l1~taylor"
+
+
+def test_a_report_written_later_is_brought_to_the_latest_run_once(
+    root: Path, tmp_path: Path
+) -> None:
+    from mlflow import MlflowClient
+
+    report = tmp_path / "report"
+    (report / "figures").mkdir(parents=True)
+    (report / "figures" / "profile.svg").write_text("<svg/>")
+
+    def say(mean: float) -> None:
+        (report / "headline.json").write_text(json.dumps({"none": {"best": "l1", "mean": mean}}))
+
+    say(1.5)
+    opened(root).finish("FINISHED", report)
+    opened(root).finish("FINISHED", report)
+    newest, oldest = runs(root, "suite")
+    assert not update_report(root, "tiny", report)  # which the newest run carries
+    say(2.5)
+    assert update_report(root, "tiny", report)
+    assert not update_report(root, "tiny", report)
+    means = [one.data.metrics["report/none/mean"] for one in runs(root, "suite")]
+    assert sorted(means) == [1.5, 2.5]
+    client = MlflowClient(tracking_uri=tracking_uri(root))
+    (changed,) = [one for one in runs(root, "suite") if one.data.metrics["report/none/mean"] == 2.5]
+    assert changed.info.run_id == newest.info.run_id != oldest.info.run_id
+    history = client.get_metric_history(changed.info.run_id, "report/none/mean")
+    assert [one.value for one in history] == [1.5, 2.5]
+    artifacts = root / "mlflow-artifacts" / changed.info.run_id / "artifacts" / "report"
+    assert (artifacts / "figures" / "profile.svg").read_text() == "<svg/>"
+    assert "2.5" in (artifacts / "headline.json").read_text()
+
+
+def test_a_report_without_a_run_goes_nowhere(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<p>")
+    assert not update_report(root, "tiny", tmp_path)
+    assert not update_report(tmp_path / "elsewhere", "tiny", tmp_path)
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_records_are_pulled_from_a_store_once(root: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -13,31 +13,51 @@ if TYPE_CHECKING:
 
 
 def duel(console: Console, found: Duel) -> None:
-    """Differences on each problem and over problems, then what may be said."""
-    from reports.formats import counts, interval, p_value, points
+    """Differences on each problem and over problems, then what may be said; 80 columns wide."""
+    from reports.formats import counts, interval, points, whole
 
-    console.print(f"{found.method} minus {found.reference}, points of retained top-1", style="bold")
     level = f"{100 * (1 - found.suite.analysis.alpha):g} % interval"
-    rows = []
-    for row in found.paired.to_dict("records"):
-        told = row["reason"] or f"{row['verdict']} (ROPE ± {found.suite.analysis.rope:g})"
-        span = interval(row["low"], row["high"])
-        cells = [row["recovery"], row["problem"], points(row["mean"]), span]
-        rows.append([*cells, str(row["n_bases"]).replace("<NA>", "–"), counts(row), told])
-    heads = ["recovery", "problem", "difference", level, "bases", "won/tied/lost", "verdict"]
-    print_table(console, heads, rows)
-    heads = ["recovery", "problems", "shift", level, "won/tied/lost", "share won"]
-    heads += ["rank-biserial", "better/equal/worse", "p"]
-    rows = []
-    for row in found.overall.to_dict("records"):
-        beliefs = [row[f"p_{one}"] for one in ("better", "equal", "worse")]
-        cells = [row["recovery"], str(row["n_problems"]), points(row["hodges_lehmann"])]
-        cells += [interval(row["shift_low"], row["shift_high"]), counts(row)]
-        cells += [f"{row[one]:.2f}" for one in ("share_won", "rank_biserial")]
-        cells += ["/".join(f"{100 * one:.0f}" for one in beliefs) + " %", p_value(row["p"])]
-        rows.append([one.replace("nan", "–") for one in cells])
+    console.print(f"{found.method} minus {found.reference}, points of retained top-1", style="bold")
+    heads = ["difference", level, "bases", "won/tied/lost", "verdict"]
+    for recovery, pairs in found.paired.groupby("recovery", sort=False):
+        rows = [
+            [
+                row["problem"],
+                points(row["mean"]),
+                interval(row["low"], row["high"]),
+                whole(row["n_bases"]).text,
+                counts(row),
+                row["verdict"],
+            ]
+            for row in pairs.to_dict("records")
+        ]
+        console.print()
+        print_table(console, [str(recovery), *heads], rows, breaks=0)
+    over = found.overall.to_dict("records")
+    lines = [list(one) for one in zip(*(_over_problems(row) for row in over), strict=True)]
+    names = ["problems", "shift", level, "won/tied/lost", "share won", "rank-biserial"]
+    names += ["better/equal/worse %", "p (exact Wilcoxon)"]
+    rows = [[name, *line] for name, line in zip(names, lines, strict=True) if set(line) != {"–"}]
     console.print()
-    print_table(console, heads, rows)
+    print_table(console, ["over problems", *(row["recovery"] for row in over)], rows)
     console.print()
+    console.print(f"verdict: against a ROPE of ± {found.suite.analysis.rope:g} points")
     for sentence in found.words:
         console.print(sentence, markup=False, soft_wrap=True)
+
+
+def _over_problems(row: dict[Any, Any]) -> list[str]:
+    """One recovery's column."""
+    from reports.formats import counts, interval, number, p_value, points, whole
+
+    beliefs = [number(100 * row[f"p_{one}"], 2).text for one in ("better", "equal", "worse")]
+    return [
+        whole(row["n_problems"]).text,
+        points(row["hodges_lehmann"]),
+        interval(row["shift_low"], row["shift_high"]),
+        counts(row),
+        number(row["share_won"], 2).text,
+        number(row["rank_biserial"], 2).text,
+        "–" if "–" in beliefs else "/".join(beliefs),
+        p_value(row["p"]),
+    ]

@@ -8,6 +8,7 @@ tracker = Tracker(None, results, suite, provenance=environment(), command="bench
 
 from .connection import TrackingError, tracking_uri, ui_command, ui_environment
 from .pull import Pulled, pull
+from .report import update_report
 from .tracker import Tracker, sync
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "tracking_uri",
     "ui_command",
     "ui_environment",
+    "update_report",
 ]

@@ -17,9 +17,9 @@ import yaml
 from reports.records import Record, content_key
 from suites.schema import AnySuite
 
-from . import fields
 from .connection import talking_to
 from .fields import NAME_LIMIT, provenance_tags, short
+from .report import attach
 from .store import MLFLOW_STATUS, Store
 from .views import links
 
@@ -78,21 +78,15 @@ class Tracker:
 
         The report folder is its artifact, and the numbers of its headline are metrics and tags.
         """
-        from mlflow.entities import Metric, RunTag
+        from mlflow.entities import Metric
 
         counts, now = Counter(self._statuses.values()), int(time.time() * 1000)
-        values = {f"trials/{one}": float(counts[one]) for one in MLFLOW_STATUS}
-        tags: dict[str, str] = {}
-        headline = report / "headline.json" if report else None
-        if headline is not None and headline.exists():
-            found, tags = fields.headline(json.loads(headline.read_text()))
-            values |= found
-        metrics = [Metric(name, value, now, 0) for name, value in values.items()]
+        metrics = [Metric(f"trials/{one}", float(counts[one]), now, 0) for one in MLFLOW_STATUS]
         client = self._store.client
         with talking_to(self._store.uri):
-            client.log_batch(self._run_id, metrics, tags=[RunTag(*item) for item in tags.items()])
+            client.log_batch(self._run_id, metrics)
             if report is not None:
-                client.log_artifacts(self._run_id, str(report), "report")
+                attach(client, self._run_id, report)
             client.set_terminated(self._run_id, status)
 
     def links(self, port: int = 5000) -> dict[str, str]:

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from ..records import budget_words
-from ..tables import by_trial
 
 if TYPE_CHECKING:
     from ..analysis import Results
@@ -58,8 +57,7 @@ def blocks(results: Results, recovery: str) -> Blocks | None:
         unit, problems = "problems", list(found.problems)
     else:
         (problem,) = results.problems
-        averaged = by_trial(results.trials, results.cells)
-        there = {name: averaged.get((problem, recovery, name)) for name in asked}
+        there = {name: results.averaged.get((problem, recovery, name)) for name in asked}
         means = {name: one.mean(axis=1) for name, one in there.items() if one is not None}
         scores, unit, problems = pd.DataFrame(means), "bases", [problem]
     if scores.shape[1] < 2 or scores.empty:

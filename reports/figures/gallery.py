@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,7 +70,7 @@ def gallery(results: Results, folder: Path, names: Sequence[str] | None = None) 
         raise ValueError(f"no figure {', '.join(unknown)}; there are {', '.join(FIGURES)}")
     if not results.cells["complete"].any():
         return []
-    with publication():
+    with publication(), _records_aside():
         shown = looks(results.suite, in_focus(results))
         return [
             write(plot, folder)
@@ -76,3 +78,14 @@ def gallery(results: Results, folder: Path, names: Sequence[str] | None = None) 
             if names is None or name in names
             for plot in plots(results, shown)
         ]
+
+
+@contextmanager
+def _records_aside() -> Iterator[None]:
+    """Spare the garbage collector what outlives the figures: it would walk thousands of records
+    for the litter of each, which took a seventh of the time of 12,000."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from ..tables import by_trial
 from .blocks import COLLAPSED
 from .names import place_names
 from .panels import ALL_PROBLEMS, MANY, grid, legend, name_axes
@@ -104,7 +103,7 @@ def drawn(results: Results, cost: str) -> pd.DataFrame:
     """
     names = [one.name for one in results.suite.methods]
     rows = []
-    for (problem, recovery, method), values in by_trial(results.trials, results.cells).items():
+    for (problem, recovery, method), values in results.averaged.items():
         if method in names:
             of_bases = values.mean(axis=1)
             spread = of_bases.std(ddof=1) if of_bases.size > 1 else np.nan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,8 +52,9 @@ def write(plot: Plot, folder: Path) -> Drawing:
         "svg": {"Date": None},
         "png": {"Software": None},
     }
-    for kind, metadata in unstamped.items():
-        plot.figure.savefig(folder / f"{plot.name}.{kind}", metadata=dict(metadata))
+    with _no_engine():
+        for kind, metadata in unstamped.items():
+            plot.figure.savefig(folder / f"{plot.name}.{kind}", metadata=dict(metadata))
     plot.data.to_csv(folder / f"{plot.name}.csv", index=False, lineterminator="\n")
     alt = f"{plot.alt} The numbers are in figures/{plot.name}.csv."
     return Drawing(plot.name, folder / f"{plot.name}.svg", plot.title, plot.caption, alt)
@@ -74,17 +76,24 @@ def settle(figure: Figure) -> None:
     freeze(figure)
 
 
+def _no_engine() -> AbstractContextManager[None]:
+    """Here a figure without a layout engine stays without: saving would give it one."""
+    return rc_context({"figure.constrained_layout.use": False})
+
+
 def freeze(figure: Figure) -> None:
     """Keep the layout as it is. An engine named "none" would still be asked at every saving."""
-    with rc_context({"figure.constrained_layout.use": False}):
+    with _no_engine():
         figure.set_layout_engine(None)
 
 
 def lay_out(figure: Figure) -> None:
     """Give every panel its place, with titles that fit."""
-    figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    engine.execute(figure)
     if fit_titles(figure):
-        figure.draw_without_rendering()
+        engine.execute(figure)
 
 
 def fit_titles(figure: Figure) -> bool:

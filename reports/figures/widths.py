@@ -77,14 +77,14 @@ def drawn(results: Results) -> pd.DataFrame:
     tightest = {problem: min(kept) for problem, kept in results.budgets.items()}
     masks = results.suite.budgets.unstructured
     order = {name: place for place, name in enumerate(results.recoveries)}
-    parts: dict[tuple[str, str], dict[str, list[pd.Series[float]]]] = {}
+    parts: dict[tuple[str, str], dict[str, list[dict[str, float]]]] = {}
     for one in results.records:
         at = one.labels
         if one.measurements is None or at.budget != tightest[at.problem] or at.matched_to:
             continue
         counts = one.measurements.weights if masks else one.measurements.widths
         if counts:
-            shares = pd.Series({layer: 100 * kept / all_ for layer, (kept, all_) in counts.items()})
+            shares = {layer: 100 * kept / all_ for layer, (kept, all_) in counts.items()}
             key = (at.problem, at.method)
             parts.setdefault(key, {}).setdefault(at.recovery, []).append(shares)
     rows = []
@@ -94,7 +94,7 @@ def drawn(results: Results) -> pd.DataFrame:
             if found is None:
                 continue
             networks = found[min(found, key=order.__getitem__)]
-            means = pd.concat(networks, axis=1).mean(axis=1)
+            means = pd.DataFrame(networks).mean()
             rows += [(problem, method, layer, kept, len(networks)) for layer, kept in means.items()]
     return pd.DataFrame(rows, columns=["problem", "method", "layer", "kept", "n"])
 

@@ -11,7 +11,7 @@ from scipy.stats import t as student
 
 from .signed_rank import rounded
 
-Verdict = Literal["better", "worse", "equivalent", "open"]
+Verdict = Literal["better", "worse", "equivalent", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -75,16 +75,16 @@ def win_tie_loss(differences: ArrayLike) -> WinTieLoss:
 def verdict(interval: Interval, rope: float) -> Verdict:
     """Where an interval lies against the region of practical equivalence [-rope, rope].
 
-    `better` and `worse`: wholly outside; `equivalent`: wholly inside; `open`: it crosses an edge,
-    there is no interval, or it has no width (accuracies are counted in whole images: repeats that
-    agree to the last image leave the spread unknown, not zero).
+    `better` and `worse`: wholly outside; `equivalent`: wholly inside; `undecided`: it crosses an
+    edge, there is no interval, or it has no width (accuracies are counted in whole images: repeats
+    that agree to the last image leave the spread unknown, not zero).
     """
     if not interval.high > interval.low:
-        return "open"
+        return "undecided"
     if interval.low > rope:
         return "better"
     if interval.high < -rope:
         return "worse"
     if -rope <= interval.low and interval.high <= rope:
         return "equivalent"
-    return "open"
+    return "undecided"

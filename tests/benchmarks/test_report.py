@@ -37,7 +37,7 @@ print(json.dumps({"read_s": read - begin, "report_s": end - read, "peak_mb": mem
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder with a record file for every trial."""
-    suite = figure_records.make(methods=20, budgets=5, models=12, bases=5)
+    suite = figure_records.make(methods=20, budgets=5, models=6, datasets=2, bases=5)
     records = figure_records.records(suite)
     assert len(records) == 12_000
     made = tmp_path_factory.mktemp("many")
