@@ -64,10 +64,12 @@ def _plot(
     theoretical = results.suite.budgets.unstructured and cost == "macs"
     label = "theoretical MACs kept (%)" if theoretical else COSTS[cost]
     banded = with_bands(data, looks, results.suite.analysis.control)
+    several = results.suite.bases > 1
     caption = (
-        f"Mean test top-1 of {results.suite.bases} base{'s' if results.suite.bases > 1 else ''} a "
-        f"problem. {_spread(results, banded)} Dashed grey: the dense networks with one standard "
-        f"deviation over bases. The panels have scales of their own.{instead}"
+        f"Mean test top-1 of {results.suite.bases} base{'s' if several else ''} a "
+        f"problem. {_spread(results, banded)} Dashed grey: the dense network"
+        f"{'s with one standard deviation over bases' if several else ''}. The panels have scales "
+        f"of their own.{instead}"
     )
     alt = f"Lines of test top-1 against {label} for {', '.join(cells['method'].unique())}, by "
     alt += "problem and recovery."
@@ -145,7 +147,8 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], x_label: str, banded: li
     cost_axis(panels[0].ax, data)
     dense = Line2D([], [], color=GREY, linewidth=0.9, linestyle=(0, (6, 2)), label="dense, mean")
     spread = Patch(color=GREY, alpha=0.18, linewidth=0, label="dense, ± 1 SD")
-    legend(figure, [*entries(methods, looks), dense, spread])
+    several = (data.loc[data["method"] == DENSE, "n_bases"] > 1).any()
+    legend(figure, [*entries(methods, looks), dense, *([spread] if several else [])])
     return figure
 
 

@@ -31,6 +31,7 @@ _FRONT: dict[str, Any] = {
     "linestyle": (0, (3, 2)),
     "zorder": 1,
 }
+_ROOM = 0.2  # of the width, at both sides, for names
 SHORTEST_S = 1e-3  # shorter times stand at the left edge: a log axis has no zero
 _KEYS = ["problem", "recovery", "method"]
 
@@ -174,7 +175,7 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], x_label: str, log: bool)
 
 
 def _panel(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look]) -> None:
-    ax.margins(x=0.14, y=0.14)
+    ax.margins(x=_ROOM, y=0.14)
     for row in rows.to_dict("records"):
         look = looks[row["method"]]
         if not look.quiet:

@@ -21,18 +21,19 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
+_FEWEST = 6  # trials of a method
 _POINTS = 100  # of a curve
 
 
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """Where a method has two trials or more to tell apart: of one there is a single step."""
+    """Where methods have trials enough for a curve: of few there are single steps."""
     found = {one: blocks(results, one) for one in results.recoveries}
     cubes = {
         recovery: (list(one.scores.columns), _lost(results, recovery, one))
         for recovery, one in found.items()
         if one is not None
     }
-    cubes = {key: one for key, one in cubes.items() if one[1][0].size > 1}
+    cubes = {key: one for key, one in cubes.items() if one[1][0].size >= _FEWEST}
     if not cubes:
         return
     level = 1 - results.suite.analysis.alpha
