@@ -143,7 +143,7 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], x_label: str, banded: li
     for one in panels:
         here = (data["problem"] == one.problem) & (data["recovery"] == one.recovery)
         _panel(one.ax, data[here], methods, looks, banded)
-    name_axes(panels, x_label, "test top-1 (%)")
+    name_axes(figure, panels, x_label, "test top-1 (%)")
     cost_axis(panels[0].ax, data)
     dense = Line2D([], [], color=GREY, linewidth=0.9, linestyle=(0, (6, 2)), label="dense, mean")
     spread = Patch(color=GREY, alpha=0.18, linewidth=0, label="dense, ± 1 SD")

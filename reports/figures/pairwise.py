@@ -38,14 +38,15 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         else:
             tested = f"Dots: adjusted p ≤ {alpha:g} (exact Wilcoxon signed-rank, Holm over all "
             tested += "pairs)."
+        signed = "" if k <= _NUMBERS else ", red ones, with a minus, worse"
         yield Plot(
             f"pairwise-{slug(recovery)}",
             draw(data, alpha),
             data,
             f"Every pair, {recovered(recovery)}",
             f"Hodges–Lehmann shift of {COLLAPSED}, in points, row minus column: blue rows are "
-            f"better{'' if k <= _NUMBERS else ', red ones with a minus worse'}. Methods stand by their mean score; {found.said}. {tested} The darkest "
-            "colours stand for the largest tenth of shifts and all beyond.",
+            f"better{signed}. Methods stand by their mean score; {found.said}. {tested} The "
+            "darkest colours stand for the largest tenth of shifts and all beyond.",
             f"Matrix of shifts between all pairs of {k} methods, {recovered(recovery)}.",
         )
 

@@ -73,13 +73,13 @@ def grid(
     return figure, panels
 
 
-def name_axes(panels: Sequence[Panel], x_label: str, y_label: str) -> None:
+def name_axes(figure: Figure, panels: Sequence[Panel], x_label: str, y_label: str) -> None:
     for one in panels:
         if one.lowest:
             one.ax.set_xlabel(x_label)
         if one.left:
             one.ax.set_ylabel(y_label)
-    panels[0].ax.get_figure(root=True).align_ylabels([one.ax for one in panels if one.left])
+    figure.align_ylabels([one.ax for one in panels if one.left])
 
 
 def legend(figure: Figure, handles: Sequence[Artist]) -> None:

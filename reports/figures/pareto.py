@@ -157,7 +157,7 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], x_label: str, log: bool)
         _panel(one.ax, data[here], looks)
         loud = data["method"].map(lambda name: not looks[name].quiet)
         named.append((one.ax, data[here & (loud | data["pareto"])]))
-    name_axes(panels, x_label, "retained top-1 (points)")
+    name_axes(figure, panels, x_label, "retained top-1 (points)")
     handles = [Line2D([], [], label="Pareto front", **_FRONT)]
     if any(looks[name].quiet for name in data["method"]):
         grey = Line2D([], [], linestyle="", marker="o", markersize=3, color=QUIET)

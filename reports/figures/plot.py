@@ -37,6 +37,7 @@ class Drawing:
     title: str
     caption: str
     alt: str
+    inches: float  # wide, in print
 
 
 def write(plot: Plot, folder: Path) -> Drawing:
@@ -55,7 +56,8 @@ def write(plot: Plot, folder: Path) -> Drawing:
         plot.figure.savefig(folder / f"{plot.name}.{kind}", metadata=dict(metadata))
     plot.data.to_csv(folder / f"{plot.name}.csv", index=False, lineterminator="\n")
     alt = f"{plot.alt} The numbers are in figures/{plot.name}.csv."
-    return Drawing(plot.name, folder / f"{plot.name}.svg", plot.title, plot.caption, alt)
+    svg, inches = folder / f"{plot.name}.svg", plot.figure.get_figwidth()
+    return Drawing(plot.name, svg, plot.title, plot.caption, alt, round(inches, 2))
 
 
 def renderer_of(figure: Figure) -> RendererAgg:

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ..statistics import bootstrap_bands
+from ..statistics import performance_profile, shares_within
 from .blocks import Blocks, blocks
 from .panels import entries, legend
 from .plot import Plot
@@ -104,12 +104,10 @@ def drawn(
         finite = cube[np.isfinite(cube)]
         at = np.linspace(min(0.0, float(np.quantile(finite, 0.02))), finite.max(), _POINTS)
         for name, one in zip(names, cube, strict=True):
-            within = np.nan_to_num(one, nan=np.inf) <= at[:, None, None, None, None] + 1e-9
-            shares = within.mean(axis=1)  # over budgets: [t, problems, bases, repeats]
-            part = pd.DataFrame({"lost": at, "share": shares.mean(axis=(1, 2, 3))})
-            part["low"] = part["high"] = np.nan
+            shares = shares_within(one, at).mean(axis=(1, 2, 3))
+            part = pd.DataFrame({"lost": at, "share": shares, "low": np.nan, "high": np.nan})
             if name in banded:
-                bands = bootstrap_bands(shares, level)
+                bands = performance_profile(one, at, level)
                 part["low"], part["high"] = bands.low, bands.high
             parts.append(part.assign(recovery=recovery, method=name))
     columns = ["recovery", "method", "lost", "share", "low", "high"]
