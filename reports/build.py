@@ -86,9 +86,7 @@ def _fidelity(
     from .fidelity_page import fidelity_tables, render_fidelity
     from .figures.fidelity import fidelity_gallery
 
-    if figures is not None:
-        raise ValueError("a fidelity suite has few figures, which are drawn together; name none")
-    drawings = fidelity_gallery(results, out / "figures")
+    drawings = fidelity_gallery(results, out / "figures", figures)
     frames = {"methods": results.methods, "trials": results.trials}
     tables = fidelity_tables(results)
     _write_tables(frames, tables, out / "tables", formats)

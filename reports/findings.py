@@ -139,8 +139,13 @@ def problems_of(power: Power) -> str:
     return f"{power.problems} problem{'s' if power.problems > 1 else ''}"
 
 
-def power_line(power: Power) -> str:
-    """What the number of problems can show at all."""
+def power_line(power: Power, bases: int) -> str:
+    """What the number of problems can show at all, and what is left where they are too few.
+
+    Args:
+        power: of the declared tests.
+        bases: of each problem.
+    """
     problems = problems_of(power)
     if power.can_reach_alpha:
         return (
@@ -148,11 +153,14 @@ def power_line(power: Power) -> str:
             f"{power.smallest_adjusted_p:.2g}; a mean difference of {power.detectable_effect:g} "
             "standard deviations over problems is found with 80 % power."
         )
+    left = "Read the intervals as conditional on each problem."
+    if bases == 1:
+        left = "With one base a problem there are no intervals either: what is left is a "
+        left += "description of single networks."
     return (
         f"With {problems} the smallest attainable p is {power.smallest_p:.3g}, and after Holm over "
         f"{power.comparisons} comparisons {power.smallest_adjusted_p:.3g}: no test can reject at "
-        f"{power.alpha:g}; it takes {power.problems_needed} problems. Read the intervals as "
-        "conditional on each problem."
+        f"{power.alpha:g}; it takes {power.problems_needed} problems. {left}"
     )
 
 

@@ -29,7 +29,7 @@ def render(
         suite=results.suite,
         done=sum(one.status == "done" for one in results.records),
         headlines=[(one, findings.headline(results, one)) for one in results.recoveries],
-        power_line=findings.power_line(results.power),
+        power_line=findings.power_line(results.power, results.suite.bases),
         warnings=list(warnings(results)),
         failures=findings.failures(results.records),
         unfinished=findings.unfinished(results),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .analysis import Results
 
 OVER = "all problems"
-Standing = Literal["best", "near", "behind", "missing"]
+Standing = Literal["best", "near", "behind", "untold", "missing"]
 COLUMNS = [
     *("recovery", "problem", "method", "n", "mean", "sd"),
     *("behind_best", "low", "high", "p", "standing"),
@@ -37,8 +37,9 @@ def standing(results: Results) -> pd.DataFrame:
     Columns: `n` (bases of a problem; problems of `all problems`), `mean` and `sd` (over these) of
     retained top-1 in points, averaged over budgets; `behind_best` (mean difference to the best,
     paired) with its interval at 1 - alpha / (K - 1) (`low`, `high`; of a problem) or the exact
-    Wilcoxon p times K - 1 (`p`; of all problems); `standing`. A method that lacks trials is
-    `missing` there, and of `all problems` it is where one of its problems is.
+    Wilcoxon p times K - 1 (`p`; of all problems); `standing`. It is `untold` where no data could
+    tell a method from the best: one base, or too few problems for any test of K - 1. A method that
+    lacks trials is `missing` there, and of `all problems` it is where one of its problems is.
     """
     names = [one.name for one in results.suite.methods]
     values = collapsed(results.averaged)
@@ -78,6 +79,8 @@ def _against_best(
     """Rows of one column of the table; `found` is method -> [repeats], paired across methods."""
     best = max(found, key=lambda one: float(found[one].mean()), default=None)
     family = max(len(found) - 1, 1)
+    n = found[best].size if best is not None else 0
+    blind = n < 2 if problem != OVER else statistics.smallest_holm_p(max(n, 1), family) > alpha
     rows = []
     for name in names:
         row: dict[str, Any] = {"recovery": recovery, "problem": problem, "method": name}
@@ -91,6 +94,8 @@ def _against_best(
         row["behind_best"] = difference.mean()
         if name == best:
             rows.append(row | {"standing": "best"})
+        elif blind:
+            rows.append(row | {"standing": "untold"})
         elif problem == OVER:
             p = min(1.0, family * statistics.wilcoxon(difference).p_value)
             told = p <= alpha and statistics.hodges_lehmann(difference) < 0
@@ -106,10 +111,26 @@ def _against_best(
 def rule(results: Results) -> str:
     """How the marks of a table came about, for its caption."""
     alpha = results.suite.analysis.alpha
-    return (
-        "Bold: the highest mean of a column; †: not told from it. On one problem a method is told "
-        "from the best where the paired t-interval of their difference over bases, at "
-        f"1 − {alpha:g}/(K − 1) for K methods, lies below zero; over problems where the exact "
-        f"Wilcoxon p, times K − 1, is at most {alpha:g}. So the best and those with † hold the "
-        f"truly best method with {100 * (1 - alpha):g} % confidence"
-    )
+    told = results.standing[results.standing["standing"].isin(["near", "behind"])]
+    over = told["problem"] == OVER
+    ways = []
+    if not over.all():
+        ways.append(
+            "on one problem a method is told from the best where the paired t-interval of their "
+            f"difference over bases, at 1 − {alpha:g}/(K − 1) for K methods, lies below zero"
+        )
+    if over.any():
+        ways.append(f"over problems where the exact Wilcoxon p, times K − 1, is at most {alpha:g}")
+    blind = []
+    if results.suite.bases == 1:
+        blind.append("one base a problem")
+    if len(results.problems) > 1 and not over.any():
+        blind.append("too few problems for any test")
+    untold = f"With {' and '.join(blind)}, nothing there could be told from the best, and nothing "
+    untold += "is marked"
+    if not ways:
+        return f"Bold: the highest mean of a column, no more. {untold}"
+    text = f"Bold: the highest mean of a column; †: not told from it: {'; '.join(ways)}. So the "
+    text += f"best and those with † hold the truly best method with {100 * (1 - alpha):g} % "
+    text += "confidence"
+    return f"{text}. {untold}" if blind else text

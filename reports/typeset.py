@@ -10,6 +10,7 @@ import pandas as pd
 
 from . import standing
 from .against_published import published_table
+from .extras import extras_table
 from .formats import (
     Cell,
     Column,
@@ -32,7 +33,10 @@ if TYPE_CHECKING:
 
 def typeset(results: Results) -> dict[str, list[Table]]:
     """All of them under their headings, in the order of the page."""
-    makers = (standing_table, rank_table, overall_table, difference_table, cost_table)
+    makers = (
+        *(standing_table, rank_table, overall_table),
+        *(extras_table, difference_table, cost_table),
+    )
     found = {}
     for recovery in results.recoveries:
         made = (make(results, recovery) for make in makers)
@@ -194,7 +198,9 @@ def noise_table(results: Results) -> Table:
         "Noise of retained top-1 in points, means over problems: standard deviations of the "
         f"{_counted(results.suite.bases, 'base')} and of the "
         f"{_counted(results.suite.repeats, 'repeat')} inside them (variance components), and of "
-        "the difference of two runs of one method; and how much reporting the best run, or the "
+        "the difference of two runs of one method. A repeat draws calibration images and "
+        "finetuning order anew, both at once: after a recovery its spread is that of both, and "
+        "nothing here tells one from the other. And how much reporting the best run, or the "
         "epoch that is best on the split that chose it, would have added"
     )
     return Table(

@@ -226,13 +226,17 @@ def test_intervals_that_do_not_fit() -> None:
 
 
 def test_performance_profile_by_hand() -> None:
-    values = np.array([[[[1.0], [3.0]], [[5.0], [5.0]]]])  # a method, 2 problems, 2 bases
-    found = own.performance_profile(values, [0, 1, 2, 4, 9], draws=2000)
-    assert found.mean.tolist() == [[1, 0.75, 0.75, 0.5, 0]]
+    lost = np.array([[[[4.0], [2.0]], [[0.0], [0.0]]]])  # a budget, 2 problems, 2 bases
+    found = own.performance_profile(lost, [9, 3, 2, 1, -1], draws=2000)
+    assert found.mean.tolist() == [1, 0.75, 0.75, 0.5, 0]
     assert (found.low <= found.mean).all()
     assert (found.mean <= found.high).all()
-    # Nothing above 2 has probability 1/64: both draws the first problem, all four its first base.
-    assert found.low[0].tolist() == [1, 0.25, 0.25, 0, 0]
+    # None within 3 has probability 1/64: both draws the first problem, all four its first base.
+    assert found.low.tolist() == [1, 0.25, 0.25, 0, 0]
+    failed = np.array([[[[1.0, np.inf]]], [[[3.0, np.inf]]]])  # two budgets, two repeats
+    assert own.shares_within(failed, [0, 2, 1e6])[:, 0, 0].tolist() == [[0, 0], [0.5, 0], [1, 0]]
+    one_budget = np.array([[[[1.0]]], [[[np.nan]]]])  # the other is not of this problem
+    assert own.shares_within(one_budget, [0, 2]).ravel().tolist() == [0, 1]
 
 
 @given(samples, st.integers(0, 3))

@@ -17,7 +17,7 @@ import yaml
 from rich.console import Console
 
 from bench.cut import mask
-from bench.errors import PlanError
+from bench.errors import BenchError, PlanError
 from bench.executors import make_executor
 from bench.graph import job_graph
 from bench.jobs import FidelityJob, OracleJob
@@ -314,6 +314,14 @@ def test_the_report_is_a_function_of_the_records(finished: Path, tmp_path: Path)
     assert len(files) == 1 + 6 + 5 * 4  # page, tables, five figures
     for file in files:
         assert (tmp_path / "again" / file).read_bytes() == (first / file).read_bytes(), file
+
+
+def test_figures_are_asked_for_by_name(finished: Path, tmp_path: Path) -> None:
+    plan = make_plan(suite())
+    write_report(plan, Store(finished), tmp_path, figures=["regret"])
+    assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"regret"}
+    with pytest.raises(BenchError, match="no figure widths; there are correlation, regret"):
+        write_report(plan, Store(finished), tmp_path, figures=["widths"])
 
 
 def test_tables_by_hand(finished: Path) -> None:

@@ -118,8 +118,8 @@ def test_bands_of_a_profile_cover() -> None:
     truth = stats.norm.sf(1.0, scale=np.sqrt(3**2 + 1 + 0.7**2 + 0.5**2))
     held = []
     for _ in range(500):
-        values = simulate(design, rng)[:, :, 0]
-        found = performance_profile(values, [1.0], draws=500)
-        held.append(found.low[0, 0] <= truth <= found.high[0, 0])
+        values = simulate(design, rng)[0, :, 0]
+        found = performance_profile(-values[None], [-1.0], draws=500)
+        held.append(found.low[0] <= truth <= found.high[0])
     # As the mean's bootstrap, over 24 problems.
     assert np.mean(held) == pytest.approx(0.94, abs=error(0.94, 500) + 0.015)

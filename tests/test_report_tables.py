@@ -16,11 +16,14 @@ from rich.console import Console
 from test_reports import make_suite, plan, record, synthetic_records, tiny
 
 from bench.show.duel import duel as show_duel
+from reports import statistics
 from reports.analysis import analyse
 from reports.build import build_report
 from reports.cautions import warnings
+from reports.caveats import saturated
 from reports.checklist import checklist
 from reports.duel import duel
+from reports.extras import extras_table
 from reports.formats import Cell, Column, Table, number
 from reports.method_section import method_section
 from reports.page import render
@@ -47,14 +50,14 @@ GOLDEN_MARKDOWN = """\
 | Method | m1 on digits | m2 on digits | All problems |
 |---|---:|---:|---:|
 | a | **−18.00 ± 1.41** | −21.00 ± 1.41 † | **−19.50 ± 2.12** |
-| l1 | −20.00 ± 0.00 † | **−20.00 ± 0.00** | −20.00 ± 0.00 † |
+| l1 | −20.00 ± 0.00 † | **−20.00 ± 0.00** | −20.00 ± 0.00 |
 """
 
 ROWS = (
     r"a & \textbf{$-$18.00 $\pm$ 1.41} & $-$21.00 $\pm$ 1.41$^{\dagger}$"
     r" & \textbf{$-$19.50 $\pm$ 2.12} \\",
     r"l1 & $-$20.00 $\pm$ 0.00$^{\dagger}$ & \textbf{$-$20.00 $\pm$ 0.00}"
-    r" & $-$20.00 $\pm$ 0.00$^{\dagger}$ \\",
+    r" & $-$20.00 $\pm$ 0.00 \\",
 )
 GOLDEN_LATEX = (
     r"\begin{tabular}{lrrr}",
@@ -69,7 +72,8 @@ GOLDEN_LATEX = (
 
 def test_golden_table_of_who_stands_where() -> None:
     # By hand from `tiny`: over bases m1 gives a 3 and 1 (mean 2, SD 1.41), m2 gives -2 and 0; the
-    # control loses 20 points everywhere. Two bases tell nobody from the best.
+    # control loses 20 points everywhere. Two bases tell nobody from the best;
+    # two problems never could, and mark nobody.
     suite, found = tiny()
     table = standing_table(analyse(suite, found, plan(suite)), "none")
     assert table.markdown.split("\n\n", 1)[1] == GOLDEN_MARKDOWN
@@ -92,6 +96,60 @@ def test_only_what_a_test_tells_from_the_best_is_behind() -> None:
             ("near", 1),
         ]
         assert where[problem, "l1"] == "behind"
+
+
+def test_where_no_data_could_tell_nothing_is_marked() -> None:
+    suite = make_suite(models=["m1"], methods=["l1", "taylor"], bases=1, recoveries=["none"])
+    results = analyse(suite, [record(one, 0.7) for one in plan(suite)], plan(suite))
+    assert sorted(results.standing["standing"].unique()) == ["best", "untold"]
+    table = standing_table(results, "none")
+    assert "†" not in table.markdown
+    assert "With one base a problem, nothing there could be told from the best" in table.caption
+
+
+def test_saturated_budgets_are_named_and_stay_in() -> None:
+    suite = make_suite(
+        models=["m1"], methods=["l1", "taylor"], bases=2, recoveries=["none"],
+        analysis={"control": "l1", "rope": 0.2},
+    )  # fmt: skip
+    top1 = {  # dense: 90 %
+        (0.7, "l1"): 0.899, (0.7, "taylor"): 0.900,  # 0.1 points apart
+        (0.5, "l1"): 0.600, (0.5, "taylor"): 0.700,
+        (0.3, "l1"): 0.110, (0.3, "taylor"): 0.200,  # below a quarter of 90 %
+    }  # fmt: skip
+    found = [record(one, top1[one.budget, one.method]) for one in plan(suite)]
+    results = analyse(suite, found, plan(suite))
+    rows = saturated(results.cells, 0.2).set_index("budget")["why"].to_dict()
+    assert rows == {0.7: "alike", 0.3: "lost"}
+    said = [one for one in warnings(results) if one.startswith("Saturated")]
+    assert ["70 %" in one for one in said] == [True, False]
+    assert all("They stay in the area" in one for one in said)
+    # Log compression: 0.7 and 0.3 weigh half of the stretch that they bound.
+    gaps = np.diff(-np.log([0.7, 0.5, 0.3]))
+    weights = np.array([gaps[0], gaps.sum(), gaps[1]]) / (2 * gaps.sum())
+    assert results.paired["mean"].iloc[0] == pytest.approx(weights @ [0.1, 10, 9])
+
+
+def test_other_ways_to_look_at_it_agree_with_their_own_functions() -> None:
+    suite, found = told_apart()
+    results = analyse(suite, found, plan(suite))
+    table = extras_table(results, "none")
+    assert table is not None
+    test, over = results.ranking["none"].omnibus, results.overall.set_index("method")
+    assert test is not None
+    nemenyi = statistics.nemenyi(test.mean_ranks, 9, suite.analysis.alpha)
+    rows = {row[0].text: [one.value for one in row[1:]] for row in table.rows}
+    assert sorted(rows) == ["a", "b_1", "l1"]
+    assert rows["l1"][0] == 3  # mean rank: behind on every problem
+    assert [row[0].text for row in table.rows][-1] == "l1"
+    assert rows["a"][1] == nemenyi.p[results.ranking["none"].methods.index("a"), 0]
+    # Both p are 2^-8: Benjamini-Hochberg leaves them, Yekutieli takes 1 + 1/2 times as much.
+    assert rows["a"][3] == over.loc["a", "p"] == 2**-8
+    assert rows["a"][4] == pytest.approx(1.5 * 2**-8)
+    assert f"lie {nemenyi.critical_difference:.2f} apart" in table.caption
+    single = make_suite(models=["m1"], methods=["l1", "taylor"], recoveries=["none"])
+    one = analyse(single, [record(each, 0.7) for each in plan(single)], plan(single))
+    assert extras_table(one, "none") is None
 
 
 def test_a_method_without_all_its_trials_is_missing_and_not_ranked() -> None:

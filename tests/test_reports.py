@@ -30,6 +30,7 @@ from reports.records import (
     content_key,
     frame,
 )
+from reports.statistics import declared_power
 from reports.tables import by_trial, cells, comparisons, paired
 from reports.typeset import difference_table
 from suites.schema import Suite
@@ -343,7 +344,10 @@ def test_enough_problems_are_tested_and_named() -> None:
     sentence = headline(results, "none")
     assert "Told from l1 over 9 problems" in sentence
     assert "obd" not in sentence
-    assert "smallest p after Holm is 0.012" in power_line(results.power)
+    assert "smallest p after Holm is 0.012" in power_line(results.power, 1)
+    few = declared_power(2, 3, 0.05)
+    assert "Read the intervals as conditional" in power_line(few, 3)
+    assert "there are no intervals either" in power_line(few, 1)
 
 
 def test_headline_claims_nothing_that_is_not_there(suite: Suite) -> None:

@@ -97,7 +97,8 @@ def _can_show(planned: Plan) -> str:
     problems = len({trial.labels.problem for trial in planned.trials})
     compared = {one.labels.method for one in planned.trials if not one.labels.matched_to}
     compared.discard(suite.analysis.control)
-    return power_line(declared_power(problems, max(len(compared), 1), suite.analysis.alpha))
+    power = declared_power(problems, max(len(compared), 1), suite.analysis.alpha)
+    return power_line(power, suite.bases)
 
 
 def _time_left(planned: Plan, store: Store, pending: int, workers: int) -> str:

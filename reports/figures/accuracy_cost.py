@@ -67,10 +67,12 @@ def _plot(
     theoretical = results.suite.budgets.unstructured and cost == "macs"
     label = "theoretical MACs kept (%)" if theoretical else COSTS[cost]
     banded = with_bands(data, looks, results.suite.analysis.control)
+    several = results.suite.bases > 1
     caption = (
-        f"Mean test top-1 of {results.suite.bases} base{'s' if results.suite.bases > 1 else ''} a "
-        f"problem. {_spread(results, banded)} Dashed grey: the dense networks with one standard "
-        f"deviation over bases. The panels have scales of their own.{instead}"
+        f"Mean test top-1 of {results.suite.bases} base{'s' if several else ''} a "
+        f"problem. {_spread(results, banded)} Dashed grey: the dense network"
+        f"{'s with one standard deviation over bases' if several else ''}. The panels have scales "
+        f"of their own.{instead}"
     )
     if len(theirs):
         caption += " Hollow: published, with the standard deviation where the paper prints one."
@@ -158,12 +160,13 @@ def draw(
         at = (theirs["problem"] == one.problem) & (theirs["recovery"] == one.recovery)
         draw_published(one.ax, theirs[at], looks)
         one.ax.set_ylim(*limits(pd.concat([data[here], theirs[at]]) if at.any() else data[here]))
-    name_axes(panels, x_label, "test top-1 (%)")
+    name_axes(figure, panels, x_label, "test top-1 (%)")
     cost_axis(panels[0].ax, data)
     dense = Line2D([], [], color=GREY, linewidth=0.9, linestyle=(0, (6, 2)), label="dense, mean")
     spread = Patch(color=GREY, alpha=0.18, linewidth=0, label="dense, ± 1 SD")
+    several = (data.loc[data["method"] == DENSE, "n_bases"] > 1).any()
     published = [published_entry()] if len(theirs) else []
-    legend(figure, [*entries(methods, looks), dense, spread, *published])
+    legend(figure, [*entries(methods, looks), dense, *([spread] if several else []), *published])
     return figure
 
 

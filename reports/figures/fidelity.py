@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from suites.schema import slug
 
 from ..fidelity import NORMALISED, SHARES, FidelityResults
-from .plot import Drawing, Plot, write
+from .plot import Drawing, Plot, asked_for, write
 from .similarity import REMOVED, overlap, similarity, similarity_plot
 from .style import GREY, publication
 
@@ -48,70 +48,109 @@ REGRETS = tuple(
 )
 
 
-def fidelity_gallery(results: FidelityResults, folder: Path) -> list[Drawing]:
-    """Write every figure that the finished trials allow; none where no method is complete."""
+def fidelity_gallery(
+    results: FidelityResults, folder: Path, names: Sequence[str] | None = None
+) -> list[Drawing]:
+    """Write the figures that the finished trials allow; none where no method is complete.
+
+    Args:
+        results: the analysis.
+        folder: made if need be.
+        names: of `FIGURES`; default: all.
+
+    Raises:
+        ValueError: a name that no figure has.
+    """
+    asked = asked_for(names, FIGURES)
     if not results.methods["complete"].any():
         return []
     with publication():
-        return [write(plot, folder) for plot in _plots(results)]
+        return [write(plot, folder) for name in asked for plot in FIGURES[name](results)]
 
 
-def _plots(results: FidelityResults) -> Iterator[Plot]:
+_ORDER = "Criteria stand in the order of their Spearman correlation over all units, mean over "
+_ORDER += "problems."
+
+
+def _bars(results: FidelityResults) -> str:
+    if results.suite.bases == 1:
+        return "One base a problem, so no intervals"
     level = f"{100 * (1 - results.suite.analysis.alpha):g} %"
-    bars = (
-        f"Bars: {level} percentile bootstrap intervals over {results.suite.bases} bases"
-        if results.suite.bases > 1
-        else "One base a problem, so no intervals"
-    )
-    order = "Criteria stand in the order of their Spearman correlation over all units, mean over "
-    order += "problems."
+    return f"Bars: {level} percentile bootstrap intervals over {results.suite.bases} bases"
+
+
+def _n(results: FidelityResults) -> str:
+    bases = results.suite.bases
+    return f"n = {bases} base{'s' if bases > 1 else ''}, without a spread"
+
+
+def _correlation(results: FidelityResults) -> Iterator[Plot]:
     yield Plot(
         "correlation",
         correlation_plot(results),
         rows_of(results, CORRELATIONS),
         "Rank correlation with the truth",
-        f"Right is better; 0 is no relation. {bars}. {order} Dashed: what the noise of the "
-        "measured truth leaves to a perfect criterion, over all units.",
+        f"Right is better; 0 is no relation. {_bars(results)}. {_ORDER} Dashed: what the noise of "
+        "the measured truth leaves to a perfect criterion, over all units.",
         "Dot plot of rank correlations, a row a criterion, a panel a problem.",
     )
+
+
+def _regret(results: FidelityResults) -> Iterator[Plot]:
     yield Plot(
         "regret",
         regret_plot(results),
         rows_of(results, REGRETS),
         "Regret of the lowest scores",
         "Mean true loss change of the units that a criterion would take first, beyond that of "
-        f"the best choice of as many, as a share of a random choice's: left is better. {bars}. "
-        f"{order} The scale is linear up to 1 and logarithmic beyond.",
+        "the best choice of as many, as a share of a random choice's: left is better. "
+        f"{_bars(results)}. {_ORDER} The scale is linear up to 1 and logarithmic beyond.",
         "Dot plot of normalised regrets, a row a criterion, a panel a problem.",
     )
-    n = f"n = {results.suite.bases} base{'s' if results.suite.bases > 1 else ''}, without a spread"
-    for problem, units in results.units.groupby("problem", sort=False):
-        matrix = similarity(results, str(problem))
+
+
+def _problems(results: FidelityResults) -> list[str]:
+    """Those of which units are measured."""
+    return [str(one) for one in results.units["problem"].unique()]
+
+
+def _similarity(results: FidelityResults) -> Iterator[Plot]:
+    for problem in _problems(results):
+        matrix = similarity(results, problem)
         yield Plot(
-            f"similarity-{slug(str(problem))}",
+            f"similarity-{slug(problem)}",
             similarity_plot(matrix),
             matrix.rename_axis("method").reset_index(),
             f"Which criteria rank alike, {problem}",
             "Spearman's ρ of two criteria's scores over all sampled units, in percent, mean "
-            f"over {n}. The tree joins criteria at their mean distance 1 − |ρ|: those that rank "
-            "alike, or upside down, stand side by side.",
+            f"over {_n(results)}. The tree joins criteria at their mean distance 1 − |ρ|: those "
+            "that rank alike, or upside down, stand side by side.",
             f"Matrix of rank correlations between criteria on {problem}, with a dendrogram.",
         )
-        shared = overlap(results, str(problem))
+
+
+def _overlap(results: FidelityResults) -> Iterator[Plot]:
+    for problem in _problems(results):
+        shared = overlap(results, problem)
         yield Plot(
-            f"overlap-{slug(str(problem))}",
+            f"overlap-{slug(problem)}",
             similarity_plot(shared, "overlap of removed sets"),
             shared.rename_axis("method").reset_index(),
             f"Which criteria remove the same units, {problem}",
             f"Of the units that either of two criteria removes when {100 * REMOVED:g} % of the "
-            f"sampled units leave, the percentage that both remove (Jaccard), mean over {n}. Two "
-            f"random sets share {100 * REMOVED / (2 - REMOVED):.0f} %. The tree joins criteria at "
-            "their mean distance 1 − overlap.",
+            f"sampled units leave, the percentage that both remove (Jaccard), mean over "
+            f"{_n(results)}. Two random sets share {100 * REMOVED / (2 - REMOVED):.0f} %. The tree "
+            "joins criteria at their mean distance 1 − overlap.",
             f"Matrix of overlaps between criteria's removed sets on {problem}, with a dendrogram.",
         )
+
+
+def _truth(results: FidelityResults) -> Iterator[Plot]:
+    for problem in _problems(results):
+        units = results.units[results.units["problem"] == problem]
         yield Plot(
-            f"truth-{slug(str(problem))}",
-            scatter(units, ordered(results), _rho(results, str(problem))),
+            f"truth-{slug(problem)}",
+            scatter(units, ordered(results), _rho(results, problem)),
             units,
             f"Predicted rank and true loss change, {problem}",
             "A dot a removed unit, of all bases; a panel a criterion, with its ρ over all "
@@ -120,6 +159,15 @@ def _plots(results: FidelityResults) -> Iterator[Plot]:
             "criterion rises from left to right.",
             f"Scatter of true loss change against predicted rank on {problem}.",
         )
+
+
+FIGURES: Mapping[str, Callable[[FidelityResults], Iterator[Plot]]] = {
+    "correlation": _correlation,
+    "regret": _regret,
+    "similarity": _similarity,
+    "overlap": _overlap,
+    "truth": _truth,
+}
 
 
 def ordered(results: FidelityResults) -> list[str]:

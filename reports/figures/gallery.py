@@ -24,7 +24,7 @@ from . import (
     widths,
 )
 from .focus import in_focus
-from .plot import Drawing, Plot, write
+from .plot import Drawing, Plot, asked_for, write
 from .style import Look, looks, publication
 
 if TYPE_CHECKING:
@@ -65,19 +65,12 @@ def gallery(results: Results, folder: Path, names: Sequence[str] | None = None) 
     Raises:
         ValueError: a name that no figure has.
     """
-    unknown = [name for name in names or () if name not in FIGURES]
-    if unknown:
-        raise ValueError(f"no figure {', '.join(unknown)}; there are {', '.join(FIGURES)}")
+    asked = asked_for(names, FIGURES)
     if not results.cells["complete"].any():
         return []
     with publication(), _records_aside():
         shown = looks(results.suite, in_focus(results))
-        return [
-            write(plot, folder)
-            for name, plots in FIGURES.items()
-            if names is None or name in names
-            for plot in plots(results, shown)
-        ]
+        return [write(plot, folder) for name in asked for plot in FIGURES[name](results, shown)]
 
 
 @contextmanager

@@ -46,7 +46,7 @@ def place_names(
             text = ax.text(0, 0, name, fontsize=_SIZE, color=INK, zorder=6, ha="left", va="bottom")
             text.set_in_layout(False)
             size = text.get_window_extent(renderer)
-            box, distance = _free(place, size.width, size.height, frame, taken, point)
+            box, distance = _free(place, places, size.width, size.height, frame, taken, point)
             taken.append(box.padded(2 * point, 0.5 * point))
             text.set_position(tuple(back.transform((box.x0, box.y0)).tolist()))
             if distance >= _LEADER:
@@ -85,7 +85,7 @@ def _along(at: Floats, point: float) -> list[Bbox]:
         steps = 1 if straight else int(np.ceil(np.abs(end - start).max() / (4 * point)))
         ends = np.linspace(start, end, steps + 1)
         low, high = np.minimum(ends[:-1], ends[1:]), np.maximum(ends[:-1], ends[1:])
-        pad = 0.6 * point
+        pad = 1.0 * point
         boxes += [
             Bbox.from_extents(a[0] - pad, a[1] - pad, b[0] + pad, b[1] + pad)
             for a, b in zip(low, high, strict=True)
@@ -94,14 +94,23 @@ def _along(at: Floats, point: float) -> list[Bbox]:
 
 
 def _free(
-    place: Floats, width: float, height: float, frame: Bbox, taken: Sequence[Bbox], point: float
+    place: Floats,
+    places: Floats,
+    width: float,
+    height: float,
+    frame: Bbox,
+    taken: Sequence[Bbox],
+    point: float,
 ) -> tuple[Bbox, float]:
-    """(box in pixels, its distance in points)."""
+    """(box in pixels, its distance in points): the first free one that stands nearest to its own
+    dot, lest it is read as another's; where there is none, the first free one."""
     edges = np.array([one.extents for one in taken]).reshape(-1, 4)
+    other: tuple[Bbox, float] | None = None
     for distance in _DISTANCES:
         for angle in _ANGLES:
-            x = float(place[0] + np.cos(angle) * (distance * point + width / 2))
-            y = float(place[1] + np.sin(angle) * (distance * point + height / 2))
+            # The near corner of the text, or the middle of its near edge, stands at the distance.
+            way = np.round([np.cos(angle), np.sin(angle)], 6)
+            x, y = place + distance * point * way + np.sign(way) * (width / 2, height / 2)
             box = Bbox.from_bounds(x - width / 2, y - height / 2, width, height)
             inside = frame.x0 <= box.x0 and box.x1 <= frame.x1
             inside = inside and frame.y0 <= box.y0 and box.y1 <= frame.y1
@@ -111,6 +120,15 @@ def _free(
                 | (edges[:, 1] >= box.y1)
                 | (edges[:, 3] <= box.y0)
             )
-            if inside and apart.all():
+            if not (inside and apart.all()):
+                continue
+            if _distance(box, place[None])[0] <= _distance(box, places).min():
                 return box, distance
-    return Bbox.from_bounds(place[0], place[1], width, height), 0.0
+            other = other or (box, distance)
+    return other or (Bbox.from_bounds(place[0], place[1], width, height), 0.0)
+
+
+def _distance(box: Bbox, places: Floats) -> Floats:
+    """[n] pixels from a box to [n, 2] places; 0 inside."""
+    near = np.clip(places, (box.x0, box.y0), (box.x1, box.y1))
+    return np.asarray(np.hypot(*(places - near).T))

@@ -15,7 +15,7 @@ from suites.schema import slug
 from ..statistics import pairwise, smallest_holm_p
 from .blocks import COLLAPSED, Blocks, blocks
 from .plot import Plot
-from .squares import square_figure
+from .squares import signs, square_figure
 from .style import Look, recovered
 
 if TYPE_CHECKING:
@@ -38,14 +38,15 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         else:
             tested = f"Dots: adjusted p ≤ {alpha:g} (exact Wilcoxon signed-rank, Holm over all "
             tested += "pairs)."
+        signed = "" if k <= _NUMBERS else ", red ones, with a minus, worse"
         yield Plot(
             f"pairwise-{slug(recovery)}",
             draw(data, alpha),
             data,
             f"Every pair, {recovered(recovery)}",
             f"Hodges–Lehmann shift of {COLLAPSED}, in points, row minus column: blue rows are "
-            f"better. Methods stand by their mean score; {found.said}. {tested} The darkest "
-            "colours stand for the largest tenth of shifts and all beyond.",
+            f"better{signed}. Methods stand by their mean score; {found.said}. {tested} The "
+            "darkest colours stand for the largest tenth of shifts and all beyond.",
             f"Matrix of shifts between all pairs of {k} methods, {recovered(recovery)}.",
         )
 
@@ -74,7 +75,7 @@ def draw(data: pd.DataFrame, alpha: float) -> Figure:
     p = data.pivot(index="method", columns="reference", values="adjusted_p")
     sizes = np.abs(matrix[np.isfinite(matrix)])
     limit = max(float(np.quantile(sizes, 0.9)), 1e-3)
-    texts = None
+    texts = signs(matrix)
     if len(names) <= _NUMBERS:
         texts = np.where(np.isfinite(matrix), np.char.mod("%.1f", matrix), "")
         texts = np.char.replace(texts, "-", "\N{MINUS SIGN}")
@@ -83,7 +84,7 @@ def draw(data: pd.DataFrame, alpha: float) -> Figure:
     )
     told = np.argwhere(p.loc[names, names].to_numpy(dtype=float) <= alpha)
     if len(told):
-        low = 0.3 if texts is not None else 0.0  # below the number
+        low = 0.3 if len(names) <= _NUMBERS else 0.0  # below the number
         ax.plot(told[:, 1], told[:, 0] + low, linestyle="", marker="o", markersize=1.8,
                 color="black", markeredgecolor="white", markeredgewidth=0.3)  # fmt: skip
         dot = Line2D([], [], linestyle="", marker="o", markersize=2.5, color="black")

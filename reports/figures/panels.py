@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 
 from .style import ONE_COLUMN, QUIET, TWO_COLUMNS, Look, title
 
+_ENTRY = 0.15  # inches a line of the legend takes
 _ACROSS = 3  # panels beside one another
 MANY = 4  # problems beyond which panels wrap, or are averaged where each problem says the same
 ALL_PROBLEMS = "all problems"
@@ -72,21 +73,25 @@ def grid(
     return figure, panels
 
 
-def name_axes(panels: Sequence[Panel], x_label: str, y_label: str) -> None:
+def name_axes(figure: Figure, panels: Sequence[Panel], x_label: str, y_label: str) -> None:
     for one in panels:
         if one.lowest:
             one.ax.set_xlabel(x_label)
         if one.left:
             one.ax.set_ylabel(y_label)
+    figure.align_ylabels([one.ax for one in panels if one.left])
 
 
 def legend(figure: Figure, handles: Sequence[Artist]) -> None:
     """Below the panels, in as many columns as the width has room for."""
     widest = max(len(str(one.get_label())) for one in handles)
-    columns = int(figure.get_figwidth() / (0.06 * widest + 0.55))
+    columns = int(figure.get_figwidth() / (0.06 * widest + 0.45))
     columns = max(1, min(columns, len(handles)))
     # As few columns as the same number of lines takes, so that no line hangs alone.
-    columns = math.ceil(len(handles) / math.ceil(len(handles) / columns))
+    lines = math.ceil(len(handles) / columns)
+    columns = math.ceil(len(handles) / lines)
+    # The panels keep their height, however many lines the legend takes.
+    figure.set_figheight(figure.get_figheight() + _ENTRY * (lines - 1))
     figure.legend(handles=list(handles), loc="outside lower center", ncols=columns)
 
 

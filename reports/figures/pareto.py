@@ -30,6 +30,7 @@ _FRONT: dict[str, Any] = {
     "linestyle": (0, (3, 2)),
     "zorder": 1,
 }
+_ROOM = 0.2  # of the width, at both sides, for names
 SHORTEST_S = 1e-3  # shorter times stand at the left edge: a log axis has no zero
 _KEYS = ["problem", "recovery", "method"]
 
@@ -155,7 +156,7 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], x_label: str, log: bool)
         _panel(one.ax, data[here], looks)
         loud = data["method"].map(lambda name: not looks[name].quiet)
         named.append((one.ax, data[here & (loud | data["pareto"])]))
-    name_axes(panels, x_label, "retained top-1 (points)")
+    name_axes(figure, panels, x_label, "retained top-1 (points)")
     handles = [Line2D([], [], label="Pareto front", **_FRONT)]
     if any(looks[name].quiet for name in data["method"]):
         grey = Line2D([], [], linestyle="", marker="o", markersize=3, color=QUIET)
@@ -173,7 +174,7 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], x_label: str, log: bool)
 
 
 def _panel(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look]) -> None:
-    ax.margins(x=0.14, y=0.14)
+    ax.margins(x=_ROOM, y=0.14)
     for row in rows.to_dict("records"):
         look = looks[row["method"]]
         if not look.quiet:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +38,7 @@ class Drawing:
     title: str
     caption: str
     alt: str
+    inches: float  # wide, in print
 
 
 def write(plot: Plot, folder: Path) -> Drawing:
@@ -57,7 +58,21 @@ def write(plot: Plot, folder: Path) -> Drawing:
             plot.figure.savefig(folder / f"{plot.name}.{kind}", metadata=dict(metadata))
     plot.data.to_csv(folder / f"{plot.name}.csv", index=False, lineterminator="\n")
     alt = f"{plot.alt} The numbers are in figures/{plot.name}.csv."
-    return Drawing(plot.name, folder / f"{plot.name}.svg", plot.title, plot.caption, alt)
+    svg, inches = folder / f"{plot.name}.svg", plot.figure.get_figwidth()
+    return Drawing(plot.name, svg, plot.title, plot.caption, alt, round(inches, 2))
+
+
+def asked_for(names: Sequence[str] | None, there: Iterable[str]) -> list[str]:
+    """The names of figures that are asked for, in the order of those there are; default: all.
+
+    Raises:
+        ValueError: a name that no figure has.
+    """
+    every = list(there)
+    unknown = [name for name in names or () if name not in every]
+    if unknown:
+        raise ValueError(f"no figure {', '.join(unknown)}; there are {', '.join(every)}")
+    return [name for name in every if names is None or name in names]
 
 
 def renderer_of(figure: Figure) -> RendererAgg:

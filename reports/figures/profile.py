@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ..statistics import bootstrap_bands
+from ..statistics import performance_profile, shares_within
 from .blocks import Blocks, blocks
 from .panels import entries, legend
 from .plot import Plot
@@ -21,18 +21,19 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
+_FEWEST = 6  # trials of a method
 _POINTS = 100  # of a curve
 
 
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """Where a method has two trials or more to tell apart: of one there is a single step."""
+    """Where methods have trials enough for a curve: of few there are single steps."""
     found = {one: blocks(results, one) for one in results.recoveries}
     cubes = {
         recovery: (list(one.scores.columns), _lost(results, recovery, one))
         for recovery, one in found.items()
         if one is not None
     }
-    cubes = {key: one for key, one in cubes.items() if one[1][0].size > 1}
+    cubes = {key: one for key, one in cubes.items() if one[1][0].size >= _FEWEST}
     if not cubes:
         return
     counts = sorted({len(kept) for kept in results.budgets.values()})
@@ -110,12 +111,10 @@ def drawn(
         finite = cube[np.isfinite(cube)]
         at = np.linspace(min(0.0, float(np.quantile(finite, 0.02))), finite.max(), _POINTS)
         for name, one in zip(names, cube, strict=True):
-            within = np.where(np.isnan(one), np.nan, one <= at[:, None, None, None, None] + 1e-9)
-            shares = np.nanmean(within, axis=1)  # over budgets: [t, problems, bases, repeats]
-            part = pd.DataFrame({"lost": at, "share": shares.mean(axis=(1, 2, 3))})
-            part["low"] = part["high"] = np.nan
+            shares = shares_within(one, at).mean(axis=(1, 2, 3))
+            part = pd.DataFrame({"lost": at, "share": shares, "low": np.nan, "high": np.nan})
             if name in banded:
-                bands = bootstrap_bands(shares, level)
+                bands = performance_profile(one, at, level)
                 part["low"], part["high"] = bands.low, bands.high
             parts.append(part.assign(recovery=recovery, method=name))
     columns = ["recovery", "method", "lost", "share", "low", "high"]

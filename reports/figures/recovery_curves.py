@@ -103,6 +103,6 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], banded: list[str]) -> Fi
                                     color=looks[name].colour, linewidth=0, zorder=1.2)  # fmt: skip
         one.ax.autoscale_view()
         one.ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    name_axes(panels, "epoch of recovery", "validation top-1 (%)")
+    name_axes(figure, panels, "epoch of recovery", "validation top-1 (%)")
     legend(figure, list(entries(methods, looks)))
     return figure

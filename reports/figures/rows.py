@@ -34,7 +34,7 @@ def row_grid(
         line[0].set_yticks(range(len(names)), names)
         line[0].set_ylim(len(names) - 0.4, -0.6)
         for ax in line:
-            ax.tick_params(axis="y", length=0)
+            ax.tick_params(axis="y", length=0, pad=5)  # room for the arrows of `arrows`
             ax.grid(axis="y", visible=False)
     return figure, [list(line) for line in axes]
 
@@ -59,7 +59,8 @@ def dots(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look]) -> None:
     for y, row in enumerate(rows.to_dict("records")):
         if pd.isna(row["mean"]):
             ax.text(0.99, y, "missing", color=GREY, fontsize=6.5, ha="right", va="center",
-                    transform=ax.get_yaxis_transform(), clip_on=True)  # fmt: skip
+                    transform=ax.get_yaxis_transform(), clip_on=True,
+                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})  # fmt: skip
             continue
         look = looks[row["method"]]
         if pd.notna(row["low"]):

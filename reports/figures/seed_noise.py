@@ -37,7 +37,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
             parts[-1] += "; with one repeat this holds the noise of calibration and finetuning too"
     if _LEVELS["repeat_sd"] in drawn_levels:
         parts.append("hollow: between repeats on one base, which draw calibration images and ")
-        parts[-1] += "finetuning order anew"
+        parts[-1] += "finetuning order anew, both at once: their shares are not told apart"
     yield Plot(
         "seed_noise",
         draw(data, looks, suite.analysis.control),

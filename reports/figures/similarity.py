@@ -12,7 +12,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 from ..fidelity import FidelityResults
-from .squares import square_figure
+from .squares import signs, square_figure
 from .style import GREY
 
 REMOVED = 0.3  # share of the units that a removed set holds
@@ -89,7 +89,7 @@ def similarity_plot(matrix: pd.DataFrame, label: str = "Spearman's ρ of scores"
     """
     values = matrix.to_numpy(dtype=float)
     names = [str(name) for name in matrix.index]
-    texts = None
+    texts = signs(values)
     if len(matrix) <= _NUMBERS:
         whole = np.rint(100 * values).astype(int)
         texts = np.char.replace(whole.astype(str), "-", "\N{MINUS SIGN}")

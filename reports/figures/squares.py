@@ -21,6 +21,11 @@ _LETTER = 0.058  # inches
 Floats = NDArray[np.float64]
 
 
+def signs(matrix: Floats) -> NDArray[np.str_]:
+    """A minus for every value below zero: the ends of a two-sided map are alike in grey."""
+    return np.where(matrix < 0, "\N{MINUS SIGN}", "")
+
+
 def square_figure(
     matrix: Floats,
     rows: Sequence[str],
@@ -40,12 +45,13 @@ def square_figure(
         colours: a colour map.
         limits: values of its ends.
         label: of the colour bar.
-        texts: [rows, columns] to write into the squares.
+        texts: [rows, columns] to write into the squares; `signs` where numbers have no room.
         extend: `both` where values lie beyond the limits.
     """
     names = _LETTER * max(len(name) for name in rows) + 0.15
     above = _LETTER * max(len(name) for name in columns) + 0.15
-    side = _SIDE if texts is None else _LARGE
+    single = texts is None or np.char.str_len(texts).max() <= 1
+    side = _SIDE if single else _LARGE
     side = min(side, (TWO_COLUMNS - names - 0.75) / len(columns))
     width = max(side * len(columns), 0.6) + names + 0.75
     height = max(side * len(rows) + above + 0.25, 1.6)

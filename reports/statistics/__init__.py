@@ -34,7 +34,7 @@ from .multiple import benjamini_hochberg, benjamini_yekutieli, holm, smallest_ho
 from .pairwise import Pairwise, pairwise
 from .posthoc import AgainstControl, Nemenyi, against_control, bonferroni_dunn_q, nemenyi, nemenyi_q
 from .power import Power, declared_power, detectable_effect, problems_needed, wilcoxon_power
-from .profile import performance_profile
+from .profile import performance_profile, shares_within
 from .ranks import Friedman, friedman, mean_ranks, ranks
 from .sign_flip import sign_flip
 from .signed_rank import (
@@ -110,6 +110,7 @@ __all__ = [
     "regret",
     "resampling_weights",
     "share_won",
+    "shares_within",
     "shift_interval",
     "sign_flip",
     "sign_test",

@@ -1,36 +1,50 @@
-"""Performance profiles: how often a method does at least so well (Dolan and More 2002)."""
+"""Performance profiles: how often a method loses no more than so much (Dolan and More 2002)."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .bootstrap import DRAWS, Bands, bootstrap_bands
 
+_TIE = 1e-9  # losses are differences of accuracies: equal ones may differ in the last bit
+
+
+def shares_within(lost: ArrayLike, thresholds: ArrayLike) -> NDArray[np.float64]:
+    """Share of budgets at which a trial loses no more than each threshold.
+
+    Args:
+        lost: [budgets, problems, bases, repeats], lower is better; infinity where a trial failed,
+            NaN where a problem has no such budget, which is left out.
+        thresholds: [t], in the unit of the losses.
+
+    Returns:
+        [t, problems, bases, repeats] in [0, 1]; means over the last three are the profile.
+    """
+    cube, at = np.asarray(lost, dtype=np.float64), np.asarray(thresholds, dtype=np.float64)
+    if cube.ndim != 4 or cube.size == 0 or at.ndim != 1:
+        raise ValueError(
+            "losses must be [budgets, problems, bases, repeats] and thresholds [t], "
+            f"not {cube.shape} and {at.shape}"
+        )
+    within = np.where(np.isnan(cube), np.nan, cube <= at[:, None, None, None, None] + _TIE)
+    return np.asarray(np.nanmean(within, axis=1))
+
 
 def performance_profile(
-    values: ArrayLike,
+    lost: ArrayLike,
     thresholds: ArrayLike,
     level: float = 0.95,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> Bands:
-    """Share of trials above each threshold, every problem weighed alike (Agarwal 2021, 4.2).
+    """Share of trials within each threshold, every problem weighed alike (Agarwal 2021, 4.2).
 
     Args:
-        values: [methods, problems, bases, repeats], finite, higher is better; of one budget, or
-            collapsed over budgets.
-        thresholds: [t], in the unit of the values.
-        level: of the pointwise bands, from the hierarchical bootstrap.
+        lost, thresholds: as `shares_within`.
+        level: of the pointwise bands, from the hierarchical bootstrap; budgets are fixed.
 
     Returns:
-        Arrays [methods, t].
+        Arrays [t].
     """
-    cube, at = np.asarray(values, dtype=np.float64), np.asarray(thresholds, dtype=np.float64)
-    if cube.ndim != 4 or at.ndim != 1 or not np.isfinite(cube).all():
-        raise ValueError(
-            "values must be finite [methods, problems, bases, repeats] and thresholds [t], "
-            f"not {cube.shape} and {at.shape}"
-        )
-    above = cube[:, None] > at[:, None, None, None]
-    return bootstrap_bands(above.astype(np.float64), level, draws, seed)
+    return bootstrap_bands(shares_within(lost, thresholds), level, draws, seed)

@@ -8,6 +8,9 @@ for (const table of document.querySelectorAll("table.sortable")) {
     button.type = "button";
     button.textContent = head.textContent;
     head.replaceChildren(button);
+    // Chromium repeats a table's head on every printed page only where it holds no button.
+    addEventListener("beforeprint", () => head.replaceChildren(button.textContent));
+    addEventListener("afterprint", () => head.replaceChildren(button));
     const value = (row) => {
       const cell = row.cells[i];
       if (cell.dataset.v !== undefined) return Number(cell.dataset.v);
