@@ -59,6 +59,10 @@ def _plan(
     """A suite's plan; says at once that it is on its way, as torch takes seconds to load."""
     suite = _suite(name, overrides, scale, smoke, plugins)
     console.print(f"[bold]{suite.suite}[/]  {suite.description}")
+    return _planned(suite, plugins, methods)
+
+
+def _planned(suite: Any, plugins: list[Path], methods: str) -> Any:
     with console.status("loading torch and the criteria"):
         from .plan import make_plan
         from .plugins import load_plugins
@@ -135,10 +139,13 @@ def plan(
         from suites import scales_of
 
         named = scales_of(suite)
-        plans = {
-            one or "as it stands": _plan(suite, set_, one, False, plugin, methods)
+        versions = {
+            one or "as it stands": _suite(suite, set_, one, False, plugin)
             for one in (named if "paper" in named else ["", *named])
         }
+        whole = next(iter(versions.values()))
+        console.print(f"[bold]{whole.suite}[/]  {whole.description}")
+        plans = {one: _planned(version, plugin, methods) for one, version in versions.items()}
         planning.scales(console, plans, store, throughput, data_root)
         return
     planned = _plan(suite, set_, scale, smoke, plugin, methods)

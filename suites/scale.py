@@ -48,6 +48,8 @@ def rescale(content: dict[str, Any], scale: str, path: Path) -> None:
     for key, value in content["scales"][scale].items():
         set_dotted(content, str(key), value, f"{path}: scales.{scale}")
     content["suite"] = f"{content.get('suite', path.stem)}-{scale}"
+    # Descriptions name the paper's models and data, which a smaller version may not have.
+    content["description"] = f"{content.get('description', '')} Scale: {scale}.".lstrip()
 
 
 def set_dotted(content: dict[str, Any], dotted: str, value: Any, source: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, Self
 
@@ -50,9 +51,7 @@ class ModelSpec(Section):
     checkpoint: str | None = Field(
         default=None, description="path or https URL of a state dict; a URL needs its sha256"
     )
-    sha256: str | None = Field(
-        default=None, pattern="^[0-9a-f]{64}$", description="of the checkpoint's file"
-    )
+    sha256: str | None = Field(default=None, description="of the checkpoint's file")
     recipe: str | Literal[False] | None = Field(
         default=None,
         description="base recipe of this model; false: take the given weights as they are",
@@ -83,6 +82,10 @@ class ModelSpec(Section):
             raise ValueError("recipe: false needs weights or a checkpoint")
         if self.sha256 and not self.checkpoint:
             raise ValueError("sha256 is a checkpoint's; give checkpoint as well")
+        if self.sha256 and not re.fullmatch("[0-9a-f]{64}", self.sha256):
+            raise ValueError(
+                f"sha256 {self.sha256}: expected 64 digits 0-9 and a-f, as sha256sum says them"
+            )
         if self.checkpoint and "://" in self.checkpoint:
             if not self.checkpoint.startswith("https://"):
                 raise ValueError(f"checkpoint {self.checkpoint}: give a path or an https URL")

@@ -322,13 +322,16 @@ def test_equal_reasons_are_one_line_of_the_status(tmp_path: Path) -> None:
 
 def test_both_names_of_a_scale_must_agree(bench: Command, tmp_path: Path) -> None:
     path = toy.write_suite(tmp_path)
-    assert "toy-smoke" in bench("plan", path, "--smoke").out
+    smoke = bench("plan", path, "--smoke").out
+    assert "toy-smoke" in smoke
+    assert "Scale: smoke." in smoke
     assert "toy-smoke" in bench("plan", path, "--scale", "smoke", "--smoke").out
     wrong = bench("plan", path, "--scale", "paper", "--smoke")
     assert wrong.code == 2
     assert "--smoke is short for --scale smoke" in wrong.err
     both = bench("plan", path, "--scales").out
     assert "as it stands" in both
+    assert "toy-smoke" not in both  # one head for all of them
     assert "smoke" in both
 
 

@@ -172,7 +172,7 @@ def test_a_checkpoint_of_another_hash_is_not_loaded(tmp_path: Path) -> None:
         ({"checkpoint": "http://a.org/n.pt", "sha256": SHA}, "give a path or an https URL"),
         ({"checkpoint": "file:///n.pt", "sha256": SHA}, "give a path or an https URL"),
         ({"sha256": SHA}, "sha256 is a checkpoint's"),
-        ({"checkpoint": "n.pt", "sha256": "abc"}, "sha256"),
+        ({"checkpoint": "n.pt", "sha256": "abc"}, "sha256 abc: expected 64 digits"),
     ],
 )
 def test_sources_without_a_proof_are_refused(given: dict[str, Any], says: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from .table import print_table
-from .work import WORK, by_kind, cells, epochs, kinds_of, say_assumptions
+from .work import WORK, by_kind, cells, epochs, hours_of, kinds_of, say_assumptions
 
 if TYPE_CHECKING:
     from ..plan import Plan
@@ -54,6 +54,7 @@ def plan(
         count = f"{len(pending)} of {len(planned.trials)}" if name == "trials" else str(len(jobs))
         rows.append((name, count, *cells(works[-1]), said[name]))
     print_table(console, ("", "to do", *WORK, "what it is"), rows)
+    console.print(f"{hours_of(works)} GPU-hours in all.")
     say_assumptions(console, works, throughput)
     console.print()
     epochs(console, planned)

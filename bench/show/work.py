@@ -51,12 +51,16 @@ def cells(work: Work) -> tuple[str, ...]:
     return (*map(_count, (load.scored, load.trained, load.evaluated)), _hours(work.hours))
 
 
+def hours_of(works: Iterable[Work]) -> str:
+    """Their sum, in a person's digits."""
+    return _hours(sum(one.hours for one in works))
+
+
 def say_assumptions(console: Console, works: Iterable[Work], throughput: Throughput) -> None:
-    """What the estimate rests on, its sum, and what is not in it."""
-    works = list(works)
+    """What the estimate rests on, and what is not in it."""
     console.print(
-        f"{_hours(sum(one.hours for one in works))} GPU-hours for the images scored, trained on "
-        f"and evaluated: MACs of all forward passes, at {throughput}; without cutting and loading.",
+        "GPU-hours are for the images scored, trained on and evaluated: MACs of all forward "
+        f"passes, at {throughput}; without cutting and loading.",
         soft_wrap=True,
     )
     unknown = sorted(set().union(*(one.unknown for one in works)))
