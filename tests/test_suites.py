@@ -18,7 +18,7 @@ from bench.plan import make_plan
 from criteria import criteria
 from suites import Recipe, Suite, SuiteError, expand, library, load_suite, named_recipes, scales_of
 from suites.files import parse_yaml
-from suites.schema import slug
+from suites.section import slug
 
 
 def load(folder: Path, text: str, *overrides: str, scale: str | None = None) -> Suite:
@@ -343,7 +343,7 @@ def test_an_unknown_suite_lists_what_there_is(name: str) -> None:
     with pytest.raises(SuiteError, match="there is no suite") as caught:
         load_suite(name)
     assert all(known in str(caught.value) for known in library())
-    assert ("Did you mean quickstart" in str(caught.value)) == ("qui" in name)
+    assert ("did you mean quickstart" in str(caught.value)) == ("qui" in name)
 
 
 def test_overrides_lead_through_mappings_and_lists(tmp_path: Path) -> None:
