@@ -225,6 +225,7 @@ def test_a_plugin_that_cannot_be_loaded_is_one_message(
         (["rnu"], "No such command"),
         (["run", "quickstart", "--wrokers", "2"], "--workers"),
         (["run", "quickstart", "--workers", "0"], "--workers"),
+        (["plan", "quickstart", "--scales", "--smoke"], "leave --scale and --smoke out"),
     ],
 )
 def test_wrong_words_are_told(bench: Command, arguments: list[str], said: str) -> None:
