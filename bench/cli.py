@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -23,6 +23,7 @@ from .arguments import (
     Smoke,
     SuiteName,
 )
+from .asked import asked_plan, asked_scales, asked_suite, names_in
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,59 +34,6 @@ app = typer.Typer(
 )
 console = Console(highlight=False)
 complaints = Console(stderr=True, highlight=False)
-
-
-def _suite(name: str, overrides: list[str], scale: str, smoke: bool, plugins: list[Path]) -> Any:
-    """A suite at a scale; faults of its file name criteria that do not exist as well."""
-    from suites import load_suite
-    from suites.files import SuiteError
-
-    if smoke and scale not in ("", "smoke"):
-        raise SuiteError(f"--smoke is short for --scale smoke; --scale {scale} is another one")
-    try:
-        return load_suite(name, overrides, scale="smoke" if smoke else scale or None)
-    except SuiteError as error:
-        raise _with_unknown_criteria(error, plugins) from None
-
-
-def _plan(
-    name: str,
-    overrides: list[str],
-    scale: str,
-    smoke: bool,
-    plugins: list[Path],
-    methods: str = "",
-) -> Any:
-    """A suite's plan; says at once that it is on its way, as torch takes seconds to load."""
-    suite = _suite(name, overrides, scale, smoke, plugins)
-    console.print(f"[bold]{suite.suite}[/]  {suite.description}")
-    return _planned(suite, plugins, methods)
-
-
-def _planned(suite: Any, plugins: list[Path], methods: str) -> Any:
-    with console.status("loading torch and the criteria"):
-        from .plan import make_plan
-        from .plugins import load_plugins
-
-        load_plugins(plugins)
-        return make_plan(suite).only(_names(methods))
-
-
-def _with_unknown_criteria(error: Any, plugins: list[Path]) -> Any:
-    """A misspelt criterion may be the cause, as where the control is none of the methods."""
-    if not error.criteria:
-        return error
-    from suites.files import SuiteError
-
-    from .plugins import load_plugins, unknown_criteria
-
-    load_plugins(plugins)
-    return SuiteError("\n".join([str(error), *unknown_criteria(error.criteria)]))
-
-
-def _names(text: str) -> tuple[str, ...]:
-    """`a,b` as names; nothing given is no restriction."""
-    return tuple(one.strip() for one in text.split(",")) if text else ()
 
 
 @app.command(name="list")
@@ -136,19 +84,10 @@ def plan(
 
     throughput, store = Throughput(tflops, ceiling), Store(results)
     if scales:
-        from suites import scales_of
-
-        named = scales_of(suite)
-        versions = {
-            one or "as it stands": _suite(suite, set_, one, False, plugin)
-            for one in (named if "paper" in named else ["", *named])
-        }
-        whole = next(iter(versions.values()))
-        console.print(f"[bold]{whole.suite}[/]  {whole.description}")
-        plans = {one: _planned(version, plugin, methods) for one, version in versions.items()}
+        plans = asked_scales(console, suite, set_, scale, smoke, plugin, methods)
         planning.scales(console, plans, store, throughput, data_root)
         return
-    planned = _plan(suite, set_, scale, smoke, plugin, methods)
+    planned = asked_plan(console, suite, set_, scale, smoke, plugin, methods)
     planning.plan(console, planned, store, workers, throughput, data_root)
 
 
@@ -162,7 +101,7 @@ def fetch(
     smoke: Smoke = False,
 ) -> None:
     """Get the datasets, weights and checkpoints of a suite, and say what must be got by hand."""
-    asked = _suite(suite, set_, scale, smoke, [])
+    asked = asked_suite(suite, set_, scale, smoke)
 
     from .fetch import fetch_all, needs
     from .store import Store
@@ -211,7 +150,7 @@ def run(
     ] = False,
 ) -> None:
     """Run a suite. Run it again after any interruption: finished trials are not repeated."""
-    planned = _plan(suite, set_, scale, smoke, plugin)
+    planned = asked_plan(console, suite, set_, scale, smoke, plugin)
 
     from .session import Request, session
 
@@ -219,7 +158,7 @@ def run(
         results=results,
         data_root=data_root,
         workers=workers,
-        methods=_names(methods),
+        methods=names_in(methods),
         repeats=repeats,
         plugins=tuple(path.resolve() for path in plugin),
         download=download,
@@ -247,7 +186,7 @@ def status(
     from .show import status as shown
     from .store import Store
 
-    shown.status(console, _plan(suite, set_, scale, smoke, plugin), Store(results))
+    shown.status(console, asked_plan(console, suite, set_, scale, smoke, plugin), Store(results))
 
 
 @app.command()
@@ -271,14 +210,14 @@ def report(
 ) -> None:
     """Write the report of a suite, finished or not, from its records; MLflow's latest run of it
     then carries this report."""
-    planned = _plan(suite, set_, scale, smoke, plugin)
+    planned = asked_plan(console, suite, set_, scale, smoke, plugin)
 
     from .session import write_report
     from .store import Store
     from .tracking import TrackingError, update_report
 
     store, name = Store(results), planned.suite.suite
-    path = write_report(planned, store, out, _names(format_), _names(figures))
+    path = write_report(planned, store, out, names_in(format_), names_in(figures))
     console.print(f"report: {path}", soft_wrap=True)
     if out is not None:
         return  # a copy for somewhere else
@@ -301,7 +240,7 @@ def compare(
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
     """Hold one method of a suite against another: how much better, where, and how surely."""
-    planned = _plan(suite, set_, scale, smoke, plugin)
+    planned = asked_plan(console, suite, set_, scale, smoke, plugin)
 
     from .session import compare as compare_methods
     from .show.duel import duel
@@ -320,9 +259,9 @@ def claims(
     ] = None,
 ) -> None:
     """Hold what the papers claim against the records of their suites."""
-    from .claims import claims as hold_claims
+    from .show.claims import claims as show_claims
 
-    hold_claims(console, results, out)
+    show_claims(console, results, out)
 
 
 @app.command()
@@ -338,7 +277,7 @@ def sync(
     from .store import Store
     from .tracking import sync as sync_records
 
-    planned = _plan(suite, set_, scale, smoke, plugin)
+    planned = asked_plan(console, suite, set_, scale, smoke, plugin)
     store = Store(results)
     with store.lock():
         records = planned.records(store)

@@ -5,7 +5,6 @@ Adding one is a reader that returns `Splits` and a line in `DATASETS`.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor
 
 from suites.schema import DatasetSpec
+from suites.section import meant
 
 from . import seeds
 from .errors import DataError
@@ -118,9 +118,10 @@ def load_dataset(
     Raises DataError for an unknown name, missing or corrupt data, and impossible sizes.
     """
     if spec.name not in DATASETS:
-        near = difflib.get_close_matches(spec.name, DATASETS, n=3, cutoff=0.5)
-        hint = f" - did you mean {' or '.join(near)}?" if near else "."
-        raise DataError(f"no dataset {spec.name!r}{hint} There are: {', '.join(DATASETS)}")
+        raise DataError(
+            f"there is no dataset {spec.name!r}{meant(spec.name, DATASETS)}; there are "
+            + ", ".join(DATASETS)
+        )
     source = Source(spec, Path(data_root), Path(cache), download, device, threads)
     found = DATASETS[spec.name].read(source)
     pool = _subset(spec, "train", found.train, spec.train_images)
@@ -134,7 +135,7 @@ def load_dataset(
         "test": _subset(spec, "test", found.test, spec.test_images),
     }
     return Dataset(
-        name=spec.label or spec.name,
+        name=spec.title,
         classes=found.classes,
         channels=found.channels,
         image_size=found.image_size,

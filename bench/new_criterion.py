@@ -7,7 +7,7 @@ from pathlib import Path
 
 from criteria import UnknownCriterion
 from criteria.registry import find
-from suites.schema import slug
+from suites.section import slug
 
 from .errors import BenchError
 

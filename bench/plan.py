@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 
 from reports.records import Record
 from suites import FidelitySuite, Suite, expand
+from suites.section import meant
 
 from .errors import PlanError
 from .jobs import Trial
@@ -92,6 +92,6 @@ def make_plan(suite: Suite | FidelitySuite) -> Plan:
 def _known(what: str, names: Iterable[str], known: Collection[str]) -> None:
     for name in names:
         if name not in known:
-            near = get_close_matches(name, known, n=3)
-            hint = f" Did you mean {' or '.join(near)}?" if near else ""
-            raise PlanError(f"there is no {what} {name!r}.{hint} There are: {', '.join(known)}")
+            raise PlanError(
+                f"there is no {what} {name!r}{meant(name, known)}; there are {', '.join(known)}"
+            )

@@ -91,7 +91,7 @@ def _raw(results: Results) -> Said:
 
 def _seeds(results: Results) -> Said:
     suite = results.suite
-    given = [one.label or one.name for one in suite.models if one.checkpoint or one.weights]
+    given = [one.title for one in suite.models if one.checkpoint or one.weights]
     why = f"{suite.bases} bases x {suite.repeats} repeats a problem"
     if given:
         why += f"; those of {', '.join(given)} start from one checkpoint"

@@ -45,7 +45,7 @@ def claims_page(findings: Sequence[Finding], records: Iterable[Record]) -> str:
 
 def verdicts(findings: Sequence[Finding]) -> Iterator[tuple[Claim, Verdict, list[Finding]]]:
     """Each claim, at each scale and recovery, with the verdict over all that it is held against."""
-    for (_, _, _), group in groupby(findings, lambda one: (id(one.claim), one.scale, one.recovery)):
+    for _, group in groupby(findings, lambda one: (id(one.claim), one.scale, one.recovery)):
         rows = list(group)
         kinds = {one.verdict for one in rows}
         said: Verdict = "undecided"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from suites.schema import slug
+from suites.section import slug
 
 from . import findings
 from .cautions import IGNORED, missing_warnings, record_warnings

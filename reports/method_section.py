@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from suites.method import FinetuningSpec, IterativeSpec, MethodSpec, PhaseSpec
@@ -48,7 +48,9 @@ def _problems(suite: Suite) -> list[str]:
 
 def _dataset(one: DatasetSpec) -> str:
     held = f"{100 * one.validation:g} % of its training images are held out for validation"
-    parts = [f"{one.label or one.name}: {held}"]
+    parts = [f"{one.title}: {held}"]
+    if one.normalize:
+        parts.append(f"normalised as {one.normalize}")
     if one.image_size:
         parts.append(f"images of {one.image_size} × {one.image_size}")
     for what, count in (("training", one.train_images), ("test", one.test_images)):
@@ -58,7 +60,7 @@ def _dataset(one: DatasetSpec) -> str:
 
 
 def _model(one: ModelSpec, suite: Suite) -> str:
-    name = one.label or one.name
+    name = one.title
     options = "".join(f", {key} {value}" for key, value in one.options.items())
     source = one.weights and f"torchvision's weights {one.weights}"
     source = source or (one.checkpoint and "a given checkpoint")
@@ -83,7 +85,7 @@ def _own(one: ModelSpec) -> str:
 
 
 def _bases(suite: Suite) -> list[str]:
-    given = [one.label or one.name for one in suite.models if one.checkpoint or one.weights]
+    given = [one.title for one in suite.models if one.checkpoint or one.weights]
     text = (
         f"Each problem (a model on a dataset) has {_count(suite.bases, 'base')}, trained apart "
         "with seeds of their own. All methods prune the same bases, so every comparison is paired."
@@ -186,7 +188,7 @@ def _kept(suite: Suite) -> str:
         budgets = suite.budgets_of(model)
         plain = budgets.cost == "threshold"
         kept = ", ".join(f"{one:g}" if plain else f"{100 * one:g} %" for one in budgets.kept)
-        words.setdefault(kept, []).append(model.label or model.name)
+        words.setdefault(kept, []).append(model.title)
     return _by_model(words)
 
 
@@ -194,12 +196,10 @@ def _calibration(suite: AnySuite) -> list[str]:
     words: dict[str, list[str]] = {}
     for model in suite.models:
         seen = suite.calibration_of(model)
-        text = f"{seen.images} training images in batches of {seen.batch_size}"
-        words.setdefault(text, []).append(model.label or model.name)
-    return [
-        f"Criteria see {_by_model(words)}, without augmentation: the same images in the same order "
-        "for all methods."
-    ]
+        augmented = "cropped and mirrored at random" if seen.augment else "without augmentation"
+        text = f"{seen.images} training images {augmented}, in batches of {seen.batch_size}"
+        words.setdefault(text, []).append(model.title)
+    return [f"Criteria see {_by_model(words)}: the same images in the same order for all methods."]
 
 
 def _by_model(words: Mapping[str, Sequence[str]]) -> str:
@@ -247,18 +247,52 @@ def recipe_words(recipe: Recipe) -> str:
     if recipe.schedule == "step":
         places = ", ".join(f"{100 * one:g} %" for one in recipe.milestones)
         parts.append(f"{rate}, times {recipe.gamma:g} after {places} of the epochs")
+    elif recipe.schedule == "triangle":
+        parts.append(f"{rate}, a triangle from and to {recipe.gamma:g} of it")
     else:
         parts.append(f"{rate}, {recipe.schedule}")
-    parts += [f"{recipe.warmup_epochs:g} warm-up"] if recipe.warmup_epochs else []
+    if recipe.warmup_epochs:
+        begins = f" from {recipe.warmup_factor:g} of the rate" if recipe.warmup_factor else ""
+        parts.append(f"{recipe.warmup_epochs:g} warm-up{begins}")
     parts.append(f"weight decay {recipe.weight_decay:g}")
     parts += [f"label smoothing {recipe.label_smoothing:g}"] if recipe.label_smoothing else []
-    parts.append("augmented" if recipe.augment else "not augmented")
+    parts.append(_AUGMENTED[recipe.augment])
+    parts += _options_of_training(recipe)
+    return ", ".join(parts)
+
+
+_AUGMENTED = {
+    False: "not augmented",
+    True: "augmented",
+    "trivial": "augmented, with TrivialAugmentWide",
+    "randaugment": "augmented, with RandAugment",
+}
+
+
+def _options_of_training(recipe: Recipe) -> Iterator[str]:
+    """What few recipes ask for."""
+    if recipe.random_erasing:
+        yield f"random erasing with probability {recipe.random_erasing:g}"
+    if recipe.mixup:
+        yield f"mixup with alpha {recipe.mixup:g}"
+    if recipe.cutmix:
+        yield f"CutMix with alpha {recipe.cutmix:g}"
     if recipe.distill:
-        parts.append(
+        yield (
             f"distilled from the base (weight {recipe.distill.weight:g}, temperature "
             f"{recipe.distill.temperature:g})"
         )
-    return ", ".join(parts)
+    if recipe.ema:
+        every = f" every {recipe.ema.every} steps" if recipe.ema.every > 1 else ""
+        yield f"weights averaged with decay {recipe.ema.decay:g}{every}"
+    if recipe.grad_clip:
+        yield f"gradients clipped at {recipe.grad_clip:g}"
+    if recipe.amp:
+        yield f"{recipe.amp} mixed precision"
+    if recipe.channels_last:
+        yield "channels last"
+    if recipe.compile:
+        yield "compiled"
 
 
 def _measurement(suite: Suite) -> list[str]:

@@ -18,6 +18,7 @@ from .method import MethodSpec, matched_name, named_presets
 from .protocol import RecoverySpec
 from .scale import PAPER, rescale, scale_names, set_dotted
 from .schema import DatasetSpec, ModelSpec, Suite, unfollowed_words
+from .section import meant
 
 LIBRARY = Path(__file__).with_name("library")
 KINDS: dict[str, type[Suite | FidelitySuite]] = {"comparison": Suite, "fidelity": FidelitySuite}
@@ -157,10 +158,8 @@ def _find(name: str) -> Path:
         return path
     known = library()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=3)
-        hint = f" Did you mean {' or '.join(near)}?" if near else ""
         raise SuiteError(
-            f"there is no suite {name!r}.{hint} There are: {', '.join(known)}; "
+            f"there is no suite {name!r}{meant(name, known)}; there are {', '.join(known)}; "
             "or give the path of a .yaml file"
         )
     return known[name]

@@ -64,7 +64,7 @@ class FidelitySuite(AnySuite):
         for model in models:
             if model.budgets is not None:
                 raise ValueError(
-                    f"model {model.label or model.name}: `budgets` is not for `kind: fidelity`, "
+                    f"model {model.title}: `budgets` is not for `kind: fidelity`, "
                     "where no unit leaves for good; take it out"
                 )
         return models

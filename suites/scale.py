@@ -53,7 +53,10 @@ def rescale(content: dict[str, Any], scale: str, path: Path) -> None:
 
 
 def set_dotted(content: dict[str, Any], dotted: str, value: Any, source: str) -> None:
-    """Set a key that may lead through mappings and list positions; `*` stands for all positions.
+    """Set a key that may lead through mappings and list positions.
+
+    `*` stands for all positions, of which those without the section that it leads into are passed
+    over: `methods.*.iterative.steps` makes nothing iterative that is not.
 
     Raises:
         SuiteError: it leads nowhere; `source` is how the message names where it was given.
@@ -64,7 +67,7 @@ def set_dotted(content: dict[str, Any], dotted: str, value: Any, source: str) ->
 def _set(place: Any, path: Sequence[str], value: Any, source: str, name: str) -> None:
     first, *rest = path
     if isinstance(place, list):
-        keys: list[Any] = _positions(place, first, source)
+        keys: list[Any] = _positions(place, first, rest, source)
     elif isinstance(place, dict):
         keys = [first]
     else:
@@ -77,9 +80,14 @@ def _set(place: Any, path: Sequence[str], value: Any, source: str, name: str) ->
         _set(inner, rest, value, source, str(key) if name == "the suite" else f"{name}.{key}")
 
 
-def _positions(place: Sequence[Any], part: str, source: str) -> list[int]:
-    if part == "*":
+def _positions(place: Sequence[Any], part: str, rest: Sequence[str], source: str) -> list[int]:
+    if part == "*" and len(rest) < 2:
         return list(range(len(place)))
+    if part == "*":
+        having = [at for at, one in enumerate(place) if isinstance(one, dict) and rest[0] in one]
+        if not having:
+            raise SuiteError(f"{source}: none of a list of {len(place)} has {rest[0]!r} inside")
+        return having
     if part.isdecimal() and int(part) < len(place):
         return [int(part)]
     raise SuiteError(f"{source}: {part!r} is no position in a list of {len(place)}, nor * for all")

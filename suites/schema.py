@@ -40,6 +40,11 @@ class DatasetSpec(Section):
         default={}, description="its own, in place of the suite's of the same names"
     )
 
+    @property
+    def title(self) -> str:
+        """Its name in tables and paths."""
+        return self.label or slug(self.name)
+
 
 class ModelSpec(Section):
     """An architecture by name, and where its first weights come from."""
@@ -74,6 +79,11 @@ class ModelSpec(Section):
         default=[], description="layers whose output channels all stay, and those inside them"
     )
 
+    @property
+    def title(self) -> str:
+        """Its name in tables and paths."""
+        return self.label or slug(self.name)
+
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if self.weights and self.checkpoint:
@@ -99,7 +109,7 @@ class ModelSpec(Section):
 
 def problem_name(dataset: DatasetSpec, model: ModelSpec) -> str:
     """How tables name a model on a dataset."""
-    return f"{model.label or slug(model.name)} on {dataset.label or slug(dataset.name)}"
+    return f"{model.title} on {dataset.title}"
 
 
 class Analysis(Section):
@@ -143,12 +153,12 @@ class AnySuite(Section):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         for what, names in {
-            "datasets": [one.label or one.name for one in self.datasets],
-            "models": [one.label or one.name for one in self.models],
+            "datasets": [one.title for one in self.datasets],
+            "models": [one.title for one in self.models],
             "methods": self.method_names,
         }.items():
             refuse_twice(what, names)
-        fixed = [one.label or one.name for one in self.models if one.recipe is False]
+        fixed = [one.title for one in self.models if one.recipe is False]
         if fixed and self.bases > 1:
             raise ValueError(
                 f"bases = {self.bases}, but {', '.join(fixed)} has `recipe: false`: all its bases "
@@ -176,7 +186,7 @@ class AnySuite(Section):
     @model_validator(mode="after")
     def _somewhere(self) -> Self:
         """Every model is on a dataset, and every dataset has a model on it."""
-        known = [one.label or one.name for one in self.datasets]
+        known = [one.title for one in self.datasets]
         for at, model in enumerate(self.models):
             for name in model.datasets or ():
                 if name not in known:
@@ -184,7 +194,7 @@ class AnySuite(Section):
                         f"models.{at}.datasets: {name!r} is none of the suite's datasets"
                         f"{meant(name, known)}: {', '.join(known)}"
                     )
-        visited = [dataset.label or dataset.name for dataset, _ in self.problems]
+        visited = [dataset.title for dataset, _ in self.problems]
         empty = [name for name in known if name not in visited]
         if empty:
             raise ValueError(
@@ -219,7 +229,7 @@ class AnySuite(Section):
             (dataset, model)
             for dataset in self.datasets
             for model in self.models
-            if model.datasets is None or (dataset.label or dataset.name) in model.datasets
+            if model.datasets is None or dataset.title in model.datasets
         ]
 
     @property
@@ -331,7 +341,7 @@ class Suite(AnySuite):
             for one in self.methods_on(model):
                 if one.iterative and one.iterative.to is not None and one.iterative.to > last:
                     raise ValueError(
-                        f"method {one.name} of {model.label or model.name}: iterative.to = "
+                        f"method {one.name} of {model.title}: iterative.to = "
                         f"{one.iterative.to:g} lies above the last budget, {last:g}; lower it, or "
                         "leave it out"
                     )

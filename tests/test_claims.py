@@ -17,7 +17,7 @@ from reports.claims import RULE, Finding, judge
 from reports.claims_page import claims_page, verdicts
 from reports.records import Labels, Record
 from suites import library, load_suite
-from suites.schema import Suite, slug
+from suites.schema import Suite
 
 CLAIM: dict[str, Any] = {
     "paper": "P", "claim": "A beats B.", "suite": "s", "problems": ["net on data"],
@@ -254,9 +254,7 @@ def test_claims_name_what_their_suite_holds(name: str) -> None:
     suite = load_suite(name)
     assert isinstance(suite, Suite)
     problems = {
-        f"{model.label or slug(model.name)} on {dataset.label or slug(dataset.name)}"
-        for dataset in suite.datasets
-        for model in suite.models
+        f"{model.title} on {dataset.title}" for dataset in suite.datasets for model in suite.models
     }
     recoveries = {word for one in suite.recoveries for word in (one.name, one.kind)}
     for one in (each for each in known_claims() if each.suite == name):

@@ -112,7 +112,7 @@ FAULTS: dict[str, tuple[Changes, list[str], list[str]]] = {
         [],
         ["method l2", "'x'", "normalizer"],
     ),
-    "unknown dataset": (lambda _: {"datasets": ["digit"]}, [], ["digit", "Did you mean digits"]),
+    "unknown dataset": (lambda _: {"datasets": ["digit"]}, [], ["digit", "did you mean digits"]),
     "unknown model": (lambda _: {"models": ["resnet21"]}, [], ["resnet21", "resnet20"]),
     "unknown model of torchvision": (
         lambda _: {"models": ["torchvision:resnet19"]},
@@ -217,7 +217,7 @@ def test_a_plugin_that_cannot_be_loaded_is_one_message(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["run", "quikstart"], "Did you mean quickstart"),
+        (["run", "quikstart"], "did you mean quickstart"),
         (["run", "none.yaml"], "none.yaml"),
         (["list", "critera"], "criteria, preparations, procedures"),
         (["report", "quickstart"], "no records"),
@@ -225,6 +225,7 @@ def test_a_plugin_that_cannot_be_loaded_is_one_message(
         (["rnu"], "No such command"),
         (["run", "quickstart", "--wrokers", "2"], "--workers"),
         (["run", "quickstart", "--workers", "0"], "--workers"),
+        (["plan", "quickstart", "--scales", "--smoke"], "leave --scale and --smoke out"),
     ],
 )
 def test_wrong_words_are_told(bench: Command, arguments: list[str], said: str) -> None:

@@ -481,7 +481,7 @@ def test_imagefolder_needs_a_root_that_exists(load: Load) -> None:
 
 
 def test_an_unknown_name_gets_near_ones_and_the_list(load: Load) -> None:
-    with pytest.raises(DataError, match=r"did you mean .*cifar100.*There are: digits, cifar10"):
+    with pytest.raises(DataError, match=r"did you mean .*cifar100.*there are digits, cifar10"):
         load("cifar-100")
 
 

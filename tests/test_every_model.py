@@ -40,7 +40,7 @@ def problems(suite: AnySuite) -> Iterator[Problem]:
             exclude_defaults=True
         )
         for data in suite.datasets:
-            if model.datasets is None or (data.label or data.name) in model.datasets:
+            if model.datasets is None or data.title in model.datasets:
                 yield spec, _shape(data)
 
 

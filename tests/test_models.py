@@ -446,7 +446,7 @@ def test_misfits_name_the_keys_and_both_shapes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("spec", "says"),
     [
-        ({"name": "resnet21"}, r"did you mean .*resnet20.*There are: resnet20"),
+        ({"name": "resnet21"}, r"did you mean .*resnet20.*there are resnet20"),
         ({"name": "torchvision:resnet19"}, r"did you mean torchvision:resnet1\d"),
         ({"name": "resnet20", "options": {"depth": 8}}, "no option 'depth'; it takes shortcut"),
         ({"name": "resnet20", "options": {"shortcut": "C"}}, "shortcut: 'C' is not A or B"),

@@ -268,8 +268,8 @@ def test_a_control_depends_on_the_path_whose_widths_it_takes() -> None:
             {"methods": ["l1", {"criterion": "taylor", "matched": ["lampp"]}]},
             ["lampp", "Did you mean lamp"],
         ),
-        ({"datasets": ["digit"]}, ["dataset 'digit'", "Did you mean digits", "cifar10"]),
-        ({"models": ["resnet21"]}, ["model 'resnet21'", "Did you mean", "resnet20", "vgg_small"]),
+        ({"datasets": ["digit"]}, ["dataset 'digit'", "did you mean digits", "cifar10"]),
+        ({"models": ["resnet21"]}, ["model 'resnet21'", "did you mean", "resnet20", "vgg_small"]),
     ],
 )
 def test_an_unknown_name_is_one_error_with_near_matches(

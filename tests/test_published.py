@@ -17,7 +17,7 @@ from reports.build import build_report
 from reports.figures.published_points import published_points
 from reports.published import COLUMNS, FOLDER, Published, PublishedError, read_published
 from suites import library, load_suite
-from suites.schema import Suite, slug
+from suites.schema import Suite
 
 FILES = sorted(path.stem for path in FOLDER.glob("*.csv"))
 HEAD = ",".join(COLUMNS)
@@ -79,8 +79,8 @@ def test_rows_name_what_their_suite_holds(name: str) -> None:
         pytest.skip(f"the library has no {name}")
     suite = load_suite(name)
     assert isinstance(suite, Suite)
-    datasets = {one.label or slug(one.name) for one in suite.datasets}
-    models = {one.label or slug(one.name) for one in suite.models}
+    datasets = {one.title for one in suite.datasets}
+    models = {one.title for one in suite.models}
     recoveries = {word for one in suite.recoveries for word in (one.name, one.kind)}
     for row in source.published_for(name):
         assert row.dataset in datasets, row

@@ -25,10 +25,11 @@ from reports.checklist import checklist
 from reports.duel import duel
 from reports.extras import extras_table
 from reports.formats import Cell, Column, Table, number
-from reports.method_section import method_section
+from reports.method_section import method_section, recipe_words
 from reports.page import render
 from reports.records import Record
 from reports.typeset import standing_table, typeset
+from suites import Recipe
 from suites.schema import Suite
 
 
@@ -296,6 +297,38 @@ def test_methods_section_tells_of_every_phase() -> None:
     page = render(results, [], typeset(results))
     for heading in parts:
         assert f"<h3>{heading}</h3>" in page
+
+
+OTHER: dict[str, Any] = {  # of each option of a recipe, something else than its default
+    **{"optimizer": "adamw", "momentum": 0.5, "nesterov": True, "weight_decay": 0.25},
+    **{"schedule": "constant", "warmup_epochs": 3, "label_smoothing": 0.25, "mixup": 0.25},
+    **{"augment": "trivial", "distill": {"weight": 0.25}, "random_erasing": 0.25, "cutmix": 0.25},
+    **{"ema": {"decay": 0.25}, "grad_clip": 0.25, "amp": "bf16", "batch_size": 3},
+    **{"channels_last": True, "compile": True},
+}
+WITHIN: dict[str, dict[str, Any]] = {  # those that mean something beside another
+    "milestones": {"schedule": "step"},
+    "gamma": {"schedule": "triangle"},
+    "warmup_factor": {"warmup_epochs": 3},
+}
+
+
+@pytest.mark.parametrize("name", sorted({*Recipe.model_fields} - {"epochs", "learning_rate"}))
+def test_every_option_of_a_recipe_is_told(name: str) -> None:
+    rest = {"epochs": 9, "learning_rate": 0.5, **WITHIN.get(name, {})}
+    other = OTHER.get(name, [0.25] if name == "milestones" else 0.25)
+    plain, changed = (
+        recipe_words(Recipe.model_validate(one)) for one in (rest, {**rest, name: other})
+    )
+    assert plain != changed
+
+
+@pytest.mark.parametrize("augment", [False, True])
+def test_whether_criteria_see_augmented_images_is_told(augment: bool) -> None:
+    suite = make_suite(calibration={"images": 64, "batch_size": 32, "augment": augment})
+    parts = dict(method_section(analyse(suite, [], plan(suite))))
+    told = next(one for part in parts.values() for one in part if one.startswith("Criteria see 64"))
+    assert ("without augmentation" in told) != augment
 
 
 def test_unequal_training_and_weak_baselines_are_told() -> None:

@@ -18,7 +18,7 @@ from bench.plan import make_plan
 from criteria import criteria
 from suites import Recipe, Suite, SuiteError, expand, library, load_suite, named_recipes, scales_of
 from suites.files import parse_yaml
-from suites.schema import slug
+from suites.section import slug
 
 
 def load(folder: Path, text: str, *overrides: str, scale: str | None = None) -> Suite:
@@ -343,7 +343,7 @@ def test_an_unknown_suite_lists_what_there_is(name: str) -> None:
     with pytest.raises(SuiteError, match="there is no suite") as caught:
         load_suite(name)
     assert all(known in str(caught.value) for known in library())
-    assert ("Did you mean quickstart" in str(caught.value)) == ("qui" in name)
+    assert ("did you mean quickstart" in str(caught.value)) == ("qui" in name)
 
 
 def test_overrides_lead_through_mappings_and_lists(tmp_path: Path) -> None:
@@ -551,12 +551,14 @@ def test_a_model_may_change_keys_of_methods_and_of_the_selection() -> None:
     assert bases["vgg_small"] == named_recipes()["short"] != bases["resnet20"]
 
 
-def test_a_star_stands_for_every_position_of_a_list(tmp_path: Path) -> None:
-    methods = [{"criterion": one, "as": one} for one in ("l1", "taylor")]
+def test_a_star_stands_for_every_position_that_has_what_follows(tmp_path: Path) -> None:
+    stepwise = [{"criterion": one, "iterative": {"steps": 9}, "as": one} for one in ("l1", "l2")]
+    methods = [*stepwise, {"criterion": "taylor", "as": "taylor"}, "fpgm"]
     text = yaml.safe_dump(toy.content(methods=methods, analysis={"control": "l1"}))
     suite = load(tmp_path, text, "methods.*.iterative.steps=3")
-    assert [one.iterative.steps for one in suite.methods] == [3, 3]
-    assert "has no 'iterative' inside" in refused(tmp_path, GOOD, "methods.*.iterative.steps=3")
+    assert [one.iterative and one.iterative.steps for one in suite.methods] == [3, 3, None, None]
+    assert "has no 'scope' inside" in refused(tmp_path, text, "methods.*.scope=local")
+    assert "none of a list of" in refused(tmp_path, GOOD, "methods.*.procedure.recipe=short")
 
 
 def test_an_alias_is_a_copy(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def refuse_too_short(method: MethodSpec, procedure: PhaseUse, dataset: DatasetSp
     except CriteriaError as error:
         raise PlanError(
             f"method {method.name}: its recipe has {epochs} epoch{'s' if epochs > 1 else ''} on "
-            f"{dataset.label or dataset.name}, which are {steps} steps. {error}"
+            f"{dataset.title}, which are {steps} steps. {error}"
         ) from error
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -13,7 +12,8 @@ from criteria.phases import Kind, find_phase, phase_options, phase_source
 from reports.records import content_key
 from suites import AnySuite, Probe, Recipe
 from suites.method import FinetuningSpec, MethodSpec, PhaseSpec, named_presets
-from suites.schema import ModelSpec, slug
+from suites.schema import ModelSpec
+from suites.section import meant
 
 from ..download import file_sha256
 from ..errors import ModelError, PlanError
@@ -108,8 +108,8 @@ def names_of(suite: AnySuite, probe: Probe) -> dict[str, Any]:
     """The labels that trials of every kind have."""
     return {
         "suite": suite.suite,
-        "dataset": probe.dataset.label or slug(probe.dataset.name),
-        "model": probe.model.label or slug(probe.model.name),
+        "dataset": probe.dataset.title,
+        "model": probe.model.title,
         "base": probe.base,
         "repeat": probe.repeat,
     }
@@ -127,9 +127,9 @@ def _criterion(method: MethodSpec, per_weight: bool) -> CriterionSpec:
         registry.require(entry.name, options, "single weights" if per_weight else "channels")
         source = registry.source_hash(entry.name, options)
     except UnknownCriterion as error:
-        near = get_close_matches(method.criterion, named_presets(), n=3)
-        meant = f" Of the presets, did you mean {' or '.join(near)}?" if near else ""
-        raise PlanError(f"method {method.name}: {error}.{meant}") from error
+        preset = meant(method.criterion, named_presets())
+        hint = f". There are presets as well{preset}" if preset else ""
+        raise PlanError(f"method {method.name}: {error}{hint}") from error
     except CriteriaError as error:
         raise PlanError(f"method {method.name}: {error}") from error
     return CriterionSpec(entry.name, options, source)

@@ -6,7 +6,6 @@ here. Modules are imported when a model is built, as some of them import torchvi
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 from collections.abc import Callable, Collection, Iterable
@@ -18,6 +17,7 @@ import torch
 from torch import nn
 
 from suites.schema import ModelSpec
+from suites.section import meant
 
 from ..errors import ModelError
 from .checkpoint import load_checkpoint
@@ -140,9 +140,9 @@ def _from_torchvision(spec: ModelSpec, shape: dict[str, Any]) -> nn.Module:
 
 
 def _unknown(name: str, known: list[str]) -> ModelError:
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-    hint = f" - did you mean {' or '.join(near)}?" if near else "."
-    return ModelError(f"no model {name!r}{hint} There are: {', '.join(known)}")
+    return ModelError(
+        f"there is no model {name!r}{meant(name, known)}; there are {', '.join(known)}"
+    )
 
 
 def _check_options(

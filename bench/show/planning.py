@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from .table import print_table
-from .work import WORK, by_kind, cells, epochs, hours_of, kinds_of, say_assumptions
+from .workload import WORK, by_kind, cells, epochs, hours_of, kinds_of, say_assumptions
 
 if TYPE_CHECKING:
     from ..plan import Plan

@@ -130,7 +130,7 @@ def _datasets(suite: AnySuite) -> list[DatasetInput]:
     """What the UI lists as the run's datasets."""
     from mlflow.entities import Dataset, DatasetInput
 
-    described = [(one.label or one.name, one.model_dump(mode="json")) for one in suite.datasets]
+    described = [(one.title, one.model_dump(mode="json")) for one in suite.datasets]
     return [
         DatasetInput(Dataset(name, content_key(spec)[:12], "local", json.dumps(spec)), [])
         for name, spec in described

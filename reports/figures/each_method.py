@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from suites.schema import slug
+from suites.section import slug
 
 from ..statistics import t_interval
 from .accuracy_cost import COSTS, cost_axis

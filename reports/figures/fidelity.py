@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from suites.schema import slug
+from suites.section import slug
 
 from ..fidelity import NORMALISED, SHARES, FidelityResults
 from .plot import Drawing, Plot, asked_for, write

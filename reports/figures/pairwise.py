@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from suites.schema import slug
+from suites.section import slug
 
 from ..statistics import pairwise, smallest_holm_p
 from .blocks import COLLAPSED, Blocks, blocks

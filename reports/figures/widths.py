@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from suites.schema import slug
+from suites.section import slug
 
 from .blocks import at_the_tightest
 from .plot import Plot

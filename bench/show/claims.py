@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
 
 from reports.claim_file import known_claims
 from reports.claims import judge
 from reports.claims_page import claims_page, found, verdicts
 
-from .errors import BenchError
-from .store import Store, write_atomically
+from ..errors import BenchError
+from ..store import Store, write_atomically
+from .table import print_table
 
 if TYPE_CHECKING:
     from reports.records import Record
@@ -35,17 +35,14 @@ def claims(console: Console, folders: Sequence[Path], out: Path | None) -> None:
             console.print(f"{folder}: {faulty} files are no valid records and are left out")
         records += whole
     findings = judge(known_claims(), records)
-    table = Table("paper", "claim", "suite", "what we found", "verdict", box=None, pad_edge=False)
-    untried = 0
-    for claim, said, rows in verdicts(findings):
-        if said == "not run":
-            untried += 1
-            continue
-        table.add_row(
-            claim.paper, claim.claim, f"{claim.suite}, {rows[0].scale}", found(rows), said
-        )
-    console.print(table)
-    console.print(f"claims that no record speaks of: {untried}")
+    judged = list(verdicts(findings))
+    rows = [
+        (claim.paper, claim.claim, f"{claim.suite}, {on[0].scale}", found(on), said)
+        for claim, said, on in judged
+        if said != "not run"
+    ]
+    print_table(console, ("paper", "claim", "suite", "what we found", "verdict"), rows)
+    console.print(f"claims that no record speaks of: {len(judged) - len(rows)}")
     if out is not None:
         write_atomically(out, claims_page(findings, records).encode())
         console.print(f"wrote {out}", soft_wrap=True)
