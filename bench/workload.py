@@ -162,8 +162,9 @@ class _Problem:
         if recipe is None:
             return Load()
         images = recipe.epochs * self.extent.train
-        passes = images * (TRAINING + (recipe.distill is not None) / share)
-        return Load(trained=images, passes=passes, macs=passes * share * self.size.macs) + (
+        taught = float(recipe.distill is not None)
+        passes, whole = images * (TRAINING + taught), images * (TRAINING * share + taught)
+        return Load(trained=images, passes=passes, macs=whole * self.size.macs) + (
             self.evaluated(recipe.epochs * self.extent.validation, share)
         )
 

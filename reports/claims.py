@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
@@ -9,14 +10,12 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from .claim_file import DENSE, Claim, Range
 from .records import Record, frame
 from .statistics import Interval, per_trial, t_interval
 
 Verdict = Literal["reproduced", "not reproduced", "undecided", "not run"]
-Floats = NDArray[np.float64]
 ALPHA = 0.05
 FEWEST = 3  # problems that an interval is made over; Student's over two spans everything
 RULE = (
@@ -68,14 +67,35 @@ def judge(claims: Iterable[Claim], records: Iterable[Record]) -> list[Finding]:
 
 
 def _trials(records: Iterable[Record]) -> pd.DataFrame:
-    """Finished trials, `base` as the hash of its weights; of two of one trial, the newer."""
+    """Finished trials, `base` as the hash of its weights; of two of one trial, the newer.
+
+    Where one recovery of a suite stands for several recipes, the newest: methods that trained by
+    different ones are not compared.
+    """
     newest: dict[Any, Record] = {}
     for one in sorted(records, key=lambda one: (str(one.provenance.get("ended", "")), one.key)):
+        if one.measurements is None:
+            continue
         base = one.provenance.get("base_sha256") or f"base {one.labels.base}"
-        newest[one.labels.model_copy(update={"base": 0}), base] = one
-    table = frame(newest.values())
-    bases = {one.key: base for (_, base), one in newest.items()}
+        at = one.labels.model_copy(update={"base": 0}), base
+        newest.pop(at, None)  # the newer goes to the end
+        newest[at] = one
+    recipes: dict[Any, str] = {}
+    for one in newest.values():  # oldest first
+        recipes[_place(one)] = _recipe(one)
+    alike = {at: one for at, one in newest.items() if recipes[_place(one)] == _recipe(one)}
+    table = frame(alike.values())
+    bases = {one.key: base for (_, base), one in alike.items()}
     return table.assign(base=table["key"].map(bases))
+
+
+def _place(one: Record) -> tuple[str, str, str]:
+    return one.labels.suite, one.labels.problem, one.labels.recovery
+
+
+def _recipe(one: Record) -> str:
+    """How it was recovered, which a label does not tell: `--set` may have changed the recipe."""
+    return json.dumps([one.identity.get(name) for name in ("recipe", "total_epochs")])
 
 
 def _of_claim(claim: Claim, trials: pd.DataFrame) -> Iterator[Finding]:
@@ -131,28 +151,43 @@ def _differences(
         yield Finding(claim, compared, "not run", **place)
     for problems in _pooled(list(units)):
         several = [units[one] for one in problems]
-        interval, over = _interval([one.bases for one in several])
+        interval, over = _interval([list(one.bases.values()) for one in several])
         yield Finding(
             claim, compared, verdict(interval, claim.above), **place, problems=tuple(problems),
             budgets=max(one.budgets for one in several), interval=interval, over=over,
-            trials=frozenset().union(*(one.keys for one in several)),
+            trials=frozenset().union(*(one.keys for one in several)), note=_without(several),
         )  # fmt: skip
+
+
+def _without(several: Sequence[_Units]) -> str:
+    """What is not in a comparison: a trial that failed may have failed for being bad."""
+    places = sorted(set().union(*(one.without for one in several)))
+    return f"left out, as one of the two is missing there: {', '.join(places)}" if places else ""
 
 
 @dataclass(frozen=True)
 class _Units:
     """Differences of one problem: of each base [repeats], in points."""
 
-    bases: list[Floats]
+    bases: dict[str, pd.Series]  # base -> by repeat
     budgets: int
     keys: frozenset[str]
+    without: frozenset[str] = frozenset()  # bases and budgets that only one of the two has
 
     def minus(self, other: _Units) -> _Units:
-        """Of the same bases and repeats at other budgets; nothing, if these have none."""
-        if not (self.bases and other.bases):
-            return _Units([], 0, frozenset())
-        gaps = [a - b for a, b in zip(self.bases, other.bases, strict=True)]
-        return _Units(gaps, self.budgets + other.budgets, self.keys | other.keys)
+        """At other budgets of the same bases and repeats; nothing, if they have none in common."""
+        gaps = {
+            base: gap
+            for base in self.bases.keys() & other.bases.keys()
+            if not (gap := (self.bases[base] - other.bases[base]).dropna()).empty
+        }
+        lost = {f"base {one[:8]}" for one in self.bases.keys() ^ other.bases.keys()}
+        return _Units(
+            {base: gaps[base] for base in sorted(gaps)},
+            self.budgets + other.budgets,
+            self.keys | other.keys,
+            self.without | other.without | lost,
+        )
 
 
 def _units(rows: pd.DataFrame, method: str, reference: str, span: Range) -> _Units:
@@ -166,23 +201,30 @@ def _units(rows: pd.DataFrame, method: str, reference: str, span: Range) -> _Uni
     theirs = inside[inside["method"] == reference]
     if reference == DENSE:
         theirs = ours.assign(retained_top1=0.0)
-    tables = []
-    for base in sorted(set(ours["base"]) & set(theirs["base"])):
+    tables = {}
+    common = set(ours["base"]) & set(theirs["base"])
+    for base in sorted(common):
         a, b = (_by_repeat(one[one["base"] == base]) for one in (ours, theirs))
         if b.shape[1] == 1:
             b = pd.concat([b.iloc[:, 0]] * a.shape[1], axis=1, keys=a.columns)
         elif a.shape[1] == 1:
             a = pd.concat([a.iloc[:, 0]] * b.shape[1], axis=1, keys=b.columns)
         if not (both := (a - b).dropna(axis=1, how="all")).empty:
-            tables.append(both)
-    whole = [set(one.dropna().index) for one in tables]
+            tables[str(base)] = both
+    whole = [set(one.dropna().index) for one in tables.values()]
     kept = sorted(set.intersection(*whole)) if whole else []
     if not kept:
-        return _Units([], 0, frozenset())
+        return _Units({}, 0, frozenset())
     shares = None if rows["cost"].iloc[0] == "threshold" else kept
-    bases = [per_trial(one.loc[kept].to_numpy()[:, None, :], shares)[0] for one in tables]
-    used = pd.concat([ours, theirs])
-    return _Units(bases, len(kept), frozenset(used.loc[used["budget"].isin(kept), "key"]))
+    bases = {
+        base: pd.Series(per_trial(one.loc[kept].to_numpy()[:, None, :], shares)[0], one.columns)
+        for base, one in tables.items()
+    }
+    both = pd.concat([ours, theirs])
+    used = both["budget"].isin(kept) & both["base"].isin(tables)
+    lost = {f"base {one[:8]}" for one in set(both["base"]) - set(tables)}
+    lost |= {f"budget {one:g}" for one in set(both["budget"]) - set(kept)}
+    return _Units(bases, len(kept), frozenset(both.loc[used, "key"]), frozenset(lost))
 
 
 def _inside(rows: pd.DataFrame, span: Range) -> pd.DataFrame:
@@ -194,7 +236,7 @@ def _by_repeat(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _interval(
-    problems: Sequence[Sequence[Floats]], level: float = 1 - ALPHA
+    problems: Sequence[Sequence[pd.Series]], level: float = 1 - ALPHA
 ) -> tuple[Interval, str]:
     """Of the mean over [problems][bases] -> [repeats], on the highest level that has a spread."""
     if len(problems) > 1:

@@ -28,19 +28,27 @@ def claims_page(findings: Sequence[Finding], records: Iterable[Record]) -> str:
         "",
         *_made_from(findings, records),
         "",
-        f"{len(claims)} claims: {', '.join(f'{counts[one]} {one}' for one in get_args(Verdict))}.",
+        f"{_tried(claims)}: {', '.join(f'{counts[one]} {one}' for one in get_args(Verdict))}.",
         "",
         _row(_HEADS),
         "|" + "---|" * len(_HEADS),
     ]
     for claim, said, rows in claims:
         scale = f", {rows[0].scale}" if said != "not run" else ""
+        if rows[0].recovery not in ("", claim.recovery):
+            scale += f", {rows[0].recovery}"
         cells = [claim.paper, claim.claim, f"`{claim.suite}`{scale}", found(rows), said]
         lines.append(_row(cells))
     lines += ["", "## The rule", "", f"{RULE}."]
     for claim, said, rows in claims:
         lines += ["", *_section(claim, said, rows)]
     return "\n".join(lines) + "\n"
+
+
+def _tried(claims: Sequence[tuple[Claim, Verdict, list[Finding]]]) -> str:
+    """A claim has a row for each scale and recovery at which it was tried."""
+    asked = len({id(claim) for claim, _, _ in claims})
+    return f"{asked} claims" + (f" in {len(claims)} rows" if len(claims) > asked else "")
 
 
 def verdicts(findings: Sequence[Finding]) -> Iterator[tuple[Claim, Verdict, list[Finding]]]:
@@ -101,7 +109,7 @@ def _section(claim: Claim, said: Verdict, rows: Sequence[Finding]) -> Iterator[s
     for one in rows:
         where = f"{one.scale}: {', '.join(one.problems)}" if one.problems else one.scale
         counts = (str(one.budgets or "–"), str(len(one.trials) or "–"))
-        text = one.note if one.interval is None else _points(one)
+        text = "; ".join(filter(None, [one.interval and _points(one), one.note]))
         yield _row([one.compared, text or "–", one.over or "–", *counts, where, one.verdict])
 
 

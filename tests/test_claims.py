@@ -15,7 +15,7 @@ from test_reports import record
 from reports.claim_file import Claim, ClaimError, known_claims, read_claims
 from reports.claims import RULE, Finding, judge
 from reports.claims_page import claims_page, verdicts
-from reports.records import Labels, Record
+from reports.records import Labels, Record, content_key
 from suites import library, load_suite
 from suites.schema import Suite
 
@@ -36,8 +36,12 @@ def trial(method: str, top1: float, **changes: Any) -> Record:
         "suite": "s", "dataset": "data", "model": "net", "method": method, "recovery": "none",
         "cost": "macs", "budget": 0.5, "base": 0, "repeat": 0,
     }  # fmt: skip
-    made = {key: changes.pop(key) for key in ("weights", "ended") if key in changes}
+    made = {key: changes.pop(key) for key in ("weights", "ended", "recipe") if key in changes}
     found = record(Labels.model_validate(given | changes), top1 / 100)
+    if "recipe" in made:
+        identity = found.identity | {"recipe": made["recipe"]}
+        key = content_key(identity)
+        found = found.model_copy(update={"identity": identity, "key": key})
     base = made.get("weights", f"weights {found.labels.model}, {found.labels.base}")
     ended = made.get("ended", "2026-01-02T03:04:05+00:00")
     return found.model_copy(update={"provenance": {"base_sha256": base, "ended": ended}})
@@ -171,6 +175,63 @@ def test_a_gain_that_grows_is_a_difference_of_differences() -> None:
     assert one.interval.mean == pytest.approx(4.1)
     shrinks = claim(budgets={"macs": [0.3, 0.6]}, beyond=[0.05, 0.1])
     assert only(judge([shrinks], records)).verdict == "not reproduced"
+
+
+GROWS = {"budgets": {"macs": [0.05, 0.1]}, "beyond": [0.3, 0.6]}
+
+
+def test_a_gain_that_grows_is_one_of_the_same_bases_and_repeats() -> None:
+    """Bases 1 and 2 are at both budgets: 5.2 - 1.1 and 5.4 - 1.2; by position it would be less."""
+    lacks_the_last = [*over_bases([1.0, 1.1, 1.2, 1.3])[:6]]
+    lacks_the_first = [*over_bases([5.0, 5.2, 5.4], budget=0.1)[2:]]
+    one = only(judge([claim(**GROWS)], [*lacks_the_last, *lacks_the_first]))
+    assert one.interval is not None
+    assert one.interval.mean == pytest.approx((4.1 + 4.2) / 2)
+    assert one.over == "2 bases"
+    repeats = [
+        trial(method, 80 + (gap if method == "a" else 0), repeat=at, budget=budget)
+        for budget, gaps in ((0.1, [5.0, 5.2, 5.4]), (0.5, [1.0, 1.1]))
+        for at, gap in enumerate(gaps)
+        for method in ("a", "b")
+    ]
+    one = only(judge([claim(**GROWS)], repeats))
+    assert one.interval is not None
+    assert one.interval.mean == pytest.approx((4.0 + 4.1) / 2)
+
+
+def test_bases_and_budgets_that_one_of_the_two_lacks_are_named_and_not_counted() -> None:
+    records = [
+        *over_bases([2.0, 2.5, 3.0]),
+        trial("b", 80, base=3, weights="feedbeef0123"),  # where `a` failed
+        trial("a", 20, budget=0.25),
+    ]
+    findings = judge([claim()], records)
+    one = only(findings)
+    assert "base feedbeef, budget 0.25" in one.note
+    assert len(one.trials) == 6
+    assert one.note in claims_page(findings, records)
+
+
+def test_methods_that_recovered_by_different_recipes_are_not_compared() -> None:
+    """`--set` leaves labels as they are; what was recovered by the newest recipe counts."""
+    short, long = ({"recovery": "finetune-x", "recipe": {"epochs": one}} for one in (1, 100))
+    old = over_bases([-2.0, -2.5, -3.0], ended="2025-01-01T00:00:00+00:00", **short)
+    new = over_bases([2.0, 2.5, 3.0], **long)
+    asked = claim(recovery="finetune")
+    assert only(judge([asked], [*old, *new])).verdict == "reproduced"
+    alone = [one for one in new if one.labels.method == "a"]
+    assert only(judge([asked], [*old, *alone])).verdict == "not run"
+
+
+def test_a_claim_tried_in_two_ways_is_one_claim_and_its_rows_say_how() -> None:
+    records = [
+        *over_bases([2.0, 2.5, 3.0], recovery="finetune-x"),
+        *over_bases([-2.0, -2.5, -3.0], recovery="finetune-x-108"),
+    ]
+    page = claims_page(judge([claim(recovery="finetune")], records), records)
+    assert "1 claims in 2 rows: 1 reproduced, 1 not reproduced" in page
+    assert "| `s`, paper, finetune-x |" in page
+    assert "| `s`, paper, finetune-x-108 |" in page
 
 
 def nobody(*rows: tuple[str, float, list[float]]) -> Finding:

@@ -153,6 +153,20 @@ def macs() -> int:
     return size_of(ModelSpec(name="vgg_small"), extent).macs
 
 
+def test_a_teacher_is_one_whole_pass_an_image_however_small_its_student(tmp_path: Path) -> None:
+    tiny = toy.TOY["recipes"]["tiny"]
+    loads = []
+    for recipe in (tiny, tiny | {"distill": {}}):
+        suite = toy.suite(
+            methods=["l1"], budgets={"macs": [0.25]}, recoveries=[{"finetune": "own"}],
+            recipes={"tiny": tiny, "own": recipe},
+        )  # fmt: skip
+        loads += of_kind(make_plan(suite), tmp_path, "TrialJob")
+    plain, taught = loads
+    assert taught.passes - plain.passes == TRAIN
+    assert taught.macs - plain.macs == pytest.approx(TRAIN * macs())
+
+
 def test_epochs_of_phases_and_of_what_is_left_to_finetune() -> None:
     recipes = {
         **toy.TOY["recipes"],
