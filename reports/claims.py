@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from .claim_file import DENSE, Claim, Range
+from .declared import as_declared
 from .records import Record, frame
 from .statistics import Interval, per_trial, t_interval
 
@@ -27,7 +28,8 @@ RULE = (
     "of the other's. Reproduced: the interval lies wholly above the threshold. Not reproduced: "
     "wholly below it. Undecided: it holds the threshold, or there is no spread to make one from. "
     "Not run: no budget of the range has both methods finished. Where the paper's problem has no "
-    "records, another model on its dataset stands in, and the scale says so; smoke runs never do. "
+    "records, another model on its dataset stands in, and the scale says so; it also says where "
+    "data, calibration or recipes are not those of the suite's file. Smoke runs never count. "
     "A claim against several methods is reproduced if all its comparisons are, and not reproduced "
     "if one is not. Each interval stands alone; among many, some miss the truth by chance. A "
     "verdict is about the direction; the size in the paper stands beside it"
@@ -86,7 +88,8 @@ def _trials(records: Iterable[Record]) -> pd.DataFrame:
     alike = {at: one for at, one in newest.items() if recipes[_place(one)] == _recipe(one)}
     table = frame(alike.values())
     bases = {one.key: base for (_, base), one in alike.items()}
-    return table.assign(base=table["key"].map(bases))
+    declared = {one.key: as_declared(one) for one in alike.values()}
+    return table.assign(base=table["key"].map(bases), declared=table["key"].map(declared))
 
 
 def _place(one: Record) -> tuple[str, str, str]:
@@ -124,11 +127,15 @@ def _pooled(problems: list[str]) -> list[list[str]]:
 def _problems(claim: Claim, rows: pd.DataFrame, reduced: bool) -> tuple[list[str], str]:
     """The paper's that are there, or other models on its datasets; and what scale that is.
 
+    Settings that are not those of the suite's file are said.
+
     The name of a dataset up to a dash: `cifar10-jpeg` is CIFAR-10 in other files.
     """
     there = list(dict.fromkeys(rows["problem"]))
     if asked := [one for one in there if one in claim.problems]:
-        return asked, "reduced" if reduced else "paper"
+        declared = rows.loc[rows["problem"].isin(asked), "declared"].all()
+        changed = "" if declared else ", other settings"
+        return asked, ("reduced" if reduced else "paper") + changed
     datasets = {one.rpartition(" on ")[2] for one in claim.problems}
     near = [one for one in there if one.rpartition(" on ")[2].partition("-")[0] in datasets]
     return near, ("reduced, " if reduced else "") + "another model"

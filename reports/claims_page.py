@@ -109,7 +109,8 @@ def _section(claim: Claim, said: Verdict, rows: Sequence[Finding]) -> Iterator[s
     for one in rows:
         where = f"{one.scale}: {', '.join(one.problems)}" if one.problems else one.scale
         counts = (str(one.budgets or "–"), str(len(one.trials) or "–"))
-        text = "; ".join(filter(None, [one.interval and _points(one), one.note]))
+        said_of = [_points(one) if one.interval else "", one.note]
+        text = "; ".join(filter(None, said_of))
         yield _row([one.compared, text or "–", one.over or "–", *counts, where, one.verdict])
 
 
