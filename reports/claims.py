@@ -29,7 +29,8 @@ RULE = (
     "wholly below it. Undecided: it holds the threshold, or there is no spread to make one from. "
     "Not run: no budget of the range has both methods finished. Where the paper's problem has no "
     "records, another model on its dataset stands in, and the scale says so; it also says where "
-    "data, calibration or recipes are not those of the suite's file. Smoke runs never count. "
+    "data, calibration or recipes are not those of the suite's file. Both are "
+    "verdicts elsewhere, which speak neither for nor against the paper. Smoke runs never count. "
     "A claim against several methods is reproduced if all its comparisons are, and not reproduced "
     "if one is not. Each interval stands alone; among many, some miss the truth by chance. A "
     "verdict is about the direction; the size in the paper stands beside it"
@@ -51,6 +52,11 @@ class Finding:
     interval: Interval | None = None
     over: str = ""  # what the interval is over
     note: str = ""
+
+    @property
+    def elsewhere(self) -> bool:
+        """On another model, or at other settings, than the suite of the paper."""
+        return self.scale not in ("–", "paper", "reduced")
 
 
 def judge(claims: Iterable[Claim], records: Iterable[Record]) -> list[Finding]:

@@ -13,13 +13,13 @@ from .formats import interval, points
 from .records import Record
 
 _HEADS = ("paper", "claim", "suite, scale", "what we found", "verdict")
+_ELSEWHERE = ", elsewhere"
 _DETAILS = ("A − B", "points, 95 % interval", "over", "budgets", "trials", "where", "verdict")
 
 
 def claims_page(findings: Sequence[Finding], records: Iterable[Record]) -> str:
     """The same findings and records give the same bytes: dates are those of the records."""
     claims = list(verdicts(findings))
-    counts = Counter(said for _, said, _ in claims)
     lines = [
         "# What the papers claim, and what we found",
         "",
@@ -28,7 +28,7 @@ def claims_page(findings: Sequence[Finding], records: Iterable[Record]) -> str:
         "",
         *_made_from(findings, records),
         "",
-        f"{_tried(claims)}: {', '.join(f'{counts[one]} {one}' for one in get_args(Verdict))}.",
+        f"{_tried(claims)}: {_counted(claims)}.",
         "",
         _row(_HEADS),
         "|" + "---|" * len(_HEADS),
@@ -37,12 +37,26 @@ def claims_page(findings: Sequence[Finding], records: Iterable[Record]) -> str:
         scale = f", {rows[0].scale}" if said != "not run" else ""
         if rows[0].recovery not in ("", claim.recovery):
             scale += f", {rows[0].recovery}"
-        cells = [claim.paper, claim.claim, f"`{claim.suite}`{scale}", found(rows), said]
-        lines.append(_row(cells))
+        suite = f"`{claim.suite}`{scale}"
+        lines.append(_row([claim.paper, claim.claim, suite, found(rows), worded(said, rows)]))
     lines += ["", "## The rule", "", f"{RULE}."]
     for claim, said, rows in claims:
         lines += ["", *_section(claim, said, rows)]
     return "\n".join(lines) + "\n"
+
+
+def worded(said: Verdict, rows: Sequence[Finding]) -> str:
+    """The verdict, and whether it was come to elsewhere than the paper's claim."""
+    return said + (_ELSEWHERE if any(one.elsewhere for one in rows) else "")
+
+
+def _counted(claims: Sequence[tuple[Claim, Verdict, list[Finding]]]) -> str:
+    counts = Counter(worded(said, rows) for _, said, rows in claims)
+    here = ", ".join(f"{counts[one]} {one}" for one in get_args(Verdict))
+    there = [
+        f"{counts[one + _ELSEWHERE]} {one}" for one in get_args(Verdict) if counts[one + _ELSEWHERE]
+    ]
+    return here + (f"; elsewhere {', '.join(there)}" if there else "")
 
 
 def _tried(claims: Sequence[tuple[Claim, Verdict, list[Finding]]]) -> str:
@@ -98,7 +112,8 @@ def _section(claim: Claim, said: Verdict, rows: Sequence[Finding]) -> Iterator[s
     if claim.beyond:
         span += f", minus the same at {_range(claim.beyond)}"
     threshold = f", threshold {points(claim.above)} points" if claim.above else ""
-    yield f"- Suite `{claim.suite}`, {span}, recovery {recovery}{threshold}: **{said}**."
+    suite = f"`{claim.suite}`, {span}, recovery {recovery}{threshold}"
+    yield f"- Suite {suite}: **{worded(said, rows)}**."
     if said == "not run":
         compared = ", ".join(one.compared for one in rows)
         yield f"- Asked: {compared}, on {', '.join(claim.problems)}."

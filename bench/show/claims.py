@@ -10,7 +10,7 @@ from rich.console import Console
 
 from reports.claim_file import known_claims
 from reports.claims import judge
-from reports.claims_page import claims_page, found, verdicts
+from reports.claims_page import claims_page, found, verdicts, worded
 
 from ..errors import BenchError
 from ..store import Store, write_atomically
@@ -37,7 +37,7 @@ def claims(console: Console, folders: Sequence[Path], out: Path | None) -> None:
     findings = judge(known_claims(), records)
     judged = list(verdicts(findings))
     rows = [
-        (claim.paper, claim.claim, f"{claim.suite}, {on[0].scale}", found(on), said)
+        (claim.paper, claim.claim, f"{claim.suite}, {on[0].scale}", found(on), worded(said, on))
         for claim, said, on in judged
         if said != "not run"
     ]
