@@ -62,7 +62,9 @@ def _counted(claims: Sequence[tuple[Claim, Verdict, list[Finding]]]) -> str:
 def _tried(claims: Sequence[tuple[Claim, Verdict, list[Finding]]]) -> str:
     """A claim has a row for each scale and recovery at which it was tried."""
     asked = len({id(claim) for claim, _, _ in claims})
-    return f"{asked} claims" + (f" in {len(claims)} rows" if len(claims) > asked else "")
+    return f"{asked} claim{'s' if asked > 1 else ''}" + (
+        f" in {len(claims)} rows" if len(claims) > asked else ""
+    )
 
 
 def verdicts(findings: Sequence[Finding]) -> Iterator[tuple[Claim, Verdict, list[Finding]]]:

@@ -144,6 +144,9 @@ def test_few_problems_have_a_row_each_and_three_are_the_unit() -> None:
 def test_another_model_on_the_dataset_stands_in_and_the_scale_says_so() -> None:
     near = over_bases([2.0, 2.5, 3.0], model="net2", dataset="data-jpeg")
     assert only(judge([claim()], near)).scale == "another model"
+    page = claims_page(judge([claim()], near), near)
+    assert "1 claim: 0 reproduced, 0 not reproduced, 0 undecided, 0 not run; elsewhere 1" in page
+    assert "| reproduced, elsewhere |" in page
     reduced = over_bases([2.0, 2.5, 3.0], suite="s-reduced")
     assert only(judge([claim()], reduced)).scale == "reduced"
     both = judge([claim()], [*reduced, *over_bases([-2.0, -2.5, -3.0])])
