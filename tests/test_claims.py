@@ -232,7 +232,7 @@ def test_a_claim_tried_in_two_ways_is_one_claim_and_its_rows_say_how() -> None:
         *over_bases([-2.0, -2.5, -3.0], recovery="finetune-x-108"),
     ]
     page = claims_page(judge([claim(recovery="finetune")], records), records)
-    assert "1 claims in 2 rows: 1 reproduced, 1 not reproduced" in page
+    assert "1 claim in 2 rows: 1 reproduced, 1 not reproduced" in page
     assert "| `s`, paper, finetune-x |" in page
     assert "| `s`, paper, finetune-x-108 |" in page
 
