@@ -219,6 +219,9 @@ def report(
     store, name = Store(results), planned.suite.suite
     path = write_report(planned, store, out, names_in(format_), names_in(figures))
     console.print(f"report: {path}", soft_wrap=True)
+    drawn = path if path.is_dir() else path.parent
+    if undrawn := [one for one in names_in(figures) if not [*drawn.glob(f"figures/{one}*.svg")]]:
+        console.print(f"[yellow]these trials do not allow the figure {', '.join(undrawn)}[/]")
     if out is not None:
         return  # a copy for somewhere else
     try:

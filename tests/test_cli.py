@@ -372,8 +372,10 @@ def test_a_half_finished_suite_is_shown_as_it_is(
     assert rows(plan.out)["bases"].split()[1] == "0"
     assert "time: about" in plan.out
 
-    report = bench("report", path, "--results", half, "--out", tmp_path / "page")
+    asked = ["--out", tmp_path / "page", "--figures", "costs,profile"]
+    report = bench("report", path, "--results", half, *asked)
     assert report.code == 0, report.err
+    assert "these trials do not allow the figure profile" in report.out
     assert (tmp_path / "page" / "index.html").exists()
     assert toy.count(half) == there  # looking changes nothing
 
