@@ -48,7 +48,7 @@ class BaseJob:
     def identity(self) -> dict[str, Any]:
         return {
             "engine": ENGINE_VERSION,
-            "dataset": self.dataset.model_dump(exclude={"label", "recipes"}),
+            "dataset": self.dataset.identity,
             "model": self._model,
             "checkpoint_sha256": self.checkpoint_sha256,
             "recipe": _dumped(self.recipe),

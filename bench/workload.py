@@ -200,10 +200,10 @@ def _share(job: PathJob, kept: float) -> float:
 def _path(job: PathJob, problem: _Problem) -> Load:
     """Scoring on its way, and training between steps or by a procedure."""
     images, load = job.at.calibration.images, Load()
-    before = 1.0
+    before, trained = 1.0, _trained_stops(job)
     for stop in stops_of(job):
         load += problem.scored(images, [job.criterion], _share(job, before))
-        if job.between and (_everywhere(job) or stop in job.budgets):
+        if stop in trained:
             load += problem.trained(job.between, _share(job, stop))
         before = stop
     if job.procedure is not None:
@@ -212,8 +212,12 @@ def _path(job: PathJob, problem: _Problem) -> Load:
     return load
 
 
-def _everywhere(job: PathJob) -> bool:
-    return job.iterative is not None and job.iterative.recover_at == "steps"
+def _trained_stops(job: PathJob) -> list[float]:
+    """Where an iterative path trains before it goes on: after every step, or at budgets alone."""
+    if job.iterative is None or job.between is None:
+        return []
+    everywhere = job.iterative.recover_at == "steps"
+    return [stop for stop in stops_of(job) if everywhere or stop in job.budgets]
 
 
 def prepared_epochs(job: PathJob) -> int:
@@ -228,12 +232,7 @@ def own_epochs(job: PathJob, budget: float) -> int:
     if job.procedure is not None and job.procedure.recipe:
         epochs += job.procedure.recipe.epochs
     if job.between is not None:
-        trained = [
-            stop
-            for stop in stops_of(job)
-            if stop >= budget and (_everywhere(job) or stop in job.budgets)
-        ]
-        epochs += len(trained) * job.between.epochs
+        epochs += sum(stop >= budget for stop in _trained_stops(job)) * job.between.epochs
     return epochs
 
 

@@ -36,7 +36,7 @@ def as_declared(record: Record) -> bool:
             asked.get("calibration") == suite.calibration_of(model).identity
             and asked.get("recipe") == (known[after].identity if after else None)
             and dense.get("recipe") == (known[base].identity if base else None)
-            and dense.get("dataset") == dataset.model_dump(exclude={"label", "recipes"})
+            and dense.get("dataset") == dataset.identity
         )
     return False
 

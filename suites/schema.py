@@ -45,6 +45,11 @@ class DatasetSpec(Section):
         """Its name in tables and paths."""
         return self.label or slug(self.name)
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Which images these are, for keys."""
+        return self.model_dump(exclude={"label", "recipes"})
+
 
 class ModelSpec(Section):
     """An architecture by name, and where its first weights come from."""
