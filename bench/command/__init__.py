@@ -1,0 +1,1 @@
+"""The verbs of the `bench` command, and what they print."""

@@ -1,0 +1,1 @@
+"""The results folder: what is written there, and how it is told from damage."""

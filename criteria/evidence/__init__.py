@@ -1,0 +1,1 @@
+"""What a criterion may see of a network: its gradients, samples, curvature."""

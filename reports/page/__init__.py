@@ -1,0 +1,1 @@
+"""Words: the page, its findings, tables and warnings."""
