@@ -46,7 +46,7 @@ docs: .venv/ready
 # The statistics held against packages of the field.
 oracles: .venv/ready
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,oracles]'
-	$(BIN)/pytest tests/test_statistics_oracles.py
+	$(BIN)/pytest tests/reports/statistics/test_statistics_oracles.py
 
 # The figure of docs/statistics.md: minutes of simulated experiments.
 statistics: .venv/ready

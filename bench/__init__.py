@@ -7,7 +7,7 @@ result = prune(model, example_inputs, "taylor", budget={"macs": 0.5}, batches=[(
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .pruning import Pruned, prune
+    from .pruning.prune import Pruned, prune
 
 __all__ = ["Pruned", "prune"]
 
@@ -15,7 +15,7 @@ __all__ = ["Pruned", "prune"]
 def __getattr__(name: str) -> Any:
     """Import torch only when it is wanted, so that the command answers at once."""
     if name in __all__:
-        from . import pruning as module
+        from .pruning import prune as module
 
         return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,7 +4,6 @@ from criteria import score
 scores = score(model, example_inputs, "taylor", batches=[(x, y)], ignored=[model.fc])
 """
 
-from .batch import Batch
 from .criterion import Criterion, NoOptions, Options
 from .errors import (
     CriteriaError,
@@ -14,14 +13,15 @@ from .errors import (
     StructureError,
     UnknownCriterion,
 )
-from .groups import Structure, find_structure
-from .member import Group, Member
-from .needs import Need
+from .evidence.batch import Batch
+from .evidence.needs import Need
+from .network.groups import Structure, find_structure
+from .network.member import Group, Member
+from .network.weights import weight_structure
 from .reduce import Normalizer, Reduction
 from .registry import criteria, find, load_plugin, register
 from .score import GroupScores, score
 from .selector import Selector
-from .weights import weight_structure
 
 __all__ = [
     "Batch",

@@ -15,10 +15,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from .batch import Batch
 from .errors import NotApplicable, ScoreError
-from .member import Group, Member
-from .needs import Need
+from .evidence.batch import Batch
+from .evidence.needs import Need
+from .network.member import Group, Member
 from .options import NoOptions
 from .reduce import Normalizer, Reduction, normalize, reduce_members
 

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .batch import Batch, Loss, Shared
 from .criterion import Criterion, checked_scores
 from .errors import CriteriaError
-from .memory import PeakMemory
-from .modes import eval_with_gradients
-from .needs import Need
+from .evidence.batch import Batch, Loss, Shared
+from .evidence.memory import PeakMemory
+from .evidence.needs import Need
+from .network.modes import eval_with_gradients
 
 
 @dataclass

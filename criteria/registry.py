@@ -20,8 +20,8 @@ import torch
 
 from .criterion import Criterion
 from .errors import NotApplicable, OptionError, UnknownCriterion
-from .member import Group
-from .needs import Need
+from .evidence.needs import Need
+from .network.member import Group
 from .only import Unit, without_effect
 from .options import NoOptions, checked
 from .parts import parts_of
@@ -234,7 +234,8 @@ def source_hash(name: str, options: Mapping[str, Any]) -> str:
 
 def source_files(name: str) -> set[Path]:
     """The criterion's own files, and those of this package that turn evidence into its scores."""
-    from . import evidence, groups
+    from . import gather as evidence
+    from .network import groups
 
     files = [Path(inspect.getfile(evidence)), Path(inspect.getfile(groups))]
     files += [

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .batch import Loss
 from .errors import CriteriaError
-from .evidence import score_alone
-from .groups import find_structure
-from .member import Group, Member
+from .evidence.batch import Loss
+from .gather import score_alone
+from .network.groups import find_structure
+from .network.member import Group, Member
 from .registry import create, find, require
 
 

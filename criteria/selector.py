@@ -11,7 +11,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from .criterion import Criterion, NoOptions
-from .member import Group
+from .network.member import Group
 
 
 class Selector(Criterion):

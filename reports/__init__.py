@@ -1,1 +1,1 @@
-"""."""
+"""What is answered: statistics, figures, tables and the page of a suite, made of its records."""

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Literal, get_args
 from suites.fidelity import FidelitySuite
 from suites.schema import Suite
 
-from .analysis import Results, analyse
-from .fidelity import FidelityResults, analyse_fidelity
-from .findings import headline_numbers
+from .analysis.analysis import Results, analyse
+from .analysis.fidelity import FidelityResults, analyse_fidelity
 from .formats import Table
+from .page.findings import headline_numbers
 from .records import Labels, Record
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ def _comparison(
     """Write tables and figures of a comparison; returns its page."""
     # matplotlib and Jinja2 are slow to import and are needed here only.
     from .figures.gallery import gallery
-    from .page import render
-    from .typeset import typeset
+    from .page.page import render
+    from .page.tables import typeset
 
     drawings = gallery(results, out / "figures", figures)
     names = ("trials", "cells", "paired", "overall", "per_budget", "standing", "noise", "inflation")
@@ -83,8 +83,8 @@ def _fidelity(
     results: FidelityResults, out: Path, formats: Collection[Format], figures: Sequence[str] | None
 ) -> str:
     """Write tables and figures of a fidelity suite; returns its page."""
-    from .fidelity_page import fidelity_tables, render_fidelity
     from .figures.fidelity import fidelity_gallery
+    from .page.fidelity_page import fidelity_tables, render_fidelity
 
     drawings = fidelity_gallery(results, out / "figures", figures)
     frames = {"methods": results.methods, "trials": results.trials}

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bench.conformance.networks import CLASSES, SIDE, Concat, Depthwise, conv, lively, tiny_vit
 from bench.conformance.watch import changes, marked, snapshot
 from bench.models.channel_pad import ChannelPad
-from bench.network import Network
+from bench.pruning.network import Network
 from criteria import Group, Member, find_structure
 
 __all__ = ["CLASSES", "SIDE", "conv", "lively", "marked"]  # the conformance kit's, for tests too

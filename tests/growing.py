@@ -10,10 +10,10 @@ import torch
 from rehearsal import Rehearsal, ground_of, procedure_of
 from torch import Tensor, nn
 
-from bench.network import Removed
-from criteria.hooks import Rider
+from bench.pruning.network import Removed
 from criteria.phases import find_phase
 from criteria.procedures.procedure import Ground
+from criteria.training import Rider
 
 STEPS = 33
 

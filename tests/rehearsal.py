@@ -11,13 +11,13 @@ import torch.nn.functional as F
 from conftest import labelled, trace
 from torch import Tensor, nn
 
-from bench.network import Removed, Rules, one_shot
-from bench.selection import Limits
-from criteria.evidence import score_alone
-from criteria.hooks import Rider, Training
+from bench.pruning.network import Removed, Rules, one_shot
+from bench.pruning.selection import Limits
+from criteria.gather import score_alone
 from criteria.phases import find_phase, phase_options
 from criteria.procedures.procedure import Ground, Procedure
 from criteria.registry import create
+from criteria.training import Rider, Training
 
 
 def ground_of(

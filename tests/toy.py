@@ -140,8 +140,9 @@ def trial_runs(results: Path) -> list[str]:
 
 # --- the command --------------------------------------------------------------------------------
 
-COMMAND = [sys.executable, "-c", "from bench.cli import main; main()"]
+COMMAND = [sys.executable, "-c", "from bench.command.cli import main; main()"]
 CHECKOUT = Path(__file__).resolve().parent.parent
+VECTORS = CHECKOUT / "tests" / "vectors"
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -25,7 +25,7 @@ def check(console: Console, name: str, plugins: Sequence[Path], results: Path) -
         from ..conformance import check as findings_of
         from ..conformance import fails
         from ..conformance.table import show, summary
-        from ..plugins import load_plugins, registered_by
+        from ..plan.plugins import load_plugins, registered_by
 
         load_plugins(plugins)
         names = [find(name).name] if name else registered_by(plugins)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from reports.claim_file import known_claims
-from reports.claims import judge
-from reports.claims_page import claims_page, found, verdicts, worded
+from reports.claims.claim_file import known_claims
+from reports.claims.claims import judge
+from reports.claims.claims_page import claims_page, found, verdicts, worded
 
 from ..errors import BenchError
-from ..store import Store, write_atomically
+from ..store.store import Store, write_atomically
 from .table import print_table
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from ..plan.asked import asked_plan, asked_scales, asked_suite, names_in
 from .arguments import (
     DATA,
     RESULTS,
@@ -23,7 +24,6 @@ from .arguments import (
     Smoke,
     SuiteName,
 )
-from .asked import asked_plan, asked_scales, asked_suite, names_in
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -51,7 +51,7 @@ def list_(
     plugin: Plugins = [],  # noqa: B006  # typer's own way
 ) -> None:
     """Show what there is by name; with a name, all about that one."""
-    from .show.listing import listing
+    from .listing import listing
 
     listing(console, what, plugin, name)
 
@@ -78,9 +78,9 @@ def plan(
     ] = 20_000.0,
 ) -> None:
     """Show what a run would do, how long it takes, and what its statistics can and cannot show."""
-    from .show import planning
-    from .store import Store
-    from .workload import Throughput
+    from ..plan.workload import Throughput
+    from ..store.store import Store
+    from . import planning
 
     throughput, store = Throughput(tflops, ceiling), Store(results)
     if scales:
@@ -103,8 +103,8 @@ def fetch(
     """Get the datasets, weights and checkpoints of a suite, and say what must be got by hand."""
     asked = asked_suite(suite, set_, scale, smoke)
 
+    from ..store.store import Store
     from .fetch import fetch_all, needs
-    from .store import Store
 
     wanted = needs(asked, data_root.resolve(), Store(results).cache)
     raise typer.Exit(fetch_all(wanted, console))
@@ -152,7 +152,7 @@ def run(
     """Run a suite. Run it again after any interruption: finished trials are not repeated."""
     planned = asked_plan(console, suite, set_, scale, smoke, plugin)
 
-    from .session import Request, session
+    from ..run.session import Request, session
 
     request = Request(
         results=results,
@@ -183,8 +183,8 @@ def status(
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
     """Show how far a suite has come, and what has failed."""
-    from .show import status as shown
-    from .store import Store
+    from ..store.store import Store
+    from . import status as shown
 
     shown.status(console, asked_plan(console, suite, set_, scale, smoke, plugin), Store(results))
 
@@ -212,9 +212,9 @@ def report(
     then carries this report."""
     planned = asked_plan(console, suite, set_, scale, smoke, plugin)
 
-    from .session import write_report
-    from .store import Store
-    from .tracking import TrackingError, update_report
+    from ..run.session import write_report
+    from ..store.store import Store
+    from ..tracking import TrackingError, update_report
 
     store, name = Store(results), planned.suite.suite
     path = write_report(planned, store, out, names_in(format_), names_in(figures))
@@ -245,9 +245,9 @@ def compare(
     """Hold one method of a suite against another: how much better, where, and how surely."""
     planned = asked_plan(console, suite, set_, scale, smoke, plugin)
 
-    from .session import compare as compare_methods
-    from .show.duel import duel
-    from .store import Store
+    from ..run.session import compare as compare_methods
+    from ..store.store import Store
+    from .compare import duel
 
     duel(console, compare_methods(planned, Store(results), method, reference))
 
@@ -262,7 +262,7 @@ def claims(
     ] = None,
 ) -> None:
     """Hold what the papers claim against the records of their suites."""
-    from .show.claims import claims as show_claims
+    from .claims import claims as show_claims
 
     show_claims(console, results, out)
 
@@ -277,8 +277,8 @@ def sync(
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
     """Bring MLflow up to the records: log every trial that it does not hold yet."""
-    from .store import Store
-    from .tracking import sync as sync_records
+    from ..store.store import Store
+    from ..tracking import sync as sync_records
 
     planned = asked_plan(console, suite, set_, scale, smoke, plugin)
     store = Store(results)
@@ -304,8 +304,8 @@ def pull(
     results: Results = RESULTS,
 ) -> None:
     """Fetch a colleague's records of a suite from MLflow; what is here stays as it is."""
-    from .store import Store
-    from .tracking import pull as pull_records
+    from ..store.store import Store
+    from ..tracking import pull as pull_records
 
     store = Store(results)
     with store.lock(), console.status(f"asking {source}"):
@@ -321,7 +321,7 @@ def ui(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5000,
 ) -> None:
     """Open the MLflow UI on the results; stop it with Ctrl-C."""
-    from .tracking import ui_command, ui_environment
+    from ..tracking import ui_command, ui_environment
 
     command = ui_command(results.resolve(), port=port)
     console.print(f"MLflow UI on http://127.0.0.1:{port} (Ctrl-C stops it)")
@@ -347,7 +347,7 @@ def check(
     results: Results = RESULTS,
 ) -> None:
     """Say whether a criterion keeps its promises, what it costs, and whom it ranks like."""
-    from .show.checking import check as show_check
+    from .checking import check as show_check
 
     raise typer.Exit(show_check(console, name, plugin, results))
 
@@ -356,7 +356,7 @@ def main() -> None:
     """Entry point: faults of input are one message and an exit code, never a traceback."""
     from suites.files import SuiteError
 
-    from .errors import BenchError
+    from ..errors import BenchError
 
     signal.signal(signal.SIGTERM, _interrupt)
     try:

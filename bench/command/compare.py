@@ -9,7 +9,7 @@ from rich.console import Console
 from .table import print_table
 
 if TYPE_CHECKING:
-    from reports.duel import Duel
+    from reports.analysis.compare import Duel
 
 
 def duel(console: Console, found: Duel) -> None:

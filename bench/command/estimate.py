@@ -10,9 +10,9 @@ from rich.console import Console
 from .table import print_table
 
 if TYPE_CHECKING:
-    from ..jobs import Job, Trial
-    from ..plan import Plan
-    from ..workload import Throughput, Work
+    from ..plan.jobs import Job, Trial
+    from ..plan.plan import Plan
+    from ..plan.workload import Throughput, Work
 
 
 WORK = ("scored", "trained", "evaluated", "GPU-hours")  # images, and time
@@ -20,7 +20,7 @@ WORK = ("scored", "trained", "evaluated", "GPU-hours")  # images, and time
 
 def by_kind(jobs: Iterable[Job]) -> dict[str, list[Job]]:
     """Jobs by what they are called where work is shown."""
-    from ..jobs import BaseJob, OracleJob, PathJob, PreparedJob, ScoresJob
+    from ..plan.jobs import BaseJob, OracleJob, PathJob, PreparedJob, ScoresJob
 
     names = {
         BaseJob: "bases",
@@ -37,7 +37,7 @@ def by_kind(jobs: Iterable[Job]) -> dict[str, list[Job]]:
 
 def kinds_of(trials: Iterable[Trial]) -> list[str]:
     """What these trials stand on, done or not, and they themselves."""
-    from ..jobs import FidelityJob, PreparedJob
+    from ..plan.jobs import FidelityJob, PreparedJob
 
     prepared = any(isinstance(one.at.base, PreparedJob) for one in trials)
     fidelity = any(isinstance(one, FidelityJob) for one in trials)
@@ -87,8 +87,8 @@ def _hours(hours: float) -> str:
 
 def epochs(console: Console, planned: Plan) -> None:
     """Of each method: what it trains before it is scored, on its way, and to recover."""
-    from ..jobs import TrialJob
-    from ..workload import own_epochs, prepared_epochs, recovery_epochs
+    from ..plan.jobs import TrialJob
+    from ..plan.workload import own_epochs, prepared_epochs, recovery_epochs
 
     found: dict[str, dict[str, set[int]]] = {}
     for trial in planned.trials:

@@ -11,11 +11,11 @@ from rich.console import Console
 
 from suites.schema import AnySuite, DatasetSpec, ModelSpec
 
-from .datasets import load_dataset
-from .download import file_sha256, size_of
-from .errors import BenchError, ModelError
-from .models.checkpoint import checkpoint_file, local_checkpoint
-from .models.registry import TORCHVISION
+from ..data.datasets import load_dataset
+from ..data.download import file_sha256, size_of
+from ..errors import BenchError, ModelError
+from ..models.checkpoint import checkpoint_file, local_checkpoint
+from ..models.registry import TORCHVISION
 
 # Where datasets come from, and how many bytes are downloaded.
 ORIGINS: dict[str, tuple[str, float | None]] = {
@@ -115,7 +115,7 @@ def _dataset(spec: DatasetSpec, data_root: Path, cache: Path) -> Need:
 
 
 def _weights(spec: ModelSpec) -> Need:
-    from .models.zoo import published, weights_file
+    from ..models.zoo import published, weights_file
 
     name = spec.name.removeprefix(TORCHVISION)
     entry: Any = published(name, spec.weights or "")

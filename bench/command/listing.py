@@ -52,7 +52,7 @@ def listing(console: Console, what: str, plugins: Sequence[Path], name: str = ""
     elif what in PHASES:
         _phases(console, PHASES[what], name)
     else:
-        from ..datasets import list_datasets
+        from ..data.datasets import list_datasets
         from ..models import list_models
 
         found = list_models() if what == "models" else list_datasets()
@@ -165,7 +165,7 @@ def _criteria(console: Console, plugins: Sequence[Path], name: str) -> None:
     with console.status("loading torch and the criteria"):
         from criteria import criteria, find
 
-        from ..plugins import load_plugins
+        from ..plan.plugins import load_plugins
 
         load_plugins(plugins)
         entries = [find(name)] if name else criteria()

@@ -9,7 +9,7 @@ from criteria import UnknownCriterion
 from criteria.registry import find
 from suites.section import slug
 
-from .errors import BenchError
+from ..errors import BenchError
 
 TEMPLATE = Path(__file__).with_name("criterion_template.py")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")

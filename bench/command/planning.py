@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from .estimate import WORK, by_kind, cells, epochs, hours_of, kinds_of, say_assumptions
 from .table import print_table
-from .workload import WORK, by_kind, cells, epochs, hours_of, kinds_of, say_assumptions
 
 if TYPE_CHECKING:
-    from ..plan import Plan
-    from ..store import Store
-    from ..workload import Throughput
+    from ..plan.plan import Plan
+    from ..plan.workload import Throughput
+    from ..store.store import Store
 
 
 def plan(
@@ -29,8 +29,8 @@ def plan(
     """Jobs, trials, what is done, epochs, work, time, and what the declared analysis can show."""
     from suites import FidelitySuite
 
-    from ..graph import job_graph
-    from ..workload import work_of
+    from ..plan.graph import job_graph
+    from ..plan.workload import work_of
 
     pending = planned.pending(store)
     todo = by_kind(job_graph(pending, store).jobs.values())
@@ -71,8 +71,8 @@ def scales(
     data_root: Path | None = None,
 ) -> None:
     """What is to do of each scale of a suite."""
-    from ..graph import job_graph
-    from ..workload import work_of
+    from ..plan.graph import job_graph
+    from ..plan.workload import work_of
 
     rows, works = [], []
     for scale, planned in plans.items():
@@ -86,7 +86,7 @@ def scales(
 
 def _can_show(planned: Plan) -> str:
     """What the number of bases and problems allows to be said, before anything runs."""
-    from reports.findings import power_line
+    from reports.page.findings import power_line
     from reports.statistics import declared_power
     from suites import FidelitySuite
 

@@ -13,8 +13,8 @@ from .table import print_table
 if TYPE_CHECKING:
     from reports.records import Record
 
-    from ..plan import Plan
-    from ..store import Store
+    from ..plan.plan import Plan
+    from ..store.store import Store
 
 
 def status(console: Console, planned: Plan, store: Store) -> None:

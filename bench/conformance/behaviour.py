@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from criteria import Criterion, Group, Member, find_structure
-from criteria.evidence import gather
+from criteria.gather import gather
+from criteria.network.weights import weight_structure
 from criteria.registry import Entry, create, find, scores_weights
-from criteria.weights import weight_structure
 
 from .networks import FAMILIES, build, labelled
 from .permute import permuted, random_orders

@@ -16,15 +16,15 @@ from torch import nn
 from torch.nn import functional
 
 from criteria import Group, NotApplicable, criteria
-from criteria.modes import eval_with_gradients
+from criteria.network.modes import eval_with_gradients
+from criteria.network.weights import weight_structure
 from criteria.registry import find, scores_weights
-from criteria.weights import weight_structure
 from suites import Recipe
 from suites.schema import DatasetSpec, ModelSpec
 
-from ..bases import make_base
-from ..jobs import BaseJob
-from ..lab import Lab, Settings
+from ..plan.jobs import BaseJob
+from ..steps.bases import make_base
+from ..steps.workspace import Lab, Settings
 from .behaviour import Batches, Outcome, attempt
 from .checks import not_finite, shape_fault
 from .finding import Finding, Verdict

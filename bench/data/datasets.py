@@ -19,8 +19,8 @@ from torch import Tensor
 from suites.schema import DatasetSpec
 from suites.section import meant
 
-from . import seeds
-from .errors import DataError
+from .. import seeds
+from ..errors import DataError
 from .images import (
     CPU,
     IN_MEMORY,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from .errors import BenchError
+from ..errors import BenchError
 
 CHUNK = 1 << 20  # bytes
 TIMEOUT_S = 60

@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from ..errors import DataError
 from .augment import Augmentation, automatically, randomly_cropped, shifted
-from .errors import DataError
 
 Batch = tuple[Tensor, Tensor]
 Channels = tuple[float, ...]

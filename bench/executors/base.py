@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Protocol
 
 from ..errors import BenchError
-from ..jobs import Job
-from ..lab import Settings
-from ..work import Outcome
+from ..plan.jobs import Job
+from ..steps.perform import Outcome
+from ..steps.workspace import Settings
 
 
 class Executor(Protocol):

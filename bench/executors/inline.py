@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..jobs import Job
-from ..lab import Settings
-from ..work import Outcome, perform, start
+from ..plan.jobs import Job
+from ..steps.perform import Outcome, perform, start
+from ..steps.workspace import Settings
 
 
 class Inline:

@@ -13,9 +13,9 @@ from typing import Any
 from reports.records import Failure
 
 from ..errors import BenchError
-from ..jobs import Job
-from ..lab import Lab, Settings
-from ..work import Outcome, perform, start
+from ..plan.jobs import Job
+from ..steps.perform import Outcome, perform, start
+from ..steps.workspace import Lab, Settings
 
 
 class Ray:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from suites.schema import ModelSpec
 
-from ..download import download, file_sha256
+from ..data.download import download, file_sha256
 from ..errors import ModelError
 
 # Where training scripts put the state dict, in the order in which it is looked for.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from ..vision import torchvision
+from ..data.vision import torchvision
 
 
 def cifar_resnet(depth: int, classes: int, channels: int, image_size: int) -> nn.Module:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from ..data.vision import torchvision
 from ..errors import ModelError
-from ..vision import torchvision
 from .attention import Unit, convert_attention
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..data.vision import torchvision
 from ..errors import ModelError
-from ..vision import torchvision
 from .attention import Unit
 from .vit import PrunableViT, make_prunable
 

@@ -1,1 +1,1 @@
-"""From a suite to trials and jobs: every name resolved, every key known, and what they will take."""
+"""From a suite to trials and jobs: names resolved, keys known, and what they will take."""

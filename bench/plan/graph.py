@@ -8,6 +8,7 @@ from graphlib import TopologicalSorter
 
 import numpy as np
 
+from ..store.store import Store
 from .jobs import (
     BaseJob,
     CriterionSpec,
@@ -21,7 +22,6 @@ from .jobs import (
     Standpoint,
     Trial,
 )
-from .store import Store
 
 
 @dataclass(frozen=True)

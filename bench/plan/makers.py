@@ -8,9 +8,9 @@ from reports.records import Labels
 from suites import Case, Suite
 from suites.method import MethodSpec
 
-from ..jobs import PathJob, PhaseUse, Standpoint, TrialJob
+from .jobs import PathJob, PhaseUse, Standpoint, TrialJob
+from .makers_shared import Maker, names_of
 from .refusals import refuse_misfit, refuse_too_short, refuse_unfit_training
-from .shared import Maker, names_of
 
 
 class ComparisonMaker(Maker[Suite]):

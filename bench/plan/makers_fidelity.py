@@ -7,8 +7,8 @@ from reports.records import Labels
 from suites import FidelitySuite, Probe
 
 from ..errors import PlanError
-from ..jobs import FidelityJob, OracleJob
-from .shared import Maker, names_of
+from .jobs import FidelityJob, OracleJob
+from .makers_shared import Maker, names_of
 
 
 class FidelityMaker(Maker[FidelitySuite]):

@@ -15,9 +15,9 @@ from suites.method import FinetuningSpec, MethodSpec, PhaseSpec, named_presets
 from suites.schema import ModelSpec
 from suites.section import meant
 
-from ..download import file_sha256
+from ..data.download import file_sha256
 from ..errors import ModelError, PlanError
-from ..jobs import BaseJob, CriterionSpec, DenseJob, PhaseUse, PreparedJob, Standpoint
+from .jobs import BaseJob, CriterionSpec, DenseJob, PhaseUse, PreparedJob, Standpoint
 
 S = TypeVar("S", bound=AnySuite)
 

@@ -9,11 +9,11 @@ from reports.records import Record
 from suites import FidelitySuite, Suite, expand
 from suites.section import meant
 
-from .errors import PlanError
+from ..errors import PlanError
+from ..store.store import Store
 from .jobs import Trial
-from .makers.comparison import ComparisonMaker
-from .makers.fidelity import FidelityMaker
-from .store import Store
+from .makers import ComparisonMaker
+from .makers_fidelity import FidelityMaker
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ def make_plan(suite: Suite | FidelitySuite) -> Plan:
     Raises:
         PlanError: a name or an option that does not exist, a checkpoint that cannot be read.
     """
-    from .datasets import list_datasets
-    from .models import list_models
+    from ..data.datasets import list_datasets
+    from ..models import list_models
 
     _known("dataset", [one.name for one in suite.datasets], list_datasets())
     _known(

@@ -9,7 +9,7 @@ from traceback import extract_tb
 
 from criteria import CriteriaError, load_plugin, registry
 
-from .errors import PlanError
+from ..errors import PlanError
 
 
 def load_plugins(paths: Iterable[Path]) -> None:

@@ -12,9 +12,9 @@ from suites.protocol import Budgets, SelectionSpec
 from suites.schema import DatasetSpec
 
 from ..errors import PlanError
-from ..extents import extent_of
-from ..jobs import PhaseUse
-from ..knob import unfit
+from ..pruning.thresholds import unfit
+from .jobs import PhaseUse
+from .sizes import extent_of
 
 
 def refuse_misfit(

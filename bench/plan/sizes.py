@@ -13,9 +13,9 @@ from torch import nn
 from suites import Recipe
 from suites.schema import DatasetSpec, ModelSpec
 
-from .cost import count_macs
-from .datasets import SUFFIXES
-from .models import build_model
+from ..data.datasets import SUFFIXES
+from ..models import build_model
+from ..pruning.cost import count_macs
 
 
 @dataclass(frozen=True)

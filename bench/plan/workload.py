@@ -14,10 +14,10 @@ from pathlib import Path
 import torch
 
 from criteria import registry
-from criteria.needs import BACKWARD, Need
+from criteria.evidence.needs import BACKWARD, Need
 from suites import Recipe
 
-from .extents import Extent, Size, extent_of, size_of
+from ..pruning.network import Schedule
 from .jobs import (
     BaseJob,
     CriterionSpec,
@@ -29,7 +29,7 @@ from .jobs import (
     ScoresJob,
     TrialJob,
 )
-from .network import Schedule
+from .sizes import Extent, Size, extent_of, size_of
 
 TRAINING = 3.0  # forward passes that a training step is worth
 HESSIAN = 6.0  # that a Hessian-vector product is worth, beside the gradient

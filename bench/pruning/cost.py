@@ -19,7 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from criteria import Structure
-from criteria.member import kind_of
+from criteria.network.member import kind_of
 
 ChannelCost = Literal["macs", "params", "channels"]  # what removed channels change
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from criteria import Structure, StructureError
-from criteria.member import Group, Member
+from criteria.network.member import Group, Member
 
 EQUAL = 1e-5  # largest difference of outputs, relative to their size, of masked and pruned
 

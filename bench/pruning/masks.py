@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from criteria import Group, weight_structure
-from criteria.hooks import Rider
+from criteria.training import Rider
 
 from .cost import weight_uses
 from .network import Schedule

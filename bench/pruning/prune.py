@@ -15,17 +15,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from criteria import Group
-from criteria.batch import Loss
-from criteria.evidence import score_alone
+from criteria.evidence.batch import Loss
+from criteria.gather import score_alone
 from criteria.registry import create, find, require
 
+from ..errors import BenchError
 from . import masks
 from .cost import count_macs, count_params, weight_uses
 from .cut import verify
-from .errors import BenchError
-from .knob import Choice, Choices, choose, unfit
 from .network import Network, Removed, Rules, Schedule, Shape, iterative, one_shot, shares
 from .selection import TOLERANCE, InfeasibleBudget, Limits, Scope
+from .thresholds import Choice, Choices, choose, unfit
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,8 @@ class Pruned:
             masked one those of the weights that stay.
         dense_macs, dense_params: of the network as given.
         masks: layer -> `[weights]`, True where one stayed; empty where channels left. A finetuning
-            keeps them with `hold = bench.masks.Holder(model, masks)` and `hold()` after each step.
+            keeps them with `hold = bench.pruning.masks.Holder(model, masks)` and `hold()` after
+            each step.
     """
 
     model: nn.Module = field(repr=False)

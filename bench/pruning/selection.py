@@ -17,8 +17,8 @@ from torch import Tensor
 
 from criteria import Group
 
+from ..errors import BenchError
 from .cost import Products
-from .errors import BenchError
 
 Scope = Literal["global", "local", "isomorphic"]
 TOLERANCE = 0.01  # of the dense cost

@@ -17,7 +17,7 @@ from rich.progress import (
 if TYPE_CHECKING:
     from reports.records import Failure, Record
 
-    from ..jobs import Job
+    from ..plan.jobs import Job
 
 
 class Live:
@@ -50,7 +50,7 @@ class Live:
         self._update()
 
     def ended(self, job: Job, failure: Failure | None) -> None:
-        from ..jobs import Trial
+        from ..plan.jobs import Trial
 
         self._running.pop(job.key, None)
         if failure is not None and not isinstance(job, Trial):

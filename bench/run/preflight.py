@@ -6,14 +6,14 @@ from collections.abc import Iterable
 
 import torch
 
-from .errors import ModelError
-from .jobs import DenseJob, Trial, TrialJob
-from .lab import Lab, Settings
-from .masks import weight_groups, weights_kept
-from .network import Network, Rules
-from .paths import rules_of
-from .selection import InfeasibleBudget, made_in
-from .work import start
+from ..errors import ModelError
+from ..plan.jobs import DenseJob, Trial, TrialJob
+from ..pruning.masks import weight_groups, weights_kept
+from ..pruning.network import Network, Rules
+from ..pruning.selection import InfeasibleBudget, made_in
+from ..steps.paths import rules_of
+from ..steps.perform import start
+from ..steps.workspace import Lab, Settings
 
 
 def preflight(trials: Iterable[Trial], settings: Settings) -> None:

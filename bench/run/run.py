@@ -10,13 +10,13 @@ from typing import Protocol
 
 from reports.records import Failure, Record
 
-from .errors import StoreError
-from .executors import Executor
-from .graph import JobGraph, job_graph
-from .jobs import FidelityJob, Job, PathJob, ScoresJob, Trial
-from .store import Store
-from .trial import failed_record
-from .work import Outcome
+from ..errors import StoreError
+from ..executors import Executor
+from ..plan.graph import JobGraph, job_graph
+from ..plan.jobs import FidelityJob, Job, PathJob, ScoresJob, Trial
+from ..steps.perform import Outcome
+from ..steps.trial import failed_record
+from ..store.store import Store
 
 CRASHES = 2  # how often a job is tried again after its worker died
 

@@ -13,21 +13,21 @@ from rich.console import Console
 from reports.records import Record
 from suites import Suite
 
-from .errors import BenchError
-from .executors import make_executor
-from .gpus import visible_gpus
-from .jobs import Trial
-from .lab import Settings
-from .plan import Plan
+from ..errors import BenchError
+from ..executors import make_executor
+from ..plan.jobs import Trial
+from ..plan.plan import Plan
+from ..steps.gpus import visible_gpus
+from ..steps.workspace import Settings
+from ..store.provenance import environment
+from ..store.store import Store
+from ..tracking import Tracker, TrackingError
+from .live import Live
 from .preflight import preflight
-from .provenance import environment
 from .run import run
-from .show.live import Live
-from .store import Store
-from .tracking import Tracker, TrackingError
 
 if TYPE_CHECKING:
-    from reports.duel import Duel
+    from reports.analysis.compare import Duel
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ def compare(plan: Plan, store: Store, method: str, reference: str) -> Duel:
     Raises:
         BenchError: no records yet, a fidelity suite, or a name that is none of its methods.
     """
-    from reports.duel import duel
+    from reports.analysis.compare import duel
 
     if not isinstance(plan.suite, Suite):
         raise BenchError(f"{plan.suite.suite} is of kind fidelity, whose report compares criteria")

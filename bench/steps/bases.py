@@ -11,11 +11,11 @@ import time
 from criteria.phases import create_phase
 from reports.records import Epoch
 
-from .jobs import BaseJob, PreparedJob
-from .lab import Lab
-from .measure import accuracy
-from .seeds import seed
-from .train import train
+from ..plan.jobs import BaseJob, PreparedJob
+from ..seeds import seed
+from ..training.measure import accuracy
+from ..training.train import train
+from .workspace import Lab
 
 
 def make_base(job: BaseJob, lab: Lab) -> None:

@@ -8,12 +8,12 @@ import torch
 
 from reports.records import Costs, Fidelity
 
-from .datasets import Images
-from .jobs import FidelityJob, OracleJob
-from .lab import Lab
+from ..data.datasets import Images
+from ..plan.jobs import FidelityJob, OracleJob
+from ..seeds import generator
 from .oracle import loss_changes, sample_units
 from .scores import load_scores
-from .seeds import generator
+from .workspace import Lab
 
 
 def make_oracle(job: OracleJob, lab: Lab) -> None:

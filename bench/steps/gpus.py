@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from .errors import BenchError
+from ..errors import BenchError
 
 
 def visible_gpus() -> list[str]:

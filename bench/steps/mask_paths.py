@@ -6,13 +6,22 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from .errors import StoreError
-from .jobs import PathJob
-from .lab import Base, Lab
-from .masks import Masks, Scope, given_counts, iterative, one_shot, pack, unpack, weight_groups
-from .network import Schedule
+from ..errors import StoreError
+from ..plan.jobs import PathJob
+from ..pruning.masks import (
+    Masks,
+    Scope,
+    given_counts,
+    iterative,
+    one_shot,
+    pack,
+    unpack,
+    weight_groups,
+)
+from ..pruning.network import Schedule
 from .paths import write_path
 from .scores import load_scores, rescorer
+from .workspace import Base, Lab
 
 
 def make_mask_path(job: PathJob, lab: Lab) -> None:

@@ -1,8 +1,8 @@
 """The truth that criteria predict: how much the loss changes when one unit alone is gone.
 
-A unit is removed by masking (`bench.cut.mask`): every parameter of it at zero. Each removal is a
-forward pass that starts at the unit's first layer (`bench.replay`); where that cannot be shown to
-equal the whole pass, the whole pass is what is run.
+A unit is removed by masking (`bench.pruning.cut.mask`): every parameter of it at zero. Each removal
+is a forward pass that starts at the unit's first layer (`bench.steps.partial_forward`); where that
+cannot be shown to equal the whole pass, the whole pass is what is run.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from torch.nn import functional
 
 from criteria import Group
 
-from .cut import EQUAL, zero_
-from .replay import Replay
+from ..pruning.cut import EQUAL, zero_
+from .partial_forward import Replay
 
 CHECKED = 8  # images on which a late start is held against the whole pass
 LEAST = 3  # units of a group: fewer have no ranking to speak of

@@ -8,16 +8,16 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from criteria.evidence import Cost
+from criteria.gather import Cost
 from criteria.registry import find
 
-from .jobs import PathJob
-from .knob import Choice, Choices, choose
-from .lab import Base, Lab
-from .network import Network, Removed, Rules, Schedule, given_widths, iterative, one_shot
+from ..plan.jobs import PathJob
+from ..pruning.network import Network, Removed, Rules, Schedule, given_widths, iterative, one_shot
+from ..pruning.selection import InfeasibleBudget, Limits
+from ..pruning.thresholds import Choice, Choices, choose
 from .procedures import Training, iterate_and_train, ride, save_training
 from .scores import Rescore, load_scores, rescorer
-from .selection import InfeasibleBudget, Limits
+from .workspace import Base, Lab
 
 T = TypeVar("T")
 Found = dict[float, Removed | InfeasibleBudget]  # by budget

@@ -14,16 +14,16 @@ from filelock import FileLock
 from criteria import load_plugin
 from reports.records import Failure
 
+from ..errors import StoreError, failure
+from ..plan.jobs import BaseJob, Job, OracleJob, PathJob, PreparedJob, ScoresJob
 from .bases import make_base, prepare_base
-from .errors import StoreError, failure
 from .fidelity import make_oracle
 from .gpus import take_gpu
-from .jobs import BaseJob, Job, OracleJob, PathJob, PreparedJob, ScoresJob
-from .lab import Lab, Settings
 from .mask_paths import make_mask_path
 from .paths import make_path
 from .scores import make_scores
 from .trial import run_trial
+from .workspace import Lab, Settings
 
 
 @dataclass(frozen=True)

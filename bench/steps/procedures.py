@@ -16,20 +16,20 @@ import torch
 from torch import Tensor, nn
 
 from criteria import Group, NotApplicable
-from criteria.evidence import Cost
+from criteria.gather import Cost
 from criteria.phases import create_phase
 from criteria.procedures.procedure import Ground, Procedure
 from criteria.registry import find
 
-from .cut import EQUAL, difference, uncut
-from .jobs import PathJob
-from .lab import Base, Lab
-from .network import Network, Removed, Rules, Schedule, iterative, selected
+from ..plan.jobs import PathJob
+from ..pruning.cut import EQUAL, difference, uncut
+from ..pruning.network import Network, Removed, Rules, Schedule, iterative, selected
+from ..pruning.selection import InfeasibleBudget
+from ..seeds import generator, seed
+from ..store.weights import load_weights, save_weights
+from ..training.train import train
 from .scores import Rescore
-from .seeds import generator, seed
-from .selection import InfeasibleBudget
-from .train import train
-from .weights import load_weights, save_weights
+from .workspace import Base, Lab
 
 
 @dataclass(eq=False)

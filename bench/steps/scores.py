@@ -10,15 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from criteria import Group
-from criteria.evidence import Cost, gather, score_alone, timed_scores
+from criteria.gather import Cost, gather, score_alone, timed_scores
 from criteria.registry import create
 from reports.records import Failure
 
-from .errors import failure
-from .jobs import CriterionSpec, PathJob, ScoresJob, Standpoint
-from .lab import Base, Lab
-from .masks import weight_groups
-from .seeds import generator
+from ..errors import failure
+from ..plan.jobs import CriterionSpec, PathJob, ScoresJob, Standpoint
+from ..pruning.masks import weight_groups
+from ..seeds import generator
+from .workspace import Base, Lab
 
 
 def make_scores(job: ScoresJob, lab: Lab) -> dict[str, Failure]:

@@ -1,6 +1,6 @@
 """One trial, top to bottom: cut at one budget, recover, measure, write the record.
 
-A trial of a fidelity suite (`bench.fidelity`) measures something else, under the same record.
+A trial of a fidelity suite (`bench.steps.fidelity`) measures something else, under the same record.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 from criteria import NotApplicable
-from criteria.hooks import Rider
 from criteria.phases import create_phase
 from criteria.recoveries.recovery import Recovery
+from criteria.training import Rider
 from reports.records import (
     Costs,
     Epoch,
@@ -30,15 +30,16 @@ from reports.records import (
 )
 from suites import Recipe
 
-from .cost import ChannelCost, count_macs, count_params, weight_uses
-from .cut import EQUAL, difference, refilled
-from .errors import StoreError, failure
-from .fidelity import compare
-from .jobs import FidelityJob, Trial, TrialJob
-from .lab import Base, Lab
-from .mask_paths import load_masks
-from .masks import Holder, check_held, check_masked, macs_saved, masked, weights_kept
-from .measure import (
+from ..errors import StoreError, failure
+from ..plan.jobs import FidelityJob, Trial, TrialJob
+from ..pruning.cost import ChannelCost, count_macs, count_params, weight_uses
+from ..pruning.cut import EQUAL, difference, refilled
+from ..pruning.masks import Holder, check_held, check_masked, macs_saved, masked, weights_kept
+from ..pruning.network import Network, Removed
+from ..pruning.selection import InfeasibleBudget
+from ..seeds import generator, seed
+from ..store.provenance import environment
+from ..training.measure import (
     accuracy,
     evaluate,
     latency,
@@ -46,13 +47,12 @@ from .measure import (
     masked_sparsity,
     torch_pruning_macs,
 )
-from .network import Network, Removed
+from ..training.train import Trained, recalibrate_bn, train
+from .fidelity import compare
+from .mask_paths import load_masks
 from .paths import load_removed, path_file
 from .procedures import load_training
-from .provenance import environment
-from .seeds import generator, seed
-from .selection import InfeasibleBudget
-from .train import Trained, recalibrate_bn, train
+from .workspace import Base, Lab
 
 
 def run_trial(job: Trial, lab: Lab) -> Status:

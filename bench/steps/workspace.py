@@ -12,24 +12,24 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from criteria.evidence import Cost
+from criteria.gather import Cost
 from reports.records import Accuracy
 from suites.schema import DatasetSpec
 from suites.section import meant
 
-from .checkpoint import Checkpoint
-from .cost import count_macs, count_params
-from .cut import verify
-from .datasets import Dataset, load_dataset
-from .errors import DataError, ModelError
-from .jobs import BaseJob, DenseJob, Standpoint
-from .measure import Tally, evaluate
-from .models import build_model
-from .models.checkpoint import local_checkpoint
-from .network import Network
-from .seeds import generator, seed
-from .store import Store
-from .weights import load_weights, save_weights
+from ..data.datasets import Dataset, load_dataset
+from ..errors import DataError, ModelError
+from ..models import build_model
+from ..models.checkpoint import local_checkpoint
+from ..plan.jobs import BaseJob, DenseJob, Standpoint
+from ..pruning.cost import count_macs, count_params
+from ..pruning.cut import verify
+from ..pruning.network import Network
+from ..seeds import generator, seed
+from ..store.progress import Checkpoint
+from ..store.store import Store
+from ..store.weights import load_weights, save_weights
+from ..training.measure import Tally, evaluate
 
 T = TypeVar("T")
 KEPT = 2  # bases that a worker keeps at hand; jobs of one base follow each other

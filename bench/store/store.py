@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 
 from reports.records import Record, RecordError, read_record
 
-from .errors import StoreError
+from ..errors import StoreError
 
 
 def write_atomically(path: Path, content: bytes) -> None:

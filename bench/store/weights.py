@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from .errors import StoreError
+from ..errors import StoreError
 from .store import write_atomically
 
 

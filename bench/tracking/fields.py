@@ -120,7 +120,7 @@ def headline(numbers: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, float]
 
 
 def _fidelity_metrics(record: Record) -> list[tuple[str, float, int]]:
-    from reports.fidelity import statistics_of  # scipy is slow to import
+    from reports.analysis.fidelity import statistics_of
 
     assert record.fidelity is not None
     assert record.costs is not None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from reports.records import Record, RecordError, parse_record
 
-from ..store import Store
+from ..store.store import Store
 from .connection import TrackingError, connect, talking_to, without_password
 from .store import RUNS_PER_SEARCH
 

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from reports.records import Accuracy, Latency
 
-from .datasets import Dataset, Images
+from ..data.datasets import Dataset, Images
 
 EVALUATION_BATCH = 500
 

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from suites import Recipe
 
-from . import seeds
+from .. import seeds
 
 TRIES = 10  # of a rectangle that fits
 

@@ -18,14 +18,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from criteria.hooks import Rider, Scale, Training
+from criteria.training import Rider, Scale, Training
 from reports.records import Epoch
 from suites import Recipe
 
+from ..data.datasets import Dataset
+from ..errors import BenchError
+from ..store.progress import Checkpoint
 from .averaging import Average
-from .checkpoint import Checkpoint
-from .datasets import Dataset
-from .errors import BenchError
 from .measure import evaluate
 from .mixing import Mixing
 

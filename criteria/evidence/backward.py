@@ -12,10 +12,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from .layer_hooks import Taps, Use
 from .meter import Meter
 from .needs import Need
 from .samples import fold_gradients, of_samples, sample_dots
-from .taps import Taps, Use
 
 
 class Passage:

@@ -14,15 +14,15 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
+from ..errors import CriteriaError, NotApplicable
+from ..network.member import Member
+from ..network.modes import batch_statistics, frozen
+from ..network.weights import WeightMember
+from .backward import Passage
 from .curvature import GradientGraph, hessian_times_weights
-from .errors import CriteriaError, NotApplicable
-from .member import Member
 from .meter import Meter
-from .modes import batch_statistics, frozen
 from .needs import BACKWARD, DATA, Need
-from .passage import Passage
 from .samples import of_samples
-from .weights import WeightMember
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 T = TypeVar("T")

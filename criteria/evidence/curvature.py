@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from .member import kind_of
-from .taps import Made
+from ..network.member import kind_of
+from .layer_hooks import Made
 
 Function = Callable[[Tensor], Tensor]
 Terms = Sequence[tuple[GradientEdge, Tensor]]

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.utils.hooks import RemovableHandle
 
-from .errors import NotApplicable
-from .member import kind_of
+from ..errors import NotApplicable
+from ..network.member import kind_of
 
 
 @dataclass

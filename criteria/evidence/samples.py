@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .errors import NotApplicable
+from ..errors import NotApplicable
 
 CHUNK = 8  # samples taken at a time, so that copies of them stay in the processor's cache
 

@@ -24,8 +24,8 @@ from torch.autograd import forward_ad
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from ..errors import NotApplicable
 from .curvature import LAYERS, NORMS, Function, derivatives
-from .errors import NotApplicable
 
 
 @dataclass(frozen=True)

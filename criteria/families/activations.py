@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from .batch import Batch
-from .criterion import Criterion, NoOptions, Options
-from .member import Member, kind_of
-from .needs import Need
-from .reduce import Reduction
+from ..criterion import Criterion, NoOptions, Options
+from ..evidence.batch import Batch
+from ..evidence.needs import Need
+from ..network.member import Member, kind_of
+from ..reduce import Reduction
 
 
 class ActivationOptions(Options):

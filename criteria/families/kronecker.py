@@ -23,13 +23,13 @@ from typing import Annotated, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from .batch import Batch
-from .criterion import Criterion, Options
-from .errors import NotApplicable
-from .member import Group, Member
-from .needs import Need
-from .only import Only
-from .samples import CHUNK, unfold
+from ..criterion import Criterion, Options
+from ..errors import NotApplicable
+from ..evidence.batch import Batch
+from ..evidence.needs import Need
+from ..evidence.samples import CHUNK, unfold
+from ..network.member import Group, Member
+from ..only import Only
 
 
 @dataclass(frozen=True)

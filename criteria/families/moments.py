@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ..evidence.batch import Batch
+from ..evidence.needs import Need
+from ..network.member import Member
+from ..network.weights import WeightMember
 from .activations import ActivationCriterion
-from .batch import Batch
-from .member import Member
-from .needs import Need
-from .weights import WeightMember
 
 
 class Moments(ActivationCriterion):

@@ -16,9 +16,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .errors import NotApplicable
-from .hooks import Rider, Training
-from .options import NoOptions
+from ..errors import NotApplicable
+from ..options import NoOptions
+from ..training import Rider, Training
 
 Layer = nn.modules.conv._ConvNd | nn.Linear
 

@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from .errors import StructureError
+from ..errors import StructureError
 
 
 class Gathers(Protocol):

@@ -15,7 +15,7 @@ import torch
 import torch_pruning as tp
 from torch import Tensor, nn
 
-from .errors import StructureError
+from ..errors import StructureError
 from .member import Group, Member, Side, kind_of
 from .modes import eval_with_gradients
 

@@ -7,9 +7,9 @@ from pydantic import Field
 from torch import Tensor
 
 from ..errors import NotApplicable
-from ..hooks import Training
 from ..options import NoOptions
 from ..phases import register_phase
+from ..training import Training
 from .preparation import Preparation
 
 

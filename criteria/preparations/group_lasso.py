@@ -6,10 +6,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..hooks import Training
+from ..network.units import Units
 from ..options import NoOptions
 from ..phases import register_phase
-from ..units import Units
+from ..training import Training
 from .preparation import Preparation
 
 

@@ -6,10 +6,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..hooks import Training
-from ..member import Group
+from ..network.member import Group
 from ..options import NoOptions
 from ..phases import register_phase
+from ..training import Training
 from .preparation import Preparation
 
 

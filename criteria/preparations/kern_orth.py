@@ -1,6 +1,6 @@
 """Filters that are orthogonal before the network is pruned."""
 
-from ..orthogonality import KERNEL, KernelOrthogonality
+from ..families.orthogonality import KERNEL, KernelOrthogonality
 from ..phases import register_phase
 from .preparation import Preparation
 

@@ -1,6 +1,6 @@
 """Convolutions that are orthogonal maps before the network is pruned."""
 
-from ..orthogonality import CONVOLUTIONAL, ConvolutionalOrthogonality
+from ..families.orthogonality import CONVOLUTIONAL, ConvolutionalOrthogonality
 from ..phases import register_phase
 from .preparation import Preparation
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from ..hooks import Rider
-from ..member import Group
+from ..network.member import Group
 from ..options import NoOptions
+from ..training import Rider
 
 
 class Preparation(Rider):

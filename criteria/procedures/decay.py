@@ -12,9 +12,9 @@ import torch
 from pydantic import Field
 
 from ..errors import TooFewSteps
-from ..hooks import Training
+from ..network.units import Units
 from ..phases import register_phase
-from ..units import Units
+from ..training import Training
 from .decay_controller import DecayController, DecayOptions
 from .gradual import lowest
 from .procedure import Procedure, Removed

@@ -14,10 +14,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..entries import Entries, Gathers
 from ..errors import StructureError
-from ..hooks import Training
+from ..network.entries import Entries, Gathers
 from ..options import NoOptions
+from ..training import Training
 from .procedure import Removed
 
 

@@ -9,12 +9,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..entries import Entries
 from ..errors import TooFewSteps
-from ..hooks import Training
+from ..network.entries import Entries
+from ..network.units import Units
 from ..options import NoOptions
 from ..phases import register_phase
-from ..units import Units
+from ..training import Training
 from .decay_controller import DecayController, DecayOptions
 from .procedure import Procedure, Removed
 

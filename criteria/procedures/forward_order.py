@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from ..member import kind_of
+from ..network.member import kind_of
 
 
 class ForwardOrder:

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..member import Group
-from ..units import Units
+from ..network.member import Group
+from ..network.units import Units
 
 LIMIT = 10.0  # of a gate's shift, as in the authors' code
 

@@ -13,11 +13,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ..errors import CriteriaError, NotApplicable
-from ..hooks import Training
-from ..member import kind_of
+from ..network.member import kind_of
+from ..network.units import Units
 from ..options import NoOptions
 from ..phases import register_phase
-from ..units import Units
+from ..training import Training
 from .decay_controller import DecayController, DecayOptions
 from .gate_norm import GateNorm, GateUnits, close_gates, open_gates
 from .gradual import joined, lowest, under_threshold

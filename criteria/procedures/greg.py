@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from ..hooks import Training
 from ..phases import register_phase
+from ..training import Training
 from .growth import GrowingPenalty, GrowthOptions, Ramp
 from .procedure import Removed
 

@@ -14,11 +14,11 @@ from typing import Any, ClassVar
 from pydantic import Field, ValidationInfo, field_validator
 
 from ..errors import OptionError
-from ..hooks import Training
+from ..network.units import Units
 from ..options import NoOptions
-from ..units import Units
-from .doomed import Part, norm_of, parts_of
+from ..training import Training
 from .forward_order import ForwardOrder
+from .leaving import Part, norm_of, parts_of
 from .procedure import Procedure, Removed
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..member import Group
-from ..units import Units
+from ..network.member import Group
+from ..network.units import Units
 
 _NORMS = ("batchnorm", "layernorm")
 

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..hooks import Rider
-from ..member import Group
+from ..network.member import Group
 from ..options import NoOptions
+from ..training import Rider
 
 Removed = list[Tensor]  # of each group, the units that leave, ascending
 
@@ -56,7 +56,7 @@ class Procedure(Rider):
     """Base of all procedures.
 
     A subclass overrides hooks of `Rider` and `removed`. When `at_end` has run, all makers of the
-    removed units (`criteria.units`) are zero, so that cutting them out changes nothing.
+    removed units (`criteria.network.units`) are zero, so that cutting them out changes nothing.
 
     Attributes:
         follows: whether it takes `Ground.doomed`; else it scores and selects on its way.

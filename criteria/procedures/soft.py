@@ -9,11 +9,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..hooks import Training
-from ..member import Group, Member
+from ..network.member import Group, Member
+from ..network.units import Units, makers
 from ..options import NoOptions
 from ..phases import register_phase
-from ..units import Units, makers
+from ..training import Training
 from .gradual import lowest
 from .procedure import Ground, Procedure, Removed
 

@@ -10,10 +10,10 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from ..member import Group
+from ..network.member import Group
 from ..phases import register_phase
-from .doomed import Part
 from .growth import GrowingPenalty, GrowthOptions
+from .leaving import Part
 from .procedure import Removed
 
 Layers = Literal["inner", "all"]

@@ -36,10 +36,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ..errors import NotApplicable, StructureError
-from ..hooks import Scale
-from ..member import Group, Side
+from ..network.member import Group, Side
 from ..options import NoOptions
 from ..phases import register_phase
+from ..training import Scale
 from .recovery import Recovery
 
 Kept = dict[Side, Tensor]  # of a layer's two sides, [channels], bool

@@ -1,6 +1,6 @@
 """Filters that are made orthogonal again while the pruned network is finetuned."""
 
-from ..orthogonality import KERNEL, KernelOrthogonality
+from ..families.orthogonality import KERNEL, KernelOrthogonality
 from ..phases import register_phase
 from .recovery import Recovery
 

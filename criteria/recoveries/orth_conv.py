@@ -1,6 +1,6 @@
 """Convolutions that are made orthogonal again while the pruned network is finetuned."""
 
-from ..orthogonality import CONVOLUTIONAL, ConvolutionalOrthogonality
+from ..families.orthogonality import CONVOLUTIONAL, ConvolutionalOrthogonality
 from ..phases import register_phase
 from .recovery import Recovery
 

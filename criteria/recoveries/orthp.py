@@ -8,9 +8,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ..member import Group
+from ..families.orthogonality import layers_of, matrices
+from ..network.member import Group
 from ..options import NoOptions
-from ..orthogonality import layers_of, matrices
 from ..phases import register_phase
 from .recovery import Recovery
 

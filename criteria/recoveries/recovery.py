@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..hooks import Rider
-from ..member import Group
+from ..network.member import Group
 from ..options import NoOptions
+from ..training import Rider
 
 
 class Recovery(Rider):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import NotApplicable
-from ..member import Group
+from ..network.member import Group
 from ..phases import register_phase
 from .recovery import Recovery
 

@@ -2,10 +2,10 @@
 
 from torch import Tensor, float64
 
-from ..activations import ActivationCriterion, ActivationOptions, maps
-from ..batch import Batch
-from ..member import Member
-from ..needs import Need
+from ..evidence.batch import Batch
+from ..evidence.needs import Need
+from ..families.activations import ActivationCriterion, ActivationOptions, maps
+from ..network.member import Member
 from ..registry import register
 
 

@@ -1,8 +1,8 @@
 """BN scale: the factor that batch norm puts on a channel."""
 
-from ..batch import Batch
 from ..criterion import Criterion, Options
-from ..member import Member
+from ..evidence.batch import Batch
+from ..network.member import Member
 from ..reduce import Reduction
 from ..registry import register
 

@@ -7,10 +7,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..activations import ActivationCriterion, ActivationOptions, maps
-from ..batch import Batch
-from ..member import Group, Member
-from ..needs import Need
+from ..evidence.batch import Batch
+from ..evidence.needs import Need
+from ..families.activations import ActivationCriterion, ActivationOptions, maps
+from ..network.member import Group, Member
 from ..registry import register
 
 

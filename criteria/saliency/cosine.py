@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from ..batch import Batch
 from ..criterion import Criterion
-from ..member import Member
+from ..evidence.batch import Batch
+from ..network.member import Member
 from ..registry import register
 from .magnitude import FilterOptions
 

@@ -7,11 +7,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..batch import Batch
 from ..criterion import Criterion, NoOptions
 from ..errors import NotApplicable
-from ..member import Group, Member
-from ..needs import Need
+from ..evidence.batch import Batch
+from ..evidence.needs import Need
+from ..network.member import Group, Member
 from ..registry import register
 
 

@@ -2,14 +2,16 @@
 
 All estimate how much the loss grows when a channel goes, by half the quadratic form of the layer's
 Fisher matrix: without (OBD) or with (OBS) the best answer of the layer's other weights, which is
-not carried out here: a score changes no weights. What the matrix is: see `criteria.kronecker`.
+not carried out here: a score changes no weights. What the matrix is: see
+`criteria.families.kronecker`.
 """
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..kronecker import (
+from ..evidence.needs import Need
+from ..families.kronecker import (
     Factors,
     KroneckerCriterion,
     Sided,
@@ -18,8 +20,7 @@ from ..kronecker import (
     inverse,
     unit_blocks,
 )
-from ..member import Member
-from ..needs import Need
+from ..network.member import Member
 from ..registry import register
 from .hessian_diag import HessianDiag, HessianDiagOptions
 

@@ -7,9 +7,9 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from ..batch import Batch
 from ..criterion import Criterion, NoOptions, checked_scores
-from ..member import Group
+from ..evidence.batch import Batch
+from ..network.member import Group
 from ..parts import Part
 from ..reduce import shared_quantiles
 from ..registry import create, register

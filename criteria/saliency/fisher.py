@@ -7,14 +7,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ..batch import Batch
 from ..criterion import Criterion, NoOptions
 from ..errors import NotApplicable
-from ..member import Group, Member
-from ..needs import Need
+from ..evidence.batch import Batch
+from ..evidence.layer_hooks import Taps
+from ..evidence.needs import Need
+from ..network.member import Group, Member
 from ..reduce import Normalizer, normalize
 from ..registry import register
-from ..taps import Taps
 
 
 def gated(member: Member) -> bool:

@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
-from ..activations import ActivationOptions
-from ..member import Member
-from ..moments import Moments
-from ..needs import Need
+from ..evidence.needs import Need
+from ..families.activations import ActivationOptions
+from ..families.moments import Moments
+from ..network.member import Member
 from ..reduce import Normalizer
 from ..registry import register
 

@@ -2,9 +2,9 @@
 
 import torch
 
-from ..batch import Batch
 from ..criterion import Criterion
-from ..member import Member
+from ..evidence.batch import Batch
+from ..network.member import Member
 from ..registry import register
 from .magnitude import FilterOptions, TorchPruningOptions
 

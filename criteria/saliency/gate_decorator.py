@@ -1,9 +1,9 @@
 """Gate-Decorator's score: how much the loss changes, to first order, when a norm's gate closes."""
 
-from ..batch import Batch
 from ..criterion import Criterion
-from ..member import Member
-from ..needs import Need
+from ..evidence.batch import Batch
+from ..evidence.needs import Need
+from ..network.member import Member
 from ..registry import register
 
 

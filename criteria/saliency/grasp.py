@@ -6,11 +6,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..batch import Batch
 from ..criterion import Criterion, Options
-from ..curvature import GradientGraph
-from ..member import Member
-from ..needs import Need
+from ..evidence.batch import Batch
+from ..evidence.curvature import GradientGraph
+from ..evidence.needs import Need
+from ..network.member import Member
 from ..registry import register
 
 

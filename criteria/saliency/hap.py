@@ -4,10 +4,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..batch import Batch
 from ..criterion import Criterion
-from ..member import Member
-from ..needs import Need
+from ..evidence.batch import Batch
+from ..evidence.needs import Need
+from ..network.member import Member
 from ..registry import register
 from .magnitude import FilterOptions
 

@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
-from ..activations import ActivationCriterion, maps
-from ..batch import Batch
 from ..errors import NotApplicable
-from ..member import Member
-from ..needs import Need
+from ..evidence.batch import Batch
+from ..evidence.needs import Need
+from ..families.activations import ActivationCriterion, maps
+from ..network.member import Member
 from ..registry import register
 
 

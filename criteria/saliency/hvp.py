@@ -7,10 +7,10 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from ..batch import Batch
-from ..curvature import hessian_times_weights, layer_parameters, residual_of
-from ..member import Group, Member
-from ..needs import Need
+from ..evidence.batch import Batch
+from ..evidence.curvature import hessian_times_weights, layer_parameters, residual_of
+from ..evidence.needs import Need
+from ..network.member import Group, Member
 from ..only import Only
 from ..registry import register
 from .signed import SignedOptions, SignedScores

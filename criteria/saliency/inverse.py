@@ -7,9 +7,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..batch import Batch
 from ..criterion import Criterion, NoOptions
-from ..member import Group
+from ..evidence.batch import Batch
+from ..network.member import Group
 from ..parts import Part
 from ..registry import create, register
 

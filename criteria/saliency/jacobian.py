@@ -7,10 +7,10 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from ..batch import Batch
 from ..criterion import Criterion, Options
-from ..member import Group, Member
-from ..needs import Need
+from ..evidence.batch import Batch
+from ..evidence.needs import Need
+from ..network.member import Group, Member
 from ..only import Only
 from ..registry import register
 

@@ -1,7 +1,7 @@
 """Sizes of weights: L1 and L2 of the filter, DepGraph's group norm, LAMP over channels."""
 
-from ..batch import Batch
 from ..criterion import Criterion, Options
+from ..evidence.batch import Batch
 from ..reduce import Normalizer, Reduction
 from ..registry import register
 

@@ -5,17 +5,17 @@ from typing import Literal
 
 from torch import Tensor
 
-from ..batch import Batch
-from ..needs import Need
+from ..evidence.batch import Batch
+from ..evidence.needs import Need
+from ..evidence.series import Series, series_of
 from ..only import Bias
 from ..registry import register
-from ..series import Series, series_of
 from .signed import SignedOptions, SignedScores
 
 
 class ObaOptions(SignedOptions):
-    """parts: of the score, `criteria.series` has the formulas. direction: the weights that move,
-    those of convolutions and linear layers, or norm layers' too.
+    """parts: of the score, `criteria.evidence.series` has the formulas. direction: the weights that
+    move, those of convolutions and linear layers, or norm layers' too.
     """
 
     bias: Bias = True

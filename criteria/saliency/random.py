@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from ..batch import Batch
 from ..criterion import Criterion, NoOptions
+from ..evidence.batch import Batch
 from ..registry import register
 
 

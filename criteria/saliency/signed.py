@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 import torch
 from torch import Tensor
 
-from ..batch import Batch
 from ..criterion import Criterion, Options
 from ..errors import NotApplicable
-from ..member import Group, Member
+from ..evidence.batch import Batch
+from ..network.member import Group, Member
 from ..only import Bias, Only
 from ..reduce import Normalizer, Reduction
 

@@ -8,11 +8,11 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
-from ..batch import Batch
 from ..criterion import Criterion
 from ..errors import NotApplicable
-from ..member import Member
-from ..needs import Need
+from ..evidence.batch import Batch
+from ..evidence.needs import Need
+from ..network.member import Member
 from ..registry import register
 
 ACTIVATIONS = (

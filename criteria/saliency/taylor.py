@@ -4,10 +4,10 @@ from typing import Literal
 
 from torch import Tensor
 
-from ..batch import Batch
 from ..criterion import Criterion, Options
-from ..member import Member
-from ..needs import Need
+from ..evidence.batch import Batch
+from ..evidence.needs import Need
+from ..network.member import Member
 from ..only import Bias
 from ..registry import register
 

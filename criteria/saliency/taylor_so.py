@@ -6,10 +6,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ..batch import Batch
 from ..criterion import Criterion, Options
-from ..member import Group, Member
-from ..needs import Need
+from ..evidence.batch import Batch
+from ..evidence.needs import Need
+from ..network.member import Group, Member
 from ..only import Bias
 from ..registry import register
 

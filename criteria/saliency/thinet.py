@@ -7,14 +7,14 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..activations import ActivationCriterion
-from ..batch import Batch
 from ..errors import NotApplicable
-from ..member import Group, Member
-from ..needs import Need
+from ..evidence.batch import Batch
+from ..evidence.needs import Need
+from ..evidence.samples import unfold
+from ..families.activations import ActivationCriterion
+from ..network.member import Group, Member
 from ..options import NoOptions
 from ..registry import register
-from ..samples import unfold
 
 
 class ThinetOptions(NoOptions):

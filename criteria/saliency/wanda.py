@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
-from ..member import Member
-from ..moments import Moments
-from ..needs import Need
+from ..evidence.needs import Need
+from ..families.moments import Moments
+from ..network.member import Member
 from ..registry import register
 
 

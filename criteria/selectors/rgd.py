@@ -11,9 +11,9 @@ from pydantic import Field
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from ..batch import Batch, Need
 from ..errors import NotApplicable
-from ..member import Group, Member
+from ..evidence.batch import Batch, Need
+from ..network.member import Group, Member
 from ..options import NoOptions
 from ..registry import register
 from ..selector import Selector

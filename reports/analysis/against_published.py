@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .formats import Cell, Column, Table, number, signed, whole
+from ..formats import Cell, Column, Table, number, signed, whole
 from .published import Metric, Published, published_for
 
 if TYPE_CHECKING:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from suites.schema import AnySuite, Suite
 
-from . import noise, over_problems, tables
+from ..records import Labels, Record, frame
+from ..statistics import Power, declared_power
+from . import cells as tables
+from . import noise, over_problems
 from .against_published import ours_and_published
+from .best import standing
 from .ranking import Ranking, ranking
-from .records import Labels, Record, frame
-from .standing import standing
-from .statistics import Power, declared_power
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,12 +68,12 @@ class Results:
 
     @cached_property
     def standing(self) -> pd.DataFrame:
-        """The best of each problem and those not told from it; see `reports.standing`."""
+        """The best of each problem and those not told from it; see `reports.analysis.best`."""
         return standing(self)
 
     @cached_property
     def published(self) -> pd.DataFrame:
-        """Ours and the published; see `reports.against_published`."""
+        """Ours and the published; see `reports.analysis.against_published`."""
         return ours_and_published(self)
 
     @property

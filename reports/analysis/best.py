@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from . import statistics
-from .tables import collapsed
+from .. import statistics
+from .cells import collapsed
 
 if TYPE_CHECKING:
     from .analysis import Results

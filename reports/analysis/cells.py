@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from suites.method import matched_name
 from suites.schema import Suite
 
-from . import statistics
-from .records import Labels, budget_words
+from .. import statistics
+from ..records import Labels, budget_words
 
 Family = Literal["control", "matched"]
 CELL = ["problem", "recovery", "method", "budget"]

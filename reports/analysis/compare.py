@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from suites.schema import Suite
 
-from . import over_problems, statistics, tables
+from .. import statistics
+from ..formats import interval, p_value, points
+from ..records import Labels, Record, frame
+from . import cells as tables
+from . import over_problems
 from .analysis import of_plan
-from .formats import interval, p_value, points
-from .records import Labels, Record, frame
-from .tables import Comparison
+from .cells import Comparison
 
 if TYPE_CHECKING:
     import pandas as pd

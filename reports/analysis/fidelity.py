@@ -12,12 +12,12 @@ from scipy.stats import rankdata
 
 from suites.fidelity import FidelitySuite
 
-from . import statistics
+from .. import statistics
+from ..records import Labels, Record
 from .analysis import digest, of_plan
-from .records import Labels, Record
 
 if TYPE_CHECKING:
-    from .records import Fidelity
+    from ..records import Fidelity
 
 SHARES = (0.1, 0.3, 0.5)  # of the units, lowest scores first
 CORRELATIONS = ("spearman", "spearman_within", "kendall", "kendall_within")

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from . import statistics
-from .records import Record
-from .tables import Averaged
+from .. import statistics
+from ..records import Record
+from .cells import Averaged
 
 KEYS = ["problem", "recovery", "method"]
 

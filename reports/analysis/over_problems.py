@@ -14,9 +14,9 @@ import pandas as pd
 
 from suites.schema import Suite
 
-from . import statistics
-from .statistics import Failures
-from .tables import WHO, Averaged, Comparison, Floats, holm_within
+from .. import statistics
+from ..statistics import Failures
+from .cells import WHO, Averaged, Comparison, Floats, holm_within
 
 FEW = 3  # problems; fewer are no sample that a bootstrap or a belief could stand on
 KEYS = ["recovery", "family", "method", "reference"]

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from suites.files import SuiteError
 
-FOLDER = Path(__file__).with_name("published")
+FOLDER = Path(__file__).parents[1] / "published"
 DENSE = "dense"  # the file of unpruned networks, whose models are named as the registry does
 Metric = Literal["top1", "top5", "train_top1", "loss", "map"]
 Share = Annotated[float, Field(gt=0, le=1)]

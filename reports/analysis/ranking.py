@@ -10,9 +10,9 @@ import pandas as pd
 
 from suites.schema import Suite
 
-from . import statistics
-from .statistics import Friedman, Pairwise
-from .tables import Averaged, Floats, failures
+from .. import statistics
+from ..statistics import Friedman, Pairwise
+from .cells import Averaged, Floats, failures
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from ..records import Record, frame
+from ..statistics import Interval, per_trial, t_interval
 from .claim_file import DENSE, Claim, Range
 from .declared import as_declared
-from .records import Record, frame
-from .statistics import Interval, per_trial, t_interval
 
 Verdict = Literal["reproduced", "not reproduced", "undecided", "not run"]
 ALPHA = 0.05

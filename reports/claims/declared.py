@@ -11,7 +11,7 @@ from typing import Any
 from suites import FidelitySuite, Suite, library, load_suite
 from suites.schema import problem_name
 
-from .records import Record
+from ..records import Record
 
 
 def as_declared(record: Record) -> bool:

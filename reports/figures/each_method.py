@@ -19,7 +19,7 @@ from .plot import Plot
 from .style import QUIET, TWO_COLUMNS, Look, recovered
 
 if TYPE_CHECKING:
-    from ..analysis import Results
+    from ..analysis.analysis import Results
 
 _ACROSS = 6
 

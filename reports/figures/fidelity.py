@@ -16,7 +16,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from suites.section import slug
 
-from ..fidelity import NORMALISED, SHARES, FidelityResults
+from ..analysis.fidelity import NORMALISED, SHARES, FidelityResults
 from .plot import Drawing, Plot, asked_for, write
 from .similarity import REMOVED, overlap, similarity, similarity_plot
 from .style import GREY, publication

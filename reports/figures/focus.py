@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 if TYPE_CHECKING:
-    from ..analysis import Results
+    from ..analysis.analysis import Results
 
 ALL = 10  # methods up to which every one has a colour
 LOUD = 8  # coloured methods beside the control where there are more

@@ -28,7 +28,7 @@ from .plot import Drawing, Plot, asked_for, write
 from .style import Look, looks, publication
 
 if TYPE_CHECKING:
-    from ..analysis import Results
+    from ..analysis.analysis import Results
 
 __all__ = ["FIGURES", "Drawing", "gallery"]
 

@@ -20,7 +20,7 @@ from .style import GREY, QUIET, Look
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..analysis import Results
+    from ..analysis.analysis import Results
 
 Floats = NDArray[np.float64]
 

@@ -17,7 +17,7 @@ from .plot import Plot
 from .style import ONE_COLUMN, TWO_COLUMNS, Look, in_order, recovered
 
 if TYPE_CHECKING:
-    from ..analysis import Results
+    from ..analysis.analysis import Results
 
 Floats = NDArray[np.float64]
 

@@ -9,11 +9,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from ..against_published import matching
+from ..analysis.against_published import matching
 from .style import GREY, Look
 
 if TYPE_CHECKING:
-    from ..analysis import Results
+    from ..analysis.analysis import Results
 
 _COLUMNS = ["problem", "recovery", "method", "cost_percent", "top1", "low", "high"]
 _COLUMNS += ["published_in", "mark"]

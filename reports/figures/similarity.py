@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-from ..fidelity import FidelityResults
+from ..analysis.fidelity import FidelityResults
 from .squares import signs, square_figure
 from .style import GREY
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from ..analysis.cells import failures
+from ..formats import p_value
+from ..records import budget_words
 from .findings import MOST
-from .formats import p_value
-from .records import budget_words
-from .tables import failures
 
 if TYPE_CHECKING:
-    from .analysis import Results
+    from ..analysis.analysis import Results
 
 
 def caveats(results: Results) -> Iterator[str]:

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from .cautions import differences
 from .findings import provenance
+from .warnings import differences
 
 if TYPE_CHECKING:
-    from .analysis import Results
+    from ..analysis.analysis import Results
 
 Met = Literal["yes", "partly", "no"]
 Said = tuple[Met, str]

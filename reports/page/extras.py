@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import statistics
-from .formats import Cell, Table, heads, number, p_value
-from .tables import Floats
+from .. import statistics
+from ..analysis.cells import Floats
+from ..formats import Cell, Table, heads, number, p_value
 
 if TYPE_CHECKING:
-    from .analysis import Results
+    from ..analysis.analysis import Results
 
 
 def extras_table(results: Results, recovery: str) -> Table | None:

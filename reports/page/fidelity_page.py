@@ -9,15 +9,15 @@ import pandas as pd
 
 from suites.section import slug
 
+from ..analysis.fidelity import CORRELATIONS, NORMALISED, REGRETS, SHARES, FidelityResults
+from ..formats import Cell, Column, Table
 from . import findings
-from .cautions import IGNORED, missing_warnings, record_warnings
-from .fidelity import CORRELATIONS, NORMALISED, REGRETS, SHARES, FidelityResults
-from .formats import Cell, Column, Table
 from .method_section import described, recipes
 from .page import data_uri, template
+from .warnings import IGNORED, missing_warnings, record_warnings
 
 if TYPE_CHECKING:
-    from .figures.gallery import Drawing
+    from ..figures.gallery import Drawing
 
 NOISY = 0.8  # ceiling of the correlation below which the truth itself is worth a word
 FEW_BASES = 10  # below it percentile bootstrap intervals of a mean cover clearly too little

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from .formats import interval, points
-from .records import Record, budget_words
+from ..formats import interval, points
+from ..records import Record, budget_words
 
 if TYPE_CHECKING:
-    from .analysis import Results
-    from .statistics import Power
+    from ..analysis.analysis import Results
+    from ..statistics import Power
 
 
 MOST = 5  # methods that a sentence bears

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from ..formats import Table
 from . import findings
-from .cautions import warnings
 from .checklist import checklist
-from .formats import Table
 from .method_section import method_section
+from .warnings import warnings
 
 if TYPE_CHECKING:
-    from .analysis import Results
-    from .figures.gallery import Drawing
+    from ..analysis.analysis import Results
+    from ..figures.gallery import Drawing
 
 
 def render(

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from . import standing
-from .against_published import published_table
-from .extras import extras_table
-from .formats import (
+from ..analysis import best as standing
+from ..analysis.against_published import published_table
+from ..formats import (
     Cell,
     Column,
     Mark,
@@ -25,10 +24,11 @@ from .formats import (
     signed,
     whole,
 )
-from .records import budget_words
+from ..records import budget_words
+from .extras import extras_table
 
 if TYPE_CHECKING:
-    from .analysis import Results
+    from ..analysis.analysis import Results
 
 
 def typeset(results: Results) -> dict[str, list[Table]]:

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 from suites.protocol import Axis
 from suites.schema import problem_name
 
-from .against_published import summary
+from ..analysis.against_published import summary
+from ..analysis.published import published_dense
+from ..formats import number
+from ..records import Measurements, Record
 from .caveats import caveats
 from .findings import left_out, problems_of, provenance
-from .formats import number
 from .method_section import WORDS
-from .published import published_dense
-from .records import Measurements, Record
 
 if TYPE_CHECKING:
-    from .analysis import Results
+    from ..analysis.analysis import Results
 
 LOW_DENSE_TOP1 = 50.0  # percent; a base below it is hardly trained
 BUDGET_TOLERANCE = 0.01  # share of the dense cost (DESIGN.md, decision 1)

@@ -32,7 +32,14 @@ from .fidelity import (
 from .inflation import best_epoch, best_of_n
 from .multiple import benjamini_hochberg, benjamini_yekutieli, holm, smallest_holm_p
 from .pairwise import Pairwise, pairwise
-from .posthoc import AgainstControl, Nemenyi, against_control, bonferroni_dunn_q, nemenyi, nemenyi_q
+from .posthoc import (
+    AgainstControl,
+    Nemenyi,
+    against_control,
+    bonferroni_dunn_q,
+    nemenyi,
+    nemenyi_q,
+)
 from .power import Power, declared_power, detectable_effect, problems_needed, wilcoxon_power
 from .profile import performance_profile, shares_within
 from .ranks import Friedman, friedman, mean_ranks, ranks

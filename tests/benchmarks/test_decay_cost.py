@@ -14,10 +14,10 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch.nn import functional
 
 from bench.models import build_model
-from bench.network import Network
-from criteria.hooks import Training
+from bench.pruning.network import Network
+from criteria.network.units import Units
 from criteria.procedures.decay_controller import DecayController, DecayOptions, RectifyOptions
-from criteria.units import Units
+from criteria.training import Training
 from suites.schema import ModelSpec
 
 BATCH, ROUNDS = 128, 5

@@ -13,7 +13,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from rehearsal import Rehearsal, ground_of, procedure_of
 
 from bench.models.resnet import resnet
-from criteria.hooks import Rider
+from criteria.training import Rider
 
 FADING: dict[str, dict[str, Any]] = {
     "shut": {},

@@ -18,10 +18,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from bench.models import build_model
-from bench.network import Network
-from criteria.hooks import Rider, Training
+from bench.pruning.network import Network
 from criteria.phases import find_phase, phase_options
 from criteria.procedures.procedure import Ground
+from criteria.training import Rider, Training
 from suites.schema import ModelSpec
 
 BATCH, TURNS = 128, 7

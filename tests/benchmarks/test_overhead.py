@@ -13,8 +13,8 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from bench.plan import make_plan
-from bench.session import Request, session
+from bench.plan.plan import make_plan
+from bench.run.session import Request, session
 from suites import load_suite
 
 FINETUNING = ("recoveries=[{finetune: short}]", "bases=1", "models=[resnet20]")

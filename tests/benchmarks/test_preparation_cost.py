@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from bench.models import build_model
 from criteria import find_structure
-from criteria.hooks import Rider, Training
 from criteria.phases import phases
+from criteria.training import Rider, Training
 from suites.schema import ModelSpec
 
 BATCH = 64

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.models import build_model
-from bench.network import Network
+from bench.pruning.network import Network
 from criteria.recoveries.equivalent import insert
 from suites.schema import ModelSpec
 

@@ -14,10 +14,10 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
 from torch.nn import functional
 
-from bench.cut import mask
 from bench.models import build_model
-from bench.network import Network
-from bench.oracle import loss_changes, sample_units
+from bench.pruning.cut import mask
+from bench.pruning.network import Network
+from bench.steps.oracle import loss_changes, sample_units
 from suites.schema import ModelSpec
 
 UNITS, IMAGES = 256, 32  # units as in the library's suite

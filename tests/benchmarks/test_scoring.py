@@ -16,12 +16,12 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.cost import cost_model
 from bench.models import build_model
-from bench.network import Network, Rules, one_shot
+from bench.pruning.cost import cost_model
+from bench.pruning.network import Network, Rules, one_shot
 from criteria import criteria, find_structure
 from criteria.criterion import checked_scores
-from criteria.evidence import gather
+from criteria.gather import gather
 from criteria.registry import create
 from suites.schema import ModelSpec
 

@@ -12,10 +12,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from bench.datasets import NORMALIZATIONS, Dataset
-from bench.images import ArrayImages
+from bench.data.datasets import NORMALIZATIONS, Dataset
+from bench.data.images import ArrayImages
 from bench.models import build_model
-from bench.train import train
+from bench.training.train import train
 from suites import Recipe
 from suites.schema import ModelSpec
 

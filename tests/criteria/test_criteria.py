@@ -45,7 +45,7 @@ from criteria import (
     score,
 )
 from criteria.criterion import checked_scores
-from criteria.evidence import gather
+from criteria.gather import gather
 from criteria.reduce import Normalizer, Reduction, lamp, normalize, reduce_members
 from criteria.registry import create
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bench import prune
 from criteria import NotApplicable, OptionError, criteria, score, weight_structure
-from criteria.evidence import score_alone
+from criteria.gather import score_alone
 from criteria.registry import create, require, resolve_options
 
 # Made of others: parts, and values of their own options, cannot be read off the types.

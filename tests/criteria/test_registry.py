@@ -22,7 +22,7 @@ from criteria import (
     score,
     source,
 )
-from criteria.evidence import gather
+from criteria.gather import gather
 from criteria.registry import create, resolve_options, source_files, source_hash
 
 registry = importlib.import_module("criteria.registry")

@@ -14,11 +14,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.analysis import analyse
+from reports.analysis.analysis import analyse
+from reports.analysis.cells import by_trial, cells, comparisons, paired
+from reports.analysis.over_problems import overall
 from reports.build import build_report
-from reports.cautions import warnings
-from reports.findings import headline, power_line
-from reports.over_problems import overall
+from reports.page.findings import headline, power_line
+from reports.page.tables import difference_table
+from reports.page.warnings import warnings
 from reports.records import (
     Accuracy,
     Costs,
@@ -31,8 +33,6 @@ from reports.records import (
     frame,
 )
 from reports.statistics import declared_power
-from reports.tables import by_trial, cells, comparisons, paired
-from reports.typeset import difference_table
 from suites.schema import Suite
 
 METHODS: list[Any] = [

@@ -17,7 +17,7 @@ from suites import Suite, library, load_suite, scales_of
 from suites.schema import problem_name
 
 PAPERS = [name for name in library() if "paper" in scales_of(name)]
-COMMAND = "from bench.cli import main; main()"
+COMMAND = "from bench.command.cli import main; main()"
 
 
 @pytest.mark.parametrize("name", PAPERS)

@@ -14,7 +14,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.plan import make_plan
+from bench.plan.plan import make_plan
 from criteria import criteria
 from suites import Recipe, Suite, SuiteError, expand, library, load_suite, named_recipes, scales_of
 from suites.files import parse_yaml
@@ -298,7 +298,7 @@ GOOD = yaml.safe_dump(toy.content())
         (GOOD + "x: !!set {a, b}\n", "a set"),
         (GOOD + "3: 4\n", "Keys should be strings"),
         ("!!python/name:os.system", "not valid YAML"),
-        ("!!python/object:bench.store.Store {}", "not valid YAML"),
+        ("!!python/object:bench.store.store.Store {}", "not valid YAML"),
         ("!!python/module:antigravity", "not valid YAML"),
         ("!!python/tuple [1, 2]", "not valid YAML"),
         ("!include /etc/passwd", "not valid YAML"),

@@ -16,13 +16,13 @@ import torch
 import toy
 from rich.console import Console
 
-from bench import cli
+from bench.command import cli
+from bench.command import status as shown
 from bench.errors import failure
 from bench.models import build_model
-from bench.plan import make_plan
-from bench.show import status as shown
-from bench.store import Store
-from bench.trial import failed_record
+from bench.plan.plan import make_plan
+from bench.steps.trial import failed_record
+from bench.store.store import Store
 from suites import library, named_recipes
 from suites.method import named_presets
 from suites.schema import ModelSpec

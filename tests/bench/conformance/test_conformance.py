@@ -19,7 +19,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench import cli
+from bench.command import cli
 from bench.conformance import CHECKS, FAMILIES, Finding, check, check_on, fails
 from bench.conformance.behaviour import case
 from bench.conformance.permute import permute_

@@ -9,9 +9,9 @@ import torch
 import toy
 from torch import Tensor
 
-from bench.jobs import Standpoint
-from bench.lab import Lab, Settings
-from bench.plan import make_plan
+from bench.plan.jobs import Standpoint
+from bench.plan.plan import make_plan
+from bench.steps.workspace import Lab, Settings
 from suites.schema import Calibration
 
 

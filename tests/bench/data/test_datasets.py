@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import toy
 from PIL import Image
 
-from bench.augment import automatically, changed, randomly_cropped, shifted
-from bench.datasets import NORMALIZATIONS, Dataset, list_datasets, load_dataset
+from bench.data.augment import automatically, changed, randomly_cropped, shifted
+from bench.data.datasets import NORMALIZATIONS, Dataset, list_datasets, load_dataset
+from bench.data.images import Images, centered
 from bench.errors import DataError
-from bench.images import Images, centered
 from suites.schema import DatasetSpec, Normalizing
 
 Load = Callable[..., Dataset]
@@ -242,7 +243,7 @@ def test_every_shifted_image_is_a_window_of_its_padded_self() -> None:
 
 @pytest.mark.parametrize("size", [(300, 260), (260, 401), (97, 500), (256, 256), (224, 224)])
 def test_test_images_are_cut_as_torchvision_cuts_them(size: tuple[int, int]) -> None:
-    from bench.vision import torchvision
+    from bench.data.vision import torchvision
 
     transforms = torchvision.transforms
     noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
@@ -298,7 +299,7 @@ def test_changes_are_those_of_torchvision(name: str, how: str, kind: str) -> Non
 
     Their fifteenth translation is one pixel short: 32 x 15/30 is 15.999999 in float32, and is cut.
     """
-    from bench.vision import torchvision
+    from bench.data.vision import torchvision
 
     automatic = torchvision.transforms.autoaugment
     noise = np.random.default_rng(0).integers(0, 256, (50, 40, 3), dtype=np.uint8)
@@ -335,7 +336,7 @@ def test_every_change_is_drawn_alike(monkeypatch: pytest.MonkeyPatch, how: str) 
         drawn.append((name, round(30 * strength), sign))
         return image
 
-    monkeypatch.setattr("bench.augment.changed", noted)
+    monkeypatch.setattr("bench.data.augment.changed", noted)
     draw = seeded()
     for _ in range(2000):
         automatically(torch.zeros(3, 2, 2), how, draw)
@@ -370,7 +371,7 @@ def test_the_cache_is_reused_and_gives_equal_images(
     before = keys(load("imagefolder", root="pets").train)
     cached = sorted((tmp_path / "cache" / "images").iterdir())
     assert len(cached) == 2
-    monkeypatch.setattr("bench.images._store", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr("bench.data.images._store", lambda *_: pytest.fail("decoded again"))
     assert keys(load("imagefolder", root="pets").train) == before
 
 
@@ -396,7 +397,7 @@ def test_a_broken_cache_file_is_replaced(load: Load, tmp_path: Path, damage: byt
 def test_processes_that_decode_at_once_agree_and_leave_nothing_behind(tmp_path: Path) -> None:
     make_folder(tmp_path / "pets", train=60)
     program = (
-        "import sys; from pathlib import Path; from bench.datasets import load_dataset\n"
+        "import sys; from pathlib import Path; from bench.data.datasets import load_dataset\n"
         "from suites.schema import DatasetSpec\n"
         "spec = DatasetSpec(name='imagefolder', root='pets'); root = Path(sys.argv[1])\n"
         "data = load_dataset(spec, root, root / 'cache')\n"
@@ -531,8 +532,8 @@ def test_half_centres_images_of_any_number_of_channels(load: Load) -> None:
 def test_the_list_has_a_line_each_and_loads_no_torchvision() -> None:
     assert {"digits", "cifar10", "imagefolder", "imagenet", "cub200"} <= set(list_datasets())
     program = (
-        "import sys, bench.datasets, bench.models\n"
-        "bench.datasets.list_datasets(), bench.models.list_models()\n"
+        "import sys, bench.data.datasets, bench.models\n"
+        "bench.data.datasets.list_datasets(), bench.models.list_models()\n"
         "sys.exit('torchvision' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
@@ -540,7 +541,7 @@ def test_the_list_has_a_line_each_and_loads_no_torchvision() -> None:
 
 # --- real data --------------------------------------------------------------------------------
 
-ARCHIVE = Path(__file__).parents[2] / "shared" / "data" / "cifar10_jpeg.tar.gz"
+ARCHIVE = toy.CHECKOUT.parent / "shared" / "data" / "cifar10_jpeg.tar.gz"
 
 
 @pytest.mark.slow

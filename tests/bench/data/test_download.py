@@ -14,12 +14,12 @@ import torch
 from test_models import build
 from typer.testing import CliRunner
 
-from bench import fetch as fetching
-from bench.cli import app
-from bench.datasets import DATASETS
-from bench.download import DownloadError, download, file_sha256, size_of
+from bench.command import fetch as fetching
+from bench.command.cli import app
+from bench.command.fetch import ORIGINS, fetch, needs
+from bench.data.datasets import DATASETS
+from bench.data.download import DownloadError, download, file_sha256, size_of
 from bench.errors import ModelError
-from bench.fetch import ORIGINS, fetch, needs
 from bench.models.checkpoint import checkpoint_file, local_checkpoint
 from suites import Suite
 from suites.schema import ModelSpec
@@ -234,7 +234,7 @@ def test_a_checkpoint_is_fetched_and_then_present(server: Server, tmp_path: Path
 def test_weights_by_name_are_looked_for_where_torch_puts_them(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from bench.vision import torchvision
+    from bench.data.vision import torchvision
 
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     entry = torchvision.models.ResNet18_Weights.IMAGENET1K_V1

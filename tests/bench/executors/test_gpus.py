@@ -16,10 +16,10 @@ from rich.console import Console
 
 from bench.errors import BenchError
 from bench.executors.local import Local
-from bench.gpus import visible_gpus
-from bench.lab import Settings
-from bench.plan import make_plan
-from bench.session import Request, session
+from bench.plan.plan import make_plan
+from bench.run.session import Request, session
+from bench.steps.gpus import visible_gpus
+from bench.steps.workspace import Settings
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ import toy
 
 from bench.errors import BenchError
 from bench.executors import make_executor
-from bench.lab import Settings
-from bench.plan import make_plan
+from bench.plan.plan import make_plan
+from bench.steps.workspace import Settings
 
 SMALL: dict[str, Any] = {"methods": ["random", "l1"], "budgets": {"macs": [0.5]}}
 

@@ -2,7 +2,7 @@
 
 Slow (minutes, up to 6 GB); with -s a table is printed:
 
-    pytest tests/test_every_model.py -m slow -s
+    pytest tests/bench/models/test_every_model.py -m slow -s
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import pytest
 import torch
 from torch import nn
 
-from bench.cost import count_macs, count_params
-from bench.cut import difference, mask
 from bench.models import build_model
-from bench.network import Network, Removed, Rules, one_shot
+from bench.pruning.cost import count_macs, count_params
+from bench.pruning.cut import difference, mask
+from bench.pruning.network import Network, Removed, Rules, one_shot
 from suites import AnySuite, library, load_suite, scales_of
 from suites.schema import DatasetSpec, ModelSpec
 

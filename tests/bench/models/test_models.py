@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 import torch_pruning as tp
+import toy
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -23,7 +24,7 @@ from bench.models.channel_pad import ChannelPad
 from bench.models.checkpoint import read_state
 from suites.schema import ModelSpec
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
+DATA = toy.CHECKOUT.parent / "shared" / "data"
 CHECKPOINT = DATA / "resnet20-12fca82f.th"
 
 
@@ -299,7 +300,7 @@ def test_attention_that_is_no_plain_self_attention_is_refused(options: dict[str,
 
 
 def test_a_checkpoint_of_torchvisions_transformer_fits_the_converted_one(tmp_path: Path) -> None:
-    from bench.vision import torchvision
+    from bench.data.vision import torchvision
 
     torch.manual_seed(0)
     theirs = torchvision.models.VisionTransformer(64, 32, 12, 12, 768, 3072, num_classes=10)
@@ -327,7 +328,7 @@ def test_torchvision_models_fit_classes_and_channels(name: str) -> None:
 
 def pretend_weights(monkeypatch: pytest.MonkeyPatch) -> nn.Module:
     """Let torchvision 'download' the weights of a network made here."""
-    from bench.vision import torchvision
+    from bench.data.vision import torchvision
 
     torch.manual_seed(0)
     published = torchvision.models.resnet18()
@@ -361,7 +362,7 @@ def test_weights_of_as_many_classes_keep_their_head(monkeypatch: pytest.MonkeyPa
 def test_weights_that_cannot_be_fetched_say_where_to_put_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from bench.vision import torchvision
+    from bench.data.vision import torchvision
 
     def refuse(self: object, **options: object) -> None:
         raise OSError("no route to host")
@@ -497,7 +498,7 @@ def test_the_list_has_a_line_each() -> None:
 def test_the_published_resnet20_has_its_published_accuracy(tmp_path: Path) -> None:
     import tarfile
 
-    from bench.datasets import load_dataset
+    from bench.data.datasets import load_dataset
     from suites.schema import DatasetSpec
 
     with tarfile.open(DATA / "cifar10_jpeg.tar.gz") as archive:

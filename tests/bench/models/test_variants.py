@@ -11,12 +11,12 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.cost import count_macs, count_params
-from bench.cut import difference, mask
-from bench.measure import torch_pruning_macs
 from bench.models.attention import SelfAttention
-from bench.network import Network, Rules, one_shot
-from bench.selection import InfeasibleBudget, Limits
+from bench.pruning.cost import count_macs, count_params
+from bench.pruning.cut import difference, mask
+from bench.pruning.network import Network, Rules, one_shot
+from bench.pruning.selection import InfeasibleBudget, Limits
+from bench.training.measure import torch_pruning_macs
 
 
 @pytest.mark.parametrize(

@@ -16,16 +16,16 @@ import toy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.datasets import Dataset
+from bench.data.datasets import Dataset
 from bench.errors import BenchError, ModelError, PlanError
-from bench.graph import JobGraph, job_graph
-from bench.jobs import BaseJob, PathJob, ScoresJob, TrialJob
-from bench.lab import Lab, Settings
-from bench.makers import shared
-from bench.plan import Plan, make_plan
+from bench.plan import makers_shared as shared
+from bench.plan.graph import JobGraph, job_graph
+from bench.plan.jobs import BaseJob, PathJob, ScoresJob, TrialJob
+from bench.plan.plan import Plan, make_plan
 from bench.seeds import generator, seed
-from bench.store import Store
-from bench.train import train
+from bench.steps.workspace import Lab, Settings
+from bench.store.store import Store
+from bench.training.train import train
 from suites import Recipe, Suite, load_suite
 
 
@@ -338,7 +338,7 @@ def test_a_shard_does_not_depend_on_the_order_of_the_suite() -> None:
 
 @pytest.mark.parametrize("text", ["0/3", "4/3", "1", "a/b", "1/0", "-1/3", "1/3/5", "/"])
 def test_a_shard_that_is_none_is_refused(text: str) -> None:
-    from bench.session import _shard
+    from bench.run.session import _shard
 
     with pytest.raises(BenchError, match=r"expected I/N with 1 <= I <= N"):
         _shard(text)

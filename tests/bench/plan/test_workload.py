@@ -10,17 +10,15 @@ import torch
 import toy
 from rich.console import Console
 
-from bench.cost import count_macs
-from bench.datasets import load_dataset
+from bench.command import planning
+from bench.data.datasets import load_dataset
 from bench.errors import PlanError
-from bench.extents import Extent, extent_of, size_of
-from bench.graph import job_graph
-from bench.jobs import Job
 from bench.models import build_model
-from bench.plan import Plan, make_plan
-from bench.show import planning
-from bench.store import Store
-from bench.workload import (
+from bench.plan.graph import job_graph
+from bench.plan.jobs import Job
+from bench.plan.plan import Plan, make_plan
+from bench.plan.sizes import Extent, extent_of, size_of
+from bench.plan.workload import (
     HESSIAN,
     TRAINING,
     Load,
@@ -31,6 +29,8 @@ from bench.workload import (
     recovery_epochs,
     work_of,
 )
+from bench.pruning.cost import count_macs
+from bench.store.store import Store
 from reports.records import read_record
 from suites import load_suite
 from suites.schema import DatasetSpec, ModelSpec

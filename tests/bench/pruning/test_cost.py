@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from bench.cost import cost_model, count_macs, count_params
-from bench.cut import cut, verify
 from bench.models import build_model
-from bench.network import Network
+from bench.pruning.cost import cost_model, count_macs, count_params
+from bench.pruning.cut import cut, verify
+from bench.pruning.network import Network
 from criteria import Structure, StructureError, find_structure
 from suites.schema import ModelSpec
 

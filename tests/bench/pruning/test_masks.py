@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from torch import Tensor, nn
 
-from bench.cost import count_macs, count_params, weight_uses
-from bench.datasets import ArrayImages, Dataset, Normalization
-from bench.masks import (
+from bench.data.datasets import ArrayImages, Dataset, Normalization
+from bench.pruning.cost import count_macs, count_params, weight_uses
+from bench.pruning.masks import (
     Holder,
     Masks,
     check_held,
@@ -33,10 +33,10 @@ from bench.masks import (
     weight_groups,
     weights_kept,
 )
-from bench.network import Schedule
-from bench.pruning import prune
-from bench.selection import InfeasibleBudget, Limits
-from bench.train import train
+from bench.pruning.network import Schedule
+from bench.pruning.prune import prune
+from bench.pruning.selection import InfeasibleBudget, Limits
+from bench.training.train import train
 from criteria import Group, NotApplicable, ScoreError, criteria
 from suites import Recipe
 

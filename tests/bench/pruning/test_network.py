@@ -13,14 +13,14 @@ from conftest import Chain, build, conv, images, labelled, left_as_found, lively
 from torch import Tensor, nn
 
 import bench
-from bench.cost import count_macs, count_params
-from bench.cut import cut, mask
-from bench.network import Network, Removed, Rules, Schedule, iterative, one_shot, shares
-from bench.pruning import Pruned, prune
-from bench.selection import InfeasibleBudget, Limits
+from bench.pruning.cost import count_macs, count_params
+from bench.pruning.cut import cut, mask
+from bench.pruning.network import Network, Removed, Rules, Schedule, iterative, one_shot, shares
+from bench.pruning.prune import Pruned, prune
+from bench.pruning.selection import InfeasibleBudget, Limits
 from criteria import NotApplicable, OptionError, UnknownCriterion, find_structure
 from criteria.criterion import checked_scores
-from criteria.evidence import gather, score_alone
+from criteria.gather import gather, score_alone
 from criteria.registry import create
 
 COARSE = 0.1  # of the dense cost: one channel of these tiny networks costs several per cent
@@ -360,7 +360,7 @@ def test_the_call_of_the_readme() -> None:
         result = bench.prune(model, images(1), "taylor", budget={"macs": 0.5}, batches=[(x, y)],
                              tolerance=0.05)  # fmt: skip
     assert isinstance(result, Pruned)
-    from bench import prune as again  # as another cell of a notebook would
+    from bench import prune as again
 
     assert again is prune
     assert 0.45 <= result.macs / result.dense_macs <= 0.5
@@ -412,7 +412,7 @@ def test_steps_score_again_and_one_shot_does_not(monkeypatch: pytest.MonkeyPatch
         calls.append(arguments[0])
         return score_alone(*arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(bench.pruning, "score_alone", counted)
+    monkeypatch.setattr(bench.pruning.prune, "score_alone", counted)
     model = lively(Chain(16, 16))
     for steps in (1, 5):
         calls.clear()

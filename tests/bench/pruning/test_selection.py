@@ -13,11 +13,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bench.cost import Products
-from bench.network import Rules, given_widths, one_shot
-from bench.selection import InfeasibleBudget, Limits, Ranking, Scope, rank, select
+from bench.pruning.cost import Products
+from bench.pruning.network import Rules, given_widths, one_shot
+from bench.pruning.selection import InfeasibleBudget, Limits, Ranking, Scope, rank, select
 from criteria import Group, Member
-from criteria.member import Kind
+from criteria.network.member import Kind
 
 
 def group_of(

@@ -15,18 +15,18 @@ from conftest import Chain, build, images, labelled, lively, trace
 from rich.console import Console
 from torch import Tensor
 
-from bench.cost import count_macs
+from bench.command.listing import listing
 from bench.errors import BenchError, PlanError
-from bench.knob import Choice, Choices, choose
 from bench.models.resnet import resnet
-from bench.network import Network, Rules, given_widths, one_shot
-from bench.plan import make_plan
-from bench.pruning import prune
-from bench.selection import InfeasibleBudget, Limits
-from bench.session import Request, session
-from bench.show.listing import listing
+from bench.plan.plan import make_plan
+from bench.pruning.cost import count_macs
+from bench.pruning.network import Network, Rules, given_widths, one_shot
+from bench.pruning.prune import prune
+from bench.pruning.selection import InfeasibleBudget, Limits
+from bench.pruning.thresholds import Choice, Choices, choose
+from bench.run.session import Request, session
 from criteria import CriteriaError, Selector, score
-from criteria.evidence import score_alone
+from criteria.gather import score_alone
 from criteria.registry import create
 from criteria.selectors.rgd import RGD
 from reports.records import Measurements, Record

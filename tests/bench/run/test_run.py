@@ -18,13 +18,13 @@ from pebble.pool.base_pool import PoolStatus
 from bench.errors import StoreError
 from bench.executors import make_executor
 from bench.executors.local import Local
-from bench.graph import job_graph
-from bench.jobs import BaseJob, Job, PathJob, ScoresJob, TrialJob
-from bench.lab import Settings
-from bench.plan import Plan, make_plan
-from bench.run import CRASHES, Summary, run
-from bench.store import Store
-from bench.work import Outcome, perform, start
+from bench.plan.graph import job_graph
+from bench.plan.jobs import BaseJob, Job, PathJob, ScoresJob, TrialJob
+from bench.plan.plan import Plan, make_plan
+from bench.run.run import CRASHES, Summary, run
+from bench.steps.perform import Outcome, perform, start
+from bench.steps.workspace import Settings
+from bench.store.store import Store
 from criteria import registry
 from reports.records import Failure, Record
 

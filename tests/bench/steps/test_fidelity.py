@@ -16,20 +16,20 @@ import toy
 import yaml
 from rich.console import Console
 
-from bench.cut import mask
+from bench.command import planning, status
 from bench.errors import BenchError, PlanError
 from bench.executors import make_executor
-from bench.graph import job_graph
-from bench.jobs import FidelityJob, OracleJob
-from bench.lab import Lab, Settings
-from bench.plan import Plan, make_plan
-from bench.run import run
-from bench.session import write_report
-from bench.show import planning, status
-from bench.store import Store
+from bench.plan.graph import job_graph
+from bench.plan.jobs import FidelityJob, OracleJob
+from bench.plan.plan import Plan, make_plan
+from bench.plan.workload import Throughput
+from bench.pruning.cut import mask
+from bench.run.run import run
+from bench.run.session import write_report
+from bench.steps.workspace import Lab, Settings
+from bench.store.store import Store
 from bench.tracking import fields
-from bench.workload import Throughput
-from reports.fidelity import STATISTICS
+from reports.analysis.fidelity import STATISTICS
 from reports.records import Record
 from suites import FidelitySuite, SuiteError, load_suite
 
@@ -254,7 +254,7 @@ def test_interrupted_and_resumed_equals_undisturbed(finished: Path, tmp_path: Pa
 
 
 def test_a_criterion_that_fails_takes_no_other_with_it(tmp_path: Path) -> None:
-    from bench.plugins import load_plugins
+    from bench.plan.plugins import load_plugins
 
     name = "probe_raises"
     load_plugins([toy.plugin(tmp_path, name, "raise RuntimeError('out of ideas')")])

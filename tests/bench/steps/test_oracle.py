@@ -23,9 +23,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from bench.cut import mask
-from bench.oracle import LEAST, Oracle, loss_changes, sample_units
-from bench.replay import Replay
+from bench.pruning.cut import mask
+from bench.steps.oracle import LEAST, Oracle, loss_changes, sample_units
+from bench.steps.partial_forward import Replay
 from criteria import Group
 
 # Both sides run the same operations on the same numbers; a conv over part of its filters may add

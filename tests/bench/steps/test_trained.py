@@ -11,25 +11,26 @@ import torch
 import toy
 from test_unstructured import Silent, found, go
 
-from bench import checkpoint, procedures
-from bench.cut import cut, difference, refilled
 from bench.errors import PlanError
 from bench.executors import make_executor
-from bench.jobs import PathJob, PreparedJob
-from bench.lab import Lab, Settings
-from bench.paths import load_removed, path_file
-from bench.plan import Plan, make_plan
-from bench.procedures import load_training
-from bench.run import run
-from bench.store import Store
+from bench.plan.jobs import PathJob, PreparedJob
+from bench.plan.plan import Plan, make_plan
+from bench.pruning.cut import cut, difference, refilled
+from bench.run.run import run
+from bench.steps import procedures
+from bench.steps.paths import load_removed, path_file
+from bench.steps.procedures import load_training
+from bench.steps.workspace import Lab, Settings
+from bench.store import progress as checkpoint
+from bench.store.store import Store
 from criteria import load_plugin, phases
-from criteria.hooks import Rider, Training
+from criteria.network.units import Units
 from criteria.options import NoOptions
 from criteria.phases import register_phase
 from criteria.preparations.preparation import Preparation
 from criteria.procedures import soft as soft_module
 from criteria.procedures.procedure import Procedure, Removed
-from criteria.units import Units
+from criteria.training import Rider, Training
 from reports.records import Record, frame
 from suites.schema import Suite
 

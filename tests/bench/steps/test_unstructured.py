@@ -11,18 +11,18 @@ import pytest
 import toy
 from rich.console import Console
 
+from bench.command import planning
 from bench.errors import StoreError
 from bench.executors import make_executor
-from bench.jobs import Job
-from bench.lab import Lab, Settings
-from bench.mask_paths import load_masks
-from bench.plan import Plan, make_plan
-from bench.preflight import preflight
-from bench.run import run
-from bench.selection import InfeasibleBudget
-from bench.show import planning
-from bench.store import Store
-from bench.workload import Throughput
+from bench.plan.jobs import Job
+from bench.plan.plan import Plan, make_plan
+from bench.plan.workload import Throughput
+from bench.pruning.selection import InfeasibleBudget
+from bench.run.preflight import preflight
+from bench.run.run import run
+from bench.steps.mask_paths import load_masks
+from bench.steps.workspace import Lab, Settings
+from bench.store.store import Store
 from reports.records import Failure, Measurements, Record
 
 METHODS: list[Any] = [

@@ -16,7 +16,7 @@ import pytest
 import toy
 
 from bench.errors import StoreError
-from bench.store import Store, write_atomically
+from bench.store.store import Store, write_atomically
 from reports.records import SCHEMA_VERSION, Failure, Labels, Record, content_key
 
 
@@ -69,8 +69,8 @@ def no_space(*_: Any, **__: Any) -> Any:
 
 STEPS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "making the folder": lambda patch: patch.setattr(Path, "mkdir", no_space),
-    "making the file": lambda patch: patch.setattr("bench.store.tempfile.mkstemp", no_space),
-    "fsync": lambda patch: patch.setattr("bench.store.os.fsync", no_space),
+    "making the file": lambda patch: patch.setattr("bench.store.store.tempfile.mkstemp", no_space),
+    "fsync": lambda patch: patch.setattr("bench.store.store.os.fsync", no_space),
     "renaming": lambda patch: patch.setattr(Path, "replace", no_space),
 }
 
@@ -101,7 +101,7 @@ def test_an_interrupt_in_mid_write_leaves_nothing_half(
     def interrupt(_: int) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bench.store.os.fsync", interrupt)
+    monkeypatch.setattr("bench.store.store.os.fsync", interrupt)
     with pytest.raises(KeyboardInterrupt):
         store.write_record(record())
     assert list(store.root.rglob("*.*")) == []
@@ -233,7 +233,7 @@ def test_a_second_lock_is_refused_and_names_the_holder(store: Store) -> None:
 
 def test_a_lock_dies_with_its_process(store: Store) -> None:
     code = (
-        "import os, sys; from pathlib import Path; from bench.store import Store\n"
+        "import os, sys; from pathlib import Path; from bench.store.store import Store\n"
         "with Store(Path(sys.argv[1])).lock(): os._exit(9)"
     )
     done = subprocess.run(

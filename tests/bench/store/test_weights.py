@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from bench.errors import StoreError
-from bench.weights import load_weights, save_weights
+from bench.store.weights import load_weights, save_weights
 
 
 def test_weights_come_back_bit_for_bit_and_the_same_weights_hash_alike(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from bench.errors import BenchError
-from bench.store import Store
+from bench.store.store import Store
 from bench.tracking import (
     Tracker,
     TrackingError,

@@ -16,14 +16,14 @@ from test_train import recipe, small, split
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.checkpoint import Checkpoint
-from bench.datasets import Dataset
+from bench.data.datasets import Dataset
 from bench.errors import BenchError
-from bench.masks import Holder
-from bench.measure import evaluate
-from bench.mixing import Mixing, erased, mixed, pasted
-from bench.train import train
-from criteria.hooks import Rider, Training
+from bench.pruning.masks import Holder
+from bench.store.progress import Checkpoint
+from bench.training.measure import evaluate
+from bench.training.mixing import Mixing, erased, mixed, pasted
+from bench.training.train import train
+from criteria.training import Rider, Training
 from suites.recipe import named_recipes
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -294,7 +294,7 @@ def test_a_recipe_to_compile_needs_a_compiler(
     data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nothing: Callable[[str], None] = lambda name: None  # noqa: E731
-    monkeypatch.setattr("bench.train.shutil.which", nothing)
+    monkeypatch.setattr("bench.training.train.shutil.which", nothing)
     with pytest.raises(BenchError, match=r"compile: true, which needs a C\+\+ compiler"):
         trained(data, compile=True)
 

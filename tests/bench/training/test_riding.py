@@ -12,10 +12,10 @@ from test_train import data, recipe, small, split
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.checkpoint import Checkpoint
-from bench.datasets import Dataset
-from bench.train import Trained, train
-from criteria.hooks import Rider, Scale, Training
+from bench.data.datasets import Dataset
+from bench.store.progress import Checkpoint
+from bench.training.train import Trained, train
+from criteria.training import Rider, Scale, Training
 
 __all__ = ["data"]  # a fixture
 

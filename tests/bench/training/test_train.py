@@ -11,10 +11,10 @@ import torch
 from conftest import CLASSES, SIDE, Chain, build, left_as_found, lively
 from torch import Tensor, nn
 
-from bench.datasets import Dataset
-from bench.images import ArrayImages, Normalization
-from bench.measure import evaluate, layer_sparsity
-from bench.train import learning_rate, recalibrate_bn, train
+from bench.data.datasets import Dataset
+from bench.data.images import ArrayImages, Normalization
+from bench.training.measure import evaluate, layer_sparsity
+from bench.training.train import learning_rate, recalibrate_bn, train
 from suites import Recipe
 
 GRAY = Normalization((0.5,) * 3, (0.25,) * 3)
@@ -184,7 +184,7 @@ def test_best_is_the_earliest_of_the_best_epochs(
         states.append({key: one.clone() for key, one in model.state_dict().items()})
         return Top(next(tops))
 
-    monkeypatch.setattr("bench.train.evaluate", fake)
+    monkeypatch.setattr("bench.training.train.evaluate", fake)
     model = small()
     trained = train(model, data, recipe(epochs=4), seed=0)
     assert [one.validation_top1 for one in trained.history] == [0.3, 0.8, 0.8, 0.5]
@@ -265,7 +265,7 @@ def test_recalibration_leaves_networks_without_batch_norm_alone() -> None:
 
 
 def test_evaluation_counts_over_all_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.measure.EVALUATION_BATCH", 7)
+    monkeypatch.setattr("bench.training.measure.EVALUATION_BATCH", 7)
     images, model = split(30, 3), small()
     (x, y), *_ = images.batches(30)
     with torch.no_grad():

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from criteria import CriteriaError, Criterion, NotApplicable, criteria
-from criteria.batch import Batch
-from criteria.evidence import gather
-from criteria.meter import Meter
-from criteria.needs import DATA, Need
+from criteria.evidence.batch import Batch
+from criteria.evidence.meter import Meter
+from criteria.evidence.needs import DATA, Need
+from criteria.gather import gather
 from criteria.registry import create
 
 EXACT = {"rtol": 1e-9, "atol": 1e-12}  # float64; sums in another order

@@ -30,8 +30,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from bench.cut import cut, mask, verify
 from bench.models.channel_pad import ChannelPad, ChannelPadPruner
+from bench.pruning.cut import cut, mask, verify
 from criteria import Group, StructureError, find_structure
 
 # Masked and pruned networks do the same sums in another order: nothing but rounding may differ.

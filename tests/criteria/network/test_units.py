@@ -6,8 +6,8 @@ import torch
 from conftest import build, groups_of, images, trace
 from torch import Tensor, nn
 
-from bench.cut import cut
-from criteria.units import Units
+from bench.pruning.cut import cut
+from criteria.network.units import Units
 
 
 def each(model: nn.Module) -> list[Units]:

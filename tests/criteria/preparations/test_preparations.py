@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from criteria.errors import NotApplicable, OptionError
-from criteria.hooks import Rider, Training
-from criteria.orthogonality import gram_distance, kernel_distance, matrices
+from criteria.families.orthogonality import gram_distance, kernel_distance, matrices
+from criteria.network.units import Units
 from criteria.phases import find_phase, phase_options, phases
-from criteria.units import Units
+from criteria.training import Rider, Training
 
 NAMES = [entry.name for entry in phases("preparation")]
 WITHOUT_NORM = ("flat", "grouped_chain", "one_channel", "vit")

@@ -13,17 +13,17 @@ from conftest import build, labelled, trace
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.cut import cut
 from bench.models import build_model
-from bench.network import Network, Removed, Rules, Schedule, iterative, selected
-from bench.selection import Limits
+from bench.pruning.cut import cut
+from bench.pruning.network import Network, Removed, Rules, Schedule, iterative, selected
+from bench.pruning.selection import Limits
 from criteria.errors import TooFewSteps
-from criteria.evidence import score_alone
-from criteria.hooks import Training
+from criteria.gather import score_alone
+from criteria.network.units import Units
 from criteria.phases import find_phase, phase_options
 from criteria.procedures.procedure import Ground, Procedure
 from criteria.registry import create
-from criteria.units import Units
+from criteria.training import Training
 from suites.schema import ModelSpec
 
 Batches = Callable[[int], tuple[Tensor, Tensor]]

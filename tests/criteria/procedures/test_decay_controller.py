@@ -8,21 +8,21 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import toy
 from conftest import build, groups_of, labelled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.cut import cut
-from criteria.entries import Entries
+from bench.pruning.cut import cut
 from criteria.errors import StructureError
-from criteria.hooks import Training
+from criteria.network.entries import Entries
+from criteria.network.units import Units
 from criteria.procedures.decay_controller import (
     DecayController,
     DecayOptions,
@@ -30,9 +30,9 @@ from criteria.procedures.decay_controller import (
     relative_length,
 )
 from criteria.procedures.procedure import Removed
-from criteria.units import Units
+from criteria.training import Training
 
-VECTORS = json.loads(Path(__file__).with_name("vectors").joinpath("dpm.json").read_text())
+VECTORS = json.loads((toy.VECTORS / "dpm.json").read_text())
 GIVEN = {"rtol": 0, "atol": 1e-6}  # six decimals
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import toy
 from conftest import build, groups_of, labelled
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,18 +16,18 @@ from test_decay import Ride, assert_resumes, difference_of_cut, prepared
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.network import Removed
+from bench.pruning.network import Removed
 from criteria import find_structure
 from criteria.errors import NotApplicable, TooFewSteps
-from criteria.evidence import score_alone
-from criteria.hooks import Training
+from criteria.gather import score_alone
+from criteria.network.units import Units
 from criteria.procedures.dhspg import Dhspg, DhspgProcedureOptions, penalty
 from criteria.procedures.procedure import Ground
 from criteria.registry import create
 from criteria.saliency.dhspg import redundancy
-from criteria.units import Units
+from criteria.training import Training
 
-VECTORS = json.loads(Path(__file__).with_name("vectors").joinpath("dpm.json").read_text())
+VECTORS = json.loads((toy.VECTORS / "dpm.json").read_text())
 
 
 def tensor(values: Any) -> Tensor:

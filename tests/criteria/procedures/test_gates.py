@@ -6,30 +6,30 @@ import copy
 import itertools
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+import toy
 from conftest import CLASSES, build, conv, groups_of, images, labelled
 from hypothesis import given
 from hypothesis import strategies as st
 from rehearsal import Rehearsal, ground_of, procedure_of
 from torch import Tensor, nn
 
-from bench.cut import cut
 from bench.models.resnet import resnet
 from bench.models.vgg import vgg_small
-from bench.selection import Limits
+from bench.pruning.cut import cut
+from bench.pruning.selection import Limits
 from criteria import CriteriaError, NotApplicable, score
-from criteria.member import kind_of
+from criteria.network.member import kind_of
 from criteria.phases import phase_options
 from criteria.procedures.gate_norm import GateNorm, close_gates, open_gates
 from criteria.procedures.gates import beats
 from criteria.procedures.gradual import under_threshold
 
-VECTORS = json.loads(Path(__file__).with_name("vectors").joinpath("gates.json").read_text())
+VECTORS = json.loads((toy.VECTORS / "gates.json").read_text())
 SHORT: dict[str, Any] = {"cycles": 2, "ticks_per_tock": 3, "tock": 2}  # ten beats
 EXACT = {"rtol": 1e-12, "atol": 1e-12}  # float64, the same sums in another order
 

@@ -14,14 +14,14 @@ from rehearsal import Rehearsal
 from torch import Tensor, nn
 
 from bench.conformance.networks import Concat, Depthwise
-from bench.cut import cut, difference
 from bench.models import build_model
+from bench.pruning.cut import cut, difference
 from criteria import OptionError
-from criteria.hooks import Rider
+from criteria.network.units import Units
 from criteria.phases import phase_options
-from criteria.procedures.doomed import parts_of
 from criteria.procedures.growth import Ramp
-from criteria.units import Units
+from criteria.procedures.leaving import parts_of
+from criteria.training import Rider
 from suites.schema import ModelSpec
 
 ALL = ("greg1", "greg2", "tpp")

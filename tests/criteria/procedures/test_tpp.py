@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import toy
 from conftest import CLASSES, build, conv, groups_of, lively
 from growing import lowest_half, procedure, rehearse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from criteria.hooks import Training
 from criteria.phases import phase_options
 from criteria.procedures.growth import Ramp
 from criteria.procedures.tpp import Gram, doomed_filters, gram_of
+from criteria.training import Training
 
-VECTORS = json.loads((Path(__file__).parent / "vectors" / "tpp.json").read_text())
+VECTORS = json.loads((toy.VECTORS / "tpp.json").read_text())
 EXACT = {"rtol": 1e-12, "atol": 1e-12}  # float64; sums in another order
 SIZES = st.tuples(st.integers(1, 6), st.integers(1, 5))
 

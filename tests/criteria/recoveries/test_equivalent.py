@@ -25,11 +25,10 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from bench.cost import count_macs, count_params
-from bench.cut import cut
 from bench.models import build_model
+from bench.pruning.cost import count_macs, count_params
+from bench.pruning.cut import cut
 from criteria import Group, NotApplicable, StructureError
-from criteria.hooks import Scale
 from criteria.recoveries.equivalent import (
     Equivalent,
     EquivalentLayer,
@@ -38,6 +37,7 @@ from criteria.recoveries.equivalent import (
     insert,
     merge,
 )
+from criteria.training import Scale
 from suites.schema import ModelSpec
 
 # The same sums in another order, forward or over a few steps of training: rounding of float64.

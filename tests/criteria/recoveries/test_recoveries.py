@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.models import build_model
-from bench.network import Network
+from bench.pruning.network import Network
 from criteria.errors import NotApplicable, OptionError
-from criteria.hooks import Training
 from criteria.phases import find_phase, phase_options
 from criteria.recoveries.orthp import orthogonalized
 from criteria.recoveries.recovery import Recovery
+from criteria.training import Training
 from suites.schema import ModelSpec
 
 SMALL: dict[str, dict[str, int]] = {

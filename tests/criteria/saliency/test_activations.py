@@ -29,12 +29,12 @@ from test_criteria import EXACT, PLAIN, SINGLE, assert_same, scores_of, upstream
 from torch import Tensor, nn
 
 from criteria import Member, NotApplicable, Reduction, score, weight_structure
-from criteria.activations import maps
-from criteria.batch import Batch
 from criteria.criterion import Criterion
-from criteria.evidence import gather, score_alone
-from criteria.moments import per_weight
-from criteria.needs import Need
+from criteria.evidence.batch import Batch
+from criteria.evidence.needs import Need
+from criteria.families.activations import maps
+from criteria.families.moments import per_weight
+from criteria.gather import gather, score_alone
 from criteria.registry import create
 from criteria.saliency.chip import independence
 from criteria.saliency.thinet import removal_order

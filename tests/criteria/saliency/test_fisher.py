@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from criteria import Member, score, weight_structure
-from criteria.batch import Batch
-from criteria.evidence import gather, score_alone
+from criteria.evidence.batch import Batch
+from criteria.gather import gather, score_alone
 from criteria.registry import create
 
 EXACT = {"rtol": 1e-9, "atol": 1e-15}  # float64; sums in another order

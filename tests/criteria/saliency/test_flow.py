@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from criteria import NotApplicable, score, weight_structure
-from criteria.evidence import score_alone
+from criteria.gather import score_alone
 from criteria.registry import create
 
 EXACT = {"rtol": 1e-10, "atol": 1e-15}  # float64; sums in another order

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import toy
 from conftest import build, groups_of, images, labelled, lively, parameters_of
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from criteria import Criterion, Member, Need, OptionError, score
-from criteria.batch import Batch
-from criteria.evidence import gather
+from criteria.evidence.batch import Batch
+from criteria.gather import gather
 from criteria.registry import create
 
 EXACT = {"rtol": 1e-9, "atol": 1e-14}  # float64; sums in another order
-VECTORS = json.loads((Path(__file__).parent / "vectors" / "obc.json").read_text())
+VECTORS = json.loads((toy.VECTORS / "obc.json").read_text())
 
 
 def scores_of(model: nn.Module, name: str, batches: Any, **options: Any) -> dict[str, Tensor]:

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from criteria import Group, Member, NotApplicable, OptionError, score, weight_structure
-from criteria.batch import Batch
-from criteria.evidence import gather, score_alone
-from criteria.kronecker import KroneckerCriterion, SideOptions, factors, second_moment
+from criteria.evidence.batch import Batch
+from criteria.families.kronecker import KroneckerCriterion, SideOptions, factors, second_moment
+from criteria.gather import gather, score_alone
 from criteria.registry import create
 
 EXACT = {"rtol": 1e-9, "atol": 1e-14}  # float64; sums in another order, inverses of condition 1e4

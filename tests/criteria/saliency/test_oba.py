@@ -10,11 +10,11 @@ import copy
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import toy
 from conftest import (
     CLASSES,
     SIDE,
@@ -33,21 +33,21 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from criteria import NotApplicable, OptionError, score, weight_structure
-from criteria.curvature import (
+from criteria.evidence.curvature import (
     LAYERS,
     GradientGraph,
     hessian_times_weights,
     layer_parameters,
     residual_of,
 )
-from criteria.evidence import score_alone
-from criteria.modes import batch_statistics, eval_with_gradients
+from criteria.evidence.series import series_of
+from criteria.gather import score_alone
+from criteria.network.modes import batch_statistics, eval_with_gradients
 from criteria.registry import create
-from criteria.series import series_of
 
 EXACT = {"rtol": 1e-9, "atol": 1e-12}  # float64; sums in another order
 NETWORKS = ["chain", "residual", "concat", "flat", "depthwise", "grouped", "transposed", "vit"]
-VECTORS = json.loads((Path(__file__).parent / "vectors" / "oba.json").read_text())
+VECTORS = json.loads((toy.VECTORS / "oba.json").read_text())
 
 Products = dict[str, Tensor]
 

@@ -6,13 +6,13 @@ import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import networkx
 import numpy as np
 import pytest
 import torch
+import toy
 from conftest import CLASSES, build, conv, groups_of, labelled, parameters_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,11 +22,11 @@ from torch import Tensor, nn
 from bench.models.resnet import resnet
 from criteria import Group, NotApplicable, OptionError, find_structure
 from criteria.criterion import checked_scores
-from criteria.evidence import score_alone
+from criteria.gather import score_alone
 from criteria.registry import create
 from criteria.selectors.rgd import RGD, hash_bits, innermost_core, leaders, peel, similarities
 
-VECTORS = json.loads(Path(__file__).with_name("vectors").joinpath("rgd.json").read_text())
+VECTORS = json.loads((toy.VECTORS / "rgd.json").read_text())
 
 
 def kept(evidence: Tensor, theta: float) -> list[int]:

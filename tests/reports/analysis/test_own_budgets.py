@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 from test_reports import make_suite, plan, record
 
-from reports.analysis import Results, analyse
+from reports.analysis.analysis import Results, analyse
+from reports.analysis.cells import by_trial
 from reports.build import build_report
-from reports.cautions import warnings
-from reports.checklist import checklist
 from reports.figures import each_method, profile, rank_flow, recovery_curves, widths
 from reports.figures.style import looks
-from reports.findings import unfinished
-from reports.method_section import recipes
-from reports.page import render
+from reports.page.checklist import checklist
+from reports.page.findings import unfinished
+from reports.page.method_section import recipes
+from reports.page.page import render
+from reports.page.tables import typeset
+from reports.page.warnings import warnings
 from reports.records import Epoch, Labels, Record
-from reports.tables import by_trial
-from reports.typeset import typeset
 from suites.schema import Suite
 
 METHODS = ["l1", "random", "taylor", "jacobian"]

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from test_reports import make_suite, plan, record
 
-from reports import published as source
-from reports.against_published import summary
-from reports.analysis import Results, analyse
+from reports.analysis import published as source
+from reports.analysis.against_published import summary
+from reports.analysis.analysis import Results, analyse
+from reports.analysis.published import COLUMNS, FOLDER, Published, PublishedError, read_published
 from reports.build import build_report
 from reports.figures.published_points import published_points
-from reports.published import COLUMNS, FOLDER, Published, PublishedError, read_published
 from suites import library, load_suite
 from suites.schema import Suite
 

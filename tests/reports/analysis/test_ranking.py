@@ -10,8 +10,8 @@ import pytest
 from test_reports import failed, make_suite, plan, record
 
 from reports import statistics
-from reports.analysis import Results, analyse
-from reports.cautions import warnings
+from reports.analysis.analysis import Results, analyse
+from reports.page.warnings import warnings
 from reports.records import Labels, Record
 from suites.schema import Suite
 

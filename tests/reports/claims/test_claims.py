@@ -12,9 +12,9 @@ from test_cli import Command
 from test_cli import bench as bench  # the fixture
 from test_reports import record
 
-from reports.claim_file import Claim, ClaimError, known_claims, read_claims
-from reports.claims import RULE, Finding, judge
-from reports.claims_page import claims_page, verdicts
+from reports.claims.claim_file import Claim, ClaimError, known_claims, read_claims
+from reports.claims.claims import RULE, Finding, judge
+from reports.claims.claims_page import claims_page, verdicts
 from reports.records import Labels, Record, content_key
 from suites import library, load_suite
 from suites.schema import Suite

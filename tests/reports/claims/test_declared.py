@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from test_reports import record
 
-from bench.jobs import TrialJob
-from bench.plan import make_plan
-from reports.declared import as_declared
+from bench.plan.jobs import TrialJob
+from bench.plan.plan import make_plan
+from reports.claims.declared import as_declared
 from suites import load_suite
 
 

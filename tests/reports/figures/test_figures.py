@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from reports.analysis import Results, analyse
+from reports.analysis.analysis import Results, analyse
 from reports.figures import accuracy_cost, pareto, rank_diagram, rank_flow, widths
 from reports.figures.focus import ALL, LOUD, in_focus
 from reports.figures.gallery import FIGURES, gallery
@@ -290,12 +291,11 @@ gallery(analyse(suite, made, figure_records.plan(suite)), Path(sys.argv[1]), nam
 
 
 def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
-    path = str(Path(__file__).parent)
-    root = str(Path(__file__).parents[1])
+    path = os.pathsep.join(sys.path)
     running = [
         subprocess.Popen(
             [sys.executable, "-c", _DRAW, str(tmp_path / order), order],
-            env={"PYTHONPATH": f"{path}:{root}", "PYTHONHASHSEED": seed, "OMP_NUM_THREADS": "1"},
+            env={"PYTHONPATH": path, "PYTHONHASHSEED": seed, "OMP_NUM_THREADS": "1"},
         )
         for seed, order in (("1", "on"), ("2", "back"))
     ]

@@ -15,20 +15,20 @@ import pytest
 from rich.console import Console
 from test_reports import make_suite, plan, record, synthetic_records, tiny
 
-from bench.show.duel import duel as show_duel
+from bench.command.compare import duel as show_duel
 from reports import statistics
-from reports.analysis import analyse
+from reports.analysis.analysis import analyse
+from reports.analysis.compare import duel
 from reports.build import build_report
-from reports.cautions import warnings
-from reports.caveats import saturated
-from reports.checklist import checklist
-from reports.duel import duel
-from reports.extras import extras_table
 from reports.formats import Cell, Column, Table, number
-from reports.method_section import method_section, recipe_words
-from reports.page import render
+from reports.page.caveats import saturated
+from reports.page.checklist import checklist
+from reports.page.extras import extras_table
+from reports.page.method_section import method_section, recipe_words
+from reports.page.page import render
+from reports.page.tables import standing_table, typeset
+from reports.page.warnings import warnings
 from reports.records import Record
-from reports.typeset import standing_table, typeset
 from suites import Recipe
 from suites.schema import Suite
 
@@ -203,7 +203,7 @@ WRITE = """
 import sys
 from io import StringIO
 from pathlib import Path
-from test_report_tables import told_apart
+from test_tables import told_apart
 from test_reports import plan
 from reports.build import build_report
 suite, found = told_apart()
@@ -213,7 +213,7 @@ build_report(suite, found[:: int(sys.argv[2])], plan(suite), Path(sys.argv[1]), 
 
 def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
     for at, (order, seed) in enumerate([("1", "1"), ("-1", "2")]):
-        paths = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+        paths = [str(Path(__file__).parent), *sys.path]
         environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(paths)}
         command = [sys.executable, "-c", WRITE, str(tmp_path / str(at)), order]
         subprocess.run(command, env=environment, check=True)

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 from itertools import pairwise, product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import toy
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from reports import statistics as own
 
-VECTORS: dict[str, Any] = json.loads(
-    (Path(__file__).parent / "vectors" / "statistics.json").read_text(encoding="utf-8")
-)
+VECTORS: dict[str, Any] = json.loads((toy.VECTORS / "statistics.json").read_text(encoding="utf-8"))
 samples = st.lists(st.integers(-5, 5), min_size=1, max_size=9)
 
 

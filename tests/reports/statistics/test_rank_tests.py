@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from itertools import combinations, permutations, product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import toy
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -17,9 +17,7 @@ from scipy import stats
 from reports import statistics as own
 from reports.statistics.posthoc import rank_error
 
-VECTORS: dict[str, Any] = json.loads(
-    (Path(__file__).parent / "vectors" / "statistics.json").read_text(encoding="utf-8")
-)
+VECTORS: dict[str, Any] = json.loads((toy.VECTORS / "statistics.json").read_text(encoding="utf-8"))
 DEMSAR = VECTORS["demsar"]
 SCORES = np.array(DEMSAR["scores"])
 
