@@ -1,6 +1,6 @@
 """What a criterion is: something that observes evidence and gives every unit a score.
 
-@register("l1", cite="Li et al., ICLR 2017, arXiv 1608.08710", fidelity="faithful")
+@register("l1", cite="Li et al., ICLR 2017, arXiv 1608.08710", faithful="faithful")
 class L1(Criterion):
     def observe(self, batch):
         for member in self.members:

@@ -38,14 +38,14 @@ class PhaseEntry:
     Attributes:
         name: as suites write it.
         cite: its source.
-        fidelity: how close this is to the paper and to the authors' code.
+        faithful: how close this is to the paper and to the authors' code.
         type: the class.
     """
 
     name: str
     kind: Kind
     cite: str
-    fidelity: str
+    faithful: str
     type: Any
 
     @property
@@ -56,7 +56,7 @@ class PhaseEntry:
 _entries: dict[tuple[Kind, str], PhaseEntry] = {}
 
 
-def register_phase(name: str, *, cite: str, fidelity: str) -> Callable[[P], P]:
+def register_phase(name: str, *, cite: str, faithful: str) -> Callable[[P], P]:
     """Class decorator that makes a preparation, a procedure or a recovery known by its name."""
 
     def decorate(phase: P) -> P:
@@ -65,7 +65,7 @@ def register_phase(name: str, *, cite: str, fidelity: str) -> Callable[[P], P]:
         if known is not None and inspect.getfile(known.type) != inspect.getfile(phase):
             raise ValueError(f"there is a {kind} {name!r} already; choose another name")
         phase.name = name
-        _entries[kind, name] = PhaseEntry(name, kind, cite, fidelity, phase)
+        _entries[kind, name] = PhaseEntry(name, kind, cite, faithful, phase)
         return phase
 
     return decorate

@@ -41,7 +41,7 @@ class Entry:
         name: as suites write it.
         aliases: other names it answers to.
         cite: the source of its formula.
-        fidelity: how close this is to the paper and to the authors' code.
+        faithful: how close this is to the paper and to the authors' code.
         structured: scores channels.
         unstructured: scores single weights.
         selector: the class where it picks sets instead of scores, else None.
@@ -51,7 +51,7 @@ class Entry:
     name: str
     aliases: tuple[str, ...]
     cite: str
-    fidelity: str
+    faithful: str
     structured: bool
     unstructured: bool
     selector: type[Selector] | None
@@ -73,7 +73,7 @@ def register(
     name: str,
     *,
     cite: str,
-    fidelity: str,
+    faithful: str,
     needs: Need = Need.WEIGHTS,
     aliases: Sequence[str] = (),
     structured: bool = True,
@@ -90,7 +90,7 @@ def register(
         criterion.needs = needs
         selector = criterion if issubclass(criterion, Selector) else None
         entry = Entry(
-            name, tuple(aliases), cite, fidelity, structured, unstructured, selector, criterion
+            name, tuple(aliases), cite, faithful, structured, unstructured, selector, criterion
         )
         for one in (name, *aliases):
             other = _entries.get(one)

@@ -110,7 +110,7 @@ import os, signal, sys, time
 import torch
 from criteria import Criterion, register
 
-@register("{name}", cite="nobody", fidelity="a test")
+@register("{name}", cite="nobody", faithful="a test")
 class Mine(Criterion):
     def observe(self, batch):
         {observe}

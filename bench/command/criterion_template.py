@@ -22,7 +22,7 @@ class MyCriterionOptions(Options):
 @register(
     "my_criterion",
     cite="who, where, when; arXiv number",
-    fidelity="my own",  # or how close it is to the paper and to the authors' code
+    faithful="my own",  # or how close it is to the paper and to the authors' code
     needs=Need.GRADIENTS,  # what `observe` reads beside the weights; less is faster
 )
 class MyCriterion(Criterion):

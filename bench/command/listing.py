@@ -209,7 +209,7 @@ def _about(console: Console, one: Entry | PhaseEntry, what: str, *, whole: bool)
     fields = one.type.options_type.model_fields
     options = f"options: {', '.join(fields)}" if fields and not whole else ""
     about = "; ".join(filter(None, [what, options]))
-    for line in filter(None, [one.summary, about, one.cite, one.fidelity]):
+    for line in filter(None, [one.summary, about, one.cite, one.faithful]):
         console.print(Padding(Text(line), (0, 0, 0, 4)))
     if whole and fields:
         console.print("    options:")

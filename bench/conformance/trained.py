@@ -24,7 +24,7 @@ from suites.schema import DatasetSpec, ModelSpec
 
 from ..plan.jobs import BaseJob
 from ..steps.bases import make_base
-from ..steps.workspace import Lab, Settings
+from ..steps.workspace import Settings, Workspace
 from .behaviour import Batches, Outcome, attempt
 from .checks import not_finite, shape_fault
 from .finding import Finding, Verdict
@@ -139,10 +139,10 @@ def similarities(alike: Sequence[Likeness]) -> list[tuple[str, str]]:
 @cache
 def trained(results: Path) -> Trained:
     """A small VGG on digits, as a base like any other: kept by the hash of all that makes it."""
-    lab = Lab(Settings(results, Path("data")))
-    if not lab.store.path("bases", BASE.key, ".json").exists():
-        make_base(BASE, lab)
-    base = lab.base(BASE)
+    workspace = Workspace(Settings(results, Path("data")))
+    if not workspace.store.path("bases", BASE.key, ".json").exists():
+        make_base(BASE, workspace)
+    base = workspace.base(BASE)
     first = torch.arange(BATCHES * BATCH_SIZE)
     batches = list(base.data.train.batches(BATCH_SIZE, indices=first))
     return Trained(base.network.model, base.network.structure.groups, batches)

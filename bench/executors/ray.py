@@ -15,7 +15,7 @@ from reports.records import Failure
 from ..errors import BenchError
 from ..plan.jobs import Job
 from ..steps.perform import Outcome, perform, start
-from ..steps.workspace import Lab, Settings
+from ..steps.workspace import Settings, Workspace
 
 
 class Ray:
@@ -65,8 +65,8 @@ class Ray:
 
 
 @cache
-def _lab(settings: Settings) -> Lab:
-    """One lab a worker process, for all the jobs that it is given."""
+def _lab(settings: Settings) -> Workspace:
+    """One workspace a worker process, for all the jobs that it is given."""
     return start(settings)
 
 

@@ -13,7 +13,7 @@ from ..pruning.network import Network, Rules
 from ..pruning.selection import InfeasibleBudget, made_in
 from ..steps.paths import rules_of
 from ..steps.perform import start
-from ..steps.workspace import Lab, Settings
+from ..steps.workspace import Settings, Workspace
 
 
 def preflight(trials: Iterable[Trial], settings: Settings) -> None:
@@ -25,15 +25,15 @@ def preflight(trials: Iterable[Trial], settings: Settings) -> None:
         StructureError: a network that cannot be pruned rightly.
         InfeasibleBudget: a budget that the limits of the suite put out of reach.
     """
-    lab = start(settings)
+    workspace = start(settings)
     seen: dict[tuple[str, str], Network] = {}
     checked: set[tuple[str, str, float, str]] = set()
     for trial in trials:
         base = trial.at.base
         problem = (base.dataset.model_dump_json(), base.model.model_dump_json())
         if problem not in seen:
-            seen[problem] = _network(base, lab)
-            lab.calibration(trial.at, lab.dataset(base.dataset))
+            seen[problem] = _network(base, workspace)
+            workspace.calibration(trial.at, workspace.dataset(base.dataset))
         if not isinstance(trial, TrialJob):
             continue  # it has no budget to be out of reach
         path = trial.path
@@ -49,9 +49,9 @@ def preflight(trials: Iterable[Trial], settings: Settings) -> None:
             _reachable(trial, seen[problem], rules_of(path))
 
 
-def _network(base: DenseJob, lab: Lab) -> Network:
-    data = lab.dataset(base.dataset)
-    return lab.trace(base, lab.fresh_model(base, data).eval(), data)
+def _network(base: DenseJob, workspace: Workspace) -> Network:
+    data = workspace.dataset(base.dataset)
+    return workspace.trace(base, workspace.fresh_model(base, data).eval(), data)
 
 
 def _check_layers(trial: TrialJob, network: Network, rules: Rules) -> None:

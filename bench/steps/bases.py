@@ -15,22 +15,22 @@ from ..plan.jobs import BaseJob, PreparedJob
 from ..seeds import seed
 from ..training.measure import accuracy
 from ..training.train import train
-from .workspace import Lab
+from .workspace import Workspace
 
 
-def make_base(job: BaseJob, lab: Lab) -> None:
+def make_base(job: BaseJob, workspace: Workspace) -> None:
     """Train and store a base; its last epoch is what is kept."""
     start = time.perf_counter()
-    data = lab.dataset(job.dataset)
-    model = lab.fresh_model(job, data).eval()
+    data = workspace.dataset(job.dataset)
+    model = workspace.fresh_model(job, data).eval()
     history: list[Epoch] = []
     images = 0
     if job.recipe is not None:
         order = seed("base-order", **job.axes)
-        on = lab.checkpoint(job.key, data.digest)
+        on = workspace.checkpoint(job.key, data.digest)
         trained = train(model, data, job.recipe, order, checkpoint=on)
         history, images = trained.history, trained.images
-    lab.save_base(
+    workspace.save_base(
         job,
         model,
         {
@@ -41,13 +41,13 @@ def make_base(job: BaseJob, lab: Lab) -> None:
             "seconds": time.perf_counter() - start,
         },
     )
-    lab.forget_checkpoints(job.key)
+    workspace.forget_checkpoints(job.key)
 
 
-def prepare_base(job: PreparedJob, lab: Lab) -> None:
+def prepare_base(job: PreparedJob, workspace: Workspace) -> None:
     """Train a base further, as its preparation says, and store it as one more base."""
     start = time.perf_counter()
-    base = lab.base(job.base)
+    base = workspace.base(job.base)
     phase = job.phase
     assert phase.recipe is not None
     groups = base.network.structure.groups
@@ -60,9 +60,9 @@ def prepare_base(job: PreparedJob, lab: Lab) -> None:
         seed("prepare", **job.axes, repeat=job.repeat),
         rider,
         teacher=base.trained,
-        checkpoint=lab.checkpoint(job.key, base.sha256),
+        checkpoint=workspace.checkpoint(job.key, base.sha256),
     )
-    lab.save_base(
+    workspace.save_base(
         job,
         model,
         {
@@ -74,4 +74,4 @@ def prepare_base(job: PreparedJob, lab: Lab) -> None:
             "seconds": time.perf_counter() - start,
         },
     )
-    lab.forget_checkpoints(job.key)
+    workspace.forget_checkpoints(job.key)

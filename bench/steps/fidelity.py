@@ -13,12 +13,12 @@ from ..plan.jobs import FidelityJob, OracleJob
 from ..seeds import generator
 from .oracle import loss_changes, sample_units
 from .scores import load_scores
-from .workspace import Lab
+from .workspace import Workspace
 
 
-def make_oracle(job: OracleJob, lab: Lab) -> None:
+def make_oracle(job: OracleJob, workspace: Workspace) -> None:
     """Sample units, measure the loss without each on validation images, store what was found."""
-    base = lab.base(job.base)
+    base = workspace.base(job.base)
     groups = base.network.structure.groups
     draw = generator("oracle-units", **job.base.axes)
     units = sample_units([group.units for group in groups], job.spec.units, draw)
@@ -28,8 +28,8 @@ def make_oracle(job: OracleJob, lab: Lab) -> None:
     found = loss_changes(base.network.model, groups, units, batches)
     if not torch.isfinite(found.changes).all():
         raise FloatingPointError(f"the loss of {job.base} is not finite; its training has failed")
-    lab.store.write_json(
-        lab.store.path("oracle", job.key, ".json"),
+    workspace.store.write_json(
+        workspace.store.path("oracle", job.key, ".json"),
         {
             "base_sha256": base.sha256,
             "dense_loss": float(found.losses.mean()),
@@ -49,13 +49,13 @@ def _chosen(held_out: Images, job: OracleJob) -> torch.Tensor:
     return order[: job.spec.images]
 
 
-def compare(job: FidelityJob, lab: Lab) -> tuple[Fidelity, Costs]:
+def compare(job: FidelityJob, workspace: Workspace) -> tuple[Fidelity, Costs]:
     """The criterion's scores of the sampled units, and the truth about them."""
     start = time.perf_counter()
-    base = lab.base(job.at.base)
+    base = workspace.base(job.at.base)
     groups = base.network.structure.groups
-    values, cost = load_scores(lab, job.score_key)
-    truth = lab.store.read_json(lab.store.path("oracle", job.oracle.key, ".json"))
+    values, cost = load_scores(workspace, job.score_key)
+    truth = workspace.store.read_json(workspace.store.path("oracle", job.oracle.key, ".json"))
     places = zip(truth["group"], truth["unit"], strict=True)
     fidelity = Fidelity(
         dense=base.accuracy,

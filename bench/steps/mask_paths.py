@@ -21,15 +21,15 @@ from ..pruning.masks import (
 from ..pruning.network import Schedule
 from .paths import write_path
 from .scores import load_scores, rescorer
-from .workspace import Base, Lab
+from .workspace import Base, Workspace
 
 
-def make_mask_path(job: PathJob, lab: Lab) -> None:
+def make_mask_path(job: PathJob, workspace: Workspace) -> None:
     """Mask at every budget and store the masks, a bit a weight."""
-    base = lab.base(job.at.base)
+    base = workspace.base(job.at.base)
     groups = weight_groups(base.network.model, base.network.inputs)
     if job.iterative is not None:
-        score, cost = rescorer(job, lab, base)
+        score, cost = rescorer(job, workspace, base)
         found = iterative(
             base.network.model,
             groups,
@@ -39,24 +39,26 @@ def make_mask_path(job: PathJob, lab: Lab) -> None:
             Schedule(job.iterative.steps, job.iterative.schedule, job.iterative.to),
         )
     else:
-        scores, cost = load_scores(lab, job.score_key)
+        scores, cost = load_scores(workspace, job.score_key)
         if job.matched is None:
             found = one_shot(groups, scores, job.budgets, _scope(job))
         else:
-            others = {budget: load_masks(lab, job.matched, base, budget) for budget in job.budgets}
+            others = {
+                budget: load_masks(workspace, job.matched, base, budget) for budget in job.budgets
+            }
             found = {at: given_counts(groups, scores, other) for at, other in others.items()}
     bits = {str(budget): pack(masks) for budget, masks in found.items()}
-    lab.store.write_arrays(lab.store.path("paths", job.key, ".npz"), bits)
+    workspace.store.write_arrays(workspace.store.path("paths", job.key, ".npz"), bits)
     kept = {
         str(budget): {layer: int(mask.sum()) for layer, mask in masks.items()}
         for budget, masks in found.items()
     }
-    write_path(job, lab, base, kept, cost)  # last: it says that the path is whole
+    write_path(job, workspace, base, kept, cost)  # last: it says that the path is whole
 
 
-def load_masks(lab: Lab, job: PathJob, base: Base, budget: float) -> Masks:
+def load_masks(workspace: Workspace, job: PathJob, base: Base, budget: float) -> Masks:
     """The masks of one budget, by layer."""
-    file = lab.store.path("paths", job.key, ".npz")
+    file = workspace.store.path("paths", job.key, ".npz")
     try:
         with file.open("rb") as content, np.load(content, allow_pickle=False) as stored:
             bits = stored[str(budget)]

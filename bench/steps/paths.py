@@ -17,46 +17,47 @@ from ..pruning.selection import InfeasibleBudget, Limits
 from ..pruning.thresholds import Choice, Choices, choose
 from .procedures import Training, iterate_and_train, ride, save_training
 from .scores import Rescore, load_scores, rescorer
-from .workspace import Base, Lab
+from .workspace import Base, Workspace
 
 T = TypeVar("T")
 Found = dict[float, Removed | InfeasibleBudget]  # by budget
 
 
-def make_path(job: PathJob, lab: Lab) -> None:
+def make_path(job: PathJob, workspace: Workspace) -> None:
     """Select at every budget and store which units leave, or why a budget is out of reach.
 
     A path that trains stores the weights that it ends with as well.
     """
-    base = lab.base(job.at.base)
-    score, cost = rescorer(job, lab, base)
+    base = workspace.base(job.at.base)
+    score, cost = rescorer(job, workspace, base)
     chosen: dict[float, Choice] = {}
     trainings: dict[float, Training] = {}
     if job.between is not None:
-        found, trainings = iterate_and_train(job, lab, base, rules_of(job), score)
+        found, trainings = iterate_and_train(job, workspace, base, rules_of(job), score)
     elif job.procedure is not None and not job.procedure.follows:
-        found, trainings = _ride(job, lab, base, None, score, cost)
+        found, trainings = _ride(job, workspace, base, None, score, cost)
     else:
-        found, chosen = _select(job, lab, base, score, cost)
+        found, chosen = _select(job, workspace, base, score, cost)
         if job.procedure is not None and isinstance(doomed := found[job.budgets[0]], list):
-            found, trainings = _ride(job, lab, base, doomed, score, cost)
+            found, trainings = _ride(job, workspace, base, doomed, score, cost)
     write_path(
         job,
-        lab,
+        workspace,
         base,
         {str(budget): _plain(one, base) for budget, one in found.items()},
         cost,
         knobs={str(budget): _by_root(one.knobs, base) for budget, one in chosen.items()},
         trimmed={str(budget): one.trimmed for budget, one in chosen.items()},
         training={
-            str(budget): save_training(job, lab, budget, one) for budget, one in trainings.items()
+            str(budget): save_training(job, workspace, budget, one)
+            for budget, one in trainings.items()
         },
     )
-    lab.forget_checkpoints(job.key)
+    workspace.forget_checkpoints(job.key)
 
 
 def _select(
-    job: PathJob, lab: Lab, base: Base, score: Rescore, cost: Cost
+    job: PathJob, workspace: Workspace, base: Base, score: Rescore, cost: Cost
 ) -> tuple[Found, dict[float, Choice]]:
     """On the dense network; `cost` takes what the shared scores have cost."""
     if job.iterative is not None:
@@ -66,33 +67,43 @@ def _select(
             return score(now.model, now.structure.groups)
 
         return iterative(base.network, scorer, job.budgets, rules_of(job), schedule), {}
-    values, shared = load_scores(lab, job.score_key)
+    values, shared = load_scores(workspace, job.score_key)
     cost.add(shared)
     if job.matched is not None:
-        return _matched(job, lab, base, values), {}
+        return _matched(job, workspace, base, values), {}
     if find(job.criterion.name).selector is not None:
         return _choose(job, base, values)
     return dict(one_shot(base.network, values, job.budgets, rules_of(job))), {}
 
 
 def _ride(
-    job: PathJob, lab: Lab, base: Base, doomed: Removed | None, score: Rescore, cost: Cost
+    job: PathJob,
+    workspace: Workspace,
+    base: Base,
+    doomed: Removed | None,
+    score: Rescore,
+    cost: Cost,
 ) -> tuple[Found, dict[float, Training]]:
     """By a procedure; a budget that its selection cannot meet holds the reason."""
     (budget,) = job.budgets
     try:
-        removed, training = ride(job, lab, base, rules_of(job), doomed, score, cost)
+        removed, training = ride(job, workspace, base, rules_of(job), doomed, score, cost)
     except InfeasibleBudget as reason:
         return {budget: reason}, {}
     return {budget: removed}, {budget: training}
 
 
 def write_path(
-    job: PathJob, lab: Lab, base: Base, budgets: dict[str, Any], cost: Cost, **about: Any
+    job: PathJob,
+    workspace: Workspace,
+    base: Base,
+    budgets: dict[str, Any],
+    cost: Cost,
+    **about: Any,
 ) -> None:
     """What a path found at each budget, and what its scoring cost."""
-    lab.store.write_json(
-        lab.store.path("paths", job.key, ".json"),
+    workspace.store.write_json(
+        workspace.store.path("paths", job.key, ".json"),
         {
             "budgets": budgets,
             **about,
@@ -120,13 +131,13 @@ def _choose(job: PathJob, base: Base, evidence: list[Tensor]) -> tuple[Found, di
 
 
 def _matched(
-    job: PathJob, lab: Lab, base: Base, values: list[Tensor]
+    job: PathJob, workspace: Workspace, base: Base, values: list[Tensor]
 ) -> dict[float, Removed | InfeasibleBudget]:
     """A control: another path's layer widths, this criterion's choice of channels."""
     assert job.matched is not None
     found: dict[float, Removed | InfeasibleBudget] = {}
     for budget in job.budgets:
-        removed = load_removed(lab, job.matched, base, budget)
+        removed = load_removed(workspace, job.matched, base, budget)
         if isinstance(removed, InfeasibleBudget):
             found[budget] = removed
             continue
@@ -136,18 +147,20 @@ def _matched(
     return found
 
 
-def load_removed(lab: Lab, job: PathJob, base: Base, budget: float) -> Removed | InfeasibleBudget:
+def load_removed(
+    workspace: Workspace, job: PathJob, base: Base, budget: float
+) -> Removed | InfeasibleBudget:
     """Units that leave at one budget, by group, or why the budget cannot be met."""
-    stored = path_file(lab, job)["budgets"][str(budget)]
+    stored = path_file(workspace, job)["budgets"][str(budget)]
     if isinstance(stored, str):
         return InfeasibleBudget(stored)
     return [torch.tensor(stored[group.root]).long() for group in base.network.structure.groups]
 
 
-def path_file(lab: Lab, job: PathJob) -> dict[str, Any]:
+def path_file(workspace: Workspace, job: PathJob) -> dict[str, Any]:
     """A stored path: `budgets`, `score_s`, `score_peak_bytes`, `images_scored`; of a selector also
     `knobs` and `trimmed`, by budget; of one that trains, `training`, by budget."""
-    return lab.store.read_json(lab.store.path("paths", job.key, ".json"))
+    return workspace.store.read_json(workspace.store.path("paths", job.key, ".json"))
 
 
 def rules_of(job: PathJob) -> Rules:

@@ -23,7 +23,7 @@ from .mask_paths import make_mask_path
 from .paths import make_path
 from .scores import make_scores
 from .trial import run_trial
-from .workspace import Lab, Settings
+from .workspace import Settings, Workspace
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Outcome:
     fatal: str | None = None
 
 
-def start(settings: Settings) -> Lab:
+def start(settings: Settings) -> Workspace:
     """Make this process a worker: one thread, so that results depend on no one else's.
 
     On a GPU convolutions repeat themselves bit for bit, and float32 is float32: what is less exact
@@ -55,40 +55,40 @@ def start(settings: Settings) -> Lab:
         torch.backends.cudnn.allow_tf32 = False
     for plugin in settings.plugins:
         load_plugin(plugin)
-    return Lab(settings)
+    return Workspace(settings)
 
 
-def perform(job: Job, lab: Lab) -> Outcome:
+def perform(job: Job, workspace: Workspace) -> Outcome:
     """Do one job; nothing that a job raises gets out."""
     try:
         match job:
             case BaseJob():
-                make_base(job, lab)
+                make_base(job, workspace)
             case PreparedJob():
-                prepare_base(job, lab)
+                prepare_base(job, workspace)
             case ScoresJob():
-                return Outcome(failed_scores=make_scores(job, lab))
+                return Outcome(failed_scores=make_scores(job, workspace))
             case PathJob() if job.unstructured:
-                make_mask_path(job, lab)
+                make_mask_path(job, workspace)
             case PathJob():
-                make_path(job, lab)
+                make_path(job, workspace)
             case OracleJob():
-                make_oracle(job, lab)
+                make_oracle(job, workspace)
             case _:
-                return Outcome(status=run_trial(job, lab))
+                return Outcome(status=run_trial(job, workspace))
     except StoreError as error:
         return Outcome(fatal=str(error))
     except (Exception, SystemExit) as error:  # the failed record of all that stands on this job
-        lab.forget()
-        lab.forget_checkpoints(job.key)
+        workspace.forget()
+        workspace.forget_checkpoints(job.key)
         return Outcome(failure=failure(error))
     return Outcome()
 
 
 class _Worker:
-    """The lab of a worker process, and its place at a GPU; set once by its initializer."""
+    """The workspace of a worker process, and its place at a GPU; set once by its initializer."""
 
-    lab: Lab
+    workspace: Workspace
     place: FileLock
 
 
@@ -103,7 +103,7 @@ def start_process(settings: Settings, gpus: Sequence[str] = (), places: Path = P
         torch.set_num_interop_threads(1)
     if gpus:
         _Worker.place = take_gpu(gpus, places)
-    _Worker.lab = start(settings)
+    _Worker.workspace = start(settings)
 
 
 def _outlive_nobody() -> None:
@@ -119,4 +119,4 @@ def _outlive_nobody() -> None:
 
 def perform_in_process(job: Job) -> Any:
     """Task of a spawned worker."""
-    return perform(job, _Worker.lab)
+    return perform(job, _Worker.workspace)

@@ -29,7 +29,7 @@ from ..seeds import generator, seed
 from ..store.weights import load_weights, save_weights
 from ..training.train import train
 from .scores import Rescore
-from .workspace import Base, Lab
+from .workspace import Base, Workspace
 
 
 @dataclass(eq=False)
@@ -51,7 +51,7 @@ class Training:
 
 def ride(
     job: PathJob,
-    lab: Lab,
+    workspace: Workspace,
     base: Base,
     rules: Rules,
     doomed: Removed | None,
@@ -81,7 +81,7 @@ def ride(
         seed("procedure", **job.at.axes),
         procedure,
         teacher=base.trained,
-        checkpoint=lab.checkpoint(job.key, base.sha256, cost),
+        checkpoint=workspace.checkpoint(job.key, base.sha256, cost),
     )
     removed = procedure.removed()
     _check_left(job, ground, rules, removed)
@@ -167,7 +167,7 @@ def _check_gone(job: PathJob, network: Network, model: nn.Module, removed: Remov
 
 
 def iterate_and_train(
-    job: PathJob, lab: Lab, base: Base, rules: Rules, score: Rescore
+    job: PathJob, workspace: Workspace, base: Base, rules: Rules, score: Rescore
 ) -> tuple[dict[float, Removed | InfeasibleBudget], dict[float, Training]]:
     """Score, remove a little, train what is left, and again; what has been trained so far counts.
 
@@ -180,11 +180,11 @@ def iterate_and_train(
 
     def recover(model: nn.Module, stop: float, step: int) -> None:
         if everywhere or stop in job.budgets:
-            done = lab.checkpoint(f"{job.key}-step{step}", base.sha256)
+            done = workspace.checkpoint(f"{job.key}-step{step}", base.sha256)
             state = done.load()
             if state is None:
                 order = seed("between", **job.at.axes, step=step)
-                on_the_way = lab.checkpoint(f"{job.key}-step{step}-part", base.sha256)
+                on_the_way = workspace.checkpoint(f"{job.key}-step{step}-part", base.sha256)
                 found = train(
                     model, base.data, recipe, order, teacher=base.trained, checkpoint=on_the_way
                 )
@@ -219,24 +219,28 @@ def iterate_and_train(
     return found, trainings
 
 
-def save_training(job: PathJob, lab: Lab, budget: float, training: Training) -> dict[str, Any]:
+def save_training(
+    job: PathJob, workspace: Workspace, budget: float, training: Training
+) -> dict[str, Any]:
     """Store the weights of one budget; returns what is to be known of their training."""
     assert training.model is not None
     return {
         "images": training.images,
         "seconds": training.seconds,
         "notes": training.notes,
-        "sha256": save_weights(training.model, _weights(job, lab, budget)),
+        "sha256": save_weights(training.model, _weights(job, workspace, budget)),
     }
 
 
-def load_training(job: PathJob, lab: Lab, base: Base, budget: float, sha256: str) -> Network:
+def load_training(
+    job: PathJob, workspace: Workspace, base: Base, budget: float, sha256: str
+) -> Network:
     """The base's network, with the weights that the path has ended with at one budget."""
     model = copy.deepcopy(base.network.model)
-    done = lab.store.path("paths", job.key, ".json")
-    load_weights(model, _weights(job, lab, budget), sha256, done)
+    done = workspace.store.path("paths", job.key, ".json")
+    load_weights(model, _weights(job, workspace, budget), sha256, done)
     return replace(base.network, model=model.eval())
 
 
-def _weights(job: PathJob, lab: Lab, budget: float) -> Path:
-    return lab.store.path("paths", f"{job.key}-{budget}", ".pt")
+def _weights(job: PathJob, workspace: Workspace, budget: float) -> Path:
+    return workspace.store.path("paths", f"{job.key}-{budget}", ".pt")

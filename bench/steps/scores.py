@@ -18,20 +18,20 @@ from ..errors import failure
 from ..plan.jobs import CriterionSpec, PathJob, ScoresJob, Standpoint
 from ..pruning.masks import weight_groups
 from ..seeds import generator
-from .workspace import Base, Lab
+from .workspace import Base, Workspace
 
 
-def make_scores(job: ScoresJob, lab: Lab) -> dict[str, Failure]:
+def make_scores(job: ScoresJob, workspace: Workspace) -> dict[str, Failure]:
     """Score by all criteria of the job in one pass over the calibration images.
 
     A criterion that fails takes none of the others with it; returns those failures by score key.
     """
-    base = lab.base(job.at.base)
+    base = workspace.base(job.at.base)
     network = base.network
     groups: Sequence[Group] = network.structure.groups
     if job.per_weight:
         groups = weight_groups(network.model, network.inputs)
-    batches = lab.calibration(job.at, base.data)
+    batches = workspace.calibration(job.at, base.data)
     found = _score(network.model, groups, job.at, job.criteria, batches)
     failures = {}
     for spec, outcome in zip(job.criteria, found, strict=True):
@@ -41,8 +41,8 @@ def make_scores(job: ScoresJob, lab: Lab) -> dict[str, Failure]:
             continue
         values, cost = outcome
         arrays = {f"group{at}": one.numpy() for at, one in enumerate(values)}
-        lab.store.write_arrays(
-            lab.store.path("scores", key, ".npz"),
+        workspace.store.write_arrays(
+            workspace.store.path("scores", key, ".npz"),
             {
                 **arrays,
                 "base_sha256": np.array(base.sha256),
@@ -81,9 +81,9 @@ def _score(
     return found
 
 
-def load_scores(lab: Lab, key: str) -> Scored:
+def load_scores(workspace: Workspace, key: str) -> Scored:
     """What `make_scores` stored, by its score key."""
-    with np.load(lab.store.path("scores", key, ".npz"), allow_pickle=False) as stored:
+    with np.load(workspace.store.path("scores", key, ".npz"), allow_pickle=False) as stored:
         groups = [name for name in stored.files if name.startswith("group")]
         values = [torch.from_numpy(stored[f"group{at}"]) for at in range(len(groups))]
         peak = int(stored["peak_bytes"])
@@ -94,12 +94,12 @@ def load_scores(lab: Lab, key: str) -> Scored:
 Rescore = Callable[[nn.Module, Sequence[Group]], list[Tensor]]
 
 
-def rescorer(job: PathJob, lab: Lab, base: Base) -> tuple[Rescore, Cost]:
+def rescorer(job: PathJob, workspace: Workspace, base: Base) -> tuple[Rescore, Cost]:
     """What scores a network on the way of a path, and what all of it has cost so far."""
 
     @cache  # a path that takes the shared scores never asks
     def batches() -> list[tuple[Tensor, Tensor]]:
-        return lab.calibration(job.at, base.data)
+        return workspace.calibration(job.at, base.data)
 
     total = Cost(peak_bytes=0)
 

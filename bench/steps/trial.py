@@ -52,19 +52,21 @@ from .fidelity import compare
 from .mask_paths import load_masks
 from .paths import load_removed, path_file
 from .procedures import load_training
-from .workspace import Base, Lab
+from .workspace import Base, Workspace
 
 
-def run_trial(job: Trial, lab: Lab) -> Status:
+def run_trial(job: Trial, workspace: Workspace) -> Status:
     """Run one trial and write its record, whatever comes of it; returns the record's status."""
     started = _now()
     found: Measurements | Fidelity
     try:
-        found, costs = compare(job, lab) if isinstance(job, FidelityJob) else _measure(job, lab)
+        found, costs = (
+            compare(job, workspace) if isinstance(job, FidelityJob) else _measure(job, workspace)
+        )
     except StoreError:
         raise  # no room for results: the trial is not to blame
     except Exception as error:  # the record keeps the traceback; the other trials go on
-        record = failed_record(job, failure(error), started, lab.device_name)
+        record = failed_record(job, failure(error), started, workspace.device_name)
     else:
         record = Record(
             key=job.key,
@@ -74,32 +76,32 @@ def run_trial(job: Trial, lab: Lab) -> Status:
             measurements=found if isinstance(found, Measurements) else None,
             fidelity=found if isinstance(found, Fidelity) else None,
             costs=costs,
-            provenance=_provenance(started, lab.device_name)
-            | {"base_sha256": lab.base(job.at.base).trained_sha256},
+            provenance=_provenance(started, workspace.device_name)
+            | {"base_sha256": workspace.base(job.at.base).trained_sha256},
         )
-    lab.store.write_record(record)
-    lab.forget_checkpoints(job.key)
+    workspace.store.write_record(record)
+    workspace.forget_checkpoints(job.key)
     return record.status
 
 
-def _measure(job: TrialJob, lab: Lab) -> tuple[Measurements, Costs]:
+def _measure(job: TrialJob, workspace: Workspace) -> tuple[Measurements, Costs]:
     start = time.perf_counter()
-    base = lab.base(job.path.at.base)
-    path = path_file(lab, job.path)
+    base = workspace.base(job.path.at.base)
+    path = path_file(workspace, job.path)
     training = path.get("training", {}).get(str(job.budget))
     network = base.network
     if training is None:
         training = {"images": 0, "seconds": 0.0, "notes": {}}
     else:
-        network = load_training(job.path, lab, base, job.budget, training["sha256"])
+        network = load_training(job.path, workspace, base, job.budget, training["sha256"])
     phases = {"prepare": base.images_prepared, "procedure": training["images"]}
     if job.path.unstructured:
-        thin = _mask(job, lab, base)
+        thin = _mask(job, workspace, base)
     else:
-        thin = _cut(job, lab, base, network)
+        thin = _cut(job, workspace, base, network)
 
     recovery_start = time.perf_counter()
-    recovered = _recover(job, lab, base, network, thin, sum(phases.values()))
+    recovered = _recover(job, workspace, base, network, thin, sum(phases.values()))
     recovery_s = time.perf_counter() - recovery_start
     thin.check()
     pruned = recovered.model
@@ -156,9 +158,9 @@ class _Thin:
     check: Callable[[], None] = lambda: None
 
 
-def _cut(job: TrialJob, lab: Lab, base: Base, network: Network) -> _Thin:
+def _cut(job: TrialJob, workspace: Workspace, base: Base, network: Network) -> _Thin:
     """Without the channels that the path removes."""
-    removed = load_removed(lab, job.path, base, job.budget)
+    removed = load_removed(workspace, job.path, base, job.budget)
     if isinstance(removed, InfeasibleBudget):
         raise removed
     pruned = network.cut(removed)
@@ -179,10 +181,10 @@ def _cut(job: TrialJob, lab: Lab, base: Base, network: Network) -> _Thin:
     return _Thin(pruned, sizes, removed)
 
 
-def _mask(job: TrialJob, lab: Lab, base: Base) -> _Thin:
+def _mask(job: TrialJob, workspace: Workspace, base: Base) -> _Thin:
     """With the path's mask on its weights; whatever the mask keeps counts, whatever its value."""
     dense = base.network.model
-    masks = load_masks(lab, job.path, base, job.budget)
+    masks = load_masks(workspace, job.path, base, job.budget)
     model = masked(dense, masks)
     check_masked(dense, model, masks)
     counts = {layer: (int(mask.sum()), len(mask)) for layer, mask in masks.items()}
@@ -231,7 +233,7 @@ class _Recovered:
 
 
 def _recover(
-    job: TrialJob, lab: Lab, base: Base, network: Network, thin: _Thin, used: int
+    job: TrialJob, workspace: Workspace, base: Base, network: Network, thin: _Thin, used: int
 ) -> _Recovered:
     """Change the pruned network, as the trial's recovery says.
 
@@ -243,15 +245,15 @@ def _recover(
         case "none":
             return _Recovered(thin.model)
         case "bn":
-            images = recalibrate_bn(thin.model, lab.calibration(job.at, base.data))
+            images = recalibrate_bn(thin.model, workspace.calibration(job.at, base.data))
             return _Recovered(thin.model, images=images)
         case "finetune":
-            return _finetune(job, lab, base, network, thin, used)
+            return _finetune(job, workspace, base, network, thin, used)
     raise ValueError(f"unknown recovery {job.recovery!r}")
 
 
 def _finetune(
-    job: TrialJob, lab: Lab, base: Base, network: Network, thin: _Thin, used: int
+    job: TrialJob, workspace: Workspace, base: Base, network: Network, thin: _Thin, used: int
 ) -> _Recovered:
     """By the trial's recipe, and in the method's own way where it has one."""
     rider, model = thin.rider, thin.model
@@ -273,7 +275,7 @@ def _finetune(
         seed("recovery", **job.at.axes),
         rider,
         teacher=base.trained,
-        checkpoint=lab.checkpoint(job.key, base.sha256),
+        checkpoint=workspace.checkpoint(job.key, base.sha256),
     )
     best = _at_best_epoch(model, base, trained)
     if recovery is not None:

@@ -76,7 +76,7 @@ class Base:
 
 
 @dataclass
-class Lab:
+class Workspace:
     """A worker's bench: its store and what it has loaded so far."""
 
     settings: Settings

@@ -22,7 +22,7 @@ class SlimmingOptions(NoOptions):
 @register_phase(
     "bn_slimming",
     cite="Liu et al., ICCV 2017, arXiv 1708.06519",
-    fidelity="the paper's L1 penalty and its subgradient, zero at zero; on the norms of prunable "
+    faithful="the paper's L1 penalty and its subgradient, zero at zero; on the norms of prunable "
     "groups only, where the authors' code takes all. The paper trains so from fresh weights; here "
     "it is more training of a network that is trained already",
 )

@@ -22,7 +22,7 @@ class GroupLassoOptions(NoOptions):
 @register_phase(
     "group_lasso",
     cite="Wen et al., NIPS 2016 (SSL), arXiv 1608.03665",
-    fidelity="the filter-wise term of the paper, without weights for the size of a group; a "
+    faithful="the filter-wise term of the paper, without weights for the size of a group; a "
     "unit is everything that makes it (coupled filters, depthwise filters, norms, biases), not one "
     "filter. The channel-wise and depth-wise terms are left out",
 )

@@ -8,7 +8,7 @@ from .preparation import Preparation
 @register_phase(
     "kern_orth",
     cite=KERNEL,
-    fidelity="the loss as Wang and Fu (ICLR 2023, 'KernOrth + L1') weight it: the norm and not its "
+    faithful="the loss as Wang and Fu (ICLR 2023, 'KernOrth + L1') weight it: the norm and not its "
     "square. Their code for this order is not released. Grouped convolutions block by block",
 )
 class KernOrthBefore(KernelOrthogonality, Preparation):

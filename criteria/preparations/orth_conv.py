@@ -8,7 +8,7 @@ from .preparation import Preparation
 @register_phase(
     "orth_conv",
     cite=CONVOLUTIONAL,
-    fidelity="the paper's row form with its padding and the layer's stride; the norm and not its "
+    faithful="the paper's row form with its padding and the layer's stride; the norm and not its "
     "square, at the weight of Wang and Fu (ICLR 2023, 'OrthConv + L1'). Their code for this order "
     "is not released. Grouped convolutions block by block",
 )

@@ -105,7 +105,7 @@ def beats(options: GatesOptions, steps: int) -> list[Beat]:
 @register_phase(
     "gates",
     cite="You et al. (Gate Decorator), NeurIPS 2019, arXiv 1909.08174",
-    fidelity="gates, tick, tock, rates and the threshold follow the paper and the authors' code. "
+    faithful="gates, tick, tock, rates and the threshold follow the paper and the authors' code. "
     "Different: units are scored at a tick's end, by the method's criterion on the calibration "
     "batches, instead of over the tick's own training; what stays of a group is up to the budget's "
     "limits (a tenth by default, as there); frozen filters start the next tock without momentum; "

@@ -27,7 +27,7 @@ OURS = (
 @register_phase(
     "greg1",
     cite=CITE,
-    fidelity=f"GReg-1, re-implemented. Which units leave is the method's criterion (the paper: L1 "
+    faithful=f"GReg-1, re-implemented. Which units leave is the method's criterion (the paper: L1 "
     f"within the layer, at given ratios). {OURS}",
 )
 class Greg1(GrowingPenalty):
@@ -66,7 +66,7 @@ class Greg2Options(GrowthOptions):
 @register_phase(
     "greg2",
     cite=CITE,
-    fidelity="GReg-2, re-implemented. The penalty grows on all units alike; then the method's "
+    faithful="GReg-2, re-implemented. The penalty grows on all units alike; then the method's "
     "criterion scores the network as it is and picks under the budget (the paper: L1 within the "
     f"layer), and those that are kept are penalised no more. {OURS}; so are pick_delta 1e-5 and "
     "pick_ceiling 0.01",

@@ -40,7 +40,7 @@ class SoftOptions(NoOptions):
     "soft",
     cite="He et al. (SFP), IJCAI 2018, arXiv 1808.06866; schedule asymptotic: He et al. (ASFP), "
     "arXiv 1808.07471",
-    fidelity="re-implemented from the papers. There filters are ranked by their L2 norm, at one "
+    faithful="re-implemented from the papers. There filters are ranked by their L2 norm, at one "
     "rate in all layers (criterion l2, scope local); here by the method's criterion, under its "
     "budget, and the asymptotic schedule is of the cost, not of the number of filters. As there, "
     "only weights of filters are set to zero on the way: norms and biases train on, without which "

@@ -85,7 +85,7 @@ class Gram:
 @register_phase(
     "tpp",
     cite="Wang and Fu, ICLR 2023, arXiv 2207.12534",
-    fidelity="the released code's method (scheme v5, constants included); the paper's equations "
+    faithful="the released code's method (scheme v5, constants included); the paper's equations "
     "were not at hand, and its lengths are shares of the training here. Which units leave is the "
     "method's criterion; l1 within layers at one ratio is the paper's. The published runs prune no "
     "coupled layers (selection's coupled: false); where channels of such are doomed, they decay "

@@ -62,7 +62,7 @@ class EquivalentOptions(NoOptions):
 @register_phase(
     "equivalent",
     cite="Chen et al. 2025, arXiv 2508.05521, equation (8)",
-    fidelity="faithful to the paper; the authors' code never merges, ours does, and the merged "
+    faithful="faithful to the paper; the authors' code never merges, ours does, and the merged "
     "network is what is measured. Compressors and decompressors act on weights instead of "
     "activations, which is the same function and gradient; where the authors have variants for "
     "plain and residual networks and MLPs, one rule covers all dense layers",

@@ -8,7 +8,7 @@ from .recovery import Recovery
 @register_phase(
     "kern_orth",
     cite=KERNEL,
-    fidelity="the loss as Wang and Fu (ICLR 2023, 'L1 + KernOrth') weight it: the norm and not its "
+    faithful="the loss as Wang and Fu (ICLR 2023, 'L1 + KernOrth') weight it: the norm and not its "
     "square. Grouped convolutions block by block",
 )
 class KernOrth(KernelOrthogonality, Recovery):

@@ -24,7 +24,7 @@ class OrthPOptions(NoOptions):
 @register_phase(
     "orthp",
     cite="Wang and Fu, ICLR 2023, arXiv 2207.12534 (OrthP)",
-    fidelity="as described there, all convolutions and linear layers alike; grouped convolutions "
+    faithful="as described there, all convolutions and linear layers alike; grouped convolutions "
     "block by block, so that depthwise filters only change their norm",
 )
 class OrthP(Recovery):

@@ -18,7 +18,7 @@ class ApozOptions(ActivationOptions):
 @register(
     "apoz",
     cite="Hu et al. (network trimming), 2016, arXiv 1607.03250",
-    fidelity="faithful behind a ReLU; elsewhere, activations of zero and below count as zero, "
+    faithful="faithful behind a ReLU; elsewhere, activations of zero and below count as zero, "
     "as if a ReLU followed",
     needs=Need.ACTIVATIONS,
 )

@@ -16,7 +16,7 @@ class BNScaleOptions(Options):
 @register(
     "bn_scale",
     cite="Liu et al. (network slimming), ICCV 2017, arXiv 1708.06519",
-    fidelity="faithful to the score, without the paper's sparsity training; "
+    faithful="faithful to the score, without the paper's sparsity training; "
     "refuses groups without a norm layer instead of leaving them whole",
 )
 class BNScale(Criterion):

@@ -23,7 +23,7 @@ class ChipOptions(ActivationOptions):
 @register(
     "chip",
     cite="Sui et al., NeurIPS 2021, arXiv 2110.13981",
-    fidelity="faithful to the score, without the nuclear norm being computed once a channel; "
+    faithful="faithful to the score, without the nuclear norm being computed once a channel; "
     "tokens count as positions",
     needs=Need.ACTIVATIONS,
 )

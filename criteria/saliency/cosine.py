@@ -13,7 +13,7 @@ from .magnitude import FilterOptions
 @register(
     "cosine",
     cite="after Wang et al. (COP), IJCAI 2019, arXiv 1906.10337",
-    fidelity="re-implemented from a description: the nearest other filter by cosine, without "
+    faithful="re-implemented from a description: the nearest other filter by cosine, without "
     "COP's regularisers for parameters and FLOPs",
 )
 class Cosine(Criterion):

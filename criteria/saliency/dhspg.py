@@ -24,7 +24,7 @@ class DhspgOptions(NoOptions):
 @register(
     "dhspg_saliency",
     cite="Chen et al. (OTOv2), ICLR 2023, arXiv 2303.06862",
-    fidelity="faithful to the authors' code, with the gradient of the mean loss over calibration "
+    faithful="faithful to the authors' code, with the gradient of the mean loss over calibration "
     "batches in place of the optimizer's",
     needs=Need.GRADIENTS,
 )

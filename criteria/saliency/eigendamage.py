@@ -34,7 +34,7 @@ class COBDOptions(SideOptions, HessianDiagOptions):
 @register(
     "c_obd",
     cite=CITE,
-    fidelity="faithful to the score: exact diagonal Fisher of single samples; side in is the "
+    faithful="faithful to the score: exact diagonal Fisher of single samples; side in is the "
     "grouping of OBA's baselines (arXiv 2502.17941)",
     needs=Need.SQUARES,
     unstructured=True,
@@ -68,7 +68,7 @@ class OBS(KroneckerCriterion):
 @register(
     "c_obs",
     cite=CITE,
-    fidelity="faithful to the score without its weight compensation; relative damping of both "
+    faithful="faithful to the score without its weight compensation; relative damping of both "
     "factors in place of a floor of 1e-10; biases are left out",
     needs=Need.ACTIVATION_GRADIENTS,
     unstructured=True,
@@ -116,7 +116,7 @@ class BlockCriterion(KroneckerCriterion):
 @register(
     "kron_obd",
     cite=CITE,
-    fidelity="the paper's quadratic form in full (the authors' code keeps the diagonal of A); "
+    faithful="the paper's quadratic form in full (the authors' code keeps the diagonal of A); "
     "side in is derived the same way, where OBA's code sums rows of G, which are zero for the "
     "classifier",
     needs=Need.ACTIVATION_GRADIENTS,
@@ -133,7 +133,7 @@ class KronOBD(BlockCriterion):
 @register(
     "kron_obs",
     cite=CITE,
-    fidelity="faithful to the score without its weight compensation; relative damping in place of "
+    faithful="faithful to the score without its weight compensation; relative damping in place of "
     "a floor of 1e-10; side in is derived the same way, over the whole kernel",
     needs=Need.ACTIVATION_GRADIENTS,
 )

@@ -40,7 +40,7 @@ class EnsembleOptions(NoOptions):
 @register(
     "ensemble",
     cite="rank averaging: Borda, 1781; here as an example of a criterion made of others",
-    fidelity="of this project",
+    faithful="of this project",
     unstructured=True,
 )
 class Ensemble(Criterion):

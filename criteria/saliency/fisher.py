@@ -34,7 +34,7 @@ def gate_gradients(batch: Batch, member: Member) -> Tensor:
 @register(
     "fisher",
     cite="Theis et al., arXiv 1801.05787",
-    fidelity="faithful to the signal of a feature map, without the paper's division by cost; every "
+    faithful="faithful to the signal of a feature map, without the paper's division by cost; every "
     "consumer has a gate of its own, where the paper's maps have one consumer",
     needs=Need.SAMPLES,
 )
@@ -65,7 +65,7 @@ class GroupFisherOptions(NoOptions):
 @register(
     "group_fisher",
     cite="Liu et al., ICML 2021, arXiv 2108.00708",
-    fidelity="re-implemented from the paper; one scoring, where the paper removes a channel every "
+    faithful="re-implemented from the paper; one scoring, where the paper removes a channel every "
     "few steps of training; a layer with both its sides in a group counts its MACs for both",
     needs=Need.SAMPLES,
 )

@@ -19,7 +19,7 @@ class FlapOptions(ActivationOptions):
 @register(
     "flap",
     cite="An et al., AAAI 2024, arXiv 2312.11983",
-    fidelity="faithful to the metric (WIFV) and its standardisation; the bias compensation that "
+    faithful="faithful to the metric (WIFV) and its standardisation; the bias compensation that "
     "goes with it in the paper is no part of a score",
     needs=Need.ACTIVATIONS,
 )

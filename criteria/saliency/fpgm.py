@@ -12,7 +12,7 @@ from .magnitude import FilterOptions, TorchPruningOptions
 @register(
     "fpgm",
     cite="He et al., CVPR 2019, arXiv 1811.00250",
-    fidelity="faithful: distances between raw filters (torch-pruning squares the weights first)",
+    faithful="faithful: distances between raw filters (torch-pruning squares the weights first)",
 )
 class FPGM(Criterion):
     """Sum of a filter's Euclidean distances to all filters of its layer."""
@@ -31,7 +31,7 @@ class FPGM(Criterion):
 @register(
     "fpgm_tp",
     cite="torch-pruning 1.6.1, FPGMImportance",
-    fidelity="as the library computes it: distances between squared weights, out and in sides, "
+    faithful="as the library computes it: distances between squared weights, out and in sides, "
     "each feature of a flattened channel for itself; where it crashes (inputs of a grouped "
     "convolution), the same formula",
 )

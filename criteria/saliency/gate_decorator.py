@@ -10,7 +10,7 @@ from ..registry import register
 @register(
     "gate_decorator",
     cite="You et al. (Gate Decorator), NeurIPS 2019, arXiv 1909.08174",
-    fidelity="faithful to the score, on the calibration batches; the paper adds it up over the "
+    faithful="faithful to the score, on the calibration batches; the paper adds it up over the "
     "batches of an epoch while the gates train (procedure: gates)",
     needs=Need.GRADIENTS,
 )

@@ -21,7 +21,7 @@ class HapOptions(FilterOptions):
 @register(
     "hap",
     cite="Yu et al., WACV 2022, arXiv 2101.08940",
-    fidelity="the paper's score without its neural implant; re-implemented from the formula. The "
+    faithful="the paper's score without its neural implant; re-implemented from the formula. The "
     "number of probes is this project's; on single weights it is OBD with a Hutchinson diagonal",
     needs=Need.CURVATURE,
     unstructured=True,

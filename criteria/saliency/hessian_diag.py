@@ -27,7 +27,7 @@ class HessianDiagOptions(Options):
     "hessian_diag",
     cite="LeCun et al. (OBD), NeurIPS 1989; per-sample empirical Fisher as in Theis et al., "
     "arXiv 1801.05787",
-    fidelity="faithful to the diagonal with the Fisher matrix, empirical unless labels are "
+    faithful="faithful to the diagonal with the Fisher matrix, empirical unless labels are "
     "sampled; every sample counts",
     needs=Need.SQUARES,
     aliases=("obd_diag",),
@@ -52,7 +52,7 @@ class HessianDiag(Criterion):
 @register(
     "hessian_diag_tp",
     cite="torch-pruning 1.6.1, GroupHessianImportance",
-    fidelity="as the library computes it: its accumulation keeps the last sample only",
+    faithful="as the library computes it: its accumulation keeps the last sample only",
     needs=Need.SQUARES,
 )
 class HessianDiagTP(Criterion):

@@ -23,7 +23,7 @@ class InverseOptions(NoOptions):
 @register(
     "inverse",
     cite="a control of this project",
-    fidelity="removes first what the given criterion would keep longest",
+    faithful="removes first what the given criterion would keep longest",
     unstructured=True,
 )
 class Inverse(Criterion):

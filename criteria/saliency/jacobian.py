@@ -56,7 +56,7 @@ class JacobianOptions(Options):
 @register(
     "jacobian",
     cite="Chen et al. (Optimal Brain Connection) 2025, arXiv 2508.05521, eq. for w'(J'J)w",
-    fidelity="faithful to the authors' code, in streaming form: one number a channel instead of "
+    faithful="faithful to the authors' code, in streaming form: one number a channel instead of "
     "all gradients; grouped convolutions, where that fails, are exact",
     needs=Need.GRADIENTS,
     unstructured=True,
@@ -113,7 +113,7 @@ def _meets_few(member: Member) -> bool:
 @register(
     "jacobian_diag",
     cite="the diagonal of Chen et al. 2025, arXiv 2508.05521: an ablation",
-    fidelity="of this project: no product between different weights of a block is left",
+    faithful="of this project: no product between different weights of a block is left",
     needs=Need.GRADIENTS,
     unstructured=True,
 )

@@ -15,7 +15,7 @@ class FilterOptions(Options):
 @register(
     "l1",
     cite="Li et al., ICLR 2017, arXiv 1608.08710",
-    fidelity="faithful; in a residual group the filters of the group's first layer count",
+    faithful="faithful; in a residual group the filters of the group's first layer count",
     aliases=("magnitude_l1",),
     unstructured=True,
 )
@@ -32,7 +32,7 @@ class L1(Criterion):
 @register(
     "l2",
     cite="He et al., IJCAI 2018, arXiv 1808.06866",
-    fidelity="faithful to the score of soft filter pruning, without its training",
+    faithful="faithful to the score of soft filter pruning, without its training",
     aliases=("magnitude_l2",),
     unstructured=True,
 )
@@ -64,7 +64,7 @@ class TorchPruningOptions(Options):
 @register(
     "group_norm",
     cite="Fang et al., CVPR 2023 (DepGraph), arXiv 2301.12900",
-    fidelity="as torch-pruning's GroupMagnitudeImportance(p=2) with its defaults; "
+    faithful="as torch-pruning's GroupMagnitudeImportance(p=2) with its defaults; "
     "depthwise filters count (torch-pruning leaves them out)",
 )
 class GroupNorm(SquaredNorm):
@@ -83,7 +83,7 @@ class LampOptions(Options):
 @register(
     "lamp",
     cite="Lee et al., ICLR 2021, arXiv 2010.07611",
-    fidelity="faithful where single weights are pruned; over channels the analogue that "
+    faithful="faithful where single weights are pruned; over channels the analogue that "
     "torch-pruning's LAMPImportance computes",
     unstructured=True,
 )

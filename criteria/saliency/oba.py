@@ -26,7 +26,7 @@ class ObaOptions(SignedOptions):
 @register(
     "oba",
     cite="Sun et al., ICLR 2025, arXiv 2502.17941",
-    fidelity="the paper's method as its code and figure describe it (its equations were not at "
+    faithful="the paper's method as its code and figure describe it (its equations were not at "
     "hand). The released code differs: it takes the slope of activations and norms at the "
     "tangent instead of the activation, counts everything behind a residual join twice, and moves "
     "running statistics; these defects are not reproduced. It runs batch norm in train mode "

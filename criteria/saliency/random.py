@@ -11,7 +11,7 @@ from ..registry import register
 @register(
     "random",
     cite="Mittal et al., WACV 2018, arXiv 1801.10447; Blalock et al., MLSys 2020, arXiv 2003.03033",
-    fidelity="faithful; draws from a generator of its own",
+    faithful="faithful; draws from a generator of its own",
     unstructured=True,
 )
 class Random(Criterion):

@@ -16,7 +16,7 @@ from ..registry import register
 @register(
     "snip",
     cite="Lee et al., ICLR 2019, arXiv 1810.02340",
-    fidelity="faithful for single weights, of the network as it stands (the paper prunes at "
+    faithful="faithful for single weights, of the network as it stands (the paper prunes at "
     "initialisation); a channel gets the sum over its weights",
     needs=Need.GRADIENTS,
     unstructured=True,

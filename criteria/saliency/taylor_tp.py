@@ -19,7 +19,7 @@ class TaylorTPOptions(TorchPruningOptions):
 @register(
     "taylor_tp",
     cite="torch-pruning 1.6.1, GroupTaylorImportance",
-    fidelity="as the library computes it: gradients accumulate over batches before the absolute "
+    faithful="as the library computes it: gradients accumulate over batches before the absolute "
     "value; batch norm and depthwise filters do not count",
     needs=Need.GRADIENTS,
 )

@@ -26,7 +26,7 @@ class ThinetOptions(NoOptions):
 @register(
     "thinet",
     cite="Luo et al., ICCV 2017, arXiv 1707.06342",
-    fidelity="faithful to the greedy choice, without the least-squares rescaling behind it; errors "
+    faithful="faithful to the greedy choice, without the least-squares rescaling behind it; errors "
     "of several layers that read a channel add up; the same positions are drawn in every batch",
     needs=Need.ACTIVATIONS,
 )

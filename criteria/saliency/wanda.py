@@ -11,7 +11,7 @@ from ..registry import register
 @register(
     "wanda",
     cite="Sun et al., ICLR 2024, arXiv 2306.11695",
-    fidelity="single weights: the paper's score, for convolutions with the norm of the input "
+    faithful="single weights: the paper's score, for convolutions with the norm of the input "
     "channel (the paper ranks within each output, here the selection's scope decides); channels: "
     "its sum over the weights that read the channel",
     needs=Need.ACTIVATIONS,

@@ -12,7 +12,7 @@ from ..registry import register
     "whc",
     cite="Chen et al. (weighted hybrid criterion), ICASSP 2023; as in Chen et al. 2025, "
     "arXiv 2508.05521",
-    fidelity="faithful to the authors' code; a channel's weights after a flatten are one filter",
+    faithful="faithful to the authors' code; a channel's weights after a flatten are one filter",
 )
 class WHC(Criterion):
     """A filter's norm times the norms of all filters of its layer, each by its dissimilarity."""

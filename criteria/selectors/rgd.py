@@ -36,7 +36,7 @@ class RGDOptions(NoOptions):
 @register(
     "rgd",
     cite="Li et al., Neurocomputing 2024, 128108, doi 10.1016/j.neucom.2024.128108",
-    fidelity="the authors' code, as the paper's text is behind a paywall; defaults differ in batch "
+    faithful="the authors' code, as the paper's text is behind a paywall; defaults differ in batch "
     "norm (running statistics) and images (no augmentation); a group without a map of at "
     "least 4 positions is kept whole, where theirs keeps one filter",
     needs=Need.ACTIVATIONS,

@@ -31,7 +31,7 @@ PLUGIN = '''
 from criteria import Criterion, register
 
 
-@register("{name}", cite="mine", fidelity="mine")
+@register("{name}", cite="mine", faithful="mine")
 class Mine(Criterion):
     """Sum of the weights."""
 
@@ -72,7 +72,7 @@ def test_every_criterion_says_what_it_is_and_whence(entry: registry.Entry) -> No
     assert entry.summary
     assert "\n" not in entry.summary
     assert entry.cite
-    assert entry.fidelity
+    assert entry.faithful
     assert entry.structured or entry.unstructured
     assert isinstance(entry.needs, Need)
     assert resolve_options(entry.name, {}) == entry.type.options_type()
@@ -167,7 +167,7 @@ def test_a_plugin_cannot_take_a_name(tmp_path: Path) -> None:
 
 def test_one_file_cannot_give_two_criteria_one_name() -> None:
     def define(name: str) -> None:
-        @register(name, cite="x", fidelity="x")
+        @register(name, cite="x", faithful="x")
         class Scores(Criterion):
             """x"""
 

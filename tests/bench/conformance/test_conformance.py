@@ -289,7 +289,7 @@ OFFENDERS: dict[type[Criterion], dict[str, str]] = {
 
 
 def offend(kind: type[Criterion], needs: Need = Need.GRADIENTS, **more: Any) -> str:
-    register("offender", cite="x", fidelity="x", needs=needs, **more)(kind)
+    register("offender", cite="x", faithful="x", needs=needs, **more)(kind)
     return "offender"
 
 

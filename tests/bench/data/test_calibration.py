@@ -11,13 +11,13 @@ from torch import Tensor
 
 from bench.plan.jobs import Standpoint
 from bench.plan.plan import make_plan
-from bench.steps.workspace import Lab, Settings
+from bench.steps.workspace import Settings, Workspace
 from suites.schema import Calibration
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Lab:
-    return Lab(Settings(tmp_path, tmp_path))
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(Settings(tmp_path, tmp_path))
 
 
 def standpoint(repeat: int = 0, **calibration: object) -> Standpoint:
@@ -26,22 +26,24 @@ def standpoint(repeat: int = 0, **calibration: object) -> Standpoint:
     return Standpoint(base, repeat, wanted)
 
 
-def images(lab: Lab, at: Standpoint) -> tuple[Tensor, Tensor]:
-    batches = lab.calibration(at, lab.dataset(at.base.dataset))
+def images(workspace: Workspace, at: Standpoint) -> tuple[Tensor, Tensor]:
+    batches = workspace.calibration(at, workspace.dataset(at.base.dataset))
     assert [len(labels) for _, labels in batches] == [12, 12, 6]
     return torch.cat([x for x, _ in batches]), torch.cat([y for _, y in batches])
 
 
-def test_augmented_images_are_other_images_of_the_same_labels(lab: Lab) -> None:
-    plain, augmented = (images(lab, standpoint(augment=one)) for one in (False, True))
+def test_augmented_images_are_other_images_of_the_same_labels(workspace: Workspace) -> None:
+    plain, augmented = (images(workspace, standpoint(augment=one)) for one in (False, True))
     assert plain[1].sort().values.equal(augmented[1].sort().values)
     known = {one.numpy().tobytes() for one in plain[0]}
     changed = [one.numpy().tobytes() not in known for one in augmented[0]]
     assert sum(changed) > 15  # digits are shifted by up to a pixel: eight of nine move
 
 
-def test_they_are_equal_whoever_asks_and_others_in_the_next_repeat(lab: Lab) -> None:
-    first, same, other = (images(lab, standpoint(repeat, augment=True))[0] for repeat in (0, 0, 1))
+def test_they_are_equal_whoever_asks_and_others_in_the_next_repeat(workspace: Workspace) -> None:
+    first, same, other = (
+        images(workspace, standpoint(repeat, augment=True))[0] for repeat in (0, 0, 1)
+    )
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
 

@@ -23,7 +23,7 @@ from bench.plan.graph import JobGraph, job_graph
 from bench.plan.jobs import BaseJob, PathJob, ScoresJob, TrialJob
 from bench.plan.plan import Plan, make_plan
 from bench.seeds import generator, seed
-from bench.steps.workspace import Lab, Settings
+from bench.steps.workspace import Settings, Workspace
 from bench.store.store import Store
 from bench.training.train import train
 from suites import Recipe, Suite, load_suite
@@ -400,15 +400,15 @@ def test_seeds_fit_torch(purpose: str, axes: dict[str, int]) -> None:
 
 def test_the_method_is_no_axis_of_calibration_or_finetuning(tmp_path: Path) -> None:
     """Whatever the criterion and whatever ran before, the batches are the same, bit for bit."""
-    lab = Lab(Settings(tmp_path, tmp_path))
+    workspace = Workspace(Settings(tmp_path, tmp_path))
     plan = plan_of(repeats=2)
     seen: dict[int, list[torch.Tensor]] = {}
     methods: dict[int, set[str]] = {}
     for trial in plan.trials:
         at = trial.path.at
-        data = lab.dataset(at.base.dataset)
+        data = workspace.dataset(at.base.dataset)
         torch.rand(7)
-        images = [inputs for inputs, _ in lab.calibration(at, data)]
+        images = [inputs for inputs, _ in workspace.calibration(at, data)]
         first = seen.setdefault(at.repeat, images)
         assert all(torch.equal(one, other) for one, other in zip(first, images, strict=True))
         methods.setdefault(at.repeat, set()).add(trial.labels.method)
@@ -420,9 +420,9 @@ def test_the_method_is_no_axis_of_calibration_or_finetuning(tmp_path: Path) -> N
 def test_two_networks_are_finetuned_on_identical_batches(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lab = Lab(Settings(tmp_path, tmp_path))
+    workspace = Workspace(Settings(tmp_path, tmp_path))
     trials = [one for one in plan_of().trials if one.recovery == "finetune"]
-    data = lab.dataset(trials[0].path.at.base.dataset)
+    data = workspace.dataset(trials[0].path.at.base.dataset)
     fed: list[list[torch.Tensor]] = []
 
     def watched(model: torch.nn.Module) -> torch.nn.Module:
@@ -440,7 +440,7 @@ def test_two_networks_are_finetuned_on_identical_batches(
     for number, method in enumerate(("l1", "taylor")):
         at, recipe = chosen[method].path.at, chosen[method].recipe
         assert recipe is not None
-        model = watched(lab.fresh_model(at.base, data))
+        model = watched(workspace.fresh_model(at.base, data))
         if number:  # another network, another past
             torch.nn.init.zeros_(next(model.parameters()))
             torch.rand(13)
@@ -451,23 +451,23 @@ def test_two_networks_are_finetuned_on_identical_batches(
 
 
 def test_calibration_never_sees_validation_or_test(tmp_path: Path) -> None:
-    lab = Lab(Settings(tmp_path, tmp_path))
+    workspace = Workspace(Settings(tmp_path, tmp_path))
     at = plan_of(calibration={"images": 144, "batch_size": 36}).trials[0].path.at
-    data = lab.dataset(at.base.dataset)
+    data = workspace.dataset(at.base.dataset)
 
     def rows(batches: Any) -> list[bytes]:
         return sorted(one.numpy().tobytes() for images, _ in batches for one in images)
 
-    assert rows(lab.calibration(at, data)) == rows(data.train.batches(50))
+    assert rows(workspace.calibration(at, data)) == rows(data.train.batches(50))
     assert len(data.train) == 144
 
 
 def test_more_calibration_images_than_there_are_is_one_clear_error(tmp_path: Path) -> None:
-    lab = Lab(Settings(tmp_path, tmp_path))
+    workspace = Workspace(Settings(tmp_path, tmp_path))
     at = plan_of(calibration={"images": 10_000}).trials[0].path.at
-    data: Dataset = lab.dataset(at.base.dataset)
+    data: Dataset = workspace.dataset(at.base.dataset)
     with pytest.raises(BenchError, match=r"calibration.images = 10000.*only 144"):
-        lab.calibration(at, data)
+        workspace.calibration(at, data)
 
 
 # --- the graph ------------------------------------------------------------------------------------

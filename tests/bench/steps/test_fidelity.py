@@ -26,7 +26,7 @@ from bench.plan.workload import Throughput
 from bench.pruning.cut import mask
 from bench.run.run import run
 from bench.run.session import write_report
-from bench.steps.workspace import Lab, Settings
+from bench.steps.workspace import Settings, Workspace
 from bench.store.store import Store
 from bench.tracking import fields
 from reports.analysis.fidelity import STATISTICS
@@ -189,8 +189,8 @@ def test_a_record_holds_the_truth_and_the_prediction(finished: Path) -> None:
     found = record.fidelity
     assert found is not None
     assert isinstance(trial, FidelityJob)
-    lab = Lab(Settings(finished, finished))
-    base = lab.base(trial.at.base)
+    workspace = Workspace(Settings(finished, finished))
+    base = workspace.base(trial.at.base)
     groups = base.network.structure.groups
     assert found.roots == [group.root for group in groups]
     assert len(found.unit) == 20
@@ -199,7 +199,7 @@ def test_a_record_holds_the_truth_and_the_prediction(finished: Path) -> None:
     validation = list(base.data.validation.batches(1000))
     ((images, labels),) = validation
     assert len(labels) == 40  # of which 30 are asked for: the test looks at every choice's mean
-    scores = lab.store.path("scores", trial.score_key, ".npz")
+    scores = workspace.store.path("scores", trial.score_key, ".npz")
     assert scores.exists()
     order = torch.randperm(40, generator=_generator(trial))[:30]
     none = torch.empty(0, dtype=torch.long)

@@ -20,7 +20,7 @@ from bench.run.run import run
 from bench.steps import procedures
 from bench.steps.paths import load_removed, path_file
 from bench.steps.procedures import load_training
-from bench.steps.workspace import Lab, Settings
+from bench.steps.workspace import Settings, Workspace
 from bench.store import progress as checkpoint
 from bench.store.store import Store
 from criteria import load_plugin, phases
@@ -131,7 +131,7 @@ def known() -> Iterator[None]:
         "test-careless": Careless,
         "test-more": More,
     }.items():
-        register_phase(name, cite="nobody", fidelity="a test")(phase)
+        register_phase(name, cite="nobody", faithful="a test")(phase)
     yield
     phases._entries.clear()
     phases._entries.update(before)
@@ -233,7 +233,7 @@ def test_nothing_is_left_of_checkpoints(results: Path) -> None:
 def test_a_following_procedure_removes_what_the_criterion_chose_before(
     results: Path, plan: Plan
 ) -> None:
-    lab = Lab(Settings(results, results))
+    workspace = Workspace(Settings(results, results))
     paths = {
         (one.labels.method, one.labels.budget): one.path
         for one in plan.trials
@@ -243,7 +243,7 @@ def test_a_following_procedure_removes_what_the_criterion_chose_before(
     def budgets(name: str, budget: float) -> Any:
         job = paths[name, budget]
         assert isinstance(job, PathJob)
-        return lab.store.read_json(lab.store.path("paths", job.key, ".json"))["budgets"]
+        return workspace.store.read_json(workspace.store.path("paths", job.key, ".json"))["budgets"]
 
     assert budgets("l1+test-fading", 0.5) == {"0.5": budgets("l1", 0.5)["0.5"]}
 
@@ -475,11 +475,11 @@ def test_equivalent_pruning_after_a_procedure_has_something_to_learn_from(tmp_pa
     ).only(["l1+test-fading+equivalent"])
     assert go(tmp_path, plan) == {"done": 1}
     (trial,) = plan.trials
-    lab = Lab(Settings(tmp_path, tmp_path))
-    base = lab.base(trial.at.base)
-    sha256 = path_file(lab, trial.path)["training"]["0.5"]["sha256"]
-    network = load_training(trial.path, lab, base, 0.5, sha256)
-    removed = load_removed(lab, trial.path, base, 0.5)
+    workspace = Workspace(Settings(tmp_path, tmp_path))
+    base = workspace.base(trial.at.base)
+    sha256 = path_file(workspace, trial.path)["training"]["0.5"]["sha256"]
+    network = load_training(trial.path, workspace, base, 0.5, sha256)
+    removed = load_removed(workspace, trial.path, base, 0.5)
     assert isinstance(removed, list)
     groups = network.structure.groups
     filled = refilled(network.model, base.network.model, groups, removed)

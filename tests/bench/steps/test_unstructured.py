@@ -21,7 +21,7 @@ from bench.pruning.selection import InfeasibleBudget
 from bench.run.preflight import preflight
 from bench.run.run import run
 from bench.steps.mask_paths import load_masks
-from bench.steps.workspace import Lab, Settings
+from bench.steps.workspace import Settings, Workspace
 from bench.store.store import Store
 from reports.records import Failure, Measurements, Record
 
@@ -67,8 +67,8 @@ def results(tmp_path_factory: pytest.TempPathFactory, plan: Plan) -> Path:
 
 
 def test_every_trial_keeps_exactly_its_share_and_counts_it(results: Path, plan: Plan) -> None:
-    lab = Lab(Settings(results, results))
-    base = lab.base(plan.trials[0].path.at.base)
+    workspace = Workspace(Settings(results, results))
+    base = workspace.base(plan.trials[0].path.at.base)
     layers = {
         name: module.weight.numel()
         for name, module in base.network.model.named_modules()
@@ -102,10 +102,10 @@ def test_local_keeps_the_share_in_every_layer_and_a_control_its_methods_counts(
 
 
 def test_masks_of_an_iterative_path_are_nested(results: Path, plan: Plan) -> None:
-    lab = Lab(Settings(results, results))
+    workspace = Workspace(Settings(results, results))
     path = next(one.path for one in plan.trials if one.labels.method == "taylor-2")
-    base = lab.base(path.at.base)
-    many, few = (load_masks(lab, path, base, budget) for budget in (0.5, 0.1))
+    base = workspace.base(path.at.base)
+    many, few = (load_masks(workspace, path, base, budget) for budget in (0.5, 0.1))
     assert all((~many[name] <= ~few[name]).all() for name in many)
 
 
@@ -127,11 +127,11 @@ def test_what_was_lost_is_made_again_to_the_last_bit(mine: Path, plan: Plan) -> 
 
 
 def test_masks_that_were_spoilt_are_told(mine: Path, plan: Plan) -> None:
-    lab, path = Lab(Settings(mine, mine)), plan.trials[0].path
-    file = lab.store.path("paths", path.key, ".npz")
+    workspace, path = Workspace(Settings(mine, mine)), plan.trials[0].path
+    file = workspace.store.path("paths", path.key, ".npz")
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(StoreError, match=r"delete it with its \.json and run again"):
-        load_masks(lab, path, lab.base(path.at.base), 0.5)
+        load_masks(workspace, path, workspace.base(path.at.base), 0.5)
 
 
 def test_a_mask_of_another_count_fails_its_trial(mine: Path, plan: Plan) -> None:
