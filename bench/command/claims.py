@@ -13,7 +13,8 @@ from reports.claims.claims import judge
 from reports.claims.claims_page import claims_page, found, verdicts, worded
 
 from ..errors import BenchError
-from ..store.store import Store, write_atomically
+from ..store.sealed import write_atomically
+from ..store.store import Store
 from .table import print_table
 
 if TYPE_CHECKING:

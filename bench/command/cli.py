@@ -106,7 +106,7 @@ def fetch(
     from ..store.store import Store
     from .fetch import fetch_all, needs
 
-    wanted = needs(asked, data_root.resolve(), Store(results).cache)
+    wanted = needs(asked, data_root.resolve(), Store(results).root)
     raise typer.Exit(fetch_all(wanted, console))
 
 

@@ -354,17 +354,18 @@ def _files(source: Source, listings: list[Listing], classes: int, size: int | No
     small = size <= IN_MEMORY
     normalize = _normalization(source.spec, "cifar" if small else "imagenet", channels=3)
 
-    def split(listing: Listing) -> Split:
+    content = [listing.identity(source.cache) for listing in listings]
+
+    def split(listing: Listing, content: object) -> Split:
         labels = torch.tensor(listing.labels)
         if small:
-            pixels = decoded(listing, size, source.cache).to(source.device)
+            pixels = decoded(listing, content, size, source.cache).to(source.device)
             known = labels.to(source.device)
             return Split(labels, lambda chosen: ArrayImages(pixels, known, chosen, normalize))
         how = normalize, size, source.device, source.threads
         return Split(labels, lambda chosen: FileImages(listing.files, labels, chosen, *how))
 
-    train, test = map(split, listings)
-    content = [listing.identity() for listing in listings]
+    train, test = map(split, listings, content)
     identity = [content, size, normalize.mean, normalize.std]
     return Splits(classes, 3, size, train, test, identity)
 

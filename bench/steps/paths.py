@@ -1,4 +1,4 @@
-"""The paths from dense through all budgets: which units leave."""
+"""The paths from dense through all budgets: which units leave, or which single weights."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ from criteria.gather import Cost
 from criteria.registry import find
 
 from ..plan.jobs import PathJob
+from ..pruning.masks import Masks, Scope, given_counts, pack, unpack, weight_groups
+from ..pruning.masks import iterative as mask_stepwise
+from ..pruning.masks import one_shot as mask_once
 from ..pruning.network import Network, Removed, Rules, Schedule, given_widths, iterative, one_shot
 from ..pruning.selection import InfeasibleBudget, Limits
 from ..pruning.thresholds import Choice, Choices, choose
+from ..store.sealed import read_arrays, read_json, wanted, write_arrays, write_json
 from .procedures import Training, iterate_and_train, ride, save_training
 from .scores import Rescore, load_scores, rescorer
 from .workspace import Base, Workspace
@@ -26,9 +30,13 @@ Found = dict[float, Removed | InfeasibleBudget]  # by budget
 def make_path(job: PathJob, workspace: Workspace) -> None:
     """Select at every budget and store which units leave, or why a budget is out of reach.
 
-    A path that trains stores the weights that it ends with as well.
+    A path that trains stores the weights that it ends with as well; one that prunes single weights
+    stores masks.
     """
     base = workspace.base(job.at.base)
+    if job.unstructured:
+        _mask(job, workspace, base)
+        return
     score, cost = rescorer(job, workspace, base)
     chosen: dict[float, Choice] = {}
     trainings: dict[float, Training] = {}
@@ -53,7 +61,6 @@ def make_path(job: PathJob, workspace: Workspace) -> None:
             for budget, one in trainings.items()
         },
     )
-    workspace.forget_checkpoints(job.key)
 
 
 def _select(
@@ -102,7 +109,7 @@ def write_path(
     **about: Any,
 ) -> None:
     """What a path found at each budget, and what its scoring cost."""
-    workspace.store.write_json(
+    write_json(
         workspace.store.path("paths", job.key, ".json"),
         {
             "budgets": budgets,
@@ -160,7 +167,8 @@ def load_removed(
 def path_file(workspace: Workspace, job: PathJob) -> dict[str, Any]:
     """A stored path: `budgets`, `score_s`, `score_peak_bytes`, `images_scored`; of a selector also
     `knobs` and `trimmed`, by budget; of one that trains, `training`, by budget."""
-    return workspace.store.read_json(workspace.store.path("paths", job.key, ".json"))
+    file = workspace.store.path("paths", job.key, ".json")
+    return wanted(read_json(file), file)
 
 
 def rules_of(job: PathJob) -> Rules:
@@ -184,3 +192,46 @@ def _plain(found: Removed | InfeasibleBudget, base: Base) -> dict[str, list[int]
 def _by_root(values: Sequence[T], base: Base) -> dict[str, T]:
     groups = base.network.structure.groups
     return {group.root: one for group, one in zip(groups, values, strict=True)}
+
+
+def _mask(job: PathJob, workspace: Workspace, base: Base) -> None:
+    """Mask at every budget and store the masks, a bit a weight."""
+    groups = weight_groups(base.network.model, base.network.inputs)
+    if job.iterative is not None:
+        score, cost = rescorer(job, workspace, base)
+        found = mask_stepwise(
+            base.network.model,
+            groups,
+            lambda now: score(now, groups),
+            job.budgets,
+            _mask_scope(job),
+            Schedule(job.iterative.steps, job.iterative.schedule, job.iterative.to),
+        )
+    else:
+        scores, cost = load_scores(workspace, job.score_key)
+        if job.matched is None:
+            found = mask_once(groups, scores, job.budgets, _mask_scope(job))
+        else:
+            others = {
+                budget: load_masks(workspace, job.matched, base, budget) for budget in job.budgets
+            }
+            found = {at: given_counts(groups, scores, other) for at, other in others.items()}
+    bits = {str(budget): pack(masks) for budget, masks in found.items()}
+    write_arrays(workspace.store.path("paths", job.key, ".npz"), bits)
+    kept = {
+        str(budget): {layer: int(mask.sum()) for layer, mask in masks.items()}
+        for budget, masks in found.items()
+    }
+    write_path(job, workspace, base, kept, cost)  # last: it says that the path is whole
+
+
+def load_masks(workspace: Workspace, job: PathJob, base: Base, budget: float) -> Masks:
+    """The masks of one budget, by layer."""
+    file = workspace.store.path("paths", job.key, ".npz")
+    bits = wanted(read_arrays(file), file)
+    return unpack(bits[str(budget)], weight_groups(base.network.model, base.network.inputs))
+
+
+def _mask_scope(job: PathJob) -> Scope:
+    assert job.selection.scope != "isomorphic", "refused by the suite's schema"
+    return job.selection.scope

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,7 +25,8 @@ from ..pruning.cut import EQUAL, difference, uncut
 from ..pruning.network import Network, Removed, Rules, Schedule, iterative, selected
 from ..pruning.selection import InfeasibleBudget
 from ..seeds import generator, seed
-from ..store.weights import load_weights, save_weights
+from ..store.sealed import wanted
+from ..store.weights import load_weights, save_weights, stored_weights, trained_file
 from ..training.train import train
 from .scores import Rescore
 from .workspace import Base, Workspace
@@ -228,7 +228,7 @@ def save_training(
         "images": training.images,
         "seconds": training.seconds,
         "notes": training.notes,
-        "sha256": save_weights(training.model, _weights(job, workspace, budget)),
+        "sha256": save_weights(training.model, trained_file(workspace.store, job.key, str(budget))),
     }
 
 
@@ -237,10 +237,6 @@ def load_training(
 ) -> Network:
     """The base's network, with the weights that the path has ended with at one budget."""
     model = copy.deepcopy(base.network.model)
-    done = workspace.store.path("paths", job.key, ".json")
-    load_weights(model, _weights(job, workspace, budget), sha256, done)
+    file = trained_file(workspace.store, job.key, str(budget))
+    load_weights(model, wanted(stored_weights(file, sha256), file))
     return replace(base.network, model=model.eval())
-
-
-def _weights(job: PathJob, workspace: Workspace, budget: float) -> Path:
-    return workspace.store.path("paths", f"{job.key}-{budget}", ".pt")

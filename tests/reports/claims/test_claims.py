@@ -123,7 +123,7 @@ def test_budgets_become_the_area_and_one_that_is_unfinished_is_left_out() -> Non
     records = [
         *over_bases([1.0, 2.0, 3.0], budget=0.5),
         *over_bases([3.0, 4.0, 5.0], budget=0.25),
-        *over_bases([90.0], budget=0.35)[:1],  # `a` alone
+        *over_bases([9.0], budget=0.35)[:1],  # `a` alone
     ]
     one = only(judge([claim()], records))
     assert one.budgets == 2
@@ -354,7 +354,7 @@ def test_the_command_writes_the_page(bench: Command, tmp_path: Path) -> None:
                   cost="channels", budget=0.7, base=at)
             for method, top1 in (("jacobian", 80.0 + at), ("l1", 70.0))
         ):  # fmt: skip
-            (folder / f"{one.key}.json").write_text(one.to_json(), encoding="utf-8")
+            (folder / f"{one.key}.json").write_bytes(one.to_json())
     (tmp_path / "here" / "records" / "torn.json").write_text("{", encoding="utf-8")
     done = bench("claims", "--results", "here", "--results", "there", "--out", "docs/claims.md")
     assert done.code == 0
