@@ -38,8 +38,8 @@ from reports.records import (
     Latency,
     Measurements,
     Record,
-    parse_record,
     content_key,
+    parse_record,
 )
 from suites.schema import Suite
 
