@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import toy
+from command_line import Command
+from command_line import bench as bench  # the fixture
 from rich.console import Console
 
-from bench.command import cli
 from bench.command import status as shown
 from bench.models import build_model
 from bench.plan.plan import make_plan
@@ -26,38 +25,6 @@ from bench.store.store import Store
 from suites import library, named_recipes
 from suites.method import named_presets
 from suites.schema import ModelSpec
-
-
-@dataclass(frozen=True)
-class Done:
-    code: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Done]
-
-
-@pytest.fixture
-def bench(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Iterator[Command]:
-    """The command in this process, as torch takes seconds to load; in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    threads, terminate = torch.get_num_threads(), signal.getsignal(signal.SIGTERM)
-
-    def command(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["bench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        return Done(int(ended.value.code or 0), said.out, said.err)
-
-    yield command
-    torch.set_num_threads(threads)
-    signal.signal(signal.SIGTERM, terminate)
 
 
 @pytest.fixture

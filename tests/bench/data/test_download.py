@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_models import build
+from real_models import build
 from typer.testing import CliRunner
 
 from bench.command import fetch as fetching

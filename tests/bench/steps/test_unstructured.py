@@ -9,22 +9,20 @@ from typing import Any
 import numpy as np
 import pytest
 import toy
+from inline_runs import go, measured
 from rich.console import Console
 
 from bench.command import planning
 from bench.errors import StoreError
-from bench.executors import make_executor
-from bench.plan.jobs import Job
 from bench.plan.plan import Plan, make_plan
 from bench.plan.workload import Throughput
 from bench.pruning.selection import InfeasibleBudget
 from bench.run.preflight import preflight
-from bench.run.run import run
 from bench.steps.paths import load_masks
 from bench.steps.workspace import Settings, Workspace
 from bench.store.sealed import write_arrays
 from bench.store.store import Store
-from reports.records import Failure, Measurements, Record
+from reports.records import Measurements
 
 METHODS: list[Any] = [
     "random",
@@ -33,26 +31,6 @@ METHODS: list[Any] = [
     {"criterion": "taylor", "iterative": {"steps": 2, "schedule": "geometric"}},
 ]
 WEIGHTS: dict[str, Any] = {"methods": METHODS, "budgets": {"weights": [0.5, 0.1]}}
-
-
-class Silent:
-    def started(self, job: Job) -> None: ...
-
-    def ended(self, job: Job, failure: Failure | None) -> None: ...
-
-    def recorded(self, record: Record) -> None: ...
-
-
-def go(results: Path, plan: Plan) -> dict[str, int]:
-    """Run what is pending, in this process; how many trials ended how."""
-    store = Store(results)
-    executor = make_executor("inline", Settings(results, results), 1, None)
-    return dict(run(plan.pending(store), store, executor, Silent()).statuses)
-
-
-def found(record: Record) -> Measurements:
-    assert record.measurements is not None
-    return record.measurements
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +54,7 @@ def test_every_trial_keeps_exactly_its_share_and_counts_it(results: Path, plan: 
         if type(module).__name__ in ("Conv2d", "Linear")
     }
     for one in toy.records(results):
-        got = found(one)
+        got = measured(one)
         assert {name: dense for name, (_, dense) in got.weights.items()} == layers
         kept = sum(one for one, _ in got.weights.values())
         assert kept == round(one.labels.budget * sum(layers.values()))
@@ -94,7 +72,7 @@ def test_local_keeps_the_share_in_every_layer_and_a_control_its_methods_counts(
 ) -> None:
     by_method: dict[tuple[str, float], Measurements] = {}
     for one in toy.records(results):
-        by_method[one.labels.method, one.labels.budget] = found(one)
+        by_method[one.labels.method, one.labels.budget] = measured(one)
     for budget in (0.5, 0.1):
         for left, dense in by_method["l1-local", budget].weights.values():
             assert abs(left - budget * dense) <= 1
@@ -170,7 +148,7 @@ def test_channels_by_number(tmp_path: Path) -> None:
     preflight(plan.trials, Settings(tmp_path, tmp_path))
     assert go(tmp_path, plan) == {"done": 4}
     for one in toy.records(tmp_path):
-        got = found(one)
+        got = measured(one)
         kept, dense = (sum(column) for column in zip(*got.widths.values(), strict=True))
         assert kept == round(one.labels.budget * dense)
         assert got.weights == {}

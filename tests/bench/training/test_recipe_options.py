@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import CLASSES, SIDE
-from test_riding import Counting, Dropping, Killed
-from test_train import recipe, small, split
+from short_training import Counting, Dropping, Killed, recipe, small, split
 from torch import Tensor, nn
 from torch.nn import functional
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_reports import make_suite, plan, record
+from synthetic import make_suite, plan, record
 
 from reports.analysis.analysis import Results, analyse
 from reports.analysis.cells import by_trial

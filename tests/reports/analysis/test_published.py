@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_reports import make_suite, plan, record
+from synthetic import make_suite, plan, record
 
 from reports.analysis import published as source
 from reports.analysis.against_published import summary

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_reports import failed, make_suite, plan, record
+from synthetic import failed, make_suite, plan, record
 
 from reports import statistics
 from reports.analysis.analysis import Results, analyse

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import toy
-from test_cli import Command
-from test_cli import bench as bench  # the fixture
-from test_reports import record
+from command_line import Command
+from command_line import bench as bench  # the fixture
+from synthetic import record
 
 from reports.claims.claim_file import Claim, ClaimError, known_claims, read_claims
 from reports.claims.claims import RULE, Finding, judge

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from test_reports import record
+from synthetic import record
 
 from bench.plan.jobs import TrialJob
 from bench.plan.plan import make_plan

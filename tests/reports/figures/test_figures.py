@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+import toy
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -291,11 +291,10 @@ gallery(analyse(suite, made, figure_records.plan(suite)), Path(sys.argv[1]), nam
 
 
 def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
-    path = os.pathsep.join(sys.path)
     running = [
         subprocess.Popen(
             [sys.executable, "-c", _DRAW, str(tmp_path / order), order],
-            env={"PYTHONPATH": path, "PYTHONHASHSEED": seed, "OMP_NUM_THREADS": "1"},
+            env=toy.environment(PYTHONHASHSEED=seed),
         )
         for seed, order in (("1", "on"), ("2", "back"))
     ]

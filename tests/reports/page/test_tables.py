@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -12,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import toy
 from rich.console import Console
-from test_reports import make_suite, plan, record, synthetic_records, tiny
+from synthetic import make_suite, plan, record, synthetic_records, tiny, told_apart
 
 from bench.command.compare import duel as show_duel
 from reports import statistics
@@ -31,21 +31,6 @@ from reports.page.warnings import warnings
 from reports.records import Record
 from suites import Recipe
 from suites.schema import Suite
-
-
-def told_apart() -> tuple[Suite, list[Record]]:
-    """Three methods on nine problems: `a` best, `b` as good but for noise, `l1` far behind."""
-    suite = make_suite(
-        models=[f"m{i}" for i in range(9)],
-        methods=["l1", {"criterion": "taylor", "as": "a"}, {"criterion": "taylor", "as": "b_1"}],
-        budgets={"macs": [0.5]},
-        recoveries=["none"],
-    )
-    rng = np.random.default_rng(0)
-    level = {"l1": 0.5, "a": 0.8, "b_1": 0.799}
-    found = [record(one, level[one.method] + rng.normal(0, 0.004), 0.9) for one in plan(suite)]
-    return suite, found
-
 
 GOLDEN_MARKDOWN = """\
 | Method | m1 on digits | m2 on digits | All problems |
@@ -201,10 +186,8 @@ def test_formats_and_figures_by_name(tmp_path: Path) -> None:
 
 WRITE = """
 import sys
-from io import StringIO
 from pathlib import Path
-from test_tables import told_apart
-from test_reports import plan
+from synthetic import plan, told_apart
 from reports.build import build_report
 suite, found = told_apart()
 build_report(suite, found[:: int(sys.argv[2])], plan(suite), Path(sys.argv[1]), figures=["profile"])
@@ -213,10 +196,8 @@ build_report(suite, found[:: int(sys.argv[2])], plan(suite), Path(sys.argv[1]), 
 
 def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
     for at, (order, seed) in enumerate([("1", "1"), ("-1", "2")]):
-        paths = [str(Path(__file__).parent), *sys.path]
-        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(paths)}
         command = [sys.executable, "-c", WRITE, str(tmp_path / str(at)), order]
-        subprocess.run(command, env=environment, check=True)
+        subprocess.run(command, env=toy.environment(PYTHONHASHSEED=seed), check=True)
     first, second = (
         {
             path.relative_to(tmp_path / at): path.read_bytes()
