@@ -12,9 +12,10 @@ from criteria.gather import Cost
 from criteria.registry import find
 
 from ..plan.jobs import PathJob
-from ..pruning.network import Network, Removed, Rules, Schedule, given_widths, iterative, one_shot
+from ..pruning.choose import iterative, matched, one_shot
+from ..pruning.network import Network, Removed, Rules, Schedule
 from ..pruning.selection import InfeasibleBudget, Limits
-from ..pruning.thresholds import Choice, Choices, choose
+from ..pruning.thresholds import Choice, Choices, at_thresholds, meet_budgets
 from .procedures import Training, iterate_and_train, ride, save_training
 from .scores import Rescore, load_scores, rescorer
 from .workspace import Base, Workspace
@@ -46,7 +47,7 @@ def make_path(job: PathJob, workspace: Workspace) -> None:
         base,
         {str(budget): _plain(one, base) for budget, one in found.items()},
         cost,
-        knobs={str(budget): _by_root(one.knobs, base) for budget, one in chosen.items()},
+        knobs={str(budget): _by_root(one.thresholds or [], base) for budget, one in chosen.items()},
         trimmed={str(budget): one.trimmed for budget, one in chosen.items()},
         training={
             str(budget): save_training(job, workspace, budget, one)
@@ -122,7 +123,8 @@ def _choose(job: PathJob, base: Base, evidence: list[Tensor]) -> tuple[Found, di
     choices = Choices(base.network, selector, evidence, rules_of(job))
     found: Found = {}
     chosen: dict[float, Choice] = {}
-    for budget, one in choose(choices, job.cost, job.budgets).items():
+    choose = at_thresholds if job.cost == "threshold" else meet_budgets
+    for budget, one in choose(choices, job.budgets).items():
         if isinstance(one, Choice):
             found[budget], chosen[budget] = one.removed, one
         else:
@@ -135,16 +137,8 @@ def _matched(
 ) -> dict[float, Removed | InfeasibleBudget]:
     """A control: another path's layer widths, this criterion's choice of channels."""
     assert job.matched is not None
-    found: dict[float, Removed | InfeasibleBudget] = {}
-    for budget in job.budgets:
-        removed = load_removed(workspace, job.matched, base, budget)
-        if isinstance(removed, InfeasibleBudget):
-            found[budget] = removed
-            continue
-        groups = base.network.structure.groups
-        widths = [group.units - len(gone) for group, gone in zip(groups, removed, strict=True)]
-        found[budget] = given_widths(values, widths)
-    return found
+    like = {budget: load_removed(workspace, job.matched, base, budget) for budget in job.budgets}
+    return matched(values, like)
 
 
 def load_removed(

@@ -22,8 +22,9 @@ from criteria.procedures.procedure import Ground, Procedure
 from criteria.registry import find
 
 from ..plan.jobs import PathJob
+from ..pruning.choose import iterative, selected
 from ..pruning.cut import EQUAL, difference, uncut
-from ..pruning.network import Network, Removed, Rules, Schedule, iterative, selected
+from ..pruning.network import Network, Removed, Rules, Schedule
 from ..pruning.selection import InfeasibleBudget
 from ..seeds import generator, seed
 from ..store.weights import load_weights, save_weights

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.models import build_model
+from bench.pruning.choose import iterative, selected
 from bench.pruning.cut import cut
-from bench.pruning.network import Network, Removed, Rules, Schedule, iterative, selected
+from bench.pruning.network import Network, Removed, Rules, Schedule
 from bench.pruning.selection import Limits
 from criteria.errors import TooFewSteps
 from criteria.gather import score_alone
