@@ -1,4 +1,8 @@
-"""Files from the web: resumed where they stopped, checked, and whole or not there at all."""
+"""Files from the web: resumed where they stopped, checked, and whole or not there at all.
+
+`torch.hub.download_url_to_file` and pooch check and rename as well, but begin a broken download
+anew and know no other process that fetches the same file.
+"""
 
 from __future__ import annotations
 
@@ -40,11 +44,11 @@ def download(url: str, file: Path, sha256: str) -> None:
             if resumed and file_sha256(part) != sha256:  # of two versions of the file, say
                 part.unlink()
                 _fetch(url, part)
-            found = file_sha256(part)
-            if found != sha256:
+            actual = file_sha256(part)
+            if actual != sha256:
                 part.unlink()
                 raise DownloadError(
-                    f"{url} has SHA-256 {found}, not {sha256} as asked; it was deleted. If the "
+                    f"{url} has SHA-256 {actual}, not {sha256} as asked; it was deleted. If the "
                     "file was replaced on purpose, give the new hash"
                 )
             part.replace(file)

@@ -39,6 +39,7 @@ from ..pruning.network import Network, Removed
 from ..pruning.selection import InfeasibleBudget
 from ..seeds import generator, seed
 from ..store.provenance import environment
+from ..training.batch_norm import recalibrate_bn
 from ..training.measure import (
     accuracy,
     evaluate,
@@ -47,7 +48,7 @@ from ..training.measure import (
     masked_sparsity,
     torch_pruning_macs,
 )
-from ..training.train import Trained, recalibrate_bn, train
+from ..training.train import Trained, train
 from .fidelity import compare
 from .mask_paths import load_masks
 from .paths import load_removed, path_file

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 
 from bench.data.datasets import Dataset
 from bench.data.images import ArrayImages, Normalization
+from bench.training.batch_norm import recalibrate_bn
 from bench.training.measure import evaluate, layer_sparsity
-from bench.training.train import learning_rate, recalibrate_bn, train
+from bench.training.optimizer import learning_rate
+from bench.training.train import train
 from suites import Recipe
 
 GRAY = Normalization((0.5,) * 3, (0.25,) * 3)
