@@ -68,8 +68,8 @@ def file_sha256(file: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def size_of(url: str) -> int | None:
-    """Bytes of a URL as its server states them; None where it does not, or cannot be reached."""
+def stated_bytes(url: str) -> int | None:
+    """The size of a URL's file as its server states it; None where it cannot or will not."""
     try:
         ask = urllib.request.Request(url, method="HEAD")
         with urllib.request.urlopen(ask, timeout=TIMEOUT_S) as answer:

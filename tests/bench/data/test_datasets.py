@@ -17,8 +17,10 @@ import toy
 from PIL import Image
 
 from bench.data.augment import automatically, changed, randomly_cropped, shifted
-from bench.data.datasets import NORMALIZATIONS, Dataset, list_datasets, load_dataset
+from bench.data.catalog import list_datasets
+from bench.data.datasets import Dataset, load_dataset
 from bench.data.images import Images, centered
+from bench.data.reader import NORMALIZATIONS
 from bench.errors import DataError
 from suites.schema import DatasetSpec, Normalizing
 
@@ -533,7 +535,7 @@ def test_the_list_has_a_line_each_and_loads_no_torchvision() -> None:
     assert {"digits", "cifar10", "imagefolder", "imagenet", "cub200"} <= set(list_datasets())
     program = (
         "import sys, bench.data.datasets, bench.models\n"
-        "bench.data.datasets.list_datasets(), bench.models.list_models()\n"
+        "bench.data.catalog.list_datasets(), bench.models.list_models()\n"
         "sys.exit('torchvision' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
