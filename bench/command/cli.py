@@ -104,9 +104,9 @@ def fetch(
     asked = asked_suite(suite, set_, scale, smoke)
 
     from ..store.store import Store
-    from .fetch import fetch_all, needs
+    from .fetch import fetch_all, requirements
 
-    wanted = needs(asked, data_root.resolve(), Store(results).root)
+    wanted = requirements(asked, data_root.resolve(), Store(results).root)
     raise typer.Exit(fetch_all(wanted, console))
 
 

@@ -20,8 +20,9 @@ from ..pruning.cut import EQUAL, difference, refilled
 from ..pruning.network import Network, Removed
 from ..pruning.selection import InfeasibleBudget
 from ..seeds import generator, seed
+from ..training.batch_norm import recalibrate_bn
 from ..training.measure import evaluate
-from ..training.train import Trained, recalibrate_bn, train
+from ..training.train import Trained, train
 from .workspace import Base, Workspace
 
 

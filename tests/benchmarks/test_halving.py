@@ -11,7 +11,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import nn
 
 from bench.models import build_model
-from bench.pruning.network import Network, Rules, one_shot
+from bench.pruning.choose import one_shot
+from bench.pruning.network import Network, Rules
 from suites.schema import ModelSpec
 
 

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.models import build_model
+from bench.pruning.choose import one_shot
 from bench.pruning.cost import cost_model
-from bench.pruning.network import Network, Rules, one_shot
+from bench.pruning.network import Network, Rules
 from criteria import criteria, find_structure
 from criteria.criterion import checked_scores
 from criteria.gather import gather

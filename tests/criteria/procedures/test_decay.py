@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from bench.models import build_model
-from bench.pruning.network import Network, Rules, Schedule, iterative
+from bench.pruning.choose import iterative
+from bench.pruning.network import Network, Rules, Schedule
 from criteria.errors import TooFewSteps
 from criteria.gather import score_alone
 from criteria.network.units import Units
