@@ -1,6 +1,6 @@
 """Pure functions on numpy arrays, frozen dataclasses out: no pandas, no plotting, no printing."""
 
-from .bayes import Belief, bayesian_signed_rank, correlated_t
+from .bayes import Belief, bayesian_signed_rank
 from .bootstrap import (
     Bands,
     bootstrap_bands,
@@ -10,15 +10,11 @@ from .bootstrap import (
 )
 from .cliques import cliques
 from .collapse import budget_weights, per_base, per_problem, per_trial
-from .completeness import Failures, complete_problems, worst_differences
+from .completeness import Failures, worst_differences
 from .effects import (
-    a12,
-    cliffs_delta,
     interquartile_mean,
-    probability_of_improvement,
     rank_biserial,
     share_won,
-    sign_test,
 )
 from .fidelity import (
     RankCorrelation,
@@ -74,7 +70,6 @@ __all__ = [
     "SignedRank",
     "Verdict",
     "WinTieLoss",
-    "a12",
     "against_control",
     "bayesian_signed_rank",
     "benjamini_hochberg",
@@ -86,10 +81,7 @@ __all__ = [
     "bootstrap_interval",
     "bootstrap_means",
     "budget_weights",
-    "cliffs_delta",
     "cliques",
-    "complete_problems",
-    "correlated_t",
     "correlation_within",
     "declared_power",
     "detectable_effect",
@@ -109,7 +101,6 @@ __all__ = [
     "per_problem",
     "per_trial",
     "performance_profile",
-    "probability_of_improvement",
     "problems_needed",
     "rank_biserial",
     "rank_correlation",
@@ -120,7 +111,6 @@ __all__ = [
     "shares_within",
     "shift_interval",
     "sign_flip",
-    "sign_test",
     "smallest_holm_p",
     "smallest_p",
     "t_interval",

@@ -29,8 +29,3 @@ def worst_differences(
     either = np.asarray(failed, dtype=bool) | np.asarray(reference_failed, dtype=bool)
     beyond = 1 + float(np.max(np.abs(d), where=~either, initial=0.0))
     return np.asarray(np.where(either, sign * beyond, d))
-
-
-def complete_problems(scores: ArrayLike) -> NDArray[np.bool_]:
-    """[problems] whether every method succeeded: what is kept when failures are dropped."""
-    return np.asarray(~np.isnan(np.asarray(scores, dtype=np.float64)).any(axis=1))
