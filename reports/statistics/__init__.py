@@ -1,5 +1,6 @@
 """Pure functions on numpy arrays, frozen dataclasses out: no pandas, no plotting, no printing."""
 
+from .arrays import Floats
 from .bayes import Belief, bayesian_signed_rank
 from .bootstrap import (
     Bands,
@@ -49,8 +50,16 @@ from .signed_rank import (
     smallest_p,
     wilcoxon,
 )
-from .summary import Interval, Verdict, WinTieLoss, t_interval, t_test, verdict, win_tie_loss
-from .variance import Component, NoiseFloor, noise_floor, variance_components
+from .summary import (
+    Interval,
+    RopeVerdict,
+    WinTieLoss,
+    rope_verdict,
+    t_interval,
+    t_test,
+    win_tie_loss,
+)
+from .variance import Component, noise_floor, variance_components
 
 __all__ = [
     "AgainstControl",
@@ -58,17 +67,17 @@ __all__ = [
     "Belief",
     "Component",
     "Failures",
+    "Floats",
     "Friedman",
     "Interval",
     "Nemenyi",
-    "NoiseFloor",
     "Pairwise",
     "Power",
     "RankCorrelation",
     "Regret",
+    "RopeVerdict",
     "Shift",
     "SignedRank",
-    "Verdict",
     "WinTieLoss",
     "against_control",
     "bayesian_signed_rank",
@@ -107,6 +116,7 @@ __all__ = [
     "ranks",
     "regret",
     "resampling_weights",
+    "rope_verdict",
     "share_won",
     "shares_within",
     "shift_interval",
@@ -116,7 +126,6 @@ __all__ = [
     "t_interval",
     "t_test",
     "variance_components",
-    "verdict",
     "wilcoxon",
     "wilcoxon_power",
     "win_tie_loss",

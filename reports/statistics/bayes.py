@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .signed_rank import rounded
+from .arrays import rounded
 
 DRAWS = 50_000
 PRIOR_STRENGTH = 0.5  # of the pseudo-observation, as in Benavoli 2017

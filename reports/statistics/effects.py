@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import rankdata, trim_mean
 
-from .signed_rank import rounded
+from .arrays import rounded
 from .summary import win_tie_loss
 
 
