@@ -247,9 +247,9 @@ def compare(
 
     from ..run.session import compare as compare_methods
     from ..store.store import Store
-    from .compare import duel
+    from .compare import show_difference
 
-    duel(console, compare_methods(planned, Store(results), method, reference))
+    show_difference(console, compare_methods(planned, Store(results), method, reference))
 
 
 @app.command()

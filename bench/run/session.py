@@ -28,7 +28,7 @@ from .preflight import preflight
 from .run import run
 
 if TYPE_CHECKING:
-    from reports.analysis.compare import Duel
+    from reports.analysis.compare import MethodDifference
 
 
 @dataclass(frozen=True)
@@ -216,13 +216,13 @@ def write_report(
         raise BenchError(f"--figures: {error}") from error
 
 
-def compare(plan: Plan, store: Store, method: str, reference: str) -> Duel:
+def compare(plan: Plan, store: Store, method: str, reference: str) -> MethodDifference:
     """Two methods of a suite against each other, from its records.
 
     Raises:
         BenchError: no records yet, a fidelity suite, or a name that is none of its methods.
     """
-    from reports.analysis.compare import duel
+    from reports.analysis.compare import compare_methods
 
     if not isinstance(plan.suite, Suite):
         raise BenchError(f"{plan.suite.suite} is of kind fidelity, whose report compares criteria")
@@ -231,7 +231,7 @@ def compare(plan: Plan, store: Store, method: str, reference: str) -> Duel:
     if unknown:
         raise BenchError(f"compare: {', '.join(unknown)} is none of {', '.join(known)}")
     expected = [trial.labels for trial in plan.trials]
-    return duel(plan.suite, finished(plan, store), expected, method, reference)
+    return compare_methods(plan.suite, finished(plan, store), expected, method, reference)
 
 
 def finished(plan: Plan, store: Store) -> list[Record]:

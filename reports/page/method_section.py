@@ -13,7 +13,7 @@ from suites.schema import AnySuite, DatasetSpec, ModelSpec, Suite, problem_name
 if TYPE_CHECKING:
     from suites.protocol import Axis
 
-    from ..analysis.analysis import Results
+    from ..analysis.results import Results
 
 WORDS: dict[Axis, str] = {
     "macs": "MACs",

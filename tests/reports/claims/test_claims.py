@@ -13,7 +13,7 @@ from command_line import bench as bench  # the fixture
 from synthetic import record
 
 from reports.claims.claim_file import Claim, ClaimError, known_claims, read_claims
-from reports.claims.claims import RULE, Finding, judge
+from reports.claims.claims import RULE, Judgement, judge
 from reports.claims.claims_page import claims_page, verdicts
 from reports.records import Labels, Record, content_key
 from suites import library, load_suite
@@ -56,7 +56,7 @@ def over_bases(differences: list[float], **changes: Any) -> list[Record]:
     ]
 
 
-def only(found: list[Finding]) -> Finding:
+def only(found: list[Judgement]) -> Judgement:
     (one,) = found
     return one
 
@@ -237,7 +237,7 @@ def test_a_claim_tried_in_two_ways_is_one_claim_and_its_rows_say_how() -> None:
     assert "| `s`, paper, finetune-x-108 |" in page
 
 
-def nobody(*rows: tuple[str, float, list[float]]) -> Finding:
+def nobody(*rows: tuple[str, float, list[float]]) -> Judgement:
     """Of (method, budget, top-1 by base)."""
     asked = claim(method=None, against=[], nobody_wins=True)
     records = [
