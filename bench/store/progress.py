@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from criteria.gather import Cost
+from criteria.evidence.meter import Cost
 
 from .store import write_atomically
 
