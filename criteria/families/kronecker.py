@@ -130,14 +130,14 @@ class SideOptions(Options):
     """Whose Fisher, and which layers of a group count."""
 
     labels: Literal["true", "sampled"] = Field(
-        "sampled",
+        default="sampled",
         description="of the loss: drawn from the network's softmax (true Fisher), or as given "
         "(empirical).",
     )
     side: Annotated[
         Literal["out", "in", "both"], Only("channels", "a single weight has no side")
     ] = Field(
-        "out",
+        default="out",
         description="out: the filters that make the channel; in: what its consumers hold against "
         "it; both.",
     )

@@ -39,10 +39,10 @@ class RectifyOptions(NoOptions):
         description="both are means over the last so many steps; None is 5, or all steps if fewer.",
     )
     combine: Literal["and", "or"] = Field(
-        "and", description="whether both or one of the two must hold."
+        default="and", description="whether both or one of the two must hold."
     )
     on: Literal["all", "vectors"] = Field(
-        "all",
+        default="all",
         description="`all` of a unit, rows of weights with their steps and gradients times |row| "
         "/ |row at the start| (behind a batch norm a row's gradient grows as the row "
         "shrinks and says nothing); or `vectors`, parameters of one dimension alone: "
@@ -68,18 +68,18 @@ class DecayOptions(NoOptions):
         description="N, rescalings from full length to zero; 1 removes at once. Default ours.",
     )
     norm: Literal["joint", "per_tensor"] = Field(
-        "joint",
+        default="joint",
         description="`joint`, one length for all that makes a unit (as OTOv2 joins it), or one "
         "`per_tensor`.",
     )
     ramp: Literal["absolute", "relative"] = Field(
-        "absolute",
+        default="absolute",
         description="`absolute` re-imposes the length (N - n) / N of the first one after every "
         "step (the paper's); `relative` multiplies by (N - n) / (N - n + 1), so that "
         "growth by the gradient survives (HESSO, in the code of OTO).",
     )
     rectify: RectifyOptions | None = Field(
-        None, description="releases of units that resist; None is smooth pruning alone."
+        default=None, description="releases of units that resist; None is smooth pruning alone."
     )
 
 

@@ -55,7 +55,7 @@ class DhspgProcedureOptions(NoOptions):
         "zero; larger is more aggressive (their recipes: 0.9 and 0.95).",
     )
     decay: DecayOptions | None = Field(
-        None,
+        default=None,
         description="let such units decay (DPM), and perhaps go again, instead of zeroing them "
         "at once.",
     )

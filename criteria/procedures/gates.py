@@ -28,7 +28,7 @@ class GateDecayOptions(DecayOptions):
     """How closed gates fade, instead of being shut at once (DPM)."""
 
     of: Literal["gates", "gates_and_shifts"] = Field(
-        "gates",
+        default="gates",
         description="what fades of a unit, its gates, or its gates and their shifts. Ours: the "
         "paper's choice is not known. The rest of the unit goes when its gates are "
         "zero.",
@@ -44,19 +44,23 @@ class GatesOptions(NoOptions):
     """
 
     cycles: int = Field(
-        2,
+        default=2,
         ge=1,
         description="of one tock and its ticks. The paper goes on until the budget is met (VGG16 "
         "to a tenth of its cost: 34).",
     )
     ticks_per_tock: int = Field(
-        10, ge=1, description="ticks after each tock, and its length in ticks (paper: 10 and 10)."
+        default=10,
+        ge=1,
+        description="ticks after each tock, and its length in ticks (paper: 10 and 10).",
     )
     tock: int = Field(
-        10, ge=1, description="ticks after each tock, and its length in ticks (paper: 10 and 10)."
+        default=10,
+        ge=1,
+        description="ticks after each tock, and its length in ticks (paper: 10 and 10).",
     )
     per_tick: float | None = Field(
-        None,
+        default=None,
         gt=0,
         lt=1,
         description="share of the remaining units that leave at each tick by the paper's "
@@ -66,12 +70,12 @@ class GatesOptions(NoOptions):
         "the budget.",
     )
     sparsity: float = Field(
-        1e-3,
+        default=1e-3,
         ge=0,
         description="factor of the sum of all |g| that a tock adds to the loss (paper: 1e-3).",
     )
     low_rate: float = Field(
-        0.1,
+        default=0.1,
         gt=0,
         le=1,
         description="of a tick, and of a tock's start and end, whose middle has the recipe's "
@@ -79,7 +83,7 @@ class GatesOptions(NoOptions):
         "0.01).",
     )
     decay: GateDecayOptions | None = Field(
-        None,
+        default=None,
         description="fade units that leave over steps of the ticks and tocks that follow; the "
         "last tick is so much earlier. None shuts them at once.",
     )

@@ -51,7 +51,7 @@ class GrowthOptions(NoOptions):
     """How the penalty grows, and how the doomed units are zeroed."""
 
     growth: float | None = Field(
-        None,
+        default=None,
         gt=0,
         lt=1,
         description="share of the training's steps after which the strength has reached its "
@@ -60,22 +60,24 @@ class GrowthOptions(NoOptions):
         "steps.",
     )
     delta: float | None = Field(
-        None, gt=0, description="instead, what an update adds, as the papers have it (1e-4)."
+        default=None,
+        gt=0,
+        description="instead, what an update adds, as the papers have it (1e-4).",
     )
     update_every: int = Field(
-        10,
+        default=10,
         ge=1,
         description="steps from one update to the next; 10 in the papers on CIFAR, 5 on ImageNet.",
     )
-    ceiling: float = Field(1.0, gt=0, description="of the strength; the papers' 1.")
+    ceiling: float = Field(default=1.0, gt=0, description="of the strength; the papers' 1.")
     zero_every: int | None = Field(
-        None,
+        default=None,
         ge=1,
         description="steps between the zeroing of one layer and the next in the stabilising "
         "phase; 100 in TPP's code. Default: spread over that phase.",
     )
     bn_term: bool = Field(
-        True, description="whether gamma and beta of doomed channels are penalised."
+        default=True, description="whether gamma and beta of doomed channels are penalised."
     )
 
     @field_validator("delta")

@@ -25,7 +25,7 @@ class TppOptions(GrowthOptions):
     """The Gram term, and as `GrowthOptions` how it grows."""
 
     strength: float = Field(
-        1000.0,
+        default=1000.0,
         gt=0,
         description="factor of the Gram term at the ceiling; 1000 in the released code, at a "
         "learning rate of 0.001. With the mean over all entries it falls with the "
@@ -33,23 +33,23 @@ class TppOptions(GrowthOptions):
         "diverge.",
     )
     layers: Layers = Field(
-        "inner",
+        default="inner",
         description="with a Gram term. inner: those whose channels no other layer adds to, as "
         "published. all: the layers of coupled groups also, each on its own.",
     )
     scheme: Scheme = Field(
-        "v5",
+        default="v5",
         description="v5, what was published: entries of kept pairs are free. v5_2, the code's "
         "ablation: all pairs go to zero, and the norms of kept filters to one.",
     )
     mean_over: MeanOver = Field(
-        "all",
+        default="all",
         description="what the sum of squares is divided by: all entries, as the code does; those "
         "that v5 masks in; or nothing, the paper's form together with strength 0.5 "
         "times its own.",
     )
     weight_term: bool = Field(
-        True,
+        default=True,
         description="whether weights and biases of doomed units also decay, as the code has it.",
     )
 

@@ -19,7 +19,7 @@ class HessianDiagOptions(Options):
 
     bias: Bias = False
     labels: Literal["true", "sampled"] = Field(
-        "true",
+        default="true",
         description="true: as given (empirical Fisher); sampled: drawn from the network's "
         "softmax (Fisher).",
     )

@@ -18,12 +18,12 @@ from .signed import SignedOptions, SignedScores
 
 class CurvatureOptions(SignedOptions):
     direction: Literal["all", "layers"] = Field(
-        "all",
+        default="all",
         description="which weights the Hessian is multiplied by, all parameters or those of "
         "convolutions and linear layers.",
     )
     norms: Annotated[bool, Only("channels", "norm layers keep all their weights")] = Field(
-        False, description="whether norm layers' gamma (and, with bias, beta) count."
+        default=False, description="whether norm layers' gamma (and, with bias, beta) count."
     )
 
 
@@ -46,7 +46,7 @@ class CurvatureScores(SignedScores):
 
 
 class HvpOptions(CurvatureOptions):
-    order: Literal[1, 2] = Field(2, description="2, or 1 for weight times gradient.")
+    order: Literal[1, 2] = Field(default=2, description="2, or 1 for weight times gradient.")
 
     @model_validator(mode="after")
     def _first_order_needs_no_direction(self) -> Self:

@@ -22,30 +22,33 @@ class JacobianOptions(Options):
         Literal["batch", "sample"],
         Only("channels", "a single weight is no block; hessian_diag squares each sample's"),
     ] = Field(
-        "batch",
+        default="batch",
         description="the gradient of a batch's mean loss, or of each sample's own loss (block "
         "Fisher).",
     )
     flatten: Annotated[
         Literal["feature", "block"], Only("channels", "a single weight is one entry")
     ] = Field(
-        "feature",
+        default="feature",
         description="where a channel has several entries in a layer (after a flatten, in grouped "
         "convolutions, over heads), a block is one entry, or all of them together.",
     )
     grouped: Annotated[
         Literal["exact", "pooled"], Only("channels", "a single weight meets one output")
     ] = Field(
-        "exact",
+        default="exact",
         description="inputs of a grouped convolution meet their own outputs (exact), or are "
         "pooled over the groups as torch-pruning's criteria do (pooled).",
     )
     depthwise: Annotated[bool, Only("channels", "all single weights count")] = Field(
-        False, description="count depthwise convolutions, which the authors leave out."
+        default=False, description="count depthwise convolutions, which the authors leave out."
     )
     combine: Annotated[
         Literal["separate", "joint"], Only("channels", "a single weight is one member")
-    ] = Field("separate", description="sum of the members' squares, or square of the members' sum.")
+    ] = Field(
+        default="separate",
+        description="sum of the members' squares, or square of the members' sum.",
+    )
 
     @model_validator(mode="after")
     def _joint_is_block(self) -> Self:

@@ -17,10 +17,10 @@ from .signed import SignedOptions, SignedScores
 class ObaOptions(SignedOptions):
     bias: Bias = True
     parts: Literal["both", "up", "down"] = Field(
-        "both", description="of the score, `criteria.evidence.series` has the formulas."
+        default="both", description="of the score, `criteria.evidence.series` has the formulas."
     )
     direction: Literal["layers", "all"] = Field(
-        "layers",
+        default="layers",
         description="the weights that move, those of convolutions and linear layers, or norm "
         "layers' too.",
     )

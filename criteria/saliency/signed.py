@@ -21,13 +21,14 @@ class SignedOptions(Options):
     reduction: Reduction = "mean"
     normalizer: Normalizer = "max"
     bn_mode: Literal["eval", "batch"] = Field(
-        "eval", description="batch norm by its running statistics (eval) or by those of the batch."
+        default="eval",
+        description="batch norm by its running statistics (eval) or by those of the batch.",
     )
-    bias: Bias = Field(False, description="whether a channel's bias counts.")
+    bias: Bias = Field(default=False, description="whether a channel's bias counts.")
     multivariable: Annotated[
         bool, Only("channels", "a single weight is one member, with nothing to reduce")
     ] = Field(
-        True,
+        default=True,
         description="|mean over batches| of each member, then the reduction over members; "
         "without, the reduction over members before the absolute value.",
     )
@@ -35,7 +36,7 @@ class SignedOptions(Options):
         Literal["none", "magnitude"],
         Only("single weights", "a channel is no weight with a size"),
     ] = Field(
-        "none",
+        default="none",
         description="magnitude adds the size of the weight to the normalised score of a single "
         "weight, as the authors' unstructured scripts do.",
     )

@@ -17,7 +17,7 @@ from ..registry import register
 
 class TaylorSOOptions(Options):
     hessian: Literal["fisher", "product"] = Field(
-        "fisher",
+        default="fisher",
         description="fisher, the diagonal of single samples' squared gradients; product, each "
         "weight's row of the Hessian times all weights.",
     )
