@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from criteria.gather import Cost
+from criteria.evidence.meter import Cost
 from criteria.registry import find
 
 from ..plan.jobs import PathJob

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from criteria import Group, NotApplicable
-from criteria.gather import Cost
+from criteria.evidence.meter import Cost
 from criteria.phases import create_phase
 from criteria.procedures.procedure import Ground, Procedure
 from criteria.registry import find

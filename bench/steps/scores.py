@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from criteria import Group
-from criteria.gather import Cost, gather, score_alone, timed_scores
+from criteria.evidence.meter import Cost
+from criteria.gather import gather, score_alone, timed_scores
 from criteria.registry import create
 from reports.records import Failure
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from criteria.gather import Cost
+from criteria.evidence.meter import Cost
 from reports.records import Accuracy
 from suites.schema import DatasetSpec
 from suites.section import meant

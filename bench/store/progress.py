@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from criteria.gather import Cost
+from criteria.evidence.meter import Cost
 
 from .sealed import read_sealed, write_sealed
 
