@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from suites.schema import DatasetSpec
+from suites.problem import DatasetSpec
 from suites.section import meant
 
 from .. import seeds

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from suites import FidelitySuite, Suite, library, load_suite
-from suites.schema import problem_name
+from suites.problem import problem_name
 
 from ..records import Record
 

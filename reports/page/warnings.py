@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from suites.problem import problem_name
 from suites.protocol import Axis
-from suites.schema import problem_name
 
 from ..analysis.against_published import summary
 from ..analysis.published import published_dense

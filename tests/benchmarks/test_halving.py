@@ -12,7 +12,7 @@ from torch import nn
 
 from bench.models import build_model
 from bench.pruning.network import Network, Rules, one_shot
-from suites.schema import ModelSpec
+from suites.problem import ModelSpec
 
 
 def half(model: nn.Module, inputs: torch.Tensor) -> nn.Module:

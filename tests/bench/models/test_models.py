@@ -22,7 +22,7 @@ from bench.models import build_model, list_models
 from bench.models.attention import SelfAttention, converted
 from bench.models.channel_pad import ChannelPad
 from bench.models.checkpoint import read_state
-from suites.schema import ModelSpec
+from suites.problem import ModelSpec
 
 DATA = toy.CHECKOUT.parent / "shared" / "data"
 CHECKPOINT = DATA / "resnet20-12fca82f.th"
@@ -499,7 +499,7 @@ def test_the_published_resnet20_has_its_published_accuracy(tmp_path: Path) -> No
     import tarfile
 
     from bench.data.datasets import load_dataset
-    from suites.schema import DatasetSpec
+    from suites.problem import DatasetSpec
 
     with tarfile.open(DATA / "cifar10_jpeg.tar.gz") as archive:
         archive.extractall(tmp_path, filter="data")

@@ -24,7 +24,7 @@ from criteria.phases import find_phase, phase_options
 from criteria.procedures.procedure import Ground, Procedure
 from criteria.registry import create
 from criteria.training import Training
-from suites.schema import ModelSpec
+from suites.problem import ModelSpec
 
 Batches = Callable[[int], tuple[Tensor, Tensor]]
 
