@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from suites.schema import DatasetSpec
+from suites.problem import DatasetSpec
 from suites.section import meant
 
 from .. import seeds

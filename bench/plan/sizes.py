@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from suites import Recipe
-from suites.schema import DatasetSpec, ModelSpec
+from suites.problem import DatasetSpec, ModelSpec
 
 from ..data.catalog import DATASETS
 from ..data.folders import count_images

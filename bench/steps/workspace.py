@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from criteria.evidence.meter import Cost
 from reports.records import Accuracy
-from suites.schema import DatasetSpec
+from suites.problem import DatasetSpec
 from suites.section import meant
 
 from ..data.datasets import Dataset, load_dataset

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from suites import FidelitySuite, Suite, library, load_suite
-from suites.schema import problem_name
+from suites.problem import problem_name
 
 from ..records import Record, frame
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from suites.protocol import Axis
-from suites.schema import problem_name
 
 from ..analysis.against_published import summary
 from ..analysis.cells import failures

@@ -24,7 +24,7 @@ from bench.steps.trial import failed_record
 from bench.store.store import Store
 from suites import library, named_recipes
 from suites.method import named_presets
-from suites.schema import ModelSpec
+from suites.problem import ModelSpec
 
 
 @pytest.fixture

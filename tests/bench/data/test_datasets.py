@@ -24,7 +24,7 @@ from bench.data.datasets import Dataset, load_dataset
 from bench.data.images import Images, centered
 from bench.data.reader import NORMALIZATIONS
 from bench.errors import DataError
-from suites.schema import DatasetSpec, Normalizing
+from suites.problem import DatasetSpec, Normalizing
 
 Load = Callable[..., Dataset]
 
@@ -438,7 +438,7 @@ def test_processes_that_decode_at_once_agree_and_leave_nothing_behind(tmp_path: 
     make_folder(tmp_path / "pets", train=60)
     program = (
         "import sys; from pathlib import Path; from bench.data.datasets import load_dataset\n"
-        "from suites.schema import DatasetSpec\n"
+        "from suites.problem import DatasetSpec\n"
         "spec = DatasetSpec(name='imagefolder', root='pets'); root = Path(sys.argv[1])\n"
         "data = load_dataset(spec, root, root / 'cache')\n"
         "print(data.digest, sum(float(x.sum()) for x, _ in data.train.batches(9)))"

@@ -33,7 +33,7 @@ from bench.pruning.cost import count_macs
 from bench.store.store import Store
 from reports.records import read_record
 from suites import load_suite
-from suites.schema import DatasetSpec, ModelSpec
+from suites.problem import DatasetSpec, ModelSpec
 
 # The toy's 160 training images, of which a tenth is held out.
 TRAIN, HELD_OUT, TEST = 144, 16, 60

@@ -20,7 +20,7 @@ from criteria.errors import TooFewSteps
 from criteria.gather import score_alone
 from criteria.network.units import Units
 from criteria.registry import create
-from suites.schema import ModelSpec
+from suites.problem import ModelSpec
 
 SIMPLE = ("chain", "residual", "concat", "depthwise", "flat", "grouped")
 
