@@ -394,7 +394,7 @@ HEAVY = ("torch", "pandas", "mlflow", "matplotlib", "scipy", "sklearn", "torchvi
 LOADED = f"""
 import sys
 sys.argv = ["bench", *sys.argv[1:]]
-from bench.cli import main
+from bench.command.cli import main
 try:
     main()
 except SystemExit:
@@ -431,7 +431,7 @@ class Watched(io.StringIO):
         return len(text)
 sys.stdout = Watched()
 sys.argv = ["bench", *sys.argv[1:]]
-from bench.cli import main
+from bench.command.cli import main
 main()
 """
 

@@ -280,7 +280,7 @@ def test_figures_are_asked_for_by_name(small: Results, tmp_path: Path) -> None:
 _DRAW = """
 import sys, figure_records
 from pathlib import Path
-from reports.analysis import analyse
+from reports.analysis.analysis import analyse
 from reports.figures.gallery import gallery
 suite = figure_records.make(methods=3, budgets=2, models=1, bases=2)
 made = figure_records.records(suite)
