@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -236,36 +235,3 @@ def test_records_can_be_read_without_the_engine() -> None:
         timeout=toy.PATIENCE,
     )
     assert done.stdout.strip() == "[]"
-
-
-PAGES = [
-    path for name in ("README.md", "CONTRIBUTING.md") if (path := ROOT / name).exists()
-] + sorted((ROOT / "docs").rglob("*.md"))
-LINK = re.compile(r"\[[^\]\n]*\]\(\s*<?([^)\s>]+)>?[^)]*\)|^\[[^\]\n]+\]:\s*(\S+)", re.MULTILINE)
-FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
-
-
-def links(page: Path) -> Iterator[str]:
-    text = re.sub(r"`[^`\n]*`", "", FENCE.sub("", page.read_text(encoding="utf-8")))
-    for inline, reference in LINK.findall(text):
-        yield inline or reference
-
-
-def anchors(page: Path) -> set[str]:
-    """Of a page's headings, as GitHub makes them."""
-    text = FENCE.sub("", page.read_text(encoding="utf-8"))
-    heads = re.findall(r"^#{1,6}\s+(.*?)\s*#*$", text, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
-
-
-@pytest.mark.parametrize("page", PAGES, ids=named)
-def test_relative_links_lead_somewhere(page: Path) -> None:
-    for link in links(page):
-        if re.match(r"[a-z][a-z+.-]*:", link):
-            continue
-        target, _, anchor = link.partition("#")
-        found = (page.parent / target).resolve() if target else page
-        assert found.exists(), f"{named(page)}: {link}"
-        assert found.is_relative_to(ROOT), f"{named(page)}: {link} leads out of the project"
-        if anchor and found.suffix == ".md":
-            assert anchor in anchors(found), f"{named(page)}: {link}"

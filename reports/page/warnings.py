@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from suites.problem import problem_name
 from suites.protocol import Axis
 
 from ..analysis.against_published import summary
