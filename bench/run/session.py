@@ -93,7 +93,7 @@ def saying_damage(store: Store, console: Console) -> Iterator[None]:
     finally:
         for line in store.set_aside_so_far()[earlier:]:
             console.print("[yellow]damaged[/]", end=" ")
-            console.print(f"{line}; made anew where it was needed", markup=False, soft_wrap=True)
+            console.print(line, markup=False, soft_wrap=True)
 
 
 def _check_device(request: Request) -> None:
