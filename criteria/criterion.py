@@ -19,11 +19,11 @@ from .errors import NotApplicable, ScoreError
 from .evidence.batch import Batch
 from .evidence.needs import Need
 from .network.member import Group, Member
-from .options import NoOptions
+from .options import Options
 from .reduce import Normalizer, Reduction, normalize, reduce_members
 
 
-class Options(NoOptions):
+class MemberOptions(Options):
     """What all criteria share that sum over members; each sets its paper's defaults."""
 
     reduction: Reduction = "sum"
@@ -36,7 +36,7 @@ class Criterion:
     A subclass overrides `observe` and calls `self.add` there, or overrides `scores`.
     """
 
-    options_type: ClassVar[type[NoOptions]] = Options
+    options_type: ClassVar[type[Options]] = MemberOptions
     needs: Need = Need.WEIGHTS
     name: ClassVar[str]
 

@@ -10,8 +10,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from .criterion import Criterion, NoOptions
+from .criterion import Criterion
 from .network.member import Group
+from .options import NoOptions, Options
 
 
 class Selector(Criterion):
@@ -23,7 +24,7 @@ class Selector(Criterion):
         knob: its strongest and its weakest setting.
     """
 
-    options_type = NoOptions
+    options_type: ClassVar[type[Options]] = NoOptions
     knob: ClassVar[tuple[float, float]]
 
     def score_shape(self, group: Group) -> tuple[int, ...]:

@@ -25,8 +25,10 @@ _ENGINE = ("bench", "suites", "reports")  # ENGINE_VERSION speaks for them
 ASIDE = frozenset(
     PACKAGE / one
     for one in (
+        "catalog.py",
         "registry.py",
         "phases.py",
+        "plugin.py",
         "errors.py",
         "source.py",
         "evidence/meter.py",

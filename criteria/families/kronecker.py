@@ -24,13 +24,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ..criterion import Criterion, Options
+from ..criterion import Criterion, MemberOptions
 from ..errors import NotApplicable
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
 from ..evidence.samples import CHUNK, unfold
 from ..network.member import Group, Member
-from ..only import Only
+from ..options import Only
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def unit_blocks(matrix: Tensor, elements: Tensor) -> Tensor:
     return matrix[block, at, at.transpose(1, 2)] * same.to(matrix)
 
 
-class SideOptions(Options):
+class SideOptions(MemberOptions):
     """Whose Fisher, and which layers of a group count."""
 
     labels: Literal["true", "sampled"] = Field(

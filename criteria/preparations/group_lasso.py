@@ -7,13 +7,13 @@ from pydantic import Field
 from torch import Tensor
 
 from ..network.units import Units
-from ..options import NoOptions
+from ..options import Options
 from ..phases import register_phase
 from ..training import Training
 from .preparation import Preparation
 
 
-class GroupLassoOptions(NoOptions):
+class GroupLassoOptions(Options):
     """The paper tunes its strengths for each network; this one is ours."""
 
     strength: float = Field(default=1e-4, ge=0)

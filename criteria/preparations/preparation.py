@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from ..network.member import Group
-from ..options import NoOptions
+from ..options import NoOptions, Options
+from ..phases import Kind
 from ..training import Rider
 
 
 class Preparation(Rider):
     """Base of all preparations; the network keeps its shape, and no budget is known yet."""
 
-    options_type: ClassVar[type[NoOptions]] = NoOptions
+    kind: ClassVar[Kind] = "preparation"
+    options_type: ClassVar[type[Options]] = NoOptions
     name: ClassVar[str]
 
     def __init__(self, options: Any, groups: Sequence[Group]) -> None:

@@ -16,12 +16,12 @@ from torch import Tensor
 
 from ..errors import StructureError
 from ..network.entries import Entries, Gathers
-from ..options import NoOptions
+from ..options import Options
 from ..training import Training
 from .procedure import Removed
 
 
-class RectifyOptions(NoOptions):
+class RectifyOptions(Options):
     """When a decaying unit is released. Re-implemented from the description, defaults are ours."""
 
     rate: float = Field(
@@ -59,7 +59,7 @@ class RectifyOptions(NoOptions):
     )
 
 
-class DecayOptions(NoOptions):
+class DecayOptions(Options):
     """How units fade. Re-implemented from the description; the paper's choices are not known."""
 
     steps: int = Field(

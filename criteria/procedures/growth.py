@@ -15,7 +15,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from ..errors import OptionError
 from ..network.units import Units
-from ..options import NoOptions
+from ..options import Options
 from ..training import Training
 from .forward_order import ForwardOrder
 from .leaving import Part, norm_of, parts_of
@@ -47,7 +47,7 @@ class Ramp:
         return self.high if passed >= self.updates else self.low + self.delta * passed
 
 
-class GrowthOptions(NoOptions):
+class GrowthOptions(Options):
     """How the penalty grows, and how the doomed units are zeroed."""
 
     growth: float | None = Field(
@@ -91,7 +91,7 @@ class GrowthOptions(NoOptions):
 class GrowingPenalty(Procedure):
     """Decays all makers of `Ground.doomed`, ever more strongly, and zeroes them in the end."""
 
-    options_type: ClassVar[type[NoOptions]] = GrowthOptions
+    options_type: ClassVar[type[Options]] = GrowthOptions
     follows = True
     growth: ClassVar[float] = 10 / 11  # share of the steps, where the options give no other
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ..network.member import Group
-from ..options import NoOptions
+from ..options import NoOptions, Options
+from ..phases import Kind
 from ..training import Rider
 
 Removed = list[Tensor]  # of each group, the units that leave, ascending
@@ -63,7 +64,8 @@ class Procedure(Rider):
         own_rate: whether its `rate` stands in for the recipe's schedule.
     """
 
-    options_type: ClassVar[type[NoOptions]] = NoOptions
+    kind: ClassVar[Kind] = "procedure"
+    options_type: ClassVar[type[Options]] = NoOptions
     name: ClassVar[str]
     follows: ClassVar[bool]
     own_rate: ClassVar[bool] = False

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..network.member import Group, Member
 from ..network.units import Units, makers
-from ..options import NoOptions
+from ..options import Options
 from ..phases import register_phase
 from ..training import Training
 from .gradual import lowest
@@ -20,7 +20,7 @@ from .procedure import Ground, Procedure, Removed
 EPS = 1e-5  # of torch's batch norms
 
 
-class SoftOptions(NoOptions):
+class SoftOptions(Options):
     """When filters are set to zero, and how many."""
 
     every: int = Field(

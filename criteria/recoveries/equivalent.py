@@ -37,7 +37,7 @@ from torch import Tensor, nn
 
 from ..errors import NotApplicable, StructureError
 from ..network.member import Group, Side
-from ..options import NoOptions
+from ..options import Options
 from ..phases import register_phase
 from ..training import Scale
 from .recovery import Recovery
@@ -45,7 +45,7 @@ from .recovery import Recovery
 Kept = dict[Side, Tensor]  # of a layer's two sides, [channels], bool
 
 
-class EquivalentOptions(NoOptions):
+class EquivalentOptions(Options):
     """How compressors and decompressors are trained, relative to all other parameters.
 
     The authors' settings (lr_div, wd_div): VGG-19 (5, 1), ResNet-56 (0.5, 0), ResNet-50 (4, 0),

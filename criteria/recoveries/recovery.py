@@ -9,14 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from ..network.member import Group
-from ..options import NoOptions
+from ..options import NoOptions, Options
+from ..phases import Kind
 from ..training import Rider
 
 
 class Recovery(Rider):
     """Base of all recoveries that are more than training the pruned network."""
 
-    options_type: ClassVar[type[NoOptions]] = NoOptions
+    kind: ClassVar[Kind] = "recovery"
+    options_type: ClassVar[type[Options]] = NoOptions
     name: ClassVar[str]
 
     def __init__(self, options: Any, generator: torch.Generator) -> None:

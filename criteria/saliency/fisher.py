@@ -7,12 +7,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ..criterion import Criterion, NoOptions
+from ..criterion import Criterion
 from ..errors import NotApplicable
 from ..evidence.batch import Batch
 from ..evidence.layer_hooks import Taps
 from ..evidence.needs import Need
 from ..network.member import Group, Member
+from ..options import Options
 from ..reduce import Normalizer, normalize
 from ..registry import register
 
@@ -52,7 +53,7 @@ class Fisher(Criterion):
         return super().member_scores(member) / (2 * self.images)
 
 
-class GroupFisherOptions(NoOptions):
+class GroupFisherOptions(Options):
     """What a channel's score is divided by: per sample, what goes with it.
 
     memory: activations that its producers make. macs: of producers and consumers.

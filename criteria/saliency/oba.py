@@ -9,7 +9,7 @@ from torch import Tensor
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
 from ..evidence.series import Series, series_of
-from ..only import Bias
+from ..options import Bias
 from ..registry import register
 from .signed import SignedOptions, SignedScores
 

@@ -7,15 +7,15 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..criterion import Criterion, Options
+from ..criterion import Criterion, MemberOptions
 from ..errors import NotApplicable
 from ..evidence.batch import Batch
 from ..network.member import Group, Member
-from ..only import Bias, Only
+from ..options import Bias, Only
 from ..reduce import Normalizer, Reduction
 
 
-class SignedOptions(Options):
+class SignedOptions(MemberOptions):
     """How signed products of weight and derivative become a score."""
 
     reduction: Reduction = "mean"
