@@ -1,7 +1,6 @@
 """What is compared: criteria that score the prunable units of a network, or pick them.
 
-from criteria import score
-scores = score(model, example_inputs, "taylor", batches=[(x, y)], ignored=[model.fc])
+`score` gives scores, `register` makes a criterion known, `load_plugin` imports a user's file.
 """
 
 from .criterion import Criterion, MemberOptions

@@ -98,8 +98,8 @@ def criteria() -> list[Entry]:
     """All registered criteria, by name.
 
     Example:
-        >>> [entry.name for entry in criteria() if "FPGM" in entry.cite]
-        ['fpgm']
+        >>> [entry.name for entry in criteria() if entry.selector is not None]
+        ['rgd']
     """
     return CATALOG.all()
 

@@ -22,6 +22,16 @@ class Selector(Criterion):
 
     Attributes:
         knob: its strongest and its weakest setting.
+
+    Example:
+        >>> class Alike(Selector):
+        ...     knob = (0.0, 1.0)
+        ...     @staticmethod
+        ...     def removed(evidence, knob):
+        ...         return (evidence.triu(1).amax(0) > knob).nonzero().flatten()
+        >>> import torch
+        >>> Alike.removed(torch.tensor([[1.0, 0.9, 0.2], [0.9, 1.0, 0.1], [0.2, 0.1, 1.0]]), 0.5)
+        tensor([1])
     """
 
     options_type: ClassVar[type[Options]] = NoOptions

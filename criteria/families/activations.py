@@ -53,7 +53,7 @@ def maps(batch: Batch, member: Member) -> Tensor:
 
 
 def _pooled_maps(batch: Batch) -> dict[str, Tensor]:
-    """Of layers that read something pooled or flattened: the map `[samples, channels, h, w]`."""
+    """Maps of layers that read something pooled or flattened: `[samples, channels, h, w]`."""
     owners = {
         id(module.weight): name
         for name, module in batch.model.named_modules()

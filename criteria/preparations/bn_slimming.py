@@ -14,7 +14,7 @@ from .preparation import Preparation
 
 
 class SlimmingOptions(Options):
-    """Of the paper, which takes 1e-4 for VGG and 1e-5 for ResNet and DenseNet."""
+    """The paper takes 1e-4 for VGG and 1e-5 for ResNet and DenseNet."""
 
     strength: float = Field(default=1e-4, ge=0)
 

@@ -36,6 +36,6 @@ class GroupLasso(Preparation):
         self.units = [Units(training.model, group) for group in self.groups]
 
     def loss_term(self, step: int) -> Tensor:
-        """Where a norm is zero, so is its gradient."""
+        """The sum of the norms; where one is zero, so is its gradient."""
         norms = [one.rows(self.parameters).norm(dim=1) for one in self.units]
         return self.options.strength * torch.cat(norms).sum()

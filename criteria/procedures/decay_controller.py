@@ -168,15 +168,15 @@ class DecayController:
         self._finish()
 
     def gone(self) -> Removed:
-        """Of each group, the units that are zero for good."""
+        """Units of each group that are zero for good."""
         return self.entries.listed(self._gone)
 
     def decaying(self) -> Removed:
-        """Of each group, the units on their way to zero."""
+        """Units of each group on their way to zero."""
         return self.entries.listed(self._decaying)
 
     def resting(self) -> Removed:
-        """Of each group, the released units on cool-down."""
+        """Released units of each group on cool-down."""
         return self.entries.listed(self._resting > 0)
 
     @property
@@ -230,7 +230,7 @@ class DecayController:
             self._changed()
 
     def _zero(self, units: Tensor) -> None:
-        """For good, padded shortcuts included, which have nothing that could fade."""
+        """Zero units for good, padded shortcuts included, which have nothing that could fade."""
         for group, mine in zip(self._groups, self.entries.listed(units), strict=True):
             group.zero_(mine)
 

@@ -209,7 +209,7 @@ class Dhspg(Procedure):
         return found & ~leaving
 
     def _finer(self, leaving: Tensor, rest: Tensor) -> Tensor:
-        """With those of the rest that do not overshoot, until the budget is met."""
+        """Add those of the rest that do not overshoot, until the budget is met."""
         groups, too_coarse = self._entries.groups.tolist(), set[int]()
         for unit in rest.tolist():
             if groups[unit] in too_coarse:

@@ -290,7 +290,7 @@ class Gates(Procedure):
         return [one.nonzero()[:, 0] for one in closed]
 
     def _close(self, removed: Removed) -> None:
-        """From here on these units are held at zero."""
+        """Hold these units at zero from here on."""
         self._removed = removed
         fading = _count(self._decay.decaying()) if self._decay else 0
         self._done = not fading and self.ground.share(removed) <= self.ground.budget + ROUNDING

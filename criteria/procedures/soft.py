@@ -96,7 +96,7 @@ class Soft(Procedure):
         ]
 
     def _lengths(self, tensors: Mapping[str, Tensor]) -> list[Tensor]:
-        """Of each normalised layer, the full lengths of the filters that are zeroed, else 0."""
+        """Full lengths of the filters of each normalised layer that are zeroed, else 0."""
         lengths = []
         for (at, member), before in zip(self._normalized, self._lost, strict=True):
             length = member.view(tensors).norm(dim=1)

@@ -279,7 +279,7 @@ def _kept(dense: nn.Module, groups: Sequence[Group], removed: Sequence[Tensor]) 
 
 
 def _equal(one: Any, other: Any) -> bool:
-    """Of two tensors, or of two that a layer does without."""
+    """Whether two tensors are equal, or a layer does without both."""
     return one is other or (one is not None and other is not None and torch.equal(one, other))
 
 

@@ -47,7 +47,7 @@ class OrthP(Recovery):
 
 
 def orthogonalized(weight: Tensor) -> Tensor:
-    """Of `[..., rows, columns]`, rows or columns, whichever are fewer, are made orthonormal.
+    """Matrices `[..., rows, columns]`, their rows or columns, whichever are fewer, orthonormal.
 
     The first keeps its direction, and each its side of those before it.
     """

@@ -84,7 +84,7 @@ class Jacobian(Criterion):
         return member.scored and (self.options.depthwise or not depthwise)
 
     def counted(self, group: Group) -> list[Member]:
-        """With `joint`, all members' sums stand under the first."""
+        """Members that are reduced; with `joint`, all members' sums stand under the first."""
         members = super().counted(group)
         return members[:1] if self.options.combine == "joint" else members
 

@@ -55,7 +55,7 @@ class SignedScores(Criterion):
         self._patches: dict[Member, Tensor] = {}
 
     def derivative(self, batch: Batch) -> Mapping[str, Tensor]:
-        """By parameter name, what each weight is multiplied by."""
+        """What each weight is multiplied by, by parameter name."""
         raise NotImplementedError
 
     def magnitude_unit(self, batch: Batch) -> float:

@@ -117,7 +117,7 @@ class RGD(Selector):
 
 
 def leaders(groups: Sequence[Group]) -> dict[Group, Member]:
-    """Of each group, the convolution that makes its channels in the fewest layers from the image.
+    """The convolution of each group that makes its channels in the fewest layers from the image.
 
     In a residual group that is the projection on the shortcut, or the stem; among equals it is the
     first that the model defines. A group that no convolution makes has none.
