@@ -25,8 +25,10 @@ _ENGINE = ("bench", "suites", "reports")  # ENGINE_VERSION speaks for them
 ASIDE = frozenset(
     PACKAGE / one
     for one in (
+        "catalog.py",
         "registry.py",
         "phases.py",
+        "plugin.py",
         "errors.py",
         "source.py",
         "evidence/meter.py",
@@ -66,7 +68,7 @@ def code_digest(file: Path) -> str:
 
 @cache
 def _own_digest(file: Path) -> str:
-    """The same without a look into other files; modules are no names, as files may be renamed."""
+    """SHA-256 of a file's code alone; modules have no name in it, as files may be renamed."""
     modules = [one.bound for one in _imports(file) if _is_module(file, one)]
     return _digest(file, {name: ["a module"] for name in modules})
 
@@ -221,7 +223,7 @@ def _reached(file: Path, one: Import) -> set[Reached]:
 
 
 def _follow(place: Path, names: list[str]) -> Iterator[Reached]:
-    """From a module or the folder of a package, along attributes, to the files that define them."""
+    """Go from a module, or a package's folder, along attributes to the files that define them."""
     if place.is_file():
         yield Reached(place, names[0] if names else "")
         return
@@ -332,7 +334,7 @@ def _home(file: Path, top: str) -> Path | None:
 
 @cache
 def _users_folder(top: str, beside: Path) -> Path | None:
-    """Where a module lies that is neither ours nor installed: beside the file, or on the path."""
+    """The folder of a module that is neither ours nor installed: beside the file or on the path."""
     try:
         spec = find_spec(top)
     except ValueError:  # a module that was made by hand

@@ -15,7 +15,7 @@ from ..errors import BenchError
 from .table import print_table
 
 if TYPE_CHECKING:
-    from criteria.options import NoOptions
+    from criteria.options import Options
     from criteria.phases import Kind, PhaseEntry
     from criteria.registry import Entry
     from suites.method import MethodSpec
@@ -217,7 +217,7 @@ def _about(console: Console, one: Entry | PhaseEntry, what: str, *, whole: bool)
             console.print(Padding(Text(line), (0, 0, 0, 8)))
 
 
-def option_lines(kind: type[NoOptions]) -> Iterator[str]:
+def option_lines(kind: type[Options]) -> Iterator[str]:
     """A line an option, `name = default (allowed): meaning`, and then what is said of all."""
     from pydantic_core import PydanticUndefined
 
@@ -229,7 +229,7 @@ def option_lines(kind: type[NoOptions]) -> Iterator[str]:
         yield " ".join(kind.__doc__.split())
 
 
-def _meaning(kind: type[NoOptions], name: str) -> str:
+def _meaning(kind: type[Options], name: str) -> str:
     """An option's description, from where it was described last."""
     fields = (getattr(one, "model_fields", {}).get(name) for one in kind.__mro__)
     return next((one.description for one in fields if one and one.description), "")

@@ -26,7 +26,7 @@ class Cost:
     failure: Exception | None = None
 
     def add(self, other: Cost) -> None:
-        """What came after it."""
+        """Add what a later pass cost."""
         self.seconds += other.seconds
         self.images += other.images
         if self.peak_bytes is None or other.peak_bytes is None:
@@ -76,7 +76,7 @@ class Meter:
             self._uses.setdefault(self._open[-1][0], set()).add(key)
 
     def seconds(self, key: Hashable) -> float:
-        """Of `key` and of everything that it stands on, each once."""
+        """Time of `key` and of everything that it stands on, each once."""
         seen: set[Hashable] = set()
         ahead = [key]
         while ahead:

@@ -16,12 +16,12 @@ from torch import Tensor
 
 from ..errors import StructureError
 from ..network.entries import Entries, Gathers
-from ..options import NoOptions
+from ..options import Options
 from ..training import Training
 from .procedure import Removed
 
 
-class RectifyOptions(NoOptions):
+class RectifyOptions(Options):
     """When a decaying unit is released. Re-implemented from the description, defaults are ours."""
 
     rate: float = Field(
@@ -59,7 +59,7 @@ class RectifyOptions(NoOptions):
     )
 
 
-class DecayOptions(NoOptions):
+class DecayOptions(Options):
     """How units fade. Re-implemented from the description; the paper's choices are not known."""
 
     steps: int = Field(
@@ -168,15 +168,15 @@ class DecayController:
         self._finish()
 
     def gone(self) -> Removed:
-        """Of each group, the units that are zero for good."""
+        """Units of each group that are zero for good."""
         return self.entries.listed(self._gone)
 
     def decaying(self) -> Removed:
-        """Of each group, the units on their way to zero."""
+        """Units of each group on their way to zero."""
         return self.entries.listed(self._decaying)
 
     def resting(self) -> Removed:
-        """Of each group, the released units on cool-down."""
+        """Released units of each group on cool-down."""
         return self.entries.listed(self._resting > 0)
 
     @property
@@ -230,7 +230,7 @@ class DecayController:
             self._changed()
 
     def _zero(self, units: Tensor) -> None:
-        """For good, padded shortcuts included, which have nothing that could fade."""
+        """Zero units for good, padded shortcuts included, which have nothing that could fade."""
         for group, mine in zip(self._groups, self.entries.listed(units), strict=True):
             group.zero_(mine)
 

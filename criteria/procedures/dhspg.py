@@ -12,14 +12,14 @@ from torch import Tensor
 from ..errors import TooFewSteps
 from ..network.entries import Entries
 from ..network.units import Units
-from ..options import NoOptions
+from ..options import Options
 from ..phases import register_phase
 from ..training import Training
 from .decay_controller import DecayController, DecayOptions
 from .procedure import Procedure, Removed
 
 
-class DhspgProcedureOptions(NoOptions):
+class DhspgProcedureOptions(Options):
     """Defaults are the authors' for SGD, where nothing else is said."""
 
     start: float = Field(
@@ -209,7 +209,7 @@ class Dhspg(Procedure):
         return found & ~leaving
 
     def _finer(self, leaving: Tensor, rest: Tensor) -> Tensor:
-        """With those of the rest that do not overshoot, until the budget is met."""
+        """Add those of the rest that do not overshoot, until the budget is met."""
         groups, too_coarse = self._entries.groups.tolist(), set[int]()
         for unit in rest.tolist():
             if groups[unit] in too_coarse:

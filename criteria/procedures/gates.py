@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..errors import CriteriaError, NotApplicable
 from ..network.member import kind_of
 from ..network.units import Units
-from ..options import NoOptions
+from ..options import Options
 from ..phases import register_phase
 from ..training import Training
 from .decay_controller import DecayController, DecayOptions
@@ -35,7 +35,7 @@ class GateDecayOptions(DecayOptions):
     )
 
 
-class GatesOptions(NoOptions):
+class GatesOptions(Options):
     """The rhythm of ticks (filters frozen, then some units leave) and tocks (everything trains).
 
     The training is `cycles` times a tock and `ticks_per_tock` ticks. A tick is one epoch, as in
@@ -290,7 +290,7 @@ class Gates(Procedure):
         return [one.nonzero()[:, 0] for one in closed]
 
     def _close(self, removed: Removed) -> None:
-        """From here on these units are held at zero."""
+        """Hold these units at zero from here on."""
         self._removed = removed
         fading = _count(self._decay.decaying()) if self._decay else 0
         self._done = not fading and self.ground.share(removed) <= self.ground.budget + ROUNDING

@@ -15,16 +15,16 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from ..errors import OptionError
 from ..network.units import Units
-from ..options import NoOptions
+from ..options import Options
 from ..training import Training
 from .forward_order import ForwardOrder
-from .leaving import Part, norm_of, parts_of
+from .leaving import DoomedEntries, doomed_entries, norm_of
 from .procedure import Procedure, Removed
 
 
 @dataclass(frozen=True)
 class Ramp:
-    """From `low`, `delta` more every so many steps after `start`, up to `high`."""
+    """A strength that rises from `low` by `delta` every so many steps after `start`, to `high`."""
 
     start: int
     every: int
@@ -47,7 +47,7 @@ class Ramp:
         return self.high if passed >= self.updates else self.low + self.delta * passed
 
 
-class GrowthOptions(NoOptions):
+class GrowthOptions(Options):
     """How the penalty grows, and how the doomed units are zeroed."""
 
     growth: float | None = Field(
@@ -91,7 +91,7 @@ class GrowthOptions(NoOptions):
 class GrowingPenalty(Procedure):
     """Decays all makers of `Ground.doomed`, ever more strongly, and zeroes them in the end."""
 
-    options_type: ClassVar[type[NoOptions]] = GrowthOptions
+    options_type: ClassVar[type[Options]] = GrowthOptions
     follows = True
     growth: ClassVar[float] = 10 / 11  # share of the steps, where the options give no other
 
@@ -126,7 +126,7 @@ class GrowingPenalty(Procedure):
     def ramp_over(
         self, steps: float, delta: float | None, start: int, low: float, high: float
     ) -> Ramp:
-        """Of a given increment, or as fast as reaches `high` in so many steps."""
+        """A ramp of a given increment, or as fast as reaches `high` in so many steps."""
         every = self.options.update_every
         if delta is None:
             delta = (high - low) / max(1, round(steps) // every)
@@ -146,13 +146,13 @@ class GrowingPenalty(Procedure):
         return self.options.zero_every
 
     def doom(self, units: Removed) -> None:
-        """From here on, penalise and in the end zero these units of each group."""
+        """Penalise, and in the end zero, these units of each group from here on."""
         self._units = units
-        self.parts = parts_of(self.training.model, self.ground.groups, units)
+        self.parts = doomed_entries(self.training.model, self.ground.groups, units)
         self.decayed = [part for part in self.parts if self.decays(part)]
         self._norms = [norm_of(self.parts)]  # now, and when stabilising begins
 
-    def decays(self, part: Part) -> bool:
+    def decays(self, part: DoomedEntries) -> bool:
         """Whether the penalty holds for this parameter."""
         return self.options.bn_term or not part.norm
 

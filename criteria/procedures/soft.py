@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..network.member import Group, Member
 from ..network.units import Units, makers
-from ..options import NoOptions
+from ..options import Options
 from ..phases import register_phase
 from ..training import Training
 from .gradual import lowest
@@ -20,7 +20,7 @@ from .procedure import Ground, Procedure, Removed
 EPS = 1e-5  # of torch's batch norms
 
 
-class SoftOptions(NoOptions):
+class SoftOptions(Options):
     """When filters are set to zero, and how many."""
 
     every: int = Field(
@@ -96,7 +96,7 @@ class Soft(Procedure):
         ]
 
     def _lengths(self, tensors: Mapping[str, Tensor]) -> list[Tensor]:
-        """Of each normalised layer, the full lengths of the filters that are zeroed, else 0."""
+        """Full lengths of the filters of each normalised layer that are zeroed, else 0."""
         lengths = []
         for (at, member), before in zip(self._normalized, self._lost, strict=True):
             length = member.view(tensors).norm(dim=1)

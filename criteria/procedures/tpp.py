@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..network.member import Group
 from ..phases import register_phase
 from .growth import GrowingPenalty, GrowthOptions
-from .leaving import Part
+from .leaving import DoomedEntries
 from .procedure import Removed
 
 Layers = Literal["inner", "all"]
@@ -120,7 +120,7 @@ class Tpp(GrowingPenalty):
             for name, at in rows.items()
         ]
 
-    def decays(self, part: Part) -> bool:
+    def decays(self, part: DoomedEntries) -> bool:
         return self.options.bn_term if part.norm else self.options.weight_term
 
     def after_backward(self, step: int) -> None:

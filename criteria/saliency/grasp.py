@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..criterion import Criterion, Options
+from ..criterion import Criterion, MemberOptions
 from ..evidence.batch import Batch
 from ..evidence.curvature import GradientGraph
 from ..evidence.needs import Need
@@ -14,7 +14,7 @@ from ..network.member import Member
 from ..registry import register
 
 
-class GraspOptions(Options):
+class GraspOptions(MemberOptions):
     temperature: float = Field(
         default=200.0,
         gt=0,

@@ -5,16 +5,16 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor
 
-from ..criterion import Criterion, Options
+from ..criterion import Criterion, MemberOptions
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
 from ..network.member import Member
-from ..only import Bias
+from ..options import Bias
 from ..registry import register
 from .magnitude import TorchPruningOptions
 
 
-class HessianDiagOptions(Options):
+class HessianDiagOptions(MemberOptions):
     """Weights alone unless biases are asked for."""
 
     bias: Bias = False

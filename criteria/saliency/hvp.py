@@ -11,7 +11,7 @@ from ..evidence.batch import Batch
 from ..evidence.curvature import hessian_times_weights, layer_parameters, residual_of
 from ..evidence.needs import Need
 from ..network.member import Group, Member
-from ..only import Only
+from ..options import Only
 from ..registry import register
 from .signed import SignedOptions, SignedScores
 

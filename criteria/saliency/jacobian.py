@@ -7,15 +7,15 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from ..criterion import Criterion, Options
+from ..criterion import Criterion, MemberOptions
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
 from ..network.member import Group, Member
-from ..only import Only
+from ..options import Only
 from ..registry import register
 
 
-class JacobianOptions(Options):
+class JacobianOptions(MemberOptions):
     """What a row of J is, and what a block of weights is; the defaults are the authors'."""
 
     rows: Annotated[
@@ -84,7 +84,7 @@ class Jacobian(Criterion):
         return member.scored and (self.options.depthwise or not depthwise)
 
     def counted(self, group: Group) -> list[Member]:
-        """With `joint`, all members' sums stand under the first."""
+        """Members that are reduced; with `joint`, all members' sums stand under the first."""
         members = super().counted(group)
         return members[:1] if self.options.combine == "joint" else members
 

@@ -7,15 +7,15 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..criterion import Criterion, Options
+from ..criterion import Criterion, MemberOptions
 from ..errors import NotApplicable
 from ..evidence.batch import Batch
 from ..network.member import Group, Member
-from ..only import Bias, Only
+from ..options import Bias, Only
 from ..reduce import Normalizer, Reduction
 
 
-class SignedOptions(Options):
+class SignedOptions(MemberOptions):
     """How signed products of weight and derivative become a score."""
 
     reduction: Reduction = "mean"
@@ -55,7 +55,7 @@ class SignedScores(Criterion):
         self._patches: dict[Member, Tensor] = {}
 
     def derivative(self, batch: Batch) -> Mapping[str, Tensor]:
-        """By parameter name, what each weight is multiplied by."""
+        """What each weight is multiplied by, by parameter name."""
         raise NotImplementedError
 
     def magnitude_unit(self, batch: Batch) -> float:

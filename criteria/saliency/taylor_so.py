@@ -7,15 +7,15 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..criterion import Criterion, Options
+from ..criterion import Criterion, MemberOptions
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
 from ..network.member import Group, Member
-from ..only import Bias
+from ..options import Bias
 from ..registry import register
 
 
-class TaylorSOOptions(Options):
+class TaylorSOOptions(MemberOptions):
     hessian: Literal["fisher", "product"] = Field(
         default="fisher",
         description="fisher, the diagonal of single samples' squared gradients; product, each "

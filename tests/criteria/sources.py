@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from criteria import criteria, registry, source
+from criteria import phases, registry, source
+from criteria.catalog import Catalog
 
 
 def forget() -> None:
@@ -19,13 +21,16 @@ def forget() -> None:
 @contextmanager
 def forgetting() -> Iterator[None]:
     """What is registered, imported and read inside the block is forgotten after it."""
-    criteria()
-    entries, path, modules = dict(registry._entries), list(sys.path), set(sys.modules)
+    catalogs: list[Catalog[Any]] = [registry.CATALOG, *phases.CATALOGS.values()]
+    for catalog in catalogs:
+        catalog.load()
+    known = [dict(catalog.by_name) for catalog in catalogs]
+    path, modules = list(sys.path), set(sys.modules)
     forget()
     yield
     forget()
-    registry._entries.clear()
-    registry._entries.update(entries)
+    for catalog, before in zip(catalogs, known, strict=True):
+        catalog.by_name = before
     sys.path[:] = path
     for name in set(sys.modules) - modules:
         del sys.modules[name]

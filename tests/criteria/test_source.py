@@ -24,13 +24,13 @@ PLUGIN = '''"""What it is."""
 import math
 from math import floor as rounded
 
-from criteria import Criterion, Need, Options, register
+from criteria import Criterion, Need, MemberOptions, register
 from pydantic import Field
 
 from helper import doubled
 
 
-class MineOptions(Options):
+class MineOptions(MemberOptions):
     """What is what."""
 
     power: float = Field(default=2, gt=0, description="of each weight")

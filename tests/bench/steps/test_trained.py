@@ -26,7 +26,7 @@ from bench.store.sealed import read_json
 from bench.store.store import Store
 from criteria import load_plugin, phases
 from criteria.network.units import Units
-from criteria.options import NoOptions
+from criteria.options import Options
 from criteria.phases import register_phase
 from criteria.preparations.preparation import Preparation
 from criteria.procedures import soft as soft_module
@@ -43,7 +43,7 @@ class Killed(BaseException):
     """As a machine dies: nobody catches it."""
 
 
-class FadingOptions(NoOptions):
+class FadingOptions(Options):
     factor: float = 0.5
 
 
@@ -124,18 +124,18 @@ class More(Preparation):
 @pytest.fixture(autouse=True, scope="module")
 def known() -> Iterator[None]:
     """The phases of this file, for the time of its tests."""
-    phases._load_all()
-    before = dict(phases._entries)
-    for name, phase in {
+    own = {
         "test-fading": Fading,
         "test-choosing": Choosing,
         "test-careless": Careless,
         "test-more": More,
-    }.items():
+    }
+    for name, phase in own.items():
         register_phase(name, cite="nobody", faithful="a test")(phase)
     yield
-    phases._entries.clear()
-    phases._entries.update(before)
+    for catalog in phases.CATALOGS.values():
+        for name in own.keys() & catalog.by_name.keys():
+            del catalog.by_name[name]
 
 
 @pytest.fixture(autouse=True)
@@ -337,7 +337,7 @@ def keys(plan: Plan) -> set[str]:
     ("method", "words"),
     [
         (riding("test-fadin"), "there is no procedure 'test-fadin'. Did you mean test-fading"),
-        (riding("test-fading", options={"facto": 1.0}), "did you mean 'factor'"),
+        (riding("test-fading", options={"facto": 1.0}), "Did you mean factor"),
         (
             {**riding("test-choosing"), "iterative": {"steps": 2}},
             "`iterative` would mean nothing",
