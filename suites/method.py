@@ -46,10 +46,8 @@ class IterativeSpec(Section):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """For keys of what is chosen; those from before there was `to` hold."""
-        unsaid = {"to"} if self.to is None else set()
-        untrained = set() if self.recover else {"recover_at"}
-        return self.model_dump(exclude={"recover", *unsaid, *untrained})
+        """All fields but the recipe's name, as the recipe itself is in a path's identity."""
+        return self.model_dump(exclude={"recover"})
 
 
 class PhaseSpec(Section):

@@ -94,16 +94,6 @@ class Recipe(Section):
             )
         return named[given].model_dump()
 
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What decides a training, for keys: options of `_LATER` only where they are used."""
-        whole = self.model_dump(exclude_none=True)
-        return {name: one for name, one in whole.items() if one or name not in _LATER}
-
-
-# Added after keys had been written without them.
-_LATER = {"random_erasing", "channels_last", "compile"}
-
 
 @cache
 def named_recipes() -> dict[str, Recipe]:

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,6 +17,11 @@ class Section(BaseModel):
     """Every part of a suite: immutable, no unknown keys, no silent conversions of type."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All fields that decide a result, for the keys of trials."""
+        return self.model_dump()
 
 
 def refuse_twice(what: str, names: Sequence[str]) -> None:

@@ -15,34 +15,23 @@ if TYPE_CHECKING:
     from ..plan.workload import Throughput, Work
 
 
+KINDS = ("bases", "prepared", "scores", "paths", "oracles", "trials")  # in the order of running
 WORK = ("scored", "trained", "evaluated", "GPU-hours")  # images, and time
 
 
 def by_kind(jobs: Iterable[Job]) -> dict[str, list[Job]]:
     """Jobs by what they are called where work is shown."""
-    from ..plan.jobs import BaseJob, OracleJob, PathJob, PreparedJob, ScoresJob
-
-    names = {
-        BaseJob: "bases",
-        PreparedJob: "prepared",
-        ScoresJob: "scores",
-        PathJob: "paths",
-        OracleJob: "oracles",
-    }
-    found: dict[str, list[Job]] = {}
+    kinds: dict[str, list[Job]] = {}
     for job in jobs:
-        found.setdefault(names.get(type(job), "trials"), []).append(job)
-    return found
+        kinds.setdefault(job.kind, []).append(job)
+    return kinds
 
 
 def kinds_of(trials: Iterable[Trial]) -> list[str]:
     """What these trials stand on, done or not, and they themselves."""
-    from ..plan.jobs import FidelityJob, PreparedJob
-
-    prepared = any(isinstance(one.at.base, PreparedJob) for one in trials)
-    fidelity = any(isinstance(one, FidelityJob) for one in trials)
-    chosen = "oracles" if fidelity else "paths"
-    return ["bases", *(["prepared"] if prepared else []), "scores", chosen, "trials"]
+    jobs = (job for trial in trials for job in (trial, *trial.stands_on))
+    kinds = {"bases", "scores", *(job.kind for job in jobs)}
+    return [one for one in KINDS if one in kinds]
 
 
 def cells(work: Work) -> tuple[str, ...]:

@@ -12,8 +12,7 @@ from suites.section import meant
 from ..errors import PlanError
 from ..store.store import Store
 from .jobs import Trial
-from .makers import ComparisonMaker
-from .makers_fidelity import FidelityMaker
+from .makers import ComparisonMaker, FidelityMaker
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import assert_never
 
 import torch
 
@@ -17,11 +18,11 @@ from criteria import registry
 from criteria.evidence.needs import BACKWARD, Need
 from suites import Recipe
 
-from ..pruning.network import Schedule
 from .jobs import (
     BaseJob,
     CriterionSpec,
     DenseJob,
+    FidelityJob,
     Job,
     OracleJob,
     PathJob,
@@ -104,7 +105,7 @@ def work_of(jobs: Iterable[Job], throughput: Throughput, data_root: Path | None 
     for job in jobs:
         one = load_of(job, data_root)
         if one is None:
-            dataset = _base_of(job).dataset
+            dataset = _dense_of(job).dataset
             unknown.add(dataset.label or dataset.root or dataset.name)
             continue
         load += one
@@ -115,11 +116,11 @@ def work_of(jobs: Iterable[Job], throughput: Throughput, data_root: Path | None 
 def load_of(job: Job, data_root: Path | None = None) -> Load | None:
     """The work of a job, that of the jobs it waits for excluded; None where its data's size is
     not known."""
-    at = _base_of(job)
-    extent = extent_of(at.dataset, data_root)
+    dense = _dense_of(job)
+    extent = extent_of(dense.dataset, data_root)
     if extent is None:
         return None
-    problem = _Problem(extent, size_of(at.model, extent))
+    problem = _Problem(extent, size_of(dense.model, extent))
     match job:
         case BaseJob():
             return problem.trained(job.recipe) + problem.measured()
@@ -135,14 +136,23 @@ def load_of(job: Job, data_root: Path | None = None) -> Load | None:
             return problem.evaluated((units + 1) * images)
         case TrialJob():
             return _trial(job, problem)
+        case FidelityJob():
+            return Load()  # it compares numbers
         case _:
-            return Load()  # a fidelity trial compares numbers
+            assert_never(job)
 
 
-def _base_of(job: Job) -> DenseJob:
-    if isinstance(job, BaseJob | PreparedJob):
-        return job
-    return job.base if isinstance(job, OracleJob) else job.at.base
+def _dense_of(job: Job) -> DenseJob:
+    """The dense network that a job trains or works on."""
+    match job:
+        case BaseJob() | PreparedJob():
+            return job
+        case OracleJob():
+            return job.base
+        case ScoresJob() | PathJob() | TrialJob() | FidelityJob():
+            return job.at.base
+        case _:
+            assert_never(job)
 
 
 @dataclass(frozen=True)
@@ -185,12 +195,9 @@ def passes_of(criteria: Iterable[CriterionSpec]) -> float:
     return gradients + (HESSIAN if needs & Need.CURVATURE else 0.0)
 
 
-def stops_of(job: PathJob) -> list[float]:
+def _stops(job: PathJob) -> list[float]:
     """Where an iterative path stops; none of another."""
-    if job.iterative is None:
-        return []
-    spec = job.iterative
-    return Schedule(spec.steps, spec.schedule, spec.to).stops(job.budgets)
+    return job.schedule.stops(job.budgets) if job.schedule else []
 
 
 def _share(job: PathJob, kept: float) -> float:
@@ -201,7 +208,7 @@ def _path(job: PathJob, problem: _Problem) -> Load:
     """Scoring on its way, and training between steps or by a procedure."""
     images, load = job.at.calibration.images, Load()
     before, trained = 1.0, _trained_stops(job)
-    for stop in stops_of(job):
+    for stop in _stops(job):
         load += problem.scored(images, [job.criterion], _share(job, before))
         if stop in trained:
             load += problem.trained(job.between, _share(job, stop))
@@ -217,7 +224,7 @@ def _trained_stops(job: PathJob) -> list[float]:
     if job.iterative is None or job.between is None:
         return []
     everywhere = job.iterative.recover_at == "steps"
-    return [stop for stop in stops_of(job) if everywhere or stop in job.budgets]
+    return [stop for stop in _stops(job) if everywhere or stop in job.budgets]
 
 
 def prepared_epochs(job: PathJob) -> int:

@@ -18,7 +18,6 @@ from ..pruning.masks import (
     unpack,
     weight_groups,
 )
-from ..pruning.network import Schedule
 from .paths import write_path
 from .scores import load_scores, rescorer
 from .workspace import Base, Workspace
@@ -28,7 +27,7 @@ def make_mask_path(job: PathJob, workspace: Workspace) -> None:
     """Mask at every budget and store the masks, a bit a weight."""
     base = workspace.base(job.at.base)
     groups = weight_groups(base.network.model, base.network.inputs)
-    if job.iterative is not None:
+    if job.schedule is not None:
         score, cost = rescorer(job, workspace, base)
         found = iterative(
             base.network.model,
@@ -36,7 +35,7 @@ def make_mask_path(job: PathJob, workspace: Workspace) -> None:
             lambda now: score(now, groups),
             job.budgets,
             _scope(job),
-            Schedule(job.iterative.steps, job.iterative.schedule, job.iterative.to),
+            job.schedule,
         )
     else:
         scores, cost = load_scores(workspace, job.score_key)

@@ -12,7 +12,7 @@ from criteria.gather import Cost
 from criteria.registry import find
 
 from ..plan.jobs import PathJob
-from ..pruning.network import Network, Removed, Rules, Schedule, given_widths, iterative, one_shot
+from ..pruning.network import Network, Removed, Rules, given_widths, iterative, one_shot
 from ..pruning.selection import InfeasibleBudget, Limits
 from ..pruning.thresholds import Choice, Choices, choose
 from .procedures import Training, iterate_and_train, ride, save_training
@@ -60,8 +60,7 @@ def _select(
     job: PathJob, workspace: Workspace, base: Base, score: Rescore, cost: Cost
 ) -> tuple[Found, dict[float, Choice]]:
     """On the dense network; `cost` takes what the shared scores have cost."""
-    if job.iterative is not None:
-        schedule = Schedule(job.iterative.steps, job.iterative.schedule, job.iterative.to)
+    if (schedule := job.schedule) is not None:
 
         def scorer(now: Network) -> list[Tensor]:
             return score(now.model, now.structure.groups)

@@ -23,7 +23,7 @@ from criteria.registry import find
 
 from ..plan.jobs import PathJob
 from ..pruning.cut import EQUAL, difference, uncut
-from ..pruning.network import Network, Removed, Rules, Schedule, iterative, selected
+from ..pruning.network import Network, Removed, Rules, iterative, selected
 from ..pruning.selection import InfeasibleBudget
 from ..seeds import generator, seed
 from ..store.weights import load_weights, save_weights
@@ -200,13 +200,13 @@ def iterate_and_train(
         if stop in job.budgets:
             left[stop] = copy.deepcopy(model), replace(so_far)
 
-    schedule = Schedule(job.iterative.steps, job.iterative.schedule, job.iterative.to)
+    assert job.schedule is not None
     found = iterative(
         base.network,
         lambda now: score(now.model, now.structure.groups),
         job.budgets,
         rules,
-        schedule,
+        job.schedule,
         recover,
     )
     trainings = {}
