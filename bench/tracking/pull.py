@@ -12,7 +12,7 @@ from reports.records import Record, RecordError, parse_record
 
 from ..store.store import Store
 from .connection import TrackingError, connect, talking_to, without_password
-from .store import RUNS_PER_SEARCH
+from .experiment import RUNS_PER_SEARCH
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

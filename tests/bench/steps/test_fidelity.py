@@ -24,8 +24,8 @@ from bench.plan.jobs import FidelityJob, OracleJob
 from bench.plan.plan import Plan, make_plan
 from bench.plan.workload import Throughput
 from bench.pruning.cut import mask
+from bench.run.reporting import write_report
 from bench.run.run import run
-from bench.run.session import write_report
 from bench.steps.workspace import Settings, Workspace
 from bench.store.store import Store
 from bench.tracking import fields
