@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from .section import Section, meant
+from .faults import no_such
+from .section import Section
 
 
 class Distillation(Section):
@@ -88,10 +89,7 @@ class Recipe(Section):
             return given
         named = named_recipes()
         if given not in named:
-            raise ValueError(
-                f"there is no named recipe {given!r}{meant(given, named)}; there are "
-                + ", ".join(named)
-            )
+            raise ValueError(no_such("named recipe", given, named))
         return named[given].model_dump()
 
 

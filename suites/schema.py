@@ -11,11 +11,12 @@ from pydantic import (
     model_validator,
 )
 
+from .faults import meant
 from .method import MethodSpec, matched_name
 from .problem import DatasetSpec, ModelSpec
 from .protocol import Budgets, Calibration, RecoverySpec, SelectionSpec
 from .recipe import Recipe, named_recipes
-from .section import Section, Slug, meant, refuse_twice
+from .section import Section, Slug, refuse_twice
 
 
 class Analysis(Section):

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from suites.faults import meant
 from suites.problem import DatasetSpec
-from suites.section import meant
 
 from .. import seeds
 from ..errors import DataError

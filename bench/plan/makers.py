@@ -12,9 +12,9 @@ from criteria import CriteriaError, UnknownCriterion, registry
 from criteria.phases import Kind, find_phase, phase_options, phase_source
 from reports.records import Labels, content_key
 from suites import AnySuite, Case, FidelitySuite, Probe, Recipe, Suite
+from suites.faults import meant
 from suites.method import FinetuningSpec, MethodSpec, PhaseSpec, named_presets
 from suites.problem import ModelSpec
-from suites.section import meant
 
 from ..data.download import file_sha256
 from ..errors import ModelError, PlanError

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from reports.records import Record
 from suites import FidelitySuite, Suite, expand
-from suites.section import meant
+from suites.faults import no_such
 
 from ..errors import PlanError
 from ..store.store import Store
@@ -91,6 +91,4 @@ def make_plan(suite: Suite | FidelitySuite) -> Plan:
 def _known(what: str, names: Iterable[str], known: Collection[str]) -> None:
     for name in names:
         if name not in known:
-            raise PlanError(
-                f"there is no {what} {name!r}{meant(name, known)}; there are {', '.join(known)}"
-            )
+            raise PlanError(no_such(what, name, known))

@@ -199,7 +199,7 @@ FAULTS: list[tuple[str, dict[str, Any], list[str]]] = [
     (
         "a model that changes a method to none",
         {"models": [{"name": "vgg_small", "methods": {"l1": {"scop": "local"}}}]},
-        ["models.0.methods.l1.scop: Extra inputs are not permitted"],
+        ["models.0.methods.l1: unknown key 'scop'", "did you mean 'scope'"],
     ),
     (
         "a model that renames a method",
