@@ -1,4 +1,4 @@
-"""From a suite's name to its trials: find the file, apply overrides, span the product."""
+"""A suite's way from its name to its trials: find the file, apply overrides, span the product."""
 
 from __future__ import annotations
 
@@ -57,7 +57,12 @@ def expand(suite: Suite) -> Iterator[Case]: ...
 @overload
 def expand(suite: FidelitySuite) -> Iterator[Probe]: ...
 def expand(suite: Suite | FidelitySuite) -> Iterator[Probe]:
-    """All trials of a suite, problem by problem and base by base."""
+    """All trials of a suite, problem by problem and base by base.
+
+    >>> cases = list(expand(load_suite("quickstart", ["bases=1", "models=[resnet20]"])))
+    >>> [(case.method_name, case.budget, case.recovery.name) for case in cases[:2]]
+    [('random', 0.5, 'none'), ('random', 0.5, 'finetune-short')]
+    """
     seeds = product(range(suite.bases), range(suite.repeats))
     for (dataset, model), (base, repeat) in product(suite.problems, seeds):
         place = dataset, model, base, repeat
@@ -103,6 +108,10 @@ def load_suite(
     Raises:
         SuiteError: no such suite or scale, not YAML, an unknown key, a wrong type; names file and
             key.
+
+    >>> suite = load_suite("quickstart", ["calibration.images=64"])
+    >>> suite.suite, suite.budgets.kept, suite.calibration.images
+    ('quickstart', [0.5], 64)
     """
     path = _find(name)
     content = _read(path)

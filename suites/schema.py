@@ -141,7 +141,7 @@ class AnySuite(Section):
 
     @property
     def method_names(self) -> list[str]:
-        """Of the methods and of their matched controls, in order."""
+        """Names of the methods and of their matched controls, in order."""
         return [
             name
             for method in self.methods

@@ -81,14 +81,14 @@ def plan(
     """Show what a run would do, how long it takes, and what its statistics can and cannot show."""
     from ..plan.workload import Throughput
     from ..store.store import Store
-    from . import planning
+    from .planning import show_plan, show_scales
 
     throughput, store = Throughput(tflops, ceiling), Store(results)
     chosen = ChosenSuite(suite, set_, scale, smoke, plugin, methods)
     if scales:
-        planning.scales(console, chosen.plans_by_scale(console), store, throughput, data_root)
+        show_scales(console, chosen.plans_by_scale(console), store, throughput, data_root)
     else:
-        planning.plan(console, chosen.plan(console), store, workers, throughput, data_root)
+        show_plan(console, chosen.plan(console), store, workers, throughput, data_root)
 
 
 @app.command()
@@ -188,9 +188,9 @@ def status(
 ) -> None:
     """Show how far a suite has come, and what has failed."""
     from ..store.store import Store
-    from . import status as shown
+    from .status import show_status
 
-    shown.status(
+    show_status(
         console, ChosenSuite(suite, set_, scale, smoke, plugin).plan(console), Store(results)
     )
 
@@ -251,11 +251,11 @@ def compare(
     """Hold one method of a suite against another: how much better, where, and how surely."""
     planned = ChosenSuite(suite, set_, scale, smoke, plugin).plan(console)
 
-    from ..run.reporting import compare as compare_methods
+    from ..run.reporting import compare_methods
     from ..store.store import Store
-    from .compare import duel
+    from .compare import show_comparison
 
-    duel(console, compare_methods(planned, Store(results), method, reference))
+    show_comparison(console, compare_methods(planned, Store(results), method, reference))
 
 
 @app.command()
@@ -268,7 +268,7 @@ def claims(
     ] = None,
 ) -> None:
     """Hold what the papers claim against the records of their suites."""
-    from .claims import claims as show_claims
+    from .claims import show_claims
 
     show_claims(console, results, out)
 
@@ -340,9 +340,9 @@ def new_criterion(
     out: Annotated[Path | None, typer.Option(help="File to write; default: NAME.py.")] = None,
 ) -> None:
     """Write a small criterion that runs, to begin yours with."""
-    from .new_criterion import new_criterion as write
+    from .new_criterion import write_criterion
 
-    path = write(name, out)
+    path = write_criterion(name, out)
     console.print(f"wrote {path}; check it with: bench check --plugin {path}", soft_wrap=True)
 
 
@@ -353,9 +353,9 @@ def check(
     results: Results = RESULTS,
 ) -> None:
     """Say whether a criterion keeps its promises, what it costs, and whom it ranks like."""
-    from .checking import check as show_check
+    from .checking import show_checks
 
-    raise typer.Exit(show_check(console, name, plugin, results))
+    raise typer.Exit(show_checks(console, name, plugin, results))
 
 
 def main() -> None:

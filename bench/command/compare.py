@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from reports.analysis.compare import Duel
 
 
-def duel(console: Console, found: Duel) -> None:
+def show_comparison(console: Console, found: Duel) -> None:
     """Differences on each problem and over problems, then what may be said; 80 columns wide."""
     from reports.formats import counts, interval, points, whole
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..store.store import Store
 
 
-def status(console: Console, planned: Plan, store: Store) -> None:
+def show_status(console: Console, planned: Plan, store: Store) -> None:
     """How far each method has come, and the failures with their reasons."""
     records = planned.records(store)
     counts: dict[str, Counter[str]] = {}

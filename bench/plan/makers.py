@@ -1,4 +1,4 @@
-"""From the cases of a suite to trials: every name resolved, equal jobs one object."""
+"""Makers of trials from the cases of a suite: every name resolved, equal jobs one object."""
 
 from __future__ import annotations
 

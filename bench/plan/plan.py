@@ -71,6 +71,11 @@ def make_plan(suite: Suite | FidelitySuite) -> Plan:
 
     Raises:
         PlanError: a name or an option that does not exist, a checkpoint that cannot be read.
+
+    >>> from suites import load_suite
+    >>> plan = make_plan(load_suite("quickstart", ["methods=[l1, jacobian]", "bases=1"]))
+    >>> print(len(plan.trials), plan.trials[0])
+    8 resnet20 on digits · l1 · 50 % · none
     """
     from ..data.datasets import list_datasets
     from ..models import list_models

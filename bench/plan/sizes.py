@@ -30,7 +30,7 @@ class Extent:
     image_size: int
 
     def steps(self, recipe: Recipe) -> int:
-        """Of the optimizer, in a whole training."""
+        """Optimizer steps of a whole training."""
         return recipe.epochs * math.ceil(self.train / recipe.batch_size)
 
 
@@ -63,7 +63,7 @@ def extent_of(spec: DatasetSpec, data_root: Path | None = None) -> Extent | None
 
 @cache
 def _counted(root: Path, size: int) -> tuple[int, int, int, int, int] | None:
-    """Of class folders of photos."""
+    """Images of train and of test, classes, channels and pixels a side of folders of photos."""
     test = root / "test" if (root / "test").is_dir() else root / "val"
     if not (root / "train").is_dir() or not test.is_dir():
         return None
@@ -83,8 +83,8 @@ class Size:
     channels: int
 
 
-def size_of(spec: ModelSpec, extent: Extent) -> Size:
-    """Of the dense network, built without memory for its weights.
+def network_size(spec: ModelSpec, extent: Extent) -> Size:
+    """The size of the dense network, built without memory for its weights.
 
     Raises:
         ModelError: no such model or option.

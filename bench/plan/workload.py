@@ -30,7 +30,7 @@ from .jobs import (
     ScoresJob,
     TrialJob,
 )
-from .sizes import Extent, Size, extent_of, size_of
+from .sizes import Extent, Size, extent_of, network_size
 
 TRAINING = 3.0  # forward passes that a training step is worth
 HESSIAN = 6.0  # that a Hessian-vector product is worth, beside the gradient
@@ -87,7 +87,7 @@ class Throughput:
 
 @dataclass(frozen=True)
 class Work:
-    """Of many jobs together.
+    """The work of many jobs together.
 
     Attributes:
         hours: of one GPU.
@@ -120,7 +120,7 @@ def load_of(job: Job, data_root: Path | None = None) -> Load | None:
     extent = extent_of(dense.dataset, data_root)
     if extent is None:
         return None
-    problem = _Problem(extent, size_of(dense.model, extent))
+    problem = _Problem(extent, network_size(dense.model, extent))
     match job:
         case BaseJob():
             return problem.trained(job.recipe) + problem.measured()
@@ -168,7 +168,7 @@ class _Problem:
         return self.evaluated(self.extent.validation + self.extent.test, share)
 
     def trained(self, recipe: Recipe | None, share: float = 1.0) -> Load:
-        """With a look at validation after each epoch; a teacher runs forward beside it."""
+        """A training, with a look at validation each epoch; a teacher runs forward beside it."""
         if recipe is None:
             return Load()
         images = recipe.epochs * self.extent.train
@@ -228,13 +228,13 @@ def _trained_stops(job: PathJob) -> list[float]:
 
 
 def prepared_epochs(job: PathJob) -> int:
-    """Of the training between the base and scoring."""
+    """Epochs of the training between the base and scoring."""
     base = job.at.base
     return base.phase.recipe.epochs if isinstance(base, PreparedJob) and base.phase.recipe else 0
 
 
 def own_epochs(job: PathJob, budget: float) -> int:
-    """Of a method's own phases since the base, up to a budget."""
+    """Epochs of a method's own phases since the base, up to a budget."""
     epochs = prepared_epochs(job)
     if job.procedure is not None and job.procedure.recipe:
         epochs += job.procedure.recipe.epochs
@@ -244,7 +244,7 @@ def own_epochs(job: PathJob, budget: float) -> int:
 
 
 def recovery_epochs(job: TrialJob) -> int:
-    """Of finetuning; what is left of the total, where the suite gives one."""
+    """Epochs of finetuning; what is left of the total, where the suite gives one."""
     if job.recipe is None:
         return 0
     if job.total_epochs is None:

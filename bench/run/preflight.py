@@ -44,7 +44,7 @@ def preflight(trials: Iterable[Trial], settings: Settings) -> None:
 
 
 def _check_budget(trial: TrialJob, network: Network, rules: Rules | None) -> None:
-    """Without rules single weights leave, which have no limits but their number."""
+    """A budget within its limits; without rules single weights leave, limited by their number."""
     if rules is None:
         groups = weight_groups(network.model, network.inputs)
         weights_kept(sum(group.units for group in groups), trial.budget)

@@ -50,7 +50,7 @@ def write_report(
         raise BenchError(f"--figures: {error}") from error
 
 
-def compare(plan: Plan, store: Store, method: str, reference: str) -> Duel:
+def compare_methods(plan: Plan, store: Store, method: str, reference: str) -> Duel:
     """Two methods of a suite against each other, from its records.
 
     Raises:

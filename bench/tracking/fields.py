@@ -130,7 +130,7 @@ def _fidelity_metrics(record: Record) -> list[tuple[str, float, int]]:
 
 
 def digest(record: Record) -> str:
-    """Of the whole record: tells one failure of a trial from the next."""
+    """A hash of the whole record: tells one failure of a trial from the next."""
     return hashlib.sha256(record.to_json().encode()).hexdigest()[:16]
 
 

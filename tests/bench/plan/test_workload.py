@@ -17,7 +17,7 @@ from bench.models import build_model
 from bench.plan.graph import job_graph
 from bench.plan.jobs import Job
 from bench.plan.plan import Plan, make_plan
-from bench.plan.sizes import Extent, extent_of, size_of
+from bench.plan.sizes import Extent, extent_of, network_size
 from bench.plan.workload import (
     HESSIAN,
     TRAINING,
@@ -52,7 +52,7 @@ def of_kind(plan: Plan, root: Path, kind: str) -> list[Load]:
 # --- sizes ----------------------------------------------------------------------------------------
 
 
-def test_the_size_of_digits_is_that_of_the_data(tmp_path: Path) -> None:
+def test_the_network_size_digits_is_that_of_the_data(tmp_path: Path) -> None:
     for spec in (
         DatasetSpec(name="digits"),
         DatasetSpec(name="digits", train_images=160, test_images=60, validation=0.2),
@@ -86,7 +86,7 @@ def test_a_folder_of_images_is_counted_once_it_is_there(tmp_path: Path) -> None:
 def test_macs_without_weights_are_those_of_the_network(spec: dict[str, Any]) -> None:
     extent = Extent(10, 2, 2, 10, 3, 32)
     model = build_model(ModelSpec(**spec), classes=10, channels=3, image_size=32, seed=0)
-    size = size_of(ModelSpec(**spec, checkpoint="not/there.pt"), extent)
+    size = network_size(ModelSpec(**spec, checkpoint="not/there.pt"), extent)
     assert size.macs == count_macs(model.eval(), (torch.zeros(1, 3, 32, 32),))
 
 
@@ -95,7 +95,7 @@ def test_imagenet_is_planned_without_data_and_without_weights() -> None:
     assert extent is not None
     assert (extent.train + extent.validation, extent.test) == (1_281_167, 50_000)
     spec = ModelSpec(name="torchvision:resnet50", weights="IMAGENET1K_V1", recipe=False)
-    assert size_of(spec, extent).macs == pytest.approx(4.09e9, rel=0.01)  # as torchvision says
+    assert network_size(spec, extent).macs == pytest.approx(4.09e9, rel=0.01)  # as torchvision says
 
 
 # --- work by hand ---------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ def test_a_base_is_its_epochs_and_its_measuring(tmp_path: Path) -> None:
     assert base.passes == TRAINING * base.trained + base.evaluated
     extent = extent_of(DatasetSpec.model_validate(toy.TOY["datasets"][0]))
     assert extent is not None
-    assert base.macs == base.passes * size_of(ModelSpec(name="vgg_small"), extent).macs
+    assert base.macs == base.passes * network_size(ModelSpec(name="vgg_small"), extent).macs
 
 
 def test_one_pass_over_the_calibration_images_serves_all_criteria(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_an_iterative_path_scores_at_every_stop_a_network_that_shrinks(tmp_path:
 def macs() -> int:
     extent = extent_of(DatasetSpec.model_validate(toy.TOY["datasets"][0]))
     assert extent is not None
-    return size_of(ModelSpec(name="vgg_small"), extent).macs
+    return network_size(ModelSpec(name="vgg_small"), extent).macs
 
 
 def test_a_teacher_is_one_whole_pass_an_image_however_small_its_student(tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_data_of_unknown_size_are_left_out_and_named(tmp_path: Path) -> None:
 
 def shown(plan: Plan, root: Path) -> str:
     console = Console(record=True, width=160)
-    planning.plan(console, plan, Store(root), 2, Throughput())
+    planning.show_plan(console, plan, Store(root), 2, Throughput())
     return console.export_text()
 
 
@@ -259,7 +259,7 @@ def test_scales_stand_beside_one_another(tmp_path: Path) -> None:
         for name, scale in (("as it stands", None), ("smoke", "smoke"))
     }
     console = Console(record=True, width=160)
-    planning.scales(console, plans, Store(tmp_path / "results"), Throughput())
+    planning.show_scales(console, plans, Store(tmp_path / "results"), Throughput())
     said = console.export_text()
     rows = [line.split() for line in said.splitlines()]
     assert ["as", "it", "stands", str(toy.TRIALS), "of", str(toy.TRIALS)] in [r[:6] for r in rows]

@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 from test_reports import make_suite, plan, record, synthetic_records, tiny
 
-from bench.command.compare import duel as show_duel
+from bench.command.compare import show_comparison
 from reports import statistics
 from reports.analysis.analysis import analyse
 from reports.analysis.compare import duel
@@ -378,7 +378,7 @@ def test_two_methods_in_a_terminal_of_eighty_columns() -> None:
     suite, found = told_apart()
     gone = [one for one in found if (one.labels.model, one.labels.method) != ("m3", "a")]
     console = Console(width=80, record=True, file=StringIO())
-    show_duel(console, duel(suite, gone, plan(suite), "a", "l1"))
+    show_comparison(console, duel(suite, gone, plan(suite), "a", "l1"))
     lines = [line.rstrip() for line in console.export_text().splitlines()]
     heads = "none difference 95 % interval bases won/tied/lost verdict"
     assert heads in [" ".join(line.split()) for line in lines]
