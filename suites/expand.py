@@ -118,11 +118,11 @@ def load_suite(
     _refuse_name_of_library(content, path)
     if scale is not None:
         rescale(content, scale, path)
-    for one in overrides:
-        key, equals, text = one.partition("=")
+    for override in overrides:
+        key, equals, text = override.partition("=")
         if not equals or not key:
-            raise SuiteError(f"--set {one}: expected key=value, as in calibration.images=64")
-        set_dotted(content, key.strip(), parse_yaml(text, f"--set {one}"), f"--set {one}")
+            raise SuiteError(f"--set {override}: expected key=value, as in calibration.images=64")
+        set_dotted(content, key.strip(), parse_yaml(text, f"--set {override}"), f"--set {override}")
     kind = KINDS.get(str(content.get("kind", "comparison")))
     if kind is None:
         raise SuiteError(f"{path}: kind = {content['kind']!r}: there are {', '.join(KINDS)}")

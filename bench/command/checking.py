@@ -29,12 +29,12 @@ def show_checks(console: Console, name: str, plugins: Sequence[Path], results: P
         load_plugins(plugins)
         names = [find(name).name] if name else registered_by(plugins)
     code = 0
-    for one in names:
-        with console.status(f"checking {one}") as status:
-            found = check(one, results, lambda step: _tell(console, status, step))
-        show(console, found)
-        console.print(summary(found), style="bold red" if fails(found) else "bold green")
-        code |= fails(found)
+    for criterion in names:
+        with console.status(f"checking {criterion}") as status:
+            findings = check(criterion, results, lambda step: _tell(console, status, step))
+        show(console, findings)
+        console.print(summary(findings), style="bold red" if fails(findings) else "bold green")
+        code |= fails(findings)
     return int(code)
 
 

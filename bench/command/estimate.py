@@ -79,25 +79,27 @@ def show_epochs(console: Console, planned: Plan) -> None:
     from ..plan.jobs import TrialJob
     from ..plan.workload import own_epochs, prepared_epochs, recovery_epochs
 
-    found: dict[str, dict[str, set[int]]] = {}
+    by_method: dict[str, dict[str, set[int]]] = {}
     for trial in planned.trials:
         if isinstance(trial, TrialJob):
-            trained = found.setdefault(trial.labels.method, {})
+            trained = by_method.setdefault(trial.labels.method, {})
             before = prepared_epochs(trial.path)
             trained.setdefault("before", set()).add(before)
             trained.setdefault("way", set()).add(own_epochs(trial.path, trial.budget) - before)
             if trial.recipe is not None:
                 trained.setdefault(trial.labels.recovery, set()).add(recovery_epochs(trial))
-    if not found:
+    if not by_method:
         return
-    every = dict.fromkeys(name for trained in found.values() for name in trained)
-    kinds = [one for one in every if any(max(trained.get(one, {0})) for trained in found.values())]
+    every = dict.fromkeys(name for trained in by_method.values() for name in trained)
+    kinds = [
+        one for one in every if any(max(trained.get(one, {0})) for trained in by_method.values())
+    ]
     print_table(
         console,
         ("epochs of", *(_HEADS.get(one, one) for one in kinds)),
         [
             (method, *(_range(trained.get(one, set()), one not in _HEADS) for one in kinds))
-            for method, trained in found.items()
+            for method, trained in by_method.items()
         ],
     )
 

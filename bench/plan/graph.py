@@ -125,6 +125,8 @@ def _scores_jobs(jobs: Iterable[Job], stored: _Stored) -> dict[str, ScoresJob]:
         if not stored.scores(job):
             wanted.setdefault((job.at, job.unstructured), {})[job.score_key] = job.criterion
     scoring: dict[str, ScoresJob] = {}
-    for (at, per_weight), criteria in wanted.items():
-        scoring |= dict.fromkeys(criteria, ScoresJob(at, tuple(criteria.values()), per_weight))
+    for (standpoint, per_weight), criteria in wanted.items():
+        scoring |= dict.fromkeys(
+            criteria, ScoresJob(standpoint, tuple(criteria.values()), per_weight)
+        )
     return scoring

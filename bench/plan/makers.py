@@ -153,20 +153,20 @@ class ComparisonMaker(Maker[Suite]):
 
     def path(self, case: Case) -> PathJob:
         """One for all budgets; one a budget where a procedure heads for it."""
-        at = self.standpoint(case)
+        standpoint = self.standpoint(case)
         kept = self.suite.budgets_of(case.model).kept
         budgets = (case.budget,) if case.method.procedure else tuple(kept)
-        key = ("path", id(at), case.method.name, case.matched, budgets)
+        key = ("path", id(standpoint), case.method.name, case.matched, budgets)
         if case.matched is None:
-            return self.once(key, lambda: self._path(case, at, budgets, None))
+            return self.once(key, lambda: self._path(case, standpoint, budgets, None))
         own = self.path(replace(case, matched=None))
         control = replace(case, method=MethodSpec(criterion=case.matched))
-        return self.once(key, lambda: self._path(control, at, budgets, own))
+        return self.once(key, lambda: self._path(control, standpoint, budgets, own))
 
     def _path(
         self,
         case: Case,
-        at: Standpoint,
+        standpoint: Standpoint,
         budgets: tuple[float, ...],
         matched: PathJob | None,
     ) -> PathJob:
@@ -180,7 +180,7 @@ class ComparisonMaker(Maker[Suite]):
         if procedure is not None:
             refuse_too_short(method, procedure, case.dataset)
         return PathJob(
-            at=at,
+            at=standpoint,
             criterion=self.criterion(method),
             cost=allowed.cost,
             budgets=budgets,
@@ -203,13 +203,11 @@ class FidelityMaker(Maker[FidelitySuite]):
                 f"method {probe.method.name}: {criterion.name} picks sets and gives no scores, "
                 "which `kind: fidelity` asks for; take it out"
             )
-        at = self.standpoint(probe)
+        standpoint = self.standpoint(probe)
         return FidelityJob(
-            at=at,
+            at=standpoint,
             criterion=criterion,
-            oracle=self.once(
-                ("oracle", id(at.base)), lambda: OracleJob(at.base, self.suite.fidelity)
-            ),
+            oracle=self._oracle(standpoint.base),
             labels=Labels(
                 **_names_of(self.suite, probe),
                 method=probe.method.name,
@@ -218,6 +216,9 @@ class FidelityMaker(Maker[FidelitySuite]):
                 budget=None,
             ),
         )
+
+    def _oracle(self, base: DenseJob) -> OracleJob:
+        return self.once(("oracle", id(base)), lambda: OracleJob(base, self.suite.fidelity))
 
 
 def _names_of(suite: AnySuite, probe: Probe) -> dict[str, Any]:

@@ -103,13 +103,13 @@ def work_of(jobs: Iterable[Job], throughput: Throughput, data_root: Path | None 
     """The work of jobs, each once."""
     load, seconds, unknown = Load(), 0.0, set()
     for job in jobs:
-        one = load_of(job, data_root)
-        if one is None:
+        job_load = load_of(job, data_root)
+        if job_load is None:
             dataset = _dense_of(job).dataset
             unknown.add(dataset.label or dataset.root or dataset.name)
             continue
-        load += one
-        seconds += throughput.seconds(one)
+        load += job_load
+        seconds += throughput.seconds(job_load)
     return Work(load, seconds / 3600, frozenset(unknown))
 
 

@@ -99,8 +99,8 @@ def _run(
             log(record)
         with Live(console, len(pending), request.workers) as live:
             summary = run(pending, store, executor, live, log)
-        found = ", ".join(f"{count} {status}" for status, count in summary.statuses.items())
-        console.print(f"{found} in {summary.seconds:.0f} s")
+        statuses = ", ".join(f"{count} {status}" for status, count in summary.statuses.items())
+        console.print(f"{statuses} in {summary.seconds:.0f} s")
         ended = "FINISHED"
         report = write_report(plan, store, None).parent
     finally:

@@ -80,20 +80,21 @@ class Experiment:
 
     def _made(self, suite: AnySuite, root: Path) -> str:
         location = None if is_server(self.uri) else artifact_location(root)
-        found = self.client.get_experiment_by_name(suite.suite)
-        if found is None:
+        experiment = self.client.get_experiment_by_name(suite.suite)
+        if experiment is None:
             self.client.create_experiment(suite.suite, location)
-            found = self.client.get_experiment_by_name(suite.suite)
-        elif found.lifecycle_stage == "deleted":
-            self.client.restore_experiment(found.experiment_id)
-        if self.uri == local_uri(root) and found.artifact_location != location:
+            experiment = self.client.get_experiment_by_name(suite.suite)
+        elif experiment.lifecycle_stage == "deleted":
+            self.client.restore_experiment(experiment.experiment_id)
+        if self.uri == local_uri(root) and experiment.artifact_location != location:
             raise TrackingError(
                 f"{self.uri} was made when its folder stood elsewhere (artifacts in "
-                f"{found.artifact_location}); delete that mlflow.db and run the same command again"
+                f"{experiment.artifact_location}); delete that mlflow.db and run the same command "
+                "again"
             )
         note = fields.short(suite.description, fields.TAG_LIMIT)
-        self.client.set_experiment_tag(found.experiment_id, "mlflow.note.content", note)
-        return found.experiment_id
+        self.client.set_experiment_tag(experiment.experiment_id, "mlflow.note.content", note)
+        return experiment.experiment_id
 
     def _known_trials(self) -> dict[str, _Logged]:
         """Every trial by its key; of two runs of one key, the lesser is deleted."""
