@@ -246,7 +246,7 @@ class Suite(AnySuite):
         for model in self.models:
             last = self.budgets_of(model).kept[-1]
             for method in self.methods_on(model):
-                to = method.iterative and method.iterative.to
+                to = method.iterative.to if method.iterative else None
                 if to is not None and to > last:
                     raise ValueError(
                         f"method {method.name} of {model.title}: iterative.to = {to:g} lies above "
