@@ -195,7 +195,7 @@ def test_a_fault_is_one_message_before_anything_runs(
         ("from criteria import nothing_such\n", "ImportError"),
         (
             "from criteria import Criterion, register\n"
-            "@register('l1', cite='', fidelity='')\nclass Mine(Criterion): ...\n",
+            "@register('l1', cite='', faithful='')\nclass Mine(Criterion): ...\n",
             "'l1' is taken",
         ),
     ],
@@ -427,7 +427,7 @@ HEAVY = ("torch", "pandas", "mlflow", "matplotlib", "scipy", "sklearn", "torchvi
 LOADED = f"""
 import sys
 sys.argv = ["bench", *sys.argv[1:]]
-from bench.cli import main
+from bench.command.cli import main
 try:
     main()
 except SystemExit:
@@ -464,7 +464,7 @@ class Watched(io.StringIO):
         return len(text)
 sys.stdout = Watched()
 sys.argv = ["bench", *sys.argv[1:]]
-from bench.cli import main
+from bench.command.cli import main
 main()
 """
 

@@ -68,7 +68,7 @@ def test_no_gpu_is_one_clear_message_before_any_work(
 WORKER = """
 import os, sys, time
 from pathlib import Path
-from bench.gpus import take_gpu
+from bench.steps.gpus import take_gpu
 held = take_gpu(["4", "7"], Path(sys.argv[1]))
 print(os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
 time.sleep(600)
