@@ -24,13 +24,6 @@ from ..pruning.network import Schedule
 ENGINE_VERSION = 2
 
 
-# Where a model is used, and what by: that is in other parts of an identity, or only a name.
-_NO_PART_OF_A_MODEL = {
-    *("label", "recipe", "recipes", "checkpoint", "sha256"),
-    *("datasets", "budgets", "calibration", "selection", "methods"),
-}
-
-
 class _Job:
     """What every job has, so that whoever runs or counts jobs need not tell them apart.
 
@@ -47,6 +40,7 @@ class _Job:
 
     @cached_property
     def key(self) -> str:
+        """SHA-256 of the identity, which names the result in the store."""
         return content_key(self.identity)
 
     @property
@@ -80,7 +74,6 @@ class BaseJob(_Job):
     """
 
     kind: ClassVar[str] = "bases"
-
     dataset: DatasetSpec
     model: ModelSpec
     recipe: Recipe | None
@@ -92,7 +85,7 @@ class BaseJob(_Job):
         return {
             "engine": ENGINE_VERSION,
             "dataset": self.dataset.identity,
-            "model": self.model.model_dump(exclude=_NO_PART_OF_A_MODEL),
+            "model": self.model.identity,
             "checkpoint_sha256": self.checkpoint_sha256,
             "recipe": self.recipe and self.recipe.identity,
             "base": self.base,
@@ -154,7 +147,6 @@ class PreparedJob(_Job):
     """Train a base further, before it is scored; what comes out stands in for the base."""
 
     kind: ClassVar[str] = "prepared"
-
     base: BaseJob
     repeat: int
     phase: PhaseUse
@@ -222,14 +214,13 @@ class ScoresJob(_Job):
     """Score the dense network by many criteria in one pass: its channels, or its weights."""
 
     kind: ClassVar[str] = "scores"
-
     at: Standpoint
     criteria: tuple[CriterionSpec, ...]
     per_weight: bool = False
 
     @cached_property
-    def key(self) -> str:
-        return content_key(list(self.gives_scores))
+    def identity(self) -> dict[str, Any]:
+        return {"scores": list(self.gives_scores)}
 
     @property
     def gives_scores(self) -> tuple[str, ...]:
@@ -267,7 +258,6 @@ class PathJob(_Job):
     """
 
     kind: ClassVar[str] = "paths"
-
     at: Standpoint
     criterion: CriterionSpec
     cost: Axis
@@ -342,7 +332,6 @@ class TrialJob(_Job):
     """
 
     kind: ClassVar[str] = "trials"
-
     path: PathJob
     budget: float
     recovery: str
@@ -384,7 +373,6 @@ class OracleJob(_Job):
     """Remove units of a base one at a time and measure the loss."""
 
     kind: ClassVar[str] = "oracles"
-
     base: DenseJob
     spec: FidelitySpec
 
@@ -409,7 +397,6 @@ class FidelityJob(_Job):
     """Put a criterion's scores beside the true loss changes, and write the record."""
 
     kind: ClassVar[str] = "trials"
-
     at: Standpoint
     criterion: CriterionSpec
     oracle: OracleJob
