@@ -66,7 +66,7 @@ def job_graph(trials: Iterable[Trial], store: Store) -> JobGraph:
 
 
 def _is_done(job: Job, stored: _Stored) -> bool:
-    """Whether a job's result lies in the store; scores and trials are only asked for if not."""
+    """Whether a result lies in the store; jobs of scores and trials are made where none does."""
     match job:
         case BaseJob() | PreparedJob():
             return stored.base(job) is not None
