@@ -82,6 +82,16 @@ class ModelSpec(Section):
         """Its name in tables and paths."""
         return self.label or slug(self.name)
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Which network this is, for keys; what uses it stands elsewhere in them."""
+        return self.model_dump(
+            exclude={
+                *("label", "recipe", "recipes", "checkpoint", "sha256"),
+                *("datasets", "budgets", "calibration", "selection", "methods"),
+            }
+        )
+
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if self.weights and self.checkpoint:

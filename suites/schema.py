@@ -11,11 +11,12 @@ from pydantic import (
     model_validator,
 )
 
+from .faults import meant
 from .method import MethodSpec, matched_name
 from .problem import DatasetSpec, ModelSpec
 from .protocol import Budgets, Calibration, RecoverySpec, SelectionSpec
 from .recipe import Recipe, named_recipes
-from .section import Section, Slug, meant, refuse_twice
+from .section import Section, Slug, refuse_twice
 
 
 class Analysis(Section):
@@ -76,28 +77,28 @@ class AnySuite(Section):
     def _changed(self) -> Self:
         """What a model says of a method makes a method, and there is one of that name."""
         names = [one.name for one in self.methods]
-        for at, model in enumerate(self.models):
+        for index, model in enumerate(self.models):
             for name in model.methods:
                 if name not in names:
                     raise ValueError(
-                        f"models.{at}.methods: {name!r} is none of the suite's methods"
+                        f"models.{index}.methods: {name!r} is none of the suite's methods"
                         f"{meant(name, names)}: {', '.join(names)}"
                     )
             try:
                 self.methods_on(model)
             except ValueError as error:
-                raise ValueError(f"models.{at}.methods.{error}") from error
+                raise ValueError(f"models.{index}.methods.{error}") from error
         return self
 
     @model_validator(mode="after")
     def _somewhere(self) -> Self:
         """Every model is on a dataset, and every dataset has a model on it."""
         known = [one.title for one in self.datasets]
-        for at, model in enumerate(self.models):
+        for index, model in enumerate(self.models):
             for name in model.datasets or ():
                 if name not in known:
                     raise ValueError(
-                        f"models.{at}.datasets: {name!r} is none of the suite's datasets"
+                        f"models.{index}.datasets: {name!r} is none of the suite's datasets"
                         f"{meant(name, known)}: {', '.join(known)}"
                     )
         visited = [dataset.title for dataset, _ in self.problems]
@@ -140,7 +141,7 @@ class AnySuite(Section):
 
     @property
     def method_names(self) -> list[str]:
-        """Of the methods and of their matched controls, in order."""
+        """Names of the methods and of their matched controls, in order."""
         return [
             name
             for method in self.methods
@@ -231,10 +232,10 @@ class Suite(AnySuite):
         """A method's way of finetuning needs a recovery that finetunes."""
         if any(each.kind == "finetune" for each in self.recoveries):
             return self
-        for key, one in self.methods_by_key:
-            if one.finetuning:
+        for key, method in self.methods_by_key:
+            if method.finetuning:
                 raise ValueError(
-                    f"{key}.finetuning = {one.finetuning.name}, but none of the recoveries "
+                    f"{key}.finetuning = {method.finetuning.name}, but none of the recoveries "
                     "is {finetune: RECIPE}"
                 )
         return self
@@ -244,12 +245,12 @@ class Suite(AnySuite):
         """Steps that lead to a share of the cost pass all budgets on the way."""
         for model in self.models:
             last = self.budgets_of(model).kept[-1]
-            for one in self.methods_on(model):
-                if one.iterative and one.iterative.to is not None and one.iterative.to > last:
+            for method in self.methods_on(model):
+                to = method.iterative.to if method.iterative else None
+                if to is not None and to > last:
                     raise ValueError(
-                        f"method {one.name} of {model.title}: iterative.to = "
-                        f"{one.iterative.to:g} lies above the last budget, {last:g}; lower it, or "
-                        "leave it out"
+                        f"method {method.name} of {model.title}: iterative.to = {to:g} lies above "
+                        f"the last budget, {last:g}; lower it, or leave it out"
                     )
         return self
 
@@ -339,11 +340,11 @@ def _refuse_channels(suite: Suite) -> None:
             "params_ratio, weights_ratio"
         )
     _refuse_limits("selection", suite.selection)
-    for at, model in enumerate(suite.models):
+    for index, model in enumerate(suite.models):
         if model.selection:
-            _refuse_limits(f"models.{at}.selection", model.selection)
+            _refuse_limits(f"models.{index}.selection", model.selection)
         if model.ignored:
-            raise ValueError(_limits_channels(f"models.{at}.ignored", model.ignored))
+            raise ValueError(_limits_channels(f"models.{index}.ignored", model.ignored))
 
 
 def _refuse_limits(key: str, selection: SelectionSpec) -> None:

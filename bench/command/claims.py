@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from reports.records import Record
 
 
-def claims(console: Console, folders: Sequence[Path], out: Path | None) -> None:
+def show_claims(console: Console, folders: Sequence[Path], out: Path | None) -> None:
     """Print a line for each claim that has been tried, and write the whole table.
 
     Raises:

@@ -107,8 +107,8 @@ def _preset(console: Console, name: str) -> None:
         BenchError: there is none of that name.
     """
     from suites import named_recipes
+    from suites.faults import meant
     from suites.method import MethodSpec, named_presets
-    from suites.section import meant
 
     known = named_presets()
     if name not in known:

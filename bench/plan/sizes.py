@@ -31,7 +31,7 @@ class DatasetSize:
     image_size: int
 
     def steps(self, recipe: Recipe) -> int:
-        """The steps of the optimizer in a whole training."""
+        """Optimizer steps of a whole training."""
         return recipe.epochs * math.ceil(self.train / recipe.batch_size)
 
 

@@ -14,7 +14,7 @@ from criteria.registry import find
 from ..plan.jobs import PathJob
 from ..pruning.choose import choose_removed
 from ..pruning.masks import Masks, choose_masks, pack, unpack, weight_groups
-from ..pruning.network import Removed, Rules, Schedule
+from ..pruning.network import Removed, Rules
 from ..pruning.selection import InfeasibleBudget, Limits
 from ..pruning.thresholds import Choice
 from ..store.sealed import read_arrays, read_json, wanted, write_arrays, write_json
@@ -83,17 +83,11 @@ def _choose(job: PathJob, workspace: Workspace, base: Base, score: Rescore, cost
         (lambda now: score(now.model, now.structure.groups)) if job.iterative else lambda _: values,
         job.budgets,
         rules_of(job),
-        schedule=_schedule(job),
+        schedule=job.schedule,
         like=like,
         selector=find(job.criterion.name).selector,
         thresholds=job.cost == "threshold",
     )
-
-
-def _schedule(job: PathJob) -> Schedule | None:
-    if job.iterative is None:
-        return None
-    return Schedule(job.iterative.steps, job.iterative.schedule, job.iterative.to)
 
 
 def _ride(
@@ -129,7 +123,7 @@ def _make_masks(job: PathJob, workspace: Workspace, base: Base) -> None:
         (lambda now: score(now, groups)) if job.iterative else lambda _: values,
         job.budgets,
         job.selection.scope,
-        schedule=_schedule(job),
+        schedule=job.schedule,
         like=like,
     )
     bits = {str(budget): pack(layers) for budget, layers in masks.items()}

@@ -23,7 +23,7 @@ from criteria.registry import find
 from ..plan.jobs import PathJob
 from ..pruning.choose import choose_removed, selected
 from ..pruning.cut import EQUAL, difference, uncut
-from ..pruning.network import Network, Removed, Rules, Schedule
+from ..pruning.network import Network, Removed, Rules
 from ..pruning.selection import InfeasibleBudget
 from ..pruning.thresholds import Choice
 from ..seeds import generator, seed
@@ -202,13 +202,12 @@ def iterate_and_train(
         if stop in job.budgets:
             left[stop] = copy.deepcopy(model), replace(so_far)
 
-    schedule = Schedule(job.iterative.steps, job.iterative.schedule, job.iterative.to)
     chosen = choose_removed(
         base.network,
         lambda now: score(now.model, now.structure.groups),
         job.budgets,
         rules,
-        schedule=schedule,
+        schedule=job.schedule,
         recover=recover,
     )
     trainings = {}

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from criteria.evidence.meter import Cost
 from reports.records import Accuracy
+from suites.faults import meant
 from suites.problem import DatasetSpec
-from suites.section import meant
 
 from ..data.datasets import Dataset, load_dataset
 from ..errors import DataError, ModelError

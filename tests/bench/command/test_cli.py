@@ -16,7 +16,7 @@ from command_line import Command
 from command_line import bench as bench  # the fixture
 from rich.console import Console
 
-from bench.command import status as shown
+from bench.command.status import show_status
 from bench.models import build_model
 from bench.plan.plan import make_plan
 from bench.steps.failures import failure
@@ -282,7 +282,7 @@ def test_equal_reasons_are_one_line_of_the_status(tmp_path: Path) -> None:
     store, console = Store(tmp_path), Console(record=True, width=160)
     for trial in plan.trials:
         store.write_record(failed_record(trial, failure(ValueError("no"))))
-    shown.status(console, plan, store)
+    show_status(console, plan, store)
     said = console.export_text()
     assert said.count("ValueError: no") == 1
     assert "failed: 2 trials, as " in said

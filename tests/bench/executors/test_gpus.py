@@ -52,12 +52,17 @@ def test_no_gpu_is_one_clear_message_before_any_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, executor: str
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    request = Request(tmp_path / "results", tmp_path, workers=1, executor=executor, device="cuda")
+    settings = Settings(tmp_path / "results", tmp_path, device="cuda")
+    request = Request(settings, workers=1, executor=executor)
     with pytest.raises(BenchError, match=r"--device cuda: torch finds no GPU.*nvidia-smi"):
         session(make_plan(toy.suite()), request, Console(quiet=True))
     assert not (tmp_path / "results").exists()
     with pytest.raises(BenchError, match="there are cpu, cuda"):
-        session(make_plan(toy.suite()), replace(request, device="tpu"), Console(quiet=True))
+        session(
+            make_plan(toy.suite()),
+            replace(request, settings=replace(settings, device="tpu")),
+            Console(quiet=True),
+        )
 
 
 WORKER = """

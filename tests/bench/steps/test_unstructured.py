@@ -163,7 +163,7 @@ def test_channels_out_of_reach_are_refused_before_anything_runs(tmp_path: Path) 
 
 def test_a_plan_speaks_of_what_leaves(tmp_path: Path, plan: Plan) -> None:
     console = Console(record=True, width=120)
-    planning.plan(console, plan, Store(tmp_path), 2, Throughput())
+    planning.show_plan(console, plan, Store(tmp_path), 2, Throughput())
     text = console.export_text()
     assert "choices of weights" in text
     assert "masked and measured" in text
