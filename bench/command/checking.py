@@ -23,8 +23,7 @@ def check(console: Console, name: str, plugins: Sequence[Path], results: Path) -
         from criteria import find
 
         from ..conformance import check as findings_of
-        from ..conformance import fails
-        from ..conformance.table import show, summary
+        from ..conformance.finding import fails, show_findings, summary
         from ..plan.plugins import load_plugins, registered_by
 
         load_plugins(plugins)
@@ -33,7 +32,7 @@ def check(console: Console, name: str, plugins: Sequence[Path], results: Path) -
     for one in names:
         with console.status(f"checking {one}") as status:
             found = findings_of(one, results, lambda step: _tell(console, status, step))
-        show(console, found)
+        show_findings(console, found)
         console.print(summary(found), style="bold red" if fails(found) else "bold green")
         code |= fails(found)
     return int(code)
