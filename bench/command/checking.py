@@ -22,8 +22,8 @@ def show_checks(console: Console, name: str, plugins: Sequence[Path], results: P
     with console.status("loading torch and the criteria"):
         from criteria import find
 
-        from ..conformance import check, fails
-        from ..conformance.table import show, summary
+        from ..conformance import check as findings_of
+        from ..conformance.finding import fails, show_findings, summary
         from ..plan.plugins import load_plugins, registered_by
 
         load_plugins(plugins)
@@ -31,8 +31,8 @@ def show_checks(console: Console, name: str, plugins: Sequence[Path], results: P
     code = 0
     for criterion in names:
         with console.status(f"checking {criterion}") as status:
-            findings = check(criterion, results, lambda step: _tell(console, status, step))
-        show(console, findings)
+            findings = findings_of(criterion, results, lambda step: _tell(console, status, step))
+        show_findings(console, findings)
         console.print(summary(findings), style="bold red" if fails(findings) else "bold green")
         code |= fails(findings)
     return int(code)

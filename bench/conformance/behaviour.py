@@ -25,7 +25,7 @@ from .permute import permuted, random_orders
 from .watch import changes, marked, snapshot
 
 Batches = Sequence[tuple[Tensor, Tensor]]
-Request = tuple[str, Sequence[Group]]  # a criterion by name, and what it is to score
+Task = tuple[str, Sequence[Group]]  # a criterion by name, and what it is to score
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class Case:
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class Scoring:
     """What came of scoring once, exactly as the criterion gave it.
 
     Attributes:
@@ -71,7 +71,7 @@ class Behaviour:
         changed: what that run changed of the model or of the process.
         again, permuted, reordered: a second run; on the twin; with the batches in reverse.
         counted: members that the criterion says it counts, given its reduction.
-        louder: outcome for each member whose view was made louder, as nobody else's.
+        louder: scoring for each member whose view was made louder, as nobody else's.
         weights, weights_permuted: with single weights as units, where it is registered for them.
             All these are missing where the first run failed or left something behind.
     """
@@ -79,15 +79,15 @@ class Behaviour:
     entry: Entry
     family: str
     case: Case
-    alone: Outcome
+    alone: Scoring
     changed: list[str]
-    again: Outcome = Outcome()
-    permuted: Outcome = Outcome()
-    reordered: Outcome = Outcome()
+    again: Scoring = Scoring()
+    permuted: Scoring = Scoring()
+    reordered: Scoring = Scoring()
     counted: tuple[Member, ...] = ()
-    louder: Mapping[Member, Outcome] = field(default_factory=dict)
-    weights: Outcome = Outcome()
-    weights_permuted: Outcome = Outcome()
+    louder: Mapping[Member, Scoring] = field(default_factory=dict)
+    weights: Scoring = Scoring()
+    weights_permuted: Scoring = Scoring()
 
 
 @cache
@@ -102,71 +102,69 @@ def case(family: str) -> Case:
 
 
 def behaviours(names: Sequence[str], family: str) -> list[Behaviour]:
-    """Of each criterion, on the tiny network of this family."""
-    at = case(family)
-    alone = [_alone(name, family, at) for name in names]
-    sound = [one.entry for one in alone if one.alone.error is None and not one.changed]
-    plain: dict[Any, Request] = {one.name: (one.name, _units(one, at)) for one in sound}
-    weights: dict[Any, Request] = {
-        (one.name, "weights"): (one.name, at.weight_groups)
-        for one in sound
-        if scores_weights(one.name, {})
+    """How each criterion behaves on the tiny network of this family."""
+    tiny = case(family)
+    alone = [_alone(name, family, tiny) for name in names]
+    sound = [seen.entry for seen in alone if seen.alone.error is None and not seen.changed]
+    plain: dict[Any, Task] = {entry.name: (entry.name, _units(entry, tiny)) for entry in sound}
+    weights: dict[Any, Task] = {
+        (entry.name, "weights"): (entry.name, tiny.weight_groups)
+        for entry in sound
+        if scores_weights(entry.name, {})
     }
-    members = [member for group in at.groups for member in group.members if member.scored]
-    louder: dict[Any, Request] = {
-        (one.name, member): (one.name, _with_louder(at.groups, member))
-        for one in sound
-        if one.structured
+    members = [member for group in tiny.groups for member in group.members if member.scored]
+    louder: dict[Any, Task] = {
+        (entry.name, member): (entry.name, _with_louder(tiny.groups, member))
+        for entry in sound
+        if entry.structured
         for member in members
     }
-    first = attempt(at.model, plain | weights | louder, at.batches)
-    twins = attempt(at.twin, plain | weights, at.batches)
-    backwards = attempt(at.model, plain, at.batches[::-1])
+    first = attempt(tiny.model, plain | weights | louder, tiny.batches)
+    twins = attempt(tiny.twin, plain | weights, tiny.batches)
+    backwards = attempt(tiny.model, plain, tiny.batches[::-1])
     return [
-        one
-        if (name := one.entry.name) not in plain
+        seen
+        if (name := seen.entry.name) not in plain
         else replace(
-            one,
+            seen,
             again=first[name],
             permuted=twins[name],
             reordered=backwards[name],
-            counted=_counted(name, at.groups),
+            counted=_counted(name, tiny.groups),
             louder={member: first[name, member] for member in members if (name, member) in first},
-            weights=first.get((name, "weights"), Outcome()),
-            weights_permuted=twins.get((name, "weights"), Outcome()),
+            weights=first.get((name, "weights"), Scoring()),
+            weights_permuted=twins.get((name, "weights"), Scoring()),
         )
-        for one in alone
+        for seen in alone
     ]
 
 
-def attempt(
-    model: nn.Module, requests: Mapping[Any, Request], batches: Batches
-) -> dict[Any, Outcome]:
+def attempt(model: nn.Module, tasks: Mapping[Any, Task], batches: Batches) -> dict[Any, Scoring]:
     """Score by each criterion with seed 0, in one pass; what one raises is its outcome."""
     criteria: dict[Any, Criterion] = {}
-    found: dict[Any, Outcome] = {}
-    for key, (name, groups) in requests.items():
+    scorings: dict[Any, Scoring] = {}
+    for key, (name, groups) in tasks.items():
         try:
             criteria[key] = create(name, groups, {}, torch.Generator().manual_seed(0))
         except Exception as error:
-            found[key] = Outcome(error=error)
+            scorings[key] = Scoring(error=error)
     costs = gather(model, list(criteria.values()), batches)
     for (key, criterion), cost in zip(criteria.items(), costs, strict=True):
-        found[key] = _outcome(criterion, cost.failure)
-    return found
+        scorings[key] = _scoring(criterion, cost.failure)
+    return scorings
 
 
-def _outcome(criterion: Criterion, failure: Exception | None) -> Outcome:
+def _scoring(criterion: Criterion, failure: Exception | None) -> Scoring:
     if failure is not None:
-        return Outcome(error=failure)
+        return Scoring(error=failure)
     try:
         scores = criterion.scores()
     except Exception as error:
-        return Outcome(error=error)
+        return Scoring(error=error)
     fresh = torch.Generator().manual_seed(0).get_state()
     draws = not torch.equal(criterion.generator.get_state(), fresh)
     shapes = tuple(criterion.score_shape(group) for group in criterion.groups)
-    return Outcome(scores, shapes, None, draws, criterion)
+    return Scoring(scores, shapes, None, draws, criterion)
 
 
 def contributes(criterion: Criterion, member: Member) -> bool:
@@ -185,27 +183,27 @@ def contributes(criterion: Criterion, member: Member) -> bool:
     return not all(torch.equal(*pair) for pair in zip(quiet, loud, strict=True))
 
 
-def _alone(name: str, family: str, at: Case) -> Behaviour:
+def _alone(name: str, family: str, tiny: Case) -> Behaviour:
     entry = find(name)
-    model = marked(copy.deepcopy(at.model))
+    model = marked(copy.deepcopy(tiny.model))
     before = snapshot(model)
     try:
-        outcome = attempt(model, {name: (name, _units(entry, at))}, at.batches)[name]
+        scoring = attempt(model, {name: (name, _units(entry, tiny))}, tiny.batches)[name]
     except Exception as error:  # the evidence was changed in place, which `gather` refuses
-        outcome = Outcome(error=error)
-    return Behaviour(entry, family, at, outcome, changes(before, snapshot(model)))
+        scoring = Scoring(error=error)
+    return Behaviour(entry, family, tiny, scoring, changes(before, snapshot(model)))
 
 
-def _units(entry: Entry, at: Case) -> tuple[Group, ...]:
-    """Channels; single weights for what scores nothing else."""
-    return at.groups if entry.structured else at.weight_groups
+def _units(entry: Entry, tiny: Case) -> tuple[Group, ...]:
+    """The channels; single weights for what scores nothing else."""
+    return tiny.groups if entry.structured else tiny.weight_groups
 
 
 def _counted(name: str, groups: Sequence[Group]) -> tuple[Member, ...]:
-    """By `counts`; with the reduction `first`, of those only the first of each group."""
-    one = create(name, groups, {}, torch.Generator())
-    counted = [[member for member in group.members if one.counts(member)] for group in groups]
-    if getattr(one.options, "reduction", None) == "first":
+    """The members that `counts` names; with the reduction `first`, the first of each group."""
+    criterion = create(name, groups, {}, torch.Generator())
+    counted = [[each for each in group.members if criterion.counts(each)] for group in groups]
+    if getattr(criterion.options, "reduction", None) == "first":
         counted = [members[:1] for members in counted]
     return tuple(member for members in counted for member in members)
 

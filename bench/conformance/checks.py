@@ -13,7 +13,7 @@ from criteria import Criterion, Group, Member, NotApplicable
 from criteria.registry import scores_weights
 from criteria.selector import Selector
 
-from .behaviour import Behaviour, Case, Outcome, contributes
+from .behaviour import Behaviour, Case, Scoring, contributes
 from .finding import Finding, Verdict
 from .permute import permute_
 
@@ -27,18 +27,18 @@ Said = tuple[Verdict, str]
 
 
 def inspect(seen: Behaviour) -> list[Finding]:
-    """All checks of one criterion on one family, in the order of `CHECKS`."""
-    found = []
+    """Put one criterion to all checks on one family, in the order of `CHECKS`."""
+    findings = []
     blocked = None
     for name, check in CHECKS.items():
         reason = _other_kind(seen, name) or (None if name in ALWAYS else blocked)
         verdict, said = _not_applicable(reason) if reason else check(seen)
-        found.append(Finding(seen.entry.name, name, seen.family, verdict, said))
+        findings.append(Finding(seen.entry.name, name, seen.family, verdict, said))
         if name in GATES and verdict == "fail" and not blocked:
             blocked = f"not looked at, as '{name}' fails"
         elif name == "runs" and verdict == "not applicable":
             blocked = said
-    return found
+    return findings
 
 
 def runs(seen: Behaviour) -> Said:
@@ -111,7 +111,7 @@ def members(seen: Behaviour) -> Said:
     is asked what each member adds to its scores. One that has its own `scores` and the base's
     `counts` says nothing about members; what it hears is measured.
     """
-    moves = [member for member, outcome in seen.louder.items() if _moved(seen.alone, outcome)]
+    moves = [member for member, scoring in seen.louder.items() if _moved(seen.alone, scoring)]
     if not moves and seen.alone.draws:
         return "not applicable", "draws its scores, looks at no member"
     kind = seen.entry.type
@@ -145,18 +145,18 @@ def batch_order(seen: Behaviour) -> Said:
 def weights(seen: Behaviour) -> Said:
     """Single weights as units: finite scores of the right shapes, which follow the channels."""
     groups = seen.case.weight_groups
-    for outcome in (seen.weights, seen.weights_permuted):
-        if outcome.error is not None:
-            return "fail", f"raises with weights as units: {outcome.error}"
-        fault = shape_fault(outcome, groups) or not_finite(outcome, groups)
+    for scoring in (seen.weights, seen.weights_permuted):
+        if scoring.error is not None:
+            return "fail", f"raises with weights as units: {scoring.error}"
+        fault = shape_fault(scoring, groups) or not_finite(scoring, groups)
         if fault:
             return "fail", fault
     if seen.weights.draws:
         return "pass", "finite, of the right shapes; drawn at random"
     expected = _as_parameters(seen.weights, seen.case)
     permute_(expected, seen.case.groups, seen.case.orders)
-    for name, found in _as_parameters(seen.weights_permuted, seen.case).items():
-        if not _distance(expected[name], found) <= EQUIVARIANT:
+    for name, scores in _as_parameters(seen.weights_permuted, seen.case).items():
+        if not _distance(expected[name], scores) <= EQUIVARIANT:
             return "fail", f"the scores of {name} do not follow permuted channels"
     return "pass", "finite, of the right shapes, and they follow permuted channels"
 
@@ -189,12 +189,12 @@ def _other_kind(seen: Behaviour, check: str) -> str | None:
     return None
 
 
-def shape_fault(outcome: Outcome, groups: Sequence[Group]) -> str | None:
+def shape_fault(scoring: Scoring, groups: Sequence[Group]) -> str | None:
     """What is wrong about the shapes, in words."""
-    if not isinstance(outcome.scores, list | tuple) or len(outcome.scores) != len(groups):
-        count = len(outcome.scores) if isinstance(outcome.scores, list | tuple) else "no list"
+    if not isinstance(scoring.scores, list | tuple) or len(scoring.scores) != len(groups):
+        count = len(scoring.scores) if isinstance(scoring.scores, list | tuple) else "no list"
         return f"scores() should return a list of {len(groups)} tensors, one a group: {count}"
-    for group, values, expected in zip(groups, outcome.scores, outcome.shapes, strict=True):
+    for group, values, expected in zip(groups, scoring.scores, scoring.shapes, strict=True):
         if not isinstance(values, Tensor):
             return f"group {group.root}: {type(values).__name__} instead of a tensor"
         if values.shape != expected:
@@ -202,9 +202,9 @@ def shape_fault(outcome: Outcome, groups: Sequence[Group]) -> str | None:
     return None
 
 
-def not_finite(outcome: Outcome, groups: Sequence[Group]) -> str | None:
+def not_finite(scoring: Scoring, groups: Sequence[Group]) -> str | None:
     """The first group with NaN or infinity, in words."""
-    for group, values in zip(groups, outcome.scores, strict=True):
+    for group, values in zip(groups, scoring.scores, strict=True):
         bad = int((~torch.isfinite(values)).sum())
         if bad:
             return f"group {group.root}: {bad} of {values.numel()} values are NaN or infinite"
@@ -225,13 +225,13 @@ def _distance(one: Tensor, other: Tensor) -> float:
     return float(distance.nan_to_num(nan=torch.inf))
 
 
-def _apart(one: Outcome, other: Outcome) -> float:
+def _apart(one: Scoring, other: Scoring) -> float:
     """Largest `_distance` of any of their tensors."""
     pairs = zip(one.scores, other.scores, strict=True)
     return max(_distance(first, second) for first, second in pairs)
 
 
-def _moved(quiet: Outcome, loud: Outcome) -> bool:
+def _moved(quiet: Scoring, loud: Scoring) -> bool:
     return loud.error is not None or _apart(quiet, loud) > EQUIVARIANT
 
 
@@ -243,25 +243,25 @@ def _reordered(values: Tensor, order: Tensor) -> Tensor:
 
 
 def _removed_follow(selector: type[Selector], seen: Behaviour) -> Said:
-    """Whether equal settings of a selector's knob remove the same channels of the twin."""
+    """Whether equal thresholds of a selector remove the same channels of the twin."""
     first, last = selector.knob
-    for setting in (first + share * (last - first) for share in (0.0, 0.25, 0.5, 0.75, 1.0)):
+    for threshold in (first + share * (last - first) for share in (0.0, 0.25, 0.5, 0.75, 1.0)):
         for evidence, twin, order in zip(
             seen.alone.scores, seen.permuted.scores, seen.case.orders, strict=True
         ):
-            gone = order[selector.removed(twin, setting)].sort().values
-            if not torch.equal(gone, selector.removed(evidence, setting).sort().values):
-                return "fail", f"at {setting:.2g} of its knob other channels leave when permuted"
+            gone = order[selector.removed(twin, threshold)].sort().values
+            if not torch.equal(gone, selector.removed(evidence, threshold).sort().values):
+                return "fail", f"at {threshold:.2g} of its knob other channels leave when permuted"
     return "pass", "evidence and removed sets follow permuted channels"
 
 
-def _as_parameters(outcome: Outcome, at: Case) -> dict[str, Tensor]:
+def _as_parameters(scoring: Scoring, at: Case) -> dict[str, Tensor]:
     """Scores of single weights, named and shaped as the parameters; a copy."""
     return {
         f"{group.root}.weight": values.reshape(
             at.model.get_submodule(group.root).get_parameter("weight").shape
         ).clone()
-        for group, values in zip(at.weight_groups, outcome.scores, strict=True)
+        for group, values in zip(at.weight_groups, scoring.scores, strict=True)
     }
 
 

@@ -1,9 +1,16 @@
-"""What the conformance kit says: one finding a check and family."""
+"""What the conformance kit says: one finding a check and family, and a table of them for people."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from .networks import FAMILIES
 
 Verdict = Literal["pass", "fail", "not applicable", "information"]
 
@@ -25,3 +32,52 @@ class Finding:
     family: str
     verdict: Verdict
     reason: str
+
+
+STYLES: dict[Verdict, str] = {
+    "pass": "green",
+    "fail": "bold red",
+    "not applicable": "dim",
+    "information": "cyan",
+}
+
+
+def show_findings(console: Console, findings: Sequence[Finding]) -> None:
+    """Print the findings of one criterion: what holds on all networks is one line."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for head in ("check", "verdict", "networks", "why"):
+        table.add_column(head, overflow="fold")
+    last = ""
+    for (check, verdict, reason), families in _together(findings).items():
+        name = "" if check == last else check
+        cells = (name, Text(verdict, STYLES[verdict]), _named(families), Text(reason))
+        table.add_row(*cells)
+        last = check
+    console.print(table)
+
+
+def fails(findings: Iterable[Finding]) -> bool:
+    """Whether anything that must hold does not."""
+    return any(one.verdict == "fail" for one in findings)
+
+
+def summary(findings: Sequence[Finding]) -> str:
+    """One sentence: whether a criterion conforms, and what it fails if not."""
+    name = findings[0].criterion
+    failed = list(dict.fromkeys(one.check for one in findings if one.verdict == "fail"))
+    if failed:
+        return f"{name} does not keep its promises: {', '.join(failed)}"
+    return f"{name} conforms"
+
+
+def _together(findings: Iterable[Finding]) -> dict[tuple[str, Verdict, str], list[str]]:
+    """Families by what is said of them, in the order of the checks."""
+    order = list(dict.fromkeys(one.check for one in findings))
+    families: dict[tuple[str, Verdict, str], list[str]] = {}
+    for each in sorted(findings, key=lambda one: order.index(one.check)):
+        families.setdefault((each.check, each.verdict, each.reason), []).append(each.family)
+    return families
+
+
+def _named(families: Sequence[str]) -> str:
+    return "all" if len(families) == len(FAMILIES) else ", ".join(families)

@@ -1,4 +1,4 @@
-"""On a small network that has learned digits: what a criterion costs, and whom it ranks like."""
+"""A small network that has learned digits: what a criterion costs there, and whom it ranks like."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from suites.problem import DatasetSpec, ModelSpec
 from ..plan.jobs import BaseJob
 from ..steps.bases import make_base
 from ..steps.workspace import Settings, Workspace
-from .behaviour import Batches, Outcome, attempt
+from .behaviour import Batches, Scoring, attempt
 from .checks import not_finite, shape_fault
 from .finding import Finding, Verdict
 
@@ -43,7 +43,7 @@ SAME = 0.999
 
 
 @dataclass(frozen=True, eq=False)
-class Trained:
+class TrainedCase:
     """The trained network, its groups and calibration batches."""
 
     model: nn.Module
@@ -51,7 +51,7 @@ class Trained:
     batches: Batches
 
 
-Ranking = list[np.ndarray]  # scores of every group
+GroupScores = list[np.ndarray]  # of every group, `[units]`
 
 
 @dataclass(frozen=True)
@@ -66,45 +66,46 @@ class Likeness:
         return f"{self.name} {self.within:.2f} / {self.overall:.2f}"
 
 
-def compare(name: str, results: Path) -> list[Finding]:
-    """Cost and rank correlations of one criterion; the network is trained where it is missing."""
-    at = trained(results.resolve())
+def check_trained(name: str, results: Path) -> list[Finding]:
+    """What one criterion costs and whom it ranks like; trains the network where it is missing."""
+    case = trained(results.resolve())
     if not find(name).structured:
-        at = replace(at, groups=weight_structure(at.model).groups)
-    mine = attempt(at.model, {name: (name, at.groups)}, at.batches)[name]
-    if mine.error is not None:
-        verdict: Verdict = "not applicable" if isinstance(mine.error, NotApplicable) else "fail"
-        return [Finding(name, "runs", "trained", verdict, str(mine.error))]
-    fault = shape_fault(mine, at.groups) or not_finite(mine, at.groups)
+        case = replace(case, groups=weight_structure(case.model).groups)
+    scoring = attempt(case.model, {name: (name, case.groups)}, case.batches)[name]
+    if scoring.error is not None:
+        verdict: Verdict = "not applicable" if isinstance(scoring.error, NotApplicable) else "fail"
+        return [Finding(name, "runs", "trained", verdict, str(scoring.error))]
+    fault = shape_fault(scoring, case.groups) or not_finite(scoring, case.groups)
     if fault:
         return [Finding(name, "finite", "trained", "fail", fault)]
-    spent = Finding(name, "cost", "trained", "information", cost(name, at))
-    ranking = _ranking(mine, at.groups)
-    if ranking is None:
+    spent = Finding(name, "cost", "trained", "information", cost(name, case))
+    scores = _group_scores(scoring, case.groups)
+    if scores is None:
         said = "picks sets, gives no scores that could be ranked"
         return [spent, Finding(name, "ranks like", "trained", "not applicable", said)]
     return [spent] + [
         Finding(name, check, "trained", "information", said)
-        for check, said in _similar(name, ranking, at)
+        for check, said in _similar(name, scores, case)
     ]
 
 
-def _similar(name: str, ranking: Ranking, at: Trained) -> list[tuple[str, str]]:
+def _similar(name: str, scores: GroupScores, case: TrainedCase) -> list[tuple[str, str]]:
     """(check, reason), compared with all others that rank the same units."""
     structured = find(name).structured
     others = {
-        one.name: (one.name, at.groups)
-        for one in criteria()
-        if one.name != name and (one.structured if structured else scores_weights(one.name, {}))
+        entry.name: (entry.name, case.groups)
+        for entry in criteria()
+        if entry.name != name
+        and (entry.structured if structured else scores_weights(entry.name, {}))
     }
-    outcomes = attempt(at.model, others, at.batches)
-    theirs = {other: _ranking(outcome, at.groups) for other, outcome in outcomes.items()}
+    scorings = attempt(case.model, others, case.batches)
+    theirs = {other: _group_scores(each, case.groups) for other, each in scorings.items()}
     return similarities(
-        [likeness(other, ranking, one) for other, one in theirs.items() if one is not None]
+        [likeness(other, scores, each) for other, each in theirs.items() if each is not None]
     )
 
 
-def likeness(name: str, one: Ranking, other: Ranking) -> Likeness:
+def likeness(name: str, one: GroupScores, other: GroupScores) -> Likeness:
     """Spearman correlations of two criteria; `name` is the other's.
 
     Groups that either of them scores all alike have no correlation and are left out.
@@ -129,15 +130,15 @@ def similarities(alike: Sequence[Likeness]) -> list[tuple[str, str]]:
         ("ranks unlike", known[half:][::-1][:SHOWN]),
     )
     said = [(check, ", ".join(map(str, some))) for check, some in lists if some]
-    for one in known:
-        if one.within > SAME:
-            where = "" if one.overall > SAME else " inside every group; across groups it differs"
-            said.append(("hint", f"same ranking as {one.name}{where}"))
+    for other in known:
+        if other.within > SAME:
+            where = "" if other.overall > SAME else " inside every group; across groups it differs"
+            said.append(("hint", f"same ranking as {other.name}{where}"))
     return said
 
 
 @cache
-def trained(results: Path) -> Trained:
+def trained(results: Path) -> TrainedCase:
     """A small VGG on digits, as a base like any other: kept by the hash of all that makes it."""
     workspace = Workspace(Settings(results, Path("data")))
     if not workspace.store.path("bases", BASE.key, ".json").exists():
@@ -145,23 +146,23 @@ def trained(results: Path) -> Trained:
     base = workspace.base(BASE)
     first = torch.arange(BATCHES * BATCH_SIZE)
     batches = list(base.data.train.batches(BATCH_SIZE, indices=first))
-    return Trained(base.network.model, base.network.structure.groups, batches)
+    return TrainedCase(base.network.model, base.network.structure.groups, batches)
 
 
-def cost(name: str, at: Trained) -> str:
+def cost(name: str, case: TrainedCase) -> str:
     """Seconds to score, over those of forward and backward on the same batches; medians."""
 
     def passes() -> None:
-        with eval_with_gradients(at.model):
-            for images, labels in at.batches:
-                loss = functional.cross_entropy(at.model(images), labels)
-                torch.autograd.grad(loss, list(at.model.parameters()))
+        with eval_with_gradients(case.model):
+            for images, labels in case.batches:
+                loss = functional.cross_entropy(case.model(images), labels)
+                torch.autograd.grad(loss, list(case.model.parameters()))
 
     def scoring() -> None:
-        attempt(at.model, {name: (name, at.groups)}, at.batches)
+        attempt(case.model, {name: (name, case.groups)}, case.batches)
 
-    mine, plain = _median_seconds(scoring), _median_seconds(passes)
-    return f"{mine / plain:.2g} times forward and backward ({mine * 1e3:.1f} ms)"
+    spent, plain = _median_seconds(scoring), _median_seconds(passes)
+    return f"{spent / plain:.2g} times forward and backward ({spent * 1e3:.1f} ms)"
 
 
 def _median_seconds(work: Callable[[], None]) -> float:
@@ -173,17 +174,17 @@ def _median_seconds(work: Callable[[], None]) -> float:
     return statistics.median(seconds)
 
 
-def _ranking(outcome: Outcome, groups: Sequence[Group]) -> Ranking | None:
-    """None where it raised, or gives anything but finite `[units]` of every group."""
-    scores = outcome.scores
-    if scores is None or [values.shape for values in scores] != [(one.units,) for one in groups]:
+def _group_scores(scoring: Scoring, groups: Sequence[Group]) -> GroupScores | None:
+    """The scores; None where it raised, or gives anything but finite `[units]` of every group."""
+    given = scoring.scores
+    if given is None or [values.shape for values in given] != [(one.units,) for one in groups]:
         return None
-    ranking = [values.detach().double().cpu().numpy() for values in scores]
-    return ranking if all(np.isfinite(values).all() for values in ranking) else None
+    scores = [values.detach().double().cpu().numpy() for values in given]
+    return scores if all(np.isfinite(values).all() for values in scores) else None
 
 
 def _spearman(one: np.ndarray, other: np.ndarray) -> float:
-    """NaN where either is constant."""
+    """The rank correlation; NaN where either is constant."""
     if np.ptp(one) == 0 or np.ptp(other) == 0:
         return float("nan")
     return float(np.corrcoef(rankdata(one), rankdata(other))[0, 1])

@@ -27,11 +27,11 @@ def shifted(pixels: Tensor, most: int, flip: bool, generator: torch.Generator) -
     down, across = torch.randint(2 * most + 1, (2, n), generator=generator).to(device)
     padded = F.pad(pixels, (most, most, most, most))
     windows = padded.unfold(2, h, 1).unfold(3, w, 1)  # a view: [n, c, down, across, h, w]
-    found = windows[torch.arange(n, device=device), :, down, across]
+    moved = windows[torch.arange(n, device=device), :, down, across]
     if not flip:
-        return found
+        return moved
     mirrored = torch.rand(n, 1, generator=generator) < 0.5
-    return torch.where(mirrored.to(device)[:, :, None, None], found.flip(3), found)
+    return torch.where(mirrored.to(device)[:, :, None, None], moved.flip(3), moved)
 
 
 def randomly_cropped(image: Image.Image, size: int, generator: torch.Generator) -> Image.Image:

@@ -54,15 +54,10 @@ class SelfAttention(nn.Module):
 
     @property
     def num_heads(self) -> int:
-        """Heads that are left."""
+        """The number of heads that are left."""
         if self.unit == "heads":
             return self.q.out_features // self.dense_head_dim
         return self.dense_heads
-
-    @property
-    def head_dim(self) -> int:
-        """Channels that are left of one head of the queries and keys."""
-        return self.q.out_features // self.num_heads
 
     def forward(
         self, query: Tensor, key: Tensor, value: Tensor, need_weights: bool = False

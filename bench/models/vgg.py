@@ -32,8 +32,8 @@ class VGG(nn.Module):
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for at, stage in enumerate(stages):
-            if 0 < at <= pools:
+        for number, stage in enumerate(stages):
+            if 0 < number <= pools:
                 layers.append(nn.MaxPool2d(2))
             for width in stage:
                 conv = nn.Conv2d(channels, width, 3, padding=1, bias=bias)

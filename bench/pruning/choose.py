@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from criteria import Selector
 
 from .network import Network, Removed, Rules, Schedule, complement
-from .selection import InfeasibleBudget, Ranking, rank, select
+from .selection import InfeasibleBudget, RemovalOrder, rank, select
 from .thresholds import Choice, Choices, at_thresholds, meet_budgets
 
 Scorer = Callable[[Network], Sequence[Tensor]]  # scores, or a selector's evidence, of each group
@@ -42,19 +42,19 @@ def choose_removed(
         selector: picks the sets, by the evidence that `scorer` gives of each group.
         thresholds: the budgets are settings of the selector's threshold, whatever these cost.
     """
-    found: Mapping[float, Removed | InfeasibleBudget]
+    removed: Mapping[float, Removed | InfeasibleBudget]
     if schedule is not None:
-        found = iterative(network, scorer, budgets, rules, schedule, recover)
+        removed = iterative(network, scorer, budgets, rules, schedule, recover)
     elif like is not None:
-        found = matched(scorer(network), {budget: like[budget] for budget in budgets})
+        removed = matched(scorer(network), {budget: like[budget] for budget in budgets})
     elif selector is not None:
         choices = Choices(network, selector, scorer(network), rules)
         return (at_thresholds if thresholds else meet_budgets)(choices, budgets)
     else:
-        found = one_shot(network, scorer(network), budgets, rules)
+        removed = one_shot(network, scorer(network), budgets, rules)
     return {
-        budget: removed if isinstance(removed, InfeasibleBudget) else Choice(removed)
-        for budget, removed in found.items()
+        budget: units if isinstance(units, InfeasibleBudget) else Choice(units)
+        for budget, units in removed.items()
     }
 
 
@@ -62,13 +62,13 @@ def one_shot(
     network: Network, scores: Sequence[Tensor], budgets: Sequence[float], rules: Rules
 ) -> dict[float, Removed | InfeasibleBudget]:
     """All budgets from one set of scores; a budget that cannot be met holds its reason."""
-    found: dict[float, Removed | InfeasibleBudget] = {}
+    removed: dict[float, Removed | InfeasibleBudget] = {}
     for budget in budgets:
         try:
-            found[budget] = selected(network, scores, budget, rules)
+            removed[budget] = selected(network, scores, budget, rules)
         except InfeasibleBudget as reason:
-            found[budget] = reason
-    return found
+            removed[budget] = reason
+    return removed
 
 
 def iterative(
@@ -81,7 +81,7 @@ def iterative(
 ) -> dict[float, Removed | InfeasibleBudget]:
     """Score, remove down to the next stop, score what is left; one path visits all budgets."""
     remaining = [torch.arange(group.units) for group in network.structure.groups]
-    found: dict[float, Removed | InfeasibleBudget] = {}
+    removed: dict[float, Removed | InfeasibleBudget] = {}
     now = network
     stops = schedule.stops(budgets)
     for step, stop in enumerate(stops):
@@ -91,14 +91,13 @@ def iterative(
         try:
             counts = _select(network, now, ranking, stop, tolerance, rules)
         except InfeasibleBudget as reason:
-            found |= {budget: reason for budget in budgets if budget <= stop}
-            return found
+            return removed | {budget: reason for budget in budgets if budget <= stop}
         remaining = [
             units[order[count:].sort().values]
             for units, order, count in zip(remaining, ranking.within, counts, strict=True)
         ]
         if stop in budgets:
-            found[stop] = [
+            removed[stop] = [
                 complement(group.units, units)
                 for group, units in zip(network.structure.groups, remaining, strict=True)
             ]
@@ -110,7 +109,7 @@ def iterative(
         now = now.without(leaving)
         if recover is not None:
             recover(now.model, stop, step)
-    return found
+    return removed
 
 
 def selected(network: Network, scores: Sequence[Tensor], budget: float, rules: Rules) -> Removed:
@@ -135,14 +134,14 @@ def matched(
 
 
 def _select(
-    dense: Network, now: Network, ranking: Ranking, budget: float, tolerance: float, rules: Rules
+    dense: Network, now: Network, order: RemovalOrder, budget: float, tolerance: float, rules: Rules
 ) -> list[int]:
     """Limits and tolerance are shares of the dense network, wherever on a path we stand."""
     groups = dense.structure.groups
     whole = dense.cost.of(rules.cost)(torch.zeros(len(groups)))
     return select(
         now.structure.groups,
-        ranking,
+        order,
         now.cost.of(rules.cost),
         target=dense.cost.target(rules.cost, budget),
         tolerance=tolerance * whole,

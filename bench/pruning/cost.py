@@ -52,7 +52,7 @@ class Products:
 
 @dataclass(frozen=True)
 class CostModel:
-    """MACs of one image, parameters and prunable channels of a network, by units removed.
+    """The MACs of one image, parameters and prunable channels of a network, by units removed.
 
     Attributes:
         macs, params: exact on what is modelled: convolutions, linear layers, attention.
@@ -66,7 +66,7 @@ class CostModel:
     unmodelled_macs: int
 
     def of(self, cost: ChannelCost) -> Products:
-        """One of the three by name."""
+        """The cost of this name."""
         products: Products = getattr(self, cost)
         return products
 
@@ -82,7 +82,7 @@ def count_macs(model: nn.Module, example_inputs: tuple[Any, ...]) -> int:
 
 
 def count_params(model: nn.Module) -> int:
-    """All parameters, each once."""
+    """The number of all parameters, each counted once."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
@@ -124,9 +124,9 @@ def cost_model(
 def weight_uses(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[str, int]:
     """How often one image multiplies each weight of a layer: its output positions, over all uses.
 
-    Of all convolutions and linear layers that the forward pass calls, by name, in the order of the
-    model; so the MACs of a layer's nonzero weights are their number times this. Attention products
-    are no weights.
+    All convolutions and linear layers that the forward pass calls are in it, by name, in the order
+    of the model; so the MACs of a layer's nonzero weights are their number times this. Attention
+    products are no weights.
 
     Raises:
         ArithmeticError: torch's dispatcher counts other MACs for a layer.
@@ -162,10 +162,10 @@ class _Terms:
         weight, inputs, outputs = zip(*self._terms, strict=True)
         return Products(
             torch.tensor(weight, dtype=torch.float64),
-            torch.tensor([one[0] for one in inputs], dtype=torch.float64),
-            torch.tensor([one[0] for one in outputs], dtype=torch.float64),
-            torch.stack([one[1] for one in inputs]),
-            torch.stack([one[1] for one in outputs]),
+            torch.tensor([dense for dense, _ in inputs], dtype=torch.float64),
+            torch.tensor([dense for dense, _ in outputs], dtype=torch.float64),
+            torch.stack([lost for _, lost in inputs]),
+            torch.stack([lost for _, lost in outputs]),
             constant,
         )
 
@@ -176,11 +176,11 @@ class _Layers:
     def __init__(self, structure: Structure) -> None:
         self._groups = len(structure.groups)
         self._sides: dict[tuple[str, bool], Width] = {}
-        for at, group in enumerate(structure.groups):
+        for index, group in enumerate(structure.groups):
             for member in group.members:
                 key = (member.name, member.side == "in")
                 _, lost = self._sides.setdefault(key, (float(member.width), self._none()))
-                lost[at] += member.entries_per_unit
+                lost[index] += member.entries_per_unit
 
     def _none(self) -> Tensor:
         return torch.zeros(self._groups, dtype=torch.float64)
@@ -214,8 +214,8 @@ def _sizes(module: nn.Module) -> tuple[int, int, int]:
 
 
 def _positions(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[str, int]:
-    """Output positions an image, over all uses of each convolution or linear layer."""
-    found: dict[str, int] = {}
+    """The output positions of one image, over all uses of each convolution or linear layer."""
+    positions: dict[str, int] = {}
 
     def count(name: str) -> Any:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -224,7 +224,7 @@ def _positions(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[str, i
                 places = math.prod(seen.shape[1:-1])
             else:
                 places = math.prod(seen.shape[2:])
-            found[name] = found.get(name, 0) + places
+            positions[name] = positions.get(name, 0) + places
 
         return hook
 
@@ -239,7 +239,7 @@ def _positions(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[str, i
         finally:
             for hook in hooks:
                 hook.remove()
-    return found
+    return positions
 
 
 def _macs_by_module(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[str, int]:

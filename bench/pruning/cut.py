@@ -24,7 +24,7 @@ def cut(model: nn.Module, groups: Sequence[Group], removed: Sequence[Tensor]) ->
         removed: of each group, the units that go.
     """
     pruned = copy.deepcopy(model)
-    doomed: dict[tuple[str, Callable[..., Any]], list[Tensor]] = {}
+    leaving: dict[tuple[str, Callable[..., Any]], list[Tensor]] = {}
     members: dict[tuple[str, Callable[..., Any]], Member] = {}
     for group, units in zip(groups, removed, strict=True):
         if not len(units):
@@ -32,15 +32,15 @@ def cut(model: nn.Module, groups: Sequence[Group], removed: Sequence[Tensor]) ->
         for member in group.members:
             key = (member.name, member.prune)
             members[key] = member
-            doomed.setdefault(key, []).append(member.indices[torch.isin(member.units, units)])
+            leaving.setdefault(key, []).append(member.indices[torch.isin(member.units, units)])
     with torch.no_grad():
-        for key, indices in doomed.items():
+        for key, indices in leaving.items():
             _shrink(pruned, members[key], torch.cat(indices).sort().values)
     return pruned
 
 
 def _shrink(model: nn.Module, member: Member, indices: Tensor) -> None:
-    """Remove positions from one layer's side."""
+    """Remove positions from one side of a layer."""
     if member.kind != "parameter":
         member.prune.__self__.pruning_dim = member.dim  # type: ignore[attr-defined]
         member.prune(model.get_submodule(member.name), indices.tolist())
@@ -64,18 +64,18 @@ def uncut(
     """
     whole = copy.deepcopy(dense)
     places = copy.deepcopy(dense).double()
-    state = {name: one for name, one in places.state_dict().items() if one.dim()}
-    for one in state.values():
-        one.copy_(torch.arange(one.numel(), dtype=torch.float64).reshape(one.shape))
+    state = {name: entries for name, entries in places.state_dict().items() if entries.dim()}
+    for entries in state.values():
+        entries.copy_(torch.arange(entries.numel(), dtype=torch.float64).reshape(entries.shape))
     placed = cut(places, groups, removed).state_dict()
     values = pruned.state_dict()
     with torch.no_grad():
-        for name, one in whole.state_dict().items():
+        for name, entries in whole.state_dict().items():
             if name not in state:  # a counter
-                one.copy_(values[name])
+                entries.copy_(values[name])
                 continue
-            one.zero_()
-            one.view(-1)[placed[name].flatten().long()] = values[name].flatten()
+            entries.zero_()
+            entries.view(-1)[placed[name].flatten().long()] = values[name].flatten()
     return whole
 
 
@@ -155,16 +155,16 @@ def _holds(model: nn.Module, example_inputs: tuple[Any, ...], groups: Sequence[G
 
 
 def difference(model: nn.Module, other: nn.Module, example_inputs: Iterable[Any]) -> float:
-    """Largest difference of the two networks' outputs, relative to their size where that is over 1.
+    """The largest difference of two networks' outputs, relative to their size where that is over 1.
 
-    In eval mode and float64; both are left as they are.
+    They are compared in eval mode and float64, and left as they are.
     """
     one, two = (_outputs(copy.deepcopy(each), example_inputs) for each in (model, other))
     return float((one - two).abs().max() / one.abs().max().clamp(min=1))
 
 
 def _outputs(model: nn.Module, example_inputs: Iterable[Any]) -> Tensor:
-    """Outputs in eval mode and float64, where rounding cannot be mistaken for a wrong cut."""
+    """The outputs in eval mode and float64, where rounding cannot be mistaken for a wrong cut."""
     inputs = [
         one.double() if isinstance(one, Tensor) and one.is_floating_point() else one
         for one in example_inputs

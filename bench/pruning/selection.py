@@ -8,6 +8,7 @@ left, and the walk goes on to finer ones.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -76,7 +77,7 @@ def made_in(group: Group, place: str) -> bool:
 
 
 def _still_grouped(group: Group) -> int:
-    """Units that keep two outputs in each block of a grouped convolution, two of a depthwise one.
+    """The units that keep two outputs in each block of a grouped convolution, or of a depthwise one.
 
     With one the first would be traced as depthwise, its inputs coupled to its outputs, on the next
     step, and the second as plain, with inputs of their own.
@@ -92,8 +93,8 @@ def _still_grouped(group: Group) -> int:
 
 
 @dataclass(frozen=True)
-class Ranking:
-    """All units in the order in which they go.
+class RemovalOrder:
+    """All units in the order in which they leave.
 
     Attributes:
         groups: [units of the network], the group of each, first to go first.
@@ -104,12 +105,12 @@ class Ranking:
     within: tuple[Tensor, ...]
 
 
-def rank(groups: Sequence[Group], scores: Sequence[Tensor], scope: Scope) -> Ranking:
+def rank(groups: Sequence[Group], scores: Sequence[Tensor], scope: Scope) -> RemovalOrder:
     """Order units by score; among equals the earlier group and channel goes first.
 
-    global: by the scores as they are. local: by their quantile in the group, so that all groups
-    shrink alike. isomorphic: by their quantile among all groups of one pattern. Units at minus
-    infinity have left already, and go first in any.
+    The scope global goes by the scores as they are; local by their quantile in the group, so that
+    all groups shrink alike; isomorphic by their quantile among all groups of one pattern. Units at
+    minus infinity have left already, and go first in any.
     """
     within = tuple(values.argsort(stable=True) for values in scores)
     owner = torch.cat([torch.full((len(one),), at) for at, one in enumerate(scores)])
@@ -124,7 +125,7 @@ def rank(groups: Sequence[Group], scores: Sequence[Tensor], scope: Scope) -> Ran
             classes = torch.tensor([patterns[group.pattern] for group in groups])[owner]
             keys = _quantiles_in(values, [classes == at for at in classes.unique()])
     keys = keys.masked_fill(values == -torch.inf, -torch.inf)
-    return Ranking(owner[keys.argsort(stable=True)], within)
+    return RemovalOrder(owner[keys.argsort(stable=True)], within)
 
 
 def _quantiles_in(values: Tensor, classes: Sequence[Tensor]) -> Tensor:
@@ -144,7 +145,7 @@ def ordered_quantiles(values: Tensor) -> Tensor:
 
 def select(
     groups: Sequence[Group],
-    ranking: Ranking,
+    ranking: RemovalOrder,
     cost: Products,
     target: float,
     tolerance: float,
@@ -177,9 +178,23 @@ def select(
     def counts(length: int) -> Tensor:
         return torch.bincount(order[:length], minlength=len(groups))
 
-    least = cost(removed(counts(len(order))))
     now = cost(torch.zeros_like(units))
     whole = whole or now
+    _refuse_out_of_reach(now, cost(removed(counts(len(order)))), target, tolerance, whole)
+    shortest = bisect_left(
+        range(len(order)), True, key=lambda length: cost(removed(counts(length))) <= target
+    )
+    met = removed(counts(shortest))
+    if cost(met) >= target - tolerance:
+        return met.tolist()
+    last = shortest - 1  # the unit that overshoots
+    return _finish(order[last:], counts(last), cost, target, tolerance, removed, whole)
+
+
+def _refuse_out_of_reach(
+    now: float, least: float, target: float, tolerance: float, whole: float
+) -> None:
+    """Refuse a target below the least that the limits leave, or above what is left by now."""
     if least > target:
         raise InfeasibleBudget(
             f"the budget is {target / whole:.1%} of the network's cost, but its limits leave at "
@@ -190,22 +205,14 @@ def select(
             f"the budget is {target / whole:.1%} of the network's cost, but what is left of it "
             f"already costs less: {now / whole:.1%}"
         )
-    low, high = 0, len(order)
-    while low < high:  # the shortest prefix that meets the budget
-        middle = (low + high) // 2
-        low, high = (low, middle) if cost(removed(counts(middle))) <= target else (middle + 1, high)
-    met = removed(counts(low))
-    if cost(met) >= target - tolerance:
-        return met.tolist()
-    return _finish(order[low - 1 :], counts(low - 1), cost, target, tolerance, removed, whole)
 
 
 def _eligible(order: Tensor, spare: Tensor) -> Tensor:
     """The ranking without the units that are last in their group and stay."""
     seen = torch.zeros_like(order)
     for group in range(len(spare)):
-        mine = order == group
-        seen[mine] = torch.arange(int(mine.sum()))
+        places = order == group
+        seen[places] = torch.arange(int(places.sum()))
     return order[seen < spare[order]]
 
 

@@ -48,7 +48,7 @@ class Tally:
 
 
 def evaluate(model: nn.Module, images: Images) -> Tally:
-    """Top-1, top-5 and mean loss on one split, in eval mode."""
+    """The top-1 and top-5 accuracy and mean loss on one split, in eval mode."""
     model.eval()
     tally = Tally()
     with torch.inference_mode():
@@ -58,7 +58,7 @@ def evaluate(model: nn.Module, images: Images) -> Tally:
 
 
 def accuracy(model: nn.Module, data: Dataset) -> Accuracy:
-    """On the test split and on the validation split."""
+    """The accuracy on the test split and on the validation split."""
     test, validation = evaluate(model, data.test), evaluate(model, data.validation)
     return Accuracy(
         top1=test.top1,
@@ -70,7 +70,7 @@ def accuracy(model: nn.Module, data: Dataset) -> Accuracy:
 
 
 def layer_sparsity(dense: nn.Module, pruned: nn.Module) -> dict[str, float]:
-    """Layer -> share of its parameters that are gone; layers without parameters are left out."""
+    """The share of each layer's parameters that are gone; layers without any are left out."""
     left = {name: _own_parameters(module) for name, module in pruned.named_modules()}
     return {
         name: 1 - left[name] / own
@@ -80,7 +80,7 @@ def layer_sparsity(dense: nn.Module, pruned: nn.Module) -> dict[str, float]:
 
 
 def masked_sparsity(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, float]:
-    """Layer -> share of its parameters that a mask holds at zero, likewise.
+    """The share of each layer's parameters that a mask holds at zero; likewise.
 
     Args:
         masks: layer -> True where a weight stays.
@@ -104,12 +104,12 @@ def latency(
     batch_sizes: Sequence[int] = (1, 64),
     repeats: int = 9,
 ) -> list[Latency]:
-    """Milliseconds a batch, median of repeats; the two are timed in turn, so that drift hits both.
+    """Milliseconds a batch, the median of repeats; timed in turn, so that drift hits both networks.
 
     Args:
         image: [1, channels, height, width].
     """
-    found = []
+    latencies = []
     with torch.inference_mode():
         for size in batch_sizes:
             batch = image.expand(size, *image.shape[1:]).contiguous()
@@ -122,14 +122,14 @@ def latency(
                         torch.cuda.synchronize()
                     if turn >= 2:
                         spent[name].append(1000 * (time.perf_counter() - start))
-            found.append(
+            latencies.append(
                 Latency(
                     batch_size=size,
                     dense_ms=statistics.median(spent["dense"]),
                     pruned_ms=statistics.median(spent["pruned"]),
                 )
             )
-    return found
+    return latencies
 
 
 def torch_pruning_macs(model: nn.Module, inputs: tuple[Any, ...]) -> int:

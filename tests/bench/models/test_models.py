@@ -263,7 +263,7 @@ def test_converted_attention_is_equal(bias: bool) -> None:
     x = torch.randn(4, 7, 24, dtype=torch.float64)
     assert torch.allclose(theirs(x, x, x)[0], ours(x, x, x, need_weights=False)[0], atol=1e-6)
     assert ours(x, x, x)[1] is None
-    assert ours.head_dim == 8
+    assert ours.q.out_features == 8 * ours.num_heads
     assert ours.equal_blocks() == {ours.q: 3, ours.k: 3, ours.v: 3}
 
 

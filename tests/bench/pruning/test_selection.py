@@ -16,7 +16,7 @@ from torch import Tensor
 from bench.pruning.choose import matched, one_shot
 from bench.pruning.cost import Products
 from bench.pruning.network import Rules
-from bench.pruning.selection import InfeasibleBudget, Limits, Ranking, Scope, rank, select
+from bench.pruning.selection import InfeasibleBudget, Limits, RemovalOrder, Scope, rank, select
 from criteria import Group, Member
 from criteria.network.member import Kind
 
@@ -333,7 +333,7 @@ def test_each_block_of_a_grouped_convolution_keeps_two_outputs(
 # --- scopes ---------------------------------------------------------------------------------------
 
 
-def prefix(ranking: Ranking, length: int, groups: int) -> list[int]:
+def prefix(ranking: RemovalOrder, length: int, groups: int) -> list[int]:
     return torch.bincount(ranking.groups[:length], minlength=groups).tolist()
 
 
