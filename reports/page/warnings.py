@@ -17,8 +17,8 @@ from ..analysis.published import published_dense
 from ..formats import number, p_value
 from ..records import Measurements, Record, budget_words
 from .findings import MOST, left_out, problems_of
-from .method_section import WORDS
 from .record_warnings import IGNORED, missing_warnings, record_warnings
+from .wording import WORDS
 
 if TYPE_CHECKING:
     from ..analysis.results import Results
