@@ -54,9 +54,9 @@ def compare_methods(
     trials = frame(known := of_plan(suite, records, expected))
     failed = [one.labels for one in known if one.status != "done"]
     table = cells.cells(trials, expected, 1 - suite.analysis.alpha, failed)
-    asked = cells.Comparison("control", method, reference)
+    comparison = cells.Comparison("control", method, reference)
     averaged = cells.by_trial(trials, table)
-    pairs = cells.paired(averaged, table, [asked], suite)
+    pairs = cells.paired(averaged, table, [comparison], suite)
     over = over_problems.overall(pairs, averaged, suite)
     declared = any(
         (one.method, one.reference) == (method, reference) for one in cells.comparisons(suite)

@@ -64,9 +64,9 @@ class Published(BaseModel):
         if self.value is not None and self.metric != "loss" and self.value > 100:
             raise ValueError(f"value = {self.value:g} is above 100 percent")
         if self.value is not None and self.dense is not None and self.drop is not None:
-            found = self.dense - self.value
-            if abs(found - self.drop) > _ROUNDING:
-                raise ValueError(f"drop = {self.drop:g}, but dense minus value is {found:.4g}")
+            difference = self.dense - self.value
+            if abs(difference - self.drop) > _ROUNDING:
+                raise ValueError(f"drop = {self.drop:g}, but dense minus value is {difference:.4g}")
         if self.speedup is not None and self.macs_kept is not None:
             raise ValueError("speedup and macs_kept are one thing; give what the source prints")
         return self

@@ -75,14 +75,16 @@ def judge(claims: Iterable[Claim], records: Iterable[Record]) -> list[Judgement]
 
 def _of_claim(claim: Claim, trials: pd.DataFrame) -> Iterator[Judgement]:
     suites = trials["suite"].str.removesuffix("-reduced") == claim.suite
-    mine = trials[suites & (trials["cost"] == claim.axis)]
-    kinds = mine["recovery"].str.partition("-")[0] if len(mine) else mine["recovery"]
-    mine = mine[(mine["recovery"] == claim.recovery) | (kinds == claim.recovery)]
-    for (suite, recovery), rows in mine.groupby(["suite", "recovery"]):
-        asked, scale = _problems(claim, rows, reduced=str(suite).endswith("-reduced"))
-        if not asked:
+    candidates = trials[suites & (trials["cost"] == claim.axis)]
+    kinds = (
+        candidates["recovery"].str.partition("-")[0] if len(candidates) else candidates["recovery"]
+    )
+    candidates = candidates[(candidates["recovery"] == claim.recovery) | (kinds == claim.recovery)]
+    for (suite, recovery), rows in candidates.groupby(["suite", "recovery"]):
+        problems, scale = _problems(claim, rows, reduced=str(suite).endswith("-reduced"))
+        if not problems:
             continue
-        rows = rows[rows["problem"].isin(asked)]
+        rows = rows[rows["problem"].isin(problems)]
         place = {"scale": scale, "recovery": str(recovery)}
         if claim.nobody_wins:
             yield _nobody_wins(claim, rows, place)
@@ -120,22 +122,22 @@ def _differences(
     assert claim.method is not None
     compared = f"{claim.method} − {reference}"
     units: dict[str, _Units] = {}
-    for problem, mine in rows.groupby("problem", sort=False):
-        found = _units(mine, claim.method, reference, claim.span)
+    for problem, of_problem in rows.groupby("problem", sort=False):
+        difference = _units(of_problem, claim.method, reference, claim.span)
         if claim.beyond:
-            found = found.minus(_units(mine, claim.method, reference, claim.beyond))
-        if found.bases:
-            units[str(problem)] = found
+            difference = difference.minus(_units(of_problem, claim.method, reference, claim.beyond))
+        if difference.bases:
+            units[str(problem)] = difference
     if not units:
         yield Judgement(claim, compared, "not run", **place)
     for problems in _pooled(list(units)):
-        several = [units[one] for one in problems]
-        interval, over = _interval([list(one.bases.values()) for one in several])
+        pooled = [units[one] for one in problems]
+        interval, over = _interval([list(one.bases.values()) for one in pooled])
         yield Judgement(
             claim, compared, claim_verdict(interval, claim.above), **place,
-            problems=tuple(problems), budgets=max(one.budgets for one in several),
+            problems=tuple(problems), budgets=max(one.budgets for one in pooled),
             interval=interval, over=over,
-            trials=frozenset().union(*(one.keys for one in several)), note=_without(several),
+            trials=frozenset().union(*(one.keys for one in pooled)), note=_without(pooled),
         )  # fmt: skip
 
 
@@ -251,12 +253,12 @@ def _nobody_wins(claim: Claim, rows: pd.DataFrame, place: dict[str, Any]) -> Jud
     beaten, won = set(), dict.fromkeys(names, 0)
     for cell in cells:
         units = _by_unit(cell)
-        for one, other in permutations(units.index, 2):
-            gap = (units.loc[one] - units.loc[other]).dropna().to_numpy()
+        for better, worse in permutations(units.index, 2):
+            gap = (units.loc[better] - units.loc[worse]).dropna().to_numpy()
             over = t_interval(gap, level) if gap.size else None
             if over is not None and over.high > over.low > 0:
-                beaten.add(other)
-                won[one] += 1
+                beaten.add(worse)
+                won[better] += 1
     winner = [name for name in names if won[name] == len(cells) * (len(names) - 1)]
     left = [name for name in names if name not in beaten]
     said: ClaimVerdict = "not reproduced" if winner else "undecided" if left else "reproduced"

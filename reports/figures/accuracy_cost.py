@@ -154,12 +154,20 @@ def draw(
         raise ValueError("no complete cell to draw")
     methods = in_order(list(data["method"]), looks)
     figure, panels = grid(list(data["problem"].unique()), list(data["recovery"].unique()), 2.1)
-    for one in panels:
-        here = (data["problem"] == one.problem) & (data["recovery"] == one.recovery)
-        _panel(one.ax, data[here], methods, looks, banded)
-        at = (theirs["problem"] == one.problem) & (theirs["recovery"] == one.recovery)
-        draw_published(one.ax, theirs[at], looks)
-        one.ax.set_ylim(*limits(pd.concat([data[here], theirs[at]]) if at.any() else data[here]))
+    for panel in panels:
+        here = (data["problem"] == panel.problem) & (data["recovery"] == panel.recovery)
+        _panel(panel.ax, data[here], methods, looks, banded)
+        published_here = (theirs["problem"] == panel.problem) & (
+            theirs["recovery"] == panel.recovery
+        )
+        draw_published(panel.ax, theirs[published_here], looks)
+        panel.ax.set_ylim(
+            *limits(
+                pd.concat([data[here], theirs[published_here]])
+                if published_here.any()
+                else data[here]
+            )
+        )
     name_axes(figure, panels, x_label, "test top-1 (%)")
     cost_axis(panels[0].ax, data)
     dense = Line2D([], [], color=GREY, linewidth=0.9, linestyle=(0, (6, 2)), label="dense, mean")

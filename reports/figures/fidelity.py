@@ -260,8 +260,8 @@ def _fill(one: Series) -> str:
 
 def scatter(units: pd.DataFrame, order: Sequence[str], rho: dict[str, float]) -> Figure:
     """Small multiples: a panel a method with its units' predicted ranks and true changes."""
-    there = set(units["method"])
-    names = [name for name in order if name in there]
+    finished = set(units["method"])
+    names = [name for name in order if name in finished]
     columns = min(len(names), 8 if len(names) > 12 else 4)
     lines = math.ceil(len(names) / columns)
     size = 1.6 if columns > 4 else 1.9  # inches
@@ -283,8 +283,8 @@ def scatter(units: pd.DataFrame, order: Sequence[str], rho: dict[str, float]) ->
             ax.axhline(y, color=GREY, linewidth=0.6, dashes=(1, 2), zorder=1)
         value = rho.get(name, math.nan)
         short = name if len(name) <= letters else name[: letters - 1] + "…"
-        said = "" if math.isnan(value) else f"  ρ {value:.2f}".replace("-", "−")
-        ax.set_title(short + said, fontsize=7)
+        shown_rho = "" if math.isnan(value) else f"  ρ {value:.2f}".replace("-", "−")
+        ax.set_title(short + shown_rho, fontsize=7)
         ax.tick_params(labelsize=6.5)
     first = axes[0, 0]
     first.set_xlim(0, 1)

@@ -151,11 +151,11 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], x_label: str, log: bool)
     if log:
         panels[0].ax.set_xscale("log")
     named: list[tuple[Axes, pd.DataFrame]] = []
-    for one in panels:
-        here = (data["problem"] == one.problem) & (data["recovery"] == one.recovery)
-        _panel(one.ax, data[here], looks)
+    for panel in panels:
+        here = (data["problem"] == panel.problem) & (data["recovery"] == panel.recovery)
+        _panel(panel.ax, data[here], looks)
         loud = data["method"].map(lambda name: not looks[name].quiet)
-        named.append((one.ax, data[here & (loud | data["pareto"])]))
+        named.append((panel.ax, data[here & (loud | data["pareto"])]))
     name_axes(figure, panels, x_label, "retained top-1 (points)")
     handles = [Line2D([], [], label="Pareto front", **_FRONT)]
     if any(looks[name].quiet for name in data["method"]):

@@ -28,12 +28,16 @@ def published_points(results: Results, cells: pd.DataFrame, cost: str) -> pd.Dat
     complete = cells[cells["complete"].astype(bool)]
     curves = set(complete[["problem", "recovery", "method"]].itertuples(index=False, name=None))
     rows = []
-    for one, recovery in matching(results.suite, results.problems):
-        kept, place = one.kept(cost), (one.problem, recovery, one.method)
-        if one.metric != "top1" or one.value is None or kept is None or place not in curves:
+    for number, recovery in matching(results.suite, results.problems):
+        kept, place = number.kept(cost), (number.problem, recovery, number.method)
+        if number.metric != "top1" or number.value is None or kept is None or place not in curves:
             continue
-        ends = [one.value - one.spread, one.value + one.spread] if one.spread else [None, None]
-        rows.append([*place, 100 * kept, one.value, *ends, one.source, one.mark])
+        ends = (
+            [number.value - number.spread, number.value + number.spread]
+            if number.spread
+            else [None, None]
+        )
+        rows.append([*place, 100 * kept, number.value, *ends, number.source, number.mark])
     return pd.DataFrame(rows, columns=_COLUMNS).astype(dict.fromkeys(_COLUMNS[3:7], float))
 
 

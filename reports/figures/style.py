@@ -73,7 +73,7 @@ def looks(suite: Suite, loud: Collection[str]) -> dict[str, Look]:
         suite: gives the methods.
         loud: those with a colour; the others are grey, each with a marker of its own.
     """
-    found: dict[str, Look] = {}
+    by_name: dict[str, Look] = {}
     places = {True: 0, False: 0}
     for method in suite.methods:
         if method.name == suite.analysis.control:
@@ -85,11 +85,11 @@ def looks(suite: Suite, loud: Collection[str]) -> dict[str, Look]:
             colour = _COLOURS[place % len(_COLOURS)] if coloured else QUIET
             own = Look(colour, _MARKERS[place % len(_MARKERS)], quiet=not coloured)
             places[coloured] += 1
-        found[method.name] = own
+        by_name[method.name] = own
         for i, criterion in enumerate(method.matched):
             name = matched_name(method, criterion)
-            found[name] = replace(own, dashes=_DASHES[i % len(_DASHES)], width=1.1)
-    return found
+            by_name[name] = replace(own, dashes=_DASHES[i % len(_DASHES)], width=1.1)
+    return by_name
 
 
 @contextmanager

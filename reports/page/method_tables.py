@@ -120,16 +120,16 @@ def overall_table(results: Results, recovery: str) -> Table:
             cells += [Cell(p_value(row[one]), number(row[one]).value) for one in ("p", "p_holm")]
         rows.append(cells)
     analysis = results.suite.analysis
-    said = "the problems are too few for any test to reject, so no p is shown"
+    tested_by = "the problems are too few for any test to reject, so no p is shown"
     if tested:
-        said = "p: exact Wilcoxon, and adjusted by Holm over all declared comparisons"
+        tested_by = "p: exact Wilcoxon, and adjusted by Holm over all declared comparisons"
     failing = {"worst": "counts as the worse there", "drop": "leaves the problem out"}
     caption = (
         f"Differences {after(recovery)} over {counted(len(results.problems), 'problem')}, in "
         "points, one value a problem. Mean: with its t-interval. Shift: Hodges–Lehmann, with the "
         f"interval of the signed-rank test, {_percent(results)} both. A method that failed "
         f"{failing[analysis.failures]}. Better/equal/worse: Bayesian signed-rank with the ROPE of "
-        f"± {analysis.rope:g} points; {said}"
+        f"± {analysis.rope:g} points; {tested_by}"
     )
     title = "Differences over problems"
     return Table(f"overall_{recovery}", title, caption, heads(names, 2), rows)
@@ -208,12 +208,12 @@ def difference_table(results: Results, recovery: str) -> Table:
     """Paired differences of one recovery, a row a problem and comparison."""
     rows = []
     for row in results.paired[results.paired["recovery"] == recovery].to_dict("records"):
-        said = f"missing: {row['reason']}" if row["reason"] else row["verdict"]
+        outcome = f"missing: {row['reason']}" if row["reason"] else row["verdict"]
         mean = signed(row["mean"])
         span = Cell(interval(row["low"], row["high"]), mean.value)
         cells = [Cell(row["method"]), Cell(row["reference"]), Cell(row["problem"])]
         cells += [mean, span, whole(row["n_bases"])]
-        rows.append([*cells, Cell(counts(row), whole(row["wins"]).value), Cell(said)])
+        rows.append([*cells, Cell(counts(row), whole(row["wins"]).value), Cell(outcome)])
     names = ["Method", "Against", "Problem", "Difference", f"{_percent(results)} interval", "Bases"]
     columns = [*heads([*names, "Won/tied/lost"], 3), Column("Against the ROPE")]
     caption = (

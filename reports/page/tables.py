@@ -143,8 +143,8 @@ def cell_table(results: Results) -> Table:
         "recovery_s": "Recovery s",
     }
     left_out = ("channels", "latency") if results.suite.budgets.unstructured else ("weights",)
-    for one in left_out:  # a mask leaves these as they are, or only a mask has them
-        del columns[f"{one}_percent"]
+    for name in left_out:  # a mask leaves these as they are, or only a mask has them
+        del columns[f"{name}_percent"]
     rows = []
     for row in results.cells.to_dict("records"):
         cells = [Cell(row[one]) for one in ("problem", "recovery", "method")]

@@ -161,8 +161,8 @@ def _cost_warnings(results: Results) -> Iterator[str]:
         "channels": ["macs", "params"],
         "weights": ["macs"],
     }
-    for other in others[axis]:
-        yield from _unequal(results, axis, other)
+    for other_axis in others[axis]:
+        yield from _unequal(results, axis, other_axis)
 
 
 def _unequal(results: Results, axis: Axis, other: Axis) -> Iterator[str]:
@@ -205,16 +205,16 @@ def _behind_published(results: Results) -> Iterator[str]:
     """Where dense networks stay behind what others have published of the same."""
     if results.dense.empty:
         return
-    found = results.dense.groupby("problem")["dense_top1"].mean()
+    ours = results.dense.groupby("problem")["dense_top1"].mean()
     for dataset, model in results.suite.problems:
         known = published_dense().get((dataset.name, model.name))
         problem = problem_name(dataset, model)
-        if known is None or problem not in found or dataset.test_images:
+        if known is None or problem not in ours or dataset.test_images:
             continue
         assert known.value is not None
-        if found[problem] < known.value - BEHIND:
+        if ours[problem] < known.value - BEHIND:
             yield (
-                f"The dense networks of {problem} reach {found[problem]:.2f} % top-1, below "
+                f"The dense networks of {problem} reach {ours[problem]:.2f} % top-1, below "
                 f"the {known.value:.2f} % of {known.source}: gains over a weak baseline "
                 "may not carry over."
             )

@@ -63,8 +63,8 @@ def correlation_within(scores: ArrayLike, changes: ArrayLike, groups: ArrayLike)
     """
     x, y = _pair(scores, changes)
     of = np.asarray(groups)
-    found = [rank_correlation(x[of == one], y[of == one]) for one in np.unique(of)]
-    ranked = [one for one in found if not np.isnan(one.spearman)]
+    correlations = [rank_correlation(x[of == one], y[of == one]) for one in np.unique(of)]
+    ranked = [one for one in correlations if not np.isnan(one.spearman)]
     if not ranked:
         return RankCorrelation(np.nan, np.nan)
     return RankCorrelation(
@@ -119,7 +119,7 @@ def bootstrap_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     x = x[~np.isnan(x)]
     if x.size < 2:
         return Interval(float(x[0]) if x.size else np.nan, np.nan, np.nan, x.size)
-    found = bootstrap(
+    limits = bootstrap(
         (x,),
         np.mean,
         confidence_level=level,
@@ -127,7 +127,7 @@ def bootstrap_interval(values: ArrayLike, level: float = 0.95) -> Interval:
         method="percentile",
         rng=np.random.default_rng(0),
     ).confidence_interval
-    return Interval(float(x.mean()), float(found.low), float(found.high), x.size)
+    return Interval(float(x.mean()), float(limits.low), float(limits.high), x.size)
 
 
 def _pair(scores: ArrayLike, changes: ArrayLike) -> tuple[Floats, Floats]:

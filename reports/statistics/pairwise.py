@@ -46,8 +46,8 @@ def pairwise(scores: ArrayLike) -> Pairwise:
         for i, j in pairs
     ]
     p, adjusted, shift = np.ones((k, k)), np.ones((k, k)), np.zeros((k, k))
-    for (i, j), one, corrected in zip(pairs, raw, holm(raw), strict=True):
-        p[i, j] = p[j, i] = one
+    for (i, j), p_value, corrected in zip(pairs, raw, holm(raw), strict=True):
+        p[i, j] = p[j, i] = p_value
         adjusted[i, j] = adjusted[j, i] = corrected
         difference = table[:, i] - table[:, j]
         measured = difference[~np.isnan(difference)]

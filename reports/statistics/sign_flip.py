@@ -27,6 +27,6 @@ def sign_flip(differences: ArrayLike, seed: int = 0) -> float:
         hits = int((np.abs((2 * signs - 1) @ d) >= observed).sum())
         return (hits + 1) / (DRAWS + 1)
     sums = np.zeros(1)
-    for one in d:
-        sums = np.concatenate([sums + one, sums - one])
+    for difference in d:
+        sums = np.concatenate([sums + difference, sums - difference])
     return float((np.abs(sums) >= observed).mean())
