@@ -176,7 +176,7 @@ def summary(table: pd.DataFrame) -> str:
 
 
 def published_table(table: pd.DataFrame) -> Table:
-    """Of the page: largest distance first within those that differ."""
+    """The table of the page: numbers that differ first, what ours do not reach last."""
     columns = [
         *(Column(name) for name in ("problem", "recovery", "method", "in the paper", "what")),
         *(Column(name, numeric=True) for name in ("kept (%)", "published", "ours", "trials")),

@@ -1,4 +1,4 @@
-"""Where each method stands: the best, those not told from it, and those behind.
+"""Standing of each method: the best, those not told from it, and those behind.
 
 The best is chosen by looking, so a test of it against another is not one that was declared. What is
 valid all the same is a set of methods that holds the truly best one with probability 1 - alpha:

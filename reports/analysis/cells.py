@@ -95,7 +95,7 @@ _MEANS = [
 
 
 def _means(trials: pd.DataFrame, level: float) -> dict[tuple[Any, ...], dict[str, float]]:
-    """Of every cell that has a trial."""
+    """Means and intervals of every cell that has a trial."""
     if trials.empty:
         return {}
     names = ["retained_top1", "best_validation_top1", "score_s", "recovery_s"]

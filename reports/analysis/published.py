@@ -130,13 +130,13 @@ def _faults(error: ValidationError, place: str) -> Iterator[str]:
 
 @cache
 def published() -> tuple[Published, ...]:
-    """Of all papers, those of dense networks aside."""
+    """Rows of all papers; those of dense networks are `published_dense`."""
     files = sorted(path for path in FOLDER.glob("*.csv") if path.stem != DENSE)
     return tuple(row for path in files for row in read_published(path))
 
 
 def published_for(suite: str) -> list[Published]:
-    """Those that a suite repeats, at whichever scale: NAME, or NAME-reduced."""
+    """Rows that a suite repeats, at whichever scale: NAME, or NAME-reduced."""
     name = suite.removesuffix("-reduced")
     return [row for row in published() if name in row.suites]
 

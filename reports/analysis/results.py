@@ -64,7 +64,7 @@ class Results:
 
     @property
     def shared_budgets(self) -> list[float]:
-        """Those of every problem, largest first: over problems nothing can be said of others."""
+        """Budgets of every problem, largest first: over problems nothing can be said of others."""
         return sorted(set.intersection(*map(set, self.budgets.values())), reverse=True)
 
     @property

@@ -54,7 +54,7 @@ class Judgement:
 
     @property
     def elsewhere(self) -> bool:
-        """On another model, or at other settings, than the suite of the paper."""
+        """Whether it is on another model, or at other settings, than the suite of the paper."""
         return self.scale not in ("–", "paper", "reduced")
 
 
@@ -118,7 +118,7 @@ def _problems(claim: Claim, rows: pd.DataFrame, reduced: bool) -> tuple[list[str
 def _differences(
     claim: Claim, reference: str, rows: pd.DataFrame, place: dict[str, Any]
 ) -> Iterator[Judgement]:
-    """Over all problems that have both methods, or a row for each where these are few."""
+    """One judgement over all problems that have both methods, or one for each of few."""
     assert claim.method is not None
     compared = f"{claim.method} − {reference}"
     units: dict[str, _Units] = {}
@@ -157,7 +157,7 @@ class _Units:
     without: frozenset[str] = frozenset()  # bases and budgets that only one of the two has
 
     def minus(self, other: _Units) -> _Units:
-        """At other budgets of the same bases and repeats; nothing, if they have none in common."""
+        """Differences minus those at other budgets, of the bases and repeats that both have."""
         gaps = {
             base: gap
             for base in self.bases.keys() & other.bases.keys()
@@ -220,7 +220,8 @@ def _by_repeat(rows: pd.DataFrame) -> pd.DataFrame:
 def _interval(
     problems: Sequence[Sequence[pd.Series]], level: float = 1 - ALPHA
 ) -> tuple[Interval, str]:
-    """Of the mean over [problems][bases] -> [repeats], on the highest level that has a spread."""
+    """Interval of the mean over [problems][bases] -> [repeats], on the highest level that has
+    a spread; and what it is over."""
     if len(problems) > 1:
         means = [np.mean([base.mean() for base in bases]) for bases in problems]
         return t_interval(means, level), f"{len(problems)} problems"
@@ -232,7 +233,7 @@ def _interval(
 
 
 def claim_verdict(interval: Interval, above: float) -> ClaimVerdict:
-    """Where an interval lies against a threshold; one without width leaves the spread unknown."""
+    """Verdict by an interval and a threshold; without width the spread is unknown: undecided."""
     if interval.high > interval.low:
         if interval.low > above:
             return "reproduced"

@@ -36,7 +36,7 @@ _BANDS = 4  # coloured methods up to which each has its band
 
 
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """Without and with recovery; and the methods that have matched controls, beside these."""
+    """Curves of all methods; and of those with matched controls, beside these."""
     if max(map(len, results.budgets.values())) < 2:
         return  # no curve; `accuracy` shows the points
     plain = results.cells[results.cells["matched_to"].isna()]

@@ -24,7 +24,7 @@ _POINTS = 100  # of a curve
 
 
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """Where methods have trials enough for a curve: of few there are single steps."""
+    """Profiles where methods have trials enough for a curve: of few there are single steps."""
     by_recovery = {one: blocks(results, one) for one in results.recoveries}
     cubes = {
         recovery: (list(one.scores.columns), _lost(results, recovery, one))

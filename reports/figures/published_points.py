@@ -54,6 +54,6 @@ def draw_published(ax: Axes, points: pd.DataFrame, looks: Mapping[str, Look]) ->
 
 
 def published_entry() -> Line2D:
-    """Of the legend."""
+    """The entry of the legend."""
     return Line2D([], [], color=GREY, marker="o", markerfacecolor="none", markersize=5.2,
                   linestyle="none", label="published")  # fmt: skip

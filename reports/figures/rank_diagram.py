@@ -23,7 +23,7 @@ _HEAD = 0.42  # inches of axis and title
 
 
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """Over two problems or more, or two bases of the one: a rank needs something to average."""
+    """The diagram over two problems or more, or two bases of the one: a rank is an average."""
     by_recovery = {one: blocks(results, one) for one in results.recoveries}
     ranked = {name: one for name, one in by_recovery.items() if one is not None and one.n > 1}
     if not ranked:
@@ -100,7 +100,7 @@ def _height(rows: pd.DataFrame) -> float:
 
 
 def _panel(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], height: float) -> None:
-    """In inches below the line of ranks; x is the mean rank."""
+    """Draw one recovery: y is inches below the line of ranks, x the mean rank."""
     k = len(rows)
     ax.set_xlim(1 - 0.42 * (k - 1), k + 0.42 * (k - 1))
     ax.set_ylim(-(height - _HEAD), 0)

@@ -25,7 +25,7 @@ _SHORT = 14  # letters of a name up to which two panels stand beside one another
 
 
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """With two budgets or more that all problems have, and three methods: else there is no flow."""
+    """The flow over two budgets or more that all problems have, of three methods or more."""
     if len(results.shared_budgets) < 2:
         return
     data = drawn(results)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """Of recoveries with two epochs or more, at the tightest budget."""
+    """Curves of recoveries with two epochs or more, at the tightest budget."""
     data = drawn(results)
     if data.empty:
         return

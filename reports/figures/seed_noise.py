@@ -22,7 +22,7 @@ _LEVELS = {"base_sd": "between bases", "repeat_sd": "between repeats on one base
 
 
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """Where there is any spread: two bases, or two repeats."""
+    """The plot, where there is any spread: two bases, or two repeats."""
     data = drawn(results)
     if data.empty:
         return

@@ -63,7 +63,7 @@ def mean_correlation(tables: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def ordered(matrix: pd.DataFrame) -> pd.DataFrame:
-    """In the order of the dendrogram."""
+    """The matrix with rows and columns in the order of the dendrogram."""
     if len(matrix) < 3:
         return matrix
     order = leaves_list(_tree(matrix))
@@ -100,7 +100,7 @@ def similarity_plot(matrix: pd.DataFrame, label: str = "Spearman's ρ of scores"
 
 
 def _dendrogram(ax: Axes, matrix: pd.DataFrame) -> None:
-    """Above the squares; heights are 1 - |agreement|."""
+    """Draw the tree above the squares; heights are 1 - |agreement|."""
     tree, count = _tree(matrix), len(matrix)
     places = {leaf: (float(leaf), 0.0) for leaf in range(count)}
     lines = []

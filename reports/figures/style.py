@@ -65,7 +65,7 @@ class Look:
 
 
 def looks(suite: Suite, loud: Collection[str]) -> dict[str, Look]:
-    """Of every method name, in the order of the suite; the control is black.
+    """How each method is drawn, by name in the order of the suite; the control is black.
 
     A control with matched widths has the colour and marker of its method, hollow, and dashes.
 
@@ -105,7 +105,7 @@ def publication() -> Iterator[None]:
 
 
 def title(problem: str, recovery: str, note: str = "") -> str:
-    """Of a panel, on one line; `settle` breaks it where it would not fit."""
+    """The title of a panel, on one line; `settle` breaks it where it would not fit."""
     return f"{problem} · {recovered(recovery)}{note}"
 
 

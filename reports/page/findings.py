@@ -65,7 +65,7 @@ def headline(results: Results, recovery: str) -> str:
 
 
 def _better_and_worse(told: Sequence[Mapping[Any, Any]]) -> str:
-    """Those that are better, best first, with intervals; of those that are worse, names."""
+    """Methods that are better, best first, with intervals; names of those that are worse."""
     order = sorted(told, key=lambda row: -row["mean"])
     better = [_with_interval(row) for row in order if row["mean"] > 0]
     worse = [row["method"] for row in order if row["mean"] <= 0]

@@ -30,7 +30,6 @@ from ..formats import (
     signed,
     whole,
 )
-from ..statistics import Floats
 
 if TYPE_CHECKING:
     from ..analysis.results import Results
@@ -143,65 +142,57 @@ def _beliefs(row: dict[Any, Any]) -> Cell:
 
 
 def extras_table(results: Results, recovery: str) -> Table | None:
-    """Of one recovery, a row a method; None below two problems, or where the control is not ranked.
+    """What other papers report, a row a method; None below two problems or without a control.
 
     Columns: mean rank, Nemenyi's p and the normal p of mean ranks against the control (Holm), the
     p of the declared Wilcoxon tests under Benjamini-Hochberg and Benjamini-Yekutieli, and the
     interquartile mean of retained top-1 over problems, bases and repeats.
     """
-    ranking, suite = results.ranking[recovery], results.suite
-    control = suite.analysis.control
-    test, alpha = ranking.omnibus, suite.analysis.alpha
+    ranking, analysis = results.ranking[recovery], results.suite.analysis
+    control, test = analysis.control, ranking.omnibus
     if test is None or control not in ranking.methods:
         return None
-    control_at = ranking.methods.index(control)
-    nemenyi = statistics.nemenyi(test.mean_ranks, test.blocks, alpha)
-    against = statistics.against_control(test.mean_ranks, control_at, test.blocks, alpha)
-    declared = results.overall[
-        (results.overall["recovery"] == recovery) & (results.overall["family"] == "control")
-    ]
-    raw = declared["p"].astype(float).fillna(1.0).to_numpy()
-    rates = dict(
-        zip(
-            declared["method"],
-            zip(statistics.benjamini_hochberg(raw), statistics.benjamini_yekutieli(raw),
-                strict=True),
-            strict=True,
-        )
-    )  # fmt: skip
+    place_of_control = ranking.methods.index(control)
+    nemenyi = statistics.nemenyi(test.mean_ranks, test.blocks, analysis.alpha)
+    against = statistics.against_control(
+        test.mean_ranks, place_of_control, test.blocks, analysis.alpha
+    )
+    rates = _false_discoveries(results, recovery)
     rows = []
     for place in np.argsort(test.mean_ranks, kind="stable"):
         name = ranking.methods[place]
-        tests = [nemenyi.p[place, control_at], against.adjusted[place], *rates.get(name, ())]
-        texts = [Cell(p_value(one), float(one)) for one in tests] if name != control else []
-        middle = _middle(
-            [
-                results.averaged[problem, recovery, name]
-                for problem in ranking.problems
-                if (problem, recovery, name) in results.averaged
-            ]
-        )
-        ps = texts or [Cell("–")] * 4
-        rows.append([Cell(name), number(test.mean_ranks[place]), *ps, number(middle)])
+        tests = [nemenyi.p[place, place_of_control], against.adjusted[place], *rates.get(name, ())]
+        cells = [Cell(p_value(p), float(p)) for p in tests] if name != control else [Cell("–")] * 4
+        middle = number(_interquartile_mean(results, recovery, name))
+        rows.append([Cell(name), number(test.mean_ranks[place]), *cells, middle])
     names = ["Method", "Mean rank", "Nemenyi p", "Rank z, Holm p", "BH p", "BY p", "IQM, points"]
     caption = (
         f"Beside the declared analysis, and deciding nothing: each method against {control} over "
-        f"{test.blocks} problems. Mean ranks differ by Nemenyi at level {alpha:g} where they lie "
-        f"{nemenyi.critical_difference:.2f} apart, from the control by Bonferroni–Dunn where they "
-        f"lie {against.critical_difference:.2f} apart; both depend on which methods take part. BH, "
-        "BY: Benjamini–Hochberg and Benjamini–Yekutieli on the exact Wilcoxon p, which bound the "
-        "share of false discoveries, not the chance of any. IQM: mean of the middle half of "
-        "retained top-1 over problems, bases and repeats"
+        f"{test.blocks} problems. Mean ranks differ by Nemenyi at level {analysis.alpha:g} where "
+        f"they lie {nemenyi.critical_difference:.2f} apart, from the control by Bonferroni–Dunn "
+        f"where they lie {against.critical_difference:.2f} apart; both depend on which methods "
+        "take part. BH, BY: Benjamini–Hochberg and Benjamini–Yekutieli on the exact Wilcoxon p, "
+        "which bound the share of false discoveries, not the chance of any. IQM: mean of the "
+        "middle half of retained top-1 over problems, bases and repeats"
     )
     title = "Other ways to look at it"
     return Table(f"extras_{recovery}", title, caption, heads(names, 1), rows)
 
 
-def _middle(values: list[Floats]) -> float:
-    """Interquartile mean of [bases, repeats] arrays, one a problem; NaN of none."""
-    if not values:
-        return float("nan")
-    return statistics.interquartile_mean(np.concatenate([one.ravel() for one in values]))
+def _false_discoveries(results: Results, recovery: str) -> dict[str, tuple[float, float]]:
+    """Method -> its p against the control under Benjamini-Hochberg and Benjamini-Yekutieli."""
+    overall = results.overall
+    declared = overall[(overall["recovery"] == recovery) & (overall["family"] == "control")]
+    p = declared["p"].astype(float).fillna(1.0).to_numpy()
+    both = (statistics.benjamini_hochberg(p), statistics.benjamini_yekutieli(p))
+    return dict(zip(declared["method"], zip(*both, strict=True), strict=True))
+
+
+def _interquartile_mean(results: Results, recovery: str, method: str) -> float:
+    """Interquartile mean over ranked problems, bases and repeats; NaN where none has finished."""
+    keys = [(problem, recovery, method) for problem in results.ranking[recovery].problems]
+    values = [results.averaged[key].ravel() for key in keys if key in results.averaged]
+    return statistics.interquartile_mean(np.concatenate(values)) if values else float("nan")
 
 
 def difference_table(results: Results, recovery: str) -> Table:

@@ -40,7 +40,7 @@ def typeset(results: Results) -> dict[str, list[Table]]:
 
 
 def noise_table(results: Results) -> Table:
-    """Where noise comes from, and what bad habits would have added."""
+    """Sources of noise, and what bad habits would have added."""
     habits = results.inflation.set_index(["recovery", "method"]).to_dict("index")
     keys = ["recovery", "method"]
     columns = ["base_sd", "repeat_sd", "aa_sd"]

@@ -202,7 +202,7 @@ def _training_warnings(results: Results) -> Iterator[str]:
 
 
 def _behind_published(results: Results) -> Iterator[str]:
-    """Where dense networks stay behind what others have published of the same."""
+    """Dense networks that stay behind what others have published of the same."""
     if results.dense.empty:
         return
     ours = results.dense.groupby("problem")["dense_top1"].mean()
