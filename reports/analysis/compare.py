@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from suites.schema import Suite
 
@@ -13,9 +15,6 @@ from ..formats import interval, p_value, points
 from ..records import Labels, Record, frame
 from . import cells, over_problems
 from .results import of_plan
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True)

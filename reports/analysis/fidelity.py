@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,11 +13,8 @@ from scipy.stats import rankdata
 from suites.fidelity import FidelitySuite
 
 from .. import statistics
-from ..records import Labels, Record
+from ..records import Fidelity, Labels, Record
 from .results import digest, of_plan
-
-if TYPE_CHECKING:
-    from ..records import Fidelity
 
 SHARES = (0.1, 0.3, 0.5)  # of the units, lowest scores first
 CORRELATIONS = ("spearman", "spearman_within", "kendall", "kendall_within")

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import product
-from typing import TYPE_CHECKING
 
 import pandas as pd
+from matplotlib.figure import Figure
 
+from ..analysis.results import Results
 from ..records import budget_words
 from .plot import Plot
 from .rows import arrows, bold, dots, frame_means, row_grid
 from .style import GREY, Look, title
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from ..analysis.results import Results
 
 
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:

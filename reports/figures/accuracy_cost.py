@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import product
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from ..analysis.results import Results
 from .panels import entries, grid, legend, name_axes
 from .plot import Plot
 from .published_points import draw_published, published_entry, published_points
 from .style import GREY, Look, in_order
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from ..analysis.results import Results
 
 DENSE = "dense"
 COSTS = {

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from ..analysis.results import Results
 from ..records import budget_words
-
-if TYPE_CHECKING:
-    from ..analysis.results import Results
 
 # What collapses budgets, for captions; over a knob's settings the plain mean.
 COLLAPSED = "retained top-1 over budgets (area under its curve over log compression)"

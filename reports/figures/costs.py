@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import product
-from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ..analysis.results import Results
 from .accuracy_cost import COSTS
 from .panels import ALL_PROBLEMS, MANY, entries, legend
 from .plot import Plot
 from .rows import bold, row_grid
 from .style import GREY, ONE_COLUMN, TWO_COLUMNS, Look, in_order
-
-if TYPE_CHECKING:
-    from ..analysis.results import Results
 
 _DIFFER = 0.5  # percent of the dense cost, below which two costs say the same
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -13,13 +12,11 @@ from matplotlib.lines import Line2D
 
 from suites.section import slug
 
+from ..analysis.results import Results
 from ..statistics import t_interval
 from .accuracy_cost import COSTS, cost_axis
 from .plot import Plot
 from .style import QUIET, TWO_COLUMNS, Look, recovered
-
-if TYPE_CHECKING:
-    from ..analysis.results import Results
 
 _ACROSS = 6
 

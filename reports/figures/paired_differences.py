@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
-from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
+from ..analysis.results import Results
 from .blocks import COLLAPSED
 from .panels import ALL_PROBLEMS as OVERALL
 from .plot import Plot
 from .rows import arrows, bold, dots, frame_means, row_grid
 from .style import GREY, Look, title
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from ..analysis.results import Results
 
 _PANELS = 3  # problems up to which each has a panel; more are small dots in one
 

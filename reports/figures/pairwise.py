@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,14 +11,12 @@ from matplotlib.lines import Line2D
 
 from suites.section import slug
 
+from ..analysis.results import Results
 from ..statistics import pairwise, smallest_holm_p
 from .blocks import COLLAPSED, Blocks, blocks
 from .plot import Plot
 from .squares import signs, square_figure
 from .style import Look, recovered
-
-if TYPE_CHECKING:
-    from ..analysis.results import Results
 
 _NUMBERS = 16  # methods up to which the shifts are written into the squares
 

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from ..analysis.results import Results
 from ..statistics import Floats
 from .blocks import COLLAPSED
 from .names import place_names
 from .panels import ALL_PROBLEMS, MANY, grid, legend, name_axes
 from .plot import Plot
 from .style import GREY, QUIET, Look
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from ..analysis.results import Results
-
 
 _FRONT: dict[str, Any] = {
     "color": GREY,

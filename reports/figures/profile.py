@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ..analysis.results import Results
 from ..statistics import Floats, performance_profile, shares_within
 from .blocks import Blocks, blocks
 from .panels import entries, legend
 from .plot import Plot
 from .style import ONE_COLUMN, TWO_COLUMNS, Look, in_order, recovered
-
-if TYPE_CHECKING:
-    from ..analysis.results import Results
-
 
 _FEWEST = 6  # trials of a method
 _POINTS = 100  # of a curve

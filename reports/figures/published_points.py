@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from ..analysis.against_published import matching
+from ..analysis.results import Results
 from .style import GREY, Look
-
-if TYPE_CHECKING:
-    from ..analysis.results import Results
 
 _COLUMNS = ["problem", "recovery", "method", "cost_percent", "top1", "low", "high"]
 _COLUMNS += ["published_in", "mark"]

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..analysis.results import Results
 from ..statistics import cliques, mean_ranks, pairwise, smallest_holm_p
 from .blocks import COLLAPSED, Blocks, blocks
 from .plot import Plot
 from .style import GREY, INK, TWO_COLUMNS, Look, recovered
-
-if TYPE_CHECKING:
-    from ..analysis.results import Results
 
 _LINE = 0.135  # inches a name takes
 _BAR = 0.05  # inches a bar takes

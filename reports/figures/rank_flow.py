@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..analysis.results import Results
 from ..records import budget_words
 from ..statistics import mean_ranks
 from .accuracy_cost import COSTS
 from .blocks import at_budget, blocks
 from .plot import Plot
 from .style import INK, TWO_COLUMNS, Look, recovered
-
-if TYPE_CHECKING:
-    from ..analysis.results import Results
 
 _LINE = 0.13  # inches a place takes
 THRESHOLD = "threshold of the methods' own knob"

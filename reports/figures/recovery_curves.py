@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 import pandas as pd
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from ..analysis.results import Results
 from .blocks import at_the_tightest
 from .panels import entries, grid, legend, name_axes
 from .plot import Plot
 from .style import Look, in_order
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from ..analysis.results import Results
 
 
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ..analysis.results import Results
 from .plot import Plot
 from .rows import bold, row_grid
 from .style import GREY, Look, recovered
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from ..analysis.results import Results
 
 _LEVELS = {"base_sd": "between bases", "repeat_sd": "between repeats on one base"}
 

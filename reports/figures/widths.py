@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -11,14 +10,12 @@ from matplotlib.figure import Figure
 
 from suites.section import slug
 
+from ..analysis.results import Results
 from .blocks import at_the_tightest
 from .plot import Plot
 from .similarity import mean_correlation, similarity_plot
 from .squares import square_figure
 from .style import Look
-
-if TYPE_CHECKING:
-    from ..analysis.results import Results
 
 _SAME = 0.005  # spread of shares kept below which methods differ in no layer
 

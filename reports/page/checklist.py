@@ -6,14 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from ..analysis.results import Results
 from . import wording
 from .findings import provenance
 from .record_warnings import differences
-
-if TYPE_CHECKING:
-    from ..analysis.results import Results
 
 Met = Literal["yes", "partly", "no"]
 Said = tuple[Met, str]

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
+from ..analysis.results import Results
 from ..formats import interval, points
 from ..records import Record, budget_words
-
-if TYPE_CHECKING:
-    from ..analysis.results import Results
-    from ..statistics import Power
-
+from ..statistics import Power
 
 MOST = 5  # methods that a sentence bears
 

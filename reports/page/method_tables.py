@@ -7,13 +7,14 @@ discovery rate promises less than a family-wise error.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from .. import statistics
 from ..analysis import best
+from ..analysis.results import Results
 from ..formats import (
     Cell,
     Column,
@@ -30,9 +31,6 @@ from ..formats import (
     signed,
     whole,
 )
-
-if TYPE_CHECKING:
-    from ..analysis.results import Results
 
 
 def standing_table(results: Results, recovery: str) -> Table:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from ..analysis.results import Results
 from ..formats import Table, counted
 from . import checklist, findings, wording
 from .warnings import warnings
 
 if TYPE_CHECKING:
-    from ..analysis.results import Results
     from ..figures.plot import Drawing
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from ..analysis.against_published import published_table
+from ..analysis.results import Results
 from ..formats import Cell, Table, after, counted, heads, number, whole
 from ..records import budget_words
 from .method_tables import (
@@ -18,9 +19,6 @@ from .method_tables import (
     rank_table,
     standing_table,
 )
-
-if TYPE_CHECKING:
-    from ..analysis.results import Results
 
 
 def typeset(results: Results) -> dict[str, list[Table]]:

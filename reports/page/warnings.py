@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -14,14 +13,12 @@ from suites.schema import problem_name
 from ..analysis.against_published import summary
 from ..analysis.cells import failures
 from ..analysis.published import published_dense
+from ..analysis.results import Results
 from ..formats import number, p_value
 from ..records import Measurements, Record, budget_words
 from .findings import MOST, left_out, problems_of
 from .record_warnings import IGNORED, missing_warnings, record_warnings
 from .wording import WORDS
-
-if TYPE_CHECKING:
-    from ..analysis.results import Results
 
 LOST = 0.25  # share of the dense top-1 below which a method has kept nothing to compare
 BUDGET_TOLERANCE = 0.01  # share of the dense cost that a budget may be missed by

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from suites.method import FinetuningSpec, IterativeSpec, MethodSpec, PhaseSpec
+from suites.protocol import Axis
 from suites.recipe import Recipe
 from suites.schema import AnySuite, ModelSpec, Suite, problem_name
 
 from ..formats import counted
-
-if TYPE_CHECKING:
-    from suites.protocol import Axis
 
 WORDS: dict[Axis, str] = {
     "macs": "MACs",
