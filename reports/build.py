@@ -49,6 +49,18 @@ def build_report(
 
     Raises:
         ValueError: the plan is empty, two records stand for one trial, or there is no such figure.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> suite = Suite(suite="tiny", datasets=["digits"], models=["resnet20"],
+    ...     methods=["l1", "random"], base_recipe="base-digits", budgets={"macs": [0.5]},
+    ...     recoveries=["none"], bases=1, analysis={"control": "l1"})
+    >>> plan = [Labels(suite="tiny", dataset="digits", model="resnet20", method=method,
+    ...     recovery="none", cost="macs", budget=0.5, base=0, repeat=0)
+    ...     for method in suite.method_names]
+    >>> with TemporaryDirectory() as folder:
+    ...     page = build_report(suite, [], plan, Path(folder)).read_text(encoding="utf-8")
+    >>> "2 of 2 trials are missing: 2 not run." in page
+    True
     """
     out.mkdir(parents=True, exist_ok=True)
     if isinstance(suite, FidelitySuite):

@@ -49,7 +49,7 @@ class Table:
 
     @property
     def latex(self) -> str:
-        """For `booktabs`; a table of more than a page also needs `longtable`."""
+        """A table for `booktabs`; one of more than a page also needs `longtable`."""
         align = "".join("r" if one.numeric else "l" for one in self.columns)
         head = _ampersands(_tex(column.head) for column in self.columns)
         body = [_ampersands(_marked_tex(cell) for cell in row) for row in self.rows]

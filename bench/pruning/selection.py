@@ -77,7 +77,7 @@ def made_in(group: Group, place: str) -> bool:
 
 
 def _still_grouped(group: Group) -> int:
-    """The units that keep two outputs in each block of a grouped convolution, or of a depthwise one.
+    """The units that keep two outputs in each block of a grouped or depthwise convolution.
 
     With one the first would be traced as depthwise, its inputs coupled to its outputs, on the next
     step, and the second as plain, with inputs of their own.

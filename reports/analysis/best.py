@@ -1,4 +1,4 @@
-"""Where each method stands: the best, those not told from it, and those behind.
+"""Standing of each method: the best, those not told from it, and those behind.
 
 The best is chosen by looking, so a test of it against another is not one that was declared. What is
 valid all the same is a set of methods that holds the truly best one with probability 1 - alpha:
@@ -49,12 +49,12 @@ def against_best(
     """
     names, alpha = [method.name for method in suite.methods], suite.analysis.alpha
     by_base = collapsed(averaged)
-    asked = set(cells.groupby(["problem", "recovery", "method"]).groups)
+    planned = set(cells.groupby(["problem", "recovery", "method"]).groups)
     rows: list[dict[str, Any]] = []
     for recovery in recoveries:
         means: dict[str, list[float]] = {}
         for problem in problems:
-            held = [name for name in names if (problem, recovery, name) in asked]
+            held = [name for name in names if (problem, recovery, name) in planned]
             keys = {name: (problem, recovery, name) for name in held}
             scores = {name: by_base[key] for name, key in keys.items() if key in by_base}
             for name, bases in scores.items():
@@ -65,7 +65,9 @@ def against_best(
             for name, several in means.items()
             if len(several) == len(problems)
         }
-        held = [name for name in names if any((each, recovery, name) in asked for each in problems)]
+        held = [
+            name for name in names if any((each, recovery, name) in planned for each in problems)
+        ]
         rows += _column(recovery, OVER, held, whole, alpha)
     return pd.DataFrame(rows, columns=COLUMNS).astype({"n": "Int64"})
 

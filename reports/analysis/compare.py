@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from suites.schema import Suite
 
@@ -13,9 +15,6 @@ from ..formats import interval, p_value, points
 from ..records import Labels, Record, frame
 from . import cells, over_problems
 from .results import of_plan
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -54,9 +53,9 @@ def compare_methods(
     trials = frame(known := of_plan(suite, records, expected))
     failed = [one.labels for one in known if one.status != "done"]
     table = cells.cells(trials, expected, 1 - suite.analysis.alpha, failed)
-    asked = cells.Comparison("control", method, reference)
+    comparison = cells.Comparison("control", method, reference)
     averaged = cells.by_trial(trials, table)
-    pairs = cells.paired(averaged, table, [asked], suite)
+    pairs = cells.paired(averaged, table, [comparison], suite)
     over = over_problems.overall(pairs, averaged, suite)
     declared = any(
         (one.method, one.reference) == (method, reference) for one in cells.comparisons(suite)

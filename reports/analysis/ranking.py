@@ -56,12 +56,12 @@ def rank_methods(
         cells: of `cells.cells`.
         suite: gives the order of methods, alpha, and what failing means.
     """
-    mine = cells[cells["recovery"] == recovery]
-    asked = set(mine["method"])
-    lost = failures(mine)
-    problems = [str(one) for one in mine["problem"].unique()]
+    of_recovery = cells[cells["recovery"] == recovery]
+    planned = set(of_recovery["method"])
+    lost = failures(of_recovery)
+    problems = [str(one) for one in of_recovery["problem"].unique()]
     settled = {key for key in averaged if key[1] == recovery} | lost
-    names = [one.name for one in suite.methods if one.name in asked]
+    names = [one.name for one in suite.methods if one.name in planned]
     methods = [one for one in names if any((p, recovery, one) in settled for p in problems)]
     left_out = _left_out(problems, recovery, methods, settled)
     if suite.analysis.failures == "drop":

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from suites.schema import AnySuite, Suite
 
@@ -15,9 +16,6 @@ from ..records import Labels, Record
 from ..statistics import Power
 from .cells import Averaged
 from .ranking import MethodRanks
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ class Results:
 
     @property
     def shared_budgets(self) -> list[float]:
-        """Those of every problem, largest first: over problems nothing can be said of others."""
+        """Budgets of every problem, largest first: over problems nothing can be said of others."""
         return sorted(set.intersection(*map(set, self.budgets.values())), reverse=True)
 
     @property

@@ -54,7 +54,7 @@ class Judgement:
 
     @property
     def elsewhere(self) -> bool:
-        """On another model, or at other settings, than the suite of the paper."""
+        """Whether it is on another model, or at other settings, than the suite of the paper."""
         return self.scale not in ("–", "paper", "reduced")
 
 
@@ -75,14 +75,16 @@ def judge(claims: Iterable[Claim], records: Iterable[Record]) -> list[Judgement]
 
 def _of_claim(claim: Claim, trials: pd.DataFrame) -> Iterator[Judgement]:
     suites = trials["suite"].str.removesuffix("-reduced") == claim.suite
-    mine = trials[suites & (trials["cost"] == claim.axis)]
-    kinds = mine["recovery"].str.partition("-")[0] if len(mine) else mine["recovery"]
-    mine = mine[(mine["recovery"] == claim.recovery) | (kinds == claim.recovery)]
-    for (suite, recovery), rows in mine.groupby(["suite", "recovery"]):
-        asked, scale = _problems(claim, rows, reduced=str(suite).endswith("-reduced"))
-        if not asked:
+    candidates = trials[suites & (trials["cost"] == claim.axis)]
+    kinds = (
+        candidates["recovery"].str.partition("-")[0] if len(candidates) else candidates["recovery"]
+    )
+    candidates = candidates[(candidates["recovery"] == claim.recovery) | (kinds == claim.recovery)]
+    for (suite, recovery), rows in candidates.groupby(["suite", "recovery"]):
+        problems, scale = _problems(claim, rows, reduced=str(suite).endswith("-reduced"))
+        if not problems:
             continue
-        rows = rows[rows["problem"].isin(asked)]
+        rows = rows[rows["problem"].isin(problems)]
         place = {"scale": scale, "recovery": str(recovery)}
         if claim.nobody_wins:
             yield _nobody_wins(claim, rows, place)
@@ -116,26 +118,26 @@ def _problems(claim: Claim, rows: pd.DataFrame, reduced: bool) -> tuple[list[str
 def _differences(
     claim: Claim, reference: str, rows: pd.DataFrame, place: dict[str, Any]
 ) -> Iterator[Judgement]:
-    """Over all problems that have both methods, or a row for each where these are few."""
+    """One judgement over all problems that have both methods, or one for each of few."""
     assert claim.method is not None
     compared = f"{claim.method} − {reference}"
     units: dict[str, _Units] = {}
-    for problem, mine in rows.groupby("problem", sort=False):
-        found = _units(mine, claim.method, reference, claim.span)
+    for problem, of_problem in rows.groupby("problem", sort=False):
+        difference = _units(of_problem, claim.method, reference, claim.span)
         if claim.beyond:
-            found = found.minus(_units(mine, claim.method, reference, claim.beyond))
-        if found.bases:
-            units[str(problem)] = found
+            difference = difference.minus(_units(of_problem, claim.method, reference, claim.beyond))
+        if difference.bases:
+            units[str(problem)] = difference
     if not units:
         yield Judgement(claim, compared, "not run", **place)
     for problems in _pooled(list(units)):
-        several = [units[one] for one in problems]
-        interval, over = _interval([list(one.bases.values()) for one in several])
+        pooled = [units[one] for one in problems]
+        interval, over = _interval([list(one.bases.values()) for one in pooled])
         yield Judgement(
             claim, compared, claim_verdict(interval, claim.above), **place,
-            problems=tuple(problems), budgets=max(one.budgets for one in several),
+            problems=tuple(problems), budgets=max(one.budgets for one in pooled),
             interval=interval, over=over,
-            trials=frozenset().union(*(one.keys for one in several)), note=_without(several),
+            trials=frozenset().union(*(one.keys for one in pooled)), note=_without(pooled),
         )  # fmt: skip
 
 
@@ -155,7 +157,7 @@ class _Units:
     without: frozenset[str] = frozenset()  # bases and budgets that only one of the two has
 
     def minus(self, other: _Units) -> _Units:
-        """At other budgets of the same bases and repeats; nothing, if they have none in common."""
+        """Differences minus those at other budgets, of the bases and repeats that both have."""
         gaps = {
             base: gap
             for base in self.bases.keys() & other.bases.keys()
@@ -218,7 +220,8 @@ def _by_repeat(rows: pd.DataFrame) -> pd.DataFrame:
 def _interval(
     problems: Sequence[Sequence[pd.Series]], level: float = 1 - ALPHA
 ) -> tuple[Interval, str]:
-    """Of the mean over [problems][bases] -> [repeats], on the highest level that has a spread."""
+    """Interval of the mean over [problems][bases] -> [repeats], on the highest level that has
+    a spread; and what it is over."""
     if len(problems) > 1:
         means = [np.mean([base.mean() for base in bases]) for bases in problems]
         return t_interval(means, level), f"{len(problems)} problems"
@@ -230,7 +233,7 @@ def _interval(
 
 
 def claim_verdict(interval: Interval, above: float) -> ClaimVerdict:
-    """Where an interval lies against a threshold; one without width leaves the spread unknown."""
+    """Verdict by an interval and a threshold; without width the spread is unknown: undecided."""
     if interval.high > interval.low:
         if interval.low > above:
             return "reproduced"
@@ -251,12 +254,12 @@ def _nobody_wins(claim: Claim, rows: pd.DataFrame, place: dict[str, Any]) -> Jud
     beaten, won = set(), dict.fromkeys(names, 0)
     for cell in cells:
         units = _by_unit(cell)
-        for one, other in permutations(units.index, 2):
-            gap = (units.loc[one] - units.loc[other]).dropna().to_numpy()
+        for better, worse in permutations(units.index, 2):
+            gap = (units.loc[better] - units.loc[worse]).dropna().to_numpy()
             over = t_interval(gap, level) if gap.size else None
             if over is not None and over.high > over.low > 0:
-                beaten.add(other)
-                won[one] += 1
+                beaten.add(worse)
+                won[better] += 1
     winner = [name for name in names if won[name] == len(cells) * (len(names) - 1)]
     left = [name for name in names if name not in beaten]
     said: ClaimVerdict = "not reproduced" if winner else "undecided" if left else "reproduced"

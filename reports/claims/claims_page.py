@@ -35,23 +35,23 @@ def claims_page(judgements: Sequence[Judgement], records: Iterable[Record]) -> s
         _row(_HEADS),
         "|" + "---|" * len(_HEADS),
     ]
-    for claim, said, rows in claims:
-        scale = f", {rows[0].scale}" if said != "not run" else ""
+    for claim, verdict, rows in claims:
+        scale = f", {rows[0].scale}" if verdict != "not run" else ""
         if rows[0].recovery not in ("", claim.recovery):
             scale += f", {rows[0].recovery}"
         suite = f"`{claim.suite}`{scale}"
         lines.append(
-            _row([claim.paper, claim.claim, suite, what_we_found(rows), worded(said, rows)])
+            _row([claim.paper, claim.claim, suite, what_we_found(rows), worded(verdict, rows)])
         )
     lines += ["", "## The rule", "", f"{RULE}."]
-    for claim, said, rows in claims:
-        lines += ["", *_section(claim, said, rows)]
+    for claim, verdict, rows in claims:
+        lines += ["", *_section(claim, verdict, rows)]
     return "\n".join(lines) + "\n"
 
 
-def worded(said: ClaimVerdict, rows: Sequence[Judgement]) -> str:
+def worded(verdict: ClaimVerdict, rows: Sequence[Judgement]) -> str:
     """The verdict, and whether it was come to elsewhere than the paper's claim."""
-    return said + (_ELSEWHERE if any(one.elsewhere for one in rows) else "")
+    return verdict + (_ELSEWHERE if any(one.elsewhere for one in rows) else "")
 
 
 def _counted(claims: Sequence[Judged]) -> str:
@@ -77,12 +77,12 @@ def verdicts(
     for _, group in groupby(judgements, lambda one: (id(one.claim), one.scale, one.recovery)):
         rows = list(group)
         kinds = {one.verdict for one in rows}
-        said: ClaimVerdict = "undecided"
+        verdict: ClaimVerdict = "undecided"
         if "not reproduced" in kinds:
-            said = "not reproduced"
+            verdict = "not reproduced"
         elif len(kinds) == 1:
-            (said,) = kinds
-        yield rows[0].claim, said, rows
+            (verdict,) = kinds
+        yield rows[0].claim, verdict, rows
 
 
 def what_we_found(rows: Sequence[Judgement]) -> str:
@@ -109,7 +109,7 @@ def _points(one: Judgement) -> str:
     return points(one.interval.mean) + (f" {span}" if span != "–" else "")
 
 
-def _section(claim: Claim, said: ClaimVerdict, rows: Sequence[Judgement]) -> Iterator[str]:
+def _section(claim: Claim, verdict: ClaimVerdict, rows: Sequence[Judgement]) -> Iterator[str]:
     """All comparisons of one claim."""
     yield f"### {claim.paper}: {claim.claim}"
     yield ""
@@ -120,20 +120,33 @@ def _section(claim: Claim, said: ClaimVerdict, rows: Sequence[Judgement]) -> Ite
         span += f", minus the same at {_range(claim.beyond)}"
     threshold = f", threshold {points(claim.above)} points" if claim.above else ""
     suite = f"`{claim.suite}`, {span}, recovery {recovery}{threshold}"
-    yield f"- Suite {suite}: **{worded(said, rows)}**."
-    if said == "not run":
+    yield f"- Suite {suite}: **{worded(verdict, rows)}**."
+    if verdict == "not run":
         compared = ", ".join(one.compared for one in rows)
         yield f"- Asked: {compared}, on {', '.join(claim.problems)}."
         return
     yield ""
     yield _row(_DETAILS)
     yield "|" + "---|" * len(_DETAILS)
-    for one in rows:
-        where = f"{one.scale}: {', '.join(one.problems)}" if one.problems else one.scale
-        counts = (str(one.budgets or "–"), str(len(one.trials) or "–"))
-        said_of = [_points(one) if one.interval else "", one.note]
+    for judgement in rows:
+        where = (
+            f"{judgement.scale}: {', '.join(judgement.problems)}"
+            if judgement.problems
+            else judgement.scale
+        )
+        counts = (str(judgement.budgets or "–"), str(len(judgement.trials) or "–"))
+        said_of = [_points(judgement) if judgement.interval else "", judgement.note]
         text = "; ".join(filter(None, said_of))
-        yield _row([one.compared, text or "–", one.over or "–", *counts, where, one.verdict])
+        yield _row(
+            [
+                judgement.compared,
+                text or "–",
+                judgement.over or "–",
+                *counts,
+                where,
+                judgement.verdict,
+            ]
+        )
 
 
 def _made_from(judgements: Sequence[Judgement], records: Iterable[Record]) -> Iterator[str]:
@@ -146,8 +159,8 @@ def _made_from(judgements: Sequence[Judgement], records: Iterable[Record]) -> It
         return
     yield f"Made from {len(made)} trials:"
     yield ""
-    for (suite, commit, device), several in groupby(made, key=lambda one: one[0]):
-        dates = [date for _, date in several]
+    for (suite, commit, device), trials in groupby(made, key=lambda one: one[0]):
+        dates = [date for _, date in trials]
         span = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
         yield f"- `{suite}`: {len(dates)} trials, {span or 'no date'}, commit {commit}, on {device}"
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from ..analysis.results import Results
 from . import (
     accuracy,
     accuracy_cost,
@@ -28,9 +28,6 @@ from . import (
 )
 from .plot import Drawing, Plot, asked_for, write
 from .style import Look, looks, publication
-
-if TYPE_CHECKING:
-    from ..analysis.results import Results
 
 FEW = 10  # methods up to which every one has a colour
 LOUD = 8  # coloured methods beside the control where there are more

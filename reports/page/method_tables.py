@@ -7,13 +7,14 @@ discovery rate promises less than a family-wise error.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from .. import statistics
 from ..analysis import best
+from ..analysis.results import Results
 from ..formats import (
     Cell,
     Column,
@@ -30,10 +31,6 @@ from ..formats import (
     signed,
     whole,
 )
-from ..statistics import Floats
-
-if TYPE_CHECKING:
-    from ..analysis.results import Results
 
 
 def standing_table(results: Results, recovery: str) -> Table:
@@ -120,16 +117,16 @@ def overall_table(results: Results, recovery: str) -> Table:
             cells += [Cell(p_value(row[one]), number(row[one]).value) for one in ("p", "p_holm")]
         rows.append(cells)
     analysis = results.suite.analysis
-    said = "the problems are too few for any test to reject, so no p is shown"
+    tested_by = "the problems are too few for any test to reject, so no p is shown"
     if tested:
-        said = "p: exact Wilcoxon, and adjusted by Holm over all declared comparisons"
+        tested_by = "p: exact Wilcoxon, and adjusted by Holm over all declared comparisons"
     failing = {"worst": "counts as the worse there", "drop": "leaves the problem out"}
     caption = (
         f"Differences {after(recovery)} over {counted(len(results.problems), 'problem')}, in "
         "points, one value a problem. Mean: with its t-interval. Shift: Hodges–Lehmann, with the "
         f"interval of the signed-rank test, {_percent(results)} both. A method that failed "
         f"{failing[analysis.failures]}. Better/equal/worse: Bayesian signed-rank with the ROPE of "
-        f"± {analysis.rope:g} points; {said}"
+        f"± {analysis.rope:g} points; {tested_by}"
     )
     title = "Differences over problems"
     return Table(f"overall_{recovery}", title, caption, heads(names, 2), rows)
@@ -143,77 +140,69 @@ def _beliefs(row: dict[Any, Any]) -> Cell:
 
 
 def extras_table(results: Results, recovery: str) -> Table | None:
-    """Of one recovery, a row a method; None below two problems, or where the control is not ranked.
+    """What other papers report, a row a method; None below two problems or without a control.
 
     Columns: mean rank, Nemenyi's p and the normal p of mean ranks against the control (Holm), the
     p of the declared Wilcoxon tests under Benjamini-Hochberg and Benjamini-Yekutieli, and the
     interquartile mean of retained top-1 over problems, bases and repeats.
     """
-    ranking, suite = results.ranking[recovery], results.suite
-    control = suite.analysis.control
-    test, alpha = ranking.omnibus, suite.analysis.alpha
+    ranking, analysis = results.ranking[recovery], results.suite.analysis
+    control, test = analysis.control, ranking.omnibus
     if test is None or control not in ranking.methods:
         return None
-    control_at = ranking.methods.index(control)
-    nemenyi = statistics.nemenyi(test.mean_ranks, test.blocks, alpha)
-    against = statistics.against_control(test.mean_ranks, control_at, test.blocks, alpha)
-    declared = results.overall[
-        (results.overall["recovery"] == recovery) & (results.overall["family"] == "control")
-    ]
-    raw = declared["p"].astype(float).fillna(1.0).to_numpy()
-    rates = dict(
-        zip(
-            declared["method"],
-            zip(statistics.benjamini_hochberg(raw), statistics.benjamini_yekutieli(raw),
-                strict=True),
-            strict=True,
-        )
-    )  # fmt: skip
+    place_of_control = ranking.methods.index(control)
+    nemenyi = statistics.nemenyi(test.mean_ranks, test.blocks, analysis.alpha)
+    against = statistics.against_control(
+        test.mean_ranks, place_of_control, test.blocks, analysis.alpha
+    )
+    rates = _false_discoveries(results, recovery)
     rows = []
     for place in np.argsort(test.mean_ranks, kind="stable"):
         name = ranking.methods[place]
-        tests = [nemenyi.p[place, control_at], against.adjusted[place], *rates.get(name, ())]
-        texts = [Cell(p_value(one), float(one)) for one in tests] if name != control else []
-        middle = _middle(
-            [
-                results.averaged[problem, recovery, name]
-                for problem in ranking.problems
-                if (problem, recovery, name) in results.averaged
-            ]
-        )
-        ps = texts or [Cell("–")] * 4
-        rows.append([Cell(name), number(test.mean_ranks[place]), *ps, number(middle)])
+        tests = [nemenyi.p[place, place_of_control], against.adjusted[place], *rates.get(name, ())]
+        cells = [Cell(p_value(p), float(p)) for p in tests] if name != control else [Cell("–")] * 4
+        middle = number(_interquartile_mean(results, recovery, name))
+        rows.append([Cell(name), number(test.mean_ranks[place]), *cells, middle])
     names = ["Method", "Mean rank", "Nemenyi p", "Rank z, Holm p", "BH p", "BY p", "IQM, points"]
     caption = (
         f"Beside the declared analysis, and deciding nothing: each method against {control} over "
-        f"{test.blocks} problems. Mean ranks differ by Nemenyi at level {alpha:g} where they lie "
-        f"{nemenyi.critical_difference:.2f} apart, from the control by Bonferroni–Dunn where they "
-        f"lie {against.critical_difference:.2f} apart; both depend on which methods take part. BH, "
-        "BY: Benjamini–Hochberg and Benjamini–Yekutieli on the exact Wilcoxon p, which bound the "
-        "share of false discoveries, not the chance of any. IQM: mean of the middle half of "
-        "retained top-1 over problems, bases and repeats"
+        f"{test.blocks} problems. Mean ranks differ by Nemenyi at level {analysis.alpha:g} where "
+        f"they lie {nemenyi.critical_difference:.2f} apart, from the control by Bonferroni–Dunn "
+        f"where they lie {against.critical_difference:.2f} apart; both depend on which methods "
+        "take part. BH, BY: Benjamini–Hochberg and Benjamini–Yekutieli on the exact Wilcoxon p, "
+        "which bound the share of false discoveries, not the chance of any. IQM: mean of the "
+        "middle half of retained top-1 over problems, bases and repeats"
     )
     title = "Other ways to look at it"
     return Table(f"extras_{recovery}", title, caption, heads(names, 1), rows)
 
 
-def _middle(values: list[Floats]) -> float:
-    """Interquartile mean of [bases, repeats] arrays, one a problem; NaN of none."""
-    if not values:
-        return float("nan")
-    return statistics.interquartile_mean(np.concatenate([one.ravel() for one in values]))
+def _false_discoveries(results: Results, recovery: str) -> dict[str, tuple[float, float]]:
+    """Method -> its p against the control under Benjamini-Hochberg and Benjamini-Yekutieli."""
+    overall = results.overall
+    declared = overall[(overall["recovery"] == recovery) & (overall["family"] == "control")]
+    p = declared["p"].astype(float).fillna(1.0).to_numpy()
+    both = (statistics.benjamini_hochberg(p), statistics.benjamini_yekutieli(p))
+    return dict(zip(declared["method"], zip(*both, strict=True), strict=True))
+
+
+def _interquartile_mean(results: Results, recovery: str, method: str) -> float:
+    """Interquartile mean over ranked problems, bases and repeats; NaN where none has finished."""
+    keys = [(problem, recovery, method) for problem in results.ranking[recovery].problems]
+    values = [results.averaged[key].ravel() for key in keys if key in results.averaged]
+    return statistics.interquartile_mean(np.concatenate(values)) if values else float("nan")
 
 
 def difference_table(results: Results, recovery: str) -> Table:
     """Paired differences of one recovery, a row a problem and comparison."""
     rows = []
     for row in results.paired[results.paired["recovery"] == recovery].to_dict("records"):
-        said = f"missing: {row['reason']}" if row["reason"] else row["verdict"]
+        outcome = f"missing: {row['reason']}" if row["reason"] else row["verdict"]
         mean = signed(row["mean"])
         span = Cell(interval(row["low"], row["high"]), mean.value)
         cells = [Cell(row["method"]), Cell(row["reference"]), Cell(row["problem"])]
         cells += [mean, span, whole(row["n_bases"])]
-        rows.append([*cells, Cell(counts(row), whole(row["wins"]).value), Cell(said)])
+        rows.append([*cells, Cell(counts(row), whole(row["wins"]).value), Cell(outcome)])
     names = ["Method", "Against", "Problem", "Difference", f"{_percent(results)} interval", "Bases"]
     columns = [*heads([*names, "Won/tied/lost"], 3), Column("Against the ROPE")]
     caption = (

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from ..analysis.against_published import published_table
+from ..analysis.results import Results
 from ..formats import Cell, Table, after, counted, heads, number, whole
 from ..records import budget_words
 from .method_tables import (
@@ -18,9 +19,6 @@ from .method_tables import (
     rank_table,
     standing_table,
 )
-
-if TYPE_CHECKING:
-    from ..analysis.results import Results
 
 
 def typeset(results: Results) -> dict[str, list[Table]]:
@@ -40,7 +38,7 @@ def typeset(results: Results) -> dict[str, list[Table]]:
 
 
 def noise_table(results: Results) -> Table:
-    """Where noise comes from, and what bad habits would have added."""
+    """Sources of noise, and what bad habits would have added."""
     habits = results.inflation.set_index(["recovery", "method"]).to_dict("index")
     keys = ["recovery", "method"]
     columns = ["base_sd", "repeat_sd", "aa_sd"]
@@ -143,8 +141,8 @@ def cell_table(results: Results) -> Table:
         "recovery_s": "Recovery s",
     }
     left_out = ("channels", "latency") if results.suite.budgets.unstructured else ("weights",)
-    for one in left_out:  # a mask leaves these as they are, or only a mask has them
-        del columns[f"{one}_percent"]
+    for name in left_out:  # a mask leaves these as they are, or only a mask has them
+        del columns[f"{name}_percent"]
     rows = []
     for row in results.cells.to_dict("records"):
         cells = [Cell(row[one]) for one in ("problem", "recovery", "method")]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -14,14 +13,12 @@ from suites.protocol import Axis
 from ..analysis.against_published import summary
 from ..analysis.cells import failures
 from ..analysis.published import published_dense
+from ..analysis.results import Results
 from ..formats import number, p_value
 from ..records import Measurements, Record, budget_words
 from .findings import MOST, left_out, problems_of
-from .method_section import WORDS
 from .record_warnings import IGNORED, missing_warnings, record_warnings
-
-if TYPE_CHECKING:
-    from ..analysis.results import Results
+from .wording import WORDS
 
 LOST = 0.25  # share of the dense top-1 below which a method has kept nothing to compare
 BUDGET_TOLERANCE = 0.01  # share of the dense cost that a budget may be missed by
@@ -161,8 +158,8 @@ def _cost_warnings(results: Results) -> Iterator[str]:
         "channels": ["macs", "params"],
         "weights": ["macs"],
     }
-    for other in others[axis]:
-        yield from _unequal(results, axis, other)
+    for other_axis in others[axis]:
+        yield from _unequal(results, axis, other_axis)
 
 
 def _unequal(results: Results, axis: Axis, other: Axis) -> Iterator[str]:
@@ -202,19 +199,19 @@ def _training_warnings(results: Results) -> Iterator[str]:
 
 
 def _behind_published(results: Results) -> Iterator[str]:
-    """Where dense networks stay behind what others have published of the same."""
+    """Dense networks that stay behind what others have published of the same."""
     if results.dense.empty:
         return
-    found = results.dense.groupby("problem")["dense_top1"].mean()
+    ours = results.dense.groupby("problem")["dense_top1"].mean()
     for dataset, model in results.suite.problems:
         known = published_dense().get((dataset.name, model.name))
         problem = problem_name(dataset, model)
-        if known is None or problem not in found or dataset.test_images:
+        if known is None or problem not in ours or dataset.test_images:
             continue
         assert known.value is not None
-        if found[problem] < known.value - BEHIND:
+        if ours[problem] < known.value - BEHIND:
             yield (
-                f"The dense networks of {problem} reach {found[problem]:.2f} % top-1, below "
+                f"The dense networks of {problem} reach {ours[problem]:.2f} % top-1, below "
                 f"the {known.value:.2f} % of {known.source}: gains over a weak baseline "
                 "may not carry over."
             )

@@ -37,6 +37,10 @@ def bayesian_signed_rank(
         differences: [N], one a block, method minus reference; rounded to 1e-9.
         rope: half width of the region, in the unit of the differences; 0 leaves two regions.
         draws: of the posterior, seeded.
+
+    >>> belief = bayesian_signed_rank([1.2, 0.4, 0.9, -0.1, 0.6, 1.1], rope=0.2, draws=1000)
+    >>> belief.better > 0.9, belief.worse < 0.05
+    (True, True)
     """
     if rope < 0:
         raise ValueError(f"rope must not be negative, not {rope}")

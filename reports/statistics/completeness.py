@@ -24,6 +24,10 @@ def worst_differences(
     Args:
         differences: [problems], method minus reference; NaN where one failed.
         failed, reference_failed: [problems], whether it did.
+
+    >>> nan = float("nan")
+    >>> worst_differences([5.0, nan, nan], failed=[0, 1, 0], reference_failed=[0, 0, 1]).tolist()
+    [5.0, -6.0, 6.0]
     """
     d = np.asarray(differences, dtype=np.float64)
     sign = np.asarray(reference_failed, dtype=int) - np.asarray(failed, dtype=int)

@@ -30,13 +30,21 @@ def rank_biserial(differences: ArrayLike) -> float:
 
 
 def share_won(differences: ArrayLike) -> float:
-    """Paired probability of improvement: share of blocks won, a tie counting one half."""
+    """Paired probability of improvement: share of blocks won, a tie counting one half.
+
+    >>> share_won([1.0, 0.0, -2.0, 3.0])
+    0.625
+    """
     count = win_tie_loss(differences)
     return (count.wins + count.ties / 2) / (count.wins + count.ties + count.losses)
 
 
 def interquartile_mean(values: ArrayLike) -> float:
-    """Mean of the middle half of all values (Agarwal 2021); a quarter is cut at either end."""
+    """Mean of the middle half of all values (Agarwal 2021); a quarter is cut at either end.
+
+    >>> interquartile_mean([0, 0, 0, 1, 1, 1, 1, 10])
+    0.75
+    """
     x = np.asarray(values, dtype=np.float64)
     if x.size == 0 or not np.isfinite(x).all():
         raise ValueError("an interquartile mean needs finite values")

@@ -19,6 +19,9 @@ def holm(p_values: ArrayLike) -> Floats:
 
     Raises:
         ValueError: not one-dimensional, or a value outside [0, 1].
+
+    >>> holm([0.01, 0.04, 0.03]).tolist()
+    [0.03, 0.06, 0.06]
     """
     p = _family(p_values)
     order = np.argsort(p, kind="stable")

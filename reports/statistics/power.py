@@ -44,6 +44,10 @@ def declared_power(problems: int, comparisons: int, alpha: float) -> Power:
 
     Raises:
         ValueError: an argument out of its range.
+
+    >>> power = declared_power(problems=4, comparisons=9, alpha=0.05)
+    >>> power.smallest_adjusted_p, power.can_reach_alpha, power.problems_needed
+    (1.0, False, 9)
     """
     if problems < 1 or comparisons < 1 or not 0 < alpha < 1:
         raise ValueError("problems and comparisons must be at least 1, and alpha in (0, 1)")
@@ -62,7 +66,11 @@ def declared_power(problems: int, comparisons: int, alpha: float) -> Power:
 
 
 def problems_needed(comparisons: int, alpha: float) -> int:
-    """Least N for which m * 2^(1-N) <= alpha."""
+    """Least N for which m * 2^(1-N) <= alpha.
+
+    >>> problems_needed(comparisons=9, alpha=0.05)
+    9
+    """
     blocks = 1
     while smallest_holm_p(blocks, comparisons) > alpha:
         blocks += 1

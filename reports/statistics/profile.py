@@ -21,6 +21,10 @@ def shares_within(lost: ArrayLike, thresholds: ArrayLike) -> Floats:
 
     Returns:
         [t, problems, bases, repeats] in [0, 1]; means over the last three are the profile.
+
+    >>> lost = [[[[1.0, 3.0]]], [[[2.0, float("inf")]]]]  # 2 budgets, a problem, a base, 2 repeats
+    >>> shares_within(lost, [1.0, 2.0, 5.0])[:, 0, 0].tolist()
+    [[0.5, 0.0], [1.0, 0.0], [1.0, 0.5]]
     """
     cube, at = np.asarray(lost, dtype=np.float64), np.asarray(thresholds, dtype=np.float64)
     if cube.ndim != 4 or cube.size == 0 or at.ndim != 1:

@@ -66,6 +66,9 @@ def wilcoxon(differences: ArrayLike) -> SignedRank:
 
     Raises:
         ValueError: as `rounded`.
+
+    >>> wilcoxon([1.2, 0.4, 0.9, -0.1, 0.6, 1.1])
+    SignedRank(n=6, zeros=0, plus=20.0, minus=1.0, p_value=0.0625)
     """
     d = rounded(differences)
     kept = d[d != 0]
@@ -86,6 +89,9 @@ def hodges_lehmann(differences: ArrayLike) -> float:
     """Median of the Walsh averages (d_i + d_j) / 2, i <= j, in the unit of the differences.
 
     Hodges and Lehmann 1963. Raises ValueError as `rounded`.
+
+    >>> hodges_lehmann([1.0, 2.0, 6.0])  # of 1, 1.5, 2, 3.5, 4, 6
+    2.75
     """
     return float(np.median(_walsh(rounded(differences))))
 
@@ -112,6 +118,9 @@ def shift_interval(differences: ArrayLike, level: float = 0.95) -> Shift:
 
     Raises:
         ValueError: as `rounded`, or a level outside (0, 1).
+
+    >>> shift_interval([1, 2, 3, 4, 5, 6])
+    Shift(shift=3.5, low=1.0, high=6.0, n=6)
     """
     d = rounded(differences)
     if not 0 < level < 1:

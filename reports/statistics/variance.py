@@ -1,4 +1,4 @@
-"""Where the noise of a cell comes from: variance components of nested levels, and the A/A floor."""
+"""Sources of a cell's noise: variance components of nested levels, and the A/A floor."""
 
 from __future__ import annotations
 
@@ -33,6 +33,10 @@ def variance_components(values: ArrayLike, levels: tuple[str, ...]) -> tuple[Com
         levels: names, outermost first, such as ("base", "calibration") without recovery and
             ("base", "recovery") with it, where a repeat redraws calibration and finetuning order
             together; ("base", "calibration", "recovery") if a design crosses them.
+
+    >>> base, repeat = variance_components([[1.0, 3.0], [5.0, 7.0]], ("base", "repeat"))
+    >>> round(base.sd**2, 2), round(repeat.sd**2, 2)  # mean squares 16 and 2
+    (7.0, 2.0)
     """
     cube = np.asarray(values, dtype=np.float64)
     depth = len(levels)
@@ -55,7 +59,7 @@ def variance_components(values: ArrayLike, levels: tuple[str, ...]) -> tuple[Com
 
 
 def _mean_square(cells: Floats, level: int) -> float:
-    """Of the members of one level around the mean of the member above; NaN if they are single."""
+    """Mean square of a level's members around the mean of the one above; NaN if single."""
     if cells.shape[level] < 2:
         return np.nan
     means = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import subprocess
 import sys
@@ -21,12 +22,12 @@ from reports.analysis.analysis import analyse
 from reports.analysis.compare import compare_methods
 from reports.build import build_report
 from reports.formats import Cell, Column, Table, number
-from reports.page.checklist import checklist
-from reports.page.method_section import method_section, recipe_words
+from reports.page.checklist import measured
 from reports.page.method_tables import extras_table, standing_table
 from reports.page.page import render
 from reports.page.tables import typeset
 from reports.page.warnings import saturated, warnings
+from reports.page.wording import recipe_words
 from reports.records import Record
 from suites import Recipe
 from suites.schema import Suite
@@ -209,24 +210,23 @@ def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
 
 
 def items(suite: Suite, found: list[Record]) -> dict[int, tuple[str, str]]:
-    listed = checklist(analyse(suite, found, plan(suite)))
+    listed = measured(analyse(suite, found, plan(suite)))
     return {at: (one.met, one.why) for at, one in enumerate(listed, start=1)}
 
 
 def test_checklist_says_what_a_suite_meets_and_misses() -> None:
     suite, found = tiny()
     poor = items(suite, found)
-    assert len(poor) == 20
-    assert poor[2] == ("no", "0 of 2 problems count: digits is a toy")
-    assert poor[6][0] == "no"
-    assert poor[9] == ("partly", "2 bases x 2 repeats a problem")
-    assert poor[11][0] == "no"
-    assert poor[12] == (
+    assert len(poor) == 13
+    assert poor[1] == ("no", "0 of 2 problems count: digits is a toy")
+    assert poor[3][0] == "no"
+    assert poor[5] == ("partly", "2 bases x 2 repeats a problem")
+    assert poor[7][0] == "no"
+    assert poor[8] == (
         "partly",
         "L1 or L2 is among the methods; 0 of 1 others have it at their own layer-wise proportions",
     )
-    assert poor[13][0] == "partly"
-    assert poor[18][0] == "no"
+    assert poor[9][0] == "partly"
     good = make_suite(
         datasets=["cifar10", "cifar100"],
         methods=[
@@ -239,11 +239,23 @@ def test_checklist_says_what_a_suite_meets_and_misses() -> None:
         bases=5,
     )
     rich = items(good, synthetic_records(good, plan(good)))
-    assert {at for at, (met, _) in rich.items() if met != "yes"} == {11, 12, 18}
-    assert rich[11] == (
+    assert {at for at, (met, _) in rich.items() if met != "yes"} == {7, 8}
+    assert rich[7] == (
         "partly",
         "random is among the methods; 2 of 3 others have it at their own layer-wise proportions",
     )
+
+
+def methods(suite: Suite) -> dict[str, list[str]]:
+    """What the methods section of the page says, by heading."""
+    page = html.unescape(render(analyse(suite, [], plan(suite)), [], {}))
+    page = page.replace("\N{NO-BREAK SPACE}", " ")
+    section = page.partition('<section aria-labelledby="methods">')[2].partition("</section>")[0]
+    parts = [part.partition("</h3>") for part in section.split("<h3>")[1:]]
+    return {
+        heading: [" ".join(one.split()) for one in re.findall(r"<(?:p|li)>(.*?)</", text, re.S)]
+        for heading, _, text in parts
+    }
 
 
 def test_methods_section_tells_of_every_phase() -> None:
@@ -262,8 +274,7 @@ def test_methods_section_tells_of_every_phase() -> None:
         ],
         recoveries=["none", {"finetune": "short", "total_epochs": 20}],
     )
-    results = analyse(suite, [], plan(suite))
-    parts = dict(method_section(results))
+    parts = methods(suite)
     assert parts["Methods"] == [
         "l1",
         "all (criterion taylor; before it, the network trains on: dense, by the recipe short; "
@@ -274,9 +285,20 @@ def test_methods_section_tells_of_every_phase() -> None:
     ]
     assert "for what is left of 20 epochs after a method's own training" in parts["Recovery"][1]
     assert any(one.startswith("short: 2 epochs, batches of 64, SGD") for one in parts["Recipes"])
-    page = render(results, [], typeset(results))
-    for heading in parts:
-        assert f"<h3>{heading}</h3>" in page
+
+
+def test_methods_section_tells_what_is_otherwise_in_a_suite() -> None:
+    plain = methods(make_suite())
+    assert plain["Budgets and selection"][0] == (
+        "Every method keeps 70 %, 50 %, 30 % of the dense network's MACs, within 1 % of them."
+    )
+    assert plain["Models and data"][1].startswith("resnet20: fresh weights, trained by the recipe")
+    given = {"name": "resnet20", "weights": "DEFAULT", "recipe": False, "ignored": ["fc"]}
+    changed = methods(make_suite(models=[given], bases=1, repeats=2))
+    assert changed["Models and data"][1] == (
+        "resnet20: torchvision's weights DEFAULT, as they are. Of its own: all outputs of fc stay."
+    )
+    assert "everything is repeated 2 times" in changed["Bases"][0]
 
 
 OTHER: dict[str, Any] = {  # of each option of a recipe, something else than its default
@@ -306,7 +328,7 @@ def test_every_option_of_a_recipe_is_told(name: str) -> None:
 @pytest.mark.parametrize("augment", [False, True])
 def test_whether_criteria_see_augmented_images_is_told(augment: bool) -> None:
     suite = make_suite(calibration={"images": 64, "batch_size": 32, "augment": augment})
-    parts = dict(method_section(analyse(suite, [], plan(suite))))
+    parts = methods(suite)
     told = next(one for part in parts.values() for one in part if one.startswith("Criteria see 64"))
     assert ("without augmentation" in told) != augment
 
