@@ -112,7 +112,7 @@ import resource, sys
 from pathlib import Path
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 from bench.errors import StoreError
-from bench.store import write_atomically
+from bench.store.store import write_atomically
 folder = Path(sys.argv[1])
 write_atomically(folder / "small", b"x" * 4096)
 try:
@@ -327,7 +327,7 @@ ENOUGH = 200
 RACING = """
 import sys
 from pathlib import Path
-from bench.store import write_atomically
+from bench.store.store import write_atomically
 for _ in range(int(sys.argv[3])):
     write_atomically(Path(sys.argv[1]), sys.argv[2].encode() * 5000)
 """
