@@ -50,7 +50,7 @@ oracles: .venv/ready
 
 # The figure of docs/statistics.md: minutes of simulated experiments.
 statistics: .venv/ready
-	$(BIN)/python -m reports.figures.known_truth docs/statistics.png
+	$(BIN)/python tests/study/known_truth.py docs/statistics.png
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -26,7 +26,7 @@ from .only import Unit, without_effect
 from .options import NoOptions, checked
 from .parts import parts_of
 from .selector import Selector
-from .source import closure, hash_of
+from .source import PACKAGE, closure, hash_of
 
 ENTRY_POINTS = "pruning_bench.criteria"
 
@@ -127,6 +127,9 @@ def load_plugin(path: Path) -> None:
     _load_all()
     if not path.is_file():
         raise UnknownCriterion(f"plugin {path}: there is no such file")
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.append(folder)  # its helpers; last, so that they shadow nothing installed
     before = set(_entries)
     name = "pruning_bench_plugin_" + hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
     spec = importlib.util.spec_from_file_location(name, path)
@@ -234,10 +237,7 @@ def source_hash(name: str, options: Mapping[str, Any]) -> str:
 
 def source_files(name: str) -> set[Path]:
     """The criterion's own files, and those of this package that turn evidence into its scores."""
-    from . import gather as evidence
-    from .network import groups
-
-    files = [Path(inspect.getfile(evidence)), Path(inspect.getfile(groups))]
+    files = [PACKAGE / "gather.py", PACKAGE / "network" / "groups.py"]
     files += [
         Path(inspect.getfile(one))
         for one in find(name).type.__mro__

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Literal, get_args
 from suites.fidelity import FidelitySuite
 from suites.schema import Suite
 
-from .analysis.analysis import Results, analyse
+from .analysis.analysis import analyse
 from .analysis.fidelity import FidelityResults, analyse_fidelity
+from .analysis.results import Results
 from .formats import Table
 from .page.findings import headline_numbers
 from .records import Labels, Record

@@ -15,9 +15,10 @@ from pydantic import BaseModel, ValidationError
 from .fidelity import FidelitySuite
 from .files import SuiteError, parse_yaml, read_yaml
 from .method import MethodSpec, matched_name, named_presets
+from .problem import DatasetSpec, ModelSpec
 from .protocol import RecoverySpec
 from .scale import PAPER, rescale, scale_names, set_dotted
-from .schema import DatasetSpec, ModelSpec, Suite, unfollowed_words
+from .schema import Suite, unfollowed_words
 from .section import meant
 
 LIBRARY = Path(__file__).with_name("library")

@@ -12,8 +12,9 @@ from conftest import build, labelled, trace
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bench.pruning.choose import selected
 from bench.pruning.cut import cut
-from bench.pruning.network import Network, Removed, Rules, selected
+from bench.pruning.network import Network, Removed, Rules
 from bench.pruning.selection import Limits
 from criteria.gather import score_alone
 from criteria.phases import find_phase, phase_options

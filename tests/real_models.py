@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from bench.models import build_model
-from suites.schema import ModelSpec
+from suites.problem import ModelSpec
 
 
 def build(

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from conftest import labelled, trace
 from torch import Tensor, nn
 
-from bench.pruning.network import Removed, Rules, one_shot
+from bench.pruning.choose import one_shot
+from bench.pruning.network import Removed, Rules
 from bench.pruning.selection import Limits
 from criteria.gather import score_alone
 from criteria.phases import find_phase, phase_options

@@ -104,9 +104,9 @@ def fetch(
     asked = asked_suite(suite, set_, scale, smoke)
 
     from ..store.store import Store
-    from .fetch import fetch_all, needs
+    from .fetch import fetch_all, requirements
 
-    wanted = needs(asked, data_root.resolve(), Store(results).cache)
+    wanted = requirements(asked, data_root.resolve(), Store(results).root)
     raise typer.Exit(fetch_all(wanted, console))
 
 
@@ -247,9 +247,9 @@ def compare(
 
     from ..run.session import compare as compare_methods
     from ..store.store import Store
-    from .compare import duel
+    from .compare import show_difference
 
-    duel(console, compare_methods(planned, Store(results), method, reference))
+    show_difference(console, compare_methods(planned, Store(results), method, reference))
 
 
 @app.command()

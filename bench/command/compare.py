@@ -9,10 +9,10 @@ from rich.console import Console
 from .table import print_table
 
 if TYPE_CHECKING:
-    from reports.analysis.compare import Duel
+    from reports.analysis.compare import MethodDifference
 
 
-def duel(console: Console, found: Duel) -> None:
+def show_difference(console: Console, found: MethodDifference) -> None:
     """Differences on each problem and over problems, then what may be said; 80 columns wide."""
     from reports.formats import counts, interval, points, whole
 

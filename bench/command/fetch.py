@@ -5,31 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from rich.console import Console
 
-from suites.schema import AnySuite, DatasetSpec, ModelSpec
+from suites.problem import DatasetSpec, ModelSpec
+from suites.schema import AnySuite
 
+from ..data.catalog import DATASETS
 from ..data.datasets import load_dataset
-from ..data.download import file_sha256, size_of
+from ..data.download import file_sha256, stated_bytes
 from ..errors import BenchError, ModelError
 from ..models.checkpoint import checkpoint_file, local_checkpoint
 from ..models.registry import TORCHVISION
 
-# Where datasets come from, and how many bytes are downloaded.
-ORIGINS: dict[str, tuple[str, float | None]] = {
-    "digits": ("the scikit-learn package", None),
-    "cifar10": ("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz", 170.5e6),
-    "cifar100": ("https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz", 169.0e6),
-    "imagefolder": ("you", None),
-    "imagenet": ("image-net.org, after registration: ILSVRC2012 train and val", 144e9),
-    "cub200": ("data.caltech.edu: CUB_200_2011.tgz", 1.15e9),
-}
-
 
 @dataclass(frozen=True)
-class Need:
+class Requirement:
     """One thing from outside.
 
     Attributes:
@@ -51,15 +43,15 @@ class Need:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What came of a need; `why` says what to do about what is still missing."""
+class Fetched:
+    """What came of a requirement; `why` says what to do about what is still missing."""
 
-    need: Need
+    requirement: Requirement
     state: Literal["present", "fetched", "missing"]
     why: str = ""
 
 
-def needs(suite: AnySuite, data_root: Path, cache: Path) -> list[Need]:
+def requirements(suite: AnySuite, data_root: Path, cache: Path) -> list[Requirement]:
     """All that a suite needs, each thing once.
 
     Args:
@@ -68,22 +60,22 @@ def needs(suite: AnySuite, data_root: Path, cache: Path) -> list[Need]:
     Raises:
         ModelError: torchvision has no such model or weights.
     """
-    data = [_dataset(one, data_root, cache) for one in suite.datasets]
-    weights = [_weights(one) for one in suite.models if one.weights]
-    checkpoints = [_checkpoint(one, data_root) for one in suite.models if one.checkpoint]
-    return list({(one.kind, one.name): one for one in [*data, *weights, *checkpoints]}.values())
+    data = [_dataset(spec, data_root, cache) for spec in suite.datasets]
+    weights = [_weights(spec) for spec in suite.models if spec.weights]
+    checkpoints = [_checkpoint(spec, data_root) for spec in suite.models if spec.checkpoint]
+    return list({(each.kind, each.name): each for each in [*data, *weights, *checkpoints]}.values())
 
 
-def fetch_all(wanted: list[Need], console: Console) -> int:
+def fetch_all(wanted: list[Requirement], console: Console) -> int:
     """Get what can be got, a line for each thing; returns 0, or 1 where something is missing."""
     missing = []
-    for need in wanted:
-        with console.status(f"looking for {need}"):
-            found = fetch(need)
-        console.print(f"{found.state:8} {need}", markup=False, soft_wrap=True)
-        if found.state == "missing":
-            console.print(f"         {found.why}", markup=False, soft_wrap=True)
-            missing.append(need.name)
+    for requirement in wanted:
+        with console.status(f"looking for {requirement}"):
+            fetched = fetch(requirement)
+        console.print(f"{fetched.state:8} {requirement}", markup=False, soft_wrap=True)
+        if fetched.state == "missing":
+            console.print(f"         {fetched.why}", markup=False, soft_wrap=True)
+            missing.append(requirement.name)
     if missing:
         console.print(f"still missing: {', '.join(missing)}", markup=False, soft_wrap=True)
     else:
@@ -91,53 +83,49 @@ def fetch_all(wanted: list[Need], console: Console) -> int:
     return int(bool(missing))
 
 
-def fetch(need: Need) -> Found:
+def fetch(requirement: Requirement) -> Fetched:
     """Look whether it is here, and try to fetch it if not."""
     try:
-        need.get(False)
+        requirement.get(False)
     except BenchError:
         try:
-            need.get(True)
+            requirement.get(True)
         except BenchError as error:
-            return Found(need, "missing", str(error))
-        return Found(need, "fetched")
-    return Found(need, "present")
+            return Fetched(requirement, "missing", str(error))
+        return Fetched(requirement, "fetched")
+    return Fetched(requirement, "present")
 
 
-def _dataset(spec: DatasetSpec, data_root: Path, cache: Path) -> Need:
-    origin, size = ORIGINS.get(spec.name, ("its reader", None))
+def _dataset(spec: DatasetSpec, data_root: Path, cache: Path) -> Requirement:
+    known = DATASETS.get(spec.name)
+    origin, size = (known.origin, known.download_bytes) if known else ("its reader", None)
 
     def get(download: bool) -> None:
         load_dataset(spec, data_root, cache, download)
 
     name = " ".join(filter(None, [spec.name, spec.root]))
-    return Need("dataset", name, origin, size, get)
+    return Requirement("dataset", name, origin, size, get)
 
 
-def _weights(spec: ModelSpec) -> Need:
-    from ..models.zoo import published, weights_file
+def _weights(spec: ModelSpec) -> Requirement:
+    from ..models.zoo import downloaded, published, weights_file
 
-    name = spec.name.removeprefix(TORCHVISION)
-    entry: Any = published(name, spec.weights or "")
+    name, weights = spec.name.removeprefix(TORCHVISION), spec.weights or ""
+    entry = published(name, weights)
     file = weights_file(entry)
 
     def get(download: bool) -> None:
         if download:
-            try:
-                entry.get_state_dict(progress=False, check_hash=True)
-            except (OSError, RuntimeError) as error:
-                raise ModelError(
-                    f"could not be fetched ({error}); put {file.name} into {file.parent}"
-                ) from error
+            downloaded(name, weights)
         if not file.exists():
             raise ModelError(f"there is no {file}")
 
     megabytes = entry.meta.get("_file_size")
     size = megabytes * 2**20 if megabytes else None
-    return Need("weights", f"{entry.name} of {name}", entry.url, size, get)
+    return Requirement("weights", f"{entry.name} of {name}", entry.url, size, get)
 
 
-def _checkpoint(spec: ModelSpec, data_root: Path) -> Need:
+def _checkpoint(spec: ModelSpec, data_root: Path) -> Requirement:
     file, given = checkpoint_file(spec, data_root), spec.checkpoint or ""
     remote = "://" in given
 
@@ -149,8 +137,8 @@ def _checkpoint(spec: ModelSpec, data_root: Path) -> Need:
         if spec.sha256 and file_sha256(file) != spec.sha256:
             raise ModelError(f"{file} has not the SHA-256 {spec.sha256}; delete it and try again")
 
-    size = size_of(given) if remote and not file.exists() else None
-    return Need("checkpoint", file.name, given if remote else "you", size, get)
+    size = stated_bytes(given) if remote and not file.exists() else None
+    return Requirement("checkpoint", file.name, given if remote else "you", size, get)
 
 
 def _readable(size: float) -> str:

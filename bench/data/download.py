@@ -1,4 +1,8 @@
-"""Files from the web: resumed where they stopped, checked, and whole or not there at all."""
+"""Files from the web: resumed where they stopped, checked, and whole or not there at all.
+
+`torch.hub.download_url_to_file` and pooch check and rename as well, but begin a broken download
+anew and know no other process that fetches the same file.
+"""
 
 from __future__ import annotations
 
@@ -40,11 +44,11 @@ def download(url: str, file: Path, sha256: str) -> None:
             if resumed and file_sha256(part) != sha256:  # of two versions of the file, say
                 part.unlink()
                 _fetch(url, part)
-            found = file_sha256(part)
-            if found != sha256:
+            actual = file_sha256(part)
+            if actual != sha256:
                 part.unlink()
                 raise DownloadError(
-                    f"{url} has SHA-256 {found}, not {sha256} as asked; it was deleted. If the "
+                    f"{url} has SHA-256 {actual}, not {sha256} as asked; it was deleted. If the "
                     "file was replaced on purpose, give the new hash"
                 )
             part.replace(file)
@@ -64,8 +68,8 @@ def file_sha256(file: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def size_of(url: str) -> int | None:
-    """Bytes of a URL as its server states them; None where it does not, or cannot be reached."""
+def stated_bytes(url: str) -> int | None:
+    """The size of a URL's file as its server states it; None where it cannot or will not."""
     try:
         ask = urllib.request.Request(url, method="HEAD")
         with urllib.request.urlopen(ask, timeout=TIMEOUT_S) as answer:

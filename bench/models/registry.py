@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import torch
 from torch import nn
 
-from suites.schema import ModelSpec
+from suites.problem import ModelSpec
 from suites.section import meant
 
 from ..errors import ModelError

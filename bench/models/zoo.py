@@ -36,7 +36,7 @@ def torchvision_model(
     outputs are left out. Of `attention` leave channels of all heads alike, whole heads, or nothing
     (kept). Raises ModelError for weights that are unknown or cannot be fetched.
     """
-    model = _downloaded(name, weights) if weights else _new(name, classes, image_size)
+    model = downloaded(name, weights) if weights else _new(name, classes, image_size)
     for auxiliary in AUXILIARY:
         if hasattr(model, auxiliary):
             setattr(model, auxiliary, None)
@@ -84,10 +84,15 @@ def weights_file(entry: Any) -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints" / entry.url.rsplit("/", 1)[-1]
 
 
-def _downloaded(name: str, weights: str) -> nn.Module:
+def downloaded(name: str, weights: str) -> nn.Module:
+    """A torchvision model with weights by name, which torch fetches where they are not there yet.
+
+    Raises:
+        ModelError: no such model or weights, or they cannot be fetched.
+    """
     entry = published(name, weights)
     try:
-        return torchvision.models.get_model(name, weights=entry)
+        return torchvision.models.get_model(name, weights=entry, progress=False)
     except (OSError, RuntimeError) as error:
         raise ModelError(
             f"weights {weights} of {name} could not be fetched ({error}); on a machine without "

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
+from typing import Any
 
-import numpy as np
-
+from ..store.sealed import read_arrays, read_json
 from ..store.store import Store
+from ..store.weights import stored_weights, trained_file
 from .jobs import (
-    BaseJob,
     CriterionSpec,
     DenseJob,
     FidelityJob,
@@ -86,39 +86,64 @@ def job_graph(trials: Iterable[Trial], store: Store) -> JobGraph:
 
 
 class _Stored:
-    """What the store holds already; scores and paths count only with the base they stand on."""
+    """What the store holds already, every file of it checked.
+
+    Scores and paths count only with the base they stand on.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._bases: dict[str, str | None] = {}
+        self._paths: dict[str, bool] = {}
+        self._scores: dict[str, bool] = {}
 
     def base(self, job: DenseJob) -> str | None:
         """SHA-256 of a stored base's weights; None where there is none, or it has lost its own."""
         if job.key not in self._bases:
-            file = self._store.path("bases", job.key, ".json")
-            known = self._store.read_json(file) if file.exists() else {}
-            fits = isinstance(job, BaseJob) or known.get("base_sha256") == self.base(job.base)
-            self._bases[job.key] = known.get("sha256") if fits else None
+            self._bases[job.key] = self._base(job)
         return self._bases[job.key]
 
+    def _base(self, job: DenseJob) -> str | None:
+        known = read_json(self._store.path("bases", job.key, ".json"))
+        if known is None:
+            return None
+        if isinstance(job, PreparedJob) and known["base_sha256"] != self.base(job.base):
+            return None
+        weights = self._store.path("bases", job.key, ".pt")
+        return known["sha256"] if stored_weights(weights, known["sha256"]) else None
+
     def path(self, job: PathJob) -> bool:
-        return self._stands_on("paths", job.key, job.at.base)
+        """A path is whole with its masks, where it has some, and what it has trained."""
+        if job.key not in self._paths:
+            self._paths[job.key] = self._path(job)
+        return self._paths[job.key]
+
+    def _path(self, job: PathJob) -> bool:
+        known = self._known("paths", job.key, job.at.base)
+        if known is None:
+            return False
+        masks = self._store.path("paths", job.key, ".npz")
+        if job.unstructured and read_arrays(masks) is None:
+            return False
+        return all(
+            stored_weights(trained_file(self._store, job.key, budget), training["sha256"])
+            for budget, training in known.get("training", {}).items()
+        )
 
     def oracle(self, job: OracleJob) -> bool:
-        return self._stands_on("oracle", job.key, job.base)
+        return self._known("oracle", job.key, job.base) is not None
 
-    def _stands_on(self, kind: str, key: str, base: DenseJob) -> bool:
-        file = self._store.path(kind, key, ".json")
-        if not file.exists():
-            return False
-        return self._store.read_json(file).get("base_sha256") == self.base(base)
+    def _known(self, kind: str, key: str, base: DenseJob) -> dict[str, Any] | None:
+        """What is stored of a job, if it stands on the base that is there."""
+        known = read_json(self._store.path(kind, key, ".json"))
+        return known if known and known["base_sha256"] == self.base(base) else None
 
     def scores(self, job: PathJob | FidelityJob) -> bool:
-        file = self._store.path("scores", job.score_key, ".npz")
-        if not file.exists():
-            return False
-        with np.load(file, allow_pickle=False) as stored:
-            return str(stored.get("base_sha256")) == self.base(job.at.base)
+        if job.score_key not in self._scores:
+            known = read_arrays(self._store.path("scores", job.score_key, ".npz"))
+            base = self.base(job.at.base)
+            self._scores[job.score_key] = known is not None and str(known["base_sha256"]) == base
+        return self._scores[job.score_key]
 
 
 def _scores_jobs(trials: Iterable[Trial], stored: _Stored) -> dict[str, ScoresJob]:

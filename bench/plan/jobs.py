@@ -15,8 +15,8 @@ from reports.records import SCHEMA_VERSION, Labels, content_key
 from suites import Recipe
 from suites.fidelity import FidelitySpec
 from suites.method import IterativeSpec
+from suites.problem import DatasetSpec, ModelSpec
 from suites.protocol import Axis, Calibration, SelectionSpec
-from suites.schema import DatasetSpec, ModelSpec
 
 # Raised when the engine changes what a trial finds: training, selection, cutting, measuring.
 ENGINE_VERSION = 1

@@ -12,7 +12,7 @@ from criteria.phases import Kind, find_phase, phase_options, phase_source
 from reports.records import content_key
 from suites import AnySuite, Probe, Recipe
 from suites.method import FinetuningSpec, MethodSpec, PhaseSpec, named_presets
-from suites.schema import ModelSpec
+from suites.problem import ModelSpec
 from suites.section import meant
 
 from ..data.download import file_sha256

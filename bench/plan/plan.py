@@ -73,7 +73,7 @@ def make_plan(suite: Suite | FidelitySuite) -> Plan:
     Raises:
         PlanError: a name or an option that does not exist, a checkpoint that cannot be read.
     """
-    from ..data.datasets import list_datasets
+    from ..data.catalog import list_datasets
     from ..models import list_models
 
     _known("dataset", [one.name for one in suite.datasets], list_datasets())

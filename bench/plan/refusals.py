@@ -8,13 +8,13 @@ from criteria import CriteriaError, registry
 from criteria.phases import create_phase
 from criteria.procedures.procedure import Ground
 from suites.method import MethodSpec
+from suites.problem import DatasetSpec
 from suites.protocol import Budgets, SelectionSpec
-from suites.schema import DatasetSpec
 
 from ..errors import PlanError
 from ..pruning.thresholds import unfit
 from .jobs import PhaseUse
-from .sizes import extent_of
+from .sizes import dataset_size
 
 
 def refuse_misfit(
@@ -101,7 +101,7 @@ def refuse_too_short(method: MethodSpec, procedure: PhaseUse, dataset: DatasetSp
     Raises:
         PlanError: says how long it would have to be.
     """
-    extent = extent_of(dataset)
+    extent = dataset_size(dataset)
     if extent is None or procedure.recipe is None:
         return
     steps, epochs = extent.steps(procedure.recipe), procedure.recipe.epochs

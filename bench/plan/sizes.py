@@ -11,16 +11,17 @@ import torch
 from torch import nn
 
 from suites import Recipe
-from suites.schema import DatasetSpec, ModelSpec
+from suites.problem import DatasetSpec, ModelSpec
 
-from ..data.datasets import SUFFIXES
+from ..data.catalog import DATASETS
+from ..data.folders import count_images
 from ..models import build_model
 from ..pruning.cost import count_macs
 
 
 @dataclass(frozen=True)
-class Extent:
-    """Images of each split, and their shape."""
+class DatasetSize:
+    """The images of each split, and their shape."""
 
     train: int
     validation: int
@@ -30,61 +31,45 @@ class Extent:
     image_size: int
 
     def steps(self, recipe: Recipe) -> int:
-        """Of the optimizer, in a whole training."""
+        """The steps of the optimizer in a whole training."""
         return recipe.epochs * math.ceil(self.train / recipe.batch_size)
 
 
-# Images to train on and to test on, classes, channels, pixels a side.
-_KNOWN = {
-    "digits": (1438, 359, 10, 1, 8),
-    "cifar10": (50_000, 10_000, 10, 3, 32),
-    "cifar100": (50_000, 10_000, 100, 3, 32),
-    "imagenet": (1_281_167, 50_000, 1000, 3, 224),
-    "cub200": (5994, 5794, 200, 3, 224),
-}
-
-
-def extent_of(spec: DatasetSpec, data_root: Path | None = None) -> Extent | None:
+def dataset_size(spec: DatasetSpec, data_root: Path | None = None) -> DatasetSize | None:
     """The size of a dataset, by its name; of a folder of images, by counting its files.
 
     None where that cannot be known: a folder that is not there, or images of a size of their own.
     """
-    known = _KNOWN.get(spec.name)
+    known = DATASETS[spec.name].contents if spec.name in DATASETS else None
     if known is None and data_root is not None and spec.root and spec.image_size:
         known = _counted(data_root / spec.root, spec.image_size)
     if known is None:
         return None
-    pool, test, classes, channels, size = known
-    pool, test = min(pool, spec.train_images or pool), min(test, spec.test_images or test)
+    pool = min(known.train, spec.train_images or known.train)
     held_out = max(1, round(pool * spec.validation))
-    size = spec.image_size or size
-    return Extent(pool - held_out, held_out, test, classes, channels, size)
+    return DatasetSize(
+        pool - held_out,
+        held_out,
+        min(known.test, spec.test_images or known.test),
+        known.classes,
+        known.channels,
+        spec.image_size or known.image_size,
+    )
 
 
-@cache
-def _counted(root: Path, size: int) -> tuple[int, int, int, int, int] | None:
-    """Of class folders of photos."""
-    test = root / "test" if (root / "test").is_dir() else root / "val"
-    if not (root / "train").is_dir() or not test.is_dir():
-        return None
-    counts = [
-        sum(one.suffix.lower() in SUFFIXES for one in folder.glob("*/*"))
-        for folder in (root / "train", test)
-    ]
-    classes = sum(one.is_dir() for one in (root / "train").iterdir())
-    return counts[0], counts[1], classes, 3, size
+_counted = cache(count_images)
 
 
 @dataclass(frozen=True)
-class Size:
-    """MACs of one image, and output channels of all convolutions and linear layers."""
+class ModelSize:
+    """The MACs of one image, and output channels of all convolutions and linear layers."""
 
     macs: int
     channels: int
 
 
-def size_of(spec: ModelSpec, extent: Extent) -> Size:
-    """Of the dense network, built without memory for its weights.
+def model_size(spec: ModelSpec, extent: DatasetSize) -> ModelSize:
+    """The size of the dense network, which is built without memory for its weights.
 
     Raises:
         ModelError: no such model or option.
@@ -97,7 +82,7 @@ _NO_WEIGHTS = {"weights": None, "checkpoint": None, "sha256": None, "recipe": No
 
 
 @cache
-def _size(spec: str, classes: int, channels: int, image_size: int) -> Size:
+def _size(spec: str, classes: int, channels: int, image_size: int) -> ModelSize:
     with torch.device("meta"):
         model = build_model(
             ModelSpec.model_validate_json(spec),
@@ -107,5 +92,5 @@ def _size(spec: str, classes: int, channels: int, image_size: int) -> Size:
             seed=0,
         )
         macs = count_macs(model, (torch.empty(1, channels, image_size, image_size),))
-    layers = [one for one in model.modules() if isinstance(one, nn.Conv2d | nn.Linear)]
-    return Size(macs, sum(len(one.weight) for one in layers))
+    layers = [each for each in model.modules() if isinstance(each, nn.Conv2d | nn.Linear)]
+    return ModelSize(macs, sum(len(layer.weight) for layer in layers))

@@ -29,7 +29,7 @@ from .jobs import (
     ScoresJob,
     TrialJob,
 )
-from .sizes import Extent, Size, extent_of, size_of
+from .sizes import DatasetSize, ModelSize, dataset_size, model_size
 
 TRAINING = 3.0  # forward passes that a training step is worth
 HESSIAN = 6.0  # that a Hessian-vector product is worth, beside the gradient
@@ -116,10 +116,10 @@ def load_of(job: Job, data_root: Path | None = None) -> Load | None:
     """The work of a job, that of the jobs it waits for excluded; None where its data's size is
     not known."""
     at = _base_of(job)
-    extent = extent_of(at.dataset, data_root)
+    extent = dataset_size(at.dataset, data_root)
     if extent is None:
         return None
-    problem = _Problem(extent, size_of(at.model, extent))
+    problem = _Problem(extent, model_size(at.model, extent))
     match job:
         case BaseJob():
             return problem.trained(job.recipe) + problem.measured()
@@ -147,8 +147,8 @@ def _base_of(job: Job) -> DenseJob:
 
 @dataclass(frozen=True)
 class _Problem:
-    extent: Extent
-    size: Size
+    extent: DatasetSize
+    size: ModelSize
 
     def evaluated(self, images: int, share: float = 1.0) -> Load:
         return Load(evaluated=images, passes=images, macs=images * share * self.size.macs)

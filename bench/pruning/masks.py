@@ -32,7 +32,7 @@ def weight_groups(model: nn.Module, example_inputs: tuple[Any, ...]) -> tuple[Gr
     The classifier's are among them; biases and norms are not.
     """
     called = weight_uses(model, example_inputs)
-    return tuple(one for one in weight_structure(model).groups if one.root in called)
+    return tuple(group for group in weight_structure(model).groups if group.root in called)
 
 
 def weights_kept(total: int, share: float) -> int:
@@ -49,13 +49,43 @@ def weights_kept(total: int, share: float) -> int:
     return kept
 
 
+def choose_masks(
+    model: nn.Module,
+    groups: Sequence[Group],
+    scorer: Scorer,
+    shares: Sequence[float],
+    scope: Scope,
+    *,
+    schedule: Schedule | None = None,
+    like: Mapping[float, Masks] | None = None,
+) -> dict[float, Masks]:
+    """The masks at each share of weights kept; as `choose_removed`, of single weights.
+
+    Args:
+        model: the dense one.
+        groups: its `weight_groups`.
+        scorer: is asked once, of an iterative path before every step.
+        schedule: the steps of an iterative path; without, all masks follow from one scoring.
+        like: another method's masks at each share; each layer keeps as many weights.
+
+    Raises:
+        InfeasibleBudget: a share that leaves nothing.
+    """
+    if schedule is not None:
+        return iterative(model, groups, scorer, shares, scope, schedule)
+    scores = scorer(model)
+    if like is not None:
+        return {share: given_counts(groups, scores, like[share]) for share in shares}
+    return one_shot(groups, scores, shares, scope)
+
+
 def one_shot(
     groups: Sequence[Group], scores: Sequence[Tensor], shares: Sequence[float], scope: Scope
 ) -> dict[float, Masks]:
     """Masks that keep exactly `weights_kept` of all weights, for each share.
 
-    global: one ranking of all weights. local: by their quantile in the layer, so that all layers
-    keep the same share, up to a weight. Among equals the earlier one leaves first.
+    The scope global ranks all weights together; local ranks them by their quantile in the layer, so
+    that all layers keep the same share, up to a weight. Among equals the earlier one leaves first.
 
     Raises:
         InfeasibleBudget: a share that leaves nothing.
@@ -77,7 +107,7 @@ def iterative(
 ) -> dict[float, Masks]:
     """Score, mask down to the next stop, score what is left; what is masked stays masked."""
     masks = {group.root: torch.ones(group.units, dtype=torch.bool) for group in groups}
-    found = {}
+    chosen = {}
     for stop in schedule.stops(shares):
         scores = scorer(masked(model, masks))
         left = [
@@ -86,8 +116,8 @@ def iterative(
         ]
         masks = one_shot(groups, left, [stop], scope)[stop]
         if stop in shares:
-            found[stop] = masks
-    return found
+            chosen[stop] = masks
+    return chosen
 
 
 def given_counts(groups: Sequence[Group], scores: Sequence[Tensor], other: Masks) -> Masks:
@@ -100,9 +130,9 @@ def given_counts(groups: Sequence[Group], scores: Sequence[Tensor], other: Masks
 
 def masked(model: nn.Module, masks: Masks) -> nn.Module:
     """A copy of the network with the masked weights at zero."""
-    found = copy.deepcopy(model)
-    Holder(found, masks)()
-    return found
+    twin = copy.deepcopy(model)
+    Holder(twin, masks)()
+    return twin
 
 
 class Holder(Rider):
@@ -132,7 +162,7 @@ def macs_saved(masks: Masks, uses: Mapping[str, int]) -> int:
     return sum(uses[layer] * int((~mask).sum()) for layer, mask in masks.items())
 
 
-def check_masked(dense: nn.Module, found: nn.Module, masks: Masks) -> None:
+def check_masked(dense: nn.Module, model: nn.Module, masks: Masks) -> None:
     """Recount: the network's nonzero weights are those of the dense one that the mask leaves.
 
     Raises:
@@ -140,7 +170,7 @@ def check_masked(dense: nn.Module, found: nn.Module, masks: Masks) -> None:
     """
     for layer, mask in masks.items():
         expected = int(_flat(dense, layer)[mask].count_nonzero())
-        recount = int(_flat(found, layer).count_nonzero())
+        recount = int(_flat(model, layer).count_nonzero())
         if recount != expected:
             raise ArithmeticError(f"{layer}: {recount} nonzero weights, {expected} by its mask")
 

@@ -1,31 +1,32 @@
-"""Pruning in a notebook: one call from a model to a smaller one.
-
-from bench import prune
-result = prune(model, example_inputs, "taylor", budget={"macs": 0.5}, batches=[(x, y)])
-"""
+"""Pruning in a notebook: one call from a model to a smaller one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from criteria import Group
+from criteria import Group, Selector
 from criteria.evidence.batch import Loss
 from criteria.gather import score_alone
 from criteria.registry import create, find, require
 
 from ..errors import BenchError
 from . import masks
-from .cost import count_macs, count_params, weight_uses
+from .choose import choose_removed
+from .cost import ChannelCost, count_macs, count_params, weight_uses
 from .cut import verify
-from .network import Network, Removed, Rules, Schedule, Shape, iterative, one_shot, shares
+from .network import Network, Rules, Schedule, Shape
 from .selection import TOLERANCE, InfeasibleBudget, Limits, Scope
-from .thresholds import Choice, Choices, choose, unfit
+from .thresholds import Choice, unfit
+
+# What a budget keeps a share of; a threshold is a selector's own setting.
+Axis = Literal[ChannelCost, "weights", "threshold"]
+Score = Callable[[nn.Module, Sequence[Group]], Sequence[Tensor]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,24 +94,27 @@ def prune(
             without scores for single weights.
         InfeasibleBudget: the budget cannot be met.
         BenchError: a selector that is asked for steps, or for a scope that it does not know.
+
+    >>> layers = [nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Flatten(), nn.Linear(32 * 6 * 6, 10)]
+    >>> images, labels = torch.randn(4, 3, 8, 8), torch.arange(4)
+    >>> result = prune(
+    ...     nn.Sequential(*layers), images[:1], "taylor", {"macs": 0.5}, [(images, labels)],
+    ...     tolerance=0.05,
+    ... )
+    >>> result.model[0].out_channels, result.macs / result.dense_macs
+    (16, 0.5)
     """
-    cost, share = shares(budget)
-    require(criterion, options, "single weights" if cost == "weights" else "channels")
-    selector = find(criterion).selector
-    if selector is None and cost == "threshold":
-        raise BenchError(f"budget {budget!r}: {criterion} scores, and has no threshold")
-    fault = selector and unfit(selector, cost, [share], scope, iterative=steps > 1)
-    if fault:
-        raise BenchError(f"{criterion} {fault}")
+    axis, share = shares(budget)
+    selector = _selector(criterion, options, budget, scope, steps)
+    stops = None if steps == 1 else Schedule(steps, schedule)
     generator = generator or torch.Generator().manual_seed(0)
     held = list(batches)
-    stops = Schedule(steps, schedule)
 
     def score(now: nn.Module, groups: Sequence[Group]) -> Sequence[Tensor]:
         values, _ = score_alone(now, create(criterion, groups, options, generator), held, loss)
         return values
 
-    if cost == "weights":
+    if axis == "weights":
         if scope == "isomorphic" or limits != Limits() or ignored:
             raise InfeasibleBudget(
                 "ignored, limits and the scope isomorphic are about channels; of single weights "
@@ -119,55 +123,96 @@ def prune(
         return _mask(model, example_inputs, score, share, scope, stops)
     network = Network.trace(model, example_inputs, ignored)
     verify(network.model, network.inputs, network.structure)
-    rules = Rules("macs" if cost == "threshold" else cost, scope, limits, tolerance)
+    choice = choose_removed(
+        network,
+        lambda now: score(now.model, now.structure.groups),
+        [share],
+        Rules("macs" if axis == "threshold" else axis, scope, limits, tolerance),
+        schedule=stops,
+        selector=selector,
+        thresholds=axis == "threshold",
+    )[share]
+    return _cut(network, choice)
 
-    def scorer(now: Network) -> Sequence[Tensor]:
-        return score(now.model, now.structure.groups)
 
-    found: Removed | Choice | InfeasibleBudget
-    if selector is not None:
-        choices = Choices(network, selector, scorer(network), rules)
-        found = choose(choices, cost, [share])[share]
-    elif steps == 1:
-        found = one_shot(network, scorer(network), [share], rules)[share]
-    else:
-        found = iterative(network, scorer, [share], rules, stops)[share]
-    if isinstance(found, InfeasibleBudget):
-        raise found
-    if isinstance(found, Choice):
-        found = found.removed
-    pruned = network.cut(found)
+def shares(budget: Mapping[str, float]) -> tuple[Axis, float]:
+    """A budget as people write it, as (cost, share kept), or (threshold, its value).
+
+    Raises:
+        InfeasibleBudget: not exactly one of the axes or speedup, or a share outside (0, 1].
+    """
+    axes = tuple(budget) if isinstance(budget, Mapping) else ()
+    if len(axes) != 1 or axes[0] not in (*get_args(Axis), "speedup"):
+        raise InfeasibleBudget(
+            f"budget {budget!r}: give one of macs, params, channels, weights (share kept), "
+            "speedup, or, for a selector, threshold, as in {'macs': 0.5}"
+        )
+    axis: Any
+    ((axis, value),) = budget.items()
+    share = 1 / value if axis == "speedup" and value > 0 else value
+    if not 0 < share <= 1:
+        raise InfeasibleBudget(
+            f"budget {axis} = {value}: "
+            + ("a speed-up is at least 1" if axis == "speedup" else "a share is in (0, 1]")
+        )
+    return ("macs" if axis == "speedup" else axis), share
+
+
+def _selector(
+    criterion: str,
+    options: Mapping[str, Any],
+    budget: Mapping[str, float],
+    scope: Scope,
+    steps: int,
+) -> type[Selector] | None:
+    """The criterion's selector, if it is one; raises where this budget is not for the criterion."""
+    axis, share = shares(budget)
+    require(criterion, options, "single weights" if axis == "weights" else "channels")
+    selector = find(criterion).selector
+    if selector is None and axis == "threshold":
+        raise BenchError(f"budget {budget!r}: {criterion} scores, and has no threshold")
+    fault = selector and unfit(selector, axis, [share], scope, iterative=steps > 1)
+    if fault:
+        raise BenchError(f"{criterion} {fault}")
+    return selector
+
+
+def _cut(network: Network, choice: Choice | InfeasibleBudget) -> Pruned:
+    """The network without the chosen units; raises the reason where there is no choice."""
+    if isinstance(choice, InfeasibleBudget):
+        raise choice
+    pruned = network.cut(choice.removed)
     return Pruned(
         pruned,
-        network.kept(found),
+        network.kept(choice.removed),
         count_macs(pruned, network.inputs),
         count_params(pruned),
-        count_macs(model, network.inputs),
-        count_params(model),
+        count_macs(network.model, network.inputs),
+        count_params(network.model),
     )
 
 
 def _mask(
     model: nn.Module,
     example_inputs: Any,
-    score: Callable[[nn.Module, Sequence[Group]], Sequence[Tensor]],
+    score: Score,
     share: float,
     scope: masks.Scope,
-    schedule: Schedule,
+    schedule: Schedule | None,
 ) -> Pruned:
-    """As `prune`, of single weights."""
+    """The network with all but a share of its weights at zero."""
     inputs = example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)
     groups = masks.weight_groups(model, inputs)
-    found = masks.iterative(
-        model, groups, lambda now: score(now, groups), [share], scope, schedule
+    chosen = masks.choose_masks(
+        model, groups, lambda now: score(now, groups), [share], scope, schedule=schedule
     )[share]
     dense_macs, dense_params = count_macs(model, inputs), count_params(model)
     return Pruned(
-        masks.masked(model, found),
+        masks.masked(model, chosen),
         {},
-        dense_macs - masks.macs_saved(found, weight_uses(model, inputs)),
-        dense_params - sum(int((~one).sum()) for one in found.values()),
+        dense_macs - masks.macs_saved(chosen, weight_uses(model, inputs)),
+        dense_params - sum(int((~mask).sum()) for mask in chosen.values()),
         dense_macs,
         dense_params,
-        found,
+        chosen,
     )

@@ -1,8 +1,8 @@
-"""Selectors under a budget: their own knob, bisected until the network costs what it may.
+"""Selectors under a budget: one threshold, bisected until the network costs what it may.
 
-The cost is a staircase of the knob, and not quite a monotone one. Where no stair lies within the
-tolerance, the setting just above the budget is taken, and of the units that the next stronger
-settings remove as well, as many leave as the budget asks for, those of least worth first.
+The cost is a staircase of the threshold, and not quite a monotone one. Where no stair lies within
+the tolerance, the threshold just above the budget is taken, and of the units that the next stronger
+ones remove as well, as many leave as the budget asks for, those of least worth first.
 """
 
 from __future__ import annotations
@@ -24,22 +24,23 @@ REACH, STEPS = 0.005, 10  # of the scan around the last halving, to each side
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """What a selector removes.
+    """The units that leave at one budget, and by which thresholds where a selector picked them.
 
     Attributes:
         removed: of each group, the units that leave.
-        knobs: of each group, the setting; None where no setting is weak enough, and all is kept.
-        trimmed: units that left beyond these settings, to meet the budget.
+        thresholds: of each group; None where none is weak enough, and all is kept. No list at all
+            where no selector chose.
+        trimmed: units that left beyond these thresholds, to meet the budget.
     """
 
     removed: Removed
-    knobs: list[float | None]
+    thresholds: list[float | None] | None = None
     trimmed: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Choices:
-    """What a selector removes at every setting of its knob, worked out once each.
+    """What a selector removes at every threshold, worked out once each.
 
     The limits hold: where a group would lose too many units, those of most worth stay.
 
@@ -54,23 +55,29 @@ class Choices:
     rules: Rules
     _known: dict[tuple[int, float], Tensor] = field(default_factory=dict, repr=False)
 
-    def at(self, knob: float) -> Removed:
-        """Of each group, the units that leave at this setting."""
-        return [self.of_group(at, knob) for at in range(len(self.evidence))]
+    @property
+    def strongest(self) -> float:
+        """The threshold at which most units leave."""
+        return self.selector.knob[0]
 
-    def of_group(self, at: int, knob: float) -> Tensor:
-        """Of one group, by its index."""
-        if (at, knob) not in self._known:
-            group, evidence = self.network.structure.groups[at], self.evidence[at]
+    def at(self, threshold: float) -> Removed:
+        """The units of each group that leave at this threshold."""
+        return [self.of_group(index, threshold) for index in range(len(self.evidence))]
+
+    def of_group(self, index: int, threshold: float) -> Tensor:
+        """The units of one group that leave, ascending."""
+        if (index, threshold) not in self._known:
+            group, evidence = self.network.structure.groups[index], self.evidence[index]
             limits, worth = self.rules.limits, self.selector.worth(evidence)
-            gone = self.selector.removed(evidence, knob)
+            gone = self.selector.removed(evidence, threshold)
             count = min(len(gone), group.units - limits.floor(group))
             count -= count % limits.steps(group)
-            self._known[at, knob] = _least(gone, worth, count)
-        return self._known[at, knob]
+            least = _least_first(gone, worth)[:count]
+            self._known[index, threshold] = least.sort().values
+        return self._known[index, threshold]
 
     def cost(self, removed: Removed) -> float:
-        """Share of the dense cost."""
+        """The share of the dense cost that is left."""
         cost = self.network.cost.of(self.rules.cost)
         counts = torch.tensor([len(gone) for gone in removed])
         return cost(counts) / cost(torch.zeros_like(counts))
@@ -87,73 +94,86 @@ def unfit(
         return "knows the scopes global (one knob for all groups) and local (uniform widths)"
     if cost == "threshold" and scope != "global":
         return "has one threshold for all groups; the scope local needs macs, params or speedup"
-    if cost == "threshold" and not all(low <= one <= high for one in budgets):
+    if cost == "threshold" and not all(low <= budget <= high for budget in budgets):
         return f"takes thresholds from {low:g} to {high:g}, not {', '.join(map(str, budgets))}"
     return None
 
 
-def choose(
-    choices: Choices, cost: str, budgets: Sequence[float]
+def at_thresholds(
+    choices: Choices, thresholds: Sequence[float]
 ) -> dict[float, Choice | InfeasibleBudget]:
-    """All budgets; where `cost` is `threshold` they are settings, whatever these cost."""
-    if cost != "threshold":
-        return by_knob(choices, budgets)
-    return {knob: Choice(choices.at(knob), [knob] * len(choices.evidence)) for knob in budgets}
+    """What leaves at each threshold, whatever is left then costs."""
+    groups = len(choices.evidence)
+    return {
+        threshold: Choice(choices.at(threshold), [threshold] * groups) for threshold in thresholds
+    }
 
 
-def by_knob(choices: Choices, budgets: Sequence[float]) -> dict[float, Choice | InfeasibleBudget]:
-    """All budgets; one that no setting can meet holds its reason.
+def meet_budgets(
+    choices: Choices, budgets: Sequence[float]
+) -> dict[float, Choice | InfeasibleBudget]:
+    """All budgets; one that no threshold can meet holds its reason.
 
-    With the scope `global`, one setting serves all groups. With `local`, all groups shrink alike,
-    as far as the selector can shrink them, and each has a setting of its own.
+    With the scope `global`, one threshold serves all groups. With `local`, all groups shrink alike,
+    as far as the selector can shrink them, and each has a threshold of its own.
     """
     meet = _uniform if choices.rules.scope == "local" else _shared
-    found: dict[float, Choice | InfeasibleBudget] = {}
+    chosen: dict[float, Choice | InfeasibleBudget] = {}
     for budget in budgets:
         try:
             _refuse_out_of_reach(choices, budget)
-            found[budget] = meet(choices, budget)
+            chosen[budget] = meet(choices, budget)
         except InfeasibleBudget as reason:
-            found[budget] = reason
-    return found
+            chosen[budget] = reason
+    return chosen
 
 
 def _refuse_out_of_reach(choices: Choices, budget: float) -> None:
-    strongest = choices.at(choices.selector.knob[0])
-    least = choices.cost(strongest)
+    removed = choices.at(choices.strongest)
+    least = choices.cost(removed)
     if least > budget:
         groups = choices.network.structure.groups
-        whole = [one.root for one, gone in zip(groups, strongest, strict=True) if not len(gone)]
+        whole = [group.root for group, gone in zip(groups, removed, strict=True) if not len(gone)]
         raise InfeasibleBudget(
             f"the budget is {budget:.1%} of the network's cost, but at its strongest setting, "
-            f"{choices.selector.knob[0]:g}, {choices.selector.name} leaves {least:.1%}"
+            f"{choices.strongest:g}, {choices.selector.name} leaves {least:.1%}"
             + (f" and keeps {', '.join(whole)} whole" if whole else "")
             + "; choose a larger budget, or lower selection.protect"
         )
 
 
 def _shared(choices: Choices, budget: float) -> Choice:
-    """One setting for all groups."""
-    groups = choices.evidence
+    """One threshold for all groups."""
+    groups = len(choices.evidence)
     weaker, enough = _nearest(
-        choices.selector.knob, lambda knob: choices.cost(choices.at(knob)), budget
+        choices.selector, lambda threshold: choices.cost(choices.at(threshold)), budget
     )
     met = choices.at(enough[0])
     if choices.cost(met) >= budget - choices.rules.tolerance:
-        return Choice(met, [enough[0] for _ in groups])
+        return Choice(met, [enough[0]] * groups)
     start = [gone[:0] for gone in met] if weaker is None else choices.at(weaker)
     trimmed = _trim(choices, start, enough, budget)
-    return Choice(trimmed, [weaker for _ in groups], _total(trimmed) - _total(start))
+    return Choice(trimmed, [weaker] * groups, _total(trimmed) - _total(start))
 
 
 def _uniform(choices: Choices, budget: float) -> Choice:
-    """The widths of a uniform ranking, and for each group the setting that comes nearest to its."""
+    """The widths of a uniform ranking, and for each group the threshold nearest to its width."""
+    parts = [
+        _narrowed(choices, index, count)
+        for index, count in enumerate(_uniform_counts(choices, budget))
+    ]
+    removed, thresholds, trimmed = zip(*parts, strict=True)
+    return Choice(list(removed), list(thresholds), sum(trimmed))
+
+
+def _uniform_counts(choices: Choices, budget: float) -> list[int]:
+    """How many units leave each group where all shrink alike, as far as the selector lets them."""
     groups, rules = choices.network.structure.groups, choices.rules
     cost = choices.network.cost.of(rules.cost)
     whole = cost(torch.zeros(len(groups)))
-    worth = [choices.selector.worth(one) for one in choices.evidence]
-    reach = [len(gone) for gone in choices.at(choices.selector.knob[0])]
-    counts = select(
+    worth = [choices.selector.worth(evidence) for evidence in choices.evidence]
+    reach = [len(gone) for gone in choices.at(choices.strongest)]
+    return select(
         groups,
         rank(groups, worth, "local"),
         cost,
@@ -162,55 +182,57 @@ def _uniform(choices: Choices, budget: float) -> Choice:
         floors=[group.units - most for group, most in zip(groups, reach, strict=True)],
         steps=[rules.limits.steps(group) for group in groups],
     )
-    removed: Removed = []
-    knobs: list[float | None] = []
-    trimmed = 0
-    for at, count in enumerate(counts):
-        weaker, (enough, *_) = _nearest(
-            choices.selector.knob,
-            lambda knob, at=at: -len(choices.of_group(at, knob)),  # type: ignore[misc]
-            -count,
-        )
-        met = choices.of_group(at, enough)
-        exact = len(met) == count
-        start = met if exact else met[:0] if weaker is None else choices.of_group(at, weaker)
-        more = _least_first(_without(met, start), worth[at])[: count - len(start)]
-        removed.append(torch.cat([start, more]).sort().values)
-        knobs.append(enough if exact else weaker)
-        trimmed += len(more)
-    return Choice(removed, knobs, trimmed)
+
+
+def _narrowed(choices: Choices, index: int, count: int) -> tuple[Tensor, float | None, int]:
+    """So many units of one group, the threshold that comes nearest, and how many it lacks."""
+    weaker, (enough, *_) = _nearest(
+        choices.selector, lambda threshold: -len(choices.of_group(index, threshold)), -count
+    )
+    met = choices.of_group(index, enough)
+    if len(met) == count:
+        return met, enough, 0
+    start = met[:0] if weaker is None else choices.of_group(index, weaker)
+    worth = choices.selector.worth(choices.evidence[index])
+    more = _least_first(_without(met, start), worth)[: count - len(start)]
+    return torch.cat([start, more]).sort().values, weaker, len(more)
 
 
 def _nearest(
-    knob: tuple[float, float], cost: Callable[[float], float], target: float
+    selector: type[Selector], cost: Callable[[float], float], target: float
 ) -> tuple[float | None, list[float]]:
-    """Of the settings tried, the nearest that costs more than the target, and all that do not.
+    """Of the thresholds tried, the nearest that costs more than the target, and all that do not.
 
-    Bisects, then scans the neighbourhood, as the cost is not monotone. The strongest setting must
-    meet the target. Nearest first, of equals the weaker; None where the weakest meets it as well.
+    Bisects, then scans the neighbourhood, as the cost is not monotone. The strongest must meet the
+    target. Nearest first, of equals the weaker; None where the weakest meets it as well.
     """
-    tried = {one: cost(one) for one in knob}
-    strong, weak = knob
+    strong, weak = strongest, weakest = selector.knob
+    tried = {threshold: cost(threshold) for threshold in selector.knob}
     for _ in range(HALVINGS):
         middle = (strong + weak) / 2
         tried[middle] = cost(middle)
         strong, weak = (middle, weak) if tried[middle] <= target else (strong, middle)
-    low, high = sorted(knob)
+    low, high = sorted((strongest, weakest))
     for step in range(-STEPS, STEPS + 1):
         near = min(max(strong + step * REACH / STEPS, low), high)
         tried[near] = cost(near)
-    order = sorted(tried, key=lambda one: (abs(tried[one] - target), abs(one - knob[1])))
-    above = [one for one in order if tried[one] > target]
-    return above[0] if above else None, [one for one in order if tried[one] <= target]
+
+    def distance(threshold: float) -> tuple[float, float]:
+        return abs(tried[threshold] - target), abs(threshold - weakest)
+
+    nearest = sorted(tried, key=distance)
+    above = [threshold for threshold in nearest if tried[threshold] > target]
+    enough = [threshold for threshold in nearest if tried[threshold] <= target]
+    return above[0] if above else None, enough
 
 
 def _trim(choices: Choices, start: Removed, stronger: Sequence[float], budget: float) -> Removed:
-    """From `start`, which costs too much, towards stronger settings, one after the other."""
+    """From `start`, which costs too much, towards stronger thresholds, one after the other."""
     removed = list(start)
-    for knob in stronger:
-        for at, units in _steps(choices, removed, choices.at(knob)):
+    for threshold in stronger:
+        for index, units in _steps(choices, removed, choices.at(threshold)):
             more = list(removed)
-            more[at] = torch.cat([removed[at], units]).sort().values
+            more[index] = torch.cat([removed[index], units]).sort().values
             cost = choices.cost(more)
             if cost >= budget - choices.rules.tolerance:
                 removed = more
@@ -226,23 +248,19 @@ def _trim(choices: Choices, start: Removed, stronger: Sequence[float], budget: f
 def _steps(choices: Choices, removed: Removed, wanted: Removed) -> list[tuple[int, Tensor]]:
     """(group, units that leave together) towards the wanted ones, those of least worth first."""
     groups, limits = choices.network.structure.groups, choices.rules.limits
-    found = []
-    for at, (group, mine, all_) in enumerate(zip(groups, removed, wanted, strict=True)):
-        worth, together = choices.selector.worth(choices.evidence[at]), limits.steps(group)
-        spare = group.units - limits.floor(group) - len(mine)
-        rest = _least_first(_without(all_, mine), worth)[:spare]
+    steps: list[tuple[float, int, Tensor]] = []
+    for index, group in enumerate(groups):
+        worth, together = choices.selector.worth(choices.evidence[index]), limits.steps(group)
+        spare = group.units - limits.floor(group) - len(removed[index])
+        rest = _least_first(_without(wanted[index], removed[index]), worth)[:spare]
         rest = rest[: len(rest) - len(rest) % together]
-        found += [(float(worth[one].sum()), at, one) for one in rest.split(together) if len(one)]
-    return [(at, units) for _, at, units in sorted(found, key=lambda one: one[:2])]
+        parts = [part for part in rest.split(together) if len(part)]  # of nothing, one empty part
+        steps += [(float(worth[part].sum()), index, part) for part in parts]
+    return [(index, units) for _, index, units in sorted(steps, key=lambda step: step[:2])]
 
 
 def _total(removed: Removed) -> int:
     return sum(len(gone) for gone in removed)
-
-
-def _least(units: Tensor, worth: Tensor, count: int) -> Tensor:
-    """So many of the units, those of least worth; ascending."""
-    return _least_first(units, worth)[:count].sort().values
 
 
 def _least_first(units: Tensor, worth: Tensor) -> Tensor:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,9 +16,9 @@ from suites import Suite
 
 from ..errors import BenchError
 from ..executors import make_executor
+from ..executors.gpus import visible_gpus
 from ..plan.jobs import Trial
 from ..plan.plan import Plan
-from ..steps.gpus import visible_gpus
 from ..steps.workspace import Settings
 from ..store.provenance import environment
 from ..store.store import Store
@@ -27,7 +28,7 @@ from .preflight import preflight
 from .run import run
 
 if TYPE_CHECKING:
-    from reports.analysis.compare import Duel
+    from reports.analysis.compare import MethodDifference
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def session(plan: Plan, request: Request, console: Console) -> int:
         request.device,
         request.loaders,
     )
-    with store.lock():
+    with store.lock(), saying_damage(store, console):
         pending = part.pending(store, retry_failed=request.retry_failed)
         console.print(
             f"{len(part.trials)} trials, {len(part.trials) - len(pending)} finished before, "
@@ -81,6 +82,18 @@ def session(plan: Plan, request: Request, console: Console) -> int:
         if pending or (plan.records(store) and not _page(plan, store).exists()):
             _run(plan, pending, store, settings, request, console)
         return _conclude(plan, store, console)
+
+
+@contextmanager
+def saying_damage(store: Store, console: Console) -> Iterator[None]:
+    """Say at the end what was found damaged meanwhile, by this process or a worker."""
+    earlier = len(store.set_aside_so_far())
+    try:
+        yield
+    finally:
+        for line in store.set_aside_so_far()[earlier:]:
+            console.print("[yellow]damaged[/]", end=" ")
+            console.print(f"{line}; made anew where it was needed", markup=False, soft_wrap=True)
 
 
 def _check_device(request: Request) -> None:
@@ -203,13 +216,13 @@ def write_report(
         raise BenchError(f"--figures: {error}") from error
 
 
-def compare(plan: Plan, store: Store, method: str, reference: str) -> Duel:
+def compare(plan: Plan, store: Store, method: str, reference: str) -> MethodDifference:
     """Two methods of a suite against each other, from its records.
 
     Raises:
         BenchError: no records yet, a fidelity suite, or a name that is none of its methods.
     """
-    from reports.analysis.compare import duel
+    from reports.analysis.compare import compare_methods
 
     if not isinstance(plan.suite, Suite):
         raise BenchError(f"{plan.suite.suite} is of kind fidelity, whose report compares criteria")
@@ -218,7 +231,7 @@ def compare(plan: Plan, store: Store, method: str, reference: str) -> Duel:
     if unknown:
         raise BenchError(f"compare: {', '.join(unknown)} is none of {', '.join(known)}")
     expected = [trial.labels for trial in plan.trials]
-    return duel(plan.suite, finished(plan, store), expected, method, reference)
+    return compare_methods(plan.suite, finished(plan, store), expected, method, reference)
 
 
 def finished(plan: Plan, store: Store) -> list[Record]:

@@ -131,7 +131,7 @@ def _fidelity_metrics(record: Record) -> list[tuple[str, float, int]]:
 
 def digest(record: Record) -> str:
     """Of the whole record: tells one failure of a trial from the next."""
-    return hashlib.sha256(record.to_json().encode()).hexdigest()[:16]
+    return hashlib.sha256(record.to_json()).hexdigest()[:16]
 
 
 def budget_tag(cost: str | None, budget: float | None) -> str:

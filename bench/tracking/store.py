@@ -74,7 +74,7 @@ class Store:
                     run_id, metrics[:METRICS_PER_BATCH], params[:PARAMS_PER_BATCH]
                 )
                 metrics, params = metrics[METRICS_PER_BATCH:], params[PARAMS_PER_BATCH:]
-            self.client.log_text(run_id, record.to_json(), "trial.json")
+            self.client.log_text(run_id, record.to_json().decode(), "trial.json")
             # Last of all: until it is terminated, a run counts as half-written.
             self.client.set_terminated(run_id, MLFLOW_STATUS[record.status], ended)
         self._trials[record.key] = logged._replace(whole=True)

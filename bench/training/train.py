@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import importlib.util
 import math
-import os
-import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel
 
-from criteria.training import Rider, Scale, Training
+from criteria.training import Rider, Training
 from reports.records import Epoch
 from suites import Recipe
 
 from ..data.datasets import Dataset
-from ..errors import BenchError
 from ..store.progress import Checkpoint
-from .averaging import Average
+from .acceleration import compiled, lay_out, precision
 from .measure import evaluate
 from .mixing import Mixing
+from .optimizer import learning_rate, make_optimizer
 
 
 @dataclass(frozen=True)
@@ -83,38 +82,6 @@ def train(
     return Trained(run.history, run.best, run.images, run.spent())
 
 
-def _compiled(model: nn.Module, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """The forward pass, compiled at its first call."""
-    if device.type == "cuda":
-        missing = importlib.util.find_spec("triton") is None and "the package triton"
-    else:
-        there = any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++")))
-        missing = not there and "a C++ compiler (g++ or clang++, or one that CXX names)"
-    if missing:
-        raise BenchError(f"the recipe says compile: true, which needs {missing}; leave it out")
-    return torch.compile(model)
-
-
-def learning_rate(recipe: Recipe, epoch: float) -> float:
-    """Factor on the recipe's learning rate after so many epochs, fractions included."""
-    if epoch < recipe.warmup_epochs:
-        if recipe.warmup_factor is not None:
-            left = 1 - epoch / recipe.warmup_epochs
-            return 1 - (1 - recipe.warmup_factor) * left
-        return (epoch + 1e-2) / (recipe.warmup_epochs + 1e-2)
-    done = (epoch - recipe.warmup_epochs) / max(recipe.epochs - recipe.warmup_epochs, 1e-9)
-    match recipe.schedule:
-        case "constant":
-            return 1.0
-        case "cosine":
-            return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
-        case "step":
-            passed = sum(epoch >= share * recipe.epochs for share in recipe.milestones)
-            return recipe.gamma**passed
-        case "triangle":
-            return 1 - (1 - recipe.gamma) * abs(2 * min(done, 1.0) - 1)
-
-
 @dataclass(eq=False)
 class _Run:
     """One training and where it stands; `step` of all, `batch` of this epoch."""
@@ -149,14 +116,14 @@ class _Run:
         recipe, device = self.recipe, self.data.device
         self.rider.begin(self.model)
         if recipe.channels_last:
-            _lay_out(self.model, torch.channels_last)
-        self.optimizer = _optimizer(self.model, recipe, self.rider)
+            lay_out(self.model, torch.channels_last)
+        self.optimizer = make_optimizer(self.model, recipe, self.rider)
         self.batches = math.ceil(len(self.data.train) / recipe.batch_size)
         self.mixing = Mixing(recipe, self.data.classes, self.seed)
-        self.forward = _compiled(self.model, device) if recipe.compile else self.model
+        self.forward = compiled(self.model, device) if recipe.compile else self.model
         self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.amp == "fp16")
-        self.average = recipe.ema and Average(
-            self.model, recipe.ema, recipe.warmup_epochs * self.batches
+        self.average = recipe.ema and AveragedModel(
+            self.model, avg_fn=partial(_mean, recipe.ema.decay), use_buffers=True
         )
         self.rider.attach(
             Training(self.model, self.optimizer, self.batches, self.recipe.epochs * self.batches)
@@ -168,10 +135,10 @@ class _Run:
         while len(self.history) < self.recipe.epochs and not self.ended:
             self._epoch()
         if self.average:
-            self.average.keep()
+            self.model.load_state_dict(self.average.module.state_dict())
         self.rider.at_end()
         if recipe.channels_last:
-            _lay_out(self.model, torch.contiguous_format)
+            lay_out(self.model, torch.contiguous_format)
         self.model.eval()
 
     def _epoch(self, resume: list[Tensor] | None = None) -> None:
@@ -219,13 +186,34 @@ class _Run:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.rider.after_step(self.step)
-        if self.average:
-            self.average.after_step(self.step)
+        self._update_average()
         self.loss += loss.detach().double() * len(labels)
         self.images += len(labels)
         self.seen += len(labels)
         self.step += 1
         self.batch += 1
+
+    def _update_average(self) -> None:
+        """Copy the weights at the first step and while the rate warms up; average them later."""
+        ema = self.recipe.ema
+        if not self.average or ema is None or self.step % ema.every:
+            return
+        if self.step < self.recipe.warmup_epochs * self.batches:
+            self.average.n_averaged.zero_()  # a mean of none is replaced by what comes
+        self.average.update_parameters(self.model)
+
+    @contextlib.contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """The model has the mean weights meanwhile, where the recipe keeps one."""
+        if not self.average:
+            yield
+            return
+        now = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        self.model.load_state_dict(self.average.module.state_dict())
+        try:
+            yield
+        finally:
+            self.model.load_state_dict(now)
 
     def _unscale(self) -> None:
         """Gradients as they are; the rider sees zeros where half precision has overflown.
@@ -243,7 +231,7 @@ class _Run:
         """Cross-entropy; with a teacher also the distance from it (Hinton, arXiv 1503.02531)."""
         if self.recipe.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
-        with self._precision():
+        with precision(self.recipe.amp, self.data.device):
             logits = self.forward(images)
             truth = functional.cross_entropy(
                 logits, targets, label_smoothing=self.recipe.label_smoothing
@@ -258,12 +246,6 @@ class _Run:
             distance = functional.kl_div(learned, taught, reduction="batchmean", log_target=True)
         return (1 - distill.weight) * truth + distill.weight * distill.temperature**2 * distance
 
-    def _precision(self) -> contextlib.AbstractContextManager[object]:
-        if self.recipe.amp is None:
-            return contextlib.nullcontext()
-        low = torch.bfloat16 if self.recipe.amp == "bf16" else torch.float16
-        return torch.autocast(self.data.device.type, low)
-
     def _end_epoch(self) -> None:
         loss = float(self.loss)
         if not math.isfinite(loss):
@@ -274,7 +256,7 @@ class _Run:
         if not self.seen:
             return  # the rider had nothing to do
         self.rider.after_epoch(len(self.history))
-        with self.average.in_place() if self.average else contextlib.nullcontext():
+        with self._averaged():
             accuracy = evaluate(self.model, self.data.validation).top1
             if accuracy > self.best_top1:
                 self.best_top1, self.best = accuracy, copy.deepcopy(self.model.state_dict())
@@ -292,7 +274,7 @@ class _Run:
             "rider": self.rider.state_dict(),
             "history": [one.model_dump() for one in self.history],
             "scaler": self.scaler.state_dict(),
-            "average": self.average.weights if self.average else {},
+            "average": self.average.state_dict() if self.average else {},
             "torch_rng": _random_state(self.data.device),
             "seconds": self.spent(),
             **{name: getattr(self, name) for name in _PLAIN},
@@ -304,17 +286,15 @@ class _Run:
         self.rider.load_state_dict(state["rider"])
         self.scaler.load_state_dict(state["scaler"])
         if self.average:
-            self.average.load(state["average"])
+            self.average.load_state_dict(state["average"])
         self.history = [Epoch(**one) for one in state["history"]]
         for name in (*_PLAIN, "seconds"):
             setattr(self, name, state[name])
 
 
-def _lay_out(model: nn.Module, memory_format: torch.memory_format) -> None:
-    """The weights of convolutions in memory; their values stay."""
-    for parameter in model.parameters():
-        if parameter.dim() == 4:
-            parameter.data = parameter.data.contiguous(memory_format=memory_format)
+def _mean(decay: float, mean: Tensor, now: Tensor, count: int | Tensor) -> Tensor:
+    """The running mean, one step on; integers are as they are now."""
+    return mean.lerp(now, 1 - decay) if now.is_floating_point() else now
 
 
 def _random_state(device: torch.device) -> list[Tensor]:
@@ -331,44 +311,3 @@ def _set_random_state(state: list[Tensor]) -> None:
 
 # What a checkpoint holds of a run as it is.
 _PLAIN = ("best", "best_top1", "images", "step", "batch", "seen", "loss", "epoch_draw")
-
-
-def _optimizer(model: nn.Module, recipe: Recipe, rider: Rider) -> torch.optim.Optimizer:
-    """By the recipe; parameters that the rider scales are in groups of their own."""
-    scales = rider.scales(model)
-    by_scale: dict[Scale, list[nn.Parameter]] = {Scale(1.0, 1.0): []}
-    for parameter in model.parameters():
-        by_scale.setdefault(scales.get(parameter, Scale(1.0, 1.0)), []).append(parameter)
-    groups = [
-        {
-            "params": parameters,
-            "lr": recipe.learning_rate * scale.learning_rate,
-            "initial_lr": recipe.learning_rate * scale.learning_rate,
-            "weight_decay": recipe.weight_decay * scale.weight_decay,
-        }
-        for scale, parameters in by_scale.items()
-        if parameters or scale == Scale(1.0, 1.0)
-    ]
-    if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(groups)
-    return torch.optim.SGD(groups, momentum=recipe.momentum, nesterov=recipe.nesterov)
-
-
-def recalibrate_bn(model: nn.Module, batches: list[tuple[Tensor, Tensor]]) -> int:
-    """Take the statistics of all batch norms anew from the given images; returns their number.
-
-    Every batch counts alike, as in a plain mean over batches.
-    """
-    norms = [one for one in model.modules() if isinstance(one, nn.modules.batchnorm._BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # torch's cumulative mean
-        norm.train()
-    with torch.no_grad():
-        for images, _ in batches:
-            model(images)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    model.eval()
-    return sum(len(labels) for _, labels in batches)

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from ..criterion import Criterion, Options
@@ -126,16 +127,20 @@ def unit_blocks(matrix: Tensor, elements: Tensor) -> Tensor:
 
 
 class SideOptions(Options):
-    """Whose Fisher, and which layers of a group count.
+    """Whose Fisher, and which layers of a group count."""
 
-    labels: of the loss: drawn from the network's softmax (true Fisher), or as given (empirical).
-    side: out: the filters that make the channel; in: what its consumers hold against it; both.
-    """
-
-    labels: Literal["true", "sampled"] = "sampled"
+    labels: Literal["true", "sampled"] = Field(
+        default="sampled",
+        description="of the loss: drawn from the network's softmax (true Fisher), or as given "
+        "(empirical).",
+    )
     side: Annotated[
         Literal["out", "in", "both"], Only("channels", "a single weight has no side")
-    ] = "out"
+    ] = Field(
+        default="out",
+        description="out: the filters that make the channel; in: what its consumers hold against "
+        "it; both.",
+    )
 
 
 class Sided(Criterion):

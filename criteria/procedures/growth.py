@@ -48,25 +48,37 @@ class Ramp:
 
 
 class GrowthOptions(NoOptions):
-    """How the penalty grows, and how the doomed units are zeroed.
+    """How the penalty grows, and how the doomed units are zeroed."""
 
-    growth: share of the training's steps after which the strength has reached its ceiling, rounded
-        down to a whole update; what is left of the training stabilises. Default: as in the papers'
-        CIFAR runs, 100,000 of 110,000 steps.
-    delta: instead, what an update adds, as the papers have it (1e-4).
-    update_every: steps from one update to the next; 10 in the papers on CIFAR, 5 on ImageNet.
-    ceiling: of the strength; the papers' 1.
-    zero_every: steps between the zeroing of one layer and the next in the stabilising phase; 100 in
-        TPP's code. Default: spread over that phase.
-    bn_term: whether gamma and beta of doomed channels are penalised.
-    """
-
-    growth: float | None = Field(None, gt=0, lt=1)
-    delta: float | None = Field(None, gt=0)
-    update_every: int = Field(10, ge=1)
-    ceiling: float = Field(1.0, gt=0)
-    zero_every: int | None = Field(None, ge=1)
-    bn_term: bool = True
+    growth: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="share of the training's steps after which the strength has reached its "
+        "ceiling, rounded down to a whole update; what is left of the training "
+        "stabilises. Default: as in the papers' CIFAR runs, 100,000 of 110,000 "
+        "steps.",
+    )
+    delta: float | None = Field(
+        default=None,
+        gt=0,
+        description="instead, what an update adds, as the papers have it (1e-4).",
+    )
+    update_every: int = Field(
+        default=10,
+        ge=1,
+        description="steps from one update to the next; 10 in the papers on CIFAR, 5 on ImageNet.",
+    )
+    ceiling: float = Field(default=1.0, gt=0, description="of the strength; the papers' 1.")
+    zero_every: int | None = Field(
+        default=None,
+        ge=1,
+        description="steps between the zeroing of one layer and the next in the stabilising "
+        "phase; 100 in TPP's code. Default: spread over that phase.",
+    )
+    bn_term: bool = Field(
+        default=True, description="whether gamma and beta of doomed channels are penalised."
+    )
 
     @field_validator("delta")
     @classmethod

@@ -21,19 +21,25 @@ EPS = 1e-5  # of torch's batch norms
 
 
 class SoftOptions(NoOptions):
-    """When filters are set to zero, and how many.
+    """When filters are set to zero, and how many."""
 
-    every: epochs from one selection to the next (paper: 1); the last epoch always selects.
-    schedule: constant is SFP, the whole budget every time. asymptotic is ASFP: of what has to
-        leave, 0 at the start, 3/4 after an eighth of the training, all at its end, along an
-        exponential.
-    restart: whether gradients of zeroed filters ahead of a batch norm are scaled, or raw, as the
-        papers leave them.
-    """
-
-    every: int = Field(1, ge=1)
-    schedule: Literal["constant", "asymptotic"] = "constant"
-    restart: Literal["scaled", "raw"] = "scaled"
+    every: int = Field(
+        default=1,
+        ge=1,
+        description="epochs from one selection to the next (paper: 1); the last epoch always "
+        "selects.",
+    )
+    schedule: Literal["constant", "asymptotic"] = Field(
+        default="constant",
+        description="constant is SFP, the whole budget every time. asymptotic is ASFP: of what "
+        "has to leave, 0 at the start, 3/4 after an eighth of the training, all at "
+        "its end, along an exponential.",
+    )
+    restart: Literal["scaled", "raw"] = Field(
+        default="scaled",
+        description="whether gradients of zeroed filters ahead of a batch norm are scaled, or "
+        "raw, as the papers leave them.",
+    )
 
 
 @register_phase(

@@ -50,13 +50,21 @@ class EquivalentOptions(NoOptions):
 
     The authors' settings (lr_div, wd_div): VGG-19 (5, 1), ResNet-56 (0.5, 0), ResNet-50 (4, 0),
     ViT-B/16 (5, 0).
-
-    lr_div: their learning rate is the recipe's divided by this.
-    wd_div: their weight decay is the recipe's divided by this; 0 stands for no weight decay.
     """
 
-    lr_div: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    wd_div: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    lr_div: float = Field(
+        default=1.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="their learning rate is the recipe's divided by this.",
+    )
+    wd_div: float = Field(
+        default=0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="their weight decay is the recipe's divided by this; 0 stands for no weight "
+        "decay.",
+    )
 
 
 @register_phase(

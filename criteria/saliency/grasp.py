@@ -15,11 +15,12 @@ from ..registry import register
 
 
 class GraspOptions(Options):
-    """temperature: what logits are divided by before the loss, so that a confident network still
-    has a gradient; 1 is the plain formula.
-    """
-
-    temperature: float = Field(default=200.0, gt=0)
+    temperature: float = Field(
+        default=200.0,
+        gt=0,
+        description="what logits are divided by before the loss, so that a confident network "
+        "still has a gradient; 1 is the plain formula.",
+    )
 
 
 @register(

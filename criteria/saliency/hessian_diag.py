@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from pydantic import Field
 from torch import Tensor
 
 from ..criterion import Criterion, Options
@@ -14,13 +15,14 @@ from .magnitude import TorchPruningOptions
 
 
 class HessianDiagOptions(Options):
-    """Weights alone unless biases are asked for.
-
-    labels: true: as given (empirical Fisher); sampled: drawn from the network's softmax (Fisher).
-    """
+    """Weights alone unless biases are asked for."""
 
     bias: Bias = False
-    labels: Literal["true", "sampled"] = "true"
+    labels: Literal["true", "sampled"] = Field(
+        default="true",
+        description="true: as given (empirical Fisher); sampled: drawn from the network's "
+        "softmax (Fisher).",
+    )
 
 
 @register(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal
 
+from pydantic import Field
 from torch import Tensor
 
 from ..evidence.batch import Batch
@@ -14,13 +15,15 @@ from .signed import SignedOptions, SignedScores
 
 
 class ObaOptions(SignedOptions):
-    """parts: of the score, `criteria.evidence.series` has the formulas. direction: the weights that
-    move, those of convolutions and linear layers, or norm layers' too.
-    """
-
     bias: Bias = True
-    parts: Literal["both", "up", "down"] = "both"
-    direction: Literal["layers", "all"] = "layers"
+    parts: Literal["both", "up", "down"] = Field(
+        default="both", description="of the score, `criteria.evidence.series` has the formulas."
+    )
+    direction: Literal["layers", "all"] = Field(
+        default="layers",
+        description="the weights that move, those of convolutions and linear layers, or norm "
+        "layers' too.",
+    )
 
 
 @register(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from ..criterion import Criterion, Options
@@ -15,11 +16,11 @@ from ..registry import register
 
 
 class TaylorSOOptions(Options):
-    """hessian: fisher, the diagonal of single samples' squared gradients; product, each weight's
-    row of the Hessian times all weights.
-    """
-
-    hessian: Literal["fisher", "product"] = "fisher"
+    hessian: Literal["fisher", "product"] = Field(
+        default="fisher",
+        description="fisher, the diagonal of single samples' squared gradients; product, each "
+        "weight's row of the Hessian times all weights.",
+    )
     bias: Bias = False
 
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+
+from suites.schema import Suite
 
 from ..formats import Cell, Column, Table, number, signed, whole
+from ..statistics import Floats
 from .published import Metric, Published, published_for
 
-if TYPE_CHECKING:
-    from .analysis import Results
-
-COLUMNS = {"top1": "top1", "top5": "top5", "train_top1": "train_top1", "loss": "loss"}
+MEASURED: tuple[Metric, ...] = ("top1", "top5", "train_top1", "loss")  # columns of our trials
 _COSTS = ("macs", "channels", "params")  # the first that the published row gives is the axis
 EDGE = (
     0.01  # share of the dense cost, the tolerance of budgets: so near, an end of ours still counts
@@ -38,21 +37,21 @@ FRAME = [
 DIFFER, AGREE, UNKNOWN, BEYOND = "differ", "agree", "spread unknown", "beyond our range"
 
 
-def matching(results: Results) -> Iterator[tuple[Published, str]]:
+def matching(suite: Suite, problems: Sequence[str]) -> Iterator[tuple[Published, str]]:
     """Published rows of the suite's own problems and methods, each with a recovery of the suite.
 
     A recovery at equal compute is no paper's, so a row meets it by its whole name only.
     """
-    problems, names = set(results.problems), set(results.suite.method_names)
-    for row in published_for(results.suite.suite):
+    names = set(suite.method_names)
+    for row in published_for(suite.suite):
         if row.problem in problems and row.method in names:
-            for recovery in results.suite.recoveries:
+            for recovery in suite.recoveries:
                 kind = recovery.kind if recovery.total_epochs is None else recovery.name
                 if row.recovery in (recovery.name, kind):
                     yield row, recovery.name
 
 
-def ours_and_published(results: Results) -> pd.DataFrame:
+def ours_and_published(suite: Suite, problems: Sequence[str], trials: pd.DataFrame) -> pd.DataFrame:
     """A row for each published number whose method has finished trials on that problem.
 
     Columns: `FRAME`. `cost` is the axis of `kept_percent`; accuracies in percent, differences in
@@ -61,12 +60,11 @@ def ours_and_published(results: Results) -> pd.DataFrame:
     paper does not print the number.
     """
     places = ["problem", "recovery", "method"]
-    trials = results.trials
     ours = dict(iter(trials.groupby(places))) if len(trials) else {}
     rows = [
         _row(row, recovery, ours[row.problem, recovery, row.method])
-        for row, recovery in matching(results)
-        if row.metric in COLUMNS and (row.problem, recovery, row.method) in ours
+        for row, recovery in matching(suite, problems)
+        if row.metric in MEASURED and (row.problem, recovery, row.method) in ours
     ]
     return pd.DataFrame(rows, columns=FRAME)
 
@@ -130,7 +128,7 @@ def _curve(trials: pd.DataFrame, cost: str, metric: Metric) -> pd.DataFrame:
     """Ours by budget, least kept first: mean cost, mean and spread over trials, their number."""
     measured = trials.assign(
         kept=trials[f"{cost}_ratio"].astype(float) if cost else np.nan,
-        value=trials[COLUMNS[metric]].astype(float),
+        value=trials[metric].astype(float),
     ).dropna(subset=["kept", "value"])
     by_budget = measured.groupby("budget")
     return pd.DataFrame(
@@ -147,8 +145,8 @@ def _curve(trials: pd.DataFrame, cost: str, metric: Metric) -> pd.DataFrame:
 
 def _at(curve: pd.DataFrame, name: str, kept: float) -> float | None:
     """Linear over log cost; the number of trials is that of the poorer neighbour."""
-    cost: NDArray[np.float64] = curve["kept"].to_numpy(dtype=float)
-    values: NDArray[np.float64] = curve[name].to_numpy(dtype=float)
+    cost: Floats = curve["kept"].to_numpy(dtype=float)
+    values: Floats = curve[name].to_numpy(dtype=float)
     right = int(np.clip(np.searchsorted(cost, kept), 0, len(cost) - 1))
     left = max(right - 1, 0) if cost[right] > kept else right
     if name == "n":

@@ -13,17 +13,16 @@ from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from suites.method import matched_name
 from suites.schema import Suite
 
 from .. import statistics
 from ..records import Labels, budget_words
+from ..statistics import Floats
 
 Family = Literal["control", "matched"]
 CELL = ["problem", "recovery", "method", "budget"]
-Floats = NDArray[np.float64]
 Averaged = dict[tuple[str, str, str], Floats]  # of (problem, recovery, method)
 
 
@@ -212,7 +211,7 @@ def _difference(difference: Floats, alpha: float, family_size: int, rope: float)
         "losses": count.losses,
         "p": statistics.t_test(difference),
         "p_sign_flip": statistics.sign_flip(difference),
-        "verdict": statistics.verdict(interval, rope),
+        "verdict": statistics.rope_verdict(interval, rope),
         "reason": "",
     }
 

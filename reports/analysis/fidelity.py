@@ -14,7 +14,7 @@ from suites.fidelity import FidelitySuite
 
 from .. import statistics
 from ..records import Labels, Record
-from .analysis import digest, of_plan
+from .results import digest, of_plan
 
 if TYPE_CHECKING:
     from ..records import Fidelity

@@ -27,11 +27,13 @@ def noise(averaged: Averaged) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for key, values in averaged.items():
         base, repeat = statistics.variance_components(values, ("base", "repeat"))
-        floor = statistics.noise_floor(values)
         rows.append(
             dict(zip(KEYS, key, strict=True))
             | {"base_sd": base.sd, "repeat_sd": repeat.sd}
-            | {"base_share": base.share if values.shape[1] > 1 else np.nan, "aa_sd": floor.sd}
+            | {
+                "base_share": base.share if values.shape[1] > 1 else np.nan,
+                "aa_sd": statistics.noise_floor(values),
+            }
         )
     return pd.DataFrame(rows, columns=[*KEYS, "base_sd", "repeat_sd", "base_share", "aa_sd"])
 

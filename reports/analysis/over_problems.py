@@ -15,8 +15,8 @@ import pandas as pd
 from suites.schema import Suite
 
 from .. import statistics
-from ..statistics import Failures
-from .cells import WHO, Averaged, Comparison, Floats, holm_within
+from ..statistics import Failures, Floats
+from .cells import WHO, Averaged, Comparison, holm_within
 
 FEW = 3  # problems; fewer are no sample that a bootstrap or a belief could stand on
 KEYS = ["recovery", "family", "method", "reference"]
@@ -50,8 +50,8 @@ def overall(
       without any problem keeps its place as p = 1), `rejected`, `verdict` (with the t-interval).
 
     Args:
-        pairs: of `tables.paired`.
-        averaged: of `tables.by_trial`.
+        pairs: of `cells.paired`.
+        averaged: of `cells.by_trial`.
         suite: gives alpha, the ROPE and what failing means.
         failures: another meaning of failing than the suite's.
     """
@@ -117,7 +117,7 @@ def _measured(found: pd.DataFrame, trials: list[Floats], suite: Suite) -> dict[s
     if statistics.smallest_p(blocks.size) <= alpha:
         interval = statistics.t_interval(blocks, 1 - alpha)
         row |= {"low": interval.low, "high": interval.high}
-        row |= {"verdict": statistics.verdict(interval, rope)}
+        row |= {"verdict": statistics.rope_verdict(interval, rope)}
     return row
 
 
@@ -131,7 +131,7 @@ def per_budget(cells: pd.DataFrame, declared: Sequence[Comparison], suite: Suite
     as in `overall`.
 
     Args:
-        cells: of `tables.cells`.
+        cells: of `cells.cells`.
         declared: the comparisons.
         suite: gives what failing means.
     """

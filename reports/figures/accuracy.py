@@ -16,7 +16,7 @@ from .style import GREY, Look, title
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..analysis.analysis import Results
+    from ..analysis.results import Results
 
 
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:

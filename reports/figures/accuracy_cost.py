@@ -21,7 +21,7 @@ from .style import GREY, Look, in_order
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..analysis.analysis import Results
+    from ..analysis.results import Results
 
 DENSE = "dense"
 COSTS = {

@@ -11,7 +11,7 @@ import pandas as pd
 from ..records import budget_words
 
 if TYPE_CHECKING:
-    from ..analysis.analysis import Results
+    from ..analysis.results import Results
 
 # What collapses budgets, for captions; over a knob's settings the plain mean.
 COLLAPSED = "retained top-1 over budgets (area under its curve over log compression)"

@@ -16,7 +16,7 @@ from .rows import bold, row_grid
 from .style import GREY, ONE_COLUMN, TWO_COLUMNS, Look, in_order
 
 if TYPE_CHECKING:
-    from ..analysis.analysis import Results
+    from ..analysis.results import Results
 
 _DIFFER = 0.5  # percent of the dense cost, below which two costs say the same
 

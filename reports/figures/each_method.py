@@ -19,7 +19,7 @@ from .plot import Plot
 from .style import QUIET, TWO_COLUMNS, Look, recovered
 
 if TYPE_CHECKING:
-    from ..analysis.analysis import Results
+    from ..analysis.results import Results
 
 _ACROSS = 6
 

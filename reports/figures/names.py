@@ -10,12 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
-from numpy.typing import NDArray
 
+from ..statistics import Floats
 from .plot import freeze, lay_out, renderer_of
 from .style import GREY, INK
 
-Floats = NDArray[np.float64]
 _ANGLES = np.radians([0, 180, 90, 270, 45, 315, 135, 225, 20, 340, 160, 200, 65, 115, 245, 295])
 _DISTANCES = (5, 9, 14, 21, 30, 40, 52, 66, 82)  # points from the dot's centre to the text
 _LEADER = 12  # points from which a line leads from the dot to its name

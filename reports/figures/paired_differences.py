@@ -18,7 +18,7 @@ from .style import GREY, Look, title
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..analysis.analysis import Results
+    from ..analysis.results import Results
 
 _PANELS = 3  # problems up to which each has a panel; more are small dots in one
 

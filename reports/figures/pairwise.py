@@ -19,7 +19,7 @@ from .squares import signs, square_figure
 from .style import Look, recovered
 
 if TYPE_CHECKING:
-    from ..analysis.analysis import Results
+    from ..analysis.results import Results
 
 _NUMBERS = 16  # methods up to which the shifts are written into the squares
 

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from ..statistics import Floats
 from .blocks import COLLAPSED
 from .names import place_names
 from .panels import ALL_PROBLEMS, MANY, grid, legend, name_axes
@@ -20,9 +21,8 @@ from .style import GREY, QUIET, Look
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..analysis.analysis import Results
+    from ..analysis.results import Results
 
-Floats = NDArray[np.float64]
 
 _FRONT: dict[str, Any] = {
     "color": GREY,

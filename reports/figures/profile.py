@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
-from ..statistics import performance_profile, shares_within
+from ..statistics import Floats, performance_profile, shares_within
 from .blocks import Blocks, blocks
 from .panels import entries, legend
 from .plot import Plot
 from .style import ONE_COLUMN, TWO_COLUMNS, Look, in_order, recovered
 
 if TYPE_CHECKING:
-    from ..analysis.analysis import Results
+    from ..analysis.results import Results
 
-Floats = NDArray[np.float64]
 
 _FEWEST = 6  # trials of a method
 _POINTS = 100  # of a curve

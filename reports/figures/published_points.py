@@ -13,7 +13,7 @@ from ..analysis.against_published import matching
 from .style import GREY, Look
 
 if TYPE_CHECKING:
-    from ..analysis.analysis import Results
+    from ..analysis.results import Results
 
 _COLUMNS = ["problem", "recovery", "method", "cost_percent", "top1", "low", "high"]
 _COLUMNS += ["published_in", "mark"]
@@ -28,7 +28,7 @@ def published_points(results: Results, cells: pd.DataFrame, cost: str) -> pd.Dat
     complete = cells[cells["complete"].astype(bool)]
     curves = set(complete[["problem", "recovery", "method"]].itertuples(index=False, name=None))
     rows = []
-    for one, recovery in matching(results):
+    for one, recovery in matching(results.suite, results.problems):
         kept, place = one.kept(cost), (one.problem, recovery, one.method)
         if one.metric != "top1" or one.value is None or kept is None or place not in curves:
             continue

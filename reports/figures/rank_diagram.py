@@ -15,7 +15,7 @@ from .plot import Plot
 from .style import GREY, INK, TWO_COLUMNS, Look, recovered
 
 if TYPE_CHECKING:
-    from ..analysis.analysis import Results
+    from ..analysis.results import Results
 
 _LINE = 0.135  # inches a name takes
 _BAR = 0.05  # inches a bar takes

@@ -17,7 +17,7 @@ from .plot import Plot
 from .style import INK, TWO_COLUMNS, Look, recovered
 
 if TYPE_CHECKING:
-    from ..analysis.analysis import Results
+    from ..analysis.results import Results
 
 _LINE = 0.13  # inches a place takes
 THRESHOLD = "threshold of the methods' own knob"

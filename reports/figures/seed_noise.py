@@ -16,7 +16,7 @@ from .style import GREY, Look, recovered
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..analysis.analysis import Results
+    from ..analysis.results import Results
 
 _LEVELS = {"base_sd": "between bases", "repeat_sd": "between repeats on one base"}
 

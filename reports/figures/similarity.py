@@ -7,18 +7,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 from ..analysis.fidelity import FidelityResults
+from ..statistics import Floats
 from .squares import signs, square_figure
 from .style import GREY
 
 REMOVED = 0.3  # share of the units that a removed set holds
 _NUMBERS = 30  # methods up to which numbers are written into the squares
-
-Floats = NDArray[np.float64]
 
 
 def similarity(results: FidelityResults, problem: str) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from .squares import square_figure
 from .style import Look
 
 if TYPE_CHECKING:
-    from ..analysis.analysis import Results
+    from ..analysis.results import Results
 
 _SAME = 0.005  # spread of shares kept below which methods differ in no layer
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from .findings import provenance
-from .warnings import differences
+from .record_warnings import differences
 
 if TYPE_CHECKING:
-    from ..analysis.analysis import Results
+    from ..analysis.results import Results
 
 Met = Literal["yes", "partly", "no"]
 Said = tuple[Met, str]

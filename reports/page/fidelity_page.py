@@ -14,10 +14,10 @@ from ..formats import Cell, Column, Table
 from . import findings
 from .method_section import described, recipes
 from .page import data_uri, template
-from .warnings import IGNORED, missing_warnings, record_warnings
+from .record_warnings import IGNORED, missing_warnings, record_warnings
 
 if TYPE_CHECKING:
-    from ..figures.gallery import Drawing
+    from ..figures.plot import Drawing
 
 NOISY = 0.8  # ceiling of the correlation below which the truth itself is worth a word
 FEW_BASES = 10  # below it percentile bootstrap intervals of a mean cover clearly too little

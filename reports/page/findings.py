@@ -12,7 +12,7 @@ from ..formats import interval, points
 from ..records import Record, budget_words
 
 if TYPE_CHECKING:
-    from ..analysis.analysis import Results
+    from ..analysis.results import Results
     from ..statistics import Power
 
 

@@ -6,14 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from suites.method import FinetuningSpec, IterativeSpec, MethodSpec, PhaseSpec
+from suites.problem import DatasetSpec, ModelSpec, problem_name
 from suites.protocol import RecoverySpec
 from suites.recipe import Recipe
-from suites.schema import AnySuite, DatasetSpec, ModelSpec, Suite, problem_name
+from suites.schema import AnySuite, Suite
 
 if TYPE_CHECKING:
     from suites.protocol import Axis
 
-    from ..analysis.analysis import Results
+    from ..analysis.results import Results
 
 WORDS: dict[Axis, str] = {
     "macs": "MACs",

@@ -16,8 +16,8 @@ from .method_section import method_section
 from .warnings import warnings
 
 if TYPE_CHECKING:
-    from ..analysis.analysis import Results
-    from ..figures.gallery import Drawing
+    from ..analysis.results import Results
+    from ..figures.plot import Drawing
 
 
 def render(

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.stats import bootstrap, kendalltau, spearmanr
 
+from .arrays import Floats
 from .summary import Interval
-
-Floats = NDArray[np.float64]
 
 LEAST = 3  # units: fewer have no ranking to speak of
 RESAMPLES = 9999

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from .arrays import Floats
 from .completeness import worst_differences
 from .multiple import holm
 from .ranks import as_blocks
 from .signed_rank import hodges_lehmann, wilcoxon
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.stats import norm, studentized_range
 
+from .arrays import Floats
 from .multiple import holm
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .arrays import Floats
 from .multiple import smallest_holm_p
 from .signed_rank import null_distribution, smallest_p
 
@@ -70,7 +70,7 @@ def problems_needed(comparisons: int, alpha: float) -> int:
 
 
 @lru_cache(maxsize=64)
-def _noise(blocks: int) -> NDArray[np.float64]:
+def _noise(blocks: int) -> Floats:
     return np.random.default_rng([_SEED, blocks]).standard_normal((_DRAWS, blocks))
 
 

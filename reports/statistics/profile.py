@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from .arrays import Floats
 from .bootstrap import DRAWS, Bands, bootstrap_bands
 
 _TIE = 1e-9  # losses are differences of accuracies: equal ones may differ in the last bit
 
 
-def shares_within(lost: ArrayLike, thresholds: ArrayLike) -> NDArray[np.float64]:
+def shares_within(lost: ArrayLike, thresholds: ArrayLike) -> Floats:
     """Share of budgets at which a trial loses no more than each threshold.
 
     Args:

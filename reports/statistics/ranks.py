@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.stats import chi2, rankdata
 from scipy.stats import f as fisher
 
-from .signed_rank import DECIMALS
+from .arrays import DECIMALS, Floats
 
-Floats = NDArray[np.float64]
 PERMUTATIONS = 9999
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .signed_rank import rounded
+from .arrays import rounded
 
 EXACT = 20  # up to 2^20 signs are enumerated
 DRAWS = 100_000

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
-from .signed_rank import rounded
+from .arrays import rounded
 
-Verdict = Literal["better", "worse", "equivalent", "undecided"]
+RopeVerdict = Literal["better", "worse", "equivalent", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def win_tie_loss(differences: ArrayLike) -> WinTieLoss:
     return WinTieLoss(int((d > 0).sum()), int((d == 0).sum()), int((d < 0).sum()))
 
 
-def verdict(interval: Interval, rope: float) -> Verdict:
+def rope_verdict(interval: Interval, rope: float) -> RopeVerdict:
     """Where an interval lies against the region of practical equivalence [-rope, rope].
 
     `better` and `worse`: wholly outside; `equivalent`: wholly inside; `undecided`: it crosses an

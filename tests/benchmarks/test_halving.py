@@ -11,8 +11,9 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import nn
 
 from bench.models import build_model
-from bench.pruning.network import Network, Rules, one_shot
-from suites.schema import ModelSpec
+from bench.pruning.choose import one_shot
+from bench.pruning.network import Network, Rules
+from suites.problem import ModelSpec
 
 
 def half(model: nn.Module, inputs: torch.Tensor) -> nn.Module:

@@ -17,13 +17,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.models import build_model
+from bench.pruning.choose import one_shot
 from bench.pruning.cost import cost_model
-from bench.pruning.network import Network, Rules, one_shot
+from bench.pruning.network import Network, Rules
 from criteria import criteria, find_structure
 from criteria.criterion import checked_scores
 from criteria.gather import gather
 from criteria.registry import create
-from suites.schema import ModelSpec
+from suites.problem import ModelSpec
 
 BATCH = 128
 SCORING = "scoring ResNet-56, a batch of 128"

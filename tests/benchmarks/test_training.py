@@ -12,12 +12,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from bench.data.datasets import NORMALIZATIONS, Dataset
+from bench.data.datasets import Dataset
 from bench.data.images import ArrayImages
+from bench.data.reader import NORMALIZATIONS
 from bench.models import build_model
 from bench.training.train import train
 from suites import Recipe
-from suites.schema import ModelSpec
+from suites.problem import ModelSpec
 
 BATCH, IMAGES, TURNS = 64, 256, 5
 

@@ -19,7 +19,7 @@ from reports.analysis.cells import by_trial, cells, comparisons, paired
 from reports.analysis.over_problems import overall
 from reports.build import build_report
 from reports.page.findings import headline, power_line
-from reports.page.tables import difference_table
+from reports.page.method_tables import difference_table
 from reports.page.warnings import warnings
 from reports.records import (
     Record,

@@ -13,7 +13,7 @@ import toy
 
 from reports.records import read_record
 from suites import Suite, library, load_suite, scales_of
-from suites.schema import problem_name
+from suites.problem import problem_name
 
 PAPERS = [name for name in library() if "paper" in scales_of(name)]
 

@@ -17,14 +17,14 @@ from command_line import bench as bench  # the fixture
 from rich.console import Console
 
 from bench.command import status as shown
-from bench.errors import failure
 from bench.models import build_model
 from bench.plan.plan import make_plan
+from bench.steps.failures import failure
 from bench.steps.trial import failed_record
 from bench.store.store import Store
 from suites import library, named_recipes
 from suites.method import named_presets
-from suites.schema import ModelSpec
+from suites.problem import ModelSpec
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from torch import Tensor
 from bench.plan.jobs import Standpoint
 from bench.plan.plan import make_plan
 from bench.steps.workspace import Settings, Workspace
-from suites.schema import Calibration
+from suites.protocol import Calibration
 
 
 @pytest.fixture

@@ -15,11 +15,12 @@ import torch
 from torch import nn
 
 from bench.models import build_model
+from bench.pruning.choose import one_shot
 from bench.pruning.cost import count_macs, count_params
 from bench.pruning.cut import difference, mask
-from bench.pruning.network import Network, Removed, Rules, one_shot
+from bench.pruning.network import Network, Removed, Rules
 from suites import AnySuite, library, load_suite, scales_of
-from suites.schema import DatasetSpec, ModelSpec
+from suites.problem import DatasetSpec, ModelSpec
 
 # Classes, channels and pixels of datasets that no test can ask for.
 SHAPES = {

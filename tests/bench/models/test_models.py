@@ -475,7 +475,7 @@ def test_the_published_resnet20_has_its_published_accuracy(tmp_path: Path) -> No
     import tarfile
 
     from bench.data.datasets import load_dataset
-    from suites.schema import DatasetSpec
+    from suites.problem import DatasetSpec
 
     with tarfile.open(DATA / "cifar10_jpeg.tar.gz") as archive:
         archive.extractall(tmp_path, filter="data")

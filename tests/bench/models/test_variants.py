@@ -12,9 +12,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.models.attention import SelfAttention
+from bench.pruning.choose import one_shot
 from bench.pruning.cost import count_macs, count_params
 from bench.pruning.cut import difference, mask
-from bench.pruning.network import Network, Rules, one_shot
+from bench.pruning.network import Network, Rules
 from bench.pruning.selection import InfeasibleBudget, Limits
 from bench.training.measure import torch_pruning_macs
 

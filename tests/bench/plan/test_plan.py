@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import random
 import re
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from bench.plan.jobs import BaseJob, PathJob, ScoresJob, TrialJob
 from bench.plan.plan import Plan, make_plan
 from bench.seeds import generator, seed
 from bench.steps.workspace import Settings, Workspace
+from bench.store.sealed import write_arrays, write_json, write_sealed
 from bench.store.store import Store
 from bench.training.train import train
 from suites import Recipe, Suite, load_suite
@@ -481,17 +483,21 @@ def kinds(graph: JobGraph) -> dict[str, int]:
 
 
 def keep(store: Store, job: Any, base: str = "weights") -> None:
-    """Store what a job leaves, as far as the plan looks at it; `base` stands for a base's hash."""
+    """Store what a job leaves, as far as the plan looks at it; `base` stands for its weights."""
     match job:
         case BaseJob():
-            store.write_json(store.path("bases", job.key, ".json"), {"sha256": base})
+            content = base.encode()
+            write_sealed(store.path("bases", job.key, ".pt"), content)
+            sha256 = hashlib.sha256(content).hexdigest()
+            write_json(store.path("bases", job.key, ".json"), {"sha256": sha256})
         case PathJob():
-            store.write_json(store.path("paths", job.key, ".json"), {"base_sha256": base})
+            sha256 = hashlib.sha256(base.encode()).hexdigest()
+            write_json(store.path("paths", job.key, ".json"), {"base_sha256": sha256})
 
 
 def keep_scores(store: Store, path: PathJob, base: str = "weights") -> None:
     file = store.path("scores", path.at.score_key(path.criterion), ".npz")
-    store.write_arrays(file, {"base_sha256": np.array(base)})
+    write_arrays(file, {"base_sha256": np.array(hashlib.sha256(base.encode()).hexdigest())})
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from bench.models import build_model
 from bench.plan.graph import job_graph
 from bench.plan.jobs import Job
 from bench.plan.plan import Plan, make_plan
-from bench.plan.sizes import Extent, extent_of, size_of
+from bench.plan.sizes import DatasetSize, dataset_size, model_size
 from bench.plan.workload import (
     HESSIAN,
     TRAINING,
@@ -33,7 +33,7 @@ from bench.pruning.cost import count_macs
 from bench.store.store import Store
 from reports.records import read_record
 from suites import load_suite
-from suites.schema import DatasetSpec, ModelSpec
+from suites.problem import DatasetSpec, ModelSpec
 
 # The toy's 160 training images, of which a tenth is held out.
 TRAIN, HELD_OUT, TEST = 144, 16, 60
@@ -57,21 +57,21 @@ def test_the_size_of_digits_is_that_of_the_data(tmp_path: Path) -> None:
         DatasetSpec(name="digits"),
         DatasetSpec(name="digits", train_images=160, test_images=60, validation=0.2),
     ):
-        found, data = extent_of(spec), load_dataset(spec, tmp_path, tmp_path)
+        found, data = dataset_size(spec), load_dataset(spec, tmp_path, tmp_path)
         shape = (data.classes, data.channels, data.image_size)
-        assert found == Extent(len(data.train), len(data.validation), len(data.test), *shape)
+        assert found == DatasetSize(len(data.train), len(data.validation), len(data.test), *shape)
 
 
 def test_a_folder_of_images_is_counted_once_it_is_there(tmp_path: Path) -> None:
     spec = DatasetSpec(name="imagefolder", root="birds", image_size=16)
-    assert extent_of(spec, tmp_path / "elsewhere") is None
+    assert dataset_size(spec, tmp_path / "elsewhere") is None
     for split, count in (("train", 10), ("val", 4)):
         for at in range(count):
             file = tmp_path / "birds" / split / f"class{at % 2}" / f"{at}.JPG"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.touch()
-    assert extent_of(spec, tmp_path) == Extent(9, 1, 4, 2, 3, 16)
-    assert extent_of(spec) is None
+    assert dataset_size(spec, tmp_path) == DatasetSize(9, 1, 4, 2, 3, 16)
+    assert dataset_size(spec) is None
 
 
 @pytest.mark.parametrize(
@@ -84,18 +84,18 @@ def test_a_folder_of_images_is_counted_once_it_is_there(tmp_path: Path) -> None:
     ids=lambda one: one["name"],
 )
 def test_macs_without_weights_are_those_of_the_network(spec: dict[str, Any]) -> None:
-    extent = Extent(10, 2, 2, 10, 3, 32)
+    extent = DatasetSize(10, 2, 2, 10, 3, 32)
     model = build_model(ModelSpec(**spec), classes=10, channels=3, image_size=32, seed=0)
-    size = size_of(ModelSpec(**spec, checkpoint="not/there.pt"), extent)
+    size = model_size(ModelSpec(**spec, checkpoint="not/there.pt"), extent)
     assert size.macs == count_macs(model.eval(), (torch.zeros(1, 3, 32, 32),))
 
 
 def test_imagenet_is_planned_without_data_and_without_weights() -> None:
-    extent = extent_of(DatasetSpec(name="imagenet"))
+    extent = dataset_size(DatasetSpec(name="imagenet"))
     assert extent is not None
     assert (extent.train + extent.validation, extent.test) == (1_281_167, 50_000)
     spec = ModelSpec(name="torchvision:resnet50", weights="IMAGENET1K_V1", recipe=False)
-    assert size_of(spec, extent).macs == pytest.approx(4.09e9, rel=0.01)  # as torchvision says
+    assert model_size(spec, extent).macs == pytest.approx(4.09e9, rel=0.01)  # as torchvision says
 
 
 # --- work by hand ---------------------------------------------------------------------------------
@@ -107,9 +107,9 @@ def test_a_base_is_its_epochs_and_its_measuring(tmp_path: Path) -> None:
     assert base.trained == 3 * TRAIN
     assert base.evaluated == 3 * HELD_OUT + HELD_OUT + TEST
     assert base.passes == TRAINING * base.trained + base.evaluated
-    extent = extent_of(DatasetSpec.model_validate(toy.TOY["datasets"][0]))
+    extent = dataset_size(DatasetSpec.model_validate(toy.TOY["datasets"][0]))
     assert extent is not None
-    assert base.macs == base.passes * size_of(ModelSpec(name="vgg_small"), extent).macs
+    assert base.macs == base.passes * model_size(ModelSpec(name="vgg_small"), extent).macs
 
 
 def test_one_pass_over_the_calibration_images_serves_all_criteria(tmp_path: Path) -> None:
@@ -148,9 +148,9 @@ def test_an_iterative_path_scores_at_every_stop_a_network_that_shrinks(tmp_path:
 
 
 def macs() -> int:
-    extent = extent_of(DatasetSpec.model_validate(toy.TOY["datasets"][0]))
+    extent = dataset_size(DatasetSpec.model_validate(toy.TOY["datasets"][0]))
     assert extent is not None
-    return size_of(ModelSpec(name="vgg_small"), extent).macs
+    return model_size(ModelSpec(name="vgg_small"), extent).macs
 
 
 def test_a_teacher_is_one_whole_pass_an_image_however_small_its_student(tmp_path: Path) -> None:

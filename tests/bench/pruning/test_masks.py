@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from torch import Tensor, nn
 
-from bench.data.datasets import ArrayImages, Dataset, Normalization
+from bench.data.datasets import Dataset
+from bench.data.images import ArrayImages, Normalization
 from bench.pruning.cost import count_macs, count_params, weight_uses
 from bench.pruning.masks import (
     Holder,

@@ -13,10 +13,11 @@ from conftest import Chain, build, conv, images, labelled, left_as_found, lively
 from torch import Tensor, nn
 
 import bench
+from bench.pruning.choose import iterative, one_shot
 from bench.pruning.cost import count_macs, count_params
 from bench.pruning.cut import cut, mask
-from bench.pruning.network import Network, Removed, Rules, Schedule, iterative, one_shot, shares
-from bench.pruning.prune import Pruned, prune
+from bench.pruning.network import Network, Removed, Rules, Schedule
+from bench.pruning.prune import Pruned, prune, shares
 from bench.pruning.selection import InfeasibleBudget, Limits
 from criteria import NotApplicable, OptionError, UnknownCriterion, find_structure
 from criteria.criterion import checked_scores

@@ -13,8 +13,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from bench.pruning.choose import matched, one_shot
 from bench.pruning.cost import Products
-from bench.pruning.network import Rules, given_widths, one_shot
+from bench.pruning.network import Rules
 from bench.pruning.selection import InfeasibleBudget, Limits, Ranking, Scope, rank, select
 from criteria import Group, Member
 from criteria.network.member import Kind
@@ -403,11 +404,19 @@ def test_with_one_class_isomorphic_is_the_global_order(problem: Problem) -> None
 # --- given widths, and all of it on a network -----------------------------------------------------
 
 
-def test_given_widths_keep_the_best_of_each_group() -> None:
+def test_a_matched_control_keeps_the_best_of_each_group() -> None:
     scores = [torch.tensor([3.0, 1.0, 2.0]), torch.tensor([1.0, 1.0])]
-    removed = given_widths(scores, [1, 2])
-    assert [one.tolist() for one in removed] == [[1, 2], []]
-    assert [one.tolist() for one in given_widths(scores, [3, 1])] == [[], [0]]
+    reason = InfeasibleBudget("too little")
+    like = {
+        0.5: [torch.tensor([0, 1]), torch.tensor([]).long()],
+        0.6: [torch.tensor([]).long(), torch.tensor([1])],
+        0.1: reason,
+    }
+    removed = {
+        budget: one if one is reason else [units.tolist() for units in one]
+        for budget, one in matched(scores, like).items()
+    }
+    assert removed == {0.5: [[1, 2], []], 0.6: [[], [0]], 0.1: reason}
 
 
 def test_one_shot_budgets_are_nested_and_what_cannot_be_met_says_so() -> None:

@@ -19,11 +19,12 @@ from bench.command.listing import listing
 from bench.errors import BenchError, PlanError
 from bench.models.resnet import resnet
 from bench.plan.plan import make_plan
+from bench.pruning.choose import matched, one_shot
 from bench.pruning.cost import count_macs
-from bench.pruning.network import Network, Rules, given_widths, one_shot
+from bench.pruning.network import Network, Rules
 from bench.pruning.prune import prune
 from bench.pruning.selection import InfeasibleBudget, Limits
-from bench.pruning.thresholds import Choice, Choices, choose
+from bench.pruning.thresholds import Choice, Choices, at_thresholds, meet_budgets
 from bench.run.session import Request, session
 from criteria import CriteriaError, Selector, score
 from criteria.gather import score_alone
@@ -80,14 +81,14 @@ def left(choices: Choices, choice: Choice) -> dict[str, list[int]]:
 
 def test_settings_give_what_they_give() -> None:
     choices = chain([1, 2, 3, 4], [1, 1, 5, 6])
-    found = {knob: met(one) for knob, one in choose(choices, "threshold", [0, 1.5, 4]).items()}
+    found = {knob: met(one) for knob, one in at_thresholds(choices, [0, 1.5, 4]).items()}
     kept = {knob: left(choices, one) for knob, one in found.items()}
     assert kept == {
         0: {"0": [0, 1, 2, 3], "3": [0, 1, 2, 3]},
         1.5: {"0": [1, 2, 3], "3": [2, 3]},
         4: {"0": [3], "3": [2, 3]},
     }
-    assert found[1.5].knobs == [1.5, 1.5]
+    assert found[1.5].thresholds == [1.5, 1.5]
 
 
 @pytest.mark.parametrize("selector", [Least, Uneven])
@@ -96,11 +97,11 @@ def test_a_fine_staircase_is_met_without_trimming(selector: type[Selector], budg
     """40 units, each a step of its own: at most 4 % of the cost."""
     worth = [[10 * (2 * at + one + 0.5) / 40 for at in range(20)] for one in (0, 1)]
     choices = chain(*worth, selector=selector, tolerance=0.04)
-    choice = met(choose(choices, "macs", [budget])[budget])
+    choice = met(meet_budgets(choices, [budget])[budget])
     assert budget - 0.04 <= choices.cost(choice.removed) <= budget
     assert choice.trimmed == 0
-    assert len(set(choice.knobs)) == 1
-    again = choices.at(choice.knobs[0]) if choice.knobs[0] is not None else None
+    assert len(set(choice.thresholds)) == 1
+    again = choices.at(choice.thresholds[0]) if choice.thresholds[0] is not None else None
     assert again is not None
     assert all(map(torch.equal, choice.removed, again))
 
@@ -108,33 +109,33 @@ def test_a_fine_staircase_is_met_without_trimming(selector: type[Selector], budg
 def test_between_two_stairs_the_least_of_the_next_leave() -> None:
     """One stair is 15 of the 16 units of a group: the budget lies on it, no setting does."""
     choices = chain([9, *(1 + at / 1e6 for at in range(15))], [9] * 16, tolerance=0.07)
-    choice = met(choose(choices, "macs", [0.5])[0.5])
+    choice = met(meet_budgets(choices, [0.5])[0.5])
     assert 0.43 <= choices.cost(choice.removed) <= 0.5
     kept = left(choices, choice)
     assert kept["3"] == list(range(16))
     assert kept["0"] == [0, *range(17 - len(kept["0"]), 16)]  # those of most worth
-    (knob,) = set(choice.knobs)
+    (knob,) = set(choice.thresholds)
     assert knob is not None
     assert choice.trimmed == 16 - len(kept["0"]) - sum(len(one) for one in choices.at(knob)) > 0
 
 
 def test_where_single_units_of_a_stair_overshoot_finer_ones_of_the_next_leave() -> None:
     choices = chain([9.0] + [1.0] * 15, [9.0] * 16, tolerance=0.04)
-    choice = met(choose(choices, "macs", [0.5])[0.5])
+    choice = met(meet_budgets(choices, [0.5])[0.5])
     assert 0.46 <= choices.cost(choice.removed) <= 0.5
     assert len(left(choices, choice)["3"]) < 16
 
 
 def test_where_even_the_weakest_setting_removes_too_much_it_starts_from_the_whole() -> None:
     choices = chain([-1.0] * 15 + [5], [5] * 16, tolerance=0.04)
-    choice = met(choose(choices, "macs", [0.9])[0.9])
-    assert choice.knobs == [None, None]
+    choice = met(meet_budgets(choices, [0.9])[0.9])
+    assert choice.thresholds == [None, None]
     assert choice.trimmed == sum(len(one) for one in choice.removed) > 0
 
 
 def test_out_of_reach_is_refused_with_what_is_left_and_what_is_never_touched() -> None:
     choices = chain([1, 1, 1, 1], [99, 99, 99, 99])
-    reason = choose(choices, "macs", [0.05])[0.05]
+    reason = meet_budgets(choices, [0.05])[0.05]
     assert isinstance(reason, InfeasibleBudget)
     assert re.search(
         r"the budget is 5.0% .*strongest setting, 10, least leaves \d+\.\d% and keeps 3 whole",
@@ -144,7 +145,7 @@ def test_out_of_reach_is_refused_with_what_is_left_and_what_is_never_touched() -
 
 def test_too_coarse_is_refused_with_where_it_stopped() -> None:
     choices = chain([1, 1], [99, 99], tolerance=0.01)
-    reason = choose(choices, "macs", [0.7])[0.7]
+    reason = meet_budgets(choices, [0.7])[0.7]
     assert isinstance(reason, InfeasibleBudget)
     assert "no cost between 69.0% and 70.0% of the network: from 100.0%" in str(reason)
 
@@ -152,10 +153,10 @@ def test_too_coarse_is_refused_with_where_it_stopped() -> None:
 def test_the_floor_of_a_group_keeps_those_of_most_worth() -> None:
     worth: list[float] = [1, 4, 2, 5, 3, 1, 1, 1, 1, 1]
     choices = chain(worth, worth, limits=Limits(protect=0.25))
-    found = left(choices, met(choose(choices, "threshold", [10])[10]))
+    found = left(choices, met(at_thresholds(choices, [10])[10]))
     assert found == {"0": [1, 3, 4], "3": [1, 3, 4]}
     choices = chain(worth, worth, limits=Limits(protect=0, round_to=5))
-    found = left(choices, met(choose(choices, "threshold", [3])[3]))  # 7 would leave
+    found = left(choices, met(at_thresholds(choices, [3])[3]))  # 7 would leave
     assert found == {"0": [1, 2, 3, 4, 9], "3": [1, 2, 3, 4, 9]}
 
 
@@ -165,7 +166,7 @@ def test_round_to_holds_at_every_budget(scope: str) -> None:
     worth = [(9 * torch.rand(16, generator=draw)).tolist() for _ in range(2)]
     rules = {"limits": Limits(protect=0, round_to=4), "tolerance": 0.3, "scope": scope}
     choices = chain(*worth, **rules)
-    for budget, one in choose(choices, "macs", [0.8, 0.5, 0.3]).items():
+    for budget, one in meet_budgets(choices, [0.8, 0.5, 0.3]).items():
         choice = met(one)
         assert budget - 0.3 <= choices.cost(choice.removed) <= budget
         assert all(len(gone) % 4 == 0 for gone in choice.removed)
@@ -181,7 +182,7 @@ def test_each_setting_is_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> Non
             return Least.removed(evidence, knob)
 
     choices = chain([1, 2, 3, 4], [1, 2, 5, 6], selector=Counting, tolerance=0.5)
-    choose(choices, "macs", [0.9, 0.6, 0.3])
+    meet_budgets(choices, [0.9, 0.6, 0.3])
     assert len(asked) == len(set(asked))
 
 
@@ -211,7 +212,7 @@ def test_rgd_meets_its_budgets(
 ) -> None:
     rules = Rules(cost, scope)  # type: ignore[arg-type]
     choices = Choices(network, RGD, evidence, rules)
-    for budget, one in choose(choices, cost, [0.8, 0.6, 0.4]).items():
+    for budget, one in meet_budgets(choices, [0.8, 0.6, 0.4]).items():
         choice = met(one)
         assert budget - TOLERANCE <= choices.cost(choice.removed) <= budget
         if cost == "macs":
@@ -219,14 +220,14 @@ def test_rgd_meets_its_budgets(
             macs = count_macs(network.cut(choice.removed), network.inputs)
             assert budget - TOLERANCE <= macs / dense <= budget
         if not choice.trimmed and scope == "global":
-            (knob,) = set(choice.knobs)
+            (knob,) = set(choice.thresholds or ())
             assert knob is not None
             assert all(map(torch.equal, choice.removed, choices.at(knob)))
 
 
 def test_of_two_alike_filters_the_larger_stays(network: Network, evidence: list[Tensor]) -> None:
     choices = Choices(network, RGD, evidence, Rules(limits=Limits(protect=0)))
-    (choice,) = choose(choices, "threshold", [0.7]).values()
+    (choice,) = at_thresholds(choices, [0.7]).values()
     for one, gone in zip(evidence, met(choice).removed, strict=True):
         kept = [at for at in range(len(one)) if at not in gone.tolist()]
         among = one[kept][:, kept].fill_diagonal_(0)
@@ -242,7 +243,7 @@ def test_uniform_widths_are_those_of_every_local_method(
     l1 = [one.diagonal() for one in evidence]
     choices = Choices(network, RGD, evidence, rules)
     budgets = [0.8, 0.6, 0.4]
-    theirs, ours = one_shot(network, l1, budgets, rules), choose(choices, "macs", budgets)
+    theirs, ours = one_shot(network, l1, budgets, rules), meet_budgets(choices, budgets)
     for budget in budgets:
         other = theirs[budget]
         assert not isinstance(other, InfeasibleBudget)
@@ -254,10 +255,9 @@ def test_uniform_widths_are_those_of_every_local_method(
 def test_its_widths_serve_another_criterion(network: Network, evidence: list[Tensor]) -> None:
     """Ablation: the allocation of RGD, the selection of L1."""
     choices = Choices(network, RGD, evidence, Rules())
-    mine = met(choose(choices, "macs", [0.5])[0.5])
-    groups = network.structure.groups
-    widths = [group.units - len(gone) for group, gone in zip(groups, mine.removed, strict=True)]
-    other = given_widths([one.diagonal() for one in evidence], widths)
+    mine = met(meet_budgets(choices, [0.5])[0.5])
+    other = matched([one.diagonal() for one in evidence], {0.5: mine.removed})[0.5]
+    assert not isinstance(other, InfeasibleBudget)
     assert choices.cost(other) == choices.cost(mine.removed)
     assert not all(map(torch.equal, mine.removed, other))
 

@@ -22,6 +22,7 @@ from bench.steps.paths import load_removed, path_file
 from bench.steps.procedures import load_training
 from bench.steps.workspace import Settings, Workspace
 from bench.store import progress as checkpoint
+from bench.store.sealed import read_json
 from bench.store.store import Store
 from criteria import load_plugin, phases
 from criteria.network.units import Units
@@ -243,7 +244,7 @@ def test_a_following_procedure_removes_what_the_criterion_chose_before(
     def budgets(name: str, budget: float) -> Any:
         job = paths[name, budget]
         assert isinstance(job, PathJob)
-        return workspace.store.read_json(workspace.store.path("paths", job.key, ".json"))["budgets"]
+        return read_json(workspace.store.path("paths", job.key, ".json"))["budgets"]
 
     assert budgets("l1+test-fading", 0.5) == {"0.5": budgets("l1", 0.5)["0.5"]}
 

@@ -18,8 +18,9 @@ from bench.plan.plan import Plan, make_plan
 from bench.plan.workload import Throughput
 from bench.pruning.selection import InfeasibleBudget
 from bench.run.preflight import preflight
-from bench.steps.mask_paths import load_masks
+from bench.steps.paths import load_masks
 from bench.steps.workspace import Settings, Workspace
+from bench.store.sealed import write_arrays
 from bench.store.store import Store
 from reports.records import Measurements
 
@@ -108,8 +109,9 @@ def test_masks_that_were_spoilt_are_told(mine: Path, plan: Plan) -> None:
     workspace, path = Workspace(Settings(mine, mine)), plan.trials[0].path
     file = workspace.store.path("paths", path.key, ".npz")
     file.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(StoreError, match=r"delete it with its \.json and run again"):
+    with pytest.raises(StoreError, match=r"set aside.*run the same command again"):
         load_masks(workspace, path, workspace.base(path.at.base), 0.5)
+    assert (mine / "damaged" / f"paths-{path.key}.npz").exists()
 
 
 def test_a_mask_of_another_count_fails_its_trial(mine: Path, plan: Plan) -> None:
@@ -119,7 +121,7 @@ def test_a_mask_of_another_count_fails_its_trial(mine: Path, plan: Plan) -> None
     with np.load(file) as stored:
         bits = {name: stored[name] for name in stored.files}
     bits[str(trial.budget)] &= 0x7F  # every eighth weight is masked too
-    store.write_arrays(file, bits)
+    write_arrays(file, bits)
     store.record_path(trial.key).unlink()
     assert go(mine, plan) == {"failed": 1}
     record = store.record(trial.key)

@@ -14,12 +14,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from bench.models import build_model
-from bench.pruning.network import Network, Rules, Schedule, iterative
+from bench.pruning.choose import iterative
+from bench.pruning.network import Network, Rules, Schedule
 from criteria.errors import TooFewSteps
 from criteria.gather import score_alone
 from criteria.network.units import Units
 from criteria.registry import create
-from suites.schema import ModelSpec
+from suites.problem import ModelSpec
 
 SIMPLE = ("chain", "residual", "concat", "depthwise", "flat", "grouped")
 

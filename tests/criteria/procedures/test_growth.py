@@ -22,7 +22,7 @@ from criteria.phases import phase_options
 from criteria.procedures.growth import Ramp
 from criteria.procedures.leaving import parts_of
 from criteria.training import Rider
-from suites.schema import ModelSpec
+from suites.problem import ModelSpec
 
 ALL = ("greg1", "greg2", "tpp")
 FAST = {"update_every": 1}

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from synthetic import make_suite, plan, record
 
-from reports.analysis.analysis import Results, analyse
+from reports.analysis.analysis import analyse
 from reports.analysis.cells import by_trial
+from reports.analysis.results import Results
 from reports.build import build_report
 from reports.figures import each_method, profile, rank_flow, recovery_curves, widths
 from reports.figures.style import looks

@@ -19,10 +19,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from reports.analysis.analysis import Results, analyse
+from reports.analysis.analysis import analyse
+from reports.analysis.results import Results
 from reports.figures import accuracy_cost, pareto, rank_diagram, rank_flow, widths
-from reports.figures.focus import ALL, LOUD, in_focus
-from reports.figures.gallery import FIGURES, gallery
+from reports.figures.gallery import FEW, FIGURES, LOUD, gallery, in_focus
 from reports.figures.plot import Plot, renderer_of, settle
 from reports.figures.similarity import mean_correlation, similarity_plot
 from reports.figures.style import CONTROL_COLOUR, looks, publication
@@ -136,7 +136,7 @@ def test_a_method_looks_the_same_everywhere(crowd: Results) -> None:
     assert len({one.colour for one in loud}) == len({one.marker for one in loud}) == LOUD + 1
     grey = [one for one in shown.values() if one.quiet]
     assert len({one.colour for one in grey}) == 1
-    few = analysed(methods=ALL, budgets=2, models=1)
+    few = analysed(methods=FEW, budgets=2, models=1)
     assert not any(one.quiet for one in looks(few.suite, in_focus(few)).values())
 
 

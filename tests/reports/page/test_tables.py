@@ -15,19 +15,18 @@ import toy
 from rich.console import Console
 from synthetic import make_suite, plan, record, synthetic_records, tiny, told_apart
 
-from bench.command.compare import duel as show_duel
+from bench.command.compare import show_difference
 from reports import statistics
 from reports.analysis.analysis import analyse
-from reports.analysis.compare import duel
+from reports.analysis.compare import compare_methods
 from reports.build import build_report
 from reports.formats import Cell, Column, Table, number
-from reports.page.caveats import saturated
 from reports.page.checklist import checklist
-from reports.page.extras import extras_table
 from reports.page.method_section import method_section, recipe_words
+from reports.page.method_tables import extras_table, standing_table
 from reports.page.page import render
-from reports.page.tables import standing_table, typeset
-from reports.page.warnings import warnings
+from reports.page.tables import typeset
+from reports.page.warnings import saturated, warnings
 from reports.records import Record
 from suites import Recipe
 from suites.schema import Suite
@@ -327,7 +326,7 @@ def test_unequal_training_and_weak_baselines_are_told() -> None:
 
 def test_two_methods_of_one_suite() -> None:
     suite, found = told_apart()
-    declared = duel(suite, found, plan(suite), "a", "l1")
+    declared = compare_methods(suite, found, plan(suite), "a", "l1")
     assert declared.declared
     assert list(declared.overall["p"]) == pytest.approx([2**-8])
     assert "over 9 problems: a shift of +29.97 points" in declared.words[0]
@@ -336,10 +335,10 @@ def test_two_methods_of_one_suite() -> None:
         in (declared.words[0])
     )
     assert "unadjusted" in declared.words[1]
-    other = duel(suite, found, plan(suite), "a", "b_1")
+    other = compare_methods(suite, found, plan(suite), "a", "b_1")
     assert not other.declared
     assert "has not declared this comparison" in other.words[1]
-    swapped = duel(suite, found, plan(suite), "b_1", "a")
+    swapped = compare_methods(suite, found, plan(suite), "b_1", "a")
     assert swapped.overall["hodges_lehmann"][0] == pytest.approx(
         -other.overall["hodges_lehmann"][0]
     )
@@ -348,10 +347,11 @@ def test_two_methods_of_one_suite() -> None:
 def test_two_methods_on_one_problem_speak_for_it_alone() -> None:
     suite, found = told_apart()
     one = make_suite(**{**suite.model_dump(by_alias=True), "models": ["m0"]})
-    said = duel(one, [each for each in found if each.labels.model == "m0"], plan(one), "a", "l1")
+    of_one = [each for each in found if each.labels.model == "m0"]
+    said = compare_methods(one, of_one, plan(one), "a", "l1")
     assert "on m0 on digits: a minus l1 is +29.91 points" in said.words[0]
     assert "better against a ROPE of ± 0.2. This speaks for this problem alone." in said.words[0]
-    nothing = duel(one, [], plan(one), "a", "l1")
+    nothing = compare_methods(one, [], plan(one), "a", "l1")
     assert "no comparison yet: a has 3 trials without a result" in nothing.words[0]
 
 
@@ -359,7 +359,7 @@ def test_two_methods_in_a_terminal_of_eighty_columns() -> None:
     suite, found = told_apart()
     gone = [one for one in found if (one.labels.model, one.labels.method) != ("m3", "a")]
     console = Console(width=80, record=True, file=StringIO())
-    show_duel(console, duel(suite, gone, plan(suite), "a", "l1"))
+    show_difference(console, compare_methods(suite, gone, plan(suite), "a", "l1"))
     lines = [line.rstrip() for line in console.export_text().splitlines()]
     heads = "none difference 95 % interval bases won/tied/lost verdict"
     assert heads in [" ".join(line.split()) for line in lines]

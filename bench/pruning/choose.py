@@ -1,0 +1,156 @@
+"""Which units leave a network at each budget: at once, step by step, or by a selector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from criteria import Selector
+
+from .network import Network, Removed, Rules, Schedule, complement
+from .selection import InfeasibleBudget, Ranking, rank, select
+from .thresholds import Choice, Choices, at_thresholds, meet_budgets
+
+Scorer = Callable[[Network], Sequence[Tensor]]  # scores, or a selector's evidence, of each group
+Recover = Callable[[nn.Module, float, int], None]
+
+
+def choose_removed(
+    network: Network,
+    scorer: Scorer,
+    budgets: Sequence[float],
+    rules: Rules,
+    *,
+    schedule: Schedule | None = None,
+    recover: Recover | None = None,
+    like: Mapping[float, Removed | InfeasibleBudget] | None = None,
+    selector: type[Selector] | None = None,
+    thresholds: bool = False,
+) -> dict[float, Choice | InfeasibleBudget]:
+    """The units that leave at each budget, or why a budget cannot be met.
+
+    Args:
+        network: the dense one.
+        scorer: is asked once, of an iterative path before every step.
+        budgets: shares kept of `rules.cost`.
+        schedule: the steps of an iterative path; without, all budgets follow from one scoring.
+        recover: may train, in place, the network that is left at each stop of the schedule; told
+            the stop and its number, from 0.
+        like: what leaves by another method at each budget; as many units of each group leave.
+        selector: picks the sets, by the evidence that `scorer` gives of each group.
+        thresholds: the budgets are settings of the selector's threshold, whatever these cost.
+    """
+    found: Mapping[float, Removed | InfeasibleBudget]
+    if schedule is not None:
+        found = iterative(network, scorer, budgets, rules, schedule, recover)
+    elif like is not None:
+        found = matched(scorer(network), {budget: like[budget] for budget in budgets})
+    elif selector is not None:
+        choices = Choices(network, selector, scorer(network), rules)
+        return (at_thresholds if thresholds else meet_budgets)(choices, budgets)
+    else:
+        found = one_shot(network, scorer(network), budgets, rules)
+    return {
+        budget: removed if isinstance(removed, InfeasibleBudget) else Choice(removed)
+        for budget, removed in found.items()
+    }
+
+
+def one_shot(
+    network: Network, scores: Sequence[Tensor], budgets: Sequence[float], rules: Rules
+) -> dict[float, Removed | InfeasibleBudget]:
+    """All budgets from one set of scores; a budget that cannot be met holds its reason."""
+    found: dict[float, Removed | InfeasibleBudget] = {}
+    for budget in budgets:
+        try:
+            found[budget] = selected(network, scores, budget, rules)
+        except InfeasibleBudget as reason:
+            found[budget] = reason
+    return found
+
+
+def iterative(
+    network: Network,
+    scorer: Scorer,
+    budgets: Sequence[float],
+    rules: Rules,
+    schedule: Schedule,
+    recover: Recover | None = None,
+) -> dict[float, Removed | InfeasibleBudget]:
+    """Score, remove down to the next stop, score what is left; one path visits all budgets."""
+    remaining = [torch.arange(group.units) for group in network.structure.groups]
+    found: dict[float, Removed | InfeasibleBudget] = {}
+    now = network
+    stops = schedule.stops(budgets)
+    for step, stop in enumerate(stops):
+        ranking = rank(now.structure.groups, scorer(now), rules.scope)
+        ahead = max(budget for budget in budgets if budget <= stop)  # not to be overshot
+        tolerance = rules.tolerance + stop - ahead
+        try:
+            counts = _select(network, now, ranking, stop, tolerance, rules)
+        except InfeasibleBudget as reason:
+            found |= {budget: reason for budget in budgets if budget <= stop}
+            return found
+        remaining = [
+            units[order[count:].sort().values]
+            for units, order, count in zip(remaining, ranking.within, counts, strict=True)
+        ]
+        if stop in budgets:
+            found[stop] = [
+                complement(group.units, units)
+                for group, units in zip(network.structure.groups, remaining, strict=True)
+            ]
+        leaving = _lowest(ranking.within, counts)
+        if stop == stops[-1]:  # no one scores what is left
+            if recover is not None:
+                recover(now.cut(leaving), stop, step)
+            break
+        now = now.without(leaving)
+        if recover is not None:
+            recover(now.model, stop, step)
+    return found
+
+
+def selected(network: Network, scores: Sequence[Tensor], budget: float, rules: Rules) -> Removed:
+    """The units of lowest score, so many that the budget is met; raises InfeasibleBudget."""
+    ranking = rank(network.structure.groups, scores, rules.scope)
+    return _lowest(
+        ranking.within, _select(network, network, ranking, budget, rules.tolerance, rules)
+    )
+
+
+def matched(
+    scores: Sequence[Tensor], like: Mapping[float, Removed | InfeasibleBudget]
+) -> dict[float, Removed | InfeasibleBudget]:
+    """Another method's widths at each budget, these scores' choice of units; so are its reasons."""
+    orders = [values.argsort(stable=True) for values in scores]
+    return {
+        budget: other
+        if isinstance(other, InfeasibleBudget)
+        else _lowest(orders, [len(gone) for gone in other])
+        for budget, other in like.items()
+    }
+
+
+def _select(
+    dense: Network, now: Network, ranking: Ranking, budget: float, tolerance: float, rules: Rules
+) -> list[int]:
+    """Limits and tolerance are shares of the dense network, wherever on a path we stand."""
+    groups = dense.structure.groups
+    whole = dense.cost.of(rules.cost)(torch.zeros(len(groups)))
+    return select(
+        now.structure.groups,
+        ranking,
+        now.cost.of(rules.cost),
+        target=dense.cost.target(rules.cost, budget),
+        tolerance=tolerance * whole,
+        floors=[rules.limits.floor(group) for group in groups],
+        steps=[rules.limits.steps(group) for group in groups],
+        whole=whole,
+    )
+
+
+def _lowest(orders: Sequence[Tensor], counts: Sequence[int]) -> Removed:
+    return [order[:count].sort().values for order, count in zip(orders, counts, strict=True)]

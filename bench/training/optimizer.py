@@ -1,0 +1,52 @@
+"""The optimizer that a recipe asks for, and the course of its learning rate."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from criteria.training import Rider, Scale
+from suites import Recipe
+
+
+def learning_rate(recipe: Recipe, epoch: float) -> float:
+    """The factor on the recipe's learning rate after so many epochs, fractions included."""
+    if epoch < recipe.warmup_epochs:
+        if recipe.warmup_factor is not None:
+            left = 1 - epoch / recipe.warmup_epochs
+            return 1 - (1 - recipe.warmup_factor) * left
+        return (epoch + 1e-2) / (recipe.warmup_epochs + 1e-2)
+    done = (epoch - recipe.warmup_epochs) / max(recipe.epochs - recipe.warmup_epochs, 1e-9)
+    match recipe.schedule:
+        case "constant":
+            return 1.0
+        case "cosine":
+            return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+        case "step":
+            passed = sum(epoch >= share * recipe.epochs for share in recipe.milestones)
+            return recipe.gamma**passed
+        case "triangle":
+            return 1 - (1 - recipe.gamma) * abs(2 * min(done, 1.0) - 1)
+
+
+def make_optimizer(model: nn.Module, recipe: Recipe, rider: Rider) -> torch.optim.Optimizer:
+    """The recipe's optimizer; parameters that the rider scales are in groups of their own."""
+    scales = rider.scales(model)
+    by_scale: dict[Scale, list[nn.Parameter]] = {Scale(1.0, 1.0): []}
+    for parameter in model.parameters():
+        by_scale.setdefault(scales.get(parameter, Scale(1.0, 1.0)), []).append(parameter)
+    groups = [
+        {
+            "params": parameters,
+            "lr": recipe.learning_rate * scale.learning_rate,
+            "initial_lr": recipe.learning_rate * scale.learning_rate,
+            "weight_decay": recipe.weight_decay * scale.weight_decay,
+        }
+        for scale, parameters in by_scale.items()
+        if parameters or scale == Scale(1.0, 1.0)
+    ]
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(groups)
+    return torch.optim.SGD(groups, momentum=recipe.momentum, nesterov=recipe.nesterov)
