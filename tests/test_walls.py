@@ -81,6 +81,7 @@ LADDER = {
         analysis
         statistics
         records  formats
+        seal
     """,
 }
 
