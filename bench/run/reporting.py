@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from suites import Suite
 
 from ..errors import BenchError
 from ..plan.plan import Plan
+from ..store.sealed import read_json, write_json
 from ..store.store import Store
 
 if TYPE_CHECKING:
@@ -48,6 +50,59 @@ def write_report(
         if not figures:
             raise
         raise BenchError(f"--figures: {error}") from error
+
+
+def write_own_report(plan: Plan, store: Store) -> Path:
+    """Write the whole report of a plan to its place in the results; returns the path of the page.
+
+    What it was made of, and the SHA-256 of every file, are written last.
+
+    Raises:
+        BenchError: no records yet.
+    """
+    page = write_report(plan, store, None)
+    content = {"made_of": _made_of(plan, store), "files": file_digests(page.parent)}
+    write_json(_made(plan, store), content)
+    return page
+
+
+def report_holds(plan: Plan, store: Store) -> bool:
+    """Whether the report in the results is whole, and made of the records that are there now."""
+    made = read_json(_made(plan, store))
+    folder = store.report(plan.suite.suite)
+    return (
+        made is not None
+        and made["made_of"] == _made_of(plan, store)
+        and made["files"].items() <= file_digests(folder).items()
+    )
+
+
+def _made(plan: Plan, store: Store) -> Path:
+    return store.path("reports", plan.suite.suite, ".json")
+
+
+def _made_of(plan: Plan, store: Store) -> str:
+    """The SHA-256 of all that a report is a function of: suite, plan, records, and the code."""
+    import reports
+
+    code = Path(reports.__file__).parent
+    digest = hashlib.sha256(plan.suite.model_dump_json().encode())
+    for trial in plan.trials:
+        digest.update(trial.labels.model_dump_json().encode())
+    for record in plan.records(store):
+        digest.update(record.to_json())
+    for name, sha256 in file_digests(code).items():
+        digest.update(f"{name} {sha256}".encode())
+    return digest.hexdigest()
+
+
+def file_digests(folder: Path) -> dict[str, str]:
+    """The SHA-256 of every file below a folder, by its path there."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.suffix != ".pyc"
+    }
 
 
 def compare_methods(plan: Plan, store: Store, method: str, reference: str) -> MethodDifference:

@@ -23,7 +23,7 @@ from ..store.store import Store
 from ..tracking import Tracker, TrackingError
 from .live import Live
 from .preflight import preflight
-from .reporting import write_report
+from .reporting import report_holds, write_own_report
 from .run import run
 
 
@@ -63,7 +63,7 @@ def session(plan: Plan, request: Request, console: Console) -> int:
         if pending:
             with console.status("checking data, models and budgets"):
                 preflight(pending, replace(settings, device="cpu"))  # GPUs are for the workers
-        if pending or (plan.records(store) and not _page(plan, store).exists()):
+        if pending or (plan.records(store) and not report_holds(plan, store)):
             _run(plan, pending, store, settings, request, console)
         return _conclude(plan, store, console)
 
@@ -115,7 +115,7 @@ def _run(
         statuses = ", ".join(f"{count} {status}" for status, count in summary.statuses.items())
         console.print(f"{statuses} in {summary.seconds:.0f} s")
         ended = "FINISHED"
-        report = write_report(plan, store, None).parent
+        report = write_own_report(plan, store).parent
     finally:
         try:
             tracker.finish(ended, report)

@@ -146,13 +146,15 @@ def holds(path: Path) -> bool:
     return True
 
 
-def set_aside(path: Path, why: str) -> None:
-    """Move a file that cannot be trusted to `damaged/`, and say so in the log there.
+def set_aside(path: Path, why: str, root: Path | None = None) -> None:
+    """Move a file that cannot be trusted to `damaged/` in `root`, and say so in the log there.
+
+    Without `root`, the results folder is taken to be the one above the file's own.
 
     Raises:
         StoreError: it cannot be moved.
     """
-    folder = path.parents[1] / DAMAGED
+    folder = (root or path.parents[1]) / DAMAGED
     name = f"{path.parent.name}-{path.name}"
     try:
         folder.mkdir(exist_ok=True)

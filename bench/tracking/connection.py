@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ..errors import BenchError
+from ..store.sealed import set_aside
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -94,6 +95,22 @@ def talking_to(
             f"MLflow at {without_password(uri)} cannot be used: "
             f"{reason.replace(uri, without_password(uri))}. {rest}"
         ) from error
+
+
+def set_aside_damaged(root: Path) -> None:
+    """Move a local database that is none any more out of the way: records make it anew."""
+    path = root.resolve() / "mlflow.db"
+    if not path.exists():
+        return
+    try:
+        with closing(sqlite3.connect(path, timeout=10)) as database:
+            (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.OperationalError:
+        return  # locked or out of reach, which says nothing of what it holds
+    except sqlite3.DatabaseError as error:
+        found = str(error)
+    if found != "ok":
+        set_aside(path, f"no whole database ({found.partition(chr(10))[0]})", root.resolve())
 
 
 def connect(uri: str) -> MlflowClient:

@@ -11,7 +11,15 @@ from reports.records import Record
 from suites.schema import AnySuite
 
 from . import fields
-from .connection import TrackingError, artifact_location, connect, is_server, local_uri, talking_to
+from .connection import (
+    TrackingError,
+    artifact_location,
+    connect,
+    is_server,
+    local_uri,
+    set_aside_damaged,
+    talking_to,
+)
 
 MLFLOW_STATUS = {"done": "FINISHED", "infeasible": "FINISHED", "failed": "FAILED"}
 
@@ -37,6 +45,8 @@ class Experiment:
 
     def __init__(self, uri: str | None, root: Path, suite: AnySuite) -> None:
         self.uri = uri or local_uri(root)
+        if uri is None:
+            set_aside_damaged(root)
         with talking_to(self.uri):
             self.client = connect(self.uri)
             self.id = self._made(suite, root)

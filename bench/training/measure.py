@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import statistics
 import time
 import warnings
@@ -58,8 +59,18 @@ def evaluate(model: nn.Module, images: Images) -> Tally:
 
 
 def accuracy(model: nn.Module, data: Dataset) -> Accuracy:
-    """The accuracy on the test split and on the validation split."""
+    """The accuracy on the test split and on the validation split.
+
+    Raises:
+        FloatingPointError: a loss is no finite number.
+    """
     test, validation = evaluate(model, data.test), evaluate(model, data.validation)
+    for split, tally in (("test", test), ("validation", validation)):
+        if not math.isfinite(tally.loss):
+            raise FloatingPointError(
+                f"the loss on the {split} images is {tally.loss}: the network's outputs are no "
+                "numbers any more; a lower learning rate is the usual cure"
+            )
     return Accuracy(
         top1=test.top1,
         top5=test.top5,

@@ -245,6 +245,45 @@ def test_the_command_says_what_it_set_aside(session: Path, tmp_path: Path) -> No
     assert f"records/{second.name}: it is empty" in said[1]
 
 
+def all_bytes(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_a_damaged_report_and_a_damaged_mlflow_are_made_anew(session: Path, tmp_path: Path) -> None:
+    results = toy.prepared(session, tmp_path / "results")
+    shutil.copytree(toy.finished(session) / "records", results / "records")
+    suite = toy.write_suite(tmp_path)
+
+    def run() -> str:
+        done = toy.bench("run", suite, "--results", results, "--workers", 1)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "0 to go" in done.stdout
+        return done.stdout
+
+    run()
+    whole, runs = all_bytes(results / "reports" / "toy"), toy.trial_runs(results)
+    assert len(runs) == toy.TRIALS
+    for spoil in (
+        lambda: [one.write_bytes(b"") for one in (results / "reports" / "toy").rglob("*.*")],
+        lambda: (results / "reports" / "toy" / "index.html").write_bytes(b"<html>"),
+        lambda: shutil.rmtree(results / "reports" / "toy" / "tables"),
+        lambda: (results / "reports" / "toy.json").write_bytes(b"{}"),
+    ):
+        spoil()
+        run()
+        assert all_bytes(results / "reports" / "toy") == whole
+    for damage in (cut_short, lambda _: b"no database" * 100):
+        shutil.rmtree(results / "reports")
+        file = results / "mlflow.db"
+        file.write_bytes(damage(file.read_bytes()))
+        assert "no whole database" in run()
+        assert toy.trial_runs(results) == runs
+
+
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.getbasetemp() / "toy"
