@@ -172,6 +172,33 @@ def test_two_formulas_share_a_digest_only_if_they_are_one(
     assert plain(one) == plain(f"(x{operator}\n({numbers[0]!r}))  # the same")
 
 
+DIFFERENT = [
+    ("return", "return None"),
+    ("return", 'return f""'),
+    ("x = 1", "x = True"),
+    ("x = 1", "x: int = 1"),
+    ("x = 0.0", "x = -0.0"),
+    ('x = "1"', 'x = b"1"'),
+    ('x = f"{y}"', 'x = f"{y!r}"'),
+    ('x = f"{y}"', 'x = f"{y:.1f}"'),
+    ('x = f"{y}"', 'x = "{y}"'),
+    ("x = [*y]", "x = [y]"),
+    ("x = {**y}", "x = {y}"),
+    ("def g(a, *, b): ...", "def g(a, b): ..."),
+    ("def g(a, b=1): ...", "def g(a, *, b=1): ..."),
+    ("def g(a): ...", "async def g(a): ..."),
+    ("x < y < z", "x < y <= z"),
+    ("if x: y = 1", "while x: y = 1"),
+    ("global x", "nonlocal x"),
+]
+
+
+@pytest.mark.parametrize("pair", DIFFERENT, ids=lambda pair: " / ".join(pair))
+def test_different_code_has_different_digests(tmp_path: Path, pair: tuple[str, str]) -> None:
+    texts = ("def f():\n    " + one + "\n" for one in pair)
+    assert len({digest(tmp_path, plugin=text) for text in texts}) == 2
+
+
 # --- what is followed -----------------------------------------------------------------------------
 
 FOLLOWED = {
