@@ -266,6 +266,13 @@ def test_what_is_installed_or_of_the_engine_is_left_out(tmp_path: Path) -> None:
     assert {one.name for one in closure([package(tmp_path, code)])} == {"plugin.py"}
 
 
+def test_an_installed_plugin_is_followed_within_its_own_package(tmp_path: Path) -> None:
+    installed = tmp_path / "site-packages"
+    plugin = package(installed, "from pkg.maths import f\nimport neighbour\n")
+    (installed / "neighbour.py").write_text("x = 1\n")
+    assert {one.name for one in closure([plugin])} == {"plugin.py", "maths.py"}
+
+
 def test_a_plugin_takes_of_ours_what_it_names(tmp_path: Path) -> None:
     plugin = package(tmp_path, "from criteria import Criterion\nimport criteria.saliency.snip\n")
     files = closure([plugin])

@@ -195,7 +195,7 @@ def test_a_fault_is_one_message_before_anything_runs(
         ("from criteria import nothing_such\n", "ImportError"),
         (
             "from criteria import Criterion, register\n"
-            "@register('l1', cite='', fidelity='')\nclass Mine(Criterion): ...\n",
+            "@register('l1', cite='', faithful='')\nclass Mine(Criterion): ...\n",
             "'l1' is taken",
         ),
     ],
