@@ -91,13 +91,16 @@ def _plain(node: Any, names: dict[str, list[Any]]) -> Any:
         case ast.JoinedStr(values=values):
             return ["JoinedStr", *_joined(values, names)]
         case ast.AST():
-            fields = ((field, _plain(value, names)) for field, value in ast.iter_fields(node))
-            skipped = ("kind", "type_comment")
-            kept = [[key, value] for key, value in fields if value not in (None, [], ["JoinedStr"])]
-            return [type(node).__name__, *(one for one in kept if one[0] not in skipped)]
+            fields = [[field, _plain(value, names)] for field, value in ast.iter_fields(node)]
+            return [type(node).__name__, *(one for one in fields if not _left_out(*one))]
         case list():
             return [_plain(one, names) for one in node]
     return node
+
+
+def _left_out(field: str, value: Any) -> bool:
+    nothing = value in (None, []) or (field == "format_spec" and value == ["JoinedStr"])
+    return nothing or field in ("kind", "type_comment")
 
 
 def _joined(values: list[ast.expr], names: dict[str, list[Any]]) -> list[Any]:

@@ -14,9 +14,11 @@ from criteria import Batch, Criterion, Member, MemberOptions, Need, register
 # What a suite may set: {criterion: my_criterion, options: {power: 1}, as: my-1}. `MemberOptions`
 # brings `reduction` (how the layers of a group become one score) and `normalizer` (inside a group).
 class MyCriterionOptions(MemberOptions):
-    """`power` of each product: 1 adds up sizes; the higher, the more the largest decide."""
-
-    power: float = Field(default=2, gt=0)
+    power: float = Field(
+        default=2,
+        gt=0,
+        description="of each product: 1 adds up sizes; the higher, the more the largest decide",
+    )
 
 
 @register(

@@ -20,15 +20,13 @@ def forget() -> None:
 
 @contextmanager
 def forgetting() -> Iterator[None]:
-    """What is registered, imported and read inside the block is forgotten after it."""
+    """What is registered and imported inside the block is forgotten after it."""
     catalogs: list[Catalog[Any]] = [registry.CATALOG, *phases.CATALOGS.values()]
     for catalog in catalogs:
         catalog.load()
     known = [dict(catalog.by_name) for catalog in catalogs]
     path, modules = list(sys.path), set(sys.modules)
-    forget()
     yield
-    forget()
     for catalog, before in zip(catalogs, known, strict=True):
         catalog.by_name = before
     sys.path[:] = path

@@ -98,13 +98,16 @@ def fresh() -> Iterator[None]:
 
 
 def digest(folder: Path, **changed: str) -> str:
-    """Of a plugin with a helper that has a helper, written anew."""
-    files = {"plugin": PLUGIN, "helper": HELPER, "deeper": DEEPER} | changed
-    folder.mkdir(exist_ok=True)
-    for name, text in files.items():
-        (folder / f"{name}.py").write_text(text)
-    forget()
-    return hash_of(closure([folder / "plugin.py"]))
+    """Of a plugin with a helper that has a helper, in a folder of their own."""
+    place = folder / str(len(list(folder.iterdir())))
+    return hash_of(closure([written(place, **changed)]))
+
+
+def written(place: Path, **changed: str) -> Path:
+    place.mkdir(exist_ok=True)
+    for name, text in ({"plugin": PLUGIN, "helper": HELPER, "deeper": DEEPER} | changed).items():
+        (place / f"{name}.py").write_text(text)
+    return place / "plugin.py"
 
 
 def replaced(change: tuple[str, str]) -> str:
@@ -131,16 +134,15 @@ def test_a_helper_and_its_helper_count(tmp_path: Path) -> None:
 
 
 def test_a_file_may_be_moved_and_renamed(tmp_path: Path) -> None:
-    first = digest(tmp_path / "a")
-    assert digest(tmp_path / "b") == first
-    (tmp_path / "b" / "plugin.py").rename(tmp_path / "b" / "z.py")
-    assert hash_of(closure([tmp_path / "b" / "z.py"])) == first
+    first = digest(tmp_path)
+    moved = written(tmp_path / "elsewhere").rename(tmp_path / "elsewhere" / "z.py")
+    assert hash_of(closure([moved])) == first
     renamed = {
         "plugin": PLUGIN.replace("from helper", "from a_helper"),
         "a_helper": HELPER.replace("deeper", "zzz"),
         "zzz": DEEPER,
     }
-    assert digest(tmp_path / "c", **renamed) == first
+    assert digest(tmp_path, **renamed) == first
 
 
 @pytest.mark.parametrize("unparsed", [True, False])
@@ -170,6 +172,33 @@ def test_two_formulas_share_a_digest_only_if_they_are_one(
     one, two = (f"x {operator} {number!r}" for number in numbers)
     assert (plain(one) == plain(two)) == (repr(numbers[0]) == repr(numbers[1]))
     assert plain(one) == plain(f"(x{operator}\n({numbers[0]!r}))  # the same")
+
+
+DIFFERENT = [
+    ("return", "return None"),
+    ("return", 'return f""'),
+    ("x = 1", "x = True"),
+    ("x = 1", "x: int = 1"),
+    ("x = 0.0", "x = -0.0"),
+    ('x = "1"', 'x = b"1"'),
+    ('x = f"{y}"', 'x = f"{y!r}"'),
+    ('x = f"{y}"', 'x = f"{y:.1f}"'),
+    ('x = f"{y}"', 'x = "{y}"'),
+    ("x = [*y]", "x = [y]"),
+    ("x = {**y}", "x = {y}"),
+    ("def g(a, *, b): ...", "def g(a, b): ..."),
+    ("def g(a, b=1): ...", "def g(a, *, b=1): ..."),
+    ("def g(a): ...", "async def g(a): ..."),
+    ("x < y < z", "x < y <= z"),
+    ("if x: y = 1", "while x: y = 1"),
+    ("global x", "nonlocal x"),
+]
+
+
+@pytest.mark.parametrize("pair", DIFFERENT, ids=lambda pair: " / ".join(pair))
+def test_different_code_has_different_digests(tmp_path: Path, pair: tuple[str, str]) -> None:
+    texts = ("def f():\n    " + one + "\n" for one in pair)
+    assert len({digest(tmp_path, plugin=text) for text in texts}) == 2
 
 
 # --- what is followed -----------------------------------------------------------------------------
@@ -237,6 +266,13 @@ def test_what_is_installed_or_of_the_engine_is_left_out(tmp_path: Path) -> None:
     assert {one.name for one in closure([package(tmp_path, code)])} == {"plugin.py"}
 
 
+def test_an_installed_plugin_is_followed_within_its_own_package(tmp_path: Path) -> None:
+    installed = tmp_path / "site-packages"
+    plugin = package(installed, "from pkg.maths import f\nimport neighbour\n")
+    (installed / "neighbour.py").write_text("x = 1\n")
+    assert {one.name for one in closure([plugin])} == {"plugin.py", "maths.py"}
+
+
 def test_a_plugin_takes_of_ours_what_it_names(tmp_path: Path) -> None:
     plugin = package(tmp_path, "from criteria import Criterion\nimport criteria.saliency.snip\n")
     files = closure([plugin])
@@ -271,18 +307,18 @@ def test_no_criterion_stands_on_what_decides_no_number() -> None:
 
 
 def test_a_plugin_imports_what_lies_beside_it(tmp_path: Path) -> None:
-    first = digest(tmp_path)
-    load_plugin(tmp_path / "plugin.py")
+    load_plugin(written(tmp_path))
     names = {one.name for one in source_files("mine")}
     assert {"plugin.py", "helper.py", "deeper.py", "gather.py"} <= names
     before = source_hash("mine", {})
-    assert digest(tmp_path, deeper=DEEPER.replace("2", "3")) != first
+    written(tmp_path, deeper=DEEPER.replace("2", "3"))
+    forget()
     assert source_hash("mine", {}) != before
 
 
 def test_a_helper_shadows_nothing_installed(tmp_path: Path) -> None:
-    digest(tmp_path, json="raise RuntimeError\n", pydantic="raise RuntimeError\n")
-    load_plugin(tmp_path / "plugin.py")
+    broken = {"json": "raise RuntimeError\n", "pydantic": "raise RuntimeError\n"}
+    load_plugin(written(tmp_path, **broken))
     assert not {"json.py", "pydantic.py"} & {one.name for one in source_files("mine")}
 
 
