@@ -69,7 +69,7 @@ def count_images(root: Path, image_size: int) -> Contents | None:
 
 
 def _train_and_test(root: Path) -> tuple[Path, Path]:
-    """Where the two splits should lie; `val` serves where there is no `test`."""
+    """The folders of the two splits; `val` serves where there is no `test`."""
     return root / "train", root / ("test" if (root / "test").is_dir() else "val")
 
 

@@ -10,10 +10,10 @@ from ..errors import StoreError
 from ..plan.jobs import PathJob
 from ..pruning.masks import (
     Masks,
-    Scope,
+    MaskScope,
     given_counts,
-    iterative,
-    one_shot,
+    mask_at_once,
+    mask_stepwise,
     pack,
     unpack,
     weight_groups,
@@ -30,7 +30,7 @@ def make_mask_path(job: PathJob, workspace: Workspace) -> None:
     groups = weight_groups(base.network.model, base.network.inputs)
     if job.iterative is not None:
         score, cost = rescorer(job, workspace, base)
-        found = iterative(
+        found = mask_stepwise(
             base.network.model,
             groups,
             lambda now: score(now, groups),
@@ -41,7 +41,7 @@ def make_mask_path(job: PathJob, workspace: Workspace) -> None:
     else:
         scores, cost = load_scores(workspace, job.score_key)
         if job.matched is None:
-            found = one_shot(groups, scores, job.budgets, _scope(job))
+            found = mask_at_once(groups, scores, job.budgets, _scope(job))
         else:
             others = {
                 budget: load_masks(workspace, job.matched, base, budget) for budget in job.budgets
@@ -69,6 +69,6 @@ def load_masks(workspace: Workspace, job: PathJob, base: Base, budget: float) ->
     return unpack(bits, weight_groups(base.network.model, base.network.inputs))
 
 
-def _scope(job: PathJob) -> Scope:
+def _scope(job: PathJob) -> MaskScope:
     assert job.selection.scope != "isomorphic", "refused by the suite's schema"
     return job.selection.scope
