@@ -20,7 +20,7 @@ lint: .venv/ready
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8 --dist worksteal
 
 slow: lint
 	$(BIN)/pytest -m slow
@@ -50,7 +50,7 @@ oracles: .venv/ready
 
 # The figure of docs/statistics.md: minutes of simulated experiments.
 statistics: .venv/ready
-	$(BIN)/python -m reports.figures.known_truth docs/statistics.png
+	$(BIN)/python tests/study/known_truth.py docs/statistics.png
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache

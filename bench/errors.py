@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
-
-from reports.records import Failure
-
 
 class BenchError(Exception):
     """A fault of the input or of the machine. The message says what, where, and what to do."""
@@ -29,9 +25,3 @@ class StoreError(BenchError):
     """The results folder cannot be read, written or locked."""
 
     exit_code = 74  # EX_IOERR
-
-
-def failure(error: BaseException) -> Failure:
-    """An exception as a record keeps it."""
-    lines = traceback.format_exception(type(error), error, error.__traceback__)
-    return Failure(kind=type(error).__name__, message=str(error), traceback="".join(lines))

@@ -1,10 +1,9 @@
 """What is compared: criteria that score the prunable units of a network, or pick them.
 
-from criteria import score
-scores = score(model, example_inputs, "taylor", batches=[(x, y)], ignored=[model.fc])
+`score` gives scores, `register` makes a criterion known, `load_plugin` imports a user's file.
 """
 
-from .criterion import Criterion, NoOptions, Options
+from .criterion import Criterion, MemberOptions
 from .errors import (
     CriteriaError,
     NotApplicable,
@@ -18,8 +17,10 @@ from .evidence.needs import Need
 from .network.groups import Structure, find_structure
 from .network.member import Group, Member
 from .network.weights import weight_structure
+from .options import NoOptions, Only, Options
+from .plugin import load_plugin
 from .reduce import Normalizer, Reduction
-from .registry import criteria, find, load_plugin, register
+from .registry import criteria, find, register
 from .score import GroupScores, score
 from .selector import Selector
 
@@ -30,10 +31,12 @@ __all__ = [
     "Group",
     "GroupScores",
     "Member",
+    "MemberOptions",
     "Need",
     "NoOptions",
     "Normalizer",
     "NotApplicable",
+    "Only",
     "OptionError",
     "Options",
     "Reduction",

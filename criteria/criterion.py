@@ -1,11 +1,4 @@
-"""What a criterion is: something that observes evidence and gives every unit a score.
-
-@register("l1", cite="Li et al., ICLR 2017, arXiv 1608.08710", faithful="faithful")
-class L1(Criterion):
-    def observe(self, batch):
-        for member in self.members:
-            self.add(member, member.view(batch.weights).abs().sum(1))
-"""
+"""What a criterion is: something that observes evidence and gives every unit a score."""
 
 from __future__ import annotations
 
@@ -19,11 +12,11 @@ from .errors import NotApplicable, ScoreError
 from .evidence.batch import Batch
 from .evidence.needs import Need
 from .network.member import Group, Member
-from .options import NoOptions
+from .options import Options
 from .reduce import Normalizer, Reduction, normalize, reduce_members
 
 
-class Options(NoOptions):
+class MemberOptions(Options):
     """What all criteria share that sum over members; each sets its paper's defaults."""
 
     reduction: Reduction = "sum"
@@ -34,9 +27,24 @@ class Criterion:
     """Base of all criteria: low scores leave first.
 
     A subclass overrides `observe` and calls `self.add` there, or overrides `scores`.
+
+    Example:
+        >>> class Total(Criterion):
+        ...     def observe(self, batch):
+        ...         for member in self.members:
+        ...             self.add(member, member.view(batch.weights).sum(1))
+        >>> from criteria import find_structure
+        >>> from criteria.gather import score_alone
+        >>> network = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Linear(2, 1))
+        >>> with torch.no_grad():
+        ...     _ = network[0].weight.copy_(torch.tensor([[1.0, 1.0, 1.0], [2.0, 0.0, 0.0]]))
+        >>> groups = find_structure(network, torch.ones(1, 3), ignored=[network[1]]).groups
+        >>> total = Total(groups, MemberOptions(reduction="first"), torch.Generator())
+        >>> score_alone(network, total, batches=[])[0]
+        [tensor([3., 2.], dtype=torch.float64)]
     """
 
-    options_type: ClassVar[type[NoOptions]] = Options
+    options_type: ClassVar[type[Options]] = MemberOptions
     needs: Need = Need.WEIGHTS
     name: ClassVar[str]
 
@@ -50,7 +58,7 @@ class Criterion:
 
     @property
     def members(self) -> list[Member]:
-        """Of all groups, those that this criterion scores."""
+        """The members of all groups that this criterion scores."""
         return [member for group in self.groups for member in group.members if self.counts(member)]
 
     def counts(self, member: Member) -> bool:

@@ -1,5 +1,8 @@
 """What can be wrong about a criterion or a network, in words for people."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class CriteriaError(ValueError):
     """Base of this package's errors."""
@@ -31,3 +34,9 @@ class NotApplicable(CriteriaError):
 
 class ScoreError(CriteriaError):
     """A criterion that returned NaN, infinities or a wrong shape."""
+
+
+def did_you_mean(name: str, known: Iterable[str], most: int = 3) -> str:
+    """A question about the names nearest to an unknown one, to follow it; empty where none is."""
+    near = get_close_matches(name, known, n=most)
+    return f" Did you mean {' or '.join(near)}?" if near else ""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from traceback import clear_frames
 
 import torch
@@ -15,35 +13,9 @@ from .criterion import Criterion, checked_scores
 from .errors import CriteriaError
 from .evidence.batch import Batch, Loss, Shared
 from .evidence.memory import PeakMemory
+from .evidence.meter import Cost
 from .evidence.needs import Need
 from .network.modes import eval_with_gradients
-
-
-@dataclass
-class Cost:
-    """What scoring by one criterion cost, as if it had run alone.
-
-    Attributes:
-        seconds: its share of the evidence in full, and its own formula. A pass back is charged
-            whole: with the gradients of weights, where another criterion wanted them.
-        peak_bytes: growth of memory in the phase that served it; None where unknown.
-        images: images it has seen.
-        failure: what the criterion raised; it has seen nothing since.
-    """
-
-    seconds: float = 0.0
-    peak_bytes: int | None = None
-    images: int = 0
-    failure: Exception | None = None
-
-    def add(self, other: Cost) -> None:
-        """What came after it."""
-        self.seconds += other.seconds
-        self.images += other.images
-        if self.peak_bytes is None or other.peak_bytes is None:
-            self.peak_bytes = None
-        else:
-            self.peak_bytes = max(self.peak_bytes, other.peak_bytes)
 
 
 def gather(
@@ -147,10 +119,8 @@ def _attempt(criterion: Criterion, batch: Batch, key: int) -> Exception | None:
 
 def timed_scores(criterion: Criterion, cost: Cost) -> list[Tensor]:
     """The criterion's checked scores; the time that they take is added to its cost."""
-    start = time.perf_counter()
-    values = checked_scores(criterion)
-    cost.seconds += time.perf_counter() - start
-    return values
+    with cost.timing():
+        return checked_scores(criterion)
 
 
 def score_alone(

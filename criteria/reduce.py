@@ -11,7 +11,7 @@ from typing import Annotated, Literal, assert_never
 import torch
 from torch import Tensor
 
-from .only import Only
+from .options import Only
 
 Reduction = Annotated[
     Literal["sum", "mean", "max", "prod", "first"],

@@ -1,72 +1,52 @@
-"""Criteria by name, with what a reader must know about each."""
+"""Criteria by name, with what a reader must know about each, and those made of others."""
 
 from __future__ import annotations
 
-import difflib
-import hashlib
-import importlib
-import importlib.util
 import inspect
-import pkgutil
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from pydantic import Field, field_validator, model_validator
 
+from .catalog import Catalog, Registered
 from .criterion import Criterion
 from .errors import NotApplicable, OptionError, UnknownCriterion
 from .evidence.needs import Need
 from .network.member import Group
-from .only import Unit, without_effect
-from .options import NoOptions, checked
-from .parts import parts_of
+from .options import Only, Options, Unit
 from .selector import Selector
-from .source import closure, hash_of
-
-ENTRY_POINTS = "pruning_bench.criteria"
+from .source import PACKAGE, closure, hash_of
 
 C = TypeVar("C", bound=type[Criterion])
 
 
 @dataclass(frozen=True)
-class Entry:
+class Entry(Registered):
     """A registered criterion.
 
     Attributes:
-        name: as suites write it.
         aliases: other names it answers to.
-        cite: the source of its formula.
-        faithful: how close this is to the paper and to the authors' code.
         structured: scores channels.
         unstructured: scores single weights.
         selector: the class where it picks sets instead of scores, else None.
-        type: the class.
     """
 
-    name: str
     aliases: tuple[str, ...]
-    cite: str
-    faithful: str
     structured: bool
     unstructured: bool
     selector: type[Selector] | None
-    type: type[Criterion]
 
     @property
     def needs(self) -> Need:
-        return self.type.needs
-
-    @property
-    def summary(self) -> str:
-        return (inspect.getdoc(self.type) or "").split("\n\n")[0].replace("\n", " ")
+        """The evidence that it asks for."""
+        needs: Need = self.type.needs
+        return needs
 
 
-_entries: dict[str, Entry] = {}
+CATALOG: Catalog[Entry] = Catalog("criterion", ["saliency", "selectors"], UnknownCriterion)
 
 
 def register(
@@ -81,75 +61,47 @@ def register(
 ) -> Callable[[C], C]:
     """Class decorator that makes a criterion known under its names.
 
+    Args:
+        cite: the source of its formula.
+        faithful: how close this is to the paper and to the authors' code.
+        needs: the evidence that it asks for.
+        structured: it scores channels.
+        unstructured: it scores single weights.
+
     Raises:
         ValueError: another criterion has one of the names.
+
+    Example:
+        >>> @register("sum", cite="nobody", faithful="an example", aliases=["total"])
+        ... class Sum(Criterion):
+        ...     '''Sum of a channel's weights.'''
+        ...     def observe(self, batch):
+        ...         for member in self.members:
+        ...             self.add(member, member.view(batch.weights).sum(1))
+        >>> find("total").name, find("sum").summary
+        ('sum', "Sum of a channel's weights.")
+        >>> for name in ("sum", "total"): del CATALOG.by_name[name]
     """
 
     def decorate(criterion: C) -> C:
+        selector = criterion if issubclass(criterion, Selector) else None
+        kinds = (tuple(aliases), structured, unstructured, selector)
+        CATALOG.add(Entry(name, cite, faithful, criterion, *kinds), aliases)
         criterion.name = name
         criterion.needs = needs
-        selector = criterion if issubclass(criterion, Selector) else None
-        entry = Entry(
-            name, tuple(aliases), cite, faithful, structured, unstructured, selector, criterion
-        )
-        for one in (name, *aliases):
-            other = _entries.get(one)
-            if other is not None and inspect.getfile(other.type) != inspect.getfile(criterion):
-                raise ValueError(
-                    f"the name {one!r} is taken by {inspect.getfile(other.type)}; choose another"
-                )
-        _entries.update(dict.fromkeys((name, *aliases), entry))
         return criterion
 
     return decorate
 
 
-@cache
-def _load_all() -> None:
-    """Import every criterion of this package and of installed plugins."""
-    from . import saliency, selectors
-
-    for package in (saliency, selectors):
-        for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
-            importlib.import_module(module.name)
-    for point in entry_points(group=ENTRY_POINTS):
-        point.load()
-
-
-def load_plugin(path: Path) -> None:
-    """Import a user's file, so that the criteria it registers are known.
-
-    Raises:
-        UnknownCriterion: there is no such file, or it registers nothing.
-    """
-    from .phases import registered_in
-
-    _load_all()
-    if not path.is_file():
-        raise UnknownCriterion(f"plugin {path}: there is no such file")
-    before = set(_entries)
-    name = "pruning_bench_plugin_" + hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise UnknownCriterion(f"plugin {path}: not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # where `inspect` looks for a class's file
-    spec.loader.exec_module(module)
-    file = str(path.resolve())
-    mine = any(
-        Path(inspect.getfile(entry.type)).resolve() == Path(file) for entry in _entries.values()
-    )
-    if set(_entries) == before and not mine and not registered_in(path):
-        raise UnknownCriterion(
-            f"plugin {path}: it registers no criterion (criteria.register), and no preparation, "
-            "procedure or recovery (criteria.phases.register_phase)"
-        )
-
-
 def criteria() -> list[Entry]:
-    """All registered criteria, by name."""
-    _load_all()
-    return sorted(set(_entries.values()), key=lambda entry: entry.name)
+    """All registered criteria, by name.
+
+    Example:
+        >>> [entry.name for entry in criteria() if entry.selector is not None]
+        ['rgd']
+    """
+    return CATALOG.all()
 
 
 def find(name: str) -> Entry:
@@ -157,24 +109,70 @@ def find(name: str) -> Entry:
 
     Raises:
         UnknownCriterion: with near matches and the list.
+
+    Example:
+        >>> find("taylor_fo").name
+        'taylor'
     """
-    _load_all()
-    if name in _entries:
-        return _entries[name]
-    near = difflib.get_close_matches(name, _entries, n=3)
-    hint = f" Did you mean {' or '.join(near)}?" if near else ""
-    known = ", ".join(entry.name for entry in criteria())
-    raise UnknownCriterion(f"there is no criterion {name!r}.{hint} There are: {known}")
+    return CATALOG.find(name)
 
 
-def resolve_options(name: str, options: Mapping[str, Any]) -> NoOptions:
+def resolve_options(name: str, options: Mapping[str, Any]) -> Options:
     """Options as the criterion understands them, defaults filled in.
 
     Raises:
         OptionError: an unknown option or a value of the wrong kind; says which are allowed.
     """
-    entry = find(name)
-    return checked(entry.name, entry.type.options_type, options)
+    return CATALOG.options(name, options)
+
+
+class Part(Options):
+    """A criterion inside another, its options filled in, so that equal parts have equal keys."""
+
+    criterion: str
+    options: dict[str, Any] = Field(default={})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_name(cls, given: Any) -> Any:
+        return {"criterion": given} if isinstance(given, str) else given
+
+    @field_validator("criterion")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        entry = find(name)
+        if entry.selector is not None:
+            raise ValueError(f"{name} picks sets, and has no scores to be a part of others")
+        return entry.name
+
+    @model_validator(mode="after")
+    def _filled(self) -> Part:
+        filled = resolve_options(self.criterion, self.options).model_dump()
+        self.__dict__["options"] = filled  # frozen for everyone else
+        return self
+
+
+def parts_of(options: Any) -> list[Part]:
+    """The parts among a criterion's options."""
+    if isinstance(options, Part):
+        return [options]
+    if isinstance(options, Options):
+        return parts_of([getattr(options, name) for name in type(options).model_fields])
+    if isinstance(options, Mapping):
+        return parts_of(list(options.values()))
+    if isinstance(options, list | tuple):
+        return [part for one in options for part in parts_of(one)]
+    return []
+
+
+def without_effect(options: Options, unit: Unit) -> Iterator[tuple[str, str]]:
+    """Options that differ from their default where these units make nothing of them, and why."""
+    for name, option in type(options).model_fields.items():
+        for mark in option.metadata:
+            if isinstance(mark, Only) and mark.unit != unit:
+                value, default = getattr(options, name), option.default
+                if value != default:
+                    yield name, f"{mark.why}; leave it at {default!r}"
 
 
 def require(name: str, options: Mapping[str, Any], unit: Unit) -> None:
@@ -224,7 +222,7 @@ def create(
 
 
 def source_hash(name: str, options: Mapping[str, Any]) -> str:
-    """SHA-256 of the code that decides a criterion's scores; comments and layout do not count."""
+    """SHA-256 of the code that decides a criterion's scores; see `criteria.source`."""
     parts = [
         source_hash(part.criterion, part.options)
         for part in parts_of(resolve_options(name, options))
@@ -234,10 +232,7 @@ def source_hash(name: str, options: Mapping[str, Any]) -> str:
 
 def source_files(name: str) -> set[Path]:
     """The criterion's own files, and those of this package that turn evidence into its scores."""
-    from . import gather as evidence
-    from .network import groups
-
-    files = [Path(inspect.getfile(evidence)), Path(inspect.getfile(groups))]
+    files = [PACKAGE / "gather.py", PACKAGE / "network" / "groups.py"]
     files += [
         Path(inspect.getfile(one))
         for one in find(name).type.__mro__

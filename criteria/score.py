@@ -69,8 +69,11 @@ def score(
         CriteriaError: unknown names or options, an untraceable network, missing data, bad scores.
 
     Example:
-        >>> scores = score(model, x, "taylor", batches=[(x, y)], ignored=[model.fc])
-        >>> scores[0].root, scores[0].values
+        >>> network = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 4))
+        >>> x, y = torch.ones(8, 3), torch.zeros(8, dtype=torch.long)
+        >>> (group,) = score(network, x[:1], "taylor", [(x, y)], ignored=[network[2]])
+        >>> group.root, group.values.shape
+        ('0', torch.Size([2]))
     """
     if find(criterion).selector is not None:
         raise CriteriaError(f"{criterion} picks sets and gives no scores; use bench.prune")

@@ -10,8 +10,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from .criterion import Criterion, NoOptions
+from .criterion import Criterion
 from .network.member import Group
+from .options import NoOptions, Options
 
 
 class Selector(Criterion):
@@ -21,9 +22,19 @@ class Selector(Criterion):
 
     Attributes:
         knob: its strongest and its weakest setting.
+
+    Example:
+        >>> class Alike(Selector):
+        ...     knob = (0.0, 1.0)
+        ...     @staticmethod
+        ...     def removed(evidence, knob):
+        ...         return (evidence.triu(1).amax(0) > knob).nonzero().flatten()
+        >>> import torch
+        >>> Alike.removed(torch.tensor([[1.0, 0.9, 0.2], [0.9, 1.0, 0.1], [0.2, 0.1, 1.0]]), 0.5)
+        tensor([1])
     """
 
-    options_type = NoOptions
+    options_type: ClassVar[type[Options]] = NoOptions
     knob: ClassVar[tuple[float, float]]
 
     def score_shape(self, group: Group) -> tuple[int, ...]:

@@ -1,48 +1,347 @@
-"""The code behind a result: files, what they import of this package, and the hash of it all."""
+"""The code behind a result: the files that it is made of, and a digest of what they compute.
+
+A digest is the same on every version of Python, for every wording of docstrings, order of imports,
+layout and place of a file. It is another where code is another that can change a number. Nothing
+but the standard library is imported, so that any Python can recompute it, without torch.
+"""
 
 from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterable
+import json
+import sys
+from collections.abc import Iterable, Iterator
 from functools import cache
+from importlib.machinery import PathFinder
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, NamedTuple
 
-# They name things and word faults; they decide no result.
-_ASIDE = ("registry.py", "phases.py", "errors.py")
+PACKAGE = Path(__file__).resolve().parent
+_ENGINE = ("bench", "suites", "reports")  # ENGINE_VERSION speaks for them
+
+# They name things, word faults, or measure time and memory; they decide no number.
+ASIDE = frozenset(
+    PACKAGE / one
+    for one in (
+        "catalog.py",
+        "registry.py",
+        "phases.py",
+        "plugin.py",
+        "errors.py",
+        "source.py",
+        "evidence/meter.py",
+        "evidence/memory.py",
+    )
+)
 
 
 def hash_of(files: Iterable[Path], *more: str) -> str:
-    """SHA-256 of the files' code, comments and layout aside, and of what else is given."""
-    digest = hashlib.sha256()
-    for file in sorted(files, key=lambda one: one.name):
-        digest.update(_code_digest(file))
-    for one in more:
-        digest.update(one.encode())
-    return digest.hexdigest()
+    """SHA-256 of the files' code, in whatever order they come, and of what else is given."""
+    digests = sorted(code_digest(file) for file in files)
+    return hashlib.sha256(json.dumps([digests, more]).encode()).hexdigest()
 
 
 def closure(files: Iterable[Path]) -> set[Path]:
-    """These files and all modules that they import relatively, however indirectly."""
-    left, found = list(files), set()
-    while left:
-        file = left.pop()
-        if file not in found:
+    """These files and all that they import of their own package, this one, or a folder of a user's.
+
+    Installed packages are left out, and so is what stands `ASIDE`.
+    """
+    ahead, found = [file.resolve() for file in files], set[Path]()
+    while ahead:
+        file = ahead.pop()
+        if file not in found and file not in ASIDE:
             found.add(file)
-            left += _imported(file)
+            ahead += _imported(file)
     return found
 
 
 @cache
-def _imported(file: Path) -> list[Path]:
-    found = []
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.level and node.module:
-            folder = file.parents[node.level - 1]
-            found.append(folder.joinpath(*node.module.split(".")).with_suffix(".py"))
-    return [one for one in found if one.is_file() and one.name not in _ASIDE]
+def code_digest(file: Path) -> str:
+    """SHA-256 of a file's code, each name that it imports replaced by what that name stands for."""
+    names: dict[str, list[Any]] = {}
+    for one in _imports(file):
+        names.setdefault(one.bound, []).append(_meaning(file, one))
+    return _digest(file, {name: sorted(meanings, key=str) for name, meanings in names.items()})
 
 
 @cache
-def _code_digest(file: Path) -> bytes:
-    return hashlib.sha256(ast.dump(ast.parse(file.read_text())).encode()).digest()
+def _own_digest(file: Path) -> str:
+    """SHA-256 of a file's code alone; modules have no name in it, as files may be renamed."""
+    modules = [one.bound for one in _imports(file) if _is_module(file, one)]
+    return _digest(file, {name: ["a module"] for name in modules})
+
+
+def _digest(file: Path, names: dict[str, list[Any]]) -> str:
+    code = [_plain(_tree(file), names), names.get("*")]
+    return hashlib.sha256(json.dumps(code).encode()).hexdigest()
+
+
+# --- code as plain lists --------------------------------------------------------------------------
+
+
+def _plain(node: Any, names: dict[str, list[Any]]) -> Any:
+    """A syntax tree as lists, without the fields that only some versions of Python have."""
+    match node:
+        case ast.Constant(value=value):
+            return ["Constant", type(value).__name__, value if type(value) is str else repr(value)]
+        case ast.Name(id=name) if name in names:
+            return ["Imported", names[name]]
+        case ast.JoinedStr(values=values):
+            return ["JoinedStr", *_joined(values, names)]
+        case ast.AST():
+            fields = ((field, _plain(value, names)) for field, value in ast.iter_fields(node))
+            skipped = ("kind", "type_comment")
+            kept = [[key, value] for key, value in fields if value not in (None, [], ["JoinedStr"])]
+            return [type(node).__name__, *(one for one in kept if one[0] not in skipped)]
+        case list():
+            return [_plain(one, names) for one in node]
+    return node
+
+
+def _joined(values: list[ast.expr], names: dict[str, list[Any]]) -> list[Any]:
+    """Pieces of an f-string; Python 3.12 cuts its text elsewhere than others do."""
+    pieces: list[Any] = [""]
+    for one in values:
+        if isinstance(one, ast.Constant):
+            pieces[-1] += one.value
+        else:
+            pieces += [_plain(one, names), ""]
+    return [one for one in pieces if one]
+
+
+class _Prose(ast.NodeTransformer):
+    """Takes out what decides no number: prose, imports, and what only type checkers read."""
+
+    def visit_Import(self, node: ast.Import | ast.ImportFrom) -> None:
+        return None
+
+    visit_ImportFrom = visit_Import
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        prose = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if prose else self.generic_visit(node)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        for one in node.decorator_list:
+            if isinstance(one, ast.Call) and _name(one.func) in ("register", "register_phase"):
+                one.keywords = [k for k in one.keywords if k.arg not in ("cite", "faithful")]
+        return self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if _name(node.func) == "Field":
+            node.keywords = [one for one in node.keywords if one.arg != "description"]
+        return self.generic_visit(node)
+
+
+class _ForTypeCheckers(ast.NodeTransformer):
+    def visit_If(self, node: ast.If) -> Any:
+        self.generic_visit(node)
+        return node.orelse if _name(node.test) == "TYPE_CHECKING" else node
+
+
+def _name(node: ast.expr) -> str:
+    """The last part of a dotted name; nothing where it is none."""
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+
+
+@cache
+def _whole_tree(file: Path) -> ast.Module:
+    tree: ast.Module = _ForTypeCheckers().visit(ast.parse(file.read_bytes()))
+    return tree
+
+
+@cache
+def _tree(file: Path) -> ast.Module:
+    whole = _ForTypeCheckers().visit(ast.parse(file.read_bytes()))
+    tree: ast.Module = _Prose().visit(whole)
+    return tree
+
+
+# --- imports --------------------------------------------------------------------------------------
+
+
+class Import(NamedTuple):
+    """One name that a file imports.
+
+    Attributes:
+        bound: what the file calls it.
+        module: as written, with the dots of a relative import.
+        name: of what is taken from the module; None where the module itself is meant.
+    """
+
+    bound: str
+    module: str
+    name: str | None
+
+
+class Reached(NamedTuple):
+    """A file that an import leads to, and what of it is meant; nothing where it is all."""
+
+    file: Path
+    name: str
+
+
+@cache
+def _imports(file: Path) -> list[Import]:
+    """All of a file, inside functions too; what is for type checkers alone is left out."""
+    imports = []
+    for node in ast.walk(_whole_tree(file)):
+        if isinstance(node, ast.Import):
+            for one in node.names:
+                imports.append(Import(one.asname or one.name.split(".")[0], one.name, None))
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            imports += [Import(one.asname or one.name, module, one.name) for one in node.names]
+    return imports
+
+
+@cache
+def _imported(file: Path) -> set[Path]:
+    """Files that run when this one is imported and used."""
+    packages = {folder / "__init__.py" for folder in _packages(file)}
+    found = {one for one in packages if not _only_re_exports(one)}
+    return found.union(*({to.file for to in _reached(file, one)} for one in _imports(file)))
+
+
+def _reached(file: Path, one: Import) -> set[Reached]:
+    """What an import leads to. Of a package, only what the file takes of it."""
+    place = _locate(file, one.module)
+    if place is None:
+        return set()
+    if one.name == "*":
+        return set(_follow(place, []))
+    taken = [one.name] if one.name else []
+    chains = _chains(file, one.bound) or [[]]
+    if one.name is None and one.bound == one.module.split(".")[0]:  # `import a.b`, used as a.b.c
+        rest = one.module.split(".")[1:]
+        top = _locate(file, one.bound) or place
+        chains = [rest, *_chains(file, one.bound)] if rest else chains
+        return {to for chain in chains for to in _follow(top, chain)}
+    return {to for chain in chains for to in _follow(place, taken + chain)}
+
+
+def _follow(place: Path, names: list[str]) -> Iterator[Reached]:
+    """Go from a module, or a package's folder, along attributes to the files that define them."""
+    if place.is_file():
+        yield Reached(place, names[0] if names else "")
+        return
+    init = place / "__init__.py"
+    there = init.is_file()
+    if there and (not names or not _only_re_exports(init)):
+        yield Reached(init, names[0] if names else "")
+    if not names:
+        return
+    onward = [one for one in _imports(init) if one.bound == names[0]] if there else []
+    for one in onward:
+        target = _locate(init, one.module)
+        if target is not None and target != place:
+            yield from _follow(target, ([one.name] if one.name else []) + names[1:])
+    child = _child(place, names[0])
+    if child is not None:
+        yield from _follow(child, names[1:])
+
+
+def _meaning(file: Path, one: Import) -> Any:
+    """What an imported name stands for, in words that outlive a move of the file behind it."""
+    if _locate(file, one.module) is None:
+        return f"{one.module}.{one.name}" if one.name else one.module
+    found = _reached(file, one)
+    return sorted(["" if to.file in ASIDE else _own_digest(to.file), to.name] for to in found)
+
+
+def _is_module(file: Path, one: Import) -> bool:
+    """Whether a file of the closure is what this name is bound to."""
+    place = _locate(file, one.module)
+    if place is None or one.name is None:
+        return place is not None
+    return place.is_dir() and _child(place, one.name) is not None
+
+
+def _chains(file: Path, bound: str) -> list[list[str]]:
+    """The attributes that a file takes of a name: `[["b", "c"]]` where it says `bound.b.c`."""
+    return _all_chains(file).get(bound, [])
+
+
+@cache
+def _all_chains(file: Path) -> dict[str, list[list[str]]]:
+    chains: dict[str, list[list[str]]] = {}
+    ahead: list[ast.AST] = [_whole_tree(file)]
+    while ahead:
+        node, names = ahead.pop(), list[str]()
+        while isinstance(node, ast.Attribute):
+            names.insert(0, node.attr)
+            node = node.value
+        if isinstance(node, ast.Name):
+            chains.setdefault(node.id, []).append(names)
+        ahead += ast.iter_child_nodes(node)
+    return chains
+
+
+@cache
+def _only_re_exports(init: Path) -> bool:
+    """Whether a package's file has nothing but docstring, imports and `__all__`."""
+    return all(
+        isinstance(one, ast.Assign) and _name(one.targets[0]) == "__all__"
+        for one in _tree(init).body
+    )
+
+
+# --- where modules lie ----------------------------------------------------------------------------
+
+
+@cache
+def _locate(file: Path, module: str) -> Path | None:
+    """The file of a module, or the folder of a package; None where its code does not count."""
+    name = module.lstrip(".")
+    level = len(module) - len(name)
+    parts = name.split(".") if name else []
+    place = file.parents[level - 1] if level else _home(file, parts[0])
+    for part in parts:
+        place = None if place is None else _child(place, part)
+    return place
+
+
+def _child(folder: Path, name: str) -> Path | None:
+    package, module = folder / name, folder / f"{name}.py"
+    if (package / "__init__.py").is_file():
+        return package
+    return module if module.is_file() else package if package.is_dir() else None
+
+
+def _packages(file: Path) -> list[Path]:
+    """Folders of the packages that a file is in, innermost first."""
+    folders = []
+    for folder in file.parents:
+        if not (folder / "__init__.py").is_file():
+            break
+        folders.append(folder)
+    return folders
+
+
+def _home(file: Path, top: str) -> Path | None:
+    """The folder that holds a top-level module; None for installed ones and for the engine."""
+    packages = _packages(file)
+    if packages and packages[-1].name == top:
+        return packages[-1].parent
+    if top == PACKAGE.name:
+        return PACKAGE.parent
+    if top in sys.stdlib_module_names or top in _ENGINE or PACKAGE in packages:
+        return None
+    return _users_folder(top, packages[-1].parent if packages else file.parent)
+
+
+@cache
+def _users_folder(top: str, beside: Path) -> Path | None:
+    """The folder of a module that is neither ours nor installed: beside the file or on the path."""
+    try:
+        spec = find_spec(top)
+    except ValueError:  # a module that was made by hand
+        spec = None
+    spec = spec or PathFinder.find_spec(top, [str(beside)])
+    places = [*(spec.submodule_search_locations or ()), spec.origin] if spec else []
+    place = Path(places[0]).resolve() if places and places[0] else None
+    if place is None or {"site-packages", "dist-packages"} & set(place.parts):
+        return None
+    return place.parent

@@ -37,7 +37,7 @@ class Training:
 
     @property
     def learning_rate(self) -> float:
-        """Of the step at hand, before any `Scale`."""
+        """Learning rate of the step at hand, before any `Scale`."""
         return float(self.optimizer.param_groups[0]["lr"])
 
     def momenta(self) -> dict[str, Tensor]:
@@ -61,14 +61,14 @@ class Rider:
     """
 
     def begin(self, model: nn.Module) -> None:
-        """Before there is an optimizer: layers may be replaced in place."""
+        """Called before there is an optimizer: layers may be replaced in place."""
 
     def scales(self, model: nn.Module) -> Mapping[nn.Parameter, Scale]:
         """Parameters that are trained at settings of their own."""
         return {}
 
     def attach(self, training: Training) -> None:
-        """Before the first step; what is needed later is kept by the rider."""
+        """Called before the first step; what is needed later is kept by the rider."""
 
     def rate(self, step: int) -> float | None:
         """Factor on the recipe's learning rate instead of its schedule's; None leaves that."""
@@ -93,7 +93,7 @@ class Rider:
         return False
 
     def at_end(self) -> None:
-        """After the last step: what must hold of the weights from here on is made to hold."""
+        """Called after the last step: makes hold what must hold of the weights from here on."""
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors, numbers, strings, and lists and dicts of these."""

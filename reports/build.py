@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Literal, get_args
 from suites.fidelity import FidelitySuite
 from suites.schema import Suite
 
-from .analysis.analysis import Results, analyse
+from .analysis.analysis import analyse
 from .analysis.fidelity import FidelityResults, analyse_fidelity
+from .analysis.results import Results
 from .formats import Table
 from .page.findings import headline_numbers
 from .records import Labels, Record
@@ -48,6 +49,18 @@ def build_report(
 
     Raises:
         ValueError: the plan is empty, two records stand for one trial, or there is no such figure.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> suite = Suite(suite="tiny", datasets=["digits"], models=["resnet20"],
+    ...     methods=["l1", "random"], base_recipe="base-digits", budgets={"macs": [0.5]},
+    ...     recoveries=["none"], bases=1, analysis={"control": "l1"})
+    >>> plan = [Labels(suite="tiny", dataset="digits", model="resnet20", method=method,
+    ...     recovery="none", cost="macs", budget=0.5, base=0, repeat=0)
+    ...     for method in suite.method_names]
+    >>> with TemporaryDirectory() as folder:
+    ...     page = build_report(suite, [], plan, Path(folder)).read_text(encoding="utf-8")
+    >>> "2 of 2 trials are missing: 2 not run." in page
+    True
     """
     out.mkdir(parents=True, exist_ok=True)
     if isinstance(suite, FidelitySuite):

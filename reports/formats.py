@@ -49,7 +49,7 @@ class Table:
 
     @property
     def latex(self) -> str:
-        """For `booktabs`; a table of more than a page also needs `longtable`."""
+        """A table for `booktabs`; one of more than a page also needs `longtable`."""
         align = "".join("r" if one.numeric else "l" for one in self.columns)
         head = _ampersands(_tex(column.head) for column in self.columns)
         body = [_ampersands(_marked_tex(cell) for cell in row) for row in self.rows]
@@ -157,3 +157,13 @@ def signed(value: float) -> Cell:
 def heads(names: Sequence[str], texts: int) -> list[Column]:
     """Columns of which the first few hold texts and the others numbers."""
     return [Column(name, numeric=at >= texts) for at, name in enumerate(names)]
+
+
+def counted(n: int, what: str) -> str:
+    """`1 base`, `3 bases`."""
+    return f"{n} {what}{'s' if n != 1 else ''}"
+
+
+def after(recovery: str) -> str:
+    """`after finetune-short`, or `without recovery`."""
+    return "without recovery" if recovery == "none" else f"after {recovery}"

@@ -1,7 +1,8 @@
-"""What a record is: the JSON of one trial, and how many of them become one frame.
+"""The contract between runner and report: the JSON of one trial, and how many become one frame.
 
-A record is written once, atomically, by the trial itself; everything that is drawn or tested comes
-from records alone. Its key is the SHA-256 of the canonical JSON of its identity.
+It lies here, and not with the runner, because reports must not import the engine. A record is
+written once, atomically, by the trial itself; everything that is drawn or tested comes from records
+alone. Its key is the SHA-256 of the canonical JSON of its identity; its seal holds all of it.
 """
 
 from __future__ import annotations
@@ -10,22 +11,31 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from suites.protocol import Axis
+
+from .seal import Unsealed, seal_json, unseal
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Status = Literal["done", "failed", "infeasible"]
 
+Share = Annotated[float, Field(ge=0, le=1)]
+Loss = Annotated[float, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(gt=0)]
+Kept = tuple[Count, Positive]  # of so many
+
 
 class RecordError(ValueError):
-    """A file that is no valid record: torn, of another schema, or not what its key says."""
+    """A file that is no valid record: torn, edited, of another schema, or out of range."""
 
 
 def content_key(identity: Any) -> str:
@@ -42,7 +52,7 @@ def budget_words(cost: str | None, budget: float | None) -> str:
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Labels(_Frozen):
@@ -79,36 +89,36 @@ class Labels(_Frozen):
 class Accuracy(_Frozen):
     """Of one network on the test split and on the validation split. Shares in [0, 1]; mean loss."""
 
-    top1: float
-    top5: float
-    loss: float
-    validation_top1: float
-    validation_loss: float
+    top1: Share
+    top5: Share
+    loss: Loss
+    validation_top1: Share
+    validation_loss: Loss
 
 
 class TrainAccuracy(_Frozen):
     """On the training split, without augmentation, before and after."""
 
-    dense_top1: float
-    dense_loss: float
-    top1: float
-    loss: float
+    dense_top1: Share
+    dense_loss: Loss
+    top1: Share
+    loss: Loss
 
 
 class Epoch(_Frozen):
     """One epoch of recovery."""
 
-    epoch: int
+    epoch: Count
     train_loss: float
-    validation_top1: float
+    validation_top1: Share
 
 
 class Latency(_Frozen):
     """Milliseconds a batch, median of repeats, the two networks timed in turn."""
 
-    batch_size: int
-    dense_ms: float
-    pruned_ms: float
+    batch_size: Positive
+    dense_ms: Annotated[float, Field(gt=0)]
+    pruned_ms: Annotated[float, Field(gt=0)]
 
 
 class Measurements(_Frozen):
@@ -117,22 +127,22 @@ class Measurements(_Frozen):
     dense: Accuracy
     pruned: Accuracy  # after recovery, last epoch
     train: TrainAccuracy | None = None  # only where the suite asks for it
-    best_validation_top1: float | None  # test top-1 of the epoch that was best on validation
-    macs: int  # of one image, by torch's dispatcher on the pruned network; of masks: kept weights'
-    dense_macs: int
-    params: int  # of masks: those not masked
-    dense_params: int
-    torch_pruning_macs: int | None  # torch-pruning's own count, which knows no masks; as papers
-    widths: dict[str, tuple[int, int]]  # group root -> channels kept, dense; none for masks
-    weights: dict[str, tuple[int, int]] = {}  # layer -> weights kept, dense; only for masks
-    layer_sparsity: dict[str, float]  # layer -> share of its parameters removed
+    best_validation_top1: Share | None  # test top-1 of the epoch that was best on validation
+    macs: Positive  # of one image, by torch's dispatcher on the pruned network; of kept weights
+    dense_macs: Positive
+    params: Positive  # of masks: those not masked
+    dense_params: Positive
+    torch_pruning_macs: Count | None  # torch-pruning's own count, which knows no masks; as papers
+    widths: dict[str, Kept]  # group root -> channels kept, dense; none for masks
+    weights: dict[str, Kept] = {}  # layer -> weights kept, dense; only for masks
+    layer_sparsity: dict[str, Share]  # layer -> share of its parameters removed
     latency: list[Latency]
     knobs: dict[str, float | None] = {}  # a selector's: group root -> its setting; None keeps all
-    trimmed: int = 0  # units that left beyond these settings, to meet the budget
-    images_scored: int  # images seen while scoring, over all steps
-    phases: dict[str, int] = {}  # training images of the phases before recovery
+    trimmed: Count = 0  # units that left beyond these settings, to meet the budget
+    images_scored: Count  # images seen while scoring, over all steps
+    phases: dict[str, Count] = {}  # training images of the phases before recovery
     notes: dict[str, float] = {}  # what a procedure says of itself: releases, rounds
-    images_trained: int  # images seen by recovery
+    images_trained: Count  # images seen by recovery
     history: list[Epoch]
 
 
@@ -143,7 +153,7 @@ class Fidelity(_Frozen):
     """
 
     dense: Accuracy
-    dense_loss: float  # mean over the held-out images
+    dense_loss: Loss  # mean over the held-out images
     images: int  # held-out images, of the validation split
     roots: list[str]  # of all groups
     group: list[int]  # place in `roots`
@@ -151,7 +161,7 @@ class Fidelity(_Frozen):
     change: list[float]  # mean loss without the unit, minus `dense_loss`
     halves: tuple[list[float], list[float]]  # the same on every second image, and on the others
     score: list[float]
-    images_scored: int
+    images_scored: Count
     spanned: list[str]  # roots of groups that a layer norm spans: zeroing them is not removing them
     whole: dict[str, str]  # root -> why the oracle ran whole forward passes there
 
@@ -159,11 +169,11 @@ class Fidelity(_Frozen):
 class Costs(_Frozen):
     """Seconds and bytes: all that may differ between two runs of one trial."""
 
-    score_s: float  # evidence and scores, as if the criterion had run alone
-    score_peak_bytes: int | None  # growth of resident memory while scoring; None where unknown
-    phases_s: float = 0.0  # training before recovery
-    recovery_s: float
-    total_s: float
+    score_s: Seconds  # evidence and scores, as if the criterion had run alone
+    score_peak_bytes: Count | None  # growth of resident memory while scoring; None where unknown
+    phases_s: Seconds = 0.0  # training before recovery
+    recovery_s: Seconds
+    total_s: Seconds
 
 
 class Failure(_Frozen):
@@ -172,6 +182,7 @@ class Failure(_Frozen):
     kind: str  # exception class, "crashed" or "timeout"
     message: str
     traceback: str
+    infeasible: bool = False  # nothing broke: what was asked for cannot be had
 
 
 class Record(_Frozen):
@@ -188,32 +199,58 @@ class Record(_Frozen):
     failure: Failure | None = None
     provenance: dict[str, Any]
 
-    def to_json(self) -> str:
-        return self.model_dump_json(indent=1) + "\n"
+    @model_validator(mode="after")
+    def _whole(self) -> Record:
+        """A finished trial has its measurements and costs, any other its reason."""
+        measured = self.measurements is not None or self.fidelity is not None
+        if self.status == "done" and not (measured and self.costs is not None):
+            raise ValueError("a finished trial without measurements")
+        if self.status != "done" and self.failure is None:
+            raise ValueError(f"{self.status}, without a reason")
+        return self
+
+    def to_json(self) -> bytes:
+        """The record's file: its JSON, sealed."""
+        return seal_json(self.model_dump_json(indent=1))
 
 
 def read_record(path: Path) -> Record:
-    """Read one record and check it against its key.
+    """Read one record and check it against its seal and its key.
 
     Raises:
-        RecordError: the file is torn, of another schema version, or its identity has been edited.
+        RecordError: the file is torn, edited, of another schema version, or out of range.
     """
     return parse_record(path.read_bytes(), str(path), path.stem)
 
 
 def parse_record(content: bytes, source: str, key: str) -> Record:
-    """A record from its JSON, checked; `source` is how errors name it. Raises RecordError."""
+    """A record from its file's content, checked; `source` is how errors name it.
+
+    Raises:
+        RecordError: as `read_record`.
+    """
     try:
-        record = Record.model_validate_json(content)
+        record = Record.model_validate_json(unseal(content))
+    except Unsealed as fault:
+        raise RecordError(f"{source}: {fault}") from fault
     except ValidationError as error:
-        raise RecordError(f"{source}: not a whole record ({error.error_count()} faults)") from error
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the record"
+        raise RecordError(f"{source}: no valid record ({where}: {first['msg']})") from error
     if record.schema_version != SCHEMA_VERSION:
         raise RecordError(
             f"{source}: schema version {record.schema_version}, this program reads {SCHEMA_VERSION}"
         )
-    if content_key(record.identity) != record.key or key != record.key:
+    if not _is_key_of(record.key, record.identity) or key != record.key:
         raise RecordError(f"{source}: its identity does not hash to its key; it has been edited")
     return record
+
+
+def _is_key_of(key: str, identity: dict[str, Any]) -> bool:
+    try:
+        return content_key(identity) == key
+    except ValueError:  # not a number, which no identity holds
+        return False
 
 
 def frame(records: Iterable[Record]) -> pd.DataFrame:

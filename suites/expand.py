@@ -1,24 +1,23 @@
-"""From a suite's name to its trials: find the file, apply overrides, span the product."""
+"""A suite's way from its name to its trials: find the file, apply overrides, span the product."""
 
 from __future__ import annotations
 
-import difflib
-import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any, overload
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
+from .faults import explained, no_such
 from .fidelity import FidelitySuite
 from .files import SuiteError, parse_yaml, read_yaml
 from .method import MethodSpec, matched_name, named_presets
+from .problem import DatasetSpec, ModelSpec
 from .protocol import RecoverySpec
 from .scale import PAPER, rescale, scale_names, set_dotted
-from .schema import DatasetSpec, ModelSpec, Suite, unfollowed_words
-from .section import meant
+from .schema import Suite, unfollowed_words
 
 LIBRARY = Path(__file__).with_name("library")
 KINDS: dict[str, type[Suite | FidelitySuite]] = {"comparison": Suite, "fidelity": FidelitySuite}
@@ -58,7 +57,12 @@ def expand(suite: Suite) -> Iterator[Case]: ...
 @overload
 def expand(suite: FidelitySuite) -> Iterator[Probe]: ...
 def expand(suite: Suite | FidelitySuite) -> Iterator[Probe]:
-    """All trials of a suite, problem by problem and base by base."""
+    """All trials of a suite, problem by problem and base by base.
+
+    >>> cases = list(expand(load_suite("quickstart", ["bases=1", "models=[resnet20]"])))
+    >>> [(case.method_name, case.budget, case.recovery.name) for case in cases[:2]]
+    [('random', 0.5, 'none'), ('random', 0.5, 'finetune-short')]
+    """
     seeds = product(range(suite.bases), range(suite.repeats))
     for (dataset, model), (base, repeat) in product(suite.problems, seeds):
         place = dataset, model, base, repeat
@@ -104,24 +108,28 @@ def load_suite(
     Raises:
         SuiteError: no such suite or scale, not YAML, an unknown key, a wrong type; names file and
             key.
+
+    >>> suite = load_suite("quickstart", ["calibration.images=64"])
+    >>> suite.suite, suite.budgets.kept, suite.calibration.images
+    ('quickstart', [0.5], 64)
     """
     path = _find(name)
     content = _read(path)
     _refuse_name_of_library(content, path)
     if scale is not None:
         rescale(content, scale, path)
-    for one in overrides:
-        key, equals, text = one.partition("=")
+    for override in overrides:
+        key, equals, text = override.partition("=")
         if not equals or not key:
-            raise SuiteError(f"--set {one}: expected key=value, as in calibration.images=64")
-        set_dotted(content, key.strip(), parse_yaml(text, f"--set {one}"), f"--set {one}")
+            raise SuiteError(f"--set {override}: expected key=value, as in calibration.images=64")
+        set_dotted(content, key.strip(), parse_yaml(text, f"--set {override}"), f"--set {override}")
     kind = KINDS.get(str(content.get("kind", "comparison")))
     if kind is None:
         raise SuiteError(f"{path}: kind = {content['kind']!r}: there are {', '.join(KINDS)}")
     try:
         suite = kind.model_validate(content)
     except ValidationError as error:
-        faults = "\n".join(_explain(error, path, kind))
+        faults = "\n".join(f"{path}: {fault}" for fault in explained(error, kind))
         raise SuiteError(faults, _criteria_named(content)) from error
     # What is taken out by a scale or on the command line may leave recipes that nothing follows.
     if suite.unfollowed and scale in (None, PAPER) and not overrides:
@@ -158,10 +166,7 @@ def _find(name: str) -> Path:
         return path
     known = library()
     if name not in known:
-        raise SuiteError(
-            f"there is no suite {name!r}{meant(name, known)}; there are {', '.join(known)}; "
-            "or give the path of a .yaml file"
-        )
+        raise SuiteError(no_such("suite", name, known) + "; or give the path of a .yaml file")
     return known[name]
 
 
@@ -172,46 +177,3 @@ def _criteria_named(content: Mapping[str, Any]) -> Iterator[str]:
         name = one.get("criterion") if isinstance(one, dict) else one
         if isinstance(name, str) and name not in named_presets():
             yield name
-
-
-def _explain(error: ValidationError, path: Path, kind: type[BaseModel]) -> Iterator[str]:
-    """One line a fault: the key, what was given, what is allowed."""
-    for fault in error.errors():
-        key = ".".join(str(part) for part in fault["loc"])
-        given = f" = {fault['input']!r}" if not isinstance(fault["input"], dict | list) else ""
-        if fault["type"] == "extra_forbidden":
-            allowed = _keys_at(kind, fault["loc"][:-1])
-            near = difflib.get_close_matches(str(fault["loc"][-1]), allowed, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else "."
-            yield f"{path}: unknown key {key!r}{hint} Allowed here: {', '.join(allowed)}"
-        elif fault["type"] == "missing":
-            yield f"{path}: the key {key!r} is missing"
-        else:
-            message = fault["msg"].removeprefix("Value error, ")
-            yield f"{path}: {key + given + ': ' if key else ''}{message}"
-
-
-def _keys_at(model: type[BaseModel], loc: Sequence[Any]) -> list[str]:
-    """Keys of the section that a place in the file belongs to."""
-    kind: Any = model
-    for part in loc:
-        if isinstance(part, str) and isinstance(kind, type) and issubclass(kind, BaseModel):
-            fields: Mapping[str, Any] = {
-                (field.alias or name): field for name, field in kind.model_fields.items()
-            }
-            kind = fields[part].annotation if part in fields else kind
-        kind = _section_in(kind) or kind
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return [field.alias or name for name, field in kind.model_fields.items()]
-    return []
-
-
-def _section_in(annotation: Any) -> Any:
-    """The section inside `list[Section]`, `Section | None`, `dict[str, Section]`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for inner in typing.get_args(annotation):
-        found = _section_in(inner)
-        if found is not None:
-            return found
-    return None

@@ -8,7 +8,8 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from .method import MethodSpec
-from .schema import Analysis, AnySuite, ModelSpec, Suite
+from .problem import ModelSpec
+from .schema import Analysis, AnySuite, Suite
 from .section import Section
 
 

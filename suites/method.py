@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from .faults import explained, no_such
 from .section import Section, Slug
 
 
@@ -46,10 +47,8 @@ class IterativeSpec(Section):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """For keys of what is chosen; those from before there was `to` hold."""
-        unsaid = {"to"} if self.to is None else set()
-        untrained = set() if self.recover else {"recover_at"}
-        return self.model_dump(exclude={"recover", *unsaid, *untrained})
+        """All fields but the recipe's name, as the recipe itself is in a path's identity."""
+        return self.model_dump(exclude={"recover"})
 
 
 class PhaseSpec(Section):
@@ -115,7 +114,7 @@ class MethodSpec(Section):
             return given
         name = given["preset"]
         if name not in presets:
-            raise ValueError(f"there is no preset {name!r}; there are {', '.join(presets)}")
+            raise ValueError(no_such("preset", str(name), presets))
         rest = {key: value for key, value in given.items() if key != "preset"}
         preset = dict(presets[name])
         if "criterion" in rest:
@@ -166,11 +165,8 @@ class MethodSpec(Section):
         try:
             return MethodSpec.model_validate({**own, **changes, "as": self.name})
         except ValidationError as error:
-            faults = "; ".join(
-                f"{'.'.join([self.name, *map(str, one['loc'])])}: {one['msg']}"
-                for one in error.errors()
-            )
-            raise ValueError(faults) from error
+            faults = "; ".join(explained(error, MethodSpec))
+            raise ValueError(f"{self.name}: {faults}") from error
 
 
 def matched_name(method: MethodSpec, criterion: str) -> str:

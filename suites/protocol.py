@@ -78,11 +78,6 @@ class SelectionSpec(Section):
         "they lie in",
     )
 
-    @property
-    def identity(self) -> dict[str, Any]:
-        """For keys; those from before there was `layers` hold."""
-        return self.model_dump(exclude=set() if self.layers else {"layers"})
-
 
 _RECOVERIES = "a recovery is none, bn or {finetune: RECIPE}, which may also give total_epochs"
 
@@ -131,8 +126,3 @@ class Calibration(Section):
     images: int = Field(default=512, ge=1)
     batch_size: int = Field(default=64, ge=1)
     augment: bool = Field(default=False, description="with the dataset's random crops, mirrored")
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """For keys; those from before there was `augment` hold."""
-        return self.model_dump(exclude=set() if self.augment else {"augment"})

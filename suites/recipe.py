@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from .section import Section, meant
+from .faults import no_such
+from .section import Section
 
 
 class Distillation(Section):
@@ -88,21 +89,8 @@ class Recipe(Section):
             return given
         named = named_recipes()
         if given not in named:
-            raise ValueError(
-                f"there is no named recipe {given!r}{meant(given, named)}; there are "
-                + ", ".join(named)
-            )
+            raise ValueError(no_such("named recipe", given, named))
         return named[given].model_dump()
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What decides a training, for keys: options of `_LATER` only where they are used."""
-        whole = self.model_dump(exclude_none=True)
-        return {name: one for name, one in whole.items() if one or name not in _LATER}
-
-
-# Added after keys had been written without them.
-_LATER = {"random_erasing", "channels_last", "compile"}
 
 
 @cache

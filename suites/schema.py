@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, Self
 
@@ -12,109 +11,12 @@ from pydantic import (
     model_validator,
 )
 
+from .faults import meant
 from .method import MethodSpec, matched_name
+from .problem import DatasetSpec, ModelSpec
 from .protocol import Budgets, Calibration, RecoverySpec, SelectionSpec
 from .recipe import Recipe, named_recipes
-from .section import Section, Slug, meant, refuse_twice, slug
-from .unstructured import refuse_channels
-
-Normalizing = Literal[
-    "cifar", "cifar-classic", "cifar100", "cifar-wide", "imagenet", "half", "none"
-]
-
-
-class DatasetSpec(Section):
-    """A dataset by name; `imagefolder` also needs its root, relative to the data root."""
-
-    name: str
-    label: Slug | None = Field(default=None, description="its name in tables; default: the name")
-    root: str | None = None
-    image_size: int | None = Field(default=None, ge=4)
-    normalize: Normalizing | None = Field(
-        default=None, description="mean and deviation by name; default: the dataset's"
-    )
-    validation: float = Field(default=0.1, gt=0, lt=0.5, description="share held out of train")
-    train_images: int | None = Field(default=None, ge=1, description="use only so many, seeded")
-    test_images: int | None = Field(default=None, ge=1, description="use only so many, seeded")
-    recipes: dict[str, Recipe] = Field(
-        default={}, description="its own, in place of the suite's of the same names"
-    )
-
-    @property
-    def title(self) -> str:
-        """Its name in tables and paths."""
-        return self.label or slug(self.name)
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """Which images these are, for keys."""
-        return self.model_dump(exclude={"label", "recipes"})
-
-
-class ModelSpec(Section):
-    """An architecture by name, and where its first weights come from."""
-
-    name: str
-    label: Slug | None = Field(default=None, description="its name in tables; default: the name")
-    options: dict[str, Any] = Field(default={})
-    weights: str | None = Field(default=None, description="torchvision weights by name")
-    checkpoint: str | None = Field(
-        default=None, description="path or https URL of a state dict; a URL needs its sha256"
-    )
-    sha256: str | None = Field(default=None, description="of the checkpoint's file")
-    recipe: str | Literal[False] | None = Field(
-        default=None,
-        description="base recipe of this model; false: take the given weights as they are",
-    )
-    datasets: list[str] | None = Field(
-        default=None, min_length=1, description="those of the suite's that it is on; default: all"
-    )
-    budgets: Budgets | None = Field(default=None, description="its own, on the suite's axis")
-    calibration: Calibration | None = Field(default=None, description="in place of the suite's")
-    recipes: dict[str, Recipe] = Field(
-        default={}, description="its own, in place of the dataset's and the suite's of these names"
-    )
-    selection: SelectionSpec | None = Field(
-        default=None, description="its own, key by key in place of the suite's"
-    )
-    methods: dict[str, dict[str, Any]] = Field(
-        default={}, description="of methods by name, the keys that are others here"
-    )
-    ignored: list[str] = Field(
-        default=[], description="layers whose output channels all stay, and those inside them"
-    )
-
-    @property
-    def title(self) -> str:
-        """Its name in tables and paths."""
-        return self.label or slug(self.name)
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if self.weights and self.checkpoint:
-            raise ValueError("give weights or checkpoint, not both")
-        if self.recipe is False and not (self.weights or self.checkpoint):
-            raise ValueError("recipe: false needs weights or a checkpoint")
-        if self.sha256 and not self.checkpoint:
-            raise ValueError("sha256 is a checkpoint's; give checkpoint as well")
-        if self.sha256 and not re.fullmatch("[0-9a-f]{64}", self.sha256):
-            raise ValueError(
-                f"sha256 {self.sha256}: expected 64 digits 0-9 and a-f, as sha256sum says them"
-            )
-        if self.checkpoint and "://" in self.checkpoint:
-            if not self.checkpoint.startswith("https://"):
-                raise ValueError(f"checkpoint {self.checkpoint}: give a path or an https URL")
-            if not self.sha256:
-                raise ValueError(
-                    f"checkpoint {self.checkpoint} needs its sha256; download it by hand, look at "
-                    "it, and give what sha256sum says"
-                )
-        return self
-
-
-def problem_name(dataset: DatasetSpec, model: ModelSpec) -> str:
-    """How tables name a model on a dataset."""
-    return f"{model.title} on {dataset.title}"
+from .section import Section, Slug, refuse_twice
 
 
 class Analysis(Section):
@@ -175,28 +77,28 @@ class AnySuite(Section):
     def _changed(self) -> Self:
         """What a model says of a method makes a method, and there is one of that name."""
         names = [one.name for one in self.methods]
-        for at, model in enumerate(self.models):
+        for index, model in enumerate(self.models):
             for name in model.methods:
                 if name not in names:
                     raise ValueError(
-                        f"models.{at}.methods: {name!r} is none of the suite's methods"
+                        f"models.{index}.methods: {name!r} is none of the suite's methods"
                         f"{meant(name, names)}: {', '.join(names)}"
                     )
             try:
                 self.methods_on(model)
             except ValueError as error:
-                raise ValueError(f"models.{at}.methods.{error}") from error
+                raise ValueError(f"models.{index}.methods.{error}") from error
         return self
 
     @model_validator(mode="after")
     def _somewhere(self) -> Self:
         """Every model is on a dataset, and every dataset has a model on it."""
         known = [one.title for one in self.datasets]
-        for at, model in enumerate(self.models):
+        for index, model in enumerate(self.models):
             for name in model.datasets or ():
                 if name not in known:
                     raise ValueError(
-                        f"models.{at}.datasets: {name!r} is none of the suite's datasets"
+                        f"models.{index}.datasets: {name!r} is none of the suite's datasets"
                         f"{meant(name, known)}: {', '.join(known)}"
                     )
         visited = [dataset.title for dataset, _ in self.problems]
@@ -239,7 +141,7 @@ class AnySuite(Section):
 
     @property
     def method_names(self) -> list[str]:
-        """Of the methods and of their matched controls, in order."""
+        """Names of the methods and of their matched controls, in order."""
         return [
             name
             for method in self.methods
@@ -330,10 +232,10 @@ class Suite(AnySuite):
         """A method's way of finetuning needs a recovery that finetunes."""
         if any(each.kind == "finetune" for each in self.recoveries):
             return self
-        for key, one in self.methods_by_key:
-            if one.finetuning:
+        for key, method in self.methods_by_key:
+            if method.finetuning:
                 raise ValueError(
-                    f"{key}.finetuning = {one.finetuning.name}, but none of the recoveries "
+                    f"{key}.finetuning = {method.finetuning.name}, but none of the recoveries "
                     "is {finetune: RECIPE}"
                 )
         return self
@@ -343,12 +245,12 @@ class Suite(AnySuite):
         """Steps that lead to a share of the cost pass all budgets on the way."""
         for model in self.models:
             last = self.budgets_of(model).kept[-1]
-            for one in self.methods_on(model):
-                if one.iterative and one.iterative.to is not None and one.iterative.to > last:
+            for method in self.methods_on(model):
+                to = method.iterative.to if method.iterative else None
+                if to is not None and to > last:
                     raise ValueError(
-                        f"method {one.name} of {model.title}: iterative.to = "
-                        f"{one.iterative.to:g} lies above the last budget, {last:g}; lower it, or "
-                        "leave it out"
+                        f"method {method.name} of {model.title}: iterative.to = {to:g} lies above "
+                        f"the last budget, {last:g}; lower it, or leave it out"
                     )
         return self
 
@@ -365,7 +267,7 @@ class Suite(AnySuite):
     def _fits_its_axis(self) -> Self:
         """What speaks of channels is refused where weights leave, and the other way round."""
         if self.budgets.unstructured:
-            refuse_channels(self)
+            _refuse_channels(self)
         elif self.analysis.cost == "weights_ratio":
             raise ValueError("analysis.cost = weights_ratio: only budgets.weights has it")
         return self
@@ -411,3 +313,62 @@ def unfollowed_words(keys: Iterable[str]) -> str:
 
 def _each(given: Any, change: Any) -> Any:
     return [change(one) for one in given] if isinstance(given, list) else given
+
+
+_WEIGHTS = "budgets.weights prunes single weights"
+
+
+def _refuse_channels(suite: Suite) -> None:
+    """A suite that prunes single weights cannot ask for what speaks of channels.
+
+    Raises:
+        ValueError: names the key of the suite, and what is allowed.
+    """
+    for key, method in suite.methods_by_key:
+        for phase in ("procedure", "finetuning"):
+            if getattr(method, phase) is not None:
+                raise ValueError(_works_on_channels(f"{key}.{phase}"))
+        if method.iterative and method.iterative.recover:
+            raise ValueError(_works_on_channels(f"{key}.iterative.recover"))
+        _refuse_scope(f"{key}.scope", method.scope)
+        if method.coupled is not None:
+            raise ValueError(_limits_channels(f"{key}.coupled", method.coupled))
+    if suite.analysis.cost in ("channels_ratio", "latency_ratio"):
+        raise ValueError(
+            f"analysis.cost = {suite.analysis.cost}: budgets.weights masks single weights; "
+            "channels and dense kernels stay as they are; allowed are macs_ratio, "
+            "params_ratio, weights_ratio"
+        )
+    _refuse_limits("selection", suite.selection)
+    for index, model in enumerate(suite.models):
+        if model.selection:
+            _refuse_limits(f"models.{index}.selection", model.selection)
+        if model.ignored:
+            raise ValueError(_limits_channels(f"models.{index}.ignored", model.ignored))
+
+
+def _refuse_limits(key: str, selection: SelectionSpec) -> None:
+    _refuse_scope(f"{key}.scope", selection.scope)
+    plain = SelectionSpec()
+    for name in ("min_channels", "protect", "round_to", "coupled", "layers"):
+        given = getattr(selection, name)
+        if given != getattr(plain, name):
+            raise ValueError(_limits_channels(f"{key}.{name}", given))
+
+
+def _refuse_scope(key: str, scope: str | None) -> None:
+    if scope == "isomorphic":
+        raise ValueError(
+            f"{key} = isomorphic ranks groups of channels, but {_WEIGHTS}; "
+            "allowed are global, local"
+        )
+
+
+def _works_on_channels(key: str) -> str:
+    return f"{key} works on channels, but {_WEIGHTS}; leave it out, or give another budget"
+
+
+def _limits_channels(key: str, given: object) -> str:
+    return (
+        f"{key} = {given} limits channels, but {_WEIGHTS}, which have no such limit; leave it out"
+    )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,18 +17,17 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All fields that decide a result, for the keys of trials."""
+        return self.model_dump()
+
 
 def refuse_twice(what: str, names: Sequence[str]) -> None:
     """Names in tables and paths stand for one thing each."""
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"{what}: {', '.join(twice)} occurs twice; name one with `as`")
-
-
-def meant(name: str, known: Iterable[str]) -> str:
-    """Near matches, as a part of a sentence."""
-    near = get_close_matches(name, list(known), n=3)
-    return f" (did you mean {' or '.join(near)}?)" if near else ""
 
 
 _SLUG = re.compile(r"[^a-z0-9._~+=-]+")

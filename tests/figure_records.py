@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from test_reports import make_suite, plan, record
+from synthetic import make_suite, plan, record
 
 from reports.records import Epoch, Latency, Record
 from suites.schema import Suite

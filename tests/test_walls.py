@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import ast
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import import_graph
 import pytest
 import toy
+from import_graph import PACKAGES, circles, dotted, graph, imports, module_imports, room, tree
 
 ROOT = toy.CHECKOUT
-PACKAGES = ("bench", "criteria", "suites", "reports")
-MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+FILES = import_graph.modules(ROOT)
+MODULES = list(FILES.values())
+IMPORTS = module_imports(ROOT, FILES)
 
 # What each package may import of the project.
 ALLOWED = {
@@ -33,37 +35,59 @@ ONLY_IN = {
     "pebble": ("bench/executors/local.py",),
 }
 
+# Rooms of each package, top to bottom: each imports only what stands below it. Rooms of one line
+# know nothing of each other. A package's own `__init__.py` is its front door, above all rooms.
+LADDER = {
+    "bench": """
+        command
+        run
+        executors
+        conformance
+        steps
+        plan
+        models  training  tracking
+        data
+        pruning
+        store
+        errors  seeds
+    """,
+    "criteria": """
+        score
+        saliency  selectors  preparations  procedures  recoveries
+        families
+        registry  phases
+        gather  selector
+        criterion  training
+        reduce
+        evidence
+        network
+        options
+        source
+        errors
+    """,
+    "suites": """
+        expand
+        fidelity
+        schema
+        problem  method
+        recipe  protocol
+        scale  section
+        files
+    """,
+    "reports": """
+        build
+        page
+        claims  figures
+        analysis
+        statistics
+        records  formats
+        seal
+    """,
+}
+
 
 def named(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
-
-
-def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), str(path))
-
-
-def imports(path: Path) -> Iterator[tuple[str, ast.AST]]:
-    """Absolute names of all modules that a file imports, wherever in it, types included."""
-    package = list(path.relative_to(ROOT).parent.parts)
-    for node in ast.walk(tree(path)):
-        if isinstance(node, ast.Import):
-            for one in node.names:
-                yield one.name, node
-        elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else []
-            source = ".".join([*above, *filter(None, [node.module])])
-            yield source, node
-        elif isinstance(node, ast.Call) and dotted(node.func).endswith("import_module"):
-            first = node.args[0]
-            if isinstance(first, ast.Constant) and isinstance(first.value, str):
-                yield first.value, node
-
-
-def dotted(node: ast.AST) -> str:
-    """`a.b.c` of an expression; `?` stands for what is no name."""
-    if isinstance(node, ast.Attribute):
-        return f"{dotted(node.value)}.{node.attr}"
-    return node.id if isinstance(node, ast.Name) else "?"
 
 
 def calls(path: Path) -> Iterator[ast.Call]:
@@ -86,7 +110,7 @@ def test_there_is_something_to_read() -> None:
 @pytest.mark.parametrize("path", MODULES, ids=named)
 def test_imports_stay_within_the_walls(path: Path) -> None:
     package = named(path).split("/")[0]
-    for name, node in imports(path):
+    for name, node in imports(ROOT, path):
         top = name.split(".")[0]
         if top in PACKAGES and top != package:
             assert top in ALLOWED[package], f"{named(path)}:{node.lineno} imports {name}"
@@ -95,9 +119,57 @@ def test_imports_stay_within_the_walls(path: Path) -> None:
                 assert named(path).startswith(places), f"{named(path)} imports {name}"
 
 
+def heights(package: str) -> dict[str, int]:
+    """The height of every room of a package's ladder, the front door's the largest."""
+    lines = LADDER[package].split("\n")
+    ladder = [[f"{package}.{name}" for name in line.split()] for line in reversed(lines)]
+    ladder = [line for line in [*ladder, [package]] if line]
+    return {name: height for height, line in enumerate(ladder) for name in line}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_ladder_names_every_room(package: str) -> None:
+    rooms = {room(name) for name in FILES if name.split(".")[0] == package}
+    assert set(heights(package)) == rooms
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_rooms_import_only_what_is_below_them(package: str) -> None:
+    height = heights(package)
+    upward = [
+        f"{named(FILES[importer])}:{line} imports {imported}"
+        for importer, imported, line in IMPORTS
+        if (tail := room(importer)) != (head := room(imported))
+        and tail in height
+        and head in height
+        and height[tail] <= height[head]
+    ]
+    assert not upward, "\n".join(["not down the ladder:", *upward])
+
+
+def test_modules_import_in_no_circles() -> None:
+    """Nor by imports in functions, or of types only."""
+    found = circles(graph(FILES, ((one.importer, one.imported) for one in IMPORTS)))
+    assert not found, "\n".join(["modules that import each other:", *map(", ".join, found)])
+
+
+def test_the_top_of_the_engine_fits_a_glance() -> None:
+    inside = [path for path in (ROOT / "bench").iterdir() if path.name != "__pycache__"]
+    assert len([path for path in inside if path.is_dir()]) <= 12
+    assert len([path for path in inside if path.is_file()]) <= 5
+
+
+def test_heavy_libraries_are_imported_where_the_table_says() -> None:
+    for library, places in ONLY_IN.items():
+        for place in places:
+            paths = [path for path in MODULES if named(path).startswith(place)]
+            found = {name.split(".")[0] for path in paths for name, _ in imports(ROOT, path)}
+            assert library in found, f"{place} does not import {library}"
+
+
 @pytest.mark.parametrize("path", MODULES, ids=named)
 def test_nothing_is_loaded_that_could_run(path: Path) -> None:
-    for name, node in imports(path):
+    for name, node in imports(ROOT, path):
         assert name.split(".")[0] not in ("dill", "cloudpickle", "joblib", "shelve", "marshal"), (
             name
         )
@@ -139,7 +211,7 @@ def test_the_readers_of_this_test_see_what_they_should(tmp_path: Path) -> None:
     )
     loads = [call for call in calls(one) if dotted(call.func) == "yaml.load"]
     assert [loader(one, call) for call in loads] == [None, "S", None]
-    relative = dict.fromkeys(name for name, _ in imports(ROOT / "bench/executors/local.py"))
+    relative = dict.fromkeys(name for name, _ in imports(ROOT, ROOT / "bench/executors/local.py"))
     assert "bench.plan.jobs" in relative
     assert "pebble" in relative
 
@@ -148,7 +220,7 @@ def test_suites_know_nothing_of_torch() -> None:
     for path in MODULES:
         if named(path).startswith("suites/"):
             assert not {"torch", "numpy", "pandas"} & {
-                one.split(".")[0] for one, _ in imports(path)
+                one.split(".")[0] for one, _ in imports(ROOT, path)
             }
 
 
@@ -164,36 +236,3 @@ def test_records_can_be_read_without_the_engine() -> None:
         timeout=toy.PATIENCE,
     )
     assert done.stdout.strip() == "[]"
-
-
-PAGES = [
-    path for name in ("README.md", "CONTRIBUTING.md") if (path := ROOT / name).exists()
-] + sorted((ROOT / "docs").rglob("*.md"))
-LINK = re.compile(r"\[[^\]\n]*\]\(\s*<?([^)\s>]+)>?[^)]*\)|^\[[^\]\n]+\]:\s*(\S+)", re.MULTILINE)
-FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
-
-
-def links(page: Path) -> Iterator[str]:
-    text = re.sub(r"`[^`\n]*`", "", FENCE.sub("", page.read_text(encoding="utf-8")))
-    for inline, reference in LINK.findall(text):
-        yield inline or reference
-
-
-def anchors(page: Path) -> set[str]:
-    """Of a page's headings, as GitHub makes them."""
-    text = FENCE.sub("", page.read_text(encoding="utf-8"))
-    heads = re.findall(r"^#{1,6}\s+(.*?)\s*#*$", text, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
-
-
-@pytest.mark.parametrize("page", PAGES, ids=named)
-def test_relative_links_lead_somewhere(page: Path) -> None:
-    for link in links(page):
-        if re.match(r"[a-z][a-z+.-]*:", link):
-            continue
-        target, _, anchor = link.partition("#")
-        found = (page.parent / target).resolve() if target else page
-        assert found.exists(), f"{named(page)}: {link}"
-        assert found.is_relative_to(ROOT), f"{named(page)}: {link} leads out of the project"
-        if anchor and found.suffix == ".md":
-            assert anchor in anchors(found), f"{named(page)}: {link}"

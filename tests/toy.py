@@ -146,8 +146,13 @@ VECTORS = CHECKOUT / "tests" / "vectors"
 
 
 def environment(**more: str) -> dict[str, str]:
+    """A subprocess finds the packages before anything, then the helpers of the tests.
+
+    `tests/bench` and its like are folders without `__init__`, which Python takes for the packages
+    where these come from an import hook of pip's only, as after `pip install --editable`.
+    """
     found = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
-    paths = [str(CHECKOUT), *filter(None, [found.get("PYTHONPATH")])]
+    paths = [str(CHECKOUT), str(CHECKOUT / "tests"), *filter(None, [found.get("PYTHONPATH")])]
     return {**found, "PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "200", **more}
 
 

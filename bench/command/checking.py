@@ -11,7 +11,7 @@ from rich.status import Status
 from ..errors import BenchError
 
 
-def check(console: Console, name: str, plugins: Sequence[Path], results: Path) -> int:
+def show_checks(console: Console, name: str, plugins: Sequence[Path], results: Path) -> int:
     """Check the named criterion, or all that the plugins register; 1 where one does not conform.
 
     Raises:
@@ -29,17 +29,17 @@ def check(console: Console, name: str, plugins: Sequence[Path], results: Path) -
         load_plugins(plugins)
         names = [find(name).name] if name else registered_by(plugins)
     code = 0
-    for one in names:
-        with console.status(f"checking {one}") as status:
-            found = findings_of(one, results, lambda step: _tell(console, status, step))
-        show_findings(console, found)
-        console.print(summary(found), style="bold red" if fails(found) else "bold green")
-        code |= fails(found)
+    for criterion in names:
+        with console.status(f"checking {criterion}") as status:
+            findings = findings_of(criterion, results, lambda step: _tell(console, status, step))
+        show_findings(console, findings)
+        console.print(summary(findings), style="bold red" if fails(findings) else "bold green")
+        code |= fails(findings)
     return int(code)
 
 
 def _tell(console: Console, status: Status, step: str) -> None:
-    """On the moving line of a terminal, or as a line of a log."""
+    """Print a step on the moving line of a terminal, or as a line of a log."""
     if console.is_terminal:
         status.update(step)
     else:

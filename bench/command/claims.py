@@ -10,17 +10,18 @@ from rich.console import Console
 
 from reports.claims.claim_file import known_claims
 from reports.claims.claims import judge
-from reports.claims.claims_page import claims_page, found, verdicts, worded
+from reports.claims.claims_page import claims_page, verdicts, what_we_found, worded
 
 from ..errors import BenchError
-from ..store.store import Store, write_atomically
+from ..store.sealed import write_atomically
+from ..store.store import Store
 from .table import print_table
 
 if TYPE_CHECKING:
     from reports.records import Record
 
 
-def claims(console: Console, folders: Sequence[Path], out: Path | None) -> None:
+def show_claims(console: Console, folders: Sequence[Path], out: Path | None) -> None:
     """Print a line for each claim that has been tried, and write the whole table.
 
     Raises:
@@ -34,15 +35,21 @@ def claims(console: Console, folders: Sequence[Path], out: Path | None) -> None:
         if faulty:
             console.print(f"{folder}: {faulty} files are no valid records and are left out")
         records += whole
-    findings = judge(known_claims(), records)
-    judged = list(verdicts(findings))
+    judgements = judge(known_claims(), records)
+    judged = list(verdicts(judgements))
     rows = [
-        (claim.paper, claim.claim, f"{claim.suite}, {on[0].scale}", found(on), worded(said, on))
+        (
+            claim.paper,
+            claim.claim,
+            f"{claim.suite}, {on[0].scale}",
+            what_we_found(on),
+            worded(said, on),
+        )
         for claim, said, on in judged
         if said != "not run"
     ]
     print_table(console, ("paper", "claim", "suite", "what we found", "verdict"), rows)
     console.print(f"claims that no record speaks of: {len(judged) - len(rows)}")
     if out is not None:
-        write_atomically(out, claims_page(findings, records).encode())
+        write_atomically(out, claims_page(judgements, records).encode())
         console.print(f"wrote {out}", soft_wrap=True)

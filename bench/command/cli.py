@@ -11,10 +11,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ..plan.asked import asked_plan, asked_scales, asked_suite, names_in
 from .arguments import (
     DATA,
     RESULTS,
+    ChosenSuite,
     DataRoot,
     Methods,
     Overrides,
@@ -23,6 +23,7 @@ from .arguments import (
     Scale,
     Smoke,
     SuiteName,
+    names_in,
 )
 
 app = typer.Typer(
@@ -80,15 +81,14 @@ def plan(
     """Show what a run would do, how long it takes, and what its statistics can and cannot show."""
     from ..plan.workload import Throughput
     from ..store.store import Store
-    from . import planning
+    from .planning import show_plan, show_scales
 
     throughput, store = Throughput(tflops, ceiling), Store(results)
+    chosen = ChosenSuite(suite, set_, scale, smoke, plugin, methods)
     if scales:
-        plans = asked_scales(console, suite, set_, scale, smoke, plugin, methods)
-        planning.scales(console, plans, store, throughput, data_root)
-        return
-    planned = asked_plan(console, suite, set_, scale, smoke, plugin, methods)
-    planning.plan(console, planned, store, workers, throughput, data_root)
+        show_scales(console, chosen.plans_by_scale(console), store, throughput, data_root)
+    else:
+        show_plan(console, chosen.plan(console), store, workers, throughput, data_root)
 
 
 @app.command()
@@ -101,12 +101,12 @@ def fetch(
     smoke: Smoke = False,
 ) -> None:
     """Get the datasets, weights and checkpoints of a suite, and say what must be got by hand."""
-    asked = asked_suite(suite, set_, scale, smoke)
+    chosen = ChosenSuite(suite, set_, scale, smoke).suite()
 
     from ..store.store import Store
     from .fetch import fetch_all, requirements
 
-    wanted = requirements(asked, data_root.resolve(), Store(results).cache)
+    wanted = requirements(chosen, data_root.resolve(), Store(results).root)
     raise typer.Exit(fetch_all(wanted, console))
 
 
@@ -150,20 +150,24 @@ def run(
     ] = False,
 ) -> None:
     """Run a suite. Run it again after any interruption: finished trials are not repeated."""
-    planned = asked_plan(console, suite, set_, scale, smoke, plugin)
+    planned = ChosenSuite(suite, set_, scale, smoke, plugin).plan(console)
 
     from ..run.session import Request, session
+    from ..steps.workspace import Settings
 
-    request = Request(
-        results=results,
-        data_root=data_root,
-        workers=workers,
-        methods=names_in(methods),
-        repeats=repeats,
-        plugins=tuple(path.resolve() for path in plugin),
+    settings = Settings(
+        results,
+        data_root,
         download=download,
+        plugins=tuple(path.resolve() for path in plugin),
         device=device,
         loaders=loaders or max(1, (os.cpu_count() or 1) // workers),
+    )
+    request = Request(
+        settings,
+        workers,
+        methods=names_in(methods),
+        repeats=repeats,
         executor=executor,
         timeout_s=timeout,
         shard=shard,
@@ -184,9 +188,11 @@ def status(
 ) -> None:
     """Show how far a suite has come, and what has failed."""
     from ..store.store import Store
-    from . import status as shown
+    from .status import show_status
 
-    shown.status(console, asked_plan(console, suite, set_, scale, smoke, plugin), Store(results))
+    show_status(
+        console, ChosenSuite(suite, set_, scale, smoke, plugin).plan(console), Store(results)
+    )
 
 
 @app.command()
@@ -210,9 +216,9 @@ def report(
 ) -> None:
     """Write the report of a suite, finished or not, from its records; MLflow's latest run of it
     then carries this report."""
-    planned = asked_plan(console, suite, set_, scale, smoke, plugin)
+    planned = ChosenSuite(suite, set_, scale, smoke, plugin).plan(console)
 
-    from ..run.session import write_report
+    from ..run.reporting import write_report
     from ..store.store import Store
     from ..tracking import TrackingError, update_report
 
@@ -243,13 +249,13 @@ def compare(
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
     """Hold one method of a suite against another: how much better, where, and how surely."""
-    planned = asked_plan(console, suite, set_, scale, smoke, plugin)
+    planned = ChosenSuite(suite, set_, scale, smoke, plugin).plan(console)
 
-    from ..run.session import compare as compare_methods
+    from ..run.reporting import compare_methods
     from ..store.store import Store
-    from .compare import duel
+    from .compare import show_difference
 
-    duel(console, compare_methods(planned, Store(results), method, reference))
+    show_difference(console, compare_methods(planned, Store(results), method, reference))
 
 
 @app.command()
@@ -262,7 +268,7 @@ def claims(
     ] = None,
 ) -> None:
     """Hold what the papers claim against the records of their suites."""
-    from .claims import claims as show_claims
+    from .claims import show_claims
 
     show_claims(console, results, out)
 
@@ -280,7 +286,7 @@ def sync(
     from ..store.store import Store
     from ..tracking import sync as sync_records
 
-    planned = asked_plan(console, suite, set_, scale, smoke, plugin)
+    planned = ChosenSuite(suite, set_, scale, smoke, plugin).plan(console)
     store = Store(results)
     with store.lock():
         records = planned.records(store)
@@ -334,9 +340,9 @@ def new_criterion(
     out: Annotated[Path | None, typer.Option(help="File to write; default: NAME.py.")] = None,
 ) -> None:
     """Write a small criterion that runs, to begin yours with."""
-    from .new_criterion import new_criterion as write
+    from .new_criterion import write_criterion
 
-    path = write(name, out)
+    path = write_criterion(name, out)
     console.print(f"wrote {path}; check it with: bench check --plugin {path}", soft_wrap=True)
 
 
@@ -347,36 +353,42 @@ def check(
     results: Results = RESULTS,
 ) -> None:
     """Say whether a criterion keeps its promises, what it costs, and whom it ranks like."""
-    from .checking import check as show_check
+    from .checking import show_checks
 
-    raise typer.Exit(show_check(console, name, plugin, results))
+    raise typer.Exit(show_checks(console, name, plugin, results))
 
 
 def main() -> None:
     """Entry point: faults of input are one message and an exit code, never a traceback."""
-    from suites.files import SuiteError
-
-    from ..errors import BenchError
-
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         app()
-    except (BenchError, SuiteError) as error:
-        _complain(error)
-        raise SystemExit(getattr(error, "exit_code", 2)) from None
-    except ValueError as error:
-        from criteria import CriteriaError
-
-        if not isinstance(error, CriteriaError):
+    except Exception as error:
+        if not _is_for_people(error):
             raise
         _complain(error)
-        raise SystemExit(2) from None
+        raise SystemExit(getattr(error, "exit_code", 2)) from None
     except (KeyboardInterrupt, SystemExit) as end:
         if isinstance(end, SystemExit) and end.code != 130:  # 130: typer has met the interrupt
             raise
         kept = "; finished trials are kept, the same command goes on from there"
         complaints.print("interrupted" + (kept if sys.argv[1:2] == ["run"] else ""))
         raise SystemExit(130) from None
+
+
+def _is_for_people(error: Exception) -> bool:
+    """Whether its message is all that is to be said: a fault of the input or of the machine."""
+    from suites.files import SuiteError
+
+    from ..errors import BenchError
+
+    if isinstance(error, BenchError | SuiteError):
+        return True
+    if not isinstance(error, ValueError):
+        return False
+    from criteria import CriteriaError  # loads torch
+
+    return isinstance(error, CriteriaError)
 
 
 def _complain(error: Exception) -> None:

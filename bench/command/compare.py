@@ -9,17 +9,19 @@ from rich.console import Console
 from .table import print_table
 
 if TYPE_CHECKING:
-    from reports.analysis.compare import Duel
+    from reports.analysis.compare import MethodDifference
 
 
-def duel(console: Console, found: Duel) -> None:
+def show_difference(console: Console, result: MethodDifference) -> None:
     """Differences on each problem and over problems, then what may be said; 80 columns wide."""
     from reports.formats import counts, interval, points, whole
 
-    level = f"{100 * (1 - found.suite.analysis.alpha):g} % interval"
-    console.print(f"{found.method} minus {found.reference}, points of retained top-1", style="bold")
+    level = f"{100 * (1 - result.suite.analysis.alpha):g} % interval"
+    console.print(
+        f"{result.method} minus {result.reference}, points of retained top-1", style="bold"
+    )
     heads = ["difference", level, "bases", "won/tied/lost", "verdict"]
-    for recovery, pairs in found.paired.groupby("recovery", sort=False):
+    for recovery, pairs in result.paired.groupby("recovery", sort=False):
         rows = [
             [
                 row["problem"],
@@ -33,7 +35,7 @@ def duel(console: Console, found: Duel) -> None:
         ]
         console.print()
         print_table(console, [str(recovery), *heads], rows, breaks=0)
-    over = found.overall.to_dict("records")
+    over = result.overall.to_dict("records")
     lines = [list(one) for one in zip(*(_over_problems(row) for row in over), strict=True)]
     names = ["problems", "shift", level, "won/tied/lost", "share won", "rank-biserial"]
     names += ["better/equal/worse %", "p (exact Wilcoxon)"]
@@ -41,8 +43,8 @@ def duel(console: Console, found: Duel) -> None:
     console.print()
     print_table(console, ["over problems", *(row["recovery"] for row in over)], rows)
     console.print()
-    console.print(f"verdict: against a ROPE of ± {found.suite.analysis.rope:g} points")
-    for sentence in found.words:
+    console.print(f"verdict: against a ROPE of ± {result.suite.analysis.rope:g} points")
+    for sentence in result.words:
         console.print(sentence, markup=False, soft_wrap=True)
 
 

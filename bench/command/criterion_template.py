@@ -8,12 +8,12 @@ Compare it: bench run quickstart --plugin my_criterion.py \
 from pydantic import Field
 from torch import Tensor
 
-from criteria import Batch, Criterion, Member, Need, Options, register
+from criteria import Batch, Criterion, Member, MemberOptions, Need, register
 
 
-# What a suite may set: {criterion: my_criterion, options: {power: 1}, as: my-1}. `Options` brings
-# `reduction` (how the layers of a group become one score) and `normalizer` (inside a group).
-class MyCriterionOptions(Options):
+# What a suite may set: {criterion: my_criterion, options: {power: 1}, as: my-1}. `MemberOptions`
+# brings `reduction` (how the layers of a group become one score) and `normalizer` (inside a group).
+class MyCriterionOptions(MemberOptions):
     """`power` of each product: 1 adds up sizes; the higher, the more the largest decide."""
 
     power: float = Field(default=2, gt=0)

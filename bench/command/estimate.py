@@ -15,34 +15,23 @@ if TYPE_CHECKING:
     from ..plan.workload import Throughput, Work
 
 
+KINDS = ("bases", "prepared", "scores", "paths", "oracles", "trials")  # in the order of running
 WORK = ("scored", "trained", "evaluated", "GPU-hours")  # images, and time
 
 
 def by_kind(jobs: Iterable[Job]) -> dict[str, list[Job]]:
     """Jobs by what they are called where work is shown."""
-    from ..plan.jobs import BaseJob, OracleJob, PathJob, PreparedJob, ScoresJob
-
-    names = {
-        BaseJob: "bases",
-        PreparedJob: "prepared",
-        ScoresJob: "scores",
-        PathJob: "paths",
-        OracleJob: "oracles",
-    }
-    found: dict[str, list[Job]] = {}
+    kinds: dict[str, list[Job]] = {}
     for job in jobs:
-        found.setdefault(names.get(type(job), "trials"), []).append(job)
-    return found
+        kinds.setdefault(job.kind, []).append(job)
+    return kinds
 
 
 def kinds_of(trials: Iterable[Trial]) -> list[str]:
     """What these trials stand on, done or not, and they themselves."""
-    from ..plan.jobs import FidelityJob, PreparedJob
-
-    prepared = any(isinstance(one.at.base, PreparedJob) for one in trials)
-    fidelity = any(isinstance(one, FidelityJob) for one in trials)
-    chosen = "oracles" if fidelity else "paths"
-    return ["bases", *(["prepared"] if prepared else []), "scores", chosen, "trials"]
+    jobs = (job for trial in trials for job in (trial, *trial.stands_on))
+    kinds = {"bases", "scores", *(job.kind for job in jobs)}
+    return [one for one in KINDS if one in kinds]
 
 
 def cells(work: Work) -> tuple[str, ...]:
@@ -85,30 +74,32 @@ def _hours(hours: float) -> str:
     return f"{hours:.2g}" if hours >= 0.001 else "< 0.001" if hours else ""
 
 
-def epochs(console: Console, planned: Plan) -> None:
-    """Of each method: what it trains before it is scored, on its way, and to recover."""
+def show_epochs(console: Console, planned: Plan) -> None:
+    """Print what each method trains before it is scored, on its way, and to recover."""
     from ..plan.jobs import TrialJob
     from ..plan.workload import own_epochs, prepared_epochs, recovery_epochs
 
-    found: dict[str, dict[str, set[int]]] = {}
+    by_method: dict[str, dict[str, set[int]]] = {}
     for trial in planned.trials:
         if isinstance(trial, TrialJob):
-            mine = found.setdefault(trial.labels.method, {})
+            trained = by_method.setdefault(trial.labels.method, {})
             before = prepared_epochs(trial.path)
-            mine.setdefault("before", set()).add(before)
-            mine.setdefault("way", set()).add(own_epochs(trial.path, trial.budget) - before)
+            trained.setdefault("before", set()).add(before)
+            trained.setdefault("way", set()).add(own_epochs(trial.path, trial.budget) - before)
             if trial.recipe is not None:
-                mine.setdefault(trial.labels.recovery, set()).add(recovery_epochs(trial))
-    if not found:
+                trained.setdefault(trial.labels.recovery, set()).add(recovery_epochs(trial))
+    if not by_method:
         return
-    every = dict.fromkeys(name for mine in found.values() for name in mine)
-    kinds = [one for one in every if any(max(mine.get(one, {0})) for mine in found.values())]
+    every = dict.fromkeys(name for trained in by_method.values() for name in trained)
+    kinds = [
+        one for one in every if any(max(trained.get(one, {0})) for trained in by_method.values())
+    ]
     print_table(
         console,
         ("epochs of", *(_HEADS.get(one, one) for one in kinds)),
         [
-            (method, *(_range(mine.get(one, set()), one not in _HEADS) for one in kinds))
-            for method, mine in found.items()
+            (method, *(_range(trained.get(one, set()), one not in _HEADS) for one in kinds))
+            for method, trained in by_method.items()
         ],
     )
 
@@ -117,7 +108,7 @@ _HEADS = {"before": "before scoring", "way": "on the way"}
 
 
 def _range(counts: set[int], finetuned: bool) -> str:
-    """Over budgets and problems. A method's own phases may leave nothing of a total."""
+    """Epochs over budgets and problems. A method's own phases may leave nothing of a total."""
     if not counts or (counts == {0} and not finetuned):
         return ""
     low, high = min(counts), max(counts)

@@ -9,7 +9,8 @@ from typing import Literal
 
 from rich.console import Console
 
-from suites.schema import AnySuite, DatasetSpec, ModelSpec
+from suites.problem import DatasetSpec, ModelSpec
+from suites.schema import AnySuite
 
 from ..data.catalog import DATASETS
 from ..data.datasets import load_dataset

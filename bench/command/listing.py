@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import typing
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from ..errors import BenchError
 from .table import print_table
 
 if TYPE_CHECKING:
+    from criteria.options import Options
     from criteria.phases import Kind, PhaseEntry
     from criteria.registry import Entry
     from suites.method import MethodSpec
@@ -105,8 +107,8 @@ def _preset(console: Console, name: str) -> None:
         BenchError: there is none of that name.
     """
     from suites import named_recipes
+    from suites.faults import meant
     from suites.method import MethodSpec, named_presets
-    from suites.section import meant
 
     known = named_presets()
     if name not in known:
@@ -204,8 +206,6 @@ def _phases(console: Console, kind: Kind, name: str) -> None:
 
 def _about(console: Console, one: Entry | PhaseEntry, what: str, *, whole: bool) -> None:
     """Below a name, indented: what it is, its options, their meaning if `whole`, its source."""
-    from .options import option_lines
-
     fields = one.type.options_type.model_fields
     options = f"options: {', '.join(fields)}" if fields and not whole else ""
     about = "; ".join(filter(None, [what, options]))
@@ -215,6 +215,43 @@ def _about(console: Console, one: Entry | PhaseEntry, what: str, *, whole: bool)
         console.print("    options:")
         for line in option_lines(one.type.options_type):
             console.print(Padding(Text(line), (0, 0, 0, 8)))
+
+
+def option_lines(kind: type[Options]) -> Iterator[str]:
+    """A line an option, `name = default (allowed): meaning`, and then what is said of all."""
+    from pydantic_core import PydanticUndefined
+
+    for name, field in kind.model_fields.items():
+        default = "" if field.default is PydanticUndefined else f" = {_plain(field.default)}"
+        meaning = _meaning(kind, name)
+        yield f"{name}{default} ({_allowed(field.annotation)})" + (meaning and f": {meaning}")
+    if kind.__doc__:
+        yield " ".join(kind.__doc__.split())
+
+
+def _meaning(kind: type[Options], name: str) -> str:
+    """An option's description, from where it was described last."""
+    fields = (getattr(one, "model_fields", {}).get(name) for one in kind.__mro__)
+    return next((one.description for one in fields if one and one.description), "")
+
+
+def _allowed(annotation: Any) -> str:
+    """A type as people write it: the values of a choice, the kinds of others."""
+    from pydantic import BaseModel
+
+    if typing.get_origin(annotation) is typing.Literal:
+        return " | ".join(map(str, typing.get_args(annotation)))
+    inner = typing.get_args(annotation)
+    if inner and type(None) in inner:
+        return " | ".join([*(_allowed(one) for one in inner if one is not type(None)), "null"])
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "{" + ", ".join(annotation.model_fields) + "}"
+    return getattr(annotation, "__name__", str(annotation))
+
+
+def _plain(value: Any) -> str:
+    """As YAML writes it, without quotes."""
+    return value if isinstance(value, str) else _written(value)
 
 
 def _units(entry: Entry) -> str:

@@ -15,7 +15,7 @@ TEMPLATE = Path(__file__).with_name("criterion_template.py")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
 
 
-def new_criterion(name: str, out: Path | None = None) -> Path:
+def write_criterion(name: str, out: Path | None = None) -> Path:
     """Write a runnable criterion of that name to `out`, by default `NAME.py` here.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from .estimate import WORK, by_kind, cells, epochs, hours_of, kinds_of, say_assumptions
+from .estimate import WORK, by_kind, cells, hours_of, kinds_of, say_assumptions, show_epochs
 from .table import print_table
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..store.store import Store
 
 
-def plan(
+def show_plan(
     console: Console,
     planned: Plan,
     store: Store,
@@ -57,13 +57,13 @@ def plan(
     console.print(f"{hours_of(works)} GPU-hours in all.")
     say_assumptions(console, works, throughput)
     console.print()
-    epochs(console, planned)
+    show_epochs(console, planned)
     console.print()
     console.print(_time_left(planned, store, len(pending), workers))
     console.print(_can_show(planned), soft_wrap=True)
 
 
-def scales(
+def show_scales(
     console: Console,
     plans: Mapping[str, Plan],
     store: Store,
@@ -103,7 +103,7 @@ def _can_show(planned: Plan) -> str:
 
 
 def _time_left(planned: Plan, store: Store, pending: int, workers: int) -> str:
-    """From the trials that are done, by recovery, as recoveries differ most."""
+    """An estimate from the trials that are done, by recovery, as recoveries differ most."""
     records = planned.records(store)
     spent: dict[str, list[float]] = {}
     for record in records:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..store.store import Store
 
 
-def status(console: Console, planned: Plan, store: Store) -> None:
+def show_status(console: Console, planned: Plan, store: Store) -> None:
     """How far each method has come, and the failures with their reasons."""
     records = planned.records(store)
     counts: dict[str, Counter[str]] = {}
@@ -35,16 +35,16 @@ def status(console: Console, planned: Plan, store: Store) -> None:
         for method, count in counts.items()
     ]
     print_table(console, ("method", "done", "infeasible", "failed", "to go"), rows)
-    for (ended, reason), found in _reasons(records).items():
-        several = f"{len(found)} trials, as " if len(found) > 1 else ""
-        console.print(f"{ended}: {several}{found[0]}: {reason}", markup=False)
+    for (ended, reason), trials in _reasons(records).items():
+        several = f"{len(trials)} trials, as " if len(trials) > 1 else ""
+        console.print(f"{ended}: {several}{trials[0]}: {reason}", markup=False)
 
 
 def _reasons(records: Iterable[Record]) -> dict[tuple[str, str], list[str]]:
     """Trials by how and why they ended without measurements."""
-    found: dict[tuple[str, str], list[str]] = {}
+    reasons: dict[tuple[str, str], list[str]] = {}
     for one in records:
         if one.failure is not None:
             reason = f"{one.failure.kind}: {one.failure.message}"
-            found.setdefault((one.status, reason), []).append(one.labels.brief)
-    return found
+            reasons.setdefault((one.status, reason), []).append(one.labels.brief)
+    return reasons

@@ -24,11 +24,11 @@ def print_table(
     """
     table = Table(box=None, pad_edge=False, header_style="bold")
     lines = list(rows)
-    for at, name in enumerate(head):
-        whole = brief and lines and at < len(lines[0]) - 1
-        least = max(len(row[at]) for row in lines) if whole else None
+    for column, name in enumerate(head):
+        whole = brief and lines and column < len(lines[0]) - 1
+        least = max(len(row[column]) for row in lines) if whole else None
         cut: OverflowMethod = "ellipsis" if brief else "fold"
-        single = brief or breaks not in (None, at)
+        single = brief or breaks not in (None, column)
         table.add_column(name, overflow=cut, no_wrap=single, min_width=least)
     for row in lines:
         table.add_row(*row)

@@ -20,7 +20,7 @@ from criteria.network.modes import eval_with_gradients
 from criteria.network.weights import weight_structure
 from criteria.registry import find, scores_weights
 from suites import Recipe
-from suites.schema import DatasetSpec, ModelSpec
+from suites.problem import DatasetSpec, ModelSpec
 
 from ..plan.jobs import BaseJob
 from ..steps.bases import make_base

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from suites.schema import DatasetSpec
-from suites.section import meant
+from suites.faults import meant
+from suites.problem import DatasetSpec
 
 from .. import seeds
 from ..errors import DataError

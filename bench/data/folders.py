@@ -121,16 +121,17 @@ def _files(source: Source, listings: list[Listing], classes: int) -> Splits:
     small = size <= IN_MEMORY
     normalize = normalization(source.spec, "cifar" if small else "imagenet", channels=3)
 
-    def split(listing: Listing) -> Split:
+    content = [listing.identity(source.cache) for listing in listings]
+
+    def split(listing: Listing, identity: object) -> Split:
         labels = torch.tensor(listing.labels)
         if small:
-            pixels = decoded(listing, size, source.cache).to(source.device)
+            pixels = decoded(listing, identity, size, source.cache).to(source.device)
             there = labels.to(source.device)
             return Split(labels, lambda chosen: ArrayImages(pixels, there, chosen, normalize))
         how = normalize, size, source.device, source.threads
         return Split(labels, lambda chosen: FileImages(listing.files, labels, chosen, *how))
 
-    train, test = map(split, listings)
-    content = [listing.identity() for listing in listings]
+    train, test = map(split, listings, content)
     identity = [content, size, normalize.mean, normalize.std]
     return Splits(classes, 3, size, train, test, identity)

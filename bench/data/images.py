@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -19,7 +19,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from reports.seal import seal_file
+
 from ..errors import DataError
+from ..store.sealed import holds, read_json, sealed_name, write_json
 from .augment import Augmentation, automatically, randomly_cropped, shifted
 
 Batch = tuple[Tensor, Tensor]
@@ -250,23 +253,38 @@ class Listing:
     def files(self) -> list[Path]:
         return [self.folder / name for name in self.names]
 
-    @cached_property
-    def _stats(self) -> list[os.stat_result]:
+    def identity(self, cache: Path) -> list[list[object]]:
+        """Names, labels and the SHA-256 of every file: equal for a copy on another machine.
+
+        A file of known size and modification time is not read again: digests lie in `cache`.
+        Raises DataError for a file that is listed and cannot be read.
+        """
+        digests = self._digests(cache / "images" / f"{_short_sha256(str(self.folder))}.json")
+        return [list(each) for each in zip(self.names, self.labels, digests, strict=True)]
+
+    def _digests(self, stored: Path) -> list[str]:
+        known = read_json(stored) or {}
+
+        def digest(name: str) -> list[object]:
+            file = self.folder / name
+            stat = file.stat()
+            state = [stat.st_size, stat.st_mtime_ns]
+            if known.get(name, [])[:2] == state:
+                return known[name]
+            return [*state, hashlib.sha256(file.read_bytes()).hexdigest()]
+
         try:
-            return [file.stat() for file in self.files]
+            with ThreadPoolExecutor(THREADS) as pool:
+                found = dict(zip(self.names, pool.map(digest, self.names), strict=True))
         except OSError as error:
             raise DataError(f"{error.filename} is listed but cannot be read: {error}") from error
+        if not found.items() <= known.items():
+            write_json(stored, known | found)
+        return [str(found[name][2]) for name in self.names]
 
-    def identity(self) -> list[list[object]]:
-        """Names, labels and sizes in bytes: equal for a copy on another machine."""
-        sizes = (stat.st_size for stat in self._stats)
-        return [list(each) for each in zip(self.names, self.labels, sizes, strict=True)]
 
-    def cache_key(self, size: int) -> str:
-        """Changes as soon as any file is touched."""
-        times = [stat.st_mtime_ns for stat in self._stats]
-        text = json.dumps([size, self.identity(), times])
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
+def _short_sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def native_size(file: Path) -> int | None:
@@ -275,9 +293,13 @@ def native_size(file: Path) -> int | None:
     return width if width == height <= IN_MEMORY else None
 
 
-def decoded(listing: Listing, size: int, cache: Path) -> Tensor:
-    """All images of a listing as uint8 [n, 3, size, size], from the cache or into it."""
-    stored = cache / "images" / f"{listing.cache_key(size)}.npy"
+def decoded(listing: Listing, identity: object, size: int, cache: Path) -> Tensor:
+    """All images of a listing as uint8 [n, 3, size, size], from the cache or into it.
+
+    `identity` is the listing's own, which takes a look at every file to find.
+    """
+    content = json.dumps([size, identity])
+    stored = cache / "images" / f"{_short_sha256(content)}.npy"
     shape = (len(listing.names), 3, size, size)
     pixels = _stored(stored, shape)
     if pixels is None:
@@ -289,11 +311,13 @@ def decoded(listing: Listing, size: int, cache: Path) -> Tensor:
 
 
 def _stored(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    """The cached array if it is there and whole. Copy-on-write: torch wants writable memory."""
-    try:
-        pixels = np.load(file, mmap_mode="c", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+    """The cached array, if what is there is what was stored.
+
+    Copy-on-write: torch wants writable memory.
+    """
+    if not holds(file):
         return None
+    pixels = np.load(file, mmap_mode="c", allow_pickle=False)
     return pixels if pixels.shape == shape and pixels.dtype == np.uint8 else None
 
 
@@ -312,4 +336,5 @@ def _store(listing: Listing, size: int, stored: Path, shape: tuple[int, ...]) ->
                 pixels[number] = image
         pixels.flush()
         del pixels
+        seal_file(whole, sealed_name(stored))
         whole.replace(stored)

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from suites.schema import DatasetSpec
+from suites.problem import DatasetSpec
 
 from ..errors import DataError
 from .images import Images, Normalization

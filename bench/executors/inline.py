@@ -13,7 +13,7 @@ class Inline:
     slots = 1
 
     def __init__(self, settings: Settings) -> None:
-        self._lab = start(settings)
+        self._workspace = start(settings)
         self._accepted: list[Job] = []
 
     def submit(self, job: Job) -> None:
@@ -21,7 +21,7 @@ class Inline:
 
     def finished(self) -> list[tuple[Job, Outcome]]:
         job = self._accepted.pop(0)
-        return [(job, perform(job, self._lab))]
+        return [(job, perform(job, self._workspace))]
 
     def close(self, *, kill: bool) -> None:
         self._accepted.clear()

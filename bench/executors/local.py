@@ -19,9 +19,10 @@ from pebble import ProcessExpired, ProcessFuture, ProcessPool
 from reports.records import Failure
 
 from ..plan.jobs import Job
-from ..steps.gpus import visible_gpus
-from ..steps.perform import Outcome, perform_in_process, start_process
+from ..steps.perform import Outcome
 from ..steps.workspace import Settings
+from .gpus import visible_gpus
+from .process import perform_in_process, start_process
 
 # Read by the libraries when a worker starts. Every pruned network has shapes of its own, and oneDNN
 # keeps 1,024 of their kernels by default, which grows a worker by gigabytes over a suite.

@@ -65,10 +65,10 @@ class Ray:
 
 
 @cache
-def _lab(settings: Settings) -> Workspace:
+def _workspace(settings: Settings) -> Workspace:
     """One workspace a worker process, for all the jobs that it is given."""
     return start(settings)
 
 
 def _perform(job: Job, settings: Settings) -> Outcome:
-    return perform(job, _lab(settings))
+    return perform(job, _workspace(settings))

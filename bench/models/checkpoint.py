@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from suites.schema import ModelSpec
+from suites.problem import ModelSpec
 
 from ..data.download import download, file_sha256
 from ..errors import ModelError

@@ -16,8 +16,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import torch
 from torch import nn
 
-from suites.schema import ModelSpec
-from suites.section import meant
+from suites.faults import meant
+from suites.problem import ModelSpec
 
 from ..errors import ModelError
 from .checkpoint import load_checkpoint

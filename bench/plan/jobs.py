@@ -15,22 +15,57 @@ from reports.records import SCHEMA_VERSION, Labels, content_key
 from suites import Recipe
 from suites.fidelity import FidelitySpec
 from suites.method import IterativeSpec
+from suites.problem import DatasetSpec, ModelSpec
 from suites.protocol import Axis, Calibration, SelectionSpec
-from suites.schema import DatasetSpec, ModelSpec
+
+from ..pruning.network import Schedule
 
 # Raised when the engine changes what a trial finds: training, selection, cutting, measuring.
-ENGINE_VERSION = 1
+ENGINE_VERSION = 2
 
 
-# Where a model is used, and what by: that is in other parts of an identity, or only a name.
-_NO_PART_OF_A_MODEL = {
-    *("label", "recipe", "recipes", "checkpoint", "sha256"),
-    *("datasets", "budgets", "calibration", "selection", "methods"),
-}
+class _Job:
+    """What every job has, so that whoever runs or counts jobs need not tell them apart.
+
+    Attributes:
+        kind: what jobs like it are called where work is shown.
+    """
+
+    kind: ClassVar[str]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that decides its result."""
+        raise NotImplementedError
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 of the identity, which names the result in the store."""
+        return content_key(self.identity)
+
+    @property
+    def stands_on(self) -> tuple[Job, ...]:
+        """The jobs whose results it takes, shared scores aside."""
+        return ()
+
+    @property
+    def takes_scores(self) -> tuple[str, ...]:
+        """Keys of the shared scores of the dense network that it takes."""
+        return ()
+
+    @property
+    def gives_scores(self) -> tuple[str, ...]:
+        """Keys of the scores that it makes."""
+        return ()
+
+    @property
+    def parts(self) -> tuple[Job, ...]:
+        """Jobs that do the same one by one; none where it cannot be split."""
+        return ()
 
 
 @dataclass(frozen=True, eq=False)
-class BaseJob:
+class BaseJob(_Job):
     """Train an unpruned network, or take over a checkpoint.
 
     Attributes:
@@ -38,6 +73,7 @@ class BaseJob:
         checkpoint_sha256: of the file, where the model has one.
     """
 
+    kind: ClassVar[str] = "bases"
     dataset: DatasetSpec
     model: ModelSpec
     recipe: Recipe | None
@@ -49,21 +85,11 @@ class BaseJob:
         return {
             "engine": ENGINE_VERSION,
             "dataset": self.dataset.identity,
-            "model": self._model,
+            "model": self.model.identity,
             "checkpoint_sha256": self.checkpoint_sha256,
-            "recipe": _dumped(self.recipe),
+            "recipe": self.recipe and self.recipe.identity,
             "base": self.base,
         }
-
-    @property
-    def _model(self) -> dict[str, Any]:
-        """Keys from before there was `ignored` hold."""
-        unasked = set() if self.model.ignored else {"ignored"}
-        return self.model.model_dump(exclude=_NO_PART_OF_A_MODEL | unasked)
-
-    @cached_property
-    def key(self) -> str:
-        return content_key(self.identity)
 
     @property
     def axes(self) -> dict[str, str | int]:
@@ -72,10 +98,6 @@ class BaseJob:
 
     def __str__(self) -> str:
         return f"base {self.base} of {self.model.name} on {self.dataset.name}"
-
-
-def _dumped(recipe: Recipe | None) -> dict[str, Any] | None:
-    return recipe.identity if recipe else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,14 +138,15 @@ class PhaseUse:
             "name": self.name,
             "options": self.options,
             "source": self.source,
-            "recipe": _dumped(self.recipe),
+            "recipe": self.recipe and self.recipe.identity,
         }
 
 
 @dataclass(frozen=True, eq=False)
-class PreparedJob:
+class PreparedJob(_Job):
     """Train a base further, before it is scored; what comes out stands in for the base."""
 
+    kind: ClassVar[str] = "prepared"
     base: BaseJob
     repeat: int
     phase: PhaseUse
@@ -137,10 +160,6 @@ class PreparedJob:
             "prepare": self.phase.identity,
         }
 
-    @cached_property
-    def key(self) -> str:
-        return content_key(self.identity)
-
     @property
     def dataset(self) -> DatasetSpec:
         return self.base.dataset
@@ -152,6 +171,10 @@ class PreparedJob:
     @property
     def axes(self) -> dict[str, str | int]:
         return self.base.axes
+
+    @property
+    def stands_on(self) -> tuple[Job, ...]:
+        return (self.base,)
 
     def __str__(self) -> str:
         return f"{self.base}, prepared by {self.phase.name}"
@@ -181,25 +204,41 @@ class Standpoint:
         return {**self.base.axes, "repeat": self.repeat}
 
     def score_key(self, criterion: CriterionSpec, per_weight: bool = False) -> str:
-        """Of the scores of channels, or of single weights, which are other numbers."""
-        identity = {**self.identity, "criterion": criterion.identity}
-        return content_key(identity | ({"of": "weights"} if per_weight else {}))
+        """Key of a criterion's scores; those of channels and of single weights are others."""
+        of = "weights" if per_weight else "channels"
+        return content_key({**self.identity, "criterion": criterion.identity, "of": of})
 
 
 @dataclass(frozen=True, eq=False)
-class ScoresJob:
+class ScoresJob(_Job):
     """Score the dense network by many criteria in one pass: its channels, or its weights."""
 
+    kind: ClassVar[str] = "scores"
     at: Standpoint
     criteria: tuple[CriterionSpec, ...]
     per_weight: bool = False
 
     @cached_property
-    def key(self) -> str:
-        return content_key([self.score_key(one) for one in self.criteria])
+    def identity(self) -> dict[str, Any]:
+        return {"scores": list(self.gives_scores)}
+
+    @property
+    def gives_scores(self) -> tuple[str, ...]:
+        return tuple(self.score_key(one) for one in self.criteria)
 
     def score_key(self, criterion: CriterionSpec) -> str:
         return self.at.score_key(criterion, self.per_weight)
+
+    @property
+    def parts(self) -> tuple[Job, ...]:
+        """One job a criterion: whichever kills or stalls its worker takes no other with it."""
+        if len(self.criteria) == 1:
+            return ()
+        return tuple(ScoresJob(self.at, (one,), self.per_weight) for one in self.criteria)
+
+    @property
+    def stands_on(self) -> tuple[Job, ...]:
+        return (self.at.base,)
 
     def __str__(self) -> str:
         names = ", ".join(one.name for one in self.criteria)
@@ -207,7 +246,7 @@ class ScoresJob:
 
 
 @dataclass(frozen=True, eq=False)
-class PathJob:
+class PathJob(_Job):
     """Find which channels, or weights, leave, for every budget of the suite.
 
     Attributes:
@@ -218,6 +257,7 @@ class PathJob:
         between: recipe of the training on the way of an iterative one.
     """
 
+    kind: ClassVar[str] = "paths"
     at: Standpoint
     criterion: CriterionSpec
     cost: Axis
@@ -230,25 +270,18 @@ class PathJob:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """Of the path; an iterative one depends on all budgets that it visits.
-
-        What trains is in it only where it is asked for.
-        """
-        visited = list(self.budgets) if self.iterative else None
-        training = {
-            "procedure": self.procedure and self.procedure.identity,
-            "between": _dumped(self.between),
-        }
+        """What decides the path; an iterative one depends on all budgets that it visits."""
         return {
             **self.at.identity,
             "engine": ENGINE_VERSION,
             "criterion": self.criterion.identity,
             "cost": self.cost,
             "selection": self.selection.identity,
-            "iterative": self.iterative.identity if self.iterative else None,
-            "visited": visited,
-            "matched": self.matched.identity if self.matched else None,
-            **{key: one for key, one in training.items() if one},
+            "iterative": self.iterative and self.iterative.identity,
+            "visited": list(self.budgets) if self.iterative else None,
+            "matched": self.matched and self.matched.identity,
+            "procedure": self.procedure and self.procedure.identity,
+            "between": self.between and self.between.identity,
         }
 
     @cached_property
@@ -269,9 +302,19 @@ class PathJob:
         return bool(self.procedure or self.between)
 
     @property
-    def needs_scores(self) -> bool:
-        """Whether it takes the shared scores of the dense network."""
-        return self.iterative is None and (self.procedure is None or self.procedure.follows)
+    def takes_scores(self) -> tuple[str, ...]:
+        scored_before = self.procedure is None or self.procedure.follows
+        return (self.score_key,) if self.iterative is None and scored_before else ()
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """Where an iterative path stops; None of one-shot."""
+        spec = self.iterative
+        return Schedule(spec.steps, spec.schedule, spec.to) if spec else None
+
+    @property
+    def stands_on(self) -> tuple[Job, ...]:
+        return (self.at.base, *([self.matched] if self.matched else []))
 
     def __str__(self) -> str:
         rides = f" with {self.procedure.name}" if self.procedure else ""
@@ -279,7 +322,7 @@ class PathJob:
 
 
 @dataclass(frozen=True, eq=False)
-class TrialJob:
+class TrialJob(_Job):
     """Cut at one budget, recover, measure, write the record.
 
     Attributes:
@@ -288,6 +331,7 @@ class TrialJob:
         finetuning: how that is done; None is plain training.
     """
 
+    kind: ClassVar[str] = "trials"
     path: PathJob
     budget: float
     recovery: str
@@ -304,34 +348,31 @@ class TrialJob:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What few suites ask for is in it only where it is asked for."""
-        asked = {
-            "train_accuracy": self.train_accuracy,
-            "total_epochs": self.total_epochs,
-            "finetuning": self.finetuning and self.finetuning.identity,
-        }
         return {
             "schema": SCHEMA_VERSION,
             **self.path.identity,
             "budget": self.budget,
             "recovery": self.recovery,
-            "recipe": _dumped(self.recipe),
+            "recipe": self.recipe and self.recipe.identity,
             "latency": self.latency,
-            **{key: one for key, one in asked.items() if one},
+            "train_accuracy": self.train_accuracy,
+            "total_epochs": self.total_epochs,
+            "finetuning": self.finetuning and self.finetuning.identity,
         }
 
-    @cached_property
-    def key(self) -> str:
-        return content_key(self.identity)
+    @property
+    def stands_on(self) -> tuple[Job, ...]:
+        return (self.at.base, self.path)
 
     def __str__(self) -> str:
         return self.labels.brief
 
 
 @dataclass(frozen=True, eq=False)
-class OracleJob:
+class OracleJob(_Job):
     """Remove units of a base one at a time and measure the loss."""
 
+    kind: ClassVar[str] = "oracles"
     base: DenseJob
     spec: FidelitySpec
 
@@ -343,23 +384,23 @@ class OracleJob:
             "oracle": self.spec.model_dump(),
         }
 
-    @cached_property
-    def key(self) -> str:
-        return content_key(self.identity)
+    @property
+    def stands_on(self) -> tuple[Job, ...]:
+        return (self.base,)
 
     def __str__(self) -> str:
         return f"loss changes of single units of {self.base}"
 
 
 @dataclass(frozen=True, eq=False)
-class FidelityJob:
+class FidelityJob(_Job):
     """Put a criterion's scores beside the true loss changes, and write the record."""
 
+    kind: ClassVar[str] = "trials"
     at: Standpoint
     criterion: CriterionSpec
     oracle: OracleJob
     labels: Labels
-    needs_scores: ClassVar[bool] = True  # of channels, as a path that is one-shot
     unstructured: ClassVar[bool] = False
 
     @cached_property
@@ -371,14 +412,18 @@ class FidelityJob:
             **self.oracle.identity,
         }
 
-    @cached_property
-    def key(self) -> str:
-        return content_key(self.identity)
+    @property
+    def takes_scores(self) -> tuple[str, ...]:
+        return (self.score_key,)
 
     @property
     def score_key(self) -> str:
-        """Of the scores that it takes."""
+        """Key of the scores of its criterion."""
         return self.at.score_key(self.criterion)
+
+    @property
+    def stands_on(self) -> tuple[Job, ...]:
+        return (self.at.base, self.oracle)
 
     def __str__(self) -> str:
         return self.labels.brief

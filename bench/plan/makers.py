@@ -1,16 +1,120 @@
-"""The trials of a comparison."""
+"""Makers of trials from the cases of a suite: every name resolved, equal jobs one object."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Generic, TypeVar
 
-from reports.records import Labels
-from suites import Case, Suite
-from suites.method import MethodSpec
+from criteria import CriteriaError, UnknownCriterion, registry
+from criteria.phases import Kind, find_phase, phase_options, phase_source
+from reports.records import Labels, content_key
+from suites import AnySuite, Case, FidelitySuite, Probe, Recipe, Suite
+from suites.faults import meant
+from suites.method import FinetuningSpec, MethodSpec, PhaseSpec, named_presets
+from suites.problem import ModelSpec
 
-from .jobs import PathJob, PhaseUse, Standpoint, TrialJob
-from .makers_shared import Maker, names_of
+from ..data.download import file_sha256
+from ..errors import ModelError, PlanError
+from .jobs import (
+    BaseJob,
+    CriterionSpec,
+    DenseJob,
+    FidelityJob,
+    OracleJob,
+    PathJob,
+    PhaseUse,
+    PreparedJob,
+    Standpoint,
+    TrialJob,
+)
 from .refusals import refuse_misfit, refuse_too_short, refuse_unfit_training
+
+S = TypeVar("S", bound=AnySuite)
+
+
+class Maker(Generic[S]):
+    """What trials stand on; equal jobs are one object, so their keys are hashed once."""
+
+    def __init__(self, suite: S, *, per_weight: bool = False) -> None:
+        self.suite = suite
+        self._per_weight = per_weight
+        self._jobs: dict[Any, Any] = {}
+
+    def once(self, key: Any, make: Callable[[], Any]) -> Any:
+        if key not in self._jobs:
+            self._jobs[key] = make()
+        return self._jobs[key]
+
+    def criterion(self, method: MethodSpec) -> CriterionSpec:
+        key = ("criterion", method.criterion, content_key(method.options))
+        return self.once(key, lambda: _criterion(method, self._per_weight))
+
+    def recipe(self, case: Probe, name: str) -> Recipe:
+        """The recipe of that name on the case's dataset and model."""
+        place = ("recipes", id(case.dataset), id(case.model))
+        recipes = self.once(place, lambda: self.suite.recipes_on(case.dataset, case.model))
+        return recipes[name]
+
+    def phase(self, case: Probe, kind: Kind, spec: PhaseSpec | FinetuningSpec) -> PhaseUse:
+        """A phase with all its options, its recipe and the hash of its code.
+
+        Raises:
+            PlanError: no such phase or option.
+        """
+        recipe = self.recipe(case, spec.recipe) if isinstance(spec, PhaseSpec) else None
+        key = ("phase", kind, spec.model_dump_json(), recipe and recipe.model_dump_json())
+        return self.once(key, lambda: self._phase(case.method, kind, spec, recipe))
+
+    def _phase(
+        self,
+        method: MethodSpec,
+        kind: Kind,
+        spec: PhaseSpec | FinetuningSpec,
+        recipe: Recipe | None,
+    ) -> PhaseUse:
+        try:
+            entry = find_phase(kind, spec.name)
+            options = phase_options(kind, spec.name, spec.options)
+        except CriteriaError as error:
+            raise PlanError(f"method {method.name}: {error}") from error
+        procedure = entry.type if kind == "procedure" else None
+        return PhaseUse(
+            spec.name,
+            options.model_dump(),
+            phase_source(kind, spec.name),
+            recipe,
+            follows=procedure is None or procedure.follows,
+            rescores=procedure is not None and procedure.rescores(options),
+            own_rate=procedure is not None and procedure.own_rate,
+        )
+
+    def standpoint(self, case: Probe) -> Standpoint:
+        base = self.prepared(case)
+        return self.once(
+            ("at", id(base), case.repeat),
+            lambda: Standpoint(base, case.repeat, self.suite.calibration_of(case.model)),
+        )
+
+    def prepared(self, case: Probe) -> DenseJob:
+        """The base, or what the method's preparation makes of it."""
+        base, spec = self.base(case), case.method.prepare
+        if spec is None:
+            return base
+        phase = self.phase(case, "preparation", spec)
+        key = ("prepared", id(base), case.repeat, id(phase))
+        return self.once(key, lambda: PreparedJob(base, case.repeat, phase))
+
+    def base(self, case: Probe) -> BaseJob:
+        key = ("base", case.dataset.model_dump_json(), case.model.model_dump_json(), case.base)
+        return self.once(key, lambda: self._base(case))
+
+    def _base(self, case: Probe) -> BaseJob:
+        name = self.suite.base_recipe_of(case.model)
+        recipe = self.recipe(case, name) if name else None
+        return BaseJob(case.dataset, case.model, recipe, case.base, _checkpoint_hash(case.model))
 
 
 class ComparisonMaker(Maker[Suite]):
@@ -32,7 +136,7 @@ class ComparisonMaker(Maker[Suite]):
             train_accuracy=suite.train_accuracy,
             latency=suite.latency and not suite.budgets.unstructured,  # masks run on dense kernels
             labels=Labels(
-                **names_of(suite, case),
+                **_names_of(suite, case),
                 method=case.method_name,
                 recovery=case.recovery.name,
                 cost=suite.budgets.cost,
@@ -49,20 +153,20 @@ class ComparisonMaker(Maker[Suite]):
 
     def path(self, case: Case) -> PathJob:
         """One for all budgets; one a budget where a procedure heads for it."""
-        at = self.standpoint(case)
+        standpoint = self.standpoint(case)
         kept = self.suite.budgets_of(case.model).kept
         budgets = (case.budget,) if case.method.procedure else tuple(kept)
-        key = ("path", id(at), case.method.name, case.matched, budgets)
+        key = ("path", id(standpoint), case.method.name, case.matched, budgets)
         if case.matched is None:
-            return self.once(key, lambda: self._path(case, at, budgets, None))
+            return self.once(key, lambda: self._path(case, standpoint, budgets, None))
         own = self.path(replace(case, matched=None))
         control = replace(case, method=MethodSpec(criterion=case.matched))
-        return self.once(key, lambda: self._path(control, at, budgets, own))
+        return self.once(key, lambda: self._path(control, standpoint, budgets, own))
 
     def _path(
         self,
         case: Case,
-        at: Standpoint,
+        standpoint: Standpoint,
         budgets: tuple[float, ...],
         matched: PathJob | None,
     ) -> PathJob:
@@ -76,7 +180,7 @@ class ComparisonMaker(Maker[Suite]):
         if procedure is not None:
             refuse_too_short(method, procedure, case.dataset)
         return PathJob(
-            at=at,
+            at=standpoint,
             criterion=self.criterion(method),
             cost=allowed.cost,
             budgets=budgets,
@@ -86,3 +190,82 @@ class ComparisonMaker(Maker[Suite]):
             procedure=procedure,
             between=self.recipe(case, between) if between else None,
         )
+
+
+class FidelityMaker(Maker[FidelitySuite]):
+    """Turns the probes of a fidelity suite into trials."""
+
+    def trial(self, probe: Probe) -> FidelityJob:
+        """Raises PlanError for a selector, which has no scores to be held against anything."""
+        criterion = self.criterion(probe.method)
+        if registry.find(criterion.name).selector is not None:
+            raise PlanError(
+                f"method {probe.method.name}: {criterion.name} picks sets and gives no scores, "
+                "which `kind: fidelity` asks for; take it out"
+            )
+        standpoint = self.standpoint(probe)
+        return FidelityJob(
+            at=standpoint,
+            criterion=criterion,
+            oracle=self._oracle(standpoint.base),
+            labels=Labels(
+                **_names_of(self.suite, probe),
+                method=probe.method.name,
+                recovery="none",
+                cost=None,
+                budget=None,
+            ),
+        )
+
+    def _oracle(self, base: DenseJob) -> OracleJob:
+        return self.once(("oracle", id(base)), lambda: OracleJob(base, self.suite.fidelity))
+
+
+def _names_of(suite: AnySuite, probe: Probe) -> dict[str, Any]:
+    """The labels that trials of every kind have."""
+    return {
+        "suite": suite.suite,
+        "dataset": probe.dataset.title,
+        "model": probe.model.title,
+        "base": probe.base,
+        "repeat": probe.repeat,
+    }
+
+
+def _criterion(method: MethodSpec, per_weight: bool) -> CriterionSpec:
+    """Name, all options and source of a method's criterion.
+
+    Raises:
+        PlanError: no such criterion or option, or one that does not score what the suite prunes.
+    """
+    try:
+        entry = registry.find(method.criterion)
+        options = registry.resolve_options(method.criterion, method.options).model_dump()
+        registry.require(entry.name, options, "single weights" if per_weight else "channels")
+        source = registry.source_hash(entry.name, options)
+    except UnknownCriterion as error:
+        preset = meant(method.criterion, named_presets())
+        hint = f". There are presets as well{preset}" if preset else ""
+        raise PlanError(f"method {method.name}: {error}{hint}") from error
+    except CriteriaError as error:
+        raise PlanError(f"method {method.name}: {error}") from error
+    return CriterionSpec(entry.name, options, source)
+
+
+def _checkpoint_hash(model: ModelSpec) -> str | None:
+    if model.checkpoint is None or "://" in model.checkpoint:
+        return model.sha256
+    found = _file_hash(Path(model.checkpoint).absolute(), model.name)
+    if model.sha256 not in (None, found):
+        raise ModelError(
+            f"checkpoint {model.checkpoint} has SHA-256 {found}, not {model.sha256} as asked"
+        )
+    return found
+
+
+@cache
+def _file_hash(path: Path, model: str) -> str:
+    try:
+        return file_sha256(path)
+    except OSError as error:
+        raise ModelError(f"checkpoint of {model}: {path}: {error.strerror}") from error

@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 
 from reports.records import Record
 from suites import FidelitySuite, Suite, expand
-from suites.section import meant
+from suites.faults import no_such
 
 from ..errors import PlanError
 from ..store.store import Store
 from .jobs import Trial
-from .makers import ComparisonMaker
-from .makers_fidelity import FidelityMaker
+from .makers import ComparisonMaker, FidelityMaker
 
 
 @dataclass(frozen=True)
@@ -72,6 +71,11 @@ def make_plan(suite: Suite | FidelitySuite) -> Plan:
 
     Raises:
         PlanError: a name or an option that does not exist, a checkpoint that cannot be read.
+
+    >>> from suites import load_suite
+    >>> plan = make_plan(load_suite("quickstart", ["methods=[l1, jacobian]", "bases=1"]))
+    >>> print(len(plan.trials), plan.trials[0])
+    8 resnet20 on digits · l1 · 50 % · none
     """
     from ..data.catalog import list_datasets
     from ..models import list_models
@@ -92,6 +96,4 @@ def make_plan(suite: Suite | FidelitySuite) -> Plan:
 def _known(what: str, names: Iterable[str], known: Collection[str]) -> None:
     for name in names:
         if name not in known:
-            raise PlanError(
-                f"there is no {what} {name!r}{meant(name, known)}; there are {', '.join(known)}"
-            )
+            raise PlanError(no_such(what, name, known))

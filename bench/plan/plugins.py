@@ -27,8 +27,8 @@ def load_plugins(paths: Iterable[Path]) -> None:
         except Exception as error:  # a user's code
             lines = [one for one in extract_tb(error.__traceback__) if one.filename == str(path)]
             line = lines[-1].lineno if lines else getattr(error, "lineno", None)
-            at = f", line {line}" if line else ""
-            raise PlanError(f"plugin {path}{at}: {type(error).__name__}: {error}") from error
+            place = f", line {line}" if line else ""
+            raise PlanError(f"plugin {path}{place}: {type(error).__name__}: {error}") from error
 
 
 def registered_by(plugins: Iterable[Path]) -> list[str]:

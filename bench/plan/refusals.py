@@ -8,8 +8,8 @@ from criteria import CriteriaError, registry
 from criteria.phases import create_phase
 from criteria.procedures.procedure import Ground
 from suites.method import MethodSpec
+from suites.problem import DatasetSpec
 from suites.protocol import Budgets, SelectionSpec
-from suites.schema import DatasetSpec
 
 from ..errors import PlanError
 from ..pruning.thresholds import unfit

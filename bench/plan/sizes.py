@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from suites import Recipe
-from suites.schema import DatasetSpec, ModelSpec
+from suites.problem import DatasetSpec, ModelSpec
 
 from ..data.catalog import DATASETS
 from ..data.folders import count_images
@@ -31,7 +31,7 @@ class DatasetSize:
     image_size: int
 
     def steps(self, recipe: Recipe) -> int:
-        """The steps of the optimizer in a whole training."""
+        """Optimizer steps of a whole training."""
         return recipe.epochs * math.ceil(self.train / recipe.batch_size)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import assert_never
 
 import torch
 
@@ -17,11 +18,11 @@ from criteria import registry
 from criteria.evidence.needs import BACKWARD, Need
 from suites import Recipe
 
-from ..pruning.network import Schedule
 from .jobs import (
     BaseJob,
     CriterionSpec,
     DenseJob,
+    FidelityJob,
     Job,
     OracleJob,
     PathJob,
@@ -86,7 +87,7 @@ class Throughput:
 
 @dataclass(frozen=True)
 class Work:
-    """Of many jobs together.
+    """The work of many jobs together.
 
     Attributes:
         hours: of one GPU.
@@ -102,24 +103,24 @@ def work_of(jobs: Iterable[Job], throughput: Throughput, data_root: Path | None 
     """The work of jobs, each once."""
     load, seconds, unknown = Load(), 0.0, set()
     for job in jobs:
-        one = load_of(job, data_root)
-        if one is None:
-            dataset = _base_of(job).dataset
+        job_load = load_of(job, data_root)
+        if job_load is None:
+            dataset = _dense_of(job).dataset
             unknown.add(dataset.label or dataset.root or dataset.name)
             continue
-        load += one
-        seconds += throughput.seconds(one)
+        load += job_load
+        seconds += throughput.seconds(job_load)
     return Work(load, seconds / 3600, frozenset(unknown))
 
 
 def load_of(job: Job, data_root: Path | None = None) -> Load | None:
     """The work of a job, that of the jobs it waits for excluded; None where its data's size is
     not known."""
-    at = _base_of(job)
-    extent = dataset_size(at.dataset, data_root)
+    dense = _dense_of(job)
+    extent = dataset_size(dense.dataset, data_root)
     if extent is None:
         return None
-    problem = _Problem(extent, model_size(at.model, extent))
+    problem = _Problem(extent, model_size(dense.model, extent))
     match job:
         case BaseJob():
             return problem.trained(job.recipe) + problem.measured()
@@ -135,14 +136,23 @@ def load_of(job: Job, data_root: Path | None = None) -> Load | None:
             return problem.evaluated((units + 1) * images)
         case TrialJob():
             return _trial(job, problem)
+        case FidelityJob():
+            return Load()  # it compares numbers
         case _:
-            return Load()  # a fidelity trial compares numbers
+            assert_never(job)
 
 
-def _base_of(job: Job) -> DenseJob:
-    if isinstance(job, BaseJob | PreparedJob):
-        return job
-    return job.base if isinstance(job, OracleJob) else job.at.base
+def _dense_of(job: Job) -> DenseJob:
+    """The dense network that a job trains or works on."""
+    match job:
+        case BaseJob() | PreparedJob():
+            return job
+        case OracleJob():
+            return job.base
+        case ScoresJob() | PathJob() | TrialJob() | FidelityJob():
+            return job.at.base
+        case _:
+            assert_never(job)
 
 
 @dataclass(frozen=True)
@@ -158,7 +168,7 @@ class _Problem:
         return self.evaluated(self.extent.validation + self.extent.test, share)
 
     def trained(self, recipe: Recipe | None, share: float = 1.0) -> Load:
-        """With a look at validation after each epoch; a teacher runs forward beside it."""
+        """A training, with a look at validation each epoch; a teacher runs forward beside it."""
         if recipe is None:
             return Load()
         images = recipe.epochs * self.extent.train
@@ -185,12 +195,9 @@ def passes_of(criteria: Iterable[CriterionSpec]) -> float:
     return gradients + (HESSIAN if needs & Need.CURVATURE else 0.0)
 
 
-def stops_of(job: PathJob) -> list[float]:
+def _stops(job: PathJob) -> list[float]:
     """Where an iterative path stops; none of another."""
-    if job.iterative is None:
-        return []
-    spec = job.iterative
-    return Schedule(spec.steps, spec.schedule, spec.to).stops(job.budgets)
+    return job.schedule.stops(job.budgets) if job.schedule else []
 
 
 def _share(job: PathJob, kept: float) -> float:
@@ -201,7 +208,7 @@ def _path(job: PathJob, problem: _Problem) -> Load:
     """Scoring on its way, and training between steps or by a procedure."""
     images, load = job.at.calibration.images, Load()
     before, trained = 1.0, _trained_stops(job)
-    for stop in stops_of(job):
+    for stop in _stops(job):
         load += problem.scored(images, [job.criterion], _share(job, before))
         if stop in trained:
             load += problem.trained(job.between, _share(job, stop))
@@ -217,17 +224,17 @@ def _trained_stops(job: PathJob) -> list[float]:
     if job.iterative is None or job.between is None:
         return []
     everywhere = job.iterative.recover_at == "steps"
-    return [stop for stop in stops_of(job) if everywhere or stop in job.budgets]
+    return [stop for stop in _stops(job) if everywhere or stop in job.budgets]
 
 
 def prepared_epochs(job: PathJob) -> int:
-    """Of the training between the base and scoring."""
+    """Epochs of the training between the base and scoring."""
     base = job.at.base
     return base.phase.recipe.epochs if isinstance(base, PreparedJob) and base.phase.recipe else 0
 
 
 def own_epochs(job: PathJob, budget: float) -> int:
-    """Of a method's own phases since the base, up to a budget."""
+    """Epochs of a method's own phases since the base, up to a budget."""
     epochs = prepared_epochs(job)
     if job.procedure is not None and job.procedure.recipe:
         epochs += job.procedure.recipe.epochs
@@ -237,7 +244,7 @@ def own_epochs(job: PathJob, budget: float) -> int:
 
 
 def recovery_epochs(job: TrialJob) -> int:
-    """Of finetuning; what is left of the total, where the suite gives one."""
+    """Epochs of finetuning; what is left of the total, where the suite gives one."""
     if job.recipe is None:
         return 0
     if job.total_epochs is None:

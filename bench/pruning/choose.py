@@ -14,6 +14,7 @@ from .selection import InfeasibleBudget, RemovalOrder, rank, select
 from .thresholds import Choice, Choices, at_thresholds, meet_budgets
 
 Scorer = Callable[[Network], Sequence[Tensor]]  # scores, or a selector's evidence, of each group
+Recover = Callable[[nn.Module, float, int], None]
 
 
 def choose_removed(
@@ -23,6 +24,7 @@ def choose_removed(
     rules: Rules,
     *,
     schedule: Schedule | None = None,
+    recover: Recover | None = None,
     like: Mapping[float, Removed | InfeasibleBudget] | None = None,
     selector: type[Selector] | None = None,
     thresholds: bool = False,
@@ -34,13 +36,15 @@ def choose_removed(
         scorer: is asked once, of an iterative path before every step.
         budgets: shares kept of `rules.cost`.
         schedule: the steps of an iterative path; without, all budgets follow from one scoring.
+        recover: may train, in place, the network that is left at each stop of the schedule; told
+            the stop and its number, from 0.
         like: what leaves by another method at each budget; as many units of each group leave.
         selector: picks the sets, by the evidence that `scorer` gives of each group.
         thresholds: the budgets are settings of the selector's threshold, whatever these cost.
     """
     removed: Mapping[float, Removed | InfeasibleBudget]
     if schedule is not None:
-        removed = iterative(network, scorer, budgets, rules, schedule)
+        removed = iterative(network, scorer, budgets, rules, schedule, recover)
     elif like is not None:
         removed = matched(scorer(network), {budget: like[budget] for budget in budgets})
     elif selector is not None:
@@ -73,13 +77,9 @@ def iterative(
     budgets: Sequence[float],
     rules: Rules,
     schedule: Schedule,
-    recover: Callable[[nn.Module, float, int], None] | None = None,
+    recover: Recover | None = None,
 ) -> dict[float, Removed | InfeasibleBudget]:
-    """Score, remove down to the next stop, score what is left; one path visits all budgets.
-
-    Args:
-        recover: may train, in place, the network that is left at each stop; steps count from 0.
-    """
+    """Score, remove down to the next stop, score what is left; one path visits all budgets."""
     remaining = [torch.arange(group.units) for group in network.structure.groups]
     removed: dict[float, Removed | InfeasibleBudget] = {}
     now = network

@@ -50,10 +50,8 @@ class Live:
         self._update()
 
     def ended(self, job: Job, failure: Failure | None) -> None:
-        from ..plan.jobs import Trial
-
         self._running.pop(job.key, None)
-        if failure is not None and not isinstance(job, Trial):
+        if failure is not None and job.kind != "trials":  # which are counted as recorded
             self._console.print(
                 f"failed: {job}: {failure.kind}: {failure.message}", markup=False, soft_wrap=True
             )

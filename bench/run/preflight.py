@@ -34,19 +34,23 @@ def preflight(trials: Iterable[Trial], settings: Settings) -> None:
         if problem not in seen:
             seen[problem] = _network(base, workspace)
             workspace.calibration(trial.at, workspace.dataset(base.dataset))
-        if not isinstance(trial, TrialJob):
-            continue  # it has no budget to be out of reach
-        path = trial.path
-        case = (*problem, trial.budget, "masks" if path.unstructured else str(rules_of(path)))
-        if path.cost == "threshold" or case in checked:
-            continue
-        checked.add(case)
-        if path.unstructured:
-            groups = weight_groups(seen[problem].model, seen[problem].inputs)
-            weights_kept(sum(group.units for group in groups), trial.budget)
-        else:
-            _check_layers(trial, seen[problem], rules_of(path))
-            _reachable(trial, seen[problem], rules_of(path))
+        if not isinstance(trial, TrialJob) or trial.path.cost == "threshold":
+            continue  # there is no budget to be out of reach
+        rules = None if trial.path.unstructured else rules_of(trial.path)
+        case = (*problem, trial.budget, str(rules))
+        if case not in checked:
+            checked.add(case)
+            _check_budget(trial, seen[problem], rules)
+
+
+def _check_budget(trial: TrialJob, network: Network, rules: Rules | None) -> None:
+    """A budget within its limits; without rules single weights leave, limited by their number."""
+    if rules is None:
+        groups = weight_groups(network.model, network.inputs)
+        weights_kept(sum(group.units for group in groups), trial.budget)
+    else:
+        _check_layers(trial, network, rules)
+        _reachable(trial, network, rules)
 
 
 def _network(base: DenseJob, workspace: Workspace) -> Network:

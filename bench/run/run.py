@@ -13,7 +13,7 @@ from reports.records import Failure, Record
 from ..errors import StoreError
 from ..executors import Executor
 from ..plan.graph import JobGraph, job_graph
-from ..plan.jobs import FidelityJob, Job, PathJob, ScoresJob, Trial
+from ..plan.jobs import Job, Trial
 from ..steps.perform import Outcome
 from ..steps.trial import failed_record
 from ..store.store import Store
@@ -89,10 +89,9 @@ class _Flow:
         self.summary = Summary()
         self._sorter = graph.sorter()
         self._ready: deque[Job] = deque()
-        self._failed: dict[str, Failure] = {}
-        self._failed_scores: dict[str, Failure] = {}
+        self._failed: dict[str, Failure] = {}  # by key of a job, or of scores
         self._crashes: Counter[str] = Counter()
-        self._whole: dict[str, ScoresJob] = {}  # a part of a split job -> that job
+        self._whole: dict[str, Job] = {}  # a part of a split job -> that job
         self._parts: Counter[str] = Counter()  # of a split job, those that still run
         self._running = 0
 
@@ -120,12 +119,8 @@ class _Flow:
             self._fail(job, broken)
 
     def _broken(self, job: Job) -> Failure | None:
-        for key in self.graph.after[job.key]:
-            if key in self._failed:
-                return self._failed[key]
-        if isinstance(job, PathJob | FidelityJob) and job.needs_scores:
-            return self._failed_scores.get(job.score_key)
-        return None
+        needed = (*self.graph.after[job.key], *job.takes_scores)
+        return next((self._failed[key] for key in needed if key in self._failed), None)
 
     def _end(self, job: Job, outcome: Outcome) -> None:
         if outcome.fatal:
@@ -134,13 +129,12 @@ class _Flow:
             if outcome.failure.kind == "crashed" and self._crashes[job.key] < CRASHES:
                 self._crashes[job.key] += 1
                 self._ready.append(job)
-            elif isinstance(job, ScoresJob) and len(job.criteria) > 1:
+            elif job.parts:
                 self._split(job)
             else:
                 self._fail(job, outcome.failure)
             return
-        if isinstance(job, ScoresJob) and outcome.failed_scores:
-            self._failed_scores |= outcome.failed_scores
+        self._failed |= outcome.failed_scores or {}
         self._close(job, None)
         if isinstance(job, Trial):
             record = self.store.record(job.key)
@@ -148,10 +142,10 @@ class _Flow:
                 raise StoreError(f"the record of {job} has vanished from {self.store.root}")
             self._record(record)
 
-    def _split(self, job: ScoresJob) -> None:
-        """One job a criterion: whichever kills or stalls its worker takes no other with it."""
+    def _split(self, job: Job) -> None:
+        """Try the parts of a failed job one by one, as only one may be to blame."""
         self.listener.ended(job, None)
-        parts = [ScoresJob(job.at, (one,), job.per_weight) for one in job.criteria]
+        parts = job.parts
         self._whole |= {part.key: job for part in parts}
         self._parts[job.key] = len(parts)
         self._ready.extend(parts)
@@ -167,9 +161,7 @@ class _Flow:
 
     def _fail(self, job: Job, why: Failure) -> None:
         """A failed job; its trials get failed records as their turn comes."""
-        self._failed[job.key] = why
-        if isinstance(job, ScoresJob):
-            self._failed_scores |= {job.score_key(one): why for one in job.criteria}
+        self._failed |= dict.fromkeys((job.key, *job.gives_scores), why)
         self._close(job, why)
         if isinstance(job, Trial):
             record = failed_record(job, why)

@@ -3,46 +3,38 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from reports.records import Record
-from suites import Suite
 
 from ..errors import BenchError
 from ..executors import make_executor
+from ..executors.gpus import visible_gpus
 from ..plan.jobs import Trial
 from ..plan.plan import Plan
-from ..steps.gpus import visible_gpus
 from ..steps.workspace import Settings
 from ..store.provenance import environment
 from ..store.store import Store
 from ..tracking import Tracker, TrackingError
 from .live import Live
 from .preflight import preflight
+from .reporting import write_report
 from .run import run
-
-if TYPE_CHECKING:
-    from reports.analysis.compare import Duel
 
 
 @dataclass(frozen=True)
 class Request:
     """How a plan is to be run; see `bench run --help`."""
 
-    results: Path
-    data_root: Path
+    settings: Settings
     workers: int
     methods: tuple[str, ...] = ()
     repeats: int | None = None
-    plugins: tuple[Path, ...] = ()
-    download: bool = False
-    device: str = "cpu"
-    loaders: int = 1
     executor: str = "local"
     timeout_s: float | None = None
     shard: str = ""
@@ -56,24 +48,17 @@ def session(plan: Plan, request: Request, console: Console) -> int:
     Raises:
         BenchError, CriteriaError: faults of the input, all found before anything runs.
     """
-    _check_device(request)
+    _check_device(request.settings.device, request.executor)
     part = plan.only(request.methods, request.repeats)
     if request.shard:
         part = part.shard(*_shard(request.shard))
-    store = Store(request.results)
-    settings = Settings(
-        store.root,
-        request.data_root.resolve(),
-        request.download,
-        request.plugins,
-        request.device,
-        request.loaders,
-    )
-    with store.lock():
+    store, data_root = Store(request.settings.results), request.settings.data_root.resolve()
+    settings = replace(request.settings, results=store.root, data_root=data_root)
+    with store.lock(), saying_damage(store, console):
         pending = part.pending(store, retry_failed=request.retry_failed)
         console.print(
             f"{len(part.trials)} trials, {len(part.trials) - len(pending)} finished before, "
-            f"{len(pending)} to go; results in {request.results}"
+            f"{len(pending)} to go; results in {request.settings.results}"
         )
         if pending:
             with console.status("checking data, models and budgets"):
@@ -83,11 +68,23 @@ def session(plan: Plan, request: Request, console: Console) -> int:
         return _conclude(plan, store, console)
 
 
-def _check_device(request: Request) -> None:
-    """Before anything else is looked at; what a cluster has, Ray knows."""
-    if request.device not in ("cpu", "cuda"):
-        raise BenchError(f"--device {request.device}: there are cpu, cuda")
-    if request.device == "cuda" and request.executor != "ray":
+@contextmanager
+def saying_damage(store: Store, console: Console) -> Iterator[None]:
+    """Say at the end what was found damaged meanwhile, by this process or a worker."""
+    earlier = len(store.set_aside_so_far())
+    try:
+        yield
+    finally:
+        for line in store.set_aside_so_far()[earlier:]:
+            console.print("[yellow]damaged[/]", end=" ")
+            console.print(line, markup=False, soft_wrap=True)
+
+
+def _check_device(device: str, executor: str) -> None:
+    """Refuse a device that is not there before anything else is looked at; Ray knows its own."""
+    if device not in ("cpu", "cuda"):
+        raise BenchError(f"--device {device}: there are cpu, cuda")
+    if device == "cuda" and executor != "ray":
         visible_gpus()
 
 
@@ -105,7 +102,7 @@ def _run(
             os.environ.get("MLFLOW_TRACKING_URI"),
             store.root,
             plan.suite,
-            provenance=environment(request.device),
+            provenance=environment(settings.device),
             command=request.command,
         )
     ended, report = "KILLED", None
@@ -115,8 +112,8 @@ def _run(
             log(record)
         with Live(console, len(pending), request.workers) as live:
             summary = run(pending, store, executor, live, log)
-        found = ", ".join(f"{count} {status}" for status, count in summary.statuses.items())
-        console.print(f"{found} in {summary.seconds:.0f} s")
+        statuses = ", ".join(f"{count} {status}" for status, count in summary.statuses.items())
+        console.print(f"{statuses} in {summary.seconds:.0f} s")
         ended = "FINISHED"
         report = write_report(plan, store, None).parent
     finally:
@@ -125,7 +122,8 @@ def _run(
         except TrackingError as error:
             console.print(f"[yellow]MLflow: {error}[/]")
     if "MLFLOW_TRACKING_URI" not in os.environ:
-        console.print(f"to browse the trials: bench ui --results {request.results}, and then")
+        given = request.settings.results
+        console.print(f"to browse the trials: bench ui --results {given}, and then")
         for what, link in tracker.links().items():
             console.print(f"  {what}: {link}", soft_wrap=True)
 
@@ -168,72 +166,6 @@ def _conclude(plan: Plan, store: Store, console: Console) -> int:
 
 def _page(plan: Plan, store: Store) -> Path:
     return store.report(plan.suite.suite) / "index.html"
-
-
-def write_report(
-    plan: Plan,
-    store: Store,
-    out: Path | None,
-    formats: Sequence[str] = (),
-    figures: Sequence[str] = (),
-) -> Path:
-    """Write the report of a plan from its records; returns the path of the page, or of the folder.
-
-    `formats` and `figures` are those of `reports.build.build_report`; none given are all.
-
-    Raises:
-        BenchError: no records yet, or a format or figure that there is not.
-    """
-    from reports.build import FORMATS, build_report
-
-    records = finished(plan, store)
-    wanted = [one for one in FORMATS if one in formats] if formats else list(FORMATS)
-    unknown = [one for one in formats if one not in FORMATS]
-    if unknown:
-        raise BenchError(f"--format {', '.join(unknown)}: there are {', '.join(FORMATS)}")
-    expected = [trial.labels for trial in plan.trials]
-    folder = out or store.report(plan.suite.suite)
-    try:
-        return build_report(
-            plan.suite, records, expected, folder, formats=wanted, figures=figures or None
-        )
-    except ValueError as error:
-        if not figures:
-            raise
-        raise BenchError(f"--figures: {error}") from error
-
-
-def compare(plan: Plan, store: Store, method: str, reference: str) -> Duel:
-    """Two methods of a suite against each other, from its records.
-
-    Raises:
-        BenchError: no records yet, a fidelity suite, or a name that is none of its methods.
-    """
-    from reports.analysis.compare import duel
-
-    if not isinstance(plan.suite, Suite):
-        raise BenchError(f"{plan.suite.suite} is of kind fidelity, whose report compares criteria")
-    known = plan.suite.method_names
-    unknown = [name for name in (method, reference) if name not in known]
-    if unknown:
-        raise BenchError(f"compare: {', '.join(unknown)} is none of {', '.join(known)}")
-    expected = [trial.labels for trial in plan.trials]
-    return duel(plan.suite, finished(plan, store), expected, method, reference)
-
-
-def finished(plan: Plan, store: Store) -> list[Record]:
-    """All records of a plan.
-
-    Raises:
-        BenchError: there is none yet.
-    """
-    records = plan.records(store)
-    if not records:
-        raise BenchError(
-            f"{plan.suite.suite} has no records in {store.root}; first: bench run "
-            f"{plan.suite.suite}"
-        )
-    return records
 
 
 def _shard(text: str) -> tuple[int, int]:

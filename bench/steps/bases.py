@@ -41,7 +41,6 @@ def make_base(job: BaseJob, workspace: Workspace) -> None:
             "seconds": time.perf_counter() - start,
         },
     )
-    workspace.forget_checkpoints(job.key)
 
 
 def prepare_base(job: PreparedJob, workspace: Workspace) -> None:
@@ -74,4 +73,3 @@ def prepare_base(job: PreparedJob, workspace: Workspace) -> None:
             "seconds": time.perf_counter() - start,
         },
     )
-    workspace.forget_checkpoints(job.key)

@@ -11,6 +11,7 @@ from reports.records import Costs, Fidelity
 from ..data.datasets import Images
 from ..plan.jobs import FidelityJob, OracleJob
 from ..seeds import generator
+from ..store.sealed import read_json, wanted, write_json
 from .oracle import loss_changes, sample_units
 from .scores import load_scores
 from .workspace import Workspace
@@ -28,7 +29,7 @@ def make_oracle(job: OracleJob, workspace: Workspace) -> None:
     found = loss_changes(base.network.model, groups, units, batches)
     if not torch.isfinite(found.changes).all():
         raise FloatingPointError(f"the loss of {job.base} is not finite; its training has failed")
-    workspace.store.write_json(
+    write_json(
         workspace.store.path("oracle", job.key, ".json"),
         {
             "base_sha256": base.sha256,
@@ -55,7 +56,8 @@ def compare(job: FidelityJob, workspace: Workspace) -> tuple[Fidelity, Costs]:
     base = workspace.base(job.at.base)
     groups = base.network.structure.groups
     values, cost = load_scores(workspace, job.score_key)
-    truth = workspace.store.read_json(workspace.store.path("oracle", job.oracle.key, ".json"))
+    file = workspace.store.path("oracle", job.oracle.key, ".json")
+    truth = wanted(read_json(file), file)
     places = zip(truth["group"], truth["unit"], strict=True)
     fidelity = Fidelity(
         dense=base.accuracy,

@@ -1,100 +1,141 @@
-"""The paths from dense through all budgets: which units leave."""
+"""The paths from dense through all budgets: which units leave, or which single weights."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
 
-from criteria.gather import Cost
+from criteria.evidence.meter import Cost
 from criteria.registry import find
 
 from ..plan.jobs import PathJob
-from ..pruning.choose import iterative, matched, one_shot
-from ..pruning.network import Network, Removed, Rules, Schedule
+from ..pruning.choose import choose_removed
+from ..pruning.masks import Masks, choose_masks, pack, unpack, weight_groups
+from ..pruning.network import Removed, Rules
 from ..pruning.selection import InfeasibleBudget, Limits
-from ..pruning.thresholds import Choice, Choices, at_thresholds, meet_budgets
+from ..pruning.thresholds import Choice
+from ..store.sealed import read_arrays, read_json, wanted, write_arrays, write_json
 from .procedures import Training, iterate_and_train, ride, save_training
 from .scores import Rescore, load_scores, rescorer
 from .workspace import Base, Workspace
 
 T = TypeVar("T")
-Found = dict[float, Removed | InfeasibleBudget]  # by budget
+Chosen = dict[float, Choice | InfeasibleBudget]  # by budget
 
 
 def make_path(job: PathJob, workspace: Workspace) -> None:
-    """Select at every budget and store which units leave, or why a budget is out of reach.
+    """Choose at every budget and store what leaves, or why a budget is out of reach.
 
-    A path that trains stores the weights that it ends with as well.
+    A path that trains stores the weights that it ends with as well; one that prunes single weights
+    stores masks.
     """
     base = workspace.base(job.at.base)
+    if job.unstructured:
+        _make_masks(job, workspace, base)
+        return
     score, cost = rescorer(job, workspace, base)
-    chosen: dict[float, Choice] = {}
     trainings: dict[float, Training] = {}
     if job.between is not None:
-        found, trainings = iterate_and_train(job, workspace, base, rules_of(job), score)
-    elif job.procedure is not None and not job.procedure.follows:
-        found, trainings = _ride(job, workspace, base, None, score, cost)
+        chosen, trainings = iterate_and_train(job, workspace, base, rules_of(job), score)
     else:
-        found, chosen = _select(job, workspace, base, score, cost)
-        if job.procedure is not None and isinstance(doomed := found[job.budgets[0]], list):
-            found, trainings = _ride(job, workspace, base, doomed, score, cost)
-    write_path(
+        follows = job.procedure is None or job.procedure.follows
+        chosen = _choose(job, workspace, base, score, cost) if follows else {}
+        if job.procedure is not None:
+            chosen, trainings = _ride(job, workspace, base, chosen, score, cost)
+    _write(
         job,
         workspace,
         base,
-        {str(budget): _plain(one, base) for budget, one in found.items()},
+        {str(budget): _plain(choice, base) for budget, choice in chosen.items()},
         cost,
-        knobs={str(budget): _by_root(one.thresholds or [], base) for budget, one in chosen.items()},
-        trimmed={str(budget): one.trimmed for budget, one in chosen.items()},
+        knobs={
+            str(budget): _by_root(choice.thresholds, base)
+            for budget, choice in chosen.items()
+            if isinstance(choice, Choice) and choice.thresholds is not None
+        },
+        trimmed={
+            str(budget): choice.trimmed
+            for budget, choice in chosen.items()
+            if isinstance(choice, Choice)
+        },
         training={
-            str(budget): save_training(job, workspace, budget, one)
-            for budget, one in trainings.items()
+            str(budget): save_training(job, workspace, budget, training)
+            for budget, training in trainings.items()
         },
     )
-    workspace.forget_checkpoints(job.key)
 
 
-def _select(
-    job: PathJob, workspace: Workspace, base: Base, score: Rescore, cost: Cost
-) -> tuple[Found, dict[float, Choice]]:
-    """On the dense network; `cost` takes what the shared scores have cost."""
-    if job.iterative is not None:
-        schedule = Schedule(job.iterative.steps, job.iterative.schedule, job.iterative.to)
-
-        def scorer(now: Network) -> list[Tensor]:
-            return score(now.model, now.structure.groups)
-
-        return iterative(base.network, scorer, job.budgets, rules_of(job), schedule), {}
-    values, shared = load_scores(workspace, job.score_key)
-    cost.add(shared)
+def _choose(job: PathJob, workspace: Workspace, base: Base, score: Rescore, cost: Cost) -> Chosen:
+    """Choose on the dense network; `cost` takes what the shared scores have cost."""
+    if job.iterative is None:
+        values, shared = load_scores(workspace, job.score_key)
+        cost.add(shared)
+    like = None
     if job.matched is not None:
-        return _matched(job, workspace, base, values), {}
-    if find(job.criterion.name).selector is not None:
-        return _choose(job, base, values)
-    return dict(one_shot(base.network, values, job.budgets, rules_of(job))), {}
+        like = {
+            budget: load_removed(workspace, job.matched, base, budget) for budget in job.budgets
+        }
+    return choose_removed(
+        base.network,
+        (lambda now: score(now.model, now.structure.groups)) if job.iterative else lambda _: values,
+        job.budgets,
+        rules_of(job),
+        schedule=job.schedule,
+        like=like,
+        selector=find(job.criterion.name).selector,
+        thresholds=job.cost == "threshold",
+    )
 
 
 def _ride(
-    job: PathJob,
-    workspace: Workspace,
-    base: Base,
-    doomed: Removed | None,
-    score: Rescore,
-    cost: Cost,
-) -> tuple[Found, dict[float, Training]]:
-    """By a procedure; a budget that its selection cannot meet holds the reason."""
+    job: PathJob, workspace: Workspace, base: Base, chosen: Chosen, score: Rescore, cost: Cost
+) -> tuple[Chosen, dict[float, Training]]:
+    """Train while what was chosen leaves, or, of a procedure that chooses itself, whatever does."""
     (budget,) = job.budgets
+    choice = chosen.get(budget)
+    if isinstance(choice, InfeasibleBudget):
+        return chosen, {}
+    doomed = None if choice is None else choice.removed
     try:
         removed, training = ride(job, workspace, base, rules_of(job), doomed, score, cost)
     except InfeasibleBudget as reason:
         return {budget: reason}, {}
-    return {budget: removed}, {budget: training}
+    return {budget: replace(choice or Choice([]), removed=removed)}, {budget: training}
 
 
-def write_path(
+def _make_masks(job: PathJob, workspace: Workspace, base: Base) -> None:
+    """Mask at every budget and store the masks, a bit a weight."""
+    groups = weight_groups(base.network.model, base.network.inputs)
+    score, cost = rescorer(job, workspace, base)
+    if job.iterative is None:
+        values, shared = load_scores(workspace, job.score_key)
+        cost.add(shared)
+    like = None
+    if job.matched is not None:
+        like = {budget: load_masks(workspace, job.matched, base, budget) for budget in job.budgets}
+    assert job.selection.scope != "isomorphic", "refused by the suite's schema"
+    masks = choose_masks(
+        base.network.model,
+        groups,
+        (lambda now: score(now, groups)) if job.iterative else lambda _: values,
+        job.budgets,
+        job.selection.scope,
+        schedule=job.schedule,
+        like=like,
+    )
+    bits = {str(budget): pack(layers) for budget, layers in masks.items()}
+    write_arrays(workspace.store.path("paths", job.key, ".npz"), bits)
+    kept = {
+        str(budget): {layer: int(mask.sum()) for layer, mask in layers.items()}
+        for budget, layers in masks.items()
+    }
+    _write(job, workspace, base, kept, cost)  # last: it says that the path is whole
+
+
+def _write(
     job: PathJob,
     workspace: Workspace,
     base: Base,
@@ -102,8 +143,8 @@ def write_path(
     cost: Cost,
     **about: Any,
 ) -> None:
-    """What a path found at each budget, and what its scoring cost."""
-    workspace.store.write_json(
+    """Store what a path found at each budget, and what its scoring cost."""
+    write_json(
         workspace.store.path("paths", job.key, ".json"),
         {
             "budgets": budgets,
@@ -116,45 +157,28 @@ def write_path(
     )
 
 
-def _choose(job: PathJob, base: Base, evidence: list[Tensor]) -> tuple[Found, dict[float, Choice]]:
-    """By a selector: at the thresholds given, or bisected to the budgets."""
-    selector = find(job.criterion.name).selector
-    assert selector is not None
-    choices = Choices(base.network, selector, evidence, rules_of(job))
-    found: Found = {}
-    chosen: dict[float, Choice] = {}
-    choose = at_thresholds if job.cost == "threshold" else meet_budgets
-    for budget, one in choose(choices, job.budgets).items():
-        if isinstance(one, Choice):
-            found[budget], chosen[budget] = one.removed, one
-        else:
-            found[budget] = one
-    return found, chosen
-
-
-def _matched(
-    job: PathJob, workspace: Workspace, base: Base, values: list[Tensor]
-) -> dict[float, Removed | InfeasibleBudget]:
-    """A control: another path's layer widths, this criterion's choice of channels."""
-    assert job.matched is not None
-    like = {budget: load_removed(workspace, job.matched, base, budget) for budget in job.budgets}
-    return matched(values, like)
+def path_file(workspace: Workspace, job: PathJob) -> dict[str, Any]:
+    """A stored path: `budgets`, `score_s`, `score_peak_bytes`, `images_scored`; of a selector also
+    `knobs` and `trimmed`, by budget; of one that trains, `training`, by budget."""
+    file = workspace.store.path("paths", job.key, ".json")
+    return wanted(read_json(file), file)
 
 
 def load_removed(
     workspace: Workspace, job: PathJob, base: Base, budget: float
 ) -> Removed | InfeasibleBudget:
-    """Units that leave at one budget, by group, or why the budget cannot be met."""
+    """The units that leave at one budget, by group, or why the budget cannot be met."""
     stored = path_file(workspace, job)["budgets"][str(budget)]
     if isinstance(stored, str):
         return InfeasibleBudget(stored)
     return [torch.tensor(stored[group.root]).long() for group in base.network.structure.groups]
 
 
-def path_file(workspace: Workspace, job: PathJob) -> dict[str, Any]:
-    """A stored path: `budgets`, `score_s`, `score_peak_bytes`, `images_scored`; of a selector also
-    `knobs` and `trimmed`, by budget; of one that trains, `training`, by budget."""
-    return workspace.store.read_json(workspace.store.path("paths", job.key, ".json"))
+def load_masks(workspace: Workspace, job: PathJob, base: Base, budget: float) -> Masks:
+    """The masks of one budget, by layer."""
+    file = workspace.store.path("paths", job.key, ".npz")
+    bits = wanted(read_arrays(file), file)
+    return unpack(bits[str(budget)], weight_groups(base.network.model, base.network.inputs))
 
 
 def rules_of(job: PathJob) -> Rules:
@@ -168,13 +192,13 @@ def rules_of(job: PathJob) -> Rules:
     return Rules(cost, chosen.scope, limits)
 
 
-def _plain(found: Removed | InfeasibleBudget, base: Base) -> dict[str, list[int]] | str:
+def _plain(choice: Choice | InfeasibleBudget, base: Base) -> dict[str, list[int]] | str:
     """As JSON: units that leave by root, or the reason why the budget cannot be met."""
-    if isinstance(found, InfeasibleBudget):
-        return str(found)
-    return _by_root([gone.tolist() for gone in found], base)
+    if isinstance(choice, InfeasibleBudget):
+        return str(choice)
+    return _by_root([gone.tolist() for gone in choice.removed], base)
 
 
 def _by_root(values: Sequence[T], base: Base) -> dict[str, T]:
     groups = base.network.structure.groups
-    return {group.root: one for group, one in zip(groups, values, strict=True)}
+    return {group.root: value for group, value in zip(groups, values, strict=True)}

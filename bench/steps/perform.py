@@ -1,28 +1,51 @@
-"""What a worker does with a job. Workers know the store and the data; never the front or MLflow."""
+"""The way of a trial, on one page: what a worker does with each kind of job.
+
+A trial stands on a path, a path on scores, scores on a base; each is made once, stored under the
+hash of all that decides it, and shared by whatever stands on it. In the order in which they run:
+
+    base      train a network on the dataset, or take over a checkpoint; measure it     bases.py
+    prepared  train it further, as a method asks, before anything is scored             bases.py
+    scores    score its units by many criteria, in one pass over calibration images     scores.py
+    path      which units leave at every budget: selected from those scores, or step
+              by step with new scores, or while a procedure trains                      paths.py
+    trial     cut the network at one budget, recover it, measure, write the record      trial.py
+
+and, in a suite that asks how well criteria predict single removals:
+
+    oracle    what the loss is without each unit, one at a time                         oracle.py
+    fidelity  a criterion's scores beside that truth; write the record                  fidelity.py
+
+What a job needs is in its class (`plan/jobs.py`), when it is ready in `plan/graph.py`, where it
+runs in `executors/`. A worker knows the store and the data; never the front process or MLflow.
+"""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import assert_never
 
 import torch
-from filelock import FileLock
 
 from criteria import load_plugin
 from reports.records import Failure
 
-from ..errors import StoreError, failure
-from ..plan.jobs import BaseJob, Job, OracleJob, PathJob, PreparedJob, ScoresJob
+from ..errors import StoreError
+from ..plan.jobs import (
+    BaseJob,
+    FidelityJob,
+    Job,
+    OracleJob,
+    PathJob,
+    PreparedJob,
+    ScoresJob,
+    TrialJob,
+)
 from .bases import make_base, prepare_base
-from .fidelity import make_oracle
-from .gpus import take_gpu
-from .mask_paths import make_mask_path
+from .failures import failure
+from .fidelity import compare, make_oracle
 from .paths import make_path
 from .scores import make_scores
-from .trial import run_trial
+from .trial import measure, write_record
 from .workspace import Settings, Workspace
 
 
@@ -61,62 +84,32 @@ def start(settings: Settings) -> Workspace:
 def perform(job: Job, workspace: Workspace) -> Outcome:
     """Do one job; nothing that a job raises gets out."""
     try:
-        match job:
-            case BaseJob():
-                make_base(job, workspace)
-            case PreparedJob():
-                prepare_base(job, workspace)
-            case ScoresJob():
-                return Outcome(failed_scores=make_scores(job, workspace))
-            case PathJob() if job.unstructured:
-                make_mask_path(job, workspace)
-            case PathJob():
-                make_path(job, workspace)
-            case OracleJob():
-                make_oracle(job, workspace)
-            case _:
-                return Outcome(status=run_trial(job, workspace))
+        outcome = _do(job, workspace)
     except StoreError as error:
         return Outcome(fatal=str(error))
     except (Exception, SystemExit) as error:  # the failed record of all that stands on this job
         workspace.forget()
-        workspace.forget_checkpoints(job.key)
-        return Outcome(failure=failure(error))
+        outcome = Outcome(failure=failure(error))
+    workspace.forget_checkpoints(job.key)
+    return outcome
+
+
+def _do(job: Job, workspace: Workspace) -> Outcome:
+    match job:
+        case BaseJob():
+            make_base(job, workspace)
+        case PreparedJob():
+            prepare_base(job, workspace)
+        case ScoresJob():
+            return Outcome(failed_scores=make_scores(job, workspace))
+        case PathJob():
+            make_path(job, workspace)
+        case OracleJob():
+            make_oracle(job, workspace)
+        case TrialJob():
+            return Outcome(status=write_record(job, workspace, measure))
+        case FidelityJob():
+            return Outcome(status=write_record(job, workspace, compare))
+        case _:
+            assert_never(job)
     return Outcome()
-
-
-class _Worker:
-    """The workspace of a worker process, and its place at a GPU; set once by its initializer."""
-
-    workspace: Workspace
-    place: FileLock
-
-
-def start_process(settings: Settings, gpus: Sequence[str] = (), places: Path = Path()) -> None:
-    """Initializer of a spawned worker; `gpus` and `places` are those of `take_gpu`."""
-    import signal
-    from threading import Thread
-
-    Thread(target=_outlive_nobody, daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the front decides what an interrupt means
-    with contextlib.suppress(RuntimeError):  # already set in this process
-        torch.set_num_interop_threads(1)
-    if gpus:
-        _Worker.place = take_gpu(gpus, places)
-    _Worker.workspace = start(settings)
-
-
-def _outlive_nobody() -> None:
-    """End with the front, even where that was killed while a job here takes its time."""
-    import multiprocessing
-    import os
-
-    front = multiprocessing.parent_process()
-    assert front is not None
-    front.join()
-    os._exit(1)
-
-
-def perform_in_process(job: Job) -> Any:
-    """Task of a spawned worker."""
-    return perform(job, _Worker.workspace)

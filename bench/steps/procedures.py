@@ -9,25 +9,26 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from criteria import Group, NotApplicable
-from criteria.gather import Cost
+from criteria.evidence.meter import Cost
 from criteria.phases import create_phase
 from criteria.procedures.procedure import Ground, Procedure
 from criteria.registry import find
 
 from ..plan.jobs import PathJob
-from ..pruning.choose import iterative, selected
+from ..pruning.choose import choose_removed, selected
 from ..pruning.cut import EQUAL, difference, uncut
-from ..pruning.network import Network, Removed, Rules, Schedule
+from ..pruning.network import Network, Removed, Rules
 from ..pruning.selection import InfeasibleBudget
+from ..pruning.thresholds import Choice
 from ..seeds import generator, seed
-from ..store.weights import load_weights, save_weights
+from ..store.sealed import wanted
+from ..store.weights import load_weights, save_weights, stored_weights, trained_file
 from ..training.train import train
 from .scores import Rescore
 from .workspace import Base, Workspace
@@ -169,7 +170,7 @@ def _check_gone(job: PathJob, network: Network, model: nn.Module, removed: Remov
 
 def iterate_and_train(
     job: PathJob, workspace: Workspace, base: Base, rules: Rules, score: Rescore
-) -> tuple[dict[float, Removed | InfeasibleBudget], dict[float, Training]]:
+) -> tuple[dict[float, Choice | InfeasibleBudget], dict[float, Training]]:
     """Score, remove a little, train what is left, and again; what has been trained so far counts.
 
     Where a resumed path has trained before, it takes what came of that and goes on.
@@ -201,23 +202,22 @@ def iterate_and_train(
         if stop in job.budgets:
             left[stop] = copy.deepcopy(model), replace(so_far)
 
-    schedule = Schedule(job.iterative.steps, job.iterative.schedule, job.iterative.to)
-    found = iterative(
+    chosen = choose_removed(
         base.network,
         lambda now: score(now.model, now.structure.groups),
         job.budgets,
         rules,
-        schedule,
-        recover,
+        schedule=job.schedule,
+        recover=recover,
     )
     trainings = {}
     for budget, (model, training) in left.items():
-        removed = found[budget]
-        assert not isinstance(removed, InfeasibleBudget)
+        choice = chosen[budget]
+        assert not isinstance(choice, InfeasibleBudget)
         groups = base.network.structure.groups
-        training.model = uncut(base.network.model, groups, removed, model)
+        training.model = uncut(base.network.model, groups, choice.removed, model)
         trainings[budget] = training
-    return found, trainings
+    return chosen, trainings
 
 
 def save_training(
@@ -229,7 +229,7 @@ def save_training(
         "images": training.images,
         "seconds": training.seconds,
         "notes": training.notes,
-        "sha256": save_weights(training.model, _weights(job, workspace, budget)),
+        "sha256": save_weights(training.model, trained_file(workspace.store, job.key, str(budget))),
     }
 
 
@@ -238,10 +238,6 @@ def load_training(
 ) -> Network:
     """The base's network, with the weights that the path has ended with at one budget."""
     model = copy.deepcopy(base.network.model)
-    done = workspace.store.path("paths", job.key, ".json")
-    load_weights(model, _weights(job, workspace, budget), sha256, done)
+    file = trained_file(workspace.store, job.key, str(budget))
+    load_weights(model, wanted(stored_weights(file, sha256), file))
     return replace(base.network, model=model.eval())
-
-
-def _weights(job: PathJob, workspace: Workspace, budget: float) -> Path:
-    return workspace.store.path("paths", f"{job.key}-{budget}", ".pt")

@@ -10,14 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from criteria import Group
-from criteria.gather import Cost, gather, score_alone, timed_scores
+from criteria.evidence.meter import Cost
+from criteria.gather import gather, score_alone, timed_scores
 from criteria.registry import create
 from reports.records import Failure
 
-from ..errors import failure
 from ..plan.jobs import CriterionSpec, PathJob, ScoresJob, Standpoint
 from ..pruning.masks import weight_groups
 from ..seeds import generator
+from ..store.sealed import read_arrays, wanted, write_arrays
+from .failures import failure
 from .workspace import Base, Workspace
 
 
@@ -41,7 +43,7 @@ def make_scores(job: ScoresJob, workspace: Workspace) -> dict[str, Failure]:
             continue
         values, cost = outcome
         arrays = {f"group{at}": one.numpy() for at, one in enumerate(values)}
-        workspace.store.write_arrays(
+        write_arrays(
             workspace.store.path("scores", key, ".npz"),
             {
                 **arrays,
@@ -83,12 +85,12 @@ def _score(
 
 def load_scores(workspace: Workspace, key: str) -> Scored:
     """What `make_scores` stored, by its score key."""
-    with np.load(workspace.store.path("scores", key, ".npz"), allow_pickle=False) as stored:
-        groups = [name for name in stored.files if name.startswith("group")]
-        values = [torch.from_numpy(stored[f"group{at}"]) for at in range(len(groups))]
-        peak = int(stored["peak_bytes"])
-        cost = Cost(float(stored["seconds"]), None if peak < 0 else peak, int(stored["images"]))
-    return values, cost
+    file = workspace.store.path("scores", key, ".npz")
+    stored = wanted(read_arrays(file), file)
+    groups = [name for name in stored if name.startswith("group")]
+    values = [torch.from_numpy(stored[f"group{at}"]) for at in range(len(groups))]
+    peak = int(stored["peak_bytes"])
+    return values, Cost(float(stored["seconds"]), None if peak < 0 else peak, int(stored["images"]))
 
 
 Rescore = Callable[[nn.Module, Sequence[Group]], list[Tensor]]

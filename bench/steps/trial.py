@@ -1,26 +1,20 @@
 """One trial, top to bottom: cut at one budget, recover, measure, write the record.
 
-A trial of a fidelity suite (`bench.steps.fidelity`) measures something else, under the same record.
+A trial of a fidelity suite (`fidelity.py`) measures something else, under the same record.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
-from criteria import NotApplicable
-from criteria.phases import create_phase
-from criteria.recoveries.recovery import Recovery
-from criteria.training import Rider
 from reports.records import (
     Costs,
-    Epoch,
     Failure,
     Fidelity,
     Measurements,
@@ -28,18 +22,14 @@ from reports.records import (
     Status,
     TrainAccuracy,
 )
-from suites import Recipe
 
-from ..errors import StoreError, failure
-from ..plan.jobs import FidelityJob, Trial, TrialJob
+from ..errors import StoreError
+from ..plan.jobs import Trial, TrialJob
 from ..pruning.cost import ChannelCost, count_macs, count_params, weight_uses
-from ..pruning.cut import EQUAL, difference, refilled
 from ..pruning.masks import Holder, check_held, check_masked, macs_saved, masked, weights_kept
 from ..pruning.network import Network, Removed
 from ..pruning.selection import InfeasibleBudget
-from ..seeds import generator, seed
 from ..store.provenance import environment
-from ..training.batch_norm import recalibrate_bn
 from ..training.measure import (
     accuracy,
     evaluate,
@@ -48,27 +38,33 @@ from ..training.measure import (
     masked_sparsity,
     torch_pruning_macs,
 )
-from ..training.train import Trained, train
-from .fidelity import compare
-from .mask_paths import load_masks
-from .paths import load_removed, path_file
+from .failures import failure
+from .paths import load_masks, load_removed, path_file
 from .procedures import load_training
+from .recovery import Thin, recover
 from .workspace import Base, Workspace
 
+T = TypeVar("T", bound=Trial)
+Measured = tuple[Measurements | Fidelity, Costs]
 
-def run_trial(job: Trial, workspace: Workspace) -> Status:
-    """Run one trial and write its record, whatever comes of it; returns the record's status."""
+
+def write_record(
+    job: T, workspace: Workspace, measure: Callable[[T, Workspace], Measured]
+) -> Status:
+    """Measure a trial and write its record, whatever comes of it; returns the record's status.
+
+    Raises:
+        StoreError: no record can be written: the trial is not to blame.
+    """
     started = _now()
-    found: Measurements | Fidelity
     try:
-        found, costs = (
-            compare(job, workspace) if isinstance(job, FidelityJob) else _measure(job, workspace)
-        )
+        found, costs = measure(job, workspace)
     except StoreError:
-        raise  # no room for results: the trial is not to blame
+        raise
     except Exception as error:  # the record keeps the traceback; the other trials go on
         record = failed_record(job, failure(error), started, workspace.device_name)
     else:
+        base = {"base_sha256": workspace.base(job.at.base).trained_sha256}
         record = Record(
             key=job.key,
             identity=job.identity,
@@ -77,15 +73,14 @@ def run_trial(job: Trial, workspace: Workspace) -> Status:
             measurements=found if isinstance(found, Measurements) else None,
             fidelity=found if isinstance(found, Fidelity) else None,
             costs=costs,
-            provenance=_provenance(started, workspace.device_name)
-            | {"base_sha256": workspace.base(job.at.base).trained_sha256},
+            provenance=_provenance(started, workspace.device_name) | base,
         )
     workspace.store.write_record(record)
-    workspace.forget_checkpoints(job.key)
     return record.status
 
 
-def _measure(job: TrialJob, workspace: Workspace) -> tuple[Measurements, Costs]:
+def measure(job: TrialJob, workspace: Workspace) -> Measured:
+    """Cut or mask at the trial's budget, recover, and measure what came out."""
     start = time.perf_counter()
     base = workspace.base(job.path.at.base)
     path = path_file(workspace, job.path)
@@ -102,7 +97,7 @@ def _measure(job: TrialJob, workspace: Workspace) -> tuple[Measurements, Costs]:
         thin = _cut(job, workspace, base, network)
 
     recovery_start = time.perf_counter()
-    recovered = _recover(job, workspace, base, network, thin, sum(phases.values()))
+    recovered = recover(job, workspace, base, network, thin, sum(phases.values()))
     recovery_s = time.perf_counter() - recovery_start
     thin.check()
     pruned = recovered.model
@@ -141,25 +136,7 @@ def _on_train(pruned: nn.Module, base: Base) -> TrainAccuracy:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Thin:
-    """A pruned network, before recovery.
-
-    Attributes:
-        sizes: the fields of `Measurements` that recovery does not change.
-        removed: of each group, the units that are gone; none of a mask.
-        rider: what keeps it pruned while it trains.
-        check: raises ArithmeticError where it is no longer as pruned as it was.
-    """
-
-    model: nn.Module
-    sizes: dict[str, Any]
-    removed: Removed = field(default_factory=list)
-    rider: Rider = field(default_factory=Rider)
-    check: Callable[[], None] = lambda: None
-
-
-def _cut(job: TrialJob, workspace: Workspace, base: Base, network: Network) -> _Thin:
+def _cut(job: TrialJob, workspace: Workspace, base: Base, network: Network) -> Thin:
     """Without the channels that the path removes."""
     removed = load_removed(workspace, job.path, base, job.budget)
     if isinstance(removed, InfeasibleBudget):
@@ -179,10 +156,10 @@ def _cut(job: TrialJob, workspace: Workspace, base: Base, network: Network) -> _
         "widths": widths,
         "layer_sparsity": layer_sparsity(network.model, pruned),
     }
-    return _Thin(pruned, sizes, removed)
+    return Thin(pruned, sizes, removed)
 
 
-def _mask(job: TrialJob, workspace: Workspace, base: Base) -> _Thin:
+def _mask(job: TrialJob, workspace: Workspace, base: Base) -> Thin:
     """With the path's mask on its weights; whatever the mask keeps counts, whatever its value."""
     dense = base.network.model
     masks = load_masks(workspace, job.path, base, job.budget)
@@ -200,7 +177,7 @@ def _mask(job: TrialJob, workspace: Workspace, base: Base) -> _Thin:
         "weights": counts,
         "layer_sparsity": masked_sparsity(model, masks),
     }
-    return _Thin(model, sizes, rider=Holder(model, masks), check=lambda: check_held(model, masks))
+    return Thin(model, sizes, rider=Holder(model, masks), check=lambda: check_held(model, masks))
 
 
 def _check_budget(job: TrialJob, base: Base, removed: Removed, macs: int, params: int) -> None:
@@ -216,127 +193,15 @@ def _check_budget(job: TrialJob, base: Base, removed: Removed, macs: int, params
             )
 
 
-@dataclass(frozen=True, eq=False)
-class _Recovered:
-    """A pruned network, after recovery.
-
-    Attributes:
-        history: an entry an epoch.
-        images: that it was trained on.
-        best_top1: on the test split, of the epoch that was best on validation; shown beside the
-            last epoch's.
-    """
-
-    model: nn.Module
-    history: list[Epoch] = field(default_factory=list)
-    images: int = 0
-    best_top1: float | None = None
-
-
-def _recover(
-    job: TrialJob, workspace: Workspace, base: Base, network: Network, thin: _Thin, used: int
-) -> _Recovered:
-    """Change the pruned network, as the trial's recovery says.
-
-    Args:
-        network: in the dense shape, with the weights that `thin` was cut from.
-        used: images that the method's own phases were trained on.
-    """
-    match job.recovery:
-        case "none":
-            return _Recovered(thin.model)
-        case "bn":
-            images = recalibrate_bn(thin.model, workspace.calibration(job.at, base.data))
-            return _Recovered(thin.model, images=images)
-        case "finetune":
-            return _finetune(job, workspace, base, network, thin, used)
-    raise ValueError(f"unknown recovery {job.recovery!r}")
-
-
-def _finetune(
-    job: TrialJob, workspace: Workspace, base: Base, network: Network, thin: _Thin, used: int
-) -> _Recovered:
-    """By the trial's recipe, and in the method's own way where it has one."""
-    rider, model = thin.rider, thin.model
-    recovery: Recovery | None = None
-    if job.finetuning is not None:
-        draw = generator("recovery", **job.at.axes)
-        rider = recovery = create_phase(
-            "recovery", job.finetuning.name, job.finetuning.options, draw
-        )
-        groups = network.structure.groups
-        dense = network.model
-        if job.path.trains:  # what has left is zero there, and could not learn
-            dense = refilled(dense, base.network.model, groups, thin.removed)
-        model = rider.network(model, dense, groups, thin.removed)
-    trained = train(
-        model,
-        base.data,
-        _lengthened(job, base, used),
-        seed("recovery", **job.at.axes),
-        rider,
-        teacher=base.trained,
-        checkpoint=workspace.checkpoint(job.key, base.sha256),
-    )
-    best = _at_best_epoch(model, base, trained)
-    if recovery is not None:
-        model = _merged(job, recovery, model, thin, network)
-    return _Recovered(model, trained.history, trained.images, best)
-
-
-def _lengthened(job: TrialJob, base: Base, used: int) -> Recipe:
-    """The recipe, with as many epochs as are left of the total, where there is one.
-
-    Raises:
-        InfeasibleBudget: the method's own phases have left none.
-    """
-    assert job.recipe is not None
-    if job.total_epochs is None:
-        return job.recipe
-    own = used / len(base.data.train)
-    left = int(job.total_epochs - own + 1e-9)  # no method gets more than the total
-    if left < 1:
-        raise InfeasibleBudget(
-            f"recoveries: total_epochs = {job.total_epochs}, but the phases of this method have "
-            f"taken {own:.1f} epochs, which leaves none to finetune; raise it, or shorten the "
-            "recipes of `prepare` and `procedure`"
-        )
-    return job.recipe.model_copy(update={"epochs": left})
-
-
-def _merged(
-    job: TrialJob, recovery: Recovery, trained: nn.Module, thin: _Thin, network: Network
-) -> nn.Module:
-    """The plain network that a recovery ends with; it must be what it was, and of the same size."""
-    plain = recovery.merged(trained)
-    sizes = {"macs": count_macs(plain, network.inputs), "params": count_params(plain)}
-    for what, found in sizes.items():
-        if found != thin.sizes[what]:
-            raise ArithmeticError(f"{job}: {found} {what} after merging, {thin.sizes[what]} before")
-    apart = difference(trained, plain, network.inputs)
-    if apart > EQUAL:
-        raise ArithmeticError(f"{job}: merging changes the outputs by {apart:.1e} of their size")
-    return plain
-
-
-def _at_best_epoch(model: nn.Module, base: Base, trained: Trained) -> float:
-    last = {name: one.clone() for name, one in model.state_dict().items()}
-    model.load_state_dict(trained.best)
-    top1 = evaluate(model, base.data.test).top1
-    model.load_state_dict(last)
-    return top1
-
-
 def failed_record(
     job: Trial, why: Failure, started: str | None = None, device: str = "cpu"
 ) -> Record:
     """The record of a trial that has no measurements."""
-    infeasible = why.kind in (InfeasibleBudget.__name__, NotApplicable.__name__)
     return Record(
         key=job.key,
         identity=job.identity,
         labels=job.labels,
-        status="infeasible" if infeasible else "failed",
+        status="infeasible" if why.infeasible else "failed",
         failure=why,
         provenance=_provenance(started or _now(), device),
     )

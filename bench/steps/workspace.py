@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from criteria.gather import Cost
+from criteria.evidence.meter import Cost
 from reports.records import Accuracy
-from suites.schema import DatasetSpec
-from suites.section import meant
+from suites.faults import meant
+from suites.problem import DatasetSpec
 
 from ..data.datasets import Dataset, load_dataset
 from ..errors import DataError, ModelError
@@ -27,8 +27,9 @@ from ..pruning.cut import verify
 from ..pruning.network import Network
 from ..seeds import generator, seed
 from ..store.progress import Checkpoint
+from ..store.sealed import read_json, wanted, write_json
 from ..store.store import Store
-from ..store.weights import load_weights, save_weights
+from ..store.weights import load_weights, save_weights, stored_weights
 from ..training.measure import Tally, evaluate
 
 T = TypeVar("T")
@@ -99,7 +100,7 @@ class Workspace:
             lambda: load_dataset(
                 spec,
                 self.settings.data_root,
-                self.store.cache,
+                self.store.root,
                 self.settings.download,
                 torch.device(self.settings.device),
                 self.settings.loaders,
@@ -146,7 +147,7 @@ class Workspace:
 
     def _load(self, job: DenseJob) -> Base:
         data = self.dataset(job.dataset)
-        meta = self.store.read_json(self._done(job))
+        meta = wanted(read_json(self._done(job)), self._done(job))
         found = self._stored(job, data, meta)
         if isinstance(job, BaseJob):
             return found
@@ -168,7 +169,8 @@ class Workspace:
                 f"back, or delete {self._done(job)} to train anew"
             )
         model = self.fresh_model(job, data)
-        load_weights(model, self._weights(job), meta["sha256"], self._done(job))
+        file = self._weights(job)
+        load_weights(model, wanted(stored_weights(file, meta["sha256"]), file))
         model.eval()
         network = self.trace(job, model, data)
         verify(network.model, network.inputs, network.structure)
@@ -187,7 +189,7 @@ class Workspace:
         """Weights first, then the file that says they are whole."""
         sha256 = save_weights(model, self._weights(job))
         found = {**meta, "sha256": sha256, "identity": job.identity}
-        self.store.write_json(self._done(job), found)
+        write_json(self._done(job), found)
 
     def _weights(self, job: DenseJob) -> Path:
         return self.store.path("bases", job.key, ".pt")
@@ -204,7 +206,7 @@ class Workspace:
         return Checkpoint(self.store.path("checkpoints", key + kind, ".pt"), stands_on, carried)
 
     def forget_checkpoints(self, key: str) -> None:
-        """The job is done and its result stored."""
+        """Remove what was kept of a job's training, now that it is done and its result stored."""
         for file in (self.store.root / "checkpoints").glob(f"{key}*.pt"):
             file.unlink()
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from criteria.gather import Cost
+from criteria.evidence.meter import Cost
 
-from .store import write_atomically
+from .sealed import read_sealed, write_sealed
 
 EVERY_S = 30.0
 
@@ -36,11 +36,12 @@ class Checkpoint:
     _written: float = field(default_factory=time.monotonic)
 
     def load(self) -> dict[str, Any] | None:
-        """What was saved last; None where nothing was, or it stands on something else."""
-        try:
-            state = torch.load(io.BytesIO(self.path.read_bytes()), weights_only=True)
-        except FileNotFoundError:
+        """What was saved last; None where nothing was, it was damaged (set aside then), or it
+        stands on something else."""
+        content = read_sealed(self.path)
+        if content is None:
             return None
+        state = torch.load(io.BytesIO(content), weights_only=True)
         if state["stands_on"] != self.stands_on:
             return None
         if self.carried is not None:
@@ -60,5 +61,5 @@ class Checkpoint:
         )  # fmt: skip
         whole = {"state": dict(state), "stands_on": self.stands_on, "cost": cost}
         torch.save(whole, buffer)
-        write_atomically(self.path, buffer.getvalue())
+        write_sealed(self.path, buffer.getvalue())
         self._written = time.monotonic()

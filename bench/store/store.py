@@ -1,69 +1,59 @@
-"""The results folder: atomic writes, content-hashed names, one writer at a time.
+"""The results folder: content-hashed names, one writer at a time, and every file checked.
 
 results/records/KEY.json   the truth: one file a finished or failed trial
 results/bases|scores|paths shared work, by content hash; safe to delete, remade when needed
+results/oracle             true loss changes of single units, of fidelity suites
 results/checkpoints        where a training stands; gone when its job is done
-results/cache              decoded images
+results/images             decoded images, and the SHA-256 of image files
+results/damaged            what did not hold to its SHA-256, and a log of it
 results/mlflow.db          what the MLflow UI shows; rebuilt by `bench sync`
 results/reports/SUITE      figures, tables, page
 """
 
 from __future__ import annotations
 
-import io
-import json
 import os
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
-from reports.records import Record, RecordError, read_record
+from reports.records import Record, RecordError, parse_record
 
 from ..errors import StoreError
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a whole file or none: temporary file, fsync, rename.
-
-    Raises:
-        StoreError: the disk is full, or the folder cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise StoreError(
-            f"{path} cannot be written: {error.strerror}. Finished records are safe; make room or "
-            "choose another folder with --results, and run the same command again"
-        ) from error
+from .sealed import (
+    DAMAGED,
+    LOG,
+    set_aside,
+    write_atomically,
+)
 
 
 class Store:
-    """All paths under one results folder, and reading and writing them."""
+    """All paths under one results folder, and its records.
+
+    >>> import tempfile
+    >>> from bench.store.sealed import read_json, write_json
+    >>> store = Store(Path(tempfile.mkdtemp()))
+    >>> file = store.path("paths", "abc", ".json")
+    >>> write_json(file, {"budgets": {"0.5": [1, 2]}})
+    >>> read_json(file)
+    {'budgets': {'0.5': [1, 2]}}
+    >>> _ = file.write_text(file.read_text().replace("2", "3"))
+    >>> read_json(file) is None
+    True
+    >>> store.set_aside_so_far()[0][:54]
+    'paths/abc.json: its content is not what its SHA-256 sa'
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         if self.root.exists() and not self.root.is_dir():
             raise StoreError(f"--results {root} is a file; give a folder")
 
-    @property
-    def cache(self) -> Path:
-        return self.root / "cache"
-
     def report(self, suite: str) -> Path:
+        """The folder of a suite's report."""
         return self.root / "reports" / suite
 
     @contextmanager
@@ -95,7 +85,7 @@ class Store:
     def _holder(self) -> str:
         try:
             return (self.root / ".holder").read_text() or "unknown"
-        except OSError:
+        except (OSError, ValueError):
             return "unknown"
 
     def _sweep(self) -> None:
@@ -104,43 +94,43 @@ class Store:
             part.unlink(missing_ok=True)
 
     def record_path(self, key: str) -> Path:
+        """Where the record of that key lies."""
         return self.root / "records" / f"{key}.json"
 
     def write_record(self, record: Record) -> None:
-        write_atomically(self.record_path(record.key), record.to_json().encode())
+        """Write a record under its key, sealed. Raises StoreError."""
+        write_atomically(self.record_path(record.key), record.to_json())
 
     def record(self, key: str) -> Record | None:
-        """The record of that key; None where there is none or it is torn (it is then run again)."""
+        """The record of that key; None where there is none or it was damaged (set aside then)."""
         path = self.record_path(key)
-        if not path.exists():
-            return None
         try:
-            return read_record(path)
-        except RecordError:
+            return parse_record(path.read_bytes(), path.name, key)
+        except FileNotFoundError:
             return None
+        except RecordError as fault:
+            set_aside(path, str(fault).removeprefix(f"{path.name}: "))
+            return None
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read: {error.strerror}") from error
 
     def all_records(self) -> tuple[list[Record], int]:
-        """Every record, sorted by key, and how many files are none: torn, edited or old."""
-        found = [self.record(path.stem) for path in sorted(self.root.glob("records/*.json"))]
-        whole = [one for one in found if one is not None]
-        return whole, len(found) - len(whole)
+        """Every record, sorted by key, and how many files are none: damaged or old. None moves."""
+        whole, faulty = [], 0
+        for path in sorted(self.root.glob("records/*.json")):
+            try:
+                whole.append(parse_record(path.read_bytes(), path.name, path.stem))
+            except (OSError, RecordError):
+                faulty += 1
+        return whole, faulty
+
+    def set_aside_so_far(self) -> list[str]:
+        """A line for everything under `damaged/`, oldest first."""
+        try:
+            return (self.root / DAMAGED / LOG).read_text(errors="replace").splitlines()
+        except OSError:
+            return []
 
     def path(self, kind: str, key: str, suffix: str) -> Path:
+        """Where shared work of a kind lies."""
         return self.root / kind / f"{key}{suffix}"
-
-    def write_json(self, path: Path, content: Any) -> None:
-        write_atomically(path, json.dumps(content, indent=1, sort_keys=True).encode() + b"\n")
-
-    def read_json(self, path: Path) -> Any:
-        try:
-            return json.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{path} cannot be read ({error}); delete it and run again") from error
-
-    def write_arrays(self, path: Path, arrays: Mapping[str, Any]) -> None:
-        """Numpy arrays by name, without pickle."""
-        import numpy as np
-
-        buffer = io.BytesIO()
-        np.savez(buffer, **arrays)
-        write_atomically(path, buffer.getvalue())

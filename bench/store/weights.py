@@ -9,35 +9,36 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..errors import StoreError
-from .store import write_atomically
+from .sealed import read_sealed, write_sealed
+from .store import Store
 
 
 def save_weights(model: nn.Module, file: Path) -> str:
-    """Write them so that any machine can read them, whatever device they are on; returns their
-    SHA-256."""
+    """Write them so that any machine can read them, whatever device they are on.
+
+    Returns their SHA-256, the seal not counted. Raises StoreError.
+    """
     state, buffer = model.state_dict(), io.BytesIO()
     for name, one in state.items():
         state[name] = one.cpu()
     torch.save(state, buffer)
-    write_atomically(file, buffer.getvalue())
+    write_sealed(file, buffer.getvalue())
     return hashlib.sha256(buffer.getvalue()).hexdigest()
 
 
-def load_weights(model: nn.Module, file: Path, sha256: str, done: Path) -> None:
-    """Give a model the weights that were saved, on the device that it is on.
+def trained_file(store: Store, path_key: str, budget: str) -> Path:
+    """Where the weights lie that a path has trained by the time it reaches a budget."""
+    return store.path("paths", f"{path_key}-{budget}", ".pt")
 
-    Args:
-        done: the file that says that they are whole; without it they are made anew.
 
-    Raises:
-        StoreError: the file is gone, or not what was saved.
-    """
-    again = f"delete {done} and run again to train anew"
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise StoreError(f"{file}: {error.strerror}; {again}") from error
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise StoreError(f"{file}: the weights have changed since they were stored; {again}")
+def stored_weights(file: Path, sha256: str) -> bytes | None:
+    """The stored weights with that SHA-256; None where they are gone, damaged or others."""
+    content = read_sealed(file)
+    if content is None or hashlib.sha256(content).hexdigest() != sha256:
+        return None
+    return content
+
+
+def load_weights(model: nn.Module, content: bytes) -> None:
+    """Give a model the weights of a stored file, on the device that it is on."""
     model.load_state_dict(torch.load(io.BytesIO(content), weights_only=True, map_location="cpu"))

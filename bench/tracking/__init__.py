@@ -6,9 +6,9 @@ costs nothing that `sync` cannot bring back.
 tracker = Tracker(None, results, suite, provenance=environment(), command="bench run quickstart")
 """
 
+from .artifact import update_report
 from .connection import TrackingError, tracking_uri, ui_command, ui_environment
 from .pull import Pulled, pull
-from .report import update_report
 from .tracker import Tracker, sync
 
 __all__ = [

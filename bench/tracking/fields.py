@@ -41,7 +41,7 @@ def tags(record: Record) -> dict[str, str]:
     Numbers that are not finite are named in a tag, as SQL stores would change them.
     """
     labels = record.labels
-    found = {
+    tags = {
         **{name: str(value) for name, value in labels},
         "role": "trial",
         "problem": labels.problem,
@@ -53,12 +53,12 @@ def tags(record: Record) -> dict[str, str]:
         **provenance_tags(record.provenance),
     }
     if record.failure:
-        found["failure.kind"] = record.failure.kind
-        found["failure.message"] = short(record.failure.message, TAG_LIMIT)
+        tags["failure.kind"] = record.failure.kind
+        tags["failure.message"] = short(record.failure.message, TAG_LIMIT)
     nonfinite = [f"{name}@{step}={x}" for name, x, step in metrics(record) if not math.isfinite(x)]
     if nonfinite:
-        found["nonfinite"] = short(", ".join(nonfinite), TAG_LIMIT)
-    return found
+        tags["nonfinite"] = short(", ".join(nonfinite), TAG_LIMIT)
+    return tags
 
 
 def provenance_tags(provenance: Mapping[str, Any]) -> dict[str, str]:
@@ -90,28 +90,28 @@ def metrics(record: Record) -> list[tuple[str, float, int]]:
     assert record.measurements is not None
     (row,) = frame([record]).to_dict("records")  # the very numbers of the report
     row = {**dict(record.measurements), **dict(record.costs), **row}
-    found = [
+    points = [
         (f"{section}/{name}", float(row[name]), 0)
         for section, names in SECTIONS.items()
         for name in names
         if row[name] is not None
     ]
     for phase, images in record.measurements.phases.items():
-        found.append((f"cost/images_{phase}", float(images), 0))
+        points.append((f"cost/images_{phase}", float(images), 0))
     for name, value in record.measurements.notes.items():
-        found.append((f"procedure/{name}", float(value), 0))
+        points.append((f"procedure/{name}", float(value), 0))
     for epoch in record.measurements.history:
-        found.append(("train/loss", epoch.train_loss, epoch.epoch))
-        found.append(("validation/top1", 100 * epoch.validation_top1, epoch.epoch))
-    return found
+        points.append(("train/loss", epoch.train_loss, epoch.epoch))
+        points.append(("validation/top1", 100 * epoch.validation_top1, epoch.epoch))
+    return points
 
 
 def headline(numbers: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, float], dict[str, str]]:
     """Metrics and tags of a suite's run, from its report's headline.json."""
     metrics: dict[str, float] = {}
     tags: dict[str, str] = {}
-    for recovery, found in numbers.items():
-        for name, value in found.items():
+    for recovery, values in numbers.items():
+        for name, value in values.items():
             if isinstance(value, str):
                 tags[f"report.{recovery}.{name}"] = value
             else:
@@ -130,8 +130,8 @@ def _fidelity_metrics(record: Record) -> list[tuple[str, float, int]]:
 
 
 def digest(record: Record) -> str:
-    """Of the whole record: tells one failure of a trial from the next."""
-    return hashlib.sha256(record.to_json().encode()).hexdigest()[:16]
+    """A hash of the whole record: tells one failure of a trial from the next."""
+    return hashlib.sha256(record.to_json()).hexdigest()[:16]
 
 
 def budget_tag(cost: str | None, budget: float | None) -> str:

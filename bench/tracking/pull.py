@@ -12,7 +12,7 @@ from reports.records import Record, RecordError, parse_record
 
 from ..store.store import Store
 from .connection import TrackingError, connect, talking_to, without_password
-from .store import RUNS_PER_SEARCH
+from .experiment import RUNS_PER_SEARCH
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -57,8 +57,8 @@ def pull(store: Store, suite: str, uri: str) -> Pulled:
         for run in _trials(client, suite, uri):
             pulled.found += 1
             key, status = run.data.tags["trial.key"], run.data.tags.get("status")
-            mine = store.record(key) if _is_key(key) else None
-            if mine is not None and (mine.status == "done" or status != "done"):
+            held = store.record(key) if _is_key(key) else None
+            if held is not None and (held.status == "done" or status != "done"):
                 pulled.here += 1
                 continue
             try:

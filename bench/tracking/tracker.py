@@ -17,11 +17,10 @@ import yaml
 from reports.records import Record, content_key
 from suites.schema import AnySuite
 
-from .connection import talking_to
+from .artifact import attach
+from .connection import is_server, talking_to, without_password
+from .experiment import MLFLOW_STATUS, Experiment
 from .fields import NAME_LIMIT, provenance_tags, short
-from .report import attach
-from .store import MLFLOW_STATUS, Store
-from .views import links
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
@@ -30,9 +29,9 @@ if TYPE_CHECKING:
 class Tracker:
     """The suite run of one invocation, and the trials logged under it as their records arrive.
 
-    `uri` is any MLflow tracking URI; None is the database in the results folder `root`. `store` is
-    one that is open already. Every method raises `TrackingError` where the store fails; the caller
-    may go on without tracking.
+    `uri` is any MLflow tracking URI; None is the database in the results folder `root`.
+    `experiment` is one that is open already. Every method raises `TrackingError` where the store
+    fails; the caller may go on without tracking.
     """
 
     def __init__(
@@ -43,9 +42,9 @@ class Tracker:
         *,
         provenance: Mapping[str, Any],
         command: str,
-        store: Store | None = None,
+        experiment: Experiment | None = None,
     ) -> None:
-        self._store = store or Store(uri, root, suite)
+        self._experiment = experiment or Experiment(uri, root, suite)
         self._statuses: dict[str, str] = {}
         self._trial_tags = {"suite.hash": suite_hash(suite)}
         tags = {
@@ -56,10 +55,10 @@ class Tracker:
             "mlflow.source.name": command,
             **provenance_tags(provenance),
         }
-        client, experiment_id = self._store.client, self._store.experiment_id
-        with talking_to(self._store.uri):
-            _end_stale_runs(self._store)
-            run = client.create_run(experiment_id, None, tags, short(command, NAME_LIMIT))
+        client = self._experiment.client
+        with talking_to(self._experiment.uri):
+            _end_stale_runs(self._experiment)
+            run = client.create_run(self._experiment.id, None, tags, short(command, NAME_LIMIT))
             self._run_id = run.info.run_id
             self._trial_tags["mlflow.parentRunId"] = self._run_id
             client.log_inputs(self._run_id, _datasets(suite))
@@ -69,8 +68,8 @@ class Tracker:
 
     def log(self, record: Record) -> None:
         """Log one trial; nothing happens where the store already holds it."""
-        if not self._store.holds(record):
-            self._store.write(record, self._trial_tags)
+        if not self._experiment.holds(record):
+            self._experiment.write(record, self._trial_tags)
         self._statuses[record.key] = record.status
 
     def finish(self, status: str = "FINISHED", report: Path | None = None) -> None:
@@ -82,16 +81,19 @@ class Tracker:
 
         counts, now = Counter(self._statuses.values()), int(time.time() * 1000)
         metrics = [Metric(f"trials/{one}", float(counts[one]), now, 0) for one in MLFLOW_STATUS]
-        client = self._store.client
-        with talking_to(self._store.uri):
+        client = self._experiment.client
+        with talking_to(self._experiment.uri):
             client.log_batch(self._run_id, metrics)
             if report is not None:
                 attach(client, self._run_id, report)
             client.set_terminated(self._run_id, status)
 
     def links(self, port: int = 5000) -> dict[str, str]:
-        """Ready-made views of this suite in the UI, by name."""
-        return links(self._store.uri, self._store.experiment_id, self._run_id, port)
+        """Where the UI shows the table of the suite's trials, and this run."""
+        uri = self._experiment.uri
+        server = without_password(uri).rstrip("/") if is_server(uri) else f"http://127.0.0.1:{port}"
+        runs = f"{server}/#/experiments/{self._experiment.id}/runs"
+        return {"trials": runs, "this run": f"{runs}/{self._run_id}"}
 
 
 def sync(
@@ -105,10 +107,12 @@ def sync(
 
     A second call adds none.
     """
-    store = Store(uri, root, suite)
-    missing = [record for record in records if not store.holds(record)]
+    experiment = Experiment(uri, root, suite)
+    missing = [record for record in records if not experiment.holds(record)]
     if missing:
-        tracker = Tracker(uri, root, suite, provenance={}, command="bench sync", store=store)
+        tracker = Tracker(
+            uri, root, suite, provenance={}, command="bench sync", experiment=experiment
+        )
         for record in missing:
             tracker.log(record)
         tracker.finish(report=report)
@@ -137,10 +141,10 @@ def _datasets(suite: AnySuite) -> list[DatasetInput]:
     ]
 
 
-def _end_stale_runs(store: Store) -> None:
+def _end_stale_runs(experiment: Experiment) -> None:
     """Suite runs that a killed process of this machine left open are over."""
     running = "tags.role = 'suite' and attributes.status = 'RUNNING'"
-    for run in store.client.search_runs([store.experiment_id], running):
+    for run in experiment.client.search_runs([experiment.id], running):
         host, process = run.data.tags["host"], int(run.data.tags["process"])
         if host == platform.node() and not psutil.pid_exists(process):
-            store.client.set_terminated(run.info.run_id, "KILLED")
+            experiment.client.set_terminated(run.info.run_id, "KILLED")

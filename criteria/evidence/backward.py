@@ -12,21 +12,21 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from .layer_hooks import Taps, Use
+from .layer_hooks import LayerHooks, Use
 from .meter import Meter
 from .needs import Need
 from .samples import fold_gradients, of_samples, sample_dots
 
 
-class Passage:
-    """Of the gradients of a batch's mean loss.
+class BackwardPass:
+    """What is made of the gradients of a batch's mean loss on their way back.
 
     Attributes:
         dots: (layer, whether of its inputs) -> `[samples, channels]`: values times gradients,
             summed over positions and uses.
         squares, last_squares: by parameter name: squared gradients, summed over samples, and of
             the last sample.
-        taps: uses of all layers, with the gradients of their inputs and outputs where wanted.
+        hooks: uses of all layers, with the gradients of their inputs and outputs where wanted.
         failures: why evidence of a kind could not be made.
     """
 
@@ -37,15 +37,15 @@ class Passage:
         self.last_squares: dict[str, Tensor] = {}
         self.failures: dict[Need, str] = {}
         backward = wanted & (Need.SAMPLES | Need.SQUARES | Need.ACTIVATION_GRADIENTS)
-        self.taps = Taps(self._arrived if backward else None)
+        self.hooks = LayerHooks(self._arrived if backward else None)
 
     def charge(self, need: Need) -> Hashable:
-        """Under which the meter keeps the time of what was made for `need`."""
+        """The key under which the meter keeps the time of what was made for `need`."""
         return (id(self), need)
 
     def finish(self) -> None:
-        """After the backward pass: what had to wait for all uses of a layer."""
-        for name, uses in self.taps.uses.items():
+        """Make, after the backward pass, what had to wait for all uses of a layer."""
+        for name, uses in self.hooks.uses.items():
             if len(uses) > 1 and Need.SQUARES in self.wanted:
                 self._attempt(Need.SQUARES, partial(self._square_all, name))
 
@@ -55,13 +55,11 @@ class Passage:
         if Need.SQUARES in self.wanted and not into:
             self._attempt(Need.SQUARES, lambda: self._square(name, use, gradient))
         if Need.ACTIVATION_GRADIENTS in self.wanted:
-            if into:
-                use.given_gradient = gradient
-            else:
+            if not into:
                 use.made_gradient = gradient
             return
         done = into or not use.reads
-        if done and Need.ACTIVATIONS not in self.wanted and len(self.taps.uses[name]) == 1:
+        if done and Need.ACTIVATIONS not in self.wanted and len(self.hooks.uses[name]) == 1:
             use.given = use.made = gradient.new_empty(0)  # memory that the pass can use again
 
     def _attempt(self, need: Need, work: Callable[[], None]) -> None:
@@ -87,7 +85,7 @@ class Passage:
 
     def _square(self, name: str, use: Use, gradient: Tensor) -> None:
         of_samples(gradient, name, self.samples)
-        if len(self.taps.uses[name]) > 1:
+        if len(self.hooks.uses[name]) > 1:
             use.made_gradient = gradient  # a sample's gradient is the sum over uses, then squared
             return
 
@@ -97,8 +95,8 @@ class Passage:
         fold_gradients(use.module, use.given.detach(), gradient, fold)
 
     def _square_all(self, name: str) -> None:
-        """Of a layer that is used several times; uses that the loss does not reach add nothing."""
-        uses = [one for one in self.taps.uses[name] if one.made_gradient is not None]
+        """Square the sum over a layer's uses; those that the loss does not reach add nothing."""
+        uses = [one for one in self.hooks.uses[name] if one.made_gradient is not None]
         whole: dict[str, list[list[Tensor]]] = {}
         for at, one in enumerate(uses):
             assert one.made_gradient is not None

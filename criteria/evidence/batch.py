@@ -18,7 +18,7 @@ from ..errors import CriteriaError, NotApplicable
 from ..network.member import Member
 from ..network.modes import batch_statistics, frozen
 from ..network.weights import WeightMember
-from .backward import Passage
+from .backward import BackwardPass
 from .curvature import GradientGraph, hessian_times_weights
 from .meter import Meter
 from .needs import BACKWARD, DATA, Need
@@ -80,7 +80,7 @@ class Batch:
 
     @property
     def sampled(self) -> Batch:
-        """The same images, with labels drawn from the network's own softmax (true Fisher)."""
+        """This batch with labels drawn from the network's own softmax (true Fisher)."""
 
         def draw() -> Tensor:
             with torch.no_grad():
@@ -95,7 +95,7 @@ class Batch:
 
     @property
     def batch_norm(self) -> Batch:
-        """The same batch with batch norm by its own statistics; running ones are put back."""
+        """This batch with batch norm by its own statistics; running ones are put back."""
         if "batch_norm" not in self._variants:
             self._variants["batch_norm"] = self._variant(self.targets, "batch")
         return self._variants["batch_norm"]
@@ -116,7 +116,7 @@ class Batch:
 
     @property
     def gradients(self) -> Mapping[str, Tensor]:
-        """Of the batch's mean loss; zero for parameters that it does not depend on."""
+        """Gradients of the batch's mean loss; zero for parameters that it does not depend on."""
         self._require(Need.GRADIENTS)
         return self._backward
 
@@ -171,7 +171,7 @@ class Batch:
 
     @property
     def last_squared_gradients(self) -> Mapping[str, Tensor]:
-        """The same of the batch's last sample alone."""
+        """Squared gradients of the batch's last sample alone."""
 
         def scale() -> dict[str, Tensor]:
             squares = self._passed_by(Need.SQUARES).last_squares
@@ -179,19 +179,19 @@ class Batch:
 
         return self.evidence("last squared gradients", Need.SQUARES, scale)
 
-    def input_gradient(self, name: str) -> Tensor:
-        """Of each sample's own loss, for the input of a layer, through this layer alone."""
-        taps = self._passed_by(Need.ACTIVATION_GRADIENTS).taps
-        gradient = _found(taps.once(name).given_gradient, name)
-        return of_samples(gradient, name, self.size) * self.size
-
     def output_gradient(self, name: str) -> Tensor:
-        """Of each sample's own loss, for the output of a layer."""
-        taps = self._passed_by(Need.ACTIVATION_GRADIENTS).taps
-        gradient = _found(taps.once(name).made_gradient, name)
+        """The gradient of each sample's own loss by the output of a layer, `[samples, ...]`.
+
+        Raises:
+            NotApplicable: no gradient reaches the layer, or it is used several times in one pass.
+        """
+        hooks = self._passed_by(Need.ACTIVATION_GRADIENTS).hooks
+        gradient = hooks.once(name).made_gradient
+        if gradient is None:
+            raise NotApplicable(f"no gradient reaches layer {name}")
         return of_samples(gradient, name, self.size) * self.size
 
-    def _passed_by(self, need: Need) -> Passage:
+    def _passed_by(self, need: Need) -> BackwardPass:
         """What was made of the gradients on their way back, for `need`."""
         self._require(need)
         if self.norms == "batch":
@@ -223,7 +223,7 @@ class Batch:
 
     @property
     def gradient_graph(self) -> GradientGraph:
-        """Of the batch's mean loss; what Hessian-vector products are made from."""
+        """The gradient of the batch's mean loss, from which Hessian-vector products are made."""
         return self.evidence(
             "gradient graph",
             Need.CURVATURE,
@@ -243,16 +243,16 @@ class Batch:
             NotApplicable: the layer is used several times in one forward pass.
         """
         self._require(Need.ACTIVATIONS | Need.ACTIVATION_GRADIENTS)
-        return of_samples(self._forward[1].taps.once(name).given.detach(), name, self.size)
+        return of_samples(self._forward[1].hooks.once(name).given.detach(), name, self.size)
 
     def layer_output(self, name: str) -> Tensor:
         """What came out of a layer, ahead of any in-place activation behind it."""
         self._require(Need.ACTIVATIONS | Need.ACTIVATION_GRADIENTS)
-        return of_samples(self._forward[1].taps.once(name).output(), name, self.size)
+        return of_samples(self._forward[1].hooks.once(name).output(), name, self.size)
 
     @property
     def outputs(self) -> Tensor:
-        """Of the network, `[samples, classes]`."""
+        """Outputs of the network, `[samples, classes]`."""
         return self._forward[0].detach()
 
     # How evidence is made.
@@ -281,7 +281,7 @@ class Batch:
             variant.release()
         _, passage = self._made.get("forward", (None, None))
         if passage is not None:
-            passage.taps.release()
+            passage.hooks.release()
         self._made.clear()
         self.shared.held.clear()
 
@@ -298,15 +298,15 @@ class Batch:
             yield
 
     @property
-    def _forward(self) -> tuple[Tensor, Passage]:
-        def forward() -> tuple[Tensor, Passage]:
+    def _forward(self) -> tuple[Tensor, BackwardPass]:
+        def forward() -> tuple[Tensor, BackwardPass]:
             wanted = self.shared.wanted
-            passage = Passage(wanted, self.shared.meter, self.size)
-            tapped = bool(wanted & (DATA ^ Need.GRADIENTS ^ Need.CURVATURE))
+            passage = BackwardPass(wanted, self.shared.meter, self.size)
+            hooked = bool(wanted & (DATA ^ Need.GRADIENTS ^ Need.CURVATURE))
             with (
                 torch.set_grad_enabled(bool(wanted & BACKWARD)),
                 nullcontext() if Need.GRADIENTS in wanted else frozen(self.model),
-                passage.taps.on(self.model) if tapped else nullcontext(),
+                passage.hooks.on(self.model) if hooked else nullcontext(),
             ):
                 return self.model(self.images), passage
 
@@ -320,7 +320,7 @@ class Batch:
             outputs, passage = self._forward
             parameters = dict(self.model.named_parameters())
             of_weights = Need.GRADIENTS in self.shared.wanted
-            ends = [*parameters.values()] if of_weights else passage.taps.first
+            ends = [*parameters.values()] if of_weights else passage.hooks.first
             found = torch.autograd.grad(self.loss_of(outputs), ends, allow_unused=True)
             with torch.no_grad():
                 passage.finish()
@@ -332,12 +332,6 @@ class Batch:
             }
 
         return self.evidence("gradients", BACKWARD, backward)
-
-
-def _found(gradient: Tensor | None, name: str) -> Tensor:
-    if gradient is None:
-        raise NotApplicable(f"no gradient reaches layer {name}")
-    return gradient
 
 
 def _tensors(made: Any) -> Iterator[Tensor]:

@@ -51,7 +51,7 @@ class GradientGraph:
 
     @classmethod
     def of(cls, model: nn.Module, images: Tensor, function: Function) -> GradientGraph:
-        """Of `function(model(images))`, a scalar."""
+        """The gradient of `function(model(images))`, a scalar, with its graph."""
         with sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative
             value = function(model(images))
             parameters = dict(model.named_parameters())
@@ -167,7 +167,9 @@ def hessian_times_weights(
 
 
 def derivatives(terms: Terms, parameters: Sequence[Tensor]) -> list[Tensor]:
-    """Of the sum of <tensor, cotangent> over the terms, zero where there is none; frees the graph.
+    """Derivatives of the sum of <tensor, cotangent> over the terms, zero where there is none.
+
+    The graph is freed.
 
     Args:
         terms: (place in the graph, cotangent of what is there).

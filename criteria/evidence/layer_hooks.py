@@ -1,4 +1,4 @@
-"""Taps on every layer: what went in, what came out, and the gradients of both as they arrive."""
+"""Hooks on every layer: what went in, what came out, and the gradients of both as they arrive."""
 
 from __future__ import annotations
 
@@ -41,23 +41,21 @@ class Made:
 
 @dataclass
 class Use(Made):
-    """The same, with its gradients.
+    """One use of a layer, with the gradient of its output.
 
     Attributes:
         reads: whether the gradient of the input arrives too, after that of the output.
-        given_gradient, made_gradient: where they were asked to be kept; `given_gradient` came
-            through this use alone, whatever else the input feeds.
+        made_gradient: that of the output, where it was asked to be kept.
     """
 
     reads: bool = False
-    given_gradient: Tensor | None = None
     made_gradient: Tensor | None = None
 
 
 Arrival = Callable[[str, Use, bool, Tensor], None]
 
 
-class Taps:
+class LayerHooks:
     """Uses of each layer with parameters, by name, in the order of the forward pass.
 
     Attributes:
@@ -96,7 +94,7 @@ class Taps:
         return uses[0]
 
     @contextmanager
-    def on(self, model: nn.Module) -> Iterator[Taps]:
+    def on(self, model: nn.Module) -> Iterator[LayerHooks]:
         """Record every use of the model's layers inside the block."""
         hooks = []
         for name, module in model.named_modules():

@@ -5,6 +5,41 @@ from __future__ import annotations
 import time
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass
+class Cost:
+    """What scoring by one criterion cost, as if it had run alone.
+
+    Attributes:
+        seconds: its share of the evidence in full, and its own formula. A pass back is charged
+            whole: with the gradients of weights, where another criterion wanted them.
+        peak_bytes: growth of memory in the phase that served it; None where unknown.
+        images: images it has seen.
+        failure: what the criterion raised; it has seen nothing since.
+    """
+
+    seconds: float = 0.0
+    peak_bytes: int | None = None
+    images: int = 0
+    failure: Exception | None = None
+
+    def add(self, other: Cost) -> None:
+        """Add what a later pass cost."""
+        self.seconds += other.seconds
+        self.images += other.images
+        if self.peak_bytes is None or other.peak_bytes is None:
+            self.peak_bytes = None
+        else:
+            self.peak_bytes = max(self.peak_bytes, other.peak_bytes)
+
+    @contextmanager
+    def timing(self) -> Iterator[None]:
+        """Add the time that the block takes."""
+        start = time.perf_counter()
+        yield
+        self.seconds += time.perf_counter() - start
 
 
 class Meter:
@@ -41,7 +76,7 @@ class Meter:
             self._uses.setdefault(self._open[-1][0], set()).add(key)
 
     def seconds(self, key: Hashable) -> float:
-        """Of `key` and of everything that it stands on, each once."""
+        """Time of `key` and of everything that it stands on, each once."""
         seen: set[Hashable] = set()
         ahead = [key]
         while ahead:

@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from ..criterion import Criterion, NoOptions, Options
+from ..criterion import Criterion, MemberOptions
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
 from ..network.member import Member, kind_of
+from ..options import Options
 from ..reduce import Reduction
 
 
-class ActivationOptions(Options):
+class ActivationOptions(MemberOptions):
     """Consumers of a channel often read the very same map; their mean does not count it twice."""
 
     reduction: Reduction = "mean"
@@ -25,7 +26,7 @@ class ActivationOptions(Options):
 class ActivationCriterion(Criterion):
     """Base of criteria that look at what goes into the layers behind a channel."""
 
-    options_type: ClassVar[type[NoOptions]] = ActivationOptions
+    options_type: ClassVar[type[Options]] = ActivationOptions
 
     def counts(self, member: Member) -> bool:
         """Convolutions and linear layers that read the channel; depthwise ones pass it on."""
@@ -52,7 +53,7 @@ def maps(batch: Batch, member: Member) -> Tensor:
 
 
 def _pooled_maps(batch: Batch) -> dict[str, Tensor]:
-    """Of layers that read something pooled or flattened: the map `[samples, channels, h, w]`."""
+    """Maps of layers that read something pooled or flattened: `[samples, channels, h, w]`."""
     owners = {
         id(module.weight): name
         for name, module in batch.model.named_modules()

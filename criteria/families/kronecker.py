@@ -21,20 +21,21 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from ..criterion import Criterion, Options
+from ..criterion import Criterion, MemberOptions
 from ..errors import NotApplicable
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
 from ..evidence.samples import CHUNK, unfold
 from ..network.member import Group, Member
-from ..only import Only
+from ..options import Only
 
 
 @dataclass(frozen=True)
 class Factors:
-    """Of one layer. A grouped convolution has one Fisher matrix a block of its channels.
+    """The two factors of one layer; in a grouped convolution, of each block of its channels.
 
     Attributes:
         inputs: A, `[blocks, in, in]`, patches ordered as the weight: channel, then kernel.
@@ -108,7 +109,7 @@ def damped(factor: Tensor, damping: float) -> Tensor:
 
 
 def inverse(factor: Tensor) -> Tensor:
-    """Of a damped factor, block by block."""
+    """The inverse of a damped factor, block by block."""
     return torch.cholesky_inverse(torch.linalg.cholesky(factor))
 
 
@@ -125,17 +126,21 @@ def unit_blocks(matrix: Tensor, elements: Tensor) -> Tensor:
     return matrix[block, at, at.transpose(1, 2)] * same.to(matrix)
 
 
-class SideOptions(Options):
-    """Whose Fisher, and which layers of a group count.
+class SideOptions(MemberOptions):
+    """Whose Fisher, and which layers of a group count."""
 
-    labels: of the loss: drawn from the network's softmax (true Fisher), or as given (empirical).
-    side: out: the filters that make the channel; in: what its consumers hold against it; both.
-    """
-
-    labels: Literal["true", "sampled"] = "sampled"
+    labels: Literal["true", "sampled"] = Field(
+        default="sampled",
+        description="of the loss: drawn from the network's softmax (true Fisher), or as given "
+        "(empirical).",
+    )
     side: Annotated[
         Literal["out", "in", "both"], Only("channels", "a single weight has no side")
-    ] = "out"
+    ] = Field(
+        default="out",
+        description="out: the filters that make the channel; in: what its consumers hold against "
+        "it; both.",
+    )
 
 
 class Sided(Criterion):
@@ -168,15 +173,15 @@ class KroneckerCriterion(Sided):
             self._weights[name] = weight.to(torch.float64, copy=True)
 
     def factors(self, name: str) -> Factors:
-        """Of a layer, over all images, in float64."""
+        """Factors of a layer, over all images, in float64."""
         total = self._totals[name]
         return Factors(total.inputs.double() / self.images, total.outputs.double() / self.images)
 
     def weight(self, name: str) -> Tensor:
-        """Of a layer, `[out, in, ...kernel]`, in float64."""
+        """Weight of a layer, `[out, in, ...kernel]`, in float64."""
         return self._weights[name]
 
     def matrix(self, name: str) -> Tensor:
-        """The same as `[blocks, out, in]`, between the two factors."""
+        """Weight of a layer as `[blocks, out, in]`, between the two factors."""
         blocks, columns, _ = self._totals[name].inputs.shape
         return self.weight(name).reshape(blocks, -1, columns)

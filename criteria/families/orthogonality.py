@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import NotApplicable
-from ..options import NoOptions
+from ..options import Options
 from ..training import Rider, Training
 
 Layer = nn.modules.conv._ConvNd | nn.Linear
@@ -28,7 +28,7 @@ CONVOLUTIONAL = "Wang et al., CVPR 2020, arXiv 1911.12207"
 _CONVOLVE = {3: functional.conv1d, 4: functional.conv2d, 5: functional.conv3d}
 
 
-class PenaltyOptions(NoOptions):
+class PenaltyOptions(Options):
     """The weight that Wang and Fu (ICLR 2023) give both penalties."""
 
     weight: float = Field(default=0.1, ge=0)
@@ -37,7 +37,7 @@ class PenaltyOptions(NoOptions):
 class KernelOrthogonality(Rider):
     """`weight * sum over layers of ||W W^T - I||_F`, of the smaller of both Gram matrices."""
 
-    options_type: ClassVar[type[NoOptions]] = PenaltyOptions
+    options_type: ClassVar[type[Options]] = PenaltyOptions
     options: Any
 
     def attach(self, training: Training) -> None:
@@ -54,7 +54,7 @@ class ConvolutionalOrthogonality(Rider):
     The first convolution is left out; linear layers and kernels of one pixel count as matrices.
     """
 
-    options_type: ClassVar[type[NoOptions]] = PenaltyOptions
+    options_type: ClassVar[type[Options]] = PenaltyOptions
     options: Any
 
     def attach(self, training: Training) -> None:

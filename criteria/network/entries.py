@@ -1,4 +1,4 @@
-"""Where the entries of many units lie in a network's parameters, found once and used every step.
+"""Places of many units' entries in a network's parameters, found once and used every step.
 
 A unit's parameters are spread over rows and columns of many tensors. Here they are flat positions,
 one list a parameter, so that norms and factors of all units are one gather a parameter.

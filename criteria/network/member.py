@@ -15,16 +15,16 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-Kind = Literal["conv", "linear", "batchnorm", "layernorm", "other", "parameter"]
+LayerKind = Literal["conv", "linear", "batchnorm", "layernorm", "other", "parameter"]
 Side = Literal["out", "in", "both"]
 
 _CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _BATCHNORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-SCORED_KINDS: frozenset[Kind] = frozenset({"conv", "linear", "batchnorm", "layernorm"})
+SCORED_KINDS: frozenset[LayerKind] = frozenset({"conv", "linear", "batchnorm", "layernorm"})
 
 
-def kind_of(module: nn.Module | nn.Parameter) -> Kind:
+def kind_of(module: nn.Module | nn.Parameter) -> LayerKind:
     """What a layer is to a criterion."""
     if isinstance(module, nn.Parameter):
         return "parameter"
@@ -56,7 +56,7 @@ class Member:
     """
 
     name: str
-    kind: Kind
+    kind: LayerKind
     side: Side
     indices: Tensor = field(repr=False)
     units: Tensor = field(repr=False)
@@ -223,7 +223,7 @@ class Group:
         return self.members[0].entries_per_unit
 
     @property
-    def pattern(self) -> tuple[tuple[Kind, Side], ...]:
+    def pattern(self) -> tuple[tuple[LayerKind, Side], ...]:
         """What the group looks like; equal patterns are isomorphic (Fang et al., ECCV 2024)."""
         return tuple((member.kind, member.side) for member in self.members)
 

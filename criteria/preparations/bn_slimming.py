@@ -7,14 +7,14 @@ from pydantic import Field
 from torch import Tensor
 
 from ..errors import NotApplicable
-from ..options import NoOptions
+from ..options import Options
 from ..phases import register_phase
 from ..training import Training
 from .preparation import Preparation
 
 
-class SlimmingOptions(NoOptions):
-    """Of the paper, which takes 1e-4 for VGG and 1e-5 for ResNet and DenseNet."""
+class SlimmingOptions(Options):
+    """The paper takes 1e-4 for VGG and 1e-5 for ResNet and DenseNet."""
 
     strength: float = Field(default=1e-4, ge=0)
 

@@ -7,13 +7,13 @@ from pydantic import Field
 from torch import Tensor
 
 from ..network.units import Units
-from ..options import NoOptions
+from ..options import Options
 from ..phases import register_phase
 from ..training import Training
 from .preparation import Preparation
 
 
-class GroupLassoOptions(NoOptions):
+class GroupLassoOptions(Options):
     """The paper tunes its strengths for each network; this one is ours."""
 
     strength: float = Field(default=1e-4, ge=0)
@@ -36,6 +36,6 @@ class GroupLasso(Preparation):
         self.units = [Units(training.model, group) for group in self.groups]
 
     def loss_term(self, step: int) -> Tensor:
-        """Where a norm is zero, so is its gradient."""
+        """The sum of the norms; where one is zero, so is its gradient."""
         norms = [one.rows(self.parameters).norm(dim=1) for one in self.units]
         return self.options.strength * torch.cat(norms).sum()

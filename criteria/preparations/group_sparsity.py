@@ -7,13 +7,13 @@ from pydantic import Field
 from torch import Tensor
 
 from ..network.member import Group
-from ..options import NoOptions
+from ..options import Options
 from ..phases import register_phase
 from ..training import Training
 from .preparation import Preparation
 
 
-class GroupSparsityOptions(NoOptions):
+class GroupSparsityOptions(Options):
     """The strength of DepGraph's recipe for CIFAR, and the base of torch-pruning's `regularize`."""
 
     strength: float = Field(default=5e-4, ge=0, description="of the strongest unit's decay")

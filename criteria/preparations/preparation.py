@@ -6,14 +6,32 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from ..network.member import Group
-from ..options import NoOptions
+from ..options import NoOptions, Options
+from ..phases import Kind
 from ..training import Rider
 
 
 class Preparation(Rider):
-    """Base of all preparations; the network keeps its shape, and no budget is known yet."""
+    """Base of all preparations; the network keeps its shape, and no budget is known yet.
 
-    options_type: ClassVar[type[NoOptions]] = NoOptions
+    Example:
+        >>> class ScaleDecay(Preparation):
+        ...     def attach(self, training):
+        ...         self.scales = [training.model.get_parameter("1.weight")]
+        ...     def loss_term(self, step):
+        ...         return 0.5 * sum(one.square().sum() for one in self.scales)
+        >>> import torch
+        >>> from criteria.training import Training
+        >>> network = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1), torch.nn.BatchNorm2d(2))
+        >>> optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+        >>> rider = ScaleDecay(NoOptions(), groups=())
+        >>> rider.attach(Training(network, optimizer, steps_per_epoch=10, steps=100))
+        >>> rider.loss_term(0).item()
+        1.0
+    """
+
+    kind: ClassVar[Kind] = "preparation"
+    options_type: ClassVar[type[Options]] = NoOptions
     name: ClassVar[str]
 
     def __init__(self, options: Any, groups: Sequence[Group]) -> None:

@@ -16,49 +16,71 @@ from torch import Tensor
 
 from ..errors import StructureError
 from ..network.entries import Entries, Gathers
-from ..options import NoOptions
+from ..options import Options
 from ..training import Training
 from .procedure import Removed
 
 
-class RectifyOptions(NoOptions):
-    """When a decaying unit is released. Re-implemented from the description; all defaults are ours.
+class RectifyOptions(Options):
+    """When a decaying unit is released. Re-implemented from the description, defaults are ours."""
 
-    rate: C_rate must be above it; in [-1, 1], see `escape_rate`.
-    length: C_len must be above it, see `relative_length`.
-    window: both are means over the last so many steps; None is 5, or all steps if fewer.
-    combine: whether both or one of the two must hold.
-    on: `all` of a unit, rows of weights with their steps and gradients times |row| / |row at the
-        start| (behind a batch norm a row's gradient grows as the row shrinks and says nothing); or
-        `vectors`, parameters of one dimension alone: scale and shift of norms, biases, gates.
-    max_releases: of one unit in one training, so that the procedure ends.
-    cool_down: steps after a release in which the unit should not be chosen; None is `steps`.
-    """
+    rate: float = Field(
+        default=0.3,
+        ge=-1,
+        le=1,
+        description="C_rate must be above it; in [-1, 1], see `escape_rate`.",
+    )
+    length: float = Field(
+        default=1.0, ge=0, description="C_len must be above it, see `relative_length`."
+    )
+    window: int | None = Field(
+        default=None,
+        ge=1,
+        description="both are means over the last so many steps; None is 5, or all steps if fewer.",
+    )
+    combine: Literal["and", "or"] = Field(
+        default="and", description="whether both or one of the two must hold."
+    )
+    on: Literal["all", "vectors"] = Field(
+        default="all",
+        description="`all` of a unit, rows of weights with their steps and gradients times |row| "
+        "/ |row at the start| (behind a batch norm a row's gradient grows as the row "
+        "shrinks and says nothing); or `vectors`, parameters of one dimension alone: "
+        "scale and shift of norms, biases, gates.",
+    )
+    max_releases: int = Field(
+        default=2, ge=0, description="of one unit in one training, so that the procedure ends."
+    )
+    cool_down: int | None = Field(
+        default=None,
+        ge=0,
+        description="steps after a release in which the unit should not be chosen; None is "
+        "`steps`.",
+    )
 
-    rate: float = Field(default=0.3, ge=-1, le=1)
-    length: float = Field(default=1.0, ge=0)
-    window: int | None = Field(default=None, ge=1)
-    combine: Literal["and", "or"] = "and"
-    on: Literal["all", "vectors"] = "all"
-    max_releases: int = Field(default=2, ge=0)
-    cool_down: int | None = Field(default=None, ge=0)
 
+class DecayOptions(Options):
+    """How units fade. Re-implemented from the description; the paper's choices are not known."""
 
-class DecayOptions(NoOptions):
-    """How units fade. Re-implemented from the description; the paper's choices are not known.
-
-    steps: N, rescalings from full length to zero; 1 removes at once. Default ours.
-    norm: `joint`, one length for all that makes a unit (as OTOv2 joins it), or one `per_tensor`.
-    ramp: `absolute` re-imposes the length (N - n) / N of the first one after every step (the
-        paper's); `relative` multiplies by (N - n) / (N - n + 1), so that growth by the gradient
-        survives (HESSO, in the code of OTO).
-    rectify: releases of units that resist; None is smooth pruning alone.
-    """
-
-    steps: int = Field(default=50, ge=1)
-    norm: Literal["joint", "per_tensor"] = "joint"
-    ramp: Literal["absolute", "relative"] = "absolute"
-    rectify: RectifyOptions | None = None
+    steps: int = Field(
+        default=50,
+        ge=1,
+        description="N, rescalings from full length to zero; 1 removes at once. Default ours.",
+    )
+    norm: Literal["joint", "per_tensor"] = Field(
+        default="joint",
+        description="`joint`, one length for all that makes a unit (as OTOv2 joins it), or one "
+        "`per_tensor`.",
+    )
+    ramp: Literal["absolute", "relative"] = Field(
+        default="absolute",
+        description="`absolute` re-imposes the length (N - n) / N of the first one after every "
+        "step (the paper's); `relative` multiplies by (N - n) / (N - n + 1), so that "
+        "growth by the gradient survives (HESSO, in the code of OTO).",
+    )
+    rectify: RectifyOptions | None = Field(
+        default=None, description="releases of units that resist; None is smooth pruning alone."
+    )
 
 
 class DecayController:
@@ -146,15 +168,15 @@ class DecayController:
         self._finish()
 
     def gone(self) -> Removed:
-        """Of each group, the units that are zero for good."""
+        """Units of each group that are zero for good."""
         return self.entries.listed(self._gone)
 
     def decaying(self) -> Removed:
-        """Of each group, the units on their way to zero."""
+        """Units of each group on their way to zero."""
         return self.entries.listed(self._decaying)
 
     def resting(self) -> Removed:
-        """Of each group, the released units on cool-down."""
+        """Released units of each group on cool-down."""
         return self.entries.listed(self._resting > 0)
 
     @property
@@ -208,7 +230,7 @@ class DecayController:
             self._changed()
 
     def _zero(self, units: Tensor) -> None:
-        """For good, padded shortcuts included, which have nothing that could fade."""
+        """Zero units for good, padded shortcuts included, which have nothing that could fade."""
         for group, mine in zip(self._groups, self.entries.listed(units), strict=True):
             group.zero_(mine)
 

@@ -12,35 +12,53 @@ from torch import Tensor
 from ..errors import TooFewSteps
 from ..network.entries import Entries
 from ..network.units import Units
-from ..options import NoOptions
+from ..options import Options
 from ..phases import register_phase
 from ..training import Training
 from .decay_controller import DecayController, DecayOptions
 from .procedure import Procedure, Removed
 
 
-class DhspgProcedureOptions(NoOptions):
-    """Defaults are the authors' for SGD, where nothing else is said.
+class DhspgProcedureOptions(Options):
+    """Defaults are the authors' for SGD, where nothing else is said."""
 
-    start: share of the training's steps before units are chosen (theirs: 1/30 to 1/6).
-    tolerance: the redundant set is chosen for this much less than the budget, as a share of it, so
-        that not all of it has to go. Theirs counts units, up to all of them; default ours.
-    penalty: lambda_0, the least push, in units of the gradient. Theirs is for hundreds of epochs; a
-        training of a few needs hundreds of times that, or most units are left over for the end.
-    amplification: of the push that just turns the descent direction.
-    ceiling: the largest push, in penalties.
-    epsilon: a unit whose step leaves less than this share of it, along itself, becomes zero; larger
-        is more aggressive (their recipes: 0.9 and 0.95).
-    decay: let such units decay (DPM), and perhaps go again, instead of zeroing them at once.
-    """
-
-    start: float = Field(default=0.1, ge=0, lt=1)
-    tolerance: float = Field(default=0.2, ge=0, lt=1)
-    penalty: float = Field(default=1e-3, ge=0)
-    amplification: float = Field(default=2.0, ge=1)
-    ceiling: float = Field(default=10.0, ge=1)
-    epsilon: float = Field(default=0.9, ge=0, lt=1)
-    decay: DecayOptions | None = None
+    start: float = Field(
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="share of the training's steps before units are chosen (theirs: 1/30 to 1/6).",
+    )
+    tolerance: float = Field(
+        default=0.2,
+        ge=0,
+        lt=1,
+        description="the redundant set is chosen for this much less than the budget, as a share "
+        "of it, so that not all of it has to go. Theirs counts units, up to all of "
+        "them; default ours.",
+    )
+    penalty: float = Field(
+        default=1e-3,
+        ge=0,
+        description="lambda_0, the least push, in units of the gradient. Theirs is for hundreds "
+        "of epochs; a training of a few needs hundreds of times that, or most units "
+        "are left over for the end.",
+    )
+    amplification: float = Field(
+        default=2.0, ge=1, description="of the push that just turns the descent direction."
+    )
+    ceiling: float = Field(default=10.0, ge=1, description="the largest push, in penalties.")
+    epsilon: float = Field(
+        default=0.9,
+        ge=0,
+        lt=1,
+        description="a unit whose step leaves less than this share of it, along itself, becomes "
+        "zero; larger is more aggressive (their recipes: 0.9 and 0.95).",
+    )
+    decay: DecayOptions | None = Field(
+        default=None,
+        description="let such units decay (DPM), and perhaps go again, instead of zeroing them "
+        "at once.",
+    )
 
 
 @register_phase(
@@ -191,7 +209,7 @@ class Dhspg(Procedure):
         return found & ~leaving
 
     def _finer(self, leaving: Tensor, rest: Tensor) -> Tensor:
-        """With those of the rest that do not overshoot, until the budget is met."""
+        """Add those of the rest that do not overshoot, until the budget is met."""
         groups, too_coarse = self._entries.groups.tolist(), set[int]()
         for unit in rest.tolist():
             if groups[unit] in too_coarse:

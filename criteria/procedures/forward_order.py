@@ -31,7 +31,7 @@ class ForwardOrder:
                 self._handles.append(module.register_forward_pre_hook(self._noting(name, counts)))
 
     def depth(self, name: str) -> int:
-        """Of the named module; one that the pass did not reach stands with the last layer."""
+        """Place of the named module; one that the pass did not reach stands with the last layer."""
         return self._depths.get(name, self.layers - 1)
 
     def _noting(self, name: str, counts: bool) -> Any:

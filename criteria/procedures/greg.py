@@ -35,17 +35,25 @@ class Greg1(GrowingPenalty):
 
 
 class Greg2Options(GrowthOptions):
-    """As of GReg-1, where growth counts from the pick; and how the penalty on all units grows.
+    """As of GReg-1, where growth counts from the pick; and how the penalty on all units grows."""
 
-    pick: share of the training's steps after which units are picked. Default: a twelfth, before ten
-        twelfths of growth.
-    pick_delta: instead, what an update adds until then (1e-5 in the paper).
-    pick_ceiling: of the strength on all units, at which they are picked; the paper's 0.01.
-    """
-
-    pick: float | None = Field(None, gt=0, lt=1)
-    pick_delta: float | None = Field(None, gt=0)
-    pick_ceiling: float = Field(0.01, gt=0)
+    pick: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="share of the training's steps after which units are picked. Default: a "
+        "twelfth, before ten twelfths of growth.",
+    )
+    pick_delta: float | None = Field(
+        default=None,
+        gt=0,
+        description="instead, what an update adds until then (1e-5 in the paper).",
+    )
+    pick_ceiling: float = Field(
+        default=0.01,
+        gt=0,
+        description="of the strength on all units, at which they are picked; the paper's 0.01.",
+    )
 
     @field_validator("pick_delta")
     @classmethod

@@ -15,16 +15,16 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from ..errors import OptionError
 from ..network.units import Units
-from ..options import NoOptions
+from ..options import Options
 from ..training import Training
 from .forward_order import ForwardOrder
-from .leaving import Part, norm_of, parts_of
+from .leaving import DoomedEntries, doomed_entries, norm_of
 from .procedure import Procedure, Removed
 
 
 @dataclass(frozen=True)
 class Ramp:
-    """From `low`, `delta` more every so many steps after `start`, up to `high`."""
+    """A strength that rises from `low` by `delta` every so many steps after `start`, to `high`."""
 
     start: int
     every: int
@@ -47,26 +47,38 @@ class Ramp:
         return self.high if passed >= self.updates else self.low + self.delta * passed
 
 
-class GrowthOptions(NoOptions):
-    """How the penalty grows, and how the doomed units are zeroed.
+class GrowthOptions(Options):
+    """How the penalty grows, and how the doomed units are zeroed."""
 
-    growth: share of the training's steps after which the strength has reached its ceiling, rounded
-        down to a whole update; what is left of the training stabilises. Default: as in the papers'
-        CIFAR runs, 100,000 of 110,000 steps.
-    delta: instead, what an update adds, as the papers have it (1e-4).
-    update_every: steps from one update to the next; 10 in the papers on CIFAR, 5 on ImageNet.
-    ceiling: of the strength; the papers' 1.
-    zero_every: steps between the zeroing of one layer and the next in the stabilising phase; 100 in
-        TPP's code. Default: spread over that phase.
-    bn_term: whether gamma and beta of doomed channels are penalised.
-    """
-
-    growth: float | None = Field(None, gt=0, lt=1)
-    delta: float | None = Field(None, gt=0)
-    update_every: int = Field(10, ge=1)
-    ceiling: float = Field(1.0, gt=0)
-    zero_every: int | None = Field(None, ge=1)
-    bn_term: bool = True
+    growth: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="share of the training's steps after which the strength has reached its "
+        "ceiling, rounded down to a whole update; what is left of the training "
+        "stabilises. Default: as in the papers' CIFAR runs, 100,000 of 110,000 "
+        "steps.",
+    )
+    delta: float | None = Field(
+        default=None,
+        gt=0,
+        description="instead, what an update adds, as the papers have it (1e-4).",
+    )
+    update_every: int = Field(
+        default=10,
+        ge=1,
+        description="steps from one update to the next; 10 in the papers on CIFAR, 5 on ImageNet.",
+    )
+    ceiling: float = Field(default=1.0, gt=0, description="of the strength; the papers' 1.")
+    zero_every: int | None = Field(
+        default=None,
+        ge=1,
+        description="steps between the zeroing of one layer and the next in the stabilising "
+        "phase; 100 in TPP's code. Default: spread over that phase.",
+    )
+    bn_term: bool = Field(
+        default=True, description="whether gamma and beta of doomed channels are penalised."
+    )
 
     @field_validator("delta")
     @classmethod
@@ -79,7 +91,7 @@ class GrowthOptions(NoOptions):
 class GrowingPenalty(Procedure):
     """Decays all makers of `Ground.doomed`, ever more strongly, and zeroes them in the end."""
 
-    options_type: ClassVar[type[NoOptions]] = GrowthOptions
+    options_type: ClassVar[type[Options]] = GrowthOptions
     follows = True
     growth: ClassVar[float] = 10 / 11  # share of the steps, where the options give no other
 
@@ -114,7 +126,7 @@ class GrowingPenalty(Procedure):
     def ramp_over(
         self, steps: float, delta: float | None, start: int, low: float, high: float
     ) -> Ramp:
-        """Of a given increment, or as fast as reaches `high` in so many steps."""
+        """A ramp of a given increment, or as fast as reaches `high` in so many steps."""
         every = self.options.update_every
         if delta is None:
             delta = (high - low) / max(1, round(steps) // every)
@@ -134,13 +146,13 @@ class GrowingPenalty(Procedure):
         return self.options.zero_every
 
     def doom(self, units: Removed) -> None:
-        """From here on, penalise and in the end zero these units of each group."""
+        """Penalise, and in the end zero, these units of each group from here on."""
         self._units = units
-        self.parts = parts_of(self.training.model, self.ground.groups, units)
+        self.parts = doomed_entries(self.training.model, self.ground.groups, units)
         self.decayed = [part for part in self.parts if self.decays(part)]
         self._norms = [norm_of(self.parts)]  # now, and when stabilising begins
 
-    def decays(self, part: Part) -> bool:
+    def decays(self, part: DoomedEntries) -> bool:
         """Whether the penalty holds for this parameter."""
         return self.options.bn_term or not part.norm
 

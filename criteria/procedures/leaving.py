@@ -15,7 +15,7 @@ _NORMS = ("batchnorm", "layernorm")
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class DoomedEntries:
     """The doomed entries of one parameter.
 
     Attributes:
@@ -43,7 +43,9 @@ class Part:
         self.parameter.data.addcmul_(self.parameter.data, self.gone, value=-1)
 
 
-def parts_of(model: nn.Module, groups: Sequence[Group], units: Sequence[Tensor]) -> list[Part]:
+def doomed_entries(
+    model: nn.Module, groups: Sequence[Group], units: Sequence[Tensor]
+) -> list[DoomedEntries]:
     """Every parameter that makes some of the given units, each once.
 
     Args:
@@ -59,14 +61,14 @@ def parts_of(model: nn.Module, groups: Sequence[Group], units: Sequence[Tensor])
         makers.scale_(kept, factors)
         norms |= {member.name for member in makers.members if member.kind in _NORMS}
     return [
-        Part(name, parameters[name], 1 - mask, name.rpartition(".")[0] in norms)
+        DoomedEntries(name, parameters[name], 1 - mask, name.rpartition(".")[0] in norms)
         for name, mask in kept.items()
         if not bool(mask.all())
     ]
 
 
 @torch.no_grad()
-def norm_of(parts: Iterable[Part]) -> float:
+def norm_of(parts: Iterable[DoomedEntries]) -> float:
     """Joint L2 norm of all doomed entries."""
     squares = [(part.parameter * part.gone).square().sum() for part in parts]
     return float(torch.stack(squares).sum().sqrt()) if squares else 0.0

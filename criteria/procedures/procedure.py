@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ..network.member import Group
-from ..options import NoOptions
+from ..options import NoOptions, Options
+from ..phases import Kind
 from ..training import Rider
 
 Removed = list[Tensor]  # of each group, the units that leave, ascending
@@ -48,7 +49,7 @@ class Ground:
     tolerance: float = 0.01
 
     def nothing(self) -> Removed:
-        """Of each group, no unit."""
+        """An empty set of units for each group."""
         return [torch.empty(0, dtype=torch.long) for _ in self.groups]
 
 
@@ -61,9 +62,24 @@ class Procedure(Rider):
     Attributes:
         follows: whether it takes `Ground.doomed`; else it scores and selects on its way.
         own_rate: whether its `rate` stands in for the recipe's schedule.
+
+    Example:
+        >>> from criteria.network.units import Units
+        >>> class AtTheEnd(Procedure):
+        ...     follows = True
+        ...     def attach(self, training):
+        ...         self.model = training.model
+        ...     def at_end(self):
+        ...         for group, units in zip(self.ground.groups, self.removed()):
+        ...             Units(self.model, group).zero_(units)
+        ...     def removed(self):
+        ...         return self.ground.doomed
+        >>> AtTheEnd.rescores(NoOptions())
+        False
     """
 
-    options_type: ClassVar[type[NoOptions]] = NoOptions
+    kind: ClassVar[Kind] = "procedure"
+    options_type: ClassVar[type[Options]] = NoOptions
     name: ClassVar[str]
     follows: ClassVar[bool]
     own_rate: ClassVar[bool] = False

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..network.member import Group, Member
 from ..network.units import Units, makers
-from ..options import NoOptions
+from ..options import Options
 from ..phases import register_phase
 from ..training import Training
 from .gradual import lowest
@@ -20,20 +20,26 @@ from .procedure import Ground, Procedure, Removed
 EPS = 1e-5  # of torch's batch norms
 
 
-class SoftOptions(NoOptions):
-    """When filters are set to zero, and how many.
+class SoftOptions(Options):
+    """When filters are set to zero, and how many."""
 
-    every: epochs from one selection to the next (paper: 1); the last epoch always selects.
-    schedule: constant is SFP, the whole budget every time. asymptotic is ASFP: of what has to
-        leave, 0 at the start, 3/4 after an eighth of the training, all at its end, along an
-        exponential.
-    restart: whether gradients of zeroed filters ahead of a batch norm are scaled, or raw, as the
-        papers leave them.
-    """
-
-    every: int = Field(1, ge=1)
-    schedule: Literal["constant", "asymptotic"] = "constant"
-    restart: Literal["scaled", "raw"] = "scaled"
+    every: int = Field(
+        default=1,
+        ge=1,
+        description="epochs from one selection to the next (paper: 1); the last epoch always "
+        "selects.",
+    )
+    schedule: Literal["constant", "asymptotic"] = Field(
+        default="constant",
+        description="constant is SFP, the whole budget every time. asymptotic is ASFP: of what "
+        "has to leave, 0 at the start, 3/4 after an eighth of the training, all at "
+        "its end, along an exponential.",
+    )
+    restart: Literal["scaled", "raw"] = Field(
+        default="scaled",
+        description="whether gradients of zeroed filters ahead of a batch norm are scaled, or "
+        "raw, as the papers leave them.",
+    )
 
 
 @register_phase(
@@ -90,7 +96,7 @@ class Soft(Procedure):
         ]
 
     def _lengths(self, tensors: Mapping[str, Tensor]) -> list[Tensor]:
-        """Of each normalised layer, the full lengths of the filters that are zeroed, else 0."""
+        """Full lengths of the filters of each normalised layer that are zeroed, else 0."""
         lengths = []
         for (at, member), before in zip(self._normalized, self._lost, strict=True):
             length = member.view(tensors).norm(dim=1)

@@ -37,7 +37,7 @@ from torch import Tensor, nn
 
 from ..errors import NotApplicable, StructureError
 from ..network.member import Group, Side
-from ..options import NoOptions
+from ..options import Options
 from ..phases import register_phase
 from ..training import Scale
 from .recovery import Recovery
@@ -45,18 +45,26 @@ from .recovery import Recovery
 Kept = dict[Side, Tensor]  # of a layer's two sides, [channels], bool
 
 
-class EquivalentOptions(NoOptions):
+class EquivalentOptions(Options):
     """How compressors and decompressors are trained, relative to all other parameters.
 
     The authors' settings (lr_div, wd_div): VGG-19 (5, 1), ResNet-56 (0.5, 0), ResNet-50 (4, 0),
     ViT-B/16 (5, 0).
-
-    lr_div: their learning rate is the recipe's divided by this.
-    wd_div: their weight decay is the recipe's divided by this; 0 stands for no weight decay.
     """
 
-    lr_div: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    wd_div: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    lr_div: float = Field(
+        default=1.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="their learning rate is the recipe's divided by this.",
+    )
+    wd_div: float = Field(
+        default=0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="their weight decay is the recipe's divided by this; 0 stands for no weight "
+        "decay.",
+    )
 
 
 @register_phase(
@@ -271,7 +279,7 @@ def _kept(dense: nn.Module, groups: Sequence[Group], removed: Sequence[Tensor]) 
 
 
 def _equal(one: Any, other: Any) -> bool:
-    """Of two tensors, or of two that a layer does without."""
+    """Whether two tensors are equal, or a layer does without both."""
     return one is other or (one is not None and other is not None and torch.equal(one, other))
 
 

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from ..families.orthogonality import layers_of, matrices
 from ..network.member import Group
-from ..options import NoOptions
+from ..options import Options
 from ..phases import register_phase
 from .recovery import Recovery
 
 
-class OrthPOptions(NoOptions):
+class OrthPOptions(Options):
     """The gain of layers before a ReLU."""
 
     gain: float = Field(default=2**0.5, gt=0)
@@ -47,7 +47,7 @@ class OrthP(Recovery):
 
 
 def orthogonalized(weight: Tensor) -> Tensor:
-    """Of `[..., rows, columns]`, rows or columns, whichever are fewer, are made orthonormal.
+    """Matrices `[..., rows, columns]`, their rows or columns, whichever are fewer, orthonormal.
 
     The first keeps its direction, and each its side of those before it.
     """

@@ -9,14 +9,28 @@ import torch
 from torch import Tensor, nn
 
 from ..network.member import Group
-from ..options import NoOptions
+from ..options import NoOptions, Options
+from ..phases import Kind
 from ..training import Rider
 
 
 class Recovery(Rider):
-    """Base of all recoveries that are more than training the pruned network."""
+    """Base of all recoveries that are more than training the pruned network.
 
-    options_type: ClassVar[type[NoOptions]] = NoOptions
+    Example:
+        >>> class Anew(Recovery):
+        ...     def network(self, pruned, dense, groups, removed):
+        ...         for module in pruned.modules():
+        ...             if hasattr(module, "reset_parameters"):
+        ...                 module.reset_parameters()
+        ...         return pruned
+        >>> layer = nn.Linear(2, 1)
+        >>> Anew(NoOptions(), torch.Generator()).network(layer, layer, [], []) is layer
+        True
+    """
+
+    kind: ClassVar[Kind] = "recovery"
+    options_type: ClassVar[type[Options]] = NoOptions
     name: ClassVar[str]
 
     def __init__(self, options: Any, generator: torch.Generator) -> None:

@@ -1,13 +1,13 @@
 """BN scale: the factor that batch norm puts on a channel."""
 
-from ..criterion import Criterion, Options
+from ..criterion import Criterion, MemberOptions
 from ..evidence.batch import Batch
 from ..network.member import Member
 from ..reduce import Reduction
 from ..registry import register
 
 
-class BNScaleOptions(Options):
+class BNScaleOptions(MemberOptions):
     """One gamma a channel in the paper; the mean where a residual group has several."""
 
     reduction: Reduction = "mean"

@@ -7,15 +7,16 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..criterion import Criterion, NoOptions
+from ..criterion import Criterion
 from ..errors import NotApplicable
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
 from ..network.member import Group, Member
+from ..options import Options
 from ..registry import register
 
 
-class DhspgOptions(NoOptions):
+class DhspgOptions(Options):
     """`weight_decay`: times the weights, is added to the gradient; that of the recipe, if any."""
 
     weight_decay: float = Field(default=0.0, ge=0)

@@ -7,15 +7,15 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from ..criterion import Criterion, NoOptions, checked_scores
+from ..criterion import Criterion, checked_scores
 from ..evidence.batch import Batch
 from ..network.member import Group
-from ..parts import Part
+from ..options import Options
 from ..reduce import shared_quantiles
-from ..registry import create, register
+from ..registry import Part, create, register
 
 
-class EnsembleOptions(NoOptions):
+class EnsembleOptions(Options):
     """`of`: criteria by name or as {criterion: NAME, options: {...}}; `weights`: of their ranks.
 
     `within` ranks units among all of the network, or among those of their group.

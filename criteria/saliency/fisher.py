@@ -7,12 +7,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ..criterion import Criterion, NoOptions
+from ..criterion import Criterion
 from ..errors import NotApplicable
 from ..evidence.batch import Batch
-from ..evidence.layer_hooks import Taps
+from ..evidence.layer_hooks import LayerHooks
 from ..evidence.needs import Need
 from ..network.member import Group, Member
+from ..options import Options
 from ..reduce import Normalizer, normalize
 from ..registry import register
 
@@ -52,7 +53,7 @@ class Fisher(Criterion):
         return super().member_scores(member) / (2 * self.images)
 
 
-class GroupFisherOptions(NoOptions):
+class GroupFisherOptions(Options):
     """What a channel's score is divided by: per sample, what goes with it.
 
     memory: activations that its producers make. macs: of producers and consumers.
@@ -92,7 +93,7 @@ class GroupFisher(Criterion):
             self._squares[at] = self._squares[at].to(squares.device) + squares
 
     def _cost(self, batch: Batch, group: Group) -> int:
-        """Of one unit, for one sample."""
+        """Cost of one unit, for one sample."""
         layers = [one for one in group.members if one.kind in ("conv", "linear")]
         match self.options.per:
             case "memory":
@@ -116,12 +117,12 @@ def _positions(batch: Batch, member: Member) -> tuple[int, int]:
     """Pixels or tokens that go into a layer and come out of it, per sample, over all its uses."""
 
     def pass_one() -> dict[str, list[tuple[torch.Size, torch.Size]]]:
-        taps = Taps()
-        with torch.no_grad(), taps.on(batch.model):
+        hooks = LayerHooks()
+        with torch.no_grad(), hooks.on(batch.model):
             batch.model(batch.images[:1])
         return {
             name: [(use.given.shape, use.made.shape) for use in uses]
-            for name, uses in taps.uses.items()
+            for name, uses in hooks.uses.items()
         }
 
     shapes = batch.evidence("shapes of layers", Need.SAMPLES, pass_one)[member.name]

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..criterion import Criterion, Options
+from ..criterion import Criterion, MemberOptions
 from ..evidence.batch import Batch
 from ..evidence.curvature import GradientGraph
 from ..evidence.needs import Need
@@ -14,12 +14,13 @@ from ..network.member import Member
 from ..registry import register
 
 
-class GraspOptions(Options):
-    """temperature: what logits are divided by before the loss, so that a confident network still
-    has a gradient; 1 is the plain formula.
-    """
-
-    temperature: float = Field(default=200.0, gt=0)
+class GraspOptions(MemberOptions):
+    temperature: float = Field(
+        default=200.0,
+        gt=0,
+        description="what logits are divided by before the loss, so that a confident network "
+        "still has a gradient; 1 is the plain formula.",
+    )
 
 
 @register(

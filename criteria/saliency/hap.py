@@ -13,9 +13,11 @@ from .magnitude import FilterOptions
 
 
 class HapOptions(FilterOptions):
-    """probes: random vectors a batch. The filter that makes the channel counts alone."""
-
-    probes: int = Field(default=10, ge=1)
+    probes: int = Field(
+        default=10,
+        ge=1,
+        description="random vectors a batch. The filter that makes the channel counts alone.",
+    )
 
 
 @register(

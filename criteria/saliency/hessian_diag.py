@@ -2,25 +2,27 @@
 
 from typing import Literal
 
+from pydantic import Field
 from torch import Tensor
 
-from ..criterion import Criterion, Options
+from ..criterion import Criterion, MemberOptions
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
 from ..network.member import Member
-from ..only import Bias
+from ..options import Bias
 from ..registry import register
 from .magnitude import TorchPruningOptions
 
 
-class HessianDiagOptions(Options):
-    """Weights alone unless biases are asked for.
-
-    labels: true: as given (empirical Fisher); sampled: drawn from the network's softmax (Fisher).
-    """
+class HessianDiagOptions(MemberOptions):
+    """Weights alone unless biases are asked for."""
 
     bias: Bias = False
-    labels: Literal["true", "sampled"] = "true"
+    labels: Literal["true", "sampled"] = Field(
+        default="true",
+        description="true: as given (empirical Fisher); sampled: drawn from the network's "
+        "softmax (Fisher).",
+    )
 
 
 @register(

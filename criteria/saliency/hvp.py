@@ -4,25 +4,27 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from ..evidence.batch import Batch
 from ..evidence.curvature import hessian_times_weights, layer_parameters, residual_of
 from ..evidence.needs import Need
 from ..network.member import Group, Member
-from ..only import Only
+from ..options import Only
 from ..registry import register
 from .signed import SignedOptions, SignedScores
 
 
 class CurvatureOptions(SignedOptions):
-    """direction: which weights the Hessian is multiplied by, all parameters or those of
-    convolutions and linear layers. norms: whether norm layers' gamma (and, with bias, beta) count.
-    """
-
-    direction: Literal["all", "layers"] = "all"
-    norms: Annotated[bool, Only("channels", "norm layers keep all their weights")] = False
+    direction: Literal["all", "layers"] = Field(
+        default="all",
+        description="which weights the Hessian is multiplied by, all parameters or those of "
+        "convolutions and linear layers.",
+    )
+    norms: Annotated[bool, Only("channels", "norm layers keep all their weights")] = Field(
+        default=False, description="whether norm layers' gamma (and, with bias, beta) count."
+    )
 
 
 class CurvatureScores(SignedScores):
@@ -44,9 +46,7 @@ class CurvatureScores(SignedScores):
 
 
 class HvpOptions(CurvatureOptions):
-    """order: 2, or 1 for weight times gradient."""
-
-    order: Literal[1, 2] = 2
+    order: Literal[1, 2] = Field(default=2, description="2, or 1 for weight times gradient.")
 
     @model_validator(mode="after")
     def _first_order_needs_no_direction(self) -> Self:

@@ -7,14 +7,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..criterion import Criterion, NoOptions
+from ..criterion import Criterion
 from ..evidence.batch import Batch
 from ..network.member import Group
-from ..parts import Part
-from ..registry import create, register
+from ..options import Options
+from ..registry import Part, create, register
 
 
-class InverseOptions(NoOptions):
+class InverseOptions(Options):
     """`of`: the criterion to turn over, by name or as {criterion: NAME, options: {...}}."""
 
     of: Part = Field(default_factory=lambda: Part(criterion="l1"))

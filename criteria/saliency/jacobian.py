@@ -4,43 +4,51 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 
-from ..criterion import Criterion, Options
+from ..criterion import Criterion, MemberOptions
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
 from ..network.member import Group, Member
-from ..only import Only
+from ..options import Only
 from ..registry import register
 
 
-class JacobianOptions(Options):
-    """What a row of J is, and what a block of weights is; the defaults are the authors'.
-
-    rows: the gradient of a batch's mean loss, or of each sample's own loss (block Fisher).
-    flatten: where a channel has several entries in a layer (after a flatten, in grouped
-        convolutions, over heads), a block is one entry, or all of them together.
-    grouped: inputs of a grouped convolution meet their own outputs (exact), or are pooled over
-        the groups as torch-pruning's criteria do (pooled).
-    depthwise: count depthwise convolutions, which the authors leave out.
-    combine: sum of the members' squares, or square of the members' sum.
-    """
+class JacobianOptions(MemberOptions):
+    """What a row of J is, and what a block of weights is; the defaults are the authors'."""
 
     rows: Annotated[
         Literal["batch", "sample"],
         Only("channels", "a single weight is no block; hessian_diag squares each sample's"),
-    ] = "batch"
+    ] = Field(
+        default="batch",
+        description="the gradient of a batch's mean loss, or of each sample's own loss (block "
+        "Fisher).",
+    )
     flatten: Annotated[
         Literal["feature", "block"], Only("channels", "a single weight is one entry")
-    ] = "feature"
+    ] = Field(
+        default="feature",
+        description="where a channel has several entries in a layer (after a flatten, in grouped "
+        "convolutions, over heads), a block is one entry, or all of them together.",
+    )
     grouped: Annotated[
         Literal["exact", "pooled"], Only("channels", "a single weight meets one output")
-    ] = "exact"
-    depthwise: Annotated[bool, Only("channels", "all single weights count")] = False
+    ] = Field(
+        default="exact",
+        description="inputs of a grouped convolution meet their own outputs (exact), or are "
+        "pooled over the groups as torch-pruning's criteria do (pooled).",
+    )
+    depthwise: Annotated[bool, Only("channels", "all single weights count")] = Field(
+        default=False, description="count depthwise convolutions, which the authors leave out."
+    )
     combine: Annotated[
         Literal["separate", "joint"], Only("channels", "a single weight is one member")
-    ] = "separate"
+    ] = Field(
+        default="separate",
+        description="sum of the members' squares, or square of the members' sum.",
+    )
 
     @model_validator(mode="after")
     def _joint_is_block(self) -> Self:
@@ -76,7 +84,7 @@ class Jacobian(Criterion):
         return member.scored and (self.options.depthwise or not depthwise)
 
     def counted(self, group: Group) -> list[Member]:
-        """With `joint`, all members' sums stand under the first."""
+        """Members that are reduced; with `joint`, all members' sums stand under the first."""
         members = super().counted(group)
         return members[:1] if self.options.combine == "joint" else members
 

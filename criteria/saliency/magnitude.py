@@ -1,12 +1,12 @@
 """Sizes of weights: L1 and L2 of the filter, DepGraph's group norm, LAMP over channels."""
 
-from ..criterion import Criterion, Options
+from ..criterion import Criterion, MemberOptions
 from ..evidence.batch import Batch
 from ..reduce import Normalizer, Reduction
 from ..registry import register
 
 
-class FilterOptions(Options):
+class FilterOptions(MemberOptions):
     """The filter that makes the channel, alone and as it is."""
 
     reduction: Reduction = "first"
@@ -54,7 +54,7 @@ class SquaredNorm(Criterion):
             self.add(member, member.view(batch.weights).square().sum(1))
 
 
-class TorchPruningOptions(Options):
+class TorchPruningOptions(MemberOptions):
     """The defaults of torch-pruning's scores."""
 
     reduction: Reduction = "mean"
@@ -73,7 +73,7 @@ class GroupNorm(SquaredNorm):
     options_type = TorchPruningOptions
 
 
-class LampOptions(Options):
+class LampOptions(MemberOptions):
     """LAMP is its normaliser."""
 
     reduction: Reduction = "mean"

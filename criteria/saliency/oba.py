@@ -3,24 +3,27 @@
 from collections.abc import Mapping
 from typing import Literal
 
+from pydantic import Field
 from torch import Tensor
 
 from ..evidence.batch import Batch
+from ..evidence.coupling import Coupling, coupling_of
 from ..evidence.needs import Need
-from ..evidence.series import Series, series_of
-from ..only import Bias
+from ..options import Bias
 from ..registry import register
 from .signed import SignedOptions, SignedScores
 
 
 class ObaOptions(SignedOptions):
-    """parts: of the score, `criteria.evidence.series` has the formulas. direction: the weights that
-    move, those of convolutions and linear layers, or norm layers' too.
-    """
-
     bias: Bias = True
-    parts: Literal["both", "up", "down"] = "both"
-    direction: Literal["layers", "all"] = "layers"
+    parts: Literal["both", "up", "down"] = Field(
+        default="both", description="of the score, `criteria.evidence.coupling` has the formulas."
+    )
+    direction: Literal["layers", "all"] = Field(
+        default="layers",
+        description="the weights that move, those of convolutions and linear layers, or norm "
+        "layers' too.",
+    )
 
 
 @register(
@@ -45,10 +48,10 @@ class Oba(SignedScores):
     options_type = ObaOptions
 
     def derivative(self, batch: Batch) -> Mapping[str, Tensor]:
-        parts: Series = batch.evidence(
+        parts: Coupling = batch.evidence(
             ("series", self.options.direction),
             Need.CURVATURE,
-            lambda: series_of(
+            lambda: coupling_of(
                 batch.model,
                 batch.images,
                 batch.loss_of,

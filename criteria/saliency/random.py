@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
-from ..criterion import Criterion, NoOptions
+from ..criterion import Criterion
 from ..evidence.batch import Batch
+from ..options import NoOptions
 from ..registry import register
 
 

@@ -4,38 +4,42 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from ..criterion import Criterion, Options
+from ..criterion import Criterion, MemberOptions
 from ..errors import NotApplicable
 from ..evidence.batch import Batch
 from ..network.member import Group, Member
-from ..only import Bias, Only
+from ..options import Bias, Only
 from ..reduce import Normalizer, Reduction
 
 
-class SignedOptions(Options):
-    """How signed products of weight and derivative become a score.
-
-    bn_mode: batch norm by its running statistics (eval) or by those of the batch.
-    bias: whether a channel's bias counts.
-    multivariable: |mean over batches| of each member, then the reduction over members; without,
-        the reduction over members before the absolute value.
-    patch: magnitude adds the size of the weight to the normalised score of a single weight, as
-        the authors' unstructured scripts do.
-    """
+class SignedOptions(MemberOptions):
+    """How signed products of weight and derivative become a score."""
 
     reduction: Reduction = "mean"
     normalizer: Normalizer = "max"
-    bn_mode: Literal["eval", "batch"] = "eval"
-    bias: Bias = False
+    bn_mode: Literal["eval", "batch"] = Field(
+        default="eval",
+        description="batch norm by its running statistics (eval) or by those of the batch.",
+    )
+    bias: Bias = Field(default=False, description="whether a channel's bias counts.")
     multivariable: Annotated[
         bool, Only("channels", "a single weight is one member, with nothing to reduce")
-    ] = True
+    ] = Field(
+        default=True,
+        description="|mean over batches| of each member, then the reduction over members; "
+        "without, the reduction over members before the absolute value.",
+    )
     patch: Annotated[
         Literal["none", "magnitude"],
         Only("single weights", "a channel is no weight with a size"),
-    ] = "none"
+    ] = Field(
+        default="none",
+        description="magnitude adds the size of the weight to the normalised score of a single "
+        "weight, as the authors' unstructured scripts do.",
+    )
 
 
 class SignedScores(Criterion):
@@ -51,7 +55,7 @@ class SignedScores(Criterion):
         self._patches: dict[Member, Tensor] = {}
 
     def derivative(self, batch: Batch) -> Mapping[str, Tensor]:
-        """By parameter name, what each weight is multiplied by."""
+        """What each weight is multiplied by, by parameter name."""
         raise NotImplementedError
 
     def magnitude_unit(self, batch: Batch) -> float:

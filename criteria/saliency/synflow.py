@@ -105,7 +105,7 @@ def _batch_norm(
     weight: Tensor | None = None, bias: Tensor | None = None,
     training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
 ) -> Tensor:  # fmt: skip
-    """In place of `torch.nn.functional.batch_norm`."""
+    """What stands in for `torch.nn.functional.batch_norm`."""
     scale = input.new_ones(input.shape[1])
     if running_var is not None:
         scale = scale * (running_var.double() + eps).rsqrt()
@@ -118,5 +118,5 @@ def _layer_norm(
     input: Tensor, normalized_shape: Sequence[int],
     weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5,
 ) -> Tensor:  # fmt: skip
-    """In place of `torch.nn.functional.layer_norm`."""
+    """What stands in for `torch.nn.functional.layer_norm`."""
     return input.clone() if weight is None else input * weight

@@ -4,15 +4,15 @@ from typing import Literal
 
 from torch import Tensor
 
-from ..criterion import Criterion, Options
+from ..criterion import Criterion, MemberOptions
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
 from ..network.member import Member
-from ..only import Bias
+from ..options import Bias
 from ..registry import register
 
 
-class TaylorOptions(Options):
+class TaylorOptions(MemberOptions):
     """How products p of weight and gradient become a score; b runs over batches.
 
     squared: mean over b of (sum p)^2. absolute: mean over b of |sum p|.

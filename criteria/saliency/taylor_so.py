@@ -4,22 +4,23 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from ..criterion import Criterion, Options
+from ..criterion import Criterion, MemberOptions
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
 from ..network.member import Group, Member
-from ..only import Bias
+from ..options import Bias
 from ..registry import register
 
 
-class TaylorSOOptions(Options):
-    """hessian: fisher, the diagonal of single samples' squared gradients; product, each weight's
-    row of the Hessian times all weights.
-    """
-
-    hessian: Literal["fisher", "product"] = "fisher"
+class TaylorSOOptions(MemberOptions):
+    hessian: Literal["fisher", "product"] = Field(
+        default="fisher",
+        description="fisher, the diagonal of single samples' squared gradients; product, each "
+        "weight's row of the Hessian times all weights.",
+    )
     bias: Bias = False
 
 

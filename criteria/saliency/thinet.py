@@ -13,11 +13,11 @@ from ..evidence.needs import Need
 from ..evidence.samples import unfold
 from ..families.activations import ActivationCriterion
 from ..network.member import Group, Member
-from ..options import NoOptions
+from ..options import Options
 from ..registry import register
 
 
-class ThinetOptions(NoOptions):
+class ThinetOptions(Options):
     """`positions`: outputs of the next layer that are drawn from each image, ten in the paper."""
 
     positions: int = Field(default=10, ge=1)

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..errors import NotApplicable
 from ..evidence.batch import Batch, Need
 from ..network.member import Group, Member
-from ..options import NoOptions
+from ..options import Options
 from ..registry import register
 from ..selector import Selector
 
@@ -22,7 +22,7 @@ SIDE = 8  # of the low-frequency corner that is hashed
 LEAST_POSITIONS = 4  # a map of one position hashes to one bit, which is always 1
 
 
-class RGDOptions(NoOptions):
+class RGDOptions(Options):
     """`images`: the first so many of the calibration images, or all where there are fewer.
 
     `bn_mode`: statistics of batch norms ahead of a map: the running ones (`eval`), or those of the
@@ -117,7 +117,7 @@ class RGD(Selector):
 
 
 def leaders(groups: Sequence[Group]) -> dict[Group, Member]:
-    """Of each group, the convolution that makes its channels in the fewest layers from the image.
+    """The convolution of each group that makes its channels in the fewest layers from the image.
 
     In a residual group that is the projection on the shortcut, or the stem; among equals it is the
     first that the model defines. A group that no convolution makes has none.

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+
+from suites.schema import Suite
 
 from ..formats import Cell, Column, Table, number, signed, whole
+from ..statistics import Floats
 from .published import Metric, Published, published_for
 
-if TYPE_CHECKING:
-    from .analysis import Results
-
-COLUMNS = {"top1": "top1", "top5": "top5", "train_top1": "train_top1", "loss": "loss"}
+MEASURED: tuple[Metric, ...] = ("top1", "top5", "train_top1", "loss")  # columns of our trials
 _COSTS = ("macs", "channels", "params")  # the first that the published row gives is the axis
 EDGE = (
     0.01  # share of the dense cost, the tolerance of budgets: so near, an end of ours still counts
@@ -38,21 +37,21 @@ FRAME = [
 DIFFER, AGREE, UNKNOWN, BEYOND = "differ", "agree", "spread unknown", "beyond our range"
 
 
-def matching(results: Results) -> Iterator[tuple[Published, str]]:
+def matching(suite: Suite, problems: Sequence[str]) -> Iterator[tuple[Published, str]]:
     """Published rows of the suite's own problems and methods, each with a recovery of the suite.
 
     A recovery at equal compute is no paper's, so a row meets it by its whole name only.
     """
-    problems, names = set(results.problems), set(results.suite.method_names)
-    for row in published_for(results.suite.suite):
+    names = set(suite.method_names)
+    for row in published_for(suite.suite):
         if row.problem in problems and row.method in names:
-            for recovery in results.suite.recoveries:
+            for recovery in suite.recoveries:
                 kind = recovery.kind if recovery.total_epochs is None else recovery.name
                 if row.recovery in (recovery.name, kind):
                     yield row, recovery.name
 
 
-def ours_and_published(results: Results) -> pd.DataFrame:
+def ours_and_published(suite: Suite, problems: Sequence[str], trials: pd.DataFrame) -> pd.DataFrame:
     """A row for each published number whose method has finished trials on that problem.
 
     Columns: `FRAME`. `cost` is the axis of `kept_percent`; accuracies in percent, differences in
@@ -61,12 +60,11 @@ def ours_and_published(results: Results) -> pd.DataFrame:
     paper does not print the number.
     """
     places = ["problem", "recovery", "method"]
-    trials = results.trials
     ours = dict(iter(trials.groupby(places))) if len(trials) else {}
     rows = [
         _row(row, recovery, ours[row.problem, recovery, row.method])
-        for row, recovery in matching(results)
-        if row.metric in COLUMNS and (row.problem, recovery, row.method) in ours
+        for row, recovery in matching(suite, problems)
+        if row.metric in MEASURED and (row.problem, recovery, row.method) in ours
     ]
     return pd.DataFrame(rows, columns=FRAME)
 
@@ -74,7 +72,7 @@ def ours_and_published(results: Results) -> pd.DataFrame:
 def _row(row: Published, recovery: str, trials: pd.DataFrame) -> dict[str, Any]:
     cost = next((one for one in _COSTS if row.kept(one) is not None), "")
     kept = row.kept(cost)
-    found: dict[str, Any] = {
+    compared: dict[str, Any] = {
         **{name: getattr(row, name) for name in ("problem", "method", "method_in_paper")},
         **{name: getattr(row, name) for name in ("setting", "metric", "source", "mark")},
         **{"recovery": recovery, "cost": cost, "published": row.value},
@@ -84,21 +82,25 @@ def _row(row: Published, recovery: str, trials: pd.DataFrame) -> dict[str, Any]:
     curve = _curve(trials, cost, row.metric)
     if kept is None or curve.empty:
         why = "no cost is printed" if kept is None else "ours has not been measured"
-        return found | _held(row.value, None, row.spread, None) | {"note": why}
+        return compared | _held(row.value, None, row.spread, None) | {"note": why}
     low, high = curve["kept"].min(), curve["kept"].max()
     if not low - EDGE <= kept <= high + EDGE:
         note = f"ours keeps {100 * low:.1f} to {100 * high:.1f} %"
         beyond = {"verdict": BEYOND if row.value is not None else ""}
-        return found | beyond | {"drop_verdict": BEYOND if _drops(row) else "", "note": note}
-    at = {name: _at(curve, name, kept) for name in curve.columns.drop("kept")}
-    found |= {"ours": at["value"], "ours_spread": at["spread"], "n_trials": int(at["n"] or 0)}
-    found |= _held(row.value, at["value"], row.spread, at["spread"])
+        return compared | beyond | {"drop_verdict": BEYOND if _drops(row) else "", "note": note}
+    ours = {name: _at(curve, name, kept) for name in curve.columns.drop("kept")}
+    compared |= {
+        "ours": ours["value"],
+        "ours_spread": ours["spread"],
+        "n_trials": int(ours["n"] or 0),
+    }
+    compared |= _held(row.value, ours["value"], row.spread, ours["spread"])
     if _drops(row):
-        drop = None if at["retained"] is None else -at["retained"]
-        held = _held(row.drop, drop, row.spread, at["retained_spread"])
-        found |= {"ours_drop": drop, "ours_drop_spread": at["retained_spread"]}
-        found |= {f"drop_{name}": value for name, value in held.items()}
-    return found | {"note": _note(row.spread, at["spread"])}
+        drop = None if ours["retained"] is None else -ours["retained"]
+        held = _held(row.drop, drop, row.spread, ours["retained_spread"])
+        compared |= {"ours_drop": drop, "ours_drop_spread": ours["retained_spread"]}
+        compared |= {f"drop_{name}": value for name, value in held.items()}
+    return compared | {"note": _note(row.spread, ours["spread"])}
 
 
 def _drops(row: Published) -> bool:
@@ -130,7 +132,7 @@ def _curve(trials: pd.DataFrame, cost: str, metric: Metric) -> pd.DataFrame:
     """Ours by budget, least kept first: mean cost, mean and spread over trials, their number."""
     measured = trials.assign(
         kept=trials[f"{cost}_ratio"].astype(float) if cost else np.nan,
-        value=trials[COLUMNS[metric]].astype(float),
+        value=trials[metric].astype(float),
     ).dropna(subset=["kept", "value"])
     by_budget = measured.groupby("budget")
     return pd.DataFrame(
@@ -147,8 +149,8 @@ def _curve(trials: pd.DataFrame, cost: str, metric: Metric) -> pd.DataFrame:
 
 def _at(curve: pd.DataFrame, name: str, kept: float) -> float | None:
     """Linear over log cost; the number of trials is that of the poorer neighbour."""
-    cost: NDArray[np.float64] = curve["kept"].to_numpy(dtype=float)
-    values: NDArray[np.float64] = curve[name].to_numpy(dtype=float)
+    cost: Floats = curve["kept"].to_numpy(dtype=float)
+    values: Floats = curve[name].to_numpy(dtype=float)
     right = int(np.clip(np.searchsorted(cost, kept), 0, len(cost) - 1))
     left = max(right - 1, 0) if cost[right] > kept else right
     if name == "n":
@@ -157,9 +159,9 @@ def _at(curve: pd.DataFrame, name: str, kept: float) -> float | None:
     return None if math.isnan(found) else found
 
 
-def summary(found: pd.DataFrame) -> str:
+def summary(table: pd.DataFrame) -> str:
     """One sentence; empty where there is nothing to compare."""
-    counts = Counter(found["verdict"]) + Counter(found["drop_verdict"])
+    counts = Counter(table["verdict"]) + Counter(table["drop_verdict"])
     told = counts[DIFFER] + counts[AGREE]
     if not told:
         return ""
@@ -167,14 +169,14 @@ def summary(found: pd.DataFrame) -> str:
         f"Of {told} published numbers (top-1 and drops) at costs that ours reach, {counts[DIFFER]} "
         "differ from ours by more than the combined spread"
     )
-    marked = int((found["mark"] != "").sum())
+    marked = int((table["mark"] != "").sum())
     return sentence + (
         f"; {marked} published rows bear a mark that says what is doubtful." if marked else "."
     )
 
 
-def published_table(found: pd.DataFrame) -> Table:
-    """Of the page: largest distance first within those that differ."""
+def published_table(table: pd.DataFrame) -> Table:
+    """The table of the page: numbers that differ first, what ours do not reach last."""
     columns = [
         *(Column(name) for name in ("problem", "recovery", "method", "in the paper", "what")),
         *(Column(name, numeric=True) for name in ("kept (%)", "published", "ours", "trials")),
@@ -184,11 +186,11 @@ def published_table(found: pd.DataFrame) -> Table:
     ]
     order = {DIFFER: 0, AGREE: 1, UNKNOWN: 2, BEYOND: 3, "": 4}
     rows = sorted(
-        found.astype(object).where(found.notna(), None).to_dict("records"),
+        table.astype(object).where(table.notna(), None).to_dict("records"),
         key=lambda one: min(order[one["verdict"] or ""], order[one["drop_verdict"] or ""]),
     )
     caption = (
-        f"Published numbers beside ours. {summary(found)} {RULE}. All columns: tables/published.csv"
+        f"Published numbers beside ours. {summary(table)} {RULE}. All columns: tables/published.csv"
     )
     return Table("published", "Ours and the published", caption, columns, [*map(_cells, rows)])
 

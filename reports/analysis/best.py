@@ -1,4 +1,4 @@
-"""Where each method stands: the best, those not told from it, and those behind.
+"""Standing of each method: the best, those not told from it, and those behind.
 
 The best is chosen by looking, so a test of it against another is not one that was declared. What is
 valid all the same is a set of methods that holds the truly best one with probability 1 - alpha:
@@ -10,87 +10,86 @@ out on top.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+
+from suites.schema import Suite
 
 from .. import statistics
-from .cells import collapsed
-
-if TYPE_CHECKING:
-    from .analysis import Results
+from ..statistics import Floats
+from .cells import Averaged, collapsed
+from .results import Results
 
 OVER = "all problems"
-Standing = Literal["best", "near", "behind", "untold", "missing"]
 COLUMNS = [
     *("recovery", "problem", "method", "n", "mean", "sd"),
     *("behind_best", "low", "high", "p", "standing"),
 ]
 
 
-def standing(results: Results) -> pd.DataFrame:
+def against_best(
+    suite: Suite,
+    problems: Sequence[str],
+    recoveries: Sequence[str],
+    averaged: Averaged,
+    cells: pd.DataFrame,
+) -> pd.DataFrame:
     """One row a (recovery, problem or `all problems`, method), matched controls left out.
 
     Columns: `n` (bases of a problem; problems of `all problems`), `mean` and `sd` (over these) of
     retained top-1 in points, averaged over budgets; `behind_best` (mean difference to the best,
     paired) with its interval at 1 - alpha / (K - 1) (`low`, `high`; of a problem) or the exact
-    Wilcoxon p times K - 1 (`p`; of all problems); `standing`. It is `untold` where no data could
-    tell a method from the best: one base, or too few problems for any test of K - 1. A method that
-    lacks trials is `missing` there, and of `all problems` it is where one of its problems is.
+    Wilcoxon p times K - 1 (`p`; of all problems); `standing`: `best`, `near` (not told from it) or
+    `behind`. It is `untold` where no data could tell a method from the best: one base, or too few
+    problems for any test of K - 1. A method that lacks trials is `missing` there, and of `all
+    problems` it is where one of its problems is.
     """
-    names = [one.name for one in results.suite.methods]
-    values = collapsed(results.averaged)
-    asked = set(results.cells.groupby(["problem", "recovery", "method"]).groups)
+    names, alpha = [method.name for method in suite.methods], suite.analysis.alpha
+    by_base = collapsed(averaged)
+    planned = set(cells.groupby(["problem", "recovery", "method"]).groups)
     rows: list[dict[str, Any]] = []
-    for recovery in results.recoveries:
+    for recovery in recoveries:
         means: dict[str, list[float]] = {}
-        for problem in results.problems:
-            held = [one for one in names if (problem, recovery, one) in asked]
-            there = {
-                one: values[problem, recovery, one]
-                for one in held
-                if (problem, recovery, one) in values
-            }
-            for one, found in there.items():
-                means.setdefault(one, []).append(float(found.mean()))
-            rows += _against_best(recovery, problem, held, there, results.suite.analysis.alpha)
+        for problem in problems:
+            held = [name for name in names if (problem, recovery, name) in planned]
+            keys = {name: (problem, recovery, name) for name in held}
+            scores = {name: by_base[key] for name, key in keys.items() if key in by_base}
+            for name, bases in scores.items():
+                means.setdefault(name, []).append(float(bases.mean()))
+            rows += _column(recovery, problem, held, scores, alpha)
         whole = {
-            one: np.array(found)
-            for one, found in means.items()
-            if len(found) == len(results.problems)
+            name: np.array(several)
+            for name, several in means.items()
+            if len(several) == len(problems)
         }
         held = [
-            one for one in names if any((each, recovery, one) in asked for each in results.problems)
+            name for name in names if any((each, recovery, name) in planned for each in problems)
         ]
-        rows += _against_best(recovery, OVER, held, whole, results.suite.analysis.alpha)
+        rows += _column(recovery, OVER, held, whole, alpha)
     return pd.DataFrame(rows, columns=COLUMNS).astype({"n": "Int64"})
 
 
-def _against_best(
-    recovery: str,
-    problem: str,
-    names: list[str],
-    found: Mapping[str, NDArray[np.float64]],
-    alpha: float,
+def _column(
+    recovery: str, problem: str, names: list[str], scores: Mapping[str, Floats], alpha: float
 ) -> list[dict[str, Any]]:
-    """Rows of one column of the table; `found` is method -> [repeats], paired across methods."""
-    best = max(found, key=lambda one: float(found[one].mean()), default=None)
-    family = max(len(found) - 1, 1)
-    n = found[best].size if best is not None else 0
+    """Rows of one column of the table; `scores` is method -> [repeats], paired across methods."""
+    best = max(scores, key=lambda name: float(scores[name].mean()), default=None)
+    family = max(len(scores) - 1, 1)
+    n = scores[best].size if best is not None else 0
     blind = n < 2 if problem != OVER else statistics.smallest_holm_p(max(n, 1), family) > alpha
     rows = []
     for name in names:
         row: dict[str, Any] = {"recovery": recovery, "problem": problem, "method": name}
-        if name not in found or best is None:
+        if name not in scores or best is None:
             rows.append(row | {"n": 0, "standing": "missing"})
             continue
-        mine = found[name]
-        row |= {"n": mine.size, "mean": mine.mean()}
-        row["sd"] = mine.std(ddof=1) if mine.size > 1 else np.nan
-        difference = mine - found[best]
+        own = scores[name]
+        row |= {"n": own.size, "mean": own.mean()}
+        row["sd"] = own.std(ddof=1) if own.size > 1 else np.nan
+        difference = own - scores[best]
         row["behind_best"] = difference.mean()
         if name == best:
             rows.append(row | {"standing": "best"})

@@ -13,17 +13,16 @@ from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from suites.method import matched_name
 from suites.schema import Suite
 
 from .. import statistics
 from ..records import Labels, budget_words
+from ..statistics import Floats
 
 Family = Literal["control", "matched"]
 CELL = ["problem", "recovery", "method", "budget"]
-Floats = NDArray[np.float64]
 Averaged = dict[tuple[str, str, str], Floats]  # of (problem, recovery, method)
 
 
@@ -65,8 +64,8 @@ def cells(
     what was not measured.
     """
     planned: dict[tuple[Any, ...], list[Labels]] = defaultdict(list)
-    for one in expected:
-        planned[_cell(one)].append(one)
+    for trial in expected:
+        planned[_cell(trial)].append(trial)
     done = trials.groupby(CELL, sort=False).size().to_dict() if len(trials) else {}
     lost = Counter(map(_cell, failed))
     means = _means(trials, level)
@@ -96,24 +95,24 @@ _MEANS = [
 
 
 def _means(trials: pd.DataFrame, level: float) -> dict[tuple[Any, ...], dict[str, float]]:
-    """Of every cell that has a trial."""
+    """Means and intervals of every cell that has a trial."""
     if trials.empty:
         return {}
     names = ["retained_top1", "best_validation_top1", "score_s", "recovery_s"]
     names += [f"{one}_ratio" for one in _RATIOS]
     # One pass over all cells: a group at a time takes pandas a minute for ten thousand trials.
     means = trials[[*CELL, *names]].astype(dict.fromkeys(names, float)).groupby(CELL).mean()
-    for one in _RATIOS:
-        means[f"{one}_percent"] = 100 * means[f"{one}_ratio"]
-    found = cast("dict[tuple[Any, ...], dict[str, float]]", means.to_dict("index"))
+    for cost in _RATIOS:
+        means[f"{cost}_percent"] = 100 * means[f"{cost}_ratio"]
+    by_cell = cast("dict[tuple[Any, ...], dict[str, float]]", means.to_dict("index"))
     by_base: dict[tuple[Any, ...], list[float]] = defaultdict(list)
     tops = trials.groupby([*CELL, "base"])["top1"].mean()
     for place, top1 in zip(tops.index.to_list(), tops, strict=True):
         by_base[place[:-1]].append(top1)
     for key, values in by_base.items():
         over = statistics.t_interval(values, level)
-        found[key] |= {"top1": over.mean, "top1_low": over.low, "top1_high": over.high}
-    return found
+        by_cell[key] |= {"top1": over.mean, "top1_low": over.low, "top1_high": over.high}
+    return by_cell
 
 
 def dense(trials: pd.DataFrame) -> pd.DataFrame:
@@ -147,19 +146,19 @@ def paired(
     alpha, rope = suite.analysis.alpha, suite.analysis.rope
     by_base = collapsed(averaged)
     gaps, lost = _gaps(table), failures(table)
-    asked = {key for key, _ in _by_method(table)}
+    planned = {key for key, _ in _by_method(table)}
     rows = []
     for recovery, problem in _pairs_of(table, "recovery", "problem"):
-        for one in declared:
+        for comparison in declared:
             row: dict[str, Any] = {
-                "family": one.family,
+                "family": comparison.family,
                 "recovery": recovery,
-                "method": one.method,
-                "reference": one.reference,
+                "method": comparison.method,
+                "reference": comparison.reference,
                 "problem": problem,
             }
-            both = [(problem, recovery, name) for name in (one.method, one.reference)]
-            if not asked.issuperset(both):
+            both = [(problem, recovery, name) for name in (comparison.method, comparison.reference)]
+            if not planned.issuperset(both):
                 continue  # a way of finetuning, where nothing is finetuned
             row["failed"] = WHO[both[0] in lost, both[1] in lost]
             missing = [f"{key[2]} has {gaps[key]}" for key in both if key in gaps]
@@ -167,7 +166,7 @@ def paired(
                 rows.append(row | {"verdict": "missing", "reason": "; ".join(missing)})
                 continue
             difference = by_base[both[0]] - by_base[both[1]]
-            family_size = sum(other.family == one.family for other in declared)
+            family_size = sum(other.family == comparison.family for other in declared)
             rows.append(row | _difference(difference, alpha, family_size, rope))
     columns = ["family", "recovery", "method", "reference", "problem", "mean", "low", "high"]
     columns += ["joint_low", "joint_high", "n_bases", "wins", "ties", "losses", "p", "p_holm"]
@@ -212,7 +211,7 @@ def _difference(difference: Floats, alpha: float, family_size: int, rope: float)
         "losses": count.losses,
         "p": statistics.t_test(difference),
         "p_sign_flip": statistics.sign_flip(difference),
-        "verdict": statistics.verdict(interval, rope),
+        "verdict": statistics.rope_verdict(interval, rope),
         "reason": "",
     }
 

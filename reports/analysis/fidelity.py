@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,11 +13,8 @@ from scipy.stats import rankdata
 from suites.fidelity import FidelitySuite
 
 from .. import statistics
-from ..records import Labels, Record
-from .analysis import digest, of_plan
-
-if TYPE_CHECKING:
-    from ..records import Fidelity
+from ..records import Fidelity, Labels, Record
+from .results import digest, of_plan
 
 SHARES = (0.1, 0.3, 0.5)  # of the units, lowest scores first
 CORRELATIONS = ("spearman", "spearman_within", "kendall", "kendall_within")
@@ -97,11 +94,11 @@ def fidelity_frame(records: Iterable[Record]) -> pd.DataFrame:
     )
 
 
-def statistics_of(found: Fidelity) -> dict[str, float]:
+def statistics_of(fidelity: Fidelity) -> dict[str, float]:
     """The `STATISTICS` of one trial, and the `ceiling` of its correlation."""
-    over_all = statistics.rank_correlation(found.score, found.change)
-    within = statistics.correlation_within(found.score, found.change, found.group)
-    regrets = [statistics.regret(found.score, found.change, share) for share in SHARES]
+    over_all = statistics.rank_correlation(fidelity.score, fidelity.change)
+    within = statistics.correlation_within(fidelity.score, fidelity.change, fidelity.group)
+    regrets = [statistics.regret(fidelity.score, fidelity.change, share) for share in SHARES]
     return {
         "spearman": over_all.spearman,
         "spearman_within": within.spearman,
@@ -109,7 +106,7 @@ def statistics_of(found: Fidelity) -> dict[str, float]:
         "kendall_within": within.kendall,
         **{name: one.normalised for name, one in zip(NORMALISED, regrets, strict=True)},
         **{name: one.absolute for name, one in zip(REGRETS, regrets, strict=True)},
-        "ceiling": statistics.noise_ceiling(*found.halves),
+        "ceiling": statistics.noise_ceiling(*fidelity.halves),
     }
 
 
@@ -126,16 +123,16 @@ def _labels(record: Record) -> dict[str, Any]:
 def _units(records: Iterable[Record]) -> pd.DataFrame:
     tables = []
     for record in records:
-        found = record.fidelity
-        if found is not None:
-            ranks = (rankdata(found.score) - 0.5) / len(found.score)
+        fidelity = record.fidelity
+        if fidelity is not None:
+            ranks = (rankdata(fidelity.score) - 0.5) / len(fidelity.score)
             table = {
                 **_labels(record),
-                "group": np.array(found.roots)[found.group],
-                "unit": found.unit,
-                "score": found.score,
+                "group": np.array(fidelity.roots)[fidelity.group],
+                "unit": fidelity.unit,
+                "score": fidelity.score,
                 "predicted_rank": ranks,
-                "change": found.change,
+                "change": fidelity.change,
             }
             tables.append(pd.DataFrame(table))
     columns = [*PLACE, "base", "repeat", "group", "unit", "score", "predicted_rank", "change"]
@@ -147,20 +144,20 @@ def _units(records: Iterable[Record]) -> pd.DataFrame:
 
 def _methods(trials: pd.DataFrame, expected: Sequence[Labels], level: float) -> pd.DataFrame:
     planned: dict[tuple[str, str], list[Labels]] = {}
-    for one in expected:
-        planned.setdefault((one.problem, one.method), []).append(one)
+    for trial in expected:
+        planned.setdefault((trial.problem, trial.method), []).append(trial)
     done = dict(iter(trials.groupby(PLACE, sort=False)))
     rows = []
     for (problem, method), labels in planned.items():
-        found = done.get((problem, method))
+        finished = done.get((problem, method))
         row: dict[str, Any] = {"problem": problem, "method": method}
         row["bases"] = len({one.base for one in labels})
         row["expected"] = len(labels)
-        row["done"] = 0 if found is None else len(found)
+        row["done"] = 0 if finished is None else len(finished)
         row["complete"] = row["done"] == row["expected"]
-        if found is not None and row["complete"]:
-            row["score_s"] = float(found["score_s"].mean())
-            per_base = found.groupby("base")[list(STATISTICS)].mean()
+        if finished is not None and row["complete"]:
+            row["score_s"] = float(finished["score_s"].mean())
+            per_base = finished.groupby("base")[list(STATISTICS)].mean()
             for name in STATISTICS:
                 span = statistics.bootstrap_interval(per_base[name].to_numpy(), level)
                 row |= {name: span.mean, f"{name}_low": span.low, f"{name}_high": span.high}

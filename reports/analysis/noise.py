@@ -27,11 +27,13 @@ def noise(averaged: Averaged) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for key, values in averaged.items():
         base, repeat = statistics.variance_components(values, ("base", "repeat"))
-        floor = statistics.noise_floor(values)
         rows.append(
             dict(zip(KEYS, key, strict=True))
             | {"base_sd": base.sd, "repeat_sd": repeat.sd}
-            | {"base_share": base.share if values.shape[1] > 1 else np.nan, "aa_sd": floor.sd}
+            | {
+                "base_share": base.share if values.shape[1] > 1 else np.nan,
+                "aa_sd": statistics.noise_floor(values),
+            }
         )
     return pd.DataFrame(rows, columns=[*KEYS, "base_sd", "repeat_sd", "base_share", "aa_sd"])
 
@@ -45,18 +47,18 @@ def inflation(averaged: Averaged, records: Sequence[Record]) -> pd.DataFrame:
     recovery never sees). NaN where there is one run, or no epoch.
     """
     histories: dict[tuple[str, str], list[list[float]]] = defaultdict(list)
-    for one in records:
-        if one.measurements is not None and one.measurements.history:
-            curve = [100 * epoch.validation_top1 for epoch in one.measurements.history]
-            histories[one.labels.recovery, one.labels.method].append(curve)
+    for record in records:
+        if record.measurements is not None and record.measurements.history:
+            curve = [100 * epoch.validation_top1 for epoch in record.measurements.history]
+            histories[record.labels.recovery, record.labels.method].append(curve)
     runs: dict[tuple[str, str], list[Any]] = defaultdict(list)
     for (_, recovery, method), values in averaged.items():
         runs[recovery, method].append(values.ravel())
     rows = []
-    for (recovery, method), found in runs.items():
+    for (recovery, method), by_problem in runs.items():
         curves = histories[recovery, method]
-        most = max(one.size for one in found)
-        best = [statistics.best_of_n(one) for one in found]
+        most = max(one.size for one in by_problem)
+        best = [statistics.best_of_n(one) for one in by_problem]
         gain = [statistics.best_epoch([one]) for one in curves]
         rows.append(
             {

@@ -15,8 +15,8 @@ import pandas as pd
 from suites.schema import Suite
 
 from .. import statistics
-from ..statistics import Failures
-from .cells import WHO, Averaged, Comparison, Floats, holm_within
+from ..statistics import Failures, Floats
+from .cells import WHO, Averaged, Comparison, holm_within
 
 FEW = 3  # problems; fewer are no sample that a bootstrap or a belief could stand on
 KEYS = ["recovery", "family", "method", "reference"]
@@ -50,22 +50,22 @@ def overall(
       without any problem keeps its place as p = 1), `rejected`, `verdict` (with the t-interval).
 
     Args:
-        pairs: of `tables.paired`.
-        averaged: of `tables.by_trial`.
+        pairs: of `cells.paired`.
+        averaged: of `cells.by_trial`.
         suite: gives alpha, the ROPE and what failing means.
         failures: another meaning of failing than the suite's.
     """
     alpha = suite.analysis.alpha
     policy = failures or suite.analysis.failures
     rows = []
-    for key, found in pairs.groupby(KEYS, sort=False):
+    for key, by_problem in pairs.groupby(KEYS, sort=False):
         row: dict[str, Any] = dict(zip(KEYS, key, strict=True))
         trials = [
             averaged[problem, row["recovery"], row["method"]]
             - averaged[problem, row["recovery"], row["reference"]]
-            for problem in found.loc[found["mean"].notna(), "problem"]
+            for problem in by_problem.loc[by_problem["mean"].notna(), "problem"]
         ]
-        rows.append(row | _tested(found, policy) | _measured(found, trials, suite))
+        rows.append(row | _tested(by_problem, policy) | _measured(by_problem, trials, suite))
     whole = dict.fromkeys(("n_problems", "n_failed", "wins", "ties", "losses"), "Int64")
     table = pd.DataFrame(rows, columns=COLUMNS).astype(whole)
     table["p_holm"] = holm_within(table, ["recovery", "family"])
@@ -73,18 +73,18 @@ def overall(
     return table
 
 
-def _tested(found: pd.DataFrame, policy: Failures) -> dict[str, Any]:
+def _tested(by_problem: pd.DataFrame, policy: Failures) -> dict[str, Any]:
     """What rests on order alone, so that failing has a place in it."""
-    failed = found["failed"].isin(["method", "both"])
-    other = found["failed"].isin(["reference", "both"])
-    row: dict[str, Any] = {"n_failed": int((failed | other).sum())}
-    takes_part = found["mean"].notna() | ((failed | other) & (policy == "worst"))
+    failed = by_problem["failed"].isin(["method", "both"])
+    reference_failed = by_problem["failed"].isin(["reference", "both"])
+    row: dict[str, Any] = {"n_failed": int((failed | reference_failed).sum())}
+    takes_part = by_problem["mean"].notna() | ((failed | reference_failed) & (policy == "worst"))
     if not takes_part.any():
         return row
     outcomes = statistics.worst_differences(
-        found.loc[takes_part, "mean"].to_numpy(dtype=float),
+        by_problem.loc[takes_part, "mean"].to_numpy(dtype=float),
         failed[takes_part].to_numpy(),
-        other[takes_part].to_numpy(),
+        reference_failed[takes_part].to_numpy(),
     )
     count = statistics.win_tie_loss(outcomes)
     return row | {
@@ -97,9 +97,9 @@ def _tested(found: pd.DataFrame, policy: Failures) -> dict[str, Any]:
     }
 
 
-def _measured(found: pd.DataFrame, trials: list[Floats], suite: Suite) -> dict[str, Any]:
+def _measured(by_problem: pd.DataFrame, trials: list[Floats], suite: Suite) -> dict[str, Any]:
     """What is in points, of the problems where both succeeded."""
-    blocks = found["mean"].dropna().to_numpy(dtype=float)
+    blocks = by_problem["mean"].dropna().to_numpy(dtype=float)
     alpha, rope = suite.analysis.alpha, suite.analysis.rope
     row: dict[str, Any] = {"n_problems": blocks.size}
     if not blocks.size:
@@ -117,7 +117,7 @@ def _measured(found: pd.DataFrame, trials: list[Floats], suite: Suite) -> dict[s
     if statistics.smallest_p(blocks.size) <= alpha:
         interval = statistics.t_interval(blocks, 1 - alpha)
         row |= {"low": interval.low, "high": interval.high}
-        row |= {"verdict": statistics.verdict(interval, rope)}
+        row |= {"verdict": statistics.rope_verdict(interval, rope)}
     return row
 
 
@@ -131,26 +131,31 @@ def per_budget(cells: pd.DataFrame, declared: Sequence[Comparison], suite: Suite
     as in `overall`.
 
     Args:
-        cells: of `tables.cells`.
+        cells: of `cells.cells`.
         declared: the comparisons.
         suite: gives what failing means.
     """
     rows = []
-    for (recovery, budget), at in cells.groupby(["recovery", "budget"], sort=False):
-        values = at.pivot(index="problem", columns="method", values="retained_top1")
-        lost = at.pivot(index="problem", columns="method", values="failed") > 0
-        for one in declared:
-            if not {one.method, one.reference} <= set(values):
+    for (recovery, budget), at_budget in cells.groupby(["recovery", "budget"], sort=False):
+        values = at_budget.pivot(index="problem", columns="method", values="retained_top1")
+        lost = at_budget.pivot(index="problem", columns="method", values="failed") > 0
+        for comparison in declared:
+            if not {comparison.method, comparison.reference} <= set(values):
                 continue  # a way of finetuning, where nothing is finetuned
-            who = zip(lost[one.method], lost[one.reference], strict=True)
-            difference = (values[one.method] - values[one.reference]).astype(float)
-            found = pd.DataFrame({"mean": difference, "failed": [WHO[both] for both in who]})
+            who = zip(lost[comparison.method], lost[comparison.reference], strict=True)
+            difference = (values[comparison.method] - values[comparison.reference]).astype(float)
+            by_problem = pd.DataFrame({"mean": difference, "failed": [WHO[both] for both in who]})
             blocks = difference.dropna().to_numpy()
-            row = {"recovery": recovery, "budget": budget, "n_problems": blocks.size, **vars(one)}
+            row = {
+                "recovery": recovery,
+                "budget": budget,
+                "n_problems": blocks.size,
+                **vars(comparison),
+            }
             if blocks.size:
                 row |= {"mean": blocks.mean()}
                 row |= {"hodges_lehmann": statistics.hodges_lehmann(blocks)}
-            rows.append(row | _tested(found, suite.analysis.failures))
+            rows.append(row | _tested(by_problem, suite.analysis.failures))
     columns = ["family", "recovery", "budget", "method", "reference", "n_problems", "n_failed"]
     columns += ["mean", "hodges_lehmann", "wins", "ties", "losses", "share_won", "rank_biserial"]
     whole = dict.fromkeys(("n_problems", "n_failed", "wins", "ties", "losses"), "Int64")

@@ -64,9 +64,9 @@ class Published(BaseModel):
         if self.value is not None and self.metric != "loss" and self.value > 100:
             raise ValueError(f"value = {self.value:g} is above 100 percent")
         if self.value is not None and self.dense is not None and self.drop is not None:
-            found = self.dense - self.value
-            if abs(found - self.drop) > _ROUNDING:
-                raise ValueError(f"drop = {self.drop:g}, but dense minus value is {found:.4g}")
+            difference = self.dense - self.value
+            if abs(difference - self.drop) > _ROUNDING:
+                raise ValueError(f"drop = {self.drop:g}, but dense minus value is {difference:.4g}")
         if self.speedup is not None and self.macs_kept is not None:
             raise ValueError("speedup and macs_kept are one thing; give what the source prints")
         return self
@@ -130,13 +130,13 @@ def _faults(error: ValidationError, place: str) -> Iterator[str]:
 
 @cache
 def published() -> tuple[Published, ...]:
-    """Of all papers, those of dense networks aside."""
+    """Rows of all papers; those of dense networks are `published_dense`."""
     files = sorted(path for path in FOLDER.glob("*.csv") if path.stem != DENSE)
     return tuple(row for path in files for row in read_published(path))
 
 
 def published_for(suite: str) -> list[Published]:
-    """Those that a suite repeats, at whichever scale: NAME, or NAME-reduced."""
+    """Rows that a suite repeats, at whichever scale: NAME, or NAME-reduced."""
     name = suite.removesuffix("-reduced")
     return [row for row in published() if name in row.suites]
 

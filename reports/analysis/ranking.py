@@ -11,12 +11,12 @@ import pandas as pd
 from suites.schema import Suite
 
 from .. import statistics
-from ..statistics import Friedman, Pairwise
-from .cells import Averaged, Floats, failures
+from ..statistics import Floats, Friedman, Pairwise
+from .cells import Averaged, failures
 
 
 @dataclass(frozen=True)
-class Ranking:
+class MethodRanks:
     """What ranks say; a block is a problem.
 
     Attributes:
@@ -45,21 +45,23 @@ class Ranking:
     cliques: tuple[tuple[int, ...], ...]
 
 
-def ranking(recovery: str, averaged: Averaged, cells: pd.DataFrame, suite: Suite) -> Ranking:
+def rank_methods(
+    recovery: str, averaged: Averaged, cells: pd.DataFrame, suite: Suite
+) -> MethodRanks:
     """Rank the suite's methods under one recovery.
 
     Args:
         recovery: its name.
-        averaged: of `tables.by_trial`.
-        cells: of `tables.cells`.
+        averaged: of `cells.by_trial`.
+        cells: of `cells.cells`.
         suite: gives the order of methods, alpha, and what failing means.
     """
-    mine = cells[cells["recovery"] == recovery]
-    asked = set(mine["method"])
-    lost = failures(mine)
-    problems = [str(one) for one in mine["problem"].unique()]
+    of_recovery = cells[cells["recovery"] == recovery]
+    planned = set(of_recovery["method"])
+    lost = failures(of_recovery)
+    problems = [str(one) for one in of_recovery["problem"].unique()]
     settled = {key for key in averaged if key[1] == recovery} | lost
-    names = [one.name for one in suite.methods if one.name in asked]
+    names = [one.name for one in suite.methods if one.name in planned]
     methods = [one for one in names if any((p, recovery, one) in settled for p in problems)]
     left_out = _left_out(problems, recovery, methods, settled)
     if suite.analysis.failures == "drop":
@@ -80,7 +82,7 @@ def ranking(recovery: str, averaged: Averaged, cells: pd.DataFrame, suite: Suite
         omnibus = statistics.friedman(scores)
         pairwise = statistics.pairwise(scores)
         groups = statistics.cliques(omnibus.mean_ranks, pairwise.adjusted, suite.analysis.alpha)
-    return Ranking(
+    return MethodRanks(
         recovery=recovery,
         methods=tuple(methods),
         problems=tuple(kept),

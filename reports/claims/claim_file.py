@@ -64,12 +64,12 @@ class Claim(Section):
 
 @cache
 def known_claims() -> tuple[Claim, ...]:
-    """Those of `claims.yaml`. Raises ClaimError."""
+    """The claims of `claims.yaml`. Raises ClaimError."""
     return tuple(read_claims(FILE))
 
 
 def read_claims(path: Path) -> list[Claim]:
-    """Raises ClaimError: not YAML, or an entry that is no claim."""
+    """The claims of a file. Raises ClaimError: not YAML, or an entry that is no claim."""
     try:
         return TypeAdapter(list[Claim]).validate_python(read_yaml(path))
     except ValidationError as error:

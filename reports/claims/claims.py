@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
@@ -11,12 +10,12 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from ..records import Record, frame
+from ..records import Record
 from ..statistics import Interval, per_trial, t_interval
 from .claim_file import DENSE, Claim, Range
-from .declared import as_declared
+from .trials import claim_trials
 
-Verdict = Literal["reproduced", "not reproduced", "undecided", "not run"]
+ClaimVerdict = Literal["reproduced", "not reproduced", "undecided", "not run"]
 ALPHA = 0.05
 FEWEST = 3  # problems that an interval is made over; Student's over two spans everything
 RULE = (
@@ -38,12 +37,12 @@ RULE = (
 
 
 @dataclass(frozen=True)
-class Finding:
+class Judgement:
     """One row of the table: a claim against one method, at one scale."""
 
     claim: Claim
     compared: str
-    verdict: Verdict
+    verdict: ClaimVerdict
     scale: str = "–"  # `paper` or `reduced`, as the records' suite says; or what else was run
     recovery: str = ""
     problems: tuple[str, ...] = ()
@@ -55,68 +54,37 @@ class Finding:
 
     @property
     def elsewhere(self) -> bool:
-        """On another model, or at other settings, than the suite of the paper."""
+        """Whether it is on another model, or at other settings, than the suite of the paper."""
         return self.scale not in ("–", "paper", "reduced")
 
 
-def judge(claims: Iterable[Claim], records: Iterable[Record]) -> list[Finding]:
+def judge(claims: Iterable[Claim], records: Iterable[Record]) -> list[Judgement]:
     """A row for each claim, method that it is held against, scale and recovery found.
 
     A pure function of its arguments. Records meet claims by their labels; smoke runs say nothing.
     Trials pair where they share the base's weights, by their hash, and the repeat.
     """
-    trials = _trials(records)
+    trials = claim_trials(records)
     found = []
     for claim in claims:
         rows = list(_of_claim(claim, trials)) if len(trials) else []
         compared = [f"{claim.method} − {one}" for one in claim.against] or ["all methods"]
-        found += rows or [Finding(claim, one, "not run") for one in compared]
+        found += rows or [Judgement(claim, one, "not run") for one in compared]
     return found
 
 
-def _trials(records: Iterable[Record]) -> pd.DataFrame:
-    """Finished trials, `base` as the hash of its weights; of two of one trial, the newer.
-
-    Where one recovery of a suite stands for several recipes, the newest: methods that trained by
-    different ones are not compared.
-    """
-    newest: dict[Any, Record] = {}
-    for one in sorted(records, key=lambda one: (str(one.provenance.get("ended", "")), one.key)):
-        if one.measurements is None:
-            continue
-        base = one.provenance.get("base_sha256") or f"base {one.labels.base}"
-        at = one.labels.model_copy(update={"base": 0}), base
-        newest.pop(at, None)  # the newer goes to the end
-        newest[at] = one
-    recipes: dict[Any, str] = {}
-    for one in newest.values():  # oldest first
-        recipes[_place(one)] = _recipe(one)
-    alike = {at: one for at, one in newest.items() if recipes[_place(one)] == _recipe(one)}
-    table = frame(alike.values())
-    bases = {one.key: base for (_, base), one in alike.items()}
-    declared = {one.key: as_declared(one) for one in alike.values()}
-    return table.assign(base=table["key"].map(bases), declared=table["key"].map(declared))
-
-
-def _place(one: Record) -> tuple[str, str, str]:
-    return one.labels.suite, one.labels.problem, one.labels.recovery
-
-
-def _recipe(one: Record) -> str:
-    """How it was recovered, which a label does not tell: `--set` may have changed the recipe."""
-    return json.dumps([one.identity.get(name) for name in ("recipe", "total_epochs")])
-
-
-def _of_claim(claim: Claim, trials: pd.DataFrame) -> Iterator[Finding]:
+def _of_claim(claim: Claim, trials: pd.DataFrame) -> Iterator[Judgement]:
     suites = trials["suite"].str.removesuffix("-reduced") == claim.suite
-    mine = trials[suites & (trials["cost"] == claim.axis)]
-    kinds = mine["recovery"].str.partition("-")[0] if len(mine) else mine["recovery"]
-    mine = mine[(mine["recovery"] == claim.recovery) | (kinds == claim.recovery)]
-    for (suite, recovery), rows in mine.groupby(["suite", "recovery"]):
-        asked, scale = _problems(claim, rows, reduced=str(suite).endswith("-reduced"))
-        if not asked:
+    candidates = trials[suites & (trials["cost"] == claim.axis)]
+    kinds = (
+        candidates["recovery"].str.partition("-")[0] if len(candidates) else candidates["recovery"]
+    )
+    candidates = candidates[(candidates["recovery"] == claim.recovery) | (kinds == claim.recovery)]
+    for (suite, recovery), rows in candidates.groupby(["suite", "recovery"]):
+        problems, scale = _problems(claim, rows, reduced=str(suite).endswith("-reduced"))
+        if not problems:
             continue
-        rows = rows[rows["problem"].isin(asked)]
+        rows = rows[rows["problem"].isin(problems)]
         place = {"scale": scale, "recovery": str(recovery)}
         if claim.nobody_wins:
             yield _nobody_wins(claim, rows, place)
@@ -149,26 +117,27 @@ def _problems(claim: Claim, rows: pd.DataFrame, reduced: bool) -> tuple[list[str
 
 def _differences(
     claim: Claim, reference: str, rows: pd.DataFrame, place: dict[str, Any]
-) -> Iterator[Finding]:
-    """Over all problems that have both methods, or a row for each where these are few."""
+) -> Iterator[Judgement]:
+    """One judgement over all problems that have both methods, or one for each of few."""
     assert claim.method is not None
     compared = f"{claim.method} − {reference}"
     units: dict[str, _Units] = {}
-    for problem, mine in rows.groupby("problem", sort=False):
-        found = _units(mine, claim.method, reference, claim.span)
+    for problem, of_problem in rows.groupby("problem", sort=False):
+        difference = _units(of_problem, claim.method, reference, claim.span)
         if claim.beyond:
-            found = found.minus(_units(mine, claim.method, reference, claim.beyond))
-        if found.bases:
-            units[str(problem)] = found
+            difference = difference.minus(_units(of_problem, claim.method, reference, claim.beyond))
+        if difference.bases:
+            units[str(problem)] = difference
     if not units:
-        yield Finding(claim, compared, "not run", **place)
+        yield Judgement(claim, compared, "not run", **place)
     for problems in _pooled(list(units)):
-        several = [units[one] for one in problems]
-        interval, over = _interval([list(one.bases.values()) for one in several])
-        yield Finding(
-            claim, compared, verdict(interval, claim.above), **place, problems=tuple(problems),
-            budgets=max(one.budgets for one in several), interval=interval, over=over,
-            trials=frozenset().union(*(one.keys for one in several)), note=_without(several),
+        pooled = [units[one] for one in problems]
+        interval, over = _interval([list(one.bases.values()) for one in pooled])
+        yield Judgement(
+            claim, compared, claim_verdict(interval, claim.above), **place,
+            problems=tuple(problems), budgets=max(one.budgets for one in pooled),
+            interval=interval, over=over,
+            trials=frozenset().union(*(one.keys for one in pooled)), note=_without(pooled),
         )  # fmt: skip
 
 
@@ -188,7 +157,7 @@ class _Units:
     without: frozenset[str] = frozenset()  # bases and budgets that only one of the two has
 
     def minus(self, other: _Units) -> _Units:
-        """At other budgets of the same bases and repeats; nothing, if they have none in common."""
+        """Differences minus those at other budgets, of the bases and repeats that both have."""
         gaps = {
             base: gap
             for base in self.bases.keys() & other.bases.keys()
@@ -251,7 +220,8 @@ def _by_repeat(rows: pd.DataFrame) -> pd.DataFrame:
 def _interval(
     problems: Sequence[Sequence[pd.Series]], level: float = 1 - ALPHA
 ) -> tuple[Interval, str]:
-    """Of the mean over [problems][bases] -> [repeats], on the highest level that has a spread."""
+    """Interval of the mean over [problems][bases] -> [repeats], on the highest level that has
+    a spread; and what it is over."""
     if len(problems) > 1:
         means = [np.mean([base.mean() for base in bases]) for bases in problems]
         return t_interval(means, level), f"{len(problems)} problems"
@@ -262,8 +232,8 @@ def _interval(
     return t_interval(base, level), f"{base.size} repeat{'s' if base.size > 1 else ''} of one base"
 
 
-def verdict(interval: Interval, above: float) -> Verdict:
-    """Where an interval lies against a threshold; one without width leaves the spread unknown."""
+def claim_verdict(interval: Interval, above: float) -> ClaimVerdict:
+    """Verdict by an interval and a threshold; without width the spread is unknown: undecided."""
     if interval.high > interval.low:
         if interval.low > above:
             return "reproduced"
@@ -272,31 +242,31 @@ def verdict(interval: Interval, above: float) -> Verdict:
     return "undecided"
 
 
-def _nobody_wins(claim: Claim, rows: pd.DataFrame, place: dict[str, Any]) -> Finding:
+def _nobody_wins(claim: Claim, rows: pd.DataFrame, place: dict[str, Any]) -> Judgement:
     """Who is told from a better one at some (problem, budget); Bonferroni over the others."""
     rows = _inside(rows, claim.span)
     rows = rows[rows["matched_to"].isna()]
     names = sorted(set(rows["method"]))
     cells = [cell for _, cell in rows.groupby(["problem", "budget"], sort=False)]
     if len(cells) < 2 or len(names) < 2:
-        return Finding(claim, "all methods", "not run", **place)
+        return Judgement(claim, "all methods", "not run", **place)
     level = 1 - ALPHA / (len(names) - 1)
     beaten, won = set(), dict.fromkeys(names, 0)
     for cell in cells:
         units = _by_unit(cell)
-        for one, other in permutations(units.index, 2):
-            gap = (units.loc[one] - units.loc[other]).dropna().to_numpy()
+        for better, worse in permutations(units.index, 2):
+            gap = (units.loc[better] - units.loc[worse]).dropna().to_numpy()
             over = t_interval(gap, level) if gap.size else None
             if over is not None and over.high > over.low > 0:
-                beaten.add(other)
-                won[one] += 1
+                beaten.add(worse)
+                won[better] += 1
     winner = [name for name in names if won[name] == len(cells) * (len(names) - 1)]
     left = [name for name in names if name not in beaten]
-    said: Verdict = "not reproduced" if winner else "undecided" if left else "reproduced"
+    said: ClaimVerdict = "not reproduced" if winner else "undecided" if left else "reproduced"
     note = f"told from all others everywhere: {', '.join(winner)}" if winner else ""
     if left and not winner:
         note = f"never told from a better one: {', '.join(left)}"
-    return Finding(
+    return Judgement(
         claim, f"{len(names)} methods at {len(cells)} places", said, **place,
         problems=tuple(dict.fromkeys(rows["problem"])), budgets=rows["budget"].nunique(),
         trials=frozenset(rows["key"]), note=note,

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import product
-from typing import TYPE_CHECKING
 
 import pandas as pd
+from matplotlib.figure import Figure
 
+from ..analysis.results import Results
 from ..records import budget_words
 from .plot import Plot
 from .rows import arrows, bold, dots, frame_means, row_grid
 from .style import GREY, Look, title
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from ..analysis.analysis import Results
 
 
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
@@ -33,13 +29,15 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         spread = f"Bars: {level} t-interval over n = {bases} bases; an arrow marks one that leaves "
         spread += "the panel."
     words = {budget_words(results.suite.budgets.cost, one) for (one,) in kept}
-    at = f"the one budget, {words.pop()}" if len(words) == 1 else "the one budget of each problem"
+    budget = (
+        f"the one budget, {words.pop()}" if len(words) == 1 else "the one budget of each problem"
+    )
     yield Plot(
         "accuracy",
         draw(data, looks, results.suite.analysis.control),
         data,
         "Accuracy at the budget",
-        f"Mean test top-1 at {at}; best mean first. {spread} Dashed grey: mean of "
+        f"Mean test top-1 at {budget}; best mean first. {spread} Dashed grey: mean of "
         "the dense networks.",
         "Dot plot of test top-1, a row a method, by problem and recovery.",
     )
@@ -70,14 +68,14 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> Figure:
     places = list(product(problems, recoveries))
     figure, axes = row_grid(names, len(problems), len(recoveries), sharex=False)
     for (problem, recovery), ax in zip(places, [ax for line in axes for ax in line], strict=True):
-        mine = data[(data["problem"] == problem) & (data["recovery"] == recovery)]
-        rows = mine.set_index("method").reindex(names).reset_index()
+        shown = data[(data["problem"] == problem) & (data["recovery"] == recovery)]
+        rows = shown.set_index("method").reindex(names).reset_index()
         ax.set_title(title(problem, recovery))
         dots(ax, rows, looks)
-        if len(mine):
-            value = float(mine["dense"].iloc[0])
+        if len(shown):
+            value = float(shown["dense"].iloc[0])
             ax.axvline(value, color=GREY, linewidth=0.9, linestyle=(0, (6, 2)), zorder=1)
-            frame_means(ax, mine, value)
+            frame_means(ax, shown, value)
             arrows(ax, rows, looks)
         if problem == problems[-1]:
             ax.set_xlabel("test top-1 (%)")

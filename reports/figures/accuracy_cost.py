@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import product
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from ..analysis.results import Results
 from .panels import entries, grid, legend, name_axes
 from .plot import Plot
 from .published_points import draw_published, published_entry, published_points
 from .style import GREY, Look, in_order
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from ..analysis.analysis import Results
 
 DENSE = "dense"
 COSTS = {
@@ -36,7 +32,7 @@ _BANDS = 4  # coloured methods up to which each has its band
 
 
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """Without and with recovery; and the methods that have matched controls, beside these."""
+    """Curves of all methods; and of those with matched controls, beside these."""
     if max(map(len, results.budgets.values())) < 2:
         return  # no curve; `accuracy` shows the points
     plain = results.cells[results.cells["matched_to"].isna()]
@@ -154,12 +150,20 @@ def draw(
         raise ValueError("no complete cell to draw")
     methods = in_order(list(data["method"]), looks)
     figure, panels = grid(list(data["problem"].unique()), list(data["recovery"].unique()), 2.1)
-    for one in panels:
-        here = (data["problem"] == one.problem) & (data["recovery"] == one.recovery)
-        _panel(one.ax, data[here], methods, looks, banded)
-        at = (theirs["problem"] == one.problem) & (theirs["recovery"] == one.recovery)
-        draw_published(one.ax, theirs[at], looks)
-        one.ax.set_ylim(*limits(pd.concat([data[here], theirs[at]]) if at.any() else data[here]))
+    for panel in panels:
+        here = (data["problem"] == panel.problem) & (data["recovery"] == panel.recovery)
+        _panel(panel.ax, data[here], methods, looks, banded)
+        published_here = (theirs["problem"] == panel.problem) & (
+            theirs["recovery"] == panel.recovery
+        )
+        draw_published(panel.ax, theirs[published_here], looks)
+        panel.ax.set_ylim(
+            *limits(
+                pd.concat([data[here], theirs[published_here]])
+                if published_here.any()
+                else data[here]
+            )
+        )
     name_axes(figure, panels, x_label, "test top-1 (%)")
     cost_axis(panels[0].ax, data)
     dense = Line2D([], [], color=GREY, linewidth=0.9, linestyle=(0, (6, 2)), label="dense, mean")

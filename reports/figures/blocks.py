@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from ..analysis.results import Results
 from ..records import budget_words
-
-if TYPE_CHECKING:
-    from ..analysis.analysis import Results
 
 # What collapses budgets, for captions; over a knob's settings the plain mean.
 COLLAPSED = "retained top-1 over budgets (area under its curve over log compression)"
@@ -50,19 +47,19 @@ def blocks(results: Results, recovery: str) -> Blocks | None:
 
     Matched controls are left out. None where fewer than two methods remain, or no block.
     """
-    asked = [one.name for one in results.suite.methods]
+    names = [one.name for one in results.suite.methods]
     if len(results.problems) > 1:
-        found = results.ranking[recovery]
-        scores = pd.DataFrame(found.scores, index=list(found.problems), columns=list(found.methods))
-        unit, problems = "problems", list(found.problems)
+        ranks = results.ranking[recovery]
+        scores = pd.DataFrame(ranks.scores, index=list(ranks.problems), columns=list(ranks.methods))
+        unit, problems = "problems", list(ranks.problems)
     else:
         (problem,) = results.problems
-        there = {name: results.averaged.get((problem, recovery, name)) for name in asked}
-        means = {name: one.mean(axis=1) for name, one in there.items() if one is not None}
+        averaged = {name: results.averaged.get((problem, recovery, name)) for name in names}
+        means = {name: one.mean(axis=1) for name, one in averaged.items() if one is not None}
         scores, unit, problems = pd.DataFrame(means), "bases", [problem]
     if scores.shape[1] < 2 or scores.empty:
         return None
-    return Blocks(scores, problems, unit, len(asked) - scores.shape[1])
+    return Blocks(scores, problems, unit, len(names) - scores.shape[1])
 
 
 def at_the_tightest(results: Results) -> str:

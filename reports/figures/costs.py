@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import product
-from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ..analysis.results import Results
 from .accuracy_cost import COSTS
 from .panels import ALL_PROBLEMS, MANY, entries, legend
 from .plot import Plot
 from .rows import bold, row_grid
 from .style import GREY, ONE_COLUMN, TWO_COLUMNS, Look, in_order
-
-if TYPE_CHECKING:
-    from ..analysis.analysis import Results
 
 _DIFFER = 0.5  # percent of the dense cost, below which two costs say the same
 
@@ -95,14 +92,14 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> Figure:
         ax.set_visible(False)
     methods = in_order(list(data["method"]), looks)
     for (problem, other), ax in zip(places, axes.flat, strict=False):
-        mine = data[(data["problem"] == problem) & (data["other"] == other)]
+        shown = data[(data["problem"] == problem) & (data["other"] == other)]
         for name in methods:
-            rows = mine[mine["method"] == name].sort_values("x")
+            rows = shown[shown["method"] == name].sort_values("x")
             ax.add_line(looks[name].line(rows["x"], rows["y"]))
-        ends = [0.95 * mine["x"].min(), 1.03 * mine["x"].max()]
+        ends = [0.95 * shown["x"].min(), 1.03 * shown["x"].max()]
         ax.plot(ends, ends, color=GREY, linewidth=0.9, linestyle=(0, (1, 1.5)), zorder=1)
         ax.set_title(problem)
-        ax.set_xlabel(COSTS[mine["axis"].iloc[0]])
+        ax.set_xlabel(COSTS[shown["axis"].iloc[0]])
         ax.set_ylabel(COSTS[other])
     legend(figure, list(entries(methods, looks)))
     return figure
@@ -115,12 +112,12 @@ def _one_budget(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> 
     figure, axes = row_grid(names, len(problems), len(others), sharex=False)
     for problem, line in zip(problems, axes, strict=True):
         for other, ax in zip(others, line, strict=True):
-            mine = data[(data["problem"] == problem) & (data["other"] == other)]
-            for row in mine.to_dict("records"):
+            shown = data[(data["problem"] == problem) & (data["other"] == other)]
+            for row in shown.to_dict("records"):
                 look = looks[row["method"]]
                 ax.plot([row["y"]], [names.index(row["method"])], color=look.colour, linestyle="",
                         marker=look.marker, markersize=4.2, zorder=look.z)  # fmt: skip
-            ax.axvline(mine["x"].mean(), color=GREY, linewidth=0.9, linestyle=(0, (1, 1.5)))
+            ax.axvline(shown["x"].mean(), color=GREY, linewidth=0.9, linestyle=(0, (1, 1.5)))
             ax.set_title(problem)
             ax.set_xlabel(COSTS[other])
     bold(axes, control)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -13,13 +12,11 @@ from matplotlib.lines import Line2D
 
 from suites.section import slug
 
+from ..analysis.results import Results
 from ..statistics import t_interval
 from .accuracy_cost import COSTS, cost_axis
 from .plot import Plot
 from .style import QUIET, TWO_COLUMNS, Look, recovered
-
-if TYPE_CHECKING:
-    from ..analysis.analysis import Results
 
 _ACROSS = 6
 
@@ -68,15 +65,18 @@ def drawn(results: Results, recovery: str) -> pd.DataFrame:
     trials = results.trials[results.trials["recovery"] == recovery]
     rows = []
     several = len(results.problems) > 1
-    for (method, budget), found in cells.groupby(["method", "budget"], sort=False):
-        row = {"method": method, "budget": budget, "cost_percent": found[cost].mean()}
-        row["mean"] = found["retained_top1"].mean()
+    for (method, budget), of_budget in cells.groupby(["method", "budget"], sort=False):
+        row = {"method": method, "budget": budget, "cost_percent": of_budget[cost].mean()}
+        row["mean"] = of_budget["retained_top1"].mean()
         if several:
-            row |= {"low": found["retained_top1"].min(), "high": found["retained_top1"].max()}
-            row |= {"n": len(found), "unit": "problems"}
+            row |= {
+                "low": of_budget["retained_top1"].min(),
+                "high": of_budget["retained_top1"].max(),
+            }
+            row |= {"n": len(of_budget), "unit": "problems"}
         else:
-            mine = trials[(trials["method"] == method) & (trials["budget"] == budget)]
-            by_base = mine.groupby("base")["retained_top1"].mean().to_numpy()
+            own_trials = trials[(trials["method"] == method) & (trials["budget"] == budget)]
+            by_base = own_trials.groupby("base")["retained_top1"].mean().to_numpy()
             interval = t_interval(by_base, 1 - results.suite.analysis.alpha)
             row |= {"low": interval.low, "high": interval.high, "n": interval.n, "unit": "bases"}
         rows.append(row)
@@ -130,11 +130,11 @@ def _panel(
     if control in curves:
         rows = curves[control]
         ax.plot(rows["cost_percent"], rows["mean"], color="black", linewidth=1.0, zorder=2)
-    look, mine = looks[name], curves[name]
+    look, own = looks[name], curves[name]
     colour = look.colour if not look.quiet else "#555555"
-    ax.fill_between(mine["cost_percent"], mine["low"], mine["high"], color=colour, alpha=0.22,
+    ax.fill_between(own["cost_percent"], own["low"], own["high"], color=colour, alpha=0.22,
                     linewidth=0, zorder=1.5)  # fmt: skip
-    ax.plot(mine["cost_percent"], mine["mean"], color=colour, marker=look.marker, markersize=2.6,
+    ax.plot(own["cost_percent"], own["mean"], color=colour, marker=look.marker, markersize=2.6,
             linewidth=1.0, zorder=3)  # fmt: skip
     ax.set_title(name, fontsize=7)
     ax.tick_params(labelsize=6.5)

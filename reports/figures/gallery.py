@@ -1,13 +1,16 @@
-"""The figures of a report: which are drawn, in which order, and what they are asked for by."""
+"""The figures of a report: which are drawn, in which order, and which methods have a colour."""
 
 from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pandas as pd
+
+from ..analysis.results import Results
 from . import (
     accuracy,
     accuracy_cost,
@@ -23,14 +26,12 @@ from . import (
     seed_noise,
     widths,
 )
-from .focus import in_focus
 from .plot import Drawing, Plot, asked_for, write
 from .style import Look, looks, publication
 
-if TYPE_CHECKING:
-    from ..analysis.analysis import Results
+FEW = 10  # methods up to which every one has a colour
+LOUD = 8  # coloured methods beside the control where there are more
 
-__all__ = ["FIGURES", "Drawing", "gallery"]
 
 Plots = Callable[["Results", Mapping[str, Look]], Iterator[Plot]]
 
@@ -82,3 +83,32 @@ def _records_aside() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
+
+
+def in_focus(results: Results) -> AbstractSet[str]:
+    """All methods where they are few; else the control, those with matched controls, and the best.
+
+    Best: the smallest rank under any recovery, by retained top-1 averaged over problems and
+    budgets, of methods whose cells are complete; ties go to the better mean rank, then to the
+    order of the suite.
+    """
+    names = [one.name for one in results.suite.methods]
+    if len(names) <= FEW:
+        return set(names)
+    chosen = [one.name for one in results.suite.methods if one.matched][:LOUD]
+    ranks = _ranks(results.cells, names)
+    best = pd.DataFrame({"best": ranks.min(axis=1), "mean": ranks.mean(axis=1)})
+    best = best.dropna().sort_values(["best", "mean"], kind="stable")
+    control = results.suite.analysis.control
+    rest = [str(one) for one in best.index if one not in (*chosen, control)]
+    return {control, *chosen, *rest[: LOUD - len(chosen)]}
+
+
+def _ranks(cells: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """Rows are methods, columns recoveries; 1 is best."""
+    rows = cells[cells["method"].isin(names)]
+    whole = rows.groupby(["recovery", "method"])["complete"].transform("all").astype(bool)
+    table = rows[whole].pivot_table(
+        index="method", columns="recovery", values="retained_top1", aggfunc="mean"
+    )
+    return table.reindex(names).rank(ascending=False)

@@ -10,12 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
-from numpy.typing import NDArray
 
+from ..statistics import Floats
 from .plot import freeze, lay_out, renderer_of
 from .style import GREY, INK
 
-Floats = NDArray[np.float64]
 _ANGLES = np.radians([0, 180, 90, 270, 45, 315, 135, 225, 20, 340, 160, 200, 65, 115, 245, 295])
 _DISTANCES = (5, 9, 14, 21, 30, 40, 52, 66, 82)  # points from the dot's centre to the text
 _LEADER = 12  # points from which a line leads from the dot to its name
@@ -59,15 +58,15 @@ def _taken(ax: Axes, point: float) -> list[Bbox]:
     """Boxes, in pixels, over every marker and along every line that is drawn so far."""
     boxes = []
     for line in ax.lines:
-        at = line.get_transform().transform(np.asarray(line.get_xydata(), dtype=float))
-        if line.get_drawstyle() == "steps-post" and len(at) > 1:
-            at = np.repeat(at, 2, axis=0)
-            at = np.column_stack([at[1:, 0], at[:-1, 1]])
+        points = line.get_transform().transform(np.asarray(line.get_xydata(), dtype=float))
+        if line.get_drawstyle() == "steps-post" and len(points) > 1:
+            points = np.repeat(points, 2, axis=0)
+            points = np.column_stack([points[1:, 0], points[:-1, 1]])
         if line.get_marker() not in ("", "None", None):
             half = (float(line.get_markersize()) / 2 + 0.5) * point
-            boxes += [Bbox.from_extents(x - half, y - half, x + half, y + half) for x, y in at]
+            boxes += [Bbox.from_extents(x - half, y - half, x + half, y + half) for x, y in points]
         if line.get_linestyle() not in ("", "None", None):
-            boxes += _along(at, point)
+            boxes += _along(points, point)
     for many in ax.collections:
         if isinstance(many, LineCollection):
             for segment in many.get_segments():
@@ -75,10 +74,10 @@ def _taken(ax: Axes, point: float) -> list[Bbox]:
     return boxes
 
 
-def _along(at: Floats, point: float) -> list[Bbox]:
+def _along(points: Floats, point: float) -> list[Bbox]:
     """Thin boxes along the segments of a line; of a sloping one a box every few pixels."""
     boxes = []
-    for start, end in pairwise(at):
+    for start, end in pairwise(points):
         if not np.isfinite([start, end]).all():
             continue
         straight = bool(np.isclose(start, end).any())
@@ -105,7 +104,7 @@ def _free(
     """(box in pixels, its distance in points): the first free one that stands nearest to its own
     dot, lest it is read as another's; where there is none, the first free one."""
     edges = np.array([one.extents for one in taken]).reshape(-1, 4)
-    other: tuple[Bbox, float] | None = None
+    crowded: tuple[Bbox, float] | None = None
     for distance in _DISTANCES:
         for angle in _ANGLES:
             # The near corner of the text, or the middle of its near edge, stands at the distance.
@@ -124,8 +123,8 @@ def _free(
                 continue
             if _distance(box, place[None])[0] <= _distance(box, places).min():
                 return box, distance
-            other = other or (box, distance)
-    return other or (Bbox.from_bounds(place[0], place[1], width, height), 0.0)
+            crowded = crowded or (box, distance)
+    return crowded or (Bbox.from_bounds(place[0], place[1], width, height), 0.0)
 
 
 def _distance(box: Bbox, places: Floats) -> Floats:

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
-from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
+from ..analysis.results import Results
 from .blocks import COLLAPSED
 from .panels import ALL_PROBLEMS as OVERALL
 from .plot import Plot
 from .rows import arrows, bold, dots, frame_means, row_grid
 from .style import GREY, Look, title
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from ..analysis.analysis import Results
 
 _PANELS = 3  # problems up to which each has a panel; more are small dots in one
 
@@ -68,13 +64,17 @@ def drawn(
     there are too many for panels), `mean`, `low`, `high` (points of retained top-1), `n` (bases, or
     problems), `unit`. Without a difference the numbers are NaN.
     """
-    mine = pairs[pairs["family"] == family]
-    rows = [mine.assign(panel=mine["problem"], n=mine["n_bases"], unit="bases", problem="")]
+    of_family = pairs[pairs["family"] == family]
+    rows = [
+        of_family.assign(
+            panel=of_family["problem"], n=of_family["n_bases"], unit="bases", problem=""
+        )
+    ]
     over = overall[overall["family"] == family]
     if over["n_problems"].max() > 1:
         over = over.assign(panel=OVERALL, n=over["n_problems"], unit="problems", problem="")
         if len(problems) > _PANELS:
-            dots = mine.assign(panel=OVERALL, n=mine["n_bases"], unit="bases")
+            dots = of_family.assign(panel=OVERALL, n=of_family["n_bases"], unit="bases")
             rows = [over, dots.dropna(subset=["mean"])]
         else:
             rows.append(over)
@@ -86,7 +86,7 @@ def drawn(
         data["comparison"] = data["method"] + " − " + data["reference"]
     columns = ["recovery", "panel", "comparison", "method", "reference", "problem"]
     columns += ["mean", "low", "high", "n", "unit"]
-    rank = mine.groupby(["method", "reference"], sort=False)["mean"].mean()
+    rank = of_family.groupby(["method", "reference"], sort=False)["mean"].mean()
     order = {key: -value for key, value in rank.fillna(float("-inf")).items()}
     keys = list(zip(data["method"], data["reference"], strict=True))
     data = data.assign(order=[order[key] for key in keys])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,14 +11,12 @@ from matplotlib.lines import Line2D
 
 from suites.section import slug
 
+from ..analysis.results import Results
 from ..statistics import pairwise, smallest_holm_p
 from .blocks import COLLAPSED, Blocks, blocks
 from .plot import Plot
 from .squares import signs, square_figure
 from .style import Look, recovered
-
-if TYPE_CHECKING:
-    from ..analysis.analysis import Results
 
 _NUMBERS = 16  # methods up to which the shifts are written into the squares
 
@@ -28,12 +25,12 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     """One a recovery, of two blocks and three methods or more: less is the forest plot's."""
     alpha = results.suite.analysis.alpha
     for recovery in results.recoveries:
-        found = blocks(results, recovery)
-        if found is None or found.n < 2 or found.scores.shape[1] < 3:
+        scored = blocks(results, recovery)
+        if scored is None or scored.n < 2 or scored.scores.shape[1] < 3:
             continue
-        data = drawn(found)
-        k = found.scores.shape[1]
-        if smallest_holm_p(found.n, k * (k - 1) // 2) > alpha:
+        data = drawn(scored)
+        k = scored.scores.shape[1]
+        if smallest_holm_p(scored.n, k * (k - 1) // 2) > alpha:
             tested = f"No pair of {k} methods can be told apart at level {alpha:g} over so few."
         else:
             tested = f"Dots: adjusted p ≤ {alpha:g} (exact Wilcoxon signed-rank, Holm over all "
@@ -45,20 +42,28 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
             data,
             f"Every pair, {recovered(recovery)}",
             f"Hodges–Lehmann shift of {COLLAPSED}, in points, row minus column: blue rows are "
-            f"better{signed}. Methods stand by their mean score; {found.said}. {tested} The "
+            f"better{signed}. Methods stand by their mean score; {scored.said}. {tested} The "
             "darkest colours stand for the largest tenth of shifts and all beyond.",
             f"Matrix of shifts between all pairs of {k} methods, {recovered(recovery)}.",
         )
 
 
-def drawn(found: Blocks) -> pd.DataFrame:
+def drawn(scored: Blocks) -> pd.DataFrame:
     """One row an ordered pair: `method`, `reference`, `shift` (points, method minus reference),
     `p`, `adjusted_p`, `n`, `unit`. Best mean score first in both."""
-    scores = found.scores[found.scores.mean().sort_values(ascending=False, kind="stable").index]
+    scores = scored.scores[scored.scores.mean().sort_values(ascending=False, kind="stable").index]
     result = pairwise(scores.to_numpy())
     names = list(scores.columns)
     rows = [
-        (one, other, result.shift[i, j], result.p[i, j], result.adjusted[i, j], found.n, found.unit)
+        (
+            one,
+            other,
+            result.shift[i, j],
+            result.p[i, j],
+            result.adjusted[i, j],
+            scored.n,
+            scored.unit,
+        )
         for i, one in enumerate(names)
         for j, other in enumerate(names)
         if i != j

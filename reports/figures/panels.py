@@ -83,7 +83,7 @@ def name_axes(figure: Figure, panels: Sequence[Panel], x_label: str, y_label: st
 
 
 def legend(figure: Figure, handles: Sequence[Artist]) -> None:
-    """Below the panels, in as many columns as the width has room for."""
+    """Set the legend below the panels, in as many columns as the width has room for."""
     widest = max(len(str(one.get_label())) for one in handles)
     columns = int(figure.get_figwidth() / (0.06 * widest + 0.45))
     columns = max(1, min(columns, len(handles)))

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from ..analysis.results import Results
+from ..statistics import Floats
 from .blocks import COLLAPSED
 from .names import place_names
 from .panels import ALL_PROBLEMS, MANY, grid, legend, name_axes
 from .plot import Plot
 from .style import GREY, QUIET, Look
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from ..analysis.analysis import Results
-
-Floats = NDArray[np.float64]
 
 _FRONT: dict[str, Any] = {
     "color": GREY,
@@ -151,11 +147,11 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], x_label: str, log: bool)
     if log:
         panels[0].ax.set_xscale("log")
     named: list[tuple[Axes, pd.DataFrame]] = []
-    for one in panels:
-        here = (data["problem"] == one.problem) & (data["recovery"] == one.recovery)
-        _panel(one.ax, data[here], looks)
+    for panel in panels:
+        here = (data["problem"] == panel.problem) & (data["recovery"] == panel.recovery)
+        _panel(panel.ax, data[here], looks)
         loud = data["method"].map(lambda name: not looks[name].quiet)
-        named.append((one.ax, data[here & (loud | data["pareto"])]))
+        named.append((panel.ax, data[here & (loud | data["pareto"])]))
     name_axes(figure, panels, x_label, "retained top-1 (points)")
     handles = [Line2D([], [], label="Pareto front", **_FRONT)]
     if any(looks[name].quiet for name in data["method"]):

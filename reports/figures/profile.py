@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
-from ..statistics import performance_profile, shares_within
+from ..analysis.results import Results
+from ..statistics import Floats, performance_profile, shares_within
 from .blocks import Blocks, blocks
 from .panels import entries, legend
 from .plot import Plot
 from .style import ONE_COLUMN, TWO_COLUMNS, Look, in_order, recovered
-
-if TYPE_CHECKING:
-    from ..analysis.analysis import Results
-
-Floats = NDArray[np.float64]
 
 _FEWEST = 6  # trials of a method
 _POINTS = 100  # of a curve
 
 
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """Where methods have trials enough for a curve: of few there are single steps."""
-    found = {one: blocks(results, one) for one in results.recoveries}
+    """Profiles where methods have trials enough for a curve: of few there are single steps."""
+    by_recovery = {one: blocks(results, one) for one in results.recoveries}
     cubes = {
         recovery: (list(one.scores.columns), _lost(results, recovery, one))
-        for recovery, one in found.items()
+        for recovery, one in by_recovery.items()
         if one is not None
     }
     cubes = {key: one for key, one in cubes.items() if one[1][0].size >= _FEWEST}
@@ -41,7 +36,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     level = 1 - results.suite.analysis.alpha
     banded = _banded(results, looks, cubes)
     data = drawn(cubes, banded, level)
-    said = "; ".join(
+    sizes = "; ".join(
         f"{recovered(key)}: n = {problems} problem{'s' if problems > 1 else ''} × {budgets} "
         f"budgets × {bases} bases × {repeats} repeats a method"
         for key, (_, cube) in cubes.items()
@@ -53,7 +48,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         data,
         "Performance profiles",
         "Share of trials on which a method loses no more than so many points of top-1 against the "
-        f"dense network: up and to the left is better. {said}. Bands, of {', '.join(banded)}: "
+        f"dense network: up and to the left is better. {sizes}. Bands, of {', '.join(banded)}: "
         f"{100 * level:g} % of a hierarchical bootstrap over problems, bases and repeats (budgets "
         "are fixed); of one problem they hold for it alone.",
         "Curves of the share of trials against the points lost, a line a method, a panel a "
@@ -61,26 +56,30 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     )
 
 
-def _lost(results: Results, recovery: str, found: Blocks) -> Floats:
+def _lost(results: Results, recovery: str, scored: Blocks) -> Floats:
     """[methods, budgets, problems, bases, repeats] points of top-1 lost.
 
     What failed has lost everything: infinity. NaN where the problem has no such budget.
     """
-    mine = results.trials[results.trials["recovery"] == recovery]
-    mine = mine[mine["problem"].isin(found.problems) & mine["method"].isin(found.scores.columns)]
-    axes = ["method", "budget", "problem", "base", "repeat"]
-    values = mine.set_index(axes)["retained_top1"].astype(float)
-    levels: list[list[Any]] = [
-        list(found.scores.columns),
-        sorted({one for name in found.problems for one in results.budgets[name]}, reverse=True),
-        found.problems,
+    trials = results.trials[results.trials["recovery"] == recovery]
+    trials = trials[
+        trials["problem"].isin(scored.problems) & trials["method"].isin(scored.scores.columns)
     ]
-    levels += [sorted(mine["base"].unique()), sorted(mine["repeat"].unique())]
+    axes = ["method", "budget", "problem", "base", "repeat"]
+    values = trials.set_index(axes)["retained_top1"].astype(float)
+    levels: list[list[Any]] = [
+        list(scored.scores.columns),
+        sorted({one for name in scored.problems for one in results.budgets[name]}, reverse=True),
+        scored.problems,
+    ]
+    levels += [sorted(trials["base"].unique()), sorted(trials["repeat"].unique())]
     full = values.reindex(pd.MultiIndex.from_product(levels, names=axes))
     lost = np.negative(full.to_numpy(dtype=np.float64)).reshape([len(one) for one in levels])
     lost[np.isnan(lost)] = np.inf
-    asked = np.array([[one in results.budgets[at] for at in found.problems] for one in levels[1]])
-    return cast("Floats", np.where(asked[None, :, :, None, None], lost, np.nan))
+    planned = np.array(
+        [[one in results.budgets[at] for at in scored.problems] for one in levels[1]]
+    )
+    return cast("Floats", np.where(planned[None, :, :, None, None], lost, np.nan))
 
 
 def _banded(
@@ -109,12 +108,14 @@ def drawn(
     parts = []
     for recovery, (names, cube) in cubes.items():
         finite = cube[np.isfinite(cube)]
-        at = np.linspace(min(0.0, float(np.quantile(finite, 0.02))), finite.max(), _POINTS)
-        for name, one in zip(names, cube, strict=True):
-            shares = shares_within(one, at).mean(axis=(1, 2, 3))
-            part = pd.DataFrame({"lost": at, "share": shares, "low": np.nan, "high": np.nan})
+        thresholds = np.linspace(min(0.0, float(np.quantile(finite, 0.02))), finite.max(), _POINTS)
+        for name, lost in zip(names, cube, strict=True):
+            shares = shares_within(lost, thresholds).mean(axis=(1, 2, 3))
+            part = pd.DataFrame(
+                {"lost": thresholds, "share": shares, "low": np.nan, "high": np.nan}
+            )
             if name in banded:
-                bands = performance_profile(one, at, level)
+                bands = performance_profile(lost, thresholds, level)
                 part["low"], part["high"] = bands.low, bands.high
             parts.append(part.assign(recovery=recovery, method=name))
     columns = ["recovery", "method", "lost", "share", "low", "high"]
@@ -140,8 +141,8 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
                             color=look.colour, linewidth=0, zorder=1.2)  # fmt: skip
         ax.set_title(recovered(recovery))
         ax.set_xlabel("at most so many points lost")
-        mine = data[data["recovery"] == recovery]
-        ax.set_xlim(mine["lost"].min(), mine["lost"].max())
+        of_recovery = data[data["recovery"] == recovery]
+        ax.set_xlim(of_recovery["lost"].min(), of_recovery["lost"].max())
     axes[0].set_ylim(-0.02, 1.04)
     axes[0].set_ylabel("share of trials")
     legend(figure, list(entries(methods, looks)))

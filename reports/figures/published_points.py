@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from ..analysis.against_published import matching
+from ..analysis.results import Results
 from .style import GREY, Look
-
-if TYPE_CHECKING:
-    from ..analysis.analysis import Results
 
 _COLUMNS = ["problem", "recovery", "method", "cost_percent", "top1", "low", "high"]
 _COLUMNS += ["published_in", "mark"]
@@ -28,12 +25,16 @@ def published_points(results: Results, cells: pd.DataFrame, cost: str) -> pd.Dat
     complete = cells[cells["complete"].astype(bool)]
     curves = set(complete[["problem", "recovery", "method"]].itertuples(index=False, name=None))
     rows = []
-    for one, recovery in matching(results):
-        kept, place = one.kept(cost), (one.problem, recovery, one.method)
-        if one.metric != "top1" or one.value is None or kept is None or place not in curves:
+    for number, recovery in matching(results.suite, results.problems):
+        kept, place = number.kept(cost), (number.problem, recovery, number.method)
+        if number.metric != "top1" or number.value is None or kept is None or place not in curves:
             continue
-        ends = [one.value - one.spread, one.value + one.spread] if one.spread else [None, None]
-        rows.append([*place, 100 * kept, one.value, *ends, one.source, one.mark])
+        ends = (
+            [number.value - number.spread, number.value + number.spread]
+            if number.spread
+            else [None, None]
+        )
+        rows.append([*place, 100 * kept, number.value, *ends, number.source, number.mark])
     return pd.DataFrame(rows, columns=_COLUMNS).astype(dict.fromkeys(_COLUMNS[3:7], float))
 
 
@@ -50,6 +51,6 @@ def draw_published(ax: Axes, points: pd.DataFrame, looks: Mapping[str, Look]) ->
 
 
 def published_entry() -> Line2D:
-    """Of the legend."""
+    """The entry of the legend."""
     return Line2D([], [], color=GREY, marker="o", markerfacecolor="none", markersize=5.2,
                   linestyle="none", label="published")  # fmt: skip

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..analysis.results import Results
 from ..statistics import cliques, mean_ranks, pairwise, smallest_holm_p
 from .blocks import COLLAPSED, Blocks, blocks
 from .plot import Plot
 from .style import GREY, INK, TWO_COLUMNS, Look, recovered
-
-if TYPE_CHECKING:
-    from ..analysis.analysis import Results
 
 _LINE = 0.135  # inches a name takes
 _BAR = 0.05  # inches a bar takes
@@ -23,15 +20,15 @@ _HEAD = 0.42  # inches of axis and title
 
 
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """Over two problems or more, or two bases of the one: a rank needs something to average."""
-    found = {one: blocks(results, one) for one in results.recoveries}
-    ranked = {name: one for name, one in found.items() if one is not None and one.n > 1}
+    """The diagram over two problems or more, or two bases of the one: a rank is an average."""
+    by_recovery = {one: blocks(results, one) for one in results.recoveries}
+    ranked = {name: one for name, one in by_recovery.items() if one is not None and one.n > 1}
     if not ranked:
         return
     alpha = results.suite.analysis.alpha
     data = drawn(ranked, alpha)
     conditional = any(one.unit == "bases" for one in ranked.values())
-    said = "; ".join(dict.fromkeys(one.said for one in ranked.values()))
+    sizes = "; ".join(dict.fromkeys(one.said for one in ranked.values()))
     bars = "Bars join runs of methods of which no pair differs (exact Wilcoxon signed-rank test, "
     bars += f"Holm over all pairs, level {alpha:g})."
     if not any(_can_tell(one, alpha) for one in ranked.values()):
@@ -42,16 +39,16 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         draw(data, looks),
         data,
         "Mean ranks, on this problem" if conditional else "Mean ranks over problems",
-        f"Mean rank of {COLLAPSED}; 1, at the left, is best; {said}. "
+        f"Mean rank of {COLLAPSED}; 1, at the left, is best; {sizes}. "
         f"{bars} Mean ranks depend on which methods take part.",
         "Rank diagram: methods on a line of mean ranks, with bars over groups that nothing tells "
         "apart.",
     )
 
 
-def _can_tell(one: Blocks, alpha: float) -> bool:
-    k = one.scores.shape[1]
-    return smallest_holm_p(one.n, k * (k - 1) // 2) <= alpha
+def _can_tell(scored: Blocks, alpha: float) -> bool:
+    k = scored.scores.shape[1]
+    return smallest_holm_p(scored.n, k * (k - 1) // 2) <= alpha
 
 
 def drawn(ranked: Mapping[str, Blocks], alpha: float) -> pd.DataFrame:
@@ -61,13 +58,13 @@ def drawn(ranked: Mapping[str, Blocks], alpha: float) -> pd.DataFrame:
     stands under, from 1, in one text).
     """
     rows = []
-    for recovery, one in ranked.items():
-        scores = one.scores.to_numpy()
+    for recovery, scored in ranked.items():
+        scores = scored.scores.to_numpy()
         ranks = mean_ranks(scores)
         runs = cliques(ranks, pairwise(scores).adjusted, alpha)
-        for place, name in enumerate(one.scores.columns):
+        for place, name in enumerate(scored.scores.columns):
             bars = " ".join(str(i) for i, run in enumerate(runs, start=1) if place in run)
-            rows.append((recovery, name, ranks[place], one.n, one.unit, bars))
+            rows.append((recovery, name, ranks[place], scored.n, scored.unit, bars))
     columns = ["recovery", "method", "mean_rank", "n", "unit", "bars"]
     data = pd.DataFrame(rows, columns=columns)
     order = {name: place for place, name in enumerate(ranked)}
@@ -100,7 +97,7 @@ def _height(rows: pd.DataFrame) -> float:
 
 
 def _panel(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], height: float) -> None:
-    """In inches below the line of ranks; x is the mean rank."""
+    """Draw one recovery: y is inches below the line of ranks, x the mean rank."""
     k = len(rows)
     ax.set_xlim(1 - 0.42 * (k - 1), k + 0.42 * (k - 1))
     ax.set_ylim(-(height - _HEAD), 0)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..analysis.results import Results
 from ..records import budget_words
 from ..statistics import mean_ranks
 from .accuracy_cost import COSTS
@@ -16,16 +16,13 @@ from .blocks import at_budget, blocks
 from .plot import Plot
 from .style import INK, TWO_COLUMNS, Look, recovered
 
-if TYPE_CHECKING:
-    from ..analysis.analysis import Results
-
 _LINE = 0.13  # inches a place takes
 THRESHOLD = "threshold of the methods' own knob"
 _SHORT = 14  # letters of a name up to which two panels stand beside one another
 
 
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """With two budgets or more that all problems have, and three methods: else there is no flow."""
+    """The flow over two budgets or more that all problems have, of three methods or more."""
     if len(results.shared_budgets) < 2:
         return
     data = drawn(results)
@@ -33,13 +30,13 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         return
     axis = results.suite.budgets.cost
     said = data.groupby("recovery", sort=False)["said"].first()
-    one = said.iloc[0] if said.nunique() == 1 else "; ".join(f"{k}: {v}" for k, v in said.items())
+    sizes = said.iloc[0] if said.nunique() == 1 else "; ".join(f"{k}: {v}" for k, v in said.items())
     yield Plot(
         "rank_flow",
         draw(data, looks, THRESHOLD if axis == "threshold" else COSTS[axis]),
         data.drop(columns="said"),
         "Places at every budget",
-        f"Methods by their mean rank of retained top-1 at each budget, best above; {one}. Equal "
+        f"Methods by their mean rank of retained top-1 at each budget, best above; {sizes}. Equal "
         "mean ranks stand in the order of the mean score. Places say nothing of how far apart "
         "methods are.",
         "Bump chart of the methods' places, a column a budget, a panel a recovery.",
@@ -67,9 +64,9 @@ def drawn(results: Results) -> pd.DataFrame:
             )
             order = table.sort_values(["mean_rank", "score"], kind="stable").index
             places = {name: place for place, name in enumerate(order, start=1)}
-            at = budget_words(results.suite.budgets.cost, budget)
+            words = budget_words(results.suite.budgets.cost, budget)
             rows += [
-                (recovery, name, budget, at, table.loc[name, "mean_rank"], places[name],
+                (recovery, name, budget, words, table.loc[name, "mean_rank"], places[name],
                  whole.n, whole.unit, whole.said)
                 for name in names
             ]  # fmt: skip
@@ -97,17 +94,19 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], x_label: str) -> Figure:
 
 
 def _panel(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look]) -> None:
-    at = list(rows["at"].unique())
+    budgets = list(rows["at"].unique())
     methods = rows.groupby("method", sort=False)
-    for name, mine in methods:
+    for name, of_method in methods:
         look = looks[str(name)]
-        line = look.line([at.index(one) for one in mine["at"]], mine["place"])
+        line = look.line([budgets.index(one) for one in of_method["at"]], of_method["place"])
         line.set_markersize(2.6 if look.quiet else 4.2)
         ax.add_line(line)
-    first, last = rows[rows["at"] == at[0]], rows[rows["at"] == at[-1]]
+    first, last = rows[rows["at"] == budgets[0]], rows[rows["at"] == budgets[-1]]
     ax.set_ylim(len(methods) + 0.7, 0.3)
-    ax.set_xlim(-0.15, len(at) - 0.85)
-    ax.set_xticks(range(len(at)), [one.removesuffix(" %").removeprefix("threshold ") for one in at])
+    ax.set_xlim(-0.15, len(budgets) - 0.85)
+    ax.set_xticks(
+        range(len(budgets)), [one.removesuffix(" %").removeprefix("threshold ") for one in budgets]
+    )
     ax.set_yticks(first["place"], first["method"])
     right = ax.secondary_yaxis("right")
     right.set_yticks(last["place"], last["method"])

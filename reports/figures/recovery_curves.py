@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 import pandas as pd
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from ..analysis.results import Results
 from .blocks import at_the_tightest
 from .panels import entries, grid, legend, name_axes
 from .plot import Plot
 from .style import Look, in_order
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from ..analysis.analysis import Results
-
 
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """Of recoveries with two epochs or more, at the tightest budget."""
+    """Curves of recoveries with two epochs or more, at the tightest budget."""
     data = drawn(results)
     if data.empty:
         return
@@ -48,18 +44,28 @@ def drawn(results: Results) -> pd.DataFrame:
     of which some method has two epochs or more.
     """
     tightest = {problem: min(kept) for problem, kept in results.budgets.items()}
-    there = results.cells["budget"] == results.cells["problem"].map(tightest)
-    cells = results.cells[results.cells["complete"] & there]
+    tight = results.cells["budget"] == results.cells["problem"].map(tightest)
+    cells = results.cells[results.cells["complete"] & tight]
     whole = set(cells[["problem", "recovery", "method"]].itertuples(index=False, name=None))
     rows = []
-    for one in results.records:
-        at = one.labels
-        if one.measurements is None or at.matched_to or at.budget != tightest[at.problem]:
+    for record in results.records:
+        labels = record.labels
+        if (
+            record.measurements is None
+            or labels.matched_to
+            or labels.budget != tightest[labels.problem]
+        ):
             continue
-        if (at.problem, at.recovery, at.method) in whole:
+        if (labels.problem, labels.recovery, labels.method) in whole:
             rows += [
-                (at.problem, at.recovery, at.method, epoch.epoch, 100 * epoch.validation_top1)
-                for epoch in one.measurements.history
+                (
+                    labels.problem,
+                    labels.recovery,
+                    labels.method,
+                    epoch.epoch,
+                    100 * epoch.validation_top1,
+                )
+                for epoch in record.measurements.history
             ]
     keys = ["problem", "recovery", "method", "epoch"]
     data = pd.DataFrame(rows, columns=[*keys, "top1"])
@@ -89,20 +95,20 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], banded: list[str]) -> Fi
     methods = in_order(list(data["method"]), looks)
     problems, recoveries = list(data["problem"].unique()), list(data["recovery"].unique())
     figure, panels = grid(problems, recoveries, 2.1, sharex=False)
-    for one in panels:
-        here = (data["problem"] == one.problem) & (data["recovery"] == one.recovery)
-        mine = data[here]
+    for panel in panels:
+        here = (data["problem"] == panel.problem) & (data["recovery"] == panel.recovery)
+        shown = data[here]
         for name in methods:
-            rows = mine[mine["method"] == name]
+            rows = shown[shown["method"] == name]
             line = looks[name].line(rows["epoch"], rows["validation_top1"])
             line.set_markevery(max(1, len(rows) // 8))
-            one.ax.add_line(line)
+            panel.ax.add_line(line)
             if name in banded:
-                one.ax.fill_between(rows["epoch"], rows["validation_top1"] - rows["sd"],
+                panel.ax.fill_between(rows["epoch"], rows["validation_top1"] - rows["sd"],
                                     rows["validation_top1"] + rows["sd"], alpha=0.15,
                                     color=looks[name].colour, linewidth=0, zorder=1.2)  # fmt: skip
-        one.ax.autoscale_view()
-        one.ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        panel.ax.autoscale_view()
+        panel.ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     name_axes(figure, panels, "epoch of recovery", "validation top-1 (%)")
     legend(figure, list(entries(methods, looks)))
     return figure

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ..analysis.results import Results
 from .plot import Plot
 from .rows import bold, row_grid
 from .style import GREY, Look, recovered
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from ..analysis.analysis import Results
 
 _LEVELS = {"base_sd": "between bases", "repeat_sd": "between repeats on one base"}
 
 
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """Where there is any spread: two bases, or two repeats."""
+    """The plot, where there is any spread: two bases, or two repeats."""
     data = drawn(results)
     if data.empty:
         return
@@ -63,11 +59,11 @@ def drawn(results: Results) -> pd.DataFrame:
     mean square over problems), `n_problems`.
     """
     names = [one.name for one in results.suite.methods]
-    found = results.noise[results.noise["method"].isin(names)]
+    noise = results.noise[results.noise["method"].isin(names)]
     rows = []
-    for (recovery, method), mine in found.groupby(["recovery", "method"], sort=False):
+    for (recovery, method), of_method in noise.groupby(["recovery", "method"], sort=False):
         for column, level in _LEVELS.items():
-            sd = mine[column].dropna().to_numpy(dtype=float)
+            sd = of_method[column].dropna().to_numpy(dtype=float)
             if sd.size:
                 rows.append((recovery, method, level, float(np.sqrt((sd**2).mean())), sd.size))
     data = pd.DataFrame(rows, columns=["recovery", "method", "level", "sd", "n_problems"])
@@ -85,14 +81,14 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> Figure:
     recoveries = sorted(data["recovery"].unique(), key=lambda one: one != "none")
     figure, axes = row_grid(names, 1, len(recoveries), sharex=False)
     for recovery, ax in zip(recoveries, axes[0], strict=True):
-        mine = data[data["recovery"] == recovery]
-        for row in mine.to_dict("records"):
+        of_recovery = data[data["recovery"] == recovery]
+        for row in of_recovery.to_dict("records"):
             look = looks[row["method"]]
             hollow = row["level"] == _LEVELS["repeat_sd"]
             ax.plot([row["sd"]], [names.index(row["method"])], color=look.colour, linestyle="",
                     marker=look.marker, markersize=4.2, zorder=3 - hollow,
                     markerfacecolor="#ffffff" if hollow else look.colour)  # fmt: skip
-        ax.set_xlim(left=-0.03 * mine["sd"].max())
+        ax.set_xlim(left=-0.03 * of_recovery["sd"].max())
         ax.set_title(recovered(recovery))
         ax.set_xlabel("standard deviation (points)")
     bold(axes, control)

@@ -7,18 +7,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 from ..analysis.fidelity import FidelityResults
+from ..statistics import Floats
 from .squares import signs, square_figure
 from .style import GREY
 
 REMOVED = 0.3  # share of the units that a removed set holds
 _NUMBERS = 30  # methods up to which numbers are written into the squares
-
-Floats = NDArray[np.float64]
 
 
 def similarity(results: FidelityResults, problem: str) -> pd.DataFrame:
@@ -65,7 +63,7 @@ def mean_correlation(tables: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def ordered(matrix: pd.DataFrame) -> pd.DataFrame:
-    """In the order of the dendrogram."""
+    """The matrix with rows and columns in the order of the dendrogram."""
     if len(matrix) < 3:
         return matrix
     order = leaves_list(_tree(matrix))
@@ -102,14 +100,14 @@ def similarity_plot(matrix: pd.DataFrame, label: str = "Spearman's ρ of scores"
 
 
 def _dendrogram(ax: Axes, matrix: pd.DataFrame) -> None:
-    """Above the squares; heights are 1 - |agreement|."""
+    """Draw the tree above the squares; heights are 1 - |agreement|."""
     tree, count = _tree(matrix), len(matrix)
-    at = {leaf: (float(leaf), 0.0) for leaf in range(count)}
+    places = {leaf: (float(leaf), 0.0) for leaf in range(count)}
     lines = []
-    for node, (one, other, height, _) in enumerate(tree, start=count):
-        (left, low), (right, also_low) = at[int(one)], at[int(other)]
+    for node, (first, second, height, _) in enumerate(tree, start=count):
+        (left, low), (right, also_low) = places[int(first)], places[int(second)]
         lines.append([(left, low), (left, height), (right, height), (right, also_low)])
-        at[node] = ((left + right) / 2, float(height))
+        places[node] = ((left + right) / 2, float(height))
     above = ax.inset_axes((0, 1.01, 1, 0.12))
     above.add_collection(LineCollection(lines, colors=GREY, linewidths=0.6))
     above.set_xlim(-0.5, len(matrix) - 0.5)

@@ -12,13 +12,12 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ..statistics import Floats
 from .style import TWO_COLUMNS
 
 _SIDE = 0.16  # inches of a square, where so many fit
 _LARGE = 0.27  # of one that holds a number
 _LETTER = 0.058  # inches
-
-Floats = NDArray[np.float64]
 
 
 def signs(matrix: Floats) -> NDArray[np.str_]:

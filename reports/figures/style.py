@@ -65,7 +65,7 @@ class Look:
 
 
 def looks(suite: Suite, loud: Collection[str]) -> dict[str, Look]:
-    """Of every method name, in the order of the suite; the control is black.
+    """How each method is drawn, by name in the order of the suite; the control is black.
 
     A control with matched widths has the colour and marker of its method, hollow, and dashes.
 
@@ -73,7 +73,7 @@ def looks(suite: Suite, loud: Collection[str]) -> dict[str, Look]:
         suite: gives the methods.
         loud: those with a colour; the others are grey, each with a marker of its own.
     """
-    found: dict[str, Look] = {}
+    by_name: dict[str, Look] = {}
     places = {True: 0, False: 0}
     for method in suite.methods:
         if method.name == suite.analysis.control:
@@ -85,11 +85,11 @@ def looks(suite: Suite, loud: Collection[str]) -> dict[str, Look]:
             colour = _COLOURS[place % len(_COLOURS)] if coloured else QUIET
             own = Look(colour, _MARKERS[place % len(_MARKERS)], quiet=not coloured)
             places[coloured] += 1
-        found[method.name] = own
+        by_name[method.name] = own
         for i, criterion in enumerate(method.matched):
             name = matched_name(method, criterion)
-            found[name] = replace(own, dashes=_DASHES[i % len(_DASHES)], width=1.1)
-    return found
+            by_name[name] = replace(own, dashes=_DASHES[i % len(_DASHES)], width=1.1)
+    return by_name
 
 
 @contextmanager
@@ -105,7 +105,7 @@ def publication() -> Iterator[None]:
 
 
 def title(problem: str, recovery: str, note: str = "") -> str:
-    """Of a panel, on one line; `settle` breaks it where it would not fit."""
+    """The title of a panel, on one line; `settle` breaks it where it would not fit."""
     return f"{problem} · {recovered(recovery)}{note}"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -11,14 +10,12 @@ from matplotlib.figure import Figure
 
 from suites.section import slug
 
+from ..analysis.results import Results
 from .blocks import at_the_tightest
 from .plot import Plot
 from .similarity import mean_correlation, similarity_plot
 from .squares import square_figure
 from .style import Look
-
-if TYPE_CHECKING:
-    from ..analysis.analysis import Results
 
 _SAME = 0.005  # spread of shares kept below which methods differ in no layer
 
@@ -27,7 +24,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     """A matrix a problem, where methods differ in any layer; one of correlations for all."""
     data = drawn(results)
     what = "weights" if results.suite.budgets.unstructured else "channels"
-    at = at_the_tightest(results)
+    tightest = at_the_tightest(results)
     tables = []
     for problem, rows in data.groupby("problem", sort=False):
         table = rows.pivot(index="layer", columns="method", values="kept")
@@ -46,7 +43,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
             draw(table[order].T, f"{what} kept (%)"),
             rows.sort_values("method", key=lambda one: one.map(order.index), kind="stable"),
             f"What is kept of every layer, {problem}",
-            f"Share of the {what} of each layer kept {at}, in the order of "
+            f"Share of the {what} of each layer kept {tightest}, in the order of "
             f"the network, mean of n = {n} networks a method. Methods that thin alike stand "
             "together.",
             f"Matrix of {what} kept, a row a method, a column a layer, on {problem}.",
@@ -61,7 +58,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
             matrix.rename_axis("method").reset_index(),
             "Which methods keep alike",
             f"Spearman's ρ, in percent, of two methods' shares of the {what} kept over layers at "
-            f"{at.removeprefix('at ')}; mean over n = {several}, without a "
+            f"{tightest.removeprefix('at ')}; mean over n = {several}, without a "
             "spread. The tree joins methods at their mean distance 1 − |ρ|. A method that "
             "thins all layers alike ranks none: 0.",
             "Matrix of rank correlations between methods' kept widths, with a dendrogram.",
@@ -78,22 +75,26 @@ def drawn(results: Results) -> pd.DataFrame:
     masks = results.suite.budgets.unstructured
     order = {name: place for place, name in enumerate(results.recoveries)}
     parts: dict[tuple[str, str], dict[str, list[dict[str, float]]]] = {}
-    for one in results.records:
-        at = one.labels
-        if one.measurements is None or at.budget != tightest[at.problem] or at.matched_to:
+    for record in results.records:
+        labels = record.labels
+        if (
+            record.measurements is None
+            or labels.budget != tightest[labels.problem]
+            or labels.matched_to
+        ):
             continue
-        counts = one.measurements.weights if masks else one.measurements.widths
+        counts = record.measurements.weights if masks else record.measurements.widths
         if counts:
             shares = {layer: 100 * kept / all_ for layer, (kept, all_) in counts.items()}
-            key = (at.problem, at.method)
-            parts.setdefault(key, {}).setdefault(at.recovery, []).append(shares)
+            key = (labels.problem, labels.method)
+            parts.setdefault(key, {}).setdefault(labels.recovery, []).append(shares)
     rows = []
     for problem in results.problems:
         for method in (one.name for one in results.suite.methods):
-            found = parts.get((problem, method))
-            if found is None:
+            by_recovery = parts.get((problem, method))
+            if by_recovery is None:
                 continue
-            networks = found[min(found, key=order.__getitem__)]
+            networks = by_recovery[min(by_recovery, key=order.__getitem__)]
             means = pd.DataFrame(networks).mean()
             rows += [(problem, method, layer, kept, len(networks)) for layer, kept in means.items()]
     return pd.DataFrame(rows, columns=["problem", "method", "layer", "kept", "n"])

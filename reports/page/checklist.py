@@ -1,18 +1,17 @@
 """What Blalock et al. 2020 (MLSys, arXiv 2003.03033) ask of an evaluation of pruning, and why it is
-met or missed here.
+met or missed here: by what the program always does, and by what a suite was measured to do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from ..analysis.results import Results
+from . import wording
 from .findings import provenance
-from .warnings import differences
-
-if TYPE_CHECKING:
-    from ..analysis.analysis import Results
+from .record_warnings import differences
 
 Met = Literal["yes", "partly", "no"]
 Said = tuple[Met, str]
@@ -34,13 +33,49 @@ class Item:
     why: str
 
 
-def checklist(results: Results) -> list[Item]:
-    """All items in the order of the list."""
-    return [Item(asked, *answer(results)) for asked, answer in ITEMS.items()]
+# What the program does for every suite alike; no records can change it.
+ALWAYS = (
+    Item(
+        "Exact architectures, datasets and metrics, named in one place",
+        "yes",
+        "under What was compared and Methods; top-1 and retained top-1 on the test split",
+    ),
+    Item(
+        "Both compression ratio and theoretical speed-up, with definitions",
+        "yes",
+        "shares of MACs and of parameters in every table of costs, defined under Methods",
+    ),
+    Item(
+        "Top-1 and top-5 where there are many classes",
+        "yes",
+        "top-1 on this page, top-5 of every trial in tables/trials.csv",
+    ),
+    Item(
+        "Raw accuracy, not only its change",
+        "yes",
+        "top-1 and retained top-1 in the table of all cells",
+    ),
+    Item(
+        "Enough detail to implement it again",
+        "yes",
+        "Methods section; the resolved settings of every trial are in its record",
+    ),
+    Item(
+        "Claims restricted to what was tested",
+        "yes",
+        "sentences name the problems and the uncertainty; warnings say what is missing",
+    ),
+    Item(
+        "Code and checkpoints for download",
+        "no",
+        "bases and records lie in the results folder: publish it with the commit of Provenance",
+    ),
+)
 
 
-def _named(results: Results) -> Said:
-    return "yes", f"{', '.join(results.problems)}; top-1 and retained top-1 on the test split"
+def measured(results: Results) -> list[Item]:
+    """What this suite and its records meet, in the order of the list."""
+    return [Item(asked, *answer(results)) for asked, answer in MEASURED.items()]
 
 
 def _pairs(results: Results) -> Said:
@@ -50,14 +85,6 @@ def _pairs(results: Results) -> Said:
     why = f"{real} of {len(results.problems)} problems count"
     why += f": {', '.join(toys)} is a toy" if toys else ""
     return ("yes" if real >= PAIRS else "no"), why
-
-
-def _ratios(results: Results) -> Said:
-    return "yes", "shares of MACs and of parameters in every table of costs, defined under Methods"
-
-
-def _top5(results: Results) -> Said:
-    return "yes", "top-1 on this page, top-5 of every trial in tables/trials.csv"
 
 
 def _dense(results: Results) -> Said:
@@ -85,13 +112,9 @@ def _curves(results: Results) -> Said:
     )  # fmt: skip
 
 
-def _raw(results: Results) -> Said:
-    return "yes", "top-1 and retained top-1 in the table of all cells"
-
-
 def _seeds(results: Results) -> Said:
     suite = results.suite
-    given = [one.title for one in suite.models if one.checkpoint or one.weights]
+    given = wording.given(suite)
     why = f"{suite.bases} bases x {suite.repeats} repeats a problem"
     if given:
         why += f"; those of {', '.join(given)} start from one checkpoint"
@@ -142,29 +165,15 @@ def _identical(results: Results) -> Said:
     return "yes", "same bases, images, batches and recipes for all methods; one program"
 
 
-def _detail(results: Results) -> Said:
-    return "yes", "Methods section; the resolved settings of every trial are in its record"
-
-
 def _hardware(results: Results) -> Said:
-    names = set(provenance(results.records))
+    made = provenance(results.records)
     wanted = {"packages.torch": "library", "device": "device"}
-    missing = [said for name, said in wanted.items() if name not in names]
+    missing = [said for name, said in wanted.items() if name not in made]
     if missing:
         return "no", f"not in the records: {', '.join(missing)}"
+    if "True" in made["git_dirty"]:
+        return "yes", "under Provenance; the code had changes that no commit holds"
     return "yes", "under Provenance"
-
-
-def _claims(results: Results) -> Said:
-    return "yes", "sentences name the problems and the uncertainty; warnings say what is missing"
-
-
-def _published(results: Results) -> Said:
-    dirty = provenance(results.records)["git_dirty"]
-    why = "bases and records lie in the results folder: publish it with the commit of Provenance"
-    if "True" in dirty:
-        why += "; the code had changes that no commit holds"
-    return "no", why
 
 
 def _operations(results: Results) -> Said:
@@ -188,25 +197,18 @@ def _pitfalls(results: Results) -> Said:
     return ("yes" if min(varied.values()) > 1 else "partly"), why
 
 
-ITEMS: dict[str, Callable[[Results], Said]] = {
-    "Exact architectures, datasets and metrics, named in one place": _named,
+MEASURED: dict[str, Callable[[Results], Said]] = {
     "At least three pairs of dataset and architecture, toys not counted": _pairs,
-    "Both compression ratio and theoretical speed-up, with definitions": _ratios,
-    "Top-1 and top-5 where there are many classes": _top5,
     "The unpruned network, in the same library and with the same data code": _dense,
     "At least five operating points, up to visible collapse": _points,
     "The whole trade-off curve, beside competitors'": _curves,
-    "Raw accuracy, not only its change": _raw,
     "Several runs with seeds and first weights of their own": _seeds,
     "Means with a defined measure of spread": _spread,
     "Random pruning, global and at each method's layer-wise proportions": _random,
     "Magnitude pruning, global or uniform and at each method's proportions": _magnitude,
     "Recent methods and some from before 2010, and how each number was made": _old_and_new,
     "Identical library, data loading, augmentation, schedule and first weights": _identical,
-    "Enough detail to implement it again": _detail,
     "Libraries and hardware": _hardware,
-    "Claims restricted to what was tested": _claims,
-    "Code and checkpoints for download": _published,
     "Operation counts, and latency where speed is claimed": _operations,
     "Whether dataset, architecture, initial model or metric change the ranking": _pitfalls,
 }

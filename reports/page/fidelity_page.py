@@ -11,13 +11,12 @@ from suites.section import slug
 
 from ..analysis.fidelity import CORRELATIONS, NORMALISED, REGRETS, SHARES, FidelityResults
 from ..formats import Cell, Column, Table
-from . import findings
-from .method_section import described, recipes
+from . import findings, wording
 from .page import data_uri, template
-from .warnings import IGNORED, missing_warnings, record_warnings
+from .record_warnings import IGNORED, missing_warnings, record_warnings
 
 if TYPE_CHECKING:
-    from ..figures.gallery import Drawing
+    from ..figures.plot import Drawing
 
 NOISY = 0.8  # ceiling of the correlation below which the truth itself is worth a word
 FEW_BASES = 10  # below it percentile bootstrap intervals of a mean cover clearly too little
@@ -39,8 +38,7 @@ def render_fidelity(
     return template("fidelity.html").render(
         results=results,
         suite=suite,
-        methods=[described(one, suite) for one in suite.methods],
-        given=any(one.checkpoint or one.weights for one in suite.models),
+        wording=wording,
         images=sorted({one.fidelity.images for one in records if one.fidelity}),
         done=sum(one.status == "done" for one in records),
         headlines=[(problem, headline(results, problem)) for problem in results.problems],
@@ -49,7 +47,6 @@ def render_fidelity(
         unfinished=_unfinished(results),
         figures=[(one, data_uri(one)) for one in drawings],
         tables=tables,
-        recipes=recipes(suite),
         provenance=sorted(findings.provenance(records).items()),
     )
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
+from ..analysis.results import Results
 from ..formats import interval, points
 from ..records import Record, budget_words
-
-if TYPE_CHECKING:
-    from ..analysis.analysis import Results
-    from ..statistics import Power
-
+from ..statistics import Power
 
 MOST = 5  # methods that a sentence bears
 
@@ -27,14 +24,16 @@ def headline(results: Results, recovery: str) -> str:
     on one side of zero on every problem.
     """
     suite, control = results.suite, results.suite.analysis.control
-    mine = (results.overall["family"] == "control") & (results.overall["recovery"] == recovery)
+    compared = (results.overall["family"] == "control") & (results.overall["recovery"] == recovery)
     whole = results.overall["n_problems"] == len(results.problems)
-    rows = results.overall[mine & whole].reset_index(drop=True)
-    if not mine.any():
+    rows = results.overall[compared & whole].reset_index(drop=True)
+    if not compared.any():
         return f"The suite holds {control} alone: nothing is compared."
     if rows.empty:
         return f"No method can be compared with {control} yet: trials are missing."
-    some = "No method" if len(rows) == mine.sum() else f"None of the {len(rows)} finished methods"
+    some = (
+        "No method" if len(rows) == compared.sum() else f"None of the {len(rows)} finished methods"
+    )
     top = rows.iloc[int(rows["mean"].to_numpy(dtype=float).argmax())]
     best = f"{top['method']} has the highest mean: {points(top['mean'])} points against {control}"
     if top["mean"] < 0:
@@ -63,7 +62,7 @@ def headline(results: Results, recovery: str) -> str:
 
 
 def _better_and_worse(told: Sequence[Mapping[Any, Any]]) -> str:
-    """Those that are better, best first, with intervals; of those that are worse, names."""
+    """Methods that are better, best first, with intervals; names of those that are worse."""
     order = sorted(told, key=lambda row: -row["mean"])
     better = [_with_interval(row) for row in order if row["mean"] > 0]
     worse = [row["method"] for row in order if row["mean"] <= 0]
@@ -85,7 +84,7 @@ def headline_numbers(results: Results) -> dict[str, dict[str, Any]]:
     `p_holm` where a test over problems could reject; `told_from_control` counts the methods that
     the tests tell from the control.
     """
-    found: dict[str, dict[str, Any]] = {}
+    numbers_of: dict[str, dict[str, Any]] = {}
     for recovery in results.recoveries:
         rows = results.overall
         rows = rows[(rows["family"] == "control") & (rows["recovery"] == recovery)]
@@ -96,14 +95,14 @@ def headline_numbers(results: Results) -> dict[str, dict[str, Any]]:
         numbers = {name: float(best[name]) for name in ("mean", "low", "high", "p_holm")}
         if not results.power.can_reach_alpha:
             del numbers["p_holm"]
-        found[recovery] = {
+        numbers_of[recovery] = {
             "best": str(best["method"]),
             **{name: value for name, value in numbers.items() if not pd.isna(value)},
             "problems": len(results.problems),
             "compared": len(rows),
             "told_from_control": int(rows["rejected"].sum()),
         }
-    return found
+    return numbers_of
 
 
 def _places(results: Results) -> str:

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from ..formats import Table
-from . import findings
-from .checklist import checklist
-from .method_section import method_section
+from ..analysis.results import Results
+from ..formats import Table, counted
+from . import checklist, findings, wording
 from .warnings import warnings
 
 if TYPE_CHECKING:
-    from ..analysis.analysis import Results
-    from ..figures.gallery import Drawing
+    from ..figures.plot import Drawing
 
 
 def render(
@@ -36,15 +34,16 @@ def render(
         left_out=findings.left_out(results),
         figures=[(one, data_uri(one)) for one in drawings],
         tables=tables,
-        methods=method_section(results),
-        checklist=checklist(results),
+        wording=wording,
+        measured=checklist.measured(results),
+        always=checklist.ALWAYS,
         provenance=sorted(findings.provenance(results.records).items()),
     )
 
 
 def template(name: str) -> Template:
     """A template of this package; whatever is put into it is escaped."""
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("reports"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -52,7 +51,9 @@ def template(name: str) -> Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
         finalize=_keep_together,
-    ).get_template(name)
+    )
+    environment.filters |= {"counted": counted, "percent": lambda share: f"{100 * share:g} %"}
+    return environment.get_template(name)
 
 
 def _keep_together(value: Any) -> Any:

@@ -1,34 +1,24 @@
-"""The tables of a comparison as they are set on the page and for papers."""
+"""All tables of a comparison, set for the page and for papers; here those that only describe."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
-from ..analysis import best as standing
 from ..analysis.against_published import published_table
-from ..formats import (
-    Cell,
-    Column,
-    Mark,
-    Table,
-    counts,
-    heads,
-    interval,
-    number,
-    p_value,
-    points,
-    signed,
-    whole,
-)
+from ..analysis.results import Results
+from ..formats import Cell, Table, after, counted, heads, number, whole
 from ..records import budget_words
-from .extras import extras_table
-
-if TYPE_CHECKING:
-    from ..analysis.analysis import Results
+from .method_tables import (
+    difference_table,
+    extras_table,
+    overall_table,
+    rank_table,
+    standing_table,
+)
 
 
 def typeset(results: Results) -> dict[str, list[Table]]:
@@ -37,147 +27,18 @@ def typeset(results: Results) -> dict[str, list[Table]]:
         *(standing_table, rank_table, overall_table),
         *(extras_table, difference_table, cost_table),
     )
-    found = {}
+    tables = {}
     for recovery in results.recoveries:
         made = (make(results, recovery) for make in makers)
-        found[_first_upper(_after(recovery))] = [one for one in made if one is not None]
+        tables[_first_upper(after(recovery))] = [one for one in made if one is not None]
     if len(results.published):
-        found["Ours and the published"] = [published_table(results.published)]
+        tables["Ours and the published"] = [published_table(results.published)]
     notes = [note_table(results)] if any(_notes(results)) else []
-    return found | {"Whole suite": [noise_table(results), *notes, cell_table(results)]}
-
-
-def standing_table(results: Results, recovery: str) -> Table:
-    """Methods by problems: who is best, and who is not told from it."""
-    rows = results.standing[results.standing["recovery"] == recovery]
-    places = [*results.problems, standing.OVER] if len(results.problems) > 1 else results.problems
-    cells = {(row["method"], row["problem"]): row for row in rows.to_dict("records")}
-    last = rows[rows["problem"] == places[-1]].set_index("method")["mean"].to_dict()
-    names = sorted(dict.fromkeys(rows["method"]), key=lambda one: _descending(last.get(one)))
-    body = [
-        [Cell(name), *(_standing(cells.get((name, place))) for place in places)] for name in names
-    ]
-    spread = f"mean ± one standard deviation over {results.suite.bases} bases"
-    if results.suite.bases == 1:
-        spread = "of one base, so its spread over bases is unknown"
-    if len(places) > 1:
-        spread += f"; of all problems, mean ± one standard deviation over the {len(places) - 1}"
-    caption = (
-        f"Retained top-1 {_after(recovery)} (points against the dense network, "
-        f"{_budgets(results)}): {spread}. "
-        f"{standing.rule(results)}"
-    )
-    columns = heads(
-        ["Method", *(one if one != standing.OVER else "All problems" for one in places)], 1
-    )
-    return Table(f"standing_{recovery}", "Standing", caption, columns, body)
-
-
-_MARKS: dict[str, Mark] = {"best": "best", "near": "near"}
-
-
-def _standing(row: dict[Any, Any] | None) -> Cell:
-    if row is None or row["standing"] == "missing":
-        return Cell("–")
-    spread = "" if pd.isna(row["sd"]) else f" ± {row['sd']:.2f}"
-    return Cell(points(row["mean"]) + spread, float(row["mean"]), _MARKS.get(row["standing"], ""))
-
-
-def difference_table(results: Results, recovery: str) -> Table:
-    """Paired differences of one recovery, a row a problem and comparison."""
-    rows = []
-    for row in results.paired[results.paired["recovery"] == recovery].to_dict("records"):
-        said = f"missing: {row['reason']}" if row["reason"] else row["verdict"]
-        mean = signed(row["mean"])
-        span = Cell(interval(row["low"], row["high"]), mean.value)
-        cells = [Cell(row["method"]), Cell(row["reference"]), Cell(row["problem"])]
-        cells += [mean, span, whole(row["n_bases"])]
-        rows.append([*cells, Cell(counts(row), whole(row["wins"]).value), Cell(said)])
-    names = ["Method", "Against", "Problem", "Difference", f"{_percent(results)} interval", "Bases"]
-    columns = [*heads([*names, "Won/tied/lost"], 3), Column("Against the ROPE")]
-    caption = (
-        f"Paired differences {_after(recovery)} on each problem, in points of retained top-1 "
-        "averaged over budgets: method minus reference, mean over bases (n in the column) with "
-        f"the t-interval over bases, unadjusted. Against the ROPE of "
-        f"± {results.suite.analysis.rope:g} points: better or worse where the interval lies wholly "
-        "outside, equivalent where wholly inside, else undecided"
-    )
-    return Table(f"paired_{recovery}", "Differences on each problem", caption, columns, rows)
-
-
-def overall_table(results: Results, recovery: str) -> Table:
-    """Differences over problems: size first, then how often, then tests where they could reject."""
-    names = ["Method", "Against", "Problems", "Failed", "Mean", "Shift", "Shift, interval"]
-    names += ["Won/tied/lost", "Share won", "Rank-biserial", "Better/equal/worse %"]
-    tested = results.power.can_reach_alpha
-    names += ["Mean, interval", "p", "Holm p"] if tested else []
-    rows = []
-    for row in results.overall[results.overall["recovery"] == recovery].to_dict("records"):
-        shift, mean = signed(row["hodges_lehmann"]), signed(row["mean"])
-        cells = [Cell(row["method"]), Cell(row["reference"]), whole(row["n_problems"])]
-        cells += [whole(row["n_failed"]), mean, shift]
-        cells += [Cell(interval(row["shift_low"], row["shift_high"]), shift.value)]
-        cells += [Cell(counts(row), whole(row["wins"]).value)]
-        cells += [number(row["share_won"]), number(row["rank_biserial"]), _beliefs(row)]
-        if tested:
-            cells += [Cell(interval(row["low"], row["high"]), mean.value)]
-            cells += [Cell(p_value(row[one]), number(row[one]).value) for one in ("p", "p_holm")]
-        rows.append(cells)
-    analysis = results.suite.analysis
-    said = "the problems are too few for any test to reject, so no p is shown"
-    if tested:
-        said = "p: exact Wilcoxon, and adjusted by Holm over all declared comparisons"
-    failing = {"worst": "counts as the worse there", "drop": "leaves the problem out"}
-    caption = (
-        f"Differences {_after(recovery)} over {_counted(len(results.problems), 'problem')}, in "
-        "points, one value a problem. Mean: with its t-interval. Shift: Hodges–Lehmann, with the "
-        f"interval of the signed-rank test, {_percent(results)} both. A method that failed "
-        f"{failing[analysis.failures]}. Better/equal/worse: Bayesian signed-rank with the ROPE of "
-        f"± {analysis.rope:g} points; {said}"
-    )
-    title = "Differences over problems"
-    return Table(f"overall_{recovery}", title, caption, heads(names, 2), rows)
-
-
-def _beliefs(row: dict[Any, Any]) -> Cell:
-    beliefs = [row["p_better"], row["p_equal"], row["p_worse"]]
-    if pd.isna(beliefs[0]):
-        return Cell("–")
-    return Cell("/".join(f"{100 * one:.0f}" for one in beliefs), float(beliefs[0]))
-
-
-def rank_table(results: Results, recovery: str) -> Table | None:
-    """Mean ranks over problems and who is not told from whom; None below two problems."""
-    ranking = results.ranking[recovery]
-    test = ranking.omnibus
-    if test is None:
-        return None
-    cliques = dict(enumerate(ranking.cliques))
-    order = sorted(range(len(ranking.methods)), key=lambda at: test.mean_ranks[at])
-    rows = []
-    for at in order:
-        letters = "".join(_letter(i) for i, members in cliques.items() if at in members)
-        rows.append([Cell(ranking.methods[at]), number(test.mean_ranks[at]), Cell(letters or "–")])
-    left_out = "; ".join(f"{problem} ({why})" for problem, why in ranking.left_out)
-    caption = (
-        f"Mean ranks {_after(recovery)} over {_counted(test.blocks, 'problem')} (1 is best). "
-        f"Friedman, ties corrected: χ² = {test.statistic:.2f}, p = {p_value(test.p_value)}; "
-        f"Iman–Davenport F = {test.f_statistic:.2f}, p = {p_value(test.f_p_value)}; by permutation "
-        f"p = {p_value(test.permutation_p)}; Kendall's W = {test.kendall_w:.2f}; tied cells: "
-        f"{100 * test.tied:.0f} %. Methods that share a letter are not told apart by any pairwise "
-        "Wilcoxon test (Holm over all pairs)" + (f". Left out: {left_out}" if left_out else "")
-    )
-    columns = [Column("Method"), Column("Mean rank", numeric=True), Column("Not told apart")]
-    return Table(f"ranks_{recovery}", "Ranks", caption, columns, rows)
-
-
-def _letter(at: int) -> str:
-    """a to z, then aa, ab ..."""
-    return (_letter(at // 26 - 1) if at >= 26 else "") + chr(ord("a") + at % 26)
+    return tables | {"Whole suite": [noise_table(results), *notes, cell_table(results)]}
 
 
 def noise_table(results: Results) -> Table:
-    """Where noise comes from, and what bad habits would have added."""
+    """Sources of noise, and what bad habits would have added."""
     habits = results.inflation.set_index(["recovery", "method"]).to_dict("index")
     keys = ["recovery", "method"]
     columns = ["base_sd", "repeat_sd", "aa_sd"]
@@ -196,8 +57,8 @@ def noise_table(results: Results) -> Table:
     names += ["Best of n adds", "Best epoch adds"]
     caption = (
         "Noise of retained top-1 in points, means over problems: standard deviations of the "
-        f"{_counted(results.suite.bases, 'base')} and of the "
-        f"{_counted(results.suite.repeats, 'repeat')} inside them (variance components), and of "
+        f"{counted(results.suite.bases, 'base')} and of the "
+        f"{counted(results.suite.repeats, 'repeat')} inside them (variance components), and of "
         "the difference of two runs of one method. A repeat draws calibration images and "
         "finetuning order anew, both at once: after a recovery its spread is that of both, and "
         "nothing here tells one from the other. And how much reporting the best run, or the "
@@ -224,16 +85,15 @@ def cost_table(results: Results, recovery: str) -> Table:
     if results.suite.budgets.unstructured or not results.suite.latency:
         del columns["latency_ratio"]
     trials = results.trials.reindex(columns=["recovery", "method", "problem", *columns])
-    mine = trials[trials["recovery"] == recovery]
     rows = []
-    for method, found in mine.groupby("method", sort=False):
-        means = found[list(columns)].astype(float).mean()
+    for method, of_method in trials[trials["recovery"] == recovery].groupby("method", sort=False):
+        means = of_method[list(columns)].astype(float).mean()
         means[[one for one in columns if one.endswith("_ratio")]] *= 100
         rows.append([Cell(str(method)), *(number(means[one]) for one in columns)])
     order = {name: at for at, name in enumerate(results.suite.method_names)}
     rows.sort(key=lambda row: order[row[0].text])
     caption = (
-        f"What each method took and left {_after(recovery)}: means over all its finished trials. "
+        f"What each method took and left {after(recovery)}: means over all its finished trials. "
         "Own training comes before recovery (preparation and procedure, iterations included); "
         "images trained are those of all training after the base"
     )
@@ -256,9 +116,9 @@ def note_table(results: Results) -> Table:
 
 
 def _notes(results: Results) -> Iterator[dict[str, Any]]:
-    for one in results.records:
-        for note, value in (one.measurements.notes if one.measurements else {}).items():
-            labels = one.labels
+    for record in results.records:
+        labels = record.labels
+        for note, value in (record.measurements.notes if record.measurements else {}).items():
             yield {"method": labels.method, "note": note, "budget": labels.budget, "value": value}
 
 
@@ -281,8 +141,8 @@ def cell_table(results: Results) -> Table:
         "recovery_s": "Recovery s",
     }
     left_out = ("channels", "latency") if results.suite.budgets.unstructured else ("weights",)
-    for one in left_out:  # a mask leaves these as they are, or only a mask has them
-        del columns[f"{one}_percent"]
+    for name in left_out:  # a mask leaves these as they are, or only a mask has them
+        del columns[f"{name}_percent"]
     rows = []
     for row in results.cells.to_dict("records"):
         cells = [Cell(row[one]) for one in ("problem", "recovery", "method")]
@@ -291,37 +151,10 @@ def cell_table(results: Results) -> Table:
         rows.append([*cells, *(number(row[one]) for one in columns)])
     names = ["Problem", "Recovery", "Method", "Budget", "Trials", *columns.values()]
     caption = (
-        f"Means of every cell over {_counted(results.suite.bases, 'base')} and "
-        f"{_counted(results.suite.repeats, 'repeat')}; their spread is in cells.csv"
+        f"Means of every cell over {counted(results.suite.bases, 'base')} and "
+        f"{counted(results.suite.repeats, 'repeat')}; their spread is in cells.csv"
     )
     return Table("cells", "All cells", caption, heads(names, 3), rows)
-
-
-def _after(recovery: str) -> str:
-    return "without recovery" if recovery == "none" else f"after {recovery}"
-
-
-def _budgets(results: Results) -> str:
-    """How budgets become one number."""
-    counts = sorted({len(kept) for kept in results.budgets.values()})
-    several = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    if counts[-1] == 1:
-        return "at one budget"
-    if results.suite.budgets.cost == "threshold":
-        return f"mean over {several} thresholds"
-    return f"area over {several} budgets and log compression"
-
-
-def _counted(n: int, what: str) -> str:
-    return f"{n} {what}{'s' if n != 1 else ''}"
-
-
-def _percent(results: Results) -> str:
-    return f"{100 * (1 - results.suite.analysis.alpha):g} %"
-
-
-def _descending(value: float | None) -> float:
-    return float("inf") if value is None or pd.isna(value) else -value
 
 
 def _first_upper(text: str) -> str:

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Iterator
 
+import pandas as pd
+
+from suites.problem import problem_name
 from suites.protocol import Axis
-from suites.schema import problem_name
 
 from ..analysis.against_published import summary
+from ..analysis.cells import failures
 from ..analysis.published import published_dense
-from ..formats import number
-from ..records import Measurements, Record
-from .caveats import caveats
-from .findings import left_out, problems_of, provenance
-from .method_section import WORDS
+from ..analysis.results import Results
+from ..formats import number, p_value
+from ..records import Measurements, Record, budget_words
+from .findings import MOST, left_out, problems_of
+from .record_warnings import IGNORED, missing_warnings, record_warnings
+from .wording import WORDS
 
-if TYPE_CHECKING:
-    from ..analysis.analysis import Results
-
-LOW_DENSE_TOP1 = 50.0  # percent; a base below it is hardly trained
-BUDGET_TOLERANCE = 0.01  # share of the dense cost (DESIGN.md, decision 1)
+LOST = 0.25  # share of the dense top-1 below which a method has kept nothing to compare
+BUDGET_TOLERANCE = 0.01  # share of the dense cost that a budget may be missed by
 BEHIND = 0.5  # points below a published dense top-1 from which on it is worth a word
 THIN = 0.05  # share of a layer's channels from which on it is worth a word
 UNEQUAL = 1.25  # ratio of the other cost at one budget from which it is worth a word
-IGNORED = "Records left out because the plan does not hold them: {}."
-# Parts of provenance names: differences here may move results; a host's name does not.
-_TOLD_APART = ("version", "package", "python", "git", "platform", "device", "cpu", "gpu", "thread")
 
 
 def warnings(results: Results) -> Iterator[str]:
@@ -39,7 +36,9 @@ def warnings(results: Results) -> Iterator[str]:
             f"{lost} of {len(results.paired)} paired differences are left out, because a trial of "
             "the method or of what it is held against is missing."
         )
-    yield from caveats(results)
+    yield from _failure_warnings(results)
+    yield from _saturated_warnings(results)
+    yield from _noise_warnings(results)
     if results.ignored:
         yield IGNORED.format(results.ignored)
     if not results.power.can_reach_alpha:
@@ -61,58 +60,80 @@ def warnings(results: Results) -> Iterator[str]:
     yield from _width_warnings(results)
 
 
-def missing_warnings(records: Sequence[Record], expected: int) -> Iterator[str]:
-    """How many trials of the plan did not finish, and how they ended."""
-    status = Counter(one.status for one in records)
-    if status["done"] < expected:
-        parts = [f"{status[one]} {one}" for one in ("failed", "infeasible") if status[one]]
-        parts.append(f"{expected - len(records)} not run")
-        missing = expected - status["done"]
-        yield f"{missing} of {expected} trials are missing: {', '.join(parts)}."
+def _noise_warnings(results: Results) -> Iterator[str]:
+    """Whether a method lies further from itself than what counts as a difference."""
+    floor = results.noise["aa_sd"].max()
+    if floor > results.suite.analysis.rope:
+        yield (
+            f"On a problem, a method run again would differ from itself by {floor:.2f} points "
+            "(standard deviation, from repeats, at the worst): more than the ROPE of "
+            f"{results.suite.analysis.rope:g}. Differences of that size are no finding."
+        )
 
 
-def record_warnings(records: Sequence[Record]) -> Iterator[str]:
-    """What differs between records that should not, and bases that are hardly trained."""
-    yield from differences(records)
-    dense: dict[tuple[str, int], float] = {}
-    for record in records:
-        found = record.measurements or record.fidelity
-        if found is not None:
-            base = (record.labels.problem, record.labels.base)
-            dense.setdefault(base, 100 * found.dense.top1)
-    for (problem, at), top1 in dense.items():
-        if top1 < LOW_DENSE_TOP1:
-            yield (
-                f"Base {at} of {problem} has {top1:.1f} % dense top-1: "
-                "pruning a poorly trained network says little."
-            )
+def _saturated_warnings(results: Results) -> Iterator[str]:
+    """Budgets that tell nothing and still weigh in the area: by fixed rules, named, never dropped.
 
-
-def differences(records: Sequence[Record]) -> Iterator[str]:
-    """What differs between records that should not.
-
-    Pairing rests on one network a base; records made apart may hold several under one name.
+    They stay in, for a grid that depended on the results would change what was declared.
     """
-    weights: dict[tuple[str, int], set[str]] = defaultdict(set)
-    for record in records:
-        sha = record.provenance.get("base_sha256")  # after its preparation, where there is one
-        prepared = record.measurements is not None and "prepare" in record.measurements.phases
-        if sha and not prepared:
-            weights[record.labels.problem, record.labels.base].add(str(sha))
-    for (problem, base), several in sorted(weights.items()):
-        if len(several) > 1:
+    table = saturated(results.cells, results.suite.analysis.rope)
+    rules = {
+        "alike": f"the means of all methods lie within {results.suite.analysis.rope:g} points (the "
+        "ROPE) of each other",
+        "lost": f"no method keeps {100 * LOST:g} % of the dense top-1",
+    }
+    for why, rule in rules.items():
+        rows = table[table["why"] == why]
+        places = ", ".join(
+            f"{row['problem']} {row['recovery']} at {budget_words(row['cost'], row['budget'])}"
+            for row in rows.head(MOST).to_dict("records")
+        )
+        if len(rows) > MOST:
+            places += f" and {len(rows) - MOST} more"
+        if len(rows):
             yield (
-                f"Base {base} of {problem} stands for {len(several)} different networks: its "
-                "records were made apart, and differences between methods on it are not paired."
+                f"Saturated budgets, where {rule}: {places}. They stay in the area over budgets "
+                "and add only noise to it."
             )
-    for name, values in sorted(provenance(records).items()):
-        if len(values) > 1 and any(word in name.lower() for word in _TOLD_APART):
-            yield f"The records differ in {name}: {', '.join(_brief(values))}."
 
 
-def _brief(values: Iterable[str]) -> list[str]:
-    """Hashes by their first letters."""
-    return [one[:10] if set(one) <= set("0123456789abcdef") else one for one in sorted(values)]
+def saturated(cells: pd.DataFrame, rope: float) -> pd.DataFrame:
+    """One row a (problem, recovery, budget) that tells no method from another.
+
+    Columns: these, `cost`, and `why`: `lost`, where the best mean top-1 is below `LOST` of the
+    dense one, else `alike`, where all means lie within `rope` points. Of complete cells, two or
+    more; matched controls do not count.
+    """
+    whole = cells[cells["complete"].astype(bool) & cells["matched_to"].isna()]
+    rows = []
+    for key, group in whole.groupby(["problem", "recovery", "budget"], sort=False):
+        kept = group["retained_top1"].astype(float)
+        dense = (group["top1"] - kept).max()
+        why = "lost" if group["top1"].max() < LOST * dense else "alike"
+        if len(group) > 1 and (why == "lost" or kept.max() - kept.min() <= rope):
+            rows.append((*key, group["cost"].iloc[0], why))
+    return pd.DataFrame(rows, columns=["problem", "recovery", "budget", "cost", "why"])
+
+
+def _failure_warnings(results: Results) -> Iterator[str]:
+    """What failing means in the tests over problems, and whether the answer hangs on it."""
+    lost = Counter(method for _, _, method in failures(results.cells))
+    if not lost:
+        return
+    who = ", ".join(f"{method} ({n})" for method, n in sorted(lost.items()))
+    worst = results.suite.analysis.failures == "worst"
+    does = "take the worst rank there" if worst else "leave those problems out of their comparisons"
+    yield (
+        f"Methods that failed, with the number of problems and recoveries: {who}. In tests over "
+        f"problems they {does}; differences in points are of the problems where both succeeded."
+    )
+    for row in results.disagreements.to_dict("records"):
+        other = "with those problems left out" if worst else "with the worst rank"
+        yield (
+            f"{row['method']} against {row['reference']}, recovery {row['recovery']}: {other} the "
+            f"test {'rejects' if row['rejected'] else 'does not reject'} "
+            f"(Holm p {p_value(row['p_holm'])}), which is not what it does above."
+        )
 
 
 def _cost_warnings(results: Results) -> Iterator[str]:
@@ -137,8 +158,8 @@ def _cost_warnings(results: Results) -> Iterator[str]:
         "channels": ["macs", "params"],
         "weights": ["macs"],
     }
-    for other in others[axis]:
-        yield from _unequal(results, axis, other)
+    for other_axis in others[axis]:
+        yield from _unequal(results, axis, other_axis)
 
 
 def _unequal(results: Results, axis: Axis, other: Axis) -> Iterator[str]:
@@ -178,19 +199,19 @@ def _training_warnings(results: Results) -> Iterator[str]:
 
 
 def _behind_published(results: Results) -> Iterator[str]:
-    """Where dense networks stay behind what others have published of the same."""
+    """Dense networks that stay behind what others have published of the same."""
     if results.dense.empty:
         return
-    found = results.dense.groupby("problem")["dense_top1"].mean()
+    ours = results.dense.groupby("problem")["dense_top1"].mean()
     for dataset, model in results.suite.problems:
         known = published_dense().get((dataset.name, model.name))
         problem = problem_name(dataset, model)
-        if known is None or problem not in found or dataset.test_images:
+        if known is None or problem not in ours or dataset.test_images:
             continue
         assert known.value is not None
-        if found[problem] < known.value - BEHIND:
+        if ours[problem] < known.value - BEHIND:
             yield (
-                f"The dense networks of {problem} reach {found[problem]:.2f} % top-1, below "
+                f"The dense networks of {problem} reach {ours[problem]:.2f} % top-1, below "
                 f"the {known.value:.2f} % of {known.source}: gains over a weak baseline "
                 "may not carry over."
             )

@@ -1,6 +1,7 @@
 """Pure functions on numpy arrays, frozen dataclasses out: no pandas, no plotting, no printing."""
 
-from .bayes import Belief, bayesian_signed_rank, correlated_t
+from .arrays import Floats
+from .bayes import Belief, bayesian_signed_rank
 from .bootstrap import (
     Bands,
     bootstrap_bands,
@@ -10,15 +11,11 @@ from .bootstrap import (
 )
 from .cliques import cliques
 from .collapse import budget_weights, per_base, per_problem, per_trial
-from .completeness import Failures, complete_problems, worst_differences
+from .completeness import Failures, worst_differences
 from .effects import (
-    a12,
-    cliffs_delta,
     interquartile_mean,
-    probability_of_improvement,
     rank_biserial,
     share_won,
-    sign_test,
 )
 from .fidelity import (
     RankCorrelation,
@@ -53,8 +50,16 @@ from .signed_rank import (
     smallest_p,
     wilcoxon,
 )
-from .summary import Interval, Verdict, WinTieLoss, t_interval, t_test, verdict, win_tie_loss
-from .variance import Component, NoiseFloor, noise_floor, variance_components
+from .summary import (
+    Interval,
+    RopeVerdict,
+    WinTieLoss,
+    rope_verdict,
+    t_interval,
+    t_test,
+    win_tie_loss,
+)
+from .variance import Component, noise_floor, variance_components
 
 __all__ = [
     "AgainstControl",
@@ -62,19 +67,18 @@ __all__ = [
     "Belief",
     "Component",
     "Failures",
+    "Floats",
     "Friedman",
     "Interval",
     "Nemenyi",
-    "NoiseFloor",
     "Pairwise",
     "Power",
     "RankCorrelation",
     "Regret",
+    "RopeVerdict",
     "Shift",
     "SignedRank",
-    "Verdict",
     "WinTieLoss",
-    "a12",
     "against_control",
     "bayesian_signed_rank",
     "benjamini_hochberg",
@@ -86,10 +90,7 @@ __all__ = [
     "bootstrap_interval",
     "bootstrap_means",
     "budget_weights",
-    "cliffs_delta",
     "cliques",
-    "complete_problems",
-    "correlated_t",
     "correlation_within",
     "declared_power",
     "detectable_effect",
@@ -109,24 +110,22 @@ __all__ = [
     "per_problem",
     "per_trial",
     "performance_profile",
-    "probability_of_improvement",
     "problems_needed",
     "rank_biserial",
     "rank_correlation",
     "ranks",
     "regret",
     "resampling_weights",
+    "rope_verdict",
     "share_won",
     "shares_within",
     "shift_interval",
     "sign_flip",
-    "sign_test",
     "smallest_holm_p",
     "smallest_p",
     "t_interval",
     "t_test",
     "variance_components",
-    "verdict",
     "wilcoxon",
     "wilcoxon_power",
     "win_tie_loss",

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import t as student
 
-from .signed_rank import rounded
+from .arrays import rounded
 
 DRAWS = 50_000
 PRIOR_STRENGTH = 0.5  # of the pseudo-observation, as in Benavoli 2017
@@ -38,6 +37,10 @@ def bayesian_signed_rank(
         differences: [N], one a block, method minus reference; rounded to 1e-9.
         rope: half width of the region, in the unit of the differences; 0 leaves two regions.
         draws: of the posterior, seeded.
+
+    >>> belief = bayesian_signed_rank([1.2, 0.4, 0.9, -0.1, 0.6, 1.1], rope=0.2, draws=1000)
+    >>> belief.better > 0.9, belief.worse < 0.05
+    (True, True)
     """
     if rope < 0:
         raise ValueError(f"rope must not be negative, not {rope}")
@@ -58,24 +61,3 @@ def bayesian_signed_rank(
         won += (largest / largest.sum(axis=0)).sum(axis=1)  # a tie is shared
     better, equivalent, worse = (won / draws).tolist()
     return Belief(better, equivalent, worse)
-
-
-def correlated_t(mean: float, variance: float, n: int, runs: int, rope: float) -> Belief:
-    """Bayesian correlated t-test of cross-validation on one data set (Corani and Benavoli 2015).
-
-    For differences whose training sets overlap: correlation 1 / folds (Nadeau and Bengio 2003).
-    Repeats of a suite share no such overlap; this is for users who bring cross-validated scores.
-
-    Args:
-        mean, variance: of the n = runs * folds differences, method minus reference.
-        n: differences.
-        runs: repetitions of the cross-validation.
-        rope: half width of the region, in the unit of the mean.
-    """
-    if runs < 1 or n < 2 or n % runs or n // runs < 2:
-        raise ValueError(f"n must be runs times two or more folds, not {n} with {runs} runs")
-    rho = runs / n
-    scale = np.sqrt((1 / n + rho / (1 - rho)) * variance)
-    worse = float(student.cdf((-rope - mean) / scale, n - 1))
-    better = float(student.sf((rope - mean) / scale, n - 1))
-    return Belief(better, 1 - worse - better, worse)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
+from numpy.typing import ArrayLike
 
+from .arrays import Floats
 from .summary import Interval
 
-Floats = NDArray[np.float64]
 DRAWS = 10_000
 
 
@@ -83,48 +81,36 @@ def bootstrap_bands(
 def hierarchical_interval(
     differences: ArrayLike,
     level: float = 0.95,
-    method: Literal["percentile", "bca"] = "percentile",
     draws: int = DRAWS,
     seed: int = 0,
 ) -> Interval:
-    """Of the mean of paired differences; `n` counts problems.
+    """Percentile interval of the mean of paired differences; `n` counts problems.
 
-    Few problems make it too short (statistics of 6 problems: 92 % of 95 %, BCa 88 %): read the
-    t-interval of problem means below ten. BCa (Efron 1987) takes its acceleration from leaving one
-    problem out, so it needs three; where it does not fit (fewer, or differences that are all
-    equal) the ends are NaN.
+    Few problems make it too short (over six it covers 87 % instead of 95 %): below ten, read the
+    t-interval of problem means. A single trial has no spread: its ends are NaN.
 
     Args:
         differences: [problems, bases, repeats], finite, method minus reference.
+        level: coverage in (0, 1).
+        draws: bootstrap samples.
+        seed: of the draws.
+
+    Raises:
+        ValueError: another shape, or a value that is not finite.
+
+    >>> found = hierarchical_interval([[[1.0]], [[2.0]], [[4.0]]], draws=999)
+    >>> round(found.mean, 2), found.low < found.mean < found.high, found.n
+    (2.33, True, 3)
     """
     cube = _cube(differences)
     if cube.ndim != 3:
         raise ValueError(f"differences must be [problems, bases, repeats], not {cube.shape}")
     means, n = bootstrap_means(cube, draws, seed), cube.shape[0]
-    tails = np.array([(1 - level) / 2, (1 + level) / 2])
     mean = float(cube.mean())
-    if method == "bca":
-        tails = _bca_tails(cube, means, tails)
-    if np.isnan(tails).any() or n * cube.shape[1] * cube.shape[2] == 1:
+    if cube.size == 1:
         return Interval(mean, np.nan, np.nan, n)
-    low, high = np.quantile(means, tails)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(mean, float(low), float(high), n)
-
-
-def _bca_tails(cube: Floats, means: Floats, tails: Floats) -> Floats:
-    n = cube.shape[0]
-    blocks = cube.mean(axis=(1, 2))
-    left_out = (blocks.sum() - blocks) / max(n - 1, 1)
-    away = left_out.mean() - left_out
-    spread = float((away**2).sum())
-    below = float(((means < blocks.mean()).mean() + (means <= blocks.mean()).mean()) / 2)
-    if n < 3 or spread < 1e-24 or not 0 < below < 1:
-        return np.full(2, np.nan)
-    acceleration = float((away**3).sum()) / (6 * spread**1.5)
-    bias = norm.ppf(below)
-    z = bias + norm.ppf(tails)
-    shifted: Floats = norm.cdf(bias + z / (1 - acceleration * z))
-    return shifted
 
 
 def _cube(values: ArrayLike) -> Floats:

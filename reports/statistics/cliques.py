@@ -19,6 +19,10 @@ def cliques(mean_ranks: ArrayLike, p_values: ArrayLike, alpha: float) -> list[tu
 
     Returns:
         Runs of two or more methods as indices, best rank first; none lies within another.
+
+    >>> p = [[1.0, 0.6, 0.01], [0.6, 1.0, 0.3], [0.01, 0.3, 1.0]]
+    >>> cliques([1.2, 1.9, 2.9], p, alpha=0.05)  # the first and the last differ
+    [(0, 1), (1, 2)]
     """
     ranks = np.asarray(mean_ranks, dtype=np.float64)
     p = np.asarray(p_values, dtype=np.float64)

@@ -1,11 +1,11 @@
-"""From trials to the independent unit: repeats, bases and budgets are averaged, never counted."""
+"""Trials collapsed to the independent unit: repeats, bases, budgets are averaged, never counted."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
+from .arrays import Floats
 
 
 def budget_weights(kept: ArrayLike) -> Floats:
@@ -20,6 +20,9 @@ def budget_weights(kept: ArrayLike) -> Floats:
 
     Raises:
         ValueError: another shape, a share outside (0, 1], or two that are equal.
+
+    >>> budget_weights([0.5, 0.25, 0.0625]).round(3).tolist()
+    [0.167, 0.5, 0.333]
     """
     share = np.asarray(kept, dtype=np.float64)
     if share.ndim != 1 or share.size == 0 or not ((share > 0) & (share <= 1)).all():
@@ -37,7 +40,7 @@ def budget_weights(kept: ArrayLike) -> Floats:
 
 
 def per_trial(values: ArrayLike, kept: ArrayLike | None) -> Floats:
-    """Over the budget grid alone: what the hierarchical bootstrap and the noise floor take.
+    """Trials collapsed over budgets alone, as the hierarchical bootstrap and the noise floor ask.
 
     Args:
         values: [..., budgets, bases, repeats], finite.
@@ -83,5 +86,9 @@ def per_problem(values: ArrayLike, kept: ArrayLike | None) -> Floats:
     rejects a true null in a quarter to nine tenths of all experiments. The last three axes go, so
     that the blocks of a test are what is left: [methods, problems, ...] gives [methods, problems].
     Arguments and errors as `per_trial`.
+
+    >>> scores = [[[[-1.0], [-2.0]], [[-3.0], [-4.0]]]]  # a method, 2 budgets, 2 bases, a repeat
+    >>> per_problem(scores, kept=[0.5, 0.25]).tolist()
+    [-2.5]
     """
     return np.asarray(per_base(values, kept).mean(axis=-1))

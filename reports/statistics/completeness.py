@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
+from .arrays import Floats
+
 Failures = Literal["worst", "drop"]
 
 
@@ -23,14 +24,13 @@ def worst_differences(
     Args:
         differences: [problems], method minus reference; NaN where one failed.
         failed, reference_failed: [problems], whether it did.
+
+    >>> nan = float("nan")
+    >>> worst_differences([5.0, nan, nan], failed=[0, 1, 0], reference_failed=[0, 0, 1]).tolist()
+    [5.0, -6.0, 6.0]
     """
     d = np.asarray(differences, dtype=np.float64)
     sign = np.asarray(reference_failed, dtype=int) - np.asarray(failed, dtype=int)
     either = np.asarray(failed, dtype=bool) | np.asarray(reference_failed, dtype=bool)
     beyond = 1 + float(np.max(np.abs(d), where=~either, initial=0.0))
     return np.asarray(np.where(either, sign * beyond, d))
-
-
-def complete_problems(scores: ArrayLike) -> NDArray[np.bool_]:
-    """[problems] whether every method succeeded: what is kept when failures are dropped."""
-    return np.asarray(~np.isnan(np.asarray(scores, dtype=np.float64)).any(axis=1))

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.stats import bootstrap, kendalltau, spearmanr
 
+from .arrays import Floats
 from .summary import Interval
-
-Floats = NDArray[np.float64]
 
 LEAST = 3  # units: fewer have no ranking to speak of
 RESAMPLES = 9999
@@ -39,13 +38,16 @@ class Regret:
 
 
 def rank_correlation(scores: ArrayLike, changes: ArrayLike) -> RankCorrelation:
-    """Of predicted scores with true loss changes, over [units].
+    """Rank correlation of predicted scores with true loss changes, over [units].
 
     Scores that are all equal tell nothing apart: both are 0. With fewer than three units, or with
     changes that are all equal, there is no ranking to be predicted: both are NaN.
 
     Raises:
         ValueError: other shapes, or values that are not finite.
+
+    >>> round(rank_correlation([0.1, 0.2, 0.3, 0.4], [1.0, 3.0, 2.0, 4.0]).spearman, 3)
+    0.8
     """
     x, y = _pair(scores, changes)
     if x.size < LEAST or np.ptp(y) == 0:
@@ -64,8 +66,8 @@ def correlation_within(scores: ArrayLike, changes: ArrayLike, groups: ArrayLike)
     """
     x, y = _pair(scores, changes)
     of = np.asarray(groups)
-    found = [rank_correlation(x[of == one], y[of == one]) for one in np.unique(of)]
-    ranked = [one for one in found if not np.isnan(one.spearman)]
+    correlations = [rank_correlation(x[of == one], y[of == one]) for one in np.unique(of)]
+    ranked = [one for one in correlations if not np.isnan(one.spearman)]
     if not ranked:
         return RankCorrelation(np.nan, np.nan)
     return RankCorrelation(
@@ -75,13 +77,16 @@ def correlation_within(scores: ArrayLike, changes: ArrayLike, groups: ArrayLike)
 
 
 def regret(scores: ArrayLike, changes: ArrayLike, share: float) -> Regret:
-    """Of taking the share of units with the lowest scores; at least one unit is taken.
+    """Regret of taking the share of units with the lowest scores; at least one unit is taken.
 
     Units of equal score at the border are taken in expectation, as a random choice among them.
 
     Args:
         scores, changes: [units].
         share: of the units, in (0, 1].
+
+    >>> regret([0.1, 0.2, 0.3, 0.4], [1.0, 3.0, 2.0, 4.0], share=0.5)
+    Regret(absolute=0.5, normalised=0.5)
     """
     x, y = _pair(scores, changes)
     if not 0 < share <= 1:
@@ -120,7 +125,7 @@ def bootstrap_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     x = x[~np.isnan(x)]
     if x.size < 2:
         return Interval(float(x[0]) if x.size else np.nan, np.nan, np.nan, x.size)
-    found = bootstrap(
+    limits = bootstrap(
         (x,),
         np.mean,
         confidence_level=level,
@@ -128,7 +133,7 @@ def bootstrap_interval(values: ArrayLike, level: float = 0.95) -> Interval:
         method="percentile",
         rng=np.random.default_rng(0),
     ).confidence_interval
-    return Interval(float(x.mean()), float(found.low), float(found.high), x.size)
+    return Interval(float(x.mean()), float(limits.low), float(limits.high), x.size)
 
 
 def _pair(scores: ArrayLike, changes: ArrayLike) -> tuple[Floats, Floats]:

@@ -12,6 +12,9 @@ def best_of_n(values: ArrayLike) -> float:
     Args:
         values: [..., runs], finite; leading axes are cells (problem, budget), averaged. The runs
             are all bases and repeats of a cell; a single one adds nothing.
+
+    >>> best_of_n([[1.0, 3.0], [2.0, 2.0]])
+    0.5
     """
     cube = np.asarray(values, dtype=np.float64)
     if cube.ndim < 1 or cube.size == 0 or not np.isfinite(cube).all():
@@ -27,6 +30,9 @@ def best_epoch(history: ArrayLike) -> float:
 
     Args:
         history: [trials, epochs], accuracy on validation after each epoch, finite.
+
+    >>> best_epoch([[1.0, 5.0, 3.0], [1.0, 2.0, 3.0]])
+    1.0
     """
     table = np.asarray(history, dtype=np.float64)
     if table.ndim != 2 or table.size == 0 or not np.isfinite(table).all():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.stats import false_discovery_control
 
+from .arrays import Floats
 from .signed_rank import smallest_p
 
 
-def holm(p_values: ArrayLike) -> NDArray[np.float64]:
+def holm(p_values: ArrayLike) -> Floats:
     """Holm's step-down adjusted p-values (Holm 1979), in the order given.
 
     Args:
@@ -18,6 +19,9 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
 
     Raises:
         ValueError: not one-dimensional, or a value outside [0, 1].
+
+    >>> holm([0.01, 0.04, 0.03]).tolist()
+    [0.03, 0.06, 0.06]
     """
     p = _family(p_values)
     order = np.argsort(p, kind="stable")
@@ -27,7 +31,7 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     return adjusted
 
 
-def benjamini_hochberg(p_values: ArrayLike) -> NDArray[np.float64]:
+def benjamini_hochberg(p_values: ArrayLike) -> Floats:
     """Adjusted p-values that bound the false discovery rate (Benjamini and Hochberg 1995).
 
     For large exploratory families of independent or positively dependent tests; arguments and
@@ -37,13 +41,13 @@ def benjamini_hochberg(p_values: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(false_discovery_control(p, method="bh")) if p.size else p
 
 
-def benjamini_yekutieli(p_values: ArrayLike) -> NDArray[np.float64]:
+def benjamini_yekutieli(p_values: ArrayLike) -> Floats:
     """The same under any dependence (Benjamini and Yekutieli 2001): m harmonic times larger."""
     p = _family(p_values)
     return np.asarray(false_discovery_control(p, method="by")) if p.size else p
 
 
-def _family(p_values: ArrayLike) -> NDArray[np.float64]:
+def _family(p_values: ArrayLike) -> Floats:
     p = np.asarray(p_values, dtype=np.float64)
     if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
         raise ValueError("p-values must be one-dimensional and lie in [0, 1]")

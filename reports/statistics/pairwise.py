@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from .arrays import Floats
 from .completeness import worst_differences
 from .multiple import holm
 from .ranks import as_blocks
 from .signed_rank import hodges_lehmann, wilcoxon
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,10 @@ def pairwise(scores: ArrayLike) -> Pairwise:
 
     Args:
         scores: [problems, methods], higher is better.
+
+    >>> found = pairwise([[3.0, 1.0], [4.0, 3.5], [5.0, 4.0], [2.0, 1.5], [6.0, 4.0]])
+    >>> found.shift.tolist(), found.p.tolist()
+    ([[0.0, 1.25], [-1.25, 0.0]], [[1.0, 0.0625], [0.0625, 1.0]])
     """
     table = as_blocks(scores)
     failed = np.isnan(table)
@@ -47,8 +50,8 @@ def pairwise(scores: ArrayLike) -> Pairwise:
         for i, j in pairs
     ]
     p, adjusted, shift = np.ones((k, k)), np.ones((k, k)), np.zeros((k, k))
-    for (i, j), one, corrected in zip(pairs, raw, holm(raw), strict=True):
-        p[i, j] = p[j, i] = one
+    for (i, j), p_value, corrected in zip(pairs, raw, holm(raw), strict=True):
+        p[i, j] = p[j, i] = p_value
         adjusted[i, j] = adjusted[j, i] = corrected
         difference = table[:, i] - table[:, j]
         measured = difference[~np.isnan(difference)]

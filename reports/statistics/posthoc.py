@@ -9,12 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.stats import norm, studentized_range
 
+from .arrays import Floats
 from .multiple import holm
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,10 @@ def nemenyi(mean_ranks: ArrayLike, blocks: int, alpha: float = 0.05) -> Nemenyi:
         mean_ranks: [methods].
         blocks: problems N.
         alpha: family-wise level.
+
+    >>> found = nemenyi([1.2, 1.9, 2.9], blocks=10)
+    >>> round(found.critical_difference, 2), round(float(found.p[0, 2]), 4)
+    (1.05, 0.0004)
     """
     means = np.asarray(mean_ranks, dtype=np.float64)
     error = rank_error(means.size, blocks)

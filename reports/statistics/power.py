@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .arrays import Floats
 from .multiple import smallest_holm_p
 from .signed_rank import null_distribution, smallest_p
 
@@ -44,6 +44,10 @@ def declared_power(problems: int, comparisons: int, alpha: float) -> Power:
 
     Raises:
         ValueError: an argument out of its range.
+
+    >>> power = declared_power(problems=4, comparisons=9, alpha=0.05)
+    >>> power.smallest_adjusted_p, power.can_reach_alpha, power.problems_needed
+    (1.0, False, 9)
     """
     if problems < 1 or comparisons < 1 or not 0 < alpha < 1:
         raise ValueError("problems and comparisons must be at least 1, and alpha in (0, 1)")
@@ -62,7 +66,11 @@ def declared_power(problems: int, comparisons: int, alpha: float) -> Power:
 
 
 def problems_needed(comparisons: int, alpha: float) -> int:
-    """Least N for which m * 2^(1-N) <= alpha."""
+    """Least N for which m * 2^(1-N) <= alpha.
+
+    >>> problems_needed(comparisons=9, alpha=0.05)
+    9
+    """
     blocks = 1
     while smallest_holm_p(blocks, comparisons) > alpha:
         blocks += 1
@@ -70,7 +78,7 @@ def problems_needed(comparisons: int, alpha: float) -> int:
 
 
 @lru_cache(maxsize=64)
-def _noise(blocks: int) -> NDArray[np.float64]:
+def _noise(blocks: int) -> Floats:
     return np.random.default_rng([_SEED, blocks]).standard_normal((_DRAWS, blocks))
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from .arrays import Floats
 from .bootstrap import DRAWS, Bands, bootstrap_bands
 
 _TIE = 1e-9  # losses are differences of accuracies: equal ones may differ in the last bit
 
 
-def shares_within(lost: ArrayLike, thresholds: ArrayLike) -> NDArray[np.float64]:
+def shares_within(lost: ArrayLike, thresholds: ArrayLike) -> Floats:
     """Share of budgets at which a trial loses no more than each threshold.
 
     Args:
@@ -20,6 +21,10 @@ def shares_within(lost: ArrayLike, thresholds: ArrayLike) -> NDArray[np.float64]
 
     Returns:
         [t, problems, bases, repeats] in [0, 1]; means over the last three are the profile.
+
+    >>> lost = [[[[1.0, 3.0]]], [[[2.0, float("inf")]]]]  # 2 budgets, a problem, a base, 2 repeats
+    >>> shares_within(lost, [1.0, 2.0, 5.0])[:, 0, 0].tolist()
+    [[0.5, 0.0], [1.0, 0.0], [1.0, 0.5]]
     """
     cube, at = np.asarray(lost, dtype=np.float64), np.asarray(thresholds, dtype=np.float64)
     if cube.ndim != 4 or cube.size == 0 or at.ndim != 1:

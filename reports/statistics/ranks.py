@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.stats import chi2, rankdata
 from scipy.stats import f as fisher
 
-from .signed_rank import DECIMALS
+from .arrays import DECIMALS, Floats
 
-Floats = NDArray[np.float64]
 PERMUTATIONS = 9999
 
 
@@ -53,6 +52,9 @@ def ranks(scores: ArrayLike) -> Floats:
 
     Args:
         scores: [problems, methods], higher is better; NaN (failed) shares the worst rank.
+
+    >>> ranks([[90.0, 80.0, 80.0], [70.0, float("nan"), 75.0]]).tolist()
+    [[1.0, 2.5, 2.5], [2.0, 3.0, 1.0]]
     """
     table = as_blocks(scores)
     failed = np.where(np.isnan(table), np.inf, -table)
@@ -78,6 +80,10 @@ def friedman(scores: ArrayLike, permutations: int = PERMUTATIONS, seed: int = 0)
         scores: [problems, methods], as `ranks`.
         permutations: seeded shuffles; 0 leaves `permutation_p` NaN.
         seed: of the shuffles.
+
+    >>> found = friedman([[90, 80, 70], [91, 85, 70], [60, 64, 50], [77, 75, 71]])
+    >>> found.mean_ranks, found.statistic, round(found.p_value, 3), round(found.permutation_p, 2)
+    ((1.25, 1.75, 3.0), 6.5, 0.039, 0.05)
     """
     table = ranks(scores)
     n, k = table.shape

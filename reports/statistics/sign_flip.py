@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .signed_rank import rounded
+from .arrays import rounded
 
 EXACT = 20  # up to 2^20 signs are enumerated
 DRAWS = 100_000
@@ -19,6 +19,9 @@ def sign_flip(differences: ArrayLike, seed: int = 0) -> float:
 
     Args:
         differences: [N], rounded to 1e-9.
+
+    >>> sign_flip([1.2, 0.4, 0.9, -0.1, 0.6, 1.1])  # 4 of 64 signs
+    0.0625
     """
     d = rounded(differences)
     observed = abs(d.sum()) - 1e-9 * d.size  # sums in another order round otherwise
@@ -27,6 +30,6 @@ def sign_flip(differences: ArrayLike, seed: int = 0) -> float:
         hits = int((np.abs((2 * signs - 1) @ d) >= observed).sum())
         return (hits + 1) / (DRAWS + 1)
     sums = np.zeros(1)
-    for one in d:
-        sums = np.concatenate([sums + one, sums - one])
+    for difference in d:
+        sums = np.concatenate([sums + difference, sums - difference])
     return float((np.abs(sums) >= observed).mean())

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
-# Differences of accuracies carry rounding noise that would break true ties.
-DECIMALS = 9
+from .arrays import Floats, rounded
 
 
 @dataclass(frozen=True)
@@ -28,22 +27,7 @@ class SignedRank:
         return min(self.plus, self.minus)
 
 
-def rounded(differences: ArrayLike) -> NDArray[np.float64]:
-    """One-dimensional differences rounded to 1e-9.
-
-    Raises:
-        ValueError: not one-dimensional, empty, or not finite.
-    """
-    d = np.asarray(differences, dtype=np.float64)
-    if d.ndim != 1 or d.size == 0:
-        raise ValueError(f"differences must be one-dimensional and not empty, not {d.shape}")
-    if not np.isfinite(d).all():
-        raise ValueError("differences must be finite")
-    result: NDArray[np.float64] = np.round(d, DECIMALS)
-    return result
-
-
-def null_distribution(ranks: ArrayLike) -> NDArray[np.float64]:
+def null_distribution(ranks: ArrayLike) -> Floats:
     """Distribution of a rank sum when each rank joins it with probability one half.
 
     A dynamic programme over doubled mid-ranks, which are whole numbers with or without ties; it
@@ -66,8 +50,8 @@ def null_distribution(ranks: ArrayLike) -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=256)
-def _lower_tail(ranks: tuple[float, ...]) -> NDArray[np.float64]:
-    tail: NDArray[np.float64] = np.cumsum(null_distribution(ranks))
+def _lower_tail(ranks: tuple[float, ...]) -> Floats:
+    tail: Floats = np.cumsum(null_distribution(ranks))
     return tail
 
 
@@ -82,6 +66,9 @@ def wilcoxon(differences: ArrayLike) -> SignedRank:
 
     Raises:
         ValueError: as `rounded`.
+
+    >>> wilcoxon([1.2, 0.4, 0.9, -0.1, 0.6, 1.1])
+    SignedRank(n=6, zeros=0, plus=20.0, minus=1.0, p_value=0.0625)
     """
     d = rounded(differences)
     kept = d[d != 0]
@@ -102,6 +89,9 @@ def hodges_lehmann(differences: ArrayLike) -> float:
     """Median of the Walsh averages (d_i + d_j) / 2, i <= j, in the unit of the differences.
 
     Hodges and Lehmann 1963. Raises ValueError as `rounded`.
+
+    >>> hodges_lehmann([1.0, 2.0, 6.0])  # of 1, 1.5, 2, 3.5, 4, 6
+    2.75
     """
     return float(np.median(_walsh(rounded(differences))))
 
@@ -128,6 +118,9 @@ def shift_interval(differences: ArrayLike, level: float = 0.95) -> Shift:
 
     Raises:
         ValueError: as `rounded`, or a level outside (0, 1).
+
+    >>> shift_interval([1, 2, 3, 4, 5, 6])
+    Shift(shift=3.5, low=1.0, high=6.0, n=6)
     """
     d = rounded(differences)
     if not 0 < level < 1:
@@ -142,7 +135,7 @@ def shift_interval(differences: ArrayLike, level: float = 0.95) -> Shift:
     return Shift(middle, float(walsh[outside - 1]), float(walsh[-outside]), d.size)
 
 
-def _walsh(d: NDArray[np.float64]) -> NDArray[np.float64]:
+def _walsh(d: Floats) -> Floats:
     rows, columns = np.triu_indices(d.size)
-    averages: NDArray[np.float64] = (d[rows] + d[columns]) / 2
+    averages: Floats = (d[rows] + d[columns]) / 2
     return averages

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
-from .signed_rank import rounded
+from .arrays import rounded
 
-Verdict = Literal["better", "worse", "equivalent", "undecided"]
+RopeVerdict = Literal["better", "worse", "equivalent", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,10 @@ def t_interval(values: ArrayLike, level: float = 0.95) -> Interval:
 
     Raises:
         ValueError: no values, values that are not finite, or a level outside (0, 1).
+
+    >>> found = t_interval([1.0, 2.0, 3.0])
+    >>> round(found.low, 2), found.mean, round(found.high, 2)
+    (-0.48, 2.0, 4.48)
     """
     x = rounded(values)
     if not 0 < level < 1:
@@ -72,12 +76,15 @@ def win_tie_loss(differences: ArrayLike) -> WinTieLoss:
     return WinTieLoss(int((d > 0).sum()), int((d == 0).sum()), int((d < 0).sum()))
 
 
-def verdict(interval: Interval, rope: float) -> Verdict:
-    """Where an interval lies against the region of practical equivalence [-rope, rope].
+def rope_verdict(interval: Interval, rope: float) -> RopeVerdict:
+    """Verdict by where an interval lies against the region of practical equivalence, ± rope.
 
     `better` and `worse`: wholly outside; `equivalent`: wholly inside; `undecided`: it crosses an
     edge, there is no interval, or it has no width (accuracies are counted in whole images: repeats
     that agree to the last image leave the spread unknown, not zero).
+
+    >>> rope_verdict(Interval(mean=1.0, low=0.4, high=1.6, n=5), rope=0.2)
+    'better'
     """
     if not interval.high > interval.low:
         return "undecided"

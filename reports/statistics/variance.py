@@ -1,13 +1,13 @@
-"""Where the noise of a cell comes from: variance components of nested levels, and the A/A floor."""
+"""Sources of a cell's noise: variance components of nested levels, and the A/A floor."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
+from .arrays import Floats
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,10 @@ def variance_components(values: ArrayLike, levels: tuple[str, ...]) -> tuple[Com
         levels: names, outermost first, such as ("base", "calibration") without recovery and
             ("base", "recovery") with it, where a repeat redraws calibration and finetuning order
             together; ("base", "calibration", "recovery") if a design crosses them.
+
+    >>> base, repeat = variance_components([[1.0, 3.0], [5.0, 7.0]], ("base", "repeat"))
+    >>> round(base.sd**2, 2), round(repeat.sd**2, 2)  # mean squares 16 and 2
+    (7.0, 2.0)
     """
     cube = np.asarray(values, dtype=np.float64)
     depth = len(levels)
@@ -55,7 +59,7 @@ def variance_components(values: ArrayLike, levels: tuple[str, ...]) -> tuple[Com
 
 
 def _mean_square(cells: Floats, level: int) -> float:
-    """Of the members of one level around the mean of the member above; NaN if they are single."""
+    """Mean square of a level's members around the mean of the one above; NaN if single."""
     if cells.shape[level] < 2:
         return np.nan
     means = (
@@ -65,30 +69,29 @@ def _mean_square(cells: Floats, level: int) -> float:
     return float(under * means.var(axis=-1, ddof=1).mean())
 
 
-@dataclass(frozen=True)
-class NoiseFloor:
-    """How far a method lies from itself when it is run again on the same bases."""
+def noise_floor(values: ArrayLike) -> float:
+    """A/A noise: how far a method lies from itself when it is run again on the same bases.
 
-    sd: float  # of the difference of two runs' collapsed scores on one problem; NaN: one repeat
-    bound: float  # 1.96 sd: differences inside it are noise on 19 of 20 problems
-
-
-def noise_floor(values: ArrayLike) -> NoiseFloor:
-    """A/A noise from repeats: two runs differ by sqrt(2 s^2 / (B R)) on a problem.
-
-    s^2 is the variance of repeats inside a base, pooled. Bases are shared by all methods and do not
-    enter. It is the least that a region of practical equivalence should be.
+    It is the standard deviation of the difference of two runs' collapsed scores on one problem,
+    sqrt(2 s^2 / (B R)), where s^2 is the variance of repeats inside a base, pooled. Bases are
+    shared by all methods and do not enter. It is the least that a region of practical equivalence
+    should be.
 
     Args:
         values: [..., bases, repeats], finite, collapsed over budgets; leading axes (problems,
             methods) are pooled.
+
+    Returns:
+        In the unit of the values; NaN of one repeat.
+
+    >>> noise_floor([[1.0, 3.0], [2.0, 2.0]])  # two bases, two repeats
+    0.7071067811865476
     """
     cube = np.asarray(values, dtype=np.float64)
     if cube.ndim < 2 or cube.size == 0 or not np.isfinite(cube).all():
         raise ValueError(f"values must be finite [..., bases, repeats], not {cube.shape}")
     bases, repeats = cube.shape[-2:]
     if repeats < 2:
-        return NoiseFloor(np.nan, np.nan)
+        return float(np.nan)
     within = float(cube.var(axis=-1, ddof=1).mean())
-    sd = float(np.sqrt(2 * within / (bases * repeats)))
-    return NoiseFloor(sd, 1.959963984540054 * sd)
+    return float(np.sqrt(2 * within / (bases * repeats)))

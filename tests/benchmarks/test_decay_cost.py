@@ -18,7 +18,7 @@ from bench.pruning.network import Network
 from criteria.network.units import Units
 from criteria.procedures.decay_controller import DecayController, DecayOptions, RectifyOptions
 from criteria.training import Training
-from suites.schema import ModelSpec
+from suites.problem import ModelSpec
 
 BATCH, ROUNDS = 128, 5
 

@@ -22,7 +22,7 @@ from bench.pruning.network import Network
 from criteria.phases import find_phase, phase_options
 from criteria.procedures.procedure import Ground
 from criteria.training import Rider, Training
-from suites.schema import ModelSpec
+from suites.problem import ModelSpec
 
 BATCH, TURNS = 128, 7
 STEPS = 110_000  # of the whole training, as in the paper; those timed are where the penalty grows

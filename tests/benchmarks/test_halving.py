@@ -13,7 +13,7 @@ from torch import nn
 from bench.models import build_model
 from bench.pruning.choose import one_shot
 from bench.pruning.network import Network, Rules
-from suites.schema import ModelSpec
+from suites.problem import ModelSpec
 
 
 def half(model: nn.Module, inputs: torch.Tensor) -> nn.Module:

@@ -15,6 +15,7 @@ from torch import nn
 
 from bench.plan.plan import make_plan
 from bench.run.session import Request, session
+from bench.steps.workspace import Settings
 from suites import load_suite
 
 FINETUNING = ("recoveries=[{finetune: short}]", "bases=1", "models=[resnet20]")
@@ -62,7 +63,7 @@ def test_share_of_a_finetuning_suite_outside_the_networks(
 ) -> None:
     recipe = f"recipes.short={{epochs: {epochs}, batch_size: 64, learning_rate: 0.02}}"
     plan = make_plan(load_suite("quickstart", [*FINETUNING, recipe]))
-    request = Request(tmp_path, tmp_path, workers=1, executor="inline")
+    request = Request(Settings(tmp_path, tmp_path), workers=1, executor="inline")
     with timed_networks(monkeypatch) as spent:
         start = time.perf_counter()
         assert benchmark.pedantic(session, (plan, request, Console(quiet=True)), rounds=1) == 0

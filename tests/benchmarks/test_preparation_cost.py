@@ -17,7 +17,7 @@ from bench.models import build_model
 from criteria import find_structure
 from criteria.phases import phases
 from criteria.training import Rider, Training
-from suites.schema import ModelSpec
+from suites.problem import ModelSpec
 
 BATCH = 64
 ENTRIES = {entry.name: entry for entry in phases("preparation")}

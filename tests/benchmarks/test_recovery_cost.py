@@ -18,7 +18,7 @@ from torch.nn import functional
 from bench.models import build_model
 from bench.pruning.network import Network
 from criteria.recoveries.equivalent import insert
-from suites.schema import ModelSpec
+from suites.problem import ModelSpec
 
 BATCH = 128
 

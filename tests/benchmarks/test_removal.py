@@ -18,7 +18,7 @@ from bench.models import build_model
 from bench.pruning.cut import mask
 from bench.pruning.network import Network
 from bench.steps.oracle import loss_changes, sample_units
-from suites.schema import ModelSpec
+from suites.problem import ModelSpec
 
 UNITS, IMAGES = 256, 32  # units as in the library's suite
 

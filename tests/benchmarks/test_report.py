@@ -43,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("many")
     (made / "records").mkdir()
     for one in records:
-        (made / "records" / f"{one.key}.json").write_text(one.to_json())
+        (made / "records" / f"{one.key}.json").write_bytes(one.to_json())
     (made / "suite.yaml").write_text(suite.model_dump_json(by_alias=True, exclude_none=True))
     return made
 

@@ -24,7 +24,7 @@ from criteria import criteria, find_structure
 from criteria.criterion import checked_scores
 from criteria.gather import gather
 from criteria.registry import create
-from suites.schema import ModelSpec
+from suites.problem import ModelSpec
 
 BATCH = 128
 SCORING = "scoring ResNet-56, a batch of 128"

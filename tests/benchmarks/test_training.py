@@ -18,7 +18,7 @@ from bench.data.reader import NORMALIZATIONS
 from bench.models import build_model
 from bench.training.train import train
 from suites import Recipe
-from suites.schema import ModelSpec
+from suites.problem import ModelSpec
 
 BATCH, IMAGES, TURNS = 64, 256, 5
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from contextlib import suppress
 from itertools import product
 from typing import Any
@@ -29,6 +28,7 @@ from conftest import (
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from scoring import EXACT, PLAIN, SINGLE, assert_same, scores_of, upstream
 from torch import Tensor, nn
 
 from criteria import (
@@ -51,21 +51,6 @@ from criteria.registry import create
 
 ALL = [entry.name for entry in criteria() if entry.selector is None]
 DRAWING = {"random", "hap"}  # from their generator, another number for every batch and channel
-EXACT = {"rtol": 1e-10, "atol": 1e-14}  # float64, the same sums in another order
-SINGLE = {"rtol": 2e-5, "atol": 1e-7}  # torch-pruning reduces in float32
-
-
-def scores_of(
-    model: nn.Module, criterion: str, batches: Any = (), **options: Any
-) -> dict[str, Tensor]:
-    found = score(model, images(1), criterion, batches, **options)
-    return {one.root: one.values for one in found}
-
-
-def assert_same(found: dict[str, Tensor], expected: dict[str, Tensor], **tolerance: float) -> None:
-    assert found.keys() == expected.keys()
-    for root, values in expected.items():
-        torch.testing.assert_close(found[root], values.double(), **tolerance)
 
 
 # --- by hand --------------------------------------------------------------------------------------
@@ -137,26 +122,6 @@ def test_bn_scale_without_norms_is_not_applicable() -> None:
 # --- torch-pruning's own scores, where they are right ---------------------------------------------
 
 
-def upstream(
-    model: nn.Module, importance: Any, only: list[Group] | None = None
-) -> dict[str, Tensor]:
-    """Scores by torch-pruning of whole groups, rooted as ours; no `.grad` is asked for here."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        graph = tp.DependencyGraph().build_dependency(
-            model, (images(1),), forward_fn=lambda network, inputs: network(*inputs)
-        )
-    found = {}
-    for group in only or groups_of(model):
-        root = model.get_submodule(group.root)
-        linear = isinstance(root, nn.Linear)
-        prune = tp.prune_linear_out_channels if linear else tp.prune_conv_out_channels
-        whole = list(range(group.units))
-        found[group.root] = importance(graph.get_pruning_group(root, prune, idxs=whole))
-    return found
-
-
-PLAIN = ("chain", "residual", "concat", "flat", "transposed", "one_channel")
 REDUCTIONS = ("sum", "mean", "first", "prod", "max")
 
 

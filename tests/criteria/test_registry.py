@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import build, groups_of, images
+from sources import forget, forgetting
 
 from criteria import (
     Criterion,
@@ -20,7 +21,6 @@ from criteria import (
     load_plugin,
     register,
     score,
-    source,
 )
 from criteria.gather import gather
 from criteria.registry import create, resolve_options, source_files, source_hash
@@ -43,13 +43,8 @@ class Mine(Criterion):
 
 @pytest.fixture(autouse=True)
 def registered() -> Iterator[None]:
-    """What a test registers is forgotten after it."""
-    criteria()
-    before = dict(registry._entries)
-    yield
-    registry._entries.clear()
-    registry._entries.update(before)
-    source._code_digest.cache_clear()
+    with forgetting():
+        yield
 
 
 def plugin(folder: Path, name: str = "mine", more: str = "", file: str = "plugin.py") -> Path:
@@ -108,7 +103,7 @@ def test_unknown_options_say_which_are_allowed() -> None:
     with pytest.raises(OptionError) as caught:
         resolve_options("taylor", {"varient": "signed"})
     message = str(caught.value)
-    assert message.startswith("taylor: there is no option 'varient'; did you mean 'variant'?")
+    assert message.startswith("taylor: there is no option 'varient'. Did you mean variant?")
     assert message.endswith("It takes: reduction, normalizer, variant, bias")
 
 
@@ -196,7 +191,7 @@ def hash_of(folder: Path, code: str) -> str:
     path = folder / "plugin.py"
     path.write_text(code)
     load_plugin(path)
-    source._code_digest.cache_clear()  # a process sees one version of a file; here it sees two
+    forget()
     return source_hash("mine", {})
 
 
@@ -213,7 +208,7 @@ def test_the_hash_does_not_depend_on_where_the_file_lies(tmp_path: Path) -> None
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     first = hash_of(tmp_path / "a", code)
-    registry._entries.pop("mine")
+    registry.CATALOG.by_name.pop("mine")
     assert hash_of(tmp_path / "b", code) == first
 
 
@@ -236,8 +231,8 @@ def test_criteria_in_different_files_have_different_hashes() -> None:
 
 def test_the_hash_covers_what_turns_evidence_into_scores() -> None:
     names = {file.name for file in source_files("lamp")}
-    assert {"magnitude.py", "criterion.py", "evidence.py", "member.py", "reduce.py"} <= names
-    assert {"batch.py", "passage.py", "samples.py", "curvature.py", "weights.py"} <= names
+    assert {"magnitude.py", "criterion.py", "gather.py", "member.py", "reduce.py"} <= names
+    assert {"batch.py", "backward.py", "samples.py", "curvature.py", "weights.py"} <= names
     assert not names & {"registry.py", "errors.py", "taylor.py"}
 
 

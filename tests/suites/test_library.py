@@ -5,19 +5,17 @@ That each of them loads, spans and plans at all its scales is in test_suites.py.
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import toy
 
 from reports.records import read_record
 from suites import Suite, library, load_suite, scales_of
-from suites.schema import problem_name
+from suites.problem import problem_name
 
 PAPERS = [name for name in library() if "paper" in scales_of(name)]
-COMMAND = "from bench.command.cli import main; main()"
 
 
 @pytest.mark.parametrize("name", PAPERS)
@@ -46,12 +44,10 @@ def test_methods_of_as_many_steps_have_as_many_at_every_scale(name: str) -> None
 @pytest.mark.parametrize("name", list(library()))
 def test_every_suite_runs_and_reports_its_smallest_version(name: str, tmp_path: Path) -> None:
     """As on the command line: all methods give results on every model, and there is a report."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    environment.pop("MLFLOW_TRACKING_URI", None)
     for arguments in (["run", name, "--smoke", "--workers", "2"], ["report", name, "--smoke"]):
         ended = subprocess.run(
-            [sys.executable, "-c", COMMAND, *arguments, "--results", str(tmp_path)],
-            env=environment,
+            [*toy.COMMAND, *arguments, "--results", str(tmp_path)],
+            env=toy.environment(OMP_NUM_THREADS="1"),
             capture_output=True,
             text=True,
             check=False,

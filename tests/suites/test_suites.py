@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import doctest
+import importlib
 import os
 import re
 from pathlib import Path
@@ -199,7 +201,7 @@ FAULTS: list[tuple[str, dict[str, Any], list[str]]] = [
     (
         "a model that changes a method to none",
         {"models": [{"name": "vgg_small", "methods": {"l1": {"scop": "local"}}}]},
-        ["models.0.methods.l1.scop: Extra inputs are not permitted"],
+        ["models.0.methods.l1: unknown key 'scop'", "did you mean 'scope'"],
     ),
     (
         "a model that renames a method",
@@ -649,3 +651,10 @@ def test_quickstart_runs_every_criterion() -> None:
     suite = load_suite("quickstart")
     ours = {one.name for one in criteria() if one.type.__module__.startswith("criteria.")}
     assert ours == {one.criterion for one in suite.methods}
+
+
+@pytest.mark.parametrize("name", ["suites.expand", "suites.faults", "bench.plan.plan"])
+def test_examples_in_docstrings_are_true(name: str) -> None:
+    failed, tried = doctest.testmod(importlib.import_module(name))
+    assert tried
+    assert not failed

@@ -3,61 +3,28 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import toy
+from command_line import Command
+from command_line import bench as bench  # the fixture
 from rich.console import Console
 
-from bench.command import cli
-from bench.command import status as shown
-from bench.errors import failure
+from bench.command.status import show_status
 from bench.models import build_model
 from bench.plan.plan import make_plan
+from bench.steps.failures import failure
 from bench.steps.trial import failed_record
 from bench.store.store import Store
 from suites import library, named_recipes
 from suites.method import named_presets
-from suites.schema import ModelSpec
-
-
-@dataclass(frozen=True)
-class Done:
-    code: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Done]
-
-
-@pytest.fixture
-def bench(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Iterator[Command]:
-    """The command in this process, as torch takes seconds to load; in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    threads, terminate = torch.get_num_threads(), signal.getsignal(signal.SIGTERM)
-
-    def command(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["bench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        return Done(int(ended.value.code or 0), said.out, said.err)
-
-    yield command
-    torch.set_num_threads(threads)
-    signal.signal(signal.SIGTERM, terminate)
+from suites.problem import ModelSpec
 
 
 @pytest.fixture
@@ -195,7 +162,7 @@ def test_a_fault_is_one_message_before_anything_runs(
         ("from criteria import nothing_such\n", "ImportError"),
         (
             "from criteria import Criterion, register\n"
-            "@register('l1', cite='', fidelity='')\nclass Mine(Criterion): ...\n",
+            "@register('l1', cite='', faithful='')\nclass Mine(Criterion): ...\n",
             "'l1' is taken",
         ),
     ],
@@ -315,7 +282,7 @@ def test_equal_reasons_are_one_line_of_the_status(tmp_path: Path) -> None:
     store, console = Store(tmp_path), Console(record=True, width=160)
     for trial in plan.trials:
         store.write_record(failed_record(trial, failure(ValueError("no"))))
-    shown.status(console, plan, store)
+    show_status(console, plan, store)
     said = console.export_text()
     assert said.count("ValueError: no") == 1
     assert "failed: 2 trials, as " in said
@@ -427,7 +394,7 @@ HEAVY = ("torch", "pandas", "mlflow", "matplotlib", "scipy", "sklearn", "torchvi
 LOADED = f"""
 import sys
 sys.argv = ["bench", *sys.argv[1:]]
-from bench.cli import main
+from bench.command.cli import main
 try:
     main()
 except SystemExit:
@@ -464,7 +431,7 @@ class Watched(io.StringIO):
         return len(text)
 sys.stdout = Watched()
 sys.argv = ["bench", *sys.argv[1:]]
-from bench.cli import main
+from bench.command.cli import main
 main()
 """
 

@@ -34,10 +34,10 @@ REGISTERED = [entry.name for entry in criteria()]
 @pytest.fixture(autouse=True)
 def registered() -> Iterator[None]:
     """What a test registers is forgotten after it."""
-    before = dict(registry._entries)
+    before = dict(registry.CATALOG.by_name)
     yield
-    registry._entries.clear()
-    registry._entries.update(before)
+    registry.CATALOG.by_name.clear()
+    registry.CATALOG.by_name.update(before)
 
 
 @cache

@@ -12,7 +12,7 @@ from torch import Tensor
 from bench.plan.jobs import Standpoint
 from bench.plan.plan import make_plan
 from bench.steps.workspace import Settings, Workspace
-from suites.schema import Calibration
+from suites.protocol import Calibration
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_they_are_equal_whoever_asks_and_others_in_the_next_repeat(workspace: Wo
     assert not torch.equal(first, other)
 
 
-def test_augmentation_is_in_the_key_and_its_absence_is_not() -> None:
+def test_augmentation_is_in_the_key() -> None:
     plain, augmented = standpoint(), standpoint(augment=True)
-    assert plain.identity["calibration"] == {"images": 30, "batch_size": 12}
+    assert plain.identity["calibration"] == {"images": 30, "batch_size": 12, "augment": False}
     assert augmented.identity["calibration"] == {"images": 30, "batch_size": 12, "augment": True}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 import typing
@@ -22,7 +24,7 @@ from bench.data.datasets import Dataset, load_dataset
 from bench.data.images import Images, centered
 from bench.data.reader import NORMALIZATIONS
 from bench.errors import DataError
-from suites.schema import DatasetSpec, Normalizing
+from suites.problem import DatasetSpec, Normalizing
 
 Load = Callable[..., Dataset]
 
@@ -371,8 +373,8 @@ def test_the_cache_is_reused_and_gives_equal_images(
 ) -> None:
     make_folder(tmp_path / "pets")
     before = keys(load("imagefolder", root="pets").train)
-    cached = sorted((tmp_path / "cache" / "images").iterdir())
-    assert len(cached) == 2
+    cached = sorted(file.suffix for file in (tmp_path / "cache" / "images").iterdir())
+    assert cached == [".json", ".json", ".npy", ".npy"]  # digests of files, and their pixels
     monkeypatch.setattr("bench.data.images._store", lambda *_: pytest.fail("decoded again"))
     assert keys(load("imagefolder", root="pets").train) == before
 
@@ -387,33 +389,73 @@ def test_a_changed_image_is_decoded_again(load: Load, tmp_path: Path) -> None:
     assert keys(before.test)[-1] != keys(after.test)[-1]
 
 
-@pytest.mark.parametrize("damage", [b"", b"no array", None])
-def test_a_broken_cache_file_is_replaced(load: Load, tmp_path: Path, damage: bytes | None) -> None:
+def test_another_image_of_equal_size_in_bytes_makes_other_data(load: Load, tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "pets")
+    before = load("imagefolder", root="pets")
+    file = root / "test" / "dog" / "3.png"
+    size = file.stat().st_size
+    draw(file, 99, (12, 12))
+    file.write_bytes(file.read_bytes()[:size].ljust(size, b"\0"))  # behind a PNG's end
+    after = load("imagefolder", root="pets")
+    assert before.digest != after.digest
+    assert keys(before.test)[-1] != keys(after.test)[-1]
+
+
+def test_a_touched_or_copied_folder_is_the_same_data(
+    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_folder(tmp_path / "pets")
+    before = load("imagefolder", root="pets").digest
+    for file in root.rglob("*.png"):
+        os.utime(file)
+    shutil.copytree(root, tmp_path / "copies")
+    monkeypatch.setattr("bench.data.images._store", lambda *_: pytest.fail("decoded again"))
+    assert load("imagefolder", root="pets").digest == before
+    assert load("imagefolder", root="copies").digest == before
+
+
+def one_bit(content: bytes) -> bytes:
+    return content[:-200] + bytes([content[-200] ^ 4]) + content[-199:]
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda _: b"", lambda _: b"no array", lambda whole: whole[:-100], one_bit]
+)
+def test_a_damaged_cache_file_is_set_aside_and_made_anew(
+    load: Load, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
     make_folder(tmp_path / "pets")
     before = keys(load("imagefolder", root="pets").train)
-    for file in (tmp_path / "cache" / "images").iterdir():
-        file.write_bytes(file.read_bytes()[:-100] if damage is None else damage)
+    spoilt = sorted((tmp_path / "cache" / "images").iterdir())
+    for file in spoilt:
+        file.write_bytes(damage(file.read_bytes()))
     assert keys(load("imagefolder", root="pets").train) == before
+    aside = {file.name for file in (tmp_path / "cache" / "damaged").iterdir()} - {"log.txt"}
+    assert aside == {f"images-{file.name}" for file in spoilt}
 
 
 def test_processes_that_decode_at_once_agree_and_leave_nothing_behind(tmp_path: Path) -> None:
     make_folder(tmp_path / "pets", train=60)
     program = (
         "import sys; from pathlib import Path; from bench.data.datasets import load_dataset\n"
-        "from suites.schema import DatasetSpec\n"
+        "from suites.problem import DatasetSpec\n"
         "spec = DatasetSpec(name='imagefolder', root='pets'); root = Path(sys.argv[1])\n"
         "data = load_dataset(spec, root, root / 'cache')\n"
         "print(data.digest, sum(float(x.sum()) for x, _ in data.train.batches(9)))"
     )
     started = [
-        subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE)
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(tmp_path)],
+            env=toy.environment(),
+            stdout=subprocess.PIPE,
+        )
         for _ in range(2)
     ]
     said = [process.communicate()[0] for process in started]
     assert said[0] == said[1]
     assert said[0]
     left = sorted((tmp_path / "cache" / "images").iterdir())
-    assert [file.suffix for file in left] == [".npy", ".npy"]
+    assert sorted(file.suffix for file in left) == [".json", ".json", ".npy", ".npy"]
 
 
 def test_large_images_are_read_from_disk_and_not_cached(load: Load, tmp_path: Path) -> None:
@@ -421,7 +463,7 @@ def test_large_images_are_read_from_disk_and_not_cached(load: Load, tmp_path: Pa
     imagenet = load("imagenet")
     assert imagenet.image_size == 224
     assert everything(imagenet.test)[0].shape == (8, 3, 224, 224)
-    assert not (tmp_path / "cache").exists()
+    assert {file.suffix for file in (tmp_path / "cache" / "images").iterdir()} == {".json"}
 
 
 def make_birds(root: Path) -> None:
@@ -538,7 +580,7 @@ def test_the_list_has_a_line_each_and_loads_no_torchvision() -> None:
         "bench.data.catalog.list_datasets(), bench.models.list_models()\n"
         "sys.exit('torchvision' in sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+    subprocess.run([sys.executable, "-c", program], env=toy.environment(), check=True)
 
 
 # --- real data --------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_models import build
+from real_models import build
 from typer.testing import CliRunner
 
 from bench.command import fetch as fetching
@@ -21,7 +21,7 @@ from bench.data.download import DownloadError, download, file_sha256, stated_byt
 from bench.errors import ModelError
 from bench.models.checkpoint import checkpoint_file, local_checkpoint
 from suites import Suite
-from suites.schema import ModelSpec
+from suites.problem import ModelSpec
 
 CONTENT = bytes(range(256)) * 64
 SHA = hashlib.sha256(CONTENT).hexdigest()

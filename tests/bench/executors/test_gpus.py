@@ -15,10 +15,10 @@ import toy
 from rich.console import Console
 
 from bench.errors import BenchError
+from bench.executors.gpus import visible_gpus
 from bench.executors.local import Local
 from bench.plan.plan import make_plan
 from bench.run.session import Request, session
-from bench.steps.gpus import visible_gpus
 from bench.steps.workspace import Settings
 
 
@@ -52,18 +52,23 @@ def test_no_gpu_is_one_clear_message_before_any_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, executor: str
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    request = Request(tmp_path / "results", tmp_path, workers=1, executor=executor, device="cuda")
+    settings = Settings(tmp_path / "results", tmp_path, device="cuda")
+    request = Request(settings, workers=1, executor=executor)
     with pytest.raises(BenchError, match=r"--device cuda: torch finds no GPU.*nvidia-smi"):
         session(make_plan(toy.suite()), request, Console(quiet=True))
     assert not (tmp_path / "results").exists()
     with pytest.raises(BenchError, match="there are cpu, cuda"):
-        session(make_plan(toy.suite()), replace(request, device="tpu"), Console(quiet=True))
+        session(
+            make_plan(toy.suite()),
+            replace(request, settings=replace(settings, device="tpu")),
+            Console(quiet=True),
+        )
 
 
 WORKER = """
 import os, sys, time
 from pathlib import Path
-from bench.gpus import take_gpu
+from bench.executors.gpus import take_gpu
 held = take_gpu(["4", "7"], Path(sys.argv[1]))
 print(os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
 time.sleep(600)

@@ -20,7 +20,7 @@ from bench.pruning.cost import count_macs, count_params
 from bench.pruning.cut import difference, mask
 from bench.pruning.network import Network, Removed, Rules
 from suites import AnySuite, library, load_suite, scales_of
-from suites.schema import DatasetSpec, ModelSpec
+from suites.problem import DatasetSpec, ModelSpec
 
 # Classes, channels and pixels of datasets that no test can ask for.
 SHAPES = {

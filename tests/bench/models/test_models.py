@@ -13,16 +13,16 @@ import pytest
 import torch
 import torch_pruning as tp
 import toy
+from real_models import build, lively
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.errors import ModelError
-from bench.models import build_model, list_models
+from bench.models import list_models
 from bench.models.attention import SelfAttention, converted
 from bench.models.channel_pad import ChannelPad
 from bench.models.checkpoint import read_state
-from suites.schema import ModelSpec
 
 DATA = toy.CHECKOUT.parent / "shared" / "data"
 CHECKPOINT = DATA / "resnet20-12fca82f.th"
@@ -31,30 +31,6 @@ CHECKPOINT = DATA / "resnet20-12fca82f.th"
 def classifier_layers(model: nn.Module) -> list[nn.Module]:
     """The layer that makes the logits: the last one registered, in all models here."""
     return [one for one in model.modules() if isinstance(one, nn.Linear | nn.Conv2d)][-1:]
-
-
-def build(
-    name: str,
-    size: int = 32,
-    channels: int = 3,
-    classes: int = 10,
-    seed: int = 0,
-    **more: Any,
-) -> nn.Module:
-    spec = ModelSpec.model_validate({"name": name, **more})
-    return build_model(spec, classes=classes, channels=channels, image_size=size, seed=seed)
-
-
-def lively(model: nn.Module) -> nn.Module:
-    """In float64 and evaluation mode, norms and biases off 1 and 0, where faults would hide."""
-    generator = torch.Generator().manual_seed(0)
-    state = model.double().eval().state_dict()
-    for name, tensor in state.items():
-        if tensor.is_floating_point() and tensor.dim() == 1:
-            tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
-        elif name.endswith(("class_token", "heads.head.weight")):
-            tensor.copy_(torch.randn(tensor.shape, generator=generator))
-    return model
 
 
 # --- sizes and seeds --------------------------------------------------------------------------
@@ -499,7 +475,7 @@ def test_the_published_resnet20_has_its_published_accuracy(tmp_path: Path) -> No
     import tarfile
 
     from bench.data.datasets import load_dataset
-    from suites.schema import DatasetSpec
+    from suites.problem import DatasetSpec
 
     with tarfile.open(DATA / "cifar10_jpeg.tar.gz") as archive:
         archive.extractall(tmp_path, filter="data")

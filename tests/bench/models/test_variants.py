@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_models import build, lively
+from real_models import build, lively
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import random
 import re
 from collections.abc import Callable
@@ -18,12 +19,13 @@ from hypothesis import strategies as st
 
 from bench.data.datasets import Dataset
 from bench.errors import BenchError, ModelError, PlanError
-from bench.plan import makers_shared as shared
+from bench.plan import makers
 from bench.plan.graph import JobGraph, job_graph
 from bench.plan.jobs import BaseJob, PathJob, ScoresJob, TrialJob
 from bench.plan.plan import Plan, make_plan
 from bench.seeds import generator, seed
 from bench.steps.workspace import Settings, Workspace
+from bench.store.sealed import write_arrays, write_json, write_sealed
 from bench.store.store import Store
 from bench.training.train import train
 from suites import Recipe, Suite, load_suite
@@ -196,12 +198,12 @@ def test_every_field_of_a_recipe_is_in_the_key(recipe: str) -> None:
 
 def test_the_source_of_a_criterion_is_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     before = {method: key(method) for method in ("l1", "taylor")}
-    real = shared.registry.source_hash
+    real = makers.registry.source_hash
 
     def source_hash(name: str, options: Any) -> str:
         return "changed" if name == "l1" else real(name, options)
 
-    monkeypatch.setattr(shared.registry, "source_hash", source_hash)
+    monkeypatch.setattr(makers.registry, "source_hash", source_hash)
     assert key("l1") != before["l1"]
     assert key("taylor") == before["taylor"]
 
@@ -351,7 +353,7 @@ GOLDEN_BASE = {"base-init": 206095343914018334, "base-order": 699868898867857894
 GOLDEN_CALIBRATION = 4695817076568324794
 GOLDEN_RECOVERY = 3856913231433602561
 GOLDEN_ORDER = [2, 7, 5, 1, 6, 3, 4, 8, 0, 9]
-GOLDEN_BASE_KEY = "7406a0d17e3298df4a41197756e2e79357b789684fd0de9fbcf25f738ca53a12"
+GOLDEN_BASE_KEY = "f1e0a8189d2edc30720fe2a548c5d8b1e1dc623aa4416ba392da5aef2ea66373"
 
 
 def test_seeds_are_what_they_have_always_been() -> None:
@@ -481,17 +483,21 @@ def kinds(graph: JobGraph) -> dict[str, int]:
 
 
 def keep(store: Store, job: Any, base: str = "weights") -> None:
-    """Store what a job leaves, as far as the plan looks at it; `base` stands for a base's hash."""
+    """Store what a job leaves, as far as the plan looks at it; `base` stands for its weights."""
     match job:
         case BaseJob():
-            store.write_json(store.path("bases", job.key, ".json"), {"sha256": base})
+            content = base.encode()
+            write_sealed(store.path("bases", job.key, ".pt"), content)
+            sha256 = hashlib.sha256(content).hexdigest()
+            write_json(store.path("bases", job.key, ".json"), {"sha256": sha256})
         case PathJob():
-            store.write_json(store.path("paths", job.key, ".json"), {"base_sha256": base})
+            sha256 = hashlib.sha256(base.encode()).hexdigest()
+            write_json(store.path("paths", job.key, ".json"), {"base_sha256": sha256})
 
 
 def keep_scores(store: Store, path: PathJob, base: str = "weights") -> None:
     file = store.path("scores", path.at.score_key(path.criterion), ".npz")
-    store.write_arrays(file, {"base_sha256": np.array(base)})
+    write_arrays(file, {"base_sha256": np.array(hashlib.sha256(base.encode()).hexdigest())})
 
 
 @pytest.fixture
@@ -518,7 +524,7 @@ def test_scores_of_weights_and_of_channels_are_kept_apart(store: Store) -> None:
         plan = plan_of(budgets={axis: [0.5]})
         graph = job_graph(plan.trials, store)
         (one,) = (job for job in graph.jobs.values() if isinstance(job, ScoresJob))
-        wanted = {trial.path.score_key for trial in plan.trials if trial.path.needs_scores}
+        wanted = {trial.path.score_key for trial in plan.trials if trial.path.takes_scores}
         assert wanted == {one.score_key(criterion) for criterion in one.criteria}
         return one
 
@@ -547,7 +553,7 @@ def test_everything_waits_for_what_it_stands_on(store: Store) -> None:
                 assert before == {BaseJob, ScoresJob, PathJob}
                 assert job.matched.key in graph.after[job.key]
             case PathJob():
-                assert before == ({BaseJob, ScoresJob} if job.needs_scores else {BaseJob})
+                assert before == ({BaseJob, ScoresJob} if job.takes_scores else {BaseJob})
 
 
 def test_a_control_alone_brings_the_path_that_it_needs(store: Store) -> None:

@@ -33,7 +33,7 @@ from bench.pruning.cost import count_macs
 from bench.store.store import Store
 from reports.records import read_record
 from suites import load_suite
-from suites.schema import DatasetSpec, ModelSpec
+from suites.problem import DatasetSpec, ModelSpec
 
 # The toy's 160 training images, of which a tenth is held out.
 TRAIN, HELD_OUT, TEST = 144, 16, 60
@@ -52,7 +52,7 @@ def of_kind(plan: Plan, root: Path, kind: str) -> list[Load]:
 # --- sizes ----------------------------------------------------------------------------------------
 
 
-def test_the_size_of_digits_is_that_of_the_data(tmp_path: Path) -> None:
+def test_the_network_size_digits_is_that_of_the_data(tmp_path: Path) -> None:
     for spec in (
         DatasetSpec(name="digits"),
         DatasetSpec(name="digits", train_images=160, test_images=60, validation=0.2),
@@ -231,7 +231,7 @@ def test_data_of_unknown_size_are_left_out_and_named(tmp_path: Path) -> None:
 
 def shown(plan: Plan, root: Path) -> str:
     console = Console(record=True, width=160)
-    planning.plan(console, plan, Store(root), 2, Throughput())
+    planning.show_plan(console, plan, Store(root), 2, Throughput())
     return console.export_text()
 
 
@@ -259,7 +259,7 @@ def test_scales_stand_beside_one_another(tmp_path: Path) -> None:
         for name, scale in (("as it stands", None), ("smoke", "smoke"))
     }
     console = Console(record=True, width=160)
-    planning.scales(console, plans, Store(tmp_path / "results"), Throughput())
+    planning.show_scales(console, plans, Store(tmp_path / "results"), Throughput())
     said = console.export_text()
     rows = [line.split() for line in said.splitlines()]
     assert ["as", "it", "stands", str(toy.TRIALS), "of", str(toy.TRIALS)] in [r[:6] for r in rows]

@@ -18,7 +18,7 @@ from bench.pruning.cost import cost_model, count_macs, count_params
 from bench.pruning.cut import cut, verify
 from bench.pruning.network import Network
 from criteria import Structure, StructureError, find_structure
-from suites.schema import ModelSpec
+from suites.problem import ModelSpec
 
 slow = pytest.mark.slow
 

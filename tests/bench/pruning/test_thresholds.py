@@ -26,6 +26,7 @@ from bench.pruning.prune import prune
 from bench.pruning.selection import InfeasibleBudget, Limits
 from bench.pruning.thresholds import Choice, Choices, at_thresholds, meet_budgets
 from bench.run.session import Request, session
+from bench.steps.workspace import Settings
 from criteria import CriteriaError, Selector, score
 from criteria.gather import score_alone
 from criteria.registry import create
@@ -408,7 +409,7 @@ def test_a_suite_at_thresholds(tmp_path_factory: pytest.TempPathFactory) -> None
         selection={"protect": 0.0},
         analysis={"control": "l1~rgd"},
     )
-    request = Request(results, results, workers=1, executor="inline")
+    request = Request(Settings(results, results), workers=1, executor="inline")
     assert session(make_plan(suite), request, Console(quiet=True)) == 0
     found = by_method(results)
     assert {record.labels.cost for record in found.values()} == {"threshold"}

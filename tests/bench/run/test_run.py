@@ -25,7 +25,7 @@ from bench.run.run import CRASHES, Summary, run
 from bench.steps.perform import Outcome, perform, start
 from bench.steps.workspace import Settings
 from bench.store.store import Store
-from criteria import registry
+from criteria import load_plugin, registry
 from reports.records import Failure, Record
 
 
@@ -520,11 +520,11 @@ def loaded(
     folder: Path, monkeypatch: pytest.MonkeyPatch, known: dict[str, Any], broken: bool
 ) -> Plan:
     """A plan with four criteria of a user's, in a registry that is put back afterwards."""
-    monkeypatch.setattr(registry, "_entries", dict(known))
+    monkeypatch.setattr(registry.CATALOG, "by_name", dict(known))
     folder.mkdir()
     for name, (observe, rest) in BROKEN.items():
         body = (observe or "pass", rest) if broken else ("pass", "")
-        registry.load_plugin(toy.plugin(folder, name, body[0], rest=body[1]))
+        load_plugin(toy.plugin(folder, name, body[0], rest=body[1]))
     return make_plan(toy.suite(**SMALL, methods=["l1", *BROKEN]))
 
 
@@ -542,7 +542,7 @@ def test_a_broken_criterion_fails_alone_and_once_mended_it_finishes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry.criteria()
-    known, results = dict(registry._entries), tmp_path / "results"
+    known, results = dict(registry.CATALOG.by_name), tmp_path / "results"
     plan = loaded(tmp_path / "broken", monkeypatch, known, broken=True)
     assert go(results, plan=plan) == {"l1": "done"} | dict.fromkeys(BROKEN, "failed")
     check_failures({one.labels.method: one for one in toy.records(results)})

@@ -24,8 +24,8 @@ from bench.plan.jobs import FidelityJob, OracleJob
 from bench.plan.plan import Plan, make_plan
 from bench.plan.workload import Throughput
 from bench.pruning.cut import mask
+from bench.run.reporting import write_report
 from bench.run.run import run
-from bench.run.session import write_report
 from bench.steps.workspace import Settings, Workspace
 from bench.store.store import Store
 from bench.tracking import fields
@@ -281,12 +281,12 @@ def test_more_images_than_there_are_takes_all(tmp_path: Path) -> None:
 
 def test_plan_and_status_speak_of_this_kind(finished: Path, tmp_path: Path) -> None:
     console = Console(file=io.StringIO(), width=200, record=True)
-    planning.plan(console, make_plan(suite()), Store(tmp_path), 1, Throughput())
+    planning.show_plan(console, make_plan(suite()), Store(tmp_path), 1, Throughput())
     said = console.export_text()
     assert "oracles  2" in said
     assert "8 of 8" in said
     assert "bootstrapped over 2 bases" in said
-    status.status(console, make_plan(suite()), Store(finished))
+    status.show_status(console, make_plan(suite()), Store(finished))
     assert console.export_text().count("2/2") == 4
 
 

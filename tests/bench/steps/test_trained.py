@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 import toy
-from test_unstructured import Silent, found, go
+from inline_runs import Silent, go, measured
 
 from bench.errors import PlanError
 from bench.executors import make_executor
@@ -22,10 +22,11 @@ from bench.steps.paths import load_removed, path_file
 from bench.steps.procedures import load_training
 from bench.steps.workspace import Settings, Workspace
 from bench.store import progress as checkpoint
+from bench.store.sealed import read_json
 from bench.store.store import Store
 from criteria import load_plugin, phases
 from criteria.network.units import Units
-from criteria.options import NoOptions
+from criteria.options import Options
 from criteria.phases import register_phase
 from criteria.preparations.preparation import Preparation
 from criteria.procedures import soft as soft_module
@@ -42,7 +43,7 @@ class Killed(BaseException):
     """As a machine dies: nobody catches it."""
 
 
-class FadingOptions(NoOptions):
+class FadingOptions(Options):
     factor: float = 0.5
 
 
@@ -123,18 +124,18 @@ class More(Preparation):
 @pytest.fixture(autouse=True, scope="module")
 def known() -> Iterator[None]:
     """The phases of this file, for the time of its tests."""
-    phases._load_all()
-    before = dict(phases._entries)
-    for name, phase in {
+    own = {
         "test-fading": Fading,
         "test-choosing": Choosing,
         "test-careless": Careless,
         "test-more": More,
-    }.items():
+    }
+    for name, phase in own.items():
         register_phase(name, cite="nobody", faithful="a test")(phase)
     yield
-    phases._entries.clear()
-    phases._entries.update(before)
+    for catalog in phases.CATALOGS.values():
+        for name in own.keys() & catalog.by_name.keys():
+            del catalog.by_name[name]
 
 
 @pytest.fixture(autouse=True)
@@ -202,13 +203,13 @@ def test_images_of_all_phases_are_counted(results: Path) -> None:
         "l1-2-at-budgets": {"procedure": 2 * IMAGES},
     }
     for name, phases_ in expected.items():
-        assert found(records[name, 0.5, "none"]).phases == phases_
-    assert found(records["l1+test-fading", 0.5, "none"]).notes == {"factor": 0.5}
+        assert measured(records[name, 0.5, "none"]).phases == phases_
+    assert measured(records["l1+test-fading", 0.5, "none"]).notes == {"factor": 0.5}
 
 
 def test_equal_compute_leaves_the_rest_to_finetuning(results: Path) -> None:
     for (_, _, recovery), record in by_name(results).items():
-        got = found(record)
+        got = measured(record)
         spent = sum(got.phases.values()) + got.images_trained
         assert spent == (5 * IMAGES if recovery == "finetune-tiny-5" else sum(got.phases.values()))
     rows = frame(toy.records(results))
@@ -218,12 +219,12 @@ def test_equal_compute_leaves_the_rest_to_finetuning(results: Path) -> None:
 
 def test_all_meet_the_same_budget(results: Path) -> None:
     for record in toy.records(results):
-        got = found(record)
+        got = measured(record)
         assert -0.01 <= got.macs / got.dense_macs - (record.labels.budget or 0) <= 0
 
 
 def test_the_dense_accuracy_is_that_of_the_base_whatever_prepared_it(results: Path) -> None:
-    assert len({found(one).dense.model_dump_json() for one in toy.records(results)}) == 1
+    assert len({measured(one).dense.model_dump_json() for one in toy.records(results)}) == 1
 
 
 def test_nothing_is_left_of_checkpoints(results: Path) -> None:
@@ -243,7 +244,7 @@ def test_a_following_procedure_removes_what_the_criterion_chose_before(
     def budgets(name: str, budget: float) -> Any:
         job = paths[name, budget]
         assert isinstance(job, PathJob)
-        return workspace.store.read_json(workspace.store.path("paths", job.key, ".json"))["budgets"]
+        return read_json(workspace.store.path("paths", job.key, ".json"))["budgets"]
 
     assert budgets("l1+test-fading", 0.5) == {"0.5": budgets("l1", 0.5)["0.5"]}
 
@@ -336,7 +337,7 @@ def keys(plan: Plan) -> set[str]:
     ("method", "words"),
     [
         (riding("test-fadin"), "there is no procedure 'test-fadin'. Did you mean test-fading"),
-        (riding("test-fading", options={"facto": 1.0}), "did you mean 'factor'"),
+        (riding("test-fading", options={"facto": 1.0}), "Did you mean factor"),
         (
             {**riding("test-choosing"), "iterative": {"steps": 2}},
             "`iterative` would mean nothing",
@@ -403,7 +404,7 @@ def test_a_recipe_may_distill_from_the_base(tmp_path: Path) -> None:
     )
     assert go(tmp_path, plan) == {"done": 2}
     losses = {
-        one.labels.recovery: found(one).history[-1].train_loss for one in toy.records(tmp_path)
+        one.labels.recovery: measured(one).history[-1].train_loss for one in toy.records(tmp_path)
     }
     assert losses["finetune-taught"] != losses["finetune-tiny"]
 
@@ -460,9 +461,9 @@ def test_decay_in_one_step_is_the_cut(tmp_path: Path) -> None:
     records = by_name(tmp_path)
     for (name, budget, recovery), record in records.items():
         if name == "l1":
-            other = found(records["l1+decay", budget, recovery])
+            other = measured(records["l1+decay", budget, recovery])
             assert other.phases == {}
-            assert other.pruned == found(record).pruned
+            assert other.pruned == measured(record).pruned
 
 
 def test_equivalent_pruning_after_a_procedure_has_something_to_learn_from(tmp_path: Path) -> None:

@@ -9,21 +9,20 @@ from typing import Any
 import numpy as np
 import pytest
 import toy
+from inline_runs import go, measured
 from rich.console import Console
 
 from bench.command import planning
 from bench.errors import StoreError
-from bench.executors import make_executor
-from bench.plan.jobs import Job
 from bench.plan.plan import Plan, make_plan
 from bench.plan.workload import Throughput
 from bench.pruning.selection import InfeasibleBudget
 from bench.run.preflight import preflight
-from bench.run.run import run
-from bench.steps.mask_paths import load_masks
+from bench.steps.paths import load_masks
 from bench.steps.workspace import Settings, Workspace
+from bench.store.sealed import write_arrays
 from bench.store.store import Store
-from reports.records import Failure, Measurements, Record
+from reports.records import Measurements
 
 METHODS: list[Any] = [
     "random",
@@ -32,26 +31,6 @@ METHODS: list[Any] = [
     {"criterion": "taylor", "iterative": {"steps": 2, "schedule": "geometric"}},
 ]
 WEIGHTS: dict[str, Any] = {"methods": METHODS, "budgets": {"weights": [0.5, 0.1]}}
-
-
-class Silent:
-    def started(self, job: Job) -> None: ...
-
-    def ended(self, job: Job, failure: Failure | None) -> None: ...
-
-    def recorded(self, record: Record) -> None: ...
-
-
-def go(results: Path, plan: Plan) -> dict[str, int]:
-    """Run what is pending, in this process; how many trials ended how."""
-    store = Store(results)
-    executor = make_executor("inline", Settings(results, results), 1, None)
-    return dict(run(plan.pending(store), store, executor, Silent()).statuses)
-
-
-def found(record: Record) -> Measurements:
-    assert record.measurements is not None
-    return record.measurements
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +54,7 @@ def test_every_trial_keeps_exactly_its_share_and_counts_it(results: Path, plan: 
         if type(module).__name__ in ("Conv2d", "Linear")
     }
     for one in toy.records(results):
-        got = found(one)
+        got = measured(one)
         assert {name: dense for name, (_, dense) in got.weights.items()} == layers
         kept = sum(one for one, _ in got.weights.values())
         assert kept == round(one.labels.budget * sum(layers.values()))
@@ -93,7 +72,7 @@ def test_local_keeps_the_share_in_every_layer_and_a_control_its_methods_counts(
 ) -> None:
     by_method: dict[tuple[str, float], Measurements] = {}
     for one in toy.records(results):
-        by_method[one.labels.method, one.labels.budget] = found(one)
+        by_method[one.labels.method, one.labels.budget] = measured(one)
     for budget in (0.5, 0.1):
         for left, dense in by_method["l1-local", budget].weights.values():
             assert abs(left - budget * dense) <= 1
@@ -130,8 +109,9 @@ def test_masks_that_were_spoilt_are_told(mine: Path, plan: Plan) -> None:
     workspace, path = Workspace(Settings(mine, mine)), plan.trials[0].path
     file = workspace.store.path("paths", path.key, ".npz")
     file.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(StoreError, match=r"delete it with its \.json and run again"):
+    with pytest.raises(StoreError, match=r"set aside.*run the same command again"):
         load_masks(workspace, path, workspace.base(path.at.base), 0.5)
+    assert (mine / "damaged" / f"paths-{path.key}.npz").exists()
 
 
 def test_a_mask_of_another_count_fails_its_trial(mine: Path, plan: Plan) -> None:
@@ -141,7 +121,7 @@ def test_a_mask_of_another_count_fails_its_trial(mine: Path, plan: Plan) -> None
     with np.load(file) as stored:
         bits = {name: stored[name] for name in stored.files}
     bits[str(trial.budget)] &= 0x7F  # every eighth weight is masked too
-    store.write_arrays(file, bits)
+    write_arrays(file, bits)
     store.record_path(trial.key).unlink()
     assert go(mine, plan) == {"failed": 1}
     record = store.record(trial.key)
@@ -168,7 +148,7 @@ def test_channels_by_number(tmp_path: Path) -> None:
     preflight(plan.trials, Settings(tmp_path, tmp_path))
     assert go(tmp_path, plan) == {"done": 4}
     for one in toy.records(tmp_path):
-        got = found(one)
+        got = measured(one)
         kept, dense = (sum(column) for column in zip(*got.widths.values(), strict=True))
         assert kept == round(one.labels.budget * dense)
         assert got.weights == {}
@@ -183,7 +163,7 @@ def test_channels_out_of_reach_are_refused_before_anything_runs(tmp_path: Path) 
 
 def test_a_plan_speaks_of_what_leaves(tmp_path: Path, plan: Plan) -> None:
     console = Console(record=True, width=120)
-    planning.plan(console, plan, Store(tmp_path), 2, Throughput())
+    planning.show_plan(console, plan, Store(tmp_path), 2, Throughput())
     text = console.export_text()
     assert "choices of weights" in text
     assert "masked and measured" in text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,10 +15,24 @@ from typing import Any
 import numpy as np
 import pytest
 import toy
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from bench.errors import StoreError
-from bench.store.store import Store, write_atomically
-from reports.records import SCHEMA_VERSION, Failure, Labels, Record, content_key
+from bench.store.sealed import (
+    read_arrays,
+    read_json,
+    read_sealed,
+    wanted,
+    write_arrays,
+    write_atomically,
+    write_json,
+    write_sealed,
+)
+from bench.store.store import Store
+from reports.records import SCHEMA_VERSION, Accuracy, Failure, Labels, Record, content_key
+from reports.seal import seal_json
 
 
 def record(number: int = 0, **changes: Any) -> Record:
@@ -69,8 +84,8 @@ def no_space(*_: Any, **__: Any) -> Any:
 
 STEPS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "making the folder": lambda patch: patch.setattr(Path, "mkdir", no_space),
-    "making the file": lambda patch: patch.setattr("bench.store.store.tempfile.mkstemp", no_space),
-    "fsync": lambda patch: patch.setattr("bench.store.store.os.fsync", no_space),
+    "making the file": lambda patch: patch.setattr("bench.store.sealed.tempfile.mkstemp", no_space),
+    "fsync": lambda patch: patch.setattr("bench.store.sealed.os.fsync", no_space),
     "renaming": lambda patch: patch.setattr(Path, "replace", no_space),
 }
 
@@ -101,7 +116,7 @@ def test_an_interrupt_in_mid_write_leaves_nothing_half(
     def interrupt(_: int) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bench.store.store.os.fsync", interrupt)
+    monkeypatch.setattr("bench.store.sealed.os.fsync", interrupt)
     with pytest.raises(KeyboardInterrupt):
         store.write_record(record())
     assert list(store.root.rglob("*.*")) == []
@@ -112,7 +127,7 @@ import resource, sys
 from pathlib import Path
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 from bench.errors import StoreError
-from bench.store import write_atomically
+from bench.store.sealed import write_atomically
 folder = Path(sys.argv[1])
 write_atomically(folder / "small", b"x" * 4096)
 try:
@@ -172,6 +187,9 @@ def test_a_really_full_disk_keeps_all_that_was_written_before(tiny_disk: Path) -
     assert [store.record(record(number).key) for number in written] == list(map(record, written))
 
 
+Spoil = Callable[[Path], None]
+
+
 def torn(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
 
@@ -184,38 +202,132 @@ def noise(path: Path) -> None:
     path.write_bytes(b"\xff\x00\xfe")
 
 
+def one_bit(path: Path) -> None:
+    whole = bytearray(path.read_bytes())
+    whole[len(whole) // 2] ^= 1
+    path.write_bytes(whole)
+
+
 def edited(path: Path) -> None:
     content = json.loads(path.read_text())
     content["identity"]["number"] += 1
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content, indent=1))
 
 
-def of_another_schema(path: Path) -> None:
+def without_a_seal(path: Path) -> None:
     content = json.loads(path.read_text())
-    content["schema_version"] = SCHEMA_VERSION + 1
-    path.write_text(json.dumps(content))
+    del content["seal"]
+    path.write_text(json.dumps(content, indent=1))
 
 
-def with_an_unknown_field(path: Path) -> None:
-    content = json.loads(path.read_text())
-    content["extra"] = 1
-    path.write_text(json.dumps(content))
+def resealed(**changes: Any) -> Spoil:
+    """Whoever edits a record and seals it again: its key and its ranges still hold it."""
+
+    def spoil(path: Path) -> None:
+        content = json.loads(path.read_text()) | changes
+        del content["seal"]
+        path.write_bytes(seal_json(json.dumps(content, indent=1)))
+
+    return spoil
 
 
 def of_another_key(path: Path) -> None:
-    path.write_text(record(7).to_json())
+    path.write_bytes(record(7).to_json())
 
 
 @pytest.mark.parametrize(
     "spoil",
-    [torn, emptied, noise, edited, of_another_schema, with_an_unknown_field, of_another_key],
+    [
+        *(torn, emptied, noise, one_bit, edited, without_a_seal, of_another_key),
+        resealed(identity={"number": 8}),
+        resealed(identity={"number": float("nan")}),
+        resealed(schema_version=SCHEMA_VERSION + 1),
+        resealed(extra=1),
+        resealed(status="done"),
+        resealed(failure=None),
+        resealed(labels=None),
+    ],
 )
-def test_a_spoilt_record_is_pending(store: Store, spoil: Callable[[Path], None]) -> None:
+def test_a_spoilt_record_is_set_aside_and_pending(store: Store, spoil: Spoil) -> None:
+    path = store.record_path(record().key)
     store.write_record(record())
-    spoil(store.record_path(record().key))
+    spoil(path)
     assert store.record(record().key) is None
+    assert not path.exists()
+    assert (store.root / "damaged" / f"records-{path.name}").exists()
+    (line,) = store.set_aside_so_far()
+    assert line.startswith(f"records/{path.name}: ")
     store.write_record(record())  # running again mends it
     assert store.record(record().key) == record()
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"top1": 5.0}, "less than or equal to 1"),
+        ({"top1": -0.1}, "greater than or equal to 0"),
+        ({"loss": float("nan")}, "finite"),
+        ({"loss": float("inf")}, "finite"),
+        ({"loss": -1.0}, "greater than or equal to 0"),
+    ],
+)
+def test_an_accuracy_is_a_share_and_a_loss_is_finite(change: dict[str, float], fault: str) -> None:
+    fine = {"top1": 0.9, "top5": 1.0, "loss": 0.2, "validation_top1": 0.8, "validation_loss": 0.3}
+    Accuracy(**fine)
+    with pytest.raises(ValidationError, match=fault):
+        Accuracy(**{**fine, **change})
+
+
+@pytest.mark.parametrize("suffix", [".json", ".npz", ".pt"])
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7), cut=st.booleans())
+def test_no_bit_of_shared_work_can_flip_and_no_end_can_be_missing(
+    tmp_path_factory: pytest.TempPathFactory, suffix: str, place: float, bit: int, cut: bool
+) -> None:
+    path = tmp_path_factory.mktemp("results") / "paths" / f"key{suffix}"
+    match suffix:
+        case ".json":
+            write_json(path, {"budgets": {"0.5": [1, 2, 3]}})
+        case ".npz":
+            write_arrays(path, {"a": np.arange(9.0)})
+        case ".pt":
+            write_sealed(path, b"weights" * 9)
+    whole = bytearray(path.read_bytes())
+    at = int(place * len(whole))
+    if cut:
+        whole = whole[:at]
+    else:
+        whole[at] ^= 1 << bit
+    path.write_bytes(whole)
+    assert read_sealed(path) is None
+    assert not path.exists()
+
+
+def test_one_file_does_not_pass_for_another(store: Store) -> None:
+    one, other = (store.path("paths", key, ".json") for key in "ab")
+    write_json(one, {"budgets": [1]})
+    shutil.copy(one, other)
+    assert read_json(one) == {"budgets": [1]}
+    assert read_json(other) is None
+
+
+def test_what_is_set_aside_again_and_again_is_all_kept(store: Store) -> None:
+    path = store.path("paths", "key", ".json")
+    for _ in range(3):
+        write_json(path, {"a": 1})
+        torn(path)
+        assert read_json(path) is None
+    names = sorted(file.name for file in (store.root / "damaged").iterdir())
+    assert names == ["log.txt", "paths-key.json", "paths-key.json.1", "paths-key.json.2"]
+    assert len(store.set_aside_so_far()) == 3
+
+
+def test_looking_through_all_records_moves_none(store: Store) -> None:
+    for number in range(3):
+        store.write_record(record(number))
+    torn(store.record_path(record(1).key))
+    whole, faulty = store.all_records()
+    assert ({one.key for one in whole}, faulty) == ({record(0).key, record(2).key}, 1)
+    assert store.set_aside_so_far() == []
 
 
 def test_a_second_lock_is_refused_and_names_the_holder(store: Store) -> None:
@@ -303,31 +415,27 @@ def test_a_really_read_only_folder(tmp_path: Path) -> None:
 
 def test_arrays_and_json_go_there_and_back_without_pickle(store: Store) -> None:
     path = store.path("scores", "key", ".npz")
-    store.write_arrays(path, {"a": np.arange(3.0)})
+    write_arrays(path, {"a": np.arange(3.0)})
     with np.load(path, allow_pickle=False) as found:
         assert found["a"].tolist() == [0, 1, 2]
     other = store.path("paths", "key", ".json")
-    store.write_json(other, {"b": 1, "a": [0.1]})
-    assert store.read_json(other) == {"a": [0.1], "b": 1}
+    write_json(other, {"b": 1, "a": [0.1]})
+    assert read_json(other) == {"a": [0.1], "b": 1}
+    assert json.loads(other.read_text())["b"] == 1  # others can read it too
+    assert read_arrays(path)["a"].tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize("content", [None, b"", b"{", b"\xff"])
-def test_shared_work_that_cannot_be_read_says_what_to_delete(
-    store: Store, content: bytes | None
-) -> None:
+def test_work_that_was_lost_in_mid_run_says_to_run_again(store: Store) -> None:
     path = store.path("paths", "key", ".json")
-    path.parent.mkdir(parents=True)
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(StoreError, match="delete it and run again"):
-        store.read_json(path)
+    with pytest.raises(StoreError, match="run the same command again"):
+        wanted(read_json(path), path)
 
 
 ENOUGH = 200
 RACING = """
 import sys
 from pathlib import Path
-from bench.store import write_atomically
+from bench.store.sealed import write_atomically
 for _ in range(int(sys.argv[3])):
     write_atomically(Path(sys.argv[1]), sys.argv[2].encode() * 5000)
 """

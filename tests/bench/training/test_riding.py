@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from test_train import data, recipe, small, split
+from short_training import Counting, Dropping, Killed, recipe, small, split
+from short_training import data as data  # the fixture
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -16,8 +16,6 @@ from bench.data.datasets import Dataset
 from bench.store.progress import Checkpoint
 from bench.training.train import Trained, train
 from criteria.training import Rider, Scale, Training
-
-__all__ = ["data"]  # a fixture
 
 
 class Notes(Rider):
@@ -171,41 +169,6 @@ def test_a_recipe_that_distills_needs_a_teacher(data: Dataset) -> None:
 
 
 # --- resuming -------------------------------------------------------------------------------------
-
-
-class Killed(Exception):
-    pass
-
-
-class Counting(Rider):
-    """State that later steps depend on; may die after a step, as a machine does."""
-
-    def __init__(self, dies_after: int | None = None) -> None:
-        self.dies_after = dies_after
-        self.sum = torch.zeros(())
-
-    def attach(self, training: Training) -> None:
-        self.weight = training.model.get_parameter("0.weight")
-
-    def after_step(self, step: int) -> None:
-        self.sum = self.sum + self.weight.detach().abs().mean()
-        self.weight.data.mul_(1 - 0.01 * torch.tanh(self.sum))
-        if step == self.dies_after:
-            raise Killed
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"sum": self.sum}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.sum = state["sum"]
-
-
-class Dropping(nn.Sequential):
-    """Draws from the global generator as well."""
-
-    def __init__(self) -> None:
-        super().__init__(*small().children())
-        self.insert(3, nn.Dropout(0.2))
 
 
 @pytest.fixture

@@ -9,40 +9,16 @@ from typing import Any
 import pytest
 import torch
 from conftest import CLASSES, SIDE, Chain, build, left_as_found, lively
+from short_training import data as data  # the fixture
+from short_training import recipe, small, split
 from torch import Tensor, nn
 
 from bench.data.datasets import Dataset
-from bench.data.images import ArrayImages, Normalization
+from bench.data.images import ArrayImages
 from bench.training.batch_norm import recalibrate_bn
 from bench.training.measure import evaluate, layer_sparsity
 from bench.training.optimizer import learning_rate
 from bench.training.train import train
-from suites import Recipe
-
-GRAY = Normalization((0.5,) * 3, (0.25,) * 3)
-
-
-def split(count: int, seed: int) -> ArrayImages:
-    """Images whose brightness tells their class."""
-    draw = torch.Generator().manual_seed(seed)
-    labels = torch.randint(CLASSES, (count,), generator=draw)
-    noise = torch.randint(20, (count, 3, SIDE, SIDE), generator=draw)
-    pixels = (50 * labels[:, None, None, None] + noise).to(torch.uint8)
-    return ArrayImages(pixels, labels, torch.arange(count), GRAY, shift=1)
-
-
-@pytest.fixture
-def data() -> Dataset:
-    return Dataset("bright", CLASSES, 3, SIDE, split(48, 0), split(30, 1), split(30, 2), "digest")
-
-
-def recipe(**changes: Any) -> Recipe:
-    return Recipe(**{"epochs": 2, "batch_size": 16, "learning_rate": 0.05, **changes})
-
-
-def small(seed: int = 0) -> nn.Module:
-    return lively(Chain(6, 6), seed).float()
-
 
 # --- rates ----------------------------------------------------------------------------------------
 

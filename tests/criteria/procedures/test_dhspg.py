@@ -10,9 +10,9 @@ import pytest
 import torch
 import toy
 from conftest import build, groups_of, labelled
+from decaying import Ride, assert_resumes, difference_of_cut, prepared
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_decay import Ride, assert_resumes, difference_of_cut, prepared
 from torch import Tensor, nn
 from torch.nn import functional
 

@@ -20,9 +20,9 @@ from criteria import OptionError
 from criteria.network.units import Units
 from criteria.phases import phase_options
 from criteria.procedures.growth import Ramp
-from criteria.procedures.leaving import parts_of
+from criteria.procedures.leaving import doomed_entries
 from criteria.training import Rider
-from suites.schema import ModelSpec
+from suites.problem import ModelSpec
 
 ALL = ("greg1", "greg2", "tpp")
 FAST = {"update_every": 1}
@@ -112,7 +112,7 @@ def test_a_training_that_is_too_short_is_refused(
 def test_parts_are_the_makers_of_the_units_and_nothing_else(model: nn.Module) -> None:
     """Brute force, on every kind of coupling: exactly what scaling the units' makers moves."""
     groups, doomed = groups_of(model), lowest_half(model)
-    parts = {part.name: part for part in parts_of(model, groups, doomed)}
+    parts = {part.name: part for part in doomed_entries(model, groups, doomed)}
     moved = copy.deepcopy(model)
     for group, gone in zip(groups, doomed, strict=True):
         units = Units(moved, group)

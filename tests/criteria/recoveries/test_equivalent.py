@@ -38,7 +38,7 @@ from criteria.recoveries.equivalent import (
     merge,
 )
 from criteria.training import Scale
-from suites.schema import ModelSpec
+from suites.problem import ModelSpec
 
 # The same sums in another order, forward or over a few steps of training: rounding of float64.
 EXACT = 1e-12

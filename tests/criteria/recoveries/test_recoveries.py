@@ -18,7 +18,7 @@ from criteria.phases import find_phase, phase_options
 from criteria.recoveries.orthp import orthogonalized
 from criteria.recoveries.recovery import Recovery
 from criteria.training import Training
-from suites.schema import ModelSpec
+from suites.problem import ModelSpec
 
 SMALL: dict[str, dict[str, int]] = {
     "resnet20": {},

@@ -25,7 +25,7 @@ from conftest import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
-from test_criteria import EXACT, PLAIN, SINGLE, assert_same, scores_of, upstream
+from scoring import EXACT, PLAIN, SINGLE, assert_same, scores_of, upstream
 from torch import Tensor, nn
 
 from criteria import Member, NotApplicable, Reduction, score, weight_structure

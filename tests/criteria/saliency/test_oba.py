@@ -33,6 +33,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from criteria import NotApplicable, OptionError, score, weight_structure
+from criteria.evidence.coupling import coupling_of
 from criteria.evidence.curvature import (
     LAYERS,
     GradientGraph,
@@ -40,7 +41,6 @@ from criteria.evidence.curvature import (
     layer_parameters,
     residual_of,
 )
-from criteria.evidence.series import series_of
 from criteria.gather import score_alone
 from criteria.network.modes import batch_statistics, eval_with_gradients
 from criteria.registry import create
@@ -138,7 +138,7 @@ def test_scalar_networks_by_hand(name: str) -> None:
         assert model(x).item() == vector["f"]
         hvp = hessian_times_weights(model, x, half_square)
         residual = hessian_times_weights(model, x, residual_of(half_square))
-        series = series_of(model, x, half_square)
+        series = coupling_of(model, x, half_square)
         found = {
             "taylor": taylor(model, x, half_square),
             "up": times_weights(model, series.up),
@@ -298,7 +298,7 @@ def test_the_series_is_its_definition(name: str, norms: str) -> None:
     x, y = labelled(4)
     math = torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH)
     with mode(model, norms), math:
-        series = series_of(model, x, loss_of(y))
+        series = coupling_of(model, x, loss_of(y))
         up, down = literal_series(model, x, loss_of(y))
     close({key: series.up[key] for key in up}, up, rtol=1e-8, atol=1e-12)
     close({key: series.down[key] for key in down}, down, rtol=1e-8, atol=1e-12)
@@ -322,7 +322,7 @@ def test_with_relu_and_running_statistics_the_series_is_the_residual(
     x, y = labelled(6)
     names = layer_parameters(model) if direction == "layers" else None
     with mode(model, "eval"):
-        both = series_of(model, x, loss_of(y), norms=direction == "all").both
+        both = coupling_of(model, x, loss_of(y), norms=direction == "all").both
         residual = hessian_times_weights(model, x, residual_of(loss_of(y)), names)
     close(both, {key: residual[key] for key in both})
 
@@ -331,7 +331,7 @@ def test_without_biases_the_series_is_taylor_times_the_other_layers() -> None:
     model = relu_chain(bias=False)
     x, y = labelled(6)
     with mode(model, "eval"):
-        both = times_weights(model, series_of(model, x, loss_of(y)).both)
+        both = times_weights(model, coupling_of(model, x, loss_of(y)).both)
         residual = hessian_times_weights(model, x, residual_of(loss_of(y)))
         expected = {key: 3 * one for key, one in taylor(model, x, loss_of(y)).items()}
     close(both, expected)
@@ -344,7 +344,7 @@ def test_in_a_chain_up_is_taylor_times_the_layers_behind(act: type[nn.Module], n
     model = relu_chain(bias=True, norms=True, act=act)
     x, y = labelled(6)
     with mode(model, norms):
-        up = times_weights(model, series_of(model, x, loss_of(y)).up)
+        up = times_weights(model, coupling_of(model, x, loss_of(y)).up)
         first = taylor(model, x, loss_of(y))
     behind = {"0": 3, "3": 2, "6": 1, "11": 0}
     close(
@@ -362,7 +362,7 @@ def test_of_smooth_activations_the_series_leaves_out_the_curvature() -> None:
     moves: list[Tensor] = []
     names = layer_parameters(model)
     with mode(model, "eval"):
-        both = series_of(model, x, loss_of(y)).both
+        both = coupling_of(model, x, loss_of(y)).both
         residual = hessian_times_weights(model, x, residual_of(loss_of(y)), names)
         hooks = [one.register_forward_pre_hook(lambda _, u: inputs.append(u[0])) for one in acts]
         hooks += [one.register_forward_hook(lambda _, u, out: outputs.append(out)) for one in acts]
@@ -400,7 +400,7 @@ def test_of_attention_the_series_leaves_out_what_runs_in_parallel() -> None:
     model = build("vit")
     x, y = labelled(4)
     with mode(model, "eval"):
-        both = series_of(model, x, loss_of(y)).both
+        both = coupling_of(model, x, loss_of(y)).both
         residual = hessian_times_weights(model, x, residual_of(loss_of(y)), layer_parameters(model))
     head = "heads.head.weight"
     torch.testing.assert_close(both[head], residual[head], **EXACT)
@@ -419,7 +419,7 @@ def test_with_batch_statistics_filters_ahead_of_norms_have_no_sum() -> None:
     with mode(model, "batch"):
         first = taylor(model, x, loss_of(y))
         second = times_weights(model, hessian_times_weights(model, x, loss_of(y)))
-        both = times_weights(model, series_of(model, x, loss_of(y)).both)
+        both = times_weights(model, coupling_of(model, x, loss_of(y)).both)
     for key in ("0.weight", "3.weight", "6.weight"):
         for products in (first, second, both):
             sums = products[key].flatten(1).sum(1)
@@ -454,7 +454,7 @@ def mean_products(model: nn.Module, criterion: str, norms: str = "eval") -> Prod
         with mode(model, norms):
             match criterion:
                 case "oba":
-                    derivative = series_of(model, x, loss_of(y)).both
+                    derivative = coupling_of(model, x, loss_of(y)).both
                 case "hvp":
                     derivative = GradientGraph.of(model, x, loss_of(y)).hessian_product(
                         weights_of(model)

@@ -8,19 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_reports import make_suite, plan, record
+from synthetic import make_suite, plan, record
 
-from reports.analysis.analysis import Results, analyse
+from reports.analysis.analysis import analyse
 from reports.analysis.cells import by_trial
+from reports.analysis.results import Results
 from reports.build import build_report
 from reports.figures import each_method, profile, rank_flow, recovery_curves, widths
 from reports.figures.style import looks
-from reports.page.checklist import checklist
+from reports.page.checklist import measured
 from reports.page.findings import unfinished
-from reports.page.method_section import recipes
 from reports.page.page import render
 from reports.page.tables import typeset
 from reports.page.warnings import warnings
+from reports.page.wording import recipes
 from reports.records import Epoch, Labels, Record
 from suites.schema import Suite
 
@@ -109,7 +110,7 @@ def test_the_tightest_budget_is_each_problems_own(mixed: Results) -> None:
 
 
 def test_the_checklist_counts_the_problem_that_has_fewest() -> None:
-    said = [item.why for item in checklist(analysed(own([0.5])))]
+    said = [item.why for item in measured(analysed(own([0.5])))]
     assert "one budget is a point, not a curve" in said
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_reports import make_suite, plan, record
+from synthetic import make_suite, plan, record
 
 from reports.analysis import published as source
 from reports.analysis.against_published import summary
-from reports.analysis.analysis import Results, analyse
+from reports.analysis.analysis import analyse
 from reports.analysis.published import COLUMNS, FOLDER, Published, PublishedError, read_published
+from reports.analysis.results import Results
 from reports.build import build_report
 from reports.figures.published_points import published_points
 from suites import library, load_suite

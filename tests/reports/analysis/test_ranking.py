@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_reports import failed, make_suite, plan, record
+from synthetic import failed, make_suite, plan, record
 
 from reports import statistics
-from reports.analysis.analysis import Results, analyse
+from reports.analysis.analysis import analyse
+from reports.analysis.results import Results
 from reports.page.warnings import warnings
 from reports.records import Labels, Record
 from suites.schema import Suite

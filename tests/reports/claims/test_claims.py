@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import toy
-from test_cli import Command
-from test_cli import bench as bench  # the fixture
-from test_reports import record
+from command_line import Command
+from command_line import bench as bench  # the fixture
+from synthetic import record
 
 from reports.claims.claim_file import Claim, ClaimError, known_claims, read_claims
-from reports.claims.claims import RULE, Finding, judge
+from reports.claims.claims import RULE, Judgement, judge
 from reports.claims.claims_page import claims_page, verdicts
 from reports.records import Labels, Record, content_key
 from suites import library, load_suite
@@ -56,7 +56,7 @@ def over_bases(differences: list[float], **changes: Any) -> list[Record]:
     ]
 
 
-def only(found: list[Finding]) -> Finding:
+def only(found: list[Judgement]) -> Judgement:
     (one,) = found
     return one
 
@@ -123,7 +123,7 @@ def test_budgets_become_the_area_and_one_that_is_unfinished_is_left_out() -> Non
     records = [
         *over_bases([1.0, 2.0, 3.0], budget=0.5),
         *over_bases([3.0, 4.0, 5.0], budget=0.25),
-        *over_bases([90.0], budget=0.35)[:1],  # `a` alone
+        *over_bases([9.0], budget=0.35)[:1],  # `a` alone
     ]
     one = only(judge([claim()], records))
     assert one.budgets == 2
@@ -237,7 +237,7 @@ def test_a_claim_tried_in_two_ways_is_one_claim_and_its_rows_say_how() -> None:
     assert "| `s`, paper, finetune-x-108 |" in page
 
 
-def nobody(*rows: tuple[str, float, list[float]]) -> Finding:
+def nobody(*rows: tuple[str, float, list[float]]) -> Judgement:
     """Of (method, budget, top-1 by base)."""
     asked = claim(method=None, against=[], nobody_wins=True)
     records = [
@@ -354,7 +354,7 @@ def test_the_command_writes_the_page(bench: Command, tmp_path: Path) -> None:
                   cost="channels", budget=0.7, base=at)
             for method, top1 in (("jacobian", 80.0 + at), ("l1", 70.0))
         ):  # fmt: skip
-            (folder / f"{one.key}.json").write_text(one.to_json(), encoding="utf-8")
+            (folder / f"{one.key}.json").write_bytes(one.to_json())
     (tmp_path / "here" / "records" / "torn.json").write_text("{", encoding="utf-8")
     done = bench("claims", "--results", "here", "--results", "there", "--out", "docs/claims.md")
     assert done.code == 0

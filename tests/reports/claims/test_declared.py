@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from test_reports import record
+from synthetic import record
 
 from bench.plan.jobs import TrialJob
 from bench.plan.plan import make_plan
-from reports.claims.declared import as_declared
+from reports.claims.trials import as_declared
 from suites import load_suite
 
 

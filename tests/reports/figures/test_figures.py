@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,14 +14,15 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+import toy
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from reports.analysis.analysis import Results, analyse
+from reports.analysis.analysis import analyse
+from reports.analysis.results import Results
 from reports.figures import accuracy_cost, pareto, rank_diagram, rank_flow, widths
-from reports.figures.focus import ALL, LOUD, in_focus
-from reports.figures.gallery import FIGURES, gallery
+from reports.figures.gallery import FEW, FIGURES, LOUD, gallery, in_focus
 from reports.figures.plot import Plot, renderer_of, settle
 from reports.figures.similarity import mean_correlation, similarity_plot
 from reports.figures.style import CONTROL_COLOUR, looks, publication
@@ -136,7 +136,7 @@ def test_a_method_looks_the_same_everywhere(crowd: Results) -> None:
     assert len({one.colour for one in loud}) == len({one.marker for one in loud}) == LOUD + 1
     grey = [one for one in shown.values() if one.quiet]
     assert len({one.colour for one in grey}) == 1
-    few = analysed(methods=ALL, budgets=2, models=1)
+    few = analysed(methods=FEW, budgets=2, models=1)
     assert not any(one.quiet for one in looks(few.suite, in_focus(few)).values())
 
 
@@ -280,7 +280,7 @@ def test_figures_are_asked_for_by_name(small: Results, tmp_path: Path) -> None:
 _DRAW = """
 import sys, figure_records
 from pathlib import Path
-from reports.analysis import analyse
+from reports.analysis.analysis import analyse
 from reports.figures.gallery import gallery
 suite = figure_records.make(methods=3, budgets=2, models=1, bases=2)
 made = figure_records.records(suite)
@@ -291,11 +291,10 @@ gallery(analyse(suite, made, figure_records.plan(suite)), Path(sys.argv[1]), nam
 
 
 def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
-    path = os.pathsep.join(sys.path)
     running = [
         subprocess.Popen(
             [sys.executable, "-c", _DRAW, str(tmp_path / order), order],
-            env={"PYTHONPATH": path, "PYTHONHASHSEED": seed, "OMP_NUM_THREADS": "1"},
+            env=toy.environment(PYTHONHASHSEED=seed),
         )
         for seed, order in (("1", "on"), ("2", "back"))
     ]

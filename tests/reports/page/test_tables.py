@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import html
 import re
 import subprocess
 import sys
@@ -12,40 +12,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+import toy
 from rich.console import Console
-from test_reports import make_suite, plan, record, synthetic_records, tiny
+from synthetic import make_suite, plan, record, synthetic_records, tiny, told_apart
 
-from bench.command.compare import duel as show_duel
+from bench.command.compare import show_difference
 from reports import statistics
 from reports.analysis.analysis import analyse
-from reports.analysis.compare import duel
+from reports.analysis.compare import compare_methods
 from reports.build import build_report
 from reports.formats import Cell, Column, Table, number
-from reports.page.caveats import saturated
-from reports.page.checklist import checklist
-from reports.page.extras import extras_table
-from reports.page.method_section import method_section, recipe_words
+from reports.page.checklist import measured
+from reports.page.method_tables import extras_table, standing_table
 from reports.page.page import render
-from reports.page.tables import standing_table, typeset
-from reports.page.warnings import warnings
+from reports.page.tables import typeset
+from reports.page.warnings import saturated, warnings
+from reports.page.wording import recipe_words
 from reports.records import Record
 from suites import Recipe
 from suites.schema import Suite
-
-
-def told_apart() -> tuple[Suite, list[Record]]:
-    """Three methods on nine problems: `a` best, `b` as good but for noise, `l1` far behind."""
-    suite = make_suite(
-        models=[f"m{i}" for i in range(9)],
-        methods=["l1", {"criterion": "taylor", "as": "a"}, {"criterion": "taylor", "as": "b_1"}],
-        budgets={"macs": [0.5]},
-        recoveries=["none"],
-    )
-    rng = np.random.default_rng(0)
-    level = {"l1": 0.5, "a": 0.8, "b_1": 0.799}
-    found = [record(one, level[one.method] + rng.normal(0, 0.004), 0.9) for one in plan(suite)]
-    return suite, found
-
 
 GOLDEN_MARKDOWN = """\
 | Method | m1 on digits | m2 on digits | All problems |
@@ -201,10 +186,8 @@ def test_formats_and_figures_by_name(tmp_path: Path) -> None:
 
 WRITE = """
 import sys
-from io import StringIO
 from pathlib import Path
-from test_tables import told_apart
-from test_reports import plan
+from synthetic import plan, told_apart
 from reports.build import build_report
 suite, found = told_apart()
 build_report(suite, found[:: int(sys.argv[2])], plan(suite), Path(sys.argv[1]), figures=["profile"])
@@ -213,10 +196,8 @@ build_report(suite, found[:: int(sys.argv[2])], plan(suite), Path(sys.argv[1]), 
 
 def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
     for at, (order, seed) in enumerate([("1", "1"), ("-1", "2")]):
-        paths = [str(Path(__file__).parent), *sys.path]
-        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(paths)}
         command = [sys.executable, "-c", WRITE, str(tmp_path / str(at)), order]
-        subprocess.run(command, env=environment, check=True)
+        subprocess.run(command, env=toy.environment(PYTHONHASHSEED=seed), check=True)
     first, second = (
         {
             path.relative_to(tmp_path / at): path.read_bytes()
@@ -229,24 +210,23 @@ def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
 
 
 def items(suite: Suite, found: list[Record]) -> dict[int, tuple[str, str]]:
-    listed = checklist(analyse(suite, found, plan(suite)))
+    listed = measured(analyse(suite, found, plan(suite)))
     return {at: (one.met, one.why) for at, one in enumerate(listed, start=1)}
 
 
 def test_checklist_says_what_a_suite_meets_and_misses() -> None:
     suite, found = tiny()
     poor = items(suite, found)
-    assert len(poor) == 20
-    assert poor[2] == ("no", "0 of 2 problems count: digits is a toy")
-    assert poor[6][0] == "no"
-    assert poor[9] == ("partly", "2 bases x 2 repeats a problem")
-    assert poor[11][0] == "no"
-    assert poor[12] == (
+    assert len(poor) == 13
+    assert poor[1] == ("no", "0 of 2 problems count: digits is a toy")
+    assert poor[3][0] == "no"
+    assert poor[5] == ("partly", "2 bases x 2 repeats a problem")
+    assert poor[7][0] == "no"
+    assert poor[8] == (
         "partly",
         "L1 or L2 is among the methods; 0 of 1 others have it at their own layer-wise proportions",
     )
-    assert poor[13][0] == "partly"
-    assert poor[18][0] == "no"
+    assert poor[9][0] == "partly"
     good = make_suite(
         datasets=["cifar10", "cifar100"],
         methods=[
@@ -259,11 +239,23 @@ def test_checklist_says_what_a_suite_meets_and_misses() -> None:
         bases=5,
     )
     rich = items(good, synthetic_records(good, plan(good)))
-    assert {at for at, (met, _) in rich.items() if met != "yes"} == {11, 12, 18}
-    assert rich[11] == (
+    assert {at for at, (met, _) in rich.items() if met != "yes"} == {7, 8}
+    assert rich[7] == (
         "partly",
         "random is among the methods; 2 of 3 others have it at their own layer-wise proportions",
     )
+
+
+def methods(suite: Suite) -> dict[str, list[str]]:
+    """What the methods section of the page says, by heading."""
+    page = html.unescape(render(analyse(suite, [], plan(suite)), [], {}))
+    page = page.replace("\N{NO-BREAK SPACE}", " ")
+    section = page.partition('<section aria-labelledby="methods">')[2].partition("</section>")[0]
+    parts = [part.partition("</h3>") for part in section.split("<h3>")[1:]]
+    return {
+        heading: [" ".join(one.split()) for one in re.findall(r"<(?:p|li)>(.*?)</", text, re.S)]
+        for heading, _, text in parts
+    }
 
 
 def test_methods_section_tells_of_every_phase() -> None:
@@ -282,8 +274,7 @@ def test_methods_section_tells_of_every_phase() -> None:
         ],
         recoveries=["none", {"finetune": "short", "total_epochs": 20}],
     )
-    results = analyse(suite, [], plan(suite))
-    parts = dict(method_section(results))
+    parts = methods(suite)
     assert parts["Methods"] == [
         "l1",
         "all (criterion taylor; before it, the network trains on: dense, by the recipe short; "
@@ -294,9 +285,20 @@ def test_methods_section_tells_of_every_phase() -> None:
     ]
     assert "for what is left of 20 epochs after a method's own training" in parts["Recovery"][1]
     assert any(one.startswith("short: 2 epochs, batches of 64, SGD") for one in parts["Recipes"])
-    page = render(results, [], typeset(results))
-    for heading in parts:
-        assert f"<h3>{heading}</h3>" in page
+
+
+def test_methods_section_tells_what_is_otherwise_in_a_suite() -> None:
+    plain = methods(make_suite())
+    assert plain["Budgets and selection"][0] == (
+        "Every method keeps 70 %, 50 %, 30 % of the dense network's MACs, within 1 % of them."
+    )
+    assert plain["Models and data"][1].startswith("resnet20: fresh weights, trained by the recipe")
+    given = {"name": "resnet20", "weights": "DEFAULT", "recipe": False, "ignored": ["fc"]}
+    changed = methods(make_suite(models=[given], bases=1, repeats=2))
+    assert changed["Models and data"][1] == (
+        "resnet20: torchvision's weights DEFAULT, as they are. Of its own: all outputs of fc stay."
+    )
+    assert "everything is repeated 2 times" in changed["Bases"][0]
 
 
 OTHER: dict[str, Any] = {  # of each option of a recipe, something else than its default
@@ -326,7 +328,7 @@ def test_every_option_of_a_recipe_is_told(name: str) -> None:
 @pytest.mark.parametrize("augment", [False, True])
 def test_whether_criteria_see_augmented_images_is_told(augment: bool) -> None:
     suite = make_suite(calibration={"images": 64, "batch_size": 32, "augment": augment})
-    parts = dict(method_section(analyse(suite, [], plan(suite))))
+    parts = methods(suite)
     told = next(one for part in parts.values() for one in part if one.startswith("Criteria see 64"))
     assert ("without augmentation" in told) != augment
 
@@ -346,7 +348,7 @@ def test_unequal_training_and_weak_baselines_are_told() -> None:
 
 def test_two_methods_of_one_suite() -> None:
     suite, found = told_apart()
-    declared = duel(suite, found, plan(suite), "a", "l1")
+    declared = compare_methods(suite, found, plan(suite), "a", "l1")
     assert declared.declared
     assert list(declared.overall["p"]) == pytest.approx([2**-8])
     assert "over 9 problems: a shift of +29.97 points" in declared.words[0]
@@ -355,10 +357,10 @@ def test_two_methods_of_one_suite() -> None:
         in (declared.words[0])
     )
     assert "unadjusted" in declared.words[1]
-    other = duel(suite, found, plan(suite), "a", "b_1")
+    other = compare_methods(suite, found, plan(suite), "a", "b_1")
     assert not other.declared
     assert "has not declared this comparison" in other.words[1]
-    swapped = duel(suite, found, plan(suite), "b_1", "a")
+    swapped = compare_methods(suite, found, plan(suite), "b_1", "a")
     assert swapped.overall["hodges_lehmann"][0] == pytest.approx(
         -other.overall["hodges_lehmann"][0]
     )
@@ -367,10 +369,11 @@ def test_two_methods_of_one_suite() -> None:
 def test_two_methods_on_one_problem_speak_for_it_alone() -> None:
     suite, found = told_apart()
     one = make_suite(**{**suite.model_dump(by_alias=True), "models": ["m0"]})
-    said = duel(one, [each for each in found if each.labels.model == "m0"], plan(one), "a", "l1")
+    of_one = [each for each in found if each.labels.model == "m0"]
+    said = compare_methods(one, of_one, plan(one), "a", "l1")
     assert "on m0 on digits: a minus l1 is +29.91 points" in said.words[0]
     assert "better against a ROPE of ± 0.2. This speaks for this problem alone." in said.words[0]
-    nothing = duel(one, [], plan(one), "a", "l1")
+    nothing = compare_methods(one, [], plan(one), "a", "l1")
     assert "no comparison yet: a has 3 trials without a result" in nothing.words[0]
 
 
@@ -378,7 +381,7 @@ def test_two_methods_in_a_terminal_of_eighty_columns() -> None:
     suite, found = told_apart()
     gone = [one for one in found if (one.labels.model, one.labels.method) != ("m3", "a")]
     console = Console(width=80, record=True, file=StringIO())
-    show_duel(console, duel(suite, gone, plan(suite), "a", "l1"))
+    show_difference(console, compare_methods(suite, gone, plan(suite), "a", "l1"))
     lines = [line.rstrip() for line in console.export_text().splitlines()]
     heads = "none difference 95 % interval bases won/tied/lost verdict"
     assert heads in [" ".join(line.split()) for line in lines]

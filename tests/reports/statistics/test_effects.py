@@ -54,22 +54,7 @@ def test_interquartile_means() -> None:
 
 
 def test_shares_of_comparisons_by_hand() -> None:
-    assert own.a12(range(1, 6), range(2, 7)) == pytest.approx(0.32)
-    assert own.cliffs_delta(range(1, 6), range(2, 7)) == pytest.approx(-0.36)
-    assert own.a12([3, 4, 5], [1, 2, 3]) == pytest.approx(17 / 18)
-    assert own.cliffs_delta([3, 4, 5], [1, 2, 3]) == pytest.approx(8 / 9)
-    x, y = [[1, 2, 1, 2], [2, 2, 1, 1]], [[1, 2, 3], [1, 2, 3]]  # rows are problems
-    assert own.probability_of_improvement(x, y) == pytest.approx(1 / 3)
     assert own.share_won([1, 0, -2, 3]) == 0.625
-    with pytest.raises(ValueError, match="problems, runs"):
-        own.probability_of_improvement([1, 2], [1, 2])
-
-
-@given(samples, samples)
-def test_a12_is_antisymmetric_and_scipys(x: list[int], y: list[int]) -> None:
-    assert own.a12(x, y) + own.a12(y, x) == pytest.approx(1)
-    expected = stats.mannwhitneyu(x, y).statistic / (len(x) * len(y))
-    assert own.a12(x, y) == pytest.approx(expected)
 
 
 @given(samples)
@@ -80,8 +65,6 @@ def test_rank_biserial_turns_with_the_sign(d: list[int]) -> None:
     test = own.wilcoxon(d)
     if test.n:
         assert found == pytest.approx((test.plus - test.minus) / (test.plus + test.minus))
-    assert own.sign_test(d) <= 1
-    assert abs(own.rank_biserial(d, zeros="split")) <= 1
 
 
 @given(st.lists(st.integers(-30, 30), min_size=2, max_size=9, unique=True))
@@ -204,22 +187,18 @@ def test_all_methods_share_one_draw() -> None:
     assert (bands.mean < bands.high).all()
 
 
-@pytest.mark.parametrize("method", ["percentile", "bca"])
-def test_one_level_bootstrap_is_scipys(method: Any) -> None:
+def test_one_level_bootstrap_is_scipys() -> None:
     d = np.random.default_rng(5).exponential(size=15)
     expected = stats.bootstrap(
-        (d,), np.mean, n_resamples=20_000, method=method, rng=np.random.default_rng(0)
+        (d,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(0)
     ).confidence_interval
-    found = own.hierarchical_interval(d[:, None, None], method=method, draws=20_000)
+    found = own.hierarchical_interval(d[:, None, None], draws=20_000)
     # Quantiles of 20,000 draws: a few hundredths of the standard error of about 0.25.
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.03)
     assert (found.mean, found.n) == (pytest.approx(d.mean()), 15)
 
 
 def test_intervals_that_do_not_fit() -> None:
-    same = np.ones((6, 1, 1))
-    assert np.isnan(own.hierarchical_interval(same, method="bca").low)
-    assert np.isnan(own.hierarchical_interval(np.arange(2.0).reshape(2, 1, 1), method="bca").low)
     assert np.isnan(own.hierarchical_interval([[[1.0]]]).low)
     for bad in ([1.0], [[[np.nan]]], np.empty((0, 1, 1))):
         with pytest.raises(ValueError, match="finite"):
@@ -265,15 +244,6 @@ def test_bayesian_signed_rank_of_demsar() -> None:
         )
 
 
-def test_correlated_t_in_closed_form() -> None:
-    one = VECTORS["correlated_t"]
-    for runs, left, right in one["expected"]:
-        found = own.correlated_t(one["mean"], one["variance"], one["n"], runs, one["rope"])
-        assert (found.worse, found.better) == pytest.approx((left, right), abs=6e-7)
-    with pytest.raises(ValueError, match="folds"):
-        own.correlated_t(0, 1, 10, 3, 0)
-
-
 def test_variance_components_by_hand() -> None:
     values = np.array([[1.0, 3.0], [5.0, 7.0]])  # 2 bases, 2 repeats
     base, repeat = own.variance_components(values, ("base", "repeat"))
@@ -305,9 +275,8 @@ def test_noise_floor_is_what_two_runs_differ_by() -> None:
     level = rng.normal(size=(2000, 3, 1))  # bases are shared
     expected = np.std((level + first).mean(axis=(1, 2)) - (level + second).mean(axis=(1, 2)))
     found = own.noise_floor(level + first)
-    assert found.sd == pytest.approx(expected, rel=0.05)
-    assert found.bound == pytest.approx(1.96 * found.sd, rel=1e-4)
-    assert np.isnan(own.noise_floor(level).sd)
+    assert found == pytest.approx(expected, rel=0.05)
+    assert np.isnan(own.noise_floor(level))
 
 
 def test_inflation_by_hand() -> None:

@@ -199,7 +199,7 @@ def test_what_is_no_sample_is_refused(bad: list[float]) -> None:
     ],
 )
 def test_verdict(low: float, high: float, said: str) -> None:
-    assert own.verdict(own.Interval((low + high) / 2, low, high, 3), 0.2) == said
+    assert own.rope_verdict(own.Interval((low + high) / 2, low, high, 3), 0.2) == said
 
 
 def test_collapse() -> None:

@@ -46,11 +46,3 @@ def test_bayesian_signed_rank(baycomp: Any, seed: int, rope: float) -> None:
     shares = np.bincount(expected.argmax(axis=1), minlength=3) / 20_000
     # Standard error of two such shares: at most 0.0042; three of them.
     assert (found.worse, found.equivalent, found.better) == pytest.approx(shares, abs=0.013)
-
-
-@pytest.mark.parametrize("runs", [1, 10])
-def test_correlated_t(baycomp: Any, runs: int) -> None:
-    d = np.random.default_rng(runs).normal(0.4, 2, 100)
-    left, _, right = baycomp.CorrelatedTTest(np.zeros(100), d, rope=0.5, runs=runs).probs()
-    found = own.correlated_t(d.mean(), d.var(ddof=1), 100, runs, 0.5)
-    assert (found.worse, found.better) == pytest.approx((left, right), abs=1e-9)

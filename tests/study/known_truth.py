@@ -1,6 +1,6 @@
 """The figure of docs/statistics.md: how often the analysis errs where the truth is known.
 
-python -m reports.figures.known_truth docs/statistics.png
+python tests/study/known_truth.py docs/statistics.png
 """
 
 from __future__ import annotations
@@ -12,15 +12,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from simulation import Design, coverage, everything_as_blocks, problems_as_blocks, rejections
 
-from ..statistics.simulation import (
-    Design,
-    coverage,
-    everything_as_blocks,
-    problems_as_blocks,
-    rejections,
-)
-from .style import GREY, publication
+from reports.figures.style import GREY, publication
 
 EXPERIMENTS = 2000
 NULL = {
@@ -33,7 +27,6 @@ INTERVALS = {
     "t": "t, over problems",
     "shift": "Hodges–Lehmann",
     "percentile": "hierarchical bootstrap",
-    "bca": "the same, BCa",
     "repeats_only": "bootstrap of repeats only",
 }
 SIZES = (6, 12, 24)

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .bootstrap import hierarchical_interval
-from .collapse import per_problem
-from .pairwise import pairwise
-from .ranks import friedman
-from .signed_rank import shift_interval, wilcoxon
-from .summary import t_interval
+from reports.statistics import (
+    friedman,
+    hierarchical_interval,
+    pairwise,
+    per_problem,
+    shift_interval,
+    t_interval,
+    wilcoxon,
+)
 
 Floats = NDArray[np.float64]
 DRAWS = 1000  # of each bootstrap
@@ -119,7 +122,6 @@ class Coverage:
     t: float
     shift: float  # Hodges-Lehmann
     percentile: float  # hierarchical bootstrap
-    bca: float
     repeats_only: float  # percentile bootstrap that holds the problems fixed: no interval for them
 
 
@@ -133,10 +135,8 @@ def coverage(
         blocks = d.mean(axis=(1, 2))
         t, shift = t_interval(blocks, level), shift_interval(blocks, level)
         spans = [(t.low, t.high), (shift.low, shift.high)]
-        percentile = hierarchical_interval(d, level, "percentile", DRAWS)
-        bca = hierarchical_interval(d, level, "bca", DRAWS)
-        spans += [(percentile.low, percentile.high), (bca.low, bca.high)]
-        spans.append(_over_repeats(d, level))
+        percentile = hierarchical_interval(d, level, DRAWS)
+        spans += [(percentile.low, percentile.high), _over_repeats(d, level)]
         held.append([low <= design.effect <= high for low, high in spans])
     return Coverage(*np.mean(held, axis=0).tolist())
 

@@ -12,7 +12,6 @@ from suites.schema import AnySuite
 
 from . import fields
 from .connection import TrackingError, artifact_location, connect, is_server, local_uri, talking_to
-from .views import views
 
 MLFLOW_STATUS = {"done": "FINISHED", "infeasible": "FINISHED", "failed": "FAILED"}
 
@@ -29,7 +28,7 @@ class _Logged(NamedTuple):
     run_id: str
 
 
-class Store:
+class Experiment:
     """The experiment of a suite, made or brought up to date.
 
     Raises:
@@ -40,7 +39,7 @@ class Store:
         self.uri = uri or local_uri(root)
         with talking_to(self.uri):
             self.client = connect(self.uri)
-            self.experiment_id = self._experiment(suite, root)
+            self.id = self._made(suite, root)
             self._trials = self._known_trials()
 
     def holds(self, record: Record) -> bool:
@@ -66,7 +65,7 @@ class Store:
             if record.key in self._trials:
                 self.client.delete_run(self._trials.pop(record.key).run_id)
             name = fields.run_name(record)
-            run_id = self.client.create_run(self.experiment_id, started, tags, name).info.run_id
+            run_id = self.client.create_run(self.id, started, tags, name).info.run_id
             logged = _Logged(False, record.status == "done", tags["trial.digest"], run_id)
             self._trials[record.key] = logged
             while metrics or params:
@@ -74,34 +73,34 @@ class Store:
                     run_id, metrics[:METRICS_PER_BATCH], params[:PARAMS_PER_BATCH]
                 )
                 metrics, params = metrics[METRICS_PER_BATCH:], params[PARAMS_PER_BATCH:]
-            self.client.log_text(run_id, record.to_json(), "trial.json")
+            self.client.log_text(run_id, record.to_json().decode(), "trial.json")
             # Last of all: until it is terminated, a run counts as half-written.
             self.client.set_terminated(run_id, MLFLOW_STATUS[record.status], ended)
         self._trials[record.key] = logged._replace(whole=True)
 
-    def _experiment(self, suite: AnySuite, root: Path) -> str:
+    def _made(self, suite: AnySuite, root: Path) -> str:
         location = None if is_server(self.uri) else artifact_location(root)
-        found = self.client.get_experiment_by_name(suite.suite)
-        if found is None:
+        experiment = self.client.get_experiment_by_name(suite.suite)
+        if experiment is None:
             self.client.create_experiment(suite.suite, location)
-            found = self.client.get_experiment_by_name(suite.suite)
-        elif found.lifecycle_stage == "deleted":
-            self.client.restore_experiment(found.experiment_id)
-        if self.uri == local_uri(root) and found.artifact_location != location:
+            experiment = self.client.get_experiment_by_name(suite.suite)
+        elif experiment.lifecycle_stage == "deleted":
+            self.client.restore_experiment(experiment.experiment_id)
+        if self.uri == local_uri(root) and experiment.artifact_location != location:
             raise TrackingError(
                 f"{self.uri} was made when its folder stood elsewhere (artifacts in "
-                f"{found.artifact_location}); delete that mlflow.db and run the same command again"
+                f"{experiment.artifact_location}); delete that mlflow.db and run the same command "
+                "again"
             )
         note = fields.short(suite.description, fields.TAG_LIMIT)
-        for key, value in {"mlflow.note.content": note, **views(suite)}.items():
-            self.client.set_experiment_tag(found.experiment_id, key, value)
-        return found.experiment_id
+        self.client.set_experiment_tag(experiment.experiment_id, "mlflow.note.content", note)
+        return experiment.experiment_id
 
     def _known_trials(self) -> dict[str, _Logged]:
         """Every trial by its key; of two runs of one key, the lesser is deleted."""
         known: dict[str, _Logged] = {}
         for run in self.client.search_runs(
-            [self.experiment_id], "tags.role = 'trial'", max_results=RUNS_PER_SEARCH
+            [self.id], "tags.role = 'trial'", max_results=RUNS_PER_SEARCH
         ):
             tags, whole = run.data.tags, run.info.status != "RUNNING"
             done, digest = tags.get("status") == "done", tags.get("trial.digest", "")

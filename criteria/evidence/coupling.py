@@ -29,7 +29,7 @@ from .curvature import LAYERS, NORMS, Function, derivatives
 
 
 @dataclass(frozen=True)
-class Series:
+class Coupling:
     """The two parts, by name of the parameters of convolutions and linear layers.
 
     Attributes:
@@ -58,9 +58,9 @@ class _Use:
     moved: GradientEdge | None
 
 
-def series_of(
+def coupling_of(
     model: nn.Module, images: Tensor, function: Function, *, norms: bool = False
-) -> Series:
+) -> Coupling:
     """Both parts, from one forward pass with tangents and two backward passes, at any depth.
 
     Args:
@@ -90,7 +90,7 @@ def series_of(
         terms = [(use.moved, gradient) for use, gradient in reached if use.moved is not None]
         down = dict(zip(weights, derivatives(terms, weights), strict=True))
     names = {parameter: name for name, parameter in model.named_parameters()}
-    return Series(
+    return Coupling(
         {names[one]: gradient for one, gradient in zip(parameters, up, strict=True)},
         {names[one]: down.get(one, torch.zeros_like(one)) for one in parameters},
     )

@@ -1,0 +1,169 @@
+"""Files that are written whole and with their SHA-256, and read only if it holds.
+
+What does not hold is set aside, in `damaged/` beside the folder that it lay in, with a line in the
+log there; whoever wants it makes it anew.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from reports.seal import Unsealed, check_file, seal, seal_json, unseal
+
+from ..errors import StoreError
+
+DAMAGED, LOG = "damaged", "log.txt"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a whole file or none: temporary file, fsync, rename.
+
+    Raises:
+        StoreError: the disk is full, or the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: Path, error: OSError) -> StoreError:
+    """The one thing that is said of every write that fails."""
+    return StoreError(
+        f"{path} cannot be written: {error.strerror}. Finished records are safe; make room or "
+        "choose another folder with --results, and run the same command again"
+    )
+
+
+def sealed_name(path: Path) -> str:
+    """What a file is sealed under, so that none passes for another: its folder's name and its own.
+
+    >>> sealed_name(Path("results/bases/abc.pt"))
+    'bases/abc.pt'
+    """
+    return f"{path.parent.name}/{path.name}"
+
+
+def write_sealed(path: Path, content: bytes) -> None:
+    """Write a file with its SHA-256, whole or not at all. Raises StoreError."""
+    write_atomically(path, seal(content, sealed_name(path)))
+
+
+def read_sealed(path: Path) -> bytes | None:
+    """The content that was written; None where there is none, or no longer that (set aside then).
+
+    Raises:
+        StoreError: the file is there and cannot be read.
+    """
+    try:
+        return unseal(path.read_bytes(), sealed_name(path))
+    except FileNotFoundError:
+        return None
+    except Unsealed as fault:
+        set_aside(path, str(fault))
+        return None
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write an object that is not empty, sealed. Raises StoreError."""
+    text = json.dumps(content, indent=1, sort_keys=True)
+    write_atomically(path, seal_json(text, sealed_name(path)))
+
+
+def read_json(path: Path) -> Any:
+    """What `write_json` wrote; None where there is none, or it was damaged (set aside then)."""
+    content = read_sealed(path)
+    return None if content is None else json.loads(content)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write numpy arrays by name, without pickle, sealed. Raises StoreError."""
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    write_sealed(path, buffer.getvalue())
+
+
+def read_arrays(path: Path) -> dict[str, Any] | None:
+    """What `write_arrays` wrote; None where there is none, or it was damaged (set aside then)."""
+    import numpy as np
+
+    content = read_sealed(path)
+    if content is None:
+        return None
+    with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+        return dict(stored)
+
+
+def wanted(content: Any, path: Path) -> Any:
+    """What was read of work that a job stands on.
+
+    Raises:
+        StoreError: it is None: gone or damaged since the run began.
+    """
+    if content is None:
+        raise StoreError(
+            f"{path} is gone, or was damaged and set aside, since this run began; run the same "
+            "command again: it will be made anew"
+        )
+    return content
+
+
+def holds(path: Path) -> bool:
+    """Whether a large sealed file is there and what was written; set aside where it is not.
+
+    Raises:
+        StoreError: the file is there and cannot be read.
+    """
+    try:
+        check_file(path, sealed_name(path))
+    except FileNotFoundError:
+        return False
+    except Unsealed as fault:
+        set_aside(path, str(fault))
+        return False
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+    return True
+
+
+def set_aside(path: Path, why: str) -> None:
+    """Move a file that cannot be trusted to `damaged/`, and say so in the log there.
+
+    Raises:
+        StoreError: it cannot be moved.
+    """
+    folder = path.parents[1] / DAMAGED
+    name = f"{path.parent.name}-{path.name}"
+    try:
+        folder.mkdir(exist_ok=True)
+        earlier = len(list(folder.glob(f"{name}*")))
+        place = folder / (f"{name}.{earlier}" if earlier else name)
+        path.replace(place)
+        with (folder / LOG).open("a", encoding="utf-8") as log:
+            log.write(f"{sealed_name(path)}: {why}; set aside as {DAMAGED}/{place.name}\n")
+    except FileNotFoundError:
+        return  # another process has set it aside
+    except OSError as error:
+        raise StoreError(
+            f"{path}: {why}; it cannot be set aside either ({error.strerror}): delete it"
+        ) from error

@@ -1,0 +1,126 @@
+"""Classes by name: how criteria and phases are registered, found, and given their options."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import ValidationError
+
+from .errors import CriteriaError, OptionError, did_you_mean
+from .options import Options
+from .source import PACKAGE
+
+ENTRY_POINTS = "pruning_bench.criteria"  # of installed plugins
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A class under its name.
+
+    Attributes:
+        name: as suites write it.
+        cite: its source.
+        faithful: how close this is to the paper and to the authors' code.
+        type: the class.
+    """
+
+    name: str
+    cite: str
+    faithful: str
+    type: Any
+
+    @property
+    def summary(self) -> str:
+        """The first sentence or two of the class's docstring, on one line."""
+        return (inspect.getdoc(self.type) or "").split("\n\n")[0].replace("\n", " ")
+
+    @property
+    def file(self) -> Path:
+        """The file that defines the class."""
+        return Path(inspect.getfile(self.type)).resolve()
+
+
+E = TypeVar("E", bound=Registered)
+
+
+class Catalog(Generic[E]):
+    """Entries of one kind by all of their names.
+
+    Args:
+        kind: what an entry is called in messages.
+        rooms: folders of this package, each module of which registers entries.
+        unknown: the error of a name that nothing bears.
+    """
+
+    def __init__(self, kind: str, rooms: Sequence[str], unknown: type[CriteriaError]) -> None:
+        self.kind, self.rooms, self.unknown = kind, rooms, unknown
+        self.by_name: dict[str, E] = {}
+        self._loaded = False
+
+    def add(self, entry: E, aliases: Sequence[str] = ()) -> None:
+        """Make an entry known; one of the same file under the same name is replaced.
+
+        Raises:
+            ValueError: a class of another file has one of the names.
+        """
+        for name in (entry.name, *aliases):
+            other = self.by_name.get(name)
+            if other is not None and other.file != entry.file:
+                raise ValueError(f"the name {name!r} is taken by {other.file}; choose another")
+        self.by_name.update(dict.fromkeys((entry.name, *aliases), entry))
+
+    def load(self) -> None:
+        """Import the modules of the rooms and installed plugins, once."""
+        if self._loaded:
+            return
+        self._loaded = True
+        for room in self.rooms:
+            for module in pkgutil.iter_modules([str(PACKAGE / room)], f"{PACKAGE.name}.{room}."):
+                importlib.import_module(module.name)
+        for point in entry_points(group=ENTRY_POINTS):
+            point.load()
+
+    def all(self) -> list[E]:
+        """All entries, by name."""
+        self.load()
+        return sorted(set(self.by_name.values()), key=lambda entry: entry.name)
+
+    def find(self, name: str) -> E:
+        """The entry of that name or alias; where there is none, an error with near matches."""
+        self.load()
+        if name in self.by_name:
+            return self.by_name[name]
+        hint = did_you_mean(name, self.by_name)
+        known = ", ".join(entry.name for entry in self.all())
+        raise self.unknown(f"there is no {self.kind} {name!r}.{hint} There are: {known}")
+
+    def options(self, name: str, given: Mapping[str, Any]) -> Options:
+        """Options as the entry understands them, defaults filled in.
+
+        Raises:
+            OptionError: an unknown option or a value of the wrong kind; says which are allowed.
+        """
+        entry = self.find(name)
+        kind: type[Options] = entry.type.options_type
+        try:
+            return kind.model_validate(dict(given))
+        except ValidationError as error:
+            allowed = ", ".join(kind.model_fields) or "no options"
+            fault = _fault(error, kind)
+            raise OptionError(f"{entry.name}: {fault} It takes: {allowed}") from error
+
+
+def _fault(error: ValidationError, kind: type[Options]) -> str:
+    """The first thing that is wrong with options, in words."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] != "extra_forbidden":
+        return f"option {key!r} = {first['input']!r}: {first['msg']}."
+    return f"there is no option {key!r}.{did_you_mean(key, kind.model_fields, most=1)}"

@@ -1,0 +1,70 @@
+"""What is wrong with the records themselves: trials that are missing, and differences in how they
+were made.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+
+from ..records import Record
+from .findings import provenance
+
+LOW_DENSE_TOP1 = 50.0  # percent; a base below it is hardly trained
+IGNORED = "Records left out because the plan does not hold them: {}."
+# Parts of provenance names: differences here may move results; a host's name does not.
+_TOLD_APART = ("version", "package", "python", "git", "platform", "device", "cpu", "gpu", "thread")
+
+
+def missing_warnings(records: Sequence[Record], expected: int) -> Iterator[str]:
+    """How many trials of the plan did not finish, and how they ended."""
+    status = Counter(one.status for one in records)
+    if status["done"] < expected:
+        parts = [f"{status[one]} {one}" for one in ("failed", "infeasible") if status[one]]
+        parts.append(f"{expected - len(records)} not run")
+        missing = expected - status["done"]
+        yield f"{missing} of {expected} trials are missing: {', '.join(parts)}."
+
+
+def record_warnings(records: Sequence[Record]) -> Iterator[str]:
+    """What differs between records that should not, and bases that are hardly trained."""
+    yield from differences(records)
+    dense: dict[tuple[str, int], float] = {}
+    for record in records:
+        measured = record.measurements or record.fidelity
+        if measured is not None:
+            place = (record.labels.problem, record.labels.base)
+            dense.setdefault(place, 100 * measured.dense.top1)
+    for (problem, base), top1 in dense.items():
+        if top1 < LOW_DENSE_TOP1:
+            yield (
+                f"Base {base} of {problem} has {top1:.1f} % dense top-1: "
+                "pruning a poorly trained network says little."
+            )
+
+
+def differences(records: Sequence[Record]) -> Iterator[str]:
+    """What differs between records that should not.
+
+    Pairing rests on one network a base; records made apart may hold several under one name.
+    """
+    weights: dict[tuple[str, int], set[str]] = defaultdict(set)
+    for record in records:
+        sha = record.provenance.get("base_sha256")  # after its preparation, where there is one
+        prepared = record.measurements is not None and "prepare" in record.measurements.phases
+        if sha and not prepared:
+            weights[record.labels.problem, record.labels.base].add(str(sha))
+    for (problem, base), several in sorted(weights.items()):
+        if len(several) > 1:
+            yield (
+                f"Base {base} of {problem} stands for {len(several)} different networks: its "
+                "records were made apart, and differences between methods on it are not paired."
+            )
+    for name, values in sorted(provenance(records).items()):
+        if len(values) > 1 and any(word in name.lower() for word in _TOLD_APART):
+            yield f"The records differ in {name}: {', '.join(_brief(values))}."
+
+
+def _brief(values: Iterable[str]) -> list[str]:
+    """Hashes by their first letters."""
+    return [one[:10] if set(one) <= set("0123456789abcdef") else one for one in sorted(values)]

@@ -1,0 +1,73 @@
+"""Faults in what people write, put into words: names that are none, values that do not fit."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """Near matches of a misspelt name, as a part of a sentence; "" where there are none.
+
+    >>> meant("taylr", ["taylor", "l1"])
+    ' (did you mean taylor?)'
+    """
+    near = get_close_matches(name, list(known), n=3)
+    return f" (did you mean {' or '.join(near)}?)" if near else ""
+
+
+def no_such(what: str, name: str, known: Iterable[str]) -> str:
+    """What to say of a name that nothing of its kind bears.
+
+    >>> no_such("suite", "quickstrat", ["quickstart", "grand"])
+    "there is no suite 'quickstrat' (did you mean quickstart?); there are quickstart, grand"
+    """
+    names = list(known)
+    return f"there is no {what} {name!r}{meant(name, names)}; there are {', '.join(names)}"
+
+
+def explained(error: ValidationError, kind: type[BaseModel]) -> Iterator[str]:
+    """A sentence for each fault of a section: the key, what was given, what is allowed."""
+    for fault in error.errors():
+        key = ".".join(str(part) for part in fault["loc"])
+        given = f" = {fault['input']!r}" if not isinstance(fault["input"], dict | list) else ""
+        if fault["type"] == "extra_forbidden":
+            allowed = _keys_at(kind, fault["loc"][:-1])
+            near = get_close_matches(str(fault["loc"][-1]), allowed, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else "."
+            yield f"unknown key {key!r}{hint} Allowed here: {', '.join(allowed)}"
+        elif fault["type"] == "missing":
+            yield f"the key {key!r} is missing"
+        else:
+            message = fault["msg"].removeprefix("Value error, ")
+            yield f"{key + given + ': ' if key else ''}{message}"
+
+
+def _keys_at(model: type[BaseModel], loc: Sequence[Any]) -> list[str]:
+    """Keys of the section that a place in the file belongs to."""
+    kind: Any = model
+    for part in loc:
+        if isinstance(part, str) and isinstance(kind, type) and issubclass(kind, BaseModel):
+            fields: Mapping[str, Any] = {
+                (field.alias or name): field for name, field in kind.model_fields.items()
+            }
+            kind = fields[part].annotation if part in fields else kind
+        kind = _section_in(kind) or kind
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return [field.alias or name for name, field in kind.model_fields.items()]
+    return []
+
+
+def _section_in(annotation: Any) -> Any:
+    """The section inside `list[Section]`, `Section | None`, `dict[str, Section]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in typing.get_args(annotation):
+        found = _section_in(inner)
+        if found is not None:
+            return found
+    return None

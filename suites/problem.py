@@ -1,0 +1,120 @@
+"""A problem: a model on a dataset, as suites name them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from .protocol import Budgets, Calibration, SelectionSpec
+from .recipe import Recipe
+from .section import Section, Slug, slug
+
+Normalizing = Literal[
+    "cifar", "cifar-classic", "cifar100", "cifar-wide", "imagenet", "half", "none"
+]
+
+
+class DatasetSpec(Section):
+    """A dataset by name; `imagefolder` also needs its root, relative to the data root."""
+
+    name: str
+    label: Slug | None = Field(default=None, description="its name in tables; default: the name")
+    root: str | None = None
+    image_size: int | None = Field(default=None, ge=4)
+    normalize: Normalizing | None = Field(
+        default=None, description="mean and deviation by name; default: the dataset's"
+    )
+    validation: float = Field(default=0.1, gt=0, lt=0.5, description="share held out of train")
+    train_images: int | None = Field(default=None, ge=1, description="use only so many, seeded")
+    test_images: int | None = Field(default=None, ge=1, description="use only so many, seeded")
+    recipes: dict[str, Recipe] = Field(
+        default={}, description="its own, in place of the suite's of the same names"
+    )
+
+    @property
+    def title(self) -> str:
+        """Its name in tables and paths."""
+        return self.label or slug(self.name)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Which images these are, for keys."""
+        return self.model_dump(exclude={"label", "recipes"})
+
+
+class ModelSpec(Section):
+    """An architecture by name, and where its first weights come from."""
+
+    name: str
+    label: Slug | None = Field(default=None, description="its name in tables; default: the name")
+    options: dict[str, Any] = Field(default={})
+    weights: str | None = Field(default=None, description="torchvision weights by name")
+    checkpoint: str | None = Field(
+        default=None, description="path or https URL of a state dict; a URL needs its sha256"
+    )
+    sha256: str | None = Field(default=None, description="of the checkpoint's file")
+    recipe: str | Literal[False] | None = Field(
+        default=None,
+        description="base recipe of this model; false: take the given weights as they are",
+    )
+    datasets: list[str] | None = Field(
+        default=None, min_length=1, description="those of the suite's that it is on; default: all"
+    )
+    budgets: Budgets | None = Field(default=None, description="its own, on the suite's axis")
+    calibration: Calibration | None = Field(default=None, description="in place of the suite's")
+    recipes: dict[str, Recipe] = Field(
+        default={}, description="its own, in place of the dataset's and the suite's of these names"
+    )
+    selection: SelectionSpec | None = Field(
+        default=None, description="its own, key by key in place of the suite's"
+    )
+    methods: dict[str, dict[str, Any]] = Field(
+        default={}, description="of methods by name, the keys that are others here"
+    )
+    ignored: list[str] = Field(
+        default=[], description="layers whose output channels all stay, and those inside them"
+    )
+
+    @property
+    def title(self) -> str:
+        """Its name in tables and paths."""
+        return self.label or slug(self.name)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Which network this is, for keys; what uses it stands elsewhere in them."""
+        return self.model_dump(
+            exclude={
+                *("label", "recipe", "recipes", "checkpoint", "sha256"),
+                *("datasets", "budgets", "calibration", "selection", "methods"),
+            }
+        )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.weights and self.checkpoint:
+            raise ValueError("give weights or checkpoint, not both")
+        if self.recipe is False and not (self.weights or self.checkpoint):
+            raise ValueError("recipe: false needs weights or a checkpoint")
+        if self.sha256 and not self.checkpoint:
+            raise ValueError("sha256 is a checkpoint's; give checkpoint as well")
+        if self.sha256 and not re.fullmatch("[0-9a-f]{64}", self.sha256):
+            raise ValueError(
+                f"sha256 {self.sha256}: expected 64 digits 0-9 and a-f, as sha256sum says them"
+            )
+        if self.checkpoint and "://" in self.checkpoint:
+            if not self.checkpoint.startswith("https://"):
+                raise ValueError(f"checkpoint {self.checkpoint}: give a path or an https URL")
+            if not self.sha256:
+                raise ValueError(
+                    f"checkpoint {self.checkpoint} needs its sha256; download it by hand, look at "
+                    "it, and give what sha256sum says"
+                )
+        return self
+
+
+def problem_name(dataset: DatasetSpec, model: ModelSpec) -> str:
+    """How tables name a model on a dataset."""
+    return f"{model.title} on {dataset.title}"

@@ -1,0 +1,36 @@
+"""Plugins that tests write and load, and forget again."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from criteria import phases, registry, source
+from criteria.catalog import Catalog
+
+
+def forget() -> None:
+    """A process sees one version of a file; a test may see two."""
+    for one in vars(source).values():
+        if hasattr(one, "cache_clear"):
+            one.cache_clear()
+
+
+@contextmanager
+def forgetting() -> Iterator[None]:
+    """What is registered, imported and read inside the block is forgotten after it."""
+    catalogs: list[Catalog[Any]] = [registry.CATALOG, *phases.CATALOGS.values()]
+    for catalog in catalogs:
+        catalog.load()
+    known = [dict(catalog.by_name) for catalog in catalogs]
+    path, modules = list(sys.path), set(sys.modules)
+    forget()
+    yield
+    forget()
+    for catalog, before in zip(catalogs, known, strict=True):
+        catalog.by_name = before
+    sys.path[:] = path
+    for name in set(sys.modules) - modules:
+        del sys.modules[name]

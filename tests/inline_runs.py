@@ -1,0 +1,33 @@
+"""A plan carried out in the test's own process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.executors import make_executor
+from bench.plan.jobs import Job
+from bench.plan.plan import Plan
+from bench.run.run import run
+from bench.steps.workspace import Settings
+from bench.store.store import Store
+from reports.records import Failure, Measurements, Record
+
+
+class Silent:
+    def started(self, job: Job) -> None: ...
+
+    def ended(self, job: Job, failure: Failure | None) -> None: ...
+
+    def recorded(self, record: Record) -> None: ...
+
+
+def go(results: Path, plan: Plan) -> dict[str, int]:
+    """Run what is pending, in this process; how many trials ended how."""
+    store = Store(results)
+    executor = make_executor("inline", Settings(results, results), 1, None)
+    return dict(run(plan.pending(store), store, executor, Silent()).statuses)
+
+
+def measured(record: Record) -> Measurements:
+    assert record.measurements is not None
+    return record.measurements
