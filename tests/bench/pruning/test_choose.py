@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 from conftest import Chain, lively, trace
-from test_thresholds import Least
 from torch import Tensor, nn
 
 from bench.pruning.choose import choose_removed, iterative, one_shot
@@ -13,9 +12,25 @@ from bench.pruning.masks import choose_masks, mask_at_once, mask_stepwise, weigh
 from bench.pruning.network import Network, Removed, Rules, Schedule
 from bench.pruning.selection import InfeasibleBudget
 from bench.pruning.thresholds import Choice
+from criteria.selector import Selector
 
 BUDGETS = [0.7, 0.4]
 RULES = Rules(tolerance=0.1)
+
+
+class Least(Selector):
+    """A staircase by hand: of the worth on the diagonal, what lies below the threshold leaves."""
+
+    name = "least"
+    knob = (10.0, 0.0)
+
+    @staticmethod
+    def removed(evidence: Tensor, knob: float) -> Tensor:
+        return (evidence.diagonal() < knob).nonzero()[:, 0]
+
+    @staticmethod
+    def worth(evidence: Tensor) -> Tensor:
+        return evidence.diagonal()
 
 
 @pytest.fixture
