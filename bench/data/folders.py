@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from ..errors import DataError
-from .catalog import DATASETS, Contents
 from .images import IN_MEMORY, ArrayImages, FileImages, Listing, decoded, native_size
+from .known import DATASETS, Contents
 from .reader import Source, Split, Splits, normalization
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp", ".gif"}
