@@ -14,7 +14,11 @@ FILES = import_graph.modules(toy.CHECKOUT)
 
 # What users of the library call or build on, as they import it.
 DOORS = (
+    "bench.conformance.check_on",
+    "bench.data.datasets.load_dataset",
+    "bench.models.build_model",
     "bench.prune",
+    "bench.pruning.network.Network",
     "bench.plan.plan.make_plan",
     "bench.store.store.Store",
     "criteria.Criterion",

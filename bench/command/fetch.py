@@ -12,9 +12,9 @@ from rich.console import Console
 from suites.problem import DatasetSpec, ModelSpec
 from suites.schema import AnySuite
 
-from ..data.catalog import DATASETS
 from ..data.datasets import load_dataset
 from ..data.download import file_sha256, stated_bytes
+from ..data.known import DATASETS
 from ..errors import BenchError, ModelError
 from ..models.checkpoint import checkpoint_file, local_checkpoint
 from ..models.registry import TORCHVISION

@@ -54,7 +54,7 @@ def listing(console: Console, what: str, plugins: Sequence[Path], name: str = ""
     elif what in PHASES:
         _phases(console, PHASES[what], name)
     else:
-        from ..data.catalog import list_datasets
+        from ..data.known import list_datasets
         from ..models import list_models
 
         found = list_models() if what == "models" else list_datasets()

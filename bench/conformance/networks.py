@@ -117,7 +117,7 @@ FAMILIES: dict[str, Callable[[], nn.Module]] = {
 
 
 def lively(model: nn.Module, seed: int = 0) -> nn.Module:
-    """In float64 and eval mode, all parameters and statistics drawn anew, off 0 and 1."""
+    """The model in float64 and eval mode, parameters and statistics drawn anew, off 0 and 1."""
     draw = torch.Generator().manual_seed(seed)
     model = model.double().eval()
     with torch.no_grad():

@@ -37,7 +37,7 @@ def random_orders(groups: Sequence[Group], seed: int = 0) -> list[Tensor]:
 
 
 def _places(member: Member, tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-    """Of each tensor of a member, the flat indices `[units, elements]` that belong to its units."""
+    """The flat indices `[units, elements]` of a member's units, for each of its tensors."""
     weight = member.name if member.kind == "parameter" else f"{member.name}.weight"
     if weight in tensors:
         shape = tensors[weight].shape

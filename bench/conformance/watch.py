@@ -13,7 +13,7 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_
 
 
 def marked(model: nn.Module) -> nn.Module:
-    """In train mode but for one part, one parameter frozen, and gradients lying about; in place.
+    """Put a model in train mode but for one part, freeze a parameter, leave gradients lying about.
 
     So that putting everything in one state cannot pass for leaving it as it was.
     """
@@ -26,7 +26,7 @@ def marked(model: nn.Module) -> nn.Module:
 
 
 def snapshot(model: nn.Module) -> dict[str, Any]:
-    """By a name for people: tensors (copied), flags, hooks, and the global random states."""
+    """What can be seen, by a name for people: tensors (copied), flags, hooks, random states."""
     seen: dict[str, Any] = {}
     for name, parameter in model.named_parameters():
         seen[f"the parameter object {name}"] = id(parameter)

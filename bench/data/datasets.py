@@ -15,8 +15,8 @@ from suites.problem import DatasetSpec
 
 from .. import seeds
 from ..errors import DataError
-from .catalog import DATASETS
 from .images import CPU, THREADS, Images
+from .known import DATASETS
 from .reader import Source, Split, Splits
 
 

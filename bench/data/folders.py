@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from ..errors import DataError
-from .catalog import DATASETS, Contents
 from .images import IN_MEMORY, ArrayImages, FileImages, Listing, decoded, native_size
+from .known import DATASETS, Contents
 from .reader import Source, Split, Splits, normalization
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp", ".gif"}
@@ -69,7 +69,7 @@ def count_images(root: Path, image_size: int) -> Contents | None:
 
 
 def _train_and_test(root: Path) -> tuple[Path, Path]:
-    """Where the two splits should lie; `val` serves where there is no `test`."""
+    """The folders of the two splits; `val` serves where there is no `test`."""
     return root / "train", root / ("test" if (root / "test").is_dir() else "val")
 
 

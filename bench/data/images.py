@@ -100,14 +100,14 @@ class ArrayImages:
         augment: Augmentation = False,
     ) -> Iterator[Batch]:
         """See `Images.batches`. Augmentation: a random shift over black, and a random mirroring."""
-        for at in _parts(_ordered(self.chosen, indices, generator, augment), batch_size):
-            at = at.to(self.pixels.device)
-            pixels = self.pixels[at]
+        for part in _parts(_ordered(self.chosen, indices, generator, augment), batch_size):
+            numbers = part.to(self.pixels.device)
+            pixels = self.pixels[numbers]
             if augment and generator is not None:
                 pixels = shifted(pixels, self.shift, self.flip, generator)
                 if isinstance(augment, str):
                     pixels = torch.stack([automatically(one, augment, generator) for one in pixels])
-            yield self.normalize(pixels, self.white), self.labels[at]
+            yield self.normalize(pixels, self.white), self.labels[numbers]
 
 
 @dataclass(frozen=True)
@@ -150,18 +150,18 @@ class FileImages:
 
         with ThreadPoolExecutor(self.threads) as pool:
             jobs = (
-                (at, [pool.submit(read, *each) for each in zip(at.tolist(), by, strict=True)])
-                for at, by in zip(
+                (part, [pool.submit(read, *each) for each in zip(part.tolist(), by, strict=True)])
+                for part, by in zip(
                     _parts(order, batch_size),
                     map(Tensor.tolist, _parts(seeds, batch_size)),
                     strict=True,
                 )
             )
-            for at, futures in _one_ahead(jobs):
+            for part, futures in _one_ahead(jobs):
                 pixels = torch.stack([future.result() for future in futures])
                 pixels = pixels.pin_memory() if pinned else pixels
                 pixels = pixels.to(self.device, non_blocking=True)
-                yield self.normalize(pixels), self.labels[at].to(self.device)
+                yield self.normalize(pixels), self.labels[part].to(self.device)
 
     def _read(self, file: Path, augment: Augmentation, seed: int) -> Tensor:
         """Pixels uint8 [3, image_size, image_size]."""

@@ -45,7 +45,7 @@ class SelfAttention(nn.Module):
         self.proj = nn.Linear(width, width, bias)
 
     def reset_parameters(self) -> None:
-        """As `nn.MultiheadAttention` draws: query, key and value as one matrix, hence the gain."""
+        """Draw as `nn.MultiheadAttention` does: query, key, value as one matrix, hence the gain."""
         for layer in (self.q, self.k, self.v):
             nn.init.xavier_uniform_(layer.weight, gain=0.5**0.5)
         for layer in (self.q, self.k, self.v, self.proj):
@@ -93,7 +93,7 @@ class SelfAttention(nn.Module):
         return dict.fromkeys((self.q, self.k, self.v), self.num_heads)
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """Also takes the packed names of `nn.MultiheadAttention`, as torchvision saves them."""
+        """Take the packed names of `nn.MultiheadAttention` too, as torchvision saves them."""
         for kind in ("weight", "bias"):
             packed = state.pop(f"{prefix}in_proj_{kind}", None)
             if packed is not None:

@@ -34,7 +34,7 @@ def local_checkpoint(spec: ModelSpec, data_root: Path) -> ModelSpec:
 
 
 def checkpoint_file(spec: ModelSpec, data_root: Path) -> Path:
-    """Where a model's checkpoint lies, or will lie once it is fetched."""
+    """The file of a model's checkpoint, which may still have to be fetched."""
     assert spec.checkpoint
     if "://" not in spec.checkpoint:
         return Path(spec.checkpoint)

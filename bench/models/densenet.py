@@ -53,7 +53,7 @@ class DenseNet(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """On top of what the layers draw for themselves."""
+        """Draw what the layers have not drawn well themselves."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight)

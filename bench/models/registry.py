@@ -92,8 +92,16 @@ def build_model(
     """A model in training mode, on the CPU, its first weights drawn from `seed` alone.
 
     It maps images [n, channels, image_size, image_size] to logits [n, classes]. The global random
-    state is left as it was. Raises ModelError for unknown names and options, sizes that do not
-    fit, weights that cannot be fetched and checkpoints that do not fit.
+    state is left as it was.
+
+    Raises:
+        ModelError: unknown names and options, sizes that do not fit, weights that cannot be fetched
+            and checkpoints that do not fit.
+
+    >>> spec = ModelSpec(name="vgg_small", options={"width": 8})
+    >>> model = build_model(spec, classes=10, channels=1, image_size=8, seed=0)
+    >>> model(torch.zeros(2, 1, 8, 8)).shape
+    torch.Size([2, 10])
     """
     shape = {"classes": classes, "channels": channels, "image_size": image_size}
     with torch.random.fork_rng(devices=[]):

@@ -52,7 +52,7 @@ class VGG(nn.Module):
         _draw(self.classifier)
 
     def reset_parameters(self) -> None:
-        """On top of what the layers draw for themselves."""
+        """Draw what the layers have not drawn well themselves."""
         for module in self.modules():
             _draw(module)
 

@@ -22,7 +22,7 @@ class PrunableViT(torchvision.models.VisionTransformer):
         return self.conv_proj(x).flatten(2).transpose(1, 2)
 
     def reset_parameters(self) -> None:
-        """On top of what the layers draw: as torchvision, and the head as in `vit_small`."""
+        """Draw as torchvision does, and the head as in `vit_small`."""
         for name, module in self.encoder.named_modules():
             if isinstance(module, nn.Linear) and ".mlp." in name:
                 nn.init.xavier_uniform_(module.weight)

@@ -17,7 +17,7 @@ AUXILIARY = ("aux1", "aux2", "AuxLogits")  # second outputs of GoogLeNet and Inc
 
 
 def names() -> list[str]:
-    """All classifiers of torchvision."""
+    """The names of all classifiers of torchvision."""
     return torchvision.models.list_models(module=torchvision.models)
 
 
@@ -80,7 +80,7 @@ def published(name: str, weights: str) -> Any:
 
 
 def weights_file(entry: Any) -> Path:
-    """Where torch keeps the downloaded file of an entry."""
+    """The place where torch keeps the downloaded file of an entry."""
     return Path(torch.hub.get_dir()) / "checkpoints" / entry.url.rsplit("/", 1)[-1]
 
 

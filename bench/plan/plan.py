@@ -77,7 +77,7 @@ def make_plan(suite: Suite | FidelitySuite) -> Plan:
     >>> print(len(plan.trials), plan.trials[0])
     8 resnet20 on digits · l1 · 50 % · none
     """
-    from ..data.catalog import list_datasets
+    from ..data.known import list_datasets
     from ..models import list_models
 
     _known("dataset", [one.name for one in suite.datasets], list_datasets())

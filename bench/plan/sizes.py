@@ -13,8 +13,8 @@ from torch import nn
 from suites import Recipe
 from suites.problem import DatasetSpec, ModelSpec
 
-from ..data.catalog import DATASETS
 from ..data.folders import count_images
+from ..data.known import DATASETS
 from ..models import build_model
 from ..pruning.cost import count_macs
 

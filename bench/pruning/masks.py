@@ -21,8 +21,8 @@ from .cost import weight_uses
 from .network import Schedule
 from .selection import InfeasibleBudget, ordered_quantiles
 
-Scope = Literal["global", "local"]
-Scorer = Callable[[nn.Module], Sequence[Tensor]]  # of each group, [weights]; low leaves first
+MaskScope = Literal["global", "local"]
+WeightScorer = Callable[[nn.Module], Sequence[Tensor]]  # of each group, [weights]; low leaves first
 Masks = dict[str, Tensor]  # layer -> [weights], flattened as its weight: True where one stays
 
 
@@ -52,9 +52,9 @@ def weights_kept(total: int, share: float) -> int:
 def choose_masks(
     model: nn.Module,
     groups: Sequence[Group],
-    scorer: Scorer,
+    scorer: WeightScorer,
     shares: Sequence[float],
-    scope: Scope,
+    scope: MaskScope,
     *,
     schedule: Schedule | None = None,
     like: Mapping[float, Masks] | None = None,
@@ -72,15 +72,15 @@ def choose_masks(
         InfeasibleBudget: a share that leaves nothing.
     """
     if schedule is not None:
-        return iterative(model, groups, scorer, shares, scope, schedule)
+        return mask_stepwise(model, groups, scorer, shares, scope, schedule)
     scores = scorer(model)
     if like is not None:
         return {share: given_counts(groups, scores, like[share]) for share in shares}
-    return one_shot(groups, scores, shares, scope)
+    return mask_at_once(groups, scores, shares, scope)
 
 
-def one_shot(
-    groups: Sequence[Group], scores: Sequence[Tensor], shares: Sequence[float], scope: Scope
+def mask_at_once(
+    groups: Sequence[Group], scores: Sequence[Tensor], shares: Sequence[float], scope: MaskScope
 ) -> dict[float, Masks]:
     """Masks that keep exactly `weights_kept` of all weights, for each share.
 
@@ -97,12 +97,12 @@ def one_shot(
     }
 
 
-def iterative(
+def mask_stepwise(
     model: nn.Module,
     groups: Sequence[Group],
-    scorer: Scorer,
+    scorer: WeightScorer,
     shares: Sequence[float],
-    scope: Scope,
+    scope: MaskScope,
     schedule: Schedule,
 ) -> dict[float, Masks]:
     """Score, mask down to the next stop, score what is left; what is masked stays masked."""
@@ -114,7 +114,7 @@ def iterative(
             values.masked_fill(~masks[group.root], -torch.inf)  # lowest, whatever it was given
             for group, values in zip(groups, scores, strict=True)
         ]
-        masks = one_shot(groups, left, [stop], scope)[stop]
+        masks = mask_at_once(groups, left, [stop], scope)[stop]
         if stop in shares:
             chosen[stop] = masks
     return chosen

@@ -197,7 +197,7 @@ def _mask(
     example_inputs: Any,
     score: Score,
     share: float,
-    scope: masks.Scope,
+    scope: masks.MaskScope,
     schedule: Schedule | None,
 ) -> Pruned:
     """The network with all but a share of its weights at zero."""

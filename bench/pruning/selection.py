@@ -1,4 +1,4 @@
-"""From scores to removed channels under a budget, the same way for every method.
+"""Scores become removed channels under a budget, the same way for every method.
 
 One ranking of all units, whatever the scope; a floor under every group; and the shortest prefix of
 the ranking whose cost meets the budget. A unit that would overshoot by more than the tolerance is
@@ -31,7 +31,7 @@ class InfeasibleBudget(BenchError):
 
 @dataclass(frozen=True)
 class Limits:
-    """What every group keeps, whatever its scores.
+    """What every group of channels keeps, whatever its scores.
 
     Attributes:
         min_channels: root channels.
@@ -136,7 +136,7 @@ def _quantiles_in(values: Tensor, classes: Sequence[Tensor]) -> Tensor:
 
 
 def ordered_quantiles(values: Tensor) -> Tensor:
-    """Where each of `[n]` values stands among them, in (0, 1); of equals the earlier is lower."""
+    """The place of each of `[n]` values among them, in (0, 1); of equals the earlier is lower."""
     places = torch.empty(len(values), dtype=torch.float64)
     steps = torch.arange(len(values), dtype=torch.float64)
     places[values.argsort(stable=True)] = (steps + 0.5) / len(values)

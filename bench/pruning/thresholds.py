@@ -185,7 +185,7 @@ def _uniform_counts(choices: Choices, budget: float) -> list[int]:
 
 
 def _narrowed(choices: Choices, index: int, count: int) -> tuple[Tensor, float | None, int]:
-    """So many units of one group, the threshold that comes nearest, and how many it lacks."""
+    """The units of one group, so many, the nearest threshold, and how many units it lacks."""
     weaker, (enough, *_) = _nearest(
         choices.selector, lambda threshold: -len(choices.of_group(index, threshold)), -count
     )
@@ -201,7 +201,7 @@ def _narrowed(choices: Choices, index: int, count: int) -> tuple[Tensor, float |
 def _nearest(
     selector: type[Selector], cost: Callable[[float], float], target: float
 ) -> tuple[float | None, list[float]]:
-    """Of the thresholds tried, the nearest that costs more than the target, and all that do not.
+    """The nearest threshold tried that costs more than the target, and all that do not.
 
     Bisects, then scans the neighbourhood, as the cost is not monotone. The strongest must meet the
     target. Nearest first, of equals the weaker; None where the weakest meets it as well.
@@ -227,7 +227,7 @@ def _nearest(
 
 
 def _trim(choices: Choices, start: Removed, stronger: Sequence[float], budget: float) -> Removed:
-    """From `start`, which costs too much, towards stronger thresholds, one after the other."""
+    """Walk from `start`, which costs too much, towards one stronger threshold after the other."""
     removed = list(start)
     for threshold in stronger:
         for index, units in _steps(choices, removed, choices.at(threshold)):
@@ -246,7 +246,7 @@ def _trim(choices: Choices, start: Removed, stronger: Sequence[float], budget: f
 
 
 def _steps(choices: Choices, removed: Removed, wanted: Removed) -> list[tuple[int, Tensor]]:
-    """(group, units that leave together) towards the wanted ones, those of least worth first."""
+    """List (group, units that leave together) up to the wanted ones, those of least worth first."""
     groups, limits = choices.network.structure.groups, choices.rules.limits
     steps: list[tuple[float, int, Tensor]] = []
     for index, group in enumerate(groups):

@@ -23,7 +23,7 @@ TRIES = 10  # of a rectangle that fits
 
 @dataclass(frozen=True)
 class Mixing:
-    """As the recipe asks; `classes` of the dataset, `seed` of the training."""
+    """What a recipe does to a batch; `classes` are the dataset's, `seed` is the training's."""
 
     recipe: Recipe
     classes: int

@@ -111,7 +111,7 @@ class _Run:
         return self.seconds + time.perf_counter() - self.start
 
     def go(self) -> None:
-        """From the first step, or the checkpoint, to the last."""
+        """Train from the first step, or from the checkpoint, to the last."""
         self.start = time.perf_counter()
         recipe, device = self.recipe, self.data.device
         self.rider.begin(self.model)

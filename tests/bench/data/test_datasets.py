@@ -19,9 +19,9 @@ import toy
 from PIL import Image
 
 from bench.data.augment import automatically, changed, randomly_cropped, shifted
-from bench.data.catalog import list_datasets
 from bench.data.datasets import Dataset, load_dataset
 from bench.data.images import Images, centered
+from bench.data.known import list_datasets
 from bench.data.reader import NORMALIZATIONS
 from bench.errors import DataError
 from suites.problem import DatasetSpec, Normalizing
@@ -577,7 +577,7 @@ def test_the_list_has_a_line_each_and_loads_no_torchvision() -> None:
     assert {"digits", "cifar10", "imagefolder", "imagenet", "cub200"} <= set(list_datasets())
     program = (
         "import sys, bench.data.datasets, bench.models\n"
-        "bench.data.catalog.list_datasets(), bench.models.list_models()\n"
+        "bench.data.known.list_datasets(), bench.models.list_models()\n"
         "sys.exit('torchvision' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], env=toy.environment(), check=True)

@@ -25,10 +25,10 @@ from bench.pruning.masks import (
     check_held,
     check_masked,
     given_counts,
-    iterative,
     macs_saved,
+    mask_at_once,
+    mask_stepwise,
     masked,
-    one_shot,
     pack,
     unpack,
     weight_groups,
@@ -87,9 +87,9 @@ def test_exactly_the_share_stays_and_of_equals_the_earlier_leaves(
     count = round(share * total(scores))
     if count == 0:
         with pytest.raises(InfeasibleBudget, match="is none"):
-            one_shot(layers(scores), scores, [share], "global")
+            mask_at_once(layers(scores), scores, [share], "global")
         return
-    found = one_shot(layers(scores), scores, [share], "global")[share]
+    found = mask_at_once(layers(scores), scores, [share], "global")[share]
     values = torch.cat(scores).tolist()
     best = sorted(range(len(values)), key=lambda at: (values[at], at))[len(values) - count :]
     assert flat(found) == [at in best for at in range(len(values))]
@@ -103,7 +103,7 @@ def test_local_masks_keep_the_same_share_of_every_layer_and_exactly_as_many(
     count = round(share * total(scores))
     if count == 0:
         return
-    found = one_shot(layers(scores), scores, [share], "local")[share]
+    found = mask_at_once(layers(scores), scores, [share], "local")[share]
     assert sum(kept(found)) == count
     least = max((int(mask.sum()) - 1) / len(mask) for mask in found.values())
     most = min((int(mask.sum()) + 1) / len(mask) for mask in found.values())
@@ -113,13 +113,14 @@ def test_local_masks_keep_the_same_share_of_every_layer_and_exactly_as_many(
 
 def test_a_large_layer_loses_most_under_a_global_ranking_and_its_share_under_a_local_one() -> None:
     scores = [torch.arange(4.0) + 100, torch.arange(16.0)]
-    assert kept(one_shot(layers(scores), scores, [0.5], "global")[0.5]) == [4, 6]
-    assert kept(one_shot(layers(scores), scores, [0.5], "local")[0.5]) == [2, 8]
+    assert kept(mask_at_once(layers(scores), scores, [0.5], "global")[0.5]) == [4, 6]
+    assert kept(mask_at_once(layers(scores), scores, [0.5], "local")[0.5]) == [2, 8]
 
 
 def test_scores_may_be_negative() -> None:
     scores = [torch.tensor([-3.0, -1.0, -2.0])]
-    assert flat(one_shot(layers(scores), scores, [1 / 3], "global")[1 / 3]) == [False, True, False]
+    found = mask_at_once(layers(scores), scores, [1 / 3], "global")[1 / 3]
+    assert flat(found) == [False, True, False]
 
 
 def test_a_share_that_leaves_nothing_is_refused() -> None:
@@ -191,7 +192,7 @@ def test_what_is_masked_stays_masked_whatever_later_scores_say(scope: Any, shape
 
     shares, schedule = [0.6, 0.3, 0.05], Schedule(7, shape)
     with left_as_found(model):
-        found = iterative(model, groups, scorer, shares, scope, schedule)
+        found = mask_stepwise(model, groups, scorer, shares, scope, schedule)
     everything = sum(group.units for group in groups)
     assert [sum(kept(found[one])) for one in shares] == [round(s * everything) for s in shares]
     for many, few in itertools.pairwise(found[one] for one in shares):
@@ -215,8 +216,8 @@ def test_one_step_is_one_shot(scope: Any) -> None:
     model = build("chain")
     groups = weight_groups(model, (images(1),))
     scores = [weight(model, one.root).flatten().abs() for one in groups]
-    step = iterative(model, groups, lambda _: scores, [0.3], scope, Schedule(1))[0.3]
-    assert flat(step) == flat(one_shot(groups, scores, [0.3], scope)[0.3])
+    step = mask_stepwise(model, groups, lambda _: scores, [0.3], scope, Schedule(1))[0.3]
+    assert flat(step) == flat(mask_at_once(groups, scores, [0.3], scope)[0.3])
 
 
 # --- what it costs --------------------------------------------------------------------------------
