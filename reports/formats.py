@@ -122,14 +122,17 @@ def points(value: float) -> str:
 
 
 def interval(low: float, high: float) -> str:
+    """`[−0.10, +0.30]`; a dash where an end is unknown."""
     return f"[{points(low)}, {points(high)}]" if np.isfinite([low, high]).all() else "–"
 
 
 def counts(row: Mapping[Any, Any]) -> str:
+    """`wins/ties/losses` of a row; a dash where nothing was compared."""
     return "–" if pd.isna(row["wins"]) else f"{row['wins']}/{row['ties']}/{row['losses']}"
 
 
 def p_value(value: float) -> str:
+    """Three significant digits; a dash where there is no p."""
     return "–" if pd.isna(value) else f"{value:.3g}"
 
 
@@ -147,10 +150,12 @@ def number(value: Any, digits: int = 3) -> Cell:
 
 
 def whole(value: Any) -> Cell:
+    """A whole number as it is; a dash where there is none."""
     return Cell("–") if pd.isna(value) else Cell(str(value), float(value))
 
 
 def signed(value: float) -> Cell:
+    """A cell of `points`."""
     return Cell(points(value), None if pd.isna(value) else float(value))
 
 

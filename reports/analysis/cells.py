@@ -18,6 +18,7 @@ from suites.method import matched_name
 from suites.schema import Suite
 
 from .. import statistics
+from ..formats import counted
 from ..records import Labels, budget_words
 from ..statistics import Floats
 
@@ -253,9 +254,7 @@ def _gaps(table: pd.DataFrame) -> dict[tuple[str, str, str], str]:
     for key, holes in _by_method(table[~table["complete"].astype(bool)]):
         lost = int((holes["expected"] - holes["done"]).sum())
         places = (budget_words(one["cost"], one["budget"]) for one in holes.to_dict("records"))
-        words[key] = (
-            f"{lost} trial{'s' if lost > 1 else ''} without a result at {', '.join(places)}"
-        )
+        words[key] = f"{counted(lost, 'trial')} without a result at {', '.join(places)}"
     return words
 
 

@@ -62,7 +62,7 @@ class FidelityResults:
 def analyse_fidelity(
     suite: FidelitySuite, records: Sequence[Record], expected: Sequence[Labels]
 ) -> FidelityResults:
-    """Arguments and errors as `reports.build.build_report`."""
+    """The analysis of a fidelity suite; arguments and errors as `reports.build.build_report`."""
     known = of_plan(suite, records, expected)
     trials = fidelity_frame(known)
     return FidelityResults(

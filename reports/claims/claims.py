@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from ..formats import counted
 from ..records import Record
 from ..statistics import Interval, per_trial, t_interval
 from .claim_file import DENSE, Claim, Range
@@ -229,7 +230,7 @@ def _interval(
     if len(bases) > 1:
         return t_interval([base.mean() for base in bases], level), f"{len(bases)} bases"
     (base,) = bases
-    return t_interval(base, level), f"{base.size} repeat{'s' if base.size > 1 else ''} of one base"
+    return t_interval(base, level), f"{counted(base.size, 'repeat')} of one base"
 
 
 def claim_verdict(interval: Interval, above: float) -> ClaimVerdict:

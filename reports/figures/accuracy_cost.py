@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from ..analysis.results import Results
+from ..formats import counted
 from .panels import entries, grid, legend, name_axes
 from .plot import Plot
 from .published_points import draw_published, published_entry, published_points
@@ -65,7 +66,7 @@ def _plot(
     banded = with_bands(data, looks, results.suite.analysis.control)
     several = results.suite.bases > 1
     caption = (
-        f"Mean test top-1 of {results.suite.bases} base{'s' if several else ''} a "
+        f"Mean test top-1 of {counted(results.suite.bases, 'base')} a "
         f"problem. {_spread(results, banded)} Dashed grey: the dense network"
         f"{'s with one standard deviation over bases' if several else ''}. The panels have scales "
         f"of their own.{instead}"

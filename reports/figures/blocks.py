@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..analysis.results import Results
+from ..formats import counted
 from ..records import budget_words
 
 # What collapses budgets, for captions; over a knob's settings the plain mean.
@@ -31,15 +32,13 @@ class Blocks:
     def said(self) -> str:
         """n in words, and whom it speaks of."""
         if self.unit == "problems":
-            text = f"n = {self.n} problem{'s' if self.n > 1 else ''}"
+            text = f"n = {counted(self.n, 'problem')}"
         else:
-            text = f"n = {self.n} base{'s' if self.n > 1 else ''} of one problem, and true of it "
+            text = f"n = {counted(self.n, 'base')} of one problem, and true of it "
             text += "alone"
         if not self.left_out:
             return text
-        return (
-            f"{text} ({self.left_out} unfinished method{'s' if self.left_out > 1 else ''} left out)"
-        )
+        return f"{text} ({counted(self.left_out, 'unfinished method')} left out)"
 
 
 def blocks(results: Results, recovery: str) -> Blocks | None:

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..analysis.results import Results
+from ..formats import counted
 from .accuracy_cost import COSTS
 from .panels import ALL_PROBLEMS, MANY, entries, legend
 from .plot import Plot
@@ -24,7 +25,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     if data.empty:
         return
     axis = data["axis"].iloc[0]
-    n = f"{results.suite.bases} base{'s' if results.suite.bases > 1 else ''}"
+    n = counted(results.suite.bases, "base")
     if len(results.problems) > MANY:
         n += f" on each of {len(results.problems)} problems"
     word = "MACs" if axis == "macs" else axis

@@ -17,6 +17,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from suites.section import slug
 
 from ..analysis.fidelity import NORMALISED, SHARES, FidelityResults
+from ..formats import counted
 from .plot import Drawing, Plot, asked_for, write
 from .similarity import REMOVED, overlap, similarity, similarity_plot
 from .style import GREY, publication
@@ -78,8 +79,7 @@ def _bars(results: FidelityResults) -> str:
 
 
 def _n(results: FidelityResults) -> str:
-    bases = results.suite.bases
-    return f"n = {bases} base{'s' if bases > 1 else ''}, without a spread"
+    return f"n = {counted(results.suite.bases, 'base')}, without a spread"
 
 
 def _correlation(results: FidelityResults) -> Iterator[Plot]:

@@ -122,19 +122,19 @@ def draw(
     flat = [ax for line in axes for ax in line]
     placed = list(zip(product(recoveries, panels), flat, strict=True))
     for (recovery, panel), ax in placed:
-        mine = data[(data["panel"] == panel) & (data["recovery"] == recovery)]
-        large = mine[mine["problem"] == ""].set_index("comparison").reindex(names)
+        shown = data[(data["panel"] == panel) & (data["recovery"] == recovery)]
+        large = shown[shown["problem"] == ""].set_index("comparison").reindex(names)
         _ground(ax, rope)
-        small = mine[mine["problem"] != ""]
+        small = shown[shown["problem"] != ""]
         ax.plot(small["mean"], [names.index(one) for one in small["comparison"]], linestyle="",
                 marker="o", markersize=2.0, markeredgewidth=0, color=GREY, alpha=0.7)  # fmt: skip
         dots(ax, large, looks)
         ax.set_title(_title(panel, recovery, large))
     for (recovery, panel), ax in placed:
-        mine = data[data["recovery"] == recovery]
-        frame_means(ax, mine, -rope, rope)
-        mine = mine[(mine["panel"] == panel) & (mine["problem"] == "")]
-        arrows(ax, mine.set_index("comparison").reindex(names), looks)
+        of_recovery = data[data["recovery"] == recovery]
+        frame_means(ax, of_recovery, -rope, rope)
+        large = of_recovery[(of_recovery["panel"] == panel) & (of_recovery["problem"] == "")]
+        arrows(ax, large.set_index("comparison").reindex(names), looks)
     for ax in axes[-1]:
         ax.set_xlabel(x_label)
     bold(axes, "")

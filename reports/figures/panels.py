@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ..formats import counted
 from .style import ONE_COLUMN, QUIET, TWO_COLUMNS, Look, title
 
 _ENTRY = 0.15  # inches a line of the legend takes
@@ -102,5 +103,5 @@ def entries(methods: Sequence[str], looks: Mapping[str, Look]) -> Iterator[Line2
             yield looks[name].line([], [], label=name)
     quiet = sum(looks[name].quiet for name in methods)
     if quiet:
-        label = f"{quiet} other method{'s' if quiet > 1 else ''}"
+        label = counted(quiet, "other method")
         yield Line2D([], [], color=QUIET, linewidth=0.8, label=label)

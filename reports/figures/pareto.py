@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from ..analysis.results import Results
+from ..formats import counted
 from ..statistics import Floats
 from .blocks import COLLAPSED
 from .names import place_names
@@ -74,7 +75,7 @@ def _words(results: Results) -> str:
     if len(results.problems) > MANY:
         text = f"{COLLAPSED}, mean of n = {len(results.problems)} problems"
         return f"{text}, with bars of one standard deviation over these."
-    n = f"{results.suite.bases} base{'s' if results.suite.bases > 1 else ''}"
+    n = counted(results.suite.bases, "base")
     text = f"{COLLAPSED}, mean of n = {n}"
     if results.suite.bases == 1:
         return f"{text}: single networks, no spread."

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..analysis.results import Results
+from ..formats import counted
 from ..statistics import Floats, performance_profile, shares_within
 from .blocks import Blocks, blocks
 from .panels import entries, legend
@@ -37,7 +38,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     banded = _banded(results, looks, cubes)
     data = drawn(cubes, banded, level)
     sizes = "; ".join(
-        f"{recovered(key)}: n = {problems} problem{'s' if problems > 1 else ''} × {budgets} "
+        f"{recovered(key)}: n = {counted(problems, 'problem')} × {budgets} "
         f"budgets × {bases} bases × {repeats} repeats a method"
         for key, (_, cube) in cubes.items()
         for _, problems, bases, repeats in [cube.shape[1:]]

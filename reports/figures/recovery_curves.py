@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ..analysis.results import Results
+from ..formats import counted
 from .blocks import at_the_tightest
 from .panels import entries, grid, legend, name_axes
 from .plot import Plot
@@ -29,7 +30,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         data,
         "Recovery over epochs",
         f"Validation top-1 after each epoch of recovery {at_the_tightest(results)}; mean of n = "
-        f"{n} network{'s' if n > 1 else ''} a method and problem. "
+        f"{counted(n, 'network')} a method and problem. "
         f"{spread if n > 1 else 'One network, so no spread.'} Validation, not test: nothing is "
         "chosen by it.",
         "Curves of validation top-1 over epochs of recovery, a line a method, by problem and "

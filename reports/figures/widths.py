@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from suites.section import slug
 
 from ..analysis.results import Results
+from ..formats import counted
 from .blocks import at_the_tightest
 from .plot import Plot
 from .similarity import mean_correlation, similarity_plot
@@ -51,7 +52,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     shared = _shared(tables)
     if shared is not None and len(shared[0].columns) > 2:
         matrix = mean_correlation(shared)
-        several = f"{len(shared)} problem{'s' if len(shared) > 1 else ''}"
+        several = counted(len(shared), "problem")
         yield Plot(
             "width_similarity",
             similarity_plot(matrix, "Spearman's ρ of shares kept"),

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ..analysis.results import Results
-from ..formats import interval, points
+from ..formats import counted, interval, points
 from ..records import Record, budget_words
 from ..statistics import Power
 
@@ -134,10 +134,6 @@ def _of(results: Results, recovery: str, method: str) -> pd.DataFrame:
     return pairs[mine & (pairs["method"] == method)].dropna(subset=["mean"])
 
 
-def problems_of(power: Power) -> str:
-    return f"{power.problems} problem{'s' if power.problems > 1 else ''}"
-
-
 def power_line(power: Power, bases: int) -> str:
     """What the number of problems can show at all, and what is left where they are too few.
 
@@ -145,7 +141,7 @@ def power_line(power: Power, bases: int) -> str:
         power: of the declared tests.
         bases: of each problem.
     """
-    problems = problems_of(power)
+    problems = counted(power.problems, "problem")
     if power.can_reach_alpha:
         return (
             f"With {problems} and {power.comparisons} comparisons the smallest p after Holm is "

@@ -14,9 +14,9 @@ from ..analysis.against_published import summary
 from ..analysis.cells import failures
 from ..analysis.published import published_dense
 from ..analysis.results import Results
-from ..formats import number, p_value
+from ..formats import counted, number, p_value
 from ..records import Measurements, Record, budget_words
-from .findings import MOST, left_out, problems_of
+from .findings import MOST, left_out
 from .record_warnings import IGNORED, missing_warnings, record_warnings
 from .wording import WORDS
 
@@ -42,7 +42,8 @@ def warnings(results: Results) -> Iterator[str]:
     if results.ignored:
         yield IGNORED.format(results.ignored)
     if not results.power.can_reach_alpha:
-        yield f"{problems_of(results.power)}: nothing here speaks for other models or data."
+        problems = counted(results.power.problems, "problem")
+        yield f"{problems}: nothing here speaks for other models or data."
     if results.suite.bases == 1:
         yield "One base a problem: intervals over bases do not exist."
     yield from record_warnings(results.records)
