@@ -52,10 +52,11 @@ LADDER = {
         errors  seeds
     """,
     "criteria": """
-        score
+        plugin  score
         saliency  selectors  preparations  procedures  recoveries
         families
         registry  phases
+        catalog
         gather  selector
         criterion  training
         reduce
@@ -72,7 +73,7 @@ LADDER = {
         problem  method
         recipe  protocol
         scale  section
-        files
+        files  faults
     """,
     "reports": """
         build
