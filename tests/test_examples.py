@@ -10,6 +10,9 @@ import import_graph
 import pytest
 import toy
 
+from criteria.phases import CATALOGS
+from criteria.registry import CATALOG
+
 FILES = import_graph.modules(toy.CHECKOUT)
 
 # What users of the library call or build on, as they import it.
@@ -29,10 +32,19 @@ DOORS = (
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
+@pytest.fixture
+def own_catalogs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an example registers is known to it alone."""
+    for catalog in (CATALOG, *CATALOGS.values()):
+        catalog.load()
+        monkeypatch.setattr(catalog, "by_name", dict(catalog.by_name))
+
+
 def with_examples() -> list[str]:
     return [name for name, path in FILES.items() if ">>> " in path.read_text(encoding="utf-8")]
 
 
+@pytest.mark.usefixtures("own_catalogs")
 @pytest.mark.parametrize("name", with_examples())
 def test_examples_are_true(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
