@@ -9,9 +9,7 @@ from pathlib import Path
 import import_graph
 import pytest
 import toy
-
-from criteria.phases import CATALOGS
-from criteria.registry import CATALOG
+from sources import unregistering
 
 FILES = import_graph.modules(toy.CHECKOUT)
 
@@ -32,27 +30,19 @@ DOORS = (
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
-@pytest.fixture
-def own_catalogs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What an example registers is known to it alone."""
-    for catalog in (CATALOG, *CATALOGS.values()):
-        catalog.load()
-        monkeypatch.setattr(catalog, "by_name", dict(catalog.by_name))
-
-
 def with_examples() -> list[str]:
     return [name for name, path in FILES.items() if ">>> " in path.read_text(encoding="utf-8")]
 
 
-@pytest.mark.usefixtures("own_catalogs")
 @pytest.mark.parametrize("name", with_examples())
 def test_examples_are_true(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In an empty folder, as an example may write what it likes."""
+    """In an empty folder, as an example may write what it likes; what it registers is its own."""
     monkeypatch.chdir(tmp_path)
     module = importlib.import_module(name)
-    result = doctest.testmod(module, optionflags=FLAGS)
+    with unregistering():
+        result = doctest.testmod(module, optionflags=FLAGS)
     assert result.failed == 0, capsys.readouterr().out
     assert result.attempted > 0, f"{name} has >>>, but in no docstring that doctest looks at"
 
