@@ -51,7 +51,6 @@ def register_phase(name: str, *, cite: str, faithful: str) -> Callable[[P], P]:
         ...     '''Plain training, and more of it.'''
         >>> find_phase("preparation", "longer").summary
         'Plain training, and more of it.'
-        >>> del CATALOGS["preparation"].by_name["longer"]
     """
 
     def decorate(phase: P) -> P:

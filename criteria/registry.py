@@ -80,7 +80,6 @@ def register(
         ...             self.add(member, member.view(batch.weights).sum(1))
         >>> find("total").name, find("sum").summary
         ('sum', "Sum of a channel's weights.")
-        >>> for name in ("sum", "total"): del CATALOG.by_name[name]
     """
 
     def decorate(criterion: C) -> C:

@@ -9,6 +9,7 @@ from pathlib import Path
 import import_graph
 import pytest
 import toy
+from sources import unregistering
 
 FILES = import_graph.modules(toy.CHECKOUT)
 
@@ -41,10 +42,11 @@ def with_examples() -> list[str]:
 def test_examples_are_true(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In an empty folder, as an example may write what it likes."""
+    """In an empty folder, as an example may write what it likes; what it registers is its own."""
     monkeypatch.chdir(tmp_path)
     module = importlib.import_module(name)
-    result = doctest.testmod(module, optionflags=FLAGS)
+    with unregistering():
+        result = doctest.testmod(module, optionflags=FLAGS)
     assert result.failed == 0, capsys.readouterr().out
     assert result.attempted > 0, f"{name} has >>>, but in no docstring that doctest looks at"
 

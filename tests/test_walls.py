@@ -52,10 +52,11 @@ LADDER = {
         errors  seeds
     """,
     "criteria": """
-        score
+        plugin  score
         saliency  selectors  preparations  procedures  recoveries
         families
         registry  phases
+        catalog
         gather  selector
         criterion  training
         reduce
@@ -72,7 +73,7 @@ LADDER = {
         problem  method
         recipe  protocol
         scale  section
-        files
+        files  faults
     """,
     "reports": """
         build
@@ -236,3 +237,25 @@ def test_records_can_be_read_without_the_engine() -> None:
         timeout=toy.PATIENCE,
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_no_test_imports_a_test() -> None:
+    """What tests share lies in modules of its own, directly under `tests/`."""
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        for name, _ in imports(ROOT, path):
+            shared = not name.split(".")[-1].startswith("test_")
+            assert shared or name.split(".")[0] in PACKAGES, f"{named(path)} imports {name}"
+
+
+def test_folders_of_tests_never_stand_for_the_packages() -> None:
+    code = "import " + ", ".join(PACKAGES) + "; print(*(one.__file__ for one in (%s)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code % ", ".join(PACKAGES)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT / "tests",
+        env=toy.environment(),
+        check=True,
+        timeout=toy.PATIENCE,
+    )
+    assert done.stdout.split() == [str(ROOT / package / "__init__.py") for package in PACKAGES]

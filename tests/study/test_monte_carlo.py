@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import stats
-from simulation import Design, coverage, everything_as_blocks, rejections, simulate
+from study.simulation import Design, coverage, everything_as_blocks, rejections, simulate
 
 from reports.statistics import null_distribution, performance_profile
 

@@ -494,7 +494,7 @@ def test_index_files_that_disagree_are_an_error(load: Load, tmp_path: Path) -> N
         load("cub200")
     make_birds(tmp_path)
     (tmp_path / "CUB_200_2011" / "images" / "002.Bird" / "1.jpg").unlink()
-    with pytest.raises(DataError, match=r"1\.jpg is listed but cannot be read"):
+    with pytest.raises(DataError, match=r"1\.jpg .*cannot be read"):
         load("cub200", image_size=32)
 
 
@@ -543,7 +543,7 @@ def test_a_corrupt_image_is_named(load: Load, tmp_path: Path, size: int, damage:
 def test_class_folders_must_agree_and_hold_images(load: Load, tmp_path: Path) -> None:
     root = make_folder(tmp_path / "pets")
     (root / "train" / "fish").mkdir()
-    with pytest.raises(DataError, match="differ in their class folders: fish"):
+    with pytest.raises(DataError, match="class folders: fish"):
         load("imagefolder", root="pets")
     (root / "test" / "fish").mkdir()
     with pytest.raises(DataError, match="fish has no images"):
@@ -551,7 +551,7 @@ def test_class_folders_must_agree_and_hold_images(load: Load, tmp_path: Path) ->
 
 
 def test_a_normalization_must_fit_the_channels(load: Load) -> None:
-    with pytest.raises(DataError, match="cifar is for 3 channels, the images have 1"):
+    with pytest.raises(DataError, match=r"cifar .*3 channels.* 1"):
         load("digits", normalize="cifar")
 
 

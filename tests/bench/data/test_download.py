@@ -104,7 +104,7 @@ def test_a_file_is_fetched_once(server: Server, tmp_path: Path) -> None:
 def test_a_broken_download_is_resumed(server: Server, tmp_path: Path) -> None:
     file = tmp_path / "net.pt"
     server.cut_short = True
-    with pytest.raises(DownloadError, match=r"ended after 8192 of 16384 bytes; try again"):
+    with pytest.raises(DownloadError, match=r"8192 of 16384 bytes"):
         download(server.url, file, SHA)
     assert not file.exists()
     server.cut_short = False
@@ -160,7 +160,7 @@ def test_a_checkpoint_of_another_hash_is_not_loaded(tmp_path: Path) -> None:
     file = tmp_path / "net.pt"
     torch.save(build("resnet20", seed=3).state_dict(), file)
     build("resnet20", checkpoint=str(file), sha256=file_sha256(file))
-    with pytest.raises(ModelError, match=r"has not the SHA-256 0+ that the suite asks for"):
+    with pytest.raises(ModelError, match=r"SHA-256 0{64} "):
         build("resnet20", checkpoint=str(file), sha256="0" * 64)
 
 
@@ -168,8 +168,8 @@ def test_a_checkpoint_of_another_hash_is_not_loaded(tmp_path: Path) -> None:
     ("given", "says"),
     [
         ({"checkpoint": "https://a.org/n.pt"}, "needs its sha256"),
-        ({"checkpoint": "http://a.org/n.pt", "sha256": SHA}, "give a path or an https URL"),
-        ({"checkpoint": "file:///n.pt", "sha256": SHA}, "give a path or an https URL"),
+        ({"checkpoint": "http://a.org/n.pt", "sha256": SHA}, "https URL"),
+        ({"checkpoint": "file:///n.pt", "sha256": SHA}, "https URL"),
         ({"sha256": SHA}, "sha256 is a checkpoint's"),
         ({"checkpoint": "n.pt", "sha256": "abc"}, "sha256 abc: expected 64 digits"),
     ],
@@ -251,10 +251,8 @@ def test_weights_by_name_are_looked_for_where_torch_puts_them(
     assert need.size == pytest.approx(46.8e6, rel=0.01)
     found = fetch(need)
     assert found.state == "missing"
-    assert (
-        f"(no route to host); on a machine without network, put {file.name} into {file.parent}"
-        in found.why
-    )
+    assert "(no route to host)" in found.why
+    assert f"put {file.name} into {file.parent}" in found.why
     file.parent.mkdir()
     file.touch()
     assert fetch(need).state == "present"

@@ -288,9 +288,7 @@ def test_an_unstructured_suite_takes_criteria_with_a_score_for_single_weights() 
     plan = plan_of(**weights)
     assert {one.path.cost for one in plan.trials} == {"weights"}
     for methods in (["l1", "fpgm"], ["l1", {"criterion": "l2", "matched": ["fpgm"]}]):
-        with pytest.raises(
-            PlanError, match=r"method fpgm: fpgm does not score single weights"
-        ) as e:
+        with pytest.raises(PlanError, match=r"method fpgm: .* single weights") as e:
             plan_of(**weights, methods=methods)
         able = str(e.value).partition("these do: ")[2].split(", ")
         assert {"random", "l1", "l2", "taylor"} <= set(able)
@@ -300,7 +298,7 @@ def test_an_unstructured_suite_takes_criteria_with_a_score_for_single_weights() 
 def test_an_unstructured_suite_refuses_options_that_are_about_channels() -> None:
     weights: dict[str, Any] = {"budgets": {"weights": [0.5]}}
     method = {"criterion": "taylor", "options": {"reduction": "max"}}
-    with pytest.raises(PlanError, match="'reduction' = 'max' would be ignored where single"):
+    with pytest.raises(PlanError, match="'reduction' = 'max' would be ignored"):
         plan_of(**weights, methods=["l1", method])
     assert plan_of(methods=["l1", method]).trials
 
@@ -317,7 +315,7 @@ def test_only_some_methods_with_the_controls_matched_to_them() -> None:
     assert {one.labels.method for one in plan.only(["l1~taylor"]).trials} == {"l1~taylor"}
     assert {one.labels.repeat for one in plan.only(repeats=1).trials} == {0}
     assert plan.only().trials == plan.trials
-    with pytest.raises(PlanError, match=r"--methods: tailor is none of this suite's: random, l1"):
+    with pytest.raises(PlanError, match=r"--methods: tailor .*: random, l1"):
         plan.only(["l1", "tailor"])
 
 

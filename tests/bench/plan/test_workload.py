@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -272,9 +273,9 @@ def test_scales_stand_beside_one_another(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("procedure", "options", "said"),
     [
-        ("tpp", {"update_every": 50}, "some must be left to stabilise"),
-        ("greg2", {"update_every": 50}, "some must be left to stabilise"),
-        ("dhspg", {"decay": {"steps": 40}}, "do not fit behind the start"),
+        ("tpp", {"update_every": 50}, "left to stabilise"),
+        ("greg2", {"update_every": 50}, "left to stabilise"),
+        ("dhspg", {"decay": {"steps": 40}}, "behind the start"),
         ("decay", {"steps": 40}, "take 39 steps of training"),
         ("gates", {"cycles": 20}, "too short"),
     ],
@@ -292,6 +293,6 @@ def test_a_training_too_short_for_its_procedure_is_refused_by_the_plan(
 
     with pytest.raises(PlanError) as caught:
         planned(1)  # 144 images in batches of 40
-    assert "method l1: its recipe has 1 epoch on digits, which are 4 steps" in str(caught.value)
+    assert re.search(r"method l1: .* 1 epoch on digits.* 4 steps", str(caught.value))
     assert said in str(caught.value)
     assert planned(300).trials

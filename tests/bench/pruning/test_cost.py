@@ -206,7 +206,7 @@ def test_verification_names_the_group_whose_channels_are_mixed_up() -> None:
     wrong = broken(structure, "0", units=torch.arange(6).roll(1))
     removed = [torch.empty(0).long(), torch.tensor([0])]
     assert cut(model, wrong.groups, removed)(images(1)).shape == (1, CLASSES)
-    with pytest.raises(StructureError, match=r"in the groups of 0; put these layers on the ignor"):
+    with pytest.raises(StructureError, match=r"groups of 0; .* ignor"):
         verify(model, (images(1),), wrong)
 
 

@@ -153,13 +153,13 @@ def test_masks_are_stored_a_bit_a_weight(scores: Scores) -> None:
 
 
 def test_a_criterion_of_channels_alone_says_so() -> None:
-    with pytest.raises(NotApplicable, match=r"fpgm does not score single weights; .* l1, l2"):
+    with pytest.raises(NotApplicable, match=r"fpgm .* single weights; .* l1, l2"):
         prune(build("chain"), images(1), "fpgm", {"weights": 0.5})
 
 
 def test_a_criterion_made_of_others_needs_parts_that_score_weights() -> None:
     model = build("chain")
-    with pytest.raises(NotApplicable, match="fpgm does not score single weights"):
+    with pytest.raises(NotApplicable, match=r"fpgm .* single weights"):
         prune(model, images(1), "inverse", {"weights": 0.5}, of="fpgm")
     prune(model, images(1), "inverse", {"weights": 0.5}, of="l1")
 
@@ -392,7 +392,7 @@ def test_without_its_mask_a_network_grows_back_and_that_is_found() -> None:
     masks = half(model)
     thin = masked(model, masks)
     train(thin, DATA, recipe("momentum"), 5)
-    with pytest.raises(ArithmeticError, match="masked weights are no longer zero"):
+    with pytest.raises(ArithmeticError, match="no longer zero"):
         check_held(thin, masks)
 
 

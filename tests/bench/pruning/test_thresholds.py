@@ -148,7 +148,7 @@ def test_too_coarse_is_refused_with_where_it_stopped() -> None:
     choices = chain([1, 1], [99, 99], tolerance=0.01)
     reason = meet_budgets(choices, [0.7])[0.7]
     assert isinstance(reason, InfeasibleBudget)
-    assert "no cost between 69.0% and 70.0% of the network: from 100.0%" in str(reason)
+    assert "between 69.0% and 70.0% of the network: from 100.0%" in str(reason)
 
 
 def test_the_floor_of_a_group_keeps_those_of_most_worth() -> None:
@@ -284,11 +284,11 @@ def test_prune_by_a_selector(network: Network, budget: dict[str, float]) -> None
 @pytest.mark.parametrize(
     ("criterion", "arguments", "says"),
     [
-        ("rgd", {"steps": 3}, "rgd picks all its sets on the dense network"),
+        ("rgd", {"steps": 3}, "rgd picks all its sets"),
         ("rgd", {"scope": "isomorphic"}, "rgd knows the scopes global"),
-        ("rgd", {"budget": {"threshold": 0.1}}, "rgd takes thresholds from 0.3 to 1, not 0.1"),
+        ("rgd", {"budget": {"threshold": 0.1}}, "from 0.3 to 1, not 0.1"),
         ("rgd", {"budget": {"threshold": 0.7}, "scope": "local"}, "one threshold for all groups"),
-        ("l1", {"budget": {"threshold": 0.7}}, "l1 scores, and has no threshold"),
+        ("l1", {"budget": {"threshold": 0.7}}, "l1 .* no threshold"),
     ],
 )
 def test_prune_refuses_what_a_selector_cannot(
@@ -301,9 +301,9 @@ def test_prune_refuses_what_a_selector_cannot(
 
 def test_a_selector_has_no_scores_to_give() -> None:
     model = build("chain")
-    with pytest.raises(CriteriaError, match=r"rgd picks sets and gives no scores; use bench.prune"):
+    with pytest.raises(CriteriaError, match=r"rgd .* no scores; use bench\.prune"):
         score(model, images(2), "rgd")
-    with pytest.raises(CriteriaError, match="rgd picks sets, and has no scores"):
+    with pytest.raises(CriteriaError, match=r"rgd .* no scores"):
         score(model, images(2), "inverse", of="rgd")
 
 
@@ -315,11 +315,11 @@ THRESHOLDS = {"threshold": [0.75, 0.6]}
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"methods": ["l1"], "budgets": THRESHOLDS}, "method l1: budgets.threshold is the knob of"),
-        ({"methods": [{"criterion": "l1", "matched": ["rgd"]}]}, "rgd picks sets and cannot rank"),
+        ({"methods": ["l1"], "budgets": THRESHOLDS}, "method l1: budgets.threshold"),
+        ({"methods": [{"criterion": "l1", "matched": ["rgd"]}]}, "rgd .* cannot rank"),
         (
             {"methods": ["l1", {"criterion": "rgd", "iterative": {"steps": 2}}]},
-            "method rgd-2: rgd picks all its sets on the dense network",
+            "method rgd-2: rgd picks all its sets",
         ),
         ({"methods": ["l1", {"criterion": "rgd", "scope": "isomorphic"}]}, "knows the scopes"),
         (
@@ -328,7 +328,7 @@ THRESHOLDS = {"threshold": [0.75, 0.6]}
                 "budgets": THRESHOLDS,
                 "analysis": {"control": "l1~rgd"},
             },
-            "rgd has one threshold for all groups",
+            "one threshold for all groups",
         ),
         (
             {
@@ -336,7 +336,7 @@ THRESHOLDS = {"threshold": [0.75, 0.6]}
                 "budgets": {"threshold": [0.2]},
                 "analysis": {"control": "l1~rgd"},
             },
-            "rgd takes thresholds from 0.3 to 1, not 0.2",
+            "from 0.3 to 1, not 0.2",
         ),
     ],
 )
@@ -422,7 +422,7 @@ def test_a_suite_at_thresholds(tmp_path_factory: pytest.TempPathFactory) -> None
     page = (results / "reports" / suite.suite / "index.html").read_text()
     assert "Thresholds" in page
     assert "threshold 0.75" in page
-    assert "so they cost what they cost" in page
+    assert "cost what they cost" in page
 
 
 def test_selectors_are_listed_as_such() -> None:

@@ -253,7 +253,7 @@ def test_a_procedure_that_leaves_traces_fails_its_trials(tmp_path: Path) -> None
     careless = make_plan(suite(methods=["l1", riding("test-careless", options={"factor": 0.9})]))
     assert go(tmp_path, careless) == {"done": 4, "failed": 4}
     reasons = {one.failure.message for one in toy.records(tmp_path) if one.failure}
-    assert all("cutting out what has left changes the outputs" in one for one in reasons)
+    assert all("changes the outputs" in one for one in reasons)
 
 
 def test_total_epochs_that_the_phases_have_used_up_are_said(tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ def test_total_epochs_that_the_phases_have_used_up_are_said(tmp_path: Path) -> N
     plan = make_plan(suite(methods=["l1", METHODS[2]], recoveries=short, budgets={"macs": [0.5]}))
     assert go(tmp_path, plan) == {"done": 1, "infeasible": 1}
     (reason,) = [one.failure.message for one in toy.records(tmp_path) if one.failure]
-    assert "taken 1.0 epochs, which leaves none to finetune" in reason
+    assert "taken 1.0 epochs" in reason
 
 
 # --- killed and resumed ---------------------------------------------------------------------------
@@ -336,7 +336,7 @@ def keys(plan: Plan) -> set[str]:
 @pytest.mark.parametrize(
     ("method", "words"),
     [
-        (riding("test-fadin"), "there is no procedure 'test-fadin'. Did you mean test-fading"),
+        (riding("test-fadin"), "'test-fadin'. Did you mean test-fading"),
         (riding("test-fading", options={"facto": 1.0}), "Did you mean factor"),
         (
             {**riding("test-choosing"), "iterative": {"steps": 2}},
@@ -348,11 +348,11 @@ def keys(plan: Plan) -> set[str]:
         ),
         (
             {"criterion": "l1", "prepare": {"name": "test-fading", "recipe": "tiny"}},
-            "test-fading is a procedure, not a preparation",
+            "test-fading is a procedure",
         ),
         (
             {**riding("decay", options={"rectify": {}}), "criterion": "rgd"},
-            "decay scores on its way with these options, and rgd picks sets",
+            "decay scores on its way .* rgd picks sets",
         ),
     ],
 )

@@ -197,7 +197,7 @@ def test_the_training_loss_is_a_mean_over_images(data: Dataset) -> None:
 
 
 def test_a_loss_that_is_not_finite_is_an_error(data: Dataset) -> None:
-    with pytest.raises(FloatingPointError, match=r"learning rate 1e\+30 is too high"):
+    with pytest.raises(FloatingPointError, match=r"learning rate 1e\+30"):
         train(small(), data, recipe(learning_rate=1e30, epochs=5), seed=0)
 
 

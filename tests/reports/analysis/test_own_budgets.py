@@ -106,12 +106,12 @@ def test_the_tightest_budget_is_each_problems_own(mixed: Results) -> None:
         labels = [one for one in mixed.expected if one.budget == least[one.problem]]
         assert at_all.equals(module.drawn(analyse(mixed.suite, only, labels)))
         for plot in module.plots(mixed, looks(mixed.suite, METHODS)):
-            assert "at the tightest budget of each problem" in plot.caption
+            assert "the tightest budget" in plot.caption
 
 
 def test_the_checklist_counts_the_problem_that_has_fewest() -> None:
     said = [item.why for item in measured(analysed(own([0.5])))]
-    assert "one budget is a point, not a curve" in said
+    assert any("one budget is a point" in why for why in said)
 
 
 def test_the_page_tells_the_budgets_of_each_problem(mixed: Results) -> None:

@@ -80,7 +80,7 @@ def test_rows_of_the_best_epoch_on_test_say_so(name: str, source: str) -> None:
     """Ours are of the last epoch; the authors' code of both papers reports the best one."""
     rows = [row for row in read_published(FOLDER / f"{name}.csv") if source in row.source]
     assert rows
-    assert all("best epoch on the test split" in row.mark for row in rows)
+    assert all("best epoch" in row.mark for row in rows)
 
 
 @pytest.mark.parametrize("name", sorted({one for row in source.published() for one in row.suites}))
@@ -104,9 +104,9 @@ def test_rows_name_what_their_suite_holds(name: str) -> None:
     [
         (LINE.replace("top1", "accuracy"), "line 3, metric = 'accuracy': allowed are top1, top5"),
         (LINE.replace(",80,", ",eighty,"), "line 3, value = 'eighty'"),
-        (LINE.replace("digits", ""), "line 3: the column dataset is empty"),
-        (LINE.replace(",90,10,", ",90,12,"), "drop = 12, but dense minus value is 10"),
-        (LINE.replace(",80,90,10,", ",,90,,"), "value and drop are both empty"),
+        (LINE.replace("digits", ""), "line 3: .*dataset is empty"),
+        (LINE.replace(",90,10,", ",90,12,"), "drop = 12, .* 10"),
+        (LINE.replace(",80,90,10,", ",,90,,"), "value and drop"),
         (LINE.replace(",2,,", ",2,0.5,"), "give what the source prints"),
         (LINE.replace("80,90,10", "180,190,10"), "value = 180 is above 100 percent"),
         (LINE + ",more", "as many cells as columns"),
@@ -207,7 +207,8 @@ def test_beyond_our_budgets_nothing_is_extrapolated(
 def test_without_any_spread_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     found = results(monkeypatch, row(speedup=2, value=50.0), bases=1)
     assert held(found)["verdict"] == "spread unknown"
-    assert held(found)["note"] == "the paper prints no spread, and ours is one trial"
+    assert "prints no spread" in str(held(found)["note"])
+    assert "one trial" in str(held(found)["note"])
     assert summary(found.published) == ""
 
 

@@ -273,7 +273,7 @@ def test_figures_are_asked_for_by_name(small: Results, tmp_path: Path) -> None:
     found = gallery(small, tmp_path, ["seed_noise"])
     assert [one.name for one in found] == ["seed_noise"]
     assert {path.stem for path in tmp_path.iterdir()} == {"seed_noise"}
-    with pytest.raises(ValueError, match="no figure frogs; there are accuracy_cost"):
+    with pytest.raises(ValueError, match="frogs; there are accuracy_cost"):
         gallery(small, tmp_path, ["frogs"])
 
 
@@ -307,6 +307,6 @@ def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
 
 def test_pairs_say_when_nothing_can_be_told(small: Results) -> None:
     plot = next(plots(small, "pairwise"))
-    assert "No pair of 4 methods can be told apart" in plot.caption
-    assert "3 bases of one problem, and true of it alone" in plot.caption
+    assert "No pair of 4 methods" in plot.caption
+    assert "3 bases of one problem" in plot.caption
     assert (plot.data["adjusted_p"] > 0.05).all()

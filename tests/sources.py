@@ -19,16 +19,25 @@ def forget() -> None:
 
 
 @contextmanager
-def forgetting() -> Iterator[None]:
-    """What is registered and imported inside the block is forgotten after it."""
+def unregistering() -> Iterator[None]:
+    """What is registered inside the block is unknown after it."""
     catalogs: list[Catalog[Any]] = [registry.CATALOG, *phases.CATALOGS.values()]
     for catalog in catalogs:
         catalog.load()
     known = [dict(catalog.by_name) for catalog in catalogs]
-    path, modules = list(sys.path), set(sys.modules)
     yield
     for catalog, before in zip(catalogs, known, strict=True):
         catalog.by_name = before
+
+
+@contextmanager
+def forgetting() -> Iterator[None]:
+    """What is registered, imported and read inside the block is forgotten after it."""
+    path, modules = list(sys.path), set(sys.modules)
+    forget()
+    with unregistering():
+        yield
+    forget()
     sys.path[:] = path
     for name in set(sys.modules) - modules:
         del sys.modules[name]
