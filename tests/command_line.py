@@ -30,7 +30,8 @@ def bench(
 ) -> Iterator[Command]:
     """The command in this process, as torch takes seconds to load; in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
+    for console in (cli.console, cli.complaints):  # of the width there was when they were made
+        monkeypatch.setattr(console, "width", 200)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     threads, terminate = torch.get_num_threads(), signal.getsignal(signal.SIGTERM)
 

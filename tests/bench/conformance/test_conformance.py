@@ -549,7 +549,8 @@ def bench(
 ) -> Iterator[Command]:
     """The command in this process, in an empty folder: its exit code, what it said, its faults."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
+    for console in (cli.console, cli.complaints):  # of the width there was when they were made
+        monkeypatch.setattr(console, "width", 200)
     threads, terminate = torch.get_num_threads(), signal.getsignal(signal.SIGTERM)
 
     def command(*arguments: object) -> tuple[int, str, str]:

@@ -104,8 +104,8 @@ def test_rows_name_what_their_suite_holds(name: str) -> None:
     [
         (LINE.replace("top1", "accuracy"), "line 3, metric = 'accuracy': allowed are top1, top5"),
         (LINE.replace(",80,", ",eighty,"), "line 3, value = 'eighty'"),
-        (LINE.replace("digits", ""), "line 3: .*dataset is empty"),
-        (LINE.replace(",90,10,", ",90,12,"), "drop = 12, .* 10"),
+        (LINE.replace("digits", ""), "dataset is empty"),
+        (LINE.replace(",90,10,", ",90,12,"), "line 3: drop = 12"),
         (LINE.replace(",80,90,10,", ",,90,,"), "value and drop"),
         (LINE.replace(",2,,", ",2,0.5,"), "give what the source prints"),
         (LINE.replace("80,90,10", "180,190,10"), "value = 180 is above 100 percent"),
