@@ -187,12 +187,13 @@ def status(
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
     """Show how far a suite has come, and what has failed."""
+    from ..run.reporting import saying_damage
     from ..store.store import Store
     from .status import show_status
 
-    show_status(
-        console, ChosenSuite(suite, set_, scale, smoke, plugin).plan(console), Store(results)
-    )
+    planned, store = ChosenSuite(suite, set_, scale, smoke, plugin).plan(console), Store(results)
+    with saying_damage(store, console):
+        show_status(console, planned, store)
 
 
 @app.command()
@@ -218,12 +219,13 @@ def report(
     then carries this report."""
     planned = ChosenSuite(suite, set_, scale, smoke, plugin).plan(console)
 
-    from ..run.reporting import write_report
+    from ..run.reporting import saying_damage, write_report
     from ..store.store import Store
     from ..tracking import TrackingError, update_report
 
     store, name = Store(results), planned.suite.suite
-    path = write_report(planned, store, out, names_in(format_), names_in(figures))
+    with saying_damage(store, console):
+        path = write_report(planned, store, out, names_in(format_), names_in(figures))
     console.print(f"report: {path}", soft_wrap=True)
     drawn = path if path.is_dir() else path.parent
     if undrawn := [one for one in names_in(figures) if not [*drawn.glob(f"figures/{one}*.svg")]]:
@@ -251,11 +253,13 @@ def compare(
     """Hold one method of a suite against another: how much better, where, and how surely."""
     planned = ChosenSuite(suite, set_, scale, smoke, plugin).plan(console)
 
-    from ..run.reporting import compare_methods
+    from ..run.reporting import compare_methods, saying_damage
     from ..store.store import Store
     from .compare import show_difference
 
-    show_difference(console, compare_methods(planned, Store(results), method, reference))
+    store = Store(results)
+    with saying_damage(store, console):
+        show_difference(console, compare_methods(planned, store, method, reference))
 
 
 @app.command()

@@ -1,11 +1,14 @@
-"""What is made of a plan's records: its report, and two of its methods held against each other."""
+"""What is made of a plan's records, and what is said of those that are damaged."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from rich.console import Console
 
 from reports.records import Record
 from suites import Suite
@@ -136,3 +139,15 @@ def finished(plan: Plan, store: Store) -> list[Record]:
             f"{plan.suite.suite}"
         )
     return records
+
+
+@contextmanager
+def saying_damage(store: Store, console: Console) -> Iterator[None]:
+    """Say at the end what was found damaged inside the block, by this process or a worker."""
+    earlier = len(store.set_aside_so_far())
+    try:
+        yield
+    finally:
+        for line in store.set_aside_so_far()[earlier:]:
+            console.print("[yellow]damaged[/]", end=" ")
+            console.print(line, markup=False, soft_wrap=True)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from ..store.store import Store
 from ..tracking import Tracker, TrackingError
 from .live import Live
 from .preflight import preflight
-from .reporting import report_holds, write_own_report
+from .reporting import report_holds, saying_damage, write_own_report
 from .run import run
 
 
@@ -66,18 +65,6 @@ def session(plan: Plan, request: Request, console: Console) -> int:
         if pending or (plan.records(store) and not report_holds(plan, store)):
             _run(plan, pending, store, settings, request, console)
         return _conclude(plan, store, console)
-
-
-@contextmanager
-def saying_damage(store: Store, console: Console) -> Iterator[None]:
-    """Say at the end what was found damaged meanwhile, by this process or a worker."""
-    earlier = len(store.set_aside_so_far())
-    try:
-        yield
-    finally:
-        for line in store.set_aside_so_far()[earlier:]:
-            console.print("[yellow]damaged[/]", end=" ")
-            console.print(line, markup=False, soft_wrap=True)
 
 
 def _check_device(device: str, executor: str) -> None:
