@@ -241,8 +241,8 @@ def test_the_command_says_what_it_set_aside(session: Path, tmp_path: Path) -> No
     assert "2 to go" in done.stdout
     said = [line for line in done.stdout.splitlines() if line.startswith("damaged ")]
     assert len(said) == 2
-    assert f"records/{first.name}: its content is not what its SHA-256 says" in said[0]
-    assert f"records/{second.name}: it is empty" in said[1]
+    assert any(f"records/{first.name}: its content is not what" in line for line in said)
+    assert any(f"records/{second.name}: it is empty" in line for line in said)
 
 
 def all_bytes(folder: Path) -> dict[str, bytes]:

@@ -90,7 +90,12 @@ SMALL: dict[str, Any] = {"budgets": {"macs": [0.5]}, "recoveries": ["none"]}
 
 
 def failed(kind: str) -> Outcome:
-    return Outcome(failure=Failure(kind=kind, message="as the script says", traceback="…"))
+    infeasible = kind == "NotApplicable"
+    return Outcome(
+        failure=Failure(
+            kind=kind, message="as the script says", traceback="…", infeasible=infeasible
+        )
+    )
 
 
 def go(
@@ -278,16 +283,14 @@ def test_a_store_that_fails_stops_the_run_and_keeps_the_records(tmp_path: Path, 
     assert go(tmp_path) == ALL_DONE
 
 
-def test_shared_work_that_was_spoilt_is_told_and_can_be_made_anew(tmp_path: Path) -> None:
+def test_shared_work_that_was_spoilt_is_made_anew(tmp_path: Path) -> None:
     go(tmp_path)
     for record in (tmp_path / "records").iterdir():
         record.unlink()
     (path, *_) = sorted((tmp_path / "paths").iterdir())
     path.write_text("{")
-    with pytest.raises(StoreError, match="delete it and run again"):
-        go(tmp_path)
-    path.unlink()
     assert go(tmp_path) == ALL_DONE
+    assert (tmp_path / "damaged" / f"paths-{path.name}").read_text() == "{"
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -485,10 +485,14 @@ def test_a_server_that_answers_nonsense_is_the_same_error(
         server.shutdown()
 
 
-def test_a_file_that_is_no_database_is_said_at_once(root: Path) -> None:
+def test_a_file_that_is_no_database_is_set_aside_and_made_anew(root: Path) -> None:
     (root / "mlflow.db").write_text("this is no database, whatever its name says " * 99)
-    with pytest.raises(TrackingError, match="not a database"):
-        opened(root)
+    tracker = opened(root)
+    tracker.log(record())
+    tracker.finish()
+    assert len(runs(root)) == 1
+    (line,) = Store(root).set_aside_so_far()
+    assert "mlflow.db: no whole database" in line
 
 
 def test_a_store_that_fails_midway_can_be_caught_up(root: Path) -> None:
