@@ -8,8 +8,9 @@ from pathlib import Path
 import torch
 
 from ..errors import DataError
-from .images import IN_MEMORY, ArrayImages, FileImages, Listing, decoded, native_size
+from .images import IN_MEMORY, ArrayImages, FileImages
 from .known import DATASETS, Contents
+from .listing import Listing, decoded, native_size
 from .reader import Source, Split, Splits, normalization
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp", ".gif"}

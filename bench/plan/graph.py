@@ -12,7 +12,6 @@ from ..store.store import Store
 from ..store.weights import stored_weights, trained_file
 from .jobs import (
     BaseJob,
-    CriterionSpec,
     DenseJob,
     FidelityJob,
     Job,
@@ -24,6 +23,7 @@ from .jobs import (
     Trial,
     TrialJob,
 )
+from .uses import CriterionSpec
 
 
 @dataclass(frozen=True)

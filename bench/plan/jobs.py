@@ -19,6 +19,7 @@ from suites.problem import DatasetSpec, ModelSpec
 from suites.protocol import Axis, Calibration, SelectionSpec
 
 from ..pruning.network import Schedule
+from .uses import CriterionSpec, PhaseUse
 
 # Raised when the engine changes what a trial finds: training, selection, cutting, measuring.
 ENGINE_VERSION = 2
@@ -98,48 +99,6 @@ class BaseJob(_Job):
 
     def __str__(self) -> str:
         return f"base {self.base} of {self.model.name} on {self.dataset.name}"
-
-
-@dataclass(frozen=True, eq=False)
-class CriterionSpec:
-    """A criterion with all its options, and the hash of the code behind it."""
-
-    name: str
-    options: dict[str, Any]
-    source: str
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        return {"name": self.name, "options": self.options, "source": self.source}
-
-
-@dataclass(frozen=True, eq=False)
-class PhaseUse:
-    """A preparation, procedure or recovery with all its options and the hash of its code.
-
-    Attributes:
-        recipe: of its training; None for a recovery, which rides on the trial's own.
-        follows: a procedure that takes the units chosen on the dense network.
-        rescores: one that scores on its way.
-        own_rate: one that stands in for its recipe's schedule.
-    """
-
-    name: str
-    options: dict[str, Any]
-    source: str
-    recipe: Recipe | None = None
-    follows: bool = True
-    rescores: bool = False
-    own_rate: bool = False
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "options": self.options,
-            "source": self.source,
-            "recipe": self.recipe and self.recipe.identity,
-        }
 
 
 @dataclass(frozen=True, eq=False)

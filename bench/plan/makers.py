@@ -20,17 +20,16 @@ from ..data.download import file_sha256
 from ..errors import ModelError, PlanError
 from .jobs import (
     BaseJob,
-    CriterionSpec,
     DenseJob,
     FidelityJob,
     OracleJob,
     PathJob,
-    PhaseUse,
     PreparedJob,
     Standpoint,
     TrialJob,
 )
 from .refusals import refuse_misfit, refuse_too_short, refuse_unfit_training
+from .uses import CriterionSpec, PhaseUse
 
 S = TypeVar("S", bound=AnySuite)
 

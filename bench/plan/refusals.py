@@ -13,8 +13,8 @@ from suites.protocol import Budgets, SelectionSpec
 
 from ..errors import PlanError
 from ..pruning.thresholds import unfit
-from .jobs import PhaseUse
 from .sizes import dataset_size
+from .uses import PhaseUse
 
 
 def refuse_misfit(

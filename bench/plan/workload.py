@@ -20,7 +20,6 @@ from suites import Recipe
 
 from .jobs import (
     BaseJob,
-    CriterionSpec,
     DenseJob,
     FidelityJob,
     Job,
@@ -31,6 +30,7 @@ from .jobs import (
     TrialJob,
 )
 from .sizes import DatasetSize, ModelSize, dataset_size, model_size
+from .uses import CriterionSpec
 
 TRAINING = 3.0  # forward passes that a training step is worth
 HESSIAN = 6.0  # that a Hessian-vector product is worth, beside the gradient

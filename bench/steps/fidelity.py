@@ -50,7 +50,7 @@ def _chosen(held_out: Images, job: OracleJob) -> torch.Tensor:
     return order[: job.spec.images]
 
 
-def compare(job: FidelityJob, workspace: Workspace) -> tuple[Fidelity, Costs]:
+def measure_fidelity(job: FidelityJob, workspace: Workspace) -> tuple[Fidelity, Costs]:
     """The criterion's scores of the sampled units, and the truth about them."""
     start = time.perf_counter()
     base = workspace.base(job.at.base)

@@ -42,7 +42,7 @@ from ..plan.jobs import (
 )
 from .bases import make_base, prepare_base
 from .failures import failure
-from .fidelity import compare, make_oracle
+from .fidelity import make_oracle, measure_fidelity
 from .paths import make_path
 from .scores import make_scores
 from .trial import measure, write_record
@@ -109,7 +109,7 @@ def _do(job: Job, workspace: Workspace) -> Outcome:
         case TrialJob():
             return Outcome(status=write_record(job, workspace, measure))
         case FidelityJob():
-            return Outcome(status=write_record(job, workspace, compare))
+            return Outcome(status=write_record(job, workspace, measure_fidelity))
         case _:
             assert_never(job)
     return Outcome()

@@ -15,7 +15,8 @@ from criteria.gather import gather, score_alone, timed_scores
 from criteria.registry import create
 from reports.records import Failure
 
-from ..plan.jobs import CriterionSpec, PathJob, ScoresJob, Standpoint
+from ..plan.jobs import PathJob, ScoresJob, Standpoint
+from ..plan.uses import CriterionSpec
 from ..pruning.masks import weight_groups
 from ..seeds import generator
 from ..store.sealed import read_arrays, wanted, write_arrays

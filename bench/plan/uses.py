@@ -1,0 +1,50 @@
+"""What a job uses of criteria and phases: the name, all options, the hash of the code behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from suites import Recipe
+
+
+@dataclass(frozen=True, eq=False)
+class CriterionSpec:
+    """A criterion with all its options, and the hash of the code behind it."""
+
+    name: str
+    options: dict[str, Any]
+    source: str
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {"name": self.name, "options": self.options, "source": self.source}
+
+
+@dataclass(frozen=True, eq=False)
+class PhaseUse:
+    """A preparation, procedure or recovery with all its options and the hash of its code.
+
+    Attributes:
+        recipe: of its training; None for a recovery, which rides on the trial's own.
+        follows: a procedure that takes the units chosen on the dense network.
+        rescores: one that scores on its way.
+        own_rate: one that stands in for its recipe's schedule.
+    """
+
+    name: str
+    options: dict[str, Any]
+    source: str
+    recipe: Recipe | None = None
+    follows: bool = True
+    rescores: bool = False
+    own_rate: bool = False
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "options": self.options,
+            "source": self.source,
+            "recipe": self.recipe and self.recipe.identity,
+        }
