@@ -87,7 +87,7 @@ class Labels(_Frozen):
 
 
 class Accuracy(_Frozen):
-    """Of one network on the test split and on the validation split. Shares in [0, 1]; mean loss."""
+    """How well one network does on the test and the validation split: shares, and mean losses."""
 
     top1: Share
     top5: Share
@@ -97,7 +97,7 @@ class Accuracy(_Frozen):
 
 
 class TrainAccuracy(_Frozen):
-    """On the training split, without augmentation, before and after."""
+    """How well it does on the training split, without augmentation, before and after."""
 
     dense_top1: Share
     dense_loss: Loss

@@ -128,7 +128,7 @@ def _preset(console: Console, name: str) -> None:
 
 
 def _written(value: Any) -> str:
-    """On one line, as a suite writes it."""
+    """A value on one line, as a suite writes it."""
     import yaml
 
     text: str = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000)
@@ -250,7 +250,7 @@ def _allowed(annotation: Any) -> str:
 
 
 def _plain(value: Any) -> str:
-    """As YAML writes it, without quotes."""
+    """A value as YAML writes it, without quotes."""
     return value if isinstance(value, str) else _written(value)
 
 

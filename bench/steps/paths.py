@@ -193,7 +193,7 @@ def rules_of(job: PathJob) -> Rules:
 
 
 def _plain(choice: Choice | InfeasibleBudget, base: Base) -> dict[str, list[int]] | str:
-    """As JSON: units that leave by root, or the reason why the budget cannot be met."""
+    """A choice as JSON: units that leave by root, or the reason why the budget cannot be met."""
     if isinstance(choice, InfeasibleBudget):
         return str(choice)
     return _by_root([gone.tolist() for gone in choice.removed], base)

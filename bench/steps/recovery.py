@@ -84,7 +84,7 @@ def recover(
 def _finetune(
     job: TrialJob, workspace: Workspace, base: Base, network: Network, thin: Thin, used: int
 ) -> Recovered:
-    """By the trial's recipe, and in the method's own way where it has one."""
+    """Train by the trial's recipe, and in the method's own way where it has one."""
     rider, model = thin.rider, thin.model
     recovery: Recovery | None = None
     if job.finetuning is not None:

@@ -137,7 +137,7 @@ def _on_train(pruned: nn.Module, base: Base) -> TrainAccuracy:
 
 
 def _cut(job: TrialJob, workspace: Workspace, base: Base, network: Network) -> Thin:
-    """Without the channels that the path removes."""
+    """Cut out the channels that the path removes."""
     removed = load_removed(workspace, job.path, base, job.budget)
     if isinstance(removed, InfeasibleBudget):
         raise removed
@@ -160,7 +160,7 @@ def _cut(job: TrialJob, workspace: Workspace, base: Base, network: Network) -> T
 
 
 def _mask(job: TrialJob, workspace: Workspace, base: Base) -> Thin:
-    """With the path's mask on its weights; whatever the mask keeps counts, whatever its value."""
+    """Put the path's mask on the weights; whatever it keeps counts, whatever its value."""
     dense = base.network.model
     masks = load_masks(workspace, job.path, base, job.budget)
     model = masked(dense, masks)

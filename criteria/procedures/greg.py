@@ -35,7 +35,7 @@ class Greg1(GrowingPenalty):
 
 
 class Greg2Options(GrowthOptions):
-    """As of GReg-1, where growth counts from the pick; and how the penalty on all units grows."""
+    """The options of GReg-1, whose growth counts from the pick, and how the penalty on all grows."""
 
     pick: float | None = Field(
         default=None,
