@@ -35,7 +35,7 @@ class Greg1(GrowingPenalty):
 
 
 class Greg2Options(GrowthOptions):
-    """The options of GReg-1, whose growth counts from the pick, and how the penalty on all grows."""
+    """The options of GReg-1, whose growth counts from the pick, and how all penalties grow."""
 
     pick: float | None = Field(
         default=None,
