@@ -10,14 +10,16 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from reports.records import RecordError
 from reports.seal import Unsealed, check_file, seal, seal_json, unseal
 
 from ..errors import StoreError
 
+T = TypeVar("T")
 DAMAGED, LOG = "damaged", "log.txt"
 
 
@@ -71,12 +73,23 @@ def read_sealed(path: Path) -> bytes | None:
     Raises:
         StoreError: the file is there and cannot be read.
     """
+    return read_checked(path, lambda: unseal(path.read_bytes(), sealed_name(path)))
+
+
+def read_checked(path: Path, read: Callable[[], T]) -> T | None:
+    """What `read` makes of a file; None where there is none, or it is damaged and now set aside.
+
+    Raises:
+        StoreError: the file is there and cannot be read.
+    """
     try:
-        return unseal(path.read_bytes(), sealed_name(path))
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise Unsealed("it is no file")
+        return read()
     except FileNotFoundError:
         return None
-    except Unsealed as fault:
-        set_aside(path, str(fault))
+    except (Unsealed, RecordError) as fault:
+        set_aside(path, str(fault).removeprefix(f"{path.name}: "))
         return None
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror}") from error
@@ -134,16 +147,12 @@ def holds(path: Path) -> bool:
     Raises:
         StoreError: the file is there and cannot be read.
     """
-    try:
+
+    def check() -> bool:
         check_file(path, sealed_name(path))
-    except FileNotFoundError:
-        return False
-    except Unsealed as fault:
-        set_aside(path, str(fault))
-        return False
-    except OSError as error:
-        raise StoreError(f"{path} cannot be read: {error.strerror}") from error
-    return True
+        return True
+
+    return read_checked(path, check) or False
 
 
 def set_aside(path: Path, why: str, root: Path | None = None) -> None:

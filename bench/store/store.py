@@ -25,7 +25,7 @@ from ..errors import StoreError
 from .sealed import (
     DAMAGED,
     LOG,
-    set_aside,
+    read_checked,
     write_atomically,
 )
 
@@ -104,15 +104,7 @@ class Store:
     def record(self, key: str) -> Record | None:
         """The record of that key; None where there is none or it was damaged (set aside then)."""
         path = self.record_path(key)
-        try:
-            return parse_record(path.read_bytes(), path.name, key)
-        except FileNotFoundError:
-            return None
-        except RecordError as fault:
-            set_aside(path, str(fault).removeprefix(f"{path.name}: "))
-            return None
-        except OSError as error:
-            raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+        return read_checked(path, lambda: parse_record(path.read_bytes(), path.name, key))
 
     def all_records(self) -> tuple[list[Record], int]:
         """Every record, sorted by key, and how many files are none: damaged or old. None moves."""

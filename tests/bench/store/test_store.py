@@ -302,6 +302,31 @@ def test_no_bit_of_shared_work_can_flip_and_no_end_can_be_missing(
     assert not path.exists()
 
 
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo], ids=["folder", "pipe"])
+def test_what_is_no_file_is_set_aside_and_not_waited_for(
+    store: Store, make: Callable[[Path], None]
+) -> None:
+    for path in (store.path("paths", "key", ".json"), store.record_path(record().key)):
+        path.parent.mkdir(parents=True)
+        make(path)
+    assert read_json(store.path("paths", "key", ".json")) is None
+    assert store.record(record().key) is None
+    assert [line.split(": ")[1].split(";")[0] for line in store.set_aside_so_far()] == [
+        "it is no file"
+    ] * 2
+    store.write_record(record())
+    assert store.record(record().key) == record()
+
+
+def test_a_link_to_nowhere_is_no_file(store: Store) -> None:
+    path = store.path("paths", "key", ".json")
+    path.parent.mkdir(parents=True)
+    path.symlink_to(store.root / "nowhere")
+    assert read_json(path) is None
+    write_json(path, {"a": 1})
+    assert read_json(path) == {"a": 1}
+
+
 def test_one_file_does_not_pass_for_another(store: Store) -> None:
     one, other = (store.path("paths", key, ".json") for key in "ab")
     write_json(one, {"budgets": [1]})
