@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reports.seal import seal_file
-
 from ..errors import DataError
-from ..store.sealed import holds, read_json, sealed_name, write_json
+from ..store.sealed import holds, read_json, write_json, write_large
 from .images import IN_MEMORY, THREADS, centered, decode
 
 
@@ -102,19 +99,16 @@ def _stored(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
 
 
 def _store(listing: Listing, size: int, stored: Path, shape: tuple[int, ...]) -> None:
-    """Decode into a file of our own, then rename: two processes at once end with one whole file."""
+    """Decode all images into the cache."""
 
     def square(file: Path) -> np.ndarray:
         return decode(file, lambda image: centered(image, size, size)).transpose(2, 0, 1)
 
-    stored.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=stored.parent, prefix="decoding-") as folder:
-        whole = Path(folder) / stored.name
+    def fill(whole: Path) -> None:
         pixels = np.lib.format.open_memmap(whole, mode="w+", dtype=np.uint8, shape=shape)
         with ThreadPoolExecutor(THREADS) as pool:
             for number, image in enumerate(pool.map(square, listing.files)):
                 pixels[number] = image
         pixels.flush()
-        del pixels
-        seal_file(whole, sealed_name(stored))
-        whole.replace(stored)
+
+    write_large(stored, fill)

@@ -27,7 +27,10 @@ class _Worker:
 
 
 def start_process(settings: Settings, gpus: Sequence[str] = (), places: Path = Path()) -> None:
-    """Make this process a worker; `gpus` and `places` are those of `take_gpu`."""
+    """Make this spawned process a worker that outlives no front.
+
+    `gpus` and `places` are those of `take_gpu`.
+    """
     Thread(target=_outlive_nobody, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the front decides what an interrupt means
     with contextlib.suppress(RuntimeError):  # already set in this process

@@ -15,7 +15,7 @@ from ..executors import Executor
 from ..plan.graph import JobGraph, job_graph
 from ..plan.jobs import Job, Trial
 from ..steps.perform import Outcome
-from ..steps.trial import failed_record
+from ..steps.record import failed_record
 from ..store.store import Store
 
 CRASHES = 2  # how often a job is tried again after its worker died

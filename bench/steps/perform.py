@@ -8,13 +8,14 @@ hash of all that decides it, and shared by whatever stands on it. In the order i
     scores    score its units by many criteria, in one pass over calibration images     scores.py
     path      which units leave at every budget: selected from those scores, or step
               by step with new scores, or while a procedure trains                      paths.py
-    trial     cut the network at one budget, recover it, measure, write the record      trial.py
+    trial     cut the network at one budget, recover it, measure                        trial.py
 
 and, in a suite that asks how well criteria predict single removals:
 
     oracle    what the loss is without each unit, one at a time                         oracle.py
-    fidelity  a criterion's scores beside that truth; write the record                  fidelity.py
+    fidelity  a criterion's scores beside that truth                                    fidelity.py
 
+What comes of a trial, finished or failed, is its record (record.py).
 What a job needs is in its class (`plan/jobs.py`), when it is ready in `plan/graph.py`, where it
 runs in `executors/`. A worker knows the store and the data; never the front process or MLflow.
 """
@@ -44,8 +45,9 @@ from .bases import make_base, prepare_base
 from .failures import failure
 from .fidelity import make_oracle, measure_fidelity
 from .paths import make_path
+from .record import write_record
 from .scores import make_scores
-from .trial import measure, write_record
+from .trial import measure
 from .workspace import Settings, Workspace
 
 
@@ -82,7 +84,7 @@ def start(settings: Settings) -> Workspace:
 
 
 def perform(job: Job, workspace: Workspace) -> Outcome:
-    """Do one job; nothing that a job raises gets out."""
+    """Do one job; no exception gets out, but for an interrupt where jobs run in the front."""
     try:
         outcome = _do(job, workspace)
     except StoreError as error:

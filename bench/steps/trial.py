@@ -1,4 +1,4 @@
-"""One trial, top to bottom: cut at one budget, recover, measure, write the record.
+"""One trial, top to bottom: cut at one budget, recover, measure.
 
 A trial of a fidelity suite (`fidelity.py`) measures something else, under the same record.
 """
@@ -6,30 +6,21 @@ A trial of a fidelity suite (`fidelity.py`) measures something else, under the s
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
 from reports.records import (
     Costs,
-    Failure,
-    Fidelity,
     Measurements,
-    Record,
-    Status,
     TrainAccuracy,
 )
 
-from ..errors import StoreError
-from ..plan.jobs import Trial, TrialJob
+from ..plan.jobs import TrialJob
 from ..pruning.cost import ChannelCost, count_macs, count_params, weight_uses
 from ..pruning.masks import Holder, check_held, check_masked, macs_saved, masked, weights_kept
 from ..pruning.network import Network, Removed
 from ..pruning.selection import InfeasibleBudget
-from ..store.provenance import environment
 from ..training.measure import (
     accuracy,
     evaluate,
@@ -38,48 +29,13 @@ from ..training.measure import (
     masked_sparsity,
     torch_pruning_macs,
 )
-from .failures import failure
 from .paths import load_masks, load_removed, path_file
 from .procedures import load_training
 from .recovery import Thin, recover
 from .workspace import Base, Workspace
 
-T = TypeVar("T", bound=Trial)
-Measured = tuple[Measurements | Fidelity, Costs]
 
-
-def write_record(
-    job: T, workspace: Workspace, measure: Callable[[T, Workspace], Measured]
-) -> Status:
-    """Measure a trial and write its record, whatever comes of it; returns the record's status.
-
-    Raises:
-        StoreError: no record can be written: the trial is not to blame.
-    """
-    started = _now()
-    try:
-        found, costs = measure(job, workspace)
-    except StoreError:
-        raise
-    except Exception as error:  # the record keeps the traceback; the other trials go on
-        record = failed_record(job, failure(error), started, workspace.device_name)
-    else:
-        base = {"base_sha256": workspace.base(job.at.base).trained_sha256}
-        record = Record(
-            key=job.key,
-            identity=job.identity,
-            labels=job.labels,
-            status="done",
-            measurements=found if isinstance(found, Measurements) else None,
-            fidelity=found if isinstance(found, Fidelity) else None,
-            costs=costs,
-            provenance=_provenance(started, workspace.device_name) | base,
-        )
-    workspace.store.write_record(record)
-    return record.status
-
-
-def measure(job: TrialJob, workspace: Workspace) -> Measured:
+def measure(job: TrialJob, workspace: Workspace) -> tuple[Measurements, Costs]:
     """Cut or mask at the trial's budget, recover, and measure what came out."""
     start = time.perf_counter()
     base = workspace.base(job.path.at.base)
@@ -143,7 +99,7 @@ def _cut(job: TrialJob, workspace: Workspace, base: Base, network: Network) -> T
         raise removed
     pruned = network.cut(removed)
     macs, params = count_macs(pruned, network.inputs), count_params(pruned)
-    _check_budget(job, base, removed, macs, params)
+    _check_arithmetic(job, base, removed, macs, params)
     widths = {
         group.root: (channels - len(gone) * group.channels_per_unit, channels)
         for group, gone in zip(network.structure.groups, removed, strict=True)
@@ -180,7 +136,7 @@ def _mask(job: TrialJob, workspace: Workspace, base: Base) -> Thin:
     return Thin(model, sizes, rider=Holder(model, masks), check=lambda: check_held(model, masks))
 
 
-def _check_budget(job: TrialJob, base: Base, removed: Removed, macs: int, params: int) -> None:
+def _check_arithmetic(job: TrialJob, base: Base, removed: Removed, macs: int, params: int) -> None:
     """The arithmetic that chose the channels must equal a recount of the network that came out."""
     counts = torch.tensor([len(one) for one in removed])
     recounts: dict[ChannelCost, int] = {"macs": macs, "params": params}
@@ -191,25 +147,3 @@ def _check_budget(job: TrialJob, base: Base, removed: Removed, macs: int, params
                 f"{job}: {recount} {name} after the cut, {expected:.0f} by arithmetic; "
                 "this network has operations that the cost model does not know"
             )
-
-
-def failed_record(
-    job: Trial, why: Failure, started: str | None = None, device: str = "cpu"
-) -> Record:
-    """The record of a trial that has no measurements."""
-    return Record(
-        key=job.key,
-        identity=job.identity,
-        labels=job.labels,
-        status="infeasible" if why.infeasible else "failed",
-        failure=why,
-        provenance=_provenance(started or _now(), device),
-    )
-
-
-def _provenance(started: str, device: str) -> dict[str, Any]:
-    return {**environment(device), "started": started, "ended": _now()}
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from reports.records import RecordError
-from reports.seal import Unsealed, check_file, seal, seal_json, unseal
+from reports.seal import Unsealed, check_file, seal, seal_file, seal_json, unseal
 
 from ..errors import StoreError
 
@@ -65,6 +65,22 @@ def sealed_name(path: Path) -> str:
 def write_sealed(path: Path, content: bytes) -> None:
     """Write a file with its SHA-256, whole or not at all. Raises StoreError."""
     write_atomically(path, seal(content, sealed_name(path)))
+
+
+def write_large(path: Path, fill: Callable[[Path], None]) -> None:
+    """Let `fill` write a large file of that name elsewhere, then seal it and put it in its place.
+
+    Of two processes that write it at once, one whole file is left. Raises StoreError.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".", suffix=".part") as folder:
+            whole = Path(folder) / path.name
+            fill(whole)
+            seal_file(whole, sealed_name(path))
+            whole.replace(path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def read_sealed(path: Path) -> bytes | None:

@@ -7,12 +7,14 @@ results/checkpoints        where a training stands; gone when its job is done
 results/images             decoded images, and the SHA-256 of image files
 results/damaged            what did not hold to its SHA-256, and a log of it
 results/mlflow.db          what the MLflow UI shows; rebuilt by `bench sync`
-results/reports/SUITE      figures, tables, page
+results/reports/SUITE      figures, tables, page; SUITE.json says what they were made of
+results/.lock, .holder     held by the run that is working here
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -91,7 +93,10 @@ class Store:
     def _sweep(self) -> None:
         """Remove what a killed run left half written."""
         for part in self.root.glob("*/.*.part"):
-            part.unlink(missing_ok=True)
+            if part.is_dir():
+                shutil.rmtree(part, ignore_errors=True)
+            else:
+                part.unlink(missing_ok=True)
 
     def record_path(self, key: str) -> Path:
         """Where the record of that key lies."""

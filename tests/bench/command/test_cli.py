@@ -20,7 +20,7 @@ from bench.command.status import show_status
 from bench.models import build_model
 from bench.plan.plan import make_plan
 from bench.steps.failures import failure
-from bench.steps.trial import failed_record
+from bench.steps.record import failed_record
 from bench.store.store import Store
 from suites import library, named_recipes
 from suites.method import named_presets

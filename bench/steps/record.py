@@ -1,0 +1,71 @@
+"""The record of a trial, whatever has come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from reports.records import Costs, Failure, Fidelity, Measurements, Record, Status
+
+from ..errors import StoreError
+from ..plan.jobs import Trial
+from ..store.provenance import environment
+from .failures import failure
+from .workspace import Workspace
+
+T = TypeVar("T", bound=Trial)
+Measured = tuple[Measurements | Fidelity, Costs]
+
+
+def write_record(
+    job: T, workspace: Workspace, measure: Callable[[T, Workspace], Measured]
+) -> Status:
+    """Measure a trial and write its record, whatever comes of it; returns the record's status.
+
+    Raises:
+        StoreError: no record can be written: the trial is not to blame.
+    """
+    started = _now()
+    try:
+        found, costs = measure(job, workspace)
+    except StoreError:
+        raise
+    except Exception as error:  # the record keeps the traceback; the other trials go on
+        record = failed_record(job, failure(error), started, workspace.device_name)
+    else:
+        base = {"base_sha256": workspace.base(job.at.base).trained_sha256}
+        record = Record(
+            key=job.key,
+            identity=job.identity,
+            labels=job.labels,
+            status="done",
+            measurements=found if isinstance(found, Measurements) else None,
+            fidelity=found if isinstance(found, Fidelity) else None,
+            costs=costs,
+            provenance=_provenance(started, workspace.device_name) | base,
+        )
+    workspace.store.write_record(record)
+    return record.status
+
+
+def failed_record(
+    job: Trial, why: Failure, started: str | None = None, device: str = "cpu"
+) -> Record:
+    """The record of a trial that has no measurements."""
+    return Record(
+        key=job.key,
+        identity=job.identity,
+        labels=job.labels,
+        status="infeasible" if why.infeasible else "failed",
+        failure=why,
+        provenance=_provenance(started or _now(), device),
+    )
+
+
+def _provenance(started: str, device: str) -> dict[str, Any]:
+    return {**environment(device), "started": started, "ended": _now()}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
