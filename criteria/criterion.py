@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from .errors import NotApplicable, ScoreError
@@ -19,8 +20,15 @@ from .reduce import Normalizer, Reduction, normalize, reduce_members
 class MemberOptions(Options):
     """What all criteria share that sum over members; each sets its paper's defaults."""
 
-    reduction: Reduction = "sum"
-    normalizer: Normalizer = "none"
+    reduction: Reduction = Field(
+        default="sum",
+        description="of the scores that members of a group give the same channel; first is the "
+        "group's root alone.",
+    )
+    normalizer: Normalizer = Field(
+        default="none",
+        description="how scores of one group are rescaled before groups are compared.",
+    )
 
 
 class Criterion:

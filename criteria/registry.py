@@ -128,8 +128,8 @@ def resolve_options(name: str, options: Mapping[str, Any]) -> Options:
 class Part(Options):
     """A criterion inside another, its options filled in, so that equal parts have equal keys."""
 
-    criterion: str
-    options: dict[str, Any] = Field(default={})
+    criterion: str = Field(description="its name.")
+    options: dict[str, Any] = Field(default={}, description="its own, by name.")
 
     @model_validator(mode="before")
     @classmethod

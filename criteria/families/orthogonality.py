@@ -29,9 +29,13 @@ _CONVOLVE = {3: functional.conv1d, 4: functional.conv2d, 5: functional.conv3d}
 
 
 class PenaltyOptions(Options):
-    """The weight that Wang and Fu (ICLR 2023) give both penalties."""
+    """How much either penalty weighs."""
 
-    weight: float = Field(default=0.1, ge=0)
+    weight: float = Field(
+        default=0.1,
+        ge=0,
+        description="factor of the penalty; the one that Wang and Fu (ICLR 2023) give both.",
+    )
 
 
 class KernelOrthogonality(Rider):

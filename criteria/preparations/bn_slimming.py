@@ -14,9 +14,14 @@ from .preparation import Preparation
 
 
 class SlimmingOptions(Options):
-    """The paper takes 1e-4 for VGG and 1e-5 for ResNet and DenseNet."""
+    """How strong the penalty on scales is."""
 
-    strength: float = Field(default=1e-4, ge=0)
+    strength: float = Field(
+        default=1e-4,
+        ge=0,
+        description="factor of the sum of all |gamma|; the paper takes 1e-4 for VGG and 1e-5 for "
+        "ResNet and DenseNet.",
+    )
 
 
 @register_phase(

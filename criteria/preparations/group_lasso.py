@@ -14,9 +14,14 @@ from .preparation import Preparation
 
 
 class GroupLassoOptions(Options):
-    """The paper tunes its strengths for each network; this one is ours."""
+    """How strong the pull on units is."""
 
-    strength: float = Field(default=1e-4, ge=0)
+    strength: float = Field(
+        default=1e-4,
+        ge=0,
+        description="factor of the sum of all units' norms. The paper tunes its strengths for each "
+        "network; this one is ours.",
+    )
 
 
 @register_phase(

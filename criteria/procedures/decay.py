@@ -146,9 +146,13 @@ class Decay(_Rounds):
 
 
 class StagedOptions(DecayOptions):
-    """`rounds`: each takes an equal share of the cost that has to go. Default ours."""
+    """How many rounds there are, and as `DecayOptions` how units fade."""
 
-    rounds: int = Field(default=5, ge=1)
+    rounds: int = Field(
+        default=5,
+        ge=1,
+        description="each takes an equal share of the cost that has to go. Default ours.",
+    )
 
 
 @register_phase(

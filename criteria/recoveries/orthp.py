@@ -16,9 +16,14 @@ from .recovery import Recovery
 
 
 class OrthPOptions(Options):
-    """The gain of layers before a ReLU."""
+    """How large the orthogonal filters are made."""
 
-    gain: float = Field(default=2**0.5, gt=0)
+    gain: float = Field(
+        default=2**0.5,
+        gt=0,
+        description="factor of the orthonormal weight; the default is the gain of layers before a "
+        "ReLU.",
+    )
 
 
 @register_phase(

@@ -1,5 +1,6 @@
 """APoZ: channels that are mostly zero say little."""
 
+from pydantic import Field
 from torch import Tensor, float64
 
 from ..evidence.batch import Batch
@@ -10,9 +11,9 @@ from ..registry import register
 
 
 class ApozOptions(ActivationOptions):
-    """`threshold`: activations up to it count as zero."""
+    """Small activations may count as zero too."""
 
-    threshold: float = 0.0
+    threshold: float = Field(default=0.0, description="activations up to it count as zero.")
 
 
 @register(

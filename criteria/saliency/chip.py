@@ -15,9 +15,13 @@ from ..registry import register
 
 
 class ChipOptions(ActivationOptions):
-    """`images`: of each batch, the first so many are looked at; None for all."""
+    """A part of each batch may stand for all of it."""
 
-    images: int | None = Field(default=None, ge=1)
+    images: int | None = Field(
+        default=None,
+        ge=1,
+        description="of each batch, the first so many are looked at; None for all.",
+    )
 
 
 @register(

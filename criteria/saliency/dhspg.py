@@ -17,9 +17,13 @@ from ..registry import register
 
 
 class DhspgOptions(Options):
-    """`weight_decay`: times the weights, is added to the gradient; that of the recipe, if any."""
+    """The gradient has weight decay in it, as the optimizer's has."""
 
-    weight_decay: float = Field(default=0.0, ge=0)
+    weight_decay: float = Field(
+        default=0.0,
+        ge=0,
+        description="times the weights, is added to the gradient; that of the recipe, if any.",
+    )
 
 
 @register(

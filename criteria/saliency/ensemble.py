@@ -16,17 +16,20 @@ from ..registry import Part, create, register
 
 
 class EnsembleOptions(Options):
-    """`of`: criteria by name or as {criterion: NAME, options: {...}}; `weights`: of their ranks.
-
-    `within` ranks units among all of the network, or among those of their group.
-    """
+    """Which criteria rank the units, and how their ranks are averaged."""
 
     of: list[Part] = Field(
         default_factory=lambda: [Part(criterion=one) for one in ("l1", "taylor", "fpgm")],
         min_length=2,
+        description="criteria by name or as {criterion: NAME, options: {...}}.",
     )
-    weights: list[float] | None = None
-    within: Literal["network", "group"] = "network"
+    weights: list[float] | None = Field(
+        default=None, description="of the criteria's ranks; None weighs all alike."
+    )
+    within: Literal["network", "group"] = Field(
+        default="network",
+        description="ranks units among all of the network, or among those of their group.",
+    )
 
     @model_validator(mode="after")
     def _one_weight_each(self) -> Self:

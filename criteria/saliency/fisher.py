@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from ..criterion import Criterion
@@ -54,13 +55,17 @@ class Fisher(Criterion):
 
 
 class GroupFisherOptions(Options):
-    """What a channel's score is divided by: per sample, what goes with it.
+    """What a channel's score is divided by."""
 
-    memory: activations that its producers make. macs: of producers and consumers.
-    """
-
-    per: Literal["none", "memory", "macs"] = "memory"
-    normalizer: Normalizer = "none"
+    per: Literal["none", "memory", "macs"] = Field(
+        default="memory",
+        description="per sample, what goes with the channel. memory: activations that its "
+        "producers make. macs: of producers and consumers.",
+    )
+    normalizer: Normalizer = Field(
+        default="none",
+        description="how scores of one group are rescaled before groups are compared.",
+    )
 
 
 @register(

@@ -15,9 +15,12 @@ from .magnitude import TorchPruningOptions
 
 
 class HessianDiagOptions(MemberOptions):
-    """Weights alone unless biases are asked for."""
+    """Whether biases count, and whose Fisher."""
 
-    bias: Bias = False
+    bias: Bias = Field(
+        default=False,
+        description="whether a channel's bias counts; weights alone unless asked for.",
+    )
     labels: Literal["true", "sampled"] = Field(
         default="true",
         description="true: as given (empirical Fisher); sampled: drawn from the network's "

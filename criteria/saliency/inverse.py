@@ -15,9 +15,12 @@ from ..registry import Part, create, register
 
 
 class InverseOptions(Options):
-    """`of`: the criterion to turn over, by name or as {criterion: NAME, options: {...}}."""
+    """Which criterion is turned over."""
 
-    of: Part = Field(default_factory=lambda: Part(criterion="l1"))
+    of: Part = Field(
+        default_factory=lambda: Part(criterion="l1"),
+        description="the criterion to turn over, by name or as {criterion: NAME, options: {...}}.",
+    )
 
 
 @register(

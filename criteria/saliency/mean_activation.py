@@ -3,6 +3,7 @@
 from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from ..evidence.batch import Batch
@@ -14,10 +15,13 @@ from ..registry import register
 
 
 class MeanActivationOptions(ActivationOptions):
-    """`statistic`, over samples and positions: mean of |a|, or standard deviation of a."""
+    """What of a channel's activations is its score."""
 
     normalizer: Normalizer = "l2"
-    statistic: Literal["mean", "std"] = "mean"
+    statistic: Literal["mean", "std"] = Field(
+        default="mean",
+        description="over samples and positions: mean of |a|, or standard deviation of a.",
+    )
 
 
 @register(

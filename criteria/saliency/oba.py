@@ -15,7 +15,7 @@ from .signed import SignedOptions, SignedScores
 
 
 class ObaOptions(SignedOptions):
-    bias: Bias = True
+    bias: Bias = Field(default=True, description="whether a channel's bias counts.")
     parts: Literal["both", "up", "down"] = Field(
         default="both", description="of the score, `criteria.evidence.coupling` has the formulas."
     )

@@ -46,13 +46,15 @@ class COBD(Sided, HessianDiag):
 
 
 class OBSOptions(SideOptions):
-    """`damping`: added to each factor, in units of its mean diagonal.
+    """Whose Fisher, which layers of a group count, and how its factors are damped."""
 
-    The softmax leaves a direction of the classifier's outputs that costs nothing; without damping
-    it would make every weight there look free.
-    """
-
-    damping: float = Field(default=1e-2, ge=1e-6)  # float32 resolves no less
+    damping: float = Field(
+        default=1e-2,
+        ge=1e-6,  # float32 resolves no less
+        description="added to each factor, in units of its mean diagonal. The softmax leaves a "
+        "direction of the classifier's outputs that costs nothing; without damping it would make "
+        "every weight there look free.",
+    )
 
 
 class OBS(KroneckerCriterion):

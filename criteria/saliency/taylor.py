@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from pydantic import Field
 from torch import Tensor
 
 from ..criterion import Criterion, MemberOptions
@@ -13,14 +14,15 @@ from ..registry import register
 
 
 class TaylorOptions(MemberOptions):
-    """How products p of weight and gradient become a score; b runs over batches.
+    """How products of weight and gradient become a score, and whether biases count."""
 
-    squared: mean over b of (sum p)^2. absolute: mean over b of |sum p|.
-    signed: |mean over b of sum p|. elementwise: sum of |mean over b of p|.
-    """
-
-    variant: Literal["squared", "absolute", "signed", "elementwise"] = "squared"
-    bias: Bias = False
+    variant: Literal["squared", "absolute", "signed", "elementwise"] = Field(
+        default="squared",
+        description="how products p of weight and gradient become a score; b runs over batches. "
+        "squared: mean over b of (sum p)^2. absolute: mean over b of |sum p|. "
+        "signed: |mean over b of sum p|. elementwise: sum of |mean over b of p|.",
+    )
+    bias: Bias = Field(default=False, description="whether a channel's bias counts.")
 
 
 @register(

@@ -21,7 +21,7 @@ class TaylorSOOptions(MemberOptions):
         description="fisher, the diagonal of single samples' squared gradients; product, each "
         "weight's row of the Hessian times all weights.",
     )
-    bias: Bias = False
+    bias: Bias = Field(default=False, description="whether a channel's bias counts.")
 
 
 @register(

@@ -1,5 +1,6 @@
 """Taylor as torch-pruning computes it."""
 
+from pydantic import Field
 from torch import Tensor
 
 from ..criterion import Criterion
@@ -11,9 +12,12 @@ from .magnitude import TorchPruningOptions
 
 
 class TaylorTPOptions(TorchPruningOptions):
-    """`multivariable`: absolute value after the sum over a channel's weights, not before."""
+    """When the absolute value is taken, and the defaults of torch-pruning's scores."""
 
-    multivariable: bool = False
+    multivariable: bool = Field(
+        default=False,
+        description="absolute value after the sum over a channel's weights, not before.",
+    )
 
 
 @register(

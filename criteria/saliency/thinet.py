@@ -18,9 +18,13 @@ from ..registry import register
 
 
 class ThinetOptions(Options):
-    """`positions`: outputs of the next layer that are drawn from each image, ten in the paper."""
+    """How much of the next layer's output is looked at."""
 
-    positions: int = Field(default=10, ge=1)
+    positions: int = Field(
+        default=10,
+        ge=1,
+        description="outputs of the next layer that are drawn from each image, ten in the paper.",
+    )
 
 
 @register(

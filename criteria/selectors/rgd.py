@@ -23,14 +23,18 @@ LEAST_POSITIONS = 4  # a map of one position hashes to one bit, which is always 
 
 
 class RGDOptions(Options):
-    """`images`: the first so many of the calibration images, or all where there are fewer.
+    """Which maps are hashed."""
 
-    `bn_mode`: statistics of batch norms ahead of a map: the running ones (`eval`), or those of the
-    calibration batch (`batch`), as in the authors' code.
-    """
-
-    images: int = Field(default=100, ge=1)
-    bn_mode: Literal["eval", "batch"] = "eval"
+    images: int = Field(
+        default=100,
+        ge=1,
+        description="the first so many of the calibration images, or all where there are fewer.",
+    )
+    bn_mode: Literal["eval", "batch"] = Field(
+        default="eval",
+        description="statistics of batch norms ahead of a map: the running ones (eval), or those "
+        "of the calibration batch (batch), as in the authors' code.",
+    )
 
 
 @register(

@@ -11,8 +11,11 @@ from pydantic.fields import FieldInfo
 from torch import Tensor
 
 from bench import prune
+from bench.command.listing import option_lines
 from criteria import NotApplicable, OptionError, criteria, score, weight_structure
 from criteria.gather import score_alone
+from criteria.options import Options
+from criteria.phases import Kind, phases
 from criteria.registry import create, require, resolve_options
 
 # Made of others: parts, and values of their own options, cannot be read off the types.
@@ -100,3 +103,17 @@ def test_parts_are_looked_into() -> None:
 def test_options_of_single_weights_are_refused_for_channels() -> None:
     with pytest.raises(OptionError, match=r"oba: option 'patch'.*where channels are pruned"):
         score(build("chain"), images(1), "oba", [labelled()], patch="magnitude")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(one.type.options_type, id=one.type.__name__)
+        for one in [*criteria(), *(one for kind in get_args(Kind) for one in phases(kind))]
+    ],
+)
+def test_every_option_is_described(kind: type[Options]) -> None:
+    """Where only a default is another, what the class it comes from says of it holds."""
+    described = zip(kind.model_fields, option_lines(kind), strict=False)  # a docstring comes last
+    for name, line in described:
+        assert "): " in line, f"{kind.__name__}: {name} has no Field(description=...)"
