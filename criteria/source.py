@@ -11,6 +11,7 @@ import ast
 import hashlib
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.machinery import PathFinder
@@ -60,32 +61,45 @@ def closure(files: Iterable[Path]) -> set[Path]:
 @cache
 def code_digest(file: Path) -> str:
     """SHA-256 of a file's code, each name that it imports replaced by what that name stands for."""
-    names: dict[str, list[Any]] = {}
-    for one in _imports(file):
-        names.setdefault(one.bound, []).append(_meaning(file, one))
-    return _digest(file, {name: sorted(meanings, key=str) for name, meanings in names.items()})
+    return _digest(file, {one: _meaning(file, one) for one in _imports(file)})
 
 
 @cache
 def _own_digest(file: Path) -> str:
-    """SHA-256 of a file's code alone; modules have no name in it, as files may be renamed."""
-    modules = [one.bound for one in _imports(file) if _is_module(file, one)]
-    return _digest(file, {name: ["a module"] for name in modules})
+    """SHA-256 of a file's code alone; our modules have no name in it, as files may be renamed."""
+    meanings: dict[Import, Any] = {}
+    for one in _imports(file):
+        if _is_module(file, one):
+            meanings[one] = "a module"
+        elif _locate(file, one.module) is None:
+            meanings[one] = _meaning(file, one)
+    return _digest(file, meanings)
 
 
-def _digest(file: Path, names: dict[str, list[Any]]) -> str:
-    code = [_plain(_tree(file), names), names.get("*")]
+def _digest(file: Path, meanings: dict[Import, Any]) -> str:
+    names: dict[Any, Any] = {}
+    for one, meaning in meanings.items():
+        names.setdefault(one.bound, []).append(meaning)
+    names = {name: sorted(several, key=str) for name, several in names.items()}
+    code = [_plain(_tree(file), names | meanings), names.get("*")]
     return hashlib.sha256(json.dumps(code).encode()).hexdigest()
 
 
 # --- code as plain lists --------------------------------------------------------------------------
 
 
-def _plain(node: Any, names: dict[str, list[Any]]) -> Any:
+def _plain(node: Any, names: dict[Any, Any]) -> Any:
     """A syntax tree as lists, without the fields that only some versions of Python have."""
     match node:
         case ast.Constant(value=value):
+            if type(value) is int:
+                return ["Constant", "int", hex(value)]  # long decimals are refused
             return ["Constant", type(value).__name__, value if type(value) is str else repr(value)]
+        case ast.Import() | ast.ImportFrom():
+            return [
+                "Import",
+                *sorted(([one.bound, names.get(one)] for one in _names(node)), key=str),
+            ]
         case ast.Name(id=name) if name in names:
             return ["Imported", names[name]]
         case ast.JoinedStr(values=values):
@@ -103,7 +117,7 @@ def _left_out(field: str, value: Any) -> bool:
     return nothing or field in ("kind", "type_comment")
 
 
-def _joined(values: list[ast.expr], names: dict[str, list[Any]]) -> list[Any]:
+def _joined(values: list[ast.expr], names: dict[Any, Any]) -> list[Any]:
     """Pieces of an f-string; Python 3.12 cuts its text elsewhere than others do."""
     pieces: list[Any] = [""]
     for one in values:
@@ -115,16 +129,18 @@ def _joined(values: list[ast.expr], names: dict[str, list[Any]]) -> list[Any]:
 
 
 class _Prose(ast.NodeTransformer):
-    """Takes out what decides no number: prose, imports, and what only type checkers read."""
+    """Takes out what decides no number: prose, and imports whose place and order are no matter.
 
-    def visit_Import(self, node: ast.Import | ast.ImportFrom) -> None:
-        return None
+    Such an import stands at the top level, and nothing else there gives its name another meaning.
+    """
 
-    visit_ImportFrom = visit_Import
+    def visit_Module(self, node: ast.Module) -> ast.AST:
+        often = {name for name, times in Counter(_bound(node)).items() if times > 1}
+        node.body = [one for one in node.body if not _is_header(one, often)]
+        return self.generic_visit(node)
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        prose = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-        return None if prose else self.generic_visit(node)
+        return None if _is_prose(node) else self.generic_visit(node)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         for one in node.decorator_list:
@@ -138,7 +154,32 @@ class _Prose(ast.NodeTransformer):
         return self.generic_visit(node)
 
 
+def _is_prose(node: ast.AST) -> bool:
+    text = node.value if isinstance(node, ast.Expr) else None
+    return isinstance(text, ast.Constant) and isinstance(text.value, str)
+
+
+def _bound(module: ast.Module) -> Iterator[str]:
+    """Names that a module gives a meaning, as often as it does, inside functions too."""
+    for node in ast.walk(module):
+        match node:
+            case ast.Import() | ast.ImportFrom():
+                yield from (one.bound for one in _names(node))
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                yield name
+            case ast.Name(id=name, ctx=ast.Store()):
+                yield name
+
+
+def _is_header(node: ast.stmt, often: set[str]) -> bool:
+    if not isinstance(node, ast.Import | ast.ImportFrom):
+        return False
+    return not often & {one.bound for one in _names(node)}
+
+
 class _ForTypeCheckers(ast.NodeTransformer):
+    """Takes out what only type checkers read."""
+
     def visit_If(self, node: ast.If) -> Any:
         self.generic_visit(node)
         return node.orelse if _name(node.test) == "TYPE_CHECKING" else node
@@ -151,14 +192,22 @@ def _name(node: ast.expr) -> str:
 
 @cache
 def _whole_tree(file: Path) -> ast.Module:
-    tree: ast.Module = _ForTypeCheckers().visit(ast.parse(file.read_bytes()))
-    return tree
+    return _parsed(file)
 
 
 @cache
 def _tree(file: Path) -> ast.Module:
-    whole = _ForTypeCheckers().visit(ast.parse(file.read_bytes()))
-    tree: ast.Module = _Prose().visit(whole)
+    tree: ast.Module = _Prose().visit(_parsed(file))
+    return tree
+
+
+def _parsed(file: Path) -> ast.Module:
+    """What a file says, to Python; of one that is no Python, and so never runs, its bytes."""
+    content = file.read_bytes()
+    try:
+        tree: ast.Module = _ForTypeCheckers().visit(ast.parse(content))
+    except (SyntaxError, ValueError):
+        return ast.Module([ast.Expr(ast.Constant(content))], [])
     return tree
 
 
@@ -189,15 +238,18 @@ class Reached(NamedTuple):
 @cache
 def _imports(file: Path) -> list[Import]:
     """All of a file, inside functions too; what is for type checkers alone is left out."""
-    imports = []
-    for node in ast.walk(_whole_tree(file)):
+    nodes = ast.walk(_whole_tree(file))
+    kinds = (ast.Import, ast.ImportFrom)
+    return [one for node in nodes if isinstance(node, kinds) for one in _names(node)]
+
+
+def _names(node: ast.Import | ast.ImportFrom) -> Iterator[Import]:
+    """What one statement imports."""
+    for one in node.names:
         if isinstance(node, ast.Import):
-            for one in node.names:
-                imports.append(Import(one.asname or one.name.split(".")[0], one.name, None))
-        elif isinstance(node, ast.ImportFrom):
-            module = "." * node.level + (node.module or "")
-            imports += [Import(one.asname or one.name, module, one.name) for one in node.names]
-    return imports
+            yield Import(one.asname or one.name.split(".")[0], one.name, None)
+        else:
+            yield Import(one.asname or one.name, "." * node.level + (node.module or ""), one.name)
 
 
 @cache
@@ -237,10 +289,11 @@ def _follow(place: Path, names: list[str]) -> Iterator[Reached]:
     if not names:
         return
     onward = [one for one in _imports(init) if one.bound == names[0]] if there else []
-    for one in onward:
+    for one in onward or [star for star in (_imports(init) if there else []) if star.bound == "*"]:
         target = _locate(init, one.module)
         if target is not None and target != place:
-            yield from _follow(target, ([one.name] if one.name else []) + names[1:])
+            taken = names[:1] if one.bound == "*" else [one.name] if one.name else []
+            yield from _follow(target, taken + names[1:])
     child = _child(place, names[0])
     if child is not None:
         yield from _follow(child, names[1:])
@@ -284,10 +337,16 @@ def _all_chains(file: Path) -> dict[str, list[list[str]]]:
 
 @cache
 def _only_re_exports(init: Path) -> bool:
-    """Whether a package's file has nothing but docstring, imports and `__all__`."""
+    """Whether one of our packages has nothing but docstring, imports and `__all__` of its own.
+
+    A user's may import for the sake of what that does.
+    """
+    ours = PACKAGE in init.parents
     return all(
-        isinstance(one, ast.Assign) and _name(one.targets[0]) == "__all__"
-        for one in _tree(init).body
+        isinstance(one, ast.Import | ast.ImportFrom)
+        if ours and not isinstance(one, ast.Expr | ast.Assign)
+        else _is_prose(one) or (isinstance(one, ast.Assign) and _name(one.targets[0]) == "__all__")
+        for one in _whole_tree(init).body
     )
 
 
@@ -300,6 +359,8 @@ def _locate(file: Path, module: str) -> Path | None:
     name = module.lstrip(".")
     level = len(module) - len(name)
     parts = name.split(".") if name else []
+    if level > len(file.parents):
+        return None
     place = file.parents[level - 1] if level else _home(file, parts[0])
     for part in parts:
         place = None if place is None else _child(place, part)

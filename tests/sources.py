@@ -33,6 +33,8 @@ def unregistering() -> Iterator[None]:
 @contextmanager
 def forgetting() -> Iterator[None]:
     """What is registered, imported and read inside the block is forgotten after it."""
+    for catalog in [registry.CATALOG, *phases.CATALOGS.values()]:
+        catalog.load()
     path, modules = list(sys.path), set(sys.modules)
     forget()
     with unregistering():

@@ -80,15 +80,17 @@ def plan(
 ) -> None:
     """Show what a run would do, how long it takes, and what its statistics can and cannot show."""
     from ..plan.workload import Throughput
+    from ..run.reporting import saying_damage
     from ..store.store import Store
     from .planning import show_plan, show_scales
 
     throughput, store = Throughput(tflops, ceiling), Store(results)
     chosen = ChosenSuite(suite, set_, scale, smoke, plugin, methods)
-    if scales:
-        show_scales(console, chosen.plans_by_scale(console), store, throughput, data_root)
-    else:
-        show_plan(console, chosen.plan(console), store, workers, throughput, data_root)
+    with saying_damage(store, console):
+        if scales:
+            show_scales(console, chosen.plans_by_scale(console), store, throughput, data_root)
+        else:
+            show_plan(console, chosen.plan(console), store, workers, throughput, data_root)
 
 
 @app.command()
@@ -287,12 +289,13 @@ def sync(
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
     """Bring MLflow up to the records: log every trial that it does not hold yet."""
+    from ..run.reporting import saying_damage
     from ..store.store import Store
     from ..tracking import sync as sync_records
 
     planned = ChosenSuite(suite, set_, scale, smoke, plugin).plan(console)
     store = Store(results)
-    with store.lock():
+    with store.lock(), saying_damage(store, console):
         records = planned.records(store)
         report = store.report(planned.suite.suite)
         added = sync_records(
@@ -314,11 +317,12 @@ def pull(
     results: Results = RESULTS,
 ) -> None:
     """Fetch a colleague's records of a suite from MLflow; what is here stays as it is."""
+    from ..run.reporting import saying_damage
     from ..store.store import Store
     from ..tracking import pull as pull_records
 
     store = Store(results)
-    with store.lock(), console.status(f"asking {source}"):
+    with store.lock(), saying_damage(store, console), console.status(f"asking {source}"):
         pulled = pull_records(store, suite, source)
     console.print(f"{pulled.written} records fetched, {pulled.here} of {pulled.found} were here")
     for fault in pulled.faults:

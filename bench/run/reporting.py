@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from suites import Suite
 
 from ..errors import BenchError
 from ..plan.plan import Plan
-from ..store.sealed import read_json, write_json
+from ..store.sealed import cannot_write, read_json, write_json
 from ..store.store import Store
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ def write_report(
         return build_report(
             plan.suite, records, expected, folder, formats=wanted, figures=figures or None
         )
+    except OSError as error:
+        raise cannot_write(folder, error) from error
     except ValueError as error:
         if not figures:
             raise
@@ -63,10 +66,24 @@ def write_own_report(plan: Plan, store: Store) -> Path:
     Raises:
         BenchError: no records yet.
     """
+    if not report_holds(plan, store):
+        _clear(store.report(plan.suite.suite))
     page = write_report(plan, store, None)
     content = {"made_of": _made_of(plan, store), "files": file_digests(page.parent)}
     write_json(_made(plan, store), content)
     return page
+
+
+def _clear(folder: Path) -> None:
+    """Take away what stands in the way of a report: no folder where one goes, no file likewise."""
+    for place in (folder, folder / "figures", folder / "tables"):
+        if place.is_symlink() or (place.exists() and not place.is_dir()):
+            place.unlink()
+    for place in sorted(folder.rglob("*.*")):
+        if place.is_dir() and not place.is_symlink():
+            shutil.rmtree(place)
+        elif not place.is_file():
+            place.unlink(missing_ok=True)
 
 
 def report_holds(plan: Plan, store: Store) -> bool:

@@ -19,7 +19,7 @@ from ..plan.plan import Plan
 from ..steps.workspace import Settings
 from ..store.provenance import environment
 from ..store.store import Store
-from ..tracking import Tracker, TrackingError
+from ..tracking import Tracker, TrackingError, local_database_holds
 from .live import Live
 from .preflight import preflight
 from .reporting import report_holds, saying_damage, write_own_report
@@ -62,7 +62,7 @@ def session(plan: Plan, request: Request, console: Console) -> int:
         if pending:
             with console.status("checking data, models and budgets"):
                 preflight(pending, replace(settings, device="cpu"))  # GPUs are for the workers
-        if pending or (plan.records(store) and not report_holds(plan, store)):
+        if pending or (plan.records(store) and not _shown(plan, store)):
             _run(plan, pending, store, settings, request, console)
         return _conclude(plan, store, console)
 
@@ -149,6 +149,12 @@ def _conclude(plan: Plan, store: Store, console: Console) -> int:
     if page.exists():
         console.print(f"report: {page}", soft_wrap=True)
     return 1 if failed else 0
+
+
+def _shown(plan: Plan, store: Store) -> bool:
+    """Whether report and MLflow show what there is; those on a server are not looked at."""
+    local = "MLFLOW_TRACKING_URI" not in os.environ
+    return report_holds(plan, store) and not (local and not local_database_holds(store.root))
 
 
 def _page(plan: Plan, store: Store) -> Path:

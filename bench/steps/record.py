@@ -34,7 +34,8 @@ def write_record(
     except Exception as error:  # the record keeps the traceback; the other trials go on
         record = failed_record(job, failure(error), started, workspace.device_name)
     else:
-        base = {"base_sha256": workspace.base(job.at.base).trained_sha256}
+        base = workspace.base(job.at.base)
+        stood_on = {"base_sha256": base.trained_sha256, "dataset_sha256": base.data.digest}
         record = Record(
             key=job.key,
             identity=job.identity,
@@ -43,7 +44,7 @@ def write_record(
             measurements=found if isinstance(found, Measurements) else None,
             fidelity=found if isinstance(found, Fidelity) else None,
             costs=costs,
-            provenance=_provenance(started, workspace.device_name) | base,
+            provenance=_provenance(started, workspace.device_name) | stood_on,
         )
     workspace.store.write_record(record)
     return record.status

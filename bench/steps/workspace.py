@@ -166,7 +166,7 @@ class Workspace:
         if meta["dataset_digest"] != data.digest:
             raise DataError(
                 f"the images of {data.name} are not those that {job} was trained on; bring them "
-                f"back, or delete {self._done(job)} to train anew"
+                "back, or give the new ones a results folder of their own (--results)"
             )
         model = self.fresh_model(job, data)
         file = self._weights(job)

@@ -11,6 +11,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -98,17 +99,29 @@ def read_checked(path: Path, read: Callable[[], T]) -> T | None:
     Raises:
         StoreError: the file is there and cannot be read.
     """
+    before = None
     try:
-        if path.exists() and not path.is_file():  # a pipe would be waited for
+        if path.is_symlink() and not path.exists():
+            raise Unsealed("it is a link to nowhere")
+        before = path.stat()
+        if not path.is_file():  # a pipe would be waited for
             raise Unsealed("it is no file")
         return read()
     except FileNotFoundError:
         return None
     except (Unsealed, RecordError) as fault:
+        if before is not None and path.exists() and not _same(before, path.stat()):
+            return read_checked(path, read)  # written anew meanwhile
         set_aside(path, str(fault).removeprefix(f"{path.name}: "))
         return None
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _same(one: os.stat_result, other: os.stat_result) -> bool:
+    return (one.st_ino, one.st_mtime_ns, one.st_size) == (
+        other.st_ino, other.st_mtime_ns, other.st_size
+    )  # fmt: skip
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -183,8 +196,8 @@ def set_aside(path: Path, why: str, root: Path | None = None) -> None:
     name = f"{path.parent.name}-{path.name}"
     try:
         folder.mkdir(exist_ok=True)
-        earlier = len(list(folder.glob(f"{name}*")))
-        place = folder / (f"{name}.{earlier}" if earlier else name)
+        names = (f"{name}.{number}" if number else name for number in count())
+        place = next(folder / one for one in names if not (folder / one).exists())
         path.replace(place)
         with (folder / LOG).open("a", encoding="utf-8") as log:
             log.write(f"{sealed_name(path)}: {why}; set aside as {DAMAGED}/{place.name}\n")

@@ -7,7 +7,13 @@ tracker = Tracker(None, results, suite, provenance=environment(), command="bench
 """
 
 from .artifact import update_report
-from .connection import TrackingError, tracking_uri, ui_command, ui_environment
+from .connection import (
+    TrackingError,
+    local_database_holds,
+    tracking_uri,
+    ui_command,
+    ui_environment,
+)
 from .pull import Pulled, pull
 from .tracker import Tracker, sync
 
@@ -15,6 +21,7 @@ __all__ = [
     "Pulled",
     "Tracker",
     "TrackingError",
+    "local_database_holds",
     "pull",
     "sync",
     "tracking_uri",

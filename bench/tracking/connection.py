@@ -97,20 +97,27 @@ def talking_to(
         ) from error
 
 
-def set_aside_damaged(root: Path) -> None:
-    """Move a local database that is none any more out of the way: records make it anew."""
+def local_database_holds(root: Path) -> bool:
+    """Whether the local database is there; one that is none any more is moved out of the way.
+
+    Records make it anew.
+    """
     path = root.resolve() / "mlflow.db"
     if not path.exists():
-        return
+        return False
+    if not path.is_file():
+        set_aside(path, "no file", root.resolve())
+        return False
     try:
         with closing(sqlite3.connect(path, timeout=10)) as database:
             (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.OperationalError:
-        return  # locked or out of reach, which says nothing of what it holds
+        return True  # locked or out of reach, which says nothing of what it holds
     except sqlite3.DatabaseError as error:
         found = str(error)
     if found != "ok":
         set_aside(path, f"no whole database ({found.partition(chr(10))[0]})", root.resolve())
+    return bool(found == "ok")
 
 
 def connect(uri: str) -> MlflowClient:

@@ -16,8 +16,8 @@ from .connection import (
     artifact_location,
     connect,
     is_server,
+    local_database_holds,
     local_uri,
-    set_aside_damaged,
     talking_to,
 )
 
@@ -46,7 +46,7 @@ class Experiment:
     def __init__(self, uri: str | None, root: Path, suite: AnySuite) -> None:
         self.uri = uri or local_uri(root)
         if uri is None:
-            set_aside_damaged(root)
+            local_database_holds(root)
         with talking_to(self.uri):
             self.client = connect(self.uri)
             self.id = self._made(suite, root)

@@ -240,10 +240,70 @@ def package(folder: Path, code: str, **more: str) -> Path:
 @pytest.mark.parametrize("code", FOLLOWED.values(), ids=FOLLOWED)
 def test_every_way_of_importing_is_followed(tmp_path: Path, code: str) -> None:
     found = closure([package(tmp_path, code)])
-    assert {one.name for one in found} == {"plugin.py", "maths.py"}
+    assert {one.name for one in found} >= {"plugin.py", "maths.py"}
     minus = "def f(x):\n    return x - 1\n"
     changed = closure([package(tmp_path, code, **{"maths": minus, "room/maths": minus})])
     assert hash_of(changed) != hash_of(closure([package(tmp_path, code)]))
+
+
+SWAPPED = {
+    "branches of a try": (
+        "try:\n    from ..maths import f\nexcept ImportError:\n    from ..other import f\n",
+        "try:\n    from ..other import f\nexcept ImportError:\n    from ..maths import f\n",
+    ),
+    "functions": (
+        "def g():\n    from ..maths import f\n    return f(1)\n\n\n"
+        "def h():\n    from ..other import f\n    return -f(1)\n",
+        "def g():\n    from ..other import f\n    return f(1)\n\n\n"
+        "def h():\n    from ..maths import f\n    return -f(1)\n",
+    ),
+    "the last import wins": (
+        "from ..maths import f\nfrom ..other import f\n",
+        "from ..other import f\nfrom ..maths import f\n",
+    ),
+    "a function of that name": (
+        "from ..maths import f\n\n\ndef f(x):\n    return x\n",
+        "def f(x):\n    return x\n\n\nfrom ..maths import f\n",
+    ),
+    "helpers of equal text": (
+        "from ..floors import f\nfrom ..ceils import f as g\ny = f(1.5) - 2 * g(1.5)\n",
+        "from ..ceils import f\nfrom ..floors import f as g\ny = f(1.5) - 2 * g(1.5)\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("codes", SWAPPED.values(), ids=SWAPPED)
+def test_the_place_of_an_import_counts_where_it_can_matter(
+    tmp_path: Path, codes: tuple[str, str]
+) -> None:
+    more = {
+        "other": "def f(x):\n    return x / 2\n",
+        "floors": "from math import floor as r\n\n\ndef f(x):\n    return r(x)\n",
+        "ceils": "from math import ceil as r\n\n\ndef f(x):\n    return r(x)\n",
+    }
+    one, other = (hash_of(closure([package(tmp_path, code, **more)])) for code in codes)
+    assert one != other
+
+
+@pytest.mark.parametrize(
+    "star", ["from .a import *\n", "from . import patches\nfrom .a import f\n"]
+)
+def test_whatever_a_users_package_imports_counts(tmp_path: Path, star: str) -> None:
+    def digest(a: str, patches: str = "") -> str:
+        files = {"room/__init__": star, "room/a": a, "room/patches": patches}
+        return hash_of(closure([package(tmp_path, "from ..room import f\n", **files)]))
+
+    plain = digest("def f(x):\n    return x\n")
+    assert digest("def f(x):\n    return -x\n") != plain
+    assert (digest("def f(x):\n    return x\n", "y = 1\n") != plain) == ("patches" in star)
+
+
+def test_a_helper_that_is_no_python_counts_as_it_is(tmp_path: Path) -> None:
+    code = "def g():\n    from ..maths import f\n    return f(1)\n"
+    first, second = (
+        hash_of(closure([package(tmp_path, code, maths=text)])) for text in ("x = =", "x = = =")
+    )
+    assert first != second
 
 
 def test_a_package_that_does_more_than_re_export_counts(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ bit flipped, one value edited, put in the place of another. Then the same plan i
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -253,6 +254,17 @@ def all_bytes(folder: Path) -> dict[str, bytes]:
     }
 
 
+def in_the_way(report: Path) -> None:
+    """A folder where the page goes, a file where a folder goes, a pipe among the figures."""
+    (report / "index.html").unlink()
+    (report / "index.html").mkdir()
+    shutil.rmtree(report / "tables")
+    (report / "tables").write_bytes(b"")
+    first = next((report / "figures").iterdir())
+    first.unlink()
+    os.mkfifo(first)
+
+
 def test_a_damaged_report_and_a_damaged_mlflow_are_made_anew(session: Path, tmp_path: Path) -> None:
     results = toy.prepared(session, tmp_path / "results")
     shutil.copytree(toy.finished(session) / "records", results / "records")
@@ -272,12 +284,12 @@ def test_a_damaged_report_and_a_damaged_mlflow_are_made_anew(session: Path, tmp_
         lambda: (results / "reports" / "toy" / "index.html").write_bytes(b"<html>"),
         lambda: shutil.rmtree(results / "reports" / "toy" / "tables"),
         lambda: (results / "reports" / "toy.json").write_bytes(b"{}"),
+        lambda: in_the_way(results / "reports" / "toy"),
     ):
         spoil()
         run()
         assert all_bytes(results / "reports" / "toy") == whole
     for damage in (cut_short, lambda _: b"no database" * 100):
-        shutil.rmtree(results / "reports")
         file = results / "mlflow.db"
         file.write_bytes(damage(file.read_bytes()))
         assert "no whole database" in run()

@@ -318,11 +318,13 @@ def test_what_is_no_file_is_set_aside_and_not_waited_for(
     assert store.record(record().key) == record()
 
 
-def test_a_link_to_nowhere_is_no_file(store: Store) -> None:
+@pytest.mark.parametrize("to", ["nowhere", "paths/key.json"])
+def test_a_link_to_nowhere_or_to_itself_is_no_file(store: Store, to: str) -> None:
     path = store.path("paths", "key", ".json")
     path.parent.mkdir(parents=True)
-    path.symlink_to(store.root / "nowhere")
+    path.symlink_to(store.root / to)
     assert read_json(path) is None
+    assert "a link to nowhere" in store.set_aside_so_far()[0]
     write_json(path, {"a": 1})
     assert read_json(path) == {"a": 1}
 
