@@ -190,17 +190,6 @@ def _name(node: ast.expr) -> str:
     return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
-@cache
-def _whole_tree(file: Path) -> ast.Module:
-    return _parsed(file)
-
-
-@cache
-def _tree(file: Path) -> ast.Module:
-    tree: ast.Module = _Prose().visit(_parsed(file))
-    return tree
-
-
 def _parsed(file: Path) -> ast.Module:
     """What a file says, to Python; of one that is no Python, and so never runs, its bytes."""
     content = file.read_bytes()
@@ -208,6 +197,15 @@ def _parsed(file: Path) -> ast.Module:
         tree: ast.Module = _ForTypeCheckers().visit(ast.parse(content))
     except (SyntaxError, ValueError):
         return ast.Module([ast.Expr(ast.Constant(content))], [])
+    return tree
+
+
+_whole_tree = cache(_parsed)
+
+
+@cache
+def _tree(file: Path) -> ast.Module:
+    tree: ast.Module = _Prose().visit(_parsed(file))  # a tree of its own, as it is changed
     return tree
 
 
@@ -341,11 +339,11 @@ def _only_re_exports(init: Path) -> bool:
 
     A user's may import for the sake of what that does.
     """
-    ours = PACKAGE in init.parents
+    imports = (ast.Import, ast.ImportFrom) if PACKAGE in init.parents else ()
     return all(
-        isinstance(one, ast.Import | ast.ImportFrom)
-        if ours and not isinstance(one, ast.Expr | ast.Assign)
-        else _is_prose(one) or (isinstance(one, ast.Assign) and _name(one.targets[0]) == "__all__")
+        isinstance(one, imports)
+        or _is_prose(one)
+        or (isinstance(one, ast.Assign) and _name(one.targets[0]) == "__all__")
         for one in _whole_tree(init).body
     )
 

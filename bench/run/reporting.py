@@ -37,15 +37,24 @@ def write_report(
     Raises:
         BenchError: no records yet, or a format or figure that there is not.
     """
+    records, folder = finished(plan, store), out or store.report(plan.suite.suite)
+    return _build(plan, records, folder, formats, figures)
+
+
+def _build(
+    plan: Plan,
+    records: Sequence[Record],
+    folder: Path,
+    formats: Sequence[str] = (),
+    figures: Sequence[str] = (),
+) -> Path:
     from reports.build import FORMATS, build_report
 
-    records = finished(plan, store)
     wanted = [one for one in FORMATS if one in formats] if formats else list(FORMATS)
     unknown = [one for one in formats if one not in FORMATS]
     if unknown:
         raise BenchError(f"--format {', '.join(unknown)}: there are {', '.join(FORMATS)}")
     expected = [trial.labels for trial in plan.trials]
-    folder = out or store.report(plan.suite.suite)
     try:
         return build_report(
             plan.suite, records, expected, folder, formats=wanted, figures=figures or None
@@ -58,18 +67,16 @@ def write_report(
         raise BenchError(f"--figures: {error}") from error
 
 
-def write_own_report(plan: Plan, store: Store) -> Path:
+def write_own_report(plan: Plan, store: Store, records: Sequence[Record]) -> Path:
     """Write the whole report of a plan to its place in the results; returns the path of the page.
 
-    What it was made of, and the SHA-256 of every file, are written last.
-
-    Raises:
-        BenchError: no records yet.
+    What it was made of, and the SHA-256 of every file, are written last. `records` are all of the
+    plan's.
     """
-    if not report_holds(plan, store):
-        _clear(store.report(plan.suite.suite))
-    page = write_report(plan, store, None)
-    content = {"made_of": _made_of(plan, store), "files": file_digests(page.parent)}
+    folder = store.report(plan.suite.suite)
+    _clear(folder)
+    page = _build(plan, records, folder)
+    content = {"made_of": _made_of(plan, records), "files": file_digests(folder)}
     write_json(_made(plan, store), content)
     return page
 
@@ -86,13 +93,13 @@ def _clear(folder: Path) -> None:
             place.unlink(missing_ok=True)
 
 
-def report_holds(plan: Plan, store: Store) -> bool:
-    """Whether the report in the results is whole, and made of the records that are there now."""
+def report_holds(plan: Plan, store: Store, records: Sequence[Record]) -> bool:
+    """Whether the report in the results is whole, and made of these records."""
     made = read_json(_made(plan, store))
     folder = store.report(plan.suite.suite)
     return (
         made is not None
-        and made["made_of"] == _made_of(plan, store)
+        and made["made_of"] == _made_of(plan, records)
         and made["files"].items() <= file_digests(folder).items()
     )
 
@@ -101,7 +108,7 @@ def _made(plan: Plan, store: Store) -> Path:
     return store.path("reports", plan.suite.suite, ".json")
 
 
-def _made_of(plan: Plan, store: Store) -> str:
+def _made_of(plan: Plan, records: Sequence[Record]) -> str:
     """The SHA-256 of all that a report is a function of: suite, plan, records, and the code."""
     import reports
 
@@ -109,7 +116,7 @@ def _made_of(plan: Plan, store: Store) -> str:
     digest = hashlib.sha256(plan.suite.model_dump_json().encode())
     for trial in plan.trials:
         digest.update(trial.labels.model_dump_json().encode())
-    for record in plan.records(store):
+    for record in records:
         digest.update(record.to_json())
     for name, sha256 in file_digests(code).items():
         digest.update(f"{name} {sha256}".encode())

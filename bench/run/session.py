@@ -62,9 +62,10 @@ def session(plan: Plan, request: Request, console: Console) -> int:
         if pending:
             with console.status("checking data, models and budgets"):
                 preflight(pending, replace(settings, device="cpu"))  # GPUs are for the workers
-        if pending or (plan.records(store) and not _shown(plan, store)):
-            _run(plan, pending, store, settings, request, console)
-        return _conclude(plan, store, console)
+        records = plan.records(store)
+        if pending or (records and not _shown(plan, store, records)):
+            records = _run(plan, pending, records, store, settings, request, console)
+        return _conclude(plan, store, records, console)
 
 
 def _check_device(device: str, executor: str) -> None:
@@ -78,11 +79,13 @@ def _check_device(device: str, executor: str) -> None:
 def _run(
     plan: Plan,
     pending: list[Trial],
+    records: list[Record],
     store: Store,
     settings: Settings,
     request: Request,
     console: Console,
-) -> None:
+) -> list[Record]:
+    """Run what is pending, log and report; `records` are those from before. Returns all."""
     executor = make_executor(request.executor, settings, request.workers, request.timeout_s)
     with console.status("opening MLflow"):
         tracker = Tracker(
@@ -95,14 +98,15 @@ def _run(
     ended, report = "KILLED", None
     log = _logger(tracker, console)
     try:
-        for record in plan.records(store):  # a killed run, or another suite, may not have logged it
+        for record in records:  # a killed run, or another suite, may not have logged it
             log(record)
         with Live(console, len(pending), request.workers) as live:
             summary = run(pending, store, executor, live, log)
         statuses = ", ".join(f"{count} {status}" for status, count in summary.statuses.items())
         console.print(f"{statuses} in {summary.seconds:.0f} s")
         ended = "FINISHED"
-        report = write_own_report(plan, store).parent
+        records = plan.records(store)
+        report = write_own_report(plan, store, records).parent
     finally:
         try:
             tracker.finish(ended, report)
@@ -113,6 +117,7 @@ def _run(
         console.print(f"to browse the trials: bench ui --results {given}, and then")
         for what, link in tracker.links().items():
             console.print(f"  {what}: {link}", soft_wrap=True)
+    return records
 
 
 def _logger(tracker: Tracker, console: Console) -> Callable[[Record], None]:
@@ -132,8 +137,7 @@ def _logger(tracker: Tracker, console: Console) -> Callable[[Record], None]:
     return log
 
 
-def _conclude(plan: Plan, store: Store, console: Console) -> int:
-    records = plan.records(store)
+def _conclude(plan: Plan, store: Store, records: list[Record], console: Console) -> int:
     failed = [record for record in records if record.status == "failed"]
     reasons: dict[str, int] = {}
     for record in failed:
@@ -151,10 +155,10 @@ def _conclude(plan: Plan, store: Store, console: Console) -> int:
     return 1 if failed else 0
 
 
-def _shown(plan: Plan, store: Store) -> bool:
+def _shown(plan: Plan, store: Store, records: list[Record]) -> bool:
     """Whether report and MLflow show what there is; those on a server are not looked at."""
     local = "MLFLOW_TRACKING_URI" not in os.environ
-    return report_holds(plan, store) and not (local and not local_database_holds(store.root))
+    return report_holds(plan, store, records) and (not local or local_database_holds(store.root))
 
 
 def _page(plan: Plan, store: Store) -> Path:
