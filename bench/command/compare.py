@@ -10,9 +10,10 @@ from .table import print_table
 
 if TYPE_CHECKING:
     from reports.analysis.compare import MethodDifference
+    from reports.declared import Footing
 
 
-def show_difference(console: Console, result: MethodDifference) -> None:
+def show_difference(console: Console, result: MethodDifference, footing: Footing) -> None:
     """Differences on each problem and over problems, then what may be said; 80 columns wide."""
     from reports.formats import counts, interval, points, whole
 
@@ -44,7 +45,7 @@ def show_difference(console: Console, result: MethodDifference) -> None:
     print_table(console, ["over problems", *(row["recovery"] for row in over)], rows)
     console.print()
     console.print(f"verdict: against a ROPE of ± {result.suite.analysis.rope:g} points")
-    for sentence in result.words:
+    for sentence in (*result.words, footing.declared, *footing.notices):
         console.print(sentence, markup=False, soft_wrap=True)
 
 

@@ -20,6 +20,7 @@ from ..steps.workspace import Settings
 from ..store.provenance import environment
 from ..store.store import Store
 from ..tracking import Tracker, TrackingError, local_database_holds
+from .declaring import declare
 from .live import Live
 from .preflight import preflight
 from .reporting import report_holds, saying_damage, write_own_report
@@ -63,6 +64,7 @@ def session(plan: Plan, request: Request, console: Console) -> int:
             with console.status("checking data, models and budgets"):
                 preflight(pending, replace(settings, device="cpu"))  # GPUs are for the workers
         records = plan.records(store)
+        declare(plan, store, records, console, runs=bool(pending))
         if pending or (records and not _shown(plan, store, records)):
             records = _run(plan, pending, records, store, settings, request, console)
         return _conclude(plan, store, records, console)
