@@ -41,7 +41,8 @@ def headline(results: Results, recovery: str) -> str:
     where = f"On {_places(results)}"
     sentence = f"{where}: {'; '.join(parts)}."
     if not told:
-        sentence = f"{where} no method is told from {control}" + "; ".join(["", *parts[:-1]]) + "."
+        sentence = f"{where} no method is shown to differ from {control}"
+        sentence += "; ".join(["", *parts[:-1]]) + "."
         sentence += " " + _highest(known, control)
     return " ".join([sentence, *_collapsed(known), *said])
 
@@ -59,7 +60,7 @@ def like_these(results: Results, recovery: str) -> str:
     worse = [_with_interval(row, "like") for row in rows if row["like_word"] == "worse"]
     about = conditional(results)
     if not better and not worse:
-        return f"For problems like these{about} no method is told from {control}."
+        return f"For problems like these{about} no method is shown to differ from {control}."
     parts = [f"better than {control} are {_few(better)}"] if better else []
     parts += [f"worse are {_few(worse)}"] if worse else []
     return f"For problems like these{about}: {'; '.join(parts)}."
@@ -103,7 +104,7 @@ def _by_word(rows: Sequence[Mapping[Any, Any]], control: str, rope: float) -> It
         typical = f"{points(one['mean'])} points on the mean, typically {points(one['typical'])}"
         yield f"neither better nor worse is {one['method']} ({typical}: {one['why']})"
     rest = [one["method"] for one in by_word["undecided"] + by_word["not compared"]]
-    yield f"not told from it: {_few(rest)}" if rest else ""
+    yield f"no difference is shown for {_few(rest)}" if rest else ""
 
 
 def _few(names: Sequence[str]) -> str:

@@ -52,8 +52,8 @@ def warnings(results: Results) -> Iterator[str]:
     flat = enough & results.paired["low"].isna()
     if flat.any():
         yield (
-            f"Differences whose bases agree to the last image: {flat.sum()}. That leaves the spread "
-            "unknown, not zero: they have no interval, and nothing is concluded."
+            f"Differences whose bases agree to the last image: {flat.sum()}. That leaves the "
+            "spread unknown, not zero: they have no interval, and nothing is concluded."
         )
     yield from _behind_published(results)
     if said := summary(results.published):
