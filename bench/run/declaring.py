@@ -30,7 +30,8 @@ def declared(plan: Plan, store: Store) -> list[Declaration] | None:
 
 def footing_of(plan: Plan, store: Store, records: Sequence[Record]) -> Footing:
     """What the words on these records may lean on; `records` are all of the plan's."""
-    return footing(plan.suite, records, plan.expected, declared(plan, store))
+    needed, _ = plan.needed(records)
+    return footing(plan.suite, records, needed.expected, declared(plan, store))
 
 
 def declare(

@@ -12,6 +12,7 @@ from .against_published import ours_and_published
 from .best import against_best
 from .comparisons import Comparison, comparisons
 from .design import design_of
+from .looks import course
 from .ranking import rank_methods
 from .results import Results, of_plan, problems_of, recoveries_of
 
@@ -27,7 +28,8 @@ def analyse(
     Args:
         suite: names, orders and the declared analysis.
         records: finished and failed trials; those that the plan does not hold are counted.
-        expected: the labels of every trial of the plan.
+        expected: the labels of every trial of the plan; of a suite with looks, those count that
+            its looks need (`looks.course`).
         declared: the family of comparisons; default: the suite's.
 
     Raises:
@@ -48,6 +50,7 @@ def analyse(
     >>> tests(results.design)[0].why_not  # before any run
     '1 bases a problem, it takes 3'
     """
+    expected = course(suite, records, expected).needed
     known = of_plan(suite, records, expected)
     declared = comparisons(suite) if declared is None else declared
     problems, recoveries = problems_of(expected), recoveries_of(expected)
@@ -55,7 +58,9 @@ def analyse(
     ended = {one.labels: one.outcome for one in known if one.status != "done"}
     table = cells.cells(trials, expected, 1 - suite.analysis.alpha, ended)
     averaged = cells.by_trial(trials, table)
-    by_base = cells.collapsed(averaged)
+    by_base = by_look = cells.collapsed(averaged)
+    if suite.analysis.looks:
+        by_look = cells.collapsed(cells.by_trial(trials, table, suite.analysis.looks))
     ranking = {one: rank_methods(one, by_base, table, suite) for one in recoveries}
     return Results(
         suite=suite,
@@ -68,7 +73,7 @@ def analyse(
         cells=table,
         averaged=averaged,
         paired=by_problem.paired(by_base, table, declared, suite),
-        overall=over_problems.overall(by_base, table, declared, suite),
+        overall=over_problems.overall(by_look, table, declared, suite),
         by_factor=by_problem.by_factor(by_base, table, declared, suite),
         per_budget=over_problems.per_budget(table, declared),
         ranking=ranking,

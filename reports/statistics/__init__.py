@@ -22,7 +22,7 @@ from .fidelity import (
 )
 from .inflation import best_epoch, best_of_n
 from .like_these import FEWEST_LEVELS, Grid, for_problems_like_these
-from .looks import Look, looks
+from .looks import Look, looks, spent
 from .multiple import benjamini_hochberg, benjamini_yekutieli, holm
 from .pairwise import Pairwise, chance_of_best, pairwise
 from .posthoc import (
@@ -101,6 +101,7 @@ __all__ = [
     "regret",
     "resampling_weights",
     "shares_within",
+    "spent",
     "t_interval",
     "variance_components",
     "wilcoxon",

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .arrays import Floats
+
 
 class Look(NamedTuple):
     """One look at the data."""
@@ -29,3 +34,16 @@ def looks(bases: Sequence[int], alpha: float) -> list[Look]:
         Look(now, round(alpha * (now - then) / bases[-1], 12))
         for then, now in zip(before, bases, strict=False)
     ]
+
+
+def spent(looks: Sequence[Look], bases: ArrayLike) -> Floats:
+    """The level of tests that so many bases have come to, in the shape of `bases`.
+
+    Whoever stops at a look for whatever reason, and tests at that look's level, errs at all looks
+    together no more often than their sum.
+
+    >>> spent([Look(3, 0.02), Look(6, 0.03)], [3, 6, 5]).tolist()
+    [0.02, 0.03, 0.03]
+    """
+    at = np.searchsorted([one.bases for one in looks], np.asarray(bases))
+    return np.array([one.alpha for one in looks])[np.minimum(at, len(looks) - 1)]
