@@ -41,7 +41,7 @@ def made(suite: Suite, outcome: Callable[[Labels], Record | float | None]) -> Re
     for one in plan(suite):
         given = outcome(one)
         if isinstance(given, float):
-            given = record(one, 0.7 + given / 100 + noise(one))
+            given = record(one, 0.6 + given / 100 + noise(one))
         if given is not None:
             found.append(given)
     return analyse(suite, found, plan(suite))
