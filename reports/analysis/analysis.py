@@ -12,6 +12,7 @@ from .against_published import ours_and_published
 from .best import against_best
 from .comparisons import Comparison, comparisons
 from .design import design_of
+from .equal_cost import at_equal_cost
 from .looks import course
 from .ranking import rank_methods
 from .results import Results, of_plan, problems_of, recoveries_of
@@ -76,6 +77,7 @@ def analyse(
         overall=over_problems.overall(by_look, table, declared, suite),
         by_factor=by_problem.by_factor(by_base, table, declared, suite),
         per_budget=over_problems.per_budget(table, declared),
+        equal_cost=at_equal_cost(trials, by_base, table, declared, suite),
         ranking=ranking,
         standing=against_best(problems, by_base, ranking),
         noise=noise.noise(averaged),

@@ -31,6 +31,7 @@ from ..formats import (
     signed,
     whole,
 )
+from .wording import WORDS
 
 
 def standing_table(results: Results, recovery: str) -> Table:
@@ -193,6 +194,37 @@ def factor_table(results: Results, recovery: str) -> Table | None:
     )
     names = ["Method", "Against", *(f"{factor} {level}" for factor, level in levels)]
     return Table(f"by_factor_{recovery}", "By dataset and by model", caption, heads(names, 2), rows)
+
+
+def equal_cost_table(results: Results, recovery: str) -> Table | None:
+    """Differences at equal amounts of the other cost; None where no two methods share a stretch."""
+    table = results.equal_cost[results.equal_cost["recovery"] == recovery]
+    if table.empty:
+        return None
+    axis = WORDS[results.suite.budgets.cost]
+    keys = ["recovery", "method", "reference"]
+    declared = results.overall.set_index(keys)["mean"]
+    rows = []
+    for row in table.to_dict("records"):
+        mean = signed(row["mean"])
+        cells = [Cell(row["method"]), Cell(row["reference"])]
+        cells += [signed(declared[tuple(row[key] for key in keys)]), mean]
+        cells += [Cell(interval(row["low"], row["high"]), mean.value)]
+        stretch = f"{100 * row['share_low']:.0f} to {100 * row['share_high']:.0f} %"
+        cells += [Cell(stretch, float(row["share_low"]))]
+        rows.append([*cells, Cell(f"{row['n_problems']} of {len(results.problems)}")])
+    other = WORDS[table["cost"].iloc[0]]
+    names = ["Method", "Against", f"At equal {axis}", f"At equal {other}", "Interval"]
+    names += [f"{other[0].upper()}{other[1:]} kept", "Problems"]
+    caption = (
+        f"Differences {after(recovery)} at equal {other}, in points: what each method retains is "
+        f"interpolated between its budgets, over the stretch of {other} that both reach (column; "
+        f"mean over problems), nothing is extrapolated. {_percent(results)} intervals over bases, "
+        f"each alone; a description, which is not tested. Beside it the declared difference, at "
+        f"equal {axis}"
+    )
+    title = f"At equal {other}"
+    return Table(f"equal_cost_{recovery}", title, caption, heads(names, 2), rows)
 
 
 def extras_table(results: Results, recovery: str) -> Table | None:
