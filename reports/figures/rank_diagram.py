@@ -1,16 +1,18 @@
-"""Mean ranks on a line, with bars over methods that nothing tells apart (Demsar 2006)."""
+"""Mean ranks on a line, with bars over methods that nothing tells apart (as Demsar 2006 draws)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..analysis.ranking import MethodRanks
 from ..analysis.results import Results
-from ..statistics import cliques, mean_ranks, pairwise, smallest_holm_p
-from .blocks import COLLAPSED, Blocks, blocks
+from ..formats import counted
+from ..statistics import mean_ranks
+from .blocks import change, on_these_problems
 from .plot import Plot
 from .style import GREY, INK, TWO_COLUMNS, Look, recovered
 
@@ -20,57 +22,56 @@ _HEAD = 0.42  # inches of axis and title
 
 
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """The diagram over two problems or more, or two bases of the one: a rank is an average."""
-    by_recovery = {one: blocks(results, one) for one in results.recoveries}
-    ranked = {name: one for name, one in by_recovery.items() if one is not None and one.n > 1}
+    """A line a recovery, where any two methods are told apart: one bar over all says nothing."""
+    ranked = [
+        ranks
+        for ranks in (results.ranking[one] for one in results.recoveries)
+        if ranks.pairwise is not None
+        and all(len(clique) < len(ranks.methods) for clique in ranks.cliques)
+    ]
     if not ranked:
         return
-    alpha = results.suite.analysis.alpha
-    data = drawn(ranked, alpha)
-    conditional = any(one.unit == "bases" for one in ranked.values())
-    sizes = "; ".join(dict.fromkeys(one.said for one in ranked.values()))
-    bars = "Bars join runs of methods of which no pair differs (exact Wilcoxon signed-rank test, "
-    bars += f"Holm over all pairs, level {alpha:g})."
-    if not any(_can_tell(one, alpha) for one in ranked.values()):
-        bars = "One bar over all: with so few, no pair of so many could be told apart at level "
-        bars += f"{alpha:g}, whatever the numbers."
+    data = drawn(ranked)
+    sizes = "; ".join(dict.fromkeys(map(_said, ranked)))
     yield Plot(
         "rank_diagram",
         draw(data, looks),
         data,
-        "Mean ranks, on this problem" if conditional else "Mean ranks over problems",
-        f"Mean rank of {COLLAPSED}; 1, at the left, is best; {sizes}. "
-        f"{bars} Mean ranks depend on which methods take part.",
+        "Mean ranks",
+        f"Mean rank of the {change(results)}; 1, at the left, is best; {sizes}. Bars join runs of "
+        f"methods of which no pair differs {on_these_problems(results)}. Mean ranks depend on "
+        "which methods take part.",
         "Rank diagram: methods on a line of mean ranks, with bars over groups that nothing tells "
         "apart.",
     )
 
 
-def _can_tell(scored: Blocks, alpha: float) -> bool:
-    k = scored.scores.shape[1]
-    return smallest_holm_p(scored.n, k * (k - 1) // 2) <= alpha
+def _said(ranks: MethodRanks) -> str:
+    """n in words, and whom it leaves out."""
+    text = f"n = {counted(len(ranks.problems), 'problem')}"
+    if not ranks.waiting:
+        return text
+    return f"{text} ({counted(len(ranks.waiting), 'unfinished method')} left out)"
 
 
-def drawn(ranked: Mapping[str, Blocks], alpha: float) -> pd.DataFrame:
+def drawn(ranked: Sequence[MethodRanks]) -> pd.DataFrame:
     """One row a (recovery, method), best first.
 
-    Columns: `recovery`, `method`, `mean_rank`, `n`, `unit`, `bars` (numbers of the bars that it
+    Columns: `recovery`, `method`, `mean_rank`, `n` (problems), `bars` (numbers of the bars that it
     stands under, from 1, in one text).
     """
-    rows = []
-    for recovery, scored in ranked.items():
-        scores = scored.scores.to_numpy()
-        ranks = mean_ranks(scores)
-        runs = cliques(ranks, pairwise(scores).adjusted, alpha)
-        for place, name in enumerate(scored.scores.columns):
-            bars = " ".join(str(i) for i, run in enumerate(runs, start=1) if place in run)
-            rows.append((recovery, name, ranks[place], scored.n, scored.unit, bars))
-    columns = ["recovery", "method", "mean_rank", "n", "unit", "bars"]
-    data = pd.DataFrame(rows, columns=columns)
-    order = {name: place for place, name in enumerate(ranked)}
-    data["place"] = data["recovery"].map(order)
-    data = data.sort_values(["place", "mean_rank"], kind="stable", ignore_index=True)
-    return data.drop(columns="place")
+    parts = []
+    for one in ranked:
+        mean = mean_ranks(one.scores)
+        bars = [
+            " ".join(str(i) for i, run in enumerate(one.cliques, start=1) if place in run)
+            for place in range(len(one.methods))
+        ]
+        part = pd.DataFrame({"method": one.methods, "mean_rank": mean, "bars": bars})
+        part = part.assign(recovery=one.recovery, n=len(one.problems))
+        parts.append(part.sort_values("mean_rank", kind="stable"))
+    columns = ["recovery", "method", "mean_rank", "n", "bars"]
+    return pd.concat(parts, ignore_index=True)[columns]
 
 
 def draw(data: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:

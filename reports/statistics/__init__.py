@@ -59,6 +59,7 @@ from .summary import (
     t_test,
     win_tie_loss,
 )
+from .tied_ranks import rank_agreement
 from .variance import Component, noise_floor, variance_components
 
 __all__ = [
@@ -111,6 +112,7 @@ __all__ = [
     "per_trial",
     "performance_profile",
     "problems_needed",
+    "rank_agreement",
     "rank_biserial",
     "rank_correlation",
     "ranks",
