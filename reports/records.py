@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 2
 
 Status = Literal["done", "failed", "infeasible"]
+# How a trial ended; one that has no record was not run.
+Outcome = Literal["done", "failed", "timed out", "infeasible"]
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Loss = Annotated[float, Field(ge=0)]
@@ -208,6 +210,13 @@ class Record(_Frozen):
         if self.status != "done" and self.failure is None:
             raise ValueError(f"{self.status}, without a reason")
         return self
+
+    @property
+    def outcome(self) -> Outcome:
+        """How it ended, in words: a trial that ran out of time did not fail."""
+        if self.failure is not None and self.failure.kind == "timeout":
+            return "timed out"
+        return self.status
 
     def to_json(self) -> bytes:
         """The record's file: its JSON, sealed."""

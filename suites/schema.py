@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     Field,
@@ -27,12 +27,17 @@ class Analysis(Section):
     rope: float = Field(default=0.2, ge=0, description="percentage points that do not matter")
     failures: Literal["worst", "drop"] = Field(
         default="worst",
-        description="a method that failed on a problem takes the worst rank there, or the problem "
-        "leaves the comparison",
+        description="whether a method that failed on a problem is the worse one there (it takes "
+        "the worst rank, and is called better nowhere), or the problem is dropped",
     )
     cost: Literal[
         "macs_ratio", "params_ratio", "channels_ratio", "weights_ratio", "latency_ratio"
     ] = "macs_ratio"
+    looks: list[Annotated[int, Field(ge=3)]] = Field(
+        default=[],
+        description="bases at which comparisons are decided, each at its share of alpha; the last "
+        "is the suite's `bases`",
+    )
 
 
 class AnySuite(Section):
@@ -224,6 +229,16 @@ class Suite(AnySuite):
             raise ValueError(
                 f"analysis.control: {self.analysis.control!r} is none of the methods: "
                 + ", ".join(self.method_names)
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _looks(self) -> Self:
+        looks = self.analysis.looks
+        if looks and (looks != sorted(set(looks)) or looks[-1] != self.bases):
+            raise ValueError(
+                f"analysis.looks = {looks}: numbers of bases in ascending order, of which the last "
+                f"is bases = {self.bases}"
             )
         return self
 

@@ -7,25 +7,33 @@ from collections.abc import Sequence
 from suites.schema import Suite
 
 from ..records import Labels, Record, frame
-from ..statistics import declared_power
-from . import cells, noise, over_problems
+from . import by_problem, cells, noise, over_problems
 from .against_published import ours_and_published
 from .best import against_best
+from .comparisons import Comparison, comparisons
+from .design import design_of
 from .ranking import rank_methods
 from .results import Results, of_plan, problems_of, recoveries_of
 
 
-def analyse(suite: Suite, records: Sequence[Record], expected: Sequence[Labels]) -> Results:
+def analyse(
+    suite: Suite,
+    records: Sequence[Record],
+    expected: Sequence[Labels],
+    declared: Sequence[Comparison] | None = None,
+) -> Results:
     """Run the declared analysis; a pure function of its arguments.
 
     Args:
         suite: names, orders and the declared analysis.
         records: finished and failed trials; those that the plan does not hold are counted.
         expected: the labels of every trial of the plan.
+        declared: the family of comparisons; default: the suite's.
 
     Raises:
         ValueError: the plan is empty, or two records stand for one trial.
 
+    >>> from reports.analysis.design import tests
     >>> from reports.records import Labels
     >>> from suites.schema import Suite
     >>> suite = Suite(suite="tiny", datasets=["digits"], models=["resnet20"],
@@ -37,36 +45,34 @@ def analyse(suite: Suite, records: Sequence[Record], expected: Sequence[Labels])
     >>> results = analyse(suite, [], plan)  # nothing has run yet
     >>> results.cells[["method", "done", "expected"]].values.tolist()
     [['l1', 0, 1], ['random', 0, 1]]
-    >>> results.power.problems_needed  # before any test over problems can reject
-    6
+    >>> tests(results.design)[0].why_not  # before any run
+    '1 bases a problem, it takes 3'
     """
     known = of_plan(suite, records, expected)
-    declared = cells.comparisons(suite)
-    against_control = sum(one.family == "control" for one in declared)
+    declared = comparisons(suite) if declared is None else declared
     problems, recoveries = problems_of(expected), recoveries_of(expected)
     trials = frame(known)
-    failed = [one.labels for one in known if one.status != "done"]
-    table = cells.cells(trials, expected, 1 - suite.analysis.alpha, failed)
+    ended = {one.labels: one.outcome for one in known if one.status != "done"}
+    table = cells.cells(trials, expected, 1 - suite.analysis.alpha, ended)
     averaged = cells.by_trial(trials, table)
-    pairs = cells.paired(averaged, table, declared, suite)
-    overall = over_problems.overall(pairs, averaged, suite)
+    by_base = cells.collapsed(averaged)
+    ranking = {one: rank_methods(one, by_base, table, suite) for one in recoveries}
     return Results(
         suite=suite,
         records=known,
         expected=expected,
         ignored=len(records) - len(known),
-        # A suite of the control alone compares nothing; its family counts as one comparison.
-        power=declared_power(len(problems), max(against_control, 1), suite.analysis.alpha),
+        design=design_of(suite, expected),
         trials=trials,
         dense=cells.dense(trials),
         cells=table,
         averaged=averaged,
-        paired=pairs,
-        overall=overall,
-        per_budget=over_problems.per_budget(table, declared, suite),
-        disagreements=over_problems.disagreements(pairs, averaged, suite, overall),
-        ranking={one: rank_methods(one, averaged, table, suite) for one in recoveries},
-        standing=against_best(suite, problems, recoveries, averaged, table),
+        paired=by_problem.paired(by_base, table, declared, suite),
+        overall=over_problems.overall(by_base, table, declared, suite),
+        by_factor=by_problem.by_factor(by_base, table, declared, suite),
+        per_budget=over_problems.per_budget(table, declared),
+        ranking=ranking,
+        standing=against_best(problems, by_base, ranking),
         noise=noise.noise(averaged),
         inflation=noise.inflation(averaged, known),
         published=ours_and_published(suite, problems, trials),

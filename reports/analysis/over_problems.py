@@ -1,12 +1,13 @@
-"""The declared comparisons over problems: the test, its size, its uncertainty, and what it means.
+"""The declared comparisons over problems: on these problems, and for problems like these.
 
-The block is the problem. No budget, base or repeat can be one: the differences that come in have
-one row a problem.
+Two claims that are never mixed. The first holds the problems fixed and asks about other trainings
+of their bases; the second takes datasets and models for samples. Both speak of one number, the mean
+over problems of the difference in retained top-1: word, size, interval and test are of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,166 +16,229 @@ import pandas as pd
 from suites.schema import Suite
 
 from .. import statistics
-from ..statistics import Failures, Floats
-from .cells import WHO, Averaged, Comparison, holm_within
+from ..statistics import Floats, Grid, Look
+from .cells import Averaged, failures
+from .comparisons import Comparison, Word, bounded, differences, planned, word
 
-FEW = 3  # problems; fewer are no sample that a bootstrap or a belief could stand on
-KEYS = ["recovery", "family", "method", "reference"]
+COLLAPSE = 10.0  # points behind the control, and behind what is typical of the method
 COLUMNS = [
-    *("family", "recovery", "method", "reference", "n_problems", "n_failed"),
-    *("mean", "low", "high", "boot_low", "boot_high"),
-    *("hodges_lehmann", "shift_low", "shift_high"),
-    *("wins", "ties", "losses", "share_won", "rank_biserial"),
-    *("p_better", "p_equal", "p_worse", "p", "verdict"),
+    *("family", "recovery", "method", "reference", "of", "n_problems", "failed", "bases"),
+    *("mean", "low", "high", "joint_low", "joint_high", "p", "p_holm", "word", "why"),
+    *("typical", "wins", "ties", "losses", "collapses", "look"),
+    *("like_low", "like_high", "like_p", "like_p_holm", "like_word"),
 ]
 
 
 def overall(
-    pairs: pd.DataFrame, averaged: Averaged, suite: Suite, failures: Failures | None = None
+    by_base: Averaged, cells: pd.DataFrame, declared: Sequence[Comparison], suite: Suite
 ) -> pd.DataFrame:
-    """Differences over problems: one row a (recovery, comparison).
+    """Differences over problems: one row a (recovery, comparison) of the page's one family.
 
-    The block is the problem, its value the mean over its bases. Columns, in points unless said:
+    Columns, in points unless said:
 
-    - `n_problems`: those where both succeeded; `n_failed`: those where either failed. Failing is
-      the worse outcome in `p`, `wins`, `ties`, `losses`, `share_won` and `rank_biserial`; sizes in
-      points are of the others. With `drop` these problems take no part at all.
-    - `mean`, `low`, `high` (t-interval of block means, only where one test over so many problems
-      could reject; fewer say nothing of the spread), `boot_low`, `boot_high` (hierarchical
-      bootstrap over problems, bases, repeats; from three problems on), `hodges_lehmann` with
-      `shift_low`, `shift_high` (inverted signed-rank test).
-    - `share_won` (ties count one half), `rank_biserial` (matched pairs).
-    - `p_better`, `p_equal`, `p_worse`: Bayesian signed-rank with the declared ROPE; likewise from
-      three problems on.
-    - `p` (exact Wilcoxon), `p_holm` (Holm over the comparisons of the family and recovery; one
-      without any problem keeps its place as p = 1), `rejected`, `verdict` (with the t-interval).
+    - `of` (problems of the plan), `n_problems` (those where both have a result), `failed` (who
+      failed on the others: `method`, `reference`, `both` or empty), `bases` (the fewest);
+    - on these problems: `mean`, the interval of it alone (`low`, `high`; none where there are
+      interim looks) and of all m comparisons of the page at once (`joint_low`, `joint_high`), `p`,
+      `p_holm` (over the page; to be held against alpha), `word` (a `Word`) and `why` it is `mixed`
+      or `not compared`; `look`: the bases at which it was decided, or last looked at;
+    - `typical`: Hodges-Lehmann shift over problems, which a collapse does not move; `wins`, `ties`,
+      `losses` (problems); `collapses` (problem -> points lost where nothing else is);
+    - for problems like these: `like_low`, `like_high`, `like_p`, `like_p_holm` (over the page), and
+      `like_word`, which is given only where the first claim is.
 
     Args:
-        pairs: of `cells.paired`.
-        averaged: of `cells.by_trial`.
-        suite: gives alpha, the ROPE and what failing means.
-        failures: another meaning of failing than the suite's.
+        by_base: of `cells.collapsed`.
+        cells: of `cells.cells`.
+        declared: the comparisons.
+        suite: gives alpha, the ROPE, the looks, and what failing means.
     """
+    family = planned(cells, declared)
+    if not family:
+        return pd.DataFrame(columns=COLUMNS)
     alpha = suite.analysis.alpha
-    policy = failures or suite.analysis.failures
-    rows = []
-    for key, by_problem in pairs.groupby(KEYS, sort=False):
-        row: dict[str, Any] = dict(zip(KEYS, key, strict=True))
-        trials = [
-            averaged[problem, row["recovery"], row["method"]]
-            - averaged[problem, row["recovery"], row["reference"]]
-            for problem in by_problem.loc[by_problem["mean"].notna(), "problem"]
-        ]
-        rows.append(row | _tested(by_problem, policy) | _measured(by_problem, trials, suite))
-    whole = dict.fromkeys(("n_problems", "n_failed", "wins", "ties", "losses"), "Int64")
-    table = pd.DataFrame(rows, columns=COLUMNS).astype(whole)
-    table["p_holm"] = holm_within(table, ["recovery", "family"])
-    table["rejected"] = table["p_holm"] <= alpha
+    problems = list(dict.fromkeys(cells["problem"]))
+    looks = statistics.looks(suite.analysis.looks or [suite.bases], alpha)
+    table = pd.DataFrame({"recovery": recovery, **vars(one)} for recovery, one in family)
+    cube = _cube(by_base, table, problems)
+    table = pd.concat([table, _decided(cube, looks, suite)], axis=1)
+    means = statistics.known_mean(cube, axis=2)
+    lost = failures(cells)
+    rows = [
+        _described(row, of_row, problems, lost, suite)
+        for row, of_row in zip(table.to_dict("records"), means, strict=True)
+    ]
+    grid = cells[["problem", "dataset", "model"]].drop_duplicates().set_index("problem")
+    table = pd.DataFrame(rows).assign(**_like_these(means, problems, grid, alpha))
+    table["like_word"] = [_like_word(row, alpha) for row in table.to_dict("records")]
+    whole = dict.fromkeys(("n_problems", "bases", "wins", "ties", "losses", "look"), "Int64")
+    return table.reindex(columns=COLUMNS).astype(whole)
+
+
+def _cube(by_base: Averaged, table: pd.DataFrame, problems: Sequence[str]) -> Floats:
+    """[rows, problems, bases] differences of all rows."""
+    parts = []
+    for recovery, rows in table.groupby("recovery", sort=False):
+        names = zip(rows["method"], rows["reference"], strict=True)
+        parts.append(differences(by_base, str(recovery), names, problems))
+    return np.concatenate(parts)
+
+
+def _decided(cube: Floats, looks: Sequence[Look], suite: Suite) -> pd.DataFrame:
+    """What each comparison is called, at the look that decides it, or the last that it reached."""
+    m = len(cube)
+    alpha, rope = suite.analysis.alpha, suite.analysis.rope
+    numbers = ["mean", "low", "high", "joint_low", "joint_high", "p", "p_holm", "bases", "look"]
+    table = pd.DataFrame(index=range(m), columns=numbers, dtype=float).assign(word="undecided")
+    bases = (~np.isnan(cube)).sum(axis=2)
+    fewest = bases.min(axis=1, where=bases > 0, initial=cube.shape[2])
+    open_ = np.ones(m, dtype=bool)
+    for number, look in enumerate(looks):
+        reached = open_ & ((fewest >= look.bases) | (number == 0))
+        if not reached.any():
+            break
+        found = statistics.on_these_problems(cube[reached][:, :, : look.bases])
+        # Those that did not reach this look keep their place in the family.
+        p = np.concatenate(
+            [np.nan_to_num(found.p_values, nan=1.0), np.ones((open_ & ~reached).sum())]
+        )
+        adjusted = statistics.holm(p)[: reached.sum()]
+        each = bounded(found.interval(1 - alpha))
+        joint = bounded(found.interval(1 - look.alpha / m))
+        told = adjusted <= look.alpha
+        words = [word(*one, rope) for one in zip(found.mean, told, *joint, strict=True)]
+        known = ~np.isnan(found.error)
+        values = {
+            "mean": found.mean,
+            "low": each.low if len(looks) == 1 else np.nan,
+            "high": each.high if len(looks) == 1 else np.nan,
+            "joint_low": joint.low,
+            "joint_high": joint.high,
+            "p": found.p_values,
+            "p_holm": np.where(known, np.minimum(adjusted * alpha / look.alpha, 1), np.nan),
+            "bases": np.minimum(fewest[reached], look.bases),
+            "look": np.minimum(fewest[reached], look.bases),
+            "word": words,
+        }
+        table.loc[reached, list(values)] = pd.DataFrame(values, index=np.flatnonzero(reached))
+        open_[np.flatnonzero(reached)] = [one == "undecided" for one in words]
     return table
 
 
-def _tested(by_problem: pd.DataFrame, policy: Failures) -> dict[str, Any]:
-    """What rests on order alone, so that failing has a place in it."""
-    failed = by_problem["failed"].isin(["method", "both"])
-    reference_failed = by_problem["failed"].isin(["reference", "both"])
-    row: dict[str, Any] = {"n_failed": int((failed | reference_failed).sum())}
-    takes_part = by_problem["mean"].notna() | ((failed | reference_failed) & (policy == "worst"))
-    if not takes_part.any():
-        return row
-    outcomes = statistics.worst_differences(
-        by_problem.loc[takes_part, "mean"].to_numpy(dtype=float),
-        failed[takes_part].to_numpy(),
-        reference_failed[takes_part].to_numpy(),
-    )
-    count = statistics.win_tie_loss(outcomes)
-    return row | {
-        "wins": count.wins,
-        "ties": count.ties,
-        "losses": count.losses,
-        "share_won": statistics.share_won(outcomes),
-        "rank_biserial": statistics.rank_biserial(outcomes),
-        "p": statistics.wilcoxon(outcomes).p_value,
+def _described(
+    row: Mapping[Any, Any],
+    means: Floats,
+    problems: Sequence[str],
+    lost: Mapping[tuple[str, str, str], str],
+    suite: Suite,
+) -> dict[str, Any]:
+    """A row with what is known of its problems, and the word that this leaves it."""
+    there = ~np.isnan(means)
+    blocks = means[there].round(9)
+    who = [
+        any((one, row["recovery"], row[role]) in lost for one in problems)
+        for role in ("method", "reference")
+    ]
+    failed = {(True, True): "both", (True, False): "method", (False, True): "reference"}
+    found: dict[str, Any] = dict(row)
+    found |= {"of": len(problems), "n_problems": int(there.sum())}
+    found |= {"failed": failed.get((who[0], who[1]), "")}
+    if not blocks.size:
+        return found | {"word": "not compared", "why": "no problem has both"}
+    typical = statistics.hodges_lehmann(blocks)
+    found |= {"typical": typical, "collapses": _collapses(means, problems)}
+    found |= {"wins": int((blocks > 0).sum()), "ties": int((blocks == 0).sum())}
+    found |= {"losses": int((blocks < 0).sum())}
+    found["word"], found["why"] = _restricted(found, suite.analysis.failures == "worst")
+    return found
+
+
+def _restricted(row: Mapping[str, Any], failing_loses: bool) -> tuple[Word, str]:
+    """The word, where nothing speaks against it."""
+    said: Word = row["word"]
+    if 2 * row["n_problems"] <= row["of"]:
+        return "not compared", f"only {row['n_problems']} of {row['of']} problems have both"
+    if said not in ("better", "worse"):
+        return said, ""
+    if row["mean"] * row["typical"] < 0:
+        return "mixed", "the mean says one thing and most problems the other"
+    against = {"better": ("method", "both"), "worse": ("reference", "both")}[said]
+    if failing_loses and row["failed"] in against:
+        who = row["method"] if said == "better" else row["reference"]
+        return "mixed", f"{said} where both ran, but {who} failed elsewhere"
+    return said, ""
+
+
+def _collapses(means: Floats, problems: Sequence[str]) -> dict[str, float]:
+    """Problems on which a method loses far more than is typical of it, with the points."""
+    known = means[~np.isnan(means)]
+    if known.size < 3:
+        return {}
+    typical = float(np.median(known))
+    return {
+        problem: float(value)
+        for problem, value in zip(problems, means, strict=True)
+        if value <= min(-COLLAPSE, typical - COLLAPSE)
     }
 
 
-def _measured(by_problem: pd.DataFrame, trials: list[Floats], suite: Suite) -> dict[str, Any]:
-    """What is in points, of the problems where both succeeded."""
-    blocks = by_problem["mean"].dropna().to_numpy(dtype=float)
-    alpha, rope = suite.analysis.alpha, suite.analysis.rope
-    row: dict[str, Any] = {"n_problems": blocks.size}
-    if not blocks.size:
-        return row
-    shift = statistics.shift_interval(blocks, 1 - alpha)
-    row |= {"mean": blocks.mean(), "hodges_lehmann": shift.shift}
-    row |= {"shift_low": shift.low, "shift_high": shift.high}
-    if blocks.size < FEW:
-        return row
-    belief = statistics.bayesian_signed_rank(blocks, rope)
-    row |= {"p_better": belief.better, "p_equal": belief.equivalent, "p_worse": belief.worse}
-    if len({one.shape for one in trials}) == 1:
-        resampled = statistics.hierarchical_interval(np.stack(trials), 1 - alpha)
-        row |= {"boot_low": resampled.low, "boot_high": resampled.high}
-    if statistics.smallest_p(blocks.size) <= alpha:
-        interval = statistics.t_interval(blocks, 1 - alpha)
-        row |= {"low": interval.low, "high": interval.high}
-        row |= {"verdict": statistics.rope_verdict(interval, rope)}
-    return row
+def _like_these(
+    means: Floats, problems: Sequence[str], grid: pd.DataFrame, alpha: float
+) -> dict[str, Floats]:
+    """Interval and p of every row for problems like those where both have a result."""
+    found = np.full((3, len(means)), np.nan)
+    for row, of_row in enumerate(means):
+        there = ~np.isnan(of_row)
+        if there.sum() < 2:
+            continue
+        shown = grid.loc[[one for one, known in zip(problems, there, strict=True) if known]]
+        test = statistics.for_problems_like_these(
+            of_row[None, there], Grid(list(shown["dataset"]), list(shown["model"]))
+        )
+        low, high = bounded(test.interval(1 - alpha))
+        found[:, row] = low[0], high[0], test.p_values[0]
+    low, high, p = found
+    adjusted = statistics.holm(np.nan_to_num(p, nan=1.0))
+    holm = np.where(np.isnan(p), np.nan, adjusted)
+    return {"like_low": low, "like_high": high, "like_p": p, "like_p_holm": holm}
 
 
-def per_budget(cells: pd.DataFrame, declared: Sequence[Comparison], suite: Suite) -> pd.DataFrame:
+def _like_word(row: Mapping[Any, Any], alpha: float) -> Word:
+    if row["word"] in ("better", "worse") and row["like_p_holm"] <= alpha:
+        said: Word = row["word"]
+        return said
+    return "undecided"
+
+
+def per_budget(cells: pd.DataFrame, declared: Sequence[Comparison]) -> pd.DataFrame:
     """The declared comparisons at each budget alone: one row a (recovery, budget, comparison).
 
-    Descriptive: the budgets of a problem are no evidence of each other, so each has a Holm family
-    of its own, and the confirmatory test is that of `overall`. Columns: `family`, `recovery`,
-    `budget`, `method`, `reference`, `n_problems`, `n_failed`, `mean` and `hodges_lehmann` (points
-    of retained top-1), `wins`, `ties`, `losses`, `share_won`, `rank_biserial`, `p`, `p_holm`, all
-    as in `overall`.
+    A description: what is tested is the mean over budgets. Columns: `family`, `recovery`, `budget`,
+    `method`, `reference`, `n_problems`, `mean` (points of retained top-1), `wins`, `ties`,
+    `losses` (problems).
 
     Args:
         cells: of `cells.cells`.
         declared: the comparisons.
-        suite: gives what failing means.
     """
-    rows = []
+    columns = ["family", "recovery", "budget", "method", "reference", "n_problems"]
+    columns += ["mean", "wins", "ties", "losses"]
+    whole = dict.fromkeys(("n_problems", "wins", "ties", "losses"), "Int64")
+    return pd.DataFrame(_at_each_budget(cells, declared), columns=columns).astype(whole)
+
+
+def _at_each_budget(
+    cells: pd.DataFrame, declared: Sequence[Comparison]
+) -> Iterator[dict[str, Any]]:
     for (recovery, budget), at_budget in cells.groupby(["recovery", "budget"], sort=False):
         values = at_budget.pivot(index="problem", columns="method", values="retained_top1")
-        lost = at_budget.pivot(index="problem", columns="method", values="failed") > 0
         for comparison in declared:
             if not {comparison.method, comparison.reference} <= set(values):
                 continue  # a way of finetuning, where nothing is finetuned
-            who = zip(lost[comparison.method], lost[comparison.reference], strict=True)
-            difference = (values[comparison.method] - values[comparison.reference]).astype(float)
-            by_problem = pd.DataFrame({"mean": difference, "failed": [WHO[both] for both in who]})
-            blocks = difference.dropna().to_numpy()
-            row = {
-                "recovery": recovery,
-                "budget": budget,
-                "n_problems": blocks.size,
-                **vars(comparison),
-            }
+            difference = values[comparison.method] - values[comparison.reference]
+            blocks = difference.astype(float).dropna().to_numpy()
+            row = {"recovery": recovery, "budget": budget, "n_problems": blocks.size}
             if blocks.size:
-                row |= {"mean": blocks.mean()}
-                row |= {"hodges_lehmann": statistics.hodges_lehmann(blocks)}
-            rows.append(row | _tested(by_problem, suite.analysis.failures))
-    columns = ["family", "recovery", "budget", "method", "reference", "n_problems", "n_failed"]
-    columns += ["mean", "hodges_lehmann", "wins", "ties", "losses", "share_won", "rank_biserial"]
-    whole = dict.fromkeys(("n_problems", "n_failed", "wins", "ties", "losses"), "Int64")
-    table = pd.DataFrame(rows, columns=[*columns, "p"]).astype(whole)
-    table["p_holm"] = holm_within(table, ["recovery", "budget", "family"])
-    return table
-
-
-def disagreements(
-    pairs: pd.DataFrame, averaged: Averaged, suite: Suite, found: pd.DataFrame
-) -> pd.DataFrame:
-    """Rows of `overall` under the other meaning of failing, where that changes a rejection.
-
-    Args:
-        pairs, averaged, suite: as `overall`.
-        found: its result under the suite's own meaning.
-    """
-    if not found["n_failed"].any():
-        return found.iloc[:0]
-    other: Failures = "drop" if suite.analysis.failures == "worst" else "worst"
-    table = overall(pairs, averaged, suite, other)
-    return table[table["rejected"] != found["rejected"]].reset_index(drop=True)
+                count = statistics.win_tie_loss(blocks)
+                row |= {"mean": blocks.mean(), **vars(count)}
+            yield row | vars(comparison)

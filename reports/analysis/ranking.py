@@ -1,4 +1,4 @@
-"""Ranks of all methods over problems, under one recovery: omnibus test, every pair, cliques."""
+"""Ranks of all methods under one recovery: every pair on these problems, and what ranks follow."""
 
 from __future__ import annotations
 
@@ -17,83 +17,138 @@ from .cells import Averaged, failures
 
 @dataclass(frozen=True)
 class MethodRanks:
-    """What ranks say; a block is a problem.
+    """What ranks say.
 
     Attributes:
         recovery: under which.
-        methods: in the order of the suite; controls matched to a method's widths do not take part.
-        problems: the blocks, where every method has finished or failed.
+        planned: methods of the suite that have trials there; controls matched to a method's widths
+            do not take part.
+        methods: those that have finished, or failed, somewhere.
+        problems: those where each of these has.
         left_out: (problem, why) of the others.
-        waiting: methods that have finished nowhere yet, and so hold up nobody.
         failed: (problem, method) that take the worst rank; under `drop`, none.
-        scores: [problems, methods] retained top-1 in points, area over budgets and mean over bases;
-            NaN where the method failed.
-        omnibus: Friedman's test; None below two methods or two problems.
-        pairwise: p, Holm-adjusted p over all pairs, and shift; None likewise.
+        scores: [problems, methods] retained top-1 in points, over budgets and bases; NaN where the
+            method failed.
+        alpha: level of all pairs and recoveries together.
+        omnibus: Friedman's test over problems; None below two methods or two problems.
+        pairwise: Welch's test of every pair on these problems; None below two methods or without a
+            problem.
+        low, high: [methods] ranks, by the mean over problems, that the told pairs leave open.
+        best: [methods] how probable it is that the mean over problems is the highest; NaN where
+            that is unknown.
         cliques: indices of methods that nothing tells apart, at the suite's alpha.
     """
 
     recovery: str
+    planned: tuple[str, ...]
     methods: tuple[str, ...]
     problems: tuple[str, ...]
     left_out: tuple[tuple[str, str], ...]
-    waiting: tuple[str, ...]
     failed: tuple[tuple[str, str], ...]
     scores: Floats
+    alpha: float
     omnibus: Friedman | None
     pairwise: Pairwise | None
+    low: Floats
+    high: Floats
+    best: Floats
     cliques: tuple[tuple[int, ...], ...]
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """Methods that have finished nowhere yet, and so hold up nobody."""
+        return tuple(one for one in self.planned if one not in self.methods)
+
+    def told(self, one: str, other: str) -> bool:
+        """Whether these two are told apart."""
+        assert self.pairwise is not None
+        if not {one, other} <= set(self.methods):
+            return False
+        places = self.methods.index(one), self.methods.index(other)
+        return bool(self.pairwise.adjusted[places] <= self.alpha)
 
 
 def rank_methods(
-    recovery: str, averaged: Averaged, cells: pd.DataFrame, suite: Suite
+    recovery: str, by_base: Averaged, cells: pd.DataFrame, suite: Suite
 ) -> MethodRanks:
     """Rank the suite's methods under one recovery.
 
     Args:
         recovery: its name.
-        averaged: of `cells.by_trial`.
+        by_base: of `cells.collapsed`.
         cells: of `cells.cells`.
         suite: gives the order of methods, alpha, and what failing means.
     """
+    alpha = suite.analysis.alpha
     of_recovery = cells[cells["recovery"] == recovery]
-    planned = set(of_recovery["method"])
+    there = set(of_recovery["method"])
     lost = failures(of_recovery)
-    problems = [str(one) for one in of_recovery["problem"].unique()]
-    settled = {key for key in averaged if key[1] == recovery} | lost
-    names = [one.name for one in suite.methods if one.name in planned]
-    methods = [one for one in names if any((p, recovery, one) in settled for p in problems)]
-    left_out = _left_out(problems, recovery, methods, settled)
+    everywhere = [str(one) for one in of_recovery["problem"].unique()]
+    settled = {key for key in by_base if key[1] == recovery} | set(lost)
+    names = [one.name for one in suite.methods if one.name in there]
+    methods = [one for one in names if any((p, recovery, one) in settled for p in everywhere)]
+    left_out = _left_out(everywhere, recovery, methods, settled)
     if suite.analysis.failures == "drop":
         left_out |= {
-            problem: f"{method} failed"
-            for problem, _, method in sorted(lost)
+            problem: f"{method} {how}"
+            for (problem, _, method), how in sorted(lost.items())
             if method in methods and problem not in left_out
         }
-    kept = [one for one in problems if one not in left_out]
-    scores = np.full((len(kept), len(methods)), np.nan)
-    for i, problem in enumerate(kept):
-        for j, method in enumerate(methods):
-            if (problem, recovery, method) not in lost:
-                scores[i, j] = averaged[problem, recovery, method].mean()
-    omnibus = pairwise = None
+    problems = [one for one in everywhere if one not in left_out]
+    cube = _cube(by_base, recovery, methods, problems)
+    scores = statistics.known_mean(cube, axis=2).T
+    omnibus = pairs = None
     groups: Sequence[tuple[int, ...]] = ()
-    if len(kept) > 1 and len(methods) > 1:
+    low, high = np.ones(len(methods)), np.full(len(methods), float(len(methods)))
+    best = np.full(len(methods), np.nan)
+    if len(methods) > 1 and problems:
+        pairs = statistics.pairwise(cube, families=cells["recovery"].nunique())
+        low, high = pairs.ranks(alpha)
+        best = _chances(cube)
+        order = -np.nan_to_num(scores, nan=-1e9).mean(axis=0)
+        groups = statistics.cliques(order, pairs.adjusted, alpha)
+    if len(methods) > 1 and len(problems) > 1:
         omnibus = statistics.friedman(scores)
-        pairwise = statistics.pairwise(scores)
-        groups = statistics.cliques(omnibus.mean_ranks, pairwise.adjusted, suite.analysis.alpha)
     return MethodRanks(
         recovery=recovery,
+        planned=tuple(names),
         methods=tuple(methods),
-        problems=tuple(kept),
+        problems=tuple(problems),
         left_out=tuple(left_out.items()),
-        waiting=tuple(one for one in names if one not in methods),
-        failed=tuple((kept[i], methods[j]) for i, j in np.argwhere(np.isnan(scores))),
+        failed=tuple((problems[i], methods[j]) for i, j in np.argwhere(np.isnan(scores))),
         scores=scores,
+        alpha=alpha,
         omnibus=omnibus,
-        pairwise=pairwise,
+        pairwise=pairs,
+        low=low,
+        high=high,
+        best=best,
         cliques=tuple(groups),
     )
+
+
+def _cube(
+    by_base: Averaged, recovery: str, methods: Sequence[str], problems: Sequence[str]
+) -> Floats:
+    """[methods, problems, bases] scores; NaN where a method failed, or stopped at fewer bases."""
+    most = max((len(one) for one in by_base.values()), default=0)
+    cube = np.full((len(methods), len(problems), most), np.nan)
+    for row, method in enumerate(methods):
+        for place, problem in enumerate(problems):
+            values = by_base.get((problem, recovery, method), np.empty(0))
+            cube[row, place, : len(values)] = values
+    return cube
+
+
+def _chances(cube: Floats) -> Floats:
+    """Of the methods that failed nowhere, on the bases that all of them have."""
+    chances = np.full(len(cube), np.nan)
+    whole = ~np.isnan(statistics.known_mean(cube, axis=2).sum(axis=1))
+    if whole.sum() > 1:
+        shared = cube[whole]
+        shared = shared[:, :, ~np.isnan(shared.sum(axis=(0, 1)))]
+        chances[whole] = statistics.chance_of_best(shared)
+    return chances
 
 
 def _left_out(

@@ -13,8 +13,8 @@ import pandas as pd
 from suites.schema import AnySuite, Suite
 
 from ..records import Labels, Record
-from ..statistics import Power
 from .cells import Averaged
+from .design import Design
 from .ranking import MethodRanks
 
 
@@ -26,16 +26,16 @@ class Results:
     records: Sequence[Record]  # those that the plan expects, sorted by key
     expected: Sequence[Labels]
     ignored: int  # records that the plan does not hold
-    power: Power
+    design: Design  # of which the power of the tests follows
     trials: pd.DataFrame
     dense: pd.DataFrame
     cells: pd.DataFrame
     averaged: Averaged  # of `cells.by_trial`
     paired: pd.DataFrame
     overall: pd.DataFrame
+    by_factor: pd.DataFrame
     per_budget: pd.DataFrame
-    disagreements: pd.DataFrame  # of `overall`, where another meaning of failing changes a test
-    ranking: Mapping[str, MethodRanks]  # recovery -> ranks of all methods over problems
+    ranking: Mapping[str, MethodRanks]  # recovery -> ranks of all methods
     standing: pd.DataFrame  # the best of each problem and those not told from it
     noise: pd.DataFrame
     inflation: pd.DataFrame

@@ -15,6 +15,7 @@ from ..records import budget_words
 from .method_tables import (
     difference_table,
     extras_table,
+    factor_table,
     overall_table,
     rank_table,
     standing_table,
@@ -24,8 +25,8 @@ from .method_tables import (
 def typeset(results: Results) -> dict[str, list[Table]]:
     """All of them under their headings, in the order of the page."""
     makers = (
-        *(standing_table, rank_table, overall_table),
-        *(extras_table, difference_table, cost_table),
+        *(standing_table, rank_table, overall_table, factor_table),
+        *(difference_table, extras_table, cost_table),
     )
     tables = {}
     for recovery in results.recoveries:

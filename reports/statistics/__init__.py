@@ -1,7 +1,6 @@
 """Pure functions on numpy arrays, frozen dataclasses out: no pandas, no plotting, no printing."""
 
-from .arrays import Floats
-from .bayes import Belief, bayesian_signed_rank
+from .arrays import Floats, known_mean
 from .bootstrap import (
     Bands,
     bootstrap_bands,
@@ -11,12 +10,7 @@ from .bootstrap import (
 )
 from .cliques import cliques
 from .collapse import budget_weights, per_base, per_problem, per_trial
-from .completeness import Failures, worst_differences
-from .effects import (
-    interquartile_mean,
-    rank_biserial,
-    share_won,
-)
+from .effects import interquartile_mean
 from .fidelity import (
     RankCorrelation,
     Regret,
@@ -27,8 +21,10 @@ from .fidelity import (
     regret,
 )
 from .inflation import best_epoch, best_of_n
-from .multiple import benjamini_hochberg, benjamini_yekutieli, holm, smallest_holm_p
-from .pairwise import Pairwise, pairwise
+from .like_these import FEWEST_LEVELS, Grid, for_problems_like_these
+from .looks import Look, looks
+from .multiple import benjamini_hochberg, benjamini_yekutieli, holm
+from .pairwise import Pairwise, chance_of_best, pairwise
 from .posthoc import (
     AgainstControl,
     Nemenyi,
@@ -37,51 +33,35 @@ from .posthoc import (
     nemenyi,
     nemenyi_q,
 )
-from .power import Power, declared_power, detectable_effect, problems_needed, wilcoxon_power
+from .power import detectable, power_of_blocks, power_on_these
 from .profile import performance_profile, shares_within
 from .ranks import Friedman, friedman, mean_ranks, ranks
-from .sign_flip import sign_flip
-from .signed_rank import (
-    Shift,
-    SignedRank,
-    hodges_lehmann,
-    null_distribution,
-    shift_interval,
-    smallest_p,
-    wilcoxon,
-)
-from .summary import (
-    Interval,
-    RopeVerdict,
-    WinTieLoss,
-    rope_verdict,
-    t_interval,
-    t_test,
-    win_tie_loss,
-)
+from .signed_rank import SignedRank, hodges_lehmann, null_distribution, wilcoxon
+from .summary import Interval, WinTieLoss, t_interval, win_tie_loss
+from .these_problems import FEWEST_BASES, Ends, MeanDifference, on_these_problems
 from .tied_ranks import rank_agreement
 from .variance import Component, noise_floor, variance_components
 
 __all__ = [
+    "FEWEST_BASES",
+    "FEWEST_LEVELS",
     "AgainstControl",
     "Bands",
-    "Belief",
     "Component",
-    "Failures",
+    "Ends",
     "Floats",
     "Friedman",
+    "Grid",
     "Interval",
+    "Look",
+    "MeanDifference",
     "Nemenyi",
     "Pairwise",
-    "Power",
     "RankCorrelation",
     "Regret",
-    "RopeVerdict",
-    "Shift",
     "SignedRank",
     "WinTieLoss",
     "against_control",
-    "bayesian_signed_rank",
     "benjamini_hochberg",
     "benjamini_yekutieli",
     "best_epoch",
@@ -91,45 +71,40 @@ __all__ = [
     "bootstrap_interval",
     "bootstrap_means",
     "budget_weights",
+    "chance_of_best",
     "cliques",
     "correlation_within",
-    "declared_power",
-    "detectable_effect",
+    "detectable",
+    "for_problems_like_these",
     "friedman",
     "hierarchical_interval",
     "hodges_lehmann",
     "holm",
     "interquartile_mean",
+    "known_mean",
+    "looks",
     "mean_ranks",
     "nemenyi",
     "nemenyi_q",
     "noise_ceiling",
     "noise_floor",
     "null_distribution",
+    "on_these_problems",
     "pairwise",
     "per_base",
     "per_problem",
     "per_trial",
     "performance_profile",
-    "problems_needed",
+    "power_of_blocks",
+    "power_on_these",
     "rank_agreement",
-    "rank_biserial",
     "rank_correlation",
     "ranks",
     "regret",
     "resampling_weights",
-    "rope_verdict",
-    "share_won",
     "shares_within",
-    "shift_interval",
-    "sign_flip",
-    "smallest_holm_p",
-    "smallest_p",
     "t_interval",
-    "t_test",
     "variance_components",
     "wilcoxon",
-    "wilcoxon_power",
     "win_tie_loss",
-    "worst_differences",
 ]

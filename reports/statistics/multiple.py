@@ -7,7 +7,6 @@ from numpy.typing import ArrayLike
 from scipy.stats import false_discovery_control
 
 from .arrays import Floats
-from .signed_rank import smallest_p
 
 
 def holm(p_values: ArrayLike) -> Floats:
@@ -52,8 +51,3 @@ def _family(p_values: ArrayLike) -> Floats:
     if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
         raise ValueError("p-values must be one-dimensional and lie in [0, 1]")
     return p
-
-
-def smallest_holm_p(blocks: int, comparisons: int) -> float:
-    """Smallest Holm-adjusted p of m comparisons over N blocks: m * 2^(1-N), at most 1."""
-    return min(1.0, comparisons * smallest_p(blocks))

@@ -1,60 +1,84 @@
-"""Every pair of methods over problems: test, adjusted p, and shift, each as a matrix."""
+"""Every pair of methods on the problems at hand: difference, adjusted p, and what ranks follow."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .arrays import Floats
-from .completeness import worst_differences
 from .multiple import holm
-from .ranks import as_blocks
-from .signed_rank import hodges_lehmann, wilcoxon
+from .these_problems import on_these_problems
+
+DRAWS = 4000
 
 
 @dataclass(frozen=True)
 class Pairwise:
-    """All pairs; row minus column. The diagonals are p = 1 and shift 0.
+    """All pairs; row minus column. The diagonals are p = 1 and difference 0.
 
-    A pair's p and shift depend on its two methods alone, never on the pool (Benavoli 2016); the
+    A pair's difference and p depend on its two methods alone, never on who else takes part; the
     adjusted p depends on the size of the family.
     """
 
-    p: Floats  # [methods, methods], exact Wilcoxon
-    adjusted: Floats  # Holm over all K(K-1)/2 pairs
-    shift: Floats  # Hodges-Lehmann, in the unit of the scores; NaN where no problem has both
+    difference: Floats  # [methods, methods], mean over problems; NaN where no problem has both
+    adjusted: Floats  # [methods, methods], Holm over all pairs and `families`; 1 where unknown
+    known: bool  # whether any pair has a spread to be tested against
+
+    def ranks(self, alpha: float) -> tuple[Floats, Floats]:
+        """[methods] lowest and highest rank that the differences found leave open, 1 is best.
+
+        A method comes after all that are told better, and before all that are told worse: with
+        probability 1 - alpha all intervals hold the ranks of the true means at once (Mogstad,
+        Romano, Shaikh and Wilhelm 2024, Rev. Econ. Stud. 91, 476-518).
+        """
+        told = self.adjusted <= alpha
+        above, below = told & (self.difference < 0), told & (self.difference > 0)
+        return 1.0 + above.sum(axis=1), len(told) - 1.0 * below.sum(axis=1)
 
 
-def pairwise(scores: ArrayLike) -> Pairwise:
-    """Exact Wilcoxon over problems for each pair, Holm over all pairs, Hodges-Lehmann shifts.
-
-    A method that failed on a problem (NaN) is the worse one there in the test, with the largest
-    differences; the shift is that of the problems where both succeeded.
+def pairwise(scores: ArrayLike, families: int = 1) -> Pairwise:
+    """Welch's test of each pair on these problems, Holm over all pairs.
 
     Args:
-        scores: [problems, methods], higher is better.
+        scores: [methods, problems, bases], higher is better; NaN where there is none.
+        families: how many such tables share the level (one a recovery).
 
-    >>> found = pairwise([[3.0, 1.0], [4.0, 3.5], [5.0, 4.0], [2.0, 1.5], [6.0, 4.0]])
-    >>> found.shift.tolist(), found.p.tolist()
-    ([[0.0, 1.25], [-1.25, 0.0]], [[1.0, 0.0625], [0.0625, 1.0]])
+    >>> found = pairwise([[[3.0, 3.1, 3.3]], [[1.0, 1.0, 1.1]]])
+    >>> found.difference.round(2).tolist(), found.adjusted.round(4).tolist()
+    ([[0.0, 2.1], [-2.1, 0.0]], [[1.0, 0.0008], [0.0008, 1.0]])
     """
-    table = as_blocks(scores)
-    failed = np.isnan(table)
-    k = table.shape[1]
-    pairs = list(combinations(range(k), 2))
-    raw = [
-        wilcoxon(worst_differences(table[:, i] - table[:, j], failed[:, i], failed[:, j])).p_value
-        for i, j in pairs
-    ]
-    p, adjusted, shift = np.ones((k, k)), np.ones((k, k)), np.zeros((k, k))
-    for (i, j), p_value, corrected in zip(pairs, raw, holm(raw), strict=True):
-        p[i, j] = p[j, i] = p_value
-        adjusted[i, j] = adjusted[j, i] = corrected
-        difference = table[:, i] - table[:, j]
-        measured = difference[~np.isnan(difference)]
-        shift[i, j] = hodges_lehmann(measured) if measured.size else np.nan
-        shift[j, i] = -shift[i, j]
-    return Pairwise(p, adjusted, shift)
+    cube = np.asarray(scores, dtype=np.float64)
+    k = len(cube)
+    rows, columns = np.triu_indices(k, 1)
+    found = on_these_problems(cube[rows] - cube[columns])
+    p = np.nan_to_num(found.p_values, nan=1.0)
+    adjusted, difference = np.ones((k, k)), np.zeros((k, k))
+    adjusted[rows, columns] = adjusted[columns, rows] = np.minimum(families * holm(p), 1)
+    difference[rows, columns], difference[columns, rows] = found.mean, -found.mean
+    return Pairwise(difference, adjusted, known=bool(np.isfinite(found.error).any()))
+
+
+def chance_of_best(scores: ArrayLike, seed: int = 0) -> Floats:
+    """How probable it is, for each method, that its mean over these problems is the highest.
+
+    Means are drawn from Student's distribution around those found, with the error that methods
+    have against the mean of all K on the same base, of which their own K-th part is no error; NaN
+    where that is unknown.
+
+    Args:
+        scores: [methods >= 2, problems, bases], finite.
+        seed: of the draws.
+
+    >>> chance_of_best([[[3.0, 3.1, 3.3]], [[1.0, 1.0, 1.1]]]).round(2).tolist()
+    [1.0, 0.0]
+    """
+    cube = np.asarray(scores, dtype=np.float64)
+    found = on_these_problems(cube - cube.mean(axis=0))
+    if np.isnan(found.error).any():
+        return np.full(len(cube), np.nan)
+    error = found.error * np.sqrt(len(cube) / (len(cube) - 1))
+    rng = np.random.default_rng(seed)
+    drawn = found.mean + error * rng.standard_t(found.freedom, (DRAWS, len(cube)))
+    return np.asarray(np.bincount(drawn.argmax(axis=1), minlength=len(cube)) / DRAWS)

@@ -1,4 +1,8 @@
-"""Wilcoxon's signed-rank test, exact with ties and zeros, and the shift that belongs to it."""
+"""Wilcoxon's signed-rank test, exact with ties and zeros, and the shift that belongs to it.
+
+It takes problems for independent blocks, which those of a models x datasets grid are not: the
+report shows it beside its own tests, as papers do, and decides nothing by it.
+"""
 
 from __future__ import annotations
 
@@ -80,11 +84,6 @@ def wilcoxon(differences: ArrayLike) -> SignedRank:
     return SignedRank(kept.size, d.size - kept.size, plus, minus, float(min(1.0, 2 * tail)))
 
 
-def smallest_p(blocks: int) -> float:
-    """Smallest two-sided p that N blocks can give: 2^(1-N), and 1 without blocks."""
-    return float(min(1.0, 2.0 ** (1 - blocks)))
-
-
 def hodges_lehmann(differences: ArrayLike) -> float:
     """Median of the Walsh averages (d_i + d_j) / 2, i <= j, in the unit of the differences.
 
@@ -94,45 +93,6 @@ def hodges_lehmann(differences: ArrayLike) -> float:
     2.75
     """
     return float(np.median(_walsh(rounded(differences))))
-
-
-@dataclass(frozen=True)
-class Shift:
-    """A Hodges-Lehmann shift and the interval that inverts the signed-rank test."""
-
-    shift: float
-    low: float  # NaN where so few differences cannot reach the level
-    high: float
-    n: int
-
-
-def shift_interval(differences: ArrayLike, level: float = 0.95) -> Shift:
-    """Hodges-Lehmann shift with its distribution-free interval (Hollander and Wolfe 1999, 3.3).
-
-    The ends are Walsh averages, counted in from either side while the exact null distribution of
-    the rank sum allows; coverage is at least the level, with fewer than 6 differences never 95 %.
-
-    Args:
-        differences: [N], one a block; rounded to 1e-9.
-        level: coverage in (0, 1).
-
-    Raises:
-        ValueError: as `rounded`, or a level outside (0, 1).
-
-    >>> shift_interval([1, 2, 3, 4, 5, 6])
-    Shift(shift=3.5, low=1.0, high=6.0, n=6)
-    """
-    d = rounded(differences)
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie in (0, 1), not {level}")
-    walsh = np.sort(_walsh(d))
-    middle = float(np.median(walsh))
-    tail = _lower_tail(tuple(range(1, d.size + 1)))[::2]  # ranks 1..N: whole sums only
-    # The tolerance is for rounding in the sum of probabilities, which are multiples of 2^-N.
-    outside = int((tail <= (1 - level) / 2 + 1e-12).sum())
-    if outside == 0:
-        return Shift(middle, float("nan"), float("nan"), d.size)
-    return Shift(middle, float(walsh[outside - 1]), float(walsh[-outside]), d.size)
 
 
 def _walsh(d: Floats) -> Floats:

@@ -1,0 +1,122 @@
+"""The declared comparisons on each problem alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from suites.schema import Suite
+
+from .. import statistics
+from .cells import Averaged, failures, gaps
+from .comparisons import Comparison, bounded, differences, planned, word
+
+WHO = {  # whether the method failed, whether the reference did
+    (False, False): "",
+    (True, False): "method",
+    (False, True): "reference",
+    (True, True): "both",
+}
+COLUMNS = [
+    *("family", "recovery", "method", "reference", "problem", "mean", "low", "high"),
+    *("joint_low", "joint_high", "n_bases", "wins", "ties", "losses", "p", "p_holm"),
+    *("failed", "verdict", "reason"),
+]
+
+
+def paired(
+    by_base: Averaged, cells: pd.DataFrame, declared: Sequence[Comparison], suite: Suite
+) -> pd.DataFrame:
+    """Differences inside each problem, over bases: one row a (recovery, comparison, problem).
+
+    Budgets and repeats are averaged first; the same bases carry both methods. Columns, in points
+    unless said: `mean` with the t-interval at 1 - alpha (`low`, `high`) and at 1 - alpha / m
+    (`joint_low`, `joint_high`, over the m differences of the page), `n_bases`, `wins`, `ties`,
+    `losses` (bases), `p` (paired t), `p_holm` (over the page), `failed` (who failed there:
+    `method`, `reference`, `both` or empty), `verdict` (a `Word`; of joint intervals, so that all of
+    a page hold at once) and `reason` (why there is no difference, else empty). With fewer than
+    three bases, or where they agree to the last image, there are no intervals.
+
+    Args:
+        by_base: of `cells.collapsed`.
+        cells: of `cells.cells`.
+        declared: the comparisons.
+        suite: gives alpha and the ROPE.
+    """
+    alpha, rope = suite.analysis.alpha, suite.analysis.rope
+    problems = list(dict.fromkeys(cells["problem"]))
+    missing, lost = gaps(cells), failures(cells)
+    known = set(cells[["problem", "recovery", "method"]].itertuples(index=False, name=None))
+    places, parts = [], []
+    for recovery, one in planned(cells, declared):
+        names = (one.method, one.reference)
+        cube = differences(by_base, recovery, [names], problems)[0]
+        for problem, over_bases in zip(problems, cube, strict=True):
+            keys = [(problem, recovery, name) for name in names]
+            if not known.issuperset(keys):
+                continue
+            said = [f"{key[2]}: {missing[key]}" for key in keys if key in missing]
+            places.append(
+                {"recovery": recovery, "problem": problem, **vars(one)}
+                | {"failed": WHO[keys[0] in lost, keys[1] in lost], "reason": "; ".join(said)}
+            )
+            parts.append(over_bases)
+    table = pd.DataFrame(places).reindex(columns=COLUMNS)
+    if table.empty:
+        return table
+    values = np.stack(parts)
+    found = statistics.on_these_problems(values[:, None, :])
+    each, joint = (bounded(found.interval(1 - a)) for a in (alpha, alpha / len(table)))
+    adjusted = statistics.holm(np.nan_to_num(found.p_values, nan=1.0))
+    table["mean"], table["p"] = found.mean, found.p_values
+    table["p_holm"] = np.where(np.isnan(found.p_values), np.nan, adjusted)
+    table["low"], table["high"], table["joint_low"], table["joint_high"] = *each, *joint
+    there = ~np.isnan(values)
+    rounded = values.round(9)
+    counts: dict[str, Any] = {"n_bases": there, "wins": rounded > 0, "ties": rounded == 0}
+    counts["losses"] = rounded < 0
+    for name, which in counts.items():
+        table[name] = pd.array(which.sum(axis=1), dtype="Int64")
+        table.loc[table["mean"].isna(), name] = pd.NA
+    table["verdict"] = [
+        "not compared" if np.isnan(mean) else word(mean, bool(p <= alpha), low, high, rope)
+        for mean, p, low, high in zip(found.mean, adjusted, *joint, strict=True)
+    ]
+    return table
+
+
+def by_factor(
+    by_base: Averaged, cells: pd.DataFrame, declared: Sequence[Comparison], suite: Suite
+) -> pd.DataFrame:
+    """The declared comparisons by dataset and by model: one row a (recovery, comparison, level).
+
+    Columns: `factor` (`dataset` or `model`, each with two levels or more), `level`, `family`,
+    `recovery`, `method`, `reference`, `n_problems`, `mean` over its problems and the interval of it
+    on these problems (`low`, `high`, each alone). They describe where a difference comes from.
+    """
+    parts = cells[["problem", "dataset", "model"]].drop_duplicates()
+    declared_by_recovery: dict[str, list[Comparison]] = {}
+    for recovery, one in planned(cells, declared):
+        declared_by_recovery.setdefault(recovery, []).append(one)
+    tables = []
+    for factor in ("dataset", "model"):
+        if parts[factor].nunique() < 2:
+            continue
+        for level, of_level in parts.groupby(factor, sort=False):
+            for recovery, several in declared_by_recovery.items():
+                names = [(one.method, one.reference) for one in several]
+                cube = differences(by_base, recovery, names, list(of_level["problem"]))
+                found = statistics.on_these_problems(cube)
+                low, high = bounded(found.interval(1 - suite.analysis.alpha))
+                numbers = {"mean": found.mean, "low": low, "high": high}
+                numbers["n_problems"] = (~np.isnan(cube)).any(axis=2).sum(axis=1)
+                table = pd.DataFrame([vars(one) for one in several]).assign(**numbers)
+                tables.append(table.assign(factor=factor, level=level, recovery=recovery))
+    columns = ["factor", "level", "family", "recovery", "method", "reference", "n_problems"]
+    columns += ["mean", "low", "high"]
+    if not tables:
+        return pd.DataFrame(columns=columns)
+    return pd.concat(tables, ignore_index=True)[columns]

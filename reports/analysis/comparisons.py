@@ -1,0 +1,110 @@
+"""What a suite declares to compare, the paired differences of it, and what may be said of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from suites.method import matched_name
+from suites.schema import Suite
+
+from ..statistics import Ends, Floats
+from .cells import Averaged
+
+Family = Literal["control", "matched"]
+Word = Literal["better", "worse", "equivalent", "mixed", "undecided", "not compared"]
+LARGEST = 100.0  # points: two accuracies cannot lie further apart
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One declared comparison: method minus reference."""
+
+    family: Family
+    method: str
+    reference: str
+
+
+def comparisons(suite: Suite) -> list[Comparison]:
+    """What the suite declares: every method against the control, every method against the controls
+    that have its own layer widths. Both are one family of tests."""
+    control = suite.analysis.control
+    declared = [
+        Comparison("control", one.name, control) for one in suite.methods if one.name != control
+    ]
+    matched = [
+        Comparison("matched", one.name, matched_name(one, criterion))
+        for one in suite.methods
+        for criterion in one.matched
+    ]
+    return declared + matched
+
+
+def planned(cells: pd.DataFrame, declared: Sequence[Comparison]) -> list[tuple[str, Comparison]]:
+    """(recovery, comparison) of all that the plan holds trials of: the family of a page.
+
+    A way of finetuning has no trials where nothing is finetuned.
+    """
+    known = set(cells[["recovery", "method"]].itertuples(index=False, name=None))
+    return [
+        (recovery, one)
+        for recovery in dict.fromkeys(cells["recovery"])
+        for one in declared
+        if {(recovery, one.method), (recovery, one.reference)} <= known
+    ]
+
+
+def differences(
+    by_base: Averaged,
+    recovery: str,
+    compared: Iterable[tuple[str, str]],
+    problems: Sequence[str],
+    bases: int | None = None,
+) -> Floats:
+    """[comparisons, problems, bases] method minus reference; NaN where either is not there.
+
+    Args:
+        by_base: of `cells.collapsed`.
+        recovery: under which.
+        compared: (method, reference) each.
+        problems: in order.
+        bases: the first so many of each problem; default: all that both have.
+    """
+    most = max((len(one) for one in by_base.values()), default=0)
+    names = list(compared)
+    cube = np.full((len(names), len(problems), most), np.nan)
+    for row, (method, reference) in enumerate(names):
+        for place, problem in enumerate(problems):
+            ours = by_base.get((problem, recovery, method))
+            theirs = by_base.get((problem, recovery, reference))
+            if ours is not None and theirs is not None:
+                shared = min(len(ours), len(theirs))
+                cube[row, place, :shared] = ours[:shared] - theirs[:shared]
+    return cube[:, :, :bases]
+
+
+def bounded(ends: Ends) -> Ends:
+    """Limits of differences of accuracies, within what accuracies can differ by."""
+    return Ends(*(np.clip(one, -LARGEST, LARGEST) for one in ends))
+
+
+def word(mean: float, told: bool, low: float, high: float, rope: float) -> Word:
+    """What one comparison is called.
+
+    `equivalent`: its interval lies within the ROPE, so that whatever difference there is does not
+    matter; `better` and `worse`: told from zero, by the sign of the mean; else `undecided`.
+
+    >>> word(1.0, told=True, low=0.4, high=1.6, rope=0.2)
+    'better'
+    >>> word(0.1, told=True, low=0.05, high=0.15, rope=0.2)
+    'equivalent'
+    """
+    if -rope <= low and high <= rope:
+        return "equivalent"
+    if told:
+        return "better" if mean > 0 else "worse"
+    return "undecided"

@@ -1,0 +1,157 @@
+"""What each test of a page can show, before any run: the design, its power, and what raises it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from suites.schema import Suite
+
+from .. import statistics
+from ..records import Labels
+from ..statistics import FEWEST_BASES, FEWEST_LEVELS, Grid
+from .comparisons import comparisons
+
+TYPICAL = 5.0  # base SDs: the difference whose power is printed
+
+
+@dataclass(frozen=True)
+class Design:
+    """The numbers that the power of a page's tests follows from.
+
+    Attributes:
+        problems: model on dataset.
+        bases: of each problem.
+        comparisons: declared, over all recoveries: one family of tests.
+        pairs: of methods, over all recoveries: another.
+        levels: of the factor, dataset or model, that has the fewest; 1 of a single problem.
+        alpha: level of each family.
+    """
+
+    problems: int
+    bases: int
+    comparisons: int
+    pairs: int
+    levels: int
+    alpha: float
+
+
+@dataclass(frozen=True)
+class Test:
+    """One kind of statement that a page makes, and what its test can show.
+
+    Attributes:
+        name: of the statement.
+        family: tests that share the level.
+        smallest_p: after Holm; 0 where there is no floor, 1 where nothing can be told.
+        power: of a difference of `TYPICAL`, by the first and hardest step of Holm.
+        detects: the difference that is found with 80 % power; None where none is.
+        unit: of differences: base SDs, or SDs over problems.
+        why_not: why nothing can be told, else empty.
+    """
+
+    name: str
+    family: int
+    smallest_p: float
+    power: float
+    detects: float | None
+    unit: str
+    why_not: str = ""
+
+
+def design_of(suite: Suite, expected: Sequence[Labels]) -> Design:
+    """The design of a suite and its plan.
+
+    A suite of the control alone compares nothing; its family counts as one comparison.
+    """
+    there = {(one.recovery, one.method) for one in expected}
+    recoveries = list(dict.fromkeys(one.recovery for one in expected))
+    family = sum(
+        {(recovery, one.method), (recovery, one.reference)} <= there
+        for recovery in recoveries
+        for one in comparisons(suite)
+    )
+    own = [sum((recovery, one.name) in there for one in suite.methods) for recovery in recoveries]
+    places = dict.fromkeys((one.dataset, one.model) for one in expected)
+    grid = Grid([dataset for dataset, _ in places], [model for _, model in places])
+    return Design(
+        problems=len(places),
+        bases=suite.bases,
+        comparisons=max(family, 1),
+        pairs=max(sum(k * (k - 1) // 2 for k in own), 1),
+        levels=grid.levels,
+        alpha=suite.analysis.alpha,
+    )
+
+
+def tests(design: Design) -> list[Test]:
+    """The tests that a page of this design makes.
+
+    >>> design = Design(problems=3, bases=3, comparisons=44, pairs=990, levels=1, alpha=0.05)
+    >>> [(one.detects, one.unit) for one in tests(design)][:2]
+    [(5.2, 'base SDs'), (12.6, 'base SDs')]
+    >>> tests(design)[3].why_not
+    'the datasets or the models are 1, it takes 5 of each'
+    """
+    m, alpha = design.comparisons, design.alpha
+    found = [
+        _over_bases("on these problems, against the control", design.problems, m, design),
+        _over_bases("on these problems, every pair", design.problems, design.pairs, design),
+    ]
+    if design.problems > 1:
+        one_problem = "on one problem, against the control"
+        found.append(_over_bases(one_problem, 1, m * design.problems, design))
+
+    def power(effect: float) -> float:
+        return statistics.power_of_blocks(design.levels, effect, alpha / m)
+
+    blind = design.levels < FEWEST_LEVELS
+    why = f"the datasets or the models are {design.levels}, it takes {FEWEST_LEVELS} of each"
+    found.append(
+        Test(
+            "for problems like these, against the control",
+            family=m,
+            smallest_p=1.0 if blind else 0.0,
+            power=0.0 if blind else power(TYPICAL),
+            detects=None if blind else statistics.detectable(power),
+            unit="SDs over problems",
+            why_not=why if blind else "",
+        )
+    )
+    return found
+
+
+def _over_bases(name: str, problems: int, family: int, design: Design) -> Test:
+    """A test of means over so many problems whose sample is their bases."""
+
+    def power(effect: float) -> float:
+        level = design.alpha / family
+        return statistics.power_on_these(problems, design.bases, effect, level)
+
+    blind = design.bases < FEWEST_BASES
+    return Test(
+        name,
+        family=family,
+        smallest_p=1.0 if blind else 0.0,
+        power=power(TYPICAL),
+        detects=statistics.detectable(power),
+        unit="base SDs",
+        why_not=f"{design.bases} bases a problem, it takes {FEWEST_BASES}" if blind else "",
+    )
+
+
+def advice(design: Design) -> list[tuple[str, float | None]]:
+    """What would help the first test, with the difference that it would find; the best first.
+
+    Each costs about as much as what it is held against: twice the bases, twice the problems; or
+    saves half: half of the comparisons.
+    """
+    changed = {
+        f"{2 * design.bases} bases a problem": replace(design, bases=2 * design.bases),
+        f"{2 * design.problems} problems": replace(design, problems=2 * design.problems),
+        f"{max(design.comparisons // 2, 1)} comparisons": replace(
+            design, comparisons=max(design.comparisons // 2, 1)
+        ),
+    }
+    found = [(name, tests(one)[0].detects) for name, one in changed.items()]
+    return sorted(found, key=lambda one: one[1] if one[1] is not None else float("inf"))
