@@ -16,11 +16,12 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from ..analysis.cells import CELL
 from ..analysis.results import Results
 from ..formats import counted
+from ..statistics import FEWEST_BASES
 from .focus import EDGE, focus, mark_below
 from .panels import entries, grid, legend, name_axes
 from .plot import Plot
 from .published_points import draw_published, published_entry, published_points
-from .rows import DOT, FEW, with_dots
+from .rows import DOT, with_dots
 from .style import GREY, Look, in_order
 
 DENSE = "dense"
@@ -88,7 +89,7 @@ def _spread(results: Results, banded: list[str]) -> str:
     if results.suite.bases == 1:
         return "One base, so no intervals."
     level = f"{100 * (1 - results.suite.analysis.alpha):g} %"
-    if results.suite.bases <= FEW:
+    if results.suite.bases < FEWEST_BASES:
         return f"Small dots, of {', '.join(banded)}: single bases, too few for an interval."
     return (
         f"Bands, of {', '.join(banded)}: {level} t-interval over bases; they may leave the panel."

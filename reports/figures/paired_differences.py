@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from itertools import product
 
@@ -11,7 +12,6 @@ from matplotlib.figure import Figure
 from ..analysis.results import Results
 from ..statistics import Floats
 from .blocks import over_budgets
-from .focus import EDGE
 from .panels import ALL_PROBLEMS as OVERALL
 from .plot import Plot
 from .rows import dots, row_grid, spread_words, with_dots
@@ -33,12 +33,9 @@ def _plot(results: Results, looks: Mapping[str, Look], family: str) -> Plot:
     control, rope = results.suite.analysis.control, results.suite.analysis.rope
     other = control if family == "control" else "its matched control"
     bars = spread_words(results.suite)
-    over_all = f"Bars over all problems: {100 * (1 - results.suite.analysis.alpha):g} % intervals, "
-    over_all += "where so many allow one."
-    if set(data["panel"]) == {OVERALL}:
-        bars = f"Small dots: single problems. {over_all} {EDGE}"
-    elif OVERALL in set(data["panel"]):
-        bars = f"{bars} {over_all}"
+    if OVERALL in set(data["panel"]):
+        bars = f"{bars} Over all problems: the mean of these, each a small dot, with the interval "
+        bars += "over the bases of all."
     caption = (
         f"Difference in test top-1 {over_budgets(results)}, method minus {other}: right of zero is "
         f"better than {other}. n stands over each panel, which has an order and an axis of its "
@@ -68,10 +65,10 @@ def drawn(results: Results, family: str) -> pd.DataFrame:
     rows = _with_bases(pairs, results)
     if over["n_problems"].max() > 1:
         over = over.assign(panel=OVERALL, n=over["n_problems"], unit="problems", dot="")
-        if len(results.problems) > _PANELS:
-            rows = rows[rows["dot"] == ""].dropna(subset=["mean"])
-            rows = rows.assign(panel=OVERALL, dot=rows["problem"])
-        rows = pd.concat([rows, over], ignore_index=True)
+        single = rows[rows["dot"] == ""].dropna(subset=["mean"])
+        single = single.assign(panel=OVERALL, dot=single["problem"], low=math.nan, high=math.nan)
+        several = [] if len(results.problems) > _PANELS else [rows]
+        rows = pd.concat([*several, single, over], ignore_index=True)
     for axis in ("panel", "recovery"):  # a row or column of nothing but gaps is left to the page
         rows = rows[rows.groupby(axis)["mean"].transform("count") > 0]
     rows["comparison"] = rows["method"]

@@ -15,7 +15,7 @@ from ..analysis.ranking import MethodRanks
 from ..analysis.results import Results
 from ..formats import counted
 from .blocks import change, on_these_problems
-from .focus import signed
+from .focus import focus, signed
 from .plot import Plot
 from .squares import signs, square_figure
 from .style import Look, recovered
@@ -41,7 +41,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
             f"Difference of the {change(results)}, row minus column: blue rows are better{darker}. "
             f"Methods stand by their mean. Dots: the pair differs {on_these_problems(results)}; "
             f"n = {counted(len(ranks.problems), 'problem')}. The darkest colours stand for the "
-            "largest tenth of differences and all beyond.",
+            "largest tenth of differences, a few methods far behind aside, and all beyond.",
             f"Matrix of differences between all pairs of {k} methods, {recovered(recovery)}.",
         )
 
@@ -68,7 +68,10 @@ def draw(data: pd.DataFrame, alpha: float) -> Figure:
     wide = data.pivot(index="method", columns="reference", values="difference")
     matrix = wide.loc[names, names].to_numpy(dtype=float)
     p = data.pivot(index="method", columns="reference", values="adjusted_p")
-    sizes = np.abs(matrix[np.isfinite(matrix)])
+    behind = np.nanmean(matrix, axis=1)
+    near = behind >= focus(behind)  # a few that collapsed would take all colours for themselves
+    sizes = np.abs(matrix[np.ix_(near, near)])
+    sizes = sizes[np.isfinite(sizes)]
     limit = max(float(np.quantile(sizes, 0.9)), 1e-3)
     texts = signs(matrix)
     if len(names) <= _NUMBERS:

@@ -14,13 +14,13 @@ from numpy.typing import ArrayLike
 
 from suites.schema import Suite
 
+from ..statistics import FEWEST_BASES
 from .focus import EDGE, focus, mark_beside
 from .style import GREY, INK, TWO_COLUMNS, Look
 
 ROW = 0.135  # inches
-FEW = 2  # bases up to which an interval says nothing: each base is a small dot instead
 DOT: dict[str, Any] = {"linestyle": "", "marker": "o", "markersize": 2.0, "alpha": 0.7}
-DOT["markeredgewidth"] = 0
+DOT |= {"markeredgewidth": 0, "zorder": 2.5}
 _SIZE = 6.5  # of names, points
 _NAME = 0.053  # inches a letter takes
 
@@ -73,7 +73,7 @@ def with_dots(
     Returns:
         With the column `dot`: `base 0` and so on, empty of the rows that were there.
     """
-    few = (rows["n"] <= FEW) | rows["low"].isna()
+    few = (rows["n"] < FEWEST_BASES) | rows["low"].isna()
     few &= rows[value].notna()
     bare = rows.assign(dot="", low=rows["low"].mask(few), high=rows["high"].mask(few))
     single = [
@@ -90,7 +90,7 @@ def spread_words(suite: Suite) -> str:
     """What stands for the spread over bases, and what at the edge, for captions."""
     if suite.bases == 1:
         return f"One base, so no intervals. {EDGE}"
-    if suite.bases <= FEW:
+    if suite.bases < FEWEST_BASES:
         return f"Small dots: single bases, too few for an interval. {EDGE}"
     level = f"{100 * (1 - suite.analysis.alpha):g} %"
     return f"Bars: {level} t-intervals over bases; an arrow marks one that leaves the panel. {EDGE}"
