@@ -21,6 +21,7 @@ CORRELATIONS = ("spearman", "spearman_within", "kendall", "kendall_within")
 REGRETS = tuple(f"regret_{100 * share:.0f}" for share in SHARES)
 NORMALISED = tuple(f"{name}_normalised" for name in REGRETS)
 STATISTICS = (*CORRELATIONS, *NORMALISED, *REGRETS)
+FEW_BASES = 10  # below it percentile bootstrap intervals of a mean cover clearly too little
 PLACE = ["problem", "method"]
 
 

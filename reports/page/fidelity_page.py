@@ -9,7 +9,14 @@ import pandas as pd
 
 from suites.section import slug
 
-from ..analysis.fidelity import CORRELATIONS, NORMALISED, REGRETS, SHARES, FidelityResults
+from ..analysis.fidelity import (
+    CORRELATIONS,
+    FEW_BASES,
+    NORMALISED,
+    REGRETS,
+    SHARES,
+    FidelityResults,
+)
 from ..declared import Declaration, footing
 from ..formats import Cell, Column, Table
 from . import findings, wording
@@ -20,7 +27,6 @@ if TYPE_CHECKING:
     from ..figures.plot import Drawing
 
 NOISY = 0.8  # ceiling of the correlation below which the truth itself is worth a word
-FEW_BASES = 10  # below it percentile bootstrap intervals of a mean cover clearly too little
 
 
 def fidelity_tables(results: FidelityResults) -> dict[str, list[Table]]:

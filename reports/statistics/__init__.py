@@ -39,6 +39,7 @@ from .ranks import Friedman, friedman, mean_ranks, ranks
 from .signed_rank import SignedRank, hodges_lehmann, null_distribution, wilcoxon
 from .summary import Interval, WinTieLoss, t_interval, win_tie_loss
 from .these_problems import FEWEST_BASES, Ends, MeanDifference, on_these_problems
+from .tied_ranks import rank_agreement
 from .variance import Component, noise_floor, variance_components
 
 __all__ = [
@@ -96,6 +97,7 @@ __all__ = [
     "performance_profile",
     "power_of_blocks",
     "power_on_these",
+    "rank_agreement",
     "rank_correlation",
     "ranks",
     "regret",

@@ -186,7 +186,7 @@ def test_ranks_and_pairs_are_those_of_the_analysis(crowd: Results) -> None:
         pair = plot.data[
             (plot.data["method"] == found.methods[i]) & (plot.data["reference"] == found.methods[j])
         ]
-        assert pair["shift"].item() == found.pairwise.shift[i, j]
+        assert pair["shift"].item() == found.pairwise.difference[i, j]
         assert pair["adjusted_p"].item() == found.pairwise.adjusted[i, j]
 
 
