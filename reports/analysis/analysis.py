@@ -51,7 +51,8 @@ def analyse(
     >>> tests(results.design)[0].why_not  # before any run
     '1 bases a problem, it takes 3'
     """
-    expected = course(suite, records, expected).needed
+    so_far = course(suite, records, expected)
+    expected = so_far.needed
     known = of_plan(suite, records, expected)
     declared = comparisons(suite) if declared is None else declared
     problems, recoveries = problems_of(expected), recoveries_of(expected)
@@ -67,6 +68,7 @@ def analyse(
         suite=suite,
         records=known,
         expected=expected,
+        course=so_far,
         ignored=len(records) - len(known),
         design=design_of(suite, expected),
         trials=trials,

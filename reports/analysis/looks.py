@@ -51,7 +51,8 @@ class Course:
         line += f"{words.total() - open_} of {counted(words.total(), 'comparison')} decided"
         line += f" ({said})" if said else ""
         methods = len({method for _, method, _ in self.going})
-        return f"{line}; {counted(methods, 'method')} go on" if methods else line
+        on = "goes on" if methods == 1 else "go on"
+        return f"{line}; {counted(methods, 'method')} {on}" if methods else line
 
     @property
     def outcome(self) -> str:

@@ -60,8 +60,8 @@ def overall(
     problems = list(dict.fromkeys(cells["problem"]))
     table = pd.DataFrame({"recovery": recovery, **vars(one)} for recovery, one in family)
     cube = _cube(by_base, table, problems)
-    decided, used = _decided(cube, looks_of(suite), suite)
-    table = pd.concat([table, decided], axis=1)
+    verdicts, used = decided(cube, looks_of(suite), suite)
+    table = pd.concat([table, verdicts], axis=1)
     means = statistics.known_mean(used, axis=2)
     lost = failures(cells)
     rows = [
@@ -84,7 +84,7 @@ def _cube(by_base: Averaged, table: pd.DataFrame, problems: Sequence[str]) -> Fl
     return np.concatenate(parts)
 
 
-def _decided(cube: Floats, looks: Sequence[Look], suite: Suite) -> tuple[pd.DataFrame, Floats]:
+def decided(cube: Floats, looks: Sequence[Look], suite: Suite) -> tuple[pd.DataFrame, Floats]:
     """What each comparison is called, at the look that decides it, or the last that it reached.
 
     Returns:

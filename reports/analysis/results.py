@@ -12,9 +12,11 @@ import pandas as pd
 
 from suites.schema import AnySuite, Suite
 
+from ..formats import counted
 from ..records import Labels, Record
 from .cells import Averaged
 from .design import Design
+from .looks import Course
 from .ranking import MethodRanks
 
 
@@ -24,7 +26,8 @@ class Results:
 
     suite: Suite
     records: Sequence[Record]  # those that the plan expects, sorted by key
-    expected: Sequence[Labels]
+    expected: Sequence[Labels]  # of a suite with looks, those that it needs
+    course: Course  # how far a suite with looks has come
     ignored: int  # records that the plan does not hold
     design: Design  # of which the power of the tests follows
     trials: pd.DataFrame
@@ -60,6 +63,14 @@ class Results:
             if labels.budget is not None:
                 asked.setdefault(labels.problem, set()).add(labels.budget)
         return {problem: sorted(several, reverse=True) for problem, several in asked.items()}
+
+    @property
+    def bases(self) -> str:
+        """How many a problem has, in words; in a suite with looks methods stop when decided."""
+        low = high = self.suite.bases
+        if self.course.looks:
+            low, high = int(self.cells["bases"].min()), int(self.cells["bases"].max())
+        return counted(high, "base") if low == high else f"{low} to {counted(high, 'base')}"
 
     @property
     def shared_budgets(self) -> list[float]:

@@ -54,7 +54,9 @@ def blocks(results: Results, recovery: str) -> Blocks | None:
         (problem,) = results.problems
         averaged = {name: results.averaged.get((problem, recovery, name)) for name in names}
         means = {name: one.mean(axis=1) for name, one in averaged.items() if one is not None}
-        scores, unit, problems = pd.DataFrame(means), "bases", [problem]
+        shared = min(map(len, means.values()), default=0)  # methods may stop when decided
+        scores = pd.DataFrame({name: one[:shared] for name, one in means.items()})
+        unit, problems = "bases", [problem]
     if scores.shape[1] < 2 or scores.empty:
         return None
     return Blocks(scores, problems, unit, len(names) - scores.shape[1])
