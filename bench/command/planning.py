@@ -87,13 +87,13 @@ def show_scales(
 def _show_tests(console: Console, planned: Plan) -> None:
     """What every test of the page can show, before anything runs, and what would help most."""
     from reports.analysis.design import TYPICAL, advice, design_of, tests
+    from reports.statistics import FEWEST_BASES
     from suites import FidelitySuite
 
     suite = planned.suite
     if isinstance(suite, FidelitySuite):
-        said = f"Intervals are bootstrapped over {suite.bases} bases a problem."
-        one = "With one base a problem there are no intervals; take more bases."
-        console.print(one if suite.bases == 1 else said)
+        few = f"; it takes {FEWEST_BASES}: nothing is told" if suite.bases < FEWEST_BASES else ""
+        console.print(f"Intervals and tests are over {suite.bases} bases a problem{few}.")
         return
     design = design_of(suite, [trial.labels for trial in planned.trials])
     rows = [
