@@ -12,7 +12,7 @@ from markupsafe import Markup
 from ..analysis.results import Results
 from ..formats import Table, counted
 from . import checklist, findings, wording
-from .warnings import warnings
+from .warnings import one_image, warnings
 
 if TYPE_CHECKING:
     from ..figures.plot import Drawing
@@ -29,6 +29,7 @@ def render(
         headlines=[(one, findings.headline(results, one)) for one in results.recoveries],
         power_line=findings.power_line(results.power, results.suite.bases),
         warnings=list(warnings(results)),
+        one_image=one_image(results.trials),
         failures=findings.failures(results.records),
         unfinished=findings.unfinished(results),
         left_out=findings.left_out(results),
