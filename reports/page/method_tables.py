@@ -177,12 +177,13 @@ def factor_table(results: Results, recovery: str) -> Table | None:
     if table.empty:
         return None
     levels = list(dict.fromkeys(zip(table["factor"], table["level"], strict=True)))
-    found = table.set_index(["method", "reference", "factor", "level"]).to_dict("index")
+    pair = ["family", "method", "reference"]
+    found = table.set_index([*pair, "factor", "level"]).to_dict("index")
     rows = []
-    for method, reference in dict.fromkeys(zip(table["method"], table["reference"], strict=True)):
-        cells = [Cell(method), Cell(reference)]
+    for key in table[pair].drop_duplicates().itertuples(index=False, name=None):
+        cells = [Cell(one) for one in key[1:]]
         for place in levels:
-            row = found[method, reference, *place]
+            row = found[*key, *place]
             span = interval(row["low"], row["high"])
             text = points(row["mean"]) + (f" {span}" if span != "–" else "")
             cells.append(Cell(text, signed(row["mean"]).value))
@@ -202,7 +203,7 @@ def equal_cost_table(results: Results, recovery: str) -> Table | None:
     if table.empty:
         return None
     axis = WORDS[results.suite.budgets.cost]
-    keys = ["recovery", "method", "reference"]
+    keys = ["family", "recovery", "method", "reference"]
     declared = results.overall.set_index(keys)["mean"]
     rows = []
     for row in table.to_dict("records"):
