@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from ..plan.workload import Throughput, Work
 
 
-KINDS = ("bases", "prepared", "scores", "paths", "oracles", "trials")  # in the order of running
+# In the order of running.
+KINDS = ("bases", "prepared", "scores", "paths", "timings", "oracles", "trials")
 WORK = ("scored", "trained", "evaluated", "GPU-hours")  # images, and time
 
 

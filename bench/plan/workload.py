@@ -18,6 +18,7 @@ from criteria import registry
 from criteria.evidence.needs import BACKWARD, Need
 from suites import Recipe
 
+from ..training.timing import images_timed
 from .jobs import (
     BaseJob,
     DenseJob,
@@ -27,6 +28,7 @@ from .jobs import (
     PathJob,
     PreparedJob,
     ScoresJob,
+    TimingJob,
     TrialJob,
 )
 from .sizes import DatasetSize, ModelSize, dataset_size, model_size
@@ -130,6 +132,8 @@ def load_of(job: Job, data_root: Path | None = None) -> Load | None:
             return problem.scored(job.at.calibration.images, job.criteria)
         case PathJob():
             return _path(job, problem)
+        case TimingJob():  # at most: equal shapes are timed once
+            return problem.evaluated(len(job.path.budgets) * images_timed())
         case OracleJob():
             units = job.spec.units or problem.size.channels
             images = min(job.spec.images or extent.validation, extent.validation)
@@ -149,6 +153,8 @@ def _dense_of(job: Job) -> DenseJob:
             return job
         case OracleJob():
             return job.base
+        case TimingJob():
+            return job.path.at.base
         case ScoresJob() | PathJob() | TrialJob() | FidelityJob():
             return job.at.base
         case _:

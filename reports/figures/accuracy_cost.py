@@ -71,6 +71,8 @@ def _plot(
         f"{'s with one standard deviation over bases' if several else ''}. The panels have scales "
         f"of their own.{instead}"
     )
+    if cost == "latency":
+        caption += " Bars along the axis: 95 % intervals over the rounds of timing."
     if len(theirs):
         caption += " Hollow: published, with the standard deviation where the paper prints one."
     alt = f"Lines of test top-1 against {label} for {', '.join(cells['method'].unique())}, by "
@@ -94,7 +96,7 @@ def drawn(table: pd.DataFrame, dense: pd.DataFrame, cost: str) -> pd.DataFrame:
 
     Columns: `problem`, `recovery`, `method`, `budget`, `cost_percent` (kept), `top1`, `low`,
     `high` (percent; t-interval over bases, for the dense network one standard deviation),
-    `n_bases`.
+    `n_bases`; of latency also `cost_low` and `cost_high`, a 95 % interval over rounds.
 
     Args:
         table: cells.
@@ -106,6 +108,11 @@ def drawn(table: pd.DataFrame, dense: pd.DataFrame, cost: str) -> pd.DataFrame:
     )
     table = table.assign(cost_percent=table[f"{cost}_percent"])
     columns = ["problem", "recovery", "method", "budget", "cost_percent"]
+    if cost == "latency":
+        table = table.assign(
+            cost_low=table["latency_low_percent"], cost_high=table["latency_high_percent"]
+        )
+        columns += ["cost_low", "cost_high"]
     columns += ["top1", "low", "high", "n_bases"]
     rows = []
     for problem, recovery in product(table["problem"].unique(), table["recovery"].unique()):
@@ -192,6 +199,8 @@ def _panel(
             ax.fill_between(rows["cost_percent"], rows["low"], rows["high"], color=look.colour,
                             alpha=0.13, linewidth=0, zorder=1.2)  # fmt: skip
         ax.add_line(look.line(rows["cost_percent"], rows["top1"]))
+        if "cost_low" in rows and len(rows):
+            ax.hlines(rows["top1"], rows["cost_low"], rows["cost_high"], color=look.colour)
     ax.autoscale_view()
 
 

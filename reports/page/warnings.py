@@ -16,6 +16,7 @@ from ..analysis.published import published_dense
 from ..analysis.results import Results
 from ..formats import counted, number, p_value
 from ..records import Measurements, Record, budget_words
+from . import latency
 from .findings import MOST, left_out
 from .record_warnings import IGNORED, missing_warnings, record_warnings
 from .wording import WORDS
@@ -57,6 +58,7 @@ def warnings(results: Results) -> Iterator[str]:
     if said := summary(results.published):
         yield f"{said} The table 'Ours and the published' names them."
     yield from _cost_warnings(results)
+    yield from latency.warnings(results)
     yield from _training_warnings(results)
     yield from _width_warnings(results)
 
