@@ -24,6 +24,8 @@ from ..training.timing import BATCH_SIZES, compare_latency
 from .paths import load_removed
 from .workspace import Base, Workspace
 
+LOCK = Path(tempfile.gettempdir()) / f"bench-timing-{os.getuid()}.lock"
+
 
 def time_path(job: TimingJob, workspace: Workspace) -> None:
     """Store the latency at every budget that can be met."""
@@ -52,7 +54,7 @@ def _timed(
     known = read_json(file)
     if known is None:
         pruned, image = base.network.cut(removed), base.network.inputs[0][:1]
-        with FileLock(Path(tempfile.gettempdir()) / f"bench-timing-{os.getuid()}.lock"):
+        with FileLock(LOCK):
             found = compare_latency(base.trained, pruned, image)
         known = {"shape": shape, "latency": [one.model_dump() for one in found]}
         write_json(file, known)
