@@ -67,8 +67,8 @@ def job_graph(trials: Iterable[Trial], store: Store) -> JobGraph:
 
 
 def _is_done(job: Job, stored: _Stored) -> bool:
-    """Whether a result lies in the store. Jobs of scores and trials are made where none does; those
-    of timings look for themselves, as shapes are known once there are paths."""
+    """Whether a result lies in the store; jobs of scores and trials are made where none does, and
+    those of timings look for themselves."""
     match job:
         case BaseJob() | PreparedJob():
             return stored.base(job) is not None

@@ -2,7 +2,7 @@
 
 A training step is three forward passes: its own, and a backward pass of twice its MACs. What a
 budget leaves of the cost is taken for what it leaves of the MACs; of masks, which run on dense
-kernels, and of a knob's settings, nothing is. Tracing, cutting and loading are not in it.
+kernels, and of a knob's settings, nothing is. Tracing, cutting, timing and loading are not in it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from criteria import registry
 from criteria.evidence.needs import BACKWARD, Need
 from suites import Recipe
 
-from ..training.timing import images_timed
 from .jobs import (
     BaseJob,
     DenseJob,
@@ -132,16 +131,14 @@ def load_of(job: Job, data_root: Path | None = None) -> Load | None:
             return problem.scored(job.at.calibration.images, job.criteria)
         case PathJob():
             return _path(job, problem)
-        case TimingJob():  # at most: equal shapes are timed once
-            return problem.evaluated(len(job.path.budgets) * images_timed())
         case OracleJob():
             units = job.spec.units or problem.size.channels
             images = min(job.spec.images or extent.validation, extent.validation)
             return problem.evaluated((units + 1) * images)
         case TrialJob():
             return _trial(job, problem)
-        case FidelityJob():
-            return Load()  # it compares numbers
+        case TimingJob() | FidelityJob():
+            return Load()  # of shapes not known yet, each once; the other compares numbers
         case _:
             assert_never(job)
 

@@ -10,11 +10,7 @@ import time
 import torch
 from torch import nn
 
-from reports.records import (
-    Costs,
-    Measurements,
-    TrainAccuracy,
-)
+from reports.records import Costs, Measurements, TrainAccuracy
 
 from ..plan.jobs import TrialJob
 from ..pruning.cost import ChannelCost, count_macs, count_params, weight_uses

@@ -21,14 +21,6 @@ BATCH_SIZES = (1, 64)
 ROUNDS, BATCHES = 9, 3  # batches of each network a round, of which the median counts
 SLOW_S = 0.05  # seconds a batch from which on one a round will do
 PATIENCE = 3  # times so many rounds are timed, until they can be relied on
-_NETWORKS = 3
-
-Order = tuple[int, ...]
-
-
-def images_timed() -> int:
-    """Images that pass through networks until one shape is timed, where noise is small."""
-    return _NETWORKS * (ROUNDS * BATCHES + 2) * sum(BATCH_SIZES)
 
 
 def compare_latency(dense: nn.Module, pruned: nn.Module, image: Tensor) -> list[Latency]:
@@ -69,7 +61,7 @@ def _latency(size: int, rounds: Sequence[Sequence[float]]) -> Latency:
 
 
 def _round(
-    networks: Sequence[nn.Module], batch: Tensor, orders: Iterator[Order], batches: int
+    networks: Sequence[nn.Module], batch: Tensor, orders: Iterator[Sequence[int]], batches: int
 ) -> list[float]:
     """Median seconds a batch of each network; none always follows the same other."""
     spent: list[list[float]] = [[] for _ in networks]

@@ -64,9 +64,8 @@ def drawn(results: Results) -> pd.DataFrame:
         y = cells[f"{other}_percent"].astype(float)
         if other != first and (y - cells[f"{first}_percent"]).abs().max() > _DIFFER:
             part = cells[["problem", "method", "budget"]].assign(axis=first, other=other)
-            part = part.assign(x=cells[f"{first}_percent"], y=y, low=np.nan, high=np.nan)
-            if other == "latency":
-                part[["low", "high"]] = cells[["latency_low_percent", "latency_high_percent"]]
+            ends = {end: cells.get(f"{other}_{end}_percent", np.nan) for end in ("low", "high")}
+            part = part.assign(x=cells[f"{first}_percent"], y=y, **ends)
             parts.append(part.dropna(subset=["y"]))
     columns = ["problem", "other", "method", "budget", "axis", "x", "y", "low", "high"]
     if not parts:
