@@ -102,7 +102,9 @@ def record(repeat: int = 0, *, method: str = "l1", loss: float = 0.5, **identity
         torch_pruning_macs=51,
         widths={"conv1": (8, 16)},
         layer_sparsity={"conv1": 0.5},
-        latency=[Latency(batch_size=1, dense_ms=4, pruned_ms=3)],
+        latency=[
+            Latency(batch_size=1, dense_ms=4, pruned_ms=3, ratios=[0.7, 0.75, 0.8], aa_ratio=1.25)
+        ],
         images_scored=512,
         images_trained=1000,
         history=[Epoch(epoch=e, train_loss=1 / e, validation_top1=0.9) for e in (1, 2, 3)],
@@ -191,6 +193,9 @@ def test_a_trial_is_one_flat_run_with_everything(root: Path) -> None:
     assert metrics["cost/macs_ratio"] == 0.5
     assert metrics["cost/speedup"] == 2
     assert metrics["cost/latency_ratio"] == 0.75
+    assert metrics["cost/latency_low_ratio"] == 0.7
+    assert metrics["cost/latency_high_ratio"] == 0.8
+    assert metrics["cost/latency_aa_ratio"] == 1.25
     assert metrics["time/total_s"] == 3
     assert "eval/best_validation_top1" not in metrics
     assert "nonfinite" not in run.data.tags
