@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from reports.declared import Footing
 
 
-def show_difference(console: Console, result: MethodDifference, footing: Footing) -> None:
+def show_difference(console: Console, result: MethodDifference) -> None:
     """Differences on each problem and over problems, then what may be said; 80 columns wide."""
     from reports.formats import counts, interval, points, whole
 
@@ -45,7 +45,13 @@ def show_difference(console: Console, result: MethodDifference, footing: Footing
     print_table(console, ["over problems", *(row["recovery"] for row in over)], rows)
     console.print()
     console.print(f"verdict: against a ROPE of ± {result.suite.analysis.rope:g} points")
-    for sentence in (*result.words, footing.declared, *footing.notices):
+    for sentence in result.words:
+        console.print(sentence, markup=False, soft_wrap=True)
+
+
+def show_footing(console: Console, footing: Footing) -> None:
+    """When the analysis was declared, and what differs from that."""
+    for sentence in (footing.declared, *footing.notices):
         console.print(sentence, markup=False, soft_wrap=True)
 
 
