@@ -255,13 +255,15 @@ def compare(
     """Hold one method of a suite against another: how much better, where, and how surely."""
     planned = ChosenSuite(suite, set_, scale, smoke, plugin).plan(console)
 
+    from ..run.declaring import footing_of
     from ..run.reporting import compare_methods, saying_damage
     from ..store.store import Store
-    from .compare import show_difference
+    from .compare import show_difference, show_footing
 
     store = Store(results)
     with saying_damage(store, console):
         show_difference(console, compare_methods(planned, store, method, reference))
+        show_footing(console, footing_of(planned, store, planned.records(store)))
 
 
 @app.command()

@@ -238,12 +238,15 @@ def test_the_suite_run_carries_suite_counts_and_report(root: Path, tmp_path: Pat
 
 
 def test_the_headline_of_a_report_is_metrics_and_tags(root: Path, tmp_path: Path) -> None:
-    numbers = {"none": {"best": "l1~taylor", "mean": 1.5, "told_from_control": 2}}
+    numbers: dict[str, Any] = {"none": {"best": "l1~taylor", "mean": 1.5, "told_from_control": 2}}
+    numbers |= {"declared": None, "exploratory": ["Exploratory: more bases.", "Interim: 1 of 2."]}
     report = tmp_path / "report"
     report.mkdir()
     (report / "headline.json").write_text(json.dumps(numbers))
     opened(root).finish("FINISHED", report)
     (run,) = runs(root, "suite")
+    assert run.data.tags["report.declared"] == "none"
+    assert run.data.tags["report.exploratory"] == "Exploratory: more bases. Interim: 1 of 2."
     assert run.data.metrics["report/none/mean"] == 1.5
     assert run.data.metrics["report/none/told_from_control"] == 2
     assert run.data.tags["report.none.best"] == "l1~taylor"
