@@ -14,7 +14,7 @@ from suites.schema import AnySuite, Suite
 
 from ..records import Labels, Record
 from .cells import Averaged
-from .design import Design
+from .power import Layout
 from .ranking import MethodRanks
 
 
@@ -26,7 +26,7 @@ class Results:
     records: Sequence[Record]  # those that the plan expects, sorted by key
     expected: Sequence[Labels]
     ignored: int  # records that the plan does not hold
-    design: Design  # of which the power of the tests follows
+    layout: Layout  # of which the power of the tests follows
     trials: pd.DataFrame
     dense: pd.DataFrame
     cells: pd.DataFrame
