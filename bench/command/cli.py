@@ -266,12 +266,12 @@ def compare(
     from ..run.declaring import footing_of
     from ..run.reporting import compare_methods, saying_damage
     from ..store.store import Store
-    from .compare import show_difference
+    from .compare import show_difference, show_footing
 
     store = Store(results)
     with saying_damage(store, console):
-        difference = compare_methods(planned, store, method, reference)
-        show_difference(console, difference, footing_of(planned, store, planned.records(store)))
+        show_difference(console, compare_methods(planned, store, method, reference))
+        show_footing(console, footing_of(planned, store, planned.records(store)))
 
 
 @app.command()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from reports.declared import Footing
 
 
-def show_difference(console: Console, result: MethodDifference, footing: Footing) -> None:
+def show_difference(console: Console, result: MethodDifference) -> None:
     """Differences on each problem, then what may be said over them; 80 columns wide."""
     from reports.formats import counts, interval, points, whole
 
@@ -37,5 +37,11 @@ def show_difference(console: Console, result: MethodDifference, footing: Footing
         console.print()
         print_table(console, [str(recovery), *heads], rows, breaks=0)
     console.print()
-    for sentence in (*result.words, footing.declared, *footing.notices):
+    for sentence in result.words:
+        console.print(sentence, markup=False, soft_wrap=True)
+
+
+def show_footing(console: Console, footing: Footing) -> None:
+    """When the analysis was declared, and what differs from that."""
+    for sentence in (footing.declared, *footing.notices):
         console.print(sentence, markup=False, soft_wrap=True)

@@ -72,9 +72,10 @@ def session(plan: Plan, request: Request, console: Console) -> int:
         if pending:
             with console.status("checking data, models and budgets"):
                 preflight(pending, replace(settings, device="cpu"))  # GPUs are for the workers
-        declare(plan, store, records, console, runs=bool(pending))
         if pending or (records and not _shown(plan, store, records)):
             records = _run(plan, pending, records, store, settings, request, console)
+        else:
+            declare(plan, store, records, console, runs=False)
         return _conclude(plan, store, records, console)
 
 
@@ -108,6 +109,7 @@ def _run(
     ended, report = "KILLED", None
     log = _logger(tracker, console)
     try:
+        declare(plan, store, records, console, runs=bool(pending))
         for record in records:  # a killed run, or another suite, may not have logged it
             log(record)
         while True:

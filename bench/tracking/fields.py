@@ -22,7 +22,8 @@ SECTIONS = {
     ),
     "cost": (
         "macs", "params", "macs_ratio", "params_ratio", "channels_ratio", "weights_ratio",
-        "speedup", "latency_ratio", "images_scored", "images_trained", "score_peak_bytes",
+        "speedup", "latency_ratio", "latency_low_ratio", "latency_high_ratio", "latency_aa_ratio",
+        "images_scored", "images_trained", "score_peak_bytes",
     ),
     "time": ("score_s", "phases_s", "recovery_s", "total_s"),
 }  # fmt: skip

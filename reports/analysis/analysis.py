@@ -11,9 +11,9 @@ from . import by_problem, cells, noise, over_problems
 from .against_published import ours_and_published
 from .best import against_best
 from .comparisons import Comparison, comparisons
-from .design import design_of
 from .equal_cost import at_equal_cost
 from .looks import course
+from .power import layout_of
 from .ranking import rank_methods
 from .results import Results, of_plan, problems_of, recoveries_of
 
@@ -36,7 +36,7 @@ def analyse(
     Raises:
         ValueError: the plan is empty, or two records stand for one trial.
 
-    >>> from reports.analysis.design import tests
+    >>> from reports.analysis.power import planned_tests
     >>> from reports.records import Labels
     >>> from suites.schema import Suite
     >>> suite = Suite(suite="tiny", datasets=["digits"], models=["resnet20"],
@@ -48,7 +48,7 @@ def analyse(
     >>> results = analyse(suite, [], plan)  # nothing has run yet
     >>> results.cells[["method", "done", "expected"]].values.tolist()
     [['l1', 0, 1], ['random', 0, 1]]
-    >>> tests(results.design)[0].why_not  # before any run
+    >>> planned_tests(results.layout)[0].why_not  # before any run
     '1 bases a problem, it takes 3'
     """
     so_far = course(suite, records, expected)
@@ -70,7 +70,7 @@ def analyse(
         expected=expected,
         course=so_far,
         ignored=len(records) - len(known),
-        design=design_of(suite, expected),
+        layout=layout_of(suite, expected),
         trials=trials,
         dense=cells.dense(trials),
         cells=table,

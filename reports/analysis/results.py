@@ -15,8 +15,8 @@ from suites.schema import AnySuite, Suite
 from ..formats import counted
 from ..records import Labels, Record
 from .cells import Averaged
-from .design import Design
 from .looks import Course
+from .power import Layout
 from .ranking import MethodRanks
 
 
@@ -29,7 +29,7 @@ class Results:
     expected: Sequence[Labels]  # of a suite with looks, those that it needs
     course: Course  # how far a suite with looks has come
     ignored: int  # records that the plan does not hold
-    design: Design  # of which the power of the tests follows
+    layout: Layout  # of which the power of the tests follows
     trials: pd.DataFrame
     dense: pd.DataFrame
     cells: pd.DataFrame

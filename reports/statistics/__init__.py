@@ -1,20 +1,12 @@
 """Pure functions on numpy arrays, frozen dataclasses out: no pandas, no plotting, no printing."""
 
 from .arrays import Floats, known_mean
-from .bootstrap import (
-    Bands,
-    bootstrap_bands,
-    bootstrap_means,
-    hierarchical_interval,
-    resampling_weights,
-)
 from .cliques import cliques
 from .collapse import budget_weights, per_base, per_problem, per_trial
 from .effects import interquartile_mean
 from .fidelity import (
     RankCorrelation,
     Regret,
-    bootstrap_interval,
     correlation_within,
     noise_ceiling,
     rank_correlation,
@@ -34,7 +26,7 @@ from .posthoc import (
     nemenyi_q,
 )
 from .power import detectable, power_of_blocks, power_on_these
-from .profile import performance_profile, shares_within
+from .profile import shares_within
 from .ranks import Friedman, friedman, mean_ranks, ranks
 from .signed_rank import SignedRank, hodges_lehmann, null_distribution, wilcoxon
 from .summary import Interval, WinTieLoss, t_interval, win_tie_loss
@@ -46,7 +38,6 @@ __all__ = [
     "FEWEST_BASES",
     "FEWEST_LEVELS",
     "AgainstControl",
-    "Bands",
     "Component",
     "Ends",
     "Floats",
@@ -67,9 +58,6 @@ __all__ = [
     "best_epoch",
     "best_of_n",
     "bonferroni_dunn_q",
-    "bootstrap_bands",
-    "bootstrap_interval",
-    "bootstrap_means",
     "budget_weights",
     "chance_of_best",
     "cliques",
@@ -77,7 +65,6 @@ __all__ = [
     "detectable",
     "for_problems_like_these",
     "friedman",
-    "hierarchical_interval",
     "hodges_lehmann",
     "holm",
     "interquartile_mean",
@@ -94,14 +81,12 @@ __all__ = [
     "per_base",
     "per_problem",
     "per_trial",
-    "performance_profile",
     "power_of_blocks",
     "power_on_these",
     "rank_agreement",
     "rank_correlation",
     "ranks",
     "regret",
-    "resampling_weights",
     "shares_within",
     "spent",
     "t_interval",

@@ -37,6 +37,6 @@ def rank_agreement(values: ArrayLike, rounding: ArrayLike) -> Floats:
     least = np.maximum(step[one], step[other])[:, None] - 1e-9  # of a whole step they differ
     signs = np.where(np.abs(apart) < least, 0.0, np.sign(apart))
     both = signs.T @ signs
-    ranked = np.sqrt(np.diag(both))
-    scale = np.outer(ranked, ranked)
+    ranked = np.diag(both)
+    scale = np.sqrt(np.outer(ranked, ranked))
     return np.where(scale > 0, both / np.where(scale > 0, scale, 1.0), np.nan)

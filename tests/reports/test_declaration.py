@@ -128,7 +128,9 @@ def test_what_differs_from_the_declaration_is_said_on_the_page(
 ) -> None:
     suite = small(**changes)
     page = page_of(suite, records_of(suite), stamp(small()))
-    assert f"<b>Exploratory:</b> {said}." in page
+    assert "<b>Exploratory:</b>" in page
+    for one in said.split("; "):
+        assert f"<li>{one}</li>" in page
     assert "finds a 'better' in 23 % of cases" in page
     assert "level 5 %, ROPE ± 0.2 points, 3 methods" in page  # as declared, not as changed
 

@@ -26,7 +26,6 @@ WAYS = {"problems are blocks": problems_as_blocks, "each trial is a block": ever
 INTERVALS = {
     "t": "t, over problems",
     "shift": "Hodges–Lehmann",
-    "percentile": "hierarchical bootstrap",
     "repeats_only": "bootstrap of repeats only",
 }
 SIZES = (6, 12, 24)

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from reports.statistics import (
     friedman,
-    hierarchical_interval,
     pairwise,
     per_problem,
     shift_interval,
@@ -22,7 +21,7 @@ from reports.statistics import (
 )
 
 Floats = NDArray[np.float64]
-DRAWS = 1000  # of each bootstrap
+DRAWS = 1000  # of the bootstrap
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,6 @@ class Coverage:
 
     t: float
     shift: float  # Hodges-Lehmann
-    percentile: float  # hierarchical bootstrap
     repeats_only: float  # percentile bootstrap that holds the problems fixed: no interval for them
 
 
@@ -135,8 +133,7 @@ def coverage(
         blocks = d.mean(axis=(1, 2))
         t, shift = t_interval(blocks, level), shift_interval(blocks, level)
         spans = [(t.low, t.high), (shift.low, shift.high)]
-        percentile = hierarchical_interval(d, level, DRAWS)
-        spans += [(percentile.low, percentile.high), _over_repeats(d, level)]
+        spans.append(_over_repeats(d, level))
         held.append([low <= design.effect <= high for low, high in spans])
     return Coverage(*np.mean(held, axis=0).tolist())
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import stats
 from study.simulation import Design, coverage, everything_as_blocks, rejections, simulate
 
-from reports.statistics import null_distribution, performance_profile
+from reports.statistics import null_distribution
 
 EXPERIMENTS = 1500
 
@@ -95,24 +94,5 @@ def test_intervals_cover(problems: int, effect: float) -> None:
     found = coverage(design, EXPERIMENTS)
     assert found.t == pytest.approx(0.95, abs=error(0.95))
     assert 0.95 - error(0.95) <= found.shift <= 0.975 + error(0.975)
-    # The bootstrap treats problems as the whole population: its SD is sqrt((N - 1) / N) of the true
-    # one, and the normal quantile stands where Student's belongs.
-    short = np.sqrt((problems - 1) / problems) * stats.norm.ppf(0.975)
-    expected = 2 * stats.t.cdf(short, problems - 1) - 1
-    assert found.percentile == pytest.approx(expected, abs=error(expected) + 0.015)
     # Over repeats only: an interval for these problems, read as one for problems in general.
     assert found.repeats_only < 0.6
-
-
-@pytest.mark.slow
-def test_bands_of_a_profile_cover() -> None:
-    rng = np.random.default_rng(0)
-    design = Design(problems=24, methods=1, bases=3, base_sd=0.7)
-    truth = stats.norm.sf(1.0, scale=np.sqrt(3**2 + 1 + 0.7**2 + 0.5**2))
-    held = []
-    for _ in range(500):
-        values = simulate(design, rng)[0, :, 0]
-        found = performance_profile(-values[None], [-1.0], draws=500)
-        held.append(found.low[0] <= truth <= found.high[0])
-    # As the mean's bootstrap, over 24 problems.
-    assert np.mean(held) == pytest.approx(0.94, abs=error(0.94, 500) + 0.015)

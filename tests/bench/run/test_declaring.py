@@ -227,7 +227,7 @@ def test_from_the_first_run_to_the_page_by_the_command(bench: Command, tmp_path:
 
     changed = "another control after 3 of 3 trials had finished: random instead of l1"
     on("report", path, "--set", "analysis.control=random", "--out", "other")
-    assert f"<b>Exploratory:</b> {changed}." in text_of(tmp_path / "other" / "index.html")
+    assert f"<li>{changed}</li>" in text_of(tmp_path / "other" / "index.html")
     other = ["--suite", path, "--set", "analysis.control=random"]
     assert f"Exploratory: {changed}." in on("compare", "l1", "random", *other)
     same = on("compare", "taylor", "l1", "--suite", path)
@@ -239,7 +239,7 @@ def test_from_the_first_run_to_the_page_by_the_command(bench: Command, tmp_path:
     added = "methods added after 3 of 4 trials had finished: l2"
     assert f"not as declared: {widened}" in more
     assert f"not as declared: {added}" in more
-    assert f"<b>Exploratory:</b> {widened}; {added}." in text_of(page)
+    assert f"<li>{widened}</li> <li>{added}</li>" in text_of(page)
 
     # Records that come from elsewhere come without a declaration.
     shutil.copytree(tmp_path / "r" / "records", tmp_path / "theirs" / "records")
