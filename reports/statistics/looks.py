@@ -1,4 +1,4 @@
-"""Interim looks that keep the level: each spends the share of it that its new bases are of all."""
+"""Interim looks that keep the level: each spends a share of it, the later ones more."""
 
 from __future__ import annotations
 
@@ -21,17 +21,19 @@ class Look(NamedTuple):
 def looks(bases: Sequence[int], alpha: float) -> list[Look]:
     """The level of each look; they sum to alpha.
 
-    The chance of an error at any look is no larger than the sum over looks, whatever their tests
-    have in common, so nothing is assumed of how few bases are distributed. A comparison that is
-    told at one look stays told, and leaves its share of Holm's steps to the others (Maurer and
-    Bretz 2013, Stat. Biopharm. Res. 5, 311-320).
+    After b of B bases alpha (b / B)^2 is spent (Kim and DeMets 1987, Biometrika 74, 149-154): what
+    is large enough for few bases is told at almost any level, and what is not keeps most of the
+    level for the last look. The chance of an error at any look is no larger than the sum over
+    looks, whatever their tests have in common, so nothing is assumed of how few bases are
+    distributed. A comparison that is told at one look stays told, and leaves its share of Holm's
+    steps to the others (Maurer and Bretz 2013, Stat. Biopharm. Res. 5, 311-320).
 
     >>> looks([3, 6, 10], 0.05)
-    [Look(bases=3, alpha=0.015), Look(bases=6, alpha=0.015), Look(bases=10, alpha=0.02)]
+    [Look(bases=3, alpha=0.0045), Look(bases=6, alpha=0.0135), Look(bases=10, alpha=0.032)]
     """
     before = [0, *bases]
     return [
-        Look(now, round(alpha * (now - then) / bases[-1], 12))
+        Look(now, round(alpha * (now**2 - then**2) / bases[-1] ** 2, 12))
         for then, now in zip(before, bases, strict=False)
     ]
 

@@ -66,6 +66,7 @@ class Outcome:
         wrong_pair: whether any two equal methods were told apart, on the bases that there were.
         full_wrong: as `wrong`, of the full plan at one look.
         same: share of comparisons called the same as by the full plan.
+        opposite: comparisons called better by the one and worse by the other.
         told, full_told: share of true differences that were told.
         saved: share of the full plan's trials.
     """
@@ -74,6 +75,7 @@ class Outcome:
     wrong_pair: bool
     full_wrong: bool
     same: float
+    opposite: int
     told: float
     full_told: float
     saved: float
@@ -107,6 +109,10 @@ def experiment(world: World, of: Suite, rng: np.random.Generator) -> Outcome:
         wrong_pair=bool((pairs & equal).any()),
         full_wrong=bool(_wrong(full["word"], truth, of).any()),
         same=float((table["word"] == full["word"]).mean()),
+        opposite=sum(
+            {one, other} == {"better", "worse"}
+            for one, other in zip(table["word"], full["word"], strict=True)
+        ),
         told=_share(table["word"], real),
         full_told=_share(full["word"], real),
         saved=float(1 - bases.mean() / AT[-1]),

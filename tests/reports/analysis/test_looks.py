@@ -221,7 +221,7 @@ def test_pairs_are_held_against_the_level_of_the_look_at_which_they_stopped() ->
     scores[0, :, 3:] = np.nan
     found = every_pair(scores, looks=looks([3, 5, 8], 0.05))
     plain = [every_pair(scores[list(pair)]).adjusted[0, 1] for pair in ((0, 1), (0, 2), (1, 2))]
-    p = [plain[0] * 8 / 3, plain[1] * 8 / 3, plain[2] * 8 / 3]
+    p = [plain[0] * 64 / 9, plain[1] * 64 / 9, plain[2] * 64 / 39]
     smallest = int(np.argmin(p))
     rows = [(0, 1), (0, 2), (1, 2)]
     assert found.adjusted[rows[smallest]] == pytest.approx(min(3 * p[smallest], 1))
