@@ -40,7 +40,7 @@ def show_plan(
         "prepared": "trained further",
         "scores": "calibration passes",
         "paths": "choices of units",
-        "timings": "shapes, at most; equal ones once",
+        "timings": "shapes, at most",
         "oracles": "bases without each unit",
         "trials": "scores held against the truth",
     }
