@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from suites.schema import Suite
 
+from ..declared import Declaration, footing
 from ..records import Labels, Record, frame
 from ..statistics import declared_power
 from . import cells, noise, over_problems
@@ -15,13 +16,19 @@ from .ranking import rank_methods
 from .results import Results, of_plan, problems_of, recoveries_of
 
 
-def analyse(suite: Suite, records: Sequence[Record], expected: Sequence[Labels]) -> Results:
+def analyse(
+    suite: Suite,
+    records: Sequence[Record],
+    expected: Sequence[Labels],
+    declarations: Sequence[Declaration] = (),
+) -> Results:
     """Run the declared analysis; a pure function of its arguments.
 
     Args:
         suite: names, orders and the declared analysis.
         records: finished and failed trials; those that the plan does not hold are counted.
         expected: the labels of every trial of the plan.
+        declarations: the suite's and its later changes; none where they are not known.
 
     Raises:
         ValueError: the plan is empty, or two records stand for one trial.
@@ -70,4 +77,5 @@ def analyse(suite: Suite, records: Sequence[Record], expected: Sequence[Labels])
         noise=noise.noise(averaged),
         inflation=noise.inflation(averaged, known),
         published=ours_and_published(suite, problems, trials),
+        footing=footing(suite, known, expected, declarations),
     )
