@@ -66,8 +66,8 @@ def by_chance(claims: Sequence[Judged]) -> str:
     if not tested:
         return "None of them could be tested: that takes three bases on each problem of a claim."
     return (
-        f"Each is wrong with a chance of at most {100 * ALPHA:g} %: of the {tested} that could be "
-        f"tested, up to {ALPHA * tested:.2g} are to be expected to be wrong by chance."
+        f"Each verdict is wrong with a chance of at most {100 * ALPHA:g} %: of the {tested} that "
+        f"could be tested, up to {ALPHA * tested:.2g} are to be expected to be wrong by chance."
     )
 
 

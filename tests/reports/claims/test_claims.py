@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -337,6 +338,32 @@ def test_nobody_wins_where_each_is_told_from_a_better_one_somewhere() -> None:
     assert nobody(("a", 0.5, high), ("b", 0.5, low)).verdict == "not run"  # one place is not many
 
 
+def test_who_failed_where_nobody_wins_is_named_and_never_wins() -> None:
+    """`a` is best wherever it ran, on one of two problems; `c` failed everywhere."""
+    asked = claim(method=None, against=[], nobody_wins=True, problems=PROBLEMS)
+    records = [
+        trial(method, top1 + base * top1 / 100, budget=budget, base=base, model=model)
+        for method, top1 in (("a", 90), ("b", 80), ("c", 70))
+        for budget, base, model in product((0.5, 0.25), range(3), ("net", "net2"))
+    ]
+    wins = only(judge([asked], records))
+    assert (wins.verdict, wins.note) == ("not reproduced", "told from all others everywhere: a")
+    crashed = [
+        without_result(one, "crashed")
+        if one.labels.method == "c" or (one.labels.method, one.labels.model) == ("a", "net2")
+        else one
+        for one in records
+    ]
+    one = only(judge([asked], crashed))
+    assert one.verdict == "undecided"
+    assert one.note == (
+        "never told from a better one: a, c; a: 6 trials failed (budgets 0.25, 0.5); "
+        "c: 12 trials failed (budgets 0.25, 0.5)"
+    )
+    nothing = only(judge([asked], [without_result(one, "crashed") for one in records]))
+    assert (nothing.verdict, nothing.why) == ("undecided", "nothing to compare")
+
+
 def test_of_two_records_of_one_trial_the_newer_counts() -> None:
     old = over_bases([-2.0, -2.5, -3.0], ended="2025-01-01T00:00:00+00:00")
     assert only(judge([claim()], [*over_bases([2.0, 2.5, 3.0]), *old])).verdict == "reproduced"
@@ -417,8 +444,8 @@ def test_the_page_says_from_which_records_and_is_the_same_in_any_order() -> None
     assert "- `s`: 6 trials, 2026-01-02, commit unknown" in page
     assert "2 claims: 1 reproduced, 0 not reproduced, 0 undecided, 1 not run." in page
     assert (
-        "Each is wrong with a chance of at most 5 %: of the 1 that could be tested, up to 0.05 are "
-        "to be expected to be wrong by chance." in page
+        "Each verdict is wrong with a chance of at most 5 %: of the 1 that could be tested, up to "
+        "0.05 are to be expected to be wrong by chance." in page
     )
     assert "**reproduced**, on this problem, 3 bases." in page
 
@@ -492,6 +519,7 @@ def test_the_command_writes_the_page(bench: Command, tmp_path: Path) -> None:
     done = bench("claims", "--results", "here", "--results", "there", "--out", "docs/claims.md")
     assert done.code == 0
     assert "here: 1 files" in done.out
+    assert "None of them could be tested" in done.out
     page = (tmp_path / "docs" / "claims.md").read_text(encoding="utf-8")
     assert "- `obc-criteria-cifar`: 4 trials" in page
     assert page.count("not run |") > 20
