@@ -13,7 +13,7 @@ from suites.schema import Suite
 from .analysis.analysis import analyse
 from .analysis.fidelity import FidelityResults, analyse_fidelity
 from .analysis.results import Results
-from .declared import Declaration, footing
+from .declared import Declaration
 from .formats import Table
 from .page.findings import headline_numbers
 from .records import Labels, Record
@@ -31,7 +31,7 @@ def build_report(
     expected: Sequence[Labels],
     out: Path,
     *,
-    declared: Sequence[Declaration] | None = None,
+    declarations: Sequence[Declaration] = (),
     formats: Collection[Format] = FORMATS,
     figures: Sequence[str] | None = None,
 ) -> Path:
@@ -46,7 +46,7 @@ def build_report(
             suite's names must be given the plan's labels first.
         expected: the labels of every trial of the plan.
         out: the folder; made if need be.
-        declared: the suite's declaration and its later changes; None where that is not known.
+        declarations: as `analyse` takes them.
         formats: `html` is the page; the others are those of the tables.
         figures: names of those to draw; default: all that the finished trials allow.
 
@@ -67,21 +67,17 @@ def build_report(
     """
     out.mkdir(parents=True, exist_ok=True)
     if isinstance(suite, FidelitySuite):
-        fidelity = analyse_fidelity(suite, records, expected)
-        text = _fidelity(fidelity, out, declared, formats, figures)
+        fidelity = analyse_fidelity(suite, records, expected, declarations)
+        text = _fidelity(fidelity, out, formats, figures)
     else:
-        text = _comparison(analyse(suite, records, expected), out, declared, formats, figures)
+        text = _comparison(analyse(suite, records, expected, declarations), out, formats, figures)
     if "html" not in formats:
         return out
     return _write(out / "index.html", text)
 
 
 def _comparison(
-    results: Results,
-    out: Path,
-    declared: Sequence[Declaration] | None,
-    formats: Collection[Format],
-    figures: Sequence[str] | None,
+    results: Results, out: Path, formats: Collection[Format], figures: Sequence[str] | None
 ) -> str:
     """Write tables and figures of a comparison; returns its page."""
     # matplotlib and Jinja2 are slow to import and are needed here only.
@@ -97,19 +93,14 @@ def _comparison(
     if len(results.published):
         frames["published"] = results.published
     _write_tables(frames, tables, out / "tables", formats)
-    stood_on = footing(results.suite, results.records, results.expected, declared)
-    said = {"declared": stood_on.date, "exploratory": stood_on.notices}
-    headline = said | headline_numbers(results)
-    _write(out / "headline.json", json.dumps(headline, indent=1) + "\n")
-    return render(results, drawings, tables, declared) if "html" in formats else ""
+    said = {"declared": results.footing.date, "exploratory": results.footing.notices}
+    headline = json.dumps(said | headline_numbers(results), indent=1)
+    _write(out / "headline.json", headline + "\n")
+    return render(results, drawings, tables) if "html" in formats else ""
 
 
 def _fidelity(
-    results: FidelityResults,
-    out: Path,
-    declared: Sequence[Declaration] | None,
-    formats: Collection[Format],
-    figures: Sequence[str] | None,
+    results: FidelityResults, out: Path, formats: Collection[Format], figures: Sequence[str] | None
 ) -> str:
     """Write tables and figures of a fidelity suite; returns its page."""
     from .figures.fidelity import fidelity_gallery
@@ -119,7 +110,7 @@ def _fidelity(
     frames = {"methods": results.methods, "trials": results.trials}
     tables = fidelity_tables(results)
     _write_tables(frames, tables, out / "tables", formats)
-    return render_fidelity(results, drawings, tables, declared) if "html" in formats else ""
+    return render_fidelity(results, drawings, tables) if "html" in formats else ""
 
 
 def _write_tables(

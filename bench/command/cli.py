@@ -266,12 +266,14 @@ def compare(
     from ..run.declaring import footing_of
     from ..run.reporting import compare_methods, saying_damage
     from ..store.store import Store
-    from .compare import show_difference, show_footing
+    from .compare import show_difference
 
     store = Store(results)
     with saying_damage(store, console):
         show_difference(console, compare_methods(planned, store, method, reference))
-        show_footing(console, footing_of(planned, store, planned.records(store)))
+        footing = footing_of(planned, store, planned.records(store))
+    for sentence in (footing.declared, *footing.notices):
+        console.print(sentence, markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -10,7 +10,6 @@ from .table import print_table
 
 if TYPE_CHECKING:
     from reports.analysis.compare import MethodDifference
-    from reports.declared import Footing
 
 
 def show_difference(console: Console, result: MethodDifference) -> None:
@@ -38,10 +37,4 @@ def show_difference(console: Console, result: MethodDifference) -> None:
         print_table(console, [str(recovery), *heads], rows, breaks=0)
     console.print()
     for sentence in result.words:
-        console.print(sentence, markup=False, soft_wrap=True)
-
-
-def show_footing(console: Console, footing: Footing) -> None:
-    """When the analysis was declared, and what differs from that."""
-    for sentence in (footing.declared, *footing.notices):
         console.print(sentence, markup=False, soft_wrap=True)

@@ -30,28 +30,19 @@ def write_report(
     out: Path | None,
     formats: Sequence[str] = (),
     figures: Sequence[str] = (),
+    records: Sequence[Record] | None = None,
 ) -> Path:
     """Write the report of a plan from its records; returns the path of the page, or of the folder.
 
-    `formats` and `figures` are those of `reports.build.build_report`; none given are all.
+    `formats` and `figures` are those of `reports.build.build_report`; none given are all. `records`
+    are all of the plan's, where they have been read already.
 
     Raises:
         BenchError: no records yet, or a format or figure that there is not.
     """
-    records, folder = finished(plan, store), out or store.report(plan.suite.suite)
-    return _build(plan, store, records, folder, formats, figures)
-
-
-def _build(
-    plan: Plan,
-    store: Store,
-    records: Sequence[Record],
-    folder: Path,
-    formats: Sequence[str] = (),
-    figures: Sequence[str] = (),
-) -> Path:
     from reports.build import FORMATS, build_report
 
+    folder = out or store.report(plan.suite.suite)
     wanted = [one for one in FORMATS if one in formats] if formats else list(FORMATS)
     unknown = [one for one in formats if one not in FORMATS]
     if unknown:
@@ -59,10 +50,10 @@ def _build(
     try:
         return build_report(
             plan.suite,
-            records,
+            finished(plan, store) if records is None else records,
             plan.expected,
             folder,
-            declared=declared(plan, store),
+            declarations=declared(plan, store),
             formats=wanted,
             figures=figures or None,
         )
@@ -82,7 +73,7 @@ def write_own_report(plan: Plan, store: Store, records: Sequence[Record]) -> Pat
     """
     folder = store.report(plan.suite.suite)
     _clear(folder)
-    page = _build(plan, store, records, folder)
+    page = write_report(plan, store, folder, records=records)
     content = {"made_of": _made_of(plan, store, records), "files": file_digests(folder)}
     write_json(_made(plan, store), content)
     return page
@@ -121,7 +112,7 @@ def _made_of(plan: Plan, store: Store, records: Sequence[Record]) -> str:
 
     code = Path(reports.__file__).parent
     digest = hashlib.sha256(plan.suite.model_dump_json().encode())
-    for part in (*plan.expected, *(declared(plan, store) or ())):
+    for part in (*plan.expected, *declared(plan, store)):
         digest.update(part.model_dump_json().encode())
     for record in records:
         digest.update(record.to_json())

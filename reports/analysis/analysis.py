@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from suites.schema import Suite
 
+from ..declared import Declaration, footing
 from ..records import Labels, Record, frame
 from . import by_problem, cells, noise, over_problems
 from .against_published import ours_and_published
@@ -22,7 +23,8 @@ def analyse(
     suite: Suite,
     records: Sequence[Record],
     expected: Sequence[Labels],
-    declared: Sequence[Comparison] | None = None,
+    declarations: Sequence[Declaration] = (),
+    family: Sequence[Comparison] | None = None,
 ) -> Results:
     """Run the declared analysis; a pure function of its arguments.
 
@@ -31,7 +33,8 @@ def analyse(
         records: finished and failed trials; those that the plan does not hold are counted.
         expected: the labels of every trial of the plan; of a suite with looks, those count that
             its looks need (`looks.course`).
-        declared: the family of comparisons; default: the suite's.
+        declarations: the suite's and its later changes; none where they are not known.
+        family: the comparisons to make; default: those that the suite declares.
 
     Raises:
         ValueError: the plan is empty, or two records stand for one trial.
@@ -54,7 +57,7 @@ def analyse(
     so_far = course(suite, records, expected)
     expected = so_far.needed
     known = of_plan(suite, records, expected)
-    declared = comparisons(suite) if declared is None else declared
+    declared = comparisons(suite) if family is None else family
     problems, recoveries = problems_of(expected), recoveries_of(expected)
     trials = frame(known)
     ended = {one.labels: one.outcome for one in known if one.status != "done"}
@@ -85,4 +88,5 @@ def analyse(
         noise=noise.noise(averaged),
         inflation=noise.inflation(averaged, known),
         published=ours_and_published(suite, problems, trials),
+        footing=footing(suite, known, expected, declarations),
     )

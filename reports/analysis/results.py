@@ -12,6 +12,7 @@ import pandas as pd
 
 from suites.schema import AnySuite, Suite
 
+from ..declared import Footing
 from ..formats import counted
 from ..records import Labels, Record
 from .cells import Averaged
@@ -44,6 +45,7 @@ class Results:
     noise: pd.DataFrame
     inflation: pd.DataFrame
     published: pd.DataFrame  # ours and the published
+    footing: Footing  # what was declared, what differs, whether the plan is complete
 
     @cached_property
     def problems(self) -> list[str]:

@@ -10,7 +10,6 @@ import pandas as pd
 from suites.section import slug
 
 from ..analysis.fidelity import CORRELATIONS, NORMALISED, REGRETS, SHARES, FidelityResults
-from ..declared import Declaration, footing
 from ..formats import Cell, Column, Table, counted
 from ..statistics import FEWEST_BASES
 from . import findings, wording
@@ -32,17 +31,13 @@ def fidelity_tables(results: FidelityResults) -> dict[str, list[Table]]:
 
 
 def render_fidelity(
-    results: FidelityResults,
-    drawings: Sequence[Drawing],
-    tables: Mapping[str, Sequence[Table]],
-    declared: Sequence[Declaration] | None = None,
+    results: FidelityResults, drawings: Sequence[Drawing], tables: Mapping[str, Sequence[Table]]
 ) -> str:
     """One HTML page without outside parts."""
     suite, records = results.suite, results.records
     return template("fidelity.html").render(
         results=results,
         suite=suite,
-        footing=footing(suite, records, results.expected, declared),
         wording=wording,
         images=sorted({one.fidelity.images for one in records if one.fidelity}),
         done=sum(one.status == "done" for one in records),

@@ -10,7 +10,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from ..analysis.results import Results
-from ..declared import Declaration, footing
 from ..formats import Table, counted
 from . import checklist, findings, wording
 from .warnings import one_image, warnings
@@ -20,16 +19,12 @@ if TYPE_CHECKING:
 
 
 def render(
-    results: Results,
-    drawings: Sequence[Drawing],
-    tables: Mapping[str, Sequence[Table]],
-    declared: Sequence[Declaration] | None = None,
+    results: Results, drawings: Sequence[Drawing], tables: Mapping[str, Sequence[Table]]
 ) -> str:
     """One HTML page without outside parts: style, script and figures are inlined."""
     return template("page.html").render(
         results=results,
         suite=results.suite,
-        footing=footing(results.suite, results.records, results.expected, declared),
         done=sum(one.status == "done" for one in results.records),
         headlines=[
             (one, findings.headline(results, one), findings.like_these(results, one))
