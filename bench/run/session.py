@@ -53,8 +53,8 @@ def session(plan: Plan, request: Request, console: Console) -> int:
     part = plan.only(request.methods, request.repeats)
     if request.shard:
         part = part.shard(*_shard(request.shard))
-    if len(part.trials) < len(plan.trials):
-        _refuse_looks(plan)
+    if len(part.trials) < len(plan.trials) and isinstance(plan.suite, Suite):
+        _refuse_looks(plan.suite)
     store, data_root = Store(request.settings.results), request.settings.data_root.resolve()
     settings = replace(request.settings, results=store.root, data_root=data_root)
     with store.lock(), saying_damage(store, console):
@@ -146,12 +146,12 @@ def _next_look(plan: Plan, records: list[Record], store: Store, console: Console
     return needed.pending(store)
 
 
-def _refuse_looks(plan: Plan) -> None:
+def _refuse_looks(suite: Suite) -> None:
     """A part of a plan cannot be looked at: who goes on hangs on all of its comparisons."""
-    if isinstance(plan.suite, Suite) and plan.suite.analysis.looks:
+    if suite.analysis.looks:
         raise BenchError(
-            f"{plan.suite.suite} is decided look by look, from the records of its whole plan; "
-            "leave --methods, --repeats and --shard out, or run all bases: --set analysis.looks=[]"
+            f"{suite.suite} is decided look by look, from the records of its whole plan; leave "
+            "--methods, --repeats and --shard out, or run all bases: --set analysis.looks=[]"
         )
 
 
