@@ -27,6 +27,7 @@ def show_plan(
     data_root: Path | None = None,
 ) -> None:
     """Jobs, trials, what is done, epochs, work, time, and what the declared analysis can show."""
+    from reports.page.wording import splits
     from suites import FidelitySuite
 
     from ..plan.graph import job_graph
@@ -39,6 +40,7 @@ def show_plan(
         "prepared": "trained further",
         "scores": "calibration passes",
         "paths": "choices of units",
+        "timings": "shapes, at most",
         "oracles": "bases without each unit",
         "trials": "scores held against the truth",
     }
@@ -58,6 +60,7 @@ def show_plan(
     say_assumptions(console, works, throughput)
     console.print()
     show_epochs(console, planned)
+    console.print(f"train/validation split: {splits(planned.suite)}", soft_wrap=True)
     console.print()
     console.print(_time_left(planned, store, len(pending), workers))
     _show_tests(console, planned)
@@ -86,16 +89,16 @@ def show_scales(
 
 def _show_tests(console: Console, planned: Plan) -> None:
     """What every test of the page can show, before anything runs, and what would help most."""
-    from reports.analysis.design import TYPICAL, advice, design_of, tests
+    from reports.analysis.power import TYPICAL, advice, layout_of, planned_tests
+    from reports.statistics import FEWEST_BASES
     from suites import FidelitySuite
 
     suite = planned.suite
     if isinstance(suite, FidelitySuite):
-        said = f"Intervals are bootstrapped over {suite.bases} bases a problem."
-        one = "With one base a problem there are no intervals; take more bases."
-        console.print(one if suite.bases == 1 else said)
+        few = f"; it takes {FEWEST_BASES}: nothing is told" if suite.bases < FEWEST_BASES else ""
+        console.print(f"Intervals and tests are over {suite.bases} bases a problem{few}.")
         return
-    design = design_of(suite, [trial.labels for trial in planned.trials])
+    layout = layout_of(suite, [trial.labels for trial in planned.trials])
     rows = [
         (
             test.name,
@@ -104,11 +107,11 @@ def _show_tests(console: Console, planned: Plan) -> None:
             test.why_not or f"{test.power:.2f}",
             "–" if test.detects is None else f"{test.detects:g} {test.unit}",
         )
-        for test in tests(design)
+        for test in planned_tests(layout)
     ]
     heads = ("what can be told", "tests", "smallest p", f"power at {TYPICAL:g} SDs", "80 % at")
     print_table(console, heads, rows, breaks=0)
-    helps = [f"{name} ({detects:g})" for name, detects in advice(design) if detects is not None]
+    helps = [f"{name} ({detects:g})" for name, detects in advice(layout) if detects is not None]
     console.print(
         "SDs: of one method over bases, or of differences over problems. The first test finds "
         f"smaller differences with {', '.join(helps) or 'none of twice the bases or problems'}.",

@@ -1,8 +1,8 @@
 """The kinds of job, and the identity that decides each one's result.
 
-Bases -> (prepared bases ->) scores -> paths -> trials; in a fidelity suite bases -> scores and
-oracles -> trials. A key is the SHA-256 of an identity; names and labels are not in it, so suites
-share whatever they have in common.
+Bases -> (prepared bases ->) scores -> paths -> (timings ->) trials; in a fidelity suite bases ->
+scores and oracles -> trials. A key is the SHA-256 of an identity; names and labels are not in it,
+so suites share whatever they have in common.
 """
 
 from __future__ import annotations
@@ -30,9 +30,11 @@ class _Job:
 
     Attributes:
         kind: what jobs like it are called where work is shown.
+        alone: whether nothing else of a run may run beside it.
     """
 
     kind: ClassVar[str]
+    alone: ClassVar[bool] = False
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -72,6 +74,7 @@ class BaseJob(_Job):
     Attributes:
         recipe: None takes the weights as they are.
         checkpoint_sha256: of the file, where the model has one.
+        own_split: its division into train and validation is another than that of other bases.
     """
 
     kind: ClassVar[str] = "bases"
@@ -80,10 +83,12 @@ class BaseJob(_Job):
     recipe: Recipe | None
     base: int
     checkpoint_sha256: str | None
+    own_split: bool = False
 
     @cached_property
     def identity(self) -> dict[str, Any]:
         return {
+            **({"own_split": True} if self.own_split else {}),
             "engine": ENGINE_VERSION,
             "dataset": self.dataset.identity,
             "model": self.model.identity,
@@ -96,6 +101,11 @@ class BaseJob(_Job):
     def axes(self) -> dict[str, str | int]:
         """What seeds of this base and of all that stands on it depend on."""
         return {"dataset": self.dataset.name, "model": self.model.name, "base": self.base}
+
+    @property
+    def split(self) -> dict[str, str | int]:
+        """What the seed of its train/validation split depends on."""
+        return self.axes if self.own_split else {"dataset": self.dataset.name}
 
     def __str__(self) -> str:
         return f"base {self.base} of {self.model.name} on {self.dataset.name}"
@@ -130,6 +140,10 @@ class PreparedJob(_Job):
     @property
     def axes(self) -> dict[str, str | int]:
         return self.base.axes
+
+    @property
+    def split(self) -> dict[str, str | int]:
+        return self.base.split
 
     @property
     def stands_on(self) -> tuple[Job, ...]:
@@ -281,11 +295,32 @@ class PathJob(_Job):
 
 
 @dataclass(frozen=True, eq=False)
+class TimingJob(_Job):
+    """Time the networks of a path, which has their shapes; weights do not matter."""
+
+    kind: ClassVar[str] = "timings"
+    alone: ClassVar[bool] = True
+    path: PathJob
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        return {"timing": self.path.key}
+
+    @property
+    def stands_on(self) -> tuple[Job, ...]:
+        return (self.path.at.base, self.path)
+
+    def __str__(self) -> str:
+        return f"latency on the {self.path}"
+
+
+@dataclass(frozen=True, eq=False)
 class TrialJob(_Job):
     """Cut at one budget, recover, measure, write the record.
 
     Attributes:
         recipe: of a recovery that finetunes.
+        timing: gives its latency; None measures none.
         total_epochs: what all training since the base adds up to; None: the recipe's own epochs.
         finetuning: how that is done; None is plain training.
     """
@@ -295,7 +330,7 @@ class TrialJob(_Job):
     budget: float
     recovery: str
     recipe: Recipe | None
-    latency: bool
+    timing: TimingJob | None
     labels: Labels
     train_accuracy: bool = False
     total_epochs: int | None = None
@@ -313,7 +348,7 @@ class TrialJob(_Job):
             "budget": self.budget,
             "recovery": self.recovery,
             "recipe": self.recipe and self.recipe.identity,
-            "latency": self.latency,
+            "latency": self.timing is not None,
             "train_accuracy": self.train_accuracy,
             "total_epochs": self.total_epochs,
             "finetuning": self.finetuning and self.finetuning.identity,
@@ -321,7 +356,7 @@ class TrialJob(_Job):
 
     @property
     def stands_on(self) -> tuple[Job, ...]:
-        return (self.at.base, self.path)
+        return (self.at.base, self.path, *([self.timing] if self.timing else []))
 
     def __str__(self) -> str:
         return self.labels.brief
@@ -389,4 +424,4 @@ class FidelityJob(_Job):
 
 
 Trial = TrialJob | FidelityJob
-Job = DenseJob | ScoresJob | PathJob | OracleJob | Trial
+Job = DenseJob | ScoresJob | PathJob | TimingJob | OracleJob | Trial

@@ -15,8 +15,9 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from suites.section import slug
 
-from ..analysis.fidelity import FEW_BASES, NORMALISED, SHARES, FidelityResults
+from ..analysis.fidelity import NORMALISED, SHARES, FidelityResults
 from ..formats import counted
+from ..statistics import FEWEST_BASES
 from .plot import Drawing, Plot, asked_for, write
 from .rows import DOT
 from .similarity import REMOVED, overlap, similarity, similarity_plot
@@ -74,10 +75,10 @@ _ORDER += "problems."
 def _bars(results: FidelityResults) -> str:
     if results.suite.bases == 1:
         return "One base a problem, so no intervals"
-    if results.suite.bases < FEW_BASES:
+    if results.suite.bases < FEWEST_BASES:
         return "Small dots: single bases, too few for an interval"
     level = f"{100 * (1 - results.suite.analysis.alpha):g} %"
-    return f"Bars: {level} percentile bootstrap intervals over {results.suite.bases} bases"
+    return f"Bars: {level} t-intervals over {results.suite.bases} bases"
 
 
 def _n(results: FidelityResults) -> str:
@@ -184,7 +185,7 @@ def rows_of(results: FidelityResults, series: Sequence[Series]) -> pd.DataFrame:
     names = [one.column for one in series]
     ends = [f"{name}{end}" for name in names for end in ("_low", "_high")]
     rows = results.methods[["problem", "method", "bases", *names, *ends]].assign(dot="")
-    if 1 < results.suite.bases < FEW_BASES:
+    if 1 < results.suite.bases < FEWEST_BASES:
         whole = results.methods.loc[results.methods["complete"], ["problem", "method"]]
         by_base = results.trials.merge(whole).groupby(["problem", "method", "base"])[names].mean()
         single = by_base.reset_index().assign(bases=1)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from ..analysis import power
 from ..analysis.cells import failures as failures_of
-from ..analysis.design import Design, advice, tests
 from ..analysis.results import Results
 from ..formats import counted, interval, points
 from ..records import Record, budget_words
@@ -36,15 +36,15 @@ def headline(results: Results, recovery: str) -> str:
         why = f"With {counted(suite.bases, 'base')} a problem nothing is known of the uncertainty, "
         why += f"and nothing is concluded; it takes {FEWEST_BASES}."
         return " ".join([_highest(known, control), why, *said])
-    parts = [part for part in _by_word(known, control, suite.analysis.rope) if part]
-    told = any(row["word"] in ("better", "worse") for row in known)
+    parts, rest = _by_word(known, control, suite.analysis.rope)
     where = f"On {_places(results)}"
-    sentence = f"{where}: {'; '.join(parts)}."
-    if not told:
-        sentence = f"{where} no method is shown to differ from {control}"
-        sentence += "; ".join(["", *parts[:-1]]) + "."
-        sentence += " " + _highest(known, control)
-    return " ".join([sentence, *_collapsed(known), *said])
+    if any(row["word"] in ("better", "worse") for row in known):
+        parts += [f"no difference is shown for {_few(rest)}"] if rest else []
+        sentences = [f"{where}: {'; '.join(parts)}."]
+    else:
+        none = f"{where} no method is shown to differ from {control}"
+        sentences = ["; ".join([none, *parts]) + ".", _highest(known, control)]
+    return " ".join([*sentences, *_collapsed(known), *said])
 
 
 def like_these(results: Results, recovery: str) -> str:
@@ -53,11 +53,16 @@ def like_these(results: Results, recovery: str) -> str:
     control = results.suite.analysis.control
     if len(results.problems) == 1:
         return "Other models and data: nothing here speaks for them."
-    (test,) = (one for one in tests(results.design) if one.name.startswith("for problems like"))
-    if test.why_not:
-        return f"For problems like these nothing is said: {test.why_not}."
-    better = [_with_interval(row, "like") for row in rows if row["like_word"] == "better"]
-    worse = [_with_interval(row, "like") for row in rows if row["like_word"] == "worse"]
+    if why_not := power.like_these(results.layout).why_not:
+        return f"For problems like these nothing is said: {why_not}."
+    better, worse = (
+        [
+            f"{row['method']} ({points(row['mean'])} points)"
+            for row in rows
+            if row["like_word"] == word
+        ]
+        for word in ("better", "worse")
+    )
     about = conditional(results)
     if not better and not worse:
         return f"For problems like these{about} no method is shown to differ from {control}."
@@ -86,25 +91,27 @@ def _of_control(results: Results, recovery: str) -> list[dict[Any, Any]]:
     return rows.sort_values("mean", ascending=False, kind="stable").to_dict("records")
 
 
-def _by_word(rows: Sequence[Mapping[Any, Any]], control: str, rope: float) -> Iterator[str]:
-    """Who is better, worse, equal, mixed, and how many are neither; the last part names these."""
+def _by_word(
+    rows: Sequence[Mapping[Any, Any]], control: str, rope: float
+) -> tuple[list[str], list[str]]:
+    """Who is better, worse, equal or mixed, and the names of those that are none of it."""
     by_word: dict[str, list[Mapping[Any, Any]]] = defaultdict(list)
     for row in rows:
         by_word[row["word"]].append(row)
+    parts = []
     if by_word["better"]:
         best_first = [_with_interval(one) for one in by_word["better"]]
-        yield f"better than {control} are {_few(best_first)}"
+        parts.append(f"better than {control} are {_few(best_first)}")
     if by_word["worse"]:
         worst_first = [_with_interval(one) for one in reversed(by_word["worse"])]
-        yield f"worse are {_few(worst_first)}"
+        parts.append(f"worse are {_few(worst_first)}")
     if by_word["equivalent"]:
         names = [one["method"] for one in by_word["equivalent"]]
-        yield f"as good as equal (within {rope:g} points) are {_few(names)}"
+        parts.append(f"as good as equal (within {rope:g} points) are {_few(names)}")
     for one in by_word["mixed"]:
         typical = f"{points(one['mean'])} points on the mean, typically {points(one['typical'])}"
-        yield f"neither better nor worse is {one['method']} ({typical}: {one['why']})"
-    rest = [one["method"] for one in by_word["undecided"] + by_word["not compared"]]
-    yield f"no difference is shown for {_few(rest)}" if rest else ""
+        parts.append(f"neither better nor worse is {one['method']} ({typical}: {one['why']})")
+    return parts, [one["method"] for one in by_word["undecided"] + by_word["not compared"]]
 
 
 def _few(names: Sequence[str]) -> str:
@@ -124,12 +131,11 @@ def _highest(rows: Sequence[Mapping[Any, Any]], control: str) -> str:
     return f"{top['method']} has the highest mean ({size}, against {control})."
 
 
-def _with_interval(row: Mapping[Any, Any], claim: str = "joint") -> str:
-    span = interval(row[f"{claim}_low"], row[f"{claim}_high"])
-    part = f", {span}" if span != "–" else ""
+def _with_interval(row: Mapping[Any, Any]) -> str:
+    span = interval(row["joint_low"], row["joint_high"])
     some = f" on {row['n_problems']} of {row['of']} problems"
     where = some if row["n_problems"] < row["of"] else ""
-    return f"{row['method']} ({points(row['mean'])} points{part}{where})"
+    return f"{row['method']} ({points(row['mean'])} points, {span}{where})"
 
 
 def _collapsed(rows: Sequence[Mapping[Any, Any]]) -> Iterator[str]:
@@ -204,9 +210,9 @@ def _places(results: Results) -> str:
     return f"these {n} problems" if n > 1 else f"{results.problems[0]}"
 
 
-def power_lines(design: Design) -> list[str]:
+def power_lines(of: power.Layout) -> list[str]:
     """What the design's tests can show at all, and what would help most; a sentence each."""
-    found = tests(design)
+    found = power.planned_tests(of)
     said = []
     for one in found:
         what = f"{one.name[0].upper()}{one.name[1:]} ({counted(one.family, 'test')})"
@@ -216,7 +222,7 @@ def power_lines(design: Design) -> list[str]:
             said.append(f"{what}: no difference is found with 80 % power.")
         else:
             said.append(f"{what}: a difference of {one.detects:g} {one.unit} is found with 80 %.")
-    (name, detects), *_ = advice(design)
+    (name, detects), *_ = power.advice(of)
     if detects is not None and (found[0].detects is None or detects < found[0].detects):
         said.append(f"Most would help {name}: then {detects:g} base SDs are found.")
     return said

@@ -17,6 +17,7 @@ from ..analysis.results import Results
 from ..formats import counted, number
 from ..records import Measurements, Record, budget_words
 from ..statistics import FEWEST_BASES
+from . import latency
 from .findings import MOST, left_out
 from .record_warnings import IGNORED, missing_warnings, record_warnings
 from .wording import WORDS
@@ -40,6 +41,7 @@ def warnings(results: Results) -> Iterator[str]:
     yield from _failure_warnings(results)
     yield from _saturated_warnings(results)
     yield from _noise_warnings(results)
+    yield from _image_warnings(results)
     if results.ignored:
         yield IGNORED.format(results.ignored)
     if results.suite.bases < FEWEST_BASES:
@@ -59,6 +61,7 @@ def warnings(results: Results) -> Iterator[str]:
     if said := summary(results.published):
         yield f"{said} The table 'Ours and the published' names them."
     yield from _cost_warnings(results)
+    yield from latency.warnings(results)
     yield from _training_warnings(results)
     yield from _width_warnings(results)
 
@@ -72,6 +75,25 @@ def _noise_warnings(results: Results) -> Iterator[str]:
             "(standard deviation, from repeats, at the worst): more than the ROPE of "
             f"{results.suite.analysis.rope:g}. Differences of that size are no finding."
         )
+
+
+def one_image(trials: pd.DataFrame) -> dict[str, float]:
+    """What one test image is worth in points, by `digits (360 images)`; of trials that tell."""
+    if trials.empty:
+        return {}
+    images = trials.dropna(subset=["test_images"]).groupby("dataset")["test_images"].min()
+    return {f"{name} ({counted(int(n), 'image')})": 100 / n for name, n in images.items()}
+
+
+def _image_warnings(results: Results) -> Iterator[str]:
+    """Where accuracy moves in steps that are larger than what counts as a difference."""
+    rope = results.suite.analysis.rope
+    for dataset, points in one_image(results.trials).items():
+        if points > rope:
+            yield (
+                f"One test image of {dataset} is {points:.2g} points, more than the ROPE of "
+                f"{rope:g}: differences below one image are no finding."
+            )
 
 
 def _saturated_warnings(results: Results) -> Iterator[str]:

@@ -7,7 +7,6 @@ from .effects import interquartile_mean
 from .fidelity import (
     RankCorrelation,
     Regret,
-    bootstrap_interval,
     correlation_within,
     noise_ceiling,
     rank_correlation,
@@ -59,7 +58,6 @@ __all__ = [
     "best_epoch",
     "best_of_n",
     "bonferroni_dunn_q",
-    "bootstrap_interval",
     "budget_weights",
     "chance_of_best",
     "cliques",
