@@ -99,18 +99,22 @@ def _show_tests(console: Console, planned: Plan) -> None:
         console.print(f"Intervals and tests are over {suite.bases} bases a problem{few}.")
         return
     layout = layout_of(suite, [trial.labels for trial in planned.trials])
+    found = planned_tests(layout)
     rows = [
         (
             test.name,
             str(test.family),
-            "no floor" if test.smallest_p == 0 else f"{test.smallest_p:g}",
-            test.why_not or f"{test.power:.2f}",
-            "–" if test.detects is None else f"{test.detects:g} {test.unit}",
+            "none" if test.smallest_p == 0 else f"{test.smallest_p:g}",
+            f"{test.power:.2f}",
+            "nothing" if test.detects is None else f"{test.detects:g} {test.unit}",
         )
-        for test in planned_tests(layout)
+        for test in found
     ]
-    heads = ("what can be told", "tests", "smallest p", f"power at {TYPICAL:g} SDs", "80 % at")
+    heads = ("what can be told", "tests", "floor of p", f"power at {TYPICAL:g} SDs", "80 % find")
     print_table(console, heads, rows, breaks=0)
+    for test in found:
+        if test.why_not:
+            console.print(f"Nothing {test.name}: {test.why_not}.", soft_wrap=True)
     helps = [f"{name} ({detects:g})" for name, detects in advice(layout) if detects is not None]
     console.print(
         "SDs: of one method over bases, or of differences over problems. The first test finds "
