@@ -24,7 +24,7 @@ from matplotlib.text import Text
 from reports.analysis.analysis import analyse
 from reports.analysis.results import Results
 from reports.figures import accuracy_cost, pareto, rank_flow
-from reports.figures.blocks import over_budgets
+from reports.figures.captions import over_budgets
 from reports.figures.gallery import FEW, FIGURES, LOUD, gallery, in_focus
 from reports.figures.plot import Plot, renderer_of, settle
 from reports.figures.similarity import mean_agreement, similarity_plot
@@ -243,7 +243,10 @@ def test_places_flow_over_budgets(small: Results) -> None:
     data = rank_flow.drawn(small)
     for _, rows in data.groupby(["recovery", "budget"]):
         assert sorted(rows["place"]) == [1, 2, 3, 4]
-        assert rows["mean_rank"].sum() == 4 * 5 / 2
+        assert rows.sort_values("place")["mean"].is_monotonic_decreasing
+    row = data[(data["method"] == "l1") & (data["recovery"] == "none") & (data["budget"] == 0.8)]
+    cells = small.cells.set_index(["method", "recovery", "budget"])["retained_top1"]
+    assert row["mean"].item() == pytest.approx(cells["l1", "none", 0.8])
 
 
 def test_pareto_front_by_brute_force(crowd: Results) -> None:
