@@ -82,7 +82,8 @@ def _comparison(
     from .page.tables import typeset
 
     drawings = gallery(results, out / "figures", figures)
-    names = ("trials", "cells", "paired", "overall", "per_budget", "standing", "noise", "inflation")
+    names = ["trials", "cells", "paired", "overall", "by_factor", "per_budget", "equal_cost"]
+    names += ["standing", "noise", "inflation"]
     tables = typeset(results)
     frames = {name: getattr(results, name) for name in names}
     if len(results.published):

@@ -60,7 +60,7 @@ def show_plan(
     show_epochs(console, planned)
     console.print()
     console.print(_time_left(planned, store, len(pending), workers))
-    console.print(_can_show(planned), soft_wrap=True)
+    _show_tests(console, planned)
 
 
 def show_scales(
@@ -84,22 +84,36 @@ def show_scales(
     say_assumptions(console, works, throughput)
 
 
-def _can_show(planned: Plan) -> str:
-    """What the number of bases and problems allows to be said, before anything runs."""
-    from reports.page.findings import power_line
-    from reports.statistics import declared_power
+def _show_tests(console: Console, planned: Plan) -> None:
+    """What every test of the page can show, before anything runs, and what would help most."""
+    from reports.analysis.design import TYPICAL, advice, design_of, tests
+    from reports.statistics import FEWEST_BASES
     from suites import FidelitySuite
 
     suite = planned.suite
     if isinstance(suite, FidelitySuite):
-        if suite.bases == 1:
-            return "With one base a problem there are no intervals; take more bases."
-        return f"Intervals are bootstrapped over {suite.bases} bases a problem."
-    problems = len({trial.labels.problem for trial in planned.trials})
-    compared = {one.labels.method for one in planned.trials if not one.labels.matched_to}
-    compared.discard(suite.analysis.control)
-    power = declared_power(problems, max(len(compared), 1), suite.analysis.alpha)
-    return power_line(power, suite.bases)
+        few = f"; it takes {FEWEST_BASES}: nothing is told" if suite.bases < FEWEST_BASES else ""
+        console.print(f"Intervals and tests are over {suite.bases} bases a problem{few}.")
+        return
+    design = design_of(suite, [trial.labels for trial in planned.trials])
+    rows = [
+        (
+            test.name,
+            str(test.family),
+            "no floor" if test.smallest_p == 0 else f"{test.smallest_p:g}",
+            test.why_not or f"{test.power:.2f}",
+            "–" if test.detects is None else f"{test.detects:g} {test.unit}",
+        )
+        for test in tests(design)
+    ]
+    heads = ("what can be told", "tests", "smallest p", f"power at {TYPICAL:g} SDs", "80 % at")
+    print_table(console, heads, rows, breaks=0)
+    helps = [f"{name} ({detects:g})" for name, detects in advice(design) if detects is not None]
+    console.print(
+        "SDs: of one method over bases, or of differences over problems. The first test finds "
+        f"smaller differences with {', '.join(helps) or 'none of twice the bases or problems'}.",
+        soft_wrap=True,
+    )
 
 
 def _time_left(planned: Plan, store: Store, pending: int, workers: int) -> str:

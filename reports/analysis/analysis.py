@@ -10,19 +10,26 @@ from ..records import Labels, Record, frame
 from . import by_problem, cells, noise, over_problems
 from .against_published import ours_and_published
 from .best import against_best
-from .comparisons import comparisons
+from .comparisons import Comparison, comparisons
 from .design import design_of
+from .equal_cost import at_equal_cost
 from .ranking import rank_methods
 from .results import Results, of_plan, problems_of, recoveries_of
 
 
-def analyse(suite: Suite, records: Sequence[Record], expected: Sequence[Labels]) -> Results:
+def analyse(
+    suite: Suite,
+    records: Sequence[Record],
+    expected: Sequence[Labels],
+    declared: Sequence[Comparison] | None = None,
+) -> Results:
     """Run the declared analysis; a pure function of its arguments.
 
     Args:
         suite: names, orders and the declared analysis.
         records: finished and failed trials; those that the plan does not hold are counted.
         expected: the labels of every trial of the plan.
+        declared: the family of comparisons; default: the suite's.
 
     Raises:
         ValueError: the plan is empty, or two records stand for one trial.
@@ -43,7 +50,7 @@ def analyse(suite: Suite, records: Sequence[Record], expected: Sequence[Labels])
     '1 bases a problem, it takes 3'
     """
     known = of_plan(suite, records, expected)
-    declared = comparisons(suite)
+    declared = comparisons(suite) if declared is None else declared
     problems, recoveries = problems_of(expected), recoveries_of(expected)
     trials = frame(known)
     ended = {one.labels: one.outcome for one in known if one.status != "done"}
@@ -65,6 +72,7 @@ def analyse(suite: Suite, records: Sequence[Record], expected: Sequence[Labels])
         overall=over_problems.overall(by_base, table, declared, suite),
         by_factor=by_problem.by_factor(by_base, table, declared, suite),
         per_budget=over_problems.per_budget(table, declared),
+        equal_cost=at_equal_cost(trials, by_base, table, declared, suite),
         ranking=ranking,
         standing=against_best(problems, by_base, ranking),
         noise=noise.noise(averaged),

@@ -10,11 +10,11 @@ import pandas as pd
 
 from suites.schema import Suite
 
-from .. import statistics
-from ..formats import interval, p_value, points
-from ..records import Labels, Record, frame
-from . import cells, over_problems
-from .results import of_plan
+from ..formats import after, counted, interval, p_value, points
+from ..records import Labels, Record
+from ..statistics import FEWEST_BASES
+from .analysis import analyse
+from .comparisons import Comparison, comparisons
 
 
 @dataclass(frozen=True)
@@ -23,15 +23,17 @@ class MethodDifference:
 
     Attributes:
         declared: whether the suite has declared this very comparison.
-        paired: one row a (recovery, problem), as of `cells.paired`.
-        overall: one row a recovery, as of `over_problems.overall`; its Holm family is this one
-            comparison.
+        family: comparisons that share the level: those of the suite if it has declared this one,
+            else all pairs of its methods, for it may have been chosen because it stood out.
+        paired: one row a (recovery, problem), as of `by_problem.paired`.
+        overall: one row a recovery, as of `over_problems.overall`.
     """
 
     suite: Suite
     method: str
     reference: str
     declared: bool
+    family: int
     paired: pd.DataFrame
     overall: pd.DataFrame
 
@@ -50,62 +52,68 @@ def compare_methods(
     reference: str,
 ) -> MethodDifference:
     """Compare two methods of a suite; arguments otherwise as `reports.build.build_report`."""
-    trials = frame(known := of_plan(suite, records, expected))
-    failed = [one.labels for one in known if one.status != "done"]
-    table = cells.cells(trials, expected, 1 - suite.analysis.alpha, failed)
-    comparison = cells.Comparison("control", method, reference)
-    averaged = cells.by_trial(trials, table)
-    pairs = cells.paired(averaged, table, [comparison], suite)
-    over = over_problems.overall(pairs, averaged, suite)
-    declared = any(
-        (one.method, one.reference) == (method, reference) for one in cells.comparisons(suite)
+    comparison = Comparison("control", method, reference)
+    declared = any((one.method, one.reference) == (method, reference) for one in comparisons(suite))
+    family = comparisons(suite) if declared else _all_pairs(suite, comparison)
+    results = analyse(suite, records, expected, family)
+    paired, overall = (
+        table[(table["method"] == method) & (table["reference"] == reference)]
+        for table in (results.paired, results.overall)
     )
-    return MethodDifference(suite, method, reference, declared, pairs, over)
+    tests = len(results.overall)
+    return MethodDifference(suite, method, reference, declared, tests, paired, overall)
+
+
+def _all_pairs(suite: Suite, chosen: Comparison) -> list[Comparison]:
+    """The chosen pair and every other, each in one direction."""
+    names = suite.method_names
+    others = [
+        Comparison("control", one, other)
+        for place, one in enumerate(names)
+        for other in names[place + 1 :]
+        if {one, other} != {chosen.method, chosen.reference}
+    ]
+    return [chosen, *others]
 
 
 def _sentence(difference: MethodDifference, row: Mapping[Any, Any]) -> str:
     """What one recovery shows."""
-    analysis, recovery = difference.suite.analysis, str(row["recovery"])
-    where = "Without recovery" if recovery == "none" else f"After {recovery}"
+    recovery = str(row["recovery"])
+    where = after(recovery)
     pairs = difference.paired[difference.paired["recovery"] == recovery]
-    finished = pairs.dropna(subset=["mean"]).to_dict("records")
-    if not finished:
+    if not row["n_problems"]:
         reasons = "; ".join(dict.fromkeys(pairs["reason"]))
-        return f"{where}: no comparison yet: {reasons}."
-    level = f"{100 * (1 - analysis.alpha):g} %"
-    if len(finished) == 1:
-        (pair,) = finished
-        span = interval(pair["low"], pair["high"])
-        spread = f"{level} interval {span} over {pair['n_bases']} bases"
-        if span == "–":
-            spread = "one base, so its uncertainty is unknown"
-        return (
-            f"{where}, on {pair['problem']}: {difference.method} minus {difference.reference} is "
-            f"{points(pair['mean'])} points ({spread}): {pair['verdict']} "
-            f"against a ROPE of ± {analysis.rope:g}. This speaks for this problem alone."
-        )
-    text = f"{where}, over {len(finished)} problems: a shift of {points(row['hodges_lehmann'])}"
-    text += " points"
-    shift = interval(row["shift_low"], row["shift_high"])
-    text += f" ({level} interval {shift})" if shift != "–" else ""
-    text += f", {row['wins']} won, {row['ties']} tied, {row['losses']} lost"
-    if statistics.smallest_p(len(finished)) > analysis.alpha:
-        return text + "; so few problems that no test over them can reject. Read each by itself."
-    told = "a difference is told" if row["p"] <= analysis.alpha else "no difference is told"
-    return text + f"; exact Wilcoxon p = {p_value(row['p'])}: {told}."
+        return f"{where[0].upper()}{where[1:]}: no comparison: {reasons}."
+    problems = "these problems" if row["of"] > 1 else str(pairs["problem"].iloc[0])
+    size = f"{difference.method} minus {difference.reference} is {points(row['mean'])} points"
+    if row["n_problems"] < row["of"]:
+        size += f" (on {row['n_problems']} of {row['of']})"
+    text = f"{where[0].upper()}{where[1:]}, on {problems}: {size}"
+    if row["bases"] < FEWEST_BASES:
+        return f"{text}; {counted(row['bases'], 'base')} a problem leave its error unknown."
+    level = f"{100 * (1 - difference.suite.analysis.alpha):g} %"
+    span = interval(row["joint_low"], row["joint_high"])
+    text += f", {level} interval {span}" if span != "–" else ""
+    said = f"{row['word']}" + (f" ({row['why']})" if row["why"] else "")
+    text += f", Holm p = {p_value(row['p_holm'])}: {said}"
+    for problem, lost in row["collapses"].items():
+        text += f"; it loses {-lost:.0f} points on {problem}"
+    return text + "."
 
 
 def _reservations(difference: MethodDifference) -> Iterator[str]:
-    if not difference.declared:
+    tests = counted(difference.family, "comparison")
+    if difference.declared:
+        yield f"Interval and p allow for all {tests} that the suite has declared."
+    else:
         yield (
-            "The suite has not declared this comparison. Its p and intervals hold if it was chosen "
-            "before seeing results; picked from among many because it stood out, they say too much."
+            f"The suite has not declared this comparison. Interval and p allow for all {tests} of "
+            "two of its methods, as it may have been chosen because it stood out."
         )
-    elif len(cells.comparisons(difference.suite)) > 1:
-        yield (
-            "This is one of the comparisons that the suite has declared, shown here unadjusted; "
-            "the report adjusts for all of them."
-        )
+    yield (
+        "Better and worse speak of these problems, for other trainings of their bases, and for no "
+        "other problems."
+    )
     missing = difference.paired[difference.paired["reason"] != ""]
     for row in missing.to_dict("records"):
         yield f"Left out, {row['problem']}, {row['recovery']}: {row['reason']}."

@@ -90,35 +90,44 @@ def tests(design: Design) -> list[Test]:
     >>> design = Design(problems=3, bases=3, comparisons=44, pairs=990, levels=1, alpha=0.05)
     >>> [(one.detects, one.unit) for one in tests(design)][:2]
     [(5.2, 'base SDs'), (12.6, 'base SDs')]
-    >>> tests(design)[3].why_not
+    >>> tests(design)[-1].why_not
     'the datasets or the models are 1, it takes 5 of each'
     """
-    m, alpha = design.comparisons, design.alpha
+    m = design.comparisons
     found = [
-        _over_bases("on these problems, against the control", design.problems, m, design),
+        on_these_problems(design),
         _over_bases("on these problems, every pair", design.problems, design.pairs, design),
     ]
     if design.problems > 1:
         one_problem = "on one problem, against the control"
         found.append(_over_bases(one_problem, 1, m * design.problems, design))
+    return [*found, like_these(design)]
+
+
+def on_these_problems(design: Design) -> Test:
+    """The test that leads: for other trainings of the same problems' bases."""
+    name = "on these problems, against the control"
+    return _over_bases(name, design.problems, design.comparisons, design)
+
+
+def like_these(design: Design) -> Test:
+    """The test for other datasets and models."""
 
     def power(effect: float) -> float:
-        return statistics.power_of_blocks(design.levels, effect, alpha / m)
+        level = design.alpha / design.comparisons
+        return statistics.power_of_blocks(design.levels, effect, level)
 
     blind = design.levels < FEWEST_LEVELS
     why = f"the datasets or the models are {design.levels}, it takes {FEWEST_LEVELS} of each"
-    found.append(
-        Test(
-            "for problems like these, against the control",
-            family=m,
-            smallest_p=1.0 if blind else 0.0,
-            power=0.0 if blind else power(TYPICAL),
-            detects=None if blind else statistics.detectable(power),
-            unit="SDs over problems",
-            why_not=why if blind else "",
-        )
+    return Test(
+        "for problems like these, against the control",
+        family=design.comparisons,
+        smallest_p=1.0 if blind else 0.0,
+        power=0.0 if blind else power(TYPICAL),
+        detects=None if blind else statistics.detectable(power),
+        unit="SDs over problems",
+        why_not=why if blind else "",
     )
-    return found
 
 
 def _over_bases(name: str, problems: int, family: int, design: Design) -> Test:
@@ -153,5 +162,5 @@ def advice(design: Design) -> list[tuple[str, float | None]]:
             design, comparisons=max(design.comparisons // 2, 1)
         ),
     }
-    found = [(name, tests(one)[0].detects) for name, one in changed.items()]
+    found = [(name, on_these_problems(one).detects) for name, one in changed.items()]
     return sorted(found, key=lambda one: one[1] if one[1] is not None else float("inf"))

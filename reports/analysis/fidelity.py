@@ -14,6 +14,7 @@ from suites.fidelity import FidelitySuite
 
 from .. import statistics
 from ..records import Fidelity, Labels, Record
+from ..statistics import Floats
 from .results import digest, of_plan
 
 SHARES = (0.1, 0.3, 0.5)  # of the units, lowest scores first
@@ -142,6 +143,30 @@ def _units(records: Iterable[Record]) -> pd.DataFrame:
     return whole.sort_values([*PLACE, "base", "repeat"], kind="stable", ignore_index=True)
 
 
+def _spread(name: str, values: Floats, level: float) -> dict[str, float]:
+    """Mean over bases with its t-interval, within what the statistic can be; of three or more."""
+    if not values.size:
+        return {}
+    span = statistics.t_interval(values, level)
+    low, high = (-1, 1) if name in CORRELATIONS else (0, np.inf)
+    ends = np.clip([span.low, span.high], low, high)
+    if span.n < statistics.FEWEST_BASES:
+        ends = np.full(2, np.nan)
+    return {name: span.mean, f"{name}_low": ends[0], f"{name}_high": ends[1]}
+
+
+def _told(trials: pd.DataFrame, complete: Sequence[str], alpha: float) -> dict[str, bool]:
+    """Method of one problem -> whether its correlation is told from the highest one: Welch's test
+    over bases, Holm over all pairs, so that the highest may be chosen by looking."""
+    values = trials[trials["method"].isin(complete)].groupby(["method", "base"])["spearman"].mean()
+    wide = values.unstack().dropna()
+    if len(wide) < 2:
+        return {}
+    adjusted = statistics.pairwise(wide.to_numpy()[:, None, :]).adjusted
+    best = int(wide.mean(axis=1).to_numpy().argmax())
+    return dict(zip(wide.index, adjusted[best] <= alpha, strict=True))
+
+
 def _methods(trials: pd.DataFrame, expected: Sequence[Labels], level: float) -> pd.DataFrame:
     planned: dict[tuple[str, str], list[Labels]] = {}
     for trial in expected:
@@ -159,12 +184,18 @@ def _methods(trials: pd.DataFrame, expected: Sequence[Labels], level: float) -> 
             row["score_s"] = float(finished["score_s"].mean())
             per_base = finished.groupby("base")[list(STATISTICS)].mean()
             for name in STATISTICS:
-                span = statistics.bootstrap_interval(per_base[name].to_numpy(), level)
-                row |= {name: span.mean, f"{name}_low": span.low, f"{name}_high": span.high}
+                row |= _spread(name, per_base[name].dropna().to_numpy(), level)
         rows.append(row)
     ends = [f"{name}{end}" for name in STATISTICS for end in ("", "_low", "_high")]
-    columns = [*PLACE, "bases", "done", "expected", "complete", "score_s", *ends]
+    columns = [*PLACE, "bases", "done", "expected", "complete", "told", "score_s", *ends]
     table = pd.DataFrame(rows).reindex(columns=columns)
+    told: dict[tuple[str, str], bool] = {}
+    for problem, of_problem in table[table["complete"].astype(bool)].groupby("problem"):
+        mine = trials[trials["problem"] == problem]
+        found = _told(mine, list(of_problem["method"]), 1 - level)
+        told |= {(str(problem), method): one for method, one in found.items()}
+    places = zip(table["problem"], table["method"], strict=True)
+    table["told"] = [told.get(place, False) for place in places]
     table[[*ends, "score_s"]] = table[[*ends, "score_s"]].astype(float)
     order = {one.problem: at for at, one in reversed(list(enumerate(expected)))}
     return table.sort_values(

@@ -203,7 +203,7 @@ def _like_these(
     return {"like_low": low, "like_high": high, "like_p": p, "like_p_holm": holm}
 
 
-def _like_word(row: Mapping[str, Any], alpha: float) -> Word:
+def _like_word(row: Mapping[Any, Any], alpha: float) -> Word:
     if row["word"] in ("better", "worse") and row["like_p_holm"] <= alpha:
         said: Word = row["word"]
         return said

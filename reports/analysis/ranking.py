@@ -143,10 +143,10 @@ def _cube(
 def _chances(cube: Floats) -> Floats:
     """Of the methods that failed nowhere, on the bases that all of them have."""
     chances = np.full(len(cube), np.nan)
-    whole = ~np.isnan(cube).all(axis=2).any(axis=1)
+    whole = ~np.isnan(statistics.known_mean(cube, axis=2).sum(axis=1))
     if whole.sum() > 1:
         shared = cube[whole]
-        shared = shared[:, :, ~np.isnan(shared).any(axis=(0, 1))]
+        shared = shared[:, :, ~np.isnan(shared.sum(axis=(0, 1)))]
         chances[whole] = statistics.chance_of_best(shared)
     return chances
 

@@ -35,6 +35,7 @@ class Results:
     overall: pd.DataFrame
     by_factor: pd.DataFrame
     per_budget: pd.DataFrame
+    equal_cost: pd.DataFrame
     ranking: Mapping[str, MethodRanks]  # recovery -> ranks of all methods
     standing: pd.DataFrame  # the best of each problem and those not told from it
     noise: pd.DataFrame

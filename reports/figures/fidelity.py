@@ -18,6 +18,7 @@ from suites.section import slug
 
 from ..analysis.fidelity import NORMALISED, SHARES, FidelityResults
 from ..formats import counted
+from ..statistics import FEWEST_BASES
 from .plot import Drawing, Plot, asked_for, write
 from .similarity import REMOVED, overlap, similarity, similarity_plot
 from .style import GREY, publication
@@ -72,10 +73,10 @@ _ORDER += "problems."
 
 
 def _bars(results: FidelityResults) -> str:
-    if results.suite.bases == 1:
-        return "One base a problem, so no intervals"
+    if results.suite.bases < FEWEST_BASES:
+        return f"{counted(results.suite.bases, 'base')} a problem, so no intervals"
     level = f"{100 * (1 - results.suite.analysis.alpha):g} %"
-    return f"Bars: {level} percentile bootstrap intervals over {results.suite.bases} bases"
+    return f"Bars: {level} t-intervals over {results.suite.bases} bases"
 
 
 def _n(results: FidelityResults) -> str:

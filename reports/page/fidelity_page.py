@@ -10,7 +10,8 @@ import pandas as pd
 from suites.section import slug
 
 from ..analysis.fidelity import CORRELATIONS, NORMALISED, REGRETS, SHARES, FidelityResults
-from ..formats import Cell, Column, Table
+from ..formats import Cell, Column, Table, counted
+from ..statistics import FEWEST_BASES
 from . import findings, wording
 from .page import data_uri, template
 from .record_warnings import IGNORED, missing_warnings, record_warnings
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from ..figures.plot import Drawing
 
 NOISY = 0.8  # ceiling of the correlation below which the truth itself is worth a word
-FEW_BASES = 10  # below it percentile bootstrap intervals of a mean cover clearly too little
 
 
 def fidelity_tables(results: FidelityResults) -> dict[str, list[Table]]:
@@ -58,19 +58,18 @@ def headline(results: FidelityResults, problem: str) -> str:
         return "No criterion has all its trials yet."
     best = rows[0]
     inside = max(rows, key=lambda row: (pd.notna(row["spearman_within"]), row["spearman_within"]))
-    text = f"{best['method']} ranks the units best: ρ = {_said(best, 'spearman')} over all units. "
-    if inside["method"] == best["method"]:
-        text += f"It is also the best within layers, ρ = {_said(inside, 'spearman_within')}. "
-    else:
-        text += f"Within layers it is {inside['method']}, "
-        text += f"ρ = {_said(inside, 'spearman_within')}. "
+    text = f"{best['method']} has the highest rank correlation with the truth over all units: "
+    text += f"ρ = {_number(best['spearman'])}, "
+    near = [row["method"] for row in rows[1:] if not row["told"]]
+    others = ", ".join(near[: findings.MOST])
+    more = f" and {len(near) - findings.MOST} more" if len(near) > findings.MOST else ""
+    text += f"not told from {others}{more}. " if near else "told from all others. "
+    text += f"Within layers it is {inside['method']}, ρ = {_number(inside['spearman_within'])}. "
     worse = [row["method"] for row in rows if row["regret_30_normalised"] >= 1]
     if worse:
         text += f"No better than random in its lowest 30 %: {', '.join(worse)}. "
     ceiling = _number(results.ceilings[problem])
     text += f"A perfect criterion would reach about {ceiling}, as the truth is noisy itself."
-    if results.suite.bases == 1:
-        text += " With one base nothing is known of the uncertainty."
     return text
 
 
@@ -80,12 +79,10 @@ def warnings(results: FidelityResults) -> Iterator[str]:
     yield from missing_warnings(records, len(results.expected))
     if results.ignored:
         yield IGNORED.format(results.ignored)
-    if suite.bases == 1:
-        yield "One base a problem: intervals over bases do not exist."
-    elif suite.bases < FEW_BASES:
+    if suite.bases < FEWEST_BASES:
         yield (
-            f"{suite.bases} bases: bootstrap intervals over so few are too narrow; overlap says "
-            "little, and so does its absence."
+            f"{counted(suite.bases, 'base')} a problem: no intervals, and no criterion is told "
+            f"from another; it takes {FEWEST_BASES}."
         )
     yield from record_warnings(records)
     for problem, roots in _by_problem(records, "spanned").items():
@@ -143,7 +140,8 @@ def _table(
         rows.append(cells)
     heads = ["Criterion", *columns.values(), "Scoring s", "Trials"]
     level = f"{100 * (1 - results.suite.analysis.alpha):g} %"
-    note = f"; {level} intervals over bases" if results.suite.bases > 1 else ""
+    note = f"; {level} intervals over bases, each alone"
+    note = note if results.suite.bases >= FEWEST_BASES else ""
     set_as = [Column(head, i > 0) for i, head in enumerate(heads)]
     title = "Fidelity" if name == "fidelity" else "Regret in units of the loss"
     return Table(f"{name}_{slug(problem)}", title, f"{caption}{note}; {problem}", set_as, rows)

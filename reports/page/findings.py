@@ -1,4 +1,4 @@
-"""What a report says in words: the headline, the power line, what is missing, where it was made."""
+"""What a report says in words: the headline, what tests can show, what is missing, where from."""
 
 from __future__ import annotations
 
@@ -8,155 +8,224 @@ from typing import Any
 
 import pandas as pd
 
+from ..analysis import design
+from ..analysis.cells import failures as failures_of
 from ..analysis.results import Results
 from ..formats import counted, interval, points
 from ..records import Record, budget_words
-from ..statistics import Power
+from ..statistics import FEWEST_BASES
 
 MOST = 5  # methods that a sentence bears
 
 
 def headline(results: Results, recovery: str) -> str:
-    """What the suite shows under one recovery, no stronger than its data.
+    """What the suite shows under one recovery on its own problems, no stronger than its data.
 
-    Only methods that are complete on every problem take part. Where the problems are too few for
-    a test over them, a method is told from the control if its Bonferroni intervals over bases lie
-    on one side of zero on every problem.
+    Words, sizes and intervals are of the mean over these problems; the intervals allow for all
+    comparisons of the page, so that whatever is named for standing out keeps its 95 %.
     """
     suite, control = results.suite, results.suite.analysis.control
-    compared = (results.overall["family"] == "control") & (results.overall["recovery"] == recovery)
-    whole = results.overall["n_problems"] == len(results.problems)
-    rows = results.overall[compared & whole].reset_index(drop=True)
-    if not compared.any():
+    rows = _of_control(results, recovery)
+    if not rows:
         return f"The suite holds {control} alone: nothing is compared."
-    if rows.empty:
-        return f"No method can be compared with {control} yet: trials are missing."
-    some = (
-        "No method" if len(rows) == compared.sum() else f"None of the {len(rows)} finished methods"
-    )
-    top = rows.iloc[int(rows["mean"].to_numpy(dtype=float).argmax())]
-    best = f"{top['method']} has the highest mean: {points(top['mean'])} points against {control}"
-    if top["mean"] < 0:
-        best = f"{control}, the control, has the highest mean; {top['method']} comes nearest: "
-        best += f"{points(top['mean'])} points"
-    records = rows.to_dict("records")
-    if results.power.can_reach_alpha:
-        told = [row for row in records if row["rejected"]]
-        where = f"over {len(results.problems)} problems (exact Wilcoxon test, Holm"
-        where += f", level {suite.analysis.alpha:g})"
-        spread = f", {interval(top['low'], top['high'])} over problems"
+    known = [row for row in rows if not pd.isna(row["mean"])]
+    said = _failing(results, recovery, rows)
+    if not known:
+        return " ".join(["Nothing is compared yet: " + _waiting(rows, control) + ".", *said])
+    if suite.bases < FEWEST_BASES:
+        why = f"With {counted(suite.bases, 'base')} a problem nothing is known of the uncertainty, "
+        why += f"and nothing is concluded; it takes {FEWEST_BASES}."
+        return " ".join([_highest(known, control), why, *said])
+    parts, rest = _by_word(known, control, suite.analysis.rope)
+    where = f"On {_places(results)}"
+    if any(row["word"] in ("better", "worse") for row in known):
+        parts += [f"no difference is shown for {_few(rest)}"] if rest else []
+        sentences = [f"{where}: {'; '.join(parts)}."]
     else:
-        if suite.bases == 1:
-            return f"{best}. With one base a problem nothing is known of the uncertainty."
-        told = [row for row in records if _told_everywhere(results, recovery, row["method"])]
-        where = f"on {_places(results)}, after Bonferroni over {results.power.comparisons}"
-        where += " comparisons"
-        spread = " " + _spread(results, recovery, top["method"])
-    if not told:
-        return f"{some} can be told from {control} {where}. {best}{spread}."
-    names = _better_and_worse(told)
-    sentence = f"Told from {control} {where}: {names}."
-    if results.power.can_reach_alpha and top["method"] in {row["method"] for row in told}:
-        return sentence  # which has named it and its interval
-    return f"{sentence} {best}{spread}."
+        none = f"{where} no method is shown to differ from {control}"
+        sentences = ["; ".join([none, *parts]) + ".", _highest(known, control)]
+    return " ".join([*sentences, *_collapsed(known), *said])
 
 
-def _better_and_worse(told: Sequence[Mapping[Any, Any]]) -> str:
-    """Methods that are better, best first, with intervals; names of those that are worse."""
-    order = sorted(told, key=lambda row: -row["mean"])
-    better = [_with_interval(row) for row in order if row["mean"] > 0]
-    worse = [row["method"] for row in order if row["mean"] <= 0]
-    shown = better[:MOST] + ([f"and {len(better) - MOST} more"] if len(better) > MOST else [])
-    parts = [f"better are {', '.join(shown)}"] if better else []
-    parts += [f"worse are {', '.join(worse)}"] if worse else []
-    return "; ".join(parts)
+def like_these(results: Results, recovery: str) -> str:
+    """What may be said of other problems: of datasets and models of which these are a sample."""
+    rows = [row for row in _of_control(results, recovery) if not pd.isna(row["mean"])]
+    control = results.suite.analysis.control
+    if len(results.problems) == 1:
+        return "Other models and data: nothing here speaks for them."
+    if why_not := design.like_these(results.design).why_not:
+        return f"For problems like these nothing is said: {why_not}."
+    better, worse = (
+        [
+            f"{row['method']} ({points(row['mean'])} points)"
+            for row in rows
+            if row["like_word"] == word
+        ]
+        for word in ("better", "worse")
+    )
+    about = conditional(results)
+    if not better and not worse:
+        return f"For problems like these{about} no method is shown to differ from {control}."
+    parts = [f"better than {control} are {_few(better)}"] if better else []
+    parts += [f"worse are {_few(worse)}"] if worse else []
+    return f"For problems like these{about}: {'; '.join(parts)}."
+
+
+def conditional(results: Results) -> str:
+    """` (all with resnet20)`: what of the problems does not vary, and so conditions the claim."""
+    fixed = [
+        f"all {word} {names.pop()}"
+        for word, names in (
+            ("on", {one.dataset for one in results.expected}),
+            ("with", {one.model for one in results.expected}),
+        )
+        if len(names) == 1
+    ]
+    return f" ({', '.join(fixed)})" if fixed else ""
+
+
+def _of_control(results: Results, recovery: str) -> list[dict[Any, Any]]:
+    """Rows of the methods against the control, highest mean first."""
+    table = results.overall
+    rows = table[(table["family"] == "control") & (table["recovery"] == recovery)]
+    return rows.sort_values("mean", ascending=False, kind="stable").to_dict("records")
+
+
+def _by_word(
+    rows: Sequence[Mapping[Any, Any]], control: str, rope: float
+) -> tuple[list[str], list[str]]:
+    """Who is better, worse, equal or mixed, and the names of those that are none of it."""
+    by_word: dict[str, list[Mapping[Any, Any]]] = defaultdict(list)
+    for row in rows:
+        by_word[row["word"]].append(row)
+    parts = []
+    if by_word["better"]:
+        best_first = [_with_interval(one) for one in by_word["better"]]
+        parts.append(f"better than {control} are {_few(best_first)}")
+    if by_word["worse"]:
+        worst_first = [_with_interval(one) for one in reversed(by_word["worse"])]
+        parts.append(f"worse are {_few(worst_first)}")
+    if by_word["equivalent"]:
+        names = [one["method"] for one in by_word["equivalent"]]
+        parts.append(f"as good as equal (within {rope:g} points) are {_few(names)}")
+    for one in by_word["mixed"]:
+        typical = f"{points(one['mean'])} points on the mean, typically {points(one['typical'])}"
+        parts.append(f"neither better nor worse is {one['method']} ({typical}: {one['why']})")
+    return parts, [one["method"] for one in by_word["undecided"] + by_word["not compared"]]
+
+
+def _few(names: Sequence[str]) -> str:
+    """As many as a sentence bears."""
+    more = len(names) - MOST
+    return ", ".join([*names[:MOST], f"and {more} more"] if more > 0 else names)
+
+
+def _highest(rows: Sequence[Mapping[Any, Any]], control: str) -> str:
+    """The highest mean, with an interval that holds though it was chosen for being the highest."""
+    top = rows[0]
+    size = f"{points(top['mean'])} points"
+    span = interval(top["joint_low"], top["joint_high"])
+    size += f", {span}" if span != "–" else ""
+    if top["mean"] < 0:
+        return f"{control}, the control, has the highest mean; {top['method']} is nearest ({size})."
+    return f"{top['method']} has the highest mean ({size}, against {control})."
 
 
 def _with_interval(row: Mapping[Any, Any]) -> str:
-    span = interval(row["low"], row["high"])
-    return f"{row['method']} ({points(row['mean'])} points" + (f", {span})" if span != "–" else ")")
+    span = interval(row["joint_low"], row["joint_high"])
+    some = f" on {row['n_problems']} of {row['of']} problems"
+    where = some if row["n_problems"] < row["of"] else ""
+    return f"{row['method']} ({points(row['mean'])} points, {span}{where})"
+
+
+def _collapsed(rows: Sequence[Mapping[Any, Any]]) -> Iterator[str]:
+    """Who falls far behind on single problems."""
+    losses = [
+        (lost, f"{row['method']} loses {-lost:.0f} points to it on {problem}")
+        for row in rows
+        for problem, lost in row["collapses"].items()
+    ]
+    if losses:
+        yield f"Collapses: {_few([said for _, said in sorted(losses)])}."
+
+
+def _failing(results: Results, recovery: str, rows: Sequence[Mapping[Any, Any]]) -> list[str]:
+    """Which methods have no result somewhere because they failed, each kind by itself."""
+    lost: dict[tuple[str, str], int] = Counter()
+    for (_, where, method), how in failures_of(results.cells).items():
+        if where == recovery:
+            lost[method, how] += 1
+    control = results.suite.analysis.control
+    words = [
+        f"{method}{', the control,' if method == control else ''} {how} on {n} of "
+        f"{counted(len(results.problems), 'problem')}"
+        for (method, how), n in sorted(lost.items(), key=lambda one: one[0][0] != control)
+    ]
+    left = [row for row in rows if row["word"] == "not compared" and not pd.isna(row["mean"])]
+    said = [f"No result: {_few(words)}."] if words else []
+    if left:
+        names = _few([row["method"] for row in left])
+        said.append(f"Not compared, for want of problems that have both: {names}.")
+    return said
+
+
+def _waiting(rows: Sequence[Mapping[Any, Any]], control: str) -> str:
+    failed = sum(bool(row["failed"]) for row in rows)
+    if failed == len(rows):
+        return f"on every problem a method or {control} failed"
+    return f"no method and {control} have both finished on a problem"
 
 
 def headline_numbers(results: Results) -> dict[str, dict[str, Any]]:
-    """The same by recovery and in numbers, of methods that are complete on every problem.
+    """The same by recovery and in numbers.
 
-    `best` has the highest mean difference to the control, of `mean` points, with `low`, `high` and
-    `p_holm` where a test over problems could reject; `told_from_control` counts the methods that
-    the tests tell from the control.
+    `best` has the highest mean difference to the control on these problems, of `mean` points with
+    the simultaneous interval `low`, `high` and `p_holm` where there is one; `compared` counts the
+    methods, `better`, `worse`, `equivalent` those of each word; `like_better` and `like_worse`
+    those for problems like these.
     """
     numbers_of: dict[str, dict[str, Any]] = {}
     for recovery in results.recoveries:
-        rows = results.overall
-        rows = rows[(rows["family"] == "control") & (rows["recovery"] == recovery)]
-        rows = rows[rows["n_problems"] == len(results.problems)].reset_index(drop=True)
-        if rows.empty:
+        rows = [row for row in _of_control(results, recovery) if not pd.isna(row["mean"])]
+        if not rows:
             continue
-        best = rows.iloc[int(rows["mean"].to_numpy(dtype=float).argmax())]
-        numbers = {name: float(best[name]) for name in ("mean", "low", "high", "p_holm")}
-        if not results.power.can_reach_alpha:
-            del numbers["p_holm"]
+        best = rows[0]
+        names = {"mean": "mean", "low": "joint_low", "high": "joint_high", "p_holm": "p_holm"}
+        numbers = {name: float(best[column]) for name, column in names.items()}
+        words = Counter(row["word"] for row in rows)
+        like = Counter(row["like_word"] for row in rows)
         numbers_of[recovery] = {
             "best": str(best["method"]),
             **{name: value for name, value in numbers.items() if not pd.isna(value)},
             "problems": len(results.problems),
             "compared": len(rows),
-            "told_from_control": int(rows["rejected"].sum()),
+            **{name: words[name] for name in ("better", "worse", "equivalent")},
+            **{f"like_{name}": like[name] for name in ("better", "worse")},
         }
     return numbers_of
 
 
 def _places(results: Results) -> str:
     n = len(results.problems)
-    return f"all {n} problems at once" if n > 1 else "this problem"
+    return f"these {n} problems" if n > 1 else f"{results.problems[0]}"
 
 
-def _spread(results: Results, recovery: str, method: str) -> str:
-    mine = _of(results, recovery, method)
-    spans = (
-        f"{interval(row['low'], row['high'])} on {row['problem']}"
-        for row in mine.to_dict("records")
-    )
-    level = 100 * (1 - results.suite.analysis.alpha)
-    return f"({level:g} % intervals, unadjusted: {', '.join(spans)})"
-
-
-def _told_everywhere(results: Results, recovery: str, method: str) -> bool:
-    """Whether the joint intervals of every problem lie on one side of zero."""
-    mine = _of(results, recovery, method)
-    width = mine["joint_high"] > mine["joint_low"]  # without width the spread is unknown
-    above, below = mine["joint_low"] > 0, mine["joint_high"] < 0
-    return bool((above & width).all() or (below & width).all())
-
-
-def _of(results: Results, recovery: str, method: str) -> pd.DataFrame:
-    pairs = results.paired
-    mine = (pairs["family"] == "control") & (pairs["recovery"] == recovery)
-    return pairs[mine & (pairs["method"] == method)].dropna(subset=["mean"])
-
-
-def power_line(power: Power, bases: int) -> str:
-    """What the number of problems can show at all, and what is left where they are too few.
-
-    Args:
-        power: of the declared tests.
-        bases: of each problem.
-    """
-    problems = counted(power.problems, "problem")
-    if power.can_reach_alpha:
-        return (
-            f"With {problems} and {power.comparisons} comparisons the smallest p after Holm is "
-            f"{power.smallest_adjusted_p:.2g}; a mean difference of {power.detectable_effect:g} "
-            "standard deviations over problems is found with 80 % power."
-        )
-    left = "Read the intervals as conditional on each problem."
-    if bases == 1:
-        left = "With one base a problem there are no intervals either: what is left is a "
-        left += "description of single networks."
-    return (
-        f"With {problems} the smallest attainable p is {power.smallest_p:.3g}, and after Holm over "
-        f"{power.comparisons} comparisons {power.smallest_adjusted_p:.3g}: no test can reject at "
-        f"{power.alpha:g}; it takes {power.problems_needed} problems. {left}"
-    )
+def power_lines(of: design.Design) -> list[str]:
+    """What the design's tests can show at all, and what would help most; a sentence each."""
+    found = design.tests(of)
+    said = []
+    for one in found:
+        what = f"{one.name[0].upper()}{one.name[1:]} ({counted(one.family, 'test')})"
+        if one.why_not:
+            said.append(f"{what}: nothing can be told; {one.why_not}.")
+        elif one.detects is None:
+            said.append(f"{what}: no difference is found with 80 % power.")
+        else:
+            said.append(f"{what}: a difference of {one.detects:g} {one.unit} is found with 80 %.")
+    (name, detects), *_ = design.advice(of)
+    if detects is not None and (found[0].detects is None or detects < found[0].detects):
+        said.append(f"Most would help {name}: then {detects:g} base SDs are found.")
+    return said
 
 
 def left_out(results: Results) -> list[tuple[str, str, str, str, str]]:
@@ -167,11 +236,12 @@ def left_out(results: Results) -> list[tuple[str, str, str, str, str]]:
 
 
 def failures(records: Sequence[Record]) -> list[tuple[str, str, int, str]]:
-    """(kind, message, how many, an example) of the trials that ended without measurements."""
+    """(outcome, message, how many, an example) of the trials that ended without measurements."""
     grouped: dict[tuple[str, str], list[str]] = defaultdict(list)
     for one in records:
         if one.failure is not None:
-            grouped[one.failure.kind, one.failure.message].append(one.labels.brief)
+            kind = one.failure.kind if one.outcome == "failed" else one.outcome
+            grouped[kind, one.failure.message].append(one.labels.brief)
     return [(*key, len(found), min(found)) for key, found in sorted(grouped.items())]
 
 

@@ -31,6 +31,7 @@ from ..formats import (
     signed,
     whole,
 )
+from .wording import WORDS
 
 
 def standing_table(results: Results, recovery: str) -> Table:
@@ -51,7 +52,7 @@ def standing_table(results: Results, recovery: str) -> Table:
     caption = (
         f"Retained top-1 {after(recovery)} (points against the dense network, "
         f"{_budgets(results)}): {spread}. "
-        f"{best.rule(results)}"
+        f"{_rule(results, rows)}"
     )
     columns = heads(["Method", *(one if one != best.OVER else "All problems" for one in places)], 1)
     return Table(f"standing_{recovery}", "Standing", caption, columns, body)
@@ -67,30 +68,58 @@ def _standing(row: dict[Any, Any] | None) -> Cell:
     return Cell(points(row["mean"]) + spread, float(row["mean"]), _MARKS.get(row["standing"], ""))
 
 
+def _rule(results: Results, rows: pd.DataFrame) -> str:
+    """What the marks mean, for the caption."""
+    marked = set(rows.loc[rows["standing"].isin(["near", "behind"]), "problem"])
+    if not marked:
+        return "Bold: the highest mean of a column, no more: nothing there is tested"
+    level = f"{100 * (1 - results.suite.analysis.alpha):g} %"
+    where = "all problems" if best.OVER in marked else "this problem"
+    text = f"Bold: the highest mean of a column. † ({where}): not told from it by Welch's test on "
+    text += f"{_these(results)} over bases, adjusted for all pairs of methods and all recoveries: "
+    text += f"with {level} confidence the highest true mean is among the best and those with †"
+    return text + ("; single problems are not tested here" if best.OVER in marked else "")
+
+
+def _these(results: Results) -> str:
+    return "these problems" if len(results.problems) > 1 else "this problem"
+
+
 def rank_table(results: Results, recovery: str) -> Table | None:
-    """Mean ranks over problems and who is not told from whom; None below two problems."""
+    """Who may be where in the order of methods; None below two methods."""
     ranking = results.ranking[recovery]
-    test = ranking.omnibus
-    if test is None:
+    if ranking.pairwise is None:
         return None
     cliques = dict(enumerate(ranking.cliques))
-    order = sorted(range(len(ranking.methods)), key=lambda method: test.mean_ranks[method])
+    means = statistics.known_mean(ranking.scores, axis=0)
+    mean_ranks = ranking.omnibus.mean_ranks if ranking.omnibus else [float("nan")] * len(means)
     rows = []
-    for method in order:
+    for method in np.argsort(-np.nan_to_num(means, nan=-np.inf), kind="stable"):
         letters = "".join(_letter(i) for i, members in cliques.items() if method in members)
-        mean_rank = number(test.mean_ranks[method])
-        rows.append([Cell(ranking.methods[method]), mean_rank, Cell(letters or "–")])
+        low, high = ranking.low[method], ranking.high[method]
+        cells = [Cell(ranking.methods[method]), signed(means[method])]
+        cells += [Cell(f"{low:.0f} to {high:.0f}" if high > low else f"{low:.0f}", float(low))]
+        cells += [number(100 * ranking.best[method], 2), number(mean_ranks[method])]
+        rows.append([*cells, Cell(letters or "–")])
     left_out = "; ".join(f"{problem} ({why})" for problem, why in ranking.left_out)
+    level = _percent(results)
     caption = (
-        f"Mean ranks {after(recovery)} over {counted(test.blocks, 'problem')} (1 is best). "
-        f"Friedman, ties corrected: χ² = {test.statistic:.2f}, p = {p_value(test.p_value)}; "
-        f"Iman–Davenport F = {test.f_statistic:.2f}, p = {p_value(test.f_p_value)}; by permutation "
-        f"p = {p_value(test.permutation_p)}; Kendall's W = {test.kendall_w:.2f}; tied cells: "
-        f"{100 * test.tied:.0f} %. Methods that share a letter are not told apart by any pairwise "
-        "Wilcoxon test (Holm over all pairs)" + (f". Left out: {left_out}" if left_out else "")
+        f"Order of methods {after(recovery)} by the mean over "
+        f"{counted(len(ranking.problems), 'problem')}. Rank: those that remain possible on "
+        f"{_these(results)} after every pair that is told apart, {level} for all methods at once. "
+        "Best: how probable it is that the method has the highest true mean there. Mean rank: over "
+        "problems, 1 is best, a description. Methods that share a letter are not told apart"
     )
-    columns = [Column("Method"), Column("Mean rank", numeric=True), Column("Not told apart")]
-    return Table(f"ranks_{recovery}", "Ranks", caption, columns, rows)
+    if test := ranking.omnibus:
+        caption += (
+            f". Friedman, ties corrected, as papers report it: χ² = {test.statistic:.2f}, p = "
+            f"{p_value(test.p_value)}; Iman–Davenport F = {test.f_statistic:.2f}, p = "
+            f"{p_value(test.f_p_value)}; by permutation p = {p_value(test.permutation_p)}; "
+            f"Kendall's W = {test.kendall_w:.2f}; tied cells: {100 * test.tied:.0f} %"
+        )
+    caption += f". Left out: {left_out}" if left_out else ""
+    names = ["Method", "Mean, points", "Rank", "Best, %", "Mean rank", "Not told apart"]
+    return Table(f"ranks_{recovery}", "Ranks", caption, heads(names, 1), rows)
 
 
 def _letter(place: int) -> str:
@@ -99,52 +128,112 @@ def _letter(place: int) -> str:
 
 
 def overall_table(results: Results, recovery: str) -> Table:
-    """Differences over problems: size first, then how often, then tests where they could reject."""
-    names = ["Method", "Against", "Problems", "Failed", "Mean", "Shift", "Shift, interval"]
-    names += ["Won/tied/lost", "Share won", "Rank-biserial", "Better/equal/worse %"]
-    tested = results.power.can_reach_alpha
-    names += ["Mean, interval", "p", "Holm p"] if tested else []
+    """The declared comparisons: what they are called, how large, how sure, and of what."""
+    names = ["Method", "Against", "On these problems", "Difference", "Interval, alone"]
+    names += ["Interval, all at once", "Holm p", "Typical", "Problems", "Won/tied/lost"]
+    tested = results.design.levels >= statistics.FEWEST_LEVELS
+    names += ["For problems like these", "Interval there", "Holm p there"] if tested else []
     rows = []
     for row in results.overall[results.overall["recovery"] == recovery].to_dict("records"):
-        shift, mean = signed(row["hodges_lehmann"]), signed(row["mean"])
-        cells = [Cell(row["method"]), Cell(row["reference"]), whole(row["n_problems"])]
-        cells += [whole(row["n_failed"]), mean, shift]
-        cells += [Cell(interval(row["shift_low"], row["shift_high"]), shift.value)]
+        mean = signed(row["mean"])
+        said = row["word"] + (f": {row['why']}" if row["why"] else "")
+        cells = [Cell(row["method"]), Cell(row["reference"]), Cell(said), mean]
+        cells += [Cell(interval(row["low"], row["high"]), mean.value)]
+        cells += [Cell(interval(row["joint_low"], row["joint_high"]), mean.value)]
+        cells += [Cell(p_value(row["p_holm"]), number(row["p_holm"]).value)]
+        cells += [signed(row["typical"])]
+        cells += [Cell(f"{row['n_problems']} of {row['of']}", float(row["n_problems"]))]
         cells += [Cell(counts(row), whole(row["wins"]).value)]
-        cells += [number(row["share_won"]), number(row["rank_biserial"]), _beliefs(row)]
         if tested:
-            cells += [Cell(interval(row["low"], row["high"]), mean.value)]
-            cells += [Cell(p_value(row[one]), number(row[one]).value) for one in ("p", "p_holm")]
+            cells += [Cell(row["like_word"])]
+            cells += [Cell(interval(row["like_low"], row["like_high"]), mean.value)]
+            cells += [Cell(p_value(row["like_p_holm"]), number(row["like_p_holm"]).value)]
         rows.append(cells)
-    analysis = results.suite.analysis
-    tested_by = "the problems are too few for any test to reject, so no p is shown"
-    if tested:
-        tested_by = "p: exact Wilcoxon, and adjusted by Holm over all declared comparisons"
-    failing = {"worst": "counts as the worse there", "drop": "leaves the problem out"}
+    analysis, design = results.suite.analysis, results.design
     caption = (
-        f"Differences {after(recovery)} over {counted(len(results.problems), 'problem')}, in "
-        "points, one value a problem. Mean: with its t-interval. Shift: Hodges–Lehmann, with the "
-        f"interval of the signed-rank test, {_percent(results)} both. A method that failed "
-        f"{failing[analysis.failures]}. Better/equal/worse: Bayesian signed-rank with the ROPE of "
-        f"± {analysis.rope:g} points; {tested_by}"
+        f"Differences {after(recovery)} in points of retained top-1, method minus the other: the "
+        f"mean over problems, {_budgets(results)}. On these problems: for other trainings of their "
+        f"bases (Welch's test over bases, Holm over the {counted(design.comparisons, 'comparison')}"
+        f" of this page). Intervals of {_percent(results)}, each alone and all at once. "
+        f"Equivalent: the latter lies within ± {analysis.rope:g} points. Typical: Hodges–Lehmann "
+        "shift over problems, which a collapse on few of them does not move; where it has another "
+        "sign than the mean, the word is mixed"
     )
-    title = "Differences over problems"
-    return Table(f"overall_{recovery}", title, caption, heads(names, 2), rows)
+    if tested:
+        caption += (
+            ". For problems like these: datasets and models are samples, and the method's "
+            "differences on them are blocks (two-way random effects, Holm likewise)"
+        )
+    else:
+        caption += f". Nothing is said of other problems: {counted(design.levels, 'level')} of a "
+        caption += f"factor, it takes {statistics.FEWEST_LEVELS}"
+    title = "Differences over problems" if len(results.problems) > 1 else "Differences"
+    return Table(f"overall_{recovery}", title, caption, heads(names, 3), rows)
 
 
-def _beliefs(row: dict[Any, Any]) -> Cell:
-    beliefs = [row["p_better"], row["p_equal"], row["p_worse"]]
-    if pd.isna(beliefs[0]):
-        return Cell("–")
-    return Cell("/".join(f"{100 * one:.0f}" for one in beliefs), float(beliefs[0]))
+def factor_table(results: Results, recovery: str) -> Table | None:
+    """Differences by dataset and by model; None where neither varies."""
+    table = results.by_factor[results.by_factor["recovery"] == recovery]
+    if table.empty:
+        return None
+    levels = list(dict.fromkeys(zip(table["factor"], table["level"], strict=True)))
+    found = table.set_index(["method", "reference", "factor", "level"]).to_dict("index")
+    rows = []
+    for method, reference in dict.fromkeys(zip(table["method"], table["reference"], strict=True)):
+        cells = [Cell(method), Cell(reference)]
+        for place in levels:
+            row = found[method, reference, *place]
+            span = interval(row["low"], row["high"])
+            text = points(row["mean"]) + (f" {span}" if span != "–" else "")
+            cells.append(Cell(text, signed(row["mean"]).value))
+        rows.append(cells)
+    caption = (
+        f"Differences {after(recovery)} by dataset and by model, in points: means over their "
+        f"problems, with {_percent(results)} intervals over bases, each alone. They show where "
+        "a difference comes from; no test is made of them"
+    )
+    names = ["Method", "Against", *(f"{factor} {level}" for factor, level in levels)]
+    return Table(f"by_factor_{recovery}", "By dataset and by model", caption, heads(names, 2), rows)
+
+
+def equal_cost_table(results: Results, recovery: str) -> Table | None:
+    """Differences at equal amounts of the other cost; None where no two methods share a stretch."""
+    table = results.equal_cost[results.equal_cost["recovery"] == recovery]
+    if table.empty:
+        return None
+    axis = WORDS[results.suite.budgets.cost]
+    keys = ["recovery", "method", "reference"]
+    declared = results.overall.set_index(keys)["mean"]
+    rows = []
+    for row in table.to_dict("records"):
+        mean = signed(row["mean"])
+        cells = [Cell(row["method"]), Cell(row["reference"])]
+        cells += [signed(declared[tuple(row[key] for key in keys)]), mean]
+        cells += [Cell(interval(row["low"], row["high"]), mean.value)]
+        stretch = f"{100 * row['share_low']:.0f} to {100 * row['share_high']:.0f} %"
+        cells += [Cell(stretch, float(row["share_low"]))]
+        rows.append([*cells, Cell(f"{row['n_problems']} of {len(results.problems)}")])
+    other = WORDS[table["cost"].iloc[0]]
+    names = ["Method", "Against", f"At equal {axis}", f"At equal {other}", "Interval"]
+    names += [f"{other[0].upper()}{other[1:]} kept", "Problems"]
+    caption = (
+        f"Differences {after(recovery)} at equal {other}, in points: what each method retains is "
+        f"interpolated between its budgets, over the stretch of {other} that both reach (column; "
+        f"mean over problems), nothing is extrapolated. {_percent(results)} intervals over bases, "
+        f"each alone; a description, which is not tested. Beside it the declared difference, at "
+        f"equal {axis}"
+    )
+    title = f"At equal {other}"
+    return Table(f"equal_cost_{recovery}", title, caption, heads(names, 2), rows)
 
 
 def extras_table(results: Results, recovery: str) -> Table | None:
     """What other papers report, a row a method; None below two problems or without a control.
 
-    Columns: mean rank, Nemenyi's p and the normal p of mean ranks against the control (Holm), the
-    p of the declared Wilcoxon tests under Benjamini-Hochberg and Benjamini-Yekutieli, and the
-    interquartile mean of retained top-1 over problems, bases and repeats.
+    Columns: mean rank, Nemenyi's p and the normal p of mean ranks against the control (Holm),
+    Wilcoxon's p over problems, the p of the declared tests under Benjamini-Hochberg and
+    Benjamini-Yekutieli, and the interquartile mean of retained top-1 over problems, bases and
+    repeats.
     """
     ranking, analysis = results.ranking[recovery], results.suite.analysis
     control, test = analysis.control, ranking.omnibus
@@ -159,17 +248,21 @@ def extras_table(results: Results, recovery: str) -> Table | None:
     rows = []
     for place in np.argsort(test.mean_ranks, kind="stable"):
         name = ranking.methods[place]
-        tests = [nemenyi.p[place, place_of_control], against.adjusted[place], *rates.get(name, ())]
-        cells = [Cell(p_value(p), float(p)) for p in tests] if name != control else [Cell("–")] * 4
+        tests = [nemenyi.p[place, place_of_control], against.adjusted[place]]
+        tests += [_wilcoxon(ranking.scores[:, place] - ranking.scores[:, place_of_control])]
+        tests += rates.get(name, ())
+        cells = [Cell(p_value(p), float(p)) for p in tests] if name != control else [Cell("–")] * 5
         middle = number(_interquartile_mean(results, recovery, name))
         rows.append([Cell(name), number(test.mean_ranks[place]), *cells, middle])
-    names = ["Method", "Mean rank", "Nemenyi p", "Rank z, Holm p", "BH p", "BY p", "IQM, points"]
+    names = ["Method", "Mean rank", "Nemenyi p", "Rank z, Holm p", "Wilcoxon p", "BH p", "BY p"]
+    names += ["IQM, points"]
     caption = (
         f"Beside the declared analysis, and deciding nothing: each method against {control} over "
         f"{test.blocks} problems. Mean ranks differ by Nemenyi at level {analysis.alpha:g} where "
         f"they lie {nemenyi.critical_difference:.2f} apart, from the control by Bonferroni–Dunn "
         f"where they lie {against.critical_difference:.2f} apart; both depend on which methods "
-        "take part. BH, BY: Benjamini–Hochberg and Benjamini–Yekutieli on the exact Wilcoxon p, "
+        "take part. Wilcoxon: exact p over problems, unadjusted, which takes them for independent "
+        "blocks. BH, BY: Benjamini–Hochberg and Benjamini–Yekutieli on the p on these problems, "
         "which bound the share of false discoveries, not the chance of any. IQM: mean of the "
         "middle half of retained top-1 over problems, bases and repeats"
     )
@@ -186,6 +279,11 @@ def _false_discoveries(results: Results, recovery: str) -> dict[str, tuple[float
     return dict(zip(declared["method"], zip(*both, strict=True), strict=True))
 
 
+def _wilcoxon(differences: statistics.Floats) -> float:
+    known = differences[~np.isnan(differences)]
+    return statistics.wilcoxon(known).p_value if known.size else float("nan")
+
+
 def _interquartile_mean(results: Results, recovery: str, method: str) -> float:
     """Interquartile mean over ranked problems, bases and repeats; NaN where none has finished."""
     keys = [(problem, recovery, method) for problem in results.ranking[recovery].problems]
@@ -199,18 +297,17 @@ def difference_table(results: Results, recovery: str) -> Table:
     for row in results.paired[results.paired["recovery"] == recovery].to_dict("records"):
         outcome = f"missing: {row['reason']}" if row["reason"] else row["verdict"]
         mean = signed(row["mean"])
-        span = Cell(interval(row["low"], row["high"]), mean.value)
-        cells = [Cell(row["method"]), Cell(row["reference"]), Cell(row["problem"])]
-        cells += [mean, span, whole(row["n_bases"])]
+        cells = [Cell(row["method"]), Cell(row["reference"]), Cell(row["problem"]), mean]
+        cells += [Cell(interval(row["low"], row["high"]), mean.value), whole(row["n_bases"])]
         rows.append([*cells, Cell(counts(row), whole(row["wins"]).value), Cell(outcome)])
     names = ["Method", "Against", "Problem", "Difference", f"{_percent(results)} interval", "Bases"]
-    columns = [*heads([*names, "Won/tied/lost"], 3), Column("Against the ROPE")]
+    columns = [*heads([*names, "Won/tied/lost"], 3), Column("There")]
     caption = (
-        f"Paired differences {after(recovery)} on each problem, in points of retained top-1 "
-        "averaged over budgets: method minus reference, mean over bases (n in the column) with "
-        f"the t-interval over bases, unadjusted. Against the ROPE of "
-        f"± {results.suite.analysis.rope:g} points: better or worse where the interval lies wholly "
-        "outside, equivalent where wholly inside, else undecided"
+        f"Paired differences {after(recovery)} on each problem, in points of retained top-1, "
+        f"{_budgets(results)}: method minus reference, mean over bases (n in the column) with the "
+        "t-interval over bases, each alone; fewer than three bases have none. There: better, worse "
+        f"or equivalent (within ± {results.suite.analysis.rope:g} points) where that holds for all "
+        f"{len(results.paired)} differences of the page at once, else undecided"
     )
     return Table(f"paired_{recovery}", "Differences on each problem", caption, columns, rows)
 

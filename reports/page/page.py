@@ -26,8 +26,11 @@ def render(
         results=results,
         suite=results.suite,
         done=sum(one.status == "done" for one in results.records),
-        headlines=[(one, findings.headline(results, one)) for one in results.recoveries],
-        power_line=findings.power_line(results.power, results.suite.bases),
+        headlines=[
+            (one, findings.headline(results, one), findings.like_these(results, one))
+            for one in results.recoveries
+        ],
+        power_lines=findings.power_lines(results.design),
         warnings=list(warnings(results)),
         failures=findings.failures(results.records),
         unfinished=findings.unfinished(results),

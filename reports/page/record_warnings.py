@@ -18,9 +18,11 @@ _TOLD_APART = ("version", "package", "python", "git", "platform", "device", "cpu
 
 def missing_warnings(records: Sequence[Record], expected: int) -> Iterator[str]:
     """How many trials of the plan did not finish, and how they ended."""
-    status = Counter(one.status for one in records)
+    status = Counter(one.outcome for one in records)
     if status["done"] < expected:
-        parts = [f"{status[one]} {one}" for one in ("failed", "infeasible") if status[one]]
+        parts = [
+            f"{status[one]} {one}" for one in ("failed", "timed out", "infeasible") if status[one]
+        ]
         parts.append(f"{expected - len(records)} not run")
         missing = expected - status["done"]
         yield f"{missing} of {expected} trials are missing: {', '.join(parts)}."

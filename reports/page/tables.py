@@ -14,7 +14,9 @@ from ..formats import Cell, Table, after, counted, heads, number, whole
 from ..records import budget_words
 from .method_tables import (
     difference_table,
+    equal_cost_table,
     extras_table,
+    factor_table,
     overall_table,
     rank_table,
     standing_table,
@@ -24,8 +26,8 @@ from .method_tables import (
 def typeset(results: Results) -> dict[str, list[Table]]:
     """All of them under their headings, in the order of the page."""
     makers = (
-        *(standing_table, rank_table, overall_table),
-        *(extras_table, difference_table, cost_table),
+        *(standing_table, rank_table, overall_table, factor_table, equal_cost_table),
+        *(difference_table, extras_table, cost_table),
     )
     tables = {}
     for recovery in results.recoveries:

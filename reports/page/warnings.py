@@ -14,8 +14,9 @@ from ..analysis.against_published import summary
 from ..analysis.cells import failures
 from ..analysis.published import published_dense
 from ..analysis.results import Results
-from ..formats import counted, number, p_value
+from ..formats import counted, number
 from ..records import Measurements, Record, budget_words
+from ..statistics import FEWEST_BASES
 from .findings import MOST, left_out
 from .record_warnings import IGNORED, missing_warnings, record_warnings
 from .wording import WORDS
@@ -41,17 +42,18 @@ def warnings(results: Results) -> Iterator[str]:
     yield from _noise_warnings(results)
     if results.ignored:
         yield IGNORED.format(results.ignored)
-    if not results.power.can_reach_alpha:
-        problems = counted(results.power.problems, "problem")
-        yield f"{problems}: nothing here speaks for other models or data."
-    if results.suite.bases == 1:
-        yield "One base a problem: intervals over bases do not exist."
+    if results.suite.bases < FEWEST_BASES:
+        yield (
+            f"{counted(results.suite.bases, 'base')} a problem: no intervals, and nothing is "
+            f"concluded. Two can agree by chance; it takes {FEWEST_BASES}."
+        )
     yield from record_warnings(results.records)
-    flat = results.paired["mean"].notna() & (results.paired["high"] == results.paired["low"])
+    enough = results.paired["n_bases"].fillna(0) >= FEWEST_BASES
+    flat = enough & results.paired["low"].isna()
     if flat.any():
         yield (
-            f"Intervals without width: {flat.sum()}. The bases agree to the last image, which "
-            "leaves the spread unknown, not zero."
+            f"Differences whose bases agree to the last image: {flat.sum()}. That leaves the "
+            "spread unknown, not zero: they have no interval, and nothing is concluded."
         )
     yield from _behind_published(results)
     if said := summary(results.published):
@@ -117,24 +119,20 @@ def saturated(cells: pd.DataFrame, rope: float) -> pd.DataFrame:
 
 
 def _failure_warnings(results: Results) -> Iterator[str]:
-    """What failing means in the tests over problems, and whether the answer hangs on it."""
-    lost = Counter(method for _, _, method in failures(results.cells))
+    """Who failed, how, and what that means for what may be said."""
+    lost = Counter((method, how) for (_, _, method), how in failures(results.cells).items())
     if not lost:
         return
-    who = ", ".join(f"{method} ({n})" for method, n in sorted(lost.items()))
-    worst = results.suite.analysis.failures == "worst"
-    does = "take the worst rank there" if worst else "leave those problems out of their comparisons"
-    yield (
-        f"Methods that failed, with the number of problems and recoveries: {who}. In tests over "
-        f"problems they {does}; differences in points are of the problems where both succeeded."
+    who = ", ".join(f"{method} {how} ({n})" for (method, how), n in sorted(lost.items()))
+    means = (
+        "is called better nowhere, and takes the worst rank there"
+        if results.suite.analysis.failures == "worst"
+        else "leaves those problems out of its comparisons"
     )
-    for row in results.disagreements.to_dict("records"):
-        other = "with those problems left out" if worst else "with the worst rank"
-        yield (
-            f"{row['method']} against {row['reference']}, recovery {row['recovery']}: {other} the "
-            f"test {'rejects' if row['rejected'] else 'does not reject'} "
-            f"(Holm p {p_value(row['p_holm'])}), which is not what it does above."
-        )
+    yield (
+        f"Without a result, with the number of problems and recoveries: {who}. A method that "
+        f"failed {means}; differences are of the problems where both have a result."
+    )
 
 
 def _cost_warnings(results: Results) -> Iterator[str]:

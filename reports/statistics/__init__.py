@@ -14,7 +14,6 @@ from .effects import interquartile_mean
 from .fidelity import (
     RankCorrelation,
     Regret,
-    bootstrap_interval,
     correlation_within,
     noise_ceiling,
     rank_correlation,
@@ -67,7 +66,6 @@ __all__ = [
     "best_of_n",
     "bonferroni_dunn_q",
     "bootstrap_bands",
-    "bootstrap_interval",
     "bootstrap_means",
     "budget_weights",
     "chance_of_best",

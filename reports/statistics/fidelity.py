@@ -6,13 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import bootstrap, kendalltau, spearmanr
+from scipy.stats import kendalltau, spearmanr
 
 from .arrays import Floats
-from .summary import Interval
 
 LEAST = 3  # units: fewer have no ranking to speak of
-RESAMPLES = 9999
 
 
 @dataclass(frozen=True)
@@ -112,28 +110,6 @@ def noise_ceiling(half: ArrayLike, other: ArrayLike) -> float:
     """
     r = np.maximum(rank_correlation(half, other).spearman, 0.0)
     return float(np.sqrt(2 * r / (1 + r)))
-
-
-def bootstrap_interval(values: ArrayLike, level: float = 0.95) -> Interval:
-    """Mean over bases with its percentile bootstrap interval; resamples are seeded.
-
-    Args:
-        values: [bases]; NaN is left out. With one value the ends are NaN.
-        level: coverage in (0, 1).
-    """
-    x = np.asarray(values, dtype=np.float64)
-    x = x[~np.isnan(x)]
-    if x.size < 2:
-        return Interval(float(x[0]) if x.size else np.nan, np.nan, np.nan, x.size)
-    limits = bootstrap(
-        (x,),
-        np.mean,
-        confidence_level=level,
-        n_resamples=RESAMPLES,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return Interval(float(x.mean()), float(limits.low), float(limits.high), x.size)
 
 
 def _pair(scores: ArrayLike, changes: ArrayLike) -> tuple[Floats, Floats]:

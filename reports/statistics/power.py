@@ -1,4 +1,4 @@
-"""What a design can show, before any run: the power of the report's tests where the noise is normal.
+"""What a design can show, before any run: the power of its tests where noise is normal.
 
 Differences are in base SDs: the standard deviation of one method's score over bases. Two methods'
 paired difference has root two of it.

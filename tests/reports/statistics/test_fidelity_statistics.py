@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from reports.statistics import (
-    bootstrap_interval,
     correlation_within,
     noise_ceiling,
     rank_correlation,
@@ -131,25 +130,3 @@ def test_the_ceiling_is_what_a_perfect_criterion_reaches() -> None:
     assert noise_ceiling(true, draw.normal(size=true.size)) < 0.2
     assert noise_ceiling(true, -true) == 0
     assert math.isnan(noise_ceiling(true, np.zeros(true.size)))
-
-
-def test_bootstrap_intervals_hold_the_mean_and_narrow_with_bases() -> None:
-    values = np.random.default_rng(0).normal(0.5, 0.1, 40)
-    few, many = bootstrap_interval(values[:5]), bootstrap_interval(values)
-    for found, n in ((few, 5), (many, 40)):
-        assert found.low < found.mean < found.high
-        assert found.n == n
-    assert many.high - many.low < few.high - few.low
-    # Large samples: the percentile interval is that of the normal distribution, to a tenth.
-    width = 2 * 1.96 * values.std() / math.sqrt(values.size)
-    assert many.high - many.low == pytest.approx(width, rel=0.1)
-    assert bootstrap_interval(values) == many  # resamples are seeded
-
-
-def test_one_base_has_no_interval_and_missing_ones_are_left_out() -> None:
-    one = bootstrap_interval([0.3])
-    assert (one.mean, one.n) == (0.3, 1)
-    assert math.isnan(one.low)
-    assert math.isnan(one.high)
-    assert bootstrap_interval([0.3, math.nan]).n == 1
-    assert math.isnan(bootstrap_interval([math.nan]).mean)

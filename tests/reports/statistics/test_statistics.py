@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from itertools import product
 
 import numpy as np
@@ -54,7 +53,7 @@ def test_six_differences_cannot_reach_five_percent_unless_all_agree() -> None:
     six = [0.012, 0.004, 0.009, -0.001, 0.006, 0.011]
     found = own.wilcoxon(six)
     assert (found.statistic, found.p_value) == (1, 0.0625)
-    assert own.wilcoxon(np.abs(six)).p_value == own.smallest_p(6) == 0.03125
+    assert own.wilcoxon(np.abs(six)).p_value == 2**-5
 
 
 def test_holm_vectors() -> None:
@@ -67,60 +66,7 @@ def test_holm_vectors() -> None:
         own.holm([0.1, float("nan")])
 
 
-NEEDED_ALL_PAIRS = {3: 7, 4: 8, 5: 9, 6: 10, 7: 10, 8: 11, 10: 11, 11: 12, 14: 12, 15: 13}
-NEEDED_CONTROL = {3: 7, 4: 7, 5: 8, 7: 8, 8: 9, 13: 9, 14: 10, 15: 10}
-
-
-@pytest.mark.parametrize(("methods", "needed"), NEEDED_ALL_PAIRS.items())
-def test_problems_needed_for_all_pairs(methods: int, needed: int) -> None:
-    assert own.problems_needed(methods * (methods - 1) // 2, 0.05) == needed
-
-
-@pytest.mark.parametrize(("methods", "needed"), NEEDED_CONTROL.items())
-def test_problems_needed_against_a_control(methods: int, needed: int) -> None:
-    assert own.problems_needed(methods - 1, 0.05) == needed
-
-
-def test_declared_power() -> None:
-    few = own.declared_power(2, 9, 0.05)
-    assert (few.smallest_p, few.smallest_adjusted_p, few.can_reach_alpha) == (0.5, 1.0, False)
-    assert (few.problems_needed, few.detectable_effect) == (9, None)
-    enough = own.declared_power(9, 9, 0.05)
-    assert enough.smallest_adjusted_p == 9 * 2**-8
-    assert enough.can_reach_alpha
-    assert enough.detectable_effect is not None
-    assert own.wilcoxon_power(9, enough.detectable_effect, 0.05 / 9) == pytest.approx(0.8, abs=0.02)
-    for wrong in ((0, 1, 0.05), (1, 0, 0.05), (1, 1, 1.0)):
-        with pytest.raises(ValueError, match="at least 1"):
-            own.declared_power(*wrong)
-
-
 # statistics.md 2.4; printed to two digits from a simulation, hence the wide tolerance.
-POWER = {
-    6: (0.09, 0.22, 0.29, 0.70),
-    10: (0.27, 0.64, 0.77, 0.98),
-    16: (0.40, 0.81, 0.96, 1),
-    30: (0.75, 0.99, 1, 1),
-}
-
-
-@pytest.mark.parametrize("blocks", POWER)
-def test_power_table(blocks: int) -> None:
-    found = [own.wilcoxon_power(blocks, effect, 0.05) for effect in (0.5, 0.8, 1.0, 1.5)]
-    assert found == pytest.approx(POWER[blocks], abs=0.07)
-
-
-@pytest.mark.parametrize("effect", [0.0, 0.5, 1.0, 1.5])
-def test_power_of_six_blocks_in_closed_form(effect: float) -> None:
-    # Six blocks reject only if all signs agree.
-    exact = stats.norm.cdf(effect) ** 6 + stats.norm.cdf(-effect) ** 6
-    assert own.wilcoxon_power(6, effect, 0.05) == pytest.approx(exact, abs=0.025)
-
-
-def test_power_is_quick() -> None:
-    start = time.perf_counter()
-    own.declared_power(43, 11, 0.05)
-    assert time.perf_counter() - start < 1
 
 
 @given(differences)
@@ -144,7 +90,7 @@ def test_direction_scale_and_order_do_not_matter(d: list[int]) -> None:
     assert own.wilcoxon([-x for x in d]).p_value == p
     assert own.wilcoxon([3 * x for x in d]).p_value == p
     assert own.wilcoxon(sorted(d)).p_value == p
-    assert own.smallest_p(len(d)) <= p <= 1
+    assert 2.0 ** (1 - len(d)) <= p <= 1
     assert own.hodges_lehmann([-x for x in d]) == pytest.approx(-own.hodges_lehmann(d))
     assert own.hodges_lehmann([x + 5 for x in d]) == pytest.approx(own.hodges_lehmann(d) + 5)
 
@@ -155,11 +101,6 @@ def test_holm_is_monotone_between_raw_and_bonferroni(p: list[float]) -> None:
     assert (adjusted >= raw - 1e-15).all()
     assert (adjusted <= np.minimum(1, raw * raw.size) + 1e-12).all()
     assert (np.diff(adjusted[np.argsort(raw)]) >= 0).all()
-
-
-def test_level_under_the_null() -> None:
-    rate = own.wilcoxon_power(20, 0.0, 0.05)
-    assert rate <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 4000)
 
 
 def test_rounding_noise_breaks_no_ties() -> None:
@@ -184,22 +125,6 @@ def test_what_is_no_sample_is_refused(bad: list[float]) -> None:
     for function in (own.wilcoxon, own.hodges_lehmann, own.t_interval, own.win_tie_loss):
         with pytest.raises(ValueError, match="differences must be"):
             function(bad)
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "said"),
-    [
-        (0.3, 0.9, "better"),
-        (-0.9, -0.3, "worse"),
-        (-0.1, 0.2, "equivalent"),
-        (0.1, 0.5, "undecided"),
-        (-3.0, 3.0, "undecided"),
-        (0.5, 0.5, "undecided"),
-        (float("nan"), float("nan"), "undecided"),
-    ],
-)
-def test_verdict(low: float, high: float, said: str) -> None:
-    assert own.rope_verdict(own.Interval((low + high) / 2, low, high, 3), 0.2) == said
 
 
 def test_collapse() -> None:
