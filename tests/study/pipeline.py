@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from itertools import combinations
 from unittest.mock import patch
 
 import numpy as np
@@ -19,7 +20,7 @@ from reports import statistics
 from reports.analysis import by_problem, over_problems
 from reports.analysis.analysis import analyse
 from reports.analysis.best import against_best
-from reports.analysis.cells import Averaged
+from reports.analysis.cells import Averaged, collapsed
 from reports.analysis.comparisons import Comparison, comparisons
 from reports.analysis.ranking import rank_methods
 from reports.analysis.results import Results
@@ -33,7 +34,7 @@ class Pipeline:
         world, suite: of the experiments.
         expected: the plan's labels, in the order of scores [recoveries, methods, problems, bases,
             repeats].
-        pair: a comparison that somebody asks for beside the declared ones.
+        pairs: every two methods, which is what `bench compare` adjusts for.
         whole: results of an experiment in which nothing failed. All of the world's have the same
             rows in all tables.
     """
@@ -43,7 +44,7 @@ class Pipeline:
         self.suite = world.suite()
         self.expected = plan(self.suite)
         self.names = self.suite.method_names
-        self.pair = Comparison("control", self.names[-1], self.names[-2])
+        self.pairs = [Comparison("control", *two) for two in combinations(self.names, 2)]
         self.declared = comparisons(self.suite)
         first = draw(replace(world, failing=0, missing=0, control_fails=0), np.random.default_rng())
         self.whole = self.through_records(first)
@@ -71,12 +72,12 @@ class Pipeline:
         """The whole way."""
         return analyse(self.suite, self.records(experiment), self.expected)
 
-    def short(self, experiment: Experiment, factors: bool = True) -> Results:
+    def short(self, experiment: Experiment, more: bool = True) -> Results:
         """The parts that make statements; trials, noise and top-1 of cells are another's.
 
         Args:
             experiment: of this world.
-            factors: whether also by dataset and by model.
+            more: whether also by dataset and by model.
         """
         by_base, table = self.scores(experiment), self.cells(experiment)
         suite, declared = self.suite, self.declared
@@ -84,7 +85,7 @@ class Pipeline:
             ranking = {
                 one: rank_methods(one, by_base, table, suite) for one in self.whole.recoveries
             }
-        parts = by_problem.by_factor(by_base, table, declared, suite) if factors else None
+        parts = by_problem.by_factor(by_base, table, declared, suite) if more else None
         return replace(
             self.whole,
             cells=table,
@@ -97,9 +98,9 @@ class Pipeline:
         )
 
     def asked(self, results: Results) -> pd.DataFrame:
-        """What `compare_methods` says of two methods that somebody picks beforehand."""
-        by_base = {key: values.mean(axis=1) for key, values in results.averaged.items()}
-        return over_problems.overall(by_base, results.cells, [self.pair], self.suite)
+        """What `compare_methods` says of any two methods that the suite has not declared."""
+        by_base = collapsed(results.averaged)
+        return over_problems.overall(by_base, results.cells, self.pairs, self.suite)
 
     def scores(self, experiment: Experiment) -> Averaged:
         """[bases] of each (problem, recovery, method) that is complete, as `cells.collapsed`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cached_property
 
@@ -14,8 +15,11 @@ from study.worlds import Booleans, Experiment, Floats
 from reports.analysis.best import OVER
 from reports.analysis.ranking import MethodRanks
 from reports.analysis.results import Results
+from reports.page import findings
 
 SAME = 1e-9  # points
+FEW = 10  # methods of which all pairs are asked for
+SAYS = {"better than": "better", "worse are": "worse", "as good as equal": "equivalent"}
 DIRECTION = {"better": 1.0, "worse": -1.0}
 # Kinds of false statements, each promised to be on at most alpha of all pages.
 KINDS = {
@@ -25,8 +29,9 @@ KINDS = {
     "all pairs": "one of any two methods better, on these problems",
     "behind": "behind the best, but of the highest true mean",
     "ranks": "a rank interval without the true rank",
-    "asked": "better or worse, of two methods that `bench compare` names",
+    "compare": "better or worse, of any two methods that `bench compare` is asked for",
     "equivalent": "equivalent to the control, on these problems or on one",
+    "headline": "better, worse or equal, as the headline's sentences say it",
 }
 INTERVALS = {
     "on these problems": "mean difference on these problems",
@@ -75,32 +80,37 @@ class Places:
 
 
 class Verdict:
-    """One experiment's results, held against its truth."""
+    """One experiment's results, held against its truth; `words`: whether sentences are read too."""
 
-    def __init__(self, judge: Judge, experiment: Experiment, results: Results) -> None:
-        self._judge, self._results = judge, results
+    def __init__(
+        self, judge: Judge, experiment: Experiment, results: Results, words: bool = True
+    ) -> None:
+        self._judge, self._results, self._words = judge, results, words
         self._truth = experiment.truth
         self._there = ~(experiment.failed | experiment.missing)
 
     @cached_property
-    def false(self) -> set[str]:
-        """Kinds of statements of which at least one is false."""
+    def false(self) -> dict[str, bool]:
+        """Kind of statement -> whether at least one of it is false."""
         results = self._results
         overall, paired = results.overall, results.paired
         here, one = self._here("overall", overall), self._here("paired", paired)
-        asked = self._judge.pipeline.asked(results)
         found = {
             "on these problems": _wrong(overall["word"], here),
             "like these": _wrong(overall["like_word"], self._anywhere(overall)),
             "one problem": _wrong(paired["verdict"], one),
-            "asked": _wrong(asked["word"], self._here("asked", asked)),
             "equivalent": self._unequal(overall["word"], here)
             or self._unequal(paired["verdict"], one),
         }
+        if self._words:
+            found["headline"] = self._headline(here)
+        if self._words and len(self._judge.methods) <= FEW:
+            asked = self._judge.pipeline.asked(results)
+            found["compare"] = _wrong(asked["word"], self._here("compare", asked))
         for recovery, ranks in results.ranking.items():
             for kind, wrong in self._of_ranks(recovery, ranks).items():
                 found[kind] = found.get(kind, False) or wrong
-        return {kind for kind, wrong in found.items() if wrong}
+        return found
 
     @cached_property
     def covered(self) -> dict[str, float]:
@@ -147,6 +157,21 @@ class Verdict:
         at, anywhere = self._judge.rows("overall", overall), self._truth.anywhere
         return np.asarray(anywhere[at.recovery, at.method] - anywhere[at.recovery, at.reference])
 
+    def _headline(self, here: Floats) -> bool:
+        """Whether a sentence says of a method what is false of it."""
+        overall, wrong = self._results.overall, False
+        anywhere = self._anywhere(overall)
+        for recovery in self._judge.recoveries:
+            own = (overall["recovery"] == recovery).to_numpy()
+            methods = overall.loc[own, "method"]
+            for true, text in (
+                (here, findings.headline(self._results, recovery)),
+                (anywhere, findings.like_these(self._results, recovery)),
+            ):
+                words = methods.map(said_of(text)).fillna("")
+                wrong |= _wrong(words, true[own]) or self._unequal(words, true[own])
+        return wrong
+
     def _unequal(self, words: pd.Series, true: Floats) -> bool:
         called = words.to_numpy() == "equivalent"
         return bool((called & (np.abs(true) > self._judge.rope + SAME)).any())
@@ -188,6 +213,16 @@ class Verdict:
         column = OVER if len(problems) > 1 else next(iter(problems))
         rows = (table["recovery"] == recovery) & (table["problem"] == column)
         return dict(zip(table.loc[rows, "method"], table.loc[rows, "standing"], strict=True))
+
+
+def said_of(text: str) -> dict[str, str]:
+    """Method -> `better`, `worse` or `equivalent`, as the sentences of a headline say it."""
+    words = {}
+    for part in re.split(r"; |: |\. ", text):
+        for start, word in SAYS.items():
+            if start in part:
+                words |= dict.fromkeys(re.findall(r"\bm\d+\b", part), word)
+    return words
 
 
 def _places(column: pd.Series, known: Mapping[str, int]) -> NDArray[np.int64]:
