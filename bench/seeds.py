@@ -1,7 +1,7 @@
 """Seeds are hashes of named axes: one generator a purpose, and no global state.
 
-The method is no axis of data order, calibration or finetuning, so methods are compared on equal
-draws whatever runs first.
+The method is no axis of splits, data order, calibration or finetuning, so methods are compared on
+equal draws whatever runs first.
 """
 
 from __future__ import annotations

@@ -129,6 +129,7 @@ class Measurements(_Frozen):
     dense: Accuracy
     pruned: Accuracy  # after recovery, last epoch
     train: TrainAccuracy | None = None  # only where the suite asks for it
+    test_images: Positive | None = None  # that accuracies are of; records of old do not tell
     best_validation_top1: Share | None  # test top-1 of the epoch that was best on validation
     macs: Positive  # of one image, by torch's dispatcher on the pruned network; of kept weights
     dense_macs: Positive
@@ -268,7 +269,7 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     Accuracies are in percent.
 
     Columns: the labels, `problem`, `key`, and per trial `top1`, `dense_top1`, `retained_top1`
-    (percentage points against the dense network: top1 - dense_top1), `top5`, `loss`,
+    (percentage points against the dense network: top1 - dense_top1), `test_images`, `top5`, `loss`,
     `validation_top1`, `train_top1` (where asked for), `best_validation_top1`, `macs_ratio`,
     `params_ratio`, `channels_ratio` (of
     pruned channels), `weights_ratio` (of masks), `speedup` (in MACs), `latency_ratio` (at the
@@ -297,6 +298,7 @@ def _row(record: Record) -> dict[str, Any]:
         "top1": 100 * found.pruned.top1,
         "dense_top1": 100 * found.dense.top1,
         "retained_top1": 100 * (found.pruned.top1 - found.dense.top1),
+        "test_images": found.test_images,
         "top5": 100 * found.pruned.top5,
         "loss": found.pruned.loss,
         "validation_top1": 100 * found.pruned.validation_top1,

@@ -83,6 +83,11 @@ class ModelSpec(Section):
         return self.label or slug(self.name)
 
     @property
+    def given(self) -> bool:
+        """Whether it starts from weights that something else has trained."""
+        return bool(self.weights or self.checkpoint)
+
+    @property
     def identity(self) -> dict[str, Any]:
         """Which network this is, for keys; what uses it stands elsewhere in them."""
         return self.model_dump(
@@ -96,7 +101,7 @@ class ModelSpec(Section):
     def _one_source(self) -> Self:
         if self.weights and self.checkpoint:
             raise ValueError("give weights or checkpoint, not both")
-        if self.recipe is False and not (self.weights or self.checkpoint):
+        if self.recipe is False and not self.given:
             raise ValueError("recipe: false needs weights or a checkpoint")
         if self.sha256 and not self.checkpoint:
             raise ValueError("sha256 is a checkpoint's; give checkpoint as well")

@@ -50,6 +50,11 @@ class AnySuite(Section):
     methods: list[MethodSpec] = Field(min_length=1)
     bases: int = Field(default=3, ge=1)
     repeats: int = Field(default=1, ge=1)
+    splits: Literal["per_base", "fixed"] | None = Field(
+        default=None,
+        description="whether each base draws a train/validation split of its own; default: bases "
+        "of fresh weights do, those of given weights share one",
+    )
     base_recipe: str = "base"
     calibration: Calibration = Calibration()
     recipes: dict[str, Recipe] = Field(default={}, description="added to the named recipes")
@@ -75,6 +80,11 @@ class AnySuite(Section):
             raise ValueError(
                 f"bases = {self.bases}, but {', '.join(fixed)} has `recipe: false`: all its bases "
                 "would be one network; use bases: 1 and repeats"
+            )
+        if fixed and self.splits == "per_base":
+            raise ValueError(
+                f"splits = per_base, but {', '.join(fixed)} has `recipe: false`: it is trained on "
+                "no split; leave `splits` out, and only bases of fresh weights draw their own"
             )
         return self
 
@@ -182,6 +192,13 @@ class AnySuite(Section):
     def base_recipe_of(self, model: ModelSpec) -> str | None:
         """Name of the one that its bases are trained by; None where it is taken as it is."""
         return None if model.recipe is False else model.recipe or self.base_recipe
+
+    def own_splits(self, model: ModelSpec) -> bool:
+        """Whether each of its bases draws a train/validation split of its own.
+
+        Given weights may have been trained on any of the images, so they share one.
+        """
+        return not model.given if self.splits is None else self.splits == "per_base"
 
     @property
     def unfollowed(self) -> list[tuple[str, str]]:

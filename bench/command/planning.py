@@ -27,6 +27,7 @@ def show_plan(
     data_root: Path | None = None,
 ) -> None:
     """Jobs, trials, what is done, epochs, work, time, and what the declared analysis can show."""
+    from reports.page.wording import splits
     from suites import FidelitySuite
 
     from ..plan.graph import job_graph
@@ -58,6 +59,7 @@ def show_plan(
     say_assumptions(console, works, throughput)
     console.print()
     show_epochs(console, planned)
+    console.print(f"train/validation split: {splits(planned.suite)}", soft_wrap=True)
     console.print()
     console.print(_time_left(planned, store, len(pending), workers))
     _show_tests(console, planned)

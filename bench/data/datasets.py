@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,10 +44,10 @@ def load_dataset(
     device: torch.device = CPU,
     threads: int = THREADS,
 ) -> Dataset:
-    """A dataset by name, for a device: small images are held there, batches are sent there.
+    """A dataset by name, for a device, in the one split that is nobody's own.
 
-    Of `train` (or of a seeded `spec.train_images` of it), the seeded share `spec.validation` is
-    held out. Decoded small images are kept under `cache`; large ones are decoded by `threads`.
+    Small images are held on the device, batches of others are sent there. Decoded small images are
+    kept under `cache`; large ones are decoded by `threads`.
 
     Raises:
         DataError: an unknown name, missing or corrupt data, or impossible sizes.
@@ -58,15 +59,32 @@ def load_dataset(
     >>> images.shape, labels.shape
     (torch.Size([32, 1, 8, 8]), torch.Size([32]))
     """
-    if spec.name not in DATASETS:
-        raise DataError(
-            f"there is no dataset {spec.name!r}{meant(spec.name, DATASETS)}; there are "
-            + ", ".join(DATASETS)
-        )
     source = Source(spec, Path(data_root), Path(cache), download, device, threads)
-    given = DATASETS[spec.name].reader()(source)
+    return divide(source, read(source), {"dataset": spec.name})
+
+
+def read(source: Source) -> Splits:
+    """The images of a dataset as it is given; raises DataError as `load_dataset`."""
+    name = source.spec.name
+    if name not in DATASETS:
+        raise DataError(
+            f"there is no dataset {name!r}{meant(name, DATASETS)}; there are " + ", ".join(DATASETS)
+        )
+    return DATASETS[name].reader()(source)
+
+
+def divide(source: Source, given: Splits, axes: Mapping[str, str | int]) -> Dataset:
+    """Hold the share `spec.validation` of `train` out; other axes draw another share.
+
+    What is divided, all of `train` or a seeded `spec.train_images` of it, does not depend on the
+    axes, and nor does `test`.
+
+    Raises:
+        DataError: more images are asked for than there are, or none would be left to train on.
+    """
+    spec = source.spec
     pool = _subset(spec, "train", given.train, spec.train_images)
-    order = torch.randperm(len(pool), generator=_generator("validation-split", spec))
+    order = torch.randperm(len(pool), generator=seeds.generator("validation-split", **axes))
     held_out = max(1, round(len(pool) * spec.validation))
     if held_out == len(pool):
         raise DataError(f"{spec.name}: {len(pool)} training images leave none beside validation")
@@ -84,12 +102,8 @@ def load_dataset(
         validation=given.train.view(chosen["validation"]),
         test=given.test.view(chosen["test"]),
         digest=_digest(given, chosen),
-        device=device,
+        device=source.device,
     )
-
-
-def _generator(purpose: str, spec: DatasetSpec) -> torch.Generator:
-    return seeds.generator(purpose, dataset=spec.name)
 
 
 def _subset(spec: DatasetSpec, name: str, split: Split, count: int | None) -> Tensor:
@@ -99,7 +113,7 @@ def _subset(spec: DatasetSpec, name: str, split: Split, count: int | None) -> Te
         return torch.arange(there)
     if count > there:
         raise DataError(f"{spec.name}: {name}_images asks for {count}, there are {there}")
-    order = torch.randperm(there, generator=_generator(f"{name}-subset", spec))
+    order = torch.randperm(there, generator=seeds.generator(f"{name}-subset", dataset=spec.name))
     return order[:count].sort().values
 
 

@@ -72,6 +72,7 @@ class BaseJob(_Job):
     Attributes:
         recipe: None takes the weights as they are.
         checkpoint_sha256: of the file, where the model has one.
+        own_split: its division into train and validation is another than that of other bases.
     """
 
     kind: ClassVar[str] = "bases"
@@ -80,10 +81,12 @@ class BaseJob(_Job):
     recipe: Recipe | None
     base: int
     checkpoint_sha256: str | None
+    own_split: bool = False
 
     @cached_property
     def identity(self) -> dict[str, Any]:
         return {
+            **({"own_split": True} if self.own_split else {}),
             "engine": ENGINE_VERSION,
             "dataset": self.dataset.identity,
             "model": self.model.identity,
@@ -96,6 +99,11 @@ class BaseJob(_Job):
     def axes(self) -> dict[str, str | int]:
         """What seeds of this base and of all that stands on it depend on."""
         return {"dataset": self.dataset.name, "model": self.model.name, "base": self.base}
+
+    @property
+    def split(self) -> dict[str, str | int]:
+        """What the seed of its train/validation split depends on."""
+        return self.axes if self.own_split else {"dataset": self.dataset.name}
 
     def __str__(self) -> str:
         return f"base {self.base} of {self.model.name} on {self.dataset.name}"
@@ -130,6 +138,10 @@ class PreparedJob(_Job):
     @property
     def axes(self) -> dict[str, str | int]:
         return self.base.axes
+
+    @property
+    def split(self) -> dict[str, str | int]:
+        return self.base.split
 
     @property
     def stands_on(self) -> tuple[Job, ...]:

@@ -113,7 +113,8 @@ class Maker(Generic[S]):
     def _base(self, case: Probe) -> BaseJob:
         name = self.suite.base_recipe_of(case.model)
         recipe = self.recipe(case, name) if name else None
-        return BaseJob(case.dataset, case.model, recipe, case.base, _checkpoint_hash(case.model))
+        checkpoint, own_split = _checkpoint_hash(case.model), self.suite.own_splits(case.model)
+        return BaseJob(case.dataset, case.model, recipe, case.base, checkpoint, own_split)
 
 
 class ComparisonMaker(Maker[Suite]):

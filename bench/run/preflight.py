@@ -7,13 +7,13 @@ from collections.abc import Iterable
 import torch
 
 from ..errors import ModelError
-from ..plan.jobs import DenseJob, Trial, TrialJob
+from ..plan.jobs import Trial, TrialJob
 from ..pruning.masks import weight_groups, weights_kept
 from ..pruning.network import Network, Rules
 from ..pruning.selection import InfeasibleBudget, made_in
 from ..steps.paths import rules_of
 from ..steps.perform import start
-from ..steps.workspace import Settings, Workspace
+from ..steps.workspace import Settings
 
 
 def preflight(trials: Iterable[Trial], settings: Settings) -> None:
@@ -32,8 +32,9 @@ def preflight(trials: Iterable[Trial], settings: Settings) -> None:
         base = trial.at.base
         problem = (base.dataset.model_dump_json(), base.model.model_dump_json())
         if problem not in seen:
-            seen[problem] = _network(base, workspace)
-            workspace.calibration(trial.at, workspace.dataset(base.dataset))
+            data = workspace.dataset(base)
+            seen[problem] = workspace.trace(base, workspace.fresh_model(base, data).eval(), data)
+            workspace.calibration(trial.at, data)
         if not isinstance(trial, TrialJob) or trial.path.cost == "threshold":
             continue  # there is no budget to be out of reach
         rules = None if trial.path.unstructured else rules_of(trial.path)
@@ -51,11 +52,6 @@ def _check_budget(trial: TrialJob, network: Network, rules: Rules | None) -> Non
     else:
         _check_layers(trial, network, rules)
         _reachable(trial, network, rules)
-
-
-def _network(base: DenseJob, workspace: Workspace) -> Network:
-    data = workspace.dataset(base.dataset)
-    return workspace.trace(base, workspace.fresh_model(base, data).eval(), data)
 
 
 def _check_layers(trial: TrialJob, network: Network, rules: Rules) -> None:

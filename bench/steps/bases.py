@@ -21,7 +21,7 @@ from .workspace import Workspace
 def make_base(job: BaseJob, workspace: Workspace) -> None:
     """Train and store a base; its last epoch is what is kept."""
     start = time.perf_counter()
-    data = workspace.dataset(job.dataset)
+    data = workspace.dataset(job)
     model = workspace.fresh_model(job, data).eval()
     history: list[Epoch] = []
     images = 0

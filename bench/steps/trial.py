@@ -62,6 +62,7 @@ def measure(job: TrialJob, workspace: Workspace) -> tuple[Measurements, Costs]:
         dense=base.accuracy,
         pruned=accuracy(pruned, base.data),
         train=_on_train(pruned, base) if job.train_accuracy else None,
+        test_images=len(base.data.test),
         best_validation_top1=recovered.best_top1,
         dense_macs=base.macs,
         dense_params=base.params,

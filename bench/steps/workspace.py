@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from criteria.evidence.meter import Cost
 from reports.records import Accuracy
 from suites.faults import meant
-from suites.problem import DatasetSpec
 
-from ..data.datasets import Dataset, load_dataset
+from ..data.datasets import Dataset, divide, read
+from ..data.reader import Source
 from ..errors import DataError, ModelError
 from ..models import build_model
 from ..models.checkpoint import local_checkpoint
@@ -93,19 +93,18 @@ class Workspace:
     def store(self) -> Store:
         return Store(self.settings.results)
 
-    def dataset(self, spec: DatasetSpec) -> Dataset:
-        return _cached(
-            self._datasets,
-            spec.model_dump_json(),
-            lambda: load_dataset(
-                spec,
-                self.settings.data_root,
-                self.store.root,
-                self.settings.download,
-                torch.device(self.settings.device),
-                self.settings.loaders,
-            ),
+    def dataset(self, job: DenseJob) -> Dataset:
+        """The images of a base in its own split; bases of one dataset share them in memory."""
+        source = Source(
+            job.dataset,
+            self.settings.data_root,
+            self.store.root,
+            self.settings.download,
+            torch.device(self.settings.device),
+            self.settings.loaders,
         )
+        given = _cached(self._datasets, job.dataset.model_dump_json(), lambda: read(source))
+        return divide(source, given, job.split)
 
     def forget(self) -> None:
         """Load anew whatever is asked for next."""
@@ -146,7 +145,7 @@ class Workspace:
         return _cached(self._bases, job.key, lambda: self._load(job))
 
     def _load(self, job: DenseJob) -> Base:
-        data = self.dataset(job.dataset)
+        data = self.dataset(job)
         meta = wanted(read_json(self._done(job)), self._done(job))
         found = self._stored(job, data, meta)
         if isinstance(job, BaseJob):

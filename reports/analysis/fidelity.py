@@ -190,10 +190,11 @@ def _methods(trials: pd.DataFrame, expected: Sequence[Labels], level: float) -> 
     columns = [*PLACE, "bases", "done", "expected", "complete", "told", "score_s", *ends]
     table = pd.DataFrame(rows).reindex(columns=columns)
     told: dict[tuple[str, str], bool] = {}
-    for problem, of_problem in table[table["complete"].astype(bool)].groupby("problem"):
+    for key, of_problem in table[table["complete"].astype(bool)].groupby("problem"):
+        problem = str(key)
         mine = trials[trials["problem"] == problem]
         found = _told(mine, list(of_problem["method"]), 1 - level)
-        told |= {(str(problem), method): one for method, one in found.items()}
+        told |= {(problem, method): one for method, one in found.items()}
     places = zip(table["problem"], table["method"], strict=True)
     table["told"] = [told.get(place, False) for place in places]
     table[[*ends, "score_s"]] = table[[*ends, "score_s"]].astype(float)

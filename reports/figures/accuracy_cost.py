@@ -13,11 +13,15 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from ..analysis.cells import CELL
 from ..analysis.results import Results
 from ..formats import counted
+from ..statistics import FEWEST_BASES
+from .focus import EDGE, focus, mark_below
 from .panels import entries, grid, legend, name_axes
 from .plot import Plot
 from .published_points import draw_published, published_entry, published_points
+from .rows import DOT, with_dots
 from .style import GREY, Look, in_order
 
 DENSE = "dense"
@@ -58,18 +62,19 @@ def _plot(
     if cells[f"{cost}_ratio"].isna().all():
         instead = f" {cost.capitalize()} was not measured."
         cost = "params" if results.suite.budgets.cost == "params" else "macs"
-    data = drawn(cells, results.dense, cost)
+    data = drawn(cells, results.trials, results.dense, cost)
     matched = cells["matched_to"].notna()  # their markers are hollow too: published ones stay away
     theirs = published_points(results, cells[:0] if matched.any() else cells, cost)
     theoretical = results.suite.budgets.unstructured and cost == "macs"
     label = "theoretical MACs kept (%)" if theoretical else COSTS[cost]
     banded = with_bands(data, looks, results.suite.analysis.control)
+    data = data[(data["dot"] == "") | data["method"].isin(banded)]
     several = results.suite.bases > 1
     caption = (
         f"Mean test top-1 of {counted(results.suite.bases, 'base')} a "
         f"problem. {_spread(results, banded)} Dashed grey: the dense network"
         f"{'s with one standard deviation over bases' if several else ''}. The panels have scales "
-        f"of their own.{instead}"
+        f"of their own. {EDGE}{instead}"
     )
     if len(theirs):
         caption += " Hollow: published, with the standard deviation where the paper prints one."
@@ -84,35 +89,44 @@ def _spread(results: Results, banded: list[str]) -> str:
     if results.suite.bases == 1:
         return "One base, so no intervals."
     level = f"{100 * (1 - results.suite.analysis.alpha):g} %"
+    if results.suite.bases < FEWEST_BASES:
+        return f"Small dots, of {', '.join(banded)}: single bases, too few for an interval."
     return (
         f"Bands, of {', '.join(banded)}: {level} t-interval over bases; they may leave the panel."
     )
 
 
-def drawn(table: pd.DataFrame, dense: pd.DataFrame, cost: str) -> pd.DataFrame:
+def drawn(
+    table: pd.DataFrame, trials: pd.DataFrame, dense: pd.DataFrame, cost: str
+) -> pd.DataFrame:
     """What is drawn: complete cells, and one row a problem and recovery for the dense network.
 
-    Columns: `problem`, `recovery`, `method`, `budget`, `cost_percent` (kept), `top1`, `low`,
-    `high` (percent; t-interval over bases, for the dense network one standard deviation),
-    `n_bases`.
+    Columns: `problem`, `recovery`, `method`, `dot` (the base of a small dot), `budget`,
+    `cost_percent` (kept), `top1`, `low`, `high` (percent; t-interval over bases, for the dense
+    network one standard deviation), `n` (bases).
 
     Args:
         table: cells.
+        trials: those of the cells.
         dense: one row a base.
         cost: `macs`, `params` or `latency`: the x axis.
     """
     table = table[table["complete"].astype(bool)].rename(
-        columns={"top1_low": "low", "top1_high": "high", "bases": "n_bases"}
+        columns={"top1_low": "low", "top1_high": "high", "bases": "n"}
     )
+    by_base = trials.groupby([*CELL, "base"])["top1"].mean()
     table = table.assign(cost_percent=table[f"{cost}_percent"])
-    columns = ["problem", "recovery", "method", "budget", "cost_percent"]
-    columns += ["top1", "low", "high", "n_bases"]
+    table = with_dots(table, lambda row: by_base[tuple(row[one] for one in CELL)], "top1")
+    columns = ["problem", "recovery", "method", "dot", "budget", "cost_percent"]
+    columns += ["top1", "low", "high", "n"]
     rows = []
     for problem, recovery in product(table["problem"].unique(), table["recovery"].unique()):
         values = dense.loc[dense["problem"] == problem, "dense_top1"].to_numpy(dtype=float)
         mean, spread = values.mean(), values.std(ddof=1) if values.size > 1 else 0.0
-        place = {"problem": problem, "recovery": recovery, "method": DENSE, "n_bases": values.size}
-        rows.append(place | {"top1": mean, "low": mean - spread, "high": mean + spread})
+        place = {"problem": problem, "recovery": recovery, "method": DENSE, "n": values.size}
+        place["dot"] = ""
+        low, high = max(mean - spread, 0.0), min(mean + spread, 100.0)
+        rows.append(place | {"top1": mean, "low": low, "high": high})
     lines = pd.DataFrame(rows, columns=columns).astype({"budget": float, "cost_percent": float})
     return pd.concat([table[columns], lines], ignore_index=True)
 
@@ -167,9 +181,13 @@ def draw(
         )
     name_axes(figure, panels, x_label, "test top-1 (%)")
     cost_axis(panels[0].ax, data)
+    curves = data.dropna(subset=["budget"])
+    for panel in panels:
+        here = (curves["problem"] == panel.problem) & (curves["recovery"] == panel.recovery)
+        mark_below(panel.ax, curves[here], "cost_percent", "top1", "budget", looks)
     dense = Line2D([], [], color=GREY, linewidth=0.9, linestyle=(0, (6, 2)), label="dense, mean")
     spread = Patch(color=GREY, alpha=0.18, linewidth=0, label="dense, ± 1 SD")
-    several = (data.loc[data["method"] == DENSE, "n_bases"] > 1).any()
+    several = (data.loc[data["method"] == DENSE, "n"] > 1).any()
     published = [published_entry()] if len(theirs) else []
     legend(figure, [*entries(methods, looks), dense, *([spread] if several else []), *published])
     return figure
@@ -186,21 +204,26 @@ def _panel(
     ax.axhline(dense["top1"], color=GREY, linewidth=0.9, linestyle=(0, (6, 2)), zorder=1)
     ax.axhspan(dense["low"], dense["high"], color=GREY, alpha=0.18, linewidth=0, zorder=0)
     for method in methods:
-        rows = panel[panel["method"] == method].sort_values("cost_percent")
+        own = panel[panel["method"] == method].sort_values("cost_percent")
+        rows, single = own[own["dot"] == ""], own[own["dot"] != ""]
         look = looks[method]
         if method in banded:
             ax.fill_between(rows["cost_percent"], rows["low"], rows["high"], color=look.colour,
                             alpha=0.13, linewidth=0, zorder=1.2)  # fmt: skip
+            ax.plot(single["cost_percent"], single["top1"], color=look.colour, **DOT)
         ax.add_line(look.line(rows["cost_percent"], rows["top1"]))
     ax.autoscale_view()
 
 
 def limits(panel: pd.DataFrame) -> tuple[float, float]:
-    """Every mean is seen; a band may leave the panel: over few bases it can span everything."""
-    shown = panel["top1"]
-    low, high = panel["low"].fillna(shown).min(), panel["high"].fillna(shown).max()
-    room = 0.15 * max(shown.max() - shown.min(), 1.0)
-    low, high = max(low, shown.min() - room), min(high, shown.max() + room)
+    """The curves in focus are seen; a band may leave the panel: it can span everything."""
+    own = panel["budget"].notna()
+    least = focus(panel[own].groupby("method")["top1"].min(), *panel.loc[~own, "top1"])
+    top = panel["top1"].max()
+    room = 0.15 * max(top - least, 1.0)
+    near = panel[panel["top1"] >= least - room]
+    low = max(near[["low", "top1"]].min().min(), least - room)
+    high = min(near[["high", "top1"]].max().max(), top + room)
     margin = max(0.04 * (high - low), 0.3)
     return max(low - margin, -1.0), min(high + margin, 101.0)
 

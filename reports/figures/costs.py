@@ -108,18 +108,19 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> Figure:
 
 def _one_budget(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> Figure:
     problems, others = list(data["problem"].unique()), list(data["other"].unique())
-    order = data.groupby("method")["y"].mean().sort_values(kind="stable").index
-    names = [str(name) for name in order]
-    figure, axes = row_grid(names, len(problems), len(others), sharex=False)
-    for problem, line in zip(problems, axes, strict=True):
-        for other, ax in zip(others, line, strict=True):
-            shown = data[(data["problem"] == problem) & (data["other"] == other)]
-            for row in shown.to_dict("records"):
-                look = looks[row["method"]]
-                ax.plot([row["y"]], [names.index(row["method"])], color=look.colour, linestyle="",
-                        marker=look.marker, markersize=4.2, zorder=look.z)  # fmt: skip
-            ax.axvline(shown["x"].mean(), color=GREY, linewidth=0.9, linestyle=(0, (1, 1.5)))
-            ax.set_title(problem)
-            ax.set_xlabel(COSTS[other])
+    places = list(product(problems, others))
+    panels = [
+        data[(data["problem"] == problem) & (data["other"] == other)].sort_values("y")
+        for problem, other in places
+    ]
+    figure, axes = row_grid([list(one["method"]) for one in panels], len(others))
+    for (problem, other), shown, ax in zip(places, panels, axes, strict=True):
+        for y, row in enumerate(shown.to_dict("records")):
+            look = looks[row["method"]]
+            ax.plot([row["y"]], [y], color=look.colour, linestyle="", marker=look.marker,
+                    markersize=4.2, zorder=look.z)  # fmt: skip
+        ax.axvline(shown["x"].mean(), color=GREY, linewidth=0.9, linestyle=(0, (1, 1.5)))
+        ax.set_title(problem)
+        ax.set_xlabel(COSTS[other])
     bold(axes, control)
     return figure

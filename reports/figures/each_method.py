@@ -15,7 +15,9 @@ from suites.section import slug
 from ..analysis.results import Results
 from ..statistics import t_interval
 from .accuracy_cost import COSTS, cost_axis
+from .focus import EDGE, focus, mark_below
 from .plot import Plot
+from .rows import DOT, with_dots
 from .style import QUIET, TWO_COLUMNS, Look, recovered
 
 _ACROSS = 6
@@ -33,16 +35,18 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         several = len(results.problems) > 1
         n = f"n = {data['n'].max()} {data['unit'].iloc[0]}"
         level = f"{100 * (1 - results.suite.analysis.alpha):g} %"
-        band = "range over problems" if several else f"{level} t-interval over bases"
+        band = "Band: range over problems" if several else f"Band: {level} t-interval over bases"
+        band += "" if several else " (it may leave the panel)"
+        if (data["dot"] != "").any():
+            band = "Small dots: single bases, too few for an interval"
         yield Plot(
             f"each_method-{slug(recovery)}",
             draw(data, looks, control, COSTS[_cost(results)]),
             data,
             f"Every method on its own, {recovered(recovery)}",
-            f"Retained top-1 against cost, mean of {n}; best mean first. Band: {band}"
-            f"{' (it may leave the panel)' if not several else ''}. Black: {control}; grey: all "
-            "other methods.",
-            f"Small panels, one a method, of retained top-1 against cost beside {control}.",
+            f"Accuracy change (top-1, pruned minus dense network) against cost, mean of {n}; best "
+            f"mean first. {band}. Black: {control}; grey: all other methods. {EDGE}",
+            f"Small panels, one a method, of accuracy change against cost beside {control}.",
         )
 
 
@@ -56,13 +60,16 @@ def drawn(results: Results, recovery: str) -> pd.DataFrame:
     """Methods of which every cell of a recovery is complete, best mean first.
 
     Columns: `method`, `budget`, `cost_percent`, `mean` (points of retained top-1), `low`, `high`
-    (range over problems; of one problem: t-interval over bases), `n`, `unit`.
+    (range over problems; of one problem: t-interval over bases), `n`, `unit`, `dot` (the base of a
+    small dot).
     """
     cells = results.cells[results.cells["matched_to"].isna()]
     cells = cells[(cells["recovery"] == recovery) & cells["budget"].isin(results.shared_budgets)]
     cells = cells[cells.groupby("method")["complete"].transform("all").astype(bool)]
     cost = f"{_cost(results)}_percent"
     trials = results.trials[results.trials["recovery"] == recovery]
+    by_base = trials.groupby(["method", "budget", "base"])["retained_top1"].mean()
+    dense = results.dense["dense_top1"].mean()
     rows = []
     several = len(results.problems) > 1
     for (method, budget), of_budget in cells.groupby(["method", "budget"], sort=False):
@@ -75,13 +82,14 @@ def drawn(results: Results, recovery: str) -> pd.DataFrame:
             }
             row |= {"n": len(of_budget), "unit": "problems"}
         else:
-            own_trials = trials[(trials["method"] == method) & (trials["budget"] == budget)]
-            by_base = own_trials.groupby("base")["retained_top1"].mean().to_numpy()
-            interval = t_interval(by_base, 1 - results.suite.analysis.alpha)
-            row |= {"low": interval.low, "high": interval.high, "n": interval.n, "unit": "bases"}
+            interval = t_interval(by_base.xs((method, budget)), 1 - results.suite.analysis.alpha)
+            low, high = max(interval.low, -dense), min(interval.high, 100 - dense)
+            row |= {"low": low, "high": high, "n": interval.n, "unit": "bases"}
         rows.append(row)
-    columns = ["method", "budget", "cost_percent", "mean", "low", "high", "n", "unit"]
-    data = pd.DataFrame(rows, columns=columns)
+    columns = ["method", "budget", "cost_percent", "mean", "low", "high", "n", "unit", "dot"]
+    data = pd.DataFrame(rows, columns=columns).assign(dot="")
+    if not several:
+        data = with_dots(data, lambda row: by_base[row["method"], row["budget"]])
     place = data.groupby("method")["mean"].transform("mean")
     return data.assign(place=-place).sort_values(["place", "method", "budget"], ignore_index=True)[
         columns
@@ -95,6 +103,10 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], control: str, x_label: s
     figure = Figure(figsize=(TWO_COLUMNS, 1.12 * lines + 0.5))
     axes = figure.subplots(lines, _ACROSS, squeeze=False, sharex=True, sharey=True)
     curves = {str(name): rows for name, rows in data.groupby("method", sort=False)}
+    low = focus([rows["mean"][rows["dot"] == ""].min() for rows in curves.values()])
+    top = data.loc[data["dot"] == "", "mean"].max()
+    edge = 0.06 * max(top - low, 1.0)
+    axes[0, 0].set_ylim(low - edge, top + edge)
     for place, ax in enumerate(axes.flat):
         if place >= len(names):
             ax.set_visible(False)
@@ -105,11 +117,10 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], control: str, x_label: s
     cost_axis(axes[0, 0], data)
     ticks = sorted(100 * data["budget"].unique())
     axes[0, 0].set_xticks(ticks[:: max(1, math.ceil(len(ticks) / 3))])
-    values = data["mean"]
-    edge = 0.06 * max(values.max() - values.min(), 1.0)
-    axes[0, 0].set_ylim(values.min() - edge, values.max() + edge)
+    for ax, name in zip(axes.flat, names, strict=False):
+        mark_below(ax, curves[name], "cost_percent", "mean", "budget", looks, most=3)
     figure.supxlabel(x_label, fontsize=8)
-    figure.supylabel("retained top-1 (points)", fontsize=8)
+    figure.supylabel("accuracy change (points)", fontsize=8)
     others = Line2D([], [], color=QUIET, linewidth=0.4, label="all methods")
     handles = [others]
     if control in curves:
@@ -125,16 +136,19 @@ def _panel(
     control: str,
     looks: Mapping[str, Look],
 ) -> None:
-    for rows in curves.values():
+    lines = {name: rows[rows["dot"] == ""] for name, rows in curves.items()}
+    for rows in lines.values():
         ax.plot(rows["cost_percent"], rows["mean"], color="#cccccc", linewidth=0.4, zorder=1)
-    if control in curves:
-        rows = curves[control]
+    if control in lines:
+        rows = lines[control]
         ax.plot(rows["cost_percent"], rows["mean"], color="black", linewidth=1.0, zorder=2)
-    look, own = looks[name], curves[name]
+    look, own, every = looks[name], lines[name], curves[name]
+    single = every[every["dot"] != ""]
     colour = look.colour if not look.quiet else "#555555"
     ax.fill_between(own["cost_percent"], own["low"], own["high"], color=colour, alpha=0.22,
                     linewidth=0, zorder=1.5)  # fmt: skip
     ax.plot(own["cost_percent"], own["mean"], color=colour, marker=look.marker, markersize=2.6,
             linewidth=1.0, zorder=3)  # fmt: skip
+    ax.plot(single["cost_percent"], single["mean"], color=colour, **DOT)
     ax.set_title(name, fontsize=7)
     ax.tick_params(labelsize=6.5)

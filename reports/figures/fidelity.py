@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -20,6 +19,7 @@ from ..analysis.fidelity import NORMALISED, SHARES, FidelityResults
 from ..formats import counted
 from ..statistics import FEWEST_BASES
 from .plot import Drawing, Plot, asked_for, write
+from .rows import DOT
 from .similarity import REMOVED, overlap, similarity, similarity_plot
 from .style import GREY, publication
 from .unit_scatter import scatter
@@ -73,8 +73,10 @@ _ORDER += "problems."
 
 
 def _bars(results: FidelityResults) -> str:
+    if results.suite.bases == 1:
+        return "One base a problem, so no intervals"
     if results.suite.bases < FEWEST_BASES:
-        return f"{counted(results.suite.bases, 'base')} a problem, so no intervals"
+        return "Small dots: single bases, too few for an interval"
     level = f"{100 * (1 - results.suite.analysis.alpha):g} %"
     return f"Bars: {level} t-intervals over {results.suite.bases} bases"
 
@@ -176,9 +178,19 @@ def ordered(results: FidelityResults) -> list[str]:
 
 
 def rows_of(results: FidelityResults, series: Sequence[Series]) -> pd.DataFrame:
-    """What a dot plot shows: its statistics with their intervals, in its order of methods."""
-    columns = [f"{one.column}{end}" for one in series for end in ("", "_low", "_high")]
-    rows = results.methods[["problem", "method", "bases", *columns]]
+    """What a dot plot shows: its statistics with their intervals, in its order of methods.
+
+    Over few bases each stands for itself instead: `dot` is its name, and empty of the means.
+    """
+    names = [one.column for one in series]
+    ends = [f"{name}{end}" for name in names for end in ("_low", "_high")]
+    rows = results.methods[["problem", "method", "bases", *names, *ends]].assign(dot="")
+    if 1 < results.suite.bases < FEWEST_BASES:
+        whole = results.methods.loc[results.methods["complete"], ["problem", "method"]]
+        by_base = results.trials.merge(whole).groupby(["problem", "method", "base"])[names].mean()
+        single = by_base.reset_index().assign(bases=1)
+        single["dot"] = "base " + single.pop("base").map(str)
+        rows = pd.concat([rows.assign(**dict.fromkeys(ends, math.nan)), single], ignore_index=True)
     at = {name: place for place, name in enumerate(ordered(results))}
     rows = rows.assign(ceiling=rows["problem"].map(dict(results.ceilings)))
     return rows.sort_values(
@@ -216,7 +228,7 @@ def _dot_plot(
     results: FidelityResults, series: Sequence[Series], label: str
 ) -> tuple[Figure, dict[str, Axes]]:
     """A row a method, a panel a problem, a marker a statistic with its interval."""
-    names, problems = ordered(results), results.problems
+    names, problems, data = ordered(results), results.problems, rows_of(results, series)
     columns = min(len(problems), 4)
     lines = math.ceil(len(problems) / columns)
     row = 0.1 + 0.05 * len(series)
@@ -227,8 +239,8 @@ def _dot_plot(
         ax.set_visible(False)
     panels = dict(zip(problems, axes.flat, strict=False))
     for problem, ax in panels.items():
-        rows = results.methods[results.methods["problem"] == problem].set_index("method")
-        _dots(ax, rows.reindex(names), series)
+        rows = data[data["problem"] == problem]
+        _dots(ax, rows.assign(y=rows["method"].map(names.index)), series)
         ax.set_title(problem)
         ax.set_xlabel(label)
         ax.tick_params(axis="y", length=0)
@@ -246,10 +258,12 @@ def _dot_plot(
 def _dots(ax: Axes, rows: pd.DataFrame, series: Sequence[Series]) -> None:
     apart = 0.44 / len(series)
     for place, one in enumerate(series):
-        y = np.arange(len(rows)) + apart * (place - (len(series) - 1) / 2)
-        ends = rows[[f"{one.column}_low", f"{one.column}_high"]].to_numpy(dtype=float)
-        ax.hlines(y, ends[:, 0], ends[:, 1], color=one.colour, linewidth=1.0, zorder=2)
-        ax.plot(rows[one.column].to_numpy(dtype=float), y, linestyle="", marker=one.marker,
+        beside = apart * (place - (len(series) - 1) / 2)
+        single, means = rows[rows["dot"] != ""], rows[rows["dot"] == ""]
+        ax.plot(single[one.column], single["y"] + beside, color=one.colour, **DOT)
+        low, high = means[f"{one.column}_low"], means[f"{one.column}_high"]
+        ax.hlines(means["y"] + beside, low, high, color=one.colour, linewidth=1.0, zorder=2)
+        ax.plot(means[one.column], means["y"] + beside, linestyle="", marker=one.marker,
                 markersize=3.6, color=one.colour, markerfacecolor=_fill(one), zorder=3)  # fmt: skip
 
 

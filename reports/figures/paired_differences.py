@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping
 from itertools import product
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..analysis.results import Results
-from .blocks import COLLAPSED
+from ..statistics import Floats
+from .blocks import over_budgets
 from .panels import ALL_PROBLEMS as OVERALL
 from .plot import Plot
-from .rows import arrows, bold, dots, frame_means, row_grid
+from .rows import dots, row_grid, spread_words, with_dots
 from .style import GREY, Look, title
 
 _PANELS = 3  # problems up to which each has a panel; more are small dots in one
@@ -28,25 +29,21 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
 
 
 def _plot(results: Results, looks: Mapping[str, Look], family: str) -> Plot:
-    data = drawn(results.paired, results.overall, family, results.problems)
+    data = drawn(results, family)
     control, rope = results.suite.analysis.control, results.suite.analysis.rope
     other = control if family == "control" else "its matched control"
-    level = f"{100 * (1 - results.suite.analysis.alpha):g} %"
-    bars = f"Bars: {level} t-intervals, over bases on one problem and true of that problem only"
-    bars += ", over problems on all (where as many could reject)"
-    if set(data["panel"]) == {OVERALL}:
-        bars = f"Small dots: single problems. Bars: {level} t-intervals over problems, where so "
-        bars += "many could reject"
-    elif results.suite.bases == 1:
-        bars = "One base a problem, so no bars over bases"
+    bars = spread_words(results.suite)
+    if OVERALL in set(data["panel"]):
+        bars = f"{bars} Over all problems: the mean of these, each a small dot, with the interval "
+        bars += "over the bases of all."
     caption = (
-        f"{COLLAPSED[:1].upper()}{COLLAPSED[1:]}, method minus {other}: right of zero is better "
-        f"than {other}. n stands over each panel. {bars}; an arrow marks one that leaves the "
-        f"panel. Shaded: differences below {rope:g} points, which the suite calls equal."
+        f"Difference in test top-1 {over_budgets(results)}, method minus {other}: right of zero is "
+        f"better than {other}. n stands over each panel, which has an order and an axis of its "
+        f"own. {bars} Shaded: differences below {rope:g} points, which the suite calls equal."
     )
     return Plot(
         "paired_differences" + ("_matched" if family == "matched" else ""),
-        draw(data, looks, rope, results.recoveries, f"method − {other} (points)"),
+        draw(data, looks, rope, results, f"method − {other} (points)"),
         data,
         f"Differences to {control if family == 'control' else 'matched controls'}",
         caption,
@@ -54,50 +51,50 @@ def _plot(results: Results, looks: Mapping[str, Look], family: str) -> Plot:
     )
 
 
-def drawn(
-    pairs: pd.DataFrame, overall: pd.DataFrame, family: str, problems: Sequence[str]
-) -> pd.DataFrame:
+def drawn(results: Results, family: str) -> pd.DataFrame:
     """What is drawn, best mean first: the paired differences of one family of comparisons.
 
     Columns: `recovery`, `panel` (a problem, or `all problems` where two or more are finished),
-    `comparison` (the text of the row), `method`, `reference`, `problem` (of a small dot, where
-    there are too many for panels), `mean`, `low`, `high` (points of retained top-1), `n` (bases, or
-    problems), `unit`. Without a difference the numbers are NaN.
+    `comparison` (the text of the row), `method`, `reference`, `dot` (the base or problem that a
+    small dot stands for; empty of the mean), `mean`, `low`, `high` (points of top-1), `n` (bases,
+    or problems), `unit`. Without a difference the numbers are NaN.
     """
-    of_family = pairs[pairs["family"] == family]
-    rows = [
-        of_family.assign(
-            panel=of_family["problem"], n=of_family["n_bases"], unit="bases", problem=""
-        )
-    ]
-    over = overall[overall["family"] == family]
+    pairs = results.paired[results.paired["family"] == family]
+    over = results.overall[results.overall["family"] == family]
+    pairs = pairs.assign(panel=pairs["problem"], n=pairs["n_bases"], unit="bases")
+    rows = _with_bases(pairs, results)
     if over["n_problems"].max() > 1:
-        over = over.assign(panel=OVERALL, n=over["n_problems"], unit="problems", problem="")
-        if len(problems) > _PANELS:
-            dots = of_family.assign(panel=OVERALL, n=of_family["n_bases"], unit="bases")
-            rows = [over, dots.dropna(subset=["mean"])]
-        else:
-            rows.append(over)
-    data = pd.concat(rows, ignore_index=True)
+        over = over.assign(panel=OVERALL, n=over["n_problems"], unit="problems", dot="")
+        single = rows[rows["dot"] == ""].dropna(subset=["mean"])
+        single = single.assign(panel=OVERALL, dot=single["problem"], low=math.nan, high=math.nan)
+        several = [] if len(results.problems) > _PANELS else [rows]
+        rows = pd.concat([*several, single, over], ignore_index=True)
     for axis in ("panel", "recovery"):  # a row or column of nothing but gaps is left to the page
-        data = data[data.groupby(axis)["mean"].transform("count") > 0]
-    data["comparison"] = data["method"]
+        rows = rows[rows.groupby(axis)["mean"].transform("count") > 0]
+    rows["comparison"] = rows["method"]
     if family == "matched":
-        data["comparison"] = data["method"] + " − " + data["reference"]
-    columns = ["recovery", "panel", "comparison", "method", "reference", "problem"]
+        rows["comparison"] = rows["method"] + " − " + rows["reference"]
+    columns = ["recovery", "panel", "comparison", "method", "reference", "dot"]
     columns += ["mean", "low", "high", "n", "unit"]
-    rank = of_family.groupby(["method", "reference"], sort=False)["mean"].mean()
-    order = {key: -value for key, value in rank.fillna(float("-inf")).items()}
-    keys = list(zip(data["method"], data["reference"], strict=True))
-    data = data.assign(order=[order[key] for key in keys])
-    return data.sort_values("order", kind="stable", ignore_index=True)[columns]
+    return rows.sort_values("mean", ascending=False, kind="stable", ignore_index=True)[columns]
+
+
+def _with_bases(rows: pd.DataFrame, results: Results) -> pd.DataFrame:
+    def of_bases(row: Mapping[str, str]) -> Floats:
+        of_both = [
+            results.averaged[row["problem"], row["recovery"], row[one]].mean(axis=1)
+            for one in ("method", "reference")
+        ]
+        return of_both[0] - of_both[1]
+
+    return with_dots(rows, of_bases)
 
 
 def draw(
     data: pd.DataFrame,
     looks: Mapping[str, Look],
     rope: float,
-    recoveries: Sequence[str],
+    results: Results,
     x_label: str,
 ) -> Figure:
     """The picture of `drawn`.
@@ -109,35 +106,25 @@ def draw(
         data: from `drawn`.
         looks: colour and marker of every method.
         rope: half width of the shaded region, in points.
-        recoveries: in order; those without data are left out.
+        results: gives the order of problems and recoveries; those without data are left out.
         x_label: what the difference is.
     """
-    panels = sorted(data["panel"].unique(), key=lambda one: one == OVERALL)
-    recoveries = [one for one in recoveries if one in set(data["recovery"])]
-    names = list(data["comparison"].unique())
-    lines, across = len(recoveries), len(panels)
-    if across == 1:
-        lines, across = across, lines
-    figure, axes = row_grid(names, lines, across, sharex="col" if lines == 1 else "row")
-    flat = [ax for line in axes for ax in line]
-    placed = list(zip(product(recoveries, panels), flat, strict=True))
-    for (recovery, panel), ax in placed:
-        shown = data[(data["panel"] == panel) & (data["recovery"] == recovery)]
-        large = shown[shown["problem"] == ""].set_index("comparison").reindex(names)
-        _ground(ax, rope)
-        small = shown[shown["problem"] != ""]
-        ax.plot(small["mean"], [names.index(one) for one in small["comparison"]], linestyle="",
-                marker="o", markersize=2.0, markeredgewidth=0, color=GREY, alpha=0.7)  # fmt: skip
-        dots(ax, large, looks)
-        ax.set_title(_title(panel, recovery, large))
-    for (recovery, panel), ax in placed:
-        of_recovery = data[data["recovery"] == recovery]
-        frame_means(ax, of_recovery, -rope, rope)
-        large = of_recovery[(of_recovery["panel"] == panel) & (of_recovery["problem"] == "")]
-        arrows(ax, large.set_index("comparison").reindex(names), looks)
-    for ax in axes[-1]:
-        ax.set_xlabel(x_label)
-    bold(axes, "")
+    names = [one for one in (*results.problems, OVERALL) if one in set(data["panel"])]
+    recoveries = [one for one in results.recoveries if one in set(data["recovery"])]
+    panels = {
+        (name, recovery): data[(data["panel"] == name) & (data["recovery"] == recovery)]
+        for recovery, name in product(recoveries, names)
+    }
+    across = len(names) if len(names) > 1 else len(recoveries)
+    figure, axes = row_grid(
+        [list(rows.loc[rows["dot"] == "", "comparison"]) for rows in panels.values()], across
+    )
+    for ax, ((name, recovery), rows) in zip(axes, panels.items(), strict=True):
+        ax.axvspan(-rope, rope, color=GREY, alpha=0.18, linewidth=0, zorder=0)
+        ax.axvline(0, color=GREY, linewidth=0.8, zorder=1)
+        dots(ax, rows.assign(row=rows["comparison"]), looks, 0.0, -rope, rope)
+        ax.set_title(_title(name, recovery, rows[rows["dot"] == ""]))
+    figure.supxlabel(x_label, fontsize=8)
     return figure
 
 
@@ -147,9 +134,4 @@ def _title(panel: str, recovery: str, rows: pd.DataFrame) -> str:
         return title(panel, recovery)
     n = str(counts[0]) if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"
     unit = str(rows["unit"].dropna().iloc[0])
-    return title(panel, recovery, f" (n = {n} {unit if n != '1' else unit[:-1]})")
-
-
-def _ground(ax: Axes, rope: float) -> None:
-    ax.axvspan(-rope, rope, color=GREY, alpha=0.18, linewidth=0, zorder=0)
-    ax.axvline(0, color=GREY, linewidth=0.8, zorder=1)
+    return title(panel, recovery, f" · n = {n} {unit if n != '1' else unit[:-1]}")

@@ -1,4 +1,4 @@
-"""Every pair of methods: the shift between them, and whether it holds after adjustment."""
+"""Every pair of methods: the difference between them, and whether it holds after adjustment."""
 
 from __future__ import annotations
 
@@ -11,81 +11,73 @@ from matplotlib.lines import Line2D
 
 from suites.section import slug
 
+from ..analysis.ranking import MethodRanks
 from ..analysis.results import Results
-from ..statistics import pairwise, smallest_holm_p
-from .blocks import COLLAPSED, Blocks, blocks
+from ..formats import counted
+from .blocks import change, on_these_problems
+from .focus import focus, signed
 from .plot import Plot
 from .squares import signs, square_figure
 from .style import Look, recovered
 
-_NUMBERS = 16  # methods up to which the shifts are written into the squares
+_NUMBERS = 16  # methods up to which the differences are written into the squares
 
 
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """One a recovery, of two blocks and three methods or more: less is the forest plot's."""
+    """One a recovery, of three methods or more of which any pair is told apart."""
     alpha = results.suite.analysis.alpha
     for recovery in results.recoveries:
-        scored = blocks(results, recovery)
-        if scored is None or scored.n < 2 or scored.scores.shape[1] < 3:
+        ranks = results.ranking[recovery]
+        k = len(ranks.methods)
+        if ranks.pairwise is None or k < 3 or not (ranks.pairwise.adjusted <= alpha).any():
             continue
-        data = drawn(scored)
-        k = scored.scores.shape[1]
-        if smallest_holm_p(scored.n, k * (k - 1) // 2) > alpha:
-            tested = f"No pair of {k} methods can be told apart at level {alpha:g} over so few."
-        else:
-            tested = f"Dots: adjusted p ≤ {alpha:g} (exact Wilcoxon signed-rank, Holm over all "
-            tested += "pairs)."
-        signed = "" if k <= _NUMBERS else ", red ones, with a minus, worse"
+        data = drawn(ranks)
+        darker = "" if k <= _NUMBERS else ", red ones, with a minus, worse"
         yield Plot(
             f"pairwise-{slug(recovery)}",
             draw(data, alpha),
             data,
             f"Every pair, {recovered(recovery)}",
-            f"Hodges–Lehmann shift of {COLLAPSED}, in points, row minus column: blue rows are "
-            f"better{signed}. Methods stand by their mean score; {scored.said}. {tested} The "
-            "darkest colours stand for the largest tenth of shifts and all beyond.",
-            f"Matrix of shifts between all pairs of {k} methods, {recovered(recovery)}.",
+            f"Difference of the {change(results)}, row minus column: blue rows are better{darker}. "
+            f"Methods stand by their mean. Dots: the pair differs {on_these_problems(results)}; "
+            f"n = {counted(len(ranks.problems), 'problem')}. The darkest colours stand for the "
+            "largest tenth of differences, a few methods far behind aside, and all beyond.",
+            f"Matrix of differences between all pairs of {k} methods, {recovered(recovery)}.",
         )
 
 
-def drawn(scored: Blocks) -> pd.DataFrame:
-    """One row an ordered pair: `method`, `reference`, `shift` (points, method minus reference),
-    `p`, `adjusted_p`, `n`, `unit`. Best mean score first in both."""
-    scores = scored.scores[scored.scores.mean().sort_values(ascending=False, kind="stable").index]
-    result = pairwise(scores.to_numpy())
-    names = list(scores.columns)
+def drawn(ranks: MethodRanks) -> pd.DataFrame:
+    """One row an ordered pair: `method`, `reference`, `difference` (points, method minus
+    reference), `adjusted_p`, `n` (problems). Best mean first in both."""
+    found = ranks.pairwise
+    assert found is not None
+    order = np.argsort(-np.nan_to_num(np.nanmean(ranks.scores, axis=0)), kind="stable")
     rows = [
-        (
-            one,
-            other,
-            result.shift[i, j],
-            result.p[i, j],
-            result.adjusted[i, j],
-            scored.n,
-            scored.unit,
-        )
-        for i, one in enumerate(names)
-        for j, other in enumerate(names)
+        (ranks.methods[i], ranks.methods[j], found.difference[i, j], found.adjusted[i, j])
+        for i in order
+        for j in order
         if i != j
     ]
-    columns = ["method", "reference", "shift", "p", "adjusted_p", "n", "unit"]
-    return pd.DataFrame(rows, columns=columns)
+    columns = ["method", "reference", "difference", "adjusted_p"]
+    return pd.DataFrame(rows, columns=columns).assign(n=len(ranks.problems))
 
 
 def draw(data: pd.DataFrame, alpha: float) -> Figure:
     """The picture of `drawn`."""
     names = list(dict.fromkeys(data["method"]))
-    wide = data.pivot(index="method", columns="reference", values="shift")
+    wide = data.pivot(index="method", columns="reference", values="difference")
     matrix = wide.loc[names, names].to_numpy(dtype=float)
     p = data.pivot(index="method", columns="reference", values="adjusted_p")
-    sizes = np.abs(matrix[np.isfinite(matrix)])
+    behind = np.nanmean(matrix, axis=1)
+    near = behind >= focus(behind)  # a few that collapsed would take all colours for themselves
+    sizes = np.abs(matrix[np.ix_(near, near)])
+    sizes = sizes[np.isfinite(sizes)]
     limit = max(float(np.quantile(sizes, 0.9)), 1e-3)
     texts = signs(matrix)
     if len(names) <= _NUMBERS:
-        texts = np.where(np.isfinite(matrix), np.char.mod("%.1f", matrix), "")
-        texts = np.char.replace(texts, "-", "\N{MINUS SIGN}")
+        texts = np.array([[signed(one) for one in row] for row in matrix])
     figure, ax = square_figure(
-        matrix, names, names, "RdBu", (-limit, limit), "shift (points)", texts, extend="both"
+        matrix, names, names, "RdBu", (-limit, limit), "difference (points)", texts, extend="both"
     )
     told = np.argwhere(p.loc[names, names].to_numpy(dtype=float) <= alpha)
     if len(told):

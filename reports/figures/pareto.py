@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from ..analysis.results import Results
 from ..formats import counted
 from ..statistics import Floats
-from .blocks import COLLAPSED
+from .blocks import change
+from .focus import EDGE, focus, signed
 from .names import place_names
 from .panels import ALL_PROBLEMS, MANY, grid, legend, name_axes
 from .plot import Plot
@@ -43,10 +44,10 @@ def score_cost(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         draw(data, looks, "scoring time (s)", log=True),
         data,
         "Quality against scoring time",
-        f"Seconds of scoring, as if the criterion had run alone, against {_words(results)} "
+        f"Seconds of scoring, as if the criterion had run alone, against the {_words(results)} "
         "Up and to the left is better; on the dashed front no other method is both faster and "
         f"better. Times below 1 ms stand at 1 ms. {_named(looks)}",
-        "Scatter of scoring time against retained top-1, by problem and recovery.",
+        "Scatter of scoring time against accuracy change, by problem and recovery.",
     )
 
 
@@ -65,21 +66,21 @@ def training_cost(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]
         data,
         "Quality against training",
         "Images of all training since the base, a method's own phases and recovery together, "
-        f"against {_words(results)} Up and to the left is better; on the dashed front no other "
+        f"against the {_words(results)} Up and to the left is better; on the dashed front no other "
         f"method is both cheaper and better. {_named(looks)}",
-        "Scatter of training images against retained top-1, by problem and recovery.",
+        "Scatter of training images against accuracy change, by problem and recovery.",
     )
 
 
 def _words(results: Results) -> str:
     if len(results.problems) > MANY:
-        text = f"{COLLAPSED}, mean of n = {len(results.problems)} problems"
-        return f"{text}, with bars of one standard deviation over these."
+        text = f"{change(results)}, mean of n = {len(results.problems)} problems"
+        return f"{text}, with bars of one standard deviation over these. {EDGE}"
     n = counted(results.suite.bases, "base")
-    text = f"{COLLAPSED}, mean of n = {n}"
+    text = f"{change(results)}, mean of n = {n}"
     if results.suite.bases == 1:
-        return f"{text}: single networks, no spread."
-    return f"{text}, with bars of one standard deviation over bases."
+        return f"{text}: single networks, no spread. {EDGE}"
+    return f"{text}, with bars of one standard deviation over bases. {EDGE}"
 
 
 def _named(looks: Mapping[str, Look]) -> str:
@@ -91,9 +92,10 @@ def _named(looks: Mapping[str, Look]) -> str:
 def drawn(results: Results, cost: str) -> pd.DataFrame:
     """One row a (problem, recovery, method) of which every cell is complete.
 
-    Columns: the cost (mean over budgets and bases), `retained_top1` (points, likewise), `sd` (over
-    bases; NaN of one), `n` (bases), `pareto` (no other method of the panel is at most as dear and
-    at least as good, and better in one). Of more than `MANY` problems: over all of them.
+    Columns: the cost (mean over budgets and bases), `retained_top1` (points, likewise), `low` and
+    `high` (one standard deviation over bases; NaN of one), `n` (bases), `pareto` (no other method
+    of the panel is at most as dear and at least as good, and better in one). Of more than `MANY`
+    problems: over all of them.
 
     Args:
         results: the analysis; matched controls are left out.
@@ -117,6 +119,10 @@ def drawn(results: Results, cost: str) -> pd.DataFrame:
         means = means.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)
     if len(results.problems) > MANY:
         means = _over_problems(means, cost, len(results.problems))
+    tops = results.dense.groupby("problem")["dense_top1"].mean()
+    dense = means["problem"].map(tops).fillna(tops.mean())  # `ALL_PROBLEMS`: of their mean
+    means["low"] = np.maximum(means["retained_top1"] - means["sd"], -dense)
+    means["high"] = np.minimum(means["retained_top1"] + means.pop("sd"), 100 - dense)
     means["pareto"] = False
     for _, panel in means.groupby(_KEYS[:2], sort=False):
         means.loc[panel.index, "pareto"] = _on_front(
@@ -152,8 +158,9 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], x_label: str, log: bool)
         here = (data["problem"] == panel.problem) & (data["recovery"] == panel.recovery)
         _panel(panel.ax, data[here], looks)
         loud = data["method"].map(lambda name: not looks[name].quiet)
-        named.append((panel.ax, data[here & (loud | data["pareto"])]))
-    name_axes(figure, panels, x_label, "retained top-1 (points)")
+        below = data["retained_top1"] < panel.ax.get_ylim()[0]
+        named.append((panel.ax, data[here & (loud | data["pareto"] | below)]))
+    name_axes(figure, panels, x_label, "accuracy change (points)")
     handles = [Line2D([], [], label="Pareto front", **_FRONT)]
     if any(looks[name].quiet for name in data["method"]):
         grey = Line2D([], [], linestyle="", marker="o", markersize=3, color=QUIET)
@@ -162,22 +169,32 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], x_label: str, log: bool)
     legend(figure, handles)
     place_names(
         figure,
-        [
-            (ax, rows["x"].to_numpy(), rows["retained_top1"].to_numpy(), list(rows["method"]))
-            for ax, rows in named
-        ],
+        [(ax, *_placed(rows, ax.get_ylim()[0])) for ax, rows in named],
     )
     return figure
 
 
+def _placed(rows: pd.DataFrame, edge: float) -> tuple[Floats, Floats, list[str]]:
+    """(x, y, name) of every point; one below the edge stands there, with its number."""
+    names = [
+        name if value >= edge else f"{name} ({signed(value)})"
+        for name, value in zip(rows["method"], rows["retained_top1"], strict=True)
+    ]
+    return rows["x"].to_numpy(), rows["retained_top1"].clip(lower=edge).to_numpy(), names
+
+
 def _panel(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look]) -> None:
-    ax.margins(x=_ROOM, y=0.14)
+    ax.margins(x=_ROOM)
+    low, top = focus(rows["retained_top1"]), rows["retained_top1"].max()
+    edge = 0.14 * max(top - low, 1.0)
+    ax.set_ylim(low - edge, top + edge)
     for row in rows.to_dict("records"):
         look = looks[row["method"]]
         if not look.quiet:
-            ax.vlines(row["x"], row["retained_top1"] - row["sd"], row["retained_top1"] + row["sd"],
-                      color=look.colour, linewidth=0.7, zorder=2)  # fmt: skip
-        ax.plot([row["x"]], [row["retained_top1"]], linestyle="", color=look.colour,
-                marker=look.marker, markersize=3 if look.quiet else 4.6, zorder=look.z)  # fmt: skip
+            ax.vlines(row["x"], row["low"], row["high"], color=look.colour, linewidth=0.7, zorder=2)
+        below = row["retained_top1"] < low - edge
+        ax.plot([row["x"]], [max(row["retained_top1"], low - edge)], linestyle="",
+                color=look.colour, marker="v" if below else look.marker, clip_on=not below,
+                markersize=3 if look.quiet else 4.6, zorder=look.z)  # fmt: skip
     front = rows[rows["pareto"].astype(bool)].sort_values("x")
     ax.step(front["x"], front["retained_top1"], where="post", **_FRONT)

@@ -129,7 +129,7 @@ def fit_titles(figure: Figure) -> bool:
     if changed:
         for ax in titled:
             text = _titled(ax)
-            text.set_text(text.get_text().replace(" · ", "\n", 1))
+            text.set_text(text.get_text().replace(" · ", "\n"))
     if (ratio := excess()) > 1:
         for ax in titled:
             text = _titled(ax)

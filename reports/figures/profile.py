@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -11,11 +11,12 @@ from matplotlib.figure import Figure
 
 from ..analysis.results import Results
 from ..formats import counted
-from ..statistics import Floats, performance_profile, shares_within
+from ..statistics import Floats, shares_within
 from .blocks import Blocks, blocks
+from .focus import EDGE, focus, mark_beside
 from .panels import entries, legend
 from .plot import Plot
-from .style import ONE_COLUMN, TWO_COLUMNS, Look, in_order, recovered
+from .style import GREY, ONE_COLUMN, TWO_COLUMNS, Look, in_order, recovered
 
 _FEWEST = 6  # trials of a method
 _POINTS = 100  # of a curve
@@ -33,13 +34,13 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     if not cubes:
         return
     counts = sorted({len(kept) for kept in results.budgets.values()})
-    budgets = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    level = 1 - results.suite.analysis.alpha
-    banded = _banded(results, looks, cubes)
-    data = drawn(cubes, banded, level)
+    budgets = f"{counts[0]} to {counts[-1]} budgets"
+    if len(counts) == 1:
+        budgets = counted(counts[0], "budget")
+    data = drawn(cubes)
     sizes = "; ".join(
-        f"{recovered(key)}: n = {counted(problems, 'problem')} × {budgets} "
-        f"budgets × {bases} bases × {repeats} repeats a method"
+        f"{recovered(key)}: n = {counted(problems, 'problem')} × {budgets} × "
+        f"{counted(bases, 'base')} × {counted(repeats, 'repeat')} a method"
         for key, (_, cube) in cubes.items()
         for _, problems, bases, repeats in [cube.shape[1:]]
     )
@@ -49,9 +50,8 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         data,
         "Performance profiles",
         "Share of trials on which a method loses no more than so many points of top-1 against the "
-        f"dense network: up and to the left is better. {sizes}. Bands, of {', '.join(banded)}: "
-        f"{100 * level:g} % of a hierarchical bootstrap over problems, bases and repeats (budgets "
-        "are fixed); of one problem they hold for it alone.",
+        f"dense network: up and to the left is better. {sizes}; "
+        f"the curves describe these trials and no others. {EDGE}",
         "Curves of the share of trials against the points lost, a line a method, a panel a "
         "recovery.",
     )
@@ -83,44 +83,23 @@ def _lost(results: Results, recovery: str, scored: Blocks) -> Floats:
     return cast("Floats", np.where(planned[None, :, :, None, None], lost, np.nan))
 
 
-def _banded(
-    results: Results, looks: Mapping[str, Look], cubes: Mapping[str, tuple[list[str], Floats]]
-) -> list[str]:
-    """The control, and of coloured methods the one that loses least; bands hide lines."""
-    lost: dict[str, list[float]] = {}
-    for names, cube in cubes.values():
-        known = np.where(np.isfinite(cube), cube, np.nan)
-        for name, value in zip(names, np.nanmean(known, axis=(1, 2, 3, 4)), strict=True):
-            lost.setdefault(name, []).append(float(value))
-    control = results.suite.analysis.control
-    others = [name for name in lost if name != control and not looks[name].quiet]
-    best = min(others, key=lambda name: float(np.mean(lost[name])), default=control)
-    return [name for name in lost if name in (control, best)]
-
-
-def drawn(
-    cubes: Mapping[str, tuple[list[str], Floats]], banded: Sequence[str], level: float
-) -> pd.DataFrame:
+def drawn(cubes: Mapping[str, tuple[list[str], Floats]]) -> pd.DataFrame:
     """One row a (recovery, method, points lost).
 
     Columns: `recovery`, `method`, `lost` (points of top-1), `share` (of trials that lose no more,
-    in [0, 1]; every problem counts alike), `low`, `high` (bootstrap; NaN without a band).
+    in [0, 1]; every problem counts alike), `most` (points that the method loses anywhere).
     """
     parts = []
     for recovery, (names, cube) in cubes.items():
-        finite = cube[np.isfinite(cube)]
-        thresholds = np.linspace(min(0.0, float(np.quantile(finite, 0.02))), finite.max(), _POINTS)
-        for name, lost in zip(names, cube, strict=True):
+        known = np.where(np.isfinite(cube), cube, np.nan)
+        most = np.nanmax(known, axis=(1, 2, 3, 4))
+        end = -focus(-most)
+        thresholds = np.linspace(min(0.0, float(np.nanquantile(known, 0.02))), end, _POINTS)
+        for name, lost, own in zip(names, cube, most, strict=True):
             shares = shares_within(lost, thresholds).mean(axis=(1, 2, 3))
-            part = pd.DataFrame(
-                {"lost": thresholds, "share": shares, "low": np.nan, "high": np.nan}
-            )
-            if name in banded:
-                bands = performance_profile(lost, thresholds, level)
-                part["low"], part["high"] = bands.low, bands.high
+            part = pd.DataFrame({"lost": thresholds, "share": shares, "most": own})
             parts.append(part.assign(recovery=recovery, method=name))
-    columns = ["recovery", "method", "lost", "share", "low", "high"]
-    return pd.concat(parts, ignore_index=True)[columns]
+    return pd.concat(parts, ignore_index=True)[["recovery", "method", "lost", "share", "most"]]
 
 
 def draw(data: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
@@ -138,12 +117,15 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
             line.set_drawstyle("steps-post")
             line.set_markevery(_POINTS // 8)
             ax.add_line(line)
-            ax.fill_between(rows["lost"], rows["low"], rows["high"], step="post", alpha=0.15,
-                            color=look.colour, linewidth=0, zorder=1.2)  # fmt: skip
         ax.set_title(recovered(recovery))
         ax.set_xlabel("at most so many points lost")
         of_recovery = data[data["recovery"] == recovery]
         ax.set_xlim(of_recovery["lost"].min(), of_recovery["lost"].max())
+        last = of_recovery.groupby("method", sort=False).last()
+        far = last[last["most"] > last["lost"]]
+        for _, rows in far.groupby((20 * far["share"]).round()):  # texts have no room closer by
+            colour = looks[str(rows.index[0])].colour if len(rows) == 1 else GREY
+            mark_beside(ax, rows["share"].mean(), rows["most"], colour)
     axes[0].set_ylim(-0.02, 1.04)
     axes[0].set_ylabel("share of trials")
     legend(figure, list(entries(methods, looks)))

@@ -1,16 +1,20 @@
-"""Mean ranks on a line, with bars over methods that nothing tells apart (Demsar 2006)."""
+"""Methods on a line of their means, with bars over runs that nothing tells apart (after Demsar)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
+from ..analysis.ranking import MethodRanks
 from ..analysis.results import Results
-from ..statistics import cliques, mean_ranks, pairwise, smallest_holm_p
-from .blocks import COLLAPSED, Blocks, blocks
+from ..formats import counted
+from .blocks import change, on_these_problems
+from .focus import EDGE, focus, signed
 from .plot import Plot
 from .style import GREY, INK, TWO_COLUMNS, Look, recovered
 
@@ -20,57 +24,56 @@ _HEAD = 0.42  # inches of axis and title
 
 
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """The diagram over two problems or more, or two bases of the one: a rank is an average."""
-    by_recovery = {one: blocks(results, one) for one in results.recoveries}
-    ranked = {name: one for name, one in by_recovery.items() if one is not None and one.n > 1}
+    """A line a recovery, where any two methods are told apart: one bar over all says nothing."""
+    ranked = [
+        ranks
+        for ranks in (results.ranking[one] for one in results.recoveries)
+        if ranks.pairwise is not None
+        and all(len(clique) < len(ranks.methods) for clique in ranks.cliques)
+    ]
     if not ranked:
         return
-    alpha = results.suite.analysis.alpha
-    data = drawn(ranked, alpha)
-    conditional = any(one.unit == "bases" for one in ranked.values())
-    sizes = "; ".join(dict.fromkeys(one.said for one in ranked.values()))
-    bars = "Bars join runs of methods of which no pair differs (exact Wilcoxon signed-rank test, "
-    bars += f"Holm over all pairs, level {alpha:g})."
-    if not any(_can_tell(one, alpha) for one in ranked.values()):
-        bars = "One bar over all: with so few, no pair of so many could be told apart at level "
-        bars += f"{alpha:g}, whatever the numbers."
+    sizes = "; ".join(dict.fromkeys(map(_said, ranked)))
+    data = drawn(ranked)
     yield Plot(
         "rank_diagram",
         draw(data, looks),
         data,
-        "Mean ranks, on this problem" if conditional else "Mean ranks over problems",
-        f"Mean rank of {COLLAPSED}; 1, at the left, is best; {sizes}. "
-        f"{bars} Mean ranks depend on which methods take part.",
-        "Rank diagram: methods on a line of mean ranks, with bars over groups that nothing tells "
-        "apart.",
+        "Which methods are told apart",
+        f"Mean {change(results)}; the best stands at the left; {sizes}. Bars join runs of methods "
+        f"of which no pair differs {on_these_problems(results)}. In brackets: the ranks that this "
+        f"leaves open. {EDGE}",
+        "Diagram: methods on a line of mean accuracy change, with bars over runs that nothing "
+        "tells apart.",
     )
 
 
-def _can_tell(scored: Blocks, alpha: float) -> bool:
-    k = scored.scores.shape[1]
-    return smallest_holm_p(scored.n, k * (k - 1) // 2) <= alpha
+def _said(ranks: MethodRanks) -> str:
+    """n in words, and whom it leaves out."""
+    text = f"n = {counted(len(ranks.problems), 'problem')}"
+    if not ranks.waiting:
+        return text
+    return f"{text} ({counted(len(ranks.waiting), 'unfinished method')} left out)"
 
 
-def drawn(ranked: Mapping[str, Blocks], alpha: float) -> pd.DataFrame:
-    """One row a (recovery, method), best first.
+def drawn(ranked: Sequence[MethodRanks]) -> pd.DataFrame:
+    """One row a (recovery, method), best first; one that failed anywhere has no mean, and is last.
 
-    Columns: `recovery`, `method`, `mean_rank`, `n`, `unit`, `bars` (numbers of the bars that it
-    stands under, from 1, in one text).
+    Columns: `recovery`, `method`, `mean` (points, over problems), `rank_low`, `rank_high`, `n`
+    (problems), `bars` (numbers of the bars that it stands under, from 1, in one text).
     """
-    rows = []
-    for recovery, scored in ranked.items():
-        scores = scored.scores.to_numpy()
-        ranks = mean_ranks(scores)
-        runs = cliques(ranks, pairwise(scores).adjusted, alpha)
-        for place, name in enumerate(scored.scores.columns):
-            bars = " ".join(str(i) for i, run in enumerate(runs, start=1) if place in run)
-            rows.append((recovery, name, ranks[place], scored.n, scored.unit, bars))
-    columns = ["recovery", "method", "mean_rank", "n", "unit", "bars"]
-    data = pd.DataFrame(rows, columns=columns)
-    order = {name: place for place, name in enumerate(ranked)}
-    data["place"] = data["recovery"].map(order)
-    data = data.sort_values(["place", "mean_rank"], kind="stable", ignore_index=True)
-    return data.drop(columns="place")
+    parts = []
+    for one in ranked:
+        bars = [
+            " ".join(str(i) for i, run in enumerate(one.cliques, start=1) if place in run)
+            for place in range(len(one.methods))
+        ]
+        part = pd.DataFrame({"method": one.methods, "mean": one.scores.mean(axis=0), "bars": bars})
+        part = part.assign(recovery=one.recovery, n=len(one.problems))
+        part = part.assign(rank_low=one.low.astype(int), rank_high=one.high.astype(int))
+        parts.append(part.sort_values("mean", ascending=False, kind="stable"))
+    columns = ["recovery", "method", "mean", "rank_low", "rank_high", "n", "bars"]
+    return pd.concat(parts, ignore_index=True)[columns]
 
 
 def draw(data: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
@@ -85,11 +88,10 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
     return figure
 
 
-def _bars(rows: pd.DataFrame) -> list[tuple[float, float]]:
-    """Ends of every bar on the line of ranks."""
-    members = rows.assign(bar=rows["bars"].str.split()).explode("bar").dropna(subset=["bar"])
-    spans = members.astype({"bar": int}).groupby("bar")["mean_rank"].agg(["min", "max"])
-    return list(spans.itertuples(index=False, name=None))
+def _bars(rows: pd.DataFrame) -> list[list[int]]:
+    """Rows under every bar."""
+    members = rows["bars"].str.split().explode().dropna().astype(int)
+    return [list(places.index) for _, places in members.groupby(members)]
 
 
 def _height(rows: pd.DataFrame) -> float:
@@ -97,35 +99,44 @@ def _height(rows: pd.DataFrame) -> float:
 
 
 def _panel(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], height: float) -> None:
-    """Draw one recovery: y is inches below the line of ranks, x the mean rank."""
-    k = len(rows)
-    ax.set_xlim(1 - 0.42 * (k - 1), k + 0.42 * (k - 1))
+    """Draw one recovery: y is inches below the line of means, x points, the best at the left.
+
+    Methods far behind stand behind the end of the line.
+    """
+    k, top = len(rows), float(rows["mean"].max())
+    low = min(focus(rows["mean"], top), top - 0.1)
+    span = top - low
+    near = (rows["mean"] >= low).to_numpy()
+    at = np.where(near, rows["mean"], low - 0.06 * span)
+    outer = low - (0.0 if near.all() else 0.06) * span
+    ax.set_xlim(top + 0.42 * span, outer - 0.42 * span)
     ax.set_ylim(-(height - _HEAD), 0)
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
     ax.yaxis.set_visible(False)
-    step = max(1, round((k - 1) / 8))
     ax.xaxis.tick_top()
-    ax.set_xticks([*range(1, k + 1, step)])
-    ax.hlines(0, 1, k, color=INK, linewidth=0.9, clip_on=False)
-    bars = _bars(rows)
-    for place, (low, high) in enumerate(bars, start=1):
-        edge = 0.006 * k
-        ax.hlines(-_BAR * place, low - edge, high + edge, color=GREY, linewidth=2.0, zorder=3)
-    top = _BAR * (len(bars) + 1) + 0.5 * _LINE
+    ticks = [one for one in MaxNLocator(8).tick_values(low, top) if low <= one <= top]
+    ax.set_xticks(ticks, [f"{one:g}".replace("-", "−") for one in ticks])
+    ax.hlines(0, top, low, color=INK, linewidth=0.9, clip_on=False)
+    bars, edge = _bars(rows), 0.006 * span
+    for place, members in enumerate(bars, start=1):
+        ends = at[members].max() + edge, at[members].min() - edge
+        ax.hlines(-_BAR * place, *ends, color=GREY, linewidth=2.0, zorder=3)
+    below = _BAR * (len(bars) + 1) + 0.5 * _LINE
     half = (k + 1) // 2
-    for place, row in enumerate(rows.to_dict("records")):
+    for place, (x, row) in enumerate(zip(at, rows.to_dict("records"), strict=True)):
         left = place < half
-        y = -(top + _LINE * (place if left else k - 1 - place))
-        end = 1 - 0.03 * (k - 1) if left else k + 0.03 * (k - 1)
+        y = -(below + _LINE * (place if left else k - 1 - place))
+        end = top + 0.03 * span if left else outer - 0.03 * span
         look = looks[row["method"]]
         ink = GREY if look.quiet else look.colour
-        ax.plot([row["mean_rank"], row["mean_rank"], end], [0, y, y], color=ink, linewidth=0.6,
-                zorder=2, clip_on=False)  # fmt: skip
-        ax.plot([row["mean_rank"]], [0], color=look.colour, marker=look.marker, markersize=3.6,
-                linestyle="", zorder=look.z + 2, clip_on=False)  # fmt: skip
-        text = f"{row['method']}  {row['mean_rank']:.1f}"
-        if not left:
-            text = f"{row['mean_rank']:.1f}  {row['method']}"
-        ax.text(end + (-0.008 if left else 0.008) * k, y, text, ha="right" if left else "left",
-                va="center", fontsize=6.8, color=INK if not look.quiet else GREY)  # fmt: skip
+        ax.plot([x, x, end], [0, y, y], color=ink, linewidth=0.6, zorder=2, clip_on=False)
+        ax.plot([x], [0], color=look.colour, linestyle="", markersize=3.6,
+                marker=look.marker if near[place] else ">",
+                zorder=look.z + 2, clip_on=False)  # fmt: skip
+        number = "failed" if pd.isna(row["mean"]) else signed(row["mean"])
+        open_ = dict.fromkeys(str(row[one]) for one in ("rank_low", "rank_high"))
+        words = [row["method"], f"({'–'.join(open_)})", number]
+        ax.text(end + (0.008 if left else -0.008) * span, y, "  ".join(words[:: 1 if left else -1]),
+                ha="right" if left else "left", va="center", fontsize=6.8,
+                color=INK if not look.quiet else GREY)  # fmt: skip

@@ -36,7 +36,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         draw(data, looks, THRESHOLD if axis == "threshold" else COSTS[axis]),
         data.drop(columns="said"),
         "Places at every budget",
-        f"Methods by their mean rank of retained top-1 at each budget, best above; {sizes}. Equal "
+        f"Methods by their mean rank of test top-1 at each budget, best above; {sizes}. Equal "
         "mean ranks stand in the order of the mean score. Places say nothing of how far apart "
         "methods are.",
         "Bump chart of the methods' places, a column a budget, a panel a recovery.",

@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from ..analysis.results import Results
 from ..formats import counted
 from .blocks import at_the_tightest
+from .focus import EDGE, focus, mark_below
 from .panels import entries, grid, legend, name_axes
 from .plot import Plot
 from .style import Look, in_order
@@ -23,7 +24,8 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         return
     banded = _banded(data, looks, results.suite.analysis.control)
     n = results.suite.bases * results.suite.repeats
-    spread = f"Bands, of {', '.join(banded)}: one standard deviation over these networks."
+    spread = f"Bands, of {', '.join(banded)}: one standard deviation over these networks; they "
+    spread += "may leave the panel."
     yield Plot(
         "recovery_curves",
         draw(data, looks, banded),
@@ -32,7 +34,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         f"Validation top-1 after each epoch of recovery {at_the_tightest(results)}; mean of n = "
         f"{counted(n, 'network')} a method and problem. "
         f"{spread if n > 1 else 'One network, so no spread.'} Validation, not test: nothing is "
-        "chosen by it.",
+        f"chosen by it. {EDGE}",
         "Curves of validation top-1 over epochs of recovery, a line a method, by problem and "
         "recovery.",
     )
@@ -101,14 +103,20 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], banded: list[str]) -> Fi
         shown = data[here]
         for name in methods:
             rows = shown[shown["method"] == name]
-            line = looks[name].line(rows["epoch"], rows["validation_top1"])
+            top1 = rows["validation_top1"]
+            line = looks[name].line(rows["epoch"], top1)
             line.set_markevery(max(1, len(rows) // 8))
             panel.ax.add_line(line)
             if name in banded:
-                panel.ax.fill_between(rows["epoch"], rows["validation_top1"] - rows["sd"],
-                                    rows["validation_top1"] + rows["sd"], alpha=0.15,
-                                    color=looks[name].colour, linewidth=0, zorder=1.2)  # fmt: skip
+                low, high = (top1 - rows["sd"]).clip(lower=0), (top1 + rows["sd"]).clip(upper=100)
+                panel.ax.fill_between(rows["epoch"], low, high, alpha=0.15, linewidth=0,
+                                      color=looks[name].colour, zorder=1.2)  # fmt: skip
         panel.ax.autoscale_view()
+        top = shown["validation_top1"].max()
+        least = focus(shown.groupby("method")["validation_top1"].min())
+        edge = 0.06 * max(top - least, 1.0)
+        panel.ax.set_ylim(least - edge, top + edge)
+        mark_below(panel.ax, shown, "epoch", "validation_top1", "epoch", looks)
         panel.ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     name_axes(figure, panels, "epoch of recovery", "validation top-1 (%)")
     legend(figure, list(entries(methods, looks)))

@@ -1,96 +1,148 @@
-"""Plots with a row a method: names once at the left, a dot and a bar a row."""
+"""Plots with a row a method: every panel has its own order, names at its left, a dot and a bar a
+row."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
+from suites.schema import Suite
+
+from ..statistics import FEWEST_BASES
+from .focus import EDGE, focus, mark_beside
 from .style import GREY, INK, TWO_COLUMNS, Look
 
-ROW = 0.145  # inches
-_NAME = 0.062  # inches a letter takes
+ROW = 0.135  # inches
+DOT: dict[str, Any] = {"linestyle": "", "marker": "o", "markersize": 2.0, "alpha": 0.7}
+DOT |= {"markeredgewidth": 0, "zorder": 2.5}
+_SIZE = 6.5  # of names, points
+_NAME = 0.053  # inches a letter takes
 
 
-def row_grid(
-    names: Sequence[str], lines: int, across: int, sharex: Literal["row", "col"] | bool = "col"
-) -> tuple[Figure, list[list[Axes]]]:
-    """Panels that share their rows; names at the left of each line, best above.
+def row_grid(panels: Sequence[Sequence[str]], across: int) -> tuple[Figure, list[Axes]]:
+    """Panels line by line, each with rows of its own.
 
     Args:
-        names: of the rows, from the top.
-        lines: of panels.
+        panels: of each the names of its rows, from the top.
         across: panels a line.
-        sharex: as matplotlib's `subplots`.
     """
-    longest = _NAME * max(len(name) for name in names)
-    width = min(TWO_COLUMNS, longest + 2.9 * across) if across > 1 else longest + 2.9
-    figure = Figure(figsize=(width, (ROW * max(len(names), 5) + 0.45) * lines + 0.3))
-    axes = figure.subplots(lines, across, squeeze=False, sharex=sharex, sharey=True)
-    for line in axes:
-        line[0].set_yticks(range(len(names)), names)
-        line[0].set_ylim(len(names) - 0.4, -0.6)
-        for ax in line:
-            ax.tick_params(axis="y", length=0, pad=5)  # room for the arrows of `arrows`
-            ax.grid(axis="y", visible=False)
-    return figure, [list(line) for line in axes]
-
-
-def bold(axes: Sequence[Sequence[Axes]], control: str) -> None:
-    """Set the control's name in bold."""
-    for line in axes:
-        for label in line[0].get_yticklabels():
+    lines = [panels[at : at + across] for at in range(0, len(panels), across)]
+    counts = [max(5, *map(len, line)) for line in lines]
+    longest = _NAME * max(len(name) for names in panels for name in names)
+    width = min(TWO_COLUMNS, (longest + 2.3) * across) if across > 1 else longest + 2.9
+    heights = [ROW * count + 0.55 for count in counts]
+    figure = Figure(figsize=(width, sum(heights) + 0.3))
+    axes = figure.subplots(len(lines), across, squeeze=False, height_ratios=heights)
+    flat = list(axes.flat)
+    for ax in flat[len(panels) :]:
+        ax.set_visible(False)
+    for ax, names in zip(flat, panels, strict=False):
+        ax.set_yticks(range(len(names)), names, fontsize=_SIZE)
+        ax.set_ylim(len(names) - 0.4, -0.6)
+        ax.tick_params(axis="y", length=0, pad=5)  # room for what stands at the edge
+        ax.grid(axis="y", visible=False)
+        ax.locator_params(axis="x", nbins=4)
+        for label in ax.get_yticklabels():
             label.set_color(INK)
-            if label.get_text() == control:
-                label.set_fontweight("bold")
+    return figure, flat[: len(panels)]
 
 
-def dots(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look]) -> None:
+def bold(axes: Sequence[Axes], control: str) -> None:
+    """Set the control's name in bold."""
+    for label in (one for ax in axes for one in ax.get_yticklabels()):
+        if label.get_text() == control:
+            label.set_fontweight("bold")
+
+
+def with_dots(
+    rows: pd.DataFrame, of_bases: Callable[[dict[Any, Any]], ArrayLike], value: str = "mean"
+) -> pd.DataFrame:
+    """The rows, and where bases are too few for an interval, a row each instead of the interval.
+
+    Args:
+        rows: columns `low`, `high`, `n` (bases), and that of the value.
+        of_bases: gives the values of a row's bases.
+        value: the column whose mean over bases it is.
+
+    Returns:
+        With the column `dot`: `base 0` and so on, empty of the rows that were there.
+    """
+    few = (rows["n"] < FEWEST_BASES) | rows["low"].isna()
+    few &= rows[value].notna()
+    bare = rows.assign(dot="", low=rows["low"].mask(few), high=rows["high"].mask(few))
+    single = [
+        row | {"dot": f"base {base}", value: one, "n": 1}
+        for row in bare[few & (rows["n"] > 1)].to_dict("records")
+        for base, one in enumerate(np.asarray(of_bases(row)))
+    ]
+    if not single:
+        return bare
+    return pd.concat([bare, pd.DataFrame(single, columns=bare.columns)], ignore_index=True)
+
+
+def spread_words(suite: Suite) -> str:
+    """What stands for the spread over bases, and what at the edge, for captions."""
+    if suite.bases == 1:
+        return f"One base, so no intervals. {EDGE}"
+    if suite.bases < FEWEST_BASES:
+        return f"Small dots: single bases, too few for an interval. {EDGE}"
+    level = f"{100 * (1 - suite.analysis.alpha):g} %"
+    return f"Bars: {level} t-intervals over bases; an arrow marks one that leaves the panel. {EDGE}"
+
+
+def dots(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], *held: float) -> None:
     """A dot and a bar a row, in the look of its method; `missing` where there is no number.
+
+    The axis shows `focus` of the means and what is `held`; what lies beyond, or runs out, is marked
+    at the edge.
 
     Args:
         ax: the panel.
-        rows: from the top; columns `method`, `mean`, `low`, `high`.
+        rows: columns `row` (its name on the axis), `method`, `mean`, `low`, `high`, and `dot`:
+            where that is not empty, the row is a small dot beside the mean.
         looks: colour and marker of every method.
+        held: values that the axis holds in any case; the first stands for one more method.
     """
-    for y, row in enumerate(rows.to_dict("records")):
-        if pd.isna(row["mean"]):
+    _frame(ax, rows, *held)
+    left, right = ax.get_xlim()
+    for y, name in enumerate(one.get_text() for one in ax.get_yticklabels()):
+        own = rows[rows["row"] == name]
+        found = own[own["dot"] == ""].dropna(subset=["mean"]).to_dict("records")
+        if not found:
             ax.text(0.99, y, "missing", color=GREY, fontsize=6.5, ha="right", va="center",
                     transform=ax.get_yaxis_transform(), clip_on=True,
                     bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})  # fmt: skip
             continue
-        look = looks[row["method"]]
+        row, look = found[0], looks[found[0]["method"]]
+        small = own.loc[own["dot"] != "", "mean"]
+        ax.plot(small, [y] * len(small), color=GREY, **DOT)
         if pd.notna(row["low"]):
             ax.hlines(y, row["low"], row["high"], color=look.colour, linewidth=1.2, zorder=2)
         face = "#ffffff" if look.dashes else look.colour
         ax.plot([row["mean"]], [y], color=look.colour, marker=look.marker, markersize=4.2,
                 markerfacecolor=face, zorder=3)  # fmt: skip
+        seen = left <= row["mean"] <= right
+        mark_beside(ax, y, small if seen else [row["mean"]], look.colour)
+        for cut, x, marker in ((row["low"] < left, left, "<"), (row["high"] > right, right, ">")):
+            if cut:  # so that a bar is not read as ending here
+                ax.plot([x], [y], color=look.colour, marker=marker, markersize=3.5, clip_on=False)
 
 
-def frame_means(ax: Axes, data: pd.DataFrame, *others: float) -> None:
-    """Room for every mean and the values given; an interval over few repeats may run out.
-
-    Args:
-        ax: the panel, or one of those that share its axis.
-        data: columns `mean`, `low`, `high`, of all panels that share the axis.
-    """
-    means = data["mean"].dropna()
-    ends = pd.concat([data["low"], data["high"], means]).dropna()
-    low, high = min([*means, *others]), max([*means, *others])
-    room = 0.5 * max(high - low, 1.0)
-    edge = 0.04 * max(high - low, 1.0)
+def _frame(ax: Axes, rows: pd.DataFrame, *held: float) -> None:
+    """Room for the means in focus; an interval or a small dot may run out."""
+    means = rows.loc[rows["dot"] == "", "mean"].dropna()
+    if means.empty:
+        return
+    low, high = focus([*means, *held[:1]], *held), max([*means, *held])
+    far = rows.loc[(rows["dot"] == "") & (rows["mean"] < low), "row"]
+    near = rows[~rows["row"].isin(far)]
+    ends = pd.concat([near["low"], near["high"], near["mean"]]).dropna()
+    room, edge = max(high - low, 1.0), 0.04 * max(high - low, 1.0)
     left, right = min([*ends, low]) - edge, max([*ends, high]) + edge
     ax.set_xlim(max(low - room, left), min(high + room, right))
-
-
-def arrows(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look]) -> None:
-    """Mark intervals that run out of the panel, so that a cut bar is not read as its end."""
-    left, right = ax.get_xlim()
-    for y, row in enumerate(rows.to_dict("records")):
-        for cut, x, marker in ((row["low"] < left, left, "<"), (row["high"] > right, right, ">")):
-            if cut:
-                ax.plot([x], [y], color=looks[row["method"]].colour, marker=marker, markersize=3.5,
-                        clip_on=False)  # fmt: skip

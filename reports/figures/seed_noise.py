@@ -10,6 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ..analysis.results import Results
+from ..formats import counted
+from .blocks import change
+from .focus import EDGE, focus, mark_beside
 from .plot import Plot
 from .rows import bold, row_grid
 from .style import GREY, Look, recovered
@@ -39,10 +42,10 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         draw(data, looks, suite.analysis.control),
         data,
         "Seed noise",
-        f"Standard deviations of retained top-1 over budgets{pooled}, by nested variance "
-        f"components from n = {suite.bases} bases × {suite.repeats} repeats. {_sentence(parts)}. "
-        "0: no more than chance below it explains. Smaller is steadier, not better; few bases "
-        "measure it poorly.",
+        f"Standard deviations of the {change(results)}{pooled}, by nested variance components from "
+        f"n = {counted(suite.bases, 'base')} × {counted(suite.repeats, 'repeat')}; each panel in "
+        f"an order of its own. {_sentence(parts)}. 0: no more than chance below it explains. "
+        "Smaller is steadier, not better; few bases measure it poorly. " + EDGE,
         "Dot plot of standard deviations over bases and repeats, a row a method.",
     )
 
@@ -67,28 +70,28 @@ def drawn(results: Results) -> pd.DataFrame:
             if sd.size:
                 rows.append((recovery, method, level, float(np.sqrt((sd**2).mean())), sd.size))
     data = pd.DataFrame(rows, columns=["recovery", "method", "level", "sd", "n_problems"])
-    order = data.groupby("method")["sd"].mean()
-    return (
-        data.assign(order=data["method"].map(order))
-        .sort_values(["order", "method"], kind="stable", ignore_index=True)
-        .drop(columns="order")
-    )
+    data["order"] = data.groupby(["recovery", "method"])["sd"].transform("mean")
+    data = data.sort_values(["order", "method"], kind="stable", ignore_index=True)
+    return data.drop(columns="order")
 
 
 def draw(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> Figure:
     """The picture of `drawn`: a panel a recovery."""
-    names = list(data["method"].unique())
     recoveries = sorted(data["recovery"].unique(), key=lambda one: one != "none")
-    figure, axes = row_grid(names, 1, len(recoveries), sharex=False)
-    for recovery, ax in zip(recoveries, axes[0], strict=True):
-        of_recovery = data[data["recovery"] == recovery]
+    panels = {one: data[data["recovery"] == one] for one in recoveries}
+    names = [list(rows["method"].unique()) for rows in panels.values()]
+    figure, axes = row_grid(names, len(recoveries))
+    for (recovery, of_recovery), order, ax in zip(panels.items(), names, axes, strict=True):
+        right = -focus(-of_recovery.groupby("method")["sd"].max().to_numpy(), 0.0)
+        ax.set_xlim(-0.03 * right, 1.05 * right if right else 1.0)
         for row in of_recovery.to_dict("records"):
             look = looks[row["method"]]
             hollow = row["level"] == _LEVELS["repeat_sd"]
-            ax.plot([row["sd"]], [names.index(row["method"])], color=look.colour, linestyle="",
+            y = order.index(row["method"])
+            ax.plot([row["sd"]], [y], color=look.colour, linestyle="",
                     marker=look.marker, markersize=4.2, zorder=3 - hollow,
                     markerfacecolor="#ffffff" if hollow else look.colour)  # fmt: skip
-        ax.set_xlim(left=-0.03 * of_recovery["sd"].max())
+            mark_beside(ax, y, [row["sd"]], look.colour)
         ax.set_title(recovered(recovery))
         ax.set_xlabel("standard deviation (points)")
     bold(axes, control)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -26,9 +28,9 @@ def similarity(results: FidelityResults, problem: str) -> pd.DataFrame:
     which rank alike, or upside down, stand together.
     """
     units = results.units[results.units["problem"] == problem]
-    return mean_correlation(
+    return mean_agreement(
         [
-            rows.pivot(index=["group", "unit"], columns="method", values="score")
+            rows.pivot(index=["group", "unit"], columns="method", values="score").corr("spearman")
             for _, rows in units.groupby(["base", "repeat"], sort=True)
         ]
     )
@@ -48,59 +50,62 @@ def overlap(results: FidelityResults, problem: str) -> pd.DataFrame:
         both = held.T @ held
         either = held.sum(axis=0)[:, None] + held.sum(axis=0)[None] - both
         by_base.append(pd.DataFrame(both / either, taken.columns, taken.columns))
-    matrix = pd.concat(by_base).groupby(level=0).mean()
-    return ordered(matrix.loc[matrix.index, matrix.index])
+    return mean_agreement(by_base)
 
 
-def mean_correlation(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    """Mean of the tables' Spearman correlations between columns; like columns side by side.
+def mean_agreement(matrices: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Mean of matrices between methods, where they have a number; like methods side by side.
 
-    A constant column ranks nothing: its correlations are 0.
+    What ranks nothing has NaN throughout, and stands last.
     """
-    each = pd.concat([table.corr("spearman") for table in tables])
-    matrix = each.groupby(level=0).mean()
-    return ordered(matrix.loc[matrix.index, matrix.index].fillna(0.0))
+    mean = pd.concat(matrices).groupby(level=0).mean()
+    mean = mean.loc[mean.index, mean.index]
+    ranked = mean[_ranks(mean)].index
+    if len(ranked) > 2:
+        ranked = ranked[leaves_list(_tree(mean.loc[ranked, ranked]))]
+    order = [*ranked, *mean.index.difference(ranked, sort=False)]
+    return mean.loc[order, order]
 
 
-def ordered(matrix: pd.DataFrame) -> pd.DataFrame:
-    """The matrix with rows and columns in the order of the dendrogram."""
-    if len(matrix) < 3:
-        return matrix
-    order = leaves_list(_tree(matrix))
-    return matrix.iloc[order, order]
+def _ranks(matrix: pd.DataFrame) -> pd.Series:
+    return matrix.notna().any(axis=1)
 
 
 def _tree(matrix: pd.DataFrame) -> Floats:
-    apart = 1 - matrix.abs().to_numpy(dtype=float)
+    apart = 1 - matrix.abs().fillna(0.0).to_numpy(dtype=float)
     apart = (apart + apart.T) / 2
     np.fill_diagonal(apart, 0)
     tree: Floats = linkage(squareform(apart, checks=False), "average")
     return tree
 
 
-def similarity_plot(matrix: pd.DataFrame, label: str = "Spearman's ρ of scores") -> Figure:
+def similarity_plot(
+    matrix: pd.DataFrame, label: str = "Spearman's ρ of scores", flat: str = "constant"
+) -> Figure:
     """A square a pair, with numbers in percent where they can be read, below a dendrogram.
 
     Args:
-        matrix: from `similarity`, `overlap` or `mean_correlation`.
+        matrix: from `similarity`, `overlap` or `mean_agreement`; NaN stays blank.
         label: of the colours; they run from -1 to 1 where there is something negative.
+        flat: what is said of methods that rank nothing.
     """
     values = matrix.to_numpy(dtype=float)
-    names = [str(name) for name in matrix.index]
+    ranked = _ranks(matrix)
+    names = [str(name) if ranked[name] else f"{name} ({flat})" for name in matrix.index]
     texts = signs(values)
     if len(matrix) <= _NUMBERS:
-        whole = np.rint(100 * values).astype(int)
+        whole = np.rint(100 * np.nan_to_num(values)).astype(int)
         texts = np.char.replace(whole.astype(str), "-", "\N{MINUS SIGN}")
     signed = bool((values < 0).any())
     colours, low = ("RdBu", -1.0) if signed else ("Blues", 0.0)
     figure, ax = square_figure(values, names, names, colours, (low, 1.0), label, texts)
-    if len(matrix) > 2:
-        _dendrogram(ax, matrix)
+    if ranked.sum() > 2:
+        _dendrogram(ax, matrix.loc[ranked, ranked], len(matrix))
     return figure
 
 
-def _dendrogram(ax: Axes, matrix: pd.DataFrame) -> None:
-    """Draw the tree above the squares; heights are 1 - |agreement|."""
+def _dendrogram(ax: Axes, matrix: pd.DataFrame, across: int) -> None:
+    """Draw the tree above the first of so many squares; heights are 1 - |agreement|."""
     tree, count = _tree(matrix), len(matrix)
     places = {leaf: (float(leaf), 0.0) for leaf in range(count)}
     lines = []
@@ -110,6 +115,6 @@ def _dendrogram(ax: Axes, matrix: pd.DataFrame) -> None:
         places[node] = ((left + right) / 2, float(height))
     above = ax.inset_axes((0, 1.01, 1, 0.12))
     above.add_collection(LineCollection(lines, colors=GREY, linewidths=0.6))
-    above.set_xlim(-0.5, len(matrix) - 0.5)
+    above.set_xlim(-0.5, across - 0.5)
     above.set_ylim(0, max(float(tree[:, 2].max()), 1e-9) * 1.05)
     above.axis("off")

@@ -12,13 +12,14 @@ from suites.section import slug
 
 from ..analysis.results import Results
 from ..formats import counted
+from ..statistics import rank_agreement
 from .blocks import at_the_tightest
 from .plot import Plot
-from .similarity import mean_correlation, similarity_plot
+from .similarity import mean_agreement, similarity_plot
 from .squares import square_figure
 from .style import Look
 
-_SAME = 0.005  # spread of shares kept below which methods differ in no layer
+UNIFORM = "uniform"
 
 
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
@@ -26,14 +27,16 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     data = drawn(results)
     what = "weights" if results.suite.budgets.unstructured else "channels"
     tightest = at_the_tightest(results)
-    tables = []
+    agreements: list[pd.DataFrame] = []
     for problem, rows in data.groupby("problem", sort=False):
         table = rows.pivot(index="layer", columns="method", values="kept")
         table = table.loc[list(dict.fromkeys(rows["layer"]))].dropna(axis=1)
-        if table.shape[1] < 2 or (table.max(axis=1) - table.min(axis=1)).max() < _SAME:
+        one_channel = 100 / rows.groupby("layer")["of"].first()[table.index]
+        if table.shape[1] < 2 or (table.max(axis=1) - table.min(axis=1) < one_channel).all():
             continue
-        tables.append(table)
-        order = list(mean_correlation([table]).index)
+        alike = rank_agreement(table, one_channel)
+        agreements.append(pd.DataFrame(alike, table.columns, table.columns))
+        order = list(mean_agreement(agreements[-1:]).index)
         n = (
             f"{rows['n'].min()}"
             if rows["n"].nunique() == 1
@@ -49,19 +52,19 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
             "together.",
             f"Matrix of {what} kept, a row a method, a column a layer, on {problem}.",
         )
-    shared = _shared(tables)
-    if shared is not None and len(shared[0].columns) > 2:
-        matrix = mean_correlation(shared)
+    shared = _shared(agreements) if agreements else []
+    if shared and len(shared[0]) > 2:
+        matrix = mean_agreement(shared)
         several = counted(len(shared), "problem")
         yield Plot(
             "width_similarity",
-            similarity_plot(matrix, "Spearman's ρ of shares kept"),
-            matrix.rename_axis("method").reset_index(),
+            similarity_plot(matrix, "Kendall's τ of shares kept", UNIFORM),
+            matrix.astype(object).fillna(UNIFORM).rename_axis("method").reset_index(),
             "Which methods keep alike",
-            f"Spearman's ρ, in percent, of two methods' shares of the {what} kept over layers at "
-            f"{tightest.removeprefix('at ')}; mean over n = {several}, without a "
-            "spread. The tree joins methods at their mean distance 1 − |ρ|. A method that "
-            "thins all layers alike ranks none: 0.",
+            f"Kendall's τ, in percent, of two methods' shares of the {what} kept over layers "
+            f"{tightest}; mean over n = {several}, without a spread. Shares of two layers tie that "
+            f"differ by less than one of the {what} of the smaller layer; where all tie, a method "
+            f"is {UNIFORM} and ranks none. The tree joins methods at their mean distance 1 − |τ|.",
             "Matrix of rank correlations between methods' kept widths, with a dendrogram.",
         )
 
@@ -69,12 +72,14 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
 def drawn(results: Results) -> pd.DataFrame:
     """One row a (problem, method, layer) at the tightest budget: of a group of layers, its root.
 
-    Columns: `problem`, `method`, `layer`, `kept` (percent, mean over networks), `n` (networks).
+    Columns: `problem`, `method`, `layer` (in the order of the network), `of` (channels or weights
+    before pruning), `kept` (percent, mean over networks), `n` (networks).
     Recoveries leave widths as they are: each method's first finished one stands for all.
     """
     tightest = {problem: min(kept) for problem, kept in results.budgets.items()}
     masks = results.suite.budgets.unstructured
     order = {name: place for place, name in enumerate(results.recoveries)}
+    sizes: dict[str, dict[str, int]] = {}  # of a problem, in the order of its network
     parts: dict[tuple[str, str], dict[str, list[dict[str, float]]]] = {}
     for record in results.records:
         labels = record.labels
@@ -84,9 +89,14 @@ def drawn(results: Results) -> pd.DataFrame:
             or labels.matched_to
         ):
             continue
-        counts = record.measurements.weights if masks else record.measurements.widths
+        found = record.measurements
+        counts = found.weights if masks else found.widths
         if counts:
-            shares = {layer: 100 * kept / all_ for layer, (kept, all_) in counts.items()}
+            # Groups come as the tracing found them, which is from the end of many networks.
+            place = {layer: at for at, layer in enumerate(found.layer_sparsity)}
+            layers = sorted(counts, key=lambda layer: place.get(layer, len(place)))
+            sizes.setdefault(labels.problem, {layer: counts[layer][1] for layer in layers})
+            shares = {layer: 100 * counts[layer][0] / counts[layer][1] for layer in layers}
             key = (labels.problem, labels.method)
             parts.setdefault(key, {}).setdefault(labels.recovery, []).append(shares)
     rows = []
@@ -97,16 +107,17 @@ def drawn(results: Results) -> pd.DataFrame:
                 continue
             networks = by_recovery[min(by_recovery, key=order.__getitem__)]
             means = pd.DataFrame(networks).mean()
-            rows += [(problem, method, layer, kept, len(networks)) for layer, kept in means.items()]
-    return pd.DataFrame(rows, columns=["problem", "method", "layer", "kept", "n"])
+            rows += [
+                (problem, method, layer, all_, means[layer], len(networks))
+                for layer, all_ in sizes[problem].items()
+            ]
+    return pd.DataFrame(rows, columns=["problem", "method", "layer", "of", "kept", "n"])
 
 
-def _shared(tables: list[pd.DataFrame]) -> list[pd.DataFrame] | None:
-    """The tables, with the methods that all have."""
-    if not tables:
-        return None
-    names = [name for name in tables[0] if all(name in one for one in tables)]
-    return [one[names] for one in tables]
+def _shared(agreements: list[pd.DataFrame]) -> list[pd.DataFrame]:
+    """The matrices, of the methods that all have."""
+    names = [name for name in agreements[0] if all(name in one for one in agreements)]
+    return [one.loc[names, names] for one in agreements]
 
 
 def draw(table: pd.DataFrame, label: str) -> Figure:

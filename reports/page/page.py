@@ -12,7 +12,7 @@ from markupsafe import Markup
 from ..analysis.results import Results
 from ..formats import Table, counted
 from . import checklist, findings, wording
-from .warnings import warnings
+from .warnings import one_image, warnings
 
 if TYPE_CHECKING:
     from ..figures.plot import Drawing
@@ -32,6 +32,7 @@ def render(
         ],
         power_lines=findings.power_lines(results.design),
         warnings=list(warnings(results)),
+        one_image=one_image(results.trials),
         failures=findings.failures(results.records),
         unfinished=findings.unfinished(results),
         left_out=findings.left_out(results),

@@ -40,6 +40,7 @@ def warnings(results: Results) -> Iterator[str]:
     yield from _failure_warnings(results)
     yield from _saturated_warnings(results)
     yield from _noise_warnings(results)
+    yield from _image_warnings(results)
     if results.ignored:
         yield IGNORED.format(results.ignored)
     if results.suite.bases < FEWEST_BASES:
@@ -72,6 +73,25 @@ def _noise_warnings(results: Results) -> Iterator[str]:
             "(standard deviation, from repeats, at the worst): more than the ROPE of "
             f"{results.suite.analysis.rope:g}. Differences of that size are no finding."
         )
+
+
+def one_image(trials: pd.DataFrame) -> dict[str, float]:
+    """What one test image is worth in points, by `digits (360 images)`; of trials that tell."""
+    if trials.empty:
+        return {}
+    images = trials.dropna(subset=["test_images"]).groupby("dataset")["test_images"].min()
+    return {f"{name} ({counted(int(n), 'image')})": 100 / n for name, n in images.items()}
+
+
+def _image_warnings(results: Results) -> Iterator[str]:
+    """Where accuracy moves in steps that are larger than what counts as a difference."""
+    rope = results.suite.analysis.rope
+    for dataset, points in one_image(results.trials).items():
+        if points > rope:
+            yield (
+                f"One test image of {dataset} is {points:.2g} points, more than the ROPE of "
+                f"{rope:g}: differences below one image are no finding."
+            )
 
 
 def _saturated_warnings(results: Results) -> Iterator[str]:

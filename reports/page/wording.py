@@ -37,7 +37,7 @@ def own(model: ModelSpec) -> list[str]:
 
 def given(suite: AnySuite) -> list[str]:
     """Titles of the models whose bases all start from one set of weights."""
-    return [model.title for model in suite.models if model.checkpoint or model.weights]
+    return [model.title for model in suite.models if model.given]
 
 
 def described(method: MethodSpec, suite: AnySuite) -> str:
@@ -110,6 +110,16 @@ def calibration(suite: AnySuite) -> str:
         seen = suite.calibration_of(model)
         augmented = "cropped and mirrored at random" if seen.augment else "without augmentation"
         text = f"{seen.images} training images {augmented}, in batches of {seen.batch_size}"
+        words.setdefault(text, []).append(model.title)
+    return _by_model(words)
+
+
+def splits(suite: AnySuite) -> str:
+    """Whether each base has another train/validation split, model by model where they differ."""
+    words: dict[str, list[str]] = {}
+    for model in suite.models:
+        own_split = suite.own_splits(model)
+        text = "drawn anew for each base" if own_split else "the same for all bases"
         words.setdefault(text, []).append(model.title)
     return _by_model(words)
 

@@ -1,13 +1,6 @@
 """Pure functions on numpy arrays, frozen dataclasses out: no pandas, no plotting, no printing."""
 
 from .arrays import Floats, known_mean
-from .bootstrap import (
-    Bands,
-    bootstrap_bands,
-    bootstrap_means,
-    hierarchical_interval,
-    resampling_weights,
-)
 from .cliques import cliques
 from .collapse import budget_weights, per_base, per_problem, per_trial
 from .effects import interquartile_mean
@@ -33,18 +26,18 @@ from .posthoc import (
     nemenyi_q,
 )
 from .power import detectable, power_of_blocks, power_on_these
-from .profile import performance_profile, shares_within
+from .profile import shares_within
 from .ranks import Friedman, friedman, mean_ranks, ranks
 from .signed_rank import SignedRank, hodges_lehmann, null_distribution, wilcoxon
 from .summary import Interval, WinTieLoss, t_interval, win_tie_loss
 from .these_problems import FEWEST_BASES, Ends, MeanDifference, on_these_problems
+from .tied_ranks import rank_agreement
 from .variance import Component, noise_floor, variance_components
 
 __all__ = [
     "FEWEST_BASES",
     "FEWEST_LEVELS",
     "AgainstControl",
-    "Bands",
     "Component",
     "Ends",
     "Floats",
@@ -65,8 +58,6 @@ __all__ = [
     "best_epoch",
     "best_of_n",
     "bonferroni_dunn_q",
-    "bootstrap_bands",
-    "bootstrap_means",
     "budget_weights",
     "chance_of_best",
     "cliques",
@@ -74,7 +65,6 @@ __all__ = [
     "detectable",
     "for_problems_like_these",
     "friedman",
-    "hierarchical_interval",
     "hodges_lehmann",
     "holm",
     "interquartile_mean",
@@ -91,13 +81,12 @@ __all__ = [
     "per_base",
     "per_problem",
     "per_trial",
-    "performance_profile",
     "power_of_blocks",
     "power_on_these",
+    "rank_agreement",
     "rank_correlation",
     "ranks",
     "regret",
-    "resampling_weights",
     "shares_within",
     "t_interval",
     "variance_components",

@@ -40,7 +40,7 @@ def budget_weights(kept: ArrayLike) -> Floats:
 
 
 def per_trial(values: ArrayLike, kept: ArrayLike | None) -> Floats:
-    """Trials collapsed over budgets alone, as the hierarchical bootstrap and the noise floor ask.
+    """Trials collapsed over budgets alone, as the noise floor asks.
 
     Args:
         values: [..., budgets, bases, repeats], finite.

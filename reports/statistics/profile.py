@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .arrays import Floats
-from .bootstrap import DRAWS, Bands, bootstrap_bands
 
 _TIE = 1e-9  # losses are differences of accuracies: equal ones may differ in the last bit
 
@@ -20,7 +19,8 @@ def shares_within(lost: ArrayLike, thresholds: ArrayLike) -> Floats:
         thresholds: [t], in the unit of the losses.
 
     Returns:
-        [t, problems, bases, repeats] in [0, 1]; means over the last three are the profile.
+        [t, problems, bases, repeats] in [0, 1]; means over the last three are the profile,
+        which weighs every problem alike (Agarwal 2021, 4.2).
 
     >>> lost = [[[[1.0, 3.0]]], [[[2.0, float("inf")]]]]  # 2 budgets, a problem, a base, 2 repeats
     >>> shares_within(lost, [1.0, 2.0, 5.0])[:, 0, 0].tolist()
@@ -34,22 +34,3 @@ def shares_within(lost: ArrayLike, thresholds: ArrayLike) -> Floats:
         )
     within = np.where(np.isnan(cube), np.nan, cube <= at[:, None, None, None, None] + _TIE)
     return np.asarray(np.nanmean(within, axis=1))
-
-
-def performance_profile(
-    lost: ArrayLike,
-    thresholds: ArrayLike,
-    level: float = 0.95,
-    draws: int = DRAWS,
-    seed: int = 0,
-) -> Bands:
-    """Share of trials within each threshold, every problem weighed alike (Agarwal 2021, 4.2).
-
-    Args:
-        lost, thresholds: as `shares_within`.
-        level: of the pointwise bands, from the hierarchical bootstrap; budgets are fixed.
-
-    Returns:
-        Arrays [t].
-    """
-    return bootstrap_bands(shares_within(lost, thresholds), level, draws, seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import subprocess
 import sys
@@ -18,11 +19,13 @@ from reports.analysis.analysis import analyse
 from reports.build import build_report
 from reports.page.findings import headline, headline_numbers
 from reports.page.method_tables import difference_table
+from reports.page.page import render
 from reports.page.warnings import warnings
 from reports.records import (
     Record,
     frame,
 )
+from reports.seal import unseal
 from reports.statistics import holm
 from suites.schema import Suite
 
@@ -90,6 +93,26 @@ def test_page_needs_no_network_and_names_its_parts(report: Path, suite: Suite) -
 def test_raw_table_is_the_frame(report: Path, records: list[Record]) -> None:
     written = pd.read_csv(report / "tables" / "trials.csv")
     assert list(written["key"]) == list(frame(records)["key"])
+
+
+def test_the_page_says_what_one_test_image_is_worth(records: list[Record]) -> None:
+    """0.28 points of 360 images lie above a ROPE of 0.2 and below one of 0.3."""
+    said = []
+    for rope in (0.2, 0.3):
+        suite = make_suite(analysis={"control": "l1", "rope": rope})
+        results = analyse(suite, records, plan(suite))
+        page = html.unescape(render(results, [], {}))
+        assert "One test image of digits (360 images) is 0.28 points." in page
+        said.append("more than the ROPE of 0.2: differences below one image" in page)
+    assert said == [True, False]
+
+
+def test_records_of_old_do_not_tell_what_an_image_is_worth(suite: Suite) -> None:
+    old = [record(one, 0.8, test_images=None) for one in plan(suite)]
+    content = json.loads(unseal(old[0].to_json()))
+    del content["measurements"]["test_images"]
+    assert Record.model_validate(content) == old[0]
+    assert "One test image" not in render(analyse(suite, old, plan(suite)), [], {})
 
 
 def test_missing_and_failed_trials_are_told(

@@ -303,6 +303,15 @@ def test_both_names_of_a_scale_must_agree(bench: Command, tmp_path: Path) -> Non
     assert "smoke" in both
 
 
+def test_a_plan_says_whether_bases_share_a_split(bench: Command, tmp_path: Path) -> None:
+    path = toy.write_suite(tmp_path)
+    assert "split: drawn anew for each base\n" in bench("plan", path).out
+    assert "split: the same for all bases\n" in bench("plan", path, "--set", "splits=fixed").out
+    wrong = bench("plan", path, "--set", "splits=per-base")
+    assert wrong.code == 2
+    assert "splits = 'per-base': Input should be 'per_base' or 'fixed'" in wrong.err
+
+
 def test_a_misspelt_criterion_does_not_hide_behind_the_control(
     bench: Command, tmp_path: Path
 ) -> None:

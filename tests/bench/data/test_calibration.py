@@ -27,7 +27,7 @@ def standpoint(repeat: int = 0, **calibration: object) -> Standpoint:
 
 
 def images(workspace: Workspace, at: Standpoint) -> tuple[Tensor, Tensor]:
-    batches = workspace.calibration(at, workspace.dataset(at.base.dataset))
+    batches = workspace.calibration(at, workspace.dataset(at.base))
     assert [len(labels) for _, labels in batches] == [12, 12, 6]
     return torch.cat([x for x, _ in batches]), torch.cat([y for _, y in batches])
 

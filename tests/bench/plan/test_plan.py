@@ -368,7 +368,7 @@ def test_seeds_are_what_they_have_always_been() -> None:
 
 def test_keys_are_what_they_have_always_been() -> None:
     """A change here makes every record there is worthless: raise SCHEMA_VERSION with it."""
-    standpoint = plan_of().trials[0].path.at
+    standpoint = plan_of(splits="fixed").trials[0].path.at
     assert standpoint.base.key == GOLDEN_BASE_KEY
 
 
@@ -406,7 +406,7 @@ def test_the_method_is_no_axis_of_calibration_or_finetuning(tmp_path: Path) -> N
     methods: dict[int, set[str]] = {}
     for trial in plan.trials:
         at = trial.path.at
-        data = workspace.dataset(at.base.dataset)
+        data = workspace.dataset(at.base)
         torch.rand(7)
         images = [inputs for inputs, _ in workspace.calibration(at, data)]
         first = seen.setdefault(at.repeat, images)
@@ -422,7 +422,7 @@ def test_two_networks_are_finetuned_on_identical_batches(
 ) -> None:
     workspace = Workspace(Settings(tmp_path, tmp_path))
     trials = [one for one in plan_of().trials if one.recovery == "finetune"]
-    data = workspace.dataset(trials[0].path.at.base.dataset)
+    data = workspace.dataset(trials[0].path.at.base)
     fed: list[list[torch.Tensor]] = []
 
     def watched(model: torch.nn.Module) -> torch.nn.Module:
@@ -453,7 +453,7 @@ def test_two_networks_are_finetuned_on_identical_batches(
 def test_calibration_never_sees_validation_or_test(tmp_path: Path) -> None:
     workspace = Workspace(Settings(tmp_path, tmp_path))
     at = plan_of(calibration={"images": 144, "batch_size": 36}).trials[0].path.at
-    data = workspace.dataset(at.base.dataset)
+    data = workspace.dataset(at.base)
 
     def rows(batches: Any) -> list[bytes]:
         return sorted(one.numpy().tobytes() for images, _ in batches for one in images)
@@ -465,7 +465,7 @@ def test_calibration_never_sees_validation_or_test(tmp_path: Path) -> None:
 def test_more_calibration_images_than_there_are_is_one_clear_error(tmp_path: Path) -> None:
     workspace = Workspace(Settings(tmp_path, tmp_path))
     at = plan_of(calibration={"images": 10_000}).trials[0].path.at
-    data: Dataset = workspace.dataset(at.base.dataset)
+    data: Dataset = workspace.dataset(at.base)
     with pytest.raises(BenchError, match=r"calibration.images = 10000.*only 144"):
         workspace.calibration(at, data)
 

@@ -21,10 +21,10 @@ from matplotlib.text import Text
 
 from reports.analysis.analysis import analyse
 from reports.analysis.results import Results
-from reports.figures import accuracy_cost, pareto, rank_diagram, rank_flow, widths
+from reports.figures import accuracy_cost, pareto, rank_flow
 from reports.figures.gallery import FEW, FIGURES, LOUD, gallery, in_focus
 from reports.figures.plot import Plot, renderer_of, settle
-from reports.figures.similarity import mean_correlation, similarity_plot
+from reports.figures.similarity import mean_agreement, similarity_plot
 from reports.figures.style import CONTROL_COLOUR, looks, publication
 
 
@@ -158,7 +158,7 @@ def test_colours_differ_in_grey(crowd: Results) -> None:
 def test_the_csv_holds_what_is_drawn(small: Results, tmp_path: Path) -> None:
     (plot,) = plots(small, "accuracy_cost")
     (drawing,) = gallery(small, tmp_path, ["accuracy_cost"])
-    written = pd.read_csv(drawing.svg.with_suffix(".csv"))
+    written = pd.read_csv(drawing.svg.with_suffix(".csv"), converters={"dot": str})
     pd.testing.assert_frame_equal(written, plot.data, check_dtype=False)
     lines = [
         tuple(np.round(point, 9))
@@ -172,32 +172,44 @@ def test_the_csv_holds_what_is_drawn(small: Results, tmp_path: Path) -> None:
     assert sorted(lines) == sorted(expected)
 
 
-def test_ranks_and_pairs_are_those_of_the_analysis(crowd: Results) -> None:
+def test_means_and_pairs_are_those_of_the_analysis(crowd: Results) -> None:
     (plot,) = plots(crowd, "rank_diagram")
     for recovery, rows in plot.data.groupby("recovery"):
         found = crowd.ranking[str(recovery)]
-        assert found.omnibus is not None
-        expected = dict(zip(found.methods, found.omnibus.mean_ranks, strict=True))
-        assert dict(zip(rows["method"], rows["mean_rank"], strict=True)) == expected
-    for plot, recovery in zip(plots(crowd, "pairwise"), crowd.recoveries, strict=True):
-        found = crowd.ranking[recovery]
+        expected = dict(zip(found.methods, found.scores.mean(axis=0), strict=True))
+        assert dict(zip(rows["method"], rows["mean"], strict=True)) == expected
+        assert rows["mean"].is_monotonic_decreasing
+        bars = rows["bars"].str.split().explode().dropna().reset_index()
+        runs = [set(rows["method"][of_bar["index"]]) for _, of_bar in bars.groupby("bars")]
+        assert sorted(map(sorted, runs)) == sorted(
+            sorted(found.methods[place] for place in clique) for clique in found.cliques
+        )
+        for _, of_bar in bars.groupby("bars"):  # no bar runs over a method that is not under it
+            assert np.ptp(of_bar["index"]) == len(of_bar) - 1
+    for plot in plots(crowd, "pairwise"):
+        found = crowd.ranking[plot.name.removeprefix("pairwise-")]
         assert found.pairwise is not None
         i, j = 3, 7
         pair = plot.data[
             (plot.data["method"] == found.methods[i]) & (plot.data["reference"] == found.methods[j])
         ]
-        assert pair["shift"].item() == found.pairwise.shift[i, j]
+        assert pair["difference"].item() == found.pairwise.difference[i, j]
         assert pair["adjusted_p"].item() == found.pairwise.adjusted[i, j]
 
 
-def test_bars_of_the_rank_diagram_join_what_nothing_tells_apart() -> None:
-    """Four methods on twelve blocks: a and b are mixed, c and d too, and both lie far apart."""
-    flip = np.where(np.arange(12) % 2, 0.1, -0.1)
-    scores = pd.DataFrame({"a": 9 + flip, "b": 9 - flip, "c": 1 + flip, "d": 1 - flip})
-    found = rank_diagram.Blocks(scores, [], "problems", 0)
-    data = rank_diagram.drawn({"none": found}, 0.05).set_index("method")
-    assert data["bars"].to_dict() == {"a": "1", "b": "1", "c": "2", "d": "2"}
-    assert data["mean_rank"].to_dict() == {"a": 1.5, "b": 1.5, "c": 3.5, "d": 3.5}
+def test_what_tells_nothing_apart_is_not_drawn() -> None:
+    """Neither a diagram of one bar over everything nor a heat map without a dot."""
+    results = analysed(methods=4, budgets=1, models=4, bases=3)
+    drawn = [*plots(results, "rank_diagram"), *plots(results, "pairwise")]
+    assert {"rank_diagram", "pairwise-none"} <= {one.name for one in drawn}
+    blind = {}
+    for recovery, ranks in results.ranking.items():
+        assert ranks.pairwise is not None
+        none = replace(ranks.pairwise, adjusted=np.ones_like(ranks.pairwise.adjusted))
+        every = (tuple(range(len(ranks.methods))),)
+        blind[recovery] = replace(ranks, pairwise=none, cliques=every)
+    blinded = replace(results, ranking=blind)
+    assert not [*plots(blinded, "rank_diagram"), *plots(blinded, "pairwise")]
 
 
 def test_places_flow_over_budgets(small: Results) -> None:
@@ -220,34 +232,21 @@ def test_pareto_front_by_brute_force(crowd: Results) -> None:
             assert row["pareto"] == (not (beaten & better).any())
 
 
-def test_widths_by_hand(small: Results) -> None:
-    data = widths.drawn(small)
-    mine = [
-        one.measurements.widths["layer1.0.conv1"]
-        for one in small.records
-        if one.labels.method == "l1"
-        and one.labels.recovery == "none"
-        and one.labels.budget == min(small.suite.budgets.kept)
-        and one.measurements is not None
-    ]
-    row = data[(data["method"] == "l1") & (data["layer"] == "layer1.0.conv1")]
-    assert row["n"].item() == len(mine) == 6
-    assert row["kept"].item() == pytest.approx(np.mean([100 * a / b for a, b in mine]))
-
-
 def test_like_columns_stand_together_and_the_tree_joins_neighbours() -> None:
     rng = np.random.default_rng(0)
     one, other = rng.normal(size=(2, 40))
-    table = pd.DataFrame({"a": one, "b": other, "c": 2 * one, "d": -other, "flat": 0.0})
-    matrix = mean_correlation([table])
+    table = pd.DataFrame({"a": one, "flat": 0.0, "b": other, "c": 2 * one, "d": -other})
+    matrix = mean_agreement([table.corr("spearman")])
     order = list(matrix.index)
     assert abs(order.index("a") - order.index("c")) == 1
     assert abs(order.index("b") - order.index("d")) == 1
-    assert matrix.loc["a", "flat"] == 0
+    assert matrix.loc["flat"].isna().all()  # it ranks nothing
+    assert order[-1] == "flat"
     with publication():
         figure = similarity_plot(matrix)
     branches = figure.axes[0].child_axes[0].collections[0].get_segments()
-    assert len(branches) == 4
+    assert len(branches) == 3
+    assert "flat (constant)" in {one.get_text() for one in figure.findobj(Text)}
     for branch in branches:  # up, across, down
         assert branch[1][1] == branch[2][1] >= max(branch[0][1], branch[3][1])
 
@@ -303,10 +302,3 @@ def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
     again = {one.name: one.read_bytes() for one in (tmp_path / "back").iterdir()}
     assert {Path(name).suffix for name in written} == {".csv", ".pdf", ".png", ".svg"}
     assert written == again
-
-
-def test_pairs_say_when_nothing_can_be_told(small: Results) -> None:
-    plot = next(plots(small, "pairwise"))
-    assert "No pair of 4 methods" in plot.caption
-    assert "3 bases of one problem" in plot.caption
-    assert (plot.data["adjusted_p"] > 0.05).all()

@@ -10,7 +10,6 @@ import pytest
 import toy
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from reports import statistics as own
 
@@ -69,76 +68,10 @@ def test_a_refined_grid_does_not_move_the_area_of_a_straight_curve() -> None:
         own.per_trial(straight(few), many)
 
 
-@given(st.integers(1, 5), st.integers(1, 4), st.integers(1, 3))
-def test_resampling_weights(problems: int, bases: int, repeats: int) -> None:
-    weights = own.resampling_weights((problems, bases, repeats), draws=50)
-    assert weights.shape == (50, problems, bases, repeats)
-    assert weights.sum(axis=(1, 2, 3)) == pytest.approx(1)
-    # A problem's weight is a whole number of draws, and so is a base's inside it.
-    for levels in (weights.sum(axis=(2, 3)) * problems, weights.sum(axis=3) * problems * bases):
-        assert levels == pytest.approx(np.rint(levels), abs=1e-9)
-
-
-def test_resampling_is_that_of_the_slow_way() -> None:
-    """Problems, then bases inside each drawn problem, then repeats: same variance of the mean."""
-    rng = np.random.default_rng(0)
-    values = (
-        rng.normal(size=(4, 3, 2)) + rng.normal(size=(4, 3, 1)) + 2 * rng.normal(size=(4, 1, 1))
-    )
-    slow = []
-    for _ in range(4000):
-        drawn = [
-            values[p, b, rng.integers(0, 2, 2)].mean()
-            for p in rng.integers(0, 4, 4)
-            for b in rng.integers(0, 3, 3)
-        ]
-        slow.append(np.mean(drawn))
-    fast = own.bootstrap_means(values, 4000)
-    # The error of a standard deviation from n normal draws is 1 / sqrt(2 n): four of them.
-    assert np.std(fast) == pytest.approx(np.std(slow), rel=4 / np.sqrt(2 * 4000) * np.sqrt(2))
-    assert np.mean(fast) == pytest.approx(values.mean(), abs=4 * np.std(slow) / np.sqrt(4000))
-
-
-def test_all_methods_share_one_draw() -> None:
-    rng = np.random.default_rng(0)
-    level = 10 * rng.normal(size=(1, 8, 2, 1))  # of problems and bases, shared
-    values = level + np.array([0.0, 1.0]).reshape(2, 1, 1, 1)
-    means = own.bootstrap_means(values, 500)
-    assert means[:, 1] - means[:, 0] == pytest.approx(1.0)
-    assert np.std(means[:, 0]) > 1
-    assert (own.bootstrap_means(values, 500) == means).all()
-    bands = own.bootstrap_bands(values, draws=500)
-    assert bands.mean == pytest.approx(values.mean(axis=(1, 2, 3)))
-    assert (bands.low < bands.mean).all()
-    assert (bands.mean < bands.high).all()
-
-
-def test_one_level_bootstrap_is_scipys() -> None:
-    d = np.random.default_rng(5).exponential(size=15)
-    expected = stats.bootstrap(
-        (d,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(0)
-    ).confidence_interval
-    found = own.hierarchical_interval(d[:, None, None], draws=20_000)
-    # Quantiles of 20,000 draws: a few hundredths of the standard error of about 0.25.
-    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.03)
-    assert (found.mean, found.n) == (pytest.approx(d.mean()), 15)
-
-
-def test_intervals_that_do_not_fit() -> None:
-    assert np.isnan(own.hierarchical_interval([[[1.0]]]).low)
-    for bad in ([1.0], [[[np.nan]]], np.empty((0, 1, 1))):
-        with pytest.raises(ValueError, match="finite"):
-            own.hierarchical_interval(bad)
-
-
-def test_performance_profile_by_hand() -> None:
+def test_shares_of_a_profile_by_hand() -> None:
     lost = np.array([[[[4.0], [2.0]], [[0.0], [0.0]]]])  # a budget, 2 problems, 2 bases
-    found = own.performance_profile(lost, [9, 3, 2, 1, -1], draws=2000)
-    assert found.mean.tolist() == [1, 0.75, 0.75, 0.5, 0]
-    assert (found.low <= found.mean).all()
-    assert (found.mean <= found.high).all()
-    # None within 3 has probability 1/64: both draws the first problem, all four its first base.
-    assert found.low.tolist() == [1, 0.25, 0.25, 0, 0]
+    found = own.shares_within(lost, [9, 3, 2, 1, -1])
+    assert found.mean(axis=(1, 2, 3)).tolist() == [1, 0.75, 0.75, 0.5, 0]
     failed = np.array([[[[1.0, np.inf]]], [[[3.0, np.inf]]]])  # two budgets, two repeats
     assert own.shares_within(failed, [0, 2, 1e6])[:, 0, 0].tolist() == [[0, 0], [0.5, 0], [1, 0]]
     one_budget = np.array([[[[1.0]]], [[[np.nan]]]])  # the other is not of this problem
