@@ -24,7 +24,7 @@ from reports.figures.style import GREY, publication
 
 NUMBERS = Path("docs/statistics.csv")
 POWER = Path("docs/power.csv")
-SMALL, LARGE = 600, 300  # experiments of worlds of up to ten methods, and of more
+SMALL, LARGE = 400, 300  # experiments of worlds of up to ten methods, and of more
 MOST = 6.0  # percent of experiments in which a kind of statement may be false
 LEAST = 93.0  # percent of intervals that hold the truth
 DRAWN = {
@@ -48,7 +48,7 @@ def broken(table: pd.DataFrame, errors: float) -> pd.DataFrame:
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """World by world: shares of experiments with a false statement, shares of intervals that hold."""
+    """World by world: shares of reports with a false statement, and of intervals that hold."""
     worlds = list(dict.fromkeys(table["world"]))
     figure = Figure(figsize=(7.2, 0.9 + 0.155 * len(worlds)))
     left, right = figure.subplots(1, 2, sharey=True)

@@ -25,6 +25,7 @@ from reports.analysis.comparisons import Comparison, comparisons
 from reports.analysis.ranking import rank_methods
 from reports.analysis.results import Results
 from reports.records import Record
+from reports.statistics import on_these_problems
 
 
 class Pipeline:
@@ -73,7 +74,7 @@ class Pipeline:
         return analyse(self.suite, self.records(experiment), self.expected)
 
     def short(self, experiment: Experiment, more: bool = True) -> Results:
-        """The parts that make statements; trials, noise and top-1 of cells are another's.
+        """The parts that make statements; trials and noise are another's.
 
         Args:
             experiment: of this world.
@@ -113,10 +114,16 @@ class Pipeline:
         }
 
     def cells(self, experiment: Experiment) -> pd.DataFrame:
-        """As `cells.cells`, but for the means."""
-        gone = experiment.failed | experiment.missing
-        table = self.whole.cells.copy()
-        table["failed"] = experiment.failed.ravel().astype(int)
-        table["done"] = table["expected"] - gone.ravel()
-        table["complete"] = ~gone.ravel()
-        return table
+        """As `cells.cells`, but for what is neither counted nor an accuracy."""
+        gone = (experiment.failed | experiment.missing).ravel()
+        top1 = experiment.dense[..., None] + experiment.scores
+        over = on_these_problems(top1.mean(axis=-1).reshape(-1, 1, self.world.bases))
+        low, high = over.interval(1 - self.world.alpha)
+        columns = {
+            "failed": experiment.failed.ravel().astype(int),
+            "done": self.whole.cells["expected"].to_numpy() - gone,
+            "complete": ~gone,
+            "top1_low": np.where(gone, np.nan, np.clip(low, 0, 100)),
+            "top1_high": np.where(gone, np.nan, np.clip(high, 0, 100)),
+        }
+        return self.whole.cells.assign(**columns)

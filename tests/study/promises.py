@@ -128,20 +128,19 @@ class Verdict:
             "all problems at once": _all(_held(paired, one, "joint_")),
         }
         factors = self._results.by_factor
+        if self._words:
+            held["top-1"] = _held(self._results.cells, self._top1(), "top1_")
         if len(factors):
             held["by factor"] = _held(factors, self._here("by factor", factors))
         return {name: float(one.mean()) for name, one in held.items() if one.size}
 
-    @cached_property
-    def top1(self) -> float:
-        """Share of the intervals of cells that hold the truth, in results through records."""
+    def _top1(self) -> Floats:
+        """[cells] expected accuracy."""
         cells, judge = self._results.cells, self._judge
         known = (judge.recoveries, judge.methods, judge.problems)
         columns = ("recovery", "method", "problem")
         at = tuple(_places(cells[one], two) for one, two in zip(columns, known, strict=True))
-        true = self._truth.dense[at[2]] + self._truth.here[at]
-        held = _held(cells, true, "top1_")
-        return float(held.mean()) if held.size else np.nan
+        return np.asarray(self._truth.dense[at[2]] + self._truth.here[at])
 
     def _here(self, name: str, table: pd.DataFrame) -> Floats:
         """[rows] true mean difference over those of the row's problems that have both."""

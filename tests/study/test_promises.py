@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import toy
-from study.atlas import LIMITS, WORLDS
-from study.known_truth import NUMBERS, judged
+from study.atlas import WORLDS
+from study.known_truth import NUMBERS, POWER, broken
 from study.pipeline import Pipeline
 from study.power import DESIGNS, powers
-from study.promises import INTERVALS, KINDS, Judge, Verdict, said_of
+from study.promises import KINDS, Judge, Verdict, said_of
 from study.tally import tally
 from study.worlds import Experiment, Truth, World, draw
 
 from reports.analysis.compare import compare_methods
-from reports.analysis.ranking import MethodRanks
 from reports.statistics import friedman, wilcoxon
 
 EXPERIMENTS = 120
-MOST = 6.0  # percent of experiments in which a kind of statement may be false
-COVERED = (93.0, 98.0)  # percent of intervals that hold the truth
-ERRORS = 3  # standard errors that simulations are allowed
+ERRORS = 3  # standard errors that simulations are allowed; the documented, larger ones two
 
 
 def experiment(world: World, seed: int = 0) -> Experiment:
@@ -81,18 +78,17 @@ def test_the_short_way_says_what_records_say(world: World) -> None:
     short, whole = pipeline.short(made), pipeline.through_records(made)
     for name in ("paired", "overall", "by_factor", "standing"):
         pd.testing.assert_frame_equal(getattr(short, name), getattr(whole, name), atol=1e-7)
-    counts = ["problem", "recovery", "method", "expected", "done", "failed", "complete"]
-    pd.testing.assert_frame_equal(short.cells[counts], whole.cells[counts], check_dtype=False)
+    columns = ["problem", "recovery", "method", "expected", "done", "failed", "complete"]
+    columns += ["top1_low", "top1_high"]
+    pd.testing.assert_frame_equal(
+        short.cells[columns], whole.cells[columns], check_dtype=False, atol=1e-7
+    )
     for recovery, ranks in whole.ranking.items():
         mine = short.ranking[recovery]
-        for field in fields(MethodRanks):
-            if field.name not in ("omnibus", "pairwise"):
-                left, right = getattr(mine, field.name), getattr(ranks, field.name)
-                np.testing.assert_equal(np.shape(left), np.shape(right))
-                if isinstance(left, np.ndarray):
-                    np.testing.assert_allclose(left, right, atol=1e-7)
-                else:
-                    assert left == right
+        for name in ("scores", "low", "high", "best"):
+            np.testing.assert_allclose(getattr(mine, name), getattr(ranks, name), atol=1e-7)
+        for name in ("planned", "methods", "problems", "left_out", "failed", "cliques"):
+            assert getattr(mine, name) == getattr(ranks, name)
         np.testing.assert_allclose(mine.pairwise.adjusted, ranks.pairwise.adjusted, atol=1e-7)
 
 
@@ -133,13 +129,11 @@ def test_a_report_about_another_world_is_found_to_be_false() -> None:
     results, judge = pipeline.short(made), Judge(pipeline)
     true = Verdict(judge, made, results)
     assert not any(true.false.values())
-    assert min(true.covered.values()) > 0.9
-    over = Truth(-made.truth.here, -made.truth.anywhere, made.truth.dense)
+    assert min(true.covered.values()) > 0.85
+    over = Truth(-made.truth.here, -made.truth.anywhere, 100 - made.truth.dense)
     false = Verdict(judge, replace(made, truth=over), results)
     assert {kind for kind, wrong in false.false.items() if wrong} == set(KINDS) - {"equivalent"}
-    assert max(false.covered.values()) == 0
-    through = Verdict(judge, made, pipeline.through_records(made))
-    assert through.top1 == pytest.approx(0.95, abs=0.05)
+    assert max(false.covered.values()) < 0.05
     alike = pipeline.short(experiment(replace(world, ladder=0.0, base_sd=0.02, repeat_sd=0.0)))
     assert Verdict(judge, made, alike).false["equivalent"]
 
@@ -147,24 +141,27 @@ def test_a_report_about_another_world_is_found_to_be_false() -> None:
 # What is promised
 
 
-def within(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows that keep no promise, by more than simulations may err."""
-    slack = ERRORS * table["error"].fillna(0) + 1.0 / table["experiments"]
-    false = (table["what"] == "false") & (table["share"] - slack > MOST)
-    missed = (table["what"] == "covered") & (table["share"] + slack < COVERED[0])
-    return table[false | missed]
-
-
-def test_the_documented_table_keeps_the_promises() -> None:
+def test_the_documented_tables_keep_the_promises() -> None:
     table = pd.read_csv(toy.CHECKOUT / NUMBERS)
-    assert list(dict.fromkeys(table["world"])) == list(WORLDS)
-    assert judged(table).empty
+    assert set(table["world"]) == set(WORLDS)
+    assert broken(table, 2).empty
+    plans = pd.read_csv(toy.CHECKOUT / POWER)
+    assert set(plans["design"]) == set(DESIGNS)
+    assert ((plans["found"] - plans["planned"]).abs() <= 5 + 2 * plans["error"]).all()
+
+
+def test_what_breaks_a_promise_is_found() -> None:
+    names = ["one problem", "one problem", "one problem", "any of these"]
+    table = pd.DataFrame(
+        {"world": "5 methods", "what": ["false", "false", "covered", "false"], "name": names}
+    ).assign(share=[9.0, 7.0, 92.0, 30.0], error=[1.0, 1.0, 0.4, 2.0], experiments=600)
+    assert broken(table, 2).index.tolist() == [0, 2]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [one for one in WORLDS if one not in LIMITS])
+@pytest.mark.parametrize("name", WORLDS)
 def test_a_world_keeps_the_promises(name: str) -> None:
-    assert judged(tally(name, WORLDS[name], EXPERIMENTS)).empty
+    assert broken(tally(name, WORLDS[name], EXPERIMENTS), ERRORS).empty
 
 
 @pytest.mark.slow
@@ -172,3 +169,35 @@ def test_a_world_keeps_the_promises(name: str) -> None:
 def test_a_plan_knows_its_power(name: str) -> None:
     for row in powers(name, 150).to_dict("records"):
         assert row["found"] == pytest.approx(row["planned"], abs=5 + 2 * row["error"]), row["test"]
+
+
+@pytest.mark.slow
+def test_a_difference_of_five_base_sds_is_found_on_three_problems() -> None:
+    world = World(45, 1, 3, gain=5.0, repeat_sd=0.0)
+    pipeline, rng = Pipeline(world), np.random.default_rng(0)
+    found = []
+    for _ in range(EXPERIMENTS):
+        table = pipeline.short(draw(world, rng), more=False).overall
+        found += (table.loc[table["method"] == "m1", "word"] == "better").tolist()
+    assert np.mean(found) >= 0.7
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("repeats", "of_friedman", "of_wilcoxon"),
+    [(5, (0.55, 0.75), (0.25, 0.45)), (10, (0.76, 0.95), (0.40, 0.60))],
+)
+def test_trials_counted_as_blocks_reject_what_is_true(
+    repeats: int, of_friedman: tuple[float, float], of_wilcoxon: tuple[float, float]
+) -> None:
+    """Ten points around what was measured elsewhere: 65 and 86 %; 34 and 50 %."""
+    world = World(5, 1, 12, bases=1, repeats=repeats, by_problem=1.0, base_sd=0.0, repeat_sd=0.5)
+    rng = np.random.default_rng(0)
+    p_values = []
+    for _ in range(500):
+        trials = draw(world, rng).scores[0].reshape(5, -1).T
+        pair = wilcoxon(trials[:, 0] - trials[:, 1]).p_value
+        p_values.append((friedman(trials, permutations=0).f_p_value, pair))
+    ranks, pair = (np.array(p_values) <= 0.05).mean(axis=0)
+    assert of_friedman[0] < ranks < of_friedman[1]
+    assert of_wilcoxon[0] < pair < of_wilcoxon[1]

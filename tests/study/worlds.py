@@ -1,4 +1,4 @@
-"""Worlds whose truth is known: how scores of methods come about, and what is true of their means."""
+"""Worlds whose truth is known: how scores come about, and what is true of their means."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ class World:
 
     Attributes:
         shape: of every draw of a method: `normal`; `skewed` (exponential, the long tail towards
-            low accuracies); `heavy` (Student's t of 3 degrees of freedom); `two levels` (noise of a base is up or down, each as often);
+            low accuracies); `heavy` (Student's t of 3 degrees of freedom); `two levels` (noise of a
+            base is up or down, each as often);
             `images` (normal, and top-1 a whole number of images).
         unequal: what the spread over bases differs over, by a log-normal factor of 0.7.
         collapses: whether 3 % of (method, problem, base) lose 20 points; every method alike.
