@@ -13,6 +13,7 @@ from suites.schema import Suite
 from .analysis.analysis import analyse
 from .analysis.fidelity import FidelityResults, analyse_fidelity
 from .analysis.results import Results
+from .declared import Declaration
 from .formats import Table
 from .page.findings import headline_numbers
 from .records import Labels, Record
@@ -30,6 +31,7 @@ def build_report(
     expected: Sequence[Labels],
     out: Path,
     *,
+    declarations: Sequence[Declaration] = (),
     formats: Collection[Format] = FORMATS,
     figures: Sequence[str] | None = None,
 ) -> Path:
@@ -44,6 +46,7 @@ def build_report(
             suite's names must be given the plan's labels first.
         expected: the labels of every trial of the plan.
         out: the folder; made if need be.
+        declarations: as `analyse` takes them.
         formats: `html` is the page; the others are those of the tables.
         figures: names of those to draw; default: all that the finished trials allow.
 
@@ -64,9 +67,10 @@ def build_report(
     """
     out.mkdir(parents=True, exist_ok=True)
     if isinstance(suite, FidelitySuite):
-        text = _fidelity(analyse_fidelity(suite, records, expected), out, formats, figures)
+        fidelity = analyse_fidelity(suite, records, expected, declarations)
+        text = _fidelity(fidelity, out, formats, figures)
     else:
-        text = _comparison(analyse(suite, records, expected), out, formats, figures)
+        text = _comparison(analyse(suite, records, expected, declarations), out, formats, figures)
     if "html" not in formats:
         return out
     return _write(out / "index.html", text)
@@ -89,7 +93,9 @@ def _comparison(
     if len(results.published):
         frames["published"] = results.published
     _write_tables(frames, tables, out / "tables", formats)
-    _write(out / "headline.json", json.dumps(headline_numbers(results), indent=1) + "\n")
+    said = {"declared": results.footing.date, "exploratory": results.footing.notices}
+    headline = json.dumps(said | headline_numbers(results), indent=1)
+    _write(out / "headline.json", headline + "\n")
     return render(results, drawings, tables) if "html" in formats else ""
 
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import statistics
 from collections.abc import Iterable, Mapping
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -22,7 +25,11 @@ from .seal import Unsealed, seal_json, unseal
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+
+# Share by which a network may be off its own copy, and an interval reach beyond its number, where
+# latency can be relied on.
+LATENCY_BOUND = 0.05
 
 Status = Literal["done", "failed", "infeasible"]
 # How a trial ended; one that has no record was not run.
@@ -33,6 +40,7 @@ Loss = Annotated[float, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(gt=0)]
+Above = Annotated[float, Field(gt=0)]
 Kept = tuple[Count, Positive]  # of so many
 
 
@@ -116,11 +124,42 @@ class Epoch(_Frozen):
 
 
 class Latency(_Frozen):
-    """Milliseconds a batch, median of repeats, the two networks timed in turn."""
+    """Milliseconds a batch, of networks timed in turn, round by round, with nothing beside them.
+
+    >>> found = Latency(batch_size=1, dense_ms=4, pruned_ms=3, ratios=[0.7, 0.75, 0.76], aa_ratio=1)
+    >>> found.ratio, found.interval, found.reliable
+    (0.75, (0.7, 0.76), False)
+    """
 
     batch_size: Positive
-    dense_ms: Annotated[float, Field(gt=0)]
-    pruned_ms: Annotated[float, Field(gt=0)]
+    dense_ms: Above  # median over rounds
+    pruned_ms: Above
+    ratios: Annotated[list[Above], Field(min_length=1)]  # pruned / dense, of every round
+    aa_ratio: Above  # a copy of the dense network / the dense one: what noise alone makes
+
+    @property
+    def ratio(self) -> float:
+        """Latency kept: the median round."""
+        return statistics.median(self.ratios)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """That of the median at 95 % or more, by order statistics; below six rounds, all rounds."""
+        n, rounds = len(self.ratios), sorted(self.ratios)
+        tails = accumulate(2 * math.comb(n, below) / 2**n for below in range(n))
+        beyond = max(sum(tail <= 0.05 for tail in tails) - 1, 0)  # rounds at either end
+        return rounds[beyond], rounds[-1 - beyond]
+
+    @property
+    def off(self) -> float:
+        """How far the interval reaches beyond the ratio, as a share of it."""
+        low, high = self.interval
+        return max(high / self.ratio - 1, 1 - low / self.ratio)
+
+    @property
+    def reliable(self) -> bool:
+        """Whether a network is as fast as its own copy, and rounds agree."""
+        return max(self.off, abs(self.aa_ratio - 1)) <= LATENCY_BOUND
 
 
 class Measurements(_Frozen):
@@ -147,6 +186,11 @@ class Measurements(_Frozen):
     notes: dict[str, float] = {}  # what a procedure says of itself: releases, rounds
     images_trained: Count  # images seen by recovery
     history: list[Epoch]
+
+    @property
+    def timed(self) -> Latency | None:
+        """The latency that reports speak of, at the largest batch size; None: none was measured."""
+        return max(self.latency, key=lambda one: one.batch_size, default=None)
 
 
 class Fidelity(_Frozen):
@@ -273,8 +317,10 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     `validation_top1`, `train_top1` (where asked for), `best_validation_top1`, `macs_ratio`,
     `params_ratio`, `channels_ratio` (of
     pruned channels), `weights_ratio` (of masks), `speedup` (in MACs), `latency_ratio` (at the
-    largest batch size), `score_s`, `phases_s`, `recovery_s`, `total_s`, `images_scored`,
-    `images_phases` (trained on before recovery), `images_trained` (of all phases and recovery).
+    largest batch size) with its 95 % interval (`latency_low_ratio`, `latency_high_ratio`),
+    `latency_aa_ratio` (of a copy of the dense network), `score_s`, `phases_s`, `recovery_s`,
+    `total_s`, `images_scored`, `images_phases` (trained on before recovery), `images_trained` (of
+    all phases and recovery).
     """
     import pandas as pd
 
@@ -289,7 +335,8 @@ def _row(record: Record) -> dict[str, Any]:
     found, costs = record.measurements, record.costs
     assert found is not None
     assert costs is not None
-    latency = max(found.latency, key=lambda one: one.batch_size, default=None)
+    timed = found.timed
+    low, high = timed.interval if timed else (None, None)
     best = found.best_validation_top1
     return {
         **record.labels.model_dump(),
@@ -309,7 +356,10 @@ def _row(record: Record) -> dict[str, Any]:
         "channels_ratio": _kept(found.widths),
         "weights_ratio": _kept(found.weights),
         "speedup": found.dense_macs / found.macs,
-        "latency_ratio": latency.pruned_ms / latency.dense_ms if latency else None,
+        "latency_ratio": timed.ratio if timed else None,
+        "latency_low_ratio": low,
+        "latency_high_ratio": high,
+        "latency_aa_ratio": timed.aa_ratio if timed else None,
         "score_s": costs.score_s,
         "phases_s": costs.phases_s,
         "recovery_s": costs.recovery_s,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from synthetic import make_suite, plan, record
+from synthetic import latency, make_suite, plan, record
 
-from reports.records import Epoch, Latency, Record
+from reports.records import Epoch, Record
 from suites.schema import Suite
 
 CRITERIA = (
@@ -89,11 +89,7 @@ def _record(one, rng, skill, habit, seconds, phases, easy) -> Record:  # type: i
         params=round(1e5 * one.budget ** (0.6 + 0.4 * habit[one.method])),
         widths=widths,
         latency=[
-            Latency(
-                batch_size=8,
-                dense_ms=9.0,
-                pruned_ms=9 * (0.2 + 0.8 * one.budget ** (0.5 + 0.1 * habit[one.method])),
-            )
+            latency(0.2 + 0.8 * one.budget ** (0.5 + 0.1 * habit[one.method]), 9.0, batch_size=8)
         ],
         images_trained=2588 if tuned else 0,
         history=history,

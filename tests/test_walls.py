@@ -81,6 +81,7 @@ LADDER = {
         claims  figures
         analysis
         statistics
+        declared
         records  formats
         seal
     """,

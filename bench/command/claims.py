@@ -10,7 +10,7 @@ from rich.console import Console
 
 from reports.claims.claim_file import known_claims
 from reports.claims.claims import judge
-from reports.claims.claims_page import claims_page, verdicts, what_we_found, worded
+from reports.claims.claims_page import by_chance, claims_page, verdicts, what_we_found, worded
 
 from ..errors import BenchError
 from ..store.sealed import write_atomically
@@ -49,6 +49,7 @@ def show_claims(console: Console, folders: Sequence[Path], out: Path | None) -> 
         if said != "not run"
     ]
     print_table(console, ("paper", "claim", "suite", "what we found", "verdict"), rows)
+    console.print(by_chance(judged))
     console.print(f"claims that no record speaks of: {len(judged) - len(rows)}")
     if out is not None:
         write_atomically(out, claims_page(judgements, records).encode())

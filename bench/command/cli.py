@@ -255,6 +255,7 @@ def compare(
     """Hold one method of a suite against another: how much better, where, and how surely."""
     planned = ChosenSuite(suite, set_, scale, smoke, plugin).plan(console)
 
+    from ..run.declaring import footing_of
     from ..run.reporting import compare_methods, saying_damage
     from ..store.store import Store
     from .compare import show_difference
@@ -262,6 +263,9 @@ def compare(
     store = Store(results)
     with saying_damage(store, console):
         show_difference(console, compare_methods(planned, store, method, reference))
+        footing = footing_of(planned, store, planned.records(store))
+    for sentence in (footing.declared, *footing.notices):
+        console.print(sentence, markup=False, soft_wrap=True)
 
 
 @app.command()

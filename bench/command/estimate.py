@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from ..plan.workload import Throughput, Work
 
 
-KINDS = ("bases", "prepared", "scores", "paths", "oracles", "trials")  # in the order of running
+# In the order of running.
+KINDS = ("bases", "prepared", "scores", "paths", "timings", "oracles", "trials")
 WORK = ("scored", "trained", "evaluated", "GPU-hours")  # images, and time
 
 
@@ -49,7 +50,7 @@ def say_assumptions(console: Console, works: Iterable[Work], throughput: Through
     """What the estimate rests on, and what is not in it."""
     console.print(
         "GPU-hours are for the images scored, trained on and evaluated: MACs of all forward "
-        f"passes, at {throughput}; without cutting and loading.",
+        f"passes, at {throughput}; without cutting, timing and loading.",
         soft_wrap=True,
     )
     unknown = sorted(set().union(*(one.unknown for one in works)))

@@ -40,6 +40,7 @@ def show_plan(
         "prepared": "trained further",
         "scores": "calibration passes",
         "paths": "choices of units",
+        "timings": "shapes, at most",
         "oracles": "bases without each unit",
         "trials": "scores held against the truth",
     }
@@ -88,7 +89,7 @@ def show_scales(
 
 def _show_tests(console: Console, planned: Plan) -> None:
     """What every test of the page can show, before anything runs, and what would help most."""
-    from reports.analysis.design import TYPICAL, advice, design_of, tests
+    from reports.analysis.power import TYPICAL, advice, layout_of, planned_tests
     from reports.statistics import FEWEST_BASES
     from suites import FidelitySuite
 
@@ -97,20 +98,24 @@ def _show_tests(console: Console, planned: Plan) -> None:
         few = f"; it takes {FEWEST_BASES}: nothing is told" if suite.bases < FEWEST_BASES else ""
         console.print(f"Intervals and tests are over {suite.bases} bases a problem{few}.")
         return
-    design = design_of(suite, [trial.labels for trial in planned.trials])
+    layout = layout_of(suite, [trial.labels for trial in planned.trials])
+    found = planned_tests(layout)
     rows = [
         (
             test.name,
             str(test.family),
-            "no floor" if test.smallest_p == 0 else f"{test.smallest_p:g}",
-            test.why_not or f"{test.power:.2f}",
-            "–" if test.detects is None else f"{test.detects:g} {test.unit}",
+            "none" if test.smallest_p == 0 else f"{test.smallest_p:g}",
+            f"{test.power:.2f}",
+            "nothing" if test.detects is None else f"{test.detects:g} {test.unit}",
         )
-        for test in tests(design)
+        for test in found
     ]
-    heads = ("what can be told", "tests", "smallest p", f"power at {TYPICAL:g} SDs", "80 % at")
+    heads = ("what can be told", "tests", "floor of p", f"power at {TYPICAL:g} SDs", "80 % find")
     print_table(console, heads, rows, breaks=0)
-    helps = [f"{name} ({detects:g})" for name, detects in advice(design) if detects is not None]
+    for test in found:
+        if test.why_not:
+            console.print(f"Nothing {test.name}: {test.why_not}.", soft_wrap=True)
+    helps = [f"{name} ({detects:g})" for name, detects in advice(layout) if detects is not None]
     console.print(
         "SDs: of one method over bases, or of differences over problems. The first test finds "
         f"smaller differences with {', '.join(helps) or 'none of twice the bases or problems'}.",

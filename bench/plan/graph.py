@@ -20,6 +20,7 @@ from .jobs import (
     PreparedJob,
     ScoresJob,
     Standpoint,
+    TimingJob,
     Trial,
     TrialJob,
 )
@@ -66,7 +67,8 @@ def job_graph(trials: Iterable[Trial], store: Store) -> JobGraph:
 
 
 def _is_done(job: Job, stored: _Stored) -> bool:
-    """Whether a result lies in the store; jobs of scores and trials are made where none does."""
+    """Whether a result lies in the store; jobs of scores and trials are made where none does, and
+    those of timings look for themselves."""
     match job:
         case BaseJob() | PreparedJob():
             return stored.base(job) is not None
@@ -74,7 +76,7 @@ def _is_done(job: Job, stored: _Stored) -> bool:
             return stored.path(job)
         case OracleJob():
             return stored.oracle(job)
-        case ScoresJob() | TrialJob() | FidelityJob():
+        case ScoresJob() | TimingJob() | TrialJob() | FidelityJob():
             return False
         case _:
             assert_never(job)

@@ -1,8 +1,8 @@
 """The kinds of job, and the identity that decides each one's result.
 
-Bases -> (prepared bases ->) scores -> paths -> trials; in a fidelity suite bases -> scores and
-oracles -> trials. A key is the SHA-256 of an identity; names and labels are not in it, so suites
-share whatever they have in common.
+Bases -> (prepared bases ->) scores -> paths -> (timings ->) trials; in a fidelity suite bases ->
+scores and oracles -> trials. A key is the SHA-256 of an identity; names and labels are not in it,
+so suites share whatever they have in common.
 """
 
 from __future__ import annotations
@@ -30,9 +30,11 @@ class _Job:
 
     Attributes:
         kind: what jobs like it are called where work is shown.
+        alone: whether nothing else of a run may run beside it.
     """
 
     kind: ClassVar[str]
+    alone: ClassVar[bool] = False
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -293,11 +295,32 @@ class PathJob(_Job):
 
 
 @dataclass(frozen=True, eq=False)
+class TimingJob(_Job):
+    """Time the networks of a path, which has their shapes; weights do not matter."""
+
+    kind: ClassVar[str] = "timings"
+    alone: ClassVar[bool] = True
+    path: PathJob
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        return {"timing": self.path.key}
+
+    @property
+    def stands_on(self) -> tuple[Job, ...]:
+        return (self.path.at.base, self.path)
+
+    def __str__(self) -> str:
+        return f"latency on the {self.path}"
+
+
+@dataclass(frozen=True, eq=False)
 class TrialJob(_Job):
     """Cut at one budget, recover, measure, write the record.
 
     Attributes:
         recipe: of a recovery that finetunes.
+        timing: gives its latency; None measures none.
         total_epochs: what all training since the base adds up to; None: the recipe's own epochs.
         finetuning: how that is done; None is plain training.
     """
@@ -307,7 +330,7 @@ class TrialJob(_Job):
     budget: float
     recovery: str
     recipe: Recipe | None
-    latency: bool
+    timing: TimingJob | None
     labels: Labels
     train_accuracy: bool = False
     total_epochs: int | None = None
@@ -325,7 +348,7 @@ class TrialJob(_Job):
             "budget": self.budget,
             "recovery": self.recovery,
             "recipe": self.recipe and self.recipe.identity,
-            "latency": self.latency,
+            "latency": self.timing is not None,
             "train_accuracy": self.train_accuracy,
             "total_epochs": self.total_epochs,
             "finetuning": self.finetuning and self.finetuning.identity,
@@ -333,7 +356,7 @@ class TrialJob(_Job):
 
     @property
     def stands_on(self) -> tuple[Job, ...]:
-        return (self.at.base, self.path)
+        return (self.at.base, self.path, *([self.timing] if self.timing else []))
 
     def __str__(self) -> str:
         return self.labels.brief
@@ -401,4 +424,4 @@ class FidelityJob(_Job):
 
 
 Trial = TrialJob | FidelityJob
-Job = DenseJob | ScoresJob | PathJob | OracleJob | Trial
+Job = DenseJob | ScoresJob | PathJob | TimingJob | OracleJob | Trial

@@ -26,6 +26,7 @@ from .jobs import (
     PathJob,
     PreparedJob,
     Standpoint,
+    TimingJob,
     TrialJob,
 )
 from .refusals import refuse_misfit, refuse_too_short, refuse_unfit_training
@@ -126,15 +127,16 @@ class ComparisonMaker(Maker[Suite]):
     def trial(self, case: Case) -> TrialJob:
         suite = self.suite
         recipe = self.recipe(case, case.recovery.recipe) if case.recovery.recipe else None
+        path = self.path(case)
         return TrialJob(
-            path=self.path(case),
+            path=path,
             budget=case.budget,
             recovery=case.recovery.kind,
             recipe=recipe,
             total_epochs=case.recovery.total_epochs,
             finetuning=self._finetuning(case),
             train_accuracy=suite.train_accuracy,
-            latency=suite.latency and not suite.budgets.unstructured,  # masks run on dense kernels
+            timing=self._timing(path),
             labels=Labels(
                 **_names_of(suite, case),
                 method=case.method_name,
@@ -144,6 +146,11 @@ class ComparisonMaker(Maker[Suite]):
                 matched_to=case.method.name if case.matched else None,
             ),
         )
+
+    def _timing(self, path: PathJob) -> TimingJob | None:
+        if path.unstructured or not self.suite.latency:
+            return None  # masks run on dense kernels
+        return self.once(("timing", id(path)), lambda: TimingJob(path))
 
     def _finetuning(self, case: Case) -> PhaseUse | None:
         spec = case.method.finetuning

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
-from reports.records import Record
+from reports.records import Labels, Record
 from suites import FidelitySuite, Suite, expand
 from suites.faults import no_such
 
@@ -21,6 +21,11 @@ class Plan:
 
     suite: Suite | FidelitySuite
     trials: tuple[Trial, ...]
+
+    @property
+    def expected(self) -> list[Labels]:
+        """The labels of all trials: what a report is to hold."""
+        return [trial.labels for trial in self.trials]
 
     def only(self, methods: Collection[str] = (), repeats: int | None = None) -> Plan:
         """The part with these methods (and the controls matched to them) and so many repeats.

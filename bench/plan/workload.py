@@ -2,7 +2,7 @@
 
 A training step is three forward passes: its own, and a backward pass of twice its MACs. What a
 budget leaves of the cost is taken for what it leaves of the MACs; of masks, which run on dense
-kernels, and of a knob's settings, nothing is. Tracing, cutting and loading are not in it.
+kernels, and of a knob's settings, nothing is. Tracing, cutting, timing and loading are not in it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from .jobs import (
     PathJob,
     PreparedJob,
     ScoresJob,
+    TimingJob,
     TrialJob,
 )
 from .sizes import DatasetSize, ModelSize, dataset_size, model_size
@@ -136,8 +137,8 @@ def load_of(job: Job, data_root: Path | None = None) -> Load | None:
             return problem.evaluated((units + 1) * images)
         case TrialJob():
             return _trial(job, problem)
-        case FidelityJob():
-            return Load()  # it compares numbers
+        case TimingJob() | FidelityJob():
+            return Load()  # of shapes not known yet, each once; the other compares numbers
         case _:
             assert_never(job)
 
@@ -149,6 +150,8 @@ def _dense_of(job: Job) -> DenseJob:
             return job
         case OracleJob():
             return job.base
+        case TimingJob():
+            return job.path.at.base
         case ScoresJob() | PathJob() | TrialJob() | FidelityJob():
             return job.at.base
         case _:

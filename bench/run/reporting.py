@@ -18,6 +18,7 @@ from ..errors import BenchError
 from ..plan.plan import Plan
 from ..store.sealed import cannot_write, read_json, write_json
 from ..store.store import Store
+from .declaring import declared
 
 if TYPE_CHECKING:
     from reports.analysis.compare import MethodDifference
@@ -29,35 +30,32 @@ def write_report(
     out: Path | None,
     formats: Sequence[str] = (),
     figures: Sequence[str] = (),
+    records: Sequence[Record] | None = None,
 ) -> Path:
     """Write the report of a plan from its records; returns the path of the page, or of the folder.
 
-    `formats` and `figures` are those of `reports.build.build_report`; none given are all.
+    `formats` and `figures` are those of `reports.build.build_report`; none given are all. `records`
+    are all of the plan's, where they have been read already.
 
     Raises:
         BenchError: no records yet, or a format or figure that there is not.
     """
-    records, folder = finished(plan, store), out or store.report(plan.suite.suite)
-    return _build(plan, records, folder, formats, figures)
-
-
-def _build(
-    plan: Plan,
-    records: Sequence[Record],
-    folder: Path,
-    formats: Sequence[str] = (),
-    figures: Sequence[str] = (),
-) -> Path:
     from reports.build import FORMATS, build_report
 
+    folder = out or store.report(plan.suite.suite)
     wanted = [one for one in FORMATS if one in formats] if formats else list(FORMATS)
     unknown = [one for one in formats if one not in FORMATS]
     if unknown:
         raise BenchError(f"--format {', '.join(unknown)}: there are {', '.join(FORMATS)}")
-    expected = [trial.labels for trial in plan.trials]
     try:
         return build_report(
-            plan.suite, records, expected, folder, formats=wanted, figures=figures or None
+            plan.suite,
+            finished(plan, store) if records is None else records,
+            plan.expected,
+            folder,
+            declarations=declared(plan, store),
+            formats=wanted,
+            figures=figures or None,
         )
     except OSError as error:
         raise cannot_write(folder, error) from error
@@ -75,8 +73,8 @@ def write_own_report(plan: Plan, store: Store, records: Sequence[Record]) -> Pat
     """
     folder = store.report(plan.suite.suite)
     _clear(folder)
-    page = _build(plan, records, folder)
-    content = {"made_of": _made_of(plan, records), "files": file_digests(folder)}
+    page = write_report(plan, store, folder, records=records)
+    content = {"made_of": _made_of(plan, store, records), "files": file_digests(folder)}
     write_json(_made(plan, store), content)
     return page
 
@@ -99,7 +97,7 @@ def report_holds(plan: Plan, store: Store, records: Sequence[Record]) -> bool:
     folder = store.report(plan.suite.suite)
     return (
         made is not None
-        and made["made_of"] == _made_of(plan, records)
+        and made["made_of"] == _made_of(plan, store, records)
         and made["files"].items() <= file_digests(folder).items()
     )
 
@@ -108,14 +106,14 @@ def _made(plan: Plan, store: Store) -> Path:
     return store.path("reports", plan.suite.suite, ".json")
 
 
-def _made_of(plan: Plan, records: Sequence[Record]) -> str:
-    """The SHA-256 of all that a report is a function of: suite, plan, records, and the code."""
+def _made_of(plan: Plan, store: Store, records: Sequence[Record]) -> str:
+    """The SHA-256 of all that a report is made of: suite, plan, declaration, records, code."""
     import reports
 
     code = Path(reports.__file__).parent
     digest = hashlib.sha256(plan.suite.model_dump_json().encode())
-    for trial in plan.trials:
-        digest.update(trial.labels.model_dump_json().encode())
+    for part in (*plan.expected, *declared(plan, store)):
+        digest.update(part.model_dump_json().encode())
     for record in records:
         digest.update(record.to_json())
     for name, sha256 in file_digests(code).items():
@@ -146,8 +144,7 @@ def compare_methods(plan: Plan, store: Store, method: str, reference: str) -> Me
     unknown = [name for name in (method, reference) if name not in known]
     if unknown:
         raise BenchError(f"compare: {', '.join(unknown)} is none of {', '.join(known)}")
-    expected = [trial.labels for trial in plan.trials]
-    return difference(plan.suite, finished(plan, store), expected, method, reference)
+    return difference(plan.suite, finished(plan, store), plan.expected, method, reference)
 
 
 def finished(plan: Plan, store: Store) -> list[Record]:

@@ -89,6 +89,8 @@ class _Flow:
         self.summary = Summary()
         self._sorter = graph.sorter()
         self._ready: deque[Job] = deque()
+        self._ready_alone: deque[Job] = deque()
+        self._alone = False  # whether jobs run one by one now
         self._failed: dict[str, Failure] = {}  # by key of a job, or of scores
         self._crashes: Counter[str] = Counter()
         self._whole: dict[str, Job] = {}  # a part of a split job -> that job
@@ -100,8 +102,7 @@ class _Flow:
         while self._sorter.is_active():
             for key in self._sorter.get_ready():
                 self._accept(self.graph.jobs[key])
-            while self._ready and self._running < 2 * self.executor.slots:
-                job = self._ready.popleft()
+            while (job := self._next()) is not None:
                 self.listener.started(job)
                 self.executor.submit(job)
                 self._running += 1
@@ -110,11 +111,24 @@ class _Flow:
                     self._running -= 1
                     self._end(job, outcome)
 
+    def _next(self) -> Job | None:
+        """A job to start now. Those that must be alone wait until nothing else is left to do, and
+        then follow each other, so that workers are idle seldom."""
+        if not self._running:
+            self._alone = bool(self._ready_alone) and (self._alone or not self._ready)
+        if self._alone:
+            return None if self._running else self._ready_alone.popleft()
+        room = self._running < 2 * self.executor.slots
+        return self._ready.popleft() if self._ready and room else None
+
+    def _queue(self, job: Job) -> None:
+        (self._ready_alone if job.alone else self._ready).append(job)
+
     def _accept(self, job: Job) -> None:
         """Queue a job, unless what it stands on has failed."""
         broken = self._broken(job)
         if broken is None:
-            self._ready.append(job)
+            self._queue(job)
         else:
             self._fail(job, broken)
 
@@ -128,7 +142,7 @@ class _Flow:
         if outcome.failure is not None:
             if outcome.failure.kind == "crashed" and self._crashes[job.key] < CRASHES:
                 self._crashes[job.key] += 1
-                self._ready.append(job)
+                self._queue(job)
             elif job.parts:
                 self._split(job)
             else:

@@ -20,6 +20,7 @@ from ..steps.workspace import Settings
 from ..store.provenance import environment
 from ..store.store import Store
 from ..tracking import Tracker, TrackingError, local_database_holds
+from .declaring import declare
 from .live import Live
 from .preflight import preflight
 from .reporting import report_holds, saying_damage, write_own_report
@@ -65,6 +66,8 @@ def session(plan: Plan, request: Request, console: Console) -> int:
         records = plan.records(store)
         if pending or (records and not _shown(plan, store, records)):
             records = _run(plan, pending, records, store, settings, request, console)
+        else:
+            declare(plan, store, records, console, runs=False)
         return _conclude(plan, store, records, console)
 
 
@@ -98,6 +101,7 @@ def _run(
     ended, report = "KILLED", None
     log = _logger(tracker, console)
     try:
+        declare(plan, store, records, console, runs=bool(pending))
         for record in records:  # a killed run, or another suite, may not have logged it
             log(record)
         with Live(console, len(pending), request.workers) as live:

@@ -8,6 +8,7 @@ hash of all that decides it, and shared by whatever stands on it. In the order i
     scores    score its units by many criteria, in one pass over calibration images     scores.py
     path      which units leave at every budget: selected from those scores, or step
               by step with new scores, or while a procedure trains                      paths.py
+    timing    how long the networks of a path take, while nothing else runs            timing.py
     trial     cut the network at one budget, recover it, measure                        trial.py
 
 and, in a suite that asks how well criteria predict single removals:
@@ -39,6 +40,7 @@ from ..plan.jobs import (
     PathJob,
     PreparedJob,
     ScoresJob,
+    TimingJob,
     TrialJob,
 )
 from .bases import make_base, prepare_base
@@ -47,6 +49,7 @@ from .fidelity import make_oracle, measure_fidelity
 from .paths import make_path
 from .record import write_record
 from .scores import make_scores
+from .timing import time_path
 from .trial import measure
 from .workspace import Settings, Workspace
 
@@ -106,6 +109,8 @@ def _do(job: Job, workspace: Workspace) -> Outcome:
             return Outcome(failed_scores=make_scores(job, workspace))
         case PathJob():
             make_path(job, workspace)
+        case TimingJob():
+            time_path(job, workspace)
         case OracleJob():
             make_oracle(job, workspace)
         case TrialJob():

@@ -10,11 +10,7 @@ import time
 import torch
 from torch import nn
 
-from reports.records import (
-    Costs,
-    Measurements,
-    TrainAccuracy,
-)
+from reports.records import Costs, Measurements, TrainAccuracy
 
 from ..plan.jobs import TrialJob
 from ..pruning.cost import ChannelCost, count_macs, count_params, weight_uses
@@ -24,7 +20,6 @@ from ..pruning.selection import InfeasibleBudget
 from ..training.measure import (
     accuracy,
     evaluate,
-    latency,
     layer_sparsity,
     masked_sparsity,
     torch_pruning_macs,
@@ -32,6 +27,7 @@ from ..training.measure import (
 from .paths import load_masks, load_removed, path_file
 from .procedures import load_training
 from .recovery import Thin, recover
+from .timing import load_latency
 from .workspace import Base, Workspace
 
 
@@ -67,7 +63,7 @@ def measure(job: TrialJob, workspace: Workspace) -> tuple[Measurements, Costs]:
         dense_macs=base.macs,
         dense_params=base.params,
         **thin.sizes,
-        latency=latency(base.trained, pruned, network.inputs[0][:1]) if job.latency else [],
+        latency=load_latency(job.timing, job.budget, workspace) if job.timing else [],
         knobs=path.get("knobs", {}).get(str(job.budget), {}),
         trimmed=path.get("trimmed", {}).get(str(job.budget), 0),
         images_scored=path["images_scored"],

@@ -2,9 +2,11 @@
 
 results/records/KEY.json   the truth: one file a finished or failed trial
 results/bases|scores|paths shared work, by content hash; safe to delete, remade when needed
+results/timings            how long networks take, once for equal shapes; likewise
 results/oracle             true loss changes of single units, of fidelity suites
 results/checkpoints        where a training stands; gone when its job is done
 results/images             decoded images, and the SHA-256 of image files
+results/declared           what a suite's analysis rests on, from before its first trial
 results/damaged            what did not hold to its SHA-256, and a log of it
 results/mlflow.db          what the MLflow UI shows; rebuilt by `bench sync`
 results/reports/SUITE      figures, tables, page; SUITE.json says what they were made of

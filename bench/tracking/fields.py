@@ -22,7 +22,8 @@ SECTIONS = {
     ),
     "cost": (
         "macs", "params", "macs_ratio", "params_ratio", "channels_ratio", "weights_ratio",
-        "speedup", "latency_ratio", "images_scored", "images_trained", "score_peak_bytes",
+        "speedup", "latency_ratio", "latency_low_ratio", "latency_high_ratio", "latency_aa_ratio",
+        "images_scored", "images_trained", "score_peak_bytes",
     ),
     "time": ("score_s", "phases_s", "recovery_s", "total_s"),
 }  # fmt: skip
@@ -106,11 +107,15 @@ def metrics(record: Record) -> list[tuple[str, float, int]]:
     return points
 
 
-def headline(numbers: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, float], dict[str, str]]:
+def headline(numbers: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
     """Metrics and tags of a suite's run, from its report's headline.json."""
     metrics: dict[str, float] = {}
     tags: dict[str, str] = {}
     for recovery, values in numbers.items():
+        if not isinstance(values, Mapping):  # of the whole report: when declared, what differs
+            text = values if isinstance(values, str) else " ".join(values or ["none"])
+            tags[f"report.{recovery}"] = short(text, TAG_LIMIT)
+            continue
         for name, value in values.items():
             if isinstance(value, str):
                 tags[f"report.{recovery}.{name}"] = value

@@ -1,20 +1,18 @@
-"""What is measured of a network: accuracy, sparsity, latency."""
+"""What is measured of a network: accuracy and sparsity."""
 
 from __future__ import annotations
 
 import copy
 import math
-import statistics
-import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from reports.records import Accuracy, Latency
+from reports.records import Accuracy
 
 from ..data.datasets import Dataset, Images
 
@@ -106,41 +104,6 @@ def masked_sparsity(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, 
 
 def _own_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters(recurse=False))
-
-
-def latency(
-    dense: nn.Module,
-    pruned: nn.Module,
-    image: Tensor,
-    batch_sizes: Sequence[int] = (1, 64),
-    repeats: int = 9,
-) -> list[Latency]:
-    """Milliseconds a batch, the median of repeats; timed in turn, so that drift hits both networks.
-
-    Args:
-        image: [1, channels, height, width].
-    """
-    latencies = []
-    with torch.inference_mode():
-        for size in batch_sizes:
-            batch = image.expand(size, *image.shape[1:]).contiguous()
-            spent: dict[str, list[float]] = {"dense": [], "pruned": []}
-            for turn in range(repeats + 2):  # two turns to warm up
-                for name, model in (("dense", dense), ("pruned", pruned)):
-                    start = time.perf_counter()
-                    model(batch)
-                    if batch.is_cuda:
-                        torch.cuda.synchronize()
-                    if turn >= 2:
-                        spent[name].append(1000 * (time.perf_counter() - start))
-            latencies.append(
-                Latency(
-                    batch_size=size,
-                    dense_ms=statistics.median(spent["dense"]),
-                    pruned_ms=statistics.median(spent["pruned"]),
-                )
-            )
-    return latencies
 
 
 def torch_pruning_macs(model: nn.Module, inputs: tuple[Any, ...]) -> int:

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from suites.schema import Suite
 
+from ..declared import Declaration, footing
 from ..records import Labels, Record, frame
 from . import by_problem, cells, noise, over_problems
 from .against_published import ours_and_published
 from .best import against_best
 from .comparisons import Comparison, comparisons
-from .design import design_of
 from .equal_cost import at_equal_cost
+from .power import layout_of
 from .ranking import rank_methods
 from .results import Results, of_plan, problems_of, recoveries_of
 
@@ -21,7 +22,8 @@ def analyse(
     suite: Suite,
     records: Sequence[Record],
     expected: Sequence[Labels],
-    declared: Sequence[Comparison] | None = None,
+    declarations: Sequence[Declaration] = (),
+    family: Sequence[Comparison] | None = None,
 ) -> Results:
     """Run the declared analysis; a pure function of its arguments.
 
@@ -29,12 +31,13 @@ def analyse(
         suite: names, orders and the declared analysis.
         records: finished and failed trials; those that the plan does not hold are counted.
         expected: the labels of every trial of the plan.
-        declared: the family of comparisons; default: the suite's.
+        declarations: the suite's and its later changes; none where they are not known.
+        family: the comparisons to make; default: those that the suite declares.
 
     Raises:
         ValueError: the plan is empty, or two records stand for one trial.
 
-    >>> from reports.analysis.design import tests
+    >>> from reports.analysis.power import planned_tests
     >>> from reports.records import Labels
     >>> from suites.schema import Suite
     >>> suite = Suite(suite="tiny", datasets=["digits"], models=["resnet20"],
@@ -46,11 +49,11 @@ def analyse(
     >>> results = analyse(suite, [], plan)  # nothing has run yet
     >>> results.cells[["method", "done", "expected"]].values.tolist()
     [['l1', 0, 1], ['random', 0, 1]]
-    >>> tests(results.design)[0].why_not  # before any run
+    >>> planned_tests(results.layout)[0].why_not  # before any run
     '1 bases a problem, it takes 3'
     """
     known = of_plan(suite, records, expected)
-    declared = comparisons(suite) if declared is None else declared
+    declared = comparisons(suite) if family is None else family
     problems, recoveries = problems_of(expected), recoveries_of(expected)
     trials = frame(known)
     ended = {one.labels: one.outcome for one in known if one.status != "done"}
@@ -63,7 +66,7 @@ def analyse(
         records=known,
         expected=expected,
         ignored=len(records) - len(known),
-        design=design_of(suite, expected),
+        layout=layout_of(suite, expected),
         trials=trials,
         dense=cells.dense(trials),
         cells=table,
@@ -78,4 +81,5 @@ def analyse(
         noise=noise.noise(averaged),
         inflation=noise.inflation(averaged, known),
         published=ours_and_published(suite, problems, trials),
+        footing=footing(suite, known, expected, declarations),
     )

@@ -42,9 +42,9 @@ def against_best(
             rows += _column(recovery, problem, ranks, scores, tested=len(problems) == 1)
         if len(problems) > 1:
             over = {
-                name: ranks.scores[:, place]
-                for place, name in enumerate(ranks.methods)
-                if not np.isnan(ranks.scores[:, place]).any() and len(ranks.problems)
+                name: np.array([by_base[problem, recovery, name].mean() for problem in problems])
+                for name in ranks.methods
+                if all((problem, recovery, name) in by_base for problem in problems)
             }
             rows += _column(recovery, OVER, ranks, over, tested=True)
     return pd.DataFrame(rows, columns=COLUMNS).astype({"n": "Int64"})

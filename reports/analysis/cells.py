@@ -42,7 +42,8 @@ def cells(
     three bases or more (`top1`, `top1_low`, `top1_high`), `retained_top1` (points),
     `best_validation_top1` (test top-1 of the epoch that was best on validation, percent), and means
     of `score_s`, `recovery_s` and, as `_ratio` and as `_percent`, of macs, params, channels,
-    weights, latency. Incomplete cells hold NaN, and so does what was not measured.
+    weights, latency (and `latency_low`, `latency_high`). Incomplete cells hold NaN, and so does
+    what was not measured.
     """
     planned: dict[tuple[Any, ...], list[Labels]] = defaultdict(list)
     for trial in expected:
@@ -70,7 +71,7 @@ def _cell(labels: Labels) -> tuple[Any, ...]:
     return (labels.problem, labels.recovery, labels.method, labels.budget)
 
 
-_RATIOS = ("macs", "params", "channels", "weights", "latency")
+_RATIOS = ("macs", "params", "channels", "weights", "latency", "latency_low", "latency_high")
 _MEANS = [
     *("top1", "top1_low", "top1_high", "retained_top1", "best_validation_top1"),
     *(f"{one}_{unit}" for one in _RATIOS for unit in ("ratio", "percent")),

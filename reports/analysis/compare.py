@@ -55,7 +55,7 @@ def compare_methods(
     comparison = Comparison("control", method, reference)
     declared = any((one.method, one.reference) == (method, reference) for one in comparisons(suite))
     family = comparisons(suite) if declared else _all_pairs(suite, comparison)
-    results = analyse(suite, records, expected, family)
+    results = analyse(suite, records, expected, family=family)
     paired, overall = (
         table[(table["method"] == method) & (table["reference"] == reference)]
         for table in (results.paired, results.overall)

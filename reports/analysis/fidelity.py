@@ -13,6 +13,7 @@ from scipy.stats import rankdata
 from suites.fidelity import FidelitySuite
 
 from .. import statistics
+from ..declared import Declaration, Footing, footing
 from ..records import Fidelity, Labels, Record
 from ..statistics import Floats
 from .results import digest, of_plan
@@ -50,6 +51,7 @@ class FidelityResults:
     trials: pd.DataFrame
     methods: pd.DataFrame
     ceilings: Mapping[str, float]
+    footing: Footing
 
     @property
     def problems(self) -> list[str]:
@@ -61,7 +63,10 @@ class FidelityResults:
 
 
 def analyse_fidelity(
-    suite: FidelitySuite, records: Sequence[Record], expected: Sequence[Labels]
+    suite: FidelitySuite,
+    records: Sequence[Record],
+    expected: Sequence[Labels],
+    declarations: Sequence[Declaration] = (),
 ) -> FidelityResults:
     """The analysis of a fidelity suite; arguments and errors as `reports.build.build_report`."""
     known = of_plan(suite, records, expected)
@@ -78,6 +83,7 @@ def analyse_fidelity(
             str(problem): float(rows["ceiling"].mean())
             for problem, rows in trials.groupby("problem", sort=False)
         },
+        footing=footing(suite, known, expected, declarations),
     )
 
 

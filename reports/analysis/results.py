@@ -12,9 +12,10 @@ import pandas as pd
 
 from suites.schema import AnySuite, Suite
 
+from ..declared import Footing
 from ..records import Labels, Record
 from .cells import Averaged
-from .design import Design
+from .power import Layout
 from .ranking import MethodRanks
 
 
@@ -26,7 +27,7 @@ class Results:
     records: Sequence[Record]  # those that the plan expects, sorted by key
     expected: Sequence[Labels]
     ignored: int  # records that the plan does not hold
-    design: Design  # of which the power of the tests follows
+    layout: Layout  # of which the power of the tests follows
     trials: pd.DataFrame
     dense: pd.DataFrame
     cells: pd.DataFrame
@@ -41,6 +42,7 @@ class Results:
     noise: pd.DataFrame
     inflation: pd.DataFrame
     published: pd.DataFrame  # ours and the published
+    footing: Footing  # what was declared, what differs, whether the plan is complete
 
     @cached_property
     def problems(self) -> list[str]:

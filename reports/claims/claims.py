@@ -2,38 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import permutations
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from ..analysis.comparisons import LARGEST
 from ..formats import counted
 from ..records import Record
-from ..statistics import Interval, per_trial, t_interval
-from .claim_file import DENSE, Claim, Range
+from ..statistics import Floats, Interval, holm, on_these_problems
+from .claim_file import Claim
+from .differences import Differences, Missing, base_means, differences, in_range, in_words, missing
 from .trials import claim_trials
 
 ClaimVerdict = Literal["reproduced", "not reproduced", "undecided", "not run"]
-ALPHA = 0.05
-FEWEST = 3  # problems that an interval is made over; Student's over two spans everything
+ALPHA = 0.05  # chance that a claim's verdict is wrong, over all its comparisons
 RULE = (
     "A comparison says that A minus B, in points of retained top-1 (test split, last epoch), lies "
-    "above a threshold, 0 where nothing else is said. Budgets in the claim's range become the "
-    "area under the curve over log compression. The interval is Student's at 95 %: over problems "
-    "where there are three or more, else of each problem alone over bases, else over repeats of "
-    "the one base, which says nothing of other bases; a method with one repeat stands beside all "
-    "of the other's. Reproduced: the interval lies wholly above the threshold. Not reproduced: "
-    "wholly below it. Undecided: it holds the threshold, or there is no spread to make one from. "
-    "Not run: no budget of the range has both methods finished. Where the paper's problem has no "
-    "records, another model on its dataset stands in, and the scale says so; it also says where "
-    "data, calibration or recipes are not those of the suite's file. Both are "
-    "verdicts elsewhere, which speak neither for nor against the paper. Smoke runs never count. "
-    "A claim against several methods is reproduced if all its comparisons are, and not reproduced "
-    "if one is not. Each interval stands alone; among many, some miss the truth by chance. A "
-    "verdict is about the direction; the size in the paper stands beside it"
+    "above a threshold, 0 where nothing else is said. Repeats of a base become their mean, budgets "
+    "in the claim's range the area under the curve over log compression, the claim's problems that "
+    "have both methods their mean. A verdict is on these problems and their bases: it says what "
+    "would come of them were their bases trained again, nothing of other problems. It needs three "
+    "bases a problem; repeats of one base are no sample of bases, so one base or two leave a claim "
+    "undecided. The test is Welch's t of that mean, after Holm's correction for all comparisons of "
+    "the claim, also those that could not be made: a claim's verdict is wrong with a chance of at "
+    "most 5 %. Intervals are of 95 % for all its comparisons at once, and end where accuracies do; "
+    "Holm's test may tell a little more. Reproduced: all comparisons are told above their "
+    "threshold. Not reproduced: one is told below it. Undecided: neither, or nothing could be "
+    "tested. Not run: no budget of the range has both methods, and nothing failed. That nobody "
+    "wins is reproduced if every method is told from a better one somewhere, not reproduced if one "
+    "is told from all others everywhere, corrected for all others and places. A base or budget at "
+    "which a trial is missing is left out, and the row says what became of the trial. Where the "
+    "paper's problem has no records, another model on its dataset stands in, and the scale says "
+    "so; it also says where data, calibration or recipes are not those of the suite's file. Both "
+    "are verdicts elsewhere, which speak neither for nor against the paper. Smoke runs never "
+    "count. A verdict is about the direction; the size in the paper stands beside it"
 )
 
 
@@ -49,8 +54,10 @@ class Judgement:
     problems: tuple[str, ...] = ()
     budgets: int = 0
     trials: frozenset[str] = field(default=frozenset())  # keys of the records it is made from
-    interval: Interval | None = None
-    over: str = ""  # what the interval is over
+    interval: Interval | None = None  # for all comparisons of the claim at once
+    p: float = float("nan")  # after Holm
+    on: str = ""  # what the verdict is conditional on: problems, and their bases
+    why: str = ""  # nothing could be tested: the reason
     note: str = ""
 
     @property
@@ -63,7 +70,7 @@ def judge(claims: Iterable[Claim], records: Iterable[Record]) -> list[Judgement]
     """A row for each claim, method that it is held against, scale and recovery found.
 
     A pure function of its arguments. Records meet claims by their labels; smoke runs say nothing.
-    Trials pair where they share the base's weights, by their hash, and the repeat.
+    Trials pair where they share the base's weights, by their hash.
     """
     trials = claim_trials(records)
     found = []
@@ -77,26 +84,15 @@ def judge(claims: Iterable[Claim], records: Iterable[Record]) -> list[Judgement]
 def _of_claim(claim: Claim, trials: pd.DataFrame) -> Iterator[Judgement]:
     suites = trials["suite"].str.removesuffix("-reduced") == claim.suite
     candidates = trials[suites & (trials["cost"] == claim.axis)]
-    kinds = (
-        candidates["recovery"].str.partition("-")[0] if len(candidates) else candidates["recovery"]
-    )
-    candidates = candidates[(candidates["recovery"] == claim.recovery) | (kinds == claim.recovery)]
     for (suite, recovery), rows in candidates.groupby(["suite", "recovery"]):
+        if claim.recovery not in (recovery, str(recovery).partition("-")[0]):
+            continue
         problems, scale = _problems(claim, rows, reduced=str(suite).endswith("-reduced"))
         if not problems:
             continue
         rows = rows[rows["problem"].isin(problems)]
         place = {"scale": scale, "recovery": str(recovery)}
-        if claim.nobody_wins:
-            yield _nobody_wins(claim, rows, place)
-            continue
-        for reference in claim.against:
-            yield from _differences(claim, reference, rows, place)
-
-
-def _pooled(problems: list[str]) -> list[list[str]]:
-    """All together where there are enough for an interval over them, else each alone."""
-    return [problems] if len(problems) >= FEWEST else [[one] for one in problems]
+        yield from (_nobody_wins if claim.nobody_wins else _comparisons)(claim, rows, place)
 
 
 def _problems(claim: Claim, rows: pd.DataFrame, reduced: bool) -> tuple[list[str], str]:
@@ -106,179 +102,138 @@ def _problems(claim: Claim, rows: pd.DataFrame, reduced: bool) -> tuple[list[str
 
     The name of a dataset up to a dash: `cifar10-jpeg` is CIFAR-10 in other files.
     """
-    there = list(dict.fromkeys(rows["problem"]))
-    if asked := [one for one in there if one in claim.problems]:
+    done = list(dict.fromkeys(rows.loc[rows["outcome"] == "done", "problem"]))
+    asked = [one for one in dict.fromkeys(rows["problem"]) if one in claim.problems]
+    datasets = {one.rpartition(" on ")[2] for one in claim.problems}
+    near = [one for one in done if one.rpartition(" on ")[2].partition("-")[0] in datasets]
+    if asked and (set(asked) & set(done) or not near):
         declared = rows.loc[rows["problem"].isin(asked), "declared"].all()
         changed = "" if declared else ", other settings"
         return asked, ("reduced" if reduced else "paper") + changed
-    datasets = {one.rpartition(" on ")[2] for one in claim.problems}
-    near = [one for one in there if one.rpartition(" on ")[2].partition("-")[0] in datasets]
     return near, ("reduced, " if reduced else "") + "another model"
 
 
-def _differences(
-    claim: Claim, reference: str, rows: pd.DataFrame, place: dict[str, Any]
-) -> Iterator[Judgement]:
-    """One judgement over all problems that have both methods, or one for each of few."""
-    assert claim.method is not None
-    compared = f"{claim.method} − {reference}"
-    units: dict[str, _Units] = {}
-    for problem, of_problem in rows.groupby("problem", sort=False):
-        difference = _units(of_problem, claim.method, reference, claim.span)
-        if claim.beyond:
-            difference = difference.minus(_units(of_problem, claim.method, reference, claim.beyond))
-        if difference.bases:
-            units[str(problem)] = difference
-    if not units:
-        yield Judgement(claim, compared, "not run", **place)
-    for problems in _pooled(list(units)):
-        pooled = [units[one] for one in problems]
-        interval, over = _interval([list(one.bases.values()) for one in pooled])
-        yield Judgement(
-            claim, compared, claim_verdict(interval, claim.above), **place,
-            problems=tuple(problems), budgets=max(one.budgets for one in pooled),
-            interval=interval, over=over,
-            trials=frozenset().union(*(one.keys for one in pooled)), note=_without(pooled),
+def _comparisons(claim: Claim, rows: pd.DataFrame, place: dict[str, Any]) -> Iterator[Judgement]:
+    """Every comparison of a claim at one scale and recovery, on all problems that have both."""
+    problems = {str(name): of_problem for name, of_problem in rows.groupby("problem", sort=False)}
+    table = [[_difference(claim, ref, one) for one in problems.values()] for ref in claim.against]
+    most = max(1, *(len(one.bases) for several in table for one in several))
+    cube = [
+        [[*one.bases.values()] + [np.nan] * (most - len(one.bases)) for one in several]
+        for several in table
+    ]
+    decisions = decide(np.array(cube), claim.above, LARGEST * (2 if claim.beyond else 1))
+    for reference, several, decision in zip(claim.against, table, decisions, strict=True):
+        there = zip(problems, several, strict=True)
+        bases = {problem: len(one.bases) for problem, one in there if one.bases}
+        lacking = [one for each in several for one in each.missing]
+        found = Judgement(
+            claim, f"{claim.method} − {reference}", **decision._asdict(), **place,
+            problems=tuple(bases), budgets=max(one.budgets for one in several), on=_on(bases),
+            trials=frozenset().union(*(one.keys for one in several)), note=in_words(lacking),
         )  # fmt: skip
+        tried = bases or any(outcome != "not run" for _, outcome, _ in lacking)
+        yield found if tried else replace(found, verdict="not run", why="")
 
 
-def _without(several: Sequence[_Units]) -> str:
-    """What is not in a comparison: a trial that failed may have failed for being bad."""
-    places = sorted(set().union(*(one.without for one in several)))
-    return f"left out, as one of the two is missing there: {', '.join(places)}" if places else ""
+def _difference(claim: Claim, reference: str, rows: pd.DataFrame) -> Differences:
+    assert claim.method is not None
+    found = differences(rows, claim.method, reference, claim.span)
+    if claim.beyond:
+        return found.minus(differences(rows, claim.method, reference, claim.beyond))
+    return found
 
 
-@dataclass(frozen=True)
-class _Units:
-    """Differences of one problem: of each base [repeats], in points."""
+class Decision(NamedTuple):
+    """What the differences of one comparison say of its threshold."""
 
-    bases: dict[str, pd.Series]  # base -> by repeat
-    budgets: int
-    keys: frozenset[str]
-    without: frozenset[str] = frozenset()  # bases and budgets that only one of the two has
-
-    def minus(self, other: _Units) -> _Units:
-        """Differences minus those at other budgets, of the bases and repeats that both have."""
-        gaps = {
-            base: gap
-            for base in self.bases.keys() & other.bases.keys()
-            if not (gap := (self.bases[base] - other.bases[base]).dropna()).empty
-        }
-        lost = {f"base {one[:8]}" for one in self.bases.keys() ^ other.bases.keys()}
-        return _Units(
-            {base: gaps[base] for base in sorted(gaps)},
-            self.budgets + other.budgets,
-            self.keys | other.keys,
-            self.without | other.without | lost,
-        )
+    verdict: ClaimVerdict
+    interval: Interval | None  # `n` is of bases, the fewest; no ends where nothing is tested
+    p: float  # after Holm; NaN where nothing is tested
+    why: str  # nothing could be tested: the reason
 
 
-def _units(rows: pd.DataFrame, method: str, reference: str, span: Range) -> _Units:
-    """Area over the budgets at which both have all their repeats on all common bases.
+def decide(differences: Floats, above: float, largest: float = LARGEST) -> list[Decision]:
+    """The comparisons of one claim, as one family.
 
-    A method in which nothing is random has one repeat, which stands beside every repeat of the
-    other.
+    Args:
+        differences: [comparisons, problems, bases] in points; NaN where there is none.
+        above: points that each must exceed.
+        largest: points that no difference can exceed.
+
+    >>> (found,) = decide(np.array([[[2.0, 2.5, 3.0]]]), above=0.0)
+    >>> found.verdict, round(found.interval.low, 2), round(found.p, 3)
+    ('reproduced', 1.26, 0.013)
+    >>> decide(np.array([[[2.0, 2.5]]]), above=0.0)[0].why
+    'two bases'
     """
-    inside = _inside(rows, span)
-    ours = inside[inside["method"] == method]
-    theirs = inside[inside["method"] == reference]
-    if reference == DENSE:
-        theirs = ours.assign(retained_top1=0.0)
-    tables = {}
-    common = set(ours["base"]) & set(theirs["base"])
-    for base in sorted(common):
-        a, b = (_by_repeat(one[one["base"] == base]) for one in (ours, theirs))
-        if b.shape[1] == 1:
-            b = pd.concat([b.iloc[:, 0]] * a.shape[1], axis=1, keys=a.columns)
-        elif a.shape[1] == 1:
-            a = pd.concat([a.iloc[:, 0]] * b.shape[1], axis=1, keys=b.columns)
-        if not (both := (a - b).dropna(axis=1, how="all")).empty:
-            tables[str(base)] = both
-    whole = [set(one.dropna().index) for one in tables.values()]
-    kept = sorted(set.intersection(*whole)) if whole else []
-    if not kept:
-        return _Units({}, 0, frozenset())
-    shares = None if rows["cost"].iloc[0] == "threshold" else kept
-    bases = {
-        base: pd.Series(per_trial(one.loc[kept].to_numpy()[:, None, :], shares)[0], one.columns)
-        for base, one in tables.items()
-    }
-    both = pd.concat([ours, theirs])
-    used = both["budget"].isin(kept) & both["base"].isin(tables)
-    lost = {f"base {one[:8]}" for one in set(both["base"]) - set(tables)}
-    lost |= {f"budget {one:g}" for one in set(both["budget"]) - set(kept)}
-    return _Units(bases, len(kept), frozenset(both.loc[used, "key"]), frozenset(lost))
+    found = on_these_problems(differences - above)
+    p_values = holm(np.nan_to_num(found.p_values, nan=1.0))
+    ends = np.clip(np.add(found.interval(1 - ALPHA / len(differences)), above), -largest, largest)
+    bases = (~np.isnan(differences)).sum(axis=2)
+    fewest = bases.min(axis=1, where=bases > 0, initial=bases.max())
+    columns = (found.mean + above, p_values, *ends, fewest)
+    decisions = []
+    for mean, p, low, high, n in zip(*(one.tolist() for one in columns), strict=True):
+        told: ClaimVerdict = "reproduced" if mean > above else "not reproduced"
+        interval = None if np.isnan(mean) else Interval(mean, low, high, n)
+        why = _why(n if interval else 0, bool(np.isfinite(low)))
+        verdict = told if p <= ALPHA else "undecided"
+        decisions.append(Decision(verdict, interval, np.nan if why else p, why))
+    return decisions
 
 
-def _inside(rows: pd.DataFrame, span: Range) -> pd.DataFrame:
-    return rows[rows["budget"].between(span[0] - 1e-9, span[1] + 1e-9)]
+def _why(bases: int, tested: bool) -> str:
+    """Why nothing could be tested, if so."""
+    few = {0: "nothing to compare", 1: "one base", 2: "two bases"}
+    return "" if tested else few.get(bases, "no spread over bases")
 
 
-def _by_repeat(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.pivot(index="budget", columns="repeat", values="retained_top1")
+def _on(bases: Mapping[str, int]) -> str:
+    """What a verdict is conditional on, of problem -> bases."""
+    if len(bases) < 2:
+        return "".join(f"this problem, {counted(n, 'base')}" for n in bases.values())
+    fewest, most = min(bases.values()), max(bases.values())
+    span = f"{fewest} to " if fewest < most else ""
+    return f"these {len(bases)} problems, {span}{counted(most, 'base')} each"
 
 
-def _interval(
-    problems: Sequence[Sequence[pd.Series]], level: float = 1 - ALPHA
-) -> tuple[Interval, str]:
-    """Interval of the mean over [problems][bases] -> [repeats], on the highest level that has
-    a spread; and what it is over."""
-    if len(problems) > 1:
-        means = [np.mean([base.mean() for base in bases]) for bases in problems]
-        return t_interval(means, level), f"{len(problems)} problems"
-    (bases,) = problems
-    if len(bases) > 1:
-        return t_interval([base.mean() for base in bases], level), f"{len(bases)} bases"
-    (base,) = bases
-    return t_interval(base, level), f"{counted(base.size, 'repeat')} of one base"
+def _nobody_wins(claim: Claim, rows: pd.DataFrame, place: dict[str, Any]) -> Iterator[Judgement]:
+    """Who is told from a better one at some place, which is a budget of a problem.
 
-
-def claim_verdict(interval: Interval, above: float) -> ClaimVerdict:
-    """Verdict by an interval and a threshold; without width the spread is unknown: undecided."""
-    if interval.high > interval.low:
-        if interval.low > above:
-            return "reproduced"
-        if interval.high < above:
-            return "not reproduced"
-    return "undecided"
-
-
-def _nobody_wins(claim: Claim, rows: pd.DataFrame, place: dict[str, Any]) -> Judgement:
-    """Who is told from a better one at some (problem, budget); Bonferroni over the others."""
-    rows = _inside(rows, claim.span)
-    rows = rows[rows["matched_to"].isna()]
+    Bonferroni over the other methods and the places: were one method nowhere behind, only a test
+    of it against another at some place could make the claim look reproduced.
+    """
+    rows = in_range(rows[rows["matched_to"].isna()], claim.span)
     names = sorted(set(rows["method"]))
-    cells = [cell for _, cell in rows.groupby(["problem", "budget"], sort=False)]
-    if len(cells) < 2 or len(names) < 2:
-        return Judgement(claim, "all methods", "not run", **place)
-    level = 1 - ALPHA / (len(names) - 1)
-    beaten, won = set(), dict.fromkeys(names, 0)
-    for cell in cells:
-        units = _by_unit(cell)
-        for better, worse in permutations(units.index, 2):
-            gap = (units.loc[better] - units.loc[worse]).dropna().to_numpy()
-            over = t_interval(gap, level) if gap.size else None
-            if over is not None and over.high > over.low > 0:
-                beaten.add(worse)
-                won[better] += 1
-    winner = [name for name in names if won[name] == len(cells) * (len(names) - 1)]
-    left = [name for name in names if name not in beaten]
+    k, places = len(names), len(rows[["problem", "budget"]].drop_duplicates())
+    if places < 2 or k < 2:
+        yield Judgement(claim, "all methods", "not run", **place)
+        return
+    behind, ahead, tested = np.zeros(k, dtype=bool), np.zeros(k, dtype=int), False
+    lacking: list[Missing] = []
+    for _, of_problem in rows.groupby("problem"):
+        lacking += missing(of_problem, names)
+        tables = {name: base_means(one) for name, one in of_problem.groupby("method")}
+        for _, at in pd.concat(tables, names=["method"]).groupby(level="budget"):
+            scores = at.droplevel("budget").reindex(np.array(names)).to_numpy()
+            gaps = np.sort((scores[:, None] - scores).reshape(k * k, 1, -1))  # NaN last
+            low = on_these_problems(gaps).interval(1 - ALPHA / (places * (k - 1))).low
+            told = (low > 0).reshape(k, k)  # row from column, better
+            behind |= told.any(axis=0)
+            ahead += told.sum(axis=1)
+            tested |= bool(np.isfinite(low).any())
+    winner = [name for name, n in zip(names, ahead, strict=True) if n == places * (k - 1)]
+    left = [name for name, told in zip(names, behind, strict=True) if not told]
     said: ClaimVerdict = "not reproduced" if winner else "undecided" if left else "reproduced"
-    note = f"told from all others everywhere: {', '.join(winner)}" if winner else ""
-    if left and not winner:
-        note = f"never told from a better one: {', '.join(left)}"
-    return Judgement(
-        claim, f"{len(names)} methods at {len(cells)} places", said, **place,
-        problems=tuple(dict.fromkeys(rows["problem"])), budgets=rows["budget"].nunique(),
-        trials=frozenset(rows["key"]), note=note,
+    note = [f"told from all others everywhere: {', '.join(winner)}"] if winner else []
+    if tested and left and not winner:
+        note = [f"never told from a better one: {', '.join(left)}"]
+    done = rows[rows["outcome"] == "done"]
+    bases = {str(name): one["base"].nunique() for name, one in done.groupby("problem", sort=False)}
+    yield Judgement(
+        claim, f"{k} methods at {places} places", said, **place, problems=tuple(bases),
+        budgets=done["budget"].nunique(), trials=frozenset(done["key"]), on=_on(bases),
+        why=_why(max(bases.values(), default=0), tested),
+        note="; ".join([*note, *filter(None, [in_words(lacking)])]),
     )  # fmt: skip
-
-
-def _by_unit(cell: pd.DataFrame) -> pd.DataFrame:
-    """[methods, bases], or of one base [methods, repeats]: what intervals are over."""
-    if cell["base"].nunique() > 1:
-        return cell.pivot_table(index="method", columns="base", values="retained_top1")
-    units = cell.pivot(index="method", columns="repeat", values="retained_top1")
-    once = units.notna().sum(axis=1) == 1  # nothing random: it stands beside every repeat
-    units[once] = units[once].bfill(axis=1).ffill(axis=1)
-    return units

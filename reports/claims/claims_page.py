@@ -7,16 +7,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import get_args
 
-from ..formats import interval, points
+from ..formats import counted, interval, p_value, points
 from ..records import Record
 from .claim_file import Claim
-from .claims import RULE, ClaimVerdict, Judgement
+from .claims import ALPHA, RULE, ClaimVerdict, Judgement
 
 Judged = tuple[Claim, ClaimVerdict, list[Judgement]]  # all that one claim is held against
 
 _HEADS = ("paper", "claim", "suite, scale", "what we found", "verdict")
 _ELSEWHERE = ", elsewhere"
-_DETAILS = ("A − B", "points, 95 % interval", "over", "budgets", "trials", "where", "verdict")
+_DETAILS = ("A − B", "points, 95 % interval", "p, Holm", "on", "budgets", "trials", "where",
+            "verdict")  # fmt: skip
 
 
 def claims_page(judgements: Sequence[Judgement], records: Iterable[Record]) -> str:
@@ -31,6 +32,8 @@ def claims_page(judgements: Sequence[Judgement], records: Iterable[Record]) -> s
         *_made_from(judgements, records),
         "",
         f"{_tried(claims)}: {_counted(claims)}.",
+        "",
+        by_chance(claims),
         "",
         _row(_HEADS),
         "|" + "---|" * len(_HEADS),
@@ -50,12 +53,26 @@ def claims_page(judgements: Sequence[Judgement], records: Iterable[Record]) -> s
 
 
 def worded(verdict: ClaimVerdict, rows: Sequence[Judgement]) -> str:
-    """The verdict, and whether it was come to elsewhere than the paper's claim."""
-    return verdict + (_ELSEWHERE if any(one.elsewhere for one in rows) else "")
+    """The verdict, why there could be none, and whether it is elsewhere than the paper's."""
+    reasons = dict.fromkeys(one.why for one in rows if one.why)
+    why = f" ({', '.join(reasons)})" if verdict == "undecided" and reasons else ""
+    return verdict + why + (_ELSEWHERE if any(one.elsewhere for one in rows) else "")
+
+
+def by_chance(claims: Sequence[Judged]) -> str:
+    """How many of the verdicts are to be expected to be wrong."""
+    could = [[one.verdict != "not run" and not one.why for one in rows] for _, _, rows in claims]
+    tested = sum(map(any, could))
+    if not tested:
+        return "None of them could be tested: that takes three bases on each problem of a claim."
+    return (
+        f"Each verdict is wrong with a chance of at most {100 * ALPHA:g} %: of the {tested} that "
+        f"could be tested, up to {ALPHA * tested:.2g} are to be expected to be wrong by chance."
+    )
 
 
 def _counted(claims: Sequence[Judged]) -> str:
-    counts = Counter(worded(said, rows) for _, said, rows in claims)
+    counts = Counter(said + _ELSEWHERE * rows[0].elsewhere for _, said, rows in claims)
     here = ", ".join(f"{counts[one]} {one}" for one in get_args(ClaimVerdict))
     there = [(counts[one + _ELSEWHERE], one) for one in get_args(ClaimVerdict)]
     elsewhere = ", ".join(f"{n} {verdict}" for n, verdict in there if n)
@@ -65,14 +82,10 @@ def _counted(claims: Sequence[Judged]) -> str:
 def _tried(claims: Sequence[Judged]) -> str:
     """A claim has a row for each scale and recovery at which it was tried."""
     asked = len({id(claim) for claim, _, _ in claims})
-    return f"{asked} claim{'s' if asked > 1 else ''}" + (
-        f" in {len(claims)} rows" if len(claims) > asked else ""
-    )
+    return counted(asked, "claim") + (f" in {len(claims)} rows" if len(claims) > asked else "")
 
 
-def verdicts(
-    judgements: Sequence[Judgement],
-) -> Iterator[Judged]:
+def verdicts(judgements: Sequence[Judgement]) -> Iterator[Judged]:
     """Each claim, at each scale and recovery, with the verdict over all that it is held against."""
     for _, group in groupby(judgements, lambda one: (id(one.claim), one.scale, one.recovery)):
         rows = list(group)
@@ -87,24 +100,19 @@ def verdicts(
 
 def what_we_found(rows: Sequence[Judgement]) -> str:
     """The smallest of the differences, and how many comparisons went which way."""
-    told = [one for one in rows if one.interval is not None]
-    counts = Counter(one.verdict for one in rows)
-    parts = [f"{counts[one]} {one}" for one in get_args(ClaimVerdict) if counts[one]]
+    told = {one.interval.mean: one for one in rows if one.interval is not None}
     if not told:
         return "; ".join(dict.fromkeys(one.note for one in rows if one.note)) or "–"
-    least = min(told, key=_distance)
-    nearest = f"{least.compared}: {_points(least)} over {least.over}"
+    counts = Counter(one.verdict for one in rows)
+    parts = [f"{counts[one]} {one}" for one in get_args(ClaimVerdict) if counts[one]]
+    least = told[min(told)]
+    nearest = f"{least.compared}: {_points(least)} on {least.on}"
     return nearest if len(rows) == 1 else f"{', '.join(parts)}; the smallest is {nearest}"
-
-
-def _distance(judgement: Judgement) -> float:
-    assert judgement.interval is not None
-    return judgement.interval.mean
 
 
 def _points(one: Judgement) -> str:
     if one.interval is None:
-        return "–"
+        return ""
     span = interval(one.interval.low, one.interval.high)
     return points(one.interval.mean) + (f" {span}" if span != "–" else "")
 
@@ -120,7 +128,8 @@ def _section(claim: Claim, verdict: ClaimVerdict, rows: Sequence[Judgement]) -> 
         span += f", minus the same at {_range(claim.beyond)}"
     threshold = f", threshold {points(claim.above)} points" if claim.above else ""
     suite = f"`{claim.suite}`, {span}, recovery {recovery}{threshold}"
-    yield f"- Suite {suite}: **{worded(verdict, rows)}**."
+    on = " and ".join(dict.fromkeys(one.on for one in rows if one.on))
+    yield f"- Suite {suite}: **{worded(verdict, rows)}**" + (f", on {on}." if on else ".")
     if verdict == "not run":
         compared = ", ".join(one.compared for one in rows)
         yield f"- Asked: {compared}, on {', '.join(claim.problems)}."
@@ -128,25 +137,12 @@ def _section(claim: Claim, verdict: ClaimVerdict, rows: Sequence[Judgement]) -> 
     yield ""
     yield _row(_DETAILS)
     yield "|" + "---|" * len(_DETAILS)
-    for judgement in rows:
-        where = (
-            f"{judgement.scale}: {', '.join(judgement.problems)}"
-            if judgement.problems
-            else judgement.scale
-        )
-        counts = (str(judgement.budgets or "–"), str(len(judgement.trials) or "–"))
-        said_of = [_points(judgement) if judgement.interval else "", judgement.note]
-        text = "; ".join(filter(None, said_of))
-        yield _row(
-            [
-                judgement.compared,
-                text or "–",
-                judgement.over or "–",
-                *counts,
-                where,
-                judgement.verdict,
-            ]
-        )
+    for one in rows:
+        found = "; ".join(filter(None, [_points(one), one.note]))
+        counts = (str(one.budgets or ""), str(len(one.trials) or ""))
+        where = ": ".join(filter(None, [one.scale, ", ".join(one.problems)]))
+        cells = (one.compared, found, p_value(one.p), one.on, *counts, where, one.verdict)
+        yield _row(cell or "–" for cell in cells)
 
 
 def _made_from(judgements: Sequence[Judgement], records: Iterable[Record]) -> Iterator[str]:

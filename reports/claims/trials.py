@@ -1,4 +1,4 @@
-"""Finished trials as claims take them: one record a trial, and whether its settings are declared.
+"""Trials as claims take them: one record a trial, and whether its settings are declared.
 
 Labels do not tell: `--set` changes epochs or images and leaves the suite's name as it is.
 """
@@ -10,37 +10,47 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from suites import FidelitySuite, Suite, library, load_suite
 from suites.problem import problem_name
 
-from ..records import Record, frame
+from ..records import Labels, Record
 
 
 def claim_trials(records: Iterable[Record]) -> pd.DataFrame:
-    """Finished trials as of `reports.records.frame`, with what claims need to know beside it.
+    """Trials of comparisons, one row each, sorted by their labels.
 
-    `base` is the hash of the base's weights; `declared` says whether the settings are those of the
-    suite's file. Of two records of one trial the newer stands. Where one recovery of a suite stands
-    for several recipes, the newest: methods that trained by different ones are not compared.
+    Columns: the labels, `problem`, `key`, `outcome`, `retained_top1` (points; NaN unless done),
+    `base` (the hash of its weights) and `declared` (whether the settings are those of the suite's
+    file). Of two records of one trial a finished one stands, and of those the newer. Where one
+    recovery of a suite stands for several recipes, the newest: methods that trained by different
+    ones are not compared.
     """
+    compared = [one for one in records if one.fidelity is None]
+    compared.sort(key=lambda one: (one.status == "done", str(one.provenance.get("ended")), one.key))
+    weights = {_base(one): one.provenance.get("base_sha256") for one in compared}
     newest: dict[Any, Record] = {}  # by labels, with the base's weights in place of its number
-    for record in sorted(records, key=lambda one: (str(one.provenance.get("ended", "")), one.key)):
-        if record.measurements is None:
-            continue
-        base = record.provenance.get("base_sha256") or f"base {record.labels.base}"
-        trial = record.labels.model_copy(update={"base": 0}), base
+    for one in compared:
+        # What did not finish bears no hash: that of its base's other trials.
+        base = one.provenance.get("base_sha256") or weights[_base(one)] or f"base {one.labels.base}"
+        trial = one.labels.model_copy(update={"base": 0}), base
         newest.pop(trial, None)  # the newer goes to the end
-        newest[trial] = record
-    recipes: dict[Any, str] = {}
-    for record in newest.values():  # oldest first
-        recipes[_place(record)] = _recipe(record)
-    alike = {trial: one for trial, one in newest.items() if recipes[_place(one)] == _recipe(one)}
-    table = frame(alike.values())
-    bases = {one.key: base for (_, base), one in alike.items()}
-    declared = {one.key: as_declared(one) for one in alike.values()}
-    return table.assign(base=table["key"].map(bases), declared=table["key"].map(declared))
+        newest[trial] = one
+    recipes = {_place(one): _recipe(one) for one in newest.values()}  # the newest stands
+    rows = [
+        {**one.labels.model_dump(), "problem": one.labels.problem, "key": one.key, "base": base,
+         "outcome": one.outcome, "declared": as_declared(one), "retained_top1":
+         100 * (found.pruned.top1 - found.dense.top1) if (found := one.measurements) else np.nan}
+        for (_, base), one in newest.items() if recipes[_place(one)] == _recipe(one)
+    ]  # fmt: skip
+    order = [*Labels.model_fields, "key"]
+    return pd.DataFrame(rows).sort_values(order, ignore_index=True) if rows else pd.DataFrame()
+
+
+def _base(record: Record) -> tuple[str, str, int]:
+    return record.labels.suite, record.labels.problem, record.labels.base
 
 
 def _place(record: Record) -> tuple[str, str, str]:

@@ -76,6 +76,8 @@ def _plot(
         f"{'s with one standard deviation over bases' if several else ''}. The panels have scales "
         f"of their own. {EDGE}{instead}"
     )
+    if cost == "latency":
+        caption += " Bars along the axis: 95 % intervals over the rounds of timing."
     if len(theirs):
         caption += " Hollow: published, with the standard deviation where the paper prints one."
     alt = f"Lines of test top-1 against {label} for {', '.join(cells['method'].unique())}, by "
@@ -103,7 +105,8 @@ def drawn(
 
     Columns: `problem`, `recovery`, `method`, `dot` (the base of a small dot), `budget`,
     `cost_percent` (kept), `top1`, `low`, `high` (percent; t-interval over bases, for the dense
-    network one standard deviation), `n` (bases).
+    network one standard deviation), `n` (bases); of latency also `cost_low` and `cost_high`, a 95 %
+    interval over rounds.
 
     Args:
         table: cells.
@@ -118,6 +121,11 @@ def drawn(
     table = table.assign(cost_percent=table[f"{cost}_percent"])
     table = with_dots(table, lambda row: by_base[tuple(row[one] for one in CELL)], "top1")
     columns = ["problem", "recovery", "method", "dot", "budget", "cost_percent"]
+    if cost == "latency":
+        table = table.assign(
+            cost_low=table["latency_low_percent"], cost_high=table["latency_high_percent"]
+        )
+        columns += ["cost_low", "cost_high"]
     columns += ["top1", "low", "high", "n"]
     rows = []
     for problem, recovery in product(table["problem"].unique(), table["recovery"].unique()):
@@ -212,6 +220,8 @@ def _panel(
                             alpha=0.13, linewidth=0, zorder=1.2)  # fmt: skip
             ax.plot(single["cost_percent"], single["top1"], color=look.colour, **DOT)
         ax.add_line(look.line(rows["cost_percent"], rows["top1"]))
+        if "cost_low" in rows and len(rows):
+            ax.hlines(rows["top1"], rows["cost_low"], rows["cost_high"], color=look.colour)
     ax.autoscale_view()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import product
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -34,12 +35,13 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     else:
         dotted = "equal shares; above it"
     dotted += f" a method keeps more of the other cost than of the {word}"
+    bars = " Bars: 95 % intervals over the rounds of timing." if data["low"].notna().any() else ""
     yield Plot(
         "costs",
         draw(data, looks, results.suite.analysis.control),
         data,
         "What equal cost leaves unequal",
-        f"Means of n = {n} at every budget, without their spread. Dotted: {dotted}.",
+        f"Means of n = {n} at every budget, without their spread. Dotted: {dotted}.{bars}",
         f"Curves of other costs kept against {COSTS[axis]}, a line a method, by problem.",
     )
 
@@ -47,9 +49,9 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
 def drawn(results: Results) -> pd.DataFrame:
     """One row a (problem, other cost, method, budget) of complete cells, of their first recovery.
 
-    Columns: `axis` (the cost on the x axis), `x` and `y` (percent kept), `other` (the cost of y).
-    Other costs that follow from the first are left out. Of more than `MANY` problems:
-    means over these.
+    Columns: `axis` (the cost on the x axis), `x` and `y` (percent kept), `other` (the cost of y),
+    `low` and `high` (of latency: 95 % intervals over rounds). Other costs that follow
+    from the first are left out. Of more than `MANY` problems: means over these.
     """
     axis = results.suite.budgets.cost
     first = "macs" if axis == "threshold" else axis
@@ -62,15 +64,17 @@ def drawn(results: Results) -> pd.DataFrame:
         y = cells[f"{other}_percent"].astype(float)
         if other != first and (y - cells[f"{first}_percent"]).abs().max() > _DIFFER:
             part = cells[["problem", "method", "budget"]].assign(axis=first, other=other)
-            parts.append(part.assign(x=cells[f"{first}_percent"], y=y).dropna(subset=["y"]))
-    columns = ["problem", "other", "method", "budget", "axis", "x", "y"]
+            ends = {end: cells.get(f"{other}_{end}_percent", np.nan) for end in ("low", "high")}
+            part = part.assign(x=cells[f"{first}_percent"], y=y, **ends)
+            parts.append(part.dropna(subset=["y"]))
+    columns = ["problem", "other", "method", "budget", "axis", "x", "y", "low", "high"]
     if not parts:
         return pd.DataFrame(columns=columns)
     data = pd.concat(parts, ignore_index=True)[columns]
     if len(results.problems) <= MANY:
         return data
     keys = ["other", "method", "budget", "axis"]
-    means = data.groupby(keys, sort=False)[["x", "y"]].mean().reset_index()
+    means = data.groupby(keys, sort=False)[["x", "y", "low", "high"]].mean().reset_index()
     return means.assign(problem=ALL_PROBLEMS)[columns]
 
 
@@ -97,6 +101,8 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> Figure:
         for name in methods:
             rows = shown[shown["method"] == name].sort_values("x")
             ax.add_line(looks[name].line(rows["x"], rows["y"]))
+            if other == "latency":
+                ax.vlines(rows["x"], rows["low"], rows["high"], color=looks[name].colour)
         ends = [0.95 * shown["x"].min(), 1.03 * shown["x"].max()]
         ax.plot(ends, ends, color=GREY, linewidth=0.9, linestyle=(0, (1, 1.5)), zorder=1)
         ax.set_title(problem)
@@ -117,6 +123,8 @@ def _one_budget(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> 
     for (problem, other), shown, ax in zip(places, panels, axes, strict=True):
         for y, row in enumerate(shown.to_dict("records")):
             look = looks[row["method"]]
+            if other == "latency":
+                ax.hlines(y, row["low"], row["high"], color=look.colour, linewidth=1.2)
             ax.plot([row["y"]], [y], color=look.colour, linestyle="", marker=look.marker,
                     markersize=4.2, zorder=look.z)  # fmt: skip
         ax.axvline(shown["x"].mean(), color=GREY, linewidth=0.9, linestyle=(0, (1, 1.5)))

@@ -17,7 +17,7 @@ from .plot import Plot
 from .rows import dots, row_grid, spread_words, with_dots
 from .style import GREY, Look, title
 
-_PANELS = 3  # problems up to which each has a panel; more are small dots in one
+_PANELS = 2  # problems up to which each has a panel; more are small dots in one
 
 
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:

@@ -185,15 +185,18 @@ def _placed(rows: pd.DataFrame, edge: float) -> tuple[Floats, Floats, list[str]]
 
 def _panel(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look]) -> None:
     ax.margins(x=_ROOM)
-    low, top = focus(rows["retained_top1"]), rows["retained_top1"].max()
-    edge = 0.14 * max(top - low, 1.0)
-    ax.set_ylim(low - edge, top + edge)
+    near = rows[rows["retained_top1"] >= focus(rows["retained_top1"])]
+    barred = near[[not looks[name].quiet for name in near["method"]]]
+    ends = pd.concat([near["retained_top1"], barred["low"], barred["high"]])
+    edge = 0.14 * max(ends.max() - ends.min(), 1.0)
+    bottom = ends.min() - edge
+    ax.set_ylim(bottom, ends.max() + edge)
     for row in rows.to_dict("records"):
         look = looks[row["method"]]
         if not look.quiet:
             ax.vlines(row["x"], row["low"], row["high"], color=look.colour, linewidth=0.7, zorder=2)
-        below = row["retained_top1"] < low - edge
-        ax.plot([row["x"]], [max(row["retained_top1"], low - edge)], linestyle="",
+        below = row["retained_top1"] < bottom
+        ax.plot([row["x"]], [max(row["retained_top1"], bottom)], linestyle="",
                 color=look.colour, marker="v" if below else look.marker, clip_on=not below,
                 markersize=3 if look.quiet else 4.6, zorder=look.z)  # fmt: skip
     front = rows[rows["pareto"].astype(bool)].sort_values("x")

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..analysis.results import Results
-from . import wording
+from ..formats import counted
+from . import latency, wording
 from .findings import provenance
 from .record_warnings import differences
 
@@ -177,9 +178,16 @@ def _hardware(results: Results) -> Said:
 
 
 def _operations(results: Results) -> Said:
-    if results.suite.latency and not results.suite.budgets.unstructured:
-        return "yes", "MACs and measured latency"
-    return "partly", "MACs; latency was not measured, so nothing is said about speed"
+    timed = latency.timings(results)
+    if not timed:
+        return "partly", "MACs; latency was not measured, so nothing is said about speed"
+    bad = sum(not one.reliable for one in timed)
+    if bad:
+        return "partly", f"MACs; latency is unreliable, of {bad} of {len(timed)} shapes timed"
+    return "yes", (
+        f"MACs, and latency at batch size {timed[0].batch_size} of {counted(len(timed), 'shape')}, "
+        f"timed alone; a copy of the dense network took {latency.aa_range(timed)} % of its time"
+    )
 
 
 def _pitfalls(results: Results) -> Said:

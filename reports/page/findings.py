@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..analysis import design
+from ..analysis import power
 from ..analysis.cells import failures as failures_of
 from ..analysis.results import Results
 from ..formats import counted, interval, points
@@ -53,7 +53,7 @@ def like_these(results: Results, recovery: str) -> str:
     control = results.suite.analysis.control
     if len(results.problems) == 1:
         return "Other models and data: nothing here speaks for them."
-    if why_not := design.like_these(results.design).why_not:
+    if why_not := power.like_these(results.layout).why_not:
         return f"For problems like these nothing is said: {why_not}."
     better, worse = (
         [
@@ -210,9 +210,9 @@ def _places(results: Results) -> str:
     return f"these {n} problems" if n > 1 else f"{results.problems[0]}"
 
 
-def power_lines(of: design.Design) -> list[str]:
+def power_lines(of: power.Layout) -> list[str]:
     """What the design's tests can show at all, and what would help most; a sentence each."""
-    found = design.tests(of)
+    found = power.planned_tests(of)
     said = []
     for one in found:
         what = f"{one.name[0].upper()}{one.name[1:]} ({counted(one.family, 'test')})"
@@ -222,7 +222,7 @@ def power_lines(of: design.Design) -> list[str]:
             said.append(f"{what}: no difference is found with 80 % power.")
         else:
             said.append(f"{what}: a difference of {one.detects:g} {one.unit} is found with 80 %.")
-    (name, detects), *_ = design.advice(of)
+    (name, detects), *_ = power.advice(of)
     if detects is not None and (found[0].detects is None or detects < found[0].detects):
         said.append(f"Most would help {name}: then {detects:g} base SDs are found.")
     return said

@@ -131,7 +131,7 @@ def overall_table(results: Results, recovery: str) -> Table:
     """The declared comparisons: what they are called, how large, how sure, and of what."""
     names = ["Method", "Against", "On these problems", "Difference", "Interval, alone"]
     names += ["Interval, all at once", "Holm p", "Typical", "Problems", "Won/tied/lost"]
-    tested = results.design.levels >= statistics.FEWEST_LEVELS
+    tested = results.layout.levels >= statistics.FEWEST_LEVELS
     names += ["For problems like these", "Interval there", "Holm p there"] if tested else []
     rows = []
     for row in results.overall[results.overall["recovery"] == recovery].to_dict("records"):
@@ -149,11 +149,11 @@ def overall_table(results: Results, recovery: str) -> Table:
             cells += [Cell(interval(row["like_low"], row["like_high"]), mean.value)]
             cells += [Cell(p_value(row["like_p_holm"]), number(row["like_p_holm"]).value)]
         rows.append(cells)
-    analysis, design = results.suite.analysis, results.design
+    analysis, layout = results.suite.analysis, results.layout
     caption = (
         f"Differences {after(recovery)} in points of retained top-1, method minus the other: the "
         f"mean over problems, {_budgets(results)}. On these problems: for other trainings of their "
-        f"bases (Welch's test over bases, Holm over the {counted(design.comparisons, 'comparison')}"
+        f"bases (Welch's test over bases, Holm over the {counted(layout.comparisons, 'comparison')}"
         f" of this page). Intervals of {_percent(results)}, each alone and all at once. "
         f"Equivalent: the latter lies within ± {analysis.rope:g} points. Typical: Hodges–Lehmann "
         "shift over problems, which a collapse on few of them does not move; where it has another "
@@ -165,7 +165,7 @@ def overall_table(results: Results, recovery: str) -> Table:
             "differences on them are blocks (two-way random effects, Holm likewise)"
         )
     else:
-        caption += f". Nothing is said of other problems: {counted(design.levels, 'level')} of a "
+        caption += f". Nothing is said of other problems: {counted(layout.levels, 'level')} of a "
         caption += f"factor, it takes {statistics.FEWEST_LEVELS}"
     title = "Differences over problems" if len(results.problems) > 1 else "Differences"
     return Table(f"overall_{recovery}", title, caption, heads(names, 3), rows)
@@ -177,12 +177,13 @@ def factor_table(results: Results, recovery: str) -> Table | None:
     if table.empty:
         return None
     levels = list(dict.fromkeys(zip(table["factor"], table["level"], strict=True)))
-    found = table.set_index(["method", "reference", "factor", "level"]).to_dict("index")
+    pair = ["family", "method", "reference"]
+    found = table.set_index([*pair, "factor", "level"]).to_dict("index")
     rows = []
-    for method, reference in dict.fromkeys(zip(table["method"], table["reference"], strict=True)):
-        cells = [Cell(method), Cell(reference)]
+    for key in table[pair].drop_duplicates().itertuples(index=False, name=None):
+        cells = [Cell(one) for one in key[1:]]
         for place in levels:
-            row = found[method, reference, *place]
+            row = found[*key, *place]
             span = interval(row["low"], row["high"])
             text = points(row["mean"]) + (f" {span}" if span != "–" else "")
             cells.append(Cell(text, signed(row["mean"]).value))
@@ -202,7 +203,7 @@ def equal_cost_table(results: Results, recovery: str) -> Table | None:
     if table.empty:
         return None
     axis = WORDS[results.suite.budgets.cost]
-    keys = ["recovery", "method", "reference"]
+    keys = ["family", "recovery", "method", "reference"]
     declared = results.overall.set_index(keys)["mean"]
     rows = []
     for row in table.to_dict("records"):

@@ -30,7 +30,7 @@ def render(
             (one, findings.headline(results, one), findings.like_these(results, one))
             for one in results.recoveries
         ],
-        power_lines=findings.power_lines(results.design),
+        power_lines=findings.power_lines(results.layout),
         warnings=list(warnings(results)),
         one_image=one_image(results.trials),
         failures=findings.failures(results.records),

@@ -12,6 +12,7 @@ from ..analysis.against_published import published_table
 from ..analysis.results import Results
 from ..formats import Cell, Table, after, counted, heads, number, whole
 from ..records import budget_words
+from . import latency
 from .method_tables import (
     difference_table,
     equal_cost_table,
@@ -73,10 +74,8 @@ def noise_table(results: Results) -> Table:
 
 def cost_table(results: Results, recovery: str) -> Table:
     """What each method took and left, means over problems, budgets and bases."""
-    columns = {
-        "macs_ratio": "MACs %",
-        "params_ratio": "Parameters %",
-        "latency_ratio": "Latency %",
+    shares = {"macs_ratio": "MACs %", "params_ratio": "Parameters %"}
+    work = {
         "score_s": "Scoring s",
         "images_scored": "Images scored",
         "phases_s": "Own training s",
@@ -84,14 +83,14 @@ def cost_table(results: Results, recovery: str) -> Table:
         "recovery_s": "Recovery s",
         "images_trained": "Images trained, all",
     }
-    if results.suite.budgets.unstructured or not results.suite.latency:
-        del columns["latency_ratio"]
-    trials = results.trials.reindex(columns=["recovery", "method", "problem", *columns])
+    timed = latency.is_asked(results.suite)
+    trials = results.trials
     rows = []
     for method, of_method in trials[trials["recovery"] == recovery].groupby("method", sort=False):
-        means = of_method[list(columns)].astype(float).mean()
-        means[[one for one in columns if one.endswith("_ratio")]] *= 100
-        rows.append([Cell(str(method)), *(number(means[one]) for one in columns)])
+        means = of_method[[*shares, *work]].astype(float).mean()
+        row = [Cell(str(method)), *(number(100 * means[one]) for one in shares)]
+        row += latency.cells(of_method) if timed else ()
+        rows.append([*row, *(number(means[one]) for one in work)])
     order = {name: at for at, name in enumerate(results.suite.method_names)}
     rows.sort(key=lambda row: order[row[0].text])
     caption = (
@@ -99,9 +98,9 @@ def cost_table(results: Results, recovery: str) -> Table:
         "Own training comes before recovery (preparation and procedure, iterations included); "
         "images trained are those of all training after the base"
     )
-    return Table(
-        f"costs_{recovery}", "Costs", caption, heads(["Method", *columns.values()], 1), rows
-    )
+    caption += f". {latency.CAPTION}" if timed else ""
+    names = ["Method", *shares.values(), *(latency.HEADS if timed else ()), *work.values()]
+    return Table(f"costs_{recovery}", "Costs", caption, heads(names, 1), rows)
 
 
 def note_table(results: Results) -> Table:

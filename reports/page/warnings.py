@@ -17,6 +17,7 @@ from ..analysis.results import Results
 from ..formats import counted, number
 from ..records import Measurements, Record, budget_words
 from ..statistics import FEWEST_BASES
+from . import latency
 from .findings import MOST, left_out
 from .record_warnings import IGNORED, missing_warnings, record_warnings
 from .wording import WORDS
@@ -60,6 +61,7 @@ def warnings(results: Results) -> Iterator[str]:
     if said := summary(results.published):
         yield f"{said} The table 'Ours and the published' names them."
     yield from _cost_warnings(results)
+    yield from latency.warnings(results)
     yield from _training_warnings(results)
     yield from _width_warnings(results)
 

@@ -19,7 +19,7 @@ from bench.errors import StoreError
 from bench.executors import make_executor
 from bench.executors.local import Local
 from bench.plan.graph import job_graph
-from bench.plan.jobs import BaseJob, Job, PathJob, ScoresJob, TrialJob
+from bench.plan.jobs import BaseJob, Job, PathJob, ScoresJob, TimingJob, TrialJob
 from bench.plan.plan import Plan, make_plan
 from bench.run.run import CRASHES, Summary, run
 from bench.steps.perform import Outcome, perform, start
@@ -76,6 +76,7 @@ class Scripted:
         self.closed: bool | None = None
 
     def submit(self, job: Job) -> None:
+        assert not (self._accepted and any(one.alone for one in (job, *self._accepted)))
         self._accepted.append(job)
 
     def finished(self) -> list[tuple[Job, Outcome]]:
@@ -312,6 +313,62 @@ def test_a_pool_that_breaks_is_replaced(tmp_path: Path, when: str) -> None:
         assert local.finished() == [(job, Outcome())]
     finally:
         local.close(kill=True)
+
+
+# --- jobs that must be alone ----------------------------------------------------------------------
+
+TIMED: dict[str, Any] = {**SMALL, "latency": True, "bases": 2}
+
+
+class Beside(Heard):
+    """Hears which jobs were handed out and not yet back, whenever another was handed out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out: dict[str, Job] = {}
+        self.kinds: list[str] = []
+        self.most = 0
+
+    def started(self, job: Job) -> None:
+        super().started(job)
+        assert not (self.out and (job.alone or any(one.alone for one in self.out.values())))
+        self.out[job.key] = job
+        self.kinds.append(job.kind)
+        self.most = max(self.most, len(self.out))
+
+    def ended(self, job: Job, failure: Failure | None) -> None:
+        super().ended(job, failure)
+        self.out.pop(job.key, None)
+
+
+@pytest.mark.parametrize("executor", ["inline", "local"])
+def test_nothing_runs_beside_a_timing_and_all_of_them_follow_each_other(
+    tmp_path: Path, executor: str
+) -> None:
+    plan, heard = make_plan(toy.suite(**TIMED)), Beside()
+    made = make_executor(executor, Settings(tmp_path, tmp_path), 2, None)
+    summary = run(plan.trials, Store(tmp_path), made, heard)
+    assert summary.statuses == {"done": 10}
+    assert heard.most > 1  # the others do share the workers
+    first = heard.kinds.index("timings")
+    assert heard.kinds[first : first + 10] == ["timings"] * 10
+    assert set(heard.kinds[first + 10 :]) == {"trials"}
+
+
+def test_a_timing_that_kills_its_worker_is_tried_again_alone_and_fails_its_own_trials_only(
+    tmp_path: Path,
+) -> None:
+    tries: Counter[str] = Counter()
+
+    def script(job: Job) -> Outcome | None:
+        if isinstance(job, TimingJob) and job.path.criterion.name == "random":
+            tries[job.key] += 1
+            return failed("crashed")
+        return None
+
+    plan = make_plan(toy.suite(**TIMED | {"bases": 1}))
+    assert go(tmp_path, script, plan=plan) == ALL_DONE | {"random": "failed"}
+    assert list(tries.values()) == [CRASHES + 1]
 
 
 # --- the command, disturbed -----------------------------------------------------------------------

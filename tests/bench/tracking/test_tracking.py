@@ -102,7 +102,9 @@ def record(repeat: int = 0, *, method: str = "l1", loss: float = 0.5, **identity
         torch_pruning_macs=51,
         widths={"conv1": (8, 16)},
         layer_sparsity={"conv1": 0.5},
-        latency=[Latency(batch_size=1, dense_ms=4, pruned_ms=3)],
+        latency=[
+            Latency(batch_size=1, dense_ms=4, pruned_ms=3, ratios=[0.7, 0.75, 0.8], aa_ratio=1.25)
+        ],
         images_scored=512,
         images_trained=1000,
         history=[Epoch(epoch=e, train_loss=1 / e, validation_top1=0.9) for e in (1, 2, 3)],
@@ -191,6 +193,9 @@ def test_a_trial_is_one_flat_run_with_everything(root: Path) -> None:
     assert metrics["cost/macs_ratio"] == 0.5
     assert metrics["cost/speedup"] == 2
     assert metrics["cost/latency_ratio"] == 0.75
+    assert metrics["cost/latency_low_ratio"] == 0.7
+    assert metrics["cost/latency_high_ratio"] == 0.8
+    assert metrics["cost/latency_aa_ratio"] == 1.25
     assert metrics["time/total_s"] == 3
     assert "eval/best_validation_top1" not in metrics
     assert "nonfinite" not in run.data.tags
@@ -233,12 +238,15 @@ def test_the_suite_run_carries_suite_counts_and_report(root: Path, tmp_path: Pat
 
 
 def test_the_headline_of_a_report_is_metrics_and_tags(root: Path, tmp_path: Path) -> None:
-    numbers = {"none": {"best": "l1~taylor", "mean": 1.5, "told_from_control": 2}}
+    numbers: dict[str, Any] = {"none": {"best": "l1~taylor", "mean": 1.5, "told_from_control": 2}}
+    numbers |= {"declared": None, "exploratory": ["Exploratory: more bases.", "Interim: 1 of 2."]}
     report = tmp_path / "report"
     report.mkdir()
     (report / "headline.json").write_text(json.dumps(numbers))
     opened(root).finish("FINISHED", report)
     (run,) = runs(root, "suite")
+    assert run.data.tags["report.declared"] == "none"
+    assert run.data.tags["report.exploratory"] == "Exploratory: more bases. Interim: 1 of 2."
     assert run.data.metrics["report/none/mean"] == 1.5
     assert run.data.metrics["report/none/told_from_control"] == 2
     assert run.data.tags["report.none.best"] == "l1~taylor"

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import toy
 from command_line import Command
 from command_line import bench as bench  # the fixture
-from synthetic import record
+from synthetic import failed, record
 
 from reports.claims.claim_file import Claim, ClaimError, known_claims, read_claims
-from reports.claims.claims import RULE, Judgement, judge
+from reports.claims.claims import RULE, Judgement, decide, judge
 from reports.claims.claims_page import claims_page, verdicts
-from reports.records import Labels, Record, content_key
+from reports.records import Failure, Labels, Record, content_key
+from reports.statistics import holm, on_these_problems
 from suites import library, load_suite
 from suites.schema import Suite
 
@@ -67,6 +70,7 @@ def only(found: list[Judgement]) -> Judgement:
         ([2.0, 2.5, 3.0], "reproduced"),  # 2.5 ± 4.303 * 0.5 / sqrt(3) = [1.26, 3.74]
         ([-2.0, -2.5, -3.0], "not reproduced"),
         ([0.0, 2.5, 5.0], "undecided"),
+        ([2.5, 2.6], "undecided"),  # two bases may agree by chance
         ([2.5, 2.5, 2.5], "undecided"),  # no width: the spread is unknown, not zero
         ([2.5], "undecided"),
     ],
@@ -83,7 +87,8 @@ def test_the_interval_is_students_over_bases() -> None:
     assert one.interval is not None
     assert one.interval.mean == pytest.approx(2.5)
     assert one.interval.low == pytest.approx(2.5 - 4.302653 * 0.5 / 3**0.5, abs=1e-5)
-    assert one.over == "3 bases"
+    assert one.on == "this problem, 3 bases"
+    assert one.p == pytest.approx(0.0131, abs=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -104,13 +109,22 @@ def test_one_of_the_two_methods_alone_is_not_run() -> None:
     assert only(judge([claim()], [])).verdict == "not run"
 
 
-def test_with_one_base_the_interval_is_over_repeats_and_says_so() -> None:
+@pytest.mark.parametrize(("bases", "why"), [(1, "one base"), (2, "two bases")])
+def test_fewer_than_three_bases_decide_nothing_however_many_repeats(bases: int, why: str) -> None:
     """`b` has nothing random in it: its one repeat stands beside all of `a`."""
-    mine = [trial("a", 80 + gap, repeat=at) for at, gap in enumerate([2.0, 2.5, 3.0])]
-    one = only(judge([claim()], [*mine, trial("b", 80)]))
-    assert one.over == "3 repeats of one base"
-    assert one.verdict == "reproduced"
-    assert len(one.trials) == 4
+    records = [
+        trial("a", 80 + gap, base=base, repeat=at)
+        for base in range(bases)
+        for at, gap in enumerate([2.0, 2.5, 3.0])
+    ] + [trial("b", 80, base=base) for base in range(bases)]
+    findings = judge([claim()], records)
+    one = only(findings)
+    assert (one.verdict, one.why, len(one.trials)) == ("undecided", why, 4 * bases)
+    page = claims_page(findings, records)
+    on = f"this problem, {bases} base{'s' if bases > 1 else ''}"
+    assert f"| a − b: +2.50 on {on} | undecided ({why}) |" in page  # no interval
+    assert f"**undecided ({why})**, on {on}." in page
+    assert "None of them could be tested: that takes three bases on each problem" in page
 
 
 def test_bases_pair_by_their_weights_not_by_their_number() -> None:
@@ -131,14 +145,36 @@ def test_budgets_become_the_area_and_one_that_is_unfinished_is_left_out() -> Non
     assert one.interval.mean == pytest.approx(3.0)  # two budgets weigh one half each
 
 
-def test_few_problems_have_a_row_each_and_three_are_the_unit() -> None:
-    names = ["net on data", "net2 on data", "net3 on data"]
-    asked = claim(problems=names)
-    many = [one for at in ("net", "net2", "net3") for one in over_bases([1.0, 2.0], model=at)]
-    assert only(judge([asked], many)).over == "3 problems"
-    two = judge([asked], many[:8])
-    assert [one.problems for one in two] == [("net on data",), ("net2 on data",)]
-    assert {one.over for one in two} == {"2 bases"}
+PROBLEMS = ["net on data", "net2 on data", "net3 on data"]
+
+
+def test_all_problems_of_a_claim_are_one_interval_on_these_problems() -> None:
+    """2.5 with SE .5 / sqrt(3) on one, 4 with 1 / sqrt(3) on the other: mean 3.25; by Welch and
+    Satterthwaite SE sqrt(1 / 12 + 1 / 3) / 2 = .3227 on 2.94 degrees of freedom."""
+    two = [*over_bases([2.0, 2.5, 3.0]), *over_bases([3.0, 4.0, 5.0], model="net2")]
+    one = only(judge([claim(problems=PROBLEMS)], two))
+    assert one.problems == ("net on data", "net2 on data")
+    assert one.on == "these 2 problems, 3 bases each"
+    assert one.interval is not None
+    assert one.interval.mean == pytest.approx(3.25)
+    assert one.interval.high - 3.25 == pytest.approx(0.32275 * 3.2174, abs=1e-3)
+    uneven = [*two, *over_bases([2.0] * 3 + [2.2, 2.4], model="net3")]
+    assert (
+        only(judge([claim(problems=PROBLEMS)], uneven)).on == "these 3 problems, 3 to 5 bases each"
+    )
+
+
+def test_problems_that_disagree_without_a_spread_over_them_decide_by_their_mean() -> None:
+    """Problems are no sample: far above on one and a little below on another is above on both."""
+    records = [*over_bases([9.0, 9.1, 9.2]), *over_bases([-1.0, -1.1, -1.2], model="net2")]
+    assert only(judge([claim(problems=PROBLEMS)], records)).verdict == "reproduced"
+
+
+def test_one_problem_with_too_few_bases_leaves_the_claim_undecided() -> None:
+    records = [*over_bases([2.0, 2.1, 2.2, 2.3]), *over_bases([2.0], model="net2")]
+    one = only(judge([claim(problems=PROBLEMS)], records))
+    assert (one.verdict, one.why) == ("undecided", "one base")
+    assert one.on == "these 2 problems, 1 to 4 bases each"
 
 
 def test_another_model_on_the_dataset_stands_in_and_the_scale_says_so() -> None:
@@ -183,36 +219,73 @@ def test_a_gain_that_grows_is_a_difference_of_differences() -> None:
 GROWS = {"budgets": {"macs": [0.05, 0.1]}, "beyond": [0.3, 0.6]}
 
 
-def test_a_gain_that_grows_is_one_of_the_same_bases_and_repeats() -> None:
+def test_a_gain_that_grows_is_one_of_the_same_bases() -> None:
     """Bases 1 and 2 are at both budgets: 5.2 - 1.1 and 5.4 - 1.2; by position it would be less."""
     lacks_the_last = [*over_bases([1.0, 1.1, 1.2, 1.3])[:6]]
     lacks_the_first = [*over_bases([5.0, 5.2, 5.4], budget=0.1)[2:]]
     one = only(judge([claim(**GROWS)], [*lacks_the_last, *lacks_the_first]))
     assert one.interval is not None
     assert one.interval.mean == pytest.approx((4.1 + 4.2) / 2)
-    assert one.over == "2 bases"
-    repeats = [
-        trial(method, 80 + (gap if method == "a" else 0), repeat=at, budget=budget)
-        for budget, gaps in ((0.1, [5.0, 5.2, 5.4]), (0.5, [1.0, 1.1]))
-        for at, gap in enumerate(gaps)
-        for method in ("a", "b")
-    ]
-    one = only(judge([claim(**GROWS)], repeats))
-    assert one.interval is not None
-    assert one.interval.mean == pytest.approx((4.0 + 4.1) / 2)
+    assert one.on == "this problem, 2 bases"
 
 
-def test_bases_and_budgets_that_one_of_the_two_lacks_are_named_and_not_counted() -> None:
+def without_result(record: Record, kind: str, infeasible: bool = False) -> Record:
+    """The same trial, had it not finished; as in real records, it bears no hash of its base."""
+    failure = Failure(kind=kind, message="", traceback="", infeasible=infeasible)
+    ended = failed(record.labels, "").model_copy(update={"failure": failure})
+    return ended.model_copy(update={"status": "infeasible"}) if infeasible else ended
+
+
+def test_what_failed_was_infeasible_timed_out_or_has_not_run_is_told_apart() -> None:
     records = [
         *over_bases([2.0, 2.5, 3.0]),
-        trial("b", 80, base=3, weights="feedbeef0123"),  # where `a` failed
+        trial("b", 80, base=3),
+        without_result(trial("a", 0, base=3), "RuntimeError"),
+        trial("b", 80, base=4),
+        without_result(trial("a", 0, base=4), "timeout"),
+        trial("b", 80, base=5),
+        without_result(trial("a", 0, base=5), "Infeasible", infeasible=True),
+        trial("b", 80, base=6),
         trial("a", 20, budget=0.25),
     ]
     findings = judge([claim()], records)
     one = only(findings)
-    assert "base feedbeef, budget 0.25" in one.note
     assert len(one.trials) == 6
+    assert one.note == (
+        "a: 1 trial failed (budgets 0.5); a: 1 trial infeasible (budgets 0.5); a: 7 trials not run "
+        "(budgets 0.25, 0.5); a: 1 trial timed out (budgets 0.5); "
+        "b: 7 trials not run (budgets 0.25)"
+    )
     assert one.note in claims_page(findings, records)
+
+
+def test_a_trial_that_failed_once_and_finished_later_or_earlier_is_done() -> None:
+    records = over_bases([2.0, 2.5, 3.0])
+    records.append(without_result(records[0], "RuntimeError"))
+    assert only(judge([claim()], records)).note == ""
+
+
+def test_a_method_that_only_failed_is_not_said_not_to_have_run() -> None:
+    records = over_bases([2.0, 2.5, 3.0])
+    crashed = [
+        without_result(one, "RuntimeError") if one.labels.method == "a" else one for one in records
+    ]
+    findings = judge([claim()], crashed)
+    assert only(findings).note == "a: 3 trials failed (budgets 0.5)"
+    page = claims_page(findings, crashed)
+    assert "| a: 3 trials failed (budgets 0.5) | undecided (nothing to compare) |" in page
+
+
+def test_a_problem_on_which_a_method_failed_is_named_by_its_absence() -> None:
+    elsewhere = over_bases([2.0, 2.5, 3.0], model="net2")
+    crashed = [
+        without_result(one, "crashed") if one.labels.method == "a" else one for one in elsewhere
+    ]
+    one = only(judge([claim(problems=PROBLEMS)], [*over_bases([2.0, 2.5, 3.0]), *crashed]))
+    assert one.verdict == "reproduced"
+    assert one.on == "this problem, 3 bases"
+    assert one.problems == ("net on data",)
+    assert one.note == "a: 3 trials failed (budgets 0.5)"
 
 
 def test_methods_that_recovered_by_different_recipes_are_not_compared() -> None:
@@ -259,7 +332,36 @@ def test_nobody_wins_where_each_is_told_from_a_better_one_somewhere() -> None:
     unsure = nobody(("a", 0.5, high), ("b", 0.5, low), ("a", 0.25, low), ("b", 0.25, noisy))
     assert unsure.verdict == "undecided"
     assert unsure.note.endswith(": a")
+    assert unsure.on == "this problem, 3 bases"
+    few = nobody(*(("ab"[at % 2], (0.5, 0.25)[at // 2], [70.0, 71.0]) for at in range(4)))
+    assert (few.verdict, few.why) == ("undecided", "two bases")
     assert nobody(("a", 0.5, high), ("b", 0.5, low)).verdict == "not run"  # one place is not many
+
+
+def test_who_failed_where_nobody_wins_is_named_and_never_wins() -> None:
+    """`a` is best wherever it ran, on one of two problems; `c` failed everywhere."""
+    asked = claim(method=None, against=[], nobody_wins=True, problems=PROBLEMS)
+    records = [
+        trial(method, top1 + base * top1 / 100, budget=budget, base=base, model=model)
+        for method, top1 in (("a", 90), ("b", 80), ("c", 70))
+        for budget, base, model in product((0.5, 0.25), range(3), ("net", "net2"))
+    ]
+    wins = only(judge([asked], records))
+    assert (wins.verdict, wins.note) == ("not reproduced", "told from all others everywhere: a")
+    crashed = [
+        without_result(one, "crashed")
+        if one.labels.method == "c" or (one.labels.method, one.labels.model) == ("a", "net2")
+        else one
+        for one in records
+    ]
+    one = only(judge([asked], crashed))
+    assert one.verdict == "undecided"
+    assert one.note == (
+        "never told from a better one: a, c; a: 6 trials failed (budgets 0.25, 0.5); "
+        "c: 12 trials failed (budgets 0.25, 0.5)"
+    )
+    nothing = only(judge([asked], [without_result(one, "crashed") for one in records]))
+    assert (nothing.verdict, nothing.why) == ("undecided", "nothing to compare")
 
 
 def test_of_two_records_of_one_trial_the_newer_counts() -> None:
@@ -273,10 +375,60 @@ def test_a_claim_against_several_holds_if_all_do() -> None:
     ((_, said, rows),) = verdicts(judge([asked], records))
     assert said == "undecided"  # c has not been run
     assert [one.verdict for one in rows] == ["reproduced", "not run"]
-    worse = [trial("c", 99, base=base) for base in range(3)]
-    worse[0] = trial("c", 98, base=0)
+    worse = [trial("c", top1, base=base) for base, top1 in enumerate([98, 99, 99])]
     ((_, said, _),) = verdicts(judge([asked], [*records, *worse]))
     assert said == "not reproduced"
+
+
+def test_the_comparisons_of_a_claim_are_one_family() -> None:
+    """2.5 ± .5 over three bases has p = .013: told alone, and with four that have not run beside
+    it not; its interval is then one of 1 - .05 / 5."""
+    several = claim(against=list("bcdef"))
+    alone, first = (judge([one], over_bases([2.0, 2.5, 3.0]))[0] for one in (claim(), several))
+    assert (alone.verdict, first.verdict) == ("reproduced", "undecided")
+    assert first.p == pytest.approx(5 * alone.p)
+    assert first.interval is not None
+    assert first.interval.low == pytest.approx(2.5 - 9.9248 * 0.5 / 3**0.5, abs=1e-3)
+
+
+def test_a_claim_is_decided_from_records_as_from_its_numbers() -> None:
+    """Two problems, two budgets, two repeats, four bases, a threshold: Welch's test and Holm's
+    correction of the cube that the records were made from."""
+    rng = np.random.default_rng(3)
+    places = [(model, base) for model in ("net", "net2") for base in range(4)]
+    top1 = {
+        (method, *place): 60 + 5 * ("abc".index(method)) + rng.normal(0, 2, (2, 2)).round(3)
+        for method in "abc"
+        for place in places
+    }
+    records = [
+        trial(method, values[at, repeat], model=model, base=base, budget=budget, repeat=repeat)
+        for (method, model, base), values in top1.items()
+        for at, budget in enumerate((0.5, 0.25))
+        for repeat in range(2)
+    ]
+    gaps = [
+        [top1["c", *place].mean() - top1[ref, *place].mean() for place in places] for ref in "ab"
+    ]
+    cube = np.reshape(gaps, (2, 2, 4))
+    asked = claim(method="c", against=["a", "b"], problems=PROBLEMS, above=4)
+    found = judge([asked], records)
+    p = holm(on_these_problems(cube - 4).p_values)
+    assert [one.p for one in found] == pytest.approx(p.tolist())
+    assert [one.verdict for one in found] == [one.verdict for one in decide(cube, 4)]
+    assert [one.verdict for one in found] == ["reproduced", "undecided"]
+
+
+def test_intervals_end_where_accuracies_do() -> None:
+    """A difference of accuracies lies within 100 points, one of two such within 200."""
+    wild = over_bases([-70.0, 10.0, -40.0])
+    one = only(judge([claim()], wild))
+    assert one.interval is not None
+    assert one.interval.low == -100
+    assert one.interval.high == pytest.approx(67.06, abs=0.01)
+    grows = only(judge([claim(**GROWS)], [*wild, *over_bases([9.0, -80.0, 9.5], budget=0.1)]))
+    assert grows.interval is not None
+    assert -200 <= grows.interval.low < -100
 
 
 def test_the_page_says_from_which_records_and_is_the_same_in_any_order() -> None:
@@ -284,10 +436,18 @@ def test_the_page_says_from_which_records_and_is_the_same_in_any_order() -> None
     findings = judge([claim(), claim(suite="t")], records)
     page = claims_page(findings, records)
     assert page == claims_page(judge([claim(), claim(suite="t")], records[::-1]), records[::-1])
-    assert "| P | A beats B. | `s`, paper | a − b: +2.50 [+1.26, +3.74] over 3 bases |" in page
+    assert (
+        "| P | A beats B. | `s`, paper | a − b: +2.50 [+1.26, +3.74] on this problem, 3 bases |"
+        in page
+    )
     assert "| P | A beats B. | `t` | – | not run |" in page
     assert "- `s`: 6 trials, 2026-01-02, commit unknown" in page
     assert "2 claims: 1 reproduced, 0 not reproduced, 0 undecided, 1 not run." in page
+    assert (
+        "Each verdict is wrong with a chance of at most 5 %: of the 1 that could be tested, up to "
+        "0.05 are to be expected to be wrong by chance." in page
+    )
+    assert "**reproduced**, on this problem, 3 bases." in page
 
 
 @pytest.mark.parametrize(
@@ -359,6 +519,7 @@ def test_the_command_writes_the_page(bench: Command, tmp_path: Path) -> None:
     done = bench("claims", "--results", "here", "--results", "there", "--out", "docs/claims.md")
     assert done.code == 0
     assert "here: 1 files" in done.out
+    assert "None of them could be tested" in done.out
     page = (tmp_path / "docs" / "claims.md").read_text(encoding="utf-8")
     assert "- `obc-criteria-cifar`: 4 trials" in page
     assert page.count("not run |") > 20

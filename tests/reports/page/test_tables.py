@@ -351,7 +351,7 @@ def test_two_methods_of_one_suite() -> None:
     declared = compare_methods(suite, found, plan(suite), "a", "l1")
     assert declared.declared
     assert declared.words[0].startswith(
-        "Without recovery, on these problems: a minus l1 is +29.97 points, 95 % interval [+29."
+        "Without recovery, on these problems: a minus l1 is +29.99 points, 95 % interval [+29."
     )
     assert declared.words[0].endswith(": better.")
     assert "allow for all 2 comparisons that the suite has declared" in declared.words[1]

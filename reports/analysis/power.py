@@ -1,4 +1,4 @@
-"""What each test of a page can show, before any run: the design, its power, and what raises it."""
+"""What each test of a page can show, before any run: its power, and what raises it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TYPICAL = 5.0  # base SDs: the difference whose power is printed
 
 
 @dataclass(frozen=True)
-class Design:
+class Layout:
     """The numbers that the power of a page's tests follows from.
 
     Attributes:
@@ -37,7 +37,7 @@ class Design:
 
 
 @dataclass(frozen=True)
-class Test:
+class PlannedTest:
     """One kind of statement that a page makes, and what its test can show.
 
     Attributes:
@@ -59,8 +59,8 @@ class Test:
     why_not: str = ""
 
 
-def design_of(suite: Suite, expected: Sequence[Labels]) -> Design:
-    """The design of a suite and its plan.
+def layout_of(suite: Suite, expected: Sequence[Labels]) -> Layout:
+    """The layout of a suite and its plan.
 
     A suite of the control alone compares nothing; its family counts as one comparison.
     """
@@ -74,7 +74,7 @@ def design_of(suite: Suite, expected: Sequence[Labels]) -> Design:
     own = [sum((recovery, one.name) in there for one in suite.methods) for recovery in recoveries]
     places = dict.fromkeys((one.dataset, one.model) for one in expected)
     grid = Grid([dataset for dataset, _ in places], [model for _, model in places])
-    return Design(
+    return Layout(
         problems=len(places),
         bases=suite.bases,
         comparisons=max(family, 1),
@@ -84,44 +84,44 @@ def design_of(suite: Suite, expected: Sequence[Labels]) -> Design:
     )
 
 
-def tests(design: Design) -> list[Test]:
-    """The tests that a page of this design makes.
+def planned_tests(layout: Layout) -> list[PlannedTest]:
+    """The tests that a page of this layout makes.
 
-    >>> design = Design(problems=3, bases=3, comparisons=44, pairs=990, levels=1, alpha=0.05)
-    >>> [(one.detects, one.unit) for one in tests(design)][:2]
+    >>> layout = Layout(problems=3, bases=3, comparisons=44, pairs=990, levels=1, alpha=0.05)
+    >>> [(one.detects, one.unit) for one in planned_tests(layout)][:2]
     [(5.2, 'base SDs'), (12.6, 'base SDs')]
-    >>> tests(design)[-1].why_not
+    >>> planned_tests(layout)[-1].why_not
     'the datasets or the models are 1, it takes 5 of each'
     """
-    m = design.comparisons
+    m = layout.comparisons
     found = [
-        on_these_problems(design),
-        _over_bases("on these problems, every pair", design.problems, design.pairs, design),
+        on_these_problems(layout),
+        _over_bases("on these problems, every pair", layout.problems, layout.pairs, layout),
     ]
-    if design.problems > 1:
+    if layout.problems > 1:
         one_problem = "on one problem, against the control"
-        found.append(_over_bases(one_problem, 1, m * design.problems, design))
-    return [*found, like_these(design)]
+        found.append(_over_bases(one_problem, 1, m * layout.problems, layout))
+    return [*found, like_these(layout)]
 
 
-def on_these_problems(design: Design) -> Test:
+def on_these_problems(layout: Layout) -> PlannedTest:
     """The test that leads: for other trainings of the same problems' bases."""
     name = "on these problems, against the control"
-    return _over_bases(name, design.problems, design.comparisons, design)
+    return _over_bases(name, layout.problems, layout.comparisons, layout)
 
 
-def like_these(design: Design) -> Test:
+def like_these(layout: Layout) -> PlannedTest:
     """The test for other datasets and models."""
 
     def power(effect: float) -> float:
-        level = design.alpha / design.comparisons
-        return statistics.power_of_blocks(design.levels, effect, level)
+        level = layout.alpha / layout.comparisons
+        return statistics.power_of_blocks(layout.levels, effect, level)
 
-    blind = design.levels < FEWEST_LEVELS
-    why = f"the datasets or the models are {design.levels}, it takes {FEWEST_LEVELS} of each"
-    return Test(
+    blind = layout.levels < FEWEST_LEVELS
+    why = f"the datasets or the models are {layout.levels}, it takes {FEWEST_LEVELS} of each"
+    return PlannedTest(
         "for problems like these, against the control",
-        family=design.comparisons,
+        family=layout.comparisons,
         smallest_p=1.0 if blind else 0.0,
         power=0.0 if blind else power(TYPICAL),
         detects=None if blind else statistics.detectable(power),
@@ -130,36 +130,36 @@ def like_these(design: Design) -> Test:
     )
 
 
-def _over_bases(name: str, problems: int, family: int, design: Design) -> Test:
+def _over_bases(name: str, problems: int, family: int, layout: Layout) -> PlannedTest:
     """A test of means over so many problems whose sample is their bases."""
 
     def power(effect: float) -> float:
-        level = design.alpha / family
-        return statistics.power_on_these(problems, design.bases, effect, level)
+        level = layout.alpha / family
+        return statistics.power_on_these(problems, layout.bases, effect, level)
 
-    blind = design.bases < FEWEST_BASES
-    return Test(
+    blind = layout.bases < FEWEST_BASES
+    return PlannedTest(
         name,
         family=family,
         smallest_p=1.0 if blind else 0.0,
         power=power(TYPICAL),
         detects=statistics.detectable(power),
         unit="base SDs",
-        why_not=f"{design.bases} bases a problem, it takes {FEWEST_BASES}" if blind else "",
+        why_not=f"{layout.bases} bases a problem, it takes {FEWEST_BASES}" if blind else "",
     )
 
 
-def advice(design: Design) -> list[tuple[str, float | None]]:
+def advice(layout: Layout) -> list[tuple[str, float | None]]:
     """What would help the first test, with the difference that it would find; the best first.
 
     Each costs about as much as what it is held against: twice the bases, twice the problems; or
     saves half: half of the comparisons.
     """
     changed = {
-        f"{2 * design.bases} bases a problem": replace(design, bases=2 * design.bases),
-        f"{2 * design.problems} problems": replace(design, problems=2 * design.problems),
-        f"{max(design.comparisons // 2, 1)} comparisons": replace(
-            design, comparisons=max(design.comparisons // 2, 1)
+        f"{2 * layout.bases} bases a problem": replace(layout, bases=2 * layout.bases),
+        f"{2 * layout.problems} problems": replace(layout, problems=2 * layout.problems),
+        f"{max(layout.comparisons // 2, 1)} comparisons": replace(
+            layout, comparisons=max(layout.comparisons // 2, 1)
         ),
     }
     found = [(name, on_these_problems(one).detects) for name, one in changed.items()]

@@ -1,0 +1,118 @@
+"""What was declared before there were results, and in what an analysis differs from that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from suites.fidelity import FidelitySuite
+from suites.schema import Analysis, Suite
+
+from .records import Labels, Record
+
+Design = dict[str, Any]  # the rules of an analysis, and what takes part in it
+
+DEFAULTS = Analysis(control="").model_dump(mode="json")  # of rules younger than a declaration
+WORDS = {"alpha": "level", "rope": "ROPE (points)", "failures": "meaning of failing"}
+WORDS |= {"bases": "number of bases", "repeats": "number of repeats"}
+PRESENTATION = "cost"  # the axis of a figure, on which no test rests
+
+
+class Declaration(BaseModel, frozen=True, extra="forbid"):
+    """A design, and how much was known when it was written down."""
+
+    design: Design
+    date: str  # UTC, ISO 8601
+    finished: int  # trials of the suite that had been measured by then
+    trials: int  # of its plan, and of earlier plans of that suite
+
+    @property
+    def when(self) -> str:
+        return f"after {self.finished} of {self.trials} trials had finished"
+
+
+@dataclass(frozen=True)
+class Footing:
+    """What the words of a report may lean on."""
+
+    declared: str  # what, and when, as a sentence
+    date: str | None  # of the declaration, where it is known
+    exploratory: list[str]  # what differs from the declaration, and since when
+    interim: str  # how many trials have run; empty where the plan is complete
+
+    @property
+    def notices(self) -> list[str]:
+        """What belongs beside every finding; none where the plan ran as it was declared."""
+        interim = [f"Interim: {self.interim}."] if self.interim else []
+        return interim + [f"Exploratory: {one}." for one in self.exploratory]
+
+
+def design_of(suite: Suite | FidelitySuite, expected: Sequence[Labels]) -> Design:
+    """The design of a suite and its plan."""
+    of: dict[str, Iterator[str]] = {
+        "methods": (one.method for one in expected if one.matched_to is None),
+        "matched controls": (one.method for one in expected if one.matched_to is not None),
+        "problems": (one.problem for one in expected),
+        "recoveries": (one.recovery for one in expected),
+        "budgets": (f"{one.at} of {one.cost}" for one in expected),
+    }
+    lists = {name: list(dict.fromkeys(values)) for name, values in of.items()}
+    rules = suite.analysis.model_dump(mode="json")
+    return {**rules, **lists, "bases": suite.bases, "repeats": suite.repeats}
+
+
+def words(design: Design) -> str:
+    """`control l1, level 0.05, ROPE ± 0.2 points, 15 methods, 4 problems, 3 bases`."""
+    from .formats import counted  # loads pandas
+
+    forms = {"control": "control {}", "alpha": "level {:g}", "rope": "ROPE ± {:g} points"}
+    said = [form.format(design[name]) for name, form in forms.items() if name in design]
+    said += [counted(len(design[f"{one}s"]), one) for one in ("method", "problem")]
+    return ", ".join([*said, counted(design["bases"], "base")])
+
+
+def differences(first: Design, now: Design) -> Iterator[tuple[str, str]]:
+    """(what, which) of everything in which a design differs from the first one.
+
+    >>> list(differences({"methods": ["l1", "hap"], "bases": 3}, {"methods": ["l1"], "bases": 5}))
+    [('methods taken out', 'hap'), ('another number of bases', '5 instead of 3')]
+    """
+    for name in {**now, **first}:
+        old, new = first.get(name, DEFAULTS.get(name)), now.get(name, DEFAULTS.get(name))
+        if isinstance(old, list) and isinstance(new, list):
+            yield from ((f"{name} added", one) for one in new if one not in old)
+            yield from ((f"{name} taken out", one) for one in old if one not in new)
+        elif old != new and name != PRESENTATION:
+            yield f"another {WORDS.get(name, name)}", f"{new} instead of {old}"
+
+
+def footing(
+    suite: Suite | FidelitySuite,
+    records: Sequence[Record],
+    expected: Sequence[Labels],
+    declarations: Sequence[Declaration],
+) -> Footing:
+    """Hold the analysis of a plan and its records against its declaration, and later changes."""
+    done = [one for one in records if one.status == "done"]
+    some, all_ = len(records), len(expected)
+    interim = f"{some} of {all_} trials have run" if some < all_ else ""
+    if not declarations:
+        unknown = "Not known: whether this was declared before its results. They came without the "
+        return Footing(f"{unknown}declaration that bench run writes.", None, [], interim)
+    first, *later = declarations
+    when = first.when if first.finished else "before any trial had finished"
+    early = sum(str(one.provenance.get("started", "~")) < first.date for one in done)
+    differs = [f"the declaration came {when}"] if first.finished else []
+    if early and not first.finished:
+        differs.append(f"{early} of {len(done)} trials had been started before that declaration")
+    design, dated = design_of(suite, expected), dict[tuple[str, str], list[str]]()
+    now = Declaration(design=design, date="", finished=len(done), trials=all_)
+    for change in differences(first.design, design):
+        having = (one for one in [*later, now] if change in differences(first.design, one.design))
+        dated.setdefault((change[0], next(having).when), []).append(change[1])
+    differs += [f"{what} {since}: {', '.join(which)}" for (what, since), which in dated.items()]
+    said = f"Declared on {first.date[:16].replace('T', ' ')} UTC, {when}: {words(first.design)}."
+    return Footing(said, first.date, differs, interim)

@@ -1,0 +1,62 @@
+"""What is said of latency: its numbers with their spread, and whether they can be relied on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from suites.schema import Suite
+
+from ..analysis.results import Results
+from ..formats import Cell, counted, number
+from ..records import LATENCY_BOUND, Latency
+
+HEADS = ("Latency %", "A/A off by %")
+CAPTION = (
+    "Latency: the median round of timing, in brackets its 95 % interval over rounds; A/A: by how "
+    "much a copy of the dense network was off its time at most, by noise alone"
+)
+
+
+def is_asked(suite: Suite) -> bool:
+    """Whether a suite measures latency; masks run on dense kernels."""
+    return suite.latency and not suite.budgets.unstructured
+
+
+def cells(trials: pd.DataFrame) -> tuple[Cell, Cell]:
+    """Of rows of `reports.records.frame` those of `HEADS`: means, and the worst A/A."""
+    names = ["latency_ratio", "latency_low_ratio", "latency_high_ratio"]
+    ratio, low, high = 100 * trials[names].astype(float).mean()
+    kept = number(ratio)
+    if kept.value is not None:
+        kept = Cell(f"{kept.text} [{number(low).text}, {number(high).text}]", ratio)
+    return kept, number(100 * (trials["latency_aa_ratio"].astype(float) - 1).abs().max())
+
+
+def timings(results: Results) -> list[Latency]:
+    """What finished trials were timed to take, equal shapes once."""
+    found = (one.measurements.timed for one in results.records if one.measurements)
+    return list({one.model_dump_json(): one for one in found if one}.values())
+
+
+def warnings(results: Results) -> Iterator[str]:
+    """Shapes whose latency cannot be relied on."""
+    every = timings(results)
+    bad = [one for one in every if not one.reliable]
+    if bad:
+        allowed, worst = 100 * LATENCY_BOUND, 100 * max(one.off for one in bad)
+        yield (
+            f"Latency is unreliable for {len(bad)} of {counted(len(every), 'shape')} timed. There "
+            f"a copy of the dense network took {aa_range(bad)} % of its time (allowed: "
+            f"{100 - allowed:g} to {100 + allowed:g}), and the 95 % interval of the latency kept "
+            f"reaches up to {worst:.1f} % beyond it (allowed: {allowed:g}). Something else kept "
+            "the machine busy: read no speed from it, or time again, in another results folder on "
+            "a machine left alone."
+        )
+
+
+def aa_range(timed: list[Latency]) -> str:
+    """From which to which percent a network's copy took of its time, as `99.1 to 100.8`."""
+    ratios = [100 * one.aa_ratio for one in timed]
+    return f"{min(ratios):.1f} to {max(ratios):.1f}"

@@ -1,0 +1,172 @@
+"""Latency, from the widths of a path to the record: once for equal shapes, whatever interrupts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import toy
+from filelock import FileLock, Timeout
+from inline_runs import go, measured
+from torch import Tensor, nn
+
+from bench.errors import StoreError
+from bench.plan.jobs import PathJob
+from bench.plan.plan import Plan, make_plan
+from bench.pruning.cost import count_params
+from bench.pruning.selection import InfeasibleBudget
+from bench.steps import paths, timing, trial
+from bench.steps.timing import LOCK
+from bench.steps.workspace import Base, Workspace
+from bench.store.provenance import environment
+from bench.store.store import Store
+from reports.records import Latency
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def timed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Parameters of every network that was timed; what is found is the share of them that is left,
+    so that who has whose latency shows."""
+    networks: list[int] = []
+
+    def compare(dense: nn.Module, pruned: nn.Module, image: Tensor) -> list[Latency]:
+        assert image.shape == (1, 1, 8, 8)
+        with pytest.raises(Timeout):  # no other run can time now
+            FileLock(LOCK, timeout=0).acquire()
+        networks.append(count_params(pruned))
+        kept = networks[-1] / count_params(dense)
+        return [Latency(batch_size=64, dense_ms=1, pruned_ms=kept, ratios=[kept], aa_ratio=1)]
+
+    monkeypatch.setattr(timing, "compare_latency", compare)
+    return networks
+
+
+def make(**changes: Any) -> Plan:
+    """Two methods that prune every layer alike, and one that chooses widths; on two bases."""
+    methods = [
+        {"criterion": "l1", "scope": "local"},
+        {"criterion": "l2", "scope": "local"},
+        "random",
+    ]
+    given = {"methods": methods, "bases": 2, "latency": True, "recoveries": ["none"]}
+    return make_plan(toy.suite(**given | changes))
+
+
+def widths(results: Path) -> dict[tuple[Any, ...], set[float]]:
+    """Widths -> the latencies found of them."""
+    found: dict[tuple[Any, ...], set[float]] = {}
+    for one in toy.records(results):
+        (latency,) = measured(one).latency
+        found.setdefault(tuple(sorted(measured(one).widths.items())), set()).add(latency.ratio)
+    return found
+
+
+def test_equal_shapes_are_timed_once_over_methods_and_bases(
+    tmp_path: Path, timed: list[int]
+) -> None:
+    assert go(tmp_path, make()) == {"done": 3 * 2 * 2}
+    found = widths(tmp_path)
+    assert len(timed) == len(found) == 2 + 2 * 2  # local: one a budget; random: one a base too
+    assert {len(latencies) for latencies in found.values()} == {1}
+    for one in toy.records(tmp_path):
+        got = measured(one)
+        assert got.latency[0].ratio == got.params / got.dense_params  # its own shape's
+
+
+def test_what_was_timed_is_not_timed_again_unless_the_machine_is_another(
+    tmp_path: Path, timed: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = make()
+    go(tmp_path, plan)
+    shapes, keys = len(timed), toy.outcomes(tmp_path).keys()
+
+    def again() -> int:
+        for record in (tmp_path / "records").iterdir():
+            record.unlink()
+        go(tmp_path, plan)
+        assert toy.outcomes(tmp_path).keys() == keys
+        return len(timed)
+
+    assert again() == shapes
+    elsewhere = {**environment("cpu"), "cpu": "another"}
+    monkeypatch.setattr(timing, "environment", lambda device: elsewhere)
+    assert again() == 2 * shapes
+
+
+def test_a_run_that_was_stopped_while_timing_goes_on_where_it_was(
+    tmp_path: Path, timed: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = timing.compare_latency
+
+    def stopped(*networks: Any) -> list[Latency]:
+        if len(timed) == 3:
+            raise StoreError("stopped here")
+        return whole(*networks)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(timing, "compare_latency", stopped)
+        with pytest.raises(StoreError, match="stopped here"):
+            go(tmp_path, make())
+    assert toy.count(tmp_path) == 0
+    assert go(tmp_path, make()) == {"done": 12}
+    assert len(timed) == 6
+    assert sorted(set(timed)) == sorted(timed)
+
+
+def test_a_timing_that_was_spoilt_is_made_anew(tmp_path: Path, timed: list[int]) -> None:
+    go(tmp_path, make())
+    before = len(timed)
+    for record in (tmp_path / "records").iterdir():
+        record.unlink()
+    spoilt = next(one for one in (tmp_path / "timings").iterdir() if '"shape"' in one.read_text())
+    spoilt.write_text(spoilt.read_text().replace("ratios", "Ratios"))
+    assert go(tmp_path, make()) == {"done": 12}
+    assert len(timed) == before + 1
+    assert any(spoilt.name in line for line in Store(tmp_path).set_aside_so_far())
+
+
+def test_a_budget_out_of_reach_is_not_timed_and_costs_no_other_its_latency(
+    tmp_path: Path, timed: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load: Callable[[Workspace, PathJob, Base, float], Any] = paths.load_removed
+
+    def some(workspace: Workspace, job: PathJob, base: Base, budget: float) -> Any:
+        if budget == 0.5:
+            return InfeasibleBudget("out of reach")
+        return load(workspace, job, base, budget)
+
+    monkeypatch.setattr(timing, "load_removed", some)
+    monkeypatch.setattr(trial, "load_removed", some)
+    assert go(tmp_path, make(methods=["l1"], bases=1)) == {"done": 1, "infeasible": 1}
+    assert len(timed) == 1
+
+
+def test_a_suite_without_latency_and_one_of_masks_time_nothing(
+    tmp_path: Path, timed: list[int]
+) -> None:
+    small = {"methods": ["l1"], "bases": 1}
+    assert go(tmp_path, make(**small, latency=False)) == {"done": 2}
+    assert go(tmp_path, make(**small, budgets={"weights": [0.5]})) == {"done": 1}
+    assert timed == []
+    assert all(measured(one).latency == [] for one in toy.records(tmp_path))
+
+
+def test_the_real_clock_gives_every_batch_size_its_rounds(tmp_path: Path) -> None:
+    assert go(tmp_path, make(methods=["l1"], bases=1)) == {"done": 2}
+    for one in toy.records(tmp_path):
+        found = measured(one).latency
+        assert [latency.batch_size for latency in found] == [1, 64]
+        for latency in found:
+            assert len(latency.ratios) in (9, 18, 27)
+            low, high = latency.interval
+            assert 0 < low <= latency.ratio <= high

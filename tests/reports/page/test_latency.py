@@ -1,0 +1,133 @@
+"""What the page says of latency: numbers with their spread, and whether they can be relied on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from synthetic import latency, make_suite, plan, record
+
+from reports.analysis.analysis import analyse
+from reports.analysis.results import Results
+from reports.build import build_report
+from reports.page.checklist import measured
+from reports.page.tables import cost_table
+from reports.page.warnings import warnings
+from reports.records import Record
+from suites.schema import Suite
+
+METHODS = {"l1": 0.75, "taylor": 0.5}  # latency kept
+
+
+def suite_of(**changes: Any) -> Suite:
+    return make_suite(models=["m1"], methods=list(METHODS), recoveries=["none"], bases=2, **changes)
+
+
+def found_of(suite: Suite, **changes: Any) -> list[Record]:
+    """Each method's latency with a spread of 4 % to either side; `changes` are of taylor's."""
+    found = []
+    for one in plan(suite):
+        ratio = METHODS[one.method]
+        ratios = [ratio * (1 + off / 100) for off in (-9, -4, 0, 0, 0, 0, 0, 4, 9)]
+        given = {"batch_size": 64, "ratios": ratios, "aa_ratio": 1.01}
+        given |= changes if one.method == "taylor" else {}
+        small = latency(0.9, aa_ratio=3.0)  # batches of one are not what the page speaks of
+        found.append(record(one, 0.8, latency=[small, latency(ratio, **given)]))
+    return found
+
+
+def results_of(**changes: Any) -> Results:
+    suite = suite_of()
+    return analyse(suite, found_of(suite, **changes), plan(suite))
+
+
+def item(results: Results) -> tuple[str, str]:
+    (found,) = (one for one in measured(results) if one.asked.startswith("Operation counts"))
+    return found.met, found.why
+
+
+def said(results: Results) -> list[str]:
+    return [one for one in warnings(results) if one.startswith("Latency")]
+
+
+def test_reliable_latency_is_ticked_with_its_a_a_ratio_and_no_warning() -> None:
+    results = results_of(aa_ratio=0.98)
+    assert item(results) == (
+        "yes",
+        "MACs, and latency at batch size 64 of 2 shapes, timed alone; a copy of the dense network "
+        "took 98.0 to 101.0 % of its time",
+    )
+    assert said(results) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "numbers"),
+    [
+        ({"aa_ratio": 1.2}, ["took 120.0 to 120.0 % of its time", "up to 4.0 % beyond it"]),
+        (
+            {"ratios": [0.3, 0.4, *[0.5] * 5, 0.6, 0.7]},
+            ["took 101.0 to 101.0 % of its time", "up to 20.0 % beyond it"],
+        ),
+    ],
+)
+def test_unreliable_latency_is_said_and_not_ticked(
+    tmp_path: Path, changes: dict[str, Any], numbers: list[str]
+) -> None:
+    results = results_of(**changes)
+    assert item(results) == ("partly", "MACs; latency is unreliable, of 1 of 2 shapes timed")
+    (warning,) = said(results)
+    for number in ["unreliable for 1 of 2 shapes", "(allowed: 95 to 105)", *numbers]:
+        assert number in warning
+    suite = suite_of()
+    page = build_report(suite, found_of(suite, **changes), plan(suite), tmp_path).read_text()
+    assert "Latency is unreliable" in page.replace("\u00a0", " ")
+
+
+def test_latency_that_was_asked_for_and_not_found_is_not_ticked() -> None:
+    suite = suite_of()
+    assert item(analyse(suite, [], plan(suite)))[0] == "partly"
+
+
+def test_costs_have_the_spread_and_the_worst_a_a() -> None:
+    results = results_of(aa_ratio=0.96)
+    table = cost_table(results, "none")
+    heads = [column.head for column in table.columns]
+    rows = {row[0].text: dict(zip(heads, row, strict=True)) for row in table.rows}
+    assert rows["l1"]["Latency %"].text == "75 [72, 78]"
+    assert rows["taylor"]["Latency %"].text == "50 [48, 52]"
+    assert rows["taylor"]["Latency %"].value == pytest.approx(50)
+    assert rows["taylor"]["A/A off by %"].text == "4"
+    assert "95 % interval" in table.caption
+    suite = suite_of(latency=False)
+    without = cost_table(analyse(suite, found_of(suite), plan(suite)), "none")
+    assert "Latency %" not in [column.head for column in without.columns]
+
+
+@pytest.mark.parametrize("budgets", [[0.5], [0.7, 0.5]])
+def test_figures_draw_the_spread(tmp_path: Path, budgets: list[float]) -> None:
+    suite = suite_of(budgets={"macs": budgets}, analysis={"control": "l1", "cost": "latency_ratio"})
+    page = build_report(suite, found_of(suite), plan(suite), tmp_path).read_text()
+    costs = pd.read_csv(tmp_path / "figures" / "costs.csv")
+    timed = costs[costs["other"] == "latency"].set_index("method")
+    for name, ratio in METHODS.items():
+        drawn = timed.loc[[name], ["y", "low", "high"]].to_numpy()
+        assert drawn == pytest.approx(
+            pd.DataFrame([[100 * ratio, 96 * ratio, 104 * ratio]] * len(budgets)).to_numpy()
+        )
+    assert "95 % intervals over the rounds of timing" in page.replace("\u00a0", " ")
+    if len(budgets) > 1:
+        curves = pd.read_csv(tmp_path / "figures" / "accuracy_cost.csv").set_index("method")
+        curves = curves[curves["dot"].isna()]  # not the single bases
+        assert curves.loc["l1", "cost_low"].tolist() == pytest.approx([72, 72])
+        assert curves.loc["l1", "cost_high"].tolist() == pytest.approx([78, 78])
+
+
+def test_equal_shapes_count_once() -> None:
+    one = latency(0.5, aa_ratio=2.0)
+    suite = suite_of()
+    found = [record(labels, 0.8, latency=[one]) for labels in plan(suite)]
+    results = analyse(suite, found, plan(suite))
+    assert item(results) == ("partly", "MACs; latency is unreliable, of 1 of 1 shapes timed")
+    assert "for 1 of 1 shape timed" in said(results)[0]
