@@ -2,7 +2,8 @@
 
 python tests/study/known_truth.py docs/statistics.png [WORLD ...]
 
-Worlds that the CSV beside the picture has already are kept as they are.
+Worlds that the CSV beside the picture has already are kept as they are, and so is the table of
+powers, so that an hour's work can be interrupted.
 """
 
 from __future__ import annotations
@@ -43,8 +44,36 @@ def broken(table: pd.DataFrame, errors: float) -> pd.DataFrame:
     false = (table["what"] == "false") & table["name"].isin(KINDS)
     false &= table["share"] - slack > MOST
     missed = (table["what"] == "covered") & (table["share"] + errors * table["error"] < LEAST)
-    known = [name in LIMITS.get(world, ()) for world, name in table[["world", "name"]].to_numpy()]
+    known = [name in LIMITS.get(world, ()) for world, name in _keys(table)]
     return table[(false | missed) & ~np.array(known, dtype=bool)]
+
+
+def summary(table: pd.DataFrame) -> str:
+    """The two tables of docs/statistics.md: by kind of statement, and by kind of interval.
+
+    Means are over worlds; worlds in `LIMITS` are left out of a kind that they do not keep.
+    """
+    limited = pd.Series([one in LIMITS.get(world, ()) for world, one in _keys(table)], table.index)
+    lines = []
+    for what, words, worst, title in (
+        ("false", KINDS, "idxmax", "reports with a false one, %"),
+        ("covered", INTERVALS, "idxmin", "intervals that hold the truth, %"),
+    ):
+        extreme = "highest" if what == "false" else "lowest"
+        lines += [f"| {'statement' if what == 'false' else 'interval'} | {title} | {extreme} | in |"]
+        lines += ["|---|---|---|---|"]
+        kept = table[(table["what"] == what) & ~limited]
+        for kind, said in words.items():
+            rows = kept[kept["name"] == kind]
+            row = rows.loc[getattr(rows["share"], worst)()]
+            of = f"{rows['share'].mean():.1f} | {row['share']:.1f} ± {row['error']:.1f}"
+            lines.append(f"| {said} | {of} | {row['world']} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _keys(table: pd.DataFrame) -> list[tuple[str, str]]:
+    return list(table[["world", "name"]].itertuples(index=False, name=None))
 
 
 def draw(table: pd.DataFrame) -> Figure:
@@ -91,6 +120,8 @@ def _panel(
 def simulate(names: Sequence[str], out: Path) -> pd.DataFrame:
     """World by world, each written as soon as it is known, those of the file kept."""
     table = pd.read_csv(out) if out.exists() else pd.DataFrame(columns=["world"])
+    known = table["world"].nunique()
+    print(f"{known} worlds are in {out} already; without it all are simulated")
     for name in names:
         if name not in set(table["world"]):
             world = WORLDS[name]
