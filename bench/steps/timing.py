@@ -45,9 +45,7 @@ def load_latency(job: TimingJob, budget: float, workspace: Workspace) -> list[La
     return [Latency.model_validate(one) for one in stored]
 
 
-def _timed(
-    path: PathJob, base: Base, removed: Removed, workspace: Workspace
-) -> list[dict[str, Any]]:
+def _timed(path: PathJob, base: Base, removed: Removed, workspace: Workspace) -> Any:
     """The latency of a shape: as it was found before, or found now."""
     shape = _shape(path, base, removed, workspace)
     file = workspace.store.path("timings", content_key(shape), ".json")

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from ..analysis.results import Results
 from ..formats import counted
-from .blocks import over_budgets
+from .captions import over_budgets
 from .plot import Plot
 from .rows import bold, dots, row_grid, spread_words, with_dots
 from .style import GREY, Look, title

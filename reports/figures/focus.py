@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike
 from .style import GREY, Look
 
 EDGE = "Triangles at an edge: beyond the axis, with the number."
-_FINER = 1.5  # times; where leaving methods out wins less, all are drawn
+_FAR = 3  # times what the upper three quarters of the methods differ
+_FINER = 2  # times; where leaving methods out wins less, all are drawn
 _LEAST = 1.0  # points; methods that differ by less need no closer look
 _EDGE: dict[str, Any] = {"linestyle": "", "markersize": 3.5, "clip_on": False, "zorder": 5}
 _NUMBER: dict[str, Any] = {"textcoords": "offset points", "fontsize": 5.5, "color": GREY}
@@ -24,9 +25,9 @@ _NUMBER |= {"zorder": 5, "bbox": {"facecolor": "white", "edgecolor": "none", "pa
 def focus(worst: ArrayLike, *held: float) -> float:
     """The low end of an axis on which methods can be told apart.
 
-    At most a quarter of the methods lies below it: those that are farther below the upper three
-    quarters than these differ among themselves, and only where it makes the axis clearly finer. The
-    high end is never cut: what is best matters. Of what is better low, take the negative.
+    At most a quarter of the methods lies below it: those that are farther below the others than
+    three times what these differ, and only where it makes the axis twice as fine. The high end is
+    never cut: what is best matters. Of what is better low, take the negative.
 
     Args:
         worst: [methods], the lowest value that each has on the axis; NaN is left out.
@@ -43,7 +44,7 @@ def focus(worst: ArrayLike, *held: float) -> float:
     if not values.size:
         return min(held)
     third = values[(values.size - 1) // 4]  # the lowest of the upper three quarters
-    reach = third - max(values[-1] - third, _LEAST)
+    reach = third - _FAR * max(values[-1] - third, _LEAST)
     low = min(values[values >= reach][0], *held, np.inf)
     top, lowest = max(values[-1], *held, -np.inf), min(values[0], *held, np.inf)
     return float(low if top - lowest >= _FINER * (top - low) else lowest)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from ..analysis.results import Results
 from ..statistics import Floats
-from .blocks import over_budgets
+from .captions import over_budgets
 from .panels import ALL_PROBLEMS as OVERALL
 from .plot import Plot
 from .rows import dots, row_grid, spread_words, with_dots

@@ -14,7 +14,7 @@ from suites.section import slug
 from ..analysis.ranking import MethodRanks
 from ..analysis.results import Results
 from ..formats import counted
-from .blocks import change, on_these_problems
+from .captions import change, on_these_problems
 from .focus import focus, signed
 from .plot import Plot
 from .squares import signs, square_figure

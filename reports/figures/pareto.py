@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..analysis.results import Results
 from ..formats import counted
 from ..statistics import Floats
-from .blocks import change
+from .captions import change
 from .focus import EDGE, focus, signed
 from .names import place_names
 from .panels import ALL_PROBLEMS, MANY, grid, legend, name_axes

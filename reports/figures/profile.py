@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ..analysis.ranking import MethodRanks
 from ..analysis.results import Results
 from ..formats import counted
 from ..statistics import Floats, shares_within
-from .blocks import Blocks, blocks
 from .focus import EDGE, focus, mark_beside
 from .panels import entries, legend
 from .plot import Plot
@@ -24,11 +24,10 @@ _POINTS = 100  # of a curve
 
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     """Profiles where methods have trials enough for a curve: of few there are single steps."""
-    by_recovery = {one: blocks(results, one) for one in results.recoveries}
     cubes = {
-        recovery: (list(one.scores.columns), _lost(results, recovery, one))
-        for recovery, one in by_recovery.items()
-        if one is not None
+        recovery: (list(ranks.methods), _lost(results, ranks))
+        for recovery, ranks in results.ranking.items()
+        if len(ranks.methods) > 1 and ranks.problems
     }
     cubes = {key: one for key, one in cubes.items() if one[1][0].size >= _FEWEST}
     if not cubes:
@@ -57,29 +56,25 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     )
 
 
-def _lost(results: Results, recovery: str, scored: Blocks) -> Floats:
+def _lost(results: Results, ranks: MethodRanks) -> Floats:
     """[methods, budgets, problems, bases, repeats] points of top-1 lost.
 
     What failed has lost everything: infinity. NaN where the problem has no such budget.
     """
-    trials = results.trials[results.trials["recovery"] == recovery]
-    trials = trials[
-        trials["problem"].isin(scored.problems) & trials["method"].isin(scored.scores.columns)
-    ]
+    trials = results.trials[results.trials["recovery"] == ranks.recovery]
+    trials = trials[trials["problem"].isin(ranks.problems) & trials["method"].isin(ranks.methods)]
     axes = ["method", "budget", "problem", "base", "repeat"]
     values = trials.set_index(axes)["retained_top1"].astype(float)
     levels: list[list[Any]] = [
-        list(scored.scores.columns),
-        sorted({one for name in scored.problems for one in results.budgets[name]}, reverse=True),
-        scored.problems,
+        list(ranks.methods),
+        sorted({one for name in ranks.problems for one in results.budgets[name]}, reverse=True),
+        list(ranks.problems),
     ]
     levels += [sorted(trials["base"].unique()), sorted(trials["repeat"].unique())]
     full = values.reindex(pd.MultiIndex.from_product(levels, names=axes))
     lost = np.negative(full.to_numpy(dtype=np.float64)).reshape([len(one) for one in levels])
     lost[np.isnan(lost)] = np.inf
-    planned = np.array(
-        [[one in results.budgets[at] for at in scored.problems] for one in levels[1]]
-    )
+    planned = np.array([[one in results.budgets[at] for at in ranks.problems] for one in levels[1]])
     return cast("Floats", np.where(planned[None, :, :, None, None], lost, np.nan))
 
 

@@ -12,8 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ..analysis.ranking import MethodRanks
 from ..analysis.results import Results
-from ..formats import counted
-from .blocks import change, on_these_problems
+from .captions import change, on_these_problems, participants
 from .focus import EDGE, focus, signed
 from .plot import Plot
 from .style import GREY, INK, TWO_COLUMNS, Look, recovered
@@ -33,7 +32,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     ]
     if not ranked:
         return
-    sizes = "; ".join(dict.fromkeys(map(_said, ranked)))
+    sizes = "; ".join(dict.fromkeys(map(participants, ranked)))
     data = drawn(ranked)
     yield Plot(
         "rank_diagram",
@@ -46,14 +45,6 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         "Diagram: methods on a line of mean accuracy change, with bars over runs that nothing "
         "tells apart.",
     )
-
-
-def _said(ranks: MethodRanks) -> str:
-    """n in words, and whom it leaves out."""
-    text = f"n = {counted(len(ranks.problems), 'problem')}"
-    if not ranks.waiting:
-        return text
-    return f"{text} ({counted(len(ranks.waiting), 'unfinished method')} left out)"
 
 
 def drawn(ranked: Sequence[MethodRanks]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Ranks over budgets: which methods fall back, and which come forward, as less is kept."""
+"""Places over budgets: which methods fall back, and which come forward, as less is kept."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from matplotlib.figure import Figure
 
 from ..analysis.results import Results
 from ..records import budget_words
-from ..statistics import mean_ranks
 from .accuracy_cost import COSTS
-from .blocks import at_budget, blocks
+from .captions import participants
 from .plot import Plot
 from .style import INK, TWO_COLUMNS, Look, recovered
 
@@ -36,42 +35,35 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         draw(data, looks, THRESHOLD if axis == "threshold" else COSTS[axis]),
         data.drop(columns="said"),
         "Places at every budget",
-        f"Methods by their mean rank of test top-1 at each budget, best above; {sizes}. Equal "
-        "mean ranks stand in the order of the mean score. Places say nothing of how far apart "
-        "methods are.",
+        f"Methods by their mean accuracy change at each budget, best above; {sizes}. Places say "
+        "nothing of how far apart methods are, nor whether they are told apart.",
         "Bump chart of the methods' places, a column a budget, a panel a recovery.",
     )
 
 
 def drawn(results: Results) -> pd.DataFrame:
-    """One row a (recovery, method, budget), of methods that are complete at all budgets.
+    """One row a (recovery, method, budget).
 
-    A problem without a budget has no ranks there: only those that all problems have are columns.
-    Columns: `recovery`, `method`, `budget`, `at` (the budget in words), `mean_rank`, `place` (1 is
-    best), `n`, `unit`, `said` (n in words).
+    A problem without a budget has no places there: only those that all problems have are columns.
+    Columns: `recovery`, `method`, `budget`, `at` (the budget in words), `mean` (points of retained
+    top-1, over problems; NaN where the method failed on one), `place` (1 is best), `n` (problems),
+    `said` (n in words).
     """
-    rows = []
-    for recovery in results.recoveries:
-        whole = blocks(results, recovery)
-        if whole is None:
-            continue
-        names = list(whole.scores.columns)
-        for budget in results.shared_budgets:
-            scores = at_budget(results, recovery, budget, whole)
-            table = pd.DataFrame(
-                {"mean_rank": mean_ranks(scores.to_numpy()), "score": -scores.mean().to_numpy()},
-                index=names,
+    parts = []
+    for recovery, ranks in results.ranking.items():
+        cells = results.cells[results.cells["recovery"] == recovery]
+        cells = cells[cells["method"].isin(ranks.methods) & cells["problem"].isin(ranks.problems)]
+        for budget in results.shared_budgets if len(cells) else ():
+            scores = cells[cells["budget"] == budget].pivot(
+                index="problem", columns="method", values="retained_top1"
             )
-            order = table.sort_values(["mean_rank", "score"], kind="stable").index
-            places = {name: place for place, name in enumerate(order, start=1)}
-            words = budget_words(results.suite.budgets.cost, budget)
-            rows += [
-                (recovery, name, budget, words, table.loc[name, "mean_rank"], places[name],
-                 whole.n, whole.unit, whole.said)
-                for name in names
-            ]  # fmt: skip
-    columns = ["recovery", "method", "budget", "at", "mean_rank", "place", "n", "unit", "said"]
-    return pd.DataFrame(rows, columns=columns)
+            mean = scores[list(ranks.methods)].astype(float).mean(skipna=False)
+            part = mean.sort_values(ascending=False, kind="stable").rename("mean").reset_index()
+            part = part.assign(place=part.index + 1, recovery=recovery, budget=budget)
+            part["at"] = budget_words(results.suite.budgets.cost, budget)
+            parts.append(part.assign(n=len(ranks.problems), said=participants(ranks)))
+    columns = ["recovery", "method", "budget", "at", "mean", "place", "n", "said"]
+    return pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)
 
 
 def draw(data: pd.DataFrame, looks: Mapping[str, Look], x_label: str) -> Figure:

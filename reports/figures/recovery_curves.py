@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ..analysis.results import Results
 from ..formats import counted
-from .blocks import at_the_tightest
+from .captions import at_the_tightest
 from .focus import EDGE, focus, mark_below
 from .panels import entries, grid, legend, name_axes
 from .plot import Plot

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from ..analysis.results import Results
 from ..formats import counted
-from .blocks import change
+from .captions import change
 from .focus import EDGE, focus, mark_beside
 from .plot import Plot
 from .rows import bold, row_grid

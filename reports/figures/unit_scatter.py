@@ -43,7 +43,9 @@ def scatter(units: pd.DataFrame, order: Sequence[str], rho: dict[str, float]) ->
             ax.axhline(y, color=GREY, linewidth=0.6, dashes=(1, 2), zorder=1)
         value = rho.get(name, math.nan)
         short = name if len(name) <= letters else name[: letters - 1] + "…"
-        shown_rho = "" if math.isnan(value) else f"  ρ {value:.2f}".replace("-", "−")
+        shown_rho = (
+            "" if math.isnan(value) else f"  ρ {round(value, 2) + 0.0:.2f}".replace("-", "−")
+        )
         ax.set_title(short + shown_rho, fontsize=7)
         ax.tick_params(labelsize=6.5)
     first = axes[0, 0]

@@ -13,7 +13,7 @@ from suites.section import slug
 from ..analysis.results import Results
 from ..formats import counted
 from ..statistics import rank_agreement
-from .blocks import at_the_tightest
+from .captions import at_the_tightest
 from .plot import Plot
 from .similarity import mean_agreement, similarity_plot
 from .squares import square_figure

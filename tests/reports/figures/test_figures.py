@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import figure_records
 import matplotlib
@@ -22,6 +24,7 @@ from matplotlib.text import Text
 from reports.analysis.analysis import analyse
 from reports.analysis.results import Results
 from reports.figures import accuracy_cost, pareto, rank_flow
+from reports.figures.captions import over_budgets
 from reports.figures.gallery import FEW, FIGURES, LOUD, gallery, in_focus
 from reports.figures.plot import Plot, renderer_of, settle
 from reports.figures.similarity import mean_agreement, similarity_plot
@@ -127,6 +130,29 @@ def test_every_plot_says_n_and_describes_itself(small: Results) -> None:
         assert len(plot.data), plot.name
 
 
+def test_captions_say_what_became_of_the_budgets(small: Results) -> None:
+    single = analysed(methods=3, budgets=1, models=1, bases=1)
+    assert over_budgets(single) == "at 80 % of MACs"
+    assert over_budgets(small) == "averaged over 2 budgets, weighted by log compression"
+    knob = SimpleNamespace(budgets=SimpleNamespace(cost="threshold"))
+    several = SimpleNamespace(budgets={"a": [0.5, 0.1], "b": [0.5, 0.2, 0.1]}, suite=knob)
+    assert over_budgets(cast("Results", several)) == "averaged over 2–3 thresholds"
+    for plot in [*plots(single), *plots(small)]:
+        said = " ".join(
+            [plot.title, plot.caption, plot.alt, *map(Text.get_text, seen(plot.figure))]
+        )
+        for word in (
+            "retained",
+            "area under",
+            "1 budgets",
+            "1 bases",
+            "1 repeats",
+            "-0.0",
+            "−0.0 ",
+        ):
+            assert word not in said, f"{plot.name}: {word}"
+
+
 def test_a_method_looks_the_same_everywhere(crowd: Results) -> None:
     shown = looks(crowd.suite, in_focus(crowd))
     assert set(shown) == set(crowd.suite.method_names)
@@ -217,7 +243,10 @@ def test_places_flow_over_budgets(small: Results) -> None:
     data = rank_flow.drawn(small)
     for _, rows in data.groupby(["recovery", "budget"]):
         assert sorted(rows["place"]) == [1, 2, 3, 4]
-        assert rows["mean_rank"].sum() == 4 * 5 / 2
+        assert rows.sort_values("place")["mean"].is_monotonic_decreasing
+    row = data[(data["method"] == "l1") & (data["recovery"] == "none") & (data["budget"] == 0.8)]
+    cells = small.cells.set_index(["method", "recovery", "budget"])["retained_top1"]
+    assert row["mean"].item() == pytest.approx(cells["l1", "none", 0.8])
 
 
 def test_pareto_front_by_brute_force(crowd: Results) -> None:

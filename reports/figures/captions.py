@@ -1,0 +1,55 @@
+"""What captions say alike: what became of budgets, who takes part, what a test of pairs says."""
+
+from __future__ import annotations
+
+from ..analysis.ranking import MethodRanks
+from ..analysis.results import Results
+from ..formats import counted
+from ..records import budget_words
+from .accuracy_cost import COSTS
+
+
+def participants(ranks: MethodRanks) -> str:
+    """n in words, and whom it leaves out."""
+    text = f"n = {counted(len(ranks.problems), 'problem')}"
+    if not ranks.waiting:
+        return text
+    return f"{text} ({counted(len(ranks.waiting), 'unfinished method')} left out)"
+
+
+def over_budgets(results: Results) -> str:
+    """How budgets became one number, for titles and captions: `at 50 % of MACs`."""
+    counts = sorted({len(kept) for kept in results.budgets.values()})
+    if counts == [1]:
+        return at_the_tightest(results)
+    several = "–".join(str(one) for one in dict.fromkeys([counts[0], counts[-1]]))
+    if results.suite.budgets.cost == "threshold":
+        return f"averaged over {several} thresholds"
+    return f"averaged over {several} budgets, weighted by log compression"
+
+
+def change(results: Results) -> str:
+    """What methods are measured by, for captions."""
+    return f"accuracy change (top-1, pruned minus dense network, in points) {over_budgets(results)}"
+
+
+def on_these_problems(results: Results) -> str:
+    """What the test of every pair says, for captions."""
+    problems = "this problem" if len(results.problems) == 1 else "these problems"
+    return (
+        f"on {problems}, whichever training its bases come from (Welch's t-test over bases, "
+        f"adjusted for all pairs after Holm, level {results.suite.analysis.alpha:g})"
+    )
+
+
+def at_the_tightest(results: Results) -> str:
+    """The least that is kept, for captions: problems may have budgets of their own."""
+    least = {kept[-1] for kept in results.budgets.values()}
+    single = max(map(len, results.budgets.values())) == 1
+    if len(least) > 1:
+        return f"at the {'' if single else 'tightest '}budget of each problem"
+    axis = results.suite.budgets.cost
+    words = budget_words(axis, min(least))
+    if axis != "threshold":
+        words += f" of {COSTS[axis].removesuffix(' kept (%)')}"
+    return f"at {words}" if single else f"at the tightest budget, {words}"
