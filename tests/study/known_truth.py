@@ -56,12 +56,10 @@ def summary(table: pd.DataFrame) -> str:
     limited = pd.Series([one in LIMITS.get(world, ()) for world, one in _keys(table)], table.index)
     lines = []
     for what, words, worst, title in (
-        ("false", KINDS, "idxmax", "reports with a false one, %"),
-        ("covered", INTERVALS, "idxmin", "intervals that hold the truth, %"),
+        ("false", KINDS, "idxmax", "statement | reports with a false one, % | highest"),
+        ("covered", INTERVALS, "idxmin", "interval of 95 % | that hold the truth, % | lowest"),
     ):
-        extreme = "highest" if what == "false" else "lowest"
-        lines += [f"| {'statement' if what == 'false' else 'interval'} | {title} | {extreme} | in |"]
-        lines += ["|---|---|---|---|"]
+        lines += [f"| {title} | in |", "|---|---|---|---|"]
         kept = table[(table["what"] == what) & ~limited]
         for kind, said in words.items():
             rows = kept[kept["name"] == kind]

@@ -10,7 +10,7 @@ import pandas as pd
 from study.pipeline import Pipeline
 from study.worlds import World, draw
 
-from reports.analysis import design
+from reports.analysis.power import layout_of, planned_tests
 from reports.analysis.results import Results
 from reports.statistics.power import TARGET
 
@@ -45,7 +45,7 @@ def powers(name: str, experiments: int) -> pd.DataFrame:
     pipeline = Pipeline(world)
     rng = np.random.default_rng(len(name))
     rows = []
-    for test in design.tests(design.design_of(pipeline.suite, pipeline.expected)):
+    for test in planned_tests(layout_of(pipeline.suite, pipeline.expected)):
         if test.detects is None or (world.by_problem and test.name != LIKE):
             continue  # on these problems a method differs by the gain and by what it makes of them
         gain = test.detects * (_over_problems(world) if test.name == LIKE else world.base_sd)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 
 import numpy as np
@@ -167,12 +167,13 @@ class Verdict:
                 (here, findings.headline(self._results, recovery)),
                 (anywhere, findings.like_these(self._results, recovery)),
             ):
-                words = methods.map(said_of(text)).fillna("")
+                said = said_of(text)
+                words = [said.get(method, "") for method in methods]
                 wrong |= _wrong(words, true[own]) or self._unequal(words, true[own])
         return wrong
 
-    def _unequal(self, words: pd.Series, true: Floats) -> bool:
-        called = words.to_numpy() == "equivalent"
+    def _unequal(self, words: Iterable[str], true: Floats) -> bool:
+        called = np.array([word == "equivalent" for word in words])
         return bool((called & (np.abs(true) > self._judge.rope + SAME)).any())
 
     def _of_ranks(self, recovery: str, ranks: MethodRanks) -> dict[str, bool]:
@@ -191,19 +192,19 @@ class Verdict:
         sign = np.sign(ranks.pairwise.difference)
         above, below = 1 + (gap < -SAME).sum(axis=1), len(at) - (gap > SAME).sum(axis=1)
         outside = (ranks.low > above) | (ranks.high < below)
-        whole = there.all(axis=1)
-        means = here.mean(axis=1)
+        whole = self._there[own].all(axis=1)  # the standing is of methods that are everywhere
+        means = self._truth.here[own].mean(axis=1)
         best = whole & (means >= means[whole].max(initial=-np.inf) - SAME)
         standing = self._standing(recovery)
         return {
             "all pairs": bool((told & (sign * gap <= SAME)).any()),
             "behind": any(
                 standing[name] == "behind"
-                for name, is_best in zip(ranks.methods, best, strict=True)
+                for name, is_best in zip(self._judge.methods, best, strict=True)
                 if is_best
             ),
             # A rank of means over other problems is no rank.
-            "ranks": bool(whole.all() and outside.any()),
+            "ranks": bool(there.all() and outside.any()),
         }
 
     def _standing(self, recovery: str) -> Mapping[str, str]:
@@ -228,7 +229,7 @@ def _places(column: pd.Series, known: Mapping[str, int]) -> NDArray[np.int64]:
     return np.array([known[one] for one in column], dtype=int)
 
 
-def _wrong(words: pd.Series, true: Floats) -> bool:
+def _wrong(words: Iterable[str], true: Floats) -> bool:
     """Whether any word has the wrong direction, or speaks of a difference that is not there."""
     said = np.array([DIRECTION.get(word, 0.0) for word in words])
     return bool(((said != 0) & (said * np.nan_to_num(true) <= SAME)).any())
