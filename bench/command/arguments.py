@@ -38,6 +38,16 @@ Plugins = Annotated[
 Methods = Annotated[
     str, typer.Option("--methods", metavar="A,B", help="Only these methods of the suite.")
 ]
+UntilDecided = Annotated[
+    bool,
+    typer.Option(
+        "--until-decided", help="Add bases, look by look, until every comparison is decided."
+    ),
+]
+Cap = Annotated[
+    int | None,
+    typer.Option("--cap", help="The most bases of --until-decided; default: twice the suite's."),
+]
 RESULTS, DATA = Path("results"), Path("data")
 
 
@@ -48,6 +58,7 @@ class ChosenSuite:
     Attributes:
         scale: "" is the suite's file as it stands.
         plugins: files with a user's criteria, for its plan and to tell of misspelt names.
+        results: where its last run may have declared looks, which are then the suite's.
     """
 
     name: str
@@ -56,6 +67,9 @@ class ChosenSuite:
     smoke: bool = False
     plugins: Sequence[Path] = ()
     methods: str = ""
+    until_decided: bool = False
+    cap: int | None = None
+    results: Path | None = None
 
     def suite(self) -> Suite | FidelitySuite:
         """The suite at its scale.
@@ -98,9 +112,30 @@ class ChosenSuite:
         from suites import SuiteError, load_suite
 
         try:
-            return load_suite(self.name, self.overrides, scale=scale or None)
+            suite = load_suite(self.name, self.overrides, scale=scale or None)
+            if looks := self._looks(suite):
+                added = [f"bases={looks[-1]}", f"analysis.looks={looks}"]
+                suite = load_suite(self.name, [*self.overrides, *added], scale=scale or None)
         except SuiteError as error:
             raise self._with_unknown_criteria(error) from None
+        return suite
+
+    def _looks(self, suite: Suite | FidelitySuite) -> list[int]:
+        """Looks beyond those of its file: those asked for, or declared by its last run."""
+        from suites import SuiteError
+
+        from .until_decided import looks_asked, looks_declared
+
+        if self.until_decided:
+            return looks_asked(suite, self.cap)
+        if self.cap is not None:
+            raise SuiteError(
+                f"--cap {self.cap} is the most bases of --until-decided; give that too"
+            )
+        set_already = {one.partition("=")[0].strip() for one in self.overrides}
+        if self.results is None or set_already & {"bases", "analysis.looks"}:
+            return []
+        return looks_declared(suite, self.results)
 
     def _plans(self, console: Console, suites: dict[str, Suite | FidelitySuite]) -> dict[str, Plan]:
         suite = next(iter(suites.values()))

@@ -14,6 +14,7 @@ from rich.console import Console
 from .arguments import (
     DATA,
     RESULTS,
+    Cap,
     ChosenSuite,
     DataRoot,
     Methods,
@@ -23,6 +24,7 @@ from .arguments import (
     Scale,
     Smoke,
     SuiteName,
+    UntilDecided,
     names_in,
 )
 
@@ -77,6 +79,8 @@ def plan(
     ceiling: Annotated[
         float, typer.Option(min=1, help="Forward passes a second that a GPU does at most.")
     ] = 20_000.0,
+    until_decided: UntilDecided = False,
+    cap: Cap = None,
 ) -> None:
     """Show what a run would do, how long it takes, and what its statistics can and cannot show."""
     from ..plan.workload import Throughput
@@ -85,7 +89,7 @@ def plan(
     from .planning import show_plan, show_scales
 
     throughput, store = Throughput(tflops, ceiling), Store(results)
-    chosen = ChosenSuite(suite, set_, scale, smoke, plugin, methods)
+    chosen = ChosenSuite(suite, set_, scale, smoke, plugin, methods, until_decided, cap)
     with saying_damage(store, console):
         if scales:
             show_scales(console, chosen.plans_by_scale(console), store, throughput, data_root)
@@ -150,9 +154,12 @@ def run(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Run trials again that failed before.")
     ] = False,
+    until_decided: UntilDecided = False,
+    cap: Cap = None,
 ) -> None:
     """Run a suite. Run it again after any interruption: finished trials are not repeated."""
-    planned = ChosenSuite(suite, set_, scale, smoke, plugin).plan(console)
+    chosen = ChosenSuite(suite, set_, scale, smoke, plugin, until_decided=until_decided, cap=cap)
+    planned = chosen.plan(console)
 
     from ..run.session import Request, session
     from ..steps.workspace import Settings
@@ -193,7 +200,8 @@ def status(
     from ..store.store import Store
     from .status import show_status
 
-    planned, store = ChosenSuite(suite, set_, scale, smoke, plugin).plan(console), Store(results)
+    chosen = ChosenSuite(suite, set_, scale, smoke, plugin, results=results)
+    planned, store = chosen.plan(console), Store(results)
     with saying_damage(store, console):
         show_status(console, planned, store)
 
@@ -219,7 +227,7 @@ def report(
 ) -> None:
     """Write the report of a suite, finished or not, from its records; MLflow's latest run of it
     then carries this report."""
-    planned = ChosenSuite(suite, set_, scale, smoke, plugin).plan(console)
+    planned = ChosenSuite(suite, set_, scale, smoke, plugin, results=results).plan(console)
 
     from ..run.reporting import saying_damage, write_report
     from ..store.store import Store
@@ -253,7 +261,7 @@ def compare(
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
     """Hold one method of a suite against another: how much better, where, and how surely."""
-    planned = ChosenSuite(suite, set_, scale, smoke, plugin).plan(console)
+    planned = ChosenSuite(suite, set_, scale, smoke, plugin, results=results).plan(console)
 
     from ..run.declaring import footing_of
     from ..run.reporting import compare_methods, saying_damage
@@ -297,7 +305,7 @@ def sync(
     from ..store.store import Store
     from ..tracking import sync as sync_records
 
-    planned = ChosenSuite(suite, set_, scale, smoke, plugin).plan(console)
+    planned = ChosenSuite(suite, set_, scale, smoke, plugin, results=results).plan(console)
     store = Store(results)
     with store.lock(), saying_damage(store, console):
         records = planned.records(store)

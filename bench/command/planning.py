@@ -64,6 +64,12 @@ def show_plan(
     console.print()
     console.print(_time_left(planned, store, len(pending), workers))
     _show_tests(console, planned)
+    first, course = planned.needed([])
+    if course.looks:
+        console.print(
+            f"looked at with {', '.join(map(str, course.looks))} bases: {len(first.trials)} trials "
+            f"if the first look decides everything, {len(planned.trials)} at most"
+        )
 
 
 def show_scales(

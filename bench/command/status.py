@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 def show_status(console: Console, planned: Plan, store: Store) -> None:
     """How far each method has come, and the failures with their reasons."""
-    records = planned.records(store)
+    needed, course = planned.needed(planned.records(store))
+    records = needed.records(store)
     counts: dict[str, Counter[str]] = {}
-    for trial in planned.trials:
+    for trial in needed.trials:
         counts.setdefault(trial.labels.method, Counter())["trials"] += 1
     for record in records:
         counts[record.labels.method][record.status] += 1
@@ -35,6 +36,8 @@ def show_status(console: Console, planned: Plan, store: Store) -> None:
         for method, count in counts.items()
     ]
     print_table(console, ("method", "done", "infeasible", "failed", "to go"), rows)
+    if course.taken:
+        console.print(course.last_look, soft_wrap=True)
     for (ended, reason), trials in _reasons(records).items():
         several = f"{len(trials)} trials, as " if len(trials) > 1 else ""
         console.print(f"{ended}: {several}{trials[0]}: {reason}", markup=False)

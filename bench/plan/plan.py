@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from reports.records import Labels, Record
 from suites import FidelitySuite, Suite, expand
@@ -13,6 +14,9 @@ from ..errors import PlanError
 from ..store.store import Store
 from .jobs import Trial
 from .makers import ComparisonMaker, FidelityMaker
+
+if TYPE_CHECKING:
+    from reports.analysis.looks import Course
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,18 @@ class Plan:
             and (repeats is None or trial.labels.repeat < repeats)
         ]
         return replace(self, trials=tuple(chosen))
+
+    def needed(self, records: Sequence[Record]) -> tuple[Plan, Course]:
+        """What the looks of its suite need after these records, and how far they have come.
+
+        Without looks that is the whole plan.
+        """
+        from reports.analysis.looks import course  # loads pandas
+
+        found = course(self.suite, records, self.expected)
+        wanted = set(found.needed)
+        kept = [trial for trial in self.trials if trial.labels in wanted]
+        return replace(self, trials=tuple(kept)), found
 
     def shard(self, index: int, count: int) -> Plan:
         """Every trial is in exactly one of `count` shards, by its key."""

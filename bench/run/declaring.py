@@ -26,7 +26,8 @@ def declared(plan: Plan, store: Store) -> list[Declaration]:
 
 def footing_of(plan: Plan, store: Store, records: Sequence[Record]) -> Footing:
     """What words on these records, all of the plan's, may lean on."""
-    return footing(plan.suite, records, plan.expected, declared(plan, store))
+    needed, _ = plan.needed(records)
+    return footing(plan.suite, records, needed.expected, declared(plan, store))
 
 
 def declare(

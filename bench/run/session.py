@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from reports.records import Record
+from suites import Suite
 
 from ..errors import BenchError
 from ..executors import make_executor
@@ -52,18 +53,25 @@ def session(plan: Plan, request: Request, console: Console) -> int:
     part = plan.only(request.methods, request.repeats)
     if request.shard:
         part = part.shard(*_shard(request.shard))
+    if len(part.trials) < len(plan.trials) and isinstance(plan.suite, Suite):
+        _refuse_looks(plan.suite)
     store, data_root = Store(request.settings.results), request.settings.data_root.resolve()
     settings = replace(request.settings, results=store.root, data_root=data_root)
     with store.lock(), saying_damage(store, console):
+        records, most = plan.records(store), ""
+        needed, course = plan.needed(records)
+        if course.looks:
+            part, most = needed, f" of at most {len(plan.trials)}"
+        if course.taken:
+            console.print(course.last_look, soft_wrap=True)
         pending = part.pending(store, retry_failed=request.retry_failed)
         console.print(
-            f"{len(part.trials)} trials, {len(part.trials) - len(pending)} finished before, "
+            f"{len(part.trials)}{most} trials, {len(part.trials) - len(pending)} finished before, "
             f"{len(pending)} to go; results in {request.settings.results}"
         )
         if pending:
             with console.status("checking data, models and budgets"):
                 preflight(pending, replace(settings, device="cpu"))  # GPUs are for the workers
-        records = plan.records(store)
         if pending or (records and not _shown(plan, store, records)):
             records = _run(plan, pending, records, store, settings, request, console)
         else:
@@ -104,12 +112,17 @@ def _run(
         declare(plan, store, records, console, runs=bool(pending))
         for record in records:  # a killed run, or another suite, may not have logged it
             log(record)
-        with Live(console, len(pending), request.workers) as live:
-            summary = run(pending, store, executor, live, log)
-        statuses = ", ".join(f"{count} {status}" for status, count in summary.statuses.items())
-        console.print(f"{statuses} in {summary.seconds:.0f} s")
+        while True:
+            with Live(console, len(pending), request.workers) as live:
+                summary = run(pending, store, executor, live, log)
+            statuses = ", ".join(f"{count} {status}" for status, count in summary.statuses.items())
+            console.print(f"{statuses} in {summary.seconds:.0f} s")
+            records = plan.records(store)
+            pending = _next_look(plan, records, store, console)
+            if not pending:
+                break
+            executor = make_executor(request.executor, settings, request.workers, request.timeout_s)
         ended = "FINISHED"
-        records = plan.records(store)
         report = write_own_report(plan, store, records).parent
     finally:
         try:
@@ -122,6 +135,24 @@ def _run(
         for what, link in tracker.links().items():
             console.print(f"  {what}: {link}", soft_wrap=True)
     return records
+
+
+def _next_look(plan: Plan, records: list[Record], store: Store, console: Console) -> list[Trial]:
+    """Say what the last look has found; returns what the next one needs, without looks nothing."""
+    needed, course = plan.needed(records)
+    if not course.taken:
+        return []
+    console.print(course.last_look, soft_wrap=True)
+    return needed.pending(store)
+
+
+def _refuse_looks(suite: Suite) -> None:
+    """A part of a plan cannot be looked at: who goes on hangs on all of its comparisons."""
+    if suite.analysis.looks:
+        raise BenchError(
+            f"{suite.suite} is decided look by look, from the records of its whole plan; leave "
+            "--methods, --repeats and --shard out, or run all bases: --set analysis.looks=[]"
+        )
 
 
 def _logger(tracker: Tracker, console: Console) -> Callable[[Record], None]:
@@ -153,6 +184,9 @@ def _conclude(plan: Plan, store: Store, records: list[Record], console: Console)
         console.print(f"{count} trials: {reason}", markup=False)
     if failed:
         console.print("run again with --retry-failed once the cause is mended")
+    _, course = plan.needed(records)
+    if course.ended:
+        console.print(course.outcome)
     page = _page(plan, store)
     if page.exists():
         console.print(f"report: {page}", soft_wrap=True)

@@ -13,6 +13,7 @@ from .against_published import ours_and_published
 from .best import against_best
 from .comparisons import Comparison, comparisons
 from .equal_cost import at_equal_cost
+from .looks import course
 from .power import layout_of
 from .ranking import rank_methods
 from .results import Results, of_plan, problems_of, recoveries_of
@@ -30,7 +31,8 @@ def analyse(
     Args:
         suite: names, orders and the declared analysis.
         records: finished and failed trials; those that the plan does not hold are counted.
-        expected: the labels of every trial of the plan.
+        expected: the labels of every trial of the plan; of a suite with looks, those count that
+            its looks need (`looks.course`).
         declarations: the suite's and its later changes; none where they are not known.
         family: the comparisons to make; default: those that the suite declares.
 
@@ -52,6 +54,8 @@ def analyse(
     >>> planned_tests(results.layout)[0].why_not  # before any run
     '1 bases a problem, it takes 3'
     """
+    so_far = course(suite, records, expected)
+    expected = so_far.needed
     known = of_plan(suite, records, expected)
     declared = comparisons(suite) if family is None else family
     problems, recoveries = problems_of(expected), recoveries_of(expected)
@@ -59,12 +63,15 @@ def analyse(
     ended = {one.labels: one.outcome for one in known if one.status != "done"}
     table = cells.cells(trials, expected, 1 - suite.analysis.alpha, ended)
     averaged = cells.by_trial(trials, table)
-    by_base = cells.collapsed(averaged)
+    by_base = by_look = cells.collapsed(averaged)
+    if suite.analysis.looks:
+        by_look = cells.collapsed(cells.by_trial(trials, table, suite.analysis.looks))
     ranking = {one: rank_methods(one, by_base, table, suite) for one in recoveries}
     return Results(
         suite=suite,
         records=known,
         expected=expected,
+        course=so_far,
         ignored=len(records) - len(known),
         layout=layout_of(suite, expected),
         trials=trials,
@@ -72,7 +79,7 @@ def analyse(
         cells=table,
         averaged=averaged,
         paired=by_problem.paired(by_base, table, declared, suite),
-        overall=over_problems.overall(by_base, table, declared, suite),
+        overall=over_problems.overall(by_look, table, declared, suite),
         by_factor=by_problem.by_factor(by_base, table, declared, suite),
         per_budget=over_problems.per_budget(table, declared),
         equal_cost=at_equal_cost(trials, by_base, table, declared, suite),

@@ -12,7 +12,7 @@ from suites.schema import Suite
 
 from .. import statistics
 from .cells import Averaged, failures, gaps
-from .comparisons import Comparison, bounded, differences, planned, word
+from .comparisons import Comparison, bounded, differences, looks_of, planned, word
 
 WHO = {  # whether the method failed, whether the reference did
     (False, False): "",
@@ -38,7 +38,8 @@ def paired(
     `losses` (bases), `p` (paired t), `p_holm` (over the page), `failed` (who failed there:
     `method`, `reference`, `both` or empty), `verdict` (a `Word`; of joint intervals, so that all of
     a page hold at once) and `reason` (why there is no difference, else empty). With fewer than
-    three bases, or where they agree to the last image, there are no intervals.
+    three bases, or where they agree to the last image, there are no intervals. In a suite with
+    looks alpha is that of the look at which a method has stopped.
 
     Args:
         by_base: of `cells.collapsed`.
@@ -68,13 +69,15 @@ def paired(
     if table.empty:
         return table
     values = np.stack(parts)
+    there = ~np.isnan(values)
     found = statistics.on_these_problems(values[:, None, :])
-    each, joint = (bounded(found.interval(1 - a)) for a in (alpha, alpha / len(table)))
-    adjusted = statistics.holm(np.nan_to_num(found.p_values, nan=1.0))
+    level = statistics.spent(looks_of(suite), there.sum(axis=1))
+    each, joint = (bounded(found.interval(1 - level / m)) for m in (1, len(table)))
+    p = np.nan_to_num(found.p_values, nan=1.0) * (alpha / level)
+    adjusted = statistics.holm(np.minimum(p, 1))
     table["mean"], table["p"] = found.mean, found.p_values
     table["p_holm"] = np.where(np.isnan(found.p_values), np.nan, adjusted)
     table["low"], table["high"], table["joint_low"], table["joint_high"] = *each, *joint
-    there = ~np.isnan(values)
     rounded = values.round(9)
     counts: dict[str, Any] = {"n_bases": there, "wins": rounded > 0, "ties": rounded == 0}
     counts["losses"] = rounded < 0
@@ -110,7 +113,9 @@ def by_factor(
                 names = [(one.method, one.reference) for one in several]
                 cube = differences(by_base, recovery, names, list(of_level["problem"]))
                 found = statistics.on_these_problems(cube)
-                low, high = bounded(found.interval(1 - suite.analysis.alpha))
+                bases = (~np.isnan(cube)).sum(axis=2).max(axis=1)
+                alpha = statistics.spent(looks_of(suite), bases)
+                low, high = bounded(found.interval(1 - alpha))
                 numbers = {"mean": found.mean, "low": low, "high": high}
                 numbers["n_problems"] = (~np.isnan(cube)).any(axis=2).sum(axis=1)
                 table = pd.DataFrame([vars(one) for one in several]).assign(**numbers)

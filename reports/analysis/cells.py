@@ -110,16 +110,20 @@ def dense(trials: pd.DataFrame) -> pd.DataFrame:
     return trials.reindex(columns=columns).drop_duplicates(["problem", "base"], ignore_index=True)
 
 
-def by_trial(trials: pd.DataFrame, table: pd.DataFrame) -> Averaged:
+def by_trial(trials: pd.DataFrame, table: pd.DataFrame, looks: Sequence[int] = ()) -> Averaged:
     """[bases, repeats] retained top-1 over the budget grid, where all cells are complete.
 
     The normalised area under the curve over log compression; over a knob's settings, the mean.
+    What is incomplete has its bases up to the last of `looks` that it reached whole: what was
+    decided there stays decided, whatever fails later.
     """
     incomplete = gaps(table)
     shares = set(table["cost"]) != {"threshold"}
     result = {}
     for key, rows in _by_method(trials):
         if key in incomplete:
+            rows = rows[rows["base"] < _reached(key, rows, table, looks)]
+        if rows.empty:
             continue
         # Plain arrays: pandas takes a millisecond for what is microseconds, thousands of times.
         axes = [rows[axis].to_numpy() for axis in ("budget", "base", "repeat")]
@@ -128,6 +132,16 @@ def by_trial(trials: pd.DataFrame, table: pd.DataFrame) -> Averaged:
         cube = cube.reshape([level.size for level in levels])
         result[key] = statistics.per_trial(cube, levels[0] if shares else None)
     return result
+
+
+def _reached(
+    key: tuple[str, str, str], rows: pd.DataFrame, table: pd.DataFrame, looks: Sequence[int]
+) -> int:
+    """The last look up to which no trial of a method is missing; 0 where it has not reached one."""
+    of = table[(table[CELL[:3]] == list(key)).all(axis=1)]
+    counts = rows["base"].value_counts()
+    whole = set(counts.index[counts == (of["expected"] / of["bases"]).sum()])
+    return max((one for one in looks if whole.issuperset(range(one))), default=0)
 
 
 def collapsed(averaged: Averaged) -> Averaged:

@@ -12,7 +12,8 @@ import pandas as pd
 from suites.method import matched_name
 from suites.schema import Suite
 
-from ..statistics import Ends, Floats
+from .. import statistics
+from ..statistics import Ends, Floats, Look
 from .cells import Averaged
 
 Family = Literal["control", "matched"]
@@ -42,6 +43,11 @@ def comparisons(suite: Suite) -> list[Comparison]:
         for criterion in one.matched
     ]
     return declared + matched
+
+
+def looks_of(suite: Suite) -> list[Look]:
+    """The suite's looks with their levels; one at all bases, at alpha, where it declares none."""
+    return statistics.looks(suite.analysis.looks or [suite.bases], suite.analysis.alpha)
 
 
 def planned(cells: pd.DataFrame, declared: Sequence[Comparison]) -> list[tuple[str, Comparison]]:

@@ -18,7 +18,7 @@ from suites.schema import Suite
 from .. import statistics
 from ..statistics import Floats, Grid, Look
 from .cells import Averaged, failures
-from .comparisons import Comparison, Word, bounded, differences, planned, word
+from .comparisons import Comparison, Word, bounded, differences, looks_of, planned, word
 
 COLLAPSE = 10.0  # points behind the control, and behind what is typical of the method
 COLUMNS = [
@@ -58,11 +58,11 @@ def overall(
         return pd.DataFrame(columns=COLUMNS)
     alpha = suite.analysis.alpha
     problems = list(dict.fromkeys(cells["problem"]))
-    looks = statistics.looks(suite.analysis.looks or [suite.bases], alpha)
     table = pd.DataFrame({"recovery": recovery, **vars(one)} for recovery, one in family)
     cube = _cube(by_base, table, problems)
-    table = pd.concat([table, _decided(cube, looks, suite)], axis=1)
-    means = statistics.known_mean(cube, axis=2)
+    verdicts, used = decided(cube, looks_of(suite), suite)
+    table = pd.concat([table, verdicts], axis=1)
+    means = statistics.known_mean(used, axis=2)
     lost = failures(cells)
     rows = [
         _described(row, of_row, problems, lost, suite)
@@ -84,30 +84,40 @@ def _cube(by_base: Averaged, table: pd.DataFrame, problems: Sequence[str]) -> Fl
     return np.concatenate(parts)
 
 
-def _decided(cube: Floats, looks: Sequence[Look], suite: Suite) -> pd.DataFrame:
-    """What each comparison is called, at the look that decides it, or the last that it reached."""
+def decided(cube: Floats, looks: Sequence[Look], suite: Suite) -> tuple[pd.DataFrame, Floats]:
+    """What each comparison is called, at the look that decides it, or the last that it reached.
+
+    Returns:
+        A row a comparison; and the differences that the row is about: those up to its look, of the
+        problems that reached it.
+    """
     m = len(cube)
     alpha, rope = suite.analysis.alpha, suite.analysis.rope
     numbers = ["mean", "low", "high", "joint_low", "joint_high", "p", "p_holm", "bases", "look"]
     table = pd.DataFrame(index=range(m), columns=numbers, dtype=float).assign(word="undecided")
     bases = (~np.isnan(cube)).sum(axis=2)
-    fewest = bases.min(axis=1, where=bases > 0, initial=cube.shape[2])
-    open_ = np.ones(m, dtype=bool)
+    used = cube.copy()
+    open_, told = np.ones(m, dtype=bool), np.zeros(m, dtype=bool)
     for number, look in enumerate(looks):
-        reached = open_ & ((fewest >= look.bases) | (number == 0))
-        if not reached.any():
+        whole = bases >= (look.bases if number else 1)
+        reached = np.flatnonzero(open_ & whole.any(axis=1)) if number else np.arange(m)
+        if not reached.size:
             break
-        found = statistics.on_these_problems(cube[reached][:, :, : look.bases])
-        # Those that did not reach this look keep their place in the family.
-        p = np.concatenate(
-            [np.nan_to_num(found.p_values, nan=1.0), np.ones((open_ & ~reached).sum())]
-        )
-        adjusted = statistics.holm(p)[: reached.sum()]
+        used[reached] = np.where(whole[:, :, None], cube, np.nan)[reached]
+        used[reached, :, look.bases :] = np.nan
+        found = statistics.on_these_problems(used[reached])
+        # Only what is told leaves the family: neither what waits for its bases, nor what is
+        # equivalent and will not be tested again, makes it easier for the others.
+        others = np.ones(m - told.sum() - reached.size)
+        p = np.concatenate([np.nan_to_num(found.p_values, nan=1.0), others])
+        adjusted = statistics.holm(p)[: reached.size]
         each = bounded(found.interval(1 - alpha))
         joint = bounded(found.interval(1 - look.alpha / m))
-        told = adjusted <= look.alpha
-        words = [word(*one, rope) for one in zip(found.mean, told, *joint, strict=True)]
+        now = adjusted <= look.alpha
+        words = [word(*one, rope) for one in zip(found.mean, now, *joint, strict=True)]
         known = ~np.isnan(found.error)
+        fewest = bases[reached].min(axis=1, where=whole[reached], initial=cube.shape[2])
+        fewest = np.minimum(fewest, look.bases)
         values = {
             "mean": found.mean,
             "low": each.low if len(looks) == 1 else np.nan,
@@ -116,13 +126,14 @@ def _decided(cube: Floats, looks: Sequence[Look], suite: Suite) -> pd.DataFrame:
             "joint_high": joint.high,
             "p": found.p_values,
             "p_holm": np.where(known, np.minimum(adjusted * alpha / look.alpha, 1), np.nan),
-            "bases": np.minimum(fewest[reached], look.bases),
-            "look": np.minimum(fewest[reached], look.bases),
+            "bases": fewest,
+            "look": fewest,
             "word": words,
         }
-        table.loc[reached, list(values)] = pd.DataFrame(values, index=np.flatnonzero(reached))
-        open_[np.flatnonzero(reached)] = [one == "undecided" for one in words]
-    return table
+        table.loc[reached, list(values)] = pd.DataFrame(values, index=reached)
+        open_[reached] = [one == "undecided" for one in words]
+        told[reached] = now
+    return table, used
 
 
 def _described(

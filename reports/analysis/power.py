@@ -10,7 +10,7 @@ from suites.schema import Suite
 from .. import statistics
 from ..records import Labels
 from ..statistics import FEWEST_BASES, FEWEST_LEVELS, Grid
-from .comparisons import comparisons
+from .comparisons import comparisons, looks_of
 
 TYPICAL = 5.0  # base SDs: the difference whose power is printed
 
@@ -25,7 +25,8 @@ class Layout:
         comparisons: declared, over all recoveries: one family of tests.
         pairs: of methods, over all recoveries: another.
         levels: of the factor, dataset or model, that has the fewest; 1 of a single problem.
-        alpha: level of each family.
+        alpha: level of each family; of the last look, where there are several: what is found at
+            it alone, which leaves out what the others find.
     """
 
     problems: int
@@ -80,7 +81,7 @@ def layout_of(suite: Suite, expected: Sequence[Labels]) -> Layout:
         comparisons=max(family, 1),
         pairs=max(sum(k * (k - 1) // 2 for k in own), 1),
         levels=grid.levels,
-        alpha=suite.analysis.alpha,
+        alpha=looks_of(suite)[-1].alpha,
     )
 
 

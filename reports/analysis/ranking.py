@@ -13,6 +13,7 @@ from suites.schema import Suite
 from .. import statistics
 from ..statistics import Floats, Friedman, Pairwise
 from .cells import Averaged, failures
+from .comparisons import looks_of
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def rank_methods(
     low, high = np.ones(len(methods)), np.full(len(methods), float(len(methods)))
     best = np.full(len(methods), np.nan)
     if len(methods) > 1 and problems:
-        pairs = statistics.pairwise(cube, families=cells["recovery"].nunique())
+        pairs = statistics.pairwise(cube, cells["recovery"].nunique(), looks_of(suite))
         low, high = pairs.ranks(alpha)
         best = _chances(cube)
         order = -np.nan_to_num(scores, nan=-1e9).mean(axis=0)

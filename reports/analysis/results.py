@@ -13,8 +13,10 @@ import pandas as pd
 from suites.schema import AnySuite, Suite
 
 from ..declared import Footing
+from ..formats import counted
 from ..records import Labels, Record
 from .cells import Averaged
+from .looks import Course
 from .power import Layout
 from .ranking import MethodRanks
 
@@ -25,7 +27,8 @@ class Results:
 
     suite: Suite
     records: Sequence[Record]  # those that the plan expects, sorted by key
-    expected: Sequence[Labels]
+    expected: Sequence[Labels]  # of a suite with looks, those that it needs
+    course: Course  # how far a suite with looks has come
     ignored: int  # records that the plan does not hold
     layout: Layout  # of which the power of the tests follows
     trials: pd.DataFrame
@@ -62,6 +65,14 @@ class Results:
             if labels.budget is not None:
                 asked.setdefault(labels.problem, set()).add(labels.budget)
         return {problem: sorted(several, reverse=True) for problem, several in asked.items()}
+
+    @property
+    def bases(self) -> str:
+        """How many a problem has, in words; in a suite with looks methods stop when decided."""
+        low = high = self.suite.bases
+        if self.course.looks:
+            low, high = int(self.cells["bases"].min()), int(self.cells["bases"].max())
+        return counted(high, "base") if low == high else f"{low} to {counted(high, 'base')}"
 
     @property
     def shared_budgets(self) -> list[float]:

@@ -8,7 +8,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..analysis.results import Results
-from ..formats import counted
 from .captions import over_budgets
 from .plot import Plot
 from .rows import bold, dots, row_grid, spread_words, with_dots
@@ -26,7 +25,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         draw(data, looks, results.suite.analysis.control),
         data,
         f"Accuracy {over_budgets(results)}",
-        f"Mean test top-1 of n = {counted(results.suite.bases, 'base')} "
+        f"Mean test top-1 of n = {results.bases} "
         f"{over_budgets(results)}, best first in each panel, which has an axis of its own. "
         f"{spread_words(results.suite)} Dashed grey: mean of the dense networks.",
         "Dot plot of test top-1, a row a method, by problem and recovery.",

@@ -15,7 +15,6 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from ..analysis.cells import CELL
 from ..analysis.results import Results
-from ..formats import counted
 from ..statistics import FEWEST_BASES
 from .focus import EDGE, focus, mark_below
 from .panels import entries, grid, legend, name_axes
@@ -71,7 +70,7 @@ def _plot(
     data = data[(data["dot"] == "") | data["method"].isin(banded)]
     several = results.suite.bases > 1
     caption = (
-        f"Mean test top-1 of {counted(results.suite.bases, 'base')} a "
+        f"Mean test top-1 of {results.bases} a "
         f"problem. {_spread(results, banded)} Dashed grey: the dense network"
         f"{'s with one standard deviation over bases' if several else ''}. The panels have scales "
         f"of their own. {EDGE}{instead}"

@@ -10,7 +10,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..analysis.results import Results
-from ..formats import counted
 from .accuracy_cost import COSTS
 from .panels import ALL_PROBLEMS, MANY, entries, legend
 from .plot import Plot
@@ -26,7 +25,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     if data.empty:
         return
     axis = data["axis"].iloc[0]
-    n = counted(results.suite.bases, "base")
+    n = results.bases
     if len(results.problems) > MANY:
         n += f" on each of {len(results.problems)} problems"
     word = "MACs" if axis == "macs" else axis

@@ -85,7 +85,8 @@ def _with_bases(rows: pd.DataFrame, results: Results) -> pd.DataFrame:
             results.averaged[row["problem"], row["recovery"], row[one]].mean(axis=1)
             for one in ("method", "reference")
         ]
-        return of_both[0] - of_both[1]
+        shared = min(map(len, of_both))
+        return of_both[0][:shared] - of_both[1][:shared]
 
     return with_dots(rows, of_bases)
 

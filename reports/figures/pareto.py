@@ -13,7 +13,6 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from ..analysis.results import Results
-from ..formats import counted
 from ..statistics import Floats
 from .captions import change
 from .focus import EDGE, focus, signed
@@ -76,7 +75,7 @@ def _words(results: Results) -> str:
     if len(results.problems) > MANY:
         text = f"{change(results)}, mean of n = {len(results.problems)} problems"
         return f"{text}, with bars of one standard deviation over these. {EDGE}"
-    n = counted(results.suite.bases, "base")
+    n = results.bases
     text = f"{change(results)}, mean of n = {n}"
     if results.suite.bases == 1:
         return f"{text}: single networks, no spread. {EDGE}"

@@ -31,8 +31,9 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         draw(data, looks, banded),
         data,
         "Recovery over epochs",
-        f"Validation top-1 after each epoch of recovery {at_the_tightest(results)}; mean of n = "
-        f"{counted(n, 'network')} a method and problem. "
+        f"Validation top-1 after each epoch of recovery {at_the_tightest(results)}; mean of "
+        f"{'at most' if results.course.looks else 'n ='} {counted(n, 'network')} a method and "
+        "problem. "
         f"{spread if n > 1 else 'One network, so no spread.'} Validation, not test: nothing is "
         f"chosen by it. {EDGE}",
         "Curves of validation top-1 over epochs of recovery, a line a method, by problem and "

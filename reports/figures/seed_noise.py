@@ -43,7 +43,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         data,
         "Seed noise",
         f"Standard deviations of the {change(results)}{pooled}, by nested variance components from "
-        f"n = {counted(suite.bases, 'base')} × {counted(suite.repeats, 'repeat')}; each panel in "
+        f"n = {results.bases} × {counted(suite.repeats, 'repeat')}; each panel in "
         f"an order of its own. {_sentence(parts)}. 0: no more than chance below it explains. "
         "Smaller is steadier, not better; few bases measure it poorly. " + EDGE,
         "Dot plot of standard deviations over bases and repeats, a row a method.",

@@ -72,7 +72,7 @@ def _ranks(matrix: pd.DataFrame) -> pd.Series:
 
 
 def _tree(matrix: pd.DataFrame) -> Floats:
-    apart = 1 - matrix.abs().fillna(0.0).to_numpy(dtype=float)
+    apart = np.maximum(1 - matrix.abs().fillna(0.0).to_numpy(dtype=float), 0)  # rounding
     apart = (apart + apart.T) / 2
     np.fill_diagonal(apart, 0)
     tree: Floats = linkage(squareform(apart, checks=False), "average")

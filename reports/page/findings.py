@@ -68,7 +68,12 @@ def like_these(results: Results, recovery: str) -> str:
         return f"For problems like these{about} no method is shown to differ from {control}."
     parts = [f"better than {control} are {_few(better)}"] if better else []
     parts += [f"worse are {_few(worse)}"] if worse else []
-    return f"For problems like these{about}: {'; '.join(parts)}."
+    n = len(results.problems)
+    unseen = 100 * (1 - results.suite.analysis.alpha ** (1 / n))
+    return (
+        f"For problems like these{about}: {'; '.join(parts)}. What happens on none of {n} "
+        f"problems, such as a collapse, may happen on up to {unseen:.0f} % of those like them."
+    )
 
 
 def conditional(results: Results) -> str:

@@ -44,7 +44,7 @@ def standing_table(results: Results, recovery: str) -> Table:
     body = [
         [Cell(name), *(_standing(cells.get((name, place))) for place in places)] for name in names
     ]
-    spread = f"mean ± one standard deviation over {results.suite.bases} bases"
+    spread = f"mean ± one standard deviation over {results.bases}"
     if results.suite.bases == 1:
         spread = "of one base, so its spread over bases is unknown"
     if len(places) > 1:

@@ -60,7 +60,7 @@ def noise_table(results: Results) -> Table:
     names += ["Best of n adds", "Best epoch adds"]
     caption = (
         "Noise of retained top-1 in points, means over problems: standard deviations of the "
-        f"{counted(results.suite.bases, 'base')} and of the "
+        f"{results.bases} and of the "
         f"{counted(results.suite.repeats, 'repeat')} inside them (variance components), and of "
         "the difference of two runs of one method. A repeat draws calibration images and "
         "finetuning order anew, both at once: after a recovery its spread is that of both, and "
@@ -152,7 +152,7 @@ def cell_table(results: Results) -> Table:
         rows.append([*cells, *(number(row[one]) for one in columns)])
     names = ["Problem", "Recovery", "Method", "Budget", "Trials", *columns.values()]
     caption = (
-        f"Means of every cell over {counted(results.suite.bases, 'base')} and "
+        f"Means of every cell over {results.bases} and "
         f"{counted(results.suite.repeats, 'repeat')}; their spread is in cells.csv"
     )
     return Table("cells", "All cells", caption, heads(names, 3), rows)

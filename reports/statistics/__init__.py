@@ -14,7 +14,7 @@ from .fidelity import (
 )
 from .inflation import best_epoch, best_of_n
 from .like_these import FEWEST_LEVELS, Grid, for_problems_like_these
-from .looks import Look, looks
+from .looks import Look, looks, spent
 from .multiple import benjamini_hochberg, benjamini_yekutieli, holm
 from .pairwise import Pairwise, chance_of_best, pairwise
 from .posthoc import (
@@ -88,6 +88,7 @@ __all__ = [
     "ranks",
     "regret",
     "shares_within",
+    "spent",
     "t_interval",
     "variance_components",
     "wilcoxon",

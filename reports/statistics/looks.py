@@ -1,9 +1,14 @@
-"""Interim looks that keep the level: each spends the share of it that its new bases are of all."""
+"""Interim looks that keep the level: each spends a share of it, the later ones more."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .arrays import Floats
 
 
 class Look(NamedTuple):
@@ -16,16 +21,31 @@ class Look(NamedTuple):
 def looks(bases: Sequence[int], alpha: float) -> list[Look]:
     """The level of each look; they sum to alpha.
 
-    The chance of an error at any look is no larger than the sum over looks, whatever their tests
-    have in common, so nothing is assumed of how few bases are distributed. A comparison that is
-    told at one look stays told, and leaves its share of Holm's steps to the others (Maurer and
-    Bretz 2013, Stat. Biopharm. Res. 5, 311-320).
+    After b of B bases alpha (b / B)^2 is spent (Kim and DeMets 1987, Biometrika 74, 149-154): what
+    is large enough for few bases is told at almost any level, and what is not keeps most of the
+    level for the last look. The chance of an error at any look is no larger than the sum over
+    looks, whatever their tests have in common, so nothing is assumed of how few bases are
+    distributed. A comparison that is told at one look stays told, and leaves its share of Holm's
+    steps to the others (Maurer and Bretz 2013, Stat. Biopharm. Res. 5, 311-320).
 
     >>> looks([3, 6, 10], 0.05)
-    [Look(bases=3, alpha=0.015), Look(bases=6, alpha=0.015), Look(bases=10, alpha=0.02)]
+    [Look(bases=3, alpha=0.0045), Look(bases=6, alpha=0.0135), Look(bases=10, alpha=0.032)]
     """
     before = [0, *bases]
     return [
-        Look(now, round(alpha * (now - then) / bases[-1], 12))
+        Look(now, round(alpha * (now**2 - then**2) / bases[-1] ** 2, 12))
         for then, now in zip(before, bases, strict=False)
     ]
+
+
+def spent(looks: Sequence[Look], bases: ArrayLike) -> Floats:
+    """The level of tests that so many bases have come to, in the shape of `bases`.
+
+    Whoever stops at a look for whatever reason, and tests at that look's level, errs at all looks
+    together no more often than their sum.
+
+    >>> spent([Look(3, 0.02), Look(6, 0.03)], [3, 6, 5]).tolist()
+    [0.02, 0.03, 0.03]
+    """
+    at = np.searchsorted([one.bases for one in looks], np.asarray(bases))
+    return np.array([one.alpha for one in looks])[np.minimum(at, len(looks) - 1)]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .arrays import Floats
+from .looks import Look, spent
 from .multiple import holm
 from .these_problems import on_these_problems
 
@@ -38,12 +40,13 @@ class Pairwise:
         return 1.0 + above.sum(axis=1), len(told) - 1.0 * below.sum(axis=1)
 
 
-def pairwise(scores: ArrayLike, families: int = 1) -> Pairwise:
+def pairwise(scores: ArrayLike, families: int = 1, looks: Sequence[Look] = ()) -> Pairwise:
     """Welch's test of each pair on these problems, Holm over all pairs.
 
     Args:
         scores: [methods, problems, bases], higher is better; NaN where there is none.
         families: how many such tables share the level (one a recovery).
+        looks: where methods may have stopped; p is then out of what the looks spend together.
 
     >>> found = pairwise([[[3.0, 3.1, 3.3]], [[1.0, 1.0, 1.1]]])
     >>> found.difference.round(2).tolist(), found.adjusted.round(4).tolist()
@@ -52,8 +55,12 @@ def pairwise(scores: ArrayLike, families: int = 1) -> Pairwise:
     cube = np.asarray(scores, dtype=np.float64)
     k = len(cube)
     rows, columns = np.triu_indices(k, 1)
-    found = on_these_problems(cube[rows] - cube[columns])
+    differences = cube[rows] - cube[columns]
+    found = on_these_problems(differences)
     p = np.nan_to_num(found.p_values, nan=1.0)
+    if looks:
+        level = spent(looks, (~np.isnan(differences)).sum(axis=2).max(axis=1, initial=0))
+        p = np.minimum(p * (sum(one.alpha for one in looks) / level), 1)
     adjusted, difference = np.ones((k, k)), np.zeros((k, k))
     adjusted[rows, columns] = adjusted[columns, rows] = np.minimum(families * holm(p), 1)
     difference[rows, columns], difference[columns, rows] = found.mean, -found.mean

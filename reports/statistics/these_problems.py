@@ -46,8 +46,8 @@ class MeanDifference:
         """[m] two-sided p of a mean of zero; NaN where the spread is unknown."""
         return np.asarray(2 * student.sf(np.abs(self.mean) / self.error, self.freedom))
 
-    def interval(self, level: float) -> Ends:
-        """[m] limits that leave zero out exactly where p is below 1 - level."""
+    def interval(self, level: float | Floats) -> Ends:
+        """[m] limits that leave zero out exactly where p is below 1 - level; one level, or [m]."""
         half = student.ppf((1 + level) / 2, self.freedom) * self.error
         return Ends(self.mean - half, self.mean + half)
 

@@ -102,7 +102,7 @@ def test_the_page_says_what_one_test_image_is_worth(records: list[Record]) -> No
         suite = make_suite(analysis={"control": "l1", "rope": rope})
         results = analyse(suite, records, plan(suite))
         page = html.unescape(render(results, [], {}))
-        assert "One test image of digits (360 images) is 0.28 points." in page
+        assert "One test image of digits (360 images) is 0.28 points;" in page
         said.append("more than the ROPE of 0.2: differences below one image" in page)
     assert said == [True, False]
 

@@ -1,0 +1,47 @@
+"""At which numbers of bases a suite is looked at: as asked for, or as its last run has declared."""
+
+from __future__ import annotations
+
+from math import ceil, sqrt
+from pathlib import Path
+
+from suites import FidelitySuite, Suite, SuiteError
+
+
+def looks_asked(suite: Suite | FidelitySuite, cap: int | None) -> list[int]:
+    """A suite's own looks; else at its bases (three at least), at the cap, and between the two.
+
+    Raises:
+        SuiteError: a suite that tests nothing, or a cap that adds nothing, or to looks of its own.
+
+    >>> from suites import load_suite
+    >>> looks_asked(load_suite("quickstart"), None), looks_asked(load_suite("quickstart"), 12)
+    ([3, 5, 6], [3, 6, 12])
+    """
+    from reports.statistics import FEWEST_BASES  # loads scipy
+
+    if isinstance(suite, FidelitySuite):
+        raise SuiteError(f"--until-decided: {suite.suite} is of kind fidelity, which tests nothing")
+    if suite.analysis.looks and cap is not None:
+        raise SuiteError(
+            f"--cap {cap}: {suite.suite} declares its looks, analysis.looks = "
+            f"{suite.analysis.looks}; change these and bases, or leave --cap out"
+        )
+    first = max(suite.bases, FEWEST_BASES)
+    cap = 2 * first if cap is None else cap
+    if cap <= first:
+        raise SuiteError(
+            f"--cap {cap}: the first look of {suite.suite} is at {first} bases; give more than that"
+        )
+    return suite.analysis.looks or sorted({first, ceil(sqrt(first * cap)), cap})
+
+
+def looks_declared(suite: Suite | FidelitySuite, results: Path) -> list[int]:
+    """The looks that the last run of a suite has declared in a results folder; none may be."""
+    from ..store.sealed import read_json
+    from ..store.store import Store
+
+    found = read_json(Store(results).path("declared", suite.suite, ".json"))
+    latest = found["declarations"][-1]["design"] if found else {}
+    looks: list[int] = latest.get("looks", [])
+    return looks

@@ -1,0 +1,114 @@
+"""Which trials a suite needs that is decided look by look: a function of its records alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from suites.schema import AnySuite, Suite
+
+from ..formats import counted
+from ..records import Labels, Record, frame
+from . import cells
+from .comparisons import comparisons
+from .over_problems import overall
+
+
+@dataclass(frozen=True)
+class Course:
+    """How far a suite has come.
+
+    Attributes:
+        needed: trials up to the look that comes next, or to the last that was needed, in the order
+            of the plan; those that have run among them.
+        looks: numbers of bases.
+        taken: how many comparisons are called what, at each look that has been taken.
+        going: (recovery, method, reference) of the comparisons that the next look is for.
+        planned: trials, were nothing decided before the last look.
+    """
+
+    needed: list[Labels]
+    looks: list[int]
+    taken: list[Counter[str]]
+    going: frozenset[tuple[str, str, str]]
+    planned: int
+
+    @property
+    def ended(self) -> bool:
+        """Whether no more trials are needed."""
+        return bool(self.taken) and not self.going
+
+    @property
+    def last_look(self) -> str:
+        """What the last look has found."""
+        number, words = len(self.taken), self.taken[-1]
+        open_ = words["undecided"] + words["not compared"]
+        said = ", ".join(f"{n} {word}" for word, n in words.most_common() if word != "undecided")
+        line = f"look {number} of {len(self.looks)}, {self.looks[number - 1]} bases: "
+        line += f"{words.total() - open_} of {counted(words.total(), 'comparison')} decided"
+        line += f" ({said})" if said else ""
+        methods = len({method for _, method, _ in self.going})
+        on = "goes on" if methods == 1 else "go on"
+        return f"{line}; {counted(methods, 'method')} {on}" if methods else line
+
+    @property
+    def outcome(self) -> str:
+        """What has come of it, once no more trials are needed."""
+        undecided, used = self.taken[-1]["undecided"], len(self.needed)
+        trials = f"{used} of {self.planned} trials; {self.planned - used} saved"
+        if not undecided:
+            return f"decided with {trials}"
+        why = "cap reached: " if len(self.taken) == len(self.looks) else ""
+        return f"{why}{counted(undecided, 'comparison')} undecided, with {trials}"
+
+
+def course(suite: AnySuite, records: Sequence[Record], expected: Sequence[Labels]) -> Course:
+    """What the looks of a suite ask for, after what its records say.
+
+    Up to the first look all trials are needed. At a look, once all of its trials have ended, the
+    comparisons are decided that can be; those that cannot go on to the next with both of their
+    methods, under the recovery in question. A comparison that failures leave undecided for good
+    does not go on. A suite without looks needs its whole plan.
+
+    Args:
+        suite: with `analysis.looks`.
+        records: of its trials; others do not count.
+        expected: the labels of its whole plan.
+    """
+    if not isinstance(suite, Suite) or not suite.analysis.looks:
+        return Course(list(expected), [], [], frozenset(), len(expected))
+    looks = suite.analysis.looks
+    upto = {(one.recovery, one.method): looks[0] for one in expected}
+    going: set[tuple[str, str, str]] = set()
+    taken: list[Counter[str]] = []
+    by_labels = {one.labels: one for one in records}
+    for bases in looks:
+        for recovery, *both in going:
+            upto |= dict.fromkeys([(recovery, one) for one in both], bases)
+        wanted = [one for one in expected if one.base < upto[one.recovery, one.method]]
+        if not by_labels.keys() >= set(wanted):
+            break
+        table = _at_a_look(suite, [by_labels[one] for one in wanted], wanted)
+        taken.append(Counter(table["word"]))
+        going = _going_on(table, bases) if bases < looks[-1] else set()
+        if not going:
+            break
+    return Course(wanted, looks, taken, frozenset(going), len(expected))
+
+
+def _at_a_look(suite: Suite, known: Sequence[Record], wanted: Sequence[Labels]) -> pd.DataFrame:
+    """The suite's comparisons over problems, as of `over_problems.overall`."""
+    trials = frame(known)
+    lost = {one.labels: one.outcome for one in known if one.status != "done"}
+    table = cells.cells(trials, wanted, 1 - suite.analysis.alpha, lost)
+    averaged = cells.by_trial(trials, table, suite.analysis.looks)
+    return overall(cells.collapsed(averaged), table, comparisons(suite), suite)
+
+
+def _going_on(table: pd.DataFrame, bases: int) -> set[tuple[str, str, str]]:
+    """What is undecided at this look, and not for want of results."""
+    open_ = table[(table["word"] == "undecided") & (table["look"] == bases)]
+    return set(open_[["recovery", "method", "reference"]].itertuples(index=False, name=None))
