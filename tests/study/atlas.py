@@ -44,7 +44,7 @@ WORLDS: dict[str, World] = {
     "2 recoveries": World(5, recoveries=2),
     "3 recoveries": World(5, recoveries=3),
     "3 recoveries, 40 methods": World(40, 1, 3, recoveries=3),
-    "looks at 3, 6 and 10 bases": World(5, bases=10, looks=(3, 6, 10)),
+    "looks at 3, 6 and 10 bases": World(5, 1, 3, bases=10, looks=(3, 6, 10)),
     # Grids whose methods have liking for datasets and for models.
     "4 x 3, by model": _grid(4, 3, "models"),
     "4 x 3, by dataset": _grid(4, 3, "datasets"),
@@ -74,6 +74,7 @@ WORLDS: dict[str, World] = {
     "unequal over cells, 36 problems": World(5, 6, 6, unequal="cells"),
     "skewed, unequal over methods": World(5, shape="skewed", unequal="methods"),
     "skewed, the control calm": World(5, shape="skewed", control_calm=0.1),
+    "skewed, the control calm, 40 methods": World(40, bases=5, shape="skewed", control_calm=0.1),
     "two levels": World(5, 1, 3, shape="two levels"),
     "whole images": World(5, shape="images", base_sd=0.2, repeat_sd=0.05),
     # Collapses, ends of the scale, failures.
