@@ -83,8 +83,8 @@ def differences(first: Design, now: Design) -> Iterator[tuple[str, str]]:
     for name in {**now, **first}:
         old, new = first.get(name, DEFAULTS.get(name)), now.get(name, DEFAULTS.get(name))
         if isinstance(old, list) and isinstance(new, list):
-            yield from ((f"{name} added", one) for one in new if one not in old)
-            yield from ((f"{name} taken out", one) for one in old if one not in new)
+            yield from ((f"{name} added", str(one)) for one in new if one not in old)
+            yield from ((f"{name} taken out", str(one)) for one in old if one not in new)
         elif old != new and name != PRESENTATION:
             yield f"another {WORDS.get(name, name)}", f"{new} instead of {old}"
 

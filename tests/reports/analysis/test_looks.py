@@ -16,6 +16,7 @@ from synthetic import failed, make_suite, plan, record
 from reports.analysis.analysis import analyse
 from reports.analysis.looks import Course, course
 from reports.analysis.over_problems import decided
+from reports.declared import Declaration, design_of
 from reports.records import Labels, Record
 from reports.statistics import Look, looks, spent
 from reports.statistics import pairwise as every_pair
@@ -138,6 +139,19 @@ def test_what_is_decided_stays_decided_whatever_is_there_of_later_bases() -> Non
     pd.testing.assert_frame_equal(stopped.overall, full.overall)
     pd.testing.assert_frame_equal(stopped.paired, full.paired)
     assert full.ignored == len(everything) - len(records)
+
+
+def test_looks_taken_up_after_results_are_exploratory() -> None:
+    """Three bases looked at with the whole level, and then as many more as it takes."""
+    plain = a_suite(bases=3, analysis={"control": "l1"})
+    early = Declaration(
+        design=design_of(plain, plan(plain)), date="2026-01-01T00:00", finished=0, trials=30
+    )
+    records, _ = run(a_suite())
+    found = analyse(a_suite(), records, plan(a_suite()), [early]).footing
+    (said,) = (one for one in found.exploratory if one.startswith("looks added after"))
+    assert said.endswith("3, 5, 8")
+    assert not found.interim
 
 
 # --- failures -------------------------------------------------------------------------------------
