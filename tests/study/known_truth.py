@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from study.atlas import LIMITS, WORLDS
 from study.power import DESIGNS, powers
 from study.promises import INTERVALS, KINDS
@@ -44,8 +45,7 @@ def broken(table: pd.DataFrame, errors: float) -> pd.DataFrame:
     false = (table["what"] == "false") & table["name"].isin(KINDS)
     false &= table["share"] - slack > MOST
     missed = (table["what"] == "covered") & (table["share"] + errors * table["error"] < LEAST)
-    known = [name in LIMITS.get(world, ()) for world, name in _keys(table)]
-    return table[(false | missed) & ~np.array(known, dtype=bool)]
+    return table[(false | missed) & ~_limited(table)]
 
 
 def summary(table: pd.DataFrame) -> str:
@@ -53,14 +53,13 @@ def summary(table: pd.DataFrame) -> str:
 
     Means are over worlds; worlds in `LIMITS` are left out of a kind that they do not keep.
     """
-    limited = pd.Series([one in LIMITS.get(world, ()) for world, one in _keys(table)], table.index)
     lines = []
     for what, words, worst, title in (
         ("false", KINDS, "idxmax", "statement | reports with a false one, % | highest"),
         ("covered", INTERVALS, "idxmin", "interval of 95 % | that hold the truth, % | lowest"),
     ):
         lines += [f"| {title} | in |", "|---|---|---|---|"]
-        kept = table[(table["what"] == what) & ~limited]
+        kept = table[(table["what"] == what) & ~_limited(table)]
         for kind, said in words.items():
             rows = kept[kept["name"] == kind]
             row = rows.loc[getattr(rows["share"], worst)()]
@@ -70,8 +69,10 @@ def summary(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def _keys(table: pd.DataFrame) -> list[tuple[str, str]]:
-    return list(table[["world", "name"]].itertuples(index=False, name=None))
+def _limited(table: pd.DataFrame) -> NDArray[np.bool_]:
+    """[rows] whether it is known that this is not kept there."""
+    keys = table[["world", "what", "name"]].itertuples(index=False, name=None)
+    return np.array([(what, name) in LIMITS.get(world, ()) for world, what, name in keys])
 
 
 def draw(table: pd.DataFrame) -> Figure:

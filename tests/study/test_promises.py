@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import toy
 from study.atlas import WORLDS
-from study.known_truth import NUMBERS, POWER, broken
+from study.known_truth import NUMBERS, POWER, broken, summary
 from study.pipeline import Pipeline
 from study.power import DESIGNS, powers
 from study.promises import KINDS, Judge, Verdict, said_of
@@ -145,16 +145,19 @@ def test_the_documented_tables_keep_the_promises() -> None:
     table = pd.read_csv(toy.CHECKOUT / NUMBERS)
     assert set(table["world"]) == set(WORLDS)
     assert broken(table, 2).empty
+    assert summary(table) in (toy.CHECKOUT / "docs/statistics.md").read_text()
     plans = pd.read_csv(toy.CHECKOUT / POWER)
     assert set(plans["design"]) == set(DESIGNS)
     assert ((plans["found"] - plans["planned"]).abs() <= 5 + 2 * plans["error"]).all()
 
 
 def test_what_breaks_a_promise_is_found() -> None:
-    names = ["one problem", "one problem", "one problem", "any of these"]
-    table = pd.DataFrame(
-        {"world": "5 methods", "what": ["false", "false", "covered", "false"], "name": names}
-    ).assign(share=[9.0, 7.0, 92.0, 30.0], error=[1.0, 1.0, 0.4, 2.0], experiments=600)
+    worlds = ["5 methods", "5 methods", "5 methods", "5 methods", "two levels"]
+    what = ["false", "false", "covered", "false", "false"]
+    names = ["one problem", "one problem", "one problem", "any of these", "one problem"]
+    numbers = {"share": [9.0, 7.0, 92.0, 30.0, 9.0], "error": [1.0, 1.0, 0.4, 2.0, 1.0]}
+    table = pd.DataFrame({"world": worlds, "what": what, "name": names} | numbers)
+    table["experiments"] = 600
     assert broken(table, 2).index.tolist() == [0, 2]
 
 
