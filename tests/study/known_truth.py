@@ -1,102 +1,144 @@
-"""The figure of docs/statistics.md: how often the analysis errs where the truth is known.
+"""The table and the figure of docs/statistics.md: how often a report errs where the truth is known.
 
-python tests/study/known_truth.py docs/statistics.png
+python tests/study/known_truth.py docs/statistics.png [WORLD ...]
+
+Worlds that the CSV beside the picture has already are kept as they are, and so is the table of
+powers, so that an hour's work can be interrupted.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from simulation import Design, coverage, everything_as_blocks, problems_as_blocks, rejections
+from numpy.typing import NDArray
+from study.atlas import LIMITS, WORLDS
+from study.power import DESIGNS, powers
+from study.promises import INTERVALS, KINDS
+from study.tally import tally
 
 from reports.figures.style import GREY, publication
 
-EXPERIMENTS = 2000
-NULL = {
-    "4 budgets": Design(budgets=4, interaction_sd=0.8),
-    "5 repeats": Design(repeats=5),
-    "10 repeats": Design(repeats=10),
+NUMBERS = Path("docs/statistics.csv")
+POWER = Path("docs/power.csv")
+SMALL, LARGE = 400, 300  # experiments of worlds of up to ten methods, and of more
+MOST = 6.0  # percent of experiments in which a kind of statement may be false
+LEAST = 93.0  # percent of intervals that hold the truth
+DRAWN = {
+    "false": ["on these problems", "like these", "one problem", "all pairs", "compare"],
+    "covered": ["on these problems", "of the highest", "like these", "one problem", "top-1"],
 }
-WAYS = {"problems are blocks": problems_as_blocks, "each trial is a block": everything_as_blocks}
-INTERVALS = {
-    "t": "t, over problems",
-    "shift": "Hodges–Lehmann",
-    "repeats_only": "bootstrap of repeats only",
-}
-SIZES = (6, 12, 24)
-LOOKS = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"))
+LOOKS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9")
 
 
-def simulated(experiments: int = EXPERIMENTS) -> pd.DataFrame:
-    """What is drawn: `panel`, `row`, `series`, `share` and its standard error (percent)."""
-    rows = []
-    for name, design in NULL.items():
-        for way, blocks in WAYS.items():
-            found = rejections(design, blocks, experiments)
-            for test in ("Friedman", "Wilcoxon"):
-                share = getattr(found, test.lower())
-                rows.append(("rejected", f"{name}, {way}", test, share))
-    for problems in SIZES:
-        found_ = coverage(Design(problems=problems, methods=2, repeats=5), experiments)
-        for field, name in INTERVALS.items():
-            rows.append(("covered", name, f"{problems} problems", getattr(found_, field)))
-    table = pd.DataFrame(rows, columns=["panel", "row", "series", "share"])
-    table["error"] = 100 * np.sqrt(table["share"] * (1 - table["share"]) / experiments)
-    table["share"] *= 100
-    return table
+def broken(table: pd.DataFrame, errors: float) -> pd.DataFrame:
+    """The rows of `tally` that keep no promise by more than so many standard errors.
+
+    What `LIMITS` says of a world is left out. Two simulated experiments are always allowed for.
+    """
+    slack = errors * table["error"] + 200 / table["experiments"]
+    false = (table["what"] == "false") & table["name"].isin(KINDS)
+    false &= table["share"] - slack > MOST
+    missed = (table["what"] == "covered") & (table["share"] + errors * table["error"] < LEAST)
+    return table[(false | missed) & ~_limited(table)]
+
+
+def summary(table: pd.DataFrame) -> str:
+    """The two tables of docs/statistics.md: by kind of statement, and by kind of interval.
+
+    Means are over worlds; worlds in `LIMITS` are left out of a kind that they do not keep.
+    """
+    lines = []
+    for what, words, worst, title in (
+        ("false", KINDS, "idxmax", "statement | reports with a false one, % | highest"),
+        ("covered", INTERVALS, "idxmin", "interval of 95 % | that hold the truth, % | lowest"),
+    ):
+        lines += [f"| {title} | in |", "|---|---|---|---|"]
+        kept = table[(table["what"] == what) & ~_limited(table)]
+        for kind, said in words.items():
+            rows = kept[kept["name"] == kind]
+            row = rows.loc[getattr(rows["share"], worst)()]
+            of = f"{rows['share'].mean():.1f} | {row['share']:.1f} ± {row['error']:.1f}"
+            lines.append(f"| {said} | {of} | {row['world']} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _limited(table: pd.DataFrame) -> NDArray[np.bool_]:
+    """[rows] whether it is known that this is not kept there."""
+    keys = table[["world", "what", "name"]].itertuples(index=False, name=None)
+    return np.array([(what, name) in LIMITS.get(world, ()) for world, what, name in keys])
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """The picture of `simulated`: level of the tests, coverage of the intervals."""
-    figure = Figure(figsize=(7.2, 3.1))
-    left, right = figure.subplots(1, 2)
-    _panel(left, table[table["panel"] == "rejected"], nominal=5)
-    left.set_xlabel("true nulls rejected, %")
-    left.set_xlim(0, 100)
-    _panel(right, table[table["panel"] == "covered"], nominal=95)
+    """World by world: shares of reports with a false statement, and of intervals that hold."""
+    worlds = list(dict.fromkeys(table["world"]))
+    figure = Figure(figsize=(7.2, 0.9 + 0.155 * len(worlds)))
+    left, right = figure.subplots(1, 2, sharey=True)
+    _panel(left, table[table["what"] == "false"], worlds, KINDS, DRAWN["false"])
+    left.axvline(MOST, color=GREY, linewidth=0.8)
+    left.set_xlabel("reports that say something false, %")
+    left.set_yticks(range(len(worlds)), worlds, fontsize=6)
+    left.set_ylim(len(worlds) - 0.5, -0.5)
+    _panel(right, table[table["what"] == "covered"], worlds, INTERVALS, DRAWN["covered"])
+    right.axvline(95, color=GREY, linewidth=0.8)
     right.set_xlabel("95 % intervals that hold the truth, %")
-    right.set_xlim(0, 100)
     return figure
 
 
-def _panel(ax: Axes, table: pd.DataFrame, nominal: float) -> None:
-    names = list(dict.fromkeys(table["row"]))
-    ax.axvline(nominal, color=GREY, linewidth=0.8)
-    several = list(table.groupby("series", sort=False))
-    for i, (series, rows) in enumerate(several):
-        colour, marker = LOOKS[i]
-        beside = 0.22 * (i - (len(several) - 1) / 2)  # so that no mark hides another
+def _panel(
+    ax: Axes,
+    table: pd.DataFrame,
+    worlds: Sequence[str],
+    words: Mapping[str, str],
+    kinds: Sequence[str],
+) -> None:
+    for place, kind in enumerate(kinds):
+        rows = table[table["name"] == kind]
+        beside = 0.14 * (place - (len(kinds) - 1) / 2)  # so that no mark hides another
         ax.errorbar(
             rows["share"],
-            [names.index(one) + beside for one in rows["row"]],
+            [worlds.index(one) + beside for one in rows["world"]],
             xerr=2 * rows["error"],
-            color=colour,
-            marker=marker,
+            color=LOOKS[place],
+            marker="o",
             linestyle="none",
-            markersize=5,
-            label=str(series),
+            markersize=2,
+            elinewidth=0.6,
+            label=words[kind],
         )
-    ax.set_yticks(range(len(names)), names)
-    ax.set_ylim(len(names) - 0.5, -0.5)
     ax.grid(axis="y", visible=False)
-    ax.legend(
-        loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, columnspacing=0.8, handletextpad=0.2
-    )
+    ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=1, fontsize=6)
 
 
-def main(out: Path) -> None:
-    """Simulate, draw, and write the PNG with the numbers beside it as CSV."""
-    table = simulated()
+def simulate(names: Sequence[str], out: Path) -> pd.DataFrame:
+    """World by world, each written as soon as it is known, those of the file kept."""
+    table = pd.read_csv(out) if out.exists() else pd.DataFrame(columns=["world"])
+    known = table["world"].nunique()
+    print(f"{known} worlds are in {out} already; without it all are simulated")
+    for name in names:
+        if name not in set(table["world"]):
+            world = WORLDS[name]
+            found = tally(name, world, SMALL if world.methods <= 10 else LARGE).round(2)
+            table = pd.concat([table, found]) if len(table) else found
+            table.to_csv(out, index=False, lineterminator="\n")
+    return table
+
+
+def main(out: Path, names: Sequence[str]) -> None:
+    """Simulate what is not there yet, and draw the PNG beside the numbers."""
+    table = simulate(names, out.with_suffix(".csv"))
+    if not POWER.exists():
+        plans = pd.concat([powers(name, LARGE) for name in DESIGNS]).round(2)
+        plans.to_csv(POWER, index=False, lineterminator="\n")
     with publication():
-        figure = draw(table)
-        figure.savefig(out, metadata={"Software": None})
-    table.round(2).to_csv(out.with_suffix(".csv"), index=False, lineterminator="\n")
+        draw(table).savefig(out, metadata={"Software": None})
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:] or list(WORLDS))
