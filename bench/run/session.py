@@ -118,7 +118,7 @@ def _run(
             statuses = ", ".join(f"{count} {status}" for status, count in summary.statuses.items())
             console.print(f"{statuses} in {summary.seconds:.0f} s")
             records = plan.records(store)
-            pending = _next_look(plan, records, store, console)
+            pending = pending and _next_look(plan, records, store, console)
             if not pending:
                 break
             executor = make_executor(request.executor, settings, request.workers, request.timeout_s)

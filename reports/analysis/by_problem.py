@@ -22,7 +22,7 @@ WHO = {  # whether the method failed, whether the reference did
 }
 COLUMNS = [
     *("family", "recovery", "method", "reference", "problem", "mean", "low", "high"),
-    *("joint_low", "joint_high", "n_bases", "wins", "ties", "losses", "p", "p_holm"),
+    *("joint_low", "joint_high", "n_bases", "wins", "ties", "losses", "p", "p_adjusted"),
     *("failed", "verdict", "reason"),
 ]
 
@@ -35,10 +35,10 @@ def paired(
     Budgets and repeats are averaged first; the same bases carry both methods. Columns, in points
     unless said: `mean` with the t-interval at 1 - alpha (`low`, `high`) and at 1 - alpha / m
     (`joint_low`, `joint_high`, over the m differences of the page), `n_bases`, `wins`, `ties`,
-    `losses` (bases), `p` (paired t), `p_holm` (over the page), `failed` (who failed there:
-    `method`, `reference`, `both` or empty), `verdict` (a `Word`; of joint intervals, so that all of
-    a page hold at once) and `reason` (why there is no difference, else empty). With fewer than
-    three bases, or where they agree to the last image, there are no intervals. In a suite with
+    `losses` (bases), `p` (paired t), `p_adjusted` (Bonferroni over the page), `failed` (who failed
+    there: `method`, `reference`, `both` or empty), `verdict` (a `Word`; of joint intervals, so that
+    all of a page hold at once) and `reason` (why there is no difference, else empty). With fewer
+    than three bases, or where they agree to the last image, there are no intervals. In a suite with
     looks alpha is that of the look at which a method has stopped.
 
     Args:
@@ -73,10 +73,8 @@ def paired(
     found = statistics.on_these_problems(values[:, None, :])
     level = statistics.spent(looks_of(suite), there.sum(axis=1))
     each, joint = (bounded(found.interval(1 - level / m)) for m in (1, len(table)))
-    p = np.nan_to_num(found.p_values, nan=1.0) * (alpha / level)
-    adjusted = statistics.holm(np.minimum(p, 1))
     table["mean"], table["p"] = found.mean, found.p_values
-    table["p_holm"] = np.where(np.isnan(found.p_values), np.nan, adjusted)
+    table["p_adjusted"] = np.minimum(len(table) * found.p_values * alpha / level, 1)
     table["low"], table["high"], table["joint_low"], table["joint_high"] = *each, *joint
     rounded = values.round(9)
     counts: dict[str, Any] = {"n_bases": there, "wins": rounded > 0, "ties": rounded == 0}
@@ -85,8 +83,8 @@ def paired(
         table[name] = pd.array(which.sum(axis=1), dtype="Int64")
         table.loc[table["mean"].isna(), name] = pd.NA
     table["verdict"] = [
-        "not compared" if np.isnan(mean) else word(mean, bool(p <= alpha), low, high, rope)
-        for mean, p, low, high in zip(found.mean, adjusted, *joint, strict=True)
+        "not compared" if np.isnan(mean) else word(low, high, rope)
+        for mean, low, high in zip(found.mean, *joint, strict=True)
     ]
     return table
 

@@ -95,7 +95,7 @@ def _sentence(difference: MethodDifference, row: Mapping[Any, Any]) -> str:
     span = interval(row["joint_low"], row["joint_high"])
     text += f", {level} interval {span}" if span != "–" else ""
     said = f"{row['word']}" + (f" ({row['why']})" if row["why"] else "")
-    text += f", Holm p = {p_value(row['p_holm'])}: {said}"
+    text += f", p = {p_value(row['p_adjusted'])}: {said}"
     for problem, lost in row["collapses"].items():
         text += f"; it loses {-lost:.0f} points on {problem}"
     return text + "."

@@ -98,19 +98,17 @@ def bounded(ends: Ends) -> Ends:
     return Ends(*(np.clip(one, -LARGEST, LARGEST) for one in ends))
 
 
-def word(mean: float, told: bool, low: float, high: float, rope: float) -> Word:
-    """What one comparison is called.
+def word(low: float, high: float, rope: float) -> Word:
+    """What one comparison is called, by its interval alone: the word says no more than it shows.
 
-    `equivalent`: its interval lies within the ROPE, so that whatever difference there is does not
-    matter; `better` and `worse`: told from zero, by the sign of the mean; else `undecided`.
+    `equivalent`: it lies within the ROPE, so that whatever difference there is does not matter;
+    `better` and `worse`: it leaves zero out; else, or without an interval, `undecided`.
 
-    >>> word(1.0, told=True, low=0.4, high=1.6, rope=0.2)
-    'better'
-    >>> word(0.1, told=True, low=0.05, high=0.15, rope=0.2)
-    'equivalent'
+    >>> word(0.4, 1.6, rope=0.2), word(0.05, 0.15, rope=0.2), word(-0.4, 1.6, rope=0.2)
+    ('better', 'equivalent', 'undecided')
     """
     if -rope <= low and high <= rope:
         return "equivalent"
-    if told:
-        return "better" if mean > 0 else "worse"
+    if low > 0 or high < 0:
+        return "better" if low > 0 else "worse"
     return "undecided"

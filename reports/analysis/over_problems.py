@@ -23,9 +23,9 @@ from .comparisons import Comparison, Word, bounded, differences, looks_of, plann
 COLLAPSE = 10.0  # points behind the control, and behind what is typical of the method
 COLUMNS = [
     *("family", "recovery", "method", "reference", "of", "n_problems", "failed", "bases"),
-    *("mean", "low", "high", "joint_low", "joint_high", "p", "p_holm", "word", "why"),
+    *("mean", "low", "high", "joint_low", "joint_high", "p", "p_adjusted", "word", "why"),
     *("typical", "wins", "ties", "losses", "collapses", "look"),
-    *("like_low", "like_high", "like_p", "like_p_holm", "like_word"),
+    *("like_low", "like_high", "like_p", "like_p_adjusted", "like_word"),
 ]
 
 
@@ -40,12 +40,13 @@ def overall(
       failed on the others: `method`, `reference`, `both` or empty), `bases` (the fewest);
     - on these problems: `mean`, the interval of it alone (`low`, `high`; none where there are
       interim looks) and of all m comparisons of the page at once (`joint_low`, `joint_high`), `p`,
-      `p_holm` (over the page; to be held against alpha), `word` (a `Word`) and `why` it is `mixed`
-      or `not compared`; `look`: the bases at which it was decided, or last looked at;
+      `p_adjusted` (Bonferroni over the page, as the interval; to be held against alpha), `word` (a
+      `Word`) and `why` it is `mixed` or `not compared`; `look`: the bases at which it was decided,
+      or last looked at;
     - `typical`: Hodges-Lehmann shift over problems, which a collapse does not move; `wins`, `ties`,
       `losses` (problems); `collapses` (problem -> points lost where nothing else is);
-    - for problems like these: `like_low`, `like_high`, `like_p`, `like_p_holm` (over the page), and
-      `like_word`, which is given only where the first claim is.
+    - for problems like these: `like_low`, `like_high`, `like_p`, `like_p_adjusted` (Holm over the
+      page), and `like_word`, which is given only where the first claim is.
 
     Args:
         by_base: of `cells.collapsed`.
@@ -93,11 +94,11 @@ def decided(cube: Floats, looks: Sequence[Look], suite: Suite) -> tuple[pd.DataF
     """
     m = len(cube)
     alpha, rope = suite.analysis.alpha, suite.analysis.rope
-    numbers = ["mean", "low", "high", "joint_low", "joint_high", "p", "p_holm", "bases", "look"]
+    numbers = ["mean", "low", "high", "joint_low", "joint_high", "p", "p_adjusted", "bases", "look"]
     table = pd.DataFrame(index=range(m), columns=numbers, dtype=float).assign(word="undecided")
     bases = (~np.isnan(cube)).sum(axis=2)
     used = cube.copy()
-    open_, told = np.ones(m, dtype=bool), np.zeros(m, dtype=bool)
+    open_ = np.ones(m, dtype=bool)
     for number, look in enumerate(looks):
         whole = bases >= (look.bases if number else 1)
         reached = np.flatnonzero(open_ & whole.any(axis=1)) if number else np.arange(m)
@@ -106,16 +107,9 @@ def decided(cube: Floats, looks: Sequence[Look], suite: Suite) -> tuple[pd.DataF
         used[reached] = np.where(whole[:, :, None], cube, np.nan)[reached]
         used[reached, :, look.bases :] = np.nan
         found = statistics.on_these_problems(used[reached])
-        # Only what is told leaves the family: neither what waits for its bases, nor what is
-        # equivalent and will not be tested again, makes it easier for the others.
-        others = np.ones(m - told.sum() - reached.size)
-        p = np.concatenate([np.nan_to_num(found.p_values, nan=1.0), others])
-        adjusted = statistics.holm(p)[: reached.size]
         each = bounded(found.interval(1 - alpha))
         joint = bounded(found.interval(1 - look.alpha / m))
-        now = adjusted <= look.alpha
-        words = [word(*one, rope) for one in zip(found.mean, now, *joint, strict=True)]
-        known = ~np.isnan(found.error)
+        words = [word(*ends, rope) for ends in zip(*joint, strict=True)]
         fewest = bases[reached].min(axis=1, where=whole[reached], initial=cube.shape[2])
         fewest = np.minimum(fewest, look.bases)
         values = {
@@ -125,14 +119,13 @@ def decided(cube: Floats, looks: Sequence[Look], suite: Suite) -> tuple[pd.DataF
             "joint_low": joint.low,
             "joint_high": joint.high,
             "p": found.p_values,
-            "p_holm": np.where(known, np.minimum(adjusted * alpha / look.alpha, 1), np.nan),
+            "p_adjusted": np.minimum(m * found.p_values * alpha / look.alpha, 1),
             "bases": fewest,
             "look": fewest,
             "word": words,
         }
         table.loc[reached, list(values)] = pd.DataFrame(values, index=reached)
         open_[reached] = [one == "undecided" for one in words]
-        told[reached] = now
     return table, used
 
 
@@ -211,11 +204,11 @@ def _like_these(
     low, high, p = found
     adjusted = statistics.holm(np.nan_to_num(p, nan=1.0))
     holm = np.where(np.isnan(p), np.nan, adjusted)
-    return {"like_low": low, "like_high": high, "like_p": p, "like_p_holm": holm}
+    return {"like_low": low, "like_high": high, "like_p": p, "like_p_adjusted": holm}
 
 
 def _like_word(row: Mapping[Any, Any], alpha: float) -> Word:
-    if row["word"] in ("better", "worse") and row["like_p_holm"] <= alpha:
+    if row["word"] in ("better", "worse") and row["like_p_adjusted"] <= alpha:
         said: Word = row["word"]
         return said
     return "undecided"

@@ -44,8 +44,8 @@ class PlannedTest:
     Attributes:
         name: of the statement.
         family: tests that share the level.
-        smallest_p: after Holm; 0 where there is no floor, 1 where nothing can be told.
-        power: of a difference of `TYPICAL`, by the first and hardest step of Holm.
+        smallest_p: adjusted; 0 where there is no floor, 1 where nothing can be told.
+        power: of a difference of `TYPICAL`, at the level of one of the family.
         detects: the difference that is found with 80 % power; None where none is.
         unit: of differences: base SDs, or SDs over problems.
         why_not: why nothing can be told, else empty.

@@ -185,8 +185,8 @@ def headline_numbers(results: Results) -> dict[str, dict[str, Any]]:
     """The same by recovery and in numbers.
 
     `best` has the highest mean difference to the control on these problems, of `mean` points with
-    the simultaneous interval `low`, `high` and `p_holm` where there is one; `compared` counts the
-    methods, `better`, `worse`, `equivalent` those of each word; `like_better` and `like_worse`
+    the simultaneous interval `low`, `high` and `p_adjusted` where there is one; `compared` counts
+    the methods, `better`, `worse`, `equivalent` those of each word; `like_better` and `like_worse`
     those for problems like these.
     """
     numbers_of: dict[str, dict[str, Any]] = {}
@@ -195,7 +195,8 @@ def headline_numbers(results: Results) -> dict[str, dict[str, Any]]:
         if not rows:
             continue
         best = rows[0]
-        names = {"mean": "mean", "low": "joint_low", "high": "joint_high", "p_holm": "p_holm"}
+        names = {"mean": "mean", "low": "joint_low", "high": "joint_high"}
+        names["p_adjusted"] = "p_adjusted"
         numbers = {name: float(best[column]) for name, column in names.items()}
         words = Counter(row["word"] for row in rows)
         like = Counter(row["like_word"] for row in rows)

@@ -130,9 +130,9 @@ def _letter(place: int) -> str:
 def overall_table(results: Results, recovery: str) -> Table:
     """The declared comparisons: what they are called, how large, how sure, and of what."""
     names = ["Method", "Against", "On these problems", "Difference", "Interval, alone"]
-    names += ["Interval, all at once", "Holm p", "Typical", "Problems", "Won/tied/lost"]
+    names += ["Interval, all at once", "p, adjusted", "Typical", "Problems", "Won/tied/lost"]
     tested = results.layout.levels >= statistics.FEWEST_LEVELS
-    names += ["For problems like these", "Interval there", "Holm p there"] if tested else []
+    names += ["For problems like these", "Interval there", "p there, adjusted"] if tested else []
     rows = []
     for row in results.overall[results.overall["recovery"] == recovery].to_dict("records"):
         mean = signed(row["mean"])
@@ -140,21 +140,22 @@ def overall_table(results: Results, recovery: str) -> Table:
         cells = [Cell(row["method"]), Cell(row["reference"]), Cell(said), mean]
         cells += [Cell(interval(row["low"], row["high"]), mean.value)]
         cells += [Cell(interval(row["joint_low"], row["joint_high"]), mean.value)]
-        cells += [Cell(p_value(row["p_holm"]), number(row["p_holm"]).value)]
+        cells += [Cell(p_value(row["p_adjusted"]), number(row["p_adjusted"]).value)]
         cells += [signed(row["typical"])]
         cells += [Cell(f"{row['n_problems']} of {row['of']}", float(row["n_problems"]))]
         cells += [Cell(counts(row), whole(row["wins"]).value)]
         if tested:
             cells += [Cell(row["like_word"])]
             cells += [Cell(interval(row["like_low"], row["like_high"]), mean.value)]
-            cells += [Cell(p_value(row["like_p_holm"]), number(row["like_p_holm"]).value)]
+            cells += [Cell(p_value(row["like_p_adjusted"]), number(row["like_p_adjusted"]).value)]
         rows.append(cells)
     analysis, layout = results.suite.analysis, results.layout
     caption = (
         f"Differences {after(recovery)} in points of retained top-1, method minus the other: the "
         f"mean over problems, {_budgets(results)}. On these problems: for other trainings of their "
-        f"bases (Welch's test over bases, Holm over the {counted(layout.comparisons, 'comparison')}"
-        f" of this page). Intervals of {_percent(results)}, each alone and all at once. "
+        f"bases (Welch's test over bases, for the {counted(layout.comparisons, 'comparison')}"
+        f" of this page at once). Intervals of {_percent(results)}, each alone and all at once; "
+        "the word is what the latter shows. "
         f"Equivalent: the latter lies within ± {analysis.rope:g} points. Typical: Hodges–Lehmann "
         "shift over problems, which a collapse on few of them does not move; where it has another "
         "sign than the mean, the word is mixed"

@@ -25,8 +25,7 @@ def looks(bases: Sequence[int], alpha: float) -> list[Look]:
     is large enough for few bases is told at almost any level, and what is not keeps most of the
     level for the last look. The chance of an error at any look is no larger than the sum over
     looks, whatever their tests have in common, so nothing is assumed of how few bases are
-    distributed. A comparison that is told at one look stays told, and leaves its share of Holm's
-    steps to the others (Maurer and Bretz 2013, Stat. Biopharm. Res. 5, 311-320).
+    distributed. A comparison that is told at one look stays told.
 
     >>> looks([3, 6, 10], 0.05)
     [Look(bases=3, alpha=0.0045), Look(bases=6, alpha=0.0135), Look(bases=10, alpha=0.032)]

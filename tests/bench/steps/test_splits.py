@@ -191,7 +191,7 @@ def test_a_run_from_suite_to_page(tmp_path: Path, splits: str, digests: int) -> 
     page = html.unescape((tmp_path / "out" / "index.html").read_text())
     words = {"per_base": "drawn anew for each base", "fixed": "the same for all bases"}[splits]
     assert f"The split into training and validation images is {words}; test images never" in page
-    assert "One test image of digits (60 images) is 1.7 points." in page
+    assert "One test image of digits (60 images) is 1.7 points;" in page
     assert (
         "One test image of digits (60 images) is 1.7 points, more than the ROPE of 0.2: "
         "differences below one image are no finding." in page
