@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 def cliques(mean_ranks: ArrayLike, p_values: ArrayLike, alpha: float) -> list[tuple[int, ...]]:
     """Maximal runs of consecutive mean ranks in which EVERY pair is non-significant.
 
-    Wilcoxon with Holm is not transitive: the ends of a run may not differ while two of its inner
+    Pairwise tests are not transitive: the ends of a run may not differ while two of its inner
     members do. Such a run gets no bar.
 
     Args:

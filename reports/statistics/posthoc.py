@@ -1,7 +1,7 @@
 """Tests on mean ranks, as extras: their answer for two methods depends on who else takes part.
 
-Benavoli, Corani and Mangili (JMLR 17(5), 2016) show it; the report's own test is Wilcoxon's with
-Holm. Critical values come from scipy's studentised range, never from a typed table.
+Benavoli, Corani and Mangili (JMLR 17(5), 2016) show it; the report's own tests are of a pair alone.
+Critical values come from scipy's studentised range, never from a typed table.
 """
 
 from __future__ import annotations
