@@ -45,7 +45,7 @@ def broken(table: pd.DataFrame, errors: float) -> pd.DataFrame:
     false = (table["what"] == "false") & table["name"].isin(KINDS)
     false &= table["share"] - slack > MOST
     missed = (table["what"] == "covered") & (table["share"] + errors * table["error"] < LEAST)
-    return table[(false | missed) & ~_limited(table)]
+    return table[(false | missed) & ~limited(table)]
 
 
 def summary(table: pd.DataFrame) -> str:
@@ -59,7 +59,7 @@ def summary(table: pd.DataFrame) -> str:
         ("covered", INTERVALS, "idxmin", "interval of 95 % | that hold the truth, % | lowest"),
     ):
         lines += [f"| {title} | in |", "|---|---|---|---|"]
-        kept = table[(table["what"] == what) & ~_limited(table)]
+        kept = table[(table["what"] == what) & ~limited(table)]
         for kind, said in words.items():
             rows = kept[kept["name"] == kind]
             row = rows.loc[getattr(rows["share"], worst)()]
@@ -69,7 +69,7 @@ def summary(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def _limited(table: pd.DataFrame) -> NDArray[np.bool_]:
+def limited(table: pd.DataFrame) -> NDArray[np.bool_]:
     """[rows] whether it is known that this is not kept there."""
     keys = table[["world", "what", "name"]].itertuples(index=False, name=None)
     return np.array([(what, name) in LIMITS.get(world, ()) for world, what, name in keys])

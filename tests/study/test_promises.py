@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pandas as pd
 import pytest
 import toy
 from study.atlas import WORLDS
-from study.known_truth import NUMBERS, POWER, broken, summary
+from study.known_truth import NUMBERS, POWER, broken, limited, summary
 from study.pipeline import Pipeline
 from study.power import DESIGNS, powers
-from study.promises import KINDS, Judge, Verdict, said_of
+from study.promises import INTERVALS, KINDS, Judge, Verdict, said_of
 from study.tally import tally
 from study.worlds import Experiment, Truth, World, draw
 
@@ -161,10 +162,26 @@ def test_what_breaks_a_promise_is_found() -> None:
     assert broken(table, 2).index.tolist() == [0, 2]
 
 
+@cache
+def simulated(name: str) -> pd.DataFrame:
+    return tally(name, WORLDS[name], EXPERIMENTS)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", WORLDS)
 def test_a_world_keeps_the_promises(name: str) -> None:
-    assert broken(tally(name, WORLDS[name], EXPERIMENTS), ERRORS).empty
+    assert broken(simulated(name), ERRORS).empty
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_all_worlds_together_keep_them_closely() -> None:
+    """Few experiments a world are many together."""
+    table = pd.concat([simulated(name) for name in WORLDS], ignore_index=True)
+    means = table[~limited(table)].groupby(["what", "name"])["share"].mean()
+    assert set(KINDS) <= set(means["false"].index)
+    assert means["false"][list(KINDS)].max() < 4
+    assert means["covered"][list(INTERVALS)].min() > 94
 
 
 @pytest.mark.slow
