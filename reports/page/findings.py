@@ -66,8 +66,8 @@ def like_these(results: Results, recovery: str) -> str:
     about = conditional(results)
     if not better and not worse:
         return f"For problems like these{about} no method is shown to differ from {control}."
-    parts = [f"better than {control} are {_few(better)}"] if better else []
-    parts += [f"worse are {_few(worse)}"] if worse else []
+    parts = [f"typically better than {control} are {_few(better)}"] if better else []
+    parts += [f"typically worse are {_few(worse)}"] if worse else []
     n = len(results.problems)
     unseen = 100 * (1 - results.suite.analysis.alpha ** (1 / n))
     return (

@@ -178,7 +178,9 @@ def test_a_saturated_budget_is_named() -> None:
 def test_few_datasets_say_nothing_of_problems_like_these() -> None:
     results = made(grid(6), lambda one: 5.0 if one.method == "a" else 0.0)
     said = like_these(results, "none")
-    assert said.startswith("For problems like these (all on digits): better than l1 are a (+4.97")
+    assert said.startswith(
+        "For problems like these (all on digits): typically better than l1 are a (+4.97"
+    )
     assert "may happen on up to 39 % of those like them" in said
     few = made(grid(4), lambda one: 5.0 if one.method == "a" else 0.0)
     assert like_these(few, "none") == (
