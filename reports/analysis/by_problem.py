@@ -12,7 +12,7 @@ from suites.schema import Suite
 
 from .. import statistics
 from .cells import Averaged, failures, gaps
-from .comparisons import Comparison, bounded, differences, looks_of, planned, word
+from .comparisons import Comparison, bounded, differences, looks_of, planned, tested, word
 
 WHO = {  # whether the method failed, whether the reference did
     (False, False): "",
@@ -70,9 +70,12 @@ def paired(
         return table
     values = np.stack(parts)
     there = ~np.isnan(values)
-    found = statistics.on_these_problems(values[:, None, :])
+    cube = values[:, None, :]
+    groups = list(table[["recovery", "problem"]].itertuples(index=False, name=None))
+    alone, found = statistics.on_these_problems(cube), tested(cube, groups)
     level = statistics.spent(looks_of(suite), there.sum(axis=1))
-    each, joint = (bounded(found.interval(1 - level / m)) for m in (1, len(table)))
+    each = bounded(alone.interval(1 - level))
+    joint = bounded(found.interval(1 - level / len(table)))
     table["mean"], table["p"] = found.mean, found.p_values
     table["p_adjusted"] = np.minimum(len(table) * found.p_values * alpha / level, 1)
     table["low"], table["high"], table["joint_low"], table["joint_high"] = *each, *joint

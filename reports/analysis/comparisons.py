@@ -13,7 +13,7 @@ from suites.method import matched_name
 from suites.schema import Suite
 
 from .. import statistics
-from ..statistics import Ends, Floats, Look
+from ..statistics import Ends, Floats, Look, MeanDifference, on_these_problems
 from .cells import Averaged
 
 Family = Literal["control", "matched"]
@@ -91,6 +91,21 @@ def differences(
                 shared = min(len(ours), len(theirs))
                 cube[row, place, :shared] = ours[:shared] - theirs[:shared]
     return cube[:, :, :bases]
+
+
+def tested(cube: Floats, groups: Sequence[object]) -> MeanDifference:
+    """Welch's tests of many comparisons at once, each with the floor of its own group.
+
+    Args:
+        cube: [rows, problems, bases] differences.
+        groups: [rows] what rows of one spread share: a recovery, or a problem under it.
+    """
+    found = np.full((3, len(cube)), np.nan)
+    for group in dict.fromkeys(groups):
+        rows = [row for row, one in enumerate(groups) if one == group]
+        test = on_these_problems(cube[rows], floor=True)
+        found[:, rows] = test.mean, test.error, test.freedom
+    return MeanDifference(*found)
 
 
 def bounded(ends: Ends) -> Ends:

@@ -18,7 +18,7 @@ from suites.schema import Suite
 from .. import statistics
 from ..statistics import Floats, Grid, Look
 from .cells import Averaged, failures
-from .comparisons import Comparison, Word, bounded, differences, looks_of, planned, word
+from .comparisons import Comparison, Word, bounded, differences, looks_of, planned, tested, word
 
 COLLAPSE = 10.0  # points behind the control, and behind what is typical of the method
 COLUMNS = [
@@ -61,7 +61,7 @@ def overall(
     problems = list(dict.fromkeys(cells["problem"]))
     table = pd.DataFrame({"recovery": recovery, **vars(one)} for recovery, one in family)
     cube = _cube(by_base, table, problems)
-    verdicts, used = decided(cube, looks_of(suite), suite)
+    verdicts, used = decided(cube, looks_of(suite), suite, list(table["recovery"]))
     table = pd.concat([table, verdicts], axis=1)
     means = statistics.known_mean(used, axis=2)
     lost = failures(cells)
@@ -85,8 +85,16 @@ def _cube(by_base: Averaged, table: pd.DataFrame, problems: Sequence[str]) -> Fl
     return np.concatenate(parts)
 
 
-def decided(cube: Floats, looks: Sequence[Look], suite: Suite) -> tuple[pd.DataFrame, Floats]:
+def decided(
+    cube: Floats, looks: Sequence[Look], suite: Suite, recoveries: Sequence[str]
+) -> tuple[pd.DataFrame, Floats]:
     """What each comparison is called, at the look that decides it, or the last that it reached.
+
+    Args:
+        cube: [comparisons, problems, bases] differences.
+        looks: those of the suite.
+        suite: gives alpha and the ROPE.
+        recoveries: [comparisons] under which each is made.
 
     Returns:
         A row a comparison; and the differences that the row is about: those up to its look, of the
@@ -106,8 +114,9 @@ def decided(cube: Floats, looks: Sequence[Look], suite: Suite) -> tuple[pd.DataF
             break
         used[reached] = np.where(whole[:, :, None], cube, np.nan)[reached]
         used[reached, :, look.bases :] = np.nan
-        found = statistics.on_these_problems(used[reached])
-        each = bounded(found.interval(1 - alpha))
+        alone = statistics.on_these_problems(used[reached])
+        found = tested(used[reached], [recoveries[int(row)] for row in reached])
+        each = bounded(alone.interval(1 - alpha))
         joint = bounded(found.interval(1 - look.alpha / m))
         words = [word(*ends, rope) for ends in zip(*joint, strict=True)]
         fewest = bases[reached].min(axis=1, where=whole[reached], initial=cube.shape[2])

@@ -56,7 +56,7 @@ def pairwise(scores: ArrayLike, families: int = 1, looks: Sequence[Look] = ()) -
     k = len(cube)
     rows, columns = np.triu_indices(k, 1)
     differences = cube[rows] - cube[columns]
-    found = on_these_problems(differences)
+    found = on_these_problems(differences, floor=True)
     p = np.nan_to_num(found.p_values, nan=1.0)
     if looks:
         level = spent(looks, (~np.isnan(differences)).sum(axis=2).max(axis=1, initial=0))
@@ -82,7 +82,7 @@ def chance_of_best(scores: ArrayLike, seed: int = 0) -> Floats:
     [1.0, 0.0]
     """
     cube = np.asarray(scores, dtype=np.float64)
-    found = on_these_problems(cube - cube.mean(axis=0))
+    found = on_these_problems(cube - cube.mean(axis=0), floor=True)
     if np.isnan(found.error).any():
         return np.full(len(cube), np.nan)
     error = found.error * np.sqrt(len(cube) / (len(cube) - 1))

@@ -25,7 +25,7 @@ def _experiments(problems: int, bases: int) -> MeanDifference:
     """Seeded experiments of two methods without a difference."""
     rng = np.random.default_rng([_SEED, problems, bases])
     drawn = np.sqrt(2) * rng.standard_normal((_EXPERIMENTS, problems, bases))
-    return on_these_problems(drawn)
+    return on_these_problems(drawn, floor=True)
 
 
 @lru_cache(maxsize=64)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t as student
 
 from .arrays import DECIMALS, Floats
@@ -52,7 +52,7 @@ class MeanDifference:
         return Ends(self.mean - half, self.mean + half)
 
 
-def on_these_problems(differences: ArrayLike) -> MeanDifference:
+def on_these_problems(differences: ArrayLike, *, floor: bool = False) -> MeanDifference:
     """Welch's test of the mean over problems of paired differences over bases (Welch 1947).
 
     Each problem weighs alike, and brings its own variance of base means. Degrees of freedom are
@@ -61,9 +61,14 @@ def on_these_problems(differences: ArrayLike) -> MeanDifference:
     chance, which for another method it does not. A problem of fewer than three bases, or one on
     which no two bases differ and no other problem has a spread, leaves the error unknown.
 
+    With `floor`, no variance on a problem counts for less than the median over the m differences
+    there: bases that agree by chance, as where some trainings collapse, are then no certainty. That
+    is for many tests at once; an interval that stands alone covers what it should without.
+
     Args:
         differences: [m, problems, bases], method minus reference; NaN where there is none. The
             bases of a problem that are there are the first ones.
+        floor: as above.
 
     >>> found = on_these_problems([[[1.0, 2.0, 3.0], [2.0, 2.5, 3.0]]])
     >>> found.mean.tolist(), found.error.round(3).tolist(), found.freedom.round(2).tolist()
@@ -82,8 +87,10 @@ def on_these_problems(differences: ArrayLike) -> MeanDifference:
     squares = (np.where(there, cube - means[:, :, None], 0) ** 2).sum(axis=2)
     few = (counted & (bases < FEWEST_BASES)).any(axis=1) | (problems == 0)
     variance = squares / np.maximum(bases - 1, 1) / np.where(counted, bases, 1)
+    unknown = few | (variance.sum(axis=1) < _NO_SPREAD**2)
+    if floor:
+        variance = np.where(counted, np.maximum(variance, _medians(variance, counted)), 0)
     total = variance.sum(axis=1)
-    unknown = few | (total < _NO_SPREAD**2)
     safe = np.where(unknown, 1.0, total)
     shares = variance / safe[:, None]
     below = np.maximum(bases - 1, 1)
@@ -99,3 +106,9 @@ def on_these_problems(differences: ArrayLike) -> MeanDifference:
         error=np.where(unknown, np.nan, np.sqrt(total) / number),
         freedom=np.where(unknown, np.nan, own),
     )
+
+
+def _medians(variance: Floats, counted: NDArray[np.bool_]) -> Floats:
+    """[problems] median over the differences that a problem has; 0 where none has it."""
+    columns = zip(variance.T, counted.T, strict=True)
+    return np.array([np.median(one[there]) if there.any() else 0.0 for one, there in columns])

@@ -96,8 +96,8 @@ def experiment(world: World, of: Suite, rng: np.random.Generator) -> Outcome:
     scores, truth = world.scores(rng), world.effects[1:]
     cube = scores[1:] - scores[0]
     several = looks(AT, ALPHA)
-    table, _ = decided(cube, several, of)
-    full, _ = decided(cube, [Look(AT[-1], ALPHA)], of)
+    table, _ = decided(cube, several, of, ["none"] * len(cube))
+    full, _ = decided(cube, [Look(AT[-1], ALPHA)], of, ["none"] * len(cube))
     stopped = table["look"].to_numpy(dtype=int)
     bases = np.concatenate([[stopped.max()], stopped])  # the control goes on with the last
     there = np.arange(AT[-1]) < bases[:, None, None]

@@ -73,6 +73,20 @@ def test_what_other_comparisons_say_of_a_problem_lowers_the_freedom() -> None:
     assert own.on_these_problems(wild).freedom.min() >= 2
 
 
+def test_a_floor_takes_chance_agreement_for_no_certainty() -> None:
+    """Three bases agree to a hundredth in one comparison of five, where others spread by points."""
+    cube = sample(5, 5, 2, 3)
+    cube[0, 0] = [2.0, 2.01, 2.02]
+    plain, floored = own.on_these_problems(cube), own.on_these_problems(cube, floor=True)
+    variance = cube.var(axis=2, ddof=1) / 3
+    expected = np.sqrt(np.maximum(variance, np.median(variance, axis=0)).sum(axis=1)) / 2
+    assert floored.error == pytest.approx(expected)
+    assert (floored.error >= plain.error - 1e-12).all()
+    assert floored.mean == pytest.approx(plain.mean)
+    one = own.on_these_problems(cube[:1], floor=True)
+    assert one.error == pytest.approx(plain.error[:1])  # alone, it is its own median
+
+
 def test_two_bases_or_no_spread_leave_the_error_unknown() -> None:
     cube = [[[1, 1.5, 2]], [[1, 2, NAN]], [[3, 3, 3]], [[NAN, NAN, NAN]]]
     found = own.on_these_problems(cube)
@@ -174,7 +188,7 @@ def test_looks_spend_the_level_in_all() -> None:
 def test_power_is_that_of_fresh_experiments(problems: int, bases: int) -> None:
     rng = np.random.default_rng(9)
     drawn = np.sqrt(2) * rng.normal(size=(4000, problems, bases)) + 3
-    rate = np.mean([own.on_these_problems(one[None]).p_values[0] <= 0.01 for one in drawn[:1500]])
+    rate = np.mean(own.on_these_problems(drawn[:1500], floor=True).p_values <= 0.01)
     # 1,500 and 4,000 experiments: three errors.
     assert own.power_on_these(problems, bases, 3.0, 0.01) == pytest.approx(rate, abs=0.05)
     assert own.power_on_these(problems, 2, 3.0, 0.01) == 0
