@@ -118,7 +118,10 @@ def _tex(text: str) -> str:
 
 def points(value: float) -> str:
     """Signed, two decimals, with a true minus; a dash where there is no number."""
-    return "–" if pd.isna(value) else f"{value:+.2f}".replace("-", "−")
+    if pd.isna(value):
+        return "–"
+    text = f"{value:+.2f}".replace("-", "−")
+    return "0.00" if text in ("+0.00", "−0.00") else text
 
 
 def interval(low: float, high: float) -> str:

@@ -121,7 +121,7 @@ def _show_tests(console: Console, planned: Plan) -> None:
     for test in found:
         if test.why_not:
             console.print(f"Nothing {test.name}: {test.why_not}.", soft_wrap=True)
-    helps = [f"{name} ({detects:g})" for name, detects in advice(layout) if detects is not None]
+    helps = [f"{name} ({detects:g})" for name, detects in advice(layout)]
     console.print(
         "SDs: of one method over bases, or of differences over problems. The first test finds "
         f"smaller differences with {', '.join(helps) or 'none of twice the bases or problems'}.",

@@ -22,10 +22,11 @@ def against_best(
 ) -> pd.DataFrame:
     """One row a (recovery, problem or `all problems`, method), matched controls left out.
 
-    Columns: `n` (bases of a problem; problems of `all problems`), `mean` and `sd` (over these) of
-    retained top-1 in points, averaged over budgets; `standing`: `best` (the highest mean), `near`
-    (not told from it on these problems), `behind`, `untold` (where nothing is tested: a single
-    problem of several, or too few bases) and `missing`.
+    `all problems` are those that every method has finished or failed on, so that means and tests
+    are of the same. Columns: `n` (bases of a problem; problems of `all problems`), `mean` and `sd`
+    (over these) of retained top-1 in points, averaged over budgets; `standing`: `best` (the highest
+    mean), `near` (not told from it on these problems), `behind`, `untold` (where nothing is tested:
+    a single problem of several, or too few bases) and `missing`.
 
     The tests are those of all pairs, adjusted for all of them and for all recoveries, so that the
     best may be chosen by looking: with probability 1 - alpha no method that is `behind` has the
@@ -42,9 +43,9 @@ def against_best(
             rows += _column(recovery, problem, ranks, scores, tested=len(problems) == 1)
         if len(problems) > 1:
             over = {
-                name: np.array([by_base[problem, recovery, name].mean() for problem in problems])
-                for name in ranks.methods
-                if all((problem, recovery, name) in by_base for problem in problems)
+                name: ranks.scores[:, place]
+                for place, name in enumerate(ranks.methods)
+                if len(ranks.problems) and not np.isnan(ranks.scores[:, place]).any()
             }
             rows += _column(recovery, OVER, ranks, over, tested=True)
     return pd.DataFrame(rows, columns=COLUMNS).astype({"n": "Int64"})
@@ -68,6 +69,8 @@ def _column(
         if name == best:
             standing = "best"
         elif tested and ranks.pairwise is not None and ranks.pairwise.known:
-            standing = "behind" if ranks.told(name, best) else "near"
+            # What is told worse than any other cannot be the highest either.
+            first = ranks.low[ranks.methods.index(name)] == 1
+            standing = "near" if first and not ranks.told(name, best) else "behind"
         rows.append(row | {"standing": standing})
     return rows

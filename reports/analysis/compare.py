@@ -22,7 +22,7 @@ class MethodDifference:
     """Method minus reference, in points of retained top-1.
 
     Attributes:
-        declared: whether the suite has declared this very comparison.
+        declared: whether the suite has declared this comparison, either way round.
         family: comparisons that share the level: those of the suite if it has declared this one,
             else all pairs of its methods, for it may have been chosen because it stood out.
         paired: one row a (recovery, problem), as of `by_problem.paired`.
@@ -53,8 +53,10 @@ def compare_methods(
 ) -> MethodDifference:
     """Compare two methods of a suite; arguments otherwise as `reports.build.build_report`."""
     comparison = Comparison("control", method, reference)
-    declared = any((one.method, one.reference) == (method, reference) for one in comparisons(suite))
-    family = comparisons(suite) if declared else _all_pairs(suite, comparison)
+    of_suite = comparisons(suite)
+    others = [one for one in of_suite if {one.method, one.reference} != {method, reference}]
+    declared = len(others) < len(of_suite)
+    family = [comparison, *others] if declared else _all_pairs(suite, comparison)
     results = analyse(suite, records, expected, family=family)
     paired, overall = (
         table[(table["method"] == method) & (table["reference"] == reference)]
@@ -93,21 +95,23 @@ def _sentence(difference: MethodDifference, row: Mapping[Any, Any]) -> str:
         return f"{text}; {counted(row['bases'], 'base')} a problem leave its error unknown."
     level = f"{100 * (1 - difference.suite.analysis.alpha):g} %"
     span = interval(row["joint_low"], row["joint_high"])
-    text += f", {level} interval {span}" if span != "–" else ""
+    alone = interval(row["low"], row["high"])
+    text += f", {level} interval {alone}" if alone != "–" else ""
+    text += f", and {span} for all {difference.family} at once" if span != "–" else ""
     said = f"{row['word']}" + (f" ({row['why']})" if row["why"] else "")
     text += f", p = {p_value(row['p_adjusted'])}: {said}"
     for problem, lost in row["collapses"].items():
-        text += f"; it loses {-lost:.0f} points on {problem}"
+        text += f"; {lost:+.0f} points on {problem}".replace("-", "−")
     return text + "."
 
 
 def _reservations(difference: MethodDifference) -> Iterator[str]:
     tests = counted(difference.family, "comparison")
     if difference.declared:
-        yield f"Interval and p allow for all {tests} that the suite has declared."
+        yield f"p and word allow for all {tests} that the suite has declared."
     else:
         yield (
-            f"The suite has not declared this comparison. Interval and p allow for all {tests} of "
+            f"The suite has not declared this comparison. p and word allow for all {tests} of "
             "two of its methods, as it may have been chosen because it stood out."
         )
     yield (

@@ -42,7 +42,8 @@ def comparisons(suite: Suite) -> list[Comparison]:
         for one in suite.methods
         for criterion in one.matched
     ]
-    return declared + matched
+    known = {(one.method, one.reference) for one in declared}
+    return declared + [one for one in matched if (one.method, one.reference) not in known]
 
 
 def looks_of(suite: Suite) -> list[Look]:

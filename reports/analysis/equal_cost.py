@@ -26,6 +26,7 @@ OTHER: Mapping[Axis, str] = {
 }  # fmt: skip
 COLUMNS = ["family", "recovery", "method", "reference", "cost", "n_problems"]
 COLUMNS += ["share_low", "share_high", "mean", "low", "high"]
+LEAST = 0.1  # of log share: a shorter common stretch compares next to nothing
 _POINTS = 65  # of a curve, evenly over log compression: its area to a thousandth of its height
 
 Curves = tuple[Floats, Floats]  # [bases, repeats, budgets] log share kept, ascending; retained
@@ -112,7 +113,7 @@ def _difference(
     pair = [curves[key] for key in keys]
     low = max(float(x[:, :, 0].max()) for x, _ in pair)
     high = min(float(x[:, :, -1].min()) for x, _ in pair)
-    if high <= low:
+    if high - low < LEAST:
         return None
     grid = np.linspace(low, high, _POINTS)
     ours, theirs = (_areas(x, y, grid) for x, y in pair)

@@ -57,12 +57,14 @@ class Course:
     @property
     def outcome(self) -> str:
         """What has come of it, once no more trials are needed."""
-        undecided, used = self.taken[-1]["undecided"], len(self.needed)
+        words, used = self.taken[-1], len(self.needed)
         trials = f"{used} of {self.planned} trials; {self.planned - used} saved"
-        if not undecided:
+        open_ = words["undecided"] + words["not compared"]
+        if not open_:
             return f"decided with {trials}"
         why = "cap reached: " if len(self.taken) == len(self.looks) else ""
-        return f"{why}{counted(undecided, 'comparison')} undecided, with {trials}"
+        impossible = f", {words['not compared']} of them not to be" if words["not compared"] else ""
+        return f"{why}{counted(open_, 'comparison')} undecided{impossible}, with {trials}"
 
 
 def course(suite: AnySuite, records: Sequence[Record], expected: Sequence[Labels]) -> Course:

@@ -44,7 +44,7 @@ def overall(
       `Word`) and `why` it is `mixed` or `not compared`; `look`: the bases at which it was decided,
       or last looked at;
     - `typical`: Hodges-Lehmann shift over problems, which a collapse does not move; `wins`, `ties`,
-      `losses` (problems); `collapses` (problem -> points lost where nothing else is);
+      `losses` (problems); `collapses` (problem -> points lost, or gained, where it is not typical);
     - for problems like these: `like_low`, `like_high`, `like_p`, `like_p_adjusted` (Holm over the
       page), and `like_word`, which is given only where the first claim is.
 
@@ -183,7 +183,7 @@ def _restricted(row: Mapping[str, Any], failing_loses: bool) -> tuple[Word, str]
 
 
 def _collapses(means: Floats, problems: Sequence[str]) -> dict[str, float]:
-    """Problems on which a method loses far more than is typical of it, with the points."""
+    """Problems on which a method loses far more than is typical of it, or the control does."""
     known = means[~np.isnan(means)]
     if known.size < 3:
         return {}
@@ -191,7 +191,7 @@ def _collapses(means: Floats, problems: Sequence[str]) -> dict[str, float]:
     return {
         problem: float(value)
         for problem, value in zip(problems, means, strict=True)
-        if value <= min(-COLLAPSE, typical - COLLAPSE)
+        if abs(value) >= COLLAPSE and abs(value - typical) >= COLLAPSE and abs(value) > abs(typical)
     }
 
 

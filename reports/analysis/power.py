@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from suites.schema import Suite
 
 from .. import statistics
+from ..formats import counted
 from ..records import Labels
 from ..statistics import FEWEST_BASES, FEWEST_LEVELS, Grid
 from .comparisons import comparisons, looks_of
@@ -92,7 +93,7 @@ def planned_tests(layout: Layout) -> list[PlannedTest]:
     >>> [(one.detects, one.unit) for one in planned_tests(layout)][:2]
     [(5.2, 'base SDs'), (12.6, 'base SDs')]
     >>> planned_tests(layout)[-1].why_not
-    'the datasets or the models are 1, it takes 5 of each'
+    'it takes 5 datasets, models, or of both if both vary, not 1'
     """
     m = layout.comparisons
     found = [
@@ -119,7 +120,7 @@ def like_these(layout: Layout) -> PlannedTest:
         return statistics.power_of_blocks(layout.levels, effect, level)
 
     blind = layout.levels < FEWEST_LEVELS
-    why = f"the datasets or the models are {layout.levels}, it takes {FEWEST_LEVELS} of each"
+    why = f"it takes {FEWEST_LEVELS} datasets, models, or of both if both vary, not {layout.levels}"
     return PlannedTest(
         "for problems like these, against the control",
         family=layout.comparisons,
@@ -150,18 +151,19 @@ def _over_bases(name: str, problems: int, family: int, layout: Layout) -> Planne
     )
 
 
-def advice(layout: Layout) -> list[tuple[str, float | None]]:
+def advice(layout: Layout) -> list[tuple[str, float]]:
     """What would help the first test, with the difference that it would find; the best first.
 
     Each costs about as much as what it is held against: twice the bases, twice the problems; or
-    saves half: half of the comparisons.
+    saves half: half of the comparisons. What would not help is left out.
     """
+    fewer = max(layout.comparisons // 2, 1)
     changed = {
-        f"{2 * layout.bases} bases a problem": replace(layout, bases=2 * layout.bases),
+        f"{counted(2 * layout.bases, 'base')} a problem": replace(layout, bases=2 * layout.bases),
         f"{2 * layout.problems} problems": replace(layout, problems=2 * layout.problems),
-        f"{max(layout.comparisons // 2, 1)} comparisons": replace(
-            layout, comparisons=max(layout.comparisons // 2, 1)
-        ),
+        counted(fewer, "comparison"): replace(layout, comparisons=fewer),
     }
+    now = on_these_problems(layout).detects or float("inf")
     found = [(name, on_these_problems(one).detects) for name, one in changed.items()]
-    return sorted(found, key=lambda one: one[1] if one[1] is not None else float("inf"))
+    helps = [(name, detects) for name, detects in found if detects and detects < now]
+    return sorted(helps, key=lambda one: one[1])

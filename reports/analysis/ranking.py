@@ -32,11 +32,12 @@ class MethodRanks:
             method failed.
         alpha: level of all pairs and recoveries together.
         omnibus: Friedman's test over problems; None below two methods or two problems.
-        pairwise: Welch's test of every pair on these problems; None below two methods or without a
-            problem.
-        low, high: [methods] ranks, by the mean over problems, that the told pairs leave open.
-        best: [methods] how probable it is that the mean over problems is the highest; NaN where
-            that is unknown.
+        pairwise: Welch's test of every pair of methods that failed nowhere, on these problems; None
+            below two of these, or on half of the plan's problems or fewer.
+        low, high: [methods] ranks, by the mean over problems, that the told pairs leave open; those
+            that failed share the last.
+        best: [methods] roughly how probable it is that the mean over problems is the highest, among
+            those that may be; NaN where that is unknown.
         cliques: indices of methods that nothing tells apart, at the suite's alpha.
     """
 
@@ -102,10 +103,14 @@ def rank_methods(
     groups: Sequence[tuple[int, ...]] = ()
     low, high = np.ones(len(methods)), np.full(len(methods), float(len(methods)))
     best = np.full(len(methods), np.nan)
-    if len(methods) > 1 and problems:
+    whole = ~np.isnan(scores).any(axis=0)
+    if whole.sum() > 1 and 2 * len(problems) > len(everywhere):
+        cube[~whole] = np.nan  # a method that failed comes last, whatever it reached elsewhere
         pairs = statistics.pairwise(cube, cells["recovery"].nunique(), looks_of(suite))
         low, high = pairs.ranks(alpha)
-        best = _chances(cube)
+        low[~whole], high[whole] = whole.sum() + 1.0, np.minimum(high[whole], whole.sum())
+        best = np.where(low > 1, 0.0, _chances(cube))
+        best /= max(np.nansum(best), 1e-9) if np.isfinite(best[whole]).all() else 1.0
         order = -np.nan_to_num(scores, nan=-1e9).mean(axis=0)
         groups = statistics.cliques(order, pairs.adjusted, alpha)
     if len(methods) > 1 and len(problems) > 1:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from ..analysis.ranking import MethodRanks
 from ..analysis.results import Results
 from ..formats import counted
-from ..statistics import Floats, shares_within
+from ..statistics import Floats, known_mean, shares_within
 from .focus import EDGE, focus, mark_beside
 from .panels import entries, legend
 from .plot import Plot
@@ -59,7 +59,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
 def _lost(results: Results, ranks: MethodRanks) -> Floats:
     """[methods, budgets, problems, bases, repeats] points of top-1 lost.
 
-    What failed has lost everything: infinity. NaN where the problem has no such budget.
+    What failed has lost everything: infinity. NaN where no such trial was asked for.
     """
     trials = results.trials[results.trials["recovery"] == ranks.recovery]
     trials = trials[trials["problem"].isin(ranks.problems) & trials["method"].isin(ranks.methods)]
@@ -74,8 +74,13 @@ def _lost(results: Results, ranks: MethodRanks) -> Floats:
     full = values.reindex(pd.MultiIndex.from_product(levels, names=axes))
     lost = np.negative(full.to_numpy(dtype=np.float64)).reshape([len(one) for one in levels])
     lost[np.isnan(lost)] = np.inf
-    planned = np.array([[one in results.budgets[at] for at in ranks.problems] for one in levels[1]])
-    return cast("Floats", np.where(planned[None, :, :, None, None], lost, np.nan))
+    asked = {
+        (one.method, one.budget, one.problem, one.base, one.repeat)
+        for one in results.expected
+        if one.recovery == ranks.recovery
+    }
+    planned = np.array([key in asked for key in full.index]).reshape(lost.shape)
+    return cast("Floats", np.where(planned, lost, np.nan))
 
 
 def drawn(cubes: Mapping[str, tuple[list[str], Floats]]) -> pd.DataFrame:
@@ -91,7 +96,8 @@ def drawn(cubes: Mapping[str, tuple[list[str], Floats]]) -> pd.DataFrame:
         end = -focus(-most)
         thresholds = np.linspace(min(0.0, float(np.nanquantile(known, 0.02))), end, _POINTS)
         for name, lost, own in zip(names, cube, most, strict=True):
-            shares = shares_within(lost, thresholds).mean(axis=(1, 2, 3))
+            within = shares_within(lost, thresholds)
+            shares = known_mean(within.reshape(len(thresholds), -1), axis=1)
             part = pd.DataFrame({"lost": thresholds, "share": shares, "most": own})
             parts.append(part.assign(recovery=recovery, method=name))
     return pd.concat(parts, ignore_index=True)[["recovery", "method", "lost", "share", "most"]]

@@ -24,7 +24,7 @@ _NUMBERS = 30  # methods up to which numbers are written into the squares
 def similarity(results: FidelityResults, problem: str) -> pd.DataFrame:
     """Spearman correlation of every two methods' scores over all units, mean over bases.
 
-    Rows and columns are in the order of an average-linkage clustering of 1 - |rho|, so that methods
+    Rows and columns are in the order of an average-linkage clustering of 1 - tau, so that methods
     which rank alike, or upside down, stand together.
     """
     units = results.units[results.units["problem"] == problem]
@@ -72,7 +72,7 @@ def _ranks(matrix: pd.DataFrame) -> pd.Series:
 
 
 def _tree(matrix: pd.DataFrame) -> Floats:
-    apart = np.maximum(1 - matrix.abs().fillna(0.0).to_numpy(dtype=float), 0)  # rounding
+    apart = np.maximum(1 - matrix.fillna(0.0).to_numpy(dtype=float), 0)  # rounding
     apart = (apart + apart.T) / 2
     np.fill_diagonal(apart, 0)
     tree: Floats = linkage(squareform(apart, checks=False), "average")
@@ -105,7 +105,7 @@ def similarity_plot(
 
 
 def _dendrogram(ax: Axes, matrix: pd.DataFrame, across: int) -> None:
-    """Draw the tree above the first of so many squares; heights are 1 - |agreement|."""
+    """Draw the tree above the first of so many squares; heights are 1 - agreement."""
     tree, count = _tree(matrix), len(matrix)
     places = {leaf: (float(leaf), 0.0) for leaf in range(count)}
     lines = []

@@ -28,14 +28,14 @@ def headline(results: Results, recovery: str) -> str:
     rows = _of_control(results, recovery)
     if not rows:
         return f"The suite holds {control} alone: nothing is compared."
-    known = [row for row in rows if not pd.isna(row["mean"])]
+    known = [row for row in rows if row["word"] != "not compared"]
     said = _failing(results, recovery, rows)
     if not known:
-        return " ".join(["Nothing is compared yet: " + _waiting(rows, control) + ".", *said])
+        return " ".join([_nothing(rows, control), *said])
     if suite.bases < FEWEST_BASES:
         why = f"With {counted(suite.bases, 'base')} a problem nothing is known of the uncertainty, "
         why += f"and nothing is concluded; it takes {FEWEST_BASES}."
-        return " ".join([_highest(known, control), why, *said])
+        return " ".join([*_highest(known, control), why, *said])
     parts, rest = _by_word(known, control, suite.analysis.rope)
     where = f"On {_places(results)}"
     if any(row["word"] in ("better", "worse") for row in known):
@@ -43,13 +43,17 @@ def headline(results: Results, recovery: str) -> str:
         sentences = [f"{where}: {'; '.join(parts)}."]
     else:
         none = f"{where} no method is shown to differ from {control}"
-        sentences = ["; ".join([none, *parts]) + ".", _highest(known, control)]
-    return " ".join([*sentences, *_collapsed(known), *said])
+        sentences = ["; ".join([none, *parts]) + ".", *_highest(known, control)]
+    level = f"{100 * (1 - suite.analysis.alpha):g} %"
+    if any("[" in one for one in sentences):
+        tests = counted(results.layout.comparisons, "comparison")
+        sentences.append(f"(In brackets: {level} intervals that hold for all {tests} at once.)")
+    return " ".join([*sentences, *_collapsed(known, control), *said])
 
 
 def like_these(results: Results, recovery: str) -> str:
     """What may be said of other problems: of datasets and models of which these are a sample."""
-    rows = [row for row in _of_control(results, recovery) if not pd.isna(row["mean"])]
+    rows = _of_control(results, recovery)
     control = results.suite.analysis.control
     if len(results.problems) == 1:
         return "Other models and data: nothing here speaks for them."
@@ -116,7 +120,7 @@ def _by_word(
     for one in by_word["mixed"]:
         typical = f"{points(one['mean'])} points on the mean, typically {points(one['typical'])}"
         parts.append(f"neither better nor worse is {one['method']} ({typical}: {one['why']})")
-    return parts, [one["method"] for one in by_word["undecided"] + by_word["not compared"]]
+    return parts, [one["method"] for one in by_word["undecided"]]
 
 
 def _few(names: Sequence[str]) -> str:
@@ -125,15 +129,19 @@ def _few(names: Sequence[str]) -> str:
     return ", ".join([*names[:MOST], f"and {more} more"] if more > 0 else names)
 
 
-def _highest(rows: Sequence[Mapping[Any, Any]], control: str) -> str:
-    """The highest mean, with an interval that holds though it was chosen for being the highest."""
-    top = rows[0]
+def _highest(rows: Sequence[Mapping[Any, Any]], control: str) -> list[str]:
+    """The highest mean over all problems, with an interval that allows for its being chosen."""
+    whole = [row for row in rows if row["n_problems"] == row["of"]]
+    if not whole:
+        return []
+    top = whole[0]
     size = f"{points(top['mean'])} points"
     span = interval(top["joint_low"], top["joint_high"])
     size += f", {span}" if span != "–" else ""
     if top["mean"] < 0:
-        return f"{control}, the control, has the highest mean; {top['method']} is nearest ({size})."
-    return f"{top['method']} has the highest mean ({size}, against {control})."
+        lead = f"{control}, the control, has the highest mean"
+        return [f"{lead}; {top['method']} is nearest ({size})."]
+    return [f"{top['method']} has the highest mean ({size}, against {control})."]
 
 
 def _with_interval(row: Mapping[Any, Any]) -> str:
@@ -143,13 +151,15 @@ def _with_interval(row: Mapping[Any, Any]) -> str:
     return f"{row['method']} ({points(row['mean'])} points, {span}{where})"
 
 
-def _collapsed(rows: Sequence[Mapping[Any, Any]]) -> Iterator[str]:
-    """Who falls far behind on single problems."""
-    losses = [
-        (lost, f"{row['method']} loses {-lost:.0f} points to it on {problem}")
-        for row in rows
-        for problem, lost in row["collapses"].items()
-    ]
+def _collapsed(rows: Sequence[Mapping[Any, Any]], control: str) -> Iterator[str]:
+    """Who falls far behind on single problems: methods, or the control behind them."""
+    losses: list[tuple[float, str]] = []
+    for row in rows:
+        for problem, gap in row["collapses"].items():
+            ahead, behind = (control, row["method"]) if gap < 0 else (row["method"], control)
+            losses.append(
+                (-abs(gap), f"{behind} lies {abs(gap):.0f} points behind {ahead} on {problem}")
+            )
     if losses:
         yield f"Collapses: {_few([said for _, said in sorted(losses)])}."
 
@@ -166,7 +176,7 @@ def _failing(results: Results, recovery: str, rows: Sequence[Mapping[Any, Any]])
         f"{counted(len(results.problems), 'problem')}"
         for (method, how), n in sorted(lost.items(), key=lambda one: one[0][0] != control)
     ]
-    left = [row for row in rows if row["word"] == "not compared" and not pd.isna(row["mean"])]
+    left = [row for row in rows if row["word"] == "not compared" and row["n_problems"]]
     said = [f"No result: {_few(words)}."] if words else []
     if left:
         names = _few([row["method"] for row in left])
@@ -174,11 +184,11 @@ def _failing(results: Results, recovery: str, rows: Sequence[Mapping[Any, Any]])
     return said
 
 
-def _waiting(rows: Sequence[Mapping[Any, Any]], control: str) -> str:
-    failed = sum(bool(row["failed"]) for row in rows)
-    if failed == len(rows):
-        return f"on every problem a method or {control} failed"
-    return f"no method and {control} have both finished on a problem"
+def _nothing(rows: Sequence[Mapping[Any, Any]], control: str) -> str:
+    """Why no method is compared."""
+    if all(row["failed"] for row in rows):
+        return f"Nothing can be compared: every method, or {control}, failed."
+    return f"Nothing is compared yet: no method and {control} have finished on enough problems."
 
 
 def headline_numbers(results: Results) -> dict[str, dict[str, Any]]:
@@ -191,10 +201,11 @@ def headline_numbers(results: Results) -> dict[str, dict[str, Any]]:
     """
     numbers_of: dict[str, dict[str, Any]] = {}
     for recovery in results.recoveries:
-        rows = [row for row in _of_control(results, recovery) if not pd.isna(row["mean"])]
-        if not rows:
+        rows = [row for row in _of_control(results, recovery) if row["word"] != "not compared"]
+        whole = [row for row in rows if row["n_problems"] == row["of"]]
+        if not whole:
             continue
-        best = rows[0]
+        best = whole[0]
         names = {"mean": "mean", "low": "joint_low", "high": "joint_high"}
         names["p_adjusted"] = "p_adjusted"
         numbers = {name: float(best[column]) for name, column in names.items()}
@@ -213,7 +224,7 @@ def headline_numbers(results: Results) -> dict[str, dict[str, Any]]:
 
 def _places(results: Results) -> str:
     n = len(results.problems)
-    return f"these {n} problems" if n > 1 else f"{results.problems[0]}"
+    return f"the mean of these {n} problems" if n > 1 else f"{results.problems[0]}"
 
 
 def power_lines(of: power.Layout) -> list[str]:
@@ -228,8 +239,7 @@ def power_lines(of: power.Layout) -> list[str]:
             said.append(f"{what}: no difference is found with 80 % power.")
         else:
             said.append(f"{what}: a difference of {one.detects:g} {one.unit} is found with 80 %.")
-    (name, detects), *_ = power.advice(of)
-    if detects is not None and (found[0].detects is None or detects < found[0].detects):
+    for name, detects in power.advice(of)[:1]:
         said.append(f"Most would help {name}: then {detects:g} base SDs are found.")
     return said
 

@@ -54,7 +54,9 @@ def standing_table(results: Results, recovery: str) -> Table:
         f"{_budgets(results)}): {spread}. "
         f"{_rule(results, rows)}"
     )
-    columns = heads(["Method", *(one if one != best.OVER else "All problems" for one in places)], 1)
+    ranked, planned = len(results.ranking[recovery].problems), len(results.problems)
+    whole = "All problems" if ranked == planned else f"{ranked} of {planned} problems"
+    columns = heads(["Method", *(one if one != best.OVER else whole for one in places)], 1)
     return Table(f"standing_{recovery}", "Standing", caption, columns, body)
 
 
@@ -87,44 +89,38 @@ def _these(results: Results) -> str:
 
 def rank_table(results: Results, recovery: str) -> Table | None:
     """Who may be where in the order of methods; None below two methods."""
-    ranking = results.ranking[recovery]
+    ranking, layout = results.ranking[recovery], results.layout
     if ranking.pairwise is None:
         return None
-    cliques = dict(enumerate(ranking.cliques))
     means = statistics.known_mean(ranking.scores, axis=0)
     mean_ranks = ranking.omnibus.mean_ranks if ranking.omnibus else [float("nan")] * len(means)
     rows = []
-    for method in np.argsort(-np.nan_to_num(means, nan=-np.inf), kind="stable"):
-        letters = "".join(_letter(i) for i, members in cliques.items() if method in members)
+    failed = np.isnan(ranking.scores).any(axis=0)
+    for method in np.argsort(np.where(failed, np.inf, -means), kind="stable"):
         low, high = ranking.low[method], ranking.high[method]
         cells = [Cell(ranking.methods[method]), signed(means[method])]
         cells += [Cell(f"{low:.0f} to {high:.0f}" if high > low else f"{low:.0f}", float(low))]
         cells += [number(100 * ranking.best[method], 2), number(mean_ranks[method])]
-        rows.append([*cells, Cell(letters or "–")])
+        rows.append(cells)
     left_out = "; ".join(f"{problem} ({why})" for problem, why in ranking.left_out)
     level = _percent(results)
     caption = (
         f"Order of methods {after(recovery)} by the mean over "
         f"{counted(len(ranking.problems), 'problem')}. Rank: those that remain possible on "
         f"{_these(results)} after every pair that is told apart, {level} for all methods at once. "
-        "Best: how probable it is that the method has the highest true mean there. Mean rank: over "
-        "problems, 1 is best, a description. Methods that share a letter are not told apart"
+        "Best: how probable it is, roughly, that the method has the highest true mean there. Mean "
+        "rank: over problems, 1 is best, a description. Stricter than the words on the control: "
+        f"{counted(layout.pairs, 'pair')} share the level, there {layout.comparisons}"
     )
     if test := ranking.omnibus:
         caption += (
             f". Friedman, ties corrected, as papers report it: χ² = {test.statistic:.2f}, p = "
-            f"{p_value(test.p_value)}; Iman–Davenport F = {test.f_statistic:.2f}, p = "
-            f"{p_value(test.f_p_value)}; by permutation p = {p_value(test.permutation_p)}; "
+            f"{p_value(test.p_value)}; by permutation p = {p_value(test.permutation_p)}; "
             f"Kendall's W = {test.kendall_w:.2f}; tied cells: {100 * test.tied:.0f} %"
         )
     caption += f". Left out: {left_out}" if left_out else ""
-    names = ["Method", "Mean, points", "Rank", "Best, %", "Mean rank", "Not told apart"]
+    names = ["Method", "Mean, points", "Rank", "Best, %", "Mean rank"]
     return Table(f"ranks_{recovery}", "Ranks", caption, heads(names, 1), rows)
-
-
-def _letter(place: int) -> str:
-    """a to z, then aa, ab ..."""
-    return (_letter(place // 26 - 1) if place >= 26 else "") + chr(ord("a") + place % 26)
 
 
 def overall_table(results: Results, recovery: str) -> Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import Floats
+from .arrays import Floats, known_mean
 
 _TIE = 1e-9  # losses are differences of accuracies: equal ones may differ in the last bit
 
@@ -33,4 +33,4 @@ def shares_within(lost: ArrayLike, thresholds: ArrayLike) -> Floats:
             f"not {cube.shape} and {at.shape}"
         )
     within = np.where(np.isnan(cube), np.nan, cube <= at[:, None, None, None, None] + _TIE)
-    return np.asarray(np.nanmean(within, axis=1))
+    return known_mean(within, axis=1)

@@ -75,7 +75,7 @@ def test_direction_and_mirror() -> None:
         assert "worse are" not in said
         assert f"neither better nor worse is a ({mean}" in said
         assert "the mean says one thing and most problems the other" in said
-        assert ("Collapses: a loses 30 points to it on m3 on digits." in said) == (sign > 0)
+        assert ("Collapses: a lies 30 points behind l1 on m3" in said) == (sign > 0)
 
 
 def test_two_bases_conclude_nothing() -> None:
@@ -157,7 +157,7 @@ def test_methods_tied_to_the_last_image_are_not_called_equal() -> None:
     results = analyse(suite, same, plan(suite))
     assert set(results.overall["word"]) == {"undecided"}
     assert any("agree to the last image" in one for one in warnings(results))
-    assert headline(results, "none").startswith("On these 3 problems no method is shown to differ")
+    assert headline(results, "none").startswith("On the mean of these 3 problems no method is")
 
 
 def test_equivalence_is_said_only_of_what_lies_within_the_rope() -> None:
@@ -184,8 +184,8 @@ def test_few_datasets_say_nothing_of_problems_like_these() -> None:
     assert "may happen on up to 39 % of those like them" in said
     few = made(grid(4), lambda one: 5.0 if one.method == "a" else 0.0)
     assert like_these(few, "none") == (
-        "For problems like these nothing is said: the datasets or the models are 4, it takes 5 of "
-        "each."
+        "For problems like these nothing is said: it takes 5 datasets, models, or of both if both "
+        "vary, not 4."
     )
 
 

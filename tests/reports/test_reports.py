@@ -198,7 +198,7 @@ def test_enough_bases_are_tested_and_named() -> None:
     numbers = headline_numbers(results)["none"]
     assert (numbers["best"], numbers["better"], numbers["worse"]) == ("taylor", 1, 1)
     sentence = headline(results, "none")
-    assert sentence.startswith("On these 9 problems: better than l1 are taylor (+")
+    assert sentence.startswith("On the mean of these 9 problems: better than l1 are taylor (+")
     assert "worse are random (−" in sentence
     assert "no difference is shown for obd" in sentence
 
