@@ -110,6 +110,8 @@ def differences(first: Design, now: Design) -> Iterator[tuple[str, str]]:
 
     >>> list(differences({"methods": ["l1", "hap"], "bases": 3}, {"methods": ["l1"], "bases": 5}))
     [('methods taken out', 'hap'), ('another number of bases', '5 instead of 3')]
+    >>> list(differences({"settings": {"recipe ft": "a1"}}, {"settings": {"recipe ft": "b2"}}))
+    [('other settings', 'recipe ft')]
     """
     old, new = first.get("settings", {}), now.get("settings", {})
     yield from (("other settings", one) for one in new if one in old and new[one] != old[one])

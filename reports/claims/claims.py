@@ -150,9 +150,8 @@ def _failures(several: Sequence[Differences]) -> str:
     """`a failed on 1 of 3 problems`, of each method and way to end without a result."""
     ends = [{one[:2] for one in each.missing if one[1] != "not run"} for each in several]
     counts = sorted(Counter(chain.from_iterable(ends)).items())
-    n = len(several)
-    on = {one: f"on {one} of {n} problems" if n > 1 else "in places" for one in range(1, n + 1)}
-    return ", ".join(f"{method} {end} {on[one]}" for (method, end), one in counts)
+    on = " on {} of " + f"{len(several)} problems" if len(several) > 1 else " in places"
+    return ", ".join(f"{method} {end}{on.format(n)}" for (method, end), n in counts)
 
 
 def _difference(claim: Claim, reference: str, rows: pd.DataFrame) -> Differences:
