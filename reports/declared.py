@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from suites.fidelity import FidelitySuite
 from suites.schema import Analysis, Suite
 
-from .records import Labels, Record
+from .records import Labels, Record, content_key
 
 Design = dict[str, Any]  # the rules of an analysis, and what takes part in it
 
@@ -61,7 +61,38 @@ def design_of(suite: Suite | FidelitySuite, expected: Sequence[Labels]) -> Desig
     }
     lists = {name: list(dict.fromkeys(values)) for name, values in of.items()}
     rules = suite.analysis.model_dump(mode="json")
-    return {**rules, **lists, "bases": suite.bases, "repeats": suite.repeats}
+    counts = {"bases": suite.bases, "repeats": suite.repeats}
+    return {**rules, **lists, **counts, "settings": settings_of(suite)}
+
+
+def settings_of(suite: Suite | FidelitySuite) -> dict[str, str]:
+    """What trials are made with: each part of a suite in words, and a short hash of what it says.
+
+    What stands in the lists of a design is in none of them: names, problems, matched controls.
+    """
+    known = suite.all_recipes
+    parts: dict[str, Any] = {"calibration": suite.calibration, "splits": suite.splits}
+    parts |= {f"method {one.name}": one for one in suite.methods}
+    parts |= {f"dataset {one.title}": one for one in suite.datasets}
+    for model in suite.models:
+        own = model.selection and model.selection.model_dump(exclude_unset=True)
+        rest = {"recipe": suite.base_recipe_of(model)}
+        rest |= dict.fromkeys(("budgets", "datasets", "selection"))
+        parts[f"model {model.title}"] = [_said(model.model_copy(update=rest)), own]
+    parts |= {f"recipe {name}": known[name] for name in suite.used_recipes if name in known}
+    if isinstance(suite, Suite):
+        parts["selection"] = suite.selection
+        parts |= {f"budgets of {one.title}": suite.budgets_of(one).kept for one in suite.models}
+    else:
+        parts["fidelity"] = suite.fidelity
+    return {name: content_key(_said(part))[:12] for name, part in sorted(parts.items())}
+
+
+def _said(part: Any) -> Any:
+    """As JSON, without defaults: a field that is younger than a declaration changes no hash."""
+    if not isinstance(part, BaseModel):
+        return part
+    return part.model_dump(mode="json", exclude={"label", "matched"}, exclude_defaults=True)
 
 
 def words(design: Design) -> str:
@@ -79,13 +110,17 @@ def differences(first: Design, now: Design) -> Iterator[tuple[str, str]]:
 
     >>> list(differences({"methods": ["l1", "hap"], "bases": 3}, {"methods": ["l1"], "bases": 5}))
     [('methods taken out', 'hap'), ('another number of bases', '5 instead of 3')]
+    >>> list(differences({"settings": {"recipe ft": "a1"}}, {"settings": {"recipe ft": "b2"}}))
+    [('other settings', 'recipe ft')]
     """
+    old, new = first.get("settings", {}), now.get("settings", {})
+    yield from (("other settings", one) for one in new if one in old and new[one] != old[one])
     for name in {**now, **first}:
         old, new = first.get(name, DEFAULTS.get(name)), now.get(name, DEFAULTS.get(name))
         if isinstance(old, list) and isinstance(new, list):
             yield from ((f"{name} added", str(one)) for one in new if one not in old)
             yield from ((f"{name} taken out", str(one)) for one in old if one not in new)
-        elif old != new and name != PRESENTATION:
+        elif old != new and name not in (PRESENTATION, "settings"):
             yield f"another {WORDS.get(name, name)}", f"{new} instead of {old}"
 
 

@@ -49,8 +49,8 @@ def plan(suite: Suite) -> list[Labels]:
     return [
         Labels(
             suite=suite.suite,
-            dataset=dataset.name,
-            model=model.name,
+            dataset=dataset.title,
+            model=model.title,
             method=method,
             recovery=recovery.name,
             cost=suite.budgets.cost,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -34,11 +36,14 @@ RULE = (
     "tested. Not run: no budget of the range has both methods, and nothing failed. That nobody "
     "wins is reproduced if every method is told from a better one somewhere, not reproduced if one "
     "is told from all others everywhere, corrected for all others and places. A base or budget at "
-    "which a trial is missing is left out, and the row says what became of the trial. Where the "
-    "paper's problem has no records, another model on its dataset stands in, and the scale says "
-    "so; it also says where data, calibration or recipes are not those of the suite's file. Both "
-    "are verdicts elsewhere, which speak neither for nor against the paper. Smoke runs never "
-    "count. A verdict is about the direction; the size in the paper stands beside it"
+    "which a trial is missing is left out, and the row says what became of the trial. Means of "
+    "what is left flatter a method that failed, timed out or was infeasible somewhere in the "
+    "range: where A did, the claim is at best undecided, where B did it is undecided, and for "
+    "nobody wins it is a better one nowhere on that problem. Where the paper's problem has no "
+    "records, another model on its dataset stands in, and the scale says so; it also says where "
+    "data, calibration or recipes are not those of the suite's file. Both are verdicts elsewhere, "
+    "which speak neither for nor against the paper. Smoke runs never count. A verdict is about the "
+    "direction; the size in the paper stands beside it"
 )
 
 
@@ -57,7 +62,7 @@ class Judgement:
     interval: Interval | None = None  # for all comparisons of the claim at once
     p: float = float("nan")  # after Holm
     on: str = ""  # what the verdict is conditional on: problems, and their bases
-    why: str = ""  # nothing could be tested: the reason
+    why: str = ""  # no verdict: what could not be tested, or has failed
     note: str = ""
 
     @property
@@ -132,8 +137,21 @@ def _comparisons(claim: Claim, rows: pd.DataFrame, place: dict[str, Any]) -> Ite
             problems=tuple(bases), budgets=max(one.budgets for one in several), on=_on(bases),
             trials=frozenset().union(*(one.keys for one in several)), note=in_words(lacking),
         )  # fmt: skip
-        tried = bases or any(outcome != "not run" for _, outcome, _ in lacking)
-        yield found if tried else replace(found, verdict="not run", why="")
+        fell = {method for method, outcome, _ in lacking if outcome != "not run"}
+        stands = found.verdict == "not reproduced" and reference not in fell
+        if not bases and not fell:
+            found = replace(found, verdict="not run", why="")
+        elif fell and not stands:
+            found = replace(found, verdict="undecided", why=found.why or _failures(several))
+        yield found
+
+
+def _failures(several: Sequence[Differences]) -> str:
+    """`a failed on 1 of 3 problems`, of each method and way to end without a result."""
+    ends = [{one[:2] for one in each.missing if one[1] != "not run"} for each in several]
+    counts = sorted(Counter(chain.from_iterable(ends)).items())
+    on = " on {} of " + f"{len(several)} problems" if len(several) > 1 else " in places"
+    return ", ".join(f"{method} {end}{on.format(n)}" for (method, end), n in counts)
 
 
 def _difference(claim: Claim, reference: str, rows: pd.DataFrame) -> Differences:
@@ -213,13 +231,15 @@ def _nobody_wins(claim: Claim, rows: pd.DataFrame, place: dict[str, Any]) -> Ite
     behind, ahead, tested = np.zeros(k, dtype=bool), np.zeros(k, dtype=int), False
     lacking: list[Missing] = []
     for _, of_problem in rows.groupby("problem"):
-        lacking += missing(of_problem, names)
+        lacking += (here := list(missing(of_problem, names)))
+        fell = np.isin(names, [method for method, outcome, _ in here if outcome != "not run"])
         tables = {name: base_means(one) for name, one in of_problem.groupby("method")}
         for _, at in pd.concat(tables, names=["method"]).groupby(level="budget"):
             scores = at.droplevel("budget").reindex(np.array(names)).to_numpy()
             gaps = np.sort((scores[:, None] - scores).reshape(k * k, 1, -1))  # NaN last
             low = on_these_problems(gaps).interval(1 - ALPHA / (places * (k - 1))).low
-            told = (low > 0).reshape(k, k)  # row from column, better
+            # Row from column, better; what is left of one that failed here would flatter it.
+            told = (low > 0).reshape(k, k) & ~fell[:, None]
             behind |= told.any(axis=0)
             ahead += told.sum(axis=1)
             tested |= bool(np.isfinite(low).any())

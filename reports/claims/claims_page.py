@@ -61,8 +61,10 @@ def worded(verdict: ClaimVerdict, rows: Sequence[Judgement]) -> str:
 
 def by_chance(claims: Sequence[Judged]) -> str:
     """How many of the verdicts are to be expected to be wrong."""
-    could = [[one.verdict != "not run" and not one.why for one in rows] for _, _, rows in claims]
-    tested = sum(map(any, could))
+    tested = sum(
+        any(one.verdict != "not run" and (not one.why or one.p <= 1) for one in rows)
+        for _, _, rows in claims
+    )
     if not tested:
         return "None of them could be tested: that takes three bases on each problem of a claim."
     return (

@@ -149,6 +149,78 @@ def test_what_differs_from_the_declaration_is_said_on_the_page(
     assert "level 0.05, ROPE ± 0.2 points, 3 methods" in page  # as declared, not as changed
 
 
+RECIPE = {"epochs": 2, "learning_rate": 0.1}
+SET: dict[str, Any] = {
+    "models": ["m1", {"name": "m2", "budgets": {"macs": [0.5, 0.3]}}],
+    "methods": ["l1", {"criterion": "taylor", "as": "t", "options": {"power": 1}}],
+    "budgets": {"macs": [0.5]},
+    "recoveries": ["none", {"finetune": "ft"}],
+    "recipes": {"ft": RECIPE, "other": RECIPE},
+    "calibration": {"images": 512},
+}
+SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
+    "learning rate": ({"recipes": {"ft": RECIPE | {"learning_rate": 0.3}}}, "recipe ft"),
+    "calibration": ({"calibration": {"images": 32}}, "calibration"),
+    "options": (
+        {"methods": ["l1", {"criterion": "taylor", "as": "t", "options": {"power": 2}}]},
+        "method t",
+    ),
+    "criterion": ({"methods": ["l1", {"criterion": "hessian", "as": "t"}]}, "method t"),
+    "network": ({"models": [{"name": "vgg", "label": "m1"}, SET["models"][1]]}, "model m1"),
+    "weights": ({"models": [{"name": "m1", "weights": "W"}, SET["models"][1]]}, "model m1"),
+    "a model's own selection": (
+        {"models": [{"name": "m1", "selection": {"scope": "global"}}, SET["models"][1]]},
+        "model m1",
+    ),
+    "training of bases": ({"base_recipe": "base-step"}, "model m1, model m2"),
+    "dataset": ({"datasets": [{"name": "digits", "test_images": 60}]}, "dataset digits"),
+    "selection": ({"selection": {"scope": "local"}}, "selection"),
+    "splits": ({"splits": "fixed"}, "splits"),
+    "budgets moved": (
+        {"models": [{"name": "m1", "budgets": {"macs": [0.5, 0.3]}}, "m2"]},
+        "budgets of m1, budgets of m2",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "which"), SETTINGS.values(), ids=SETTINGS)
+def test_trials_that_are_made_otherwise_under_the_same_names_are_said(
+    changes: dict[str, Any], which: str
+) -> None:
+    first, suite = make_suite(**SET), make_suite(**SET | changes)
+    (said,) = stood_on(suite, stamp(first)).exploratory
+    n = len(plan(suite))
+    assert said == f"other settings after {n} of {n} trials had finished: {which}"
+
+
+UNCHANGED: dict[str, dict[str, Any]] = {
+    "all": {},
+    "defaults written out": {"calibration": {"images": 512, "batch_size": 64}},
+    "names written out": {"datasets": [{"name": "digits", "label": "digits"}]},
+    "a recipe that nothing follows": {"recipes": {"ft": RECIPE, "other": {**RECIPE, "epochs": 9}}},
+    "order": {"budgets": {"macs": [0.5]}, "models": SET["models"][::-1]},
+}
+
+
+@pytest.mark.parametrize("changes", UNCHANGED.values(), ids=UNCHANGED)
+def test_the_same_settings_said_otherwise_are_no_difference(changes: dict[str, Any]) -> None:
+    assert stood_on(make_suite(**SET | changes), stamp(make_suite(**SET))).exploratory == []
+
+
+def test_settings_of_what_was_added_or_taken_out_are_said_by_the_lists_alone() -> None:
+    suite = make_suite(**SET | {"methods": ["l1", "obd"], "recoveries": ["none"]})
+    kinds = [
+        one.partition(" after")[0] for one in stood_on(suite, stamp(make_suite(**SET))).exploratory
+    ]
+    assert kinds == ["methods added", "methods taken out", "recoveries taken out"]
+
+
+def test_a_declaration_of_old_is_silent_about_settings() -> None:
+    old, suite = stamp(make_suite(**SET)), make_suite(**SET | {"splits": "fixed"})
+    bare = {name: value for name, value in old.design.items() if name != "settings"}
+    assert stood_on(suite, old.model_copy(update={"design": bare})).exploratory == []
+
+
 def test_the_axis_of_a_figure_is_no_difference() -> None:
     suite = small(analysis={"control": "l1", "cost": "params_ratio"})
     assert stood_on(suite, stamp(small())).notices == []
@@ -272,3 +344,10 @@ def test_a_fidelity_suite_is_declared_too(tmp_path: Path) -> None:
     assert "Declared on 2026-03-01 10:20 UTC" in page
     assert "0 of 4 trials have run" in page
     assert "methods added after 0 of 4 trials had finished: taylor" in page
+    changes = {"fidelity": {"units": 8}, "calibration": {"images": 32}}
+    other = FidelitySuite.model_validate(suite.model_dump(by_alias=True) | changes)
+    assert list(differences(first, design_of(suite, labels))) == []
+    assert list(differences(first, design_of(other, labels))) == [
+        ("other settings", "calibration"),
+        ("other settings", "fidelity"),
+    ]

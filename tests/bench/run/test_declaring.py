@@ -148,6 +148,17 @@ def test_results_of_an_earlier_plan_of_the_suite_count_as_seen(store: Store) -> 
     assert [one.finished for one in declared(other, store)] == [0, 3]
 
 
+def test_results_under_other_settings_count_as_seen(store: Store) -> None:
+    """The names are the same and no key is: all that was finished was finished before."""
+    said_of(plan_of(), store)
+    finish(store, plan_of(), 3)
+    other = plan_of(calibration={"images": 16, "batch_size": 16})
+    changed = "other settings after 3 of 6 trials had finished: calibration"
+    assert said_of(other, store) == f"not as declared: {changed}\n"
+    finish(store, other, 3)
+    assert footing_of(other, store, other.records(store)).exploratory == [changed]
+
+
 def test_a_suite_of_another_name_does_not_wash_results_clean(store: Store) -> None:
     finish(store, plan_of(), 3)
     copy = plan_of(suite="again", methods=[*SMALL["methods"], "l2"])
@@ -233,6 +244,10 @@ def test_from_the_first_run_to_the_page_by_the_command(bench: Command, tmp_path:
     assert f"not as declared: {widened}" in more
     assert f"not as declared: {added}" in more
     assert f"<li>{widened}</li><li>{added}</li>" in text_of(page)
+
+    fewer = "other settings after 4 of 7 trials had finished: calibration"
+    assert f"not as declared: {fewer}" in on(*run, "--set", "calibration.images=16")
+    assert f"<li>{fewer}</li>" in text_of(page)
 
     # Records that come from elsewhere come without a declaration.
     shutil.copytree(tmp_path / "r" / "records", tmp_path / "theirs" / "records")

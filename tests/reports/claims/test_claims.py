@@ -282,10 +282,92 @@ def test_a_problem_on_which_a_method_failed_is_named_by_its_absence() -> None:
         without_result(one, "crashed") if one.labels.method == "a" else one for one in elsewhere
     ]
     one = only(judge([claim(problems=PROBLEMS)], [*over_bases([2.0, 2.5, 3.0]), *crashed]))
-    assert one.verdict == "reproduced"
+    assert (one.verdict, one.why) == ("undecided", "a failed on 1 of 2 problems")
     assert one.on == "this problem, 3 bases"
     assert one.problems == ("net on data",)
     assert one.note == "a: 3 trials failed (budgets 0.5)"
+
+
+CLEAR = [2.0, 2.4, 2.8, 3.0]
+ENDS = [("crashed", False, "failed"), ("timeout", False, "timed out"), ("X", True, "infeasible")]
+
+
+def falling(records: list[Record], kind: str, infeasible: bool, **where: Any) -> list[Record]:
+    """The same, but that the trials of these labels have come to no result."""
+    return [
+        without_result(one, kind, infeasible)
+        if where.items() <= one.labels.model_dump().items()
+        else one
+        for one in records
+    ]
+
+
+@pytest.mark.parametrize("method", ["a", "b"])
+@pytest.mark.parametrize(("kind", "infeasible", "outcome"), ENDS)
+@pytest.mark.parametrize(
+    ("where", "on"),
+    [
+        ({"model": "net", "base": 3}, "on 1 of 3 problems"),
+        ({"model": "net3"}, "on 1 of 3 problems"),
+        ({"budget": 0.25}, "on 3 of 3 problems"),
+    ],
+    ids=["base", "problem", "budget"],
+)
+def test_what_survives_of_a_method_that_failed_reproduces_nothing(
+    method: str, kind: str, infeasible: bool, outcome: str, where: dict[str, Any], on: str
+) -> None:
+    records = [
+        one
+        for model, budget in product(("net", "net2", "net3"), (0.25, 0.5))
+        for one in over_bases(CLEAR, model=model, budget=budget)
+    ]
+    asked = claim(problems=PROBLEMS)
+    assert only(judge([asked], records)).verdict == "reproduced"
+    fallen = falling(records, kind, infeasible, method=method, **where)
+    findings = judge([asked], fallen)
+    one = only(findings)
+    assert (one.verdict, one.why) == ("undecided", f"{method} {outcome} {on}")
+    assert one.interval is not None
+    assert one.interval.low > 0  # what is left, which the note counts
+    assert f"{method}: " in one.note
+    page = claims_page(findings, fallen)
+    assert f"| undecided ({method} {outcome} {on}) |" in page
+    assert "of the 1 that could be tested" in page
+    # What has not run is no failure.
+    gone = [one for one in fallen if one.status == "done"]
+    assert only(judge([asked], gone)).verdict == "reproduced"
+
+
+def test_below_is_below_where_the_claims_method_failed_but_not_where_the_other_did() -> None:
+    records = over_bases([-one for one in CLEAR])
+    for method, said in (("a", "not reproduced"), ("b", "undecided")):
+        one = only(judge([claim()], falling(records, "crashed", False, method=method, base=3)))
+        assert one.verdict == said
+        assert one.why == ("b failed in places" if method == "b" else "")
+
+
+def test_a_failure_outside_of_the_claims_range_or_of_another_method_is_none() -> None:
+    others = [*over_bases(CLEAR, budget=0.1), *over_bases(CLEAR, recovery="bn")]
+    records = [*over_bases(CLEAR), *falling(others, "crashed", False)]
+    records.append(without_result(trial("c", 80), "crashed"))
+    assert only(judge([claim()], records)).verdict == "reproduced"
+
+
+def test_a_method_that_failed_is_no_better_one_where_nobody_wins() -> None:
+    low, high = [70.0, 71.0, 72.1, 71.5], [80.0, 81.2, 82.0, 81.5]
+    records = [
+        trial(method, top1, budget=budget, base=base)
+        for method, budget, several in (
+            ("a", 0.5, high), ("b", 0.5, low), ("a", 0.25, low), ("b", 0.25, high),
+        )
+        for base, top1 in enumerate(several)
+    ]  # fmt: skip
+    asked = claim(method=None, against=[], nobody_wins=True)
+    assert only(judge([asked], records)).verdict == "reproduced"
+    fallen = falling(records, "crashed", False, method="b", budget=0.25, base=0)
+    one = only(judge([asked], fallen))
+    assert one.verdict == "undecided"
+    assert "never told from a better one: a" in one.note
 
 
 def test_methods_that_recovered_by_different_recipes_are_not_compared() -> None:
