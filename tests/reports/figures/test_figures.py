@@ -39,7 +39,7 @@ def analysed(**shape: int) -> Results:
 @pytest.fixture(scope="module")
 def crowd() -> Results:
     """More methods than are coloured."""
-    return analysed(methods=12, budgets=2, models=2)
+    return analysed(methods=12, budgets=2, models=2, bases=8)
 
 
 @pytest.fixture(scope="module")
