@@ -110,8 +110,11 @@ def tested(cube: Floats, groups: Sequence[object]) -> MeanDifference:
 
 
 def bounded(ends: Ends) -> Ends:
-    """Limits of differences of accuracies, within what accuracies can differ by."""
-    return Ends(*(np.clip(one, -LARGEST, LARGEST) for one in ends))
+    """Limits of differences of accuracies, within what accuracies can differ by; an interval that
+    spans all of it says nothing, and is none."""
+    low, high = (np.clip(one, -LARGEST, LARGEST) for one in ends)
+    says = (low > -LARGEST) | (high < LARGEST)
+    return Ends(np.where(says, low, np.nan), np.where(says, high, np.nan))
 
 
 def word(low: float, high: float, rope: float) -> Word:

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..analysis.results import Results
-from ..statistics import Floats
+from ..statistics import FEWEST_BASES, Floats
 from .captions import over_budgets
 from .panels import ALL_PROBLEMS as OVERALL
 from .plot import Plot
@@ -36,6 +36,8 @@ def _plot(results: Results, looks: Mapping[str, Look], family: str) -> Plot:
     if OVERALL in set(data["panel"]):
         bars = f"{bars} Over all problems: the mean of these, each a small dot, with the interval "
         bars += "over the bases of all."
+    if results.suite.bases >= FEWEST_BASES and not results.suite.analysis.looks:
+        bars += " Each interval stands alone: of many, some leave zero out by chance."
     caption = (
         f"Difference in test top-1 {over_budgets(results)}, method minus {other}: right of zero is "
         f"better than {other}. n stands over each panel, which has an order and an axis of its "
