@@ -16,7 +16,7 @@ import pandas as pd
 from suites.schema import Suite
 
 from .. import statistics
-from ..statistics import Floats, Grid, Look
+from ..statistics import Floats, Grid, Look, MeanDifference
 from .cells import Averaged, failures
 from .comparisons import Comparison, Word, bounded, differences, looks_of, planned, tested, word
 
@@ -115,7 +115,9 @@ def decided(
         used[reached] = np.where(whole[:, :, None], cube, np.nan)[reached]
         used[reached, :, look.bases :] = np.nan
         alone = statistics.on_these_problems(used[reached])
-        found = tested(used[reached], [recoveries[int(row)] for row in reached])
+        # Those that have stopped still say how far bases spread.
+        whole_family = tested(used, recoveries)
+        found = MeanDifference(*(one[reached] for one in vars(whole_family).values()))
         each = bounded(alone.interval(1 - alpha))
         joint = bounded(found.interval(1 - look.alpha / m))
         words = [word(*ends, rope) for ends in zip(*joint, strict=True)]

@@ -91,7 +91,7 @@ def planned_tests(layout: Layout) -> list[PlannedTest]:
 
     >>> layout = Layout(problems=3, bases=3, comparisons=44, pairs=990, levels=1, alpha=0.05)
     >>> [(one.detects, one.unit) for one in planned_tests(layout)][:2]
-    [(5.2, 'base SDs'), (12.6, 'base SDs')]
+    [(4.3, 'base SDs'), (8.6, 'base SDs')]
     >>> planned_tests(layout)[-1].why_not
     'it takes 5 datasets, models, or of both if both vary, not 1'
     """

@@ -51,7 +51,7 @@ def power_on_these(problems: int, bases: int, effect: float, level: float) -> fl
         level: two-sided, of the one test.
 
     >>> round(power_on_these(problems=3, bases=3, effect=5.0, level=0.05 / 44), 1)
-    0.8
+    0.9
     """
     if bases < FEWEST_BASES:
         return 0.0

@@ -86,10 +86,11 @@ def on_these_problems(differences: ArrayLike, *, floor: bool = False) -> MeanDif
     means = np.where(there, cube, 0).sum(axis=2) / np.where(counted, bases, 1)
     squares = (np.where(there, cube - means[:, :, None], 0) ** 2).sum(axis=2)
     few = (counted & (bases < FEWEST_BASES)).any(axis=1) | (problems == 0)
-    variance = squares / np.maximum(bases - 1, 1) / np.where(counted, bases, 1)
-    unknown = few | (variance.sum(axis=1) < _NO_SPREAD**2)
+    spread = squares / np.maximum(bases - 1, 1)
+    unknown = few | (spread.sum(axis=1) < _NO_SPREAD**2)
     if floor:
-        variance = np.where(counted, np.maximum(variance, _medians(variance, counted)), 0)
+        spread = np.where(counted, np.maximum(spread, _medians(spread, counted)), 0)
+    variance = spread / np.where(counted, bases, 1)
     total = variance.sum(axis=1)
     safe = np.where(unknown, 1.0, total)
     shares = variance / safe[:, None]
@@ -108,7 +109,7 @@ def on_these_problems(differences: ArrayLike, *, floor: bool = False) -> MeanDif
     )
 
 
-def _medians(variance: Floats, counted: NDArray[np.bool_]) -> Floats:
+def _medians(spread: Floats, counted: NDArray[np.bool_]) -> Floats:
     """[problems] median over the differences that a problem has; 0 where none has it."""
-    columns = zip(variance.T, counted.T, strict=True)
+    columns = zip(spread.T, counted.T, strict=True)
     return np.array([np.median(one[there]) if there.any() else 0.0 for one, there in columns])
