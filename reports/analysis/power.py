@@ -93,7 +93,7 @@ def planned_tests(layout: Layout) -> list[PlannedTest]:
     >>> [(one.detects, one.unit) for one in planned_tests(layout)][:2]
     [(4.3, 'base SDs'), (8.6, 'base SDs')]
     >>> planned_tests(layout)[-1].why_not
-    'it takes 5 datasets, models, or of both if both vary, not 1'
+    'of datasets and models, what varies must number 5, not 1'
     """
     m = layout.comparisons
     found = [
@@ -120,7 +120,7 @@ def like_these(layout: Layout) -> PlannedTest:
         return statistics.power_of_blocks(layout.levels, effect, level)
 
     blind = layout.levels < FEWEST_LEVELS
-    why = f"it takes {FEWEST_LEVELS} datasets, models, or of both if both vary, not {layout.levels}"
+    why = f"of datasets and models, what varies must number {FEWEST_LEVELS}, not {layout.levels}"
     return PlannedTest(
         "for problems like these, against the control",
         family=layout.comparisons,

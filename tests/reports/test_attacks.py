@@ -184,8 +184,8 @@ def test_few_datasets_say_nothing_of_problems_like_these() -> None:
     assert "may happen on up to 39 % of those like them" in said
     few = made(grid(4), lambda one: 5.0 if one.method == "a" else 0.0)
     assert like_these(few, "none") == (
-        "For problems like these nothing is said: it takes 5 datasets, models, or of both if both "
-        "vary, not 4."
+        "For problems like these nothing is said: of datasets and models, what varies must number "
+        "5, not 4."
     )
 
 
