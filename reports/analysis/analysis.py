@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from suites.schema import Suite
 
 from ..declared import Declaration, footing
-from ..records import Labels, Record, frame
+from ..records import Labels, Record
 from . import by_problem, cells, noise, over_problems
 from .against_published import ours_and_published
 from .best import against_best
-from .comparisons import Comparison, comparisons
+from .comparisons import comparisons
 from .equal_cost import at_equal_cost
 from .looks import course
 from .power import layout_of
@@ -24,7 +24,6 @@ def analyse(
     records: Sequence[Record],
     expected: Sequence[Labels],
     declarations: Sequence[Declaration] = (),
-    family: Sequence[Comparison] | None = None,
 ) -> Results:
     """Run the declared analysis; a pure function of its arguments.
 
@@ -34,7 +33,6 @@ def analyse(
         expected: the labels of every trial of the plan; of a suite with looks, those count that
             its looks need (`looks.course`).
         declarations: the suite's and its later changes; none where they are not known.
-        family: the comparisons to make; default: those that the suite declares.
 
     Raises:
         ValueError: the plan is empty, or two records stand for one trial.
@@ -56,16 +54,10 @@ def analyse(
     """
     so_far = course(suite, records, expected)
     expected = so_far.needed
-    known = of_plan(suite, records, expected)
-    declared = comparisons(suite) if family is None else family
+    known, declared = of_plan(suite, records, expected), comparisons(suite)
     problems, recoveries = problems_of(expected), recoveries_of(expected)
-    trials = frame(known)
-    ended = {one.labels: one.outcome for one in known if one.status != "done"}
-    table = cells.cells(trials, expected, 1 - suite.analysis.alpha, ended)
-    averaged = cells.by_trial(trials, table)
-    by_base = by_look = cells.collapsed(averaged)
-    if suite.analysis.looks:
-        by_look = cells.collapsed(cells.by_trial(trials, table, suite.analysis.looks))
+    scored = cells.scores(suite, known, expected)
+    trials, table, by_base = scored.trials, scored.cells, scored.by_base
     ranking = {one: rank_methods(one, by_base, table, suite) for one in recoveries}
     return Results(
         suite=suite,
@@ -77,16 +69,16 @@ def analyse(
         trials=trials,
         dense=cells.dense(trials),
         cells=table,
-        averaged=averaged,
+        averaged=scored.averaged,
         paired=by_problem.paired(by_base, table, declared, suite),
-        overall=over_problems.overall(by_look, table, declared, suite),
+        overall=over_problems.overall(scored.by_look, table, declared, suite),
         by_factor=by_problem.by_factor(by_base, table, declared, suite),
         per_budget=over_problems.per_budget(table, declared),
         equal_cost=at_equal_cost(trials, by_base, table, declared, suite),
         ranking=ranking,
         standing=against_best(problems, by_base, ranking),
-        noise=noise.noise(averaged),
-        inflation=noise.inflation(averaged, known),
+        noise=noise.noise(scored.averaged),
+        inflation=noise.inflation(scored.averaged, known),
         published=ours_and_published(suite, problems, trials),
         footing=footing(suite, known, expected, declarations),
     )

@@ -12,14 +12,17 @@ from suites.schema import Suite
 
 from .. import statistics
 from .cells import Averaged, failures, gaps
-from .comparisons import Comparison, bounded, differences, looks_of, planned, tested, word
+from .comparisons import (
+    WHO,
+    Comparison,
+    bounded,
+    differences,
+    looks_of,
+    planned,
+    welch_in_groups,
+    word,
+)
 
-WHO = {  # whether the method failed, whether the reference did
-    (False, False): "",
-    (True, False): "method",
-    (False, True): "reference",
-    (True, True): "both",
-}
 COLUMNS = [
     *("family", "recovery", "method", "reference", "problem", "mean", "low", "high"),
     *("joint_low", "joint_high", "n_bases", "wins", "ties", "losses", "p", "p_adjusted"),
@@ -51,12 +54,11 @@ def paired(
     problems = list(dict.fromkeys(cells["problem"]))
     missing, lost = gaps(cells), failures(cells)
     known = set(cells[["problem", "recovery", "method"]].itertuples(index=False, name=None))
+    family = planned(cells, declared)
     places, parts = [], []
-    for recovery, one in planned(cells, declared):
-        names = (one.method, one.reference)
-        cube = differences(by_base, recovery, [names], problems)[0]
-        for problem, over_bases in zip(problems, cube, strict=True):
-            keys = [(problem, recovery, name) for name in names]
+    for (recovery, one), of_row in zip(family, differences(by_base, family, problems), strict=True):
+        for problem, over_bases in zip(problems, of_row, strict=True):
+            keys = [(problem, recovery, name) for name in (one.method, one.reference)]
             if not known.issuperset(keys):
                 continue
             said = [f"{key[2]}: {missing[key]}" for key in keys if key in missing]
@@ -72,7 +74,7 @@ def paired(
     there = ~np.isnan(values)
     cube = values[:, None, :]
     groups = list(table[["recovery", "problem"]].itertuples(index=False, name=None))
-    alone, found = statistics.on_these_problems(cube), tested(cube, groups)
+    alone, found = statistics.on_these_problems(cube), welch_in_groups(cube, groups)
     level = statistics.spent(looks_of(suite), there.sum(axis=1))
     each = bounded(alone.interval(1 - level))
     joint = bounded(found.interval(1 - level / len(table)))
@@ -101,28 +103,26 @@ def by_factor(
     `recovery`, `method`, `reference`, `n_problems`, `mean` over its problems and the interval of it
     on these problems (`low`, `high`, each alone). They describe where a difference comes from.
     """
-    parts = cells[["problem", "dataset", "model"]].drop_duplicates()
-    declared_by_recovery: dict[str, list[Comparison]] = {}
-    for recovery, one in planned(cells, declared):
-        declared_by_recovery.setdefault(recovery, []).append(one)
+    columns = ["factor", "level", "family", "recovery", "method", "reference", "n_problems"]
+    columns += ["mean", "low", "high"]
+    parts = cells[["problem", "dataset", "model"]].drop_duplicates(ignore_index=True)
+    family = planned(cells, declared)
+    cube = differences(by_base, family, list(parts["problem"]))
+    recoveries = [recovery for recovery, _ in family]
+    rows = [{"recovery": recovery, **vars(one)} for recovery, one in family]
     tables = []
     for factor in ("dataset", "model"):
         if parts[factor].nunique() < 2:
             continue
         for level, of_level in parts.groupby(factor, sort=False):
-            for recovery, several in declared_by_recovery.items():
-                names = [(one.method, one.reference) for one in several]
-                cube = differences(by_base, recovery, names, list(of_level["problem"]))
-                found = statistics.on_these_problems(cube)
-                bases = (~np.isnan(cube)).sum(axis=2).max(axis=1)
-                alpha = statistics.spent(looks_of(suite), bases)
-                low, high = bounded(found.interval(1 - alpha))
-                numbers = {"mean": found.mean, "low": low, "high": high}
-                numbers["n_problems"] = (~np.isnan(cube)).any(axis=2).sum(axis=1)
-                table = pd.DataFrame([vars(one) for one in several]).assign(**numbers)
-                tables.append(table.assign(factor=factor, level=level, recovery=recovery))
-    columns = ["factor", "level", "family", "recovery", "method", "reference", "n_problems"]
-    columns += ["mean", "low", "high"]
+            there = cube[:, of_level.index]
+            found = welch_in_groups(there, recoveries, floor=False)
+            bases = (~np.isnan(there)).sum(axis=2)
+            alpha = statistics.spent(looks_of(suite), bases.max(axis=1))
+            low, high = bounded(found.interval(1 - alpha))
+            numbers = {"mean": found.mean, "low": low, "high": high}
+            numbers["n_problems"] = (bases > 0).sum(axis=1)
+            tables.append(pd.DataFrame(rows).assign(factor=factor, level=level, **numbers))
     if not tables:
         return pd.DataFrame(columns=columns)
     return pd.concat(tables, ignore_index=True)[columns]

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
+from suites.schema import Suite
+
 from .. import statistics
 from ..formats import counted
-from ..records import Labels, Outcome, budget_words
+from ..records import Labels, Outcome, Record, budget_words, frame
 from ..statistics import Floats
 
 CELL = ["problem", "recovery", "method", "budget"]
@@ -26,6 +29,38 @@ LOST: dict[Outcome, str] = {
     "timed out": "timed_out",
     "infeasible": "infeasible",
 }
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What all tests of a suite rest on.
+
+    Attributes:
+        trials: of `records.frame`.
+        cells: of `cells`.
+        averaged: of `by_trial`.
+        by_base: of `collapsed`.
+        by_look: the same with what was whole at a look of methods that fail later; of a suite
+            without looks, `by_base`.
+    """
+
+    trials: pd.DataFrame
+    cells: pd.DataFrame
+    averaged: Averaged
+    by_base: Averaged
+    by_look: Averaged
+
+
+def scores(suite: Suite, records: Sequence[Record], expected: Sequence[Labels]) -> Scores:
+    """Score the records of a plan, of which `expected` are the labels."""
+    trials = frame(records)
+    ended = {one.labels: one.outcome for one in records if one.status != "done"}
+    table = cells(trials, expected, 1 - suite.analysis.alpha, ended)
+    averaged = by_trial(trials, table)
+    by_base = by_look = collapsed(averaged)
+    if looks := suite.analysis.looks:
+        by_look = collapsed(by_trial(trials, table, looks))
+    return Scores(trials, table, averaged, by_base, by_look)
 
 
 def cells(

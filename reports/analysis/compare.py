@@ -13,8 +13,12 @@ from suites.schema import Suite
 from ..formats import after, counted, interval, p_value, points
 from ..records import Labels, Record
 from ..statistics import FEWEST_BASES
-from .analysis import analyse
+from .by_problem import paired
+from .cells import scores
 from .comparisons import Comparison, comparisons
+from .looks import course
+from .over_problems import overall
+from .results import of_plan
 
 
 @dataclass(frozen=True)
@@ -57,13 +61,17 @@ def compare_methods(
     others = [one for one in of_suite if {one.method, one.reference} != {method, reference}]
     declared = len(others) < len(of_suite)
     family = [comparison, *others] if declared else _all_pairs(suite, comparison)
-    results = analyse(suite, records, expected, family=family)
-    paired, overall = (
-        table[(table["method"] == method) & (table["reference"] == reference)]
-        for table in (results.paired, results.overall)
+    needed = course(suite, records, expected).needed
+    scored = scores(suite, of_plan(suite, records, needed), needed)
+    tables = (
+        paired(scored.by_base, scored.cells, family, suite),
+        overall(scored.by_look, scored.cells, family, suite),
     )
-    tests = len(results.overall)
-    return MethodDifference(suite, method, reference, declared, tests, paired, overall)
+    by_problem, over_problems = (
+        table[(table["method"] == method) & (table["reference"] == reference)] for table in tables
+    )
+    tests = len(tables[1])
+    return MethodDifference(suite, method, reference, declared, tests, by_problem, over_problems)
 
 
 def _all_pairs(suite: Suite, chosen: Comparison) -> list[Comparison]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +18,12 @@ from .cells import Averaged
 
 Family = Literal["control", "matched"]
 Word = Literal["better", "worse", "equivalent", "mixed", "undecided", "not compared"]
+WHO = {  # whether the method failed, whether the reference did
+    (False, False): "",
+    (True, False): "method",
+    (False, True): "reference",
+    (True, True): "both",
+}
 LARGEST = 100.0  # points: two accuracies cannot lie further apart
 
 
@@ -66,45 +72,42 @@ def planned(cells: pd.DataFrame, declared: Sequence[Comparison]) -> list[tuple[s
 
 
 def differences(
-    by_base: Averaged,
-    recovery: str,
-    compared: Iterable[tuple[str, str]],
-    problems: Sequence[str],
-    bases: int | None = None,
+    by_base: Averaged, family: Sequence[tuple[str, Comparison]], problems: Sequence[str]
 ) -> Floats:
-    """[comparisons, problems, bases] method minus reference; NaN where either is not there.
+    """[comparisons, problems, bases] method minus reference, on the bases that both have; NaN
+    where either is not there.
 
     Args:
         by_base: of `cells.collapsed`.
-        recovery: under which.
-        compared: (method, reference) each.
+        family: of `planned`.
         problems: in order.
-        bases: the first so many of each problem; default: all that both have.
     """
     most = max((len(one) for one in by_base.values()), default=0)
-    names = list(compared)
-    cube = np.full((len(names), len(problems), most), np.nan)
-    for row, (method, reference) in enumerate(names):
+    cube = np.full((len(family), len(problems), most), np.nan)
+    for row, (recovery, one) in enumerate(family):
         for place, problem in enumerate(problems):
-            ours = by_base.get((problem, recovery, method))
-            theirs = by_base.get((problem, recovery, reference))
+            ours = by_base.get((problem, recovery, one.method))
+            theirs = by_base.get((problem, recovery, one.reference))
             if ours is not None and theirs is not None:
                 shared = min(len(ours), len(theirs))
                 cube[row, place, :shared] = ours[:shared] - theirs[:shared]
-    return cube[:, :, :bases]
+    return cube
 
 
-def tested(cube: Floats, groups: Sequence[object]) -> MeanDifference:
-    """Welch's tests of many comparisons at once, each with the floor of its own group.
+def welch_in_groups(
+    cube: Floats, groups: Sequence[object], *, floor: bool = True
+) -> MeanDifference:
+    """Welch's tests of many comparisons at once, each among those of its own group.
 
     Args:
         cube: [rows, problems, bases] differences.
         groups: [rows] what rows of one spread share: a recovery, or a problem under it.
+        floor: as of `statistics.on_these_problems`.
     """
     found = np.full((3, len(cube)), np.nan)
     for group in dict.fromkeys(groups):
         rows = [row for row, one in enumerate(groups) if one == group]
-        test = on_these_problems(cube[rows], floor=True)
+        test = on_these_problems(cube[rows], floor=floor)
         found[:, rows] = test.mean, test.error, test.freedom
     return MeanDifference(*found)
 

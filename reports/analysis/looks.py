@@ -11,8 +11,8 @@ import pandas as pd
 from suites.schema import AnySuite, Suite
 
 from ..formats import counted
-from ..records import Labels, Record, frame
-from . import cells
+from ..records import Labels, Record
+from .cells import scores
 from .comparisons import comparisons
 from .over_problems import overall
 
@@ -93,21 +93,13 @@ def course(suite: AnySuite, records: Sequence[Record], expected: Sequence[Labels
         wanted = [one for one in expected if one.base < upto[one.recovery, one.method]]
         if not by_labels.keys() >= set(wanted):
             break
-        table = _at_a_look(suite, [by_labels[one] for one in wanted], wanted)
+        at_look = scores(suite, [by_labels[one] for one in wanted], wanted)
+        table = overall(at_look.by_look, at_look.cells, comparisons(suite), suite)
         taken.append(Counter(table["word"]))
         going = _going_on(table, bases) if bases < looks[-1] else set()
         if not going:
             break
     return Course(wanted, looks, taken, frozenset(going), len(expected))
-
-
-def _at_a_look(suite: Suite, known: Sequence[Record], wanted: Sequence[Labels]) -> pd.DataFrame:
-    """The suite's comparisons over problems, as of `over_problems.overall`."""
-    trials = frame(known)
-    lost = {one.labels: one.outcome for one in known if one.status != "done"}
-    table = cells.cells(trials, wanted, 1 - suite.analysis.alpha, lost)
-    averaged = cells.by_trial(trials, table, suite.analysis.looks)
-    return overall(cells.collapsed(averaged), table, comparisons(suite), suite)
 
 
 def _going_on(table: pd.DataFrame, bases: int) -> set[tuple[str, str, str]]:

@@ -18,7 +18,17 @@ from suites.schema import Suite
 from .. import statistics
 from ..statistics import Floats, Grid, Look, MeanDifference
 from .cells import Averaged, failures
-from .comparisons import Comparison, Word, bounded, differences, looks_of, planned, tested, word
+from .comparisons import (
+    WHO,
+    Comparison,
+    Word,
+    bounded,
+    differences,
+    looks_of,
+    planned,
+    welch_in_groups,
+    word,
+)
 
 COLLAPSE = 10.0  # points behind the control, and behind what is typical of the method
 COLUMNS = [
@@ -60,7 +70,7 @@ def overall(
     alpha = suite.analysis.alpha
     problems = list(dict.fromkeys(cells["problem"]))
     table = pd.DataFrame({"recovery": recovery, **vars(one)} for recovery, one in family)
-    cube = _cube(by_base, table, problems)
+    cube = differences(by_base, family, problems)
     verdicts, used = decided(cube, looks_of(suite), suite, list(table["recovery"]))
     table = pd.concat([table, verdicts], axis=1)
     means = statistics.known_mean(used, axis=2)
@@ -74,15 +84,6 @@ def overall(
     table["like_word"] = [_like_word(row, alpha) for row in table.to_dict("records")]
     whole = dict.fromkeys(("n_problems", "bases", "wins", "ties", "losses", "look"), "Int64")
     return table.reindex(columns=COLUMNS).astype(whole)
-
-
-def _cube(by_base: Averaged, table: pd.DataFrame, problems: Sequence[str]) -> Floats:
-    """[rows, problems, bases] differences of all rows."""
-    parts = []
-    for recovery, rows in table.groupby("recovery", sort=False):
-        names = zip(rows["method"], rows["reference"], strict=True)
-        parts.append(differences(by_base, str(recovery), names, problems))
-    return np.concatenate(parts)
 
 
 def decided(
@@ -116,7 +117,7 @@ def decided(
         used[reached, :, look.bases :] = np.nan
         alone = statistics.on_these_problems(used[reached])
         # Those that have stopped still say how far bases spread.
-        whole_family = tested(used, recoveries)
+        whole_family = welch_in_groups(used, recoveries)
         found = MeanDifference(*(one[reached] for one in vars(whole_family).values()))
         each = bounded(alone.interval(1 - alpha))
         joint = bounded(found.interval(1 - look.alpha / m))
@@ -150,14 +151,13 @@ def _described(
     """A row with what is known of its problems, and the word that this leaves it."""
     there = ~np.isnan(means)
     blocks = means[there].round(9)
-    who = [
+    method, reference = (
         any((one, row["recovery"], row[role]) in lost for one in problems)
         for role in ("method", "reference")
-    ]
-    failed = {(True, True): "both", (True, False): "method", (False, True): "reference"}
+    )
     found: dict[str, Any] = dict(row)
     found |= {"of": len(problems), "n_problems": int(there.sum())}
-    found |= {"failed": failed.get((who[0], who[1]), "")}
+    found |= {"failed": WHO[method, reference]}
     if not blocks.size:
         return found | {"word": "not compared", "why": "no problem has both"}
     typical = statistics.hodges_lehmann(blocks)

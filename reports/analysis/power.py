@@ -97,22 +97,22 @@ def planned_tests(layout: Layout) -> list[PlannedTest]:
     """
     m = layout.comparisons
     found = [
-        on_these_problems(layout),
+        leading_test(layout),
         _over_bases("on these problems, every pair", layout.problems, layout.pairs, layout),
     ]
     if layout.problems > 1:
         one_problem = "on one problem, against the control"
         found.append(_over_bases(one_problem, 1, m * layout.problems, layout))
-    return [*found, like_these(layout)]
+    return [*found, sampling_test(layout)]
 
 
-def on_these_problems(layout: Layout) -> PlannedTest:
+def leading_test(layout: Layout) -> PlannedTest:
     """The test that leads: for other trainings of the same problems' bases."""
     name = "on these problems, against the control"
     return _over_bases(name, layout.problems, layout.comparisons, layout)
 
 
-def like_these(layout: Layout) -> PlannedTest:
+def sampling_test(layout: Layout) -> PlannedTest:
     """The test for other datasets and models."""
 
     def power(effect: float) -> float:
@@ -163,7 +163,7 @@ def advice(layout: Layout) -> list[tuple[str, float]]:
         f"{2 * layout.problems} problems": replace(layout, problems=2 * layout.problems),
         counted(fewer, "comparison"): replace(layout, comparisons=fewer),
     }
-    now = on_these_problems(layout).detects or float("inf")
-    found = [(name, on_these_problems(one).detects) for name, one in changed.items()]
+    now = leading_test(layout).detects or float("inf")
+    found = [(name, leading_test(one).detects) for name, one in changed.items()]
     helps = [(name, detects) for name, detects in found if detects and detects < now]
     return sorted(helps, key=lambda one: one[1])

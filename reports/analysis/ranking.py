@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from suites.schema import Suite
 
@@ -103,14 +104,13 @@ def rank_methods(
     groups: Sequence[tuple[int, ...]] = ()
     low, high = np.ones(len(methods)), np.full(len(methods), float(len(methods)))
     best = np.full(len(methods), np.nan)
-    whole = ~np.isnan(scores).any(axis=0)
+    whole = np.asarray(~np.isnan(scores).any(axis=0))
     if whole.sum() > 1 and 2 * len(problems) > len(everywhere):
         cube[~whole] = np.nan  # a method that failed comes last, whatever it reached elsewhere
         pairs = statistics.pairwise(cube, cells["recovery"].nunique(), looks_of(suite))
         low, high = pairs.ranks(alpha)
         low[~whole], high[whole] = whole.sum() + 1.0, np.minimum(high[whole], whole.sum())
-        best = np.where(low > 1, 0.0, _chances(cube))
-        best /= max(np.nansum(best), 1e-9) if np.isfinite(best[whole]).all() else 1.0
+        best = _chances(cube, whole, low)
         order = -np.nan_to_num(scores, nan=-1e9).mean(axis=0)
         groups = statistics.cliques(order, pairs.adjusted, alpha)
     if len(methods) > 1 and len(problems) > 1:
@@ -146,15 +146,14 @@ def _cube(
     return cube
 
 
-def _chances(cube: Floats) -> Floats:
-    """Of the methods that failed nowhere, on the bases that all of them have."""
+def _chances(cube: Floats, whole: NDArray[np.bool_], low: Floats) -> Floats:
+    """Of the `whole` methods, on the bases that all of them have: among those that may be first."""
     chances = np.full(len(cube), np.nan)
-    whole = ~np.isnan(statistics.known_mean(cube, axis=2).sum(axis=1))
-    if whole.sum() > 1:
-        shared = cube[whole]
-        shared = shared[:, :, ~np.isnan(shared.sum(axis=(0, 1)))]
-        chances[whole] = statistics.chance_of_best(shared)
-    return chances
+    shared = cube[whole]
+    chances[whole] = statistics.chance_of_best(shared[:, :, ~np.isnan(shared.sum(axis=(0, 1)))])
+    possible = np.where(low > 1, 0.0, chances)
+    known = np.isfinite(possible[whole]).all()
+    return np.asarray(possible / max(possible[whole].sum(), 1e-9) if known else possible)
 
 
 def _left_out(

@@ -33,7 +33,7 @@ def change(results: Results) -> str:
     return f"accuracy change (top-1, pruned minus dense network, in points) {over_budgets(results)}"
 
 
-def on_these_problems(results: Results) -> str:
+def pairs_tested(results: Results) -> str:
     """What the test of every pair says, for captions."""
     problems = "this problem" if len(results.problems) == 1 else "these problems"
     return (

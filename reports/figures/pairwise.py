@@ -14,7 +14,7 @@ from suites.section import slug
 from ..analysis.ranking import MethodRanks
 from ..analysis.results import Results
 from ..formats import counted
-from .captions import change, on_these_problems
+from .captions import change, pairs_tested
 from .focus import focus, signed
 from .plot import Plot
 from .squares import signs, square_figure
@@ -39,7 +39,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
             data,
             f"Every pair, {recovered(recovery)}",
             f"Difference of the {change(results)}, row minus column: blue rows are better{darker}. "
-            f"Methods stand by their mean. Dots: the pair differs {on_these_problems(results)}; "
+            f"Methods stand by their mean. Dots: the pair differs {pairs_tested(results)}; "
             f"n = {counted(len(ranks.problems), 'problem')}. The darkest colours stand for the "
             "largest tenth of differences, a few methods far behind aside, and all beyond.",
             f"Matrix of differences between all pairs of {k} methods, {recovered(recovery)}.",

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ..analysis.ranking import MethodRanks
 from ..analysis.results import Results
-from .captions import change, on_these_problems, participants
+from .captions import change, pairs_tested, participants
 from .focus import EDGE, focus, signed
 from .plot import Plot
 from .style import GREY, INK, TWO_COLUMNS, Look, recovered
@@ -40,7 +40,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         data,
         "Which methods are told apart",
         f"Mean {change(results)}; the best stands at the left; {sizes}. Bars join runs of methods "
-        f"of which no pair differs {on_these_problems(results)}. In brackets: the ranks that this "
+        f"of which no pair differs {pairs_tested(results)}. In brackets: the ranks that this "
         f"leaves open. {EDGE}",
         "Diagram: methods on a line of mean accuracy change, with bars over runs that nothing "
         "tells apart.",

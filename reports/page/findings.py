@@ -57,7 +57,7 @@ def like_these(results: Results, recovery: str) -> str:
     control = results.suite.analysis.control
     if len(results.problems) == 1:
         return "Other models and data: nothing here speaks for them."
-    if why_not := power.like_these(results.layout).why_not:
+    if why_not := power.sampling_test(results.layout).why_not:
         return f"For problems like these nothing is said: {why_not}."
     better, worse = (
         [
@@ -131,10 +131,9 @@ def _few(names: Sequence[str]) -> str:
 
 def _highest(rows: Sequence[Mapping[Any, Any]], control: str) -> list[str]:
     """The highest mean over all problems, with an interval that allows for its being chosen."""
-    whole = [row for row in rows if row["n_problems"] == row["of"]]
-    if not whole:
+    top = _top(rows)
+    if top is None:
         return []
-    top = whole[0]
     size = f"{points(top['mean'])} points"
     span = interval(top["joint_low"], top["joint_high"])
     size += f", {span}" if span != "–" else ""
@@ -142,6 +141,11 @@ def _highest(rows: Sequence[Mapping[Any, Any]], control: str) -> list[str]:
         lead = f"{control}, the control, has the highest mean"
         return [f"{lead}; {top['method']} is nearest ({size})."]
     return [f"{top['method']} has the highest mean ({size}, against {control})."]
+
+
+def _top(rows: Sequence[Mapping[Any, Any]]) -> Mapping[Any, Any] | None:
+    """The first row that is of all problems; None where none is."""
+    return next((row for row in rows if row["n_problems"] == row["of"]), None)
 
 
 def _with_interval(row: Mapping[Any, Any]) -> str:
@@ -202,13 +206,16 @@ def headline_numbers(results: Results) -> dict[str, dict[str, Any]]:
     numbers_of: dict[str, dict[str, Any]] = {}
     for recovery in results.recoveries:
         rows = [row for row in _of_control(results, recovery) if row["word"] != "not compared"]
-        whole = [row for row in rows if row["n_problems"] == row["of"]]
-        if not whole:
+        best = _top(rows)
+        if best is None:
             continue
-        best = whole[0]
-        names = {"mean": "mean", "low": "joint_low", "high": "joint_high"}
-        names["p_adjusted"] = "p_adjusted"
-        numbers = {name: float(best[column]) for name, column in names.items()}
+        columns = {
+            "mean": "mean",
+            "low": "joint_low",
+            "high": "joint_high",
+            "p_adjusted": "p_adjusted",
+        }
+        numbers = {name: float(best[column]) for name, column in columns.items()}
         words = Counter(row["word"] for row in rows)
         like = Counter(row["like_word"] for row in rows)
         numbers_of[recovery] = {
