@@ -112,7 +112,7 @@ def by_factor(
     rows = [{"recovery": recovery, **vars(one)} for recovery, one in family]
     tables = []
     for factor in ("dataset", "model"):
-        if parts[factor].nunique() < 2:
+        if parts[factor].nunique() < 2 or not family:
             continue
         for level, of_level in parts.groupby(factor, sort=False):
             there = cube[:, of_level.index]
