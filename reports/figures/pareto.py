@@ -33,11 +33,11 @@ _KEYS = ["problem", "recovery", "method"]
 
 
 def score_cost(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """Against seconds of scoring."""
+    """Against seconds of scoring, where methods differ in them."""
     data = drawn(results, "score_s")
+    data = _differing(data.assign(x=data["score_s"].clip(lower=SHORTEST_S)))
     if data.empty:
         return
-    data["x"] = data["score_s"].clip(lower=SHORTEST_S)
     yield Plot(
         "score_cost",
         draw(data, looks, "scoring time (s)", log=True),
@@ -50,15 +50,18 @@ def score_cost(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     )
 
 
+def _differing(data: pd.DataFrame) -> pd.DataFrame:
+    """The panels whose methods do not all cost the same: the others say nothing of it."""
+    several = data.groupby(_KEYS[:2])["x"].transform("nunique") > 1
+    return data[several].reset_index(drop=True)
+
+
 def training_cost(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     """Against all training images, where methods differ in them."""
     data = drawn(results, "images_trained")
+    data = _differing(data.assign(x=data["images_trained"] / 1000))
     if data.empty:
         return
-    data = data[data.groupby(_KEYS[:2])["images_trained"].transform("nunique") > 1]
-    if data.empty:
-        return
-    data = data.assign(x=data["images_trained"] / 1000).reset_index(drop=True)
     yield Plot(
         "training_cost",
         draw(data, looks, "training images after the base (thousands)", log=False),
@@ -109,7 +112,7 @@ def drawn(results: Results, cost: str) -> pd.DataFrame:
             rows.append((problem, recovery, method, of_bases.mean(), spread, of_bases.size))
     means = pd.DataFrame(rows, columns=[*_KEYS, "retained_top1", "sd", "n"])
     if means.empty:
-        return means
+        return means.assign(**{cost: []})
     means = means.astype({"n": int})
     spent = results.trials.groupby(_KEYS)[cost].mean().astype(float)
     means.insert(3, cost, spent.loc[list(means[_KEYS].itertuples(index=False))].to_numpy())

@@ -16,6 +16,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+import synthetic
 import toy
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -332,3 +333,18 @@ def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
     again = {one.name: one.read_bytes() for one in (tmp_path / "back").iterdir()}
     assert {Path(name).suffix for name in written} == {".csv", ".pdf", ".png", ".svg"}
     assert written == again
+
+
+def test_scoring_time_in_which_methods_do_not_differ_is_not_drawn() -> None:
+    """All below the millisecond at which the axis begins, or one of them above it."""
+    for seconds, drawn in ((1e-5, 0), (2e-3, 1)):
+        suite = synthetic.make_suite(
+            methods=["l1", "taylor"], models=["resnet20"], recoveries=["none"]
+        )
+        spent = {"l1": 1e-5, "taylor": seconds}
+        found = [
+            synthetic.record(one, 0.6 + 0.01 * one.base, score_s=spent[one.method])
+            for one in synthetic.plan(suite)
+        ]
+        results = analyse(suite, found, synthetic.plan(suite))
+        assert len(list(plots(results, "score_cost"))) == drawn
