@@ -25,7 +25,7 @@ from .seal import Unsealed, seal_json, unseal
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 # Share by which a network may be off its own copy, and an interval reach beyond its number, where
 # latency can be relied on.

@@ -22,7 +22,7 @@ from ..pruning.network import Schedule
 from .uses import CriterionSpec, PhaseUse
 
 # Raised when the engine changes what a trial finds: training, selection, cutting, measuring.
-ENGINE_VERSION = 2
+ENGINE_VERSION = 3
 
 
 class _Job:
