@@ -172,6 +172,7 @@ def test_base_and_repeat_are_in_the_key() -> None:
 def test_every_field_of_a_recipe_is_in_the_key(recipe: str) -> None:
     other: dict[str, Any] = {
         "epochs": 2,
+        "from_epoch": 1,
         "batch_size": 41,
         "optimizer": "adamw",
         "learning_rate": 0.06,
