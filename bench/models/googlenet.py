@@ -7,10 +7,9 @@ Szegedy 2015, arXiv 1502.03167), no auxiliary outputs. No biases, as in RGD's; o
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks import conv_norm
+from .blocks import Averaged, conv_norm
 
 # Widths of each Inception: 1x1; 3x3 and 5x5 with the 1x1 before them; 1x1 behind pooling.
 STAGES = (
@@ -45,26 +44,14 @@ class Inception(nn.Module):
         return torch.cat([self.one(x), self.three(x), self.five(x), self.pooled(x)], 1)
 
 
-class GoogLeNet(nn.Module):
-    """[n, channels, h, w] -> logits [n, classes]."""
-
-    def __init__(self, classes: int, channels: int) -> None:
-        super().__init__()
-        width = 192
-        layers: list[nn.Module] = [conv_norm(channels, width, 3)]
-        for number, stage in enumerate(STAGES):
-            if number:
-                layers.append(nn.MaxPool2d(3, stride=2, padding=1))
-            for one, three, five, pooled in stage:
-                layers.append(Inception(width, one, three, five, pooled))
-                width = one + three[1] + five[1] + pooled
-        self.features = nn.Sequential(*layers)
-        self.classifier = nn.Linear(width, classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(F.adaptive_avg_pool2d(self.features(x), 1).flatten(1))
-
-
-def googlenet_cifar(classes: int, channels: int, image_size: int) -> GoogLeNet:
+def googlenet_cifar(classes: int, channels: int, image_size: int) -> Averaged:
     """Nine Inceptions, at a whole, a half and a quarter of the image's side."""
-    return GoogLeNet(classes, channels)
+    width = 192
+    layers: list[nn.Module] = [conv_norm(channels, width, 3)]
+    for number, stage in enumerate(STAGES):
+        if number:
+            layers.append(nn.MaxPool2d(3, stride=2, padding=1))
+        for one, three, five, pooled in stage:
+            layers.append(Inception(width, one, three, five, pooled))
+            width = one + three[1] + five[1] + pooled
+    return Averaged(layers, width, classes)

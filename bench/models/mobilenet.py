@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks import conv_norm
+from .blocks import Averaged, conv_norm
 
 # Width and stride of each depthwise-separable convolution.
 V1 = (
-    *((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2)),
-    *(((512, 1),) * 5),
+    *((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 5),
     *((1024, 2), (1024, 1)),
 )
 # Expansion, width, blocks and the first one's stride, of each stage.
@@ -51,31 +49,19 @@ class InvertedResidual(nn.Module):
         return self.body(x) if self.shortcut is None else self.body(x) + self.shortcut(x)
 
 
-class MobileNet(nn.Module):
-    """Layers that make `width` channels, averaged: [n, channels, h, w] -> logits [n, classes]."""
-
-    def __init__(self, layers: list[nn.Module], width: int, classes: int) -> None:
-        super().__init__()
-        self.features = nn.Sequential(*layers)
-        self.classifier = nn.Linear(width, classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(F.adaptive_avg_pool2d(self.features(x), 1).flatten(1))
-
-
-def mobilenet_v1(classes: int, channels: int, image_size: int) -> MobileNet:
+def mobilenet_v1(classes: int, channels: int, image_size: int) -> Averaged:
     """13 depthwise-separable convolutions, of 64 to 1024 channels."""
     width = 32
     layers: list[nn.Module] = [conv_norm(channels, width, 3)]
     for outputs, stride in V1:
         layers += [conv_norm(width, width, 3, stride, groups=width), conv_norm(width, outputs)]
         width = outputs
-    return MobileNet(layers, width, classes)
+    return Averaged(layers, width, classes)
 
 
 def mobilenet_v2_cifar(
     classes: int, channels: int, image_size: int, *, projected: Projected = "widened"
-) -> MobileNet:
+) -> Averaged:
     """17 inverted residuals, of 16 to 320 channels.
 
     Options:
@@ -88,4 +74,4 @@ def mobilenet_v2_cifar(
         for stride in (first, *(1,) * (blocks - 1)):
             layers.append(InvertedResidual(width, outputs, expansion, stride, projected))
             width = outputs
-    return MobileNet([*layers, conv_norm(width, 1280)], 1280, classes)
+    return Averaged([*layers, conv_norm(width, 1280)], 1280, classes)
