@@ -26,7 +26,7 @@ Projected = Literal["widened", "all"]
 
 
 class InvertedResidual(nn.Module):
-    """Wider, depthwise, narrower; of stride 1 with a shortcut: [n, c, h, w] -> [n, outputs, ...]."""
+    """Wider, depthwise, narrower; of stride 1 beside a shortcut: [n, c, h, w] -> [n, out, ...]."""
 
     def __init__(
         self, inputs: int, outputs: int, expansion: int, stride: int, projected: Projected

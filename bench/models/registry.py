@@ -59,7 +59,7 @@ ARCHITECTURES = {
     },
     **{
         f"vgg{depth}_bn": Architecture(
-            f"VGG-{depth} with BN and one linear layer, 32 px; bias, pools, hidden",
+            f"VGG-{depth} with BN and one linear layer, 32 px; bias, pools, hidden, dropout",
             "vgg",
             "vgg_bn",
             {"depth": depth},

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.models.attention import SelfAttention
 from bench.pruning.choose import one_shot
 from bench.pruning.cost import count_macs, count_params
-from bench.pruning.cut import difference, mask
+from bench.pruning.cut import difference, mask, verify
 from bench.pruning.network import Network, Rules
 from bench.pruning.selection import InfeasibleBudget, Limits
 from bench.training.measure import torch_pruning_macs
@@ -22,6 +22,8 @@ from criteria import find_structure
 from criteria.criterion import checked_scores
 from criteria.gather import gather
 from criteria.registry import create, criteria
+
+OTOS = {"bias": True, "pools": 5, "hidden": 512, "dropout": True}
 
 
 @pytest.mark.parametrize(
@@ -31,6 +33,8 @@ from criteria.registry import create, criteria
         ("vgg19_bn", {"bias": True, "pools": 3}, 100, 20_086_692),
         ("resnet56", {"shortcut": "B"}, 10, 855_770),
         ("vgg16_bn", {"bias": True}, 10, 14_728_266),
+        # Printed by OTO's tutorial 04.
+        ("vgg16_bn", OTOS, 10, 15_253_578),
         # The others by hand: what the variant adds to the known network.
         ("resnet56", {"shortcut": "B3"}, 10, 853_018 + 9 * (16 * 32 + 32 * 64) + 2 * (32 + 64)),
         ("vgg16_bn", {"hidden": 512}, 10, 14_724_042 + 512 * 513 + 2 * 512),
@@ -74,6 +78,19 @@ def test_torch_prunings_count_is_obcs(
 ) -> None:
     model = build(name, options=options, classes=classes).eval()
     assert torch_pruning_macs(model, (torch.zeros(1, 3, 32, 32),)) == theirs + apart
+
+
+def test_otos_vgg_is_cut_rightly_and_drops_out_only_while_it_trains() -> None:
+    model = lively(build("vgg16_bn", options=OTOS))
+    x = torch.randn(2, 3, 32, 32, dtype=torch.float64)
+    # Printed by OTO's tutorial 04: 313.73 M.
+    assert count_macs(model, (x,)) / 1e6 == pytest.approx(313.73, abs=0.005)
+    assert model.get_submodule("features")(x).shape[-1] == 1
+    structure = find_structure(model, x)
+    assert len(structure.groups) == 13 + 2
+    verify(model, (x,), structure)
+    assert torch.equal(model(x), model(x))
+    assert not torch.equal(model.train()(x), model(x))
 
 
 def test_stem_and_pools_of_the_small_forms_keep_resolution() -> None:
