@@ -109,13 +109,6 @@ class Maker(Generic[S]):
         key = ("prepared", id(base), case.repeat, id(phase))
         return self.once(key, lambda: PreparedJob(base, case.repeat, phase))
 
-    def early(self, case: Probe, rewind: Rewind | None) -> EarlyJob | None:
-        """The base as it was, where weights are rewound to it."""
-        if rewind is None or rewind.what != "weights":
-            return None
-        base = self.base(case)
-        return self.once(("early", id(base), rewind.to), lambda: EarlyJob(base, rewind.to))
-
     def base(self, case: Probe) -> BaseJob:
         key = ("base", case.dataset.model_dump_json(), case.model.model_dump_json(), case.base)
         return self.once(key, lambda: self._base(case))
@@ -137,15 +130,16 @@ class ComparisonMaker(Maker[Suite]):
     def trial(self, case: Case) -> TrialJob:
         suite = self.suite
         recovery = case.recovery
+        recipe, early = self._training(case, recovery.recipe, recovery.rewind)
         path = self.path(case)
         return TrialJob(
             path=path,
             budget=case.budget,
             recovery="finetune" if recovery.rewind else recovery.kind,
-            recipe=suite.recovery_recipe(case.dataset, case.model, recovery),
+            recipe=recipe,
             total_epochs=recovery.total_epochs,
             finetuning=self._finetuning(case),
-            early=self.early(case, recovery.rewind),
+            early=early,
             train_accuracy=suite.train_accuracy,
             timing=self._timing(path),
             labels=Labels(
@@ -169,6 +163,16 @@ class ComparisonMaker(Maker[Suite]):
             return None
         return self.phase(case, "recovery", spec)
 
+    def _training(
+        self, case: Case, name: str | None, rewind: Rewind | None
+    ) -> tuple[Recipe | None, EarlyJob | None]:
+        """What a pruned network is trained by, and the base whose weights it is rewound to."""
+        recipe = self.suite.recipe_after(case.dataset, case.model, name, rewind)
+        if rewind is None or rewind.what != "weights":
+            return recipe, None
+        base = self.base(case)
+        return recipe, self.once(("early", id(base), rewind.to), lambda: EarlyJob(base, rewind.to))
+
     def path(self, case: Case) -> PathJob:
         """One for all budgets; one a budget where a procedure heads for it."""
         standpoint = self.standpoint(case)
@@ -191,7 +195,9 @@ class ComparisonMaker(Maker[Suite]):
         method, spec = case.method, case.method.procedure
         allowed = self.suite.budgets_of(case.model)
         procedure = self.phase(case, "procedure", spec) if spec else None
-        between = method.iterative and method.iterative.recover
+        steps = method.iterative
+        recover, rewind = (steps.recover, steps.rewind) if steps else (None, None)
+        between, early = self._training(case, recover, rewind)
         selection = self.suite.selection_of(case.model, method)
         refuse_misfit(method, selection, allowed, matched is not None)
         refuse_unfit_training(method, procedure, allowed, selection)
@@ -203,10 +209,11 @@ class ComparisonMaker(Maker[Suite]):
             cost=allowed.cost,
             budgets=budgets,
             selection=selection,
-            iterative=method.iterative,
+            iterative=steps,
             matched=matched,
             procedure=procedure,
-            between=self.recipe(case, between) if between else None,
+            between=between,
+            early=early,
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from suites.method import FinetuningSpec, IterativeSpec, MethodSpec, PhaseSpec
 from suites.problem import ModelSpec, problem_name
-from suites.protocol import Axis
+from suites.protocol import Axis, Rewind
 from suites.recipe import Recipe
 from suites.schema import AnySuite, Suite
 
@@ -86,10 +86,22 @@ def _iterative(spec: IterativeSpec) -> str:
     text = f"scored anew in {spec.steps} {spec.schedule} steps"
     if spec.to is not None:
         text += f" to {100 * spec.to:g} % of the cost, of which those to the last budget are taken"
+    when = "after each" if spec.recover_at == "steps" else "where a budget is met"
     if spec.recover:
-        when = "after each" if spec.recover_at == "steps" else "where a budget is met"
         text += f", trained by the recipe {spec.recover} {when}"
+    if spec.rewind:
+        text += f", {when} {rewound(spec.rewind)}"
     return text
+
+
+def rewound(rewind: Rewind) -> str:
+    """What is left is trained like this."""
+    begins = (
+        f"set to the weights and statistics that the base had after epoch {rewind.to}"
+        if rewind.what == "weights"
+        else "with the weights that it has"
+    )
+    return f"trained as the base was from epoch {rewind.to} on, {begins}, with fresh momentum"
 
 
 def budgets(suite: Suite) -> str:
