@@ -131,6 +131,7 @@ DECIDING: dict[str, tuple[Any, dict[str, Any]]] = {
     "layers": ("l1", {"selection": {"layers": {"features.0": 1.0}}}),
     "min_channels": ("l1", {"selection": {"min_channels": 2}}),
     "round_to": ("l1", {"selection": {"round_to": 4}}),
+    "emptied": ("l1", {"selection": {"emptied": "skip"}}),
     "calibration images": ("l1", {"calibration": {"images": 16, "batch_size": 16}}),
     "calibration batch": ("l1", {"calibration": {"images": 32, "batch_size": 8}}),
     "budget": ("l1", {"budgets": {"macs": [0.4]}}),
