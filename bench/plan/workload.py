@@ -174,10 +174,11 @@ class _Problem:
         """A training, with a look at validation each epoch; a teacher runs forward beside it."""
         if recipe is None:
             return Load()
-        images = recipe.epochs * self.extent.train
+        whole = recipe.batches(self.extent.train) * recipe.batch_size
+        images = recipe.epochs * min(whole, self.extent.train)  # of a partial batch, what is there
         taught = float(recipe.distill is not None)
-        passes, whole = images * (TRAINING + taught), images * (TRAINING * share + taught)
-        return Load(trained=images, passes=passes, macs=whole * self.size.macs) + (
+        passes, work = images * (TRAINING + taught), images * (TRAINING * share + taught)
+        return Load(trained=images, passes=passes, macs=work * self.size.macs) + (
             self.evaluated(recipe.epochs * self.extent.validation, share)
         )
 
