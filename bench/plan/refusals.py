@@ -7,6 +7,7 @@ import torch
 from criteria import CriteriaError, registry
 from criteria.phases import create_phase
 from criteria.procedures.procedure import Ground
+from suites import Recipe
 from suites.method import MethodSpec
 from suites.problem import DatasetSpec
 from suites.protocol import Budgets, SelectionSpec
@@ -119,6 +120,21 @@ def refuse_too_short(method: MethodSpec, procedure: PhaseUse, dataset: DatasetSp
             f"method {method.name}: its recipe has {epochs} epoch{'s' if epochs > 1 else ''} on "
             f"{dataset.title}, which are {steps} steps. {error}"
         ) from error
+
+
+def refuse_no_batch(name: str, recipe: Recipe, dataset: DatasetSpec) -> None:
+    """A training that would have no step, where the data's size is known.
+
+    Raises:
+        PlanError: says how large a batch may be.
+    """
+    extent = dataset_size(dataset)
+    if extent is not None and not recipe.batches(extent.train):
+        raise PlanError(
+            f"recipe {name}: drop_last leaves out every batch that is not full, and none of "
+            f"batch_size = {recipe.batch_size} is: {dataset.title} has {extent.train} training "
+            "images; lower batch_size, or leave drop_last out"
+        )
 
 
 def _selectors() -> str:

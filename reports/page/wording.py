@@ -183,6 +183,10 @@ _AUGMENTED = {
 
 def _options_of_training(recipe: Recipe) -> Iterator[str]:
     """What few recipes ask for."""
+    if recipe.drop_last:
+        yield "without an epoch's last batch where it is not full"
+    if recipe.accumulate > 1:
+        yield f"batches in {recipe.accumulate} parts, each with batch statistics of its own"
     if recipe.random_erasing:
         yield f"random erasing with probability {recipe.random_erasing:g}"
     if recipe.mixup:

@@ -175,6 +175,8 @@ def test_every_field_of_a_recipe_is_in_the_key(recipe: str) -> None:
         "epochs": 2,
         "from_epoch": 1,
         "batch_size": 41,
+        "drop_last": True,
+        "accumulate": 2,
         "optimizer": "adamw",
         "learning_rate": 0.06,
         "momentum": 0.8,
