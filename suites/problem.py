@@ -26,7 +26,13 @@ class DatasetSpec(Section):
     normalize: Normalizing | None = Field(
         default=None, description="mean and deviation by name; default: the dataset's"
     )
-    validation: float = Field(default=0.1, gt=0, lt=0.5, description="share held out of train")
+    validation: float = Field(
+        default=0.1,
+        ge=0,
+        lt=0.5,
+        description="share held out of train; 0: all is learned from, and no epoch is best on "
+        "images that it was not trained on",
+    )
     train_images: int | None = Field(default=None, ge=1, description="use only so many, seeded")
     test_images: int | None = Field(default=None, ge=1, description="use only so many, seeded")
     recipes: dict[str, Recipe] = Field(
@@ -42,6 +48,10 @@ class DatasetSpec(Section):
     def identity(self) -> dict[str, Any]:
         """Which images these are, for keys."""
         return self.model_dump(exclude={"label", "recipes"})
+
+    def held_out(self, images: int) -> int:
+        """How many of so many training images are for validation: one at least, or none at 0."""
+        return max(1, round(images * self.validation)) if self.validation else 0
 
 
 class ModelSpec(Section):

@@ -193,12 +193,14 @@ class AnySuite(Section):
         """Name of the one that its bases are trained by; None where it is taken as it is."""
         return None if model.recipe is False else model.recipe or self.base_recipe
 
-    def own_splits(self, model: ModelSpec) -> bool:
-        """Whether each of its bases draws a train/validation split of its own.
+    def own_splits(self, dataset: DatasetSpec, model: ModelSpec) -> bool:
+        """Whether each base of a problem draws a train/validation split of its own.
 
-        Given weights may have been trained on any of the images, so they share one.
+        Given weights may have been trained on any of the images, so they share one; where nothing
+        is held out there is nothing to draw.
         """
-        return not model.given if self.splits is None else self.splits == "per_base"
+        own = not model.given if self.splits is None else self.splits == "per_base"
+        return own and dataset.validation > 0
 
     @property
     def unfollowed(self) -> list[tuple[str, str]]:

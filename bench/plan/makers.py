@@ -114,7 +114,8 @@ class Maker(Generic[S]):
     def _base(self, case: Probe) -> BaseJob:
         name = self.suite.base_recipe_of(case.model)
         recipe = self.recipe(case, name) if name else None
-        checkpoint, own_split = _checkpoint_hash(case.model), self.suite.own_splits(case.model)
+        checkpoint = _checkpoint_hash(case.model)
+        own_split = self.suite.own_splits(case.dataset, case.model)
         return BaseJob(case.dataset, case.model, recipe, case.base, checkpoint, own_split)
 
 

@@ -46,7 +46,7 @@ def dataset_size(spec: DatasetSpec, data_root: Path | None = None) -> DatasetSiz
     if known is None:
         return None
     pool = min(known.train, spec.train_images or known.train)
-    held_out = max(1, round(pool * spec.validation))
+    held_out = spec.held_out(pool)
     return DatasetSize(
         pool - held_out,
         held_out,

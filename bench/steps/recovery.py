@@ -52,7 +52,7 @@ class Recovered:
         history: an entry an epoch.
         images: that it was trained on.
         best_top1: on the test split, of the epoch that was best on validation; shown beside the
-            last epoch's.
+            last epoch's. None: no training, or no images held out to choose it by.
     """
 
     model: nn.Module
@@ -147,7 +147,9 @@ def _merged(
     return plain
 
 
-def _at_best_epoch(model: nn.Module, base: Base, trained: Trained) -> float:
+def _at_best_epoch(model: nn.Module, base: Base, trained: Trained) -> float | None:
+    if not trained.best:
+        return None
     last = {name: one.clone() for name, one in model.state_dict().items()}
     model.load_state_dict(trained.best)
     top1 = evaluate(model, base.data.test).top1

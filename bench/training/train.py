@@ -36,7 +36,8 @@ class Trained:
     Attributes:
         history: an entry an epoch.
         best: state dict of the epoch that was best on validation, the earliest among equals;
-            like the model's own weights the running mean, where the recipe keeps one.
+            like the model's own weights the running mean, where the recipe keeps one. Empty where
+            no images are held out.
         images: training images consumed.
         seconds: that it took, those before a kill included.
     """
@@ -256,10 +257,12 @@ class _Run:
         if not self.seen:
             return  # the rider had nothing to do
         self.rider.after_epoch(len(self.history))
-        with self._averaged():
-            accuracy = evaluate(self.model, self.data.validation).top1
-            if accuracy > self.best_top1:
-                self.best_top1, self.best = accuracy, copy.deepcopy(self.model.state_dict())
+        accuracy = None
+        if len(self.data.validation):
+            with self._averaged():
+                accuracy = evaluate(self.model, self.data.validation).top1
+                if accuracy > self.best_top1:
+                    self.best_top1, self.best = accuracy, copy.deepcopy(self.model.state_dict())
         self.history.append(
             Epoch(
                 epoch=len(self.history) + 1, train_loss=loss / self.seen, validation_top1=accuracy

@@ -142,6 +142,8 @@ def cell_table(results: Results) -> Table:
         "recovery_s": "Recovery s",
     }
     left_out = ("channels", "latency") if results.suite.budgets.unstructured else ("weights",)
+    if not any(one.validation for one in results.suite.datasets):
+        del columns["best_validation_top1"]
     for name in left_out:  # a mask leaves these as they are, or only a mask has them
         del columns[f"{name}_percent"]
     rows = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from suites.method import FinetuningSpec, IterativeSpec, MethodSpec, PhaseSpec
@@ -115,16 +115,19 @@ def calibration(suite: AnySuite) -> str:
 
 
 def splits(suite: AnySuite) -> str:
-    """Whether each base has another train/validation split, model by model where they differ."""
-    words: dict[str, list[str]] = {}
-    for model in suite.models:
-        own_split = suite.own_splits(model)
+    """Whether each base has another train/validation split, or there is none, where they differ."""
+    words: dict[str, dict[str, None]] = {}
+    for dataset, model in suite.problems:
+        own_split = suite.own_splits(dataset, model)
         text = "drawn anew for each base" if own_split else "the same for all bases"
-        words.setdefault(text, []).append(model.title)
+        if dataset.validation:
+            words.setdefault(text, {})[model.title] = None
+        else:
+            words.setdefault("none, as all images are learned from", {})[dataset.title] = None
     return _by_model(words)
 
 
-def _by_model(words: Mapping[str, Sequence[str]]) -> str:
+def _by_model(words: Mapping[str, Collection[str]]) -> str:
     """What all models have, or each text with the models that it is true of."""
     if len(words) == 1:
         return next(iter(words))
