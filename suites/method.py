@@ -162,6 +162,11 @@ class MethodSpec(Section):
             {self.iterative.recover} if self.iterative and self.iterative.recover else set()
         )
 
+    @property
+    def trains(self) -> bool:
+        """Whether it trains before its recovery."""
+        return bool(self.recipes) or bool(self.iterative and self.iterative.trains)
+
     def changed(self, changes: Mapping[str, Any]) -> MethodSpec:
         """The same method by name, with some keys replaced.
 

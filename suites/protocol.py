@@ -77,6 +77,11 @@ class SelectionSpec(Section):
         description="shares that single layers keep at least, by their name or by that of what "
         "they lie in",
     )
+    emptied: Literal["floor", "skip"] = Field(
+        default="floor",
+        description="of a group that the ranking takes below what is kept: all but that leaves, "
+        "or, as in torch-pruning, nothing in that step",
+    )
 
 
 class Rewind(Section):

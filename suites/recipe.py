@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -38,7 +39,16 @@ class Recipe(Section):
         ge=0,
         description="epochs of the schedule that came before, in another training",
     )
-    batch_size: int = Field(default=128, ge=1)
+    batch_size: int = Field(default=128, ge=1, description="images a step of the optimizer")
+    drop_last: bool = Field(
+        default=False, description="an epoch's last batch is left out where it is not full"
+    )
+    accumulate: int = Field(
+        default=1,
+        ge=1,
+        description="micro-batches of a batch, one after the other: the gradient is that of the "
+        "whole batch, but for batch norm, whose statistics are of each by itself",
+    )
     optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: float = Field(gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
@@ -117,6 +127,23 @@ class Recipe(Section):
         """
         left, begin = self.epochs - to, self.from_epoch + to
         return self.model_copy(update={"epochs": left, "from_epoch": begin})
+
+    @model_validator(mode="after")
+    def _an_image_each(self) -> Self:
+        if self.accumulate > self.batch_size:
+            raise ValueError(
+                f"accumulate = {self.accumulate} micro-batches of batch_size = {self.batch_size} "
+                "images: none may be empty; lower accumulate"
+            )
+        return self
+
+    def batches(self, images: int) -> int:
+        """Steps of an epoch over so many images.
+
+        >>> [Recipe(epochs=1, learning_rate=1, drop_last=one).batches(300) for one in (False, True)]
+        [3, 2]
+        """
+        return images // self.batch_size if self.drop_last else math.ceil(images / self.batch_size)
 
 
 @cache

@@ -31,7 +31,7 @@ from .jobs import (
     TimingJob,
     TrialJob,
 )
-from .refusals import refuse_misfit, refuse_too_short, refuse_unfit_training
+from .refusals import refuse_misfit, refuse_no_batch, refuse_too_short, refuse_unfit_training
 from .uses import CriterionSpec, PhaseUse
 
 S = TypeVar("S", bound=AnySuite)
@@ -55,10 +55,18 @@ class Maker(Generic[S]):
         return self.once(key, lambda: _criterion(method, self._per_weight))
 
     def recipe(self, case: Probe, name: str) -> Recipe:
-        """The recipe of that name on the case's dataset and model."""
-        place = ("recipes", id(case.dataset), id(case.model))
-        recipes = self.once(place, lambda: self.suite.recipes_on(case.dataset, case.model))
-        return recipes[name]
+        """The recipe of that name on the case's dataset and model.
+
+        Raises:
+            PlanError: it has no step there.
+        """
+        key = ("recipe", id(case.dataset), id(case.model), name)
+        return self.once(key, lambda: self._recipe(case, name))
+
+    def _recipe(self, case: Probe, name: str) -> Recipe:
+        recipe = self.suite.recipes_on(case.dataset, case.model)[name]
+        refuse_no_batch(name, recipe, case.dataset)
+        return recipe
 
     def phase(self, case: Probe, kind: Kind, spec: PhaseSpec | FinetuningSpec) -> PhaseUse:
         """A phase with all its options, its recipe and the hash of its code.

@@ -182,10 +182,11 @@ class _Problem:
         if recipe is None:
             return Load()
         epochs = recipe.epochs if epochs is None else epochs
-        images = epochs * self.extent.train
+        whole = recipe.batches(self.extent.train) * recipe.batch_size
+        images = epochs * min(whole, self.extent.train)  # of a partial batch, what is there
         taught = float(recipe.distill is not None)
-        passes, whole = images * (TRAINING + taught), images * (TRAINING * share + taught)
-        return Load(trained=images, passes=passes, macs=whole * self.size.macs) + (
+        passes, work = images * (TRAINING + taught), images * (TRAINING * share + taught)
+        return Load(trained=images, passes=passes, macs=work * self.size.macs) + (
             self.evaluated(epochs * self.extent.validation, share)
         )
 

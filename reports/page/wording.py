@@ -83,7 +83,7 @@ def _options(options: Mapping[str, Any]) -> str:
 
 
 def _iterative(spec: IterativeSpec) -> str:
-    text = f"scored anew in {spec.steps} {spec.schedule} steps"
+    text = f"scored anew in {spec.steps} {spec.schedule} steps" if spec.steps > 1 else "in one step"
     if spec.to is not None:
         text += f" to {100 * spec.to:g} % of the cost, of which those to the last budget are taken"
     when = "after each" if spec.recover_at == "steps" else "where a budget is met"
@@ -195,6 +195,10 @@ _AUGMENTED = {
 
 def _options_of_training(recipe: Recipe) -> Iterator[str]:
     """What few recipes ask for."""
+    if recipe.drop_last:
+        yield "without an epoch's last batch where it is not full"
+    if recipe.accumulate > 1:
+        yield f"batches in {recipe.accumulate} parts, each with batch statistics of its own"
     if recipe.random_erasing:
         yield f"random erasing with probability {recipe.random_erasing:g}"
     if recipe.mixup:
