@@ -15,12 +15,14 @@ from suites import AnySuite, Case, FidelitySuite, Probe, Recipe, Suite
 from suites.faults import meant
 from suites.method import FinetuningSpec, MethodSpec, PhaseSpec, named_presets
 from suites.problem import ModelSpec
+from suites.protocol import Rewind
 
 from ..data.download import file_sha256
 from ..errors import ModelError, PlanError
 from .jobs import (
     BaseJob,
     DenseJob,
+    EarlyJob,
     FidelityJob,
     OracleJob,
     PathJob,
@@ -115,6 +117,13 @@ class Maker(Generic[S]):
         key = ("prepared", id(base), case.repeat, id(phase))
         return self.once(key, lambda: PreparedJob(base, case.repeat, phase))
 
+    def early(self, case: Probe, rewind: Rewind | None) -> EarlyJob | None:
+        """The base as it was, where weights are rewound to it."""
+        if rewind is None or rewind.what != "weights":
+            return None
+        base = self.base(case)
+        return self.once(("early", id(base), rewind.to), lambda: EarlyJob(base, rewind.to))
+
     def base(self, case: Probe) -> BaseJob:
         key = ("base", case.dataset.model_dump_json(), case.model.model_dump_json(), case.base)
         return self.once(key, lambda: self._base(case))
@@ -135,21 +144,22 @@ class ComparisonMaker(Maker[Suite]):
 
     def trial(self, case: Case) -> TrialJob:
         suite = self.suite
-        recipe = self.recipe(case, case.recovery.recipe) if case.recovery.recipe else None
+        recovery = case.recovery
         path = self.path(case)
         return TrialJob(
             path=path,
             budget=case.budget,
-            recovery=case.recovery.kind,
-            recipe=recipe,
-            total_epochs=case.recovery.total_epochs,
+            recovery="finetune" if recovery.rewind else recovery.kind,
+            recipe=suite.recovery_recipe(case.dataset, case.model, recovery),
+            total_epochs=recovery.total_epochs,
             finetuning=self._finetuning(case),
+            early=self.early(case, recovery.rewind),
             train_accuracy=suite.train_accuracy,
             timing=self._timing(path),
             labels=Labels(
                 **_names_of(suite, case),
                 method=case.method_name,
-                recovery=case.recovery.name,
+                recovery=recovery.name,
                 cost=suite.budgets.cost,
                 budget=case.budget,
                 matched_to=case.method.name if case.matched else None,

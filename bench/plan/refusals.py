@@ -41,7 +41,14 @@ def refuse_misfit(
     fault: str | None = "picks sets and cannot rank; only criteria that score are matched controls"
     if not matched:
         iterative = method.iterative is not None
-        fault = unfit(selector, budgets.cost, budgets.kept, selection.scope, iterative=iterative)
+        fault = unfit(
+            selector,
+            budgets.cost,
+            budgets.kept,
+            selection.scope,
+            selection.emptied,
+            iterative=iterative,
+        )
     if fault is not None:
         raise PlanError(f"method {method.name}: {method.criterion} {fault}")
 

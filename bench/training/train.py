@@ -218,7 +218,8 @@ class _Run:
         ema = self.recipe.ema
         if not self.average or ema is None or self.step % ema.every:
             return
-        if self.step < self.recipe.warmup_epochs * self.batches:
+        warmup = self.recipe.warmup_epochs - self.recipe.from_epoch
+        if self.step < warmup * self.batches:
             self.average.n_averaged.zero_()  # a mean of none is replaced by what comes
         self.average.update_parameters(self.model)
 

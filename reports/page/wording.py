@@ -151,7 +151,8 @@ def recipes(suite: AnySuite) -> list[tuple[str, str]]:
 
 def recipe_words(recipe: Recipe) -> str:
     """How a recipe trains; each option that is not its default is told."""
-    parts = [counted(recipe.epochs, "epoch"), f"batches of {recipe.batch_size}"]
+    whole = f" of {recipe.scheduled}, the last of its schedule" if recipe.from_epoch else ""
+    parts = [counted(recipe.epochs, "epoch") + whole, f"batches of {recipe.batch_size}"]
     optimizer = "AdamW" if recipe.optimizer == "adamw" else f"SGD with momentum {recipe.momentum:g}"
     parts += [optimizer + (" (Nesterov)" if recipe.nesterov else "")]
     rate = f"learning rate {recipe.learning_rate:g}"
