@@ -83,7 +83,8 @@ def as_declared(record: Record) -> bool:
         after = recovery.recipe if recovery else None
         dense = _dense(identity)
         return recovery is not None and (
-            identity.get("calibration") == suite.calibration_of(model).identity
+            identity.get("calibration")
+            == suite.calibration_of(model).keyed(suite.alteration_of(dataset, model))
             and identity.get("recipe") == (known[after].identity if after else None)
             and dense.get("recipe") == (known[base].identity if base else None)
             and dense.get("dataset") == dataset.identity
