@@ -26,6 +26,11 @@ class DatasetSpec(Section):
     normalize: Normalizing | None = Field(
         default=None, description="mean and deviation by name; default: the dataset's"
     )
+    crops: Literal["resized", "whole"] = Field(
+        default="resized",
+        description="of large images, a random 8 to 100 % of the area resized, or a random square "
+        "as wide as the shorter side",
+    )
     validation: float = Field(
         default=0.1,
         ge=0,

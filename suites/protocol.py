@@ -77,16 +77,37 @@ class SelectionSpec(Section):
         description="shares that single layers keep at least, by their name or by that of what "
         "they lie in",
     )
+    emptied: Literal["floor", "skip"] = Field(
+        default="floor",
+        description="of a group that the ranking takes below what is kept: all but that leaves, "
+        "or, as in torch-pruning, nothing in that step",
+    )
 
 
-_RECOVERIES = "a recovery is none, bn or {finetune: RECIPE}, which may also give total_epochs"
+class Rewind(Section):
+    """Training what is left as the base was trained from an epoch on (Renda et al., ICLR 2020,
+    arXiv 2003.02389): from its weights at that time, or from the trained ones."""
+
+    what: Literal["weights", "learning_rate"]
+    to: int = Field(ge=0, description="epoch of the base's training; 0: before the first")
+
+    @property
+    def name(self) -> str:
+        return f"rewind-{self.what.replace('_', '-')}-{self.to}"
+
+
+_RECOVERIES = (
+    "a recovery is none, bn, {finetune: RECIPE}, which may also give total_epochs, or "
+    "{rewind: weights, to: EPOCH} or {rewind: learning_rate, to: EPOCH}"
+)
 
 
 class RecoverySpec(Section):
-    """What happens after removal: nothing, new BN statistics, or finetuning by a recipe."""
+    """What happens after removal: nothing, new BN statistics, finetuning by a recipe, rewinding."""
 
-    kind: Literal["none", "bn", "finetune"]
+    kind: Literal["none", "bn", "finetune", "rewind"]
     recipe: str | None = None
+    rewind: Rewind | None = None
     total_epochs: int | None = Field(
         default=None,
         ge=1,
@@ -96,25 +117,31 @@ class RecoverySpec(Section):
     @model_validator(mode="before")
     @classmethod
     def _shorthand(cls, given: Any) -> Any:
-        """`none`, `bn`, or `{finetune: recipe}`."""
+        """`none`, `bn`, `{finetune: recipe}`, or `{rewind: what, to: epoch}`."""
         if isinstance(given, str):
             return {"kind": given}
         if isinstance(given, Mapping) and "finetune" in given and "kind" not in given:
             rest = {key: value for key, value in given.items() if key != "finetune"}
             return {"kind": "finetune", "recipe": given["finetune"], **rest}
+        if isinstance(given, Mapping) and set(given) == {"rewind", "to"}:
+            return {"kind": "rewind", "rewind": {"what": given["rewind"], "to": given["to"]}}
         if isinstance(given, RecoverySpec) or (isinstance(given, Mapping) and "kind" in given):
             return given
         raise ValueError(f"{_RECOVERIES}, not {given!r}")
 
     @model_validator(mode="after")
-    def _recipe_to_finetune(self) -> Self:
-        finetunes = self.kind == "finetune"
+    def _of_its_kind(self) -> Self:
+        finetunes, rewinds = self.kind == "finetune", self.kind == "rewind"
         if finetunes != bool(self.recipe) or (self.total_epochs and not finetunes):
+            raise ValueError(_RECOVERIES)
+        if rewinds != bool(self.rewind):
             raise ValueError(_RECOVERIES)
         return self
 
     @property
     def name(self) -> str:
+        if self.rewind is not None:
+            return self.rewind.name
         if self.recipe is None:
             return self.kind
         return f"finetune-{self.recipe}" + (f"-{self.total_epochs}" if self.total_epochs else "")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -33,7 +34,21 @@ class Recipe(Section):
     """How a network is trained: bases, adaptation of a checkpoint, and finetuning alike."""
 
     epochs: int = Field(ge=1)
-    batch_size: int = Field(default=128, ge=1)
+    from_epoch: int = Field(
+        default=0,
+        ge=0,
+        description="epochs of the schedule that came before, in another training",
+    )
+    batch_size: int = Field(default=128, ge=1, description="images a step of the optimizer")
+    drop_last: bool = Field(
+        default=False, description="an epoch's last batch is left out where it is not full"
+    )
+    accumulate: int = Field(
+        default=1,
+        ge=1,
+        description="micro-batches of a batch, one after the other: the gradient is that of the "
+        "whole batch, but for batch norm, whose statistics are of each by itself",
+    )
     optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: float = Field(gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
@@ -91,6 +106,44 @@ class Recipe(Section):
         if given not in named:
             raise ValueError(no_such("named recipe", given, named))
         return named[given].model_dump()
+
+    @model_validator(mode="after")
+    def _goes_on(self) -> Self:
+        if self.from_epoch and self.schedule == "constant" and not self.warmup_epochs:
+            raise ValueError("from_epoch: a constant rate is the same from any epoch; leave it out")
+        return self
+
+    @property
+    def scheduled(self) -> int:
+        """Epochs that the learning rate's schedule spans."""
+        return self.from_epoch + self.epochs
+
+    def rewound(self, to: int) -> Recipe:
+        """The same training from the end of one of its epochs on.
+
+        >>> tail = named_recipes()["base"].rewound(150)
+        >>> tail.from_epoch, tail.epochs, tail.scheduled
+        (150, 50, 200)
+        """
+        left, begin = self.epochs - to, self.from_epoch + to
+        return self.model_copy(update={"epochs": left, "from_epoch": begin})
+
+    @model_validator(mode="after")
+    def _an_image_each(self) -> Self:
+        if self.accumulate > self.batch_size:
+            raise ValueError(
+                f"accumulate = {self.accumulate} micro-batches of batch_size = {self.batch_size} "
+                "images: none may be empty; lower accumulate"
+            )
+        return self
+
+    def batches(self, images: int) -> int:
+        """Steps of an epoch over so many images.
+
+        >>> [Recipe(epochs=1, learning_rate=1, drop_last=one).batches(300) for one in (False, True)]
+        [3, 2]
+        """
+        return images // self.batch_size if self.drop_last else math.ceil(images / self.batch_size)
 
 
 @cache

@@ -14,7 +14,7 @@ from pydantic import (
 from .faults import meant
 from .method import MethodSpec, matched_name
 from .problem import DatasetSpec, ModelSpec
-from .protocol import Budgets, Calibration, RecoverySpec, SelectionSpec
+from .protocol import Budgets, Calibration, RecoverySpec, Rewind, SelectionSpec
 from .recipe import Recipe, named_recipes
 from .section import Section, Slug, refuse_twice
 
@@ -288,6 +288,31 @@ class Suite(AnySuite):
                     )
         return self
 
+    @model_validator(mode="after")
+    def _rewinds(self) -> Self:
+        """Rewinding goes back in a training of the base that was made here, and leaves some."""
+        for dataset, model in self.problems:
+            name = self.base_recipe_of(model)
+            for key, rewind in self._rewinding(model):
+                if name is None:
+                    raise ValueError(
+                        f"{key}: the bases of {model.title} are not trained here (it has `recipe: "
+                        "false`), so there is no epoch to rewind to; give it a recipe, or finetune"
+                    )
+                epochs = self.recipes_on(dataset, model)[name].epochs
+                if rewind.to >= epochs:
+                    raise ValueError(
+                        f"{key}.to = {rewind.to}: the recipe {name}, which trains the bases of "
+                        f"{model.title}, has {epochs} epochs; rewind to an earlier one"
+                    )
+        return self
+
+    def _rewinding(self, model: ModelSpec) -> Iterator[tuple[str, Rewind]]:
+        """What is rewound to there, by where it stands in the file."""
+        for at, one in enumerate(self.recoveries):
+            if one.rewind:
+                yield f"recoveries.{at}", one.rewind
+
     @property
     def methods_by_key(self) -> Iterator[tuple[str, MethodSpec]]:
         """Methods, and those that a model has changed, by where they stand in the file."""
@@ -327,6 +352,20 @@ class Suite(AnySuite):
     def budgets_of(self, model: ModelSpec) -> Budgets:
         """What its methods are held to."""
         return model.budgets or self.budgets
+
+    def rewound(self, dataset: DatasetSpec, model: ModelSpec, rewind: Rewind) -> Recipe:
+        """What is left of the base's recipe from the epoch on that is rewound to."""
+        name = self.base_recipe_of(model)
+        assert name is not None, "refused by `_rewinds`"
+        return self.recipes_on(dataset, model)[name].rewound(rewind.to)
+
+    def recovery_recipe(
+        self, dataset: DatasetSpec, model: ModelSpec, recovery: RecoverySpec
+    ) -> Recipe | None:
+        """What a recovery trains by there; of one that rewinds, the end of the base's recipe."""
+        if recovery.rewind is not None:
+            return self.rewound(dataset, model, recovery.rewind)
+        return self.recipes_on(dataset, model)[recovery.recipe] if recovery.recipe else None
 
     def recipes_followed(self, model: ModelSpec) -> set[str]:
         """Names of those that its bases are trained by, methods on the way, and recoveries."""
@@ -384,7 +423,7 @@ def _refuse_channels(suite: Suite) -> None:
 def _refuse_limits(key: str, selection: SelectionSpec) -> None:
     _refuse_scope(f"{key}.scope", selection.scope)
     plain = SelectionSpec()
-    for name in ("min_channels", "protect", "round_to", "coupled", "layers"):
+    for name in ("min_channels", "protect", "round_to", "coupled", "layers", "emptied"):
         given = getattr(selection, name)
         if given != getattr(plain, name):
             raise ValueError(_limits_channels(f"{key}.{name}", given))

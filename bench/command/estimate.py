@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 # In the order of running.
-KINDS = ("bases", "prepared", "scores", "paths", "timings", "oracles", "trials")
+KINDS = ("bases", "prepared", "early", "scores", "paths", "timings", "oracles", "trials")
 WORK = ("scored", "trained", "evaluated", "GPU-hours")  # images, and time
 
 

@@ -17,7 +17,14 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import DataError
-from .augment import Augmentation, automatically, randomly_cropped, shifted
+from .augment import (
+    Augmentation,
+    automatically,
+    randomly_cropped,
+    randomly_squared,
+    shifted,
+    with_shorter_side,
+)
 
 Batch = tuple[Tensor, Tensor]
 Channels = tuple[float, ...]
@@ -108,6 +115,7 @@ class ArrayImages:
 class FileImages:
     """Those `chosen` of image files, decoded batch by batch; the next while this one is used.
 
+    Of `whole` images squares as wide as their shorter side are taken, of others smaller ones.
     By threads, as Pillow decodes and resizes without Python's lock, and a worker process may have
     no processes of its own. Their number changes no batch.
     """
@@ -117,6 +125,7 @@ class FileImages:
     chosen: Tensor
     normalize: Normalization
     image_size: int
+    whole: bool = False
     device: torch.device = CPU
     threads: int = THREADS
 
@@ -131,7 +140,7 @@ class FileImages:
         generator: torch.Generator | None = None,
         augment: Augmentation = False,
     ) -> Iterator[Batch]:
-        """See `Images.batches`. Augmentation: a random crop of random size, and mirroring."""
+        """See `Images.batches`. Augmentation: a random crop, and mirroring."""
         pinned = self.device.type == "cuda"
         order = _ordered(self.chosen, indices, generator, augment)
         # One seed an image, drawn at once: which thread is first then decides nothing.
@@ -161,10 +170,11 @@ class FileImages:
         """Pixels uint8 [3, image_size, image_size]."""
 
         def cut(image: Image.Image) -> Image.Image:
+            size = self.image_size
             if not augment:
-                return centered(image, self.image_size, round(self.image_size * 256 / 224))
+                return centered(image, size, size if self.whole else round(size * 256 / 224))
             generator = torch.Generator().manual_seed(seed)
-            image = randomly_cropped(image, self.image_size, generator)
+            image = (randomly_squared if self.whole else randomly_cropped)(image, size, generator)
             return automatically(image, augment, generator) if isinstance(augment, str) else image
 
         return torch.from_numpy(decode(file, cut)).permute(2, 0, 1)
@@ -184,9 +194,8 @@ def centered(image: Image.Image, size: int, shorter: int) -> Image.Image:
     """The shorter side resized to `shorter`, then the central square of `size` pixels."""
     if image.size == (size, size) and shorter == size:
         return image
-    width, height = (int(shorter * side / min(image.size)) for side in image.size)
-    image = image.resize((width, height), Image.Resampling.BILINEAR)
-    left, top = round((width - size) / 2), round((height - size) / 2)
+    image = with_shorter_side(image, shorter)
+    left, top = round((image.width - size) / 2), round((image.height - size) / 2)
     return image.crop((left, top, left + size, top + size))
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from suites.problem import DatasetSpec
 
 from ..errors import DataError
-from .images import Images, Normalization
+from .images import IN_MEMORY, Images, Normalization
 
 NORMALIZATIONS = {
     "cifar": Normalization((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
@@ -79,3 +79,12 @@ def normalization(spec: DatasetSpec, default: str, channels: int) -> Normalizati
             f"have {channels}; leave it out, or say none"
         )
     return normalize
+
+
+def refuse_crops(spec: DatasetSpec) -> None:
+    """Small images are shifted and not cropped: raises DataError where crops are asked for."""
+    if spec.crops != "resized":
+        raise DataError(
+            f"{spec.name}: crops: {spec.crops} is for images of more than {IN_MEMORY} pixels a "
+            "side; smaller ones are shifted, so leave it out"
+        )

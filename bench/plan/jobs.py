@@ -112,22 +112,10 @@ class BaseJob(_Job):
 
 
 @dataclass(frozen=True, eq=False)
-class PreparedJob(_Job):
-    """Train a base further, before it is scored; what comes out stands in for the base."""
+class _OfBase(_Job):
+    """What is made of a base: a network of its model, for its data."""
 
-    kind: ClassVar[str] = "prepared"
     base: BaseJob
-    repeat: int
-    phase: PhaseUse
-
-    @cached_property
-    def identity(self) -> dict[str, Any]:
-        return {
-            "engine": ENGINE_VERSION,
-            "base": self.base.identity,
-            "repeat": self.repeat,
-            "prepare": self.phase.identity,
-        }
 
     @property
     def dataset(self) -> DatasetSpec:
@@ -149,11 +137,44 @@ class PreparedJob(_Job):
     def stands_on(self) -> tuple[Job, ...]:
         return (self.base,)
 
+
+@dataclass(frozen=True, eq=False)
+class PreparedJob(_OfBase):
+    """Train a base further, before it is scored; what comes out stands in for the base."""
+
+    kind: ClassVar[str] = "prepared"
+    repeat: int
+    phase: PhaseUse
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        return {
+            "engine": ENGINE_VERSION,
+            "base": self.base.identity,
+            "repeat": self.repeat,
+            "prepare": self.phase.identity,
+        }
+
     def __str__(self) -> str:
         return f"{self.base}, prepared by {self.phase.name}"
 
 
-DenseJob = BaseJob | PreparedJob
+@dataclass(frozen=True, eq=False)
+class EarlyJob(_OfBase):
+    """A base as it was after an epoch of its training, which is done again up to there."""
+
+    kind: ClassVar[str] = "early"
+    epoch: int
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        return {"engine": ENGINE_VERSION, "base": self.base.identity, "early": self.epoch}
+
+    def __str__(self) -> str:
+        return f"{self.base}, as it was after {self.epoch} epochs"
+
+
+DenseJob = BaseJob | PreparedJob | EarlyJob
 
 
 @dataclass(frozen=True, eq=False)
@@ -323,6 +344,7 @@ class TrialJob(_Job):
         timing: gives its latency; None measures none.
         total_epochs: what all training since the base adds up to; None: the recipe's own epochs.
         finetuning: how that is done; None is plain training.
+        early: the base whose weights take the place of those that are left.
     """
 
     kind: ClassVar[str] = "trials"
@@ -335,6 +357,7 @@ class TrialJob(_Job):
     train_accuracy: bool = False
     total_epochs: int | None = None
     finetuning: PhaseUse | None = None
+    early: EarlyJob | None = None
 
     @property
     def at(self) -> Standpoint:
@@ -352,11 +375,13 @@ class TrialJob(_Job):
             "train_accuracy": self.train_accuracy,
             "total_epochs": self.total_epochs,
             "finetuning": self.finetuning and self.finetuning.identity,
+            "early": self.early and self.early.identity,
         }
 
     @property
     def stands_on(self) -> tuple[Job, ...]:
-        return (self.at.base, self.path, *([self.timing] if self.timing else []))
+        needed = (self.at.base, self.path, self.timing, self.early)
+        return tuple(one for one in needed if one is not None)
 
     def __str__(self) -> str:
         return self.labels.brief

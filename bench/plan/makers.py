@@ -15,12 +15,14 @@ from suites import AnySuite, Case, FidelitySuite, Probe, Recipe, Suite
 from suites.faults import meant
 from suites.method import FinetuningSpec, MethodSpec, PhaseSpec, named_presets
 from suites.problem import ModelSpec
+from suites.protocol import Rewind
 
 from ..data.download import file_sha256
 from ..errors import ModelError, PlanError
 from .jobs import (
     BaseJob,
     DenseJob,
+    EarlyJob,
     FidelityJob,
     OracleJob,
     PathJob,
@@ -29,7 +31,7 @@ from .jobs import (
     TimingJob,
     TrialJob,
 )
-from .refusals import refuse_misfit, refuse_too_short, refuse_unfit_training
+from .refusals import refuse_misfit, refuse_no_batch, refuse_too_short, refuse_unfit_training
 from .uses import CriterionSpec, PhaseUse
 
 S = TypeVar("S", bound=AnySuite)
@@ -53,10 +55,18 @@ class Maker(Generic[S]):
         return self.once(key, lambda: _criterion(method, self._per_weight))
 
     def recipe(self, case: Probe, name: str) -> Recipe:
-        """The recipe of that name on the case's dataset and model."""
-        place = ("recipes", id(case.dataset), id(case.model))
-        recipes = self.once(place, lambda: self.suite.recipes_on(case.dataset, case.model))
-        return recipes[name]
+        """The recipe of that name on the case's dataset and model.
+
+        Raises:
+            PlanError: it has no step there.
+        """
+        key = ("recipe", id(case.dataset), id(case.model), name)
+        return self.once(key, lambda: self._recipe(case, name))
+
+    def _recipe(self, case: Probe, name: str) -> Recipe:
+        recipe = self.suite.recipes_on(case.dataset, case.model)[name]
+        refuse_no_batch(name, recipe, case.dataset)
+        return recipe
 
     def phase(self, case: Probe, kind: Kind, spec: PhaseSpec | FinetuningSpec) -> PhaseUse:
         """A phase with all its options, its recipe and the hash of its code.
@@ -107,6 +117,13 @@ class Maker(Generic[S]):
         key = ("prepared", id(base), case.repeat, id(phase))
         return self.once(key, lambda: PreparedJob(base, case.repeat, phase))
 
+    def early(self, case: Probe, rewind: Rewind | None) -> EarlyJob | None:
+        """The base as it was, where weights are rewound to it."""
+        if rewind is None or rewind.what != "weights":
+            return None
+        base = self.base(case)
+        return self.once(("early", id(base), rewind.to), lambda: EarlyJob(base, rewind.to))
+
     def base(self, case: Probe) -> BaseJob:
         key = ("base", case.dataset.model_dump_json(), case.model.model_dump_json(), case.base)
         return self.once(key, lambda: self._base(case))
@@ -127,21 +144,22 @@ class ComparisonMaker(Maker[Suite]):
 
     def trial(self, case: Case) -> TrialJob:
         suite = self.suite
-        recipe = self.recipe(case, case.recovery.recipe) if case.recovery.recipe else None
+        recovery = case.recovery
         path = self.path(case)
         return TrialJob(
             path=path,
             budget=case.budget,
-            recovery=case.recovery.kind,
-            recipe=recipe,
-            total_epochs=case.recovery.total_epochs,
+            recovery="finetune" if recovery.rewind else recovery.kind,
+            recipe=suite.recovery_recipe(case.dataset, case.model, recovery),
+            total_epochs=recovery.total_epochs,
             finetuning=self._finetuning(case),
+            early=self.early(case, recovery.rewind),
             train_accuracy=suite.train_accuracy,
             timing=self._timing(path),
             labels=Labels(
                 **_names_of(suite, case),
                 method=case.method_name,
-                recovery=case.recovery.name,
+                recovery=recovery.name,
                 cost=suite.budgets.cost,
                 budget=case.budget,
                 matched_to=case.method.name if case.matched else None,

@@ -7,6 +7,7 @@ import torch
 from criteria import CriteriaError, registry
 from criteria.phases import create_phase
 from criteria.procedures.procedure import Ground
+from suites import Recipe
 from suites.method import MethodSpec
 from suites.problem import DatasetSpec
 from suites.protocol import Budgets, SelectionSpec
@@ -40,7 +41,14 @@ def refuse_misfit(
     fault: str | None = "picks sets and cannot rank; only criteria that score are matched controls"
     if not matched:
         iterative = method.iterative is not None
-        fault = unfit(selector, budgets.cost, budgets.kept, selection.scope, iterative=iterative)
+        fault = unfit(
+            selector,
+            budgets.cost,
+            budgets.kept,
+            selection.scope,
+            selection.emptied,
+            iterative=iterative,
+        )
     if fault is not None:
         raise PlanError(f"method {method.name}: {method.criterion} {fault}")
 
@@ -112,6 +120,21 @@ def refuse_too_short(method: MethodSpec, procedure: PhaseUse, dataset: DatasetSp
             f"method {method.name}: its recipe has {epochs} epoch{'s' if epochs > 1 else ''} on "
             f"{dataset.title}, which are {steps} steps. {error}"
         ) from error
+
+
+def refuse_no_batch(name: str, recipe: Recipe, dataset: DatasetSpec) -> None:
+    """A training that would have no step, where the data's size is known.
+
+    Raises:
+        PlanError: says how large a batch may be.
+    """
+    extent = dataset_size(dataset)
+    if extent is not None and not recipe.batches(extent.train):
+        raise PlanError(
+            f"recipe {name}: drop_last leaves out every batch that is not full, and none of "
+            f"batch_size = {recipe.batch_size} is: {dataset.title} has {extent.train} training "
+            "images; lower batch_size, or leave drop_last out"
+        )
 
 
 def _selectors() -> str:

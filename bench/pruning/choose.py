@@ -136,18 +136,35 @@ def matched(
 def _select(
     dense: Network, now: Network, order: RemovalOrder, budget: float, tolerance: float, rules: Rules
 ) -> list[int]:
-    """Limits and tolerance are shares of the dense network, wherever on a path we stand."""
-    groups = dense.structure.groups
-    whole = dense.cost.of(rules.cost)(torch.zeros(len(groups)))
+    """Limits and tolerance are shares of the dense network, wherever on a path we stand.
+
+    Under `skip` a budget of channels is what is asked for; groups at their floor are lowest in any
+    ranking, so what they hold is asked for first, and stays.
+    """
+    groups, cost = dense.structure.groups, now.cost.of(rules.cost)
+    none = torch.zeros(len(groups))
+    whole = dense.cost.of(rules.cost)(none)
+    target = dense.cost.target(rules.cost, budget)
+    floors = [rules.limits.floor(group) for group in groups]
+    nominal = rules.cost == "channels" and rules.limits.emptied == "skip"
+    if nominal:
+        stuck = (
+            group.units * group.channels_per_unit
+            for group, floor, at_first in zip(now.structure.groups, floors, groups, strict=True)
+            if group.units == floor < at_first.units
+        )
+        target = min(target + sum(stuck), cost(none))
     return select(
         now.structure.groups,
         order,
-        now.cost.of(rules.cost),
-        target=dense.cost.target(rules.cost, budget),
-        tolerance=tolerance * whole,
-        floors=[rules.limits.floor(group) for group in groups],
-        steps=[rules.limits.steps(group) for group in groups],
-        whole=whole,
+        cost,
+        target,
+        tolerance * whole,
+        floors,
+        [rules.limits.steps(group) for group in groups],
+        whole,
+        rules.limits.emptied,
+        nominal,
     )
 
 

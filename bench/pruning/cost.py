@@ -71,9 +71,9 @@ class CostModel:
         return products
 
     def target(self, cost: ChannelCost, share: float) -> float:
-        """What may be left of this network's cost; of channels, a whole number."""
+        """What may be left of this network's cost; of channels, a whole number, rounded down."""
         kept = share * self.of(cost)(torch.zeros_like(self.channels.weight))
-        return round(kept) if cost == "channels" else kept
+        return math.floor(kept + 1e-6) if cost == "channels" else kept
 
 
 def count_macs(model: nn.Module, example_inputs: tuple[Any, ...]) -> int:

@@ -105,7 +105,7 @@ def prune(
     (16, 0.5)
     """
     axis, share = shares(budget)
-    selector = _selector(criterion, options, budget, scope, steps)
+    selector = _selector(criterion, options, budget, scope, limits, steps)
     stops = None if steps == 1 else Schedule(steps, schedule)
     generator = generator or torch.Generator().manual_seed(0)
     held = list(batches)
@@ -163,6 +163,7 @@ def _selector(
     options: Mapping[str, Any],
     budget: Mapping[str, float],
     scope: Scope,
+    limits: Limits,
     steps: int,
 ) -> type[Selector] | None:
     """The criterion's selector, if it is one; raises where this budget is not for the criterion."""
@@ -171,7 +172,7 @@ def _selector(
     selector = find(criterion).selector
     if selector is None and axis == "threshold":
         raise BenchError(f"budget {budget!r}: {criterion} scores, and has no threshold")
-    fault = selector and unfit(selector, axis, [share], scope, iterative=steps > 1)
+    fault = selector and unfit(selector, axis, [share], scope, limits.emptied, iterative=steps > 1)
     if fault:
         raise BenchError(f"{criterion} {fault}")
     return selector

@@ -2,7 +2,9 @@
 
 One ranking of all units, whatever the scope; a floor under every group; and the shortest prefix of
 the ranking whose cost meets the budget. A unit that would overshoot by more than the tolerance is
-left, and the walk goes on to finer ones.
+left, and the walk goes on to finer ones. A group that the ranking takes below its floor keeps its
+floor, or stays whole (`Limits.emptied`); then a budget that is out of reach is missed by what such
+groups hold, and refused only where the limits alone put it there.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from ..errors import BenchError
 from .cost import Products
 
 Scope = Literal["global", "local", "isomorphic"]
+Emptied = Literal["floor", "skip"]
 TOLERANCE = 0.01  # of the dense cost
 
 
@@ -40,6 +43,8 @@ class Limits:
         coupled: whether groups that several layers make (residual streams) lose any.
         layers: shares for groups that single layers make, where they are larger than `protect`; a
             layer by its name, or by that of a module that it lies in.
+        emptied: what of a group that the ranking takes below this: `floor`, all but this leaves;
+            `skip`, nothing does (torch-pruning's rule, which leaves it whole for that step).
     """
 
     min_channels: int = 1
@@ -47,6 +52,7 @@ class Limits:
     round_to: int = 1
     coupled: bool = True
     layers: Mapping[str, float] = field(default_factory=dict)
+    emptied: Emptied = "floor"
 
     def steps(self, group: Group) -> int:
         """Units that leave together, so that kept channels stay multiples of `round_to`."""
@@ -152,8 +158,12 @@ def select(
     floors: Sequence[int],
     steps: Sequence[int],
     whole: float | None = None,
+    emptied: Emptied = "floor",
+    nominal: bool = False,
 ) -> list[int]:
     """How many units each group loses, lowest first, to cost target - tolerance to target.
+
+    With `emptied` = `skip`, the network of least cost where no prefix of the ranking costs that.
 
     Args:
         groups: of the network at hand.
@@ -163,32 +173,48 @@ def select(
         floors: units that each group keeps.
         steps: units that leave each group together.
         whole: what messages give shares of; default: the cost of the network at hand.
+        emptied: what of a group that the ranking takes below its floor.
+        nominal: the target is what the ranking asks for, and what is skipped misses it.
 
     Raises:
         InfeasibleBudget: says what is the least that can be reached.
     """
     units = torch.tensor([group.units for group in groups])
-    step = torch.tensor(list(steps))
-    spare = (units - torch.tensor(list(floors))).clamp(min=0)
-    order = _eligible(ranking.groups, spare)
+    step, least = torch.tensor(list(steps)), torch.tensor(list(floors))
+    spare = (units - least).clamp(min=0)
+    asked_of = units * (spare > 0) if emptied == "skip" else spare
+    order = _eligible(ranking.groups, asked_of)
+
+    def asked(counts: Tensor) -> Tensor:
+        return counts - counts % step
 
     def removed(counts: Tensor) -> Tensor:
-        return counts - counts % step
+        gone = asked(counts)
+        return gone.masked_fill(units - gone < least, 0)  # none, unless floors may be asked for
 
     def counts(length: int) -> Tensor:
         return torch.bincount(order[:length], minlength=len(groups))
 
     now = cost(torch.zeros_like(units))
     whole = whole or now
-    _refuse_out_of_reach(now, cost(removed(counts(len(order)))), target, tolerance, whole)
+    _refuse_out_of_reach(now, cost(asked(counts(len(order)))), target, tolerance, whole)
     shortest = bisect_left(
-        range(len(order)), True, key=lambda length: cost(removed(counts(length))) <= target
+        range(len(order)), True, key=lambda length: cost(asked(counts(length))) <= target
     )
     met = removed(counts(shortest))
-    if cost(met) >= target - tolerance:
+    if nominal or target - tolerance <= cost(met) <= target:
         return met.tolist()
-    last = shortest - 1  # the unit that overshoots
-    return _finish(order[last:], counts(last), cost, target, tolerance, removed, whole)
+    for start in (shortest - 1, 0):  # from the unit that overshoots, or empties a group
+        nearest = _finish(order[start:], counts(start), cost, target, tolerance, removed)
+        if emptied == "floor" or cost(nearest) <= target:
+            break
+    if emptied == "floor" and cost(nearest) > target:
+        raise InfeasibleBudget(
+            f"the ranking leads to no cost between {(target - tolerance) / whole:.1%} and "
+            f"{target / whole:.1%} of the network: from {cost(nearest) / whole:.1%}, every single "
+            "channel left overshoots; raise the tolerance, or choose another budget"
+        )
+    return nearest.tolist()
 
 
 def _refuse_out_of_reach(
@@ -223,22 +249,20 @@ def _finish(
     target: float,
     tolerance: float,
     removed: Callable[[Tensor], Tensor],
-    whole: float,
-) -> list[int]:
-    """Walk on from the unit that overshoots, taking those that fit, until the budget is met."""
+) -> Tensor:
+    """Walk on, taking units that do not overshoot, until the budget is met; or what is nearest."""
     too_coarse: set[int] = set()
+    nearest = removed(counts)
     for group in rest.tolist():
         if group in too_coarse:
             continue
         counts[group] += 1
-        now = cost(removed(counts))
-        if now < target - tolerance:
+        gone = removed(counts)
+        if cost(gone) < target - tolerance:
             counts[group] -= 1
             too_coarse.add(group)
-        elif now <= target:
-            return removed(counts).tolist()
-    raise InfeasibleBudget(
-        f"the ranking leads to no cost between {(target - tolerance) / whole:.1%} and "
-        f"{target / whole:.1%} of the network: from {cost(removed(counts)) / whole:.1%}, every "
-        "single channel left overshoots; raise the tolerance, or choose another budget"
-    )
+        elif cost(gone) < cost(nearest):
+            nearest = gone
+            if cost(nearest) <= target:
+                break
+    return nearest

@@ -84,12 +84,20 @@ class Choices:
 
 
 def unfit(
-    selector: type[Selector], cost: str, budgets: Sequence[float], scope: str, *, iterative: bool
+    selector: type[Selector],
+    cost: str,
+    budgets: Sequence[float],
+    scope: str,
+    emptied: str,
+    *,
+    iterative: bool,
 ) -> str | None:
     """Why a selector cannot be run so; None where it can."""
     low, high = sorted(selector.knob)
     if iterative:
         return "picks all its sets on the dense network, in one step"
+    if emptied != "floor":
+        return "empties no group by a ranking; selection.emptied = skip has no effect on it"
     if scope == "isomorphic":
         return "knows the scopes global (one knob for all groups) and local (uniform widths)"
     if cost == "threshold" and scope != "global":

@@ -185,7 +185,12 @@ def rules_of(job: PathJob) -> Rules:
     """How this path turns scores into removed channels."""
     chosen = job.selection
     limits = Limits(
-        chosen.min_channels, chosen.protect, chosen.round_to, chosen.coupled, chosen.layers
+        chosen.min_channels,
+        chosen.protect,
+        chosen.round_to,
+        chosen.coupled,
+        chosen.layers,
+        chosen.emptied,
     )
     assert job.cost != "weights", "weights are masked, not removed"
     cost = "macs" if job.cost == "threshold" else job.cost

@@ -6,6 +6,7 @@ A trial of a fidelity suite (`fidelity.py`) measures something else, under the s
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -40,11 +41,13 @@ def measure(job: TrialJob, workspace: Workspace) -> tuple[Measurements, Costs]:
     network = base.network
     if training is None:
         training = {"images": 0, "seconds": 0.0, "notes": {}}
-    else:
+    elif job.early is None:
         network = load_training(job.path, workspace, base, job.budget, training["sha256"])
+    if job.early is not None:
+        network = replace(network, model=workspace.early(job.early, base.data))
     phases = {"prepare": base.images_prepared, "procedure": training["images"]}
     if job.path.unstructured:
-        thin = _mask(job, workspace, base)
+        thin = _mask(job, workspace, base, network)
     else:
         thin = _cut(job, workspace, base, network)
 
@@ -112,9 +115,9 @@ def _cut(job: TrialJob, workspace: Workspace, base: Base, network: Network) -> T
     return Thin(pruned, sizes, removed)
 
 
-def _mask(job: TrialJob, workspace: Workspace, base: Base) -> Thin:
+def _mask(job: TrialJob, workspace: Workspace, base: Base, network: Network) -> Thin:
     """Put the path's mask on the weights; whatever it keeps counts, whatever its value."""
-    dense = base.network.model
+    dense = network.model
     masks = load_masks(workspace, job.path, base, job.budget)
     model = masked(dense, masks)
     check_masked(dense, model, masks)
@@ -123,7 +126,7 @@ def _mask(job: TrialJob, workspace: Workspace, base: Base) -> Thin:
     if kept != weights_kept(total, job.budget):
         raise ArithmeticError(f"{job}: the mask keeps {kept} of {total} weights")
     sizes = {
-        "macs": base.macs - macs_saved(masks, weight_uses(dense, base.network.inputs)),
+        "macs": base.macs - macs_saved(masks, weight_uses(dense, network.inputs)),
         "params": base.params - (total - kept),
         "torch_pruning_macs": None,
         "widths": {},

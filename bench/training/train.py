@@ -22,6 +22,7 @@ from reports.records import Epoch
 from suites import Recipe
 
 from ..data.datasets import Dataset
+from ..errors import BenchError
 from ..store.progress import Checkpoint
 from .acceleration import compiled, lay_out, precision
 from .measure import evaluate
@@ -70,7 +71,7 @@ def train(
 
     Raises:
         FloatingPointError: the loss is not finite.
-        BenchError: the recipe is to be compiled, and there is no compiler.
+        BenchError: the recipe is to be compiled, and there is no compiler; or it has no step.
     """
     if recipe.distill is not None and teacher is None:
         raise ValueError("this recipe distills, but there is no teacher here")
@@ -119,7 +120,12 @@ class _Run:
         if recipe.channels_last:
             lay_out(self.model, torch.channels_last)
         self.optimizer = make_optimizer(self.model, recipe, self.rider)
-        self.batches = math.ceil(len(self.data.train) / recipe.batch_size)
+        self.batches = recipe.batches(len(self.data.train))
+        if not self.batches:
+            raise BenchError(
+                f"drop_last leaves nothing of {len(self.data.train)} training images in batches of "
+                f"{recipe.batch_size}; lower batch_size, or leave drop_last out"
+            )
         self.mixing = Mixing(recipe, self.data.classes, self.seed)
         self.forward = compiled(self.model, device) if recipe.compile else self.model
         self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.amp == "fp16")
@@ -157,7 +163,7 @@ class _Run:
         batches = self.data.train.batches(
             self.recipe.batch_size, generator=self.draw, augment=self.recipe.augment
         )
-        rest = islice(batches, self.batch, None)
+        rest = islice(batches, self.batch, self.batches)
         if resume is not None:
             _set_random_state(resume)
         for images, labels in rest:
@@ -177,9 +183,7 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = factor * group["initial_lr"]
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self._loss(*self.mixing(images, labels, self.step))
-        extra = self.rider.loss_term(self.step)
-        self.scaler.scale(loss if extra is None else loss + extra).backward()
+        loss = self._backward(*self.mixing(images, labels, self.step))
         self._unscale()
         self.rider.after_backward(self.step)
         if self.recipe.grad_clip is not None:
@@ -188,18 +192,34 @@ class _Run:
         self.scaler.update()
         self.rider.after_step(self.step)
         self._update_average()
-        self.loss += loss.detach().double() * len(labels)
+        self.loss += loss.double() * len(labels)
         self.images += len(labels)
         self.seen += len(labels)
         self.step += 1
         self.batch += 1
+
+    def _backward(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Gradients of the mean loss over a batch, the rider's term included; that loss without it.
+
+        Of micro-batches the losses are weighted by their images, so that their gradients add up to
+        that of the whole batch, also where the last is smaller.
+        """
+        size = math.ceil(self.recipe.batch_size / self.recipe.accumulate)
+        losses = []
+        for at, part in enumerate(zip(images.split(size), targets.split(size), strict=True)):
+            loss = self._loss(*part) * (len(part[0]) / len(images))
+            extra = None if at else self.rider.loss_term(self.step)
+            self.scaler.scale(loss if extra is None else loss + extra).backward()
+            losses.append(loss.detach())
+        return torch.stack(losses).sum()
 
     def _update_average(self) -> None:
         """Copy the weights at the first step and while the rate warms up; average them later."""
         ema = self.recipe.ema
         if not self.average or ema is None or self.step % ema.every:
             return
-        if self.step < self.recipe.warmup_epochs * self.batches:
+        warmup = self.recipe.warmup_epochs - self.recipe.from_epoch
+        if self.step < warmup * self.batches:
             self.average.n_averaged.zero_()  # a mean of none is replaced by what comes
         self.average.update_parameters(self.model)
 

@@ -80,11 +80,13 @@ def as_declared(record: Record) -> bool:
         recovery = next(
             (one for one in suite.recoveries if one.name == record.labels.recovery), None
         )
-        after = recovery.recipe if recovery else None
         dense = _dense(identity)
-        return recovery is not None and (
+        if recovery is None:
+            return False
+        after = suite.recovery_recipe(dataset, model, recovery)
+        return (
             identity.get("calibration") == suite.calibration_of(model).identity
-            and identity.get("recipe") == (known[after].identity if after else None)
+            and identity.get("recipe") == (after and after.identity)
             and dense.get("recipe") == (known[base].identity if base else None)
             and dense.get("dataset") == dataset.identity
         )

@@ -151,7 +151,8 @@ def recipes(suite: AnySuite) -> list[tuple[str, str]]:
 
 def recipe_words(recipe: Recipe) -> str:
     """How a recipe trains; each option that is not its default is told."""
-    parts = [counted(recipe.epochs, "epoch"), f"batches of {recipe.batch_size}"]
+    whole = f" of {recipe.scheduled}, the last of its schedule" if recipe.from_epoch else ""
+    parts = [counted(recipe.epochs, "epoch") + whole, f"batches of {recipe.batch_size}"]
     optimizer = "AdamW" if recipe.optimizer == "adamw" else f"SGD with momentum {recipe.momentum:g}"
     parts += [optimizer + (" (Nesterov)" if recipe.nesterov else "")]
     rate = f"learning rate {recipe.learning_rate:g}"
@@ -182,6 +183,10 @@ _AUGMENTED = {
 
 def _options_of_training(recipe: Recipe) -> Iterator[str]:
     """What few recipes ask for."""
+    if recipe.drop_last:
+        yield "without an epoch's last batch where it is not full"
+    if recipe.accumulate > 1:
+        yield f"batches in {recipe.accumulate} parts, each with batch statistics of its own"
     if recipe.random_erasing:
         yield f"random erasing with probability {recipe.random_erasing:g}"
     if recipe.mixup:

@@ -225,6 +225,11 @@ FAULTS: list[tuple[str, dict[str, Any], list[str]]] = [
         ["models.0.selection.round_to = 8", "budgets.weights"],
     ),
     (
+        "groups of channels that are emptied of weights",
+        {**WEIGHTS, "selection": {"emptied": "skip"}},
+        ["selection.emptied = skip", "budgets.weights"],
+    ),
+    (
         "steps that end before the last budget",
         {
             "methods": [{"criterion": "l1", "iterative": {"steps": 4, "to": 0.6}, "as": "l1"}],

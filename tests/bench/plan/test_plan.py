@@ -131,6 +131,7 @@ DECIDING: dict[str, tuple[Any, dict[str, Any]]] = {
     "layers": ("l1", {"selection": {"layers": {"features.0": 1.0}}}),
     "min_channels": ("l1", {"selection": {"min_channels": 2}}),
     "round_to": ("l1", {"selection": {"round_to": 4}}),
+    "emptied": ("l1", {"selection": {"emptied": "skip"}}),
     "calibration images": ("l1", {"calibration": {"images": 16, "batch_size": 16}}),
     "calibration batch": ("l1", {"calibration": {"images": 32, "batch_size": 8}}),
     "budget": ("l1", {"budgets": {"macs": [0.4]}}),
@@ -172,7 +173,10 @@ def test_base_and_repeat_are_in_the_key() -> None:
 def test_every_field_of_a_recipe_is_in_the_key(recipe: str) -> None:
     other: dict[str, Any] = {
         "epochs": 2,
+        "from_epoch": 1,
         "batch_size": 41,
+        "drop_last": True,
+        "accumulate": 2,
         "optimizer": "adamw",
         "learning_rate": 0.06,
         "momentum": 0.8,
@@ -351,7 +355,7 @@ GOLDEN_BASE = {"base-init": 206095343914018334, "base-order": 699868898867857894
 GOLDEN_CALIBRATION = 4695817076568324794
 GOLDEN_RECOVERY = 3856913231433602561
 GOLDEN_ORDER = [2, 7, 5, 1, 6, 3, 4, 8, 0, 9]
-GOLDEN_BASE_KEY = "f1e0a8189d2edc30720fe2a548c5d8b1e1dc623aa4416ba392da5aef2ea66373"
+GOLDEN_BASE_KEY = "667c4d4a10e8f55b57a1e46a5d02a3076feecb1d72780c0f55251e8febbbe560"
 
 
 def test_seeds_are_what_they_have_always_been() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import pytest
@@ -90,6 +90,7 @@ class Problem:
             tolerance * self.dense,
             self.floors,
             self.steps,
+            emptied=self.limits.emptied,
         )
 
 
@@ -444,3 +445,79 @@ def test_a_protected_stage_stops_where_the_others_go_on() -> None:
     assert lost[2] == 21
     assert abs(lost[0] - lost[1]) <= 1
     assert lost[0] > 21
+
+
+# --- groups that the ranking would empty ----------------------------------------------------------
+
+
+def skipping(problem: Problem) -> Problem:
+    return replace(problem, limits=replace(problem.limits, emptied="skip"))
+
+
+def two_groups(first: int, second: int) -> Problem:
+    """Every channel costs one, and those of the first group are the lowest."""
+    scores = [torch.arange(float(first)), 100 + torch.arange(float(second))]
+    return Problem(
+        [group_of(first), group_of(second)],
+        scores,
+        Products(
+            weight=torch.ones(2).double(),
+            inputs=torch.ones(2).double(),
+            outputs=torch.tensor([float(first), float(second)]).double(),
+            lost_inputs=torch.zeros(2, 2).double(),
+            lost_outputs=torch.eye(2).double(),
+            constant=0,
+        ),
+        Limits(protect=0),
+    )
+
+
+def test_an_emptied_group_keeps_its_floor_or_stays_whole() -> None:
+    problem = two_groups(2, 6)
+    assert problem.select(4 / 8, 0.0) == [1, 3]
+    assert skipping(problem).select(4 / 8, 0.0) == [0, 4], "others leave until the cost is met"
+    assert skipping(problem).select(7 / 8, 0.0) == [1, 0], "nothing is emptied yet"
+
+
+def test_a_nominal_budget_is_missed_by_what_is_skipped() -> None:
+    problem = skipping(two_groups(2, 6))
+    asked = [select(
+        problem.groups, rank(problem.groups, problem.scores, "global"), problem.cost,
+        target, 0.0, problem.floors, problem.steps, emptied="skip", nominal=True,
+    ) for target in (7, 6, 4)]  # fmt: skip
+    assert asked == [[1, 0], [0, 0], [0, 2]]
+
+
+def test_where_no_prefix_meets_the_budget_the_nearest_stands() -> None:
+    problem = two_groups(2, 2)
+    with pytest.raises(InfeasibleBudget, match="leave at least"):
+        problem.select(1 / 4, 0.0)
+    assert skipping(problem).select(1 / 4, 0.0) == [1, 0], "no prefix really costs less than three"
+
+
+@given(problems(), SHARES)
+def test_skipping_takes_the_first_prefix_that_meets_the_budget(
+    problem: Problem, share: float
+) -> None:
+    problem = skipping(problem)
+    counts = outcome(problem, share, WIDE)
+    if isinstance(counts, str):
+        assert "its limits leave at least" in counts, "groups that all stay, and no others"
+        return
+    floors = problem.floors
+    free = [one.units > floor for one, floor in zip(problem.groups, floors, strict=True)]
+    order = [at for at in rank(problem.groups, problem.scores, "global").groups if free[at]]
+    taken = []
+    for length in range(len(order) + 1):
+        asked = [sum(int(at == one) for at in order[:length]) for one in range(len(free))]
+        asked = [count - count % step for count, step in zip(asked, problem.steps, strict=True)]
+        taken.append([
+            0 if group.units - count < floor else count
+            for group, count, floor in zip(problem.groups, asked, floors, strict=True)
+        ])  # fmt: skip
+    costs = [problem.cost(torch.tensor(one)) for one in taken]
+    met = [one for one, cost in zip(taken, costs, strict=True) if cost <= share * problem.dense]
+    if met:
+        assert counts == met[0]
+    else:
+        assert problem.cost(torch.tensor(counts)) == min(costs)

@@ -286,6 +286,7 @@ def test_prune_by_a_selector(network: Network, budget: dict[str, float]) -> None
     [
         ("rgd", {"steps": 3}, "rgd picks all its sets"),
         ("rgd", {"scope": "isomorphic"}, "rgd knows the scopes global"),
+        ("rgd", {"limits": Limits(emptied="skip")}, "rgd empties no group by a ranking"),
         ("rgd", {"budget": {"threshold": 0.1}}, "from 0.3 to 1, not 0.1"),
         ("rgd", {"budget": {"threshold": 0.7}, "scope": "local"}, "one threshold for all groups"),
         ("l1", {"budget": {"threshold": 0.7}}, "l1 .* no threshold"),
