@@ -11,7 +11,7 @@ from authors import Setting, found, resolved, same, settings
 from suites import Suite, library, load_suite, scales_of
 
 SETTINGS = settings()
-PAPERS = [name for name in library() if "paper" in scales_of(name)]
+PAPERS = [name for name in library() if "paper" in scales_of(name) and name != "grand"]
 
 
 @cache
