@@ -153,3 +153,22 @@ class Calibration(Section):
     images: int = Field(default=512, ge=1)
     batch_size: int = Field(default=64, ge=1)
     augment: bool = Field(default=False, description="with the dataset's random crops, mirrored")
+    like: str | None = Field(
+        default=None, description="a recipe, whose augmentation, erasing and mixing they get"
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.augment and self.like:
+            raise ValueError(
+                f"augment: true beside like: {self.like}, which says how; leave augment out"
+            )
+        return self
+
+    def keyed(self, alteration: Section) -> dict[str, Any]:
+        """Which images these are, for keys: what is done to them in place of a recipe's name."""
+        return {
+            "images": self.images,
+            "batch_size": self.batch_size,
+            **alteration.identity,
+        }

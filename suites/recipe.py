@@ -30,7 +30,28 @@ class Averaging(Section):
     every: int = Field(default=1, ge=1, description="steps from one updating to the next")
 
 
-class Recipe(Section):
+class Alteration(Section):
+    """What is done to images, and with them to labels, before they are learned from."""
+
+    augment: bool | Literal["trivial", "randaugment"] = Field(
+        default=True,
+        description="the dataset's random crops and mirroring; with TrivialAugmentWide (Mueller "
+        "and Hutter 2021) or RandAugment (Cubuk et al. 2020) on top",
+    )
+    random_erasing: float = Field(
+        default=0, ge=0, le=1, description="probability for an image (Zhong et al. 2020)"
+    )
+    mixup: float | None = Field(
+        default=None, gt=0, description="alpha of its Beta (Zhang et al. 2018)"
+    )
+    cutmix: float | None = Field(
+        default=None,
+        gt=0,
+        description="alpha of its Beta (Yun et al. 2019); beside mixup, a batch gets one of them",
+    )
+
+
+class Recipe(Alteration):
     """How a network is trained: bases, adaptation of a checkpoint, and finetuning alike."""
 
     epochs: int = Field(ge=1)
@@ -69,23 +90,7 @@ class Recipe(Section):
         default=None, gt=0, le=1, description="share of the rate that the linear warm-up begins at"
     )
     label_smoothing: float = Field(default=0, ge=0, lt=1)
-    augment: bool | Literal["trivial", "randaugment"] = Field(
-        default=True,
-        description="the dataset's random crops and mirroring; with TrivialAugmentWide (Mueller "
-        "and Hutter 2021) or RandAugment (Cubuk et al. 2020) on top",
-    )
     distill: Distillation | None = Field(default=None, description="not for bases")
-    random_erasing: float = Field(
-        default=0, ge=0, le=1, description="probability for an image (Zhong et al. 2020)"
-    )
-    mixup: float | None = Field(
-        default=None, gt=0, description="alpha of its Beta (Zhang et al. 2018)"
-    )
-    cutmix: float | None = Field(
-        default=None,
-        gt=0,
-        description="alpha of its Beta (Yun et al. 2019); beside mixup, a batch gets one of them",
-    )
     ema: Averaging | None = None
     grad_clip: float | None = Field(
         default=None, gt=0, description="longest gradient, of all parameters together"
@@ -95,6 +100,11 @@ class Recipe(Section):
     )
     channels_last: bool = False
     compile: bool = Field(default=False, description="torch.compile; it needs a compiler")
+
+    @property
+    def alteration(self) -> Alteration:
+        """What it does to images."""
+        return Alteration(**{name: getattr(self, name) for name in Alteration.model_fields})
 
     @model_validator(mode="before")
     @classmethod

@@ -15,7 +15,7 @@ from .faults import meant
 from .method import MethodSpec, matched_name
 from .problem import DatasetSpec, ModelSpec
 from .protocol import Budgets, Calibration, RecoverySpec, Rewind, SelectionSpec
-from .recipe import Recipe, named_recipes
+from .recipe import Alteration, Recipe, named_recipes
 from .section import Section, Slug, refuse_twice
 
 
@@ -139,6 +139,11 @@ class AnySuite(Section):
                 raise ValueError(
                     f"recipe {base!r} distills from the base, so no base can be trained by it"
                 )
+            like = self.calibration_of(model).like
+            if like and self.alteration_of(dataset, model) == Alteration(augment=False):
+                raise ValueError(
+                    f"calibration.like: recipe {like!r} takes images as they are; leave it out"
+                )
         lost = [key for key, name in self.unfollowed if name not in self.all_recipes]
         if lost:
             raise ValueError(unfollowed_words(lost))
@@ -185,9 +190,9 @@ class AnySuite(Section):
         ]
 
     def recipes_followed(self, model: ModelSpec) -> set[str]:
-        """Names of those that its bases are trained by, and methods on the way."""
-        base = self.base_recipe_of(model)
-        return set().union(*(one.recipes for one in self.methods_on(model)), [base] if base else [])
+        """Names of those that its bases are trained by, and methods on the way, or images made."""
+        own = filter(None, (self.base_recipe_of(model), self.calibration_of(model).like))
+        return set().union(*(one.recipes for one in self.methods_on(model)), own)
 
     def base_recipe_of(self, model: ModelSpec) -> str | None:
         """Name of the one that its bases are trained by; None where it is taken as it is."""
@@ -222,6 +227,13 @@ class AnySuite(Section):
     def calibration_of(self, model: ModelSpec) -> Calibration:
         """The images that criteria may look at there."""
         return model.calibration or self.calibration
+
+    def alteration_of(self, dataset: DatasetSpec, model: ModelSpec) -> Alteration:
+        """What is done to those images."""
+        wanted = self.calibration_of(model)
+        if wanted.like is None:
+            return Alteration(augment=wanted.augment)
+        return self.recipes_on(dataset, model)[wanted.like].alteration
 
 
 class Suite(AnySuite):

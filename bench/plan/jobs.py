@@ -17,6 +17,7 @@ from suites.fidelity import FidelitySpec
 from suites.method import IterativeSpec
 from suites.problem import DatasetSpec, ModelSpec
 from suites.protocol import Axis, Calibration, SelectionSpec
+from suites.recipe import Alteration
 
 from ..pruning.network import Schedule
 from .uses import CriterionSpec, PhaseUse
@@ -179,18 +180,23 @@ DenseJob = BaseJob | PreparedJob | EarlyJob
 
 @dataclass(frozen=True, eq=False)
 class Standpoint:
-    """Where scores are taken: a base, as it is or prepared, a repeat, its calibration images."""
+    """Where scores are taken: a base, as it is or prepared, a repeat, its calibration images.
+
+    Attributes:
+        alteration: what is done to the images.
+    """
 
     base: DenseJob
     repeat: int
     calibration: Calibration
+    alteration: Alteration
 
     @cached_property
     def identity(self) -> dict[str, Any]:
         return {
             "base": self.base.identity,
             "repeat": self.repeat,
-            "calibration": self.calibration.identity,
+            "calibration": self.calibration.keyed(self.alteration),
         }
 
     @property

@@ -105,7 +105,12 @@ class Maker(Generic[S]):
         base = self.prepared(case)
         return self.once(
             ("at", id(base), case.repeat),
-            lambda: Standpoint(base, case.repeat, self.suite.calibration_of(case.model)),
+            lambda: Standpoint(
+                base,
+                case.repeat,
+                self.suite.calibration_of(case.model),
+                self.suite.alteration_of(case.dataset, case.model),
+            ),
         )
 
     def prepared(self, case: Probe) -> DenseJob:

@@ -85,7 +85,8 @@ def as_declared(record: Record) -> bool:
             return False
         after = suite.recipe_after(dataset, model, recovery.recipe, recovery.rewind)
         return (
-            identity.get("calibration") == suite.calibration_of(model).identity
+            identity.get("calibration")
+            == suite.calibration_of(model).keyed(suite.alteration_of(dataset, model))
             and identity.get("recipe") == (after and after.identity)
             and dense.get("recipe") == (known[base].identity if base else None)
             and dense.get("dataset") == dataset.identity

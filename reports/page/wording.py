@@ -121,7 +121,8 @@ def calibration(suite: AnySuite) -> str:
     for model in suite.models:
         seen = suite.calibration_of(model)
         augmented = "cropped and mirrored at random" if seen.augment else "without augmentation"
-        text = f"{seen.images} training images {augmented}, in batches of {seen.batch_size}"
+        how = f"altered as the recipe {seen.like} does" if seen.like else augmented
+        text = f"{seen.images} training images {how}, in batches of {seen.batch_size}"
         words.setdefault(text, []).append(model.title)
     return _by_model(words)
 
