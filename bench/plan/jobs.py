@@ -310,7 +310,11 @@ class PathJob(_Job):
     def schedule(self) -> Schedule | None:
         """Where an iterative path stops; None of one-shot."""
         spec = self.iterative
-        return Schedule(spec.steps, spec.schedule, spec.to) if spec else None
+        if spec is None:
+            return None
+        assert isinstance(spec.steps, int), "each budget has its own path"
+        assert not isinstance(spec.to, dict), "each budget has its own path"
+        return Schedule(spec.steps, spec.schedule, spec.to)
 
     @property
     def stands_on(self) -> tuple[Job, ...]:

@@ -183,10 +183,11 @@ class ComparisonMaker(Maker[Suite]):
         return self.phase(case, "recovery", spec)
 
     def path(self, case: Case) -> PathJob:
-        """One for all budgets; one a budget where a procedure heads for it."""
+        """One for all budgets; one a budget where a procedure heads for it, or settings differ."""
         standpoint = self.standpoint(case)
+        alone = case.method.procedure or self.suite.differs_by_budget(case.model, case.method)
         kept = self.suite.budgets_of(case.model).kept
-        budgets = (case.budget,) if case.method.procedure else tuple(kept)
+        budgets = (case.budget,) if alone else tuple(kept)
         key = ("path", id(standpoint), case.method.name, case.matched, budgets)
         if case.matched is None:
             return self.once(key, lambda: self._path(case, standpoint, budgets, None))
@@ -204,8 +205,10 @@ class ComparisonMaker(Maker[Suite]):
         method, spec = case.method, case.method.procedure
         allowed = self.suite.budgets_of(case.model)
         procedure = self.phase(case, "procedure", spec) if spec else None
-        between = method.iterative and method.iterative.recover
-        selection = self.suite.selection_of(case.model, method)
+        budget = allowed.written[case.budget]
+        iterative = method.iterative and method.iterative.at(budget)
+        between = iterative and iterative.recover
+        selection = self.suite.selection_of(case.model, method, budget)
         refuse_misfit(method, selection, allowed, matched is not None)
         refuse_unfit_training(method, procedure, allowed, selection)
         if procedure is not None:
@@ -216,7 +219,7 @@ class ComparisonMaker(Maker[Suite]):
             cost=allowed.cost,
             budgets=budgets,
             selection=selection,
-            iterative=method.iterative,
+            iterative=iterative,
             matched=matched,
             procedure=procedure,
             between=self.recipe(case, between) if between else None,

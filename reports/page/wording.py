@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, TypeVar
 
 from suites.method import FinetuningSpec, IterativeSpec, MethodSpec, PhaseSpec
 from suites.problem import ModelSpec, problem_name
@@ -13,6 +13,7 @@ from suites.schema import AnySuite, Suite
 
 from ..formats import counted
 
+T = TypeVar("T")
 WORDS: dict[Axis, str] = {
     "macs": "MACs",
     "params": "parameters",
@@ -83,13 +84,21 @@ def _options(options: Mapping[str, Any]) -> str:
 
 
 def _iterative(spec: IterativeSpec) -> str:
-    text = f"scored anew in {spec.steps} {spec.schedule} steps"
+    text = f"scored anew in {_by_budget(spec.steps, str)} {spec.schedule} steps"
     if spec.to is not None:
-        text += f" to {100 * spec.to:g} % of the cost, of which those to the last budget are taken"
+        to = _by_budget(spec.to, lambda share: f"{100 * share:g} %")
+        text += f" to {to} of the cost, of which those to the last budget are taken"
     if spec.recover:
         when = "after each" if spec.recover_at == "steps" else "where a budget is met"
         text += f", trained by the recipe {spec.recover} {when}"
     return text
+
+
+def _by_budget(given: T | Mapping[float, T], form: Callable[[T], str]) -> str:
+    """A setting, or `4 (at 0.5), 6 (at 0.4)`."""
+    if not isinstance(given, Mapping):
+        return form(given)
+    return ", ".join(f"{form(one)} (at {budget:g})" for budget, one in given.items())
 
 
 def budgets(suite: Suite) -> str:
