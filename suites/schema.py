@@ -338,6 +338,9 @@ class Suite(AnySuite):
         for at, one in enumerate(self.recoveries):
             if one.rewind:
                 yield f"recoveries.{at}", one.rewind
+        for method in self.methods_on(model):
+            if method.iterative and method.iterative.rewind:
+                yield f"method {method.name}: iterative.rewind", method.iterative.rewind
 
     @property
     def methods_by_key(self) -> Iterator[tuple[str, MethodSpec, list[ModelSpec]]]:
@@ -401,19 +404,14 @@ class Suite(AnySuite):
         """What its methods are held to."""
         return model.budgets or self.budgets
 
-    def rewound(self, dataset: DatasetSpec, model: ModelSpec, rewind: Rewind) -> Recipe:
-        """What is left of the base's recipe from the epoch on that is rewound to."""
-        name = self.base_recipe_of(model)
-        assert name is not None, "refused by `_rewinds`"
-        return self.recipes_on(dataset, model)[name].rewound(rewind.to)
-
-    def recovery_recipe(
-        self, dataset: DatasetSpec, model: ModelSpec, recovery: RecoverySpec
+    def recipe_after(
+        self, dataset: DatasetSpec, model: ModelSpec, name: str | None, rewind: Rewind | None
     ) -> Recipe | None:
-        """What a recovery trains by there; of one that rewinds, the end of the base's recipe."""
-        if recovery.rewind is not None:
-            return self.rewound(dataset, model, recovery.rewind)
-        return self.recipes_on(dataset, model)[recovery.recipe] if recovery.recipe else None
+        """What pruned networks are trained by there: one by name, or the end of the base's own."""
+        recipes, base = self.recipes_on(dataset, model), self.base_recipe_of(model)
+        if rewind is not None and base is not None:
+            return recipes[base].rewound(rewind.to)
+        return recipes[name] if name else None
 
     def recipes_followed(self, model: ModelSpec) -> set[str]:
         """Names of those that its bases are trained by, methods on the way, and recoveries."""
@@ -449,8 +447,6 @@ def _refuse_channels(suite: Suite) -> None:
         for phase in ("procedure", "finetuning"):
             if getattr(method, phase) is not None:
                 raise ValueError(_works_on_channels(f"{key}.{phase}"))
-        if method.iterative and method.iterative.recover:
-            raise ValueError(_works_on_channels(f"{key}.iterative.recover"))
         _refuse_scope(f"{key}.scope", method.scope)
         if method.coupled is not None:
             raise ValueError(_limits_channels(f"{key}.coupled", method.coupled))
