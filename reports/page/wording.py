@@ -210,6 +210,8 @@ def _options_of_training(recipe: Recipe) -> Iterator[str]:
         yield "without an epoch's last batch where it is not full"
     if recipe.accumulate > 1:
         yield f"batches in {recipe.accumulate} parts, each with batch statistics of its own"
+    if recipe.color_jitter:
+        yield "color jitter of " + ", ".join(f"{one:g}" for one in recipe.color_jitter)
     if recipe.random_erasing:
         yield f"random erasing with probability {recipe.random_erasing:g}"
     if recipe.mixup:
