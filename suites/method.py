@@ -5,27 +5,39 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from .faults import explained, no_such
 from .protocol import Rewind
 from .section import Section, Slug
 
+T = TypeVar("T")
+ByBudget = Annotated[  # or one for each budget, by the number that the suite writes
+    Annotated[T, Tag("number")] | Annotated[dict[float, T], Tag("by budget")],
+    Discriminator(lambda given: "by budget" if isinstance(given, Mapping) else "number"),
+]
+
 
 class IterativeSpec(Section):
     """Score, remove a little, score again."""
 
-    steps: int = Field(ge=1)
+    steps: ByBudget[Annotated[int, Field(ge=1)]]
     schedule: Literal["linear", "quadratic", "geometric"] = Field(
         default="linear",
         description="how the cost falls; quadratic: as it does where widths fall linearly",
     )
-    to: float | None = Field(
+    to: ByBudget[Annotated[float, Field(ge=0, lt=1)]] | None = Field(
         default=None,
-        ge=0,
-        lt=1,
         description="share of the cost that all steps lead to, of which those up to the last "
         "budget are taken; default: the last budget",
     )
@@ -47,9 +59,21 @@ class IterativeSpec(Section):
 
     @model_validator(mode="after")
     def _falls(self) -> Self:
-        if self.schedule == "geometric" and self.to == 0:
+        ends = self.to.values() if isinstance(self.to, Mapping) else [self.to]
+        if self.schedule == "geometric" and 0 in ends:
             raise ValueError("to = 0: geometric steps lead to no end of the cost; give a share")
         return self
+
+    @property
+    def by_budget(self) -> dict[str, Mapping[float, Any]]:
+        """Settings that differ by budget; then each budget is a path of its own."""
+        settings = {"steps": self.steps, "to": self.to}
+        return {name: one for name, one in settings.items() if isinstance(one, Mapping)}
+
+    def at(self, budget: float) -> IterativeSpec:
+        """The same with the settings of one budget, as the suite writes it."""
+        own = {name: settings[budget] for name, settings in self.by_budget.items()}
+        return self.model_copy(update=own)
 
     @property
     def trains(self) -> bool:
@@ -152,7 +176,9 @@ class MethodSpec(Section):
             return self.label
         phases = [self.prepare, self.procedure, self.finetuning]
         before, *after = [phase.name if phase else "" for phase in phases]
-        scored = self.criterion + (f"-{self.iterative.steps}" if self.iterative else "")
+        given: int | dict[float, int] = self.iterative.steps if self.iterative else {}
+        steps = given.values() if isinstance(given, Mapping) else [given]
+        scored = "-".join([self.criterion, *map(str, dict.fromkeys(steps))])
         return "+".join(filter(None, [before, scored, *after]))
 
     @property

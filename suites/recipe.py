@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -38,6 +38,12 @@ class Alteration(Section):
         description="the dataset's random crops and mirroring; with TrivialAugmentWide (Mueller "
         "and Hutter 2021) or RandAugment (Cubuk et al. 2020) on top",
     )
+    color_jitter: list[Annotated[float, Field(ge=0, le=1)]] | None = Field(
+        default=None,
+        min_length=4,
+        max_length=4,
+        description="how far brightness, contrast, saturation and hue may change",
+    )
     random_erasing: float = Field(
         default=0, ge=0, le=1, description="probability for an image (Zhong et al. 2020)"
     )
@@ -49,6 +55,15 @@ class Alteration(Section):
         gt=0,
         description="alpha of its Beta (Yun et al. 2019); beside mixup, a batch gets one of them",
     )
+
+    @model_validator(mode="after")
+    def _jitter(self) -> Self:
+        if self.color_jitter and (not self.augment or self.color_jitter[3] > 0.5):
+            raise ValueError(
+                f"color_jitter = {self.color_jitter}: it is a part of augment, which may not be "
+                "false, and hue changes by at most 0.5, half of the circle"
+            )
+        return self
 
 
 class Recipe(Alteration):

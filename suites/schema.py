@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import product
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -75,7 +76,7 @@ class AnySuite(Section):
             "methods": self.method_names,
         }.items():
             refuse_twice(what, names)
-        fixed = [one.title for one in self.models if one.recipe is False]
+        fixed = [one.title for one in self.models if one.recipe is False and one.given]
         if fixed and self.bases > 1:
             raise ValueError(
                 f"bases = {self.bases}, but {', '.join(fixed)} has `recipe: false`: all its bases "
@@ -278,7 +279,7 @@ class Suite(AnySuite):
         """A method's way of finetuning needs a recovery that finetunes."""
         if any(each.kind == "finetune" for each in self.recoveries):
             return self
-        for key, method in self.methods_by_key:
+        for key, method, _ in self.methods_by_key:
             if method.finetuning:
                 raise ValueError(
                     f"{key}.finetuning = {method.finetuning.name}, but none of the recoveries "
@@ -287,17 +288,44 @@ class Suite(AnySuite):
         return self
 
     @model_validator(mode="after")
+    def _by_its_budgets(self) -> Self:
+        """What is said by budget is said of budgets that there are, and of none too few."""
+        for key, given, models, of_all in self._said_by_budget:
+            known = {one for on in models for one in self.budgets_of(on).written.values()}
+            for budget in sorted(set(given) ^ known if of_all and known else set(given) - known):
+                fault = "is none of the budgets" if budget in given else "is left out"
+                raise ValueError(
+                    f"{key}: {budget:g} {fault}; there are "
+                    + ", ".join(f"{one:g}" for one in sorted(known))
+                )
+        return self
+
+    @model_validator(mode="after")
     def _reaches_its_budgets(self) -> Self:
         """Steps that lead to a share of the cost pass all budgets on the way."""
         for model in self.models:
-            last = self.budgets_of(model).kept[-1]
-            for method in self.methods_on(model):
-                to = method.iterative.to if method.iterative else None
-                if to is not None and to > last:
+            written = self.budgets_of(model).written
+            for method, (kept, budget) in product(self.methods_on(model), written.items()):
+                to = method.iterative.at(budget).to if method.iterative else None
+                if isinstance(to, float) and to > kept:
                     raise ValueError(
                         f"method {method.name} of {model.title}: iterative.to = {to:g} lies above "
-                        f"the last budget, {last:g}; lower it, or leave it out"
+                        f"the budget, {kept:g}; lower it, or leave it out"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _train_afterwards(self) -> Self:
+        """Untrained networks are held against dense ones, trained as what is left of them."""
+        for dataset, model in self.problems:
+            names = [one.recipe for one in self.recoveries]
+            recipes = [self.recipes_on(dataset, model)[name] for name in names if name]
+            if model.untrained and (len(names) > 1 or [one.distill for one in recipes] != [None]):
+                raise ValueError(
+                    f"recoveries: the networks of {model.title} are untrained (`recipe: false` and "
+                    "no weights); give one {finetune: RECIPE}, without `distill`: it trains what "
+                    "is left, and the dense network that this is held against"
+                )
         return self
 
     @model_validator(mode="after")
@@ -329,13 +357,27 @@ class Suite(AnySuite):
                 yield f"method {method.name}: iterative.rewind", method.iterative.rewind
 
     @property
-    def methods_by_key(self) -> Iterator[tuple[str, MethodSpec]]:
-        """Methods, and those that a model has changed, by where they stand in the file."""
-        yield from ((f"methods.{at}", one) for at, one in enumerate(self.methods))
+    def methods_by_key(self) -> Iterator[tuple[str, MethodSpec, list[ModelSpec]]]:
+        """Methods, and those that a model has changed, by where they stand in the file, with the
+        models that have them so."""
+        for at, one in enumerate(self.methods):
+            yield f"methods.{at}", one, [on for on in self.models if one.name not in on.methods]
         for at, model in enumerate(self.models):
             for one in self.methods_on(model):
                 if one.name in model.methods:
-                    yield f"models.{at}.methods.{one.name}", one
+                    yield f"models.{at}.methods.{one.name}", one, [model]
+
+    @property
+    def _said_by_budget(self) -> Iterator[tuple[str, Mapping[float, Any], list[ModelSpec], bool]]:
+        """Key, what is said by budget, of which models, and whether of all their budgets."""
+        own = [one.selection.by_budget if one.selection else {} for one in self.models]
+        others = [one for one, given in zip(self.models, own, strict=True) if not given]
+        yield "selection.by_budget", self.selection.by_budget, others, False
+        for at, (model, said) in enumerate(zip(self.models, own, strict=True)):
+            yield f"models.{at}.selection.by_budget", said, [model], False
+        for key, method, models in self.methods_by_key:
+            for name, given in (method.iterative.by_budget if method.iterative else {}).items():
+                yield f"{key}.iterative.{name}", given, models, True
 
     @model_validator(mode="after")
     def _fits_its_axis(self) -> Self:
@@ -357,12 +399,20 @@ class Suite(AnySuite):
                 )
         return self
 
-    def selection_of(self, model: ModelSpec, method: MethodSpec) -> SelectionSpec:
-        """What a method selects by there: key by key its own, the model's, or the suite's."""
-        own = model.selection.model_dump(exclude_unset=True) if model.selection else {}
-        asked = {"scope": method.scope, "coupled": method.coupled}
-        own |= {key: one for key, one in asked.items() if one is not None}
-        return self.selection.model_copy(update=own)
+    def selection_of(self, model: ModelSpec, method: MethodSpec, budget: float) -> SelectionSpec:
+        """What a method selects by there, at a budget as the suite writes it.
+
+        Key by key the method's own, then what is said of the budget, the model's, or the suite's.
+        """
+        chosen = self.selection.changed(model.selection)
+        asked: dict[str, Any] = {"scope": method.scope, "coupled": method.coupled, "by_budget": {}}
+        own = {key: one for key, one in asked.items() if one is not None}
+        return chosen.changed(chosen.by_budget.get(budget)).model_copy(update=own)
+
+    def differs_by_budget(self, model: ModelSpec, method: MethodSpec) -> bool:
+        """Whether a method has other settings there at each budget, which is then its own path."""
+        settings = method.iterative.by_budget if method.iterative else {}
+        return bool(settings or self.selection.changed(model.selection).by_budget)
 
     def budgets_of(self, model: ModelSpec) -> Budgets:
         """What its methods are held to."""
@@ -407,7 +457,7 @@ def _refuse_channels(suite: Suite) -> None:
     Raises:
         ValueError: names the key of the suite, and what is allowed.
     """
-    for key, method in suite.methods_by_key:
+    for key, method, _ in suite.methods_by_key:
         for phase in ("procedure", "finetuning"):
             if getattr(method, phase) is not None:
                 raise ValueError(_works_on_channels(f"{key}.{phase}"))
@@ -435,6 +485,8 @@ def _refuse_limits(key: str, selection: SelectionSpec) -> None:
         given = getattr(selection, name)
         if given != getattr(plain, name):
             raise ValueError(_limits_channels(f"{key}.{name}", given))
+    for budget, one in selection.by_budget.items():
+        _refuse_limits(f"{key}.by_budget.{budget:g}", one)
 
 
 def _refuse_scope(key: str, scope: str | None) -> None:

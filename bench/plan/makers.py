@@ -153,6 +153,7 @@ class ComparisonMaker(Maker[Suite]):
             total_epochs=recovery.total_epochs,
             finetuning=self._finetuning(case),
             early=early,
+            dense=self._dense(case, recipe) if case.model.untrained else None,
             train_accuracy=suite.train_accuracy,
             timing=self._timing(path),
             labels=Labels(
@@ -164,6 +165,12 @@ class ComparisonMaker(Maker[Suite]):
                 matched_to=case.method.name if case.matched else None,
             ),
         )
+
+    def _dense(self, case: Case, recipe: Recipe | None) -> BaseJob:
+        """The base's first weights, trained whole by the recipe of what is left of it."""
+        base, epochs = self.base(case), case.recovery.total_epochs
+        trained = recipe and recipe.model_copy(update={"epochs": epochs or recipe.epochs})
+        return self.once(("dense", id(base)), lambda: replace(base, recipe=trained))
 
     def _timing(self, path: PathJob) -> TimingJob | None:
         if path.unstructured or not self.suite.latency:
@@ -187,10 +194,11 @@ class ComparisonMaker(Maker[Suite]):
         return recipe, self.once(("early", id(base), rewind.to), lambda: EarlyJob(base, rewind.to))
 
     def path(self, case: Case) -> PathJob:
-        """One for all budgets; one a budget where a procedure heads for it."""
+        """One for all budgets; one a budget where a procedure heads for it, or settings differ."""
         standpoint = self.standpoint(case)
+        alone = case.method.procedure or self.suite.differs_by_budget(case.model, case.method)
         kept = self.suite.budgets_of(case.model).kept
-        budgets = (case.budget,) if case.method.procedure else tuple(kept)
+        budgets = (case.budget,) if alone else tuple(kept)
         key = ("path", id(standpoint), case.method.name, case.matched, budgets)
         if case.matched is None:
             return self.once(key, lambda: self._path(case, standpoint, budgets, None))
@@ -208,10 +216,11 @@ class ComparisonMaker(Maker[Suite]):
         method, spec = case.method, case.method.procedure
         allowed = self.suite.budgets_of(case.model)
         procedure = self.phase(case, "procedure", spec) if spec else None
-        steps = method.iterative
-        recover, rewind = (steps.recover, steps.rewind) if steps else (None, None)
+        budget = allowed.written[case.budget]
+        iterative = method.iterative and method.iterative.at(budget)
+        recover, rewind = (iterative.recover, iterative.rewind) if iterative else (None, None)
         between, early = self._training(case, recover, rewind)
-        selection = self.suite.selection_of(case.model, method)
+        selection = self.suite.selection_of(case.model, method, budget)
         refuse_misfit(method, selection, allowed, matched is not None)
         refuse_unfit_training(method, procedure, allowed, selection)
         if procedure is not None:
@@ -222,7 +231,7 @@ class ComparisonMaker(Maker[Suite]):
             cost=allowed.cost,
             budgets=budgets,
             selection=selection,
-            iterative=steps,
+            iterative=iterative,
             matched=matched,
             procedure=procedure,
             between=between,

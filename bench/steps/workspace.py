@@ -237,6 +237,7 @@ class Workspace:
             indices=order[: wanted.images],
             generator=generator("calibration-augmentation", **at.axes) if augment else None,
             augment=augment,
+            jitter=at.alteration.color_jitter,
         )
         mixing = Mixing(at.alteration, data.classes, seed("calibration-mixing", **at.axes))
         return [mixing(*batch, number) for number, batch in enumerate(batches)]

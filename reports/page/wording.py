@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, TypeVar
 
 from suites.method import FinetuningSpec, IterativeSpec, MethodSpec, PhaseSpec
 from suites.problem import ModelSpec, problem_name
@@ -13,6 +13,7 @@ from suites.schema import AnySuite, Suite
 
 from ..formats import counted
 
+T = TypeVar("T")
 WORDS: dict[Axis, str] = {
     "macs": "MACs",
     "params": "parameters",
@@ -83,15 +84,24 @@ def _options(options: Mapping[str, Any]) -> str:
 
 
 def _iterative(spec: IterativeSpec) -> str:
-    text = f"scored anew in {spec.steps} {spec.schedule} steps" if spec.steps > 1 else "in one step"
+    steps = _by_budget(spec.steps, str)
+    text = "in one step" if spec.steps == 1 else f"scored anew in {steps} {spec.schedule} steps"
     if spec.to is not None:
-        text += f" to {100 * spec.to:g} % of the cost, of which those to the last budget are taken"
+        to = _by_budget(spec.to, lambda share: f"{100 * share:g} %")
+        text += f" to {to} of the cost, of which those to the last budget are taken"
     when = "after each" if spec.recover_at == "steps" else "where a budget is met"
     if spec.recover:
         text += f", trained by the recipe {spec.recover} {when}"
     if spec.rewind:
         text += f", {when} {rewound(spec.rewind)}"
     return text
+
+
+def _by_budget(given: T | Mapping[float, T], form: Callable[[T], str]) -> str:
+    """A setting, or `4 (at 0.5), 6 (at 0.4)`."""
+    if not isinstance(given, Mapping):
+        return form(given)
+    return ", ".join(f"{form(one)} (at {budget:g})" for budget, one in given.items())
 
 
 def rewound(rewind: Rewind) -> str:
@@ -200,6 +210,8 @@ def _options_of_training(recipe: Recipe) -> Iterator[str]:
         yield "without an epoch's last batch where it is not full"
     if recipe.accumulate > 1:
         yield f"batches in {recipe.accumulate} parts, each with batch statistics of its own"
+    if recipe.color_jitter:
+        yield "color jitter of " + ", ".join(f"{one:g}" for one in recipe.color_jitter)
     if recipe.random_erasing:
         yield f"random erasing with probability {recipe.random_erasing:g}"
     if recipe.mixup:
