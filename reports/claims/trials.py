@@ -83,7 +83,7 @@ def as_declared(record: Record) -> bool:
         dense = _dense(identity)
         if recovery is None:
             return False
-        after = suite.recovery_recipe(dataset, model, recovery)
+        after = suite.recipe_after(dataset, model, recovery.recipe, recovery.rewind)
         return (
             identity.get("calibration")
             == suite.calibration_of(model).keyed(suite.alteration_of(dataset, model))
