@@ -305,7 +305,7 @@ def test_methods_section_tells_what_is_otherwise_in_a_suite() -> None:
 
 
 OTHER: dict[str, Any] = {  # of each option of a recipe, something else than its default
-    "color_jitter": [0.25, 0, 0, 0],
+    **{"color_jitter": [0.25, 0, 0, 0], "drop_last": True, "accumulate": 3},
     **{"optimizer": "adamw", "momentum": 0.5, "nesterov": True, "weight_decay": 0.25},
     **{"schedule": "constant", "warmup_epochs": 3, "label_smoothing": 0.25, "mixup": 0.25},
     **{"augment": "trivial", "distill": {"weight": 0.25}, "random_erasing": 0.25, "cutmix": 0.25},
