@@ -467,7 +467,7 @@ def _refuse_channels(suite: Suite) -> None:
 def _refuse_limits(key: str, selection: SelectionSpec) -> None:
     _refuse_scope(f"{key}.scope", selection.scope)
     plain = SelectionSpec()
-    for name in ("min_channels", "protect", "round_to", "coupled", "layers", "emptied"):
+    for name in sorted(set(SelectionSpec.model_fields) - {"scope", "by_budget"}):
         given = getattr(selection, name)
         if given != getattr(plain, name):
             raise ValueError(_limits_channels(f"{key}.{name}", given))
