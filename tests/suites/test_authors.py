@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from authors import Setting, found, resolved, same, settings
 
-from suites import Suite, library, load_suite, scales_of
+from suites import Suite, library, load_suite
 
 SETTINGS = settings()
-PAPERS = [name for name in library() if "paper" in scales_of(name) and name != "grand"]
+SEEDS = ("oba-", "obc-", "rgd-", "tpp-", "dpm-", "pruningbench-")
+PAPERS = [name for name in library() if name.startswith(SEEDS)]
 
 
 @cache
