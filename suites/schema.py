@@ -76,7 +76,7 @@ class AnySuite(Section):
             "methods": self.method_names,
         }.items():
             refuse_twice(what, names)
-        fixed = [one.title for one in self.models if one.recipe is False]
+        fixed = [one.title for one in self.models if one.recipe is False and one.given]
         if fixed and self.bases > 1:
             raise ValueError(
                 f"bases = {self.bases}, but {', '.join(fixed)} has `recipe: false`: all its bases "
@@ -312,6 +312,20 @@ class Suite(AnySuite):
                         f"method {method.name} of {model.title}: iterative.to = {to:g} lies above "
                         f"the budget, {kept:g}; lower it, or leave it out"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _train_afterwards(self) -> Self:
+        """Untrained networks are held against dense ones, trained as what is left of them."""
+        for dataset, model in self.problems:
+            names = [one.recipe for one in self.recoveries]
+            recipes = [self.recipes_on(dataset, model)[name] for name in names if name]
+            if model.untrained and (len(names) > 1 or [one.distill for one in recipes] != [None]):
+                raise ValueError(
+                    f"recoveries: the networks of {model.title} are untrained (`recipe: false` and "
+                    "no weights); give one {finetune: RECIPE}, without `distill`: it trains what "
+                    "is left, and the dense network that this is held against"
+                )
         return self
 
     @model_validator(mode="after")
