@@ -16,7 +16,7 @@ from suites import Recipe
 from suites.fidelity import FidelitySpec
 from suites.method import IterativeSpec
 from suites.problem import DatasetSpec, ModelSpec
-from suites.protocol import Axis, Calibration, SelectionSpec
+from suites.protocol import Axis, Calibration, SelectionSpec, Tune
 
 from ..pruning.network import Schedule
 from .uses import CriterionSpec, PhaseUse
@@ -345,6 +345,7 @@ class TrialJob(_Job):
         total_epochs: what all training since the base adds up to; None: the recipe's own epochs.
         finetuning: how that is done; None is plain training.
         early: the base whose weights take the place of those that are left.
+        tune: what of the recipe is chosen on validation; None: nothing.
     """
 
     kind: ClassVar[str] = "trials"
@@ -358,6 +359,7 @@ class TrialJob(_Job):
     total_epochs: int | None = None
     finetuning: PhaseUse | None = None
     early: EarlyJob | None = None
+    tune: Tune | None = None
 
     @property
     def at(self) -> Standpoint:
@@ -376,6 +378,7 @@ class TrialJob(_Job):
             "total_epochs": self.total_epochs,
             "finetuning": self.finetuning and self.finetuning.identity,
             "early": self.early and self.early.identity,
+            "tune": self.tune and self.tune.identity,
         }
 
     @property

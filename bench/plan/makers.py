@@ -154,6 +154,7 @@ class ComparisonMaker(Maker[Suite]):
             total_epochs=recovery.total_epochs,
             finetuning=self._finetuning(case),
             early=self.early(case, recovery.rewind),
+            tune=recovery.tune,
             train_accuracy=suite.train_accuracy,
             timing=self._timing(path),
             labels=Labels(
