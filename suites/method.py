@@ -5,50 +5,85 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from .faults import explained, no_such
+from .protocol import Rewind
 from .section import Section, Slug
+
+T = TypeVar("T")
+ByBudget = Annotated[  # or one for each budget, by the number that the suite writes
+    Annotated[T, Tag("number")] | Annotated[dict[float, T], Tag("by budget")],
+    Discriminator(lambda given: "by budget" if isinstance(given, Mapping) else "number"),
+]
 
 
 class IterativeSpec(Section):
     """Score, remove a little, score again."""
 
-    steps: int = Field(ge=1)
+    steps: ByBudget[Annotated[int, Field(ge=1)]]
     schedule: Literal["linear", "quadratic", "geometric"] = Field(
         default="linear",
         description="how the cost falls; quadratic: as it does where widths fall linearly",
     )
-    to: float | None = Field(
+    to: ByBudget[Annotated[float, Field(ge=0, lt=1)]] | None = Field(
         default=None,
-        ge=0,
-        lt=1,
         description="share of the cost that all steps lead to, of which those up to the last "
         "budget are taken; default: the last budget",
     )
     recover: str | None = Field(default=None, description="recipe to train by on the way")
+    rewind: Rewind | None = Field(
+        default=None, description="train on the way as the base was trained from an epoch on"
+    )
     recover_at: Literal["steps", "budgets"] = Field(
         default="steps", description="after every step, or where a budget of the suite is met"
     )
 
     @model_validator(mode="after")
     def _recovers(self) -> Self:
-        if self.recover is None and self.recover_at != "steps":
-            raise ValueError("recover_at says when to train by the recipe `recover`, which is none")
+        if self.recover and self.rewind:
+            raise ValueError("recover and rewind both say how to train on the way; give one")
+        if not self.trains and self.recover_at != "steps":
+            raise ValueError("recover_at says when to train on the way; give recover or rewind")
         return self
 
     @model_validator(mode="after")
     def _falls(self) -> Self:
-        if self.schedule == "geometric" and self.to == 0:
+        ends = self.to.values() if isinstance(self.to, Mapping) else [self.to]
+        if self.schedule == "geometric" and 0 in ends:
             raise ValueError("to = 0: geometric steps lead to no end of the cost; give a share")
         return self
 
     @property
+    def by_budget(self) -> dict[str, Mapping[float, Any]]:
+        """Settings that differ by budget; then each budget is a path of its own."""
+        settings = {"steps": self.steps, "to": self.to}
+        return {name: one for name, one in settings.items() if isinstance(one, Mapping)}
+
+    def at(self, budget: float) -> IterativeSpec:
+        """The same with the settings of one budget, as the suite writes it."""
+        own = {name: settings[budget] for name, settings in self.by_budget.items()}
+        return self.model_copy(update=own)
+
+    @property
+    def trains(self) -> bool:
+        """Whether what is left is trained on the way."""
+        return bool(self.recover or self.rewind)
+
+    @property
     def identity(self) -> dict[str, Any]:
-        """All fields but the recipe's name, as the recipe itself is in a path's identity."""
-        return self.model_dump(exclude={"recover"})
+        """All fields but how to train, as recipe and early base are in a path's identity."""
+        return self.model_dump(exclude={"recover", "rewind"})
 
 
 class PhaseSpec(Section):
@@ -128,9 +163,10 @@ class MethodSpec(Section):
 
     @model_validator(mode="after")
     def _one_training(self) -> Self:
-        if self.iterative and self.iterative.recover and self.procedure:
+        if self.iterative and self.iterative.trains and self.procedure:
             raise ValueError(
-                "iterative.recover trains between steps and procedure trains after them; give one"
+                "iterative.recover and rewind train between steps and procedure trains after them; "
+                "give one"
             )
         return self
 
@@ -140,7 +176,9 @@ class MethodSpec(Section):
             return self.label
         phases = [self.prepare, self.procedure, self.finetuning]
         before, *after = [phase.name if phase else "" for phase in phases]
-        scored = self.criterion + (f"-{self.iterative.steps}" if self.iterative else "")
+        given: int | dict[float, int] = self.iterative.steps if self.iterative else {}
+        steps = given.values() if isinstance(given, Mapping) else [given]
+        scored = "-".join([self.criterion, *map(str, dict.fromkeys(steps))])
         return "+".join(filter(None, [before, scored, *after]))
 
     @property
@@ -149,6 +187,11 @@ class MethodSpec(Section):
         return {one.recipe for one in (self.prepare, self.procedure) if one} | (
             {self.iterative.recover} if self.iterative and self.iterative.recover else set()
         )
+
+    @property
+    def trains(self) -> bool:
+        """Whether it trains before its recovery."""
+        return bool(self.recipes) or bool(self.iterative and self.iterative.trains)
 
     def changed(self, changes: Mapping[str, Any]) -> MethodSpec:
         """The same method by name, with some keys replaced.

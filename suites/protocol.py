@@ -53,9 +53,14 @@ class Budgets(Section):
     @property
     def kept(self) -> list[float]:
         """Shares of the cost kept, or thresholds; largest first."""
+        return list(self.written)
+
+    @property
+    def written(self) -> dict[float, float]:
+        """What is kept, largest first, and each budget as the suite writes it."""
         axis, given = self._given
-        shares = [round(1 / one, 6) for one in given] if axis == "speedup" else given
-        return sorted(set(shares), reverse=True)
+        kept = {round(1 / one, 6) if axis == "speedup" else one: one for one in given}
+        return dict(sorted(kept.items(), reverse=True))
 
     @property
     def _given(self) -> tuple[Any, list[float]]:
@@ -83,6 +88,25 @@ class SelectionSpec(Section):
         description="of a group that the ranking takes below what is kept: all but that leaves, "
         "or, as in torch-pruning, nothing in that step",
     )
+    by_budget: dict[float, SelectionSpec] = Field(
+        default={}, description="by budget as the suite writes it, the keys that are others there"
+    )
+
+    @model_validator(mode="after")
+    def _one_level(self) -> Self:
+        if any("by_budget" in one.model_fields_set for one in self.by_budget.values()):
+            raise ValueError("by_budget: what holds at one budget cannot differ by budget again")
+        return self
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """How one budget is selected; paths hold none that differ by budget."""
+        return self.model_dump(exclude={"by_budget"})
+
+    def changed(self, other: SelectionSpec | None) -> SelectionSpec:
+        """The same with the keys that another gives."""
+        given = other.model_fields_set if other else ()
+        return self.model_copy(update={key: getattr(other, key) for key in given})
 
 
 class Rewind(Section):
@@ -200,3 +224,22 @@ class Calibration(Section):
     images: int = Field(default=512, ge=1)
     batch_size: int = Field(default=64, ge=1)
     augment: bool = Field(default=False, description="with the dataset's random crops, mirrored")
+    like: str | None = Field(
+        default=None, description="a recipe, whose augmentation, erasing and mixing they get"
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.augment and self.like:
+            raise ValueError(
+                f"augment: true beside like: {self.like}, which says how; leave augment out"
+            )
+        return self
+
+    def keyed(self, alteration: Section) -> dict[str, Any]:
+        """Which images these are, for keys: what is done to them in place of a recipe's name."""
+        return {
+            "images": self.images,
+            "batch_size": self.batch_size,
+            **alteration.identity,
+        }

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -31,7 +31,43 @@ class Averaging(Section):
     every: int = Field(default=1, ge=1, description="steps from one updating to the next")
 
 
-class Recipe(Section):
+class Alteration(Section):
+    """What is done to images, and with them to labels, before they are learned from."""
+
+    augment: bool | Literal["trivial", "randaugment"] = Field(
+        default=True,
+        description="the dataset's random crops and mirroring; with TrivialAugmentWide (Mueller "
+        "and Hutter 2021) or RandAugment (Cubuk et al. 2020) on top",
+    )
+    color_jitter: list[Annotated[float, Field(ge=0, le=1)]] | None = Field(
+        default=None,
+        min_length=4,
+        max_length=4,
+        description="how far brightness, contrast, saturation and hue may change",
+    )
+    random_erasing: float = Field(
+        default=0, ge=0, le=1, description="probability for an image (Zhong et al. 2020)"
+    )
+    mixup: float | None = Field(
+        default=None, gt=0, description="alpha of its Beta (Zhang et al. 2018)"
+    )
+    cutmix: float | None = Field(
+        default=None,
+        gt=0,
+        description="alpha of its Beta (Yun et al. 2019); beside mixup, a batch gets one of them",
+    )
+
+    @model_validator(mode="after")
+    def _jitter(self) -> Self:
+        if self.color_jitter and (not self.augment or self.color_jitter[3] > 0.5):
+            raise ValueError(
+                f"color_jitter = {self.color_jitter}: it is a part of augment, which may not be "
+                "false, and hue changes by at most 0.5, half of the circle"
+            )
+        return self
+
+
+class Recipe(Alteration):
     """How a network is trained: bases, adaptation of a checkpoint, and finetuning alike."""
 
     epochs: int = Field(ge=1)
@@ -70,23 +106,7 @@ class Recipe(Section):
         default=None, gt=0, le=1, description="share of the rate that the linear warm-up begins at"
     )
     label_smoothing: float = Field(default=0, ge=0, lt=1)
-    augment: bool | Literal["trivial", "randaugment"] = Field(
-        default=True,
-        description="the dataset's random crops and mirroring; with TrivialAugmentWide (Mueller "
-        "and Hutter 2021) or RandAugment (Cubuk et al. 2020) on top",
-    )
     distill: Distillation | None = Field(default=None, description="not for bases")
-    random_erasing: float = Field(
-        default=0, ge=0, le=1, description="probability for an image (Zhong et al. 2020)"
-    )
-    mixup: float | None = Field(
-        default=None, gt=0, description="alpha of its Beta (Zhang et al. 2018)"
-    )
-    cutmix: float | None = Field(
-        default=None,
-        gt=0,
-        description="alpha of its Beta (Yun et al. 2019); beside mixup, a batch gets one of them",
-    )
     ema: Averaging | None = None
     grad_clip: float | None = Field(
         default=None, gt=0, description="longest gradient, of all parameters together"
@@ -96,6 +116,11 @@ class Recipe(Section):
     )
     channels_last: bool = False
     compile: bool = Field(default=False, description="torch.compile; it needs a compiler")
+
+    @property
+    def alteration(self) -> Alteration:
+        """What it does to images."""
+        return Alteration(**{name: getattr(self, name) for name in Alteration.model_fields})
 
     @model_validator(mode="before")
     @classmethod

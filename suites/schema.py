@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import product
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -15,7 +16,7 @@ from .faults import meant
 from .method import MethodSpec, matched_name
 from .problem import DatasetSpec, ModelSpec
 from .protocol import Budgets, Calibration, RecoverySpec, Rewind, SelectionSpec
-from .recipe import Recipe, named_recipes
+from .recipe import Alteration, Recipe, named_recipes
 from .section import Section, Slug, refuse_twice
 
 
@@ -139,6 +140,11 @@ class AnySuite(Section):
                 raise ValueError(
                     f"recipe {base!r} distills from the base, so no base can be trained by it"
                 )
+            like = self.calibration_of(model).like
+            if like and self.alteration_of(dataset, model) == Alteration(augment=False):
+                raise ValueError(
+                    f"calibration.like: recipe {like!r} takes images as they are; leave it out"
+                )
         lost = [key for key, name in self.unfollowed if name not in self.all_recipes]
         if lost:
             raise ValueError(unfollowed_words(lost))
@@ -185,9 +191,9 @@ class AnySuite(Section):
         ]
 
     def recipes_followed(self, model: ModelSpec) -> set[str]:
-        """Names of those that its bases are trained by, and methods on the way."""
-        base = self.base_recipe_of(model)
-        return set().union(*(one.recipes for one in self.methods_on(model)), [base] if base else [])
+        """Names of those that its bases are trained by, and methods on the way, or images made."""
+        own = filter(None, (self.base_recipe_of(model), self.calibration_of(model).like))
+        return set().union(*(one.recipes for one in self.methods_on(model)), own)
 
     def base_recipe_of(self, model: ModelSpec) -> str | None:
         """Name of the one that its bases are trained by; None where it is taken as it is."""
@@ -222,6 +228,13 @@ class AnySuite(Section):
     def calibration_of(self, model: ModelSpec) -> Calibration:
         """The images that criteria may look at there."""
         return model.calibration or self.calibration
+
+    def alteration_of(self, dataset: DatasetSpec, model: ModelSpec) -> Alteration:
+        """What is done to those images."""
+        wanted = self.calibration_of(model)
+        if wanted.like is None:
+            return Alteration(augment=wanted.augment)
+        return self.recipes_on(dataset, model)[wanted.like].alteration
 
 
 class Suite(AnySuite):
@@ -284,7 +297,7 @@ class Suite(AnySuite):
         """A method's way of finetuning needs a recovery that finetunes."""
         if any(each.kind == "finetune" for each in self.recoveries):
             return self
-        for key, method in self.methods_by_key:
+        for key, method, _ in self.methods_by_key:
             if method.finetuning:
                 raise ValueError(
                     f"{key}.finetuning = {method.finetuning.name}, but none of the recoveries "
@@ -293,16 +306,29 @@ class Suite(AnySuite):
         return self
 
     @model_validator(mode="after")
+    def _by_its_budgets(self) -> Self:
+        """What is said by budget is said of budgets that there are, and of none too few."""
+        for key, given, models, of_all in self._said_by_budget:
+            known = {one for on in models for one in self.budgets_of(on).written.values()}
+            for budget in sorted(set(given) ^ known if of_all and known else set(given) - known):
+                fault = "is none of the budgets" if budget in given else "is left out"
+                raise ValueError(
+                    f"{key}: {budget:g} {fault}; there are "
+                    + ", ".join(f"{one:g}" for one in sorted(known))
+                )
+        return self
+
+    @model_validator(mode="after")
     def _reaches_its_budgets(self) -> Self:
         """Steps that lead to a share of the cost pass all budgets on the way."""
         for model in self.models:
-            last = self.budgets_of(model).kept[-1]
-            for method in self.methods_on(model):
-                to = method.iterative.to if method.iterative else None
-                if to is not None and to > last:
+            written = self.budgets_of(model).written
+            for method, (kept, budget) in product(self.methods_on(model), written.items()):
+                to = method.iterative.at(budget).to if method.iterative else None
+                if isinstance(to, float) and to > kept:
                     raise ValueError(
                         f"method {method.name} of {model.title}: iterative.to = {to:g} lies above "
-                        f"the last budget, {last:g}; lower it, or leave it out"
+                        f"the budget, {kept:g}; lower it, or leave it out"
                     )
         return self
 
@@ -330,15 +356,32 @@ class Suite(AnySuite):
         for at, one in enumerate(self.recoveries):
             if one.rewind:
                 yield f"recoveries.{at}", one.rewind
+        for method in self.methods_on(model):
+            if method.iterative and method.iterative.rewind:
+                yield f"method {method.name}: iterative.rewind", method.iterative.rewind
 
     @property
-    def methods_by_key(self) -> Iterator[tuple[str, MethodSpec]]:
-        """Methods, and those that a model has changed, by where they stand in the file."""
-        yield from ((f"methods.{at}", one) for at, one in enumerate(self.methods))
+    def methods_by_key(self) -> Iterator[tuple[str, MethodSpec, list[ModelSpec]]]:
+        """Methods, and those that a model has changed, by where they stand in the file, with the
+        models that have them so."""
+        for at, one in enumerate(self.methods):
+            yield f"methods.{at}", one, [on for on in self.models if one.name not in on.methods]
         for at, model in enumerate(self.models):
             for one in self.methods_on(model):
                 if one.name in model.methods:
-                    yield f"models.{at}.methods.{one.name}", one
+                    yield f"models.{at}.methods.{one.name}", one, [model]
+
+    @property
+    def _said_by_budget(self) -> Iterator[tuple[str, Mapping[float, Any], list[ModelSpec], bool]]:
+        """Key, what is said by budget, of which models, and whether of all their budgets."""
+        own = [one.selection.by_budget if one.selection else {} for one in self.models]
+        others = [one for one, given in zip(self.models, own, strict=True) if not given]
+        yield "selection.by_budget", self.selection.by_budget, others, False
+        for at, (model, said) in enumerate(zip(self.models, own, strict=True)):
+            yield f"models.{at}.selection.by_budget", said, [model], False
+        for key, method, models in self.methods_by_key:
+            for name, given in (method.iterative.by_budget if method.iterative else {}).items():
+                yield f"{key}.iterative.{name}", given, models, True
 
     @model_validator(mode="after")
     def _fits_its_axis(self) -> Self:
@@ -360,30 +403,33 @@ class Suite(AnySuite):
                 )
         return self
 
-    def selection_of(self, model: ModelSpec, method: MethodSpec) -> SelectionSpec:
-        """What a method selects by there: key by key its own, the model's, or the suite's."""
-        own = model.selection.model_dump(exclude_unset=True) if model.selection else {}
-        asked = {"scope": method.scope, "coupled": method.coupled}
-        own |= {key: one for key, one in asked.items() if one is not None}
-        return self.selection.model_copy(update=own)
+    def selection_of(self, model: ModelSpec, method: MethodSpec, budget: float) -> SelectionSpec:
+        """What a method selects by there, at a budget as the suite writes it.
+
+        Key by key the method's own, then what is said of the budget, the model's, or the suite's.
+        """
+        chosen = self.selection.changed(model.selection)
+        asked: dict[str, Any] = {"scope": method.scope, "coupled": method.coupled, "by_budget": {}}
+        own = {key: one for key, one in asked.items() if one is not None}
+        return chosen.changed(chosen.by_budget.get(budget)).model_copy(update=own)
+
+    def differs_by_budget(self, model: ModelSpec, method: MethodSpec) -> bool:
+        """Whether a method has other settings there at each budget, which is then its own path."""
+        settings = method.iterative.by_budget if method.iterative else {}
+        return bool(settings or self.selection.changed(model.selection).by_budget)
 
     def budgets_of(self, model: ModelSpec) -> Budgets:
         """What its methods are held to."""
         return model.budgets or self.budgets
 
-    def rewound(self, dataset: DatasetSpec, model: ModelSpec, rewind: Rewind) -> Recipe:
-        """What is left of the base's recipe from the epoch on that is rewound to."""
-        name = self.base_recipe_of(model)
-        assert name is not None, "refused by `_rewinds`"
-        return self.recipes_on(dataset, model)[name].rewound(rewind.to)
-
-    def recovery_recipe(
-        self, dataset: DatasetSpec, model: ModelSpec, recovery: RecoverySpec
+    def recipe_after(
+        self, dataset: DatasetSpec, model: ModelSpec, name: str | None, rewind: Rewind | None
     ) -> Recipe | None:
-        """What a recovery trains by there; of one that rewinds, the end of the base's recipe."""
-        if recovery.rewind is not None:
-            return self.rewound(dataset, model, recovery.rewind)
-        return self.recipes_on(dataset, model)[recovery.recipe] if recovery.recipe else None
+        """What pruned networks are trained by there: one by name, or the end of the base's own."""
+        recipes, base = self.recipes_on(dataset, model), self.base_recipe_of(model)
+        if rewind is not None and base is not None:
+            return recipes[base].rewound(rewind.to)
+        return recipes[name] if name else None
 
     def recipes_followed(self, model: ModelSpec) -> set[str]:
         """Names of those that its bases are trained by, methods on the way, and recoveries."""
@@ -415,12 +461,10 @@ def _refuse_channels(suite: Suite) -> None:
     Raises:
         ValueError: names the key of the suite, and what is allowed.
     """
-    for key, method in suite.methods_by_key:
+    for key, method, _ in suite.methods_by_key:
         for phase in ("procedure", "finetuning"):
             if getattr(method, phase) is not None:
                 raise ValueError(_works_on_channels(f"{key}.{phase}"))
-        if method.iterative and method.iterative.recover:
-            raise ValueError(_works_on_channels(f"{key}.iterative.recover"))
         _refuse_scope(f"{key}.scope", method.scope)
         if method.coupled is not None:
             raise ValueError(_limits_channels(f"{key}.coupled", method.coupled))
@@ -445,6 +489,8 @@ def _refuse_limits(key: str, selection: SelectionSpec) -> None:
         given = getattr(selection, name)
         if given != getattr(plain, name):
             raise ValueError(_limits_channels(f"{key}.{name}", given))
+    for budget, one in selection.by_budget.items():
+        _refuse_limits(f"{key}.by_budget.{budget:g}", one)
 
 
 def _refuse_scope(key: str, scope: str | None) -> None:

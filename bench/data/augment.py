@@ -1,4 +1,4 @@
-"""Augmentation: random shifts, crops and mirroring, and the automatic ones on top of them.
+"""Augmentation: random shifts, crops and mirroring, and changes of color and shape on top.
 
 torchvision's draw from the global generator, which threads cannot share; these draw from the one
 that they are given.
@@ -7,7 +7,7 @@ that they are given.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 
 # False: none; True: crops and mirroring; a name: that on top.
 Augmentation = bool | Literal["trivial", "randaugment"]
+Jitter = Sequence[float] | None  # of brightness, contrast, saturation and hue, at most
 Picture = TypeVar("Picture", Image.Image, Tensor)
 
 
@@ -75,6 +76,34 @@ def _fallback_box(width: int, height: int) -> tuple[int, int, int, int]:
     w, h = min(width, round(height * 4 / 3)), min(height, round(width * 4 / 3))
     left, top = (width - w) // 2, (height - h) // 2
     return (left, top, left + w, top + h)
+
+
+def varied(
+    image: Picture, augment: Augmentation, jitter: Jitter, generator: torch.Generator
+) -> Picture:
+    """An image, or pixels uint8 [c, h, w], after its crop: jittered and changed as asked for."""
+    image = jittered(image, jitter, generator) if jitter else image
+    return automatically(image, augment, generator) if isinstance(augment, str) else image
+
+
+def jittered(image: Picture, most: Sequence[float], generator: torch.Generator) -> Picture:
+    """Brightness, contrast, saturation and hue changed, in random order (Howard 2013, 1312.5402).
+
+    The first three are multiplied by a draw from 1 - most to 1 + most, hue turns by up to `most`
+    circles either way.
+    """
+    change = _functional()
+    adjust = (
+        change.adjust_brightness,
+        change.adjust_contrast,
+        change.adjust_saturation,
+        lambda image, factor: change.adjust_hue(image, factor - 1),
+    )
+    draws = torch.rand(4, generator=generator, dtype=torch.float64).tolist()
+    for at in torch.randperm(4, generator=generator).tolist():
+        if most[at]:
+            image = adjust[at](image, 1 + most[at] * (2 * draws[at] - 1))
+    return image
 
 
 # --- automatic augmentation -------------------------------------------------------------------

@@ -19,10 +19,11 @@ from torch import Tensor
 from ..errors import DataError
 from .augment import (
     Augmentation,
-    automatically,
+    Jitter,
     randomly_cropped,
     randomly_squared,
     shifted,
+    varied,
     with_shorter_side,
 )
 
@@ -48,12 +49,14 @@ class Images(Protocol):
         indices: Tensor | None = None,
         generator: torch.Generator | None = None,
         augment: Augmentation = False,
+        jitter: Jitter = None,
     ) -> Iterator[Batch]:
         """Normalised float32 images [n, c, h, w] and int64 labels [n]; the last batch may be short.
 
         They are on the device that the images were loaded for, and normalised there.
         `indices` (int64 positions in this split) takes only these. With a generator they are
         shuffled, and augmented if asked to, by that generator alone; without, they come in order.
+        `jitter` is a part of augmentation.
         Raises ValueError for augmentation without a generator.
         """
 
@@ -99,6 +102,7 @@ class ArrayImages:
         indices: Tensor | None = None,
         generator: torch.Generator | None = None,
         augment: Augmentation = False,
+        jitter: Jitter = None,
     ) -> Iterator[Batch]:
         """See `Images.batches`. Augmentation: a random shift over black, and a random mirroring."""
         for part in _parts(_ordered(self.chosen, indices, generator, augment), batch_size):
@@ -106,8 +110,10 @@ class ArrayImages:
             pixels = self.pixels[numbers]
             if augment and generator is not None:
                 pixels = shifted(pixels, self.shift, self.flip, generator)
-                if isinstance(augment, str):
-                    pixels = torch.stack([automatically(one, augment, generator) for one in pixels])
+                if jitter or isinstance(augment, str):
+                    pixels = torch.stack(
+                        [varied(one, augment, jitter, generator) for one in pixels]
+                    )
             yield self.normalize(pixels, self.white), self.labels[numbers]
 
 
@@ -139,6 +145,7 @@ class FileImages:
         indices: Tensor | None = None,
         generator: torch.Generator | None = None,
         augment: Augmentation = False,
+        jitter: Jitter = None,
     ) -> Iterator[Batch]:
         """See `Images.batches`. Augmentation: a random crop, and mirroring."""
         pinned = self.device.type == "cuda"
@@ -149,7 +156,7 @@ class FileImages:
             seeds = torch.randint(2**62, order.shape, generator=generator)
 
         def read(number: int, seed: int) -> Tensor:
-            return self._read(self.files[number], augment, seed)
+            return self._read(self.files[number], augment, jitter, seed)
 
         with ThreadPoolExecutor(self.threads) as pool:
             jobs = (
@@ -166,7 +173,7 @@ class FileImages:
                 pixels = pixels.to(self.device, non_blocking=True)
                 yield self.normalize(pixels), self.labels[part].to(self.device)
 
-    def _read(self, file: Path, augment: Augmentation, seed: int) -> Tensor:
+    def _read(self, file: Path, augment: Augmentation, jitter: Jitter, seed: int) -> Tensor:
         """Pixels uint8 [3, image_size, image_size]."""
 
         def cut(image: Image.Image) -> Image.Image:
@@ -175,7 +182,7 @@ class FileImages:
                 return centered(image, size, size if self.whole else round(size * 256 / 224))
             generator = torch.Generator().manual_seed(seed)
             image = (randomly_squared if self.whole else randomly_cropped)(image, size, generator)
-            return automatically(image, augment, generator) if isinstance(augment, str) else image
+            return varied(image, augment, jitter, generator)
 
         return torch.from_numpy(decode(file, cut)).permute(2, 0, 1)
 

@@ -17,6 +17,7 @@ from suites.fidelity import FidelitySpec
 from suites.method import IterativeSpec
 from suites.problem import DatasetSpec, ModelSpec
 from suites.protocol import Axis, Calibration, SelectionSpec, Tune
+from suites.recipe import Alteration
 
 from ..pruning.network import Schedule
 from .uses import CriterionSpec, PhaseUse
@@ -179,18 +180,23 @@ DenseJob = BaseJob | PreparedJob | EarlyJob
 
 @dataclass(frozen=True, eq=False)
 class Standpoint:
-    """Where scores are taken: a base, as it is or prepared, a repeat, its calibration images."""
+    """Where scores are taken: a base, as it is or prepared, a repeat, its calibration images.
+
+    Attributes:
+        alteration: what is done to the images.
+    """
 
     base: DenseJob
     repeat: int
     calibration: Calibration
+    alteration: Alteration
 
     @cached_property
     def identity(self) -> dict[str, Any]:
         return {
             "base": self.base.identity,
             "repeat": self.repeat,
-            "calibration": self.calibration.identity,
+            "calibration": self.calibration.keyed(self.alteration),
         }
 
     @property
@@ -249,6 +255,7 @@ class PathJob(_Job):
         matched: keep as many channels of each group, or weights of each layer, as that path does.
         procedure: trains while they leave; then there is one budget.
         between: recipe of the training on the way of an iterative one.
+        early: the base whose weights what is left gets before each.
     """
 
     kind: ClassVar[str] = "paths"
@@ -261,6 +268,7 @@ class PathJob(_Job):
     matched: PathJob | None
     procedure: PhaseUse | None = None
     between: Recipe | None = None
+    early: EarlyJob | None = None
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -276,6 +284,7 @@ class PathJob(_Job):
             "matched": self.matched and self.matched.identity,
             "procedure": self.procedure and self.procedure.identity,
             "between": self.between and self.between.identity,
+            "rewound": self.early and self.early.identity,
         }
 
     @cached_property
@@ -304,11 +313,16 @@ class PathJob(_Job):
     def schedule(self) -> Schedule | None:
         """Where an iterative path stops; None of one-shot."""
         spec = self.iterative
-        return Schedule(spec.steps, spec.schedule, spec.to) if spec else None
+        if spec is None:
+            return None
+        assert isinstance(spec.steps, int), "each budget has its own path"
+        assert not isinstance(spec.to, dict), "each budget has its own path"
+        return Schedule(spec.steps, spec.schedule, spec.to)
 
     @property
     def stands_on(self) -> tuple[Job, ...]:
-        return (self.at.base, *([self.matched] if self.matched else []))
+        needed = (self.at.base, self.matched, self.early)
+        return tuple(one for one in needed if one is not None)
 
     def __str__(self) -> str:
         rides = f" with {self.procedure.name}" if self.procedure else ""

@@ -105,7 +105,12 @@ class Maker(Generic[S]):
         base = self.prepared(case)
         return self.once(
             ("at", id(base), case.repeat),
-            lambda: Standpoint(base, case.repeat, self.suite.calibration_of(case.model)),
+            lambda: Standpoint(
+                base,
+                case.repeat,
+                self.suite.calibration_of(case.model),
+                self.suite.alteration_of(case.dataset, case.model),
+            ),
         )
 
     def prepared(self, case: Probe) -> DenseJob:
@@ -116,13 +121,6 @@ class Maker(Generic[S]):
         phase = self.phase(case, "preparation", spec)
         key = ("prepared", id(base), case.repeat, id(phase))
         return self.once(key, lambda: PreparedJob(base, case.repeat, phase))
-
-    def early(self, case: Probe, rewind: Rewind | None) -> EarlyJob | None:
-        """The base as it was, where weights are rewound to it."""
-        if rewind is None or rewind.what != "weights":
-            return None
-        base = self.base(case)
-        return self.once(("early", id(base), rewind.to), lambda: EarlyJob(base, rewind.to))
 
     def base(self, case: Probe) -> BaseJob:
         key = ("base", case.dataset.model_dump_json(), case.model.model_dump_json(), case.base)
@@ -145,15 +143,16 @@ class ComparisonMaker(Maker[Suite]):
     def trial(self, case: Case) -> TrialJob:
         suite = self.suite
         recovery = case.recovery
+        recipe, early = self._training(case, recovery.recipe, recovery.rewind)
         path = self.path(case)
         return TrialJob(
             path=path,
             budget=case.budget,
             recovery="finetune" if recovery.rewind else recovery.kind,
-            recipe=suite.recovery_recipe(case.dataset, case.model, recovery),
+            recipe=recipe,
             total_epochs=recovery.total_epochs,
             finetuning=self._finetuning(case),
-            early=self.early(case, recovery.rewind),
+            early=early,
             tune=recovery.tune,
             train_accuracy=suite.train_accuracy,
             timing=self._timing(path),
@@ -178,11 +177,22 @@ class ComparisonMaker(Maker[Suite]):
             return None
         return self.phase(case, "recovery", spec)
 
+    def _training(
+        self, case: Case, name: str | None, rewind: Rewind | None
+    ) -> tuple[Recipe | None, EarlyJob | None]:
+        """What a pruned network is trained by, and the base whose weights it is rewound to."""
+        recipe = self.suite.recipe_after(case.dataset, case.model, name, rewind)
+        if rewind is None or rewind.what != "weights":
+            return recipe, None
+        base = self.base(case)
+        return recipe, self.once(("early", id(base), rewind.to), lambda: EarlyJob(base, rewind.to))
+
     def path(self, case: Case) -> PathJob:
-        """One for all budgets; one a budget where a procedure heads for it."""
+        """One for all budgets; one a budget where a procedure heads for it, or settings differ."""
         standpoint = self.standpoint(case)
+        alone = case.method.procedure or self.suite.differs_by_budget(case.model, case.method)
         kept = self.suite.budgets_of(case.model).kept
-        budgets = (case.budget,) if case.method.procedure else tuple(kept)
+        budgets = (case.budget,) if alone else tuple(kept)
         key = ("path", id(standpoint), case.method.name, case.matched, budgets)
         if case.matched is None:
             return self.once(key, lambda: self._path(case, standpoint, budgets, None))
@@ -200,8 +210,11 @@ class ComparisonMaker(Maker[Suite]):
         method, spec = case.method, case.method.procedure
         allowed = self.suite.budgets_of(case.model)
         procedure = self.phase(case, "procedure", spec) if spec else None
-        between = method.iterative and method.iterative.recover
-        selection = self.suite.selection_of(case.model, method)
+        budget = allowed.written[case.budget]
+        iterative = method.iterative and method.iterative.at(budget)
+        recover, rewind = (iterative.recover, iterative.rewind) if iterative else (None, None)
+        between, early = self._training(case, recover, rewind)
+        selection = self.suite.selection_of(case.model, method, budget)
         refuse_misfit(method, selection, allowed, matched is not None)
         refuse_unfit_training(method, procedure, allowed, selection)
         if procedure is not None:
@@ -212,10 +225,11 @@ class ComparisonMaker(Maker[Suite]):
             cost=allowed.cost,
             budgets=budgets,
             selection=selection,
-            iterative=method.iterative,
+            iterative=iterative,
             matched=matched,
             procedure=procedure,
-            between=self.recipe(case, between) if between else None,
+            between=between,
+            early=early,
         )
 
 

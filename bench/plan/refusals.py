@@ -61,7 +61,7 @@ def refuse_unfit_training(
     Raises:
         PlanError: says which it lacks.
     """
-    trains = procedure is not None or (method.iterative and method.iterative.recover)
+    trains = procedure is not None or (method.iterative and method.iterative.trains)
     if trains and budgets.cost == "threshold":
         raise PlanError(
             f"method {method.name}: it trains until a budget is met, and budgets.threshold is none;"

@@ -31,6 +31,7 @@ from ..store.sealed import read_json, wanted, write_json
 from ..store.store import Store
 from ..store.weights import load_weights, save_weights, stored_weights
 from ..training.measure import Tally, evaluate
+from ..training.mixing import Mixing
 
 T = TypeVar("T")
 KEPT = 2  # bases that a worker keeps at hand; jobs of one base follow each other
@@ -220,8 +221,11 @@ class Workspace:
             file.unlink()
 
     def calibration(self, at: Standpoint, data: Dataset) -> list[tuple[Tensor, Tensor]]:
-        """The batches that criteria may see: the same for all of them."""
-        wanted = at.calibration
+        """The batches that criteria may see: the same for all of them.
+
+        Targets are labels [n], or probabilities [n, classes] where images are mixed.
+        """
+        wanted, augment = at.calibration, at.alteration.augment
         if wanted.images > len(data.train):
             raise DataError(
                 f"calibration.images = {wanted.images}, but {data.name} has only "
@@ -231,10 +235,12 @@ class Workspace:
         batches = data.train.batches(
             wanted.batch_size,
             indices=order[: wanted.images],
-            generator=generator("calibration-augmentation", **at.axes) if wanted.augment else None,
-            augment=wanted.augment,
+            generator=generator("calibration-augmentation", **at.axes) if augment else None,
+            augment=augment,
+            jitter=at.alteration.color_jitter,
         )
-        return list(batches)
+        mixing = Mixing(at.alteration, data.classes, seed("calibration-mixing", **at.axes))
+        return [mixing(*batch, number) for number, batch in enumerate(batches)]
 
 
 def example(data: Dataset) -> Tensor:

@@ -155,7 +155,10 @@ class _Run:
         else:
             self.draw.set_state(self.epoch_draw)
         batches = self.data.train.batches(
-            self.recipe.batch_size, generator=self.draw, augment=self.recipe.augment
+            self.recipe.batch_size,
+            generator=self.draw,
+            augment=self.recipe.augment,
+            jitter=self.recipe.color_jitter,
         )
         rest = islice(batches, self.batch, self.batches)
         if resume is not None:

@@ -53,7 +53,8 @@ class Batch:
 
     Attributes:
         weights: the parameters.
-        images, targets: of the batch; empty where only weights are observed.
+        images, targets: of the batch; empty where only weights are observed. Targets are what the
+            loss takes: labels, or probabilities `[samples, classes]` of images that are mixed.
         index: the batch's number in the pass.
     """
 

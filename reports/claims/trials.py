@@ -83,9 +83,10 @@ def as_declared(record: Record) -> bool:
         dense = _dense(identity)
         if recovery is None:
             return False
-        after = suite.recovery_recipe(dataset, model, recovery)
+        after = suite.recipe_after(dataset, model, recovery.recipe, recovery.rewind)
         return (
-            identity.get("calibration") == suite.calibration_of(model).identity
+            identity.get("calibration")
+            == suite.calibration_of(model).keyed(suite.alteration_of(dataset, model))
             and identity.get("recipe") == (after and after.identity)
             and dense.get("recipe") == (known[base].identity if base else None)
             and dense.get("dataset") == dataset.identity

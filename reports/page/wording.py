@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, TypeVar
 
 from suites.method import FinetuningSpec, IterativeSpec, MethodSpec, PhaseSpec
 from suites.problem import ModelSpec, problem_name
-from suites.protocol import Axis
+from suites.protocol import Axis, Rewind
 from suites.recipe import Recipe
 from suites.schema import AnySuite, Suite
 
 from ..formats import counted
 
+T = TypeVar("T")
 WORDS: dict[Axis, str] = {
     "macs": "MACs",
     "params": "parameters",
@@ -83,13 +84,34 @@ def _options(options: Mapping[str, Any]) -> str:
 
 
 def _iterative(spec: IterativeSpec) -> str:
-    text = f"scored anew in {spec.steps} {spec.schedule} steps"
+    steps = _by_budget(spec.steps, str)
+    text = "in one step" if spec.steps == 1 else f"scored anew in {steps} {spec.schedule} steps"
     if spec.to is not None:
-        text += f" to {100 * spec.to:g} % of the cost, of which those to the last budget are taken"
+        to = _by_budget(spec.to, lambda share: f"{100 * share:g} %")
+        text += f" to {to} of the cost, of which those to the last budget are taken"
+    when = "after each" if spec.recover_at == "steps" else "where a budget is met"
     if spec.recover:
-        when = "after each" if spec.recover_at == "steps" else "where a budget is met"
         text += f", trained by the recipe {spec.recover} {when}"
+    if spec.rewind:
+        text += f", {when} {rewound(spec.rewind)}"
     return text
+
+
+def _by_budget(given: T | Mapping[float, T], form: Callable[[T], str]) -> str:
+    """A setting, or `4 (at 0.5), 6 (at 0.4)`."""
+    if not isinstance(given, Mapping):
+        return form(given)
+    return ", ".join(f"{form(one)} (at {budget:g})" for budget, one in given.items())
+
+
+def rewound(rewind: Rewind) -> str:
+    """What is left is trained like this."""
+    begins = (
+        f"set to the weights and statistics that the base had after epoch {rewind.to}"
+        if rewind.what == "weights"
+        else "with the weights that it has"
+    )
+    return f"trained as the base was from epoch {rewind.to} on, {begins}, with fresh momentum"
 
 
 def budgets(suite: Suite) -> str:
@@ -109,7 +131,8 @@ def calibration(suite: AnySuite) -> str:
     for model in suite.models:
         seen = suite.calibration_of(model)
         augmented = "cropped and mirrored at random" if seen.augment else "without augmentation"
-        text = f"{seen.images} training images {augmented}, in batches of {seen.batch_size}"
+        how = f"altered as the recipe {seen.like} does" if seen.like else augmented
+        text = f"{seen.images} training images {how}, in batches of {seen.batch_size}"
         words.setdefault(text, []).append(model.title)
     return _by_model(words)
 
@@ -187,6 +210,8 @@ def _options_of_training(recipe: Recipe) -> Iterator[str]:
         yield "without an epoch's last batch where it is not full"
     if recipe.accumulate > 1:
         yield f"batches in {recipe.accumulate} parts, each with batch statistics of its own"
+    if recipe.color_jitter:
+        yield "color jitter of " + ", ".join(f"{one:g}" for one in recipe.color_jitter)
     if recipe.random_erasing:
         yield f"random erasing with probability {recipe.random_erasing:g}"
     if recipe.mixup:

@@ -20,9 +20,9 @@ PAPERS = [name for name in library() if "paper" in scales_of(name)]
 
 @pytest.mark.parametrize("name", PAPERS)
 def test_a_papers_suite_has_all_its_methods_at_every_scale(name: str) -> None:
-    assert scales_of(name) == ["paper", "reduced", "smoke"]
-    methods = load_suite(name).method_names
-    for scale in ("reduced", "smoke"):
+    methods, scales = load_suite(name).method_names, scales_of(name)
+    assert {"paper", "reduced", "smoke"} <= set(scales)
+    for scale in scales:
         assert load_suite(name, scale=scale).method_names == methods
 
 

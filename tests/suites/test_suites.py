@@ -235,7 +235,73 @@ FAULTS: list[tuple[str, dict[str, Any], list[str]]] = [
             "methods": [{"criterion": "l1", "iterative": {"steps": 4, "to": 0.6}, "as": "l1"}],
             "budgets": {"macs": [0.5]},
         },
-        ["method l1 of vgg_small", "iterative.to = 0.6", "the last budget, 0.5"],
+        ["method l1 of vgg_small", "iterative.to = 0.6", "the budget, 0.5"],
+    ),
+    (
+        "one budget's steps that end before it",
+        {
+            "methods": [
+                {
+                    "criterion": "l1",
+                    "iterative": {"steps": 4, "to": {0.7: 0.6, 0.5: 0.6}},
+                    "as": "l1",
+                }
+            ],
+        },
+        ["method l1 of vgg_small", "iterative.to = 0.6", "the budget, 0.5"],
+    ),
+    (
+        "steps of a budget that there is not",
+        {"methods": ["l1", {"criterion": "l2", "iterative": {"steps": {0.7: 2, 0.5: 3, 0.4: 4}}}]},
+        ["methods.1.iterative.steps: 0.4 is none of the budgets; there are 0.5, 0.7"],
+    ),
+    (
+        "steps of too few budgets",
+        {"methods": ["l1", {"criterion": "l2", "iterative": {"steps": 3, "to": {0.7: 0.2}}}]},
+        ["methods.1.iterative.to: 0.5 is left out; there are 0.5, 0.7"],
+    ),
+    (
+        "no steps at a budget",
+        {"methods": ["l1", {"criterion": "l2", "iterative": {"steps": {0.7: 2, 0.5: 0}}}]},
+        ["methods.1.iterative.steps", "0.5 = 0: Input should be greater than or equal to 1"],
+    ),
+    (
+        "a model's ends at the suite's budgets",
+        {
+            "models": [
+                "resnet20",
+                {
+                    "name": "vgg_small",
+                    "budgets": {"macs": [0.6]},
+                    "methods": {"l1": {"iterative": {"steps": 2, "to": {0.7: 0.3}}}},
+                },
+            ],
+            "methods": ["l1"],
+        },
+        ["models.1.methods.l1.iterative.to: 0.6 is left out; there are 0.6"],
+    ),
+    (
+        "layers at a speed-up that there is not",
+        {
+            "budgets": {"speedup": [1.5, 2.31]},
+            "selection": {"by_budget": {2.3: {"layers": {"features.0": 1.0}}}},
+        },
+        ["selection.by_budget: 2.3 is none of the budgets; there are 1.5, 2.31"],
+    ),
+    (
+        "an unknown key at a budget",
+        {"models": [{"name": "vgg_small", "selection": {"by_budget": {0.5: {"protct": 0.2}}}}]},
+        ["unknown key 'models.0.selection.by_budget.0.5.protct'", "did you mean 'protect'"],
+    ),
+    (
+        "budgets of a budget",
+        {"selection": {"by_budget": {0.5: {"by_budget": {0.7: {"protect": 0.2}}}}}},
+        ["selection: by_budget", "cannot differ by budget again"],
+    ),
+    (
+        "limits on channels of weights at a budget",
+        {**WEIGHTS, "selection": {"by_budget": {0.5: {"protect": 0.2}}}},
+        ["selection.by_budget.0.5.protect = 0.2", "budgets.weights"],
     ),
     (
         "geometric steps to nothing",
@@ -464,7 +530,7 @@ def test_every_suite_of_the_library_loads_spans_and_plans(name: str, scale: str 
         assert len(cases) == seeds * budgets * recoveries
     else:
         assert len(cases) == seeds * len(suite.problems) * len(suite.method_names)
-    assert suite.suite == name + (f"-{scale}" if scale in ("reduced", "smoke") else "")
+    assert suite.suite == name + ("" if scale in (None, "paper") else f"-{scale}")
     plan = make_plan(suite)
     assert len({trial.key for trial in plan.trials}) == len(cases)
     assert {trial.labels.method for trial in plan.trials} == set(suite.method_names)
@@ -554,6 +620,67 @@ def test_a_model_may_change_keys_of_methods_and_of_the_selection() -> None:
     assert paths["vgg_small", "taylor"].selection.scope == "isomorphic"
     bases = {one.labels.model: one.at.base.recipe for one in make_plan(suite).trials}
     assert bases["vgg_small"] == named_recipes()["short"] != bases["resnet20"]
+
+
+def test_settings_by_budget_make_paths_that_are_those_of_suites_with_one_budget() -> None:
+    """Equal keys, whichever way they are written: two suites of a budget each, or one of both."""
+    stages = {1.5: {"layers": {"features.0": 0.5}}, 2.31: {"protect": 0.2}}
+    by_budget: dict[str, Any] = {
+        "methods": [
+            {"criterion": "l1", "as": "l1"},
+            {
+                "criterion": "l2",
+                "iterative": {"steps": {1.5: 2, 2.31: 3}, "to": {1.5: 0.5, 2.31: 0.3}},
+                "scope": "local",
+                "matched": ["l1"],
+            },
+        ],
+        "budgets": {"speedup": [1.5, 2.31]},
+        "selection": {"min_channels": 2, "by_budget": stages},
+    }
+    both = make_plan(toy.suite(**by_budget))
+    assert {one.labels.method for one in both.trials} == {"l1", "l2-2-3", "l1~l2-2-3"}
+    apart = set()
+    for speedup, steps, to in ((1.5, 2, 0.5), (2.31, 3, 0.3)):
+        iterative = {"steps": steps, "to": to}
+        single = {
+            "methods": [
+                by_budget["methods"][0],
+                {**by_budget["methods"][1], "iterative": iterative},
+            ],
+            "budgets": {"speedup": [speedup]},
+            "selection": {"min_channels": 2, **stages[speedup]},
+        }
+        apart |= {one.key for one in make_plan(toy.suite(**single)).trials}
+    assert {one.key for one in both.trials} == apart
+    paths = {one.path.key: one.path for one in both.trials}
+    assert len(paths) == 3 * 2
+    assert all(len(path.budgets) == 1 for path in paths.values())
+    assert {path.selection.scope for path in paths.values() if path.iterative} == {"local"}
+
+
+def test_a_budget_of_a_model_wins_over_its_selection_and_a_methods_own_over_all() -> None:
+    suite = toy.suite(
+        models=[
+            {
+                "name": "vgg_small",
+                "selection": {"protect": 0.3, "by_budget": {0.5: {"round_to": 2}}},
+            },
+            "resnet20",
+        ],
+        methods=["l1", {"criterion": "l2", "scope": "local"}],
+        selection={"scope": "isomorphic", "by_budget": {0.7: {"protect": 0.4, "scope": "global"}}},
+    )
+    chosen = {
+        (one.labels.model, one.labels.method, one.budget): one.path.selection
+        for one in make_plan(suite).trials
+    }
+    said = {at: (one.protect, one.round_to, one.scope) for at, one in chosen.items()}
+    assert said["vgg_small", "l1", 0.5] == (0.3, 2, "isomorphic")
+    assert said["vgg_small", "l1", 0.7] == (0.3, 1, "isomorphic"), "its own in place of the suite's"
+    assert said["resnet20", "l1", 0.7] == (0.4, 1, "global")
+    assert said["resnet20", "l2", 0.7] == (0.4, 1, "local")
+    assert said["resnet20", "l1", 0.5] == (0.1, 1, "isomorphic")
 
 
 def test_a_star_stands_for_every_position_that_has_what_follows(tmp_path: Path) -> None:

@@ -183,6 +183,7 @@ def test_epochs_of_phases_and_of_what_is_left_to_finetune() -> None:
                 {"preset": "sfp", "prepare": {"name": "dense", "recipe": "sparse"}},
                 {"criterion": "l2", "iterative": between},
                 {"criterion": "taylor", "iterative": {**between, "recover_at": "budgets"}},
+                {"criterion": "fpgm", "iterative": {**between, "steps": {0.75: 1, 0.5: 3}}},
             ],
             budgets={"macs": [0.75, 0.5]},
             recoveries=[{"finetune": "tiny", "total_epochs": 9}],
@@ -200,6 +201,8 @@ def test_epochs_of_phases_and_of_what_is_left_to_finetune() -> None:
         ("l2-4", 0.5): (8, 1),
         ("taylor-4", 0.75): (2, 7),
         ("taylor-4", 0.5): (4, 5),
+        ("fpgm-1-3", 0.75): (2, 7),  # on a path of its own
+        ("fpgm-1-3", 0.5): (6, 3),
     }
 
 

@@ -20,7 +20,6 @@ from bench.plan.plan import Plan, make_plan
 from bench.pruning.cut import cut, difference, refilled
 from bench.run.run import run
 from bench.seeds import seed
-from bench.steps import procedures
 from bench.steps.paths import load_removed, path_file
 from bench.steps.procedures import load_training
 from bench.steps.workspace import Settings, Workspace
@@ -35,7 +34,7 @@ from criteria.phases import register_phase
 from criteria.preparations.preparation import Preparation
 from criteria.procedures import soft as soft_module
 from criteria.procedures.procedure import Procedure, Removed
-from criteria.training import Rider, Training
+from criteria.training import Training
 from reports.records import Record, frame
 from suites.schema import Suite
 
@@ -298,36 +297,6 @@ def test_a_method_killed_in_the_middle_of_training_ends_bit_equal(
     assert go(tmp_path, only) == {"done": 4}
     whole = {key: one for key, one in toy.outcomes(results).items() if key in keys(only)}
     assert toy.outcomes(tmp_path) == whole
-
-
-def test_an_iterative_path_killed_in_its_second_training_ends_bit_equal(
-    results: Path, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(checkpoint, "EVERY_S", 0.0)
-    only = plan.only(["l1-2"])
-    trained = procedures.train
-    calls: list[int] = []
-
-    def dying(*arguments: Any, **more: Any) -> Any:
-        calls.append(1)
-        if len(calls) == 2:
-            arguments = (*arguments, Dying())
-        return trained(*arguments, **more)
-
-    monkeypatch.setattr(procedures, "train", dying)
-    killed(tmp_path, only)
-    monkeypatch.setattr(procedures, "train", trained)
-    names = sorted(one.stem[65:] for one in (tmp_path / "checkpoints").glob("*.pt"))
-    assert names == ["step0", "step0-part", "step1-part"]
-    assert go(tmp_path, only) == {"done": 4}
-    whole = {key: one for key, one in toy.outcomes(results).items() if key in keys(only)}
-    assert toy.outcomes(tmp_path) == whole
-
-
-class Dying(Rider):
-    def after_step(self, step: int) -> None:
-        if step == 2:
-            raise Killed
 
 
 def keys(plan: Plan) -> set[str]:
