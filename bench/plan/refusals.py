@@ -122,14 +122,14 @@ def refuse_too_short(method: MethodSpec, procedure: PhaseUse, dataset: DatasetSp
         ) from error
 
 
-def refuse_no_batch(name: str, recipe: Recipe, dataset: DatasetSpec) -> None:
+def refuse_no_batch(recipe: Recipe, dataset: DatasetSpec) -> None:
     """Raises PlanError for a training without a step, where the data's size is known."""
     extent = dataset_size(dataset)
     try:
         if extent is not None:
             recipe.batches(extent.train)
     except ValueError as error:
-        raise PlanError(f"recipe {name} on {dataset.title}: {error}") from error
+        raise PlanError(f"{dataset.title}: {error}") from error
 
 
 def _selectors() -> str:

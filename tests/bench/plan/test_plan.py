@@ -188,6 +188,7 @@ def test_every_field_of_a_recipe_is_in_the_key(recipe: str) -> None:
         "label_smoothing": 0.1,
         "augment": False,
         "warmup_factor": 0.5,
+        "color_jitter": [0.1, 0.1, 0.1, 0.1],
         "random_erasing": 0.1,
         "mixup": 0.2,
         "cutmix": 1.0,
