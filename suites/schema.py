@@ -275,6 +275,24 @@ class Suite(AnySuite):
         return self
 
     @model_validator(mode="after")
+    def _tunes(self) -> Self:
+        """What is tuned has images to choose by, and every setting is one."""
+        for at, recovery in enumerate(self.recoveries):
+            for dataset, model in self.problems if recovery.tune else ():
+                if not dataset.validation:
+                    raise ValueError(
+                        f"recoveries.{at}.tune chooses by validation images, and {dataset.title} "
+                        "has `validation: 0`; hold some out, or leave tune out"
+                    )
+                recipe = self.recipes_on(dataset, model)[recovery.recipe or ""]
+                for settings in recovery.tune.grid if recovery.tune else ():
+                    try:
+                        recipe.changed(settings)
+                    except ValueError as error:
+                        raise ValueError(f"recoveries.{at}.tune.over: {error}") from error
+        return self
+
+    @model_validator(mode="after")
     def _finetunes(self) -> Self:
         """A method's way of finetuning needs a recovery that finetunes."""
         if any(each.kind == "finetune" for each in self.recoveries):

@@ -73,14 +73,15 @@ def measure(job: TrialJob, workspace: Workspace) -> tuple[Measurements, Costs]:
         images_scored=path["images_scored"],
         phases={name: images for name, images in phases.items() if images},
         notes=training["notes"],
-        images_trained=recovered.images,
-        history=recovered.history,
+        images_trained=recovered.trained.images,
+        history=recovered.trained.history,
+        tuned=recovered.tuned,
     )
     return measurements, Costs(
         score_s=path["score_s"],
         score_peak_bytes=path["score_peak_bytes"],
         phases_s=base.prepare_s + training["seconds"],
-        recovery_s=recovery_s,
+        recovery_s=max(recovery_s, recovered.trained.seconds),  # of a killed predecessor, too
         total_s=time.perf_counter() - start,
     )
 
