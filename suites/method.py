@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from .faults import explained, no_such
+from .protocol import Scope
 from .section import Section, Slug
 
 T = TypeVar("T")
@@ -115,7 +116,7 @@ class MethodSpec(Section):
     finetuning: FinetuningSpec | None = Field(
         default=None, description="of recoveries that finetune; default: plain training"
     )
-    scope: Literal["global", "local", "isomorphic"] | None = None
+    scope: Scope | None = None
     coupled: bool | None = Field(
         default=None, description="as selection.coupled; false keeps residual streams whole"
     )

@@ -333,6 +333,22 @@ class Suite(AnySuite):
         return self
 
     @model_validator(mode="after")
+    def _patterns_fit(self) -> Self:
+        """A pattern has one share of weights."""
+        for model in self.models:
+            budgets = self.budgets_of(model)
+            for method, (kept, budget) in product(self.methods_on(model), budgets.written.items()):
+                scope = self.selection_of(model, method, budget).scope
+                n, colon, m = scope.partition(":")
+                share = int(n) / int(m) if colon else kept
+                if colon and not (budgets.unstructured and abs(kept - share) < 1e-6):
+                    raise ValueError(
+                        f"method {method.name} of {model.title}: scope = {scope} fits "
+                        f"budgets: {{weights: [{share:g}]}}, not {budget:g} of {budgets.cost}"
+                    )
+        return self
+
+    @model_validator(mode="after")
     def _one_axis(self) -> Self:
         for at, model in enumerate(self.models):
             cost = self.budgets_of(model).cost

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 
@@ -15,7 +15,7 @@ from ..plan.jobs import PathJob
 from ..pruning.choose import choose_removed
 from ..pruning.masks import Masks, choose_masks, pack, unpack, weight_groups
 from ..pruning.network import Removed, Rules
-from ..pruning.selection import InfeasibleBudget, Limits
+from ..pruning.selection import InfeasibleBudget, Limits, Scope
 from ..pruning.thresholds import Choice
 from ..store.sealed import read_arrays, read_json, wanted, write_arrays, write_json
 from .procedures import Training, iterate_and_train, ride, save_training
@@ -116,7 +116,6 @@ def _make_masks(job: PathJob, workspace: Workspace, base: Base) -> None:
     like = None
     if job.matched is not None:
         like = {budget: load_masks(workspace, job.matched, base, budget) for budget in job.budgets}
-    assert job.selection.scope != "isomorphic", "refused by the suite's schema"
     masks = choose_masks(
         base.network.model,
         groups,
@@ -187,7 +186,7 @@ def rules_of(job: PathJob) -> Rules:
     limits = Limits(**{one.name: getattr(chosen, one.name) for one in fields(Limits)})
     assert job.cost != "weights", "weights are masked, not removed"
     cost = "macs" if job.cost == "threshold" else job.cost
-    return Rules(cost, chosen.scope, limits)
+    return Rules(cost, cast(Scope, chosen.scope), limits)
 
 
 def _plain(choice: Choice | InfeasibleBudget, base: Base) -> dict[str, list[int]] | str:
