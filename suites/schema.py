@@ -409,14 +409,14 @@ def _refuse_channels(suite: Suite) -> None:
         ValueError: names the key of the suite, and what is allowed.
     """
     for key, method, _ in suite.methods_by_key:
-        for phase in ("procedure", "finetuning"):
-            if getattr(method, phase) is not None:
-                raise ValueError(_works_on_channels(f"{key}.{phase}"))
+        for name in ("procedure", "finetuning"):
+            if (phase := getattr(method, name)) is not None:
+                raise ValueError(_for_channels(f"{key}.{name}", phase.name))
         if method.iterative and method.iterative.recover:
-            raise ValueError(_works_on_channels(f"{key}.iterative.recover"))
-        _refuse_scope(f"{key}.scope", method.scope)
+            raise ValueError(_for_channels(f"{key}.iterative.recover", method.iterative.recover))
         if method.coupled is not None:
-            raise ValueError(_limits_channels(f"{key}.coupled", method.coupled))
+            raise ValueError(_for_channels(f"{key}.coupled", method.coupled))
+        _refuse_scope(f"{key}.scope", method.scope)
     if suite.analysis.cost in ("channels_ratio", "latency_ratio"):
         raise ValueError(
             f"analysis.cost = {suite.analysis.cost}: budgets.weights masks single weights; "
@@ -428,7 +428,7 @@ def _refuse_channels(suite: Suite) -> None:
         if model.selection:
             _refuse_limits(f"models.{index}.selection", model.selection)
         if model.ignored:
-            raise ValueError(_limits_channels(f"models.{index}.ignored", model.ignored))
+            raise ValueError(_for_channels(f"models.{index}.ignored", model.ignored))
 
 
 def _refuse_limits(key: str, selection: SelectionSpec) -> None:
@@ -437,7 +437,7 @@ def _refuse_limits(key: str, selection: SelectionSpec) -> None:
     for name in sorted(set(SelectionSpec.model_fields) - {"scope", "by_budget"}):
         given = getattr(selection, name)
         if given != getattr(plain, name):
-            raise ValueError(_limits_channels(f"{key}.{name}", given))
+            raise ValueError(_for_channels(f"{key}.{name}", given))
     for budget, one in selection.by_budget.items():
         _refuse_limits(f"{key}.by_budget.{budget:g}", one)
 
@@ -450,11 +450,5 @@ def _refuse_scope(key: str, scope: str | None) -> None:
         )
 
 
-def _works_on_channels(key: str) -> str:
-    return f"{key} works on channels, but {_WEIGHTS}; leave it out, or give another budget"
-
-
-def _limits_channels(key: str, given: object) -> str:
-    return (
-        f"{key} = {given} limits channels, but {_WEIGHTS}, which have no such limit; leave it out"
-    )
+def _for_channels(key: str, given: object) -> str:
+    return f"{key} = {given} is for channels, but {_WEIGHTS}; leave it out, or give another budget"

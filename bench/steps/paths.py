@@ -70,9 +70,7 @@ def make_path(job: PathJob, workspace: Workspace) -> None:
 
 def _choose(job: PathJob, workspace: Workspace, base: Base, score: Rescore, cost: Cost) -> Chosen:
     """Choose on the dense network; `cost` takes what the shared scores have cost."""
-    if job.iterative is None:
-        values, shared = load_scores(workspace, job.score_key)
-        cost.add(shared)
+    score = _stored_or_anew(job, workspace, score, cost)
     like = None
     if job.matched is not None:
         like = {
@@ -80,7 +78,7 @@ def _choose(job: PathJob, workspace: Workspace, base: Base, score: Rescore, cost
         }
     return choose_removed(
         base.network,
-        (lambda now: score(now.model, now.structure.groups)) if job.iterative else lambda _: values,
+        lambda now: score(now.model, now.structure.groups),
         job.budgets,
         rules_of(job),
         schedule=job.schedule,
@@ -88,6 +86,15 @@ def _choose(job: PathJob, workspace: Workspace, base: Base, score: Rescore, cost
         selector=find(job.criterion.name).selector,
         thresholds=job.cost == "threshold",
     )
+
+
+def _stored_or_anew(job: PathJob, workspace: Workspace, score: Rescore, cost: Cost) -> Rescore:
+    """The scores of the dense network that methods share, or, step by step, of what is left."""
+    if job.iterative is not None:
+        return score
+    values, shared = load_scores(workspace, job.score_key)
+    cost.add(shared)
+    return lambda model, groups: values
 
 
 def _ride(
@@ -110,16 +117,14 @@ def _make_masks(job: PathJob, workspace: Workspace, base: Base) -> None:
     """Mask at every budget and store the masks, a bit a weight."""
     groups = weight_groups(base.network.model, base.network.inputs)
     score, cost = rescorer(job, workspace, base)
-    if job.iterative is None:
-        values, shared = load_scores(workspace, job.score_key)
-        cost.add(shared)
+    score = _stored_or_anew(job, workspace, score, cost)
     like = None
     if job.matched is not None:
         like = {budget: load_masks(workspace, job.matched, base, budget) for budget in job.budgets}
     masks = choose_masks(
         base.network.model,
         groups,
-        (lambda now: score(now, groups)) if job.iterative else lambda _: values,
+        lambda now: score(now, groups),
         job.budgets,
         job.selection.scope,
         schedule=job.schedule,
