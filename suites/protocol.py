@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import product
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from .section import Section
 
@@ -68,10 +68,25 @@ class Budgets(Section):
         return one
 
 
+def _ranks_or_blocks(scope: str) -> str:
+    kept, _, of = scope.partition(":")
+    blocks = kept.isdecimal() and of.isdecimal() and 0 < int(kept) < int(of)
+    if scope not in ("global", "local", "isomorphic") and not blocks:
+        raise ValueError("allowed are global, local, isomorphic, or N of M weights, as in 2:4")
+    return scope
+
+
+Scope = Annotated[str, AfterValidator(_ranks_or_blocks)]
+
+
 class SelectionSpec(Section):
     """How scores become removed channels; equal for all methods unless a method says otherwise."""
 
-    scope: Literal["global", "local", "isomorphic"] = "global"
+    scope: Scope = Field(
+        default="global",
+        description="rank all units, those of each group, or of isomorphic groups; or, of single "
+        "weights, N:M: N of every M consecutive inputs stay",
+    )
     min_channels: int = Field(default=1, ge=1)
     protect: float = Field(default=0.1, ge=0, lt=1, description="share of a group always kept")
     protect_rounds: Literal["up", "down"] = Field(

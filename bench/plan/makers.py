@@ -171,8 +171,9 @@ class ComparisonMaker(Maker[Suite]):
         return self.once(("dense", id(base)), lambda: replace(base, recipe=trained))
 
     def _timing(self, path: PathJob) -> TimingJob | None:
-        if path.unstructured or not self.suite.latency:
-            return None  # masks run on dense kernels
+        dense_kernels = path.unstructured and path.selection.scope != "2:4"
+        if dense_kernels or not self.suite.latency:
+            return None
         return self.once(("timing", id(path)), lambda: TimingJob(path))
 
     def _finetuning(self, case: Case) -> PhaseUse | None:
@@ -203,7 +204,8 @@ class ComparisonMaker(Maker[Suite]):
         if case.matched is None:
             return self.once(key, lambda: self._path(case, standpoint, budgets, None))
         own = self.path(replace(case, matched=None))
-        control = replace(case, method=MethodSpec(criterion=case.matched))
+        scope = own.selection.scope if ":" in own.selection.scope else None  # counts of a pattern
+        control = replace(case, method=MethodSpec(criterion=case.matched, scope=scope))
         return self.once(key, lambda: self._path(control, standpoint, budgets, own))
 
     def _path(

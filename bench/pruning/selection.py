@@ -257,16 +257,18 @@ def _finish(
     """Walk on, taking units that do not overshoot, until the budget is met; or what is nearest."""
     too_coarse: set[int] = set()
     nearest = removed(counts)
+    least = cost(nearest)
     for group in rest.tolist():
         if group in too_coarse:
             continue
         counts[group] += 1
         gone = removed(counts)
-        if cost(gone) < target - tolerance:
+        now = cost(gone)
+        if now < target - tolerance:
             counts[group] -= 1
             too_coarse.add(group)
-        elif cost(gone) < cost(nearest):
-            nearest = gone
-            if cost(nearest) <= target:
+        elif now < least:
+            nearest, least = gone, now
+            if now <= target:
                 break
     return nearest

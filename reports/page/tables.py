@@ -84,7 +84,7 @@ def cost_table(results: Results, recovery: str) -> Table:
         "recovery_s": "Recovery s",
         "images_trained": "Images trained, all",
     }
-    timed = latency.is_asked(results.suite)
+    timed = latency.is_asked(results)
     trials = results.trials
     rows = []
     for method, of_method in trials[trials["recovery"] == recovery].groupby("method", sort=False):

@@ -217,6 +217,24 @@ FAULTS: list[tuple[str, dict[str, Any], list[str]]] = [
         ["models.0.methods.l1.finetuning = equivalent", "none of the recoveries"],
     ),
     (
+        "a pattern of another share",
+        {
+            "budgets": {"weights": [0.5, 0.25]},
+            "methods": ["l1", {"criterion": "l2", "scope": "2:4"}],
+        },
+        ["method l2 of vgg_small: scope = 2:4", "{weights: [0.5]}", "not 0.25 of weights"],
+    ),
+    (
+        "a pattern of channels",
+        {"budgets": {"macs": [0.5]}, "selection": {"scope": "1:2"}},
+        ["of vgg_small: scope = 1:2", "{weights: [0.5]}", "not 0.5 of macs"],
+    ),
+    (
+        "a pattern that keeps all",
+        {**WEIGHTS, "methods": ["l1", {"criterion": "l2", "scope": "4:4"}]},
+        ["methods.1.scope = '4:4'", "global, local, isomorphic, or N of M weights"],
+    ),
+    (
         "residual streams of weights",
         {**WEIGHTS, "methods": [{"criterion": "l1", "coupled": False}]},
         ["methods.0.coupled", "budgets.weights prunes single weights"],
