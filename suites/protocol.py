@@ -73,6 +73,9 @@ class SelectionSpec(Section):
     scope: Literal["global", "local", "isomorphic"] = "global"
     min_channels: int = Field(default=1, ge=1)
     protect: float = Field(default=0.1, ge=0, lt=1, description="share of a group always kept")
+    protect_rounds: Literal["up", "down"] = Field(
+        default="up", description="shares of groups kept, to whole channels; down is int() in code"
+    )
     round_to: int = Field(default=1, ge=1)
     coupled: bool = Field(
         default=True, description="false keeps groups that several layers make (residual streams)"

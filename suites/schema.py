@@ -76,7 +76,7 @@ class AnySuite(Section):
             "methods": self.method_names,
         }.items():
             refuse_twice(what, names)
-        fixed = [one.title for one in self.models if one.recipe is False]
+        fixed = [one.title for one in self.models if one.recipe is False and one.given]
         if fixed and self.bases > 1:
             raise ValueError(
                 f"bases = {self.bases}, but {', '.join(fixed)} has `recipe: false`: all its bases "
@@ -315,6 +315,20 @@ class Suite(AnySuite):
         return self
 
     @model_validator(mode="after")
+    def _train_afterwards(self) -> Self:
+        """Untrained networks are held against dense ones, trained as what is left of them."""
+        for dataset, model in self.problems:
+            names = [one.recipe for one in self.recoveries]
+            recipes = [self.recipes_on(dataset, model)[name] for name in names if name]
+            if model.untrained and (len(names) > 1 or [one.distill for one in recipes] != [None]):
+                raise ValueError(
+                    f"recoveries: the networks of {model.title} are untrained (`recipe: false` and "
+                    "no weights); give one {finetune: RECIPE}, without `distill`: it trains what "
+                    "is left, and the dense network that this is held against"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _rewinds(self) -> Self:
         """Rewinding goes back in a training of the base that was made here, and leaves some."""
         for dataset, model in self.problems:
@@ -467,7 +481,7 @@ def _refuse_channels(suite: Suite) -> None:
 def _refuse_limits(key: str, selection: SelectionSpec) -> None:
     _refuse_scope(f"{key}.scope", selection.scope)
     plain = SelectionSpec()
-    for name in ("min_channels", "protect", "round_to", "coupled", "layers", "emptied"):
+    for name in sorted(set(SelectionSpec.model_fields) - {"scope", "by_budget"}):
         given = getattr(selection, name)
         if given != getattr(plain, name):
             raise ValueError(_limits_channels(f"{key}.{name}", given))

@@ -359,6 +359,7 @@ class TrialJob(_Job):
         total_epochs: what all training since the base adds up to; None: the recipe's own epochs.
         finetuning: how that is done; None is plain training.
         early: the base whose weights take the place of those that are left.
+        dense: the base whose accuracy it is held against, where its own is untrained.
     """
 
     kind: ClassVar[str] = "trials"
@@ -372,6 +373,7 @@ class TrialJob(_Job):
     total_epochs: int | None = None
     finetuning: PhaseUse | None = None
     early: EarlyJob | None = None
+    dense: BaseJob | None = None
 
     @property
     def at(self) -> Standpoint:
@@ -390,11 +392,12 @@ class TrialJob(_Job):
             "total_epochs": self.total_epochs,
             "finetuning": self.finetuning and self.finetuning.identity,
             "early": self.early and self.early.identity,
+            "dense": self.dense and self.dense.identity,
         }
 
     @property
     def stands_on(self) -> tuple[Job, ...]:
-        needed = (self.at.base, self.path, self.timing, self.early)
+        needed = (self.at.base, self.path, self.timing, self.early, self.dense)
         return tuple(one for one in needed if one is not None)
 
     def __str__(self) -> str:

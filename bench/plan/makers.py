@@ -153,6 +153,7 @@ class ComparisonMaker(Maker[Suite]):
             total_epochs=recovery.total_epochs,
             finetuning=self._finetuning(case),
             early=early,
+            dense=self._dense(case, recipe) if case.model.untrained else None,
             train_accuracy=suite.train_accuracy,
             timing=self._timing(path),
             labels=Labels(
@@ -164,6 +165,12 @@ class ComparisonMaker(Maker[Suite]):
                 matched_to=case.method.name if case.matched else None,
             ),
         )
+
+    def _dense(self, case: Case, recipe: Recipe | None) -> BaseJob:
+        """The base's first weights, trained whole by the recipe of what is left of it."""
+        base, epochs = self.base(case), case.recovery.total_epochs
+        trained = recipe and recipe.model_copy(update={"epochs": epochs or recipe.epochs})
+        return self.once(("dense", id(base)), lambda: replace(base, recipe=trained))
 
     def _timing(self, path: PathJob) -> TimingJob | None:
         if path.unstructured or not self.suite.latency:

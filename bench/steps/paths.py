@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 import torch
@@ -189,14 +189,7 @@ def load_masks(workspace: Workspace, job: PathJob, base: Base, budget: float) ->
 def rules_of(job: PathJob) -> Rules:
     """How this path turns scores into removed channels."""
     chosen = job.selection
-    limits = Limits(
-        chosen.min_channels,
-        chosen.protect,
-        chosen.round_to,
-        chosen.coupled,
-        chosen.layers,
-        chosen.emptied,
-    )
+    limits = Limits(**{one.name: getattr(chosen, one.name) for one in fields(Limits)})
     assert job.cost != "weights", "weights are masked, not removed"
     cost = "macs" if job.cost == "threshold" else job.cost
     return Rules(cost, chosen.scope, limits)

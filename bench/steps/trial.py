@@ -36,6 +36,7 @@ def measure(job: TrialJob, workspace: Workspace) -> tuple[Measurements, Costs]:
     """Cut or mask at the trial's budget, recover, and measure what came out."""
     start = time.perf_counter()
     base = workspace.base(job.path.at.base)
+    dense = workspace.base(job.dense) if job.dense else base
     path = path_file(workspace, job.path)
     training = path.get("training", {}).get(str(job.budget))
     network = base.network
@@ -58,9 +59,9 @@ def measure(job: TrialJob, workspace: Workspace) -> tuple[Measurements, Costs]:
     pruned = recovered.model
 
     measurements = Measurements(
-        dense=base.accuracy,
+        dense=dense.accuracy,
         pruned=accuracy(pruned, base.data),
-        train=_on_train(pruned, base) if job.train_accuracy else None,
+        train=_on_train(pruned, dense) if job.train_accuracy else None,
         test_images=len(base.data.test),
         best_validation_top1=recovered.best_top1,
         dense_macs=base.macs,

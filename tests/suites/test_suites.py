@@ -97,6 +97,8 @@ FAULTS: list[tuple[str, dict[str, Any], list[str]]] = [
             "protect": 0.2,
             "min_channels": 2,
             "round_to": 4,
+            "emptied": "skip",
+            "protect_rounds": "down",
             "layers": {"features.0": 1.0},
         }.items()
     ),
@@ -223,11 +225,6 @@ FAULTS: list[tuple[str, dict[str, Any], list[str]]] = [
         "a model's limits on channels of weights",
         {**WEIGHTS, "models": [{"name": "vgg_small", "selection": {"round_to": 8}}]},
         ["models.0.selection.round_to = 8", "budgets.weights"],
-    ),
-    (
-        "groups of channels that are emptied of weights",
-        {**WEIGHTS, "selection": {"emptied": "skip"}},
-        ["selection.emptied = skip", "budgets.weights"],
     ),
     (
         "steps that end before the last budget",
