@@ -12,8 +12,8 @@ from authors import Setting, found, resolved, same, settings
 from suites import Suite, library, load_suite
 
 SETTINGS = settings()
-SEEDS = ("oba-", "obc-", "rgd-", "tpp-", "dpm-", "pruningbench-")
-PAPERS = [name for name in library() if name.startswith(SEEDS)]
+OF_PAPERS = ("oba-", "obc-", "rgd-", "tpp-", "dpm-", "pruningbench-", "pruning-at-", "rewinding")
+PAPERS = [name for name in library() if name.startswith(OF_PAPERS)]
 
 
 @cache
