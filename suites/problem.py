@@ -72,7 +72,7 @@ class ModelSpec(Section):
     sha256: str | None = Field(default=None, description="of the checkpoint's file")
     recipe: str | Literal[False] | None = Field(
         default=None,
-        description="base recipe of this model; false: take the given weights as they are",
+        description="base recipe of this model; false: take weights as they are, given or fresh",
     )
     datasets: list[str] | None = Field(
         default=None, min_length=1, description="those of the suite's that it is on; default: all"
@@ -103,6 +103,11 @@ class ModelSpec(Section):
         return bool(self.weights or self.checkpoint)
 
     @property
+    def untrained(self) -> bool:
+        """Whether its bases are pruned as they are initialised."""
+        return self.recipe is False and not self.given
+
+    @property
     def identity(self) -> dict[str, Any]:
         """Which network this is, for keys; what uses it stands elsewhere in them."""
         return self.model_dump(
@@ -116,8 +121,6 @@ class ModelSpec(Section):
     def _one_source(self) -> Self:
         if self.weights and self.checkpoint:
             raise ValueError("give weights or checkpoint, not both")
-        if self.recipe is False and not self.given:
-            raise ValueError("recipe: false needs weights or a checkpoint")
         if self.sha256 and not self.checkpoint:
             raise ValueError("sha256 is a checkpoint's; give checkpoint as well")
         if self.sha256 and not re.fullmatch("[0-9a-f]{64}", self.sha256):

@@ -76,7 +76,7 @@ class AnySuite(Section):
             "methods": self.method_names,
         }.items():
             refuse_twice(what, names)
-        fixed = [one.title for one in self.models if one.recipe is False]
+        fixed = [one.title for one in self.models if one.recipe is False and one.given]
         if fixed and self.bases > 1:
             raise ValueError(
                 f"bases = {self.bases}, but {', '.join(fixed)} has `recipe: false`: all its bases "
@@ -275,6 +275,24 @@ class Suite(AnySuite):
         return self
 
     @model_validator(mode="after")
+    def _tunes(self) -> Self:
+        """What is tuned has images to choose by, and every setting is one."""
+        for at, recovery in enumerate(self.recoveries):
+            for dataset, model in self.problems if recovery.tune else ():
+                if not dataset.validation:
+                    raise ValueError(
+                        f"recoveries.{at}.tune chooses by validation images, and {dataset.title} "
+                        "has `validation: 0`; hold some out, or leave tune out"
+                    )
+                recipe = self.recipes_on(dataset, model)[recovery.recipe or ""]
+                for settings in recovery.tune.grid if recovery.tune else ():
+                    try:
+                        recipe.changed(settings)
+                    except ValueError as error:
+                        raise ValueError(f"recoveries.{at}.tune.over: {error}") from error
+        return self
+
+    @model_validator(mode="after")
     def _finetunes(self) -> Self:
         """A method's way of finetuning needs a recovery that finetunes."""
         if any(each.kind == "finetune" for each in self.recoveries):
@@ -312,6 +330,20 @@ class Suite(AnySuite):
                         f"method {method.name} of {model.title}: iterative.to = {to:g} lies above "
                         f"the budget, {kept:g}; lower it, or leave it out"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _train_afterwards(self) -> Self:
+        """Untrained networks are held against dense ones, trained as what is left of them."""
+        for dataset, model in self.problems:
+            names = [one.recipe for one in self.recoveries]
+            recipes = [self.recipes_on(dataset, model)[name] for name in names if name]
+            if model.untrained and (len(names) > 1 or [one.distill for one in recipes] != [None]):
+                raise ValueError(
+                    f"recoveries: the networks of {model.title} are untrained (`recipe: false` and "
+                    "no weights); give one {finetune: RECIPE}, without `distill`: it trains what "
+                    "is left, and the dense network that this is held against"
+                )
         return self
 
     @model_validator(mode="after")
@@ -372,6 +404,22 @@ class Suite(AnySuite):
             _refuse_channels(self)
         elif self.analysis.cost == "weights_ratio":
             raise ValueError("analysis.cost = weights_ratio: only budgets.weights has it")
+        return self
+
+    @model_validator(mode="after")
+    def _patterns_fit(self) -> Self:
+        """A pattern has one share of weights."""
+        for model in self.models:
+            budgets = self.budgets_of(model)
+            for method, (kept, budget) in product(self.methods_on(model), budgets.written.items()):
+                scope = self.selection_of(model, method, budget).scope
+                n, colon, m = scope.partition(":")
+                share = int(n) / int(m) if colon else kept
+                if colon and not (budgets.unstructured and abs(kept - share) < 1e-6):
+                    raise ValueError(
+                        f"method {method.name} of {model.title}: scope = {scope} fits "
+                        f"budgets: {{weights: [{share:g}]}}, not {budget:g} of {budgets.cost}"
+                    )
         return self
 
     @model_validator(mode="after")
@@ -444,12 +492,12 @@ def _refuse_channels(suite: Suite) -> None:
         ValueError: names the key of the suite, and what is allowed.
     """
     for key, method, _ in suite.methods_by_key:
-        for phase in ("procedure", "finetuning"):
-            if getattr(method, phase) is not None:
-                raise ValueError(_works_on_channels(f"{key}.{phase}"))
-        _refuse_scope(f"{key}.scope", method.scope)
+        for name in ("procedure", "finetuning"):
+            if (phase := getattr(method, name)) is not None:
+                raise ValueError(_for_channels(f"{key}.{name}", phase.name))
         if method.coupled is not None:
-            raise ValueError(_limits_channels(f"{key}.coupled", method.coupled))
+            raise ValueError(_for_channels(f"{key}.coupled", method.coupled))
+        _refuse_scope(f"{key}.scope", method.scope)
     if suite.analysis.cost in ("channels_ratio", "latency_ratio"):
         raise ValueError(
             f"analysis.cost = {suite.analysis.cost}: budgets.weights masks single weights; "
@@ -461,16 +509,16 @@ def _refuse_channels(suite: Suite) -> None:
         if model.selection:
             _refuse_limits(f"models.{index}.selection", model.selection)
         if model.ignored:
-            raise ValueError(_limits_channels(f"models.{index}.ignored", model.ignored))
+            raise ValueError(_for_channels(f"models.{index}.ignored", model.ignored))
 
 
 def _refuse_limits(key: str, selection: SelectionSpec) -> None:
     _refuse_scope(f"{key}.scope", selection.scope)
     plain = SelectionSpec()
-    for name in ("min_channels", "protect", "round_to", "coupled", "layers", "emptied"):
+    for name in sorted(set(SelectionSpec.model_fields) - {"scope", "by_budget"}):
         given = getattr(selection, name)
         if given != getattr(plain, name):
-            raise ValueError(_limits_channels(f"{key}.{name}", given))
+            raise ValueError(_for_channels(f"{key}.{name}", given))
     for budget, one in selection.by_budget.items():
         _refuse_limits(f"{key}.by_budget.{budget:g}", one)
 
@@ -483,11 +531,5 @@ def _refuse_scope(key: str, scope: str | None) -> None:
         )
 
 
-def _works_on_channels(key: str) -> str:
-    return f"{key} works on channels, but {_WEIGHTS}; leave it out, or give another budget"
-
-
-def _limits_channels(key: str, given: object) -> str:
-    return (
-        f"{key} = {given} limits channels, but {_WEIGHTS}, which have no such limit; leave it out"
-    )
+def _for_channels(key: str, given: object) -> str:
+    return f"{key} = {given} is for channels, but {_WEIGHTS}; leave it out, or give another budget"

@@ -16,7 +16,7 @@ from suites import Recipe
 from suites.fidelity import FidelitySpec
 from suites.method import IterativeSpec
 from suites.problem import DatasetSpec, ModelSpec
-from suites.protocol import Axis, Calibration, SelectionSpec
+from suites.protocol import Axis, Calibration, SelectionSpec, Tune
 from suites.recipe import Alteration
 
 from ..pruning.network import Schedule
@@ -359,6 +359,8 @@ class TrialJob(_Job):
         total_epochs: what all training since the base adds up to; None: the recipe's own epochs.
         finetuning: how that is done; None is plain training.
         early: the base whose weights take the place of those that are left.
+        dense: the base whose accuracy it is held against, where its own is untrained.
+        tune: what of the recipe is chosen on validation; None: nothing.
     """
 
     kind: ClassVar[str] = "trials"
@@ -372,6 +374,8 @@ class TrialJob(_Job):
     total_epochs: int | None = None
     finetuning: PhaseUse | None = None
     early: EarlyJob | None = None
+    dense: BaseJob | None = None
+    tune: Tune | None = None
 
     @property
     def at(self) -> Standpoint:
@@ -390,11 +394,13 @@ class TrialJob(_Job):
             "total_epochs": self.total_epochs,
             "finetuning": self.finetuning and self.finetuning.identity,
             "early": self.early and self.early.identity,
+            "dense": self.dense and self.dense.identity,
+            "tune": self.tune and self.tune.identity,
         }
 
     @property
     def stands_on(self) -> tuple[Job, ...]:
-        needed = (self.at.base, self.path, self.timing, self.early)
+        needed = (self.at.base, self.path, self.timing, self.early, self.dense)
         return tuple(one for one in needed if one is not None)
 
     def __str__(self) -> str:

@@ -128,6 +128,7 @@ DECIDING: dict[str, tuple[Any, dict[str, Any]]] = {
     "scope": ({"criterion": "l1", "scope": "local"}, {}),
     "suite's scope": ("l1", {"selection": {"scope": "isomorphic"}}),
     "protect": ("l1", {"selection": {"protect": 0.2}}),
+    "rounding of protect": ("l1", {"selection": {"protect_rounds": "down"}}),
     "layers": ("l1", {"selection": {"layers": {"features.0": 1.0}}}),
     "min_channels": ("l1", {"selection": {"min_channels": 2}}),
     "round_to": ("l1", {"selection": {"round_to": 4}}),

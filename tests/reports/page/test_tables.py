@@ -310,7 +310,8 @@ OTHER: dict[str, Any] = {  # of each option of a recipe, something else than its
     **{"schedule": "constant", "warmup_epochs": 3, "label_smoothing": 0.25, "mixup": 0.25},
     **{"augment": "trivial", "distill": {"weight": 0.25}, "random_erasing": 0.25, "cutmix": 0.25},
     **{"ema": {"decay": 0.25}, "grad_clip": 0.25, "amp": "bf16", "batch_size": 3},
-    **{"channels_last": True, "compile": True, "from_epoch": 3},
+    **{"channels_last": True, "compile": True, "from_epoch": 3, "drop_last": True},
+    **{"accumulate": 3, "color_jitter": [0.25] * 4},
 }
 WITHIN: dict[str, dict[str, Any]] = {  # those that mean something beside another
     "milestones": {"schedule": "step"},
