@@ -31,6 +31,7 @@ INVERTED = (
     *((1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 3, 2), (6, 64, 4, 2)),
     *((6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)),
 )
+Projected = Literal["widened", "all"]
 
 
 def conv_norm(
@@ -118,11 +119,7 @@ def mobilenet_v1(classes: int, channels: int, image_size: int) -> Averaged:
 
 
 def mobilenet_v2_cifar(
-    classes: int,
-    channels: int,
-    image_size: int,
-    *,
-    projected: Literal["widened", "all"] = "widened",
+    classes: int, channels: int, image_size: int, *, projected: Projected = "widened"
 ) -> Averaged:
     """17 inverted residuals, of 16 to 320 channels.
 
