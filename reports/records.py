@@ -126,6 +126,14 @@ class Epoch(_Frozen):
     validation_top1: Share | None  # None: no images are held out
 
 
+class Candidate(_Frozen):
+    """One of the settings that a recovery was tuned over, with what chose among them."""
+
+    settings: dict[str, Any]  # keys of the recipe
+    validation_top1: Share | None  # after its last epoch; None: its loss was no finite number
+    won: bool  # the best, and the first drawn of equals; the trial is what came of it
+
+
 class Latency(_Frozen):
     """Milliseconds a batch, of networks timed in turn, round by round, with nothing beside them.
 
@@ -189,6 +197,12 @@ class Measurements(_Frozen):
     notes: dict[str, float] = {}  # what a procedure says of itself: releases, rounds
     images_trained: Count  # images seen by recovery
     history: list[Epoch]
+    tuned: list[Candidate] = []  # in the order drawn; none where nothing was tuned
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """The settings that won; none where nothing was tuned."""
+        return next((one.settings for one in self.tuned if one.won), {})
 
     @property
     def timed(self) -> Latency | None:

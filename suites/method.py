@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from .faults import explained, no_such
-from .protocol import Rewind
+from .protocol import Rewind, Scope
 from .section import Section, Slug
 
 T = TypeVar("T")
@@ -126,7 +126,7 @@ class MethodSpec(Section):
     finetuning: FinetuningSpec | None = Field(
         default=None, description="of recoveries that finetune; default: plain training"
     )
-    scope: Literal["global", "local", "isomorphic"] | None = None
+    scope: Scope | None = None
     coupled: bool | None = Field(
         default=None, description="as selection.coupled; false keeps residual streams whole"
     )

@@ -12,7 +12,7 @@ from .recipe import Recipe
 from .section import Section, Slug, slug
 
 Normalizing = Literal[
-    "cifar", "cifar-classic", "cifar100", "cifar-wide", "imagenet", "half", "none"
+    "cifar", "cifar-short", "cifar-classic", "cifar100", "cifar-wide", "imagenet", "half", "none"
 ]
 
 

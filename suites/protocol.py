@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from .section import Section
 
@@ -67,12 +68,30 @@ class Budgets(Section):
         return one
 
 
+def _ranks_or_blocks(scope: str) -> str:
+    kept, _, of = scope.partition(":")
+    blocks = kept.isdecimal() and of.isdecimal() and 0 < int(kept) < int(of)
+    if scope not in ("global", "local", "isomorphic") and not blocks:
+        raise ValueError("allowed are global, local, isomorphic, or N of M weights, as in 2:4")
+    return scope
+
+
+Scope = Annotated[str, AfterValidator(_ranks_or_blocks)]
+
+
 class SelectionSpec(Section):
     """How scores become removed channels; equal for all methods unless a method says otherwise."""
 
-    scope: Literal["global", "local", "isomorphic"] = "global"
+    scope: Scope = Field(
+        default="global",
+        description="rank all units, those of each group, or of isomorphic groups; or, of single "
+        "weights, N:M: N of every M consecutive inputs stay",
+    )
     min_channels: int = Field(default=1, ge=1)
     protect: float = Field(default=0.1, ge=0, lt=1, description="share of a group always kept")
+    protect_rounds: Literal["up", "down"] = Field(
+        default="up", description="shares of groups kept, to whole channels; down is int() in code"
+    )
     round_to: int = Field(default=1, ge=1)
     coupled: bool = Field(
         default=True, description="false keeps groups that several layers make (residual streams)"
@@ -120,8 +139,48 @@ class Rewind(Section):
         return f"rewind-{self.what.replace('_', '-')}-{self.to}"
 
 
+# Keys of a recipe by which settings would cost unequally, in images, steps or time.
+UNTUNED = (
+    "epochs", "from_epoch", "batch_size", "drop_last", "accumulate", "distill", "amp",
+    "channels_last", "compile",
+)  # fmt: skip
+
+
+class Tune(Section):
+    """Finetuning by as many settings for every method, of which validation chooses one."""
+
+    trials: int = Field(
+        ge=2, description="settings tried, drawn without replacement, alike for all methods"
+    )
+    over: dict[str, list[Any]] = Field(
+        min_length=1, description="values of the recipe's keys, of which all combinations are drawn"
+    )
+
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
+        if costly := [key for key in self.over if key in UNTUNED]:
+            raise ValueError(
+                f"over: by {', '.join(costly)} settings would cost unequally, so that is not tuned"
+            )
+        if self.trials > len(self.grid):
+            raise ValueError(
+                f"trials = {self.trials}, but `over` has {len(self.grid)} combinations; give it "
+                "more values, or lower trials"
+            )
+        return self
+
+    @property
+    def grid(self) -> list[dict[str, Any]]:
+        """All combinations.
+
+        >>> Tune(trials=2, over={"learning_rate": [0.1, 0.01], "nesterov": [True]}).grid
+        [{'learning_rate': 0.1, 'nesterov': True}, {'learning_rate': 0.01, 'nesterov': True}]
+        """
+        return [dict(zip(self.over, one, strict=True)) for one in product(*self.over.values())]
+
+
 _RECOVERIES = (
-    "a recovery is none, bn, {finetune: RECIPE}, which may also give total_epochs, or "
+    "a recovery is none, bn, {finetune: RECIPE}, which may also give total_epochs or tune, or "
     "{rewind: weights, to: EPOCH} or {rewind: learning_rate, to: EPOCH}"
 )
 
@@ -137,6 +196,7 @@ class RecoverySpec(Section):
         ge=1,
         description="of all training since the base, a method's own phases included: equal compute",
     )
+    tune: Tune | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -156,8 +216,12 @@ class RecoverySpec(Section):
     @model_validator(mode="after")
     def _of_its_kind(self) -> Self:
         finetunes, rewinds = self.kind == "finetune", self.kind == "rewind"
-        if finetunes != bool(self.recipe) or (self.total_epochs and not finetunes):
+        if finetunes != bool(self.recipe) or ((self.total_epochs or self.tune) and not finetunes):
             raise ValueError(_RECOVERIES)
+        if self.total_epochs and self.tune:
+            raise ValueError(
+                "total_epochs or tune, not both: what is tuned trains once for each of its settings"
+            )
         if rewinds != bool(self.rewind):
             raise ValueError(_RECOVERIES)
         return self
@@ -168,7 +232,8 @@ class RecoverySpec(Section):
             return self.rewind.name
         if self.recipe is None:
             return self.kind
-        return f"finetune-{self.recipe}" + (f"-{self.total_epochs}" if self.total_epochs else "")
+        name = f"finetune-{self.recipe}" + (f"-{self.total_epochs}" if self.total_epochs else "")
+        return name + (f"-tuned{self.tune.trials}" if self.tune else "")
 
 
 class Calibration(Section):
@@ -191,8 +256,4 @@ class Calibration(Section):
 
     def keyed(self, alteration: Section) -> dict[str, Any]:
         """Which images these are, for keys: what is done to them in place of a recipe's name."""
-        return {
-            "images": self.images,
-            "batch_size": self.batch_size,
-            **alteration.identity,
-        }
+        return {"images": self.images, "batch_size": self.batch_size, **alteration.identity}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from .faults import no_such
+from .faults import explained, no_such
 from .section import Section
 
 
@@ -162,12 +163,24 @@ class Recipe(Alteration):
             )
         return self
 
+    def changed(self, settings: Mapping[str, Any]) -> Recipe:
+        """With some keys set anew; raises ValueError where that is no recipe."""
+        try:
+            return Recipe.model_validate({**self.model_dump(), **settings})
+        except ValidationError as error:
+            raise ValueError("; ".join(explained(error, Recipe))) from error
+
     def batches(self, images: int) -> int:
-        """Steps of an epoch over so many images.
+        """Steps of an epoch over so many images; raises ValueError where there are none.
 
         >>> [Recipe(epochs=1, learning_rate=1, drop_last=one).batches(300) for one in (False, True)]
         [3, 2]
         """
+        if self.drop_last and images < self.batch_size:
+            raise ValueError(
+                f"drop_last leaves nothing of {images} training images in batches of "
+                f"{self.batch_size}; lower batch_size, or leave drop_last out"
+            )
         return images // self.batch_size if self.drop_last else math.ceil(images / self.batch_size)
 
 

@@ -275,6 +275,24 @@ class Suite(AnySuite):
         return self
 
     @model_validator(mode="after")
+    def _tunes(self) -> Self:
+        """What is tuned has images to choose by, and every setting is one."""
+        for at, recovery in enumerate(self.recoveries):
+            for dataset, model in self.problems if recovery.tune else ():
+                if not dataset.validation:
+                    raise ValueError(
+                        f"recoveries.{at}.tune chooses by validation images, and {dataset.title} "
+                        "has `validation: 0`; hold some out, or leave tune out"
+                    )
+                recipe = self.recipes_on(dataset, model)[recovery.recipe or ""]
+                for settings in recovery.tune.grid if recovery.tune else ():
+                    try:
+                        recipe.changed(settings)
+                    except ValueError as error:
+                        raise ValueError(f"recoveries.{at}.tune.over: {error}") from error
+        return self
+
+    @model_validator(mode="after")
     def _finetunes(self) -> Self:
         """A method's way of finetuning needs a recovery that finetunes."""
         if any(each.kind == "finetune" for each in self.recoveries):
@@ -389,6 +407,22 @@ class Suite(AnySuite):
         return self
 
     @model_validator(mode="after")
+    def _patterns_fit(self) -> Self:
+        """A pattern has one share of weights."""
+        for model in self.models:
+            budgets = self.budgets_of(model)
+            for method, (kept, budget) in product(self.methods_on(model), budgets.written.items()):
+                scope = self.selection_of(model, method, budget).scope
+                n, colon, m = scope.partition(":")
+                share = int(n) / int(m) if colon else kept
+                if colon and not (budgets.unstructured and abs(kept - share) < 1e-6):
+                    raise ValueError(
+                        f"method {method.name} of {model.title}: scope = {scope} fits "
+                        f"budgets: {{weights: [{share:g}]}}, not {budget:g} of {budgets.cost}"
+                    )
+        return self
+
+    @model_validator(mode="after")
     def _one_axis(self) -> Self:
         for at, model in enumerate(self.models):
             cost = self.budgets_of(model).cost
@@ -458,12 +492,12 @@ def _refuse_channels(suite: Suite) -> None:
         ValueError: names the key of the suite, and what is allowed.
     """
     for key, method, _ in suite.methods_by_key:
-        for phase in ("procedure", "finetuning"):
-            if getattr(method, phase) is not None:
-                raise ValueError(_works_on_channels(f"{key}.{phase}"))
-        _refuse_scope(f"{key}.scope", method.scope)
+        for name in ("procedure", "finetuning"):
+            if (phase := getattr(method, name)) is not None:
+                raise ValueError(_for_channels(f"{key}.{name}", phase.name))
         if method.coupled is not None:
-            raise ValueError(_limits_channels(f"{key}.coupled", method.coupled))
+            raise ValueError(_for_channels(f"{key}.coupled", method.coupled))
+        _refuse_scope(f"{key}.scope", method.scope)
     if suite.analysis.cost in ("channels_ratio", "latency_ratio"):
         raise ValueError(
             f"analysis.cost = {suite.analysis.cost}: budgets.weights masks single weights; "
@@ -475,16 +509,16 @@ def _refuse_channels(suite: Suite) -> None:
         if model.selection:
             _refuse_limits(f"models.{index}.selection", model.selection)
         if model.ignored:
-            raise ValueError(_limits_channels(f"models.{index}.ignored", model.ignored))
+            raise ValueError(_for_channels(f"models.{index}.ignored", model.ignored))
 
 
 def _refuse_limits(key: str, selection: SelectionSpec) -> None:
     _refuse_scope(f"{key}.scope", selection.scope)
     plain = SelectionSpec()
-    for name in ("min_channels", "protect", "round_to", "coupled", "layers", "emptied"):
+    for name in sorted(set(SelectionSpec.model_fields) - {"scope", "by_budget"}):
         given = getattr(selection, name)
         if given != getattr(plain, name):
-            raise ValueError(_limits_channels(f"{key}.{name}", given))
+            raise ValueError(_for_channels(f"{key}.{name}", given))
     for budget, one in selection.by_budget.items():
         _refuse_limits(f"{key}.by_budget.{budget:g}", one)
 
@@ -497,11 +531,5 @@ def _refuse_scope(key: str, scope: str | None) -> None:
         )
 
 
-def _works_on_channels(key: str) -> str:
-    return f"{key} works on channels, but {_WEIGHTS}; leave it out, or give another budget"
-
-
-def _limits_channels(key: str, given: object) -> str:
-    return (
-        f"{key} = {given} limits channels, but {_WEIGHTS}, which have no such limit; leave it out"
-    )
+def _for_channels(key: str, given: object) -> str:
+    return f"{key} = {given} is for channels, but {_WEIGHTS}; leave it out, or give another budget"

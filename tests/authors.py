@@ -56,13 +56,14 @@ def _model(suite: Suite, title: str) -> dict[str, Any]:
     methods = {one.name: one for one in suite.methods_on(model)}
     found = model.model_dump() | _trained(suite, recipes, methods)
     for name, method in methods.items():
-        found["methods"][name]["selection"] = suite.selection_of(model, method).model_dump()
+        budgets = suite.budgets_of(model).written.values()
+        chosen = {budget: suite.selection_of(model, method, budget) for budget in budgets}
+        found["methods"][name]["selection"] = {at: one.identity for at, one in chosen.items()}
     return found | {
         "base": base and _recipe(recipes[base]),
         "budgets": suite.budgets_of(model).model_dump(exclude_none=True),
         "calibration": _calibration(suite.calibration_of(model).model_dump()),
-        "selection": suite.selection.model_dump()
-        | (model.selection.model_dump(exclude_unset=True) if model.selection else {}),
+        "selection": suite.selection.changed(model.selection).model_dump(),
     }
 
 

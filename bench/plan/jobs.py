@@ -16,7 +16,7 @@ from suites import Recipe
 from suites.fidelity import FidelitySpec
 from suites.method import IterativeSpec
 from suites.problem import DatasetSpec, ModelSpec
-from suites.protocol import Axis, Calibration, SelectionSpec
+from suites.protocol import Axis, Calibration, SelectionSpec, Tune
 from suites.recipe import Alteration
 
 from ..pruning.network import Schedule
@@ -360,6 +360,7 @@ class TrialJob(_Job):
         finetuning: how that is done; None is plain training.
         early: the base whose weights take the place of those that are left.
         dense: the base whose accuracy it is held against, where its own is untrained.
+        tune: what of the recipe is chosen on validation; None: nothing.
     """
 
     kind: ClassVar[str] = "trials"
@@ -374,6 +375,7 @@ class TrialJob(_Job):
     finetuning: PhaseUse | None = None
     early: EarlyJob | None = None
     dense: BaseJob | None = None
+    tune: Tune | None = None
 
     @property
     def at(self) -> Standpoint:
@@ -393,6 +395,7 @@ class TrialJob(_Job):
             "finetuning": self.finetuning and self.finetuning.identity,
             "early": self.early and self.early.identity,
             "dense": self.dense and self.dense.identity,
+            "tune": self.tune and self.tune.identity,
         }
 
     @property

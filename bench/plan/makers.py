@@ -60,13 +60,10 @@ class Maker(Generic[S]):
         Raises:
             PlanError: it has no step there.
         """
-        key = ("recipe", id(case.dataset), id(case.model), name)
-        return self.once(key, lambda: self._recipe(case, name))
-
-    def _recipe(self, case: Probe, name: str) -> Recipe:
-        recipe = self.suite.recipes_on(case.dataset, case.model)[name]
-        refuse_no_batch(name, recipe, case.dataset)
-        return recipe
+        place = ("recipes", id(case.dataset), id(case.model))
+        recipes = self.once(place, lambda: self.suite.recipes_on(case.dataset, case.model))
+        refuse_no_batch(recipes[name], case.dataset)
+        return recipes[name]
 
     def phase(self, case: Probe, kind: Kind, spec: PhaseSpec | FinetuningSpec) -> PhaseUse:
         """A phase with all its options, its recipe and the hash of its code.
@@ -154,6 +151,7 @@ class ComparisonMaker(Maker[Suite]):
             finetuning=self._finetuning(case),
             early=early,
             dense=self._dense(case, recipe) if case.model.untrained else None,
+            tune=recovery.tune,
             train_accuracy=suite.train_accuracy,
             timing=self._timing(path),
             labels=Labels(
@@ -173,8 +171,9 @@ class ComparisonMaker(Maker[Suite]):
         return self.once(("dense", id(base)), lambda: replace(base, recipe=trained))
 
     def _timing(self, path: PathJob) -> TimingJob | None:
-        if path.unstructured or not self.suite.latency:
-            return None  # masks run on dense kernels
+        dense_kernels = path.unstructured and path.selection.scope != "2:4"
+        if dense_kernels or not self.suite.latency:
+            return None
         return self.once(("timing", id(path)), lambda: TimingJob(path))
 
     def _finetuning(self, case: Case) -> PhaseUse | None:
@@ -188,6 +187,8 @@ class ComparisonMaker(Maker[Suite]):
     ) -> tuple[Recipe | None, EarlyJob | None]:
         """What a pruned network is trained by, and the base whose weights it is rewound to."""
         recipe = self.suite.recipe_after(case.dataset, case.model, name, rewind)
+        if recipe is not None:
+            refuse_no_batch(recipe, case.dataset)
         if rewind is None or rewind.what != "weights":
             return recipe, None
         base = self.base(case)
@@ -203,7 +204,8 @@ class ComparisonMaker(Maker[Suite]):
         if case.matched is None:
             return self.once(key, lambda: self._path(case, standpoint, budgets, None))
         own = self.path(replace(case, matched=None))
-        control = replace(case, method=MethodSpec(criterion=case.matched))
+        scope = own.selection.scope if ":" in own.selection.scope else None  # counts of a pattern
+        control = replace(case, method=MethodSpec(criterion=case.matched, scope=scope))
         return self.once(key, lambda: self._path(control, standpoint, budgets, own))
 
     def _path(

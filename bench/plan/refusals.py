@@ -122,19 +122,14 @@ def refuse_too_short(method: MethodSpec, procedure: PhaseUse, dataset: DatasetSp
         ) from error
 
 
-def refuse_no_batch(name: str, recipe: Recipe, dataset: DatasetSpec) -> None:
-    """A training that would have no step, where the data's size is known.
-
-    Raises:
-        PlanError: says how large a batch may be.
-    """
+def refuse_no_batch(recipe: Recipe, dataset: DatasetSpec) -> None:
+    """Raises PlanError for a training without a step, where the data's size is known."""
     extent = dataset_size(dataset)
-    if extent is not None and not recipe.batches(extent.train):
-        raise PlanError(
-            f"recipe {name}: drop_last leaves out every batch that is not full, and none of "
-            f"batch_size = {recipe.batch_size} is: {dataset.title} has {extent.train} training "
-            "images; lower batch_size, or leave drop_last out"
-        )
+    try:
+        if extent is not None:
+            recipe.batches(extent.train)
+    except ValueError as error:
+        raise PlanError(f"{dataset.title}: {error}") from error
 
 
 def _selectors() -> str:

@@ -256,11 +256,12 @@ def own_epochs(job: PathJob, budget: float) -> int:
 
 
 def recovery_epochs(job: TrialJob) -> int:
-    """Epochs of finetuning; what is left of the total, where the suite gives one."""
+    """Epochs of finetuning, by all settings that are tried; what is left of the total, where the
+    suite gives one."""
     if job.recipe is None:
         return 0
     if job.total_epochs is None:
-        return job.recipe.epochs
+        return job.recipe.epochs * (job.tune.trials if job.tune else 1)
     return max(job.total_epochs - own_epochs(job.path, job.budget), 0)
 
 

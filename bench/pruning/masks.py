@@ -6,8 +6,9 @@ Nothing is cut, so a mask saves no time on dense kernels; its MACs are theoretic
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,6 @@ from .cost import weight_uses
 from .network import Schedule
 from .selection import InfeasibleBudget, ordered_quantiles
 
-MaskScope = Literal["global", "local"]
 WeightScorer = Callable[[nn.Module], Sequence[Tensor]]  # of each group, [weights]; low leaves first
 Masks = dict[str, Tensor]  # layer -> [weights], flattened as its weight: True where one stays
 Recover = Callable[[nn.Module, float, int, Masks], None]
@@ -55,7 +55,7 @@ def choose_masks(
     groups: Sequence[Group],
     scorer: WeightScorer,
     shares: Sequence[float],
-    scope: MaskScope,
+    scope: str,
     *,
     schedule: Schedule | None = None,
     like: Mapping[float, Masks] | None = None,
@@ -67,24 +67,72 @@ def choose_masks(
         model: the dense one.
         groups: its `weight_groups`.
         scorer: is asked once, of an iterative path before every step.
+        scope: `global` or `local`, as in `mask_at_once`, or a pattern such as `2:4`.
         schedule: the steps of an iterative path; without, all masks follow from one scoring.
-        like: another method's masks at each share; each layer keeps as many weights.
+        like: another method's masks at each share; each layer keeps as many weights, or each block
+            of a pattern.
         recover: may train, in place, the network at each stop of the schedule, and keeps what is
             masked at zero; told the stop, its number, from 0, and the masks.
 
     Raises:
-        InfeasibleBudget: a share that leaves nothing.
+        InfeasibleBudget: a share that leaves nothing, or is not that of the pattern.
     """
+    kept, of = pattern(scope) or (0, 0)
+    if of and any(abs(share - kept / of) > 1e-6 for share in shares):
+        raise InfeasibleBudget(
+            f"scope {scope} keeps {kept} of every {of} weights: budget {{'weights': {kept / of:g}}}"
+        )
     if schedule is not None:
         return mask_stepwise(model, groups, scorer, shares, scope, schedule, recover)
     scores = scorer(model)
-    if like is not None:
+    if like is not None and not of:
         return {share: given_counts(groups, scores, like[share]) for share in shares}
+    if of:
+        return {share: mask_blocks(model, groups, scores, share, scope) for share in shares}
     return mask_at_once(groups, scores, shares, scope)
 
 
+def pattern(scope: str) -> tuple[int, int] | None:
+    """How many weights stay of how many, by a scope such as `2:4`; None of one that ranks."""
+    kept, colon, of = scope.partition(":")
+    return (int(kept), int(of)) if colon else None
+
+
+def input_blocks(layer: nn.Module, size: int) -> Tensor:
+    """`[blocks, size]`: where weights of consecutive inputs lie in a layer's flattened weight.
+
+    Those of one output, at each kernel position, in blocks that never span groups of a convolution;
+    no block where the inputs that an output sees are no multiple of the size.
+    """
+    weight = layer.get_parameter("weight")
+    transposed = getattr(layer, "transposed", False)
+    places = torch.arange(weight.numel()).reshape(weight.shape).movedim(0 if transposed else 1, -1)
+    inputs = places.shape[-1] // (layer.groups if transposed else 1)  # type: ignore[operator]
+    return places.reshape(-1, size) if inputs % size == 0 else places.new_empty(0, size)
+
+
+def mask_blocks(
+    model: nn.Module, groups: Sequence[Group], scores: Sequence[Tensor], share: float, scope: str
+) -> Masks:
+    """Masks of a pattern N:M: the best N of every M in `input_blocks` stay, and layers without.
+
+    At a share above N/M, on the way there, N is that share of M, rounded up. Among equals the
+    earlier one leaves first.
+    """
+    kept, size = pattern(scope) or (0, 0)
+    kept = max(kept, math.ceil(share * size - 1e-4))
+    masks = {}
+    for group, values in zip(groups, scores, strict=True):
+        mask = torch.ones(group.units, dtype=torch.bool)
+        places = input_blocks(model.get_submodule(group.root), size)
+        order = values[places].argsort(dim=1, stable=True)
+        mask[places.gather(1, order[:, : size - kept])] = False
+        masks[group.root] = mask
+    return masks
+
+
 def mask_at_once(
-    groups: Sequence[Group], scores: Sequence[Tensor], shares: Sequence[float], scope: MaskScope
+    groups: Sequence[Group], scores: Sequence[Tensor], shares: Sequence[float], scope: str
 ) -> dict[float, Masks]:
     """Masks that keep exactly `weights_kept` of all weights, for each share.
 
@@ -106,7 +154,7 @@ def mask_stepwise(
     groups: Sequence[Group],
     scorer: WeightScorer,
     shares: Sequence[float],
-    scope: MaskScope,
+    scope: str,
     schedule: Schedule,
     recover: Recover | None = None,
 ) -> dict[float, Masks]:
@@ -119,7 +167,10 @@ def mask_stepwise(
             values.masked_fill(~masks[group.root], -torch.inf)  # lowest, whatever it was given
             for group, values in zip(groups, scores, strict=True)
         ]
-        masks = mask_at_once(groups, left, [stop], scope)[stop]
+        if pattern(scope):
+            masks = mask_blocks(model, groups, left, stop, scope)
+        else:
+            masks = mask_at_once(groups, left, [stop], scope)[stop]
         now = masked(now, masks)
         if recover is not None:
             recover(now, stop, step, masks)
@@ -181,6 +232,23 @@ def check_masked(dense: nn.Module, model: nn.Module, masks: Masks) -> None:
         recount = int(_flat(model, layer).count_nonzero())
         if recount != expected:
             raise ArithmeticError(f"{layer}: {recount} nonzero weights, {expected} by its mask")
+
+
+def check_counts(model: nn.Module, masks: Masks, share: float, scope: str) -> None:
+    """The masks keep this share of all weights, or, of a pattern, as many of each block.
+
+    Raises:
+        ArithmeticError: says what they keep.
+    """
+    kept, of = pattern(scope) or (0, 0)
+    for layer, mask in masks.items() if of else ():
+        places = input_blocks(model.get_submodule(layer), of)
+        others = mask.sum() - mask[places].sum() - (len(mask) - places.numel())
+        if others or (mask[places].sum(1) != kept).any():
+            raise ArithmeticError(f"{layer}: the mask keeps others than {kept} of every {of}")
+    found, total = int(sum(one.sum() for one in masks.values())), sum(map(len, masks.values()))
+    if not of and found != weights_kept(total, share):
+        raise ArithmeticError(f"the mask keeps {found} of {total} weights")
 
 
 def check_held(model: nn.Module, masks: Masks) -> None:

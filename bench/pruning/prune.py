@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -62,7 +62,7 @@ def prune(
     batches: Iterable[tuple[Tensor, Tensor]] = (),
     ignored: Collection[nn.Module] = (),
     *,
-    scope: Scope = "global",
+    scope: str = "global",
     steps: int = 1,
     schedule: Shape = "linear",
     limits: Limits = Limits(),  # noqa: B008  # frozen
@@ -82,7 +82,8 @@ def prune(
             weights, exactly so many. For a selector also `{"threshold": its own knob}`.
         batches: (inputs, targets) for criteria that need data; kept when `steps` > 1.
         ignored: layers whose outputs stay; those that make the network's output always do.
-        scope: rank all channels together, per group, or among isomorphic groups.
+        scope: rank all channels together (`global`), per group (`local`), or among `isomorphic`
+            groups; of weights all, per layer, or `N:M`: N of every M consecutive inputs stay.
         steps: 1 is one-shot; more score again after each removal.
         limits: what every group keeps; single weights know none.
         tolerance: share of the dense cost by which the result may lie under the budget; a very
@@ -118,16 +119,18 @@ def prune(
         if scope == "isomorphic" or limits != Limits() or ignored:
             raise InfeasibleBudget(
                 "ignored, limits and the scope isomorphic are about channels; of single weights "
-                "the scope is global or local, and no layer is spared"
+                "the scope is global, local or N:M, and no layer is spared"
             )
         return _mask(model, example_inputs, score, share, scope, stops)
+    if scope not in get_args(Scope):
+        raise BenchError(f"scope {scope!r}: of channels it is one of {', '.join(get_args(Scope))}")
     network = Network.trace(model, example_inputs, ignored)
     verify(network.model, network.inputs, network.structure)
     choice = choose_removed(
         network,
         lambda now: score(now.model, now.structure.groups),
         [share],
-        Rules("macs" if axis == "threshold" else axis, scope, limits, tolerance),
+        Rules("macs" if axis == "threshold" else axis, cast(Scope, scope), limits, tolerance),
         schedule=stops,
         selector=selector,
         thresholds=axis == "threshold",
@@ -162,7 +165,7 @@ def _selector(
     criterion: str,
     options: Mapping[str, Any],
     budget: Mapping[str, float],
-    scope: Scope,
+    scope: str,
     limits: Limits,
     steps: int,
 ) -> type[Selector] | None:
@@ -198,7 +201,7 @@ def _mask(
     example_inputs: Any,
     score: Score,
     share: float,
-    scope: masks.MaskScope,
+    scope: str,
     schedule: Schedule | None,
 ) -> Pruned:
     """The network with all but a share of its weights at zero."""

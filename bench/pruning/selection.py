@@ -38,7 +38,8 @@ class Limits:
 
     Attributes:
         min_channels: root channels.
-        protect: share of the group's channels, rounded up.
+        protect: share of the group's channels.
+        protect_rounds: whether that and `layers` are rounded up or down to whole channels.
         round_to: kept root channels are a multiple of this.
         coupled: whether groups that several layers make (residual streams) lose any.
         layers: shares for groups that single layers make, where they are larger than `protect`; a
@@ -53,6 +54,7 @@ class Limits:
     coupled: bool = True
     layers: Mapping[str, float] = field(default_factory=dict)
     emptied: Emptied = "floor"
+    protect_rounds: Literal["up", "down"] = "up"
 
     def steps(self, group: Group) -> int:
         """Units that leave together, so that kept channels stay multiples of `round_to`."""
@@ -65,7 +67,9 @@ class Limits:
         per_unit = group.channels_per_unit
         own = [share for place, share in self.layers.items() if made_in(group, place)]
         share = max([self.protect, *own])
-        channels = max(self.min_channels, math.ceil(share * group.units * per_unit - 1e-9))
+        kept = share * group.units * per_unit
+        whole = math.ceil(kept - 1e-9) if self.protect_rounds == "up" else math.floor(kept + 1e-9)
+        channels = max(self.min_channels, whole)
         units = max(1, math.ceil(channels / per_unit), _still_grouped(group))
         step = self.steps(group)
         if group.units % step:
@@ -253,16 +257,18 @@ def _finish(
     """Walk on, taking units that do not overshoot, until the budget is met; or what is nearest."""
     too_coarse: set[int] = set()
     nearest = removed(counts)
+    least = cost(nearest)
     for group in rest.tolist():
         if group in too_coarse:
             continue
         counts[group] += 1
         gone = removed(counts)
-        if cost(gone) < target - tolerance:
+        now = cost(gone)
+        if now < target - tolerance:
             counts[group] -= 1
             too_coarse.add(group)
-        elif cost(gone) < cost(nearest):
-            nearest = gone
-            if cost(nearest) <= target:
+        elif now < least:
+            nearest, least = gone, now
+            if now <= target:
                 break
     return nearest

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, TypeVar
+from dataclasses import fields, replace
+from typing import Any, TypeVar, cast
 
 import torch
 
@@ -15,7 +15,7 @@ from ..plan.jobs import PathJob
 from ..pruning.choose import choose_removed
 from ..pruning.masks import Masks, choose_masks, pack, unpack, weight_groups
 from ..pruning.network import Removed, Rules
-from ..pruning.selection import InfeasibleBudget, Limits
+from ..pruning.selection import InfeasibleBudget, Limits, Scope
 from ..pruning.thresholds import Choice
 from ..store.sealed import read_arrays, read_json, wanted, write_arrays, write_json
 from .procedures import OnTheWay, Training, ride, save_training
@@ -67,9 +67,7 @@ def _choose(
     job: PathJob, workspace: Workspace, base: Base, score: Rescore, cost: Cost, way: OnTheWay
 ) -> Chosen:
     """Choose on the dense network; `cost` takes what the shared scores have cost."""
-    if job.iterative is None:
-        values, shared = load_scores(workspace, job.score_key)
-        cost.add(shared)
+    score = _stored_or_anew(job, workspace, score, cost)
     like = None
     if job.matched is not None:
         like = {
@@ -77,7 +75,7 @@ def _choose(
         }
     return choose_removed(
         base.network,
-        (lambda now: score(now.model, now.structure.groups)) if job.iterative else lambda _: values,
+        lambda now: score(now.model, now.structure.groups),
         job.budgets,
         rules_of(job),
         schedule=job.schedule,
@@ -86,6 +84,15 @@ def _choose(
         selector=find(job.criterion.name).selector,
         thresholds=job.cost == "threshold",
     )
+
+
+def _stored_or_anew(job: PathJob, workspace: Workspace, score: Rescore, cost: Cost) -> Rescore:
+    """The scores of the dense network that methods share, or, step by step, of what is left."""
+    if job.iterative is not None:
+        return score
+    values, shared = load_scores(workspace, job.score_key)
+    cost.add(shared)
+    return lambda model, groups: values
 
 
 def _ride(
@@ -108,18 +115,15 @@ def _make_masks(job: PathJob, workspace: Workspace, base: Base) -> None:
     """Mask at every budget and store the masks, a bit a weight."""
     groups = weight_groups(base.network.model, base.network.inputs)
     score, cost = rescorer(job, workspace, base)
-    if job.iterative is None:
-        values, shared = load_scores(workspace, job.score_key)
-        cost.add(shared)
+    score = _stored_or_anew(job, workspace, score, cost)
     like = None
     if job.matched is not None:
         like = {budget: load_masks(workspace, job.matched, base, budget) for budget in job.budgets}
     way = OnTheWay(job, workspace, base)
-    assert job.selection.scope != "isomorphic", "refused by the suite's schema"
     masks = choose_masks(
         base.network.model,
         groups,
-        (lambda now: score(now, groups)) if job.iterative else lambda _: values,
+        lambda now: score(now, groups),
         job.budgets,
         job.selection.scope,
         schedule=job.schedule,
@@ -189,17 +193,10 @@ def load_masks(workspace: Workspace, job: PathJob, base: Base, budget: float) ->
 def rules_of(job: PathJob) -> Rules:
     """How this path turns scores into removed channels."""
     chosen = job.selection
-    limits = Limits(
-        chosen.min_channels,
-        chosen.protect,
-        chosen.round_to,
-        chosen.coupled,
-        chosen.layers,
-        chosen.emptied,
-    )
+    limits = Limits(**{one.name: getattr(chosen, one.name) for one in fields(Limits)})
     assert job.cost != "weights", "weights are masked, not removed"
     cost = "macs" if job.cost == "threshold" else job.cost
-    return Rules(cost, chosen.scope, limits)
+    return Rules(cost, cast(Scope, chosen.scope), limits)
 
 
 def _plain(choice: Choice | InfeasibleBudget, base: Base) -> dict[str, list[int]] | str:

@@ -15,7 +15,7 @@ from reports.records import Costs, Measurements, TrainAccuracy
 
 from ..plan.jobs import TrialJob
 from ..pruning.cost import ChannelCost, count_macs, count_params, weight_uses
-from ..pruning.masks import Holder, check_held, check_masked, macs_saved, masked, weights_kept
+from ..pruning.masks import Holder, check_counts, check_held, check_masked, macs_saved, masked
 from ..pruning.network import Network, Removed
 from ..pruning.selection import InfeasibleBudget
 from ..training.measure import (
@@ -73,14 +73,15 @@ def measure(job: TrialJob, workspace: Workspace) -> tuple[Measurements, Costs]:
         images_scored=path["images_scored"],
         phases={name: images for name, images in phases.items() if images},
         notes=training["notes"],
-        images_trained=recovered.images,
-        history=recovered.history,
+        images_trained=recovered.trained.images,
+        history=recovered.trained.history,
+        tuned=recovered.tuned,
     )
     return measurements, Costs(
         score_s=path["score_s"],
         score_peak_bytes=path["score_peak_bytes"],
         phases_s=base.prepare_s + training["seconds"],
-        recovery_s=recovery_s,
+        recovery_s=max(recovery_s, recovered.trained.seconds),  # of a killed predecessor, too
         total_s=time.perf_counter() - start,
     )
 
@@ -122,10 +123,9 @@ def _mask(job: TrialJob, workspace: Workspace, base: Base, network: Network) -> 
     masks = load_masks(workspace, job.path, base, job.budget)
     model = masked(dense, masks)
     check_masked(dense, model, masks)
+    check_counts(dense, masks, job.budget, job.path.selection.scope)
     counts = {layer: (int(mask.sum()), len(mask)) for layer, mask in masks.items()}
     kept, total = (sum(column) for column in zip(*counts.values(), strict=True))
-    if kept != weights_kept(total, job.budget):
-        raise ArithmeticError(f"{job}: the mask keeps {kept} of {total} weights")
     sizes = {
         "macs": base.macs - macs_saved(masks, weight_uses(dense, network.inputs)),
         "params": base.params - (total - kept),

@@ -53,6 +53,8 @@ def tags(record: Record) -> dict[str, str]:
         "trial.digest": digest(record),
         **provenance_tags(record.provenance),
     }
+    if record.measurements:
+        tags |= params(record.measurements.chosen, "tuned.")
     if record.failure:
         tags["failure.kind"] = record.failure.kind
         tags["failure.message"] = short(record.failure.message, TAG_LIMIT)

@@ -22,7 +22,6 @@ from reports.records import Epoch
 from suites import Recipe
 
 from ..data.datasets import Dataset
-from ..errors import BenchError
 from ..store.progress import Checkpoint
 from .acceleration import compiled, lay_out, precision
 from .measure import evaluate
@@ -71,7 +70,7 @@ def train(
 
     Raises:
         FloatingPointError: the loss is not finite.
-        BenchError: the recipe is to be compiled, and there is no compiler; or it has no step.
+        BenchError: the recipe is to be compiled, and there is no compiler.
     """
     if recipe.distill is not None and teacher is None:
         raise ValueError("this recipe distills, but there is no teacher here")
@@ -121,11 +120,6 @@ class _Run:
             lay_out(self.model, torch.channels_last)
         self.optimizer = make_optimizer(self.model, recipe, self.rider)
         self.batches = recipe.batches(len(self.data.train))
-        if not self.batches:
-            raise BenchError(
-                f"drop_last leaves nothing of {len(self.data.train)} training images in batches of "
-                f"{recipe.batch_size}; lower batch_size, or leave drop_last out"
-            )
         self.mixing = Mixing(recipe, self.data.classes, self.seed)
         self.forward = compiled(self.model, device) if recipe.compile else self.model
         self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.amp == "fp16")

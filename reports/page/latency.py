@@ -6,8 +6,6 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from suites.schema import Suite
-
 from ..analysis.results import Results
 from ..formats import Cell, counted, number
 from ..records import LATENCY_BOUND, Latency
@@ -19,9 +17,10 @@ CAPTION = (
 )
 
 
-def is_asked(suite: Suite) -> bool:
-    """Whether a suite measures latency; masks run on dense kernels."""
-    return suite.latency and not suite.budgets.unstructured
+def is_asked(results: Results) -> bool:
+    """Whether a suite measures latency; of masks, which run on dense kernels, whether it could."""
+    suite = results.suite
+    return suite.latency and (not suite.budgets.unstructured or bool(timings(results)))
 
 
 def cells(trials: pd.DataFrame) -> tuple[Cell, Cell]:

@@ -46,7 +46,8 @@ def described(method: MethodSpec, suite: AnySuite) -> str:
     parts = [] if method.name == method.criterion else [f"criterion {method.criterion}"]
     parts += [_options(method.options)] if method.options else []
     if method.scope:
-        parts.append(f"{method.scope} ranking")
+        blocks = ":" in method.scope  # N:M
+        parts.append(f"{method.scope} of weights" if blocks else f"{method.scope} ranking")
     if method.coupled is not None:
         parts.append("all groups" if method.coupled else "residual streams kept whole")
     if method.prepare:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Any
 
 import pytest
 from authors import Setting, found, resolved, same, settings
 
-from suites import Suite, library, load_suite, scales_of
+from suites import Suite, library, load_suite
 
 SETTINGS = settings()
-PAPERS = [name for name in library() if "paper" in scales_of(name) and name != "grand"]
+OF_PAPERS = ("oba-", "obc-", "rgd-", "tpp-", "dpm-", "pruningbench-", "pruning-at-", "rewinding")
+PAPERS = [name for name in library() if name.startswith(OF_PAPERS)]
 
 
 @cache
@@ -46,6 +48,25 @@ def test_a_setting_that_drifts_is_noticed() -> None:
     assert not same(True, 1.5)
     with pytest.raises(KeyError, match="bas"):
         found(place, "bas.drops")
+
+
+@pytest.mark.parametrize(
+    ("budget", "ratios"),
+    [
+        (1.4893, (0.3, 0.3, 0.3, 0.14)),
+        (2.308, (0.6, 0.6, 0.6, 0.21)),
+        (2.564, (0.74, 0.74, 0.6, 0.21)),
+        (3.063, (0.68, 0.68, 0.68, 0.5)),
+    ],
+)
+def test_stages_keep_the_channels_that_the_authors_ratios_leave(
+    budget: float, ratios: tuple[float, ...]
+) -> None:
+    """Theirs removes ceil(ratio * n) of n; ours keeps ceil(share * n)."""
+    shares = found(whole("tpp-imagenet"), f"models.resnet50.selection.by_budget.{budget}.layers")
+    for stage, (ratio, width) in enumerate(zip(ratios, (64, 128, 256, 512), strict=True), 1):
+        kept = math.ceil(shares[f"layer{stage}"] * width)
+        assert kept == width - math.ceil(ratio * width)
 
 
 @pytest.mark.parametrize("name", PAPERS)

@@ -97,6 +97,8 @@ FAULTS: list[tuple[str, dict[str, Any], list[str]]] = [
             "protect": 0.2,
             "min_channels": 2,
             "round_to": 4,
+            "emptied": "skip",
+            "protect_rounds": "down",
             "layers": {"features.0": 1.0},
         }.items()
     ),
@@ -215,6 +217,24 @@ FAULTS: list[tuple[str, dict[str, Any], list[str]]] = [
         ["models.0.methods.l1.finetuning = equivalent", "none of the recoveries"],
     ),
     (
+        "a pattern of another share",
+        {
+            "budgets": {"weights": [0.5, 0.25]},
+            "methods": ["l1", {"criterion": "l2", "scope": "2:4"}],
+        },
+        ["method l2 of vgg_small: scope = 2:4", "{weights: [0.5]}", "not 0.25 of weights"],
+    ),
+    (
+        "a pattern of channels",
+        {"budgets": {"macs": [0.5]}, "selection": {"scope": "1:2"}},
+        ["of vgg_small: scope = 1:2", "{weights: [0.5]}", "not 0.5 of macs"],
+    ),
+    (
+        "a pattern that keeps all",
+        {**WEIGHTS, "methods": ["l1", {"criterion": "l2", "scope": "4:4"}]},
+        ["methods.1.scope = '4:4'", "global, local, isomorphic, or N of M weights"],
+    ),
+    (
         "residual streams of weights",
         {**WEIGHTS, "methods": [{"criterion": "l1", "coupled": False}]},
         ["methods.0.coupled", "budgets.weights prunes single weights"],
@@ -223,11 +243,6 @@ FAULTS: list[tuple[str, dict[str, Any], list[str]]] = [
         "a model's limits on channels of weights",
         {**WEIGHTS, "models": [{"name": "vgg_small", "selection": {"round_to": 8}}]},
         ["models.0.selection.round_to = 8", "budgets.weights"],
-    ),
-    (
-        "groups of channels that are emptied of weights",
-        {**WEIGHTS, "selection": {"emptied": "skip"}},
-        ["selection.emptied = skip", "budgets.weights"],
     ),
     (
         "steps that end before the last budget",

@@ -623,6 +623,26 @@ def test_every_normalization_of_the_schema_is_there(load: Load, name: str) -> No
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "mean", "std"),
+    [
+        # Gate-Decorator, loader/cifar10.py; torch-pruning, benchmarks/registry.py, and RGD,
+        # utils/data.py; TPP, data/cifar100.py, and GReg; OBC, benchmark_cifar.py, in 255ths;
+        # TPP, data/cifar10.py, and OTO, tutorials 01, 03 and 04.
+        ("cifar-short", (0.4914, 0.4822, 0.4465), (0.247, 0.243, 0.261)),
+        ("cifar-classic", (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
+        ("cifar100", (0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)),
+        ("cifar-wide", (0.491373, 0.482353, 0.446667), (0.247059, 0.243529, 0.261569)),
+        ("imagenet", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    ],
+)
+def test_statistics_are_the_authors(
+    name: str, mean: tuple[float, ...], std: tuple[float, ...]
+) -> None:
+    assert NORMALIZATIONS[name].mean == pytest.approx(mean, abs=5e-7)
+    assert NORMALIZATIONS[name].std == pytest.approx(std, abs=5e-7)
+
+
 def test_half_centres_images_of_any_number_of_channels(load: Load) -> None:
     plain = everything(load("digits", normalize="none").train)[0]
     # float32: half of the range is exact, its quotient nearly so

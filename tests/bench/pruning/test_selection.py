@@ -290,6 +290,14 @@ def test_a_network_that_already_costs_less_is_refused_and_kept() -> None:
         (Limits(), 16, 1, 2, 1),  # a tenth, rounded up
         (Limits(), 10, 1, 1, 1),  # a tenth exactly: floating point adds none
         (Limits(protect=0), 16, 1, 1, 1),
+        (Limits(protect=0.1), 512, 1, 52, 1),
+        (Limits(protect=0.1, protect_rounds="down"), 512, 1, 51, 1),  # Gate-Decorator's int(.1 C)
+        (Limits(protect=0.1, protect_rounds="down"), 64, 1, 6, 1),
+        (Limits(protect=0.1, protect_rounds="down"), 128, 1, 12, 1),
+        (Limits(protect=0.1, protect_rounds="down"), 256, 1, 25, 1),
+        (Limits(protect=0.1, protect_rounds="down"), 10, 1, 1, 1),
+        (Limits(protect=0.1, protect_rounds="down"), 9, 1, 1, 1),
+        (Limits(protect=0.3, protect_rounds="down"), 10, 1, 3, 1),  # 0.3 * 10 is no less than 3
         (Limits(min_channels=4, protect=0), 16, 1, 4, 1),
         (Limits(min_channels=20), 16, 1, 16, 1),
         (Limits(min_channels=4, protect=0), 8, 2, 2, 1),  # two channels a unit

@@ -305,12 +305,13 @@ def test_methods_section_tells_what_is_otherwise_in_a_suite() -> None:
 
 
 OTHER: dict[str, Any] = {  # of each option of a recipe, something else than its default
+    **{"color_jitter": [0.25, 0, 0, 0], "drop_last": True, "accumulate": 3},
     **{"optimizer": "adamw", "momentum": 0.5, "nesterov": True, "weight_decay": 0.25},
     **{"schedule": "constant", "warmup_epochs": 3, "label_smoothing": 0.25, "mixup": 0.25},
     **{"augment": "trivial", "distill": {"weight": 0.25}, "random_erasing": 0.25, "cutmix": 0.25},
     **{"ema": {"decay": 0.25}, "grad_clip": 0.25, "amp": "bf16", "batch_size": 3},
-    **{"channels_last": True, "compile": True, "from_epoch": 3},
-    **{"accumulate": 3, "drop_last": True},
+    **{"channels_last": True, "compile": True, "from_epoch": 3, "drop_last": True},
+    **{"accumulate": 3, "color_jitter": [0.25] * 4},
 }
 WITHIN: dict[str, dict[str, Any]] = {  # those that mean something beside another
     "milestones": {"schedule": "step"},
@@ -335,6 +336,13 @@ def test_whether_criteria_see_augmented_images_is_told(augment: bool) -> None:
     parts = methods(suite)
     told = next(one for part in parts.values() for one in part if one.startswith("Criteria see 64"))
     assert ("without augmentation" in told) != augment
+
+
+def test_the_recipe_whose_images_criteria_see_is_told() -> None:
+    parts = methods(make_suite(calibration={"images": 64, "like": "obc-imagenet-vit"}))
+    told = next(one for part in parts.values() for one in part if one.startswith("Criteria see 64"))
+    assert "altered as the recipe obc-imagenet-vit does" in told
+    assert any("mixup with alpha 0.8" in one for one in parts["Recipes"])
 
 
 def test_unequal_training_and_weak_baselines_are_told() -> None:
