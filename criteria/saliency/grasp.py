@@ -57,7 +57,7 @@ class Grasp(Criterion):
             )
             return graph.hessian_product({k: g.detach() for k, g in graph.gradients.items()})
 
-        seen = batch.normed(self.options.bn_mode)
+        seen = batch if self.options.bn_mode == "eval" else batch.batch_norm
         found = seen.evidence(("hessian times gradient", temperature), Need.CURVATURE, product)
         for member in self.members:
             terms = member.rows(batch.weights) * member.rows(found)

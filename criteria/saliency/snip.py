@@ -40,7 +40,8 @@ class Snip(Criterion):
 
     def observe(self, batch: Batch) -> None:
         """The gradient is of the mean loss of all images, so products add up before the abs."""
-        for name, products in batch.normed(self.options.bn_mode).products.items():
+        seen = batch if self.options.bn_mode == "eval" else batch.batch_norm
+        for name, products in seen.products.items():
             if name.endswith("weight") and products.dim() > 1:  # connections, no norm's scale
                 share = products.double() * batch.size
                 self._products[name] = self._products.get(name, torch.zeros_like(share)) + share
