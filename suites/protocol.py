@@ -215,15 +215,14 @@ class RecoverySpec(Section):
 
     @model_validator(mode="after")
     def _of_its_kind(self) -> Self:
-        finetunes, rewinds = self.kind == "finetune", self.kind == "rewind"
-        if finetunes != bool(self.recipe) or ((self.total_epochs or self.tune) and not finetunes):
+        asked = (self.kind == "finetune", self.kind == "rewind")
+        extra = (self.total_epochs or self.tune) and not self.recipe
+        if asked != (bool(self.recipe), bool(self.rewind)) or extra:
             raise ValueError(_RECOVERIES)
         if self.total_epochs and self.tune:
             raise ValueError(
                 "total_epochs or tune, not both: what is tuned trains once for each of its settings"
             )
-        if rewinds != bool(self.rewind):
-            raise ValueError(_RECOVERIES)
         return self
 
     @property

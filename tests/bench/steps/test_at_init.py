@@ -120,6 +120,7 @@ def test_equal_compute_is_that_of_the_dense_network() -> None:
         ["bn"],
         [{"finetune": "tiny"}, "none"],
         [{"finetune": "taught"}],
+        [{"finetune": "tiny", "tune": {"trials": 2, "over": {"learning_rate": [0.1, 0.01]}}}],
     ],
 )
 def test_recoveries_that_say_nothing_of_an_untrained_network_are_refused(
@@ -132,7 +133,7 @@ def test_recoveries_that_say_nothing_of_an_untrained_network_are_refused(
 
 def test_an_untrained_network_has_no_epoch_to_rewind_to() -> None:
     imp = {"steps": 2, "rewind": {"what": "weights", "to": 0}}
-    with pytest.raises(ValueError, match="are not trained here"):
+    with pytest.raises(ValueError, match="are trained here not at all"):
         suite(methods=["l1", {"criterion": "l1", "iterative": imp, "as": "imp"}])
 
 
