@@ -23,6 +23,7 @@ def gather(
     criteria: Sequence[Criterion],
     batches: Iterable[tuple[Tensor, Tensor]],
     loss: Loss = functional.cross_entropy,
+    seed: int = 0,
 ) -> list[Cost]:
     """Show all criteria the evidence they need; one pass over `batches` at most.
 
@@ -35,6 +36,7 @@ def gather(
         model: left as found: modes, flags, gradients, buffers and the global random state.
         batches: (inputs, targets), on the model's device.
         loss: of (outputs, targets), a mean over the batch.
+        seed: of what is drawn for all criteria (labels); each has a generator for its own.
 
     Raises:
         CriteriaError: a criterion needs data and there is none, or changes the evidence in place.
@@ -47,11 +49,11 @@ def gather(
             continue
         with eval_with_gradients(model), PeakMemory(model) as peak:
             if data:
-                _gather(model, weights, criteria, costs, chosen, images, loss)
+                _gather(model, weights, criteria, costs, chosen, images, loss, seed)
             else:
                 nothing = torch.empty(0)
                 batch = Batch(
-                    model, weights, nothing, nothing, loss, _shared(Need.WEIGHTS, weights)
+                    model, weights, nothing, nothing, loss, _shared(Need.WEIGHTS, weights, seed)
                 )
                 _show(batch, criteria, costs, chosen)
         for at in chosen:
@@ -59,8 +61,9 @@ def gather(
     return costs
 
 
-def _shared(wanted: Need, weights: dict[str, Tensor]) -> Shared:
-    return Shared(wanted, Need.WEIGHTS, held=[(one, one._version) for one in weights.values()])
+def _shared(wanted: Need, weights: dict[str, Tensor], seed: int) -> Shared:
+    held = [(one, one._version) for one in weights.values()]
+    return Shared(wanted, Need.WEIGHTS, seed, held=held)
 
 
 def _gather(
@@ -71,12 +74,14 @@ def _gather(
     chosen: Sequence[int],
     batches: Iterable[tuple[Tensor, Tensor]],
     loss: Loss,
+    seed: int,
 ) -> None:
     for index, (images, targets) in enumerate(batches):
         wanted = Need.WEIGHTS
         for at in chosen:
             wanted |= criteria[at].needs if costs[at].failure is None else Need.WEIGHTS
-        batch = Batch(model, weights, images, targets, loss, _shared(wanted, weights), index=index)
+        shared = _shared(wanted, weights, seed)
+        batch = Batch(model, weights, images, targets, loss, shared, index=index)
         _show(batch, criteria, costs, chosen)
         batch.release()
     if not any(costs[at].images or costs[at].failure for at in chosen):

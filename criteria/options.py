@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 Unit = Literal["channels", "single weights"]
 
@@ -34,3 +34,7 @@ class Only:
 
 
 Bias = Annotated[bool, Only("channels", "a single weight has no bias")]
+BatchNormMode = Annotated[
+    Literal["eval", "batch"],
+    Field(description="batch norm by its running statistics (eval) or by those of the batch."),
+]

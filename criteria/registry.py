@@ -32,12 +32,14 @@ class Entry(Registered):
         structured: scores channels.
         unstructured: scores single weights.
         selector: the class where it picks sets instead of scores, else None.
+        chance: that other seeds rank otherwise is its nature.
     """
 
     aliases: tuple[str, ...]
     structured: bool
     unstructured: bool
     selector: type[Selector] | None
+    chance: bool
 
     @property
     def needs(self) -> Need:
@@ -58,6 +60,7 @@ def register(
     aliases: Sequence[str] = (),
     structured: bool = True,
     unstructured: bool = False,
+    chance: bool = False,
 ) -> Callable[[C], C]:
     """Class decorator that makes a criterion known under its names.
 
@@ -67,6 +70,7 @@ def register(
         needs: the evidence that it asks for.
         structured: it scores channels.
         unstructured: it scores single weights.
+        chance: its scores are meant to be random; of others `bench check` asks that seeds agree.
 
     Raises:
         ValueError: another criterion has one of the names.
@@ -84,7 +88,7 @@ def register(
 
     def decorate(criterion: C) -> C:
         selector = criterion if issubclass(criterion, Selector) else None
-        kinds = (tuple(aliases), structured, unstructured, selector)
+        kinds = (tuple(aliases), structured, unstructured, selector, chance)
         CATALOG.add(Entry(name, cite, faithful, criterion, *kinds), aliases)
         criterion.name = name
         criterion.needs = needs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -174,4 +175,19 @@ def counted(n: int, what: str) -> str:
 
 def after(recovery: str) -> str:
     """`after finetune-short`, or `without recovery`."""
-    return "without recovery" if recovery == "none" else f"after {recovery}"
+    return "without recovery" if recovery == "none" else f"after {in_words(recovery)}"
+
+
+def heading(recovery: str) -> str:
+    """`After finetune-short`, or `Without recovery`."""
+    return after(recovery)[0].upper() + after(recovery)[1:]
+
+
+def in_words(recovery: str, apart: str = ", ") -> str:
+    """A recovery, and whether it was tuned.
+
+    >>> in_words("finetune-short-tuned8")
+    'finetune-short, tuned alike: 8 settings each, chosen on validation'
+    """
+    words = rf"\1{apart}tuned alike: \2 settings each{apart}chosen on validation"
+    return re.sub(r"^(.+)-tuned(\d+)$", words, recovery)

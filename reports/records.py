@@ -97,13 +97,16 @@ class Labels(_Frozen):
 
 
 class Accuracy(_Frozen):
-    """How well one network does on the test and the validation split: shares, and mean losses."""
+    """How well one network does on the test and the validation split: shares, and mean losses.
+
+    None: no images are held out for validation.
+    """
 
     top1: Share
     top5: Share
     loss: Loss
-    validation_top1: Share
-    validation_loss: Loss
+    validation_top1: Share | None
+    validation_loss: Loss | None
 
 
 class TrainAccuracy(_Frozen):
@@ -120,7 +123,15 @@ class Epoch(_Frozen):
 
     epoch: Count
     train_loss: float
-    validation_top1: Share
+    validation_top1: Share | None  # None: no images are held out
+
+
+class Candidate(_Frozen):
+    """One of the settings that a recovery was tuned over, with what chose among them."""
+
+    settings: dict[str, Any]  # keys of the recipe
+    validation_top1: Share | None  # after its last epoch; None: its loss was no finite number
+    won: bool  # the best, and the first drawn of equals; the trial is what came of it
 
 
 class Latency(_Frozen):
@@ -169,7 +180,7 @@ class Measurements(_Frozen):
     pruned: Accuracy  # after recovery, last epoch
     train: TrainAccuracy | None = None  # only where the suite asks for it
     test_images: Positive | None = None  # that accuracies are of; records of old do not tell
-    best_validation_top1: Share | None  # test top-1 of the epoch that was best on validation
+    best_validation_top1: Share | None  # test top-1 of the epoch best on validation
     macs: Positive  # of one image, by torch's dispatcher on the pruned network; of kept weights
     dense_macs: Positive
     params: Positive  # of masks: those not masked
@@ -186,6 +197,12 @@ class Measurements(_Frozen):
     notes: dict[str, float] = {}  # what a procedure says of itself: releases, rounds
     images_trained: Count  # images seen by recovery
     history: list[Epoch]
+    tuned: list[Candidate] = []  # in the order drawn; none where nothing was tuned
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """The settings that won; none where nothing was tuned."""
+        return next((one.settings for one in self.tuned if one.won), {})
 
     @property
     def timed(self) -> Latency | None:
@@ -337,7 +354,6 @@ def _row(record: Record) -> dict[str, Any]:
     assert costs is not None
     timed = found.timed
     low, high = timed.interval if timed else (None, None)
-    best = found.best_validation_top1
     return {
         **record.labels.model_dump(),
         "problem": record.labels.problem,
@@ -348,9 +364,9 @@ def _row(record: Record) -> dict[str, Any]:
         "test_images": found.test_images,
         "top5": 100 * found.pruned.top5,
         "loss": found.pruned.loss,
-        "validation_top1": 100 * found.pruned.validation_top1,
-        "train_top1": 100 * found.train.top1 if found.train else None,
-        "best_validation_top1": None if best is None else 100 * best,
+        "validation_top1": _percent(found.pruned.validation_top1),
+        "train_top1": _percent(found.train.top1 if found.train else None),
+        "best_validation_top1": _percent(found.best_validation_top1),
         "macs_ratio": found.macs / found.dense_macs,
         "params_ratio": found.params / found.dense_params,
         "channels_ratio": _kept(found.widths),
@@ -368,6 +384,10 @@ def _row(record: Record) -> dict[str, Any]:
         "images_phases": sum(found.phases.values()),
         "images_trained": sum(found.phases.values()) + found.images_trained,
     }
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
 
 
 def _kept(counts: Mapping[str, tuple[int, int]]) -> float | None:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from .method import MethodSpec
-from .problem import ModelSpec
+from .problem import DatasetSpec, ModelSpec
 from .schema import Analysis, AnySuite, Suite
 from .section import Section
 
@@ -58,6 +58,17 @@ class FidelitySuite(AnySuite):
                 "criteria are compared with the measured truth; take it out"
             )
         return given
+
+    @field_validator("datasets")
+    @classmethod
+    def _held_out(cls, datasets: list[DatasetSpec]) -> list[DatasetSpec]:
+        for dataset in datasets:
+            if not dataset.validation:
+                raise ValueError(
+                    f"dataset {dataset.title}: `validation: 0` is not for `kind: fidelity`, which "
+                    "measures the loss without each unit on validation images; hold some out"
+                )
+        return datasets
 
     @field_validator("models")
     @classmethod

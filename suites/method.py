@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from .faults import explained, no_such
-from .protocol import Scope
+from .protocol import Rewind, Scope
 from .section import Section, Slug
 
 T = TypeVar("T")
@@ -42,14 +42,19 @@ class IterativeSpec(Section):
         "budget are taken; default: the last budget",
     )
     recover: str | None = Field(default=None, description="recipe to train by on the way")
+    rewind: Rewind | None = Field(
+        default=None, description="train on the way as the base was trained from an epoch on"
+    )
     recover_at: Literal["steps", "budgets"] = Field(
         default="steps", description="after every step, or where a budget of the suite is met"
     )
 
     @model_validator(mode="after")
     def _recovers(self) -> Self:
-        if self.recover is None and self.recover_at != "steps":
-            raise ValueError("recover_at says when to train by the recipe `recover`, which is none")
+        if self.recover and self.rewind:
+            raise ValueError("recover and rewind both say how to train on the way; give one")
+        if not self.trains and self.recover_at != "steps":
+            raise ValueError("recover_at says when to train on the way; give recover or rewind")
         return self
 
     @model_validator(mode="after")
@@ -71,9 +76,14 @@ class IterativeSpec(Section):
         return self.model_copy(update=own)
 
     @property
+    def trains(self) -> bool:
+        """Whether what is left is trained on the way."""
+        return bool(self.recover or self.rewind)
+
+    @property
     def identity(self) -> dict[str, Any]:
-        """All fields but the recipe's name, as the recipe itself is in a path's identity."""
-        return self.model_dump(exclude={"recover"})
+        """All fields but how to train, as recipe and early base are in a path's identity."""
+        return self.model_dump(exclude={"recover", "rewind"})
 
 
 class PhaseSpec(Section):
@@ -153,9 +163,10 @@ class MethodSpec(Section):
 
     @model_validator(mode="after")
     def _one_training(self) -> Self:
-        if self.iterative and self.iterative.recover and self.procedure:
+        if self.iterative and self.iterative.trains and self.procedure:
             raise ValueError(
-                "iterative.recover trains between steps and procedure trains after them; give one"
+                "iterative.recover and rewind train between steps and procedure trains after them; "
+                "give one"
             )
         return self
 
@@ -176,6 +187,11 @@ class MethodSpec(Section):
         return {one.recipe for one in (self.prepare, self.procedure) if one} | (
             {self.iterative.recover} if self.iterative and self.iterative.recover else set()
         )
+
+    @property
+    def trains(self) -> bool:
+        """Whether it trains before its recovery."""
+        return bool(self.recipes) or bool(self.iterative and self.iterative.trains)
 
     def changed(self, changes: Mapping[str, Any]) -> MethodSpec:
         """The same method by name, with some keys replaced.

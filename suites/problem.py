@@ -12,7 +12,7 @@ from .recipe import Recipe
 from .section import Section, Slug, slug
 
 Normalizing = Literal[
-    "cifar", "cifar-classic", "cifar100", "cifar-wide", "imagenet", "half", "none"
+    "cifar", "cifar-short", "cifar-classic", "cifar100", "cifar-wide", "imagenet", "half", "none"
 ]
 
 
@@ -26,7 +26,18 @@ class DatasetSpec(Section):
     normalize: Normalizing | None = Field(
         default=None, description="mean and deviation by name; default: the dataset's"
     )
-    validation: float = Field(default=0.1, gt=0, lt=0.5, description="share held out of train")
+    crops: Literal["resized", "whole"] = Field(
+        default="resized",
+        description="of large images, a random 8 to 100 % of the area resized, or a random square "
+        "as wide as the shorter side",
+    )
+    validation: float = Field(
+        default=0.1,
+        ge=0,
+        lt=0.5,
+        description="share held out of train; 0: all is learned from, and no epoch is best on "
+        "images that it was not trained on",
+    )
     train_images: int | None = Field(default=None, ge=1, description="use only so many, seeded")
     test_images: int | None = Field(default=None, ge=1, description="use only so many, seeded")
     recipes: dict[str, Recipe] = Field(
@@ -43,6 +54,10 @@ class DatasetSpec(Section):
         """Which images these are, for keys."""
         return self.model_dump(exclude={"label", "recipes"})
 
+    def held_out(self, images: int) -> int:
+        """How many of so many training images are for validation: one at least, or none at 0."""
+        return max(1, round(images * self.validation)) if self.validation else 0
+
 
 class ModelSpec(Section):
     """An architecture by name, and where its first weights come from."""
@@ -57,7 +72,7 @@ class ModelSpec(Section):
     sha256: str | None = Field(default=None, description="of the checkpoint's file")
     recipe: str | Literal[False] | None = Field(
         default=None,
-        description="base recipe of this model; false: take the given weights as they are",
+        description="base recipe of this model; false: take weights as they are, given or fresh",
     )
     datasets: list[str] | None = Field(
         default=None, min_length=1, description="those of the suite's that it is on; default: all"
@@ -88,6 +103,11 @@ class ModelSpec(Section):
         return bool(self.weights or self.checkpoint)
 
     @property
+    def untrained(self) -> bool:
+        """Whether its bases are pruned as they are initialised."""
+        return self.recipe is False and not self.given
+
+    @property
     def identity(self) -> dict[str, Any]:
         """Which network this is, for keys; what uses it stands elsewhere in them."""
         return self.model_dump(
@@ -101,8 +121,6 @@ class ModelSpec(Section):
     def _one_source(self) -> Self:
         if self.weights and self.checkpoint:
             raise ValueError("give weights or checkpoint, not both")
-        if self.recipe is False and not self.given:
-            raise ValueError("recipe: false needs weights or a checkpoint")
         if self.sha256 and not self.checkpoint:
             raise ValueError("sha256 is a checkpoint's; give checkpoint as well")
         if self.sha256 and not re.fullmatch("[0-9a-f]{64}", self.sha256):

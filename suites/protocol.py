@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -126,45 +127,113 @@ class SelectionSpec(Section):
         return self.model_copy(update={key: getattr(other, key) for key in given})
 
 
-_RECOVERIES = "a recovery is none, bn or {finetune: RECIPE}, which may also give total_epochs"
+class Rewind(Section):
+    """Training what is left as the base was trained from an epoch on (Renda et al., ICLR 2020,
+    arXiv 2003.02389): from its weights at that time, or from the trained ones."""
+
+    what: Literal["weights", "learning_rate"]
+    to: int = Field(ge=0, description="epoch of the base's training; 0: before the first")
+
+    @property
+    def name(self) -> str:
+        return f"rewind-{self.what.replace('_', '-')}-{self.to}"
+
+
+# Keys of a recipe by which settings would cost unequally, in images, steps or time.
+UNTUNED = (
+    "epochs", "from_epoch", "batch_size", "drop_last", "accumulate", "distill", "amp",
+    "channels_last", "compile",
+)  # fmt: skip
+
+
+class Tune(Section):
+    """Finetuning by as many settings for every method, of which validation chooses one."""
+
+    trials: int = Field(
+        ge=2, description="settings tried, drawn without replacement, alike for all methods"
+    )
+    over: dict[str, list[Any]] = Field(
+        min_length=1, description="values of the recipe's keys, of which all combinations are drawn"
+    )
+
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
+        if costly := [key for key in self.over if key in UNTUNED]:
+            raise ValueError(
+                f"over: by {', '.join(costly)} settings would cost unequally, so that is not tuned"
+            )
+        if self.trials > len(self.grid):
+            raise ValueError(
+                f"trials = {self.trials}, but `over` has {len(self.grid)} combinations; give it "
+                "more values, or lower trials"
+            )
+        return self
+
+    @property
+    def grid(self) -> list[dict[str, Any]]:
+        """All combinations.
+
+        >>> Tune(trials=2, over={"learning_rate": [0.1, 0.01], "nesterov": [True]}).grid
+        [{'learning_rate': 0.1, 'nesterov': True}, {'learning_rate': 0.01, 'nesterov': True}]
+        """
+        return [dict(zip(self.over, one, strict=True)) for one in product(*self.over.values())]
+
+
+_RECOVERIES = (
+    "a recovery is none, bn, {finetune: RECIPE}, which may also give total_epochs or tune, or "
+    "{rewind: weights, to: EPOCH} or {rewind: learning_rate, to: EPOCH}"
+)
 
 
 class RecoverySpec(Section):
-    """What happens after removal: nothing, new BN statistics, or finetuning by a recipe."""
+    """What happens after removal: nothing, new BN statistics, finetuning by a recipe, rewinding."""
 
-    kind: Literal["none", "bn", "finetune"]
+    kind: Literal["none", "bn", "finetune", "rewind"]
     recipe: str | None = None
+    rewind: Rewind | None = None
     total_epochs: int | None = Field(
         default=None,
         ge=1,
         description="of all training since the base, a method's own phases included: equal compute",
     )
+    tune: Tune | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _shorthand(cls, given: Any) -> Any:
-        """`none`, `bn`, or `{finetune: recipe}`."""
+        """`none`, `bn`, `{finetune: recipe}`, or `{rewind: what, to: epoch}`."""
         if isinstance(given, str):
             return {"kind": given}
         if isinstance(given, Mapping) and "finetune" in given and "kind" not in given:
             rest = {key: value for key, value in given.items() if key != "finetune"}
             return {"kind": "finetune", "recipe": given["finetune"], **rest}
+        if isinstance(given, Mapping) and set(given) == {"rewind", "to"}:
+            return {"kind": "rewind", "rewind": {"what": given["rewind"], "to": given["to"]}}
         if isinstance(given, RecoverySpec) or (isinstance(given, Mapping) and "kind" in given):
             return given
         raise ValueError(f"{_RECOVERIES}, not {given!r}")
 
     @model_validator(mode="after")
-    def _recipe_to_finetune(self) -> Self:
-        finetunes = self.kind == "finetune"
-        if finetunes != bool(self.recipe) or (self.total_epochs and not finetunes):
+    def _of_its_kind(self) -> Self:
+        finetunes, rewinds = self.kind == "finetune", self.kind == "rewind"
+        if finetunes != bool(self.recipe) or ((self.total_epochs or self.tune) and not finetunes):
+            raise ValueError(_RECOVERIES)
+        if self.total_epochs and self.tune:
+            raise ValueError(
+                "total_epochs or tune, not both: what is tuned trains once for each of its settings"
+            )
+        if rewinds != bool(self.rewind):
             raise ValueError(_RECOVERIES)
         return self
 
     @property
     def name(self) -> str:
+        if self.rewind is not None:
+            return self.rewind.name
         if self.recipe is None:
             return self.kind
-        return f"finetune-{self.recipe}" + (f"-{self.total_epochs}" if self.total_epochs else "")
+        name = f"finetune-{self.recipe}" + (f"-{self.total_epochs}" if self.total_epochs else "")
+        return name + (f"-tuned{self.tune.trials}" if self.tune else "")
 
 
 class Calibration(Section):
@@ -173,3 +242,18 @@ class Calibration(Section):
     images: int = Field(default=512, ge=1)
     batch_size: int = Field(default=64, ge=1)
     augment: bool = Field(default=False, description="with the dataset's random crops, mirrored")
+    like: str | None = Field(
+        default=None, description="a recipe, whose augmentation, erasing and mixing they get"
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.augment and self.like:
+            raise ValueError(
+                f"augment: true beside like: {self.like}, which says how; leave augment out"
+            )
+        return self
+
+    def keyed(self, alteration: Section) -> dict[str, Any]:
+        """Which images these are, for keys: what is done to them in place of a recipe's name."""
+        return {"images": self.images, "batch_size": self.batch_size, **alteration.identity}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from .faults import no_such
+from .faults import explained, no_such
 from .section import Section
 
 
@@ -29,11 +31,61 @@ class Averaging(Section):
     every: int = Field(default=1, ge=1, description="steps from one updating to the next")
 
 
-class Recipe(Section):
+class Alteration(Section):
+    """What is done to images, and with them to labels, before they are learned from."""
+
+    augment: bool | Literal["trivial", "randaugment"] = Field(
+        default=True,
+        description="the dataset's random crops and mirroring; with TrivialAugmentWide (Mueller "
+        "and Hutter 2021) or RandAugment (Cubuk et al. 2020) on top",
+    )
+    color_jitter: list[Annotated[float, Field(ge=0, le=1)]] | None = Field(
+        default=None,
+        min_length=4,
+        max_length=4,
+        description="how far brightness, contrast, saturation and hue may change",
+    )
+    random_erasing: float = Field(
+        default=0, ge=0, le=1, description="probability for an image (Zhong et al. 2020)"
+    )
+    mixup: float | None = Field(
+        default=None, gt=0, description="alpha of its Beta (Zhang et al. 2018)"
+    )
+    cutmix: float | None = Field(
+        default=None,
+        gt=0,
+        description="alpha of its Beta (Yun et al. 2019); beside mixup, a batch gets one of them",
+    )
+
+    @model_validator(mode="after")
+    def _jitter(self) -> Self:
+        if self.color_jitter and (not self.augment or self.color_jitter[3] > 0.5):
+            raise ValueError(
+                f"color_jitter = {self.color_jitter}: it is a part of augment, which may not be "
+                "false, and hue changes by at most 0.5, half of the circle"
+            )
+        return self
+
+
+class Recipe(Alteration):
     """How a network is trained: bases, adaptation of a checkpoint, and finetuning alike."""
 
     epochs: int = Field(ge=1)
-    batch_size: int = Field(default=128, ge=1)
+    from_epoch: int = Field(
+        default=0,
+        ge=0,
+        description="epochs of the schedule that came before, in another training",
+    )
+    batch_size: int = Field(default=128, ge=1, description="images a step of the optimizer")
+    drop_last: bool = Field(
+        default=False, description="an epoch's last batch is left out where it is not full"
+    )
+    accumulate: int = Field(
+        default=1,
+        ge=1,
+        description="micro-batches of a batch, one after the other: the gradient is that of the "
+        "whole batch, but for batch norm, whose statistics are of each by itself",
+    )
     optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: float = Field(gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
@@ -54,23 +106,7 @@ class Recipe(Section):
         default=None, gt=0, le=1, description="share of the rate that the linear warm-up begins at"
     )
     label_smoothing: float = Field(default=0, ge=0, lt=1)
-    augment: bool | Literal["trivial", "randaugment"] = Field(
-        default=True,
-        description="the dataset's random crops and mirroring; with TrivialAugmentWide (Mueller "
-        "and Hutter 2021) or RandAugment (Cubuk et al. 2020) on top",
-    )
     distill: Distillation | None = Field(default=None, description="not for bases")
-    random_erasing: float = Field(
-        default=0, ge=0, le=1, description="probability for an image (Zhong et al. 2020)"
-    )
-    mixup: float | None = Field(
-        default=None, gt=0, description="alpha of its Beta (Zhang et al. 2018)"
-    )
-    cutmix: float | None = Field(
-        default=None,
-        gt=0,
-        description="alpha of its Beta (Yun et al. 2019); beside mixup, a batch gets one of them",
-    )
     ema: Averaging | None = None
     grad_clip: float | None = Field(
         default=None, gt=0, description="longest gradient, of all parameters together"
@@ -80,6 +116,11 @@ class Recipe(Section):
     )
     channels_last: bool = False
     compile: bool = Field(default=False, description="torch.compile; it needs a compiler")
+
+    @property
+    def alteration(self) -> Alteration:
+        """What it does to images."""
+        return Alteration(**{name: getattr(self, name) for name in Alteration.model_fields})
 
     @model_validator(mode="before")
     @classmethod
@@ -91,6 +132,56 @@ class Recipe(Section):
         if given not in named:
             raise ValueError(no_such("named recipe", given, named))
         return named[given].model_dump()
+
+    @model_validator(mode="after")
+    def _goes_on(self) -> Self:
+        if self.from_epoch and self.schedule == "constant" and not self.warmup_epochs:
+            raise ValueError("from_epoch: a constant rate is the same from any epoch; leave it out")
+        return self
+
+    @property
+    def scheduled(self) -> int:
+        """Epochs that the learning rate's schedule spans."""
+        return self.from_epoch + self.epochs
+
+    def rewound(self, to: int) -> Recipe:
+        """The same training from the end of one of its epochs on.
+
+        >>> tail = named_recipes()["base"].rewound(150)
+        >>> tail.from_epoch, tail.epochs, tail.scheduled
+        (150, 50, 200)
+        """
+        left, begin = self.epochs - to, self.from_epoch + to
+        return self.model_copy(update={"epochs": left, "from_epoch": begin})
+
+    @model_validator(mode="after")
+    def _an_image_each(self) -> Self:
+        if self.accumulate > self.batch_size:
+            raise ValueError(
+                f"accumulate = {self.accumulate} micro-batches of batch_size = {self.batch_size} "
+                "images: none may be empty; lower accumulate"
+            )
+        return self
+
+    def changed(self, settings: Mapping[str, Any]) -> Recipe:
+        """With some keys set anew; raises ValueError where that is no recipe."""
+        try:
+            return Recipe.model_validate({**self.model_dump(), **settings})
+        except ValidationError as error:
+            raise ValueError("; ".join(explained(error, Recipe))) from error
+
+    def batches(self, images: int) -> int:
+        """Steps of an epoch over so many images; raises ValueError where there are none.
+
+        >>> [Recipe(epochs=1, learning_rate=1, drop_last=one).batches(300) for one in (False, True)]
+        [3, 2]
+        """
+        if self.drop_last and images < self.batch_size:
+            raise ValueError(
+                f"drop_last leaves nothing of {images} training images in batches of "
+                f"{self.batch_size}; lower batch_size, or leave drop_last out"
+            )
+        return images // self.batch_size if self.drop_last else math.ceil(images / self.batch_size)
 
 
 @cache

@@ -15,8 +15,8 @@ from pydantic import (
 from .faults import meant
 from .method import MethodSpec, matched_name
 from .problem import DatasetSpec, ModelSpec
-from .protocol import Budgets, Calibration, RecoverySpec, SelectionSpec
-from .recipe import Recipe, named_recipes
+from .protocol import Budgets, Calibration, RecoverySpec, Rewind, SelectionSpec
+from .recipe import Alteration, Recipe, named_recipes
 from .section import Section, Slug, refuse_twice
 
 
@@ -76,7 +76,7 @@ class AnySuite(Section):
             "methods": self.method_names,
         }.items():
             refuse_twice(what, names)
-        fixed = [one.title for one in self.models if one.recipe is False]
+        fixed = [one.title for one in self.models if one.recipe is False and one.given]
         if fixed and self.bases > 1:
             raise ValueError(
                 f"bases = {self.bases}, but {', '.join(fixed)} has `recipe: false`: all its bases "
@@ -140,6 +140,11 @@ class AnySuite(Section):
                 raise ValueError(
                     f"recipe {base!r} distills from the base, so no base can be trained by it"
                 )
+            like = self.calibration_of(model).like
+            if like and self.alteration_of(dataset, model) == Alteration(augment=False):
+                raise ValueError(
+                    f"calibration.like: recipe {like!r} takes images as they are; leave it out"
+                )
         lost = [key for key, name in self.unfollowed if name not in self.all_recipes]
         if lost:
             raise ValueError(unfollowed_words(lost))
@@ -186,20 +191,22 @@ class AnySuite(Section):
         ]
 
     def recipes_followed(self, model: ModelSpec) -> set[str]:
-        """Names of those that its bases are trained by, and methods on the way."""
-        base = self.base_recipe_of(model)
-        return set().union(*(one.recipes for one in self.methods_on(model)), [base] if base else [])
+        """Names of those that its bases are trained by, and methods on the way, or images made."""
+        own = filter(None, (self.base_recipe_of(model), self.calibration_of(model).like))
+        return set().union(*(one.recipes for one in self.methods_on(model)), own)
 
     def base_recipe_of(self, model: ModelSpec) -> str | None:
         """Name of the one that its bases are trained by; None where it is taken as it is."""
         return None if model.recipe is False else model.recipe or self.base_recipe
 
-    def own_splits(self, model: ModelSpec) -> bool:
-        """Whether each of its bases draws a train/validation split of its own.
+    def own_splits(self, dataset: DatasetSpec, model: ModelSpec) -> bool:
+        """Whether each base of a problem draws a train/validation split of its own.
 
-        Given weights may have been trained on any of the images, so they share one.
+        Given weights may have been trained on any of the images, so they share one; where nothing
+        is held out there is nothing to draw.
         """
-        return not model.given if self.splits is None else self.splits == "per_base"
+        own = not model.given if self.splits is None else self.splits == "per_base"
+        return own and dataset.validation > 0
 
     @property
     def unfollowed(self) -> list[tuple[str, str]]:
@@ -221,6 +228,13 @@ class AnySuite(Section):
     def calibration_of(self, model: ModelSpec) -> Calibration:
         """The images that criteria may look at there."""
         return model.calibration or self.calibration
+
+    def alteration_of(self, dataset: DatasetSpec, model: ModelSpec) -> Alteration:
+        """What is done to those images."""
+        wanted = self.calibration_of(model)
+        if wanted.like is None:
+            return Alteration(augment=wanted.augment)
+        return self.recipes_on(dataset, model)[wanted.like].alteration
 
 
 class Suite(AnySuite):
@@ -258,6 +272,24 @@ class Suite(AnySuite):
                 f"analysis.looks = {looks}: numbers of bases in ascending order, of which the last "
                 f"is bases = {self.bases}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _tunes(self) -> Self:
+        """What is tuned has images to choose by, and every setting is one."""
+        for at, recovery in enumerate(self.recoveries):
+            for dataset, model in self.problems if recovery.tune else ():
+                if not dataset.validation:
+                    raise ValueError(
+                        f"recoveries.{at}.tune chooses by validation images, and {dataset.title} "
+                        "has `validation: 0`; hold some out, or leave tune out"
+                    )
+                recipe = self.recipes_on(dataset, model)[recovery.recipe or ""]
+                for settings in recovery.tune.grid if recovery.tune else ():
+                    try:
+                        recipe.changed(settings)
+                    except ValueError as error:
+                        raise ValueError(f"recoveries.{at}.tune.over: {error}") from error
         return self
 
     @model_validator(mode="after")
@@ -299,6 +331,48 @@ class Suite(AnySuite):
                         f"the budget, {kept:g}; lower it, or leave it out"
                     )
         return self
+
+    @model_validator(mode="after")
+    def _train_afterwards(self) -> Self:
+        """Untrained networks are held against dense ones, trained as what is left of them."""
+        for dataset, model in self.problems:
+            names = [one.recipe for one in self.recoveries]
+            recipes = [self.recipes_on(dataset, model)[name] for name in names if name]
+            if model.untrained and (len(names) > 1 or [one.distill for one in recipes] != [None]):
+                raise ValueError(
+                    f"recoveries: the networks of {model.title} are untrained (`recipe: false` and "
+                    "no weights); give one {finetune: RECIPE}, without `distill`: it trains what "
+                    "is left, and the dense network that this is held against"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _rewinds(self) -> Self:
+        """Rewinding goes back in a training of the base that was made here, and leaves some."""
+        for dataset, model in self.problems:
+            name = self.base_recipe_of(model)
+            for key, rewind in self._rewinding(model):
+                if name is None:
+                    raise ValueError(
+                        f"{key}: the bases of {model.title} are not trained here (it has `recipe: "
+                        "false`), so there is no epoch to rewind to; give it a recipe, or finetune"
+                    )
+                epochs = self.recipes_on(dataset, model)[name].epochs
+                if rewind.to >= epochs:
+                    raise ValueError(
+                        f"{key}.to = {rewind.to}: the recipe {name}, which trains the bases of "
+                        f"{model.title}, has {epochs} epochs; rewind to an earlier one"
+                    )
+        return self
+
+    def _rewinding(self, model: ModelSpec) -> Iterator[tuple[str, Rewind]]:
+        """What is rewound to there, by where it stands in the file."""
+        for at, one in enumerate(self.recoveries):
+            if one.rewind:
+                yield f"recoveries.{at}", one.rewind
+        for method in self.methods_on(model):
+            if method.iterative and method.iterative.rewind:
+                yield f"method {method.name}: iterative.rewind", method.iterative.rewind
 
     @property
     def methods_by_key(self) -> Iterator[tuple[str, MethodSpec, list[ModelSpec]]]:
@@ -378,6 +452,15 @@ class Suite(AnySuite):
         """What its methods are held to."""
         return model.budgets or self.budgets
 
+    def recipe_after(
+        self, dataset: DatasetSpec, model: ModelSpec, name: str | None, rewind: Rewind | None
+    ) -> Recipe | None:
+        """What pruned networks are trained by there: one by name, or the end of the base's own."""
+        recipes, base = self.recipes_on(dataset, model), self.base_recipe_of(model)
+        if rewind is not None and base is not None:
+            return recipes[base].rewound(rewind.to)
+        return recipes[name] if name else None
+
     def recipes_followed(self, model: ModelSpec) -> set[str]:
         """Names of those that its bases are trained by, methods on the way, and recoveries."""
         return (
@@ -412,8 +495,6 @@ def _refuse_channels(suite: Suite) -> None:
         for name in ("procedure", "finetuning"):
             if (phase := getattr(method, name)) is not None:
                 raise ValueError(_for_channels(f"{key}.{name}", phase.name))
-        if method.iterative and method.iterative.recover:
-            raise ValueError(_for_channels(f"{key}.iterative.recover", method.iterative.recover))
         if method.coupled is not None:
             raise ValueError(_for_channels(f"{key}.coupled", method.coupled))
         _refuse_scope(f"{key}.scope", method.scope)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 # In the order of running.
-KINDS = ("bases", "prepared", "scores", "paths", "timings", "oracles", "trials")
+KINDS = ("bases", "prepared", "early", "scores", "paths", "timings", "oracles", "trials")
 WORK = ("scored", "trained", "evaluated", "GPU-hours")  # images, and time
 
 
@@ -30,7 +30,8 @@ def by_kind(jobs: Iterable[Job]) -> dict[str, list[Job]]:
 
 def kinds_of(trials: Iterable[Trial]) -> list[str]:
     """What these trials stand on, done or not, and they themselves."""
-    jobs = (job for trial in trials for job in (trial, *trial.stands_on))
+    below = (one for trial in trials for one in (trial, *trial.stands_on))
+    jobs = {job for one in below for job in (one, *one.stands_on)}
     kinds = {"bases", "scores", *(job.kind for job in jobs)}
     return [one for one in KINDS if one in kinds]
 

@@ -140,6 +140,8 @@ def _leaves(method: MethodSpec) -> str:
     steps = f"{method.iterative.steps} steps" if method.iterative else "one-shot"
     if method.iterative and method.iterative.recover:
         steps += f", {method.iterative.recover} after each"
+    if method.iterative and method.iterative.rewind:
+        steps += f", {method.iterative.rewind.name} after each"
     before = f"{method.prepare.name}, " if method.prepare else ""
     meanwhile = f", {method.procedure.name}" if method.procedure else ""
     after = f", {method.finetuning.name}" if method.finetuning else ""

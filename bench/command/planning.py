@@ -38,6 +38,7 @@ def show_plan(
     said = {
         "bases": "networks",
         "prepared": "trained further",
+        "early": "trained again up to an epoch",
         "scores": "calibration passes",
         "paths": "choices of units",
         "timings": "shapes, at most",

@@ -139,16 +139,18 @@ def behaviours(names: Sequence[str], family: str) -> list[Behaviour]:
     ]
 
 
-def attempt(model: nn.Module, tasks: Mapping[Any, Task], batches: Batches) -> dict[Any, Scoring]:
-    """Score by each criterion with seed 0, in one pass; what one raises is its outcome."""
+def attempt(
+    model: nn.Module, tasks: Mapping[Any, Task], batches: Batches, seed: int = 0
+) -> dict[Any, Scoring]:
+    """Score by each criterion with one seed, in one pass; what one raises is its outcome."""
     criteria: dict[Any, Criterion] = {}
     scorings: dict[Any, Scoring] = {}
     for key, (name, groups) in tasks.items():
         try:
-            criteria[key] = create(name, groups, {}, torch.Generator().manual_seed(0))
+            criteria[key] = create(name, groups, {}, torch.Generator().manual_seed(seed))
         except Exception as error:
             scorings[key] = Scoring(error=error)
-    costs = gather(model, list(criteria.values()), batches)
+    costs = gather(model, list(criteria.values()), batches, seed=seed)
     for (key, criterion), cost in zip(criteria.items(), costs, strict=True):
         scorings[key] = _scoring(criterion, cost.failure)
     return scorings

@@ -1,4 +1,4 @@
-"""A small network that has learned digits: what a criterion costs there, and whom it ranks like."""
+"""A small network that has learned digits: cost, agreement of seeds, and whom one ranks like."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,8 @@ BATCHES, BATCH_SIZE = 2, 64
 REPEATS = 5  # of what is timed
 SHOWN = 5  # most similar, and most different
 SAME = 0.999
+SEEDS = 4
+AGREE = 0.9  # rank correlation of two seeds, below which a row of a report would compare noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,10 +86,36 @@ def check_trained(name: str, results: Path) -> list[Finding]:
     if scores is None:
         said = "picks sets, gives no scores that could be ranked"
         return [spent, Finding(name, "ranks like", "trained", "not applicable", said)]
-    return [spent] + [
+    return [spent, *seeds_agree(name, scores, case)] + [
         Finding(name, check, "trained", "information", said)
         for check, said in _similar(name, scores, case)
     ]
+
+
+def seeds_agree(name: str, scores: GroupScores, case: TrainedCase) -> list[Finding]:
+    """How alike a criterion ranks by other seeds; nothing of one that they do not change."""
+    runs: list[GroupScores] = [scores]
+    for seed in range(1, SEEDS):
+        scoring = attempt(case.model, {name: (name, case.groups)}, case.batches, seed)[name]
+        other = _group_scores(scoring, case.groups)
+        if other is None:
+            said = f"no finite scores with seed {seed}: {scoring.error or 'NaN or infinite'}"
+            return [Finding(name, "seeds agree", "trained", "fail", said)]
+        runs.append(other)
+        if all(map(np.array_equal, scores, other)):
+            return []
+    pairs = [likeness(name, *pair) for pair in combinations(runs, 2)]
+    within, overall = (np.mean([getattr(one, of) for one in pairs]) for of in ("within", "overall"))
+    said = (
+        f"rank correlation of two seeds {within:.2f} within groups (mean over groups and "
+        f"{len(pairs)} pairs), {overall:.2f} over all"
+    )
+    verdict: Verdict = "pass" if within >= AGREE else "fail"
+    if find(name).chance:
+        verdict, said = "information", f"{said}; chance is meant"
+    elif verdict == "fail":
+        said += f"; at least {AGREE} within groups is asked: draw more, or register chance=True"
+    return [Finding(name, "seeds agree", "trained", verdict, said)]
 
 
 def _similar(name: str, scores: GroupScores, case: TrainedCase) -> list[tuple[str, str]]:

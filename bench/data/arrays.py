@@ -11,7 +11,7 @@ from torch import Tensor
 from .. import seeds
 from ..errors import DataError
 from .images import ArrayImages, resized
-from .reader import Source, Split, Splits, normalization
+from .reader import Source, Split, Splits, normalization, refuse_crops
 
 
 def read_digits(source: Source) -> Splits:
@@ -72,6 +72,7 @@ def _arrays(
     """Splits of uint8 images [n, c, h, h] in memory, resized if the suite asks for a size."""
     normalize = normalization(source.spec, normalize_as, channels=parts[0][0].shape[1])
     size = source.spec.image_size or parts[0][0].shape[-1]
+    refuse_crops(source.spec)
 
     def split(pixels: Tensor, labels: Tensor) -> Split:
         sized, labels = resized(pixels, size).to(source.device), labels.to(source.device)

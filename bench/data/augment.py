@@ -1,4 +1,4 @@
-"""Augmentation: random shifts, crops and mirroring, and the automatic ones on top of them.
+"""Augmentation: random shifts, crops and mirroring, and changes of color and shape on top.
 
 torchvision's draw from the global generator, which threads cannot share; these draw from the one
 that they are given.
@@ -7,7 +7,7 @@ that they are given.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -17,6 +17,8 @@ from torch import Tensor
 
 # False: none; True: crops and mirroring; a name: that on top.
 Augmentation = bool | Literal["trivial", "randaugment"]
+JITTERED = ("brightness", "contrast", "saturation", "hue")
+Jitter = Sequence[float] | None  # how far each of these may change
 Picture = TypeVar("Picture", Image.Image, Tensor)
 
 
@@ -55,11 +57,49 @@ def randomly_cropped(image: Image.Image, size: int, generator: torch.Generator) 
     return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else image
 
 
+def randomly_squared(image: Image.Image, size: int, generator: torch.Generator) -> Image.Image:
+    """The shorter side resized to `size`, a random square of that, maybe mirrored."""
+    image = with_shorter_side(image, size)
+    across, down, mirrored = torch.rand(3, generator=generator, dtype=torch.float64).tolist()
+    left, top = int(across * (image.width - size + 1)), int(down * (image.height - size + 1))
+    image = image.crop((left, top, left + size, top + size))
+    return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored < 0.5 else image
+
+
+def with_shorter_side(image: Image.Image, shorter: int) -> Image.Image:
+    """Resized in proportion, so that the shorter side has so many pixels."""
+    width, height = (int(shorter * side / min(image.size)) for side in image.size)
+    return image.resize((width, height), Image.Resampling.BILINEAR)
+
+
 def _fallback_box(width: int, height: int) -> tuple[int, int, int, int]:
     """The largest central box of an aspect from 3/4 to 4/3."""
     w, h = min(width, round(height * 4 / 3)), min(height, round(width * 4 / 3))
     left, top = (width - w) // 2, (height - h) // 2
     return (left, top, left + w, top + h)
+
+
+def varied(
+    image: Picture, augment: Augmentation, jitter: Jitter, generator: torch.Generator
+) -> Picture:
+    """An image, or pixels uint8 [c, h, w], after its crop: jittered and changed as asked for."""
+    image = jittered(image, jitter, generator) if jitter else image
+    return automatically(image, augment, generator) if isinstance(augment, str) else image
+
+
+def jittered(image: Picture, most: Sequence[float], generator: torch.Generator) -> Picture:
+    """Brightness, contrast, saturation and hue changed, in random order (Howard 2013, 1312.5402).
+
+    The first three are multiplied by a draw from 1 - most to 1 + most, hue turns by up to `most`
+    circles either way.
+    """
+    draws = (2 * torch.rand(4, generator=generator, dtype=torch.float64) - 1).tolist()
+    for at in torch.randperm(4, generator=generator).tolist():
+        name, much = JITTERED[at], most[at] * draws[at]
+        if much:
+            adjust = getattr(_functional(), f"adjust_{name}")
+            image = adjust(image, much if name == "hue" else 1 + much)
+    return image
 
 
 # --- automatic augmentation -------------------------------------------------------------------

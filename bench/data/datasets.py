@@ -23,7 +23,7 @@ from .reader import Source, Split, Splits
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled images in three splits that share none."""
+    """Labelled images in three splits that share none; that for validation may have none."""
 
     name: str
     classes: int
@@ -85,7 +85,7 @@ def divide(source: Source, given: Splits, axes: Mapping[str, str | int]) -> Data
     spec = source.spec
     pool = _subset(spec, "train", given.train, spec.train_images)
     order = torch.randperm(len(pool), generator=seeds.generator("validation-split", **axes))
-    held_out = max(1, round(len(pool) * spec.validation))
+    held_out = spec.held_out(len(pool))
     if held_out == len(pool):
         raise DataError(f"{spec.name}: {len(pool)} training images leave none beside validation")
     chosen = {

@@ -11,7 +11,7 @@ from ..errors import DataError
 from .images import IN_MEMORY, ArrayImages, FileImages
 from .known import DATASETS, Contents
 from .listing import Listing, decoded, native_size
-from .reader import Source, Split, Splits, normalization
+from .reader import Source, Split, Splits, normalization, refuse_crops
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp", ".gif"}
 
@@ -121,6 +121,8 @@ def _files(source: Source, listings: list[Listing], classes: int) -> Splits:
     size = source.spec.image_size or native or 224
     small = size <= IN_MEMORY
     normalize = normalization(source.spec, "cifar" if small else "imagenet", channels=3)
+    if small:
+        refuse_crops(source.spec)
 
     content = [listing.identity(source.cache) for listing in listings]
 
@@ -130,9 +132,9 @@ def _files(source: Source, listings: list[Listing], classes: int) -> Splits:
             pixels = decoded(listing, identity, size, source.cache).to(source.device)
             there = labels.to(source.device)
             return Split(labels, lambda chosen: ArrayImages(pixels, there, chosen, normalize))
-        how = normalize, size, source.device, source.threads
+        how = normalize, size, source.spec.crops == "whole", source.device, source.threads
         return Split(labels, lambda chosen: FileImages(listing.files, labels, chosen, *how))
 
     train, test = map(split, listings, content)
-    identity = [content, size, normalize.mean, normalize.std]
+    identity = [content, size, normalize.mean, normalize.std, source.spec.crops]
     return Splits(classes, 3, size, train, test, identity)

@@ -17,7 +17,15 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import DataError
-from .augment import Augmentation, automatically, randomly_cropped, shifted
+from .augment import (
+    Augmentation,
+    Jitter,
+    randomly_cropped,
+    randomly_squared,
+    shifted,
+    varied,
+    with_shorter_side,
+)
 
 Batch = tuple[Tensor, Tensor]
 Channels = tuple[float, ...]
@@ -41,12 +49,14 @@ class Images(Protocol):
         indices: Tensor | None = None,
         generator: torch.Generator | None = None,
         augment: Augmentation = False,
+        jitter: Jitter = None,
     ) -> Iterator[Batch]:
         """Normalised float32 images [n, c, h, w] and int64 labels [n]; the last batch may be short.
 
         They are on the device that the images were loaded for, and normalised there.
         `indices` (int64 positions in this split) takes only these. With a generator they are
         shuffled, and augmented if asked to, by that generator alone; without, they come in order.
+        `jitter` is a part of augmentation.
         Raises ValueError for augmentation without a generator.
         """
 
@@ -92,6 +102,7 @@ class ArrayImages:
         indices: Tensor | None = None,
         generator: torch.Generator | None = None,
         augment: Augmentation = False,
+        jitter: Jitter = None,
     ) -> Iterator[Batch]:
         """See `Images.batches`. Augmentation: a random shift over black, and a random mirroring."""
         for part in _parts(_ordered(self.chosen, indices, generator, augment), batch_size):
@@ -99,8 +110,10 @@ class ArrayImages:
             pixels = self.pixels[numbers]
             if augment and generator is not None:
                 pixels = shifted(pixels, self.shift, self.flip, generator)
-                if isinstance(augment, str):
-                    pixels = torch.stack([automatically(one, augment, generator) for one in pixels])
+                if jitter or isinstance(augment, str):
+                    pixels = torch.stack(
+                        [varied(one, augment, jitter, generator) for one in pixels]
+                    )
             yield self.normalize(pixels, self.white), self.labels[numbers]
 
 
@@ -108,6 +121,7 @@ class ArrayImages:
 class FileImages:
     """Those `chosen` of image files, decoded batch by batch; the next while this one is used.
 
+    Of `whole` images squares as wide as their shorter side are taken, of others smaller ones.
     By threads, as Pillow decodes and resizes without Python's lock, and a worker process may have
     no processes of its own. Their number changes no batch.
     """
@@ -117,6 +131,7 @@ class FileImages:
     chosen: Tensor
     normalize: Normalization
     image_size: int
+    whole: bool = False
     device: torch.device = CPU
     threads: int = THREADS
 
@@ -130,8 +145,9 @@ class FileImages:
         indices: Tensor | None = None,
         generator: torch.Generator | None = None,
         augment: Augmentation = False,
+        jitter: Jitter = None,
     ) -> Iterator[Batch]:
-        """See `Images.batches`. Augmentation: a random crop of random size, and mirroring."""
+        """See `Images.batches`. Augmentation: a random crop, and mirroring."""
         pinned = self.device.type == "cuda"
         order = _ordered(self.chosen, indices, generator, augment)
         # One seed an image, drawn at once: which thread is first then decides nothing.
@@ -140,7 +156,7 @@ class FileImages:
             seeds = torch.randint(2**62, order.shape, generator=generator)
 
         def read(number: int, seed: int) -> Tensor:
-            return self._read(self.files[number], augment, seed)
+            return self._read(self.files[number], augment, jitter, seed)
 
         with ThreadPoolExecutor(self.threads) as pool:
             jobs = (
@@ -157,15 +173,16 @@ class FileImages:
                 pixels = pixels.to(self.device, non_blocking=True)
                 yield self.normalize(pixels), self.labels[part].to(self.device)
 
-    def _read(self, file: Path, augment: Augmentation, seed: int) -> Tensor:
+    def _read(self, file: Path, augment: Augmentation, jitter: Jitter, seed: int) -> Tensor:
         """Pixels uint8 [3, image_size, image_size]."""
 
         def cut(image: Image.Image) -> Image.Image:
+            size = self.image_size
             if not augment:
-                return centered(image, self.image_size, round(self.image_size * 256 / 224))
+                return centered(image, size, size if self.whole else round(size * 256 / 224))
             generator = torch.Generator().manual_seed(seed)
-            image = randomly_cropped(image, self.image_size, generator)
-            return automatically(image, augment, generator) if isinstance(augment, str) else image
+            image = (randomly_squared if self.whole else randomly_cropped)(image, size, generator)
+            return varied(image, augment, jitter, generator)
 
         return torch.from_numpy(decode(file, cut)).permute(2, 0, 1)
 
@@ -184,9 +201,8 @@ def centered(image: Image.Image, size: int, shorter: int) -> Image.Image:
     """The shorter side resized to `shorter`, then the central square of `size` pixels."""
     if image.size == (size, size) and shorter == size:
         return image
-    width, height = (int(shorter * side / min(image.size)) for side in image.size)
-    image = image.resize((width, height), Image.Resampling.BILINEAR)
-    left, top = round((width - size) / 2), round((height - size) / 2)
+    image = with_shorter_side(image, shorter)
+    left, top = round((image.width - size) / 2), round((image.height - size) / 2)
     return image.crop((left, top, left + size, top + size))
 
 

@@ -59,7 +59,7 @@ ARCHITECTURES = {
     },
     **{
         f"vgg{depth}_bn": Architecture(
-            f"VGG-{depth} with BN and one linear layer, 32 px; bias, pools, hidden",
+            f"VGG-{depth} with BN and one linear layer, 32 px; bias, pools, hidden, dropout",
             "vgg",
             "vgg_bn",
             {"depth": depth},
@@ -72,6 +72,14 @@ ARCHITECTURES = {
     "densenet40": Architecture(
         "DenseNet for CIFAR, 40 layers; growth, stem", "densenet", "densenet40"
     ),
+    **{
+        name: Architecture(about, "compact", name)
+        for name, about in {
+            "googlenet_cifar": "GoogLeNet, its stem for 32 px",
+            "mobilenet_v1": "MobileNet, its stem for 32 px",
+            "mobilenet_v2_cifar": "MobileNetV2, its stem for 32 px; projected: widened or all",
+        }.items()
+    },
     "vit_small": Architecture(
         "vision transformer for 8 to 32 px; patch_size, depth, width, heads, mlp_ratio, attention",
         "vit",

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..errors import ModelError
 
-# Channels of the 3x3 convolutions of each stage; 2x2 max-poolings between stages.
+# Channels of the 3x3 convolutions of each stage; 2x2 max-poolings behind stages.
 VGG16 = ((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3)
 VGG19 = ((64,) * 2, (128,) * 2, (256,) * 4, (512,) * 4, (512,) * 4)
 
@@ -26,48 +26,51 @@ class VGG(nn.Module):
         stages: Sequence[Sequence[int]],
         classes: int,
         channels: int,
+        pools: int,
         bias: bool = False,
-        pools: int = 4,
         hidden: int | None = None,
+        dropout: bool = False,
     ) -> None:
         super().__init__()
+        self.dropout = dropout
         layers: list[nn.Module] = []
-        for number, stage in enumerate(stages):
-            if 0 < number <= pools:
-                layers.append(nn.MaxPool2d(2))
+        for number, stage in enumerate(stages, 1):
             for width in stage:
                 conv = nn.Conv2d(channels, width, 3, padding=1, bias=bias)
-                _draw(conv)
+                self._draw(conv)
                 layers += [conv, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
                 channels = width
+            if number <= pools:
+                layers.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*layers)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.hidden = nn.Sequential()
-        if hidden is not None:
+        for _ in range(0 if hidden is None else 2 if dropout else 1):
+            assert hidden is not None
             linear = nn.Linear(channels, hidden)
-            _draw(linear)
-            self.hidden.extend([linear, nn.BatchNorm1d(hidden), nn.ReLU(inplace=True)])
+            self._draw(linear)
+            rest = [nn.ReLU(), nn.Dropout()] if dropout else [nn.BatchNorm1d(hidden), nn.ReLU()]
+            self.hidden.extend([linear, *rest])
             channels = hidden
         self.classifier = nn.Linear(channels, classes)
-        _draw(self.classifier)
+        self._draw(self.classifier)
 
     def reset_parameters(self) -> None:
         """Draw what the layers have not drawn well themselves."""
         for module in self.modules():
-            _draw(module)
+            self._draw(module)
+
+    def _draw(self, layer: nn.Module) -> None:
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+        elif isinstance(layer, nn.Linear) and not self.dropout:
+            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.classifier(self.hidden(self.pool(self.features(x)).flatten(1)))
-
-
-def _draw(layer: nn.Module) -> None:
-    if isinstance(layer, nn.Conv2d):
-        nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-        if layer.bias is not None:
-            nn.init.zeros_(layer.bias)
-    elif isinstance(layer, nn.Linear):
-        nn.init.normal_(layer.weight, std=0.01)
-        nn.init.zeros_(layer.bias)
 
 
 def vgg_bn(
@@ -79,26 +82,32 @@ def vgg_bn(
     bias: bool = False,
     pools: int = 4,
     hidden: int | None = None,
+    dropout: bool = False,
 ) -> VGG:
     """13 or 16 convolutions and one linear layer; images of 32 pixels or more.
 
     Options:
-        bias: the convolutions have one (OBC, PruningBench, Gate-Decorator; not EigenDamage, TPP).
-        pools: max-poolings between the five stages; 3 leaves out the last, so that the fifth stage
-            works at 4x4 pixels of 32 (OBC, PruningBench).
+        bias: the convolutions have one (OBC, PruningBench, Gate-Decorator, OTOv2; not EigenDamage,
+            TPP).
+        pools: max-poolings behind the five stages; 3 leaves out one, so that the fifth stage works
+            at 4x4 pixels of 32 (OBC, PruningBench); 5 pools it too (OTOv2).
         hidden: width of a hidden linear layer with BN before the last (RGD: 512).
+        dropout: two hidden layers with dropout of 0.5 in place of BN, which start as torch draws
+            them (OTOv2, with `hidden: 512`).
     """
-    if not 1 <= pools <= 4:
-        raise ModelError(f"vgg{depth}_bn: pools {pools} is not 1, 2, 3 or 4")
+    if not 1 <= pools <= 5:
+        raise ModelError(f"vgg{depth}_bn: pools {pools} is not 1, 2, 3, 4 or 5")
+    if dropout and hidden is None:
+        raise ModelError(f"vgg{depth}_bn: dropout is between hidden layers; give hidden as well")
     _require(image_size, 32, f"vgg{depth}_bn")
     stages = VGG16 if depth == 16 else VGG19
-    return VGG(stages, classes, channels, bias, pools, hidden)
+    return VGG(stages, classes, channels, pools, bias, hidden, dropout)
 
 
 def vgg_small(classes: int, channels: int, image_size: int, *, width: int = 32) -> VGG:
     """Six convolutions of `width`, 2 `width` and 4 `width` channels: 2.4 M MACs at 8x8 pixels."""
     _require(image_size, 8, "vgg_small")
-    return VGG([(each, each) for each in (width, 2 * width, 4 * width)], classes, channels)
+    return VGG([(each, each) for each in (width, 2 * width, 4 * width)], classes, channels, 2)
 
 
 def _require(image_size: int, least: int, name: str) -> None:

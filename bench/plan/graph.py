@@ -13,6 +13,7 @@ from ..store.weights import stored_weights, trained_file
 from .jobs import (
     BaseJob,
     DenseJob,
+    EarlyJob,
     FidelityJob,
     Job,
     OracleJob,
@@ -70,7 +71,7 @@ def _is_done(job: Job, stored: _Stored) -> bool:
     """Whether a result lies in the store; jobs of scores and trials are made where none does, and
     those of timings look for themselves."""
     match job:
-        case BaseJob() | PreparedJob():
+        case BaseJob() | PreparedJob() | EarlyJob():
             return stored.base(job) is not None
         case PathJob():
             return stored.path(job)
@@ -104,7 +105,7 @@ class _Stored:
         known = read_json(self._store.path("bases", job.key, ".json"))
         if known is None:
             return None
-        if isinstance(job, PreparedJob) and known["base_sha256"] != self.base(job.base):
+        if not isinstance(job, BaseJob) and known["base_sha256"] != self.base(job.base):
             return None
         weights = self._store.path("bases", job.key, ".pt")
         return known["sha256"] if stored_weights(weights, known["sha256"]) else None

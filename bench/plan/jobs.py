@@ -16,7 +16,8 @@ from suites import Recipe
 from suites.fidelity import FidelitySpec
 from suites.method import IterativeSpec
 from suites.problem import DatasetSpec, ModelSpec
-from suites.protocol import Axis, Calibration, SelectionSpec
+from suites.protocol import Axis, Calibration, SelectionSpec, Tune
+from suites.recipe import Alteration
 
 from ..pruning.network import Schedule
 from .uses import CriterionSpec, PhaseUse
@@ -112,22 +113,10 @@ class BaseJob(_Job):
 
 
 @dataclass(frozen=True, eq=False)
-class PreparedJob(_Job):
-    """Train a base further, before it is scored; what comes out stands in for the base."""
+class _OfBase(_Job):
+    """What is made of a base: a network of its model, for its data."""
 
-    kind: ClassVar[str] = "prepared"
     base: BaseJob
-    repeat: int
-    phase: PhaseUse
-
-    @cached_property
-    def identity(self) -> dict[str, Any]:
-        return {
-            "engine": ENGINE_VERSION,
-            "base": self.base.identity,
-            "repeat": self.repeat,
-            "prepare": self.phase.identity,
-        }
 
     @property
     def dataset(self) -> DatasetSpec:
@@ -149,27 +138,65 @@ class PreparedJob(_Job):
     def stands_on(self) -> tuple[Job, ...]:
         return (self.base,)
 
+
+@dataclass(frozen=True, eq=False)
+class PreparedJob(_OfBase):
+    """Train a base further, before it is scored; what comes out stands in for the base."""
+
+    kind: ClassVar[str] = "prepared"
+    repeat: int
+    phase: PhaseUse
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        return {
+            "engine": ENGINE_VERSION,
+            "base": self.base.identity,
+            "repeat": self.repeat,
+            "prepare": self.phase.identity,
+        }
+
     def __str__(self) -> str:
         return f"{self.base}, prepared by {self.phase.name}"
 
 
-DenseJob = BaseJob | PreparedJob
+@dataclass(frozen=True, eq=False)
+class EarlyJob(_OfBase):
+    """A base as it was after an epoch of its training, which is done again up to there."""
+
+    kind: ClassVar[str] = "early"
+    epoch: int
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        return {"engine": ENGINE_VERSION, "base": self.base.identity, "early": self.epoch}
+
+    def __str__(self) -> str:
+        return f"{self.base}, as it was after {self.epoch} epochs"
+
+
+DenseJob = BaseJob | PreparedJob | EarlyJob
 
 
 @dataclass(frozen=True, eq=False)
 class Standpoint:
-    """Where scores are taken: a base, as it is or prepared, a repeat, its calibration images."""
+    """Where scores are taken: a base, as it is or prepared, a repeat, its calibration images.
+
+    Attributes:
+        alteration: what is done to the images.
+    """
 
     base: DenseJob
     repeat: int
     calibration: Calibration
+    alteration: Alteration
 
     @cached_property
     def identity(self) -> dict[str, Any]:
         return {
             "base": self.base.identity,
             "repeat": self.repeat,
-            "calibration": self.calibration.identity,
+            "calibration": self.calibration.keyed(self.alteration),
         }
 
     @property
@@ -228,6 +255,7 @@ class PathJob(_Job):
         matched: keep as many channels of each group, or weights of each layer, as that path does.
         procedure: trains while they leave; then there is one budget.
         between: recipe of the training on the way of an iterative one.
+        early: the base whose weights what is left gets before each.
     """
 
     kind: ClassVar[str] = "paths"
@@ -240,6 +268,7 @@ class PathJob(_Job):
     matched: PathJob | None
     procedure: PhaseUse | None = None
     between: Recipe | None = None
+    early: EarlyJob | None = None
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -255,6 +284,7 @@ class PathJob(_Job):
             "matched": self.matched and self.matched.identity,
             "procedure": self.procedure and self.procedure.identity,
             "between": self.between and self.between.identity,
+            "rewound": self.early and self.early.identity,
         }
 
     @cached_property
@@ -291,7 +321,8 @@ class PathJob(_Job):
 
     @property
     def stands_on(self) -> tuple[Job, ...]:
-        return (self.at.base, *([self.matched] if self.matched else []))
+        needed = (self.at.base, self.matched, self.early)
+        return tuple(one for one in needed if one is not None)
 
     def __str__(self) -> str:
         rides = f" with {self.procedure.name}" if self.procedure else ""
@@ -327,6 +358,9 @@ class TrialJob(_Job):
         timing: gives its latency; None measures none.
         total_epochs: what all training since the base adds up to; None: the recipe's own epochs.
         finetuning: how that is done; None is plain training.
+        early: the base whose weights take the place of those that are left.
+        dense: the base whose accuracy it is held against, where its own is untrained.
+        tune: what of the recipe is chosen on validation; None: nothing.
     """
 
     kind: ClassVar[str] = "trials"
@@ -339,6 +373,9 @@ class TrialJob(_Job):
     train_accuracy: bool = False
     total_epochs: int | None = None
     finetuning: PhaseUse | None = None
+    early: EarlyJob | None = None
+    dense: BaseJob | None = None
+    tune: Tune | None = None
 
     @property
     def at(self) -> Standpoint:
@@ -356,11 +393,15 @@ class TrialJob(_Job):
             "train_accuracy": self.train_accuracy,
             "total_epochs": self.total_epochs,
             "finetuning": self.finetuning and self.finetuning.identity,
+            "early": self.early and self.early.identity,
+            "dense": self.dense and self.dense.identity,
+            "tune": self.tune and self.tune.identity,
         }
 
     @property
     def stands_on(self) -> tuple[Job, ...]:
-        return (self.at.base, self.path, *([self.timing] if self.timing else []))
+        needed = (self.at.base, self.path, self.timing, self.early, self.dense)
+        return tuple(one for one in needed if one is not None)
 
     def __str__(self) -> str:
         return self.labels.brief

@@ -15,12 +15,14 @@ from suites import AnySuite, Case, FidelitySuite, Probe, Recipe, Suite
 from suites.faults import meant
 from suites.method import FinetuningSpec, MethodSpec, PhaseSpec, named_presets
 from suites.problem import ModelSpec
+from suites.protocol import Rewind
 
 from ..data.download import file_sha256
 from ..errors import ModelError, PlanError
 from .jobs import (
     BaseJob,
     DenseJob,
+    EarlyJob,
     FidelityJob,
     OracleJob,
     PathJob,
@@ -29,7 +31,7 @@ from .jobs import (
     TimingJob,
     TrialJob,
 )
-from .refusals import refuse_misfit, refuse_too_short, refuse_unfit_training
+from .refusals import refuse_misfit, refuse_no_batch, refuse_too_short, refuse_unfit_training
 from .uses import CriterionSpec, PhaseUse
 
 S = TypeVar("S", bound=AnySuite)
@@ -53,9 +55,14 @@ class Maker(Generic[S]):
         return self.once(key, lambda: _criterion(method, self._per_weight))
 
     def recipe(self, case: Probe, name: str) -> Recipe:
-        """The recipe of that name on the case's dataset and model."""
+        """The recipe of that name on the case's dataset and model.
+
+        Raises:
+            PlanError: it has no step there.
+        """
         place = ("recipes", id(case.dataset), id(case.model))
         recipes = self.once(place, lambda: self.suite.recipes_on(case.dataset, case.model))
+        refuse_no_batch(recipes[name], case.dataset)
         return recipes[name]
 
     def phase(self, case: Probe, kind: Kind, spec: PhaseSpec | FinetuningSpec) -> PhaseUse:
@@ -95,7 +102,12 @@ class Maker(Generic[S]):
         base = self.prepared(case)
         return self.once(
             ("at", id(base), case.repeat),
-            lambda: Standpoint(base, case.repeat, self.suite.calibration_of(case.model)),
+            lambda: Standpoint(
+                base,
+                case.repeat,
+                self.suite.calibration_of(case.model),
+                self.suite.alteration_of(case.dataset, case.model),
+            ),
         )
 
     def prepared(self, case: Probe) -> DenseJob:
@@ -114,7 +126,8 @@ class Maker(Generic[S]):
     def _base(self, case: Probe) -> BaseJob:
         name = self.suite.base_recipe_of(case.model)
         recipe = self.recipe(case, name) if name else None
-        checkpoint, own_split = _checkpoint_hash(case.model), self.suite.own_splits(case.model)
+        checkpoint = _checkpoint_hash(case.model)
+        own_split = self.suite.own_splits(case.dataset, case.model)
         return BaseJob(case.dataset, case.model, recipe, case.base, checkpoint, own_split)
 
 
@@ -126,26 +139,36 @@ class ComparisonMaker(Maker[Suite]):
 
     def trial(self, case: Case) -> TrialJob:
         suite = self.suite
-        recipe = self.recipe(case, case.recovery.recipe) if case.recovery.recipe else None
+        recovery = case.recovery
+        recipe, early = self._training(case, recovery.recipe, recovery.rewind)
         path = self.path(case)
         return TrialJob(
             path=path,
             budget=case.budget,
-            recovery=case.recovery.kind,
+            recovery="finetune" if recovery.rewind else recovery.kind,
             recipe=recipe,
-            total_epochs=case.recovery.total_epochs,
+            total_epochs=recovery.total_epochs,
             finetuning=self._finetuning(case),
+            early=early,
+            dense=self._dense(case, recipe) if case.model.untrained else None,
+            tune=recovery.tune,
             train_accuracy=suite.train_accuracy,
             timing=self._timing(path),
             labels=Labels(
                 **_names_of(suite, case),
                 method=case.method_name,
-                recovery=case.recovery.name,
+                recovery=recovery.name,
                 cost=suite.budgets.cost,
                 budget=case.budget,
                 matched_to=case.method.name if case.matched else None,
             ),
         )
+
+    def _dense(self, case: Case, recipe: Recipe | None) -> BaseJob:
+        """The base's first weights, trained whole by the recipe of what is left of it."""
+        base, epochs = self.base(case), case.recovery.total_epochs
+        trained = recipe and recipe.model_copy(update={"epochs": epochs or recipe.epochs})
+        return self.once(("dense", id(base)), lambda: replace(base, recipe=trained))
 
     def _timing(self, path: PathJob) -> TimingJob | None:
         dense_kernels = path.unstructured and path.selection.scope != "2:4"
@@ -158,6 +181,18 @@ class ComparisonMaker(Maker[Suite]):
         if spec is None or case.matched or case.recovery.kind != "finetune":
             return None
         return self.phase(case, "recovery", spec)
+
+    def _training(
+        self, case: Case, name: str | None, rewind: Rewind | None
+    ) -> tuple[Recipe | None, EarlyJob | None]:
+        """What a pruned network is trained by, and the base whose weights it is rewound to."""
+        recipe = self.suite.recipe_after(case.dataset, case.model, name, rewind)
+        if recipe is not None:
+            refuse_no_batch(recipe, case.dataset)
+        if rewind is None or rewind.what != "weights":
+            return recipe, None
+        base = self.base(case)
+        return recipe, self.once(("early", id(base), rewind.to), lambda: EarlyJob(base, rewind.to))
 
     def path(self, case: Case) -> PathJob:
         """One for all budgets; one a budget where a procedure heads for it, or settings differ."""
@@ -185,7 +220,8 @@ class ComparisonMaker(Maker[Suite]):
         procedure = self.phase(case, "procedure", spec) if spec else None
         budget = allowed.written[case.budget]
         iterative = method.iterative and method.iterative.at(budget)
-        between = iterative and iterative.recover
+        recover, rewind = (iterative.recover, iterative.rewind) if iterative else (None, None)
+        between, early = self._training(case, recover, rewind)
         selection = self.suite.selection_of(case.model, method, budget)
         refuse_misfit(method, selection, allowed, matched is not None)
         refuse_unfit_training(method, procedure, allowed, selection)
@@ -200,7 +236,8 @@ class ComparisonMaker(Maker[Suite]):
             iterative=iterative,
             matched=matched,
             procedure=procedure,
-            between=self.recipe(case, between) if between else None,
+            between=between,
+            early=early,
         )
 
 

@@ -7,6 +7,7 @@ import torch
 from criteria import CriteriaError, registry
 from criteria.phases import create_phase
 from criteria.procedures.procedure import Ground
+from suites import Recipe
 from suites.method import MethodSpec
 from suites.problem import DatasetSpec
 from suites.protocol import Budgets, SelectionSpec
@@ -60,7 +61,7 @@ def refuse_unfit_training(
     Raises:
         PlanError: says which it lacks.
     """
-    trains = procedure is not None or (method.iterative and method.iterative.recover)
+    trains = procedure is not None or (method.iterative and method.iterative.trains)
     if trains and budgets.cost == "threshold":
         raise PlanError(
             f"method {method.name}: it trains until a budget is met, and budgets.threshold is none;"
@@ -119,6 +120,16 @@ def refuse_too_short(method: MethodSpec, procedure: PhaseUse, dataset: DatasetSp
             f"method {method.name}: its recipe has {epochs} epoch{'s' if epochs > 1 else ''} on "
             f"{dataset.title}, which are {steps} steps. {error}"
         ) from error
+
+
+def refuse_no_batch(recipe: Recipe, dataset: DatasetSpec) -> None:
+    """Raises PlanError for a training without a step, where the data's size is known."""
+    extent = dataset_size(dataset)
+    try:
+        if extent is not None:
+            recipe.batches(extent.train)
+    except ValueError as error:
+        raise PlanError(f"{dataset.title}: {error}") from error
 
 
 def _selectors() -> str:

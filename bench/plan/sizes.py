@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -32,7 +31,7 @@ class DatasetSize:
 
     def steps(self, recipe: Recipe) -> int:
         """Optimizer steps of a whole training."""
-        return recipe.epochs * math.ceil(self.train / recipe.batch_size)
+        return recipe.epochs * recipe.batches(self.train)
 
 
 def dataset_size(spec: DatasetSpec, data_root: Path | None = None) -> DatasetSize | None:
@@ -46,7 +45,7 @@ def dataset_size(spec: DatasetSpec, data_root: Path | None = None) -> DatasetSiz
     if known is None:
         return None
     pool = min(known.train, spec.train_images or known.train)
-    held_out = max(1, round(pool * spec.validation))
+    held_out = spec.held_out(pool)
     return DatasetSize(
         pool - held_out,
         held_out,

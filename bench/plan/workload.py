@@ -21,6 +21,7 @@ from suites import Recipe
 from .jobs import (
     BaseJob,
     DenseJob,
+    EarlyJob,
     FidelityJob,
     Job,
     OracleJob,
@@ -127,6 +128,8 @@ def load_of(job: Job, data_root: Path | None = None) -> Load | None:
             return problem.trained(job.recipe) + problem.measured()
         case PreparedJob():
             return problem.trained(job.phase.recipe) + problem.measured()
+        case EarlyJob():
+            return problem.trained(job.base.recipe, epochs=job.epoch)
         case ScoresJob():
             return problem.scored(job.at.calibration.images, job.criteria)
         case PathJob():
@@ -146,7 +149,7 @@ def load_of(job: Job, data_root: Path | None = None) -> Load | None:
 def _dense_of(job: Job) -> DenseJob:
     """The dense network that a job trains or works on."""
     match job:
-        case BaseJob() | PreparedJob():
+        case BaseJob() | PreparedJob() | EarlyJob():
             return job
         case OracleJob():
             return job.base
@@ -170,15 +173,21 @@ class _Problem:
         """Accuracy on validation and test."""
         return self.evaluated(self.extent.validation + self.extent.test, share)
 
-    def trained(self, recipe: Recipe | None, share: float = 1.0) -> Load:
-        """A training, with a look at validation each epoch; a teacher runs forward beside it."""
+    def trained(self, recipe: Recipe | None, share: float = 1.0, epochs: int | None = None) -> Load:
+        """A training, with a look at validation each epoch; a teacher runs forward beside it.
+
+        Args:
+            epochs: that it lasts; default: the recipe's.
+        """
         if recipe is None:
             return Load()
-        images = recipe.epochs * self.extent.train
+        epochs = recipe.epochs if epochs is None else epochs
+        whole = recipe.batches(self.extent.train) * recipe.batch_size
+        images = epochs * min(whole, self.extent.train)  # of a partial batch, what is there
         taught = float(recipe.distill is not None)
-        passes, whole = images * (TRAINING + taught), images * (TRAINING * share + taught)
-        return Load(trained=images, passes=passes, macs=whole * self.size.macs) + (
-            self.evaluated(recipe.epochs * self.extent.validation, share)
+        passes, work = images * (TRAINING + taught), images * (TRAINING * share + taught)
+        return Load(trained=images, passes=passes, macs=work * self.size.macs) + (
+            self.evaluated(epochs * self.extent.validation, share)
         )
 
     def scored(self, images: int, criteria: Iterable[CriterionSpec], share: float = 1.0) -> Load:
@@ -247,11 +256,12 @@ def own_epochs(job: PathJob, budget: float) -> int:
 
 
 def recovery_epochs(job: TrialJob) -> int:
-    """Epochs of finetuning; what is left of the total, where the suite gives one."""
+    """Epochs of finetuning, by all settings that are tried; what is left of the total, where the
+    suite gives one."""
     if job.recipe is None:
         return 0
     if job.total_epochs is None:
-        return job.recipe.epochs
+        return job.recipe.epochs * (job.tune.trials if job.tune else 1)
     return max(job.total_epochs - own_epochs(job.path, job.budget), 0)
 
 
@@ -261,9 +271,7 @@ def _trial(job: TrialJob, problem: _Problem) -> Load:
     if job.recovery == "bn":
         load += problem.evaluated(job.at.calibration.images, share)
     if job.recipe is not None:
-        epochs = recovery_epochs(job)
-        if epochs:
-            load += problem.trained(job.recipe.model_copy(update={"epochs": epochs}), share)
+        load += problem.trained(job.recipe, share, recovery_epochs(job))
         load += problem.evaluated(problem.extent.test, share)  # the epoch that was best
     if job.train_accuracy:
         load += problem.evaluated(problem.extent.train, share)

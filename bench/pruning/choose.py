@@ -14,7 +14,7 @@ from .selection import InfeasibleBudget, RemovalOrder, rank, select
 from .thresholds import Choice, Choices, at_thresholds, meet_budgets
 
 Scorer = Callable[[Network], Sequence[Tensor]]  # scores, or a selector's evidence, of each group
-Recover = Callable[[nn.Module, float, int], None]
+Recover = Callable[[nn.Module, float, int, Removed], None]
 
 
 def choose_removed(
@@ -37,7 +37,7 @@ def choose_removed(
         budgets: shares kept of `rules.cost`.
         schedule: the steps of an iterative path; without, all budgets follow from one scoring.
         recover: may train, in place, the network that is left at each stop of the schedule; told
-            the stop and its number, from 0.
+            the stop, its number, from 0, and the units that have left.
         like: what leaves by another method at each budget; as many units of each group leave.
         selector: picks the sets, by the evidence that `scorer` gives of each group.
         thresholds: the budgets are settings of the selector's threshold, whatever these cost.
@@ -96,19 +96,20 @@ def iterative(
             units[order[count:].sort().values]
             for units, order, count in zip(remaining, ranking.within, counts, strict=True)
         ]
+        gone = [
+            complement(group.units, units)
+            for group, units in zip(network.structure.groups, remaining, strict=True)
+        ]
         if stop in budgets:
-            removed[stop] = [
-                complement(group.units, units)
-                for group, units in zip(network.structure.groups, remaining, strict=True)
-            ]
+            removed[stop] = gone
         leaving = _lowest(ranking.within, counts)
         if stop == stops[-1]:  # no one scores what is left
             if recover is not None:
-                recover(now.cut(leaving), stop, step)
+                recover(now.cut(leaving), stop, step, gone)
             break
         now = now.without(leaving)
         if recover is not None:
-            recover(now.model, stop, step)
+            recover(now.model, stop, step, gone)
     return removed
 
 

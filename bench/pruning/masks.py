@@ -24,6 +24,7 @@ from .selection import InfeasibleBudget, ordered_quantiles
 
 WeightScorer = Callable[[nn.Module], Sequence[Tensor]]  # of each group, [weights]; low leaves first
 Masks = dict[str, Tensor]  # layer -> [weights], flattened as its weight: True where one stays
+Recover = Callable[[nn.Module, float, int, Masks], None]
 
 
 def weight_groups(model: nn.Module, example_inputs: tuple[Any, ...]) -> tuple[Group, ...]:
@@ -58,6 +59,7 @@ def choose_masks(
     *,
     schedule: Schedule | None = None,
     like: Mapping[float, Masks] | None = None,
+    recover: Recover | None = None,
 ) -> dict[float, Masks]:
     """The masks at each share of weights kept; as `choose_removed`, of single weights.
 
@@ -69,6 +71,8 @@ def choose_masks(
         schedule: the steps of an iterative path; without, all masks follow from one scoring.
         like: another method's masks at each share; each layer keeps as many weights, or each block
             of a pattern.
+        recover: may train, in place, the network at each stop of the schedule, and keeps what is
+            masked at zero; told the stop, its number, from 0, and the masks.
 
     Raises:
         InfeasibleBudget: a share that leaves nothing, or is not that of the pattern.
@@ -79,7 +83,7 @@ def choose_masks(
             f"scope {scope} keeps {kept} of every {of} weights: budget {{'weights': {kept / of:g}}}"
         )
     if schedule is not None:
-        return mask_stepwise(model, groups, scorer, shares, scope, schedule)
+        return mask_stepwise(model, groups, scorer, shares, scope, schedule, recover)
     scores = scorer(model)
     if like is not None and not of:
         return {share: given_counts(groups, scores, like[share]) for share in shares}
@@ -152,12 +156,13 @@ def mask_stepwise(
     shares: Sequence[float],
     scope: str,
     schedule: Schedule,
+    recover: Recover | None = None,
 ) -> dict[float, Masks]:
     """Score, mask down to the next stop, score what is left; what is masked stays masked."""
     masks = {group.root: torch.ones(group.units, dtype=torch.bool) for group in groups}
-    chosen = {}
-    for stop in schedule.stops(shares):
-        scores = scorer(masked(model, masks))
+    chosen, now = {}, model
+    for step, stop in enumerate(schedule.stops(shares)):
+        scores = scorer(now)
         left = [
             values.masked_fill(~masks[group.root], -torch.inf)  # lowest, whatever it was given
             for group, values in zip(groups, scores, strict=True)
@@ -166,6 +171,9 @@ def mask_stepwise(
             masks = mask_blocks(model, groups, left, stop, scope)
         else:
             masks = mask_at_once(groups, left, [stop], scope)[stop]
+        now = masked(now, masks)
+        if recover is not None:
+            recover(now, stop, step, masks)
         if stop in shares:
             chosen[stop] = masks
     return chosen

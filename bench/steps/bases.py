@@ -1,6 +1,7 @@
 """A base: an unpruned network, trained once by a recipe or taken over from a checkpoint.
 
-A prepared base is one that a preparation has trained further, before it is scored.
+A prepared base is one that a preparation has trained further, before it is scored; an early one is
+the base as it was after some epoch.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ import copy
 import time
 
 from criteria.phases import create_phase
+from criteria.training import Rider
 from reports.records import Epoch
 
-from ..plan.jobs import BaseJob, PreparedJob
+from ..plan.jobs import BaseJob, EarlyJob, PreparedJob
 from ..seeds import seed
 from ..training.measure import accuracy
 from ..training.train import train
@@ -73,3 +75,44 @@ def prepare_base(job: PreparedJob, workspace: Workspace) -> None:
             "seconds": time.perf_counter() - start,
         },
     )
+
+
+def rewind_base(job: EarlyJob, workspace: Workspace) -> None:
+    """Train a base again up to an epoch, and store what it was then.
+
+    A training depends on its seed alone, so no base needs to keep what it has been.
+
+    Raises:
+        ArithmeticError: this training takes another course than the base's did.
+    """
+    base = workspace.base(job.base)
+    model = workspace.fresh_model(job, base.data).eval()
+    assert job.base.recipe is not None
+    trained = train(
+        model,
+        base.data,
+        job.base.recipe,
+        seed("base-order", **job.axes),
+        _Until(job.epoch),
+        checkpoint=workspace.checkpoint(job.key, base.sha256),
+    )
+    if trained.history != base.history[: job.epoch]:
+        raise ArithmeticError(
+            f"{job}: its training does not come to the same numbers again, as on another kind of "
+            "machine or with another torch; remove the base from results/bases and train it here"
+        )
+    workspace.save_base(job, model, {"base_sha256": base.sha256})
+
+
+class _Until(Rider):
+    """Ends a training after so many epochs."""
+
+    def __init__(self, epochs: int) -> None:
+        self._epochs, self._whole = epochs, 0
+
+    def after_epoch(self, epoch: int) -> None:
+        self._whole = epoch + 1
+
+    @property
+    def done(self) -> bool:
+        return self._whole == self._epochs

@@ -18,7 +18,7 @@ from ..pruning.network import Removed, Rules
 from ..pruning.selection import InfeasibleBudget, Limits, Scope
 from ..pruning.thresholds import Choice
 from ..store.sealed import read_arrays, read_json, wanted, write_arrays, write_json
-from .procedures import Training, iterate_and_train, ride, save_training
+from .procedures import OnTheWay, Training, ride, save_training
 from .scores import Rescore, load_scores, rescorer
 from .workspace import Base, Workspace
 
@@ -37,14 +37,12 @@ def make_path(job: PathJob, workspace: Workspace) -> None:
         _make_masks(job, workspace, base)
         return
     score, cost = rescorer(job, workspace, base)
-    trainings: dict[float, Training] = {}
-    if job.between is not None:
-        chosen, trainings = iterate_and_train(job, workspace, base, rules_of(job), score)
-    else:
-        follows = job.procedure is None or job.procedure.follows
-        chosen = _choose(job, workspace, base, score, cost) if follows else {}
-        if job.procedure is not None:
-            chosen, trainings = _ride(job, workspace, base, chosen, score, cost)
+    way = OnTheWay(job, workspace, base)
+    trainings = way.trainings
+    follows = job.procedure is None or job.procedure.follows
+    chosen = _choose(job, workspace, base, score, cost, way) if follows else {}
+    if job.procedure is not None:
+        chosen, trainings = _ride(job, workspace, base, chosen, score, cost)
     _write(
         job,
         workspace,
@@ -61,14 +59,13 @@ def make_path(job: PathJob, workspace: Workspace) -> None:
             for budget, choice in chosen.items()
             if isinstance(choice, Choice)
         },
-        training={
-            str(budget): save_training(job, workspace, budget, training)
-            for budget, training in trainings.items()
-        },
+        trainings=trainings,
     )
 
 
-def _choose(job: PathJob, workspace: Workspace, base: Base, score: Rescore, cost: Cost) -> Chosen:
+def _choose(
+    job: PathJob, workspace: Workspace, base: Base, score: Rescore, cost: Cost, way: OnTheWay
+) -> Chosen:
     """Choose on the dense network; `cost` takes what the shared scores have cost."""
     score = _stored_or_anew(job, workspace, score, cost)
     like = None
@@ -82,6 +79,7 @@ def _choose(job: PathJob, workspace: Workspace, base: Base, score: Rescore, cost
         job.budgets,
         rules_of(job),
         schedule=job.schedule,
+        recover=way.cut if job.between else None,
         like=like,
         selector=find(job.criterion.name).selector,
         thresholds=job.cost == "threshold",
@@ -121,6 +119,7 @@ def _make_masks(job: PathJob, workspace: Workspace, base: Base) -> None:
     like = None
     if job.matched is not None:
         like = {budget: load_masks(workspace, job.matched, base, budget) for budget in job.budgets}
+    way = OnTheWay(job, workspace, base)
     masks = choose_masks(
         base.network.model,
         groups,
@@ -129,6 +128,7 @@ def _make_masks(job: PathJob, workspace: Workspace, base: Base) -> None:
         job.selection.scope,
         schedule=job.schedule,
         like=like,
+        recover=way.masked if job.between else None,
     )
     bits = {str(budget): pack(layers) for budget, layers in masks.items()}
     write_arrays(workspace.store.path("paths", job.key, ".npz"), bits)
@@ -136,7 +136,7 @@ def _make_masks(job: PathJob, workspace: Workspace, base: Base) -> None:
         str(budget): {layer: int(mask.sum()) for layer, mask in layers.items()}
         for budget, layers in masks.items()
     }
-    _write(job, workspace, base, kept, cost)  # last: it says that the path is whole
+    _write(job, workspace, base, kept, cost, way.trainings)  # last: it says that the path is whole
 
 
 def _write(
@@ -145,14 +145,19 @@ def _write(
     base: Base,
     budgets: dict[str, Any],
     cost: Cost,
+    trainings: dict[float, Training],
     **about: Any,
 ) -> None:
-    """Store what a path found at each budget, and what its scoring cost."""
+    """Store what a path found at each budget, what it has trained, and what its scoring cost."""
     write_json(
         workspace.store.path("paths", job.key, ".json"),
         {
             "budgets": budgets,
             **about,
+            "training": {
+                str(budget): save_training(job, workspace, budget, training)
+                for budget, training in trainings.items()
+            },
             "base_sha256": base.sha256,
             "score_s": cost.seconds,
             "score_peak_bytes": cost.peak_bytes,

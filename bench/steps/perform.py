@@ -5,6 +5,7 @@ hash of all that decides it, and shared by whatever stands on it. In the order i
 
     base      train a network on the dataset, or take over a checkpoint; measure it     bases.py
     prepared  train it further, as a method asks, before anything is scored             bases.py
+    early     train it again up to an epoch, where a method rewinds to it                bases.py
     scores    score its units by many criteria, in one pass over calibration images     scores.py
     path      which units leave at every budget: selected from those scores, or step
               by step with new scores, or while a procedure trains                      paths.py
@@ -34,6 +35,7 @@ from reports.records import Failure
 from ..errors import StoreError
 from ..plan.jobs import (
     BaseJob,
+    EarlyJob,
     FidelityJob,
     Job,
     OracleJob,
@@ -43,7 +45,7 @@ from ..plan.jobs import (
     TimingJob,
     TrialJob,
 )
-from .bases import make_base, prepare_base
+from .bases import make_base, prepare_base, rewind_base
 from .failures import failure
 from .fidelity import make_oracle, measure_fidelity
 from .paths import make_path
@@ -105,6 +107,8 @@ def _do(job: Job, workspace: Workspace) -> Outcome:
             make_base(job, workspace)
         case PreparedJob():
             prepare_base(job, workspace)
+        case EarlyJob():
+            rewind_base(job, workspace)
         case ScoresJob():
             return Outcome(failed_scores=make_scores(job, workspace))
         case PathJob():

@@ -7,7 +7,7 @@ units have left. A procedure heads for one budget; an iterative path visits all.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,13 +19,14 @@ from criteria.evidence.meter import Cost
 from criteria.phases import create_phase
 from criteria.procedures.procedure import Ground, Procedure
 from criteria.registry import find
+from criteria.training import Rider
 
 from ..plan.jobs import PathJob
-from ..pruning.choose import choose_removed, selected
-from ..pruning.cut import EQUAL, difference, uncut
+from ..pruning.choose import selected
+from ..pruning.cut import EQUAL, cut, difference, uncut
+from ..pruning.masks import Holder, Masks, check_held, masked
 from ..pruning.network import Network, Removed, Rules
 from ..pruning.selection import InfeasibleBudget
-from ..pruning.thresholds import Choice
 from ..seeds import generator, seed
 from ..store.sealed import wanted
 from ..store.weights import load_weights, save_weights, stored_weights, trained_file
@@ -169,56 +170,73 @@ def _check_gone(job: PathJob, network: Network, model: nn.Module, removed: Remov
         )
 
 
-def iterate_and_train(
-    job: PathJob, workspace: Workspace, base: Base, rules: Rules, score: Rescore
-) -> tuple[dict[float, Choice | InfeasibleBudget], dict[float, Training]]:
-    """Score, remove a little, train what is left, and again; what has been trained so far counts.
+@dataclass(eq=False)
+class OnTheWay:
+    """Training at the stops of an iterative path; what has been trained so far counts.
 
     Where a resumed path has trained before, it takes what came of that and goes on.
+
+    Attributes:
+        trainings: by budget, what all of it has come to there.
     """
-    assert job.iterative is not None
-    assert job.between is not None
-    recipe, everywhere = job.between, job.iterative.recover_at == "steps"
-    so_far, left = Training(), dict[float, tuple[nn.Module, Training]]()
 
-    def recover(model: nn.Module, stop: float, step: int) -> None:
-        if everywhere or stop in job.budgets:
-            done = workspace.checkpoint(f"{job.key}-step{step}", base.sha256)
-            state = done.load()
-            if state is None:
-                order = seed("between", **job.at.axes, step=step)
-                on_the_way = workspace.checkpoint(f"{job.key}-step{step}-part", base.sha256)
-                found = train(
-                    model, base.data, recipe, order, teacher=base.trained, checkpoint=on_the_way
-                )
-                state = {
-                    "model": model.state_dict(),
-                    "images": found.images,
-                    "seconds": found.seconds,
-                }
-                done.save(state)
-            model.load_state_dict(state["model"])
-            so_far.images += state["images"]
-            so_far.seconds += state["seconds"]
-        if stop in job.budgets:
-            left[stop] = copy.deepcopy(model), replace(so_far)
+    job: PathJob
+    workspace: Workspace
+    base: Base
+    trainings: dict[float, Training] = field(default_factory=dict)
+    _so_far: Training = field(default_factory=Training)
 
-    chosen = choose_removed(
-        base.network,
-        lambda now: score(now.model, now.structure.groups),
-        job.budgets,
-        rules,
-        schedule=job.schedule,
-        recover=recover,
-    )
-    trainings = {}
-    for budget, (model, training) in left.items():
-        choice = chosen[budget]
-        assert not isinstance(choice, InfeasibleBudget)
-        groups = base.network.structure.groups
-        training.model = uncut(base.network.model, groups, choice.removed, model)
-        trainings[budget] = training
-    return chosen, trainings
+    def cut(self, model: nn.Module, stop: float, step: int, removed: Removed) -> None:
+        """Train a network whose units have left."""
+        groups = self.base.network.structure.groups
+        self._train(model, stop, step, Rider(), lambda dense: cut(dense, groups, removed))
+        if stop in self.job.budgets:
+            self._keep(stop, uncut(self.base.network.model, groups, removed, model))
+
+    def masked(self, model: nn.Module, stop: float, step: int, masks: Masks) -> None:
+        """Train a network whose single weights have left, and keep them at zero."""
+        self._train(model, stop, step, Holder(model, masks), lambda dense: masked(dense, masks))
+        check_held(model, masks)
+        if stop in self.job.budgets:
+            self._keep(stop, copy.deepcopy(model))
+
+    def _keep(self, budget: float, model: nn.Module) -> None:
+        self.trainings[budget] = replace(self._so_far, model=model)
+
+    def _train(
+        self,
+        model: nn.Module,
+        stop: float,
+        step: int,
+        rider: Rider,
+        pruned: Callable[[nn.Module], nn.Module],
+    ) -> None:
+        """Train in place; `pruned` takes from a dense network what has left."""
+        job, base = self.job, self.base
+        assert job.iterative is not None
+        assert job.between is not None
+        if job.iterative.recover_at == "budgets" and stop not in job.budgets:
+            return
+        done = self.workspace.checkpoint(f"{job.key}-step{step}", base.sha256)
+        state = done.load()
+        if state is None:
+            if job.early is not None:
+                early = self.workspace.early(job.early, base.data)
+                model.load_state_dict(pruned(early).state_dict())
+            found = train(
+                model,
+                base.data,
+                job.between,
+                seed("between", **job.at.axes, step=step),
+                rider,
+                teacher=base.trained,
+                checkpoint=self.workspace.checkpoint(f"{job.key}-step{step}-part", base.sha256),
+            )
+            state = {"model": model.state_dict(), "images": found.images, "seconds": found.seconds}
+            done.save(state)
+        model.load_state_dict(state["model"])
+        self._so_far.images += state["images"]
+        self._so_far.seconds += state["seconds"]
 
 
 def save_training(

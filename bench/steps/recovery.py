@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ from torch import nn
 from criteria.phases import create_phase
 from criteria.recoveries.recovery import Recovery
 from criteria.training import Rider
-from reports.records import Epoch
+from reports.records import Candidate
 from suites import Recipe
 
 from ..plan.jobs import TrialJob
@@ -23,6 +24,7 @@ from ..seeds import generator, seed
 from ..training.batch_norm import recalibrate_bn
 from ..training.measure import evaluate
 from ..training.train import Trained, train
+from .tuning import tuned
 from .workspace import Base, Workspace
 
 
@@ -49,16 +51,16 @@ class Recovered:
     """A pruned network, after recovery.
 
     Attributes:
-        history: an entry an epoch.
-        images: that it was trained on.
+        trained: what its training left behind; of several settings, the one that was chosen, with
+            the images and seconds of all.
         best_top1: on the test split, of the epoch that was best on validation; shown beside the
-            last epoch's.
+            last epoch's. None: no training, or no images held out to choose it by.
     """
 
     model: nn.Module
-    history: list[Epoch] = field(default_factory=list)
-    images: int = 0
+    trained: Trained = field(default_factory=lambda: Trained([], {}, 0))
     best_top1: float | None = None
+    tuned: list[Candidate] = field(default_factory=list)
 
 
 def recover(
@@ -75,7 +77,7 @@ def recover(
             return Recovered(thin.model)
         case "bn":
             images = recalibrate_bn(thin.model, workspace.calibration(job.at, base.data))
-            return Recovered(thin.model, images=images)
+            return Recovered(thin.model, Trained([], {}, images))
         case "finetune":
             return _finetune(job, workspace, base, network, thin, used)
     raise ValueError(f"unknown recovery {job.recovery!r}")
@@ -85,31 +87,42 @@ def _finetune(
     job: TrialJob, workspace: Workspace, base: Base, network: Network, thin: Thin, used: int
 ) -> Recovered:
     """Train by the trial's recipe, and in the method's own way where it has one."""
-    rider, model = thin.rider, thin.model
-    recovery: Recovery | None = None
-    if job.finetuning is not None:
-        draw = generator("recovery", **job.at.axes)
-        rider = recovery = create_phase(
-            "recovery", job.finetuning.name, job.finetuning.options, draw
-        )
-        groups = network.structure.groups
-        dense = network.model
-        if job.path.trains:  # what has left is zero there, and could not learn
-            dense = refilled(dense, base.network.model, groups, thin.removed)
-        model = rider.network(model, dense, groups, thin.removed)
-    trained = train(
-        model,
-        base.data,
-        _lengthened(job, base, used),
-        seed("recovery", **job.at.axes),
-        rider,
-        teacher=base.trained,
-        checkpoint=workspace.checkpoint(job.key, base.sha256),
-    )
-    best = _at_best_epoch(model, base, trained)
-    if recovery is not None:
-        model = _merged(job, recovery, model, thin, network)
-    return Recovered(model, trained.history, trained.images, best)
+    before = copy.deepcopy(thin.model.state_dict())
+
+    def begin() -> tuple[Rider, nn.Module]:
+        thin.model.load_state_dict(before)  # nothing is left of a training by another setting
+        return _ridden(job, base, network, thin)
+
+    def fit(recipe: Recipe, part: str = "") -> tuple[nn.Module, Rider, Trained]:
+        rider, model = begin()
+        order = seed("recovery", **job.at.axes)
+        on = workspace.checkpoint(job.key + part, base.sha256)
+        found = train(model, base.data, recipe, order, rider, teacher=base.trained, checkpoint=on)
+        return model, rider, found
+
+    recipe, candidates = _lengthened(job, base, used), list[Candidate]()
+    if job.tune is None:
+        model, rider, trained = fit(recipe)
+    else:
+        trained, weights, candidates = tuned(job, job.tune, workspace, base, recipe, fit)
+        rider, model = begin()
+        model.load_state_dict(weights)
+    best = _at_best_epoch(model.eval(), base, trained)
+    if isinstance(rider, Recovery):
+        model = _merged(job, rider, model, thin, network)
+    return Recovered(model, trained, best, candidates)
+
+
+def _ridden(job: TrialJob, base: Base, network: Network, thin: Thin) -> tuple[Rider, nn.Module]:
+    """What rides on the finetuning, and the network to train."""
+    if job.finetuning is None:
+        return thin.rider, thin.model
+    draw = generator("recovery", **job.at.axes)
+    recovery = create_phase("recovery", job.finetuning.name, job.finetuning.options, draw)
+    groups, dense = network.structure.groups, network.model
+    if job.path.trains:  # what has left is zero there, and could not learn
+        dense = refilled(dense, base.network.model, groups, thin.removed)
+    return recovery, recovery.network(thin.model, dense, groups, thin.removed)
 
 
 def _lengthened(job: TrialJob, base: Base, used: int) -> Recipe:
@@ -147,7 +160,9 @@ def _merged(
     return plain
 
 
-def _at_best_epoch(model: nn.Module, base: Base, trained: Trained) -> float:
+def _at_best_epoch(model: nn.Module, base: Base, trained: Trained) -> float | None:
+    if not trained.best:
+        return None
     last = {name: one.clone() for name, one in model.state_dict().items()}
     model.load_state_dict(trained.best)
     top1 = evaluate(model, base.data.test).top1

@@ -6,6 +6,7 @@ A trial of a fidelity suite (`fidelity.py`) measures something else, under the s
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -35,16 +36,19 @@ def measure(job: TrialJob, workspace: Workspace) -> tuple[Measurements, Costs]:
     """Cut or mask at the trial's budget, recover, and measure what came out."""
     start = time.perf_counter()
     base = workspace.base(job.path.at.base)
+    dense = workspace.base(job.dense) if job.dense else base
     path = path_file(workspace, job.path)
     training = path.get("training", {}).get(str(job.budget))
     network = base.network
     if training is None:
         training = {"images": 0, "seconds": 0.0, "notes": {}}
-    else:
+    elif job.early is None:
         network = load_training(job.path, workspace, base, job.budget, training["sha256"])
+    if job.early is not None:
+        network = replace(network, model=workspace.early(job.early, base.data))
     phases = {"prepare": base.images_prepared, "procedure": training["images"]}
     if job.path.unstructured:
-        thin = _mask(job, workspace, base)
+        thin = _mask(job, workspace, base, network)
     else:
         thin = _cut(job, workspace, base, network)
 
@@ -55,9 +59,9 @@ def measure(job: TrialJob, workspace: Workspace) -> tuple[Measurements, Costs]:
     pruned = recovered.model
 
     measurements = Measurements(
-        dense=base.accuracy,
+        dense=dense.accuracy,
         pruned=accuracy(pruned, base.data),
-        train=_on_train(pruned, base) if job.train_accuracy else None,
+        train=_on_train(pruned, dense) if job.train_accuracy else None,
         test_images=len(base.data.test),
         best_validation_top1=recovered.best_top1,
         dense_macs=base.macs,
@@ -69,14 +73,15 @@ def measure(job: TrialJob, workspace: Workspace) -> tuple[Measurements, Costs]:
         images_scored=path["images_scored"],
         phases={name: images for name, images in phases.items() if images},
         notes=training["notes"],
-        images_trained=recovered.images,
-        history=recovered.history,
+        images_trained=recovered.trained.images,
+        history=recovered.trained.history,
+        tuned=recovered.tuned,
     )
     return measurements, Costs(
         score_s=path["score_s"],
         score_peak_bytes=path["score_peak_bytes"],
         phases_s=base.prepare_s + training["seconds"],
-        recovery_s=recovery_s,
+        recovery_s=max(recovery_s, recovered.trained.seconds),  # of a killed predecessor, too
         total_s=time.perf_counter() - start,
     )
 
@@ -112,9 +117,9 @@ def _cut(job: TrialJob, workspace: Workspace, base: Base, network: Network) -> T
     return Thin(pruned, sizes, removed)
 
 
-def _mask(job: TrialJob, workspace: Workspace, base: Base) -> Thin:
+def _mask(job: TrialJob, workspace: Workspace, base: Base, network: Network) -> Thin:
     """Put the path's mask on the weights; whatever it keeps counts, whatever its value."""
-    dense = base.network.model
+    dense = network.model
     masks = load_masks(workspace, job.path, base, job.budget)
     model = masked(dense, masks)
     check_masked(dense, model, masks)
@@ -122,7 +127,7 @@ def _mask(job: TrialJob, workspace: Workspace, base: Base) -> Thin:
     counts = {layer: (int(mask.sum()), len(mask)) for layer, mask in masks.items()}
     kept, total = (sum(column) for column in zip(*counts.values(), strict=True))
     sizes = {
-        "macs": base.macs - macs_saved(masks, weight_uses(dense, base.network.inputs)),
+        "macs": base.macs - macs_saved(masks, weight_uses(dense, network.inputs)),
         "params": base.params - (total - kept),
         "torch_pruning_macs": None,
         "widths": {},

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from criteria.evidence.meter import Cost
-from reports.records import Accuracy
+from reports.records import Accuracy, Epoch
 from suites.faults import meant
 
 from ..data.datasets import Dataset, divide, read
@@ -21,7 +21,7 @@ from ..data.reader import Source
 from ..errors import DataError, ModelError
 from ..models import build_model
 from ..models.checkpoint import local_checkpoint
-from ..plan.jobs import BaseJob, DenseJob, Standpoint
+from ..plan.jobs import DenseJob, EarlyJob, PreparedJob, Standpoint
 from ..pruning.cost import count_macs, count_params
 from ..pruning.cut import verify
 from ..pruning.network import Network
@@ -31,6 +31,7 @@ from ..store.sealed import read_json, wanted, write_json
 from ..store.store import Store
 from ..store.weights import load_weights, save_weights, stored_weights
 from ..training.measure import Tally, evaluate
+from ..training.mixing import Mixing
 
 T = TypeVar("T")
 KEPT = 2  # bases that a worker keeps at hand; jobs of one base follow each other
@@ -56,6 +57,7 @@ class Base:
         accuracy, macs, params: of the dense network; of a prepared one, of the base as it was.
         sha256: of its stored weights; `trained_sha256`: of the base as it was.
         trained: the base as it was, which distillation learns from.
+        history: of its training, an entry an epoch.
         images_prepared, prepare_s: what the preparation took, of a prepared base.
     """
 
@@ -67,6 +69,7 @@ class Base:
     sha256: str
     trained: nn.Module
     trained_sha256: str
+    history: list[Epoch]
     images_prepared: int = 0
     prepare_s: float = 0.0
 
@@ -148,7 +151,7 @@ class Workspace:
         data = self.dataset(job)
         meta = wanted(read_json(self._done(job)), self._done(job))
         found = self._stored(job, data, meta)
-        if isinstance(job, BaseJob):
+        if not isinstance(job, PreparedJob):
             return found
         base = self.base(job.base)
         return replace(
@@ -167,10 +170,7 @@ class Workspace:
                 f"the images of {data.name} are not those that {job} was trained on; bring them "
                 "back, or give the new ones a results folder of their own (--results)"
             )
-        model = self.fresh_model(job, data)
-        file = self._weights(job)
-        load_weights(model, wanted(stored_weights(file, meta["sha256"]), file))
-        model.eval()
+        model = self._model(job, data, meta["sha256"])
         network = self.trace(job, model, data)
         verify(network.model, network.inputs, network.structure)
         return Base(
@@ -182,7 +182,18 @@ class Workspace:
             meta["sha256"],
             model,
             meta["sha256"],
+            [Epoch(**one) for one in meta["history"]],
         )
+
+    def early(self, job: EarlyJob, data: Dataset) -> nn.Module:
+        """A stored base as it was after an epoch; it has the base's groups."""
+        return self._model(job, data, wanted(read_json(self._done(job)), self._done(job))["sha256"])
+
+    def _model(self, job: DenseJob, data: Dataset, sha256: str) -> nn.Module:
+        model = self.fresh_model(job, data)
+        file = self._weights(job)
+        load_weights(model, wanted(stored_weights(file, sha256), file))
+        return model.eval()
 
     def save_base(self, job: DenseJob, model: nn.Module, meta: dict[str, Any]) -> None:
         """Weights first, then the file that says they are whole."""
@@ -210,8 +221,11 @@ class Workspace:
             file.unlink()
 
     def calibration(self, at: Standpoint, data: Dataset) -> list[tuple[Tensor, Tensor]]:
-        """The batches that criteria may see: the same for all of them."""
-        wanted = at.calibration
+        """The batches that criteria may see: the same for all of them.
+
+        Targets are labels [n], or probabilities [n, classes] where images are mixed.
+        """
+        wanted, augment = at.calibration, at.alteration.augment
         if wanted.images > len(data.train):
             raise DataError(
                 f"calibration.images = {wanted.images}, but {data.name} has only "
@@ -221,10 +235,12 @@ class Workspace:
         batches = data.train.batches(
             wanted.batch_size,
             indices=order[: wanted.images],
-            generator=generator("calibration-augmentation", **at.axes) if wanted.augment else None,
-            augment=wanted.augment,
+            generator=generator("calibration-augmentation", **at.axes) if augment else None,
+            augment=augment,
+            jitter=at.alteration.color_jitter,
         )
-        return list(batches)
+        mixing = Mixing(at.alteration, data.classes, seed("calibration-mixing", **at.axes))
+        return [mixing(*batch, number) for number, batch in enumerate(batches)]
 
 
 def example(data: Dataset) -> Tensor:

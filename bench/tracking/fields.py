@@ -53,6 +53,8 @@ def tags(record: Record) -> dict[str, str]:
         "trial.digest": digest(record),
         **provenance_tags(record.provenance),
     }
+    if record.measurements:
+        tags |= params(record.measurements.chosen, "tuned.")
     if record.failure:
         tags["failure.kind"] = record.failure.kind
         tags["failure.message"] = short(record.failure.message, TAG_LIMIT)
@@ -103,7 +105,8 @@ def metrics(record: Record) -> list[tuple[str, float, int]]:
         points.append((f"procedure/{name}", float(value), 0))
     for epoch in record.measurements.history:
         points.append(("train/loss", epoch.train_loss, epoch.epoch))
-        points.append(("validation/top1", 100 * epoch.validation_top1, epoch.epoch))
+        if epoch.validation_top1 is not None:
+            points.append(("validation/top1", 100 * epoch.validation_top1, epoch.epoch))
     return points
 
 

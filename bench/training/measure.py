@@ -57,14 +57,15 @@ def evaluate(model: nn.Module, images: Images) -> Tally:
 
 
 def accuracy(model: nn.Module, data: Dataset) -> Accuracy:
-    """The accuracy on the test split and on the validation split.
+    """The accuracy on the test split and, where images are held out, on the validation split.
 
     Raises:
         FloatingPointError: a loss is no finite number.
     """
-    test, validation = evaluate(model, data.test), evaluate(model, data.validation)
+    test = evaluate(model, data.test)
+    validation = evaluate(model, data.validation) if len(data.validation) else None
     for split, tally in (("test", test), ("validation", validation)):
-        if not math.isfinite(tally.loss):
+        if tally and not math.isfinite(tally.loss):
             raise FloatingPointError(
                 f"the loss on the {split} images is {tally.loss}: the network's outputs are no "
                 "numbers any more; a lower learning rate is the usual cure"
@@ -73,8 +74,8 @@ def accuracy(model: nn.Module, data: Dataset) -> Accuracy:
         top1=test.top1,
         top5=test.top5,
         loss=test.loss,
-        validation_top1=validation.top1,
-        validation_loss=validation.loss,
+        validation_top1=validation.top1 if validation else None,
+        validation_loss=validation.loss if validation else None,
     )
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from suites import Recipe
+from suites.recipe import Alteration
 
 from .. import seeds
 
@@ -25,7 +25,7 @@ TRIES = 10  # of a rectangle that fits
 class Mixing:
     """What a recipe does to a batch; `classes` are the dataset's, `seed` is the training's."""
 
-    recipe: Recipe
+    recipe: Alteration
     classes: int
     seed: int
 

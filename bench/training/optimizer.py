@@ -13,19 +13,20 @@ from suites import Recipe
 
 def learning_rate(recipe: Recipe, epoch: float) -> float:
     """The factor on the recipe's learning rate after so many epochs, fractions included."""
+    epoch += recipe.from_epoch
     if epoch < recipe.warmup_epochs:
         if recipe.warmup_factor is not None:
             left = 1 - epoch / recipe.warmup_epochs
             return 1 - (1 - recipe.warmup_factor) * left
         return (epoch + 1e-2) / (recipe.warmup_epochs + 1e-2)
-    done = (epoch - recipe.warmup_epochs) / max(recipe.epochs - recipe.warmup_epochs, 1e-9)
+    done = (epoch - recipe.warmup_epochs) / max(recipe.scheduled - recipe.warmup_epochs, 1e-9)
     match recipe.schedule:
         case "constant":
             return 1.0
         case "cosine":
             return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
         case "step":
-            passed = sum(epoch >= share * recipe.epochs for share in recipe.milestones)
+            passed = sum(epoch >= share * recipe.scheduled for share in recipe.milestones)
             return recipe.gamma**passed
         case "triangle":
             return 1 - (1 - recipe.gamma) * abs(2 * min(done, 1.0) - 1)

@@ -36,7 +36,8 @@ class Trained:
     Attributes:
         history: an entry an epoch.
         best: state dict of the epoch that was best on validation, the earliest among equals;
-            like the model's own weights the running mean, where the recipe keeps one.
+            like the model's own weights the running mean, where the recipe keeps one. Empty where
+            no images are held out.
         images: training images consumed.
         seconds: that it took, those before a kill included.
     """
@@ -118,7 +119,7 @@ class _Run:
         if recipe.channels_last:
             lay_out(self.model, torch.channels_last)
         self.optimizer = make_optimizer(self.model, recipe, self.rider)
-        self.batches = math.ceil(len(self.data.train) / recipe.batch_size)
+        self.batches = recipe.batches(len(self.data.train))
         self.mixing = Mixing(recipe, self.data.classes, self.seed)
         self.forward = compiled(self.model, device) if recipe.compile else self.model
         self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.amp == "fp16")
@@ -154,9 +155,12 @@ class _Run:
         else:
             self.draw.set_state(self.epoch_draw)
         batches = self.data.train.batches(
-            self.recipe.batch_size, generator=self.draw, augment=self.recipe.augment
+            self.recipe.batch_size,
+            generator=self.draw,
+            augment=self.recipe.augment,
+            jitter=self.recipe.color_jitter,
         )
-        rest = islice(batches, self.batch, None)
+        rest = islice(batches, self.batch, self.batches)
         if resume is not None:
             _set_random_state(resume)
         for images, labels in rest:
@@ -176,9 +180,7 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = factor * group["initial_lr"]
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self._loss(*self.mixing(images, labels, self.step))
-        extra = self.rider.loss_term(self.step)
-        self.scaler.scale(loss if extra is None else loss + extra).backward()
+        loss = self._backward(*self.mixing(images, labels, self.step))
         self._unscale()
         self.rider.after_backward(self.step)
         if self.recipe.grad_clip is not None:
@@ -187,18 +189,34 @@ class _Run:
         self.scaler.update()
         self.rider.after_step(self.step)
         self._update_average()
-        self.loss += loss.detach().double() * len(labels)
+        self.loss += loss.double() * len(labels)
         self.images += len(labels)
         self.seen += len(labels)
         self.step += 1
         self.batch += 1
+
+    def _backward(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Gradients of the mean loss over a batch, the rider's term included; that loss without it.
+
+        Of micro-batches the losses are weighted by their images, so that their gradients add up to
+        that of the whole batch, also where the last is smaller.
+        """
+        size = math.ceil(self.recipe.batch_size / self.recipe.accumulate)
+        losses = []
+        for at, part in enumerate(zip(images.split(size), targets.split(size), strict=True)):
+            loss = self._loss(*part) * (len(part[0]) / len(images))
+            extra = None if at else self.rider.loss_term(self.step)
+            self.scaler.scale(loss if extra is None else loss + extra).backward()
+            losses.append(loss.detach())
+        return torch.stack(losses).sum()
 
     def _update_average(self) -> None:
         """Copy the weights at the first step and while the rate warms up; average them later."""
         ema = self.recipe.ema
         if not self.average or ema is None or self.step % ema.every:
             return
-        if self.step < self.recipe.warmup_epochs * self.batches:
+        warmup = self.recipe.warmup_epochs - self.recipe.from_epoch
+        if self.step < warmup * self.batches:
             self.average.n_averaged.zero_()  # a mean of none is replaced by what comes
         self.average.update_parameters(self.model)
 
@@ -256,10 +274,12 @@ class _Run:
         if not self.seen:
             return  # the rider had nothing to do
         self.rider.after_epoch(len(self.history))
-        with self._averaged():
-            accuracy = evaluate(self.model, self.data.validation).top1
-            if accuracy > self.best_top1:
-                self.best_top1, self.best = accuracy, copy.deepcopy(self.model.state_dict())
+        accuracy = None
+        if len(self.data.validation):
+            with self._averaged():
+                accuracy = evaluate(self.model, self.data.validation).top1
+                if accuracy > self.best_top1:
+                    self.best_top1, self.best = accuracy, copy.deepcopy(self.model.state_dict())
         self.history.append(
             Epoch(
                 epoch=len(self.history) + 1, train_loss=loss / self.seen, validation_top1=accuracy

@@ -6,7 +6,7 @@ sample's is of that sample's own loss.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
@@ -25,7 +25,10 @@ from .needs import BACKWARD, DATA, Need
 from .samples import of_samples
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+Labels = Literal["true", "sampled", "expected"]
 T = TypeVar("T")
+
+PARTS = 2  # of the expectation over labels: what two leave of chance ranks alike at .98
 
 
 @dataclass
@@ -35,11 +38,13 @@ class Shared:
     Attributes:
         wanted: by any criterion; decides what the passes keep.
         granted: to the criterion that looks now.
+        seed: of the labels and signs that are drawn for all criteria.
         held: every tensor handed out, and its version then; in-place changes raise it.
     """
 
     wanted: Need
     granted: Need
+    seed: int = 0
     meter: Meter = field(default_factory=Meter)
     held: list[tuple[Tensor, int]] = field(default_factory=list)
 
@@ -53,7 +58,8 @@ class Batch:
 
     Attributes:
         weights: the parameters.
-        images, targets: of the batch; empty where only weights are observed.
+        images, targets: of the batch; empty where only weights are observed. Targets are what the
+            loss takes: labels, or probabilities `[samples, classes]` of images that are mixed.
         index: the batch's number in the pass.
     """
 
@@ -74,43 +80,76 @@ class Batch:
         self.index, self.norms = index, norms
         self.size = len(images)
         self._made: dict[Any, Any] = {}
-        self._variants: dict[str, Batch] = {}
+        self._variants: dict[Hashable, Batch] = {}
 
     # Variants of the batch, with passes of their own.
+
+    def labelled(self, labels: Labels) -> list[Batch]:
+        """Batches over which squares of samples' gradients are added up, by whose labels.
+
+        `true`: as given (empirical Fisher). `sampled`: one drawn from the network's softmax (true
+        Fisher); `expected`: the mean over all that could be drawn, in parts: see `expected`.
+        """
+        if labels == "expected":
+            return self.expected(PARTS)
+        return [self if labels == "true" else self.sampled]
 
     @property
     def sampled(self) -> Batch:
         """This batch with labels drawn from the network's own softmax (true Fisher)."""
 
         def draw() -> Tensor:
-            with torch.no_grad():
-                chances = self.model(self.images).softmax(1).cpu()
-            generator = torch.Generator().manual_seed(self.index)
-            return chances.multinomial(1, generator=generator)[:, 0].to(self.targets.device)
+            return self._chances().multinomial(1, generator=self._draw())[:, 0]
 
-        if "sampled" not in self._variants:
-            targets = self.evidence("sampled labels", DATA, draw)
-            self._variants["sampled"] = self._variant(targets, self.norms)
-        return self._variants["sampled"]
+        labels = self.evidence("sampled labels", DATA, draw)
+        return self._variant("sampled", targets=labels.to(self.targets.device))
+
+    def expected(self, parts: int) -> list[Batch]:
+        """Batches whose squares, added up, expect those over all labels from the softmax p.
+
+        A label y has the gradient e_y - p by the outputs, of second moment diag(p) - pp'. So have
+        signs s at random in sum over k of s_k sqrt(p_k) (e_k - p), where chance is in products of
+        different classes only. Classes are dealt to the parts by rank of p, and no product across
+        parts is left: the likeliest are apart, and as many parts as classes leave none to chance.
+        """
+
+        def draw() -> list[Tensor]:
+            chances = self._chances()
+            signs = 2 * torch.randint(2, chances.shape, generator=self._draw()) - 1
+            turns = chances.argsort(1, descending=True).argsort(1) % parts
+            roots = [signs * chances.sqrt() * (turns == part) for part in range(parts)]
+            return [one - chances * one.sum(1, keepdim=True) for one in roots]
+
+        def loss(outputs: Tensor, slope: Tensor) -> Tensor:
+            return (outputs * slope).sum(1).mean()
+
+        slopes = self.evidence(("expected labels", parts), DATA, draw)
+        return [
+            self._variant(("expected", parts, at), targets=slope.to(self.images), loss=loss)
+            for at, slope in enumerate(slopes)
+        ]
 
     @property
     def batch_norm(self) -> Batch:
         """This batch with batch norm by its own statistics; running ones are put back."""
-        if "batch_norm" not in self._variants:
-            self._variants["batch_norm"] = self._variant(self.targets, "batch")
-        return self._variants["batch_norm"]
+        return self._variant("batch_norm", norms="batch")
 
-    def _variant(self, targets: Tensor, norms: Literal["eval", "batch"]) -> Batch:
-        return Batch(
-            self.model,
-            self.weights,
-            self.images,
-            targets,
-            self.loss,
-            self.shared,
-            index=self.index,
-            norms=norms,
-        )
+    def _variant(self, name: Hashable, **other: Any) -> Batch:
+        """The batch of that name, which differs from this one in what is given."""
+        if name not in self._variants:
+            own = {one: getattr(self, one) for one in ("targets", "loss", "index", "norms")}
+            place = (self.model, self.weights, self.images)
+            self._variants[name] = Batch(*place, shared=self.shared, **own | other)
+        return self._variants[name]
+
+    def _chances(self) -> Tensor:
+        """`[samples, classes]` on the CPU, where all is drawn: the network's softmax."""
+        with torch.no_grad():
+            return self.model(self.images).softmax(1).cpu()
+
+    def _draw(self) -> torch.Generator:
+        seed = 1_000_003 * self.shared.seed + self.index  # the CPU's generator takes 32 bits of it
+        return torch.Generator().manual_seed(seed % 2**32)
 
     # GRADIENTS
 

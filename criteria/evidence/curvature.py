@@ -82,6 +82,16 @@ class GradientGraph:
             for (name, parameter), one in zip(self.parameters.items(), found, strict=True)
         }
 
+    def own_product(self, name: str, vector: Tensor) -> Tensor:
+        """The Hessian's own block of one parameter times a vector: no other parameter moves."""
+        parameter, gradient = self.parameters[name], self.gradients.get(name)
+        found = None
+        if gradient is not None and gradient.requires_grad:
+            (found,) = torch.autograd.grad(
+                gradient, parameter, vector, retain_graph=True, allow_unused=True
+            )
+        return torch.zeros_like(parameter) if found is None else found
+
 
 @dataclass
 class Placed(Made):

@@ -11,7 +11,8 @@ of a sample's own gradient with itself, is A (x) G:
     G = E[sum over positions of g g'], the mean over samples.
 
 With one position and a independent of g this is exact. EigenDamage divides A by the count of
-positions and multiplies G by it; the product is the same.
+positions and multiplies G by it; the product is the same. A bias is the weight of an input that is
+always 1, the last of A.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from torch import Tensor, nn
 
 from ..criterion import Criterion, MemberOptions
 from ..errors import NotApplicable
-from ..evidence.batch import Batch
+from ..evidence.batch import Batch, Labels
 from ..evidence.needs import Need
 from ..evidence.samples import CHUNK, unfold
 from ..network.member import Group, Member
@@ -38,7 +39,8 @@ class Factors:
     """The two factors of one layer; in a grouped convolution, of each block of its channels.
 
     Attributes:
-        inputs: A, `[blocks, in, in]`, patches ordered as the weight: channel, then kernel.
+        inputs: A, `[blocks, in, in]`, patches ordered as the weight: channel, then kernel; the
+            bias last, where it counts.
         outputs: G, `[blocks, out, out]`.
     """
 
@@ -46,21 +48,38 @@ class Factors:
     outputs: Tensor
 
 
-def factors(batch: Batch, name: str) -> Factors:
-    """Kronecker factors of a layer's weights (without its bias) over one batch.
+def factors(sources: Sequence[Batch], name: str, *, bias: bool = False) -> Factors:
+    """Kronecker factors of a layer's weights over one batch.
+
+    Args:
+        sources: variants of the batch, over which G is added up: see `Batch.labelled`.
+        bias: A has one input more, which is 1; for layers without a bias nothing changes.
 
     Raises:
         NotApplicable: neither linear nor a zero-padded 2d convolution, or used several times.
     """
+    layer = sources[0].model.get_submodule(name)
 
-    def make() -> tuple[Tensor, Tensor]:
-        inputs, outputs = _by_block(
-            batch.model.get_submodule(name), batch.layer_input(name), batch.output_gradient(name)
+    def blocks(source: Batch) -> tuple[Tensor, Tensor]:
+        return _by_block(layer, source.layer_input(name), source.output_gradient(name))
+
+    def inputs() -> tuple[Tensor, Tensor]:
+        seen, _ = blocks(sources[0])
+        squares = second_moment(seen) / (seen.shape[-2] * seen.shape[-1])
+        return squares, seen.mean((0, -2, -1)).flatten(1)
+
+    def outputs(source: Batch) -> Tensor:
+        key = ("kronecker outputs", name)
+        return source.evidence(
+            key, Need.ACTIVATION_GRADIENTS, lambda: second_moment(blocks(source)[1])
         )
-        positions = inputs.shape[-2] * inputs.shape[-1]
-        return second_moment(inputs) / positions, second_moment(outputs)
 
-    return Factors(*batch.evidence(("kronecker", name), Need.ACTIVATION_GRADIENTS, make))
+    key = ("kronecker inputs", name)
+    squares, means = sources[0].evidence(key, Need.ACTIVATION_GRADIENTS, inputs)
+    if bias and layer.bias is not None:
+        edge = torch.cat([means, torch.ones_like(means[:, :1])], 1)[:, None]
+        squares = torch.cat([torch.cat([squares, means[:, None]], 1), edge.mT], 2)
+    return Factors(squares, torch.stack([outputs(one) for one in sources]).sum(0))
 
 
 def _by_block(layer: nn.Module, given: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
@@ -129,10 +148,14 @@ def unit_blocks(matrix: Tensor, elements: Tensor) -> Tensor:
 class SideOptions(MemberOptions):
     """Whose Fisher, and which layers of a group count."""
 
-    labels: Literal["true", "sampled"] = Field(
-        default="sampled",
-        description="of the loss: drawn from the network's softmax (true Fisher), or as given "
-        "(empirical).",
+    labels: Labels = Field(
+        default="expected",
+        description="of the loss: expected, the mean over all that could be drawn from the "
+        "network's softmax (true Fisher); sampled, one drawn from it; true, as given (empirical).",
+    )
+    bias: bool = Field(
+        default=True,
+        description="whether a layer's bias is a weight like others, which goes with its filter.",
     )
     side: Annotated[
         Literal["out", "in", "both"], Only("channels", "a single weight has no side")
@@ -161,27 +184,42 @@ class KroneckerCriterion(Sided):
         self._weights: dict[str, Tensor] = {}
 
     def observe(self, batch: Batch) -> None:
-        source = batch.sampled if self.options.labels == "sampled" else batch
+        sources = batch.labelled(self.options.labels)
         for name in dict.fromkeys(member.name for member in self.members):
-            found = factors(source, name)
+            found = factors(sources, name, bias=self.options.bias)
             inputs, outputs = batch.size * found.inputs, batch.size * found.outputs
             if name in self._totals:
                 inputs += self._totals[name].inputs
                 outputs += self._totals[name].outputs
             self._totals[name] = Factors(inputs, outputs)
-            weight = batch.weights[f"{name}.weight"]
-            self._weights[name] = weight.to(torch.float64, copy=True)
+            for part in (f"{name}.weight", f"{name}.bias"):
+                if part in batch.weights:
+                    self._weights[part] = batch.weights[part].to(torch.float64, copy=True)
 
     def factors(self, name: str) -> Factors:
         """Factors of a layer, over all images, in float64."""
         total = self._totals[name]
         return Factors(total.inputs.double() / self.images, total.outputs.double() / self.images)
 
-    def weight(self, name: str) -> Tensor:
-        """Weight of a layer, `[out, in, ...kernel]`, in float64."""
-        return self._weights[name]
-
     def matrix(self, name: str) -> Tensor:
-        """Weight of a layer as `[blocks, out, in]`, between the two factors."""
+        """Weights of a layer as `[blocks, out, in]`, between the two factors, in float64.
+
+        Where a bias counts it is the last column.
+        """
         blocks, columns, _ = self._totals[name].inputs.shape
-        return self.weight(name).reshape(blocks, -1, columns)
+        matrix = self._weights[f"{name}.weight"].reshape(blocks, -1, self.fan_in(name))
+        if matrix.shape[2] == columns:
+            return matrix
+        return torch.cat([matrix, self._weights[f"{name}.bias"].reshape(blocks, -1, 1)], 2)
+
+    def layered(self, name: str, matrix: Tensor) -> dict[str, Tensor]:
+        """`[blocks, out, in]` as `matrix` has it, by name, in the shapes of weight and bias."""
+        shape, columns = self._weights[f"{name}.weight"].shape, self.fan_in(name)
+        parts = {f"{name}.weight": matrix[..., :columns].reshape(shape)}
+        if matrix.shape[2] > columns:
+            parts[f"{name}.bias"] = matrix[..., columns].flatten()
+        return parts
+
+    def fan_in(self, name: str) -> int:
+        """How many weights, without its bias, an output of a layer has."""
+        return self._weights[f"{name}.weight"][0].numel()

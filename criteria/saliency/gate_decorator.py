@@ -1,17 +1,25 @@
 """Gate-Decorator's score: how much the loss changes, to first order, when a norm's gate closes."""
 
-from ..criterion import Criterion
+from ..criterion import Criterion, MemberOptions
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
 from ..network.member import Member
+from ..options import BatchNormMode
 from ..registry import register
+
+
+class GateDecoratorOptions(MemberOptions):
+    """Scored in training, as the authors do."""
+
+    bn_mode: BatchNormMode = "batch"
 
 
 @register(
     "gate_decorator",
     cite="You et al. (Gate Decorator), NeurIPS 2019, arXiv 1909.08174",
-    faithful="faithful to the score, on the calibration batches; the paper adds it up over the "
-    "batches of an epoch while the gates train (procedure: gates)",
+    faithful="faithful to the score, with batch norm in train mode as the authors run it, on the "
+    "calibration batches; the paper adds it up over the batches of an epoch while the gates train "
+    "(procedure: gates, which scores at a tick's end in the criterion's own mode)",
     needs=Need.GRADIENTS,
 )
 class GateDecorator(Criterion):
@@ -21,9 +29,12 @@ class GateDecorator(Criterion):
     of a plain batch norm, gamma dL/dgamma + beta dL/dbeta.
     """
 
+    options_type = GateDecoratorOptions
+
     def counts(self, member: Member) -> bool:
         return member.kind == "batchnorm"
 
     def observe(self, batch: Batch) -> None:
+        seen = batch if self.options.bn_mode == "eval" else batch.batch_norm
         for member in self.members:
-            self.add(member, member.per_unit(batch.dots(member, bias=True).abs()))
+            self.add(member, member.per_unit(seen.dots(member, bias=True).abs()))

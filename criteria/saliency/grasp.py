@@ -11,10 +11,12 @@ from ..evidence.batch import Batch
 from ..evidence.curvature import GradientGraph
 from ..evidence.needs import Need
 from ..network.member import Member
+from ..options import BatchNormMode
 from ..registry import register
 
 
 class GraspOptions(MemberOptions):
+    bn_mode: BatchNormMode = "eval"
     temperature: float = Field(
         default=200.0,
         gt=0,
@@ -46,6 +48,7 @@ class Grasp(Criterion):
 
     def observe(self, batch: Batch) -> None:
         temperature = self.options.temperature
+        seen = batch if self.options.bn_mode == "eval" else batch.batch_norm
 
         def product() -> Mapping[str, Tensor]:
             graph = GradientGraph.of(
@@ -55,7 +58,7 @@ class Grasp(Criterion):
             )
             return graph.hessian_product({k: g.detach() for k, g in graph.gradients.items()})
 
-        found = batch.evidence(("hessian times gradient", temperature), Need.CURVATURE, product)
+        found = seen.evidence(("hessian times gradient", temperature), Need.CURVATURE, product)
         for member in self.members:
             terms = member.rows(batch.weights) * member.rows(found)
             self.add(member, member.per_unit(terms.sum(1, dtype=torch.float64)))

@@ -1,12 +1,10 @@
 """Diagonal second order: optimal brain damage with the Fisher matrix in the Hessian's place."""
 
-from typing import Literal
-
 from pydantic import Field
 from torch import Tensor
 
 from ..criterion import Criterion, MemberOptions
-from ..evidence.batch import Batch
+from ..evidence.batch import Batch, Labels
 from ..evidence.needs import Need
 from ..network.member import Member
 from ..options import Bias
@@ -21,10 +19,10 @@ class HessianDiagOptions(MemberOptions):
         default=False,
         description="whether a channel's bias counts; weights alone unless asked for.",
     )
-    labels: Literal["true", "sampled"] = Field(
+    labels: Labels = Field(
         default="true",
         description="true: as given (empirical Fisher); sampled: drawn from the network's "
-        "softmax (Fisher).",
+        "softmax (Fisher); expected: the mean over all labels that could be drawn.",
     )
 
 
@@ -44,11 +42,12 @@ class HessianDiag(Criterion):
     options_type = HessianDiagOptions
 
     def observe(self, batch: Batch) -> None:
-        source = batch.sampled if self.options.labels == "sampled" else batch
-        for member in self.members:
-            weights = member.view(batch.weights, bias=self.options.bias).double()
-            squares = member.view(source.squared_gradients, bias=self.options.bias)
-            self.add(member, batch.size * (0.5 * weights.square() * squares).sum(1))
+        bias = self.options.bias
+        for squares in [one.squared_gradients for one in batch.labelled(self.options.labels)]:
+            for member in self.members:
+                weights = member.view(batch.weights, bias=bias).double()
+                terms = 0.5 * weights.square() * member.view(squares, bias=bias)
+                self.add(member, batch.size * terms.sum(1))
 
     def member_scores(self, member: Member) -> Tensor:
         return super().member_scores(member) / self.images
@@ -57,7 +56,9 @@ class HessianDiag(Criterion):
 @register(
     "hessian_diag_tp",
     cite="torch-pruning 1.6.1, GroupHessianImportance",
-    faithful="as the library computes it: its accumulation keeps the last sample only",
+    faithful="the library's formula: its accumulation keeps the last sample only. Depthwise "
+    "filters count here and not there; inputs of a grouped convolution meet their own outputs, "
+    "where the library pools them over the groups",
     needs=Need.SQUARES,
 )
 class HessianDiagTP(Criterion):

@@ -65,7 +65,9 @@ class JacobianOptions(MemberOptions):
     "jacobian",
     cite="Chen et al. (Optimal Brain Connection) 2025, arXiv 2508.05521, eq. for w'(J'J)w",
     faithful="faithful to the authors' code, in streaming form: one number a channel instead of "
-    "all gradients; grouped convolutions, where that fails, are exact",
+    "all gradients; grouped convolutions, where that fails, are exact. With reduction max, prod or "
+    "first, a channel's features behind a flatten and tied channels are added up before members "
+    "are reduced, where torch-pruning, which reduces for the authors, lets the last of them stand",
     needs=Need.GRADIENTS,
     unstructured=True,
 )

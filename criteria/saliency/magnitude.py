@@ -64,8 +64,9 @@ class TorchPruningOptions(MemberOptions):
 @register(
     "group_norm",
     cite="Fang et al., CVPR 2023 (DepGraph), arXiv 2301.12900",
-    faithful="as torch-pruning's GroupMagnitudeImportance(p=2) with its defaults; "
-    "depthwise filters count (torch-pruning leaves them out)",
+    faithful="as torch-pruning's GroupMagnitudeImportance(p=2) with its defaults. Depthwise "
+    "filters count here and not there; inputs of a grouped convolution meet their own outputs, "
+    "where the library pools them over the groups",
 )
 class GroupNorm(SquaredNorm):
     """Mean squared weights over all coupled layers, over the mean of the group."""
@@ -84,7 +85,8 @@ class LampOptions(MemberOptions):
     "lamp",
     cite="Lee et al., ICLR 2021, arXiv 2010.07611",
     faithful="faithful where single weights are pruned; over channels the analogue that "
-    "torch-pruning's LAMPImportance computes",
+    "torch-pruning's LAMPImportance computes, but that depthwise filters count and inputs of a "
+    "grouped convolution meet their own outputs, not those of all groups",
     unstructured=True,
 )
 class Lamp(SquaredNorm):

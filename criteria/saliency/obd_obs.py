@@ -21,6 +21,7 @@ from ..families.kronecker import (
     unit_blocks,
 )
 from ..network.member import Member
+from ..options import Bias
 from ..registry import register
 from .hessian_diag import HessianDiag, HessianDiagOptions
 
@@ -28,14 +29,17 @@ CITE = "Wang et al. (EigenDamage), ICML 2019, arXiv 1905.05934"
 
 
 class COBDOptions(SideOptions, HessianDiagOptions):
-    """Filters alone, without biases, by sampled labels."""
+    """Filters alone, with their biases, under the softmax's labels."""
+
+    bias: Bias = Field(default=True, description="whether a filter's bias counts.")
 
 
 @register(
     "c_obd",
     cite=CITE,
-    faithful="faithful to the score: exact diagonal Fisher of single samples; side in is the "
-    "grouping of OBA's baselines (arXiv 2502.17941)",
+    faithful="faithful to the score, biases included: exact diagonal Fisher of single samples; "
+    "side in is the grouping of OBA's baselines (arXiv 2502.17941). Labels are not sampled but "
+    "expected, which is the same with less chance (labels)",
     needs=Need.SQUARES,
     unstructured=True,
 )
@@ -71,7 +75,8 @@ class OBS(KroneckerCriterion):
     "c_obs",
     cite=CITE,
     faithful="faithful to the score without its weight compensation; relative damping of both "
-    "factors in place of a floor of 1e-10; biases are left out",
+    "factors in place of a floor of 1e-10. Biases answer and go as weights do, as in the authors' "
+    "code; labels are expected, not sampled",
     needs=Need.ACTIVATION_GRADIENTS,
     unstructured=True,
 )
@@ -82,12 +87,12 @@ class COBS(OBS):
     """
 
     def member_scores(self, member: Member) -> Tensor:
-        name, found = member.name, self.factors(member.name)
+        found = self.factors(member.name)
         inputs, outputs = (
             inverse(one).diagonal(dim1=1, dim2=2) for one in (found.inputs, found.outputs)
         )
-        diagonal = (outputs[:, :, None] * inputs[:, None]).reshape(self.weight(name).shape)
-        return member.view({f"{name}.weight": self.weight(name).square() / (2 * diagonal)}).sum(1)
+        costs = self.matrix(member.name).square() / (2 * outputs[:, :, None] * inputs[:, None])
+        return member.view(self.layered(member.name, costs), bias=True).sum(1)
 
 
 class BlockCriterion(KroneckerCriterion):
@@ -96,18 +101,21 @@ class BlockCriterion(KroneckerCriterion):
     Of the Fisher matrix A (x) G, the part of rows U of W (side out) is A (x) G_UU, so that their
     removal costs 1/2 tr(G_UU W_U A W_U'); that of columns V (side in, with the whole kernel of a
     channel) is A_VV (x) G: 1/2 tr(A_VV W_V' G W_V). A depthwise filter is a row of its own block.
+    A bias is one of a row's weights, and of no channel that is read.
     """
 
     def member_scores(self, member: Member) -> Tensor:
         found, w = self.factors(member.name), self.matrix(member.name)
-        kernel = 1
+        blocks, rows, columns = w.shape
         if member.side == "in":
-            kernel = self.weight(member.name)[0, 0].numel()
             form, own = w.transpose(1, 2) @ found.outputs @ w, found.inputs
+            places = torch.arange(blocks * columns).reshape(blocks, columns)
+            places = places[:, : self.fan_in(member.name)].reshape(member.width, -1)
         else:
             form, own = w @ found.inputs @ w.transpose(1, 2), found.outputs
+            places = torch.arange(blocks * rows)[:, None]
         channels = member.indices[member.units.argsort(stable=True)].reshape(member.unit_count, -1)
-        elements = (channels[:, :, None] * kernel + torch.arange(kernel)).flatten(1).to(w.device)
+        elements = places[channels].flatten(1).to(w.device)
         return (unit_blocks(form, elements) * self.own(own, elements)).sum((1, 2)) / 2
 
     def own(self, factor: Tensor, elements: Tensor) -> Tensor:
@@ -118,9 +126,9 @@ class BlockCriterion(KroneckerCriterion):
 @register(
     "kron_obd",
     cite=CITE,
-    faithful="the paper's quadratic form in full (the authors' code keeps the diagonal of A); "
-    "side in is derived the same way, where OBA's code sums rows of G, which are zero for the "
-    "classifier",
+    faithful="the paper's quadratic form in full, biases included (the authors' code multiplies "
+    "squared weights by row sums of A); side in is derived the same way, where OBA's code sums "
+    "rows of G, which are zero for the classifier. Labels are expected, not sampled",
     needs=Need.ACTIVATION_GRADIENTS,
 )
 class KronOBD(BlockCriterion):
@@ -135,8 +143,10 @@ class KronOBD(BlockCriterion):
 @register(
     "kron_obs",
     cite=CITE,
-    faithful="faithful to the score without its weight compensation; relative damping in place of "
-    "a floor of 1e-10; side in is derived the same way, over the whole kernel",
+    faithful="the paper's score, biases included, without its weight compensation (the authors' "
+    "code multiplies squared weights by row sums of A); relative damping in place of a floor of "
+    "1e-10; side in is derived the same way, over the whole kernel. Labels are expected, not "
+    "sampled",
     needs=Need.ACTIVATION_GRADIENTS,
 )
 class KronOBS(OBS, BlockCriterion):

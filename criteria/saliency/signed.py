@@ -1,17 +1,17 @@
 """Weights times a derivative of theirs, summed with signs: what OBA and its relatives share."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from ..criterion import Criterion, MemberOptions
 from ..errors import NotApplicable
 from ..evidence.batch import Batch
 from ..network.member import Group, Member
-from ..options import Bias, Only
+from ..options import BatchNormMode, Bias, Only
 from ..reduce import Normalizer, Reduction
 
 
@@ -20,10 +20,7 @@ class SignedOptions(MemberOptions):
 
     reduction: Reduction = "mean"
     normalizer: Normalizer = "max"
-    bn_mode: Literal["eval", "batch"] = Field(
-        default="eval",
-        description="batch norm by its running statistics (eval) or by those of the batch.",
-    )
+    bn_mode: BatchNormMode = "eval"
     bias: Bias = Field(default=False, description="whether a channel's bias counts.")
     multivariable: Annotated[
         bool, Only("channels", "a single weight is one member, with nothing to reduce")
@@ -31,6 +28,14 @@ class SignedOptions(MemberOptions):
         default=True,
         description="|mean over batches| of each member, then the reduction over members; "
         "without, the reduction over members before the absolute value.",
+    )
+    flatten: Annotated[
+        Literal["feature", "block"], Only("channels", "a single weight is one entry")
+    ] = Field(
+        default="feature",
+        description="where a channel has several entries in a layer (after a flatten, in grouped "
+        "convolutions, over heads), the sum of their absolute values as in the authors' code, or "
+        "the absolute value of their sum. Without multivariable all signs stay to the end.",
     )
     patch: Annotated[
         Literal["none", "magnitude"],
@@ -40,6 +45,14 @@ class SignedOptions(MemberOptions):
         description="magnitude adds the size of the weight to the normalised score of a single "
         "weight, as the authors' unstructured scripts do.",
     )
+
+    @model_validator(mode="after")
+    def _blocks_are_of_members(self) -> Self:
+        if self.flatten == "block" and not self.multivariable:
+            raise ValueError(
+                "without multivariable, all entries are summed; leave flatten: feature"
+            )
+        return self
 
 
 class SignedScores(Criterion):
@@ -67,19 +80,23 @@ class SignedScores(Criterion):
 
     def observe(self, batch: Batch) -> None:
         bias = self.options.bias
-        derivative = self.derivative(batch.batch_norm if self.options.bn_mode == "batch" else batch)
+        derivative = self.derivative(batch if self.options.bn_mode == "eval" else batch.batch_norm)
         for member in self.members:
             if f"{member.name}.weight" not in derivative:
                 raise NotApplicable(f"{self.name} has no score for the weights of {member.name}")
             weights = member.rows(batch.weights, bias=bias)
             products = weights * member.rows(derivative, bias=bias)
-            self.add(member, member.per_unit(products.sum(1, dtype=torch.float64)))
+            self.add(member, products.sum(1, dtype=torch.float64))
             if self.options.patch == "magnitude" and member not in self._patches:
                 self._patches[member] = weights[:, 0].double().abs() / self.magnitude_unit(batch)
 
     def member_scores(self, member: Member) -> Tensor:
         mean = super().member_scores(member) / self.batches
-        return mean.abs() if self.options.multivariable else mean
+        if not self.options.multivariable:
+            return member.per_unit(mean)
+        if self.options.flatten == "feature":
+            return member.per_unit(mean.abs())
+        return member.per_unit(mean).abs()
 
     def reduced(self, stacked: Tensor) -> Tensor:
         return super().reduced(stacked).abs()

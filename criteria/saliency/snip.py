@@ -6,11 +6,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..criterion import Criterion
+from ..criterion import Criterion, MemberOptions
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
 from ..network.member import Group, Member
+from ..options import BatchNormMode
 from ..registry import register
+
+
+class SnipOptions(MemberOptions):
+    bn_mode: BatchNormMode = "eval"
 
 
 @register(
@@ -24,6 +29,8 @@ from ..registry import register
 class Snip(Criterion):
     """Absolute product of weight and gradient over the sum of all, summed over the channel."""
 
+    options_type = SnipOptions
+
     def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
         super().__init__(groups, options, generator)
         self._products: dict[str, Tensor] = {}
@@ -33,7 +40,8 @@ class Snip(Criterion):
 
     def observe(self, batch: Batch) -> None:
         """The gradient is of the mean loss of all images, so products add up before the abs."""
-        for name, products in batch.products.items():
+        seen = batch if self.options.bn_mode == "eval" else batch.batch_norm
+        for name, products in seen.products.items():
             if name.endswith("weight") and products.dim() > 1:  # connections, no norm's scale
                 share = products.double() * batch.size
                 self._products[name] = self._products.get(name, torch.zeros_like(share)) + share

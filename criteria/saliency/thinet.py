@@ -1,6 +1,7 @@
 """ThiNet: remove the channels whose absence the next layer notices least."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 
 import torch
 from pydantic import Field
@@ -23,7 +24,13 @@ class ThinetOptions(Options):
     positions: int = Field(
         default=10,
         ge=1,
-        description="outputs of the next layer that are drawn from each image, ten in the paper.",
+        description="places in the next layer's output that are drawn from each image, ten in the "
+        "paper.",
+    )
+    filters: int = Field(
+        default=8,
+        ge=1,
+        description="of the next layer, that answer at each place; one in the paper.",
     )
 
 
@@ -31,7 +38,9 @@ class ThinetOptions(Options):
     "thinet",
     cite="Luo et al., ICCV 2017, arXiv 1707.06342",
     faithful="faithful to the greedy choice, without the least-squares rescaling behind it; errors "
-    "of several layers that read a channel add up; the same positions are drawn in every batch",
+    "of several layers that read a channel add up; the same positions are drawn in every batch. "
+    "Several filters a position, dealt so that each comes up as often, where the paper draws one: "
+    "the same expectation with less chance",
     needs=Need.ACTIVATIONS,
 )
 class Thinet(ActivationCriterion):
@@ -51,8 +60,8 @@ class Thinet(ActivationCriterion):
 
     def observe(self, batch: Batch) -> None:
         for member in self.members:
-            parts = self._parts(batch, member)
-            self.add(member, parts.T @ parts)
+            for parts in self._parts(batch, member):
+                self.add(member, parts.T @ parts)
 
     def scores(self) -> list[Tensor]:
         return [removal_order(self._gram(group)) / group.units for group in self.groups]
@@ -63,26 +72,30 @@ class Thinet(ActivationCriterion):
             raise NotApplicable(f"thinet: no layer reads the channels of {group.root}")
         return torch.stack(grams).sum(0)
 
-    def _parts(self, batch: Batch, member: Member) -> Tensor:
-        """`[samples * positions, units]`: what each unit adds to outputs drawn at random."""
+    def _parts(self, batch: Batch, member: Member) -> Iterator[Tensor]:
+        """`[samples * positions, units]`, by filter: what each unit adds to outputs drawn."""
         layer = batch.model.get_submodule(member.name)
         seen, weight = _patches(layer, batch.layer_input(member.name))
         blocks = getattr(layer, "groups", 1)
         draw = torch.Generator().manual_seed(self.seed)
 
         def drawn(below: int) -> Tensor:
-            count = batch.size * self.options.positions
             return torch.randint(below, (count,), generator=draw).to(seen.device)
 
-        rows, columns, filters = drawn(seen.shape[4]), drawn(seen.shape[5]), drawn(len(weight))
+        count, each = batch.size * self.options.positions, min(self.options.filters, len(weight))
+        rows, columns = drawn(seen.shape[4]), drawn(seen.shape[5])
+        rounds = math.ceil(count * each / len(weight))
+        dealt = torch.cat([torch.randperm(len(weight), generator=draw) for _ in range(rounds)])
         sample = torch.arange(batch.size, device=seen.device)
         sample = sample.repeat_interleave(self.options.positions)
         patches = seen[sample, :, :, :, rows, columns].double()  # [drawn, in, kernel, kernel]
-        products = patches.unflatten(1, (blocks, -1)) * weight[filters, None].double()
-        # A filter of a grouped convolution sees its own block of the inputs, and no other.
-        sees = functional.one_hot(filters // (len(weight) // blocks), blocks)
-        parts = (products.sum((3, 4)) * sees[..., None]).flatten(1)
-        return member.per_unit(parts[:, member.indices])
+        patches = patches.unflatten(1, (blocks, -1))
+        for filters in dealt[: count * each].reshape(count, each).T.to(seen.device):
+            products = (patches * weight[filters, None].double()).sum((3, 4))
+            # A filter of a grouped convolution sees its own block of the inputs, and no other.
+            sees = functional.one_hot(filters // (len(weight) // blocks), blocks)
+            parts = (products * sees[..., None]).flatten(1)
+            yield member.per_unit(parts[:, member.indices])
 
 
 def _patches(layer: nn.Module, given: Tensor) -> tuple[Tensor, Tensor]:

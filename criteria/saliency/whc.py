@@ -1,6 +1,7 @@
 """WHC: large filters that are unlike the others stay."""
 
 import torch
+from torch import Tensor
 
 from ..criterion import Criterion
 from ..evidence.batch import Batch
@@ -12,18 +13,37 @@ from ..registry import register
     "whc",
     cite="Chen et al. (weighted hybrid criterion), ICASSP 2023; as in Chen et al. 2025, "
     "arXiv 2508.05521",
-    faithful="faithful to the authors' code; a channel's weights after a flatten are one filter",
+    faithful="faithful to the authors' code (Chen et al. 2025): consumers compare all columns of "
+    "their weight, other groups' too; each feature of a flatten and each tied channel is a filter "
+    "of its own, and their scores add up; depthwise filters do not count. Inputs of a grouped "
+    "convolution are pooled over its groups as torch-pruning's criteria pool them, each counted "
+    "once",
 )
 class WHC(Criterion):
     """A filter's norm times the norms of all filters of its layer, each by its dissimilarity."""
 
     def counts(self, member: Member) -> bool:
-        return member.kind in ("conv", "linear")
+        return member.kind in ("conv", "linear") and member.side != "both"
 
     def observe(self, batch: Batch) -> None:
         for member in self.members:
-            filters = member.view(batch.weights).double()
-            norms = filters.norm(dim=1)
-            unit = filters / torch.where(norms > 0, norms, 1.0)[:, None]
-            unlike = (1 - (unit @ unit.T).abs()).clamp(min=0).fill_diagonal_(0)
-            self.add(member, norms * (unlike @ norms))
+            if member.side == "out":
+                entries = distinction(member.rows(batch.weights))
+            else:
+                weight = batch.weights[f"{member.name}.weight"]
+                columns = weight if member.transposed else weight.transpose(0, 1)
+                entries = distinction(columns.flatten(1))[member.indices % len(columns)]
+            self.add(member, member.per_unit(entries))
+
+
+def distinction(filters: Tensor) -> Tensor:
+    """`[filters]`: |f_i| times the sum over j of |f_j| (1 - |cos(f_i, f_j)|), in float64.
+
+    >>> distinction(torch.tensor([[3.0, 0.0], [0.0, 2.0], [-5.0, 0.0]]))
+    tensor([ 6., 16., 10.], dtype=torch.float64)
+    """
+    filters = filters.double()
+    norms = filters.norm(dim=1)
+    unit = filters / torch.where(norms > 0, norms, 1.0)[:, None]
+    unlike = (1 - (unit @ unit.T).abs()).clamp(min=0).fill_diagonal_(0)
+    return norms * (unlike @ norms)

@@ -44,12 +44,13 @@ def inflation(averaged: Averaged, records: Sequence[Record]) -> pd.DataFrame:
     Columns: `runs` (bases times repeats, the most over problems), `best_of_n` (the best run of each
     problem instead of the mean of all), `epochs` (of recovery), `best_epoch` (the best epoch
     instead of the last, on the split that chose it: validation stands for the test split, which
-    recovery never sees). NaN where there is one run, or no epoch.
+    recovery never sees). NaN where there is one run, or no epoch, or no validation.
     """
-    histories: dict[tuple[str, str], list[list[float]]] = defaultdict(list)
+    histories: dict[tuple[str, str], list[statistics.Floats]] = defaultdict(list)
     for record in records:
         if record.measurements is not None and record.measurements.history:
-            curve = [100 * epoch.validation_top1 for epoch in record.measurements.history]
+            tops = [epoch.validation_top1 for epoch in record.measurements.history]
+            curve = 100 * np.array(tops, dtype=float)  # NaN where no images are held out
             histories[record.labels.recovery, record.labels.method].append(curve)
     runs: dict[tuple[str, str], list[Any]] = defaultdict(list)
     for (_, recovery, method), values in averaged.items():
@@ -59,7 +60,7 @@ def inflation(averaged: Averaged, records: Sequence[Record]) -> pd.DataFrame:
         curves = histories[recovery, method]
         most = max(one.size for one in by_problem)
         best = [statistics.best_of_n(one) for one in by_problem]
-        gain = [statistics.best_epoch([one]) for one in curves]
+        gain = [statistics.best_epoch([one]) for one in curves if np.isfinite(one).all()]
         rows.append(
             {
                 "recovery": recovery,

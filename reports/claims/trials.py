@@ -80,11 +80,14 @@ def as_declared(record: Record) -> bool:
         recovery = next(
             (one for one in suite.recoveries if one.name == record.labels.recovery), None
         )
-        after = recovery.recipe if recovery else None
         dense = _dense(identity)
-        return recovery is not None and (
-            identity.get("calibration") == suite.calibration_of(model).identity
-            and identity.get("recipe") == (known[after].identity if after else None)
+        if recovery is None:
+            return False
+        after = suite.recipe_after(dataset, model, recovery.recipe, recovery.rewind)
+        return (
+            identity.get("calibration")
+            == suite.calibration_of(model).keyed(suite.alteration_of(dataset, model))
+            and identity.get("recipe") == (after and after.identity)
             and dense.get("recipe") == (known[base].identity if base else None)
             and dense.get("dataset") == dataset.identity
         )

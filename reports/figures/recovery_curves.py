@@ -45,7 +45,7 @@ def drawn(results: Results) -> pd.DataFrame:
     """One row a (problem, recovery, method, epoch) of complete cells at the tightest budget.
 
     Columns: `validation_top1` (percent, mean over networks), `sd`, `n` (networks). Only recoveries
-    of which some method has two epochs or more.
+    of which some method has two epochs or more, and images are held out to look at.
     """
     tightest = {problem: min(kept) for problem, kept in results.budgets.items()}
     tight = results.cells["budget"] == results.cells["problem"].map(tightest)
@@ -70,6 +70,7 @@ def drawn(results: Results) -> pd.DataFrame:
                     100 * epoch.validation_top1,
                 )
                 for epoch in record.measurements.history
+                if epoch.validation_top1 is not None
             ]
     keys = ["problem", "recovery", "method", "epoch"]
     data = pd.DataFrame(rows, columns=[*keys, "top1"])

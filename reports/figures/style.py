@@ -15,6 +15,8 @@ from numpy.typing import ArrayLike
 from suites.method import matched_name
 from suites.schema import Suite
 
+from ..formats import in_words
+
 # Okabe-Ito without yellow and black, then Paul Tol's muted set: they differ in lightness as well,
 # and the markers differ throughout, so the figures read without colour.
 _COLOURS = (
@@ -111,7 +113,7 @@ def title(problem: str, recovery: str, note: str = "") -> str:
 
 def recovered(recovery: str) -> str:
     """The recovery in words."""
-    return "no recovery" if recovery == "none" else recovery
+    return "no recovery" if recovery == "none" else in_words(recovery, " · ")
 
 
 def in_order(names: Sequence[str], order: Mapping[str, object]) -> list[str]:

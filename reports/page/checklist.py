@@ -140,7 +140,7 @@ def _magnitude(results: Results) -> Said:
 
 def _control(results: Results, names: set[str], said: str) -> Said:
     methods = results.suite.methods
-    plain = any(one.criterion in names and not one.recipes for one in methods)
+    plain = any(one.criterion in names and not one.trains for one in methods)
     others = [one for one in methods if one.criterion not in names]
     matched = [one for one in others if names & set(one.matched)]
     why = f"{said} {'is' if plain else 'is not'} among the methods; "

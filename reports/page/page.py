@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from ..analysis.results import Results
-from ..formats import Table, counted
+from ..formats import Table, counted, heading
 from . import checklist, findings, wording
 from .warnings import one_image, warnings
 
@@ -27,7 +27,7 @@ def render(
         suite=results.suite,
         done=sum(one.status == "done" for one in results.records),
         headlines=[
-            (one, findings.headline(results, one), findings.like_these(results, one))
+            (heading(one), findings.headline(results, one), findings.like_these(results, one))
             for one in results.recoveries
         ],
         power_lines=findings.power_lines(results.layout),

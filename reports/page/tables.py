@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import product
 from typing import Any
@@ -10,8 +11,8 @@ import pandas as pd
 
 from ..analysis.against_published import published_table
 from ..analysis.results import Results
-from ..formats import Cell, Table, after, counted, heads, number, whole
-from ..records import budget_words
+from ..formats import Cell, Table, after, counted, heading, heads, number, whole
+from ..records import Measurements, budget_words
 from . import latency
 from .method_tables import (
     difference_table,
@@ -28,12 +29,12 @@ def typeset(results: Results) -> dict[str, list[Table]]:
     """All of them under their headings, in the order of the page."""
     makers = (
         *(standing_table, rank_table, overall_table, factor_table, equal_cost_table),
-        *(difference_table, extras_table, cost_table),
+        *(difference_table, extras_table, tuned_table, cost_table),
     )
     tables = {}
     for recovery in results.recoveries:
         made = (make(results, recovery) for make in makers)
-        tables[_first_upper(after(recovery))] = [one for one in made if one is not None]
+        tables[heading(recovery)] = [one for one in made if one is not None]
     if len(results.published):
         tables["Ours and the published"] = [published_table(results.published)]
     notes = [note_table(results)] if any(_notes(results)) else []
@@ -103,6 +104,29 @@ def cost_table(results: Results, recovery: str) -> Table:
     return Table(f"costs_{recovery}", "Costs", caption, heads(names, 1), rows)
 
 
+def tuned_table(results: Results, recovery: str) -> Table | None:
+    """What validation chose how often for each method; None where nothing was tuned."""
+    by_method: dict[str, list[Measurements]] = {name: [] for name in results.suite.method_names}
+    for record in results.records:
+        if record.measurements and record.measurements.tuned and record.labels.recovery == recovery:
+            by_method[record.labels.method].append(record.measurements)
+    rows, keys = [], list[str]()
+    for name, found in by_method.items():
+        keys = keys or [key for one in found[:1] for key in one.chosen]
+        often = [Counter(str(one.chosen[key]) for one in found).most_common() for key in keys]
+        words = [", ".join(f"{value} ({n})" for value, n in one) for one in often]
+        lost = sum(one.validation_top1 is None for each in found for one in each.tuned)
+        rows += [[Cell(name), *map(Cell, words), whole(lost)]] if found else []
+    caption = (
+        f"What was chosen (how often) {after(recovery)}, over all finished trials. On a base and "
+        "repeat all methods are tried by the same settings; of their last epochs the best on "
+        "validation wins, and is alone tested. Lost: settings whose loss was no finite number. "
+        "Costs are those of all settings"
+    )
+    columns = heads(["Method", *keys, "Lost"], len(keys) + 1)
+    return Table(f"tuned_{recovery}", "Tuned", caption, columns, rows) if rows else None
+
+
 def note_table(results: Results) -> Table:
     """What procedures say of themselves: rounds, releases, channels that came back."""
     notes = pd.DataFrame(_notes(results))
@@ -142,6 +166,8 @@ def cell_table(results: Results) -> Table:
         "recovery_s": "Recovery s",
     }
     left_out = ("channels", "latency") if results.suite.budgets.unstructured else ("weights",)
+    if not any(one.validation for one in results.suite.datasets):
+        del columns["best_validation_top1"]
     for name in left_out:  # a mask leaves these as they are, or only a mask has them
         del columns[f"{name}_percent"]
     rows = []
@@ -156,7 +182,3 @@ def cell_table(results: Results) -> Table:
         f"{counted(results.suite.repeats, 'repeat')}; their spread is in cells.csv"
     )
     return Table("cells", "All cells", caption, heads(names, 3), rows)
-
-
-def _first_upper(text: str) -> str:
-    return text[0].upper() + text[1:]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, TypeVar
 
 from suites.method import FinetuningSpec, IterativeSpec, MethodSpec, PhaseSpec
 from suites.problem import ModelSpec, problem_name
-from suites.protocol import Axis
+from suites.protocol import Axis, Rewind
 from suites.recipe import Recipe
 from suites.schema import AnySuite, Suite
 
@@ -85,13 +85,16 @@ def options(given: Mapping[str, Any]) -> str:
 
 
 def _iterative(spec: IterativeSpec) -> str:
-    text = f"scored anew in {_by_budget(spec.steps, str)} {spec.schedule} steps"
+    steps = _by_budget(spec.steps, str)
+    text = "in one step" if spec.steps == 1 else f"scored anew in {steps} {spec.schedule} steps"
     if spec.to is not None:
         to = _by_budget(spec.to, lambda share: f"{100 * share:g} %")
         text += f" to {to} of the cost, of which those to the last budget are taken"
+    when = "after each" if spec.recover_at == "steps" else "where a budget is met"
     if spec.recover:
-        when = "after each" if spec.recover_at == "steps" else "where a budget is met"
         text += f", trained by the recipe {spec.recover} {when}"
+    if spec.rewind:
+        text += f", {when} {rewound(spec.rewind)}"
     return text
 
 
@@ -100,6 +103,16 @@ def _by_budget(given: T | Mapping[float, T], form: Callable[[T], str]) -> str:
     if not isinstance(given, Mapping):
         return form(given)
     return ", ".join(f"{form(one)} (at {budget:g})" for budget, one in given.items())
+
+
+def rewound(rewind: Rewind) -> str:
+    """What is left is trained like this."""
+    begins = (
+        f"set to the weights and statistics that the base had after epoch {rewind.to}"
+        if rewind.what == "weights"
+        else "with the weights that it has"
+    )
+    return f"trained as the base was from epoch {rewind.to} on, {begins}, with fresh momentum"
 
 
 def budgets(suite: Suite) -> str:
@@ -119,22 +132,26 @@ def calibration(suite: AnySuite) -> str:
     for model in suite.models:
         seen = suite.calibration_of(model)
         augmented = "cropped and mirrored at random" if seen.augment else "without augmentation"
-        text = f"{seen.images} training images {augmented}, in batches of {seen.batch_size}"
+        how = f"altered as the recipe {seen.like} does" if seen.like else augmented
+        text = f"{seen.images} training images {how}, in batches of {seen.batch_size}"
         words.setdefault(text, []).append(model.title)
     return _by_model(words)
 
 
 def splits(suite: AnySuite) -> str:
-    """Whether each base has another train/validation split, model by model where they differ."""
-    words: dict[str, list[str]] = {}
-    for model in suite.models:
-        own_split = suite.own_splits(model)
+    """Whether each base has another train/validation split, or there is none, where they differ."""
+    words: dict[str, dict[str, None]] = {}
+    for dataset, model in suite.problems:
+        own_split = suite.own_splits(dataset, model)
         text = "drawn anew for each base" if own_split else "the same for all bases"
-        words.setdefault(text, []).append(model.title)
+        if dataset.validation:
+            words.setdefault(text, {})[model.title] = None
+        else:
+            words.setdefault("none, as all images are learned from", {})[dataset.title] = None
     return _by_model(words)
 
 
-def _by_model(words: Mapping[str, Sequence[str]]) -> str:
+def _by_model(words: Mapping[str, Collection[str]]) -> str:
     """What all models have, or each text with the models that it is true of."""
     if len(words) == 1:
         return next(iter(words))
@@ -158,7 +175,8 @@ def recipes(suite: AnySuite) -> list[tuple[str, str]]:
 
 def recipe_words(recipe: Recipe) -> str:
     """How a recipe trains; each option that is not its default is told."""
-    parts = [counted(recipe.epochs, "epoch"), f"batches of {recipe.batch_size}"]
+    whole = f" of {recipe.scheduled}, the last of its schedule" if recipe.from_epoch else ""
+    parts = [counted(recipe.epochs, "epoch") + whole, f"batches of {recipe.batch_size}"]
     optimizer = "AdamW" if recipe.optimizer == "adamw" else f"SGD with momentum {recipe.momentum:g}"
     parts += [optimizer + (" (Nesterov)" if recipe.nesterov else "")]
     rate = f"learning rate {recipe.learning_rate:g}"
@@ -189,6 +207,12 @@ _AUGMENTED = {
 
 def _options_of_training(recipe: Recipe) -> Iterator[str]:
     """What few recipes ask for."""
+    if recipe.drop_last:
+        yield "without an epoch's last batch where it is not full"
+    if recipe.accumulate > 1:
+        yield f"batches in {recipe.accumulate} parts, each with batch statistics of its own"
+    if recipe.color_jitter:
+        yield "color jitter of " + ", ".join(f"{one:g}" for one in recipe.color_jitter)
     if recipe.random_erasing:
         yield f"random erasing with probability {recipe.random_erasing:g}"
     if recipe.mixup:

@@ -1,4 +1,4 @@
-"""Sizes of effects in the unit of the data: intervals and counts."""
+"""Sizes of effects in the unit of the data."""
 
 from __future__ import annotations
 
@@ -19,15 +19,6 @@ class Interval:
     low: float
     high: float
     n: int
-
-
-@dataclass(frozen=True)
-class WinTieLoss:
-    """How many differences lie above, at and below zero."""
-
-    wins: int
-    ties: int
-    losses: int
 
 
 def t_interval(values: ArrayLike, level: float = 0.95) -> Interval:
@@ -54,7 +45,14 @@ def t_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half, x.size)
 
 
-def win_tie_loss(differences: ArrayLike) -> WinTieLoss:
-    """Counts of [n] differences above, at and below zero, after rounding to 1e-9."""
+def hodges_lehmann(differences: ArrayLike) -> float:
+    """Median of the Walsh averages (d_i + d_j) / 2, i <= j, in the unit of the differences.
+
+    Hodges and Lehmann 1963. Raises ValueError as `rounded`.
+
+    >>> hodges_lehmann([1.0, 2.0, 6.0])  # of 1, 1.5, 2, 3.5, 4, 6
+    2.75
+    """
     d = rounded(differences)
-    return WinTieLoss(int((d > 0).sum()), int((d == 0).sum()), int((d < 0).sum()))
+    rows, columns = np.triu_indices(d.size)
+    return float(np.median((d[rows] + d[columns]) / 2))

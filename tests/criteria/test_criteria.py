@@ -50,7 +50,7 @@ from criteria.reduce import Normalizer, Reduction, lamp, normalize, reduce_membe
 from criteria.registry import create
 
 ALL = [entry.name for entry in criteria() if entry.selector is None]
-DRAWING = {"random", "hap"}  # from their generator, another number for every batch and channel
+DRAWING = {"random", "hap"}  # from their generator or by the batch, another number every time
 
 
 # --- by hand --------------------------------------------------------------------------------------
@@ -408,9 +408,9 @@ def test_batches_add_up() -> None:
 def test_the_order_of_batches_does_not_matter(criterion: str) -> None:
     model = build("chain")
     batches = [labelled(3, seed) for seed in range(4)]
-    # Sampled labels are drawn by the batch's place in the order.
-    sampled = "labels" in find(criterion).type.options_type.model_fields
-    options = {"labels": "true"} if sampled else {}
+    # Labels are drawn by the batch's place in the order.
+    drawn = "labels" in find(criterion).type.options_type.model_fields
+    options = {"labels": "true"} if drawn else {}
     one, other = (scores_of(model, criterion, each, **options) for each in (batches[::-1], batches))
     assert_same(one, other, **EXACT)
 

@@ -7,16 +7,13 @@ Every statement is made by the report's own functions; a test holds the two ways
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from itertools import combinations
-from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
 from study.worlds import Experiment, World, draw, plan
 from synthetic import failed, record
 
-from reports import statistics
 from reports.analysis import by_problem, over_problems
 from reports.analysis.analysis import analyse
 from reports.analysis.best import against_best
@@ -82,10 +79,7 @@ class Pipeline:
         """
         by_base, table = self.scores(experiment), self.cells(experiment)
         suite, declared = self.suite, self.declared
-        with patch.object(statistics, "friedman", partial(statistics.friedman, permutations=0)):
-            ranking = {
-                one: rank_methods(one, by_base, table, suite) for one in self.whole.recoveries
-            }
+        ranking = {one: rank_methods(one, by_base, table, suite) for one in self.whole.recoveries}
         parts = by_problem.by_factor(by_base, table, declared, suite) if more else None
         return replace(
             self.whole,

@@ -20,20 +20,20 @@ PAPERS = [name for name in library() if "paper" in scales_of(name)]
 
 @pytest.mark.parametrize("name", PAPERS)
 def test_a_papers_suite_has_all_its_methods_at_every_scale(name: str) -> None:
-    assert scales_of(name) == ["paper", "reduced", "smoke"]
-    methods = load_suite(name).method_names
-    for scale in ("reduced", "smoke"):
+    methods, scales = load_suite(name).method_names, scales_of(name)
+    assert {"paper", "reduced", "smoke"} <= set(scales)
+    for scale in scales:
         assert load_suite(name, scale=scale).method_names == methods
 
 
 @pytest.mark.parametrize("name", PAPERS)
 def test_methods_of_as_many_steps_have_as_many_at_every_scale(name: str) -> None:
     """A method that keeps the paper's steps where others take fewer is another comparison."""
-    steps = [one.iterative and one.iterative.steps for one in load_suite(name).methods]
+    steps = [str(one.iterative and one.iterative.steps) for one in load_suite(name).methods]
     for scale in ("reduced", "smoke"):
         smaller = load_suite(name, scale=scale)
         found = {
-            (paper, one.iterative and one.iterative.steps)
+            (paper, str(one.iterative and one.iterative.steps))
             for paper, one in zip(steps, smaller.methods, strict=True)
         }
         assert len(found) == len(set(steps))

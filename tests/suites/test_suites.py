@@ -545,7 +545,7 @@ def test_every_suite_of_the_library_loads_spans_and_plans(name: str, scale: str 
         assert len(cases) == seeds * budgets * recoveries
     else:
         assert len(cases) == seeds * len(suite.problems) * len(suite.method_names)
-    assert suite.suite == name + (f"-{scale}" if scale in ("reduced", "smoke") else "")
+    assert suite.suite == name + ("" if scale in (None, "paper") else f"-{scale}")
     plan = make_plan(suite)
     assert len({trial.key for trial in plan.trials}) == len(cases)
     assert {trial.labels.method for trial in plan.trials} == set(suite.method_names)

@@ -23,12 +23,13 @@ from bench.command import cli
 from bench.conformance import CHECKS, FAMILIES, Finding, check, check_on, fails
 from bench.conformance.behaviour import case
 from bench.conformance.permute import permute_
-from bench.conformance.trained import Likeness, likeness, similarities
+from bench.conformance.trained import Likeness, check_trained, likeness, similarities
 from criteria import Batch, Criterion, Group, Member, Need, NotApplicable, criteria, register
 from criteria.selector import Selector
 
 registry = importlib.import_module("criteria.registry")
 REGISTERED = [entry.name for entry in criteria()]
+Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(autouse=True)
@@ -511,6 +512,101 @@ def test_what_breaks_on_the_trained_network_alone_is_a_failure(results: Path) ->
     assert (failed.check, failed.family) == ("finite", "trained")
 
 
+class Drawn(Good):
+    """Absolute gradients, times noise: as much of it as `spread` says."""
+
+    spread = 20.0
+
+    def scores(self) -> list[Tensor]:
+        return [
+            values * torch.exp(self.spread * torch.rand(len(values), generator=self.generator))
+            for values in super().scores()
+        ]
+
+
+class HardlyDrawn(Drawn):
+    spread = 1e-3
+
+
+def seeds_of(found: list[Finding]) -> list[Finding]:
+    return [one for one in found if one.check == "seeds agree"]
+
+
+def correlation(found: Finding) -> float:
+    said = re.match(r"rank correlation of two seeds (-?[\d.]+) within groups", found.reason)
+    assert said, found.reason
+    return float(said[1])
+
+
+@pytest.mark.parametrize("kind", [Drawn, HardlyDrawn, Good])
+def test_what_draws_noise_fails_and_what_hardly_draws_passes(
+    kind: type[Criterion], results: Path
+) -> None:
+    (*found,) = seeds_of(check_trained(offend(kind), results))
+    if kind is Good:
+        assert not found, "it draws nothing"
+        return
+    (one,) = found
+    if kind is Drawn:
+        assert one.verdict == "fail"
+        assert correlation(one) < 0.5
+        assert "at least 0.9 within groups is asked: draw more, or register" in one.reason
+    else:
+        assert one.verdict == "pass"
+        assert correlation(one) > 0.99
+
+
+def test_what_says_that_chance_is_its_nature_passes_and_is_told_its_correlation(
+    bench: Command, tmp_path: Path, results: Path
+) -> None:
+    bench("new-criterion", "dice")
+    path = tmp_path / "dice.py"
+    noisy = ".sum(1) * torch.rand(member.unit_count, generator=self.generator)"
+    text = path.read_text().replace(".sum(1)", noisy)
+    path.write_text(text.replace("from criteria", "import torch\nfrom criteria", 1))
+    code, said, _ = bench("check", "--plugin", path, "--results", results)
+    assert code == 1
+    assert "dice does not keep its promises: seeds agree" in said
+    path.write_text(path.read_text().replace("faithful=", "chance=True, faithful=", 1))
+    code, said, _ = bench("check", "--plugin", path, "--results", results)
+    assert code == 0
+    assert re.search(
+        r"rank correlation of two seeds [-\d.]+ within groups .* chance is meant", said
+    )
+
+
+def test_labels_that_are_drawn_for_all_criteria_are_drawn_anew_by_other_seeds(
+    results: Path,
+) -> None:
+    class Sampled(Criterion):
+        """Of one drawn label: too little for 128 images."""
+
+        def observe(self, batch: Batch) -> None:
+            for member in self.members:
+                squares = member.view(batch.sampled.squared_gradients)
+                self.add(member, squares.sum(1))
+
+    class Expected(Criterion):
+        def observe(self, batch: Batch) -> None:
+            for member in self.members:
+                for part in batch.expected(2):
+                    self.add(member, member.view(part.squared_gradients).sum(1))
+
+    (one,) = seeds_of(check_trained(offend(Sampled, Need.SQUARES), results))
+    (other,) = seeds_of(check_trained(offend(Expected, Need.SQUARES), results))
+    assert correlation(one) < correlation(other)
+    assert other.verdict == "pass"
+
+
+DRAWING = ("c_obd", "c_obs", "hap", "kron_obd", "kron_obs", "thinet")
+
+
+@pytest.mark.parametrize("name", [*DRAWING, "random"])
+def test_registered_criteria_that_draw_agree_over_seeds(name: str, results: Path) -> None:
+    (found,) = seeds_of(check_trained(name, results))
+    assert found.verdict == ("information" if name == "random" else "pass"), found.reason
+
+
 def test_correlations_by_hand() -> None:
     rising, falling = np.array([1.0, 2.0, 5.0]), np.array([9.0, 4.0, 1.0])
     flat = np.zeros(4)
@@ -539,8 +635,6 @@ def test_hints_tell_groups_from_the_whole() -> None:
 
 
 # --- the commands ---------------------------------------------------------------------------------
-
-Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture

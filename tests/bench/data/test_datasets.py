@@ -18,7 +18,13 @@ import torch
 import toy
 from PIL import Image
 
-from bench.data.augment import automatically, changed, randomly_cropped, shifted
+from bench.data.augment import (
+    automatically,
+    changed,
+    randomly_cropped,
+    randomly_squared,
+    shifted,
+)
 from bench.data.datasets import Dataset, load_dataset
 from bench.data.images import Images, centered
 from bench.data.known import list_datasets
@@ -263,6 +269,57 @@ def test_random_crops_stay_inside_and_have_the_size_asked_for(size: tuple[int, i
         crop = np.array(randomly_cropped(white, 32, seeded(seed)))
         assert crop.shape == (32, 32, 3)
         assert (crop == 255).all()  # outside, Pillow would fill with black
+
+
+@pytest.mark.parametrize(("size", "whole"), [((220, 200), (66, 60)), ((100, 110), (60, 66))])
+def test_random_squares_are_windows_of_the_resized_image(
+    size: tuple[int, int], whole: tuple[int, int]
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    image = Image.fromarray(noise)
+    resized = np.array(image.resize(whole, Image.Resampling.BILINEAR))
+    wide = whole[0] > 60
+    windows = [resized[:, at : at + 60] if wide else resized[at : at + 60] for at in range(7)]
+    seen = []
+    for seed in range(200):
+        square = np.array(randomly_squared(image, 60, seeded(seed)))
+        (place,) = [
+            (at, mirrored)
+            for at, window in enumerate(windows)
+            for mirrored in (False, True)
+            if np.array_equal(window[:, ::-1] if mirrored else window, square)
+        ]
+        seen.append(place)
+    assert len(set(seen)) == 14  # every window, either way round
+
+
+def test_whole_crops_take_the_full_shorter_side(load: Load, tmp_path: Path) -> None:
+    make_folder(tmp_path / "imagenet", (120, 80), test="val")
+    whole, resized = (
+        load("imagenet", image_size=80, normalize="none", crops=crops)
+        for crops in ("whole", "resized")
+    )
+    assert whole.digest != resized.digest
+    file = tmp_path / "imagenet" / "val" / "cat" / "0.png"
+    middle = np.array(Image.open(file))[:, 20:100]
+    assert np.array_equal(everything(whole.test)[0][0].mul(255).round(), middle.transpose(2, 0, 1))
+    # Nothing of the height is lost: each picture's rows are those of a file.
+    known = [np.array(Image.open(one)) for one in (tmp_path / "imagenet" / "train").glob("*/*")]
+    for image in everything(whole.train, generator=seeded(), augment=True)[0]:
+        seen = image.mul(255).round().numpy().transpose(1, 2, 0)
+        assert any(
+            np.array_equal(one[:, at : at + 80], way)
+            for one in known
+            for at in range(41)
+            for way in (seen, seen[:, ::-1])
+        )
+
+
+def test_small_images_have_no_crops_to_choose(load: Load, tmp_path: Path) -> None:
+    make_folder(tmp_path / "pets")
+    for name, root in (("digits", None), ("imagefolder", "pets")):
+        with pytest.raises(DataError, match="crops: whole is for images of more than 64 pixels"):
+            load(name, root=root, crops="whole")
 
 
 def test_random_crops_cover_8_to_100_percent() -> None:
@@ -564,6 +621,26 @@ def test_every_normalization_of_the_schema_is_there(load: Load, name: str) -> No
     torch.testing.assert_close(
         normalize(gray)[0, :, 0, 0], expected.expand(3), rtol=1e-5, atol=1e-6
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "mean", "std"),
+    [
+        # Gate-Decorator, loader/cifar10.py; torch-pruning, benchmarks/registry.py, and RGD,
+        # utils/data.py; TPP, data/cifar100.py, and GReg; OBC, benchmark_cifar.py, in 255ths;
+        # TPP, data/cifar10.py, and OTO, tutorials 01, 03 and 04.
+        ("cifar-short", (0.4914, 0.4822, 0.4465), (0.247, 0.243, 0.261)),
+        ("cifar-classic", (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
+        ("cifar100", (0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)),
+        ("cifar-wide", (0.491373, 0.482353, 0.446667), (0.247059, 0.243529, 0.261569)),
+        ("imagenet", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    ],
+)
+def test_statistics_are_the_authors(
+    name: str, mean: tuple[float, ...], std: tuple[float, ...]
+) -> None:
+    assert NORMALIZATIONS[name].mean == pytest.approx(mean, abs=5e-7)
+    assert NORMALIZATIONS[name].std == pytest.approx(std, abs=5e-7)
 
 
 def test_half_centres_images_of_any_number_of_channels(load: Load) -> None:

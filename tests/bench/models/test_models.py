@@ -49,6 +49,11 @@ def classifier_layers(model: nn.Module) -> list[nn.Module]:
         ("vgg19_bn", 32, 20.0, 398.1),
         # Huang et al. 2017, table 2: 1.0 M.
         ("densenet40", 32, 1.0, 264.8),
+        # As the widespread CIFAR forms are told: 6.17 M and 1.53 G, 3.2 M, 2.3 M and 94 M, the MACs
+        # with those of batch norm.
+        ("googlenet_cifar", 32, 6.17, 1521.8),
+        ("mobilenet_v1", 32, 3.2, 46.4),
+        ("mobilenet_v2_cifar", 32, 2.3, 91.2),
         ("vgg_small", 8, 0.29, 2.42),
         ("vit_small", 8, 0.14, 2.39),
         ("vit_small", 32, 0.14, 10.88),
@@ -68,7 +73,10 @@ def test_models_are_of_the_known_size(name: str, size: int, params: float, mmacs
     assert counter.get_total_flops() / 2e6 == pytest.approx(mmacs, rel=0.01)
 
 
-@pytest.mark.parametrize("name", ["resnet20", "vgg_small", "densenet40", "vit_small"])
+@pytest.mark.parametrize(
+    "name",
+    ["resnet20", "vgg_small", "densenet40", "googlenet_cifar", "mobilenet_v2_cifar", "vit_small"],
+)
 def test_models_take_small_gray_images_and_train(name: str) -> None:
     model = build(name, size=8, channels=1, classes=7)
     loss = model(torch.randn(4, 1, 8, 8)).logsumexp(1).sum()
@@ -431,7 +439,8 @@ def test_misfits_name_the_keys_and_both_shapes(tmp_path: Path) -> None:
         ({"name": "vgg_small", "options": {"width": True}}, r"width: True .* number"),
         ({"name": "vgg16_bn", "options": {"width": 1}}, "'width'; it takes bias, pools,"),
         ({"name": "vgg16_bn", "options": {"bias": 1}}, r"bias: 1 .* true or false"),
-        ({"name": "vgg16_bn", "options": {"pools": 5}}, "pools 5 is not 1, 2, 3 or 4"),
+        ({"name": "vgg16_bn", "options": {"pools": 6}}, "pools 6 is not 1, 2, 3, 4 or 5"),
+        ({"name": "vgg16_bn", "options": {"dropout": True}}, "dropout is .*; give hidden as well"),
         ({"name": "resnet18_cifar", "options": {"depth": 20}}, "'depth'; it takes none"),
         ({"name": "vit_s_16", "options": {"width": 1}}, "'width'; it takes attention"),
         ({"name": "torchvision:vit_b_16", "options": {"attention": "q"}}, "not head_dims or heads"),

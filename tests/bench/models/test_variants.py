@@ -14,10 +14,16 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.models.attention import SelfAttention
 from bench.pruning.choose import one_shot
 from bench.pruning.cost import count_macs, count_params
-from bench.pruning.cut import difference, mask
+from bench.pruning.cut import difference, mask, verify
 from bench.pruning.network import Network, Rules
 from bench.pruning.selection import InfeasibleBudget, Limits
 from bench.training.measure import torch_pruning_macs
+from criteria import find_structure
+from criteria.criterion import checked_scores
+from criteria.gather import gather
+from criteria.registry import create, criteria
+
+OTOS = {"bias": True, "pools": 5, "hidden": 512, "dropout": True}
 
 
 @pytest.mark.parametrize(
@@ -27,6 +33,8 @@ from bench.training.measure import torch_pruning_macs
         ("vgg19_bn", {"bias": True, "pools": 3}, 100, 20_086_692),
         ("resnet56", {"shortcut": "B"}, 10, 855_770),
         ("vgg16_bn", {"bias": True}, 10, 14_728_266),
+        # Printed by OTO's tutorial 04.
+        ("vgg16_bn", OTOS, 10, 15_253_578),
         # The others by hand: what the variant adds to the known network.
         ("resnet56", {"shortcut": "B3"}, 10, 853_018 + 9 * (16 * 32 + 32 * 64) + 2 * (32 + 64)),
         ("vgg16_bn", {"hidden": 512}, 10, 14_724_042 + 512 * 513 + 2 * 512),
@@ -35,6 +43,18 @@ from bench.training.measure import torch_pruning_macs
         # The widespread sizes of the CIFAR forms: 11.17 M and 23.52 M.
         ("resnet18_cifar", {}, 10, 11_173_962),
         ("resnet50_cifar", {}, 10, 23_520_842),
+        # Widespread with biases of the convolutions, 7,904: 6,166,250.
+        ("googlenet_cifar", {}, 10, 6_166_250 - 7_904),
+        ("mobilenet_v1", {}, 10, 3_217_226),
+        ("mobilenet_v2_cifar", {}, 10, 2_296_922),
+        # Ten more blocks of stride 1 than the three that widen have a convolution and a norm.
+        (
+            "mobilenet_v2_cifar",
+            {"projected": "all"},
+            10,
+            2_296_922
+            + sum(n * (c * c + 2 * c) for n, c in [(1, 24), (2, 32), (3, 64), (2, 96), (2, 160)]),
+        ),
     ],
 )
 def test_variants_have_the_papers_parameters(
@@ -60,12 +80,59 @@ def test_torch_prunings_count_is_obcs(
     assert torch_pruning_macs(model, (torch.zeros(1, 3, 32, 32),)) == theirs + apart
 
 
+def test_otos_vgg_is_cut_rightly_and_drops_out_only_while_it_trains() -> None:
+    model = lively(build("vgg16_bn", options=OTOS))
+    x = torch.randn(2, 3, 32, 32, dtype=torch.float64)
+    # Printed by OTO's tutorial 04: 313.73 M.
+    assert count_macs(model, (x,)) / 1e6 == pytest.approx(313.73, abs=0.005)
+    assert model.get_submodule("features")(x).shape[-1] == 1
+    structure = find_structure(model, x)
+    assert len(structure.groups) == 13 + 2
+    verify(model, (x,), structure)
+    assert torch.equal(model(x), model(x))
+    assert not torch.equal(model.train()(x), model(x))
+
+
 def test_stem_and_pools_of_the_small_forms_keep_resolution() -> None:
     model = build("resnet18_cifar", channels=1).eval()
     assert model.get_submodule("layer4")(torch.zeros(1, 256, 8, 8)).shape[-1] == 4
     assert model(torch.zeros(2, 1, 32, 32)).shape == (2, 10)
     deep = build("vgg16_bn", options={"pools": 3}).get_submodule("features")
     assert deep(torch.zeros(1, 3, 32, 32)).shape == (1, 512, 4, 4)
+
+
+# --- RGD's networks ---------------------------------------------------------------------------
+
+RGDS = [
+    ("googlenet_cifar", {}, 64),
+    ("mobilenet_v1", {}, 14),
+    ("mobilenet_v2_cifar", {"projected": "all"}, 36),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "groups"), RGDS)
+def test_as_many_widths_are_free_as_rgds_code_lists(
+    name: str, options: dict[str, Any], groups: int
+) -> None:
+    model = build(name, 16, options=options)
+    structure = find_structure(model, torch.randn(1, 3, 16, 16))
+    assert len(structure.groups) == groups
+    assert list(structure.refused) == ["classifier"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "options", "groups"), RGDS)
+def test_every_criterion_scores_them(name: str, options: dict[str, Any], groups: int) -> None:
+    draw = torch.Generator().manual_seed(0)
+    model = build(name, 16, options=options).eval()
+    x = torch.randn(4, 3, 16, 16, generator=draw)
+    made = [
+        create(one.name, find_structure(model, x).groups, {}, torch.Generator().manual_seed(0))
+        for one in criteria()
+    ]
+    for one, cost in zip(made, gather(model, made, [(x, torch.arange(4))]), strict=True):
+        assert cost.failure is None, one.name
+        assert len(checked_scores(one)) == groups
 
 
 # --- what leaves a transformer ----------------------------------------------------------------

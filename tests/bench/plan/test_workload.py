@@ -273,6 +273,15 @@ def test_scales_stand_beside_one_another(tmp_path: Path) -> None:
 # --- trainings that are too short -----------------------------------------------------------------
 
 
+def test_a_recipe_without_a_whole_batch_is_refused_by_the_plan(tmp_path: Path) -> None:
+    recipes = {"tiny": {**toy.TOY["recipes"]["tiny"], "batch_size": 145, "drop_last": True}}
+    with pytest.raises(PlanError, match=r"digits: drop_last leaves nothing of 144 training"):
+        make_plan(toy.suite(recipes=recipes))
+    recipes["tiny"]["batch_size"] = 100
+    (base,) = of_kind(make_plan(toy.suite(recipes=recipes)), tmp_path, "BaseJob")
+    assert base.trained == 100
+
+
 @pytest.mark.parametrize(
     ("procedure", "options", "said"),
     [

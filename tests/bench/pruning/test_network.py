@@ -220,8 +220,9 @@ def test_what_is_left_is_trained_at_every_stop_and_traced_for_the_next_only(
     )
     left: list[tuple[float, int, int]] = []
 
-    def recover(model: nn.Module, stop: float, step: int) -> None:
+    def recover(model: nn.Module, stop: float, step: int, removed: Removed) -> None:
         left.append((stop, step, sum(one.numel() for one in model.parameters())))
+        assert left[-1][2] == count_params(network.cut(removed))
 
     rules, schedule = Rules(tolerance=0.03), Schedule(4)
     found = iterative(network, l1, [0.75, 0.4], rules, schedule, recover)

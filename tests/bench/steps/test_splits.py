@@ -16,9 +16,11 @@ from bench.data.images import ArrayImages, Images
 from bench.plan.graph import job_graph
 from bench.plan.jobs import BaseJob, OracleJob, PreparedJob
 from bench.plan.plan import Plan, make_plan
+from bench.plan.sizes import DatasetSize, dataset_size
 from bench.run.reporting import write_report
 from bench.steps.workspace import Settings, Workspace
 from bench.store.store import Store
+from bench.tracking.fields import metrics
 from reports.page import wording
 from suites import FidelitySuite
 
@@ -151,7 +153,8 @@ def test_networks_that_are_taken_as_they_are_have_no_split_to_draw() -> None:
     untrained = {**GIVEN, "recipe": False}
     with pytest.raises(ValueError, match=r"splits = per_base, but vgg_small has `recipe: false`"):
         toy.suite(models=[untrained], splits="per_base")
-    assert not toy.suite(models=[untrained]).own_splits(toy.suite(models=[untrained]).models[0])
+    suite = toy.suite(models=[untrained])
+    assert not suite.own_splits(suite.datasets[0], suite.models[0])
 
 
 @pytest.mark.usefixtures("checkpoint")
@@ -196,3 +199,65 @@ def test_a_run_from_suite_to_page(tmp_path: Path, splits: str, digests: int) -> 
         "One test image of digits (60 images) is 1.7 points, more than the ROPE of 0.2: "
         "differences below one image are no finding." in page
     )
+
+
+def test_a_run_that_holds_nothing_out_learns_from_all_and_calls_no_epoch_best(
+    tmp_path: Path,
+) -> None:
+    whole = {"name": "digits", "train_images": 160, "test_images": 60, "validation": 0}
+    longer = {"tiny": {"epochs": 2, "batch_size": 40, "learning_rate": 0.05}}
+    plan = plan_of(methods=["l1", "taylor"], datasets=[whole], recipes=longer)
+    held_none = bases(plan)
+    workspace = Workspace(Settings(tmp_path, tmp_path))
+    for base in held_none:
+        data = workspace.dataset(base)
+        assert (len(data.train), len(data.validation)) == (160, 0)
+        assert dataset_size(base.dataset) == DatasetSize(160, 0, 60, 10, 1, 8)
+    assert {base.own_split for base in held_none} == {False}  # there is nothing to draw
+    fixed = plan_of(methods=["l1", "taylor"], datasets=[whole], recipes=longer, splits="fixed")
+    assert [one.key for one in bases(fixed)] == [one.key for one in held_none]
+
+    store = Store(tmp_path)
+    assert go(tmp_path, plan) == {"done": 16}
+    found = plan.records(store)
+    for record in found:
+        result = measured(record)
+        assert result.pruned.validation_top1 is result.dense.validation_loss is None
+        assert result.best_validation_top1 is None
+        assert [one.validation_top1 for one in result.history] == [None] * len(result.history)
+        assert result.images_trained == 160 * len(result.history)
+        names = {name for name, _, _ in metrics(record)}
+        assert "eval/top1" in names
+        assert not any("validation" in name for name in names)
+
+    write_report(plan, store, tmp_path / "out", formats=["html"])
+    page = html.unescape((tmp_path / "out" / "index.html").read_text())
+    assert (
+        "digits: all of its training images are learned from (none are held out for validation, "
+        "so no epoch is best on it, and the last alone is measured)" in page
+    )
+    assert "best validation" not in page
+    assert "stands beside it" not in page
+    assert "The last epoch is reported. Nothing was chosen on the test split." in page
+    assert wording.splits(plan.suite) == "none, as all images are learned from"
+
+
+def test_problems_with_and_without_validation_images_are_told_apart() -> None:
+    two = [{"name": "digits", "label": "whole", "validation": 0}, "digits"]
+    suite = plan_of(datasets=two).suite
+    assert wording.splits(suite) == (
+        "none, as all images are learned from (whole); drawn anew for each base (vgg_small)"
+    )
+
+
+def test_what_looks_at_validation_images_is_refused_where_there_are_none() -> None:
+    with pytest.raises(ValueError, match=r"dataset digits: `validation: 0` is not for .*fidelity"):
+        FidelitySuite.model_validate(
+            {
+                "suite": "without",
+                "kind": "fidelity",
+                "datasets": [{"name": "digits", "validation": 0}],
+                "models": ["vgg_small"],
+                "methods": ["l1"],
+            }
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,6 +11,7 @@ import pytest
 import torch
 import toy
 from inline_runs import Silent, go, measured
+from torch import Tensor, nn
 
 from bench.errors import PlanError
 from bench.executors import make_executor
@@ -17,13 +19,14 @@ from bench.plan.jobs import PathJob, PreparedJob
 from bench.plan.plan import Plan, make_plan
 from bench.pruning.cut import cut, difference, refilled
 from bench.run.run import run
-from bench.steps import procedures
+from bench.seeds import seed
 from bench.steps.paths import load_removed, path_file
 from bench.steps.procedures import load_training
 from bench.steps.workspace import Settings, Workspace
 from bench.store import progress as checkpoint
 from bench.store.sealed import read_json
 from bench.store.store import Store
+from bench.training.train import train
 from criteria import load_plugin, phases
 from criteria.network.units import Units
 from criteria.options import Options
@@ -31,7 +34,7 @@ from criteria.phases import register_phase
 from criteria.preparations.preparation import Preparation
 from criteria.procedures import soft as soft_module
 from criteria.procedures.procedure import Procedure, Removed
-from criteria.training import Rider, Training
+from criteria.training import Training
 from reports.records import Record, frame
 from suites.schema import Suite
 
@@ -296,36 +299,6 @@ def test_a_method_killed_in_the_middle_of_training_ends_bit_equal(
     assert toy.outcomes(tmp_path) == whole
 
 
-def test_an_iterative_path_killed_in_its_second_training_ends_bit_equal(
-    results: Path, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(checkpoint, "EVERY_S", 0.0)
-    only = plan.only(["l1-2"])
-    trained = procedures.train
-    calls: list[int] = []
-
-    def dying(*arguments: Any, **more: Any) -> Any:
-        calls.append(1)
-        if len(calls) == 2:
-            arguments = (*arguments, Dying())
-        return trained(*arguments, **more)
-
-    monkeypatch.setattr(procedures, "train", dying)
-    killed(tmp_path, only)
-    monkeypatch.setattr(procedures, "train", trained)
-    names = sorted(one.stem[65:] for one in (tmp_path / "checkpoints").glob("*.pt"))
-    assert names == ["step0", "step0-part", "step1-part"]
-    assert go(tmp_path, only) == {"done": 4}
-    whole = {key: one for key, one in toy.outcomes(results).items() if key in keys(only)}
-    assert toy.outcomes(tmp_path) == whole
-
-
-class Dying(Rider):
-    def after_step(self, step: int) -> None:
-        if step == 2:
-            raise Killed
-
-
 def keys(plan: Plan) -> set[str]:
     return {trial.key for trial in plan.trials}
 
@@ -407,6 +380,47 @@ def test_a_recipe_may_distill_from_the_base(tmp_path: Path) -> None:
         one.labels.recovery: measured(one).history[-1].train_loss for one in toy.records(tmp_path)
     }
     assert losses["finetune-taught"] != losses["finetune-tiny"]
+
+
+def test_a_preparation_may_distill_from_the_base_as_it_was_trained(tmp_path: Path) -> None:
+    """OBC's sparse learning on ImageNet: the teacher is the base before it, and stays so."""
+    taught = {**toy.TOY["recipes"]["tiny"], "epochs": 2, "distill": {"weight": 0.9}}
+    prepared = {
+        "criterion": "l1",
+        "as": "prepared",
+        "prepare": {"name": "dense", "recipe": "taught"},
+    }
+    plan = make_plan(
+        suite(
+            methods=["l1", prepared],
+            budgets={"macs": [0.5]},
+            recipes={**toy.TOY["recipes"], "taught": taught},
+            recoveries=["none"],
+        )
+    )
+    assert go(tmp_path, plan) == {"done": 2}
+    job = plan.trials[-1].at.base
+    assert isinstance(job, PreparedJob)
+    assert job.phase.recipe is not None
+    workspace = Workspace(Settings(tmp_path, tmp_path))
+    base, found = workspace.base(job.base), workspace.base(job)
+
+    def by_hand(teacher: nn.Module) -> dict[str, Tensor]:
+        model = copy.deepcopy(base.network.model)
+        order = seed("prepare", **job.axes, repeat=job.repeat)
+        train(model, base.data, job.phase.recipe, order, teacher=teacher)
+        return model.state_dict()
+
+    stored = found.network.model.state_dict()
+    before = base.network.model.state_dict()
+    assert not same(stored, before)
+    assert same(found.trained.state_dict(), before)
+    assert same(stored, by_hand(base.network.model))
+    assert not same(stored, by_hand(workspace.fresh_model(job.base, base.data).eval()))
+
+
+def same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    return all(torch.equal(one[name], tensor) for name, tensor in other.items())
 
 
 # --- what a review has found ----------------------------------------------------------------------

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.data.datasets import Dataset
+from bench.data.images import ArrayImages
 from bench.errors import BenchError
 from bench.pruning.masks import Holder
 from bench.store.progress import Checkpoint
@@ -37,6 +39,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "erasing": {"random_erasing": 0.5},
     "trivial": {"augment": "trivial"},
     "randaugment": {"augment": "randaugment"},
+    "without-the-last": {"drop_last": True},
+    "accumulated": {"accumulate": 4},
+    "accumulated-in-half": {"accumulate": 2, "amp": "fp16", "ema": {"decay": 0.8, "every": 1}},
 }
 every_option = pytest.mark.parametrize("changes", OPTIONS.values(), ids=list(OPTIONS))
 
@@ -110,6 +115,103 @@ def test_every_option_is_in_the_key_used_or_not() -> None:
     assert set(named_recipes()["base"].identity) == set(Recipe.model_fields)
     for changes in ({**one, "compile": True} for one in OPTIONS.values()):
         assert changes.items() <= recipe(**changes).identity.items()
+
+
+# --- batches ------------------------------------------------------------------------------------
+
+
+class Plain(nn.Sequential):
+    """Without batch norm."""
+
+    def __init__(self) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(3)
+            layers = (nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(6 * 36, CLASSES))
+            super().__init__(*layers)
+        self.double()
+
+
+class InDouble(ArrayImages):
+    def batches(self, *of: Any, **how: Any) -> Iterator[tuple[Tensor, Tensor]]:
+        return ((x.double(), y) for x, y in super().batches(*of, **how))
+
+
+class Shrinking(Rider):
+    """Adds a penalty to the loss."""
+
+    def attach(self, training: Training) -> None:
+        self.model = training.model
+
+    def loss_term(self, step: int) -> Tensor:
+        return 0.01 * (step + 1) * self.model.get_parameter("0.weight").square().sum()
+
+
+@pytest.mark.parametrize("parts", [2, 3, 16])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"mixup": 0.8, "random_erasing": 0.5, "label_smoothing": 0.1},
+        {"distill": {"weight": 0.5, "temperature": 2.0}, "grad_clip": 0.5},
+        {"ema": {"decay": 0.9}, "optimizer": "adamw", "learning_rate": 1e-3},
+    ],
+    ids=["plain", "mixed", "distilled", "averaged"],
+)
+def test_micro_batches_have_the_gradient_of_the_whole_batch(
+    changes: dict[str, Any], parts: int
+) -> None:
+    """50 steps of 16 images, of which every fourth has 2, are those of the whole batches."""
+    images = split(50, 0)
+    double = InDouble(*(getattr(images, one.name) for one in fields(images)))
+    data = Dataset("bright", CLASSES, 3, SIDE, double, double, double, "digest")
+
+    def end(**more: Any) -> tuple[Tensor, list[float]]:
+        model = Plain()
+        chosen = recipe(**{"epochs": 13, "learning_rate": 0.02, **changes, **more})
+        found = train(model, data, chosen, 0, Shrinking(), teacher=Plain().eval())
+        return weights(model), [one.train_loss for one in found.history]
+
+    (whole, losses), (micro, by_parts) = end(), end(accumulate=parts)
+    assert not torch.equal(whole, weights(Plain()))
+    largest = float((whole - micro).abs().max())
+    assert largest < 1e-12
+    assert by_parts == pytest.approx(losses, rel=1e-12)
+
+
+def test_batch_norm_takes_its_statistics_of_each_micro_batch(data: Dataset) -> None:
+    found = small()
+    train(found, data, recipe(epochs=1, batch_size=50, accumulate=2, augment=False), 0)
+    by_hand = small().train()
+    order = torch.randperm(50, generator=torch.Generator().manual_seed(0))
+    (x, _), *_ = data.train.batches(50, indices=order)
+    with torch.no_grad():
+        by_hand(x[:25]), by_hand(x[25:])
+    assert torch.allclose(found[1].running_mean, by_hand[1].running_mean, atol=1e-6)
+    assert torch.allclose(found[1].running_var, by_hand[1].running_var, atol=1e-6)
+
+
+def test_a_last_batch_that_is_not_full_is_left_out(data: Dataset) -> None:
+    class Noting(Rider):
+        def attach(self, training: Training) -> None:
+            self.planned = (training.steps_per_epoch, training.steps)
+            self.taken: list[int] = []
+
+        def after_step(self, step: int) -> None:
+            self.taken.append(step)
+
+    rider = Noting()
+    found = train(small(), data, recipe(drop_last=True), 0, rider)
+    assert rider.planned == (3, 6)
+    assert rider.taken == list(range(6))
+    assert found.images == 2 * 48
+
+    with pytest.raises(ValueError, match=r"leaves nothing of 50 training images in batches of 51"):
+        train(small(), data, recipe(drop_last=True, batch_size=51), 0)
+
+
+def test_micro_batches_without_an_image_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"accumulate = 17 micro-batches of batch_size = 16"):
+        recipe(accumulate=17)
 
 
 # --- mixing and erasing -------------------------------------------------------------------------

@@ -119,16 +119,23 @@ def test_a_norm_without_a_factor_has_a_gate_without_a_shift() -> None:
 # --- the score ------------------------------------------------------------------------------------
 
 
-def test_the_score_is_the_gates_gradient_times_the_gate_summed_over_norms_and_batches() -> None:
+@pytest.mark.parametrize("bn_mode", [None, "eval", "batch"])
+def test_the_score_is_the_gates_gradient_times_the_gate_summed_over_norms_and_batches(
+    bn_mode: str | None,
+) -> None:
+    """By default with the statistics of the batch, as the authors score while gates train."""
     model = build("residual")
     data = [labelled(4, seed) for seed in range(3)]
-    found = score(model, images(1), "gate_decorator", data, ignored=[model.stem])
+    options = {"bn_mode": bn_mode} if bn_mode else {}
+    before = copy.deepcopy(model.state_dict())
+    found = score(model, images(1), "gate_decorator", data, ignored=[model.stem], **options)
+    assert all(torch.equal(one, before[name]) for name, one in model.state_dict().items())
     open_gates(model, groups_of(model))
     norms = {"left1": [model.norm1], "left2": [model.norm2, model.norm3]}
     wanted = {root: torch.zeros(len(ones[0].weight)).double() for root, ones in norms.items()}
     for inputs, labels in data:
         model.zero_grad()
-        F.cross_entropy(model.eval()(inputs), labels).backward()
+        F.cross_entropy(model.train(bn_mode != "eval")(inputs), labels).backward()
         for root, ones in norms.items():
             wanted[root] += sum((one.weight * one.weight.grad).abs().detach() for one in ones)
     assert {one.root for one in found} == wanted.keys()

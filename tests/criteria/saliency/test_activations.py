@@ -12,7 +12,9 @@ import torch
 import torch.nn.functional as F
 import torch_pruning as tp
 from conftest import (
+    CLASSES,
     NETWORKS,
+    SIDE,
     build,
     conv,
     group_at,
@@ -434,9 +436,10 @@ def test_thinet_draws_parts_of_real_outputs(name: str) -> None:
     parts = {}
     original = type(criterion)._parts
 
-    def keep(batch: Batch, member: Member) -> Tensor:
-        parts[member] = original(criterion, batch, member), batch.layer_input(member.name)
-        return parts[member][0]
+    def keep(batch: Batch, member: Member) -> list[Tensor]:
+        drawn = list(original(criterion, batch, member))
+        parts[member] = drawn, batch.layer_input(member.name)
+        return drawn
 
     criterion._parts = keep
     gather(model, [criterion], [labelled(2)])
@@ -444,7 +447,7 @@ def test_thinet_draws_parts_of_real_outputs(name: str) -> None:
     for member, (drawn, read) in parts.items():
         layer = copy.deepcopy(model.get_submodule(member.name))
         layer.bias = None
-        assert drawn.shape == (2 * 3, member.unit_count)
+        assert len(drawn) == min(8, len(layer.weight))
         alone = []
         for unit in range(member.unit_count):
             kept = torch.zeros(member.width).double()
@@ -453,9 +456,26 @@ def test_thinet_draws_parts_of_real_outputs(name: str) -> None:
                 kept = kept[:, None, None]
             alone.append(layer(read * kept).detach().flatten(1))
         outputs = torch.stack(alone, 2)  # [samples, outputs, units]
-        for row, values in enumerate(drawn):
-            gaps = (outputs[row // 3] - values).abs().amax(1)
-            assert gaps.min() < 1e-12
+        for rows in drawn:
+            assert rows.shape == (2 * 3, member.unit_count)
+            for row, values in enumerate(rows):
+                gaps = (outputs[row // 3] - values).abs().amax(1)
+                assert gaps.min() < 1e-12
+
+
+def test_thinet_with_all_positions_and_filters_follows_the_whole_output() -> None:
+    """One position and every filter dealt to it: nothing is left to chance."""
+    model = lively(
+        nn.Sequential(nn.Flatten(), nn.Linear(3 * SIDE**2, 5), nn.ReLU(), nn.Linear(5, CLASSES))
+    )
+    x, y = labelled(4)
+    options = {"positions": 1, "filters": CLASSES}
+    read = model[:3](x).detach()
+    whole = (read[:, None] * model[3].weight.detach()).flatten(0, 1)  # [samples * outputs, units]
+    for seed in (0, 1):
+        generator = torch.Generator().manual_seed(seed)
+        found = scores_of(model, "thinet", [(x, y)], generator=generator, **options)
+        assert found["1"].argsort().tolist() == greedy(whole)
 
 
 def test_thinet_follows_the_parts_of_all_consumers() -> None:
@@ -464,9 +484,10 @@ def test_thinet_follows_the_parts_of_all_consumers() -> None:
     parts: dict[str, Tensor] = {}
     original = type(criterion)._parts
 
-    def keep(batch: Batch, member: Member) -> Tensor:
-        parts[member.name] = original(criterion, batch, member)
-        return parts[member.name]
+    def keep(batch: Batch, member: Member) -> list[Tensor]:
+        drawn = list(original(criterion, batch, member))
+        parts[member.name] = torch.cat(drawn)
+        return drawn
 
     criterion._parts = keep
     scores, _ = score_alone(model, criterion, [labelled(6)])

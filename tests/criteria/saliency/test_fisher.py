@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import build, groups_of, images, labelled, parameters_of
+from conftest import CLASSES, build, groups_of, images, labelled, parameters_of
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -52,16 +52,17 @@ def drawn(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return seen[0]
 
 
+@pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("side", ["out", "in", "both"])
 @pytest.mark.parametrize("name", ["chain", "depthwise", "grouped", "flat", "vit"])
-def test_c_obd_is_half_of_squared_weights_times_fisher(name: str, side: str) -> None:
+def test_c_obd_is_half_of_squared_weights_times_fisher(name: str, side: str, bias: bool) -> None:
     model = build(name)
     x, y = labelled(6)
     labels = drawn(model, x, y)
     assert not torch.equal(labels, y)
     fisher = diagonal_fisher(model, x, labels)
     share = {key: w.square() * fisher[key] / 2 for key, w in parameters_of(model).items()}
-    found = scores_of(model, "c_obd", [(x, y)], side=side)
+    found = scores_of(model, "c_obd", [(x, y)], side=side, labels="sampled", bias=bias)
     for group in groups_of(model):
         mine = [
             member
@@ -69,8 +70,62 @@ def test_c_obd_is_half_of_squared_weights_times_fisher(name: str, side: str) -> 
             if member.kind in ("conv", "linear")
             and ("both" in (side, member.side) or side == member.side)
         ]
-        expected = sum(member.view(share).sum(1) for member in mine)
+        expected = sum(member.view(share, bias=bias).sum(1) for member in mine)
         torch.testing.assert_close(found[group.root], expected, **EXACT)
+
+
+@pytest.mark.parametrize("parts", [1, 2, CLASSES])
+def test_expected_labels_average_to_the_fisher_matrix_over_all_labels(parts: int) -> None:
+    """Over many seeds; with as many parts as classes, at each."""
+    model = build("chain")
+    x, y = labelled(3)
+    chances = model(x).softmax(1).detach()
+    right = {name: torch.zeros_like(one) for name, one in parameters_of(model).items()}
+    for label in range(CLASSES):
+        for at in range(3):
+            one = diagonal_fisher(model, x[at : at + 1], torch.tensor([label]))
+            for name in right:
+                right[name] += chances[at, label] * one[name] / 3
+    found: list[dict[str, Tensor]] = []
+    one = create("c_obd", groups_of(model), {}, torch.Generator())
+
+    def look(batch: Batch) -> None:
+        squares = [each.squared_gradients for each in batch.expected(parts)]
+        assert len(squares) == parts
+        found.append({name: sum(each[name] for each in squares) for name in right})
+
+    one.observe = look  # type: ignore[method-assign]
+    for seed in range(1 if parts == CLASSES else 200):
+        gather(model, [one], [(x, y)], seed=seed)
+    for name, expected in right.items():
+        drawn = torch.stack([each[name] for each in found])
+        if parts == CLASSES:
+            torch.testing.assert_close(drawn[0], expected, **EXACT)
+            continue
+        assert len({float(each.sum()) for each in drawn}) > 1  # seeds do change it
+        scatter = drawn.std(0) / len(found) ** 0.5
+        assert ((drawn.mean(0) - expected).abs() <= 5 * scatter + 1e-12).all(), name
+
+
+def test_two_parts_leave_less_to_chance_than_one() -> None:
+    model = build("chain")
+    x, y = labelled(8)
+
+    def scatter(parts: int) -> float:
+        found: list[Tensor] = []
+        one = create("c_obd", groups_of(model), {}, torch.Generator())
+
+        def look(batch: Batch) -> None:
+            squares = [each.squared_gradients["0.weight"] for each in batch.expected(parts)]
+            found.append(torch.stack(squares).sum(0).flatten(1).sum(1))
+
+        one.observe = look  # type: ignore[method-assign]
+        for seed in range(60):
+            gather(model, [one], [(x, y)], seed=seed)
+        drawn = torch.stack(found)
+        return float((drawn.std(0) / drawn.mean(0)).mean())
+
+    assert scatter(2) < 0.7 * scatter(1)  # as two independent draws would
 
 
 def test_hessian_diag_takes_sampled_labels_and_c_obd_true_ones() -> None:
@@ -78,7 +133,7 @@ def test_hessian_diag_takes_sampled_labels_and_c_obd_true_ones() -> None:
     x, y = labelled(6)
     sampled = scores_of(model, "hessian_diag", [(x, y)], labels="sampled")
     by_hand = scores_of(model, "hessian_diag", [(x, drawn(model, x, y))])
-    true = scores_of(model, "c_obd", [(x, y)], labels="true", side="both", bias=True)
+    true = scores_of(model, "c_obd", [(x, y)], labels="true", side="both")
     fisher = diagonal_fisher(model, x, y)
     share = {key: w.square() * fisher[key] / 2 for key, w in parameters_of(model).items()}
     for group in groups_of(model):

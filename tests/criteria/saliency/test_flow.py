@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -77,6 +78,35 @@ def test_snip_of_uneven_batches_is_that_of_all_images() -> None:
     parts = score(model, images(1), "snip", [(x[:1], y[:1]), (x[1:], y[1:])])
     for one, other in zip(whole, parts, strict=True):
         torch.testing.assert_close(one.values, other.values, **EXACT)
+
+
+@pytest.mark.parametrize("criterion", ["snip", "grasp"])
+def test_batch_norm_by_the_batch_is_that_of_the_network_in_training(criterion: str) -> None:
+    """By autograd on a copy in train mode; running statistics say something else, and stay."""
+    model, batch = build("chain"), labelled(5)
+    groups = weight_structure(model).groups
+    with left_as_found(model):
+        running, found = (
+            score_alone(model, create(criterion, groups, options, torch.Generator()), [batch])[0]
+            for options in ({}, {"bn_mode": "batch"})
+        )
+    twin = copy.deepcopy(model).train()
+    weights = list(twin.parameters())
+    temperature = 1.0 if criterion == "snip" else 200.0
+    loss = F.cross_entropy(twin(batch[0]) / temperature, batch[1])
+    slopes = torch.autograd.grad(loss, weights, create_graph=True)
+    if criterion == "grasp":
+        along = sum((slope * slope.detach()).sum() for slope in slopes)
+        slopes = torch.autograd.grad(along, weights)
+    names = [name for name, _ in twin.named_parameters()]
+    worth = {n: (w * s).detach() for n, w, s in zip(names, weights, slopes, strict=True)}
+    expected = [worth[f"{group.root}.weight"].flatten() for group in groups]
+    if criterion == "snip":
+        total = sum(float(one.abs().sum()) for one in expected)
+        expected = [one.abs() / total for one in expected]
+    for one, by_hand, other in zip(found, expected, running, strict=True):
+        torch.testing.assert_close(one.double(), by_hand, rtol=1e-8, atol=1e-14)
+        assert not torch.allclose(one, other, rtol=1e-2)
 
 
 def test_snip_without_any_gradient_is_zero() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 import toy
-from conftest import build, groups_of, images, labelled, lively, parameters_of
+from conftest import build, group_at, groups_of, images, labelled, lively, parameters_of
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -352,6 +352,97 @@ def test_whc_by_hand(case: dict[str, Any]) -> None:
     gather(model, [one], [])
     expected = torch.tensor(case["scores"]).double()
     torch.testing.assert_close(one.scores()[0], expected, rtol=1e-12, atol=1e-12)
+
+
+def whc_of(filters: list[Tensor], of: int) -> float:
+    """One filter's score, pair by pair."""
+    mine, total = filters[of].flatten(), 0.0
+    for at, other in enumerate(filters):
+        if at != of:
+            cosine = mine @ other.flatten() / (mine.norm() * other.norm())
+            total += float(mine.norm() * other.norm() * (1 - cosine.abs()))
+    return total
+
+
+def test_whc_compares_all_columns_that_a_consumer_of_a_concatenation_reads() -> None:
+    """DenseNet's: each convolution reads its own group's channels beside all earlier ones."""
+    model = build("concat")
+    found = scores_of(model, "whc", [], reduction="sum")
+    places = {"stem": range(4), "conv1": range(4, 7), "conv2": range(7, 10)}
+    for root, mine in places.items():
+        filters = list(model.get_submodule(root).weight.detach())
+        for unit, column in enumerate(mine):
+            expected = whc_of(filters, unit)
+            for reader in ("conv1", "conv2", "fc"):
+                columns = list(model.get_submodule(reader).weight.detach().transpose(0, 1))
+                if column < len(columns):
+                    expected += whc_of(columns, column)
+            assert found[root][unit].item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_whc_behind_a_concatenation_by_hand() -> None:
+    """Columns (3, 0) and (0, 2) of one group beside (0, 1) of another, which is like the second."""
+
+    class Beside(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.two, self.one = nn.Linear(2, 2, bias=False), nn.Linear(2, 1, bias=False)
+            self.fc = nn.Linear(3, 2, bias=False)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.fc(torch.cat([self.two(x), self.one(x)], 1))
+
+    model = Beside().double()
+    with torch.no_grad():
+        model.two.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
+        model.fc.weight.copy_(torch.tensor([[3.0, 0.0, 0.0], [0.0, 2.0, 1.0]]))
+    found = {
+        one.root: one.values.tolist()
+        for one in score(model, torch.zeros(1, 2).double(), "whc", ignored=[model.fc])
+    }
+    # As filters: 1 for both of the first group, nothing to compare in the other.
+    assert found == {"two": [1 + 3 * (2 + 1), 1 + 2 * 3], "one": [0 + 1 * 3]}
+
+
+def test_whc_takes_features_and_tied_channels_one_by_one_and_leaves_depthwise_filters_out() -> None:
+    flat = build("flat")
+    found = scores_of(flat, "whc", [], reduction="sum")
+    filters = list(flat[0].weight.detach())
+    columns = list(flat[4].weight.detach().T)
+    each = len(columns) // len(filters)
+    for unit, value in enumerate(found["0"]):
+        features = range(unit * each, (unit + 1) * each)
+        expected = whc_of(filters, unit) + sum(whc_of(columns, at) for at in features)
+        assert value.item() == pytest.approx(expected, rel=1e-9)
+    grouped = build("grouped")
+    group = group_at(groups_of(grouped), "3")
+    (unit_values,) = (
+        one.values for one in score(grouped, images(1), "whc", reduction="first") if one.root == "3"
+    )
+    filters = list(grouped[3].weight.detach())
+    for unit, value in enumerate(unit_values):
+        tied = group.members[0].indices[group.members[0].units == unit]
+        assert len(tied) == 2
+        expected = sum(whc_of(filters, int(at)) for at in tied)
+        assert value.item() == pytest.approx(expected, rel=1e-9)
+    mobile = build("depthwise")
+    before = scores_of(mobile, "whc", [])["expand"]
+    with torch.no_grad():
+        mobile.depthwise.weight.mul_(torch.arange(1.0, 9)[:, None, None, None])
+    assert torch.equal(scores_of(mobile, "whc", [])["expand"], before)
+
+
+def test_whc_pools_the_inputs_of_a_grouped_convolution() -> None:
+    model = build("grouped")
+    weight = model[3].weight.detach()  # [out, in / 2, 3, 3]
+    columns = list(weight.transpose(0, 1))
+    found = scores_of(model, "whc", [], reduction="sum")["0"]
+    filters = list(model[0].weight.detach())
+    group = group_at(groups_of(model), "0")
+    for unit, value in enumerate(found):
+        tied = [int(one) for one in group.members[0].indices[group.members[0].units == unit]]
+        expected = sum(whc_of(filters, at) + whc_of(columns, at % len(columns)) for at in tied)
+        assert value.item() == pytest.approx(expected, rel=1e-9)
 
 
 def test_an_ensemble_of_one_criterion_twice_ranks_as_it() -> None:

@@ -26,14 +26,16 @@ class Look(KroneckerCriterion):
 
     name = "look"
 
-    def __init__(self, groups: tuple[Group, ...], labels: str = "true") -> None:
-        options = SideOptions(labels=labels, side="both")  # type: ignore[arg-type]
+    def __init__(self, groups: tuple[Group, ...], labels: str = "true", bias: bool = False) -> None:
+        options = SideOptions(labels=labels, side="both", bias=bias)  # type: ignore[arg-type]
         super().__init__(groups, options, torch.Generator())
         self.needs = create("kron_obd", groups, {}, torch.Generator()).needs
 
 
-def averaged(model: nn.Module, groups: tuple[Group, ...], batches: Any, **loss: Any) -> Look:
-    look = Look(groups)
+def averaged(
+    model: nn.Module, groups: tuple[Group, ...], batches: Any, bias: bool = False, **loss: Any
+) -> Look:
+    look = Look(groups, bias=bias)
     (cost,) = gather(model, [look], batches, **loss)
     if cost.failure is not None:
         raise cost.failure
@@ -50,13 +52,16 @@ LAYERS = {
 }
 
 
+@pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("kind", LAYERS)
-def test_factors_of_a_convolution_are_those_of_a_loop_over_samples_and_positions(kind: str) -> None:
+def test_factors_of_a_convolution_are_those_of_a_loop_over_samples_and_positions(
+    kind: str, bias: bool
+) -> None:
     layer = LAYERS[kind]()
     model = lively(nn.Sequential(conv(3, layer.in_channels), nn.SiLU(), layer, nn.SiLU(),
         nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, CLASSES)))  # fmt: skip
     x, y = labelled(11)  # more than one chunk, the last one not full
-    found = averaged(model, weight_structure(model).groups, [(x, y)]).factors("2")
+    found = averaged(model, weight_structure(model).groups, [(x, y)], bias).factors("2")
     given = model[1](model[0](x)).detach()
     blocks, positions = layer.groups, 0
     inputs = outputs = 0
@@ -68,6 +73,8 @@ def test_factors_of_a_convolution_are_those_of_a_loop_over_samples_and_positions
             given[at : at + 1], layer.kernel_size, layer.dilation, layer.padding, layer.stride
         )
         a = patches[0].reshape(blocks, -1, patches.shape[2])
+        if bias and layer.bias is not None:
+            a = torch.cat([a, torch.ones(blocks, 1, a.shape[2]).double()], 1)
         g = gradient[0].reshape(blocks, layer.out_channels // blocks, -1)
         positions = patches.shape[2]
         for t in range(positions):
@@ -182,10 +189,12 @@ def layer_fisher(look: Look, member: Member, damping: float) -> Tensor:
     return torch.block_diag(*[kron(g, a) for a, g in zip(inputs, outputs, strict=True)])
 
 
-def explicit(model: nn.Module, criterion: str, batches: Any, side: str) -> dict[str, Tensor]:
+def explicit(
+    model: nn.Module, criterion: str, batches: Any, side: str, bias: bool
+) -> dict[str, Tensor]:
     """Half of d' F d for the weights d of a unit; with the inverse, for the rest at its best."""
     groups = groups_of(model)
-    look = averaged(model, groups, batches)
+    look = averaged(model, groups, batches, bias)
     scores = {}
     for group in groups:
         total = torch.zeros(group.units).double()
@@ -194,12 +203,20 @@ def explicit(model: nn.Module, criterion: str, batches: Any, side: str) -> dict[
                 continue
             if member.side not in (side, "both"):
                 continue
-            weight = model.get_parameter(f"{member.name}.weight").detach()
-            places = torch.arange(weight.numel()).reshape(weight.shape)
+            layer = model.get_submodule(member.name)
+            weight = layer.weight.detach()
+            matrix, rows = weight.flatten(1), len(weight)
+            if bias and layer.bias is not None:
+                matrix = torch.cat([matrix, layer.bias.detach()[:, None]], 1)
+            numbers = torch.arange(matrix.numel()).reshape(rows, -1)
+            inputs = weight[0].numel()
+            places = {f"{member.name}.weight": numbers[:, :inputs].reshape(weight.shape)}
+            if matrix.shape[1] > inputs:
+                places[f"{member.name}.bias"] = numbers[:, inputs]
             fisher = layer_fisher(look, member, 0 if criterion == "kron_obd" else DAMPING)
             inverse = None if criterion == "kron_obd" else torch.linalg.inv(fisher)
-            for unit, at in enumerate(member.view({f"{member.name}.weight": places})):
-                w = weight.flatten()[at]
+            for unit, at in enumerate(member.view(places, bias=True)):
+                w = matrix.flatten()[at]
                 match criterion:
                     case "kron_obd":
                         cost = w @ fisher[at][:, at] @ w
@@ -212,15 +229,19 @@ def explicit(model: nn.Module, criterion: str, batches: Any, side: str) -> dict[
     return scores
 
 
+@pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("side", ["out", "in"])
 @pytest.mark.parametrize("criterion", ["c_obs", "kron_obd", "kron_obs"])
 @pytest.mark.parametrize("name", KNOWN)
-def test_scores_are_those_of_the_explicit_matrix(name: str, criterion: str, side: str) -> None:
+def test_scores_are_those_of_the_explicit_matrix(
+    name: str, criterion: str, side: str, bias: bool
+) -> None:
     model = build(name)
     batches = [labelled(3), labelled(2, 5)]
-    options = {} if criterion == "kron_obd" else {"damping": DAMPING}
-    found = score(model, images(1), criterion, batches, labels="true", side=side, **options)
-    expected = explicit(model, criterion, batches, side)
+    options: dict[str, Any] = {"labels": "true", "side": side, "bias": bias}
+    options |= {} if criterion == "kron_obd" else {"damping": DAMPING}
+    found = score(model, images(1), criterion, batches, **options)
+    expected = explicit(model, criterion, batches, side, bias)
     assert {one.root for one in found} == expected.keys()
     for one in found:
         # Explicit inverses of up to 400 weights lose some six digits.
@@ -231,7 +252,7 @@ def test_single_weights_get_the_surgeons_formula() -> None:
     model = build("grouped")
     structure = weight_structure(model)
     batches = [labelled(4)]
-    options = {"labels": "true", "damping": DAMPING}
+    options = {"labels": "true", "damping": DAMPING, "bias": False}
     one = create("c_obs", structure.groups, options, torch.Generator())
     values, _ = score_alone(model, one, batches)
     look = averaged(model, structure.groups, batches)
@@ -243,7 +264,7 @@ def test_single_weights_get_the_surgeons_formula() -> None:
         torch.testing.assert_close(found, weight.square() / (2 * inverse), rtol=1e-6, atol=1e-16)
 
 
-def test_sampled_labels_are_the_default_and_those_of_the_batch() -> None:
+def test_sampled_labels_are_those_of_the_batch() -> None:
     model = build("chain")
     x, y = labelled(6)
     seen: list[Tensor] = []
@@ -254,10 +275,27 @@ def test_sampled_labels_are_the_default_and_those_of_the_batch() -> None:
 
     gather(model, [Peek(groups_of(model))], [(x, y)])
     assert not torch.equal(seen[0], y)
-    by_default = score(model, images(1), "kron_obd", [(x, y)])
+    drawn = score(model, images(1), "kron_obd", [(x, y)], labels="sampled")
     by_hand = score(model, images(1), "kron_obd", [(x, seen[0])], labels="true")
-    for one, other in zip(by_default, by_hand, strict=True):
+    for one, other in zip(drawn, by_hand, strict=True):
         torch.testing.assert_close(one.values, other.values, **EXACT)
+
+
+def test_as_many_parts_as_classes_are_the_expectation_over_all_labels(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each label once, times its chance: G of every sample alone, so that chances differ."""
+    monkeypatch.setattr("criteria.evidence.batch.PARTS", CLASSES)
+    model, sample = build("chain"), labelled(1)
+    by_default = score(model, images(1), "kron_obd", [sample])
+    chances = model(sample[0]).softmax(1)[0].detach()
+    by_label = [
+        score(model, images(1), "kron_obd", [(sample[0], torch.tensor([label]))], labels="true")
+        for label in range(CLASSES)
+    ]
+    for at, one in enumerate(by_default):
+        expected = sum(p * each[at].values for p, each in zip(chances, by_label, strict=True))
+        torch.testing.assert_close(one.values, expected, **EXACT)
 
 
 def test_both_sides_are_the_sum_of_the_two_where_no_layer_is_of_either() -> None:
@@ -318,7 +356,7 @@ def test_dead_channels_and_dead_layers_score_zero() -> None:
             if one.root == "expand":
                 rest = torch.arange(8) != 2
                 # What damping pretends to have seen; OBD has none.
-                share = 1e-12 if criterion.endswith("obd") else 0.1
+                share = 1e-12 if criterion.endswith("obd") else 0.2
                 assert one.values[2] < share * one.values[rest].min()
     with torch.no_grad():
         model.fc.weight.zero_()  # nothing has a gradient any more
@@ -333,7 +371,7 @@ def test_shared_by_all_criteria_of_a_batch() -> None:
 
     class Twice(Look):
         def observe(self, batch: Batch) -> None:
-            found.append(factors(batch, "0"))
+            found.append(factors([batch], "0"))
 
     groups = groups_of(model)
     gather(model, [Twice(groups), Twice(groups)], [labelled()])

@@ -10,6 +10,8 @@ import copy
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -469,7 +471,9 @@ def mean_products(model: nn.Module, criterion: str, norms: str = "eval") -> Prod
 
 
 @pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize("multivariable", [False, True])
+@pytest.mark.parametrize(
+    "signs", [{}, {"flatten": "block"}, {"multivariable": False}], ids=["feature", "block", "late"]
+)
 @pytest.mark.parametrize(
     ("criterion", "of", "options"),
     [
@@ -479,14 +483,14 @@ def mean_products(model: nn.Module, criterion: str, norms: str = "eval") -> Prod
         ("hvp", "hvp", {"norms": True}),
     ],
 )
-@pytest.mark.parametrize("name", ["residual", "flat", "depthwise", "vit"])
-def test_a_channels_score_is_the_mean_over_members_of_its_absolute_sum(
-    name: str, criterion: str, of: str, options: dict[str, Any], multivariable: bool, bias: bool
+@pytest.mark.parametrize("name", ["residual", "flat", "depthwise", "grouped", "vit"])
+def test_a_channels_score_is_the_mean_over_members_of_its_absolute_sums(
+    name: str, criterion: str, of: str, options: dict[str, Any], signs: dict[str, Any], bias: bool
 ) -> None:
-    """By masks: what `zero_` clears of an all-ones copy is the channel's share."""
+    """By masks: what `zero_` clears of an all-ones copy is the share of an entry of it."""
     model = build(name)
     products = mean_products(model, of)
-    found = scores_of(model, criterion, bias=bias, multivariable=multivariable, **options)
+    found = scores_of(model, criterion, bias=bias, **signs, **options)
     kinds = ("conv", "linear", *(("batchnorm", "layernorm") if options.get("norms") else ()))
     for group in groups_of(model):
         members = [one for one in group.members if one.kind in kinds]
@@ -494,12 +498,18 @@ def test_a_channels_score_is_the_mean_over_members_of_its_absolute_sum(
         for unit in range(group.units):
             sums = []
             for member in members:
-                share = {key: torch.ones_like(one) for key, one in weights_of(model).items()}
-                member.zero_(share, torch.tensor([unit]))
                 mine = [key for key in products if bias or key.endswith("weight")]
-                sums.append(sum(((1 - share[key]) * products[key]).sum() for key in mine))
+                entries = []
+                for at in (member.units == unit).nonzero():  # each alone
+                    one = replace(member, indices=member.indices[at], units=torch.tensor([0]))
+                    share = {key: torch.ones_like(w) for key, w in weights_of(model).items()}
+                    one.zero_(share, torch.tensor([0]))
+                    entries.append(sum(((1 - share[key]) * products[key]).sum() for key in mine))
+                whole = torch.stack(entries)
+                sums.append(whole.abs().sum() if not signs else whole.sum())
             stacked = torch.stack(sums)
-            expected[unit] = stacked.abs().mean() if multivariable else stacked.mean().abs()
+            late = "multivariable" in signs
+            expected[unit] = stacked.mean().abs() if late else stacked.abs().mean()
         torch.testing.assert_close(found[group.root], expected / expected.max(), **EXACT)
 
 
@@ -587,11 +597,9 @@ def test_a_dead_channel_scores_zero(criterion: str) -> None:
 # --- relatives ------------------------------------------------------------------------------------
 
 
-def small() -> tuple[nn.Module, Tensor, Tensor]:
+def small(act: type[nn.Module] = nn.SiLU) -> tuple[nn.Module, Tensor, Tensor]:
     model = lively(
-        nn.Sequential(
-            conv(3, 3), nn.SiLU(), conv(3, 2), nn.SiLU(), nn.Flatten(), nn.Linear(2 * SIDE**2, 3)
-        )
+        nn.Sequential(conv(3, 3), act(), conv(3, 2), act(), nn.Flatten(), nn.Linear(2 * SIDE**2, 3))
     )
     x, y = BATCHES[0]
     return model, x, y % 3
@@ -668,18 +676,47 @@ def test_grasp_is_its_formula(temperature: float) -> None:
         assert change.item() == pytest.approx(-found["0"][unit].item(), rel=1e-3)
 
 
-def test_hap_averages_to_the_trace_and_replays_its_generator() -> None:
-    model, x, y = small()
+@pytest.mark.parametrize("activation", [nn.SiLU, nn.ReLU])
+def test_hap_averages_to_the_trace(activation: type[nn.Module]) -> None:
+    """With as many parts as classes only the curvature of activations is drawn; ReLU has none."""
+    model, x, y = small(activation)
     w, _, h = hessian(model, x, y)
     named, diagonal = by_name(model, w), by_name(model, h.diagonal())
-    found = found_by(model, x, y, "hap", probes=400)
-    again = found_by(model, x, y, "hap", probes=400)
+    found = found_by(model, x, y, "hap", probes=400, parts=CLASSES)
     for root in ("0", "2"):
         filters, traces = named[f"{root}.weight"].flatten(1), diagonal[f"{root}.weight"].flatten(1)
         expected = traces.sum(1) * filters.square().mean(1) / 2
-        # Of v'Hv over a block, the variance is at most 2 |H|^2 of the rows concerned.
-        rows = h[slice(0, 81) if root == "0" else slice(84, 84 + 54)].reshape(len(filters), -1)
+        if activation is nn.ReLU:
+            torch.testing.assert_close(found[root], expected, rtol=1e-9, atol=1e-15)
+            continue
+        # Of v'Hv over a block, the variance is at most 2 |H|^2 of the rows concerned; the layer's
+        # own rows and columns alone.
+        own = slice(0, 81) if root == "0" else slice(84, 84 + 54)
+        rows = h[own, own].reshape(len(filters), -1)
         spread = (2 * rows.square().sum(1) / 400).sqrt() * filters.square().mean(1) / 2
-        assert torch.equal(found[root], again[root])
         assert ((found[root] - expected).abs() < 4 * spread).all()
         assert (spread < expected.abs().max()).all()  # or the line above says nothing
+
+
+def test_hap_replays_its_generator_and_does_not_depend_on_how_images_are_batched() -> None:
+    for activation in (nn.SiLU, nn.ReLU):
+        model, x, y = small(activation)
+        one, other = (found_by(model, x, y, "hap") for _ in range(2))
+        assert all(torch.equal(one[root], other[root]) for root in one)
+    whole = found_by(model, x, y, "hap", parts=CLASSES)
+    batches = [(x[:1], y[:1]), (x[1:], y[1:])]
+    for each in score(model, images(1), "hap", batches, parts=CLASSES):
+        torch.testing.assert_close(each.values, whole[each.root], rtol=1e-9, atol=1e-15)
+
+
+def test_hap_refuses_a_loss_whose_curvature_is_another() -> None:
+    model, x, y = small()
+
+    def squares(outputs: Tensor, targets: Tensor) -> Tensor:
+        return F.mse_loss(outputs, F.one_hot(targets, 3).to(outputs))
+
+    with pytest.raises(NotApplicable, match="hap: the loss is no cross-entropy"):
+        score(model, images(1), "hap", [(x, y)], loss=squares)
+    smooth = partial(F.cross_entropy, label_smoothing=0.1)  # has the same curvature
+    (one, *_) = score(model, images(1), "hap", [(x, y)], loss=smooth)
+    assert one.values.abs().sum() > 0

@@ -17,20 +17,6 @@ VECTORS: dict[str, Any] = json.loads((toy.VECTORS / "statistics.json").read_text
 samples = st.lists(st.integers(-5, 5), min_size=1, max_size=9)
 
 
-def test_interquartile_means() -> None:
-    for values, expected in (
-        ([1, 2, 3, 4], 2.5),
-        ([0, 0, 0, 1, 1, 1, 1, 10], 0.75),
-        (range(1, 11), 5.5),
-        ([1, 2, 3, 4, 5], 3),
-        ([[1, 2], [2, 2], [1, 1], [2, 1]], 1.5),
-        ([[1, 1], [2, 2], [3, 3]], 2),
-    ):
-        assert own.interquartile_mean(values) == expected
-    with pytest.raises(ValueError, match="finite"):
-        own.interquartile_mean([])
-
-
 def test_budgets_weigh_the_stretch_of_compression_around_them() -> None:
     assert own.budget_weights([0.5]) == [1.0]
     assert own.budget_weights([0.25, 0.5]) == pytest.approx([0.5, 0.5])

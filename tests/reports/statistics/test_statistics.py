@@ -34,12 +34,8 @@ def by_enumeration(d: np.ndarray) -> float:
 
 
 def test_demsar_c45_against_m() -> None:
-    found = own.wilcoxon(DEMSAR)
-    assert (found.n, found.zeros, found.plus, found.minus) == (12, 2, 71.5, 6.5)
-    assert found.statistic == 6.5
-    assert found.p_value == pytest.approx(0.007324219, abs=5e-10)
+    assert own.wilcoxon(DEMSAR) == pytest.approx(0.007324219, abs=5e-10)
     assert own.hodges_lehmann(DEMSAR) == pytest.approx(0.0130, abs=1e-12)
-    assert own.win_tie_loss(DEMSAR) == own.WinTieLoss(wins=10, ties=2, losses=2)
 
 
 def test_demsar_paired_t() -> None:
@@ -51,9 +47,8 @@ def test_demsar_paired_t() -> None:
 
 def test_six_differences_cannot_reach_five_percent_unless_all_agree() -> None:
     six = [0.012, 0.004, 0.009, -0.001, 0.006, 0.011]
-    found = own.wilcoxon(six)
-    assert (found.statistic, found.p_value) == (1, 0.0625)
-    assert own.wilcoxon(np.abs(six)).p_value == 2**-5
+    assert own.wilcoxon(six) == 0.0625
+    assert own.wilcoxon(np.abs(six)) == 2**-5
 
 
 def test_holm_vectors() -> None:
@@ -71,7 +66,7 @@ def test_holm_vectors() -> None:
 
 @given(differences)
 def test_programme_equals_enumeration(d: list[int]) -> None:
-    assert own.wilcoxon(d).p_value == pytest.approx(by_enumeration(np.array(d)), abs=1e-12)
+    assert own.wilcoxon(d) == pytest.approx(by_enumeration(np.array(d)), abs=1e-12)
 
 
 @given(st.integers(1, 50), st.integers(0, 2**32 - 1))
@@ -79,17 +74,15 @@ def test_scipy_is_the_oracle_without_ties(n: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     d = rng.permutation(np.arange(1, n + 1)) * rng.choice([-1, 1], n)
     expected = stats.wilcoxon(d, method="exact")
-    found = own.wilcoxon(d)
-    assert found.p_value == pytest.approx(expected.pvalue, rel=1e-9)
-    assert found.statistic == expected.statistic
+    assert own.wilcoxon(d) == pytest.approx(expected.pvalue, rel=1e-9)
 
 
 @given(differences)
 def test_direction_scale_and_order_do_not_matter(d: list[int]) -> None:
-    p = own.wilcoxon(d).p_value
-    assert own.wilcoxon([-x for x in d]).p_value == p
-    assert own.wilcoxon([3 * x for x in d]).p_value == p
-    assert own.wilcoxon(sorted(d)).p_value == p
+    p = own.wilcoxon(d)
+    assert own.wilcoxon([-x for x in d]) == p
+    assert own.wilcoxon([3 * x for x in d]) == p
+    assert own.wilcoxon(sorted(d)) == p
     assert 2.0 ** (1 - len(d)) <= p <= 1
     assert own.hodges_lehmann([-x for x in d]) == pytest.approx(-own.hodges_lehmann(d))
     assert own.hodges_lehmann([x + 5 for x in d]) == pytest.approx(own.hodges_lehmann(d) + 5)
@@ -106,8 +99,8 @@ def test_holm_is_monotone_between_raw_and_bonferroni(p: list[float]) -> None:
 def test_rounding_noise_breaks_no_ties() -> None:
     noisy = np.array([0.3 - 0.2, 0.2 - 0.1, 0.1])  # three times 0.1, up to the last bits
     assert len(set(noisy.tolist())) > 1
-    assert own.wilcoxon([*noisy, -0.1]).p_value == own.wilcoxon([1, 1, 1, -1]).p_value
-    assert own.wilcoxon([0.3 - 0.2 - 0.1]).zeros == 1
+    assert own.wilcoxon([*noisy, -0.1]) == own.wilcoxon([1, 1, 1, -1])
+    assert own.wilcoxon([0.3 - 0.2 - 0.1]) == 1
 
 
 def test_t_interval_is_scipys() -> None:
@@ -122,7 +115,7 @@ def test_t_interval_is_scipys() -> None:
 
 @pytest.mark.parametrize("bad", [[], [[1.0]], [float("nan")], [float("inf")]])
 def test_what_is_no_sample_is_refused(bad: list[float]) -> None:
-    for function in (own.wilcoxon, own.hodges_lehmann, own.t_interval, own.win_tie_loss):
+    for function in (own.wilcoxon, own.hodges_lehmann, own.t_interval):
         with pytest.raises(ValueError, match="differences must be"):
             function(bad)
 

@@ -1,0 +1,76 @@
+"""Papers' suites hold what the authors' scripts set: authors.csv, value by value."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import Any
+
+import pytest
+from authors import Setting, found, resolved, same, settings
+
+from suites import Suite, library, load_suite
+
+SETTINGS = settings()
+OF_PAPERS = ("oba-", "obc-", "rgd-", "tpp-", "dpm-", "pruningbench-", "pruning-at-", "rewinding")
+PAPERS = [name for name in library() if name.startswith(OF_PAPERS)]
+
+
+@cache
+def whole(name: str) -> dict[str, Any]:
+    suite = load_suite(name)
+    assert isinstance(suite, Suite)
+    return resolved(suite)
+
+
+@pytest.mark.parametrize("one", SETTINGS, ids=lambda one: f"{one.suite}: {one.key}")
+def test_a_setting_is_the_authors(one: Setting) -> None:
+    try:
+        ours = found(whole(one.suite), one.key)
+    except KeyError as missing:
+        pytest.fail(f"{one.suite} has no {one.key}: nothing stands at {missing}")
+    assert same(ours, one.value), (
+        f"{one.suite}: {one.key} = {ours}, but the authors have {one.value} ({one.source}); "
+        "restore it, or say in the suite's header why it differs and take the row out"
+    )
+
+
+def test_there_are_many_and_every_papers_suite_has_some() -> None:
+    assert len(SETTINGS) >= 150
+    assert len({(one.suite, one.key) for one in SETTINGS}) == len(SETTINGS)
+    assert {one.suite for one in SETTINGS} == set(PAPERS)
+
+
+def test_a_setting_that_drifts_is_noticed() -> None:
+    place = whole("tpp-resnet56")
+    assert found(place, "base.drops") == [100, 150]
+    assert not same(found(place, "base.drops"), [100, 160])
+    assert not same(True, 1.5)
+    with pytest.raises(KeyError, match="bas"):
+        found(place, "bas.drops")
+
+
+@pytest.mark.parametrize(
+    ("budget", "ratios"),
+    [
+        (1.4893, (0.3, 0.3, 0.3, 0.14)),
+        (2.308, (0.6, 0.6, 0.6, 0.21)),
+        (2.564, (0.74, 0.74, 0.6, 0.21)),
+        (3.063, (0.68, 0.68, 0.68, 0.5)),
+    ],
+)
+def test_stages_keep_the_channels_that_the_authors_ratios_leave(
+    budget: float, ratios: tuple[float, ...]
+) -> None:
+    """Theirs removes ceil(ratio * n) of n; ours keeps ceil(share * n)."""
+    shares = found(whole("tpp-imagenet"), f"models.resnet50.selection.by_budget.{budget}.layers")
+    for stage, (ratio, width) in enumerate(zip(ratios, (64, 128, 256, 512), strict=True), 1):
+        kept = math.ceil(shares[f"layer{stage}"] * width)
+        assert kept == width - math.ceil(ratio * width)
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_what_differs_is_said_in_one_list(name: str) -> None:
+    head = library()[name].read_text(encoding="utf-8").partition("\nsuite: ")[0]
+    assert head.count("What stays different from the authors, and why:") == 1
+    assert "On purpose otherwise" not in head
