@@ -43,50 +43,27 @@ def gather(
     """
     costs = [Cost() for _ in criteria]
     weights = {name: one.detach() for name, one in model.named_parameters()}
-    for data, images in ((False, ()), (True, batches)):
+    held = [(one, one._version) for one in weights.values()]
+    nothing = torch.empty(0)
+    for data, shown in ((False, [(nothing, nothing)]), (True, batches)):
         chosen = [at for at, one in enumerate(criteria) if bool(one.needs) == data]
         if not chosen:
             continue
         with eval_with_gradients(model), PeakMemory(model) as peak:
-            if data:
-                _gather(model, weights, criteria, costs, chosen, images, loss, seed)
-            else:
-                nothing = torch.empty(0)
-                batch = Batch(
-                    model, weights, nothing, nothing, loss, _shared(Need.WEIGHTS, weights, seed)
-                )
+            for index, (images, targets) in enumerate(shown):
+                wanted = Need.WEIGHTS
+                for at in chosen:
+                    wanted |= criteria[at].needs if costs[at].failure is None else Need.WEIGHTS
+                shared = Shared(wanted, Need.WEIGHTS, seed, held=list(held))
+                batch = Batch(model, weights, images, targets, loss, shared, index=index)
                 _show(batch, criteria, costs, chosen)
+                batch.release()
+        if data and not any(costs[at].images or costs[at].failure for at in chosen):
+            names = ", ".join(criteria[at].name for at in chosen)
+            raise CriteriaError(f"{names}: needs data; give batches=[(inputs, targets), ...]")
         for at in chosen:
             costs[at].peak_bytes = peak.bytes
     return costs
-
-
-def _shared(wanted: Need, weights: dict[str, Tensor], seed: int) -> Shared:
-    held = [(one, one._version) for one in weights.values()]
-    return Shared(wanted, Need.WEIGHTS, seed, held=held)
-
-
-def _gather(
-    model: nn.Module,
-    weights: dict[str, Tensor],
-    criteria: Sequence[Criterion],
-    costs: list[Cost],
-    chosen: Sequence[int],
-    batches: Iterable[tuple[Tensor, Tensor]],
-    loss: Loss,
-    seed: int,
-) -> None:
-    for index, (images, targets) in enumerate(batches):
-        wanted = Need.WEIGHTS
-        for at in chosen:
-            wanted |= criteria[at].needs if costs[at].failure is None else Need.WEIGHTS
-        shared = _shared(wanted, weights, seed)
-        batch = Batch(model, weights, images, targets, loss, shared, index=index)
-        _show(batch, criteria, costs, chosen)
-        batch.release()
-    if not any(costs[at].images or costs[at].failure for at in chosen):
-        names = ", ".join(criteria[at].name for at in chosen)
-        raise CriteriaError(f"{names}: needs data; give batches=[(inputs, targets), ...]")
 
 
 def _show(

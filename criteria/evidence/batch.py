@@ -116,8 +116,9 @@ class Batch:
         def draw() -> list[Tensor]:
             chances = self._chances()
             signs = 2 * torch.randint(2, chances.shape, generator=self._draw()) - 1
-            turns = chances.argsort(1, descending=True).argsort(1) % parts
-            roots = [signs * chances.sqrt() * (turns == part) for part in range(parts)]
+            dealt = min(parts, chances.shape[1])
+            turns = chances.argsort(1, descending=True).argsort(1) % dealt
+            roots = [signs * chances.sqrt() * (turns == part) for part in range(dealt)]
             return [one - chances * one.sum(1, keepdim=True) for one in roots]
 
         def loss(outputs: Tensor, slope: Tensor) -> Tensor:
