@@ -1,5 +1,5 @@
-"""What Blalock et al. 2020 (MLSys, arXiv 2003.03033) ask of an evaluation of pruning, and why it is
-met or missed here: by what the program always does, and by what a suite was measured to do.
+"""What Blalock et al. 2020 (MLSys, arXiv 2003.03033) ask of an evaluation of pruning, and why what
+a suite was measured to do meets or misses it; what is alike for all suites is in docs/report.md.
 """
 
 from __future__ import annotations
@@ -32,46 +32,6 @@ class Item:
     asked: str
     met: Met
     why: str
-
-
-# What the program does for every suite alike; no records can change it.
-ALWAYS = (
-    Item(
-        "Exact architectures, datasets and metrics, named in one place",
-        "yes",
-        "under What was compared and Methods; top-1 and retained top-1 on the test split",
-    ),
-    Item(
-        "Both compression ratio and theoretical speed-up, with definitions",
-        "yes",
-        "shares of MACs and of parameters in every table of costs, defined under Methods",
-    ),
-    Item(
-        "Top-1 and top-5 where there are many classes",
-        "yes",
-        "top-1 on this page, top-5 of every trial in tables/trials.csv",
-    ),
-    Item(
-        "Raw accuracy, not only its change",
-        "yes",
-        "top-1 and retained top-1 in the table of all cells",
-    ),
-    Item(
-        "Enough detail to implement it again",
-        "yes",
-        "Methods section; the resolved settings of every trial are in its record",
-    ),
-    Item(
-        "Claims restricted to what was tested",
-        "yes",
-        "sentences name the problems and the uncertainty; warnings say what is missing",
-    ),
-    Item(
-        "Code and checkpoints for download",
-        "no",
-        "bases and records lie in the results folder: publish it with the commit of Provenance",
-    ),
-)
 
 
 def measured(results: Results) -> list[Item]:

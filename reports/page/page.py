@@ -40,7 +40,6 @@ def render(
         tables=tables,
         wording=wording,
         measured=checklist.measured(results),
-        always=checklist.ALWAYS,
         provenance=sorted(findings.provenance(results.records).items()),
     )
 
