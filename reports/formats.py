@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -170,6 +170,28 @@ def heads(names: Sequence[str], texts: int) -> list[Column]:
 def counted(n: int, what: str) -> str:
     """`1 base`, `3 bases`."""
     return f"{n} {what}{'s' if n != 1 else ''}"
+
+
+def in_order(names: Iterable[str], order: Iterable[str]) -> list[str]:
+    """The names that occur, in the order of the suite."""
+    there = set(names)
+    return [name for name in order if name in there]
+
+
+def ranged(numbers: Collection[int], what: str) -> str:
+    """`3 bases`, or `3 to 5 bases` where there are several numbers."""
+    low, high = min(numbers), max(numbers)
+    return counted(high, what) if low == high else f"{low} to {counted(high, what)}"
+
+
+def confidence(alpha: float) -> str:
+    """`95 %` of a level of 0.05."""
+    return f"{100 * (1 - alpha):g} %"
+
+
+def capital(text: str) -> str:
+    """With a capital at the beginning, and the rest as it is."""
+    return text[:1].upper() + text[1:]
 
 
 def after(recovery: str) -> str:

@@ -10,11 +10,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..analysis.results import Results
+from ..formats import in_order
 from .accuracy_cost import COSTS
-from .panels import ALL_PROBLEMS, MANY, entries, legend
+from .panels import ALL_PROBLEMS, MANY, entries, legend, tiled
 from .plot import Plot
 from .rows import bold, row_grid
-from .style import GREY, ONE_COLUMN, TWO_COLUMNS, Look, in_order
+from .style import GREY, ONE_COLUMN, TWO_COLUMNS, Look
 
 _DIFFER = 0.5  # percent of the dense cost, below which two costs say the same
 
@@ -85,17 +86,12 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> Figure:
     if data["budget"].nunique() == 1:
         return _one_budget(data, looks, control)
     problems, others = list(data["problem"].unique()), list(data["other"].unique())
-    if len(others) == 1:
-        places, across = [(one, others[0]) for one in problems], min(3, len(problems))
-    else:
-        places, across = list(product(problems, others)), len(others)
-    lines = -(-len(places) // across)
-    figure = Figure(figsize=(ONE_COLUMN if across == 1 else TWO_COLUMNS, 2.3 * lines + 0.3))
-    axes = figure.subplots(lines, across, squeeze=False)
-    for ax in axes.flat[len(places) :]:
-        ax.set_visible(False)
-    methods = in_order(list(data["method"]), looks)
-    for (problem, other), ax in zip(places, axes.flat, strict=False):
+    places = list(product(problems, others))
+    across = len(others) if len(others) > 1 else min(3, len(problems))
+    width = ONE_COLUMN if across == 1 else TWO_COLUMNS
+    figure, axes = tiled(len(places), across, width, 2.3, 0.3)
+    methods = in_order(data["method"], looks)
+    for (problem, other), ax in zip(places, axes, strict=True):
         shown = data[(data["problem"] == problem) & (data["other"] == other)]
         for name in methods:
             rows = shown[shown["method"] == name].sort_values("x")

@@ -14,7 +14,7 @@ from ..statistics import FEWEST_BASES, Floats
 from .captions import over_budgets
 from .panels import ALL_PROBLEMS as OVERALL
 from .plot import Plot
-from .rows import dots, row_grid, spread_words, with_dots
+from .rows import bar_words, dots, row_grid, with_dots
 from .style import GREY, Look, title
 
 _PANELS = 2  # problems up to which each has a panel; more are small dots in one
@@ -32,7 +32,7 @@ def _plot(results: Results, looks: Mapping[str, Look], family: str) -> Plot:
     data = drawn(results, family)
     control, rope = results.suite.analysis.control, results.suite.analysis.rope
     other = control if family == "control" else "its matched control"
-    bars = spread_words(results.suite)
+    bars = bar_words(results.suite)
     if OVERALL in set(data["panel"]):
         bars = f"{bars} Over all problems: the mean of these, each a small dot, with the interval "
         bars += "over the bases of all."

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -27,6 +28,7 @@ CONTROL_COLOUR = "#000000"
 GREY = "#777777"
 QUIET = "#a9a9a9"  # of methods that a crowded figure does not single out
 INK = "#222222"
+DASHED: dict[str, Any] = {"color": GREY, "linewidth": 0.9, "linestyle": (0, (6, 2))}  # dense
 
 # Inches, of most journals and conferences.
 ONE_COLUMN = 3.4
@@ -112,8 +114,3 @@ def title(problem: str, recovery: str, note: str = "") -> str:
 def recovered(recovery: str) -> str:
     """The recovery in words."""
     return "no recovery" if recovery == "none" else recovery
-
-
-def in_order(names: Sequence[str], order: Mapping[str, object]) -> list[str]:
-    """The names that occur, in the order of the suite."""
-    return [name for name in order if name in set(names)]

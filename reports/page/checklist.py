@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from ..analysis.results import Results
@@ -56,11 +57,11 @@ def _dense(results: Results) -> Said:
 
 def _points(results: Results) -> Said:
     kept = min(results.budgets.values(), key=len)
-    tightest = results.cells["problem"].map({key: min(one) for key, one in results.budgets.items()})
+    tightest = results.cells["problem"].map(results.tightest)
     cells = results.cells[results.cells["budget"] == tightest]
     lost = -float(cells["retained_top1"].min()) if cells["retained_top1"].notna().any() else 0.0
     falls = lost >= COLLAPSE
-    n = f"{len(kept)} budget" + ("s" if len(kept) > 1 else "")
+    n = counted(len(kept), "budget")
     why = f"{n}; at the smallest the worst method loses {lost:.0f} points"
     enough = len(kept) >= POINTS
     return ("yes" if enough and falls else "partly" if enough or len(kept) > 2 else "no"), why
@@ -90,15 +91,7 @@ def _spread(results: Results) -> Said:
     return "yes", "standard deviations and intervals over bases, n and meaning in every caption"
 
 
-def _random(results: Results) -> Said:
-    return _control(results, {"random"}, "random")
-
-
-def _magnitude(results: Results) -> Said:
-    return _control(results, MAGNITUDE, "L1 or L2")
-
-
-def _control(results: Results, names: set[str], said: str) -> Said:
+def _control(names: set[str], said: str, results: Results) -> Said:
     methods = results.suite.methods
     plain = any(one.criterion in names and not one.recipes for one in methods)
     others = [one for one in methods if one.criterion not in names]
@@ -108,6 +101,10 @@ def _control(results: Results, names: set[str], said: str) -> Said:
     if plain and len(matched) == len(others):
         return "yes", why
     return ("partly" if plain or matched else "no"), why
+
+
+_random = partial(_control, {"random"}, "random")
+_magnitude = partial(_control, MAGNITUDE, "L1 or L2")
 
 
 def _old_and_new(results: Results) -> Said:
@@ -159,9 +156,8 @@ def _pitfalls(results: Results) -> Said:
         "budgets": min(map(len, results.budgets.values())),
         "recoveries": len(suite.recoveries),
     }
-    why = (
-        ", ".join(f"{n} {what}" for what, n in varied.items()) + "; tables by problem and recovery"
-    )
+    why = ", ".join(f"{n} {what}" for what, n in varied.items())
+    why += "; tables by problem and recovery"
     return ("yes" if min(varied.values()) > 1 else "partly"), why
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from suites.section import slug
 
 from ..analysis.fidelity import CORRELATIONS, NORMALISED, REGRETS, SHARES, FidelityResults
-from ..formats import Cell, Column, Table, counted
+from ..formats import Cell, Column, Table, confidence, counted
 from ..statistics import FEWEST_BASES
 from . import findings, wording
 from .page import data_uri, template
@@ -139,7 +139,7 @@ def _table(
         cells += [Cell(f"{row['done']}/{row['expected']}", row["done"])]
         rows.append(cells)
     heads = ["Criterion", *columns.values(), "Scoring s", "Trials"]
-    level = f"{100 * (1 - results.suite.analysis.alpha):g} %"
+    level = confidence(results.suite.analysis.alpha)
     note = f"; {level} intervals over bases, each alone"
     note = note if results.suite.bases >= FEWEST_BASES else ""
     set_as = [Column(head, i > 0) for i, head in enumerate(heads)]

@@ -11,7 +11,7 @@ import pandas as pd
 from ..analysis import power
 from ..analysis.cells import failures as failures_of
 from ..analysis.results import Results
-from ..formats import counted, interval, points
+from ..formats import capital, confidence, counted, interval, points
 from ..records import Record, budget_words
 from ..statistics import FEWEST_BASES
 
@@ -44,7 +44,7 @@ def headline(results: Results, recovery: str) -> str:
     else:
         none = f"{where} no method is shown to differ from {control}"
         sentences = ["; ".join([none, *parts]) + ".", *_highest(known, control)]
-    level = f"{100 * (1 - suite.analysis.alpha):g} %"
+    level = confidence(suite.analysis.alpha)
     if any("[" in one for one in sentences):
         tests = counted(results.layout.comparisons, "comparison")
         sentences.append(f"(In brackets: {level} intervals that hold for all {tests} at once.)")
@@ -239,7 +239,7 @@ def power_lines(of: power.Layout) -> list[str]:
     found = power.planned_tests(of)
     said = []
     for one in found:
-        what = f"{one.name[0].upper()}{one.name[1:]} ({counted(one.family, 'test')})"
+        what = f"{capital(one.name)} ({counted(one.family, 'test')})"
         if one.why_not:
             said.append(f"{what}: nothing can be told; {one.why_not}.")
         elif one.detects is None:
