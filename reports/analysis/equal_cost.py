@@ -17,7 +17,7 @@ from suites.schema import Suite
 
 from .. import statistics
 from ..statistics import Floats
-from .cells import CELL, Averaged
+from .cells import Averaged, by_method
 from .comparisons import Comparison, bounded, planned
 
 OTHER: Mapping[Axis, str] = {
@@ -46,12 +46,7 @@ def at_equal_cost(
     problems of retained top-1 there, in points, with its interval on these problems, alone (`low`,
     `high`). A description beside the declared tests, without one of its own.
 
-    Args:
-        trials: finished trials.
-        by_base: of `cells.collapsed`; it names the methods that are complete.
-        cells: of `cells.cells`.
-        declared: the comparisons.
-        suite: gives the cost of its budgets and alpha.
+    Arguments as `by_problem.paired`, and the finished trials; `by_base` names what is complete.
     """
     cost = OTHER[suite.budgets.cost]
     curves = _curves(trials, by_base, f"{cost}_ratio")
@@ -88,10 +83,7 @@ def _curves(
 ) -> dict[tuple[str, str, str], Curves]:
     """What each complete method retains against the log of the share that it keeps."""
     found: dict[tuple[str, str, str], Curves] = {}
-    if trials.empty:
-        return found
-    for key, rows in trials.groupby(CELL[:3], sort=False):
-        place = (str(key[0]), str(key[1]), str(key[2]))
+    for place, rows in by_method(trials):
         budgets = rows["budget"].nunique()
         if place not in by_base or budgets < 2 or rows[share].isna().any():
             continue

@@ -127,27 +127,25 @@ def _units(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def _spread(name: str, values: Floats, level: float) -> dict[str, float]:
-    """Mean over bases with its t-interval, within what the statistic can be; of three or more."""
+    """Mean over bases with its t-interval, within what the statistic can be."""
     if not values.size:
         return {}
-    span = statistics.t_interval(values, level)
-    low, high = (-1, 1) if name in CORRELATIONS else (0, np.inf)
-    ends = np.clip([span.low, span.high], low, high)
-    if span.n < statistics.FEWEST_BASES:
-        ends = np.full(2, np.nan)
-    return {name: span.mean, f"{name}_low": ends[0], f"{name}_high": ends[1]}
+    span = statistics.t_interval(values, level, *((-1, 1) if name in CORRELATIONS else (0,)))
+    return {name: span.mean, f"{name}_low": span.low, f"{name}_high": span.high}
 
 
-def _told(trials: pd.DataFrame, complete: Sequence[str], alpha: float) -> dict[str, bool]:
-    """Method of one problem -> whether its correlation is told from the highest one: Welch's test
-    over bases, Holm over all pairs, so that the highest may be chosen by looking."""
-    values = trials[trials["method"].isin(complete)].groupby(["method", "base"])["spearman"].mean()
-    wide = values.unstack().dropna()
-    if len(wide) < 2:
-        return {}
-    adjusted = statistics.pairwise(wide.to_numpy()[:, None, :]).adjusted
-    best = int(wide.mean(axis=1).to_numpy().argmax())
-    return dict(zip(wide.index, adjusted[best] <= alpha, strict=True))
+def _told(trials: pd.DataFrame, alpha: float) -> set[tuple[str, str]]:
+    """(problem, method) whose correlation is told from the problem's highest one: Welch's test over
+    bases, Holm over all pairs, so that the highest may be chosen by looking."""
+    values = trials.groupby([*PLACE, "base"])["spearman"].mean()
+    found = set()
+    for _, of_problem in values.groupby(level="problem"):
+        wide = of_problem.unstack("base").dropna()
+        if len(wide) > 1:
+            adjusted = statistics.pairwise(wide.to_numpy()[:, None, :]).adjusted
+            best = int(wide.mean(axis=1).to_numpy().argmax())
+            found |= set(wide.index[adjusted[best] <= alpha])
+    return found
 
 
 def _methods(trials: pd.DataFrame, expected: Sequence[Labels], level: float) -> pd.DataFrame:
@@ -172,14 +170,9 @@ def _methods(trials: pd.DataFrame, expected: Sequence[Labels], level: float) -> 
     ends = [f"{name}{end}" for name in STATISTICS for end in ("", "_low", "_high")]
     columns = [*PLACE, "bases", "done", "expected", "complete", "told", "score_s", *ends]
     table = pd.DataFrame(rows).reindex(columns=columns)
-    told: dict[tuple[str, str], bool] = {}
-    for key, of_problem in table[table["complete"].astype(bool)].groupby("problem"):
-        problem = str(key)
-        mine = trials[trials["problem"] == problem]
-        found = _told(mine, list(of_problem["method"]), 1 - level)
-        told |= {(problem, method): one for method, one in found.items()}
-    places = zip(table["problem"], table["method"], strict=True)
-    table["told"] = [told.get(place, False) for place in places]
+    whole = trials.merge(table.loc[table["complete"].astype(bool), PLACE])
+    told = _told(whole, 1 - level)
+    table["told"] = [place in told for place in table[PLACE].itertuples(index=False, name=None)]
     table[[*ends, "score_s"]] = table[[*ends, "score_s"]].astype(float)
     order = {one.problem: at for at, one in reversed(list(enumerate(expected)))}
     return table.sort_values(

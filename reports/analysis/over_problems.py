@@ -58,11 +58,7 @@ def overall(
     - for problems like these: `like_low`, `like_high`, `like_p`, `like_p_adjusted` (Holm over the
       page), and `like_word`, which is given only where the first claim is.
 
-    Args:
-        by_base: of `cells.collapsed`.
-        cells: of `cells.cells`.
-        declared: the comparisons.
-        suite: gives alpha, the ROPE, the looks, and what failing means.
+    Arguments as `by_problem.paired`; the suite also gives its looks, and what failing means.
     """
     family = planned(cells, declared)
     if not family:
@@ -227,11 +223,7 @@ def per_budget(cells: pd.DataFrame, declared: Sequence[Comparison]) -> pd.DataFr
 
     A description: what is tested is the mean over budgets. Columns: `family`, `recovery`, `budget`,
     `method`, `reference`, `n_problems`, `mean` (points of retained top-1), `wins`, `ties`,
-    `losses` (problems).
-
-    Args:
-        cells: of `cells.cells`.
-        declared: the comparisons.
+    `losses` (problems). Arguments as `by_problem.paired`.
     """
     rows = []
     for (recovery, budget), at_budget in cells.groupby(["recovery", "budget"], sort=False):

@@ -76,11 +76,7 @@ def rank_methods(
 ) -> MethodRanks:
     """Rank the suite's methods under one recovery.
 
-    Args:
-        recovery: its name.
-        by_base: of `cells.collapsed`.
-        cells: of `cells.cells`.
-        suite: gives the order of methods, alpha, and what failing means.
+    Arguments as `by_problem.paired`; the suite gives their order, alpha, and what failing means.
     """
     alpha = suite.analysis.alpha
     of_recovery = cells[cells["recovery"] == recovery]

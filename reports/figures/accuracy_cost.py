@@ -154,12 +154,7 @@ def draw(
         x_label: the cost in words.
         banded: methods whose intervals are drawn.
         theirs: from `published_points`.
-
-    Raises:
-        ValueError: there is nothing to draw.
     """
-    if data.empty:
-        raise ValueError("no complete cell to draw")
     methods = in_order(data["method"], looks)
     figure, panels = grid(list(data["problem"].unique()), list(data["recovery"].unique()), 2.1)
     for panel in panels:

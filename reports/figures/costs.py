@@ -85,14 +85,12 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> Figure:
     """
     if data["budget"].nunique() == 1:
         return _one_budget(data, looks, control)
-    problems, others = list(data["problem"].unique()), list(data["other"].unique())
-    places = list(product(problems, others))
-    across = len(others) if len(others) > 1 else min(3, len(problems))
+    panels, others = _panels(data), data["other"].nunique()
+    across = others if others > 1 else min(3, len(panels))
     width = ONE_COLUMN if across == 1 else TWO_COLUMNS
-    figure, axes = tiled(len(places), across, width, 2.3, 0.3)
+    figure, axes = tiled(len(panels), across, width, 2.3, 0.3)
     methods = in_order(data["method"], looks)
-    for (problem, other), ax in zip(places, axes, strict=True):
-        shown = data[(data["problem"] == problem) & (data["other"] == other)]
+    for ((problem, other), shown), ax in zip(panels.items(), axes, strict=True):
         for name in methods:
             rows = shown[shown["method"] == name].sort_values("x")
             ax.add_line(looks[name].line(rows["x"], rows["y"]))
@@ -107,15 +105,19 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> Figure:
     return figure
 
 
+def _panels(data: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
+    """The rows of every (problem, other cost)."""
+    return {
+        (problem, other): data[(data["problem"] == problem) & (data["other"] == other)]
+        for problem, other in product(data["problem"].unique(), data["other"].unique())
+    }
+
+
 def _one_budget(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> Figure:
-    problems, others = list(data["problem"].unique()), list(data["other"].unique())
-    places = list(product(problems, others))
-    panels = [
-        data[(data["problem"] == problem) & (data["other"] == other)].sort_values("y")
-        for problem, other in places
-    ]
-    figure, axes = row_grid([list(one["method"]) for one in panels], len(others))
-    for (problem, other), shown, ax in zip(places, panels, axes, strict=True):
+    panels = {place: rows.sort_values("y") for place, rows in _panels(data).items()}
+    names = [list(rows["method"]) for rows in panels.values()]
+    figure, axes = row_grid(names, data["other"].nunique())
+    for ((problem, other), shown), ax in zip(panels.items(), axes, strict=True):
         for y, row in enumerate(shown.to_dict("records")):
             look = looks[row["method"]]
             if other == "latency":

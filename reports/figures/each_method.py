@@ -81,9 +81,10 @@ def drawn(results: Results, recovery: str) -> pd.DataFrame:
             low, high = of_budget["retained_top1"].min(), of_budget["retained_top1"].max()
             row |= {"n": len(of_budget), "unit": "problems"}
         else:
-            interval = t_interval(by_base.xs((method, budget)), 1 - results.suite.analysis.alpha)
-            low, high = max(interval.low, -dense), min(interval.high, 100 - dense)
-            row |= {"n": interval.n, "unit": "bases"}
+            level = 1 - results.suite.analysis.alpha
+            over = t_interval(by_base.xs((method, budget)), level, -dense, 100 - dense)
+            low, high = over.low, over.high
+            row |= {"n": over.n, "unit": "bases"}
         rows.append(row | {"low": low, "high": high})
     columns = ["method", "budget", "cost_percent", "mean", "low", "high", "n", "unit", "dot"]
     data = pd.DataFrame(rows, columns=columns).assign(dot="")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
+from matplotlib import rc_context, rcdefaults
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
@@ -97,9 +97,6 @@ def looks(suite: Suite, loud: Collection[str]) -> dict[str, Look]:
 @contextmanager
 def publication() -> Iterator[None]:
     """The style of all figures, whatever the user's own matplotlib settings are."""
-    from matplotlib import RcParams, rcdefaults, rcParams
-
-    assert isinstance(rcParams, RcParams)
     with rc_context():
         rcdefaults()
         with rc_context(fname=Path(__file__).parents[1] / "publication.mplstyle"):

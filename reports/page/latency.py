@@ -6,8 +6,6 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from suites.schema import Suite
-
 from ..analysis.results import Results
 from ..formats import Cell, counted, number
 from ..records import LATENCY_BOUND, Latency
@@ -17,11 +15,6 @@ CAPTION = (
     "Latency: the median round of timing, in brackets its 95 % interval over rounds; A/A: by how "
     "much a copy of the dense network was off its time at most, by noise alone"
 )
-
-
-def is_asked(suite: Suite) -> bool:
-    """Whether a suite measures latency; masks run on dense kernels."""
-    return suite.latency and not suite.budgets.unstructured
 
 
 def cells(trials: pd.DataFrame) -> tuple[Cell, Cell]:

@@ -77,7 +77,7 @@ def cost_table(results: Results, recovery: str) -> Table:
         "recovery_s": "Recovery s",
         "images_trained": "Images trained, all",
     }
-    timed = latency.is_asked(results.suite)
+    timed = results.suite.latency and not results.suite.budgets.unstructured
     trials = results.trials[results.trials["recovery"] == recovery]
     rows = []
     for method in in_order(trials["method"], results.suite.method_names):
