@@ -42,9 +42,9 @@ class Table:
     @property
     def markdown(self) -> str:
         """A GitHub table under its caption; the best is bold."""
-        lines = [self.caption + ".", "", _row(column.head for column in self.columns)]
+        lines = [self.caption + ".", "", markdown_row(column.head for column in self.columns)]
         lines.append("|" + "|".join("---:" if one.numeric else "---" for one in self.columns) + "|")
-        lines += [_row(_marked_markdown(cell) for cell in row) for row in self.rows]
+        lines += [markdown_row(_marked_markdown(cell) for cell in row) for row in self.rows]
         return "\n".join(lines) + "\n"
 
     @property
@@ -65,7 +65,7 @@ class Table:
         return "\n".join(lines) + "\n"
 
 
-def _row(texts: Any) -> str:
+def markdown_row(texts: Iterable[str]) -> str:
     return "| " + " | ".join(text.replace("|", r"\|") for text in texts) + " |"
 
 
@@ -75,7 +75,7 @@ def _marked_markdown(cell: Cell) -> str:
     return cell.text + (f" {NEAR}" if cell.mark == "near" else "")
 
 
-def _ampersands(texts: Any) -> str:
+def _ampersands(texts: Iterable[str]) -> str:
     return " & ".join(texts) + r" \\"
 
 

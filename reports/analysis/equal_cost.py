@@ -53,23 +53,19 @@ def at_equal_cost(
     problems = list(dict.fromkeys(cells["problem"]))
     rows, cubes = [], []
     for recovery, one in planned(cells, declared):
-        found = [
-            _difference(curves, [(problem, recovery, name) for name in (one.method, one.reference)])
-            for problem in problems
-        ]
-        known = [each for each in found if each is not None]
-        if not known:
-            continue
-        ends = np.exp([each[1] for each in known]).mean(axis=0)
-        rows.append(
-            {"recovery": recovery, **vars(one), "cost": cost, "n_problems": len(known)}
-            | {"share_low": ends[0], "share_high": ends[1]}
-        )
         cube = np.full((len(problems), suite.bases), np.nan)
-        for place, each in enumerate(found):
-            if each is not None:
-                cube[place, : len(each[0])] = each[0]
-        cubes.append(cube)
+        stretches = []
+        for place, problem in enumerate(problems):
+            keys = [(problem, recovery, name) for name in (one.method, one.reference)]
+            if found := _difference(curves, keys):
+                values, stretch = found
+                cube[place, : len(values)] = values
+                stretches.append(stretch)
+        if stretches:
+            low, high = np.exp(stretches).mean(axis=0)
+            row = {"recovery": recovery, **vars(one), "cost": cost, "n_problems": len(stretches)}
+            rows.append(row | {"share_low": low, "share_high": high})
+            cubes.append(cube)
     table = pd.DataFrame(rows).reindex(columns=COLUMNS)
     if cubes:
         test = statistics.on_these_problems(np.stack(cubes))

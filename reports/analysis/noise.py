@@ -51,15 +51,9 @@ def inflation(averaged: Averaged, records: Sequence[Record]) -> pd.DataFrame:
         most = max(one.size for one in by_problem)
         best = [one.max() - one.mean() for one in by_problem]
         gain = [one.max() - one[-1] for one in curves if np.isfinite(one).all()]
-        rows.append(
-            {
-                "recovery": recovery,
-                "method": method,
-                "runs": most,
-                "best_of_n": float(np.mean(best)) if most > 1 else np.nan,
-                "epochs": max((len(one) for one in curves), default=0),
-                "best_epoch": float(np.mean(gain)) if gain else np.nan,
-            }
-        )
+        epochs = max((len(one) for one in curves), default=0)
+        best_of_n = float(np.mean(best)) if most > 1 else np.nan
+        best_epoch = float(np.mean(gain)) if gain else np.nan
+        rows.append((recovery, method, most, best_of_n, epochs, best_epoch))
     columns = ["recovery", "method", "runs", "best_of_n", "epochs", "best_epoch"]
     return pd.DataFrame(rows, columns=columns)

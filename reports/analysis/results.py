@@ -10,6 +10,7 @@ from functools import cached_property
 
 import pandas as pd
 
+from suites.protocol import Axis
 from suites.schema import AnySuite, Suite
 
 from ..declared import Footing
@@ -82,6 +83,12 @@ class Results(Analysed):
         """How many a problem has, in words; in a suite with looks methods stop when decided."""
         counts = self.cells["bases"] if self.course.looks else [self.suite.bases]
         return ranged(counts, "base")
+
+    @property
+    def axis(self) -> Axis:
+        """The cost that budgets hold equal; of a knob's thresholds, which hold none: MACs."""
+        cost = self.suite.budgets.cost
+        return "macs" if cost == "threshold" else cost
 
     @property
     def shared_budgets(self) -> list[float]:

@@ -53,8 +53,7 @@ def drawn(results: Results) -> pd.DataFrame:
     `low` and `high` (of latency: 95 % intervals over rounds). Other costs that follow
     from the first are left out. Of more than `MANY` problems: means over these.
     """
-    axis = results.suite.budgets.cost
-    first = "macs" if axis == "threshold" else axis
+    first = results.axis
     cells = results.cells[results.cells["matched_to"].isna() & results.cells["complete"]]
     place = cells["recovery"].map(results.recoveries.index)
     earliest = place.groupby([cells["problem"], cells["method"]]).transform("min")

@@ -43,19 +43,13 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
             band = "Small dots: single bases, too few for an interval"
         yield Plot(
             f"each_method-{slug(recovery)}",
-            draw(data, looks, control, COSTS[_cost(results)]),
+            draw(data, looks, control, COSTS[results.axis]),
             data,
             f"Every method on its own, {recovered(recovery)}",
             f"Accuracy change (top-1, pruned minus dense network) against cost, mean of {n}; best "
             f"mean first. {band}. Black: {control}; grey: all other methods. {EDGE}",
             f"Small panels, one a method, of accuracy change against cost beside {control}.",
         )
-
-
-def _cost(results: Results) -> str:
-    """The axis of the budgets, on which methods stand at equal cost; of a knob: MACs."""
-    axis = results.suite.budgets.cost
-    return "macs" if axis == "threshold" else axis
 
 
 def drawn(results: Results, recovery: str) -> pd.DataFrame:
@@ -68,7 +62,7 @@ def drawn(results: Results, recovery: str) -> pd.DataFrame:
     cells = results.cells[results.cells["matched_to"].isna()]
     cells = cells[(cells["recovery"] == recovery) & cells["budget"].isin(results.shared_budgets)]
     cells = cells[cells.groupby("method")["complete"].transform("all").astype(bool)]
-    cost = f"{_cost(results)}_percent"
+    cost = f"{results.axis}_percent"
     trials = results.trials[results.trials["recovery"] == recovery]
     by_base = trials.groupby(["method", "budget", "base"])["retained_top1"].mean()
     dense = results.dense["dense_top1"].mean()

@@ -54,13 +54,7 @@ def fidelity_gallery(
 ) -> list[Drawing]:
     """Write the figures that the finished trials allow; none where no method is complete.
 
-    Args:
-        results: the analysis.
-        folder: made if need be.
-        names: of `FIGURES`; default: all.
-
-    Raises:
-        ValueError: a name that no figure has.
+    Arguments and errors as `gallery.gallery`.
     """
     asked = asked_for(names, FIGURES)
     if not results.methods["complete"].any():

@@ -47,10 +47,11 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
             "together.",
             f"Matrix of {what} kept, a row a method, a column a layer, on {problem}.",
         )
-    shared = _shared(agreements) if agreements else []
-    if shared and len(shared[0]) > 2:
-        matrix = mean_agreement(shared)
-        several = counted(len(shared), "problem")
+    every = agreements[0] if agreements else ()
+    shared = [name for name in every if all(name in one for one in agreements)]
+    if len(shared) > 2:
+        matrix = mean_agreement([one.loc[shared, shared] for one in agreements])
+        several = counted(len(agreements), "problem")
         yield Plot(
             "width_similarity",
             similarity_plot(matrix, "Kendall's τ of shares kept", UNIFORM),
@@ -98,12 +99,6 @@ def drawn(results: Results) -> pd.DataFrame:
                 for layer, all_ in sizes[problem].items()
             ]
     return pd.DataFrame(rows, columns=["problem", "method", "layer", "of", "kept", "n"])
-
-
-def _shared(agreements: list[pd.DataFrame]) -> list[pd.DataFrame]:
-    """The matrices, of the methods that all have."""
-    names = [name for name in agreements[0] if all(name in one for one in agreements)]
-    return [one.loc[names, names] for one in agreements]
 
 
 def draw(table: pd.DataFrame, label: str) -> Figure:

@@ -127,11 +127,10 @@ def _table(
 ) -> Table:
     rows = []
     for row in _rows(results, problem).to_dict("records"):
-        cells = [Cell(row["method"])]
-        cells += [Cell(_said(row, one), _value(row[one])) for one in columns]
-        cells += [Cell(_number(row["score_s"]), _value(row["score_s"]))]
-        cells += [Cell(f"{row['done']}/{row['expected']}", row["done"])]
-        rows.append(cells)
+        cells = [Cell(_said(row, one), _value(row[one])) for one in columns]
+        seconds = Cell(_number(row["score_s"]), _value(row["score_s"]))
+        trials = Cell(f"{row['done']}/{row['expected']}", row["done"])
+        rows.append([Cell(row["method"]), *cells, seconds, trials])
     names = ["Criterion", *columns.values(), "Scoring s", "Trials"]
     level = confidence(results.suite.analysis.alpha)
     note = f"; {level} intervals over bases, each alone"
