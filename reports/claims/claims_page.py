@@ -43,11 +43,8 @@ def claims_page(judgements: Sequence[Judgement], records: Iterable[Record]) -> s
         if rows[0].recovery not in ("", claim.recovery):
             scale += f", {rows[0].recovery}"
         suite = f"`{claim.suite}`{scale}"
-        lines.append(
-            markdown_row(
-                [claim.paper, claim.claim, suite, what_we_found(rows), worded(verdict, rows)]
-            )
-        )
+        found = what_we_found(rows)
+        lines.append(markdown_row([claim.paper, claim.claim, suite, found, worded(verdict, rows)]))
     lines += ["", "## The rule", "", f"{RULE}."]
     for claim, verdict, rows in claims:
         lines += ["", *_section(claim, verdict, rows)]
