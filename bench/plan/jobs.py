@@ -49,7 +49,7 @@ class _Job:
 
     @property
     def stands_on(self) -> tuple[Job, ...]:
-        """The jobs whose results it takes, shared scores aside."""
+        """The jobs whose results it takes, shared scores aside; what it is made of comes first."""
         return ()
 
     @property

@@ -42,9 +42,7 @@ class Grasp(Criterion):
     """
 
     options_type = GraspOptions
-
-    def counts(self, member: Member) -> bool:
-        return member.kind in ("conv", "linear")
+    kinds = ("conv", "linear")
 
     def observe(self, batch: Batch) -> None:
         temperature = self.options.temperature
