@@ -38,6 +38,7 @@ class Criterion:
 
     Attributes:
         kinds, sides: of the members that it scores.
+        mean_over: name of the count that sums are divided by, as `images` or `batches`.
 
     Example:
         >>> class Total(Criterion):
@@ -60,6 +61,7 @@ class Criterion:
     name: ClassVar[str]
     kinds: ClassVar[Collection[str]] = SCORED_KINDS
     sides: ClassVar[Collection[str]] = ("out", "in", "both")
+    mean_over: ClassVar[str | None] = None
 
     def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
         self.groups = groups
@@ -103,8 +105,9 @@ class Criterion:
         self._sums[member] = values.double() if sums is None else sums + values.double()
 
     def member_scores(self, member: Member) -> Tensor:
-        """`[units]`: what a member's sum over batches means; the sum itself unless overridden."""
-        return self._sums[member]
+        """`[units]`: what a member's sum over batches means; its mean if there is a `mean_over`."""
+        sums = self._sums[member]
+        return sums if self.mean_over is None else sums / getattr(self, self.mean_over)
 
     def reduced(self, stacked: Tensor) -> Tensor:
         """`[members, units]` of a group to `[units]`; by the option unless overridden."""

@@ -40,13 +40,11 @@ class Fisher(Criterion):
 
     kinds = ("conv", "linear")
     sides = ("in", "both")  # what reads the channel through its weights
+    mean_over = "images"
 
     def observe(self, batch: Batch) -> None:
         for member in self.members:
-            self.add(member, gate_gradients(batch, member).double().square().sum(0))
-
-    def member_scores(self, member: Member) -> Tensor:
-        return super().member_scores(member) / (2 * self.images)
+            self.add(member, gate_gradients(batch, member).double().square().sum(0) / 2)
 
 
 class GroupFisherOptions(Options):
