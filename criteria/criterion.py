@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from .errors import NotApplicable, ScoreError
 from .evidence.batch import Batch
 from .evidence.needs import Need
-from .network.member import Group, Member
+from .network.member import SCORED_KINDS, Group, Member
 from .options import Options
 from .reduce import Normalizer, Reduction, normalize, reduce_members
 
@@ -36,6 +36,10 @@ class Criterion:
 
     A subclass overrides `observe` and calls `self.add` there, or overrides `scores`.
 
+    Attributes:
+        kinds, sides: of the members that it scores.
+        mean_over: name of the count that sums are divided by, as `images` or `batches`.
+
     Example:
         >>> class Total(Criterion):
         ...     def observe(self, batch):
@@ -55,6 +59,9 @@ class Criterion:
     options_type: ClassVar[type[Options]] = MemberOptions
     needs: Need = Need.WEIGHTS
     name: ClassVar[str]
+    kinds: ClassVar[Collection[str]] = SCORED_KINDS
+    sides: ClassVar[Collection[str]] = ("out", "in", "both")
+    mean_over: ClassVar[str | None] = None
 
     def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
         self.groups = groups
@@ -70,8 +77,8 @@ class Criterion:
         return [member for group in self.groups for member in group.members if self.counts(member)]
 
     def counts(self, member: Member) -> bool:
-        """Whether this member enters the score."""
-        return member.scored
+        """Whether this member enters the score; by `kinds` and `sides` unless overridden."""
+        return member.kind in self.kinds and member.side in self.sides
 
     def counted(self, group: Group) -> list[Member]:
         """Members of a group whose scores are reduced to the group's."""
@@ -98,8 +105,9 @@ class Criterion:
         self._sums[member] = values.double() if sums is None else sums + values.double()
 
     def member_scores(self, member: Member) -> Tensor:
-        """`[units]`: what a member's sum over batches means; the sum itself unless overridden."""
-        return self._sums[member]
+        """`[units]`: what a member's sum over batches means; its mean if there is a `mean_over`."""
+        sums = self._sums[member]
+        return sums if self.mean_over is None else sums / getattr(self, self.mean_over)
 
     def reduced(self, stacked: Tensor) -> Tensor:
         """`[members, units]` of a group to `[units]`; by the option unless overridden."""

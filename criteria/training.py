@@ -5,9 +5,10 @@ Preparations, procedures and recoveries are riders; the loop itself belongs to w
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -58,7 +59,12 @@ class Rider:
     `after_epoch` at the end of each; `at_end` once. `step` counts the optimizer's steps from 0. A
     training that is resumed calls `begin` and `attach` again and then `load_state_dict`, so these
     two only set up, and whatever later steps depend on is in `state_dict`.
+
+    Attributes:
+        resumed: names of the attributes that later steps depend on.
     """
+
+    resumed: ClassVar[tuple[str, ...]] = ()
 
     def begin(self, model: nn.Module) -> None:
         """Called before there is an optimizer: layers may be replaced in place."""
@@ -96,8 +102,18 @@ class Rider:
         """Called after the last step: makes hold what must hold of the weights from here on."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors, numbers, strings, and lists and dicts of these."""
-        return {}
+        """Tensors, numbers, strings, and lists and dicts of these: what `resumed` names."""
+        return {name: _held(getattr(self, name)) for name in self.resumed}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a `state_dict`."""
+        for name in self.resumed:
+            if hasattr(mine := getattr(self, name), "load_state_dict"):
+                mine.load_state_dict(state[name])
+            else:
+                setattr(self, name, copy.deepcopy(state[name]))
+
+
+def _held(value: Any) -> Any:
+    """The state of what has one, or a copy."""
+    return value.state_dict() if hasattr(value, "state_dict") else copy.deepcopy(value)

@@ -44,8 +44,8 @@ def list_(
     what: Annotated[
         str,
         typer.Argument(
-            help="criteria, preparations, procedures, recoveries, presets, methods, suites, "
-            "models, datasets or recipes."
+            help="criteria, preparations, procedures, recoveries, presets, suites, models, "
+            "datasets or recipes."
         ),
     ],
     name: Annotated[
@@ -347,7 +347,7 @@ def ui(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5000,
 ) -> None:
     """Open the MLflow UI on the results; stop it with Ctrl-C."""
-    from ..tracking import ui_command, ui_environment
+    from ..tracking.connection import ui_command, ui_environment
 
     command = ui_command(results.resolve(), port=port)
     console.print(f"MLflow UI on http://127.0.0.1:{port} (Ctrl-C stops it)")

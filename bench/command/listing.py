@@ -26,7 +26,7 @@ PHASES: dict[str, Kind] = {
     "recoveries": "recovery",
 }
 _PLURAL = {kind: plural for plural, kind in PHASES.items()}
-LISTS = ("criteria", *PHASES, "presets", "methods", "suites", "models", "datasets", "recipes")
+LISTS = ("criteria", *PHASES, "presets", "suites", "models", "datasets", "recipes")
 
 
 def listing(console: Console, what: str, plugins: Sequence[Path], name: str = "") -> None:
@@ -47,8 +47,6 @@ def listing(console: Console, what: str, plugins: Sequence[Path], name: str = ""
         _recipes(console)
     elif what == "presets":
         _presets(console, name)
-    elif what == "methods":
-        _methods(console)
     elif what == "criteria":
         _criteria(console, plugins, name)
     elif what in PHASES:
@@ -67,21 +65,6 @@ def _suites(console: Console) -> None:
     loaded = [load_suite(name) for name in library()]
     rows = [(one.suite, str(sum(1 for _ in expand(one))), one.description) for one in loaded]
     print_table(console, ("suite", "trials", "what it asks"), rows)
-
-
-def _methods(console: Console) -> None:
-    """Methods are named in suites: a criterion, its options, and how channels leave."""
-    from suites import library, load_suite
-
-    rows = []
-    for name in library():
-        for method in load_suite(name).methods:
-            leaves = _leaves(method)
-            options = ", ".join(f"{key}={value}" for key, value in method.options.items())
-            matched = ", ".join(f"{one}~{method.name}" for one in method.matched)
-            rows.append((name, method.name, method.criterion, options, leaves, matched))
-    head = ("suite", "method", "criterion", "options", "leaves", "matched controls")
-    print_table(console, head, rows)
 
 
 def _presets(console: Console, name: str) -> None:

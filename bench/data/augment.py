@@ -134,30 +134,20 @@ def changed(image: Picture, name: str, how: str, strength: float, sign: int) -> 
 # The strongest of each, for `changed`; translations are in pixels, or in shares of the image.
 WIDE = {
     "identity": 0.0,
-    "shear-x": 0.99,
-    "shear-y": 0.99,
-    "translate-x": 32.0,
-    "translate-y": 32.0,
+    **dict.fromkeys(("shear-x", "shear-y"), 0.99),
+    **dict.fromkeys(("translate-x", "translate-y"), 32.0),
     "rotate": 135.0,
-    "brightness": 0.99,
-    "color": 0.99,
-    "contrast": 0.99,
-    "sharpness": 0.99,
+    **dict.fromkeys(("brightness", "color", "contrast", "sharpness"), 0.99),
     "posterize": 6.0,  # bits lost
     "solarize": 255.0,  # inverted are those this far below white
     "autocontrast": 0.0,
     "equalize": 0.0,
 }
 RANDAUGMENT = WIDE | {
-    "shear-x": 0.3,
-    "shear-y": 0.3,
-    "translate-x": 150 / 331,
-    "translate-y": 150 / 331,
+    **dict.fromkeys(("shear-x", "shear-y"), 0.3),
+    **dict.fromkeys(("translate-x", "translate-y"), 150 / 331),
     "rotate": 30.0,
-    "brightness": 0.9,
-    "color": 0.9,
-    "contrast": 0.9,
-    "sharpness": 0.9,
+    **dict.fromkeys(("brightness", "color", "contrast", "sharpness"), 0.9),
     "posterize": 4.0,
 }
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from .augment import (
 
 Batch = tuple[Tensor, Tensor]
 Channels = tuple[float, ...]
+Draw = torch.Generator | None
 T = TypeVar("T")
 
 THREADS = min(8, os.cpu_count() or 1)  # that decode files, where no one says how many
@@ -36,11 +37,14 @@ CPU = torch.device("cpu")
 IN_MEMORY = 64  # images up to so many pixels a side are decoded once and held in memory
 
 
-class Images(Protocol):
-    """Labelled images of one split."""
+class Images:
+    """Labelled images of one split, the `chosen` of more; a subclass says where they come from."""
+
+    labels: Tensor
+    chosen: Tensor
 
     def __len__(self) -> int:
-        """Number of images."""
+        return len(self.chosen)
 
     def batches(
         self,
@@ -59,6 +63,18 @@ class Images(Protocol):
         `jitter` is a part of augmentation.
         Raises ValueError for augmentation without a generator.
         """
+        if augment and generator is None:
+            raise ValueError("augmentation needs a generator")
+        order = self.chosen if indices is None else self.chosen[indices]
+        if generator is not None:
+            order = order[torch.randperm(len(order), generator=generator)]
+        return self._batches(order, batch_size, generator, augment, jitter)
+
+    def _batches(
+        self, order: Tensor, size: int, draw: Draw, augment: Augmentation, jitter: Jitter
+    ) -> Iterator[Batch]:
+        """Those at these places, in this order."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -81,7 +97,7 @@ def _on(values: Channels, device: torch.device) -> Tensor:
 
 
 @dataclass(frozen=True)
-class ArrayImages:
+class ArrayImages(Images):
     """Those `chosen` of uint8 images [n, c, h, w] held in the memory of some device."""
 
     pixels: Tensor
@@ -92,33 +108,22 @@ class ArrayImages:
     shift: int = 4
     flip: bool = True
 
-    def __len__(self) -> int:
-        return len(self.chosen)
-
-    def batches(
-        self,
-        batch_size: int,
-        *,
-        indices: Tensor | None = None,
-        generator: torch.Generator | None = None,
-        augment: Augmentation = False,
-        jitter: Jitter = None,
+    def _batches(
+        self, order: Tensor, size: int, draw: Draw, augment: Augmentation, jitter: Jitter
     ) -> Iterator[Batch]:
-        """See `Images.batches`. Augmentation: a random shift over black, and a random mirroring."""
-        for part in _parts(_ordered(self.chosen, indices, generator, augment), batch_size):
+        """Augmentation: a random shift over black, and a random mirroring."""
+        for part in _parts(order, size):
             numbers = part.to(self.pixels.device)
             pixels = self.pixels[numbers]
-            if augment and generator is not None:
-                pixels = shifted(pixels, self.shift, self.flip, generator)
+            if augment and draw is not None:
+                pixels = shifted(pixels, self.shift, self.flip, draw)
                 if jitter or isinstance(augment, str):
-                    pixels = torch.stack(
-                        [varied(one, augment, jitter, generator) for one in pixels]
-                    )
+                    pixels = torch.stack([varied(one, augment, jitter, draw) for one in pixels])
             yield self.normalize(pixels, self.white), self.labels[numbers]
 
 
 @dataclass(frozen=True)
-class FileImages:
+class FileImages(Images):
     """Those `chosen` of image files, decoded batch by batch; the next while this one is used.
 
     Of `whole` images squares as wide as their shorter side are taken, of others smaller ones.
@@ -135,37 +140,24 @@ class FileImages:
     device: torch.device = CPU
     threads: int = THREADS
 
-    def __len__(self) -> int:
-        return len(self.chosen)
-
-    def batches(
-        self,
-        batch_size: int,
-        *,
-        indices: Tensor | None = None,
-        generator: torch.Generator | None = None,
-        augment: Augmentation = False,
-        jitter: Jitter = None,
+    def _batches(
+        self, order: Tensor, size: int, draw: Draw, augment: Augmentation, jitter: Jitter
     ) -> Iterator[Batch]:
-        """See `Images.batches`. Augmentation: a random crop, and mirroring."""
+        """Augmentation: a random crop, and mirroring."""
         pinned = self.device.type == "cuda"
-        order = _ordered(self.chosen, indices, generator, augment)
         # One seed an image, drawn at once: which thread is first then decides nothing.
         seeds = torch.zeros_like(order)
         if augment:
-            seeds = torch.randint(2**62, order.shape, generator=generator)
+            seeds = torch.randint(2**62, order.shape, generator=draw)
 
         def read(number: int, seed: int) -> Tensor:
             return self._read(self.files[number], augment, jitter, seed)
 
         with ThreadPoolExecutor(self.threads) as pool:
+            parts = _parts(order, size)
             jobs = (
                 (part, [pool.submit(read, *each) for each in zip(part.tolist(), by, strict=True)])
-                for part, by in zip(
-                    _parts(order, batch_size),
-                    map(Tensor.tolist, _parts(seeds, batch_size)),
-                    strict=True,
-                )
+                for part, by in zip(parts, map(Tensor.tolist, _parts(seeds, size)), strict=True)
             )
             for part, futures in _one_ahead(jobs):
                 pixels = torch.stack([future.result() for future in futures])
@@ -218,20 +210,6 @@ def resized(pixels: Tensor, size: int) -> Tensor:
         for part in pixels.split(4096)
     ]
     return torch.cat(parts)
-
-
-def _ordered(
-    chosen: Tensor,
-    indices: Tensor | None,
-    generator: torch.Generator | None,
-    augment: Augmentation,
-) -> Tensor:
-    if augment and generator is None:
-        raise ValueError("augmentation needs a generator")
-    order = chosen if indices is None else chosen[indices]
-    if generator is None:
-        return order
-    return order[torch.randperm(len(order), generator=generator)]
 
 
 def _parts(order: Tensor, size: int) -> tuple[Tensor, ...]:

@@ -6,8 +6,8 @@ here. Modules are imported when a model is built, as some of them import torchvi
 
 from __future__ import annotations
 
-import importlib
 import inspect
+import pkgutil
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,53 +27,51 @@ TORCHVISION = "torchvision:"
 
 @dataclass(frozen=True)
 class Architecture:
-    """A line for `bench list`, the module and function that build it, and what is fixed there."""
+    """A line for `bench list`, the `module:function` that builds it, and what is fixed there."""
 
     about: str
-    module: str
-    function: str
+    where: str
     fixed: dict[str, Any] = field(default_factory=dict)
 
     def builder(self) -> Callable[..., nn.Module]:
-        return getattr(importlib.import_module(f".{self.module}", __package__), self.function)
+        return pkgutil.resolve_name(f"{__package__}.{self.where}")
+
+
+def _of_depth(name: str, depths: Iterable[int], about: str, where: str) -> dict[str, Architecture]:
+    """One architecture at several depths, which its name and its line tell apart."""
+    return {
+        name.format(depth): Architecture(about.format(depth), where, {"depth": depth})
+        for depth in depths
+    }
 
 
 ARCHITECTURES = {
-    **{
-        f"resnet{depth}": Architecture(
-            f"ResNet for CIFAR, {depth} layers of 16 to 64 channels; shortcut: A, B or B3, width",
-            "resnet",
-            "resnet",
-            {"depth": depth},
-        )
-        for depth in (20, 32, 44, 56, 110)
-    },
-    **{
-        f"resnet{depth}_cifar": Architecture(
-            f"ResNet-{depth} of 64 to 512 channels, its stem for 32 px",
-            "cifar_resnet",
-            "cifar_resnet",
-            {"depth": depth},
-        )
-        for depth in (18, 34, 50)
-    },
-    **{
-        f"vgg{depth}_bn": Architecture(
-            f"VGG-{depth} with BN and one linear layer, 32 px; bias, pools, hidden, dropout",
-            "vgg",
-            "vgg_bn",
-            {"depth": depth},
-        )
-        for depth in (16, 19)
-    },
+    **_of_depth(
+        "resnet{}",
+        (20, 32, 44, 56, 110),
+        "ResNet for CIFAR, {} layers of 16 to 64 channels; shortcut: A, B or B3, width",
+        "resnet:resnet",
+    ),
+    **_of_depth(
+        "resnet{}_cifar",
+        (18, 34, 50),
+        "ResNet-{} of 64 to 512 channels, its stem for 32 px",
+        "cifar_resnet:cifar_resnet",
+    ),
+    **_of_depth(
+        "vgg{}_bn",
+        (16, 19),
+        "VGG-{} with BN and one linear layer, 32 px; bias, pools, hidden, dropout",
+        "vgg:vgg_bn",
+    ),
     "vgg_small": Architecture(
-        "six convolutions with BN, 2.4 M MACs at 8 px; width", "vgg", "vgg_small"
+        "six convolutions with BN, 2.4 M MACs at 8 px; width", "vgg:vgg_small"
     ),
     "densenet40": Architecture(
-        "DenseNet for CIFAR, 40 layers; growth, stem", "densenet", "densenet40"
+        "DenseNet for CIFAR, 40 layers; growth, stem", "densenet:densenet40"
     ),
     **{
-        name: Architecture(about, "compact", name)
+        name: Architecture(about, f"compact:{name}")
         for name, about in {
             "googlenet_cifar": "GoogLeNet, its stem for 32 px",
             "mobilenet_v1": "MobileNet, its stem for 32 px",
@@ -82,13 +80,11 @@ ARCHITECTURES = {
     },
     "vit_small": Architecture(
         "vision transformer for 8 to 32 px; patch_size, depth, width, heads, mlp_ratio, attention",
-        "vit",
-        "vit_small",
+        "vit:vit_small",
     ),
     "vit_s_16": Architecture(
         "ViT-S/16: 12 blocks of 384 channels in 6 heads; attention",
-        "vit",
-        "vit_small",
+        "vit:vit_small",
         {"patch_size": 16, "depth": 12, "width": 384, "heads": 6, "mlp_ratio": 4},
     ),
 }
@@ -115,10 +111,8 @@ def build_model(
     with torch.random.fork_rng(devices=[]):
         # torch.manual_seed would also seed the generators of every GPU.
         torch.default_generator.manual_seed(seed)
-        if spec.name.startswith(TORCHVISION):
-            model = _from_torchvision(spec, shape)
-        else:
-            model = _own(spec, shape)
+        build = _from_torchvision if spec.name.startswith(TORCHVISION) else _own
+        model = build(spec, shape)
     if spec.checkpoint:
         load_checkpoint(model, Path(spec.checkpoint), spec.sha256)
     return model.train()
@@ -184,12 +178,8 @@ def _wanted(hint: Any, value: Any) -> str | None:
     """What a value of this type should be, or None if it is."""
     if get_origin(hint) is Literal:
         return None if value in get_args(hint) else " or ".join(map(str, get_args(hint)))
-    if value is None and type(None) in _alternatives(hint):
+    if value is None and type(None) in get_args(hint):
         return None
     if hint is bool:
         return None if isinstance(value, bool) else "true or false"
     return None if type(value) is int and value >= 1 else "a whole number from 1"
-
-
-def _alternatives(hint: Any) -> Iterable[Any]:
-    return get_args(hint) or (hint,)

@@ -4,27 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from graphlib import TopologicalSorter
-from typing import Any, assert_never
+from typing import Any
 
 from ..store.sealed import read_arrays, read_json
 from ..store.store import Store
 from ..store.weights import stored_weights, trained_file
-from .jobs import (
-    BaseJob,
-    DenseJob,
-    EarlyJob,
-    FidelityJob,
-    Job,
-    OracleJob,
-    PathJob,
-    PreparedJob,
-    ScoresJob,
-    Standpoint,
-    TimingJob,
-    Trial,
-    TrialJob,
-)
+from .jobs import DenseJob, FidelityJob, Job, OracleJob, PathJob, ScoresJob, Standpoint, Trial
 from .uses import CriterionSpec
 
 
@@ -50,7 +37,7 @@ def job_graph(trials: Iterable[Trial], store: Store) -> JobGraph:
     jobs: dict[str, Job] = {}
 
     def add(job: Job) -> None:
-        if job.key not in jobs and not _is_done(job, stored):
+        if job.key not in jobs and not stored.result(job):
             for needed in job.stands_on:
                 add(needed)
             jobs[job.key] = job
@@ -67,56 +54,37 @@ def job_graph(trials: Iterable[Trial], store: Store) -> JobGraph:
     return JobGraph(jobs, {key: after(job) for key, job in jobs.items()})
 
 
-def _is_done(job: Job, stored: _Stored) -> bool:
-    """Whether a result lies in the store; jobs of scores and trials are made where none does, and
-    those of timings look for themselves."""
-    match job:
-        case BaseJob() | PreparedJob() | EarlyJob():
-            return stored.base(job) is not None
-        case PathJob():
-            return stored.path(job)
-        case OracleJob():
-            return stored.oracle(job)
-        case ScoresJob() | TimingJob() | TrialJob() | FidelityJob():
-            return False
-        case _:
-            assert_never(job)
-
-
 class _Stored:
-    """What the store holds already, every file of it checked.
+    """What the store holds already, every file of it checked, and looked at once.
 
     Scores and paths count only with the base they stand on.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._bases: dict[str, str | None] = {}
-        self._paths: dict[str, bool] = {}
-        self._scores: dict[str, bool] = {}
+        self.base, self.path = cache(self._base), cache(self._path)
+        self.scores = cache(self._scores)
 
-    def base(self, job: DenseJob) -> str | None:
-        """SHA-256 of a stored base's weights; None where there is none, or it has lost its own."""
-        if job.key not in self._bases:
-            self._bases[job.key] = self._base(job)
-        return self._bases[job.key]
+    def result(self, job: Job) -> bool:
+        """Whether a job is done; those of scores and trials are made where there is no result, and
+        those of timings look for themselves."""
+        match job:
+            case PathJob():
+                return self.path(job)
+            case OracleJob():
+                return self._known("oracle", job.key, job.base) is not None
+        return isinstance(job, DenseJob) and self.base(job) is not None
 
     def _base(self, job: DenseJob) -> str | None:
+        """SHA-256 of a stored base's weights; None where there is none, or it has lost its own."""
         known = read_json(self._store.path("bases", job.key, ".json"))
-        if known is None:
-            return None
-        if not isinstance(job, BaseJob) and known["base_sha256"] != self.base(job.base):
+        if known is None or any(known["base_sha256"] != self.base(one) for one in job.stands_on):
             return None
         weights = self._store.path("bases", job.key, ".pt")
         return known["sha256"] if stored_weights(weights, known["sha256"]) else None
 
-    def path(self, job: PathJob) -> bool:
-        """A path is whole with its masks, where it has some, and what it has trained."""
-        if job.key not in self._paths:
-            self._paths[job.key] = self._path(job)
-        return self._paths[job.key]
-
     def _path(self, job: PathJob) -> bool:
+        """A path is whole with its masks, where it has some, and what it has trained."""
         known = self._known("paths", job.key, job.at.base)
         if known is None:
             return False
@@ -128,20 +96,14 @@ class _Stored:
             for budget, training in known.get("training", {}).items()
         )
 
-    def oracle(self, job: OracleJob) -> bool:
-        return self._known("oracle", job.key, job.base) is not None
-
     def _known(self, kind: str, key: str, base: DenseJob) -> dict[str, Any] | None:
         """What is stored of a job, if it stands on the base that is there."""
         known = read_json(self._store.path(kind, key, ".json"))
         return known if known and known["base_sha256"] == self.base(base) else None
 
-    def scores(self, job: PathJob | FidelityJob) -> bool:
-        if job.score_key not in self._scores:
-            known = read_arrays(self._store.path("scores", job.score_key, ".npz"))
-            base = self.base(job.at.base)
-            self._scores[job.score_key] = known is not None and str(known["base_sha256"]) == base
-        return self._scores[job.score_key]
+    def _scores(self, key: str, base: DenseJob) -> bool:
+        known = read_arrays(self._store.path("scores", key, ".npz"))
+        return known is not None and str(known["base_sha256"]) == self.base(base)
 
 
 def _scores_jobs(jobs: Iterable[Job], stored: _Stored) -> dict[str, ScoresJob]:
@@ -150,7 +112,7 @@ def _scores_jobs(jobs: Iterable[Job], stored: _Stored) -> dict[str, ScoresJob]:
     for job in jobs:
         if not isinstance(job, PathJob | FidelityJob) or not job.takes_scores:
             continue
-        if not stored.scores(job):
+        if not stored.scores(job.score_key, job.at.base):
             wanted.setdefault((job.at, job.unstructured), {})[job.score_key] = job.criterion
     scoring: dict[str, ScoresJob] = {}
     for (standpoint, per_weight), criteria in wanted.items():

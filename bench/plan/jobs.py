@@ -26,6 +26,13 @@ from .uses import CriterionSpec, PhaseUse
 ENGINE_VERSION = 3
 
 
+def _made(**of: Any) -> dict[str, Any]:
+    """The identity of what this engine makes of these, each by its own where it has one."""
+    return {"engine": ENGINE_VERSION} | {
+        name: getattr(one, "identity", one) for name, one in of.items()
+    }
+
+
 class _Job:
     """What every job has, so that whoever runs or counts jobs need not tell them apart.
 
@@ -49,7 +56,7 @@ class _Job:
 
     @property
     def stands_on(self) -> tuple[Job, ...]:
-        """The jobs whose results it takes, shared scores aside."""
+        """The jobs whose results it takes, shared scores aside; what it is made of comes first."""
         return ()
 
     @property
@@ -88,15 +95,13 @@ class BaseJob(_Job):
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        return {
-            **({"own_split": True} if self.own_split else {}),
-            "engine": ENGINE_VERSION,
-            "dataset": self.dataset.identity,
-            "model": self.model.identity,
-            "checkpoint_sha256": self.checkpoint_sha256,
-            "recipe": self.recipe and self.recipe.identity,
-            "base": self.base,
-        }
+        return ({"own_split": True} if self.own_split else {}) | _made(
+            dataset=self.dataset,
+            model=self.model,
+            checkpoint_sha256=self.checkpoint_sha256,
+            recipe=self.recipe,
+            base=self.base,
+        )
 
     @property
     def axes(self) -> dict[str, str | int]:
@@ -149,12 +154,7 @@ class PreparedJob(_OfBase):
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        return {
-            "engine": ENGINE_VERSION,
-            "base": self.base.identity,
-            "repeat": self.repeat,
-            "prepare": self.phase.identity,
-        }
+        return _made(base=self.base, repeat=self.repeat, prepare=self.phase)
 
     def __str__(self) -> str:
         return f"{self.base}, prepared by {self.phase.name}"
@@ -169,7 +169,7 @@ class EarlyJob(_OfBase):
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        return {"engine": ENGINE_VERSION, "base": self.base.identity, "early": self.epoch}
+        return _made(base=self.base, early=self.epoch)
 
     def __str__(self) -> str:
         return f"{self.base}, as it was after {self.epoch} epochs"
@@ -273,19 +273,17 @@ class PathJob(_Job):
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What decides the path; an iterative one depends on all budgets that it visits."""
-        return {
-            **self.at.identity,
-            "engine": ENGINE_VERSION,
-            "criterion": self.criterion.identity,
-            "cost": self.cost,
-            "selection": self.selection.identity,
-            "iterative": self.iterative and self.iterative.identity,
-            "visited": list(self.budgets) if self.iterative else None,
-            "matched": self.matched and self.matched.identity,
-            "procedure": self.procedure and self.procedure.identity,
-            "between": self.between and self.between.identity,
-            "rewound": self.early and self.early.identity,
-        }
+        return self.at.identity | _made(
+            criterion=self.criterion,
+            cost=self.cost,
+            selection=self.selection,
+            iterative=self.iterative,
+            visited=list(self.budgets) if self.iterative else None,
+            matched=self.matched,
+            procedure=self.procedure,
+            between=self.between,
+            rewound=self.early,
+        )
 
     @cached_property
     def key(self) -> str:
@@ -383,20 +381,19 @@ class TrialJob(_Job):
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        return {
-            "schema": SCHEMA_VERSION,
-            **self.path.identity,
-            "budget": self.budget,
-            "recovery": self.recovery,
-            "recipe": self.recipe and self.recipe.identity,
-            "latency": self.timing is not None,
-            "train_accuracy": self.train_accuracy,
-            "total_epochs": self.total_epochs,
-            "finetuning": self.finetuning and self.finetuning.identity,
-            "early": self.early and self.early.identity,
-            "dense": self.dense and self.dense.identity,
-            "tune": self.tune and self.tune.identity,
-        }
+        return self.path.identity | _made(
+            schema=SCHEMA_VERSION,
+            budget=self.budget,
+            recovery=self.recovery,
+            recipe=self.recipe,
+            latency=self.timing is not None,
+            train_accuracy=self.train_accuracy,
+            total_epochs=self.total_epochs,
+            finetuning=self.finetuning,
+            early=self.early,
+            dense=self.dense,
+            tune=self.tune,
+        )
 
     @property
     def stands_on(self) -> tuple[Job, ...]:
@@ -417,11 +414,7 @@ class OracleJob(_Job):
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        return {
-            "engine": ENGINE_VERSION,
-            "base": self.base.identity,
-            "oracle": self.spec.model_dump(),
-        }
+        return _made(base=self.base, oracle=self.spec)
 
     @property
     def stands_on(self) -> tuple[Job, ...]:
@@ -444,12 +437,8 @@ class FidelityJob(_Job):
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        return {
-            "schema": SCHEMA_VERSION,
-            **self.at.identity,
-            "criterion": self.criterion.identity,
-            **self.oracle.identity,
-        }
+        made = _made(schema=SCHEMA_VERSION, criterion=self.criterion)
+        return self.at.identity | made | self.oracle.identity
 
     @property
     def takes_scores(self) -> tuple[str, ...]:

@@ -19,18 +19,7 @@ from suites.protocol import Rewind
 
 from ..data.download import file_sha256
 from ..errors import ModelError, PlanError
-from .jobs import (
-    BaseJob,
-    DenseJob,
-    EarlyJob,
-    FidelityJob,
-    OracleJob,
-    PathJob,
-    PreparedJob,
-    Standpoint,
-    TimingJob,
-    TrialJob,
-)
+from . import jobs
 from .refusals import refuse_misfit, refuse_no_batch, refuse_too_short, refuse_unfit_training
 from .uses import CriterionSpec, PhaseUse
 
@@ -98,11 +87,11 @@ class Maker(Generic[S]):
             own_rate=procedure is not None and procedure.own_rate,
         )
 
-    def standpoint(self, case: Probe) -> Standpoint:
+    def standpoint(self, case: Probe) -> jobs.Standpoint:
         base = self.prepared(case)
         return self.once(
             ("at", id(base), case.repeat),
-            lambda: Standpoint(
+            lambda: jobs.Standpoint(
                 base,
                 case.repeat,
                 self.suite.calibration_of(case.model),
@@ -110,25 +99,25 @@ class Maker(Generic[S]):
             ),
         )
 
-    def prepared(self, case: Probe) -> DenseJob:
+    def prepared(self, case: Probe) -> jobs.DenseJob:
         """The base, or what the method's preparation makes of it."""
         base, spec = self.base(case), case.method.prepare
         if spec is None:
             return base
         phase = self.phase(case, "preparation", spec)
         key = ("prepared", id(base), case.repeat, id(phase))
-        return self.once(key, lambda: PreparedJob(base, case.repeat, phase))
+        return self.once(key, lambda: jobs.PreparedJob(base, case.repeat, phase))
 
-    def base(self, case: Probe) -> BaseJob:
+    def base(self, case: Probe) -> jobs.BaseJob:
         key = ("base", case.dataset.model_dump_json(), case.model.model_dump_json(), case.base)
         return self.once(key, lambda: self._base(case))
 
-    def _base(self, case: Probe) -> BaseJob:
+    def _base(self, case: Probe) -> jobs.BaseJob:
         name = self.suite.base_recipe_of(case.model)
         recipe = self.recipe(case, name) if name else None
         checkpoint = _checkpoint_hash(case.model)
         own_split = self.suite.own_splits(case.dataset, case.model)
-        return BaseJob(case.dataset, case.model, recipe, case.base, checkpoint, own_split)
+        return jobs.BaseJob(case.dataset, case.model, recipe, case.base, checkpoint, own_split)
 
 
 class ComparisonMaker(Maker[Suite]):
@@ -137,12 +126,12 @@ class ComparisonMaker(Maker[Suite]):
     def __init__(self, suite: Suite) -> None:
         super().__init__(suite, per_weight=suite.budgets.unstructured)
 
-    def trial(self, case: Case) -> TrialJob:
+    def trial(self, case: Case) -> jobs.TrialJob:
         suite = self.suite
         recovery = case.recovery
         recipe, early = self._training(case, recovery.recipe, recovery.rewind)
         path = self.path(case)
-        return TrialJob(
+        return jobs.TrialJob(
             path=path,
             budget=case.budget,
             recovery="finetune" if recovery.rewind else recovery.kind,
@@ -164,17 +153,17 @@ class ComparisonMaker(Maker[Suite]):
             ),
         )
 
-    def _dense(self, case: Case, recipe: Recipe | None) -> BaseJob:
+    def _dense(self, case: Case, recipe: Recipe | None) -> jobs.BaseJob:
         """The base's first weights, trained whole by the recipe of what is left of it."""
         base, epochs = self.base(case), case.recovery.total_epochs
         trained = recipe and recipe.model_copy(update={"epochs": epochs or recipe.epochs})
         return self.once(("dense", id(base)), lambda: replace(base, recipe=trained))
 
-    def _timing(self, path: PathJob) -> TimingJob | None:
+    def _timing(self, path: jobs.PathJob) -> jobs.TimingJob | None:
         dense_kernels = path.unstructured and path.selection.scope != "2:4"
         if dense_kernels or not self.suite.latency:
             return None
-        return self.once(("timing", id(path)), lambda: TimingJob(path))
+        return self.once(("timing", id(path)), lambda: jobs.TimingJob(path))
 
     def _finetuning(self, case: Case) -> PhaseUse | None:
         spec = case.method.finetuning
@@ -184,7 +173,7 @@ class ComparisonMaker(Maker[Suite]):
 
     def _training(
         self, case: Case, name: str | None, rewind: Rewind | None
-    ) -> tuple[Recipe | None, EarlyJob | None]:
+    ) -> tuple[Recipe | None, jobs.EarlyJob | None]:
         """What a pruned network is trained by, and the base whose weights it is rewound to."""
         recipe = self.suite.recipe_after(case.dataset, case.model, name, rewind)
         if recipe is not None:
@@ -192,9 +181,11 @@ class ComparisonMaker(Maker[Suite]):
         if rewind is None or rewind.what != "weights":
             return recipe, None
         base = self.base(case)
-        return recipe, self.once(("early", id(base), rewind.to), lambda: EarlyJob(base, rewind.to))
+        return recipe, self.once(
+            ("early", id(base), rewind.to), lambda: jobs.EarlyJob(base, rewind.to)
+        )
 
-    def path(self, case: Case) -> PathJob:
+    def path(self, case: Case) -> jobs.PathJob:
         """One for all budgets; one a budget where a procedure heads for it, or settings differ."""
         standpoint = self.standpoint(case)
         alone = case.method.procedure or self.suite.differs_by_budget(case.model, case.method)
@@ -211,10 +202,10 @@ class ComparisonMaker(Maker[Suite]):
     def _path(
         self,
         case: Case,
-        standpoint: Standpoint,
+        standpoint: jobs.Standpoint,
         budgets: tuple[float, ...],
-        matched: PathJob | None,
-    ) -> PathJob:
+        matched: jobs.PathJob | None,
+    ) -> jobs.PathJob:
         method, spec = case.method, case.method.procedure
         allowed = self.suite.budgets_of(case.model)
         procedure = self.phase(case, "procedure", spec) if spec else None
@@ -227,7 +218,7 @@ class ComparisonMaker(Maker[Suite]):
         refuse_unfit_training(method, procedure, allowed, selection)
         if procedure is not None:
             refuse_too_short(method, procedure, case.dataset)
-        return PathJob(
+        return jobs.PathJob(
             at=standpoint,
             criterion=self.criterion(method),
             cost=allowed.cost,
@@ -244,7 +235,7 @@ class ComparisonMaker(Maker[Suite]):
 class FidelityMaker(Maker[FidelitySuite]):
     """Turns the probes of a fidelity suite into trials."""
 
-    def trial(self, probe: Probe) -> FidelityJob:
+    def trial(self, probe: Probe) -> jobs.FidelityJob:
         """Raises PlanError for a selector, which has no scores to be held against anything."""
         criterion = self.criterion(probe.method)
         if registry.find(criterion.name).selector is not None:
@@ -253,7 +244,7 @@ class FidelityMaker(Maker[FidelitySuite]):
                 "which `kind: fidelity` asks for; take it out"
             )
         standpoint = self.standpoint(probe)
-        return FidelityJob(
+        return jobs.FidelityJob(
             at=standpoint,
             criterion=criterion,
             oracle=self._oracle(standpoint.base),
@@ -266,8 +257,8 @@ class FidelityMaker(Maker[FidelitySuite]):
             ),
         )
 
-    def _oracle(self, base: DenseJob) -> OracleJob:
-        return self.once(("oracle", id(base)), lambda: OracleJob(base, self.suite.fidelity))
+    def _oracle(self, base: jobs.DenseJob) -> jobs.OracleJob:
+        return self.once(("oracle", id(base)), lambda: jobs.OracleJob(base, self.suite.fidelity))
 
 
 def _names_of(suite: AnySuite, probe: Probe) -> dict[str, Any]:

@@ -8,7 +8,7 @@ kernels, and of a knob's settings, nothing is. Tracing, cutting, timing and load
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import assert_never
 
@@ -18,19 +18,7 @@ from criteria import registry
 from criteria.evidence.needs import BACKWARD, Need
 from suites import Recipe
 
-from .jobs import (
-    BaseJob,
-    DenseJob,
-    EarlyJob,
-    FidelityJob,
-    Job,
-    OracleJob,
-    PathJob,
-    PreparedJob,
-    ScoresJob,
-    TimingJob,
-    TrialJob,
-)
+from . import jobs
 from .sizes import DatasetSize, ModelSize, dataset_size, model_size
 from .uses import CriterionSpec
 
@@ -55,13 +43,8 @@ class Load:
     macs: float = 0.0
 
     def __add__(self, other: Load) -> Load:
-        return Load(
-            self.scored + other.scored,
-            self.trained + other.trained,
-            self.evaluated + other.evaluated,
-            self.passes + other.passes,
-            self.macs + other.macs,
-        )
+        pairs = zip(astuple(self), astuple(other), strict=True)
+        return Load(*(one + more for one, more in pairs))
 
 
 @dataclass(frozen=True)
@@ -101,10 +84,12 @@ class Work:
     unknown: frozenset[str]
 
 
-def work_of(jobs: Iterable[Job], throughput: Throughput, data_root: Path | None = None) -> Work:
+def work_of(
+    todo: Iterable[jobs.Job], throughput: Throughput, data_root: Path | None = None
+) -> Work:
     """The work of jobs, each once."""
     load, seconds, unknown = Load(), 0.0, set()
-    for job in jobs:
+    for job in todo:
         job_load = load_of(job, data_root)
         if job_load is None:
             dataset = _dense_of(job).dataset
@@ -115,7 +100,7 @@ def work_of(jobs: Iterable[Job], throughput: Throughput, data_root: Path | None 
     return Work(load, seconds / 3600, frozenset(unknown))
 
 
-def load_of(job: Job, data_root: Path | None = None) -> Load | None:
+def load_of(job: jobs.Job, data_root: Path | None = None) -> Load | None:
     """The work of a job, that of the jobs it waits for excluded; None where its data's size is
     not known."""
     dense = _dense_of(job)
@@ -124,41 +109,33 @@ def load_of(job: Job, data_root: Path | None = None) -> Load | None:
         return None
     problem = _Problem(extent, model_size(dense.model, extent))
     match job:
-        case BaseJob():
+        case jobs.BaseJob():
             return problem.trained(job.recipe) + problem.measured()
-        case PreparedJob():
+        case jobs.PreparedJob():
             return problem.trained(job.phase.recipe) + problem.measured()
-        case EarlyJob():
+        case jobs.EarlyJob():
             return problem.trained(job.base.recipe, epochs=job.epoch)
-        case ScoresJob():
+        case jobs.ScoresJob():
             return problem.scored(job.at.calibration.images, job.criteria)
-        case PathJob():
+        case jobs.PathJob():
             return _path(job, problem)
-        case OracleJob():
+        case jobs.OracleJob():
             units = job.spec.units or problem.size.channels
             images = min(job.spec.images or extent.validation, extent.validation)
             return problem.evaluated((units + 1) * images)
-        case TrialJob():
+        case jobs.TrialJob():
             return _trial(job, problem)
-        case TimingJob() | FidelityJob():
+        case jobs.TimingJob() | jobs.FidelityJob():
             return Load()  # of shapes not known yet, each once; the other compares numbers
         case _:
             assert_never(job)
 
 
-def _dense_of(job: Job) -> DenseJob:
+def _dense_of(job: jobs.Job) -> jobs.DenseJob:
     """The dense network that a job trains or works on."""
-    match job:
-        case BaseJob() | PreparedJob() | EarlyJob():
-            return job
-        case OracleJob():
-            return job.base
-        case TimingJob():
-            return job.path.at.base
-        case ScoresJob() | PathJob() | TrialJob() | FidelityJob():
-            return job.at.base
-        case _:
-            assert_never(job)
+    dense = job if isinstance(job, jobs.DenseJob) else job.stands_on[0]
+    assert isinstance(dense, jobs.DenseJob)
+    return dense
 
 
 @dataclass(frozen=True)
@@ -206,16 +183,16 @@ def passes_of(criteria: Iterable[CriterionSpec]) -> float:
     return gradients + (HESSIAN if needs & Need.CURVATURE else 0.0)
 
 
-def _stops(job: PathJob) -> list[float]:
+def _stops(job: jobs.PathJob) -> list[float]:
     """Where an iterative path stops; none of another."""
     return job.schedule.stops(job.budgets) if job.schedule else []
 
 
-def _share(job: PathJob, kept: float) -> float:
+def _share(job: jobs.PathJob, kept: float) -> float:
     return 1.0 if job.cost in ("weights", "threshold") else kept
 
 
-def _path(job: PathJob, problem: _Problem) -> Load:
+def _path(job: jobs.PathJob, problem: _Problem) -> Load:
     """Scoring on its way, and training between steps or by a procedure."""
     images, load = job.at.calibration.images, Load()
     before, trained = 1.0, _trained_stops(job)
@@ -230,7 +207,7 @@ def _path(job: PathJob, problem: _Problem) -> Load:
     return load
 
 
-def _trained_stops(job: PathJob) -> list[float]:
+def _trained_stops(job: jobs.PathJob) -> list[float]:
     """Where an iterative path trains before it goes on: after every step, or at budgets alone."""
     if job.iterative is None or job.between is None:
         return []
@@ -238,13 +215,14 @@ def _trained_stops(job: PathJob) -> list[float]:
     return [stop for stop in _stops(job) if everywhere or stop in job.budgets]
 
 
-def prepared_epochs(job: PathJob) -> int:
+def prepared_epochs(job: jobs.PathJob) -> int:
     """Epochs of the training between the base and scoring."""
     base = job.at.base
-    return base.phase.recipe.epochs if isinstance(base, PreparedJob) and base.phase.recipe else 0
+    recipe = base.phase.recipe if isinstance(base, jobs.PreparedJob) else None
+    return recipe.epochs if recipe else 0
 
 
-def own_epochs(job: PathJob, budget: float) -> int:
+def own_epochs(job: jobs.PathJob, budget: float) -> int:
     """Epochs of a method's own phases since the base, up to a budget."""
     epochs = prepared_epochs(job)
     if job.procedure is not None and job.procedure.recipe:
@@ -254,7 +232,7 @@ def own_epochs(job: PathJob, budget: float) -> int:
     return epochs
 
 
-def recovery_epochs(job: TrialJob) -> int:
+def recovery_epochs(job: jobs.TrialJob) -> int:
     """Epochs of finetuning, by all settings that are tried; what is left of the total, where the
     suite gives one."""
     if job.recipe is None:
@@ -264,7 +242,7 @@ def recovery_epochs(job: TrialJob) -> int:
     return max(job.total_epochs - own_epochs(job.path, job.budget), 0)
 
 
-def _trial(job: TrialJob, problem: _Problem) -> Load:
+def _trial(job: jobs.TrialJob, problem: _Problem) -> Load:
     share, load = _share(job.path, job.budget), Load()
     load += problem.measured(share)
     if job.recovery == "bn":

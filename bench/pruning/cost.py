@@ -8,8 +8,7 @@ The truth is torch's own FlopCounterMode, and the arithmetic is checked against 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from criteria import Structure
 from criteria.network.member import kind_of
+from criteria.network.modes import evaluated
 
 ChannelCost = Literal["macs", "params", "channels"]  # what removed channels change
 
@@ -228,17 +228,11 @@ def _positions(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[str, i
 
         return hook
 
-    hooks = [
-        module.register_forward_hook(count(name))
-        for name, module in model.named_modules()
-        if kind_of(module) in ("conv", "linear")
-    ]
-    with _quiet(model):
-        try:
-            _run_without_arithmetic(model, example_inputs)
-        finally:
-            for hook in hooks:
-                hook.remove()
+    with ExitStack() as hooks:
+        for name, module in model.named_modules():
+            if kind_of(module) in ("conv", "linear"):
+                hooks.enter_context(module.register_forward_hook(count(name)))
+        _run_without_arithmetic(model, example_inputs)
     return positions
 
 
@@ -246,7 +240,7 @@ def _macs_by_module(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[s
     """MACs of one image that each module does itself, without those of its children."""
     images = len(example_inputs[0])
     counter = FlopCounterMode(display=False, depth=999)
-    with _quiet(model), sdpa_kernel(SDPBackend.MATH), counter:
+    with sdpa_kernel(SDPBackend.MATH), counter:
         _run_without_arithmetic(model, example_inputs)
     root = type(model).__name__
     total = {
@@ -269,17 +263,5 @@ def _run_without_arithmetic(model: nn.Module, example_inputs: tuple[Any, ...]) -
         for name, tensor in [*model.named_parameters(), *model.named_buffers()]
     }
     inputs = tuple(one.to("meta") if isinstance(one, Tensor) else one for one in example_inputs)
-    torch.func.functional_call(model, state, inputs)
-
-
-@contextmanager
-def _quiet(model: nn.Module) -> Iterator[None]:
-    """Eval mode without gradients, put back afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        model.eval()
-        with torch.no_grad():
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
+    with evaluated(model), torch.no_grad():
+        torch.func.functional_call(model, state, inputs)

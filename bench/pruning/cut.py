@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from criteria import Structure, StructureError
 from criteria.network.member import Group, Member
+from criteria.network.units import Units
 
 EQUAL = 1e-5  # largest difference of outputs, relative to their size, of masked and pruned
 
@@ -110,13 +111,7 @@ def mask(model: nn.Module, groups: Sequence[Group], removed: Sequence[Tensor]) -
 
 def zero_(model: nn.Module, group: Group, units: Tensor) -> None:
     """`mask` in place, for one group."""
-    tensors = {name: parameter.data for name, parameter in model.named_parameters()}
-    modules = dict(model.named_modules())
-    for member in group.members:
-        member.zero_(tensors, units)
-        silence = getattr(modules.get(member.name), "silence", None)
-        if silence is not None:
-            silence(member.side, member.indices[torch.isin(member.units, units)])
+    Units(model, group, group.members).zero_(units)
 
 
 def verify(model: nn.Module, example_inputs: tuple[Any, ...], structure: Structure) -> None:

@@ -20,7 +20,8 @@ from ..plan.plan import Plan
 from ..steps.workspace import Settings
 from ..store.provenance import environment
 from ..store.store import Store
-from ..tracking import Tracker, TrackingError, local_database_holds
+from ..tracking import Tracker, TrackingError
+from ..tracking.connection import local_database_holds
 from .declaring import declare
 from .live import Live
 from .preflight import preflight

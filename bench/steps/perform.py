@@ -33,18 +33,7 @@ from criteria import load_plugin
 from reports.records import Failure
 
 from ..errors import StoreError
-from ..plan.jobs import (
-    BaseJob,
-    EarlyJob,
-    FidelityJob,
-    Job,
-    OracleJob,
-    PathJob,
-    PreparedJob,
-    ScoresJob,
-    TimingJob,
-    TrialJob,
-)
+from ..plan import jobs
 from .bases import make_base, prepare_base, rewind_base
 from .failures import failure
 from .fidelity import make_oracle, measure_fidelity
@@ -88,7 +77,7 @@ def start(settings: Settings) -> Workspace:
     return Workspace(settings)
 
 
-def perform(job: Job, workspace: Workspace) -> Outcome:
+def perform(job: jobs.Job, workspace: Workspace) -> Outcome:
     """Do one job; no exception gets out, but for an interrupt where jobs run in the front."""
     try:
         outcome = _do(job, workspace)
@@ -101,25 +90,25 @@ def perform(job: Job, workspace: Workspace) -> Outcome:
     return outcome
 
 
-def _do(job: Job, workspace: Workspace) -> Outcome:
+def _do(job: jobs.Job, workspace: Workspace) -> Outcome:
     match job:
-        case BaseJob():
+        case jobs.BaseJob():
             make_base(job, workspace)
-        case PreparedJob():
+        case jobs.PreparedJob():
             prepare_base(job, workspace)
-        case EarlyJob():
+        case jobs.EarlyJob():
             rewind_base(job, workspace)
-        case ScoresJob():
+        case jobs.ScoresJob():
             return Outcome(failed_scores=make_scores(job, workspace))
-        case PathJob():
+        case jobs.PathJob():
             make_path(job, workspace)
-        case TimingJob():
+        case jobs.TimingJob():
             time_path(job, workspace)
-        case OracleJob():
+        case jobs.OracleJob():
             make_oracle(job, workspace)
-        case TrialJob():
+        case jobs.TrialJob():
             return Outcome(status=write_record(job, workspace, measure))
-        case FidelityJob():
+        case jobs.FidelityJob():
             return Outcome(status=write_record(job, workspace, measure_fidelity))
         case _:
             assert_never(job)

@@ -7,25 +7,8 @@ tracker = Tracker(None, results, suite, provenance=environment(), command="bench
 """
 
 from .artifact import update_report
-from .connection import (
-    TrackingError,
-    local_database_holds,
-    tracking_uri,
-    ui_command,
-    ui_environment,
-)
+from .connection import TrackingError, tracking_uri
 from .pull import Pulled, pull
 from .tracker import Tracker, sync
 
-__all__ = [
-    "Pulled",
-    "Tracker",
-    "TrackingError",
-    "local_database_holds",
-    "pull",
-    "sync",
-    "tracking_uri",
-    "ui_command",
-    "ui_environment",
-    "update_report",
-]
+__all__ = ["Pulled", "Tracker", "TrackingError", "pull", "sync", "tracking_uri", "update_report"]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..errors import CriteriaError, NotApplicable
 from ..network.member import Member
-from ..network.modes import batch_statistics, frozen
+from ..network.modes import batch_statistics, in_autograd
 from ..network.weights import WeightMember
 from .backward import BackwardPass
 from .curvature import GradientGraph, hessian_times_weights
@@ -345,7 +345,7 @@ class Batch:
             hooked = bool(wanted & (DATA ^ Need.GRADIENTS ^ Need.CURVATURE))
             with (
                 torch.set_grad_enabled(bool(wanted & BACKWARD)),
-                nullcontext() if Need.GRADIENTS in wanted else frozen(self.model),
+                nullcontext() if Need.GRADIENTS in wanted else in_autograd(self.model, False),
                 passage.hooks.on(self.model) if hooked else nullcontext(),
             ):
                 return self.model(self.images), passage

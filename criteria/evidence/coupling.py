@@ -15,7 +15,7 @@ norms, of products of activations (attention). What is left is all of the residu
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -126,14 +126,11 @@ def _recording(model: nn.Module, moving: tuple[type[nn.Module], ...]) -> Iterato
         return forward_ad.make_dual(value, own if moved is None else own + moved.detach())
 
     layers = [one for one in model.modules() if type(one) in moving and one.weight is not None]
-    hooks = [layer.register_forward_pre_hook(enter) for layer in layers]
-    hooks += [layer.register_forward_hook(leave) for layer in layers]
-    try:
-        with forward_ad.dual_level():
-            yield uses
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with ExitStack() as hooks, forward_ad.dual_level():
+        for layer in layers:
+            hooks.enter_context(layer.register_forward_pre_hook(enter))
+            hooks.enter_context(layer.register_forward_hook(leave))
+        yield uses
 
 
 def _refuse_other_parameters(model: nn.Module) -> None:

@@ -7,7 +7,7 @@ Along the weights themselves they are cheaper than along any other vector: see
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -15,27 +15,14 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ..network.member import kind_of
+from ..network.member import BATCHNORMS, CONVS, TRANSPOSED, kind_of
 from .layer_hooks import Made
 
 Function = Callable[[Tensor], Tensor]
 Terms = Sequence[tuple[GradientEdge, Tensor]]
 
-LAYERS: tuple[type[nn.Module], ...] = (
-    nn.Conv1d,
-    nn.Conv2d,
-    nn.Conv3d,
-    nn.ConvTranspose1d,
-    nn.ConvTranspose2d,
-    nn.ConvTranspose3d,
-    nn.Linear,
-)
-NORMS: tuple[type[nn.Module], ...] = (
-    nn.BatchNorm1d,
-    nn.BatchNorm2d,
-    nn.BatchNorm3d,
-    nn.LayerNorm,
-)
+LAYERS: tuple[type[nn.Module], ...] = (*CONVS, *TRANSPOSED, nn.Linear)
+NORMS: tuple[type[nn.Module], ...] = (*BATCHNORMS, nn.LayerNorm)
 
 
 @dataclass(frozen=True)
@@ -120,16 +107,11 @@ def recording(model: nn.Module) -> Iterator[list[Placed]]:
 
         return hook
 
-    hooks = [
-        module.register_forward_hook(record(name))
-        for name, module in model.named_modules()
-        if type(module) in LAYERS + NORMS and module.weight is not None
-    ]
-    try:
+    with ExitStack() as hooks:
+        for name, module in model.named_modules():
+            if type(module) in LAYERS + NORMS and module.weight is not None:
+                hooks.enter_context(module.register_forward_hook(record(name)))
         yield made
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def hessian_times_weights(

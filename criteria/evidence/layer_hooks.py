@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -96,17 +96,14 @@ class LayerHooks:
     @contextmanager
     def on(self, model: nn.Module) -> Iterator[LayerHooks]:
         """Record every use of the model's layers inside the block."""
-        hooks = []
-        for name, module in model.named_modules():
-            if list(module.parameters(recurse=False)) and kind_of(module) != "other":
-                aliases: list[Tensor] = []
-                hooks.append(module.register_forward_pre_hook(_alias(aliases)))
-                hooks.append(module.register_forward_hook(self._record(name, aliases)))
-        try:
+        with ExitStack() as hooks:
+            for name, module in model.named_modules():
+                if list(module.parameters(recurse=False)) and kind_of(module) != "other":
+                    aliases: list[Tensor] = []
+                    record = self._record(name, aliases)
+                    hooks.enter_context(module.register_forward_pre_hook(_alias(aliases)))
+                    hooks.enter_context(module.register_forward_hook(record))
             yield self
-        finally:
-            for hook in hooks:
-                hook.remove()
 
     def _record(self, name: str, aliases: list[Tensor]) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:

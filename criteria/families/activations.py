@@ -24,13 +24,14 @@ class ActivationOptions(MemberOptions):
 
 
 class ActivationCriterion(Criterion):
-    """Base of criteria that look at what goes into the layers behind a channel."""
+    """Base of criteria that look at what goes into the layers behind a channel.
+
+    These are convolutions and linear layers that read it; depthwise ones pass it on.
+    """
 
     options_type: ClassVar[type[Options]] = ActivationOptions
-
-    def counts(self, member: Member) -> bool:
-        """Convolutions and linear layers that read the channel; depthwise ones pass it on."""
-        return member.kind in ("conv", "linear") and member.side == "in"
+    kinds = ("conv", "linear")
+    sides = ("in",)
 
 
 def maps(batch: Batch, member: Member) -> Tensor:

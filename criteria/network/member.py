@@ -18,9 +18,9 @@ from torch import Tensor, nn
 LayerKind = Literal["conv", "linear", "batchnorm", "layernorm", "other", "parameter"]
 Side = Literal["out", "in", "both"]
 
-_CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-_BATCHNORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+BATCHNORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 SCORED_KINDS: frozenset[LayerKind] = frozenset({"conv", "linear", "batchnorm", "layernorm"})
 
 
@@ -28,11 +28,11 @@ def kind_of(module: nn.Module | nn.Parameter) -> LayerKind:
     """What a layer is to a criterion."""
     if isinstance(module, nn.Parameter):
         return "parameter"
-    if isinstance(module, _CONVS + _TRANSPOSED):
+    if isinstance(module, CONVS + TRANSPOSED):
         return "conv"
     if isinstance(module, nn.Linear):
         return "linear"
-    if isinstance(module, (*_BATCHNORMS, nn.LayerNorm)) and module.weight is not None:
+    if isinstance(module, (*BATCHNORMS, nn.LayerNorm)) and module.weight is not None:
         return "layernorm" if isinstance(module, nn.LayerNorm) else "batchnorm"
     return "other"
 

@@ -10,33 +10,35 @@ from torch import nn
 
 
 @contextmanager
-def eval_with_gradients(model: nn.Module) -> Iterator[None]:
-    """Eval mode, every parameter in autograd; modes and flags are put back, whatever happens."""
+def evaluated(model: nn.Module) -> Iterator[None]:
+    """Eval mode; modes are put back, whatever happens."""
     modes = [(module, module.training) for module in model.modules()]
-    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     try:
         model.eval()
-        for parameter, _ in flags:
-            parameter.requires_grad_(True)
-        with torch.enable_grad():
-            yield
+        yield
     finally:
         for module, training in modes:
             module.training = training
+
+
+@contextmanager
+def in_autograd(model: nn.Module, wanted: bool) -> Iterator[None]:
+    """Every parameter in autograd, or none, as in passes that make no gradients of weights; flags
+    are put back, whatever happens."""
+    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    try:
+        model.requires_grad_(wanted)
+        yield
+    finally:
         for parameter, flag in flags:
             parameter.requires_grad_(flag)
 
 
 @contextmanager
-def frozen(model: nn.Module) -> Iterator[None]:
-    """Parameters out of autograd: what is run inside has no gradients of weights to make."""
-    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    try:
-        model.requires_grad_(False)
+def eval_with_gradients(model: nn.Module) -> Iterator[None]:
+    """Eval mode, every parameter in autograd; modes and flags are put back, whatever happens."""
+    with evaluated(model), in_autograd(model, True), torch.enable_grad():
         yield
-    finally:
-        for parameter, flag in flags:
-            parameter.requires_grad_(flag)
 
 
 @contextmanager

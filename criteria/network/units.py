@@ -23,11 +23,14 @@ class Units:
 
     Args:
         model: holds the parameters, which may change; its modules may not.
+        members: others of the group than its makers.
     """
 
-    def __init__(self, model: nn.Module, group: Group) -> None:
+    def __init__(
+        self, model: nn.Module, group: Group, members: tuple[Member, ...] | None = None
+    ) -> None:
         self.group = group
-        self.members = makers(group)
+        self.members = makers(group) if members is None else members
         self._model = model
 
     def __len__(self) -> int:

@@ -5,8 +5,7 @@ The host says which units leave; here they shrink to zero over steps instead of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -37,6 +36,7 @@ class _Rounds(Procedure):
 
     options: DecayOptions
     rounds: int = 1
+    resumed = ("controller", "_round", "_releases", "_met")
 
     def attach(self, training: Training) -> None:
         self.check_length(training.steps)
@@ -108,19 +108,6 @@ class _Rounds(Procedure):
 
     def notes(self) -> dict[str, float]:
         return {"rounds": self._round, "releases": self.controller.releases}
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            "controller": self.controller.state_dict(),
-            "round": self._round,
-            "releases": self._releases,
-            "met": self._met,
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.controller.load_state_dict(state["controller"])
-        self._round, self._releases = state["round"], state["releases"]
-        self._met = state["met"]
 
 
 @register_phase(

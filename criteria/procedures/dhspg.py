@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -76,6 +75,7 @@ class Dhspg(Procedure):
 
     options_type: ClassVar = DhspgProcedureOptions
     follows = False
+    resumed = ("controller", "_redundant", "_forced", "_met")
     options: DhspgProcedureOptions
 
     def attach(self, training: Training) -> None:
@@ -233,19 +233,6 @@ class Dhspg(Procedure):
             "forced": int(self._forced.sum()),
             "releases": self.controller.releases,
         }
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            "controller": self.controller.state_dict(),
-            "redundant": self._redundant.clone(),
-            "forced": self._forced.clone(),
-            "met": self._met,
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.controller.load_state_dict(state["controller"])
-        self._redundant, self._forced = state["redundant"].clone(), state["forced"].clone()
-        self._met = state["met"]
 
 
 def penalty(norms: Tensor, along: Tensor, squares: Tensor, rules: DhspgProcedureOptions) -> Tensor:

@@ -144,6 +144,7 @@ class Gates(Procedure):
     options_type = GatesOptions
     follows = False
     own_rate = True
+    resumed = ("_removed", "_decay")
 
     def __init__(self, options: Any, ground: Ground) -> None:
         super().__init__(options, ground)
@@ -233,14 +234,9 @@ class Gates(Procedure):
         """`releases`: how often a fading unit was let go, where units fade."""
         return {} if self._decay is None else {"releases": self._decay.releases}
 
-    def state_dict(self) -> dict[str, Any]:
-        fading = {} if self._decay is None else self._decay.state_dict()
-        return {"removed": self._removed, "decay": fading}
-
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        if self._decay is not None:
-            self._decay.load_state_dict(state["decay"])
-        self._close(list(state["removed"]))
+        super().load_state_dict(state)
+        self._close(self._removed)
 
     def _beat(self, step: int) -> Beat:
         return self._beats[bisect_right(self._ends, step)]

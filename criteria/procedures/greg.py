@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -43,6 +43,7 @@ class Greg(GrowingPenalty):
     """What both have: growth that ends once the doomed are as good as gone."""
 
     options_type = GregOptions
+    resumed: ClassVar[tuple[str, ...]] = (*GrowingPenalty.resumed, "_ratios")
 
     def attach(self, training: Training) -> None:
         self._ratios: list[float] = []  # of each layer
@@ -58,13 +59,6 @@ class Greg(GrowingPenalty):
             if min(self._ratios, default=0.0) >= limit:
                 self.stable = step
         super().after_backward(step)
-
-    def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {"ratios": self._ratios}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        super().load_state_dict(state)
-        self._ratios = list(state["ratios"])
 
 
 @torch.no_grad()
@@ -144,6 +138,7 @@ class Greg2(Greg):
     """GReg-2: a growing penalty on all units tells them apart; then GReg-1 on the lowest."""
 
     options_type = Greg2Options
+    resumed = (*Greg.resumed, "picked")
     follows = False
     growth = 10 / 12
     pick = 1 / 12
@@ -181,10 +176,3 @@ class Greg2(Greg):
             self.doom(self.ground.select(scores, self.ground.budget))
             self.picked = True
         super().after_step(step)
-
-    def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {"picked": self.picked}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        super().load_state_dict(state)
-        self.picked = state["picked"]

@@ -100,6 +100,7 @@ class GrowingPenalty(Procedure):
 
     options_type: ClassVar[type[Options]] = GrowthOptions
     follows = True
+    resumed: ClassVar[tuple[str, ...]] = ("_units", "_norms", "stable", "_taken")
     growth: ClassVar[float] = 10 / 11  # share of the steps, where the options give no other
 
     def attach(self, training: Training) -> None:
@@ -207,14 +208,8 @@ class GrowingPenalty(Procedure):
             return {}
         return {"norm_left": self._norms[1] / self._norms[0]}
 
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            "units": self._units, "norms": self._norms, "stable": self.stable, "taken": self._taken
-        }  # fmt: skip
-
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.doom(state["units"])
-        self._norms, self.stable = list(state["norms"]), state["stable"]
-        self._taken = state["taken"]
+        self.doom(state["_units"])
+        super().load_state_dict(state)
         if len(self._norms) > 1:  # it stabilises already
             self._silence()

@@ -59,6 +59,7 @@ class Soft(Procedure):
 
     options_type = SoftOptions
     follows = False
+    resumed = ("_removed", "_revived", "_lost")
 
     def __init__(self, options: Any, ground: Ground) -> None:
         super().__init__(options, ground)
@@ -142,14 +143,6 @@ class Soft(Procedure):
     def notes(self) -> dict[str, float]:
         """`revived`: units that a later selection spared, over all selections."""
         return {"revived": self._revived}
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"removed": self._removed, "revived": self._revived, "lost": self._lost}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._removed = list(state["removed"])
-        self._revived = state["revived"]
-        self._lost = list(state["lost"])
 
 
 def _filters(group: Group) -> list[Member]:

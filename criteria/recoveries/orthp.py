@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from ..families.orthogonality import layers_of, matrices
-from ..network.member import Group
 from ..options import Options
 from ..phases import register_phase
 from .recovery import Recovery
@@ -37,18 +34,11 @@ class OrthP(Recovery):
 
     options_type = OrthPOptions
 
-    def network(
-        self,
-        pruned: nn.Module,
-        dense: nn.Module,
-        groups: Sequence[Group],
-        removed: Sequence[Tensor],
-    ) -> nn.Module:
+    def begin(self, model: nn.Module) -> None:
         with torch.no_grad():
-            for layer in layers_of(pruned):
+            for layer in layers_of(model):
                 new = self.options.gain * orthogonalized(matrices(layer))
                 layer.weight.copy_(new.reshape(layer.weight.shape))
-        return pruned
 
 
 def orthogonalized(weight: Tensor) -> Tensor:

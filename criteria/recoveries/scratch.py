@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..errors import NotApplicable
-from ..network.member import Group
 from ..phases import register_phase
 from .recovery import Recovery
 
@@ -27,31 +24,24 @@ class Scratch(Recovery):
     network that defines one for itself has the last word.
     """
 
-    def network(
-        self,
-        pruned: nn.Module,
-        dense: nn.Module,
-        groups: Sequence[Group],
-        removed: Sequence[Tensor],
-    ) -> nn.Module:
+    def begin(self, model: nn.Module) -> None:
         """
         Raises:
             NotApplicable: some parameters are drawn anew by no module.
         """
         with torch.no_grad():
-            for parameter in pruned.parameters():
+            for parameter in model.parameters():
                 parameter.fill_(torch.nan)  # what is still so afterwards was not drawn
         with torch.random.fork_rng(devices=[]):
             seed = int(torch.randint(2**62, (), generator=self.generator))
             # torch.manual_seed would also seed the generators of every GPU.
             torch.default_generator.manual_seed(seed)
-            for module in reversed(list(pruned.modules())):
+            for module in reversed(list(model.modules())):
                 if callable(reset := getattr(module, "reset_parameters", None)):
                     reset()
-        left = [name for name, one in pruned.named_parameters() if one.isnan().any()]
+        left = [name for name, one in model.named_parameters() if one.isnan().any()]
         if left:
             raise NotApplicable(
-                f"scratch: nothing draws {', '.join(left)} of {type(pruned).__name__} anew; give "
+                f"scratch: nothing draws {', '.join(left)} of {type(model).__name__} anew; give "
                 "the module that holds them, or the whole network, a method reset_parameters()"
             )
-        return pruned

@@ -1,12 +1,11 @@
 """APoZ: channels that are mostly zero say little."""
 
 from pydantic import Field
-from torch import Tensor, float64
+from torch import float64
 
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
 from ..families.activations import ActivationCriterion, ActivationOptions, maps
-from ..network.member import Member
 from ..registry import register
 
 
@@ -27,11 +26,9 @@ class Apoz(ActivationCriterion):
     """Share of activations that are not zero: one minus the average percentage of zeros."""
 
     options_type = ApozOptions
+    mean_over = "images"
 
     def observe(self, batch: Batch) -> None:
         for member in self.members:
             alive = maps(batch, member).flatten(2) > self.options.threshold
             self.add(member, alive.mean(2, dtype=float64).sum(0))
-
-    def member_scores(self, member: Member) -> Tensor:
-        return super().member_scores(member) / self.images

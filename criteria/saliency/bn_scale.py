@@ -2,7 +2,6 @@
 
 from ..criterion import Criterion, MemberOptions
 from ..evidence.batch import Batch
-from ..network.member import Member
 from ..reduce import Reduction
 from ..registry import register
 
@@ -24,9 +23,7 @@ class BNScale(Criterion):
     """Absolute gamma of the norm layers behind a channel, averaged over the group."""
 
     options_type = BNScaleOptions
-
-    def counts(self, member: Member) -> bool:
-        return member.kind in ("batchnorm", "layernorm")
+    kinds = ("batchnorm", "layernorm")
 
     def observe(self, batch: Batch) -> None:
         for member in self.members:

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
 from ..families.activations import ActivationCriterion, ActivationOptions, maps
-from ..network.member import Group, Member
+from ..network.member import Group
 from ..registry import register
 
 
@@ -35,6 +35,7 @@ class Chip(ActivationCriterion):
     """Channel independence: the nuclear norm that the matrix of all maps loses without this one."""
 
     options_type = ChipOptions
+    mean_over = "looked_at"
 
     def __init__(
         self, groups: Sequence[Group], options: ChipOptions, generator: torch.Generator
@@ -47,9 +48,6 @@ class Chip(ActivationCriterion):
             seen = maps(batch, member)[: self.options.images].flatten(2)
             self.add(member, independence(seen).sum(0))
         self.looked_at += len(batch.images[: self.options.images])
-
-    def member_scores(self, member: Member) -> Tensor:
-        return super().member_scores(member) / self.looked_at
 
 
 def independence(matrices: Tensor, nodes: int = 96) -> Tensor:

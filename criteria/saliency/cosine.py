@@ -5,7 +5,6 @@ from torch import Tensor
 
 from ..criterion import Criterion
 from ..evidence.batch import Batch
-from ..network.member import Member
 from ..registry import register
 from .magnitude import FilterOptions
 
@@ -20,9 +19,7 @@ class Cosine(Criterion):
     """One minus the largest absolute cosine between a filter and another one of its layer."""
 
     options_type = FilterOptions
-
-    def counts(self, member: Member) -> bool:
-        return member.kind in ("conv", "linear")
+    kinds = ("conv", "linear")
 
     def observe(self, batch: Batch) -> None:
         for member in self.members:

@@ -11,7 +11,7 @@ from ..criterion import Criterion
 from ..errors import NotApplicable
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
-from ..network.member import Group, Member
+from ..network.member import Group
 from ..options import Options
 from ..registry import register
 
@@ -37,15 +37,12 @@ class DhspgSaliency(Criterion):
     """Minus the redundancy: cosine of a unit's weights and gradient, and its inverse mean norm."""
 
     options_type = DhspgOptions
+    sides = ("out", "both")  # what makes a unit; consumers are not part of it
 
     def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
         super().__init__(groups, options, generator)
         self._weights: Mapping[str, Tensor] = {}
         self._gradients: dict[str, Tensor] = {}
-
-    def counts(self, member: Member) -> bool:
-        """What makes a unit; consumers are not part of it."""
-        return super().counts(member) and member.side != "in"
 
     def observe(self, batch: Batch) -> None:
         self._weights = batch.weights

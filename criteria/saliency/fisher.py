@@ -19,11 +19,6 @@ from ..reduce import Normalizer, normalize
 from ..registry import register
 
 
-def gated(member: Member) -> bool:
-    """Whether the layer reads the channel through its weights: a consumer, or a depthwise one."""
-    return member.kind in ("conv", "linear") and member.side != "out"
-
-
 def gate_gradients(batch: Batch, member: Member) -> Tensor:
     """`[samples, units]`: of each sample's own loss, for a gate on this layer's input.
 
@@ -43,15 +38,13 @@ def gate_gradients(batch: Batch, member: Member) -> Tensor:
 class Fisher(Criterion):
     """Half the mean over samples of the squared sum of activation times gradient of a channel."""
 
-    def counts(self, member: Member) -> bool:
-        return gated(member)
+    kinds = ("conv", "linear")
+    sides = ("in", "both")  # what reads the channel through its weights
+    mean_over = "images"
 
     def observe(self, batch: Batch) -> None:
         for member in self.members:
-            self.add(member, gate_gradients(batch, member).double().square().sum(0))
-
-    def member_scores(self, member: Member) -> Tensor:
-        return super().member_scores(member) / (2 * self.images)
+            self.add(member, gate_gradients(batch, member).double().square().sum(0) / 2)
 
 
 class GroupFisherOptions(Options):
@@ -79,14 +72,13 @@ class GroupFisher(Criterion):
     """Half the mean over samples of the squared gradient of one gate that coupled layers share."""
 
     options_type = GroupFisherOptions
+    kinds = ("conv", "linear")
+    sides = ("in", "both")  # what reads the channel through its weights
 
     def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
         super().__init__(groups, options, generator)
         self._squares = [torch.zeros(one.units, dtype=torch.float64) for one in groups]
         self._costs: list[int] = []
-
-    def counts(self, member: Member) -> bool:
-        return gated(member)
 
     def observe(self, batch: Batch) -> None:
         self._costs = self._costs or [self._cost(batch, group) for group in self.groups]

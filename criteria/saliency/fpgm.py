@@ -4,7 +4,6 @@ import torch
 
 from ..criterion import Criterion
 from ..evidence.batch import Batch
-from ..network.member import Member
 from ..registry import register
 from .magnitude import FilterOptions, TorchPruningOptions
 
@@ -18,9 +17,7 @@ class FPGM(Criterion):
     """Sum of a filter's Euclidean distances to all filters of its layer."""
 
     options_type = FilterOptions
-
-    def counts(self, member: Member) -> bool:
-        return member.kind in ("conv", "linear")
+    kinds = ("conv", "linear")
 
     def observe(self, batch: Batch) -> None:
         for member in self.members:
@@ -39,9 +36,8 @@ class FPGMTP(Criterion):
     """Sum of distances between squared weights, over all coupled layers, as in torch-pruning."""
 
     options_type = TorchPruningOptions
-
-    def counts(self, member: Member) -> bool:
-        return member.kind in ("conv", "linear") and member.side != "both"
+    kinds = ("conv", "linear")
+    sides = ("out", "in")
 
     def observe(self, batch: Batch) -> None:
         for member in self.members:

@@ -3,7 +3,6 @@
 from ..criterion import Criterion, MemberOptions
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
-from ..network.member import Member
 from ..options import BatchNormMode
 from ..registry import register
 
@@ -30,9 +29,7 @@ class GateDecorator(Criterion):
     """
 
     options_type = GateDecoratorOptions
-
-    def counts(self, member: Member) -> bool:
-        return member.kind == "batchnorm"
+    kinds = ("batchnorm",)
 
     def observe(self, batch: Batch) -> None:
         seen = batch if self.options.bn_mode == "eval" else batch.batch_norm

@@ -10,7 +10,6 @@ from ..criterion import Criterion, MemberOptions
 from ..evidence.batch import Batch
 from ..evidence.curvature import GradientGraph
 from ..evidence.needs import Need
-from ..network.member import Member
 from ..options import BatchNormMode
 from ..registry import register
 
@@ -42,9 +41,8 @@ class Grasp(Criterion):
     """
 
     options_type = GraspOptions
-
-    def counts(self, member: Member) -> bool:
-        return member.kind in ("conv", "linear")
+    kinds = ("conv", "linear")
+    mean_over = "batches"
 
     def observe(self, batch: Batch) -> None:
         temperature = self.options.temperature
@@ -62,6 +60,3 @@ class Grasp(Criterion):
         for member in self.members:
             terms = member.rows(batch.weights) * member.rows(found)
             self.add(member, member.per_unit(terms.sum(1, dtype=torch.float64)))
-
-    def member_scores(self, member: Member) -> Tensor:
-        return super().member_scores(member) / self.batches

@@ -1,12 +1,10 @@
 """Diagonal second order: optimal brain damage with the Fisher matrix in the Hessian's place."""
 
 from pydantic import Field
-from torch import Tensor
 
 from ..criterion import Criterion, MemberOptions
 from ..evidence.batch import Batch, Labels
 from ..evidence.needs import Need
-from ..network.member import Member
 from ..options import Bias
 from ..registry import register
 from .magnitude import TorchPruningOptions
@@ -40,6 +38,7 @@ class HessianDiag(Criterion):
     """Half the squared weights times the mean squared gradient of single samples, summed."""
 
     options_type = HessianDiagOptions
+    mean_over = "images"
 
     def observe(self, batch: Batch) -> None:
         bias = self.options.bias
@@ -48,9 +47,6 @@ class HessianDiag(Criterion):
                 weights = member.view(batch.weights, bias=bias).double()
                 terms = 0.5 * weights.square() * member.view(squares, bias=bias)
                 self.add(member, batch.size * terms.sum(1))
-
-    def member_scores(self, member: Member) -> Tensor:
-        return super().member_scores(member) / self.images
 
 
 @register(

@@ -1,13 +1,11 @@
 """HRank: feature maps of low rank carry little information."""
 
 import torch
-from torch import Tensor
 
 from ..errors import NotApplicable
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
 from ..families.activations import ActivationCriterion, maps
-from ..network.member import Member
 from ..registry import register
 
 
@@ -22,6 +20,8 @@ from ..registry import register
 class HRank(ActivationCriterion):
     """Mean rank of a channel's feature maps."""
 
+    mean_over = "images"
+
     def observe(self, batch: Batch) -> None:
         for member in self.members:
             seen = maps(batch, member)
@@ -31,6 +31,3 @@ class HRank(ActivationCriterion):
                 seen = seen[..., None, None]
             ranks = torch.linalg.matrix_rank(seen).double()
             self.add(member, ranks.mean(2).sum(0))
-
-    def member_scores(self, member: Member) -> Tensor:
-        return super().member_scores(member) / self.images

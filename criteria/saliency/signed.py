@@ -55,6 +55,7 @@ class SignedScores(Criterion):
     """
 
     options_type = SignedOptions
+    kinds = ("conv", "linear")
 
     def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
         super().__init__(groups, options, generator)
@@ -67,9 +68,6 @@ class SignedScores(Criterion):
     def magnitude_unit(self, batch: Batch) -> float:
         """The size of a weight whose magnitude patch is 1."""
         raise NotImplementedError
-
-    def counts(self, member: Member) -> bool:
-        return member.kind in ("conv", "linear")
 
     def observe(self, batch: Batch) -> None:
         bias = self.options.bias

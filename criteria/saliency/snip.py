@@ -30,13 +30,11 @@ class Snip(Criterion):
     """Absolute product of weight and gradient over the sum of all, summed over the channel."""
 
     options_type = SnipOptions
+    kinds = ("conv", "linear")
 
     def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
         super().__init__(groups, options, generator)
         self._products: dict[str, Tensor] = {}
-
-    def counts(self, member: Member) -> bool:
-        return member.kind in ("conv", "linear")
 
     def observe(self, batch: Batch) -> None:
         """The gradient is of the mean loss of all images, so products add up before the abs."""

@@ -12,7 +12,6 @@ from ..criterion import Criterion
 from ..errors import NotApplicable
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
-from ..network.member import Member
 from ..registry import register
 
 ACTIVATIONS = (
@@ -43,8 +42,7 @@ class SynFlow(Criterion):
     It asks for data only to learn the shape of an image: the values are never looked at.
     """
 
-    def counts(self, member: Member) -> bool:
-        return member.kind in ("conv", "linear")
+    kinds = ("conv", "linear")
 
     def observe(self, batch: Batch) -> None:
         if self.batches:  # every batch has images of one shape

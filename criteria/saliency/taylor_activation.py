@@ -1,11 +1,8 @@
 """Taylor on activations: the change of the loss, to first order, when a channel's map is zeroed."""
 
-from torch import Tensor
-
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
 from ..families.activations import ActivationCriterion, ActivationOptions, maps
-from ..network.member import Member
 from ..reduce import Normalizer
 from ..registry import register
 
@@ -27,12 +24,10 @@ class TaylorActivation(ActivationCriterion):
     """Absolute mean over positions of activation times gradient, averaged over samples."""
 
     options_type = TaylorActivationOptions
+    mean_over = "images"
 
     def observe(self, batch: Batch) -> None:
         for member in self.members:
             products = member.per_unit(batch.sample_products(member).double())
             positions = maps(batch, member).flatten(2).shape[2]  # pooling does not change the sum
             self.add(member, products.abs().sum(0) / positions)
-
-    def member_scores(self, member: Member) -> Tensor:
-        return super().member_scores(member) / self.images

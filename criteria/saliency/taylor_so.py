@@ -36,6 +36,7 @@ class TaylorSO(Criterion):
     """(sum of g w - w (H w) / 2)^2 over the channel, the mean over batches."""
 
     options_type = TaylorSOOptions
+    mean_over = "batches"
 
     def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
         super().__init__(groups, options, generator)
@@ -57,6 +58,3 @@ class TaylorSO(Criterion):
         else:
             terms = weights * member.rows(batch.hessian_product(), bias=bias)
         return member.per_unit(terms.sum(1, dtype=torch.float64))
-
-    def member_scores(self, member: Member) -> Tensor:
-        return super().member_scores(member) / self.batches

@@ -5,7 +5,6 @@ from torch import Tensor
 
 from ..criterion import Criterion
 from ..evidence.batch import Batch
-from ..network.member import Member
 from ..registry import register
 
 
@@ -22,8 +21,8 @@ from ..registry import register
 class WHC(Criterion):
     """A filter's norm times the norms of all filters of its layer, each by its dissimilarity."""
 
-    def counts(self, member: Member) -> bool:
-        return member.kind in ("conv", "linear") and member.side != "both"
+    kinds = ("conv", "linear")
+    sides = ("out", "in")
 
     def observe(self, batch: Batch) -> None:
         for member in self.members:

@@ -233,7 +233,6 @@ def test_the_real_process_ends_like_that_too(tmp_path: Path) -> None:
     ("what", "said"),
     [
         ("criteria", ["taylor", "l1", "fpgm"]),
-        ("methods", ["inverse-taylor", "l1~taylor"]),
         ("suites", list(library())),
         ("models", ["resnet20", "torchvision:NAME"]),
         ("datasets", ["digits", "cifar10"]),

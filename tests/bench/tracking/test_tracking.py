@@ -23,11 +23,9 @@ from bench.tracking import (
     pull,
     sync,
     tracking_uri,
-    ui_command,
-    ui_environment,
     update_report,
 )
-from bench.tracking.connection import SETTINGS
+from bench.tracking.connection import SETTINGS, ui_command, ui_environment
 from bench.tracking.tracker import suite_hash
 from reports.records import (
     Accuracy,

@@ -34,13 +34,19 @@ def recovery(name: str, seed: int = 0, **options: Any) -> Recovery:
     return phase(phase_options("recovery", name, options), generator)
 
 
+def begun(rider: Recovery, network: nn.Module) -> nn.Module:
+    """The network as its training begins."""
+    rider.begin(network)
+    return network
+
+
 def recovered(name: str, dense: Network, seed: int = 0, **options: Any) -> nn.Module:
     """The network to train after a third of every group is cut."""
     groups = dense.structure.groups
     removed = [torch.arange(group.units // 3) for group in groups]
     rider = recovery(name, seed, **options)
     before = copy.deepcopy(dense.model.state_dict())
-    network = rider.network(dense.cut(removed), dense.model, groups, removed)
+    network = begun(rider, rider.network(dense.cut(removed), dense.model, groups, removed))
     assert all(torch.equal(one, before[key]) for key, one in dense.model.state_dict().items())
     shapes = {key: one.shape for key, one in dense.cut(removed).named_parameters()}
     assert {key: one.shape for key, one in network.named_parameters()} == shapes
@@ -104,9 +110,8 @@ def test_statistics_are_fresh_too() -> None:
 
 
 def test_two_networks_of_one_recovery_differ() -> None:
-    rider, groups = recovery("scratch"), ()
-    first = weights(rider.network(nn.Linear(3, 2), nn.Identity(), groups, ()))
-    second = weights(rider.network(nn.Linear(3, 2), nn.Identity(), groups, ()))
+    rider = recovery("scratch")
+    first, second = (weights(begun(rider, nn.Linear(3, 2))) for _ in range(2))
     assert not torch.equal(first["weight"], second["weight"])
 
 
@@ -115,8 +120,7 @@ def test_fresh_weights_are_those_of_the_smaller_fan() -> None:
     model = nn.Sequential(nn.Linear(8, 400), nn.ReLU(), nn.Linear(400, 300)).double()
     dense = Network.trace(model, torch.randn(1, 8).double())
     removed = [torch.arange(300)]
-    rider = recovery("scratch")
-    network = rider.network(dense.cut(removed), model, dense.structure.groups, removed)
+    network = begun(recovery("scratch"), dense.cut(removed))
     assert network[2].weight.shape == (300, 100)
     assert network[2].weight.abs().max().item() == pytest.approx(0.1, rel=1e-2)  # of 30000 draws
 
@@ -126,7 +130,7 @@ def test_a_networks_own_initialisation_has_the_last_word() -> None:
         def reset_parameters(self) -> None:
             self[0].weight.data.fill_(0.25)
 
-    network = recovery("scratch").network(Own(nn.Linear(3, 2)), nn.Identity(), (), ())
+    network = begun(recovery("scratch"), Own(nn.Linear(3, 2)))
     assert network[0].weight.eq(0.25).all()
 
 
@@ -137,7 +141,7 @@ def test_a_parameter_that_nothing_draws_is_named() -> None:
             self.token, self.fc = nn.Parameter(torch.ones(3)), nn.Linear(3, CLASSES)
 
     with pytest.raises(NotApplicable, match="nothing draws token of Token") as refused:
-        recovery("scratch").network(Token(), nn.Identity(), (), ())
+        begun(recovery("scratch"), Token())
     assert "fc" not in str(refused.value)
 
 
@@ -159,7 +163,7 @@ def test_weights_drawn_anew_are_as_large_as_a_new_networks(name: str) -> None:
     """Layer by layer, uncut; of torch's own defaults, none of these networks keeps all."""
     model = build_model(ModelSpec(name=name), classes=5, channels=3, image_size=8, seed=0)
     old = weights(model)
-    new = weights(recovery("scratch").network(model, nn.Identity(), (), ()))
+    new = weights(begun(recovery("scratch"), model))
     for key, one in new.items():
         if one.dim() > 1 and one.numel() > 500:
             # both are draws of one distribution: a standard error of 1 / sqrt(2 n) < 3.2 %
@@ -183,7 +187,7 @@ def test_rows_or_columns_are_orthonormal_times_the_gain(name: str) -> None:
 
 def test_the_gain_is_that_of_a_relu() -> None:
     layer = conv(3, 4).double()
-    recovery("orthp").network(layer, nn.Identity(), (), ())
+    begun(recovery("orthp"), layer)
     norms = layer.weight.flatten(1).norm(dim=1)
     assert torch.allclose(norms, torch.full((4,), 2**0.5).double())
 
@@ -192,9 +196,7 @@ def test_only_weights_of_layers_change() -> None:
     dense = trace(build("residual"))
     removed = [torch.arange(0) for _ in dense.structure.groups]
     old = weights(dense.model)
-    network = recovery("orthp").network(
-        dense.cut(removed), dense.model, dense.structure.groups, removed
-    )
+    network = begun(recovery("orthp"), dense.cut(removed))
     same = {key for key, one in network.named_parameters() if torch.equal(one, old[key])}
     assert same == {key for key in old if "norm" in key or key.endswith("bias")}
 
