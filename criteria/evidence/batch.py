@@ -85,11 +85,7 @@ class Batch:
     # Variants of the batch, with passes of their own.
 
     def labelled(self, labels: Labels) -> list[Batch]:
-        """Batches over which squares of samples' gradients are added up, by whose labels.
-
-        `true`: as given (empirical Fisher). `sampled`: one drawn from the network's softmax (true
-        Fisher); `expected`: the mean over all that could be drawn, in parts: see `expected`.
-        """
+        """Batches whose squares of samples' gradients add up to those under such labels."""
         if labels == "expected":
             return self.expected(PARTS)
         return [self if labels == "true" else self.sampled]

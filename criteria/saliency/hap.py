@@ -103,14 +103,10 @@ class Hap(Criterion):
         )
         rest = {name: torch.zeros_like(batch.weights[name]) for name in names}
         for name in names * self.options.probes:
-            signs = self._signs(rest[name])
+            drawn = torch.randint(2, rest[name].shape, generator=self.generator)  # on the CPU
+            signs = (2 * drawn - 1).to(rest[name])
             rest[name] += signs * graph.own_product(name, signs) / self.options.probes
         return rest
-
-    def _signs(self, like: Tensor) -> Tensor:
-        """Plus and minus one at random, drawn on the CPU whatever the device."""
-        drawn = torch.randint(2, like.shape, generator=self.generator)
-        return (2 * drawn - 1).to(like)
 
     def member_scores(self, member: Member) -> Tensor:
         return super().member_scores(member) / self.images
