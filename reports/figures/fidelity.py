@@ -81,10 +81,17 @@ def _n(results: FidelityResults) -> str:
 
 
 def _correlation(results: FidelityResults) -> Iterator[Plot]:
+    data = rows_of(results, CORRELATIONS)
+    figure, panels = _dot_plot(results, data, CORRELATIONS, "Spearman's ρ of score and loss change")
+    for problem, ax in panels.items():
+        ax.axvline(0, color=GREY, linewidth=0.8, zorder=1)
+        ceiling = results.ceilings.get(problem, math.nan)
+        if not math.isnan(ceiling):
+            ax.axvline(ceiling, color=GREY, linewidth=0.9, dashes=(3, 2), zorder=1)
     yield Plot(
         "correlation",
-        correlation_plot(results),
-        rows_of(results, CORRELATIONS),
+        figure,
+        data,
         "Rank correlation with the truth",
         f"Right is better; 0 is no relation. {_bars(results)}. {_ORDER} Dashed: what the noise of "
         "the measured truth leaves to a perfect criterion, over all units.",
@@ -93,10 +100,21 @@ def _correlation(results: FidelityResults) -> Iterator[Plot]:
 
 
 def _regret(results: FidelityResults) -> Iterator[Plot]:
+    data = rows_of(results, REGRETS)
+    figure, panels = _dot_plot(results, data, REGRETS, "regret (0: oracle, 1: random)")
+    for ax in panels.values():
+        ax.axvline(1, color=GREY, linewidth=0.8, zorder=1)
+        ax.set_xscale("symlog", linthresh=1, linscale=1.2)
+        right = ax.get_xlim()[1]
+        ticks = [x for x in (0.0, 0.25, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0, 100.0) if x <= right]
+        ax.xaxis.set_major_locator(FixedLocator(ticks))
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.set_xlim(left=-0.04)
     yield Plot(
         "regret",
-        regret_plot(results),
-        rows_of(results, REGRETS),
+        figure,
+        data,
         "Regret of the lowest scores",
         "Mean true loss change of the units that a criterion would take first, beyond that of "
         "the best choice of as many, as a share of a random choice's: left is better. "
@@ -193,37 +211,11 @@ def rows_of(results: FidelityResults, series: Sequence[Series]) -> pd.DataFrame:
     )
 
 
-def correlation_plot(results: FidelityResults) -> Figure:
-    """Criteria by their rank correlation with the truth."""
-    figure, panels = _dot_plot(results, CORRELATIONS, "Spearman's ρ of score and loss change")
-    for problem, ax in panels.items():
-        ax.axvline(0, color=GREY, linewidth=0.8, zorder=1)
-        ceiling = results.ceilings.get(problem, math.nan)
-        if not math.isnan(ceiling):
-            ax.axvline(ceiling, color=GREY, linewidth=0.9, dashes=(3, 2), zorder=1)
-    return figure
-
-
-def regret_plot(results: FidelityResults) -> Figure:
-    """Criteria by the regret of their lowest scores."""
-    figure, panels = _dot_plot(results, REGRETS, "regret (0: oracle, 1: random)")
-    for ax in panels.values():
-        ax.axvline(1, color=GREY, linewidth=0.8, zorder=1)
-        ax.set_xscale("symlog", linthresh=1, linscale=1.2)
-        right = ax.get_xlim()[1]
-        ticks = [x for x in (0.0, 0.25, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0, 100.0) if x <= right]
-        ax.xaxis.set_major_locator(FixedLocator(ticks))
-        ax.xaxis.set_minor_locator(NullLocator())
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        ax.set_xlim(left=-0.04)
-    return figure
-
-
 def _dot_plot(
-    results: FidelityResults, series: Sequence[Series], label: str
+    results: FidelityResults, data: pd.DataFrame, series: Sequence[Series], label: str
 ) -> tuple[Figure, dict[str, Axes]]:
     """A row a method, a panel a problem, a marker a statistic with its interval."""
-    names, problems, data = ordered(results), results.problems, rows_of(results, series)
+    names, problems = ordered(results), results.problems
     columns = min(len(problems), 4)
     width = 2.9 * columns + 0.06 * max(len(name) for name in names) + 0.4
     height = (0.1 + 0.05 * len(series)) * len(names) + 0.55
