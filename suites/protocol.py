@@ -244,8 +244,4 @@ class Calibration(Section):
 
     def keyed(self, alteration: Section) -> dict[str, Any]:
         """Which images these are, for keys: what is done to them in place of a recipe's name."""
-        return {
-            "images": self.images,
-            "batch_size": self.batch_size,
-            **alteration.identity,
-        }
+        return {"images": self.images, "batch_size": self.batch_size, **alteration.identity}

@@ -88,10 +88,7 @@ class Hvp(CurvatureScores):
             ("hessian times weights", "layers"),
             Need.CURVATURE,
             lambda: hessian_times_weights(
-                batch.model,
-                batch.images,
-                batch.loss_of,
-                self.moving(batch),
+                batch.model, batch.images, batch.loss_of, self.moving(batch)
             ),
         )
 
@@ -112,9 +109,6 @@ class HvpResidual(CurvatureScores):
             ("residual hessian times weights", self.options.direction),
             Need.CURVATURE,
             lambda: hessian_times_weights(
-                batch.model,
-                batch.images,
-                residual_of(batch.loss_of),
-                self.moving(batch),
+                batch.model, batch.images, residual_of(batch.loss_of), self.moving(batch)
             ),
         )
