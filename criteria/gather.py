@@ -17,8 +17,6 @@ from .evidence.meter import Cost
 from .evidence.needs import Need
 from .network.modes import eval_with_gradients
 
-Chosen = Sequence[tuple[Criterion, Cost]]  # who looks at a batch, and what that has cost so far
-
 
 def gather(
     model: nn.Module,
@@ -45,68 +43,52 @@ def gather(
     """
     costs = [Cost() for _ in criteria]
     weights = {name: one.detach() for name, one in model.named_parameters()}
-    for data, images in ((False, ()), (True, batches)):
-        pairs = zip(criteria, costs, strict=True)
-        chosen = [(one, cost) for one, cost in pairs if bool(one.needs) == data]
+    held = [(one, one._version) for one in weights.values()]
+    nothing = torch.empty(0)
+    for data, shown in ((False, [(nothing, nothing)]), (True, batches)):
+        chosen = [at for at, one in enumerate(criteria) if bool(one.needs) == data]
         if not chosen:
             continue
         with eval_with_gradients(model), PeakMemory(model) as peak:
-            if data:
-                _gather(model, weights, chosen, images, loss, seed)
-            else:
-                nothing, shared = torch.empty(0), _shared(Need.WEIGHTS, weights, seed)
-                _show(Batch(model, weights, nothing, nothing, loss, shared), chosen)
-        for _, cost in chosen:
-            cost.peak_bytes = peak.bytes
+            for index, (images, targets) in enumerate(shown):
+                wanted = Need.WEIGHTS
+                for at in chosen:
+                    wanted |= criteria[at].needs if costs[at].failure is None else Need.WEIGHTS
+                shared = Shared(wanted, Need.WEIGHTS, seed, held=list(held))
+                batch = Batch(model, weights, images, targets, loss, shared, index=index)
+                _show(batch, criteria, costs, chosen)
+                batch.release()
+        if data and not any(costs[at].images or costs[at].failure for at in chosen):
+            names = ", ".join(criteria[at].name for at in chosen)
+            raise CriteriaError(f"{names}: needs data; give batches=[(inputs, targets), ...]")
+        for at in chosen:
+            costs[at].peak_bytes = peak.bytes
     return costs
 
 
-def _shared(wanted: Need, weights: dict[str, Tensor], seed: int) -> Shared:
-    held = [(one, one._version) for one in weights.values()]
-    return Shared(wanted, Need.WEIGHTS, seed, held=held)
-
-
-def _gather(
-    model: nn.Module,
-    weights: dict[str, Tensor],
-    chosen: Chosen,
-    batches: Iterable[tuple[Tensor, Tensor]],
-    loss: Loss,
-    seed: int,
+def _show(
+    batch: Batch, criteria: Sequence[Criterion], costs: list[Cost], chosen: Sequence[int]
 ) -> None:
-    for index, (images, targets) in enumerate(batches):
-        wanted = Need.WEIGHTS
-        for one, cost in chosen:
-            wanted |= one.needs if cost.failure is None else Need.WEIGHTS
-        shared = _shared(wanted, weights, seed)
-        batch = Batch(model, weights, images, targets, loss, shared, index=index)
-        _show(batch, chosen)
-        batch.release()
-    if not any(cost.images or cost.failure for _, cost in chosen):
-        names = ", ".join(one.name for one, _ in chosen)
-        raise CriteriaError(f"{names}: needs data; give batches=[(inputs, targets), ...]")
-
-
-def _show(batch: Batch, chosen: Chosen) -> None:
     """Let the chosen criteria observe one batch, and charge them for what they looked at."""
-    for one, cost in chosen:
-        if cost.failure is not None:
+    meter = batch.shared.meter
+    for at in chosen:
+        if costs[at].failure is not None:
             continue
-        batch.shared.granted = one.needs
-        cost.failure = _attempt(one, batch)
-        cost.seconds += batch.shared.meter.seconds(one)
-        cost.images += batch.size
+        batch.shared.granted = criteria[at].needs
+        costs[at].failure = _attempt(criteria[at], batch, at)
+        costs[at].seconds += meter.seconds(at)
+        costs[at].images += batch.size
         if not batch.shared.intact():
             raise CriteriaError(
-                f"{one.name} changed weights or gradients in place, which all criteria "
+                f"{criteria[at].name} changed weights or gradients in place, which all criteria "
                 "share; change a clone"
             )
 
 
-def _attempt(criterion: Criterion, batch: Batch) -> Exception | None:
+def _attempt(criterion: Criterion, batch: Batch, key: int) -> Exception | None:
     """What the criterion raised: a user's code must not take the other criteria with it."""
     try:
-        with torch.no_grad(), batch.shared.meter.timing(criterion):
+        with torch.no_grad(), batch.shared.meter.timing(key):
             criterion.see(batch)
     except Exception as error:
         failure: BaseException | None = error

@@ -34,6 +34,14 @@ class Only:
 
 
 Bias = Annotated[bool, Only("channels", "a single weight has no bias")]
+Flatten = Annotated[
+    Literal["feature", "block"],
+    Only("channels", "a single weight is one entry"),
+    Field(
+        description="where a channel has several entries in a layer (after a flatten, in grouped "
+        "convolutions, over heads), each is a block of its own, or all are one."
+    ),
+]
 BatchNormMode = Annotated[
     Literal["eval", "batch"],
     Field(description="batch norm by its running statistics (eval) or by those of the batch."),

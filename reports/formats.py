@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -43,9 +43,9 @@ class Table:
     @property
     def markdown(self) -> str:
         """A GitHub table under its caption; the best is bold."""
-        lines = [self.caption + ".", "", _row(column.head for column in self.columns)]
+        lines = [self.caption + ".", "", markdown_row(column.head for column in self.columns)]
         lines.append("|" + "|".join("---:" if one.numeric else "---" for one in self.columns) + "|")
-        lines += [_row(_marked_markdown(cell) for cell in row) for row in self.rows]
+        lines += [markdown_row(_marked_markdown(cell) for cell in row) for row in self.rows]
         return "\n".join(lines) + "\n"
 
     @property
@@ -66,7 +66,7 @@ class Table:
         return "\n".join(lines) + "\n"
 
 
-def _row(texts: Any) -> str:
+def markdown_row(texts: Iterable[str]) -> str:
     return "| " + " | ".join(text.replace("|", r"\|") for text in texts) + " |"
 
 
@@ -76,7 +76,7 @@ def _marked_markdown(cell: Cell) -> str:
     return cell.text + (f" {NEAR}" if cell.mark == "near" else "")
 
 
-def _ampersands(texts: Any) -> str:
+def _ampersands(texts: Iterable[str]) -> str:
     return " & ".join(texts) + r" \\"
 
 
@@ -173,14 +173,31 @@ def counted(n: int, what: str) -> str:
     return f"{n} {what}{'s' if n != 1 else ''}"
 
 
+def in_order(names: Iterable[str], order: Iterable[str]) -> list[str]:
+    """The names that occur, in the order of the suite."""
+    there = set(names)
+    return [name for name in order if name in there]
+
+
+def ranged(numbers: Collection[int], what: str) -> str:
+    """`3 bases`, or `3 to 5 bases` where there are several numbers."""
+    low, high = min(numbers), max(numbers)
+    return counted(high, what) if low == high else f"{low} to {counted(high, what)}"
+
+
+def confidence(alpha: float) -> str:
+    """`95 %` of a level of 0.05."""
+    return f"{100 * (1 - alpha):g} %"
+
+
+def capital(text: str) -> str:
+    """With a capital at the beginning, and the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
 def after(recovery: str) -> str:
     """`after finetune-short`, or `without recovery`."""
     return "without recovery" if recovery == "none" else f"after {in_words(recovery)}"
-
-
-def heading(recovery: str) -> str:
-    """`After finetune-short`, or `Without recovery`."""
-    return after(recovery)[0].upper() + after(recovery)[1:]
 
 
 def in_words(recovery: str, apart: str = ", ") -> str:

@@ -208,15 +208,14 @@ class RecoverySpec(Section):
         raise ValueError(f"{_RECOVERIES}, not {given!r}")
 
     def faults(self) -> Iterator[str]:
-        finetunes, rewinds = self.kind == "finetune", self.kind == "rewind"
-        if finetunes != bool(self.recipe) or ((self.total_epochs or self.tune) and not finetunes):
+        asked = (self.kind == "finetune", self.kind == "rewind")
+        extra = (self.total_epochs or self.tune) and not self.recipe
+        if asked != (bool(self.recipe), bool(self.rewind)) or extra:
             yield _RECOVERIES
         if self.total_epochs and self.tune:
             yield (
                 "total_epochs or tune, not both: what is tuned trains once for each of its settings"
             )
-        if rewinds != bool(self.rewind):
-            yield _RECOVERIES
 
     @property
     def name(self) -> str:

@@ -319,31 +319,26 @@ class Suite(AnySuite):
     def _train_afterwards(self) -> Iterator[str]:
         """Untrained networks are held against dense ones, trained as what is left of them."""
         for dataset, model in self.problems:
-            names = [one.recipe for one in self.recoveries]
-            recipes = [self.recipes_on(dataset, model)[name] for name in names if name]
-            if model.untrained and (len(names) > 1 or [one.distill for one in recipes] != [None]):
+            one, *more = self.recoveries
+            recipe = self.recipes_on(dataset, model)[one.recipe] if one.recipe else None
+            if model.untrained and (more or one.tune or recipe is None or recipe.distill):
                 yield (
                     f"recoveries: the networks of {model.title} are untrained (`recipe: false` and "
-                    "no weights); give one {finetune: RECIPE}, without `distill`: it trains what "
-                    "is left, and the dense network that this is held against"
+                    "no weights); give one {finetune: RECIPE}, without `tune` and `distill`: it "
+                    "trains what is left, and the dense network that this is held against"
                 )
 
     def _rewinds(self) -> Iterator[str]:
         """Rewinding goes back in a training of the base that was made here, and leaves some."""
         for dataset, model in self.problems:
             name = self.base_recipe_of(model)
+            epochs = self.recipes_on(dataset, model)[name].epochs if name else 0
+            trained = f"for {epochs} epochs, by {name}" if name else "not at all (`recipe: false`)"
             for key, rewind in self._rewinding(model):
-                if name is None:
-                    yield (
-                        f"{key}: the bases of {model.title} are not trained here (it has `recipe: "
-                        "false`), so there is no epoch to rewind to; give it a recipe, or finetune"
-                    )
-                    continue
-                epochs = self.recipes_on(dataset, model)[name].epochs
                 if rewind.to >= epochs:
                     yield (
-                        f"{key}.to = {rewind.to}: the recipe {name}, which trains the bases of "
-                        f"{model.title}, has {epochs} epochs; rewind to an earlier one"
+                        f"{key}.to = {rewind.to}: the bases of {model.title} are trained here "
+                        f"{trained}; rewind to an epoch before the end of that, or finetune"
                     )
 
     def _rewinding(self, model: ModelSpec) -> Iterator[tuple[str, Rewind]]:

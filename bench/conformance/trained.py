@@ -82,7 +82,7 @@ def check_trained(name: str, results: Path) -> list[Finding]:
     if fault:
         return [Finding(name, "finite", "trained", "fail", fault)]
     spent = Finding(name, "cost", "trained", "information", cost(name, case))
-    scores = _group_scores(scoring, case.groups)
+    scores = group_scores(scoring, case.groups)
     if scores is None:
         said = "picks sets, gives no scores that could be ranked"
         return [spent, Finding(name, "ranks like", "trained", "not applicable", said)]
@@ -97,7 +97,7 @@ def seeds_agree(name: str, scores: GroupScores, case: TrainedCase) -> list[Findi
     runs: list[GroupScores] = [scores]
     for seed in range(1, SEEDS):
         scoring = attempt(case.model, {name: (name, case.groups)}, case.batches, seed)[name]
-        other = _group_scores(scoring, case.groups)
+        other = group_scores(scoring, case.groups)
         if other is None:
             said = f"no finite scores with seed {seed}: {scoring.error or 'NaN or infinite'}"
             return [Finding(name, "seeds agree", "trained", "fail", said)]
@@ -128,7 +128,7 @@ def _similar(name: str, scores: GroupScores, case: TrainedCase) -> list[tuple[st
         and (entry.structured if structured else scores_weights(entry.name, {}))
     }
     scorings = attempt(case.model, others, case.batches)
-    theirs = {other: _group_scores(each, case.groups) for other, each in scorings.items()}
+    theirs = {other: group_scores(each, case.groups) for other, each in scorings.items()}
     return similarities(
         [likeness(other, scores, each) for other, each in theirs.items() if each is not None]
     )
@@ -203,7 +203,7 @@ def _median_seconds(work: Callable[[], None]) -> float:
     return statistics.median(seconds)
 
 
-def _group_scores(scoring: Scoring, groups: Sequence[Group]) -> GroupScores | None:
+def group_scores(scoring: Scoring, groups: Sequence[Group]) -> GroupScores | None:
     """The scores; None where it raised, or gives anything but finite `[units]` of every group."""
     given = scoring.scores
     if given is None or [values.shape for values in given] != [(one.units,) for one in groups]:

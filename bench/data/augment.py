@@ -17,7 +17,8 @@ from torch import Tensor
 
 # False: none; True: crops and mirroring; a name: that on top.
 Augmentation = bool | Literal["trivial", "randaugment"]
-Jitter = Sequence[float] | None  # of brightness, contrast, saturation and hue, at most
+JITTERED = ("brightness", "contrast", "saturation", "hue")
+Jitter = Sequence[float] | None  # how far each of these may change
 Picture = TypeVar("Picture", Image.Image, Tensor)
 
 
@@ -92,17 +93,12 @@ def jittered(image: Picture, most: Sequence[float], generator: torch.Generator) 
     The first three are multiplied by a draw from 1 - most to 1 + most, hue turns by up to `most`
     circles either way.
     """
-    change = _functional()
-    adjust = (
-        change.adjust_brightness,
-        change.adjust_contrast,
-        change.adjust_saturation,
-        lambda image, factor: change.adjust_hue(image, factor - 1),
-    )
-    draws = torch.rand(4, generator=generator, dtype=torch.float64).tolist()
+    draws = (2 * torch.rand(4, generator=generator, dtype=torch.float64) - 1).tolist()
     for at in torch.randperm(4, generator=generator).tolist():
-        if most[at]:
-            image = adjust[at](image, 1 + most[at] * (2 * draws[at] - 1))
+        name, much = JITTERED[at], most[at] * draws[at]
+        if much:
+            adjust = getattr(_functional(), f"adjust_{name}")
+            image = adjust(image, much if name == "hue" else 1 + much)
     return image
 
 

@@ -70,15 +70,14 @@ ARCHITECTURES = {
     "densenet40": Architecture(
         "DenseNet for CIFAR, 40 layers; growth, stem", "densenet:densenet40"
     ),
-    "googlenet_cifar": Architecture(
-        "GoogLeNet of nine Inceptions, its stem for 32 px", "googlenet:googlenet_cifar"
-    ),
-    "mobilenet_v1": Architecture(
-        "MobileNet of 64 to 1024 channels, its stem for 32 px", "mobilenet:mobilenet_v1"
-    ),
-    "mobilenet_v2_cifar": Architecture(
-        "MobileNetV2, its stem for 32 px; projected: widened or all", "mobilenet:mobilenet_v2_cifar"
-    ),
+    **{
+        name: Architecture(about, f"compact:{name}")
+        for name, about in {
+            "googlenet_cifar": "GoogLeNet, its stem for 32 px",
+            "mobilenet_v1": "MobileNet, its stem for 32 px",
+            "mobilenet_v2_cifar": "MobileNetV2, its stem for 32 px; projected: widened or all",
+        }.items()
+    },
     "vit_small": Architecture(
         "vision transformer for 8 to 32 px; patch_size, depth, width, heads, mlp_ratio, attention",
         "vit:vit_small",

@@ -151,10 +151,9 @@ class _Problem:
         return self.evaluated(self.extent.validation + self.extent.test, share)
 
     def trained(self, recipe: Recipe | None, share: float = 1.0, epochs: int | None = None) -> Load:
-        """A training, with a look at validation each epoch; a teacher runs forward beside it.
+        """A training of so many epochs, of the recipe's where these are None.
 
-        Args:
-            epochs: that it lasts; default: the recipe's.
+        It looks at validation each epoch; a teacher runs forward beside it.
         """
         if recipe is None:
             return Load()

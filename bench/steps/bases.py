@@ -78,12 +78,9 @@ def prepare_base(job: PreparedJob, workspace: Workspace) -> None:
 
 
 def rewind_base(job: EarlyJob, workspace: Workspace) -> None:
-    """Train a base again up to an epoch, and store what it was then.
+    """Train a base again up to an epoch, as that depends on its seed alone, and store it.
 
-    A training depends on its seed alone, so no base needs to keep what it has been.
-
-    Raises:
-        ArithmeticError: this training takes another course than the base's did.
+    Raises ArithmeticError where this training takes another course than the base's did.
     """
     base = workspace.base(job.base)
     model = workspace.fresh_model(job, base.data).eval()

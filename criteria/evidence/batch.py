@@ -85,11 +85,7 @@ class Batch:
     # Variants of the batch, with passes of their own.
 
     def labelled(self, labels: Labels) -> list[Batch]:
-        """Batches over which squares of samples' gradients are added up, by whose labels.
-
-        `true`: as given (empirical Fisher). `sampled`: one drawn from the network's softmax (true
-        Fisher); `expected`: the mean over all that could be drawn, in parts: see `expected`.
-        """
+        """Batches whose squares of samples' gradients add up to those under such labels."""
         if labels == "expected":
             return self.expected(PARTS)
         return [self if labels == "true" else self.sampled]
@@ -116,8 +112,9 @@ class Batch:
         def draw() -> list[Tensor]:
             chances = self._chances()
             signs = 2 * torch.randint(2, chances.shape, generator=self._draw()) - 1
-            turns = chances.argsort(1, descending=True).argsort(1) % parts
-            roots = [signs * chances.sqrt() * (turns == part) for part in range(parts)]
+            dealt = min(parts, chances.shape[1])
+            turns = chances.argsort(1, descending=True).argsort(1) % dealt
+            roots = [signs * chances.sqrt() * (turns == part) for part in range(dealt)]
             return [one - chances * one.sum(1, keepdim=True) for one in roots]
 
         def loss(outputs: Tensor, slope: Tensor) -> Tensor:

@@ -72,12 +72,11 @@ class GradientGraph:
     def own_product(self, name: str, vector: Tensor) -> Tensor:
         """The Hessian's own block of one parameter times a vector: no other parameter moves."""
         parameter, gradient = self.parameters[name], self.gradients.get(name)
-        found = None
-        if gradient is not None and gradient.requires_grad:
-            (found,) = torch.autograd.grad(
-                gradient, parameter, vector, retain_graph=True, allow_unused=True
-            )
-        return torch.zeros_like(parameter) if found is None else found
+        if gradient is None or not gradient.requires_grad:
+            return torch.zeros_like(parameter)
+        return torch.autograd.grad(
+            gradient, parameter, vector, retain_graph=True, materialize_grads=True
+        )[0]
 
 
 @dataclass

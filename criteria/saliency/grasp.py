@@ -46,7 +46,6 @@ class Grasp(Criterion):
 
     def observe(self, batch: Batch) -> None:
         temperature = self.options.temperature
-        seen = batch if self.options.bn_mode == "eval" else batch.batch_norm
 
         def product() -> Mapping[str, Tensor]:
             graph = GradientGraph.of(
@@ -56,6 +55,7 @@ class Grasp(Criterion):
             )
             return graph.hessian_product({k: g.detach() for k, g in graph.gradients.items()})
 
+        seen = batch if self.options.bn_mode == "eval" else batch.batch_norm
         found = seen.evidence(("hessian times gradient", temperature), Need.CURVATURE, product)
         for member in self.members:
             terms = member.rows(batch.weights) * member.rows(found)

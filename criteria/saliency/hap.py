@@ -40,8 +40,8 @@ class HapOptions(FilterOptions):
     cite="Yu et al., WACV 2022, arXiv 2101.08940",
     faithful="the paper's score without its neural implant; re-implemented from the formula. The "
     "trace is of the same Hessian, estimated otherwise: with the authors' vectors over all weights "
-    "(300, by their command line 3) chance decides. Of cross-entropy alone, and of layers whose "
-    "samples' gradients are known. On single weights it is OBD",
+    "(their command line draws 3) two seeds hardly agree, on ResNet-20 .2 for 40. Of cross-entropy "
+    "alone, and of layers whose samples' gradients are known. On single weights it is OBD",
     needs=Need.SQUARES | Need.CURVATURE,
     unstructured=True,
 )
@@ -103,14 +103,10 @@ class Hap(Criterion):
         )
         rest = {name: torch.zeros_like(batch.weights[name]) for name in names}
         for name in names * self.options.probes:
-            signs = self._signs(rest[name])
+            drawn = torch.randint(2, rest[name].shape, generator=self.generator)  # on the CPU
+            signs = (2 * drawn - 1).to(rest[name])
             rest[name] += signs * graph.own_product(name, signs) / self.options.probes
         return rest
-
-    def _signs(self, like: Tensor) -> Tensor:
-        """Plus and minus one at random, drawn on the CPU whatever the device."""
-        drawn = torch.randint(2, like.shape, generator=self.generator)
-        return (2 * drawn - 1).to(like)
 
     def member_scores(self, member: Member) -> Tensor:
         return super().member_scores(member) / self.images

@@ -28,8 +28,8 @@ class HessianDiagOptions(MemberOptions):
     "hessian_diag",
     cite="LeCun et al. (OBD), NeurIPS 1989; per-sample empirical Fisher as in Theis et al., "
     "arXiv 1801.05787",
-    faithful="faithful to the diagonal with the Fisher matrix, empirical unless labels are "
-    "sampled; every sample counts",
+    faithful="faithful to the diagonal with the Fisher matrix, empirical unless labels are drawn; "
+    "every sample counts",
     needs=Need.SQUARES,
     aliases=("obd_diag",),
     unstructured=True,

@@ -11,7 +11,7 @@ from ..criterion import Criterion, MemberOptions
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
 from ..network.member import Group, Member
-from ..options import Only
+from ..options import Flatten, Only
 from ..registry import register
 
 
@@ -26,13 +26,7 @@ class JacobianOptions(MemberOptions):
         description="the gradient of a batch's mean loss, or of each sample's own loss (block "
         "Fisher).",
     )
-    flatten: Annotated[
-        Literal["feature", "block"], Only("channels", "a single weight is one entry")
-    ] = Field(
-        default="feature",
-        description="where a channel has several entries in a layer (after a flatten, in grouped "
-        "convolutions, over heads), a block is one entry, or all of them together.",
-    )
+    flatten: Flatten = "feature"
     grouped: Annotated[
         Literal["exact", "pooled"], Only("channels", "a single weight meets one output")
     ] = Field(

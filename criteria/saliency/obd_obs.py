@@ -38,8 +38,8 @@ class COBDOptions(SideOptions, HessianDiagOptions):
     "c_obd",
     cite=CITE,
     faithful="faithful to the score, biases included: exact diagonal Fisher of single samples; "
-    "side in is the grouping of OBA's baselines (arXiv 2502.17941). Labels are not sampled but "
-    "expected, which is the same with less chance (labels)",
+    "side in is the grouping of OBA's baselines (arXiv 2502.17941). Labels are expected, not "
+    "sampled: the same with less chance",
     needs=Need.SQUARES,
     unstructured=True,
 )

@@ -11,7 +11,7 @@ from ..criterion import Criterion, MemberOptions
 from ..errors import NotApplicable
 from ..evidence.batch import Batch
 from ..network.member import Group, Member
-from ..options import BatchNormMode, Bias, Only
+from ..options import BatchNormMode, Bias, Flatten, Only
 from ..reduce import Normalizer, Reduction
 
 
@@ -26,17 +26,10 @@ class SignedOptions(MemberOptions):
         bool, Only("channels", "a single weight is one member, with nothing to reduce")
     ] = Field(
         default=True,
-        description="|mean over batches| of each member, then the reduction over members; "
+        description="|mean over batches| of each block, then the reduction over members; "
         "without, the reduction over members before the absolute value.",
     )
-    flatten: Annotated[
-        Literal["feature", "block"], Only("channels", "a single weight is one entry")
-    ] = Field(
-        default="feature",
-        description="where a channel has several entries in a layer (after a flatten, in grouped "
-        "convolutions, over heads), the sum of their absolute values as in the authors' code, or "
-        "the absolute value of their sum. Without multivariable all signs stay to the end.",
-    )
+    flatten: Flatten = "feature"
     patch: Annotated[
         Literal["none", "magnitude"],
         Only("single weights", "a channel is no weight with a size"),

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import networkx
 import numpy as np
@@ -14,7 +14,7 @@ from torch import Tensor
 from ..errors import NotApplicable
 from ..evidence.batch import Batch, Need
 from ..network.member import Group, Member
-from ..options import Options
+from ..options import BatchNormMode, Options
 from ..registry import register
 from ..selector import Selector
 
@@ -30,18 +30,14 @@ class RGDOptions(Options):
         ge=1,
         description="the first so many of the calibration images, or all where there are fewer.",
     )
-    bn_mode: Literal["eval", "batch"] = Field(
-        default="eval",
-        description="statistics of batch norms ahead of a map: the running ones (eval), or those "
-        "of the calibration batch (batch), as in the authors' code.",
-    )
+    bn_mode: BatchNormMode = "eval"
 
 
 @register(
     "rgd",
     cite="Li et al., Neurocomputing 2024, 128108, doi 10.1016/j.neucom.2024.128108",
     faithful="the authors' code, as the paper's text is behind a paywall; defaults differ in batch "
-    "norm (running statistics) and images (no augmentation); a group without a map of at "
+    "norm (theirs: bn_mode batch) and images (no augmentation); a group without a map of at "
     "least 4 positions is kept whole, where theirs keeps one filter",
     needs=Need.ACTIVATIONS,
 )

@@ -18,9 +18,7 @@ from .published import Metric, Published, published_for
 
 MEASURED: tuple[Metric, ...] = ("top1", "top5", "train_top1", "loss")  # columns of our trials
 _COSTS = ("macs", "channels", "params")  # the first that the published row gives is the axis
-EDGE = (
-    0.01  # share of the dense cost, the tolerance of budgets: so near, an end of ours still counts
-)
+EDGE = 0.01  # share of the dense cost, as of budgets: so near, an end of ours still counts
 RULE = (
     "They differ where the distance is larger than the square root of the sum of the squared "
     "standard deviations: theirs over runs as printed, ours over bases and repeats. Where the "
@@ -72,13 +70,11 @@ def ours_and_published(suite: Suite, problems: Sequence[str], trials: pd.DataFra
 def _row(row: Published, recovery: str, trials: pd.DataFrame) -> dict[str, Any]:
     cost = next((one for one in _COSTS if row.kept(one) is not None), "")
     kept = row.kept(cost)
-    compared: dict[str, Any] = {
-        **{name: getattr(row, name) for name in ("problem", "method", "method_in_paper")},
-        **{name: getattr(row, name) for name in ("setting", "metric", "source", "mark")},
-        **{"recovery": recovery, "cost": cost, "published": row.value},
-        **{"published_spread": row.spread, "published_drop": row.drop},
-        "kept_percent": 100 * kept if kept is not None else None,
-    }
+    names = ("problem", "method", "method_in_paper", "setting", "metric", "source", "mark")
+    compared: dict[str, Any] = {name: getattr(row, name) for name in names}
+    compared |= {"recovery": recovery, "cost": cost, "published": row.value}
+    compared |= {"published_spread": row.spread, "published_drop": row.drop}
+    compared["kept_percent"] = 100 * kept if kept is not None else None
     curve = _curve(trials, cost, row.metric)
     if kept is None or curve.empty:
         why = "no cost is printed" if kept is None else "ours has not been measured"
@@ -89,11 +85,8 @@ def _row(row: Published, recovery: str, trials: pd.DataFrame) -> dict[str, Any]:
         beyond = {"verdict": BEYOND if row.value is not None else ""}
         return compared | beyond | {"drop_verdict": BEYOND if _drops(row) else "", "note": note}
     ours = {name: _at(curve, name, kept) for name in curve.columns.drop("kept")}
-    compared |= {
-        "ours": ours["value"],
-        "ours_spread": ours["spread"],
-        "n_trials": int(ours["n"] or 0),
-    }
+    compared |= {"ours": ours["value"], "ours_spread": ours["spread"]}
+    compared["n_trials"] = int(ours["n"] or 0)
     compared |= _held(row.value, ours["value"], row.spread, ours["spread"])
     if _drops(row):
         drop = None if ours["retained"] is None else -ours["retained"]
@@ -134,17 +127,15 @@ def _curve(trials: pd.DataFrame, cost: str, metric: Metric) -> pd.DataFrame:
         kept=trials[f"{cost}_ratio"].astype(float) if cost else np.nan,
         value=trials[metric].astype(float),
     ).dropna(subset=["kept", "value"])
-    by_budget = measured.groupby("budget")
-    return pd.DataFrame(
-        {
-            "kept": by_budget["kept"].mean(),
-            "value": by_budget["value"].mean(),
-            "spread": by_budget["value"].std(ddof=1),
-            "retained": by_budget["retained_top1"].mean(),
-            "retained_spread": by_budget["retained_top1"].std(ddof=1),
-            "n": by_budget.size(),
-        }
-    ).sort_values("kept", ignore_index=True)
+    by_budget = measured.groupby("budget").agg(
+        kept=("kept", "mean"),
+        value=("value", "mean"),
+        spread=("value", "std"),
+        retained=("retained_top1", "mean"),
+        retained_spread=("retained_top1", "std"),
+        n=("kept", "size"),
+    )
+    return by_budget.sort_values("kept", ignore_index=True)
 
 
 def _at(curve: pd.DataFrame, name: str, kept: float) -> float | None:
@@ -199,13 +190,7 @@ def _cells(row: dict[Any, Any]) -> list[Cell]:
     what = f"{row['metric']} by {row['cost']}" if row["cost"] else row["metric"]
     paper = row["method_in_paper"] + (f" ({row['setting']})" if row["setting"] else "")
     return [
-        *(
-            Cell(row["problem"]),
-            Cell(row["recovery"]),
-            Cell(row["method"]),
-            Cell(paper),
-            Cell(what),
-        ),
+        *map(Cell, (row["problem"], row["recovery"], row["method"], paper, what)),
         number(row["kept_percent"]),
         *(number(row[name], 4) for name in ("published", "ours")),
         whole(None if row["n_trials"] is None else int(row["n_trials"])),

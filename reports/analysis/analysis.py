@@ -16,7 +16,7 @@ from .equal_cost import at_equal_cost
 from .looks import course
 from .power import layout_of
 from .ranking import rank_methods
-from .results import Results, of_plan, problems_of, recoveries_of
+from .results import Results, of_plan
 
 
 def analyse(
@@ -55,10 +55,10 @@ def analyse(
     so_far = course(suite, records, expected)
     expected = so_far.needed
     known, declared = of_plan(suite, records, expected), comparisons(suite)
-    problems, recoveries = problems_of(expected), recoveries_of(expected)
     scored = cells.scores(suite, known, expected)
     trials, table, by_base = scored.trials, scored.cells, scored.by_base
-    ranking = {one: rank_methods(one, by_base, table, suite) for one in recoveries}
+    problems = list(table["problem"].unique())
+    ranking = {one: rank_methods(one, by_base, table, suite) for one in table["recovery"].unique()}
     return Results(
         suite=suite,
         records=known,

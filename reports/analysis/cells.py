@@ -23,12 +23,7 @@ from ..statistics import Floats
 
 CELL = ["problem", "recovery", "method", "budget"]
 Averaged = dict[tuple[str, str, str], Floats]  # of (problem, recovery, method)
-# What a trial without a result is counted under, and how that is said.
-LOST: dict[Outcome, str] = {
-    "failed": "failed",
-    "timed out": "timed_out",
-    "infeasible": "infeasible",
-}
+LOST = ("failed", "timed_out", "infeasible")  # columns of trials without a result
 
 
 @dataclass(frozen=True)
@@ -67,7 +62,7 @@ def cells(
     trials: pd.DataFrame,
     expected: Sequence[Labels],
     level: float,
-    ended: Mapping[Labels, Outcome] | None = None,
+    ended: Mapping[Labels, Outcome],
 ) -> pd.DataFrame:
     """One row a cell, in the order of the plan.
 
@@ -84,7 +79,7 @@ def cells(
     for trial in expected:
         planned[_cell(trial)].append(trial)
     done = trials.groupby(CELL, sort=False).size().to_dict() if len(trials) else {}
-    lost = Counter((_cell(one), outcome) for one, outcome in (ended or {}).items())
+    lost = Counter((_cell(one), how.replace(" ", "_")) for one, how in ended.items())
     means = _means(trials, level)
     rows = []
     for key, labels in planned.items():
@@ -93,11 +88,11 @@ def cells(
         row |= {"dataset": first.dataset, "model": first.model}
         row |= {"matched_to": first.matched_to, "cost": first.cost}
         row |= {"expected": len(labels), "done": done.get(key, 0)}
-        row |= {column: lost[key, outcome] for outcome, column in LOST.items()}
+        row |= {how: lost[key, how] for how in LOST}
         row["complete"] = row["expected"] == row["done"]
         row["bases"] = len({one.base for one in labels})
         rows.append(row | means[key] if row["complete"] else row)
-    columns = [*CELL, "dataset", "model", "cost", "matched_to", "expected", "done", *LOST.values()]
+    columns = [*CELL, "dataset", "model", "cost", "matched_to", "expected", "done", *LOST]
     columns += ["complete", "bases", *_MEANS]
     return pd.DataFrame(rows).reindex(columns=columns)
 
@@ -130,12 +125,8 @@ def _means(trials: pd.DataFrame, level: float) -> dict[tuple[Any, ...], dict[str
     for place, top1 in zip(tops.index.to_list(), tops, strict=True):
         by_base[place[:-1]].append(top1)
     for key, values in by_base.items():
-        over = statistics.t_interval(values, level)
-        low, high = over.low, over.high
-        if over.n < statistics.FEWEST_BASES:
-            low = high = np.nan
-        low, high = np.clip([low, high], 0, 100)
-        by_cell[key] |= {"top1": over.mean, "top1_low": low, "top1_high": high}
+        over = statistics.t_interval(values, level, 0, 100)
+        by_cell[key] |= {"top1": over.mean, "top1_low": over.low, "top1_high": over.high}
     return by_cell
 
 
@@ -155,7 +146,7 @@ def by_trial(trials: pd.DataFrame, table: pd.DataFrame, looks: Sequence[int] = (
     incomplete = gaps(table)
     shares = set(table["cost"]) != {"threshold"}
     result = {}
-    for key, rows in _by_method(trials):
+    for key, rows in by_method(trials):
         if key in incomplete:
             rows = rows[rows["base"] < _reached(key, rows, table, looks)]
         if rows.empty:
@@ -189,18 +180,17 @@ def failures(table: pd.DataFrame) -> dict[tuple[str, str, str], str]:
 
     What has not run is no failure.
     """
-    kinds = list(LOST.values())
     return {
-        key: " and ".join(one.replace("_", " ") for one in kinds if rows[one].any())
-        for key, rows in _by_method(table[table[kinds].any(axis=1)])
+        key: " and ".join(one.replace("_", " ") for one in LOST if rows[one].any())
+        for key, rows in by_method(table[table[list(LOST)].any(axis=1)])
     }
 
 
 def gaps(table: pd.DataFrame) -> dict[tuple[str, str, str], str]:
     """(problem, recovery, method) -> what is missing, in words, each kind by itself."""
     words = {}
-    for key, holes in _by_method(table[~table["complete"].astype(bool)]):
-        counts = {kind.replace("_", " "): int(holes[kind].sum()) for kind in LOST.values()}
+    for key, holes in by_method(table[~table["complete"].astype(bool)]):
+        counts = {kind.replace("_", " "): int(holes[kind].sum()) for kind in LOST}
         left = int((holes["expected"] - holes["done"]).sum()) - sum(counts.values())
         counts["not run"] = left
         places = (budget_words(one["cost"], one["budget"]) for one in holes.to_dict("records"))
@@ -209,7 +199,8 @@ def gaps(table: pd.DataFrame) -> dict[tuple[str, str, str], str]:
     return words
 
 
-def _by_method(table: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], pd.DataFrame]]:
+def by_method(table: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], pd.DataFrame]]:
+    """The rows of every (problem, recovery, method)."""
     if table.empty:
         return
     for (problem, recovery, method), rows in table.groupby(CELL[:3], sort=False):

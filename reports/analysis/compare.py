@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import pandas as pd
 
 from suites.schema import Suite
 
-from ..formats import after, counted, interval, p_value, points
+from ..formats import after, capital, confidence, counted, interval, p_value, points
 from ..records import Labels, Record
 from ..statistics import FEWEST_BASES
 from .by_problem import paired
@@ -76,12 +77,10 @@ def compare_methods(
 
 def _all_pairs(suite: Suite, chosen: Comparison) -> list[Comparison]:
     """The chosen pair and every other, each in one direction."""
-    names = suite.method_names
     others = [
-        Comparison("control", one, other)
-        for place, one in enumerate(names)
-        for other in names[place + 1 :]
-        if {one, other} != {chosen.method, chosen.reference}
+        Comparison("control", *pair)
+        for pair in combinations(suite.method_names, 2)
+        if set(pair) != {chosen.method, chosen.reference}
     ]
     return [chosen, *others]
 
@@ -89,24 +88,24 @@ def _all_pairs(suite: Suite, chosen: Comparison) -> list[Comparison]:
 def _sentence(difference: MethodDifference, row: Mapping[Any, Any]) -> str:
     """What one recovery shows."""
     recovery = str(row["recovery"])
-    where = after(recovery)
+    where = capital(after(recovery))
     pairs = difference.paired[difference.paired["recovery"] == recovery]
     if not row["n_problems"]:
         reasons = "; ".join(dict.fromkeys(pairs["reason"]))
-        return f"{where[0].upper()}{where[1:]}: no comparison: {reasons}."
+        return f"{where}: no comparison: {reasons}."
     problems = "these problems" if row["of"] > 1 else str(pairs["problem"].iloc[0])
     size = f"{difference.method} minus {difference.reference} is {points(row['mean'])} points"
     if row["n_problems"] < row["of"]:
         size += f" (on {row['n_problems']} of {row['of']})"
-    text = f"{where[0].upper()}{where[1:]}, on {problems}: {size}"
+    text = f"{where}, on {problems}: {size}"
     if row["bases"] < FEWEST_BASES:
         return f"{text}; {counted(row['bases'], 'base')} a problem leave its error unknown."
-    level = f"{100 * (1 - difference.suite.analysis.alpha):g} %"
+    level = confidence(difference.suite.analysis.alpha)
     span = interval(row["joint_low"], row["joint_high"])
     alone = interval(row["low"], row["high"])
     text += f", {level} interval {alone}" if alone != "–" else ""
     text += f", and {span} for all {difference.family} at once" if span != "–" else ""
-    said = f"{row['word']}" + (f" ({row['why']})" if row["why"] else "")
+    said = row["word"] + (f" ({row['why']})" if row["why"] else "")
     text += f", p = {p_value(row['p_adjusted'])}: {said}"
     for problem, lost in row["collapses"].items():
         text += f"; {lost:+.0f} points on {problem}".replace("-", "−")

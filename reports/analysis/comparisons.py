@@ -71,27 +71,33 @@ def planned(cells: pd.DataFrame, declared: Sequence[Comparison]) -> list[tuple[s
     ]
 
 
-def differences(
-    by_base: Averaged, family: Sequence[tuple[str, Comparison]], problems: Sequence[str]
+def scores_of(
+    by_base: Averaged, methods: Sequence[tuple[str, str]], problems: Sequence[str]
 ) -> Floats:
-    """[comparisons, problems, bases] method minus reference, on the bases that both have; NaN
-    where either is not there.
+    """[methods, problems, bases] scores; NaN where one failed, or stopped at fewer bases.
 
     Args:
         by_base: of `cells.collapsed`.
-        family: of `planned`.
+        methods: (recovery, method) of each.
         problems: in order.
     """
     most = max((len(one) for one in by_base.values()), default=0)
-    cube = np.full((len(family), len(problems), most), np.nan)
-    for row, (recovery, one) in enumerate(family):
+    cube = np.full((len(methods), len(problems), most), np.nan)
+    for row, (recovery, method) in enumerate(methods):
         for place, problem in enumerate(problems):
-            ours = by_base.get((problem, recovery, one.method))
-            theirs = by_base.get((problem, recovery, one.reference))
-            if ours is not None and theirs is not None:
-                shared = min(len(ours), len(theirs))
-                cube[row, place, :shared] = ours[:shared] - theirs[:shared]
+            values = by_base.get((problem, recovery, method), np.empty(0))
+            cube[row, place, : len(values)] = values
     return cube
+
+
+def differences(
+    by_base: Averaged, family: Sequence[tuple[str, Comparison]], problems: Sequence[str]
+) -> Floats:
+    """[comparisons, problems, bases] method minus reference, of a `planned` family; NaN where
+    either is not there."""
+    ours = scores_of(by_base, [(recovery, one.method) for recovery, one in family], problems)
+    theirs = scores_of(by_base, [(recovery, one.reference) for recovery, one in family], problems)
+    return ours - theirs
 
 
 def welch_in_groups(

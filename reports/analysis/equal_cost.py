@@ -17,7 +17,7 @@ from suites.schema import Suite
 
 from .. import statistics
 from ..statistics import Floats
-from .cells import CELL, Averaged
+from .cells import Averaged, by_method
 from .comparisons import Comparison, bounded, planned
 
 OTHER: Mapping[Axis, str] = {
@@ -46,35 +46,26 @@ def at_equal_cost(
     problems of retained top-1 there, in points, with its interval on these problems, alone (`low`,
     `high`). A description beside the declared tests, without one of its own.
 
-    Args:
-        trials: finished trials.
-        by_base: of `cells.collapsed`; it names the methods that are complete.
-        cells: of `cells.cells`.
-        declared: the comparisons.
-        suite: gives the cost of its budgets and alpha.
+    Arguments as `by_problem.paired`, and the finished trials; `by_base` names what is complete.
     """
     cost = OTHER[suite.budgets.cost]
     curves = _curves(trials, by_base, f"{cost}_ratio")
     problems = list(dict.fromkeys(cells["problem"]))
     rows, cubes = [], []
     for recovery, one in planned(cells, declared):
-        found = [
-            _difference(curves, [(problem, recovery, name) for name in (one.method, one.reference)])
-            for problem in problems
-        ]
-        known = [each for each in found if each is not None]
-        if not known:
-            continue
-        ends = np.exp([each[1] for each in known]).mean(axis=0)
-        rows.append(
-            {"recovery": recovery, **vars(one), "cost": cost, "n_problems": len(known)}
-            | {"share_low": ends[0], "share_high": ends[1]}
-        )
         cube = np.full((len(problems), suite.bases), np.nan)
-        for place, each in enumerate(found):
-            if each is not None:
-                cube[place, : len(each[0])] = each[0]
-        cubes.append(cube)
+        stretches = []
+        for place, problem in enumerate(problems):
+            keys = [(problem, recovery, name) for name in (one.method, one.reference)]
+            if found := _difference(curves, keys):
+                values, stretch = found
+                cube[place, : len(values)] = values
+                stretches.append(stretch)
+        if stretches:
+            low, high = np.exp(stretches).mean(axis=0)
+            row = {"recovery": recovery, **vars(one), "cost": cost, "n_problems": len(stretches)}
+            rows.append(row | {"share_low": low, "share_high": high})
+            cubes.append(cube)
     table = pd.DataFrame(rows).reindex(columns=COLUMNS)
     if cubes:
         test = statistics.on_these_problems(np.stack(cubes))
@@ -88,10 +79,7 @@ def _curves(
 ) -> dict[tuple[str, str, str], Curves]:
     """What each complete method retains against the log of the share that it keeps."""
     found: dict[tuple[str, str, str], Curves] = {}
-    if trials.empty:
-        return found
-    for key, rows in trials.groupby(CELL[:3], sort=False):
-        place = (str(key[0]), str(key[1]), str(key[2]))
+    for place, rows in by_method(trials):
         budgets = rows["budget"].nunique()
         if place not in by_base or budgets < 2 or rows[share].isna().any():
             continue

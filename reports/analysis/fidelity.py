@@ -13,10 +13,10 @@ from scipy.stats import rankdata
 from suites.fidelity import FidelitySuite
 
 from .. import statistics
-from ..declared import Declaration, Footing, footing
+from ..declared import Declaration, footing
 from ..records import Fidelity, Labels, Record
 from ..statistics import Floats
-from .results import digest, of_plan
+from .results import Analysed, of_plan
 
 SHARES = (0.1, 0.3, 0.5)  # of the units, lowest scores first
 CORRELATIONS = ("spearman", "spearman_within", "kendall", "kendall_within")
@@ -24,15 +24,14 @@ REGRETS = tuple(f"regret_{100 * share:.0f}" for share in SHARES)
 NORMALISED = tuple(f"{name}_normalised" for name in REGRETS)
 STATISTICS = (*CORRELATIONS, *NORMALISED, *REGRETS)
 PLACE = ["problem", "method"]
+TRIAL = [*PLACE, "base", "repeat"]
 
 
 @dataclass(frozen=True)
-class FidelityResults:
+class FidelityResults(Analysed):
     """Everything that the figures and the page draw on, computed once.
 
     Attributes:
-        records: those that the plan expects, sorted by key.
-        ignored: records that the plan does not hold.
         units: a row a sampled unit of each finished trial: labels, `group` (its root), `unit`,
             `score`, `predicted_rank` (of its score among all units, in (0, 1)), `change`.
         trials: a row a finished trial: labels, `STATISTICS`, `ceiling`, `score_s`.
@@ -44,22 +43,10 @@ class FidelityResults:
     """
 
     suite: FidelitySuite
-    records: Sequence[Record]
-    expected: Sequence[Labels]
-    ignored: int
     units: pd.DataFrame
     trials: pd.DataFrame
     methods: pd.DataFrame
     ceilings: Mapping[str, float]
-    footing: Footing
-
-    @property
-    def problems(self) -> list[str]:
-        return list(dict.fromkeys(one.problem for one in self.expected))
-
-    @property
-    def digest(self) -> str:
-        return digest(self.records)
 
 
 def analyse_fidelity(
@@ -95,10 +82,8 @@ def fidelity_frame(records: Iterable[Record]) -> pd.DataFrame:
         if record.fidelity is not None and record.costs is not None:
             found = statistics_of(record.fidelity)
             rows.append({**_labels(record), **found, "score_s": record.costs.score_s})
-    columns = [*PLACE, "base", "repeat", *STATISTICS, "ceiling", "score_s"]
-    return pd.DataFrame(rows, columns=columns).sort_values(
-        [*PLACE, "base", "repeat"], ignore_index=True
-    )
+    columns = [*TRIAL, *STATISTICS, "ceiling", "score_s"]
+    return pd.DataFrame(rows, columns=columns).sort_values(TRIAL, ignore_index=True)
 
 
 def statistics_of(fidelity: Fidelity) -> dict[str, float]:
@@ -118,13 +103,7 @@ def statistics_of(fidelity: Fidelity) -> dict[str, float]:
 
 
 def _labels(record: Record) -> dict[str, Any]:
-    named = record.labels
-    return {
-        "problem": named.problem,
-        "method": named.method,
-        "base": named.base,
-        "repeat": named.repeat,
-    }
+    return {name: getattr(record.labels, name) for name in TRIAL}
 
 
 def _units(records: Iterable[Record]) -> pd.DataFrame:
@@ -132,45 +111,41 @@ def _units(records: Iterable[Record]) -> pd.DataFrame:
     for record in records:
         fidelity = record.fidelity
         if fidelity is not None:
-            ranks = (rankdata(fidelity.score) - 0.5) / len(fidelity.score)
             table = {
                 **_labels(record),
                 "group": np.array(fidelity.roots)[fidelity.group],
                 "unit": fidelity.unit,
                 "score": fidelity.score,
-                "predicted_rank": ranks,
+                "predicted_rank": (rankdata(fidelity.score) - 0.5) / len(fidelity.score),
                 "change": fidelity.change,
             }
             tables.append(pd.DataFrame(table))
-    columns = [*PLACE, "base", "repeat", "group", "unit", "score", "predicted_rank", "change"]
     if not tables:
-        return pd.DataFrame(columns=columns)
-    whole = pd.concat(tables, ignore_index=True)[columns]
-    return whole.sort_values([*PLACE, "base", "repeat"], kind="stable", ignore_index=True)
+        columns = ["group", "unit", "score", "predicted_rank", "change"]
+        return pd.DataFrame(columns=[*TRIAL, *columns])
+    return pd.concat(tables).sort_values(TRIAL, kind="stable", ignore_index=True)
 
 
 def _spread(name: str, values: Floats, level: float) -> dict[str, float]:
-    """Mean over bases with its t-interval, within what the statistic can be; of three or more."""
+    """Mean over bases with its t-interval, within what the statistic can be."""
     if not values.size:
         return {}
-    span = statistics.t_interval(values, level)
-    low, high = (-1, 1) if name in CORRELATIONS else (0, np.inf)
-    ends = np.clip([span.low, span.high], low, high)
-    if span.n < statistics.FEWEST_BASES:
-        ends = np.full(2, np.nan)
-    return {name: span.mean, f"{name}_low": ends[0], f"{name}_high": ends[1]}
+    span = statistics.t_interval(values, level, *((-1, 1) if name in CORRELATIONS else (0,)))
+    return {name: span.mean, f"{name}_low": span.low, f"{name}_high": span.high}
 
 
-def _told(trials: pd.DataFrame, complete: Sequence[str], alpha: float) -> dict[str, bool]:
-    """Method of one problem -> whether its correlation is told from the highest one: Welch's test
-    over bases, Holm over all pairs, so that the highest may be chosen by looking."""
-    values = trials[trials["method"].isin(complete)].groupby(["method", "base"])["spearman"].mean()
-    wide = values.unstack().dropna()
-    if len(wide) < 2:
-        return {}
-    adjusted = statistics.pairwise(wide.to_numpy()[:, None, :]).adjusted
-    best = int(wide.mean(axis=1).to_numpy().argmax())
-    return dict(zip(wide.index, adjusted[best] <= alpha, strict=True))
+def _told(trials: pd.DataFrame, alpha: float) -> set[tuple[str, str]]:
+    """(problem, method) whose correlation is told from the problem's highest one: Welch's test over
+    bases, Holm over all pairs, so that the highest may be chosen by looking."""
+    values = trials.groupby([*PLACE, "base"])["spearman"].mean()
+    found = set()
+    for _, of_problem in values.groupby(level="problem"):
+        wide = of_problem.unstack("base").dropna()
+        if len(wide) > 1:
+            adjusted = statistics.pairwise(wide.to_numpy()[:, None, :]).adjusted
+            best = int(wide.mean(axis=1).to_numpy().argmax())
+            found |= set(wide.index[adjusted[best] <= alpha])
+    return found
 
 
 def _methods(trials: pd.DataFrame, expected: Sequence[Labels], level: float) -> pd.DataFrame:
@@ -195,14 +170,9 @@ def _methods(trials: pd.DataFrame, expected: Sequence[Labels], level: float) -> 
     ends = [f"{name}{end}" for name in STATISTICS for end in ("", "_low", "_high")]
     columns = [*PLACE, "bases", "done", "expected", "complete", "told", "score_s", *ends]
     table = pd.DataFrame(rows).reindex(columns=columns)
-    told: dict[tuple[str, str], bool] = {}
-    for key, of_problem in table[table["complete"].astype(bool)].groupby("problem"):
-        problem = str(key)
-        mine = trials[trials["problem"] == problem]
-        found = _told(mine, list(of_problem["method"]), 1 - level)
-        told |= {(problem, method): one for method, one in found.items()}
-    places = zip(table["problem"], table["method"], strict=True)
-    table["told"] = [told.get(place, False) for place in places]
+    whole = trials.merge(table.loc[table["complete"].astype(bool), PLACE])
+    told = _told(whole, 1 - level)
+    table["told"] = [place in told for place in table[PLACE].itertuples(index=False, name=None)]
     table[[*ends, "score_s"]] = table[[*ends, "score_s"]].astype(float)
     order = {one.problem: at for at, one in reversed(list(enumerate(expected)))}
     return table.sort_values(

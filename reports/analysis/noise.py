@@ -24,18 +24,8 @@ def noise(averaged: Averaged) -> pd.DataFrame:
     calibration images and, where there is recovery, its order: without recovery `repeat_sd` is the
     calibration's noise, with it that of both. NaN: one base, or one repeat.
     """
-    rows: list[dict[str, Any]] = []
-    for key, values in averaged.items():
-        base, repeat = statistics.variance_components(values, ("base", "repeat"))
-        rows.append(
-            dict(zip(KEYS, key, strict=True))
-            | {"base_sd": base.sd, "repeat_sd": repeat.sd}
-            | {
-                "base_share": base.share if values.shape[1] > 1 else np.nan,
-                "aa_sd": statistics.noise_floor(values),
-            }
-        )
-    return pd.DataFrame(rows, columns=[*KEYS, "base_sd", "repeat_sd", "base_share", "aa_sd"])
+    rows = [(*key, *statistics.noise(values)) for key, values in averaged.items()]
+    return pd.DataFrame(rows, columns=[*KEYS, *statistics.Noise._fields])
 
 
 def inflation(averaged: Averaged, records: Sequence[Record]) -> pd.DataFrame:
@@ -59,17 +49,11 @@ def inflation(averaged: Averaged, records: Sequence[Record]) -> pd.DataFrame:
     for (recovery, method), by_problem in runs.items():
         curves = histories[recovery, method]
         most = max(one.size for one in by_problem)
-        best = [statistics.best_of_n(one) for one in by_problem]
-        gain = [statistics.best_epoch([one]) for one in curves if np.isfinite(one).all()]
-        rows.append(
-            {
-                "recovery": recovery,
-                "method": method,
-                "runs": most,
-                "best_of_n": float(np.mean(best)) if most > 1 else np.nan,
-                "epochs": max((len(one) for one in curves), default=0),
-                "best_epoch": float(np.mean(gain)) if gain else np.nan,
-            }
-        )
+        best = [one.max() - one.mean() for one in by_problem]
+        gain = [one.max() - one[-1] for one in curves if np.isfinite(one).all()]
+        epochs = max((len(one) for one in curves), default=0)
+        best_of_n = float(np.mean(best)) if most > 1 else np.nan
+        best_epoch = float(np.mean(gain)) if gain else np.nan
+        rows.append((recovery, method, most, best_of_n, epochs, best_epoch))
     columns = ["recovery", "method", "runs", "best_of_n", "epochs", "best_epoch"]
     return pd.DataFrame(rows, columns=columns)

@@ -7,7 +7,7 @@ over problems of the difference in retained top-1: word, size, interval and test
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,11 +58,7 @@ def overall(
     - for problems like these: `like_low`, `like_high`, `like_p`, `like_p_adjusted` (Holm over the
       page), and `like_word`, which is given only where the first claim is.
 
-    Args:
-        by_base: of `cells.collapsed`.
-        cells: of `cells.cells`.
-        declared: the comparisons.
-        suite: gives alpha, the ROPE, the looks, and what failing means.
+    Arguments as `by_problem.paired`; the suite also gives its looks, and what failing means.
     """
     family = planned(cells, declared)
     if not family:
@@ -149,21 +145,18 @@ def _described(
     suite: Suite,
 ) -> dict[str, Any]:
     """A row with what is known of its problems, and the word that this leaves it."""
-    there = ~np.isnan(means)
-    blocks = means[there].round(9)
+    blocks = means[~np.isnan(means)]
     method, reference = (
         any((one, row["recovery"], row[role]) in lost for one in problems)
         for role in ("method", "reference")
     )
     found: dict[str, Any] = dict(row)
-    found |= {"of": len(problems), "n_problems": int(there.sum())}
-    found |= {"failed": WHO[method, reference]}
+    found |= {"of": len(problems), "n_problems": blocks.size, "failed": WHO[method, reference]}
     if not blocks.size:
         return found | {"word": "not compared", "why": "no problem has both"}
     typical = statistics.hodges_lehmann(blocks)
     found |= {"typical": typical, "collapses": _collapses(means, problems)}
-    found |= {"wins": int((blocks > 0).sum()), "ties": int((blocks == 0).sum())}
-    found |= {"losses": int((blocks < 0).sum())}
+    found |= _signs(blocks)
     found["word"], found["why"] = _restricted(found, suite.analysis.failures == "worst")
     return found
 
@@ -230,32 +223,28 @@ def per_budget(cells: pd.DataFrame, declared: Sequence[Comparison]) -> pd.DataFr
 
     A description: what is tested is the mean over budgets. Columns: `family`, `recovery`, `budget`,
     `method`, `reference`, `n_problems`, `mean` (points of retained top-1), `wins`, `ties`,
-    `losses` (problems).
-
-    Args:
-        cells: of `cells.cells`.
-        declared: the comparisons.
+    `losses` (problems). Arguments as `by_problem.paired`.
     """
-    columns = ["family", "recovery", "budget", "method", "reference", "n_problems"]
-    columns += ["mean", "wins", "ties", "losses"]
-    whole = dict.fromkeys(("n_problems", "wins", "ties", "losses"), "Int64")
-    return pd.DataFrame(_at_each_budget(cells, declared), columns=columns).astype(whole)
-
-
-def _at_each_budget(
-    cells: pd.DataFrame, declared: Sequence[Comparison]
-) -> Iterator[dict[str, Any]]:
+    rows = []
     for (recovery, budget), at_budget in cells.groupby(["recovery", "budget"], sort=False):
         values = at_budget.pivot(index="problem", columns="method", values="retained_top1")
         for comparison in declared:
             if not {comparison.method, comparison.reference} <= set(values):
                 continue  # a way of finetuning, where nothing is finetuned
             difference = values[comparison.method] - values[comparison.reference]
-            blocks = difference.astype(float).dropna().to_numpy()
+            blocks = difference.dropna().to_numpy(dtype=np.float64)
             row = {"recovery": recovery, "budget": budget, "n_problems": blocks.size}
             if blocks.size:
-                signs = np.sign(blocks.round(9))  # rounding noise breaks no tie
-                counts = {"wins": 1, "ties": 0, "losses": -1}
-                row |= {one: int((signs == sign).sum()) for one, sign in counts.items()}
-                row["mean"] = blocks.mean()
-            yield row | vars(comparison)
+                row |= _signs(blocks) | {"mean": blocks.mean()}
+            rows.append(row | vars(comparison))
+    columns = ["family", "recovery", "budget", "method", "reference", "n_problems"]
+    columns += ["mean", "wins", "ties", "losses"]
+    whole = dict.fromkeys(("n_problems", "wins", "ties", "losses"), "Int64")
+    return pd.DataFrame(rows, columns=columns).astype(whole)
+
+
+def _signs(differences: Floats) -> dict[str, int]:
+    """How many are won, tied, lost: rounding noise breaks no tie."""
+    signs = np.sign(differences.round(9))
+    places = {"wins": 1, "ties": 0, "losses": -1}
+    return {name: int((signs == sign).sum()) for name, sign in places.items()}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from suites.schema import Suite
 
@@ -114,41 +115,32 @@ def leading_test(layout: Layout) -> PlannedTest:
 
 def sampling_test(layout: Layout) -> PlannedTest:
     """The test for other datasets and models."""
-
-    def power(effect: float) -> float:
-        level = layout.alpha / layout.comparisons
-        return statistics.power_of_blocks(layout.levels, effect, level)
-
-    blind = layout.levels < FEWEST_LEVELS
-    why = f"of datasets and models, what varies must number {FEWEST_LEVELS}, not {layout.levels}"
-    return PlannedTest(
-        "for problems like these, against the control",
-        family=layout.comparisons,
-        smallest_p=1.0 if blind else 0.0,
-        power=0.0 if blind else power(TYPICAL),
-        detects=None if blind else statistics.detectable(power),
-        unit="SDs over problems",
-        why_not=why if blind else "",
-    )
+    why_not = ""
+    if layout.levels < FEWEST_LEVELS:
+        why_not = "of datasets and models, what varies must number "
+        why_not += f"{FEWEST_LEVELS}, not {layout.levels}"
+    level = layout.alpha / layout.comparisons
+    power = partial(statistics.power_of_blocks, layout.levels, level=level)
+    name = "for problems like these, against the control"
+    return _planned(name, layout.comparisons, "SDs over problems", power, why_not)
 
 
 def _over_bases(name: str, problems: int, family: int, layout: Layout) -> PlannedTest:
     """A test of means over so many problems whose sample is their bases."""
+    why_not = ""
+    if layout.bases < FEWEST_BASES:
+        why_not = f"{layout.bases} bases a problem, it takes {FEWEST_BASES}"
+    level = layout.alpha / family
+    power = partial(statistics.power_on_these, problems, layout.bases, level=level)
+    return _planned(name, family, "base SDs", power, why_not)
 
-    def power(effect: float) -> float:
-        level = layout.alpha / family
-        return statistics.power_on_these(problems, layout.bases, effect, level)
 
-    blind = layout.bases < FEWEST_BASES
-    return PlannedTest(
-        name,
-        family=family,
-        smallest_p=1.0 if blind else 0.0,
-        power=power(TYPICAL),
-        detects=statistics.detectable(power),
-        unit="base SDs",
-        why_not=f"{layout.bases} bases a problem, it takes {FEWEST_BASES}" if blind else "",
-    )
+def _planned(
+    name: str, family: int, unit: str, power: Callable[[float], float], why_not: str
+) -> PlannedTest:
+    if why_not:
+        return PlannedTest(name, family, 1.0, 0.0, None, unit, why_not)
+    return PlannedTest(name, family, 0.0, power(TYPICAL), statistics.detectable(power), unit)
 
 
 def advice(layout: Layout) -> list[tuple[str, float]]:

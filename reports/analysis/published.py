@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -119,9 +119,6 @@ def _faults(error: ValidationError, place: str) -> Iterator[str]:
         column = ".".join(map(str, fault["loc"]))
         if fault["type"] == "missing":
             yield f"{place}: the column {column} is empty"
-        elif column == "metric":
-            allowed = ", ".join(get_args(Metric))
-            yield f"{place}, metric = {fault['input']!r}: allowed are {allowed}"
         elif column:
             yield f"{place}, {column} = {fault['input']!r}: {fault['msg']}"
         else:

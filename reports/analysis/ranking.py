@@ -14,7 +14,7 @@ from suites.schema import Suite
 from .. import statistics
 from ..statistics import Floats, Friedman, Pairwise
 from .cells import Averaged, failures
-from .comparisons import looks_of
+from .comparisons import looks_of, scores_of
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,7 @@ def rank_methods(
 ) -> MethodRanks:
     """Rank the suite's methods under one recovery.
 
-    Args:
-        recovery: its name.
-        by_base: of `cells.collapsed`.
-        cells: of `cells.cells`.
-        suite: gives the order of methods, alpha, and what failing means.
+    Arguments as `by_problem.paired`; the suite gives their order, alpha, and what failing means.
     """
     alpha = suite.analysis.alpha
     of_recovery = cells[cells["recovery"] == recovery]
@@ -90,7 +86,15 @@ def rank_methods(
     settled = {key for key in by_base if key[1] == recovery} | set(lost)
     names = [one.name for one in suite.methods if one.name in there]
     methods = [one for one in names if any((p, recovery, one) in settled for p in everywhere)]
-    left_out = _left_out(everywhere, recovery, methods, settled)
+    unsettled = {
+        problem: [one for one in methods if (problem, recovery, one) not in settled]
+        for problem in everywhere
+    }
+    left_out = {
+        problem: f"not finished: {', '.join(open_)}"
+        for problem, open_ in unsettled.items()
+        if open_
+    }
     if suite.analysis.failures == "drop":
         left_out |= {
             problem: f"{method} {how}"
@@ -98,7 +102,7 @@ def rank_methods(
             if method in methods and problem not in left_out
         }
     problems = [one for one in everywhere if one not in left_out]
-    cube = _cube(by_base, recovery, methods, problems)
+    cube = scores_of(by_base, [(recovery, one) for one in methods], problems)
     scores = statistics.known_mean(cube, axis=2).T
     omnibus = pairs = None
     groups: Sequence[tuple[int, ...]] = ()
@@ -133,19 +137,6 @@ def rank_methods(
     )
 
 
-def _cube(
-    by_base: Averaged, recovery: str, methods: Sequence[str], problems: Sequence[str]
-) -> Floats:
-    """[methods, problems, bases] scores; NaN where a method failed, or stopped at fewer bases."""
-    most = max((len(one) for one in by_base.values()), default=0)
-    cube = np.full((len(methods), len(problems), most), np.nan)
-    for row, method in enumerate(methods):
-        for place, problem in enumerate(problems):
-            values = by_base.get((problem, recovery, method), np.empty(0))
-            cube[row, place, : len(values)] = values
-    return cube
-
-
 def _chances(cube: Floats, whole: NDArray[np.bool_], low: Floats) -> Floats:
     """Of the `whole` methods, on the bases that all of them have: among those that may be first."""
     chances = np.full(len(cube), np.nan)
@@ -154,18 +145,3 @@ def _chances(cube: Floats, whole: NDArray[np.bool_], low: Floats) -> Floats:
     possible = np.where(low > 1, 0.0, chances)
     known = np.isfinite(possible[whole]).all()
     return np.asarray(possible / max(possible[whole].sum(), 1e-9) if known else possible)
-
-
-def _left_out(
-    problems: Sequence[str],
-    recovery: str,
-    methods: Sequence[str],
-    settled: set[tuple[str, str, str]],
-) -> dict[str, str]:
-    """Problem -> which methods have not finished there."""
-    reasons = {}
-    for problem in problems:
-        open_ = [one for one in methods if (problem, recovery, one) not in settled]
-        if open_:
-            reasons[problem] = f"not finished: {', '.join(open_)}"
-    return reasons

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import pandas as pd
 
+from suites.protocol import Axis
 from suites.schema import AnySuite, Suite
 
 from ..declared import Footing
-from ..formats import counted
-from ..records import Labels, Record
+from ..formats import ranged
+from ..records import Labels, Measurements, Record
 from .cells import Averaged
 from .looks import Course
 from .power import Layout
@@ -22,14 +23,31 @@ from .ranking import MethodRanks
 
 
 @dataclass(frozen=True)
-class Results:
+class Analysed:
+    """What the analyses of all kinds of suites have."""
+
+    records: Sequence[Record]  # those that the plan expects, sorted by key
+    expected: Sequence[Labels]  # of a suite with looks, those that it needs
+    ignored: int  # records that the plan does not hold
+    footing: Footing  # what was declared, what differs, whether the plan is complete
+
+    @cached_property
+    def problems(self) -> list[str]:
+        """Models on datasets, in the order of the plan."""
+        return list(dict.fromkeys(labels.problem for labels in self.expected))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the sorted keys: which records a report is made from."""
+        return hashlib.sha256("\n".join(one.key for one in self.records).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Results(Analysed):
     """The results of `reports.analysis.analysis.analyse`, whose parts name what computes each."""
 
     suite: Suite
-    records: Sequence[Record]  # those that the plan expects, sorted by key
-    expected: Sequence[Labels]  # of a suite with looks, those that it needs
     course: Course  # how far a suite with looks has come
-    ignored: int  # records that the plan does not hold
     layout: Layout  # of which the power of the tests follows
     trials: pd.DataFrame
     dense: pd.DataFrame
@@ -45,17 +63,11 @@ class Results:
     noise: pd.DataFrame
     inflation: pd.DataFrame
     published: pd.DataFrame  # ours and the published
-    footing: Footing  # what was declared, what differs, whether the plan is complete
-
-    @cached_property
-    def problems(self) -> list[str]:
-        """Models on datasets, in the order of the plan."""
-        return problems_of(self.expected)
 
     @cached_property
     def recoveries(self) -> list[str]:
         """Recoveries, in the order of the plan."""
-        return recoveries_of(self.expected)
+        return list(dict.fromkeys(labels.recovery for labels in self.expected))
 
     @cached_property
     def budgets(self) -> dict[str, list[float]]:
@@ -69,30 +81,32 @@ class Results:
     @property
     def bases(self) -> str:
         """How many a problem has, in words; in a suite with looks methods stop when decided."""
-        low = high = self.suite.bases
-        if self.course.looks:
-            low, high = int(self.cells["bases"].min()), int(self.cells["bases"].max())
-        return counted(high, "base") if low == high else f"{low} to {counted(high, 'base')}"
+        counts = self.cells["bases"] if self.course.looks else [self.suite.bases]
+        return ranged(counts, "base")
+
+    @property
+    def axis(self) -> Axis:
+        """The cost that budgets hold equal; of a knob's thresholds, which hold none: MACs."""
+        cost = self.suite.budgets.cost
+        return "macs" if cost == "threshold" else cost
 
     @property
     def shared_budgets(self) -> list[float]:
         """Budgets of every problem, largest first: over problems nothing can be said of others."""
         return sorted(set.intersection(*map(set, self.budgets.values())), reverse=True)
 
-    @property
-    def digest(self) -> str:
-        """SHA-256 over the keys of the records; see `digest`."""
-        return digest(self.records)
+    @cached_property
+    def tightest(self) -> dict[str, float]:
+        """Problem -> the budget of which least is kept."""
+        return {problem: kept[-1] for problem, kept in self.budgets.items()}
 
-
-def problems_of(expected: Sequence[Labels]) -> list[str]:
-    """The problems of a plan, each once, in its order."""
-    return list(dict.fromkeys(labels.problem for labels in expected))
-
-
-def recoveries_of(expected: Sequence[Labels]) -> list[str]:
-    """The recoveries of a plan, each once, in its order."""
-    return list(dict.fromkeys(labels.recovery for labels in expected))
+    def at_the_tightest(self) -> Iterator[tuple[Labels, Measurements]]:
+        """Finished trials at the tightest budget of their problem, without matched controls."""
+        for record in self.records:
+            labels = record.labels
+            own = not labels.matched_to and labels.budget == self.tightest[labels.problem]
+            if own and record.measurements is not None:
+                yield labels, record.measurements
 
 
 def of_plan(suite: AnySuite, records: Sequence[Record], expected: Sequence[Labels]) -> list[Record]:
@@ -109,8 +123,3 @@ def of_plan(suite: AnySuite, records: Sequence[Record], expected: Sequence[Label
     if twice:
         raise ValueError(f"{len(twice)} trials have two records; the first: {twice[0]}")
     return known
-
-
-def digest(records: Sequence[Record]) -> str:
-    """SHA-256 over the sorted keys: which records a report was made from."""
-    return hashlib.sha256("\n".join(one.key for one in records).encode()).hexdigest()

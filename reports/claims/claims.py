@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -21,30 +22,8 @@ from .trials import claim_trials
 
 ClaimVerdict = Literal["reproduced", "not reproduced", "undecided", "not run"]
 ALPHA = 0.05  # chance that a claim's verdict is wrong, over all its comparisons
-RULE = (
-    "A comparison says that A minus B, in points of retained top-1 (test split, last epoch), lies "
-    "above a threshold, 0 where nothing else is said. Repeats of a base become their mean, budgets "
-    "in the claim's range the area under the curve over log compression, the claim's problems that "
-    "have both methods their mean. A verdict is on these problems and their bases: it says what "
-    "would come of them were their bases trained again, nothing of other problems. It needs three "
-    "bases a problem; repeats of one base are no sample of bases, so one base or two leave a claim "
-    "undecided. The test is Welch's t of that mean, after Holm's correction for all comparisons of "
-    "the claim, also those that could not be made: a claim's verdict is wrong with a chance of at "
-    "most 5 %. Intervals are of 95 % for all its comparisons at once, and end where accuracies do; "
-    "Holm's test may tell a little more. Reproduced: all comparisons are told above their "
-    "threshold. Not reproduced: one is told below it. Undecided: neither, or nothing could be "
-    "tested. Not run: no budget of the range has both methods, and nothing failed. That nobody "
-    "wins is reproduced if every method is told from a better one somewhere, not reproduced if one "
-    "is told from all others everywhere, corrected for all others and places. A base or budget at "
-    "which a trial is missing is left out, and the row says what became of the trial. Means of "
-    "what is left flatter a method that failed, timed out or was infeasible somewhere in the "
-    "range: where A did, the claim is at best undecided, where B did it is undecided, and for "
-    "nobody wins it is a better one nowhere on that problem. Where the paper's problem has no "
-    "records, another model on its dataset stands in, and the scale says so; it also says where "
-    "data, calibration or recipes are not those of the suite's file. Both are verdicts elsewhere, "
-    "which speak neither for nor against the paper. Smoke runs never count. A verdict is about the "
-    "direction; the size in the paper stands beside it"
-)
+_TEMPLATES = Path(__file__).parents[1] / "templates"
+RULE = " ".join((_TEMPLATES / "claims_rule.txt").read_text("utf-8").split())
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import get_args
 
-from ..formats import counted, interval, p_value, points
+from ..formats import counted, interval, markdown_row, p_value, points
 from ..records import Record
 from .claim_file import Claim
 from .claims import ALPHA, RULE, ClaimVerdict, Judgement
@@ -35,7 +35,7 @@ def claims_page(judgements: Sequence[Judgement], records: Iterable[Record]) -> s
         "",
         by_chance(claims),
         "",
-        _row(_HEADS),
+        markdown_row(_HEADS),
         "|" + "---|" * len(_HEADS),
     ]
     for claim, verdict, rows in claims:
@@ -43,9 +43,8 @@ def claims_page(judgements: Sequence[Judgement], records: Iterable[Record]) -> s
         if rows[0].recovery not in ("", claim.recovery):
             scale += f", {rows[0].recovery}"
         suite = f"`{claim.suite}`{scale}"
-        lines.append(
-            _row([claim.paper, claim.claim, suite, what_we_found(rows), worded(verdict, rows)])
-        )
+        found = what_we_found(rows)
+        lines.append(markdown_row([claim.paper, claim.claim, suite, found, worded(verdict, rows)]))
     lines += ["", "## The rule", "", f"{RULE}."]
     for claim, verdict, rows in claims:
         lines += ["", *_section(claim, verdict, rows)]
@@ -137,14 +136,14 @@ def _section(claim: Claim, verdict: ClaimVerdict, rows: Sequence[Judgement]) -> 
         yield f"- Asked: {compared}, on {', '.join(claim.problems)}."
         return
     yield ""
-    yield _row(_DETAILS)
+    yield markdown_row(_DETAILS)
     yield "|" + "---|" * len(_DETAILS)
     for one in rows:
         found = "; ".join(filter(None, [_points(one), one.note]))
         counts = (str(one.budgets or ""), str(len(one.trials) or ""))
         where = ": ".join(filter(None, [one.scale, ", ".join(one.problems)]))
         cells = (one.compared, found, p_value(one.p), one.on, *counts, where, one.verdict)
-        yield _row(cell or "–" for cell in cells)
+        yield markdown_row(cell or "–" for cell in cells)
 
 
 def _made_from(judgements: Sequence[Judgement], records: Iterable[Record]) -> Iterator[str]:
@@ -173,7 +172,3 @@ def _origin(record: Record) -> tuple[str, str, str]:
 def _range(span: Sequence[float]) -> str:
     low, high = span
     return f"{100 * low:g} to {100 * high:g} %"
-
-
-def _row(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -9,7 +9,7 @@ from itertools import groupby, product
 import pandas as pd
 
 from ..formats import counted
-from ..statistics import per_base
+from ..statistics import per_trial
 from .claim_file import DENSE, Range
 
 Missing = tuple[str, str, float]  # a trial that is not there: method, outcome, budget
@@ -51,7 +51,7 @@ def differences(rows: pd.DataFrame, method: str, reference: str, span: Range) ->
     if gap.empty:
         return Differences({}, 0, frozenset(), lacking)
     shares = None if "threshold" in set(both["cost"]) else gap.index
-    values = per_base(gap.to_numpy()[:, :, None], shares)
+    values = per_trial(gap.to_numpy()[:, :, None], shares)[:, 0]
     used = both["budget"].isin(gap.index) & both["base"].isin(gap.columns)
     keys = frozenset(both.loc[used & (both["outcome"] == "done"), "key"])
     return Differences(

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from ..analysis.results import Results
 from .captions import over_budgets
 from .plot import Plot
-from .rows import bold, dots, row_grid, spread_words, with_dots
-from .style import GREY, Look, title
+from .rows import bar_words, bold, dots, row_grid, with_dots
+from .style import DASHED, Look, title
 
 
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
@@ -27,7 +27,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         f"Accuracy {over_budgets(results)}",
         f"Mean test top-1 of n = {results.bases} "
         f"{over_budgets(results)}, best first in each panel, which has an axis of its own. "
-        f"{spread_words(results.suite)} Dashed grey: mean of the dense networks.",
+        f"{bar_words(results.suite)} Dashed grey: mean of the dense networks.",
         "Dot plot of test top-1, a row a method, by problem and recovery.",
     )
 
@@ -66,7 +66,7 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> Figure:
         ax, values = axes[place], rows["dense"].head(1).tolist()
         ax.set_title(title(problem, recovery))
         for value in values:
-            ax.axvline(value, color=GREY, linewidth=0.9, linestyle=(0, (6, 2)), zorder=1)
+            ax.axvline(value, zorder=1, **DASHED)
         dots(ax, rows.assign(row=rows["method"]), looks, *values)
         if place + len(recoveries) >= len(axes):
             ax.set_xlabel("test top-1 (%)")

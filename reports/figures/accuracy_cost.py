@@ -15,13 +15,13 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from ..analysis.cells import CELL
 from ..analysis.results import Results
-from ..statistics import FEWEST_BASES
+from ..formats import confidence, in_order
 from .focus import EDGE, focus, mark_below
 from .panels import entries, grid, legend, name_axes
 from .plot import Plot
 from .published_points import draw_published, published_entry, published_points
-from .rows import DOT, with_dots
-from .style import GREY, Look, in_order
+from .rows import DOT, spread_words, with_dots
+from .style import DASHED, GREY, Look
 
 DENSE = "dense"
 COSTS = {
@@ -68,10 +68,13 @@ def _plot(
     label = "theoretical MACs kept (%)" if theoretical else COSTS[cost]
     banded = with_bands(data, looks, results.suite.analysis.control)
     data = data[(data["dot"] == "") | data["method"].isin(banded)]
+    of = f", of {', '.join(banded)}"
+    level = confidence(results.suite.analysis.alpha)
+    bands = f"Bands{of}: {level} t-interval over bases; they may leave the panel."
     several = results.suite.bases > 1
     caption = (
         f"Mean test top-1 of {results.bases} a "
-        f"problem. {_spread(results, banded)} Dashed grey: the dense network"
+        f"problem. {spread_words(results.suite, bands, of)} Dashed grey: the dense network"
         f"{'s with one standard deviation over bases' if several else ''}. The panels have scales "
         f"of their own. {EDGE}{instead}"
     )
@@ -84,17 +87,6 @@ def _plot(
     figure = draw(data, looks, label, banded, theirs)
     shown = pd.concat([data, theirs], ignore_index=True) if len(theirs) else data
     return Plot(name, figure, shown, title, caption, alt)
-
-
-def _spread(results: Results, banded: list[str]) -> str:
-    if results.suite.bases == 1:
-        return "One base, so no intervals."
-    level = f"{100 * (1 - results.suite.analysis.alpha):g} %"
-    if results.suite.bases < FEWEST_BASES:
-        return f"Small dots, of {', '.join(banded)}: single bases, too few for an interval."
-    return (
-        f"Bands, of {', '.join(banded)}: {level} t-interval over bases; they may leave the panel."
-    )
 
 
 def drawn(
@@ -113,18 +105,16 @@ def drawn(
         dense: one row a base.
         cost: `macs`, `params` or `latency`: the x axis.
     """
-    table = table[table["complete"].astype(bool)].rename(
-        columns={"top1_low": "low", "top1_high": "high", "bases": "n"}
-    )
+    names = {"top1_low": "low", "top1_high": "high", "bases": "n"}
+    table = table[table["complete"].astype(bool)].rename(columns=names)
     by_base = trials.groupby([*CELL, "base"])["top1"].mean()
     table = table.assign(cost_percent=table[f"{cost}_percent"])
     table = with_dots(table, lambda row: by_base[tuple(row[one] for one in CELL)], "top1")
     columns = ["problem", "recovery", "method", "dot", "budget", "cost_percent"]
     if cost == "latency":
-        table = table.assign(
-            cost_low=table["latency_low_percent"], cost_high=table["latency_high_percent"]
-        )
-        columns += ["cost_low", "cost_high"]
+        ends = ["cost_low", "cost_high"]
+        table[ends] = table[["latency_low_percent", "latency_high_percent"]]
+        columns += ends
     columns += ["top1", "low", "high", "n"]
     rows = []
     for problem, recovery in product(table["problem"].unique(), table["recovery"].unique()):
@@ -140,7 +130,7 @@ def drawn(
 
 def with_bands(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> list[str]:
     """All coloured methods where they are few; else the control and the best: bands hide lines."""
-    there = in_order(list(data["method"]), looks)
+    there = in_order(data["method"], looks)
     loud = [name for name in there if not looks[name].quiet]
     if len(loud) <= _BANDS:
         return loud
@@ -164,35 +154,20 @@ def draw(
         x_label: the cost in words.
         banded: methods whose intervals are drawn.
         theirs: from `published_points`.
-
-    Raises:
-        ValueError: there is nothing to draw.
     """
-    if data.empty:
-        raise ValueError("no complete cell to draw")
-    methods = in_order(list(data["method"]), looks)
+    methods = in_order(data["method"], looks)
     figure, panels = grid(list(data["problem"].unique()), list(data["recovery"].unique()), 2.1)
     for panel in panels:
-        here = (data["problem"] == panel.problem) & (data["recovery"] == panel.recovery)
-        _panel(panel.ax, data[here], methods, looks, banded)
-        published_here = (theirs["problem"] == panel.problem) & (
-            theirs["recovery"] == panel.recovery
-        )
-        draw_published(panel.ax, theirs[published_here], looks)
-        panel.ax.set_ylim(
-            *limits(
-                pd.concat([data[here], theirs[published_here]])
-                if published_here.any()
-                else data[here]
-            )
-        )
+        own, others = panel.of(data), panel.of(theirs)
+        _panel(panel.ax, own, methods, looks, banded)
+        draw_published(panel.ax, others, looks)
+        panel.ax.set_ylim(*limits(pd.concat([own, others]) if len(others) else own))
     name_axes(figure, panels, x_label, "test top-1 (%)")
     cost_axis(panels[0].ax, data)
     curves = data.dropna(subset=["budget"])
     for panel in panels:
-        here = (curves["problem"] == panel.problem) & (curves["recovery"] == panel.recovery)
-        mark_below(panel.ax, curves[here], "cost_percent", "top1", "budget", looks)
-    dense = Line2D([], [], color=GREY, linewidth=0.9, linestyle=(0, (6, 2)), label="dense, mean")
+        mark_below(panel.ax, panel.of(curves), "cost_percent", "top1", "budget", looks)
+    dense = Line2D([], [], label="dense, mean", **DASHED)
     spread = Patch(color=GREY, alpha=0.18, linewidth=0, label="dense, ± 1 SD")
     several = (data.loc[data["method"] == DENSE, "n"] > 1).any()
     published = [published_entry()] if len(theirs) else []
@@ -208,7 +183,7 @@ def _panel(
     banded: list[str],
 ) -> None:
     dense = panel[panel["method"] == DENSE].iloc[0]
-    ax.axhline(dense["top1"], color=GREY, linewidth=0.9, linestyle=(0, (6, 2)), zorder=1)
+    ax.axhline(dense["top1"], zorder=1, **DASHED)
     ax.axhspan(dense["low"], dense["high"], color=GREY, alpha=0.18, linewidth=0, zorder=0)
     for method in methods:
         own = panel[panel["method"] == method].sort_values("cost_percent")

@@ -10,11 +10,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..analysis.results import Results
+from ..formats import in_order
 from .accuracy_cost import COSTS
-from .panels import ALL_PROBLEMS, MANY, entries, legend
+from .panels import ALL_PROBLEMS, MANY, entries, legend, tiled
 from .plot import Plot
 from .rows import bold, row_grid
-from .style import GREY, ONE_COLUMN, TWO_COLUMNS, Look, in_order
+from .style import GREY, ONE_COLUMN, TWO_COLUMNS, Look
 
 _DIFFER = 0.5  # percent of the dense cost, below which two costs say the same
 
@@ -52,8 +53,7 @@ def drawn(results: Results) -> pd.DataFrame:
     `low` and `high` (of latency: 95 % intervals over rounds). Other costs that follow
     from the first are left out. Of more than `MANY` problems: means over these.
     """
-    axis = results.suite.budgets.cost
-    first = "macs" if axis == "threshold" else axis
+    first = results.axis
     cells = results.cells[results.cells["matched_to"].isna() & results.cells["complete"]]
     place = cells["recovery"].map(results.recoveries.index)
     earliest = place.groupby([cells["problem"], cells["method"]]).transform("min")
@@ -84,19 +84,12 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> Figure:
     """
     if data["budget"].nunique() == 1:
         return _one_budget(data, looks, control)
-    problems, others = list(data["problem"].unique()), list(data["other"].unique())
-    if len(others) == 1:
-        places, across = [(one, others[0]) for one in problems], min(3, len(problems))
-    else:
-        places, across = list(product(problems, others)), len(others)
-    lines = -(-len(places) // across)
-    figure = Figure(figsize=(ONE_COLUMN if across == 1 else TWO_COLUMNS, 2.3 * lines + 0.3))
-    axes = figure.subplots(lines, across, squeeze=False)
-    for ax in axes.flat[len(places) :]:
-        ax.set_visible(False)
-    methods = in_order(list(data["method"]), looks)
-    for (problem, other), ax in zip(places, axes.flat, strict=False):
-        shown = data[(data["problem"] == problem) & (data["other"] == other)]
+    panels, others = _panels(data), data["other"].nunique()
+    across = others if others > 1 else min(3, len(panels))
+    width = ONE_COLUMN if across == 1 else TWO_COLUMNS
+    figure, axes = tiled(len(panels), across, width, 2.3, 0.3)
+    methods = in_order(data["method"], looks)
+    for ((problem, other), shown), ax in zip(panels.items(), axes, strict=True):
         for name in methods:
             rows = shown[shown["method"] == name].sort_values("x")
             ax.add_line(looks[name].line(rows["x"], rows["y"]))
@@ -111,15 +104,19 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> Figure:
     return figure
 
 
+def _panels(data: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
+    """The rows of every (problem, other cost)."""
+    return {
+        (problem, other): data[(data["problem"] == problem) & (data["other"] == other)]
+        for problem, other in product(data["problem"].unique(), data["other"].unique())
+    }
+
+
 def _one_budget(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> Figure:
-    problems, others = list(data["problem"].unique()), list(data["other"].unique())
-    places = list(product(problems, others))
-    panels = [
-        data[(data["problem"] == problem) & (data["other"] == other)].sort_values("y")
-        for problem, other in places
-    ]
-    figure, axes = row_grid([list(one["method"]) for one in panels], len(others))
-    for (problem, other), shown, ax in zip(places, panels, axes, strict=True):
+    panels = {place: rows.sort_values("y") for place, rows in _panels(data).items()}
+    names = [list(rows["method"]) for rows in panels.values()]
+    figure, axes = row_grid(names, data["other"].nunique())
+    for ((problem, other), shown), ax in zip(panels.items(), axes, strict=True):
         for y, row in enumerate(shown.to_dict("records")):
             look = looks[row["method"]]
             if other == "latency":

@@ -13,9 +13,11 @@ from matplotlib.lines import Line2D
 from suites.section import slug
 
 from ..analysis.results import Results
+from ..formats import confidence
 from ..statistics import t_interval
 from .accuracy_cost import COSTS, cost_axis
 from .focus import EDGE, focus, mark_below
+from .panels import tiled
 from .plot import Plot
 from .rows import DOT, with_dots
 from .style import QUIET, TWO_COLUMNS, Look, recovered
@@ -34,26 +36,20 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
             continue
         several = len(results.problems) > 1
         n = f"n = {data['n'].max()} {data['unit'].iloc[0]}"
-        level = f"{100 * (1 - results.suite.analysis.alpha):g} %"
+        level = confidence(results.suite.analysis.alpha)
         band = "Band: range over problems" if several else f"Band: {level} t-interval over bases"
         band += "" if several else " (it may leave the panel)"
         if (data["dot"] != "").any():
             band = "Small dots: single bases, too few for an interval"
         yield Plot(
             f"each_method-{slug(recovery)}",
-            draw(data, looks, control, COSTS[_cost(results)]),
+            draw(data, looks, control, COSTS[results.axis]),
             data,
             f"Every method on its own, {recovered(recovery)}",
             f"Accuracy change (top-1, pruned minus dense network) against cost, mean of {n}; best "
             f"mean first. {band}. Black: {control}; grey: all other methods. {EDGE}",
             f"Small panels, one a method, of accuracy change against cost beside {control}.",
         )
-
-
-def _cost(results: Results) -> str:
-    """The axis of the budgets, on which methods stand at equal cost; of a knob: MACs."""
-    axis = results.suite.budgets.cost
-    return "macs" if axis == "threshold" else axis
 
 
 def drawn(results: Results, recovery: str) -> pd.DataFrame:
@@ -66,7 +62,7 @@ def drawn(results: Results, recovery: str) -> pd.DataFrame:
     cells = results.cells[results.cells["matched_to"].isna()]
     cells = cells[(cells["recovery"] == recovery) & cells["budget"].isin(results.shared_budgets)]
     cells = cells[cells.groupby("method")["complete"].transform("all").astype(bool)]
-    cost = f"{_cost(results)}_percent"
+    cost = f"{results.axis}_percent"
     trials = results.trials[results.trials["recovery"] == recovery]
     by_base = trials.groupby(["method", "budget", "base"])["retained_top1"].mean()
     dense = results.dense["dense_top1"].mean()
@@ -76,48 +72,40 @@ def drawn(results: Results, recovery: str) -> pd.DataFrame:
         row = {"method": method, "budget": budget, "cost_percent": of_budget[cost].mean()}
         row["mean"] = of_budget["retained_top1"].mean()
         if several:
-            row |= {
-                "low": of_budget["retained_top1"].min(),
-                "high": of_budget["retained_top1"].max(),
-            }
+            low, high = of_budget["retained_top1"].min(), of_budget["retained_top1"].max()
             row |= {"n": len(of_budget), "unit": "problems"}
         else:
-            interval = t_interval(by_base.xs((method, budget)), 1 - results.suite.analysis.alpha)
-            low, high = max(interval.low, -dense), min(interval.high, 100 - dense)
-            row |= {"low": low, "high": high, "n": interval.n, "unit": "bases"}
-        rows.append(row)
+            level = 1 - results.suite.analysis.alpha
+            over = t_interval(by_base.xs((method, budget)), level, -dense, 100 - dense)
+            low, high = over.low, over.high
+            row |= {"n": over.n, "unit": "bases"}
+        rows.append(row | {"low": low, "high": high})
     columns = ["method", "budget", "cost_percent", "mean", "low", "high", "n", "unit", "dot"]
     data = pd.DataFrame(rows, columns=columns).assign(dot="")
     if not several:
         data = with_dots(data, lambda row: by_base[row["method"], row["budget"]])
     place = data.groupby("method")["mean"].transform("mean")
-    return data.assign(place=-place).sort_values(["place", "method", "budget"], ignore_index=True)[
-        columns
-    ]
+    data = data.assign(place=-place).sort_values(["place", "method", "budget"], ignore_index=True)
+    return data[columns]
 
 
 def draw(data: pd.DataFrame, looks: Mapping[str, Look], control: str, x_label: str) -> Figure:
     """The picture of `drawn`: all panels have the same axes."""
     names = [name for name in data["method"].unique() if name != control]
-    lines = math.ceil(len(names) / _ACROSS)
-    figure = Figure(figsize=(TWO_COLUMNS, 1.12 * lines + 0.5))
-    axes = figure.subplots(lines, _ACROSS, squeeze=False, sharex=True, sharey=True)
+    figure, axes = tiled(len(names), _ACROSS, TWO_COLUMNS, 1.12, 0.5, sharex=True, sharey=True)
     curves = {str(name): rows for name, rows in data.groupby("method", sort=False)}
     low = focus([rows["mean"][rows["dot"] == ""].min() for rows in curves.values()])
     top = data.loc[data["dot"] == "", "mean"].max()
     edge = 0.06 * max(top - low, 1.0)
-    axes[0, 0].set_ylim(low - edge, top + edge)
-    for place, ax in enumerate(axes.flat):
-        if place >= len(names):
-            ax.set_visible(False)
-            continue
-        if place + _ACROSS >= len(names):
-            ax.tick_params(labelbottom=True)
-        _panel(ax, curves, names[place], control, looks)
-    cost_axis(axes[0, 0], data)
+    axes[0].set_ylim(low - edge, top + edge)
+    for ax, name in zip(axes, names, strict=True):
+        _panel(ax, curves, name, control, looks)
+    for ax in axes[-_ACROSS:]:
+        ax.tick_params(labelbottom=True)
+    cost_axis(axes[0], data)
     ticks = sorted(100 * data["budget"].unique())
-    axes[0, 0].set_xticks(ticks[:: max(1, math.ceil(len(ticks) / 3))])
-    for ax, name in zip(axes.flat, names, strict=False):
+    axes[0].set_xticks(ticks[:: max(1, math.ceil(len(ticks) / 3))])
+    for ax, name in zip(axes, names, strict=True):
         mark_below(ax, curves[name], "cost_percent", "mean", "budget", looks, most=3)
     figure.supxlabel(x_label, fontsize=8)
     figure.supylabel("accuracy change (points)", fontsize=8)

@@ -16,8 +16,9 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from suites.section import slug
 
 from ..analysis.fidelity import NORMALISED, SHARES, FidelityResults
-from ..formats import counted
+from ..formats import confidence, counted
 from ..statistics import FEWEST_BASES
+from .panels import tiled
 from .plot import Drawing, Plot, asked_for, write
 from .rows import DOT
 from .similarity import REMOVED, overlap, similarity, similarity_plot
@@ -53,13 +54,7 @@ def fidelity_gallery(
 ) -> list[Drawing]:
     """Write the figures that the finished trials allow; none where no method is complete.
 
-    Args:
-        results: the analysis.
-        folder: made if need be.
-        names: of `FIGURES`; default: all.
-
-    Raises:
-        ValueError: a name that no figure has.
+    Arguments and errors as `gallery.gallery`.
     """
     asked = asked_for(names, FIGURES)
     if not results.methods["complete"].any():
@@ -77,7 +72,7 @@ def _bars(results: FidelityResults) -> str:
         return "One base a problem, so no intervals"
     if results.suite.bases < FEWEST_BASES:
         return "Small dots: single bases, too few for an interval"
-    level = f"{100 * (1 - results.suite.analysis.alpha):g} %"
+    level = confidence(results.suite.analysis.alpha)
     return f"Bars: {level} t-intervals over {results.suite.bases} bases"
 
 
@@ -230,22 +225,18 @@ def _dot_plot(
     """A row a method, a panel a problem, a marker a statistic with its interval."""
     names, problems, data = ordered(results), results.problems, rows_of(results, series)
     columns = min(len(problems), 4)
-    lines = math.ceil(len(problems) / columns)
-    row = 0.1 + 0.05 * len(series)
     width = 2.9 * columns + 0.06 * max(len(name) for name in names) + 0.4
-    figure = Figure(figsize=(width, (row * len(names) + 0.55) * lines + 0.5))
-    axes = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
-    for ax in axes.flat[len(problems) :]:
-        ax.set_visible(False)
-    panels = dict(zip(problems, axes.flat, strict=False))
+    height = (0.1 + 0.05 * len(series)) * len(names) + 0.55
+    figure, axes = tiled(len(problems), columns, width, height, 0.5, sharex=True, sharey=True)
+    panels = dict(zip(problems, axes, strict=True))
     for problem, ax in panels.items():
         rows = data[data["problem"] == problem]
         _dots(ax, rows.assign(y=rows["method"].map(names.index)), series)
         ax.set_title(problem)
         ax.set_xlabel(label)
         ax.tick_params(axis="y", length=0)
-    axes[0, 0].set_yticks(range(len(names)), names)
-    axes[0, 0].set_ylim(len(names) - 0.4, -0.6)
+    axes[0].set_yticks(range(len(names)), names)
+    axes[0].set_ylim(len(names) - 0.4, -0.6)
     handles = [
         Line2D([], [], linestyle="", marker=one.marker, color=one.colour, label=one.label,
                markerfacecolor=_fill(one))

@@ -50,13 +50,13 @@ def focus(worst: ArrayLike, *held: float) -> float:
     return float(low if top - lowest >= _FINER * (top - low) else lowest)
 
 
-def signed(value: float) -> str:
-    """One decimal, with a true minus, and without one at zero.
+def signed(value: float, decimals: int = 1) -> str:
+    """So many decimals, with a true minus, and without one at zero.
 
     >>> signed(-0.04), signed(-1.26)
     ('0.0', '−1.3')
     """
-    return f"{round(value, 1) + 0.0:.1f}".replace("-", "−")
+    return f"{round(value, decimals) + 0.0:.{decimals}f}".replace("-", "−")
 
 
 def mark_below(

@@ -14,7 +14,7 @@ from ..statistics import FEWEST_BASES, Floats
 from .captions import over_budgets
 from .panels import ALL_PROBLEMS as OVERALL
 from .plot import Plot
-from .rows import dots, row_grid, spread_words, with_dots
+from .rows import bar_words, dots, row_grid, with_dots
 from .style import GREY, Look, title
 
 _PANELS = 2  # problems up to which each has a panel; more are small dots in one
@@ -32,7 +32,7 @@ def _plot(results: Results, looks: Mapping[str, Look], family: str) -> Plot:
     data = drawn(results, family)
     control, rope = results.suite.analysis.control, results.suite.analysis.rope
     other = control if family == "control" else "its matched control"
-    bars = spread_words(results.suite)
+    bars = bar_words(results.suite)
     if OVERALL in set(data["panel"]):
         bars = f"{bars} Over all problems: the mean of these, each a small dot, with the interval "
         bars += "over the bases of all."
@@ -64,7 +64,16 @@ def drawn(results: Results, family: str) -> pd.DataFrame:
     pairs = results.paired[results.paired["family"] == family]
     over = results.overall[results.overall["family"] == family]
     pairs = pairs.assign(panel=pairs["problem"], n=pairs["n_bases"], unit="bases")
-    rows = _with_bases(pairs, results)
+
+    def of_bases(row: Mapping[str, str]) -> Floats:
+        ours, theirs = (
+            results.averaged[row["problem"], row["recovery"], row[one]].mean(axis=1)
+            for one in ("method", "reference")
+        )
+        shared = min(len(ours), len(theirs))
+        return ours[:shared] - theirs[:shared]
+
+    rows = with_dots(pairs, of_bases)
     if over["n_problems"].max() > 1:
         over = over.assign(panel=OVERALL, n=over["n_problems"], unit="problems", dot="")
         single = rows[rows["dot"] == ""].dropna(subset=["mean"])
@@ -79,18 +88,6 @@ def drawn(results: Results, family: str) -> pd.DataFrame:
     columns = ["recovery", "panel", "comparison", "method", "reference", "dot"]
     columns += ["mean", "low", "high", "n", "unit"]
     return rows.sort_values("mean", ascending=False, kind="stable", ignore_index=True)[columns]
-
-
-def _with_bases(rows: pd.DataFrame, results: Results) -> pd.DataFrame:
-    def of_bases(row: Mapping[str, str]) -> Floats:
-        of_both = [
-            results.averaged[row["problem"], row["recovery"], row[one]].mean(axis=1)
-            for one in ("method", "reference")
-        ]
-        shared = min(map(len, of_both))
-        return of_both[0][:shared] - of_both[1][:shared]
-
-    return with_dots(rows, of_bases)
 
 
 def draw(

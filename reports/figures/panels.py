@@ -6,7 +6,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
+import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -31,13 +33,37 @@ class Panel:
     left: bool  # the first of its row, which names the y axis
     lowest: bool  # of its column, which names the x axis
 
+    def of(self, data: pd.DataFrame) -> pd.DataFrame:
+        """The rows of this panel."""
+        return data[(data["problem"] == self.problem) & (data["recovery"] == self.recovery)]
+
+
+def tiled(
+    count: int, across: int, width: float, height: float, margin: float, **shared: Any
+) -> tuple[Figure, list[Axes]]:
+    """So many panels, line by line.
+
+    Args:
+        count: of panels.
+        across: panels a line.
+        width: of the figure, in inches.
+        height: of a line.
+        margin: what the figure is higher than its lines.
+        shared: `sharex` and `sharey` of matplotlib.
+    """
+    lines = math.ceil(count / across)
+    figure = Figure(figsize=(width, height * lines + margin))
+    axes = figure.subplots(lines, across, squeeze=False, **shared)
+    for ax in axes.flat[count:]:
+        ax.set_visible(False)
+    return figure, list(axes.flat[:count])
+
 
 def grid(
     problems: Sequence[str],
     recoveries: Sequence[str],
     height: float,
     sharex: bool = True,
-    sharey: bool = False,
 ) -> tuple[Figure, list[Panel]]:
     """A row a problem, a column a recovery; they wrap where either stands alone or rows are many.
 
@@ -48,7 +74,6 @@ def grid(
         recoveries: likewise.
         height: of a panel, in inches.
         sharex: one x axis for all.
-        sharey: one y axis for all.
     """
     wraps = len(problems) == 1 or len(recoveries) == 1 or len(problems) > MANY
     if wraps:  # recovery by recovery
@@ -56,16 +81,10 @@ def grid(
     else:
         places = list(product(problems, recoveries))
     across = min(_ACROSS, len(places)) if wraps else len(recoveries)
-    lines = math.ceil(len(places) / across)
     width = ONE_COLUMN if across == 1 else TWO_COLUMNS
-    figure = Figure(figsize=(width, height * lines + 0.4))
-    axes = figure.subplots(lines, across, squeeze=False, sharex=sharex, sharey=sharey)
+    figure, axes = tiled(len(places), across, width, height, 0.4, sharex=sharex)
     panels = []
-    for place, ax in enumerate(axes.flat):
-        if place >= len(places):
-            ax.set_visible(False)
-            continue
-        problem, recovery = places[place]
+    for place, ((problem, recovery), ax) in enumerate(zip(places, axes, strict=True)):
         lowest = place + across >= len(places)
         if lowest:
             ax.tick_params(labelbottom=True)

@@ -21,12 +21,7 @@ from .panels import ALL_PROBLEMS, MANY, grid, legend, name_axes
 from .plot import Plot
 from .style import GREY, QUIET, Look
 
-_FRONT: dict[str, Any] = {
-    "color": GREY,
-    "linewidth": 1.0,
-    "linestyle": (0, (3, 2)),
-    "zorder": 1,
-}
+_FRONT: dict[str, Any] = {"color": GREY, "linewidth": 1.0, "linestyle": (0, (3, 2)), "zorder": 1}
 _ROOM = 0.2  # of the width, at both sides, for names
 SHORTEST_S = 1e-3  # shorter times stand at the left edge: a log axis has no zero
 _KEYS = ["problem", "recovery", "method"]
@@ -36,18 +31,32 @@ def score_cost(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     """Against seconds of scoring, where methods differ in them."""
     data = drawn(results, "score_s")
     data = _differing(data.assign(x=data["score_s"].clip(lower=SHORTEST_S)))
-    if data.empty:
-        return
-    yield Plot(
-        "score_cost",
-        draw(data, looks, "scoring time (s)", log=True),
-        data,
-        "Quality against scoring time",
-        f"Seconds of scoring, as if the criterion had run alone, against the {_words(results)} "
-        "Up and to the left is better; on the dashed front no other method is both faster and "
-        f"better. Times below 1 ms stand at 1 ms. {_named(looks)}",
-        "Scatter of scoring time against accuracy change, by problem and recovery.",
-    )
+    if len(data):
+        yield Plot(
+            "score_cost",
+            draw(data, looks, "scoring time (s)", log=True),
+            data,
+            "Quality against scoring time",
+            "Seconds of scoring, as if the criterion had run alone, against the "
+            f"{_words(results, 'faster')} Times below 1 ms stand at 1 ms. {_named(looks)}",
+            "Scatter of scoring time against accuracy change, by problem and recovery.",
+        )
+
+
+def training_cost(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
+    """Against all training images, where methods differ in them."""
+    data = drawn(results, "images_trained")
+    data = _differing(data.assign(x=data["images_trained"] / 1000))
+    if len(data):
+        yield Plot(
+            "training_cost",
+            draw(data, looks, "training images after the base (thousands)", log=False),
+            data,
+            "Quality against training",
+            "Images of all training since the base, a method's own phases and recovery together, "
+            f"against the {_words(results, 'cheaper')} {_named(looks)}",
+            "Scatter of training images against accuracy change, by problem and recovery.",
+        )
 
 
 def _differing(data: pd.DataFrame) -> pd.DataFrame:
@@ -56,33 +65,17 @@ def _differing(data: pd.DataFrame) -> pd.DataFrame:
     return data[several].reset_index(drop=True)
 
 
-def training_cost(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """Against all training images, where methods differ in them."""
-    data = drawn(results, "images_trained")
-    data = _differing(data.assign(x=data["images_trained"] / 1000))
-    if data.empty:
-        return
-    yield Plot(
-        "training_cost",
-        draw(data, looks, "training images after the base (thousands)", log=False),
-        data,
-        "Quality against training",
-        "Images of all training since the base, a method's own phases and recovery together, "
-        f"against the {_words(results)} Up and to the left is better; on the dashed front no other "
-        f"method is both cheaper and better. {_named(looks)}",
-        "Scatter of training images against accuracy change, by problem and recovery.",
-    )
-
-
-def _words(results: Results) -> str:
+def _words(results: Results, frugal: str) -> str:
+    n, spread = results.bases, ", with bars of one standard deviation over bases"
     if len(results.problems) > MANY:
-        text = f"{change(results)}, mean of n = {len(results.problems)} problems"
-        return f"{text}, with bars of one standard deviation over these. {EDGE}"
-    n = results.bases
-    text = f"{change(results)}, mean of n = {n}"
-    if results.suite.bases == 1:
-        return f"{text}: single networks, no spread. {EDGE}"
-    return f"{text}, with bars of one standard deviation over bases. {EDGE}"
+        n = f"{len(results.problems)} problems"
+        spread = ", with bars of one standard deviation over these"
+    elif results.suite.bases == 1:
+        spread = ": single networks, no spread"
+    return (
+        f"{change(results)}, mean of n = {n}{spread}. {EDGE} Up and to the left is better; on the "
+        f"dashed front no other method is both {frugal} and better."
+    )
 
 
 def _named(looks: Mapping[str, Look]) -> str:
@@ -157,11 +150,11 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], x_label: str, log: bool)
         panels[0].ax.set_xscale("log")
     named: list[tuple[Axes, pd.DataFrame]] = []
     for panel in panels:
-        here = (data["problem"] == panel.problem) & (data["recovery"] == panel.recovery)
-        _panel(panel.ax, data[here], looks)
-        loud = data["method"].map(lambda name: not looks[name].quiet)
-        below = data["retained_top1"] < panel.ax.get_ylim()[0]
-        named.append((panel.ax, data[here & (loud | data["pareto"] | below)]))
+        rows = panel.of(data)
+        _panel(panel.ax, rows, looks)
+        loud = rows["method"].map(lambda name: not looks[name].quiet)
+        below = rows["retained_top1"] < panel.ax.get_ylim()[0]
+        named.append((panel.ax, rows[loud | rows["pareto"] | below]))
     name_axes(figure, panels, x_label, "accuracy change (points)")
     handles = [Line2D([], [], label="Pareto front", **_FRONT)]
     if any(looks[name].quiet for name in data["method"]):
@@ -169,10 +162,7 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], x_label: str, log: bool)
         grey.set_label("other methods")
         handles.append(grey)
     legend(figure, handles)
-    place_names(
-        figure,
-        [(ax, *_placed(rows, ax.get_ylim()[0])) for ax, rows in named],
-    )
+    place_names(figure, [(ax, *_placed(rows, ax.get_ylim()[0])) for ax, rows in named])
     return figure
 
 

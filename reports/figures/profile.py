@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 
 from ..analysis.ranking import MethodRanks
 from ..analysis.results import Results
-from ..formats import counted
+from ..formats import counted, in_order, ranged
 from ..statistics import Floats, known_mean, shares_within
 from .focus import EDGE, focus, mark_beside
-from .panels import entries, legend
+from .panels import entries, legend, tiled
 from .plot import Plot
-from .style import GREY, ONE_COLUMN, TWO_COLUMNS, Look, in_order, recovered
+from .style import GREY, ONE_COLUMN, TWO_COLUMNS, Look, recovered
 
 _FEWEST = 6  # trials of a method
 _POINTS = 100  # of a curve
@@ -32,10 +32,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     cubes = {key: one for key, one in cubes.items() if one[1][0].size >= _FEWEST}
     if not cubes:
         return
-    counts = sorted({len(kept) for kept in results.budgets.values()})
-    budgets = f"{counts[0]} to {counts[-1]} budgets"
-    if len(counts) == 1:
-        budgets = counted(counts[0], "budget")
+    budgets = ranged([len(kept) for kept in results.budgets.values()], "budget")
     data = drawn(cubes)
     sizes = "; ".join(
         f"{recovered(key)}: n = {counted(problems, 'problem')} × {budgets} × "
@@ -107,9 +104,8 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
     """The picture of `drawn`: a panel a recovery."""
     recoveries = list(data["recovery"].unique())
     width = ONE_COLUMN if len(recoveries) == 1 else TWO_COLUMNS
-    figure = Figure(figsize=(width, 2.9))
-    axes = figure.subplots(1, len(recoveries), squeeze=False, sharey=True)[0]
-    methods = in_order(list(data["method"]), looks)
+    figure, axes = tiled(len(recoveries), len(recoveries), width, 2.6, 0.3, sharey=True)
+    methods = in_order(data["method"], looks)
     for recovery, ax in zip(recoveries, axes, strict=True):
         for name in methods:
             rows = data[(data["recovery"] == recovery) & (data["method"] == name)]

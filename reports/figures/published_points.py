@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import pandas as pd
@@ -29,12 +30,9 @@ def published_points(results: Results, cells: pd.DataFrame, cost: str) -> pd.Dat
         kept, place = number.kept(cost), (number.problem, recovery, number.method)
         if number.metric != "top1" or number.value is None or kept is None or place not in curves:
             continue
-        ends = (
-            [number.value - number.spread, number.value + number.spread]
-            if number.spread
-            else [None, None]
-        )
-        rows.append([*place, 100 * kept, number.value, *ends, number.source, number.mark])
+        spread = number.spread or math.nan
+        numbers = (100 * kept, number.value, number.value - spread, number.value + spread)
+        rows.append([*place, *numbers, number.source, number.mark])
     return pd.DataFrame(rows, columns=_COLUMNS).astype(dict.fromkeys(_COLUMNS[3:7], float))
 
 

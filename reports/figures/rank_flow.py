@@ -12,6 +12,7 @@ from ..analysis.results import Results
 from ..records import budget_words
 from .accuracy_cost import COSTS
 from .captions import participants
+from .panels import tiled
 from .plot import Plot
 from .style import INK, TWO_COLUMNS, Look, recovered
 
@@ -71,14 +72,10 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], x_label: str) -> Figure:
     recoveries = list(data["recovery"].unique())
     longest = max(len(name) for name in data["method"])
     across = min(2 if longest <= _SHORT else 1, len(recoveries))
-    lines = -(-len(recoveries) // across)
     height = _LINE * data["method"].nunique() + 0.55
     width = TWO_COLUMNS if across > 1 else 0.62 * TWO_COLUMNS
-    figure = Figure(figsize=(width, height * lines + 0.1))
-    axes = figure.subplots(lines, across, squeeze=False)
-    for ax in axes.flat[len(recoveries) :]:
-        ax.set_visible(False)
-    for recovery, ax in zip(recoveries, axes.flat, strict=False):
+    figure, axes = tiled(len(recoveries), across, width, height, 0.1)
+    for recovery, ax in zip(recoveries, axes, strict=True):
         _panel(ax, data[data["recovery"] == recovery], looks)
         ax.set_title(recovered(recovery))
         ax.set_xlabel(x_label)

@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ..analysis.results import Results
-from ..formats import counted
+from ..formats import counted, in_order
 from .captions import at_the_tightest
 from .focus import EDGE, focus, mark_below
 from .panels import entries, grid, legend, name_axes
 from .plot import Plot
-from .style import Look, in_order
+from .style import Look
 
 
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
@@ -47,41 +47,24 @@ def drawn(results: Results) -> pd.DataFrame:
     Columns: `validation_top1` (percent, mean over networks), `sd`, `n` (networks). Only recoveries
     of which some method has two epochs or more, and images are held out to look at.
     """
-    tightest = {problem: min(kept) for problem, kept in results.budgets.items()}
-    tight = results.cells["budget"] == results.cells["problem"].map(tightest)
+    tight = results.cells["budget"] == results.cells["problem"].map(results.tightest)
     cells = results.cells[results.cells["complete"] & tight]
     whole = set(cells[["problem", "recovery", "method"]].itertuples(index=False, name=None))
-    rows = []
-    for record in results.records:
-        labels = record.labels
-        if (
-            record.measurements is None
-            or labels.matched_to
-            or labels.budget != tightest[labels.problem]
-        ):
-            continue
-        if (labels.problem, labels.recovery, labels.method) in whole:
-            rows += [
-                (
-                    labels.problem,
-                    labels.recovery,
-                    labels.method,
-                    epoch.epoch,
-                    100 * epoch.validation_top1,
-                )
-                for epoch in record.measurements.history
-                if epoch.validation_top1 is not None
-            ]
+    rows = [
+        (*place, epoch.epoch, 100 * epoch.validation_top1)
+        for labels, found in results.at_the_tightest()
+        if (place := (labels.problem, labels.recovery, labels.method)) in whole
+        for epoch in found.history
+        if epoch.validation_top1 is not None
+    ]
     keys = ["problem", "recovery", "method", "epoch"]
     data = pd.DataFrame(rows, columns=[*keys, "top1"])
     if data.empty:
         return data
-    grouped = data.groupby(keys)["top1"]
-    data = pd.DataFrame(
-        {"validation_top1": grouped.mean(), "sd": grouped.std(), "n": grouped.size()}
-    ).reset_index()
-    place = {problem: i for i, problem in enumerate(results.problems)}
-    data = data.sort_values("problem", key=lambda one: one.map(place), kind="stable")
+    of_epoch = data.groupby(keys)["top1"]
+    data = of_epoch.agg(validation_top1="mean", sd="std", n="size").reset_index()
+    order = results.problems.index
+    data = data.sort_values("problem", key=lambda one: one.map(order), kind="stable")
     many = data.groupby("recovery")["epoch"].transform("max") > 1
     return data[many].reset_index(drop=True)
 
@@ -97,12 +80,11 @@ def _banded(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> list
 
 def draw(data: pd.DataFrame, looks: Mapping[str, Look], banded: list[str]) -> Figure:
     """The picture of `drawn`."""
-    methods = in_order(list(data["method"]), looks)
+    methods = in_order(data["method"], looks)
     problems, recoveries = list(data["problem"].unique()), list(data["recovery"].unique())
     figure, panels = grid(problems, recoveries, 2.1, sharex=False)
     for panel in panels:
-        here = (data["problem"] == panel.problem) & (data["recovery"] == panel.recovery)
-        shown = data[here]
+        shown = panel.of(data)
         for name in methods:
             rows = shown[shown["method"] == name]
             top1 = rows["validation_top1"]

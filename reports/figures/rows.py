@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from suites.schema import Suite
 
+from ..formats import confidence
 from ..statistics import FEWEST_BASES
 from .focus import EDGE, focus, mark_beside
 from .style import GREY, INK, TWO_COLUMNS, Look
@@ -86,14 +87,19 @@ def with_dots(
     return pd.concat([bare, pd.DataFrame(single, columns=bare.columns)], ignore_index=True)
 
 
-def spread_words(suite: Suite) -> str:
-    """What stands for the spread over bases, and what at the edge, for captions."""
+def spread_words(suite: Suite, enough: str, of: str = "") -> str:
+    """What stands for the spread over bases, for captions: `enough` where these are so many."""
     if suite.bases == 1:
-        return f"One base, so no intervals. {EDGE}"
+        return "One base, so no intervals."
     if suite.bases < FEWEST_BASES:
-        return f"Small dots: single bases, too few for an interval. {EDGE}"
-    level = f"{100 * (1 - suite.analysis.alpha):g} %"
-    return f"Bars: {level} t-intervals over bases; an arrow marks one that leaves the panel. {EDGE}"
+        return f"Small dots{of}: single bases, too few for an interval."
+    return enough
+
+
+def bar_words(suite: Suite) -> str:
+    """The same of the bars of `dots`, and what stands at the edge."""
+    bars = f"Bars: {confidence(suite.analysis.alpha)} t-intervals over bases; an arrow marks one "
+    return f"{spread_words(suite, bars + 'that leaves the panel.')} {EDGE}"
 
 
 def dots(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], *held: float) -> None:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ..analysis.results import Results
-from ..formats import counted
+from ..formats import capital, counted
 from .captions import change
 from .focus import EDGE, focus, mark_beside
 from .plot import Plot
@@ -43,16 +43,11 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         data,
         "Seed noise",
         f"Standard deviations of the {change(results)}{pooled}, by nested variance components from "
-        f"n = {results.bases} × {counted(suite.repeats, 'repeat')}; each panel in "
-        f"an order of its own. {_sentence(parts)}. 0: no more than chance below it explains. "
+        f"n = {results.bases} × {counted(suite.repeats, 'repeat')}; each panel in an order of its "
+        f"own. {capital('; '.join(parts))}. 0: no more than chance below it explains. "
         "Smaller is steadier, not better; few bases measure it poorly. " + EDGE,
         "Dot plot of standard deviations over bases and repeats, a row a method.",
     )
-
-
-def _sentence(parts: list[str]) -> str:
-    text = "; ".join(parts)
-    return text[:1].upper() + text[1:]
 
 
 def drawn(results: Results) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -27,13 +27,7 @@ def similarity(results: FidelityResults, problem: str) -> pd.DataFrame:
     Rows and columns are in the order of an average-linkage clustering of 1 - tau, so that methods
     which rank alike, or upside down, stand together.
     """
-    units = results.units[results.units["problem"] == problem]
-    return mean_agreement(
-        [
-            rows.pivot(index=["group", "unit"], columns="method", values="score").corr("spearman")
-            for _, rows in units.groupby(["base", "repeat"], sort=True)
-        ]
-    )
+    return mean_agreement([one.corr("spearman") for one in _scores(results, problem)])
 
 
 def overlap(results: FidelityResults, problem: str) -> pd.DataFrame:
@@ -41,16 +35,21 @@ def overlap(results: FidelityResults, problem: str) -> pd.DataFrame:
 
     A set is the lowest `REMOVED` of the sampled units. Order as `similarity`, of 1 - overlap.
     """
-    units = results.units[results.units["problem"] == problem]
     by_base = []
-    for _, rows in units.groupby(["base", "repeat"], sort=True):
-        scores = rows.pivot(index=["group", "unit"], columns="method", values="score")
+    for scores in _scores(results, problem):
         taken = scores.rank(method="first") <= REMOVED * len(scores)
         held = taken.to_numpy(dtype=float)
         both = held.T @ held
         either = held.sum(axis=0)[:, None] + held.sum(axis=0)[None] - both
         by_base.append(pd.DataFrame(both / either, taken.columns, taken.columns))
     return mean_agreement(by_base)
+
+
+def _scores(results: FidelityResults, problem: str) -> Iterator[pd.DataFrame]:
+    """Of each base and repeat [units, methods]."""
+    units = results.units[results.units["problem"] == problem]
+    for _, rows in units.groupby(["base", "repeat"], sort=True):
+        yield rows.pivot(index=["group", "unit"], columns="method", values="score")
 
 
 def mean_agreement(matrices: Sequence[pd.DataFrame]) -> pd.DataFrame:

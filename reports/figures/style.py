@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
+from matplotlib import rc_context, rcdefaults
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
@@ -29,6 +30,7 @@ CONTROL_COLOUR = "#000000"
 GREY = "#777777"
 QUIET = "#a9a9a9"  # of methods that a crowded figure does not single out
 INK = "#222222"
+DASHED: dict[str, Any] = {"color": GREY, "linewidth": 0.9, "linestyle": (0, (6, 2))}  # dense
 
 # Inches, of most journals and conferences.
 ONE_COLUMN = 3.4
@@ -97,9 +99,6 @@ def looks(suite: Suite, loud: Collection[str]) -> dict[str, Look]:
 @contextmanager
 def publication() -> Iterator[None]:
     """The style of all figures, whatever the user's own matplotlib settings are."""
-    from matplotlib import RcParams, rcdefaults, rcParams
-
-    assert isinstance(rcParams, RcParams)
     with rc_context():
         rcdefaults()
         with rc_context(fname=Path(__file__).parents[1] / "publication.mplstyle"):
@@ -114,8 +113,3 @@ def title(problem: str, recovery: str, note: str = "") -> str:
 def recovered(recovery: str) -> str:
     """The recovery in words."""
     return "no recovery" if recovery == "none" else in_words(recovery, " · ")
-
-
-def in_order(names: Sequence[str], order: Mapping[str, object]) -> list[str]:
-    """The names that occur, in the order of the suite."""
-    return [name for name in order if name in set(names)]

@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from ..statistics import Floats
+from .focus import signed
+from .panels import tiled
 from .style import GREY
 
 BINS = 10  # of predicted rank, for the line of medians
@@ -23,15 +25,12 @@ def scatter(units: pd.DataFrame, order: Sequence[str], rho: dict[str, float]) ->
     finished = set(units["method"])
     names = [name for name in order if name in finished]
     columns = min(len(names), 8 if len(names) > 12 else 4)
-    lines = math.ceil(len(names) / columns)
     size = 1.6 if columns > 4 else 1.9  # inches
     letters = int(15 * size) - 5  # of a name that fits over a panel, with its ρ
-    figure = Figure(figsize=(size * columns + 0.5, (0.78 * size + 0.25) * lines + 0.35))
-    axes = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+    width, height = size * columns + 0.5, 0.78 * size + 0.25
+    figure, axes = tiled(len(names), columns, width, height, 0.35, sharex=True, sharey=True)
     knee = _knee(units["change"].to_numpy(dtype=float))
-    for ax in axes.flat[len(names) :]:
-        ax.set_visible(False)
-    for ax, name in zip(axes.flat, names, strict=False):
+    for ax, name in zip(axes, names, strict=True):
         rows = units[units["method"] == name]
         # As pixels: tens of thousands of dots would make the page heavy.
         ax.plot(rows["predicted_rank"], rows["change"], linestyle="", marker=".", markersize=2.2,
@@ -43,12 +42,10 @@ def scatter(units: pd.DataFrame, order: Sequence[str], rho: dict[str, float]) ->
             ax.axhline(y, color=GREY, linewidth=0.6, dashes=(1, 2), zorder=1)
         value = rho.get(name, math.nan)
         short = name if len(name) <= letters else name[: letters - 1] + "…"
-        shown_rho = (
-            "" if math.isnan(value) else f"  ρ {round(value, 2) + 0.0:.2f}".replace("-", "−")
-        )
-        ax.set_title(short + shown_rho, fontsize=7)
+        found = "" if math.isnan(value) else f"  ρ {signed(value, 2)}"
+        ax.set_title(short + found, fontsize=7)
         ax.tick_params(labelsize=6.5)
-    first = axes[0, 0]
+    first = axes[0]
     first.set_xlim(0, 1)
     first.set_xticks([0, 0.5, 1], ["0", "½", "1"])
     _symlog(first, units["change"].to_numpy(dtype=float), knee)

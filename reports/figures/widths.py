@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from suites.section import slug
 
 from ..analysis.results import Results
-from ..formats import counted
+from ..formats import counted, ranged
 from ..statistics import rank_agreement
 from .captions import at_the_tightest
 from .plot import Plot
@@ -37,25 +37,21 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         alike = rank_agreement(table, one_channel)
         agreements.append(pd.DataFrame(alike, table.columns, table.columns))
         order = list(mean_agreement(agreements[-1:]).index)
-        n = (
-            f"{rows['n'].min()}"
-            if rows["n"].nunique() == 1
-            else (f"{rows['n'].min()} to {rows['n'].max()}")
-        )
         yield Plot(
             f"widths-{slug(str(problem))}",
             draw(table[order].T, f"{what} kept (%)"),
             rows.sort_values("method", key=lambda one: one.map(order.index), kind="stable"),
             f"What is kept of every layer, {problem}",
-            f"Share of the {what} of each layer kept {tightest}, in the order of "
-            f"the network, mean of n = {n} networks a method. Methods that thin alike stand "
+            f"Share of the {what} of each layer kept {tightest}, in the order of the network, mean "
+            f"of n = {ranged(rows['n'], 'network')} a method. Methods that thin alike stand "
             "together.",
             f"Matrix of {what} kept, a row a method, a column a layer, on {problem}.",
         )
-    shared = _shared(agreements) if agreements else []
-    if shared and len(shared[0]) > 2:
-        matrix = mean_agreement(shared)
-        several = counted(len(shared), "problem")
+    every = agreements[0] if agreements else ()
+    shared = [name for name in every if all(name in one for one in agreements)]
+    if len(shared) > 2:
+        matrix = mean_agreement([one.loc[shared, shared] for one in agreements])
+        several = counted(len(agreements), "problem")
         yield Plot(
             "width_similarity",
             similarity_plot(matrix, "Kendall's τ of shares kept", UNIFORM),
@@ -76,20 +72,11 @@ def drawn(results: Results) -> pd.DataFrame:
     before pruning), `kept` (percent, mean over networks), `n` (networks).
     Recoveries leave widths as they are: each method's first finished one stands for all.
     """
-    tightest = {problem: min(kept) for problem, kept in results.budgets.items()}
     masks = results.suite.budgets.unstructured
     order = {name: place for place, name in enumerate(results.recoveries)}
     sizes: dict[str, dict[str, int]] = {}  # of a problem, in the order of its network
     parts: dict[tuple[str, str], dict[str, list[dict[str, float]]]] = {}
-    for record in results.records:
-        labels = record.labels
-        if (
-            record.measurements is None
-            or labels.budget != tightest[labels.problem]
-            or labels.matched_to
-        ):
-            continue
-        found = record.measurements
+    for labels, found in results.at_the_tightest():
         counts = found.weights if masks else found.widths
         if counts:
             # Groups come as the tracing found them, which is from the end of many networks.
@@ -112,12 +99,6 @@ def drawn(results: Results) -> pd.DataFrame:
                 for layer, all_ in sizes[problem].items()
             ]
     return pd.DataFrame(rows, columns=["problem", "method", "layer", "of", "kept", "n"])
-
-
-def _shared(agreements: list[pd.DataFrame]) -> list[pd.DataFrame]:
-    """The matrices, of the methods that all have."""
-    names = [name for name in agreements[0] if all(name in one for one in agreements)]
-    return [one.loc[names, names] for one in agreements]
 
 
 def draw(table: pd.DataFrame, label: str) -> Figure:

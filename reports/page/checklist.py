@@ -1,11 +1,12 @@
-"""What Blalock et al. 2020 (MLSys, arXiv 2003.03033) ask of an evaluation of pruning, and why it is
-met or missed here: by what the program always does, and by what a suite was measured to do.
+"""What Blalock et al. 2020 (MLSys, arXiv 2003.03033) ask of an evaluation of pruning, and why what
+a suite was measured to do meets or misses it; what is alike for all suites is in docs/report.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from ..analysis.results import Results
@@ -34,46 +35,6 @@ class Item:
     why: str
 
 
-# What the program does for every suite alike; no records can change it.
-ALWAYS = (
-    Item(
-        "Exact architectures, datasets and metrics, named in one place",
-        "yes",
-        "under What was compared and Methods; top-1 and retained top-1 on the test split",
-    ),
-    Item(
-        "Both compression ratio and theoretical speed-up, with definitions",
-        "yes",
-        "shares of MACs and of parameters in every table of costs, defined under Methods",
-    ),
-    Item(
-        "Top-1 and top-5 where there are many classes",
-        "yes",
-        "top-1 on this page, top-5 of every trial in tables/trials.csv",
-    ),
-    Item(
-        "Raw accuracy, not only its change",
-        "yes",
-        "top-1 and retained top-1 in the table of all cells",
-    ),
-    Item(
-        "Enough detail to implement it again",
-        "yes",
-        "Methods section; the resolved settings of every trial are in its record",
-    ),
-    Item(
-        "Claims restricted to what was tested",
-        "yes",
-        "sentences name the problems and the uncertainty; warnings say what is missing",
-    ),
-    Item(
-        "Code and checkpoints for download",
-        "no",
-        "bases and records lie in the results folder: publish it with the commit of Provenance",
-    ),
-)
-
-
 def measured(results: Results) -> list[Item]:
     """What this suite and its records meet, in the order of the list."""
     return [Item(asked, *answer(results)) for asked, answer in MEASURED.items()]
@@ -96,11 +57,11 @@ def _dense(results: Results) -> Said:
 
 def _points(results: Results) -> Said:
     kept = min(results.budgets.values(), key=len)
-    tightest = results.cells["problem"].map({key: min(one) for key, one in results.budgets.items()})
+    tightest = results.cells["problem"].map(results.tightest)
     cells = results.cells[results.cells["budget"] == tightest]
     lost = -float(cells["retained_top1"].min()) if cells["retained_top1"].notna().any() else 0.0
     falls = lost >= COLLAPSE
-    n = f"{len(kept)} budget" + ("s" if len(kept) > 1 else "")
+    n = counted(len(kept), "budget")
     why = f"{n}; at the smallest the worst method loses {lost:.0f} points"
     enough = len(kept) >= POINTS
     return ("yes" if enough and falls else "partly" if enough or len(kept) > 2 else "no"), why
@@ -130,15 +91,7 @@ def _spread(results: Results) -> Said:
     return "yes", "standard deviations and intervals over bases, n and meaning in every caption"
 
 
-def _random(results: Results) -> Said:
-    return _control(results, {"random"}, "random")
-
-
-def _magnitude(results: Results) -> Said:
-    return _control(results, MAGNITUDE, "L1 or L2")
-
-
-def _control(results: Results, names: set[str], said: str) -> Said:
+def _control(names: set[str], said: str, results: Results) -> Said:
     methods = results.suite.methods
     plain = any(one.criterion in names and not one.trains for one in methods)
     others = [one for one in methods if one.criterion not in names]
@@ -148,6 +101,10 @@ def _control(results: Results, names: set[str], said: str) -> Said:
     if plain and len(matched) == len(others):
         return "yes", why
     return ("partly" if plain or matched else "no"), why
+
+
+_random = partial(_control, {"random"}, "random")
+_magnitude = partial(_control, MAGNITUDE, "L1 or L2")
 
 
 def _old_and_new(results: Results) -> Said:
@@ -199,9 +156,8 @@ def _pitfalls(results: Results) -> Said:
         "budgets": min(map(len, results.budgets.values())),
         "recoveries": len(suite.recoveries),
     }
-    why = (
-        ", ".join(f"{n} {what}" for what, n in varied.items()) + "; tables by problem and recovery"
-    )
+    why = ", ".join(f"{n} {what}" for what, n in varied.items())
+    why += "; tables by problem and recovery"
     return ("yes" if min(varied.values()) > 1 else "partly"), why
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import pandas as pd
 from suites.section import slug
 
 from ..analysis.fidelity import CORRELATIONS, NORMALISED, REGRETS, SHARES, FidelityResults
-from ..formats import Cell, Column, Table, counted
+from ..formats import Cell, Table, confidence, counted, heads
 from ..statistics import FEWEST_BASES
 from . import findings, wording
 from .page import data_uri, template
@@ -23,11 +24,25 @@ NOISY = 0.8  # ceiling of the correlation below which the truth itself is worth 
 
 
 def fidelity_tables(results: FidelityResults) -> dict[str, list[Table]]:
-    """All tables, by problem."""
+    """All tables, by problem, best criteria first."""
+    lowest = [f"Regret {100 * share:g} %" for share in SHARES]
+    shown = ["ρ all units", "ρ within layers", "τ all units", "τ within layers", *lowest]
+    rates = dict(zip((*CORRELATIONS, *NORMALISED), shown, strict=True))
+    losses = dict(zip(REGRETS, lowest, strict=True))
     return {
-        problem: [fidelity_table(results, problem), regret_table(results, problem)]
+        problem: [
+            _table(
+                results, problem, "fidelity", "Fidelity",
+                "Correlation with the true loss changes (ρ Spearman, τ Kendall), and regret of the "
+                "lowest scores as a share of a random choice's", rates,
+            ),
+            _table(
+                results, problem, "regret", "Regret in units of the loss",
+                "Mean true loss change of the units taken, beyond that of the best choice", losses,
+            ),
+        ]
         for problem in results.problems
-    }
+    }  # fmt: skip
 
 
 def render_fidelity(
@@ -61,9 +76,7 @@ def headline(results: FidelityResults, problem: str) -> str:
     text = f"{best['method']} has the highest rank correlation with the truth over all units: "
     text += f"ρ = {_number(best['spearman'])}, "
     near = [row["method"] for row in rows[1:] if not row["told"]]
-    others = ", ".join(near[: findings.MOST])
-    more = f" and {len(near) - findings.MOST} more" if len(near) > findings.MOST else ""
-    text += f"not told from {others}{more}. " if near else "told from all others. "
+    text += f"not told from {findings.few(near, ' ')}. " if near else "told from all others. "
     text += f"Within layers it is {inside['method']}, ρ = {_number(inside['spearman_within'])}. "
     worse = [row["method"] for row in rows if row["regret_30_normalised"] >= 1]
     if worse:
@@ -85,10 +98,15 @@ def warnings(results: FidelityResults) -> Iterator[str]:
             f"from another; it takes {FEWEST_BASES}."
         )
     yield from record_warnings(records)
-    for problem, roots in _by_problem(records, "spanned").items():
+    spanned = defaultdict[str, set[str]](set)
+    for one in records:
+        if one.fidelity is not None and one.fidelity.spanned:
+            spanned[one.labels.problem].update(one.fidelity.spanned)
+    for problem, roots in sorted(spanned.items()):
         yield (
-            f"On {problem} a layer norm spans the units of {', '.join(roots)}: there, zeroing a "
-            "unit (which is measured) is not removing it, as the norm's statistics keep its place."
+            f"On {problem} a layer norm spans the units of {', '.join(sorted(roots))}: there, "
+            "zeroing a unit (which is measured) is not removing it, as the norm's statistics keep "
+            "its place."
         )
     for problem, value in results.ceilings.items():
         if value < NOISY:
@@ -99,52 +117,25 @@ def warnings(results: FidelityResults) -> Iterator[str]:
             )
 
 
-def _by_problem(records: Sequence[Any], name: str) -> dict[str, list[str]]:
-    found: dict[str, set[str]] = {}
-    for one in records:
-        if one.fidelity is not None and getattr(one.fidelity, name):
-            found.setdefault(one.labels.problem, set()).update(getattr(one.fidelity, name))
-    return {problem: sorted(roots) for problem, roots in sorted(found.items())}
-
-
-def fidelity_table(results: FidelityResults, problem: str) -> Table:
-    """Correlations and normalised regrets of one problem, best first."""
-    heads = ["ρ all units", "ρ within layers", "τ all units", "τ within layers"]
-    heads += [f"Regret {100 * share:g} %" for share in SHARES]
-    return _table(
-        results,
-        problem,
-        "fidelity",
-        "Correlation with the true loss changes (ρ Spearman, τ Kendall), and regret of the lowest "
-        "scores as a share of a random choice's",
-        dict(zip((*CORRELATIONS, *NORMALISED), heads, strict=True)),
-    )
-
-
-def regret_table(results: FidelityResults, problem: str) -> Table:
-    """Regrets of one problem, as mean loss change a unit."""
-    heads = [f"Regret {100 * share:g} %" for share in SHARES]
-    caption = "Mean true loss change of the units taken, beyond that of the best choice"
-    return _table(results, problem, "regret", caption, dict(zip(REGRETS, heads, strict=True)))
-
-
 def _table(
-    results: FidelityResults, problem: str, name: str, caption: str, columns: Mapping[str, str]
+    results: FidelityResults,
+    problem: str,
+    name: str,
+    title: str,
+    caption: str,
+    columns: Mapping[str, str],
 ) -> Table:
     rows = []
     for row in _rows(results, problem).to_dict("records"):
-        cells = [Cell(row["method"])]
-        cells += [Cell(_said(row, one), _value(row[one])) for one in columns]
-        cells += [Cell(_number(row["score_s"]), _value(row["score_s"]))]
-        cells += [Cell(f"{row['done']}/{row['expected']}", row["done"])]
-        rows.append(cells)
-    heads = ["Criterion", *columns.values(), "Scoring s", "Trials"]
-    level = f"{100 * (1 - results.suite.analysis.alpha):g} %"
+        cells = [Cell(_said(row, one), _value(row[one])) for one in columns]
+        seconds = Cell(_number(row["score_s"]), _value(row["score_s"]))
+        trials = Cell(f"{row['done']}/{row['expected']}", row["done"])
+        rows.append([Cell(row["method"]), *cells, seconds, trials])
+    names = ["Criterion", *columns.values(), "Scoring s", "Trials"]
+    level = confidence(results.suite.analysis.alpha)
     note = f"; {level} intervals over bases, each alone"
-    note = note if results.suite.bases >= FEWEST_BASES else ""
-    set_as = [Column(head, i > 0) for i, head in enumerate(heads)]
-    title = "Fidelity" if name == "fidelity" else "Regret in units of the loss"
-    return Table(f"{name}_{slug(problem)}", title, f"{caption}{note}; {problem}", set_as, rows)
+    caption += f"{note if results.suite.bases >= FEWEST_BASES else ''}; {problem}"
+    return Table(f"{name}_{slug(problem)}", title, caption, heads(names, 1), rows)
 
 
 def _rows(results: FidelityResults, problem: str) -> pd.DataFrame:

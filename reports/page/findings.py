@@ -11,7 +11,7 @@ import pandas as pd
 from ..analysis import power
 from ..analysis.cells import failures as failures_of
 from ..analysis.results import Results
-from ..formats import counted, interval, points
+from ..formats import capital, confidence, counted, interval, points
 from ..records import Record, budget_words
 from ..statistics import FEWEST_BASES
 
@@ -39,12 +39,12 @@ def headline(results: Results, recovery: str) -> str:
     parts, rest = _by_word(known, control, suite.analysis.rope)
     where = f"On {_places(results)}"
     if any(row["word"] in ("better", "worse") for row in known):
-        parts += [f"no difference is shown for {_few(rest)}"] if rest else []
+        parts += [f"no difference is shown for {few(rest)}"] if rest else []
         sentences = [f"{where}: {'; '.join(parts)}."]
     else:
         none = f"{where} no method is shown to differ from {control}"
         sentences = ["; ".join([none, *parts]) + ".", *_highest(known, control)]
-    level = f"{100 * (1 - suite.analysis.alpha):g} %"
+    level = confidence(suite.analysis.alpha)
     if any("[" in one for one in sentences):
         tests = counted(results.layout.comparisons, "comparison")
         sentences.append(f"(In brackets: {level} intervals that hold for all {tests} at once.)")
@@ -70,8 +70,8 @@ def like_these(results: Results, recovery: str) -> str:
     about = conditional(results)
     if not better and not worse:
         return f"For problems like these{about} no method is shown to differ from {control}."
-    parts = [f"typically better than {control} are {_few(better)}"] if better else []
-    parts += [f"typically worse are {_few(worse)}"] if worse else []
+    parts = [f"typically better than {control} are {few(better)}"] if better else []
+    parts += [f"typically worse are {few(worse)}"] if worse else []
     n = len(results.problems)
     unseen = 100 * (1 - results.suite.analysis.alpha ** (1 / n))
     return (
@@ -110,23 +110,23 @@ def _by_word(
     parts = []
     if by_word["better"]:
         best_first = [_with_interval(one) for one in by_word["better"]]
-        parts.append(f"better than {control} are {_few(best_first)}")
+        parts.append(f"better than {control} are {few(best_first)}")
     if by_word["worse"]:
         worst_first = [_with_interval(one) for one in reversed(by_word["worse"])]
-        parts.append(f"worse are {_few(worst_first)}")
+        parts.append(f"worse are {few(worst_first)}")
     if by_word["equivalent"]:
         names = [one["method"] for one in by_word["equivalent"]]
-        parts.append(f"as good as equal (within {rope:g} points) are {_few(names)}")
+        parts.append(f"as good as equal (within {rope:g} points) are {few(names)}")
     for one in by_word["mixed"]:
         typical = f"{points(one['mean'])} points on the mean, typically {points(one['typical'])}"
         parts.append(f"neither better nor worse is {one['method']} ({typical}: {one['why']})")
     return parts, [one["method"] for one in by_word["undecided"]]
 
 
-def _few(names: Sequence[str]) -> str:
-    """As many as a sentence bears."""
+def few(names: Sequence[str], before: str = ", ") -> str:
+    """As many as a sentence bears, and how many more, behind a comma or what else stands before."""
     more = len(names) - MOST
-    return ", ".join([*names[:MOST], f"and {more} more"] if more > 0 else names)
+    return ", ".join(names[:MOST]) + (f"{before}and {more} more" if more > 0 else "")
 
 
 def _highest(rows: Sequence[Mapping[Any, Any]], control: str) -> list[str]:
@@ -165,7 +165,7 @@ def _collapsed(rows: Sequence[Mapping[Any, Any]], control: str) -> Iterator[str]
                 (-abs(gap), f"{behind} lies {abs(gap):.0f} points behind {ahead} on {problem}")
             )
     if losses:
-        yield f"Collapses: {_few([said for _, said in sorted(losses)])}."
+        yield f"Collapses: {few([said for _, said in sorted(losses)])}."
 
 
 def _failing(results: Results, recovery: str, rows: Sequence[Mapping[Any, Any]]) -> list[str]:
@@ -181,9 +181,9 @@ def _failing(results: Results, recovery: str, rows: Sequence[Mapping[Any, Any]])
         for (method, how), n in sorted(lost.items(), key=lambda one: one[0][0] != control)
     ]
     left = [row for row in rows if row["word"] == "not compared" and row["n_problems"]]
-    said = [f"No result: {_few(words)}."] if words else []
+    said = [f"No result: {few(words)}."] if words else []
     if left:
-        names = _few([row["method"] for row in left])
+        names = few([row["method"] for row in left])
         said.append(f"Not compared, for want of problems that have both: {names}.")
     return said
 
@@ -209,12 +209,8 @@ def headline_numbers(results: Results) -> dict[str, dict[str, Any]]:
         best = _top(rows)
         if best is None:
             continue
-        columns = {
-            "mean": "mean",
-            "low": "joint_low",
-            "high": "joint_high",
-            "p_adjusted": "p_adjusted",
-        }
+        columns = {"mean": "mean", "low": "joint_low", "high": "joint_high"}
+        columns["p_adjusted"] = "p_adjusted"
         numbers = {name: float(best[column]) for name, column in columns.items()}
         words = Counter(row["word"] for row in rows)
         like = Counter(row["like_word"] for row in rows)
@@ -239,7 +235,7 @@ def power_lines(of: power.Layout) -> list[str]:
     found = power.planned_tests(of)
     said = []
     for one in found:
-        what = f"{one.name[0].upper()}{one.name[1:]} ({counted(one.family, 'test')})"
+        what = f"{capital(one.name)} ({counted(one.family, 'test')})"
         if one.why_not:
             said.append(f"{what}: nothing can be told; {one.why_not}.")
         elif one.detects is None:

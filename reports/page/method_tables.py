@@ -22,6 +22,8 @@ from ..formats import (
     Mark,
     Table,
     after,
+    capital,
+    confidence,
     counted,
     counts,
     heads,
@@ -29,6 +31,7 @@ from ..formats import (
     number,
     p_value,
     points,
+    ranged,
     signed,
     whole,
 )
@@ -40,10 +43,10 @@ def standing_table(results: Results, recovery: str) -> Table:
     rows = results.standing[results.standing["recovery"] == recovery]
     places = [*results.problems, best.OVER] if len(results.problems) > 1 else results.problems
     cells = {(row["method"], row["problem"]): row for row in rows.to_dict("records")}
-    last = rows[rows["problem"] == places[-1]].set_index("method")["mean"].to_dict()
-    names = sorted(dict.fromkeys(rows["method"]), key=lambda one: _descending(last.get(one)))
+    last = rows[rows["problem"] == places[-1]].sort_values("mean", ascending=False, kind="stable")
     body = [
-        [Cell(name), *(_standing(cells.get((name, place))) for place in places)] for name in names
+        [Cell(name), *(_standing(cells[name, place]) for place in places)]
+        for name in last["method"]
     ]
     spread = f"mean ± one standard deviation over {results.bases}"
     if results.suite.bases == 1:
@@ -64,8 +67,8 @@ def standing_table(results: Results, recovery: str) -> Table:
 _MARKS: dict[str, Mark] = {"best": "best", "near": "near"}
 
 
-def _standing(row: dict[Any, Any] | None) -> Cell:
-    if row is None or row["standing"] == "missing":
+def _standing(row: dict[Any, Any]) -> Cell:
+    if row["standing"] == "missing":
         return Cell("–")
     spread = "" if pd.isna(row["sd"]) else f" ± {row['sd']:.2f}"
     return Cell(points(row["mean"]) + spread, float(row["mean"]), _MARKS.get(row["standing"], ""))
@@ -76,7 +79,7 @@ def _rule(results: Results, rows: pd.DataFrame) -> str:
     marked = set(rows.loc[rows["standing"].isin(["near", "behind"]), "problem"])
     if not marked:
         return "Bold: the highest mean of a column, no more: nothing there is tested"
-    level = f"{100 * (1 - results.suite.analysis.alpha):g} %"
+    level = _percent(results)
     where = "all problems" if best.OVER in marked else "this problem"
     text = f"Bold: the highest mean of a column. † ({where}): not told from it by Welch's test on "
     text += f"{_these(results)} over bases, adjusted for all pairs of methods and all recoveries: "
@@ -213,7 +216,7 @@ def equal_cost_table(results: Results, recovery: str) -> Table | None:
         rows.append([*cells, Cell(f"{row['n_problems']} of {len(results.problems)}")])
     other = WORDS[table["cost"].iloc[0]]
     names = ["Method", "Against", f"At equal {axis}", f"At equal {other}", "Interval"]
-    names += [f"{other[0].upper()}{other[1:]} kept", "Problems"]
+    names += [f"{capital(other)} kept", "Problems"]
     caption = (
         f"Differences {after(recovery)} at equal {other}, in points: what each method retains is "
         f"interpolated between its budgets, over the stretch of {other} that both reach (column; "
@@ -292,7 +295,14 @@ def difference_table(results: Results, recovery: str) -> Table:
         cells = [Cell(row["method"]), Cell(row["reference"]), Cell(row["problem"]), mean]
         cells += [Cell(interval(row["low"], row["high"]), mean.value), whole(row["n_bases"])]
         rows.append([*cells, Cell(counts(row), whole(row["wins"]).value), Cell(outcome)])
-    names = ["Method", "Against", "Problem", "Difference", f"{_percent(results)} interval", "Bases"]
+    names = [
+        "Method",
+        "Against",
+        "Problem",
+        "Difference",
+        f"{_percent(results)} interval",
+        "Bases",
+    ]
     columns = [*heads([*names, "Won/tied/lost"], 3), Column("There")]
     caption = (
         f"Paired differences {after(recovery)} on each problem, in points of retained top-1, "
@@ -306,18 +316,13 @@ def difference_table(results: Results, recovery: str) -> Table:
 
 def _budgets(results: Results) -> str:
     """How budgets become one number."""
-    counts = sorted({len(kept) for kept in results.budgets.values()})
-    several = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    if counts[-1] == 1:
+    counts = [len(kept) for kept in results.budgets.values()]
+    if max(counts) == 1:
         return "at one budget"
     if results.suite.budgets.cost == "threshold":
-        return f"mean over {several} thresholds"
-    return f"area over {several} budgets and log compression"
+        return f"mean over {ranged(counts, 'threshold')}"
+    return f"area over {ranged(counts, 'budget')} and log compression"
 
 
 def _percent(results: Results) -> str:
-    return f"{100 * (1 - results.suite.analysis.alpha):g} %"
-
-
-def _descending(value: float | None) -> float:
-    return float("inf") if value is None or pd.isna(value) else -value
+    return confidence(results.suite.analysis.alpha)

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from ..analysis.results import Results
-from ..formats import Table, counted, heading
+from ..formats import Table, after, capital, counted
 from . import checklist, findings, wording
 from .warnings import one_image, warnings
 
@@ -27,7 +27,11 @@ def render(
         suite=results.suite,
         done=sum(one.status == "done" for one in results.records),
         headlines=[
-            (heading(one), findings.headline(results, one), findings.like_these(results, one))
+            (
+                capital(after(one)),
+                findings.headline(results, one),
+                findings.like_these(results, one),
+            )
             for one in results.recoveries
         ],
         power_lines=findings.power_lines(results.layout),
@@ -40,7 +44,6 @@ def render(
         tables=tables,
         wording=wording,
         measured=checklist.measured(results),
-        always=checklist.ALWAYS,
         provenance=sorted(findings.provenance(results.records).items()),
     )
 

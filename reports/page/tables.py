@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..analysis.against_published import published_table
 from ..analysis.results import Results
-from ..formats import Cell, Table, after, counted, heading, heads, number, whole
+from ..formats import Cell, Table, after, capital, counted, heads, in_order, number, whole
 from ..records import Measurements, budget_words
 from . import latency
 from .method_tables import (
@@ -34,7 +34,7 @@ def typeset(results: Results) -> dict[str, list[Table]]:
     tables = {}
     for recovery in results.recoveries:
         made = (make(results, recovery) for make in makers)
-        tables[heading(recovery)] = [one for one in made if one is not None]
+        tables[capital(after(recovery))] = [one for one in made if one is not None]
     if len(results.published):
         tables["Ours and the published"] = [published_table(results.published)]
     notes = [note_table(results)] if any(_notes(results)) else []
@@ -44,19 +44,14 @@ def typeset(results: Results) -> dict[str, list[Table]]:
 def noise_table(results: Results) -> Table:
     """Sources of noise, and what bad habits would have added."""
     habits = results.inflation.set_index(["recovery", "method"]).to_dict("index")
-    keys = ["recovery", "method"]
     columns = ["base_sd", "repeat_sd", "aa_sd"]
-    means = results.noise.groupby(keys, sort=False)[columns].mean()
+    means = results.noise.groupby(["recovery", "method"])[columns].mean().to_dict("index")
     rows = []
-    recoveries, methods = list(results.recoveries), results.suite.method_names
-    place = {key: at for at, key in enumerate(product(recoveries, methods))}
-    for row in sorted(
-        means.reset_index().to_dict("records"),
-        key=lambda one: place[one["recovery"], one["method"]],
-    ):
-        added = habits.get((row["recovery"], row["method"]), {})
-        cells = [Cell(row["recovery"]), Cell(row["method"]), *(number(row[one]) for one in columns)]
-        rows.append([*cells, *(number(added.get(one)) for one in ("best_of_n", "best_epoch"))])
+    for place in product(results.recoveries, results.suite.method_names):
+        if place in means:
+            numbers = [means[place][one] for one in columns]
+            numbers += [habits[place][one] for one in ("best_of_n", "best_epoch")]
+            rows.append([*map(Cell, place), *map(number, numbers)])
     names = ["Recovery", "Method", "SD of bases", "SD of repeats", "SD of A − A"]
     names += ["Best of n adds", "Best epoch adds"]
     caption = (
@@ -68,9 +63,8 @@ def noise_table(results: Results) -> Table:
         "nothing here tells one from the other. And how much reporting the best run, or the "
         "epoch that is best on the split that chose it, would have added"
     )
-    return Table(
-        "noise", "Noise, and what choosing the best would add", caption, heads(names, 2), rows
-    )
+    title = "Noise, and what choosing the best would add"
+    return Table("noise", title, caption, heads(names, 2), rows)
 
 
 def cost_table(results: Results, recovery: str) -> Table:
@@ -85,15 +79,14 @@ def cost_table(results: Results, recovery: str) -> Table:
         "images_trained": "Images trained, all",
     }
     timed = latency.is_asked(results)
-    trials = results.trials
+    trials = results.trials[results.trials["recovery"] == recovery]
     rows = []
-    for method, of_method in trials[trials["recovery"] == recovery].groupby("method", sort=False):
+    for method in in_order(trials["method"], results.suite.method_names):
+        of_method = trials[trials["method"] == method]
         means = of_method[[*shares, *work]].astype(float).mean()
-        row = [Cell(str(method)), *(number(100 * means[one]) for one in shares)]
+        row = [Cell(method), *(number(100 * means[one]) for one in shares)]
         row += latency.cells(of_method) if timed else ()
         rows.append([*row, *(number(means[one]) for one in work)])
-    order = {name: at for at, name in enumerate(results.suite.method_names)}
-    rows.sort(key=lambda row: order[row[0].text])
     caption = (
         f"What each method took and left {after(recovery)}: means over all its finished trials. "
         "Own training comes before recovery (preparation and procedure, iterations included); "

@@ -15,10 +15,10 @@ from ..analysis.cells import failures
 from ..analysis.published import published_dense
 from ..analysis.results import Results
 from ..formats import counted, number
-from ..records import Measurements, Record, budget_words
+from ..records import budget_words
 from ..statistics import FEWEST_BASES
 from . import latency
-from .findings import MOST, left_out
+from .findings import few, left_out
 from .record_warnings import IGNORED, missing_warnings, record_warnings
 from .wording import WORDS
 
@@ -109,16 +109,14 @@ def _saturated_warnings(results: Results) -> Iterator[str]:
     }
     for why, rule in rules.items():
         rows = table[table["why"] == why]
-        places = ", ".join(
+        places = [
             f"{row['problem']} {row['recovery']} at {budget_words(row['cost'], row['budget'])}"
-            for row in rows.head(MOST).to_dict("records")
-        )
-        if len(rows) > MOST:
-            places += f" and {len(rows) - MOST} more"
-        if len(rows):
+            for row in rows.to_dict("records")
+        ]
+        if places:
             yield (
-                f"Saturated budgets, where {rule}: {places}. They stay in the area over budgets "
-                "and add only noise to it."
+                f"Saturated budgets, where {rule}: {few(places, ' ')}. They stay in the area over "
+                "budgets and add only noise to it."
             )
 
 
@@ -172,15 +170,12 @@ def _cost_warnings(results: Results) -> Iterator[str]:
     off = (results.trials[f"{axis}_ratio"] - results.trials["budget"]).abs() > BUDGET_TOLERANCE
     if off.any():
         yield f"Off budget by more than 1 % of the dense {WORDS[axis]}: {off.sum()} of the trials."
-    # Parameters follow weights up to a constant, so of masks only MACs are a cost of their own.
-    others: dict[Axis, list[Axis]] = {
-        "macs": ["params"],
-        "params": ["macs"],
-        "channels": ["macs", "params"],
-        "weights": ["macs"],
-    }
-    for other_axis in others[axis]:
-        yield from _unequal(results, axis, other_axis)
+    costs: tuple[Axis, ...] = ("macs", "params")
+    if axis == "weights":  # which parameters follow up to a constant
+        costs = ("macs",)
+    for other in costs:
+        if other != axis:
+            yield from _unequal(results, axis, other)
 
 
 def _unequal(results: Results, axis: Axis, other: Axis) -> Iterator[str]:
@@ -239,11 +234,11 @@ def _behind_published(results: Results) -> Iterator[str]:
 
 
 def _width_warnings(results: Results) -> Iterator[str]:
-    done = [one for one in results.records if one.measurements is not None]
+    done = [(one.labels, one.measurements) for one in results.records if one.measurements]
     thin = [
-        (kept / channels, f"{kept} of {channels} in {root} ({one.labels.method}, {one.labels.at})")
-        for one in done
-        for root, (kept, channels) in _measured(one).widths.items()
+        (kept / channels, f"{kept} of {channels} in {root} ({labels.method}, {labels.at})")
+        for labels, found in done
+        for root, (kept, channels) in found.widths.items()
         if kept < THIN * channels
     ]
     if thin:
@@ -251,14 +246,9 @@ def _width_warnings(results: Results) -> Iterator[str]:
             f"Layers that keep less than {100 * THIN:g} % of their channels: {len(thin)}, over all "
             f"trials; the thinnest keeps {min(thin)[1]}."
         )
-    trimmed = [_measured(one).trimmed for one in done if _measured(one).trimmed]
+    trimmed = [found.trimmed for _, found in done if found.trimmed]
     if trimmed:
         yield (
             "No setting of a selector's knob met the budget alone: single channels beyond it left "
             f"in {len(trimmed)} trials, at most {max(trimmed)}."
         )
-
-
-def _measured(record: Record) -> Measurements:
-    assert record.measurements is not None
-    return record.measurements

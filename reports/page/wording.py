@@ -28,10 +28,10 @@ def own(model: ModelSpec) -> list[str]:
     names = ("budgets", "calibration", "selection")
     sections = {name: section for name in names if (section := getattr(model, name))}
     said = [
-        f"{name} ({_options(section.model_dump(exclude_unset=True))})"
+        f"{name} ({options(section.model_dump(exclude_unset=True))})"
         for name, section in sections.items()
     ]
-    said += [f"{name} ({_options(changes)})" for name, changes in model.methods.items()]
+    said += [f"{name} ({options(changes)})" for name, changes in model.methods.items()]
     said += [f"all outputs of {', '.join(model.ignored)} stay"] if model.ignored else []
     return said
 
@@ -44,7 +44,7 @@ def given(suite: AnySuite) -> list[str]:
 def described(method: MethodSpec, suite: AnySuite) -> str:
     """A method in words, with all in which it differs from the suite's defaults."""
     parts = [] if method.name == method.criterion else [f"criterion {method.criterion}"]
-    parts += [_options(method.options)] if method.options else []
+    parts += [options(method.options)] if method.options else []
     if method.scope:
         blocks = ":" in method.scope  # N:M
         parts.append(f"{method.scope} of weights" if blocks else f"{method.scope} ranking")
@@ -70,15 +70,15 @@ def _phase(phase: PhaseSpec) -> str:
 
 
 def _named(phase: PhaseSpec | FinetuningSpec) -> str:
-    return phase.name + (f" with {_options(phase.options)}" if phase.options else "")
+    return phase.name + (f" with {options(phase.options)}" if phase.options else "")
 
 
-def _options(options: Mapping[str, Any]) -> str:
+def options(given: Mapping[str, Any]) -> str:
     """`steps 40, rectify`; inner options in brackets."""
     words = []
-    for key, value in options.items():
+    for key, value in given.items():
         if isinstance(value, Mapping):
-            words.append(f"{key} ({_options(value)})" if value else key)
+            words.append(f"{key} ({options(value)})" if value else key)
         else:
             words.append(f"{key} {value}")
     return ", ".join(words)

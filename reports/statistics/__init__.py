@@ -2,32 +2,23 @@
 
 from .arrays import Floats, known_mean
 from .cliques import cliques
-from .collapse import budget_weights, per_base, per_problem, per_trial
-from .fidelity import (
-    RankCorrelation,
-    Regret,
-    correlation_within,
-    noise_ceiling,
-    rank_correlation,
-    regret,
-)
-from .inflation import best_epoch, best_of_n
+from .collapse import budget_weights, per_trial
+from .fidelity import correlation_within, noise_ceiling, rank_correlation, regret
 from .like_these import FEWEST_LEVELS, Grid, for_problems_like_these
 from .looks import Look, looks, spent
 from .multiple import holm
 from .pairwise import Pairwise, chance_of_best, pairwise
 from .power import detectable, power_of_blocks, power_on_these
 from .profile import shares_within
-from .rank_tests import Friedman, Nemenyi, friedman, nemenyi, ranks, wilcoxon
+from .rank_tests import Friedman, friedman, nemenyi, ranks, wilcoxon
 from .summary import Interval, hodges_lehmann, t_interval
 from .these_problems import FEWEST_BASES, Ends, MeanDifference, on_these_problems
 from .tied_ranks import rank_agreement
-from .variance import Component, noise_floor, variance_components
+from .variance import Noise, noise
 
 __all__ = [
     "FEWEST_BASES",
     "FEWEST_LEVELS",
-    "Component",
     "Ends",
     "Floats",
     "Friedman",
@@ -35,12 +26,8 @@ __all__ = [
     "Interval",
     "Look",
     "MeanDifference",
-    "Nemenyi",
+    "Noise",
     "Pairwise",
-    "RankCorrelation",
-    "Regret",
-    "best_epoch",
-    "best_of_n",
     "budget_weights",
     "chance_of_best",
     "cliques",
@@ -53,12 +40,10 @@ __all__ = [
     "known_mean",
     "looks",
     "nemenyi",
+    "noise",
     "noise_ceiling",
-    "noise_floor",
     "on_these_problems",
     "pairwise",
-    "per_base",
-    "per_problem",
     "per_trial",
     "power_of_blocks",
     "power_on_these",
@@ -69,6 +54,5 @@ __all__ = [
     "shares_within",
     "spent",
     "t_interval",
-    "variance_components",
     "wilcoxon",
 ]

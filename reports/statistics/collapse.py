@@ -1,4 +1,4 @@
-"""Trials collapsed to the independent unit: repeats, bases, budgets are averaged, never counted."""
+"""Budgets collapsed to one number a trial: repeated measures are averaged, never counted."""
 
 from __future__ import annotations
 
@@ -40,7 +40,11 @@ def budget_weights(kept: ArrayLike) -> Floats:
 
 
 def per_trial(values: ArrayLike, kept: ArrayLike | None) -> Floats:
-    """Trials collapsed over budgets alone, as the noise floor asks.
+    """The area under each trial's curve: means over bases and repeats of it are what is compared.
+
+    Budgets, bases and repeats inside a problem are repeated measures: taking them as blocks rejects
+    a true null in a quarter to nine tenths of all experiments. With retained accuracy (pruned minus
+    dense, in points) differences between two methods on the same bases are paired.
 
     Args:
         values: [..., budgets, bases, repeats], finite.
@@ -67,28 +71,3 @@ def per_trial(values: ArrayLike, kept: ArrayLike | None) -> Floats:
     if weights.size != cube.shape[-3]:
         raise ValueError(f"{weights.size} budgets do not fit values of shape {cube.shape}")
     return np.asarray(np.tensordot(cube, weights, axes=(-3, 0)))
-
-
-def per_base(values: ArrayLike, kept: ArrayLike | None) -> Floats:
-    """Mean over repeats and area over budgets: one number a base, [..., bases].
-
-    With retained accuracy (pruned minus dense, in points) this is the normalised area under the
-    retained-accuracy curve; differences of it between two methods on the same bases are paired.
-    Arguments and errors as `per_trial`.
-    """
-    return np.asarray(per_trial(values, kept).mean(axis=-1))
-
-
-def per_problem(values: ArrayLike, kept: ArrayLike | None) -> Floats:
-    """Mean over repeats and bases, area over budgets: the one number of a method on a problem.
-
-    Budgets, bases and repeats inside a problem are repeated measures: taking them as blocks
-    rejects a true null in a quarter to nine tenths of all experiments. The last three axes go, so
-    that the blocks of a test are what is left: [methods, problems, ...] gives [methods, problems].
-    Arguments and errors as `per_trial`.
-
-    >>> scores = [[[[-1.0], [-2.0]], [[-3.0], [-4.0]]]]  # a method, 2 budgets, 2 bases, a repeat
-    >>> per_problem(scores, kept=[0.5, 0.25]).tolist()
-    [-2.5]
-    """
-    return np.asarray(per_base(values, kept).mean(axis=-1))

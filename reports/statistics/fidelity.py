@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,8 +14,7 @@ from .arrays import Floats
 LEAST = 3  # units: fewer have no ranking to speak of
 
 
-@dataclass(frozen=True)
-class RankCorrelation:
+class RankCorrelation(NamedTuple):
     """Spearman's rho and Kendall's tau-b; NaN where the truth has no ranking."""
 
     spearman: float
@@ -68,10 +68,7 @@ def correlation_within(scores: ArrayLike, changes: ArrayLike, groups: ArrayLike)
     ranked = [one for one in correlations if not np.isnan(one.spearman)]
     if not ranked:
         return RankCorrelation(np.nan, np.nan)
-    return RankCorrelation(
-        float(np.mean([one.spearman for one in ranked])),
-        float(np.mean([one.kendall for one in ranked])),
-    )
+    return RankCorrelation(*(float(np.mean(one)) for one in zip(*ranked, strict=True)))
 
 
 def regret(scores: ArrayLike, changes: ArrayLike, share: float) -> Regret:

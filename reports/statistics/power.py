@@ -74,16 +74,16 @@ def power_of_blocks(blocks: int, effect: float, level: float) -> float:
     return _rejected(_blocks(blocks), effect, level)
 
 
-def detectable(power: Callable[[float], float], target: float = TARGET) -> float | None:
-    """Smallest effect that is found with the target power, to 0.1; None where none below 200 is.
+def detectable(power: Callable[[float], float]) -> float | None:
+    """Smallest effect that is found with 80 % power, to 0.1; None where none below 200 is.
 
     >>> detectable(lambda effect: min(1.0, effect / 10))
     8.0
     """
-    if power(_LARGEST) < target:
+    if power(_LARGEST) < TARGET:
         return None
     low, high = 0.0, _LARGEST
     while high - low > 0.02:
         middle = (low + high) / 2
-        low, high = (low, middle) if power(middle) >= target else (middle, high)
+        low, high = (low, middle) if power(middle) >= TARGET else (middle, high)
     return round(high, 1)

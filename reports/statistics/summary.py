@@ -9,11 +9,12 @@ from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
 from .arrays import rounded
+from .these_problems import FEWEST_BASES
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and its interval; the ends are NaN where one value leaves the spread unknown."""
+    """A mean and its interval; the ends are NaN where there are too few values for one."""
 
     mean: float
     low: float
@@ -21,12 +22,15 @@ class Interval:
     n: int
 
 
-def t_interval(values: ArrayLike, level: float = 0.95) -> Interval:
-    """Student's interval of a mean.
+def t_interval(
+    values: ArrayLike, level: float = 0.95, least: float = -np.inf, most: float = np.inf
+) -> Interval:
+    """Student's interval of a mean, within what the values can be; of three values or more.
 
     Args:
-        values: [n], one a repeat (paired differences, or accuracies); rounded to 1e-9.
+        values: [n], one a base; rounded to 1e-9.
         level: coverage in (0, 1).
+        least, most: ends of what the values can be.
 
     Raises:
         ValueError: no values, values that are not finite, or a level outside (0, 1).
@@ -38,11 +42,11 @@ def t_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     x = rounded(values)
     if not 0 < level < 1:
         raise ValueError(f"level must lie in (0, 1), not {level}")
-    mean = float(x.mean())
-    if x.size == 1:
-        return Interval(mean, float("nan"), float("nan"), 1)
-    half = float(student.ppf((1 + level) / 2, x.size - 1) * x.std(ddof=1) / np.sqrt(x.size))
-    return Interval(mean, mean - half, mean + half, x.size)
+    mean, half = float(x.mean()), np.nan
+    if x.size >= FEWEST_BASES:
+        half = float(student.ppf((1 + level) / 2, x.size - 1) * x.std(ddof=1) / np.sqrt(x.size))
+    low, high = np.clip([mean - half, mean + half], least, most).tolist()
+    return Interval(mean, low, high, x.size)
 
 
 def hodges_lehmann(differences: ArrayLike) -> float:

@@ -332,7 +332,6 @@ FAULTS: list[tuple[str, dict[str, Any], list[str]]] = [
         {"models": [{"name": "vgg_small", "recipes": {"tiny": "shrt"}}]},
         ["models.0.recipes.tiny", "no named recipe 'shrt' (did you mean short"],
     ),
-    ("as is, of nothing", {"models": [{"name": "vgg_small", "recipe": False}]}, ["recipe: false"]),
 ]
 
 

@@ -8,6 +8,7 @@ import random
 import re
 import signal
 import sys
+import tarfile
 from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import count
@@ -17,17 +18,39 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import toy
+from PIL import Image
+from real_models import build as load
 from torch import Tensor
 
 from bench.command import cli
 from bench.conformance import CHECKS, FAMILIES, Finding, check, check_on, fails
-from bench.conformance.behaviour import case
+from bench.conformance.behaviour import attempt, case
 from bench.conformance.permute import permute_
-from bench.conformance.trained import Likeness, check_trained, likeness, similarities
-from criteria import Batch, Criterion, Group, Member, Need, NotApplicable, criteria, register
+from bench.conformance.trained import (
+    Likeness,
+    TrainedCase,
+    check_trained,
+    group_scores,
+    likeness,
+    seeds_agree,
+    similarities,
+)
+from criteria import (
+    Batch,
+    Criterion,
+    Group,
+    Member,
+    Need,
+    NotApplicable,
+    criteria,
+    find_structure,
+    register,
+)
 from criteria.selector import Selector
 
 registry = importlib.import_module("criteria.registry")
+DATA = toy.CHECKOUT.parent / "shared" / "data"
 REGISTERED = [entry.name for entry in criteria()]
 Command = Callable[..., tuple[int, str, str]]
 
@@ -605,6 +628,37 @@ DRAWING = ("c_obd", "c_obs", "hap", "kron_obd", "kron_obs", "thinet")
 def test_registered_criteria_that_draw_agree_over_seeds(name: str, results: Path) -> None:
     (found,) = seeds_of(check_trained(name, results))
     assert found.verdict == ("information" if name == "random" else "pass"), found.reason
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (DATA / "resnet20-12fca82f.th").exists(), reason="needs ../shared/data")
+@pytest.mark.parametrize("name", ["c_obd", "hap", "thinet"])
+def test_what_draws_agrees_over_seeds_on_the_trained_resnet20_and_real_images(
+    name: str, tmp_path: Path
+) -> None:
+    with tarfile.open(DATA / "cifar10_jpeg.tar.gz") as archive:
+        some = [one for one in archive if re.search(r"train/\w+/00[01]\d\.jpg$", one.name)]
+        archive.extractall(tmp_path, some, filter="data")
+    paths = sorted(tmp_path.rglob("*.jpg"))
+    classes = sorted({one.parent.name for one in paths})
+    pixels = np.stack([np.asarray(Image.open(one).convert("RGB")) for one in paths])
+    mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    images = torch.tensor((pixels / 255 - mean) / deviation).movedim(3, 1).float()
+    labels = torch.tensor([classes.index(one.parent.name) for one in paths])
+    order = torch.randperm(len(paths), generator=torch.Generator().manual_seed(0))
+    batches = [(images[at], labels[at]) for at in order.split(50)]
+    assert len(batches) == 4
+    model = load("resnet20", checkpoint=str(DATA / "resnet20-12fca82f.th")).eval()
+    with torch.no_grad():
+        right = torch.cat([model(x).argmax(1) == y for x, y in batches])
+    assert right.double().mean() > 0.75  # it has learned these
+    groups = find_structure(model, images[:1], ignored=[list(model.modules())[-1]]).groups
+    at = TrainedCase(model, groups, batches)
+    scores = group_scores(attempt(model, {name: (name, groups)}, batches)[name], groups)
+    assert scores is not None
+    (found,) = seeds_agree(name, scores, at)
+    assert found.verdict == "pass", found.reason
+    assert correlation(found) > 0.93
 
 
 def test_correlations_by_hand() -> None:

@@ -103,6 +103,9 @@ def test_steps_that_lead_beyond_the_last_budget_end_there() -> None:
     assert Schedule(4, "geometric", to=0.0625).stops([0.2]) == pytest.approx([0.5, 0.25, 0.2])
     assert Schedule(10, to=0.5).stops([0.9, 0.8]) == pytest.approx([0.95, 0.9, 0.85, 0.8])
     assert Schedule(4, to=0.2).stops([0.2]) == pytest.approx(Schedule(4).stops([0.2]))
+    planned = [0.1 ** (step / 49) for step in range(1, 50)]  # OBA's script, and where it records
+    assert Schedule(49, "geometric").stops([round(planned[2], 9), 0.1]) == pytest.approx(planned)
+    assert len(Schedule(49, "geometric").stops([0.9, 0.1])) == 50
 
 
 @pytest.mark.parametrize("speedup", [3, 7, 1.3])

@@ -226,7 +226,7 @@ def test_a_base_is_rewound_once_for_all(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"recoveries": [{"rewind": "weights", "to": EPOCHS}]}, "has 3 epochs; rewind to an earl"),
+        ({"recoveries": [{"rewind": "weights", "to": EPOCHS}]}, "here for 3 epochs, by base"),
         ({"recoveries": [{"rewind": "weights"}]}, "a recovery is none, bn"),
         ({"recoveries": [{"rewind": "momentum", "to": 1}]}, "weights"),
         ({"recoveries": [{**WEIGHTS, "total_epochs": 5}]}, "a recovery is none, bn"),
@@ -234,7 +234,7 @@ def test_a_base_is_rewound_once_for_all(tmp_path: Path) -> None:
         (
             {"methods": ["l1", {"criterion": "l1", "as": "x", "iterative": {
                 "steps": 2, "rewind": {"what": "weights", "to": EPOCHS}}}]},
-            "method x: iterative.rewind.to = 3: the recipe base-here",
+            "method x: iterative.rewind.to = 3: the bases of vgg_small",
         ),
         (
             {"methods": ["l1", {"criterion": "l1", "as": "x", "iterative": {
@@ -248,7 +248,7 @@ def test_a_base_is_rewound_once_for_all(tmp_path: Path) -> None:
         ),
         (
             {"models": [{"name": "vgg_small", "checkpoint": "x.pt", "recipe": False}]},
-            "are not trained here",
+            "are trained here not at all",
         ),
         (
             {"recipes": {"tiny": TRAINING, "base-here": {

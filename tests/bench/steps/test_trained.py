@@ -195,6 +195,23 @@ def test_methods_are_named_by_their_phases(plan: Plan) -> None:
     assert plan.suite.method_names == NAMES
 
 
+def test_a_procedure_stays_as_short_of_a_budget_as_groups_that_are_skipped(tmp_path: Path) -> None:
+    """Both that which follows and that which chooses remove what a cut would, and no more."""
+    wanted = [{**riding(name), "criterion": "fpgm"} for name in ("test-fading", "test-choosing")]
+    short = suite(
+        methods=[{"criterion": "fpgm", "as": "l1"}, *wanted],
+        recoveries=["none"],
+        budgets={"channels": [0.2]},
+        selection={"protect": 0.0, "emptied": "skip"},
+    )
+    assert go(tmp_path, make_plan(short)) == {"done": 3}
+    kept = {one.labels.method: measured(one).widths for one in toy.records(tmp_path)}
+    left = [sum(now for now, _ in widths.values()) for widths in kept.values()]
+    dense = sum(whole for _, whole in kept["l1"].values())
+    assert min(left) > 0.25 * dense, "of all channels; a fifth was asked for"
+    assert kept["l1"] == kept["fpgm+test-fading"]
+
+
 def test_images_of_all_phases_are_counted(results: Path) -> None:
     records = by_name(results)
     expected: dict[str, dict[str, int]] = {

@@ -132,7 +132,7 @@ def test_hosts_own_rows_are_shown_beside_ours() -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        (LINE.replace("top1", "accuracy"), "line 3, metric = 'accuracy': allowed are top1, top5"),
+        (LINE.replace("top1", "accuracy"), "metric = 'accuracy': Input should be 'top1', 'top5'"),
         (LINE.replace(",80,", ",eighty,"), "line 3, value = 'eighty'"),
         (LINE.replace("digits", ""), "dataset is empty"),
         (LINE.replace(",90,10,", ",90,12,"), "line 3: drop = 12"),

@@ -37,7 +37,7 @@ def test_area_is_numpys_trapezoid(kept: list[float], seed: int) -> None:
     x = -np.log(np.array(kept)[order])
     curves = values.mean(axis=(2, 3))[:, order]
     # Relative to the range, which may be tiny.
-    assert own.per_problem(values, kept) == pytest.approx(
+    assert own.per_trial(values, kept).mean(axis=(1, 2)) == pytest.approx(
         np.trapezoid(curves, x, axis=1) / (x[-1] - x[0]), rel=1e-6, abs=1e-6
     )
 
@@ -47,9 +47,7 @@ def test_a_refined_grid_does_not_move_the_area_of_a_straight_curve() -> None:
         return np.log(kept).reshape(-1, 1, 1) * 3
 
     few, many = [0.8, 0.1], [0.8, 0.78, 0.75, 0.7, 0.1]
-    assert own.per_problem(straight(few), few) == pytest.approx(
-        own.per_problem(straight(many), many)
-    )
+    assert own.per_trial(straight(few), few) == pytest.approx(own.per_trial(straight(many), many))
     with pytest.raises(ValueError, match="do not fit"):
         own.per_trial(straight(few), many)
 
@@ -64,50 +62,36 @@ def test_shares_of_a_profile_by_hand() -> None:
     assert own.shares_within(one_budget, [0, 2]).ravel().tolist() == [0, 1]
 
 
-def test_variance_components_by_hand() -> None:
+def test_noise_by_hand() -> None:
     values = np.array([[1.0, 3.0], [5.0, 7.0]])  # 2 bases, 2 repeats
-    base, repeat = own.variance_components(values, ("base", "repeat"))
+    found = own.noise(values)
     # Mean squares 16 and 2: (16 - 2) / 2 = 7.
-    assert (base.sd**2, repeat.sd**2) == pytest.approx((7, 2))
-    assert (base.share, repeat.share) == pytest.approx((7 / 9, 2 / 9))
-    alone, unknown = own.variance_components(values[:, :1], ("base", "repeat"))
-    assert (alone.sd**2, np.isnan(unknown.sd)) == (pytest.approx(8), True)
-    flat, _ = own.variance_components([[1.0, 3.0], [3.0, 1.0]], ("base", "repeat"))
-    assert flat.sd == 0  # the estimate is negative
+    assert (found.base_sd**2, found.repeat_sd**2) == pytest.approx((7, 2))
+    assert found.base_share == pytest.approx(7 / 9)
+    assert found.aa_sd == pytest.approx(1)  # of two means of four runs each
+    once = own.noise(values[:, :1])
+    assert once.base_sd**2 == pytest.approx(8)
+    assert np.isnan([once.repeat_sd, once.base_share, once.aa_sd]).all()
+    alone = own.noise(values[:1])
+    assert alone.repeat_sd**2 == pytest.approx(2)
+    assert np.isnan([alone.base_sd, alone.base_share]).all()
+    assert own.noise([[1.0, 3.0], [3.0, 1.0]]).base_sd == 0  # the estimate is negative
+    with pytest.raises(ValueError, match="bases, repeats"):
+        own.noise([1.0, 2.0])
 
 
 def test_variance_components_find_what_was_put_in() -> None:
     rng = np.random.default_rng(0)
-    sds = (2.0, 1.0, 0.5)
-    cells = 600
-    values = 100 * rng.normal(size=(cells, 1, 1, 1))
-    values = values + sds[0] * rng.normal(size=(cells, 4, 1, 1))
-    values = values + sds[1] * rng.normal(size=(cells, 4, 3, 1))
-    values = values + sds[2] * rng.normal(size=(cells, 4, 3, 3))
-    found = own.variance_components(values, ("base", "calibration", "recovery"))
-    # 1,800 degrees of freedom at the top: 2 % error of an SD, so 6 %.
-    assert [one.sd for one in found] == pytest.approx(sds, rel=0.06)
+    values = 2.0 * rng.normal(size=(2000, 1)) + 0.5 * rng.normal(size=(2000, 3))
+    found = own.noise(values)
+    # 2,000 degrees of freedom at the top: 1.6 % error of an SD, so 5 %.
+    assert (found.base_sd, found.repeat_sd) == pytest.approx((2.0, 0.5), rel=0.05)
 
 
-def test_noise_floor_is_what_two_runs_differ_by() -> None:
+def test_aa_noise_is_what_two_runs_differ_by() -> None:
     rng = np.random.default_rng(0)
     first, second = (0.5 * rng.normal(size=(2000, 3, 4)) for _ in range(2))
     level = rng.normal(size=(2000, 3, 1))  # bases are shared
     expected = np.std((level + first).mean(axis=(1, 2)) - (level + second).mean(axis=(1, 2)))
-    found = own.noise_floor(level + first)
+    found = np.mean([own.noise(cell).aa_sd ** 2 for cell in level + first]) ** 0.5
     assert found == pytest.approx(expected, rel=0.05)
-    assert np.isnan(own.noise_floor(level))
-
-
-def test_inflation_by_hand() -> None:
-    assert own.best_of_n([[1.0, 3.0], [2.0, 2.0]]) == 0.5
-    assert own.best_of_n([7.0]) == 0
-    assert own.best_epoch([[1.0, 5.0, 3.0], [1.0, 2.0, 3.0]]) == 1.0
-    with pytest.raises(ValueError, match="trials, epochs"):
-        own.best_epoch([1.0])
-
-
-def test_best_of_n_grows_as_order_statistics_do() -> None:
-    runs = np.random.default_rng(0).normal(size=(20_000, 5))
-    # The expected maximum of five standard normals; 20,000 cells, SD 0.8: three errors.
-    assert own.best_of_n(runs) == pytest.approx(1.16296, abs=0.017)

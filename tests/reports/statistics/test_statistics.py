@@ -122,10 +122,9 @@ def test_what_is_no_sample_is_refused(bad: list[float]) -> None:
 
 def test_collapse() -> None:
     cube = np.array([[[1.0, 3.0], [5.0, 5.0]], [[4.0, 4.0], [0.0, 2.0]]])  # budgets, bases, repeats
-    assert own.per_base(cube, None) == pytest.approx([3.0, 3.0])
-    assert own.per_problem(cube, None) == 3.0
+    assert own.per_trial(cube, None).tolist() == [[2.5, 3.5], [2.5, 3.5]]
     cube[0, 0, 0] = np.nan
     with pytest.raises(ValueError, match="gaps"):
-        own.per_base(cube, None)
+        own.per_trial(cube, None)
     with pytest.raises(ValueError, match="budgets, bases, repeats"):
-        own.per_base(cube[0], None)
+        own.per_trial(cube[0], None)
