@@ -67,9 +67,15 @@ class Criterion:
         self.groups = groups
         self.options = options
         self.generator = generator
+        self.needs = self.needed(options)
         self.batches = 0
         self.images = 0
         self._sums: dict[Member, Tensor] = {}
+
+    @classmethod
+    def needed(cls, options: Any) -> Need:
+        """The evidence that it asks for with these options."""
+        return cls.needs
 
     @property
     def members(self) -> list[Member]:

@@ -211,10 +211,7 @@ def scores_weights(name: str, options: Mapping[str, Any]) -> bool:
 
 
 def create(
-    name: str,
-    groups: Sequence[Group],
-    options: Mapping[str, Any],
-    generator: torch.Generator,
+    name: str, groups: Sequence[Group], options: Mapping[str, Any], generator: torch.Generator
 ) -> Criterion:
     """A fresh criterion for these groups.
 

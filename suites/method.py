@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     ConfigDict,
@@ -49,20 +49,14 @@ class IterativeSpec(Section):
         default="steps", description="after every step, or where a budget of the suite is met"
     )
 
-    @model_validator(mode="after")
-    def _recovers(self) -> Self:
+    def faults(self) -> Iterator[str]:
         if self.recover and self.rewind:
-            raise ValueError("recover and rewind both say how to train on the way; give one")
+            yield "recover and rewind both say how to train on the way; give one"
         if not self.trains and self.recover_at != "steps":
-            raise ValueError("recover_at says when to train on the way; give recover or rewind")
-        return self
-
-    @model_validator(mode="after")
-    def _falls(self) -> Self:
+            yield "recover_at says when to train on the way; give recover or rewind"
         ends = self.to.values() if isinstance(self.to, Mapping) else [self.to]
         if self.schedule == "geometric" and 0 in ends:
-            raise ValueError("to = 0: geometric steps lead to no end of the cost; give a share")
-        return self
+            yield "to = 0: geometric steps lead to no end of the cost; give a share"
 
     @property
     def by_budget(self) -> dict[str, Mapping[float, Any]]:
@@ -161,14 +155,12 @@ class MethodSpec(Section):
     def _by_name(cls, given: Any) -> Any:
         return {"name": given} if isinstance(given, str) else given
 
-    @model_validator(mode="after")
-    def _one_training(self) -> Self:
+    def faults(self) -> Iterator[str]:
         if self.iterative and self.iterative.trains and self.procedure:
-            raise ValueError(
+            yield (
                 "iterative.recover and rewind train between steps and procedure trains after them; "
                 "give one"
             )
-        return self
 
     @property
     def name(self) -> str:

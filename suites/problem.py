@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal, Self
+from collections.abc import Iterator
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from .protocol import Budgets, Calibration, SelectionSpec
 from .recipe import Recipe
@@ -117,25 +118,21 @@ class ModelSpec(Section):
             }
         )
 
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
+    def faults(self) -> Iterator[str]:
         if self.weights and self.checkpoint:
-            raise ValueError("give weights or checkpoint, not both")
+            yield "give weights or checkpoint, not both"
         if self.sha256 and not self.checkpoint:
-            raise ValueError("sha256 is a checkpoint's; give checkpoint as well")
+            yield "sha256 is a checkpoint's; give checkpoint as well"
         if self.sha256 and not re.fullmatch("[0-9a-f]{64}", self.sha256):
-            raise ValueError(
-                f"sha256 {self.sha256}: expected 64 digits 0-9 and a-f, as sha256sum says them"
-            )
+            yield f"sha256 {self.sha256}: expected 64 digits 0-9 and a-f, as sha256sum says them"
         if self.checkpoint and "://" in self.checkpoint:
             if not self.checkpoint.startswith("https://"):
-                raise ValueError(f"checkpoint {self.checkpoint}: give a path or an https URL")
+                yield f"checkpoint {self.checkpoint}: give a path or an https URL"
             if not self.sha256:
-                raise ValueError(
+                yield (
                     f"checkpoint {self.checkpoint} needs its sha256; download it by hand, look at "
                     "it, and give what sha256sum says"
                 )
-        return self
 
 
 def problem_name(dataset: DatasetSpec, model: ModelSpec) -> str:

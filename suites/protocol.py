@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import product
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -33,11 +33,9 @@ class Budgets(Section):
     speedup: list[Annotated[float, Field(ge=1)]] | None = Field(default=None, min_length=1)
     threshold: list[Share] | None = Field(default=None, min_length=1)
 
-    @model_validator(mode="after")
-    def _one_axis(self) -> Self:
+    def faults(self) -> Iterator[str]:
         if len(self.model_dump(exclude_none=True)) != 1:
-            raise ValueError("give one of " + ", ".join(Budgets.model_fields))
-        return self
+            yield "give one of " + ", ".join(Budgets.model_fields)
 
     @property
     def cost(self) -> Axis:
@@ -110,11 +108,9 @@ class SelectionSpec(Section):
         default={}, description="by budget as the suite writes it, the keys that are others there"
     )
 
-    @model_validator(mode="after")
-    def _one_level(self) -> Self:
+    def faults(self) -> Iterator[str]:
         if any("by_budget" in one.model_fields_set for one in self.by_budget.values()):
-            raise ValueError("by_budget: what holds at one budget cannot differ by budget again")
-        return self
+            yield "by_budget: what holds at one budget cannot differ by budget again"
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -156,18 +152,16 @@ class Tune(Section):
         min_length=1, description="values of the recipe's keys, of which all combinations are drawn"
     )
 
-    @model_validator(mode="after")
-    def _enough(self) -> Self:
+    def faults(self) -> Iterator[str]:
         if costly := [key for key in self.over if key in UNTUNED]:
-            raise ValueError(
+            yield (
                 f"over: by {', '.join(costly)} settings would cost unequally, so that is not tuned"
             )
         if self.trials > len(self.grid):
-            raise ValueError(
+            yield (
                 f"trials = {self.trials}, but `over` has {len(self.grid)} combinations; give it "
                 "more values, or lower trials"
             )
-        return self
 
     @property
     def grid(self) -> list[dict[str, Any]]:
@@ -213,17 +207,15 @@ class RecoverySpec(Section):
             return given
         raise ValueError(f"{_RECOVERIES}, not {given!r}")
 
-    @model_validator(mode="after")
-    def _of_its_kind(self) -> Self:
+    def faults(self) -> Iterator[str]:
         asked = (self.kind == "finetune", self.kind == "rewind")
         extra = (self.total_epochs or self.tune) and not self.recipe
         if asked != (bool(self.recipe), bool(self.rewind)) or extra:
-            raise ValueError(_RECOVERIES)
+            yield _RECOVERIES
         if self.total_epochs and self.tune:
-            raise ValueError(
+            yield (
                 "total_epochs or tune, not both: what is tuned trains once for each of its settings"
             )
-        return self
 
     @property
     def name(self) -> str:
@@ -245,13 +237,9 @@ class Calibration(Section):
         default=None, description="a recipe, whose augmentation, erasing and mixing they get"
     )
 
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
+    def faults(self) -> Iterator[str]:
         if self.augment and self.like:
-            raise ValueError(
-                f"augment: true beside like: {self.like}, which says how; leave augment out"
-            )
-        return self
+            yield f"augment: true beside like: {self.like}, which says how; leave augment out"
 
     def keyed(self, alteration: Section) -> dict[str, Any]:
         """Which images these are, for keys: what is done to them in place of a recipe's name."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -57,14 +57,12 @@ class Alteration(Section):
         description="alpha of its Beta (Yun et al. 2019); beside mixup, a batch gets one of them",
     )
 
-    @model_validator(mode="after")
-    def _jitter(self) -> Self:
+    def faults(self) -> Iterator[str]:
         if self.color_jitter and (not self.augment or self.color_jitter[3] > 0.5):
-            raise ValueError(
+            yield (
                 f"color_jitter = {self.color_jitter}: it is a part of augment, which may not be "
                 "false, and hue changes by at most 0.5, half of the circle"
             )
-        return self
 
 
 class Recipe(Alteration):
@@ -133,11 +131,15 @@ class Recipe(Alteration):
             raise ValueError(no_such("named recipe", given, named))
         return named[given].model_dump()
 
-    @model_validator(mode="after")
-    def _goes_on(self) -> Self:
+    def faults(self) -> Iterator[str]:
+        yield from super().faults()
         if self.from_epoch and self.schedule == "constant" and not self.warmup_epochs:
-            raise ValueError("from_epoch: a constant rate is the same from any epoch; leave it out")
-        return self
+            yield "from_epoch: a constant rate is the same from any epoch; leave it out"
+        if self.accumulate > self.batch_size:
+            yield (
+                f"accumulate = {self.accumulate} micro-batches of batch_size = {self.batch_size} "
+                "images: none may be empty; lower accumulate"
+            )
 
     @property
     def scheduled(self) -> int:
@@ -153,15 +155,6 @@ class Recipe(Alteration):
         """
         left, begin = self.epochs - to, self.from_epoch + to
         return self.model_copy(update={"epochs": left, "from_epoch": begin})
-
-    @model_validator(mode="after")
-    def _an_image_each(self) -> Self:
-        if self.accumulate > self.batch_size:
-            raise ValueError(
-                f"accumulate = {self.accumulate} micro-batches of batch_size = {self.batch_size} "
-                "images: none may be empty; lower accumulate"
-            )
-        return self
 
     def changed(self, settings: Mapping[str, Any]) -> Recipe:
         """With some keys set anew; raises ValueError where that is no recipe."""

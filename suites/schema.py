@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    Field,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, field_validator
 
 from .faults import meant
 from .method import MethodSpec, matched_name
@@ -68,8 +64,11 @@ class AnySuite(Section):
     def _names(cls, given: Any) -> Any:
         return _each(given, lambda one: {"name": one} if isinstance(one, str) else one)
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def faults(self) -> Iterator[str]:
+        for check in (self._consistent, self._changed, self._somewhere, self._trainable):
+            yield from check()
+
+    def _consistent(self) -> Iterator[str]:
         for what, names in {
             "datasets": [one.title for one in self.datasets],
             "models": [one.title for one in self.models],
@@ -78,77 +77,66 @@ class AnySuite(Section):
             refuse_twice(what, names)
         fixed = [one.title for one in self.models if one.recipe is False and one.given]
         if fixed and self.bases > 1:
-            raise ValueError(
+            yield (
                 f"bases = {self.bases}, but {', '.join(fixed)} has `recipe: false`: all its bases "
                 "would be one network; use bases: 1 and repeats"
             )
         if fixed and self.splits == "per_base":
-            raise ValueError(
+            yield (
                 f"splits = per_base, but {', '.join(fixed)} has `recipe: false`: it is trained on "
                 "no split; leave `splits` out, and only bases of fresh weights draw their own"
             )
-        return self
 
-    @model_validator(mode="after")
-    def _changed(self) -> Self:
+    def _changed(self) -> Iterator[str]:
         """What a model says of a method makes a method, and there is one of that name."""
         names = [one.name for one in self.methods]
         for index, model in enumerate(self.models):
             for name in model.methods:
                 if name not in names:
-                    raise ValueError(
+                    yield (
                         f"models.{index}.methods: {name!r} is none of the suite's methods"
                         f"{meant(name, names)}: {', '.join(names)}"
                     )
             try:
                 self.methods_on(model)
             except ValueError as error:
-                raise ValueError(f"models.{index}.methods.{error}") from error
-        return self
+                yield f"models.{index}.methods.{error}"
 
-    @model_validator(mode="after")
-    def _somewhere(self) -> Self:
+    def _somewhere(self) -> Iterator[str]:
         """Every model is on a dataset, and every dataset has a model on it."""
         known = [one.title for one in self.datasets]
         for index, model in enumerate(self.models):
             for name in model.datasets or ():
                 if name not in known:
-                    raise ValueError(
+                    yield (
                         f"models.{index}.datasets: {name!r} is none of the suite's datasets"
                         f"{meant(name, known)}: {', '.join(known)}"
                     )
         visited = [dataset.title for dataset, _ in self.problems]
         empty = [name for name in known if name not in visited]
         if empty:
-            raise ValueError(
+            yield (
                 f"datasets: no model is on {', '.join(empty)}; "
                 "take it out, or name it in some model's `datasets`"
             )
-        return self
 
-    @model_validator(mode="after")
-    def _trainable(self) -> Self:
+    def _trainable(self) -> Iterator[str]:
         """Every recipe that is followed exists, and none of a base distills from the base."""
         for dataset, model in self.problems:
             known, base = self.recipes_on(dataset, model), self.base_recipe_of(model)
             for name in sorted(self.recipes_followed(model) - set(known)):
-                raise ValueError(
+                yield (
                     f"recipe {name!r} is unknown{meant(name, known)}; there are "
                     + ", ".join(sorted(known))
                 )
             if base and known[base].distill is not None:
-                raise ValueError(
-                    f"recipe {base!r} distills from the base, so no base can be trained by it"
-                )
+                yield f"recipe {base!r} distills from the base, so no base can be trained by it"
             like = self.calibration_of(model).like
             if like and self.alteration_of(dataset, model) == Alteration(augment=False):
-                raise ValueError(
-                    f"calibration.like: recipe {like!r} takes images as they are; leave it out"
-                )
+                yield f"calibration.like: recipe {like!r} takes images as they are; leave it out"
         lost = [key for key, name in self.unfollowed if name not in self.all_recipes]
         if lost:
-            raise ValueError(unfollowed_words(lost))
-        return self
+            yield unfollowed_words(lost)
 
     @property
     def problems(self) -> list[tuple[DatasetSpec, ModelSpec]]:
@@ -254,33 +242,36 @@ class Suite(AnySuite):
     )
     analysis: Analysis
 
-    @model_validator(mode="after")
-    def _comparable(self) -> Self:
+    def faults(self) -> Iterator[str]:
+        yield from super().faults()
+        checks = [self._comparable, self._looks, self._tunes, self._finetunes, self._by_its_budgets]
+        checks += [self._reaches_its_budgets, self._train_afterwards, self._rewinds]
+        checks += [self._fits_its_axis, self._patterns_fit, self._one_axis]
+        for check in checks:
+            yield from check()
+
+    def _comparable(self) -> Iterator[str]:
         refuse_twice("recoveries", [one.name for one in self.recoveries])
         if self.analysis.control not in self.method_names:
-            raise ValueError(
+            yield (
                 f"analysis.control: {self.analysis.control!r} is none of the methods: "
                 + ", ".join(self.method_names)
             )
-        return self
 
-    @model_validator(mode="after")
-    def _looks(self) -> Self:
+    def _looks(self) -> Iterator[str]:
         looks = self.analysis.looks
         if looks and (looks != sorted(set(looks)) or looks[-1] != self.bases):
-            raise ValueError(
+            yield (
                 f"analysis.looks = {looks}: numbers of bases in ascending order, of which the last "
                 f"is bases = {self.bases}"
             )
-        return self
 
-    @model_validator(mode="after")
-    def _tunes(self) -> Self:
+    def _tunes(self) -> Iterator[str]:
         """What is tuned has images to choose by, and every setting is one."""
         for at, recovery in enumerate(self.recoveries):
             for dataset, model in self.problems if recovery.tune else ():
                 if not dataset.validation:
-                    raise ValueError(
+                    yield (
                         f"recoveries.{at}.tune chooses by validation images, and {dataset.title} "
                         "has `validation: 0`; hold some out, or leave tune out"
                     )
@@ -289,65 +280,55 @@ class Suite(AnySuite):
                     try:
                         recipe.changed(settings)
                     except ValueError as error:
-                        raise ValueError(f"recoveries.{at}.tune.over: {error}") from error
-        return self
+                        yield f"recoveries.{at}.tune.over: {error}"
 
-    @model_validator(mode="after")
-    def _finetunes(self) -> Self:
+    def _finetunes(self) -> Iterator[str]:
         """A method's way of finetuning needs a recovery that finetunes."""
         if any(each.kind == "finetune" for each in self.recoveries):
-            return self
+            return
         for key, method, _ in self.methods_by_key:
             if method.finetuning:
-                raise ValueError(
+                yield (
                     f"{key}.finetuning = {method.finetuning.name}, but none of the recoveries "
                     "is {finetune: RECIPE}"
                 )
-        return self
 
-    @model_validator(mode="after")
-    def _by_its_budgets(self) -> Self:
+    def _by_its_budgets(self) -> Iterator[str]:
         """What is said by budget is said of budgets that there are, and of none too few."""
         for key, given, models, of_all in self._said_by_budget:
             known = {one for on in models for one in self.budgets_of(on).written.values()}
             for budget in sorted(set(given) ^ known if of_all and known else set(given) - known):
                 fault = "is none of the budgets" if budget in given else "is left out"
-                raise ValueError(
+                yield (
                     f"{key}: {budget:g} {fault}; there are "
                     + ", ".join(f"{one:g}" for one in sorted(known))
                 )
-        return self
 
-    @model_validator(mode="after")
-    def _reaches_its_budgets(self) -> Self:
+    def _reaches_its_budgets(self) -> Iterator[str]:
         """Steps that lead to a share of the cost pass all budgets on the way."""
         for model in self.models:
             written = self.budgets_of(model).written
             for method, (kept, budget) in product(self.methods_on(model), written.items()):
                 to = method.iterative.at(budget).to if method.iterative else None
                 if isinstance(to, float) and to > kept:
-                    raise ValueError(
+                    yield (
                         f"method {method.name} of {model.title}: iterative.to = {to:g} lies above "
                         f"the budget, {kept:g}; lower it, or leave it out"
                     )
-        return self
 
-    @model_validator(mode="after")
-    def _train_afterwards(self) -> Self:
+    def _train_afterwards(self) -> Iterator[str]:
         """Untrained networks are held against dense ones, trained as what is left of them."""
         for dataset, model in self.problems:
             one, *more = self.recoveries
             recipe = self.recipes_on(dataset, model)[one.recipe] if one.recipe else None
             if model.untrained and (more or one.tune or recipe is None or recipe.distill):
-                raise ValueError(
+                yield (
                     f"recoveries: the networks of {model.title} are untrained (`recipe: false` and "
                     "no weights); give one {finetune: RECIPE}, without `tune` and `distill`: it "
                     "trains what is left, and the dense network that this is held against"
                 )
-        return self
 
-    @model_validator(mode="after")
-    def _rewinds(self) -> Self:
+    def _rewinds(self) -> Iterator[str]:
         """Rewinding goes back in a training of the base that was made here, and leaves some."""
         for dataset, model in self.problems:
             name = self.base_recipe_of(model)
@@ -355,11 +336,10 @@ class Suite(AnySuite):
             trained = f"for {epochs} epochs, by {name}" if name else "not at all (`recipe: false`)"
             for key, rewind in self._rewinding(model):
                 if rewind.to >= epochs:
-                    raise ValueError(
+                    yield (
                         f"{key}.to = {rewind.to}: the bases of {model.title} are trained here "
                         f"{trained}; rewind to an epoch before the end of that, or finetune"
                     )
-        return self
 
     def _rewinding(self, model: ModelSpec) -> Iterator[tuple[str, Rewind]]:
         """What is rewound to there, by where it stands in the file."""
@@ -393,17 +373,14 @@ class Suite(AnySuite):
             for name, given in (method.iterative.by_budget if method.iterative else {}).items():
                 yield f"{key}.iterative.{name}", given, models, True
 
-    @model_validator(mode="after")
-    def _fits_its_axis(self) -> Self:
+    def _fits_its_axis(self) -> Iterator[str]:
         """What speaks of channels is refused where weights leave, and the other way round."""
         if self.budgets.unstructured:
             _refuse_channels(self)
         elif self.analysis.cost == "weights_ratio":
-            raise ValueError("analysis.cost = weights_ratio: only budgets.weights has it")
-        return self
+            yield "analysis.cost = weights_ratio: only budgets.weights has it"
 
-    @model_validator(mode="after")
-    def _patterns_fit(self) -> Self:
+    def _patterns_fit(self) -> Iterator[str]:
         """A pattern has one share of weights."""
         for model in self.models:
             budgets = self.budgets_of(model)
@@ -412,22 +389,19 @@ class Suite(AnySuite):
                 n, colon, m = scope.partition(":")
                 share = int(n) / int(m) if colon else kept
                 if colon and not (budgets.unstructured and abs(kept - share) < 1e-6):
-                    raise ValueError(
+                    yield (
                         f"method {method.name} of {model.title}: scope = {scope} fits "
                         f"budgets: {{weights: [{share:g}]}}, not {budget:g} of {budgets.cost}"
                     )
-        return self
 
-    @model_validator(mode="after")
-    def _one_axis(self) -> Self:
+    def _one_axis(self) -> Iterator[str]:
         for at, model in enumerate(self.models):
             cost = self.budgets_of(model).cost
             if cost != self.budgets.cost:
-                raise ValueError(
+                yield (
                     f"models.{at}.budgets keep a share of {cost}, and the suite's of "
                     f"{self.budgets.cost}: one axis a suite"
                 )
-        return self
 
     def selection_of(self, model: ModelSpec, method: MethodSpec, budget: float) -> SelectionSpec:
         """What a method selects by there, at a budget as the suite writes it.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
-from typing import Annotated, Any
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._~+=-]{0,79}$")]
 
@@ -16,6 +16,16 @@ class Section(BaseModel):
     """Every part of a suite: immutable, no unknown keys, no silent conversions of type."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    @model_validator(mode="after")
+    def _faultless(self) -> Self:
+        if fault := next(self.faults(), None):
+            raise ValueError(fault)
+        return self
+
+    def faults(self) -> Iterator[str]:
+        """What is wrong with fields that are right one by one; the first is told."""
+        yield from ()
 
     @property
     def identity(self) -> dict[str, Any]:

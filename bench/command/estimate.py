@@ -10,7 +10,7 @@ from rich.console import Console
 from .table import print_table
 
 if TYPE_CHECKING:
-    from ..plan.jobs import Job, Trial
+    from ..plan.jobs import Trial
     from ..plan.plan import Plan
     from ..plan.workload import Throughput, Work
 
@@ -18,14 +18,6 @@ if TYPE_CHECKING:
 # In the order of running.
 KINDS = ("bases", "prepared", "early", "scores", "paths", "timings", "oracles", "trials")
 WORK = ("scored", "trained", "evaluated", "GPU-hours")  # images, and time
-
-
-def by_kind(jobs: Iterable[Job]) -> dict[str, list[Job]]:
-    """Jobs by what they are called where work is shown."""
-    kinds: dict[str, list[Job]] = {}
-    for job in jobs:
-        kinds.setdefault(job.kind, []).append(job)
-    return kinds
 
 
 def kinds_of(trials: Iterable[Trial]) -> list[str]:

@@ -90,14 +90,12 @@ def _preset(console: Console, name: str) -> None:
         BenchError: there is none of that name.
     """
     from suites import named_recipes
-    from suites.faults import meant
+    from suites.faults import no_such
     from suites.method import MethodSpec, named_presets
 
     known = named_presets()
     if name not in known:
-        raise BenchError(
-            f"there is no preset {name!r}{meant(name, known)}; there are {', '.join(known)}"
-        )
+        raise BenchError(no_such("preset", name, known))
     console.print(f"[bold]{name}[/]")
     for key, value in known[name].items():
         console.print(Padding(Text(f"{key}: {_written(value)}"), (0, 0, 0, 4)))

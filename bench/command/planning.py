@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from .estimate import WORK, by_kind, cells, hours_of, kinds_of, say_assumptions, show_epochs
+from .estimate import WORK, cells, hours_of, kinds_of, say_assumptions, show_epochs
 from .table import print_table
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def show_plan(
     from ..plan.workload import work_of
 
     pending = planned.pending(store)
-    todo = by_kind(job_graph(pending, store).jobs.values())
+    todo = job_graph(pending, store).jobs.values()
     said = {
         "bases": "networks",
         "prepared": "trained further",
@@ -52,7 +52,7 @@ def show_plan(
         said["trials"] = f"{done_to_it} and measured"
     rows, works = [], []
     for name in kinds_of(planned.trials):
-        jobs = todo.get(name, [])
+        jobs = [job for job in todo if job.kind == name]
         works.append(work_of(jobs, throughput, data_root))
         count = f"{len(pending)} of {len(planned.trials)}" if name == "trials" else str(len(jobs))
         rows.append((name, count, *cells(works[-1]), said[name]))

@@ -108,14 +108,15 @@ def members(seen: Behaviour) -> Said:
     """Every member that it says it counts matters to the score.
 
     Heard are members whose view, made louder, moves the scores. A criterion that indexes by itself
-    is asked what each member adds to its scores. One that has its own `scores` and the base's
-    `counts` says nothing about members; what it hears is measured.
+    is asked what each member adds to its scores. One that has its own `scores` and nothing but the
+    base's `SAY_MEMBERS` says nothing about members; what it hears is measured.
     """
     moves = [member for member, scoring in seen.louder.items() if _moved(seen.alone, scoring)]
     if not moves and seen.alone.draws:
         return "not applicable", "draws its scores, looks at no member"
     kind = seen.entry.type
-    if kind.scores is not Criterion.scores and kind.counts is Criterion.counts:
+    says = any(getattr(kind, name) is not getattr(Criterion, name) for name in SAY_MEMBERS)
+    if kind.scores is not Criterion.scores and not says:
         return "information", f"counts {_kinds(moves) or 'no member'}"
     deaf = [one for one in seen.counted if one in seen.louder and one not in moves]
     if kind.scores is Criterion.scores and seen.again.criterion is not None:
@@ -174,6 +175,7 @@ CHECKS: dict[str, Callable[[Behaviour], Said]] = {
 }
 ALWAYS = ("leaves the model alone", "runs")
 GATES = ("leaves the model alone", "runs", "shape", "finite")  # the others build on these
+SAY_MEMBERS = ("counts", "kinds", "sides")
 OF_CHANNELS = ("permutation-equivariant", "counts its members")
 
 

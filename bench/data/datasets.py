@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from suites.faults import meant
+from suites.faults import no_such
 from suites.problem import DatasetSpec
 
 from .. import seeds
@@ -67,9 +67,7 @@ def read(source: Source) -> Splits:
     """The images of a dataset as it is given; raises DataError as `load_dataset`."""
     name = source.spec.name
     if name not in DATASETS:
-        raise DataError(
-            f"there is no dataset {name!r}{meant(name, DATASETS)}; there are " + ", ".join(DATASETS)
-        )
+        raise DataError(no_such("dataset", name, DATASETS))
     return DATASETS[name].reader()(source)
 
 

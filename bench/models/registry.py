@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import torch
 from torch import nn
 
-from suites.faults import meant
+from suites.faults import no_such
 from suites.problem import ModelSpec
 
 from ..errors import ModelError
@@ -126,7 +126,7 @@ def list_models() -> dict[str, str]:
 
 def _own(spec: ModelSpec, shape: dict[str, int]) -> nn.Module:
     if spec.name not in ARCHITECTURES:
-        raise _unknown(spec.name, [*ARCHITECTURES, f"{TORCHVISION}NAME"])
+        raise ModelError(no_such("model", spec.name, [*ARCHITECTURES, f"{TORCHVISION}NAME"]))
     if spec.weights:
         raise ModelError(
             f"{spec.name}: weights by name exist for {TORCHVISION}NAME only; give `checkpoint:`"
@@ -142,17 +142,11 @@ def _from_torchvision(spec: ModelSpec, shape: dict[str, Any]) -> nn.Module:
 
     name = spec.name.removeprefix(TORCHVISION)
     if name not in names():
-        raise _unknown(spec.name, [TORCHVISION + each for each in names()])
+        raise ModelError(no_such("model", spec.name, [TORCHVISION + each for each in names()]))
     if not name.startswith("vit_") and spec.options:
         raise ModelError(f"{spec.name} takes no options, not {', '.join(spec.options)}")
     _check_options(spec, torchvision_model)
     return torchvision_model(name, spec.weights, **shape, **spec.options)
-
-
-def _unknown(name: str, known: list[str]) -> ModelError:
-    return ModelError(
-        f"there is no model {name!r}{meant(name, known)}; there are {', '.join(known)}"
-    )
 
 
 def _check_options(

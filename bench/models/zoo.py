@@ -118,23 +118,11 @@ def _fit_channels(model: nn.Module, channels: int, keep: bool) -> None:
     Given weights are kept as their mean over the inputs, scaled so that gray images, repeated or
     not, give the same features.
     """
-    name, old = next(
-        (name, one) for name, one in model.named_modules() if isinstance(one, nn.Conv2d)
-    )
+    old = next(one for one in model.modules() if isinstance(one, nn.Conv2d))
     if old.in_channels == channels:
         return
-    new = nn.Conv2d(
-        channels,
-        old.out_channels,
-        (old.kernel_size[0], old.kernel_size[1]),
-        (old.stride[0], old.stride[1]),
-        padding=old.padding if isinstance(old.padding, str) else (old.padding[0], old.padding[1]),
-        bias=old.bias is not None,
-    )
-    if keep:
-        mean = old.weight.detach().mean(1, keepdim=True)
-        with torch.no_grad():
-            new.weight.copy_(mean * (old.in_channels / channels))
-            if old.bias is not None and new.bias is not None:
-                new.bias.copy_(old.bias)
-    model.set_submodule(name, new)
+    mean = old.weight.detach().mean(1, keepdim=True) * (old.in_channels / channels)
+    old.weight = nn.Parameter(mean.repeat(1, channels, 1, 1))
+    old.in_channels = channels
+    if not keep:
+        old.reset_parameters()

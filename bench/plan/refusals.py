@@ -32,9 +32,10 @@ def refuse_misfit(
         raise PlanError(f"method {method.name}: {error}") from error
     if selector is None:
         if budgets.threshold and not matched:
+            some = ", ".join(one.name for one in registry.criteria() if one.selector is not None)
             raise PlanError(
                 f"method {method.name}: budgets.threshold is the knob of selectors "
-                f"({_selectors()}), and {method.criterion} scores; give budgets as macs, params or "
+                f"({some}), and {method.criterion} scores; give budgets as macs, params or "
                 "speedup, or run it as `matched` control of a selector"
             )
         return
@@ -130,7 +131,3 @@ def refuse_no_batch(recipe: Recipe, dataset: DatasetSpec) -> None:
             recipe.batches(extent.train)
     except ValueError as error:
         raise PlanError(f"{dataset.title}: {error}") from error
-
-
-def _selectors() -> str:
-    return ", ".join(entry.name for entry in registry.criteria() if entry.selector is not None)

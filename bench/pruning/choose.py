@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from criteria import Selector
 
 from .network import Network, Removed, Rules, Schedule, complement
-from .selection import InfeasibleBudget, RemovalOrder, rank, select
+from .selection import InfeasibleBudget, RemovalOrder, each_budget, rank, select
 from .thresholds import Choice, Choices, at_thresholds, meet_budgets
 
 Scorer = Callable[[Network], Sequence[Tensor]]  # scores, or a selector's evidence, of each group
@@ -62,13 +62,7 @@ def one_shot(
     network: Network, scores: Sequence[Tensor], budgets: Sequence[float], rules: Rules
 ) -> dict[float, Removed | InfeasibleBudget]:
     """All budgets from one set of scores; a budget that cannot be met holds its reason."""
-    removed: dict[float, Removed | InfeasibleBudget] = {}
-    for budget in budgets:
-        try:
-            removed[budget] = selected(network, scores, budget, rules)
-        except InfeasibleBudget as reason:
-            removed[budget] = reason
-    return removed
+    return each_budget(budgets, lambda budget: selected(network, scores, budget, rules))
 
 
 def iterative(

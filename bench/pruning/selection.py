@@ -13,7 +13,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -26,10 +26,24 @@ from .cost import Products
 Scope = Literal["global", "local", "isomorphic"]
 Emptied = Literal["floor", "skip"]
 TOLERANCE = 0.01  # of the dense cost
+T = TypeVar("T")
 
 
 class InfeasibleBudget(BenchError):
     """A budget that the limits do not allow, or that no unit is fine enough to meet."""
+
+
+def each_budget(
+    budgets: Sequence[float], choose: Callable[[float], T]
+) -> dict[float, T | InfeasibleBudget]:
+    """What is chosen at each budget; of one that cannot be met, the reason."""
+    chosen: dict[float, T | InfeasibleBudget] = {}
+    for budget in budgets:
+        try:
+            chosen[budget] = choose(budget)
+        except InfeasibleBudget as reason:
+            chosen[budget] = reason
+    return chosen
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 from criteria import Selector
 
 from .network import Network, Removed, Rules
-from .selection import InfeasibleBudget, rank, select
+from .selection import InfeasibleBudget, each_budget, rank, select
 
 HALVINGS = 20
 REACH, STEPS = 0.005, 10  # of the scan around the last halving, to each side
@@ -126,14 +126,12 @@ def meet_budgets(
     as far as the selector can shrink them, and each has a threshold of its own.
     """
     meet = _uniform if choices.rules.scope == "local" else _shared
-    chosen: dict[float, Choice | InfeasibleBudget] = {}
-    for budget in budgets:
-        try:
-            _refuse_out_of_reach(choices, budget)
-            chosen[budget] = meet(choices, budget)
-        except InfeasibleBudget as reason:
-            chosen[budget] = reason
-    return chosen
+
+    def choose(budget: float) -> Choice:
+        _refuse_out_of_reach(choices, budget)
+        return meet(choices, budget)
+
+    return each_budget(budgets, choose)
 
 
 def _refuse_out_of_reach(choices: Choices, budget: float) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from rich.console import Console
 
@@ -188,7 +187,7 @@ def _conclude(plan: Plan, store: Store, records: list[Record], console: Console)
     _, course = plan.needed(records)
     if course.ended:
         console.print(course.outcome)
-    page = _page(plan, store)
+    page = store.report(plan.suite.suite) / "index.html"
     if page.exists():
         console.print(f"report: {page}", soft_wrap=True)
     return 1 if failed else 0
@@ -198,10 +197,6 @@ def _shown(plan: Plan, store: Store, records: list[Record]) -> bool:
     """Whether report and MLflow show what there is; those on a server are not looked at."""
     local = "MLFLOW_TRACKING_URI" not in os.environ
     return report_holds(plan, store, records) and (not local or local_database_holds(store.root))
-
-
-def _page(plan: Plan, store: Store) -> Path:
-    return store.report(plan.suite.suite) / "index.html"
 
 
 def _shard(text: str) -> tuple[int, int]:

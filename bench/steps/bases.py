@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import copy
 import time
+from typing import Any
+
+from torch import nn
 
 from criteria.phases import create_phase
 from criteria.training import Rider
-from reports.records import Epoch
 
+from ..data.datasets import Dataset
 from ..plan.jobs import BaseJob, EarlyJob, PreparedJob
 from ..seeds import seed
 from ..training.measure import accuracy
-from ..training.train import train
+from ..training.train import Trained, train
 from .workspace import Workspace
 
 
@@ -25,24 +28,12 @@ def make_base(job: BaseJob, workspace: Workspace) -> None:
     start = time.perf_counter()
     data = workspace.dataset(job)
     model = workspace.fresh_model(job, data).eval()
-    history: list[Epoch] = []
-    images = 0
+    trained = Trained([], {}, 0)
     if job.recipe is not None:
         order = seed("base-order", **job.axes)
         on = workspace.checkpoint(job.key, data.digest)
         trained = train(model, data, job.recipe, order, checkpoint=on)
-        history, images = trained.history, trained.images
-    workspace.save_base(
-        job,
-        model,
-        {
-            "dataset_digest": data.digest,
-            "accuracy": accuracy(model, data).model_dump(),
-            "history": [epoch.model_dump() for epoch in history],
-            "images_trained": images,
-            "seconds": time.perf_counter() - start,
-        },
-    )
+    workspace.save_base(job, model, _found(model, data, trained, start))
 
 
 def prepare_base(job: PreparedJob, workspace: Workspace) -> None:
@@ -63,18 +54,19 @@ def prepare_base(job: PreparedJob, workspace: Workspace) -> None:
         teacher=base.trained,
         checkpoint=workspace.checkpoint(job.key, base.sha256),
     )
-    workspace.save_base(
-        job,
-        model,
-        {
-            "base_sha256": base.sha256,
-            "dataset_digest": base.data.digest,
-            "accuracy": accuracy(model, base.data).model_dump(),
-            "history": [epoch.model_dump() for epoch in trained.history],
-            "images_trained": trained.images,
-            "seconds": time.perf_counter() - start,
-        },
-    )
+    found = _found(model, base.data, trained, start)
+    workspace.save_base(job, model, {"base_sha256": base.sha256, **found})
+
+
+def _found(model: nn.Module, data: Dataset, trained: Trained, start: float) -> dict[str, Any]:
+    """What is known of a network beside its weights, after a training that began at `start`."""
+    return {
+        "dataset_digest": data.digest,
+        "accuracy": accuracy(model, data).model_dump(),
+        "history": [epoch.model_dump() for epoch in trained.history],
+        "images_trained": trained.images,
+        "seconds": time.perf_counter() - start,
+    }
 
 
 def rewind_base(job: EarlyJob, workspace: Workspace) -> None:

@@ -78,9 +78,7 @@ def recover(
         case "bn":
             images = recalibrate_bn(thin.model, workspace.calibration(job.at, base.data))
             return Recovered(thin.model, Trained([], {}, images))
-        case "finetune":
-            return _finetune(job, workspace, base, network, thin, used)
-    raise ValueError(f"unknown recovery {job.recovery!r}")
+    return _finetune(job, workspace, base, network, thin, used)
 
 
 def _finetune(

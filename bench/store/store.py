@@ -26,12 +26,7 @@ from filelock import FileLock, Timeout
 from reports.records import Record, RecordError, parse_record
 
 from ..errors import StoreError
-from .sealed import (
-    DAMAGED,
-    LOG,
-    read_checked,
-    write_atomically,
-)
+from .sealed import DAMAGED, LOG, read_checked, write_atomically
 
 
 class Store:

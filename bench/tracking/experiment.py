@@ -10,16 +10,7 @@ from typing import NamedTuple
 from reports.records import Record
 from suites.schema import AnySuite
 
-from . import fields
-from .connection import (
-    TrackingError,
-    artifact_location,
-    connect,
-    is_server,
-    local_database_holds,
-    local_uri,
-    talking_to,
-)
+from . import connection, fields
 
 MLFLOW_STATUS = {"done": "FINISHED", "infeasible": "FINISHED", "failed": "FAILED"}
 
@@ -44,11 +35,11 @@ class Experiment:
     """
 
     def __init__(self, uri: str | None, root: Path, suite: AnySuite) -> None:
-        self.uri = uri or local_uri(root)
+        self.uri = uri or connection.local_uri(root)
         if uri is None:
-            local_database_holds(root)
-        with talking_to(self.uri):
-            self.client = connect(self.uri)
+            connection.local_database_holds(root)
+        with connection.talking_to(self.uri):
+            self.client = connection.connect(self.uri)
             self.id = self._made(suite, root)
             self._trials = self._known_trials()
 
@@ -71,7 +62,7 @@ class Experiment:
             for name, value, step in fields.metrics(record)
             if math.isfinite(value)
         ]
-        with talking_to(self.uri):
+        with connection.talking_to(self.uri):
             if record.key in self._trials:
                 self.client.delete_run(self._trials.pop(record.key).run_id)
             name = fields.run_name(record)
@@ -89,15 +80,15 @@ class Experiment:
         self._trials[record.key] = logged._replace(whole=True)
 
     def _made(self, suite: AnySuite, root: Path) -> str:
-        location = None if is_server(self.uri) else artifact_location(root)
+        location = None if connection.is_server(self.uri) else connection.artifact_location(root)
         experiment = self.client.get_experiment_by_name(suite.suite)
         if experiment is None:
             self.client.create_experiment(suite.suite, location)
             experiment = self.client.get_experiment_by_name(suite.suite)
         elif experiment.lifecycle_stage == "deleted":
             self.client.restore_experiment(experiment.experiment_id)
-        if self.uri == local_uri(root) and experiment.artifact_location != location:
-            raise TrackingError(
+        if self.uri == connection.local_uri(root) and experiment.artifact_location != location:
+            raise connection.TrackingError(
                 f"{self.uri} was made when its folder stood elsewhere (artifacts in "
                 f"{experiment.artifact_location}); delete that mlflow.db and run the same command "
                 "again"

@@ -6,6 +6,7 @@ import copy
 import math
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,41 +20,28 @@ from ..data.datasets import Dataset, Images
 EVALUATION_BATCH = 500
 
 
+@dataclass(frozen=True)
 class Tally:
-    """Counts over one split, turned into shares once, at the end."""
+    """Shares of one split's images, and their mean loss."""
 
-    def __init__(self) -> None:
-        self.images = self.hits1 = self.hits5 = 0
-        self.loss_sum = 0.0
-
-    def add(self, logits: Tensor, labels: Tensor) -> None:
-        top = logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]
-        self.images += len(labels)
-        self.hits1 += int(top[:, 0].sum())
-        self.hits5 += int(top.any(1).sum())
-        self.loss_sum += float(functional.cross_entropy(logits, labels, reduction="sum"))
-
-    @property
-    def top1(self) -> float:
-        return self.hits1 / self.images
-
-    @property
-    def top5(self) -> float:
-        return self.hits5 / self.images
-
-    @property
-    def loss(self) -> float:
-        return self.loss_sum / self.images
+    top1: float
+    top5: float
+    loss: float
 
 
 def evaluate(model: nn.Module, images: Images) -> Tally:
     """The top-1 and top-5 accuracy and mean loss on one split, in eval mode."""
     model.eval()
-    tally = Tally()
+    first = five = 0
+    loss = 0.0
     with torch.inference_mode():
         for batch, labels in images.batches(EVALUATION_BATCH):
-            tally.add(model(batch), labels)
-    return tally
+            logits = model(batch)
+            hits = logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]
+            first += int(hits[:, 0].sum())
+            five += int(hits.any(1).sum())
+            loss += float(functional.cross_entropy(logits, labels, reduction="sum"))
+    return Tally(first / len(images), five / len(images), loss / len(images))
 
 
 def accuracy(model: nn.Module, data: Dataset) -> Accuracy:

@@ -289,11 +289,8 @@ class _Run:
 
     def _state(self) -> dict[str, Any]:
         return {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "rider": self.rider.state_dict(),
+            **{name: getattr(self, name).state_dict() for name in _STATEFUL},
             "history": [one.model_dump() for one in self.history],
-            "scaler": self.scaler.state_dict(),
             "average": self.average.state_dict() if self.average else {},
             "torch_rng": _random_state(self.data.device),
             "seconds": self.spent(),
@@ -301,10 +298,8 @@ class _Run:
         }
 
     def _restore(self, state: dict[str, Any]) -> None:
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.rider.load_state_dict(state["rider"])
-        self.scaler.load_state_dict(state["scaler"])
+        for name in _STATEFUL:
+            getattr(self, name).load_state_dict(state[name])
         if self.average:
             self.average.load_state_dict(state["average"])
         self.history = [Epoch(**one) for one in state["history"]]
@@ -329,5 +324,6 @@ def _set_random_state(state: list[Tensor]) -> None:
         torch.cuda.set_rng_state(one)
 
 
-# What a checkpoint holds of a run as it is.
+# What a checkpoint holds of a run: the states of some, others as they are.
+_STATEFUL = ("model", "optimizer", "rider", "scaler")
 _PLAIN = ("best", "best_top1", "images", "step", "batch", "seen", "loss", "epoch_draw")

@@ -51,7 +51,8 @@ def find_structure(
     with eval_with_gradients(model):
         raw, final = _trace(model, example_inputs)
     names = _names(model)
-    kept_out = {id(layer) for one in [*ignored, *_kept_whole(model)] for layer in one.modules()}
+    stay = [*ignored, *(layer for layers in _said(model, "kept_whole") for layer in layers)]
+    kept_out = {id(layer) for one in stay for layer in one.modules()}
     blocks, whole = _equal_blocks(model), _declared(model, "whole_blocks")
     factors = {*_declared(model, "equal_blocks"), *whole}
     partly = _partly_covered(raw)
@@ -95,17 +96,9 @@ def _refuse_unfit(model: nn.Module, ignored: Collection[nn.Module]) -> None:
     seen: dict[int, str] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
         first = seen.setdefault(id(parameter), name)
-        if first.rpartition(".")[0] != name.rpartition(".")[0] and not _same_module(
-            model, first, name
-        ):
+        one, other = (model.get_submodule(each.rpartition(".")[0]) for each in (first, name))
+        if one is not other:
             raise StructureError(f"{first} and {name} share one parameter; untie them first")
-
-
-def _same_module(model: nn.Module, first: str, second: str) -> bool:
-    """Whether two parameter names reach one module that is registered twice."""
-    return model.get_submodule(first.rpartition(".")[0]) is model.get_submodule(
-        second.rpartition(".")[0]
-    )
 
 
 def _trace(model: nn.Module, example_inputs: Any) -> tuple[list[list[_Item]], set[int]]:
@@ -222,22 +215,13 @@ def _equal_blocks(model: nn.Module) -> dict[int, tuple[int, int]]:
 
 def _declared(model: nn.Module, what: str) -> dict[int, int]:
     """Blocks of output channels that modules declare for the layers inside them, by id."""
-    return {
-        id(layer): count
-        for module in model.modules()
-        if callable(declare := getattr(module, what, None))
-        for layer, count in declare().items()
-    }
+    return {id(layer): count for one in _said(model, what) for layer, count in one.items()}
 
 
-def _kept_whole(model: nn.Module) -> list[nn.Module]:
-    """Layers whose outputs stay because a module says so."""
-    return [
-        layer
-        for module in model.modules()
-        if callable(declare := getattr(module, "kept_whole", None))
-        for layer in declare()
-    ]
+def _said(model: nn.Module, what: str) -> list[Any]:
+    """What modules that have a method of this name say by it."""
+    methods = (getattr(module, what, None) for module in model.modules())
+    return [say() for say in methods if callable(say)]
 
 
 def _names(model: nn.Module) -> dict[int, str]:

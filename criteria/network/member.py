@@ -7,7 +7,7 @@ blocks (grouped convolution, attention heads), the channels at one position of e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -147,45 +147,39 @@ class Member:
 
     def zero_(self, tensors: Mapping[str, Tensor], units: Tensor) -> None:
         """Set this member's share of the given units to zero, in place, biases included."""
-        doomed = self.indices[torch.isin(self.units, units)]
-        if self.kind == "parameter":
-            tensors[self.name].movedim(self.dim, 0)[doomed] = 0
-            return
-        weight, offset = tensors.get(f"{self.name}.weight"), tensors.get(f"{self.name}.bias")
-        if weight is not None:
-            by_channel, at = self._located(weight, doomed)
+        for by_channel, at in self._places(tensors, self.indices[torch.isin(self.units, units)]):
             by_channel[at] = 0
-        if offset is not None and self.side != "in":
-            offset[doomed] = 0
 
     def scale_(self, tensors: Mapping[str, Tensor], factors: Tensor) -> None:
         """Multiply this member's share of each unit by its factor, `[units]`, biases included."""
         channels = factors.new_ones(self.width)
         channels[self.indices] = factors[self.units]
-        if self.kind == "parameter":
-            _multiply(tensors[self.name].movedim(self.dim, 0), channels, 1)
-            return
-        weight, offset = tensors.get(f"{self.name}.weight"), tensors.get(f"{self.name}.bias")
-        if weight is not None:
-            by_channel, at = self._located(weight, self.indices)
-            _multiply(by_channel, channels, len(at))
-        if offset is not None and self.side != "in":
-            offset.mul_(channels)
+        for by_channel, at in self._places(tensors, self.indices):
+            leading, rest = by_channel.shape[: len(at)], by_channel.shape[len(at) :]
+            by_channel.mul_(channels.reshape(*leading, *(1 for _ in rest)))
 
     def write_(self, tensors: Mapping[str, Tensor], values: Tensor, *, bias: bool = False) -> None:
         """Put `[units, elements]` back to where `view` took them from."""
         rows = torch.empty_like(values).reshape(len(self.indices), -1)
         rows[self._order] = values.reshape(len(self.indices), -1)
+        for by_channel, at in self._places(tensors, self.indices, bias=bias):
+            shape = by_channel.shape[len(at) :]
+            by_channel[at] = rows[:, : shape.numel()].reshape(-1, *shape)
+            rows = rows[:, shape.numel() :]
+
+    def _places(
+        self, tensors: Mapping[str, Tensor], channels: Tensor, *, bias: bool = True
+    ) -> Iterator[tuple[Tensor, tuple[Tensor, ...]]]:
+        """A view of each parameter of this member, channels of this side first, and the place of
+        `channels` in it; weights before biases."""
         if self.kind == "parameter":
-            by_channel = tensors[self.name].movedim(self.dim, 0)
-            by_channel[self.indices] = rows.reshape(-1, *by_channel.shape[1:])
+            yield tensors[self.name].movedim(self.dim, 0), (channels,)
             return
         weight, offset = tensors.get(f"{self.name}.weight"), tensors.get(f"{self.name}.bias")
-        if bias and offset is not None and self.side != "in":
-            rows, offset[self.indices] = rows[:, :-1], rows[:, -1]
         if weight is not None:
-            by_channel, at = self._located(weight, self.indices)
-            by_channel[at] = rows.reshape(-1, *by_channel.shape[len(at) :])
+            yield self._located(weight, channels)
+        if bias and offset is not None and self.side != "in":
+            yield offset, (channels,)
 
     def _located(self, weight: Tensor, channels: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """A view of the weight, channels of this side first, and the place of `channels` in it."""
@@ -196,12 +190,6 @@ class Member:
         # A block of inputs meets its own block of outputs: [b, out/b, in/b] -> [b, in/b, out/b].
         split = weight.unflatten(0, (self.blocks, -1)).transpose(1, 2)
         return split, (channels // split.shape[1], channels % split.shape[1])
-
-
-def _multiply(by_channel: Tensor, channels: Tensor, leading: int) -> None:
-    """Scale a tensor by `[channels]`, which its first `leading` dimensions hold."""
-    shape = by_channel.shape
-    by_channel.mul_(channels.reshape(*shape[:leading], *(1 for _ in shape[leading:])))
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from ..phases import register_phase
 from ..training import Training
@@ -108,13 +108,6 @@ class Greg2Options(GregOptions):
         description="strength on the units that are kept, from the pick on; below 0 it takes from "
         "their weight decay. -1e-4 in the code (of layers that lose some); the paper: 0.",
     )
-
-    @field_validator("pick_delta")
-    @classmethod
-    def one_pace_to_the_pick(cls, delta: float | None, info: ValidationInfo) -> float | None:
-        if delta is not None and info.data.get("pick") is not None:
-            raise ValueError("pick says how fast already; give one of the two")
-        return delta
 
     @model_validator(mode="after")
     def rising(self) -> Greg2Options:

@@ -87,11 +87,12 @@ class GrowthOptions(Options):
         default=True, description="whether gamma and beta of doomed channels are penalised."
     )
 
-    @field_validator("delta")
+    @field_validator("delta", "pick_delta", check_fields=False)
     @classmethod
     def one_pace(cls, delta: float | None, info: ValidationInfo) -> float | None:
-        if delta is not None and info.data.get("growth") is not None:
-            raise ValueError("growth says how fast already; give one of the two")
+        share = "growth" if info.field_name == "delta" else "pick"
+        if delta is not None and info.data.get(share) is not None:
+            raise ValueError(f"{share} says how fast already; give one of the two")
         return delta
 
 

@@ -1,16 +1,15 @@
 """Weights times the Hessian times the weights (FastOBA), and the same without Gauss-Newton."""
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
 
-import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
 from ..evidence.batch import Batch
 from ..evidence.curvature import hessian_times_weights, layer_parameters, residual_of
 from ..evidence.needs import Need
-from ..network.member import Group, Member
+from ..network.member import Member
 from ..options import Only
 from ..registry import register
 from .signed import SignedOptions, SignedScores
@@ -74,10 +73,9 @@ class Hvp(CurvatureScores):
 
     options_type = HvpOptions
 
-    def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
-        super().__init__(groups, options, generator)
-        if options.order == 1:
-            self.needs = Need.GRADIENTS
+    @classmethod
+    def needed(cls, options: HvpOptions) -> Need:
+        return Need.GRADIENTS if options.order == 1 else cls.needs
 
     def derivative(self, batch: Batch) -> Mapping[str, Tensor]:
         if self.options.order == 1:
@@ -88,10 +86,7 @@ class Hvp(CurvatureScores):
             ("hessian times weights", "layers"),
             Need.CURVATURE,
             lambda: hessian_times_weights(
-                batch.model,
-                batch.images,
-                batch.loss_of,
-                self.moving(batch),
+                batch.model, batch.images, batch.loss_of, self.moving(batch)
             ),
         )
 
@@ -112,9 +107,6 @@ class HvpResidual(CurvatureScores):
             ("residual hessian times weights", self.options.direction),
             Need.CURVATURE,
             lambda: hessian_times_weights(
-                batch.model,
-                batch.images,
-                residual_of(batch.loss_of),
-                self.moving(batch),
+                batch.model, batch.images, residual_of(batch.loss_of), self.moving(batch)
             ),
         )

@@ -1,7 +1,6 @@
 """The Jacobian criterion: how far the loss moves along a channel's own weights."""
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -70,10 +69,9 @@ class Jacobian(Criterion):
 
     options_type = JacobianOptions
 
-    def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
-        super().__init__(groups, options, generator)
-        if options.rows == "sample":
-            self.needs = Need.SAMPLES
+    @classmethod
+    def needed(cls, options: JacobianOptions) -> Need:
+        return Need.SAMPLES if options.rows == "sample" else cls.needs
 
     def counts(self, member: Member) -> bool:
         depthwise = member.kind == "conv" and member.side == "both"

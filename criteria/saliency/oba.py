@@ -52,10 +52,7 @@ class Oba(SignedScores):
             ("series", self.options.direction),
             Need.CURVATURE,
             lambda: coupling_of(
-                batch.model,
-                batch.images,
-                batch.loss_of,
-                norms=self.options.direction == "all",
+                batch.model, batch.images, batch.loss_of, norms=self.options.direction == "all"
             ),
         )
         match self.options.parts:

@@ -1,7 +1,6 @@
 """Second-order Taylor: the loss's change to second order when a channel goes, squared."""
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -10,7 +9,7 @@ from torch import Tensor
 from ..criterion import Criterion, MemberOptions
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
-from ..network.member import Group, Member
+from ..network.member import Member
 from ..options import Bias
 from ..registry import register
 
@@ -38,10 +37,9 @@ class TaylorSO(Criterion):
     options_type = TaylorSOOptions
     mean_over = "batches"
 
-    def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
-        super().__init__(groups, options, generator)
-        if options.hessian == "product":
-            self.needs = Need.GRADIENTS | Need.CURVATURE
+    @classmethod
+    def needed(cls, options: TaylorSOOptions) -> Need:
+        return Need.GRADIENTS | Need.CURVATURE if options.hessian == "product" else cls.needs
 
     def observe(self, batch: Batch) -> None:
         bias = self.options.bias
