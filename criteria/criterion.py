@@ -71,6 +71,10 @@ class Criterion:
         self.batches = 0
         self.images = 0
         self._sums: dict[Member, Tensor] = {}
+        self.begin()
+
+    def begin(self) -> None:
+        """Called once, with groups, options and generator in place and nothing seen yet."""
 
     @classmethod
     def needed(cls, options: Any) -> Need:

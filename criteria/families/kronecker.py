@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -30,7 +30,7 @@ from ..errors import NotApplicable
 from ..evidence.batch import Batch, Labels
 from ..evidence.needs import Need
 from ..evidence.samples import CHUNK, unfold
-from ..network.member import Group, Member
+from ..network.member import Member
 from ..options import Only
 
 
@@ -178,8 +178,7 @@ class Sided(Criterion):
 class KroneckerCriterion(Sided):
     """Averages the factors over all batches; a subclass scores a member by them."""
 
-    def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
-        super().__init__(groups, options, generator)
+    def begin(self) -> None:
         self._totals: dict[str, Factors] = {}
         self._weights: dict[str, Tensor] = {}
 

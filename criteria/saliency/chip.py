@@ -1,7 +1,6 @@
 """CHIP: a channel whose map the others can stand in for is redundant."""
 
 import math
-from collections.abc import Sequence
 
 import torch
 from pydantic import Field
@@ -10,7 +9,6 @@ from torch import Tensor
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
 from ..families.activations import ActivationCriterion, ActivationOptions, maps
-from ..network.member import Group
 from ..registry import register
 
 
@@ -37,10 +35,7 @@ class Chip(ActivationCriterion):
     options_type = ChipOptions
     mean_over = "looked_at"
 
-    def __init__(
-        self, groups: Sequence[Group], options: ChipOptions, generator: torch.Generator
-    ) -> None:
-        super().__init__(groups, options, generator)
+    def begin(self) -> None:
         self.looked_at = 0
 
     def observe(self, batch: Batch) -> None:

@@ -1,7 +1,6 @@
 """DHSPG's partition: units that training pushes to the origin anyway, and small ones, are first."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from pydantic import Field
@@ -39,8 +38,7 @@ class DhspgSaliency(Criterion):
     options_type = DhspgOptions
     sides = ("out", "both")  # what makes a unit; consumers are not part of it
 
-    def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
-        super().__init__(groups, options, generator)
+    def begin(self) -> None:
         self._weights: Mapping[str, Tensor] = {}
         self._gradients: dict[str, Tensor] = {}
 

@@ -1,7 +1,6 @@
 """Ensemble: what several criteria rank low together goes first."""
 
-from collections.abc import Sequence
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -9,7 +8,6 @@ from torch import Tensor
 
 from ..criterion import Criterion, checked_scores
 from ..evidence.batch import Batch
-from ..network.member import Group
 from ..options import Options
 from ..reduce import shared_quantiles
 from ..registry import Part, create, register
@@ -51,10 +49,12 @@ class Ensemble(Criterion):
 
     options_type = EnsembleOptions
 
-    def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
-        super().__init__(groups, options, generator)
-        self.parts = [create(one.criterion, groups, one.options, generator) for one in options.of]
-        self.shares = options.weights or [1.0] * len(self.parts)
+    def begin(self) -> None:
+        self.parts = [
+            create(one.criterion, self.groups, one.options, self.generator)
+            for one in self.options.of
+        ]
+        self.shares = self.options.weights or [1.0] * len(self.parts)
         for part in self.parts:
             self.needs |= part.needs
 

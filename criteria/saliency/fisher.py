@@ -1,8 +1,7 @@
 """Fisher of whole feature maps: squared gradients of gates that scale a channel."""
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -75,9 +74,8 @@ class GroupFisher(Criterion):
     kinds = ("conv", "linear")
     sides = ("in", "both")  # what reads the channel through its weights
 
-    def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
-        super().__init__(groups, options, generator)
-        self._squares = [torch.zeros(one.units, dtype=torch.float64) for one in groups]
+    def begin(self) -> None:
+        self._squares = [torch.zeros(one.units, dtype=torch.float64) for one in self.groups]
         self._costs: list[int] = []
 
     def observe(self, batch: Batch) -> None:

@@ -1,15 +1,10 @@
 """Inverse: any criterion upside down, the control that must lose."""
 
-from collections.abc import Sequence
-from typing import Any
-
-import torch
 from pydantic import Field
 from torch import Tensor
 
 from ..criterion import Criterion
 from ..evidence.batch import Batch
-from ..network.member import Group
 from ..options import Options
 from ..registry import Part, create, register
 
@@ -34,9 +29,9 @@ class Inverse(Criterion):
 
     options_type = InverseOptions
 
-    def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
-        super().__init__(groups, options, generator)
-        self.inner = create(options.of.criterion, groups, options.of.options, generator)
+    def begin(self) -> None:
+        of = self.options.of
+        self.inner = create(of.criterion, self.groups, of.options, self.generator)
         self.needs = self.inner.needs
 
     def observe(self, batch: Batch) -> None:

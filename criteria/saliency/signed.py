@@ -1,7 +1,7 @@
 """Weights times a derivative of theirs, summed with signs: what OBA and its relatives share."""
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -10,7 +10,7 @@ from torch import Tensor
 from ..criterion import Criterion, MemberOptions
 from ..errors import NotApplicable
 from ..evidence.batch import Batch
-from ..network.member import Group, Member
+from ..network.member import Member
 from ..options import BatchNormMode, Bias, Flatten, Only
 from ..reduce import Normalizer, Reduction
 
@@ -57,8 +57,7 @@ class SignedScores(Criterion):
     options_type = SignedOptions
     kinds = ("conv", "linear")
 
-    def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
-        super().__init__(groups, options, generator)
+    def begin(self) -> None:
         self._patches: dict[Member, Tensor] = {}
 
     def derivative(self, batch: Batch) -> Mapping[str, Tensor]:

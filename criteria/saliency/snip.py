@@ -1,15 +1,12 @@
 """SNIP: how sensitive the loss is to the presence of a connection."""
 
-from collections.abc import Sequence
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from ..criterion import Criterion, MemberOptions
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
-from ..network.member import Group, Member
+from ..network.member import Member
 from ..options import BatchNormMode
 from ..registry import register
 
@@ -32,8 +29,7 @@ class Snip(Criterion):
     options_type = SnipOptions
     kinds = ("conv", "linear")
 
-    def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
-        super().__init__(groups, options, generator)
+    def begin(self) -> None:
         self._products: dict[str, Tensor] = {}
 
     def observe(self, batch: Batch) -> None:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import networkx
 import numpy as np
@@ -51,12 +50,11 @@ class RGD(Selector):
     options_type = RGDOptions
     knob = (0.3, 1.0)
 
-    def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
-        super().__init__(groups, options, generator)
-        self.leaders = leaders(groups)
+    def begin(self) -> None:
+        self.leaders = leaders(self.groups)
         self.kept_whole = {
             group.root: "no convolution makes its channels"
-            for group in groups
+            for group in self.groups
             if group not in self.leaders
         }
         self._norms: dict[Group, Tensor] = {}
