@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from authors import Setting, found, resolved, same, settings
 
+from bench.pruning.network import Schedule
 from suites import Suite, library, load_suite
 
 SETTINGS = settings()
@@ -67,6 +68,34 @@ def test_stages_keep_the_channels_that_the_authors_ratios_leave(
     for stage, (ratio, width) in enumerate(zip(ratios, (64, 128, 256, 512), strict=True), 1):
         kept = math.ceil(shares[f"layer{stage}"] * width)
         assert kept == width - math.ceil(ratio * width)
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "scored"),
+    [  # 22.4, 23.2, 23.7 steps of OBA, 28.7, 32.3, 35.8 of the others; 43.9 and 62.9 on ViT-B/16
+        ("oba-oneshot-cifar", "oba", {0.4: 23, 0.25: 24, 0.14: 24}),
+        ("oba-oneshot-cifar", "l1", {0.4: 29, 0.25: 33, 0.14: 36}),
+        ("oba-imagenet", "oba", {0.686: 44}),
+        ("oba-imagenet", "l1", {0.686: 63}),
+    ],
+)
+def test_networks_are_scored_as_often_as_the_authors_pruner_does(
+    name: str, method: str, scored: dict[float, int]
+) -> None:
+    """Theirs takes as many channels a step as leads to 0.9 of the target in fifty steps."""
+    iterative = next(one.iterative for one in load_suite(name).methods if one.name == method)
+    assert iterative is not None
+    for budget, often in scored.items():
+        own = iterative.at(budget)
+        assert isinstance(own.steps, int)
+        assert not isinstance(own.to, dict)
+        assert len(Schedule(own.steps, own.schedule, own.to).stops([budget])) == often
+
+
+def test_single_weights_are_scored_at_49_steps() -> None:
+    suite = load_suite("oba-unstructured")
+    assert isinstance(suite, Suite)
+    assert len(Schedule(49, "geometric").stops(suite.budgets.kept)) == 49
 
 
 @pytest.mark.parametrize("name", PAPERS)
