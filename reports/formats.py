@@ -200,11 +200,10 @@ def after(recovery: str) -> str:
     return "without recovery" if recovery == "none" else f"after {in_words(recovery)}"
 
 
-def in_words(recovery: str, apart: str = ", ") -> str:
+def in_words(recovery: str) -> str:
     """A recovery, and whether it was tuned.
 
     >>> in_words("finetune-short-tuned8")
-    'finetune-short, tuned alike: 8 settings each, chosen on validation'
+    'finetune-short (tuned alike, 8 settings)'
     """
-    words = rf"\1{apart}tuned alike: \2 settings each{apart}chosen on validation"
-    return re.sub(r"^(.+)-tuned(\d+)$", words, recovery)
+    return re.sub(r"^(.+)-tuned(\d+)$", r"\1 (tuned alike, \2 settings)", recovery)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from .section import Section
 
@@ -66,6 +66,12 @@ class Budgets(Section):
         return one
 
 
+def _not_a_number(scope: Any) -> Any:
+    if isinstance(scope, int):
+        raise ValueError('write N:M in quotes, as in scope: "2:4"; YAML takes 2:4 for a number')
+    return scope
+
+
 def _ranks_or_blocks(scope: str) -> str:
     kept, _, of = scope.partition(":")
     blocks = kept.isdecimal() and of.isdecimal() and 0 < int(kept) < int(of)
@@ -74,7 +80,7 @@ def _ranks_or_blocks(scope: str) -> str:
     return scope
 
 
-Scope = Annotated[str, AfterValidator(_ranks_or_blocks)]
+Scope = Annotated[str, BeforeValidator(_not_a_number), AfterValidator(_ranks_or_blocks)]
 
 
 class SelectionSpec(Section):
@@ -109,7 +115,7 @@ class SelectionSpec(Section):
     )
 
     def faults(self) -> Iterator[str]:
-        if any("by_budget" in one.model_fields_set for one in self.by_budget.values()):
+        if any(one.by_budget for one in self.by_budget.values()):
             yield "by_budget: what holds at one budget cannot differ by budget again"
 
     @property
@@ -153,10 +159,11 @@ class Tune(Section):
     )
 
     def faults(self) -> Iterator[str]:
-        if costly := [key for key in self.over if key in UNTUNED]:
-            yield (
-                f"over: by {', '.join(costly)} settings would cost unequally, so that is not tuned"
-            )
+        for key, values in self.over.items():
+            if key in UNTUNED:
+                yield f"over: by {key} settings would cost unequally, so that is not tuned"
+            elif any(one in values[:at] for at, one in enumerate(values)):
+                yield f"over.{key} = {values}: each value once, or it is tried and paid for twice"
         if self.trials > len(self.grid):
             yield (
                 f"trials = {self.trials}, but `over` has {len(self.grid)} combinations; give it "
@@ -170,7 +177,9 @@ class Tune(Section):
         >>> Tune(trials=2, over={"learning_rate": [0.1, 0.01], "nesterov": [True]}).grid
         [{'learning_rate': 0.1, 'nesterov': True}, {'learning_rate': 0.01, 'nesterov': True}]
         """
-        return [dict(zip(self.over, one, strict=True)) for one in product(*self.over.values())]
+        keys = sorted(self.over)  # whose order is not in the keys of trials
+        values = product(*(self.over[key] for key in keys))
+        return [dict(zip(keys, one, strict=True)) for one in values]
 
 
 _RECOVERIES = (
@@ -198,6 +207,10 @@ class RecoverySpec(Section):
         """`none`, `bn`, `{finetune: recipe}`, or `{rewind: what, to: epoch}`."""
         if isinstance(given, str):
             return {"kind": given}
+        if isinstance(given, Mapping) and "kind" not in given:
+            keys = {"rewind", "to"} if "rewind" in given else {"finetune", "total_epochs", "tune"}
+            if wrong := sorted(set(given) - keys):
+                raise ValueError(f"{', '.join(map(str, wrong))} has no place here; {_RECOVERIES}")
         if isinstance(given, Mapping) and "finetune" in given and "kind" not in given:
             rest = {key: value for key, value in given.items() if key != "finetune"}
             return {"kind": "finetune", "recipe": given["finetune"], **rest}

@@ -176,6 +176,10 @@ class Recipe(Alteration):
             )
         return images // self.batch_size if self.drop_last else math.ceil(images / self.batch_size)
 
+    def images_an_epoch(self, images: int) -> int:
+        """How many of so many images an epoch trains on."""
+        return self.batches(images) * self.batch_size if self.drop_last else images
+
 
 @cache
 def named_recipes() -> dict[str, Recipe]:

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from .faults import meant
+from .faults import meant, no_such
 from .method import MethodSpec, matched_name
 from .problem import DatasetSpec, ModelSpec
-from .protocol import Budgets, Calibration, RecoverySpec, Rewind, SelectionSpec
+from .protocol import UNTUNED, Budgets, Calibration, RecoverySpec, Rewind, SelectionSpec
 from .recipe import Alteration, Recipe, named_recipes
 from .section import Section, Slug, refuse_twice
 
@@ -124,6 +124,9 @@ class AnySuite(Section):
         """Every recipe that is followed exists, and none of a base distills from the base."""
         for dataset, model in self.problems:
             known, base = self.recipes_on(dataset, model), self.base_recipe_of(model)
+            like = self.calibration_of(model).like
+            if like and like not in known:
+                yield f"calibration.like: {no_such('recipe', like, known)}"
             for name in sorted(self.recipes_followed(model) - set(known)):
                 yield (
                     f"recipe {name!r} is unknown{meant(name, known)}; there are "
@@ -131,7 +134,6 @@ class AnySuite(Section):
                 )
             if base and known[base].distill is not None:
                 yield f"recipe {base!r} distills from the base, so no base can be trained by it"
-            like = self.calibration_of(model).like
             if like and self.alteration_of(dataset, model) == Alteration(augment=False):
                 yield f"calibration.like: recipe {like!r} takes images as they are; leave it out"
         lost = [key for key, name in self.unfollowed if name not in self.all_recipes]
@@ -268,7 +270,12 @@ class Suite(AnySuite):
 
     def _tunes(self) -> Iterator[str]:
         """What is tuned has images to choose by, and every setting is one."""
+        tunable = [key for key in Recipe.model_fields if key not in UNTUNED]
         for at, recovery in enumerate(self.recoveries):
+            for key in recovery.tune.over if recovery.tune else ():
+                if key not in tunable:
+                    what = no_such("key of a recipe that may be tuned", key, tunable)
+                    yield f"recoveries.{at}.tune.over: {what}"
             for dataset, model in self.problems if recovery.tune else ():
                 if not dataset.validation:
                     yield (
@@ -297,7 +304,8 @@ class Suite(AnySuite):
         """What is said by budget is said of budgets that there are, and of none too few."""
         for key, given, models, of_all in self._said_by_budget:
             known = {one for on in models for one in self.budgets_of(on).written.values()}
-            for budget in sorted(set(given) ^ known if of_all and known else set(given) - known):
+            wrong = set(given) ^ known if of_all and known else set(given) - known
+            for budget in sorted(wrong, key=lambda one: (one not in given, one)):
                 fault = "is none of the budgets" if budget in given else "is left out"
                 yield (
                     f"{key}: {budget:g} {fault}; there are "
@@ -320,7 +328,11 @@ class Suite(AnySuite):
         """Untrained networks are held against dense ones, trained as what is left of them."""
         for dataset, model in self.problems:
             one, *more = self.recoveries
-            recipe = self.recipes_on(dataset, model)[one.recipe] if one.recipe else None
+            known = self.recipes_on(dataset, model)
+            recipe = known[one.recipe] if one.recipe else None
+            for name in self.recipes_followed(model) if model.untrained else ():
+                if known[name].distill:
+                    yield f"recipe {name!r} distills from the base, and {model.title} is untrained"
             if model.untrained and (more or one.tune or recipe is None or recipe.distill):
                 yield (
                     f"recoveries: the networks of {model.title} are untrained (`recipe: false` and "
@@ -334,11 +346,12 @@ class Suite(AnySuite):
             name = self.base_recipe_of(model)
             epochs = self.recipes_on(dataset, model)[name].epochs if name else 0
             trained = f"for {epochs} epochs, by {name}" if name else "not at all (`recipe: false`)"
+            instead = "rewind to an epoch before the end of that, or finetune"
             for key, rewind in self._rewinding(model):
                 if rewind.to >= epochs:
                     yield (
                         f"{key}.to = {rewind.to}: the bases of {model.title} are trained here "
-                        f"{trained}; rewind to an epoch before the end of that, or finetune"
+                        f"{trained}; {instead if name else 'finetune'}"
                     )
 
     def _rewinding(self, model: ModelSpec) -> Iterator[tuple[str, Rewind]]:

@@ -158,8 +158,7 @@ class _Problem:
         if recipe is None:
             return Load()
         epochs = recipe.epochs if epochs is None else epochs
-        whole = recipe.batches(self.extent.train) * recipe.batch_size
-        images = epochs * min(whole, self.extent.train)  # of a partial batch, what is there
+        images = epochs * recipe.images_an_epoch(self.extent.train)
         taught = float(recipe.distill is not None)
         passes, work = images * (TRAINING + taught), images * (TRAINING * share + taught)
         return Load(trained=images, passes=passes, macs=work * self.size.macs) + (

@@ -226,6 +226,10 @@ def select(
         nearest = _finish(order[start:], counts(start), cost, target, tolerance, removed)
         if emptied == "floor" or cost(nearest) <= target:
             break
+    if emptied == "skip" and cost(nearest) > target:  # what was too coarse may be skipped later on
+        for length in range(shortest, len(order) + 1):
+            if target - tolerance <= cost(removed(counts(length))) <= target:
+                return removed(counts(length)).tolist()
     if emptied == "floor" and cost(nearest) > target:
         raise InfeasibleBudget(
             f"the ranking leads to no cost between {(target - tolerance) / whole:.1%} and "

@@ -132,7 +132,7 @@ def _lengthened(job: TrialJob, base: Base, used: int) -> Recipe:
     assert job.recipe is not None
     if job.total_epochs is None:
         return job.recipe
-    own = used / len(base.data.train)
+    own = used / job.recipe.images_an_epoch(len(base.data.train))
     left = int(job.total_epochs - own + 1e-9)  # no method gets more than the total
     if left < 1:
         raise InfeasibleBudget(

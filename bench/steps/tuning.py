@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -48,10 +49,12 @@ def tuned(
     tops = state["tops"]
     for at in range(len(tops), tune.trials):
         chosen, top1 = recipe.changed(settings[at]), None
+        start = time.perf_counter()
         try:
             model, _, found = fit(chosen, f"-part{at}")
         except FloatingPointError:
-            state["images"] += chosen.epochs * len(base.data.train)
+            state["images"] += chosen.epochs * chosen.images_an_epoch(len(base.data.train))
+            state["seconds"] += time.perf_counter() - start
         else:
             top1 = found.history[-1].validation_top1
             if all(one is None or one < top1 for one in tops):

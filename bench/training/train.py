@@ -199,11 +199,12 @@ class _Run:
         """Gradients of the mean loss over a batch, the rider's term included; that loss without it.
 
         Of micro-batches the losses are weighted by their images, so that their gradients add up to
-        that of the whole batch, also where the last is smaller.
+        that of the whole batch. A batch that is not full has as many fewer.
         """
-        size = math.ceil(self.recipe.batch_size / self.recipe.accumulate)
+        parts = math.ceil(len(images) * self.recipe.accumulate / self.recipe.batch_size)
+        pairs = zip(images.tensor_split(parts), targets.tensor_split(parts), strict=True)
         losses = []
-        for at, part in enumerate(zip(images.split(size), targets.split(size), strict=True)):
+        for at, part in enumerate(pairs):
             loss = self._loss(*part) * (len(part[0]) / len(images))
             extra = None if at else self.rider.loss_term(self.step)
             self.scaler.scale(loss if extra is None else loss + extra).backward()

@@ -26,6 +26,12 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     n = results.suite.bases * results.suite.repeats
     spread = f"Bands, of {', '.join(banded)}: one standard deviation over these networks; they "
     spread += "may leave the panel."
+    tuned = any(one.tune for one in results.suite.recoveries)
+    chosen = "Validation, not test: nothing is chosen by it" + (
+        ", but what was tuned: its curves are those of the winners, chosen by their last value."
+        if tuned
+        else "."
+    )
     yield Plot(
         "recovery_curves",
         draw(data, looks, banded),
@@ -34,8 +40,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         f"Validation top-1 after each epoch of recovery {at_the_tightest(results)}; mean of "
         f"{'at most' if results.course.looks else 'n ='} {counted(n, 'network')} a method and "
         "problem. "
-        f"{spread if n > 1 else 'One network, so no spread.'} Validation, not test: nothing is "
-        f"chosen by it. {EDGE}",
+        f"{spread if n > 1 else 'One network, so no spread.'} {chosen} {EDGE}",
         "Curves of validation top-1 over epochs of recovery, a line a method, by problem and "
         "recovery.",
     )

@@ -112,4 +112,4 @@ def title(problem: str, recovery: str, note: str = "") -> str:
 
 def recovered(recovery: str) -> str:
     """The recovery in words."""
-    return "no recovery" if recovery == "none" else in_words(recovery, " · ")
+    return "no recovery" if recovery == "none" else in_words(recovery)

@@ -215,14 +215,14 @@ def equal_cost_table(results: Results, recovery: str) -> Table | None:
         cells += [Cell(stretch, float(row["share_low"]))]
         rows.append([*cells, Cell(f"{row['n_problems']} of {len(results.problems)}")])
     other = WORDS[table["cost"].iloc[0]]
-    names = ["Method", "Against", f"At equal {axis}", f"At equal {other}", "Interval"]
+    names = ["Method", "Against", f"At budgets of {axis}", f"At equal {other}", "Interval"]
     names += [f"{capital(other)} kept", "Problems"]
     caption = (
         f"Differences {after(recovery)} at equal {other}, in points: what each method retains is "
         f"interpolated between its budgets, over the stretch of {other} that both reach (column; "
         f"mean over problems), nothing is extrapolated. {_percent(results)} intervals over bases, "
         f"each alone; a description, which is not tested. Beside it the declared difference, at "
-        f"equal {axis}"
+        f"the budgets of {axis}"
     )
     title = f"At equal {other}"
     return Table(f"equal_cost_{recovery}", title, caption, heads(names, 2), rows)

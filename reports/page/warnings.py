@@ -26,6 +26,7 @@ LOST = 0.25  # share of the dense top-1 below which a method has kept nothing to
 BUDGET_TOLERANCE = 0.01  # share of the dense cost that a budget may be missed by
 BEHIND = 0.5  # points below a published dense top-1 from which on it is worth a word
 THIN = 0.05  # share of a layer's channels from which on it is worth a word
+SHOWN_OFF = 6  # methods off their budget that are named
 UNEQUAL = 1.25  # ratio of the other cost at one budget from which it is worth a word
 
 
@@ -167,9 +168,16 @@ def _cost_warnings(results: Results) -> Iterator[str]:
             "controls stand at equal costs."
         )
         return
-    off = (results.trials[f"{axis}_ratio"] - results.trials["budget"]).abs() > BUDGET_TOLERANCE
+    off = _off_budget(results, axis)
     if off.any():
-        yield f"Off budget by more than 1 % of the dense {WORDS[axis]}: {off.sum()} of the trials."
+        means = results.trials[off].groupby(["method", "budget"])[f"{axis}_ratio"].mean()
+        far = (means - means.index.get_level_values("budget")).abs().nlargest(SHOWN_OFF).index
+        who = [f"{one} {100 * means[one, b]:.0f} % where {100 * b:g} % is asked" for one, b in far]
+        yield (
+            f"Off budget by more than 1 % of the dense {WORDS[axis]}: {off.sum()} of the trials. "
+            f"{'Farthest, by' if len(means) > SHOWN_OFF else 'By'} method: {'; '.join(who)}. Such "
+            "differences are at unequal cost."
+        )
     costs: tuple[Axis, ...] = ("macs", "params")
     if axis == "weights":  # which parameters follow up to a constant
         costs = ("macs",)
@@ -178,9 +186,16 @@ def _cost_warnings(results: Results) -> Iterator[str]:
             yield from _unequal(results, axis, other)
 
 
+def _off_budget(results: Results, axis: str) -> pd.Series[bool]:
+    """Trials that miss their budget, as those may that skip groups, or that no pattern fits."""
+    missed = (results.trials[f"{axis}_ratio"] - results.trials["budget"]).abs()
+    return missed > BUDGET_TOLERANCE
+
+
 def _unequal(results: Results, axis: Axis, other: Axis) -> Iterator[str]:
     """How far methods of one budget lie apart in another cost."""
-    for problem, rows in results.trials.groupby("problem", sort=True):
+    met = results.trials[~_off_budget(results, axis)]
+    for problem, rows in met.groupby("problem", sort=True):
         means = 100 * rows.groupby(["budget", "method"])[f"{other}_ratio"].mean().unstack()
         ratio = means.max(axis=1) / means.min(axis=1)
         worst = means.loc[ratio == ratio.max()].iloc[0]
@@ -209,8 +224,8 @@ def _training_warnings(results: Results) -> Iterator[str]:
         else:
             yield (
                 f"Unequal training, {recovery}: from {number(means.min(), 2).text} images after "
-                f"the base ({means.idxmin()}) to {most} ({means.idxmax()}). At equal compute: a "
-                "recovery with total_epochs."
+                f"the base ({means.idxmin()}) to {most} ({means.idxmax()}). At equal compute: "
+                "{finetune: RECIPE, total_epochs: N}."
             )
 
 

@@ -138,6 +138,13 @@ def calibration(suite: AnySuite) -> str:
     return _by_model(words)
 
 
+def patterned(suite: Suite) -> bool:
+    """Whether some method keeps N of every M weights."""
+    return any(
+        ":" in one for one in [suite.selection.scope, *(m.scope or "" for m in suite.methods)]
+    )
+
+
 def splits(suite: AnySuite) -> str:
     """Whether each base has another train/validation split, or there is none, where they differ."""
     words: dict[str, dict[str, None]] = {}

@@ -18,6 +18,7 @@ from bench.plan.plan import make_plan
 from criteria import criteria
 from suites import Recipe, Suite, SuiteError, expand, library, load_suite, named_recipes, scales_of
 from suites.files import parse_yaml
+from suites.protocol import SelectionSpec
 from suites.section import slug
 
 
@@ -37,6 +38,21 @@ TINY: dict[str, Any] = {"epochs": 1, "batch_size": 40, "learning_rate": 0.05}
 WEIGHTS: dict[str, Any] = {"budgets": {"weights": [0.5]}}
 
 FAULTS: list[tuple[str, dict[str, Any], list[str]]] = [
+    (
+        "a pattern that YAML takes for a number",
+        {"methods": ["l1", {"criterion": "taylor", "scope": 124}]},
+        ["methods.1.scope = 124", 'write N:M in quotes, as in scope: "2:4"'],
+    ),
+    (
+        "a recovery with a key of another",
+        {"recoveries": [{"rewind": "weights", "to": 1, "finetune": "short"}]},
+        ["finetune has no place here", "{rewind: weights, to: EPOCH}"],
+    ),
+    (
+        "images like a recipe that there is not",
+        {"calibration": {"like": "shrot"}},
+        ["calibration.like: there is no recipe 'shrot'", "did you mean short"],
+    ),
     ("unknown key", {"metods": ["l1"]}, ["'metods'", "did you mean 'methods'", "budgets"]),
     (
         "unknown key in a section",
@@ -293,7 +309,7 @@ FAULTS: list[tuple[str, dict[str, Any], list[str]]] = [
             ],
             "methods": ["l1"],
         },
-        ["models.1.methods.l1.iterative.to: 0.6 is left out; there are 0.6"],
+        ["models.1.methods.l1.iterative.to: 0.7 is none of the budgets; there are 0.6"],
     ),
     (
         "layers at a speed-up that there is not",
@@ -346,6 +362,14 @@ def test_a_fault_names_file_key_what_was_given_and_what_is_allowed(
     for part in said:
         assert part in message
     assert "pydantic" not in message
+
+
+def test_what_differs_by_budget_survives_json() -> None:
+    """`bench plan` sends models through it to count their MACs."""
+    chosen = SelectionSpec.model_validate({"by_budget": {0.5: {"layers": {"layer1": 0.3}}}})
+    assert SelectionSpec.model_validate_json(chosen.model_dump_json()) == chosen
+    with pytest.raises(ValueError, match="by budget again"):
+        SelectionSpec.model_validate({"by_budget": {0.5: {"by_budget": {0.5: {"protect": 0.3}}}}})
 
 
 def test_every_fault_of_a_file_is_told_at_once(tmp_path: Path) -> None:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import pytest
 import torch
 import torch_pruning as tp
 from conftest import lively
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from bench.models.channel_pad import ChannelPad, ChannelPadPruner
 from bench.models.registry import build_model
-from bench.pruning.choose import iterative
+from bench.pruning.choose import iterative, one_shot
+from bench.pruning.cost import ChannelCost
 from bench.pruning.network import Network, Rules, Schedule
-from bench.pruning.selection import Emptied, Limits
+from bench.pruning.selection import Emptied, InfeasibleBudget, Limits, rank
 from criteria.gather import score_alone
 from criteria.registry import create
 from suites.problem import ModelSpec
@@ -112,6 +116,50 @@ def built(name: str, options: Mapping[str, Any]) -> nn.Module:
     network = Network.trace(model, IMAGE)  # an eighth of its 5,504 channels
     groups = network.structure.groups
     return network.cut([torch.arange(one.units // 8, one.units) for one in groups])
+
+
+@cache
+def chain() -> Network:
+    layers = [nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 6, 3, padding=1), nn.Conv2d(6, 12, 3)]
+    end = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 5)]
+    return Network.trace(nn.Sequential(*layers, *end), IMAGE[:, :, :8, :8])
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([0.9, 0.7, 0.5, 0.3, 0.1]),
+    st.sampled_from(["macs", "params"]),
+    st.sampled_from([0, 0.1, 0.3]),
+    st.sampled_from([1, 2]),
+)
+def test_a_budget_is_met_wherever_a_prefix_meets_it(
+    seed: int, budget: float, cost: ChannelCost, protect: float, round_to: int
+) -> None:
+    """All prefixes of the ranking, one by one, against the search."""
+    network, draw = chain(), torch.Generator().manual_seed(seed)
+    groups = network.structure.groups
+    scores = [torch.rand(one.units, generator=draw) for one in groups]
+    limits = Limits(protect=protect, round_to=round_to, emptied="skip")
+    units, price = torch.tensor([one.units for one in groups]), network.cost.of(cost)
+    floors = torch.tensor([limits.floor(one) for one in groups])
+    steps = torch.tensor([limits.steps(one) for one in groups])
+    ranked = rank(groups, scores, "global").groups.tolist()
+    order = [one for one in ranked if floors[one] < units[one]]
+    whole, target = price(torch.zeros_like(units)), network.cost.target(cost, budget)
+
+    def prefix(length: int) -> float:
+        gone = torch.bincount(torch.tensor(order[:length]).long(), minlength=len(groups))
+        gone -= gone % steps
+        return price(gone.masked_fill(units - gone < floors, 0))
+
+    prices = [prefix(length) for length in range(len(order) + 1)]
+    found = one_shot(network, scores, [budget], Rules(cost, limits=limits))[budget]
+    assume(not isinstance(found, InfeasibleBudget))
+    left = price(torch.tensor([len(one) for one in found]))
+    if any(target - 0.01 * whole <= one <= target for one in prices):
+        assert target - 0.01 * whole <= left <= target
+    elif min(prices) > target:
+        assert left <= min(prices) + 1e-6
 
 
 @pytest.mark.parametrize("criterion", CRITERIA)

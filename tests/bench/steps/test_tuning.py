@@ -26,6 +26,7 @@ from bench.store.store import Store
 from bench.tracking.fields import tags
 from criteria.training import Rider
 from reports.records import Record
+from suites.protocol import Tune
 from suites.schema import Suite
 
 IMAGES = 144  # of the toy suite's 160, those that are not validation
@@ -198,7 +199,8 @@ def over(**values: Any) -> dict[str, Any]:
         (over(learning_rate=[0.1]), "trials = 2, but `over` has 1 combinations"),
         (over(epochs=[1, 2]), "by epochs settings would cost unequally"),
         (over(distill=[None, {}]), "by distill settings would cost unequally"),
-        (over(learning_rat=[0.1, 0.2]), "recoveries.0.tune.over: .*did you mean 'learning_rate'"),
+        (over(learning_rat=[0.1, 0.2]), "recoveries.0.tune.over: .*did you mean learning_rate"),
+        (over(learning_rate=[0.1, 0.2, 0.1]), "over.learning_rate = .*: each value once"),
         (over(learning_rate=[0.1, -0.2]), "recoveries.0.tune.over: learning_rate = -0.2: "),
         ({"recoveries": [TUNED, TUNED]}, "finetune-tiny-tuned3 occurs twice"),
     ],
@@ -206,6 +208,13 @@ def over(**values: Any) -> dict[str, Any]:
 def test_what_cannot_be_tuned_is_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         suite(**changes)
+
+
+def test_the_order_of_keys_decides_nothing() -> None:
+    """Keys of trials do not tell it, so settings may not hang on it."""
+    keys = {"learning_rate": [0.1, 0.2], "momentum": [0.0, 0.5]}
+    back = dict(reversed(keys.items()))
+    assert Tune(trials=2, over=keys).grid == Tune(trials=2, over=back).grid
 
 
 def test_a_plan_counts_every_setting(plan: Plan) -> None:
@@ -241,7 +250,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_the_page_has_a_panel_of_the_tuned_beside_the_fixed(page: str) -> None:
-    words = "finetune-tiny, tuned alike: 3 settings each, chosen on validation"
+    words = "finetune-tiny (tuned alike, 3 settings)"
     assert "<h3>After finetune-tiny</h3>" in page
     assert f"<h3>After {words}</h3>" in page
     assert f"What was chosen (how often) after {words}" in page

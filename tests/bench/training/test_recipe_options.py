@@ -178,6 +178,19 @@ def test_micro_batches_have_the_gradient_of_the_whole_batch(
     assert by_parts == pytest.approx(losses, rel=1e-12)
 
 
+@pytest.mark.parametrize(("batch", "parts"), [(9, 4), (10, 6), (16, 5), (50, 50)])
+def test_a_batch_has_as_many_parts_as_asked(data: Dataset, batch: int, parts: int) -> None:
+    found = small()
+    chosen = recipe(epochs=1, batch_size=batch, accumulate=parts, drop_last=True)
+    seen: list[int] = []
+    found.register_forward_pre_hook(
+        lambda module, given: seen.append(len(given[0])) if module.training else None
+    )
+    train(found, data, chosen, 0)
+    assert len(seen) == parts * chosen.batches(len(data.train))
+    assert sum(seen) == chosen.images_an_epoch(len(data.train))
+
+
 def test_batch_norm_takes_its_statistics_of_each_micro_batch(data: Dataset) -> None:
     found = small()
     train(found, data, recipe(epochs=1, batch_size=50, accumulate=2, augment=False), 0)
