@@ -82,12 +82,12 @@ def show_epochs(console: Console, planned: Plan) -> None:
             trained.setdefault("way", set()).add(own_epochs(trial.path, trial.budget) - before)
             if trial.recipe is not None:
                 trained.setdefault(trial.labels.recovery, set()).add(recovery_epochs(trial))
-    if not by_method:
-        return
     every = dict.fromkeys(name for trained in by_method.values() for name in trained)
     kinds = [
         one for one in every if any(max(trained.get(one, {0})) for trained in by_method.values())
     ]
+    if not kinds:
+        return
     print_table(
         console,
         ("epochs of", *(_HEADS.get(one, one) for one in kinds)),
