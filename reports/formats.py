@@ -200,10 +200,10 @@ def after(recovery: str) -> str:
     return "without recovery" if recovery == "none" else f"after {in_words(recovery)}"
 
 
-def in_words(recovery: str) -> str:
-    """A recovery, and whether it was tuned.
+def in_words(recovery: str, form: str = r"\1 (tuned alike, \2 settings)") -> str:
+    """A recovery, and whether it was tuned; `form` is of its name and of its number of settings.
 
     >>> in_words("finetune-short-tuned8")
     'finetune-short (tuned alike, 8 settings)'
     """
-    return re.sub(r"^(.+)-tuned(\d+)$", r"\1 (tuned alike, \2 settings)", recovery)
+    return re.sub(r"^(.+)-tuned(\d+)$", form, recovery)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -106,7 +107,8 @@ def lay_out(figure: Figure) -> None:
     """Give every panel its place, with titles that fit."""
     engine = figure.get_layout_engine()
     assert engine is not None
-    engine.execute(figure)
+    with warnings.catch_warnings(action="ignore", category=UserWarning):
+        engine.execute(figure)  # titles that are too long yet may leave panels no room
     if fit_titles(figure):
         engine.execute(figure)
 

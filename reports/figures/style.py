@@ -112,4 +112,8 @@ def title(problem: str, recovery: str, note: str = "") -> str:
 
 def recovered(recovery: str) -> str:
     """The recovery in words."""
-    return "no recovery" if recovery == "none" else in_words(recovery)
+    return (
+        "no recovery"
+        if recovery == "none"
+        else in_words(recovery, r"\1 · tuned alike · \2 settings")
+    )
