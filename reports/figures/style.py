@@ -112,8 +112,5 @@ def title(problem: str, recovery: str, note: str = "") -> str:
 
 def recovered(recovery: str) -> str:
     """The recovery in words."""
-    return (
-        "no recovery"
-        if recovery == "none"
-        else in_words(recovery, r"\1 · tuned alike · \2 settings")
-    )
+    form = r"\1 · tuned alike · \2 settings"  # titles break at the points
+    return "no recovery" if recovery == "none" else in_words(recovery, form)
