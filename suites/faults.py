@@ -40,6 +40,8 @@ def explained(error: ValidationError, kind: type[BaseModel]) -> Iterator[str]:
             near = get_close_matches(str(fault["loc"][-1]), allowed, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else "."
             yield f"unknown key {key!r}{hint} Allowed here: {', '.join(allowed)}"
+        elif fault["type"] == "model_type":
+            yield f"{key}{given}: expected a mapping of {', '.join(_keys_at(kind, fault['loc']))}"
         elif fault["type"] == "missing":
             yield f"the key {key!r} is missing"
         else:

@@ -330,29 +330,29 @@ class Suite(AnySuite):
             one, *more = self.recoveries
             known = self.recipes_on(dataset, model)
             recipe = known[one.recipe] if one.recipe else None
-            for name in self.recipes_followed(model) if model.untrained else ():
-                if known[name].distill:
-                    yield f"recipe {name!r} distills from the base, and {model.title} is untrained"
             if model.untrained and (more or one.tune or recipe is None or recipe.distill):
                 yield (
                     f"recoveries: the networks of {model.title} are untrained (`recipe: false` and "
                     "no weights); give one {finetune: RECIPE}, without `tune` and `distill`: it "
                     "trains what is left, and the dense network that this is held against"
                 )
+            for name in self.recipes_followed(model) if model.untrained else ():
+                if known[name].distill:
+                    yield f"recipe {name!r} distills from the base, and {model.title} is untrained"
 
     def _rewinds(self) -> Iterator[str]:
         """Rewinding goes back in a training of the base that was made here, and leaves some."""
         for dataset, model in self.problems:
             name = self.base_recipe_of(model)
             epochs = self.recipes_on(dataset, model)[name].epochs if name else 0
-            trained = f"for {epochs} epochs, by {name}" if name else "not at all (`recipe: false`)"
-            instead = "rewind to an epoch before the end of that, or finetune"
+            trained = (
+                f"are trained here for {epochs} epochs, by {name}; rewind to one before the end"
+                if name
+                else "are not trained here (`recipe: false`), so nothing can be rewound; finetune"
+            )
             for key, rewind in self._rewinding(model):
                 if rewind.to >= epochs:
-                    yield (
-                        f"{key}.to = {rewind.to}: the bases of {model.title} are trained here "
-                        f"{trained}; {instead if name else 'finetune'}"
-                    )
+                    yield f"{key}.to = {rewind.to}: the bases of {model.title} {trained}"
 
     def _rewinding(self, model: ModelSpec) -> Iterator[tuple[str, Rewind]]:
         """What is rewound to there, by where it stands in the file."""

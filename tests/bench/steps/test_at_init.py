@@ -131,9 +131,16 @@ def test_recoveries_that_say_nothing_of_an_untrained_network_are_refused(
         suite(recoveries=recoveries, recipes=recipes)
 
 
+def test_an_untrained_network_teaches_nobody() -> None:
+    recipes = {**RECIPES, "taught": {**RECIPES["tiny"], "distill": {}}}
+    way = {"criterion": "l1", "iterative": {"steps": 2, "recover": "taught"}, "as": "way"}
+    with pytest.raises(ValueError, match="recipe 'taught' distills from the base"):
+        suite(methods=["l1", way], recipes=recipes)
+
+
 def test_an_untrained_network_has_no_epoch_to_rewind_to() -> None:
     imp = {"steps": 2, "rewind": {"what": "weights", "to": 0}}
-    with pytest.raises(ValueError, match="are trained here not at all"):
+    with pytest.raises(ValueError, match="are not trained here"):
         suite(methods=["l1", {"criterion": "l1", "iterative": imp, "as": "imp"}])
 
 

@@ -248,7 +248,7 @@ def test_a_base_is_rewound_once_for_all(tmp_path: Path) -> None:
         ),
         (
             {"models": [{"name": "vgg_small", "checkpoint": "x.pt", "recipe": False}]},
-            "are trained here not at all",
+            "are not trained here",
         ),
         (
             {"recipes": {"tiny": TRAINING, "base-here": {
