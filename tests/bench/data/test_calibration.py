@@ -101,7 +101,7 @@ def test_what_a_recipe_does_to_images_stands_in_the_key_and_nothing_else_of_it()
 @pytest.mark.parametrize(
     ("calibration", "recipe", "says"),
     [
-        ({"like": "mixd"}, MIXED, r"recipe 'mixd' is unknown \(did you mean mixed"),
+        ({"like": "mixd"}, MIXED, r"no recipe 'mixd' \(did you mean mixed"),
         ({"like": "mixed", "augment": True}, MIXED, r"beside like: mixed.*leave augment out"),
         ({"like": "mixed"}, {"epochs": 1, "learning_rate": 0.1, "augment": False}, "as they are"),
     ],
