@@ -80,6 +80,16 @@ def _ranks_or_blocks(scope: str) -> str:
     return scope
 
 
+def pattern(scope: str) -> tuple[int, int] | None:
+    """How many weights a scope such as `2:4` keeps of how many; None of one that ranks.
+
+    >>> pattern("2:4"), pattern("global")
+    ((2, 4), None)
+    """
+    kept, colon, of = scope.partition(":")
+    return (int(kept), int(of)) if colon else None
+
+
 Scope = Annotated[str, BeforeValidator(_not_a_number), AfterValidator(_ranks_or_blocks)]
 
 
@@ -207,17 +217,16 @@ class RecoverySpec(Section):
         """`none`, `bn`, `{finetune: recipe}`, or `{rewind: what, to: epoch}`."""
         if isinstance(given, str):
             return {"kind": given}
-        if isinstance(given, Mapping) and "kind" not in given:
-            keys = {"rewind", "to"} if "rewind" in given else {"finetune", "total_epochs", "tune"}
-            if wrong := sorted(set(given) - keys):
-                raise ValueError(f"{', '.join(map(str, wrong))} has no place here; {_RECOVERIES}")
-        if isinstance(given, Mapping) and "finetune" in given and "kind" not in given:
-            rest = {key: value for key, value in given.items() if key != "finetune"}
-            return {"kind": "finetune", "recipe": given["finetune"], **rest}
-        if isinstance(given, Mapping) and set(given) == {"rewind", "to"}:
-            return {"kind": "rewind", "rewind": {"what": given["rewind"], "to": given["to"]}}
         if isinstance(given, RecoverySpec) or (isinstance(given, Mapping) and "kind" in given):
             return given
+        rest = dict(given) if isinstance(given, Mapping) else {}
+        keys = {"rewind", "to"} if "rewind" in rest else {"finetune", "total_epochs", "tune"}
+        if wrong := sorted(set(rest) - keys):
+            raise ValueError(f"{', '.join(map(str, wrong))} has no place here; {_RECOVERIES}")
+        if set(rest) == {"rewind", "to"}:
+            return {"kind": "rewind", "rewind": {"what": rest["rewind"], "to": rest["to"]}}
+        if "finetune" in rest:
+            return {"kind": "finetune", "recipe": rest.pop("finetune"), **rest}
         raise ValueError(f"{_RECOVERIES}, not {given!r}")
 
     def faults(self) -> Iterator[str]:

@@ -11,7 +11,15 @@ from pydantic import Field, field_validator
 from .faults import meant, no_such
 from .method import MethodSpec, matched_name
 from .problem import DatasetSpec, ModelSpec
-from .protocol import UNTUNED, Budgets, Calibration, RecoverySpec, Rewind, SelectionSpec
+from .protocol import (
+    UNTUNED,
+    Budgets,
+    Calibration,
+    RecoverySpec,
+    Rewind,
+    SelectionSpec,
+    pattern,
+)
 from .recipe import Alteration, Recipe, named_recipes
 from .section import Section, Slug, refuse_twice
 
@@ -272,18 +280,21 @@ class Suite(AnySuite):
         """What is tuned has images to choose by, and every setting is one."""
         tunable = [key for key in Recipe.model_fields if key not in UNTUNED]
         for at, recovery in enumerate(self.recoveries):
-            for key in recovery.tune.over if recovery.tune else ():
+            if recovery.tune is None:
+                continue
+            for key in recovery.tune.over:
                 if key not in tunable:
                     what = no_such("key of a recipe that may be tuned", key, tunable)
                     yield f"recoveries.{at}.tune.over: {what}"
-            for dataset, model in self.problems if recovery.tune else ():
+            grid = recovery.tune.grid
+            for dataset, model in self.problems:
                 if not dataset.validation:
                     yield (
                         f"recoveries.{at}.tune chooses by validation images, and {dataset.title} "
                         "has `validation: 0`; hold some out, or leave tune out"
                     )
                 recipe = self.recipes_on(dataset, model)[recovery.recipe or ""]
-                for settings in recovery.tune.grid if recovery.tune else ():
+                for settings in grid:
                     try:
                         recipe.changed(settings)
                     except ValueError as error:
@@ -399,9 +410,9 @@ class Suite(AnySuite):
             budgets = self.budgets_of(model)
             for method, (kept, budget) in product(self.methods_on(model), budgets.written.items()):
                 scope = self.selection_of(model, method, budget).scope
-                n, colon, m = scope.partition(":")
-                share = int(n) / int(m) if colon else kept
-                if colon and not (budgets.unstructured and abs(kept - share) < 1e-6):
+                stay, of = pattern(scope) or (kept, 1)
+                share = stay / of
+                if of > 1 and not (budgets.unstructured and abs(kept - share) < 1e-6):
                     yield (
                         f"method {method.name} of {model.title}: scope = {scope} fits "
                         f"budgets: {{weights: [{share:g}]}}, not {budget:g} of {budgets.cost}"

@@ -15,7 +15,7 @@ from suites import AnySuite, Case, FidelitySuite, Probe, Recipe, Suite
 from suites.faults import meant
 from suites.method import FinetuningSpec, MethodSpec, PhaseSpec, named_presets
 from suites.problem import ModelSpec
-from suites.protocol import Rewind
+from suites.protocol import Rewind, pattern
 
 from ..data.download import file_sha256
 from ..errors import ModelError, PlanError
@@ -195,7 +195,7 @@ class ComparisonMaker(Maker[Suite]):
         if case.matched is None:
             return self.once(key, lambda: self._path(case, standpoint, budgets, None))
         own = self.path(replace(case, matched=None))
-        scope = own.selection.scope if ":" in own.selection.scope else None  # counts of a pattern
+        scope = own.selection.scope if pattern(own.selection.scope) else None  # as many a block
         control = replace(case, method=MethodSpec(criterion=case.matched, scope=scope))
         return self.once(key, lambda: self._path(control, standpoint, budgets, own))
 

@@ -153,13 +153,13 @@ def _select(
         now.structure.groups,
         order,
         cost,
-        target,
-        tolerance * whole,
-        floors,
-        [rules.limits.steps(group) for group in groups],
-        whole,
-        rules.limits.emptied,
-        nominal,
+        target=target,
+        tolerance=tolerance * whole,
+        floors=floors,
+        steps=[rules.limits.steps(group) for group in groups],
+        whole=whole,
+        emptied=rules.limits.emptied,
+        nominal=nominal,
     )
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from criteria import Group, weight_structure
 from criteria.training import Rider
+from suites.protocol import pattern
 
 from .cost import weight_uses
 from .network import Schedule
@@ -90,12 +91,6 @@ def choose_masks(
     if of:
         return {share: mask_blocks(model, groups, scores, share, scope) for share in shares}
     return mask_at_once(groups, scores, shares, scope)
-
-
-def pattern(scope: str) -> tuple[int, int] | None:
-    """How many weights stay of how many, by a scope such as `2:4`; None of one that ranks."""
-    kept, colon, of = scope.partition(":")
-    return (int(kept), int(of)) if colon else None
 
 
 def input_blocks(layer: nn.Module, size: int) -> Tensor:

@@ -42,8 +42,9 @@ def tuned(
     Raises:
         FloatingPointError: the loss of every setting is not finite.
     """
-    draw = torch.randperm(len(tune.grid), generator=generator("tune", **job.at.axes))
-    settings = [tune.grid[place] for place in draw[: tune.trials].tolist()]
+    grid = tune.grid
+    draw = torch.randperm(len(grid), generator=generator("tune", **job.at.axes))
+    settings = [grid[place] for place in draw[: tune.trials].tolist()]
     done = workspace.checkpoint(f"{job.key}-tuned", base.sha256)
     state: dict[str, Any] = done.load() or {"tops": [], "images": 0, "seconds": 0.0, "best": None}
     tops = state["tops"]

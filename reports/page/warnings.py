@@ -168,7 +168,8 @@ def _cost_warnings(results: Results) -> Iterator[str]:
             "controls stand at equal costs."
         )
         return
-    off = _off_budget(results, axis)
+    missed = (results.trials[f"{axis}_ratio"] - results.trials["budget"]).abs()
+    off = missed > BUDGET_TOLERANCE  # where groups are skipped, or layers that no pattern fits
     if off.any():
         means = results.trials[off].groupby(["method", "budget"])[f"{axis}_ratio"].mean()
         far = (means - means.index.get_level_values("budget")).abs().nlargest(SHOWN_OFF).index
@@ -183,18 +184,11 @@ def _cost_warnings(results: Results) -> Iterator[str]:
         costs = ("macs",)
     for other in costs:
         if other != axis:
-            yield from _unequal(results, axis, other)
+            yield from _unequal(results.trials[~off], axis, other)
 
 
-def _off_budget(results: Results, axis: str) -> pd.Series[bool]:
-    """Trials that miss their budget, as those may that skip groups, or that no pattern fits."""
-    missed = (results.trials[f"{axis}_ratio"] - results.trials["budget"]).abs()
-    return missed > BUDGET_TOLERANCE
-
-
-def _unequal(results: Results, axis: Axis, other: Axis) -> Iterator[str]:
-    """How far methods of one budget lie apart in another cost."""
-    met = results.trials[~_off_budget(results, axis)]
+def _unequal(met: pd.DataFrame, axis: Axis, other: Axis) -> Iterator[str]:
+    """How far trials that met one budget lie apart in another cost."""
     for problem, rows in met.groupby("problem", sort=True):
         means = 100 * rows.groupby(["budget", "method"])[f"{other}_ratio"].mean().unstack()
         ratio = means.max(axis=1) / means.min(axis=1)

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from suites.method import FinetuningSpec, IterativeSpec, MethodSpec, PhaseSpec
 from suites.problem import ModelSpec, problem_name
-from suites.protocol import Axis, Rewind
+from suites.protocol import Axis, Rewind, pattern
 from suites.recipe import Recipe
 from suites.schema import AnySuite, Suite
 
@@ -46,8 +46,7 @@ def described(method: MethodSpec, suite: AnySuite) -> str:
     parts = [] if method.name == method.criterion else [f"criterion {method.criterion}"]
     parts += [options(method.options)] if method.options else []
     if method.scope:
-        blocks = ":" in method.scope  # N:M
-        parts.append(f"{method.scope} of weights" if blocks else f"{method.scope} ranking")
+        parts.append(f"{method.scope} {'of weights' if pattern(method.scope) else 'ranking'}")
     if method.coupled is not None:
         parts.append("all groups" if method.coupled else "residual streams kept whole")
     if method.prepare:
@@ -140,9 +139,8 @@ def calibration(suite: AnySuite) -> str:
 
 def patterned(suite: Suite) -> bool:
     """Whether some method keeps N of every M weights."""
-    return any(
-        ":" in one for one in [suite.selection.scope, *(m.scope or "" for m in suite.methods)]
-    )
+    scopes = [suite.selection.scope, *(one.scope for one in suite.methods if one.scope)]
+    return any(map(pattern, scopes))
 
 
 def splits(suite: AnySuite) -> str:
