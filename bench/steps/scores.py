@@ -20,7 +20,7 @@ from ..plan.uses import CriterionSpec
 from ..pruning.masks import weight_groups
 from ..seeds import generator
 from ..store.sealed import read_arrays, wanted, write_arrays
-from .failures import failure
+from .record import failure
 from .workspace import Base, Workspace
 
 
