@@ -22,7 +22,7 @@ from ..pruning.masks import weight_groups
 from ..pruning.selection import unranked
 from ..seeds import generator
 from ..store.sealed import read_arrays, wanted, write_arrays
-from .failures import failure
+from .record import failure
 from .workspace import Base, Workspace
 
 
