@@ -82,7 +82,8 @@ LADDER = {
         analysis
         statistics
         declared
-        records  formats  chance
+        chance
+        records  formats
         seal
     """,
 }
