@@ -19,8 +19,7 @@ from rich.console import Console
 from bench.command.status import show_status
 from bench.models import build_model
 from bench.plan.plan import make_plan
-from bench.steps.failures import failure
-from bench.steps.record import failed_record
+from bench.steps.record import failed_record, failure
 from bench.store.store import Store
 from suites import library, named_recipes
 from suites.method import named_presets
