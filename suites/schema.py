@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from .faults import meant, no_such
 from .method import MethodSpec, matched_name
-from .problem import DatasetSpec, ModelSpec
+from .problem import DatasetSpec, ModelSpec, problem_name
 from .protocol import (
     UNTUNED,
     Budgets,
@@ -22,6 +22,8 @@ from .protocol import (
 )
 from .recipe import Alteration, Recipe, named_recipes
 from .section import Section, Slug, refuse_twice
+
+REHEARSAL = "smoke"  # the scale that only shows that everything works
 
 
 class Analysis(Section):
@@ -66,6 +68,9 @@ class AnySuite(Section):
     scales: dict[Slug, dict[str, Any]] = Field(
         default={}, description="by name, overrides that --scale NAME applies"
     )
+    at_scale: str = Field(
+        default="", description="which of its scales was applied; `--scale` says so, not the file"
+    )
 
     @field_validator("datasets", "models", mode="before")
     @classmethod
@@ -75,8 +80,13 @@ class AnySuite(Section):
         return [{"name": one} if isinstance(one, str) else one for one in given]
 
     def faults(self) -> Iterator[str]:
-        for check in (self._consistent, self._changed, self._somewhere, self._trainable):
+        checks = (self._scaled, self._consistent, self._changed, self._somewhere, self._trainable)
+        for check in checks:
             yield from check()
+
+    def _scaled(self) -> Iterator[str]:
+        if self.at_scale and self.at_scale not in self.scales:
+            yield f"at_scale = {self.at_scale}: `--scale NAME` sets it; leave it out of the file"
 
     def _consistent(self) -> Iterator[str]:
         for what, names in {
@@ -159,6 +169,17 @@ class AnySuite(Section):
             for model in self.models
             if model.datasets is None or dataset.title in model.datasets
         ]
+
+    @property
+    def reduced_to(self) -> str:
+        """What a smaller version runs, in place of the description of the whole suite."""
+        runs = ", ".join(problem_name(*one) for one in self.problems)
+        return f"A smaller version of a suite (scale {self.at_scale}), of {runs}."
+
+    @property
+    def rehearsal(self) -> bool:
+        """Whether it only shows that everything works: its numbers mean nothing."""
+        return self.at_scale == REHEARSAL
 
     @property
     def method_names(self) -> list[str]:

@@ -82,7 +82,7 @@ LADDER = {
         analysis
         statistics
         declared
-        records  formats
+        records  formats  chance
         seal
     """,
 }
