@@ -6,8 +6,7 @@ import hashlib
 import io
 from pathlib import Path
 
-import torch
-from torch import nn
+from criteria.lazy import nn, torch
 
 from .sealed import read_sealed, write_sealed
 from .store import Store
