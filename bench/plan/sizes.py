@@ -15,16 +15,11 @@ from ..models import build_model
 from ..pruning.cost import count_macs
 
 
-@dataclass(frozen=True)
-class DatasetSize:
-    """The images of each split, and their shape."""
+@dataclass(frozen=True, kw_only=True)
+class DatasetSize(Contents):
+    """What a suite takes of a dataset: images to train on beside those for validation."""
 
-    train: int
     validation: int
-    test: int
-    classes: int
-    channels: int
-    image_size: int
 
     def steps(self, recipe: Recipe) -> int:
         """Optimizer steps of a whole training."""
@@ -43,14 +38,13 @@ def dataset_size(spec: DatasetSpec, data_root: Path | None = None) -> DatasetSiz
         return None
     pool = min(known.train, spec.train_images or known.train)
     held_out = spec.held_out(pool)
-    return DatasetSize(
-        pool - held_out,
-        held_out,
-        min(known.test, spec.test_images or known.test),
-        known.classes,
-        known.channels,
-        spec.image_size or known.image_size,
-    )
+    taken = {
+        "train": pool - held_out,
+        "validation": held_out,
+        "test": min(known.test, spec.test_images or known.test),
+        "image_size": spec.image_size or known.image_size,
+    }
+    return DatasetSize(**vars(known) | taken)
 
 
 @cache
