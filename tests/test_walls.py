@@ -49,7 +49,7 @@ LADDER = {
         data
         pruning
         store
-        errors  seeds
+        errors  terminal  seeds
     """,
     "criteria": """
         plugin  score
