@@ -1,7 +1,5 @@
 """Whether a dense network has learned anything: pruning one that guesses shows nothing."""
 
-from __future__ import annotations
-
 import math
 
 TWICE = 2.0  # times guessing, below which a network has hardly learned

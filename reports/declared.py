@@ -1,7 +1,5 @@
 """What was declared before there were results, and in what an analysis differs from that."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Datasets that come as arrays of small images: digits and CIFAR."""
 
-from __future__ import annotations
-
 import hashlib
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Datasets that come as folders of image files: class folders, ImageNet and CUB-200."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Image files of a split: what they are, by content, and small ones decoded once for all runs."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """What happens to a pruned network before it is measured: nothing, new statistics, or training."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field

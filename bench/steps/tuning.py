@@ -1,7 +1,5 @@
 """Tuning a recovery: every method gets as many settings, and validation chooses one of them."""
 
-from __future__ import annotations
-
 import copy
 import time
 from collections.abc import Callable

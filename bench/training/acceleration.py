@@ -1,7 +1,5 @@
 """What makes a training fast: a compiled forward pass, half precision, another layout in memory."""
 
-from __future__ import annotations
-
 import contextlib
 import importlib.util
 import os

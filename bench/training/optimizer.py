@@ -1,7 +1,5 @@
 """The optimizer that a recipe asks for, and the course of its learning rate."""
 
-from __future__ import annotations
-
 import math
 
 import torch

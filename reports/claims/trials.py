@@ -3,8 +3,6 @@
 Labels do not tell: `--set` changes epochs or images and leaves the suite's name as it is.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from functools import cache

@@ -1,7 +1,5 @@
 """Do columns rank the same rows alike, where values closer than their rounding are ties?"""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike
 
