@@ -16,9 +16,10 @@ from .records import Labels, Record, content_key
 
 Design = dict[str, Any]  # the rules of an analysis, and what takes part in it
 
-DEFAULTS = Analysis(control="").model_dump(mode="json")  # of rules younger than a declaration
+# Of what is younger than a declaration.
+DEFAULTS = {**Analysis(control="").model_dump(mode="json"), "first_base": 0}
 WORDS = {"alpha": "level", "rope": "ROPE (points)", "failures": "meaning of failing"}
-WORDS |= {"bases": "number of bases", "repeats": "number of repeats"}
+WORDS |= {"bases": "number of bases", "repeats": "number of repeats", "first_base": "first base"}
 REHEARSED = "this run shows that everything works, and its numbers mean nothing"
 PRESENTATION = "cost"  # the axis of a figure, on which no test rests
 
@@ -74,7 +75,7 @@ def design_of(suite: Suite | FidelitySuite, expected: Sequence[Labels]) -> Desig
     }
     lists = {name: list(dict.fromkeys(values)) for name, values in of.items()}
     rules = suite.analysis.model_dump(mode="json")
-    counts = {"bases": suite.bases, "repeats": suite.repeats}
+    counts = {name: getattr(suite, name) for name in ("bases", "first_base", "repeats")}
     return {**rules, **lists, **counts, "settings": settings_of(suite)}
 
 
