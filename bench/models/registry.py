@@ -13,9 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-import torch
-from torch import nn
-
+from criteria.lazy import nn, torch
 from suites.faults import no_such
 from suites.problem import ModelSpec
 
@@ -56,7 +54,7 @@ ARCHITECTURES = {
         "resnet{}_cifar",
         (18, 34, 50),
         "ResNet-{} of 64 to 512 channels, its stem for 32 px",
-        "cifar_resnet:cifar_resnet",
+        "zoo:cifar_resnet",
     ),
     **_of_depth(
         "vgg{}_bn",
@@ -67,9 +65,7 @@ ARCHITECTURES = {
     "vgg_small": Architecture(
         "six convolutions with BN, 2.4 M MACs at 8 px; width", "vgg:vgg_small"
     ),
-    "densenet40": Architecture(
-        "DenseNet for CIFAR, 40 layers; growth, stem", "densenet:densenet40"
-    ),
+    "densenet40": Architecture("DenseNet for CIFAR, 40 layers; growth, stem", "compact:densenet40"),
     **{
         name: Architecture(about, f"compact:{name}")
         for name, about in {

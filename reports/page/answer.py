@@ -37,6 +37,9 @@ def short(results: Results, recovery: str) -> str:
     lost = by_word.pop("not compared", [])
     if not rows:
         return f"The suite holds {control} alone: nothing is compared."
+    guessed = results.footing.guessing
+    if guessed and set(guessed) == set(results.problems):
+        return f"Nothing is concluded: {results.footing.near_chance}."
     if not by_word:
         return nothing(rows, control)
     if results.suite.bases < FEWEST_BASES:

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from ..analysis.results import Results
 from ..formats import Table, after, capital, counted
 from . import answer, checklist, findings, wording
+from .glossary import GLOSSARY
 from .tables import FRAMES
 from .warnings import one_image, warnings
 
@@ -65,6 +66,7 @@ def template(name: str) -> Template:
         keep_trailing_newline=True,
         finalize=_keep_together,
     )
+    environment.globals["glossary"] = GLOSSARY
     environment.filters |= {"counted": counted, "percent": lambda share: f"{100 * share:g} %"}
     return environment.get_template(name)
 
