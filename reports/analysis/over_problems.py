@@ -212,7 +212,6 @@ def _like_these(
     return {"like_low": low, "like_high": high, "like_p": p, "like_p_adjusted": holm}
 
 
-
 def _signs(differences: Floats) -> dict[str, int]:
     """How many are won, tied, lost: rounding noise breaks no tie."""
     signs = np.sign(differences.round(9))
