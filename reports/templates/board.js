@@ -52,10 +52,11 @@ function choose(change) {
 }
 
 // Elements: make("p", {class: "x"}, "text", child); names of SVG are drawn as such.
+const SPACE = new DOMParser().parseFromString("<svg>", "text/html").querySelector("svg").namespaceURI;
 const SVG = new Set(["svg", "g", "line", "circle", "path", "text", "rect", "polyline", "title"]);
 function make(name, given = {}, ...children) {
   const one = SVG.has(name)
-    ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
+    ? document.createElementNS(SPACE, name) : document.createElement(name);
   for (const [attribute, value] of Object.entries(given)) {
     if (attribute.startsWith("on")) one.addEventListener(attribute.slice(2), value);
     else if (value !== false && value !== null) one.setAttribute(attribute, value === true ? "" : value);
