@@ -44,7 +44,7 @@ def short(results: Results, recovery: str) -> str:
         return nothing(rows, control)
     if results.suite.bases < FEWEST_BASES:
         bases = counted(results.suite.bases, "base")
-        why = f"With {bases} a problem that may be chance: it takes {FEWEST_BASES}."
+        why = f"With {bases} per problem that may be chance: it takes {FEWEST_BASES}."
         return f"{_highest(rows, control)}. {why}"
     better, worse = by_word["better"], by_word["worse"][::-1]
     parts = [f"{_led(better)} better than {control}"] if better else []
@@ -149,7 +149,9 @@ def board(results: Results) -> Board:
     ]
     costs = ["MACs kept (%)", "parameters kept (%)", "scoring time (s)"]
     spans = f"line: {level} interval over bases; " if results.suite.bases >= FEWEST_BASES else ""
-    legend = f"Filled: told from {control}; {spans}dashed: dense network; solid: {control}."
+    legend = (
+        f"Filled: shown to differ from {control}; {spans}dashed: dense network; solid: {control}."
+    )
     return Board(
         "accuracy change (points)", legend, heads, costs, switches, dict(sorted(views.items()))
     )

@@ -78,15 +78,12 @@ def headline(results: FidelityResults, problem: str) -> str:
     best = rows[0]
     inside = max(rows, key=lambda row: (pd.notna(row["spearman_within"]), row["spearman_within"]))
     near = sum(not row["told"] for row in rows[1:])
-    told = f"not told from {counted(near, 'other')}" if near else "told from all others"
-    text = (
-        f"{best['method']} predicts best over all units (ρ = {_number(best['spearman'])}), {told}"
-    )
+    text = f"{best['method']} predicts best over all units (ρ = {_number(best['spearman'])})"
+    text += f"; {counted(near, 'other')} not shown to differ" if near else ""
     text += f"; within layers {inside['method']} (ρ = {_number(inside['spearman_within'])}). "
     worse = [row["method"] for row in rows if row["regret_30_normalised"] >= 1]
     if worse:
-        text += "No better than random in the lowest 30 % of its scores: "
-        text += f"{findings.few(worse, ' ')}. "
+        text += f"No better than random in the lowest 30 %: {findings.few(worse, ' ')}. "
     ceiling = _number(results.ceilings[problem])
     return f"{text}A perfect criterion would reach about {ceiling}: the truth is noisy itself."
 
@@ -121,7 +118,7 @@ def _view(results: FidelityResults, problem: str, name: str) -> View:
     best = max((row["spearman"] for row in ordered if pd.notna(row["spearman"])), default=None)
     marks = []
     for row in ordered:
-        said = "told from the best" if row["told"] else "not told from the best"
+        said = "differs from the best" if row["told"] else "not shown to differ"
         word = "best" if row["spearman"] == best else "–" if pd.isna(row["spearman"]) else said
         texts = [_said(row, one) for one in ("spearman", "spearman_within", "regret_30_normalised")]
         texts += [_number(row["score_s"]), word]
@@ -144,8 +141,8 @@ def warnings(results: FidelityResults) -> Iterator[str]:
         yield IGNORED.format(results.ignored)
     if suite.bases < FEWEST_BASES:
         yield (
-            f"{counted(suite.bases, 'base')} a problem: no intervals, and no criterion is told "
-            f"from another; it takes {FEWEST_BASES}."
+            f"Only {counted(suite.bases, 'base')} per problem: there are no intervals, and no "
+            f"criterion is shown to differ from another. It takes {FEWEST_BASES}."
         )
     yield from record_warnings(records)
     spanned = defaultdict[str, set[str]](set)
@@ -154,16 +151,16 @@ def warnings(results: FidelityResults) -> Iterator[str]:
             spanned[one.labels.problem].update(one.fidelity.spanned)
     for problem, roots in sorted(spanned.items()):
         yield (
-            f"On {problem} a layer norm spans the units of {', '.join(sorted(roots))}: there, "
-            "zeroing a unit (which is measured) is not removing it, as the norm's statistics keep "
-            "its place."
+            f"On {problem} a layer norm spans the units of {findings.few(sorted(roots), ' ')}. "
+            "There, zeroing a unit (which is measured) is not removing it, as the norm's "
+            "statistics keep its place."
         )
     for problem, value in results.ceilings.items():
         if value < NOISY:
             yield (
-                f"On {problem} the truth is noisy: even a perfect criterion would reach about "
-                f"ρ = {_number(value)} only. Take more held-out images (fidelity.images, or a "
-                "larger validation share)."
+                f"On {problem} the truth is noisy: a perfect criterion would reach only about "
+                f"ρ = {_number(value)}. Take more held-out images (fidelity.images, or a larger "
+                "validation share)."
             )
 
 
