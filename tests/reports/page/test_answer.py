@@ -216,8 +216,8 @@ def test_answers_where_little_can_be_said(suite: Suite) -> None:
     )
     one = answer_to(lambda one: 0.7 + 0.01 * (one.method == "taylor"), methods=two, bases=1)
     assert one == (
-        "The highest mean is that of taylor (+1.00 points against l1). With 1 base per problem that "
-        "may be chance: it takes 3."
+        "The highest mean is that of taylor (+1.00 points against l1). "
+        "With 1 base per problem that may be chance: it takes 3."
     )
     worse = answer_to(
         lambda one: (
