@@ -9,6 +9,7 @@ from functools import partial
 
 from rich.console import Console
 
+from reports.declared import REHEARSED
 from reports.records import Record
 from suites import Suite
 from suites.faults import no_such
@@ -199,6 +200,8 @@ def _conclude(plan: Plan, store: Store, records: list[Record], console: Console)
     _, course = plan.needed(records)
     if course.ended:
         say(console, course.outcome)
+    if plan.suite.rehearsal:
+        say(console, (f"Rehearsal: {REHEARSED}.", "yellow"))
     page = store.report(plan.suite.suite) / "index.html"
     if page.exists():
         say(console, f"report: {page}")
