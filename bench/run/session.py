@@ -28,7 +28,7 @@ from ..tracking.connection import local_database_holds
 from .bases import inspect_bases
 from .declaring import declare
 from .live import Live
-from .preflight import TestSplit, preflight
+from .preflight import Examined, preflight
 from .reporting import report_holds, saying_damage, write_own_report
 from .run import run
 
@@ -76,7 +76,7 @@ def session(plan: Plan, request: Request, console: Console) -> int:
             f"{len(part.trials)}{most} trials, {len(part.trials) - len(pending)} finished before, "
             f"{len(pending)} to go; results in {request.settings.results}",
         )
-        splits: Mapping[str, TestSplit] = {}
+        splits: Mapping[str, Examined] = {}
         if pending:
             with console.status("checking data, models and budgets"):
                 splits = preflight(pending, replace(settings, device="cpu"))  # GPUs are for workers
@@ -98,7 +98,7 @@ def _check_device(device: str, executor: str) -> None:
 def _run(
     plan: Plan,
     pending: list[Trial],
-    splits: Mapping[str, TestSplit],
+    splits: Mapping[str, Examined],
     records: list[Record],
     store: Store,
     settings: Settings,
