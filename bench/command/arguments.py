@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from reports.declared import REHEARSED
+
 from ..errors import BenchError
 from ..terminal import say
 
@@ -143,6 +145,8 @@ class ChosenSuite:
     def _plans(self, console: Console, suites: dict[str, Suite | FidelitySuite]) -> dict[str, Plan]:
         suite = next(iter(suites.values()))
         say(console, (suite.suite, "bold"), f"  {suite.description}")
+        if suite.rehearsal:
+            say(console, (f"Rehearsal: {REHEARSED}.", "yellow"))
         with console.status("loading torch and the criteria"):
             from ..plan.plan import make_plan
             from ..plan.plugins import load_plugins
