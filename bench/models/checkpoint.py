@@ -1,5 +1,7 @@
 """State dicts from files and URLs: only tensors are unpickled, every misfit is one message."""
 
+from __future__ import annotations
+
 import pickle
 import urllib.parse
 import warnings

@@ -4,6 +4,8 @@ Adding one is a module with a function `(classes, channels, image_size, *, optio
 here. Modules are imported when a model is built, as some of them import torchvision.
 """
 
+from __future__ import annotations
+
 import inspect
 import pkgutil
 from collections.abc import Callable, Collection, Iterable

@@ -1,5 +1,7 @@
 """Methods that read well and cannot run as the suite asks: said before anything runs."""
 
+from __future__ import annotations
+
 import torch
 
 from criteria import CriteriaError, registry

@@ -5,6 +5,8 @@ channels follows from how many units each group has lost; nothing is copied or r
 The truth is torch's own FlopCounterMode, and the arithmetic is checked against it.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
 from typing import Any, Literal

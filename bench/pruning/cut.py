@@ -1,5 +1,7 @@
 """Removing channels: on a copy, by torch-pruning's own functions, all groups at once."""
 
+from __future__ import annotations
+
 import copy
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any

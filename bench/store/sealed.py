@@ -4,6 +4,8 @@ What does not hold is set aside, in `damaged/` beside the folder that it lay in,
 log there; whoever wants it makes it anew.
 """
 
+from __future__ import annotations
+
 import io
 import json
 import os

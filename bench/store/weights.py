@@ -1,5 +1,7 @@
 """Trained weights on disk, and where a training stands, so that a killed one goes on as it was."""
 
+from __future__ import annotations
+
 import hashlib
 import io
 import time
