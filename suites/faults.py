@@ -1,5 +1,7 @@
 """Faults in what people write, put into words: names that are none, values that do not fit."""
 
+from __future__ import annotations
+
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches

@@ -1,5 +1,7 @@
 """Reading YAML: safe, and strict about keys that are given twice."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Hashable, Iterable
 from pathlib import Path

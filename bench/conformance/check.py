@@ -1,5 +1,7 @@
 """A criterion put to all checks: on every tiny network, and on the trained one."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from pathlib import Path
 

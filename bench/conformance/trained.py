@@ -1,5 +1,7 @@
 """A small network that has learned digits: cost, agreement of seeds, and whom one ranks like."""
 
+from __future__ import annotations
+
 import statistics
 import timeit
 from collections.abc import Sequence

@@ -4,6 +4,8 @@
 anew and know no other process that fetches the same file.
 """
 
+from __future__ import annotations
+
 import hashlib
 import http.client
 import urllib.error

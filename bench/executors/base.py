@@ -1,5 +1,7 @@
 """What every executor can do, and the simplest one."""
 
+from __future__ import annotations
+
 from typing import Protocol
 
 from ..errors import BenchError

@@ -1,5 +1,7 @@
 """GPUs dealt out to worker processes: each worker sees one, which several may share."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Sequence
 from itertools import count

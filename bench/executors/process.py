@@ -1,5 +1,7 @@
 """A spawned worker process: what it makes of itself, and the jobs that it is sent."""
 
+from __future__ import annotations
+
 import contextlib
 import multiprocessing
 import os

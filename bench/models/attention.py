@@ -6,6 +6,8 @@ linear layer, on condition that every head loses as much (`equal_blocks`), or go
 (`whole_blocks`), or stays (`kept_whole`).
 """
 
+from __future__ import annotations
+
 from typing import Any, Literal
 
 import torch.nn.functional as F

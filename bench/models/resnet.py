@@ -4,6 +4,8 @@ Three stages of 16, 32 and 64 channels, or `width` times 1, 2 and 4. The names o
 those of the widespread checkpoints (conv1, layer1.0.conv1, ..., linear).
 """
 
+from __future__ import annotations
+
 from typing import Literal
 
 import torch.nn.functional as F

@@ -3,6 +3,8 @@
 Dosovitskiy et al. 2021, arXiv 2010.11929.
 """
 
+from __future__ import annotations
+
 from torch import Tensor, nn
 
 from ..data.vision import torchvision

@@ -3,6 +3,8 @@
 And ImageNet's ResNets with the stem for small images, as usual on CIFAR.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 

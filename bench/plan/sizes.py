@@ -6,13 +6,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import torch
-from torch import nn
-
+from criteria.lazy import nn, torch
 from suites import Recipe
 from suites.problem import DatasetSpec, ModelSpec
 
-from ..data.folders import count_images
 from ..data.known import DATASETS, Contents
 from ..models import build_model
 from ..pruning.cost import count_macs
@@ -50,7 +47,11 @@ def dataset_size(spec: DatasetSpec, data_root: Path | None = None) -> DatasetSiz
     return DatasetSize(**vars(known) | taken)
 
 
-_counted = cache(count_images)
+@cache
+def _counted(root: Path, image_size: int) -> Contents | None:
+    from ..data.folders import count_images  # beside readers, which load torch
+
+    return count_images(root, image_size)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """A fidelity trial: a criterion's scores beside what the removal of each unit truly does."""
 
+from __future__ import annotations
+
 import time
 
 import torch

@@ -6,6 +6,8 @@ once. Whatever stands between modules (sums, concatenations, reshapes) is run as
 has to be known of the network's shape.
 """
 
+from __future__ import annotations
+
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,13 +18,13 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from criteria import Group, Member
-from criteria.network.member import CONVS, TRANSPOSED
+from criteria.network.member import convolutions
 
 # Layers whose output channel is zero once its weights are, and whose other channels do not notice,
 # with the dimension of their channels. Exact types: a subclass may do anything.
 _CHANNELS: dict[type[nn.Module], int] = {
     nn.Linear: -1,
-    **dict.fromkeys((*CONVS, *TRANSPOSED), 1),
+    **dict.fromkeys(convolutions(), 1),
 }
 
 

@@ -3,6 +3,8 @@
 A trial of a fidelity suite (`fidelity.py`) measures something else, under the same record.
 """
 
+from __future__ import annotations
+
 import hashlib
 import time
 from dataclasses import replace

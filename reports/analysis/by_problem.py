@@ -1,5 +1,7 @@
 """The declared comparisons on each problem alone."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,5 +1,7 @@
 """Accuracy against cost: a row a problem, a column a recovery, a line a method."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
 from itertools import product
 

@@ -1,5 +1,7 @@
 """What captions say alike: what became of budgets, who takes part, what a test of pairs says."""
 
+from __future__ import annotations
+
 from ..analysis.ranking import MethodRanks
 from ..analysis.results import Results
 from ..formats import counted

@@ -1,5 +1,7 @@
 """Small multiples: a panel a method, its curve with a band over the control and all others."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterator, Mapping
 

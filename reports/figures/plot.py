@@ -1,5 +1,7 @@
 """A figure with its numbers and its words, and how it is written: four files, without dates."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager

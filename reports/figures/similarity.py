@@ -1,5 +1,7 @@
 """Which methods are alike: a matrix of agreement with its dendrogram, like ones side by side."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 
 import numpy as np

@@ -1,5 +1,7 @@
 """A matrix as coloured squares, with names at its sides."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Literal
 

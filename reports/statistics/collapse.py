@@ -1,5 +1,7 @@
 """Budgets collapsed to one number a trial: repeated measures are averaged, never counted."""
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.typing import ArrayLike
 

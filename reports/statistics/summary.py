@@ -1,5 +1,7 @@
 """Sizes and spreads in the unit of the data."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import NamedTuple
 
