@@ -5,8 +5,6 @@ Compare it: bench run quickstart --plugin my_criterion.py \
     --set 'methods=[random, l1, taylor, my_criterion]' --set suite=my_criterion
 """
 
-from __future__ import annotations
-
 from pydantic import Field
 from torch import Tensor
 
