@@ -22,6 +22,9 @@ from .style import GREY, TWO_COLUMNS
 
 REMOVED = 0.3  # share of the units that a removed set holds
 _NUMBERS = 30  # methods up to which numbers are written into the squares
+_SIDE = 0.16  # inches of a square, where so many fit
+_LARGE = 0.27  # of one that holds a number
+_LETTER = 0.058  # inches
 
 
 def similarity(results: FidelityResults, problem: str) -> pd.DataFrame:
@@ -120,11 +123,6 @@ def _dendrogram(ax: Axes, matrix: pd.DataFrame, across: int) -> None:
     above.set_xlim(-0.5, across - 0.5)
     above.set_ylim(0, max(float(tree[:, 2].max()), 1e-9) * 1.05)
     above.axis("off")
-
-
-_SIDE = 0.16  # inches of a square, where so many fit
-_LARGE = 0.27  # of one that holds a number
-_LETTER = 0.058  # inches
 
 
 def signs(matrix: Floats) -> NDArray[np.str_]:
