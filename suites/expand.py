@@ -10,13 +10,14 @@ from typing import Any, overload
 
 from pydantic import ValidationError
 
-from .faults import explained, no_such
+from .faults import faults_in, no_such
 from .fidelity import FidelitySuite
-from .files import SuiteError, parse_yaml, read_yaml
+from .files import SuiteError, read_yaml
 from .method import MethodSpec, matched_name, named_presets
+from .overrides import Fault, overridden, owed_to, to_blame
 from .problem import DatasetSpec, ModelSpec
 from .protocol import RecoverySpec
-from .scale import PAPER, rescale, scale_names, set_dotted
+from .scale import PAPER, rescale, scale_names
 from .schema import Suite, unfollowed_words
 
 LIBRARY = Path(__file__).with_name("library")
@@ -107,8 +108,8 @@ def load_suite(
         scale: apply that one of the suite's own `scales` first; `paper` is the file as it stands.
 
     Raises:
-        SuiteError: no such suite or scale, not YAML, an unknown key, a wrong type; names file and
-            key.
+        SuiteError: no such suite or scale, not YAML, an unknown key, a wrong type; names the key,
+            and the file or the override that is at fault.
 
     >>> suite = load_suite("quickstart", ["calibration.images=64"])
     >>> suite.suite, suite.budgets.kept, suite.calibration.images
@@ -119,25 +120,33 @@ def load_suite(
     _refuse_name_of_library(content, path)
     if scale is not None:
         rescale(content, scale, path)
-    for override in overrides:
-        key, equals, text = override.partition("=")
-        if not equals or not key:
-            raise SuiteError(f"--set {override}: expected key=value, as in calibration.images=64")
-        set_dotted(content, key.strip(), parse_yaml(text, f"--set {override}"), f"--set {override}")
-    kind = KINDS.get(str(content.get("kind", "comparison")))
-    if kind is None:
-        raise SuiteError(f"{path}: kind = {content['kind']!r}: there are {', '.join(KINDS)}")
-    try:
-        suite = kind.model_validate(content)
-    except ValidationError as error:
-        faults = "\n".join(f"{path}: {fault}" for fault in explained(error, kind))
-        raise SuiteError(faults, _criteria_named(content)) from error
+    changed = overridden(content, overrides)
+    suite = _checked(changed)
+    if isinstance(suite, list):
+
+        def faults(fewer: Sequence[str]) -> list[Fault]:
+            found = _checked(overridden(content, fewer))
+            return found if isinstance(found, list) else []
+
+        said = [owed_to(fault, path, to_blame(fault, overrides, faults)) for fault in suite]
+        raise SuiteError("\n".join(said), _criteria_named(changed))
     # What is taken out by a scale or on the command line may leave recipes that nothing follows.
     if suite.unfollowed and scale in (None, PAPER) and not overrides:
         raise SuiteError(f"{path}: {unfollowed_words(key for key, _ in suite.unfollowed)}")
     if suite.at_scale and not suite.description:
         return suite.model_copy(update={"description": suite.reduced_to})
     return suite
+
+
+def _checked(content: Mapping[str, Any]) -> Suite | FidelitySuite | list[Fault]:
+    """The suite, or what is wrong with it."""
+    name = str(content.get("kind", "comparison"))
+    if name not in KINDS:
+        return [Fault("kind", no_such("kind of suite", name, KINDS))]
+    try:
+        return KINDS[name].model_validate(content)
+    except ValidationError as error:
+        return [Fault(*one) for one in faults_in(error, KINDS[name])]
 
 
 def _read(path: Path) -> dict[str, Any]:
