@@ -16,7 +16,7 @@ from suites.faults import no_such
 
 from ..errors import BenchError
 from ..executors import make_executor
-from ..executors.gpus import visible_gpus
+from ..executors.process import visible_gpus
 from ..plan.jobs import Trial
 from ..plan.plan import Plan
 from ..steps.workspace import Settings
