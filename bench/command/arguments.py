@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from ..errors import BenchError
 from ..terminal import say
 
 if TYPE_CHECKING:
@@ -189,7 +190,30 @@ class ChosenSuite:
 
             load_plugins(self.all_plugins)
             chosen = names_in(self.methods)
-            return {name: make_plan(one).only(chosen) for name, one in suites.items()}
+            try:
+                plans = {name: make_plan(one) for name, one in suites.items()}
+            except BenchError as error:
+                raise self._owed(error) from None
+            return {name: one.only(chosen) for name, one in plans.items()}
+
+    def _owed(self, error: BenchError) -> BenchError:
+        """A fault of a plan, behind the overrides without which it would not be."""
+        from suites import load_suite
+        from suites.overrides import to_blame
+
+        from ..plan.plan import make_plan
+
+        scale = "smoke" if self.smoke else self.scale
+
+        def faults(fewer: Sequence[str]) -> list[str]:
+            try:
+                make_plan(load_suite(self.name, fewer, scale=scale or None))
+            except BenchError as other:
+                return [str(other)]
+            return []
+
+        settings = [f"--set {one}" for one in to_blame(str(error), self.overrides, faults)]
+        return type(error)(f"{' '.join(settings)}: {error}") if settings else error
 
     @cached_property
     def all_plugins(self) -> list[Path]:

@@ -157,6 +157,9 @@ def run(
     ] = False,
     until_decided: UntilDecided = False,
     cap: Cap = None,
+    allow_untrained: Annotated[
+        bool, typer.Option("--allow-untrained", help="Go on where bases are near chance.")
+    ] = False,
 ) -> None:
     """Run a suite. Run it again after any interruption: finished trials are not repeated."""
     chosen = ChosenSuite(suite, set_, scale, smoke, plugin, "", until_decided, cap, results)
@@ -182,6 +185,7 @@ def run(
         timeout_s=timeout,
         shard=shard,
         retry_failed=retry_failed,
+        allow_untrained=allow_untrained,
         command=" ".join(sys.argv),
     )
     raise typer.Exit(session(planned, request, console))

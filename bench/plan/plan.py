@@ -30,9 +30,7 @@ class Plan(Outline):
         known = self.suite.method_names
         unknown = [name for name in methods if name not in known]
         if unknown:
-            raise PlanError(
-                f"--methods: {', '.join(unknown)} is none of this suite's: {', '.join(known)}"
-            )
+            raise PlanError(f"--methods: {no_such('method in this suite', unknown[0], known)}")
         chosen = [
             trial
             for trial in self.trials

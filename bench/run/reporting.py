@@ -13,6 +13,7 @@ from rich.console import Console
 
 from reports.records import Record
 from suites import Suite
+from suites.faults import no_such
 
 from ..errors import BenchError
 from ..plan.outline import Outline
@@ -47,7 +48,7 @@ def write_report(
     wanted = [one for one in FORMATS if one in formats] if formats else list(FORMATS)
     unknown = [one for one in formats if one not in FORMATS]
     if unknown:
-        raise BenchError(f"--format {', '.join(unknown)}: there are {', '.join(FORMATS)}")
+        raise BenchError(f"--format: {no_such('format', unknown[0], FORMATS)}")
     try:
         return build_report(
             plan.suite,
@@ -144,7 +145,8 @@ def compare_methods(plan: Outline, store: Store, method: str, reference: str) ->
     known = plan.suite.method_names
     unknown = [name for name in (method, reference) if name not in known]
     if unknown:
-        raise BenchError(f"compare: {', '.join(unknown)} is none of {', '.join(known)}")
+        said = (no_such(f"method in {plan.suite.suite}", name, known) for name in unknown)
+        raise BenchError(f"compare: {'; '.join(said)}")
     return difference(plan.suite, finished(plan, store), plan.expected, method, reference)
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from rich.console import Console
 
 from reports.records import Record
 from suites import Suite
+from suites.faults import no_such
 
 from ..errors import BenchError
 from ..executors import make_executor
@@ -23,9 +25,10 @@ from ..store.store import Store
 from ..terminal import say
 from ..tracking import Tracker, TrackingError
 from ..tracking.connection import local_database_holds
+from .bases import inspect_bases
 from .declaring import declare
 from .live import Live
-from .preflight import preflight
+from .preflight import TestSplit, preflight
 from .reporting import report_holds, saying_damage, write_own_report
 from .run import run
 
@@ -42,6 +45,7 @@ class Request:
     timeout_s: float | None = None
     shard: str = ""
     retry_failed: bool = False
+    allow_untrained: bool = False
     command: str = "bench run"
 
 
@@ -73,11 +77,12 @@ def session(plan: Plan, request: Request, console: Console) -> int:
             f"{len(part.trials)}{most} trials, {len(part.trials) - len(pending)} finished before, "
             f"{len(pending)} to go; results in {request.settings.results}",
         )
+        splits: Mapping[str, TestSplit] = {}
         if pending:
             with console.status("checking data, models and budgets"):
-                preflight(pending, replace(settings, device="cpu"))  # GPUs are for the workers
+                splits = preflight(pending, replace(settings, device="cpu"))  # GPUs are for workers
         if pending or (records and not _shown(plan, store, records)):
-            records = _run(plan, pending, records, store, settings, request, console)
+            records = _run(plan, pending, splits, records, store, settings, request, console)
         else:
             declare(plan, store, records, console, runs=False)
         return _conclude(plan, store, records, console)
@@ -86,7 +91,7 @@ def session(plan: Plan, request: Request, console: Console) -> int:
 def _check_device(device: str, executor: str) -> None:
     """Refuse a device that is not there before anything else is looked at; Ray knows its own."""
     if device not in ("cpu", "cuda"):
-        raise BenchError(f"--device {device}: there are cpu, cuda")
+        raise BenchError(f"--device: {no_such('device', device, ('cpu', 'cuda'))}")
     if device == "cuda" and executor != "ray":
         visible_gpus()
 
@@ -94,6 +99,7 @@ def _check_device(device: str, executor: str) -> None:
 def _run(
     plan: Plan,
     pending: list[Trial],
+    splits: Mapping[str, TestSplit],
     records: list[Record],
     store: Store,
     settings: Settings,
@@ -117,8 +123,13 @@ def _run(
         for record in records:  # a killed run, or another suite, may not have logged it
             log(record)
         while True:
+            inspect = partial(
+                inspect_bases,
+                *(plan.suite, pending, splits, store, console),
+                allow_untrained=request.allow_untrained,
+            )
             with Live(console, len(pending), request.workers) as live:
-                summary = run(pending, store, executor, live, log)
+                summary = run(pending, store, executor, live, log, inspect)
             statuses = ", ".join(f"{count} {status}" for status, count in summary.statuses.items())
             say(console, f"{statuses} in {summary.seconds:.0f} s")
             records = plan.records(store)

@@ -89,7 +89,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results of the suite by the real command with two workers."""
     folder = tmp_path_factory.mktemp("probe")
     results = toy.prepared(tmp_path_factory.getbasetemp() / "toy", folder / "results")
-    done = toy.bench("run", written(folder), "--results", results, "--workers", 2)
+    done = toy.bench(
+        "run", "--allow-untrained", written(folder), "--results", results, "--workers", 2
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{TRIALS} done" in done.stdout
     return results
@@ -109,7 +111,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"methods": [{"criterion": "l1", "scope": "local"}]}, "method l1: `scope` is not for"),
         ({"methods": [{"criterion": "l1", "matched": ["l2"]}]}, "`matched` is not for"),
         ({"methods": ["l1", "l1"]}, "methods: l1 occurs twice"),
-        ({"fidelity": {"unit": 3}}, "did you mean 'units'"),
+        ({"fidelity": {"unit": 3}}, "did you mean units"),
         ({"fidelity": {"images": 1}}, "fidelity.images"),
         ({"kind": "accuracy"}, "'accuracy': there are comparison, fidelity"),
         ({"base_recipe": "none-such"}, "recipe 'none-such' is unknown"),
