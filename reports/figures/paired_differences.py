@@ -40,8 +40,9 @@ def _plot(results: Results, looks: Mapping[str, Look], family: str) -> Plot:
         bars += " Each interval stands alone: of many, some leave zero out by chance."
     caption = (
         f"Difference in test top-1 accuracy {over_budgets(results)}, method minus {other}. Right "
-        f"of zero is better than {other}. Each panel has an order and an axis of its own, n "
-        f"stands over it. {bars} Shaded: differences below {rope:g} points, which the suite calls equal."
+        f"of zero is better than {other}. Each panel has an order and an axis of its own, and n "
+        f"stands over it. {bars} Shaded: differences below {rope:g} points, which the suite calls "
+        "equal."
     )
     across = data["panel"].nunique()
     recoveries = data["recovery"].nunique()
