@@ -56,7 +56,7 @@ def test_every_key_is_documented(section: type[BaseModel]) -> None:
         known |= named(page)
     keys = {field.alias or name for name, field in section.model_fields.items()}
     assert keys - known == set()
-    assert len(keys) > 1
+    assert keys
 
 
 def test_a_key_that_is_not_documented_is_found() -> None:
