@@ -77,12 +77,12 @@ LADDER = {
     """,
     "reports": """
         build
-        page
+        page  paper
         claims  figures
         analysis
         statistics
         declared
-        records  formats
+        records  formats  display_names
         seal
     """,
 }

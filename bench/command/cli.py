@@ -224,9 +224,19 @@ def report(
     figures: Annotated[
         str, typer.Option(metavar="A,B", help="Only these figures, by the names of their files.")
     ] = "",
+    paper: Annotated[
+        list[str],
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Instead, LaTeX for a paper: methods=A,B, problems=, recoveries=, budgets=0.5, "
+            "width=page, names.A=NAME; may be repeated.",
+        ),
+    ] = [],  # noqa: B006
 ) -> None:
     """Write the report of a suite, finished or not, from its records; MLflow's latest run of it
     then carries this report."""
+    if paper and (format_ or figures):
+        raise typer.BadParameter("--paper has tables and figures of its own: no --format here")
     planned = ChosenSuite(suite, set_, scale, smoke, plugin, results=results).plan(console)
 
     from ..run.reporting import saying_damage, write_report
@@ -235,8 +245,11 @@ def report(
 
     store, name = Store(results), planned.suite.suite
     with saying_damage(store, console):
-        path = write_report(planned, store, out, names_in(format_), names_in(figures))
-    console.print(f"report: {path}", soft_wrap=True)
+        only = (names_in(format_), names_in(figures))
+        path = write_report(planned, store, out, *only, paper=paper)
+    console.print(f"{'paper' if paper else 'report'}: {path}", soft_wrap=True)
+    if paper:
+        return
     drawn = path if path.is_dir() else path.parent
     if undrawn := [one for one in names_in(figures) if not [*drawn.glob(f"figures/{one}*.svg")]]:
         console.print(f"[yellow]these trials do not allow the figure {', '.join(undrawn)}[/]")
