@@ -18,6 +18,7 @@ Design = dict[str, Any]  # the rules of an analysis, and what takes part in it
 DEFAULTS = Analysis(control="").model_dump(mode="json")  # of rules younger than a declaration
 WORDS = {"alpha": "level", "rope": "ROPE (points)", "failures": "meaning of failing"}
 WORDS |= {"bases": "number of bases", "repeats": "number of repeats"}
+REHEARSED = "this run shows that everything works, and its numbers mean nothing"
 PRESENTATION = "cost"  # the axis of a figure, on which no test rests
 
 
@@ -42,12 +43,15 @@ class Footing:
     date: str | None  # of the declaration, where it is known
     exploratory: list[str]  # what differs from the declaration, and since when
     interim: str  # how many trials have run; empty where the plan is complete
+    rehearsal: str = ""  # why the numbers mean nothing; empty where they mean something
 
     @property
     def notices(self) -> list[str]:
         """What belongs beside every finding; none where the plan ran as it was declared."""
-        interim = [f"Interim: {self.interim}."] if self.interim else []
-        return interim + [f"Exploratory: {one}." for one in self.exploratory]
+        said = {"Rehearsal": self.rehearsal, "Interim": self.interim}
+        return [f"{name}: {one}." for name, one in said.items() if one] + [
+            f"Exploratory: {one}." for one in self.exploratory
+        ]
 
 
 def design_of(suite: Suite | FidelitySuite, expected: Sequence[Labels]) -> Design:
@@ -134,9 +138,10 @@ def footing(
     done = [one for one in records if one.status == "done"]
     some, all_ = len(records), len(expected)
     interim = f"{some} of {all_} trials have run" if some < all_ else ""
+    rehearsal = REHEARSED if suite.rehearsal else ""
     if not declarations:
         unknown = "Not known: whether this was declared before its results. They came without the "
-        return Footing(f"{unknown}declaration that bench run writes.", None, [], interim)
+        return Footing(f"{unknown}declaration that bench run writes.", None, [], interim, rehearsal)
     first, *later = declarations
     when = first.when if first.finished else "before any trial had finished"
     early = sum(str(one.provenance.get("started", "~")) < first.date for one in done)
@@ -150,4 +155,4 @@ def footing(
         dated.setdefault((change[0], next(having).when), []).append(change[1])
     differs += [f"{what} {since}: {', '.join(which)}" for (what, since), which in dated.items()]
     said = f"Declared on {first.date[:16].replace('T', ' ')} UTC, {when}: {words(first.design)}."
-    return Footing(said, first.date, differs, interim)
+    return Footing(said, first.date, differs, interim, rehearsal)

@@ -180,6 +180,7 @@ class Measurements(_Frozen):
     pruned: Accuracy  # after recovery, last epoch
     train: TrainAccuracy | None = None  # only where the suite asks for it
     test_images: Positive | None = None  # that accuracies are of; records of old do not tell
+    classes: Positive | None = None  # of the dataset; records of old do not tell
     best_validation_top1: Share | None  # test top-1 of the epoch best on validation
     macs: Positive  # of one image, by torch's dispatcher on the pruned network; of kept weights
     dense_macs: Positive
@@ -188,6 +189,8 @@ class Measurements(_Frozen):
     torch_pruning_macs: Count | None  # torch-pruning's own count, which knows no masks; as papers
     widths: dict[str, Kept]  # group root -> channels kept, dense; none for masks
     weights: dict[str, Kept] = {}  # layer -> weights kept, dense; only for masks
+    kept_sha256: str = ""  # of which units or weights stayed; records of old do not tell
+    constant: list[str] = []  # group roots of which all units had one score, which ranks none
     layer_sparsity: dict[str, Share]  # layer -> share of its parameters removed
     latency: list[Latency]
     knobs: dict[str, float | None] = {}  # a selector's: group root -> its setting; None keeps all

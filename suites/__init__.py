@@ -5,18 +5,3 @@ from .fidelity import FidelitySuite
 from .files import SuiteError
 from .recipe import Recipe, named_recipes
 from .schema import AnySuite, Suite
-
-__all__ = [
-    "AnySuite",
-    "Case",
-    "FidelitySuite",
-    "Probe",
-    "Recipe",
-    "Suite",
-    "SuiteError",
-    "expand",
-    "library",
-    "load_suite",
-    "named_recipes",
-    "scales_of",
-]

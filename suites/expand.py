@@ -134,6 +134,8 @@ def load_suite(
     # What is taken out by a scale or on the command line may leave recipes that nothing follows.
     if suite.unfollowed and scale in (None, PAPER) and not overrides:
         raise SuiteError(f"{path}: {unfollowed_words(key for key, _ in suite.unfollowed)}")
+    if suite.at_scale and not suite.description:
+        return suite.model_copy(update={"description": suite.reduced_to})
     return suite
 
 

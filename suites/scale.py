@@ -37,7 +37,7 @@ def rescale(content: dict[str, Any], scale: str, path: Path) -> None:
     """Apply one of the file's own scales in place: a comparison of its own, under its own name.
 
     Raises:
-        SuiteError: it has no such scale; names those that it has.
+        SuiteError: it has no such scale; names those that it has. It is at a scale already.
     """
     known = scale_names(content, path)
     if scale not in known:
@@ -45,11 +45,14 @@ def rescale(content: dict[str, Any], scale: str, path: Path) -> None:
         raise SuiteError(f"{path}: there is no scale {scale!r}; {there}")
     if scale == PAPER:
         return
+    if before := content.get("at_scale"):
+        raise SuiteError(f"{path}: at_scale = {before}: a smaller version has no smaller ones")
+    # Descriptions name the paper's models and data, which a smaller version may not have.
+    content["description"] = ""
     for key, value in content["scales"][scale].items():
         set_dotted(content, str(key), value, f"{path}: scales.{scale}")
     content["suite"] = f"{content.get('suite', path.stem)}-{scale}"
-    # Descriptions name the paper's models and data, which a smaller version may not have.
-    content["description"] = f"{content.get('description', '')} Scale: {scale}.".lstrip()
+    content["at_scale"] = scale
 
 
 def set_dotted(content: dict[str, Any], dotted: str, value: Any, source: str) -> None:

@@ -49,7 +49,7 @@ LADDER = {
         data
         pruning
         store
-        errors  seeds
+        errors  terminal  seeds
     """,
     "criteria": """
         plugin  score
@@ -82,7 +82,7 @@ LADDER = {
         analysis
         statistics
         declared
-        records  formats  display_names
+        records  formats  chance  display_names
         seal
     """,
 }

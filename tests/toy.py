@@ -153,7 +153,7 @@ def environment(**more: str) -> dict[str, str]:
     """
     found = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
     paths = [str(CHECKOUT), str(CHECKOUT / "tests"), *filter(None, [found.get("PYTHONPATH")])]
-    return {**found, "PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "200", **more}
+    return {**found, "PYTHONPATH": os.pathsep.join(paths), **more}
 
 
 def bench(*arguments: object, **more: str) -> subprocess.CompletedProcess[str]:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from ..terminal import say
+
 if TYPE_CHECKING:
     from suites import FidelitySuite, Suite, SuiteError
 
@@ -139,7 +141,7 @@ class ChosenSuite:
 
     def _plans(self, console: Console, suites: dict[str, Suite | FidelitySuite]) -> dict[str, Plan]:
         suite = next(iter(suites.values()))
-        console.print(f"[bold]{suite.suite}[/]  {suite.description}")
+        say(console, (suite.suite, "bold"), f"  {suite.description}")
         with console.status("loading torch and the criteria"):
             from ..plan.plan import make_plan
             from ..plan.plugins import load_plugins

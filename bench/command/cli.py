@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from ..terminal import console_for_people, say
 from .arguments import (
     DATA,
     RESULTS,
@@ -35,8 +35,8 @@ app = typer.Typer(
     help="Which pruning method is better, where, by how much, at what cost, and how sure are we?",
     epilog="Begin with: bench run quickstart",
 )
-console = Console(highlight=False)
-complaints = Console(stderr=True, highlight=False)
+console = console_for_people()
+complaints = console_for_people(stderr=True)
 
 
 @app.command(name="list")
@@ -236,7 +236,7 @@ def report(
     """Write the report of a suite, finished or not, from its records; MLflow's latest run of it
     then carries this report."""
     if paper and (format_ or figures):
-        raise typer.BadParameter("--paper has tables and figures of its own: no --format here")
+        raise typer.BadParameter("leave --format and --figures out: a paper has its own")
     planned = ChosenSuite(suite, set_, scale, smoke, plugin, results=results).plan(console)
 
     from ..run.reporting import saying_damage, write_report
@@ -247,19 +247,17 @@ def report(
     with saying_damage(store, console):
         only = (names_in(format_), names_in(figures))
         path = write_report(planned, store, out, *only, paper=paper)
-    console.print(f"{'paper' if paper else 'report'}: {path}", soft_wrap=True)
-    if paper:
-        return
+    say(console, f"{'paper' if paper else 'report'}: {path}")
     drawn = path if path.is_dir() else path.parent
     if undrawn := [one for one in names_in(figures) if not [*drawn.glob(f"figures/{one}*.svg")]]:
-        console.print(f"[yellow]these trials do not allow the figure {', '.join(undrawn)}[/]")
-    if out is not None:
-        return  # a copy for somewhere else
+        say(console, (f"these trials do not allow the figure {', '.join(undrawn)}", "yellow"))
+    if paper or out is not None:
+        return  # for somewhere else
     try:
         uri = os.environ.get("MLFLOW_TRACKING_URI")
         update_report(store.root, name, store.report(name), uri)
     except TrackingError as error:
-        console.print(f"[yellow]MLflow: {error}[/]")
+        say(console, (f"MLflow: {error}", "yellow"))
 
 
 @app.command()
@@ -286,7 +284,7 @@ def compare(
         show_difference(console, compare_methods(planned, store, method, reference))
         footing = footing_of(planned, store, planned.records(store))
     for sentence in (footing.declared, *footing.notices):
-        console.print(sentence, markup=False, soft_wrap=True)
+        say(console, sentence)
 
 
 @app.command()
@@ -330,7 +328,7 @@ def sync(
             os.environ.get("MLFLOW_TRACKING_URI"),
             report if report.exists() else None,
         )
-    console.print(f"{added} of {len(records)} trials were missing in MLflow and are there now")
+    say(console, f"{added} of {len(records)} trials were missing in MLflow and are there now")
 
 
 @app.command()
@@ -349,9 +347,9 @@ def pull(
     store = Store(results)
     with store.lock(), saying_damage(store, console), console.status(f"asking {source}"):
         pulled = pull_records(store, suite, source)
-    console.print(f"{pulled.written} records fetched, {pulled.here} of {pulled.found} were here")
+    say(console, f"{pulled.written} records fetched, {pulled.here} of {pulled.found} were here")
     for fault in pulled.faults:
-        console.print(f"left out: {fault}", markup=False, soft_wrap=True)
+        say(console, f"left out: {fault}")
 
 
 @app.command()
@@ -363,7 +361,7 @@ def ui(
     from ..tracking.connection import ui_command, ui_environment
 
     command = ui_command(results.resolve(), port=port)
-    console.print(f"MLflow UI on http://127.0.0.1:{port} (Ctrl-C stops it)")
+    say(console, f"MLflow UI on http://127.0.0.1:{port} (Ctrl-C stops it)")
     os.execve(command[0], command, ui_environment())
 
 
@@ -376,7 +374,7 @@ def new_criterion(
     from .new_criterion import write_criterion
 
     path = write_criterion(name, out)
-    console.print(f"wrote {path}; check it with: bench check --plugin {path}", soft_wrap=True)
+    say(console, f"wrote {path}; check it with: bench check --plugin {path}")
 
 
 @app.command()
@@ -405,7 +403,7 @@ def main() -> None:
         if isinstance(end, SystemExit) and end.code != 130:  # 130: typer has met the interrupt
             raise
         kept = "; finished trials are kept, the same command goes on from there"
-        complaints.print("interrupted" + (kept if sys.argv[1:2] == ["run"] else ""))
+        say(complaints, "interrupted" + (kept if sys.argv[1:2] == ["run"] else ""))
         raise SystemExit(130) from None
 
 
@@ -425,8 +423,7 @@ def _is_for_people(error: Exception) -> bool:
 
 
 def _complain(error: Exception) -> None:
-    complaints.print("[bold red]error:[/]", end=" ")
-    complaints.print(str(error), markup=False, soft_wrap=True)
+    say(complaints, ("error:", "bold red"), f" {error}")
 
 
 def _interrupt(*_: object) -> None:

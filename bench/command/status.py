@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from .table import print_table
+from ..run.reporting import finished
+from ..terminal import print_table, say
 
 if TYPE_CHECKING:
     from reports.records import Record
@@ -18,8 +19,12 @@ if TYPE_CHECKING:
 
 
 def show_status(console: Console, planned: Plan, store: Store) -> None:
-    """How far each method has come, and the failures with their reasons."""
-    needed, course = planned.needed(planned.records(store))
+    """How far each method has come, and the failures with their reasons.
+
+    Raises:
+        BenchError: nothing of the suite has been recorded there.
+    """
+    needed, course = planned.needed(finished(planned, store))
     records = needed.records(store)
     counts: dict[str, Counter[str]] = {}
     for trial in needed.trials:
@@ -37,10 +42,10 @@ def show_status(console: Console, planned: Plan, store: Store) -> None:
     ]
     print_table(console, ("method", "done", "infeasible", "failed", "to go"), rows)
     if course.taken:
-        console.print(course.last_look, soft_wrap=True)
+        say(console, course.last_look)
     for (ended, reason), trials in _reasons(records).items():
         several = f"{len(trials)} trials, as " if len(trials) > 1 else ""
-        console.print(f"{ended}: {several}{trials[0]}: {reason}", markup=False)
+        say(console, f"{ended}: {several}{trials[0]}: {reason}")
 
 
 def _reasons(records: Iterable[Record]) -> dict[tuple[str, str], list[str]]:

@@ -4,5 +4,3 @@ from .check import check, check_on
 from .checks import CHECKS
 from .finding import Finding, Verdict, fails
 from .networks import FAMILIES
-
-__all__ = ["CHECKS", "FAMILIES", "Finding", "Verdict", "check", "check_on", "fails"]

@@ -15,7 +15,7 @@ from criteria.selector import Selector
 
 from .behaviour import Behaviour, Case, Scoring, contributes
 from .finding import Finding, Verdict
-from .permute import permute_
+from .networks import permute_
 
 # Two ways to add the same float64 numbers differ by some 1e-15 of the largest; what solves linear
 # systems loses up to a million times that. What looks at places is off by far more.

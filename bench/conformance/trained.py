@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import statistics
-import time
-from collections.abc import Callable, Sequence
+import timeit
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import combinations
@@ -190,17 +190,11 @@ def cost(name: str, case: TrainedCase) -> str:
     def scoring() -> None:
         attempt(case.model, {name: (name, case.groups)}, case.batches)
 
-    spent, plain = _median_seconds(scoring), _median_seconds(passes)
+    spent, plain = (
+        statistics.median(timeit.repeat(work, number=1, repeat=REPEATS))
+        for work in (scoring, passes)
+    )
     return f"{spent / plain:.2g} times forward and backward ({spent * 1e3:.1f} ms)"
-
-
-def _median_seconds(work: Callable[[], None]) -> float:
-    seconds = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
 
 
 def group_scores(scoring: Scoring, groups: Sequence[Group]) -> GroupScores | None:

@@ -56,7 +56,7 @@ ARCHITECTURES = {
         "resnet{}_cifar",
         (18, 34, 50),
         "ResNet-{} of 64 to 512 channels, its stem for 32 px",
-        "cifar_resnet:cifar_resnet",
+        "zoo:cifar_resnet",
     ),
     **_of_depth(
         "vgg{}_bn",
@@ -67,9 +67,7 @@ ARCHITECTURES = {
     "vgg_small": Architecture(
         "six convolutions with BN, 2.4 M MACs at 8 px; width", "vgg:vgg_small"
     ),
-    "densenet40": Architecture(
-        "DenseNet for CIFAR, 40 layers; growth, stem", "densenet:densenet40"
-    ),
+    "densenet40": Architecture("DenseNet for CIFAR, 40 layers; growth, stem", "compact:densenet40"),
     **{
         name: Architecture(about, f"compact:{name}")
         for name, about in {

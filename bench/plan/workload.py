@@ -133,9 +133,7 @@ def load_of(job: jobs.Job, data_root: Path | None = None) -> Load | None:
 
 def _dense_of(job: jobs.Job) -> jobs.DenseJob:
     """The dense network that a job trains or works on."""
-    dense = job if isinstance(job, jobs.DenseJob) else job.stands_on[0]
-    assert isinstance(dense, jobs.DenseJob)
-    return dense
+    return job if isinstance(job, jobs.DenseJob) else _dense_of(job.stands_on[0])
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ The truth is torch's own FlopCounterMode, and the arithmetic is checked against 
 from __future__ import annotations
 
 import math
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -91,17 +90,14 @@ def cost_model(
 ) -> CostModel:
     """Read the widths and positions of every layer from forward passes without arithmetic."""
     layers = _Layers(structure)
-    positions = _positions(model, example_inputs)
     counted = _macs_by_module(model, example_inputs)
     macs, params, channels = (_Terms(len(structure.groups)) for _ in range(3))
     names = {module: name for name, module in model.named_modules()}
     for name, module in model.named_modules():
         own = counted.get(name, 0)
-        if name in positions and own:
-            kernel = math.prod(module.kernel_size) if hasattr(module, "kernel_size") else 1
-            macs.add(
-                positions[name] * kernel, layers.fan_in(name, module), layers.out(name, module)
-            )
+        if own and kind_of(module) in ("conv", "linear"):
+            inputs, outputs = layers.fan_in(name, module), layers.out(name, module)
+            macs.add(own / (inputs[0] * outputs[0]), inputs, outputs)
         elif own and hasattr(module, "products_follow"):  # attention
             layer = module.products_follow
             width = layers.out(names[layer], layer)
@@ -129,21 +125,20 @@ def weight_uses(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[str, 
     products are no weights.
 
     Raises:
-        ArithmeticError: torch's dispatcher counts other MACs for a layer.
+        ArithmeticError: the layer does something else, too.
     """
-    positions = _positions(model, example_inputs)
     counted = _macs_by_module(model, example_inputs)
     uses = {}
     for name, module in model.named_modules():
-        if name not in positions:
-            continue
-        macs = positions[name] * module.weight.numel()
-        if macs != counted.get(name, 0):
-            raise ArithmeticError(
-                f"{name}: {macs} MACs by its weights' output positions, but torch counts "
-                f"{counted.get(name, 0)}; its weights cannot be masked with a known cost"
-            )
-        uses[name] = positions[name]
+        own = counted.get(name, 0)
+        if own and kind_of(module) in ("conv", "linear"):
+            weights = module.get_parameter("weight").numel()
+            if own % weights:
+                raise ArithmeticError(
+                    f"{name}: torch counts {own} MACs, which are no multiple of its {weights} "
+                    "weights; they cannot be masked with a known cost"
+                )
+            uses[name] = own // weights
     return uses
 
 
@@ -211,29 +206,6 @@ def _sizes(module: nn.Module) -> tuple[int, int, int]:
         return module.in_features, module.out_features, 1
     assert isinstance(module, nn.modules.conv._ConvNd)
     return module.in_channels, module.out_channels, module.groups
-
-
-def _positions(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[str, int]:
-    """The output positions of one image, over all uses of each convolution or linear layer."""
-    positions: dict[str, int] = {}
-
-    def count(name: str) -> Any:
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            seen = inputs[0] if getattr(module, "transposed", False) else output
-            if isinstance(module, nn.Linear):
-                places = math.prod(seen.shape[1:-1])
-            else:
-                places = math.prod(seen.shape[2:])
-            positions[name] = positions.get(name, 0) + places
-
-        return hook
-
-    with ExitStack() as hooks:
-        for name, module in model.named_modules():
-            if kind_of(module) in ("conv", "linear"):
-                hooks.enter_context(module.register_forward_hook(count(name)))
-        _run_without_arithmetic(model, example_inputs)
-    return positions
 
 
 def _macs_by_module(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[str, int]:

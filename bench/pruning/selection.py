@@ -46,6 +46,15 @@ def each_budget(
     return chosen
 
 
+def unranked(groups: Sequence[Group], scores: Sequence[Tensor]) -> list[str]:
+    """Roots of the groups of which all units have one score: their places alone decide."""
+    return [
+        group.root
+        for group, values in zip(groups, scores, strict=True)
+        if group.units > 1 and bool((values == values[:1]).all())
+    ]
+
+
 @dataclass(frozen=True)
 class Limits:
     """What every group of channels keeps, whatever its scores.

@@ -16,6 +16,7 @@ from reports.records import Record
 from ..plan.plan import Plan
 from ..store.sealed import read_json, write_json
 from ..store.store import Store
+from ..terminal import say
 
 
 def declared(plan: Plan, store: Store) -> list[Declaration]:
@@ -54,7 +55,6 @@ def declare(
         write_json(path, {"declarations": [one.model_dump() for one in known]})
         if known == [latest]:
             where = path.relative_to(store.root.parent)
-            console.print(f"declared: {words(design)} ({where})", markup=False, soft_wrap=True)
+            say(console, f"declared: {words(design)} ({where})")
     for one in footing_of(plan, store, records).exploratory:
-        console.print("[yellow]not as declared:[/]", end=" ")
-        console.print(one, markup=False, soft_wrap=True)
+        say(console, ("not as declared:", "yellow"), f" {one}")

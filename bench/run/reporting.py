@@ -18,6 +18,7 @@ from ..errors import BenchError
 from ..plan.plan import Plan
 from ..store.sealed import cannot_write, read_json, write_json
 from ..store.store import Store
+from ..terminal import say
 from .declaring import declared
 
 if TYPE_CHECKING:
@@ -172,5 +173,4 @@ def saying_damage(store: Store, console: Console) -> Iterator[None]:
         yield
     finally:
         for line in store.set_aside_so_far()[earlier:]:
-            console.print("[yellow]damaged[/]", end=" ")
-            console.print(line, markup=False, soft_wrap=True)
+            say(console, ("damaged", "yellow"), f" {line}")

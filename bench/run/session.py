@@ -19,6 +19,7 @@ from ..plan.plan import Plan
 from ..steps.workspace import Settings
 from ..store.provenance import environment
 from ..store.store import Store
+from ..terminal import say
 from ..tracking import Tracker, TrackingError
 from ..tracking.connection import local_database_holds
 from .declaring import declare
@@ -63,11 +64,12 @@ def session(plan: Plan, request: Request, console: Console) -> int:
         if course.looks:
             part, most = needed, f" of at most {len(plan.trials)}"
         if course.taken:
-            console.print(course.last_look, soft_wrap=True)
+            say(console, course.last_look)
         pending = part.pending(store, retry_failed=request.retry_failed)
-        console.print(
+        say(
+            console,
             f"{len(part.trials)}{most} trials, {len(part.trials) - len(pending)} finished before, "
-            f"{len(pending)} to go; results in {request.settings.results}"
+            f"{len(pending)} to go; results in {request.settings.results}",
         )
         if pending:
             with console.status("checking data, models and budgets"):
@@ -116,7 +118,7 @@ def _run(
             with Live(console, len(pending), request.workers) as live:
                 summary = run(pending, store, executor, live, log)
             statuses = ", ".join(f"{count} {status}" for status, count in summary.statuses.items())
-            console.print(f"{statuses} in {summary.seconds:.0f} s")
+            say(console, f"{statuses} in {summary.seconds:.0f} s")
             records = plan.records(store)
             pending = pending and _next_look(plan, records, store, console)
             if not pending:
@@ -128,12 +130,12 @@ def _run(
         try:
             tracker.finish(ended, report)
         except TrackingError as error:
-            console.print(f"[yellow]MLflow: {error}[/]")
+            say(console, (f"MLflow: {error}", "yellow"))
     if "MLFLOW_TRACKING_URI" not in os.environ:
         given = request.settings.results
-        console.print(f"to browse the trials: bench ui --results {given}, and then")
+        say(console, f"to browse the trials: bench ui --results {given}, and then")
         for what, link in tracker.links().items():
-            console.print(f"  {what}: {link}", soft_wrap=True)
+            say(console, f"  {what}: {link}")
     return records
 
 
@@ -142,7 +144,7 @@ def _next_look(plan: Plan, records: list[Record], store: Store, console: Console
     needed, course = plan.needed(records)
     if not course.taken:
         return []
-    console.print(course.last_look, soft_wrap=True)
+    say(console, course.last_look)
     return needed.pending(store)
 
 
@@ -167,7 +169,7 @@ def _logger(tracker: Tracker, console: Console) -> Callable[[Record], None]:
             tracker.log(record)
         except TrackingError as error:
             broken = True
-            console.print(f"[yellow]MLflow: {error}[/]")
+            say(console, (f"MLflow: {error}", "yellow"))
 
     return log
 
@@ -180,16 +182,15 @@ def _conclude(plan: Plan, store: Store, records: list[Record], console: Console)
         first = f"{record.failure.kind}: {record.failure.message}"
         reasons[first] = reasons.get(first, 0) + 1
     for reason, count in reasons.items():
-        console.print("[red]failed[/]", end=" ")
-        console.print(f"{count} trials: {reason}", markup=False)
+        say(console, ("failed", "red"), f" {count} trials: {reason}")
     if failed:
-        console.print("run again with --retry-failed once the cause is mended")
+        say(console, "run again with --retry-failed once the cause is mended")
     _, course = plan.needed(records)
     if course.ended:
-        console.print(course.outcome)
+        say(console, course.outcome)
     page = store.report(plan.suite.suite) / "index.html"
     if page.exists():
-        console.print(f"report: {page}", soft_wrap=True)
+        say(console, f"report: {page}")
     return 1 if failed else 0
 
 

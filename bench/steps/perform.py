@@ -35,10 +35,9 @@ from reports.records import Failure
 from ..errors import StoreError
 from ..plan import jobs
 from .bases import make_base, prepare_base, rewind_base
-from .failures import failure
 from .fidelity import make_oracle, measure_fidelity
 from .paths import make_path
-from .record import write_record
+from .record import failure, write_record
 from .scores import make_scores
 from .timing import time_path
 from .trial import measure

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from criteria.phases import create_phase
 from criteria.recoveries.recovery import Recovery
@@ -21,7 +22,6 @@ from ..pruning.cut import EQUAL, difference, refilled
 from ..pruning.network import Network, Removed
 from ..pruning.selection import InfeasibleBudget
 from ..seeds import generator, seed
-from ..training.batch_norm import recalibrate_bn
 from ..training.measure import evaluate
 from ..training.train import Trained, train
 from .tuning import tuned
@@ -166,3 +166,23 @@ def _at_best_epoch(model: nn.Module, base: Base, trained: Trained) -> float | No
     top1 = evaluate(model, base.data.test).top1
     model.load_state_dict(last)
     return top1
+
+
+def recalibrate_bn(model: nn.Module, batches: list[tuple[Tensor, Tensor]]) -> int:
+    """Take the statistics of all batch norms anew from the given images; returns their number.
+
+    Every batch counts alike, as in a plain mean over batches.
+    """
+    norms = [each for each in model.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # torch's cumulative mean
+        norm.train()
+    with torch.no_grad():
+        for images, _ in batches:
+            model(images)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    model.eval()
+    return sum(len(labels) for _, labels in batches)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
@@ -18,9 +19,10 @@ from reports.records import Failure
 from ..plan.jobs import PathJob, ScoresJob, Standpoint
 from ..plan.uses import CriterionSpec
 from ..pruning.masks import weight_groups
+from ..pruning.selection import unranked
 from ..seeds import generator
 from ..store.sealed import read_arrays, wanted, write_arrays
-from .failures import failure
+from .record import failure
 from .workspace import Base, Workspace
 
 
@@ -97,14 +99,30 @@ def load_scores(workspace: Workspace, key: str) -> Scored:
 Rescore = Callable[[nn.Module, Sequence[Group]], list[Tensor]]
 
 
-def rescorer(job: PathJob, workspace: Workspace, base: Base) -> tuple[Rescore, Cost]:
-    """What scores a network on the way of a path, and what all of it has cost so far."""
+@dataclass
+class Scoring(Cost):
+    """What all scoring on a path has cost so far, and which groups it did not rank.
+
+    Attributes:
+        constant: roots of the groups of which all units once had the same score.
+    """
+
+    constant: list[str] = field(default_factory=list)
+
+    def seen(self, groups: Sequence[Group], scores: list[Tensor]) -> list[Tensor]:
+        """The scores as they are, after a look at them."""
+        self.constant += [one for one in unranked(groups, scores) if one not in self.constant]
+        return scores
+
+
+def rescorer(job: PathJob, workspace: Workspace, base: Base) -> tuple[Rescore, Scoring]:
+    """What scores a network on the way of a path, and what has come of it so far."""
 
     @cache  # a path that takes the shared scores never asks
     def batches() -> list[tuple[Tensor, Tensor]]:
         return workspace.calibration(job.at, base.data)
 
-    total = Cost(peak_bytes=0)
+    total = Scoring(peak_bytes=0)
 
     def score(model: nn.Module, groups: Sequence[Group]) -> list[Tensor]:
         left = sum(group.units for group in groups)  # so that a resumed path draws as this one
@@ -112,6 +130,6 @@ def rescorer(job: PathJob, workspace: Workspace, base: Base) -> tuple[Rescore, C
         one = create(job.criterion.name, groups, job.criterion.options, draw)
         values, cost = score_alone(model, one, batches())
         total.add(cost)
-        return values
+        return total.seen(groups, values)
 
     return score, total

@@ -22,7 +22,7 @@ from reports.records import Epoch
 from suites import Recipe
 
 from ..data.datasets import Dataset
-from ..store.progress import Checkpoint
+from ..store.weights import Checkpoint
 from .acceleration import compiled, lay_out, precision
 from .measure import evaluate
 from .mixing import Mixing

@@ -129,7 +129,7 @@ def _over_bases(name: str, problems: int, family: int, layout: Layout) -> Planne
     """A test of means over so many problems whose sample is their bases."""
     why_not = ""
     if layout.bases < FEWEST_BASES:
-        why_not = f"{layout.bases} bases a problem, it takes {FEWEST_BASES}"
+        why_not = f"{counted(layout.bases, 'base')} a problem, it takes {FEWEST_BASES}"
     level = layout.alpha / family
     power = partial(statistics.power_on_these, problems, layout.bases, level=level)
     return _planned(name, family, "base SDs", power, why_not)

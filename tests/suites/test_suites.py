@@ -517,6 +517,27 @@ def test_smoke_applies_the_suites_own_overrides_before_those_of_the_command(tmp_
     assert small.bases == 2
 
 
+def test_a_scale_names_itself_and_what_it_runs_and_loads_again(tmp_path: Path) -> None:
+    text = yaml.safe_dump(
+        toy.content(
+            description="ResNet-56 on CIFAR-10.",
+            models=["resnet20", "vgg_small"],
+            scales={"smoke": {"models": ["vgg_small"]}, "reduced": {"description": "Five epochs."}},
+        )
+    )
+    whole, smoke, reduced = (load(tmp_path, text, scale=one) for one in (None, "smoke", "reduced"))
+    assert [one.at_scale for one in (whole, smoke, reduced)] == ["", "smoke", "reduced"]
+    assert [one.rehearsal for one in (whole, smoke, reduced)] == [False, True, False]
+    assert (
+        smoke.description == "A smaller version of a suite (scale smoke), of vgg_small on digits."
+    )
+    assert reduced.description == "Five epochs."
+    again = yaml.safe_dump(smoke.model_dump(mode="json", by_alias=True))
+    assert load(tmp_path, again) == smoke
+    assert "at_scale = smoke" in refused(tmp_path, again, scale="reduced")
+    assert "at_scale = tiny" in refused(tmp_path, yaml.safe_dump(toy.content(at_scale="tiny")))
+
+
 @pytest.mark.parametrize("overlay", [{}, None, 3, ["bases"], "bases=1"])
 def test_a_scale_that_cannot_be_applied_is_named(tmp_path: Path, overlay: Any) -> None:
     text = yaml.safe_dump(toy.content(scales={"smoke": overlay}))

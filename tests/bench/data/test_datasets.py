@@ -19,6 +19,7 @@ import toy
 from PIL import Image
 
 from bench.data.augment import (
+    WIDE,
     automatically,
     changed,
     randomly_cropped,
@@ -334,27 +335,9 @@ def test_random_crops_cover_8_to_100_percent() -> None:
     assert 0.4 < mirrored < 0.6
 
 
-THEIRS = {
-    "identity": "Identity",
-    "shear-x": "ShearX",
-    "shear-y": "ShearY",
-    "translate-x": "TranslateX",
-    "translate-y": "TranslateY",
-    "rotate": "Rotate",
-    "brightness": "Brightness",
-    "color": "Color",
-    "contrast": "Contrast",
-    "sharpness": "Sharpness",
-    "posterize": "Posterize",
-    "solarize": "Solarize",
-    "autocontrast": "AutoContrast",
-    "equalize": "Equalize",
-}
-
-
 @pytest.mark.parametrize("kind", ["picture", "pixels"])
 @pytest.mark.parametrize("how", ["trivial", "randaugment"])
-@pytest.mark.parametrize("name", THEIRS)
+@pytest.mark.parametrize("name", WIDE)
 def test_changes_are_those_of_torchvision(name: str, how: str, kind: str) -> None:
     """Strengths all over the wide space, and the ninth of RandAugment's, both ways.
 
@@ -371,14 +354,14 @@ def test_changes_are_those_of_torchvision(name: str, how: str, kind: str) -> Non
         space, steps = automatic.TrivialAugmentWide()._augmentation_space(31), range(0, 31, 4)
     else:
         space, steps = automatic.RandAugment()._augmentation_space(31, (50, 40)), [9]
-    strengths, signed = space[THEIRS[name]]
-    assert set(THEIRS.values()) == set(space)
+    strengths, signed = space[name]
+    assert set(WIDE) == set(space)
     for step in steps:
         for sign in (1, -1):
             strength = float(strengths[step]) if strengths.dim() else 0.0
             theirs = automatic._apply_op(
                 image,
-                THEIRS[name],
+                name,
                 strength * (sign if signed else 1),
                 interpolation=torchvision.transforms.InterpolationMode.NEAREST,
                 fill=None,

@@ -20,7 +20,7 @@ from bench.data.datasets import Dataset
 from bench.data.images import ArrayImages
 from bench.errors import BenchError
 from bench.pruning.masks import Holder
-from bench.store.progress import Checkpoint
+from bench.store.weights import Checkpoint
 from bench.training.measure import evaluate
 from bench.training.mixing import Mixing, erased, mixed, pasted
 from bench.training.train import train
