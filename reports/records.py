@@ -13,7 +13,6 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping
 from itertools import accumulate
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -288,20 +287,11 @@ class Record(_Frozen):
         return seal_json(self.model_dump_json(indent=1))
 
 
-def read_record(path: Path) -> Record:
-    """Read one record and check it against its seal and its key.
-
-    Raises:
-        RecordError: the file is torn, edited, of another schema version, or out of range.
-    """
-    return parse_record(path.read_bytes(), str(path), path.stem)
-
-
 def parse_record(content: bytes, source: str, key: str) -> Record:
     """A record from its file's content, checked; `source` is how errors name it.
 
     Raises:
-        RecordError: as `read_record`.
+        RecordError: the file is torn, edited, of another schema version, or out of range.
     """
     try:
         record = Record.model_validate_json(unseal(content))

@@ -61,9 +61,10 @@ def expand(suite: Suite | FidelitySuite) -> Iterator[Probe]:
 
     >>> cases = list(expand(load_suite("quickstart", ["bases=1", "models=[resnet20]"])))
     >>> [(case.method_name, case.budget, case.recovery.name) for case in cases[:2]]
-    [('random', 0.5, 'none'), ('random', 0.5, 'finetune-short')]
+    [('random', 0.7, 'none'), ('random', 0.7, 'finetune-quick')]
     """
-    seeds = product(range(suite.bases), range(suite.repeats))
+    bases = range(suite.first_base, suite.first_base + suite.bases)
+    seeds = product(bases, range(suite.repeats))
     for (dataset, model), (base, repeat) in product(suite.problems, seeds):
         place = dataset, model, base, repeat
         for method in suite.methods_on(model):
@@ -111,7 +112,7 @@ def load_suite(
 
     >>> suite = load_suite("quickstart", ["calibration.images=64"])
     >>> suite.suite, suite.budgets.kept, suite.calibration.images
-    ('quickstart', [0.5], 64)
+    ('quickstart', [0.7, 0.5], 64)
     """
     path = _find(name)
     content = _read(path)

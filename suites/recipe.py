@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from .faults import explained, no_such
+from .files import read_yaml
 from .section import Section
 
 
@@ -184,8 +185,6 @@ class Recipe(Alteration):
 @cache
 def named_recipes() -> dict[str, Recipe]:
     """The recipes that every suite may name (suites/recipes.yaml)."""
-    from .files import read_yaml
-
     return {
         name: Recipe.model_validate(recipe)
         for name, recipe in read_yaml(Path(__file__).with_name("recipes.yaml")).items()

@@ -56,6 +56,9 @@ class AnySuite(Section):
     models: list[ModelSpec] = Field(min_length=1)
     methods: list[MethodSpec] = Field(min_length=1)
     bases: int = Field(default=3, ge=1)
+    first_base: int = Field(
+        default=0, ge=0, description="number of the first; bases of other numbers have other seeds"
+    )
     repeats: int = Field(default=1, ge=1)
     splits: Literal["per_base", "fixed"] | None = Field(
         default=None,
@@ -293,6 +296,8 @@ class Suite(AnySuite):
 
     def _looks(self) -> Iterator[str]:
         looks = self.analysis.looks
+        if looks and self.first_base:
+            yield f"first_base = {self.first_base}: analysis.looks begin with base 0; leave one out"
         if looks and (looks != sorted(set(looks)) or looks[-1] != self.bases):
             yield (
                 f"analysis.looks = {looks}: numbers of bases in ascending order, of which the last "

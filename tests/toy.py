@@ -23,7 +23,7 @@ import psutil
 import yaml
 from hypothesis import settings
 
-from reports.records import Record, read_record
+from reports.records import Record, parse_record
 from suites import Suite
 
 settings.register_profile("no-timing", deadline=None)
@@ -88,7 +88,8 @@ def outcome(record: Record) -> dict[str, Any]:
 
 def records(results: Path) -> list[Record]:
     """Every record of a folder; a torn one fails the test."""
-    return [read_record(path) for path in sorted((results / "records").glob("*.json"))]
+    files = sorted((results / "records").glob("*.json"))
+    return [parse_record(file.read_bytes(), file.name, file.stem) for file in files]
 
 
 def outcomes(results: Path) -> dict[str, dict[str, Any]]:

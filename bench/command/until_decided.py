@@ -16,7 +16,7 @@ def looks_asked(suite: Suite | FidelitySuite, cap: int | None) -> list[int]:
 
     >>> from suites import load_suite
     >>> looks_asked(load_suite("quickstart"), None), looks_asked(load_suite("quickstart"), 12)
-    ([3, 5, 6], [3, 6, 12])
+    ([4, 6, 8], [4, 7, 12])
     """
     from reports.statistics import FEWEST_BASES  # loads scipy
 

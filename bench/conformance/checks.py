@@ -32,7 +32,7 @@ def inspect(seen: Behaviour) -> list[Finding]:
     blocked = None
     for name, check in CHECKS.items():
         reason = _other_kind(seen, name) or (None if name in ALWAYS else blocked)
-        verdict, said = _not_applicable(reason) if reason else check(seen)
+        verdict, said = check(seen) if reason is None else ("not applicable", reason)
         findings.append(Finding(seen.entry.name, name, seen.family, verdict, said))
         if name in GATES and verdict == "fail" and not blocked:
             blocked = f"not looked at, as '{name}' fails"
@@ -177,10 +177,6 @@ ALWAYS = ("leaves the model alone", "runs")
 GATES = ("leaves the model alone", "runs", "shape", "finite")  # the others build on these
 SAY_MEMBERS = ("counts", "kinds", "sides")
 OF_CHANNELS = ("permutation-equivariant", "counts its members")
-
-
-def _not_applicable(reason: str) -> Said:
-    return "not applicable", reason
 
 
 def _other_kind(seen: Behaviour, check: str) -> str | None:

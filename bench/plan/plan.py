@@ -96,7 +96,7 @@ def make_plan(suite: Suite | FidelitySuite) -> Plan:
     >>> from suites import load_suite
     >>> plan = make_plan(load_suite("quickstart", ["methods=[l1, jacobian]", "bases=1"]))
     >>> print(len(plan.trials), plan.trials[0])
-    8 resnet20 on digits · l1 · 50 % · none
+    32 resnet20 on digits · l1 · 70 % · none
     """
     from ..data.known import list_datasets
     from ..models import list_models

@@ -11,12 +11,9 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
-from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
-
 from criteria import Structure
+from criteria.evidence.curvature import plain_attention
+from criteria.lazy import Tensor, nn, torch
 from criteria.network.member import kind_of
 from criteria.network.modes import evaluated
 
@@ -210,9 +207,11 @@ def _sizes(module: nn.Module) -> tuple[int, int, int]:
 
 def _macs_by_module(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[str, int]:
     """MACs of one image that each module does itself, without those of its children."""
+    from torch.utils.flop_counter import FlopCounterMode
+
     images = len(example_inputs[0])
     counter = FlopCounterMode(display=False, depth=999)
-    with sdpa_kernel(SDPBackend.MATH), counter:
+    with plain_attention(), counter:
         _run_without_arithmetic(model, example_inputs)
     root = type(model).__name__
     total = {
@@ -234,6 +233,7 @@ def _run_without_arithmetic(model: nn.Module, example_inputs: tuple[Any, ...]) -
         name: tensor.to("meta")
         for name, tensor in [*model.named_parameters(), *model.named_buffers()]
     }
-    inputs = tuple(one.to("meta") if isinstance(one, Tensor) else one for one in example_inputs)
+    kind = torch.Tensor
+    inputs = tuple(one.to("meta") if isinstance(one, kind) else one for one in example_inputs)
     with evaluated(model), torch.no_grad():
         torch.func.functional_call(model, state, inputs)

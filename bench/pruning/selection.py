@@ -15,10 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
-import torch
-from torch import Tensor
-
 from criteria import Group
+from criteria.lazy import Tensor, torch
 
 from ..errors import BenchError
 from .cost import Products

@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import torch
-from torch import Tensor
-
 from criteria import Selector
+from criteria.lazy import Tensor, torch
 
 from .network import Network, Removed, Rules
 from .selection import InfeasibleBudget, each_budget, rank, select

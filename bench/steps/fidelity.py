@@ -8,7 +8,6 @@ import torch
 
 from reports.records import Costs, Fidelity
 
-from ..data.datasets import Images
 from ..plan.jobs import FidelityJob, OracleJob
 from ..seeds import generator
 from ..store.sealed import read_json, wanted, write_json
@@ -24,7 +23,8 @@ def make_oracle(job: OracleJob, workspace: Workspace) -> None:
     draw = generator("oracle-units", **job.base.axes)
     units = sample_units([group.units for group in groups], job.spec.units, draw)
     held_out = base.data.validation
-    chosen = _chosen(held_out, job)
+    order = torch.randperm(len(held_out), generator=generator("oracle-images", **job.base.axes))
+    chosen = order[: job.spec.images]  # in an order of its own; all where there are no more
     batches = held_out.batches(job.spec.batch_size, indices=chosen)
     found = loss_changes(base.network.model, groups, units, batches)
     if not torch.isfinite(found.changes).all():
@@ -42,12 +42,6 @@ def make_oracle(job: OracleJob, workspace: Workspace) -> None:
             "whole": found.whole,
         },
     )
-
-
-def _chosen(held_out: Images, job: OracleJob) -> torch.Tensor:
-    """Positions of a seeded choice of images, in its own order; all where there are no more."""
-    order = torch.randperm(len(held_out), generator=generator("oracle-images", **job.base.axes))
-    return order[: job.spec.images]
 
 
 def measure_fidelity(job: FidelityJob, workspace: Workspace) -> tuple[Fidelity, Costs]:

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
+from criteria.lazy import nn, torch
 
 from criteria.evidence.meter import Cost
 

@@ -77,7 +77,8 @@ def overall(
     ]
     grid = cells[["problem", "dataset", "model"]].drop_duplicates().set_index("problem")
     table = pd.DataFrame(rows).assign(**_like_these(means, problems, grid, alpha))
-    table["like_word"] = [_like_word(row, alpha) for row in table.to_dict("records")]
+    sure = table["word"].isin(["better", "worse"]) & (table["like_p_adjusted"] <= alpha)
+    table["like_word"] = table["word"].where(sure, "undecided")
     whole = dict.fromkeys(("n_problems", "bases", "wins", "ties", "losses", "look"), "Int64")
     return table.reindex(columns=COLUMNS).astype(whole)
 
@@ -209,13 +210,6 @@ def _like_these(
     adjusted = statistics.holm(np.nan_to_num(p, nan=1.0))
     holm = np.where(np.isnan(p), np.nan, adjusted)
     return {"like_low": low, "like_high": high, "like_p": p, "like_p_adjusted": holm}
-
-
-def _like_word(row: Mapping[Any, Any], alpha: float) -> Word:
-    if row["word"] in ("better", "worse") and row["like_p_adjusted"] <= alpha:
-        said: Word = row["word"]
-        return said
-    return "undecided"
 
 
 def per_budget(cells: pd.DataFrame, declared: Sequence[Comparison]) -> pd.DataFrame:

