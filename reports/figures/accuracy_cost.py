@@ -41,7 +41,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         return  # no curve; `accuracy` shows the points
     plain = results.cells[results.cells["matched_to"].isna()]
     if plain["complete"].any():
-        yield curves(results, looks, plain, "accuracy_cost", "Accuracy against cost")
+        yield curves(results, looks, plain, "accuracy_cost")
     matched = [one.name for one in results.suite.methods if one.matched]
     cells = results.cells[
         results.cells["matched_to"].notna() | results.cells["method"].isin(matched)
@@ -54,7 +54,11 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
 
 
 def curves(
-    results: Results, looks: Mapping[str, Look], cells: pd.DataFrame, name: str, title: str
+    results: Results,
+    looks: Mapping[str, Look],
+    cells: pd.DataFrame,
+    name: str,
+    title: str = "Accuracy against cost",
 ) -> Plot:
     """Curves of these cells, of which one or more is complete, against the cost of the analysis."""
     cost = results.suite.analysis.cost.removesuffix("_ratio")

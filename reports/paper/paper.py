@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,9 @@ from markupsafe import Markup
 from ..analysis.best import OVER
 from ..analysis.results import Results
 from ..figures.paper import COLUMN, PAGE, draw_paper
-from ..figures.plot import Plot
 from ..formats import after, capital, cell_tex, counted, tex
 from ..statistics import FEWEST_BASES
-from .choice import Choice, chosen
+from .choice import chosen
 from .tables import Shown
 
 _BESIDE = 2  # problems beside one another that fit a column
@@ -39,14 +37,15 @@ def write_paper(results: Results, given: Sequence[str], out: Path) -> Path:
     for recovery in choice.recoveries:
         shown = Shown(results, choice, recovery)
         for table in shown.tables():
-            beside = table.place == OVER
-            name = f"table_{recovery}" + ("" if beside else f"_{_slug(table.place)}")
+            beside = table["place"] == OVER
+            name = f"table_{recovery}" + ("" if beside else _slug(table["place"]))
             wide = choice.wide or (beside and len(choice.problems) > _BESIDE)
             parts[name] = _set(results, name, wide, recovery=recovery, shown=shown, table=table)
         each = [choice.problems] if choice.wide else [[one] for one in choice.problems]
         for problems in each:
-            name = f"figure_{recovery}" + ("" if choice.wide else f"_{_slug(problems[0])}")
-            if plot := _figure(results, choice, recovery, problems, out / name):
+            name = f"figure_{recovery}" + ("" if choice.wide else _slug(problems[0]))
+            place, inches = (problems, recovery, choice.budgets), PAGE if choice.wide else COLUMN
+            if plot := draw_paper(results, choice.names, place, inches, out / name):
                 parts[name] = _set(results, name, choice.wide, recovery=recovery, plot=plot)
     if not any(name.startswith("figure") for name in parts):
         raise ValueError("nothing of these methods, problems, recoveries and budgets has finished")
@@ -56,23 +55,8 @@ def write_paper(results: Results, given: Sequence[str], out: Path) -> Path:
     return out / "paper.tex"
 
 
-def _figure(
-    results: Results, choice: Choice, recovery: str, problems: Sequence[str], file: Path
-) -> Plot | None:
-    """None where nothing of it has finished."""
-    cells = results.cells[results.cells["recovery"] == recovery]
-    cells = cells[cells["problem"].isin(problems) & cells["method"].isin(choice.names)]
-    cells = cells[cells["budget"].isin(choice.budgets)]
-    if not cells["complete"].any():
-        return None
-    asked = [one for one in results.expected if one.problem in problems]
-    asked = [one for one in asked if one.budget in choice.budgets]
-    drawn = replace(results, cells=cells, expected=asked)
-    return draw_paper(drawn, choice.names, PAGE if choice.wide else COLUMN, file)
-
-
 def _slug(problem: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", problem.lower())
+    return "_" + re.sub(r"[^a-z0-9]+", "-", problem.lower())
 
 
 def _set(results: Results, name: str, wide: bool, **parts: Any) -> str:

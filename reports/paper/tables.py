@@ -37,27 +37,6 @@ class Column:
     overall: Callable[[str], Cell] = lambda method: Cell("")  # of all budgets of the suite
 
 
-@dataclass(frozen=True)
-class Table:
-    """What the template `paper.tex` sets.
-
-    Attributes:
-        place: a problem, or `all problems`.
-        heads: of columns.
-        over: heads above these, and how many columns each spans.
-        groups: heading and rows.
-        tested: whether methods are held against the best.
-        missing: what dashes stand for.
-    """
-
-    place: str
-    heads: Sequence[str]
-    over: Sequence[tuple[str, int]]
-    groups: Sequence[tuple[str, Sequence[Sequence[Cell]]]]
-    tested: bool
-    missing: Sequence[str]
-
-
 class Shown:
     """Results under one recovery, of which a paper shows some methods, problems and budgets."""
 
@@ -72,8 +51,8 @@ class Shown:
         self.standing = standing.set_index(["problem", "method"]).to_dict("index")
         self.several = max(map(len, results.budgets.values())) > 1  # budgets
 
-    def tables(self) -> Iterator[Table]:
-        """That of all problems, where several are shown, and one of each."""
+    def tables(self) -> Iterator[dict[str, Any]]:
+        """What `paper_table.tex` sets: all problems, where several are shown, and each alone."""
         problems, ranked = self.choice.problems, self.ranks.problems
         if len(problems) > 1:
             columns = [column for one in problems for column in self._accuracy(one, one)]
@@ -83,7 +62,7 @@ class Shown:
         for one in problems:
             yield self._table(one, [*self._accuracy(one, "Accuracy (%)"), *self._costs(one)])
 
-    def _table(self, place: str, columns: Sequence[Column]) -> Table:
+    def _table(self, place: str, columns: Sequence[Column]) -> dict[str, Any]:
         axis, names = self.results.suite.budgets.cost, self.choice.names
         of = "" if axis == "threshold" else f" of {COSTS[axis].removesuffix(' (%)')}"
         groups = [("", [[Cell("Dense"), *(Cell(one.dense) for one in columns)]])]
@@ -97,14 +76,14 @@ class Shown:
             rows = [[Cell(names[m]), *(one.overall(m) for one in columns)] for m in ranked]
             groups.append((capital(over_budgets(self.results)), rows))
         over = groupby(one.over for one in columns)
-        return Table(
-            place,
-            [one.head for one in columns],
-            [(text, len(list(same))) for text, same in over],
-            groups,
-            any(self._standing(place, one) in ("near", "behind") for one in names),
-            list(self._missing(problems)),
-        )
+        return {
+            "place": place,
+            "heads": [one.head for one in columns],
+            "over": [(text, len(list(same))) for text, same in over],  # of so many columns
+            "groups": groups,
+            "tested": any(self._standing(place, one) in ("near", "behind") for one in names),
+            "missing": list(self._missing(problems)),
+        }
 
     def _accuracy(self, problem: str, over: str) -> list[Column]:
         """Top-1, with its spread over bases, and its change."""
