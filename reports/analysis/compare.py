@@ -25,7 +25,7 @@ from .results import of_plan
 
 @dataclass(frozen=True)
 class MethodDifference:
-    """Method minus reference, in points of retained top-1.
+    """Method minus reference, in points of accuracy.
 
     Attributes:
         declared: whether the suite has declared this comparison, either way round.
@@ -109,26 +109,26 @@ def _sentence(difference: MethodDifference, row: Mapping[Any, Any]) -> str:
         size += f" (on {row['n_problems']} of {row['of']})"
     text = f"{where}, on {problems}: {size}"
     if row["bases"] < FEWEST_BASES:
-        return f"{text}; {counted(row['bases'], 'base')} a problem leave its error unknown."
+        return f"{text}. With {counted(row['bases'], 'base')} per problem its error is unknown."
     level = confidence(difference.suite.analysis.alpha)
     span = interval(row["joint_low"], row["joint_high"])
     alone = interval(row["low"], row["high"])
     text += f", {level} interval {alone}" if alone != "–" else ""
     text += f", and {span} for all {difference.family} at once" if span != "–" else ""
     said = row["word"] + (f" ({row['why']})" if row["why"] else "")
-    text += f", p = {p_value(row['p_adjusted'])}: {said}"
+    text += f", p = {p_value(row['p_adjusted'])}. Verdict: {said}."
     for problem, lost in row["collapses"].items():
-        text += f"; {lost:+.0f} points on {problem}".replace("-", "−")
-    return text + "."
+        text += f" {lost:+.0f} points on {problem}.".replace("-", "−")
+    return text
 
 
 def _reservations(difference: MethodDifference) -> Iterator[str]:
     tests = counted(difference.family, "comparison")
     if difference.declared:
-        yield f"p and word allow for all {tests} that the suite has declared."
+        yield f"p and verdict allow for all {tests} that the suite has declared."
     else:
         yield (
-            f"The suite has not declared this comparison. p and word allow for all {tests} of "
+            f"The suite has not declared this comparison. p and verdict allow for all {tests} of "
             "two of its methods, as it may have been chosen because it stood out."
         )
     yield (

@@ -73,14 +73,14 @@ def headline(results: FidelityResults, problem: str) -> str:
         return "No criterion has all its trials yet."
     best = rows[0]
     inside = max(rows, key=lambda row: (pd.notna(row["spearman_within"]), row["spearman_within"]))
-    text = f"{best['method']} has the highest rank correlation with the truth over all units: "
-    text += f"ρ = {_number(best['spearman'])}, "
+    text = f"{best['method']} has the highest rank correlation with the truth over all units, "
+    text += f"ρ = {_number(best['spearman'])}. "
     near = [row["method"] for row in rows[1:] if not row["told"]]
-    text += f"not told from {findings.few(near, ' ')}. " if near else "told from all others. "
+    text += f"Not shown to differ from it: {findings.few(near, ' ')}. " if near else ""
     text += f"Within layers it is {inside['method']}, ρ = {_number(inside['spearman_within'])}. "
     worse = [row["method"] for row in rows if row["regret_30_normalised"] >= 1]
     if worse:
-        text += f"No better than random in its lowest 30 %: {', '.join(worse)}. "
+        text += f"No better than random in its lowest 30 %: {findings.few(worse, ' ')}. "
     ceiling = _number(results.ceilings[problem])
     text += f"A perfect criterion would reach about {ceiling}, as the truth is noisy itself."
     return text
@@ -94,8 +94,8 @@ def warnings(results: FidelityResults) -> Iterator[str]:
         yield IGNORED.format(results.ignored)
     if suite.bases < FEWEST_BASES:
         yield (
-            f"{counted(suite.bases, 'base')} a problem: no intervals, and no criterion is told "
-            f"from another; it takes {FEWEST_BASES}."
+            f"Only {counted(suite.bases, 'base')} per problem: there are no intervals, and no "
+            f"criterion is shown to differ from another. It takes {FEWEST_BASES}."
         )
     yield from record_warnings(records)
     spanned = defaultdict[str, set[str]](set)
@@ -104,16 +104,16 @@ def warnings(results: FidelityResults) -> Iterator[str]:
             spanned[one.labels.problem].update(one.fidelity.spanned)
     for problem, roots in sorted(spanned.items()):
         yield (
-            f"On {problem} a layer norm spans the units of {', '.join(sorted(roots))}: there, "
-            "zeroing a unit (which is measured) is not removing it, as the norm's statistics keep "
-            "its place."
+            f"On {problem} a layer norm spans the units of {findings.few(sorted(roots), ' ')}. "
+            "There, zeroing a unit (which is measured) is not removing it, as the norm's "
+            "statistics keep its place."
         )
     for problem, value in results.ceilings.items():
         if value < NOISY:
             yield (
-                f"On {problem} the truth is noisy: even a perfect criterion would reach about "
-                f"ρ = {_number(value)} only. Take more held-out images (fidelity.images, or a "
-                "larger validation share)."
+                f"On {problem} the truth is noisy: a perfect criterion would reach only about "
+                f"ρ = {_number(value)}. Take more held-out images (fidelity.images, or a larger "
+                "validation share)."
             )
 
 
