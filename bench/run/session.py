@@ -16,9 +16,10 @@ from suites.faults import no_such
 
 from ..errors import BenchError
 from ..executors import make_executor
-from ..executors.gpus import visible_gpus
+from ..executors.process import visible_gpus
 from ..plan.jobs import Trial
 from ..plan.plan import Plan
+from ..plan.recorded import record_suite
 from ..steps.workspace import Settings
 from ..store.provenance import environment
 from ..store.store import Store
@@ -64,6 +65,7 @@ def session(plan: Plan, request: Request, console: Console) -> int:
     store, data_root = Store(request.settings.results), request.settings.data_root.resolve()
     settings = replace(request.settings, results=store.root, data_root=data_root)
     with store.lock(), saying_damage(store, console):
+        record_suite(plan, settings.plugins, store)
         records, most = plan.records(store), ""
         needed, course = plan.needed(records)
         if course.looks:
