@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from reports.declared import REHEARSED
+
 from ..errors import BenchError
 from ..terminal import say
 
@@ -184,6 +186,8 @@ class ChosenSuite:
     def _plans(self, console: Console, suites: dict[str, Suite | FidelitySuite]) -> dict[str, Plan]:
         suite = next(iter(suites.values()))
         say(console, (suite.suite, "bold"), f"  {suite.description}")
+        if suite.rehearsal:
+            say(console, (f"Rehearsal: {REHEARSED}.", "yellow"))
         with console.status("reading the criteria"):
             from ..plan.plan import make_plan
             from ..plan.plugins import load_plugins

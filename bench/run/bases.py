@@ -14,13 +14,13 @@ from ..plan.jobs import BaseJob, Trial, TrialJob
 from ..store.sealed import read_json
 from ..store.store import Store
 from ..terminal import say
-from .preflight import TestSplit
+from .preflight import Examined
 
 
 def inspect_bases(
     suite: AnySuite,
     trials: Iterable[Trial],
-    splits: Mapping[str, TestSplit],
+    splits: Mapping[str, Examined],
     store: Store,
     console: Console,
     *,

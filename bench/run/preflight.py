@@ -17,14 +17,14 @@ from ..steps.perform import start
 from ..steps.workspace import Settings
 
 
-class TestSplit(NamedTuple):
+class Examined(NamedTuple):
     """What accuracies are of: so many images, of so many classes."""
 
     images: int
     classes: int
 
 
-def preflight(trials: Iterable[Trial], settings: Settings) -> dict[str, TestSplit]:
+def preflight(trials: Iterable[Trial], settings: Settings) -> dict[str, Examined]:
     """Load every dataset and build and trace every model once, before any work is spent on them.
 
     Returns:
@@ -45,7 +45,7 @@ def preflight(trials: Iterable[Trial], settings: Settings) -> dict[str, TestSpli
         problem = (base.dataset.model_dump_json(), base.model.model_dump_json())
         if problem not in seen:
             data = workspace.dataset(base)
-            splits[problem[0]] = TestSplit(len(data.test), data.classes)
+            splits[problem[0]] = Examined(len(data.test), data.classes)
             seen[problem] = workspace.trace(base, workspace.fresh_model(base, data).eval(), data)
             workspace.calibration(trial.at, data)
         if not isinstance(trial, TrialJob) or trial.path.cost == "threshold":

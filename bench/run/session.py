@@ -9,13 +9,14 @@ from functools import partial
 
 from rich.console import Console
 
+from reports.declared import REHEARSED
 from reports.records import Record
 from suites import Suite
 from suites.faults import no_such
 
 from ..errors import BenchError
 from ..executors import make_executor
-from ..executors.gpus import visible_gpus
+from ..executors.process import visible_gpus
 from ..plan.jobs import Trial
 from ..plan.plan import Plan
 from ..plan.recorded import record_suite
@@ -28,7 +29,7 @@ from ..tracking.connection import local_database_holds
 from .bases import inspect_bases
 from .declaring import declare
 from .live import Live
-from .preflight import TestSplit, preflight
+from .preflight import Examined, preflight
 from .reporting import report_holds, saying_damage, write_own_report
 from .run import run
 
@@ -77,7 +78,7 @@ def session(plan: Plan, request: Request, console: Console) -> int:
             f"{len(part.trials)}{most} trials, {len(part.trials) - len(pending)} finished before, "
             f"{len(pending)} to go; results in {request.settings.results}",
         )
-        splits: Mapping[str, TestSplit] = {}
+        splits: Mapping[str, Examined] = {}
         if pending:
             with console.status("checking data, models and budgets"):
                 splits = preflight(pending, replace(settings, device="cpu"))  # GPUs are for workers
@@ -99,7 +100,7 @@ def _check_device(device: str, executor: str) -> None:
 def _run(
     plan: Plan,
     pending: list[Trial],
-    splits: Mapping[str, TestSplit],
+    splits: Mapping[str, Examined],
     records: list[Record],
     store: Store,
     settings: Settings,
@@ -201,6 +202,8 @@ def _conclude(plan: Plan, store: Store, records: list[Record], console: Console)
     _, course = plan.needed(records)
     if course.ended:
         say(console, course.outcome)
+    if plan.suite.rehearsal:
+        say(console, (f"Rehearsal: {REHEARSED}.", "yellow"))
     page = store.report(plan.suite.suite) / "index.html"
     if page.exists():
         say(console, f"report: {page}")

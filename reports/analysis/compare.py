@@ -18,6 +18,7 @@ from .by_problem import paired
 from .cells import scores
 from .comparisons import Comparison, comparisons
 from .looks import course
+from .off_budget import off_budget, off_by_method
 from .over_problems import overall
 from .results import of_plan
 
@@ -32,6 +33,7 @@ class MethodDifference:
             else all pairs of its methods, for it may have been chosen because it stood out.
         paired: one row a (recovery, problem), as of `by_problem.paired`.
         overall: one row a recovery, as of `over_problems.overall`.
+        off_budget: where one of the two misses a budget, as of `off_budget.off_by_method`.
     """
 
     suite: Suite
@@ -41,6 +43,7 @@ class MethodDifference:
     family: int
     paired: pd.DataFrame
     overall: pd.DataFrame
+    off_budget: list[str]
 
     @property
     def words(self) -> list[str]:
@@ -72,7 +75,14 @@ def compare_methods(
         table[(table["method"] == method) & (table["reference"] == reference)] for table in tables
     )
     tests = len(tables[1])
-    return MethodDifference(suite, method, reference, declared, tests, by_problem, over_problems)
+    both, axis = (
+        scored.trials[scored.trials["method"].isin([method, reference])],
+        suite.budgets.cost,
+    )
+    off = [] if axis == "threshold" else off_by_method(off_budget(both, axis), axis)
+    return MethodDifference(
+        suite, method, reference, declared, tests, by_problem, over_problems, off
+    )
 
 
 def _all_pairs(suite: Suite, chosen: Comparison) -> list[Comparison]:
@@ -125,6 +135,11 @@ def _reservations(difference: MethodDifference) -> Iterator[str]:
         "Better and worse speak of these problems, for other trainings of their bases, and for no "
         "other problems."
     )
+    if difference.off_budget:
+        yield (
+            f"Off budget, so that costs are unequal: {'; '.join(difference.off_budget)} (share of "
+            "the dense cost that is kept)."
+        )
     missing = difference.paired[difference.paired["reason"] != ""]
     for row in missing.to_dict("records"):
         yield f"Left out, {row['problem']}, {row['recovery']}: {row['reason']}."

@@ -17,7 +17,7 @@ from ..formats import counted
 from .captions import change, pairs_tested
 from .focus import focus, signed
 from .plot import Plot
-from .squares import signs, square_figure
+from .similarity import signs, square_figure
 from .style import Look, recovered
 
 _NUMBERS = 16  # methods up to which the differences are written into the squares

@@ -73,8 +73,8 @@ def _words(results: Results, frugal: str) -> str:
     elif results.suite.bases == 1:
         spread = ": single networks, no spread"
     return (
-        f"{change(results)}. Means are of n = {n}{spread}. {EDGE} Up and to the left is better. On the "
-        f"dashed front no other method is both {frugal} and better."
+        f"{change(results)}. Means are of n = {n}{spread}. {EDGE} Up and to the left is better. "
+        f"On the dashed front no other method is both {frugal} and better."
     )
 
 

@@ -15,8 +15,7 @@ from ..formats import counted, ranged
 from ..statistics import rank_agreement
 from .captions import at_the_tightest
 from .plot import Plot
-from .similarity import mean_agreement, similarity_plot
-from .squares import square_figure
+from .similarity import mean_agreement, similarity_plot, square_figure
 from .style import Look
 
 UNIFORM = "uniform"

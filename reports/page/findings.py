@@ -25,7 +25,7 @@ def headline(results: Results, recovery: str) -> str:
     comparisons of the page, so that whatever is named for standing out keeps its 95 %.
     """
     suite, control = results.suite, results.suite.analysis.control
-    rows = _of_control(results, recovery)
+    rows = of_control(results, recovery)
     if not rows:
         return f"The suite holds {control} alone: nothing is compared."
     guessed = results.footing.guessing
@@ -35,7 +35,7 @@ def headline(results: Results, recovery: str) -> str:
     said = [f"Beware: {results.footing.near_chance}."] if guessed else []
     said += _failing(results, recovery, rows)
     if not known:
-        return " ".join([_nothing(rows, control), *said])
+        return " ".join([nothing(rows, control), *said])
     if suite.bases < FEWEST_BASES:
         why = f"With {counted(suite.bases, 'base')} per problem the uncertainty is not known, and "
         why += f"nothing is concluded. It takes {FEWEST_BASES}."
@@ -58,7 +58,7 @@ def headline(results: Results, recovery: str) -> str:
 
 def like_these(results: Results, recovery: str) -> str:
     """What may be said of other problems: of datasets and models of which these are a sample."""
-    rows = _of_control(results, recovery)
+    rows = of_control(results, recovery)
     control = results.suite.analysis.control
     if len(results.problems) == 1:
         return "Other models and data: nothing here speaks for them."
@@ -98,7 +98,7 @@ def conditional(results: Results) -> str:
     return f" ({', '.join(fixed)})" if fixed else ""
 
 
-def _of_control(results: Results, recovery: str) -> list[dict[Any, Any]]:
+def of_control(results: Results, recovery: str) -> list[dict[Any, Any]]:
     """Rows of the methods against the control, highest mean first."""
     table = results.overall
     rows = table[(table["family"] == "control") & (table["recovery"] == recovery)]
@@ -193,7 +193,7 @@ def _failing(results: Results, recovery: str, rows: Sequence[Mapping[Any, Any]])
     return said
 
 
-def _nothing(rows: Sequence[Mapping[Any, Any]], control: str) -> str:
+def nothing(rows: Sequence[Mapping[Any, Any]], control: str) -> str:
     """Why no method is compared."""
     if all(row["failed"] for row in rows):
         return f"Nothing can be compared: every method, or {control}, failed."
@@ -210,7 +210,7 @@ def headline_numbers(results: Results) -> dict[str, dict[str, Any]]:
     """
     numbers_of: dict[str, dict[str, Any]] = {}
     for recovery in results.recoveries:
-        rows = [row for row in _of_control(results, recovery) if row["word"] != "not compared"]
+        rows = [row for row in of_control(results, recovery) if row["word"] != "not compared"]
         best = _top(rows)
         if best is None:
             continue

@@ -24,6 +24,12 @@ from .method_tables import (
     standing_table,
 )
 
+# Of `Results`, beside the page as CSV.
+FRAMES = (
+    *("trials", "cells", "changes", "paired", "overall", "by_factor", "equal_cost"),
+    *("standing", "noise", "inflation"),
+)
+
 
 def typeset(results: Results) -> dict[str, list[Table]]:
     """All of them under their headings, in the order of the page."""

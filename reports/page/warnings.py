@@ -12,6 +12,7 @@ from suites.protocol import Axis
 
 from ..analysis.against_published import summary
 from ..analysis.cells import failures
+from ..analysis.off_budget import off_budget, off_by_method
 from ..analysis.published import published_dense
 from ..analysis.results import Results
 from ..formats import after, counted, number
@@ -23,7 +24,6 @@ from .record_warnings import IGNORED, missing_warnings, record_warnings
 from .wording import WORDS
 
 LOST = 0.25  # share of the dense top-1 below which a method has kept nothing to compare
-BUDGET_TOLERANCE = 0.01  # share of the dense cost that a budget may be missed by
 BEHIND = 0.5  # points below a published dense top-1 from which on it is worth a word
 THIN = 0.05  # share of a layer's channels from which on it is worth a word
 SHOWN_OFF = 6  # methods off their budget that are named
@@ -168,16 +168,14 @@ def _cost_warnings(results: Results) -> Iterator[str]:
             "keep equal MACs."
         )
         return
-    missed = (results.trials[f"{axis}_ratio"] - results.trials["budget"]).abs()
-    off = missed > BUDGET_TOLERANCE  # where groups are skipped, or layers that no pattern fits
-    if off.any():
-        means = results.trials[off].groupby(["method", "budget"])[f"{axis}_ratio"].mean()
-        far = (means - means.index.get_level_values("budget")).abs().nlargest(SHOWN_OFF).index
-        who = [f"{one} {100 * means[one, b]:.0f} % where {100 * b:g} % is asked" for one, b in far]
+    off = off_budget(results.trials, axis)
+    if not off.empty:
+        who = off_by_method(off, axis)
         yield (
             f"Off their budget by more than 1 % of the dense {WORDS[axis]}: "
-            f"{counted(int(off.sum()), 'trial')}. "
-            f"{'Farthest, by' if len(means) > SHOWN_OFF else 'By'} method: {'; '.join(who)}. Such "
+            f"{counted(len(off), 'trial')}. "
+            f"{'Farthest, by' if len(who) > SHOWN_OFF else 'By'} method: "
+            f"{'; '.join(who[:SHOWN_OFF])}. Such "
             "differences are at unequal cost."
         )
     costs: tuple[Axis, ...] = ("macs", "params")
@@ -185,7 +183,7 @@ def _cost_warnings(results: Results) -> Iterator[str]:
         costs = ("macs",)
     for other in costs:
         if other != axis:
-            yield from _unequal(results.trials[~off], axis, other)
+            yield from _unequal(results.trials.drop(off.index), axis, other)
 
 
 def _unequal(met: pd.DataFrame, axis: Axis, other: Axis) -> Iterator[str]:

@@ -346,10 +346,10 @@ def test_tables_by_hand(finished: Path) -> None:
 
 def test_the_page_says_what_was_found_and_what_to_mistrust(finished: Path) -> None:
     page = (finished / "reports" / "probe" / "index.html").read_text()
-    assert "has the highest rank correlation with the truth" in page
+    assert "predicts best over all units (ρ = " in page
     assert "2 bases a problem: no intervals" in page
     assert "8 of 8 finished" in page
-    assert page.count('src="data:image/svg+xml;base64,') == 5
+    assert page.count('data-packed="packed-') == 5
     assert "{{" not in page
 
 
