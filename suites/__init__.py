@@ -1,6 +1,6 @@
 """What is asked: suites, their schema, and the trials they span. Knows nothing of torch."""
 
-from .expand import Case, Probe, expand, library, load_suite, scales_of
+from .expand import Case, Probe, expand, library, load_suite, resolved, scales_of
 from .fidelity import FidelitySuite
 from .files import SuiteError
 from .recipe import Recipe, named_recipes

@@ -201,8 +201,7 @@ class MethodSpec(Section):
         try:
             return MethodSpec.model_validate({**own, **changes, "as": self.name})
         except ValidationError as error:
-            faults = "; ".join(explained(error, MethodSpec))
-            raise ValueError(f"{self.name}: {faults}") from error
+            raise ValueError(f"{self.name}: {explained(error, MethodSpec)}") from error
 
 
 def matched_name(method: MethodSpec, criterion: str) -> str:

@@ -162,7 +162,7 @@ class Recipe(Alteration):
         try:
             return Recipe.model_validate({**self.model_dump(), **settings})
         except ValidationError as error:
-            raise ValueError("; ".join(explained(error, Recipe))) from error
+            raise ValueError(explained(error, Recipe)) from error
 
     def batches(self, images: int) -> int:
         """Steps of an epoch over so many images; raises ValueError where there are none.

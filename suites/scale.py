@@ -7,6 +7,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from .faults import no_such
 from .files import SuiteError
 
 PAPER = "paper"  # the file as it stands, where that is a paper's experiment
@@ -41,8 +42,7 @@ def rescale(content: dict[str, Any], scale: str, path: Path) -> None:
     """
     known = scale_names(content, path)
     if scale not in known:
-        there = f"there are {', '.join(known)}" if known else "it has no `scales`"
-        raise SuiteError(f"{path}: there is no scale {scale!r}; {there}")
+        raise SuiteError(f"{path}: {no_such('scale', scale, known)}")
     if scale == PAPER:
         return
     if before := content.get("at_scale"):

@@ -290,7 +290,9 @@ class Suite(AnySuite):
         refuse_twice("recoveries", [one.name for one in self.recoveries])
         if self.analysis.control not in self.method_names:
             yield (
-                f"analysis.control: {self.analysis.control!r} is none of the methods: "
+                f"analysis.control: {self.analysis.control!r} is none of the methods"
+                + meant(self.analysis.control, self.method_names)
+                + ": "
                 + ", ".join(self.method_names)
             )
 

@@ -271,7 +271,9 @@ def until(condition: Callable[[], Any], run: Running | None = None, what: str = 
 def finished(session: Path) -> Path:
     """Results of the toy suite, undisturbed, by two workers; the same for every test file."""
     results = prepared(session, session / "finished")
-    done = bench("run", write_suite(session), "--results", results, "--workers", 2)
+    done = bench(
+        "run", "--allow-untrained", write_suite(session), "--results", results, "--workers", 2
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert count(results) == TRIALS
     return results

@@ -14,6 +14,7 @@ from ..terminal import console_for_people, say
 from .arguments import (
     DATA,
     RESULTS,
+    SUITE,
     Cap,
     ChosenSuite,
     DataRoot,
@@ -89,7 +90,7 @@ def plan(
     from .planning import show_plan, show_scales
 
     throughput, store = Throughput(tflops, ceiling), Store(results)
-    chosen = ChosenSuite(suite, set_, scale, smoke, plugin, methods, until_decided, cap)
+    chosen = ChosenSuite(suite, set_, scale, smoke, plugin, methods, until_decided, cap, results)
     with saying_damage(store, console):
         if scales:
             show_scales(console, chosen.plans_by_scale(console), store, throughput, data_root)
@@ -107,7 +108,7 @@ def fetch(
     smoke: Smoke = False,
 ) -> None:
     """Get the datasets, weights and checkpoints of a suite, and say what must be got by hand."""
-    chosen = ChosenSuite(suite, set_, scale, smoke).suite()
+    chosen = ChosenSuite(suite, set_, scale, smoke, results=results).suite()
 
     from ..store.store import Store
     from .fetch import fetch_all, requirements
@@ -156,9 +157,12 @@ def run(
     ] = False,
     until_decided: UntilDecided = False,
     cap: Cap = None,
+    allow_untrained: Annotated[
+        bool, typer.Option("--allow-untrained", help="Go on where bases are near chance.")
+    ] = False,
 ) -> None:
     """Run a suite. Run it again after any interruption: finished trials are not repeated."""
-    chosen = ChosenSuite(suite, set_, scale, smoke, plugin, until_decided=until_decided, cap=cap)
+    chosen = ChosenSuite(suite, set_, scale, smoke, plugin, "", until_decided, cap, results)
     planned = chosen.plan(console)
 
     from ..run.session import Request, session
@@ -168,7 +172,7 @@ def run(
         results,
         data_root,
         download=download,
-        plugins=tuple(path.resolve() for path in plugin),
+        plugins=tuple(path.resolve() for path in chosen.all_plugins),
         device=device,
         loaders=loaders or max(1, (os.cpu_count() or 1) // workers),
     )
@@ -181,6 +185,7 @@ def run(
         timeout_s=timeout,
         shard=shard,
         retry_failed=retry_failed,
+        allow_untrained=allow_untrained,
         command=" ".join(sys.argv),
     )
     raise typer.Exit(session(planned, request, console))
@@ -188,22 +193,27 @@ def run(
 
 @app.command()
 def status(
-    suite: SuiteName,
+    suite: Annotated[str, typer.Argument(help=f"{SUITE} Without: all that were run.")] = "",
     results: Results = RESULTS,
     set_: Overrides = [],  # noqa: B006
     scale: Scale = "",
     smoke: Smoke = False,
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
-    """Show how far a suite has come, and what has failed."""
+    """Show how far a suite has come, and what has failed; without a name, all suites."""
     from ..run.reporting import saying_damage
     from ..store.store import Store
-    from .status import show_status
+    from .status import show_all, show_status
 
-    chosen = ChosenSuite(suite, set_, scale, smoke, plugin, results=results)
-    planned, store = chosen.plan(console), Store(results)
+    store = Store(results)
     with saying_damage(store, console):
-        show_status(console, planned, store)
+        if not suite:
+            if set_ or scale or smoke or plugin:
+                raise typer.BadParameter("options are of one suite; give its name")
+            show_all(console, store)
+            return
+        chosen = ChosenSuite(suite, set_, scale, smoke, plugin, results=results)
+        show_status(console, chosen.outline(console), store)
 
 
 @app.command()
@@ -227,7 +237,7 @@ def report(
 ) -> None:
     """Write the report of a suite, finished or not, from its records; MLflow's latest run of it
     then carries this report."""
-    planned = ChosenSuite(suite, set_, scale, smoke, plugin, results=results).plan(console)
+    planned = ChosenSuite(suite, set_, scale, smoke, plugin, results=results).outline(console)
 
     from ..run.reporting import saying_damage, write_report
     from ..store.store import Store
@@ -261,7 +271,7 @@ def compare(
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
     """Hold one method of a suite against another: how much better, where, and how surely."""
-    planned = ChosenSuite(suite, set_, scale, smoke, plugin, results=results).plan(console)
+    planned = ChosenSuite(suite, set_, scale, smoke, plugin, results=results).outline(console)
 
     from ..run.declaring import footing_of
     from ..run.reporting import compare_methods, saying_damage
@@ -305,7 +315,7 @@ def sync(
     from ..store.store import Store
     from ..tracking import sync as sync_records
 
-    planned = ChosenSuite(suite, set_, scale, smoke, plugin, results=results).plan(console)
+    planned = ChosenSuite(suite, set_, scale, smoke, plugin, results=results).outline(console)
     store = Store(results)
     with store.lock(), saying_damage(store, console):
         records = planned.records(store)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from suites.faults import no_such
+
 from ..errors import BenchError
 from ..terminal import print_table, say
 
@@ -36,7 +38,7 @@ def listing(console: Console, what: str, plugins: Sequence[Path], name: str = ""
         CriteriaError: nothing there bears that name.
     """
     if what not in LISTS:
-        raise BenchError(f"bench list {what}: there are {', '.join(LISTS)}")
+        raise BenchError(f"bench list: {no_such('list', what, LISTS)}")
     if name and what not in ("criteria", "presets") and what not in PHASES:
         told = ", ".join(("criteria", "presets", *PHASES))
         raise BenchError(f"bench list {what} {name}: a name may follow {told}")
@@ -103,7 +105,6 @@ def _preset(console: Console, name: str) -> None:
         BenchError: there is none of that name.
     """
     from suites import named_recipes
-    from suites.faults import no_such
     from suites.method import MethodSpec, named_presets
 
     known = named_presets()

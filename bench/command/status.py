@@ -14,11 +14,11 @@ from ..terminal import print_table, say
 if TYPE_CHECKING:
     from reports.records import Record
 
-    from ..plan.plan import Plan
+    from ..plan.outline import Outline
     from ..store.store import Store
 
 
-def show_status(console: Console, planned: Plan, store: Store) -> None:
+def show_status(console: Console, planned: Outline, store: Store) -> None:
     """How far each method has come, and the failures with their reasons.
 
     Raises:
@@ -46,6 +46,20 @@ def show_status(console: Console, planned: Plan, store: Store) -> None:
     for (ended, reason), trials in _reasons(records).items():
         several = f"{len(trials)} trials, as " if len(trials) > 1 else ""
         say(console, f"{ended}: {several}{trials[0]}: {reason}")
+
+
+def show_all(console: Console, store: Store) -> None:
+    """The suites that were run with these results, and how far each has come."""
+    from ..plan.recorded import recorded_suites
+
+    rows = [
+        (name, f"{one.done(store)}/{len(one.trials)}", one.date, one.outline.suite.description)
+        for name, one in recorded_suites(store).items()
+    ]
+    if rows:
+        print_table(console, ("suite", "trials", "run last", "what it is"), rows)
+    else:
+        say(console, f"No suite was run with {store.root}; first: bench run quickstart")
 
 
 def _reasons(records: Iterable[Record]) -> dict[tuple[str, str], list[str]]:

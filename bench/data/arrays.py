@@ -58,20 +58,11 @@ def _packaged(source: Source, pixels: np.ndarray, labels: np.ndarray, white: flo
     return _arrays(source, name, parts, content, white=white, shift=1, flip=False)
 
 
-def read_cifar10(source: Source) -> Splits:
-    """CIFAR-10 (Krizhevsky 2009): 60,000 images 32x32."""
-    return _cifar(source, "CIFAR10")
-
-
-def read_cifar100(source: Source) -> Splits:
-    """CIFAR-100 (Krizhevsky 2009): 60,000 images 32x32."""
-    return _cifar(source, "CIFAR100")
-
-
-def _cifar(source: Source, name: str) -> Splits:
+def read_cifar(source: Source) -> Splits:
+    """CIFAR-10 or CIFAR-100 (Krizhevsky 2009): 60,000 images 32x32."""
     from .vision import torchvision
 
-    reader = getattr(torchvision.datasets, name)
+    reader = getattr(torchvision.datasets, source.spec.name.upper())
     folder = source.data_root
     try:
         both = [reader(folder, train=train, download=source.download) for train in (True, False)]

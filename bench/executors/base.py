@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from suites.faults import no_such
+
 from ..errors import BenchError
 from ..plan.jobs import Job
 from ..steps.perform import Outcome, perform, start
@@ -36,7 +38,7 @@ def make_executor(name: str, settings: Settings, workers: int, timeout_s: float 
             GPU where one is asked for.
     """
     if name not in EXECUTORS:
-        raise BenchError(f"--executor {name}: there are {', '.join(EXECUTORS)}")
+        raise BenchError(f"--executor: {no_such('executor', name, EXECUTORS)}")
     if timeout_s is not None and name != "local":
         raise BenchError("--timeout is enforced by --executor local only")
     match name:

@@ -13,8 +13,7 @@ from torch import nn
 
 from ..data.vision import torchvision
 from ..errors import ModelError
-from .attention import Unit
-from .vit import PrunableViT, make_prunable
+from .vit import PrunableViT, Unit, make_prunable
 
 AUXILIARY = ("aux1", "aux2", "AuxLogits")  # second outputs of GoogLeNet and Inception
 

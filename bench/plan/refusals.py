@@ -33,7 +33,7 @@ def refuse_misfit(
         if budgets.threshold and not matched:
             some = ", ".join(one.name for one in registry.criteria() if one.selector is not None)
             raise PlanError(
-                f"method {method.name}: budgets.threshold is the knob of selectors "
+                f"method {method.name}: budgets.threshold is a setting of selectors "
                 f"({some}), and {method.criterion} scores; give budgets as macs, params or "
                 "speedup, or run it as `matched` control of a selector"
             )

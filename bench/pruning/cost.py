@@ -51,15 +51,14 @@ class CostModel:
     """The MACs of one image, parameters and prunable channels of a network, by units removed.
 
     Attributes:
-        macs, params: exact on what is modelled: convolutions, linear layers, attention.
+        macs, params: exact on what is modelled: convolutions, linear layers, attention. What the
+            dispatcher counts beyond that in the dense network is a constant of `macs`.
         channels: root channels of all groups.
-        unmodelled_macs: what the dispatcher counts beyond that in the dense network; held constant.
     """
 
     macs: Products
     params: Products
     channels: Products
-    unmodelled_macs: int
 
     def of(self, cost: ChannelCost) -> Products:
         """The cost of this name."""
@@ -109,9 +108,7 @@ def cost_model(
     none = torch.zeros(len(structure.groups))
     modelled = round(macs.products(0)(none))
     unmodelled = sum(counted.values()) - modelled
-    return CostModel(
-        macs.products(unmodelled), params.products(0), channels.products(0), unmodelled
-    )
+    return CostModel(macs.products(unmodelled), params.products(0), channels.products(0))
 
 
 def weight_uses(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[str, int]:

@@ -80,7 +80,7 @@ def prune(
         criterion: a registered name; `criteria.criteria()` lists them.
         budget: `{"macs": share kept}`, `{"params": share kept}`, `{"channels": share kept}` or
             `{"speedup": factor}`, met within `tolerance`; `{"weights": share kept}` masks single
-            weights, exactly so many. For a selector also `{"threshold": its own knob}`.
+            weights, exactly so many. For a selector also `{"threshold": its setting}`.
         batches: (inputs, targets) for criteria that need data; kept when `steps` > 1.
         ignored: layers whose outputs stay; those that make the network's output always do.
         scope: rank all channels together (`global`), per group (`local`), or among `isomorphic`

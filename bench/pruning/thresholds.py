@@ -97,7 +97,7 @@ def unfit(
     if emptied != "floor":
         return "empties no group by a ranking; selection.emptied = skip has no effect on it"
     if scope == "isomorphic":
-        return "knows the scopes global (one knob for all groups) and local (uniform widths)"
+        return "knows the scopes global (one threshold for all groups) and local (uniform widths)"
     if cost == "threshold" and scope != "global":
         return "has one threshold for all groups; the scope local needs macs, params or speedup"
     if cost == "threshold" and not all(low <= budget <= high for budget in budgets):

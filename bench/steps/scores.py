@@ -16,8 +16,8 @@ from criteria.gather import gather, score_alone, timed_scores
 from criteria.registry import create
 from reports.records import Failure
 
-from ..plan.jobs import PathJob, ScoresJob, Standpoint
-from ..plan.uses import CriterionSpec
+from ..errors import StoreError
+from ..plan.jobs import PathJob, ScoresJob
 from ..pruning.masks import weight_groups
 from ..pruning.selection import unranked
 from ..seeds import generator
@@ -36,54 +36,41 @@ def make_scores(job: ScoresJob, workspace: Workspace) -> dict[str, Failure]:
     groups: Sequence[Group] = network.structure.groups
     if job.per_weight:
         groups = weight_groups(network.model, network.inputs)
-    batches = workspace.calibration(job.at, base.data)
-    found = _score(network.model, groups, job.at, job.criteria, batches)
+    criteria = [
+        create(spec.name, groups, spec.options, generator(f"criterion/{spec.name}", **job.at.axes))
+        for spec in job.criteria
+    ]
+    costs = gather(network.model, criteria, workspace.calibration(job.at, base.data))
     failures = {}
-    for spec, outcome in zip(job.criteria, found, strict=True):
-        key = job.score_key(spec)
-        if isinstance(outcome, Exception):
-            failures[key] = failure(outcome)
-            continue
-        values, cost = outcome
-        arrays = {f"group{at}": one.numpy() for at, one in enumerate(values)}
-        write_arrays(
-            workspace.store.path("scores", key, ".npz"),
-            {
-                **arrays,
-                "base_sha256": np.array(base.sha256),
-                "seconds": np.float64(cost.seconds),
-                "peak_bytes": np.int64(-1 if cost.peak_bytes is None else cost.peak_bytes),
-                "images": np.int64(cost.images),
-            },
-        )
+    for spec, one, cost in zip(job.criteria, criteria, costs, strict=True):
+        key, error = job.score_key(spec), cost.failure
+        if error is None:
+            try:
+                _write(workspace, key, base, timed_scores(one, cost), cost)
+            except StoreError:
+                raise
+            except Exception as raised:  # a user's code; recorded with its trials
+                error = raised
+        if error is not None:
+            failures[key] = failure(error)
     return failures
 
 
+def _write(workspace: Workspace, key: str, base: Base, values: list[Tensor], cost: Cost) -> None:
+    arrays = {f"group{at}": one.numpy() for at, one in enumerate(values)}
+    write_arrays(
+        workspace.store.path("scores", key, ".npz"),
+        {
+            **arrays,
+            "base_sha256": np.array(base.sha256),
+            "seconds": np.float64(cost.seconds),
+            "peak_bytes": np.int64(-1 if cost.peak_bytes is None else cost.peak_bytes),
+            "images": np.int64(cost.images),
+        },
+    )
+
+
 Scored = tuple[list[Tensor], Cost]
-
-
-def _score(
-    model: nn.Module,
-    groups: Sequence[Group],
-    at: Standpoint,
-    specs: Sequence[CriterionSpec],
-    batches: list[tuple[Tensor, Tensor]],
-) -> list[Scored | Exception]:
-    """Scores and cost by each criterion, or what went wrong with it."""
-    found: list[Scored | Exception] = []
-    criteria = [
-        create(spec.name, groups, spec.options, generator(f"criterion/{spec.name}", **at.axes))
-        for spec in specs
-    ]
-    for one, cost in zip(criteria, gather(model, criteria, batches), strict=True):
-        if cost.failure is not None:
-            found.append(cost.failure)
-            continue
-        try:
-            found.append((timed_scores(one, cost), cost))
-        except Exception as error:  # a user's code; recorded with its trials
-            found.append(error)
-    return found
 
 
 def load_scores(workspace: Workspace, key: str) -> Scored:

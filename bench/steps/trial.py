@@ -1,6 +1,6 @@
 """One trial, top to bottom: cut at one budget, recover, measure.
 
-A trial of a fidelity suite (`fidelity.py`) measures something else, under the same record.
+A trial of a fidelity suite (`oracle.py`) measures something else, under the same record.
 """
 
 from __future__ import annotations

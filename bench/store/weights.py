@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from criteria.lazy import nn, torch
-
 from criteria.evidence.meter import Cost
+from criteria.lazy import nn, torch
 
 from .sealed import read_sealed, write_sealed
 from .store import Store

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
-import yaml
 
 from reports.records import Record, content_key
-from suites.schema import AnySuite
+from suites import AnySuite, resolved
 
 from .artifact import attach
 from .connection import is_server, talking_to, without_password
@@ -62,8 +61,7 @@ class Tracker:
             self._run_id = run.info.run_id
             self._trial_tags["mlflow.parentRunId"] = self._run_id
             client.log_inputs(self._run_id, _datasets(suite))
-            text = yaml.safe_dump(_resolved(suite), sort_keys=False, allow_unicode=True)
-            client.log_text(self._run_id, text, "suite.yaml")
+            client.log_text(self._run_id, resolved(suite), "suite.yaml")
             client.log_dict(self._run_id, dict(provenance), "provenance.json")
 
     def log(self, record: Record) -> None:
@@ -121,13 +119,7 @@ def sync(
 
 def suite_hash(suite: AnySuite) -> str:
     """SHA-256 of the suite with its recipes written out."""
-    return content_key(_resolved(suite))
-
-
-def _resolved(suite: AnySuite) -> dict[str, Any]:
-    """The suite as it can be loaded again anywhere: every default and used recipe written out."""
-    recipes = {name: one for name, one in suite.all_recipes.items() if name in suite.used_recipes}
-    return suite.model_copy(update={"recipes": recipes}).model_dump(mode="json", by_alias=True)
+    return content_key(resolved(suite))
 
 
 def _datasets(suite: AnySuite) -> list[DatasetInput]:

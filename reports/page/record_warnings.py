@@ -12,7 +12,7 @@ from ..records import Labels, Record
 from .findings import few, provenance
 
 LOW_DENSE_TOP1 = 50.0  # percent; a base below it is hardly trained
-IGNORED = "Records left out because the plan does not hold them: {}."
+IGNORED = "Records left out, as they belong to no trial of the plan: {}."
 # Parts of provenance names: differences here may move results; a host's name does not.
 _TOLD_APART = ("version", "package", "python", "git", "platform", "device", "cpu", "gpu", "thread")
 
@@ -41,8 +41,8 @@ def record_warnings(records: Sequence[Record]) -> Iterator[str]:
     for (problem, base), top1 in dense.items():
         if top1 < LOW_DENSE_TOP1:
             yield (
-                f"Base {base} of {problem} has {top1:.1f} % dense top-1: "
-                "pruning a poorly trained network says little."
+                f"Base {base} of {problem} has {top1:.1f} % dense top-1. "
+                "Pruning a poorly trained network says little."
             )
     yield from _constant(records)
     for names in twins(records):
@@ -101,8 +101,8 @@ def differences(records: Sequence[Record]) -> Iterator[str]:
     for (problem, base), several in sorted(weights.items()):
         if len(several) > 1:
             yield (
-                f"Base {base} of {problem} stands for {len(several)} different networks: its "
-                "records were made apart, and differences between methods on it are not paired."
+                f"Base {base} of {problem} is {len(several)} different networks, as its records "
+                "were made apart. Differences between methods on it are not paired."
             )
     for name, values in sorted(provenance(records).items()):
         if len(values) > 1 and any(word in name.lower() for word in _TOLD_APART):

@@ -54,21 +54,21 @@ FAULTS: list[tuple[str, dict[str, Any], list[str]]] = [
         {"calibration": {"like": "shrot"}},
         ["calibration.like: there is no recipe 'shrot'", "did you mean short"],
     ),
-    ("unknown key", {"metods": ["l1"]}, ["'metods'", "did you mean 'methods'", "budgets"]),
+    ("unknown key", {"metods": ["l1"]}, ["'metods'", "did you mean methods", "budgets"]),
     (
         "unknown key in a section",
         {"calibration": {"image": 3}},
-        ["'calibration.image'", "did you mean 'images'", "batch_size"],
+        ["'calibration.image'", "did you mean images", "batch_size"],
     ),
     (
         "unknown key in a list",
         {"methods": ["l1", {"criterion": "l2", "scpoe": "local"}]},
-        ["'methods.1.scpoe'", "did you mean 'scope'", "matched"],
+        ["'methods.1.scpoe'", "did you mean scope", "matched"],
     ),
     (
         "unknown key of a recipe",
         {"recipes": {"tiny": {"epochs": 1, "learning_rate": 0.1, "epoch": 2}}},
-        ["'recipes.tiny.epoch'", "did you mean 'epochs'", "momentum"],
+        ["'recipes.tiny.epoch'", "did you mean epochs", "momentum"],
     ),
     ("wrong type", {"bases": "three"}, ["bases = 'three'", "valid integer"]),
     ("no silent conversion", {"bases": True}, ["bases = True", "valid integer"]),
@@ -218,7 +218,7 @@ FAULTS: list[tuple[str, dict[str, Any], list[str]]] = [
     (
         "a model that changes a method to none",
         {"models": [{"name": "vgg_small", "methods": {"l1": {"scop": "local"}}}]},
-        ["models.0.methods.l1: unknown key 'scop'", "did you mean 'scope'"],
+        ["models.0.methods.l1: unknown key 'scop'", "did you mean scope"],
     ),
     (
         "a model that renames a method",
@@ -323,7 +323,7 @@ FAULTS: list[tuple[str, dict[str, Any], list[str]]] = [
     (
         "an unknown key at a budget",
         {"models": [{"name": "vgg_small", "selection": {"by_budget": {0.5: {"protct": 0.2}}}}]},
-        ["unknown key 'models.0.selection.by_budget.0.5.protct'", "did you mean 'protect'"],
+        ["unknown key 'models.0.selection.by_budget.0.5.protct'", "did you mean protect"],
     ),
     (
         "budgets of a budget",
@@ -507,7 +507,7 @@ def test_bad_overrides_are_told_as_given(tmp_path: Path, override: str, said: st
 
 
 def test_an_override_of_an_unknown_key_is_refused_like_one_in_the_file(tmp_path: Path) -> None:
-    assert "did you mean 'images'" in refused(tmp_path, GOOD, "calibration.image=3")
+    assert "did you mean images" in refused(tmp_path, GOOD, "calibration.image=3")
 
 
 def test_smoke_applies_the_suites_own_overrides_before_those_of_the_command(tmp_path: Path) -> None:

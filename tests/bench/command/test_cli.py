@@ -70,7 +70,7 @@ FAULTS: dict[str, tuple[Changes, list[str], list[str]]] = {
     "unknown key": (
         lambda _: {"metods": []},
         [],
-        ["toy.yaml", "'metods'", "did you mean 'methods'"],
+        ["toy.yaml", "'metods'", "did you mean methods"],
     ),
     "unknown criterion": (lambda _: {"methods": ["l1", "tailor"]}, [], ["tailor", "taylor"]),
     "unknown option": (

@@ -405,7 +405,7 @@ def test_a_recipe_to_compile_needs_a_compiler(
     data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nothing: Callable[[str], None] = lambda name: None  # noqa: E731
-    monkeypatch.setattr("bench.training.acceleration.shutil.which", nothing)
+    monkeypatch.setattr("bench.training.optimizer.shutil.which", nothing)
     with pytest.raises(BenchError, match=r"compile: true.* C\+\+ compiler"):
         trained(data, compile=True)
 
