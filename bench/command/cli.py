@@ -229,22 +229,26 @@ def report(
     then carries this report."""
     planned = ChosenSuite(suite, set_, scale, smoke, plugin, results=results).plan(console)
 
-    from ..run.reporting import saying_damage, write_report
+    from ..run.reporting import finished, saying_damage, write_report
     from ..store.store import Store
-    from ..tracking import TrackingError, update_report
+    from ..tracking import TrackingError
+    from ..tracking import sync as sync_records
 
-    store, name = Store(results), planned.suite.suite
+    store, suite_ = Store(results), planned.suite
     with saying_damage(store, console):
-        path = write_report(planned, store, out, names_in(format_), names_in(figures))
+        records = finished(planned, store)
+        path = write_report(planned, store, out, names_in(format_), names_in(figures), records)
     console.print(f"report: {path}", soft_wrap=True)
     drawn = path if path.is_dir() else path.parent
     if undrawn := [one for one in names_in(figures) if not [*drawn.glob(f"figures/{one}*.svg")]]:
         console.print(f"[yellow]these trials do not allow the figure {', '.join(undrawn)}[/]")
     if out is not None:
         return  # a copy for somewhere else
+    uri, made = os.environ.get("MLFLOW_TRACKING_URI"), store.report(suite_.suite)
+    if not (uri or (store.root / "mlflow.db").exists()):
+        return  # and MLflow, which takes seconds to import, is not
     try:
-        uri = os.environ.get("MLFLOW_TRACKING_URI")
-        update_report(store.root, name, store.report(name), uri)
+        sync_records(store.root, suite_, records, planned.expected, uri, made)
     except TrackingError as error:
         console.print(f"[yellow]MLflow: {error}[/]")
 
@@ -300,7 +304,7 @@ def sync(
     smoke: Smoke = False,
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
-    """Bring MLflow up to the records: log every trial that it does not hold yet."""
+    """Bring MLflow up to the records: trials that it lacks, summaries that say something else."""
     from ..run.reporting import saying_damage
     from ..store.store import Store
     from ..tracking import sync as sync_records
@@ -314,6 +318,7 @@ def sync(
             store.root,
             planned.suite,
             records,
+            planned.expected,
             os.environ.get("MLFLOW_TRACKING_URI"),
             report if report.exists() else None,
         )
@@ -348,9 +353,13 @@ def ui(
 ) -> None:
     """Open the MLflow UI on the results; stop it with Ctrl-C."""
     from ..tracking.connection import ui_command, ui_environment
+    from ..tracking.links import home, in_lines, links_of_all
 
     command = ui_command(results.resolve(), port=port)
-    console.print(f"MLflow UI on http://127.0.0.1:{port} (Ctrl-C stops it)")
+    address = f"http://127.0.0.1:{port}"
+    console.print(f"MLflow UI on {home(address)} (Ctrl-C stops it)", soft_wrap=True)
+    for suite, links in links_of_all(results.resolve(), address):
+        console.print(f"{suite}\n{in_lines(links)}", markup=False, soft_wrap=True)
     os.execve(command[0], command, ui_environment())
 
 

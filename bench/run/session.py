@@ -21,6 +21,8 @@ from ..store.provenance import environment
 from ..store.store import Store
 from ..tracking import Tracker, TrackingError
 from ..tracking.connection import local_database_holds
+from ..tracking.links import in_lines
+from ..tracking.summaries import conclude
 from .declaring import declare
 from .live import Live
 from .preflight import preflight
@@ -106,7 +108,7 @@ def _run(
             provenance=environment(settings.device),
             command=request.command,
         )
-    ended, report = "KILLED", None
+    ended, report, found, links = "KILLED", None, None, dict[str, str]()
     log = _logger(tracker, console)
     try:
         declare(plan, store, records, console, runs=bool(pending))
@@ -124,16 +126,18 @@ def _run(
             executor = make_executor(request.executor, settings, request.workers, request.timeout_s)
         ended = "FINISHED"
         report = write_own_report(plan, store, records).parent
+        found = conclude(plan.suite, records, plan.expected)
     finally:
         try:
-            tracker.finish(ended, report)
+            tracker.finish(ended, report, found)
+            links = tracker.links()
         except TrackingError as error:
             console.print(f"[yellow]MLflow: {error}[/]")
-    if "MLFLOW_TRACKING_URI" not in os.environ:
-        given = request.settings.results
-        console.print(f"to browse the trials: bench ui --results {given}, and then")
-        for what, link in tracker.links().items():
-            console.print(f"  {what}: {link}", soft_wrap=True)
+    if links:
+        console.print(
+            f"to browse in MLflow: bench ui --results {request.settings.results}, and then"
+        )
+        console.print(in_lines(links), markup=False, soft_wrap=True)
     return records
 
 
