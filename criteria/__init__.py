@@ -23,33 +23,3 @@ from .reduce import Normalizer, Reduction
 from .registry import criteria, find, register
 from .score import GroupScores, score
 from .selector import Selector
-
-__all__ = [
-    "Batch",
-    "CriteriaError",
-    "Criterion",
-    "Group",
-    "GroupScores",
-    "Member",
-    "MemberOptions",
-    "Need",
-    "NoOptions",
-    "Normalizer",
-    "NotApplicable",
-    "Only",
-    "OptionError",
-    "Options",
-    "Reduction",
-    "ScoreError",
-    "Selector",
-    "Structure",
-    "StructureError",
-    "UnknownCriterion",
-    "criteria",
-    "find",
-    "find_structure",
-    "load_plugin",
-    "register",
-    "score",
-    "weight_structure",
-]

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, ClassVar
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from .errors import NotApplicable, ScoreError
 from .evidence.batch import Batch
 from .evidence.needs import Need
+from .lazy import Tensor, torch
 from .network.member import SCORED_KINDS, Group, Member
 from .options import Options
 from .reduce import Normalizer, Reduction, normalize, reduce_members
@@ -152,8 +151,10 @@ def checked_scores(criterion: Criterion) -> list[Tensor]:
         )
     for group, values in zip(criterion.groups, scores, strict=True):
         expected = criterion.score_shape(group)
-        if not isinstance(values, Tensor) or values.shape != expected:
-            found = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+        if not isinstance(values, torch.Tensor) or values.shape != expected:
+            found = (
+                tuple(values.shape) if isinstance(values, torch.Tensor) else type(values).__name__
+            )
             raise ScoreError(
                 f"{criterion.name} returned {found} for the group of {group.root}; "
                 f"expected a tensor of shape {expected}"

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from traceback import clear_frames
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
-
 from .criterion import Criterion, checked_scores
 from .errors import CriteriaError
-from .evidence.batch import Batch, Loss, Shared
+from .evidence.batch import Batch, Loss, Shared, cross_entropy
 from .evidence.memory import PeakMemory
 from .evidence.meter import Cost
 from .evidence.needs import Need
+from .lazy import Tensor, nn, torch
 from .network.modes import eval_with_gradients
 
 
@@ -22,7 +19,7 @@ def gather(
     model: nn.Module,
     criteria: Sequence[Criterion],
     batches: Iterable[tuple[Tensor, Tensor]],
-    loss: Loss = functional.cross_entropy,
+    loss: Loss = cross_entropy,
     seed: int = 0,
 ) -> list[Cost]:
     """Show all criteria the evidence they need; one pass over `batches` at most.
@@ -109,7 +106,7 @@ def score_alone(
     model: nn.Module,
     criterion: Criterion,
     batches: Iterable[tuple[Tensor, Tensor]],
-    loss: Loss = functional.cross_entropy,
+    loss: Loss = cross_entropy,
 ) -> tuple[list[Tensor], Cost]:
     """Checked scores and cost of one criterion; what it raises is raised. See `gather`."""
     (cost,) = gather(model, [criterion], batches, loss)

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, assert_never
 
-import torch
-from torch import Tensor
-
+from .lazy import Tensor, torch
 from .options import Only
 
 Reduction = Annotated[

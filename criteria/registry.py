@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 from pydantic import Field, field_validator, model_validator
 
 from .catalog import Catalog, Registered
 from .criterion import Criterion
 from .errors import NotApplicable, OptionError, UnknownCriterion
 from .evidence.needs import Need
+from .lazy import torch
 from .network.member import Group
 from .options import Only, Options, Unit
 from .selector import Selector
@@ -127,6 +127,17 @@ def resolve_options(name: str, options: Mapping[str, Any]) -> Options:
         OptionError: an unknown option or a value of the wrong kind; says which are allowed.
     """
     return CATALOG.options(name, options)
+
+
+def needed(name: str, options: Mapping[str, Any]) -> Need:
+    """The evidence that a criterion asks for with these options.
+
+    Example:
+        >>> needed("inverse", {"of": "taylor"}).name
+        'GRADIENTS'
+    """
+    needs: Need = find(name).type.needed(resolve_options(name, options))
+    return needs
 
 
 class Part(Options):

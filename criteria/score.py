@@ -6,13 +6,10 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
-
 from .errors import CriteriaError
-from .evidence.batch import Loss
+from .evidence.batch import Loss, cross_entropy
 from .gather import score_alone
+from .lazy import Tensor, nn, torch
 from .network.groups import find_structure
 from .network.member import Group, Member
 from .registry import create, find, require
@@ -50,7 +47,7 @@ def score(
     ignored: Collection[nn.Module] = (),
     *,
     generator: torch.Generator | None = None,
-    loss: Loss = functional.cross_entropy,
+    loss: Loss = cross_entropy,
     **options: Any,
 ) -> list[GroupScores]:
     """Score every prunable unit of a network; the network is left as it was found.

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from torch import Tensor
-
 from .criterion import Criterion
+from .lazy import Tensor
 from .network.member import Group
 from .options import NoOptions, Options
 

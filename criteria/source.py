@@ -31,6 +31,7 @@ ASIDE = frozenset(
         "phases.py",
         "plugin.py",
         "errors.py",
+        "lazy.py",
         "source.py",
         "evidence/meter.py",
         "evidence/memory.py",

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-import torch
-from torch import Tensor, nn
+from .lazy import Tensor, nn, torch
 
 
 class Scale(NamedTuple):

@@ -82,18 +82,18 @@ def _comparison(
     """Write tables and figures of a comparison; returns its page."""
     # matplotlib and Jinja2 are slow to import and are needed here only.
     from .figures.gallery import gallery
+    from .page.answer import answers
     from .page.page import render
-    from .page.tables import typeset
+    from .page.tables import FRAMES, typeset
 
     drawings = gallery(results, out / "figures", figures)
-    names = ["trials", "cells", "paired", "overall", "by_factor", "per_budget", "equal_cost"]
-    names += ["standing", "noise", "inflation"]
     tables = typeset(results)
-    frames = {name: getattr(results, name) for name in names}
+    frames = {name: getattr(results, name) for name in FRAMES}
     if len(results.published):
         frames["published"] = results.published
     _write_tables(frames, tables, out / "tables", formats)
     said = {"declared": results.footing.date, "exploratory": results.footing.notices}
+    said["answer"] = [f"{lead}: {sentences}" for lead, sentences in answers(results)]
     headline = json.dumps(said | headline_numbers(results), indent=1)
     _write(out / "headline.json", headline + "\n")
     return render(results, drawings, tables) if "html" in formats else ""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
@@ -11,13 +11,16 @@ from pydantic import BaseModel
 from suites.fidelity import FidelitySuite
 from suites.schema import Analysis, Suite
 
+from .chance import guessing
 from .records import Labels, Record, content_key
 
 Design = dict[str, Any]  # the rules of an analysis, and what takes part in it
 
-DEFAULTS = Analysis(control="").model_dump(mode="json")  # of rules younger than a declaration
+# Of what is younger than a declaration.
+DEFAULTS = {**Analysis(control="").model_dump(mode="json"), "first_base": 0}
 WORDS = {"alpha": "level", "rope": "ROPE (points)", "failures": "meaning of failing"}
-WORDS |= {"bases": "number of bases", "repeats": "number of repeats"}
+WORDS |= {"bases": "number of bases", "repeats": "number of repeats", "first_base": "first base"}
+REHEARSED = "this run shows that everything works, and its numbers mean nothing"
 PRESENTATION = "cost"  # the axis of a figure, on which no test rests
 
 
@@ -42,12 +45,23 @@ class Footing:
     date: str | None  # of the declaration, where it is known
     exploratory: list[str]  # what differs from the declaration, and since when
     interim: str  # how many trials have run; empty where the plan is complete
+    rehearsal: str = ""  # why the numbers mean nothing; empty where they mean something
+    guessing: Mapping[str, str] = field(default_factory=dict)  # of `chance.guessing`
 
     @property
     def notices(self) -> list[str]:
         """What belongs beside every finding; none where the plan ran as it was declared."""
-        interim = [f"Interim: {self.interim}."] if self.interim else []
-        return interim + [f"Exploratory: {one}." for one in self.exploratory]
+        said = {"Rehearsal": self.rehearsal, "Near chance": self.near_chance}
+        said["Interim"] = self.interim
+        return [f"{name}: {one}." for name, one in said.items() if one] + [
+            f"Exploratory: {one}." for one in self.exploratory
+        ]
+
+    @property
+    def near_chance(self) -> str:
+        """Where there was nothing to lose, because the dense networks guess; empty if nowhere."""
+        where = ", ".join(f"{problem} ({top1})" for problem, top1 in self.guessing.items())
+        return f"dense networks do little better than guessing on {where}" if where else ""
 
 
 def design_of(suite: Suite | FidelitySuite, expected: Sequence[Labels]) -> Design:
@@ -61,7 +75,7 @@ def design_of(suite: Suite | FidelitySuite, expected: Sequence[Labels]) -> Desig
     }
     lists = {name: list(dict.fromkeys(values)) for name, values in of.items()}
     rules = suite.analysis.model_dump(mode="json")
-    counts = {"bases": suite.bases, "repeats": suite.repeats}
+    counts = {name: getattr(suite, name) for name in ("bases", "first_base", "repeats")}
     return {**rules, **lists, **counts, "settings": settings_of(suite)}
 
 
@@ -134,9 +148,10 @@ def footing(
     done = [one for one in records if one.status == "done"]
     some, all_ = len(records), len(expected)
     interim = f"{some} of {all_} trials have run" if some < all_ else ""
+    rest = REHEARSED if suite.rehearsal else "", guessing(records)
     if not declarations:
         unknown = "Not known: whether this was declared before its results. They came without the "
-        return Footing(f"{unknown}declaration that bench run writes.", None, [], interim)
+        return Footing(f"{unknown}declaration that bench run writes.", None, [], interim, *rest)
     first, *later = declarations
     when = first.when if first.finished else "before any trial had finished"
     early = sum(str(one.provenance.get("started", "~")) < first.date for one in done)
@@ -150,4 +165,4 @@ def footing(
         dated.setdefault((change[0], next(having).when), []).append(change[1])
     differs += [f"{what} {since}: {', '.join(which)}" for (what, since), which in dated.items()]
     said = f"Declared on {first.date[:16].replace('T', ' ')} UTC, {when}: {words(first.design)}."
-    return Footing(said, first.date, differs, interim)
+    return Footing(said, first.date, differs, interim, *rest)

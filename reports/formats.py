@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 Mark = Literal["", "best", "near"]
-NEAR = "†"  # not told from the best
+NEAR = "†"  # not shown to differ from the best
 LEAST = 1e-3  # what is smaller is not worth its digits
 LONGEST = 45  # rows that fit a page of a paper; a longer table is broken over pages
 
@@ -146,7 +146,7 @@ def number(value: Any, digits: int = 3) -> Cell:
         return Cell("–")
     if 0 < value < LEAST:
         return Cell(f"<{LEAST:g}", float(value))
-    shown = float(f"{float(value):.{digits}g}")
+    shown = float(f"{float(value):.{digits}g}") + 0.0  # no -0
     text = (
         f"{shown:,.0f}".replace(",", "\N{NO-BREAK SPACE}") if abs(shown) >= 1000 else f"{shown:g}"
     )
@@ -169,8 +169,10 @@ def heads(names: Sequence[str], texts: int) -> list[Column]:
 
 
 def counted(n: int, what: str) -> str:
-    """`1 base`, `3 bases`."""
-    return f"{n} {what}{'s' if n != 1 else ''}"
+    """`1 base`, `3 bases`, `2 recoveries`."""
+    if n == 1:
+        return f"1 {what}"
+    return f"{n} {what.removesuffix('y')}ies" if what.endswith("y") else f"{n} {what}s"
 
 
 def in_order(names: Iterable[str], order: Iterable[str]) -> list[str]:

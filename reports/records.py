@@ -13,7 +13,6 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping
 from itertools import accumulate
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -180,6 +179,7 @@ class Measurements(_Frozen):
     pruned: Accuracy  # after recovery, last epoch
     train: TrainAccuracy | None = None  # only where the suite asks for it
     test_images: Positive | None = None  # that accuracies are of; records of old do not tell
+    classes: Positive | None = None  # of the dataset; records of old do not tell
     best_validation_top1: Share | None  # test top-1 of the epoch best on validation
     macs: Positive  # of one image, by torch's dispatcher on the pruned network; of kept weights
     dense_macs: Positive
@@ -188,6 +188,8 @@ class Measurements(_Frozen):
     torch_pruning_macs: Count | None  # torch-pruning's own count, which knows no masks; as papers
     widths: dict[str, Kept]  # group root -> channels kept, dense; none for masks
     weights: dict[str, Kept] = {}  # layer -> weights kept, dense; only for masks
+    kept_sha256: str = ""  # of which units or weights stayed; records of old do not tell
+    constant: list[str] = []  # group roots of which all units had one score, which ranks none
     layer_sparsity: dict[str, Share]  # layer -> share of its parameters removed
     latency: list[Latency]
     knobs: dict[str, float | None] = {}  # a selector's: group root -> its setting; None keeps all
@@ -285,20 +287,11 @@ class Record(_Frozen):
         return seal_json(self.model_dump_json(indent=1))
 
 
-def read_record(path: Path) -> Record:
-    """Read one record and check it against its seal and its key.
-
-    Raises:
-        RecordError: the file is torn, edited, of another schema version, or out of range.
-    """
-    return parse_record(path.read_bytes(), str(path), path.stem)
-
-
 def parse_record(content: bytes, source: str, key: str) -> Record:
     """A record from its file's content, checked; `source` is how errors name it.
 
     Raises:
-        RecordError: as `read_record`.
+        RecordError: the file is torn, edited, of another schema version, or out of range.
     """
     try:
         record = Record.model_validate_json(unseal(content))

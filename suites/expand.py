@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, overload
 
+import yaml
 from pydantic import ValidationError
 
-from .faults import explained, no_such
+from .faults import faults_in, no_such
 from .fidelity import FidelitySuite
 from .files import SuiteError, parse_yaml, read_yaml
 from .method import MethodSpec, matched_name, named_presets
+from .overrides import Fault, overridden, owed_to, to_blame
 from .problem import DatasetSpec, ModelSpec
 from .protocol import RecoverySpec
-from .scale import PAPER, rescale, scale_names, set_dotted
-from .schema import Suite, unfollowed_words
+from .scale import PAPER, rescale, scale_names
+from .schema import AnySuite, Suite, unfollowed_words
 
 LIBRARY = Path(__file__).with_name("library")
 KINDS: dict[str, type[Suite | FidelitySuite]] = {"comparison": Suite, "fidelity": FidelitySuite}
@@ -61,9 +64,10 @@ def expand(suite: Suite | FidelitySuite) -> Iterator[Probe]:
 
     >>> cases = list(expand(load_suite("quickstart", ["bases=1", "models=[resnet20]"])))
     >>> [(case.method_name, case.budget, case.recovery.name) for case in cases[:2]]
-    [('random', 0.5, 'none'), ('random', 0.5, 'finetune-short')]
+    [('random', 0.7, 'none'), ('random', 0.7, 'finetune-quick')]
     """
-    seeds = product(range(suite.bases), range(suite.repeats))
+    bases = range(suite.first_base, suite.first_base + suite.bases)
+    seeds = product(bases, range(suite.repeats))
     for (dataset, model), (base, repeat) in product(suite.problems, seeds):
         place = dataset, model, base, repeat
         for method in suite.methods_on(model):
@@ -95,46 +99,70 @@ def scales_of(name: str) -> list[str]:
 
 
 def load_suite(
-    name: str, overrides: Sequence[str] = (), *, scale: str | None = None
+    name: str,
+    overrides: Sequence[str] = (),
+    *,
+    scale: str | None = None,
+    recorded: Mapping[str, str] = MappingProxyType({}),
 ) -> Suite | FidelitySuite:
-    """A suite by its name in the library or by path.
+    """A suite by its name in the library or by path, or by that of one that has been run.
 
     Args:
         name: `quickstart`, or `path/to/suite.yaml`.
         overrides: `key=value` with dots into the file and a value in YAML:
             `calibration.images=64`, `models=[resnet20]`, `methods.0.criterion=l2`.
         scale: apply that one of the suite's own `scales` first; `paper` is the file as it stands.
+        recorded: suites that have been run, `resolved`, by name; those of the library come first.
 
     Raises:
-        SuiteError: no such suite or scale, not YAML, an unknown key, a wrong type; names file and
-            key.
+        SuiteError: no such suite or scale, not YAML, an unknown key, a wrong type; names the key,
+            and the file or the override that is at fault.
 
     >>> suite = load_suite("quickstart", ["calibration.images=64"])
     >>> suite.suite, suite.budgets.kept, suite.calibration.images
-    ('quickstart', [0.5], 64)
+    ('quickstart', [0.7, 0.5], 64)
     """
-    path = _find(name)
-    content = _read(path)
-    _refuse_name_of_library(content, path)
+    path = _find(name, recorded)
+    known = recorded.get(str(path))
+    content = _read(path) if known is None else parse_yaml(known, str(path))
+    if known is None:
+        _refuse_name_of_library(content, path)
     if scale is not None:
         rescale(content, scale, path)
-    for override in overrides:
-        key, equals, text = override.partition("=")
-        if not equals or not key:
-            raise SuiteError(f"--set {override}: expected key=value, as in calibration.images=64")
-        set_dotted(content, key.strip(), parse_yaml(text, f"--set {override}"), f"--set {override}")
-    kind = KINDS.get(str(content.get("kind", "comparison")))
-    if kind is None:
-        raise SuiteError(f"{path}: kind = {content['kind']!r}: there are {', '.join(KINDS)}")
-    try:
-        suite = kind.model_validate(content)
-    except ValidationError as error:
-        faults = "\n".join(f"{path}: {fault}" for fault in explained(error, kind))
-        raise SuiteError(faults, _criteria_named(content)) from error
+    changed = overridden(content, overrides)
+    suite = _checked(changed)
+    if isinstance(suite, list):
+
+        def faults(fewer: Sequence[str]) -> list[Fault]:
+            found = _checked(overridden(content, fewer))
+            return found if isinstance(found, list) else []
+
+        said = [owed_to(fault, path, to_blame(fault, overrides, faults)) for fault in suite]
+        raise SuiteError("\n".join(said), _criteria_named(changed))
     # What is taken out by a scale or on the command line may leave recipes that nothing follows.
-    if suite.unfollowed and scale in (None, PAPER) and not overrides:
+    if suite.unfollowed and scale in (None, PAPER) and not overrides and known is None:
         raise SuiteError(f"{path}: {unfollowed_words(key for key, _ in suite.unfollowed)}")
+    if suite.at_scale and not suite.description:
+        return suite.model_copy(update={"description": suite.reduced_to})
     return suite
+
+
+def resolved(suite: AnySuite) -> str:
+    """A suite as a file, in YAML, that says the same anywhere: with all defaults and recipes."""
+    recipes = {name: one for name, one in suite.all_recipes.items() if name in suite.used_recipes}
+    content = suite.model_copy(update={"recipes": recipes}).model_dump(by_alias=True)
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
+def _checked(content: Mapping[str, Any]) -> Suite | FidelitySuite | list[Fault]:
+    """The suite, or what is wrong with it."""
+    name = str(content.get("kind", "comparison"))
+    if name not in KINDS:
+        return [Fault("kind", no_such("kind of suite", name, KINDS))]
+    try:
+        return KINDS[name].model_validate(content)
+    except ValidationError as error:
+        return [Fault(*one) for one in faults_in(error, KINDS[name])]
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -159,14 +187,18 @@ def _refuse_name_of_library(content: Mapping[str, Any], path: Path) -> None:
         )
 
 
-def _find(name: str) -> Path:
-    """Raises SuiteError where the library has none of that name."""
-    path = Path(name)
-    if path.suffix in (".yaml", ".yml"):
+def _find(name: str, recorded: Collection[str] = ()) -> Path:
+    """Where a suite lies; of one that is only recorded, its name.
+
+    Raises:
+        SuiteError: there is none of that name.
+    """
+    path, known = Path(name), library()
+    if path.suffix in (".yaml", ".yml") or (name in recorded and name not in known):
         return path
-    known = library()
     if name not in known:
-        raise SuiteError(no_such("suite", name, known) + "; or give the path of a .yaml file")
+        names = dict.fromkeys([*known, *recorded])
+        raise SuiteError(no_such("suite", name, names) + "; or give the path of a .yaml file")
     return known[name]
 
 

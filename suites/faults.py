@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -16,7 +17,8 @@ def meant(name: str, known: Iterable[str]) -> str:
     >>> meant("taylr", ["taylor", "l1"])
     ' (did you mean taylor?)'
     """
-    near = get_close_matches(name, list(known), n=3)
+    by_small = {one.lower(): one for one in known}
+    near = [by_small[one] for one in get_close_matches(name.lower(), by_small, n=3)]
     return f" (did you mean {' or '.join(near)}?)" if near else ""
 
 
@@ -27,26 +29,36 @@ def no_such(what: str, name: str, known: Iterable[str]) -> str:
     "there is no suite 'quickstrat' (did you mean quickstart?); there are quickstart, grand"
     """
     names = list(known)
-    return f"there is no {what} {name!r}{meant(name, names)}; there are {', '.join(names)}"
+    return (
+        f"there is no {what} {name!r}{meant(name, names)}; there are {', '.join(names) or 'none'}"
+    )
 
 
-def explained(error: ValidationError, kind: type[BaseModel]) -> Iterator[str]:
+def explained(error: ValidationError, kind: type[BaseModel]) -> str:
     """A sentence for each fault of a section: the key, what was given, what is allowed."""
+    return "; ".join(said for _, said in faults_in(error, kind))
+
+
+def faults_in(error: ValidationError, kind: type[BaseModel]) -> Iterator[tuple[str, str]]:
+    """The key of each fault of a section, and a sentence about it."""
     for fault in error.errors():
         key = ".".join(str(part) for part in fault["loc"])
         given = f" = {fault['input']!r}" if not isinstance(fault["input"], dict | list) else ""
         if fault["type"] == "extra_forbidden":
             allowed = _keys_at(kind, fault["loc"][:-1])
-            near = get_close_matches(str(fault["loc"][-1]), allowed, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else "."
-            yield f"unknown key {key!r}{hint} Allowed here: {', '.join(allowed)}"
+            hint = meant(str(fault["loc"][-1]), allowed)
+            said = f"unknown key {key!r}{hint}. Allowed here: {', '.join(allowed)}"
         elif fault["type"] == "model_type":
-            yield f"{key}{given}: expected a mapping of {', '.join(_keys_at(kind, fault['loc']))}"
+            said = f"{key}{given}: expected a mapping of {', '.join(_keys_at(kind, fault['loc']))}"
         elif fault["type"] == "missing":
-            yield f"the key {key!r} is missing"
+            said = f"the key {key!r} is missing"
         else:
             message = fault["msg"].removeprefix("Value error, ")
-            yield f"{key + given + ': ' if key else ''}{message}"
+            if fault["type"] == "literal_error":
+                choices = re.findall(r"'([^']*)'", fault["ctx"]["expected"])
+                message += meant(str(fault["input"]), choices)
+            said = f"{key + given + ': ' if key else ''}{message}"
+        yield key, said
 
 
 def _keys_at(model: type[BaseModel], loc: Sequence[Any]) -> list[str]:

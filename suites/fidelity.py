@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import product
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from .method import MethodSpec
-from .problem import DatasetSpec, ModelSpec
 from .schema import Analysis, AnySuite, Suite
 from .section import Section
+
+_OF_COMPARISONS = ("iterative", "scope", "matched", "prepare", "procedure", "finetuning")
 
 
 class FidelitySpec(Section):
@@ -59,37 +60,23 @@ class FidelitySuite(AnySuite):
             )
         return given
 
-    @field_validator("datasets")
-    @classmethod
-    def _held_out(cls, datasets: list[DatasetSpec]) -> list[DatasetSpec]:
-        for dataset in datasets:
+    def faults(self) -> Iterator[str]:
+        yield from super().faults()
+        for dataset in self.datasets:
             if not dataset.validation:
-                raise ValueError(
+                yield (
                     f"dataset {dataset.title}: `validation: 0` is not for `kind: fidelity`, which "
                     "measures the loss without each unit on validation images; hold some out"
                 )
-        return datasets
-
-    @field_validator("models")
-    @classmethod
-    def _no_budgets(cls, models: list[ModelSpec]) -> list[ModelSpec]:
-        for model in models:
+        for model in self.models:
             if model.budgets is not None:
-                raise ValueError(
+                yield (
                     f"model {model.title}: `budgets` is not for `kind: fidelity`, "
                     "where no unit leaves for good; take it out"
                 )
-        return models
-
-    @field_validator("methods")
-    @classmethod
-    def _plain(cls, methods: list[MethodSpec]) -> list[MethodSpec]:
-        for method in methods:
-            for key in ("iterative", "scope", "matched", "prepare", "procedure", "finetuning"):
-                if getattr(method, key):
-                    raise ValueError(
-                        f"method {method.name}: `{key}` is not for `kind: fidelity`, which asks "
-                        "for the scores of the dense network; a method is a criterion, `options` "
-                        "and `as`"
-                    )
-        return methods
+        for method, key in product(self.methods, _OF_COMPARISONS):
+            if getattr(method, key):
+                yield (
+                    f"method {method.name}: `{key}` is not for `kind: fidelity`, which asks for "
+                    "the scores of the dense network; a method is a criterion, `options` and `as`"
+                )

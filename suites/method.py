@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from .faults import explained, no_such
+from .files import read_yaml
 from .protocol import Rewind, Scope
 from .section import Section, Slug
 
@@ -200,8 +201,7 @@ class MethodSpec(Section):
         try:
             return MethodSpec.model_validate({**own, **changes, "as": self.name})
         except ValidationError as error:
-            faults = "; ".join(explained(error, MethodSpec))
-            raise ValueError(f"{self.name}: {faults}") from error
+            raise ValueError(f"{self.name}: {explained(error, MethodSpec)}") from error
 
 
 def matched_name(method: MethodSpec, criterion: str) -> str:
@@ -212,6 +212,4 @@ def matched_name(method: MethodSpec, criterion: str) -> str:
 @cache
 def named_presets() -> dict[str, dict[str, Any]]:
     """The papers' methods by name, as suites write them (suites/presets.yaml)."""
-    from .files import read_yaml
-
     return dict(read_yaml(Path(__file__).with_name("presets.yaml")))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from .section import Section
 
@@ -66,14 +66,10 @@ class Budgets(Section):
         return one
 
 
-def _not_a_number(scope: Any) -> Any:
+def _ranks_or_blocks(scope: Any) -> Any:
     if isinstance(scope, int):
         raise ValueError('write N:M in quotes, as in scope: "2:4"; YAML takes 2:4 for a number')
-    return scope
-
-
-def _ranks_or_blocks(scope: str) -> str:
-    kept, _, of = scope.partition(":")
+    kept, _, of = str(scope).partition(":")
     blocks = kept.isdecimal() and of.isdecimal() and 0 < int(kept) < int(of)
     if scope not in ("global", "local", "isomorphic") and not blocks:
         raise ValueError("allowed are global, local, isomorphic, or N of M weights, as in 2:4")
@@ -90,7 +86,7 @@ def pattern(scope: str) -> tuple[int, int] | None:
     return (int(kept), int(of)) if colon else None
 
 
-Scope = Annotated[str, BeforeValidator(_not_a_number), AfterValidator(_ranks_or_blocks)]
+Scope = Annotated[str, BeforeValidator(_ranks_or_blocks)]
 
 
 class SelectionSpec(Section):

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from .faults import explained, no_such
+from .files import read_yaml
 from .section import Section
 
 
@@ -161,7 +162,7 @@ class Recipe(Alteration):
         try:
             return Recipe.model_validate({**self.model_dump(), **settings})
         except ValidationError as error:
-            raise ValueError("; ".join(explained(error, Recipe))) from error
+            raise ValueError(explained(error, Recipe)) from error
 
     def batches(self, images: int) -> int:
         """Steps of an epoch over so many images; raises ValueError where there are none.
@@ -184,8 +185,6 @@ class Recipe(Alteration):
 @cache
 def named_recipes() -> dict[str, Recipe]:
     """The recipes that every suite may name (suites/recipes.yaml)."""
-    from .files import read_yaml
-
     return {
         name: Recipe.model_validate(recipe)
         for name, recipe in read_yaml(Path(__file__).with_name("recipes.yaml")).items()

@@ -7,6 +7,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from .faults import no_such
 from .files import SuiteError
 
 PAPER = "paper"  # the file as it stands, where that is a paper's experiment
@@ -37,19 +38,21 @@ def rescale(content: dict[str, Any], scale: str, path: Path) -> None:
     """Apply one of the file's own scales in place: a comparison of its own, under its own name.
 
     Raises:
-        SuiteError: it has no such scale; names those that it has.
+        SuiteError: it has no such scale; names those that it has. It is at a scale already.
     """
     known = scale_names(content, path)
     if scale not in known:
-        there = f"there are {', '.join(known)}" if known else "it has no `scales`"
-        raise SuiteError(f"{path}: there is no scale {scale!r}; {there}")
+        raise SuiteError(f"{path}: {no_such('scale', scale, known)}")
     if scale == PAPER:
         return
+    if before := content.get("at_scale"):
+        raise SuiteError(f"{path}: at_scale = {before}: a smaller version has no smaller ones")
+    # Descriptions name the paper's models and data, which a smaller version may not have.
+    content["description"] = ""
     for key, value in content["scales"][scale].items():
         set_dotted(content, str(key), value, f"{path}: scales.{scale}")
     content["suite"] = f"{content.get('suite', path.stem)}-{scale}"
-    # Descriptions name the paper's models and data, which a smaller version may not have.
-    content["description"] = f"{content.get('description', '')} Scale: {scale}.".lstrip()
+    content["at_scale"] = scale
 
 
 def set_dotted(content: dict[str, Any], dotted: str, value: Any, source: str) -> None:

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from .faults import meant, no_such
 from .method import MethodSpec, matched_name
-from .problem import DatasetSpec, ModelSpec
+from .problem import DatasetSpec, ModelSpec, problem_name
 from .protocol import (
     UNTUNED,
     Budgets,
@@ -22,6 +22,8 @@ from .protocol import (
 )
 from .recipe import Alteration, Recipe, named_recipes
 from .section import Section, Slug, refuse_twice
+
+REHEARSAL = "smoke"  # the scale that only shows that everything works
 
 
 class Analysis(Section):
@@ -54,6 +56,9 @@ class AnySuite(Section):
     models: list[ModelSpec] = Field(min_length=1)
     methods: list[MethodSpec] = Field(min_length=1)
     bases: int = Field(default=3, ge=1)
+    first_base: int = Field(
+        default=0, ge=0, description="number of the first; bases of other numbers have other seeds"
+    )
     repeats: int = Field(default=1, ge=1)
     splits: Literal["per_base", "fixed"] | None = Field(
         default=None,
@@ -66,15 +71,25 @@ class AnySuite(Section):
     scales: dict[Slug, dict[str, Any]] = Field(
         default={}, description="by name, overrides that --scale NAME applies"
     )
+    at_scale: str = Field(
+        default="", description="which of its scales was applied; `--scale` says so, not the file"
+    )
 
     @field_validator("datasets", "models", mode="before")
     @classmethod
     def _names(cls, given: Any) -> Any:
-        return _each(given, lambda one: {"name": one} if isinstance(one, str) else one)
+        if not isinstance(given, list):
+            return given
+        return [{"name": one} if isinstance(one, str) else one for one in given]
 
     def faults(self) -> Iterator[str]:
-        for check in (self._consistent, self._changed, self._somewhere, self._trainable):
+        checks = (self._scaled, self._consistent, self._changed, self._somewhere, self._trainable)
+        for check in checks:
             yield from check()
+
+    def _scaled(self) -> Iterator[str]:
+        if self.at_scale and self.at_scale not in self.scales:
+            yield f"at_scale = {self.at_scale}: `--scale NAME` sets it; leave it out of the file"
 
     def _consistent(self) -> Iterator[str]:
         for what, names in {
@@ -157,6 +172,17 @@ class AnySuite(Section):
             for model in self.models
             if model.datasets is None or dataset.title in model.datasets
         ]
+
+    @property
+    def reduced_to(self) -> str:
+        """What a smaller version runs, in place of the description of the whole suite."""
+        runs = ", ".join(problem_name(*one) for one in self.problems)
+        return f"A smaller version of a suite (scale {self.at_scale}), of {runs}."
+
+    @property
+    def rehearsal(self) -> bool:
+        """Whether it only shows that everything works: its numbers mean nothing."""
+        return self.at_scale == REHEARSAL
 
     @property
     def method_names(self) -> list[str]:
@@ -264,12 +290,16 @@ class Suite(AnySuite):
         refuse_twice("recoveries", [one.name for one in self.recoveries])
         if self.analysis.control not in self.method_names:
             yield (
-                f"analysis.control: {self.analysis.control!r} is none of the methods: "
+                f"analysis.control: {self.analysis.control!r} is none of the methods"
+                + meant(self.analysis.control, self.method_names)
+                + ": "
                 + ", ".join(self.method_names)
             )
 
     def _looks(self) -> Iterator[str]:
         looks = self.analysis.looks
+        if looks and self.first_base:
+            yield f"first_base = {self.first_base}: analysis.looks begin with base 0; leave one out"
         if looks and (looks != sorted(set(looks)) or looks[-1] != self.bases):
             yield (
                 f"analysis.looks = {looks}: numbers of bases in ascending order, of which the last "
@@ -399,10 +429,23 @@ class Suite(AnySuite):
 
     def _fits_its_axis(self) -> Iterator[str]:
         """What speaks of channels is refused where weights leave, and the other way round."""
-        if self.budgets.unstructured:
-            _refuse_channels(self)
-        elif self.analysis.cost == "weights_ratio":
-            yield "analysis.cost = weights_ratio: only budgets.weights has it"
+        cost = self.analysis.cost
+        if not self.budgets.unstructured:
+            if cost == "weights_ratio":
+                yield "analysis.cost = weights_ratio: only budgets.weights has it"
+            return
+        for key, given in _said_of_channels(self):
+            scope = key.endswith(".scope")
+            hint = "allowed are global, local" if scope else "leave it out, or give another budget"
+            yield (
+                f"{key} = {given} is for channels, but budgets.weights prunes single weights; "
+                f"{hint}"
+            )
+        if cost in ("channels_ratio", "latency_ratio"):
+            yield (
+                f"analysis.cost = {cost}: budgets.weights masks single weights; channels and dense "
+                "kernels stay as they are; allowed are macs_ratio, params_ratio, weights_ratio"
+            )
 
     def _patterns_fit(self) -> Iterator[str]:
         """A pattern has one share of weights."""
@@ -457,11 +500,8 @@ class Suite(AnySuite):
 
     def recipes_followed(self, model: ModelSpec) -> set[str]:
         """Names of those that its bases are trained by, methods on the way, and recoveries."""
-        return (
-            super()
-            .recipes_followed(model)
-            .union(one.recipe for one in self.recoveries if one.recipe)
-        )
+        own = {one.recipe for one in self.recoveries if one.recipe}
+        return super().recipes_followed(model) | own
 
 
 def unfollowed_words(keys: Iterable[str]) -> str:
@@ -472,58 +512,31 @@ def unfollowed_words(keys: Iterable[str]) -> str:
     )
 
 
-def _each(given: Any, change: Any) -> Any:
-    return [change(one) for one in given] if isinstance(given, list) else given
-
-
-_WEIGHTS = "budgets.weights prunes single weights"
-
-
-def _refuse_channels(suite: Suite) -> None:
-    """A suite that prunes single weights cannot ask for what speaks of channels.
-
-    Raises:
-        ValueError: names the key of the suite, and what is allowed.
-    """
+def _said_of_channels(suite: Suite) -> Iterator[tuple[str, object]]:
+    """Key and value of all that a suite says of channels."""
     for key, method, _ in suite.methods_by_key:
         for name in ("procedure", "finetuning"):
             if (phase := getattr(method, name)) is not None:
-                raise ValueError(_for_channels(f"{key}.{name}", phase.name))
+                yield f"{key}.{name}", phase.name
         if method.coupled is not None:
-            raise ValueError(_for_channels(f"{key}.coupled", method.coupled))
-        _refuse_scope(f"{key}.scope", method.scope)
-    if suite.analysis.cost in ("channels_ratio", "latency_ratio"):
-        raise ValueError(
-            f"analysis.cost = {suite.analysis.cost}: budgets.weights masks single weights; "
-            "channels and dense kernels stay as they are; allowed are macs_ratio, "
-            "params_ratio, weights_ratio"
-        )
-    _refuse_limits("selection", suite.selection)
+            yield f"{key}.coupled", method.coupled
+        if method.scope == "isomorphic":
+            yield f"{key}.scope", method.scope
+    yield from _limits("selection", suite.selection)
     for index, model in enumerate(suite.models):
         if model.selection:
-            _refuse_limits(f"models.{index}.selection", model.selection)
+            yield from _limits(f"models.{index}.selection", model.selection)
         if model.ignored:
-            raise ValueError(_for_channels(f"models.{index}.ignored", model.ignored))
+            yield f"models.{index}.ignored", model.ignored
 
 
-def _refuse_limits(key: str, selection: SelectionSpec) -> None:
-    _refuse_scope(f"{key}.scope", selection.scope)
+def _limits(key: str, selection: SelectionSpec) -> Iterator[tuple[str, object]]:
+    """Key and value of what a selection says of channels."""
     plain = SelectionSpec()
+    if selection.scope == "isomorphic":
+        yield f"{key}.scope", selection.scope
     for name in sorted(set(SelectionSpec.model_fields) - {"scope", "by_budget"}):
-        given = getattr(selection, name)
-        if given != getattr(plain, name):
-            raise ValueError(_for_channels(f"{key}.{name}", given))
+        if (given := getattr(selection, name)) != getattr(plain, name):
+            yield f"{key}.{name}", given
     for budget, one in selection.by_budget.items():
-        _refuse_limits(f"{key}.by_budget.{budget:g}", one)
-
-
-def _refuse_scope(key: str, scope: str | None) -> None:
-    if scope == "isomorphic":
-        raise ValueError(
-            f"{key} = isomorphic ranks groups of channels, but {_WEIGHTS}; "
-            "allowed are global, local"
-        )
-
-
-def _for_channels(key: str, given: object) -> str:
-    return f"{key} = {given} is for channels, but {_WEIGHTS}; leave it out, or give another budget"
+        yield from _limits(f"{key}.by_budget.{budget:g}", one)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from bench import terminal
 from bench.command import cli
 
 
@@ -31,7 +32,7 @@ def bench(
     """The command in this process, as torch takes seconds to load; in an empty folder."""
     monkeypatch.chdir(tmp_path)
     for console in (cli.console, cli.complaints):  # of the width there was when they were made
-        monkeypatch.setattr(console, "width", 200)
+        monkeypatch.setattr(console, "width", terminal.UNBROKEN)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     threads, terminate = torch.get_num_threads(), signal.getsignal(signal.SIGTERM)
 

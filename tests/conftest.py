@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bench.conformance.networks import CLASSES, SIDE, Concat, Depthwise, conv, lively, tiny_vit
 from bench.conformance.watch import changes, marked, snapshot
-from bench.models.channel_pad import ChannelPad
+from bench.models.resnet import ChannelPad
 from bench.pruning.network import Network
 from criteria import Group, Member, find_structure
 

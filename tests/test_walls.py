@@ -49,7 +49,7 @@ LADDER = {
         data
         pruning
         store
-        errors  seeds
+        errors  terminal  seeds
     """,
     "criteria": """
         plugin  score
@@ -64,7 +64,7 @@ LADDER = {
         network
         options
         source
-        errors
+        errors  lazy
     """,
     "suites": """
         expand
@@ -82,6 +82,7 @@ LADDER = {
         analysis
         statistics
         declared
+        chance
         records  formats
         seal
     """,
@@ -238,6 +239,29 @@ def test_records_can_be_read_without_the_engine() -> None:
         timeout=toy.PATIENCE,
     )
     assert done.stdout.strip() == "[]"
+
+
+LISTS = """
+import sys
+from rich.console import Console
+from bench.command.listing import listing
+from bench.plan.plan import make_plan
+from suites import load_suite
+
+for what in ("criteria", "preparations", "procedures", "recoveries", "models", "datasets"):
+    listing(Console(file=sys.stderr), what, [])
+assert len(make_plan(load_suite("quickstart")).trials) > 100
+assert not {"torch", "torch_pruning"} & set(sys.modules), "torch is loaded"
+from criteria.lazy import torch
+assert torch.ones(2).sum() == 2 and "torch" in sys.modules
+"""
+
+
+def test_lists_and_plans_load_no_torch() -> None:
+    """Its import takes two seconds; `criteria.lazy` says how that is done."""
+    subprocess.run(
+        [sys.executable, "-c", LISTS], env=toy.environment(), check=True, timeout=toy.PATIENCE
+    )
 
 
 def test_no_test_imports_a_test() -> None:

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
+from reports.declared import REHEARSED
+
+from ..errors import BenchError
+from ..terminal import say
+
 if TYPE_CHECKING:
     from suites import FidelitySuite, Suite, SuiteError
 
+    from ..plan.outline import Outline
     from ..plan.plan import Plan
+    from ..plan.recorded import Recorded
 
-SuiteName = Annotated[str, typer.Argument(help="A suite's name (bench list suites) or .yaml file.")]
+SUITE = "A suite's name (bench list suites, bench status) or .yaml file."
+SuiteName = Annotated[str, typer.Argument(help=SUITE)]
 Results = Annotated[
     Path, typer.Option("--results", envvar="BENCH_RESULTS", help="Folder that results go to.")
 ]
@@ -58,7 +67,7 @@ class ChosenSuite:
     Attributes:
         scale: "" is the suite's file as it stands.
         plugins: files with a user's criteria, for its plan and to tell of misspelt names.
-        results: where its last run may have declared looks, which are then the suite's.
+        results: where suites are recorded as they were run.
     """
 
     name: str
@@ -69,10 +78,10 @@ class ChosenSuite:
     methods: str = ""
     until_decided: bool = False
     cap: int | None = None
-    results: Path | None = None
+    results: Path = RESULTS
 
-    def suite(self) -> Suite | FidelitySuite:
-        """The suite at its scale.
+    def suite(self, *, has_run: bool = False) -> Suite | FidelitySuite:
+        """The suite at its scale; of one that `has_run`, with the looks that it has declared.
 
         Raises:
             SuiteError: see `load_suite`; names criteria that do not exist as well.
@@ -83,10 +92,35 @@ class ChosenSuite:
             raise SuiteError(
                 f"--smoke is short for --scale smoke; --scale {self.scale} is another one"
             )
-        return self._at("smoke" if self.smoke else self.scale)
+        return self._at("smoke" if self.smoke else self.scale, has_run=has_run)
+
+    def outline(self, console: Console) -> Outline:
+        """What was run last under this name; with options, what its file plans.
+
+        Says what of it is other than a reader may think: see docs/suites.md.
+
+        Raises:
+            SuiteError, PlanError, CriteriaError, StoreError: as `plan`.
+        """
+        recorded = self._recorded.get(self.name)
+        if recorded is None or self.overrides or self.scale or self.smoke or self.plugins:
+            return self._plans(console, {"": self.suite(has_run=True)})[""]
+        from suites import library, load_suite, resolved
+
+        found = recorded.outline
+        say(console, (found.suite.suite, "bold"), f"  {found.suite.description}")
+        if self.name in library() and resolved(load_suite(self.name)) != recorded.suite:
+            say(console, f"As it was run last, {recorded.date}: the library's has other settings.")
+        if recorded.outdated:
+            say(
+                console,
+                f"The code of criteria has changed since {recorded.date}: these are the "
+                f"trials as they were run then; bench plan {self.name} says what would run anew.",
+            )
+        return found
 
     def plan(self, console: Console) -> Plan:
-        """The suite's plan; says at once that it is on its way, as torch takes seconds to load.
+        """The suite's plan, from its file; from its record where there is no file of that name.
 
         Raises:
             SuiteError, PlanError, CriteriaError: faults of the suite, a plugin or a name.
@@ -108,19 +142,31 @@ class ChosenSuite:
             scales = ["", *scales]
         return self._plans(console, {one or "as it stands": self._at(one) for one in scales})
 
-    def _at(self, scale: str) -> Suite | FidelitySuite:
+    @cached_property
+    def _recorded(self) -> dict[str, Recorded]:
+        from ..plan.recorded import recorded_suites
+        from ..store.store import Store
+
+        return recorded_suites(Store(self.results))
+
+    def _at(self, scale: str, *, has_run: bool = False) -> Suite | FidelitySuite:
         from suites import SuiteError, load_suite
 
+        known = {name: one.suite for name, one in self._recorded.items()}
+
+        def load(*added: str) -> Suite | FidelitySuite:
+            given = [*self.overrides, *added]
+            return load_suite(self.name, given, scale=scale or None, recorded=known)
+
         try:
-            suite = load_suite(self.name, self.overrides, scale=scale or None)
-            if looks := self._looks(suite):
-                added = [f"bases={looks[-1]}", f"analysis.looks={looks}"]
-                suite = load_suite(self.name, [*self.overrides, *added], scale=scale or None)
+            suite = load()
+            if looks := self._looks(suite, has_run=has_run):
+                suite = load(f"bases={looks[-1]}", f"analysis.looks={looks}")
         except SuiteError as error:
             raise self._with_unknown_criteria(error) from None
         return suite
 
-    def _looks(self, suite: Suite | FidelitySuite) -> list[int]:
+    def _looks(self, suite: Suite | FidelitySuite, *, has_run: bool) -> list[int]:
         """Looks beyond those of its file: those asked for, or declared by its last run."""
         from suites import SuiteError
 
@@ -133,20 +179,55 @@ class ChosenSuite:
                 f"--cap {self.cap} is the most bases of --until-decided; give that too"
             )
         set_already = {one.partition("=")[0].strip() for one in self.overrides}
-        if self.results is None or set_already & {"bases", "analysis.looks"}:
+        if not has_run or set_already & {"bases", "analysis.looks"}:
             return []
         return looks_declared(suite, self.results)
 
     def _plans(self, console: Console, suites: dict[str, Suite | FidelitySuite]) -> dict[str, Plan]:
         suite = next(iter(suites.values()))
-        console.print(f"[bold]{suite.suite}[/]  {suite.description}")
-        with console.status("loading torch and the criteria"):
+        say(console, (suite.suite, "bold"), f"  {suite.description}")
+        if suite.rehearsal:
+            say(console, (f"Rehearsal: {REHEARSED}.", "yellow"))
+        with console.status("reading the criteria"):
             from ..plan.plan import make_plan
             from ..plan.plugins import load_plugins
 
-            load_plugins(self.plugins)
+            load_plugins(self.all_plugins)
             chosen = names_in(self.methods)
-            return {name: make_plan(one).only(chosen) for name, one in suites.items()}
+            try:
+                plans = {name: make_plan(one) for name, one in suites.items()}
+            except BenchError as error:
+                raise self._owed(error) from None
+            return {name: one.only(chosen) for name, one in plans.items()}
+
+    def _owed(self, error: BenchError) -> BenchError:
+        """A fault of a plan, behind the overrides without which it would not be."""
+        from suites import load_suite
+        from suites.overrides import to_blame
+
+        from ..plan.plan import make_plan
+
+        scale = "smoke" if self.smoke else self.scale
+
+        def faults(fewer: Sequence[str]) -> list[str]:
+            try:
+                make_plan(load_suite(self.name, fewer, scale=scale or None))
+            except BenchError as other:
+                return [str(other)]
+            return []
+
+        settings = [f"--set {one}" for one in to_blame(str(error), self.overrides, faults)]
+        return type(error)(f"{' '.join(settings)}: {error}") if settings else error
+
+    @cached_property
+    def all_plugins(self) -> list[Path]:
+        """Those given; and those that a suite was run with, where only its record is known."""
+        from suites import library
+
+        recorded = None if self.name in library() else self._recorded.get(self.name)
+        known = recorded.plugins if recorded else ()
+        given = {one.resolve() for one in self.plugins}
+        return [*(one for one in known if one not in given), *self.plugins]
 
     def _with_unknown_criteria(self, error: SuiteError) -> SuiteError:
         """A misspelt criterion may be the cause, as where the control is none of the methods."""

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.status import Status
 
 from ..errors import BenchError
+from ..terminal import say
 
 
 def show_checks(console: Console, name: str, plugins: Sequence[Path], results: Path) -> int:
@@ -33,7 +34,7 @@ def show_checks(console: Console, name: str, plugins: Sequence[Path], results: P
         with console.status(f"checking {criterion}") as status:
             findings = findings_of(criterion, results, lambda step: _tell(console, status, step))
         show_findings(console, findings)
-        console.print(summary(findings), style="bold red" if fails(findings) else "bold green")
+        say(console, (summary(findings), "bold red" if fails(findings) else "bold green"))
         code |= fails(findings)
     return int(code)
 
@@ -43,4 +44,4 @@ def _tell(console: Console, status: Status, step: str) -> None:
     if console.is_terminal:
         status.update(step)
     else:
-        console.print(step)
+        say(console, step)

@@ -15,7 +15,7 @@ from reports.claims.claims_page import by_chance, claims_page, verdicts, what_we
 from ..errors import BenchError
 from ..store.sealed import write_atomically
 from ..store.store import Store
-from .table import print_table
+from ..terminal import print_table, say
 
 if TYPE_CHECKING:
     from reports.records import Record
@@ -33,7 +33,7 @@ def show_claims(console: Console, folders: Sequence[Path], out: Path | None) -> 
         if not whole:
             raise BenchError(f"--results {folder}: there are no records; make some with bench run")
         if faulty:
-            console.print(f"{folder}: {faulty} files are no valid records and are left out")
+            say(console, f"{folder}: {faulty} files are no valid records and are left out")
         records += whole
     judgements = judge(known_claims(), records)
     judged = list(verdicts(judgements))
@@ -49,8 +49,8 @@ def show_claims(console: Console, folders: Sequence[Path], out: Path | None) -> 
         if said != "not run"
     ]
     print_table(console, ("paper", "claim", "suite", "what we found", "verdict"), rows)
-    console.print(by_chance(judged))
-    console.print(f"claims that no record speaks of: {len(judged) - len(rows)}")
+    say(console, by_chance(judged))
+    say(console, f"claims that no record speaks of: {len(judged) - len(rows)}")
     if out is not None:
         write_atomically(out, claims_page(judgements, records).encode())
-        console.print(f"wrote {out}", soft_wrap=True)
+        say(console, f"wrote {out}")

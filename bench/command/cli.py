@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from ..terminal import console_for_people, say
 from .arguments import (
     DATA,
     RESULTS,
+    SUITE,
     Cap,
     ChosenSuite,
     DataRoot,
@@ -35,8 +36,8 @@ app = typer.Typer(
     help="Which pruning method is better, where, by how much, at what cost, and how sure are we?",
     epilog="Begin with: bench run quickstart",
 )
-console = Console(highlight=False)
-complaints = Console(stderr=True, highlight=False)
+console = console_for_people()
+complaints = console_for_people(stderr=True)
 
 
 @app.command(name="list")
@@ -89,7 +90,7 @@ def plan(
     from .planning import show_plan, show_scales
 
     throughput, store = Throughput(tflops, ceiling), Store(results)
-    chosen = ChosenSuite(suite, set_, scale, smoke, plugin, methods, until_decided, cap)
+    chosen = ChosenSuite(suite, set_, scale, smoke, plugin, methods, until_decided, cap, results)
     with saying_damage(store, console):
         if scales:
             show_scales(console, chosen.plans_by_scale(console), store, throughput, data_root)
@@ -107,7 +108,7 @@ def fetch(
     smoke: Smoke = False,
 ) -> None:
     """Get the datasets, weights and checkpoints of a suite, and say what must be got by hand."""
-    chosen = ChosenSuite(suite, set_, scale, smoke).suite()
+    chosen = ChosenSuite(suite, set_, scale, smoke, results=results).suite()
 
     from ..store.store import Store
     from .fetch import fetch_all, requirements
@@ -156,9 +157,12 @@ def run(
     ] = False,
     until_decided: UntilDecided = False,
     cap: Cap = None,
+    allow_untrained: Annotated[
+        bool, typer.Option("--allow-untrained", help="Go on where bases are near chance.")
+    ] = False,
 ) -> None:
     """Run a suite. Run it again after any interruption: finished trials are not repeated."""
-    chosen = ChosenSuite(suite, set_, scale, smoke, plugin, until_decided=until_decided, cap=cap)
+    chosen = ChosenSuite(suite, set_, scale, smoke, plugin, "", until_decided, cap, results)
     planned = chosen.plan(console)
 
     from ..run.session import Request, session
@@ -168,7 +172,7 @@ def run(
         results,
         data_root,
         download=download,
-        plugins=tuple(path.resolve() for path in plugin),
+        plugins=tuple(path.resolve() for path in chosen.all_plugins),
         device=device,
         loaders=loaders or max(1, (os.cpu_count() or 1) // workers),
     )
@@ -181,6 +185,7 @@ def run(
         timeout_s=timeout,
         shard=shard,
         retry_failed=retry_failed,
+        allow_untrained=allow_untrained,
         command=" ".join(sys.argv),
     )
     raise typer.Exit(session(planned, request, console))
@@ -188,22 +193,27 @@ def run(
 
 @app.command()
 def status(
-    suite: SuiteName,
+    suite: Annotated[str, typer.Argument(help=f"{SUITE} Without: all that were run.")] = "",
     results: Results = RESULTS,
     set_: Overrides = [],  # noqa: B006
     scale: Scale = "",
     smoke: Smoke = False,
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
-    """Show how far a suite has come, and what has failed."""
+    """Show how far a suite has come, and what has failed; without a name, all suites."""
     from ..run.reporting import saying_damage
     from ..store.store import Store
-    from .status import show_status
+    from .status import show_all, show_status
 
-    chosen = ChosenSuite(suite, set_, scale, smoke, plugin, results=results)
-    planned, store = chosen.plan(console), Store(results)
+    store = Store(results)
     with saying_damage(store, console):
-        show_status(console, planned, store)
+        if not suite:
+            if set_ or scale or smoke or plugin:
+                raise typer.BadParameter("options are of one suite; give its name")
+            show_all(console, store)
+            return
+        chosen = ChosenSuite(suite, set_, scale, smoke, plugin, results=results)
+        show_status(console, chosen.outline(console), store)
 
 
 @app.command()
@@ -227,7 +237,7 @@ def report(
 ) -> None:
     """Write the report of a suite, finished or not, from its records; MLflow's latest run of it
     then carries this report."""
-    planned = ChosenSuite(suite, set_, scale, smoke, plugin, results=results).plan(console)
+    planned = ChosenSuite(suite, set_, scale, smoke, plugin, results=results).outline(console)
 
     from ..run.reporting import finished, saying_damage, write_report
     from ..store.store import Store
@@ -238,10 +248,10 @@ def report(
     with saying_damage(store, console):
         records = finished(planned, store)
         path = write_report(planned, store, out, names_in(format_), names_in(figures), records)
-    console.print(f"report: {path}", soft_wrap=True)
+    say(console, f"report: {path}")
     drawn = path if path.is_dir() else path.parent
     if undrawn := [one for one in names_in(figures) if not [*drawn.glob(f"figures/{one}*.svg")]]:
-        console.print(f"[yellow]these trials do not allow the figure {', '.join(undrawn)}[/]")
+        say(console, (f"these trials do not allow the figure {', '.join(undrawn)}", "yellow"))
     if out is not None:
         return  # a copy for somewhere else
     uri, made = os.environ.get("MLFLOW_TRACKING_URI"), store.report(suite_.suite)
@@ -250,7 +260,7 @@ def report(
     try:
         sync_records(store.root, suite_, records, planned.expected, uri, made)
     except TrackingError as error:
-        console.print(f"[yellow]MLflow: {error}[/]")
+        say(console, (f"MLflow: {error}", "yellow"))
 
 
 @app.command()
@@ -265,7 +275,7 @@ def compare(
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
     """Hold one method of a suite against another: how much better, where, and how surely."""
-    planned = ChosenSuite(suite, set_, scale, smoke, plugin, results=results).plan(console)
+    planned = ChosenSuite(suite, set_, scale, smoke, plugin, results=results).outline(console)
 
     from ..run.declaring import footing_of
     from ..run.reporting import compare_methods, saying_damage
@@ -277,7 +287,7 @@ def compare(
         show_difference(console, compare_methods(planned, store, method, reference))
         footing = footing_of(planned, store, planned.records(store))
     for sentence in (footing.declared, *footing.notices):
-        console.print(sentence, markup=False, soft_wrap=True)
+        say(console, sentence)
 
 
 @app.command()
@@ -309,7 +319,7 @@ def sync(
     from ..store.store import Store
     from ..tracking import sync as sync_records
 
-    planned = ChosenSuite(suite, set_, scale, smoke, plugin, results=results).plan(console)
+    planned = ChosenSuite(suite, set_, scale, smoke, plugin, results=results).outline(console)
     store = Store(results)
     with store.lock(), saying_damage(store, console):
         records = planned.records(store)
@@ -322,7 +332,7 @@ def sync(
             os.environ.get("MLFLOW_TRACKING_URI"),
             report if report.exists() else None,
         )
-    console.print(f"{added} of {len(records)} trials were missing in MLflow and are there now")
+    say(console, f"{added} of {len(records)} trials were missing in MLflow and are there now")
 
 
 @app.command()
@@ -341,9 +351,9 @@ def pull(
     store = Store(results)
     with store.lock(), saying_damage(store, console), console.status(f"asking {source}"):
         pulled = pull_records(store, suite, source)
-    console.print(f"{pulled.written} records fetched, {pulled.here} of {pulled.found} were here")
+    say(console, f"{pulled.written} records fetched, {pulled.here} of {pulled.found} were here")
     for fault in pulled.faults:
-        console.print(f"left out: {fault}", markup=False, soft_wrap=True)
+        say(console, f"left out: {fault}")
 
 
 @app.command()
@@ -357,9 +367,9 @@ def ui(
 
     command = ui_command(results.resolve(), port=port)
     address = f"http://127.0.0.1:{port}"
-    console.print(f"MLflow UI on {home(address)} (Ctrl-C stops it)", soft_wrap=True)
+    say(console, f"MLflow UI on {home(address)} (Ctrl-C stops it)")
     for suite, links in links_of_all(results.resolve(), address):
-        console.print(f"{suite}\n{in_lines(links)}", markup=False, soft_wrap=True)
+        say(console, f"{suite}\n{in_lines(links)}")
     os.execve(command[0], command, ui_environment())
 
 
@@ -372,7 +382,7 @@ def new_criterion(
     from .new_criterion import write_criterion
 
     path = write_criterion(name, out)
-    console.print(f"wrote {path}; check it with: bench check --plugin {path}", soft_wrap=True)
+    say(console, f"wrote {path}; check it with: bench check --plugin {path}")
 
 
 @app.command()
@@ -401,7 +411,7 @@ def main() -> None:
         if isinstance(end, SystemExit) and end.code != 130:  # 130: typer has met the interrupt
             raise
         kept = "; finished trials are kept, the same command goes on from there"
-        complaints.print("interrupted" + (kept if sys.argv[1:2] == ["run"] else ""))
+        say(complaints, "interrupted" + (kept if sys.argv[1:2] == ["run"] else ""))
         raise SystemExit(130) from None
 
 
@@ -421,8 +431,7 @@ def _is_for_people(error: Exception) -> bool:
 
 
 def _complain(error: Exception) -> None:
-    complaints.print("[bold red]error:[/]", end=" ")
-    complaints.print(str(error), markup=False, soft_wrap=True)
+    say(complaints, ("error:", "bold red"), f" {error}")
 
 
 def _interrupt(*_: object) -> None:

@@ -6,20 +6,19 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from .table import print_table
+from ..terminal import print_table, say
 
 if TYPE_CHECKING:
     from reports.analysis.compare import MethodDifference
 
 
 def show_difference(console: Console, result: MethodDifference) -> None:
-    """Differences on each problem, then what may be said over them; 80 columns wide."""
-    from reports.formats import counts, interval, points, whole
+    """Differences on each problem, then what may be said over them."""
+    from reports.formats import confidence, counts, interval, points, whole
 
-    level = f"{100 * (1 - result.suite.analysis.alpha):g} % interval"
-    console.print(
-        f"{result.method} minus {result.reference}, points of retained top-1", style="bold"
-    )
+    title = f"{result.method} minus {result.reference}, accuracy change in points of top-1"
+    say(console, (title, "bold"))
+    level = f"{confidence(result.suite.analysis.alpha)} interval"
     heads = ["difference", level, "bases", "won/tied/lost", "there"]
     for recovery, pairs in result.paired.groupby("recovery", sort=False):
         rows = [
@@ -29,12 +28,12 @@ def show_difference(console: Console, result: MethodDifference) -> None:
                 interval(row["low"], row["high"]),
                 whole(row["n_bases"]).text,
                 counts(row),
-                row["verdict"],
+                f"missing: {row['reason']}" if row["reason"] else row["verdict"],
             ]
             for row in pairs.to_dict("records")
         ]
         console.print()
-        print_table(console, [str(recovery), *heads], rows, breaks=0)
+        print_table(console, [str(recovery), *heads], rows)
     console.print()
     for sentence in result.words:
-        console.print(sentence, markup=False, soft_wrap=True)
+        say(console, sentence)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from .table import print_table
+from ..terminal import print_table, say
 
 if TYPE_CHECKING:
     from ..plan.jobs import Trial
@@ -41,17 +41,17 @@ def hours_of(works: Iterable[Work]) -> str:
 
 def say_assumptions(console: Console, works: Iterable[Work], throughput: Throughput) -> None:
     """What the estimate rests on, and what is not in it."""
-    console.print(
+    say(
+        console,
         "GPU-hours are for the images scored, trained on and evaluated: MACs of all forward "
         f"passes, at {throughput}; without cutting, timing and loading.",
-        soft_wrap=True,
     )
     unknown = sorted(set().union(*(one.unknown for one in works)))
     if unknown:
-        console.print(
+        say(
+            console,
             f"Not in it: {', '.join(unknown)}, whose size is not known before it lies under "
             "--data-root with an image_size.",
-            soft_wrap=True,
         )
 
 
@@ -69,7 +69,7 @@ def _hours(hours: float) -> str:
 
 
 def show_epochs(console: Console, planned: Plan) -> None:
-    """Print what each method trains before it is scored, on its way, and to recover."""
+    """Print what methods train before they are scored, on the way, and to recover; alike as one."""
     from ..plan.jobs import TrialJob
     from ..plan.workload import own_epochs, prepared_epochs, recovery_epochs
 
@@ -88,14 +88,15 @@ def show_epochs(console: Console, planned: Plan) -> None:
     ]
     if not kinds:
         return
-    print_table(
-        console,
-        ("epochs of", *(_HEADS.get(one, one) for one in kinds)),
-        [
-            (method, *(_range(trained.get(one, set()), one not in _HEADS) for one in kinds))
-            for method, trained in by_method.items()
-        ],
-    )
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for method, trained in by_method.items():
+        counts = (_range(trained.get(one, set()), one not in _HEADS) for one in kinds)
+        alike.setdefault(tuple(counts), []).append(method)
+    rows = [
+        (f"all {len(names)} methods" if names == [*by_method] else ", ".join(names), *counts)
+        for counts, names in alike.items()
+    ]
+    print_table(console, ("epochs of", *(_HEADS.get(one, one) for one in kinds)), rows)
 
 
 _HEADS = {"before": "before scoring", "way": "on the way"}

@@ -18,6 +18,7 @@ from ..data.known import DATASETS
 from ..errors import BenchError, ModelError
 from ..models.checkpoint import checkpoint_file, local_checkpoint
 from ..models.registry import TORCHVISION
+from ..terminal import say
 
 
 @dataclass(frozen=True)
@@ -72,14 +73,14 @@ def fetch_all(wanted: list[Requirement], console: Console) -> int:
     for requirement in wanted:
         with console.status(f"looking for {requirement}"):
             fetched = fetch(requirement)
-        console.print(f"{fetched.state:8} {requirement}", markup=False, soft_wrap=True)
+        say(console, f"{fetched.state:8} {requirement}")
         if fetched.state == "missing":
-            console.print(f"         {fetched.why}", markup=False, soft_wrap=True)
+            say(console, fetched.why, indent=9)
             missing.append(requirement.name)
     if missing:
-        console.print(f"still missing: {', '.join(missing)}", markup=False, soft_wrap=True)
+        say(console, f"still missing: {', '.join(missing)}")
     else:
-        console.print("everything is here")
+        say(console, "everything is here")
     return int(bool(missing))
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Iterator, Sequence
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.padding import Padding
-from rich.text import Text
+
+from suites.faults import no_such
 
 from ..errors import BenchError
-from .table import print_table
+from ..terminal import print_table, say
 
 if TYPE_CHECKING:
     from criteria.options import Options
@@ -37,7 +38,7 @@ def listing(console: Console, what: str, plugins: Sequence[Path], name: str = ""
         CriteriaError: nothing there bears that name.
     """
     if what not in LISTS:
-        raise BenchError(f"bench list {what}: there are {', '.join(LISTS)}")
+        raise BenchError(f"bench list: {no_such('list', what, LISTS)}")
     if name and what not in ("criteria", "presets") and what not in PHASES:
         told = ", ".join(("criteria", "presets", *PHASES))
         raise BenchError(f"bench list {what} {name}: a name may follow {told}")
@@ -60,11 +61,25 @@ def listing(console: Console, what: str, plugins: Sequence[Path], name: str = ""
 
 
 def _suites(console: Console) -> None:
+    """First what runs at once, of that the quickstart, then by what is to be fetched; small first.
+
+    What must be got by hand comes last.
+    """
     from suites import expand, library, load_suite
 
-    loaded = [load_suite(name) for name in library()]
-    rows = [(one.suite, str(sum(1 for _ in expand(one))), one.description) for one in loaded]
-    print_table(console, ("suite", "trials", "what it asks"), rows)
+    from ..data.known import DATASETS
+
+    rows = []
+    for one in map(load_suite, library()):
+        trials = sum(1 for _ in expand(one))
+        names = list(dict.fromkeys(data.name for data in one.datasets))
+        known = [DATASETS[name] for name in names]
+        fetched = sum(data.download_bytes or (0 if data.contents else inf) for data in known)
+        place = (fetched // 1e8, one.suite != "quickstart", trials)
+        rows.append((place, (one.suite, str(trials), ", ".join(names), one.description)))
+    heads = ("suite", "trials", "on", "what it asks")
+    print_table(console, heads, [row for _, row in sorted(rows)])
+    say(console, "how long one takes: bench plan NAME; in smaller versions: with --scales")
 
 
 def _presets(console: Console, name: str) -> None:
@@ -80,7 +95,7 @@ def _presets(console: Console, name: str) -> None:
         for method in [MethodSpec.model_validate(one)]
     ]
     print_table(console, ("preset", "criterion", "leaves"), rows)
-    console.print("all of one: bench list presets NAME")
+    say(console, "all of one: bench list presets NAME")
 
 
 def _preset(console: Console, name: str) -> None:
@@ -90,22 +105,21 @@ def _preset(console: Console, name: str) -> None:
         BenchError: there is none of that name.
     """
     from suites import named_recipes
-    from suites.faults import no_such
     from suites.method import MethodSpec, named_presets
 
     known = named_presets()
     if name not in known:
         raise BenchError(no_such("preset", name, known))
-    console.print(f"[bold]{name}[/]")
+    say(console, (name, "bold"))
     for key, value in known[name].items():
-        console.print(Padding(Text(f"{key}: {_written(value)}"), (0, 0, 0, 4)))
+        say(console, f"{key}: {_written(value)}", indent=4)
     recipes = sorted(MethodSpec.model_validate(known[name]).recipes)
     if recipes:
-        console.print("recipes, which a suite may replace under the same names:")
+        say(console, "recipes, which a suite may replace under the same names:")
     for one in recipes:
         recipe = named_recipes()[one].model_dump(exclude_defaults=True)
-        console.print(Padding(Text(f"{one}: {_written(recipe)}"), (0, 0, 0, 4)))
-    console.print(f"in a suite: `- {name}`, or `- {{preset: {name}, as: NAME, KEY: VALUE}}`")
+        say(console, f"{one}: {_written(recipe)}", indent=4)
+    say(console, f"in a suite: `- {name}`, or `- {{preset: {name}, as: NAME, KEY: VALUE}}`")
 
 
 def _written(value: Any) -> str:
@@ -155,15 +169,21 @@ def _criteria(console: Console, plugins: Sequence[Path], name: str) -> None:
         load_plugins(plugins)
         entries = [find(name)] if name else criteria()
     if not name:
-        rows = [(one.name, _units(one), _needs(one), one.summary) for one in entries]
-        print_table(
-            console, ("criterion", "scores or picks", "needs", "what it is"), rows, brief=True
+        brief = {"channels, weights": "both", "sets of channels": "sets"}
+        rows = [
+            (one.name, brief.get(_units(one), _units(one)), _needs(one), one.summary)
+            for one in entries
+        ]
+        print_table(console, ("criterion", "scores", "needs", "what it is"), rows)
+        say(
+            console,
+            "both: channels and single weights; sets: picks sets of channels. All about one: "
+            "bench list criteria NAME",
         )
-        console.print("all about one: bench list criteria NAME")
         return
     for one in entries:
-        kind = " [cyan]selector[/]" if one.selector is not None else ""
-        console.print(f"[bold]{one.name}[/]{kind}", ", ".join(one.aliases))
+        kind = " selector" if one.selector is not None else ""
+        say(console, (one.name, "bold"), (kind, "cyan"), " " + ", ".join(one.aliases))
         does = "picks" if one.selector is not None else "scores"
         _about(console, one, f"{does} {_units(one)}; needs {_needs(one)}", whole=True)
 
@@ -179,12 +199,12 @@ def _phases(console: Console, kind: Kind, name: str) -> None:
 
         entries = [find_phase(kind, name)] if name else phases(kind)
     for one in entries:
-        console.print(f"[bold]{one.name}[/]")
+        say(console, (one.name, "bold"))
         follows = getattr(one.type, "follows", None)
         on_its_way = {None: "", True: "takes the units chosen before", False: "chooses on its way"}
         _about(console, one, on_its_way[follows], whole=bool(name))
     if not name:
-        console.print(f"options with their meaning: bench list {_PLURAL[kind]} NAME")
+        say(console, f"options with their meaning: bench list {_PLURAL[kind]} NAME")
 
 
 def _about(console: Console, one: Entry | PhaseEntry, what: str, *, whole: bool) -> None:
@@ -193,11 +213,11 @@ def _about(console: Console, one: Entry | PhaseEntry, what: str, *, whole: bool)
     options = f"options: {', '.join(fields)}" if fields and not whole else ""
     about = "; ".join(filter(None, [what, options]))
     for line in filter(None, [one.summary, about, one.cite, one.faithful]):
-        console.print(Padding(Text(line), (0, 0, 0, 4)))
+        say(console, line, indent=4)
     if whole and fields:
-        console.print("    options:")
+        say(console, "options:", indent=4)
         for line in option_lines(one.type.options_type):
-            console.print(Padding(Text(line), (0, 0, 0, 8)))
+            say(console, line, indent=8)
 
 
 def option_lines(kind: type[Options]) -> Iterator[str]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from ..terminal import print_table, say
 from .estimate import WORK, cells, hours_of, kinds_of, say_assumptions, show_epochs
-from .table import print_table
 
 if TYPE_CHECKING:
     from ..plan.plan import Plan
@@ -56,20 +56,22 @@ def show_plan(
         works.append(work_of(jobs, throughput, data_root))
         count = f"{len(pending)} of {len(planned.trials)}" if name == "trials" else str(len(jobs))
         rows.append((name, count, *cells(works[-1]), said[name]))
-    print_table(console, ("", "to do", *WORK, "what it is"), rows)
-    console.print(f"{hours_of(works)} GPU-hours in all.")
-    say_assumptions(console, works, throughput)
-    console.print()
+    if pending:
+        print_table(console, ("", "to do", *WORK, "what it is"), rows)
+        say(console, f"{hours_of(works) or 'an unknown number of'} GPU-hours in all.")
+        say_assumptions(console, works, throughput)
+        console.print()
     show_epochs(console, planned)
-    console.print(f"train/validation split: {splits(planned.suite)}", soft_wrap=True)
+    say(console, f"train/validation split: {splits(planned.suite)}")
     console.print()
-    console.print(_time_left(planned, store, len(pending), workers))
+    say(console, _time_left(planned, store, len(pending), workers))
     _show_tests(console, planned)
     first, course = planned.needed([])
     if course.looks:
-        console.print(
+        say(
+            console,
             f"looked at with {', '.join(map(str, course.looks))} bases: {len(first.trials)} trials "
-            f"if the first look decides everything, {len(planned.trials)} at most"
+            f"if the first look decides everything, {len(planned.trials)} at most",
         )
 
 
@@ -97,13 +99,14 @@ def show_scales(
 def _show_tests(console: Console, planned: Plan) -> None:
     """What every test of the page can show, before anything runs, and what would help most."""
     from reports.analysis.power import TYPICAL, advice, layout_of, planned_tests
+    from reports.formats import counted
     from reports.statistics import FEWEST_BASES
     from suites import FidelitySuite
 
     suite = planned.suite
     if isinstance(suite, FidelitySuite):
         few = f"; it takes {FEWEST_BASES}: nothing is told" if suite.bases < FEWEST_BASES else ""
-        console.print(f"Intervals and tests are over {suite.bases} bases a problem{few}.")
+        say(console, f"Intervals and tests are over {counted(suite.bases, 'base')} a problem{few}.")
         return
     layout = layout_of(suite, [trial.labels for trial in planned.trials])
     found = planned_tests(layout)
@@ -118,15 +121,15 @@ def _show_tests(console: Console, planned: Plan) -> None:
         for test in found
     ]
     heads = ("what can be told", "tests", "floor of p", f"power at {TYPICAL:g} SDs", "80 % find")
-    print_table(console, heads, rows, breaks=0)
+    print_table(console, heads, rows)
     for test in found:
         if test.why_not:
-            console.print(f"Nothing {test.name}: {test.why_not}.", soft_wrap=True)
+            say(console, f"Nothing {test.name}: {test.why_not}.")
     helps = [f"{name} ({detects:g})" for name, detects in advice(layout)]
-    console.print(
+    say(
+        console,
         "SDs: of one method over bases, or of differences over problems. The first test finds "
         f"smaller differences with {', '.join(helps) or 'none of twice the bases or problems'}.",
-        soft_wrap=True,
     )
 
 
@@ -138,7 +141,7 @@ def _time_left(planned: Plan, store: Store, pending: int, workers: int) -> str:
         if record.costs is not None:
             spent.setdefault(record.labels.recovery, []).append(record.costs.total_s)
     if not pending:
-        return "nothing is left to do"
+        return "nothing is left to do: every trial has its record"
     if not spent:
         return "time: known after a few trials have run"
     done = {record.key for record in records}

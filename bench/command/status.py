@@ -8,18 +8,23 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from .table import print_table
+from ..run.reporting import finished
+from ..terminal import print_table, say
 
 if TYPE_CHECKING:
     from reports.records import Record
 
-    from ..plan.plan import Plan
+    from ..plan.outline import Outline
     from ..store.store import Store
 
 
-def show_status(console: Console, planned: Plan, store: Store) -> None:
-    """How far each method has come, and the failures with their reasons."""
-    needed, course = planned.needed(planned.records(store))
+def show_status(console: Console, planned: Outline, store: Store) -> None:
+    """How far each method has come, and the failures with their reasons.
+
+    Raises:
+        BenchError: nothing of the suite has been recorded there.
+    """
+    needed, course = planned.needed(finished(planned, store))
     records = needed.records(store)
     counts: dict[str, Counter[str]] = {}
     for trial in needed.trials:
@@ -37,10 +42,24 @@ def show_status(console: Console, planned: Plan, store: Store) -> None:
     ]
     print_table(console, ("method", "done", "infeasible", "failed", "to go"), rows)
     if course.taken:
-        console.print(course.last_look, soft_wrap=True)
+        say(console, course.last_look)
     for (ended, reason), trials in _reasons(records).items():
         several = f"{len(trials)} trials, as " if len(trials) > 1 else ""
-        console.print(f"{ended}: {several}{trials[0]}: {reason}", markup=False)
+        say(console, f"{ended}: {several}{trials[0]}: {reason}")
+
+
+def show_all(console: Console, store: Store) -> None:
+    """The suites that were run with these results, and how far each has come."""
+    from ..plan.recorded import recorded_suites
+
+    rows = [
+        (name, f"{one.done(store)}/{len(one.trials)}", one.date, one.outline.suite.description)
+        for name, one in recorded_suites(store).items()
+    ]
+    if rows:
+        print_table(console, ("suite", "trials", "run last", "what it is"), rows)
+    else:
+        say(console, f"No suite was run with {store.root}; first: bench run quickstart")
 
 
 def _reasons(records: Iterable[Record]) -> dict[tuple[str, str], list[str]]:

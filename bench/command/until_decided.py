@@ -15,8 +15,8 @@ def looks_asked(suite: Suite | FidelitySuite, cap: int | None) -> list[int]:
         SuiteError: a suite that tests nothing, or a cap that adds nothing, or to looks of its own.
 
     >>> from suites import load_suite
-    >>> looks_asked(load_suite("quickstart"), None), looks_asked(load_suite("quickstart"), 12)
-    ([3, 5, 6], [3, 6, 12])
+    >>> looks_asked(load_suite("quickstart"), None), looks_asked(load_suite("quickstart"), 24)
+    ([6, 9, 12], [6, 12, 24])
     """
     from reports.statistics import FEWEST_BASES  # loads scipy
 

@@ -20,8 +20,7 @@ from criteria.gather import gather
 from criteria.network.weights import weight_structure
 from criteria.registry import Entry, create, find, scores_weights
 
-from .networks import FAMILIES, build, labelled
-from .permute import permuted, random_orders
+from .networks import FAMILIES, build, labelled, permuted, random_orders
 from .watch import changes, marked, snapshot
 
 Batches = Sequence[tuple[Tensor, Tensor]]

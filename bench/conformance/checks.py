@@ -15,7 +15,7 @@ from criteria.selector import Selector
 
 from .behaviour import Behaviour, Case, Scoring, contributes
 from .finding import Finding, Verdict
-from .permute import permute_
+from .networks import permute_
 
 # Two ways to add the same float64 numbers differ by some 1e-15 of the largest; what solves linear
 # systems loses up to a million times that. What looks at places is off by far more.
@@ -32,7 +32,7 @@ def inspect(seen: Behaviour) -> list[Finding]:
     blocked = None
     for name, check in CHECKS.items():
         reason = _other_kind(seen, name) or (None if name in ALWAYS else blocked)
-        verdict, said = _not_applicable(reason) if reason else check(seen)
+        verdict, said = check(seen) if reason is None else ("not applicable", reason)
         findings.append(Finding(seen.entry.name, name, seen.family, verdict, said))
         if name in GATES and verdict == "fail" and not blocked:
             blocked = f"not looked at, as '{name}' fails"
@@ -179,10 +179,6 @@ SAY_MEMBERS = ("counts", "kinds", "sides")
 OF_CHANNELS = ("permutation-equivariant", "counts its members")
 
 
-def _not_applicable(reason: str) -> Said:
-    return "not applicable", reason
-
-
 def _other_kind(seen: Behaviour, check: str) -> str | None:
     if check in OF_CHANNELS and not seen.entry.structured:
         return "scores single weights, no channels"
@@ -253,7 +249,10 @@ def _removed_follow(selector: type[Selector], seen: Behaviour) -> Said:
         ):
             gone = order[selector.removed(twin, threshold)].sort().values
             if not torch.equal(gone, selector.removed(evidence, threshold).sort().values):
-                return "fail", f"at {threshold:.2g} of its knob other channels leave when permuted"
+                return (
+                    "fail",
+                    f"at {threshold:.2g} of its threshold other channels leave when permuted",
+                )
     return "pass", "evidence and removed sets follow permuted channels"
 
 

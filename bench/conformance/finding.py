@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from ..terminal import print_table
 from .networks import FAMILIES
 
 Verdict = Literal["pass", "fail", "not applicable", "information"]
@@ -44,16 +44,12 @@ STYLES: dict[Verdict, str] = {
 
 def show_findings(console: Console, findings: Sequence[Finding]) -> None:
     """Print the findings of one criterion: what holds on all networks is one line."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for head in ("check", "verdict", "networks", "why"):
-        table.add_column(head, overflow="fold")
-    last = ""
+    rows, last = [], ""
     for (check, verdict, reason), families in _together(findings).items():
         name = "" if check == last else check
-        cells = (name, Text(verdict, STYLES[verdict]), _named(families), Text(reason))
-        table.add_row(*cells)
+        rows.append((name, Text(verdict, STYLES[verdict]), _named(families), reason))
         last = check
-    console.print(table)
+    print_table(console, ("check", "verdict", "networks", "why"), rows)
 
 
 def fails(findings: Iterable[Finding]) -> bool:

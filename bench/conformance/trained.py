@@ -1,9 +1,9 @@
-"""A small network that has learned digits: cost, agreement of seeds, and whom one ranks like."""
+"""A criterion put to all checks; of a trained network: cost, agreement of seeds, and likeness."""
 
 from __future__ import annotations
 
 import statistics
-import time
+import timeit
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -26,9 +26,10 @@ from suites.problem import DatasetSpec, ModelSpec
 from ..plan.jobs import BaseJob
 from ..steps.bases import make_base
 from ..steps.workspace import Settings, Workspace
-from .behaviour import Batches, Scoring, attempt
-from .checks import not_finite, shape_fault
-from .finding import Finding, Verdict
+from .behaviour import Batches, Scoring, attempt, behaviours
+from .checks import inspect, not_finite, shape_fault
+from .finding import Finding, Verdict, fails
+from .networks import FAMILIES
 
 BASE = BaseJob(
     dataset=DatasetSpec(name="digits"),
@@ -190,17 +191,11 @@ def cost(name: str, case: TrainedCase) -> str:
     def scoring() -> None:
         attempt(case.model, {name: (name, case.groups)}, case.batches)
 
-    spent, plain = _median_seconds(scoring), _median_seconds(passes)
+    spent, plain = (
+        statistics.median(timeit.repeat(work, number=1, repeat=REPEATS))
+        for work in (scoring, passes)
+    )
     return f"{spent / plain:.2g} times forward and backward ({spent * 1e3:.1f} ms)"
-
-
-def _median_seconds(work: Callable[[], None]) -> float:
-    seconds = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
 
 
 def group_scores(scoring: Scoring, groups: Sequence[Group]) -> GroupScores | None:
@@ -217,3 +212,39 @@ def _spearman(one: np.ndarray, other: np.ndarray) -> float:
     if np.ptp(one) == 0 or np.ptp(other) == 0:
         return float("nan")
     return float(np.corrcoef(rankdata(one), rankdata(other))[0, 1])
+
+
+def check(
+    name: str,
+    results: Path = Path("results"),
+    tell: Callable[[str], None] = lambda step: None,
+) -> list[Finding]:
+    """Run a registered criterion on tiny networks of every family and on a trained one.
+
+    This takes some seconds; the first time some more, to train the small network on digits, which
+    is kept among the bases of the folder `results`.
+
+    Args:
+        tell: hears what is looked at next.
+
+    Raises:
+        UnknownCriterion: no criterion bears this name.
+    """
+    name = find(name).name
+    findings: list[Finding] = []
+    for family in FAMILIES:
+        tell(f"on a tiny {family} network")
+        findings += check_on(family, [name])
+    if fails(findings):
+        return findings  # what breaks on a tiny network is mended before it is compared
+    tell("on a trained network, beside all other criteria")
+    return findings + check_trained(name, results)
+
+
+def check_on(family: str, names: Sequence[str]) -> list[Finding]:
+    """Put criteria to the checks on the tiny network of one family; they share its evidence.
+
+    >>> [finding.verdict for finding in check_on("chain", ["l1"]) if finding.check == "runs"]
+    ['pass']
+    """
+    return [finding for seen in behaviours(names, family) for finding in inspect(seen)]

@@ -7,7 +7,7 @@ that they are given.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -97,7 +97,7 @@ def jittered(image: Picture, most: Sequence[float], generator: torch.Generator) 
     for at in torch.randperm(4, generator=generator).tolist():
         name, much = JITTERED[at], most[at] * draws[at]
         if much:
-            adjust = getattr(_functional(), f"adjust_{name}")
+            adjust = getattr(_torchvision().transforms.functional, f"adjust_{name}")
             image = adjust(image, much if name == "hue" else 1 + much)
     return image
 
@@ -124,68 +124,43 @@ def automatically(image: Picture, how: str, generator: torch.Generator) -> Pictu
 def changed(image: Picture, name: str, how: str, strength: float, sign: int) -> Picture:
     """An image after one change; `strength` is in 0..1, `sign` is for those that have two ways."""
     most = (WIDE if how == "trivial" else RANDAUGMENT)[name]
-    if name.startswith("translate") and how == "randaugment":
+    if name.startswith("Translate") and how == "randaugment":
         height, width = image.shape[-2:] if isinstance(image, Tensor) else image.size[::-1]
-        most *= width if name.endswith("x") else height
-    found: Picture = CHANGES[name](image, strength * most, sign)
+        most *= width if name.endswith("X") else height
+    much = {"Posterize": 8 - round(strength * most), "Solarize": 255 - strength * most}
+    transforms = _torchvision().transforms
+    found: Picture = transforms.autoaugment._apply_op(
+        image,
+        name,
+        much.get(name, sign * strength * most),
+        interpolation=transforms.InterpolationMode.NEAREST,
+        fill=None,
+    )
     return found
 
 
-# The strongest of each, for `changed`; translations are in pixels, or in shares of the image.
+# The strongest of each, by its name in torchvision; of translations pixels, or shares of a side.
 WIDE = {
-    "identity": 0.0,
-    **dict.fromkeys(("shear-x", "shear-y"), 0.99),
-    **dict.fromkeys(("translate-x", "translate-y"), 32.0),
-    "rotate": 135.0,
-    **dict.fromkeys(("brightness", "color", "contrast", "sharpness"), 0.99),
-    "posterize": 6.0,  # bits lost
-    "solarize": 255.0,  # inverted are those this far below white
-    "autocontrast": 0.0,
-    "equalize": 0.0,
+    "Identity": 0.0,
+    **dict.fromkeys(("ShearX", "ShearY"), 0.99),
+    **dict.fromkeys(("TranslateX", "TranslateY"), 32.0),
+    "Rotate": 135.0,
+    **dict.fromkeys(("Brightness", "Color", "Contrast", "Sharpness"), 0.99),
+    "Posterize": 6.0,  # bits lost
+    "Solarize": 255.0,  # inverted are those this far below white
+    "AutoContrast": 0.0,
+    "Equalize": 0.0,
 }
 RANDAUGMENT = WIDE | {
-    **dict.fromkeys(("shear-x", "shear-y"), 0.3),
-    **dict.fromkeys(("translate-x", "translate-y"), 150 / 331),
-    "rotate": 30.0,
-    **dict.fromkeys(("brightness", "color", "contrast", "sharpness"), 0.9),
-    "posterize": 4.0,
+    **dict.fromkeys(("ShearX", "ShearY"), 0.3),
+    **dict.fromkeys(("TranslateX", "TranslateY"), 150 / 331),
+    "Rotate": 30.0,
+    **dict.fromkeys(("Brightness", "Color", "Contrast", "Sharpness"), 0.9),
+    "Posterize": 4.0,
 }
 
 
-def _functional() -> Any:
+def _torchvision() -> Any:
     from .vision import torchvision
 
-    return torchvision.transforms.functional
-
-
-def _moved(image: Picture, across: float = 0, down: float = 0) -> Picture:
-    return _affine(image, translate=[int(across), int(down)])
-
-
-def _sheared(image: Picture, x: float = 0, y: float = 0) -> Picture:
-    angles = [math.degrees(math.atan(one)) for one in (x, y)]
-    return _affine(image, shear=angles, center=[0, 0])
-
-
-def _affine(image: Picture, **how: Any) -> Picture:
-    still = {"angle": 0.0, "translate": [0, 0], "scale": 1.0, "shear": [0.0, 0.0]}
-    found: Picture = _functional().affine(image, **{**still, **how})
-    return found
-
-
-CHANGES: dict[str, Callable[[Any, float, int], Any]] = {
-    "identity": lambda image, much, sign: image,
-    "shear-x": lambda image, much, sign: _sheared(image, x=sign * much),
-    "shear-y": lambda image, much, sign: _sheared(image, y=sign * much),
-    "translate-x": lambda image, much, sign: _moved(image, across=sign * much),
-    "translate-y": lambda image, much, sign: _moved(image, down=sign * much),
-    "rotate": lambda image, much, sign: _functional().rotate(image, sign * much),
-    "brightness": lambda image, much, sign: _functional().adjust_brightness(image, 1 + sign * much),
-    "color": lambda image, much, sign: _functional().adjust_saturation(image, 1 + sign * much),
-    "contrast": lambda image, much, sign: _functional().adjust_contrast(image, 1 + sign * much),
-    "sharpness": lambda image, much, sign: _functional().adjust_sharpness(image, 1 + sign * much),
-    "posterize": lambda image, much, sign: _functional().posterize(image, 8 - round(much)),
-    "solarize": lambda image, much, sign: _functional().solarize(image, 255 - much),
-    "autocontrast": lambda image, much, sign: _functional().autocontrast(image),
-    "equalize": lambda image, much, sign: _functional().equalize(image),
-}
+    return torchvision

@@ -7,28 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor
 
+from suites.files import read_yaml
 from suites.problem import DatasetSpec
 
 from ..errors import DataError
 from .images import IN_MEMORY, Images, Normalization
 
-NORMALIZATIONS = {  # docs/suites.md says whose
-    "cifar": Normalization((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
-    "cifar-short": Normalization((0.4914, 0.4822, 0.4465), (0.247, 0.243, 0.261)),
-    # CIFAR-10 with the mean over images of each image's own deviation.
-    "cifar-classic": Normalization((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
-    "cifar100": Normalization((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)),
-    # Of wide residual networks, in 255ths.
-    "cifar-wide": Normalization(
-        (125.3 / 255, 123.0 / 255, 113.9 / 255), (63.0 / 255, 62.1 / 255, 66.7 / 255)
-    ),
-    "imagenet": Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "digits": Normalization((0.3055,), (0.3761,)),  # over all but the test split
-    "half": Normalization((0.5,), (0.5,)),  # timm's vision transformers
-    "none": Normalization((0.0,), (1.0,)),
-}
+NORMALIZATIONS = TypeAdapter(dict[str, Normalization]).validate_python(
+    read_yaml(Path(__file__).with_name("normalizations.yaml"))
+)
 
 
 @dataclass(frozen=True)

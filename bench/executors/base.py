@@ -1,12 +1,14 @@
-"""What every executor can do."""
+"""What every executor can do, and the simplest one."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
+from suites.faults import no_such
+
 from ..errors import BenchError
 from ..plan.jobs import Job
-from ..steps.perform import Outcome
+from ..steps.perform import Outcome, perform, start
 from ..steps.workspace import Settings
 
 
@@ -36,13 +38,11 @@ def make_executor(name: str, settings: Settings, workers: int, timeout_s: float 
             GPU where one is asked for.
     """
     if name not in EXECUTORS:
-        raise BenchError(f"--executor {name}: there are {', '.join(EXECUTORS)}")
+        raise BenchError(f"--executor: {no_such('executor', name, EXECUTORS)}")
     if timeout_s is not None and name != "local":
         raise BenchError("--timeout is enforced by --executor local only")
     match name:
         case "inline":
-            from .inline import Inline
-
             return Inline(settings)
         case "ray":
             from .ray import Ray
@@ -51,3 +51,23 @@ def make_executor(name: str, settings: Settings, workers: int, timeout_s: float 
     from .local import Local
 
     return Local(settings, workers, timeout_s)
+
+
+class Inline:
+    """The simplest executor; it cannot survive a crash nor enforce a time-out."""
+
+    slots = 1
+
+    def __init__(self, settings: Settings) -> None:
+        self._workspace = start(settings)
+        self._accepted: list[Job] = []
+
+    def submit(self, job: Job) -> None:
+        self._accepted.append(job)
+
+    def finished(self) -> list[tuple[Job, Outcome]]:
+        job = self._accepted.pop(0)
+        return [(job, perform(job, self._workspace))]
+
+    def close(self, *, kill: bool) -> None:
+        self._accepted.clear()

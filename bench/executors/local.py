@@ -21,8 +21,7 @@ from reports.records import Failure
 from ..plan.jobs import Job
 from ..steps.perform import Outcome
 from ..steps.workspace import Settings
-from .gpus import visible_gpus
-from .process import perform_in_process, start_process
+from .process import perform_in_process, start_process, visible_gpus
 
 # Read by the libraries when a worker starts. Every pruned network has shapes of its own, and oneDNN
 # keeps 1,024 of their kernels by default, which grows a worker by gigabytes over a suite.

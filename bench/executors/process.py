@@ -1,4 +1,4 @@
-"""A spawned worker process: what it makes of itself, and the jobs that it is sent."""
+"""A spawned worker process: what it makes of itself, the GPU that it sees, the jobs it is sent."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from threading import Thread
 
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
+from ..errors import BenchError
 from ..plan.jobs import Job
 from ..steps.perform import Outcome, perform, start
 from ..steps.workspace import Settings, Workspace
-from .gpus import take_gpu
 
 
 class _Worker:
@@ -51,3 +52,40 @@ def _outlive_nobody() -> None:
 def perform_in_process(job: Job) -> Outcome:
     """Do a job with what this worker holds."""
     return perform(job, _Worker.workspace)
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that workers may be given, as CUDA_VISIBLE_DEVICES names them.
+
+    Raises:
+        BenchError: there is none.
+    """
+    import torch
+
+    there = torch.cuda.device_count()  # asks the driver, without taking memory of a GPU
+    if not there:
+        raise BenchError(
+            "--device cuda: torch finds no GPU; see that `nvidia-smi` lists one, that "
+            "CUDA_VISIBLE_DEVICES does not hide it, and that this is a CUDA build of torch "
+            f"(it is {torch.__version__}); or leave --device out to run on the CPU"
+        )
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = [one.strip() for one in given.split(",")] if given else [str(at) for at in range(there)]
+    return names[:there]  # what follows a name that is not there is not seen either
+
+
+def take_gpu(gpus: Sequence[str], places: Path) -> FileLock:
+    """Let this process see one of the GPUs, before it uses any; returns what holds its place.
+
+    Places are numbered, and dealt out in turn over the GPUs. The system frees the place of a
+    process that ends, however it ends, so the worker that replaces it gets the same GPU.
+    """
+    for place in count():
+        lock = FileLock(places / f"{place}.lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            continue
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[place % len(gpus)]
+        return lock
+    raise AssertionError  # there is always a next number

@@ -9,9 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-
+from criteria.lazy import Tensor, nn, torch
 from suites.problem import ModelSpec
 
 from ..data.download import download, file_sha256
@@ -104,7 +102,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
 def _unnested(content: Any) -> Mapping[str, Tensor] | None:
     if not isinstance(content, Mapping) or not content:
         return None
-    if all(isinstance(value, Tensor) for value in content.values()):
+    if all(isinstance(value, torch.Tensor) for value in content.values()):
         return content
     nested = (_unnested(content[name]) for name in NESTS if name in content)
     return next((state for state in nested if state is not None), None)

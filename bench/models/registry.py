@@ -1,22 +1,23 @@
 """Architectures by name, built with a seed of their own.
 
-Adding one is a module with a function `(classes, channels, image_size, *, options)` and a line
-here. Modules are imported when a model is built, as some of them import torchvision.
+Adding one is a module with a function `(classes, channels, image_size, *, options)` and an entry
+in `architectures.yaml`. Modules are imported when a model is built, as some import torchvision.
 """
 
 from __future__ import annotations
 
 import inspect
 import pkgutil
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-import torch
-from torch import nn
+from pydantic import TypeAdapter
 
+from criteria.lazy import nn, torch
 from suites.faults import no_such
+from suites.files import read_yaml
 from suites.problem import ModelSpec
 
 from ..errors import ModelError
@@ -37,57 +38,9 @@ class Architecture:
         return pkgutil.resolve_name(f"{__package__}.{self.where}")
 
 
-def _of_depth(name: str, depths: Iterable[int], about: str, where: str) -> dict[str, Architecture]:
-    """One architecture at several depths, which its name and its line tell apart."""
-    return {
-        name.format(depth): Architecture(about.format(depth), where, {"depth": depth})
-        for depth in depths
-    }
-
-
-ARCHITECTURES = {
-    **_of_depth(
-        "resnet{}",
-        (20, 32, 44, 56, 110),
-        "ResNet for CIFAR, {} layers of 16 to 64 channels; shortcut: A, B or B3, width",
-        "resnet:resnet",
-    ),
-    **_of_depth(
-        "resnet{}_cifar",
-        (18, 34, 50),
-        "ResNet-{} of 64 to 512 channels, its stem for 32 px",
-        "cifar_resnet:cifar_resnet",
-    ),
-    **_of_depth(
-        "vgg{}_bn",
-        (16, 19),
-        "VGG-{} with BN and one linear layer, 32 px; bias, pools, hidden, dropout",
-        "vgg:vgg_bn",
-    ),
-    "vgg_small": Architecture(
-        "six convolutions with BN, 2.4 M MACs at 8 px; width", "vgg:vgg_small"
-    ),
-    "densenet40": Architecture(
-        "DenseNet for CIFAR, 40 layers; growth, stem", "densenet:densenet40"
-    ),
-    **{
-        name: Architecture(about, f"compact:{name}")
-        for name, about in {
-            "googlenet_cifar": "GoogLeNet, its stem for 32 px",
-            "mobilenet_v1": "MobileNet, its stem for 32 px",
-            "mobilenet_v2_cifar": "MobileNetV2, its stem for 32 px; projected: widened or all",
-        }.items()
-    },
-    "vit_small": Architecture(
-        "vision transformer for 8 to 32 px; patch_size, depth, width, heads, mlp_ratio, attention",
-        "vit:vit_small",
-    ),
-    "vit_s_16": Architecture(
-        "ViT-S/16: 12 blocks of 384 channels in 6 heads; attention",
-        "vit:vit_small",
-        {"patch_size": 16, "depth": 12, "width": 384, "heads": 6, "mlp_ratio": 4},
-    ),
-}
+ARCHITECTURES = TypeAdapter(dict[str, Architecture]).validate_python(
+    read_yaml(Path(__file__).with_name("architectures.yaml"))
+)
 
 
 def build_model(

@@ -1,15 +1,21 @@
-"""Vision transformers that can be pruned, on torchvision's.
+"""Vision transformers that can be pruned, on torchvision's (Dosovitskiy et al. 2021, 2010.11929).
 
-Dosovitskiy et al. 2021, arXiv 2010.11929.
+Attention is four linear layers with names, in place of one packed module. torch-pruning re-cuts the
+heads of `nn.MultiheadAttention`, so that new heads mix old ones, and ties its inner width to the
+residual stream. Here the query, key and value layers are cut like any linear layer, on condition
+that every head loses as much (`equal_blocks`), or goes as a whole (`whole_blocks`), or stays
+(`kept_whole`).
 """
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..data.vision import torchvision
 from ..errors import ModelError
-from .attention import Unit, convert_attention
 
 
 class PrunableViT(torchvision.models.VisionTransformer):
@@ -77,3 +83,120 @@ def vit_small(
         model.conv_proj = nn.Conv2d(channels, width, patch, patch)
     model.draw_head()
     return make_prunable(model, attention)
+
+
+# What of the heads may leave: channels of all heads alike, whole heads, or nothing.
+Unit = Literal["head_dims", "heads", "kept"]
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention (Vaswani et al. 2017, arXiv 1706.03762): [n, s, c] -> [n, s, c].
+
+    With `head_dims` there are always as many heads, and their width follows the layers as they are;
+    with `heads` they are always as wide, and their number follows. The scale stays that of the
+    unpruned head, so that cutting a channel equals zeroing it.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        num_heads: int,
+        dropout: float = 0.0,
+        bias: bool = True,
+        unit: Unit = "head_dims",
+    ) -> None:
+        super().__init__()
+        self.unit = unit
+        self.dense_heads = num_heads
+        self.dense_head_dim = width // num_heads
+        self.scale = self.dense_head_dim**-0.5
+        self.dropout = dropout
+        self.q = nn.Linear(width, width, bias)
+        self.k = nn.Linear(width, width, bias)
+        self.v = nn.Linear(width, width, bias)
+        self.proj = nn.Linear(width, width, bias)
+
+    def reset_parameters(self) -> None:
+        """Draw as `nn.MultiheadAttention` does: query, key, value as one matrix, hence the gain."""
+        for layer in (self.q, self.k, self.v):
+            nn.init.xavier_uniform_(layer.weight, gain=0.5**0.5)
+        for layer in (self.q, self.k, self.v, self.proj):
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+    @property
+    def num_heads(self) -> int:
+        """The number of heads that are left."""
+        if self.unit == "heads":
+            return self.q.out_features // self.dense_head_dim
+        return self.dense_heads
+
+    def forward(
+        self, query: Tensor, key: Tensor, value: Tensor, need_weights: bool = False
+    ) -> tuple[Tensor, None]:
+        """Called like `nn.MultiheadAttention` with batch_first; the weights are not returned."""
+        heads = (-1, self.dense_head_dim) if self.unit == "heads" else (self.dense_heads, -1)
+        q, k, v = (
+            layer(x).unflatten(-1, heads).transpose(1, 2)
+            for layer, x in ((self.q, query), (self.k, key), (self.v, value))
+        )
+        dropout = self.dropout if self.training else 0.0
+        out = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=self.scale)
+        return self.proj(out.transpose(1, 2).flatten(2)), None
+
+    def equal_blocks(self) -> dict[nn.Module, int]:
+        """Layers whose output channels come in so many equal blocks that stay equally wide."""
+        return self._heads() if self.unit == "head_dims" else {}
+
+    def whole_blocks(self) -> dict[nn.Module, int]:
+        """Layers whose output channels come in so many equal blocks that leave or stay whole."""
+        return self._heads() if self.unit == "heads" else {}
+
+    def kept_whole(self) -> list[nn.Module]:
+        """Layers whose output channels all stay."""
+        return list(self._heads()) if self.unit == "kept" else []
+
+    @property
+    def products_follow(self) -> nn.Module:
+        """The layer in proportion to whose output channels both attention products cost MACs."""
+        return self.q
+
+    def _heads(self) -> dict[nn.Module, int]:
+        return dict.fromkeys((self.q, self.k, self.v), self.num_heads)
+
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Take the packed names of `nn.MultiheadAttention` too, as torchvision saves them."""
+        for kind in ("weight", "bias"):
+            packed = state.pop(f"{prefix}in_proj_{kind}", None)
+            if packed is not None:
+                parts = zip("qkv", packed.chunk(3), strict=True)
+                state |= {f"{prefix}{name}.{kind}": part for name, part in parts}
+            out = state.pop(f"{prefix}out_proj.{kind}", None)
+            if out is not None:
+                state[f"{prefix}proj.{kind}"] = out
+        super()._load_from_state_dict(state, prefix, *rest)
+
+
+def converted(attention: nn.MultiheadAttention, unit: Unit = "head_dims") -> SelfAttention:
+    """An equal `SelfAttention`, its weights copied.
+
+    Raises ValueError for what self-attention on [n, s, c] has no place for: other key widths, bias
+    or zero rows added to keys, and sequence-first order.
+    """
+    if attention.in_proj_weight is None or attention.bias_k is not None:
+        raise ValueError("only self-attention with one width for query, key and value")
+    if attention.add_zero_attn or not attention.batch_first:
+        raise ValueError("only attention with batch_first and without add_zero_attn")
+    bias = attention.in_proj_bias is not None
+    new = SelfAttention(attention.embed_dim, attention.num_heads, attention.dropout, bias, unit)
+    new.to(attention.in_proj_weight)
+    new.load_state_dict(attention.state_dict())
+    return new.train(attention.training)
+
+
+def convert_attention(model: nn.Module, unit: Unit = "head_dims") -> None:
+    """Replace every `nn.MultiheadAttention` inside a model, in place."""
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.MultiheadAttention):
+                setattr(parent, name, converted(child, unit))

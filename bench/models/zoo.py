@@ -1,4 +1,7 @@
-"""Any classifier of torchvision, fitted to a dataset's classes, channels and image size."""
+"""Any classifier of torchvision, fitted to a dataset's classes, channels and image size.
+
+And ImageNet's ResNets with the stem for small images, as usual on CIFAR.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,7 @@ from torch import nn
 
 from ..data.vision import torchvision
 from ..errors import ModelError
-from .attention import Unit
-from .vit import PrunableViT, make_prunable
+from .vit import PrunableViT, Unit, make_prunable
 
 AUXILIARY = ("aux1", "aux2", "AuxLogits")  # second outputs of GoogLeNet and Inception
 
@@ -126,3 +128,16 @@ def _fit_channels(model: nn.Module, channels: int, keep: bool) -> None:
     old.in_channels = channels
     if not keep:
         old.reset_parameters()
+
+
+def cifar_resnet(depth: int, classes: int, channels: int, image_size: int) -> nn.Module:
+    """Images [n, channels, h, w] -> logits [n, classes]; torchvision's names of parameters.
+
+    He et al. 2016, arXiv 1512.03385, table 1, with a 3x3 convolution without stride and no pooling
+    in place of the 7x7 stem: PruningBench's and OTOv2's ResNet-18 and ResNet-50 on CIFAR.
+    """
+    model = torchvision.models.get_model(f"resnet{depth}", weights=None, num_classes=classes)
+    model.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
+    nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
+    model.maxpool = nn.Identity()
+    return model

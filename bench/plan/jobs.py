@@ -7,9 +7,9 @@ so suites share whatever they have in common.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from reports.records import SCHEMA_VERSION, Labels, content_key
 from suites import Recipe
@@ -57,7 +57,9 @@ class _Job:
     @property
     def stands_on(self) -> tuple[Job, ...]:
         """The jobs whose results it takes, shared scores aside; what it is made of comes first."""
-        return ()
+        given = (getattr(self, one.name) for one in fields(cast(Any, self)))
+        needed = (one.base if isinstance(one, Standpoint) else one for one in given)
+        return cast("tuple[Job, ...]", tuple(one for one in needed if isinstance(one, _Job)))
 
     @property
     def takes_scores(self) -> tuple[str, ...]:
@@ -138,10 +140,6 @@ class _OfBase(_Job):
     @property
     def split(self) -> dict[str, str | int]:
         return self.base.split
-
-    @property
-    def stands_on(self) -> tuple[Job, ...]:
-        return (self.base,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,10 +234,6 @@ class ScoresJob(_Job):
             return ()
         return tuple(ScoresJob(self.at, (one,), self.per_weight) for one in self.criteria)
 
-    @property
-    def stands_on(self) -> tuple[Job, ...]:
-        return (self.at.base,)
-
     def __str__(self) -> str:
         names = ", ".join(one.name for one in self.criteria)
         return f"scores of {names} on {self.at.base}"
@@ -317,11 +311,6 @@ class PathJob(_Job):
         assert not isinstance(spec.to, dict), "each budget has its own path"
         return Schedule(spec.steps, spec.schedule, spec.to)
 
-    @property
-    def stands_on(self) -> tuple[Job, ...]:
-        needed = (self.at.base, self.matched, self.early)
-        return tuple(one for one in needed if one is not None)
-
     def __str__(self) -> str:
         rides = f" with {self.procedure.name}" if self.procedure else ""
         return f"path of {self.criterion.name}{rides} on {self.at.base}"
@@ -338,10 +327,6 @@ class TimingJob(_Job):
     @cached_property
     def identity(self) -> dict[str, Any]:
         return {"timing": self.path.key}
-
-    @property
-    def stands_on(self) -> tuple[Job, ...]:
-        return (self.path.at.base, self.path)
 
     def __str__(self) -> str:
         return f"latency on the {self.path}"
@@ -395,11 +380,6 @@ class TrialJob(_Job):
             tune=self.tune,
         )
 
-    @property
-    def stands_on(self) -> tuple[Job, ...]:
-        needed = (self.at.base, self.path, self.timing, self.early, self.dense)
-        return tuple(one for one in needed if one is not None)
-
     def __str__(self) -> str:
         return self.labels.brief
 
@@ -415,10 +395,6 @@ class OracleJob(_Job):
     @cached_property
     def identity(self) -> dict[str, Any]:
         return _made(base=self.base, oracle=self.spec)
-
-    @property
-    def stands_on(self) -> tuple[Job, ...]:
-        return (self.base,)
 
     def __str__(self) -> str:
         return f"loss changes of single units of {self.base}"
@@ -448,10 +424,6 @@ class FidelityJob(_Job):
     def score_key(self) -> str:
         """Key of the scores of its criterion."""
         return self.at.score_key(self.criterion)
-
-    @property
-    def stands_on(self) -> tuple[Job, ...]:
-        return (self.at.base, self.oracle)
 
     def __str__(self) -> str:
         return self.labels.brief

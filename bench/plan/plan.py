@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
-from reports.records import Labels, Record
 from suites import FidelitySuite, Suite, expand
 from suites.faults import no_such
 
@@ -14,22 +12,14 @@ from ..errors import PlanError
 from ..store.store import Store
 from .jobs import Trial
 from .makers import ComparisonMaker, FidelityMaker
-
-if TYPE_CHECKING:
-    from reports.analysis.looks import Course
+from .outline import Outline
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A suite's trials, in the order of the suite."""
+class Plan(Outline):
+    """A suite's trials with all that they stand on, ready to run."""
 
-    suite: Suite | FidelitySuite
     trials: tuple[Trial, ...]
-
-    @property
-    def expected(self) -> list[Labels]:
-        """The labels of all trials: what a report is to hold."""
-        return [trial.labels for trial in self.trials]
 
     def only(self, methods: Collection[str] = (), repeats: int | None = None) -> Plan:
         """The part with these methods (and the controls matched to them) and so many repeats.
@@ -40,9 +30,7 @@ class Plan:
         known = self.suite.method_names
         unknown = [name for name in methods if name not in known]
         if unknown:
-            raise PlanError(
-                f"--methods: {', '.join(unknown)} is none of this suite's: {', '.join(known)}"
-            )
+            raise PlanError(f"--methods: {no_such('method in this suite', unknown[0], known)}")
         chosen = [
             trial
             for trial in self.trials
@@ -50,18 +38,6 @@ class Plan:
             and (repeats is None or trial.labels.repeat < repeats)
         ]
         return replace(self, trials=tuple(chosen))
-
-    def needed(self, records: Sequence[Record]) -> tuple[Plan, Course]:
-        """What the looks of its suite need after these records, and how far they have come.
-
-        Without looks that is the whole plan.
-        """
-        from reports.analysis.looks import course  # loads pandas
-
-        found = course(self.suite, records, self.expected)
-        wanted = set(found.needed)
-        kept = [trial for trial in self.trials if trial.labels in wanted]
-        return replace(self, trials=tuple(kept)), found
 
     def shard(self, index: int, count: int) -> Plan:
         """Every trial is in exactly one of `count` shards, by its key."""
@@ -71,15 +47,6 @@ class Plan:
     def pending(self, store: Store, *, retry_failed: bool = False) -> list[Trial]:
         """Trials without a record; with `retry_failed`, those that failed as well."""
         return [trial for trial in self.trials if not _settled(store, trial, retry_failed)]
-
-    def records(self, store: Store) -> list[Record]:
-        """All records of this plan's trials, under this suite's names for them."""
-        found = ((trial, store.record(trial.key)) for trial in self.trials)
-        return [
-            record.model_copy(update={"labels": trial.labels})
-            for trial, record in found
-            if record is not None
-        ]
 
 
 def _settled(store: Store, trial: Trial, retry_failed: bool) -> bool:
@@ -96,7 +63,7 @@ def make_plan(suite: Suite | FidelitySuite) -> Plan:
     >>> from suites import load_suite
     >>> plan = make_plan(load_suite("quickstart", ["methods=[l1, jacobian]", "bases=1"]))
     >>> print(len(plan.trials), plan.trials[0])
-    8 resnet20 on digits · l1 · 50 % · none
+    32 resnet20 on digits · l1 · 70 % · none
     """
     from ..data.known import list_datasets
     from ..models import list_models

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import torch
-
 from criteria import CriteriaError, registry
+from criteria.lazy import torch
 from criteria.phases import create_phase
 from criteria.procedures.procedure import Ground
 from suites import Recipe
@@ -34,7 +33,7 @@ def refuse_misfit(
         if budgets.threshold and not matched:
             some = ", ".join(one.name for one in registry.criteria() if one.selector is not None)
             raise PlanError(
-                f"method {method.name}: budgets.threshold is the knob of selectors "
+                f"method {method.name}: budgets.threshold is a setting of selectors "
                 f"({some}), and {method.criterion} scores; give budgets as macs, params or "
                 "speedup, or run it as `matched` control of a selector"
             )
@@ -93,17 +92,6 @@ def refuse_unfit_training(
         )
 
 
-_NOWHERE = Ground(
-    groups=(),
-    budget=1.0,
-    doomed=[],
-    score=lambda model, removed: [],
-    select=lambda scores, share: [],
-    share=lambda removed: 1.0,
-    generator=torch.Generator(),
-)
-
-
 def refuse_too_short(method: MethodSpec, procedure: PhaseUse, dataset: DatasetSpec) -> None:
     """A training that is too short for the procedure's options, where the data's size is known.
 
@@ -113,9 +101,18 @@ def refuse_too_short(method: MethodSpec, procedure: PhaseUse, dataset: DatasetSp
     extent = dataset_size(dataset)
     if extent is None or procedure.recipe is None:
         return
+    nowhere = Ground(
+        groups=(),
+        budget=1.0,
+        doomed=[],
+        score=lambda model, removed: [],
+        select=lambda scores, share: [],
+        share=lambda removed: 1.0,
+        generator=torch.Generator(),
+    )
     steps, epochs = extent.steps(procedure.recipe), procedure.recipe.epochs
     try:
-        create_phase("procedure", procedure.name, procedure.options, _NOWHERE).check_length(steps)
+        create_phase("procedure", procedure.name, procedure.options, nowhere).check_length(steps)
     except CriteriaError as error:
         raise PlanError(
             f"method {method.name}: its recipe has {epochs} epoch{'s' if epochs > 1 else ''} on "

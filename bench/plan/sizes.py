@@ -6,28 +6,20 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import torch
-from torch import nn
-
+from criteria.lazy import nn, torch
 from suites import Recipe
 from suites.problem import DatasetSpec, ModelSpec
 
-from ..data.folders import count_images
-from ..data.known import DATASETS
+from ..data.known import DATASETS, Contents
 from ..models import build_model
 from ..pruning.cost import count_macs
 
 
-@dataclass(frozen=True)
-class DatasetSize:
-    """The images of each split, and their shape."""
+@dataclass(frozen=True, kw_only=True)
+class DatasetSize(Contents):
+    """What a suite takes of a dataset: images to train on beside those for validation."""
 
-    train: int
     validation: int
-    test: int
-    classes: int
-    channels: int
-    image_size: int
 
     def steps(self, recipe: Recipe) -> int:
         """Optimizer steps of a whole training."""
@@ -46,17 +38,20 @@ def dataset_size(spec: DatasetSpec, data_root: Path | None = None) -> DatasetSiz
         return None
     pool = min(known.train, spec.train_images or known.train)
     held_out = spec.held_out(pool)
-    return DatasetSize(
-        pool - held_out,
-        held_out,
-        min(known.test, spec.test_images or known.test),
-        known.classes,
-        known.channels,
-        spec.image_size or known.image_size,
-    )
+    taken = {
+        "train": pool - held_out,
+        "validation": held_out,
+        "test": min(known.test, spec.test_images or known.test),
+        "image_size": spec.image_size or known.image_size,
+    }
+    return DatasetSize(**vars(known) | taken)
 
 
-_counted = cache(count_images)
+@cache
+def _counted(root: Path, image_size: int) -> Contents | None:
+    from ..data.folders import count_images  # beside readers, which load torch
+
+    return count_images(root, image_size)
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,6 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import assert_never
 
-import torch
-
 from criteria import registry
 from criteria.evidence.needs import BACKWARD, Need
 from suites import Recipe
@@ -133,9 +131,7 @@ def load_of(job: jobs.Job, data_root: Path | None = None) -> Load | None:
 
 def _dense_of(job: jobs.Job) -> jobs.DenseJob:
     """The dense network that a job trains or works on."""
-    dense = job if isinstance(job, jobs.DenseJob) else job.stands_on[0]
-    assert isinstance(dense, jobs.DenseJob)
-    return dense
+    return job if isinstance(job, jobs.DenseJob) else _dense_of(job.stands_on[0])
 
 
 @dataclass(frozen=True)
@@ -175,7 +171,7 @@ def passes_of(criteria: Iterable[CriterionSpec]) -> float:
     """Forward passes that one image is worth when all of these score in one pass."""
     needs = Need.WEIGHTS
     for one in criteria:
-        needs |= registry.create(one.name, (), one.options, torch.Generator()).needs
+        needs |= registry.needed(one.name, one.options)
     if not needs:
         return 0.0
     gradients = TRAINING if needs & (BACKWARD | Need.CURVATURE) else 1.0

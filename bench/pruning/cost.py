@@ -8,16 +8,12 @@ The truth is torch's own FlopCounterMode, and the arithmetic is checked against 
 from __future__ import annotations
 
 import math
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
-from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
-
 from criteria import Structure
+from criteria.evidence.curvature import plain_attention
+from criteria.lazy import Tensor, nn, torch
 from criteria.network.member import kind_of
 from criteria.network.modes import evaluated
 
@@ -55,15 +51,14 @@ class CostModel:
     """The MACs of one image, parameters and prunable channels of a network, by units removed.
 
     Attributes:
-        macs, params: exact on what is modelled: convolutions, linear layers, attention.
+        macs, params: exact on what is modelled: convolutions, linear layers, attention. What the
+            dispatcher counts beyond that in the dense network is a constant of `macs`.
         channels: root channels of all groups.
-        unmodelled_macs: what the dispatcher counts beyond that in the dense network; held constant.
     """
 
     macs: Products
     params: Products
     channels: Products
-    unmodelled_macs: int
 
     def of(self, cost: ChannelCost) -> Products:
         """The cost of this name."""
@@ -91,17 +86,14 @@ def cost_model(
 ) -> CostModel:
     """Read the widths and positions of every layer from forward passes without arithmetic."""
     layers = _Layers(structure)
-    positions = _positions(model, example_inputs)
     counted = _macs_by_module(model, example_inputs)
     macs, params, channels = (_Terms(len(structure.groups)) for _ in range(3))
     names = {module: name for name, module in model.named_modules()}
     for name, module in model.named_modules():
         own = counted.get(name, 0)
-        if name in positions and own:
-            kernel = math.prod(module.kernel_size) if hasattr(module, "kernel_size") else 1
-            macs.add(
-                positions[name] * kernel, layers.fan_in(name, module), layers.out(name, module)
-            )
+        if own and kind_of(module) in ("conv", "linear"):
+            inputs, outputs = layers.fan_in(name, module), layers.out(name, module)
+            macs.add(own / (inputs[0] * outputs[0]), inputs, outputs)
         elif own and hasattr(module, "products_follow"):  # attention
             layer = module.products_follow
             width = layers.out(names[layer], layer)
@@ -116,9 +108,7 @@ def cost_model(
     none = torch.zeros(len(structure.groups))
     modelled = round(macs.products(0)(none))
     unmodelled = sum(counted.values()) - modelled
-    return CostModel(
-        macs.products(unmodelled), params.products(0), channels.products(0), unmodelled
-    )
+    return CostModel(macs.products(unmodelled), params.products(0), channels.products(0))
 
 
 def weight_uses(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[str, int]:
@@ -129,21 +119,20 @@ def weight_uses(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[str, 
     products are no weights.
 
     Raises:
-        ArithmeticError: torch's dispatcher counts other MACs for a layer.
+        ArithmeticError: the layer does something else, too.
     """
-    positions = _positions(model, example_inputs)
     counted = _macs_by_module(model, example_inputs)
     uses = {}
     for name, module in model.named_modules():
-        if name not in positions:
-            continue
-        macs = positions[name] * module.weight.numel()
-        if macs != counted.get(name, 0):
-            raise ArithmeticError(
-                f"{name}: {macs} MACs by its weights' output positions, but torch counts "
-                f"{counted.get(name, 0)}; its weights cannot be masked with a known cost"
-            )
-        uses[name] = positions[name]
+        own = counted.get(name, 0)
+        if own and kind_of(module) in ("conv", "linear"):
+            weights = module.get_parameter("weight").numel()
+            if own % weights:
+                raise ArithmeticError(
+                    f"{name}: torch counts {own} MACs, which are no multiple of its {weights} "
+                    "weights; they cannot be masked with a known cost"
+                )
+            uses[name] = own // weights
     return uses
 
 
@@ -213,34 +202,13 @@ def _sizes(module: nn.Module) -> tuple[int, int, int]:
     return module.in_channels, module.out_channels, module.groups
 
 
-def _positions(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[str, int]:
-    """The output positions of one image, over all uses of each convolution or linear layer."""
-    positions: dict[str, int] = {}
-
-    def count(name: str) -> Any:
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            seen = inputs[0] if getattr(module, "transposed", False) else output
-            if isinstance(module, nn.Linear):
-                places = math.prod(seen.shape[1:-1])
-            else:
-                places = math.prod(seen.shape[2:])
-            positions[name] = positions.get(name, 0) + places
-
-        return hook
-
-    with ExitStack() as hooks:
-        for name, module in model.named_modules():
-            if kind_of(module) in ("conv", "linear"):
-                hooks.enter_context(module.register_forward_hook(count(name)))
-        _run_without_arithmetic(model, example_inputs)
-    return positions
-
-
 def _macs_by_module(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[str, int]:
     """MACs of one image that each module does itself, without those of its children."""
+    from torch.utils.flop_counter import FlopCounterMode
+
     images = len(example_inputs[0])
     counter = FlopCounterMode(display=False, depth=999)
-    with sdpa_kernel(SDPBackend.MATH), counter:
+    with plain_attention(), counter:
         _run_without_arithmetic(model, example_inputs)
     root = type(model).__name__
     total = {
@@ -262,6 +230,7 @@ def _run_without_arithmetic(model: nn.Module, example_inputs: tuple[Any, ...]) -
         name: tensor.to("meta")
         for name, tensor in [*model.named_parameters(), *model.named_buffers()]
     }
-    inputs = tuple(one.to("meta") if isinstance(one, Tensor) else one for one in example_inputs)
+    kind = torch.Tensor
+    inputs = tuple(one.to("meta") if isinstance(one, kind) else one for one in example_inputs)
     with evaluated(model), torch.no_grad():
         torch.func.functional_call(model, state, inputs)

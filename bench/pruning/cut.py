@@ -6,10 +6,8 @@ import copy
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-
 from criteria import Structure, StructureError
+from criteria.lazy import Tensor, nn, torch
 from criteria.network.member import Group, Member
 from criteria.network.units import Units
 
@@ -161,7 +159,7 @@ def difference(model: nn.Module, other: nn.Module, example_inputs: Iterable[Any]
 def _outputs(model: nn.Module, example_inputs: Iterable[Any]) -> Tensor:
     """The outputs in eval mode and float64, where rounding cannot be mistaken for a wrong cut."""
     inputs = [
-        one.double() if isinstance(one, Tensor) and one.is_floating_point() else one
+        one.double() if isinstance(one, torch.Tensor) and one.is_floating_point() else one
         for one in example_inputs
     ]
     with torch.no_grad():

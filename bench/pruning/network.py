@@ -6,10 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import torch
-from torch import Tensor, nn
-
 from criteria import Structure, find_structure
+from criteria.lazy import Tensor, nn, torch
 
 from .cost import ChannelCost, CostModel, cost_model
 from .cut import cut

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast, get_args
@@ -21,7 +22,7 @@ from .choose import choose_removed
 from .cost import ChannelCost, count_macs, count_params, weight_uses
 from .cut import verify
 from .network import Network, Rules, Schedule, Shape
-from .selection import TOLERANCE, InfeasibleBudget, Limits, Scope
+from .selection import TOLERANCE, InfeasibleBudget, Limits, Scope, unranked
 from .thresholds import Choice, unfit
 
 # What a budget keeps a share of; a threshold is a selector's own setting.
@@ -79,7 +80,7 @@ def prune(
         criterion: a registered name; `criteria.criteria()` lists them.
         budget: `{"macs": share kept}`, `{"params": share kept}`, `{"channels": share kept}` or
             `{"speedup": factor}`, met within `tolerance`; `{"weights": share kept}` masks single
-            weights, exactly so many. For a selector also `{"threshold": its own knob}`.
+            weights, exactly so many. For a selector also `{"threshold": its setting}`.
         batches: (inputs, targets) for criteria that need data; kept when `steps` > 1.
         ignored: layers whose outputs stay; those that make the network's output always do.
         scope: rank all channels together (`global`), per group (`local`), or among `isomorphic`
@@ -95,6 +96,9 @@ def prune(
             without scores for single weights.
         InfeasibleBudget: the budget cannot be met.
         BenchError: a selector that is asked for steps, or for a scope that it does not know.
+
+    Warns:
+        UserWarning: all units of a group have the same score, so that their places decide.
 
     >>> layers = [nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Flatten(), nn.Linear(32 * 6 * 6, 10)]
     >>> images, labels = torch.randn(4, 3, 8, 8), torch.arange(4)
@@ -113,6 +117,7 @@ def prune(
 
     def score(now: nn.Module, groups: Sequence[Group]) -> Sequence[Tensor]:
         values, _ = score_alone(now, create(criterion, groups, options, generator), held, loss)
+        _warn(criterion, unranked(groups, values), len(groups))
         return values
 
     if axis == "weights":
@@ -136,6 +141,18 @@ def prune(
         thresholds=axis == "threshold",
     )[share]
     return _cut(network, choice)
+
+
+def _warn(criterion: str, constant: Sequence[str], groups: int) -> None:
+    """Say so where scores rank nothing, and units leave in the order in which they lie."""
+    if constant:
+        warnings.warn(
+            f"{criterion} gives all units of a group the same score, in {len(constant)} of "
+            f"{groups} groups ({', '.join(constant[:3])}{', ...' if len(constant) > 3 else ''}); "
+            "which of them leave is decided by their place alone. An untrained network, or one "
+            "whose last layer is zero, gives such scores.",
+            stacklevel=2,
+        )
 
 
 def shares(budget: Mapping[str, float]) -> tuple[Axis, float]:

@@ -15,10 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
-import torch
-from torch import Tensor
-
 from criteria import Group
+from criteria.lazy import Tensor, torch
 
 from ..errors import BenchError
 from .cost import Products
@@ -44,6 +42,15 @@ def each_budget(
         except InfeasibleBudget as reason:
             chosen[budget] = reason
     return chosen
+
+
+def unranked(groups: Sequence[Group], scores: Sequence[Tensor]) -> list[str]:
+    """Roots of the groups of which all units have one score: their places alone decide."""
+    return [
+        group.root
+        for group, values in zip(groups, scores, strict=True)
+        if group.units > 1 and bool((values == values[:1]).all())
+    ]
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import torch
-from torch import Tensor
-
 from criteria import Selector
+from criteria.lazy import Tensor, torch
 
 from .network import Network, Removed, Rules
 from .selection import InfeasibleBudget, each_budget, rank, select
@@ -99,7 +97,7 @@ def unfit(
     if emptied != "floor":
         return "empties no group by a ranking; selection.emptied = skip has no effect on it"
     if scope == "isomorphic":
-        return "knows the scopes global (one knob for all groups) and local (uniform widths)"
+        return "knows the scopes global (one threshold for all groups) and local (uniform widths)"
     if cost == "threshold" and scope != "global":
         return "has one threshold for all groups; the scope local needs macs, params or speedup"
     if cost == "threshold" and not all(low <= budget <= high for budget in budgets):

@@ -13,25 +13,26 @@ from rich.console import Console
 from reports.declared import Declaration, Footing, design_of, footing, words
 from reports.records import Record
 
-from ..plan.plan import Plan
+from ..plan.outline import Outline
 from ..store.sealed import read_json, write_json
 from ..store.store import Store
+from ..terminal import say
 
 
-def declared(plan: Plan, store: Store) -> list[Declaration]:
+def declared(plan: Outline, store: Store) -> list[Declaration]:
     """The declaration of a plan's suite and its later changes; empty where there is none."""
     found = read_json(store.path("declared", plan.suite.suite, ".json"))
     return [Declaration.model_validate(one) for one in found["declarations"]] if found else []
 
 
-def footing_of(plan: Plan, store: Store, records: Sequence[Record]) -> Footing:
+def footing_of(plan: Outline, store: Store, records: Sequence[Record]) -> Footing:
     """What words on these records, all of the plan's, may lean on."""
     needed, _ = plan.needed(records)
     return footing(plan.suite, records, needed.expected, declared(plan, store))
 
 
 def declare(
-    plan: Plan, store: Store, records: Sequence[Record], console: Console, *, runs: bool
+    plan: Outline, store: Store, records: Sequence[Record], console: Console, *, runs: bool
 ) -> None:
     """Write down a new design, and say in what it is not as declared.
 
@@ -54,7 +55,6 @@ def declare(
         write_json(path, {"declarations": [one.model_dump() for one in known]})
         if known == [latest]:
             where = path.relative_to(store.root.parent)
-            console.print(f"declared: {words(design)} ({where})", markup=False, soft_wrap=True)
+            say(console, f"declared: {words(design)} ({where})")
     for one in footing_of(plan, store, records).exploratory:
-        console.print("[yellow]not as declared:[/]", end=" ")
-        console.print(one, markup=False, soft_wrap=True)
+        say(console, ("not as declared:", "yellow"), f" {one}")

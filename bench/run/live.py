@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from rich import progress
 from rich.console import Console
 
+from ..terminal import say
+
 if TYPE_CHECKING:
     from reports.records import Failure, Record
 
@@ -45,9 +47,7 @@ class Live:
     def ended(self, job: Job, failure: Failure | None) -> None:
         self._running.pop(job.key, None)
         if failure is not None and job.kind != "trials":  # which are counted as recorded
-            self._console.print(
-                f"failed: {job}: {failure.kind}: {failure.message}", markup=False, soft_wrap=True
-            )
+            say(self._console, f"failed: {job}: {failure.kind}: {failure.message}")
         self._update()
 
     def recorded(self, record: Record) -> None:
@@ -57,7 +57,7 @@ class Live:
         self._update()
         tenth = max(self._trials // 10, 1)
         if not self._console.is_terminal and self._ended % tenth == 0:  # a log has no bar
-            self._console.print(f"{self._ended}/{self._trials} trials, {self._bad} failed")
+            say(self._console, f"{self._ended}/{self._trials} trials, {self._bad} failed")
 
     def _update(self) -> None:
         failed = f" · {self._bad} failed" if self._bad else ""

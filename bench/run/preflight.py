@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import torch
 
@@ -16,8 +17,18 @@ from ..steps.perform import start
 from ..steps.workspace import Settings
 
 
-def preflight(trials: Iterable[Trial], settings: Settings) -> None:
+class Examined(NamedTuple):
+    """What accuracies are of: so many images, of so many classes."""
+
+    images: int
+    classes: int
+
+
+def preflight(trials: Iterable[Trial], settings: Settings) -> dict[str, Examined]:
     """Load every dataset and build and trace every model once, before any work is spent on them.
+
+    Returns:
+        The test split of each dataset, by the JSON of what the suite says of it.
 
     Raises:
         DataError, ModelError: missing data, an unreadable or mismatching checkpoint, a limit on a
@@ -28,11 +39,13 @@ def preflight(trials: Iterable[Trial], settings: Settings) -> None:
     workspace = start(settings)
     seen: dict[tuple[str, str], Network] = {}
     checked: set[tuple[str, str, float, str]] = set()
+    splits = {}
     for trial in trials:
         base = trial.at.base
         problem = (base.dataset.model_dump_json(), base.model.model_dump_json())
         if problem not in seen:
             data = workspace.dataset(base)
+            splits[problem[0]] = Examined(len(data.test), data.classes)
             seen[problem] = workspace.trace(base, workspace.fresh_model(base, data).eval(), data)
             workspace.calibration(trial.at, data)
         if not isinstance(trial, TrialJob) or trial.path.cost == "threshold":
@@ -42,6 +55,7 @@ def preflight(trials: Iterable[Trial], settings: Settings) -> None:
         if case not in checked:
             checked.add(case)
             _check_budget(trial, seen[problem], rules)
+    return splits
 
 
 def _check_budget(trial: TrialJob, network: Network, rules: Rules | None) -> None:

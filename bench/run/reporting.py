@@ -13,11 +13,13 @@ from rich.console import Console
 
 from reports.records import Record
 from suites import Suite
+from suites.faults import no_such
 
 from ..errors import BenchError
-from ..plan.plan import Plan
+from ..plan.outline import Outline
 from ..store.sealed import cannot_write, read_json, write_json
 from ..store.store import Store
+from ..terminal import say
 from .declaring import declared
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def write_report(
-    plan: Plan,
+    plan: Outline,
     store: Store,
     out: Path | None,
     formats: Sequence[str] = (),
@@ -46,7 +48,7 @@ def write_report(
     wanted = [one for one in FORMATS if one in formats] if formats else list(FORMATS)
     unknown = [one for one in formats if one not in FORMATS]
     if unknown:
-        raise BenchError(f"--format {', '.join(unknown)}: there are {', '.join(FORMATS)}")
+        raise BenchError(f"--format: {no_such('format', unknown[0], FORMATS)}")
     try:
         return build_report(
             plan.suite,
@@ -65,7 +67,7 @@ def write_report(
         raise BenchError(f"--figures: {error}") from error
 
 
-def write_own_report(plan: Plan, store: Store, records: Sequence[Record]) -> Path:
+def write_own_report(plan: Outline, store: Store, records: Sequence[Record]) -> Path:
     """Write the whole report of a plan to its place in the results; returns the path of the page.
 
     What it was made of, and the SHA-256 of every file, are written last. `records` are all of the
@@ -91,7 +93,7 @@ def _clear(folder: Path) -> None:
             place.unlink(missing_ok=True)
 
 
-def report_holds(plan: Plan, store: Store, records: Sequence[Record]) -> bool:
+def report_holds(plan: Outline, store: Store, records: Sequence[Record]) -> bool:
     """Whether the report in the results is whole, and made of these records."""
     made = read_json(_made(plan, store))
     folder = store.report(plan.suite.suite)
@@ -102,11 +104,11 @@ def report_holds(plan: Plan, store: Store, records: Sequence[Record]) -> bool:
     )
 
 
-def _made(plan: Plan, store: Store) -> Path:
+def _made(plan: Outline, store: Store) -> Path:
     return store.path("reports", plan.suite.suite, ".json")
 
 
-def _made_of(plan: Plan, store: Store, records: Sequence[Record]) -> str:
+def _made_of(plan: Outline, store: Store, records: Sequence[Record]) -> str:
     """The SHA-256 of all that a report is made of: suite, plan, declaration, records, code."""
     import reports
 
@@ -130,7 +132,7 @@ def file_digests(folder: Path) -> dict[str, str]:
     }
 
 
-def compare_methods(plan: Plan, store: Store, method: str, reference: str) -> MethodDifference:
+def compare_methods(plan: Outline, store: Store, method: str, reference: str) -> MethodDifference:
     """Two methods of a suite against each other, from its records.
 
     Raises:
@@ -143,11 +145,12 @@ def compare_methods(plan: Plan, store: Store, method: str, reference: str) -> Me
     known = plan.suite.method_names
     unknown = [name for name in (method, reference) if name not in known]
     if unknown:
-        raise BenchError(f"compare: {', '.join(unknown)} is none of {', '.join(known)}")
+        said = (no_such(f"method in {plan.suite.suite}", name, known) for name in unknown)
+        raise BenchError(f"compare: {'; '.join(said)}")
     return difference(plan.suite, finished(plan, store), plan.expected, method, reference)
 
 
-def finished(plan: Plan, store: Store) -> list[Record]:
+def finished(plan: Outline, store: Store) -> list[Record]:
     """All records of a plan.
 
     Raises:
@@ -170,5 +173,4 @@ def saying_damage(store: Store, console: Console) -> Iterator[None]:
         yield
     finally:
         for line in store.set_aside_so_far()[earlier:]:
-            console.print("[yellow]damaged[/]", end=" ")
-            console.print(line, markup=False, soft_wrap=True)
+            say(console, ("damaged", "yellow"), f" {line}")

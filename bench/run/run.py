@@ -50,19 +50,22 @@ def run(
     executor: Executor,
     listener: Listener,
     log: Callable[[Record], None] = lambda record: None,
+    inspect: Callable[[], None] = lambda: None,
 ) -> Summary:
     """Run these trials and what they stand on; stopped at any moment, it loses those in flight.
 
     Args:
         trials: those of a plan that are pending.
         log: takes each record as it arrives (MLflow).
+        inspect: called once, when all bases are made and nothing yet that stands on them; what it
+            raises ends the run.
 
     Raises:
         StoreError: results can no longer be written; finished records are safe.
     """
     start = time.monotonic()
     graph = job_graph(trials, store)
-    flow = _Flow(graph, store, executor, listener, log)
+    flow = _Flow(graph, store, executor, listener, log, inspect)
     finished = False
     try:
         flow.run()
@@ -83,9 +86,12 @@ class _Flow:
         executor: Executor,
         listener: Listener,
         log: Callable[[Record], None],
+        inspect: Callable[[], None],
     ) -> None:
         self.graph, self.store, self.executor = graph, store, executor
-        self.listener, self.log = listener, log
+        self.listener, self.log, self._inspect = listener, log, inspect
+        self._bases = sum(job.kind == "bases" for job in graph.jobs.values())  # still to be made
+        self._held: list[Job] = []  # that wait until these are inspected
         self.summary = Summary()
         self._sorter = graph.sorter()
         self._ready: deque[Job] = deque()
@@ -99,6 +105,8 @@ class _Flow:
 
     def run(self) -> None:
         self._sorter.prepare()
+        if not self._bases:
+            self._inspect()
         while self._sorter.is_active():
             for key in self._sorter.get_ready():
                 self._accept(self.graph.jobs[key])
@@ -127,7 +135,9 @@ class _Flow:
     def _accept(self, job: Job) -> None:
         """Queue a job, unless what it stands on has failed."""
         broken = self._broken(job)
-        if broken is None:
+        if self._bases and job.kind != "bases":
+            self._held.append(job)
+        elif broken is None:
             self._queue(job)
         else:
             self._fail(job, broken)
@@ -172,6 +182,17 @@ class _Flow:
             self._parts[whole.key] -= 1
         if whole is None or not self._parts[whole.key]:
             self._sorter.done((whole or job).key)
+        if job.kind == "bases":
+            self._bases -= 1
+            if not self._bases:
+                self._go_on()
+
+    def _go_on(self) -> None:
+        """All bases are made: look at them, and then at what has waited."""
+        self._inspect()
+        held, self._held = self._held, []
+        for job in held:
+            self._accept(job)
 
     def _fail(self, job: Job, why: Failure) -> None:
         """A failed job; its trials get failed records as their turn comes."""

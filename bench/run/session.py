@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from rich.console import Console
 
+from reports.declared import REHEARSED
 from reports.records import Record
 from suites import Suite
+from suites.faults import no_such
 
 from ..errors import BenchError
 from ..executors import make_executor
-from ..executors.gpus import visible_gpus
+from ..executors.process import visible_gpus
 from ..plan.jobs import Trial
 from ..plan.plan import Plan
+from ..plan.recorded import record_suite
 from ..steps.workspace import Settings
 from ..store.provenance import environment
 from ..store.store import Store
+from ..terminal import say
 from ..tracking import Tracker, TrackingError
 from ..tracking.connection import local_database_holds
 from ..tracking.links import in_lines
 from ..tracking.summaries import conclude
+from .bases import inspect_bases
 from .declaring import declare
 from .live import Live
-from .preflight import preflight
+from .preflight import Examined, preflight
 from .reporting import report_holds, saying_damage, write_own_report
 from .run import run
 
@@ -42,6 +48,7 @@ class Request:
     timeout_s: float | None = None
     shard: str = ""
     retry_failed: bool = False
+    allow_untrained: bool = False
     command: str = "bench run"
 
 
@@ -60,22 +67,25 @@ def session(plan: Plan, request: Request, console: Console) -> int:
     store, data_root = Store(request.settings.results), request.settings.data_root.resolve()
     settings = replace(request.settings, results=store.root, data_root=data_root)
     with store.lock(), saying_damage(store, console):
+        record_suite(plan, settings.plugins, store)
         records, most = plan.records(store), ""
         needed, course = plan.needed(records)
         if course.looks:
             part, most = needed, f" of at most {len(plan.trials)}"
         if course.taken:
-            console.print(course.last_look, soft_wrap=True)
+            say(console, course.last_look)
         pending = part.pending(store, retry_failed=request.retry_failed)
-        console.print(
+        say(
+            console,
             f"{len(part.trials)}{most} trials, {len(part.trials) - len(pending)} finished before, "
-            f"{len(pending)} to go; results in {request.settings.results}"
+            f"{len(pending)} to go; results in {request.settings.results}",
         )
+        splits: Mapping[str, Examined] = {}
         if pending:
             with console.status("checking data, models and budgets"):
-                preflight(pending, replace(settings, device="cpu"))  # GPUs are for the workers
+                splits = preflight(pending, replace(settings, device="cpu"))  # GPUs are for workers
         if pending or (records and not _shown(plan, store, records)):
-            records = _run(plan, pending, records, store, settings, request, console)
+            records = _run(plan, pending, splits, records, store, settings, request, console)
         else:
             declare(plan, store, records, console, runs=False)
         return _conclude(plan, store, records, console)
@@ -84,7 +94,7 @@ def session(plan: Plan, request: Request, console: Console) -> int:
 def _check_device(device: str, executor: str) -> None:
     """Refuse a device that is not there before anything else is looked at; Ray knows its own."""
     if device not in ("cpu", "cuda"):
-        raise BenchError(f"--device {device}: there are cpu, cuda")
+        raise BenchError(f"--device: {no_such('device', device, ('cpu', 'cuda'))}")
     if device == "cuda" and executor != "ray":
         visible_gpus()
 
@@ -92,6 +102,7 @@ def _check_device(device: str, executor: str) -> None:
 def _run(
     plan: Plan,
     pending: list[Trial],
+    splits: Mapping[str, Examined],
     records: list[Record],
     store: Store,
     settings: Settings,
@@ -115,10 +126,15 @@ def _run(
         for record in records:  # a killed run, or another suite, may not have logged it
             log(record)
         while True:
+            inspect = partial(
+                inspect_bases,
+                *(plan.suite, pending, splits, store, console),
+                allow_untrained=request.allow_untrained,
+            )
             with Live(console, len(pending), request.workers) as live:
-                summary = run(pending, store, executor, live, log)
+                summary = run(pending, store, executor, live, log, inspect)
             statuses = ", ".join(f"{count} {status}" for status, count in summary.statuses.items())
-            console.print(f"{statuses} in {summary.seconds:.0f} s")
+            say(console, f"{statuses} in {summary.seconds:.0f} s")
             records = plan.records(store)
             pending = pending and _next_look(plan, records, store, console)
             if not pending:
@@ -132,12 +148,12 @@ def _run(
             tracker.finish(ended, report, found)
             links = tracker.links()
         except TrackingError as error:
-            console.print(f"[yellow]MLflow: {error}[/]")
+            say(console, (f"MLflow: {error}", "yellow"))
     if links:
-        console.print(
-            f"to browse in MLflow: bench ui --results {request.settings.results}, and then"
+        say(
+            console, f"to browse in MLflow: bench ui --results {request.settings.results}, and then"
         )
-        console.print(in_lines(links), markup=False, soft_wrap=True)
+        say(console, in_lines(links))
     return records
 
 
@@ -146,7 +162,7 @@ def _next_look(plan: Plan, records: list[Record], store: Store, console: Console
     needed, course = plan.needed(records)
     if not course.taken:
         return []
-    console.print(course.last_look, soft_wrap=True)
+    say(console, course.last_look)
     return needed.pending(store)
 
 
@@ -171,7 +187,7 @@ def _logger(tracker: Tracker, console: Console) -> Callable[[Record], None]:
             tracker.log(record)
         except TrackingError as error:
             broken = True
-            console.print(f"[yellow]MLflow: {error}[/]")
+            say(console, (f"MLflow: {error}", "yellow"))
 
     return log
 
@@ -184,16 +200,17 @@ def _conclude(plan: Plan, store: Store, records: list[Record], console: Console)
         first = f"{record.failure.kind}: {record.failure.message}"
         reasons[first] = reasons.get(first, 0) + 1
     for reason, count in reasons.items():
-        console.print("[red]failed[/]", end=" ")
-        console.print(f"{count} trials: {reason}", markup=False)
+        say(console, ("failed", "red"), f" {count} trials: {reason}")
     if failed:
-        console.print("run again with --retry-failed once the cause is mended")
+        say(console, "run again with --retry-failed once the cause is mended")
     _, course = plan.needed(records)
     if course.ended:
-        console.print(course.outcome)
+        say(console, course.outcome)
+    if plan.suite.rehearsal:
+        say(console, (f"Rehearsal: {REHEARSED}.", "yellow"))
     page = store.report(plan.suite.suite) / "index.html"
     if page.exists():
-        console.print(f"report: {page}", soft_wrap=True)
+        say(console, f"report: {page}")
     return 1 if failed else 0
 
 

@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from criteria import Group, Member
-from criteria.network.member import CONVS, TRANSPOSED
+from criteria.network.member import convolutions
 
 # Layers whose output channel is zero once its weights are, and whose other channels do not notice,
 # with the dimension of their channels. Exact types: a subclass may do anything.
 _CHANNELS: dict[type[nn.Module], int] = {
     nn.Linear: -1,
-    **dict.fromkeys((*CONVS, *TRANSPOSED), 1),
+    **dict.fromkeys(convolutions(), 1),
 }
 
 

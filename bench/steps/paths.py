@@ -8,7 +8,6 @@ from typing import Any, TypeVar, cast
 
 import torch
 
-from criteria.evidence.meter import Cost
 from criteria.registry import find
 
 from ..plan.jobs import PathJob
@@ -19,7 +18,7 @@ from ..pruning.selection import InfeasibleBudget, Limits, Scope
 from ..pruning.thresholds import Choice
 from ..store.sealed import read_arrays, read_json, wanted, write_arrays, write_json
 from .procedures import OnTheWay, Training, ride, save_training
-from .scores import Rescore, load_scores, rescorer
+from .scores import Rescore, Scoring, load_scores, rescorer
 from .workspace import Base, Workspace
 
 T = TypeVar("T")
@@ -64,7 +63,7 @@ def make_path(job: PathJob, workspace: Workspace) -> None:
 
 
 def _choose(
-    job: PathJob, workspace: Workspace, base: Base, score: Rescore, cost: Cost, way: OnTheWay
+    job: PathJob, workspace: Workspace, base: Base, score: Rescore, cost: Scoring, way: OnTheWay
 ) -> Chosen:
     """Choose on the dense network; `cost` takes what the shared scores have cost."""
     score = _stored_or_anew(job, workspace, score, cost)
@@ -86,17 +85,17 @@ def _choose(
     )
 
 
-def _stored_or_anew(job: PathJob, workspace: Workspace, score: Rescore, cost: Cost) -> Rescore:
+def _stored_or_anew(job: PathJob, workspace: Workspace, score: Rescore, cost: Scoring) -> Rescore:
     """The scores of the dense network that methods share, or, step by step, of what is left."""
     if job.iterative is not None:
         return score
     values, shared = load_scores(workspace, job.score_key)
     cost.add(shared)
-    return lambda model, groups: values
+    return lambda model, groups: cost.seen(groups, values)
 
 
 def _ride(
-    job: PathJob, workspace: Workspace, base: Base, chosen: Chosen, score: Rescore, cost: Cost
+    job: PathJob, workspace: Workspace, base: Base, chosen: Chosen, score: Rescore, cost: Scoring
 ) -> tuple[Chosen, dict[float, Training]]:
     """Train while what was chosen leaves, or, of a procedure that chooses itself, whatever does."""
     (budget,) = job.budgets
@@ -144,7 +143,7 @@ def _write(
     workspace: Workspace,
     base: Base,
     budgets: dict[str, Any],
-    cost: Cost,
+    cost: Scoring,
     trainings: dict[float, Training],
     **about: Any,
 ) -> None:
@@ -162,13 +161,14 @@ def _write(
             "score_s": cost.seconds,
             "score_peak_bytes": cost.peak_bytes,
             "images_scored": cost.images,
+            "constant": cost.constant,
         },
     )
 
 
 def path_file(workspace: Workspace, job: PathJob) -> dict[str, Any]:
-    """A stored path: `budgets`, `score_s`, `score_peak_bytes`, `images_scored`; of a selector also
-    `knobs` and `trimmed`, by budget; of one that trains, `training`, by budget."""
+    """A stored path: `budgets`, `score_s`, `score_peak_bytes`, `images_scored`, `constant`; of a
+    selector also `knobs` and `trimmed`, by budget; of one that trains, `training`, by budget."""
     file = workspace.store.path("paths", job.key, ".json")
     return wanted(read_json(file), file)
 

@@ -15,7 +15,7 @@ hash of all that decides it, and shared by whatever stands on it. In the order i
 and, in a suite that asks how well criteria predict single removals:
 
     oracle    what the loss is without each unit, one at a time                         oracle.py
-    fidelity  a criterion's scores beside that truth                                    fidelity.py
+    fidelity  a criterion's scores beside that truth                                    oracle.py
 
 What comes of a trial, finished or failed, is its record (record.py).
 What a job needs is in its class (`plan/jobs.py`), when it is ready in `plan/graph.py`, where it
@@ -35,10 +35,9 @@ from reports.records import Failure
 from ..errors import StoreError
 from ..plan import jobs
 from .bases import make_base, prepare_base, rewind_base
-from .failures import failure
-from .fidelity import make_oracle, measure_fidelity
+from .oracle import make_oracle, measure_fidelity
 from .paths import make_path
-from .record import write_record
+from .record import failure, write_record
 from .scores import make_scores
 from .timing import time_path
 from .trial import measure

@@ -1,17 +1,19 @@
-"""The record of a trial, whatever has come of it."""
+"""The record of a trial, whatever has come of it, and why a job came to nothing."""
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from criteria import NotApplicable
 from reports.records import Costs, Failure, Fidelity, Measurements, Record, Status
 
 from ..errors import StoreError
 from ..plan.jobs import Trial
+from ..pruning.selection import InfeasibleBudget
 from ..store.provenance import environment
-from .failures import failure
 from .workspace import Workspace
 
 T = TypeVar("T", bound=Trial)
@@ -70,3 +72,14 @@ def _provenance(started: str, device: str) -> dict[str, Any]:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def failure(error: BaseException) -> Failure:
+    """An exception as a record keeps it; infeasible is what nobody could have done."""
+    lines = traceback.format_exception(type(error), error, error.__traceback__)
+    return Failure(
+        kind=type(error).__name__,
+        message=str(error),
+        traceback="".join(lines),
+        infeasible=isinstance(error, InfeasibleBudget | NotApplicable),
+    )

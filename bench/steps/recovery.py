@@ -1,19 +1,25 @@
-"""What happens to a pruned network before it is measured: nothing, new statistics, or training."""
+"""What happens to a pruned network before it is measured: nothing, new statistics, or training.
+
+Where a recovery is tuned, every method gets as many settings, and validation chooses one of them.
+"""
 
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from criteria.phases import create_phase
 from criteria.recoveries.recovery import Recovery
 from criteria.training import Rider
-from reports.records import Candidate
+from reports.records import Candidate, Epoch
 from suites import Recipe
+from suites.protocol import Tune
 
 from ..plan.jobs import TrialJob
 from ..pruning.cost import count_macs, count_params
@@ -21,10 +27,8 @@ from ..pruning.cut import EQUAL, difference, refilled
 from ..pruning.network import Network, Removed
 from ..pruning.selection import InfeasibleBudget
 from ..seeds import generator, seed
-from ..training.batch_norm import recalibrate_bn
 from ..training.measure import evaluate
 from ..training.train import Trained, train
-from .tuning import tuned
 from .workspace import Base, Workspace
 
 
@@ -166,3 +170,82 @@ def _at_best_epoch(model: nn.Module, base: Base, trained: Trained) -> float | No
     top1 = evaluate(model, base.data.test).top1
     model.load_state_dict(last)
     return top1
+
+
+def recalibrate_bn(model: nn.Module, batches: list[tuple[Tensor, Tensor]]) -> int:
+    """Take the statistics of all batch norms anew from the given images; returns their number.
+
+    Every batch counts alike, as in a plain mean over batches.
+    """
+    norms = [each for each in model.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # torch's cumulative mean
+        norm.train()
+    with torch.no_grad():
+        for images, _ in batches:
+            model(images)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    model.eval()
+    return sum(len(labels) for _, labels in batches)
+
+
+def tuned(
+    job: TrialJob,
+    tune: Tune,
+    workspace: Workspace,
+    base: Base,
+    recipe: Recipe,
+    fit: Callable[[Recipe, str], tuple[nn.Module, Any, Trained]],
+) -> tuple[Trained, dict[str, Tensor], list[Candidate]]:
+    """Finetune by each setting drawn; whose last epoch is best on validation, or first of equals.
+
+    The draw depends on base and repeat alone, so all methods are tried by the same. A setting whose
+    loss is no finite number has lost, and counts as if it had trained to its end.
+
+    Args:
+        fit: trains the pruned network anew; the text tells checkpoints of one trial apart.
+
+    Returns:
+        the winner's training with the images and seconds of all, its weights, and all settings.
+
+    Raises:
+        FloatingPointError: the loss of every setting is not finite.
+    """
+    grid = tune.grid
+    draw = torch.randperm(len(grid), generator=generator("tune", **job.at.axes))
+    settings = [grid[place] for place in draw[: tune.trials].tolist()]
+    done = workspace.checkpoint(f"{job.key}-tuned", base.sha256)
+    state: dict[str, Any] = done.load() or {"tops": [], "images": 0, "seconds": 0.0, "best": None}
+    tops = state["tops"]
+    for at in range(len(tops), tune.trials):
+        chosen, top1 = recipe.changed(settings[at]), None
+        start = time.perf_counter()
+        try:
+            model, _, found = fit(chosen, f"-part{at}")
+        except FloatingPointError:
+            state["images"] += chosen.epochs * chosen.images_an_epoch(len(base.data.train))
+            state["seconds"] += time.perf_counter() - start
+        else:
+            top1 = found.history[-1].validation_top1
+            if all(one is None or one < top1 for one in tops):
+                history = [one.model_dump() for one in found.history]
+                weights = copy.deepcopy(model.state_dict())
+                state["best"] = (at, history, found.best, weights)
+            state["images"] += found.images
+            state["seconds"] += found.seconds
+        tops.append(top1)
+        done.save(state)
+    if state["best"] is None:
+        raise FloatingPointError(
+            f"no setting of {', '.join(tune.over)} leaves a finite loss; lower the learning rates"
+        )
+    won, history, at_best, weights = state["best"]
+    candidates = [
+        Candidate(settings=one, validation_top1=top1, won=at == won)
+        for at, (one, top1) in enumerate(zip(settings, tops, strict=True))
+    ]
+    epochs = [Epoch(**one) for one in history]
+    return Trained(epochs, at_best, state["images"], state["seconds"]), weights, candidates

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
@@ -15,12 +16,13 @@ from criteria.gather import gather, score_alone, timed_scores
 from criteria.registry import create
 from reports.records import Failure
 
-from ..plan.jobs import PathJob, ScoresJob, Standpoint
-from ..plan.uses import CriterionSpec
+from ..errors import StoreError
+from ..plan.jobs import PathJob, ScoresJob
 from ..pruning.masks import weight_groups
+from ..pruning.selection import unranked
 from ..seeds import generator
 from ..store.sealed import read_arrays, wanted, write_arrays
-from .failures import failure
+from .record import failure
 from .workspace import Base, Workspace
 
 
@@ -34,54 +36,41 @@ def make_scores(job: ScoresJob, workspace: Workspace) -> dict[str, Failure]:
     groups: Sequence[Group] = network.structure.groups
     if job.per_weight:
         groups = weight_groups(network.model, network.inputs)
-    batches = workspace.calibration(job.at, base.data)
-    found = _score(network.model, groups, job.at, job.criteria, batches)
+    criteria = [
+        create(spec.name, groups, spec.options, generator(f"criterion/{spec.name}", **job.at.axes))
+        for spec in job.criteria
+    ]
+    costs = gather(network.model, criteria, workspace.calibration(job.at, base.data))
     failures = {}
-    for spec, outcome in zip(job.criteria, found, strict=True):
-        key = job.score_key(spec)
-        if isinstance(outcome, Exception):
-            failures[key] = failure(outcome)
-            continue
-        values, cost = outcome
-        arrays = {f"group{at}": one.numpy() for at, one in enumerate(values)}
-        write_arrays(
-            workspace.store.path("scores", key, ".npz"),
-            {
-                **arrays,
-                "base_sha256": np.array(base.sha256),
-                "seconds": np.float64(cost.seconds),
-                "peak_bytes": np.int64(-1 if cost.peak_bytes is None else cost.peak_bytes),
-                "images": np.int64(cost.images),
-            },
-        )
+    for spec, one, cost in zip(job.criteria, criteria, costs, strict=True):
+        key, error = job.score_key(spec), cost.failure
+        if error is None:
+            try:
+                _write(workspace, key, base, timed_scores(one, cost), cost)
+            except StoreError:
+                raise
+            except Exception as raised:  # a user's code; recorded with its trials
+                error = raised
+        if error is not None:
+            failures[key] = failure(error)
     return failures
 
 
+def _write(workspace: Workspace, key: str, base: Base, values: list[Tensor], cost: Cost) -> None:
+    arrays = {f"group{at}": one.numpy() for at, one in enumerate(values)}
+    write_arrays(
+        workspace.store.path("scores", key, ".npz"),
+        {
+            **arrays,
+            "base_sha256": np.array(base.sha256),
+            "seconds": np.float64(cost.seconds),
+            "peak_bytes": np.int64(-1 if cost.peak_bytes is None else cost.peak_bytes),
+            "images": np.int64(cost.images),
+        },
+    )
+
+
 Scored = tuple[list[Tensor], Cost]
-
-
-def _score(
-    model: nn.Module,
-    groups: Sequence[Group],
-    at: Standpoint,
-    specs: Sequence[CriterionSpec],
-    batches: list[tuple[Tensor, Tensor]],
-) -> list[Scored | Exception]:
-    """Scores and cost by each criterion, or what went wrong with it."""
-    found: list[Scored | Exception] = []
-    criteria = [
-        create(spec.name, groups, spec.options, generator(f"criterion/{spec.name}", **at.axes))
-        for spec in specs
-    ]
-    for one, cost in zip(criteria, gather(model, criteria, batches), strict=True):
-        if cost.failure is not None:
-            found.append(cost.failure)
-            continue
-        try:
-            found.append((timed_scores(one, cost), cost))
-        except Exception as error:  # a user's code; recorded with its trials
-            found.append(error)
-    return found
 
 
 def load_scores(workspace: Workspace, key: str) -> Scored:
@@ -97,14 +86,30 @@ def load_scores(workspace: Workspace, key: str) -> Scored:
 Rescore = Callable[[nn.Module, Sequence[Group]], list[Tensor]]
 
 
-def rescorer(job: PathJob, workspace: Workspace, base: Base) -> tuple[Rescore, Cost]:
-    """What scores a network on the way of a path, and what all of it has cost so far."""
+@dataclass
+class Scoring(Cost):
+    """What all scoring on a path has cost so far, and which groups it did not rank.
+
+    Attributes:
+        constant: roots of the groups of which all units once had the same score.
+    """
+
+    constant: list[str] = field(default_factory=list)
+
+    def seen(self, groups: Sequence[Group], scores: list[Tensor]) -> list[Tensor]:
+        """The scores as they are, after a look at them."""
+        self.constant += [one for one in unranked(groups, scores) if one not in self.constant]
+        return scores
+
+
+def rescorer(job: PathJob, workspace: Workspace, base: Base) -> tuple[Rescore, Scoring]:
+    """What scores a network on the way of a path, and what has come of it so far."""
 
     @cache  # a path that takes the shared scores never asks
     def batches() -> list[tuple[Tensor, Tensor]]:
         return workspace.calibration(job.at, base.data)
 
-    total = Cost(peak_bytes=0)
+    total = Scoring(peak_bytes=0)
 
     def score(model: nn.Module, groups: Sequence[Group]) -> list[Tensor]:
         left = sum(group.units for group in groups)  # so that a resumed path draws as this one
@@ -112,6 +117,6 @@ def rescorer(job: PathJob, workspace: Workspace, base: Base) -> tuple[Rescore, C
         one = create(job.criterion.name, groups, job.criterion.options, draw)
         values, cost = score_alone(model, one, batches())
         total.add(cost)
-        return values
+        return total.seen(groups, values)
 
     return score, total

@@ -1,21 +1,22 @@
 """One trial, top to bottom: cut at one budget, recover, measure.
 
-A trial of a fidelity suite (`fidelity.py`) measures something else, under the same record.
+A trial of a fidelity suite (`oracle.py`) measures something else, under the same record.
 """
 
 from __future__ import annotations
 
+import hashlib
 import time
 from dataclasses import replace
 
 import torch
 from torch import nn
 
-from reports.records import Costs, Measurements, TrainAccuracy
+from reports.records import Costs, Measurements, TrainAccuracy, content_key
 
 from ..plan.jobs import TrialJob
 from ..pruning.cost import ChannelCost, count_macs, count_params, weight_uses
-from ..pruning.masks import Holder, check_counts, check_held, check_masked, macs_saved, masked
+from ..pruning.masks import Holder, check_counts, check_held, check_masked, macs_saved, masked, pack
 from ..pruning.network import Network, Removed
 from ..pruning.selection import InfeasibleBudget
 from ..training.measure import (
@@ -63,10 +64,12 @@ def measure(job: TrialJob, workspace: Workspace) -> tuple[Measurements, Costs]:
         pruned=accuracy(pruned, base.data),
         train=_on_train(pruned, dense) if job.train_accuracy else None,
         test_images=len(base.data.test),
+        classes=base.data.classes,
         best_validation_top1=recovered.best_top1,
         dense_macs=base.macs,
         dense_params=base.params,
         **thin.sizes,
+        constant=path.get("constant", []),
         latency=load_latency(job.timing, job.budget, workspace) if job.timing else [],
         knobs=path.get("knobs", {}).get(str(job.budget), {}),
         trimmed=path.get("trimmed", {}).get(str(job.budget), 0),
@@ -112,6 +115,7 @@ def _cut(job: TrialJob, workspace: Workspace, base: Base, network: Network) -> T
         "params": params,
         "torch_pruning_macs": torch_pruning_macs(pruned, network.inputs),
         "widths": widths,
+        "kept_sha256": content_key([sorted(gone.tolist()) for gone in removed]),
         "layer_sparsity": layer_sparsity(network.model, pruned),
     }
     return Thin(pruned, sizes, removed)
@@ -132,6 +136,7 @@ def _mask(job: TrialJob, workspace: Workspace, base: Base, network: Network) -> 
         "torch_pruning_macs": None,
         "widths": {},
         "weights": counts,
+        "kept_sha256": hashlib.sha256(pack(masks).tobytes()).hexdigest(),
         "layer_sparsity": masked_sparsity(model, masks),
     }
     return Thin(model, sizes, rider=Holder(model, masks), check=lambda: check_held(model, masks))

@@ -26,10 +26,9 @@ from ..pruning.cost import count_macs, count_params
 from ..pruning.cut import verify
 from ..pruning.network import Network
 from ..seeds import generator, seed
-from ..store.progress import Checkpoint
 from ..store.sealed import read_json, wanted, write_json
 from ..store.store import Store
-from ..store.weights import load_weights, save_weights, stored_weights
+from ..store.weights import Checkpoint, load_weights, save_weights, stored_weights
 from ..training.measure import Tally, evaluate
 from ..training.mixing import Mixing
 

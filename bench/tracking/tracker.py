@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
-import yaml
 
 from reports.records import Labels, Record, content_key
-from suites.schema import AnySuite
+from suites import AnySuite, resolved
 
 from . import fields
 from .artifact import attach, latest_run
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from .summaries import Conclusions
 
 
-NO_SETTINGS = ("recipes", "description", "scales")
+NO_SETTINGS = {"recipes", "description", "scales"}
 
 
 class Tracker:
@@ -70,8 +69,7 @@ class Tracker:
             self._run_id = run.info.run_id
             client.log_batch(self._run_id, params=_key_settings(suite))
             client.log_inputs(self._run_id, _datasets(suite))
-            text = yaml.safe_dump(_resolved(suite), sort_keys=False, allow_unicode=True)
-            client.log_text(self._run_id, text, "suite.yaml")
+            client.log_text(self._run_id, resolved(suite), "suite.yaml")
             client.log_dict(self._run_id, dict(provenance), "provenance.json")
 
     def log(self, record: Record) -> None:
@@ -156,13 +154,7 @@ def _bring(
 
 def suite_hash(suite: AnySuite) -> str:
     """SHA-256 of the suite with its recipes written out."""
-    return content_key(_resolved(suite))
-
-
-def _resolved(suite: AnySuite) -> dict[str, Any]:
-    """The suite as it can be loaded again anywhere: every default and used recipe written out."""
-    recipes = {name: one for name, one in suite.all_recipes.items() if name in suite.used_recipes}
-    return suite.model_copy(update={"recipes": recipes}).model_dump(mode="json", by_alias=True)
+    return content_key(resolved(suite))
 
 
 def _key_settings(suite: AnySuite) -> list[Param]:
@@ -170,7 +162,7 @@ def _key_settings(suite: AnySuite) -> list[Param]:
     from mlflow.entities import Param
 
     settings = {
-        **{name: x for name, x in _resolved(suite).items() if name not in NO_SETTINGS},
+        **suite.model_dump(mode="json", by_alias=True, exclude=NO_SETTINGS),
         "datasets": [one.title for one in suite.datasets],
         "models": [one.title for one in suite.models],
         "methods": suite.method_names,

@@ -22,11 +22,10 @@ from reports.records import Epoch
 from suites import Recipe
 
 from ..data.datasets import Dataset
-from ..store.progress import Checkpoint
-from .acceleration import compiled, lay_out, precision
+from ..store.weights import Checkpoint
 from .measure import evaluate
 from .mixing import Mixing
-from .optimizer import learning_rate, make_optimizer
+from .optimizer import compiled, lay_out, learning_rate, make_optimizer, precision
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from functools import partial
 
-import torch
-from torch import Tensor, nn
-
+from ..lazy import Tensor, nn, torch
 from .layer_hooks import LayerHooks, Use
 from .meter import Meter
 from .needs import Need

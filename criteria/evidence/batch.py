@@ -11,10 +11,8 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-import torch
-from torch import Tensor, nn
-
 from ..errors import CriteriaError, NotApplicable
+from ..lazy import Tensor, nn, torch
 from ..network.member import Member
 from ..network.modes import batch_statistics, in_autograd
 from ..network.weights import WeightMember
@@ -51,6 +49,11 @@ class Shared:
     def intact(self) -> bool:
         """Whether no criterion has changed evidence in place."""
         return all(tensor._version == version for tensor, version in self.held)
+
+
+def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
+    """The mean over the batch: the loss where none is given."""
+    return torch.nn.functional.cross_entropy(outputs, targets)
 
 
 class Batch:
@@ -372,7 +375,7 @@ class Batch:
 
 def _tensors(made: Any) -> Iterator[Tensor]:
     """Every tensor in a piece of evidence."""
-    if isinstance(made, Tensor):
+    if isinstance(made, torch.Tensor):
         yield made
     elif isinstance(made, Mapping):
         for one in made.values():

@@ -22,10 +22,12 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.autograd.graph import GradientEdge, get_gradient_edge
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..errors import NotApplicable
-from .curvature import LAYERS, NORMS, Function, derivatives
+from ..network.member import norms
+from .curvature import Function, derivatives, layer_types, plain_attention
+
+LAYERS, NORMS = layer_types(), norms()
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def coupling_of(
     moving = LAYERS + NORMS if norms else LAYERS
     if norms:
         _refuse_other_parameters(model)
-    with sdpa_kernel(SDPBackend.MATH):
+    with plain_attention():
         with _recording(model, moving) as uses:
             outputs = model(images)
         value = function(outputs)

@@ -7,22 +7,25 @@ Along the weights themselves they are cheaper than along any other vector: see
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
-from torch.autograd.graph import GradientEdge, get_gradient_edge
-from torch.nn.attention import SDPBackend, sdpa_kernel
-
-from ..network.member import BATCHNORMS, CONVS, TRANSPOSED, kind_of
+from ..lazy import Tensor, graph, nn, torch
+from ..network.member import convolutions, kind_of, norms
 from .layer_hooks import Made
 
 Function = Callable[[Tensor], Tensor]
-Terms = Sequence[tuple[GradientEdge, Tensor]]
+Terms = Sequence[tuple["graph.GradientEdge", Tensor]]
 
-LAYERS: tuple[type[nn.Module], ...] = (*CONVS, *TRANSPOSED, nn.Linear)
-NORMS: tuple[type[nn.Module], ...] = (*BATCHNORMS, nn.LayerNorm)
+
+def layer_types() -> tuple[type[nn.Module], ...]:
+    """The types of convolutions and linear layers."""
+    return (*convolutions(), nn.Linear)
+
+
+def plain_attention() -> AbstractContextManager[None]:
+    """Attention by products of matrices: fused attention has no second derivative."""
+    return nn.attention.sdpa_kernel(nn.attention.SDPBackend.MATH)
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class GradientGraph:
     @classmethod
     def of(cls, model: nn.Module, images: Tensor, function: Function) -> GradientGraph:
         """The gradient of `function(model(images))`, a scalar, with its graph."""
-        with sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative
+        with plain_attention():
             value = function(model(images))
             parameters = dict(model.named_parameters())
             found = torch.autograd.grad(
@@ -88,7 +91,7 @@ class Placed(Made):
     """
 
     name: str
-    edge: GradientEdge
+    edge: graph.GradientEdge
 
 
 @contextmanager
@@ -101,14 +104,14 @@ def recording(model: nn.Module) -> Iterator[list[Placed]]:
 
     def record(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            edge = get_gradient_edge(output)
+            edge = graph.get_gradient_edge(output)
             made.append(Placed(module, inputs[0], output, output._version, name, edge))
 
         return hook
 
     with ExitStack() as hooks:
         for name, module in model.named_modules():
-            if type(module) in LAYERS + NORMS and module.weight is not None:
+            if type(module) in layer_types() + norms() and module.weight is not None:
                 hooks.enter_context(module.register_forward_hook(record(name)))
         yield made
 
@@ -130,24 +133,25 @@ def hessian_times_weights(
     """
     parameters = dict(model.named_parameters())
     along = set(parameters if along is None else along)
-    with sdpa_kernel(SDPBackend.MATH), recording(model) as uses:
+    with plain_attention(), recording(model) as uses:
         value = function(model(images))
         uses = [one for one in uses if _own(one.module, one.name) <= along]
         apart = set(parameters).difference(*(_own(one.module, one.name) for one in uses))
         names = [name for name in parameters if name in apart]
-        edges = [one.edge for one in uses] + [get_gradient_edge(parameters[one]) for one in names]
+        edges = [one.edge for one in uses]
+        edges += [graph.get_gradient_edge(parameters[one]) for one in names]
         first = torch.autograd.grad(value, edges, create_graph=True, allow_unused=True)
         gradients = dict(zip(names, first[len(uses) :], strict=True))
         # Of v'g = sum <gradient, output>: each factor moves, the other is its cotangent.
-        terms = [(get_gradient_edge(value), -torch.ones_like(value))]
+        terms = [(graph.get_gradient_edge(value), -torch.ones_like(value))]
         for one, gradient in zip(uses, first, strict=False):
             if gradient is not None:
                 terms.append((one.edge, gradient.detach()))
                 if gradient.requires_grad:
-                    terms.append((get_gradient_edge(gradient), one.output()))
+                    terms.append((graph.get_gradient_edge(gradient), one.output()))
         for name, gradient in gradients.items():
             if name in along and gradient is not None and gradient.requires_grad:
-                terms.append((get_gradient_edge(gradient), parameters[name].detach()))
+                terms.append((graph.get_gradient_edge(gradient), parameters[name].detach()))
         second = derivatives(terms, list(parameters.values()))
     # v'g of the layers holds g of their own parameters, which L takes off again; and only that.
     products = dict(zip(parameters, second, strict=True))

@@ -8,12 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.autograd.graph import GradientEdge, get_gradient_edge
-from torch.utils.hooks import RemovableHandle
-
 from ..errors import NotApplicable
+from ..lazy import Tensor, graph, nn, torch
 from ..network.member import kind_of
 
 
@@ -69,9 +65,9 @@ class LayerHooks:
 
     def __init__(self, arrived: Arrival | None = None) -> None:
         self.uses: dict[str, list[Use]] = {}
-        self.first: list[GradientEdge] = []
+        self.first: list[graph.GradientEdge] = []
         self._arrived = arrived
-        self._waiting: list[RemovableHandle] = []
+        self._waiting: list[torch.utils.hooks.RemovableHandle] = []
 
     def release(self) -> None:
         """Let go of all tensors. Their hooks know them, a circle that Python cannot see."""
@@ -118,7 +114,7 @@ class LayerHooks:
             # Hooks on tensors see the gradient before any in-place activation behind the layer.
             if output.requires_grad:
                 if given.grad_fn is None:
-                    self.first.append(get_gradient_edge(output))
+                    self.first.append(graph.get_gradient_edge(output))
                 told = partial(_hand_over, arrived, name, use, False)
                 self._waiting.append(output.register_hook(told))
             if reads:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
-
 from ..errors import NotApplicable
+from ..lazy import Tensor, functional, nn, torch
 
 CHUNK = 8  # samples taken at a time, so that copies of them stay in the processor's cache
 

@@ -21,15 +21,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-import torch
 from pydantic import Field
-from torch import Tensor, nn
 
 from ..criterion import Criterion, MemberOptions
 from ..errors import NotApplicable
 from ..evidence.batch import Batch, Labels
 from ..evidence.needs import Need
 from ..evidence.samples import CHUNK, unfold
+from ..lazy import Tensor, nn, torch
 from ..network.member import Member
 from ..options import Only
 

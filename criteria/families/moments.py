@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
-
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
+from ..lazy import Tensor, nn, torch
 from ..network.member import Member
 from ..network.weights import WeightMember
 from .activations import ActivationCriterion

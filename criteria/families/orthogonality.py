@@ -9,23 +9,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
-import torch
 from pydantic import Field
-from torch import Tensor, nn
-from torch.nn import functional
 
 from ..errors import NotApplicable
+from ..lazy import Tensor, nn, torch
 from ..options import Options
 from ..training import Rider, Training
 
-Layer = nn.modules.conv._ConvNd | nn.Linear
+Layer: TypeAlias = "nn.modules.conv._ConvNd | nn.Linear"
 
 KERNEL = "Xie et al., CVPR 2017, arXiv 1703.01827"
 CONVOLUTIONAL = "Wang et al., CVPR 2020, arXiv 1911.12207"
-
-_CONVOLVE = {3: functional.conv1d, 4: functional.conv2d, 5: functional.conv3d}
 
 
 class PenaltyOptions(Options):
@@ -82,7 +78,8 @@ def layers_of(model: nn.Module) -> Sequence[Layer]:
     Raises:
         NotApplicable: there is none.
     """
-    layers = [one for one in model.modules() if isinstance(one, Layer)]
+    kinds = nn.modules.conv._ConvNd | nn.Linear
+    layers = [one for one in model.modules() if isinstance(one, kinds)]
     if not layers:
         raise NotApplicable(f"{type(model).__name__} has no convolution and no linear layer")
     return layers
@@ -113,7 +110,7 @@ def kernel_distance(layer: Layer) -> Tensor:
     reach = [(size - 1) // s * s for size, s in zip(kernel.shape[2:], strides, strict=True)]
     # The rows of all blocks side by side, so that each block's meet one another alone.
     rows = kernel.unflatten(0, (blocks, -1)).transpose(0, 1).flatten(1, 2)
-    convolve = _CONVOLVE[kernel.dim()]
+    convolve = (torch.conv1d, torch.conv2d, torch.conv3d)[kernel.dim() - 3]
     met = convolve(rows, kernel, stride=strides, padding=reach, groups=blocks)
     met = met.unflatten(1, (blocks, -1))  # [rows, blocks, rows, shifts ...]
     target = torch.zeros_like(met)

@@ -10,10 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
-from torch import Tensor
-
 from ..errors import StructureError
+from ..lazy import Tensor, torch
 
 
 class Gathers(Protocol):

@@ -11,11 +11,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-import torch_pruning as tp
-from torch import Tensor, nn
-
 from ..errors import StructureError
+from ..lazy import Tensor, nn, torch
+from ..lazy import torch_pruning as tp
 from .member import Group, Member, Side, kind_of
 from .modes import eval_with_gradients
 
@@ -104,7 +102,9 @@ def _refuse_unfit(model: nn.Module, ignored: Collection[nn.Module]) -> None:
 def _trace(model: nn.Module, example_inputs: Any) -> tuple[list[list[_Item]], set[int]]:
     """All groups as torch-pruning finds them, and the layers of those that make the output."""
     inputs = example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)
-    plain = tuple(one.as_subclass(Tensor) if isinstance(one, Tensor) else one for one in inputs)
+    plain = tuple(
+        one.as_subclass(torch.Tensor) if isinstance(one, torch.Tensor) else one for one in inputs
+    )
     graph = tp.DependencyGraph()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -12,27 +12,34 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-import torch
-from torch import Tensor, nn
+from ..lazy import Tensor, nn, torch
 
 LayerKind = Literal["conv", "linear", "batchnorm", "layernorm", "other", "parameter"]
 Side = Literal["out", "in", "both"]
 
-CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-BATCHNORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 SCORED_KINDS: frozenset[LayerKind] = frozenset({"conv", "linear", "batchnorm", "layernorm"})
+
+
+def convolutions() -> tuple[type[nn.Module], ...]:
+    """The types of convolutions, transposed ones last."""
+    transposed = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+    return (nn.Conv1d, nn.Conv2d, nn.Conv3d, *transposed)
+
+
+def norms() -> tuple[type[nn.Module], ...]:
+    """The types of norms with factors and shifts of their own, layer norm last."""
+    return (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.LayerNorm)
 
 
 def kind_of(module: nn.Module | nn.Parameter) -> LayerKind:
     """What a layer is to a criterion."""
     if isinstance(module, nn.Parameter):
         return "parameter"
-    if isinstance(module, CONVS + TRANSPOSED):
+    if isinstance(module, convolutions()):
         return "conv"
     if isinstance(module, nn.Linear):
         return "linear"
-    if isinstance(module, (*BATCHNORMS, nn.LayerNorm)) and module.weight is not None:
+    if isinstance(module, norms()) and module.weight is not None:
         return "layernorm" if isinstance(module, nn.LayerNorm) else "batchnorm"
     return "other"
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
-from torch import Tensor, nn
-
+from ..lazy import Tensor, nn, torch
 from .member import Group, Member
 
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
-
+from ..lazy import Tensor, nn, torch
 from .groups import Structure
 from .member import Group, Member, kind_of
 

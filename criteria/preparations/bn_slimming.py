@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from ..errors import NotApplicable
+from ..lazy import Tensor, torch
 from ..options import Options
 from ..phases import register_phase
 from ..training import Training

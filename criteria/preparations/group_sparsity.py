@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
+from ..lazy import Tensor, torch
 from ..network.member import Group
 from ..options import Options
 from ..phases import register_phase

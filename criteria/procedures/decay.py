@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
 from pydantic import Field
 
 from ..errors import TooFewSteps
+from ..lazy import torch
 from ..network.units import Units
 from ..phases import register_phase
 from ..training import Training

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from ..errors import StructureError
+from ..lazy import Tensor, torch
 from ..network.entries import Entries, Gathers
 from ..options import Options
 from ..training import Training

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from ..errors import TooFewSteps
+from ..lazy import Tensor, torch
 from ..network.entries import Entries
 from ..network.units import Units
 from ..options import Options
@@ -89,7 +88,7 @@ class Dhspg(Procedure):
         self._redundant = torch.zeros(self._entries.units, dtype=torch.bool)
         self._forced = torch.zeros_like(self._redundant)
         self._met = False
-        self._pushed = self._redundant, self._entries.only(self._redundant), list[Tensor]()
+        self._pushed = self._redundant, self._entries.only(self._redundant), list[torch.Tensor]()
 
     @property
     def _decay(self) -> DecayOptions:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
-
+from ..lazy import nn
 from ..network.member import kind_of
 
 

@@ -8,18 +8,16 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any, Literal, NamedTuple
 
-import torch
 from pydantic import Field
-from torch import Tensor, nn
 
 from ..errors import CriteriaError, NotApplicable
+from ..lazy import Tensor, nn, torch
 from ..network.member import kind_of
 from ..network.units import Units
 from ..options import Options
 from ..phases import register_phase
 from ..training import Training
 from .decay_controller import DecayController, DecayOptions
-from .gate_norm import GateNorm, GateUnits, close_gates, open_gates
 from .gradual import joined, lowest, under_threshold
 from .procedure import Ground, Procedure, Removed
 
@@ -152,6 +150,8 @@ class Gates(Procedure):
         self._done = False
 
     def begin(self, model: nn.Module) -> None:
+        from ..families.gate_norm import open_gates
+
         named = open_gates(model, self.ground.groups)
         if not named:
             raise NotApplicable("gates: no group of this network has an nn.BatchNorm2d to gate")
@@ -164,6 +164,8 @@ class Gates(Procedure):
         beats(self.options, steps)
 
     def attach(self, training: Training) -> None:
+        from ..families.gate_norm import GateNorm
+
         self._training = training
         model = training.model
         self._beats = beats(self.options, training.steps)
@@ -218,6 +220,8 @@ class Gates(Procedure):
         return self._done
 
     def at_end(self) -> None:
+        from ..families.gate_norm import close_gates
+
         left, budget = self.ground.share(self._removed), self.ground.budget
         if left > budget + ROUNDING:
             raise CriteriaError(
@@ -246,12 +250,16 @@ class Gates(Procedure):
         options = self.options.decay
         if options is None:
             return None
+        from ..families.gate_norm import GateUnits
+
         shifts = options.of == "gates_and_shifts"
         gates = [GateUnits(training.model, one, shifts=shifts) for one in self.ground.groups]
         return DecayController(gates, options, training)
 
     def _tick(self, tick: Beat) -> None:
         """Some units leave, or begin to."""
+        from ..families.gate_norm import close_gates
+
         plain = close_gates(copy.deepcopy(self._training.model))  # for any criterion
         scores = self.ground.score(plain, self._removed)
         if self._decay is None:
@@ -299,10 +307,10 @@ class Gates(Procedure):
             units.zero_(gone)
         self._held = [(parameters[name], one) for name, one in masks.items() if not one.all()]
 
-    @torch.no_grad()
     def _hold(self) -> None:
-        for parameter, mask in self._held:
-            parameter.mul_(mask)
+        with torch.no_grad():
+            for parameter, mask in self._held:
+                parameter.mul_(mask)
 
 
 def _flags(scores: Sequence[Tensor], units: Removed) -> list[Tensor]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor
-
+from ..lazy import Tensor, torch
 from .procedure import Ground, Removed
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-import torch
 from pydantic import Field, model_validator
 
+from ..lazy import torch
 from ..phases import register_phase
 from ..training import Training
 from .growth import GrowingPenalty, GrowthOptions, Ramp
@@ -61,12 +61,11 @@ class Greg(GrowingPenalty):
         super().after_backward(step)
 
 
-@torch.no_grad()
 def magnitude_ratios(parts: Sequence[DoomedEntries]) -> list[float]:
     """Mean size of the weights that stay over that of those that leave, of layers with both."""
     ratios = []
     for part in parts:
-        sizes, gone = part.parameter.abs(), part.gone
+        sizes, gone = part.parameter.detach().abs(), part.gone
         if sizes.dim() > 1 and not bool(gone.all()):
             left = (sizes * (1 - gone)).sum() / (1 - gone).sum()
             ratios.append(left / ((sizes * gone).sum() / gone.sum()))

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
-
+from ..lazy import Tensor, nn, torch
 from ..network.member import Group
 from ..network.units import Units
 
@@ -67,8 +65,7 @@ def doomed_entries(
     ]
 
 
-@torch.no_grad()
 def norm_of(parts: Iterable[DoomedEntries]) -> float:
     """Joint L2 norm of all doomed entries."""
-    squares = [(part.parameter * part.gone).square().sum() for part in parts]
+    squares = [(part.parameter.detach() * part.gone).square().sum() for part in parts]
     return float(torch.stack(squares).sum().sqrt()) if squares else 0.0

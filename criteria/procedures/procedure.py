@@ -6,9 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
-from torch import Tensor, nn
-
+from ..lazy import Tensor, nn, torch
 from ..network.member import Group
 from ..options import NoOptions, Options
 from ..phases import Kind

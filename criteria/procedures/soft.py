@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
+from ..lazy import Tensor, torch
 from ..network.member import Group, Member
 from ..network.units import Units, makers
 from ..options import Options

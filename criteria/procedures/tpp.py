@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from pydantic import Field, model_validator
-from torch import Tensor, nn
 
+from ..lazy import Tensor, nn, torch
 from ..network.member import Group
 from ..phases import register_phase
 from .growth import GrowingPenalty, GrowthOptions

@@ -27,22 +27,16 @@ it trains and evaluates the network with C and D in place. Two things differ fro
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-import torch
 from pydantic import Field
-from torch import Tensor, nn
 
-from ..errors import NotApplicable, StructureError
-from ..network.member import Group, Side
+from ..lazy import Tensor, nn
+from ..network.member import Group
 from ..options import Options
 from ..phases import register_phase
 from ..training import Scale
 from .recovery import Recovery
-
-Kept = dict[Side, Tensor]  # of a layer's two sides, [channels], bool
 
 
 class EquivalentOptions(Options):
@@ -91,221 +85,18 @@ class Equivalent(Recovery):
         removed: Sequence[Tensor],
     ) -> nn.Module:
         """Raises NotApplicable and StructureError, as `insert`."""
+        from ..families.equivalent_layers import insert
+
         return insert(dense, pruned, groups, removed)
 
     def scales(self, model: nn.Module) -> Mapping[nn.Parameter, Scale]:
+        from ..families.equivalent_layers import compressors
+
         options = self.options
         decay = 1 / options.wd_div if options.wd_div else 0.0
         return dict.fromkeys(compressors(model), Scale(1 / options.lr_div, decay))
 
     def merged(self, trained: nn.Module) -> nn.Module:
+        from ..families.equivalent_layers import merge
+
         return merge(trained)
-
-
-class EquivalentLayer(nn.Module):
-    """A whole layer that computes what its pruned self does, by equation (8).
-
-    Attributes:
-        core: the dense layer.
-        blocks: groups of a convolution, 1 of most layers.
-        compressor: `[blocks, out'/blocks, out/blocks]`, None where all outputs stay.
-        decompressor: `[blocks, in/blocks, in'/blocks]`, None where all inputs stay.
-    """
-
-    def __init__(self, core: nn.Module, kept: Kept) -> None:
-        """`kept`: of the core's sides, `[channels]`, bool, equally many of each block."""
-        super().__init__()
-        self.core = core
-        self.blocks = int(getattr(core, "groups", 1))
-        rows, columns = (_kept_rows(kept[side], self.blocks) for side in ("out", "in"))
-        like = core.get_parameter("weight")
-        self.compressor = None if rows is None else nn.Parameter(rows.to(like))
-        self.decompressor = None if columns is None else nn.Parameter(columns.mT.to(like))
-
-    @property
-    def weight(self) -> Tensor:
-        """W' of equation (8), shaped as the pruned layer's; for code that reads it by itself."""
-        return self._weight(self.core.get_parameter("weight").dtype)
-
-    @property
-    def bias(self) -> Tensor | None:
-        """b' of equation (8): `[out']`."""
-        return self._bias(self.core.get_parameter("weight").dtype)
-
-    def forward(self, x: Tensor) -> Tensor:
-        bias = self.bias
-        folded = {"weight": self.weight} | ({} if bias is None else {"bias": bias})
-        return torch.func.functional_call(self.core, folded, (x,))
-
-    @torch.no_grad()
-    def merged(self) -> nn.Module:
-        """The plain pruned layer, computed in float64."""
-        plain = copy.deepcopy(self.core)
-        for key, folded in (("weight", self._weight), ("bias", self._bias)):
-            old, new = getattr(self.core, key), folded(torch.float64)
-            if new is not None:
-                setattr(plain, key, nn.Parameter(new.to(old.dtype), old.requires_grad))
-        outputs, inputs = plain.get_parameter("weight").shape[:2]
-        unit = "features" if isinstance(plain, nn.Linear) else "channels"
-        setattr(plain, f"out_{unit}", outputs)
-        setattr(plain, f"in_{unit}", inputs * self.blocks)
-        return plain
-
-    def _weight(self, dtype: torch.dtype) -> Tensor:
-        whole = self.core.get_parameter("weight")
-        outputs, inputs = whole.shape[:2]
-        blocks = whole.to(dtype).reshape(self.blocks, outputs // self.blocks, inputs, -1)
-        steps = [("bpo,boik->bpik", self.compressor), ("bij,boik->bojk", self.decompressor)]
-        for equation, matrix in steps if self._compress_first else reversed(steps):
-            if matrix is not None:
-                blocks = torch.einsum(equation, matrix.to(dtype), blocks)
-        # Laid out as any weight: a convolution would take its layout for a wish about the images'.
-        return blocks.contiguous().reshape(-1, blocks.shape[2], *whole.shape[2:])
-
-    def _bias(self, dtype: torch.dtype) -> Tensor | None:
-        bias = self.core.bias
-        if bias is None:
-            return None
-        assert isinstance(bias, Tensor)
-        if self.compressor is None:
-            return bias.to(dtype)
-        by_block = bias.to(dtype).reshape(self.blocks, -1, 1)
-        return (self.compressor.to(dtype) @ by_block).flatten()
-
-    @property
-    def _compress_first(self) -> bool:
-        """Whether (C W) D takes fewer products than C (W D)."""
-        if self.compressor is None or self.decompressor is None:
-            return True
-        (_, p, o), (_, i, j) = self.compressor.shape, self.decompressor.shape
-        return p * o * i + p * i * j <= o * i * j + p * o * j
-
-
-def _kept_rows(kept: Tensor, blocks: int) -> Tensor | None:
-    """`[blocks, kept/blocks, channels/blocks]`: rows of each block's identity; None if all stay."""
-    if kept.all():
-        return None
-    width = len(kept) // blocks
-    return torch.eye(width)[kept.nonzero()[:, 0].reshape(blocks, -1) % width]
-
-
-def insert(
-    dense: nn.Module, pruned: nn.Module, groups: Sequence[Group], removed: Sequence[Tensor]
-) -> nn.Module:
-    """A copy of the pruned network, in which the dense layers are whole between C and D.
-
-    It computes exactly what the pruned network computes, in training and in evaluation. All that
-    is cut naively, or lost nothing, and all state is the pruned network's own.
-
-    Args:
-        dense: the network before removal; left as it is.
-        pruned: the same without the removed units, not yet trained again; left as it is.
-        groups: of the dense network.
-        removed: of each group, the units that went.
-
-    Raises:
-        NotApplicable: a group that lost units has no layer for C or D, or a layer computes with
-            more than a weight and a bias.
-        StructureError: a layer of `pruned` is not that of `dense` without the removed units.
-    """
-    network = copy.deepcopy(pruned)
-    kept = _kept(dense, groups, removed)
-    whole: dict[int, nn.Module] = {}
-    for name, layer in dense.named_modules():
-        if not _dense(layer):
-            continue
-        found = network.get_submodule(name)
-        if name in kept:
-            layer = EquivalentLayer(copy.deepcopy(layer), kept[name]).train(found.training)
-            whole[id(found)] = layer
-        if not _equal(found.weight, layer.weight) or not _equal(found.bias, layer.bias):
-            raise StructureError(
-                f"{name}: in the pruned network this is not the dense layer without the removed "
-                "units; give the units that were cut, and insert before any training"
-            )
-    return _swapped(network, whole)
-
-
-def merge(model: nn.Module) -> nn.Module:
-    """The plain pruned network that a network with C and D computes, by equation (8) in float64.
-
-    Names, shapes and types of all layers are those of the network that `insert` was given.
-
-    Args:
-        model: left as it is.
-    """
-    network = copy.deepcopy(model)
-    equivalent = [one for one in network.modules() if isinstance(one, EquivalentLayer)]
-    return _swapped(network, {id(one): one.merged() for one in equivalent})
-
-
-def compressors(model: nn.Module) -> list[nn.Parameter]:
-    """All compressors and decompressors of a network, in the order of its layers."""
-    return [
-        one
-        for layer in model.modules()
-        if isinstance(layer, EquivalentLayer)
-        for one in (layer.compressor, layer.decompressor)
-        if one is not None
-    ]
-
-
-def _dense(layer: nn.Module) -> bool:
-    """Whether it mixes channels: not a depthwise, nor a transposed convolution."""
-    if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d):
-        return layer.groups == 1 or layer.groups != layer.out_channels
-    return isinstance(layer, nn.Linear)
-
-
-def _kept(dense: nn.Module, groups: Sequence[Group], removed: Sequence[Tensor]) -> dict[str, Kept]:
-    """What stays of each dense layer that loses channels of a side to any group, by name."""
-    layers = {name: one for name, one in dense.named_modules() if _dense(one)}
-    kept: dict[str, Kept] = {}
-    for group, units in zip(groups, removed, strict=True):
-        if not len(units):
-            continue
-        members = [one for one in group.members if one.name in layers and one.side != "both"]
-        if not members:
-            raise NotApplicable(
-                "equivalent pruning needs a convolution or linear layer that makes or reads the "
-                f"channels, and the group of {group.root} has none (depthwise and transposed "
-                "convolutions do not count); keep it whole (ignored layers), or finetune"
-            )
-        for member in members:
-            _refuse_unfit(member.name, layers[member.name])
-            sides = kept.setdefault(member.name, _both_sides(layers[member.name]))
-            sides[member.side][member.indices[torch.isin(member.units, units)]] = False
-    return kept
-
-
-def _equal(one: Any, other: Any) -> bool:
-    """Whether two tensors are equal, or a layer does without both."""
-    return one is other or (one is not None and other is not None and torch.equal(one, other))
-
-
-def _both_sides(layer: nn.Module) -> Kept:
-    """All channels of a layer."""
-    outputs, inputs = layer.get_parameter("weight").shape[:2]
-    inputs *= int(getattr(layer, "groups", 1))
-    return {"out": torch.ones(outputs).bool(), "in": torch.ones(inputs).bool()}
-
-
-def _refuse_unfit(name: str, layer: nn.Module) -> None:
-    """A layer is folded by weight and bias; any other state would stay as wide as it was."""
-    state = {key for key, _ in [*layer.named_parameters(), *layer.named_buffers()]}
-    if not state <= {"weight", "bias"}:
-        raise NotApplicable(
-            f"{name}: equivalent pruning folds a layer's weight and bias, and this one holds "
-            f"{', '.join(sorted(state))}; remove the parametrization (its result becomes the "
-            "weight), or recover by finetuning"
-        )
-
-
-def _swapped(network: nn.Module, new: Mapping[int, nn.Module]) -> nn.Module:
-    """The network with layers exchanged in place, by id, under all their names."""
-    if id(network) in new:
-        return new[id(network)]
-    for name, module in list(network.named_modules(remove_duplicate=False)):
-        if id(module) in new:
-            network.set_submodule(name, new[id(module)])
-    return network

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from pydantic import Field
-from torch import Tensor, nn
 
 from ..families.orthogonality import layers_of, matrices
+from ..lazy import Tensor, nn, torch
 from ..options import Options
 from ..phases import register_phase
 from .recovery import Recovery

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import torch
-from torch import Tensor, nn
-
+from ..lazy import Tensor, nn, torch
 from ..network.member import Group
 from ..options import NoOptions, Options
 from ..phases import Kind

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import torch
-from torch import nn
-
 from ..errors import NotApplicable
+from ..lazy import nn, torch
 from ..phases import register_phase
 from .recovery import Recovery
 

@@ -1,11 +1,11 @@
 """APoZ: channels that are mostly zero say little."""
 
 from pydantic import Field
-from torch import float64
 
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
 from ..families.activations import ActivationCriterion, ActivationOptions, maps
+from ..lazy import torch
 from ..registry import register
 
 
@@ -31,4 +31,4 @@ class Apoz(ActivationCriterion):
     def observe(self, batch: Batch) -> None:
         for member in self.members:
             alive = maps(batch, member).flatten(2) > self.options.threshold
-            self.add(member, alive.mean(2, dtype=float64).sum(0))
+            self.add(member, alive.mean(2, dtype=torch.float64).sum(0))

@@ -2,13 +2,12 @@
 
 import math
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
 from ..families.activations import ActivationCriterion, ActivationOptions, maps
+from ..lazy import Tensor, torch
 from ..registry import register
 
 

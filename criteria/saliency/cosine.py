@@ -1,10 +1,8 @@
 """Cosine: a filter that points where another one points is redundant."""
 
-import torch
-from torch import Tensor
-
 from ..criterion import Criterion
 from ..evidence.batch import Batch
+from ..lazy import Tensor, torch
 from ..registry import register
 from .magnitude import FilterOptions
 

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from ..criterion import Criterion
 from ..errors import NotApplicable
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
+from ..lazy import Tensor, torch
 from ..network.member import Group
 from ..options import Options
 from ..registry import register

@@ -1,16 +1,18 @@
 """Ensemble: what several criteria rank low together goes first."""
 
+from functools import reduce
+from operator import or_
 from typing import Literal, Self
 
-import torch
 from pydantic import Field, model_validator
-from torch import Tensor
 
 from ..criterion import Criterion, checked_scores
 from ..evidence.batch import Batch
+from ..evidence.needs import Need
+from ..lazy import Tensor, torch
 from ..options import Options
 from ..reduce import shared_quantiles
-from ..registry import Part, create, register
+from ..registry import Part, create, needed, register
 
 
 class EnsembleOptions(Options):
@@ -55,8 +57,10 @@ class Ensemble(Criterion):
             for one in self.options.of
         ]
         self.shares = self.options.weights or [1.0] * len(self.parts)
-        for part in self.parts:
-            self.needs |= part.needs
+
+    @classmethod
+    def needed(cls, options: EnsembleOptions) -> Need:
+        return reduce(or_, (needed(one.criterion, one.options) for one in options.of))
 
     def observe(self, batch: Batch) -> None:
         for part in self.parts:
@@ -69,5 +73,5 @@ class Ensemble(Criterion):
         classes = one_class if self.options.within == "network" else owner
         ranks = [shared_quantiles(torch.cat(checked_scores(part)), classes) for part in self.parts]
         mean = sum(share * rank for share, rank in zip(self.shares, ranks, strict=True))
-        assert isinstance(mean, Tensor)
+        assert isinstance(mean, torch.Tensor)
         return list((mean / sum(self.shares)).split(sizes))

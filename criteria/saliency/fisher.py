@@ -3,15 +3,14 @@
 from dataclasses import replace
 from typing import Literal
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from ..criterion import Criterion
 from ..errors import NotApplicable
 from ..evidence.batch import Batch
 from ..evidence.layer_hooks import LayerHooks
 from ..evidence.needs import Need
+from ..lazy import Tensor, torch
 from ..network.member import Group, Member
 from ..options import Options
 from ..reduce import Normalizer, normalize

@@ -1,10 +1,9 @@
 """FLAP: a channel that hardly fluctuates can be replaced by a constant."""
 
-from torch import Tensor
-
 from ..evidence.needs import Need
 from ..families.activations import ActivationOptions
 from ..families.moments import Moments
+from ..lazy import Tensor
 from ..network.member import Member
 from ..reduce import Normalizer
 from ..registry import register

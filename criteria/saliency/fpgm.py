@@ -1,9 +1,8 @@
 """FPGM: filters near the geometric median of their layer are redundant."""
 
-import torch
-
 from ..criterion import Criterion
 from ..evidence.batch import Batch
+from ..lazy import torch
 from ..registry import register
 from .magnitude import FilterOptions, TorchPruningOptions
 

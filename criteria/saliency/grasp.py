@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from ..criterion import Criterion, MemberOptions
 from ..evidence.batch import Batch
 from ..evidence.curvature import GradientGraph
 from ..evidence.needs import Need
+from ..lazy import Tensor, torch
 from ..options import BatchNormMode
 from ..registry import register
 

@@ -1,18 +1,18 @@
 """HAP: a channel's mean curvature times its size."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from pydantic import Field
-from torch import Tensor
-from torch.autograd.functional import hvp
 
 from ..criterion import Criterion
 from ..errors import NotApplicable
 from ..evidence.batch import PARTS, Batch
 from ..evidence.curvature import GradientGraph, residual_of
 from ..evidence.needs import Need
+from ..lazy import Tensor, torch
 from ..network.member import Group, Member
 from ..registry import register
 from .magnitude import FilterOptions
@@ -85,7 +85,9 @@ class Hap(Criterion):
         along = torch.linspace(-1, 1, chances.shape[1]).to(chances).expand_as(chances)
         expected = chances * (along - (chances * along).sum(1, keepdim=True))
         with batch.mode():
-            bend = batch.size * hvp(batch.loss_of, batch.outputs, along)[1]
+            bend = (
+                batch.size * torch.autograd.functional.hvp(batch.loss_of, batch.outputs, along)[1]
+            )
             graph = GradientGraph.of(batch.model, batch.images[:1], torch.sum)
         if not torch.allclose(bend, expected, rtol=1e-3, atol=1e-3):
             raise NotApplicable("hap: the loss is no cross-entropy of the outputs' softmax")

@@ -1,11 +1,10 @@
 """HRank: feature maps of low rank carry little information."""
 
-import torch
-
 from ..errors import NotApplicable
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
 from ..families.activations import ActivationCriterion, maps
+from ..lazy import torch
 from ..registry import register
 
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
-from torch import Tensor
 
 from ..evidence.batch import Batch
 from ..evidence.curvature import hessian_times_weights, layer_parameters, residual_of
 from ..evidence.needs import Need
+from ..lazy import Tensor
 from ..network.member import Member
 from ..options import Only
 from ..registry import register

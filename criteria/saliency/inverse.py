@@ -1,12 +1,13 @@
 """Inverse: any criterion upside down, the control that must lose."""
 
 from pydantic import Field
-from torch import Tensor
 
 from ..criterion import Criterion
 from ..evidence.batch import Batch
+from ..evidence.needs import Need
+from ..lazy import Tensor
 from ..options import Options
-from ..registry import Part, create, register
+from ..registry import Part, create, needed, register
 
 
 class InverseOptions(Options):
@@ -32,7 +33,10 @@ class Inverse(Criterion):
     def begin(self) -> None:
         of = self.options.of
         self.inner = create(of.criterion, self.groups, of.options, self.generator)
-        self.needs = self.inner.needs
+
+    @classmethod
+    def needed(cls, options: InverseOptions) -> Need:
+        return needed(options.of.criterion, options.of.options)
 
     def observe(self, batch: Batch) -> None:
         self.inner.see(batch)

@@ -2,13 +2,12 @@
 
 from typing import Annotated, Literal, Self
 
-import torch
 from pydantic import Field, model_validator
-from torch import Tensor
 
 from ..criterion import Criterion, MemberOptions
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
+from ..lazy import Tensor, torch
 from ..network.member import Group, Member
 from ..options import Flatten, Only
 from ..registry import register

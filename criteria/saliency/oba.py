@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
-from torch import Tensor
 
 from ..evidence.batch import Batch
-from ..evidence.coupling import Coupling, coupling_of
 from ..evidence.needs import Need
+from ..lazy import Tensor
 from ..options import Bias
 from ..registry import register
 from .signed import SignedOptions, SignedScores
@@ -48,6 +47,8 @@ class Oba(SignedScores):
     options_type = ObaOptions
 
     def derivative(self, batch: Batch) -> Mapping[str, Tensor]:
+        from ..evidence.coupling import Coupling, coupling_of
+
         parts: Coupling = batch.evidence(
             ("series", self.options.direction),
             Need.CURVATURE,

@@ -6,9 +6,7 @@ not carried out here: a score changes no weights. What the matrix is: see
 `criteria.families.kronecker`.
 """
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from ..evidence.needs import Need
 from ..families.kronecker import (
@@ -20,6 +18,7 @@ from ..families.kronecker import (
     inverse,
     unit_blocks,
 )
+from ..lazy import Tensor, torch
 from ..network.member import Member
 from ..options import Bias
 from ..registry import register

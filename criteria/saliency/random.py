@@ -1,10 +1,8 @@
 """Random scores: the control that every criterion has to beat."""
 
-import torch
-from torch import Tensor
-
 from ..criterion import Criterion
 from ..evidence.batch import Batch
+from ..lazy import Tensor, torch
 from ..options import NoOptions
 from ..registry import register
 

@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
-import torch
 from pydantic import Field, model_validator
-from torch import Tensor
 
 from ..criterion import Criterion, MemberOptions
 from ..errors import NotApplicable
 from ..evidence.batch import Batch
+from ..lazy import Tensor, torch
 from ..network.member import Member
 from ..options import BatchNormMode, Bias, Flatten, Only
 from ..reduce import Normalizer, Reduction

@@ -1,11 +1,9 @@
 """SNIP: how sensitive the loss is to the presence of a connection."""
 
-import torch
-from torch import Tensor
-
 from ..criterion import Criterion, MemberOptions
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
+from ..lazy import Tensor, torch
 from ..network.member import Member
 from ..options import BatchNormMode
 from ..registry import register

@@ -3,11 +3,11 @@
 from typing import Literal
 
 from pydantic import Field
-from torch import Tensor
 
 from ..criterion import Criterion, MemberOptions
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
+from ..lazy import Tensor
 from ..network.member import Member
 from ..options import Bias
 from ..registry import register

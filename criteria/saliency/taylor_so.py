@@ -2,13 +2,12 @@
 
 from typing import Literal
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from ..criterion import Criterion, MemberOptions
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
+from ..lazy import Tensor, torch
 from ..network.member import Member
 from ..options import Bias
 from ..registry import register

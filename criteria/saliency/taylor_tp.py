@@ -1,11 +1,11 @@
 """Taylor as torch-pruning computes it."""
 
 from pydantic import Field
-from torch import Tensor
 
 from ..criterion import Criterion
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
+from ..lazy import Tensor
 from ..network.member import Member
 from ..registry import register
 from .magnitude import TorchPruningOptions

@@ -1,18 +1,18 @@
 """ThiNet: remove the channels whose absence the next layer notices least."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterator, Sequence
 
-import torch
 from pydantic import Field
-from torch import Tensor, nn
-from torch.nn import functional
 
 from ..errors import NotApplicable
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
 from ..evidence.samples import unfold
 from ..families.activations import ActivationCriterion
+from ..lazy import Tensor, functional, nn, torch
 from ..network.member import Group, Member
 from ..options import Options
 from ..registry import register

@@ -1,9 +1,8 @@
 """Wanda: weights times the norm of what they read."""
 
-from torch import Tensor
-
 from ..evidence.needs import Need
 from ..families.moments import Moments
+from ..lazy import Tensor
 from ..network.member import Member
 from ..registry import register
 

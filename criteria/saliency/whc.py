@@ -1,10 +1,8 @@
 """WHC: large filters that are unlike the others stay."""
 
-import torch
-from torch import Tensor
-
 from ..criterion import Criterion
 from ..evidence.batch import Batch
+from ..lazy import Tensor, torch
 from ..registry import register
 
 

@@ -3,15 +3,12 @@
 import math
 from collections.abc import Sequence
 
-import networkx
 import numpy as np
-import torch
 from pydantic import Field
-from scipy.sparse.csgraph import connected_components
-from torch import Tensor
 
 from ..errors import NotApplicable
 from ..evidence.batch import Batch, Need
+from ..lazy import Tensor, torch
 from ..network.member import Group, Member
 from ..options import BatchNormMode, Options
 from ..registry import register
@@ -120,6 +117,8 @@ def leaders(groups: Sequence[Group]) -> dict[Group, Member]:
     In a residual group that is the projection on the shortcut, or the stem; among equals it is the
     first that the model defines. A group that no convolution makes has none.
     """
+    import networkx  # not for lists and plans
+
     flow = networkx.DiGraph()
     for group in groups:
         for member in group.members:
@@ -174,6 +173,8 @@ def peel(alike: np.ndarray, norms: np.ndarray) -> np.ndarray:
         alike: [n, n], symmetric, true where two vertices share an edge; consumed.
         norms: [n].
     """
+    from scipy.sparse.csgraph import connected_components  # not for lists and plans
+
     gone = np.zeros(len(alike), dtype=bool)
     while alike.any():
         core = innermost_core(alike)

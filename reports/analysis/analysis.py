@@ -11,6 +11,7 @@ from ..records import Labels, Record
 from . import by_problem, cells, noise, over_problems
 from .against_published import ours_and_published
 from .best import against_best
+from .changes import changes
 from .comparisons import comparisons
 from .equal_cost import at_equal_cost
 from .looks import course
@@ -50,7 +51,7 @@ def analyse(
     >>> results.cells[["method", "done", "expected"]].values.tolist()
     [['l1', 0, 1], ['random', 0, 1]]
     >>> planned_tests(results.layout)[0].why_not  # before any run
-    '1 bases a problem, it takes 3'
+    '1 base a problem, it takes 3'
     """
     so_far = course(suite, records, expected)
     expected = so_far.needed
@@ -59,6 +60,8 @@ def analyse(
     trials, table, by_base = scored.trials, scored.cells, scored.by_base
     problems = list(table["problem"].unique())
     ranking = {one: rank_methods(one, by_base, table, suite) for one in table["recovery"].unique()}
+    paired = by_problem.paired(by_base, table, declared, suite)
+    overall = over_problems.overall(scored.by_look, table, declared, suite)
     return Results(
         suite=suite,
         records=known,
@@ -70,10 +73,10 @@ def analyse(
         dense=cells.dense(trials),
         cells=table,
         averaged=scored.averaged,
-        paired=by_problem.paired(by_base, table, declared, suite),
-        overall=over_problems.overall(scored.by_look, table, declared, suite),
+        paired=paired,
+        overall=overall,
+        changes=changes(trials, table, by_base, overall, paired, suite),
         by_factor=by_problem.by_factor(by_base, table, declared, suite),
-        per_budget=over_problems.per_budget(table, declared),
         equal_cost=at_equal_cost(trials, by_base, table, declared, suite),
         ranking=ranking,
         standing=against_best(problems, by_base, ranking),

@@ -18,13 +18,14 @@ from .by_problem import paired
 from .cells import scores
 from .comparisons import Comparison, comparisons
 from .looks import course
+from .off_budget import off_budget, off_by_method
 from .over_problems import overall
 from .results import of_plan
 
 
 @dataclass(frozen=True)
 class MethodDifference:
-    """Method minus reference, in points of retained top-1.
+    """Method minus reference, in points of accuracy.
 
     Attributes:
         declared: whether the suite has declared this comparison, either way round.
@@ -32,6 +33,7 @@ class MethodDifference:
             else all pairs of its methods, for it may have been chosen because it stood out.
         paired: one row a (recovery, problem), as of `by_problem.paired`.
         overall: one row a recovery, as of `over_problems.overall`.
+        off_budget: where one of the two misses a budget, as of `off_budget.off_by_method`.
     """
 
     suite: Suite
@@ -41,6 +43,7 @@ class MethodDifference:
     family: int
     paired: pd.DataFrame
     overall: pd.DataFrame
+    off_budget: list[str]
 
     @property
     def words(self) -> list[str]:
@@ -72,7 +75,14 @@ def compare_methods(
         table[(table["method"] == method) & (table["reference"] == reference)] for table in tables
     )
     tests = len(tables[1])
-    return MethodDifference(suite, method, reference, declared, tests, by_problem, over_problems)
+    both, axis = (
+        scored.trials[scored.trials["method"].isin([method, reference])],
+        suite.budgets.cost,
+    )
+    off = [] if axis == "threshold" else off_by_method(off_budget(both, axis), axis)
+    return MethodDifference(
+        suite, method, reference, declared, tests, by_problem, over_problems, off
+    )
 
 
 def _all_pairs(suite: Suite, chosen: Comparison) -> list[Comparison]:
@@ -99,32 +109,37 @@ def _sentence(difference: MethodDifference, row: Mapping[Any, Any]) -> str:
         size += f" (on {row['n_problems']} of {row['of']})"
     text = f"{where}, on {problems}: {size}"
     if row["bases"] < FEWEST_BASES:
-        return f"{text}; {counted(row['bases'], 'base')} a problem leave its error unknown."
+        return f"{text}. With {counted(row['bases'], 'base')} per problem its error is unknown."
     level = confidence(difference.suite.analysis.alpha)
     span = interval(row["joint_low"], row["joint_high"])
     alone = interval(row["low"], row["high"])
     text += f", {level} interval {alone}" if alone != "–" else ""
     text += f", and {span} for all {difference.family} at once" if span != "–" else ""
     said = row["word"] + (f" ({row['why']})" if row["why"] else "")
-    text += f", p = {p_value(row['p_adjusted'])}: {said}"
+    text += f", p = {p_value(row['p_adjusted'])}. Verdict: {said}."
     for problem, lost in row["collapses"].items():
-        text += f"; {lost:+.0f} points on {problem}".replace("-", "−")
-    return text + "."
+        text += f" {lost:+.0f} points on {problem}.".replace("-", "−")
+    return text
 
 
 def _reservations(difference: MethodDifference) -> Iterator[str]:
     tests = counted(difference.family, "comparison")
     if difference.declared:
-        yield f"p and word allow for all {tests} that the suite has declared."
+        yield f"p and verdict allow for all {tests} that the suite has declared."
     else:
         yield (
-            f"The suite has not declared this comparison. p and word allow for all {tests} of "
+            f"The suite has not declared this comparison. p and verdict allow for all {tests} of "
             "two of its methods, as it may have been chosen because it stood out."
         )
     yield (
         "Better and worse speak of these problems, for other trainings of their bases, and for no "
         "other problems."
     )
+    if difference.off_budget:
+        yield (
+            f"Off budget, so that costs are unequal: {'; '.join(difference.off_budget)} (share of "
+            "the dense cost that is kept)."
+        )
     missing = difference.paired[difference.paired["reason"] != ""]
     for row in missing.to_dict("records"):
         yield f"Left out, {row['problem']}, {row['recovery']}: {row['reason']}."

@@ -77,7 +77,8 @@ def overall(
     ]
     grid = cells[["problem", "dataset", "model"]].drop_duplicates().set_index("problem")
     table = pd.DataFrame(rows).assign(**_like_these(means, problems, grid, alpha))
-    table["like_word"] = [_like_word(row, alpha) for row in table.to_dict("records")]
+    sure = table["word"].isin(["better", "worse"]) & (table["like_p_adjusted"] <= alpha)
+    table["like_word"] = table["word"].where(sure, "undecided")
     whole = dict.fromkeys(("n_problems", "bases", "wins", "ties", "losses", "look"), "Int64")
     return table.reindex(columns=COLUMNS).astype(whole)
 
@@ -209,38 +210,6 @@ def _like_these(
     adjusted = statistics.holm(np.nan_to_num(p, nan=1.0))
     holm = np.where(np.isnan(p), np.nan, adjusted)
     return {"like_low": low, "like_high": high, "like_p": p, "like_p_adjusted": holm}
-
-
-def _like_word(row: Mapping[Any, Any], alpha: float) -> Word:
-    if row["word"] in ("better", "worse") and row["like_p_adjusted"] <= alpha:
-        said: Word = row["word"]
-        return said
-    return "undecided"
-
-
-def per_budget(cells: pd.DataFrame, declared: Sequence[Comparison]) -> pd.DataFrame:
-    """The declared comparisons at each budget alone: one row a (recovery, budget, comparison).
-
-    A description: what is tested is the mean over budgets. Columns: `family`, `recovery`, `budget`,
-    `method`, `reference`, `n_problems`, `mean` (points of retained top-1), `wins`, `ties`,
-    `losses` (problems). Arguments as `by_problem.paired`.
-    """
-    rows = []
-    for (recovery, budget), at_budget in cells.groupby(["recovery", "budget"], sort=False):
-        values = at_budget.pivot(index="problem", columns="method", values="retained_top1")
-        for comparison in declared:
-            if not {comparison.method, comparison.reference} <= set(values):
-                continue  # a way of finetuning, where nothing is finetuned
-            difference = values[comparison.method] - values[comparison.reference]
-            blocks = difference.dropna().to_numpy(dtype=np.float64)
-            row = {"recovery": recovery, "budget": budget, "n_problems": blocks.size}
-            if blocks.size:
-                row |= _signs(blocks) | {"mean": blocks.mean()}
-            rows.append(row | vars(comparison))
-    columns = ["family", "recovery", "budget", "method", "reference", "n_problems"]
-    columns += ["mean", "wins", "ties", "losses"]
-    whole = dict.fromkeys(("n_problems", "wins", "ties", "losses"), "Int64")
-    return pd.DataFrame(rows, columns=columns).astype(whole)
 
 
 def _signs(differences: Floats) -> dict[str, int]:

@@ -117,8 +117,7 @@ def sampling_test(layout: Layout) -> PlannedTest:
     """The test for other datasets and models."""
     why_not = ""
     if layout.levels < FEWEST_LEVELS:
-        why_not = "of datasets and models, what varies must number "
-        why_not += f"{FEWEST_LEVELS}, not {layout.levels}"
+        why_not = f"it takes {FEWEST_LEVELS} datasets or models that vary, not {layout.levels}"
     level = layout.alpha / layout.comparisons
     power = partial(statistics.power_of_blocks, layout.levels, level=level)
     name = "for problems like these, against the control"
@@ -129,7 +128,7 @@ def _over_bases(name: str, problems: int, family: int, layout: Layout) -> Planne
     """A test of means over so many problems whose sample is their bases."""
     why_not = ""
     if layout.bases < FEWEST_BASES:
-        why_not = f"{layout.bases} bases a problem, it takes {FEWEST_BASES}"
+        why_not = f"it takes {FEWEST_BASES} bases per problem, not {layout.bases}"
     level = layout.alpha / family
     power = partial(statistics.power_on_these, problems, layout.bases, level=level)
     return _planned(name, family, "base SDs", power, why_not)
@@ -151,7 +150,7 @@ def advice(layout: Layout) -> list[tuple[str, float]]:
     """
     fewer = max(layout.comparisons // 2, 1)
     changed = {
-        f"{counted(2 * layout.bases, 'base')} a problem": replace(layout, bases=2 * layout.bases),
+        f"{counted(2 * layout.bases, 'base')} per problem": replace(layout, bases=2 * layout.bases),
         f"{2 * layout.problems} problems": replace(layout, problems=2 * layout.problems),
         counted(fewer, "comparison"): replace(layout, comparisons=fewer),
     }

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from suites.faults import explained
 from suites.files import SuiteError
 
 FOLDER = Path(__file__).parents[1] / "published"
@@ -111,18 +111,8 @@ def _row(cells: dict[str, str], place: str) -> Published:
     try:
         return Published.model_validate({name: cell for name, cell in cells.items() if cell})
     except ValidationError as error:
-        raise PublishedError("\n".join(_faults(error, place))) from None
-
-
-def _faults(error: ValidationError, place: str) -> Iterator[str]:
-    for fault in error.errors():
-        column = ".".join(map(str, fault["loc"]))
-        if fault["type"] == "missing":
-            yield f"{place}: the column {column} is empty"
-        elif column:
-            yield f"{place}, {column} = {fault['input']!r}: {fault['msg']}"
-        else:
-            yield f"{place}: {fault['msg'].removeprefix('Value error, ')}"
+        faults = explained(error, Published)
+        raise PublishedError("\n".join(f"{place}: {one}" for one in faults)) from None
 
 
 @cache

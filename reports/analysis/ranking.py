@@ -62,6 +62,11 @@ class MethodRanks:
         """Methods that have finished nowhere yet, and so hold up nobody."""
         return tuple(one for one in self.planned if one not in self.methods)
 
+    @property
+    def any_told(self) -> bool:
+        """Whether any two are shown to differ: else places and pairs are those of noise."""
+        return self.pairwise is not None and bool((self.pairwise.adjusted <= self.alpha).any())
+
     def told(self, one: str, other: str) -> bool:
         """Whether these two are told apart."""
         assert self.pairwise is not None

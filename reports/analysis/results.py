@@ -55,8 +55,8 @@ class Results(Analysed):
     averaged: Averaged  # of `cells.by_trial`
     paired: pd.DataFrame
     overall: pd.DataFrame
+    changes: pd.DataFrame
     by_factor: pd.DataFrame
-    per_budget: pd.DataFrame
     equal_cost: pd.DataFrame
     ranking: Mapping[str, MethodRanks]  # recovery -> ranks of all methods
     standing: pd.DataFrame  # the best of each problem and those not told from it

@@ -17,8 +17,16 @@ from ..formats import counted
 from ..records import Record
 from ..statistics import Floats, Interval, holm, on_these_problems
 from .claim_file import Claim
-from .differences import Differences, Missing, base_means, differences, in_range, in_words, missing
-from .trials import claim_trials
+from .differences import (
+    Differences,
+    Missing,
+    base_means,
+    claim_trials,
+    differences,
+    in_range,
+    in_words,
+    missing,
+)
 
 ClaimVerdict = Literal["reproduced", "not reproduced", "undecided", "not run"]
 ALPHA = 0.05  # chance that a claim's verdict is wrong, over all its comparisons

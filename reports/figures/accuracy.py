@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from ..analysis.results import Results
 from .captions import over_budgets
 from .plot import Plot
-from .rows import bar_words, bold, dots, row_grid, with_dots
+from .rows import bar_words, bold, dots, left_out, row_grid, with_dots
 from .style import DASHED, Look, title
 
 
@@ -20,14 +20,16 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     if max(map(len, results.budgets.values())) > 1 or not cells["complete"].any():
         return
     data = drawn(cells, results.trials, results.dense)
+    panels = data["recovery"].nunique() * data["problem"].nunique()
+    across = _across(data)
     yield Plot(
         "accuracy",
         draw(data, looks, results.suite.analysis.control),
         data,
         f"Accuracy {over_budgets(results)}",
-        f"Mean test top-1 of n = {results.bases} "
-        f"{over_budgets(results)}, best first in each panel, which has an axis of its own. "
-        f"{bar_words(results.suite)} Dashed grey: mean of the dense networks.",
+        f"Mean test top-1 accuracy of n = {results.bases} {over_budgets(results)}. Each panel has "
+        f"an axis and an order of its own, best first. {bar_words(results.suite)} Dashed grey: "
+        f"mean of the dense networks.{left_out(data['method'].nunique(), panels, across)}",
         "Dot plot of test top-1, a row a method, by problem and recovery.",
     )
 
@@ -61,14 +63,21 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> Figure:
     }
     methods = list(data["method"].unique())
     names = [list(dict.fromkeys([*rows["method"], *methods])) for rows in panels.values()]
-    figure, axes = row_grid(names, len(recoveries))
+    across = _across(data)
+    figure, axes = row_grid(names, across, looks)
     for place, ((problem, recovery), rows) in enumerate(panels.items()):
         ax, values = axes[place], rows["dense"].head(1).tolist()
         ax.set_title(title(problem, recovery))
         for value in values:
             ax.axvline(value, zorder=1, **DASHED)
         dots(ax, rows.assign(row=rows["method"]), looks, *values)
-        if place + len(recoveries) >= len(axes):
+        if place + across >= len(axes):
             ax.set_xlabel("test top-1 (%)")
     bold(axes, control)
     return figure
+
+
+def _across(data: pd.DataFrame) -> int:
+    """Panels a line: the recoveries; of one, its problems."""
+    recoveries = data["recovery"].nunique()
+    return recoveries if recoveries > 1 else min(3, data["problem"].nunique())

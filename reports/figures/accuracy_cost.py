@@ -73,10 +73,10 @@ def _plot(
     bands = f"Bands{of}: {level} t-interval over bases; they may leave the panel."
     several = results.suite.bases > 1
     caption = (
-        f"Mean test top-1 of {results.bases} a "
+        f"Mean test top-1 accuracy of {results.bases} per "
         f"problem. {spread_words(results.suite, bands, of)} Dashed grey: the dense network"
-        f"{'s with one standard deviation over bases' if several else ''}. The panels have scales "
-        f"of their own. {EDGE}{instead}"
+        f"{'s with one standard deviation over bases' if several else ''}. Each panel has a scale "
+        f"of its own. {EDGE}{instead}"
     )
     if cost == "latency":
         caption += " Bars along the axis: 95 % intervals over the rounds of timing."

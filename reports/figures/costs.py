@@ -14,7 +14,7 @@ from ..formats import in_order
 from .accuracy_cost import COSTS
 from .panels import ALL_PROBLEMS, MANY, entries, legend, tiled
 from .plot import Plot
-from .rows import bold, row_grid
+from .rows import bold, left_out, places, row_grid
 from .style import GREY, ONE_COLUMN, TWO_COLUMNS, Look
 
 _DIFFER = 0.5  # percent of the dense cost, below which two costs say the same
@@ -31,11 +31,14 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         n += f" on each of {len(results.problems)} problems"
     word = "MACs" if axis == "macs" else axis
     if data["budget"].nunique() == 1:
-        dotted = f"the share of the {word} kept, on average; to the right of it"
+        dotted = f"the share of the {word} kept, on average. To the right of it"
     else:
-        dotted = "equal shares; above it"
+        dotted = "equal shares. Above it"
     dotted += f" a method keeps more of the other cost than of the {word}"
     bars = " Bars: 95 % intervals over the rounds of timing." if data["low"].notna().any() else ""
+    if data["budget"].nunique() == 1:
+        others = data["other"].nunique()
+        bars += left_out(data["method"].nunique(), others * data["problem"].nunique(), others)
     yield Plot(
         "costs",
         draw(data, looks, results.suite.analysis.control),
@@ -115,10 +118,11 @@ def _panels(data: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
 def _one_budget(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> Figure:
     panels = {place: rows.sort_values("y") for place, rows in _panels(data).items()}
     names = [list(rows["method"]) for rows in panels.values()]
-    figure, axes = row_grid(names, data["other"].nunique())
+    figure, axes = row_grid(names, data["other"].nunique(), looks)
     for ((problem, other), shown), ax in zip(panels.items(), axes, strict=True):
-        for y, row in enumerate(shown.to_dict("records")):
-            look = looks[row["method"]]
+        at = places(ax)
+        for row in shown[shown["method"].isin(at)].to_dict("records"):
+            y, look = at[row["method"]], looks[row["method"]]
             if other == "latency":
                 ax.hlines(y, row["low"], row["high"], color=look.colour, linewidth=1.2)
             ax.plot([row["y"]], [y], color=look.colour, linestyle="", marker=look.marker,

@@ -46,8 +46,8 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
             draw(data, looks, control, COSTS[results.axis]),
             data,
             f"Every method on its own, {recovered(recovery)}",
-            f"Accuracy change (top-1, pruned minus dense network) against cost, mean of {n}; best "
-            f"mean first. {band}. Black: {control}; grey: all other methods. {EDGE}",
+            f"Accuracy change (top-1, pruned minus dense network) against cost, mean of {n}. Best "
+            f"mean first. {band}. Black: {control}. Grey: all other methods. {EDGE}",
             f"Small panels, one a method, of accuracy change against cost beside {control}.",
         )
 

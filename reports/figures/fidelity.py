@@ -69,7 +69,7 @@ _ORDER += "problems."
 
 def _bars(results: FidelityResults) -> str:
     if results.suite.bases == 1:
-        return "One base a problem, so no intervals"
+        return "One base per problem, so no intervals"
     if results.suite.bases < FEWEST_BASES:
         return "Small dots: single bases, too few for an interval"
     level = confidence(results.suite.analysis.alpha)
@@ -93,8 +93,8 @@ def _correlation(results: FidelityResults) -> Iterator[Plot]:
         figure,
         data,
         "Rank correlation with the truth",
-        f"Right is better; 0 is no relation. {_bars(results)}. {_ORDER} Dashed: what the noise of "
-        "the measured truth leaves to a perfect criterion, over all units.",
+        f"Right is better, 0 is no relation. {_bars(results)}. {_ORDER} Dashed: what a perfect "
+        "criterion would reach over all units, as the measured truth is noisy.",
         "Dot plot of rank correlations, a row a criterion, a panel a problem.",
     )
 
@@ -116,8 +116,8 @@ def _regret(results: FidelityResults) -> Iterator[Plot]:
         figure,
         data,
         "Regret of the lowest scores",
-        "Mean true loss change of the units that a criterion would take first, beyond that of "
-        "the best choice of as many, as a share of a random choice's: left is better. "
+        "Mean true loss change of the units that a criterion would remove first, beyond that of "
+        "the best choice. It is a share of a random choice's: left is better. "
         f"{_bars(results)}. {_ORDER} The scale is linear up to 1 and logarithmic beyond.",
         "Dot plot of normalised regrets, a row a criterion, a panel a problem.",
     )
@@ -128,8 +128,14 @@ def _problems(results: FidelityResults) -> list[str]:
     return [str(one) for one in results.units["problem"].unique()]
 
 
+def _compared(results: FidelityResults) -> Iterator[str]:
+    """Those of three criteria or more: of two there is one number, which needs no matrix."""
+    criteria = results.units.groupby("problem")["method"].nunique()
+    return (one for one in _problems(results) if criteria[one] > 2)
+
+
 def _similarity(results: FidelityResults) -> Iterator[Plot]:
-    for problem in _problems(results):
+    for problem in _compared(results):
         matrix = similarity(results, problem)
         yield Plot(
             f"similarity-{slug(problem)}",
@@ -137,24 +143,24 @@ def _similarity(results: FidelityResults) -> Iterator[Plot]:
             matrix.rename_axis("method").reset_index(),
             f"Which criteria rank alike, {problem}",
             "Spearman's ρ of two criteria's scores over all sampled units, in percent, mean "
-            f"over {_n(results)}. The tree joins criteria at their mean distance 1 − |ρ|: those "
+            f"over {_n(results)}. The tree joins criteria at their mean distance 1 − |ρ|. Those "
             "that rank alike, or upside down, stand side by side.",
             f"Matrix of rank correlations between criteria on {problem}, with a dendrogram.",
         )
 
 
 def _overlap(results: FidelityResults) -> Iterator[Plot]:
-    for problem in _problems(results):
+    for problem in _compared(results):
         shared = overlap(results, problem)
         yield Plot(
             f"overlap-{slug(problem)}",
             similarity_plot(shared, "overlap of removed sets"),
             shared.rename_axis("method").reset_index(),
             f"Which criteria remove the same units, {problem}",
-            f"Of the units that either of two criteria removes when {100 * REMOVED:g} % of the "
-            f"sampled units leave, the percentage that both remove (Jaccard), mean over "
-            f"{_n(results)}. Two random sets share {100 * REMOVED / (2 - REMOVED):.0f} %. The tree "
-            "joins criteria at their mean distance 1 − overlap.",
+            f"Overlap (Jaccard, in percent) of the {100 * REMOVED:g} % of the sampled units that "
+            f"each of two criteria removes, mean over {_n(results)}. Two random sets share "
+            f"{100 * REMOVED / (2 - REMOVED):.0f} %. The tree joins criteria at their mean "
+            "distance 1 − overlap.",
             f"Matrix of overlaps between criteria's removed sets on {problem}, with a dendrogram.",
         )
 
@@ -167,10 +173,10 @@ def _truth(results: FidelityResults) -> Iterator[Plot]:
             scatter(units, ordered(results), _rho(results, problem)),
             units,
             f"Predicted rank and true loss change, {problem}",
-            "A dot a removed unit, of all bases; a panel a criterion, with its ρ over all "
-            "units. Left: scores that leave first. The vertical scale is linear around zero "
-            "and logarithmic beyond the dotted lines. Orange: medians of tenths. A perfect "
-            "criterion rises from left to right.",
+            "Each dot is a removed unit, each panel a criterion, with its ρ over all units. Left: "
+            "units that are removed first. The vertical scale is linear around zero and "
+            "logarithmic beyond the dotted lines. Orange: medians of tenths. A perfect criterion "
+            "rises from left to right.",
             f"Scatter of true loss change against predicted rank on {problem}.",
         )
 

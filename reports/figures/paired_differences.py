@@ -14,7 +14,7 @@ from ..statistics import FEWEST_BASES, Floats
 from .captions import over_budgets
 from .panels import ALL_PROBLEMS as OVERALL
 from .plot import Plot
-from .rows import bar_words, dots, row_grid, with_dots
+from .rows import bar_words, dots, left_out, row_grid, with_dots
 from .style import GREY, Look, title
 
 _PANELS = 2  # problems up to which each has a panel; more are small dots in one
@@ -34,15 +34,19 @@ def _plot(results: Results, looks: Mapping[str, Look], family: str) -> Plot:
     other = control if family == "control" else "its matched control"
     bars = bar_words(results.suite)
     if OVERALL in set(data["panel"]):
-        bars = f"{bars} Over all problems: the mean of these, each a small dot, with the interval "
-        bars += "over the bases of all."
+        bars = f"{bars} All problems: the mean over them, with its interval over the bases of all. "
+        bars += "Small dots there are single problems."
     if results.suite.bases >= FEWEST_BASES and not results.suite.analysis.looks:
         bars += " Each interval stands alone: of many, some leave zero out by chance."
     caption = (
-        f"Difference in test top-1 {over_budgets(results)}, method minus {other}: right of zero is "
-        f"better than {other}. n stands over each panel, which has an order and an axis of its "
-        f"own. {bars} Shaded: differences below {rope:g} points, which the suite calls equal."
+        f"Difference in test top-1 accuracy {over_budgets(results)}, method minus {other}. Right "
+        f"of zero is better than {other}. Each panel has an order and an axis of its own, and n "
+        f"over it. {bars} Shaded: differences below {rope:g} points, which the suite calls equal."
     )
+    across = data["panel"].nunique()
+    recoveries = data["recovery"].nunique()
+    panels = (across * recoveries, across) if across > 1 else (recoveries, recoveries)
+    caption += left_out(data["comparison"].nunique(), *panels)
     return Plot(
         "paired_differences" + ("_matched" if family == "matched" else ""),
         draw(data, looks, rope, results, f"method − {other} (points)"),
@@ -116,9 +120,8 @@ def draw(
         for recovery, name in product(recoveries, names)
     }
     across = len(names) if len(names) > 1 else len(recoveries)
-    figure, axes = row_grid(
-        [list(rows.loc[rows["dot"] == "", "comparison"]) for rows in panels.values()], across
-    )
+    of_rows = [list(rows.loc[rows["dot"] == "", "comparison"]) for rows in panels.values()]
+    figure, axes = row_grid(of_rows, across, looks)
     for ax, ((name, recovery), rows) in zip(axes, panels.items(), strict=True):
         ax.axvspan(-rope, rope, color=GREY, alpha=0.18, linewidth=0, zorder=0)
         ax.axvline(0, color=GREY, linewidth=0.8, zorder=1)

@@ -17,19 +17,19 @@ from ..formats import counted
 from .captions import change, pairs_tested
 from .focus import focus, signed
 from .plot import Plot
-from .squares import signs, square_figure
+from .similarity import signs, square_figure
 from .style import Look, recovered
 
 _NUMBERS = 16  # methods up to which the differences are written into the squares
 
 
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """One a recovery, of three methods or more of which any pair is told apart."""
+    """One a recovery, of three methods or more of which any pair is shown to differ."""
     alpha = results.suite.analysis.alpha
     for recovery in results.recoveries:
         ranks = results.ranking[recovery]
         k = len(ranks.methods)
-        if ranks.pairwise is None or k < 3 or not (ranks.pairwise.adjusted <= alpha).any():
+        if k < 3 or not ranks.any_told:
             continue
         data = drawn(ranks)
         darker = "" if k <= _NUMBERS else ", red ones, with a minus, worse"
@@ -38,10 +38,11 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
             draw(data, alpha),
             data,
             f"Every pair, {recovered(recovery)}",
-            f"Difference of the {change(results)}, row minus column: blue rows are better{darker}. "
-            f"Methods stand by their mean. Dots: the pair differs {pairs_tested(results)}; "
-            f"n = {counted(len(ranks.problems), 'problem')}. The darkest colours stand for the "
-            "largest tenth of differences, a few methods far behind aside, and all beyond.",
+            f"Difference of the {change(results)}, row minus column. Blue rows are better{darker}. "
+            f"Methods stand by their mean. Dots: the pair is shown to differ "
+            f"{pairs_tested(results)}. n = {counted(len(ranks.problems), 'problem')}. The darkest "
+            "colours stand for the largest tenth of differences and all beyond, a few methods far "
+            "behind aside.",
             f"Matrix of differences between all pairs of {k} methods, {recovered(recovery)}.",
         )
 

@@ -37,7 +37,7 @@ def score_cost(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
             draw(data, looks, "scoring time (s)", log=True),
             data,
             "Quality against scoring time",
-            "Seconds of scoring, as if the criterion had run alone, against the "
+            "Across: seconds of scoring, as if the criterion had run alone. Up: "
             f"{_words(results, 'faster')} Times below 1 ms stand at 1 ms. {_named(looks)}",
             "Scatter of scoring time against accuracy change, by problem and recovery.",
         )
@@ -53,8 +53,8 @@ def training_cost(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]
             draw(data, looks, "training images after the base (thousands)", log=False),
             data,
             "Quality against training",
-            "Images of all training since the base, a method's own phases and recovery together, "
-            f"against the {_words(results, 'cheaper')} {_named(looks)}",
+            "Across: images of all training since the base, a method's own phases and recovery "
+            f"together. Up: {_words(results, 'cheaper')} {_named(looks)}",
             "Scatter of training images against accuracy change, by problem and recovery.",
         )
 
@@ -73,15 +73,15 @@ def _words(results: Results, frugal: str) -> str:
     elif results.suite.bases == 1:
         spread = ": single networks, no spread"
     return (
-        f"{change(results)}, mean of n = {n}{spread}. {EDGE} Up and to the left is better; on the "
-        f"dashed front no other method is both {frugal} and better."
+        f"{change(results)}. Means are of n = {n}{spread}. {EDGE} Up and to the left is better. "
+        f"On the dashed front no other method is both {frugal} and better."
     )
 
 
 def _named(looks: Mapping[str, Look]) -> str:
     if not any(one.quiet for one in looks.values()):
         return ""
-    return "Coloured methods and those on the front are named; grey dots are the others."
+    return "Coloured methods and those on the front are named. Grey dots are the others."
 
 
 def drawn(results: Results, cost: str) -> pd.DataFrame:

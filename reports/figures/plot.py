@@ -15,6 +15,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from suites.faults import no_such
+
 _GAP = 0.08  # inches between the titles of two panels
 
 
@@ -72,7 +74,7 @@ def asked_for(names: Sequence[str] | None, there: Iterable[str]) -> list[str]:
     every = list(there)
     unknown = [name for name in names or () if name not in every]
     if unknown:
-        raise ValueError(f"no figure {', '.join(unknown)}; there are {', '.join(every)}")
+        raise ValueError(no_such("figure", unknown[0], every))
     return [name for name in every if names is None or name in names]
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from ..analysis.ranking import MethodRanks
 from ..analysis.results import Results
-from ..formats import counted, in_order, ranged
+from ..formats import capital, counted, in_order, ranged
 from ..statistics import Floats, known_mean, shares_within
 from .focus import EDGE, focus, mark_beside
 from .panels import entries, legend, tiled
@@ -23,20 +23,20 @@ _POINTS = 100  # of a curve
 
 
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """Profiles where methods have trials enough for a curve: of few there are single steps."""
+    """Profiles over two problems or more, where methods have trials enough for a curve."""
     cubes = {
         recovery: (list(ranks.methods), _lost(results, ranks))
         for recovery, ranks in results.ranking.items()
-        if len(ranks.methods) > 1 and ranks.problems
+        if len(ranks.methods) > 1 and len(ranks.problems) > 1
     }
     cubes = {key: one for key, one in cubes.items() if one[1][0].size >= _FEWEST}
     if not cubes:
         return
     budgets = ranged([len(kept) for kept in results.budgets.values()], "budget")
     data = drawn(cubes)
-    sizes = "; ".join(
-        f"{recovered(key)}: n = {counted(problems, 'problem')} × {budgets} × "
-        f"{counted(bases, 'base')} × {counted(repeats, 'repeat')} a method"
+    sizes = " ".join(
+        f"{capital(recovered(key))}: n = {counted(problems, 'problem')} × {budgets} × "
+        f"{counted(bases, 'base')} × {counted(repeats, 'repeat')} per method."
         for key, (_, cube) in cubes.items()
         for _, problems, bases, repeats in [cube.shape[1:]]
     )
@@ -45,9 +45,9 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         draw(data, looks),
         data,
         "Performance profiles",
-        "Share of trials on which a method loses no more than so many points of top-1 against the "
-        f"dense network: up and to the left is better. {sizes}; "
-        f"the curves describe these trials and no others. {EDGE}",
+        "Share of trials on which a method loses no more than so many points of top-1 accuracy "
+        f"against the dense network. Up and to the left is better. {sizes} The curves describe "
+        f"these trials and no others. {EDGE}",
         "Curves of the share of trials against the points lost, a line a method, a panel a "
         "recovery.",
     )

@@ -23,7 +23,7 @@ _HEAD = 0.42  # inches of axis and title
 
 
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """A line a recovery, where any two methods are told apart: one bar over all says nothing."""
+    """A line a recovery, where any two methods are shown to differ: one bar says nothing."""
     ranked = [
         ranks
         for ranks in (results.ranking[one] for one in results.recoveries)
@@ -38,12 +38,12 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         "rank_diagram",
         draw(data, looks),
         data,
-        "Which methods are told apart",
-        f"Mean {change(results)}; the best stands at the left; {sizes}. Bars join runs of methods "
-        f"of which no pair differs {pairs_tested(results)}. In brackets: the ranks that this "
-        f"leaves open. {EDGE}",
-        "Diagram: methods on a line of mean accuracy change, with bars over runs that nothing "
-        "tells apart.",
+        "Which methods are shown to differ",
+        f"Mean {change(results)}. The best stands at the left; {sizes}. Bars join methods of "
+        f"which no pair is shown to differ {pairs_tested(results)}. In brackets: the ranks that "
+        f"this leaves open. {EDGE}",
+        "Diagram: methods on a line of mean accuracy change, with bars over runs in which no pair "
+        "is shown to differ.",
     )
 
 

@@ -17,12 +17,16 @@ from .plot import Plot
 from .style import INK, TWO_COLUMNS, Look, recovered
 
 _LINE = 0.13  # inches a place takes
-THRESHOLD = "threshold of the methods' own knob"
+THRESHOLD = "the methods' own threshold"
 _SHORT = 14  # letters of a name up to which two panels stand beside one another
+_MANY = 30  # methods from which on they do, whatever their names
 
 
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """The flow over two budgets or more that all problems have, of three methods or more."""
+    """The flow over two budgets or more that all problems have, of three methods or more.
+
+    Of a recovery under which no two are shown to differ, places are those of noise.
+    """
     if len(results.shared_budgets) < 2:
         return
     data = drawn(results)
@@ -36,8 +40,8 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         draw(data, looks, THRESHOLD if axis == "threshold" else COSTS[axis]),
         data.drop(columns="said"),
         "Places at every budget",
-        f"Methods by their mean accuracy change at each budget, best above; {sizes}. Places say "
-        "nothing of how far apart methods are, nor whether they are told apart.",
+        f"Methods by their mean accuracy change at each budget, best above; {sizes}. Places do not "
+        "say how far methods lie apart, nor whether they are shown to differ.",
         "Bump chart of the methods' places, a column a budget, a panel a recovery.",
     )
 
@@ -52,6 +56,8 @@ def drawn(results: Results) -> pd.DataFrame:
     """
     parts = []
     for recovery, ranks in results.ranking.items():
+        if not ranks.any_told:
+            continue
         cells = results.cells[results.cells["recovery"] == recovery]
         cells = cells[cells["method"].isin(ranks.methods) & cells["problem"].isin(ranks.problems)]
         for budget in results.shared_budgets if len(cells) else ():
@@ -71,7 +77,8 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], x_label: str) -> Figure:
     """The picture of `drawn`: names at both ends of the lines."""
     recoveries = list(data["recovery"].unique())
     longest = max(len(name) for name in data["method"])
-    across = min(2 if longest <= _SHORT else 1, len(recoveries))
+    beside = longest <= _SHORT or data["method"].nunique() > _MANY
+    across = min(2 if beside else 1, len(recoveries))
     height = _LINE * data["method"].nunique() + 0.55
     width = TWO_COLUMNS if across > 1 else 0.62 * TWO_COLUMNS
     figure, axes = tiled(len(recoveries), across, width, height, 0.1)

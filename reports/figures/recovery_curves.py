@@ -18,27 +18,27 @@ from .style import Look
 
 
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """Curves of recoveries with two epochs or more, at the tightest budget."""
+    """Curves of recoveries with three epochs or more, at the tightest budget."""
     data = drawn(results)
     if data.empty:
         return
     banded = _banded(data, looks, results.suite.analysis.control)
     n = results.suite.bases * results.suite.repeats
-    spread = f"Bands, of {', '.join(banded)}: one standard deviation over these networks; they "
+    spread = f"Bands, of {', '.join(banded)}: one standard deviation over these networks. They "
     spread += "may leave the panel."
     tuned = any(one.tune for one in results.suite.recoveries)
-    chosen = "Validation, not test: nothing is chosen by it" + (
-        ", but what was tuned: its curves are those of the winners, chosen by their last value."
+    chosen = "The images are those held out for validation, not the test images." + (
+        " Where a recovery was tuned, curves are of the settings that won by their last value."
         if tuned
-        else "."
+        else ""
     )
     yield Plot(
         "recovery_curves",
         draw(data, looks, banded),
         data,
         "Recovery over epochs",
-        f"Validation top-1 after each epoch of recovery {at_the_tightest(results)}; mean of "
-        f"{'at most' if results.course.looks else 'n ='} {counted(n, 'network')} a method and "
+        f"Validation top-1 after each epoch of recovery {at_the_tightest(results)}. Mean of "
+        f"{'at most' if results.course.looks else 'n ='} {counted(n, 'network')} per method and "
         "problem. "
         f"{spread if n > 1 else 'One network, so no spread.'} {chosen} {EDGE}",
         "Curves of validation top-1 over epochs of recovery, a line a method, by problem and "
@@ -50,7 +50,7 @@ def drawn(results: Results) -> pd.DataFrame:
     """One row a (problem, recovery, method, epoch) of complete cells at the tightest budget.
 
     Columns: `validation_top1` (percent, mean over networks), `sd`, `n` (networks). Only recoveries
-    of which some method has two epochs or more, and images are held out to look at.
+    of which some method has three epochs or more, and images are held out to look at.
     """
     tight = results.cells["budget"] == results.cells["problem"].map(results.tightest)
     cells = results.cells[results.cells["complete"] & tight]
@@ -70,7 +70,7 @@ def drawn(results: Results) -> pd.DataFrame:
     data = of_epoch.agg(validation_top1="mean", sd="std", n="size").reset_index()
     order = results.problems.index
     data = data.sort_values("problem", key=lambda one: one.map(order), kind="stable")
-    many = data.groupby("recovery")["epoch"].transform("max") > 1
+    many = data.groupby("recovery")["epoch"].transform("max") > 2
     return data[many].reset_index(drop=True)
 
 

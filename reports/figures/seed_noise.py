@@ -10,11 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ..analysis.results import Results
-from ..formats import capital, counted
+from ..formats import counted
+from ..statistics import FEWEST_BASES
 from .captions import change
 from .focus import EDGE, focus, mark_beside
 from .plot import Plot
-from .rows import bold, row_grid
+from .rows import bold, left_out, places, row_grid
 from .style import GREY, Look, recovered
 
 _LEVELS = {"base_sd": "between bases", "repeat_sd": "between repeats on one base"}
@@ -31,21 +32,22 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     drawn_levels = set(data["level"])
     parts = []
     if _LEVELS["base_sd"] in drawn_levels:
-        parts.append("filled: between bases, which all methods share")
+        parts.append("Filled: between bases, which all methods share.")
         if suite.repeats == 1:
-            parts[-1] += "; with one repeat this holds the noise of calibration and finetuning too"
+            parts.append("With one repeat this holds the noise of calibration and finetuning too.")
     if _LEVELS["repeat_sd"] in drawn_levels:
-        parts.append("hollow: between repeats on one base, which draw calibration images and ")
-        parts[-1] += "finetuning order anew, both at once: their shares are not told apart"
+        parts.append("Hollow: between repeats on one base, with other calibration images and")
+        parts.append("another finetuning order.")
     yield Plot(
         "seed_noise",
         draw(data, looks, suite.analysis.control),
         data,
         "Seed noise",
-        f"Standard deviations of the {change(results)}{pooled}, by nested variance components from "
-        f"n = {results.bases} × {counted(suite.repeats, 'repeat')}; each panel in an order of its "
-        f"own. {capital('; '.join(parts))}. 0: no more than chance below it explains. "
-        "Smaller is steadier, not better; few bases measure it poorly. " + EDGE,
+        f"Standard deviations of the {change(results)}{pooled}. They are nested variance "
+        f"components of n = {results.bases} × {counted(suite.repeats, 'repeat')}. Each panel has "
+        f"an order of its own. {' '.join(parts)} 0: no more than the noise below it explains. "
+        f"Smaller is steadier, not better, and few bases measure it poorly. {EDGE}"
+        f"{left_out(data['method'].nunique(), 1, 1)}",
         "Dot plot of standard deviations over bases and repeats, a row a method.",
     )
 
@@ -61,6 +63,8 @@ def drawn(results: Results) -> pd.DataFrame:
     rows = []
     for (recovery, method), of_method in noise.groupby(["recovery", "method"], sort=False):
         for column, level in _LEVELS.items():
+            if column == "base_sd" and results.suite.bases < FEWEST_BASES:
+                continue  # two numbers measure no spread
             sd = of_method[column].dropna().to_numpy(dtype=float)
             if sd.size:
                 rows.append((recovery, method, level, float(np.sqrt((sd**2).mean())), sd.size))
@@ -75,14 +79,15 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> Figure:
     recoveries = sorted(data["recovery"].unique(), key=lambda one: one != "none")
     panels = {one: data[data["recovery"] == one] for one in recoveries}
     names = [list(rows["method"].unique()) for rows in panels.values()]
-    figure, axes = row_grid(names, len(recoveries))
-    for (recovery, of_recovery), order, ax in zip(panels.items(), names, axes, strict=True):
+    figure, axes = row_grid(names, len(recoveries), looks)
+    for (recovery, of_recovery), ax in zip(panels.items(), axes, strict=True):
+        at = places(ax)
         right = -focus(-of_recovery.groupby("method")["sd"].max().to_numpy(), 0.0)
         ax.set_xlim(-0.03 * right, 1.05 * right if right else 1.0)
-        for row in of_recovery.to_dict("records"):
+        for row in of_recovery[of_recovery["method"].isin(at)].to_dict("records"):
             look = looks[row["method"]]
             hollow = row["level"] == _LEVELS["repeat_sd"]
-            y = order.index(row["method"])
+            y = at[row["method"]]
             ax.plot([row["sd"]], [y], color=look.colour, linestyle="",
                     marker=look.marker, markersize=4.2, zorder=3 - hollow,
                     markerfacecolor="#ffffff" if hollow else look.colour)  # fmt: skip

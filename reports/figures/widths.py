@@ -15,8 +15,7 @@ from ..formats import counted, ranged
 from ..statistics import rank_agreement
 from .captions import at_the_tightest
 from .plot import Plot
-from .similarity import mean_agreement, similarity_plot
-from .squares import square_figure
+from .similarity import mean_agreement, similarity_plot, square_figure
 from .style import Look
 
 UNIFORM = "uniform"
@@ -42,9 +41,9 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
             draw(table[order].T, f"{what} kept (%)"),
             rows.sort_values("method", key=lambda one: one.map(order.index), kind="stable"),
             f"What is kept of every layer, {problem}",
-            f"Share of the {what} of each layer kept {tightest}, in the order of the network, mean "
-            f"of n = {ranged(rows['n'], 'network')} a method. Methods that thin alike stand "
-            "together.",
+            f"Share of the {what} of each layer kept {tightest}, mean of n = "
+            f"{ranged(rows['n'], 'network')} per method. Layers stand in the order of the network. "
+            "Methods that thin alike stand together.",
             f"Matrix of {what} kept, a row a method, a column a layer, on {problem}.",
         )
     every = agreements[0] if agreements else ()
@@ -57,10 +56,10 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
             similarity_plot(matrix, "Kendall's τ of shares kept", UNIFORM),
             matrix.astype(object).fillna(UNIFORM).rename_axis("method").reset_index(),
             "Which methods keep alike",
-            f"Kendall's τ, in percent, of two methods' shares of the {what} kept over layers "
-            f"{tightest}; mean over n = {several}, without a spread. Shares of two layers tie that "
-            f"differ by less than one of the {what} of the smaller layer; where all tie, a method "
-            f"is {UNIFORM} and ranks none. The tree joins methods at their mean distance 1 − |τ|.",
+            f"Kendall's τ, in percent, of two methods' shares of {what} kept over layers "
+            f"{tightest}, mean over n = {several}. Two layers tie where their shares differ by "
+            f"less than one of the {what} of the smaller. Where all tie, a method is {UNIFORM} and "
+            "ranks no layers. The tree joins methods at their mean distance 1 − |τ|.",
             "Matrix of rank correlations between methods' kept widths, with a dendrogram.",
         )
 

@@ -12,13 +12,13 @@ from typing import Literal
 from ..analysis.results import Results
 from ..formats import counted
 from . import latency, wording
-from .findings import provenance
+from .findings import few, provenance
 from .record_warnings import differences
 
 Met = Literal["yes", "partly", "no"]
 Said = tuple[Met, str]
 
-TOYS = {"digits"}  # data sets on which everything works
+TOYS = {"digits", "mnist5k"}  # data sets on which everything works
 MAGNITUDE = {"l1", "l2"}
 # Criteria whose formula was published before 2010: OBD (1990), OBS (1993).
 OLD = {"hessian_diag", "hessian_diag_tp", "c_obd", "c_obs", "kron_obd", "kron_obs"}
@@ -44,22 +44,24 @@ def _pairs(results: Results) -> Said:
     suite = results.suite
     real = sum(dataset.name not in TOYS for dataset, _ in suite.problems)
     toys = sorted(TOYS & {one.name for one in suite.datasets})
-    why = f"{real} of {len(results.problems)} problems count"
-    why += f": {', '.join(toys)} is a toy" if toys else ""
+    why = f"{real} of {counted(len(results.problems), 'problem')} count"
+    why += f": {', '.join(toys)} {'are toys' if len(toys) > 1 else 'is a toy'}" if toys else ""
     return ("yes" if real >= PAIRS else "no"), why
 
 
 def _dense(results: Results) -> Said:
     if results.dense.empty:
         return "no", "no trial has finished"
-    return "yes", f"{len(results.dense)} bases, measured by the same code on the same data"
+    n = counted(len(results.dense), "base")
+    return "yes", f"{n}, measured by the same code on the same data"
 
 
 def _points(results: Results) -> Said:
     kept = min(results.budgets.values(), key=len)
     tightest = results.cells["problem"].map(results.tightest)
     cells = results.cells[results.cells["budget"] == tightest]
-    lost = -float(cells["retained_top1"].min()) if cells["retained_top1"].notna().any() else 0.0
+    known = cells["retained_top1"].notna().any()
+    lost = max(0.0, -float(cells["retained_top1"].min())) if known else 0.0
     falls = lost >= COLLAPSE
     n = counted(len(kept), "budget")
     why = f"{n}; at the smallest the worst method loses {lost:.0f} points"
@@ -77,7 +79,7 @@ def _curves(results: Results) -> Said:
 def _seeds(results: Results) -> Said:
     suite = results.suite
     given = wording.given(suite)
-    why = f"{suite.bases} bases x {suite.repeats} repeats a problem"
+    why = f"{counted(suite.bases, 'base')} per problem, {counted(suite.repeats, 'repeat')} of each"
     if given:
         why += f"; those of {', '.join(given)} start from one checkpoint"
     if suite.bases >= SEEDS and not given:
@@ -88,7 +90,7 @@ def _seeds(results: Results) -> Said:
 def _spread(results: Results) -> Said:
     if results.suite.bases == 1:
         return "no", "one base has no spread"
-    return "yes", "standard deviations and intervals over bases, n and meaning in every caption"
+    return "yes", "standard deviations and intervals over bases; captions give n and the meaning"
 
 
 def _control(names: set[str], said: str, results: Results) -> Said:
@@ -97,7 +99,7 @@ def _control(names: set[str], said: str, results: Results) -> Said:
     others = [one for one in methods if one.criterion not in names]
     matched = [one for one in others if names & set(one.matched)]
     why = f"{said} {'is' if plain else 'is not'} among the methods; "
-    why += f"{len(matched)} of {len(others)} others have it at their own layer-wise proportions"
+    why += f"{len(matched)} of {counted(len(others), 'other')} have it at their own layer widths"
     if plain and len(matched) == len(others):
         return "yes", why
     return ("partly" if plain or matched else "no"), why
@@ -119,7 +121,7 @@ def _old_and_new(results: Results) -> Said:
 def _identical(results: Results) -> Said:
     apart = list(differences(results.records))
     if apart:
-        return "partly", f"{len(apart)} differences between records, see the warnings"
+        return "partly", f"{counted(len(apart), 'difference')} between records, see the warnings"
     return "yes", "same bases, images, batches and recipes for all methods; one program"
 
 
@@ -140,7 +142,9 @@ def _operations(results: Results) -> Said:
         return "partly", "MACs; latency was not measured, so nothing is said about speed"
     bad = sum(not one.reliable for one in timed)
     if bad:
-        return "partly", f"MACs; latency is unreliable, of {bad} of {len(timed)} shapes timed"
+        return "partly", f"MACs; latency is unreliable for {bad} of {len(timed)} shapes timed"
+    if places := latency.within_noise(results):
+        return "partly", f"MACs; latency does not separate methods on {few(places)}"
     return "yes", (
         f"MACs, and latency at batch size {timed[0].batch_size} of {counted(len(timed), 'shape')}, "
         f"timed alone; a copy of the dense network took {latency.aa_range(timed)} % of its time"
@@ -150,14 +154,14 @@ def _operations(results: Results) -> Said:
 def _pitfalls(results: Results) -> Said:
     suite = results.suite
     varied = {
-        "datasets": len(suite.datasets),
-        "models": len(suite.models),
-        "bases": suite.bases,
-        "budgets": min(map(len, results.budgets.values())),
-        "recoveries": len(suite.recoveries),
+        "dataset": len(suite.datasets),
+        "model": len(suite.models),
+        "base": suite.bases,
+        "budget": min(map(len, results.budgets.values())),
+        "recovery": len(suite.recoveries),
     }
-    why = ", ".join(f"{n} {what}" for what, n in varied.items())
-    why += "; tables by problem and recovery"
+    why = ", ".join(counted(n, what) for what, n in varied.items())
+    why += "; tables are by problem and recovery"
     return ("yes" if min(varied.values()) > 1 else "partly"), why
 
 

@@ -11,10 +11,12 @@ import pandas as pd
 from suites.section import slug
 
 from ..analysis.fidelity import CORRELATIONS, NORMALISED, REGRETS, SHARES, FidelityResults
-from ..formats import Cell, Table, confidence, counted, heads
+from ..formats import Cell, Table, capital, confidence, counted, heads
 from ..statistics import FEWEST_BASES
 from . import findings, wording
-from .page import data_uri, template
+from .answer import ROWS
+from .chart_data import Board, Mark, Switch, View
+from .page import packed, template
 from .record_warnings import IGNORED, missing_warnings, record_warnings
 
 if TYPE_CHECKING:
@@ -56,11 +58,13 @@ def render_fidelity(
         wording=wording,
         images=sorted({one.fidelity.images for one in records if one.fidelity}),
         done=sum(one.status == "done" for one in records),
-        headlines=[(problem, headline(results, problem)) for problem in results.problems],
+        answers=[(problem, headline(results, problem)) for problem in results.problems],
+        of_what="",
+        board=board(results),
         warnings=list(warnings(results)),
         failures=findings.failures(records),
         unfinished=_unfinished(results),
-        figures=[(one, data_uri(one)) for one in drawings],
+        figures=[(one, packed(one)) for one in drawings],
         tables=tables,
         provenance=sorted(findings.provenance(records).items()),
     )
@@ -73,17 +77,60 @@ def headline(results: FidelityResults, problem: str) -> str:
         return "No criterion has all its trials yet."
     best = rows[0]
     inside = max(rows, key=lambda row: (pd.notna(row["spearman_within"]), row["spearman_within"]))
-    text = f"{best['method']} has the highest rank correlation with the truth over all units: "
-    text += f"ρ = {_number(best['spearman'])}, "
-    near = [row["method"] for row in rows[1:] if not row["told"]]
-    text += f"not told from {findings.few(near, ' ')}. " if near else "told from all others. "
-    text += f"Within layers it is {inside['method']}, ρ = {_number(inside['spearman_within'])}. "
+    near = sum(not row["told"] for row in rows[1:])
+    text = f"{best['method']} predicts best over all units (ρ = {_number(best['spearman'])})"
+    text += f"; {counted(near, 'other')} not shown to differ" if near else ""
+    text += f"; within layers {inside['method']} (ρ = {_number(inside['spearman_within'])}). "
     worse = [row["method"] for row in rows if row["regret_30_normalised"] >= 1]
     if worse:
-        text += f"No better than random in its lowest 30 %: {', '.join(worse)}. "
+        text += f"No better than random in the lowest 30 %: {findings.few(worse, ' ')}. "
     ceiling = _number(results.ceilings[problem])
-    text += f"A perfect criterion would reach about {ceiling}, as the truth is noisy itself."
-    return text
+    return f"{text}A perfect criterion would reach about {ceiling}: the truth is noisy itself."
+
+
+def board(results: FidelityResults) -> Board:
+    """The views of a fidelity suite: correlation over all units or within layers, by problem."""
+    level = confidence(results.suite.analysis.alpha)
+    span = f"[{level}]" if results.suite.bases >= FEWEST_BASES else ""
+    heads = [("Over all units", f"Spearman ρ {span}"), ("Within layers", f"Spearman ρ {span}")]
+    heads += [("Regret, lowest 30 %", "0 best, 1 random"), ("Scoring time", "s")]
+    heads += [("Standing", "over all units")]
+    kinds = {"spearman": "over all units", "spearman_within": "within layers"}
+    switches = [
+        Switch("problem", "Problem", [(one, one) for one in results.problems]),
+        Switch("over", "Correlation", list(kinds.items())),
+    ]
+    views: dict[tuple[int, ...], View] = {
+        (problem, kind): _view(results, results.problems[problem], name)
+        for problem in range(len(results.problems))
+        for kind, name in enumerate(kinds)
+    }
+    spans = f"Line: {level} interval over bases; " if span else ""
+    legend = capital(f"{spans}dashed: what a perfect criterion would reach.")
+    return Board(
+        "rank correlation with the truth", legend, heads, ["scoring time (s)"], switches, views
+    )
+
+
+def _view(results: FidelityResults, problem: str, name: str) -> View:
+    rows = _rows(results, problem)
+    ordered = rows.sort_values(name, ascending=False, kind="stable").to_dict("records")
+    best = max((row["spearman"] for row in ordered if pd.notna(row["spearman"])), default=None)
+    marks = []
+    for row in ordered:
+        said = "differs from the best" if row["told"] else "not shown to differ"
+        word = "best" if row["spearman"] == best else "–" if pd.isna(row["spearman"]) else said
+        texts = [_said(row, one) for one in ("spearman", "spearman_within", "regret_30_normalised")]
+        texts += [_number(row["score_s"]), word]
+        value, low, high = (float(row[name + end]) for end in ("", "_low", "_high"))
+        tone = "better" if word == "best" else ""
+        marks.append(Mark(row["method"], value, low, high, tone, texts, (row["score_s"],)))
+    known = [one.name for one in marks if pd.notna(one.value)]
+    ceiling = results.ceilings.get(problem, float("nan"))
+    perfect = [_number(ceiling) if name == "spearman" else "–", "–", "0", "–", "reference"]
+    line = ceiling if name == "spearman" else 1.0
+    nan = float("nan")
+    return View(marks, known[:ROWS], Mark("perfect criterion", line, nan, nan, "", perfect))
 
 
 def warnings(results: FidelityResults) -> Iterator[str]:
@@ -94,8 +141,8 @@ def warnings(results: FidelityResults) -> Iterator[str]:
         yield IGNORED.format(results.ignored)
     if suite.bases < FEWEST_BASES:
         yield (
-            f"{counted(suite.bases, 'base')} a problem: no intervals, and no criterion is told "
-            f"from another; it takes {FEWEST_BASES}."
+            f"Only {counted(suite.bases, 'base')} per problem: there are no intervals, and no "
+            f"criterion is shown to differ from another. It takes {FEWEST_BASES}."
         )
     yield from record_warnings(records)
     spanned = defaultdict[str, set[str]](set)
@@ -104,16 +151,16 @@ def warnings(results: FidelityResults) -> Iterator[str]:
             spanned[one.labels.problem].update(one.fidelity.spanned)
     for problem, roots in sorted(spanned.items()):
         yield (
-            f"On {problem} a layer norm spans the units of {', '.join(sorted(roots))}: there, "
-            "zeroing a unit (which is measured) is not removing it, as the norm's statistics keep "
-            "its place."
+            f"On {problem} a layer norm spans the units of {findings.few(sorted(roots), ' ')}. "
+            "There, zeroing a unit (which is measured) is not removing it, as the norm's "
+            "statistics keep its place."
         )
     for problem, value in results.ceilings.items():
         if value < NOISY:
             yield (
-                f"On {problem} the truth is noisy: even a perfect criterion would reach about "
-                f"ρ = {_number(value)} only. Take more held-out images (fidelity.images, or a "
-                "larger validation share)."
+                f"On {problem} the truth is noisy: a perfect criterion would reach only about "
+                f"ρ = {_number(value)}. Take more held-out images (fidelity.images, or a larger "
+                "validation share)."
             )
 
 

@@ -15,7 +15,7 @@ from ..formats import capital, confidence, counted, interval, points
 from ..records import Record, budget_words
 from ..statistics import FEWEST_BASES
 
-MOST = 5  # methods that a sentence bears
+MOST = 3  # methods that a sentence bears
 
 
 def headline(results: Results, recovery: str) -> str:
@@ -25,35 +25,40 @@ def headline(results: Results, recovery: str) -> str:
     comparisons of the page, so that whatever is named for standing out keeps its 95 %.
     """
     suite, control = results.suite, results.suite.analysis.control
-    rows = _of_control(results, recovery)
+    rows = of_control(results, recovery)
     if not rows:
         return f"The suite holds {control} alone: nothing is compared."
+    guessed = results.footing.guessing
+    if guessed and set(guessed) == set(results.problems):
+        return f"Nothing is concluded: {results.footing.near_chance}."
     known = [row for row in rows if row["word"] != "not compared"]
-    said = _failing(results, recovery, rows)
+    said = [f"Beware: {results.footing.near_chance}."] if guessed else []
+    said += _failing(results, recovery, rows)
     if not known:
-        return " ".join([_nothing(rows, control), *said])
+        return " ".join([nothing(rows, control), *said])
     if suite.bases < FEWEST_BASES:
-        why = f"With {counted(suite.bases, 'base')} a problem nothing is known of the uncertainty, "
-        why += f"and nothing is concluded; it takes {FEWEST_BASES}."
+        why = f"With {counted(suite.bases, 'base')} per problem the uncertainty is not known, and "
+        why += f"nothing is concluded. It takes {FEWEST_BASES}."
         return " ".join([*_highest(known, control), why, *said])
     parts, rest = _by_word(known, control, suite.analysis.rope)
     where = f"On {_places(results)}"
     if any(row["word"] in ("better", "worse") for row in known):
         parts += [f"no difference is shown for {few(rest)}"] if rest else []
-        sentences = [f"{where}: {'; '.join(parts)}."]
+        parts[0] = f"{where} {parts[0]}"
+        sentences = [f"{capital(one)}." for one in parts]
     else:
         none = f"{where} no method is shown to differ from {control}"
-        sentences = ["; ".join([none, *parts]) + ".", *_highest(known, control)]
+        sentences = [f"{capital(one)}." for one in [none, *parts]] + _highest(known, control)
     level = confidence(suite.analysis.alpha)
     if any("[" in one for one in sentences):
         tests = counted(results.layout.comparisons, "comparison")
-        sentences.append(f"(In brackets: {level} intervals that hold for all {tests} at once.)")
+        sentences.append(f"In brackets: {level} intervals that hold for all {tests} at once.")
     return " ".join([*sentences, *_collapsed(known, control), *said])
 
 
 def like_these(results: Results, recovery: str) -> str:
     """What may be said of other problems: of datasets and models of which these are a sample."""
-    rows = _of_control(results, recovery)
+    rows = of_control(results, recovery)
     control = results.suite.analysis.control
     if len(results.problems) == 1:
         return "Other models and data: nothing here speaks for them."
@@ -70,12 +75,12 @@ def like_these(results: Results, recovery: str) -> str:
     about = conditional(results)
     if not better and not worse:
         return f"For problems like these{about} no method is shown to differ from {control}."
-    parts = [f"typically better than {control} are {few(better)}"] if better else []
-    parts += [f"typically worse are {few(worse)}"] if worse else []
+    parts = [f"Typically better than {control}: {few(better)}."] if better else []
+    parts += [f"Typically worse: {few(worse)}."] if worse else []
     n = len(results.problems)
     unseen = 100 * (1 - results.suite.analysis.alpha ** (1 / n))
     return (
-        f"For problems like these{about}: {'; '.join(parts)}. What happens on none of {n} "
+        f"For problems like these{about}. {' '.join(parts)} What happens on none of {n} "
         f"problems, such as a collapse, may happen on up to {unseen:.0f} % of those like them."
     )
 
@@ -93,7 +98,7 @@ def conditional(results: Results) -> str:
     return f" ({', '.join(fixed)})" if fixed else ""
 
 
-def _of_control(results: Results, recovery: str) -> list[dict[Any, Any]]:
+def of_control(results: Results, recovery: str) -> list[dict[Any, Any]]:
     """Rows of the methods against the control, highest mean first."""
     table = results.overall
     rows = table[(table["family"] == "control") & (table["recovery"] == recovery)]
@@ -110,16 +115,16 @@ def _by_word(
     parts = []
     if by_word["better"]:
         best_first = [_with_interval(one) for one in by_word["better"]]
-        parts.append(f"better than {control} are {few(best_first)}")
+        parts.append(f"better than {control}: {few(best_first)}")
     if by_word["worse"]:
         worst_first = [_with_interval(one) for one in reversed(by_word["worse"])]
-        parts.append(f"worse are {few(worst_first)}")
+        parts.append(f"worse than {control}: {few(worst_first)}")
     if by_word["equivalent"]:
         names = [one["method"] for one in by_word["equivalent"]]
-        parts.append(f"as good as equal (within {rope:g} points) are {few(names)}")
+        parts.append(f"as good as equal (within {rope:g} points): {few(names)}")
     for one in by_word["mixed"]:
         typical = f"{points(one['mean'])} points on the mean, typically {points(one['typical'])}"
-        parts.append(f"neither better nor worse is {one['method']} ({typical}: {one['why']})")
+        parts.append(f"mixed: {one['method']} ({typical}; {one['why']})")
     return parts, [one["method"] for one in by_word["undecided"]]
 
 
@@ -138,9 +143,9 @@ def _highest(rows: Sequence[Mapping[Any, Any]], control: str) -> list[str]:
     span = interval(top["joint_low"], top["joint_high"])
     size += f", {span}" if span != "–" else ""
     if top["mean"] < 0:
-        lead = f"{control}, the control, has the highest mean"
-        return [f"{lead}; {top['method']} is nearest ({size})."]
-    return [f"{top['method']} has the highest mean ({size}, against {control})."]
+        lead = f"The control {control} has the highest mean"
+        return [f"{lead}, and {top['method']} is nearest ({size})."]
+    return [f"The highest mean is that of {top['method']} ({size}, against {control})."]
 
 
 def _top(rows: Sequence[Mapping[Any, Any]]) -> Mapping[Any, Any] | None:
@@ -184,11 +189,11 @@ def _failing(results: Results, recovery: str, rows: Sequence[Mapping[Any, Any]])
     said = [f"No result: {few(words)}."] if words else []
     if left:
         names = few([row["method"] for row in left])
-        said.append(f"Not compared, for want of problems that have both: {names}.")
+        said.append(f"Not compared, as too few problems have both results: {names}.")
     return said
 
 
-def _nothing(rows: Sequence[Mapping[Any, Any]], control: str) -> str:
+def nothing(rows: Sequence[Mapping[Any, Any]], control: str) -> str:
     """Why no method is compared."""
     if all(row["failed"] for row in rows):
         return f"Nothing can be compared: every method, or {control}, failed."
@@ -205,7 +210,7 @@ def headline_numbers(results: Results) -> dict[str, dict[str, Any]]:
     """
     numbers_of: dict[str, dict[str, Any]] = {}
     for recovery in results.recoveries:
-        rows = [row for row in _of_control(results, recovery) if row["word"] != "not compared"]
+        rows = [row for row in of_control(results, recovery) if row["word"] != "not compared"]
         best = _top(rows)
         if best is None:
             continue
@@ -232,18 +237,18 @@ def _places(results: Results) -> str:
 
 def power_lines(of: power.Layout) -> list[str]:
     """What the design's tests can show at all, and what would help most; a sentence each."""
-    found = power.planned_tests(of)
     said = []
-    for one in found:
+    for one in power.planned_tests(of):
         what = f"{capital(one.name)} ({counted(one.family, 'test')})"
         if one.why_not:
-            said.append(f"{what}: nothing can be told; {one.why_not}.")
+            said.append(f"{what}: nothing can be shown, as {one.why_not}.")
         elif one.detects is None:
             said.append(f"{what}: no difference is found with 80 % power.")
         else:
-            said.append(f"{what}: a difference of {one.detects:g} {one.unit} is found with 80 %.")
+            found = f"{one.detects:g} {one.unit}"
+            said.append(f"{what}: a difference of {found} is found with 80 % power.")
     for name, detects in power.advice(of)[:1]:
-        said.append(f"Most would help {name}: then {detects:g} base SDs are found.")
+        said.append(f"What would help most: {name}. Then {detects:g} base SDs are found.")
     return said
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
 
 from ..analysis.results import Results
 from ..formats import Cell, counted, number
-from ..records import LATENCY_BOUND, Latency
+from ..records import LATENCY_BOUND, Latency, budget_words
+from .findings import few
 
 HEADS = ("Latency %", "A/A off by %")
 CAPTION = (
-    "Latency: the median round of timing, in brackets its 95 % interval over rounds; A/A: by how "
-    "much a copy of the dense network was off its time at most, by noise alone"
+    "Latency: the median round of timing, in brackets its 95 % interval over rounds. A/A: how far "
+    "a copy of the dense network was off its time at most, by noise alone"
 )
 
 
@@ -48,11 +50,32 @@ def warnings(results: Results) -> Iterator[str]:
         yield (
             f"Latency is unreliable for {len(bad)} of {counted(len(every), 'shape')} timed. There "
             f"a copy of the dense network took {aa_range(bad)} % of its time (allowed: "
-            f"{100 - allowed:g} to {100 + allowed:g}), and the 95 % interval of the latency kept "
-            f"reaches up to {worst:.1f} % beyond it (allowed: {allowed:g}). Something else kept "
-            "the machine busy: read no speed from it, or time again, in another results folder on "
-            "a machine left alone."
+            f"{100 - allowed:g} to {100 + allowed:g} %). The 95 % interval of the latency kept "
+            f"reaches up to {worst:.1f} % beyond it (allowed: {allowed:g} %). Something else kept "
+            "the machine busy, so read no speed from it. To time again, use another results folder "
+            "on a machine left alone."
         )
+    if places := within_noise(results):
+        yield (
+            f"Latency does not separate methods on {few(places)}. They differ there by no more "
+            "than copies of the dense network do."
+        )
+
+
+def within_noise(results: Results) -> list[str]:
+    """Where methods differ in speed by no more than copies of one network do: `m on d at 50 %`.
+
+    Those that have one shape share one timing, and differ in nothing.
+    """
+    if results.trials.empty:
+        return []
+    found = []
+    for (problem, _), rows in results.trials.groupby(["problem", "budget"], sort=False):
+        means = rows.groupby("method")["latency_ratio"].mean().dropna().astype(float)
+        noise = 2 * (rows["latency_aa_ratio"].astype(float) - 1).abs().max()
+        if len(means) and 0 < np.ptp(means) <= noise:
+            found.append(f"{problem} at {budget_words(*rows[['cost', 'budget']].iloc[0])}")
+    return found
 
 
 def aa_range(timed: list[Latency]) -> str:

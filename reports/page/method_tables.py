@@ -39,7 +39,7 @@ from .wording import WORDS
 
 
 def standing_table(results: Results, recovery: str) -> Table:
-    """Methods by problems: who is best, and who is not told from it."""
+    """Methods by problems: who is best, and who is not shown to differ from it."""
     rows = results.standing[results.standing["recovery"] == recovery]
     places = [*results.problems, best.OVER] if len(results.problems) > 1 else results.problems
     cells = {(row["method"], row["problem"]): row for row in rows.to_dict("records")}
@@ -48,15 +48,14 @@ def standing_table(results: Results, recovery: str) -> Table:
         [Cell(name), *(_standing(cells[name, place]) for place in places)]
         for name in last["method"]
     ]
-    spread = f"mean ± one standard deviation over {results.bases}"
+    spread = f"Mean ± one standard deviation over {results.bases}"
     if results.suite.bases == 1:
-        spread = "of one base, so its spread over bases is unknown"
+        spread = "Of one base, so its spread over bases is unknown"
     if len(places) > 1:
-        spread += f"; of all problems, mean ± one standard deviation over the {len(places) - 1}"
+        spread += f". Of all problems: mean ± one standard deviation over the {len(places) - 1}"
     caption = (
-        f"Retained top-1 {after(recovery)} (points against the dense network, "
-        f"{_budgets(results)}): {spread}. "
-        f"{_rule(results, rows)}"
+        f"Accuracy change {after(recovery)}, in points against the dense network, "
+        f"{_budgets(results)}. {spread}. {_rule(results, rows)}"
     )
     ranked, planned = len(results.ranking[recovery].problems), len(results.problems)
     whole = "All problems" if ranked == planned else f"{ranked} of {planned} problems"
@@ -78,13 +77,13 @@ def _rule(results: Results, rows: pd.DataFrame) -> str:
     """What the marks mean, for the caption."""
     marked = set(rows.loc[rows["standing"].isin(["near", "behind"]), "problem"])
     if not marked:
-        return "Bold: the highest mean of a column, no more: nothing there is tested"
-    level = _percent(results)
+        return "Bold: the highest mean of a column, which no test tells from the others"
     where = "all problems" if best.OVER in marked else "this problem"
-    text = f"Bold: the highest mean of a column. † ({where}): not told from it by Welch's test on "
-    text += f"{_these(results)} over bases, adjusted for all pairs of methods and all recoveries: "
-    text += f"with {level} confidence the highest true mean is among the best and those with †"
-    return text + ("; single problems are not tested here" if best.OVER in marked else "")
+    text = f"Bold: the highest mean of a column. † ({where}): not shown to differ from it. The "
+    text += f"test is Welch's on {_these(results)} over bases, adjusted for all pairs and "
+    text += f"recoveries. With {_percent(results)} confidence the truly best method is among those "
+    text += "in bold or with †"
+    return text + (". Single problems are not tested here" if best.OVER in marked else "")
 
 
 def _these(results: Results) -> str:
@@ -110,16 +109,16 @@ def rank_table(results: Results, recovery: str) -> Table | None:
     level = _percent(results)
     caption = (
         f"Order of methods {after(recovery)} by the mean over "
-        f"{counted(len(ranking.problems), 'problem')}. Rank: those that remain possible on "
-        f"{_these(results)} after every pair that is told apart, {level} for all methods at once. "
-        "Best: how probable it is, roughly, that the method has the highest true mean there. Mean "
-        "rank: over problems, 1 is best, a description. Stricter than the words on the control: "
-        f"{counted(layout.pairs, 'pair')} share the level, there {layout.comparisons}"
+        f"{counted(len(ranking.problems), 'problem')}. Rank: the places that remain possible on "
+        f"{_these(results)}, {level} for all methods at once. Best: roughly how probable it is "
+        "that the method has the highest true mean. Mean rank: over problems, 1 is best, not "
+        f"tested. Here {counted(layout.pairs, 'pair')} share the level, against the control "
+        f"{counted(layout.comparisons, 'comparison')}"
     )
     if test := ranking.omnibus:
         caption += (
-            f". Friedman, ties corrected, as papers report it: χ² = {test.statistic:.2f}, p = "
-            f"{p_value(test.p_value)}; Kendall's W = {test.kendall_w:.2f}"
+            f". Friedman's test, ties corrected, as papers report it: χ² = {test.statistic:.2f}, "
+            f"p = {p_value(test.p_value)}, Kendall's W = {test.kendall_w:.2f}"
         )
     caption += f". Left out: {left_out}" if left_out else ""
     names = ["Method", "Mean, points", "Rank", "Best, %", "Mean rank"]
@@ -150,23 +149,23 @@ def overall_table(results: Results, recovery: str) -> Table:
         rows.append(cells)
     analysis, layout = results.suite.analysis, results.layout
     caption = (
-        f"Differences {after(recovery)} in points of retained top-1, method minus the other: the "
-        f"mean over problems, {_budgets(results)}. On these problems: for other trainings of their "
-        f"bases (Welch's test over bases, for the {counted(layout.comparisons, 'comparison')}"
-        f" of this page at once). Intervals of {_percent(results)}, each alone and all at once; "
-        "the word is what the latter shows. "
-        f"Equivalent: the latter lies within ± {analysis.rope:g} points. Typical: Hodges–Lehmann "
-        "shift over problems, which a collapse on few of them does not move; where it has another "
-        "sign than the mean, the word is mixed"
+        f"Differences {after(recovery)} in accuracy, in points, method minus the other: the "
+        f"mean over problems, {_budgets(results)}. On these problems: what holds for other "
+        "trainings of their bases, by Welch's test, corrected for "
+        f"{counted(layout.comparisons, 'comparison')} on this page. Intervals are of "
+        f"{_percent(results)}, each alone and all at once. The word is what the latter shows. "
+        f"Equivalent: the latter lies within ± {analysis.rope:g} points. "
+        "Typical: the Hodges–Lehmann shift over problems, which a collapse on few of them does not "
+        "move. Where its sign is not that of the mean, the word is mixed"
     )
     if tested:
         caption += (
-            ". For problems like these: datasets and models are samples, and the method's "
-            "differences on them are blocks (two-way random effects, Holm likewise)"
+            ". For problems like these: datasets and models are samples, and differences on them "
+            "are blocks (two-way random effects, Holm's correction)"
         )
     else:
-        caption += f". Nothing is said of other problems: {counted(layout.levels, 'level')} of a "
-        caption += f"factor, it takes {statistics.FEWEST_LEVELS}"
+        caption += f". Nothing is said of other problems: it takes {statistics.FEWEST_LEVELS} "
+        caption += f"datasets or models that vary, not {layout.levels}"
     title = "Differences over problems" if len(results.problems) > 1 else "Differences"
     return Table(f"overall_{recovery}", title, caption, heads(names, 3), rows)
 
@@ -191,7 +190,7 @@ def factor_table(results: Results, recovery: str) -> Table | None:
     caption = (
         f"Differences {after(recovery)} by dataset and by model, in points: means over their "
         f"problems, with {_percent(results)} intervals over bases, each alone. They show where "
-        "a difference comes from; no test is made of them"
+        "a difference comes from, and are not tested"
     )
     names = ["Method", "Against", *(f"{factor} {level}" for factor, level in levels)]
     return Table(f"by_factor_{recovery}", "By dataset and by model", caption, heads(names, 2), rows)
@@ -218,11 +217,10 @@ def equal_cost_table(results: Results, recovery: str) -> Table | None:
     names = ["Method", "Against", f"At budgets of {axis}", f"At equal {other}", "Interval"]
     names += [f"{capital(other)} kept", "Problems"]
     caption = (
-        f"Differences {after(recovery)} at equal {other}, in points: what each method retains is "
-        f"interpolated between its budgets, over the stretch of {other} that both reach (column; "
-        f"mean over problems), nothing is extrapolated. {_percent(results)} intervals over bases, "
-        f"each alone; a description, which is not tested. Beside it the declared difference, at "
-        f"the budgets of {axis}"
+        f"Differences {after(recovery)} at equal {other}, in points. Each method's accuracy is "
+        f"interpolated between its budgets, over the stretch of {other} that both reach (column). "
+        f"Nothing is extrapolated. Intervals: {_percent(results)} over bases, each alone, not "
+        f"tested. Beside it stands the declared difference, at the budgets of {axis}"
     )
     title = f"At equal {other}"
     return Table(f"equal_cost_{recovery}", title, caption, heads(names, 2), rows)
@@ -232,7 +230,7 @@ def extras_table(results: Results, recovery: str) -> Table | None:
     """What other papers report, a row a method; None below two problems or without a control.
 
     Columns: mean rank, Nemenyi's p, Wilcoxon's p over problems, the p of the declared tests under
-    Benjamini-Hochberg and Benjamini-Yekutieli, and the interquartile mean of retained top-1 over
+    Benjamini-Hochberg and Benjamini-Yekutieli, and the interquartile mean accuracy change over
     problems, bases and repeats.
     """
     ranking, analysis = results.ranking[recovery], results.suite.analysis
@@ -254,12 +252,12 @@ def extras_table(results: Results, recovery: str) -> Table | None:
     names = ["Method", "Mean rank", "Nemenyi p", "Wilcoxon p", "BH p", "BY p", "IQM, points"]
     caption = (
         f"Beside the declared analysis, and deciding nothing: each method against {control} over "
-        f"{test.blocks} problems. Mean ranks differ by Nemenyi at level {analysis.alpha:g} where "
-        f"they lie {nemenyi.critical_difference:.2f} apart, which depends on the methods that take "
-        "part. Wilcoxon: exact p over problems, unadjusted, which takes them for independent "
-        "blocks. BH, BY: Benjamini–Hochberg and Benjamini–Yekutieli on the p on these problems, "
-        "which bound the share of false discoveries, not the chance of any. IQM: mean of the "
-        "middle half of retained top-1 over problems, bases and repeats"
+        f"{test.blocks} problems. Mean ranks differ by Nemenyi's test at level {analysis.alpha:g} "
+        f"where they lie {nemenyi.critical_difference:.2f} apart. That depends on which methods "
+        "take part. Wilcoxon: exact p over problems, unadjusted, as if they were independent. BH, "
+        "BY: Benjamini–Hochberg and Benjamini–Yekutieli, which bound the share of false "
+        "discoveries, not the chance of any. IQM: mean of the middle half of accuracy changes over "
+        "problems, bases and repeats"
     )
     title = "Other ways to look at it"
     return Table(f"extras_{recovery}", title, caption, heads(names, 1), rows)
@@ -305,11 +303,11 @@ def difference_table(results: Results, recovery: str) -> Table:
     ]
     columns = [*heads([*names, "Won/tied/lost"], 3), Column("There")]
     caption = (
-        f"Paired differences {after(recovery)} on each problem, in points of retained top-1, "
-        f"{_budgets(results)}: method minus reference, mean over bases (n in the column) with the "
-        "t-interval over bases, each alone; fewer than three bases have none. There: better, worse "
+        f"Paired differences in accuracy {after(recovery)} on each problem, in points, "
+        f"{_budgets(results)}. Method minus reference, mean over bases (n in the column) with its "
+        "t-interval over bases, each alone. Fewer than three bases have none. There: better, worse "
         f"or equivalent (within ± {results.suite.analysis.rope:g} points) where that holds for all "
-        f"{len(results.paired)} differences of the page at once, else undecided"
+        f"{counted(len(results.paired), 'difference')} of the page at once, else undecided"
     )
     return Table(f"paired_{recovery}", "Differences on each problem", caption, columns, rows)
 
@@ -321,7 +319,7 @@ def _budgets(results: Results) -> str:
         return "at one budget"
     if results.suite.budgets.cost == "threshold":
         return f"mean over {ranged(counts, 'threshold')}"
-    return f"area over {ranged(counts, 'budget')} and log compression"
+    return f"mean over {ranged(counts, 'budget')}, weighted by log compression"
 
 
 def _percent(results: Results) -> str:

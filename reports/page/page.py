@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,9 @@ from markupsafe import Markup
 
 from ..analysis.results import Results
 from ..formats import Table, after, capital, counted
-from . import checklist, findings, wording
+from . import answer, checklist, findings, wording
+from .glossary import GLOSSARY
+from .tables import FRAMES
 from .warnings import one_image, warnings
 
 if TYPE_CHECKING:
@@ -26,6 +29,9 @@ def render(
         results=results,
         suite=results.suite,
         done=sum(one.status == "done" for one in results.records),
+        answers=answer.answers(results),
+        of_what=answer.of_what(results),
+        board=answer.board(results),
         headlines=[
             (
                 capital(after(one)),
@@ -40,8 +46,9 @@ def render(
         failures=findings.failures(results.records),
         unfinished=findings.unfinished(results),
         left_out=findings.left_out(results),
-        figures=[(one, data_uri(one)) for one in drawings],
+        figures=[(one, packed(one)) for one in drawings],
         tables=tables,
+        csv_names=FRAMES,
         wording=wording,
         measured=checklist.measured(results),
         provenance=sorted(findings.provenance(results.records).items()),
@@ -59,6 +66,7 @@ def template(name: str) -> Template:
         keep_trailing_newline=True,
         finalize=_keep_together,
     )
+    environment.globals["glossary"] = GLOSSARY
     environment.filters |= {"counted": counted, "percent": lambda share: f"{100 * share:g} %"}
     return environment.get_template(name)
 
@@ -68,6 +76,8 @@ def _keep_together(value: Any) -> Any:
     return value.replace(" %", "\N{NO-BREAK SPACE}%") if isinstance(value, str) else value
 
 
-def data_uri(drawing: Drawing) -> Markup:
-    text = base64.b64encode(drawing.svg.read_bytes()).decode("ascii")
-    return Markup(f"data:image/svg+xml;base64,{text}")
+def packed(drawing: Drawing) -> Markup:
+    """The SVG of a figure, gzip in base64: it is unpacked in the browser, where it is seen."""
+    return Markup(
+        base64.b64encode(gzip.compress(drawing.svg.read_bytes(), mtime=0)).decode("ascii")
+    )

@@ -24,6 +24,12 @@ from .method_tables import (
     standing_table,
 )
 
+# Of `Results`, beside the page as CSV.
+FRAMES = (
+    *("trials", "cells", "changes", "paired", "overall", "by_factor", "equal_cost"),
+    *("standing", "noise", "inflation"),
+)
+
 
 def typeset(results: Results) -> dict[str, list[Table]]:
     """All of them under their headings, in the order of the page."""
@@ -52,16 +58,15 @@ def noise_table(results: Results) -> Table:
             numbers = [means[place][one] for one in columns]
             numbers += [habits[place][one] for one in ("best_of_n", "best_epoch")]
             rows.append([*map(Cell, place), *map(number, numbers)])
-    names = ["Recovery", "Method", "SD of bases", "SD of repeats", "SD of A − A"]
-    names += ["Best of n adds", "Best epoch adds"]
+    names = ["Recovery", "Method", "SD of bases, points", "SD of repeats, points"]
+    names += ["SD of A − A, points", "Best of n adds, points", "Best epoch adds, points"]
     caption = (
-        "Noise of retained top-1 in points, means over problems: standard deviations of the "
-        f"{results.bases} and of the "
-        f"{counted(results.suite.repeats, 'repeat')} inside them (variance components), and of "
-        "the difference of two runs of one method. A repeat draws calibration images and "
-        "finetuning order anew, both at once: after a recovery its spread is that of both, and "
-        "nothing here tells one from the other. And how much reporting the best run, or the "
-        "epoch that is best on the split that chose it, would have added"
+        "Noise of accuracy changes in points, means over problems. Standard deviations (variance "
+        f"components): over {results.bases}, over {counted(results.suite.repeats, 'repeat')} of "
+        "each, and of the difference between two runs of one method. A repeat has other "
+        "calibration images and another finetuning order; its spread is that of both together. "
+        "Last: what reporting the best run, or the epoch that is best on validation, would have "
+        "added"
     )
     title = "Noise, and what choosing the best would add"
     return Table("noise", title, caption, heads(names, 2), rows)
@@ -89,8 +94,8 @@ def cost_table(results: Results, recovery: str) -> Table:
         rows.append([*row, *(number(means[one]) for one in work)])
     caption = (
         f"What each method took and left {after(recovery)}: means over all its finished trials. "
-        "Own training comes before recovery (preparation and procedure, iterations included); "
-        "images trained are those of all training after the base"
+        "Own training comes before recovery (preparation, procedure, iterations). Images trained "
+        "are those of all training after the base"
     )
     caption += f". {latency.CAPTION}" if timed else ""
     names = ["Method", *shares.values(), *(latency.HEADS if timed else ()), *work.values()]
@@ -112,8 +117,8 @@ def tuned_table(results: Results, recovery: str) -> Table | None:
         rows += [[Cell(name), *map(Cell, words), whole(lost)]] if found else []
     caption = (
         f"What was chosen (how often) {after(recovery)}, over all finished trials. On a base and "
-        "repeat all methods are tried by the same settings; of their last epochs the best on "
-        "validation wins, and is alone tested. Lost: settings whose loss was no finite number. "
+        "repeat all methods try the same settings. The setting whose last epoch is best on "
+        "validation wins, and it alone is tested. Lost: settings whose loss was no finite number. "
         "Costs are those of all settings"
     )
     columns = heads(["Method", *keys, "Lost"], len(keys) + 1)
@@ -148,7 +153,7 @@ def cell_table(results: Results) -> Table:
     """Every cell of the suite."""
     columns = {
         "top1": "Top-1 %",
-        "retained_top1": "Retained, points",
+        "retained_top1": "Accuracy change, points",
         "best_validation_top1": "Top-1 % at best validation",
         "macs_percent": "MACs %",
         "params_percent": "Parameters %",
@@ -171,7 +176,7 @@ def cell_table(results: Results) -> Table:
         rows.append([*cells, *(number(row[one]) for one in columns)])
     names = ["Problem", "Recovery", "Method", "Budget", "Trials", *columns.values()]
     caption = (
-        f"Means of every cell over {results.bases} and "
-        f"{counted(results.suite.repeats, 'repeat')}; their spread is in cells.csv"
+        f"Means of every problem, recovery, method and budget over {results.bases} and "
+        f"{counted(results.suite.repeats, 'repeat')}. Their spread is in cells.csv"
     )
     return Table("cells", "All cells", caption, heads(names, 3), rows)

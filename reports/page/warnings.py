@@ -12,9 +12,10 @@ from suites.protocol import Axis
 
 from ..analysis.against_published import summary
 from ..analysis.cells import failures
+from ..analysis.off_budget import off_budget, off_by_method
 from ..analysis.published import published_dense
 from ..analysis.results import Results
-from ..formats import counted, number
+from ..formats import after, counted, number
 from ..records import budget_words
 from ..statistics import FEWEST_BASES
 from . import latency
@@ -23,7 +24,6 @@ from .record_warnings import IGNORED, missing_warnings, record_warnings
 from .wording import WORDS
 
 LOST = 0.25  # share of the dense top-1 below which a method has kept nothing to compare
-BUDGET_TOLERANCE = 0.01  # share of the dense cost that a budget may be missed by
 BEHIND = 0.5  # points below a published dense top-1 from which on it is worth a word
 THIN = 0.05  # share of a layer's channels from which on it is worth a word
 SHOWN_OFF = 6  # methods off their budget that are named
@@ -36,8 +36,8 @@ def warnings(results: Results) -> Iterator[str]:
     lost = len(left_out(results))
     if lost:
         yield (
-            f"{lost} of {len(results.paired)} paired differences are left out, because a trial of "
-            "the method or of what it is held against is missing."
+            f"{lost} of {len(results.paired)} comparisons on single problems are left out, because "
+            "a trial of one of the two methods is missing."
         )
     yield from _failure_warnings(results)
     yield from _saturated_warnings(results)
@@ -47,16 +47,16 @@ def warnings(results: Results) -> Iterator[str]:
         yield IGNORED.format(results.ignored)
     if results.suite.bases < FEWEST_BASES:
         yield (
-            f"{counted(results.suite.bases, 'base')} a problem: no intervals, and nothing is "
-            f"concluded. Two can agree by chance; it takes {FEWEST_BASES}."
+            f"Only {counted(results.suite.bases, 'base')} per problem: there are no intervals, and "
+            f"nothing is concluded. It takes {FEWEST_BASES}, as two can agree by chance."
         )
     yield from record_warnings(results.records)
     enough = results.paired["n_bases"].fillna(0) >= FEWEST_BASES
     flat = enough & results.paired["low"].isna()
     if flat.any():
         yield (
-            f"Differences whose bases agree to the last image: {flat.sum()}. That leaves the "
-            "spread unknown, not zero: they have no interval, and nothing is concluded."
+            f"Differences that are equal on all bases, to the last image: {flat.sum()}. Their "
+            "spread is unknown, not zero. They have no interval, and nothing is concluded."
         )
     yield from _behind_published(results)
     if said := summary(results.published):
@@ -72,9 +72,9 @@ def _noise_warnings(results: Results) -> Iterator[str]:
     floor = results.noise["aa_sd"].max()
     if floor > results.suite.analysis.rope:
         yield (
-            f"On a problem, a method run again would differ from itself by {floor:.2f} points "
-            "(standard deviation, from repeats, at the worst): more than the ROPE of "
-            f"{results.suite.analysis.rope:g}. Differences of that size are no finding."
+            f"A method run again differs from itself by up to {floor:.2f} points (standard "
+            f"deviation over repeats), more than the ROPE of {results.suite.analysis.rope:g} "
+            "points. Differences of that size are no finding."
         )
 
 
@@ -92,21 +92,21 @@ def _image_warnings(results: Results) -> Iterator[str]:
     for dataset, points in one_image(results.trials).items():
         if points > rope:
             yield (
-                f"One test image of {dataset} is {points:.2g} points, more than the ROPE of "
-                f"{rope:g}: differences below one image are no finding."
+                f"One test image of {dataset} is worth {points:.2g} points, more than the ROPE of "
+                f"{rope:g} points. Smaller differences are no finding."
             )
 
 
 def _saturated_warnings(results: Results) -> Iterator[str]:
-    """Budgets that tell nothing and still weigh in the area: by fixed rules, named, never dropped.
+    """Budgets that tell nothing and still weigh in the mean: by fixed rules, named, never dropped.
 
     They stay in, for a grid that depended on the results would change what was declared.
     """
     table = saturated(results.cells, results.suite.analysis.rope)
     rules = {
-        "alike": f"the means of all methods lie within {results.suite.analysis.rope:g} points (the "
-        "ROPE) of each other",
-        "lost": f"no method keeps {100 * LOST:g} % of the dense top-1",
+        "alike": f"all methods lie within {results.suite.analysis.rope:g} points (the ROPE) of "
+        "each other",
+        "lost": f"every method has lost {100 - 100 * LOST:g} % of the dense top-1 accuracy",
     }
     for why, rule in rules.items():
         rows = table[table["why"] == why]
@@ -116,8 +116,8 @@ def _saturated_warnings(results: Results) -> Iterator[str]:
         ]
         if places:
             yield (
-                f"Saturated budgets, where {rule}: {few(places, ' ')}. They stay in the area over "
-                "budgets and add only noise to it."
+                f"Budgets at which {rule}: {few(places, ' ')}. They tell no methods apart, and "
+                "stay in, as they were declared."
             )
 
 
@@ -152,7 +152,7 @@ def _failure_warnings(results: Results) -> Iterator[str]:
     )
     yield (
         f"Without a result, with the number of problems and recoveries: {who}. A method that "
-        f"failed {means}; differences are of the problems where both have a result."
+        f"failed {means}. Differences are of the problems on which both methods have a result."
     )
 
 
@@ -163,20 +163,19 @@ def _cost_warnings(results: Results) -> Iterator[str]:
     if axis == "threshold":
         kept = 100 * results.trials["macs_ratio"]
         yield (
-            "Budgets are thresholds of the methods' own knob, so they cost what they cost: from "
-            f"{kept.min():.0f} % to {kept.max():.0f} % of the MACs. Only a method and its matched "
-            "controls stand at equal costs."
+            "Budgets are settings of the methods' own threshold, so MACs kept differ: from "
+            f"{kept.min():.0f} % to {kept.max():.0f} %. Only a method and its matched controls "
+            "keep equal MACs."
         )
         return
-    missed = (results.trials[f"{axis}_ratio"] - results.trials["budget"]).abs()
-    off = missed > BUDGET_TOLERANCE  # where groups are skipped, or layers that no pattern fits
-    if off.any():
-        means = results.trials[off].groupby(["method", "budget"])[f"{axis}_ratio"].mean()
-        far = (means - means.index.get_level_values("budget")).abs().nlargest(SHOWN_OFF).index
-        who = [f"{one} {100 * means[one, b]:.0f} % where {100 * b:g} % is asked" for one, b in far]
+    off = off_budget(results.trials, axis)
+    if not off.empty:
+        who = off_by_method(off, axis)
         yield (
-            f"Off budget by more than 1 % of the dense {WORDS[axis]}: {off.sum()} of the trials. "
-            f"{'Farthest, by' if len(means) > SHOWN_OFF else 'By'} method: {'; '.join(who)}. Such "
+            f"Off their budget by more than 1 % of the dense {WORDS[axis]}: "
+            f"{counted(len(off), 'trial')}. "
+            f"{'Farthest, by' if len(who) > SHOWN_OFF else 'By'} method: "
+            f"{'; '.join(who[:SHOWN_OFF])}. Such "
             "differences are at unequal cost."
         )
     costs: tuple[Axis, ...] = ("macs", "params")
@@ -184,7 +183,7 @@ def _cost_warnings(results: Results) -> Iterator[str]:
         costs = ("macs",)
     for other in costs:
         if other != axis:
-            yield from _unequal(results.trials[~off], axis, other)
+            yield from _unequal(results.trials.drop(off.index), axis, other)
 
 
 def _unequal(met: pd.DataFrame, axis: Axis, other: Axis) -> Iterator[str]:
@@ -196,8 +195,9 @@ def _unequal(met: pd.DataFrame, axis: Axis, other: Axis) -> Iterator[str]:
         if ratio.max() > UNEQUAL:
             yield (
                 f"Equal {WORDS[axis]}, unequal {WORDS[other]}: at {100 * float(worst.name):g} % of "
-                f"the {WORDS[axis]} on {problem} the methods keep from {worst.min():.0f} % "
-                f"({worst.idxmin()}) to {worst.max():.0f} % ({worst.idxmax()})."
+                f"the {WORDS[axis]} on {problem}, methods keep {worst.min():.0f} % "
+                f"({worst.idxmin()}) to {worst.max():.0f} % ({worst.idxmax()}) of the "
+                f"{WORDS[other]}."
             )
 
 
@@ -211,15 +211,15 @@ def _training_warnings(results: Results) -> Iterator[str]:
         if means.min() == 0:
             none = int((means == 0).sum())
             yield (
-                f"Unequal training, {recovery}: {none} of {len(means)} methods train on nothing "
-                f"after the base, {means.idxmax()} on {most} images. What such methods gain may "
-                "be training."
+                f"Unequal training {after(str(recovery))}: {none} of {len(means)} methods train "
+                f"on no image after the base, {means.idxmax()} on {most}. What such methods gain "
+                "may come from training."
             )
         else:
             yield (
-                f"Unequal training, {recovery}: from {number(means.min(), 2).text} images after "
-                f"the base ({means.idxmin()}) to {most} ({means.idxmax()}). At equal compute: "
-                "{finetune: RECIPE, total_epochs: N}."
+                f"Unequal training {after(str(recovery))}: from {number(means.min(), 2).text} "
+                f"images after the base ({means.idxmin()}) to {most} ({means.idxmax()}). For equal "
+                "compute: {finetune: RECIPE, total_epochs: N}."
             )
 
 
@@ -237,7 +237,7 @@ def _behind_published(results: Results) -> Iterator[str]:
         if ours[problem] < known.value - BEHIND:
             yield (
                 f"The dense networks of {problem} reach {ours[problem]:.2f} % top-1, below "
-                f"the {known.value:.2f} % of {known.source}: gains over a weak baseline "
+                f"the {known.value:.2f} % of {known.source}. Gains over a weak baseline "
                 "may not carry over."
             )
 
@@ -253,11 +253,11 @@ def _width_warnings(results: Results) -> Iterator[str]:
     if thin:
         yield (
             f"Layers that keep less than {100 * THIN:g} % of their channels: {len(thin)}, over all "
-            f"trials; the thinnest keeps {min(thin)[1]}."
+            f"trials. The thinnest keeps {min(thin)[1]}."
         )
     trimmed = [found.trimmed for _, found in done if found.trimmed]
     if trimmed:
         yield (
-            "No setting of a selector's knob met the budget alone: single channels beyond it left "
-            f"in {len(trimmed)} trials, at most {max(trimmed)}."
+            "No threshold of a selector met the budget alone. Single channels beyond it were "
+            f"removed in {counted(len(trimmed), 'trial')}, at most {max(trimmed)} in one."
         )

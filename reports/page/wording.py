@@ -24,7 +24,7 @@ WORDS: dict[Axis, str] = {
 
 
 def own(model: ModelSpec) -> list[str]:
-    """What is otherwise on this model than on the suite's others; its recipes are told apart."""
+    """What is otherwise on this model than on the suite's others, beside its recipes."""
     names = ("budgets", "calibration", "selection")
     sections = {name: section for name in names if (section := getattr(model, name))}
     said = [
@@ -88,7 +88,7 @@ def _iterative(spec: IterativeSpec) -> str:
     text = "in one step" if spec.steps == 1 else f"scored anew in {steps} {spec.schedule} steps"
     if spec.to is not None:
         to = _by_budget(spec.to, lambda share: f"{100 * share:g} %")
-        text += f" to {to} of the cost, of which those to the last budget are taken"
+        text += f" to {to} of the cost, up to the last budget"
     when = "after each" if spec.recover_at == "steps" else "where a budget is met"
     if spec.recover:
         text += f", trained by the recipe {spec.recover} {when}"

@@ -1,4 +1,4 @@
-"""Every pair of methods on the problems at hand: difference, adjusted p, and what ranks follow."""
+"""Every pair of methods on the problems at hand: difference, adjusted p, ranks and cliques."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike
 
 from .arrays import Floats
 from .looks import Look, spent
-from .multiple import holm
 from .these_problems import on_these_problems
 
 DRAWS = 4000
@@ -89,3 +88,64 @@ def chance_of_best(scores: ArrayLike, seed: int = 0) -> Floats:
     rng = np.random.default_rng(seed)
     drawn = found.mean + error * rng.standard_t(found.freedom, (DRAWS, len(cube)))
     return np.asarray(np.bincount(drawn.argmax(axis=1), minlength=len(cube)) / DRAWS)
+
+
+def holm(p_values: ArrayLike) -> Floats:
+    """Holm's step-down adjusted p-values (Holm 1979), in the order given.
+
+    Args:
+        p_values: [m], each in [0, 1]. A comparison that was declared and could not be made
+            belongs in the family as p = 1.
+
+    Raises:
+        ValueError: not one-dimensional, or a value outside [0, 1].
+
+    >>> holm([0.01, 0.04, 0.03]).tolist()
+    [0.03, 0.06, 0.06]
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
+        raise ValueError("p-values must be one-dimensional and lie in [0, 1]")
+    order = np.argsort(p, kind="stable")
+    stepped = np.maximum.accumulate((p.size - np.arange(p.size)) * p[order])
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(stepped, 1.0)
+    return adjusted
+
+
+def cliques(mean_ranks: ArrayLike, p_values: ArrayLike, alpha: float) -> list[tuple[int, ...]]:
+    """Maximal runs of consecutive mean ranks in which EVERY pair is non-significant.
+
+    Pairwise tests are not transitive: the ends of a run may not differ while two of its inner
+    members do. Such a run gets no bar.
+
+    Args:
+        mean_ranks: [methods].
+        p_values: [methods, methods] adjusted p of each pair, symmetric; the diagonal is not read.
+        alpha: p <= alpha is a difference.
+
+    Returns:
+        Runs of two or more methods as indices, best rank first; none lies within another.
+
+    >>> p = [[1.0, 0.6, 0.01], [0.6, 1.0, 0.3], [0.01, 0.3, 1.0]]
+    >>> cliques([1.2, 1.9, 2.9], p, alpha=0.05)  # the first and the last differ
+    [(0, 1), (1, 2)]
+    """
+    ranks = np.asarray(mean_ranks, dtype=np.float64)
+    p = np.asarray(p_values, dtype=np.float64)
+    if ranks.ndim != 1 or p.shape != (ranks.size, ranks.size):
+        raise ValueError(f"{ranks.size} mean ranks need as many rows and columns, not {p.shape}")
+    if np.isnan(p[~np.eye(ranks.size, dtype=bool)]).any():
+        raise ValueError("every pair needs a p-value; a comparison that cannot be made has p = 1")
+    order = np.argsort(ranks, kind="stable")
+    apart = p[np.ix_(order, order)] <= alpha
+    runs: list[tuple[int, ...]] = []
+    reached = 0  # one past the last member of the runs so far
+    for start in range(ranks.size):
+        end = start + 1
+        while end < ranks.size and not apart[end, start:end].any():
+            end += 1
+        if end - start > 1 and end > reached:
+            runs.append(tuple(order[start:end].tolist()))
+            reached = end
+    return runs

@@ -1,8 +1,9 @@
-"""Sizes of effects in the unit of the data."""
+"""Sizes and spreads in the unit of the data."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -60,3 +61,48 @@ def hodges_lehmann(differences: ArrayLike) -> float:
     d = rounded(differences)
     rows, columns = np.triu_indices(d.size)
     return float(np.median((d[rows] + d[columns]) / 2))
+
+
+class Noise(NamedTuple):
+    """How far runs of one method lie apart, in the unit of its scores; NaN where unknown."""
+
+    base_sd: float  # between bases; 0 where the estimate is negative, as below
+    repeat_sd: float  # between repeats on one base
+    base_share: float  # of the two variances
+    aa_sd: float  # of the difference of two runs on the same bases
+
+
+def noise(scores: ArrayLike) -> Noise:
+    """Nested random effects by the method of moments (Searle 1971): balanced ANOVA estimators.
+
+    The expected mean square of bases is that of repeats plus the variance of bases times the
+    number of repeats. A level of one member is unknown, and its variance stays in the other.
+    A/A noise is how far a method lies from itself when it is run again: the standard deviation of
+    the difference of two runs' means, sqrt(2 s^2 / (B R)), where s^2 is the variance of repeats.
+    Bases are shared by all methods and do not enter it. It is the least that a region of practical
+    equivalence should be.
+
+    Args:
+        scores: [bases, repeats], finite, collapsed over budgets.
+
+    >>> found = noise([[1.0, 3.0], [5.0, 7.0]])
+    >>> round(found.base_sd**2, 2), round(found.repeat_sd**2, 2)  # mean squares 16 and 2
+    (7.0, 2.0)
+    """
+    table = np.asarray(scores, dtype=np.float64)
+    if table.ndim != 2 or table.size == 0 or not np.isfinite(table).all():
+        raise ValueError(f"scores must be finite [bases, repeats], not {table.shape}")
+    bases, repeats = table.shape
+    between = within = np.nan
+    if repeats > 1:
+        within = float(table.var(axis=1, ddof=1).mean())
+    if bases > 1:
+        square = repeats * float(table.mean(axis=1).var(ddof=1))
+        between = max(square - np.nan_to_num(within), 0.0) / repeats
+    both = between + within
+    return Noise(
+        base_sd=float(np.sqrt(between)),
+        repeat_sd=float(np.sqrt(within)),
+        base_share=float(between / both) if both > 0 else np.nan,
+        aa_sd=float(np.sqrt(2 * within / (bases * repeats))),
+    )

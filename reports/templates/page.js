@@ -52,6 +52,49 @@ for (const table of document.querySelectorAll("table.sortable")) {
   line.append(field, count);
   table.parentElement.before(line);
 }
+// What goes on to the right says so.
+for (const one of document.querySelectorAll(".wide")) {
+  const look = () => one.classList.toggle("more", one.scrollLeft + one.clientWidth < one.scrollWidth - 4);
+  one.addEventListener("scroll", look, { passive: true });
+  new ResizeObserver(look).observe(one);
+}
+
+// Figures are unpacked one after another while nothing else happens, so that paper has them too.
+async function unpack(image) {
+  const packed = document.getElementById(image.dataset.packed);
+  const bytes = Uint8Array.from(atob(packed.textContent), (one) => one.charCodeAt(0));
+  const plain = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const svg = await new Response(plain).arrayBuffer();
+  image.src = URL.createObjectURL(new Blob([svg], { type: "image/svg+xml" }));
+  packed.remove();
+}
+const idle = globalThis.requestIdleCallback ?? ((run) => setTimeout(run, 50));
+const packed = [...document.querySelectorAll("img[data-packed]")];
+const next = () => packed.length && unpack(packed.shift()).then(() => idle(next));
+addEventListener("load", () => idle(next));
+
+// A place in a closed section is opened, with all that it stands in.
+function reveal(name) {
+  const place = name && document.getElementById(name);
+  if (!place) return;
+  for (let one = place; one; one = one.parentElement) {
+    if (one instanceof HTMLDetailsElement) one.open = true;
+  }
+  place.scrollIntoView();
+}
+document.addEventListener("click", (event) => {
+  const link = event.target.closest?.('a[href^="#"]');
+  if (!link) return;
+  event.preventDefault();
+  const name = decodeURIComponent(link.getAttribute("href").slice(1));
+  writeAddress(name);
+  reveal(name);
+  const place = document.getElementById(name);
+  const target = place?.querySelector(":scope > summary") ?? place;
+  if (target && target.tabIndex < 0) target.tabIndex = -1;
+  target?.focus({ preventScroll: true });
+});
+
 // All is open on paper.
 addEventListener("beforeprint", () => {
   for (const one of document.querySelectorAll("details:not([open])")) {

@@ -62,8 +62,9 @@ def test_share_of_a_finetuning_suite_outside_the_networks(
     epochs: int, benchmark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = f"recipes.short={{epochs: {epochs}, batch_size: 64, learning_rate: 0.02}}"
-    plan = make_plan(load_suite("quickstart", [*FINETUNING, recipe]))
-    request = Request(Settings(tmp_path, tmp_path), workers=1, executor="inline")
+    plan = make_plan(load_suite("criteria", [*FINETUNING, recipe]))
+    settings = Settings(tmp_path, tmp_path)
+    request = Request(settings, workers=1, executor="inline", allow_untrained=True)
     with timed_networks(monkeypatch) as spent:
         start = time.perf_counter()
         assert benchmark.pedantic(session, (plan, request, Console(quiet=True)), rounds=1) == 0

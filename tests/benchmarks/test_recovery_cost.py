@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from bench.models import build_model
 from bench.pruning.network import Network
-from criteria.recoveries.equivalent import insert
+from criteria.families.equivalent_layers import insert
 from suites.problem import ModelSpec
 
 BATCH = 128

@@ -19,13 +19,13 @@ from pytest_benchmark.fixture import BenchmarkFixture
 REPORT = """
 import json, resource, sys, time
 from pathlib import Path
+from bench.store.store import Store
 from reports.build import build_report
-from reports.records import Labels, read_record
 from suites import load_suite
 folder = Path(sys.argv[1])
 begin = time.perf_counter()
 suite = load_suite(str(folder / "suite.yaml"))
-records = [read_record(path) for path in sorted((folder / "records").iterdir())]
+records, _ = Store(folder).all_records()
 read = time.perf_counter()
 build_report(suite, records, [one.labels for one in records], folder / "report")
 end = time.perf_counter()

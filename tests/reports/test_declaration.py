@@ -121,6 +121,10 @@ CHANGES: dict[str, tuple[dict[str, Any], str]] = {
         {"bases": 1},
         "another number of bases after 8 of 8 trials had finished: 1 instead of 2",
     ),
+    "other bases": (
+        {"first_base": 2},
+        "another first base after 16 of 16 trials had finished: 2 instead of 0",
+    ),
     "repeats": (
         {"repeats": 3},
         "another number of repeats after 48 of 48 trials had finished: 3 instead of 1",
@@ -268,6 +272,18 @@ def test_an_unfinished_plan_is_an_interim_look() -> None:
     assert footing(suite, ran, plan(suite), [stamp(suite)]).notices == []
     missing = footing(suite, ran[1:], plan(suite), [stamp(suite)])
     assert missing.interim == "15 of 16 trials have run"
+
+
+def test_a_rehearsal_says_that_its_numbers_mean_nothing_and_what_it_ran() -> None:
+    suite = small(scales={"smoke": {"bases": 2}}, at_scale="smoke")
+    page = page_of(suite, records_of(suite), stamp(suite))
+    assert "<b>Rehearsal:</b> this run shows that everything works, and its numbers mean" in page
+    assert "It ran m1 on digits, m2 on digits at scale smoke." in page
+    assert stood_on(suite, stamp(suite)).notices == [
+        "Rehearsal: this run shows that everything works, and its numbers mean nothing."
+    ]
+    reduced = small(scales={"reduced": {"bases": 2}}, at_scale="reduced")
+    assert stood_on(reduced, stamp(reduced)).notices == []
 
 
 def test_a_field_younger_than_the_declaration_counts_only_where_it_was_set() -> None:

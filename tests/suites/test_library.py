@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import toy
 
-from reports.records import read_record
 from suites import Suite, library, load_suite, scales_of
 from suites.problem import problem_name
 
@@ -54,7 +53,7 @@ def test_every_suite_runs_and_reports_its_smallest_version(name: str, tmp_path: 
         )
         assert ended.returncode == 0, ended.stdout + ended.stderr
     suite = load_suite(name, scale="smoke")
-    records = [read_record(file) for file in (tmp_path / "records").glob("*.json")]
+    records = toy.records(tmp_path)
     assert {one.status for one in records} <= {"done", "infeasible"}
     done = [one.labels for one in records if one.status == "done"]
     for problem in suite.problems:

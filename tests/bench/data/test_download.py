@@ -263,6 +263,7 @@ def test_the_verb_ends_with_what_is_missing(tmp_path: Path) -> None:
     good = CliRunner().invoke(app, ["fetch", "quickstart", *where])
     assert good.exit_code == 0
     assert "present  dataset digits" in good.stdout
+    assert "present  dataset mnist5k" in good.stdout
     assert "everything is here" in good.stdout
     bad = CliRunner().invoke(app, ["fetch", "quickstart", "--set", "datasets=[cub200]", *where])
     assert bad.exit_code == 1

@@ -39,7 +39,17 @@ def test_records_are_those_of_the_inline_executor(tmp_path: Path) -> None:
     found = {}
     for name in ("inline", "ray"):
         results = tmp_path / name
-        done = toy.bench("run", path, "--results", results, "--executor", name, "--workers", 2)
+        done = toy.bench(
+            "run",
+            "--allow-untrained",
+            path,
+            "--results",
+            results,
+            "--executor",
+            name,
+            "--workers",
+            2,
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         found[name] = toy.outcomes(results)
     assert found["inline"]

@@ -20,9 +20,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.errors import ModelError
 from bench.models import list_models
-from bench.models.attention import SelfAttention, converted
-from bench.models.channel_pad import ChannelPad
 from bench.models.checkpoint import read_state
+from bench.models.resnet import ChannelPad
+from bench.models.vit import SelfAttention, converted
 
 DATA = toy.CHECKOUT.parent / "shared" / "data"
 CHECKPOINT = DATA / "resnet20-12fca82f.th"

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.models.attention import SelfAttention
+from bench.models.vit import SelfAttention
 from bench.pruning.choose import one_shot
 from bench.pruning.cost import count_macs, count_params
 from bench.pruning.cut import difference, mask, verify

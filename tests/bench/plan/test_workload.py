@@ -32,7 +32,6 @@ from bench.plan.workload import (
 )
 from bench.pruning.cost import count_macs
 from bench.store.store import Store
-from reports.records import read_record
 from suites import load_suite
 from suites.problem import DatasetSpec, ModelSpec
 
@@ -59,8 +58,9 @@ def test_the_network_size_digits_is_that_of_the_data(tmp_path: Path) -> None:
         DatasetSpec(name="digits", train_images=160, test_images=60, validation=0.2),
     ):
         found, data = dataset_size(spec), load_dataset(spec, tmp_path, tmp_path)
-        shape = (data.classes, data.channels, data.image_size)
-        assert found == DatasetSize(len(data.train), len(data.validation), len(data.test), *shape)
+        shape = {name: getattr(data, name) for name in ("classes", "channels", "image_size")}
+        splits = {name: len(getattr(data, name)) for name in ("train", "validation", "test")}
+        assert found == DatasetSize(**shape, **splits)
 
 
 def test_a_folder_of_images_is_counted_once_it_is_there(tmp_path: Path) -> None:
@@ -210,8 +210,9 @@ def test_what_is_planned_is_what_trials_record(tmp_path_factory: pytest.TempPath
     """Images of finetuning, of a suite that has run."""
     finished = toy.finished(tmp_path_factory.getbasetemp() / "toy")
     plan = make_plan(toy.suite())
+    records = {one.key: one for one in toy.records(finished)}
     for trial in plan.trials:
-        record = read_record(finished / "records" / f"{trial.key}.json")
+        record = records[trial.key]
         load = load_of(trial)
         assert record.measurements is not None
         assert load is not None

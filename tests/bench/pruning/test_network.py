@@ -429,6 +429,15 @@ def test_steps_score_again_and_one_shot_does_not(monkeypatch: pytest.MonkeyPatch
     assert len({id(one) for one in calls}) == 5  # each time a smaller network
 
 
+def test_scores_that_rank_nothing_are_said_out_loud() -> None:
+    model = lively(Chain(16, 12))
+    with torch.no_grad():
+        list(model.modules())[-1].weight.zero_()  # type: ignore[operator, union-attr]
+    with pytest.warns(UserWarning, match=r"taylor gives all units .* in 2 of 2 groups"):
+        prune(model, images(1), "taylor", {"macs": 0.5}, [labelled(2)], tolerance=0.05)
+    prune(model, images(1), "l1", {"macs": 0.5}, tolerance=0.05)  # any warning is an error here
+
+
 def test_batches_may_be_an_iterator_that_is_read_once() -> None:
     batches = iter([labelled(2, seed) for seed in range(2)])
     model = lively(Chain(16, 16))

@@ -16,7 +16,15 @@ from torch import Tensor
 from bench.pruning.choose import matched, one_shot
 from bench.pruning.cost import Products
 from bench.pruning.network import Rules
-from bench.pruning.selection import InfeasibleBudget, Limits, RemovalOrder, Scope, rank, select
+from bench.pruning.selection import (
+    InfeasibleBudget,
+    Limits,
+    RemovalOrder,
+    Scope,
+    rank,
+    select,
+    unranked,
+)
 from criteria import Group, Member
 from criteria.network.member import LayerKind
 
@@ -529,3 +537,11 @@ def test_skipping_takes_the_first_prefix_that_meets_the_budget(
         assert counts == met[0]
     else:
         assert problem.cost(torch.tensor(counts)) == min(costs)
+
+
+def test_groups_of_equal_scores_are_unranked_and_one_unit_needs_no_rank() -> None:
+    groups = [group_of(3, root="a"), group_of(4, root="b"), group_of(1, root="single")]
+    scores = [torch.zeros(one.units) for one in groups]
+    assert unranked(groups, scores) == ["a", "b"]
+    scores[0][1] = 1e-9
+    assert unranked(groups, scores) == ["b"]

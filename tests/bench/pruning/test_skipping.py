@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from bench.models.channel_pad import ChannelPad, ChannelPadPruner
 from bench.models.registry import build_model
+from bench.models.resnet import ChannelPad, ChannelPadPruner
 from bench.pruning.choose import iterative, one_shot
 from bench.pruning.cost import ChannelCost
 from bench.pruning.network import Network, Rules, Schedule

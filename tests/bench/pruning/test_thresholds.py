@@ -385,7 +385,9 @@ def test_a_suite_with_both_ablations(tmp_path_factory: pytest.TempPathFactory) -
         recoveries=["none"],
         analysis={"control": "l1~rgd"},
     )
-    done = toy.bench("run", suite, "--results", results, "--executor", "inline")
+    done = toy.bench(
+        "run", "--allow-untrained", suite, "--results", results, "--executor", "inline"
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     found = {name: measured(record) for (name, _), record in by_method(results).items()}
     assert len(found) == 4
@@ -410,7 +412,9 @@ def test_a_suite_at_thresholds(tmp_path_factory: pytest.TempPathFactory) -> None
         selection={"protect": 0.0},
         analysis={"control": "l1~rgd"},
     )
-    request = Request(Settings(results, results), workers=1, executor="inline")
+    request = Request(
+        Settings(results, results), workers=1, executor="inline", allow_untrained=True
+    )
     assert session(make_plan(suite), request, Console(quiet=True)) == 0
     found = by_method(results)
     assert {record.labels.cost for record in found.values()} == {"threshold"}

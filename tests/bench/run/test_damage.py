@@ -236,7 +236,9 @@ def test_the_command_says_what_it_set_aside(session: Path, tmp_path: Path) -> No
     first, second, *_ = sorted((results / "records").glob("*.json"))
     first.write_bytes(one_value(first.read_bytes()))
     second.write_bytes(b"")
-    done = toy.bench("run", toy.write_suite(tmp_path), "--results", results, "--workers", 1)
+    done = toy.bench(
+        "run", "--allow-untrained", toy.write_suite(tmp_path), "--results", results, "--workers", 1
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert toy.outcomes(results) == toy.outcomes(toy.finished(session))
     assert "2 to go" in done.stdout
@@ -271,7 +273,7 @@ def test_a_damaged_report_and_a_damaged_mlflow_are_made_anew(session: Path, tmp_
     suite = toy.write_suite(tmp_path)
 
     def run() -> str:
-        done = toy.bench("run", suite, "--results", results, "--workers", 1)
+        done = toy.bench("run", "--allow-untrained", suite, "--results", results, "--workers", 1)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "0 to go" in done.stdout
         return done.stdout

@@ -85,7 +85,17 @@ def test_parts_of_a_plan_declare_the_whole_of_it(
     plugin = toy.plugin(tmp_path, "looks", looks)
     path = toy.write_suite(tmp_path, **SMALL | {"methods": ["looks", "l1", "random"]}, repeats=2)
     shutil.copytree(toy.prepared(tmp_path, tmp_path / "empty"), tmp_path / "r")
-    run = ["run", path, "--results", "r", "--executor", "inline", "--plugin", plugin]
+    run = [
+        "run",
+        "--allow-untrained",
+        path,
+        "--results",
+        "r",
+        "--executor",
+        "inline",
+        "--plugin",
+        plugin,
+    ]
     first = bench(*run, "--methods", "looks", "--repeats", 1)
     assert first.code == 0, first.out + first.err
     assert "declared: control l1" in first.out
@@ -218,7 +228,7 @@ def test_from_the_first_run_to_the_page_by_the_command(bench: Command, tmp_path:
         assert done.code == 0, done.out + done.err
         return done.out
 
-    run = ("run", path, "--executor", "inline")
+    run = ("run", "--allow-untrained", path, "--executor", "inline")
     assert "declared: control l1" in on(*run, "--methods", "l1,random")
     assert "<b>Interim:</b> 2 of 3 trials have run." in text_of(page)
     assert "<b>Exploratory:</b>" not in text_of(page)

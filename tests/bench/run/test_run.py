@@ -375,7 +375,16 @@ def test_a_timing_that_kills_its_worker_is_tried_again_alone_and_fails_its_own_t
 
 
 def toy_run(session: Path, results: Path, *more: object) -> list[object]:
-    return ["run", toy.write_suite(session), "--results", results, "--workers", 2, *more]
+    return [
+        "run",
+        "--allow-untrained",
+        toy.write_suite(session),
+        "--results",
+        results,
+        "--workers",
+        2,
+        *more,
+    ]
 
 
 def gone(run: toy.Running) -> None:
@@ -450,7 +459,7 @@ def test_terminated_and_resumed(session: Path, tmp_path: Path, undisturbed: dict
         assert one.err.strip().startswith("interrupted; finished trials are kept")
         assert len(one.err.strip().splitlines()) == 1
     for command, said in (("status", "to go"), ("plan", f"of {toy.TRIALS}"), ("report", "index")):
-        done = toy.bench(command, arguments[1], "--results", results)
+        done = toy.bench(command, arguments[2], "--results", results)
         assert done.returncode == 0, done.stderr
         assert said in done.stdout
     assert toy.bench(*arguments).returncode == 0
@@ -509,7 +518,14 @@ def test_a_hanging_worker_ends_with_its_front(session: Path, tmp_path: Path, num
     )
     suite = toy.write_suite(tmp_path, **HANGING)
     with toy.running(
-        "run", suite, "--plugin", mine, "--results", results, log=tmp_path / "l"
+        "run",
+        "--allow-untrained",
+        suite,
+        "--plugin",
+        mine,
+        "--results",
+        results,
+        log=tmp_path / "l",
     ) as one:
         toy.until((tmp_path / "hung").exists, one)
         one.children()
@@ -546,7 +562,18 @@ def test_criteria_that_kill_or_hang_fail_alone(session: Path, tmp_path: Path) ->
     files = [toy.plugin(tmp_path, name, body) for name, body in bodies.items()]
     suite = toy.write_suite(tmp_path, **SMALL, methods=["l1", *bodies, "taylor"])
     plugins = [part for file in files for part in ("--plugin", file)]
-    done = toy.bench("run", suite, *plugins, "--results", results, "--workers", 2, "--timeout", 20)
+    done = toy.bench(
+        "run",
+        "--allow-untrained",
+        suite,
+        *plugins,
+        "--results",
+        results,
+        "--workers",
+        2,
+        "--timeout",
+        20,
+    )
     assert done.returncode == 1, done.stdout + done.stderr
     found = {record.labels.method: record for record in toy.records(results)}
     kinds = {name: one.failure.kind if one.failure else "done" for name, one in found.items()}
@@ -625,7 +652,7 @@ def test_a_broken_criterion_by_the_command(session: Path, tmp_path: Path) -> Non
             body = (observe, rest) if broken else ("", "")
             plugins += ["--plugin", toy.plugin(tmp_path, name, body[0] or "pass", rest=body[1])]
         more = ["--results", results, "--executor", "inline", "--retry-failed"]
-        return toy.bench("run", suite, *plugins, *more)
+        return toy.bench("run", "--allow-untrained", suite, *plugins, *more)
 
     done = start(broken=True)
     assert done.returncode == 1, done.stderr
@@ -664,7 +691,7 @@ def test_a_disk_that_fills_up_in_mid_run(session: Path, tmp_path: Path) -> None:
     results = toy.prepared(session, tmp_path / "results")
     suite = toy.write_suite(tmp_path, **SMALL, methods=["l1", "l2", "lamp", "taylor"])
     mine = toy.plugin(tmp_path, "unused", "pass", rest=FULL)
-    arguments = ["run", suite, "--results", results, "--workers", 1]
+    arguments = ["run", "--allow-untrained", suite, "--results", results, "--workers", 1]
     done = toy.bench(*arguments, "--plugin", mine, ROOM="2")
     assert done.returncode == 74, done.stdout + done.stderr
     assert "No space left on device" in done.stderr

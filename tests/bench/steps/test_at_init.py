@@ -158,7 +158,7 @@ def test_by_the_real_command_the_page_says_what_dense_means(
         recipes=RECIPES,
         recoveries=[{"finetune": "tiny"}],
     )
-    done = toy.bench("run", path, "--results", results, "--workers", 1)
+    done = toy.bench("run", "--allow-untrained", path, "--results", results, "--workers", 1)
     assert done.returncode == 0, done.stdout + done.stderr
     page = (results / "reports" / "at-init" / "index.html").read_text()
     assert "has the same first weights, trained whole by the recipe of the recovery" in page

@@ -173,7 +173,7 @@ def test_by_the_real_command(tmp_path_factory: pytest.TempPathFactory, tmp_path:
     session = tmp_path_factory.getbasetemp() / "toy"
     results = toy.prepared(session, tmp_path / "results")
     suite = toy.write_suite(tmp_path, "masks", methods=["l1"], budgets={"weights": [0.2]})
-    done = toy.bench("run", suite, "--results", results, "--workers", 1)
+    done = toy.bench("run", "--allow-untrained", suite, "--results", results, "--workers", 1)
     assert done.returncode == 0, done.stdout + done.stderr
     assert sorted(one.status for one in toy.records(results)) == ["done", "done"]
     assert toy.trial_runs(results) == sorted(toy.outcomes(results))

@@ -20,7 +20,7 @@ from bench.data.datasets import Dataset
 from bench.data.images import ArrayImages
 from bench.errors import BenchError
 from bench.pruning.masks import Holder
-from bench.store.progress import Checkpoint
+from bench.store.weights import Checkpoint
 from bench.training.measure import evaluate
 from bench.training.mixing import Mixing, erased, mixed, pasted
 from bench.training.train import train
@@ -405,7 +405,7 @@ def test_a_recipe_to_compile_needs_a_compiler(
     data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nothing: Callable[[str], None] = lambda name: None  # noqa: E731
-    monkeypatch.setattr("bench.training.acceleration.shutil.which", nothing)
+    monkeypatch.setattr("bench.training.optimizer.shutil.which", nothing)
     with pytest.raises(BenchError, match=r"compile: true.* C\+\+ compiler"):
         trained(data, compile=True)
 

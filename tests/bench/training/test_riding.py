@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.data.datasets import Dataset
-from bench.store.progress import Checkpoint
+from bench.store.weights import Checkpoint
 from bench.training.train import Trained, train
 from criteria.training import Rider, Scale, Training
 

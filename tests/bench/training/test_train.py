@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from bench.data.datasets import Dataset
 from bench.data.images import ArrayImages
-from bench.training.batch_norm import recalibrate_bn
+from bench.steps.recovery import recalibrate_bn
 from bench.training.measure import evaluate, layer_sparsity
 from bench.training.optimizer import learning_rate
 from bench.training.train import train

@@ -30,7 +30,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from bench.models.channel_pad import ChannelPad, ChannelPadPruner
+from bench.models.resnet import ChannelPad, ChannelPadPruner
 from bench.pruning.cut import cut, mask, verify
 from criteria import Group, StructureError, find_structure
 

@@ -23,9 +23,9 @@ from bench.models.vgg import vgg_small
 from bench.pruning.cut import cut
 from bench.pruning.selection import Limits
 from criteria import CriteriaError, NotApplicable, score
+from criteria.families.gate_norm import GateNorm, close_gates, open_gates
 from criteria.network.member import kind_of
 from criteria.phases import phase_options
-from criteria.procedures.gate_norm import GateNorm, close_gates, open_gates
 from criteria.procedures.gates import beats
 from criteria.procedures.gradual import under_threshold
 

@@ -29,14 +29,8 @@ from bench.models import build_model
 from bench.pruning.cost import count_macs, count_params
 from bench.pruning.cut import cut
 from criteria import Group, NotApplicable, StructureError
-from criteria.recoveries.equivalent import (
-    Equivalent,
-    EquivalentLayer,
-    EquivalentOptions,
-    compressors,
-    insert,
-    merge,
-)
+from criteria.families.equivalent_layers import EquivalentLayer, compressors, insert, merge
+from criteria.recoveries.equivalent import Equivalent, EquivalentOptions
 from criteria.training import Scale
 from suites.problem import ModelSpec
 

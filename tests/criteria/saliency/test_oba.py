@@ -37,10 +37,10 @@ from torch.nn import functional as F
 from criteria import NotApplicable, OptionError, score, weight_structure
 from criteria.evidence.coupling import coupling_of
 from criteria.evidence.curvature import (
-    LAYERS,
     GradientGraph,
     hessian_times_weights,
     layer_parameters,
+    layer_types,
     residual_of,
 )
 from criteria.gather import score_alone
@@ -233,7 +233,7 @@ def literal_series(
     model: nn.Module, x: Tensor, loss: Callable[[Tensor], Tensor]
 ) -> tuple[Products, Products]:
     """Up and down by their definition: one backward pass a layer, tangents of dual parameters."""
-    layers = {name: one for name, one in model.named_modules() if type(one) in LAYERS}
+    layers = {name: one for name, one in model.named_modules() if type(one) in layer_types()}
     names = [key for key in weights_of(model) if key.rpartition(".")[0] in layers]
     seen: dict[str, tuple[Tensor, Tensor]] = {}
     hooks = [

@@ -7,7 +7,7 @@ from synthetic import record
 
 from bench.plan.jobs import TrialJob
 from bench.plan.plan import make_plan
-from reports.claims.trials import as_declared
+from reports.claims.differences import as_declared
 from suites import load_suite
 
 

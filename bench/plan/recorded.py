@@ -1,0 +1,87 @@
+"""Suites as they were run last, beside their records: what their names mean to a report.
+
+`results/suites/NAME.json` holds a suite with all options of its run applied, the files of plugins,
+and the names and keys of its trials: a report needs neither options nor the code of that day.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from criteria.source import PACKAGE
+from reports.records import Labels
+from suites import load_suite, resolved
+
+from ..store.sealed import read_json, write_json
+from ..store.store import Store
+from .jobs import ENGINE_VERSION
+from .outline import Outline
+
+
+class RecordedTrial(BaseModel, frozen=True, extra="forbid"):
+    """The name of a trial and the key of its record."""
+
+    key: str
+    labels: Labels
+
+
+class Recorded(BaseModel, frozen=True, extra="forbid"):
+    """A suite as it was run last.
+
+    Attributes:
+        suite: as a file, with all options of its run applied.
+        plugins: files with a user's criteria, by absolute path.
+        code: SHA-256 of the criteria's code and the plugins'.
+        date: of the run, UTC, ISO 8601.
+        trials: all, in the order of the suite.
+    """
+
+    suite: str
+    plugins: tuple[Path, ...]
+    code: str
+    date: str
+    trials: tuple[RecordedTrial, ...]
+
+    @property
+    def outline(self) -> Outline:
+        """What was planned then."""
+        return Outline(load_suite("it", recorded={"it": self.suite}), self.trials)
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the code of criteria has changed since, be it in a comment."""
+        return self.code != _code(self.plugins)
+
+    def done(self, store: Store) -> int:
+        """How many of the trials have a record."""
+        return sum(store.record_path(one.key).exists() for one in self.trials)
+
+
+def record_suite(plan: Outline, plugins: Sequence[Path], store: Store) -> None:
+    """Write down what is run under this name from now on. Raises StoreError."""
+    content = Recorded(
+        suite=resolved(plan.suite),
+        plugins=tuple(plugins),
+        code=_code(plugins),
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        trials=tuple(RecordedTrial(key=one.key, labels=one.labels) for one in plan.trials),
+    )
+    write_json(store.path("suites", plan.suite.suite, ".json"), content.model_dump(mode="json"))
+
+
+def recorded_suites(store: Store) -> dict[str, Recorded]:
+    """All that were run with these results, by name; what is damaged is set aside."""
+    found = {path.stem: read_json(path) for path in sorted(store.root.glob("suites/*.json"))}
+    return {name: Recorded.model_validate(one) for name, one in found.items() if one}
+
+
+def _code(plugins: Sequence[Path]) -> str:
+    """SHA-256 of the files as they are; what plugins import is not looked at."""
+    files = [*sorted(PACKAGE.rglob("*.py")), *(one for one in plugins if one.is_file())]
+    digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    return hashlib.sha256("".join([str(ENGINE_VERSION), *digests]).encode()).hexdigest()

@@ -1,0 +1,86 @@
+"""How good the bases are: said before anything is pruned, which of guessing ones shows nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from rich.console import Console
+
+from reports.chance import near_chance
+from suites.schema import AnySuite
+
+from ..errors import BenchError
+from ..plan.jobs import BaseJob, Trial, TrialJob
+from ..store.sealed import read_json
+from ..store.store import Store
+from ..terminal import say
+from .preflight import Examined
+
+
+def inspect_bases(
+    suite: AnySuite,
+    trials: Iterable[Trial],
+    splits: Mapping[str, Examined],
+    store: Store,
+    console: Console,
+    *,
+    allow_untrained: bool,
+) -> None:
+    """Say the test accuracies of the trained bases of these trials, a line a problem.
+
+    `splits` are those of `preflight`. Bases that are missing have failed, which is told elsewhere.
+    Networks that the suite prunes untrained are not looked at, but the dense ones that they are
+    held against.
+
+    Raises:
+        BenchError: some are near chance, which is allowed where `allow_untrained`, and in a
+            rehearsal, whose numbers mean nothing.
+    """
+    found: dict[str, list[float]] = {}
+    guessing: dict[str, str] = {}
+    for problem, base in _bases(trials):
+        made = read_json(store.path("bases", base.key, ".json"))
+        if made is None:
+            continue
+        split, top1 = splits[base.dataset.model_dump_json()], made["accuracy"]["top1"]
+        found.setdefault(problem, []).append(top1)
+        if near_chance(top1, split.classes, split.images):
+            guessing[problem] = f"guessing among its {split.classes} classes gives " + _percent(
+                [1 / split.classes]
+            )
+    for problem, accuracies in found.items():
+        say(console, f"{problem}: {_percent(accuracies)} top-1 of the bases, on the test images")
+    if not guessing:
+        return
+    worst = "; ".join(
+        f"{problem}: {_percent(found[problem])} top-1, and {said}"
+        for problem, said in guessing.items()
+    )
+    if allow_untrained or suite.rehearsal:
+        why = "--allow-untrained" if allow_untrained else "a rehearsal"
+        say(console, (f"bases near chance, which {why} lets pass: {worst}", "yellow"))
+        return
+    raise BenchError(
+        f"bases near chance: {worst}. To prune what guesses shows nothing, so nothing was pruned; "
+        f"the bases are kept in {store.root / 'bases'}. Train longer or otherwise (base_recipe, "
+        "recipes), mend a checkpoint whose classes are in another order, or go on as it is with "
+        "--allow-untrained"
+    )
+
+
+def _bases(trials: Iterable[Trial]) -> Iterable[tuple[str, BaseJob]]:
+    """Each once, with its problem; of those pruned untrained the dense ones, by recovery."""
+    seen = {}
+    for trial in trials:
+        base, problem = trial.at.base, trial.labels.problem
+        if not isinstance(base, BaseJob):
+            base = base.base
+        if isinstance(trial, TrialJob) and trial.dense is not None:
+            base, problem = trial.dense, f"{problem}, {trial.labels.recovery}"
+        if base.recipe is not None or base.model.given:
+            seen[base.key] = (problem, base)
+    return seen.values()
+
+
+def _percent(shares: Iterable[float]) -> str:
+    return ", ".join(f"{100 * one:.1f}" for one in shares) + " %"

@@ -1,0 +1,31 @@
+"""Trials that keep another share of the cost than their budget asks, so that costs are unequal.
+
+That happens where groups are skipped, or layers that no pattern fits.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from suites.protocol import Axis
+
+TOLERANCE = 0.01  # share of the dense cost that a budget may be missed by
+
+
+def off_budget(trials: pd.DataFrame, axis: Axis) -> pd.DataFrame:
+    """Those of `records.frame` that miss their budget on this axis by more than the tolerance.
+
+    >>> trials = pd.DataFrame({"method": ["l1", "rgd"], "budget": 0.5, "macs_ratio": [0.505, 0.6]})
+    >>> off_by_method(off_budget(trials, "macs"), "macs")
+    ['rgd 60 % where 50 % is asked']
+    """
+    return trials[(trials[f"{axis}_ratio"] - trials["budget"]).abs() > TOLERANCE]
+
+
+def off_by_method(off: pd.DataFrame, axis: Axis) -> list[str]:
+    """What each method keeps at each budget, by the mean over these trials, farthest first."""
+    means = off.groupby(["method", "budget"])[f"{axis}_ratio"].mean()
+    far = (means - means.index.get_level_values("budget")).abs().sort_values(ascending=False)
+    return [
+        f"{one} {100 * means[one, b]:.0f} % where {100 * b:g} % is asked" for one, b in far.index
+    ]

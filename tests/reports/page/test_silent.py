@@ -1,0 +1,118 @@
+"""What used to pass in silence: constant scores, one method twice, dense networks that guess."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from synthetic import make_suite, plan, record
+
+from reports.analysis.analysis import analyse
+from reports.chance import guessing, near_chance
+from reports.page.findings import headline
+from reports.page.page import render
+from reports.page.record_warnings import record_warnings, twins
+from reports.records import Labels, Record
+from suites.schema import Suite
+
+UNITS = {"l1": "a", "l2": "a", "random": "b"}  # which digests methods have
+
+
+def small(**changes: Any) -> Suite:
+    return make_suite(
+        **{
+            "methods": ["l1", "l2", "random"],
+            "models": ["m1", "m2"],
+            "budgets": {"macs": [0.5]},
+            "recoveries": ["none"],
+        }
+        | changes
+    )
+
+
+def made(one: Labels, top1: float = 0.8, dense: float = 0.9, **changes: Any) -> Record:
+    """A trial with fields that the made-up ones of all tests do not have."""
+    found = record(one, top1, dense, widths={"conv1": (8, 16)})
+    assert found.measurements is not None
+    kept = {"kept_sha256": UNITS[one.method], "classes": 10}
+    measured = found.measurements.model_copy(update=kept | changes)
+    return found.model_copy(update={"measurements": measured})
+
+
+def test_methods_that_left_the_same_units_in_every_trial_are_one() -> None:
+    records = [made(one) for one in plan(small())]
+    assert twins(records) == [["l1", "l2"]]
+    said = [one for one in record_warnings(records) if "several names" in one]
+    assert said == [
+        "One method under several names: l1, l2 left the same units in every trial. "
+        "Count them once."
+    ]
+    # One trial apart, and they are two; so are they where one has a trial more.
+    apart = made(records[0].labels, kept_sha256="c")
+    assert twins([apart, *records[1:]]) == []
+    assert twins(records[1:]) == []
+
+
+def test_equal_units_of_methods_that_train_are_equal_only_at_equal_accuracy() -> None:
+    def trained(right: dict[str, float]) -> list[Record]:
+        phases = {"procedure": 100}
+        return [made(one, right.get(one.method, 0.7), phases=phases) for one in plan(small())]
+
+    assert twins(trained({"l1": 0.81})) == []
+    assert twins(trained({"l1": 0.8, "l2": 0.8})) == [["l1", "l2"]]
+
+
+def test_records_of_old_are_held_against_widths_and_accuracy_and_loss() -> None:
+    right = {"l1": 0.8, "l2": 0.8, "random": 0.6}
+    records = [made(one, right[one.method], kept_sha256="") for one in plan(small())]
+    assert twins(records) == [["l1", "l2"]]
+    unknown = [record(one, 0.8) for one in plan(small())]  # nothing tells which units
+    assert twins(unknown) == []
+
+
+def test_constant_scores_are_counted_by_method() -> None:
+    records = [made(one, constant=["conv1"] if one.method == "l2" else []) for one in plan(small())]
+    said = [one for one in record_warnings(records) if one.startswith("Constant scores")]
+    assert len(said) == 1
+    assert "l2 (6)" in said[0]  # two problems, three bases
+    assert not [one for one in record_warnings(records[:1]) if "Constant" in one]
+
+
+@pytest.mark.parametrize(
+    ("top1", "classes", "images", "guesses"),
+    [
+        (0.10, 10, 10_000, True),
+        (0.19, 10, 360, True),  # twice guessing is 20 %
+        (0.21, 10, 10_000, False),
+        (0.55, 2, 10_000, True),  # of two classes, a fifth of the way up: 60 %
+        (0.61, 2, 10_000, False),
+        (0.61, 2, 100, True),  # luck reaches 65 % on a hundred images
+        (0.0019, 1000, 50_000, True),
+        (0.01, 1000, 50_000, False),
+        (0.025, 100, 100, True),
+    ],
+)
+def test_what_counts_as_guessing(top1: float, classes: int, images: int, guesses: bool) -> None:
+    assert near_chance(top1, classes, images) == guesses
+
+
+def test_a_headline_over_networks_that_guess_concludes_nothing() -> None:
+    suite = small()
+    labels = plan(suite)
+    records = [made(one, 0.1, 0.12 if one.model == "m1" else 0.9) for one in labels]
+    assert guessing(records) == {"m1 on digits": "12.0 % of 10 classes"}
+    some = analyse(suite, records, labels)
+    assert "Beware: dense networks do little better than guessing on m1" in headline(some, "none")
+    everywhere = [made(one, 0.1, 0.12) for one in labels]
+    all_ = analyse(suite, everywhere, labels)
+    assert headline(all_, "none") == (
+        "Nothing is concluded: dense networks do little better than guessing on m1 on digits "
+        "(12.0 % of 10 classes), m2 on digits (12.0 % of 10 classes)."
+    )
+    assert all_.footing.notices == [
+        "Near chance: dense networks do little better than guessing on m1 on digits (12.0 % of 10 "
+        "classes), m2 on digits (12.0 % of 10 classes)."
+    ]
+    assert "<b>Near chance:</b>" in render(all_, [], {})
+    learned = analyse(suite, [made(one) for one in labels], labels)
+    assert learned.footing.notices == []
