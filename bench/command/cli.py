@@ -239,6 +239,7 @@ def report(
     then carries this report."""
     planned = ChosenSuite(suite, set_, scale, smoke, plugin, results=results).outline(console)
 
+    from ..errors import StoreError
     from ..run.reporting import finished, saying_damage, write_report
     from ..store.store import Store
     from ..tracking import TrackingError
@@ -258,8 +259,9 @@ def report(
     if not (uri or (store.root / "mlflow.db").exists()):
         return  # and MLflow, which takes seconds to import, is not
     try:
-        sync_records(store.root, suite_, records, planned.expected, uri, made)
-    except TrackingError as error:
+        with store.lock():  # a run that is going on logs its trials itself
+            sync_records(store.root, suite_, records, planned.expected, uri, made)
+    except (StoreError, TrackingError) as error:
         say(console, (f"MLflow: {error}", "yellow"))
 
 
