@@ -77,13 +77,13 @@ LADDER = {
     """,
     "reports": """
         build
-        page
+        page  paper
         claims  figures
         analysis
         statistics
         declared
         chance
-        records  formats
+        records  formats  display_names
         seal
     """,
 }

@@ -234,9 +234,19 @@ def report(
     figures: Annotated[
         str, typer.Option(metavar="A,B", help="Only these figures, by the names of their files.")
     ] = "",
+    paper: Annotated[
+        list[str],
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Instead, LaTeX for a paper: methods=A,B, problems=, recoveries=, budgets=0.5, "
+            "width=page, names.A=NAME; may be repeated.",
+        ),
+    ] = [],  # noqa: B006
 ) -> None:
     """Write the report of a suite, finished or not, from its records; MLflow's latest run of it
     then carries this report."""
+    if paper and (format_ or figures):
+        raise typer.BadParameter("leave --format and --figures out: a paper has its own")
     planned = ChosenSuite(suite, set_, scale, smoke, plugin, results=results).outline(console)
 
     from ..errors import StoreError
@@ -248,13 +258,14 @@ def report(
     store, suite_ = Store(results), planned.suite
     with saying_damage(store, console):
         records = finished(planned, store)
-        path = write_report(planned, store, out, names_in(format_), names_in(figures), records)
-    say(console, f"report: {path}")
+        only = (names_in(format_), names_in(figures))
+        path = write_report(planned, store, out, *only, records, paper=paper)
+    say(console, f"{'paper' if paper else 'report'}: {path}")
     drawn = path if path.is_dir() else path.parent
     if undrawn := [one for one in names_in(figures) if not [*drawn.glob(f"figures/{one}*.svg")]]:
         say(console, (f"these trials do not allow the figure {', '.join(undrawn)}", "yellow"))
-    if out is not None:
-        return  # a copy for somewhere else
+    if paper or out is not None:
+        return  # for somewhere else
     uri, made = os.environ.get("MLFLOW_TRACKING_URI"), store.report(suite_.suite)
     if not (uri or (store.root / "mlflow.db").exists()):
         return  # and MLflow, which takes seconds to import, is not

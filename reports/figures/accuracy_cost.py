@@ -41,7 +41,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         return  # no curve; `accuracy` shows the points
     plain = results.cells[results.cells["matched_to"].isna()]
     if plain["complete"].any():
-        yield _plot(results, looks, plain, "accuracy_cost", "Accuracy against cost")
+        yield curves(results, looks, plain, "accuracy_cost")
     matched = [one.name for one in results.suite.methods if one.matched]
     cells = results.cells[
         results.cells["matched_to"].notna() | results.cells["method"].isin(matched)
@@ -50,12 +50,17 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         text = "The same layer widths, other channels"
         if results.suite.budgets.unstructured:
             text = "As many weights of each layer, but others"
-        yield _plot(results, looks, cells, "accuracy_cost_matched", text)
+        yield curves(results, looks, cells, "accuracy_cost_matched", text)
 
 
-def _plot(
-    results: Results, looks: Mapping[str, Look], cells: pd.DataFrame, name: str, title: str
+def curves(
+    results: Results,
+    looks: Mapping[str, Look],
+    cells: pd.DataFrame,
+    name: str,
+    title: str = "Accuracy against cost",
 ) -> Plot:
+    """Curves of these cells, of which one or more is complete, against the cost of the analysis."""
     cost = results.suite.analysis.cost.removesuffix("_ratio")
     instead = ""
     if cells[f"{cost}_ratio"].isna().all():
@@ -68,7 +73,7 @@ def _plot(
     label = "theoretical MACs kept (%)" if theoretical else COSTS[cost]
     banded = with_bands(data, looks, results.suite.analysis.control)
     data = data[(data["dot"] == "") | data["method"].isin(banded)]
-    of = f", of {', '.join(banded)}"
+    of = f", of {', '.join(looks[one].name for one in banded)}"
     level = confidence(results.suite.analysis.alpha)
     bands = f"Bands{of}: {level} t-interval over bases; they may leave the panel."
     several = results.suite.bases > 1
