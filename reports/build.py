@@ -103,7 +103,7 @@ def _comparison(
         frames["published"] = results.published
     _write_tables(frames, tables, out / "tables", formats)
     said = {"declared": results.footing.date, "exploratory": results.footing.notices}
-    said["answer"] = [f"{lead}: {sentences}" for lead, sentences in answers(results)]
+    said["answer"] = [f"{lead}: {sentences}" for lead, sentences in answers(results).items()]
     headline = json.dumps(said | headline_numbers(results), indent=1)
     _write(out / "headline.json", headline + "\n")
     return render(results, drawings, tables) if "html" in formats else ""
