@@ -41,7 +41,8 @@ def _plot(results: Results, looks: Mapping[str, Look], family: str) -> Plot:
     caption = (
         f"Difference in test top-1 accuracy {over_budgets(results)}, method minus {other}. Right "
         f"of zero is better than {other}. Each panel has an order and an axis of its own, and n "
-        f"over it. {bars} Shaded: differences below {rope:g} points, which the suite calls equal."
+        f"stands over it. {bars} Shaded: differences below {rope:g} points, which the suite calls "
+        "equal."
     )
     across = data["panel"].nunique()
     recoveries = data["recovery"].nunique()

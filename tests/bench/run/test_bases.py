@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import toy
 from command_line import Command
+from command_line import bench as bench  # the fixture
 from rich.console import Console
 
 from bench.errors import BenchError
