@@ -72,6 +72,7 @@ LADDER = {
         schema
         problem  method
         recipe  protocol
+        overrides
         scale  section
         files  faults
     """,

@@ -69,8 +69,8 @@ def cells(
     Columns: the labels with `dataset` and `model`, `expected`, and how many of these are `done`,
     `failed`, `timed_out` or `infeasible` (the rest was not run), `complete`, `bases`; for complete
     cells the mean test top-1 over bases in percent with its t-interval, within [0, 100] and of
-    three bases or more (`top1`, `top1_low`, `top1_high`) and its standard deviation over bases, of
-    two or more (`top1_sd`), `retained_top1` (points),
+    three bases or more (`top1`, `top1_low`, `top1_high`), `retained_top1` (points), of both the
+    standard deviation over bases, of two or more (`top1_sd`, `retained_top1_sd`),
     `best_validation_top1` (test top-1 of the epoch that was best on validation, percent), and means
     of `score_s`, `recovery_s`, `macs`, `params` (counts) and, as `_ratio` and as `_percent`, of
     macs, params, channels, weights, latency (and `latency_low`, `latency_high`). Incomplete cells
@@ -104,7 +104,8 @@ def _cell(labels: Labels) -> tuple[Any, ...]:
 
 _RATIOS = ("macs", "params", "channels", "weights", "latency", "latency_low", "latency_high")
 _MEANS = [
-    *("top1", "top1_low", "top1_high", "top1_sd", "retained_top1", "best_validation_top1"),
+    *("top1", "top1_low", "top1_high", "top1_sd", "retained_top1", "retained_top1_sd"),
+    "best_validation_top1",
     *(f"{one}_{unit}" for one in _RATIOS for unit in ("ratio", "percent")),
     *("macs", "params", "score_s", "recovery_s"),
 ]
@@ -120,16 +121,15 @@ def _means(trials: pd.DataFrame, level: float) -> dict[tuple[Any, ...], dict[str
     means = trials[[*CELL, *names]].astype(dict.fromkeys(names, float)).groupby(CELL).mean()
     for cost in _RATIOS:
         means[f"{cost}_percent"] = 100 * means[f"{cost}_ratio"]
+    of_bases = trials.groupby([*CELL, "base"])[["top1", "retained_top1"]].mean()
+    means = means.join(of_bases.groupby(CELL).std().add_suffix("_sd"))
     by_cell = cast("dict[tuple[Any, ...], dict[str, float]]", means.to_dict("index"))
     by_base: dict[tuple[Any, ...], list[float]] = defaultdict(list)
-    tops = trials.groupby([*CELL, "base"])["top1"].mean()
-    for place, top1 in zip(tops.index.to_list(), tops, strict=True):
+    for place, top1 in zip(of_bases.index.to_list(), of_bases["top1"], strict=True):
         by_base[place[:-1]].append(top1)
     for key, values in by_base.items():
         over = statistics.t_interval(values, level, 0, 100)
-        spread = float(np.std(values, ddof=1)) if over.n > 1 else np.nan
         by_cell[key] |= {"top1": over.mean, "top1_low": over.low, "top1_high": over.high}
-        by_cell[key] |= {"top1_sd": spread}
     return by_cell
 
 
