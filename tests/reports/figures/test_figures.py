@@ -245,9 +245,11 @@ def test_places_flow_over_budgets(small: Results) -> None:
     for _, rows in data.groupby(["recovery", "budget"]):
         assert sorted(rows["place"]) == [1, 2, 3, 4]
         assert rows.sort_values("place")["mean"].is_monotonic_decreasing
-    row = data[(data["method"] == "l1") & (data["recovery"] == "none") & (data["budget"] == 0.8)]
     cells = small.cells.set_index(["method", "recovery", "budget"])["retained_top1"]
-    assert row["mean"].item() == pytest.approx(cells["l1", "none", 0.8])
+    assert len(data)  # of a recovery under which methods are shown to differ
+    for row in data.to_dict("records"):
+        mean = cells[row["method"], row["recovery"], row["budget"]]
+        assert row["mean"] == pytest.approx(mean)
 
 
 def test_pareto_front_by_brute_force(crowd: Results) -> None:
@@ -303,7 +305,7 @@ def test_figures_are_asked_for_by_name(small: Results, tmp_path: Path) -> None:
     found = gallery(small, tmp_path, ["seed_noise"])
     assert [one.name for one in found] == ["seed_noise"]
     assert {path.stem for path in tmp_path.iterdir()} == {"seed_noise"}
-    with pytest.raises(ValueError, match="frogs; there are accuracy_cost"):
+    with pytest.raises(ValueError, match="'frogs'; there are accuracy_cost"):
         gallery(small, tmp_path, ["frogs"])
 
 
