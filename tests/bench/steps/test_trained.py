@@ -23,7 +23,7 @@ from bench.seeds import seed
 from bench.steps.paths import load_removed, path_file
 from bench.steps.procedures import load_training
 from bench.steps.workspace import Settings, Workspace
-from bench.store import progress as checkpoint
+from bench.store import weights as checkpoint
 from bench.store.sealed import read_json
 from bench.store.store import Store
 from bench.training.train import train
