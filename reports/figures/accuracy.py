@@ -8,9 +8,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..analysis.results import Results
-from .captions import over_budgets
+from .captions import said
 from .plot import Plot
-from .rows import bar_words, bold, dots, left_out, row_grid, with_dots
+from .rows import bold, dots, left_out, row_grid, with_dots
 from .style import DASHED, Look, title
 
 
@@ -26,17 +26,10 @@ def points(results: Results, looks: Mapping[str, Look], cells: pd.DataFrame, nam
     """Dots of these cells of one budget, of which one or more is complete."""
     data = drawn(cells, results.trials, results.dense)
     panels = data["recovery"].nunique() * data["problem"].nunique()
-    across = _across(data)
-    return Plot(
-        name,
-        draw(data, looks, results.suite.analysis.control),
-        data,
-        f"Accuracy {over_budgets(results)}",
-        f"Mean test top-1 accuracy of n = {results.bases} {over_budgets(results)}. Each panel has "
-        f"an axis and an order of its own, best first. {bar_words(results.suite)} Dashed grey: "
-        f"mean of the dense networks.{left_out(data['method'].nunique(), panels, across)}",
-        "Dot plot of test top-1, a row a method, by problem and recovery.",
+    words = said(
+        "accuracy", results, left_out=left_out(data["method"].nunique(), panels, _across(data))
     )
+    return Plot(name, draw(data, looks, results.suite.analysis.control), data, *words)
 
 
 def drawn(cells: pd.DataFrame, trials: pd.DataFrame, dense: pd.DataFrame) -> pd.DataFrame:

@@ -13,8 +13,7 @@ import pandas as pd
 from ..analysis.best import OVER, against_best
 from ..analysis.cells import collapsed, gaps
 from ..analysis.results import Results
-from ..figures.accuracy_cost import COSTS
-from ..figures.captions import over_budgets
+from ..figures.captions import COSTS, over_budgets
 from ..formats import Cell, Mark, capital, points
 from ..records import budget_words
 from .choice import Choice
