@@ -71,7 +71,7 @@ LADDER = {
         fidelity
         schema
         problem  method
-        recipe  protocol
+        recipe  protocol  overrides
         scale  section
         files  faults
     """,
