@@ -8,8 +8,7 @@ from traceback import clear_frames
 from .criterion import Criterion, checked_scores
 from .errors import CriteriaError
 from .evidence.batch import Batch, Loss, Shared, cross_entropy
-from .evidence.memory import PeakMemory
-from .evidence.meter import Cost
+from .evidence.meter import Cost, PeakMemory
 from .evidence.needs import Need
 from .lazy import Tensor, nn, torch
 from .network.modes import eval_with_gradients

@@ -34,7 +34,6 @@ ASIDE = frozenset(
         "lazy.py",
         "source.py",
         "evidence/meter.py",
-        "evidence/memory.py",
     )
 )
 

@@ -34,6 +34,7 @@ def build_report(
     declarations: Sequence[Declaration] = (),
     formats: Collection[Format] = FORMATS,
     figures: Sequence[str] | None = None,
+    paper: Sequence[str] = (),
 ) -> Path:
     """Write the report of a suite into a folder, and return its path, or that of its index.html.
 
@@ -49,9 +50,12 @@ def build_report(
         declarations: as `analyse` takes them.
         formats: `html` is the page; the others are those of the tables.
         figures: names of those to draw; default: all that the finished trials allow.
+        paper: what a paper shows of a comparison, as `paper.choice.chosen` reads it; then that is
+            written instead, and the path of its paper.tex is returned.
 
     Raises:
-        ValueError: the plan is empty, two records stand for one trial, or there is no such figure.
+        ValueError: the plan is empty, two records stand for one trial, or there is no such figure
+            or nothing to show in a paper.
 
     >>> from tempfile import TemporaryDirectory
     >>> suite = Suite(suite="tiny", datasets=["digits"], models=["resnet20"],
@@ -66,6 +70,12 @@ def build_report(
     True
     """
     out.mkdir(parents=True, exist_ok=True)
+    if paper:
+        from .paper.paper import write_paper
+
+        if isinstance(suite, FidelitySuite):
+            raise ValueError("a suite of kind fidelity prunes nothing that a table could show")
+        return write_paper(analyse(suite, records, expected, declarations), paper, out)
     if isinstance(suite, FidelitySuite):
         fidelity = analyse_fidelity(suite, records, expected, declarations)
         text = _fidelity(fidelity, out, formats, figures)
@@ -93,7 +103,7 @@ def _comparison(
         frames["published"] = results.published
     _write_tables(frames, tables, out / "tables", formats)
     said = {"declared": results.footing.date, "exploratory": results.footing.notices}
-    said["answer"] = [f"{lead}: {sentences}" for lead, sentences in answers(results)]
+    said["answer"] = [f"{lead}: {sentences}" for lead, sentences in answers(results).items()]
     headline = json.dumps(said | headline_numbers(results), indent=1)
     _write(out / "headline.json", headline + "\n")
     return render(results, drawings, tables) if "html" in formats else ""

@@ -52,9 +52,9 @@ class Table:
     def latex(self) -> str:
         """A table for `booktabs`; one of more than a page also needs `longtable`."""
         align = "".join("r" if one.numeric else "l" for one in self.columns)
-        head = _ampersands(_tex(column.head) for column in self.columns)
-        body = [_ampersands(_marked_tex(cell) for cell in row) for row in self.rows]
-        caption = rf"\caption{{{_tex(self.caption)}.}}\label{{tab:{self.name}}}"
+        head = ampersands(tex(column.head) for column in self.columns)
+        body = [ampersands(cell_tex(cell) for cell in row) for row in self.rows]
+        caption = rf"\caption{{{tex(self.caption)}.}}\label{{tab:{self.name}}}"
         if len(self.rows) > LONGEST:
             begin = [rf"\begin{{longtable}}{{{align}}}", caption + r"\\", r"\toprule", head]
             begin += [r"\midrule", r"\endhead", r"\bottomrule", r"\endfoot"]
@@ -76,14 +76,16 @@ def _marked_markdown(cell: Cell) -> str:
     return cell.text + (f" {NEAR}" if cell.mark == "near" else "")
 
 
-def _ampersands(texts: Iterable[str]) -> str:
+def ampersands(texts: Iterable[str]) -> str:
+    """A row of a LaTeX table, of cells in LaTeX."""
     return " & ".join(texts) + r" \\"
 
 
-def _marked_tex(cell: Cell) -> str:
+def cell_tex(cell: Cell) -> str:
+    """LaTeX of a cell; the best is bold, and what is not told from it has a dagger."""
     if cell.mark == "best":
-        return rf"\textbf{{{_tex(cell.text)}}}"
-    return _tex(cell.text) + (r"$^{\dagger}$" if cell.mark == "near" else "")
+        return rf"\textbf{{{tex(cell.text)}}}"
+    return tex(cell.text) + (r"$^{\dagger}$" if cell.mark == "near" else "")
 
 
 _TEX = str.maketrans(
@@ -101,6 +103,8 @@ _TEX = str.maketrans(
         "·": r"$\cdot$",
         "≤": r"$\leq$",
         "≥": r"$\geq$",
+        "|": r"\textbar{}",
+        "Δ": r"$\Delta$",
         "ρ": r"$\rho$",
         "τ": r"$\tau$",
         "χ": r"$\chi$",
@@ -109,11 +113,17 @@ _TEX = str.maketrans(
         "–": "--",
         "…": r"\ldots{}",
         "\N{NO-BREAK SPACE}": "~",
+        "\N{THIN SPACE}": r"\,",
     }
 )
 
 
-def _tex(text: str) -> str:
+def tex(text: str) -> str:
+    r"""A text in LaTeX: none of its characters is read as a command.
+
+    >>> print(tex("50 % of {a_b}"))
+    50 \% of \{a\_b\}
+    """
     return text.translate(_TEX)
 
 

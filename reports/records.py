@@ -325,7 +325,7 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     Columns: the labels, `problem`, `key`, and per trial `top1`, `dense_top1`, `retained_top1`
     (percentage points against the dense network: top1 - dense_top1), `test_images`, `top5`, `loss`,
     `validation_top1`, `train_top1` (where asked for), `best_validation_top1`, `macs_ratio`,
-    `params_ratio`, `channels_ratio` (of
+    `params_ratio`, as counts `macs`, `params`, `dense_macs`, `dense_params`, `channels_ratio` (of
     pruned channels), `weights_ratio` (of masks), `speedup` (in MACs), `latency_ratio` (at the
     largest batch size) with its 95 % interval (`latency_low_ratio`, `latency_high_ratio`),
     `latency_aa_ratio` (of a copy of the dense network), `score_s`, `phases_s`, `recovery_s`,
@@ -360,6 +360,7 @@ def _row(record: Record) -> dict[str, Any]:
         "validation_top1": _percent(found.pruned.validation_top1),
         "train_top1": _percent(found.train.top1 if found.train else None),
         "best_validation_top1": _percent(found.best_validation_top1),
+        **{one: getattr(found, one) for one in ("macs", "params", "dense_macs", "dense_params")},
         "macs_ratio": found.macs / found.dense_macs,
         "params_ratio": found.params / found.dense_params,
         "channels_ratio": _kept(found.widths),

@@ -148,9 +148,14 @@ def load_suite(
 
 
 def resolved(suite: AnySuite) -> str:
-    """A suite as a file, in YAML, that says the same anywhere: with all defaults and recipes."""
+    """A suite as a file, in YAML, that plans the same trials anywhere: with the recipes it follows.
+
+    What nobody has set is left to its default, whose very type (0, or 0.0) is in keys.
+    """
     recipes = {name: one for name, one in suite.all_recipes.items() if name in suite.used_recipes}
-    content = suite.model_copy(update={"recipes": recipes}).model_dump(by_alias=True)
+    content = suite.model_copy(update={"recipes": recipes}).model_dump(
+        by_alias=True, exclude_unset=True
+    )
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 

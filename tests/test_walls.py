@@ -71,19 +71,20 @@ LADDER = {
         fidelity
         schema
         problem  method
-        recipe  protocol  overrides
+        recipe  protocol
+        overrides
         scale  section
         files  faults
     """,
     "reports": """
         build
-        page
+        page  paper
         claims  figures
         analysis
         statistics
         declared
         chance
-        records  formats
+        records  formats  display_names
         seal
     """,
 }

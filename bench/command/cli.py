@@ -234,28 +234,45 @@ def report(
     figures: Annotated[
         str, typer.Option(metavar="A,B", help="Only these figures, by the names of their files.")
     ] = "",
+    paper: Annotated[
+        list[str],
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Instead, LaTeX for a paper: methods=A,B, problems=, recoveries=, budgets=0.5, "
+            "width=page, names.A=NAME; may be repeated.",
+        ),
+    ] = [],  # noqa: B006
 ) -> None:
     """Write the report of a suite, finished or not, from its records; MLflow's latest run of it
     then carries this report."""
+    if paper and (format_ or figures):
+        raise typer.BadParameter("leave --format and --figures out: a paper has its own")
     planned = ChosenSuite(suite, set_, scale, smoke, plugin, results=results).outline(console)
 
-    from ..run.reporting import saying_damage, write_report
+    from ..errors import StoreError
+    from ..run.reporting import finished, saying_damage, write_report
     from ..store.store import Store
-    from ..tracking import TrackingError, update_report
+    from ..tracking import TrackingError
+    from ..tracking import sync as sync_records
 
-    store, name = Store(results), planned.suite.suite
+    store, suite_ = Store(results), planned.suite
     with saying_damage(store, console):
-        path = write_report(planned, store, out, names_in(format_), names_in(figures))
-    say(console, f"report: {path}")
+        records = finished(planned, store)
+        only = (names_in(format_), names_in(figures))
+        path = write_report(planned, store, out, *only, records, paper=paper)
+    say(console, f"{'paper' if paper else 'report'}: {path}")
     drawn = path if path.is_dir() else path.parent
     if undrawn := [one for one in names_in(figures) if not [*drawn.glob(f"figures/{one}*.svg")]]:
         say(console, (f"these trials do not allow the figure {', '.join(undrawn)}", "yellow"))
-    if out is not None:
-        return  # a copy for somewhere else
+    if paper or out is not None:
+        return  # for somewhere else
+    uri, made = os.environ.get("MLFLOW_TRACKING_URI"), store.report(suite_.suite)
+    if not (uri or (store.root / "mlflow.db").exists()):
+        return  # and MLflow, which takes seconds to import, is not
     try:
-        uri = os.environ.get("MLFLOW_TRACKING_URI")
-        update_report(store.root, name, store.report(name), uri)
-    except TrackingError as error:
+        with store.lock():  # a run that is going on logs its trials itself
+            sync_records(store.root, suite_, records, planned.expected, uri, made)
+    except (StoreError, TrackingError) as error:
         say(console, (f"MLflow: {error}", "yellow"))
 
 
@@ -310,7 +327,7 @@ def sync(
     smoke: Smoke = False,
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
-    """Bring MLflow up to the records: log every trial that it does not hold yet."""
+    """Bring MLflow up to the records: trials that it lacks, summaries that say something else."""
     from ..run.reporting import saying_damage
     from ..store.store import Store
     from ..tracking import sync as sync_records
@@ -324,6 +341,7 @@ def sync(
             store.root,
             planned.suite,
             records,
+            planned.expected,
             os.environ.get("MLFLOW_TRACKING_URI"),
             report if report.exists() else None,
         )
@@ -358,9 +376,13 @@ def ui(
 ) -> None:
     """Open the MLflow UI on the results; stop it with Ctrl-C."""
     from ..tracking.connection import ui_command, ui_environment
+    from ..tracking.links import home, in_lines, links_of_all
 
     command = ui_command(results.resolve(), port=port)
-    say(console, f"MLflow UI on http://127.0.0.1:{port} (Ctrl-C stops it)")
+    address = f"http://127.0.0.1:{port}"
+    say(console, f"MLflow UI on {home(address)} (Ctrl-C stops it)")
+    for suite, links in links_of_all(results.resolve(), address):
+        say(console, f"{suite}\n{in_lines(links)}")
     os.execve(command[0], command, ui_environment())
 
 

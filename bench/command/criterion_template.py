@@ -1,8 +1,8 @@
 """my_criterion: the products of weights and gradients, each to a power.
 
 Check it:   bench check --plugin my_criterion.py
-Compare it: bench run quickstart --plugin my_criterion.py \
-    --set 'methods=[random, l1, taylor, my_criterion]' --set suite=my_criterion
+Compare it: bench run quickstart --plugin my_criterion.py --set suite=my_criterion \
+    --set 'methods=[random, {criterion: l1, scope: local}, taylor, my_criterion]'
 """
 
 from pydantic import Field

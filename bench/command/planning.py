@@ -105,8 +105,13 @@ def _show_tests(console: Console, planned: Plan) -> None:
 
     suite = planned.suite
     if isinstance(suite, FidelitySuite):
-        few = f"; it takes {FEWEST_BASES}: nothing is told" if suite.bases < FEWEST_BASES else ""
-        say(console, f"Intervals and tests are over {counted(suite.bases, 'base')} a problem{few}.")
+        few = (
+            f"; it takes {FEWEST_BASES}: nothing can be shown" if suite.bases < FEWEST_BASES else ""
+        )
+        say(
+            console,
+            f"Intervals and tests are over {counted(suite.bases, 'base')} per problem{few}.",
+        )
         return
     layout = layout_of(suite, [trial.labels for trial in planned.trials])
     found = planned_tests(layout)
@@ -120,7 +125,7 @@ def _show_tests(console: Console, planned: Plan) -> None:
         )
         for test in found
     ]
-    heads = ("what can be told", "tests", "floor of p", f"power at {TYPICAL:g} SDs", "80 % find")
+    heads = ("what can be shown", "tests", "floor of p", f"power at {TYPICAL:g} SDs", "80 % find")
     print_table(console, heads, rows)
     for test in found:
         if test.why_not:

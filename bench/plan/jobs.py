@@ -26,13 +26,6 @@ from .uses import CriterionSpec, PhaseUse
 ENGINE_VERSION = 3
 
 
-def _made(**of: Any) -> dict[str, Any]:
-    """The identity of what this engine makes of these, each by its own where it has one."""
-    return {"engine": ENGINE_VERSION} | {
-        name: getattr(one, "identity", one) for name, one in of.items()
-    }
-
-
 class _Job:
     """What every job has, so that whoever runs or counts jobs need not tell them apart.
 
@@ -44,10 +37,17 @@ class _Job:
     kind: ClassVar[str]
     alone: ClassVar[bool] = False
 
-    @property
+    @cached_property
     def identity(self) -> dict[str, Any]:
-        """All that decides its result."""
-        raise NotImplementedError
+        """All that decides its result: its fields, unless it says otherwise."""
+        return self._made()
+
+    def _made(self, *aside: str) -> dict[str, Any]:
+        """What this engine makes of the other fields, each by its identity where it has one."""
+        given = {one.name: getattr(self, one.name) for one in fields(cast(Any, self))}
+        return {"engine": ENGINE_VERSION} | {
+            name: getattr(one, "identity", one) for name, one in given.items() if name not in aside
+        }
 
     @cached_property
     def key(self) -> str:
@@ -95,16 +95,6 @@ class BaseJob(_Job):
     checkpoint_sha256: str | None
     own_split: bool = False
 
-    @cached_property
-    def identity(self) -> dict[str, Any]:
-        return ({"own_split": True} if self.own_split else {}) | _made(
-            dataset=self.dataset,
-            model=self.model,
-            checkpoint_sha256=self.checkpoint_sha256,
-            recipe=self.recipe,
-            base=self.base,
-        )
-
     @property
     def axes(self) -> dict[str, str | int]:
         """What seeds of this base and of all that stands on it depend on."""
@@ -148,14 +138,10 @@ class PreparedJob(_OfBase):
 
     kind: ClassVar[str] = "prepared"
     repeat: int
-    phase: PhaseUse
-
-    @cached_property
-    def identity(self) -> dict[str, Any]:
-        return _made(base=self.base, repeat=self.repeat, prepare=self.phase)
+    prepare: PhaseUse
 
     def __str__(self) -> str:
-        return f"{self.base}, prepared by {self.phase.name}"
+        return f"{self.base}, prepared by {self.prepare.name}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,10 +150,6 @@ class EarlyJob(_OfBase):
 
     kind: ClassVar[str] = "early"
     epoch: int
-
-    @cached_property
-    def identity(self) -> dict[str, Any]:
-        return _made(base=self.base, early=self.epoch)
 
     def __str__(self) -> str:
         return f"{self.base}, as it was after {self.epoch} epochs"
@@ -249,7 +231,7 @@ class PathJob(_Job):
         matched: keep as many channels of each group, or weights of each layer, as that path does.
         procedure: trains while they leave; then there is one budget.
         between: recipe of the training on the way of an iterative one.
-        early: the base whose weights what is left gets before each.
+        rewound: the base whose weights what is left gets before each.
     """
 
     kind: ClassVar[str] = "paths"
@@ -262,22 +244,13 @@ class PathJob(_Job):
     matched: PathJob | None
     procedure: PhaseUse | None = None
     between: Recipe | None = None
-    early: EarlyJob | None = None
+    rewound: EarlyJob | None = None
 
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What decides the path; an iterative one depends on all budgets that it visits."""
-        return self.at.identity | _made(
-            criterion=self.criterion,
-            cost=self.cost,
-            selection=self.selection,
-            iterative=self.iterative,
-            visited=list(self.budgets) if self.iterative else None,
-            matched=self.matched,
-            procedure=self.procedure,
-            between=self.between,
-            rewound=self.early,
-        )
+        visited = list(self.budgets) if self.iterative else None
+        return self.at.identity | self._made("at", "budgets") | {"visited": visited}
 
     @cached_property
     def key(self) -> str:
@@ -366,19 +339,8 @@ class TrialJob(_Job):
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        return self.path.identity | _made(
-            schema=SCHEMA_VERSION,
-            budget=self.budget,
-            recovery=self.recovery,
-            recipe=self.recipe,
-            latency=self.timing is not None,
-            train_accuracy=self.train_accuracy,
-            total_epochs=self.total_epochs,
-            finetuning=self.finetuning,
-            early=self.early,
-            dense=self.dense,
-            tune=self.tune,
-        )
+        timed = {"schema": SCHEMA_VERSION, "latency": self.timing is not None}
+        return self.path.identity | self._made("path", "timing", "labels") | timed
 
     def __str__(self) -> str:
         return self.labels.brief
@@ -390,11 +352,7 @@ class OracleJob(_Job):
 
     kind: ClassVar[str] = "oracles"
     base: DenseJob
-    spec: FidelitySpec
-
-    @cached_property
-    def identity(self) -> dict[str, Any]:
-        return _made(base=self.base, oracle=self.spec)
+    oracle: FidelitySpec
 
     def __str__(self) -> str:
         return f"loss changes of single units of {self.base}"
@@ -413,8 +371,8 @@ class FidelityJob(_Job):
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        made = _made(schema=SCHEMA_VERSION, criterion=self.criterion)
-        return self.at.identity | made | self.oracle.identity
+        made = self._made("at", "oracle", "labels")
+        return {"schema": SCHEMA_VERSION} | self.at.identity | made | self.oracle.identity
 
     @property
     def takes_scores(self) -> tuple[str, ...]:

@@ -228,7 +228,7 @@ class ComparisonMaker(Maker[Suite]):
             matched=matched,
             procedure=procedure,
             between=between,
-            early=early,
+            rewound=early,
         )
 
 

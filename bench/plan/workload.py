@@ -110,7 +110,7 @@ def load_of(job: jobs.Job, data_root: Path | None = None) -> Load | None:
         case jobs.BaseJob():
             return problem.trained(job.recipe) + problem.measured()
         case jobs.PreparedJob():
-            return problem.trained(job.phase.recipe) + problem.measured()
+            return problem.trained(job.prepare.recipe) + problem.measured()
         case jobs.EarlyJob():
             return problem.trained(job.base.recipe, epochs=job.epoch)
         case jobs.ScoresJob():
@@ -118,8 +118,8 @@ def load_of(job: jobs.Job, data_root: Path | None = None) -> Load | None:
         case jobs.PathJob():
             return _path(job, problem)
         case jobs.OracleJob():
-            units = job.spec.units or problem.size.channels
-            images = min(job.spec.images or extent.validation, extent.validation)
+            units = job.oracle.units or problem.size.channels
+            images = min(job.oracle.images or extent.validation, extent.validation)
             return problem.evaluated((units + 1) * images)
         case jobs.TrialJob():
             return _trial(job, problem)
@@ -213,7 +213,7 @@ def _trained_stops(job: jobs.PathJob) -> list[float]:
 def prepared_epochs(job: jobs.PathJob) -> int:
     """Epochs of the training between the base and scoring."""
     base = job.at.base
-    recipe = base.phase.recipe if isinstance(base, jobs.PreparedJob) else None
+    recipe = base.prepare.recipe if isinstance(base, jobs.PreparedJob) else None
     return recipe.epochs if recipe else 0
 
 

@@ -33,18 +33,19 @@ def write_report(
     formats: Sequence[str] = (),
     figures: Sequence[str] = (),
     records: Sequence[Record] | None = None,
+    paper: Sequence[str] = (),
 ) -> Path:
     """Write the report of a plan from its records; returns the path of the page, or of the folder.
 
-    `formats` and `figures` are those of `reports.build.build_report`; none given are all. `records`
-    are all of the plan's, where they have been read already.
+    `formats`, `figures` and `paper` are those of `reports.build.build_report`; no formats or
+    figures are all. `records` are all of the plan's, where they have been read already.
 
     Raises:
-        BenchError: no records yet, or a format or figure that there is not.
+        BenchError: no records yet, or a format, figure or part of a paper that there is not.
     """
     from reports.build import FORMATS, build_report
 
-    folder = out or store.report(plan.suite.suite)
+    folder = out or store.report(plan.suite.suite) / ("paper" if paper else "")
     wanted = [one for one in FORMATS if one in formats] if formats else list(FORMATS)
     unknown = [one for one in formats if one not in FORMATS]
     if unknown:
@@ -58,13 +59,14 @@ def write_report(
             declarations=declared(plan, store),
             formats=wanted,
             figures=figures or None,
+            paper=paper,
         )
     except OSError as error:
         raise cannot_write(folder, error) from error
     except ValueError as error:
-        if not figures:
+        if not figures and not paper:
             raise
-        raise BenchError(f"--figures: {error}") from error
+        raise BenchError(f"{'--paper' if paper else '--figures'}: {error}") from error
 
 
 def write_own_report(plan: Outline, store: Store, records: Sequence[Record]) -> Path:

@@ -26,6 +26,8 @@ from ..store.store import Store
 from ..terminal import say
 from ..tracking import Tracker, TrackingError
 from ..tracking.connection import local_database_holds
+from ..tracking.links import in_lines
+from ..tracking.summaries import conclude
 from .bases import inspect_bases
 from .declaring import declare
 from .live import Live
@@ -117,7 +119,7 @@ def _run(
             provenance=environment(settings.device),
             command=request.command,
         )
-    ended, report = "KILLED", None
+    ended, report, found, links = "KILLED", None, None, dict[str, str]()
     log = _logger(tracker, console)
     try:
         declare(plan, store, records, console, runs=bool(pending))
@@ -140,16 +142,18 @@ def _run(
             executor = make_executor(request.executor, settings, request.workers, request.timeout_s)
         ended = "FINISHED"
         report = write_own_report(plan, store, records).parent
+        found = conclude(plan.suite, records, plan.expected)
     finally:
         try:
-            tracker.finish(ended, report)
+            tracker.finish(ended, report, found)
+            links = tracker.links()
         except TrackingError as error:
             say(console, (f"MLflow: {error}", "yellow"))
-    if "MLFLOW_TRACKING_URI" not in os.environ:
-        given = request.settings.results
-        say(console, f"to browse the trials: bench ui --results {given}, and then")
-        for what, link in tracker.links().items():
-            say(console, f"  {what}: {link}")
+    if links:
+        say(
+            console, f"to browse in MLflow: bench ui --results {request.settings.results}, and then"
+        )
+        say(console, in_lines(links))
     return records
 
 

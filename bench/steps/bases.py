@@ -40,7 +40,7 @@ def prepare_base(job: PreparedJob, workspace: Workspace) -> None:
     """Train a base further, as its preparation says, and store it as one more base."""
     start = time.perf_counter()
     base = workspace.base(job.base)
-    phase = job.phase
+    phase = job.prepare
     assert phase.recipe is not None
     groups = base.network.structure.groups
     rider = create_phase("preparation", phase.name, phase.options, groups)

@@ -161,11 +161,11 @@ def make_oracle(job: OracleJob, workspace: Workspace) -> None:
     base = workspace.base(job.base)
     groups = base.network.structure.groups
     draw = generator("oracle-units", **job.base.axes)
-    units = sample_units([group.units for group in groups], job.spec.units, draw)
+    units = sample_units([group.units for group in groups], job.oracle.units, draw)
     held_out = base.data.validation
     order = torch.randperm(len(held_out), generator=generator("oracle-images", **job.base.axes))
-    chosen = order[: job.spec.images]  # in an order of its own; all where there are no more
-    batches = held_out.batches(job.spec.batch_size, indices=chosen)
+    chosen = order[: job.oracle.images]  # in an order of its own; all where there are no more
+    batches = held_out.batches(job.oracle.batch_size, indices=chosen)
     found = loss_changes(base.network.model, groups, units, batches)
     if not torch.isfinite(found.changes).all():
         raise FloatingPointError(f"the loss of {job.base} is not finite; its training has failed")

@@ -220,8 +220,8 @@ class OnTheWay:
         done = self.workspace.checkpoint(f"{job.key}-step{step}", base.sha256)
         state = done.load()
         if state is None:
-            if job.early is not None:
-                early = self.workspace.early(job.early, base.data)
+            if job.rewound is not None:
+                early = self.workspace.early(job.rewound, base.data)
                 model.load_state_dict(pruned(early).state_dict())
             found = train(
                 model,

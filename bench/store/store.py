@@ -6,6 +6,7 @@ results/timings            how long networks take, once for equal shapes; likewi
 results/oracle             true loss changes of single units, of fidelity suites
 results/checkpoints        where a training stands; gone when its job is done
 results/images             decoded images, and the SHA-256 of image files
+results/suites             suites as they were run last: what their names mean to reports
 results/declared           what a suite's analysis rests on, from before its first trial
 results/damaged            what did not hold to its SHA-256, and a log of it
 results/mlflow.db          what the MLflow UI shows; rebuilt by `bench sync`

@@ -54,6 +54,11 @@ def is_server(uri: str) -> bool:
     return uri.startswith(("http://", "https://"))
 
 
+def server_of(uri: str, ui: str) -> str:
+    """The address of the pages: the server's own, or that of `bench ui`."""
+    return without_password(uri).rstrip("/") if is_server(uri) else ui
+
+
 def without_password(uri: str) -> str:
     parts = urlsplit(uri)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if parts.netloc else uri

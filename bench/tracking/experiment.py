@@ -1,16 +1,24 @@
-"""One experiment of one MLflow store, and its trials: one run for each key."""
+"""One experiment of one MLflow store: a run for each trial, below one for each summary."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from reports.records import Record
 from suites.schema import AnySuite
 
 from . import connection, fields
+from .links import run_page, runs_where, suite_links
+
+if TYPE_CHECKING:
+    from .summaries import Conclusions, Summary
+
+NOTE = "mlflow.note.content"  # the description, Markdown
+PARENT = "mlflow.parentRunId"
+LAYOUT = "2"  # of a trial's run; one of another layout is logged anew
 
 MLFLOW_STATUS = {"done": "FINISHED", "infeasible": "FINISHED", "failed": "FAILED"}
 
@@ -21,10 +29,22 @@ METRICS_PER_BATCH, PARAMS_PER_BATCH, RUNS_PER_SEARCH = 900, 100, 50_000
 class _Logged(NamedTuple):
     """What the store holds of one trial; of two, the greater is the better."""
 
-    whole: bool  # a killed process leaves a run half-written
+    whole: bool  # a killed process leaves a run half-written, an earlier version another layout
     done: bool
     digest: str
     run_id: str
+    parent: str  # the summary run above it
+
+
+class _Summarised(NamedTuple):
+    """What the store holds of one summary, likewise."""
+
+    trials: int  # with a record; until the first numbers come, none
+    run_id: str
+    tags: Mapping[str, str]
+
+
+Held = TypeVar("Held", _Logged, _Summarised)
 
 
 class Experiment:
@@ -42,6 +62,7 @@ class Experiment:
             self.client = connection.connect(self.uri)
             self.id = self._made(suite, root)
             self._trials = self._known_trials()
+            self._summaries = self._known_summaries()
 
     def holds(self, record: Record) -> bool:
         """Whether this very record, or a finished one of its key, has been logged whole."""
@@ -55,7 +76,7 @@ class Experiment:
         from mlflow.entities import Metric, Param
 
         started, ended = (fields.milliseconds(record.provenance[at]) for at in ("started", "ended"))
-        tags = {**fields.tags(record), **tags}
+        tags = {**fields.tags(record), **tags, "layout": LAYOUT}
         params = [Param(*item) for item in fields.params(record.identity).items()]
         metrics = [
             Metric(name, value, ended, step)
@@ -65,19 +86,77 @@ class Experiment:
         with connection.talking_to(self.uri):
             if record.key in self._trials:
                 self.client.delete_run(self._trials.pop(record.key).run_id)
-            name = fields.run_name(record)
+            of, name = record.labels, fields.run_name(record)
+            above = self._begun(fields.summary_name(of), fields.summary_tags(of), started).run_id
+            tags[PARENT] = above
             run_id = self.client.create_run(self.id, started, tags, name).info.run_id
-            logged = _Logged(False, record.status == "done", tags["trial.digest"], run_id)
+            logged = _Logged(False, record.status == "done", tags["trial.digest"], run_id, above)
             self._trials[record.key] = logged
-            while metrics or params:
-                self.client.log_batch(
-                    run_id, metrics[:METRICS_PER_BATCH], params[:PARAMS_PER_BATCH]
-                )
-                metrics, params = metrics[METRICS_PER_BATCH:], params[PARAMS_PER_BATCH:]
+            self._log(run_id, metrics, params)
             self.client.log_text(run_id, record.to_json().decode(), "trial.json")
             # Last of all: until it is terminated, a run counts as half-written.
             self.client.set_terminated(run_id, MLFLOW_STATUS[record.status], ended)
         self._trials[record.key] = logged._replace(whole=True)
+
+    def summarise(self, found: Conclusions, suite_hash: str, suite_run: str) -> None:
+        """Bring the summary runs up to what was found, and the trials below them."""
+        wanted = {fields.short(one.name, fields.NAME_LIMIT): one for one in found.summaries}
+        with connection.talking_to(self.uri):
+            for name in self._summaries.keys() - wanted.keys():
+                self.client.delete_run(self._summaries.pop(name).run_id)
+            for name, one in wanted.items():
+                self._bring(name, one, suite_hash, suite_run)
+            for record in found.records:
+                above = self._summaries.get(fields.summary_name(record.labels))
+                trial = self._trials.get(record.key)
+                if above and trial and trial.parent != above.run_id:
+                    self.client.set_tag(trial.run_id, PARENT, above.run_id)
+                    self._trials[record.key] = trial._replace(parent=above.run_id)
+
+    def links(self, ui: str) -> dict[str, str]:
+        """What MLflow's pages show of the suite, and where; those of a local store are at `ui`."""
+        return suite_links(self.client, self.id, connection.server_of(self.uri, ui))
+
+    def _bring(self, name: str, one: Summary, suite_hash: str, suite_run: str) -> None:
+        """Write one summary, unless another machine has made it of more trials of this suite."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        held, trials = self._summaries.get(name), len(one.records)
+        if held and held.tags.get("suite.hash") == suite_hash and held.trials > trials:
+            return
+        if held and held.trials and held.tags["summary.digest"] != one.digest:
+            # The history of a metric only grows: other numbers take a new run.
+            self.client.delete_run(self._summaries.pop(name).run_id)
+        if not trials:
+            return
+        held, ended = self._begun(name, one.tags, one.moment("started")), one.moment("ended")
+        below = runs_where(self.id, f"tags.`{PARENT}` = '{held.run_id}'")
+        links = [f"[its trials]({below})"] * (one.tags["role"] == "summary")
+        report = run_page(self.id, suite_run, "/artifacts/report/index.html")
+        note = f"{one.note}\n\n{' · '.join([*links, f'[the report]({report})'])}"
+        tags = {**one.tags, "suite.hash": suite_hash, "trials": str(trials)}
+        tags |= {"summary.digest": one.digest, NOTE: fields.short(note, fields.TAG_LIMIT)}
+        new = [RunTag(key, text) for key, text in tags.items() if held.tags.get(key) != text]
+        if not held.trials:
+            metrics = [Metric(name, x, ended, step) for (name, step), x in one.points.items()]
+            self._log(held.run_id, metrics, [Param(*item) for item in one.params.items()])
+        if new:
+            self.client.log_batch(held.run_id, tags=new)
+            self.client.set_terminated(held.run_id, one.status, ended)
+            self._summaries[name] = _Summarised(trials, held.run_id, tags)
+
+    def _begun(self, name: str, tags: Mapping[str, str], started: int) -> _Summarised:
+        """The summary run of a name, made if need be: its trials are logged below it."""
+        if name not in self._summaries:
+            run_id = self.client.create_run(self.id, started, dict(tags), name).info.run_id
+            self.client.set_terminated(run_id, "SCHEDULED", started)
+            self._summaries[name] = _Summarised(0, run_id, tags)
+        return self._summaries[name]
+
+    def _log(self, run_id: str, metrics: list[Any], params: list[Any]) -> None:
+        while metrics or params:
+            self.client.log_batch(run_id, metrics[:METRICS_PER_BATCH], params[:PARAMS_PER_BATCH])
+            metrics, params = metrics[METRICS_PER_BATCH:], params[PARAMS_PER_BATCH:]
 
     def _made(self, suite: AnySuite, root: Path) -> str:
         location = None if connection.is_server(self.uri) else connection.artifact_location(root)
@@ -94,20 +173,41 @@ class Experiment:
                 "again"
             )
         note = fields.short(suite.description, fields.TAG_LIMIT)
-        self.client.set_experiment_tag(experiment.experiment_id, "mlflow.note.content", note)
+        self.client.set_experiment_tag(experiment.experiment_id, NOTE, note)
         return experiment.experiment_id
 
     def _known_trials(self) -> dict[str, _Logged]:
-        """Every trial by its key; of two runs of one key, the lesser is deleted."""
-        known: dict[str, _Logged] = {}
-        for run in self.client.search_runs(
-            [self.id], "tags.role = 'trial'", max_results=RUNS_PER_SEARCH
-        ):
-            tags, whole = run.data.tags, run.info.status != "RUNNING"
-            done, digest = tags.get("status") == "done", tags.get("trial.digest", "")
-            trial = _Logged(whole, done, digest, run.info.run_id)
-            rival = known.get(tags["trial.key"], trial)
-            known[tags["trial.key"]] = max(trial, rival)
-            if rival != trial:
-                self.client.delete_run(min(trial, rival).run_id)
+        """Every trial by its key."""
+        found = []
+        for run in self._runs("trial"):
+            tags, ended = run.data.tags, run.info.status != "RUNNING"
+            whole, done = ended and tags.get("layout") == LAYOUT, tags.get("status") == "done"
+            digest, parent = tags.get("trial.digest", ""), tags.get(PARENT, "")
+            trial = _Logged(whole, done, digest, run.info.run_id, parent)
+            found.append((tags["trial.key"], trial))
+        return self._best(found)
+
+    def _known_summaries(self) -> dict[str, _Summarised]:
+        """Summaries and comparisons by name."""
+        found = [
+            (run.info.run_name, _Summarised(int(tags.get("trials", 0)), run.info.run_id, tags))
+            for role in ("summary", "comparison")
+            for run in self._runs(role)
+            for tags in [run.data.tags]
+        ]
+        return self._best(found)
+
+    def _runs(self, role: str) -> Any:
+        return self.client.search_runs(
+            [self.id], f"tags.role = '{role}'", max_results=RUNS_PER_SEARCH
+        )
+
+    def _best(self, found: Iterable[tuple[str, Held]]) -> dict[str, Held]:
+        """The greatest run of every key; the others are deleted."""
+        known: dict[str, Held] = {}
+        for key, one in found:
+            rival = known.setdefault(key, one)
+            if rival is not one:
+                known[key] = max(one, rival)
+                self.client.delete_run(min(one, rival).run_id)
         return known

@@ -5,28 +5,65 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import time
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from reports.records import Record, frame
+from reports.records import Labels, Measurements, Record, frame
 
 PARAM_LIMIT, TAG_LIMIT, NAME_LIMIT = 6000, 5000, 250  # characters that MLflow takes
 
-# Metrics by their chart section, as in `eval/top1`: columns of `reports.records.frame`, and
-# measurements and costs that are no column.
+# Columns of `reports.records.frame` and of the report's cells, and what they are called in MLflow,
+# whose charts stand in sections by the word before the slash, sections and charts by the alphabet:
+# accuracy first. Accuracies and shares in percent, changes in points, seconds, bytes.
 SECTIONS = {
-    "eval": (
-        "top1", "retained_top1", "dense_top1", "top5", "loss", "validation_top1",
-        "best_validation_top1",
-    ),
-    "cost": (
-        "macs", "params", "macs_ratio", "params_ratio", "channels_ratio", "weights_ratio",
-        "speedup", "latency_ratio", "latency_low_ratio", "latency_high_ratio", "latency_aa_ratio",
-        "images_scored", "images_trained", "score_peak_bytes",
-    ),
-    "time": ("score_s", "phases_s", "recovery_s", "total_s"),
+    "eval": {
+        "top1": "test_top1", "retained_top1": "accuracy_change", "dense_top1": "dense_test_top1",
+        "top5": "test_top5", "loss": "test_loss", "validation_top1": "validation_top1",
+        "best_validation_top1": "test_top1_at_best_validation",
+    },
+    "network": {
+        "macs": "macs", "params": "params", "speedup": "macs_speedup",
+        "latency_low_percent": "latency_kept_percent_low",
+        "latency_high_percent": "latency_kept_percent_high",
+        "latency_aa_percent": "latency_of_a_dense_copy_percent",
+        **{f"{one}_percent": f"{one}_kept_percent"
+           for one in ("macs", "params", "channels", "weights", "latency")},
+    },
+    "spread": {
+        "top1_sd": "test_top1_sd", "retained_top1_sd": "accuracy_change_sd",
+        "top1_low": "test_top1_low", "top1_high": "test_top1_high",
+    },
+    "time": {one: one for one in ("score_s", "phases_s", "recovery_s", "total_s")},
+    "trials": {
+        one: one for one in ("bases", "expected", "done", "failed", "timed_out", "infeasible")
+    },
+    "work": {one: one for one in ("images_scored", "images_trained", "score_peak_bytes")},
 }  # fmt: skip
+
+
+def named(row: Mapping[Any, Any]) -> dict[str, float]:
+    """The metrics of a row of columns: what it has of those above, under the names of MLflow."""
+    return {
+        f"{section}/{name}": float(row[column])
+        for section, names in SECTIONS.items()
+        for column, name in names.items()
+        if row.get(column) is not None
+    }
+
+
+def summary_name(of: Labels) -> str:
+    """The name of the summary run that a trial belongs to."""
+    parts = [of.method, of.problem] + ([] if of.budget is None else [of.recovery])
+    return short(" · ".join(parts), NAME_LIMIT)
+
+
+def summary_tags(of: Labels) -> dict[str, str]:
+    """By which a summary run is found."""
+    tags = {name: getattr(of, name) for name in ("suite", "method", "dataset", "model", "problem")}
+    tags |= {"recovery": of.recovery, "cost": str(of.cost), "matched_to": of.matched_to or "none"}
+    return {**tags, "role": "summary"}
 
 
 def run_name(record: Record) -> str:
@@ -91,40 +128,26 @@ def metrics(record: Record) -> list[tuple[str, float, int]]:
     if record.fidelity is not None:
         return _fidelity_metrics(record)
     assert record.measurements is not None
-    (row,) = frame([record]).to_dict("records")  # the very numbers of the report
-    row = {**dict(record.measurements), **dict(record.costs), **row}
-    points = [
-        (f"{section}/{name}", float(row[name]), 0)
-        for section, names in SECTIONS.items()
-        for name in names
-        if row[name] is not None
-    ]
+    row: dict[str, Any] = {**dict(record.measurements), **dict(record.costs)}
+    for columns in frame([record]).to_dict("records"):  # the very numbers of the report
+        row |= {str(name): value for name, value in columns.items()}
+    for name in [one for one in row if one.endswith("_ratio") and row[one] is not None]:
+        row[f"{name.removesuffix('_ratio')}_percent"] = 100 * row[name]
+    points = [(name, value, 0) for name, value in named(row).items()]
     for phase, images in record.measurements.phases.items():
-        points.append((f"cost/images_{phase}", float(images), 0))
+        points.append((f"work/images_{phase}", float(images), 0))
     for name, value in record.measurements.notes.items():
         points.append((f"procedure/{name}", float(value), 0))
-    for epoch in record.measurements.history:
-        points.append(("train/loss", epoch.train_loss, epoch.epoch))
-        if epoch.validation_top1 is not None:
-            points.append(("validation/top1", 100 * epoch.validation_top1, epoch.epoch))
+    return [*points, *epochs(record.measurements)]
+
+
+def epochs(found: Measurements) -> list[tuple[str, float, int]]:
+    """Name, value and step of what recovery was seen to do after each epoch."""
+    points = [("train/loss", one.train_loss, one.epoch) for one in found.history]
+    for one in found.history:
+        if one.validation_top1 is not None:
+            points.append(("validation/top1", 100 * one.validation_top1, one.epoch))
     return points
-
-
-def headline(numbers: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
-    """Metrics and tags of a suite's run, from its report's headline.json."""
-    metrics: dict[str, float] = {}
-    tags: dict[str, str] = {}
-    for recovery, values in numbers.items():
-        if not isinstance(values, Mapping):  # of the whole report: when declared, what differs
-            text = values if isinstance(values, str) else " ".join(values or ["none"])
-            tags[f"report.{recovery}"] = short(text, TAG_LIMIT)
-            continue
-        for name, value in values.items():
-            if isinstance(value, str):
-                tags[f"report.{recovery}.{name}"] = value
-            else:
-                metrics[f"report/{recovery}/{name}"] = float(value)
-    return metrics, tags
 
 
 def _fidelity_metrics(record: Record) -> list[tuple[str, float, int]]:
@@ -156,3 +179,8 @@ def short(text: str, limit: int) -> str:
 def milliseconds(moment: str) -> int:
     """MLflow's time of an ISO time stamp."""
     return int(datetime.fromisoformat(moment).timestamp() * 1000)
+
+
+def now() -> int:
+    """MLflow's time of this moment."""
+    return int(time.time() * 1000)

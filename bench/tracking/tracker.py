@@ -5,24 +5,28 @@ from __future__ import annotations
 import json
 import os
 import platform
-import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from reports.records import Record, content_key
+from reports.records import Labels, Record, content_key
 from suites import AnySuite, resolved
 
-from .artifact import attach
-from .connection import is_server, talking_to, without_password
-from .experiment import MLFLOW_STATUS, Experiment
-from .fields import NAME_LIMIT, provenance_tags, short
+from . import fields
+from .artifact import attach, latest_run
+from .connection import talking_to
+from .experiment import MLFLOW_STATUS, NOTE, Experiment
 
 if TYPE_CHECKING:
-    from mlflow.entities import DatasetInput
+    from mlflow.entities import DatasetInput, Param
+
+    from .summaries import Conclusions
+
+
+NO_SETTINGS = {"recipes", "description", "scales"}
 
 
 class Tracker:
@@ -44,22 +48,26 @@ class Tracker:
         experiment: Experiment | None = None,
     ) -> None:
         self._experiment = experiment or Experiment(uri, root, suite)
+        self._suite = suite
         self._statuses: dict[str, str] = {}
         self._trial_tags = {"suite.hash": suite_hash(suite)}
         tags = {
             **self._trial_tags,
             "role": "suite",
+            "suite": suite.suite,
+            NOTE: fields.short(suite.description, fields.TAG_LIMIT),
             "host": platform.node(),
             "process": str(os.getpid()),
             "mlflow.source.name": command,
-            **provenance_tags(provenance),
+            **fields.provenance_tags(provenance),
         }
         client = self._experiment.client
         with talking_to(self._experiment.uri):
             _end_stale_runs(self._experiment)
-            run = client.create_run(self._experiment.id, None, tags, short(command, NAME_LIMIT))
+            name = fields.short(command, fields.NAME_LIMIT)
+            run = client.create_run(self._experiment.id, None, tags, name)
             self._run_id = run.info.run_id
-            self._trial_tags["mlflow.parentRunId"] = self._run_id
+            client.log_batch(self._run_id, params=_key_settings(suite))
             client.log_inputs(self._run_id, _datasets(suite))
             client.log_text(self._run_id, resolved(suite), "suite.yaml")
             client.log_dict(self._run_id, dict(provenance), "provenance.json")
@@ -70,56 +78,96 @@ class Tracker:
             self._experiment.write(record, self._trial_tags)
         self._statuses[record.key] = record.status
 
-    def finish(self, status: str = "FINISHED", report: Path | None = None) -> None:
+    def finish(
+        self,
+        status: str = "FINISHED",
+        report: Path | None = None,
+        found: Conclusions | None = None,
+    ) -> None:
         """End the suite run (FINISHED, FAILED or KILLED).
 
-        The report folder is its artifact, and the numbers of its headline are metrics and tags.
+        The report folder is its artifact; what was found goes into its description and the summary
+        runs.
         """
         from mlflow.entities import Metric
 
-        counts, now = Counter(self._statuses.values()), int(time.time() * 1000)
+        counts, now = Counter(self._statuses.values()), fields.now()
         metrics = [Metric(f"trials/{one}", float(counts[one]), now, 0) for one in MLFLOW_STATUS]
         client = self._experiment.client
         with talking_to(self._experiment.uri):
             client.log_batch(self._run_id, metrics)
-            if report is not None:
-                attach(client, self._run_id, report)
+            _bring(self._experiment, self._run_id, self._suite, report, found)
             client.set_terminated(self._run_id, status)
 
     def links(self, port: int = 5000) -> dict[str, str]:
-        """Where the UI shows the table of the suite's trials, and this run."""
-        uri = self._experiment.uri
-        server = without_password(uri).rstrip("/") if is_server(uri) else f"http://127.0.0.1:{port}"
-        runs = f"{server}/#/experiments/{self._experiment.id}/runs"
-        return {"trials": runs, "this run": f"{runs}/{self._run_id}"}
+        """What MLflow's pages show of the suite, and where."""
+        with talking_to(self._experiment.uri):
+            return self._experiment.links(f"http://127.0.0.1:{port}")
 
 
 def sync(
     root: Path,
     suite: AnySuite,
-    records: Iterable[Record],
+    records: Sequence[Record],
+    expected: Sequence[Labels],
     uri: str | None = None,
     report: Path | None = None,
 ) -> int:
-    """Log the records that the store lacks, and with them the report folder, and return how many.
+    """Log the records that the store lacks, and return how many; bring the summary runs, and the
+    report of the latest run, up to all records. A second call changes nothing.
 
-    A second call adds none.
+    `expected` are the labels of the plan.
     """
-    experiment = Experiment(uri, root, suite)
+    from .summaries import conclude
+
+    experiment, found = Experiment(uri, root, suite), conclude(suite, records, expected)
     missing = [record for record in records if not experiment.holds(record)]
-    if missing:
-        tracker = Tracker(
-            uri, root, suite, provenance={}, command="bench sync", experiment=experiment
-        )
-        for record in missing:
-            tracker.log(record)
-        tracker.finish(report=report)
+    with talking_to(experiment.uri):
+        latest = latest_run(experiment.client, experiment.id)
+        if latest and not missing:
+            _bring(experiment, latest.info.run_id, suite, report, found)
+            return 0
+    tracker = Tracker(uri, root, suite, provenance={}, command="bench sync", experiment=experiment)
+    for record in missing:
+        tracker.log(record)
+    tracker.finish("FINISHED", report, found)
     return len(missing)
+
+
+def _bring(
+    experiment: Experiment,
+    run_id: str,
+    suite: AnySuite,
+    report: Path | None,
+    found: Conclusions | None,
+) -> None:
+    """Bring the summary runs, and description and report of a suite run, up to date."""
+    client = experiment.client
+    if found is not None:
+        experiment.summarise(found, suite_hash(suite), run_id)
+        links = [f"[{what}]({where})" for what, where in experiment.links("").items()]
+        note = "\n\n".join([suite.description, found.headline, " · ".join(links)])
+        client.set_tag(run_id, NOTE, fields.short(note, fields.TAG_LIMIT))
+    if report is not None:
+        attach(client, run_id, report)
 
 
 def suite_hash(suite: AnySuite) -> str:
     """SHA-256 of the suite with its recipes written out."""
     return content_key(resolved(suite))
+
+
+def _key_settings(suite: AnySuite) -> list[Param]:
+    """What was compared and how, without what is not set; the artifact suite.yaml has all of it."""
+    from mlflow.entities import Param
+
+    settings = {
+        **suite.model_dump(mode="json", by_alias=True, exclude=NO_SETTINGS),
+        "datasets": [one.title for one in suite.datasets],
+        "models": [one.title for one in suite.models],
+        "methods": suite.method_names,
+    }
+    return [Param(name, x) for name, x in fields.params(settings).items() if x != "null"]
 
 
 def _datasets(suite: AnySuite) -> list[DatasetInput]:

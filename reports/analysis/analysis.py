@@ -75,7 +75,7 @@ def analyse(
         averaged=scored.averaged,
         paired=paired,
         overall=overall,
-        changes=changes(trials, table, by_base, overall, paired, suite),
+        changes=changes(scored, overall, paired, suite),
         by_factor=by_problem.by_factor(by_base, table, declared, suite),
         equal_cost=at_equal_cost(trials, by_base, table, declared, suite),
         ranking=ranking,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,11 @@ def against_best(
     problems: Sequence[str],
     by_base: Averaged,
     ranking: Mapping[str, MethodRanks],
+    among: Collection[str] | None = None,
 ) -> pd.DataFrame:
     """One row a (recovery, problem or `all problems`, method), matched controls left out.
+
+    `among`: of these methods only; the tests remain those of all.
 
     `all problems` are those that every method has finished or failed on, so that means and tests
     are of the same. Columns: `n` (bases of a problem; problems of `all problems`), `mean` and `sd`
@@ -34,31 +37,40 @@ def against_best(
     """
     rows: list[dict[str, Any]] = []
     for recovery, ranks in ranking.items():
+        names = [name for name in ranks.planned if among is None or name in among]
         for problem in problems:
             scores = {
                 name: by_base[problem, recovery, name]
-                for name in ranks.planned
+                for name in names
                 if (problem, recovery, name) in by_base
             }
-            rows += _column(recovery, problem, ranks, scores, tested=len(problems) == 1)
+            places = {"recovery": recovery, "problem": problem}
+            rows += _column(places, names, ranks, scores, tested=len(problems) == 1)
         if len(problems) > 1:
             over = {
                 name: ranks.scores[:, place]
                 for place, name in enumerate(ranks.methods)
-                if len(ranks.problems) and not np.isnan(ranks.scores[:, place]).any()
+                if name in names
+                and len(ranks.problems)
+                and not np.isnan(ranks.scores[:, place]).any()
             }
-            rows += _column(recovery, OVER, ranks, over, tested=True)
+            places = {"recovery": recovery, "problem": OVER}
+            rows += _column(places, names, ranks, over, tested=True)
     return pd.DataFrame(rows, columns=COLUMNS).astype({"n": "Int64"})
 
 
 def _column(
-    recovery: str, problem: str, ranks: MethodRanks, scores: Mapping[str, Any], tested: bool
+    place: Mapping[str, str],
+    names: Sequence[str],
+    ranks: MethodRanks,
+    scores: Mapping[str, Any],
+    tested: bool,
 ) -> list[dict[str, Any]]:
     """Rows of one column of the table; `scores` is method -> [bases or problems]."""
     best = max(scores, key=lambda name: float(scores[name].mean()), default=None)
     rows = []
-    for name in ranks.planned:
-        row: dict[str, Any] = {"recovery": recovery, "problem": problem, "method": name}
+    for name in names:
+        row: dict[str, Any] = {**place, "method": name}
         if name not in scores or best is None:
             rows.append(row | {"n": 0, "standing": "missing"})
             continue
@@ -70,7 +82,7 @@ def _column(
             standing = "best"
         elif tested and ranks.pairwise is not None and ranks.pairwise.known:
             # What is told worse than any other cannot be the highest either.
-            first = ranks.low[ranks.methods.index(name)] == 1
-            standing = "near" if first and not ranks.told(name, best) else "behind"
+            last = ranks.told(name, best) or any(ranks.behind(name, other) for other in scores)
+            standing = "behind" if last else "near"
         rows.append(row | {"standing": standing})
     return rows

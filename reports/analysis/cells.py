@@ -69,11 +69,12 @@ def cells(
     Columns: the labels with `dataset` and `model`, `expected`, and how many of these are `done`,
     `failed`, `timed_out` or `infeasible` (the rest was not run), `complete`, `bases`; for complete
     cells the mean test top-1 over bases in percent with its t-interval, within [0, 100] and of
-    three bases or more (`top1`, `top1_low`, `top1_high`), `retained_top1` (points),
+    three bases or more (`top1`, `top1_low`, `top1_high`), `retained_top1` (points), of both the
+    standard deviation over bases, of two or more (`top1_sd`, `retained_top1_sd`),
     `best_validation_top1` (test top-1 of the epoch that was best on validation, percent), and means
-    of `score_s`, `recovery_s` and, as `_ratio` and as `_percent`, of macs, params, channels,
-    weights, latency (and `latency_low`, `latency_high`). Incomplete cells hold NaN, and so does
-    what was not measured.
+    of `score_s`, `recovery_s`, `macs`, `params` (counts) and, as `_ratio` and as `_percent`, of
+    macs, params, channels, weights, latency (and `latency_low`, `latency_high`). Incomplete cells
+    hold NaN, and so does what was not measured.
     """
     planned: dict[tuple[Any, ...], list[Labels]] = defaultdict(list)
     for trial in expected:
@@ -103,9 +104,10 @@ def _cell(labels: Labels) -> tuple[Any, ...]:
 
 _RATIOS = ("macs", "params", "channels", "weights", "latency", "latency_low", "latency_high")
 _MEANS = [
-    *("top1", "top1_low", "top1_high", "retained_top1", "best_validation_top1"),
+    *("top1", "top1_low", "top1_high", "top1_sd", "retained_top1", "retained_top1_sd"),
+    "best_validation_top1",
     *(f"{one}_{unit}" for one in _RATIOS for unit in ("ratio", "percent")),
-    *("score_s", "recovery_s"),
+    *("macs", "params", "score_s", "recovery_s"),
 ]
 
 
@@ -113,16 +115,17 @@ def _means(trials: pd.DataFrame, level: float) -> dict[tuple[Any, ...], dict[str
     """Means and intervals of every cell that has a trial."""
     if trials.empty:
         return {}
-    names = ["retained_top1", "best_validation_top1", "score_s", "recovery_s"]
+    names = ["retained_top1", "best_validation_top1", "macs", "params", "score_s", "recovery_s"]
     names += [f"{one}_ratio" for one in _RATIOS]
     # One pass over all cells: a group at a time takes pandas a minute for ten thousand trials.
     means = trials[[*CELL, *names]].astype(dict.fromkeys(names, float)).groupby(CELL).mean()
     for cost in _RATIOS:
         means[f"{cost}_percent"] = 100 * means[f"{cost}_ratio"]
+    of_bases = trials.groupby([*CELL, "base"])[["top1", "retained_top1"]].mean()
+    means = means.join(of_bases.groupby(CELL).std().add_suffix("_sd"))
     by_cell = cast("dict[tuple[Any, ...], dict[str, float]]", means.to_dict("index"))
     by_base: dict[tuple[Any, ...], list[float]] = defaultdict(list)
-    tops = trials.groupby([*CELL, "base"])["top1"].mean()
-    for place, top1 in zip(tops.index.to_list(), tops, strict=True):
+    for place, top1 in zip(of_bases.index.to_list(), of_bases["top1"], strict=True):
         by_base[place[:-1]].append(top1)
     for key, values in by_base.items():
         over = statistics.t_interval(values, level, 0, 100)
@@ -131,8 +134,9 @@ def _means(trials: pd.DataFrame, level: float) -> dict[tuple[Any, ...], dict[str
 
 
 def dense(trials: pd.DataFrame) -> pd.DataFrame:
-    """One row a base that has a finished trial: `problem`, `base`, `dense_top1` in percent."""
-    columns = ["problem", "base", "dense_top1"]
+    """One row a base that has a finished trial: `problem`, `base`, `dense_top1` in percent, and
+    `dense_macs` and `dense_params`."""
+    columns = ["problem", "base", "dense_top1", "dense_macs", "dense_params"]
     return trials.reindex(columns=columns).drop_duplicates(["problem", "base"], ignore_index=True)
 
 

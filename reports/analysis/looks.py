@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from suites.schema import AnySuite, Suite
 
-from ..formats import counted
 from ..records import Labels, Record
-from .cells import scores
-from .comparisons import comparisons
-from .over_problems import overall
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -44,6 +42,8 @@ class Course:
     @property
     def last_look(self) -> str:
         """What the last look has found."""
+        from ..formats import counted  # loads pandas
+
         number, words = len(self.taken), self.taken[-1]
         open_ = words["undecided"] + words["not compared"]
         said = ", ".join(f"{n} {word}" for word, n in words.most_common() if word != "undecided")
@@ -57,6 +57,8 @@ class Course:
     @property
     def outcome(self) -> str:
         """What has come of it, once no more trials are needed."""
+        from ..formats import counted
+
         words, used = self.taken[-1], len(self.needed)
         trials = f"{used} of {self.planned} trials; {self.planned - used} saved"
         open_ = words["undecided"] + words["not compared"]
@@ -82,6 +84,10 @@ def course(suite: AnySuite, records: Sequence[Record], expected: Sequence[Labels
     """
     if not isinstance(suite, Suite) or not suite.analysis.looks:
         return Course(list(expected), [], [], frozenset(), len(expected))
+    from .cells import scores  # loads pandas
+    from .comparisons import comparisons
+    from .over_problems import overall
+
     looks = suite.analysis.looks
     upto = {(one.recovery, one.method): looks[0] for one in expected}
     going: set[tuple[str, str, str]] = set()

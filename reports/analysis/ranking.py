@@ -75,6 +75,13 @@ class MethodRanks:
         places = self.methods.index(one), self.methods.index(other)
         return bool(self.pairwise.adjusted[places] <= self.alpha)
 
+    def behind(self, one: str, other: str) -> bool:
+        """Whether the first is told to be the worse of these two."""
+        if self.pairwise is None or not self.told(one, other):
+            return False
+        places = self.methods.index(one), self.methods.index(other)
+        return bool(self.pairwise.difference[places] < 0)
+
 
 def rank_methods(
     recovery: str, by_base: Averaged, cells: pd.DataFrame, suite: Suite

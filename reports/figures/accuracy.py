@@ -8,9 +8,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..analysis.results import Results
-from .captions import over_budgets
+from .captions import said
 from .plot import Plot
-from .rows import bar_words, bold, dots, left_out, row_grid, with_dots
+from .rows import bold, dots, left_out, row_grid, with_dots
 from .style import DASHED, Look, title
 
 
@@ -19,19 +19,17 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     cells = results.cells[results.cells["matched_to"].isna()]
     if max(map(len, results.budgets.values())) > 1 or not cells["complete"].any():
         return
+    yield points(results, looks, cells, "accuracy")
+
+
+def points(results: Results, looks: Mapping[str, Look], cells: pd.DataFrame, name: str) -> Plot:
+    """Dots of these cells of one budget, of which one or more is complete."""
     data = drawn(cells, results.trials, results.dense)
     panels = data["recovery"].nunique() * data["problem"].nunique()
-    across = _across(data)
-    yield Plot(
-        "accuracy",
-        draw(data, looks, results.suite.analysis.control),
-        data,
-        f"Accuracy {over_budgets(results)}",
-        f"Mean test top-1 accuracy of n = {results.bases} {over_budgets(results)}. Each panel has "
-        f"an axis and an order of its own, best first. {bar_words(results.suite)} Dashed grey: "
-        f"mean of the dense networks.{left_out(data['method'].nunique(), panels, across)}",
-        "Dot plot of test top-1, a row a method, by problem and recovery.",
+    words = said(
+        "accuracy", results, left_out=left_out(data["method"].nunique(), panels, _across(data))
     )
+    return Plot(name, draw(data, looks, results.suite.analysis.control), data, *words)
 
 
 def drawn(cells: pd.DataFrame, trials: pd.DataFrame, dense: pd.DataFrame) -> pd.DataFrame:
@@ -55,25 +53,25 @@ def drawn(cells: pd.DataFrame, trials: pd.DataFrame, dense: pd.DataFrame) -> pd.
 
 def draw(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> Figure:
     """The picture of `drawn`: recoveries beside one another, a line of panels a problem."""
+    data = data.assign(row=[looks[name].name for name in data["method"]])
     recoveries = sorted(data["recovery"].unique(), key=lambda one: one != "none")
     panels = {
         (problem, recovery): data[(data["problem"] == problem) & (data["recovery"] == recovery)]
         for problem in data["problem"].unique()
         for recovery in recoveries
     }
-    methods = list(data["method"].unique())
-    names = [list(dict.fromkeys([*rows["method"], *methods])) for rows in panels.values()]
+    names = [list(dict.fromkeys([*rows["row"], *data["row"]])) for rows in panels.values()]
     across = _across(data)
-    figure, axes = row_grid(names, across, looks)
+    figure, axes = row_grid(names, across, {one.name: one for one in looks.values()})
     for place, ((problem, recovery), rows) in enumerate(panels.items()):
         ax, values = axes[place], rows["dense"].head(1).tolist()
         ax.set_title(title(problem, recovery))
         for value in values:
             ax.axvline(value, zorder=1, **DASHED)
-        dots(ax, rows.assign(row=rows["method"]), looks, *values)
+        dots(ax, rows, looks, *values)
         if place + across >= len(axes):
             ax.set_xlabel("test top-1 (%)")
-    bold(axes, control)
+    bold(axes, looks[control].name)
     return figure
 
 

@@ -16,7 +16,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from ..analysis.cells import CELL
 from ..analysis.results import Results
 from ..formats import confidence, in_order
-from .focus import EDGE, focus, mark_below
+from .captions import COSTS, said
+from .focus import focus, mark_below
 from .panels import entries, grid, legend, name_axes
 from .plot import Plot
 from .published_points import draw_published, published_entry, published_points
@@ -24,13 +25,6 @@ from .rows import DOT, spread_words, with_dots
 from .style import DASHED, GREY, Look
 
 DENSE = "dense"
-COSTS = {
-    "macs": "MACs kept (%)",
-    "params": "parameters kept (%)",
-    "channels": "channels kept (%)",
-    "weights": "weights kept (%)",
-    "latency": "latency kept (%)",
-}
 _LOG_FROM = 6.0  # ratio of largest to smallest cost from which the axis is logarithmic
 _BANDS = 4  # coloured methods up to which each has its band
 
@@ -41,25 +35,20 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         return  # no curve; `accuracy` shows the points
     plain = results.cells[results.cells["matched_to"].isna()]
     if plain["complete"].any():
-        yield _plot(results, looks, plain, "accuracy_cost", "Accuracy against cost")
+        yield curves(results, looks, plain, "accuracy_cost")
     matched = [one.name for one in results.suite.methods if one.matched]
     cells = results.cells[
         results.cells["matched_to"].notna() | results.cells["method"].isin(matched)
     ]
     if matched and cells["complete"].any():
-        text = "The same layer widths, other channels"
-        if results.suite.budgets.unstructured:
-            text = "As many weights of each layer, but others"
-        yield _plot(results, looks, cells, "accuracy_cost_matched", text)
+        yield curves(results, looks, cells, "accuracy_cost_matched")
 
 
-def _plot(
-    results: Results, looks: Mapping[str, Look], cells: pd.DataFrame, name: str, title: str
-) -> Plot:
+def curves(results: Results, looks: Mapping[str, Look], cells: pd.DataFrame, name: str) -> Plot:
+    """Curves of these cells, of which one or more is complete, against the cost of the analysis."""
     cost = results.suite.analysis.cost.removesuffix("_ratio")
-    instead = ""
-    if cells[f"{cost}_ratio"].isna().all():
-        instead = f" {cost.capitalize()} was not measured."
+    unmeasured = cost if cells[f"{cost}_ratio"].isna().all() else ""
+    if unmeasured:
         cost = "params" if results.suite.budgets.cost == "params" else "macs"
     data = drawn(cells, results.trials, results.dense, cost)
     matched = cells["matched_to"].notna()  # their markers are hollow too: published ones stay away
@@ -68,25 +57,17 @@ def _plot(
     label = "theoretical MACs kept (%)" if theoretical else COSTS[cost]
     banded = with_bands(data, looks, results.suite.analysis.control)
     data = data[(data["dot"] == "") | data["method"].isin(banded)]
-    of = f", of {', '.join(banded)}"
+    of = f", of {', '.join(looks[one].name for one in banded)}"
     level = confidence(results.suite.analysis.alpha)
     bands = f"Bands{of}: {level} t-interval over bases; they may leave the panel."
-    several = results.suite.bases > 1
-    caption = (
-        f"Mean test top-1 accuracy of {results.bases} per "
-        f"problem. {spread_words(results.suite, bands, of)} Dashed grey: the dense network"
-        f"{'s with one standard deviation over bases' if several else ''}. Each panel has a scale "
-        f"of its own. {EDGE}{instead}"
-    )
-    if cost == "latency":
-        caption += " Bars along the axis: 95 % intervals over the rounds of timing."
-    if len(theirs):
-        caption += " Hollow: published, with the standard deviation where the paper prints one."
-    alt = f"Lines of test top-1 against {label} for {', '.join(cells['method'].unique())}, by "
-    alt += "problem and recovery."
+    words = said(
+        "accuracy_cost", results, matched=matched.any(), unmeasured=unmeasured, cost=cost,
+        label=label, spread=spread_words(results.suite, bands, of), published=len(theirs),
+        methods=cells["method"].unique(),
+    )  # fmt: skip
     figure = draw(data, looks, label, banded, theirs)
     shown = pd.concat([data, theirs], ignore_index=True) if len(theirs) else data
-    return Plot(name, figure, shown, title, caption, alt)
+    return Plot(name, figure, shown, *words)
 
 
 def drawn(

@@ -1,12 +1,66 @@
-"""What captions say alike: what became of budgets, who takes part, what a test of pairs says."""
+"""What is said of figures, by templates/figures.yaml; and what captions say alike."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, StrictUndefined, Template
+
+from suites.files import read_yaml
+
+from ..analysis.fidelity import FidelityResults
 from ..analysis.ranking import MethodRanks
 from ..analysis.results import Results
-from ..formats import counted
+from ..formats import capital, confidence, counted
 from ..records import budget_words
-from .accuracy_cost import COSTS
+from ..statistics import FEWEST_BASES
+from .focus import EDGE
+from .panels import MANY
+from .rows import bar_words
+from .style import recovered
+
+COSTS = {
+    "macs": "MACs kept (%)",
+    "params": "parameters kept (%)",
+    "channels": "channels kept (%)",
+    "weights": "weights kept (%)",
+    "latency": "latency kept (%)",
+}
+
+
+class Said(NamedTuple):
+    """The words of one figure."""
+
+    title: str
+    caption: str  # says n, and what the spread means
+    alt: str
+
+
+def said(figure: str, results: Results | FidelityResults, **known: Any) -> Said:
+    """The words of a figure, which take what they name from its results and from `known`."""
+    texts = _texts()[figure]
+    known |= {"results": results, "suite": results.suite}
+    words = (texts[part].render(known) for part in Said._fields)
+    return Said(*(re.sub("[ \\n]+", " ", one).strip() for one in words))
+
+
+@cache
+def _texts() -> Mapping[str, Mapping[str, Template]]:
+    environment = Environment(undefined=StrictUndefined, autoescape=False)
+    alike = (participants, over_budgets, change, pairs_tested, at_the_tightest, bar_words)
+    for one in (*alike, capital, confidence, counted, recovered):
+        environment.filters[one.__name__] = one
+    environment.globals |= {"EDGE": EDGE, "MANY": MANY, "FEWEST_BASES": FEWEST_BASES}
+    environment.globals["COSTS"] = COSTS
+    path = Path(__file__).parents[1] / "templates" / "figures.yaml"
+    return {
+        name: {part: environment.from_string(text) for part, text in texts.items()}
+        for name, texts in read_yaml(path).items()
+    }
 
 
 def participants(ranks: MethodRanks) -> str:

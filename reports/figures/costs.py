@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from ..analysis.results import Results
 from ..formats import in_order
-from .accuracy_cost import COSTS
+from .captions import COSTS, said
 from .panels import ALL_PROBLEMS, MANY, entries, legend, tiled
 from .plot import Plot
 from .rows import bold, left_out, places, row_grid
@@ -25,28 +25,12 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     data = drawn(results)
     if data.empty:
         return
-    axis = data["axis"].iloc[0]
-    n = results.bases
-    if len(results.problems) > MANY:
-        n += f" on each of {len(results.problems)} problems"
-    word = "MACs" if axis == "macs" else axis
-    if data["budget"].nunique() == 1:
-        dotted = f"the share of the {word} kept, on average. To the right of it"
-    else:
-        dotted = "equal shares. Above it"
-    dotted += f" a method keeps more of the other cost than of the {word}"
-    bars = " Bars: 95 % intervals over the rounds of timing." if data["low"].notna().any() else ""
-    if data["budget"].nunique() == 1:
-        others = data["other"].nunique()
-        bars += left_out(data["method"].nunique(), others * data["problem"].nunique(), others)
-    yield Plot(
-        "costs",
-        draw(data, looks, results.suite.analysis.control),
-        data,
-        "What equal cost leaves unequal",
-        f"Means of n = {n} at every budget, without their spread. Dotted: {dotted}.{bars}",
-        f"Curves of other costs kept against {COSTS[axis]}, a line a method, by problem.",
-    )
+    methods, problems, others, budgets = data[["method", "problem", "other", "budget"]].nunique()
+    words = said(
+        "costs", results, axis=results.axis, single=budgets == 1, timed=data["low"].notna().any(),
+        left_out=left_out(methods, others * problems, others) if budgets == 1 else "",
+    )  # fmt: skip
+    yield Plot("costs", draw(data, looks, results.suite.analysis.control), data, *words)
 
 
 def drawn(results: Results) -> pd.DataFrame:

@@ -13,14 +13,14 @@ from matplotlib.lines import Line2D
 from suites.section import slug
 
 from ..analysis.results import Results
-from ..formats import confidence
 from ..statistics import t_interval
-from .accuracy_cost import COSTS, cost_axis
-from .focus import EDGE, focus, mark_below
+from .accuracy_cost import cost_axis
+from .captions import COSTS, said
+from .focus import focus, mark_below
 from .panels import tiled
 from .plot import Plot
 from .rows import DOT, with_dots
-from .style import QUIET, TWO_COLUMNS, Look, recovered
+from .style import QUIET, TWO_COLUMNS, Look
 
 _ACROSS = 6
 
@@ -34,21 +34,11 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         data = drawn(results, recovery)
         if data["method"].nunique() < 2:
             continue
-        several = len(results.problems) > 1
-        n = f"n = {data['n'].max()} {data['unit'].iloc[0]}"
-        level = confidence(results.suite.analysis.alpha)
-        band = "Band: range over problems" if several else f"Band: {level} t-interval over bases"
-        band += "" if several else " (it may leave the panel)"
-        if (data["dot"] != "").any():
-            band = "Small dots: single bases, too few for an interval"
         yield Plot(
             f"each_method-{slug(recovery)}",
             draw(data, looks, control, COSTS[results.axis]),
             data,
-            f"Every method on its own, {recovered(recovery)}",
-            f"Accuracy change (top-1, pruned minus dense network) against cost, mean of {n}. Best "
-            f"mean first. {band}. Black: {control}. Grey: all other methods. {EDGE}",
-            f"Small panels, one a method, of accuracy change against cost beside {control}.",
+            *said("each_method", results, recovery=recovery, data=data),
         )
 
 
@@ -62,28 +52,24 @@ def drawn(results: Results, recovery: str) -> pd.DataFrame:
     cells = results.cells[results.cells["matched_to"].isna()]
     cells = cells[(cells["recovery"] == recovery) & cells["budget"].isin(results.shared_budgets)]
     cells = cells[cells.groupby("method")["complete"].transform("all").astype(bool)]
-    cost = f"{results.axis}_percent"
-    trials = results.trials[results.trials["recovery"] == recovery]
-    by_base = trials.groupby(["method", "budget", "base"])["retained_top1"].mean()
-    dense = results.dense["dense_top1"].mean()
-    rows = []
-    several = len(results.problems) > 1
-    for (method, budget), of_budget in cells.groupby(["method", "budget"], sort=False):
-        row = {"method": method, "budget": budget, "cost_percent": of_budget[cost].mean()}
-        row["mean"] = of_budget["retained_top1"].mean()
-        if several:
-            low, high = of_budget["retained_top1"].min(), of_budget["retained_top1"].max()
-            row |= {"n": len(of_budget), "unit": "problems"}
-        else:
-            level = 1 - results.suite.analysis.alpha
-            over = t_interval(by_base.xs((method, budget)), level, -dense, 100 - dense)
-            low, high = over.low, over.high
-            row |= {"n": over.n, "unit": "bases"}
-        rows.append(row | {"low": low, "high": high})
+    by_budget = cells.groupby(["method", "budget"], sort=False)
+    gain = by_budget["retained_top1"]
+    data = pd.DataFrame({"cost_percent": by_budget[f"{results.axis}_percent"].mean()})
+    data = data.assign(mean=gain.mean(), low=gain.min(), high=gain.max(), n=gain.size(), dot="")
+    data = data.assign(unit="problems").reset_index()
+    if len(results.problems) == 1:
+        trials = results.trials[results.trials["recovery"] == recovery]
+        by_base = trials.groupby(["method", "budget", "base"])["retained_top1"].mean()
+        dense, level = results.dense["dense_top1"].mean(), 1 - results.suite.analysis.alpha
+        spans = [
+            t_interval(by_base[method, budget], level, -dense, 100 - dense)
+            for method, budget in zip(data["method"], data["budget"], strict=True)
+        ]
+        data[["low", "high", "n"]] = [(one.low, one.high, one.n) for one in spans]
+        data = with_dots(
+            data.assign(unit="bases"), lambda row: by_base[row["method"], row["budget"]]
+        )
     columns = ["method", "budget", "cost_percent", "mean", "low", "high", "n", "unit", "dot"]
-    data = pd.DataFrame(rows, columns=columns).assign(dot="")
-    if not several:
-        data = with_dots(data, lambda row: by_base[row["method"], row["budget"]])
     place = data.groupby("method")["mean"].transform("mean")
     data = data.assign(place=-place).sort_values(["place", "method", "budget"], ignore_index=True)
     return data[columns]

@@ -11,19 +11,21 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from suites.section import slug
 
 from ..analysis.fidelity import NORMALISED, SHARES, FidelityResults
-from ..formats import confidence, counted
+from ..formats import confidence
 from ..statistics import FEWEST_BASES
+from .captions import said
 from .panels import tiled
 from .plot import Drawing, Plot, asked_for, write
 from .rows import DOT
 from .similarity import REMOVED, overlap, similarity, similarity_plot
 from .style import GREY, publication
 from .unit_scatter import scatter
+
+Agreement = Callable[[pd.DataFrame], pd.DataFrame]  # of units -> of every two criteria
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,6 @@ def fidelity_gallery(
         return [write(plot, folder) for name in asked for plot in FIGURES[name](results)]
 
 
-_ORDER = "Criteria stand in the order of their Spearman correlation over all units, mean over "
-_ORDER += "problems."
-
-
 def _bars(results: FidelityResults) -> str:
     if results.suite.bases == 1:
         return "One base per problem, so no intervals"
@@ -74,10 +72,6 @@ def _bars(results: FidelityResults) -> str:
         return "Small dots: single bases, too few for an interval"
     level = confidence(results.suite.analysis.alpha)
     return f"Bars: {level} t-intervals over {results.suite.bases} bases"
-
-
-def _n(results: FidelityResults) -> str:
-    return f"n = {counted(results.suite.bases, 'base')}, without a spread"
 
 
 def _correlation(results: FidelityResults) -> Iterator[Plot]:
@@ -88,15 +82,7 @@ def _correlation(results: FidelityResults) -> Iterator[Plot]:
         ceiling = results.ceilings.get(problem, math.nan)
         if not math.isnan(ceiling):
             ax.axvline(ceiling, color=GREY, linewidth=0.9, dashes=(3, 2), zorder=1)
-    yield Plot(
-        "correlation",
-        figure,
-        data,
-        "Rank correlation with the truth",
-        f"Right is better, 0 is no relation. {_bars(results)}. {_ORDER} Dashed: what a perfect "
-        "criterion would reach over all units, as the measured truth is noisy.",
-        "Dot plot of rank correlations, a row a criterion, a panel a problem.",
-    )
+    yield Plot("correlation", figure, data, *said("correlation", results, bars=_bars(results)))
 
 
 def _regret(results: FidelityResults) -> Iterator[Plot]:
@@ -107,77 +93,48 @@ def _regret(results: FidelityResults) -> Iterator[Plot]:
         ax.set_xscale("symlog", linthresh=1, linscale=1.2)
         right = ax.get_xlim()[1]
         ticks = [x for x in (0.0, 0.25, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0, 100.0) if x <= right]
-        ax.xaxis.set_major_locator(FixedLocator(ticks))
-        ax.xaxis.set_minor_locator(NullLocator())
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.set_xticks(ticks, [f"{x:g}" for x in ticks])
+        ax.minorticks_off()
         ax.set_xlim(left=-0.04)
-    yield Plot(
-        "regret",
-        figure,
-        data,
-        "Regret of the lowest scores",
-        "Mean true loss change of the units that a criterion would remove first, beyond that of "
-        "the best choice. It is a share of a random choice's: left is better. "
-        f"{_bars(results)}. {_ORDER} The scale is linear up to 1 and logarithmic beyond.",
-        "Dot plot of normalised regrets, a row a criterion, a panel a problem.",
-    )
+    yield Plot("regret", figure, data, *said("regret", results, bars=_bars(results)))
 
 
-def _problems(results: FidelityResults) -> list[str]:
-    """Problems of which units are measured."""
-    return [str(one) for one in results.units["problem"].unique()]
-
-
-def _compared(results: FidelityResults) -> Iterator[str]:
-    """Those of three criteria or more: of two there is one number, which needs no matrix."""
-    criteria = results.units.groupby("problem")["method"].nunique()
-    return (one for one in _problems(results) if criteria[one] > 2)
+def _matrices(results: FidelityResults, of: Agreement) -> Iterator[tuple[str, pd.DataFrame]]:
+    """On problems of three criteria or more: of two there is one number, which needs no matrix."""
+    for problem, units in results.units.groupby("problem", sort=False):
+        if units["method"].nunique() > 2:
+            yield str(problem), of(units)
 
 
 def _similarity(results: FidelityResults) -> Iterator[Plot]:
-    for problem in _compared(results):
-        matrix = similarity(results, problem)
+    for problem, matrix in _matrices(results, similarity):
         yield Plot(
             f"similarity-{slug(problem)}",
             similarity_plot(matrix),
             matrix.rename_axis("method").reset_index(),
-            f"Which criteria rank alike, {problem}",
-            "Spearman's ρ of two criteria's scores over all sampled units, in percent, mean "
-            f"over {_n(results)}. The tree joins criteria at their mean distance 1 − |ρ|. Those "
-            "that rank alike, or upside down, stand side by side.",
-            f"Matrix of rank correlations between criteria on {problem}, with a dendrogram.",
+            *said("similarity", results, problem=problem),
         )
 
 
 def _overlap(results: FidelityResults) -> Iterator[Plot]:
-    for problem in _compared(results):
-        shared = overlap(results, problem)
+    for problem, shared in _matrices(results, overlap):
         yield Plot(
             f"overlap-{slug(problem)}",
             similarity_plot(shared, "overlap of removed sets"),
             shared.rename_axis("method").reset_index(),
-            f"Which criteria remove the same units, {problem}",
-            f"Overlap (Jaccard, in percent) of the {100 * REMOVED:g} % of the sampled units that "
-            f"each of two criteria removes, mean over {_n(results)}. Two random sets share "
-            f"{100 * REMOVED / (2 - REMOVED):.0f} %. The tree joins criteria at their mean "
-            "distance 1 − overlap.",
-            f"Matrix of overlaps between criteria's removed sets on {problem}, with a dendrogram.",
+            *said("overlap", results, problem=problem, removed=REMOVED),
         )
 
 
 def _truth(results: FidelityResults) -> Iterator[Plot]:
-    for problem in _problems(results):
-        units = results.units[results.units["problem"] == problem]
+    for problem, units in results.units.groupby("problem", sort=False):
+        of = results.methods[results.methods["problem"] == problem]
+        rho = dict(zip(of["method"], of["spearman"].astype(float), strict=True))
         yield Plot(
-            f"truth-{slug(problem)}",
-            scatter(units, ordered(results), _rho(results, problem)),
+            f"truth-{slug(str(problem))}",
+            scatter(units, ordered(results), rho),
             units,
-            f"Predicted rank and true loss change, {problem}",
-            "Each dot is a removed unit, each panel a criterion, with its ρ over all units. Left: "
-            "units that are removed first. The vertical scale is linear around zero and "
-            "logarithmic beyond the dotted lines. Orange: medians of tenths. A perfect criterion "
-            "rises from left to right.",
-            f"Scatter of true loss change against predicted rank on {problem}.",
+            *said("truth", results, problem=problem),
         )
 
 
@@ -258,8 +215,3 @@ def _dots(ax: Axes, rows: pd.DataFrame, series: Sequence[Series]) -> None:
 
 def _fill(one: Series) -> str:
     return "#ffffff" if one.hollow else one.colour
-
-
-def _rho(results: FidelityResults, problem: str) -> dict[str, float]:
-    rows = results.methods[results.methods["problem"] == problem]
-    return dict(zip(rows["method"], rows["spearman"].astype(float), strict=True))

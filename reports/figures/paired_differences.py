@@ -10,11 +10,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..analysis.results import Results
-from ..statistics import FEWEST_BASES, Floats
-from .captions import over_budgets
+from ..statistics import Floats
+from .captions import said
 from .panels import ALL_PROBLEMS as OVERALL
 from .plot import Plot
-from .rows import bar_words, dots, left_out, row_grid, with_dots
+from .rows import dots, left_out, row_grid, with_dots
 from .style import GREY, Look, title
 
 _PANELS = 2  # problems up to which each has a panel; more are small dots in one
@@ -32,28 +32,19 @@ def _plot(results: Results, looks: Mapping[str, Look], family: str) -> Plot:
     data = drawn(results, family)
     control, rope = results.suite.analysis.control, results.suite.analysis.rope
     other = control if family == "control" else "its matched control"
-    bars = bar_words(results.suite)
-    if OVERALL in set(data["panel"]):
-        bars = f"{bars} All problems: the mean over them, with its interval over the bases of all. "
-        bars += "Small dots there are single problems."
-    if results.suite.bases >= FEWEST_BASES and not results.suite.analysis.looks:
-        bars += " Each interval stands alone: of many, some leave zero out by chance."
-    caption = (
-        f"Difference in test top-1 accuracy {over_budgets(results)}, method minus {other}. Right "
-        f"of zero is better than {other}. Each panel has an order and an axis of its own, and n "
-        f"over it. {bars} Shaded: differences below {rope:g} points, which the suite calls equal."
-    )
     across = data["panel"].nunique()
     recoveries = data["recovery"].nunique()
     panels = (across * recoveries, across) if across > 1 else (recoveries, recoveries)
-    caption += left_out(data["comparison"].nunique(), *panels)
+    words = said(
+        "paired_differences", results, family=family, other=other,
+        overall=OVERALL in set(data["panel"]),
+        left_out=left_out(data["comparison"].nunique(), *panels),
+    )  # fmt: skip
     return Plot(
         "paired_differences" + ("_matched" if family == "matched" else ""),
         draw(data, looks, rope, results, f"method − {other} (points)"),
         data,
-        f"Differences to {control if family == 'control' else 'matched controls'}",
-        caption,
-        f"Forest plot of each method minus {other}, by problem and recovery.",
+        *words,
     )
 
 

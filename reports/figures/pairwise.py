@@ -13,12 +13,11 @@ from suites.section import slug
 
 from ..analysis.ranking import MethodRanks
 from ..analysis.results import Results
-from ..formats import counted
-from .captions import change, pairs_tested
+from .captions import said
 from .focus import focus, signed
 from .plot import Plot
 from .similarity import signs, square_figure
-from .style import Look, recovered
+from .style import Look
 
 _NUMBERS = 16  # methods up to which the differences are written into the squares
 
@@ -32,19 +31,8 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         if k < 3 or not ranks.any_told:
             continue
         data = drawn(ranks)
-        darker = "" if k <= _NUMBERS else ", red ones, with a minus, worse"
-        yield Plot(
-            f"pairwise-{slug(recovery)}",
-            draw(data, alpha),
-            data,
-            f"Every pair, {recovered(recovery)}",
-            f"Difference of the {change(results)}, row minus column. Blue rows are better{darker}. "
-            f"Methods stand by their mean. Dots: the pair is shown to differ "
-            f"{pairs_tested(results)}. n = {counted(len(ranks.problems), 'problem')}. The darkest "
-            "colours stand for the largest tenth of differences and all beyond, a few methods far "
-            "behind aside.",
-            f"Matrix of differences between all pairs of {k} methods, {recovered(recovery)}.",
-        )
+        words = said("pairwise", results, ranks=ranks, numbers=k <= _NUMBERS)
+        yield Plot(f"pairwise-{slug(recovery)}", draw(data, alpha), data, *words)
 
 
 def drawn(ranks: MethodRanks) -> pd.DataFrame:

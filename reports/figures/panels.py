@@ -119,7 +119,7 @@ def entries(methods: Sequence[str], looks: Mapping[str, Look]) -> Iterator[Line2
     """A line for each coloured method, and one for all grey ones together."""
     for name in methods:
         if not looks[name].quiet:
-            yield looks[name].line([], [], label=name)
+            yield looks[name].line([], [], label=looks[name].name)
     quiet = sum(looks[name].quiet for name in methods)
     if quiet:
         label = counted(quiet, "other method")

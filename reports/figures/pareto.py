@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from ..analysis.results import Results
 from ..statistics import Floats
-from .captions import change
-from .focus import EDGE, focus, signed
+from .captions import Said, said
+from .focus import focus, signed
 from .names import place_names
 from .panels import ALL_PROBLEMS, MANY, grid, legend, name_axes
 from .plot import Plot
@@ -32,15 +32,8 @@ def score_cost(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     data = drawn(results, "score_s")
     data = _differing(data.assign(x=data["score_s"].clip(lower=SHORTEST_S)))
     if len(data):
-        yield Plot(
-            "score_cost",
-            draw(data, looks, "scoring time (s)", log=True),
-            data,
-            "Quality against scoring time",
-            "Across: seconds of scoring, as if the criterion had run alone. Up: "
-            f"{_words(results, 'faster')} Times below 1 ms stand at 1 ms. {_named(looks)}",
-            "Scatter of scoring time against accuracy change, by problem and recovery.",
-        )
+        figure = draw(data, looks, "scoring time (s)", log=True)
+        yield Plot("score_cost", figure, data, *_words(results, looks, timed=True))
 
 
 def training_cost(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
@@ -48,15 +41,8 @@ def training_cost(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]
     data = drawn(results, "images_trained")
     data = _differing(data.assign(x=data["images_trained"] / 1000))
     if len(data):
-        yield Plot(
-            "training_cost",
-            draw(data, looks, "training images after the base (thousands)", log=False),
-            data,
-            "Quality against training",
-            "Across: images of all training since the base, a method's own phases and recovery "
-            f"together. Up: {_words(results, 'cheaper')} {_named(looks)}",
-            "Scatter of training images against accuracy change, by problem and recovery.",
-        )
+        figure = draw(data, looks, "training images after the base (thousands)", log=False)
+        yield Plot("training_cost", figure, data, *_words(results, looks, timed=False))
 
 
 def _differing(data: pd.DataFrame) -> pd.DataFrame:
@@ -65,23 +51,9 @@ def _differing(data: pd.DataFrame) -> pd.DataFrame:
     return data[several].reset_index(drop=True)
 
 
-def _words(results: Results, frugal: str) -> str:
-    n, spread = results.bases, ", with bars of one standard deviation over bases"
-    if len(results.problems) > MANY:
-        n = f"{len(results.problems)} problems"
-        spread = ", with bars of one standard deviation over these"
-    elif results.suite.bases == 1:
-        spread = ": single networks, no spread"
-    return (
-        f"{change(results)}. Means are of n = {n}{spread}. {EDGE} Up and to the left is better. "
-        f"On the dashed front no other method is both {frugal} and better."
-    )
-
-
-def _named(looks: Mapping[str, Look]) -> str:
-    if not any(one.quiet for one in looks.values()):
-        return ""
-    return "Coloured methods and those on the front are named. Grey dots are the others."
+def _words(results: Results, looks: Mapping[str, Look], *, timed: bool) -> Said:
+    crowded = any(one.quiet for one in looks.values())
+    return said("pareto", results, timed=timed, crowded=crowded)
 
 
 def drawn(results: Results, cost: str) -> pd.DataFrame:

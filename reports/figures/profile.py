@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 
 from ..analysis.ranking import MethodRanks
 from ..analysis.results import Results
-from ..formats import capital, counted, in_order, ranged
+from ..formats import in_order, ranged
 from ..statistics import Floats, known_mean, shares_within
-from .focus import EDGE, focus, mark_beside
+from .captions import said
+from .focus import focus, mark_beside
 from .panels import entries, legend, tiled
 from .plot import Plot
 from .style import GREY, ONE_COLUMN, TWO_COLUMNS, Look, recovered
@@ -34,23 +35,8 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         return
     budgets = ranged([len(kept) for kept in results.budgets.values()], "budget")
     data = drawn(cubes)
-    sizes = " ".join(
-        f"{capital(recovered(key))}: n = {counted(problems, 'problem')} × {budgets} × "
-        f"{counted(bases, 'base')} × {counted(repeats, 'repeat')} per method."
-        for key, (_, cube) in cubes.items()
-        for _, problems, bases, repeats in [cube.shape[1:]]
-    )
-    yield Plot(
-        "profile",
-        draw(data, looks),
-        data,
-        "Performance profiles",
-        "Share of trials on which a method loses no more than so many points of top-1 accuracy "
-        f"against the dense network. Up and to the left is better. {sizes} The curves describe "
-        f"these trials and no others. {EDGE}",
-        "Curves of the share of trials against the points lost, a line a method, a panel a "
-        "recovery.",
-    )
+    words = said("profile", results, cubes=cubes, budgets=budgets)
+    yield Plot("profile", draw(data, looks), data, *words)
 
 
 def _lost(results: Results, ranks: MethodRanks) -> Floats:

@@ -12,8 +12,8 @@ from matplotlib.ticker import MaxNLocator
 
 from ..analysis.ranking import MethodRanks
 from ..analysis.results import Results
-from .captions import change, pairs_tested, participants
-from .focus import EDGE, focus, signed
+from .captions import participants, said
+from .focus import focus, signed
 from .plot import Plot
 from .style import GREY, INK, TWO_COLUMNS, Look, recovered
 
@@ -34,17 +34,8 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         return
     sizes = "; ".join(dict.fromkeys(map(participants, ranked)))
     data = drawn(ranked)
-    yield Plot(
-        "rank_diagram",
-        draw(data, looks),
-        data,
-        "Which methods are shown to differ",
-        f"Mean {change(results)}. The best stands at the left; {sizes}. Bars join methods of "
-        f"which no pair is shown to differ {pairs_tested(results)}. In brackets: the ranks that "
-        f"this leaves open. {EDGE}",
-        "Diagram: methods on a line of mean accuracy change, with bars over runs in which no pair "
-        "is shown to differ.",
-    )
+    words = said("rank_diagram", results, sizes=sizes)
+    yield Plot("rank_diagram", draw(data, looks), data, *words)
 
 
 def drawn(ranked: Sequence[MethodRanks]) -> pd.DataFrame:

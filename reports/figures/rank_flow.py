@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 
 from ..analysis.results import Results
 from ..records import budget_words
-from .accuracy_cost import COSTS
-from .captions import participants
+from .captions import COSTS, participants, said
 from .panels import tiled
 from .plot import Plot
 from .style import INK, TWO_COLUMNS, Look, recovered
@@ -33,17 +32,11 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     if data.empty or data["method"].nunique() < 3:
         return
     axis = results.suite.budgets.cost
-    said = data.groupby("recovery", sort=False)["said"].first()
-    sizes = said.iloc[0] if said.nunique() == 1 else "; ".join(f"{k}: {v}" for k, v in said.items())
-    yield Plot(
-        "rank_flow",
-        draw(data, looks, THRESHOLD if axis == "threshold" else COSTS[axis]),
-        data.drop(columns="said"),
-        "Places at every budget",
-        f"Methods by their mean accuracy change at each budget, best above; {sizes}. Places do not "
-        "say how far methods lie apart, nor whether they are shown to differ.",
-        "Bump chart of the methods' places, a column a budget, a panel a recovery.",
-    )
+    of = data.groupby("recovery", sort=False)["n_words"].first()
+    sizes = of.iloc[0] if of.nunique() == 1 else "; ".join(f"{k}: {v}" for k, v in of.items())
+    figure = draw(data, looks, THRESHOLD if axis == "threshold" else COSTS[axis])
+    words = said("rank_flow", results, sizes=sizes)
+    yield Plot("rank_flow", figure, data.drop(columns="n_words"), *words)
 
 
 def drawn(results: Results) -> pd.DataFrame:
@@ -52,7 +45,7 @@ def drawn(results: Results) -> pd.DataFrame:
     A problem without a budget has no places there: only those that all problems have are columns.
     Columns: `recovery`, `method`, `budget`, `at` (the budget in words), `mean` (points of retained
     top-1, over problems; NaN where the method failed on one), `place` (1 is best), `n` (problems),
-    `said` (n in words).
+    `n_words` (n, and whom it leaves out).
     """
     parts = []
     for recovery, ranks in results.ranking.items():
@@ -68,8 +61,8 @@ def drawn(results: Results) -> pd.DataFrame:
             part = mean.sort_values(ascending=False, kind="stable").rename("mean").reset_index()
             part = part.assign(place=part.index + 1, recovery=recovery, budget=budget)
             part["at"] = budget_words(results.suite.budgets.cost, budget)
-            parts.append(part.assign(n=len(ranks.problems), said=participants(ranks)))
-    columns = ["recovery", "method", "budget", "at", "mean", "place", "n", "said"]
+            parts.append(part.assign(n=len(ranks.problems), n_words=participants(ranks)))
+    columns = ["recovery", "method", "budget", "at", "mean", "place", "n", "n_words"]
     return pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)
 
 

@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ..analysis.results import Results
-from ..formats import counted, in_order
-from .captions import at_the_tightest
-from .focus import EDGE, focus, mark_below
+from ..formats import in_order
+from .captions import said
+from .focus import focus, mark_below
 from .panels import entries, grid, legend, name_axes
 from .plot import Plot
 from .style import Look
@@ -23,27 +23,8 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     if data.empty:
         return
     banded = _banded(data, looks, results.suite.analysis.control)
-    n = results.suite.bases * results.suite.repeats
-    spread = f"Bands, of {', '.join(banded)}: one standard deviation over these networks. They "
-    spread += "may leave the panel."
-    tuned = any(one.tune for one in results.suite.recoveries)
-    chosen = "The images are those held out for validation, not the test images." + (
-        " Where a recovery was tuned, curves are of the settings that won by their last value."
-        if tuned
-        else ""
-    )
-    yield Plot(
-        "recovery_curves",
-        draw(data, looks, banded),
-        data,
-        "Recovery over epochs",
-        f"Validation top-1 after each epoch of recovery {at_the_tightest(results)}. Mean of "
-        f"{'at most' if results.course.looks else 'n ='} {counted(n, 'network')} per method and "
-        "problem. "
-        f"{spread if n > 1 else 'One network, so no spread.'} {chosen} {EDGE}",
-        "Curves of validation top-1 over epochs of recovery, a line a method, by problem and "
-        "recovery.",
-    )
+    words = said("recovery_curves", results, banded=banded)
+    yield Plot("recovery_curves", draw(data, looks, banded), data, *words)
 
 
 def drawn(results: Results) -> pd.DataFrame:

@@ -38,7 +38,7 @@ def in_view(names: Sequence[str], most: int, looks: Mapping[str, Look]) -> list[
     """The coloured ones of too many rows, and the best and the worst of the others.
 
     >>> from reports.figures.style import Look
-    >>> in_view(["a", "b", "c", "d", "e"], 3, {"c": Look("black", "o")})
+    >>> in_view(["a", "b", "c", "d", "e"], 3, {"c": Look("c", "black", "o")})
     ['a', 'c', 'e']
     """
     if len(names) <= most:

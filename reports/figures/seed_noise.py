@@ -10,10 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ..analysis.results import Results
-from ..formats import counted
 from ..statistics import FEWEST_BASES
-from .captions import change
-from .focus import EDGE, focus, mark_beside
+from .captions import said
+from .focus import focus, mark_beside
 from .plot import Plot
 from .rows import bold, left_out, places, row_grid
 from .style import GREY, Look, recovered
@@ -26,30 +25,13 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     data = drawn(results)
     if data.empty:
         return
-    suite = results.suite
-    problems = data["n_problems"].max()
-    pooled = f", pooled over n = {problems} problems" if problems > 1 else ""
-    drawn_levels = set(data["level"])
-    parts = []
-    if _LEVELS["base_sd"] in drawn_levels:
-        parts.append("Filled: between bases, which all methods share.")
-        if suite.repeats == 1:
-            parts.append("With one repeat this holds the noise of calibration and finetuning too.")
-    if _LEVELS["repeat_sd"] in drawn_levels:
-        parts.append("Hollow: between repeats on one base, with other calibration images and")
-        parts.append("another finetuning order.")
-    yield Plot(
-        "seed_noise",
-        draw(data, looks, suite.analysis.control),
-        data,
-        "Seed noise",
-        f"Standard deviations of the {change(results)}{pooled}. They are nested variance "
-        f"components of n = {results.bases} × {counted(suite.repeats, 'repeat')}. Each panel has "
-        f"an order of its own. {' '.join(parts)} 0: no more than the noise below it explains. "
-        f"Smaller is steadier, not better, and few bases measure it poorly. {EDGE}"
-        f"{left_out(data['method'].nunique(), 1, 1)}",
-        "Dot plot of standard deviations over bases and repeats, a row a method.",
-    )
+    levels = set(data["level"])
+    words = said(
+        "seed_noise", results, problems=data["n_problems"].max(),
+        between_bases=_LEVELS["base_sd"] in levels, between_repeats=_LEVELS["repeat_sd"] in levels,
+        left_out=left_out(data["method"].nunique(), 1, 1),
+    )  # fmt: skip
+    yield Plot("seed_noise", draw(data, looks, results.suite.analysis.control), data, *words)
 
 
 def drawn(results: Results) -> pd.DataFrame:

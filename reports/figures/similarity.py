@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-from ..analysis.fidelity import FidelityResults
 from ..statistics import Floats
 from .style import GREY, TWO_COLUMNS
 
@@ -27,22 +26,22 @@ _LARGE = 0.27  # of one that holds a number
 _LETTER = 0.058  # inches
 
 
-def similarity(results: FidelityResults, problem: str) -> pd.DataFrame:
+def similarity(units: pd.DataFrame) -> pd.DataFrame:
     """Spearman correlation of every two methods' scores over all units, mean over bases.
 
     Rows and columns are in the order of an average-linkage clustering of 1 - tau, so that methods
-    which rank alike, or upside down, stand together.
+    which rank alike, or upside down, stand together. `units` are those of one problem.
     """
-    return mean_agreement([one.corr("spearman") for one in _scores(results, problem)])
+    return mean_agreement([one.corr("spearman") for one in _scores(units)])
 
 
-def overlap(results: FidelityResults, problem: str) -> pd.DataFrame:
+def overlap(units: pd.DataFrame) -> pd.DataFrame:
     """Share that two methods' sets have in common, of all units in either: Jaccard, over bases.
 
     A set is the lowest `REMOVED` of the sampled units. Order as `similarity`, of 1 - overlap.
     """
     by_base = []
-    for scores in _scores(results, problem):
+    for scores in _scores(units):
         taken = scores.rank(method="first") <= REMOVED * len(scores)
         held = taken.to_numpy(dtype=float)
         both = held.T @ held
@@ -51,9 +50,8 @@ def overlap(results: FidelityResults, problem: str) -> pd.DataFrame:
     return mean_agreement(by_base)
 
 
-def _scores(results: FidelityResults, problem: str) -> Iterator[pd.DataFrame]:
+def _scores(units: pd.DataFrame) -> Iterator[pd.DataFrame]:
     """Of each base and repeat [units, methods]."""
-    units = results.units[results.units["problem"] == problem]
     for _, rows in units.groupby(["base", "repeat"], sort=True):
         yield rows.pivot(index=["group", "unit"], columns="method", values="score")
 

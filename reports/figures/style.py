@@ -39,8 +39,9 @@ TWO_COLUMNS = 7.1
 
 @dataclass(frozen=True)
 class Look:
-    """How a method is drawn everywhere."""
+    """How a method is drawn everywhere, and called in legends."""
 
+    name: str
     colour: str
     marker: str
     dashes: tuple[float, ...] | None = None  # of a control with matched widths; None: solid
@@ -81,18 +82,20 @@ def looks(suite: Suite, loud: Collection[str]) -> dict[str, Look]:
     places = {True: 0, False: 0}
     for method in suite.methods:
         if method.name == suite.analysis.control:
-            own = Look(CONTROL_COLOUR, "o", width=1.8)
+            own = Look(method.name, CONTROL_COLOUR, "o", width=1.8)
         else:
             coloured = method.name in loud
             place = places[coloured]
             # 12 colours and 13 markers: no pair comes twice among the first 156 methods.
             colour = _COLOURS[place % len(_COLOURS)] if coloured else QUIET
-            own = Look(colour, _MARKERS[place % len(_MARKERS)], quiet=not coloured)
+            marker = _MARKERS[place % len(_MARKERS)]
+            own = Look(method.name, colour, marker, quiet=not coloured)
             places[coloured] += 1
         by_name[method.name] = own
         for i, criterion in enumerate(method.matched):
             name = matched_name(method, criterion)
-            by_name[name] = replace(own, dashes=_DASHES[i % len(_DASHES)], width=1.1)
+            dashes = _DASHES[i % len(_DASHES)]
+            by_name[name] = replace(own, name=name, dashes=dashes, width=1.1)
     return by_name
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from ..statistics import Floats
 from .focus import signed
@@ -68,7 +67,7 @@ def _symlog(ax: Axes, changes: Floats, knee: float) -> None:
     every = max(1, math.ceil((top + low) / 5))
     up = [knee * 10.0**power for power in range(0, top + 1, every)]
     down = [-knee * 10.0**power for power in range(0, low + 1, every)] if low else []
-    ax.yaxis.set_major_locator(FixedLocator([*down[::-1], 0.0, *up]))
-    ax.yaxis.set_minor_locator(NullLocator())
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
+    ticks = [*down[::-1], 0.0, *up]
+    ax.set_yticks(ticks, [f"{one:g}".replace("-", "−") for one in ticks])
+    ax.minorticks_off()
     ax.set_ylim(1.3 * min(changes.min(initial=0.0), -knee), 1.3 * max(changes.max(initial=0), knee))

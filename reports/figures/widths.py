@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from suites.section import slug
 
 from ..analysis.results import Results
-from ..formats import counted, ranged
+from ..formats import ranged
 from ..statistics import rank_agreement
-from .captions import at_the_tightest
+from .captions import said
 from .plot import Plot
 from .similarity import mean_agreement, similarity_plot, square_figure
 from .style import Look
@@ -25,7 +25,6 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     """A matrix a problem, where methods differ in any layer; one of correlations for all."""
     data = drawn(results)
     what = "weights" if results.suite.budgets.unstructured else "channels"
-    tightest = at_the_tightest(results)
     agreements: list[pd.DataFrame] = []
     for problem, rows in data.groupby("problem", sort=False):
         table = rows.pivot(index="layer", columns="method", values="kept")
@@ -40,27 +39,18 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
             f"widths-{slug(str(problem))}",
             draw(table[order].T, f"{what} kept (%)"),
             rows.sort_values("method", key=lambda one: one.map(order.index), kind="stable"),
-            f"What is kept of every layer, {problem}",
-            f"Share of the {what} of each layer kept {tightest}, mean of n = "
-            f"{ranged(rows['n'], 'network')} per method. Layers stand in the order of the network. "
-            "Methods that thin alike stand together.",
-            f"Matrix of {what} kept, a row a method, a column a layer, on {problem}.",
+            *said("widths", results, problem=problem, what=what, n=ranged(rows["n"], "network")),
         )
     every = agreements[0] if agreements else ()
     shared = [name for name in every if all(name in one for one in agreements)]
     if len(shared) > 2:
         matrix = mean_agreement([one.loc[shared, shared] for one in agreements])
-        several = counted(len(agreements), "problem")
+        count = len(agreements)
         yield Plot(
             "width_similarity",
             similarity_plot(matrix, "Kendall's τ of shares kept", UNIFORM),
             matrix.astype(object).fillna(UNIFORM).rename_axis("method").reset_index(),
-            "Which methods keep alike",
-            f"Kendall's τ, in percent, of two methods' shares of {what} kept over layers "
-            f"{tightest}, mean over n = {several}. Two layers tie where their shares differ by "
-            f"less than one of the {what} of the smaller. Where all tie, a method is {UNIFORM} and "
-            "ranks no layers. The tree joins methods at their mean distance 1 − |τ|.",
-            "Matrix of rank correlations between methods' kept widths, with a dendrogram.",
+            *said("width_similarity", results, what=what, problems=count, uniform=UNIFORM),
         )
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-DECIMALS = 4  # of what is drawn; what is read are the texts
+APART = "|"  # between the names of options in the key of a view
 
 
 class Mark(NamedTuple):
@@ -60,7 +60,7 @@ class Board:
         heads: of the columns, each with what stands small below it.
         costs: of `Mark.costs`, in words.
         switches: those with several options are shown.
-        views: by the place of each switch's option.
+        views: by the name of each switch's option.
     """
 
     value: str
@@ -68,16 +68,16 @@ class Board:
     heads: Sequence[tuple[str, str]]
     costs: Sequence[str]
     switches: Sequence[Switch]
-    views: Mapping[tuple[int, ...], View]
+    views: Mapping[tuple[str, ...], View]
+
+    @property
+    def start(self) -> tuple[str, ...]:
+        """What is shown at first: the first view that shows something."""
+        return next((key for key, view in self.views.items() if view.shown), next(iter(self.views)))
 
     @property
     def first(self) -> View:
-        """What is shown at first, and without a script: the first view that shows something."""
-        return self.views[self._first]
-
-    @property
-    def _first(self) -> tuple[int, ...]:
-        return next((key for key, view in self.views.items() if view.shown), next(iter(self.views)))
+        return self.views[self.start]
 
     @property
     def script(self) -> Markup:
@@ -85,16 +85,16 @@ class Board:
 
         >>> name = "</script><b>"
         >>> mark = Mark(name, 0.12345678, math.nan, math.nan, "", ["+0.12"])
-        >>> board = Board("points", "", [], [], [], {(0,): View([mark], [name], mark)})
+        >>> board = Board("points", "", [], [], [], {("none",): View([mark], [name], mark)})
         >>> "<" in board.script, json.loads(board.script)["names"]
         (False, ['</script><b>'])
-        >>> json.loads(board.script)["views"]["0"]["marks"]
-        [[0, 0.1235, None, None, '', ['+0.12'], []]]
+        >>> json.loads(board.script)["views"]["none"]["marks"]
+        [[0, 0.12346, None, None, '', ['+0.12'], []]]
         """
         names = list(dict.fromkeys(one.name for view in self.views.values() for one in view.marks))
         places = {name: place for place, name in enumerate(names)}
         views = {
-            _joined(key): {
+            APART.join(key): {
                 "marks": [[places[one.name], *_plain(one)] for one in view.marks],
                 "shown": [places[name] for name in view.shown],
                 "reference": [view.reference.name, *_plain(view.reference)],
@@ -102,29 +102,21 @@ class Board:
             for key, view in self.views.items()
         }
         content = {
-            "value": self.value,
-            "heads": self.heads,
-            "costs": self.costs,
-            "switches": [one._asdict() for one in self.switches],
-            "names": names,
-            "first": _joined(self._first),
-            "views": views,
+            **{name: getattr(self, name) for name in ("value", "heads", "costs", "start")},
+            **{
+                "switches": [one._asdict() for one in self.switches],
+                "names": names,
+                "views": views,
+            },
         }
         text = json.dumps(content, separators=(",", ":"), allow_nan=False)
         return Markup(text.translate({ord(one): f"\\u{ord(one):04x}" for one in "<>&"}))
 
 
-def _joined(key: tuple[int, ...]) -> str:
-    return ".".join(map(str, key))
-
-
 def _plain(mark: Mark) -> list[Any]:
-    numbers = [_rounded(one) for one in (mark.value, mark.low, mark.high)]
-    return [*numbers, mark.tone, list(mark.texts), [_rounded(one) for one in mark.costs]]
-
-
-def _rounded(value: float) -> float | None:
-    """Short; of small numbers, as times are, the first digits."""
-    if not math.isfinite(value):
-        return None
-    return round(value, DECIMALS) if abs(value) >= 1 else float(f"{value:.{DECIMALS}g}")
+    """Without the name; numbers as fine as a picture needs, for what is read are the texts."""
+    value, low, high, *costs = (
+        float(f"{one:.5g}") if math.isfinite(one) else None
+        for one in (mark.value, mark.low, mark.high, *mark.costs)
+    )
+    return [value, low, high, mark.tone, mark.texts, costs]

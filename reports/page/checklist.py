@@ -99,7 +99,7 @@ def _control(names: set[str], said: str, results: Results) -> Said:
     others = [one for one in methods if one.criterion not in names]
     matched = [one for one in others if names & set(one.matched)]
     why = f"{said} {'is' if plain else 'is not'} among the methods; "
-    why += f"{len(matched)} of {counted(len(others), 'other')} have it at their own layer widths"
+    why += f"others that have it at their own layer widths: {len(matched)} of {len(others)}"
     if plain and len(matched) == len(others):
         return "yes", why
     return ("partly" if plain or matched else "no"), why

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -22,6 +23,7 @@ from .record_warnings import IGNORED, missing_warnings, record_warnings
 if TYPE_CHECKING:
     from ..figures.plot import Drawing
 
+KINDS = {"spearman": "over all units", "spearman_within": "within layers"}
 NOISY = 0.8  # ceiling of the correlation below which the truth itself is worth a word
 
 
@@ -58,8 +60,7 @@ def render_fidelity(
         wording=wording,
         images=sorted({one.fidelity.images for one in records if one.fidelity}),
         done=sum(one.status == "done" for one in records),
-        answers=[(problem, headline(results, problem)) for problem in results.problems],
-        of_what="",
+        answers={problem: headline(results, problem) for problem in results.problems},
         board=board(results),
         warnings=list(warnings(results)),
         failures=findings.failures(records),
@@ -92,45 +93,39 @@ def board(results: FidelityResults) -> Board:
     """The views of a fidelity suite: correlation over all units or within layers, by problem."""
     level = confidence(results.suite.analysis.alpha)
     span = f"[{level}]" if results.suite.bases >= FEWEST_BASES else ""
-    heads = [("Over all units", f"Spearman ρ {span}"), ("Within layers", f"Spearman ρ {span}")]
+    heads = [(capital(words), f"Spearman ρ {span}") for words in KINDS.values()]
     heads += [("Regret, lowest 30 %", "0 best, 1 random"), ("Scoring time", "s")]
     heads += [("Standing", "over all units")]
-    kinds = {"spearman": "over all units", "spearman_within": "within layers"}
     switches = [
         Switch("problem", "Problem", [(one, one) for one in results.problems]),
-        Switch("over", "Correlation", list(kinds.items())),
+        Switch("over", "Correlation", list(KINDS.items())),
     ]
-    views: dict[tuple[int, ...], View] = {
-        (problem, kind): _view(results, results.problems[problem], name)
-        for problem in range(len(results.problems))
-        for kind, name in enumerate(kinds)
+    views: dict[tuple[str, ...], View] = {
+        (problem, name): _view(results, problem, name)
+        for problem, name in product(results.problems, KINDS)
     }
     spans = f"Line: {level} interval over bases; " if span else ""
     legend = capital(f"{spans}dashed: what a perfect criterion would reach.")
-    return Board(
-        "rank correlation with the truth", legend, heads, ["scoring time (s)"], switches, views
-    )
+    value, costs = "rank correlation with the truth", ["scoring time (s)"]
+    return Board(value, legend, heads, costs, switches, views)
 
 
 def _view(results: FidelityResults, problem: str, name: str) -> View:
-    rows = _rows(results, problem)
-    ordered = rows.sort_values(name, ascending=False, kind="stable").to_dict("records")
-    best = max((row["spearman"] for row in ordered if pd.notna(row["spearman"])), default=None)
-    marks = []
-    for row in ordered:
-        said = "differs from the best" if row["told"] else "not shown to differ"
-        word = "best" if row["spearman"] == best else "–" if pd.isna(row["spearman"]) else said
-        texts = [_said(row, one) for one in ("spearman", "spearman_within", "regret_30_normalised")]
+    ordered = _rows(results, problem).sort_values(name, ascending=False, kind="stable")
+    best, marks = ordered["spearman"].max(), []
+    for row in ordered.to_dict("records"):
+        word = "differs from the best" if row["told"] else "not shown to differ"
+        word = "best" if row["spearman"] == best else word if row["complete"] else "–"
+        texts = [_said(row, one) for one in (*KINDS, "regret_30_normalised")]
         texts += [_number(row["score_s"]), word]
         value, low, high = (float(row[name + end]) for end in ("", "_low", "_high"))
         tone = "better" if word == "best" else ""
-        marks.append(Mark(row["method"], value, low, high, tone, texts, (row["score_s"],)))
-    known = [one.name for one in marks if pd.notna(one.value)]
-    ceiling = results.ceilings.get(problem, float("nan"))
-    perfect = [_number(ceiling) if name == "spearman" else "–", "–", "0", "–", "reference"]
+        marks.append(Mark(row["method"], value, low, high, tone, texts, [row["score_s"]]))
+    known = ordered.dropna(subset=[name])["method"]
+    nan, ceiling = float("nan"), results.ceilings.get(problem, float("nan"))
     line = ceiling if name == "spearman" else 1.0
-    nan = float("nan")
-    return View(marks, known[:ROWS], Mark("perfect criterion", line, nan, nan, "", perfect))
+    texts = [_number(ceiling), "–", "0", "–", "reference"]
+    return View(marks, list(known[:ROWS]), Mark("perfect criterion", line, nan, nan, "", texts))
 
 
 def warnings(results: FidelityResults) -> Iterator[str]:

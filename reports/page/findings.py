@@ -39,7 +39,7 @@ def headline(results: Results, recovery: str) -> str:
     if suite.bases < FEWEST_BASES:
         why = f"With {counted(suite.bases, 'base')} per problem the uncertainty is not known, and "
         why += f"nothing is concluded. It takes {FEWEST_BASES}."
-        return " ".join([*_highest(known, control), why, *said])
+        return " ".join([*highest(known, control), why, *said])
     parts, rest = _by_word(known, control, suite.analysis.rope)
     where = f"On {_places(results)}"
     if any(row["word"] in ("better", "worse") for row in known):
@@ -48,7 +48,7 @@ def headline(results: Results, recovery: str) -> str:
         sentences = [f"{capital(one)}." for one in parts]
     else:
         none = f"{where} no method is shown to differ from {control}"
-        sentences = [f"{capital(one)}." for one in [none, *parts]] + _highest(known, control)
+        sentences = [f"{capital(one)}." for one in [none, *parts]] + highest(known, control)
     level = confidence(suite.analysis.alpha)
     if any("[" in one for one in sentences):
         tests = counted(results.layout.comparisons, "comparison")
@@ -114,10 +114,10 @@ def _by_word(
         by_word[row["word"]].append(row)
     parts = []
     if by_word["better"]:
-        best_first = [_with_interval(one) for one in by_word["better"]]
+        best_first = [with_interval(one) for one in by_word["better"]]
         parts.append(f"better than {control}: {few(best_first)}")
     if by_word["worse"]:
-        worst_first = [_with_interval(one) for one in reversed(by_word["worse"])]
+        worst_first = [with_interval(one) for one in reversed(by_word["worse"])]
         parts.append(f"worse than {control}: {few(worst_first)}")
     if by_word["equivalent"]:
         names = [one["method"] for one in by_word["equivalent"]]
@@ -134,7 +134,7 @@ def few(names: Sequence[str], before: str = ", ") -> str:
     return ", ".join(names[:MOST]) + (f"{before}and {more} more" if more > 0 else "")
 
 
-def _highest(rows: Sequence[Mapping[Any, Any]], control: str) -> list[str]:
+def highest(rows: Sequence[Mapping[Any, Any]], control: str) -> list[str]:
     """The highest mean over all problems, with an interval that allows for its being chosen."""
     top = _top(rows)
     if top is None:
@@ -153,7 +153,7 @@ def _top(rows: Sequence[Mapping[Any, Any]]) -> Mapping[Any, Any] | None:
     return next((row for row in rows if row["n_problems"] == row["of"]), None)
 
 
-def _with_interval(row: Mapping[Any, Any]) -> str:
+def with_interval(row: Mapping[Any, Any]) -> str:
     span = interval(row["joint_low"], row["joint_high"])
     some = f" on {row['n_problems']} of {row['of']} problems"
     where = some if row["n_problems"] < row["of"] else ""

@@ -30,7 +30,6 @@ def render(
         suite=results.suite,
         done=sum(one.status == "done" for one in results.records),
         answers=answer.answers(results),
-        of_what=answer.of_what(results),
         board=answer.board(results),
         headlines=[
             (

@@ -1,11 +1,11 @@
 // The board: what is shown is kept in the address; switches, the list of methods, and the table
 // whose rows are a figure. Everything is drawn from the JSON of the page.
 const board = JSON.parse(document.getElementById("board-data").textContent);
-const first = board.first.split(".").map(Number);
+const first = board.switches.map((one, i) => one.options.findIndex(([name]) => name === board.start[i]));
 const state = { at: [...first], methods: null }; // methods: null is each view's own choice, else a Set
 const drawn = []; // functions that draw anew when something is chosen
 
-const key = (at) => at.join(".");
+const key = (at) => at.map((place, i) => board.switches[i].options[place][0]).join("|");
 const view = () => board.views[key(state.at)];
 const nameOf = (mark) => board.names[mark[0]];
 const [VALUE, LOW, HIGH, TONE, TEXTS, COSTS] = [1, 2, 3, 4, 5, 6];

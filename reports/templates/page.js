@@ -59,19 +59,20 @@ for (const one of document.querySelectorAll(".wide")) {
   new ResizeObserver(look).observe(one);
 }
 
-// Figures are unpacked one after another while nothing else happens, so that paper has them too.
+// Figures are unpacked one after another, so that paper has them too; without a script, and until
+// then, they are the files beside the page.
 async function unpack(image) {
   const packed = document.getElementById(image.dataset.packed);
   const bytes = Uint8Array.from(atob(packed.textContent), (one) => one.charCodeAt(0));
   const plain = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   const svg = await new Response(plain).arrayBuffer();
+  image.removeAttribute("loading");
   image.src = URL.createObjectURL(new Blob([svg], { type: "image/svg+xml" }));
   packed.remove();
 }
-const idle = globalThis.requestIdleCallback ?? ((run) => setTimeout(run, 50));
-const packed = [...document.querySelectorAll("img[data-packed]")];
-const next = () => packed.length && unpack(packed.shift()).then(() => idle(next));
-addEventListener("load", () => idle(next));
+addEventListener("load", async () => {
+  for (const image of document.querySelectorAll("img[data-packed]")) await unpack(image);
+});
 
 // A place in a closed section is opened, with all that it stands in.
 function reveal(name) {

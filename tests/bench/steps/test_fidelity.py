@@ -288,7 +288,7 @@ def test_plan_and_status_speak_of_this_kind(finished: Path, tmp_path: Path) -> N
     said = console.export_text()
     assert "oracles  2" in said
     assert "8 of 8" in said
-    assert "over 2 bases a problem; it takes 3" in said
+    assert "over 2 bases per problem, where it takes 3" in said
     status.show_status(console, make_plan(suite()), Store(finished))
     assert console.export_text().count("2/2") == 4
 
@@ -347,7 +347,7 @@ def test_tables_by_hand(finished: Path) -> None:
 def test_the_page_says_what_was_found_and_what_to_mistrust(finished: Path) -> None:
     page = (finished / "reports" / "probe" / "index.html").read_text()
     assert "predicts best over all units (ρ = " in page
-    assert "2 bases a problem: no intervals" in page
+    assert "Only 2 bases per problem: there are no intervals" in page
     assert "8 of 8 finished" in page
     assert page.count('data-packed="packed-') == 5
     assert "{{" not in page
@@ -357,8 +357,9 @@ def test_one_base_has_no_intervals_and_says_so(finished: Path, tmp_path: Path) -
     plan = make_plan(suite(bases=1))
     assert len(plan.records(Store(finished))) == 4  # the first base is shared with the other suite
     page = write_report(plan, Store(finished), tmp_path).read_text()
-    assert "1 base a problem: no intervals, and no criterion is told from another" in page
-    assert "One base a problem, so no intervals" in page
+    said = " ".join(page.split())
+    assert "Only 1 base per problem: there are no intervals, and no criterion is shown to" in said
+    assert "One base per problem, so no intervals" in said
     methods = pd.read_csv(tmp_path / "tables" / "methods.csv")
     assert methods["spearman_low"].isna().all()
     assert not math.isnan(methods["spearman"].iloc[0])

@@ -363,8 +363,8 @@ def test_each_step_begins_at_the_early_weights_and_scores_the_trained_ones(
     workspace = Workspace(Settings(tmp_path, tmp_path))
     (job,) = {one.path.key: one.path for one in plan.trials if one.labels.method != "l1"}.values()
     base = workspace.base(job.at.base)
-    assert job.early is not None
-    early = workspace.early(job.early, base.data).state_dict()
+    assert job.rewound is not None
+    early = workspace.early(job.rewound, base.data).state_dict()
     trained = [base.network.model.state_dict(), ended[0]]
     for budget, scored, began in zip(job.budgets, trained, begun, strict=True):
         masks = load_masks(workspace, job, base, budget)

@@ -158,13 +158,13 @@ def test_networks_that_are_taken_as_they_are_have_no_split_to_draw() -> None:
 
 
 @pytest.mark.usefixtures("checkpoint")
-def test_the_split_is_in_every_key_and_the_one_that_all_share_is_in_none() -> None:
+def test_whether_the_split_is_its_own_is_in_every_key() -> None:
     fixed, own, default = (plan_of(splits=one) for one in ("fixed", "per_base", None))
     assert [one.key for one in default.trials] == [one.key for one in own.trials]
     for one, other in zip(fixed.trials, own.trials, strict=True):
         for job, twin in zip((*one.stands_on, one), (*other.stands_on, other), strict=True):
             assert job.key != twin.key
-    assert all("own_split" not in base.identity for base in bases(fixed))
+    assert not any(base.identity["own_split"] for base in bases(fixed))
     given = [plan_of(models=[GIVEN], splits=one) for one in ("fixed", None)]
     assert [one.key for one in given[0].trials] == [one.key for one in given[1].trials]
 

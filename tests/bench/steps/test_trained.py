@@ -418,14 +418,14 @@ def test_a_preparation_may_distill_from_the_base_as_it_was_trained(tmp_path: Pat
     assert go(tmp_path, plan) == {"done": 2}
     job = plan.trials[-1].at.base
     assert isinstance(job, PreparedJob)
-    assert job.phase.recipe is not None
+    assert job.prepare.recipe is not None
     workspace = Workspace(Settings(tmp_path, tmp_path))
     base, found = workspace.base(job.base), workspace.base(job)
 
     def by_hand(teacher: nn.Module) -> dict[str, Tensor]:
         model = copy.deepcopy(base.network.model)
         order = seed("prepare", **job.axes, repeat=job.repeat)
-        train(model, base.data, job.phase.recipe, order, teacher=teacher)
+        train(model, base.data, job.prepare.recipe, order, teacher=teacher)
         return model.state_dict()
 
     stored = found.network.model.state_dict()

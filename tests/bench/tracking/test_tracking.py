@@ -9,22 +9,18 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 
 from bench.errors import BenchError
 from bench.store.store import Store
-from bench.tracking import (
-    Tracker,
-    TrackingError,
-    pull,
-    sync,
-    tracking_uri,
-    update_report,
-)
+from bench.tracking import Tracker, TrackingError, pull, tracking_uri
+from bench.tracking import sync as sync_records
 from bench.tracking.connection import SETTINGS, ui_command, ui_environment
 from bench.tracking.tracker import suite_hash
 from reports.records import (
@@ -128,6 +124,11 @@ def opened(root: Path, uri: str | None = None) -> Tracker:
     return Tracker(uri, root, SUITE, provenance=PROVENANCE, command="bench run tiny")
 
 
+def sync(root: Path, records: Sequence[Record], report: Path | None = None) -> int:
+    labels = [one.labels for one in records]
+    return sync_records(root, SUITE, records, labels, report=report)
+
+
 def runs(root: Path, role: str = "trial") -> list[Any]:
     from mlflow import MlflowClient
 
@@ -161,8 +162,9 @@ def test_a_trial_is_one_flat_run_with_everything(root: Path) -> None:
     tracker, one = opened(root), record()
     tracker.log(one)
     (run,) = runs(root)
-    (parent,) = runs(root, "suite")
+    (parent,) = runs(root, "summary")
 
+    assert parent.info.run_name == "l1 · resnet20 on digits · finetune-short"
     assert run.info.run_name == "resnet20-digits · l1 · 50% · finetune-short · b0 r0"
     assert run.info.status == "FINISHED"
     assert run.info.end_time - run.info.start_time == 10_500
@@ -186,16 +188,16 @@ def test_a_trial_is_one_flat_run_with_everything(root: Path) -> None:
     }
     assert wanted.items() <= run.data.tags.items()
     metrics = run.data.metrics
-    assert metrics["eval/retained_top1"] == pytest.approx(-3)
-    assert metrics["eval/top1"] == pytest.approx(95)
-    assert metrics["cost/macs_ratio"] == 0.5
-    assert metrics["cost/speedup"] == 2
-    assert metrics["cost/latency_ratio"] == 0.75
-    assert metrics["cost/latency_low_ratio"] == 0.7
-    assert metrics["cost/latency_high_ratio"] == 0.8
-    assert metrics["cost/latency_aa_ratio"] == 1.25
+    assert metrics["eval/accuracy_change"] == pytest.approx(-3)
+    assert metrics["eval/test_top1"] == pytest.approx(95)
+    assert metrics["network/macs_kept_percent"] == 50
+    assert metrics["network/macs_speedup"] == 2
+    assert metrics["network/latency_kept_percent"] == 75
+    assert metrics["network/latency_kept_percent_low"] == 70
+    assert metrics["network/latency_kept_percent_high"] == 80
+    assert metrics["network/latency_of_a_dense_copy_percent"] == 125
     assert metrics["time/total_s"] == 3
-    assert "eval/best_validation_top1" not in metrics
+    assert "eval/test_top1_at_best_validation" not in metrics
     assert "nonfinite" not in run.data.tags
 
 
@@ -235,58 +237,36 @@ def test_the_suite_run_carries_suite_counts_and_report(root: Path, tmp_path: Pat
     assert json.loads((artifacts / "provenance.json").read_text()) == PROVENANCE
 
 
-def test_the_headline_of_a_report_is_metrics_and_tags(root: Path, tmp_path: Path) -> None:
-    numbers: dict[str, Any] = {"none": {"best": "l1~taylor", "mean": 1.5, "told_from_control": 2}}
-    numbers |= {"declared": None, "exploratory": ["Exploratory: more bases.", "Interim: 1 of 2."]}
+def test_what_a_report_leans_on_is_tags_of_its_run(root: Path, tmp_path: Path) -> None:
+    said = {"declared": None, "exploratory": ["Exploratory: more bases.", "Interim: 1 of 2."]}
     report = tmp_path / "report"
     report.mkdir()
-    (report / "headline.json").write_text(json.dumps(numbers))
+    (report / "headline.json").write_text(json.dumps(said))
     opened(root).finish("FINISHED", report)
     (run,) = runs(root, "suite")
     assert run.data.tags["report.declared"] == "none"
     assert run.data.tags["report.exploratory"] == "Exploratory: more bases. Interim: 1 of 2."
-    assert run.data.metrics["report/none/mean"] == 1.5
-    assert run.data.metrics["report/none/told_from_control"] == 2
-    assert run.data.tags["report.none.best"] == "l1~taylor"
 
 
-def test_a_report_written_later_is_brought_to_the_latest_run_once(
-    root: Path, tmp_path: Path
-) -> None:
-    from mlflow import MlflowClient
-
+def test_a_report_written_later_is_brought_to_the_latest_run(root: Path, tmp_path: Path) -> None:
     report = tmp_path / "report"
     (report / "figures").mkdir(parents=True)
     (report / "figures" / "profile.svg").write_text("<svg/>")
-
-    def say(mean: float) -> None:
-        (report / "headline.json").write_text(json.dumps({"none": {"best": "l1", "mean": mean}}))
-
-    say(1.5)
-    opened(root).finish("FINISHED", report)
+    (report / "index.html").write_text("first")
+    tracker = opened(root)
+    tracker.log(record())
+    tracker.finish("FINISHED", report)
     opened(root).finish("FINISHED", report)
     newest, oldest = runs(root, "suite")
-    assert not update_report(root, "tiny", report)  # which the newest run carries
-    say(2.5)
-    assert update_report(root, "tiny", report)
-    assert not update_report(root, "tiny", report)
-    means = [one.data.metrics["report/none/mean"] for one in runs(root, "suite")]
-    assert sorted(means) == [1.5, 2.5]
-    client = MlflowClient(tracking_uri=tracking_uri(root))
-    (changed,) = [one for one in runs(root, "suite") if one.data.metrics["report/none/mean"] == 2.5]
-    assert changed.info.run_id == newest.info.run_id != oldest.info.run_id
-    history = client.get_metric_history(changed.info.run_id, "report/none/mean")
-    assert [one.value for one in history] == [1.5, 2.5]
-    artifacts = root / "mlflow-artifacts" / changed.info.run_id / "artifacts" / "report"
-    assert (artifacts / "figures" / "profile.svg").read_text() == "<svg/>"
-    assert "2.5" in (artifacts / "headline.json").read_text()
-
-
-def test_a_report_without_a_run_goes_nowhere(root: Path, tmp_path: Path) -> None:
-    (tmp_path / "index.html").write_text("<p>")
-    assert not update_report(root, "tiny", tmp_path)
-    assert not update_report(tmp_path / "elsewhere", "tiny", tmp_path)
-    assert not (tmp_path / "elsewhere").exists()
+    (report / "index.html").write_text("second")
+    assert sync(root, [record()], report) == 0
+    artifacts = root / "mlflow-artifacts"
+    pages = [
+        (artifacts / one.info.run_id / "artifacts" / "report" / "index.html").read_text()
+        for one in (newest, oldest)
+    ]
+    assert pages == ["second", "first"]
+    assert len(runs(root, "suite")) == 2
 
 
 def test_records_are_pulled_from_a_store_once(root: Path, tmp_path: Path) -> None:
@@ -354,15 +334,15 @@ def test_half_written_and_double_runs_are_mended(root: Path) -> None:
         client.create_run(experiment, tags={"role": "trial", "trial.key": key})
     assert len(runs(root)) == 3
 
-    assert sync(root, SUITE, [one, two]) == 1
+    assert sync(root, [one, two]) == 1
     assert {run.data.tags["trial.key"] for run in runs(root)} == {one.key, two.key}
     assert [run.info.status for run in runs(root)] == ["FINISHED"] * 2
 
 
 def test_sync_adds_nothing_twice(root: Path) -> None:
     records = [record(0), record(1), failed(record(2))]
-    assert sync(root, SUITE, iter(records)) == 3
-    assert sync(root, SUITE, iter(records)) == 0
+    assert sync(root, records) == 3
+    assert sync(root, records) == 0
     assert len(runs(root)) == 3
     assert len(runs(root, "suite")) == 1
 
@@ -370,7 +350,7 @@ def test_sync_adds_nothing_twice(root: Path) -> None:
 def test_sync_rebuilds_a_lost_database(root: Path, tmp_path: Path) -> None:
     """In a process of its own: MLflow keeps connections to the deleted file open."""
     records = [record(0), record(1), failed(record(2))]
-    sync(root, SUITE, records)
+    sync(root, records)
     moved = root.rename(root.with_name("elsewhere"))
     with pytest.raises(
         TrackingError, match="stood elsewhere"
@@ -387,8 +367,8 @@ from reports.records import Record, parse_record
 from suites.schema import Suite
 lines, root, suite = sys.argv[1:]
 records = [Record.model_validate_json(one) for one in open(lines)]
-suite = Suite.model_validate_json(suite)
-print(*(sync(pathlib.Path(root), suite, records) for _ in range(2)))
+labels, suite = [one.labels for one in records], Suite.model_validate_json(suite)
+print(*(sync(pathlib.Path(root), suite, records, labels) for _ in range(2)))
 """
     suite = SUITE.model_dump_json(by_alias=True)
     command = [sys.executable, "-c", program, str(lines), str(moved), suite]
@@ -418,10 +398,10 @@ def test_what_is_no_number_is_a_tag(root: Path) -> None:
         measurements = one.measurements.model_copy(update={"pruned": pruned})
         tracker.log(one.model_copy(update={"measurements": measurements}))
     first, second = sorted(runs(root), key=lambda run: run.data.tags["repeat"])
-    assert first.data.tags["nonfinite"] == "eval/loss@0=nan"
-    assert second.data.tags["nonfinite"] == "eval/loss@0=inf"
-    assert "eval/loss" not in first.data.metrics.keys() | second.data.metrics.keys()
-    assert first.data.metrics["eval/top1"] == pytest.approx(95)
+    assert first.data.tags["nonfinite"] == "eval/test_loss@0=nan"
+    assert second.data.tags["nonfinite"] == "eval/test_loss@0=inf"
+    assert "eval/test_loss" not in first.data.metrics.keys() | second.data.metrics.keys()
+    assert first.data.metrics["eval/test_top1"] == pytest.approx(95)
 
 
 def test_a_run_id_in_the_environment_does_not_disturb(
@@ -512,14 +492,36 @@ def test_a_store_that_fails_midway_can_be_caught_up(root: Path) -> None:
     tracker.log(record(1))
     tracker.log(record())
     assert len(runs(root)) == 2
-    assert sync(root, SUITE, [record()]) == 0
+    assert sync(root, [record()]) == 0
 
 
-def test_links_lead_to_the_experiment_and_the_run(root: Path) -> None:
+def test_links_lead_to_summaries_by_name_and_to_the_run(root: Path) -> None:
     tracker = opened(root)
-    links = tracker.links(port=5001)
-    assert links["trials"] == "http://127.0.0.1:5001/#/experiments/1/runs"
-    assert links["this run"] == f"{links['trials']}/{tracker._run_id}"
+    tracker.log(record())
+    links = {what: where.partition("?") for what, where in tracker.links(port=5001).items()}
+    runs_page = "http://127.0.0.1:5001/#/experiments/1/runs"
+    queries = {what: parse_qs(query, strict_parsing=True) for what, (_, _, query) in links.items()}
+    assert {where for where, _, _ in links.values()} == {
+        runs_page,
+        f"{runs_page}/{tracker._run_id}",
+    }
+    for query in queries.values():
+        assert query.pop("workflowType") == ["machine_learning"]
+    by_name = {"orderByKey": ["tags.`mlflow.runName`"], "orderByAsc": ["true"]}
+    summary = "tags.role = 'summary'"
+    assert queries == {
+        "differences over problems": {"searchFilter": ["tags.role = 'comparison'"], **by_name},
+        "every method on every problem": {"searchFilter": [summary], **by_name},
+        "curves, resnet20 on digits, finetune-short": {
+            "searchFilter": [
+                f"{summary} and tags.problem = 'resnet20 on digits' "
+                "and tags.recovery = 'finetune-short'"
+            ],
+            "compareRunsMode": ["CHART"],
+            **by_name,
+        },
+        "the latest run, with the report": {},
+    }
     tags = tracker._experiment.client.get_experiment("1").tags
     assert tags["mlflow.note.content"] == "Two criteria on **digits**."
 

@@ -117,7 +117,7 @@ def test_the_checklist_counts_the_problem_that_has_fewest() -> None:
 def test_the_page_tells_the_budgets_of_each_problem(mixed: Results) -> None:
     text = " ".join(render(mixed, [], typeset(mixed)).split())
     assert "70 %, 50 %, 30 % (resnet20); 50 %, 30 %, 10 %, 5 % (vgg-small)" in text
-    assert "area over 3 to 4 budgets" in text
+    assert "mean over 3 to 4 budgets, weighted by log compression" in text
 
 
 @pytest.mark.slow

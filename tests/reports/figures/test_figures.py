@@ -126,7 +126,7 @@ def all_fits(results: Results, name: str | None = None) -> list[str]:
 
 def test_every_plot_says_n_and_describes_itself(small: Results) -> None:
     for plot in plots(small):
-        assert any(part in plot.caption for part in ("n = ", "n stands", "bases a problem"))
+        assert any(part in plot.caption for part in ("n = ", "n stands", "bases per problem"))
         assert len(plot.alt) > 30
         assert len(plot.data), plot.name
 

@@ -64,9 +64,9 @@ def test_golden_table_of_who_stands_where() -> None:
     assert table.markdown.split("\n\n", 1)[1] == GOLDEN_MARKDOWN
     assert "\n".join(GOLDEN_LATEX) in table.latex
     assert table.caption.startswith(
-        "Retained top-1 without recovery (points against the dense network, area over 2 budgets "
-        "and log compression): mean ± one standard deviation over 2 bases; of all problems, mean ± "
-        "one standard deviation over the 2. Bold: the highest mean of a column"
+        "Accuracy change without recovery, in points against the dense network, mean over 2 "
+        "budgets, weighted by log compression. Mean ± one standard deviation over 2 bases. Of all "
+        "problems: mean ± one standard deviation over the 2. Bold: the highest mean of a column"
     )
 
 
@@ -85,7 +85,7 @@ def test_where_no_data_could_tell_nothing_is_marked() -> None:
     assert sorted(results.standing["standing"].unique()) == ["best", "untold"]
     table = standing_table(results, "none")
     assert "†" not in table.markdown
-    assert "nothing there is tested" in table.caption
+    assert "which no test tells from the others" in table.caption
 
 
 def test_saturated_budgets_are_named_and_stay_in() -> None:
@@ -102,9 +102,9 @@ def test_saturated_budgets_are_named_and_stay_in() -> None:
     results = analyse(suite, found, plan(suite))
     rows = saturated(results.cells, 0.2).set_index("budget")["why"].to_dict()
     assert rows == {0.7: "alike", 0.3: "lost"}
-    said = [one for one in warnings(results) if one.startswith("Saturated")]
+    said = [one for one in warnings(results) if one.startswith("Budgets at which")]
     assert ["70 %" in one for one in said] == [True, False]
-    assert all("They stay in the area" in one for one in said)
+    assert all("stay in, as they were declared" in one for one in said)
     # Log compression: 0.7 and 0.3 weigh half of the stretch that they bound.
     gaps = np.diff(-np.log([0.7, 0.5, 0.3]))
     weights = np.array([gaps[0], gaps.sum(), gaps[1]]) / (2 * gaps.sum())
@@ -219,11 +219,11 @@ def test_checklist_says_what_a_suite_meets_and_misses() -> None:
     assert len(poor) == 13
     assert poor[1] == ("no", "0 of 2 problems count: digits is a toy")
     assert poor[3][0] == "no"
-    assert poor[5] == ("partly", "2 bases x 2 repeats a problem")
+    assert poor[5] == ("partly", "2 bases per problem, 2 repeats of each")
     assert poor[7][0] == "no"
     assert poor[8] == (
         "partly",
-        "L1 or L2 is among the methods; 0 of 1 others have it at their own layer-wise proportions",
+        "L1 or L2 is among the methods; others that have it at their own layer widths: 0 of 1",
     )
     assert poor[9][0] == "partly"
     good = make_suite(
@@ -244,7 +244,7 @@ def test_checklist_says_what_a_suite_meets_and_misses() -> None:
     assert {at for at, (met, _) in rich.items() if met != "yes"} == {7, 8}
     assert rich[7] == (
         "partly",
-        "random is among the methods; 2 of 3 others have it at their own layer-wise proportions",
+        "random is among the methods; others that have it at their own layer widths: 2 of 3",
     )
 
 
@@ -352,7 +352,7 @@ def test_unequal_training_and_weak_baselines_are_told() -> None:
         for one in plan(suite)
     ]
     said = "\n".join(warnings(analyse(suite, found, plan(suite))))
-    assert "none: 1 of 2 methods train on nothing" in said
+    assert "without recovery: 1 of 2 methods train on no image" in said
     assert "finetune-short: from 1" in said
     assert "reach 90.00 % top-1, below the 91.25 % of He et al. 2016" in said
 
@@ -364,7 +364,7 @@ def test_two_methods_of_one_suite() -> None:
     assert declared.words[0].startswith(
         "Without recovery, on these problems: a minus l1 is +29.99 points, 95 % interval [+29."
     )
-    assert declared.words[0].endswith(": better.")
+    assert declared.words[0].endswith("Verdict: better.")
     assert "allow for all 2 comparisons that the suite has declared" in declared.words[1]
     other = compare_methods(suite, found, plan(suite), "a", "b_1")
     assert not other.declared

@@ -198,7 +198,8 @@ def test_power_over_blocks_is_the_noncentral_t() -> None:
     for blocks, effect in ((6, 1.0), (12, 0.8)):
         critical = stats.t.isf(0.025, blocks - 1)
         exact = stats.nct.sf(critical, blocks - 1, effect * np.sqrt(blocks))
-        assert own.power_of_blocks(blocks, effect, 0.05) == pytest.approx(exact, abs=0.025)
+        assert own.power_of_blocks(blocks, effect, 0.05) == pytest.approx(exact, abs=1e-4)
+    assert own.power_of_blocks(12, 0.0, 0.05) == pytest.approx(0.05)
     assert own.power_of_blocks(1, 5.0, 0.05) == 0
     assert own.detectable(lambda _: 0.5) is None
 

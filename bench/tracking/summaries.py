@@ -1,0 +1,179 @@
+"""What MLflow shows of several trials: the numbers of the report, from the same analysis.
+
+A summary run is a method on a problem under a recovery, a comparison run a row of the report's
+differences over problems. MLflow's page averages the hundred runs that it has loaded: with these no
+view needs to average.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from reports.analysis.analysis import analyse
+from reports.analysis.fidelity import STATISTICS, FidelityResults, analyse_fidelity
+from reports.analysis.results import Analysed, Results
+from reports.formats import markdown_row, number
+from reports.page.findings import headline
+from reports.records import Labels, Record, budget_words
+from suites.fidelity import FidelitySuite
+from suites.schema import AnySuite, Suite
+
+from . import fields
+
+Points = dict[tuple[str, int], float]  # (metric, step) -> value
+Rows = list[dict[Any, Any]]
+
+STEPS = (
+    "Steps are budgets, in thousandths taken away: 500 keeps 50 %, 0 is the dense network. "
+    "Those of `train/` and `validation/` are epochs. All are means over bases."
+)
+DIFFERENCE = (
+    "{}: difference in accuracy change, in points, mean over problems; `joint_` is the interval "
+    "that holds for all comparisons of the report at once."
+)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One such run, known by its name; `note` is Markdown, `status` MLflow's."""
+
+    name: str
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
+    points: Points
+    note: str
+    records: Sequence[Record]  # of its trials
+    status: str = "FINISHED"
+
+    def moment(self, at: str) -> int:
+        """When its first trial `started`, or its last one `ended`."""
+        times = [fields.milliseconds(one.provenance[at]) for one in self.records]
+        return min(times) if at == "started" else max(times)
+
+    @property
+    def digest(self) -> str:
+        """Changes with what a run cannot take back."""
+        said = repr((sorted(self.points.items()), sorted(self.params.items())))
+        return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+
+class Conclusions(NamedTuple):
+    """What records say, as their report does; the headline is Markdown."""
+
+    records: Sequence[Record]
+    summaries: list[Summary]
+    headline: str = ""
+
+
+def conclude(suite: AnySuite, records: Sequence[Record], expected: Sequence[Labels]) -> Conclusions:
+    """Analyse the records of a plan, of which `expected` are the labels."""
+    if isinstance(suite, FidelitySuite):
+        return Conclusions(records, [*_of_fidelity(analyse_fidelity(suite, records, expected))])
+    assert isinstance(suite, Suite)
+    results = analyse(suite, records, expected)
+    said = [f"**{one}**: {headline(results, one)}" for one in results.recoveries]
+    summaries = [*_of_methods(results), *_of_comparisons(results)]
+    return Conclusions(records, summaries, "\n\n".join(said))
+
+
+def step_of(budget: float) -> int:
+    """The step of a budget: the last one, which tables show, keeps least.
+
+    >>> step_of(0.7), step_of(0.125)
+    (300, 875)
+    """
+    return round(1000 * (1 - budget))
+
+
+def _of_methods(results: Results) -> Iterator[Summary]:
+    dense = results.dense.groupby("problem")["dense_top1"].mean()
+    of_run = dict(iter(results.cells.groupby(["method", "problem", "recovery"], sort=False)))
+    for first, trials in _runs(results):
+        cells = of_run[first.method, first.problem, first.recovery].to_dict("records")
+        whole, points = {one["budget"] for one in cells if one["complete"]}, Points()
+        if whole:  # the curves begin at the dense network
+            top1 = dense[first.problem]
+            points = {("eval/dense_test_top1", 0): top1, ("eval/test_top1", 0): top1}
+            points["eval/accuracy_change", 0] = 0.0
+        for one in cells:
+            named = {**fields.named(one), "network/budget_percent": 100 * one["budget"]}
+            points |= {(name, step_of(one["budget"])): x for name, x in named.items()}
+        points |= _curves([one for one in trials if one.labels.budget in whole])
+        yield _summary(first, trials, cells, points, f"{_table(cells)}\n\n{STEPS}")
+
+
+def _of_fidelity(results: FidelityResults) -> Iterator[Summary]:
+    rows = {(one["problem"], one["method"]): one for one in results.methods.to_dict("records")}
+    for first, trials in _runs(results):
+        row = rows[first.problem, first.method]
+        ends = [f"{name}{end}" for name in STATISTICS for end in ("", "_low", "_high")]
+        named = {**{f"fidelity/{name}": row[name] for name in ends}, **fields.named(row)}
+        points = {(name, 0): x for name, x in named.items()}
+        yield _summary(first, trials, [row], points, "Means over bases, with their intervals.")
+
+
+def _runs(results: Analysed) -> list[tuple[Labels, list[Record]]]:
+    """Of every summary run, in the order of the plan: its first trial's labels, its records."""
+    runs: dict[str, tuple[Labels, list[Record]]] = {}
+    for labels in results.expected:
+        runs.setdefault(fields.summary_name(labels), (labels, []))
+    for one in results.records:
+        runs[fields.summary_name(one.labels)][1].append(one)
+    return list(runs.values())
+
+
+def _summary(
+    first: Labels, trials: Sequence[Record], cells: Rows, points: Points, note: str
+) -> Summary:
+    flat = [fields.params(one.identity).items() for one in trials]
+    done, expected = (sum(one[count] for one in cells) for count in ("done", "expected"))
+    return Summary(
+        name=fields.summary_name(first),
+        tags=fields.summary_tags(first),
+        params=dict(set(flat[0]).intersection(*flat[1:])) if flat else {},  # the same in all
+        points={at: float(x) for at, x in points.items() if math.isfinite(x)},
+        note=note,
+        records=trials,
+        status="FINISHED" if done == expected else "FAILED" if done < len(trials) else "SCHEDULED",
+    )
+
+
+def _of_comparisons(results: Results) -> Iterator[Summary]:
+    for row in results.overall.to_dict("records"):
+        words = {str(name): x for name, x in row.items() if isinstance(x, str) and x}
+        numbers = {name: x for name, x in row.items() if isinstance(x, int | float)}
+        yield Summary(
+            name=f"{row['method']} against {row['reference']} · {row['recovery']}",
+            tags={**words, "suite": results.suite.suite, "role": "comparison"},
+            params={name: words[name] for name in ("method", "reference", "recovery")},
+            points={(f"difference/{k}", 0): x for k, x in numbers.items() if math.isfinite(x)},
+            note=DIFFERENCE.format(row["word"]),
+            records=results.records,
+        )
+
+
+def _curves(records: Sequence[Record]) -> Points:
+    """By epoch, means over the trials of each budget."""
+    found: dict[tuple[str, int], list[float]] = defaultdict(list)
+    for one in records:
+        assert one.measurements is not None
+        at = one.labels.at.replace(" ", "_").replace("%", "percent")
+        for name, value, epoch in fields.epochs(one.measurements):
+            found[f"{name}_at_{at}", epoch].append(value)
+    return {at: sum(values) / len(values) for at, values in found.items()}
+
+
+def _table(cells: Rows) -> str:
+    """The cells of a summary in Markdown."""
+    heads = {"top1": "test top-1 (%)", "top1_sd": "SD", "retained_top1": "accuracy change (points)"}
+    heads |= {"macs_percent": "MACs kept (%)", "params_percent": "parameters kept (%)"}
+    lines = [markdown_row(["budget", "networks", *heads.values()]), "|---" * 7 + "|"]
+    for one in cells:
+        place = [budget_words(one["cost"], one["budget"]), f"{one['done']} of {one['expected']}"]
+        lines.append(markdown_row([*place, *(number(one[name]).text for name in heads)]))
+    return "\n".join(lines)

@@ -1,0 +1,85 @@
+"""A folder for a paper: tables and figures as LaTeX inputs, and a document that holds them all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from ..analysis.best import OVER
+from ..analysis.results import Results
+from ..figures.paper import COLUMN, PAGE, draw_paper
+from ..formats import after, capital, cell_tex, counted, tex
+from ..statistics import FEWEST_BASES
+from .choice import chosen
+from .tables import Shown
+
+_BESIDE = 2  # problems beside one another that fit a column
+
+
+def write_paper(results: Results, given: Sequence[str], out: Path) -> Path:
+    """Write tables, figures and paper.tex into a folder; returns the path of paper.tex.
+
+    Args:
+        results: the analysis.
+        given: what is shown, as `choice.chosen` reads it.
+        out: the folder; made if need be.
+
+    Raises:
+        ValueError: a key or value that there is not, or nothing of it has finished.
+    """
+    choice, parts = chosen(given, results), dict[str, str]()
+    out.mkdir(parents=True, exist_ok=True)
+    for recovery in choice.recoveries:
+        shown = Shown(results, choice, recovery)
+        for table in shown.tables():
+            beside = table["place"] == OVER
+            name = f"table_{recovery}" + ("" if beside else _slug(table["place"]))
+            wide = choice.wide or (beside and len(choice.problems) > _BESIDE)
+            parts[name] = _set(results, name, wide, recovery=recovery, shown=shown, table=table)
+        each = [choice.problems] if choice.wide else [[one] for one in choice.problems]
+        for problems in each:
+            name = f"figure_{recovery}" + ("" if choice.wide else _slug(problems[0]))
+            place, inches = (problems, recovery, choice.budgets), PAGE if choice.wide else COLUMN
+            if plot := draw_paper(results, choice.names, place, inches, out / name):
+                parts[name] = _set(results, name, choice.wide, recovery=recovery, plot=plot)
+    if not any(name.startswith("figure") for name in parts):
+        raise ValueError("nothing of these methods, problems, recoveries and budgets has finished")
+    parts["paper"] = _set(results, "paper", choice.wide, parts=list(parts))
+    for name, text in parts.items():
+        (out / f"{name}.tex").write_text(text, encoding="utf-8", newline="\n")
+    return out / "paper.tex"
+
+
+def _slug(problem: str) -> str:
+    return "_" + re.sub(r"[^a-z0-9]+", "-", problem.lower())
+
+
+def _set(results: Results, name: str, wide: bool, **parts: Any) -> str:
+    """A file of LaTeX from its template; whatever is put into that is escaped."""
+    environment = Environment(
+        loader=PackageLoader("reports"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        block_start_string="<%",
+        block_end_string="%>",
+        variable_start_string="<<",
+        variable_end_string=">>",
+        comment_start_string="<#",
+        comment_end_string="#>",
+        finalize=lambda value: value if isinstance(value, Markup) else tex(str(value)),
+    )
+    environment.filters |= {"after": after, "capital": capital, "counted": counted}
+    environment.filters["cell"] = lambda cell: Markup(cell_tex(cell))
+    kind = name.partition("_")[0]
+    kind = "paper" if kind == "paper" else f"paper_{kind}"
+    return environment.get_template(f"{kind}.tex").render(
+        results=results, suite=results.suite, name=name, star=Markup("*" if wide else ""),
+        over_problems=OVER, fewest=FEWEST_BASES, **parts,
+    )  # fmt: skip

@@ -1,0 +1,171 @@
+"""The tables of a paper: one problem with its costs, and all problems beside one another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import pandas as pd
+
+from ..analysis.best import OVER, against_best
+from ..analysis.cells import collapsed, gaps
+from ..analysis.results import Results
+from ..figures.captions import COSTS, over_budgets
+from ..formats import Cell, Mark, capital, points
+from ..records import budget_words
+from .choice import Choice
+
+_COSTS = {"weights": "Weights", "macs": "MACs", "params": "Params", "latency": "Latency"}
+_UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""))
+_MARKS: Mapping[str, Mark] = {"best": "best", "near": "near"}
+_THIN = "\N{THIN SPACE}"
+_EQUAL = 9  # decimals to which means are equal
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its head, the head above that, and what stands in it."""
+
+    over: str
+    head: str
+    dense: str
+    at: Callable[[str, float], Cell]  # of method and budget
+    overall: Callable[[str], Cell] = lambda method: Cell("")  # of all budgets of the suite
+
+
+class Shown:
+    """Results under one recovery, of which a paper shows some methods, problems and budgets."""
+
+    def __init__(self, results: Results, choice: Choice, recovery: str) -> None:
+        self.results, self.choice = results, choice
+        self.ranks = results.ranking[recovery]
+        self.table = results.cells[results.cells["recovery"] == recovery]
+        whole = self.table[self.table["complete"].astype(bool)].to_dict("records")
+        self.cells = {(row["problem"], row["method"], row["budget"]): row for row in whole}
+        ranking, by_base = {recovery: self.ranks}, collapsed(results.averaged)
+        standing = against_best(results.problems, by_base, ranking, choice.names)
+        self.standing = standing.set_index(["problem", "method"]).to_dict("index")
+        self.several = max(map(len, results.budgets.values())) > 1  # budgets
+
+    def tables(self) -> Iterator[dict[str, Any]]:
+        """What `paper_table.tex` sets: all problems, where several are shown, and each alone."""
+        problems, ranked = self.choice.problems, self.ranks.problems
+        if len(problems) > 1:
+            columns = [column for one in problems for column in self._accuracy(one, one)]
+            yield self._table(
+                OVER, [*columns, self._change(f"Mean of {len(ranked)}", OVER, ranked)]
+            )
+        for one in problems:
+            yield self._table(one, [*self._accuracy(one, "Accuracy (%)"), *self._costs(one)])
+
+    def _table(self, place: str, columns: Sequence[Column]) -> dict[str, Any]:
+        axis, names = self.results.suite.budgets.cost, self.choice.names
+        of = "" if axis == "threshold" else f" of {COSTS[axis].removesuffix(' (%)')}"
+        groups = [("", [[Cell("Dense"), *(Cell(one.dense) for one in columns)]])]
+        problems = [place] if place != OVER else self.choice.problems
+        for budget in self.choice.budgets:
+            if any(budget in self.results.budgets[one] for one in problems):
+                rows = [[Cell(names[m]), *(one.at(m, budget) for one in columns)] for m in names]
+                groups.append((capital(budget_words(axis, budget)) + of, rows))
+        if self.several:
+            ranked = [m for m in names if m in self.ranks.planned]  # no matched controls
+            rows = [[Cell(names[m]), *(one.overall(m) for one in columns)] for m in ranked]
+            groups.append((capital(over_budgets(self.results)), rows))
+        over = groupby(one.over for one in columns)
+        return {
+            "place": place,
+            "heads": [one.head for one in columns],
+            "over": [(text, len(list(same))) for text, same in over],  # of so many columns
+            "groups": groups,
+            "tested": any(self._standing(place, one) in ("near", "behind") for one in names),
+            "missing": list(self._missing(problems)),
+        }
+
+    def _accuracy(self, problem: str, over: str) -> list[Column]:
+        """Top-1, with its spread over bases, and its change."""
+
+        def top1(method: str, budget: float) -> Cell:
+            mark = self._mark([problem], method, budget)
+            row = self.cells.get((problem, method, budget), {"top1": math.nan, "top1_sd": math.nan})
+            asked = budget in self.results.budgets[problem]
+            return Cell(_spread(row["top1"], row["top1_sd"]) if asked else "", mark=mark)
+
+        dense = self.results.dense.query("problem == @problem")["dense_top1"]
+        text = _spread(dense.mean(), dense.std(ddof=1))
+        return [
+            Column(over, "mean" if "Top-1" in over else "top-1", text, top1),
+            self._change(over, problem, [problem]),
+        ]
+
+    def _change(self, over: str, place: str, problems: Sequence[str]) -> Column:
+        """Mean change over these problems; the standing of methods there is that of all budgets."""
+
+        def at(method: str, budget: float) -> Cell:
+            if not all(budget in self.results.budgets[one] for one in problems):
+                return Cell("")
+            mark = self._mark(problems, method, budget)
+            if not self.several:  # then what is tested is this very number
+                mark = _MARKS.get(self._standing(place, method), mark)
+            return Cell(points(self._mean(problems, method, budget)), mark=mark)
+
+        def overall(method: str) -> Cell:
+            mean = self.standing.get((place, method), {"mean": math.nan})["mean"]
+            return Cell(points(mean), mark=_MARKS.get(self._standing(place, method), ""))
+
+        return Column(over, "change", "", at, overall)
+
+    def _costs(self, problem: str) -> Iterator[Column]:
+        """Of every cost that was measured the count, in the dense network's unit, and the share."""
+
+        def numbers(name: str, size: float, digits: int) -> Callable[[str, float], Cell]:
+            def at(method: str, budget: float) -> Cell:
+                row = self.cells.get((problem, method, budget))
+                return Cell(f"{row[name] / size:.{digits}f}" if row else "–")
+
+            return at
+
+        own = self.table.query("problem == @problem")
+        dense = self.results.dense.query("problem == @problem").mean(numeric_only=True)
+        for cost, over in _COSTS.items():
+            masked = cost == "params" and self.results.suite.budgets.unstructured  # as weights
+            if own[f"{cost}_percent"].isna().all() or masked:
+                continue
+            if (whole := dense.get(f"dense_{cost}")) is not None:
+                size, unit = next(one for one in _UNITS if whole >= one[0])
+                digits = max(2 - int(math.log10(whole / size)), 0)  # three are shown
+                yield Column(over, unit, f"{whole / size:.{digits}f}", numbers(cost, size, digits))
+            yield Column(over, "%", "100", numbers(f"{cost}_percent", 1, 1))
+
+    def _mean(self, problems: Sequence[str], method: str, budget: float) -> float:
+        """Of the change over problems; NaN where one lacks it."""
+        rows = [self.cells.get((one, method, budget)) for one in problems]
+        found = [row["retained_top1"] for row in rows if row]
+        whole = found and len(found) == len(rows)
+        return round(math.fsum(found) / len(found), _EQUAL) if whole else math.nan
+
+    def _mark(self, problems: Sequence[str], method: str, budget: float) -> Mark:
+        """Bold is the highest mean change of those shown."""
+        means = (self._mean(problems, one, budget) for one in self.choice.names)
+        best = max((one for one in means if not math.isnan(one)), default=math.nan)
+        return "best" if self._mean(problems, method, budget) == best else ""
+
+    def _standing(self, place: str, method: str) -> str:
+        found: dict[Any, Any] = self.standing.get((place, method), {})
+        return str(found.get("standing", ""))
+
+    def _missing(self, problems: Sequence[str]) -> Iterator[str]:
+        own = self.table["problem"].isin(problems) & self.table["budget"].isin(self.choice.budgets)
+        for (problem, _, method), what in gaps(self.table[own]).items():
+            if method in self.choice.names:
+                where = f" ({problem})" if len(problems) > 1 else ""
+                yield f"{self.choice.names[method]}{where}: {what}"
+
+
+def _spread(mean: float, deviation: float) -> str:
+    """`93.42 ± 0.12`; a dash where there is no mean."""
+    if pd.isna(mean):
+        return "–"
+    return f"{mean:.2f}" + ("" if pd.isna(deviation) else f"{_THIN}±{_THIN}{deviation:.2f}")
