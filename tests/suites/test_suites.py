@@ -557,8 +557,7 @@ def test_an_unknown_scale_names_those_that_there_are(tmp_path: Path) -> None:
     message = refused(tmp_path, yaml.safe_dump(toy.content(scales=scales)), scale="small")
     assert "mine.yaml" in message
     assert "'small'; there are paper, reduced, smoke" in message
-    none = refused(tmp_path, yaml.safe_dump(toy.content(scales={})), scale="x")
-    assert none.endswith("mine.yaml: there is no scale 'x'; there are none")
+    assert "there are none" in refused(tmp_path, yaml.safe_dump(toy.content(scales={})), scale="x")
 
 
 def test_paper_is_the_file_as_it_stands_where_that_has_a_reduced_version(tmp_path: Path) -> None:

@@ -321,11 +321,7 @@ def test_only_some_methods_with_the_controls_matched_to_them() -> None:
     assert {one.labels.method for one in plan.only(["l1~taylor"]).trials} == {"l1~taylor"}
     assert {one.labels.repeat for one in plan.only(repeats=1).trials} == {0}
     assert plan.only().trials == plan.trials
-    said = (
-        r"^--methods: there is no method in this suite 'tailor' "
-        r"\(did you mean taylor or l1~taylor\?\); there are random, l1, taylor, l1~taylor"
-    )
-    with pytest.raises(PlanError, match=said):
+    with pytest.raises(PlanError, match=r"no method .*'tailor' \(did you mean taylor.*random, l1"):
         plan.only(["l1", "tailor"])
 
 
