@@ -266,12 +266,11 @@ def report(
         say(console, (f"these trials do not allow the figure {', '.join(undrawn)}", "yellow"))
     if paper or out is not None:
         return  # for somewhere else
-    uri, made = os.environ.get("MLFLOW_TRACKING_URI"), store.report(suite_.suite)
-    if not (uri or (store.root / "mlflow.db").exists()):
+    if not (os.environ.get("MLFLOW_TRACKING_URI") or (store.root / "mlflow.db").exists()):
         return  # and MLflow, which takes seconds to import, is not
     try:
         with store.lock():  # a run that is going on logs its trials itself
-            sync_records(store.root, suite_, records, planned.expected, uri, made)
+            sync_records(store.root, suite_, records, planned.expected, store.report(suite_.suite))
     except (StoreError, TrackingError) as error:
         say(console, (f"MLflow: {error}", "yellow"))
 
@@ -336,15 +335,9 @@ def sync(
     store = Store(results)
     with store.lock(), saying_damage(store, console):
         records = planned.records(store)
-        report = store.report(planned.suite.suite)
-        added = sync_records(
-            store.root,
-            planned.suite,
-            records,
-            planned.expected,
-            os.environ.get("MLFLOW_TRACKING_URI"),
-            report if report.exists() else None,
-        )
+        made = store.report(planned.suite.suite)
+        report = made if made.exists() else None
+        added = sync_records(store.root, planned.suite, records, planned.expected, report)
     say(console, f"{added} of {len(records)} trials were missing in MLflow and are there now")
 
 

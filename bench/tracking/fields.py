@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from reports.records import Labels, Measurements, Record, frame
+from reports.records import Labels, Measurements, Record, budget_words, frame
 
 PARAM_LIMIT, TAG_LIMIT, NAME_LIMIT = 6000, 5000, 250  # characters that MLflow takes
 
@@ -166,9 +166,8 @@ def digest(record: Record) -> str:
 
 
 def budget_tag(cost: str | None, budget: float | None) -> str:
-    if budget is None:
-        return "none"
-    return f"threshold {budget:g}" if cost == "threshold" else f"{100 * budget:g}%"
+    """One word, to be typed into a filter."""
+    return budget_words(cost, budget).replace(" %", "%")
 
 
 def short(text: str, limit: int) -> str:

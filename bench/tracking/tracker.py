@@ -32,7 +32,7 @@ NO_SETTINGS = {"recipes", "description", "scales"}
 class Tracker:
     """The suite run of one invocation, and the trials logged under it as their records arrive.
 
-    `uri` is any MLflow tracking URI; None is the database in the results folder `root`.
+    `uri` is any MLflow tracking URI; None is that of `tracking_uri` for the results folder `root`.
     `experiment` is one that is open already. Every method raises `TrackingError` where the store
     fails; the caller may go on without tracking.
     """
@@ -110,7 +110,6 @@ def sync(
     suite: AnySuite,
     records: Sequence[Record],
     expected: Sequence[Labels],
-    uri: str | None = None,
     report: Path | None = None,
 ) -> int:
     """Log the records that the store lacks, and return how many; bring the summary runs, and the
@@ -120,14 +119,14 @@ def sync(
     """
     from .summaries import conclude
 
-    experiment, found = Experiment(uri, root, suite), conclude(suite, records, expected)
+    experiment, found = Experiment(None, root, suite), conclude(suite, records, expected)
     missing = [record for record in records if not experiment.holds(record)]
     with talking_to(experiment.uri):
         latest = latest_run(experiment.client, experiment.id)
         if latest and not missing:
             _bring(experiment, latest.info.run_id, suite, report, found)
             return 0
-    tracker = Tracker(uri, root, suite, provenance={}, command="bench sync", experiment=experiment)
+    tracker = Tracker(None, root, suite, provenance={}, command="bench sync", experiment=experiment)
     for record in missing:
         tracker.log(record)
     tracker.finish("FINISHED", report, found)
