@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import time
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -81,10 +80,9 @@ def tags(record: Record) -> dict[str, str]:
     labels = record.labels
     tags = {
         **{name: str(value) for name, value in labels},
+        **summary_tags(labels),
         "role": "trial",
-        "problem": labels.problem,
         "budget": budget_tag(labels.cost, labels.budget),
-        "matched_to": labels.matched_to or "none",
         "status": record.status,
         "trial.key": record.key,
         "trial.digest": digest(record),
@@ -178,8 +176,3 @@ def short(text: str, limit: int) -> str:
 def milliseconds(moment: str) -> int:
     """MLflow's time of an ISO time stamp."""
     return int(datetime.fromisoformat(moment).timestamp() * 1000)
-
-
-def now() -> int:
-    """MLflow's time of this moment."""
-    return int(time.time() * 1000)

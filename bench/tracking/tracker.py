@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -91,7 +92,7 @@ class Tracker:
         """
         from mlflow.entities import Metric
 
-        counts, now = Counter(self._statuses.values()), fields.now()
+        counts, now = Counter(self._statuses.values()), int(time.time() * 1000)
         metrics = [Metric(f"trials/{one}", float(counts[one]), now, 0) for one in MLFLOW_STATUS]
         client = self._experiment.client
         with talking_to(self._experiment.uri):
@@ -173,10 +174,10 @@ def _datasets(suite: AnySuite) -> list[DatasetInput]:
     """What the UI lists as the run's datasets."""
     from mlflow.entities import Dataset, DatasetInput
 
-    described = [(one.title, one.model_dump(mode="json")) for one in suite.datasets]
     return [
-        DatasetInput(Dataset(name, content_key(spec)[:12], "local", json.dumps(spec)), [])
-        for name, spec in described
+        DatasetInput(Dataset(one.title, content_key(spec)[:12], "local", json.dumps(spec)), [])
+        for one in suite.datasets
+        for spec in [one.model_dump(mode="json")]
     ]
 
 
