@@ -411,7 +411,7 @@ def main() -> None:
     except Exception as error:
         if not _is_for_people(error):
             raise
-        _complain(error)
+        say(complaints, ("error:", "bold red"), f" {error}")
         raise SystemExit(getattr(error, "exit_code", 2)) from None
     except (KeyboardInterrupt, SystemExit) as end:
         if isinstance(end, SystemExit) and end.code != 130:  # 130: typer has met the interrupt
@@ -434,10 +434,6 @@ def _is_for_people(error: Exception) -> bool:
     from criteria import CriteriaError  # loads torch
 
     return isinstance(error, CriteriaError)
-
-
-def _complain(error: Exception) -> None:
-    say(complaints, ("error:", "bold red"), f" {error}")
 
 
 def _interrupt(*_: object) -> None:

@@ -124,7 +124,11 @@ def metrics(record: Record) -> list[tuple[str, float, int]]:
         return []
     assert record.costs is not None
     if record.fidelity is not None:
-        return _fidelity_metrics(record)
+        from reports.analysis.fidelity import statistics_of
+
+        found = {f"fidelity/{name}": x for name, x in statistics_of(record.fidelity).items()}
+        found |= {f"time/{one}": getattr(record.costs, one) for one in ("score_s", "total_s")}
+        return [(name, value, 0) for name, value in found.items()]
     assert record.measurements is not None
     row: dict[str, Any] = {**dict(record.measurements), **dict(record.costs)}
     for columns in frame([record]).to_dict("records"):  # the very numbers of the report
@@ -146,16 +150,6 @@ def epochs(found: Measurements) -> list[tuple[str, float, int]]:
         if one.validation_top1 is not None:
             points.append(("validation/top1", 100 * one.validation_top1, one.epoch))
     return points
-
-
-def _fidelity_metrics(record: Record) -> list[tuple[str, float, int]]:
-    from reports.analysis.fidelity import statistics_of
-
-    assert record.fidelity is not None
-    assert record.costs is not None
-    found = [(f"fidelity/{name}", x, 0) for name, x in statistics_of(record.fidelity).items()]
-    found.append(("time/score_s", record.costs.score_s, 0))
-    return [*found, ("time/total_s", record.costs.total_s, 0)]
 
 
 def digest(record: Record) -> str:
