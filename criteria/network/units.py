@@ -49,16 +49,6 @@ class Units:
         """`[units, elements]`: all makers' blocks and biases side by side, of any such tensors."""
         return torch.cat([one.view(tensors, bias=True) for one in self.members], dim=1)
 
-    def norms(self) -> Tensor:
-        """`[units]`: joint L2 norm of each unit's parameters."""
-        return self.rows(self.tensors()).norm(dim=1)
-
-    def write_(self, tensors: Mapping[str, Tensor], rows: Tensor) -> None:
-        """Put `[units, elements]` back to where `rows` took them from."""
-        sizes = [one.view(tensors, bias=True).shape[1] for one in self.members]
-        for member, part in zip(self.members, rows.split(sizes, dim=1), strict=True):
-            member.write_(tensors, part, bias=True)
-
     def scale_(self, tensors: Mapping[str, Tensor], factors: Tensor) -> None:
         """Multiply each unit's entries by its factor, `[units]`, in place."""
         for member in self.members:

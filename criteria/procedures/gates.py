@@ -19,6 +19,7 @@ from ..phases import register_phase
 from ..training import Training
 from .decay_controller import DecayController, DecayOptions
 from .gradual import joined, lowest, under_threshold
+from .leaving import doomed_entries
 from .procedure import Ground, Procedure, Removed
 
 
@@ -210,7 +211,8 @@ class Gates(Procedure):
         if self._decay is not None:
             self._decay.after_step()
             self._settle(self._decay)
-        self._hold()
+        for part in self._held:
+            part.zero_()
         beat = self._beat(step)
         if beat.is_tick and step + 1 == beat.end:
             self._tick(beat)
@@ -298,19 +300,9 @@ class Gates(Procedure):
         self._removed = removed
         fading = _count(self._decay.decaying()) if self._decay else 0
         self._done = not fading and self.ground.share(removed) <= self.ground.budget + ROUNDING
-        parameters = dict(self._training.model.named_parameters())
-        masks = {name: torch.ones_like(one.data) for name, one in parameters.items()}
         for units, gone in zip(self._units, removed, strict=True):
-            kept = self._gates[0].new_ones(len(units))
-            kept[gone] = 0
-            units.scale_(masks, kept)
             units.zero_(gone)
-        self._held = [(parameters[name], one) for name, one in masks.items() if not one.all()]
-
-    def _hold(self) -> None:
-        with torch.no_grad():
-            for parameter, mask in self._held:
-                parameter.mul_(mask)
+        self._held = doomed_entries(self._training.model, self.ground.groups, removed)
 
 
 def _flags(scores: Sequence[Tensor], units: Removed) -> list[Tensor]:

@@ -65,7 +65,7 @@ def drawn(results: Results, recovery: str) -> pd.DataFrame:
             t_interval(by_base[method, budget], level, -dense, 100 - dense)
             for method, budget in zip(data["method"], data["budget"], strict=True)
         ]
-        data[["low", "high", "n"]] = [(one.low, one.high, one.n) for one in spans]
+        data[["low", "high", "n"]] = pd.DataFrame(spans)[["low", "high", "n"]]
         data = with_dots(
             data.assign(unit="bases"), lambda row: by_base[row["method"], row["budget"]]
         )

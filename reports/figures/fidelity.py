@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -24,8 +25,6 @@ from .rows import DOT
 from .similarity import REMOVED, overlap, similarity, similarity_plot
 from .style import GREY, publication
 from .unit_scatter import scatter
-
-Agreement = Callable[[pd.DataFrame], pd.DataFrame]  # of units -> of every two criteria
 
 
 @dataclass(frozen=True)
@@ -99,31 +98,20 @@ def _regret(results: FidelityResults) -> Iterator[Plot]:
     yield Plot("regret", figure, data, *said("regret", results, bars=_bars(results)))
 
 
-def _matrices(results: FidelityResults, of: Agreement) -> Iterator[tuple[str, pd.DataFrame]]:
+def _matrices(
+    results: FidelityResults, name: str, of: Callable[[pd.DataFrame], pd.DataFrame], label: str
+) -> Iterator[Plot]:
     """On problems of three criteria or more: of two there is one number, which needs no matrix."""
     for problem, units in results.units.groupby("problem", sort=False):
         if units["method"].nunique() > 2:
-            yield str(problem), of(units)
-
-
-def _similarity(results: FidelityResults) -> Iterator[Plot]:
-    for problem, matrix in _matrices(results, similarity):
-        yield Plot(
-            f"similarity-{slug(problem)}",
-            similarity_plot(matrix),
-            matrix.rename_axis("method").reset_index(),
-            *said("similarity", results, problem=problem),
-        )
-
-
-def _overlap(results: FidelityResults) -> Iterator[Plot]:
-    for problem, shared in _matrices(results, overlap):
-        yield Plot(
-            f"overlap-{slug(problem)}",
-            similarity_plot(shared, "overlap of removed sets"),
-            shared.rename_axis("method").reset_index(),
-            *said("overlap", results, problem=problem, removed=REMOVED),
-        )
+            matrix = of(units)
+            words = said(name, results, problem=problem, removed=REMOVED)
+            yield Plot(
+                f"{name}-{slug(str(problem))}",
+                similarity_plot(matrix, label),
+                matrix.rename_axis("method").reset_index(),
+                *words,
+            )
 
 
 def _truth(results: FidelityResults) -> Iterator[Plot]:
@@ -141,8 +129,10 @@ def _truth(results: FidelityResults) -> Iterator[Plot]:
 FIGURES: Mapping[str, Callable[[FidelityResults], Iterator[Plot]]] = {
     "correlation": _correlation,
     "regret": _regret,
-    "similarity": _similarity,
-    "overlap": _overlap,
+    "similarity": partial(
+        _matrices, name="similarity", of=similarity, label="Spearman's ρ of scores"
+    ),
+    "overlap": partial(_matrices, name="overlap", of=overlap, label="overlap of removed sets"),
     "truth": _truth,
 }
 

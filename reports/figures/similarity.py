@@ -82,9 +82,7 @@ def _tree(matrix: pd.DataFrame) -> Floats:
     return tree
 
 
-def similarity_plot(
-    matrix: pd.DataFrame, label: str = "Spearman's ρ of scores", flat: str = "constant"
-) -> Figure:
+def similarity_plot(matrix: pd.DataFrame, label: str, flat: str = "constant") -> Figure:
     """A square a pair, with numbers in percent where they can be read, below a dendrogram.
 
     Args:

@@ -557,7 +557,7 @@ def test_an_unknown_scale_names_those_that_there_are(tmp_path: Path) -> None:
     message = refused(tmp_path, yaml.safe_dump(toy.content(scales=scales)), scale="small")
     assert "mine.yaml" in message
     assert "'small'; there are paper, reduced, smoke" in message
-    assert "has no `scales`" in refused(tmp_path, yaml.safe_dump(toy.content(scales={})), scale="x")
+    assert "there are none" in refused(tmp_path, yaml.safe_dump(toy.content(scales={})), scale="x")
 
 
 def test_paper_is_the_file_as_it_stands_where_that_has_a_reduced_version(tmp_path: Path) -> None:

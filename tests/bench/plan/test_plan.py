@@ -321,7 +321,7 @@ def test_only_some_methods_with_the_controls_matched_to_them() -> None:
     assert {one.labels.method for one in plan.only(["l1~taylor"]).trials} == {"l1~taylor"}
     assert {one.labels.repeat for one in plan.only(repeats=1).trials} == {0}
     assert plan.only().trials == plan.trials
-    with pytest.raises(PlanError, match=r"--methods: tailor .*: random, l1"):
+    with pytest.raises(PlanError, match=r"no method .*'tailor' \(did you mean taylor.*random, l1"):
         plan.only(["l1", "tailor"])
 
 

@@ -71,7 +71,9 @@ def test_a_folder_of_images_is_counted_once_it_is_there(tmp_path: Path) -> None:
             file = tmp_path / "birds" / split / f"class{at % 2}" / f"{at}.JPG"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.touch()
-    assert dataset_size(spec, tmp_path) == DatasetSize(9, 1, 4, 2, 3, 16)
+    assert dataset_size(spec, tmp_path) == DatasetSize(
+        train=9, validation=1, test=4, classes=2, channels=3, image_size=16
+    )
     assert dataset_size(spec) is None
 
 
@@ -85,7 +87,7 @@ def test_a_folder_of_images_is_counted_once_it_is_there(tmp_path: Path) -> None:
     ids=lambda one: one["name"],
 )
 def test_macs_without_weights_are_those_of_the_network(spec: dict[str, Any]) -> None:
-    extent = DatasetSize(10, 2, 2, 10, 3, 32)
+    extent = DatasetSize(train=10, validation=2, test=2, classes=10, channels=3, image_size=32)
     model = build_model(ModelSpec(**spec), classes=10, channels=3, image_size=32, seed=0)
     size = model_size(ModelSpec(**spec, checkpoint="not/there.pt"), extent)
     assert size.macs == count_macs(model.eval(), (torch.zeros(1, 3, 32, 32),))

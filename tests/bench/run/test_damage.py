@@ -21,7 +21,7 @@ from inline_runs import go
 from PIL import Image
 
 from bench.plan.plan import Plan, make_plan
-from bench.store import progress
+from bench.store import weights as checkpoints
 from bench.store.store import Store
 from suites.fidelity import FidelitySuite
 
@@ -210,15 +210,15 @@ def test_a_damaged_checkpoint_of_a_training_starts_it_anew(
         """As a machine dies."""
 
     plan = plans(images)["training"]
-    saved = progress.Checkpoint.save
+    saved = checkpoints.Checkpoint.save
 
-    def save_and_die(self: progress.Checkpoint, state: Any) -> None:
+    def save_and_die(self: checkpoints.Checkpoint, state: Any) -> None:
         saved(self, state)
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(progress, "EVERY_S", 0.0)
-        patch.setattr(progress.Checkpoint, "save", save_and_die)
+        patch.setattr(checkpoints, "EVERY_S", 0.0)
+        patch.setattr(checkpoints.Checkpoint, "save", save_and_die)
         with pytest.raises(Killed):
             go(tmp_path, plan)
     (file,) = (tmp_path / "checkpoints").glob("*.pt")

@@ -23,7 +23,7 @@ from bench.steps import bases, procedures, recovery
 from bench.steps.paths import load_masks, path_file
 from bench.steps.procedures import load_training
 from bench.steps.workspace import Settings, Workspace
-from bench.store import progress
+from bench.store import weights as checkpoints
 from bench.store.sealed import read_json, write_json
 from bench.store.store import Store
 from bench.training.optimizer import learning_rate
@@ -395,7 +395,7 @@ class Dying(Rider):
 def test_a_path_killed_in_its_second_training_ends_bit_equal(
     results: Path, axis: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "EVERY_S", 0.0)
+    monkeypatch.setattr(checkpoints, "EVERY_S", 0.0)
     plan = on_the_way(axis).only(["imp-weights"])
     trained, calls = procedures.train, []
 

@@ -212,7 +212,9 @@ def test_a_run_that_holds_nothing_out_learns_from_all_and_calls_no_epoch_best(
     for base in held_none:
         data = workspace.dataset(base)
         assert (len(data.train), len(data.validation)) == (160, 0)
-        assert dataset_size(base.dataset) == DatasetSize(160, 60, 10, 1, 8, validation=0)
+        assert dataset_size(base.dataset) == DatasetSize(
+            train=160, validation=0, test=60, classes=10, channels=1, image_size=8
+        )
     assert {base.own_split for base in held_none} == {False}  # there is nothing to draw
     fixed = plan_of(methods=["l1", "taylor"], datasets=[whole], recipes=longer, splits="fixed")
     assert [one.key for one in bases(fixed)] == [one.key for one in held_none]
@@ -227,7 +229,7 @@ def test_a_run_that_holds_nothing_out_learns_from_all_and_calls_no_epoch_best(
         assert [one.validation_top1 for one in result.history] == [None] * len(result.history)
         assert result.images_trained == 160 * len(result.history)
         names = {name for name, _, _ in metrics(record)}
-        assert "eval/top1" in names
+        assert "eval/test_top1" in names
         assert not any("validation" in name for name in names)
 
     write_report(plan, store, tmp_path / "out", formats=["html"])

@@ -21,7 +21,7 @@ from bench.run.reporting import write_report
 from bench.run.run import run
 from bench.steps import recovery
 from bench.steps.workspace import Settings
-from bench.store import progress
+from bench.store import weights as checkpoints
 from bench.store.store import Store
 from bench.tracking.fields import tags
 from criteria.training import Rider
@@ -124,7 +124,7 @@ class Dying(Rider):
 def test_a_trial_killed_in_its_second_setting_ends_bit_equal(
     results: Path, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(progress, "EVERY_S", 0.0)
+    monkeypatch.setattr(checkpoints, "EVERY_S", 0.0)
     only = plan.only([name])
     trained, calls = recovery.train, list[int]()
 

@@ -230,11 +230,11 @@ def test_the_weakest_unit_is_driven_down_most(name: str) -> None:
         model[1].bias.zero_()  # sparse learning leaves shifts alone
     (group,) = groups_of(model)
     units = Units(model, group)
-    before = units.norms()
+    before = units.rows(units.tensors()).norm(dim=1)
     rider, session = prepared(name, model, strength=0.1), training(model)
     rider.attach(session)
     run(rider, session, range(10), learn=False)
-    left = units.norms() / before
+    left = units.rows(units.tensors()).norm(dim=1) / before
     assert (left < 1).all()
     assert left.argsort().tolist() == before.argsort().tolist() == [1, 3, 2, 0]
 
@@ -294,7 +294,9 @@ def test_lasso_is_the_formula_over_all_makers(model: nn.Module) -> None:
         units = Units(model, group)
         tensors = units.tensors()
         share = {name: torch.zeros_like(one) for name, one in tensors.items()}
-        units.write_(share, 0.3 * units.rows(tensors) / units.norms()[:, None])
+        norms = units.rows(tensors).norm(dim=1, keepdim=True)
+        for one in units.members:
+            one.write_(share, 0.3 * one.view(tensors, bias=True) / norms, bias=True)
         expected = {name: one + share[name] for name, one in expected.items()}
     found = gradients(prepared("group_lasso", model, strength=0.3), model)
     for key, value in expected.items():
