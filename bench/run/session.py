@@ -111,7 +111,7 @@ def _run(
 ) -> list[Record]:
     """Run what is pending, log and report; `records` are those from before. Returns all."""
     executor = make_executor(request.executor, settings, request.workers, request.timeout_s)
-    record_suite(plan, settings.plugins, store)  # what could be refused has been
+    record_suite(plan, settings.plugins, store)  # now that no fault can be found before it runs
     with console.status("opening MLflow"):
         tracker = Tracker(
             os.environ.get("MLFLOW_TRACKING_URI"),
