@@ -22,7 +22,9 @@ def show_difference(console: Console, result: MethodDifference) -> None:
     level = f"{confidence(result.suite.analysis.alpha)} interval"
     heads = ["difference", level, "bases", "won/tied/lost", "there"]
     for recovery, pairs in result.paired.groupby("recovery", sort=False):
-        rows = [[cell.text for cell in row[2:]] for row in difference_rows(pairs)]
+        rows = [[cell.text for cell in row[2:-1]] for row in difference_rows(pairs)]
+        for row, verdict in zip(rows, pairs["verdict"], strict=True):
+            row.append(verdict)  # why it is not compared is among the sentences below
         console.print()
         print_table(console, [str(recovery), *heads], rows)
     console.print()

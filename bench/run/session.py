@@ -67,7 +67,6 @@ def session(plan: Plan, request: Request, console: Console) -> int:
     store, data_root = Store(request.settings.results), request.settings.data_root.resolve()
     settings = replace(request.settings, results=store.root, data_root=data_root)
     with store.lock(), saying_damage(store, console):
-        record_suite(plan, settings.plugins, store)
         records, most = plan.records(store), ""
         needed, course = plan.needed(records)
         if course.looks:
@@ -87,6 +86,7 @@ def session(plan: Plan, request: Request, console: Console) -> int:
         if pending or (records and not _shown(plan, store, records)):
             records = _run(plan, pending, splits, records, store, settings, request, console)
         else:
+            record_suite(plan, settings.plugins, store)
             declare(plan, store, records, console, runs=False)
         return _conclude(plan, store, records, console)
 
@@ -111,6 +111,7 @@ def _run(
 ) -> list[Record]:
     """Run what is pending, log and report; `records` are those from before. Returns all."""
     executor = make_executor(request.executor, settings, request.workers, request.timeout_s)
+    record_suite(plan, settings.plugins, store)  # now that no fault can be found before it runs
     with console.status("opening MLflow"):
         tracker = Tracker(
             None,

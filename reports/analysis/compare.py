@@ -79,7 +79,7 @@ def compare_methods(
         scored.trials[scored.trials["method"].isin([method, reference])],
         suite.budgets.cost,
     )
-    off = [] if axis == "threshold" else off_by_method(off_budget(both, axis), axis)
+    off = [] if axis == "threshold" or both.empty else off_by_method(off_budget(both, axis), axis)
     return MethodDifference(
         suite, method, reference, declared, tests, by_problem, over_problems, off
     )
