@@ -7,7 +7,6 @@ view needs to average.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from reports.analysis.fidelity import STATISTICS, FidelityResults, analyse_fidel
 from reports.analysis.results import Analysed, Results
 from reports.formats import markdown_row, number
 from reports.page.findings import headline
-from reports.records import Labels, Record, budget_words
+from reports.records import Labels, Record, budget_words, content_key
 from suites.fidelity import FidelitySuite
 from suites.schema import AnySuite, Suite
 
@@ -58,8 +57,7 @@ class Summary:
     @property
     def digest(self) -> str:
         """Changes with what a run cannot take back."""
-        said = repr((sorted(self.points.items()), sorted(self.params.items())))
-        return hashlib.sha256(said.encode()).hexdigest()[:16]
+        return content_key([sorted(self.points.items()), dict(self.params)])[:16]
 
 
 class Conclusions(NamedTuple):
