@@ -55,7 +55,10 @@ def named(row: Mapping[Any, Any]) -> dict[str, float]:
 def summary_name(of: Labels) -> str:
     """The name of the summary run that a trial belongs to."""
     parts = [of.method, of.problem] + ([] if of.budget is None else [of.recovery])
-    return short(" · ".join(parts), NAME_LIMIT)
+    whole = " · ".join(parts)
+    if len(whole) <= NAME_LIMIT:
+        return whole
+    return f"{short(whole, NAME_LIMIT - 9)} {hashlib.sha256(whole.encode()).hexdigest()[:8]}"
 
 
 def summary_tags(of: Labels) -> dict[str, str]:

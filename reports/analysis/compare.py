@@ -125,7 +125,7 @@ def _sentence(difference: MethodDifference, row: Mapping[Any, Any]) -> str:
 def _reservations(difference: MethodDifference) -> Iterator[str]:
     tests = counted(difference.family, "comparison")
     if difference.declared:
-        yield f"p and verdict allow for all {tests} that the suite has declared."
+        yield f"p and verdict allow for {tests}: all that the suite has declared."
     else:
         yield (
             f"The suite has not declared this comparison. p and verdict allow for all {tests} of "

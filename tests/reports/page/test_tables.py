@@ -365,7 +365,7 @@ def test_two_methods_of_one_suite() -> None:
         "Without recovery, on these problems: a minus l1 is +29.99 points, 95 % interval [+29."
     )
     assert declared.words[0].endswith("Verdict: better.")
-    assert "allow for all 2 comparisons that the suite has declared" in declared.words[1]
+    assert "allow for 2 comparisons: all that the suite has declared" in declared.words[1]
     other = compare_methods(suite, found, plan(suite), "a", "b_1")
     assert not other.declared
     assert "has not declared this comparison" in other.words[1]
