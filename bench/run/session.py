@@ -32,7 +32,7 @@ from .bases import inspect_bases
 from .declaring import declare
 from .live import Live
 from .preflight import Examined, preflight
-from .reporting import report_holds, saying_damage, write_own_report
+from .reporting import reasons, report_holds, saying_damage, write_own_report
 from .run import run
 
 
@@ -111,10 +111,10 @@ def _run(
 ) -> list[Record]:
     """Run what is pending, log and report; `records` are those from before. Returns all."""
     executor = make_executor(request.executor, settings, request.workers, request.timeout_s)
-    record_suite(plan, settings.plugins, store)  # what could be refused has been
+    record_suite(plan, settings.plugins, store)  # now that no fault can be found before it runs
     with console.status("opening MLflow"):
         tracker = Tracker(
-            os.environ.get("MLFLOW_TRACKING_URI"),
+            None,
             store.root,
             plan.suite,
             provenance=environment(settings.device),
@@ -195,13 +195,8 @@ def _logger(tracker: Tracker, console: Console) -> Callable[[Record], None]:
 
 def _conclude(plan: Plan, store: Store, records: list[Record], console: Console) -> int:
     failed = [record for record in records if record.status == "failed"]
-    reasons: dict[str, int] = {}
-    for record in failed:
-        assert record.failure is not None
-        first = f"{record.failure.kind}: {record.failure.message}"
-        reasons[first] = reasons.get(first, 0) + 1
-    for reason, count in reasons.items():
-        say(console, ("failed", "red"), f" {count} trials: {reason}")
+    for (_, reason), trials in reasons(failed).items():
+        say(console, ("failed", "red"), f" {len(trials)} trials: {reason}")
     if failed:
         say(console, "run again with --retry-failed once the cause is mended")
     _, course = plan.needed(records)

@@ -286,13 +286,7 @@ def _interquartile_mean(results: Results, recovery: str, method: str) -> float:
 
 def difference_table(results: Results, recovery: str) -> Table:
     """Paired differences of one recovery, a row a problem and comparison."""
-    rows = []
-    for row in results.paired[results.paired["recovery"] == recovery].to_dict("records"):
-        outcome = f"missing: {row['reason']}" if row["reason"] else row["verdict"]
-        mean = signed(row["mean"])
-        cells = [Cell(row["method"]), Cell(row["reference"]), Cell(row["problem"]), mean]
-        cells += [Cell(interval(row["low"], row["high"]), mean.value), whole(row["n_bases"])]
-        rows.append([*cells, Cell(counts(row), whole(row["wins"]).value), Cell(outcome)])
+    rows = difference_rows(results.paired[results.paired["recovery"] == recovery])
     names = [
         "Method",
         "Against",
@@ -310,6 +304,18 @@ def difference_table(results: Results, recovery: str) -> Table:
         f"{counted(len(results.paired), 'difference')} of the page at once, else undecided"
     )
     return Table(f"paired_{recovery}", "Differences on each problem", caption, columns, rows)
+
+
+def difference_rows(paired: pd.DataFrame) -> list[list[Cell]]:
+    """Method, reference, problem, difference, interval, bases, won/tied/lost, what holds there."""
+    rows = []
+    for row in paired.to_dict("records"):
+        outcome = f"missing: {row['reason']}" if row["reason"] else row["verdict"]
+        mean = signed(row["mean"])
+        cells = [Cell(row["method"]), Cell(row["reference"]), Cell(row["problem"]), mean]
+        cells += [Cell(interval(row["low"], row["high"]), mean.value), whole(row["n_bases"])]
+        rows.append([*cells, Cell(counts(row), whole(row["wins"]).value), Cell(outcome)])
+    return rows
 
 
 def _budgets(results: Results) -> str:

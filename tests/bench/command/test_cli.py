@@ -133,7 +133,7 @@ FAULTS: dict[str, tuple[Changes, list[str], list[str]]] = {
     "unknown override": (
         lambda _: {},
         ["--set", "basis=1"],
-        ["--set basis=1", "'basis'", "did you mean bases"],
+        ["--set basis=1: ", "'basis'", "mean bases"],
     ),
     "missing plugin": (lambda _: {}, ["--plugin", "no.py"], ["no.py", "no such file"]),
 }
@@ -295,6 +295,7 @@ def test_both_names_of_a_scale_must_agree(bench: Command, tmp_path: Path) -> Non
     smoke = bench("plan", path, "--smoke").out
     assert "toy-smoke" in smoke
     assert "toy-smoke  A smaller version of a suite (scale smoke), of vgg_small on digits." in smoke
+    assert "its numbers mean nothing" in smoke
     assert "toy-smoke" in bench("plan", path, "--scale", "smoke", "--smoke").out
     wrong = bench("plan", path, "--scale", "paper", "--smoke")
     assert wrong.code == 2
