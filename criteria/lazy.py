@@ -20,6 +20,9 @@ class _OnUse(ModuleType):
     def __getattr__(self, name: str) -> Any:
         return getattr(import_module(self.__name__), name)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return import_module, (self.__name__,)  # as Ray sends functions that name it
+
 
 if TYPE_CHECKING:
     import torch

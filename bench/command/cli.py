@@ -266,12 +266,11 @@ def report(
         say(console, (f"these trials do not allow the figure {', '.join(undrawn)}", "yellow"))
     if paper or out is not None:
         return  # for somewhere else
-    uri, made = os.environ.get("MLFLOW_TRACKING_URI"), store.report(suite_.suite)
-    if not (uri or (store.root / "mlflow.db").exists()):
+    if not (os.environ.get("MLFLOW_TRACKING_URI") or (store.root / "mlflow.db").exists()):
         return  # and MLflow, which takes seconds to import, is not
     try:
         with store.lock():  # a run that is going on logs its trials itself
-            sync_records(store.root, suite_, records, planned.expected, uri, made)
+            sync_records(store.root, suite_, records, planned.expected, store.report(suite_.suite))
     except (StoreError, TrackingError) as error:
         say(console, (f"MLflow: {error}", "yellow"))
 
@@ -336,15 +335,9 @@ def sync(
     store = Store(results)
     with store.lock(), saying_damage(store, console):
         records = planned.records(store)
-        report = store.report(planned.suite.suite)
-        added = sync_records(
-            store.root,
-            planned.suite,
-            records,
-            planned.expected,
-            os.environ.get("MLFLOW_TRACKING_URI"),
-            report if report.exists() else None,
-        )
+        made = store.report(planned.suite.suite)
+        report = made if made.exists() else None
+        added = sync_records(store.root, planned.suite, records, planned.expected, report)
     say(console, f"{added} of {len(records)} trials were missing in MLflow and are there now")
 
 
@@ -418,7 +411,7 @@ def main() -> None:
     except Exception as error:
         if not _is_for_people(error):
             raise
-        _complain(error)
+        say(complaints, ("error:", "bold red"), f" {error}")
         raise SystemExit(getattr(error, "exit_code", 2)) from None
     except (KeyboardInterrupt, SystemExit) as end:
         if isinstance(end, SystemExit) and end.code != 130:  # 130: typer has met the interrupt
@@ -441,10 +434,6 @@ def _is_for_people(error: Exception) -> bool:
     from criteria import CriteriaError  # loads torch
 
     return isinstance(error, CriteriaError)
-
-
-def _complain(error: Exception) -> None:
-    say(complaints, ("error:", "bold red"), f" {error}")
 
 
 def _interrupt(*_: object) -> None:

@@ -14,24 +14,17 @@ if TYPE_CHECKING:
 
 def show_difference(console: Console, result: MethodDifference) -> None:
     """Differences on each problem, then what may be said over them."""
-    from reports.formats import confidence, counts, interval, points, whole
+    from reports.formats import confidence
+    from reports.page.method_tables import difference_rows
 
     title = f"{result.method} minus {result.reference}, accuracy change in points of top-1"
     say(console, (title, "bold"))
     level = f"{confidence(result.suite.analysis.alpha)} interval"
     heads = ["difference", level, "bases", "won/tied/lost", "there"]
     for recovery, pairs in result.paired.groupby("recovery", sort=False):
-        rows = [
-            [
-                row["problem"],
-                points(row["mean"]),
-                interval(row["low"], row["high"]),
-                whole(row["n_bases"]).text,
-                counts(row),
-                f"missing: {row['reason']}" if row["reason"] else row["verdict"],
-            ]
-            for row in pairs.to_dict("records")
-        ]
+        rows = [[cell.text for cell in row[2:-1]] for row in difference_rows(pairs)]
+        for row, verdict in zip(rows, pairs["verdict"], strict=True):
+            row.append(verdict)  # why it is not compared is among the sentences below
         console.print()
         print_table(console, [str(recovery), *heads], rows)
     console.print()

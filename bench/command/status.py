@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from ..run.reporting import finished
+from ..run.reporting import finished, reasons
 from ..terminal import print_table, say
 
 if TYPE_CHECKING:
-    from reports.records import Record
-
     from ..plan.outline import Outline
     from ..store.store import Store
 
@@ -43,7 +40,7 @@ def show_status(console: Console, planned: Outline, store: Store) -> None:
     print_table(console, ("method", "done", "infeasible", "failed", "to go"), rows)
     if course.taken:
         say(console, course.last_look)
-    for (ended, reason), trials in _reasons(records).items():
+    for (ended, reason), trials in reasons(records).items():
         several = f"{len(trials)} trials, as " if len(trials) > 1 else ""
         say(console, f"{ended}: {several}{trials[0]}: {reason}")
 
@@ -60,13 +57,3 @@ def show_all(console: Console, store: Store) -> None:
         print_table(console, ("suite", "trials", "run last", "what it is"), rows)
     else:
         say(console, f"No suite was run with {store.root}; first: bench run quickstart")
-
-
-def _reasons(records: Iterable[Record]) -> dict[tuple[str, str], list[str]]:
-    """Trials by how and why they ended without measurements."""
-    reasons: dict[tuple[str, str], list[str]] = {}
-    for one in records:
-        if one.failure is not None:
-            reason = f"{one.failure.kind}: {one.failure.message}"
-            reasons.setdefault((one.status, reason), []).append(one.labels.brief)
-    return reasons

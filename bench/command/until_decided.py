@@ -38,10 +38,9 @@ def looks_asked(suite: Suite | FidelitySuite, cap: int | None) -> list[int]:
 
 def looks_declared(suite: Suite | FidelitySuite, results: Path) -> list[int]:
     """The looks that the last run of a suite has declared in a results folder; none may be."""
-    from ..store.sealed import read_json
+    from ..plan.outline import Outline
+    from ..run.declaring import declared
     from ..store.store import Store
 
-    found = read_json(Store(results).path("declared", suite.suite, ".json"))
-    latest = found["declarations"][-1]["design"] if found else {}
-    looks: list[int] = latest.get("looks", [])
-    return looks
+    known = declared(Outline(suite, ()), Store(results))
+    return known[-1].design.get("looks", []) if known else []

@@ -69,7 +69,7 @@ def read_cifar(source: Source) -> Splits:
     except (RuntimeError, OSError) as error:
         raise DataError(
             f"{source.spec.name}: no intact {reader.base_folder}/ under {folder} ({error}); unpack "
-            f"{reader.filename} there, or let --download fetch it"
+            f"{reader.filename} there, or let `bench fetch` get it"
         ) from error
     # torchvision has checked the files against these sums.
     content = [reader.train_list, reader.test_list]

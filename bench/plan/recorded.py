@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from criteria.source import PACKAGE
 from reports.records import Labels
 from suites import load_suite, resolved
 
-from ..store.sealed import read_json, write_json
+from ..store.sealed import read_json, set_aside, write_json
 from ..store.store import Store
 from .jobs import ENGINE_VERSION
 from .outline import Outline
@@ -75,9 +75,16 @@ def record_suite(plan: Outline, plugins: Sequence[Path], store: Store) -> None:
 
 
 def recorded_suites(store: Store) -> dict[str, Recorded]:
-    """All that were run with these results, by name; what is damaged is set aside."""
-    found = {path.stem: read_json(path) for path in sorted(store.root.glob("suites/*.json"))}
-    return {name: Recorded.model_validate(one) for name, one in found.items() if one}
+    """All that were run with these results, by name; what is damaged, or of another version, is set
+    aside."""
+    known = {}
+    for path in sorted(store.root.glob("suites/*.json")):
+        try:
+            if content := read_json(path):
+                known[path.stem] = Recorded.model_validate(content)
+        except ValidationError:
+            set_aside(path, "another version of this program wrote it", store.root)
+    return known
 
 
 def _code(plugins: Sequence[Path]) -> str:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from reports.records import Record
+from reports.records import Record, content_key
 from suites import Suite
 from suites.faults import no_such
 
 from ..errors import BenchError
 from ..plan.outline import Outline
-from ..store.sealed import cannot_write, read_json, write_json
+from ..store.sealed import cannot_write, file_digests, read_json, write_json
 from ..store.store import Store
 from ..terminal import say
 from .declaring import declared
@@ -115,23 +114,9 @@ def _made_of(plan: Outline, store: Store, records: Sequence[Record]) -> str:
     import reports
 
     code = Path(reports.__file__).parent
-    digest = hashlib.sha256(plan.suite.model_dump_json().encode())
-    for part in (*plan.expected, *declared(plan, store)):
-        digest.update(part.model_dump_json().encode())
-    for record in records:
-        digest.update(record.to_json())
-    for name, sha256 in file_digests(code).items():
-        digest.update(f"{name} {sha256}".encode())
-    return digest.hexdigest()
-
-
-def file_digests(folder: Path) -> dict[str, str]:
-    """The SHA-256 of every file below a folder, by its path there."""
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.suffix != ".pyc"
-    }
+    parts = [plan.suite, *plan.expected, *declared(plan, store)]
+    said = [one.model_dump_json() for one in parts]
+    return content_key([said, [one.to_json().decode() for one in records], file_digests(code)])
 
 
 def compare_methods(plan: Outline, store: Store, method: str, reference: str) -> MethodDifference:
@@ -165,6 +150,16 @@ def finished(plan: Outline, store: Store) -> list[Record]:
             f"{plan.suite.suite}"
         )
     return records
+
+
+def reasons(records: Iterable[Record]) -> dict[tuple[str, str], list[str]]:
+    """Trials by how and why they ended without measurements."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for one in records:
+        if one.failure is not None:
+            reason = f"{one.failure.kind}: {one.failure.message}"
+            found.setdefault((one.status, reason), []).append(one.labels.brief)
+    return found
 
 
 @contextmanager

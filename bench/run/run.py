@@ -76,37 +76,33 @@ def run(
     return flow.summary
 
 
+@dataclass
 class _Flow:
     """The state of one run: what is ready, what has failed, what has crashed how often."""
 
-    def __init__(
-        self,
-        graph: JobGraph,
-        store: Store,
-        executor: Executor,
-        listener: Listener,
-        log: Callable[[Record], None],
-        inspect: Callable[[], None],
-    ) -> None:
-        self.graph, self.store, self.executor = graph, store, executor
-        self.listener, self.log, self._inspect = listener, log, inspect
-        self._bases = sum(job.kind == "bases" for job in graph.jobs.values())  # still to be made
-        self._held: list[Job] = []  # that wait until these are inspected
-        self.summary = Summary()
-        self._sorter = graph.sorter()
-        self._ready: deque[Job] = deque()
-        self._ready_alone: deque[Job] = deque()
-        self._alone = False  # whether jobs run one by one now
-        self._failed: dict[str, Failure] = {}  # by key of a job, or of scores
-        self._crashes: Counter[str] = Counter()
-        self._whole: dict[str, Job] = {}  # a part of a split job -> that job
-        self._parts: Counter[str] = Counter()  # of a split job, those that still run
-        self._running = 0
+    graph: JobGraph
+    store: Store
+    executor: Executor
+    listener: Listener
+    log: Callable[[Record], None]
+    inspect: Callable[[], None]
+    summary: Summary = field(default_factory=Summary)
+    _held: list[Job] = field(default_factory=list)  # that wait until all bases are inspected
+    _ready: deque[Job] = field(default_factory=deque)
+    _ready_alone: deque[Job] = field(default_factory=deque)
+    _alone: bool = False  # whether jobs run one by one now
+    _failed: dict[str, Failure] = field(default_factory=dict)  # by key of a job, or of scores
+    _crashes: Counter[str] = field(default_factory=Counter)
+    _whole: dict[str, Job] = field(default_factory=dict)  # a part of a split job -> that job
+    _parts: Counter[str] = field(default_factory=Counter)  # of a split job, those that still run
+    _running: int = 0
 
     def run(self) -> None:
+        self._bases = sum(job.kind == "bases" for job in self.graph.jobs.values())  # to be made
+        self._sorter = self.graph.sorter()
         self._sorter.prepare()
         if not self._bases:
-            self._inspect()
+            self.inspect()
         while self._sorter.is_active():
             for key in self._sorter.get_ready():
                 self._accept(self.graph.jobs[key])
@@ -189,7 +185,7 @@ class _Flow:
 
     def _go_on(self) -> None:
         """All bases are made: look at them, and then at what has waited."""
-        self._inspect()
+        self.inspect()
         held, self._held = self._held, []
         for job in held:
             self._accept(job)

@@ -32,7 +32,7 @@ from .bases import inspect_bases
 from .declaring import declare
 from .live import Live
 from .preflight import Examined, preflight
-from .reporting import report_holds, saying_damage, write_own_report
+from .reporting import reasons, report_holds, saying_damage, write_own_report
 from .run import run
 
 
@@ -67,7 +67,6 @@ def session(plan: Plan, request: Request, console: Console) -> int:
     store, data_root = Store(request.settings.results), request.settings.data_root.resolve()
     settings = replace(request.settings, results=store.root, data_root=data_root)
     with store.lock(), saying_damage(store, console):
-        record_suite(plan, settings.plugins, store)
         records, most = plan.records(store), ""
         needed, course = plan.needed(records)
         if course.looks:
@@ -87,6 +86,7 @@ def session(plan: Plan, request: Request, console: Console) -> int:
         if pending or (records and not _shown(plan, store, records)):
             records = _run(plan, pending, splits, records, store, settings, request, console)
         else:
+            record_suite(plan, settings.plugins, store)
             declare(plan, store, records, console, runs=False)
         return _conclude(plan, store, records, console)
 
@@ -111,9 +111,10 @@ def _run(
 ) -> list[Record]:
     """Run what is pending, log and report; `records` are those from before. Returns all."""
     executor = make_executor(request.executor, settings, request.workers, request.timeout_s)
+    record_suite(plan, settings.plugins, store)  # now that no fault can be found before it runs
     with console.status("opening MLflow"):
         tracker = Tracker(
-            os.environ.get("MLFLOW_TRACKING_URI"),
+            None,
             store.root,
             plan.suite,
             provenance=environment(settings.device),
@@ -194,13 +195,8 @@ def _logger(tracker: Tracker, console: Console) -> Callable[[Record], None]:
 
 def _conclude(plan: Plan, store: Store, records: list[Record], console: Console) -> int:
     failed = [record for record in records if record.status == "failed"]
-    reasons: dict[str, int] = {}
-    for record in failed:
-        assert record.failure is not None
-        first = f"{record.failure.kind}: {record.failure.message}"
-        reasons[first] = reasons.get(first, 0) + 1
-    for reason, count in reasons.items():
-        say(console, ("failed", "red"), f" {count} trials: {reason}")
+    for (_, reason), trials in reasons(failed).items():
+        say(console, ("failed", "red"), f" {len(trials)} trials: {reason}")
     if failed:
         say(console, "run again with --retry-failed once the cause is mended")
     _, course = plan.needed(records)

@@ -6,6 +6,7 @@ log there; whoever wants it makes it anew.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -52,6 +53,15 @@ def cannot_write(path: Path, error: OSError) -> StoreError:
         f"{path} cannot be written: {error.strerror}. Finished records are safe; make room or "
         "choose another folder with --results, and run the same command again"
     )
+
+
+def file_digests(folder: Path) -> dict[str, str]:
+    """The SHA-256 of every file below a folder, by its path there."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.suffix != ".pyc"
+    }
 
 
 def sealed_name(path: Path) -> str:

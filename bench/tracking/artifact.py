@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reports.records import content_key
+
+from ..store.sealed import file_digests
 from . import fields
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ def latest_run(client: MlflowClient, experiment: str) -> Run | None:
 
 def attach(client: MlflowClient, run_id: str, report: Path) -> None:
     """Bring a run up to a report folder, and say in tags what the report leans on."""
-    digest = _digest(report)
+    digest = content_key(file_digests(report))
     if client.get_run(run_id).data.tags.get(DIGEST) == digest:
         return
     client.log_artifacts(run_id, str(report), "report")
@@ -35,12 +37,3 @@ def attach(client: MlflowClient, run_id: str, report: Path) -> None:
             text = fields.short(" ".join(texts) or "none", fields.TAG_LIMIT)
             client.set_tag(run_id, f"report.{name}", text)
     client.set_tag(run_id, DIGEST, digest)  # last: whatever is cut short before is done again
-
-
-def _digest(folder: Path) -> str:
-    """SHA-256 over the names and bytes of all files."""
-    found = hashlib.sha256()
-    for path in sorted(one for one in folder.rglob("*") if one.is_file()):
-        content = hashlib.sha256(path.read_bytes()).hexdigest()
-        found.update(f"{path.relative_to(folder).as_posix()} {content}\n".encode())
-    return found.hexdigest()

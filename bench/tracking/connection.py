@@ -129,8 +129,9 @@ def connect(uri: str) -> MlflowClient:
     """A client of the store, to be used within `talking_to`."""
     from mlflow import MlflowClient
 
-    for name in ("mlflow.store.db.utils", "alembic"):  # they tell of every migration
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of every migration
+    # So does this one, and prints a traceback of every fault, which `talking_to` tells in a line.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     if uri.startswith("sqlite:///"):
         _check_database(Path(uri.removeprefix("sqlite:///")))
     return MlflowClient(tracking_uri=uri)

@@ -55,8 +55,8 @@ class Experiment:
     """
 
     def __init__(self, uri: str | None, root: Path, suite: AnySuite) -> None:
-        self.uri = uri or connection.local_uri(root)
-        if uri is None:
+        self.uri = uri or connection.tracking_uri(root)
+        if self.uri == connection.local_uri(root):
             connection.local_database_holds(root)
         with connection.talking_to(self.uri):
             self.client = connection.connect(self.uri)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import time
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from reports.records import Labels, Measurements, Record, frame
+from reports.records import Labels, Measurements, Record, budget_words, frame
 
 PARAM_LIMIT, TAG_LIMIT, NAME_LIMIT = 6000, 5000, 250  # characters that MLflow takes
 
@@ -56,7 +55,10 @@ def named(row: Mapping[Any, Any]) -> dict[str, float]:
 def summary_name(of: Labels) -> str:
     """The name of the summary run that a trial belongs to."""
     parts = [of.method, of.problem] + ([] if of.budget is None else [of.recovery])
-    return short(" · ".join(parts), NAME_LIMIT)
+    whole = " · ".join(parts)
+    if len(whole) <= NAME_LIMIT:
+        return whole
+    return f"{short(whole, NAME_LIMIT - 9)} {hashlib.sha256(whole.encode()).hexdigest()[:8]}"
 
 
 def summary_tags(of: Labels) -> dict[str, str]:
@@ -81,10 +83,9 @@ def tags(record: Record) -> dict[str, str]:
     labels = record.labels
     tags = {
         **{name: str(value) for name, value in labels},
+        **summary_tags(labels),
         "role": "trial",
-        "problem": labels.problem,
         "budget": budget_tag(labels.cost, labels.budget),
-        "matched_to": labels.matched_to or "none",
         "status": record.status,
         "trial.key": record.key,
         "trial.digest": digest(record),
@@ -126,7 +127,11 @@ def metrics(record: Record) -> list[tuple[str, float, int]]:
         return []
     assert record.costs is not None
     if record.fidelity is not None:
-        return _fidelity_metrics(record)
+        from reports.analysis.fidelity import statistics_of
+
+        found = {f"fidelity/{name}": x for name, x in statistics_of(record.fidelity).items()}
+        found |= {f"time/{one}": getattr(record.costs, one) for one in ("score_s", "total_s")}
+        return [(name, value, 0) for name, value in found.items()]
     assert record.measurements is not None
     row: dict[str, Any] = {**dict(record.measurements), **dict(record.costs)}
     for columns in frame([record]).to_dict("records"):  # the very numbers of the report
@@ -150,25 +155,14 @@ def epochs(found: Measurements) -> list[tuple[str, float, int]]:
     return points
 
 
-def _fidelity_metrics(record: Record) -> list[tuple[str, float, int]]:
-    from reports.analysis.fidelity import statistics_of
-
-    assert record.fidelity is not None
-    assert record.costs is not None
-    found = [(f"fidelity/{name}", x, 0) for name, x in statistics_of(record.fidelity).items()]
-    found.append(("time/score_s", record.costs.score_s, 0))
-    return [*found, ("time/total_s", record.costs.total_s, 0)]
-
-
 def digest(record: Record) -> str:
     """A hash of the whole record: tells one failure of a trial from the next."""
     return hashlib.sha256(record.to_json()).hexdigest()[:16]
 
 
 def budget_tag(cost: str | None, budget: float | None) -> str:
-    if budget is None:
-        return "none"
-    return f"threshold {budget:g}" if cost == "threshold" else f"{100 * budget:g}%"
+    """One word, to be typed into a filter."""
+    return budget_words(cost, budget).replace(" %", "%")
 
 
 def short(text: str, limit: int) -> str:
@@ -179,8 +173,3 @@ def short(text: str, limit: int) -> str:
 def milliseconds(moment: str) -> int:
     """MLflow's time of an ISO time stamp."""
     return int(datetime.fromisoformat(moment).timestamp() * 1000)
-
-
-def now() -> int:
-    """MLflow's time of this moment."""
-    return int(time.time() * 1000)

@@ -7,10 +7,9 @@ view needs to average.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,7 +18,7 @@ from reports.analysis.fidelity import STATISTICS, FidelityResults, analyse_fidel
 from reports.analysis.results import Analysed, Results
 from reports.formats import markdown_row, number
 from reports.page.findings import headline
-from reports.records import Labels, Record, budget_words
+from reports.records import Labels, Record, budget_words, content_key
 from suites.fidelity import FidelitySuite
 from suites.schema import AnySuite, Suite
 
@@ -29,7 +28,7 @@ Points = dict[tuple[str, int], float]  # (metric, step) -> value
 Rows = list[dict[Any, Any]]
 
 STEPS = (
-    "Steps are budgets, in thousandths taken away: 500 keeps 50 %, 0 is the dense network. "
+    "Steps are budgets, in parts of {:,} taken away: {:,} keeps 50 %, 0 is the dense network. "
     "Those of `train/` and `validation/` are epochs. All are means over bases."
 )
 DIFFERENCE = (
@@ -58,8 +57,7 @@ class Summary:
     @property
     def digest(self) -> str:
         """Changes with what a run cannot take back."""
-        said = repr((sorted(self.points.items()), sorted(self.params.items())))
-        return hashlib.sha256(said.encode()).hexdigest()[:16]
+        return content_key([sorted(self.points.items()), dict(self.params)])[:16]
 
 
 class Conclusions(NamedTuple):
@@ -81,18 +79,25 @@ def conclude(suite: AnySuite, records: Sequence[Record], expected: Sequence[Labe
     return Conclusions(records, summaries, "\n\n".join(said))
 
 
-def step_of(budget: float) -> int:
-    """The step of a budget: the last one, which tables show, keeps least.
+def steps_of(budgets: Iterable[float]) -> tuple[dict[float, int], int]:
+    """The step of each budget, and in parts of how many: of so many that no two meet.
 
-    >>> step_of(0.7), step_of(0.125)
-    (300, 875)
+    The last step, which tables show, keeps least.
+
+    >>> steps_of([0.7, 0.125]), steps_of([0.001, 0.0004])
+    (({0.7: 300, 0.125: 875}, 1000), ({0.001: 9990, 0.0004: 9996}, 10000))
     """
-    return round(1000 * (1 - budget))
+    kept, unit = set(budgets), 1000
+    while len({round(unit * (1 - one)) for one in kept}) < len(kept):
+        unit *= 10
+    return {one: round(unit * (1 - one)) for one in sorted(kept, reverse=True)}, unit
 
 
 def _of_methods(results: Results) -> Iterator[Summary]:
     dense = results.dense.groupby("problem")["dense_top1"].mean()
     of_run = dict(iter(results.cells.groupby(["method", "problem", "recovery"], sort=False)))
+    steps, unit = steps_of(results.cells["budget"])
+    note = STEPS.format(unit, unit // 2)
     for first, trials in _runs(results):
         cells = of_run[first.method, first.problem, first.recovery].to_dict("records")
         whole, points = {one["budget"] for one in cells if one["complete"]}, Points()
@@ -102,9 +107,9 @@ def _of_methods(results: Results) -> Iterator[Summary]:
             points["eval/accuracy_change", 0] = 0.0
         for one in cells:
             named = {**fields.named(one), "network/budget_percent": 100 * one["budget"]}
-            points |= {(name, step_of(one["budget"])): x for name, x in named.items()}
+            points |= {(name, steps[one["budget"]]): x for name, x in named.items()}
         points |= _curves([one for one in trials if one.labels.budget in whole])
-        yield _summary(first, trials, cells, points, f"{_table(cells)}\n\n{STEPS}")
+        yield _summary(first, trials, cells, points, f"{_table(cells)}\n\n{note}")
 
 
 def _of_fidelity(results: FidelityResults) -> Iterator[Summary]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,7 +33,7 @@ NO_SETTINGS = {"recipes", "description", "scales"}
 class Tracker:
     """The suite run of one invocation, and the trials logged under it as their records arrive.
 
-    `uri` is any MLflow tracking URI; None is the database in the results folder `root`.
+    `uri` is any MLflow tracking URI; None is that of `tracking_uri` for the results folder `root`.
     `experiment` is one that is open already. Every method raises `TrackingError` where the store
     fails; the caller may go on without tracking.
     """
@@ -91,7 +92,7 @@ class Tracker:
         """
         from mlflow.entities import Metric
 
-        counts, now = Counter(self._statuses.values()), fields.now()
+        counts, now = Counter(self._statuses.values()), int(time.time() * 1000)
         metrics = [Metric(f"trials/{one}", float(counts[one]), now, 0) for one in MLFLOW_STATUS]
         client = self._experiment.client
         with talking_to(self._experiment.uri):
@@ -110,7 +111,6 @@ def sync(
     suite: AnySuite,
     records: Sequence[Record],
     expected: Sequence[Labels],
-    uri: str | None = None,
     report: Path | None = None,
 ) -> int:
     """Log the records that the store lacks, and return how many; bring the summary runs, and the
@@ -120,14 +120,14 @@ def sync(
     """
     from .summaries import conclude
 
-    experiment, found = Experiment(uri, root, suite), conclude(suite, records, expected)
+    experiment, found = Experiment(None, root, suite), conclude(suite, records, expected)
     missing = [record for record in records if not experiment.holds(record)]
     with talking_to(experiment.uri):
         latest = latest_run(experiment.client, experiment.id)
         if latest and not missing:
             _bring(experiment, latest.info.run_id, suite, report, found)
             return 0
-    tracker = Tracker(uri, root, suite, provenance={}, command="bench sync", experiment=experiment)
+    tracker = Tracker(None, root, suite, provenance={}, command="bench sync", experiment=experiment)
     for record in missing:
         tracker.log(record)
     tracker.finish("FINISHED", report, found)
@@ -174,10 +174,10 @@ def _datasets(suite: AnySuite) -> list[DatasetInput]:
     """What the UI lists as the run's datasets."""
     from mlflow.entities import Dataset, DatasetInput
 
-    described = [(one.title, one.model_dump(mode="json")) for one in suite.datasets]
     return [
-        DatasetInput(Dataset(name, content_key(spec)[:12], "local", json.dumps(spec)), [])
-        for name, spec in described
+        DatasetInput(Dataset(one.title, content_key(spec)[:12], "local", json.dumps(spec)), [])
+        for one in suite.datasets
+        for spec in [one.model_dump(mode="json")]
     ]
 
 

@@ -51,7 +51,7 @@ def analyse(
     >>> results.cells[["method", "done", "expected"]].values.tolist()
     [['l1', 0, 1], ['random', 0, 1]]
     >>> planned_tests(results.layout)[0].why_not  # before any run
-    '1 base a problem, it takes 3'
+    'it takes 3 bases per problem, not 1'
     """
     so_far = course(suite, records, expected)
     expected = so_far.needed

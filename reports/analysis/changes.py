@@ -115,7 +115,8 @@ def _view(
     rows["low"], rows["high"] = bounded(alone.interval(1 - _spent(looks, cube)))
     known = cells[cells["problem"].isin(np.array(problems)[counted])]
     known = known.assign(dense=known["top1"] - known["retained_top1"])
-    means = known.groupby("method")[["dense", *COSTS]].mean().astype(float).reindex(names)
+    each = known.groupby(["method", "problem"])[["dense", *COSTS]].mean()  # a problem counts once,
+    means = each.groupby("method").mean().astype(float).reindex(names)  # whatever its budgets
     means[np.isnan(alone.mean)] = np.nan
     rows["top1"], rows[COSTS] = alone.mean + means["dense"].to_numpy(), means[COSTS].to_numpy()
     others = (rows["matched_to"].isna() & ~is_control).to_numpy()

@@ -79,7 +79,7 @@ def compare_methods(
         scored.trials[scored.trials["method"].isin([method, reference])],
         suite.budgets.cost,
     )
-    off = [] if axis == "threshold" else off_by_method(off_budget(both, axis), axis)
+    off = [] if axis == "threshold" or both.empty else off_by_method(off_budget(both, axis), axis)
     return MethodDifference(
         suite, method, reference, declared, tests, by_problem, over_problems, off
     )
@@ -125,7 +125,7 @@ def _sentence(difference: MethodDifference, row: Mapping[Any, Any]) -> str:
 def _reservations(difference: MethodDifference) -> Iterator[str]:
     tests = counted(difference.family, "comparison")
     if difference.declared:
-        yield f"p and verdict allow for all {tests} that the suite has declared."
+        yield f"p and verdict allow for {tests}: all that the suite has declared."
     else:
         yield (
             f"The suite has not declared this comparison. p and verdict allow for all {tests} of "

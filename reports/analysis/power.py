@@ -94,7 +94,7 @@ def planned_tests(layout: Layout) -> list[PlannedTest]:
     >>> [(one.detects, one.unit) for one in planned_tests(layout)][:2]
     [(4.3, 'base SDs'), (8.6, 'base SDs')]
     >>> planned_tests(layout)[-1].why_not
-    'of datasets and models, what varies must number 5, not 1'
+    'it takes 5 datasets or models that vary, not 1'
     """
     m = layout.comparisons
     found = [

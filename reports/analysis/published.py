@@ -111,8 +111,7 @@ def _row(cells: dict[str, str], place: str) -> Published:
     try:
         return Published.model_validate({name: cell for name, cell in cells.items() if cell})
     except ValidationError as error:
-        faults = explained(error, Published)
-        raise PublishedError("\n".join(f"{place}: {one}" for one in faults)) from None
+        raise PublishedError(f"{place}: {explained(error, Published)}") from None
 
 
 @cache

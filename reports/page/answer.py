@@ -132,7 +132,8 @@ def _view(rows: pd.DataFrame, results: Results) -> View:
     control = results.suite.analysis.control
     ordered = rows.sort_values("change", ascending=False, kind="stable")
     marks = [_mark(row, control) for row in ordered.to_dict("records")]
-    dense = f"{(ordered['top1'] - ordered['change']).mean():.2f}"
+    top1 = (ordered["top1"] - ordered["change"]).mean()
+    dense = "–" if pd.isna(top1) else f"{top1:.2f}"
     texts = [dense, points(0), "–", "100", "100", "–", "reference"]
     own = ordered[ordered["matched_to"].isna() | (ordered["method"] == control)]
     shown = _shown(own.dropna(subset=["change"]), results)

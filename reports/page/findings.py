@@ -196,7 +196,7 @@ def _failing(results: Results, recovery: str, rows: Sequence[Mapping[Any, Any]])
 def nothing(rows: Sequence[Mapping[Any, Any]], control: str) -> str:
     """Why no method is compared."""
     if all(row["failed"] for row in rows):
-        return f"Nothing can be compared: every method, or {control}, failed."
+        return f"Nothing can be compared: every method, or {control}, failed somewhere."
     return f"Nothing is compared yet: no method and {control} have finished on enough problems."
 
 

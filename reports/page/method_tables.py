@@ -204,14 +204,20 @@ def _interquartile_mean(results: Results, recovery: str, method: str) -> float:
 
 def difference_table(results: Results, recovery: str) -> Table:
     """Paired differences of one recovery, a row a problem and comparison."""
+    rows = difference_rows(results.paired[results.paired["recovery"] == recovery])
+    level = confidence(results.suite.analysis.alpha)
+    names = ["Method", "Against", "Problem", "Difference", f"{level} interval", "Bases"]
+    columns = [*heads([*names, "Won/tied/lost"], 3), Column("There")]
+    return captioned("paired", recovery, results, columns, rows)
+
+
+def difference_rows(paired: pd.DataFrame) -> list[list[Cell]]:
+    """Method, reference, problem, difference, interval, bases, won/tied/lost, what holds there."""
     rows = []
-    for row in results.paired[results.paired["recovery"] == recovery].to_dict("records"):
+    for row in paired.to_dict("records"):
         outcome = f"missing: {row['reason']}" if row["reason"] else row["verdict"]
         mean = signed(row["mean"])
         cells = [Cell(row["method"]), Cell(row["reference"]), Cell(row["problem"]), mean]
         cells += [Cell(interval(row["low"], row["high"]), mean.value), whole(row["n_bases"])]
         rows.append([*cells, Cell(counts(row), whole(row["wins"]).value), Cell(outcome)])
-    level = confidence(results.suite.analysis.alpha)
-    names = ["Method", "Against", "Problem", "Difference", f"{level} interval", "Bases"]
-    columns = [*heads([*names, "Won/tied/lost"], 3), Column("There")]
-    return captioned("paired", recovery, results, columns, rows)
+    return rows

@@ -34,16 +34,17 @@ def write_paper(results: Results, given: Sequence[str], out: Path) -> Path:
     """
     choice, parts = chosen(given, results), dict[str, str]()
     out.mkdir(parents=True, exist_ok=True)
+    slugs = _slugs(choice.problems)
     for recovery in choice.recoveries:
         shown = Shown(results, choice, recovery)
         for table in shown.tables():
             beside = table["place"] == OVER
-            name = f"table_{recovery}" + ("" if beside else _slug(table["place"]))
+            name = f"table_{recovery}" + ("" if beside else slugs[table["place"]])
             wide = choice.wide or (beside and len(choice.problems) > _BESIDE)
             parts[name] = _set(results, name, wide, recovery=recovery, shown=shown, table=table)
         each = [choice.problems] if choice.wide else [[one] for one in choice.problems]
         for problems in each:
-            name = f"figure_{recovery}" + ("" if choice.wide else _slug(problems[0]))
+            name = f"figure_{recovery}" + ("" if choice.wide else slugs[problems[0]])
             place, inches = (problems, recovery, choice.budgets), PAGE if choice.wide else COLUMN
             if plot := draw_paper(results, choice.names, place, inches, out / name):
                 parts[name] = _set(results, name, choice.wide, recovery=recovery, plot=plot)
@@ -55,8 +56,13 @@ def write_paper(results: Results, given: Sequence[str], out: Path) -> Path:
     return out / "paper.tex"
 
 
-def _slug(problem: str) -> str:
-    return "_" + re.sub(r"[^a-z0-9]+", "-", problem.lower())
+def _slugs(problems: Sequence[str]) -> dict[str, str]:
+    """What files of each problem are called; those that would be called alike are numbered."""
+    plain = [re.sub(r"[^a-z0-9]+", "-", one.lower()) for one in problems]
+    return {
+        problem: f"_{slug}-{place}" if plain.count(slug) > 1 else f"_{slug}"
+        for place, (problem, slug) in enumerate(zip(problems, plain, strict=True), 1)
+    }
 
 
 def _set(results: Results, name: str, wide: bool, **parts: Any) -> str:

@@ -394,7 +394,7 @@ def test_the_page_names_what_a_budget_keeps(
     assert f"Equal {axis}, unequal MACs" in page
     drawn = pd.read_csv(tmp_path / "figures" / "accuracy_cost.csv")
     assert set(drawn["cost_percent"].dropna()) == {100 * share}  # as measured, whatever was asked
-    assert f"1 % of the dense {axis}: 9 of the trials" in page
+    assert f"Off their budget by more than 1 % of the dense {axis}: 9 trials." in page
 
 
 def test_importing_reports_is_cheap() -> None:

@@ -19,7 +19,10 @@ from reports.page import findings
 
 SAME = 1e-9  # points
 FEW = 10  # methods of which all pairs are asked for
-SAYS = {"better than": "better", "worse are": "worse", "as good as equal": "equivalent"}
+SAYS = {  # what a sentence says before the colon, behind which its methods are named -> the word
+    **{"better than": "better", "worse than": "worse"},
+    **{"typically worse": "worse", "as good as equal": "equivalent"},
+}
 DIRECTION = {"better": 1.0, "worse": -1.0}
 # Kinds of false statements, each promised to be on at most alpha of all pages.
 KINDS = {
@@ -218,10 +221,11 @@ class Verdict:
 def said_of(text: str) -> dict[str, str]:
     """Method -> `better`, `worse` or `equivalent`, as the sentences of a headline say it."""
     words = {}
-    for part in re.split(r"; |: |\. ", text):
+    for sentence in text.split(". "):
+        head, _, methods = sentence.partition(": ")
         for start, word in SAYS.items():
-            if start in part:
-                words |= dict.fromkeys(re.findall(r"\bm\d+\b", part), word)
+            if start in head.lower():
+                words |= dict.fromkeys(re.findall(r"\bm\d+\b", methods), word)
     return words
 
 

@@ -113,15 +113,18 @@ def test_what_is_asked_for_is_what_compare_says() -> None:
 
 def test_a_headline_is_read() -> None:
     text = (
-        "On these 12 problems: better than control are m1 (+2.00 points, [+1.50, +2.50]), m12 "
-        "(+1.00 points, [+0.50, +1.50]); worse are m3 (-1.0 points, [-2.0, -0.5] on 3 of 4 "
-        "problems); as good as equal (within 0.2 points) are m4; no difference is shown for m5. "
-        "Collapses: m3 loses 20 points to it on n0 on d1."
+        "On the mean of these 12 problems better than m9: m1 (+2.00 points, [+1.50, +2.50]), m12 "
+        "(+1.00 points, [+0.50, +1.50]). Worse than m9: m3 (-1.0 points, [-2.0, -0.5] on 3 of 4 "
+        "problems). As good as equal (within 0.2 points): m4. Mixed: m6 (-1.00 points on the "
+        "mean, typically +0.10 points; it is better on most problems). No difference is shown for "
+        "m5. Collapses: m3 loses 20 points to m9 on n0 on d1."
     )
     words = {"m1": "better", "m12": "better", "m3": "worse", "m4": "equivalent"}
     assert said_of(text) == words
-    assert said_of("For problems like these: worse are m2 (-1.0 points).") == {"m2": "worse"}
-    none = "On these 12 problems no method is shown to differ from control. m1 has the highest mean"
+    assert said_of("On n0 on d1 worse than m9: m2 (-1.00 points).") == {"m2": "worse"}
+    like = "For problems like these (all on d1). Typically better than m9: m1 (+1.00 points). "
+    assert said_of(f"{like}Typically worse: m2 (-1.00 points).") == {"m1": "better", "m2": "worse"}
+    none = "On the mean of these 12 problems no method is shown to differ from m9. m1 is highest"
     assert said_of(none) == {}
 
 

@@ -130,7 +130,11 @@ FAULTS: dict[str, tuple[Changes, list[str], list[str]]] = {
     "no shard": (lambda _: {}, ["--shard", "4/3"], ["--shard 4/3", "3/64"]),
     "unknown executor": (lambda _: {}, ["--executor", "slurm"], ["slurm", "inline", "local"]),
     "bad override": (lambda _: {}, ["--set", "bases"], ["--set bases", "key=value"]),
-    "unknown override": (lambda _: {}, ["--set", "basis=1"], ["'basis'", "'bases'"]),
+    "unknown override": (
+        lambda _: {},
+        ["--set", "basis=1"],
+        ["--set basis=1: ", "'basis'", "mean bases"],
+    ),
     "missing plugin": (lambda _: {}, ["--plugin", "no.py"], ["no.py", "no such file"]),
 }
 
@@ -290,7 +294,8 @@ def test_both_names_of_a_scale_must_agree(bench: Command, tmp_path: Path) -> Non
     path = toy.write_suite(tmp_path)
     smoke = bench("plan", path, "--smoke").out
     assert "toy-smoke" in smoke
-    assert "Scale: smoke." in smoke
+    assert "toy-smoke  A smaller version of a suite (scale smoke), of vgg_small on digits." in smoke
+    assert "its numbers mean nothing" in smoke
     assert "toy-smoke" in bench("plan", path, "--scale", "smoke", "--smoke").out
     wrong = bench("plan", path, "--scale", "paper", "--smoke")
     assert wrong.code == 2

@@ -13,6 +13,7 @@ from rich.console import Console
 from bench.command.arguments import ChosenSuite
 from bench.plan.plan import make_plan
 from bench.plan.recorded import record_suite, recorded_suites
+from bench.store.sealed import read_json, write_json
 from bench.store.store import Store
 from suites import library, load_suite, resolved
 
@@ -71,12 +72,16 @@ def test_every_verb_takes_the_name_alone(bench: Command, results: Path, tmp_path
     status = bench("status", "mine", *there).out
     assert status.count("2/2") == 2
     assert "largest" in status
-    assert bench("compare", "largest", "l1", "--suite", "mine", *there).out == by_options
+    title, changed, *told = bench("compare", "largest", "l1", "--suite", "mine", *there).out.split(
+        "\n"
+    )
+    assert "\n".join([title, *told]) == by_options
+    assert changed.startswith("The code of criteria has changed since ")  # the plugin's is gone
     assert bench("report", "mine", *there, "--format", "csv").code == 0
     assert "0 of 4 trials were missing" in bench("sync", "mine", *there).out
     (row,) = [line for line in bench("status", *there).out.splitlines() if "mine" in line]
     assert "4/4" in row
-    assert "Did you mean mine?" in bench("status", "mien", *there).err
+    assert "(did you mean mine?)" in bench("status", "mien", *there).err
 
     assert "moved" not in (missing := bench("plan", "mine", *there)).err
     assert missing.code == 2
@@ -103,6 +108,15 @@ def test_what_was_run_goes_before_the_librarys(bench: Command, tmp_path: Path) -
     assert ChosenSuite("quickstart").outline(quiet).suite.method_names == ["l1", "random"]
     assert "library's" not in bench("status", "quickstart", "--set", "bases=1").out
     assert len(ChosenSuite("quickstart", ["bases=1"]).outline(quiet).suite.method_names) > 2
+
+
+def test_what_another_version_wrote_is_set_aside_and_said(bench: Command, tmp_path: Path) -> None:
+    store = Store(tmp_path / "results")
+    record_suite(make_plan(toy.suite()), [], store)
+    ours = store.root / "suites" / "toy.json"
+    write_json(ours.with_name("future.json"), read_json(ours) | {"later": 1})
+    assert "another version of this program" in bench("status").out
+    assert list(recorded_suites(store)) == ["toy"]
 
 
 def test_code_that_has_changed_since_is_said(bench: Command, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from suites.problem import DatasetSpec, ModelSpec
 # Classes, channels and pixels of datasets that no test can ask for.
 SHAPES = {
     "digits": (10, 1, 8),
+    "mnist5k": (10, 1, 28),
     "cifar10": (10, 3, 32),
     "cifar100": (100, 3, 32),
     "imagefolder": (10, 3, 32),

@@ -43,8 +43,8 @@ def test_each_budget_is_a_path_of_its_own_and_skipped_groups_leave_it_short(tmp_
     page = build_report(suite, toy.records(tmp_path), labels, tmp_path / "page").read_text()
     for part in (
         "1 (at 0.6), 3 (at 0.2) linear steps",
-        "at the budget 0.2: layers (features.0 1.0)",
+        "At the budget 0.2: layers (features.0 1.0).",
         "loses nothing in that step, as in torch-pruning",
-        "Off budget by more than",
+        "Off their budget by more than 1\N{NO-BREAK SPACE}% of the dense channels: 2 trials.",
     ):
         assert part in page

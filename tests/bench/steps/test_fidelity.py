@@ -113,7 +113,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"methods": ["l1", "l1"]}, "methods: l1 occurs twice"),
         ({"fidelity": {"unit": 3}}, "did you mean units"),
         ({"fidelity": {"images": 1}}, "fidelity.images"),
-        ({"kind": "accuracy"}, "'accuracy': there are comparison, fidelity"),
+        ({"kind": "accuracy"}, "no kind of suite 'accuracy'; there are comparison, fidelity"),
         ({"base_recipe": "none-such"}, "recipe 'none-such' is unknown"),
     ],
 )
@@ -288,7 +288,7 @@ def test_plan_and_status_speak_of_this_kind(finished: Path, tmp_path: Path) -> N
     said = console.export_text()
     assert "oracles  2" in said
     assert "8 of 8" in said
-    assert "over 2 bases per problem, where it takes 3" in said
+    assert "over 2 bases per problem; it takes 3: nothing can be shown." in said
     status.show_status(console, make_plan(suite()), Store(finished))
     assert console.export_text().count("2/2") == 4
 
@@ -323,7 +323,7 @@ def test_figures_are_asked_for_by_name(finished: Path, tmp_path: Path) -> None:
     plan = make_plan(suite())
     write_report(plan, Store(finished), tmp_path, figures=["regret"])
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"regret"}
-    with pytest.raises(BenchError, match="widths; there are correlation, regret"):
+    with pytest.raises(BenchError, match="no figure 'widths'; there are correlation, regret"):
         write_report(plan, Store(finished), tmp_path, figures=["widths"])
 
 

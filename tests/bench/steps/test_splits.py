@@ -194,10 +194,10 @@ def test_a_run_from_suite_to_page(tmp_path: Path, splits: str, digests: int) -> 
     page = html.unescape((tmp_path / "out" / "index.html").read_text())
     words = {"per_base": "drawn anew for each base", "fixed": "the same for all bases"}[splits]
     assert f"The split into training and validation images is {words}; test images never" in page
-    assert "One test image of digits (60 images) is 1.7 points;" in page
+    assert "One test image of digits (60 images) is worth 1.7 points." in page
     assert (
-        "One test image of digits (60 images) is 1.7 points, more than the ROPE of 0.2: "
-        "differences below one image are no finding." in page
+        "One test image of digits (60 images) is worth 1.7 points, more than the ROPE of "
+        "0.2 points. Smaller differences are no finding." in page
     )
 
 
@@ -235,8 +235,8 @@ def test_a_run_that_holds_nothing_out_learns_from_all_and_calls_no_epoch_best(
     write_report(plan, store, tmp_path / "out", formats=["html"])
     page = html.unescape((tmp_path / "out" / "index.html").read_text())
     assert (
-        "digits: all of its training images are learned from (none are held out for validation, "
-        "so no epoch is best on it, and the last alone is measured)" in page
+        "digits: all of its training images are learned from, and none are held out for validation"
+        in page
     )
     assert "best validation" not in page
     assert "stands beside it" not in page

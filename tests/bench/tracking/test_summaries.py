@@ -22,8 +22,9 @@ import synthetic
 
 from bench.tracking import Tracker, sync
 from bench.tracking.connection import local_uri, ui_command, ui_environment
+from bench.tracking.fields import NAME_LIMIT, summary_name
 from bench.tracking.links import links_of_all
-from bench.tracking.summaries import conclude, step_of
+from bench.tracking.summaries import conclude, steps_of
 from reports.build import build_report
 from reports.records import Epoch, Labels, Record
 from suites import Suite, load_suite
@@ -124,9 +125,10 @@ def check(page: Page, links: dict[str, str], tables: Path) -> int:
     seen = 0
     histories = {name: page.history(list(runs.values()), name) for name in CELLS}
     steps: dict[str, list[int]] = {}
+    at, _ = steps_of(cells["budget"])
     for cell in cells.to_dict("records"):
         run = runs[f"{cell['method']} · {cell['problem']} · {cell['recovery']}"]
-        step = step_of(cell["budget"])
+        step = at[cell["budget"]]
         steps.setdefault(run.info.run_id, []).append(step)
         for name, column in CELLS.items():
             if math.isnan(cell[column]):
@@ -366,10 +368,23 @@ def test_curves_of_training_are_means_over_bases_by_budget(root: Path) -> None:
     }
 
 
+def test_names_longer_than_mlflow_takes_stay_apart() -> None:
+    labels = [
+        Labels(suite="s", dataset="d" * 80, model="m" * 80, method="r" * 100 + end,
+               recovery="none", cost="macs", budget=0.5, base=0, repeat=0)
+        for end in "ab"
+    ]  # fmt: skip
+    names = {summary_name(one) for one in labels}
+    assert len(names) == 2
+    assert max(map(len, names)) <= NAME_LIMIT
+
+
 @pytest.mark.parametrize("name", library())
 def test_budgets_of_the_library_have_a_step_each(name: str) -> None:
     suite = load_suite(name)
     if isinstance(suite, Suite):
         for model in suite.models:
             kept = suite.budgets_of(model).kept
-            assert len({step_of(budget) for budget in kept}) == len(kept)
+            steps, unit = steps_of(kept)
+            assert unit == 1000
+            assert len(set(steps.values())) == len(kept)

@@ -133,8 +133,11 @@ def test_hosts_own_rows_are_shown_beside_ours() -> None:
     ("line", "words"),
     [
         (LINE.replace("top1", "accuracy"), "metric = 'accuracy': Input should be 'top1', 'top5'"),
-        (LINE.replace(",80,", ",eighty,"), "line 3, value = 'eighty'"),
-        (LINE.replace("digits", ""), "dataset is empty"),
+        (
+            LINE.replace(",80,", ",eighty,"),
+            "line 3: value = 'eighty': Input should be a valid number",
+        ),
+        (LINE.replace("digits", ""), "the key 'dataset' is missing"),
         (LINE.replace(",90,10,", ",90,12,"), "line 3: drop = 12"),
         (LINE.replace(",80,90,10,", ",,90,,"), "value and drop"),
         (LINE.replace(",2,,", ",2,0.5,"), "give what the source prints"),

@@ -112,7 +112,7 @@ def test_noise_and_inflation_by_hand() -> None:
     assert row["repeat_sd"] ** 2 == pytest.approx(2)
     assert row["base_sd"] ** 2 == pytest.approx(1)
     assert row["aa_sd"] == pytest.approx(np.sqrt(2 * 2 / 4))
-    assert "from itself by 1.00 points" in "\n".join(warnings(results))
+    assert "differs from itself by up to 1.00 points" in "\n".join(warnings(results))
     inflated = results.inflation.set_index("method").loc["taylor"]
     assert (inflated["runs"], inflated["best_of_n"]) == (4, pytest.approx(2.0))
     assert np.isnan(inflated["best_epoch"])

@@ -120,6 +120,19 @@ def test_problems_with_budgets_of_their_own_have_views_of_their_own() -> None:
     assert budgets == ["mean", "0.9", "0.7", "0.5", "0.3"]
     assert ("none", "0.9", OVER) not in found.views  # 90 % is no budget of all problems
     assert ("none", "0.9", "m2 on digits") in found.views
+    means = results.cells.groupby(["method", "problem"])[["top1", "macs_percent"]].mean()
+    by_hand = means.groupby("method").mean()  # a problem counts once, whatever its budgets
+    dense = results.dense.groupby("problem")["dense_top1"].mean().mean()
+    shown = over[over["budget"].isna()].set_index("method").loc[by_hand.index]
+    assert np.allclose(shown["macs_percent"], by_hand["macs_percent"])
+    assert np.allclose(shown["top1"] - shown["change"], dense)
+
+
+def test_a_view_of_nothing_finished_has_no_numbers() -> None:
+    suite = make_suite(models=["m1", "m2"], methods=["l1", "taylor"], recoveries=["none"])
+    records = [record(one, 0.8) for one in plan(suite) if one.model == "m1"]
+    found = drawn(board(analyse(suite, records, plan(suite))))
+    assert "nan" not in json.dumps(found)
 
 
 def test_the_script_reads_the_numbers_of_the_frame(results: Results) -> None:

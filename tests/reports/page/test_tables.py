@@ -240,7 +240,7 @@ def test_checklist_says_what_a_suite_meets_and_misses() -> None:
     made = synthetic_records(good, plan(good))
     rich = items(good, made)
     page = render(analyse(good, made, plan(good)), [], {})
-    assert "measured to do: 11 of 13 met, 2 in part</h3>" in page
+    assert '<h2>Checklist</h2> <span class="faint">11 of 13 met, 2 in part</span>' in page
     assert {at for at, (met, _) in rich.items() if met != "yes"} == {7, 8}
     assert rich[7] == (
         "partly",
@@ -249,10 +249,10 @@ def test_checklist_says_what_a_suite_meets_and_misses() -> None:
 
 
 def methods(suite: Suite) -> dict[str, list[str]]:
-    """What the methods section of the page says, by heading."""
+    """What the settings of the page say, by heading."""
     page = html.unescape(render(analyse(suite, [], plan(suite)), [], {}))
     page = page.replace("\N{NO-BREAK SPACE}", " ")
-    section = page.partition('<section aria-labelledby="methods">')[2].partition("</section>")[0]
+    section = page.partition('id="compared">')[2].partition('<details class="section"')[0]
     parts = [part.partition("</h3>") for part in section.split("<h3>")[1:]]
     return {
         heading: [" ".join(one.split()) for one in re.findall(r"<(?:p|li)>(.*?)</", text, re.S)]
@@ -365,7 +365,7 @@ def test_two_methods_of_one_suite() -> None:
         "Without recovery, on these problems: a minus l1 is +29.99 points, 95 % interval [+29."
     )
     assert declared.words[0].endswith("Verdict: better.")
-    assert "allow for all 2 comparisons that the suite has declared" in declared.words[1]
+    assert "allow for 2 comparisons: all that the suite has declared" in declared.words[1]
     other = compare_methods(suite, found, plan(suite), "a", "b_1")
     assert not other.declared
     assert "has not declared this comparison" in other.words[1]
@@ -397,4 +397,5 @@ def test_two_methods_in_a_terminal_of_eighty_columns() -> None:
     table = lines[: next(i for i, line in enumerate(lines) if line.startswith("Without"))]
     assert max(map(len, table)) <= 80
     assert "m3 on digits – – – – not compared" in [" ".join(line.split()) for line in table]
+    assert "Left out, m3 on digits, none: a: 3 trials not run at 50 %." in lines
     assert "None" not in "".join(table)
