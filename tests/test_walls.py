@@ -84,7 +84,7 @@ LADDER = {
         statistics
         declared
         chance
-        records  formats  display_names
+        records  formats  display_names  words
         seal
     """,
 }

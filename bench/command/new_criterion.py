@@ -11,7 +11,7 @@ from suites.section import slug
 
 from ..errors import BenchError
 
-TEMPLATE = Path(__file__).with_name("criterion_template.py")
+TEMPLATE = Path(__file__).with_name("criterion_template.txt")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
 
 

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
-
-from jinja2 import Environment, StrictUndefined, Template
-
-from suites.files import read_yaml
 
 from ..analysis.fidelity import FidelityResults
 from ..analysis.ranking import MethodRanks
@@ -18,6 +11,7 @@ from ..analysis.results import Results
 from ..formats import capital, confidence, counted
 from ..records import budget_words
 from ..statistics import FEWEST_BASES
+from ..words import Texts, read_texts, rendered
 from .focus import EDGE
 from .panels import MANY
 from .rows import bar_words
@@ -42,25 +36,16 @@ class Said(NamedTuple):
 
 def said(figure: str, results: Results | FidelityResults, **known: Any) -> Said:
     """The words of a figure, which take what they name from its results and from `known`."""
-    texts = _texts()[figure]
     known |= {"results": results, "suite": results.suite}
-    words = (texts[part].render(known) for part in Said._fields)
-    return Said(*(re.sub("[ \\n]+", " ", one).strip() for one in words))
+    return Said(*(rendered(_texts()[figure][part], **known) for part in Said._fields))
 
 
 @cache
-def _texts() -> Mapping[str, Mapping[str, Template]]:
-    environment = Environment(undefined=StrictUndefined, autoescape=False)
+def _texts() -> Texts:
     alike = (participants, over_budgets, change, pairs_tested, at_the_tightest, bar_words)
-    for one in (*alike, capital, confidence, counted, recovered):
-        environment.filters[one.__name__] = one
-    environment.globals |= {"EDGE": EDGE, "MANY": MANY, "FEWEST_BASES": FEWEST_BASES}
-    environment.globals["COSTS"] = COSTS
-    path = Path(__file__).parents[1] / "templates" / "figures.yaml"
-    return {
-        name: {part: environment.from_string(text) for part, text in texts.items()}
-        for name, texts in read_yaml(path).items()
-    }
+    filters = (*alike, capital, confidence, counted, recovered)
+    known = {"EDGE": EDGE, "MANY": MANY, "FEWEST_BASES": FEWEST_BASES, "COSTS": COSTS}
+    return read_texts("figures.yaml", filters, **known)
 
 
 def participants(ranks: MethodRanks) -> str:

@@ -16,6 +16,7 @@ from ..formats import Cell, Table, capital, confidence, counted, heads
 from ..statistics import FEWEST_BASES
 from . import findings, wording
 from .answer import ROWS
+from .captions import captioned
 from .chart_data import Board, Mark, Switch, View
 from .page import packed, template
 from .record_warnings import IGNORED, missing_warnings, record_warnings
@@ -35,18 +36,11 @@ def fidelity_tables(results: FidelityResults) -> dict[str, list[Table]]:
     losses = dict(zip(REGRETS, lowest, strict=True))
     return {
         problem: [
-            _table(
-                results, problem, "fidelity", "Fidelity",
-                "Correlation with the true loss changes (ρ Spearman, τ Kendall), and regret of the "
-                "lowest scores as a share of a random choice's", rates,
-            ),
-            _table(
-                results, problem, "regret", "Regret in units of the loss",
-                "Mean true loss change of the units taken, beyond that of the best choice", losses,
-            ),
+            _table(results, problem, "fidelity", rates),
+            _table(results, problem, "regret", losses),
         ]
         for problem in results.problems
-    }  # fmt: skip
+    }
 
 
 def render_fidelity(
@@ -159,14 +153,7 @@ def warnings(results: FidelityResults) -> Iterator[str]:
             )
 
 
-def _table(
-    results: FidelityResults,
-    problem: str,
-    name: str,
-    title: str,
-    caption: str,
-    columns: Mapping[str, str],
-) -> Table:
+def _table(results: FidelityResults, problem: str, name: str, columns: Mapping[str, str]) -> Table:
     rows = []
     for row in _rows(results, problem).to_dict("records"):
         cells = [Cell(_said(row, one), _value(row[one])) for one in columns]
@@ -175,9 +162,10 @@ def _table(
         rows.append([Cell(row["method"]), *cells, seconds, trials])
     names = ["Criterion", *columns.values(), "Scoring s", "Trials"]
     level = confidence(results.suite.analysis.alpha)
-    note = f"; {level} intervals over bases, each alone"
-    caption += f"{note if results.suite.bases >= FEWEST_BASES else ''}; {problem}"
-    return Table(f"{name}_{slug(problem)}", title, caption, heads(names, 1), rows)
+    known = {"problem": problem, "intervals": ""}
+    if results.suite.bases >= FEWEST_BASES:
+        known["intervals"] = f"; {level} intervals over bases, each alone"
+    return captioned(name, slug(problem), results, heads(names, 1), rows, **known)
 
 
 def _rows(results: FidelityResults, problem: str) -> pd.DataFrame:

@@ -13,10 +13,6 @@ from ..records import LATENCY_BOUND, Latency, budget_words
 from .findings import few
 
 HEADS = ("Latency %", "A/A off by %")
-CAPTION = (
-    "Latency: the median round of timing, in brackets its 95 % interval over rounds. A/A: how far "
-    "a copy of the dense network was off its time at most, by noise alone"
-)
 
 
 def is_asked(results: Results) -> bool:

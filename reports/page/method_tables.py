@@ -21,20 +21,18 @@ from ..formats import (
     Column,
     Mark,
     Table,
-    after,
     capital,
     confidence,
-    counted,
     counts,
     heads,
     interval,
     number,
     p_value,
     points,
-    ranged,
     signed,
     whole,
 )
+from .captions import captioned
 from .wording import WORDS
 
 
@@ -48,19 +46,12 @@ def standing_table(results: Results, recovery: str) -> Table:
         [Cell(name), *(_standing(cells[name, place]) for place in places)]
         for name in last["method"]
     ]
-    spread = f"Mean ± one standard deviation over {results.bases}"
-    if results.suite.bases == 1:
-        spread = "Of one base, so its spread over bases is unknown"
-    if len(places) > 1:
-        spread += f". Of all problems: mean ± one standard deviation over the {len(places) - 1}"
-    caption = (
-        f"Accuracy change {after(recovery)}, in points against the dense network, "
-        f"{_budgets(results)}. {spread}. {_rule(results, rows)}"
-    )
+    marked = set(rows.loc[rows["standing"].isin(["near", "behind"]), "problem"])
     ranked, planned = len(results.ranking[recovery].problems), len(results.problems)
     whole = "All problems" if ranked == planned else f"{ranked} of {planned} problems"
     columns = heads(["Method", *(one if one != best.OVER else whole for one in places)], 1)
-    return Table(f"standing_{recovery}", "Standing", caption, columns, body)
+    known = {"places": places, "marked": marked}
+    return captioned("standing", recovery, results, columns, body, **known)
 
 
 _MARKS: dict[str, Mark] = {"best": "best", "near": "near"}
@@ -73,26 +64,9 @@ def _standing(row: dict[Any, Any]) -> Cell:
     return Cell(points(row["mean"]) + spread, float(row["mean"]), _MARKS.get(row["standing"], ""))
 
 
-def _rule(results: Results, rows: pd.DataFrame) -> str:
-    """What the marks mean, for the caption."""
-    marked = set(rows.loc[rows["standing"].isin(["near", "behind"]), "problem"])
-    if not marked:
-        return "Bold: the highest mean of a column, which no test tells from the others"
-    where = "all problems" if best.OVER in marked else "this problem"
-    text = f"Bold: the highest mean of a column. † ({where}): not shown to differ from it. The "
-    text += f"test is Welch's on {_these(results)} over bases, adjusted for all pairs and "
-    text += f"recoveries. With {_percent(results)} confidence the truly best method is among those "
-    text += "in bold or with †"
-    return text + (". Single problems are not tested here" if best.OVER in marked else "")
-
-
-def _these(results: Results) -> str:
-    return "these problems" if len(results.problems) > 1 else "this problem"
-
-
 def rank_table(results: Results, recovery: str) -> Table | None:
     """Who may be where in the order of methods; None below two methods."""
-    ranking, layout = results.ranking[recovery], results.layout
+    ranking = results.ranking[recovery]
     if ranking.pairwise is None:
         return None
     means = statistics.known_mean(ranking.scores, axis=0)
@@ -105,24 +79,8 @@ def rank_table(results: Results, recovery: str) -> Table | None:
         cells += [Cell(f"{low:.0f} to {high:.0f}" if high > low else f"{low:.0f}", float(low))]
         cells += [number(100 * ranking.best[method], 2), number(mean_ranks[method])]
         rows.append(cells)
-    left_out = "; ".join(f"{problem} ({why})" for problem, why in ranking.left_out)
-    level = _percent(results)
-    caption = (
-        f"Order of methods {after(recovery)} by the mean over "
-        f"{counted(len(ranking.problems), 'problem')}. Rank: the places that remain possible on "
-        f"{_these(results)}, {level} for all methods at once. Best: roughly how probable it is "
-        "that the method has the highest true mean. Mean rank: over problems, 1 is best, not "
-        f"tested. Here {counted(layout.pairs, 'pair')} share the level, against the control "
-        f"{counted(layout.comparisons, 'comparison')}"
-    )
-    if test := ranking.omnibus:
-        caption += (
-            f". Friedman's test, ties corrected, as papers report it: χ² = {test.statistic:.2f}, "
-            f"p = {p_value(test.p_value)}, Kendall's W = {test.kendall_w:.2f}"
-        )
-    caption += f". Left out: {left_out}" if left_out else ""
     names = ["Method", "Mean, points", "Rank", "Best, %", "Mean rank"]
-    return Table(f"ranks_{recovery}", "Ranks", caption, heads(names, 1), rows)
+    return captioned("ranks", recovery, results, heads(names, 1), rows, ranking=ranking)
 
 
 def overall_table(results: Results, recovery: str) -> Table:
@@ -147,27 +105,7 @@ def overall_table(results: Results, recovery: str) -> Table:
             cells += [Cell(interval(row["like_low"], row["like_high"]), mean.value)]
             cells += [Cell(p_value(row["like_p_adjusted"]), number(row["like_p_adjusted"]).value)]
         rows.append(cells)
-    analysis, layout = results.suite.analysis, results.layout
-    caption = (
-        f"Differences {after(recovery)} in accuracy, in points, method minus the other: the "
-        f"mean over problems, {_budgets(results)}. On these problems: what holds for other "
-        "trainings of their bases, by Welch's test, corrected for "
-        f"{counted(layout.comparisons, 'comparison')} on this page. Intervals are of "
-        f"{_percent(results)}, each alone and all at once. The word is what the latter shows. "
-        f"Equivalent: the latter lies within ± {analysis.rope:g} points. "
-        "Typical: the Hodges–Lehmann shift over problems, which a collapse on few of them does not "
-        "move. Where its sign is not that of the mean, the word is mixed"
-    )
-    if tested:
-        caption += (
-            ". For problems like these: datasets and models are samples, and differences on them "
-            "are blocks (two-way random effects, Holm's correction)"
-        )
-    else:
-        caption += f". Nothing is said of other problems: it takes {statistics.FEWEST_LEVELS} "
-        caption += f"datasets or models that vary, not {layout.levels}"
-    title = "Differences over problems" if len(results.problems) > 1 else "Differences"
-    return Table(f"overall_{recovery}", title, caption, heads(names, 3), rows)
+    return captioned("overall", recovery, results, heads(names, 3), rows, tested=tested)
 
 
 def factor_table(results: Results, recovery: str) -> Table | None:
@@ -187,13 +125,8 @@ def factor_table(results: Results, recovery: str) -> Table | None:
             text = points(row["mean"]) + (f" {span}" if span != "–" else "")
             cells.append(Cell(text, signed(row["mean"]).value))
         rows.append(cells)
-    caption = (
-        f"Differences {after(recovery)} by dataset and by model, in points: means over their "
-        f"problems, with {_percent(results)} intervals over bases, each alone. They show where "
-        "a difference comes from, and are not tested"
-    )
     names = ["Method", "Against", *(f"{factor} {level}" for factor, level in levels)]
-    return Table(f"by_factor_{recovery}", "By dataset and by model", caption, heads(names, 2), rows)
+    return captioned("by_factor", recovery, results, heads(names, 2), rows)
 
 
 def equal_cost_table(results: Results, recovery: str) -> Table | None:
@@ -216,14 +149,8 @@ def equal_cost_table(results: Results, recovery: str) -> Table | None:
     other = WORDS[table["cost"].iloc[0]]
     names = ["Method", "Against", f"At budgets of {axis}", f"At equal {other}", "Interval"]
     names += [f"{capital(other)} kept", "Problems"]
-    caption = (
-        f"Differences {after(recovery)} at equal {other}, in points. Each method's accuracy is "
-        f"interpolated between its budgets, over the stretch of {other} that both reach (column). "
-        f"Nothing is extrapolated. Intervals: {_percent(results)} over bases, each alone, not "
-        f"tested. Beside it stands the declared difference, at the budgets of {axis}"
-    )
-    title = f"At equal {other}"
-    return Table(f"equal_cost_{recovery}", title, caption, heads(names, 2), rows)
+    known = {"axis": axis, "other": other}
+    return captioned("equal_cost", recovery, results, heads(names, 2), rows, **known)
 
 
 def extras_table(results: Results, recovery: str) -> Table | None:
@@ -250,17 +177,8 @@ def extras_table(results: Results, recovery: str) -> Table | None:
         middle = number(_interquartile_mean(results, recovery, name))
         rows.append([Cell(name), number(test.mean_ranks[place]), *cells, middle])
     names = ["Method", "Mean rank", "Nemenyi p", "Wilcoxon p", "BH p", "BY p", "IQM, points"]
-    caption = (
-        f"Beside the declared analysis, and deciding nothing: each method against {control} over "
-        f"{test.blocks} problems. Mean ranks differ by Nemenyi's test at level {analysis.alpha:g} "
-        f"where they lie {nemenyi.critical_difference:.2f} apart. That depends on which methods "
-        "take part. Wilcoxon: exact p over problems, unadjusted, as if they were independent. BH, "
-        "BY: Benjamini–Hochberg and Benjamini–Yekutieli, which bound the share of false "
-        "discoveries, not the chance of any. IQM: mean of the middle half of accuracy changes over "
-        "problems, bases and repeats"
-    )
-    title = "Other ways to look at it"
-    return Table(f"extras_{recovery}", title, caption, heads(names, 1), rows)
+    known = {"blocks": test.blocks, "nemenyi": nemenyi}
+    return captioned("extras", recovery, results, heads(names, 1), rows, **known)
 
 
 def _false_discoveries(results: Results, recovery: str) -> dict[str, tuple[float, float]]:
@@ -287,23 +205,10 @@ def _interquartile_mean(results: Results, recovery: str, method: str) -> float:
 def difference_table(results: Results, recovery: str) -> Table:
     """Paired differences of one recovery, a row a problem and comparison."""
     rows = difference_rows(results.paired[results.paired["recovery"] == recovery])
-    names = [
-        "Method",
-        "Against",
-        "Problem",
-        "Difference",
-        f"{_percent(results)} interval",
-        "Bases",
-    ]
+    level = confidence(results.suite.analysis.alpha)
+    names = ["Method", "Against", "Problem", "Difference", f"{level} interval", "Bases"]
     columns = [*heads([*names, "Won/tied/lost"], 3), Column("There")]
-    caption = (
-        f"Paired differences in accuracy {after(recovery)} on each problem, in points, "
-        f"{_budgets(results)}. Method minus reference, mean over bases (n in the column) with its "
-        "t-interval over bases, each alone. Fewer than three bases have none. There: better, worse "
-        f"or equivalent (within ± {results.suite.analysis.rope:g} points) where that holds for all "
-        f"{counted(len(results.paired), 'difference')} of the page at once, else undecided"
-    )
-    return Table(f"paired_{recovery}", "Differences on each problem", caption, columns, rows)
+    return captioned("paired", recovery, results, columns, rows)
 
 
 def difference_rows(paired: pd.DataFrame) -> list[list[Cell]]:
@@ -316,17 +221,3 @@ def difference_rows(paired: pd.DataFrame) -> list[list[Cell]]:
         cells += [Cell(interval(row["low"], row["high"]), mean.value), whole(row["n_bases"])]
         rows.append([*cells, Cell(counts(row), whole(row["wins"]).value), Cell(outcome)])
     return rows
-
-
-def _budgets(results: Results) -> str:
-    """How budgets become one number."""
-    counts = [len(kept) for kept in results.budgets.values()]
-    if max(counts) == 1:
-        return "at one budget"
-    if results.suite.budgets.cost == "threshold":
-        return f"mean over {ranged(counts, 'threshold')}"
-    return f"mean over {ranged(counts, 'budget')}, weighted by log compression"
-
-
-def _percent(results: Results) -> str:
-    return confidence(results.suite.analysis.alpha)

@@ -11,9 +11,10 @@ import pandas as pd
 
 from ..analysis.against_published import published_table
 from ..analysis.results import Results
-from ..formats import Cell, Table, after, capital, counted, heads, in_order, number, whole
+from ..formats import Cell, Table, after, capital, heads, in_order, number, whole
 from ..records import Measurements, budget_words
 from . import latency
+from .captions import captioned
 from .method_tables import (
     difference_table,
     equal_cost_table,
@@ -60,16 +61,7 @@ def noise_table(results: Results) -> Table:
             rows.append([*map(Cell, place), *map(number, numbers)])
     names = ["Recovery", "Method", "SD of bases, points", "SD of repeats, points"]
     names += ["SD of A − A, points", "Best of n adds, points", "Best epoch adds, points"]
-    caption = (
-        "Noise of accuracy changes in points, means over problems. Standard deviations (variance "
-        f"components): over {results.bases}, over {counted(results.suite.repeats, 'repeat')} of "
-        "each, and of the difference between two runs of one method. A repeat has other "
-        "calibration images and another finetuning order; its spread is that of both together. "
-        "Last: what reporting the best run, or the epoch that is best on validation, would have "
-        "added"
-    )
-    title = "Noise, and what choosing the best would add"
-    return Table("noise", title, caption, heads(names, 2), rows)
+    return captioned("noise", "", results, heads(names, 2), rows)
 
 
 def cost_table(results: Results, recovery: str) -> Table:
@@ -92,14 +84,8 @@ def cost_table(results: Results, recovery: str) -> Table:
         row = [Cell(method), *(number(100 * means[one]) for one in shares)]
         row += latency.cells(of_method) if timed else ()
         rows.append([*row, *(number(means[one]) for one in work)])
-    caption = (
-        f"What each method took and left {after(recovery)}: means over all its finished trials. "
-        "Own training comes before recovery (preparation, procedure, iterations). Images trained "
-        "are those of all training after the base"
-    )
-    caption += f". {latency.CAPTION}" if timed else ""
     names = ["Method", *shares.values(), *(latency.HEADS if timed else ()), *work.values()]
-    return Table(f"costs_{recovery}", "Costs", caption, heads(names, 1), rows)
+    return captioned("costs", recovery, results, heads(names, 1), rows, timed=timed)
 
 
 def tuned_table(results: Results, recovery: str) -> Table | None:
@@ -115,14 +101,8 @@ def tuned_table(results: Results, recovery: str) -> Table | None:
         words = [", ".join(f"{value} ({n})" for value, n in one) for one in often]
         lost = sum(one.validation_top1 is None for each in found for one in each.tuned)
         rows += [[Cell(name), *map(Cell, words), whole(lost)]] if found else []
-    caption = (
-        f"What was chosen (how often) {after(recovery)}, over all finished trials. On a base and "
-        "repeat all methods try the same settings. The setting whose last epoch is best on "
-        "validation wins, and it alone is tested. Lost: settings whose loss was no finite number. "
-        "Costs are those of all settings"
-    )
     columns = heads(["Method", *keys, "Lost"], len(keys) + 1)
-    return Table(f"tuned_{recovery}", "Tuned", caption, columns, rows) if rows else None
+    return captioned("tuned", recovery, results, columns, rows) if rows else None
 
 
 def note_table(results: Results) -> Table:
@@ -134,8 +114,7 @@ def note_table(results: Results) -> Table:
         for (method, note, budget), mean, n in means.itertuples(name=None)
     ]
     names = ["Method", "Note", "Budget", "Mean", "Trials"]
-    caption = "What procedures say of themselves: means over all finished trials of a budget"
-    return Table("notes", "Notes of procedures", caption, heads(names, 2), rows)
+    return captioned("notes", "", results, heads(names, 2), rows)
 
 
 def _notes(results: Results) -> Iterator[dict[str, Any]]:
@@ -175,8 +154,4 @@ def cell_table(results: Results) -> Table:
         cells += [Cell(f"{row['done']}/{row['expected']}", row["done"])]
         rows.append([*cells, *(number(row[one]) for one in columns)])
     names = ["Problem", "Recovery", "Method", "Budget", "Trials", *columns.values()]
-    caption = (
-        f"Means of every problem, recovery, method and budget over {results.bases} and "
-        f"{counted(results.suite.repeats, 'repeat')}. Their spread is in cells.csv"
-    )
-    return Table("cells", "All cells", caption, heads(names, 3), rows)
+    return captioned("cells", "", results, heads(names, 3), rows)
