@@ -191,6 +191,11 @@ def in_order(names: Iterable[str], order: Iterable[str]) -> list[str]:
     return [name for name in order if name in there]
 
 
+def margin(rope: float) -> str:
+    """`0.5 points`, `1 point`."""
+    return f"{rope:g} point" if rope == 1 else f"{rope:g} points"
+
+
 def ranged(numbers: Collection[int], what: str) -> str:
     """`3 bases`, or `3 to 5 bases` where there are several numbers."""
     low, high = min(numbers), max(numbers)

@@ -56,7 +56,7 @@ class Board:
 
     Attributes:
         value: what is drawn, with its unit.
-        legend: how it is drawn.
+        legend: how it is drawn, but for the dashed line.
         heads: of the columns, each with what stands small below it.
         costs: of `Mark.costs`, in words.
         switches: those with several options are shown.
@@ -78,6 +78,12 @@ class Board:
     @property
     def first(self) -> View:
         return self.views[self.start]
+
+    @property
+    def first_words(self) -> str:
+        """What the first view shows."""
+        chosen = zip(self.switches, self.start, strict=True)
+        return " · ".join(dict(one.options)[name] for one, name in chosen)
 
     @property
     def script(self) -> Markup:

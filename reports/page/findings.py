@@ -11,7 +11,7 @@ import pandas as pd
 from ..analysis import power
 from ..analysis.cells import failures as failures_of
 from ..analysis.results import Results
-from ..formats import capital, confidence, counted, interval, points
+from ..formats import capital, confidence, counted, interval, margin, points
 from ..records import Record, budget_words
 from ..statistics import FEWEST_BASES
 
@@ -121,7 +121,7 @@ def _by_word(
         parts.append(f"worse than {control}: {few(worst_first)}")
     if by_word["equivalent"]:
         names = [one["method"] for one in by_word["equivalent"]]
-        parts.append(f"as good as equal (within {rope:g} points): {few(names)}")
+        parts.append(f"as good as equal (within {margin(rope)}): {few(names)}")
     for one in by_word["mixed"]:
         typical = f"{points(one['mean'])} points on the mean, typically {points(one['typical'])}"
         parts.append(f"mixed: {one['method']} ({typical}; {one['why']})")

@@ -28,6 +28,7 @@ from ..formats import (
     counts,
     heads,
     interval,
+    margin,
     number,
     p_value,
     points,
@@ -154,7 +155,7 @@ def overall_table(results: Results, recovery: str) -> Table:
         "trainings of their bases, by Welch's test, corrected for "
         f"{counted(layout.comparisons, 'comparison')} on this page. Intervals are of "
         f"{_percent(results)}, each alone and all at once. The word is what the latter shows. "
-        f"Equivalent: the latter lies within ± {analysis.rope:g} points. "
+        f"Equivalent: the latter lies within ± {margin(analysis.rope)}. "
         "Typical: the Hodges–Lehmann shift over problems, which a collapse on few of them does not "
         "move. Where its sign is not that of the mean, the word is mixed"
     )
@@ -300,7 +301,7 @@ def difference_table(results: Results, recovery: str) -> Table:
         f"Paired differences in accuracy {after(recovery)} on each problem, in points, "
         f"{_budgets(results)}. Method minus reference, mean over bases (n in the column) with its "
         "t-interval over bases, each alone. Fewer than three bases have none. There: better, worse "
-        f"or equivalent (within ± {results.suite.analysis.rope:g} points) where that holds for all "
+        f"or equivalent (within ± {margin(results.suite.analysis.rope)}) where that holds for all "
         f"{counted(len(results.paired), 'difference')} of the page at once, else undecided"
     )
     return Table(f"paired_{recovery}", "Differences on each problem", caption, columns, rows)

@@ -11,11 +11,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from ..analysis.results import Results
-from ..formats import Table, after, capital, counted
+from ..formats import Table, after, capital, counted, margin
 from . import answer, checklist, findings, wording
 from .glossary import GLOSSARY
 from .tables import FRAMES
-from .warnings import one_image, warnings
+from .warnings import one_image, scope, warnings
 
 if TYPE_CHECKING:
     from ..figures.plot import Drawing
@@ -37,8 +37,9 @@ def render(
                 findings.headline(results, one),
                 findings.like_these(results, one),
             )
-            for one in results.recoveries
+            for one in ([] if results.footing.rehearsal else results.recoveries)
         ],
+        scope=scope(results),
         power_lines=findings.power_lines(results.layout),
         warnings=list(warnings(results)),
         one_image=one_image(results.trials),
@@ -66,7 +67,8 @@ def template(name: str) -> Template:
         finalize=_keep_together,
     )
     environment.globals["glossary"] = GLOSSARY
-    environment.filters |= {"counted": counted, "percent": lambda share: f"{100 * share:g} %"}
+    environment.filters |= {"counted": counted, "margin": margin}
+    environment.filters["percent"] = lambda share: f"{100 * share:g} %"
     return environment.get_template(name)
 
 
