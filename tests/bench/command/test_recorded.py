@@ -81,7 +81,7 @@ def test_every_verb_takes_the_name_alone(bench: Command, results: Path, tmp_path
     assert "0 of 4 trials were missing" in bench("sync", "mine", *there).out
     (row,) = [line for line in bench("status", *there).out.splitlines() if "mine" in line]
     assert "4/4" in row
-    assert "Did you mean mine?" in bench("status", "mien", *there).err
+    assert "(did you mean mine?)" in bench("status", "mien", *there).err
 
     assert "moved" not in (missing := bench("plan", "mine", *there)).err
     assert missing.code == 2

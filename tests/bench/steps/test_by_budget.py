@@ -45,6 +45,6 @@ def test_each_budget_is_a_path_of_its_own_and_skipped_groups_leave_it_short(tmp_
         "1 (at 0.6), 3 (at 0.2) linear steps",
         "At the budget 0.2: layers (features.0 1.0).",
         "loses nothing in that step, as in torch-pruning",
-        "Off their budget by more than 1 % of the dense channels: 2 trials.",
+        "Off their budget by more than 1\N{NO-BREAK SPACE}% of the dense channels: 2 trials.",
     ):
         assert part in page
