@@ -111,11 +111,11 @@ def _said(part: Any) -> Any:
 
 def words(design: Design) -> str:
     """`control l1, level 0.05, ROPE ± 0.2 points, 15 methods, 4 problems, 3 bases`."""
-    from .formats import counted, margin  # loads pandas
+    from .formats import counted  # loads pandas
 
     forms = {"control": "control {}", "alpha": "level {:g}"}
     said = [form.format(design[name]) for name, form in forms.items() if name in design]
-    said += [f"ROPE ± {margin(design['rope'])}"] if "rope" in design else []
+    said += [f"ROPE ± {counted(design['rope'], 'point')}"] if "rope" in design else []
     said += [counted(len(design[f"{one}s"]), one) for one in ("method", "problem")]
     return ", ".join([*said, counted(design["bases"], "base")])
 

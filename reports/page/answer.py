@@ -5,7 +5,6 @@ The tests decide the words; here they are only made short. `findings` says the s
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -14,21 +13,11 @@ import pandas as pd
 from ..analysis.best import OVER
 from ..analysis.changes import COSTS
 from ..analysis.results import Results
-from ..formats import (
-    after,
-    capital,
-    confidence,
-    counted,
-    interval,
-    margin,
-    number,
-    points,
-    ranged,
-)
+from ..formats import after, capital, confidence, counted, interval, number, points, ranged
 from ..records import budget_words
 from ..statistics import FEWEST_BASES
 from .chart_data import Board, Mark, Switch, View
-from .findings import highest, nothing, of_control, with_interval
+from .findings import by_word_of, highest, nothing, of_control, with_interval
 from .wording import WORDS
 
 # Methods that a clause names; with the control, as many as the first table has rows.
@@ -50,7 +39,7 @@ def answers(results: Results) -> dict[str, str]:
 def _short(results: Results, recovery: str) -> str:
     control, rope = results.suite.analysis.control, results.suite.analysis.rope
     rows, guessed = of_control(results, recovery), results.footing.guessing
-    by_word = _by_word(rows)
+    by_word = by_word_of(rows)
     known = [row for row in rows if row["word"] != "not compared"]
     if not rows:
         return f"The suite holds {control} alone: nothing is compared."
@@ -70,7 +59,7 @@ def _short(results: Results, recovery: str) -> str:
     said = ["; ".join(parts)] if parts else []
     if equal := [str(row["method"]) for row in by_word["equivalent"]]:
         said.append(
-            f"{_are(equal, 'equivalent')} as good as equal to {control} (within {margin(rope)})"
+            f"{_are(equal, 'equivalent')} as good as {control} (within {counted(rope, 'point')})"
         )
     undecided, mixed, lost = (len(by_word[one]) for one in ("undecided", "mixed", "not compared"))
     rest = [f"no difference is shown for {counted(undecided, 'other')}"] if undecided else []
@@ -81,15 +70,6 @@ def _short(results: Results, recovery: str) -> str:
     rest += [f"without a result: {lost}"] if lost else []
     said += [capital("; ".join(rest))] if rest else []
     return " ".join(f"{one}." for one in said)
-
-
-def _by_word(rows: Sequence[Mapping[Any, Any]]) -> dict[str, list[Mapping[Any, Any]]]:
-    """In the order in which a clause names them: best first, of the worse the worst."""
-    found: dict[str, list[Mapping[Any, Any]]] = defaultdict(list)
-    for row in rows:
-        found[row["word"]].append(row)
-    found["worse"].reverse()
-    return found
 
 
 def _led(rows: Sequence[Mapping[Any, Any]], word: str) -> str:
@@ -183,7 +163,7 @@ def _shown(own: pd.DataFrame, results: Results, recovery: str) -> list[str]:
 
     All that are told from the control, where they are no more than the rows.
     """
-    words = _by_word(of_control(results, recovery))
+    words = by_word_of(of_control(results, recovery))
     named = [row["method"] for word, most in NAMED.items() for row in words[word][:most]]
     random = {one.name for one in results.suite.methods if one.criterion == "random"}
     told = list(own.loc[own["verdict"].isin(TOLD), "method"])

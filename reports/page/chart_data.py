@@ -80,12 +80,6 @@ class Board:
         return self.views[self.start]
 
     @property
-    def first_words(self) -> str:
-        """What the first view shows."""
-        chosen = zip(self.switches, self.start, strict=True)
-        return " · ".join(dict(one.options)[name] for one, name in chosen)
-
-    @property
     def script(self) -> Markup:
         """JSON that stands safely inside a script element, whatever methods are called.
 

@@ -117,7 +117,7 @@ def board(results: FidelityResults) -> Board:
 def _view(results: FidelityResults, problem: str, name: str) -> View:
     ordered = _rows(results, problem).sort_values(name, ascending=False, kind="stable")
     best, marks = ordered["spearman"].max(), []
-    alone = bool((ordered["told"] | ~ordered["complete"].astype(bool)).sum() == len(ordered) - 1)
+    alone = ordered["told"].any() and (ordered["complete"] & ~ordered["told"]).sum() == 1
     for row in ordered.to_dict("records"):
         word = "differs from the highest" if row["told"] else "not shown to differ"
         word = "highest" if row["spearman"] == best else word if row["complete"] else "–"

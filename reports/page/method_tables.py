@@ -28,7 +28,6 @@ from ..formats import (
     counts,
     heads,
     interval,
-    margin,
     number,
     p_value,
     points,
@@ -155,7 +154,7 @@ def overall_table(results: Results, recovery: str) -> Table:
         "trainings of their bases, by Welch's test, corrected for "
         f"{counted(layout.comparisons, 'comparison')} on this page. Intervals are of "
         f"{_percent(results)}, each alone and all at once. The word is what the latter shows. "
-        f"Equivalent: the latter lies within ± {margin(analysis.rope)}. "
+        f"Equivalent: the latter lies within ± {counted(analysis.rope, 'point')}. "
         "Typical: the Hodges–Lehmann shift over problems, which a collapse on few of them does not "
         "move. Where its sign is not that of the mean, the word is mixed"
     )
@@ -301,8 +300,8 @@ def difference_table(results: Results, recovery: str) -> Table:
         f"Paired differences in accuracy {after(recovery)} on each problem, in points, "
         f"{_budgets(results)}. Method minus reference, mean over bases (n in the column) with its "
         "t-interval over bases, each alone. Fewer than three bases have none. There: better, worse "
-        f"or equivalent (within ± {margin(results.suite.analysis.rope)}) where that holds for all "
-        f"{counted(len(results.paired), 'difference')} of the page at once, else undecided"
+        f"or equivalent (within ± {counted(results.suite.analysis.rope, 'point')}) where that "
+        f"holds for all {counted(len(results.paired), 'difference')} of the page at once, else undecided"
     )
     return Table(f"paired_{recovery}", "Differences on each problem", caption, columns, rows)
 

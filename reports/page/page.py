@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from ..analysis.results import Results
-from ..formats import Table, after, capital, counted, margin
+from ..formats import Table, after, capital, counted
 from . import answer, checklist, findings, wording
 from .glossary import GLOSSARY
 from .tables import FRAMES
@@ -67,8 +67,7 @@ def template(name: str) -> Template:
         finalize=_keep_together,
     )
     environment.globals["glossary"] = GLOSSARY
-    environment.filters |= {"counted": counted, "margin": margin}
-    environment.filters["percent"] = lambda share: f"{100 * share:g} %"
+    environment.filters |= {"counted": counted, "percent": lambda share: f"{100 * share:g} %"}
     return environment.get_template(name)
 
 

@@ -17,7 +17,7 @@ from ..analysis.cells import failures
 from ..analysis.off_budget import off_budget, off_by_method
 from ..analysis.published import published_dense
 from ..analysis.results import Results
-from ..formats import after, counted, margin, number
+from ..formats import after, counted, number
 from ..records import budget_words
 from ..statistics import FEWEST_BASES
 from . import latency
@@ -90,8 +90,8 @@ def _noise_warnings(results: Results) -> Iterator[str]:
     if floor > rope:
         yield (
             f"A method run again differs from itself by up to {floor:.2f} points (standard "
-            f"deviation over repeats), more than the ROPE of {margin(rope)}. Differences of that "
-            "size are no finding."
+            f"deviation over repeats), more than the ROPE of {counted(rope, 'point')}. "
+            "Differences of that size are no finding."
         )
 
 
@@ -110,7 +110,7 @@ def _image_warnings(results: Results) -> Iterator[str]:
         if points > rope:
             yield (
                 f"One test image of {dataset} is worth {points:.2g} points, more than the ROPE of "
-                f"{margin(rope)}. Smaller differences are no finding."
+                f"{counted(rope, 'point')}. Smaller differences are no finding."
             )
 
 
@@ -119,10 +119,10 @@ def _saturated_warnings(results: Results) -> Iterator[str]:
 
     They stay in, for a grid that depended on the results would change what was declared.
     """
-    table = saturated(results.cells, results.suite.analysis.rope)
+    rope = results.suite.analysis.rope
+    table = saturated(results.cells, rope)
     rules = {
-        "alike": f"all methods lie within {margin(results.suite.analysis.rope)} (the ROPE) of "
-        "each other",
+        "alike": f"all methods lie within {counted(rope, 'point')} (the ROPE) of each other",
         "lost": f"every method has lost {100 - 100 * LOST:g} % of the dense top-1 accuracy",
     }
     for why, rule in rules.items():
