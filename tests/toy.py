@@ -150,9 +150,11 @@ def environment(**more: str) -> dict[str, str]:
     """A subprocess finds the packages before anything, then the helpers of the tests.
 
     `tests/bench` and its like are folders without `__init__`, which Python takes for the packages
-    where these come from an import hook of pip's only, as after `pip install --editable`.
+    where these come from an import hook of pip's only, as after `pip install --editable`. Parallel
+    tests have a width of terminals in their environment, which would break lines in pipes.
     """
-    found = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    left_out = ("MLFLOW_TRACKING_URI", "COLUMNS")
+    found = {name: value for name, value in os.environ.items() if name not in left_out}
     paths = [str(CHECKOUT), str(CHECKOUT / "tests"), *filter(None, [found.get("PYTHONPATH")])]
     return {**found, "PYTHONPATH": os.pathsep.join(paths), **more}
 

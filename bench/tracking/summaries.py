@@ -84,8 +84,8 @@ def steps_of(budgets: Iterable[float]) -> tuple[dict[float, int], int]:
 
     The last step, which tables show, keeps least.
 
-    >>> steps_of([0.7, 0.125]), steps_of([0.001, 0.0004])
-    (({0.7: 300, 0.125: 875}, 1000), ({0.001: 9990, 0.0004: 9996}, 10000))
+    >>> steps_of([0.7, 0.125]), steps_of([0.0004, 0.0001])
+    (({0.7: 300, 0.125: 875}, 1000), ({0.0004: 9996, 0.0001: 9999}, 10000))
     """
     kept, unit = set(budgets), 1000
     while len({round(unit * (1 - one)) for one in kept}) < len(kept):

@@ -91,8 +91,8 @@ def pairs_tested(results: Results) -> str:
     """What the test of every pair says, for captions."""
     problems = "this problem" if len(results.problems) == 1 else "these problems"
     return (
-        f"on {problems} (Welch's t-test of differences paired by base, Holm's correction for all "
-        f"pairs, level {results.suite.analysis.alpha:g})"
+        f"on {problems} (Welch's t-test paired by base, Holm for all pairs, level "
+        f"{results.suite.analysis.alpha:g})"
     )
 
 

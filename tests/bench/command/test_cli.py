@@ -90,7 +90,7 @@ FAULTS: dict[str, tuple[Changes, list[str], list[str]]] = {
         [],
         ["vgg_small", "'widht'", "width"],
     ),
-    "missing data": (lambda _: {"datasets": ["cifar10"]}, [], ["cifar", "data", "--download"]),
+    "missing data": (lambda _: {"datasets": ["cifar10"]}, [], ["cifar", "data", "bench fetch"]),
     "too few images": (
         lambda _: {"datasets": [{"name": "digits", "train_images": 10**6}]},
         [],

@@ -587,8 +587,8 @@ def test_index_files_that_disagree_are_an_error(load: Load, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("cifar10", r"cifar-10-batches-py.*cifar-10-python\.tar\.gz.*--download"),
-        ("cifar100", r"cifar-100-python.*--download"),
+        ("cifar10", r"cifar-10-batches-py.*cifar-10-python\.tar\.gz.*`bench fetch`"),
+        ("cifar100", r"cifar-100-python.*`bench fetch`"),
         ("imagenet", r"no folder .*imagenet.*train.*image-net\.org.*val/"),
         ("cub200", r"CUB_200_2011\.tgz.*images\.txt"),
     ],

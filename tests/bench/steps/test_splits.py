@@ -240,7 +240,7 @@ def test_a_run_that_holds_nothing_out_learns_from_all_and_calls_no_epoch_best(
     )
     assert "best validation" not in page
     assert "stands beside it" not in page
-    assert "The last epoch is reported. Nothing was chosen on the test split." in page
+    assert "The last epoch is reported. Nothing was chosen on the test images." in page
     assert wording.splits(plan.suite) == "none, as all images are learned from"
 
 

@@ -152,7 +152,7 @@ def test_a_dagger_stands_where_the_standing_does_not_tell(tmp_path: Path) -> Non
     assert found["Second"][-1].endswith(r"$^{\dagger}$")
     assert "dagger" not in found["L1"][-1]
     assert (
-        r"$\dagger$ (all problems): not shown to differ from it (Welch's t-test over bases, Holm "
+        r"$\dagger$ (all problems): not shown to differ from it (Welch's t-test paired by base, Holm "
         "over all pairs of the suite's 3 methods, level 0.05)." in caption(table)
     )
     assert r"\begin{table*}" in table  # nine problems beside one another
