@@ -301,7 +301,8 @@ def difference_table(results: Results, recovery: str) -> Table:
         f"{_budgets(results)}. Method minus reference, mean over bases (n in the column) with its "
         "t-interval over bases, each alone. Fewer than three bases have none. There: better, worse "
         f"or equivalent (within ± {counted(results.suite.analysis.rope, 'point')}) where that "
-        f"holds for all {counted(len(results.paired), 'difference')} of the page at once, else undecided"
+        f"holds for all {counted(len(results.paired), 'difference')} "
+        "of the page at once, else undecided"
     )
     return Table(f"paired_{recovery}", "Differences on each problem", caption, columns, rows)
 
