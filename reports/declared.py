@@ -113,8 +113,9 @@ def words(design: Design) -> str:
     """`control l1, level 0.05, ROPE ± 0.2 points, 15 methods, 4 problems, 3 bases`."""
     from .formats import counted  # loads pandas
 
-    forms = {"control": "control {}", "alpha": "level {:g}", "rope": "ROPE ± {:g} points"}
+    forms = {"control": "control {}", "alpha": "level {:g}"}
     said = [form.format(design[name]) for name, form in forms.items() if name in design]
+    said += [f"ROPE ± {counted(design['rope'], 'point')}"] if "rope" in design else []
     said += [counted(len(design[f"{one}s"]), one) for one in ("method", "problem")]
     return ", ".join([*said, counted(design["bases"], "base")])
 

@@ -178,11 +178,10 @@ def heads(names: Sequence[str], texts: int) -> list[Column]:
     return [Column(name, numeric=at >= texts) for at, name in enumerate(names)]
 
 
-def counted(n: int, what: str) -> str:
-    """`1 base`, `3 bases`, `2 recoveries`."""
-    if n == 1:
-        return f"1 {what}"
-    return f"{n} {what.removesuffix('y')}ies" if what.endswith("y") else f"{n} {what}s"
+def counted(n: float, what: str) -> str:
+    """`1 base`, `3 bases`, `2 recoveries`, `0.5 points`."""
+    several = f"{what.removesuffix('y')}ies" if what.endswith("y") else f"{what}s"
+    return f"1 {what}" if n == 1 else f"{n:.15g} {several}"
 
 
 def in_order(names: Iterable[str], order: Iterable[str]) -> list[str]:

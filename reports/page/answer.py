@@ -5,7 +5,6 @@ The tests decide the words; here they are only made short. `findings` says the s
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -18,12 +17,12 @@ from ..formats import after, capital, confidence, counted, interval, number, poi
 from ..records import budget_words
 from ..statistics import FEWEST_BASES
 from .chart_data import Board, Mark, Switch, View
-from .findings import highest, nothing, of_control, with_interval
+from .findings import by_word_of, highest, nothing, of_control, with_interval
 from .wording import WORDS
 
-NAMED = 3  # methods that a clause names
+# Methods that a clause names; with the control, as many as the first table has rows.
+NAMED = {"better": 3, "worse": 3, "equivalent": 2}
 ROWS = 9  # methods of the first table; the dense network is its tenth row
-WORST = 2  # of these, methods that are told worse than the control
 TOLD = ("better", "worse")
 MEAN = "mean"  # of all budgets, in an address
 NAN = float("nan")
@@ -32,15 +31,15 @@ AGAINST = ("against_low", "against_high")
 
 def answers(results: Results) -> dict[str, str]:
     """What may be said of each recovery, by its words, in about two sentences."""
+    if results.footing.rehearsal:
+        return {"A rehearsal": "Nothing is concluded."}
     return {capital(after(one)): _short(results, one) for one in results.recoveries}
 
 
 def _short(results: Results, recovery: str) -> str:
     control, rope = results.suite.analysis.control, results.suite.analysis.rope
     rows, guessed = of_control(results, recovery), results.footing.guessing
-    by_word: dict[str, list[Mapping[Any, Any]]] = defaultdict(list)
-    for row in rows:
-        by_word[row["word"]].append(row)
+    by_word = by_word_of(rows)
     known = [row for row in rows if row["word"] != "not compared"]
     if not rows:
         return f"The suite holds {control} alone: nothing is compared."
@@ -52,14 +51,16 @@ def _short(results: Results, recovery: str) -> str:
         bases = counted(results.suite.bases, "base")
         why = f"With {bases} per problem that may be chance: it takes {FEWEST_BASES}."
         return " ".join([*highest(known, control), why])
-    better, worse = by_word["better"], by_word["worse"][::-1]
-    parts = [f"{_led(better)} better than {control}"] if better else []
+    better, worse = by_word["better"], by_word["worse"]
+    parts = [f"{_led(better, 'better')} better than {control}"] if better else []
     if worse:
         parts += [] if better else [f"No method is shown to be better than {control}"]
-        parts += [f"{_led(worse)} worse"]
+        parts += [f"{_led(worse, 'worse')} worse"]
     said = ["; ".join(parts)] if parts else []
     if equal := [str(row["method"]) for row in by_word["equivalent"]]:
-        said.append(f"{_are(equal)} as good as equal to {control} (within {rope:g} points)")
+        said.append(
+            f"{_are(equal, 'equivalent')} as good as {control} (within {counted(rope, 'point')})"
+        )
     undecided, mixed, lost = (len(by_word[one]) for one in ("undecided", "mixed", "not compared"))
     rest = [f"no difference is shown for {counted(undecided, 'other')}"] if undecided else []
     if not said:
@@ -71,14 +72,15 @@ def _short(results: Results, recovery: str) -> str:
     return " ".join(f"{one}." for one in said)
 
 
-def _led(rows: Sequence[Mapping[Any, Any]]) -> str:
+def _led(rows: Sequence[Mapping[Any, Any]], word: str) -> str:
     """`a (+3.20 points, [+1.00, +5.40]), b and 4 more are`: the first with its size."""
-    return _are([with_interval(rows[0]), *(str(one["method"]) for one in rows[1:])])
+    return _are([with_interval(rows[0]), *(str(one["method"]) for one in rows[1:])], word)
 
 
-def _are(names: Sequence[str]) -> str:
-    more = [f"{len(names) - NAMED} more"] if len(names) > NAMED else []
-    *most, last = [*names[:NAMED], *more]
+def _are(names: Sequence[str], word: str) -> str:
+    named = NAMED[word]
+    more = [f"{len(names) - named} more"] if len(names) > named else []
+    *most, last = [*names[:named], *more]
     return f"{', '.join(most)} and {last} are" if most else f"{last} is"
 
 
@@ -118,8 +120,8 @@ def board(results: Results) -> Board:
     ]
     costs = ["MACs kept (%)", "parameters kept (%)", "scoring time (s)"]
     spans = f"line: {level} interval over bases; " if suite.bases >= FEWEST_BASES else ""
-    legend = f"Filled: shown to differ from {suite.analysis.control}; {spans}dashed: dense network."
-    return Board("accuracy change (points)", legend, heads, costs, switches, views)
+    legend = f"{spans}filled: shown to differ from {suite.analysis.control}"
+    return Board("accuracy change (points)", capital(legend), heads, costs, switches, views)
 
 
 def _named(budget: float) -> str:
@@ -136,7 +138,7 @@ def _view(rows: pd.DataFrame, results: Results) -> View:
     dense = "–" if pd.isna(top1) else f"{top1:.2f}"
     texts = [dense, points(0), "–", "100", "100", "–", "reference"]
     own = ordered[ordered["matched_to"].isna() | (ordered["method"] == control)]
-    shown = _shown(own.dropna(subset=["change"]), results)
+    shown = _shown(own.dropna(subset=["change"]), results, str(rows["recovery"].iloc[0]))
     return View(marks, shown, Mark("dense network", 0.0, NAN, NAN, "", texts))
 
 
@@ -150,17 +152,25 @@ def _mark(row: Mapping[Any, Any], control: str) -> Mark:
         *(number(row[one], digits).text for one, digits in zip(COSTS, (3, 3, 2), strict=True)),
         "–" if pd.isna(word) else word,
     ]
-    tone = word if word in (*TOLD, "control") else ""
+    there = row["against_low"] > 0 if word == "better" else row["against_high"] < 0
+    tone = word if word == "control" or (word in TOLD and there) else ""
     costs = [row[one] for one in COSTS]
     return Mark(row["method"], row["change"], row["low"], row["high"], tone, texts, costs)
 
 
-def _shown(own: pd.DataFrame, results: Results) -> list[str]:
-    """The control, random and the worst where they are told from it, and the best; best first."""
+def _shown(own: pd.DataFrame, results: Results, recovery: str) -> list[str]:
+    """The control, whom the answer names, random where it is told apart, and the best; best first.
+
+    All that are told from the control, where they are no more than the rows.
+    """
+    words = by_word_of(of_control(results, recovery))
+    named = [row["method"] for word, most in NAMED.items() for row in words[word][:most]]
     random = {one.name for one in results.suite.methods if one.criterion == "random"}
-    told = own[own["verdict"].isin(TOLD) & own["method"].isin(random)]
-    worse = own[own["verdict"] == "worse"].tail(WORST)
-    kept = {results.suite.analysis.control, *told["method"], *worse["method"]} & set(own["method"])
+    told = list(own.loc[own["verdict"].isin(TOLD), "method"])
+    kept = {results.suite.analysis.control, *named}
+    for more in (random & set(told), set(told)):
+        kept |= more if len(kept | more) <= ROWS else set()
+    kept &= set(own["method"])
     best = [one for one in own["method"] if one not in kept]
     most = ROWS if len(own) > ROWS + 1 else len(own)
     kept |= set(best[: max(0, most - len(kept))])

@@ -56,7 +56,7 @@ class Board:
 
     Attributes:
         value: what is drawn, with its unit.
-        legend: how it is drawn.
+        legend: how it is drawn, but for the dashed line.
         heads: of the columns, each with what stands small below it.
         costs: of `Mark.costs`, in words.
         switches: those with several options are shown.

@@ -54,7 +54,9 @@ def render_fidelity(
         wording=wording,
         images=sorted({one.fidelity.images for one in records if one.fidelity}),
         done=sum(one.status == "done" for one in records),
-        answers={problem: headline(results, problem) for problem in results.problems},
+        answers={"A rehearsal": "Nothing is concluded."}
+        if results.footing.rehearsal
+        else {problem: headline(results, problem) for problem in results.problems},
         board=board(results),
         warnings=list(warnings(results)),
         failures=findings.failures(records),
@@ -66,17 +68,19 @@ def render_fidelity(
 
 
 def headline(results: FidelityResults, problem: str) -> str:
-    """Which criterion predicts best on one problem, and how far that can be trusted."""
+    """Which criterion has the highest correlation, and how far that can be trusted."""
     rows = _rows(results, problem).dropna(subset=["spearman"]).to_dict("records")
     if not rows:
         return "No criterion has all its trials yet."
     best = rows[0]
     inside = max(rows, key=lambda row: (pd.notna(row["spearman_within"]), row["spearman_within"]))
     near = sum(not row["told"] for row in rows[1:])
-    text = f"{best['method']} predicts best over all units (ρ = {_number(best['spearman'])})"
+    text = f"{best['method']} has the highest ρ over all units ({_number(best['spearman'])})"
     text += f"; {counted(near, 'other')} not shown to differ" if near else ""
-    text += f"; within layers {inside['method']} (ρ = {_number(inside['spearman_within'])}). "
-    worse = [row["method"] for row in rows if row["regret_30_normalised"] >= 1]
+    text += f"; within layers {inside['method']} ({_number(inside['spearman_within'])}). "
+    random = {one.name for one in results.suite.methods if one.criterion == "random"}
+    lost = [row["method"] for row in rows if row["regret_30_normalised"] >= 1]
+    worse = [one for one in lost if one not in random]
     if worse:
         text += f"No better than random in the lowest 30 %: {findings.few(worse, ' ')}. "
     ceiling = _number(results.ceilings[problem])
@@ -99,21 +103,22 @@ def board(results: FidelityResults) -> Board:
         for problem, name in product(results.problems, KINDS)
     }
     spans = f"Line: {level} interval over bases; " if span else ""
-    legend = capital(f"{spans}dashed: what a perfect criterion would reach.")
+    legend = f"{spans}filled: the highest, where all others are shown to differ from it"
     value, costs = "rank correlation with the truth", ["scoring time (s)"]
-    return Board(value, legend, heads, costs, switches, views)
+    return Board(value, capital(legend), heads, costs, switches, views)
 
 
 def _view(results: FidelityResults, problem: str, name: str) -> View:
     ordered = _rows(results, problem).sort_values(name, ascending=False, kind="stable")
     best, marks = ordered["spearman"].max(), []
+    alone = ordered["told"].any() and (ordered["complete"] & ~ordered["told"]).sum() == 1
     for row in ordered.to_dict("records"):
-        word = "differs from the best" if row["told"] else "not shown to differ"
-        word = "best" if row["spearman"] == best else word if row["complete"] else "–"
+        word = "differs from the highest" if row["told"] else "not shown to differ"
+        word = "highest" if row["spearman"] == best else word if row["complete"] else "–"
         texts = [_said(row, one) for one in (*KINDS, "regret_30_normalised")]
         texts += [_number(row["score_s"]), word]
         value, low, high = (float(row[name + end]) for end in ("", "_low", "_high"))
-        tone = "better" if word == "best" else ""
+        tone = "better" if word == "highest" and alone else ""
         marks.append(Mark(row["method"], value, low, high, tone, texts, [row["score_s"]]))
     known = ordered.dropna(subset=[name])["method"]
     nan, ceiling = float("nan"), results.ceilings.get(problem, float("nan"))

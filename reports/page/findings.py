@@ -109,23 +109,29 @@ def _by_word(
     rows: Sequence[Mapping[Any, Any]], control: str, rope: float
 ) -> tuple[list[str], list[str]]:
     """Who is better, worse, equal or mixed, and the names of those that are none of it."""
-    by_word: dict[str, list[Mapping[Any, Any]]] = defaultdict(list)
-    for row in rows:
-        by_word[row["word"]].append(row)
-    parts = []
+    by_word, parts = by_word_of(rows), []
     if by_word["better"]:
         best_first = [with_interval(one) for one in by_word["better"]]
         parts.append(f"better than {control}: {few(best_first)}")
     if by_word["worse"]:
-        worst_first = [with_interval(one) for one in reversed(by_word["worse"])]
+        worst_first = [with_interval(one) for one in by_word["worse"]]
         parts.append(f"worse than {control}: {few(worst_first)}")
     if by_word["equivalent"]:
         names = [one["method"] for one in by_word["equivalent"]]
-        parts.append(f"as good as equal (within {rope:g} points): {few(names)}")
+        parts.append(f"as good as equal (within {counted(rope, 'point')}): {few(names)}")
     for one in by_word["mixed"]:
         typical = f"{points(one['mean'])} points on the mean, typically {points(one['typical'])}"
         parts.append(f"mixed: {one['method']} ({typical}; {one['why']})")
     return parts, [one["method"] for one in by_word["undecided"]]
+
+
+def by_word_of(rows: Sequence[Mapping[Any, Any]]) -> dict[str, list[Mapping[Any, Any]]]:
+    """In the order in which a sentence names them: the best first, of the worse the worst."""
+    found: dict[str, list[Mapping[Any, Any]]] = defaultdict(list)
+    for row in rows:
+        found[row["word"]].append(row)
+    found["worse"].reverse()
+    return found
 
 
 def few(names: Sequence[str], before: str = ", ") -> str:

@@ -15,7 +15,7 @@ from ..formats import Table, after, capital, counted
 from . import answer, checklist, findings, wording
 from .glossary import GLOSSARY
 from .tables import FRAMES
-from .warnings import one_image, warnings
+from .warnings import one_image, scope, warnings
 
 if TYPE_CHECKING:
     from ..figures.plot import Drawing
@@ -37,8 +37,9 @@ def render(
                 findings.headline(results, one),
                 findings.like_these(results, one),
             )
-            for one in results.recoveries
+            for one in ([] if results.footing.rehearsal else results.recoveries)
         ],
+        scope=scope(results),
         power_lines=findings.power_lines(results.layout),
         warnings=list(warnings(results)),
         one_image=one_image(results.trials),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import cast
 
 import pandas as pd
 
 from suites.problem import problem_name
 from suites.protocol import Axis
 
+from ..analysis import power
 from ..analysis.against_published import summary
 from ..analysis.cells import failures
 from ..analysis.off_budget import off_budget, off_by_method
@@ -19,6 +21,7 @@ from ..formats import after, counted, number
 from ..records import budget_words
 from ..statistics import FEWEST_BASES
 from . import latency
+from .checklist import TOYS
 from .findings import few, left_out
 from .record_warnings import IGNORED, missing_warnings, record_warnings
 from .wording import WORDS
@@ -32,6 +35,8 @@ UNEQUAL = 1.25  # ratio of the other cost at one budget from which it is worth a
 
 def warnings(results: Results) -> Iterator[str]:
     """Everything a reader should know before believing a number."""
+    if said := scope(results):
+        yield said
     yield from missing_warnings(results.records, len(results.expected))
     lost = len(left_out(results))
     if lost:
@@ -67,14 +72,26 @@ def warnings(results: Results) -> Iterator[str]:
     yield from _width_warnings(results)
 
 
+def scope(results: Results) -> str:
+    """Of what nothing is said, where the problems are toys or no sample; else empty."""
+    names = list(dict.fromkeys(one.name for one in results.suite.datasets))
+    if set(names) <= TOYS:
+        lead = f"These are small networks on {' and '.join(names)}"
+    elif len(results.problems) == 1 or power.sampling_test(results.layout).why_not:
+        lead = "These problems are no sample of others"
+    else:
+        return ""
+    return f"{lead}: nothing here is said of other networks or data."
+
+
 def _noise_warnings(results: Results) -> Iterator[str]:
     """Whether a method lies further from itself than what counts as a difference."""
-    floor = results.noise["aa_sd"].max()
-    if floor > results.suite.analysis.rope:
+    floor, rope = results.noise["aa_sd"].max(), results.suite.analysis.rope
+    if floor > rope:
         yield (
             f"A method run again differs from itself by up to {floor:.2f} points (standard "
-            f"deviation over repeats), more than the ROPE of {results.suite.analysis.rope:g} "
-            "points. Differences of that size are no finding."
+            f"deviation over repeats), more than the ROPE of {counted(rope, 'point')}. "
+            "Differences of that size are no finding."
         )
 
 
@@ -93,7 +110,7 @@ def _image_warnings(results: Results) -> Iterator[str]:
         if points > rope:
             yield (
                 f"One test image of {dataset} is worth {points:.2g} points, more than the ROPE of "
-                f"{rope:g} points. Smaller differences are no finding."
+                f"{counted(rope, 'point')}. Smaller differences are no finding."
             )
 
 
@@ -102,10 +119,10 @@ def _saturated_warnings(results: Results) -> Iterator[str]:
 
     They stay in, for a grid that depended on the results would change what was declared.
     """
-    table = saturated(results.cells, results.suite.analysis.rope)
+    rope = results.suite.analysis.rope
+    table = saturated(results.cells, rope)
     rules = {
-        "alike": f"all methods lie within {results.suite.analysis.rope:g} points (the ROPE) of "
-        "each other",
+        "alike": f"all methods lie within {counted(rope, 'point')} (the ROPE) of each other",
         "lost": f"every method has lost {100 - 100 * LOST:g} % of the dense top-1 accuracy",
     }
     for why, rule in rules.items():
@@ -188,17 +205,19 @@ def _cost_warnings(results: Results) -> Iterator[str]:
 
 def _unequal(met: pd.DataFrame, axis: Axis, other: Axis) -> Iterator[str]:
     """How far trials that met one budget lie apart in another cost."""
-    for problem, rows in met.groupby("problem", sort=True):
-        means = 100 * rows.groupby(["budget", "method"])[f"{other}_ratio"].mean().unstack()
-        ratio = means.max(axis=1) / means.min(axis=1)
-        worst = means.loc[ratio == ratio.max()].iloc[0]
-        if ratio.max() > UNEQUAL:
-            yield (
-                f"Equal {WORDS[axis]}, unequal {WORDS[other]}: at {100 * float(worst.name):g} % of "
-                f"the {WORDS[axis]} on {problem}, methods keep {worst.min():.0f} % "
-                f"({worst.idxmin()}) to {worst.max():.0f} % ({worst.idxmax()}) of the "
-                f"{WORDS[other]}."
-            )
+    means = 100 * met.groupby(["problem", "budget", "method"])[f"{other}_ratio"].mean().unstack()
+    ratio = means.max(axis=1) / means.min(axis=1)
+    each = ratio.groupby("problem").max()
+    if ratio.empty or ratio.max() <= UNEQUAL:
+        return
+    problem, budget = cast("tuple[str, float]", ratio.idxmax())
+    worst, n = means.xs((problem, budget)), int((each > UNEQUAL).sum())
+    most = f", the farthest of {n} such problems" if n > 1 else ""
+    yield (
+        f"Equal {WORDS[axis]}, unequal {WORDS[other]}: at {100 * budget:g} % of the {WORDS[axis]} "
+        f"on {problem}{most}, methods keep {worst.min():.0f} % ({worst.idxmin()}) to "
+        f"{worst.max():.0f} % ({worst.idxmax()}) of the {WORDS[other]}."
+    )
 
 
 def _training_warnings(results: Results) -> Iterator[str]:

@@ -2,7 +2,7 @@
 // whose rows are a figure. Everything is drawn from the JSON of the page.
 const board = JSON.parse(document.getElementById("board-data").textContent);
 const first = board.switches.map((one, i) => one.options.findIndex(([name]) => name === board.start[i]));
-const state = { at: [...first], methods: null }; // methods: null is each view's own choice, else a Set
+const state = { at: [...first], methods: null, unknown: [] }; // methods: null is each view's own choice, else a Set
 const drawn = []; // functions that draw anew when something is chosen
 
 const key = (at) => at.map((place, i) => board.switches[i].options[place][0]).join("|");
@@ -30,10 +30,12 @@ function readAddress() {
   });
   state.at = board.views[key(at)] ? at : [...first];
   const asked = given.get("methods")?.filter((name) => board.names.includes(name));
+  state.unknown = given.get("methods")?.filter((name) => !board.names.includes(name)) ?? [];
   state.methods = given.has("all") ? new Set(board.names) : asked?.length ? new Set(asked) : null;
   return decodeURIComponent(parts.find((one) => !one.includes("=")) ?? "");
 }
 
+// A jump to a place can be taken back; a choice changes the address that is there.
 function writeAddress(place = "") {
   const parts = place ? [encodeURIComponent(place)] : [];
   board.switches.forEach((one, i) => {
@@ -41,11 +43,13 @@ function writeAddress(place = "") {
   });
   if (state.methods?.size === board.names.length) parts.push("all=1");
   else if (state.methods) parts.push("methods=" + [...state.methods].map(encodeURIComponent).join(","));
-  history.replaceState(null, "", "#" + parts.join("&"));
+  const now = "#" + parts.join("&");
+  if (!place) history.replaceState(null, "", now);
+  else if (now !== location.hash) history.pushState(null, "", now);
 }
 
 function choose(change) {
-  Object.assign(state, change);
+  Object.assign(state, { unknown: [] }, change);
   if (!board.views[key(state.at)]) state.at = [...first];
   writeAddress();
   drawn.forEach((draw) => draw());
@@ -109,18 +113,20 @@ function picker() {
     } });
     list.append(make("li", {}, make("label", {}, box, " ", name)));
   }
+  const none = make("p", { class: "none", role: "status", hidden: true }, "no method of that name");
   const field = make("input", { type: "search", placeholder: "search", "aria-label": "Search methods",
     oninput: () => {
       for (const item of list.children) {
         item.hidden = !item.textContent.toLowerCase().includes(field.value.trim().toLowerCase());
       }
+      none.hidden = [...list.children].some((item) => !item.hidden);
     } });
   const button = (words, methods) => make("button", { type: "button", onclick: () => choose({ methods }) }, words);
   const many = board.names.length;
   return make("details", { class: "picker" },
     make("summary", {}, `Methods: ${named.length} of ${many}`),
     make("div", {}, field, button("The best and the controls", null),
-      button(`All ${many}`, new Set(board.names)), list));
+      button(`All ${many}`, new Set(board.names)), none, list));
 }
 
 function drawControls() {
@@ -140,7 +146,10 @@ function drawControls() {
       list.querySelector("[type=search]").dispatchEvent(new Event("input"));
     }
   } else form.replaceChildren(...groups);
-  form.hidden = !groups.length;
+  if (state.unknown.length) {
+    form.append(make("p", { class: "unknown", role: "status" }, `The address names methods that are not here: ${state.unknown.join(", ")}.`));
+  }
+  form.hidden = !form.children.length;
   if (kept >= 0) form.querySelectorAll("input, select, button, summary")[kept]?.focus();
 }
 
@@ -231,11 +240,14 @@ function drawForest() {
       make("th", { scope: "row" }, `${others.length} other${others.length > 1 ? "s" : ""}`),
       make("td", { class: "plot", "aria-hidden": "true" }, rowPicture(others, span, lines, true)),
       make("td", { colspan: board.heads.length }, make("button", { type: "button",
-        onclick: () => choose({ methods: new Set(board.names) }) }, `Show all ${board.names.length} methods`))));
+        onclick: () => choose({ methods: new Set(board.names) }) }, `Show all ${board.names.length} methods`),
+        make("span", { class: "names" }, others.map(nameOf).join(", ")))));
   }
   box.querySelector("tbody").replaceChildren(...rows);
   const words = board.switches.map((one, i) => one.options[state.at[i]][1]);
   document.getElementById("view").textContent = words.join(" · ");
+  const line = reference[VALUE];
+  document.getElementById("dashed").hidden = line === null || line < span[0] || line > span[1];
   box.dispatchEvent(new Event("scroll")); // it may have become wider
 }
 
@@ -255,7 +267,14 @@ function tell(mark, x, y) {
 function untell() {
   tip.hidden = true;
 }
-addEventListener("keydown", (event) => event.key === "Escape" && untell());
+addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  untell();
+  const list = document.querySelector(".picker[open]");
+  if (!list) return;
+  list.open = false;
+  list.querySelector("summary").focus();
+});
 
 document.documentElement.classList.add("drawn");
 reveal(readAddress());

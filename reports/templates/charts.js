@@ -159,7 +159,7 @@ function drawTimes(box) {
   box.replaceChildren(picture);
 }
 
-// A row a method, a column a problem, each on a scale of its own.
+// A table a problem, each on a scale of its own; a row a method.
 function drawProblems(box) {
   const at = (i) => state.at.map((old, j) => (j === place.problem ? i : old));
   const there = board.switches[place.problem].options.map(([, words], i) => [words, board.views[key(at(i))]])
@@ -169,14 +169,16 @@ function drawProblems(box) {
     const marks = names.map((name) => own.marks.find((one) => nameOf(one) === name));
     return { marks, span: extent(marks.filter(Boolean), own.reference[VALUE]), dense: own.reference[VALUE] };
   });
-  box.replaceChildren(make("table", { class: "forest" },
-    make("caption", { class: "heard" }, `${board.value} on each problem`),
-    make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "Method"),
-      ...there.map(([words]) => make("th", { scope: "colgroup", colspan: 2 }, words)))),
-    make("tbody", {}, ...names.map((name, i) => make("tr", {}, make("th", { scope: "row" }, name),
-      ...columns.flatMap(({ marks, span, dense }) => [
-        make("td", { class: "plot", "aria-hidden": "true" }, marks[i] ? rowPicture([marks[i]], span, [[dense, "dense"]]) : ""),
-        make("td", { class: "n" }, ...spanned(marks[i]?.[TEXTS][1] ?? "–"))]))))));
+  box.replaceChildren(...there.map(([words], i) => {
+    const { marks, span, dense } = columns[i];
+    return make("table", { class: "forest" },
+      make("caption", {}, words),
+      make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "Method"),
+        make("td", { class: "plot", "aria-hidden": "true" }), make("th", { scope: "col", class: "n" }, "Change"))),
+      make("tbody", {}, ...names.map((name, j) => make("tr", {}, make("th", { scope: "row" }, name),
+        make("td", { class: "plot", "aria-hidden": "true" }, marks[j] ? rowPicture([marks[j]], span, [[dense, "dense"]]) : ""),
+        make("td", { class: "n" }, ...spanned(marks[j]?.[TEXTS][1] ?? "–"))))));
+  }));
 }
 
 // Each is drawn when it has a width: a closed section has none.

@@ -279,6 +279,8 @@ def test_a_rehearsal_says_that_its_numbers_mean_nothing_and_what_it_ran() -> Non
     page = page_of(suite, records_of(suite), stamp(suite))
     assert "<b>Rehearsal:</b> this run shows that everything works, and its numbers mean" in page
     assert "It ran m1 on digits, m2 on digits at scale smoke." in page
+    assert "<b>A rehearsal.</b> Nothing is concluded." in page
+    assert "highest mean" not in page.split("<script")[0]
     assert stood_on(suite, stamp(suite)).notices == [
         "Rehearsal: this run shows that everything works, and its numbers mean nothing."
     ]

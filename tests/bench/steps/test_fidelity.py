@@ -346,7 +346,8 @@ def test_tables_by_hand(finished: Path) -> None:
 
 def test_the_page_says_what_was_found_and_what_to_mistrust(finished: Path) -> None:
     page = (finished / "reports" / "probe" / "index.html").read_text()
-    assert "predicts best over all units (ρ = " in page
+    assert "has the highest ρ over all units (" in page
+    assert "predicts best" not in page  # of two bases
     assert "Only 2 bases per problem: there are no intervals" in page
     assert "8 of 8 finished" in page
     assert page.count('data-packed="packed-') == 5

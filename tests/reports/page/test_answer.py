@@ -25,6 +25,7 @@ from reports.build import build_report
 from reports.page.answer import ROWS, answers, board
 from reports.page.chart_data import Board
 from reports.page.page import render
+from reports.page.warnings import warnings
 from reports.records import Record
 from suites.schema import Suite
 
@@ -157,7 +158,8 @@ def test_the_script_reads_the_numbers_of_the_frame(results: Results) -> None:
             assert texts[0] == f"{row['top1']:.2f}"
             assert texts[1].startswith(f"{row['change']:+.2f}".replace("-", "−"))
             assert (texts[-1] == row["verdict"]) or pd.isna(row["verdict"])
-            assert tone in ("better", "worse", "control", "")
+            apart = row["against_low"] > 0 or row["against_high"] < 0
+            assert tone in ((row["verdict"], "") if apart else ("control", ""))
         values = [one[1] for one in found["marks"]]
         assert values == sorted(values, reverse=True)
 
@@ -185,6 +187,62 @@ def test_of_many_the_best_the_control_and_those_told_worse_are_shown() -> None:
     assert first.shown == [*names[:-7:-1], "m13", "l1", "random"]
     assert len(first.rows) == ROWS + 1  # with the dense network
     assert first.rows[0].texts[0] == "90.00"
+
+
+def test_a_mark_is_filled_only_where_its_own_interval_leaves_out_zero() -> None:
+    """taylor is far better at one budget, and not told apart at the other."""
+    suite = make_suite(
+        models=["m"], methods=["l1", "taylor"], budgets={"macs": [0.7, 0.3]}, recoveries=["none"]
+    )
+    wide, narrow = {0: -0.04, 1: 0.01, 2: 0.05}, {0: -0.001, 1: 0.0, 2: 0.001}
+
+    def top1(method: str, budget: float, base: int) -> float:
+        if method == "l1":
+            return 0.5
+        return 0.5 + wide[base] / 9 if budget == 0.7 else 0.8 + narrow[base]
+
+    found = [record(one, top1(one.method, one.budget, one.base)) for one in plan(suite)]
+    views = board(analyse(suite, found, plan(suite))).views
+    tones = {
+        budget: {one.name: one.tone for one in view.marks}["taylor"]
+        for (_, budget, _), view in views.items()
+    }
+    assert tones == {"mean": "better", "0.7": "", "0.3": "better"}
+    words = {one.texts[-1] for view in views.values() for one in view.marks}
+    assert words == {"better", "control"}  # of the mean over budgets, as the head says
+
+
+def test_whom_the_answer_names_stands_in_the_table() -> None:
+    """Five are better, eight equal, eight worse: of each the table has those that are named."""
+    level = {f"up{i}": 0.70 + 0.01 * i for i in range(5)}
+    level |= {f"even{i}": 0.5 for i in range(8)} | {f"down{i}": 0.3 - 0.01 * i for i in range(8)}
+    methods: list[Any] = [{"criterion": "taylor", "as": name} for name in level]
+    suite = make_suite(
+        models=["a", "b"],
+        methods=[*methods, "l1"],
+        budgets={"macs": [0.5]},
+        recoveries=["none"],
+        analysis={"control": "l1", "rope": 1.0},
+    )
+    rng = np.random.default_rng(0)
+    found = [record(one, level.get(one.method, 0.5) + rng.normal(0, 0.0005)) for one in plan(suite)]
+    results = analyse(suite, found, plan(suite))
+    said = answers(results)["Without recovery"]
+    assert "(within 1 point)" in said
+    named = set(re.findall(r"(?:up|even|down)\d", said))
+    assert len(named) == ROWS - 1
+    assert set(board(results).first.shown) == {*named, "l1"}
+
+
+def test_toys_are_called_so_first(results: Results) -> None:
+    said = "These are small networks on digits: nothing here is said of other networks or data."
+    assert next(iter(warnings(results))) == said
+    page = render(results, [], {})
+    assert page.count(said) == 2
+    assert '<b id="view" role="status">Without recovery · mean over 3 budgets' in page
+    alone = make_suite(datasets=["cifar10"], models=["m"], methods=["l1", "taylor"])
+    of_one = analyse(alone, [record(one, 0.8) for one in plan(alone)], plan(alone))
+    assert next(iter(warnings(of_one))).startswith("These problems are no sample of others")
 
 
 @pytest.mark.parametrize("methods", [2, 14, 45])
