@@ -38,7 +38,7 @@ docs: .venv/ready
 	@test -n "$(CHROMIUM)" || { echo "make docs: no chromium, chromium-browser or google-chrome"; exit 2; }
 	@test -d results/records || { echo "make docs: no results; first: make quickstart"; exit 2; }
 	$(BIN)/bench report quickstart
-	$(SHOT) --window-size=1440,2000 --screenshot=$(CURDIR)/docs/quickstart-page.png
+	$(SHOT) --window-size=1440,1650 --screenshot=$(CURDIR)/docs/quickstart-page.png
 	$(SHOT) --window-size=390,1600 --screenshot=$(CURDIR)/docs/quickstart-phone.png
 	for name in paired_differences score_cost; do \
 		cp $(QUICKSTART)/figures/$$name.png docs/quickstart-$$name.png; done

@@ -150,21 +150,23 @@ class ChosenSuite:
         return recorded_suites(Store(self.results))
 
     def _at(self, scale: str, *, has_run: bool = False) -> Suite | FidelitySuite:
-        from suites import SuiteError, load_suite
+        from suites import SuiteError
 
-        known = {name: one.suite for name, one in self._recorded.items()}
-
-        def load(*added: str) -> Suite | FidelitySuite:
-            given = [*self.overrides, *added]
-            return load_suite(self.name, given, scale=scale or None, recorded=known)
-
+        given = self.overrides
         try:
-            suite = load()
+            suite = self._load(given, scale)
             if looks := self._looks(suite, has_run=has_run):
-                suite = load(f"bases={looks[-1]}", f"analysis.looks={looks}")
+                added = [f"bases={looks[-1]}", f"analysis.looks={looks}"]
+                suite = self._load([*given, *added], scale)
         except SuiteError as error:
             raise self._with_unknown_criteria(error) from None
         return suite
+
+    def _load(self, overrides: Sequence[str], scale: str) -> Suite | FidelitySuite:
+        from suites import load_suite
+
+        known = {name: one.suite for name, one in self._recorded.items()}
+        return load_suite(self.name, overrides, scale=scale or None, recorded=known)
 
     def _looks(self, suite: Suite | FidelitySuite, *, has_run: bool) -> list[int]:
         """Looks beyond those of its file: those asked for, or declared by its last run."""
@@ -202,7 +204,6 @@ class ChosenSuite:
 
     def _owed(self, error: BenchError) -> BenchError:
         """A fault of a plan, behind the overrides without which it would not be."""
-        from suites import load_suite
         from suites.overrides import to_blame
 
         from ..plan.plan import make_plan
@@ -211,7 +212,7 @@ class ChosenSuite:
 
         def faults(fewer: Sequence[str]) -> list[str]:
             try:
-                make_plan(load_suite(self.name, fewer, scale=scale or None))
+                make_plan(self._load(fewer, scale))
             except BenchError as other:
                 return [str(other)]
             return []
@@ -237,7 +238,7 @@ class ChosenSuite:
 
         from ..plan.plugins import load_plugins, unknown_criteria
 
-        load_plugins(self.plugins)
+        load_plugins(self.all_plugins)
         return SuiteError("\n".join([str(error), *unknown_criteria(error.criteria)]))
 
 

@@ -100,7 +100,7 @@ class Experiment:
 
     def summarise(self, found: Conclusions, suite_hash: str, suite_run: str) -> None:
         """Bring the summary runs up to what was found, and the trials below them."""
-        wanted = {fields.short(one.name, fields.NAME_LIMIT): one for one in found.summaries}
+        wanted = {one.name: one for one in found.summaries}
         with connection.talking_to(self.uri):
             for name in self._summaries.keys() - wanted.keys():
                 self.client.delete_run(self._summaries.pop(name).run_id)

@@ -54,7 +54,11 @@ def named(row: Mapping[Any, Any]) -> dict[str, float]:
 
 def summary_name(of: Labels) -> str:
     """The name of the summary run that a trial belongs to."""
-    parts = [of.method, of.problem] + ([] if of.budget is None else [of.recovery])
+    return named_by(of.method, of.problem, *([] if of.budget is None else [of.recovery]))
+
+
+def named_by(*parts: str) -> str:
+    """A run's name, by which it is known; of one too long, the end becomes a hash of the whole."""
     whole = " · ".join(parts)
     if len(whole) <= NAME_LIMIT:
         return whole
@@ -72,7 +76,7 @@ def run_name(record: Record) -> str:
     of = record.labels
     parts = [f"{of.model}-{of.dataset}", of.method]
     parts += [] if of.budget is None else [budget_tag(of.cost, of.budget), of.recovery]
-    return short(" · ".join((*parts, f"b{of.base} r{of.repeat}")), NAME_LIMIT)
+    return named_by(*parts, f"b{of.base} r{of.repeat}")
 
 
 def tags(record: Record) -> dict[str, str]:

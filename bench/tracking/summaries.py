@@ -153,7 +153,7 @@ def _of_comparisons(results: Results) -> Iterator[Summary]:
         words = {str(name): x for name, x in row.items() if isinstance(x, str) and x}
         numbers = {name: x for name, x in row.items() if isinstance(x, int | float)}
         yield Summary(
-            name=f"{row['method']} against {row['reference']} · {row['recovery']}",
+            name=fields.named_by(f"{row['method']} against {row['reference']}", row["recovery"]),
             tags={**words, "suite": results.suite.suite, "role": "comparison"},
             params={name: words[name] for name in ("method", "reference", "recovery")},
             points={(f"difference/{k}", 0): x for k, x in numbers.items() if math.isfinite(x)},

@@ -17,7 +17,14 @@ from ..formats import after, capital, confidence, counted, interval, number, poi
 from ..records import budget_words
 from ..statistics import FEWEST_BASES
 from .chart_data import Board, Mark, Switch, View
-from .findings import by_word_of, highest, nothing, of_control, with_interval
+from .findings import (
+    by_word_of,
+    highest,
+    no_conclusion,
+    nothing,
+    of_control,
+    with_interval,
+)
 from .wording import WORDS
 
 # Methods that a clause names; with the control, as many as the first table has rows.
@@ -38,13 +45,11 @@ def answers(results: Results) -> dict[str, str]:
 
 def _short(results: Results, recovery: str) -> str:
     control, rope = results.suite.analysis.control, results.suite.analysis.rope
-    rows, guessed = of_control(results, recovery), results.footing.guessing
+    rows = of_control(results, recovery)
     by_word = by_word_of(rows)
     known = [row for row in rows if row["word"] != "not compared"]
-    if not rows:
-        return f"The suite holds {control} alone: nothing is compared."
-    if guessed and set(guessed) == set(results.problems):
-        return f"Nothing is concluded: {results.footing.near_chance}."
+    if why_not := no_conclusion(results, rows):
+        return why_not
     if not known:
         return nothing(rows, control)
     if results.suite.bases < FEWEST_BASES:

@@ -26,11 +26,9 @@ def headline(results: Results, recovery: str) -> str:
     """
     suite, control = results.suite, results.suite.analysis.control
     rows = of_control(results, recovery)
-    if not rows:
-        return f"The suite holds {control} alone: nothing is compared."
+    if why_not := no_conclusion(results, rows):
+        return why_not
     guessed = results.footing.guessing
-    if guessed and set(guessed) == set(results.problems):
-        return f"Nothing is concluded: {results.footing.near_chance}."
     known = [row for row in rows if row["word"] != "not compared"]
     said = [f"Beware: {results.footing.near_chance}."] if guessed else []
     said += _failing(results, recovery, rows)
@@ -54,6 +52,16 @@ def headline(results: Results, recovery: str) -> str:
         tests = counted(results.layout.comparisons, "comparison")
         sentences.append(f"In brackets: {level} intervals that hold for all {tests} at once.")
     return " ".join([*sentences, *_collapsed(known, control), *said])
+
+
+def no_conclusion(results: Results, rows: Sequence[Mapping[Any, Any]]) -> str:
+    """Why nothing could be said whatever the trials gave; "" where something can."""
+    guessed = results.footing.guessing
+    if not rows:
+        return f"The suite holds {results.suite.analysis.control} alone: nothing is compared."
+    if guessed and set(guessed) == set(results.problems):
+        return f"Nothing is concluded: {results.footing.near_chance}."
+    return ""
 
 
 def like_these(results: Results, recovery: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,18 @@ def _slugs(problems: Sequence[str]) -> dict[str, str]:
 
 
 def _set(results: Results, name: str, wide: bool, **parts: Any) -> str:
-    """A file of LaTeX from its template; whatever is put into that is escaped."""
+    """A file of LaTeX from its template."""
+    kind = name.partition("_")[0]
+    kind = "paper" if kind == "paper" else f"paper_{kind}"
+    return _environment().get_template(f"{kind}.tex").render(
+        results=results, suite=results.suite, name=name, star=Markup("*" if wide else ""),
+        over_problems=OVER, fewest=FEWEST_BASES, **parts,
+    )  # fmt: skip
+
+
+@cache
+def _environment() -> Environment:
+    """Templates whose marks are none of LaTeX's; whatever is put into them is escaped."""
     environment = Environment(
         loader=PackageLoader("reports"),
         undefined=StrictUndefined,
@@ -83,9 +95,4 @@ def _set(results: Results, name: str, wide: bool, **parts: Any) -> str:
     )
     environment.filters |= {"after": after, "capital": capital, "counted": counted}
     environment.filters["cell"] = lambda cell: Markup(cell_tex(cell))
-    kind = name.partition("_")[0]
-    kind = "paper" if kind == "paper" else f"paper_{kind}"
-    return environment.get_template(f"{kind}.tex").render(
-        results=results, suite=results.suite, name=name, star=Markup("*" if wide else ""),
-        over_problems=OVER, fewest=FEWEST_BASES, **parts,
-    )  # fmt: skip
+    return environment

@@ -87,6 +87,9 @@ def test_every_verb_takes_the_name_alone(bench: Command, results: Path, tmp_path
     assert missing.code == 2
     assert "largest.py: there is no such file" in missing.err
     (tmp_path / "moved.py").rename(plugin)
+    odd = "methods=[l1, largest, nosuch]"
+    assert f"--set {odd}: " in (wrong := bench("plan", "mine", "--set", odd, *there)).err
+    assert "no criterion 'largest'" not in wrong.err
     again = bench("run", "mine", *there, "--executor", "inline", "--allow-untrained")
     assert "4 finished before, 0 to go" in again.out
     more = bench(

@@ -22,7 +22,7 @@ import synthetic
 
 from bench.tracking import Tracker, sync
 from bench.tracking.connection import local_uri, ui_command, ui_environment
-from bench.tracking.fields import NAME_LIMIT, summary_name
+from bench.tracking.fields import NAME_LIMIT, named_by, summary_name
 from bench.tracking.links import links_of_all
 from bench.tracking.summaries import conclude, steps_of
 from reports.build import build_report
@@ -377,6 +377,9 @@ def test_names_longer_than_mlflow_takes_stay_apart() -> None:
     names = {summary_name(one) for one in labels}
     assert len(names) == 2
     assert max(map(len, names)) <= NAME_LIMIT
+    against = {named_by("r" * 300 + end, "none") for end in "ab"}
+    assert len(against) == 2
+    assert max(map(len, against)) == NAME_LIMIT
 
 
 @pytest.mark.parametrize("name", library())
