@@ -1,7 +1,5 @@
 """At which numbers of bases a suite is looked at: as asked for, or as its last run has declared."""
 
-from __future__ import annotations
-
 from math import ceil, sqrt
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Matrices as coloured squares with names at their sides; of agreement with a dendrogram above."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
