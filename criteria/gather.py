@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from traceback import clear_frames
+from typing import Any
 
 from .criterion import Criterion, checked_scores
 from .errors import CriteriaError
-from .evidence.batch import Batch, Loss, Shared, cross_entropy
+from .evidence.batch import Batch, Inputs, Loss, Shared, cross_entropy
 from .evidence.meter import Cost, PeakMemory
 from .evidence.needs import Need
-from .lazy import Tensor, nn, torch
+from .lazy import Tensor, nn, pytree, torch
 from .network.modes import eval_with_gradients
 
 
 def gather(
     model: nn.Module,
     criteria: Sequence[Criterion],
-    batches: Iterable[tuple[Tensor, Tensor]],
+    batches: Iterable[tuple[Inputs, Any]],
     loss: Loss = cross_entropy,
     seed: int = 0,
 ) -> list[Cost]:
@@ -51,6 +52,8 @@ def gather(
                 for at in chosen:
                     wanted |= criteria[at].needs if costs[at].failure is None else Need.WEIGHTS
                 shared = Shared(wanted, Need.WEIGHTS, seed, held=list(held))
+                if data:
+                    _refuse_not_finite(images, index)
                 batch = Batch(model, weights, images, targets, loss, shared, index=index)
                 _show(batch, criteria, costs, chosen)
                 batch.release()
@@ -60,6 +63,13 @@ def gather(
         for at in chosen:
             costs[at].peak_bytes = peak.bytes
     return costs
+
+
+def _refuse_not_finite(images: Inputs, index: int) -> None:
+    for one in pytree.tree_leaves(images):
+        if isinstance(one, torch.Tensor) and one.is_floating_point() and not one.isfinite().all():
+            sample = int(one.isfinite().flatten(1).all(1).logical_not().nonzero()[0])
+            raise CriteriaError(f"sample {sample} of batch {index} holds NaN or infinity")
 
 
 def _show(
@@ -104,7 +114,7 @@ def timed_scores(criterion: Criterion, cost: Cost) -> list[Tensor]:
 def score_alone(
     model: nn.Module,
     criterion: Criterion,
-    batches: Iterable[tuple[Tensor, Tensor]],
+    batches: Iterable[tuple[Inputs, Any]],
     loss: Loss = cross_entropy,
 ) -> tuple[list[Tensor], Cost]:
     """Checked scores and cost of one criterion; what it raises is raised. See `gather`."""

@@ -9,7 +9,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ForwardRef
 
-__all__ = ["Tensor", "functional", "graph", "nn", "torch", "torch_pruning"]
+__all__ = ["Tensor", "functional", "graph", "nn", "pytree", "torch", "torch_pruning"]
 
 
 class _OnUse(ModuleType):
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.autograd import graph
     from torch.nn import functional
+    from torch.utils import _pytree as pytree
 else:
     torch, torch_pruning = _OnUse("torch"), _OnUse("torch_pruning")
     nn, functional = _OnUse("torch.nn"), _OnUse("torch.nn.functional")
-    graph = _OnUse("torch.autograd.graph")
+    graph, pytree = _OnUse("torch.autograd.graph"), _OnUse("torch.utils._pytree")
     Tensor = ForwardRef("torch.Tensor")  # of annotations; `isinstance` asks for `torch.Tensor`

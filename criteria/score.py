@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import CriteriaError
-from .evidence.batch import Loss, cross_entropy
+from .evidence.batch import Inputs, Loss, cross_entropy
 from .gather import score_alone
 from .lazy import Tensor, nn, torch
+from .network.given import given
 from .network.groups import find_structure
 from .network.member import Group, Member
 from .registry import create, find, require
@@ -43,7 +44,7 @@ def score(
     model: nn.Module,
     example_inputs: Any,
     criterion: str,
-    batches: Iterable[tuple[Tensor, Tensor]] = (),
+    batches: Iterable[tuple[Inputs, Any]] = (),
     ignored: Collection[nn.Module] = (),
     *,
     generator: torch.Generator | None = None,
@@ -75,8 +76,10 @@ def score(
     if find(criterion).selector is not None:
         raise CriteriaError(f"{criterion} picks sets and gives no scores; use bench.prune")
     require(criterion, options, "channels")
-    structure = find_structure(model, example_inputs, ignored)
     generator = generator or torch.Generator().manual_seed(0)
-    one = create(criterion, structure.groups, options, generator)
-    values, _ = score_alone(model, one, batches, loss)
+    with torch.inference_mode(False):
+        plain = given(model, example_inputs)
+        structure = find_structure(plain.model, plain.inputs, plain.copies(ignored))
+        one = create(criterion, structure.groups, options, generator)
+        values, _ = score_alone(plain.model, one, batches, loss)
     return [GroupScores(*pair) for pair in zip(structure.groups, values, strict=True)]

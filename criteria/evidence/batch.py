@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from ..errors import CriteriaError, NotApplicable
-from ..lazy import Tensor, nn, torch
+from ..lazy import Tensor, nn, pytree, torch
 from ..network.member import Member
 from ..network.modes import batch_statistics, in_autograd
 from ..network.weights import WeightMember
@@ -22,7 +22,8 @@ from .meter import Meter
 from .needs import BACKWARD, DATA, Need
 from .samples import of_samples
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+Inputs = Any  # of a network: a tensor, or several in a tuple or mapping
+Loss = Callable[[Any, Any], Tensor]  # of outputs and targets
 Labels = Literal["true", "sampled", "expected"]
 T = TypeVar("T")
 
@@ -51,6 +52,11 @@ class Shared:
         return all(tensor._version == version for tensor, version in self.held)
 
 
+def samples_in(inputs: Inputs) -> int:
+    """How many samples a batch of inputs holds."""
+    return next(len(one) for one in pytree.tree_leaves(inputs) if isinstance(one, torch.Tensor))
+
+
 def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
     """The mean over the batch: the loss where none is given."""
     return torch.nn.functional.cross_entropy(outputs, targets)
@@ -61,8 +67,9 @@ class Batch:
 
     Attributes:
         weights: the parameters.
-        images, targets: of the batch; empty where only weights are observed. Targets are what the
-            loss takes: labels, or probabilities `[samples, classes]` of images that are mixed.
+        images, targets: of the batch; empty where only weights are observed. Images are what the
+            network takes: a tensor, or several in a tuple or mapping. Targets are what the loss
+            takes: labels, or probabilities `[samples, classes]` of images that are mixed.
         index: the batch's number in the pass.
     """
 
@@ -70,7 +77,7 @@ class Batch:
         self,
         model: nn.Module,
         weights: Mapping[str, Tensor],
-        images: Tensor,
+        images: Inputs,
         targets: Tensor,
         loss: Loss,
         shared: Shared,
@@ -81,7 +88,7 @@ class Batch:
         self.model, self.loss, self.shared = model, loss, shared
         self.weights, self.images, self.targets = weights, images, targets
         self.index, self.norms = index, norms
-        self.size = len(images)
+        self.size = samples_in(images)
         self._made: dict[Any, Any] = {}
         self._variants: dict[Hashable, Batch] = {}
 
@@ -124,8 +131,9 @@ class Batch:
             return (outputs * slope).sum(1).mean()
 
         slopes = self.evidence(("expected labels", parts), DATA, draw)
+        like = next(iter(self.weights.values()))
         return [
-            self._variant(("expected", parts, at), targets=slope.to(self.images), loss=loss)
+            self._variant(("expected", parts, at), targets=slope.to(like), loss=loss)
             for at, slope in enumerate(slopes)
         ]
 
@@ -143,9 +151,28 @@ class Batch:
         return self._variants[name]
 
     def _chances(self) -> Tensor:
-        """`[samples, classes]` on the CPU, where all is drawn: the network's softmax."""
+        """`[samples, classes]` on the CPU, where all is drawn: the network's softmax.
+
+        Raises:
+            NotApplicable: the targets are no classes, and no probabilities of them.
+        """
         with torch.no_grad():
-            return self.model(self.images).softmax(1).cpu()
+            outputs = self.model(self.images)
+        flat = isinstance(outputs, torch.Tensor) and outputs.dim() == 2
+        classes = self.targets.dim() == 1
+        if self.targets.is_floating_point():
+            sums = self.targets.flatten(1).sum(1)
+            classes = self.targets.dim() == 2 and bool((sums - 1).abs().max() < 1e-3)
+        if not flat or not classes:
+            raise NotApplicable(
+                "labels are drawn from the softmax over classes, and these outputs or targets are "
+                "of no classes"
+            )
+        return outputs.softmax(1).cpu()
+
+    def first(self, samples: int) -> Inputs:
+        """The inputs of so many samples."""
+        return pytree.tree_map(lambda one: one[:samples], self.images)
 
     def _draw(self) -> torch.Generator:
         seed = 1_000_003 * self.shared.seed + self.index  # the CPU's generator takes 32 bits of it
@@ -270,8 +297,23 @@ class Batch:
         )
 
     def loss_of(self, outputs: Tensor) -> Tensor:
-        """The batch's mean loss, as a function of the network's outputs."""
-        return self.loss(outputs, self.targets)
+        """The batch's mean loss, as a function of the network's outputs.
+
+        Raises:
+            CriteriaError: the loss fails, or gives more than one number.
+        """
+        try:
+            value = self.loss(outputs, self.targets)
+        except Exception as error:  # of the user's code
+            raise CriteriaError(
+                f"the loss does not take the network's outputs with these targets: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        if value.dim():
+            raise CriteriaError(
+                f"the loss has to be one number, the mean over the batch, not {[*value.shape]}"
+            )
+        return value
 
     # ACTIVATIONS
 

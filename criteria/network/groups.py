@@ -6,6 +6,7 @@ reaches a layer's side only in part (a padded shortcut), opaque attention, ignor
 
 from __future__ import annotations
 
+import traceback
 import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -14,8 +15,11 @@ from typing import Any
 from ..errors import StructureError
 from ..lazy import Tensor, nn, torch
 from ..lazy import torch_pruning as tp
+from .deadline import TooLong, within
 from .member import Group, Member, Side, kind_of
 from .modes import eval_with_gradients
+
+LONGEST_TRACE = 120.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ def find_structure(
     Raises:
         StructureError: the network cannot be traced, shares parameters, or nothing is prunable.
     """
+    ignored = list(ignored)
     _refuse_unfit(model, ignored)
     with eval_with_gradients(model):
         raw, final = _trace(model, example_inputs)
@@ -66,6 +71,8 @@ def find_structure(
         if reason is not None:
             refused[root] = reason
     if not groups:
+        recurrent = (name for name, one in model.named_modules() if isinstance(one, nn.RNNBase))
+        refused |= dict.fromkeys(recurrent, "recurrent layers are kept whole")
         why = "; ".join(f"{root}: {reason}" for root, reason in refused.items())
         raise StructureError(f"nothing in this network can be pruned ({why or 'no groups'})")
     return Structure(tuple(groups), refused)
@@ -88,9 +95,14 @@ class _Irregular(Exception):
 
 
 def _refuse_unfit(model: nn.Module, ignored: Collection[nn.Module]) -> None:
+    own = {id(one) for one in model.modules()}
     for one in ignored:
-        if not isinstance(one, nn.Module):
-            raise StructureError(f"ignored: expected layers of the model, not {one!r}")
+        if not isinstance(one, nn.Module) or id(one) not in own:
+            raise StructureError(f"ignored: expected layers of this model itself, not {one!r}")
+        if next(one.parameters(), None) is None:
+            raise StructureError(
+                f"ignored: {one!r} makes no channels of its own; give the layer before it"
+            )
     seen: dict[int, str] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
         first = seen.setdefault(id(parameter), name)
@@ -106,9 +118,8 @@ def _trace(model: nn.Module, example_inputs: Any) -> tuple[list[list[_Item]], se
         one.as_subclass(torch.Tensor) if isinstance(one, torch.Tensor) else one for one in inputs
     )
     graph = tp.DependencyGraph()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
+    try:
+        with warnings.catch_warnings(action="ignore"), within(LONGEST_TRACE):
             graph.build_dependency(
                 model,
                 plain,
@@ -126,10 +137,23 @@ def _trace(model: nn.Module, example_inputs: Any) -> tuple[list[list[_Item]], se
                 if item.side != "in"
             }
             return [_items(graph, group) for group in groups], final
-        except (AssertionError, AttributeError, IndexError, KeyError, ValueError) as error:
-            raise StructureError(
-                f"torch-pruning cannot trace {type(model).__name__}: {error}"
-            ) from error
+    except TooLong as error:
+        raise StructureError(
+            f"torch-pruning finds no end in following the channels of {type(model).__name__}, "
+            f"at {_last_edge(error)}; products of feature maps, and queries, keys and values that "
+            "are packed into one layer, are such places"
+        ) from None
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, ValueError) as error:
+        raise StructureError(
+            f"torch-pruning cannot trace {type(model).__name__}: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _last_edge(error: BaseException) -> str:
+    """Where torch-pruning was: the two layers or operations of the edge that it followed last."""
+    frames = (frame.f_locals for frame, _ in traceback.walk_tb(error.__traceback__))
+    edges = [held["new_dep"] for held in frames if "new_dep" in held]
+    return f"{edges[-1].source.name} -> {edges[-1].target.name}" if edges else "its first layer"
 
 
 def _items(graph: Any, group: Any) -> list[_Item]:

@@ -41,7 +41,7 @@ class Chip(ActivationCriterion):
         for member in self.members:
             seen = maps(batch, member)[: self.options.images].flatten(2)
             self.add(member, independence(seen).sum(0))
-        self.looked_at += len(batch.images[: self.options.images])
+        self.looked_at += len(range(batch.size)[: self.options.images])
 
 
 def independence(matrices: Tensor, nodes: int = 96) -> Tensor:

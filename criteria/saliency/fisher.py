@@ -113,7 +113,7 @@ def _positions(batch: Batch, member: Member) -> tuple[int, int]:
     def pass_one() -> dict[str, list[tuple[torch.Size, torch.Size]]]:
         hooks = LayerHooks()
         with torch.no_grad(), hooks.on(batch.model):
-            batch.model(batch.images[:1])
+            batch.model(batch.first(1))
         return {
             name: [(use.given.shape, use.made.shape) for use in uses]
             for name, uses in hooks.uses.items()

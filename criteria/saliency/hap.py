@@ -88,7 +88,7 @@ class Hap(Criterion):
             bend = (
                 batch.size * torch.autograd.functional.hvp(batch.loss_of, batch.outputs, along)[1]
             )
-            graph = GradientGraph.of(batch.model, batch.images[:1], torch.sum)
+            graph = GradientGraph.of(batch.model, batch.first(1), torch.sum)
         if not torch.allclose(bend, expected, rtol=1e-3, atol=1e-3):
             raise NotApplicable("hap: the loss is no cross-entropy of the outputs' softmax")
         names = dict.fromkeys(f"{member.name}.weight" for member in self.members)

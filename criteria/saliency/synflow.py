@@ -3,7 +3,7 @@
 from ..criterion import Criterion
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
-from ..lazy import Tensor, torch
+from ..lazy import Tensor, pytree, torch
 from ..registry import register
 
 
@@ -49,7 +49,7 @@ def synaptic_flow(batch: Batch) -> dict[str, Tensor]:
     }
     for one in absolute.values():
         one.requires_grad_()
-    ones = torch.ones_like(batch.images[:1], dtype=torch.float64)
+    ones = pytree.tree_map(lambda one: torch.ones_like(one, dtype=torch.float64), batch.first(1))
     with Linearised():
         total = torch.func.functional_call(batch.model, absolute, (ones,)).sum()
     found = torch.autograd.grad(total, list(absolute.values()), materialize_grads=True)

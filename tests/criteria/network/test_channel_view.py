@@ -377,7 +377,7 @@ def test_an_ignored_container_stands_for_its_layers() -> None:
 
 def test_ignoring_by_type_or_name_is_an_error() -> None:
     for wrong in (nn.Linear, "fc"):
-        with pytest.raises(StructureError, match="expected layers of the model"):
+        with pytest.raises(StructureError, match="expected layers of this model"):
             find_structure(build("chain"), images(1), ignored=[wrong])  # type: ignore[list-item]
 
 

@@ -1,0 +1,195 @@
+"""What a caller gives, made plain: a copy of the network that can be traced, counted and cut.
+
+The caller's own network, its tensors and its state are never touched. Wrappers come off, weights
+behind masks and parametrizations become those that act, and half precision becomes float32: its
+rounding would break no ties of scores.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import StructureError
+from ..lazy import nn, pytree, torch
+from .modes import evaluated
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """A plain copy of a network, and one batch of its arguments.
+
+    Attributes:
+        model: takes `inputs`, or a batch as it was given, as one argument.
+        inputs: positional arguments.
+        layers: the copies of the caller's modules, by their ids.
+        dtypes: of the caller's parameters and buffers, by name.
+    """
+
+    model: nn.Module
+    inputs: tuple[Any, ...]
+    layers: Mapping[int, nn.Module]
+    dtypes: Mapping[str, torch.dtype]
+
+    def copies(self, ignored: Iterable[nn.Module]) -> list[nn.Module]:
+        """The copies of the caller's layers.
+
+        Raises:
+            StructureError: one is no layer of the network.
+        """
+        ignored = list(ignored)
+        for one in ignored:
+            if id(one) not in self.layers:
+                raise StructureError(f"ignored: {one!r} is no layer of this network itself")
+        return [self.layers[id(one)] for one in ignored]
+
+    def returned(self, model: nn.Module) -> nn.Module:
+        """A network that was made of the copy, in the caller's precision, called like theirs."""
+        for key, hook in list(model._forward_pre_hooks.items()):
+            if isinstance(hook, _Taken):
+                del model._forward_pre_hooks[key], model._forward_pre_hooks_with_kwargs[key]
+        for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+            tensor.data = tensor.data.to(self.dtypes.get(name, tensor.dtype))
+        return model
+
+
+def given(model: nn.Module, example_inputs: Any) -> Given:
+    """A copy of a network to work on.
+
+    Args:
+        model: it may be wrapped, compiled, masked, parametrized, frozen, in half precision.
+        example_inputs: one batch: a tensor, a tuple of the forward's arguments, or a mapping of
+            them by name.
+
+    Raises:
+        StructureError: the network is not made of plain modules, holds values that are not finite,
+            or does not run on these inputs.
+
+    >>> half = nn.Sequential(nn.Linear(3, 2)).bfloat16()
+    >>> plain = given(nn.DataParallel(half), torch.ones(1, 3))
+    >>> [*dict(plain.model.named_parameters())], plain.model(*plain.inputs).dtype
+    (['0.weight', '0.bias'], torch.float32)
+    """
+    model = _unwrapped(model)
+    _refuse(model)
+    plain = _copied(model)
+    layers = {id(one): plain.get_submodule(name) for name, one in model.named_modules()}
+    _bake(plain)
+    tensors = dict([*plain.named_parameters(), *plain.named_buffers()])
+    for name, one in tensors.items():
+        if not torch.isfinite(one).all():
+            raise StructureError(f"{name} holds NaN or infinity; nothing that is made of it counts")
+    dtypes = {name: one.dtype for name, one in tensors.items()}
+    half = any(one in (torch.float16, torch.bfloat16) for one in dtypes.values())
+    by_name = isinstance(example_inputs, Mapping) and _takes(plain, example_inputs)
+    several = by_name or (isinstance(example_inputs, tuple) and len(example_inputs) > 1)
+    if half:
+        plain.float()
+    if half or several:
+        plain.register_forward_pre_hook(_Taken(several, half), with_kwargs=True)
+    inputs = example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)
+    inputs = pytree.tree_map(_normal, inputs)
+    try:
+        with evaluated(plain), torch.no_grad():
+            plain(*inputs)
+    except Exception as error:  # of the user's code
+        raise StructureError(
+            f"the network does not run on the example inputs: {type(error).__name__}: {error}"
+        ) from error
+    return Given(plain, inputs, layers, dtypes)
+
+
+class _Taken:
+    """A hook that hands a forward a whole batch of arguments, in float32 where it is in half."""
+
+    def __init__(self, several: bool, half: bool) -> None:
+        self.several, self.half = several, half
+
+    def __call__(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if self.several and len(args) == 1 and not kwargs:
+            whole = args[0]
+            args, kwargs = ((), dict(whole)) if isinstance(whole, Mapping) else (whole, {})
+        return pytree.tree_map(_full, (args, kwargs)) if self.half else (args, kwargs)
+
+
+def _full(value: Any) -> Any:
+    floats = isinstance(value, torch.Tensor) and value.is_floating_point()
+    return value.float() if floats else value
+
+
+def _normal(value: Any) -> Any:
+    """A tensor that may be differentiated, and of no subclass: torch-pruning traces no others."""
+    if not isinstance(value, torch.Tensor):
+        return value
+    return (value.clone() if value.is_inference() else value).as_subclass(torch.Tensor)
+
+
+def _takes(model: nn.Module, arguments: Mapping[str, Any]) -> bool:
+    """Whether the forward has parameters of these names."""
+    try:
+        inspect.signature(model.forward).bind(**arguments)
+    except TypeError:
+        return False
+    return True
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """The network inside of what only runs it."""
+    while isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        model = model.module
+    compiled = getattr(model, "_orig_mod", None)
+    return model if compiled is None else _unwrapped(compiled)
+
+
+def _refuse(model: nn.Module) -> None:
+    """Refuse what is no network of plain modules with numbers in them."""
+    if not isinstance(model, nn.Module):
+        raise StructureError(f"model: expected an nn.Module, not {type(model).__name__}")
+    for name, module in model.named_modules():
+        where = f"{name or 'the network'} ({type(module).__name__})"
+        if isinstance(module, torch.jit.ScriptModule):
+            raise StructureError(f"{where} is scripted; give the module that it was made of")
+        if ".quantized" in type(module).__module__:
+            raise StructureError(f"{where} is quantized; prune first, then quantize")
+    for name, one in [*model.named_parameters(), *model.named_buffers()]:
+        if torch.nn.parameter.is_lazy(one):
+            raise StructureError(f"{name} has no shape yet; run the network once before")
+        if one.is_meta:
+            raise StructureError(
+                f"{name} lies on the meta device, without numbers; load them first"
+            )
+
+
+def _copied(model: nn.Module) -> nn.Module:
+    """A deep copy, also of what torch does not copy: tensors with a history, or of inference."""
+    memo: dict[int, Any] = {}
+    for module in model.modules():
+        for one in {**vars(module), **module._parameters, **module._buffers}.values():
+            if isinstance(one, torch.Tensor) and (one.grad_fn is not None or one.is_inference()):
+                plain = one.detach().clone()
+                memo[id(one)] = nn.Parameter(plain) if isinstance(one, nn.Parameter) else plain
+    return copy.deepcopy(model, memo)
+
+
+def _bake(model: nn.Module) -> None:
+    """Put the weights that act in place of those that they are made of."""
+    from torch.nn.utils import parametrize, prune
+
+    def undo(module: nn.Module, hook: Any) -> None:
+        if isinstance(hook, prune.BasePruningMethod):
+            prune.remove(module, hook._tensor_name)
+        elif type(hook).__name__ == "WeightNorm":
+            torch.nn.utils.remove_weight_norm(module, hook.name)
+        elif type(hook).__name__ == "SpectralNorm":
+            torch.nn.utils.remove_spectral_norm(module, hook.name)
+
+    with evaluated(model):  # in training a spectral norm moves with every look at it
+        for module in list(model.modules()):
+            if parametrize.is_parametrized(module):
+                for name in [*dict(module.get_submodule("parametrizations").named_children())]:
+                    parametrize.remove_parametrizations(module, name)
+            for hook in list(module._forward_pre_hooks.values()):
+                undo(module, hook)
