@@ -1,7 +1,5 @@
 """Sentences and tables for people: on a terminal broken between words, in a file not at all."""
 
-from __future__ import annotations
-
 import os
 import re
 import sys

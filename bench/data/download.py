@@ -4,8 +4,6 @@
 anew and know no other process that fetches the same file.
 """
 
-from __future__ import annotations
-
 import hashlib
 import http.client
 import urllib.error

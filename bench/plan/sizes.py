@@ -1,7 +1,5 @@
 """How large datasets and networks are, without loading or building any: for plans."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path

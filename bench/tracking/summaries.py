@@ -5,8 +5,6 @@ differences over problems; both in the report's order. MLflow's page averages th
 it has loaded: with these no view needs to average.
 """
 
-from __future__ import annotations
-
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
