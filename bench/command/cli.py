@@ -290,14 +290,15 @@ def compare(
     planned = ChosenSuite(suite, set_, scale, smoke, plugin, results=results).outline(console)
 
     from ..run.declaring import footing_of
-    from ..run.reporting import compare_methods, saying_damage
+    from ..run.reporting import compare_methods, finished, saying_damage
     from ..store.store import Store
     from .compare import show_difference
 
     store = Store(results)
     with saying_damage(store, console):
-        show_difference(console, compare_methods(planned, store, method, reference))
-        footing = footing_of(planned, store, planned.records(store))
+        records = finished(planned, store)
+        show_difference(console, compare_methods(planned, records, method, reference))
+        footing = footing_of(planned, store, records)
     for sentence in (footing.declared, *footing.notices):
         say(console, sentence)
 
