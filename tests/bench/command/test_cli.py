@@ -366,14 +366,16 @@ def test_a_plan_of_the_control_alone_says_what_it_can_show(bench: Command, tmp_p
     assert "on these problems, against the" in done.out
 
 
-def test_a_plan_on_nothing_makes_no_folder(bench: Command, tmp_path: Path) -> None:
+def test_a_plan_on_nothing_keeps_the_sizes_of_networks_alone(
+    bench: Command, tmp_path: Path
+) -> None:
     results = tmp_path / "none"
     done = bench("plan", toy.write_suite(tmp_path), "--results", results)
     assert done.code == 0
     assert "20 of 20" in rows(done.out)["trials"]
     assert "known after a few trials" in done.out
     bench("status", toy.write_suite(tmp_path), "--results", results)
-    assert not results.exists()
+    assert [one.name for one in results.iterdir()] == ["sizes"]
 
 
 def test_sync_rebuilds_mlflow_from_records(half: Path, tmp_path: Path) -> None:
