@@ -1,7 +1,5 @@
 """A table as it is set, its Markdown and LaTeX beside the page, and numbers as people read them."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass

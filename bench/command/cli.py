@@ -1,7 +1,5 @@
 """The command: each verb a thin wrapper over a function; heavy imports wait until wanted."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

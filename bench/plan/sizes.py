@@ -1,7 +1,5 @@
 """How large datasets and networks are, without loading or building any: for plans."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache

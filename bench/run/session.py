@@ -1,7 +1,5 @@
 """One `bench run`: lock the results, check the inputs, run, log, report."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace

@@ -15,8 +15,6 @@ results/reports/SUITE      figures, tables, page; SUITE.json says what they were
 results/.lock, .holder     held by the run that is working here
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Iterator

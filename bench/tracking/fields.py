@@ -1,7 +1,5 @@
 """What of a record people filter, group and plot by in MLflow. Nothing of MLflow is needed here."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

@@ -5,8 +5,6 @@ differences over problems. MLflow's page averages the hundred runs that it has l
 view needs to average.
 """
 
-from __future__ import annotations
-
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence

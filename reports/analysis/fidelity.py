@@ -1,7 +1,5 @@
 """The analysis of a fidelity suite: each criterion's scores against what removal truly does."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

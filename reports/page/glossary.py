@@ -1,7 +1,5 @@
 """What the words of a report mean: one source, for its page and for docs/glossary.md."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

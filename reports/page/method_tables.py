@@ -5,8 +5,6 @@ mean ranks answer for two methods by who else takes part (Benavoli et al. 2016),
 discovery rate promises less than a family-wise error.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """How well scores predict what removing each unit truly does: rank correlation and regret."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import NamedTuple
 

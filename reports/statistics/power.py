@@ -4,8 +4,6 @@ Differences are in base SDs: the standard deviation of one method's score over b
 paired difference has root two of it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache

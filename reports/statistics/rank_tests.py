@@ -5,8 +5,6 @@ the answer of mean ranks for two methods depends on who else takes part (Benavol
 Mangili, JMLR 17(5), 2016).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Sizes and spreads in the unit of the data."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import NamedTuple
 

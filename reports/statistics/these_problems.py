@@ -4,8 +4,6 @@ It answers whether one method would beat another, on the mean of these very prob
 bases been trained again. Nothing of it speaks for other problems: `like_these` does.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import NamedTuple
 
