@@ -1,5 +1,7 @@
 """What a suite declares to compare, the paired differences of it, and what may be said of one."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
