@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -99,10 +98,8 @@ def run_name(record: Record) -> str:
 
 
 def tags(record: Record) -> dict[str, str]:
-    """All labels on every trial, failed or not: the UI shows a run without one outside its groups.
-
-    Numbers that are not finite are named in a tag, as SQL stores would change them.
-    """
+    """All labels on every trial, failed or not: the UI shows a run without one outside its
+    groups."""
     labels = record.labels
     tags = {
         **{name: str(value) for name, value in labels},
@@ -119,9 +116,6 @@ def tags(record: Record) -> dict[str, str]:
     if record.failure:
         tags["failure.kind"] = record.failure.kind
         tags["failure.message"] = short(record.failure.message, TAG_LIMIT)
-    nonfinite = [f"{name}@{step}={x}" for name, x, step in metrics(record) if not math.isfinite(x)]
-    if nonfinite:
-        tags["nonfinite"] = short(", ".join(nonfinite), TAG_LIMIT)
     return tags
 
 
@@ -146,7 +140,7 @@ def params(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def metrics(record: Record) -> list[tuple[str, float, int]]:
-    """Name, value and step of all that was measured, finite or not; steps are recovery's epochs."""
+    """Name, value and step of all that was measured; steps are recovery's epochs."""
     if record.status != "done":
         return []
     assert record.costs is not None
