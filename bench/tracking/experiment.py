@@ -206,9 +206,8 @@ class Experiment:
     def _best(self, found: Iterable[tuple[str, Held]]) -> dict[str, Held]:
         """The greatest run of every key; the others are deleted."""
         known: dict[str, Held] = {}
-        for key, one in found:
-            rival = known.setdefault(key, one)
-            if rival is not one:
-                known[key] = max(one, rival)
-                self.client.delete_run(min(one, rival).run_id)
+        for key, one in sorted(found):
+            if key in known:
+                self.client.delete_run(known[key].run_id)
+            known[key] = one
         return known

@@ -151,11 +151,11 @@ def metrics(record: Record) -> list[tuple[str, float, int]]:
         found |= {"time/scoring_s": record.costs.score_s, "time/total_s": record.costs.total_s}
         return [(name, value, 0) for name, value in found.items()]
     assert record.measurements is not None
-    row: dict[str, Any] = {**dict(record.measurements), **dict(record.costs)}
-    for columns in frame([record]).to_dict("records"):  # the very numbers of the report
-        row |= {str(name): value for name, value in columns.items()}
-    for name in [one for one in row if one.endswith("_ratio") and row[one] is not None]:
-        row[f"{name.removesuffix('_ratio')}_percent"] = 100 * row[name]
+    (row,) = frame([record]).to_dict("records")  # the very numbers of the report
+    row["score_peak_bytes"] = record.costs.score_peak_bytes
+    for name in [str(one) for one in row if row[one] is not None]:
+        if name.endswith("_ratio"):
+            row[f"{name.removesuffix('_ratio')}_percent"] = 100 * row[name]
     points = [(name, value, 0) for name, value in named(row).items()]
     for phase, images in record.measurements.phases.items():
         points.append((f"work/images_{phase}", float(images), 0))
