@@ -196,9 +196,14 @@ def ranged(numbers: Collection[int], what: str) -> str:
     return counted(high, what) if low == high else f"{low} to {counted(high, what)}"
 
 
+def percent(share: float) -> str:
+    """`12.5 %` of a share of 0.125."""
+    return f"{100 * share:g} %"
+
+
 def confidence(alpha: float) -> str:
     """`95 %` of a level of 0.05."""
-    return f"{100 * (1 - alpha):g} %"
+    return percent(1 - alpha)
 
 
 def capital(text: str) -> str:

@@ -7,11 +7,12 @@ import gzip
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 from markupsafe import Markup
 
 from ..analysis.results import Results
-from ..formats import Table, after, capital, counted
+from ..formats import Table, after, capital, counted, percent
+from ..words import templates
 from . import answer, checklist, findings, wording
 from .glossary import GLOSSARY
 from .tables import FRAMES
@@ -57,17 +58,8 @@ def render(
 
 def template(name: str) -> Template:
     """A template of this package; whatever is put into it is escaped."""
-    environment = Environment(
-        loader=PackageLoader("reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        finalize=_keep_together,
-    )
+    environment = templates((counted, percent), autoescape=True, finalize=_keep_together)
     environment.globals["glossary"] = GLOSSARY
-    environment.filters |= {"counted": counted, "percent": lambda share: f"{100 * share:g} %"}
     return environment.get_template(name)
 
 
