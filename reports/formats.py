@@ -13,6 +13,7 @@ import pandas as pd
 Mark = Literal["", "best", "near"]
 NEAR = "†"  # not shown to differ from the best
 LEAST = 1e-3  # what is smaller is not worth its digits
+MOST = 3  # names that a sentence bears
 LONGEST = 45  # rows that fit a page of a paper; a longer table is broken over pages
 
 
@@ -182,6 +183,12 @@ def counted(n: float, what: str) -> str:
     """`1 base`, `3 bases`, `2 recoveries`, `0.5 points`."""
     several = f"{what.removesuffix('y')}ies" if what.endswith("y") else f"{what}s"
     return f"1 {what}" if n == 1 else f"{n:.15g} {several}"
+
+
+def few(names: Sequence[str], before: str = ", ") -> str:
+    """As many as a sentence bears, and how many more, behind a comma or what else stands before."""
+    more = len(names) - MOST
+    return ", ".join(names[:MOST]) + (f"{before}and {more} more" if more > 0 else "")
 
 
 def in_order(names: Iterable[str], order: Iterable[str]) -> list[str]:

@@ -11,11 +11,9 @@ import pandas as pd
 from ..analysis import power
 from ..analysis.cells import failures as failures_of
 from ..analysis.results import Results
-from ..formats import capital, confidence, counted, interval, points
+from ..formats import capital, confidence, counted, few, interval, points
 from ..records import Record, budget_words
 from ..statistics import FEWEST_BASES
-
-MOST = 3  # methods that a sentence bears
 
 
 def headline(results: Results, recovery: str) -> str:
@@ -140,12 +138,6 @@ def by_word_of(rows: Sequence[Mapping[Any, Any]]) -> dict[str, list[Mapping[Any,
         found[row["word"]].append(row)
     found["worse"].reverse()
     return found
-
-
-def few(names: Sequence[str], before: str = ", ") -> str:
-    """As many as a sentence bears, and how many more, behind a comma or what else stands before."""
-    more = len(names) - MOST
-    return ", ".join(names[:MOST]) + (f"{before}and {more} more" if more > 0 else "")
 
 
 def highest(rows: Sequence[Mapping[Any, Any]], control: str) -> list[str]:
