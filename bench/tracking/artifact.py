@@ -32,7 +32,7 @@ def attach(client: MlflowClient, run_id: str, report: Path) -> None:
     client.log_artifacts(run_id, str(report), "report")
     if (headline := report / "headline.json").exists():
         said = json.loads(headline.read_text())
-        said = {"declared": [said["declared"] or "none"], "exploratory": said["exploratory"]}
+        said = {"declared": [said["declared"] or "none"], "notices": said["notices"]}
         for name, texts in said.items():
             text = fields.short(" ".join(texts) or "none", fields.TAG_LIMIT)
             client.set_tag(run_id, f"report.{name}", text)

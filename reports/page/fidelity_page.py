@@ -118,6 +118,7 @@ def _view(results: FidelityResults, problem: str, name: str) -> View:
     for row in ordered.to_dict("records"):
         word = "differs from the highest" if row["told"] else "not shown to differ"
         word = "highest" if row["spearman"] == best else word if row["complete"] else "–"
+        word = "–" if results.footing.rehearsal else word
         texts = [_said(row, one) for one in (*KINDS, "regret_30_normalised")]
         texts += [_number(row["score_s"]), word]
         value, low, high = (float(row[name + end]) for end in ("", "_low", "_high"))

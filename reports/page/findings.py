@@ -54,12 +54,10 @@ def headline(results: Results, recovery: str) -> str:
 
 def no_conclusion(results: Results, rows: Sequence[Mapping[Any, Any]]) -> str:
     """Why nothing could be said whatever the trials gave; "" where something can."""
-    guessed = results.footing.guessing
     if not rows:
         return f"The suite holds {results.suite.analysis.control} alone: nothing is compared."
-    if guessed and set(guessed) == set(results.problems):
-        return f"Nothing is concluded: {results.footing.near_chance}."
-    return ""
+    void = results.footing.void(results.problems)
+    return f"Nothing is concluded: {void}." if void else ""
 
 
 def like_these(results: Results, recovery: str) -> str:
@@ -212,9 +210,11 @@ def headline_numbers(results: Results) -> dict[str, dict[str, Any]]:
     `best` has the highest mean difference to the control on these problems, of `mean` points with
     the simultaneous interval `low`, `high` and `p_adjusted` where there is one; `compared` counts
     the methods, `better`, `worse`, `equivalent` those of each word; `like_better` and `like_worse`
-    those for problems like these.
+    those for problems like these. Empty where nothing may be concluded.
     """
     numbers_of: dict[str, dict[str, Any]] = {}
+    if results.footing.void(results.problems):
+        return numbers_of
     for recovery in results.recoveries:
         rows = [row for row in of_control(results, recovery) if row["word"] != "not compared"]
         best = _top(rows)

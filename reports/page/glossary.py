@@ -2,9 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from markupsafe import Markup, escape
+
 from suites.files import read_yaml
+from suites.section import slug
 
 GLOSSARY: Mapping[str, str] = read_yaml(Path(__file__).parents[1] / "templates" / "glossary.yaml")
+USED_AS = {  # where the page's words are not those between the commas of a term
+    "interval, all at once": ["intervals that hold", "all at once"],
+    "interval, alone": ["interval"],
+}
+
+
+def place(term: str) -> str:
+    """The name of a term's entry in an address."""
+    return f"term-{slug(term)}"
+
+
+def explainer() -> Callable[[str], Markup]:
+    """A filter of one page, which links the first use of each term to its entry."""
+    terms = {form: term for term in GLOSSARY for form in USED_AS.get(term, term.split(", "))}
+    longest_first = "|".join(map(re.escape, sorted(terms, key=len, reverse=True)))
+    use = re.compile(rf"(?<![\w~/-])(?:({longest_first})s?)(?![\w~/-])", re.IGNORECASE)
+    seen = set[str]()
+    of_form = {form.lower(): term for form, term in terms.items()}
+
+    def linked(found: re.Match[str]) -> str:
+        term = of_form[found[1].lower()]
+        if term in seen:
+            return found[0]
+        seen.add(term)
+        return f'<a class="term" href="#{place(term)}">{found[0]}</a>'
+
+    def explained(text: str) -> Markup:
+        return Markup(use.sub(linked, str(escape(text))))
+
+    return explained

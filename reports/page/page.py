@@ -14,7 +14,7 @@ from ..analysis.results import Results
 from ..formats import Table, after, capital, counted, percent
 from ..words import templates
 from . import answer, checklist, findings, wording
-from .glossary import GLOSSARY
+from .glossary import GLOSSARY, explainer, place
 from .tables import FRAMES
 from .warnings import one_image, scope, warnings
 
@@ -59,7 +59,8 @@ def render(
 def template(name: str) -> Template:
     """A template of this package; whatever is put into it is escaped."""
     environment = templates((counted, percent), autoescape=True, finalize=_keep_together)
-    environment.globals["glossary"] = GLOSSARY
+    environment.globals["glossary"] = {term: (place(term), GLOSSARY[term]) for term in GLOSSARY}
+    environment.filters["explained"] = explainer()
     return environment.get_template(name)
 
 

@@ -149,7 +149,7 @@ def _cost_warnings(results: Results) -> Iterator[str]:
     off = off_budget(results.trials, axis)
     if not off.empty:
         who = off_by_method(off, axis)
-        yield caution("budgets", "off", axis=WORDS[axis], n=len(off), who=who, most=SHOWN_OFF)
+        yield caution("budgets", "missed", axis=WORDS[axis], n=len(off), who=who, most=SHOWN_OFF)
     costs: tuple[Axis, ...] = ("macs", "params")
     if axis == "weights":  # which parameters follow up to a constant
         costs = ("macs",)
@@ -178,9 +178,9 @@ def _training_warnings(results: Results) -> Iterator[str]:
         if means.max() <= UNEQUAL * means.min() or means.max() == 0:
             continue
         least, most = (number(one, 2).text for one in (means.min(), means.max()))
-        none = int((means == 0).sum())
-        known = {"recovery": recovery, "means": means, "least": least, "most": most, "none": none}
-        yield caution("training", "some" if none else "unequal", **known)
+        idle = int((means == 0).sum())
+        known = {"recovery": recovery, "means": means, "least": least, "most": most, "idle": idle}
+        yield caution("training", "some" if idle else "unequal", **known)
 
 
 def _behind_published(results: Results) -> Iterator[str]:

@@ -312,13 +312,13 @@ def test_matched_controls_stand_beside_and_take_no_part_in_the_test(tmp_path: Pa
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("methods=l1,taylr", r"no value of methods 'taylr' \(did you mean taylor\?\)"),
-        ("problems=m", "there is no value of problems 'm'"),
+        ("methods=l1,taylr", r"no method 'taylr' \(did you mean taylor\?\)"),
+        ("problems=m", "there is no problem 'm'"),
         ("budgets=0.4", "there are 0.7, 0.5, 0.3"),
         ("recoveries=finetune", "did you mean finetune-short"),
         ("width=2", "there are column, page"),
         ("method=l1", "no key 'method' .did you mean methods"),
-        ("names.snip=S", "no value of names 'snip'"),
+        ("names.snip=S", "no method 'snip'"),
         ("l1,taylor", "write KEY=VALUE, as in methods=l1,taylor"),
         ("methods=", "write KEY=VALUE"),
         ("names.l1=Taylor", "l1 and taylor would all be called Taylor; name them apart"),
