@@ -1,7 +1,5 @@
 """What goes wrong in ways that a person can mend: said in one message, never as a traceback."""
 
-from __future__ import annotations
-
 
 class BenchError(Exception):
     """A fault of the input or of the machine. The message says what, where, and what to do."""

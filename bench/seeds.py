@@ -4,8 +4,6 @@ The method is no axis of splits, data order, calibration or finetuning, so metho
 equal draws whatever runs first.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 

@@ -1,7 +1,5 @@
 """Classes by name: how criteria and phases are registered, found, and given their options."""
 
-from __future__ import annotations
-
 import importlib
 import inspect
 import pkgutil

@@ -5,8 +5,6 @@ else is imported for plans, takes torch from here; only what is imported where t
 a module that derives a layer, imports it at its head.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ForwardRef

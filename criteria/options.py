@@ -1,7 +1,5 @@
 """Options of criteria and phases, and marks on those that mean nothing for some units."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated, Literal
 

@@ -1,7 +1,5 @@
 """Preparations, procedures and recoveries by name: the phases of a method that train."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, TypeVar

@@ -1,7 +1,5 @@
 """Users' own criteria and phases, from a file of theirs."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib.util
 import sys

@@ -4,8 +4,6 @@ They decide which layers are pruned as much as the criterion does, so they are o
 criterion, part of its identity, and never implied.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, assert_never
 
 from .lazy import Tensor, torch

@@ -4,8 +4,6 @@ Its evidence is gathered, checked, stored and shared as scores are. Which units 
 function of that evidence and of one knob, so every setting of the knob costs no second pass.
 """
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from .criterion import Criterion

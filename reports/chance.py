@@ -1,7 +1,5 @@
 """Whether a dense network has learned anything: pruning one that guesses shows nothing."""
 
-from __future__ import annotations
-
 import math
 from collections import defaultdict
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """What was declared before there were results, and in what an analysis differs from that."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any

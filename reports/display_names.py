@@ -1,7 +1,5 @@
 """What papers call methods: a table of names, and rules for those that are made of several."""
 
-from __future__ import annotations
-
 import csv
 import re
 from functools import cache

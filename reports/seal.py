@@ -4,8 +4,6 @@ A sealed file stays what it is for every other reader: JSON has one more member,
 zip archives (`.pt`, `.npz`) or arrays (`.npy`) does not look behind their end.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from pathlib import Path

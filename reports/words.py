@@ -1,7 +1,5 @@
 """Words that templates keep: Jinja2 texts over what the numbers' module knows."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path

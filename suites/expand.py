@@ -1,7 +1,5 @@
 """A suite's way from its name to its trials: find the file, apply overrides, span the product."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product

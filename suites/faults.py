@@ -1,7 +1,5 @@
 """Faults in what people write, put into words: names that are none, values that do not fit."""
 
-from __future__ import annotations
-
 import re
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence

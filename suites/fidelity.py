@@ -1,7 +1,5 @@
 """The other kind of suite: how well criteria predict what they claim to predict."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """Reading YAML: safe, and strict about keys that are given twice."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Hashable, Iterable
 from pathlib import Path

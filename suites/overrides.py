@@ -1,7 +1,5 @@
 """What `--set KEY=VALUE` changes in a suite, and what a fault is owed to: the file, or that."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Container, Sequence
 from copy import deepcopy
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """A problem: a model on a dataset, as suites name them."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from typing import Any, Literal

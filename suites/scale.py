@@ -1,7 +1,5 @@
 """Scales of a suite: its file as it stands, and the smaller versions that it names itself."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The suite: what is asked, as a checked value. A YAML file, `load_suite`, and nothing of torch."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from typing import Annotated, Any, Literal

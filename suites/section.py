@@ -1,7 +1,5 @@
 """What every part of a suite has in common."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """What `bench check` says of a criterion while it looks, and in the end."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What a suite needs from outside (datasets, weights, checkpoints), where from, and getting it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

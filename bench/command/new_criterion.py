@@ -1,7 +1,5 @@
 """A criterion file to begin with: a small one that runs, under a name of one's own."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

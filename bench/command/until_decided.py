@@ -1,7 +1,5 @@
 """At which numbers of bases a suite is looked at: as asked for, or as its last run has declared."""
 
-from __future__ import annotations
-
 from math import ceil, sqrt
 from pathlib import Path
 
@@ -16,7 +14,7 @@ def looks_asked(suite: Suite | FidelitySuite, cap: int | None) -> list[int]:
 
     >>> from suites import load_suite
     >>> looks_asked(load_suite("quickstart"), None), looks_asked(load_suite("quickstart"), 24)
-    ([6, 9, 12], [6, 12, 24])
+    ([5, 8, 10], [5, 11, 24])
     """
     from reports.statistics import FEWEST_BASES  # loads scipy
 

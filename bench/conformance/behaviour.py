@@ -4,8 +4,6 @@ All criteria share the evidence of one pass wherever one of them cannot hurt the
 that ran alone and left everything as it was come into the shared passes.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace

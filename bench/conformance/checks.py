@@ -1,7 +1,5 @@
 """The checks: each looks at a criterion's behaviour on one family and says what holds."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from traceback import extract_tb

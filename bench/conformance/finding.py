@@ -1,7 +1,5 @@
 """What the conformance kit says: one finding a check and family, and a table of them for people."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal

@@ -4,8 +4,6 @@ Every group of the convolutional ones holds a norm layer, so that criteria that 
 checked on all of them. Activations are smooth: nothing is dead, and curvature is not zero.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """A criterion put to all checks; of a trained network: cost, agreement of seeds, and likeness."""
 
-from __future__ import annotations
-
 import statistics
 import timeit
 from collections.abc import Callable, Sequence

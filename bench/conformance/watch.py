@@ -1,7 +1,5 @@
 """What the caller of a score can see of a model and of the process, before and after."""
 
-from __future__ import annotations
-
 import random
 from typing import Any
 

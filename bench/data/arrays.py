@@ -1,7 +1,5 @@
 """Datasets that come as arrays of small images: digits, a part of MNIST, and CIFAR."""
 
-from __future__ import annotations
-
 import hashlib
 import zlib
 from importlib.util import find_spec

@@ -4,8 +4,6 @@ torchvision's draw from the global generator, which threads cannot share; these 
 that they are given.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any, Literal, TypeVar

@@ -1,7 +1,5 @@
 """Datasets by name: train, validation and test images; the test split is never learned from."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

@@ -3,8 +3,6 @@
 Files are known by their content; small images are decoded once for all runs.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

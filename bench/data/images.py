@@ -1,7 +1,5 @@
 """Images in batches: small ones held in memory, large ones read from disk when asked for."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor

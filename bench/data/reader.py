@@ -1,7 +1,5 @@
 """What a reader of a dataset is asked for, what it returns, and how its pixels are normalised."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

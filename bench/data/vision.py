@@ -5,8 +5,6 @@ then fails with "operator torchvision::nms does not exist". Nothing here needs t
 their schemas are declared before the import, and only when the compiled library does not load.
 """
 
-from __future__ import annotations
-
 import importlib.util
 from pathlib import Path
 

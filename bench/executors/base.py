@@ -1,7 +1,5 @@
 """What every executor can do, and the simplest one."""
 
-from __future__ import annotations
-
 from typing import Protocol
 
 from suites.faults import no_such

@@ -4,8 +4,6 @@ A worker that dies takes only its own job with it; a job that overruns its time 
 worker; another worker takes the place.
 """
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import tempfile

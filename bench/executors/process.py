@@ -1,7 +1,5 @@
 """A spawned worker process: what it makes of itself, the GPU that it sees, the jobs it is sent."""
 
-from __future__ import annotations
-
 import contextlib
 import multiprocessing
 import os

@@ -4,8 +4,6 @@ Set RAY_ADDRESS to use a running cluster; the results folder must then be on a s
 Whether a job is done, and how often it is tried again, stays with the store and the run.
 """
 
-from __future__ import annotations
-
 import os
 from functools import cache
 from typing import Any

@@ -5,8 +5,6 @@ GoogLeNet (Szegedy et al. 2015, arXiv 1409.4842, table 1) with two 3x3 convoluti
 arXiv 1704.04861, table 1; Sandler et al. 2018, arXiv 1801.04381, table 2.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

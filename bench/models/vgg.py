@@ -4,8 +4,6 @@ As usual on CIFAR, one linear layer replaces the three, and convolutions before 
 (Liu et al. 2017, arXiv 1708.06519).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Literal
 

@@ -3,8 +3,6 @@
 And ImageNet's ResNets with the stem for small images, as usual on CIFAR.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What has to run before what: pending trials and the work they stand on, as one graph of jobs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache

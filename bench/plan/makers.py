@@ -1,7 +1,5 @@
 """Makers of trials from the cases of a suite: every name resolved, equal jobs one object."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache

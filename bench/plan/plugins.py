@@ -1,7 +1,5 @@
 """Users' own criteria: loading their files, and what is wrong with names that nobody bears."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Iterable
 from pathlib import Path

@@ -4,8 +4,6 @@
 and the names and keys of its trials: a report needs neither options nor the code of that day.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """Methods that read well and cannot run as the suite asks: said before anything runs."""
 
-from __future__ import annotations
-
 from criteria import CriteriaError, registry
 from criteria.lazy import torch
 from criteria.phases import create_phase

@@ -1,7 +1,5 @@
 """What a job uses of criteria and phases: the name, all options, the hash of the code behind."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Which units leave a network at each budget: at once, step by step, or by a selector."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 
 import torch

@@ -3,8 +3,6 @@
 Nothing is cut, so a mask saves no time on dense kernels; its MACs are theoretical.
 """
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence

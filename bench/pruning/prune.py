@@ -1,7 +1,5 @@
 """Pruning in a notebook: one call from a model to a smaller one."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

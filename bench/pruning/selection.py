@@ -7,8 +7,6 @@ floor, or stays whole (`Limits.emptied`); then a budget that is out of reach is 
 groups hold, and refused only where the limits alone put it there.
 """
 
-from __future__ import annotations
-
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence

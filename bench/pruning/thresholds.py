@@ -5,8 +5,6 @@ the tolerance, the threshold just above the budget is taken, and of the units th
 ones remove as well, as many leave as the budget asks for, those of least worth first.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """How good the bases are: said before anything is pruned, which of guessing ones shows nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 
 from rich.console import Console

@@ -3,8 +3,6 @@
 `results/declared/SUITE.json` holds it first, and behind it what later runs have changed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import UTC, datetime
 

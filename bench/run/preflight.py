@@ -1,7 +1,5 @@
 """What can be known before anything runs: data, checkpoints, groups and budgets out of reach."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Running trials: ready jobs to the executor, records to MLflow, until nothing is pending."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence

@@ -4,8 +4,6 @@ A prepared base is one that a preparation has trained further, before it is scor
 the base as it was after some epoch.
 """
 
-from __future__ import annotations
-
 import copy
 import time
 from typing import Any

@@ -5,8 +5,6 @@ is a forward pass that starts at the unit's first layer (`bench.steps.partial_fo
 cannot be shown to equal the whole pass, the whole pass is what is run.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager

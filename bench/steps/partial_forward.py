@@ -6,8 +6,6 @@ once. Whatever stands between modules (sums, concatenations, reshapes) is run as
 has to be known of the network's shape.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass

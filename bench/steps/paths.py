@@ -1,7 +1,5 @@
 """The paths from dense through all budgets: which units leave, or which single weights."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any, TypeVar, cast

@@ -22,8 +22,6 @@ What a job needs is in its class (`plan/jobs.py`), when it is ready in `plan/gra
 runs in `executors/`. A worker knows the store and the data; never the front process or MLflow.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import assert_never
 

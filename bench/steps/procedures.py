@@ -4,8 +4,6 @@ Such a path stores the weights that it has at a budget, in the dense network's s
 units have left. A procedure heads for one budget; an iterative path visits all.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace

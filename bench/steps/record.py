@@ -1,7 +1,5 @@
 """The record of a trial, whatever has come of it, and why a job came to nothing."""
 
-from __future__ import annotations
-
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime

@@ -3,8 +3,6 @@
 Where a recovery is tuned, every method gets as many settings, and validation chooses one of them.
 """
 
-from __future__ import annotations
-
 import copy
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Scores: of the dense network by many criteria at once, or of whatever a path has made of it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache

@@ -7,8 +7,6 @@ The run lets nothing else of its own run meanwhile; a lock of the machine keeps 
 timing at the same moment.
 """
 
-from __future__ import annotations
-
 import copy
 import os
 import tempfile

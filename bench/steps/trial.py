@@ -3,8 +3,6 @@
 A trial of a fidelity suite (`oracle.py`) measures something else, under the same record.
 """
 
-from __future__ import annotations
-
 import hashlib
 import time
 from dataclasses import replace

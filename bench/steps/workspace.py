@@ -1,7 +1,5 @@
 """What a job needs at hand: data, bases and traced networks, kept from one job to the next."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """Where and with what a result was made."""
 
-from __future__ import annotations
-
 import hashlib
 import platform
 import socket

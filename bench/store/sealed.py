@@ -4,8 +4,6 @@ What does not hold is set aside, in `damaged/` beside the folder that it lay in,
 log there; whoever wants it makes it anew.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

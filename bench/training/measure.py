@@ -1,7 +1,5 @@
 """What is measured of a network: accuracy and sparsity."""
 
-from __future__ import annotations
-
 import copy
 import math
 import warnings

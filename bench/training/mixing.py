@@ -4,8 +4,6 @@ All draws are a function of the training's seed and the step, so a resumed train
 and every method sees the same.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

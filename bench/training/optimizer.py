@@ -1,7 +1,5 @@
 """What a recipe asks for beside its loss: optimizer, rate, and what makes a training fast."""
 
-from __future__ import annotations
-
 import contextlib
 import importlib.util
 import math

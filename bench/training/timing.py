@@ -4,8 +4,6 @@ The networks take turns batch by batch, so that what slows the machine slows all
 the dense network takes turns with them: how far it is from as fast is what noise alone makes.
 """
 
-from __future__ import annotations
-
 import copy
 import time
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """The training loop: one for bases, preparations, procedures and finetuning alike."""
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import math

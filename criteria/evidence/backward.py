@@ -4,8 +4,6 @@ Sums are taken while a gradient is in the processor's cache, and the gradient is
 of them would cost more time in fresh memory than the sums do.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Hashable
 from functools import partial
 

@@ -12,8 +12,6 @@ norms, of products of activations (attention). What is left is all of the residu
 `curvature.residual_of`) where activations are piecewise linear and batch norm is in eval mode.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass

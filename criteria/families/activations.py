@@ -1,7 +1,5 @@
 """What the consumers of a channel read: its activations, behind norm and non-linearity."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """Dense layers between compressor and decompressor: see `criteria.recoveries.equivalent`."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Gate decorator: a batch norm whose factor multiplies all that it lets through."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """A network as a linear map, for SynFlow."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

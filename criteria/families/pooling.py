@@ -1,7 +1,5 @@
 """Maps as they are ahead of a pooling or a flattening."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Network slimming: batch norms learn which channels they can do without."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from ..errors import NotApplicable

@@ -1,7 +1,5 @@
 """Structured sparsity learning: whole units are pulled to zero by their joint norm."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from ..lazy import Tensor, torch

@@ -1,7 +1,5 @@
 """DepGraph's sparse learning: all weights of a weak group of channels fade together."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from ..lazy import Tensor, torch

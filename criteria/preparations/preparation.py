@@ -1,7 +1,5 @@
 """What a preparation is: a rider on more training of the dense network, before it is scored."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, ClassVar
 

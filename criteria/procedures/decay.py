@@ -3,8 +3,6 @@
 The host says which units leave; here they shrink to zero over steps instead of leaving at once.
 """
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from pydantic import Field

@@ -5,8 +5,6 @@ no code, and neither their formulas for the two tests of self-rectifying nor the
 numbers of steps. What is known is the ramp, its absolute lengths, and what the tests look at.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 

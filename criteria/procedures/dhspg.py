@@ -1,7 +1,5 @@
 """DHSPG (OTOv2): redundant units are pushed to the origin, and projected there once they turn."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from pydantic import Field

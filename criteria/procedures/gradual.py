@@ -1,7 +1,5 @@
 """Removing step by step: of the units that have to leave in the end, those that leave first."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from ..lazy import Tensor, torch

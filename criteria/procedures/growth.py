@@ -4,8 +4,6 @@ First the strength grows in steps to its ceiling; then, at the strength reached,
 stabilises while the doomed units are set to zero layer by layer, from the front.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Soft filter pruning: after each epoch the lowest filters are set to zero, and train on."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Literal
 

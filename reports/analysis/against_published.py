@@ -1,7 +1,5 @@
 """Ours and the published: the same method at the same cost, and whether the two differ."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """The declared analysis of a suite, from its records to `Results`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pandas as pd

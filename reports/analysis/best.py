@@ -1,7 +1,5 @@
 """Standing of each method: the highest mean, those that nothing tells from it, and those behind."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 

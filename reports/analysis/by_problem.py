@@ -1,7 +1,5 @@
 """The declared comparisons on each problem alone."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -4,8 +4,6 @@ A cell is (problem, recovery, method, budget); it is complete when every trial t
 of it is done. Nothing is averaged over an incomplete cell.
 """
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ What is tested are the means over budgets, in `over_problems` and `by_problem`, 
 and words stand here too. Those at one budget are a description, with intervals like theirs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import product
 from typing import cast

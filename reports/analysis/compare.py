@@ -1,7 +1,5 @@
 """Two methods against each other: on each problem and over problems, and what may be said of it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations

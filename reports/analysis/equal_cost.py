@@ -5,8 +5,6 @@ What a method retains is interpolated between its budgets, over the stretch of t
 both methods reach; nothing is extrapolated.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

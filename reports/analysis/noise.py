@@ -1,7 +1,5 @@
 """What chance does to a number: where noise comes from, and what choosing the best would add."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any

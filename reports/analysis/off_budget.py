@@ -3,8 +3,6 @@
 That happens where groups are skipped, or layers that no pattern fits.
 """
 
-from __future__ import annotations
-
 import pandas as pd
 
 from suites.protocol import Axis

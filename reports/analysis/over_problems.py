@@ -5,8 +5,6 @@ of their bases; the second takes datasets and models for samples. Both speak of 
 over problems of the difference in retained top-1: word, size, interval and test are of it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

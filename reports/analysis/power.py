@@ -1,7 +1,5 @@
 """What each test of a page can show, before any run: its power, and what raises it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial

@@ -1,7 +1,5 @@
 """Published results, one CSV a paper in `published/`: each row with its source, doubts as marks."""
 
-from __future__ import annotations
-
 import csv
 from functools import cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Ranks of all methods under one recovery: every pair on these problems, and what ranks follow."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """What an analysis has found, as data: everything that figures, tables and page draw on."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence

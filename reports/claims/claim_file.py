@@ -1,7 +1,5 @@
 """The papers' claims as data: one entry a sentence, in `claims.yaml`."""
 
-from __future__ import annotations
-
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Self

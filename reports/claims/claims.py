@@ -1,7 +1,5 @@
 """What papers claim, held against records alone: a difference, its interval, and a verdict."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace

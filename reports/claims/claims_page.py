@@ -1,7 +1,5 @@
 """The table of claims as Markdown: from which records, by which rule, and what was found."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby

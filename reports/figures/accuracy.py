@@ -1,7 +1,5 @@
 """Accuracy at the one budget that a suite has: a row a method, a panel a problem and recovery."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 
 import pandas as pd

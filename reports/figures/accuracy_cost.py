@@ -1,7 +1,5 @@
 """Accuracy against cost: a row a problem, a column a recovery, a line a method."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from itertools import product
 

@@ -1,7 +1,5 @@
 """What is said of figures, by templates/figures.yaml; and what captions say alike."""
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """One cost against the others: equal MACs are not equal parameters, nor equal time."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from itertools import product
 

@@ -1,7 +1,5 @@
 """Small multiples: a panel a method, its curve with a band over the control and all others."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping
 

@@ -1,7 +1,5 @@
 """Figures of a fidelity suite: predicted rank against truth, and criteria ranked with intervals."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

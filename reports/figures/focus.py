@@ -1,8 +1,6 @@
 """Axes on the methods that matter: a few that collapsed do not squeeze all others onto one line,
 but stand at the edge with their numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The figures of a report: which are drawn, in which order, and which methods have a colour."""
 
-from __future__ import annotations
-
 import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet

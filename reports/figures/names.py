@@ -1,7 +1,5 @@
 """Names at points: each at a free place near its point (textalloc)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import chain
 

@@ -1,7 +1,5 @@
 """Forest plot: each method minus its reference, on each problem and over all."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping
 from itertools import product

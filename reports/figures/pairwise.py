@@ -1,7 +1,5 @@
 """Every pair of methods: the difference between them, and whether it holds after adjustment."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Panels by problem and recovery, and the legend below them."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The accuracy-cost figure of a paper: chosen methods under their names, in the paper's width."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Quality against what a method spends, with the Pareto front; names stand at the points."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 

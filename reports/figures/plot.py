@@ -1,7 +1,5 @@
 """A figure with its numbers and its words, and how it is written: four files, without dates."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager

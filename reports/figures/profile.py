@@ -1,7 +1,5 @@
 """Performance profiles: on what share of trials a method loses no more than so many points."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 

@@ -1,7 +1,5 @@
 """Published numbers as hollow markers beside our curves: same colour and marker as our method."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 

@@ -1,7 +1,5 @@
 """Methods on a line of their means, with bars over runs that nothing tells apart (after Demsar)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np

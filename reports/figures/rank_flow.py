@@ -1,7 +1,5 @@
 """Places over budgets: which methods fall back, and which come forward, as less is kept."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 
 import pandas as pd

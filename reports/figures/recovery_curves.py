@@ -1,7 +1,5 @@
 """Recovery over its epochs: how fast methods come back."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 
 import pandas as pd

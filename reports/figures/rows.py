@@ -1,8 +1,6 @@
 """Plots with a row a method: every panel has its own order, names at its left, a dot and a bar a
 row."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 

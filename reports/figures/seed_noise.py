@@ -1,7 +1,5 @@
 """How much a method varies by chance: between bases, and between repeats on one base."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 
 import numpy as np

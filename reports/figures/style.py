@@ -1,7 +1,5 @@
 """One colour and one marker a method, the same in every figure; and the style of all figures."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace

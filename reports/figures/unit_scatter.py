@@ -1,7 +1,5 @@
 """Predicted rank against true loss change: a panel a criterion, a dot a removed unit."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """What is kept of every layer, methods side by side, and which methods keep alike."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 
 import numpy as np

@@ -3,8 +3,6 @@
 The tests decide the words; here they are only made short. `findings` says the same in full.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 

@@ -1,7 +1,5 @@
 """Tables under the words of templates/tables.yaml."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import cache
 from typing import Any

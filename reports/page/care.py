@@ -1,7 +1,5 @@
 """The words of what is to be read with care: templates/warnings.yaml."""
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Any
 

@@ -3,8 +3,6 @@
 Texts are made here, by the functions that make those of all tables; the script only places them.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping, Sequence

@@ -2,8 +2,6 @@
 a suite was measured to do meets or misses it; what is alike for all suites is in docs/report.md.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial

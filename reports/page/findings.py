@@ -1,7 +1,5 @@
 """What a report says in words: the headline, what tests can show, what is missing, where from."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

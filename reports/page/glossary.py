@@ -1,7 +1,5 @@
 """What the words of a report mean: one source, for its page and for docs/glossary.md."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -25,14 +23,14 @@ def place(term: str) -> str:
 
 def explainer() -> Callable[[str], Markup]:
     """A filter of one page, which links the first use of each term to its entry."""
-    terms = {form: term for term in GLOSSARY for form in USED_AS.get(term, term.split(", "))}
+    forms = {term: USED_AS.get(term, term.split(", ")) for term in GLOSSARY}
+    terms = {form.lower(): term for term, several in forms.items() for form in several}
     longest_first = "|".join(map(re.escape, sorted(terms, key=len, reverse=True)))
-    use = re.compile(rf"(?<![\w~/-])(?:({longest_first})s?)(?![\w~/-])", re.IGNORECASE)
+    use = re.compile(rf"(?<![\w~/-])({longest_first})s?(?![\w~/-])", re.IGNORECASE)
     seen = set[str]()
-    of_form = {form.lower(): term for form, term in terms.items()}
 
     def linked(found: re.Match[str]) -> str:
-        term = of_form[found[1].lower()]
+        term = terms[found[1].lower()]
         if term in seen:
             return found[0]
         seen.add(term)

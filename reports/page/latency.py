@@ -1,7 +1,5 @@
 """What is said of latency: its numbers with their spread, and whether they can be relied on."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -1,7 +1,5 @@
 """All tables of a comparison, set for the page and for papers; here those that only describe."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from itertools import product

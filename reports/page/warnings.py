@@ -1,7 +1,5 @@
 """What to read with care: everything that a reader should know before believing a number."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from typing import cast

@@ -1,7 +1,5 @@
 """Parts of a suite in the words of the field, for sentences of templates and warnings."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from typing import Any, TypeVar

@@ -1,7 +1,5 @@
 """What a paper shows of a suite, as `bench report --paper` is told: `KEY=VALUE`, a key each."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """A folder for a paper: tables and figures as LaTeX inputs, and a document that holds them all."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from functools import cache

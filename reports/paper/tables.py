@@ -1,7 +1,5 @@
 """The tables of a paper: one problem with its costs, and all problems beside one another."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Arrays as the statistics take them: floats, of which rounding noise breaks no tie."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 

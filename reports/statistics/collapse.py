@@ -1,7 +1,5 @@
 """Budgets collapsed to one number a trial: repeated measures are averaged, never counted."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike
 

@@ -5,8 +5,6 @@ problems of a grid are no independent blocks. Taking them as blocks rejects a tr
 three quarters of all experiments.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Interim looks that keep the level: each spends a share of it, the later ones more."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

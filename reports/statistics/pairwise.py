@@ -1,7 +1,5 @@
 """Every pair of methods on the problems at hand: difference, adjusted p, ranks and cliques."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

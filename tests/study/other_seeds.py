@@ -1,8 +1,8 @@
 """Do runs of a suite with bases of other seeds say the same? Its verdicts, run by run, as a table.
 
 bench run quickstart
-bench run quickstart --set suite=again6 --set first_base=6     # and 12, 18, 24
-python tests/study/other_seeds.py quickstart results 0 6 12 18 24
+bench run quickstart --set suite=again5 --set first_base=5     # and 10, 15, 20
+python tests/study/other_seeds.py quickstart results 0 5 10 15 20
 """
 
 from __future__ import annotations
