@@ -87,7 +87,7 @@ def _without(replay: Replay, group: Group, unit: Tensor, whole: Mapping[str, str
             return replay.resume()
         start = replay.start(group)
         assert start is not None
-        return replay.resume(start, group, unit)
+        return replay.resume(start)
 
 
 def _inseparable(
