@@ -3,10 +3,10 @@
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Number
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 Mark = Literal["", "best", "near"]
 NEAR = "†"  # not shown to differ from the best
@@ -125,9 +125,14 @@ def tex(text: str) -> str:
     return text.translate(_TEX)
 
 
+def absent(value: Any) -> bool:
+    """Whether a table has no number there: None, NaN or pandas' NA."""
+    return not isinstance(value, Number) or value != value
+
+
 def points(value: float) -> str:
     """Signed, two decimals, with a true minus; a dash where there is no number."""
-    if pd.isna(value):
+    if absent(value):
         return "–"
     text = f"{value:+.2f}".replace("-", "−")
     return "0.00" if text in ("+0.00", "−0.00") else text
@@ -140,17 +145,17 @@ def interval(low: float, high: float) -> str:
 
 def counts(row: Mapping[Any, Any]) -> str:
     """`wins/ties/losses` of a row; a dash where nothing was compared."""
-    return "–" if pd.isna(row["wins"]) else f"{row['wins']}/{row['ties']}/{row['losses']}"
+    return "–" if absent(row["wins"]) else f"{row['wins']}/{row['ties']}/{row['losses']}"
 
 
 def p_value(value: float) -> str:
     """Three significant digits; a dash where there is no p."""
-    return "–" if pd.isna(value) else f"{value:.3g}"
+    return "–" if absent(value) else f"{value:.3g}"
 
 
 def number(value: Any, digits: int = 3) -> Cell:
     """So many significant digits, without an exponent."""
-    if pd.isna(value):
+    if absent(value):
         return Cell("–")
     if 0 < value < LEAST:
         return Cell(f"<{LEAST:g}", float(value))
@@ -163,12 +168,12 @@ def number(value: Any, digits: int = 3) -> Cell:
 
 def whole(value: Any) -> Cell:
     """A whole number as it is; a dash where there is none."""
-    return Cell("–") if pd.isna(value) else Cell(str(value), float(value))
+    return Cell("–") if absent(value) else Cell(str(value), float(value))
 
 
 def signed(value: float) -> Cell:
     """A cell of `points`."""
-    return Cell(points(value), None if pd.isna(value) else float(value))
+    return Cell(points(value), None if absent(value) else float(value))
 
 
 def heads(names: Sequence[str], texts: int) -> list[Column]:

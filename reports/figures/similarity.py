@@ -11,7 +11,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.cluster.hierarchy import dendrogram, leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 from ..statistics import Floats
@@ -105,17 +105,13 @@ def similarity_plot(matrix: pd.DataFrame, label: str, flat: str = "constant") ->
 
 def _dendrogram(ax: Axes, matrix: pd.DataFrame, across: int) -> None:
     """Draw the tree above the first of so many squares; heights are 1 - agreement."""
-    tree, count = _tree(matrix), len(matrix)
-    places = {leaf: (float(leaf), 0.0) for leaf in range(count)}
-    lines = []
-    for node, (first, second, height, _) in enumerate(tree, start=count):
-        (left, low), (right, also_low) = places[int(first)], places[int(second)]
-        lines.append([(left, low), (left, height), (right, height), (right, also_low)])
-        places[node] = ((left + right) / 2, float(height))
+    found = dendrogram(_tree(matrix), no_plot=True)
+    left = (np.array(found["icoord"]) - 5) / 10  # scipy's leaves stand at 5, 15, 25 ...
     above = ax.inset_axes((0, 1.01, 1, 0.12))
-    above.add_collection(LineCollection(lines, colors=GREY, linewidths=0.6))
+    lines = np.dstack([left, found["dcoord"]])
+    above.add_collection(LineCollection(list(lines), colors=GREY, linewidths=0.6))
     above.set_xlim(-0.5, across - 0.5)
-    above.set_ylim(0, max(float(tree[:, 2].max()), 1e-9) * 1.05)
+    above.set_ylim(0, max(float(np.max(found["dcoord"])), 1e-9) * 1.05)
     above.axis("off")
 
 

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import kendalltau, spearmanr
 
 from .arrays import Floats
 
@@ -45,6 +44,8 @@ def rank_correlation(scores: ArrayLike, changes: ArrayLike) -> RankCorrelation:
     >>> round(rank_correlation([0.1, 0.2, 0.3, 0.4], [1.0, 3.0, 2.0, 4.0]).spearman, 3)
     0.8
     """
+    from scipy.stats import kendalltau, spearmanr  # loads slowly
+
     x, y = _pair(scores, changes)
     if x.size < LEAST or np.ptp(y) == 0:
         return RankCorrelation(np.nan, np.nan)

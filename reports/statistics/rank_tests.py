@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import chi2, rankdata, studentized_range
+from scipy.special import chdtrc
 
 from .arrays import DECIMALS, Floats, rounded
 
@@ -46,6 +46,8 @@ def ranks(scores: ArrayLike) -> Floats:
     >>> ranks([[90.0, 80.0, 80.0], [70.0, float("nan"), 75.0]]).tolist()
     [[1.0, 2.5, 2.5], [2.0, 3.0, 1.0]]
     """
+    from scipy.stats import rankdata  # loads slowly
+
     table = np.asarray(scores, dtype=np.float64)
     if table.ndim != 2 or table.shape[0] < 1 or table.shape[1] < 2:
         raise ValueError(f"scores must be [problems, methods >= 2], not of shape {table.shape}")
@@ -73,7 +75,7 @@ def friedman(scores: ArrayLike) -> Friedman:
     # A tie of t cells adds t^3 - t, which is t^2 - 1 for each of its cells.
     correction = 1 - float((same.astype(float) ** 2 - 1).sum()) / (n * k * (k * k - 1))
     statistic = spread / correction if correction > 1e-12 else 0.0
-    p_value, agreement = float(chi2.sf(statistic, k - 1)), statistic / (n * (k - 1))
+    p_value, agreement = float(chdtrc(k - 1, statistic)), statistic / (n * (k - 1))
     return Friedman(n, tuple(means.tolist()), statistic, p_value, agreement)
 
 
@@ -89,6 +91,8 @@ def nemenyi(mean_ranks: ArrayLike, blocks: int, alpha: float = 0.05) -> Nemenyi:
     >>> round(found.critical_difference, 2), round(float(found.p[0, 2]), 4)
     (1.05, 0.0004)
     """
+    from scipy.stats import studentized_range
+
     means = np.asarray(mean_ranks, dtype=np.float64)
     if means.size < 2 or blocks < 1:
         raise ValueError(f"it takes 2 methods and a block, not {means.size} and {blocks}")
@@ -114,6 +118,8 @@ def wilcoxon(differences: ArrayLike) -> float:
     >>> wilcoxon([1.2, 0.4, 0.9, -0.1, 0.6, 1.1])
     0.0625
     """
+    from scipy.stats import rankdata
+
     d = rounded(differences)
     kept = d[d != 0]
     doubled = np.rint(2 * rankdata(np.abs(kept))).astype(np.int64)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from .arrays import rounded
 from .these_problems import FEWEST_BASES
@@ -43,7 +43,7 @@ def t_interval(
         raise ValueError(f"level must lie in (0, 1), not {level}")
     mean, half = float(x.mean()), np.nan
     if x.size >= FEWEST_BASES:
-        half = float(student.ppf((1 + level) / 2, x.size - 1) * x.std(ddof=1) / np.sqrt(x.size))
+        half = float(stdtrit(x.size - 1, (1 + level) / 2) * x.std(ddof=1) / np.sqrt(x.size))
     low, high = np.clip([mean - half, mean + half], least, most).tolist()
     return Interval(mean, low, high, x.size)
 
