@@ -4,18 +4,17 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from itertools import chain, repeat
 
 from rich.cells import cell_len
 from rich.console import Console
+from rich.measure import measure_renderables
+from rich.table import Table
 from rich.text import Text
 
 Cell = str | Text
 UNBROKEN = 100_000  # columns of what is no terminal
 GAP = 2  # columns between two of a table
-SHORT = 16  # a column of cells of at most so many columns is not broken
-_WORDS = re.compile(r"(?<=\s)(?=\S)")
-_PARTS = re.compile(r"(?<=\s)(?=\S)|(?<=[A-Za-z0-9][_~+/-])(?=[A-Za-z])")  # not in -1, 1e-5
+_WORD = re.compile(r"\S+\s*")
 
 
 def console_for_people(*, stderr: bool = False) -> Console:
@@ -37,16 +36,24 @@ def say(console: Console, *parts: Cell | tuple[str, str], indent: int = 0) -> No
     so: a sentence, and
     /a/path/that/is/much/longer
     """
-    for line in _lines(Text.assemble(*parts), console.width - indent):
-        console.print(Text(" " * indent).append_text(line) if line else line, soft_wrap=True)
+    for line in Text.assemble(*parts).split("\n", allow_blank=True):
+        offsets, used = [], indent
+        for word in _WORD.finditer(line.plain):
+            if used > indent and used + cell_len(word[0].rstrip()) > console.width:
+                offsets.append(word.start())
+                used = indent
+            used += cell_len(word[0])
+        for part in line.divide(offsets):
+            part.rstrip()
+            part.pad_left(indent if part else 0)
+            console.print(part, soft_wrap=True)
 
 
 def print_table(console: Console, head: Iterable[str], rows: Iterable[Sequence[Cell]]) -> None:
     """Print a table without lines, which loses nothing at any width.
 
-    Where it is too wide its widest columns are broken between words, and all but the first, which
-    names the rows, inside of names after `_`, `-`, `~`, `+`, `/`. Where that is not enough, every
-    row becomes a paragraph with a line for each cell that is not empty.
+    Where it is too wide its widest columns are broken between words. Where that is not enough,
+    every row becomes a paragraph with a line for each cell that is not empty.
 
     >>> rows = [("taylor_activation", "samples, activations"), ("l1", "weights")]
     >>> print_table(Console(width=36), ("criterion", "needs"), rows)
@@ -61,70 +68,36 @@ def print_table(console: Console, head: Iterable[str], rows: Iterable[Sequence[C
     l1
       needs: weights
     """
-    heads = list(head)
-    table = [[Text(one, "bold") for one in heads]]
-    table += [[Text(one) if isinstance(one, str) else one for one in row] for row in rows]
-    columns = [[str(row[at]) for row in table] for at in range(len(heads))]
-    widths = _widths(columns, console.width - GAP * (len(heads) - 1))
-    if widths:
-        for line in (line for row in table for line in _beside(row, widths)):
-            console.print(line, soft_wrap=True)
+    heads = [Text(one, "bold") for one in head]
+    cells = [[Text(one) if isinstance(one, str) else one for one in row] for row in rows]
+    endless = console.options.update(width=UNBROKEN)
+    columns = [
+        measure_renderables(console, endless, one) for one in zip(heads, *cells, strict=True)
+    ]
+    widths, room = [one.maximum for one in columns], console.width - GAP * (len(heads) - 1)
+    if sum(one.minimum for one in columns) > room:
+        _print_paragraphs(console, heads, cells)
         return
-    for name, *cells in table[1:]:
+    while sum(widths) > room:
+        may_shrink = (at for at, one in enumerate(columns) if widths[at] > one.minimum)
+        widths[max(may_shrink, key=widths.__getitem__)] -= 1
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), show_header=False)
+    for width in widths:
+        table.add_column(width=width, overflow="fold")
+    for row in (heads, *cells):
+        table.add_row(*row)
+    with console.capture() as drawn:
+        console.print(table)
+    for line in drawn.get().splitlines():
+        console.out(line.rstrip(), highlight=False)
+
+
+def _print_paragraphs(
+    console: Console, heads: Sequence[Text], rows: Iterable[Sequence[Text]]
+) -> None:
+    for name, *cells in rows:
         name.stylize("bold")
         say(console, name)
         for title, cell in zip(heads[1:], cells, strict=True):
             if cell:
                 say(console, f"{title}: " if title else "", cell, indent=GAP)
-
-
-def _widths(columns: Sequence[Sequence[str]], room: int) -> list[int]:
-    """Of each column, the widest made less wide until all fit; none where they cannot."""
-    widths = [max(map(cell_len, column)) for column in columns]
-    least = []
-    for width, column, at in zip(widths, columns, _places(), strict=False):
-        parts = (cell_len(part.strip()) for cell in column for part in at.split(cell))
-        least.append(max(min(width, SHORT), *parts))
-    if sum(least) > room:
-        return []
-    while (over := sum(widths) - room) > 0:
-        wide = [at for at, width in enumerate(widths) if width > least[at]]
-        widest = max(wide, key=lambda at: widths[at])
-        widths[widest] -= 1 if len(wide) > 1 else min(over, widths[widest] - least[widest])
-    return widths
-
-
-def _places() -> Iterable[re.Pattern[str]]:
-    """Where the cells of each column may be broken."""
-    return chain([_WORDS], repeat(_PARTS))
-
-
-def _beside(row: Sequence[Text], widths: Sequence[int]) -> list[Text]:
-    """The lines of a row of a table."""
-    cells = [_lines(*each) for each in zip(row, widths, _places(), strict=False)]
-    lines = []
-    for at in range(max(map(len, cells))):
-        line = Text()
-        for cell, width in zip(cells, widths, strict=True):
-            part = cell[at] if at < len(cell) else Text()
-            line.append_text(part).append(" " * (width - part.cell_len + GAP))
-        line.rstrip()
-        lines.append(line)
-    return lines
-
-
-def _lines(text: Text, width: int, at: re.Pattern[str] = _WORDS) -> list[Text]:
-    """Text broken to a width at these places, and where it has lines of its own."""
-    lines: list[Text] = []
-    for one in text.split("\n", allow_blank=True):
-        offsets, used, offset = [], 0, 0
-        for part in at.split(one.plain):
-            if used and used + cell_len(part.rstrip()) > width:
-                offsets.append(offset)
-                used = 0
-            used += cell_len(part)
-            offset += len(part)
-        lines += one.divide(offsets)
-    for line in lines:
-        line.rstrip()
-    return lines

@@ -3,14 +3,15 @@
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Number
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 Mark = Literal["", "best", "near"]
 NEAR = "†"  # not shown to differ from the best
 LEAST = 1e-3  # what is smaller is not worth its digits
+MOST = 3  # names that a sentence bears
 LONGEST = 45  # rows that fit a page of a paper; a longer table is broken over pages
 
 
@@ -125,9 +126,14 @@ def tex(text: str) -> str:
     return text.translate(_TEX)
 
 
+def absent(value: Any) -> bool:
+    """Whether a table has no number there: None, NaN or pandas' NA."""
+    return not isinstance(value, Number) or value != value
+
+
 def points(value: float) -> str:
     """Signed, two decimals, with a true minus; a dash where there is no number."""
-    if pd.isna(value):
+    if absent(value):
         return "–"
     text = f"{value:+.2f}".replace("-", "−")
     return "0.00" if text in ("+0.00", "−0.00") else text
@@ -140,17 +146,17 @@ def interval(low: float, high: float) -> str:
 
 def counts(row: Mapping[Any, Any]) -> str:
     """`wins/ties/losses` of a row; a dash where nothing was compared."""
-    return "–" if pd.isna(row["wins"]) else f"{row['wins']}/{row['ties']}/{row['losses']}"
+    return "–" if absent(row["wins"]) else f"{row['wins']}/{row['ties']}/{row['losses']}"
 
 
 def p_value(value: float) -> str:
     """Three significant digits; a dash where there is no p."""
-    return "–" if pd.isna(value) else f"{value:.3g}"
+    return "–" if absent(value) else f"{value:.3g}"
 
 
 def number(value: Any, digits: int = 3) -> Cell:
     """So many significant digits, without an exponent."""
-    if pd.isna(value):
+    if absent(value):
         return Cell("–")
     if 0 < value < LEAST:
         return Cell(f"<{LEAST:g}", float(value))
@@ -163,12 +169,12 @@ def number(value: Any, digits: int = 3) -> Cell:
 
 def whole(value: Any) -> Cell:
     """A whole number as it is; a dash where there is none."""
-    return Cell("–") if pd.isna(value) else Cell(str(value), float(value))
+    return Cell("–") if absent(value) else Cell(str(value), float(value))
 
 
 def signed(value: float) -> Cell:
     """A cell of `points`."""
-    return Cell(points(value), None if pd.isna(value) else float(value))
+    return Cell(points(value), None if absent(value) else float(value))
 
 
 def heads(names: Sequence[str], texts: int) -> list[Column]:
@@ -180,6 +186,12 @@ def counted(n: float, what: str) -> str:
     """`1 base`, `3 bases`, `2 recoveries`, `0.5 points`."""
     several = f"{what.removesuffix('y')}ies" if what.endswith("y") else f"{what}s"
     return f"1 {what}" if n == 1 else f"{n:.15g} {several}"
+
+
+def few(names: Sequence[str], before: str = ", ") -> str:
+    """As many as a sentence bears, and how many more, behind a comma or what else stands before."""
+    more = len(names) - MOST
+    return ", ".join(names[:MOST]) + (f"{before}and {more} more" if more > 0 else "")
 
 
 def in_order(names: Iterable[str], order: Iterable[str]) -> list[str]:
@@ -194,9 +206,14 @@ def ranged(numbers: Collection[int], what: str) -> str:
     return counted(high, what) if low == high else f"{low} to {counted(high, what)}"
 
 
+def percent(share: float) -> str:
+    """`12.5 %` of a share of 0.125."""
+    return f"{100 * share:g} %"
+
+
 def confidence(alpha: float) -> str:
     """`95 %` of a level of 0.05."""
-    return f"{100 * (1 - alpha):g} %"
+    return percent(1 - alpha)
 
 
 def capital(text: str) -> str:

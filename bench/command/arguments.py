@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, wraps
+from inspect import Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 from rich.console import Console
@@ -23,46 +24,25 @@ if TYPE_CHECKING:
     from ..plan.plan import Plan
     from ..plan.recorded import Recorded
 
-SUITE = "A suite's name (bench list suites, bench status) or .yaml file."
-SuiteName = Annotated[str, typer.Argument(help=SUITE)]
+RESULTS, DATA = Path("results"), Path("data")
 Results = Annotated[
     Path, typer.Option("--results", envvar="BENCH_RESULTS", help="Folder that results go to.")
 ]
 DataRoot = Annotated[
     Path, typer.Option("--data-root", envvar="BENCH_DATA_ROOT", help="Folder that datasets lie in.")
 ]
-Overrides = Annotated[
-    list[str],
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Change the suite: --set calibration.images=64"
-    ),
-]
-Scale = Annotated[
-    str, typer.Option("--scale", metavar="NAME", help="One of the suite's own smaller versions.")
-]
-Smoke = Annotated[bool, typer.Option("--smoke", help="Short for --scale smoke.")]
 Plugins = Annotated[
     list[Path], typer.Option("--plugin", metavar="FILE", help="Python file with criteria of yours.")
 ]
 Methods = Annotated[
     str, typer.Option("--methods", metavar="A,B", help="Only these methods of the suite.")
 ]
-UntilDecided = Annotated[
-    bool,
-    typer.Option(
-        "--until-decided", help="Add bases, look by look, until every comparison is decided."
-    ),
-]
-Cap = Annotated[
-    int | None,
-    typer.Option("--cap", help="The most bases of --until-decided; default: twice the suite's."),
-]
-RESULTS, DATA = Path("results"), Path("data")
+SUITE = "A suite's name (bench list suites, bench status) or .yaml file."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ChosenSuite:
-    """A suite as a command line chooses it; see the options of the same names.
+    """A suite as a command line chooses it; its fields are options of all verbs that take a suite.
 
     Attributes:
         scale: "" is the suite's file as it stands.
@@ -70,15 +50,20 @@ class ChosenSuite:
         results: where suites are recorded as they were run.
     """
 
-    name: str
-    overrides: Sequence[str] = ()
-    scale: str = ""
-    smoke: bool = False
-    plugins: Sequence[Path] = ()
-    methods: str = ""
-    until_decided: bool = False
-    cap: int | None = None
-    results: Path = RESULTS
+    name: Annotated[str, typer.Argument(metavar="SUITE", help=SUITE)]
+    results: Results = RESULTS
+    overrides: Annotated[
+        list[str],
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change the suite: --set calibration.images=64"
+        ),
+    ] = field(default_factory=list)
+    scale: Annotated[
+        str,
+        typer.Option("--scale", metavar="NAME", help="One of the suite's own smaller versions."),
+    ] = ""
+    smoke: Annotated[bool, typer.Option("--smoke", help="Short for --scale smoke.")] = False
+    plugins: Plugins = field(default_factory=list)
 
     def suite(self, *, has_run: bool = False) -> Suite | FidelitySuite:
         """The suite at its scale; of one that `has_run`, with the looks that it has declared.
@@ -169,17 +154,9 @@ class ChosenSuite:
         return load_suite(self.name, overrides, scale=scale or None, recorded=known)
 
     def _looks(self, suite: Suite | FidelitySuite, *, has_run: bool) -> list[int]:
-        """Looks beyond those of its file: those asked for, or declared by its last run."""
-        from suites import SuiteError
+        """Looks beyond those of its file: those that its last run has declared."""
+        from .until_decided import looks_declared
 
-        from .until_decided import looks_asked, looks_declared
-
-        if self.until_decided:
-            return looks_asked(suite, self.cap)
-        if self.cap is not None:
-            raise SuiteError(
-                f"--cap {self.cap} is the most bases of --until-decided; give that too"
-            )
         set_already = {one.partition("=")[0].strip() for one in self.overrides}
         if not has_run or set_already & {"bases", "analysis.looks"}:
             return []
@@ -195,12 +172,10 @@ class ChosenSuite:
             from ..plan.plugins import load_plugins
 
             load_plugins(self.all_plugins)
-            chosen = names_in(self.methods)
             try:
-                plans = {name: make_plan(one) for name, one in suites.items()}
+                return {name: make_plan(one) for name, one in suites.items()}
             except BenchError as error:
                 raise self._owed(error) from None
-            return {name: one.only(chosen) for name, one in plans.items()}
 
     def _owed(self, error: BenchError) -> BenchError:
         """A fault of a plan, behind the overrides without which it would not be."""
@@ -240,6 +215,54 @@ class ChosenSuite:
 
         load_plugins(self.all_plugins)
         return SuiteError("\n".join([str(error), *unknown_criteria(error.criteria)]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuiteToRun(ChosenSuite):
+    """One that may be run look by look."""
+
+    until_decided: Annotated[
+        bool,
+        typer.Option(
+            "--until-decided", help="Add bases, look by look, until every comparison is decided."
+        ),
+    ] = False
+    cap: Annotated[
+        int | None,
+        typer.Option(help="The most bases of --until-decided; default: twice the suite's."),
+    ] = None
+
+    def _looks(self, suite: Suite | FidelitySuite, *, has_run: bool) -> list[int]:
+        from suites import SuiteError
+
+        from .until_decided import looks_asked
+
+        if self.until_decided:
+            return looks_asked(suite, self.cap)
+        if self.cap is not None:
+            raise SuiteError(
+                f"--cap {self.cap} is the most bases of --until-decided; give that too"
+            )
+        return super()._looks(suite, has_run=has_run)
+
+
+def takes_suite(verb: Callable[..., None]) -> Callable[..., None]:
+    """A verb whose first parameter is a `ChosenSuite`, with that one's fields as options."""
+    first, *own = signature(verb, eval_str=True).parameters.values()
+    kind, shared = first.annotation, []
+    hints, blank = get_type_hints(kind, include_extras=True), kind(name="")
+    for one in signature(kind).parameters.values():
+        default = one.empty if one.default is one.empty else getattr(blank, one.name)
+        shared.append(one.replace(annotation=hints[one.name], default=default))
+
+    @wraps(verb)
+    def with_options(**given: Any) -> None:
+        fields = {one.name: given.pop(one.name) for one in shared}
+        verb(kind(**fields), **given)
+
+    own = [one.replace(kind=one.KEYWORD_ONLY) for one in own]
+    with_options.__signature__ = Signature([*shared, *own])  # type: ignore[attr-defined]
+    return with_options
 
 
 def names_in(text: str) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -13,18 +14,14 @@ from .arguments import (
     DATA,
     RESULTS,
     SUITE,
-    Cap,
     ChosenSuite,
     DataRoot,
     Methods,
-    Overrides,
     Plugins,
     Results,
-    Scale,
-    Smoke,
-    SuiteName,
-    UntilDecided,
+    SuiteToRun,
     names_in,
+    takes_suite,
 )
 
 app = typer.Typer(
@@ -59,13 +56,9 @@ def list_(
 
 
 @app.command()
+@takes_suite
 def plan(
-    suite: SuiteName,
-    results: Results = RESULTS,
-    set_: Overrides = [],  # noqa: B006
-    scale: Scale = "",
-    smoke: Smoke = False,
-    plugin: Plugins = [],  # noqa: B006
+    chosen: SuiteToRun,
     methods: Methods = "",
     workers: Annotated[int, typer.Option(help="For the estimate of time.")] = os.cpu_count() or 1,
     data_root: DataRoot = DATA,
@@ -78,8 +71,6 @@ def plan(
     ceiling: Annotated[
         float, typer.Option(min=1, help="Forward passes a second that a GPU does at most.")
     ] = 20_000.0,
-    until_decided: UntilDecided = False,
-    cap: Cap = None,
 ) -> None:
     """Show what a run would do, how long it takes, and what its statistics can and cannot show."""
     from ..plan.workload import Throughput
@@ -87,38 +78,35 @@ def plan(
     from ..store.store import Store
     from .planning import show_plan, show_scales
 
-    throughput, store = Throughput(tflops, ceiling), Store(results)
-    chosen = ChosenSuite(suite, set_, scale, smoke, plugin, methods, until_decided, cap, results)
+    throughput, store, only = Throughput(tflops, ceiling), Store(chosen.results), names_in(methods)
     with saying_damage(store, console):
         if scales:
-            show_scales(console, chosen.plans_by_scale(console), store, throughput, data_root)
+            plans = {name: one.only(only) for name, one in chosen.plans_by_scale(console).items()}
+            show_scales(console, plans, store, throughput, data_root)
         else:
-            show_plan(console, chosen.plan(console), store, workers, throughput, data_root)
+            planned = chosen.plan(console).only(only)
+            show_plan(console, planned, store, workers, throughput, data_root)
 
 
 @app.command()
-def fetch(
-    suite: SuiteName,
-    data_root: DataRoot = DATA,
-    results: Results = RESULTS,
-    set_: Overrides = [],  # noqa: B006
-    scale: Scale = "",
-    smoke: Smoke = False,
-) -> None:
+@takes_suite
+def fetch(chosen: ChosenSuite, data_root: DataRoot = DATA) -> None:
     """Get the datasets, weights and checkpoints of a suite, and say what must be got by hand."""
-    chosen = ChosenSuite(suite, set_, scale, smoke, results=results).suite()
+    suite = chosen.suite()
 
+    from ..plan.plugins import load_plugins
     from ..store.store import Store
     from .fetch import fetch_all, requirements
 
-    wanted = requirements(chosen, data_root.resolve(), Store(results).root)
+    load_plugins(chosen.all_plugins)  # their faults are told before anything large is fetched
+    wanted = requirements(suite, data_root.resolve(), Store(chosen.results).root)
     raise typer.Exit(fetch_all(wanted, console))
 
 
 @app.command()
+@takes_suite
 def run(
-    suite: SuiteName,
-    results: Results = RESULTS,
+    chosen: SuiteToRun,
     data_root: DataRoot = DATA,
     workers: Annotated[
         int, typer.Option(min=1, help="Processes, one thread each.")
@@ -127,10 +115,6 @@ def run(
     repeats: Annotated[
         int | None, typer.Option(min=1, help="Only so many repeats of the suite's.")
     ] = None,
-    set_: Overrides = [],  # noqa: B006
-    scale: Scale = "",
-    smoke: Smoke = False,
-    plugin: Plugins = [],  # noqa: B006
     download: Annotated[
         bool, typer.Option("--download", help="Fetch missing datasets where torchvision can.")
     ] = False,
@@ -153,21 +137,18 @@ def run(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Run trials again that failed before.")
     ] = False,
-    until_decided: UntilDecided = False,
-    cap: Cap = None,
     allow_untrained: Annotated[
         bool, typer.Option("--allow-untrained", help="Go on where bases are near chance.")
     ] = False,
 ) -> None:
     """Run a suite. Run it again after any interruption: finished trials are not repeated."""
-    chosen = ChosenSuite(suite, set_, scale, smoke, plugin, "", until_decided, cap, results)
     planned = chosen.plan(console)
 
     from ..run.session import Request, session
     from ..steps.workspace import Settings
 
     settings = Settings(
-        results,
+        chosen.results,
         data_root,
         download=download,
         plugins=tuple(path.resolve() for path in chosen.all_plugins),
@@ -189,39 +170,35 @@ def run(
     raise typer.Exit(session(planned, request, console))
 
 
+@dataclass(frozen=True, kw_only=True)
+class _OneOrAll(ChosenSuite):
+    name: Annotated[
+        str, typer.Argument(metavar="SUITE", help=f"{SUITE} Without: all that were run.")
+    ] = ""
+
+
 @app.command()
-def status(
-    suite: Annotated[str, typer.Argument(help=f"{SUITE} Without: all that were run.")] = "",
-    results: Results = RESULTS,
-    set_: Overrides = [],  # noqa: B006
-    scale: Scale = "",
-    smoke: Smoke = False,
-    plugin: Plugins = [],  # noqa: B006
-) -> None:
+@takes_suite
+def status(chosen: _OneOrAll) -> None:
     """Show how far a suite has come, and what has failed; without a name, all suites."""
     from ..run.reporting import saying_damage
     from ..store.store import Store
     from .status import show_all, show_status
 
-    store = Store(results)
+    store = Store(chosen.results)
     with saying_damage(store, console):
-        if not suite:
-            if set_ or scale or smoke or plugin:
-                raise typer.BadParameter("options are of one suite; give its name")
+        if chosen.name:
+            show_status(console, chosen.outline(console), store)
+        elif chosen == _OneOrAll(results=chosen.results):
             show_all(console, store)
-            return
-        chosen = ChosenSuite(suite, set_, scale, smoke, plugin, results=results)
-        show_status(console, chosen.outline(console), store)
+        else:
+            raise typer.BadParameter("options are of one suite; give its name")
 
 
 @app.command()
+@takes_suite
 def report(
-    suite: SuiteName,
-    results: Results = RESULTS,
-    set_: Overrides = [],  # noqa: B006
-    scale: Scale = "",
-    smoke: Smoke = False,
-    plugin: Plugins = [],  # noqa: B006
+    chosen: ChosenSuite,
     out: Annotated[
         Path | None, typer.Option(help="Folder to write to; default: RESULTS/reports/SUITE.")
     ] = None,
@@ -245,7 +222,7 @@ def report(
     then carries this report."""
     if paper and (format_ or figures):
         raise typer.BadParameter("leave --format and --figures out: a paper has its own")
-    planned = ChosenSuite(suite, set_, scale, smoke, plugin, results=results).outline(console)
+    planned = chosen.outline(console)
 
     from ..errors import StoreError
     from ..run.reporting import finished, saying_damage, write_report
@@ -253,7 +230,7 @@ def report(
     from ..tracking import TrackingError
     from ..tracking import sync as sync_records
 
-    store, suite_ = Store(results), planned.suite
+    store, suite = Store(chosen.results), planned.suite
     with saying_damage(store, console):
         records = finished(planned, store)
         only = (names_in(format_), names_in(figures))
@@ -268,34 +245,36 @@ def report(
         return  # and MLflow, which takes seconds to import, is not
     try:
         with store.lock():  # a run that is going on logs its trials itself
-            sync_records(store.root, suite_, records, planned.expected, store.report(suite_.suite))
+            sync_records(store.root, suite, records, planned.expected, store.report(suite.suite))
     except (StoreError, TrackingError) as error:
         say(console, (f"MLflow: {error}", "yellow"))
 
 
+@dataclass(frozen=True, kw_only=True)
+class _SuiteOfMethods(ChosenSuite):
+    name: Annotated[str, typer.Option("--suite", help=SUITE)]
+
+
 @app.command()
+@takes_suite
 def compare(
+    chosen: _SuiteOfMethods,
     method: Annotated[str, typer.Argument(help="A method of the suite.")],
     reference: Annotated[str, typer.Argument(help="The one that it is held against.")],
-    suite: Annotated[str, typer.Option("--suite", help="A suite's name or .yaml file.")],
-    results: Results = RESULTS,
-    set_: Overrides = [],  # noqa: B006
-    scale: Scale = "",
-    smoke: Smoke = False,
-    plugin: Plugins = [],  # noqa: B006
 ) -> None:
     """Hold one method of a suite against another: how much better, where, and how surely."""
-    planned = ChosenSuite(suite, set_, scale, smoke, plugin, results=results).outline(console)
+    planned = chosen.outline(console)
 
     from ..run.declaring import footing_of
-    from ..run.reporting import compare_methods, saying_damage
+    from ..run.reporting import compare_methods, finished, saying_damage
     from ..store.store import Store
     from .compare import show_difference
 
-    store = Store(results)
+    store = Store(chosen.results)
     with saying_damage(store, console):
-        show_difference(console, compare_methods(planned, store, method, reference))
-        footing = footing_of(planned, store, planned.records(store))
+        records = finished(planned, store)
+        show_difference(console, compare_methods(planned, records, method, reference))
+        footing = footing_of(planned, store, records)
     for sentence in (footing.declared, *footing.notices):
         say(console, sentence)
 
@@ -316,21 +295,15 @@ def claims(
 
 
 @app.command()
-def sync(
-    suite: SuiteName,
-    results: Results = RESULTS,
-    set_: Overrides = [],  # noqa: B006
-    scale: Scale = "",
-    smoke: Smoke = False,
-    plugin: Plugins = [],  # noqa: B006
-) -> None:
+@takes_suite
+def sync(chosen: ChosenSuite) -> None:
     """Bring MLflow up to the records: trials that it lacks, summaries that say something else."""
     from ..run.reporting import saying_damage
     from ..store.store import Store
     from ..tracking import sync as sync_records
 
-    planned = ChosenSuite(suite, set_, scale, smoke, plugin, results=results).outline(console)
-    store = Store(results)
+    planned = chosen.outline(console)
+    store = Store(chosen.results)
     with store.lock(), saying_damage(store, console):
         records = planned.records(store)
         made = store.report(planned.suite.suite)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+
+from reports.formats import counted
 
 from ..terminal import print_table, say
 from .estimate import WORK, cells, hours_of, kinds_of, say_assumptions, show_epochs
 
 if TYPE_CHECKING:
+    from reports.records import Record
+
+    from ..plan.jobs import Trial
     from ..plan.plan import Plan
     from ..plan.workload import Throughput
     from ..store.store import Store
@@ -33,7 +38,8 @@ def show_plan(
     from ..plan.graph import job_graph
     from ..plan.workload import work_of
 
-    pending = planned.pending(store)
+    records = planned.records(store)
+    pending = planned.pending(records)
     todo = job_graph(pending, store).jobs.values()
     said = {
         "bases": "networks",
@@ -53,7 +59,7 @@ def show_plan(
     rows, works = [], []
     for name in kinds_of(planned.trials):
         jobs = [job for job in todo if job.kind == name]
-        works.append(work_of(jobs, throughput, data_root))
+        works.append(work_of(jobs, throughput, data_root, store))
         count = f"{len(pending)} of {len(planned.trials)}" if name == "trials" else str(len(jobs))
         rows.append((name, count, *cells(works[-1]), said[name]))
     if pending:
@@ -64,7 +70,7 @@ def show_plan(
     show_epochs(console, planned)
     say(console, f"train/validation split: {splits(planned.suite)}")
     console.print()
-    say(console, _time_left(planned, store, len(pending), workers))
+    say(console, _time_left(pending, records, workers))
     _show_tests(console, planned)
     first, course = planned.needed([])
     if course.looks:
@@ -88,9 +94,9 @@ def show_scales(
 
     rows, works = [], []
     for scale, planned in plans.items():
-        pending = planned.pending(store)
+        pending = planned.pending(planned.records(store))
         todo = job_graph(pending, store).jobs.values()
-        works.append(work_of(todo, throughput, data_root))
+        works.append(work_of(todo, throughput, data_root, store))
         rows.append((scale, f"{len(pending)} of {len(planned.trials)}", *cells(works[-1])))
     print_table(console, ("scale", "trials to do", *WORK), rows)
     say_assumptions(console, works, throughput)
@@ -99,7 +105,6 @@ def show_scales(
 def _show_tests(console: Console, planned: Plan) -> None:
     """What every test of the page can show, before anything runs, and what would help most."""
     from reports.analysis.power import TYPICAL, advice, layout_of, planned_tests
-    from reports.formats import counted
     from reports.statistics import FEWEST_BASES
     from suites import FidelitySuite
 
@@ -119,13 +124,12 @@ def _show_tests(console: Console, planned: Plan) -> None:
         (
             test.name,
             str(test.family),
-            "none" if test.smallest_p == 0 else f"{test.smallest_p:g}",
             f"{test.power:.2f}",
             "nothing" if test.detects is None else f"{test.detects:g} {test.unit}",
         )
         for test in found
     ]
-    heads = ("what can be shown", "tests", "floor of p", f"power at {TYPICAL:g} SDs", "80 % find")
+    heads = ("what can be shown", "tests", f"power at {TYPICAL:g} SDs", "80 % find")
     print_table(console, heads, rows)
     for test in found:
         if test.why_not:
@@ -138,9 +142,8 @@ def _show_tests(console: Console, planned: Plan) -> None:
     )
 
 
-def _time_left(planned: Plan, store: Store, pending: int, workers: int) -> str:
+def _time_left(pending: Sequence[Trial], records: Iterable[Record], workers: int) -> str:
     """An estimate from the trials that are done, by recovery, as recoveries differ most."""
-    records = planned.records(store)
     spent: dict[str, list[float]] = {}
     for record in records:
         if record.costs is not None:
@@ -149,11 +152,8 @@ def _time_left(planned: Plan, store: Store, pending: int, workers: int) -> str:
         return "nothing is left to do: every trial has its record"
     if not spent:
         return "time: known after a few trials have run"
-    done = {record.key for record in records}
-    everything = [one for values in spent.values() for one in values]
-    seconds = sum(
-        statistics.mean(spent.get(trial.labels.recovery, everything))
-        for trial in planned.trials
-        if trial.key not in done
-    )
-    return f"time: about {seconds / 60 / workers:.0f} min with {workers} workers, without bases"
+    usual = {recovery: fmean(values) for recovery, values in spent.items()}
+    other = fmean(usual.values())
+    seconds = sum(usual.get(one.labels.recovery, other) for one in pending) / workers
+    size = f"{seconds / 60:.0f} min" if seconds >= 90 else f"{max(seconds, 1):.0f} s"
+    return f"time: about {size} with {counted(workers, 'worker')}, without bases"

@@ -1,8 +1,4 @@
-"""Files from the web: resumed where they stopped, checked, and whole or not there at all.
-
-`torch.hub.download_url_to_file` and pooch check and rename as well, but begin a broken download
-anew and know no other process that fetches the same file.
-"""
+"""Files from the web: checked, and whole or not there at all."""
 
 import hashlib
 import http.client
@@ -12,9 +8,10 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from criteria.lazy import torch
+
 from ..errors import BenchError
 
-CHUNK = 1 << 20  # bytes
 TIMEOUT_S = 60
 
 
@@ -25,31 +22,21 @@ class DownloadError(BenchError):
 def download(url: str, file: Path, sha256: str) -> None:
     """Fetch a URL to a file; nothing to do where the file is there.
 
-    What an interrupted download has left (`FILE.part`) is gone on with if the server can, and
-    begun anew otherwise. Several processes may ask at once: one of them fetches.
+    Several processes may ask at once: one of them fetches.
 
     Raises:
         DownloadError: no network, no such file, not enough room, or another hash.
     """
-    part = file.with_name(file.name + ".part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(file.with_name(file.name + ".lock")):
-            if file.exists():
-                return
-            resumed = part.exists()
-            _fetch(url, part)
-            if resumed and file_sha256(part) != sha256:  # of two versions of the file, say
-                part.unlink()
-                _fetch(url, part)
-            actual = file_sha256(part)
-            if actual != sha256:
-                part.unlink()
-                raise DownloadError(
-                    f"{url} has SHA-256 {actual}, not {sha256} as asked; it was deleted. If the "
-                    "file was replaced on purpose, give the new hash"
-                )
-            part.replace(file)
+            if not file.exists():
+                torch.hub.download_url_to_file(url, str(file), sha256, progress=False)
+    except RuntimeError as error:
+        raise DownloadError(
+            f"{url}: {error}; it was deleted. Try again, as the connection may have ended early; "
+            "if the file was replaced on purpose, give the new hash"
+        ) from error
     except urllib.error.HTTPError as error:
         raise DownloadError(f"{url}: the server says {error.code} {error.reason}") from error
     except (OSError, http.client.HTTPException) as error:
@@ -75,24 +62,3 @@ def stated_bytes(url: str) -> int | None:
     except (OSError, http.client.HTTPException):
         return None
     return int(length) if length else None
-
-
-def _fetch(url: str, part: Path) -> None:
-    """Bring a partial file to its end."""
-    there = part.stat().st_size if part.exists() else 0
-    ask = urllib.request.Request(url, headers={"Range": f"bytes={there}-"} if there else {})
-    try:
-        with urllib.request.urlopen(ask, timeout=TIMEOUT_S) as answer:
-            goes_on = answer.status == http.client.PARTIAL_CONTENT
-            length = answer.headers.get("Content-Length")
-            got = 0
-            with part.open("ab" if goes_on else "wb") as file:
-                while piece := answer.read(CHUNK):
-                    file.write(piece)
-                    got += len(piece)
-    except urllib.error.HTTPError as error:
-        if there and error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return  # it is whole, or of another file: its hash will tell
-        raise
-    if length and got < int(length):
-        raise OSError(f"the connection ended after {got} of {length} bytes; try again")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
+from reports.records import Record
 from suites import FidelitySuite, Suite, expand
 from suites.faults import no_such
 
 from ..errors import PlanError
-from ..store.store import Store
 from .jobs import Trial
 from .makers import ComparisonMaker, FidelityMaker
 from .outline import Outline
@@ -44,14 +44,10 @@ class Plan(Outline):
         mine = [trial for trial in self.trials if int(trial.key[:12], 16) % count == index - 1]
         return replace(self, trials=tuple(mine))
 
-    def pending(self, store: Store, *, retry_failed: bool = False) -> list[Trial]:
+    def pending(self, records: Iterable[Record], *, retry_failed: bool = False) -> list[Trial]:
         """Trials without a record; with `retry_failed`, those that failed as well."""
-        return [trial for trial in self.trials if not _settled(store, trial, retry_failed)]
-
-
-def _settled(store: Store, trial: Trial, retry_failed: bool) -> bool:
-    record = store.record(trial.key)
-    return record is not None and not (retry_failed and record.status == "failed")
+        done = {one.key for one in records if not (retry_failed and one.status == "failed")}
+        return [trial for trial in self.trials if trial.key not in done]
 
 
 def make_plan(suite: Suite | FidelitySuite) -> Plan:

@@ -1,16 +1,22 @@
 """How large datasets and networks are, without loading or building any: for plans."""
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 from criteria.lazy import nn, torch
+from reports.records import content_key
 from suites import Recipe
 from suites.problem import DatasetSpec, ModelSpec
 
 from ..data.known import DATASETS, Contents
+from ..errors import StoreError
 from ..models import build_model
 from ..pruning.cost import count_macs
+from ..store.sealed import file_digests, read_json, write_json
+from ..store.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,20 +66,36 @@ class ModelSize:
     channels: int
 
 
-def model_size(spec: ModelSpec, extent: DatasetSize) -> ModelSize:
+def model_size(spec: ModelSpec, extent: DatasetSize, store: Store | None = None) -> ModelSize:
     """The size of the dense network, which is built without memory for its weights.
+
+    It is kept in `store` by the hash of all that it follows from: only a first plan needs torch.
 
     Raises:
         ModelError: no such model or option.
     """
     shape = (extent.classes, extent.channels, extent.image_size)
-    return _size(spec.model_copy(update=_NO_WEIGHTS).model_dump_json(), *shape)
+    return _kept(spec.model_copy(update=_NO_WEIGHTS).model_dump_json(), shape, store)
 
 
 _NO_WEIGHTS = {"weights": None, "checkpoint": None, "sha256": None, "recipe": None}
 
 
 @cache
+def _kept(spec: str, shape: tuple[int, int, int], store: Store | None) -> ModelSize:
+    if store is None:
+        return _size(spec, *shape)
+    code = file_digests(Path(__file__).parents[1])  # what builds and counts is all in it
+    key = content_key([spec, shape, code, version("torchvision")])
+    file = store.path("sizes", key, ".json")
+    known = read_json(file)
+    if known is None:
+        known = asdict(_size(spec, *shape))
+        with suppress(StoreError):  # a folder that is only to be read is planned for all the same
+            write_json(file, known)
+    return ModelSize(**known)
+
+
 def _size(spec: str, classes: int, channels: int, image_size: int) -> ModelSize:
     with torch.device("meta"):
         model = build_model(

@@ -16,6 +16,7 @@ from criteria import registry
 from criteria.evidence.needs import BACKWARD, Need
 from suites import Recipe
 
+from ..store.store import Store
 from . import jobs
 from .sizes import DatasetSize, ModelSize, dataset_size, model_size
 from .uses import CriterionSpec
@@ -83,12 +84,15 @@ class Work:
 
 
 def work_of(
-    todo: Iterable[jobs.Job], throughput: Throughput, data_root: Path | None = None
+    todo: Iterable[jobs.Job],
+    throughput: Throughput,
+    data_root: Path | None = None,
+    store: Store | None = None,
 ) -> Work:
-    """The work of jobs, each once."""
+    """The work of jobs, each once; sizes of networks are kept in `store`."""
     load, seconds, unknown = Load(), 0.0, set()
     for job in todo:
-        job_load = load_of(job, data_root)
+        job_load = load_of(job, data_root, store)
         if job_load is None:
             dataset = _dense_of(job).dataset
             unknown.add(dataset.label or dataset.root or dataset.name)
@@ -98,14 +102,16 @@ def work_of(
     return Work(load, seconds / 3600, frozenset(unknown))
 
 
-def load_of(job: jobs.Job, data_root: Path | None = None) -> Load | None:
+def load_of(
+    job: jobs.Job, data_root: Path | None = None, store: Store | None = None
+) -> Load | None:
     """The work of a job, that of the jobs it waits for excluded; None where its data's size is
     not known."""
     dense = _dense_of(job)
     extent = dataset_size(dense.dataset, data_root)
     if extent is None:
         return None
-    problem = _Problem(extent, model_size(dense.model, extent))
+    problem = _Problem(extent, model_size(dense.model, extent, store))
     match job:
         case jobs.BaseJob():
             return problem.trained(job.recipe) + problem.measured()

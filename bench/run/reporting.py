@@ -119,11 +119,13 @@ def _made_of(plan: Outline, store: Store, records: Sequence[Record]) -> str:
     return content_key([said, [one.to_json().decode() for one in records], file_digests(code)])
 
 
-def compare_methods(plan: Outline, store: Store, method: str, reference: str) -> MethodDifference:
+def compare_methods(
+    plan: Outline, records: Sequence[Record], method: str, reference: str
+) -> MethodDifference:
     """Two methods of a suite against each other, from its records.
 
     Raises:
-        BenchError: no records yet, a fidelity suite, or a name that is none of its methods.
+        BenchError: a fidelity suite, or a name that is none of its methods.
     """
     from reports.analysis.compare import compare_methods as difference
 
@@ -134,7 +136,7 @@ def compare_methods(plan: Outline, store: Store, method: str, reference: str) ->
     if unknown:
         said = (no_such(f"method in {plan.suite.suite}", name, known) for name in unknown)
         raise BenchError(f"compare: {'; '.join(said)}")
-    return difference(plan.suite, finished(plan, store), plan.expected, method, reference)
+    return difference(plan.suite, records, plan.expected, method, reference)
 
 
 def finished(plan: Outline, store: Store) -> list[Record]:

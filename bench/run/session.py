@@ -22,7 +22,7 @@ from ..steps.workspace import Settings
 from ..store.provenance import environment
 from ..store.store import Store
 from ..terminal import say
-from ..tracking import Tracker, TrackingError
+from ..tracking import Experiment, Tracker, TrackingError
 from ..tracking.connection import local_database_holds
 from ..tracking.links import in_lines
 from ..tracking.summaries import conclude
@@ -71,7 +71,7 @@ def session(plan: Plan, request: Request, console: Console) -> int:
             part, most = needed, f" of at most {len(plan.trials)}"
         if course.taken:
             say(console, course.last_look)
-        pending = part.pending(store, retry_failed=request.retry_failed)
+        pending = part.pending(records, retry_failed=request.retry_failed)
         say(
             console,
             f"{len(part.trials)}{most} trials, {len(part.trials) - len(pending)} finished before, "
@@ -111,13 +111,8 @@ def _run(
     executor = make_executor(request.executor, settings, request.workers, request.timeout_s)
     record_suite(plan, settings.plugins, store)  # now that no fault can be found before it runs
     with console.status("opening MLflow"):
-        tracker = Tracker(
-            None,
-            store.root,
-            plan.suite,
-            provenance=environment(settings.device),
-            command=request.command,
-        )
+        experiment = Experiment(store.root, plan.suite)
+        tracker = Tracker(experiment, environment(settings.device), request.command)
     ended, report, found, links = "KILLED", None, None, dict[str, str]()
     log = _logger(tracker, console)
     try:
@@ -135,7 +130,7 @@ def _run(
             statuses = ", ".join(f"{count} {status}" for status, count in summary.statuses.items())
             say(console, f"{statuses} in {summary.seconds:.0f} s")
             records = plan.records(store)
-            pending = pending and _next_look(plan, records, store, console)
+            pending = pending and _next_look(plan, records, console)
             if not pending:
                 break
             executor = make_executor(request.executor, settings, request.workers, request.timeout_s)
@@ -156,13 +151,13 @@ def _run(
     return records
 
 
-def _next_look(plan: Plan, records: list[Record], store: Store, console: Console) -> list[Trial]:
+def _next_look(plan: Plan, records: list[Record], console: Console) -> list[Trial]:
     """Say what the last look has found; returns what the next one needs, without looks nothing."""
     needed, course = plan.needed(records)
     if not course.taken:
         return []
     say(console, course.last_look)
-    return needed.pending(store)
+    return needed.pending(records)
 
 
 def _refuse_looks(suite: Suite) -> None:

@@ -5,6 +5,7 @@ results/bases|scores|paths shared work, by content hash; safe to delete, remade 
 results/timings            how long networks take, once for equal shapes; likewise
 results/oracle             true loss changes of single units, of fidelity suites
 results/checkpoints        where a training stands; gone when its job is done
+results/sizes              MACs and widths of networks, by the code that builds them, for plans
 results/images             decoded images, and the SHA-256 of image files
 results/suites             suites as they were run last: what their names mean to reports
 results/declared           what a suite's analysis rests on, from before its first trial

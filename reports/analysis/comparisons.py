@@ -1,18 +1,23 @@
 """What a suite declares to compare, the paired differences of it, and what may be said of one."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pandas as pd
 
 from suites.method import matched_name
 from suites.schema import Suite
 
 from .. import statistics
 from ..statistics import Ends, Floats, Look, MeanDifference, on_these_problems
-from .cells import Averaged
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .cells import Averaged
 
 Family = Literal["control", "matched"]
 Word = Literal["better", "worse", "equivalent", "mixed", "undecided", "not compared"]

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from suites.fidelity import FidelitySuite
 
@@ -114,7 +113,7 @@ def _units(records: Iterable[Record]) -> pd.DataFrame:
                 "group": np.array(fidelity.roots)[fidelity.group],
                 "unit": fidelity.unit,
                 "score": fidelity.score,
-                "predicted_rank": (rankdata(fidelity.score) - 0.5) / len(fidelity.score),
+                "predicted_rank": (pd.Series(fidelity.score).rank() - 0.5) / len(fidelity.score),
                 "change": fidelity.change,
             }
             tables.append(pd.DataFrame(table))

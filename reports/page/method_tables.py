@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import false_discovery_control, trim_mean
 
 from .. import statistics
 from ..analysis import best
@@ -181,6 +180,8 @@ def extras_table(results: Results, recovery: str) -> Table | None:
 
 def _false_discoveries(results: Results, recovery: str) -> dict[str, tuple[float, float]]:
     """Method -> its p against the control under Benjamini-Hochberg and Benjamini-Yekutieli."""
+    from scipy.stats import false_discovery_control  # loads slowly
+
     overall = results.overall
     declared = overall[(overall["recovery"] == recovery) & (overall["family"] == "control")]
     p = declared["p"].astype(float).fillna(1.0).to_numpy()
@@ -195,6 +196,8 @@ def _wilcoxon(differences: statistics.Floats) -> float:
 
 def _interquartile_mean(results: Results, recovery: str, method: str) -> float:
     """Mean of the middle half (Agarwal et al. 2021); NaN where none has finished."""
+    from scipy.stats import trim_mean
+
     keys = [(problem, recovery, method) for problem in results.ranking[recovery].problems]
     values = [results.averaged[key].ravel() for key in keys if key in results.averaged]
     return float(trim_mean(np.concatenate(values), 0.25)) if values else float("nan")

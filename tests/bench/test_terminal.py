@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 
 import pytest
 from hypothesis import given
@@ -29,10 +28,6 @@ def printed(console: Console) -> str:
     return console.file.getvalue()
 
 
-def glued(text: str) -> str:
-    return re.sub(r"\s", "", text)
-
-
 @given(CELLS, WIDTHS, st.integers(0, 8))
 def test_a_sentence_is_broken_between_words_only(text: str, width: int, indent: int) -> None:
     out = console(width)
@@ -45,17 +40,15 @@ def test_a_sentence_is_broken_between_words_only(text: str, width: int, indent: 
 
 
 @given(st.lists(st.tuples(CELLS, CELLS, CELLS), min_size=1, max_size=5), WIDTHS)
-def test_a_table_loses_nothing_and_fits(rows: list[tuple[str, str, str]], width: int) -> None:
+def test_a_table_loses_and_breaks_no_word_and_fits(
+    rows: list[tuple[str, str, str]], width: int
+) -> None:
     out, heads = console(width), ("name", "needs", "what it is")
     print_table(out, heads, rows)
     lines = printed(out).splitlines()
     longest = max(cell_len(word) for row in rows for cell in row for word in cell.split() or [""])
     assert all(cell_len(line) <= max(width, longest + terminal.GAP) for line in lines)
-    said = glued(printed(out))
-    for name, *cells in rows:
-        assert set(name.split()) <= set(printed(out).split())  # names are never broken
-        for part in re.split(r"(?<=[_~/-])| ", " ".join(cells)):
-            assert glued(part) in said
+    assert set(" ".join(cell for row in rows for cell in row).split()) <= set(printed(out).split())
 
 
 def test_what_fits_is_a_line_a_row() -> None:
@@ -64,22 +57,15 @@ def test_what_fits_is_a_line_a_row() -> None:
     assert printed(out) == "method  done\ntaylor  12/12\nl1\n"
 
 
-def test_names_are_broken_and_numbers_are_not() -> None:
-    out = console(49)
+def test_the_widest_column_is_broken_between_words() -> None:
     rows = [("resnet20", "taylor_activation", "1e-5 -0.25 of it"), ("b", "l1", "[-1, 2]")]
+    out = console(40)
     print_table(out, ("model", "method", "change"), rows)
     assert printed(out) == (
         "model     method             change\n"
-        "resnet20  taylor_activation  1e-5 -0.25 of it\n"
+        "resnet20  taylor_activation  1e-5 -0.25\n"
+        "                             of it\n"
         "b         l1                 [-1, 2]\n"
-    )
-    out = console(44)
-    print_table(out, ("model", "method", "change"), rows)
-    assert printed(out) == (
-        "model     method            change\n"
-        "resnet20  taylor_           1e-5 -0.25 of it\n"
-        "          activation\n"
-        "b         l1                [-1, 2]\n"
     )
 
 

@@ -366,14 +366,16 @@ def test_a_plan_of_the_control_alone_says_what_it_can_show(bench: Command, tmp_p
     assert "on these problems, against the" in done.out
 
 
-def test_a_plan_on_nothing_makes_no_folder(bench: Command, tmp_path: Path) -> None:
+def test_a_plan_on_nothing_keeps_the_sizes_of_networks_alone(
+    bench: Command, tmp_path: Path
+) -> None:
     results = tmp_path / "none"
     done = bench("plan", toy.write_suite(tmp_path), "--results", results)
     assert done.code == 0
     assert "20 of 20" in rows(done.out)["trials"]
     assert "known after a few trials" in done.out
     bench("status", toy.write_suite(tmp_path), "--results", results)
-    assert not results.exists()
+    assert [one.name for one in results.iterdir()] == ["sizes"]
 
 
 def test_sync_rebuilds_mlflow_from_records(half: Path, tmp_path: Path) -> None:
@@ -415,11 +417,8 @@ print("LOADED", *[name for name in {HEAVY!r} if name in sys.modules])
 """
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [["--help"], ["run", "--help"], ["list", "suites"], ["list", "recipes"], ["run", "quikstart"]],
-)
-def test_nothing_heavy_is_loaded_for_a_first_look(arguments: list[str]) -> None:
+def loaded(*arguments: str) -> set[str]:
+    """What is loaded by a command line."""
     done = subprocess.run(
         [sys.executable, "-c", LOADED, *arguments],
         capture_output=True,
@@ -428,7 +427,28 @@ def test_nothing_heavy_is_loaded_for_a_first_look(arguments: list[str]) -> None:
         timeout=toy.PATIENCE,
         check=True,
     )
-    assert done.stdout.splitlines()[-1].split() == ["LOADED"]
+    said, *names = done.stdout.splitlines()[-1].split()
+    assert said == "LOADED"
+    return set(names)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["run", "--help"], ["list", "suites"], ["list", "recipes"], ["run", "quikstart"]],
+)
+def test_nothing_heavy_is_loaded_for_a_first_look(arguments: list[str]) -> None:
+    assert not loaded(*arguments)
+
+
+def test_only_a_first_plan_builds_networks(tmp_path: Path) -> None:
+    planned = ("plan", "quickstart", "--set", "bases=1", "--results", str(tmp_path))
+    assert "torch" in loaded(*planned)
+    assert loaded(*planned) == {"scipy"}  # the distributions that power follows from
+
+
+def test_a_comparison_loads_what_counts_and_no_network(finished: Path) -> None:
+    compared = ("compare", "l2", "l1", "--suite", "toy", "--results", str(finished))
+    assert loaded(*compared) == {"pandas", "scipy"}
 
 
 FIRST = """

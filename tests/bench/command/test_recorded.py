@@ -108,9 +108,12 @@ def test_what_was_run_goes_before_the_librarys(bench: Command, tmp_path: Path) -
     said = bench("status", "quickstart").out
     assert "the library's has other settings" in said
     quiet = Console(quiet=True)
-    assert ChosenSuite("quickstart").outline(quiet).suite.method_names == ["l1", "random"]
+    assert ChosenSuite(name="quickstart").outline(quiet).suite.method_names == ["l1", "random"]
     assert "library's" not in bench("status", "quickstart", "--set", "bases=1").out
-    assert len(ChosenSuite("quickstart", ["bases=1"]).outline(quiet).suite.method_names) > 2
+    assert (
+        len(ChosenSuite(name="quickstart", overrides=["bases=1"]).outline(quiet).suite.method_names)
+        > 2
+    )
 
 
 def test_what_another_version_wrote_is_set_aside_and_said(bench: Command, tmp_path: Path) -> None:

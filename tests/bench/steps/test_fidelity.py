@@ -78,7 +78,7 @@ def run_inline(plan: Plan, results: Path, log: Any = lambda record: None) -> lis
     executor = make_executor("inline", Settings(results, results), 1, None)
     threads = torch.get_num_threads()
     try:
-        run(plan.pending(store), store, executor, Quiet(), log)
+        run(plan.pending(plan.records(store)), store, executor, Quiet(), log)
     finally:
         torch.set_num_threads(threads)
     return plan.records(store)

@@ -408,7 +408,7 @@ def test_a_path_killed_in_its_second_training_ends_bit_equal(
     store = Store(tmp_path)
     executor = make_executor("inline", Settings(tmp_path, tmp_path), 1, None)
     with pytest.raises(Killed):
-        run(plan.pending(store), store, executor, Silent())
+        run(plan.pending(plan.records(store)), store, executor, Silent())
     monkeypatch.setattr(procedures, "train", trained)
     names = sorted(one.stem[65:] for one in (tmp_path / "checkpoints").glob("*.pt"))
     assert names == ["step0", "step0-part", "step1-part"]

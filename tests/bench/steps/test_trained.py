@@ -291,7 +291,7 @@ def killed(results: Path, plan: Plan) -> None:
     store = Store(results)
     executor = make_executor("inline", Settings(results, results), 1, None)
     with pytest.raises(Killed):
-        run(plan.pending(store), store, executor, Silent())
+        run(plan.pending(plan.records(store)), store, executor, Silent())
 
 
 @pytest.mark.parametrize(

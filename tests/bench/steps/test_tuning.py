@@ -139,7 +139,7 @@ def test_a_trial_killed_in_its_second_setting_ends_bit_equal(
     store = Store(tmp_path)
     executor = make_executor("inline", Settings(tmp_path, tmp_path), 1, None)
     with pytest.raises(Killed):
-        run(only.pending(store), store, executor, Silent())
+        run(only.pending(only.records(store)), store, executor, Silent())
     left = sorted(one.stem[65:] for one in (tmp_path / "checkpoints").glob("*.pt"))
     assert left == ["part0", "part1", "tuned"]
     calls.extend([1, 1])  # nobody dies any more
