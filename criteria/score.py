@@ -10,6 +10,7 @@ from .errors import CriteriaError
 from .evidence.batch import Inputs, Loss, cross_entropy
 from .gather import score_alone
 from .lazy import Tensor, nn, torch
+from .network.cut import verify
 from .network.given import given
 from .network.groups import find_structure
 from .network.member import Group, Member
@@ -54,8 +55,10 @@ def score(
     """Score every prunable unit of a network; the network is left as it was found.
 
     Args:
-        model: any network that torch-pruning can trace.
-        example_inputs: one batch of inputs (or a tuple of the forward's arguments) for tracing.
+        model: any network that torch-pruning can trace; of weights behind masks and
+            parametrizations those that act are scored.
+        example_inputs: one batch for tracing: a tensor, a tuple of the forward's arguments, or a
+            mapping of them by name; `batches` hold inputs of the same kind.
         criterion: a registered name; see `criteria.criteria()`.
         batches: (inputs, targets) for criteria that need data.
         ignored: layers whose outputs are never pruned, such as the classifier.
@@ -64,7 +67,8 @@ def score(
         **options: the criterion's own, among them `reduction` and `normalizer`.
 
     Raises:
-        CriteriaError: unknown names or options, an untraceable network, missing data, bad scores.
+        CriteriaError: unknown names or options, a network that cannot be traced, or from which
+            channels cannot be removed, missing or unfit data, bad scores.
 
     Example:
         >>> network = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 4))
@@ -80,6 +84,7 @@ def score(
     with torch.inference_mode(False):
         plain = given(model, example_inputs)
         structure = find_structure(plain.model, plain.inputs, plain.copies(ignored))
+        verify(plain.model, plain.inputs, structure)
         one = create(criterion, structure.groups, options, generator)
         values, _ = score_alone(plain.model, one, batches, loss)
     return [GroupScores(*pair) for pair in zip(structure.groups, values, strict=True)]

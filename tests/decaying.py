@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.pruning.choose import selected
-from bench.pruning.cut import cut
 from bench.pruning.network import Network, Removed, Rules
 from bench.pruning.selection import Limits
 from criteria.gather import score_alone
+from criteria.network.cut import cut
 from criteria.phases import find_phase, phase_options
 from criteria.procedures.procedure import Ground, Procedure
 from criteria.registry import create

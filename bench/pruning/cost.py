@@ -7,16 +7,20 @@ The truth is torch's own FlopCounterMode, and the arithmetic is checked against 
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from criteria import Structure
+from criteria.evidence.batch import samples_in
 from criteria.evidence.curvature import plain_attention
-from criteria.lazy import Tensor, nn, torch
+from criteria.lazy import Tensor, nn, pytree, torch
+from criteria.network.given import copied
 from criteria.network.member import kind_of
+
+if TYPE_CHECKING:
+    from torch.utils.flop_counter import FlopCounterMode
 
 ChannelCost = Literal["macs", "params", "channels"]  # what removed channels change
 
@@ -55,11 +59,13 @@ class CostModel:
         macs, params: exact on what is modelled: convolutions, linear layers, attention. What the
             dispatcher counts beyond that in the dense network is a constant of `macs`.
         channels: root channels of all groups.
+        unmodelled: modules whose own MACs are a constant of `macs`, though they may follow widths.
     """
 
     macs: Products
     params: Products
     channels: Products
+    unmodelled: tuple[str, ...] = ()
 
     def of(self, cost: ChannelCost) -> Products:
         """The cost of this name."""
@@ -108,31 +114,40 @@ def cost_model(
         channels.append((1.0, layers.one, (float(group.units * per_unit), per_unit * lost)))
     modelled = round(_products(macs)(torch.zeros(len(each))))
     unmodelled = sum(counted.values()) - modelled
-    return CostModel(_products(macs, unmodelled), _products(params), _products(channels))
+    others = tuple(
+        f"{name or 'its own forward'} ({type(module).__name__})"
+        for name, module in model.named_modules()
+        if counted.get(name)
+        and kind_of(module) == "other"
+        and not hasattr(module, "products_follow")
+    )
+    return CostModel(_products(macs, unmodelled), _products(params), _products(channels), others)
 
 
 def weight_uses(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[str, int]:
     """How often one image multiplies each weight of a layer: its output positions, over all uses.
 
     All convolutions and linear layers that the forward pass calls are in it, by name, in the order
-    of the model; so the MACs of a layer's nonzero weights are their number times this. Attention
-    products are no weights.
+    of the model; so the MACs of a layer's nonzero weights are their number times this. Layers that
+    share a weight count for the first of them. Attention products are no weights.
 
     Raises:
         ArithmeticError: the layer does something else, too.
     """
     counted = _macs_by_module(model, example_inputs)
-    uses = {}
+    uses = dict[str, int]()
+    first = {id(weight): name for name, weight in model.named_parameters()}
     for name, module in model.named_modules():
         own = counted.get(name, 0)
         if own and kind_of(module) in ("conv", "linear"):
-            weights = module.get_parameter("weight").numel()
-            if own % weights:
+            weight = module.get_parameter("weight")
+            if own % weight.numel():
                 raise ArithmeticError(
-                    f"{name}: torch counts {own} MACs, which are no multiple of its {weights} "
-                    "weights; they cannot be masked with a known cost"
+                    f"{name}: torch counts {own} MACs, which are no multiple of its "
+                    f"{weight.numel()} weights; they cannot be masked with a known cost"
                 )
-            uses[name] = own // weights
+            owner = first[id(weight)].removesuffix("weight").removesuffix(".")
+            uses[owner] = uses.get(owner, 0) + own // weight.numel()
     return uses
 
 
@@ -193,26 +208,38 @@ def _sizes(module: nn.Module) -> tuple[int, int, int]:
 
 
 def _macs_by_module(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[str, int]:
-    """MACs of one image that each module does itself, without those of its children."""
-    from torch.utils.flop_counter import FlopCounterMode
+    """MACs of one image that each module does itself, without those of its children.
 
-    images = len(example_inputs[0])
-    counter = FlopCounterMode(display=False, depth=999)
-    # On torch's meta device: all operations and shapes, none of the numbers.
-    twin = copy.deepcopy(model).to("meta").eval()
-    kind = torch.Tensor
-    inputs = [one.to("meta") if isinstance(one, kind) else one for one in example_inputs]
-    with plain_attention(), counter, torch.no_grad():
-        twin(*inputs)
+    Counted on torch's meta device where the forward runs there: all operations and shapes, none of
+    the numbers.
+    """
+    try:
+        counter = _counted(copied(model).to("meta"), pytree.tree_map(_meta, example_inputs))
+    except Exception:  # a forward that makes tensors, holds some, or asks for their values
+        counter = _counted(copied(model), example_inputs)
+    images = samples_in(example_inputs)
     root = type(model).__name__
-    total = {
-        name.removeprefix(f"{root}.") if name != root else "": sum(by_operation.values())
-        for name, by_operation in counter.get_flop_counts().items()
-        if name != "Global"
-    }
+    first = {module: name for name, module in model.named_modules()}
+    names = {name: first[one] for name, one in model.named_modules(remove_duplicate=False)}
+    total = dict.fromkeys(first.values(), 0)
+    for name, by_operation in counter.get_flop_counts().items():
+        if name != "Global":
+            place = names[name.removeprefix(f"{root}.") if name != root else ""]
+            total[place] += sum(by_operation.values())
     own = dict(total)
     for name, flops in total.items():
         if name:
-            parent = name.rpartition(".")[0]
-            own[parent] = own.get(parent, 0) - flops
-    return {name: flops // (2 * images) for name, flops in own.items()}
+            own[name.rpartition(".")[0]] -= flops
+    return {name: flops // (2 * images) for name, flops in own.items() if flops}
+
+
+def _counted(model: nn.Module, inputs: tuple[Any, ...]) -> FlopCounterMode:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with plain_attention(), FlopCounterMode(display=False, depth=999) as counter, torch.no_grad():
+        model.eval()(*inputs)
+    return counter
+
+
+def _meta(value: Any) -> Any:
+    return value.to("meta") if isinstance(value, torch.Tensor) else value

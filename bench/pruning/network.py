@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from criteria import Structure, find_structure
 from criteria.lazy import Tensor, nn, torch
+from criteria.network.cut import cut
 
 from .cost import ChannelCost, CostModel, cost_model
-from .cut import cut
 from .selection import TOLERANCE, Limits, Scope
 
 Removed = list[Tensor]  # of each group, the units that have left, numbered as in the dense network

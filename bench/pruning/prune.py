@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any, Literal, cast, get_args
 
 import torch
@@ -10,15 +11,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from criteria import Group, Selector
-from criteria.evidence.batch import Loss
+from criteria.evidence.batch import Inputs, Loss
 from criteria.gather import score_alone
+from criteria.network.cut import verify
+from criteria.network.given import Given, given
 from criteria.registry import create, find, require
 
 from ..errors import BenchError
 from . import masks
 from .choose import choose_removed
 from .cost import ChannelCost, count_macs, count_params, weight_uses
-from .cut import verify
 from .network import Network, Rules, Schedule, Shape
 from .selection import TOLERANCE, InfeasibleBudget, Limits, Scope, unranked
 from .thresholds import unfit
@@ -58,7 +60,7 @@ def prune(
     example_inputs: Any,
     criterion: str,
     budget: Mapping[str, float],
-    batches: Iterable[tuple[Tensor, Tensor]] = (),
+    batches: Iterable[tuple[Inputs, Any]] = (),
     ignored: Collection[nn.Module] = (),
     *,
     scope: str = "global",
@@ -73,8 +75,10 @@ def prune(
     """Prune a network to a budget by a criterion; the network itself is left as it was.
 
     Args:
-        model: any network that torch-pruning can trace.
-        example_inputs: one batch of inputs, or a tuple of the forward's arguments.
+        model: any network that torch-pruning can trace; wrappers come off, and weights behind masks
+            and parametrizations become those that act.
+        example_inputs: one batch: a tensor, a tuple of the forward's arguments, or a mapping of
+            them by name; `batches` hold inputs of the same kind.
         criterion: a registered name; `criteria.criteria()` lists them.
         budget: `{"macs": share kept}`, `{"params": share kept}`, `{"channels": share kept}` or
             `{"speedup": factor}`, met within `tolerance`; `{"weights": share kept}` masks single
@@ -109,7 +113,13 @@ def prune(
     """
     axis, share = shares(budget)
     selector = _selector(criterion, options, budget, scope, limits, steps)
+    if schedule not in get_args(Shape) or not isinstance(steps, int) or steps < 1:
+        raise BenchError(
+            f"schedule {schedule!r} of {steps!r} steps: it is one of {', '.join(get_args(Shape))}, "
+            "of a whole number of steps, at least 1"
+        )
     stops = None if steps == 1 else Schedule(steps, schedule)
+    ignored = list(ignored)
     generator = generator or torch.Generator().manual_seed(0)
     held = list(batches)
 
@@ -124,31 +134,51 @@ def prune(
                 "ignored, limits and the scope isomorphic are about channels; of single weights "
                 "the scope is global, local or N:M, and no layer is spared"
             )
-        return _mask(model, example_inputs, score, share, scope, stops)
+        with torch.inference_mode(False):
+            return _mask(given(model, example_inputs), score, share, scope, stops)
     if scope not in get_args(Scope):
         raise BenchError(f"scope {scope!r}: of channels it is one of {', '.join(get_args(Scope))}")
-    network = Network.trace(model, example_inputs, ignored)
-    verify(network.model, network.inputs, network.structure)
-    choice = choose_removed(
-        network,
-        lambda now: score(now.model, now.structure.groups),
-        [share],
-        Rules("macs" if axis == "threshold" else axis, cast(Scope, scope), limits, tolerance),
-        schedule=stops,
-        selector=selector,
-        thresholds=axis == "threshold",
-    )[share]
-    if isinstance(choice, InfeasibleBudget):
-        raise choice
-    pruned = network.cut(choice.removed)
-    return Pruned(
-        pruned,
-        network.kept(choice.removed),
-        count_macs(pruned, network.inputs),
-        count_params(pruned),
-        count_macs(network.model, network.inputs),
-        count_params(network.model),
-    )
+    rules = Rules("macs" if axis == "threshold" else axis, cast(Scope, scope), limits, tolerance)
+    with torch.inference_mode(False):
+        plain = given(model, example_inputs)
+        network = Network.trace(plain.model, plain.inputs, plain.copies(ignored))
+        verify(network.model, network.inputs, network.structure)
+        choice = choose_removed(
+            network,
+            lambda now: score(now.model, now.structure.groups),
+            [share],
+            rules,
+            schedule=stops,
+            selector=selector,
+            thresholds=axis == "threshold",
+        )[share]
+        if isinstance(choice, InfeasibleBudget):
+            raise choice
+        pruned = network.cut(choice.removed)
+        found = Pruned(
+            pruned,
+            network.kept(choice.removed),
+            count_macs(pruned, network.inputs),
+            count_params(pruned),
+            count_macs(network.model, network.inputs),
+            count_params(network.model),
+        )
+        if axis == "macs":
+            _refuse_missed(network, found, share, tolerance)
+        plain.returned(pruned)
+    return found
+
+
+def _refuse_missed(network: Network, found: Pruned, share: float, tolerance: float) -> None:
+    """Refuse a network whose true cost is not what its layers were thought to cost."""
+    kept = found.macs / found.dense_macs
+    if not share - tolerance - 1e-6 <= kept <= share + 1e-6:
+        raise InfeasibleBudget(
+            f"budget macs = {share:g}: {kept:.1%} of the MACs are left once it is cut, as what "
+            f"these compute follows the widths in ways that are not known: "
+            f"{', '.join(network.cost.unmodelled) or 'some layers'}; give a budget of params or "
+            "channels"
+        )
 
 
 def _warn(criterion: str, constant: Sequence[str], groups: int) -> None:
@@ -177,6 +207,8 @@ def shares(budget: Mapping[str, float]) -> tuple[Axis, float]:
         )
     axis: Any
     ((axis, value),) = budget.items()
+    if not isinstance(value, Real):
+        raise InfeasibleBudget(f"budget {axis} = {value!r}: expected a number")
     share = 1 / value if axis == "speedup" and value > 0 else value
     if not 0 < share <= 1:
         raise InfeasibleBudget(
@@ -207,22 +239,17 @@ def _selector(
 
 
 def _mask(
-    model: nn.Module,
-    example_inputs: Any,
-    score: Score,
-    share: float,
-    scope: str,
-    schedule: Schedule | None,
+    plain: Given, score: Score, share: float, scope: str, schedule: Schedule | None
 ) -> Pruned:
     """The network with all but a share of its weights at zero."""
-    inputs = example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)
+    model, inputs = plain.model, plain.inputs
     groups = masks.weight_groups(model, inputs)
     chosen = masks.choose_masks(
         model, groups, lambda now: score(now, groups), [share], scope, schedule=schedule
     )[share]
     dense_macs, dense_params = count_macs(model, inputs), count_params(model)
     return Pruned(
-        masks.masked(model, chosen),
+        plain.returned(masks.masked(model, chosen)),
         {},
         dense_macs - masks.macs_saved(chosen, weight_uses(model, inputs)),
         dense_params - sum(int((~mask).sum()) for mask in chosen.values()),

@@ -1,8 +1,8 @@
 """A fidelity trial: a criterion's scores beside how the loss changes when one unit alone is gone.
 
-A unit is removed by masking (`bench.pruning.cut.mask`): every parameter of it at zero. Each removal
-is a forward pass that starts at the unit's first layer (`bench.steps.partial_forward`); where that
-cannot be shown to equal the whole pass, the whole pass is what is run.
+A unit is removed by masking (`criteria.network.cut.mask`): every parameter of it at zero. Each
+removal is a forward pass that starts at the unit's first layer (`bench.steps.partial_forward`);
+where that cannot be shown to equal the whole pass, the whole pass is what is run.
 """
 
 import time
@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from criteria import Group
+from criteria.network.cut import EQUAL, zero_
 from reports.records import Costs, Fidelity
 
 from ..plan.jobs import FidelityJob, OracleJob
-from ..pruning.cut import EQUAL, zero_
 from ..seeds import generator
 from ..store.sealed import read_json, wanted, write_json
 from .partial_forward import Replay

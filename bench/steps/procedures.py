@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from criteria import Group, NotApplicable
 from criteria.evidence.meter import Cost
+from criteria.network.cut import EQUAL, cut, difference, uncut
 from criteria.phases import create_phase
 from criteria.procedures.procedure import Ground, Procedure
 from criteria.registry import find
@@ -21,7 +22,6 @@ from criteria.training import Rider
 
 from ..plan.jobs import PathJob
 from ..pruning.choose import selected
-from ..pruning.cut import EQUAL, cut, difference, uncut
 from ..pruning.masks import Holder, Masks, check_held, masked
 from ..pruning.network import Network, Removed, Rules, complement
 from ..pruning.selection import InfeasibleBudget

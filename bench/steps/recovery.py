@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from criteria.network.cut import EQUAL, difference, refilled
 from criteria.phases import create_phase
 from criteria.recoveries.recovery import Recovery
 from criteria.training import Rider
@@ -21,7 +22,6 @@ from suites.protocol import Tune
 
 from ..plan.jobs import TrialJob
 from ..pruning.cost import count_macs, count_params
-from ..pruning.cut import EQUAL, difference, refilled
 from ..pruning.network import Network, Removed
 from ..pruning.selection import InfeasibleBudget
 from ..seeds import generator, seed

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from criteria.evidence.meter import Cost
+from criteria.network.cut import verify
 from reports.records import Accuracy, Epoch
 from suites.faults import meant
 
@@ -21,7 +22,6 @@ from ..models import build_model
 from ..models.checkpoint import local_checkpoint
 from ..plan.jobs import DenseJob, EarlyJob, PreparedJob, Standpoint
 from ..pruning.cost import count_macs, count_params
-from ..pruning.cut import verify
 from ..pruning.network import Network
 from ..seeds import generator, seed
 from ..store.sealed import read_json, wanted, write_json

@@ -75,7 +75,7 @@ def given(model: nn.Module, example_inputs: Any) -> Given:
     """
     model = _unwrapped(model)
     _refuse(model)
-    plain = _copied(model)
+    plain = copied(model)
     layers = {id(one): plain.get_submodule(name) for name, one in model.named_modules()}
     _bake(plain)
     tensors = dict([*plain.named_parameters(), *plain.named_buffers()])
@@ -163,8 +163,11 @@ def _refuse(model: nn.Module) -> None:
             )
 
 
-def _copied(model: nn.Module) -> nn.Module:
-    """A deep copy, also of what torch does not copy: tensors with a history, or of inference."""
+def copied(model: nn.Module) -> nn.Module:
+    """A deep copy of a network, also where it holds tensors that torch refuses to copy.
+
+    Those are tensors with a history, as a forward may leave them, and tensors of inference mode.
+    """
     memo: dict[int, Any] = {}
     for module in model.modules():
         for one in {**vars(module), **module._parameters, **module._buffers}.values():

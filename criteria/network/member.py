@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from ..lazy import Tensor, nn, torch
 
-LayerKind = Literal["conv", "linear", "batchnorm", "layernorm", "other", "parameter"]
+LayerKind = Literal["conv", "linear", "batchnorm", "layernorm", "spanning", "other", "parameter"]
 Side = Literal["out", "in", "both"]
 
 SCORED_KINDS: frozenset[LayerKind] = frozenset({"conv", "linear", "batchnorm", "layernorm"})
@@ -41,7 +41,7 @@ def kind_of(module: nn.Module | nn.Parameter) -> LayerKind:
         return "linear"
     if isinstance(module, norms()) and module.weight is not None:
         return "layernorm" if isinstance(module, nn.LayerNorm) else "batchnorm"
-    return "other"
+    return "spanning" if isinstance(module, nn.LayerNorm) else "other"  # it has no factors
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,7 +238,7 @@ class Group:
     @property
     def normalizes_over_channels(self) -> bool:
         """Whether a norm takes statistics over these channels, so that removal is not masking."""
-        return any(member.kind == "layernorm" for member in self.members)
+        return any(member.kind in ("layernorm", "spanning") for member in self.members)
 
     def root_channels(self, units: Tensor) -> Tensor:
         """Ascending root channels of the given units."""

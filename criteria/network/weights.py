@@ -33,10 +33,10 @@ def weight_structure(model: nn.Module) -> Structure:
 
     Biases and norm layers are never pruned; the classifier is.
     """
-    groups = []
+    groups, own = [], dict(model.named_parameters())  # a shared weight once, by its first name
     for name, module in model.named_modules():
         kind = kind_of(module)
-        if kind in ("conv", "linear"):
+        if kind in ("conv", "linear") and f"{name}.weight".removeprefix(".") in own:
             weights = module.get_parameter("weight").numel()
             none = torch.empty(0, dtype=torch.long)
             member = WeightMember(name, kind, "out", none, none, 1, False, weights, _whole)

@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from bench.models import build_model
-from bench.pruning.cut import mask
 from bench.pruning.network import Network
 from bench.steps.oracle import loss_changes, sample_units
+from criteria.network.cut import mask
 from suites.problem import ModelSpec
 
 UNITS, IMAGES = 256, 32  # units as in the library's suite

@@ -17,8 +17,8 @@ from torch import nn
 from bench.models import build_model
 from bench.pruning.choose import one_shot
 from bench.pruning.cost import count_macs, count_params
-from bench.pruning.cut import difference, mask
 from bench.pruning.network import Network, Removed, Rules
+from criteria.network.cut import difference, mask
 from suites import AnySuite, library, load_suite, scales_of
 from suites.problem import DatasetSpec, ModelSpec
 

@@ -14,13 +14,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.models.vit import SelfAttention
 from bench.pruning.choose import one_shot
 from bench.pruning.cost import count_macs, count_params
-from bench.pruning.cut import difference, mask, verify
 from bench.pruning.network import Network, Rules
 from bench.pruning.selection import InfeasibleBudget, Limits
 from bench.training.measure import torch_pruning_macs
 from criteria import find_structure
 from criteria.criterion import checked_scores
 from criteria.gather import gather
+from criteria.network.cut import difference, mask, verify
 from criteria.registry import create, criteria
 
 OTOS = {"bias": True, "pools": 5, "hidden": 512, "dropout": True}

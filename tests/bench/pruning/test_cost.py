@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from bench.models import build_model
 from bench.pruning.cost import cost_model, count_macs, count_params
-from bench.pruning.cut import cut, verify
 from bench.pruning.network import Network
 from criteria import Structure, StructureError, find_structure
+from criteria.network.cut import cut, verify
 from suites.problem import ModelSpec
 
 slow = pytest.mark.slow

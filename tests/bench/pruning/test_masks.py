@@ -37,7 +37,7 @@ from bench.pruning.network import Schedule
 from bench.pruning.prune import prune
 from bench.pruning.selection import InfeasibleBudget, Limits
 from bench.training.train import train
-from criteria import Group, NotApplicable, ScoreError, criteria
+from criteria import Group, NotApplicable, StructureError, criteria
 from suites import Recipe
 
 Scores = list[Tensor]
@@ -166,11 +166,11 @@ def test_a_criterion_made_of_others_needs_parts_that_score_weights() -> None:
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_scores_that_are_not_finite_are_refused(bad: float) -> None:
+def test_weights_that_are_not_finite_are_refused(bad: float) -> None:
     model = build("chain")
     with torch.no_grad():
         model.get_parameter("0.weight")[0, 0, 0, 0] = bad
-    with pytest.raises(ScoreError, match="not finite"):
+    with pytest.raises(StructureError, match=r"0\.weight holds NaN or infinity"):
         prune(model, images(1), "l1", {"weights": 0.5})
 
 

@@ -16,13 +16,13 @@ from torch import Tensor, nn
 import bench
 from bench.pruning.choose import iterative, one_shot
 from bench.pruning.cost import count_macs, count_params
-from bench.pruning.cut import cut, mask
 from bench.pruning.network import Network, Removed, Rules, Schedule
 from bench.pruning.prune import Pruned, prune, shares
 from bench.pruning.selection import InfeasibleBudget, Limits
 from criteria import NotApplicable, OptionError, UnknownCriterion, find_structure
 from criteria.criterion import checked_scores
 from criteria.gather import gather, score_alone
+from criteria.network.cut import cut, mask
 from criteria.registry import create
 
 COARSE = 0.1  # of the dense cost: one channel of these tiny networks costs several per cent

@@ -24,12 +24,12 @@ from bench.plan.graph import job_graph
 from bench.plan.jobs import FidelityJob, OracleJob
 from bench.plan.plan import Plan, make_plan
 from bench.plan.workload import Throughput
-from bench.pruning.cut import mask
 from bench.run.reporting import write_report
 from bench.run.run import run
 from bench.steps.workspace import Settings, Workspace
 from bench.store.store import Store
 from bench.tracking import fields
+from criteria.network.cut import mask
 from reports.analysis.fidelity import STATISTICS
 from reports.records import Record
 from suites import FidelitySuite, SuiteError, load_suite

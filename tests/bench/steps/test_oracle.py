@@ -23,10 +23,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from bench.pruning.cut import mask
 from bench.steps.oracle import LEAST, Oracle, loss_changes, sample_units
 from bench.steps.partial_forward import Replay
 from criteria import Group
+from criteria.network.cut import mask
 
 # Both sides run the same operations on the same numbers; a conv over part of its filters may add
 # up in another order.

@@ -17,7 +17,6 @@ from bench.errors import PlanError
 from bench.executors import make_executor
 from bench.plan.jobs import PathJob, PreparedJob
 from bench.plan.plan import Plan, make_plan
-from bench.pruning.cut import cut, difference, refilled
 from bench.run.run import run
 from bench.seeds import seed
 from bench.steps.paths import load_removed, path_file
@@ -28,6 +27,7 @@ from bench.store.sealed import read_json
 from bench.store.store import Store
 from bench.training.train import train
 from criteria import load_plugin, phases
+from criteria.network.cut import cut, difference, refilled
 from criteria.network.units import Units
 from criteria.options import Options
 from criteria.phases import register_phase

@@ -31,8 +31,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from bench.models.resnet import ChannelPad, ChannelPadPruner
-from bench.pruning.cut import cut, mask, verify
 from criteria import Group, StructureError, find_structure
+from criteria.network.cut import cut, mask, verify
 
 # Masked and pruned networks do the same sums in another order: nothing but rounding may differ.
 ROUNDING = {torch.float64: 1e-10, torch.float32: 1e-5}

@@ -6,7 +6,7 @@ import torch
 from conftest import build, groups_of, images, trace
 from torch import Tensor, nn
 
-from bench.pruning.cut import cut
+from criteria.network.cut import cut
 from criteria.network.units import Units
 
 

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.pruning.cut import cut
 from criteria.errors import StructureError
+from criteria.network.cut import cut
 from criteria.network.entries import Entries
 from criteria.network.units import Units
 from criteria.procedures.decay_controller import (

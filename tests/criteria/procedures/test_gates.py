@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from bench.models.resnet import resnet
 from bench.models.vgg import vgg_small
-from bench.pruning.cut import cut
 from bench.pruning.selection import Limits
 from criteria import CriteriaError, NotApplicable, score
 from criteria.families.gate_norm import GateNorm, close_gates, open_gates
+from criteria.network.cut import cut
 from criteria.network.member import kind_of
 from criteria.phases import phase_options
 from criteria.procedures.gates import beats

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from bench.conformance.networks import Concat, Depthwise
 from bench.models import build_model
-from bench.pruning.cut import cut, difference
 from criteria import OptionError
+from criteria.network.cut import cut, difference
 from criteria.network.units import Units
 from criteria.phases import phase_options
 from criteria.procedures.growth import Ramp

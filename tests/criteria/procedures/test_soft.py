@@ -13,7 +13,7 @@ from conftest import NETWORKS, build, images
 from rehearsal import Rehearsal, ground_of, procedure_of
 from torch import Tensor, nn
 
-from bench.pruning.cut import cut
+from criteria.network.cut import cut
 from criteria.procedures.gradual import joined, lowest
 from criteria.procedures.procedure import Ground, Removed
 

@@ -27,9 +27,9 @@ from torch.nn.utils import parametrizations
 
 from bench.models import build_model
 from bench.pruning.cost import count_macs, count_params
-from bench.pruning.cut import cut
 from criteria import Group, NotApplicable, StructureError
 from criteria.families.equivalent_layers import EquivalentLayer, compressors, insert, merge
+from criteria.network.cut import cut
 from criteria.recoveries.equivalent import Equivalent, EquivalentOptions
 from criteria.training import Scale
 from suites.problem import ModelSpec

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from criteria import Structure, StructureError
-from criteria.lazy import Tensor, nn, torch
-from criteria.network.member import Group, Member
-from criteria.network.units import Units
+from ..errors import StructureError
+from ..lazy import Tensor, nn, pytree, torch
+from .given import copied
+from .groups import Structure
+from .member import Group, Member
+from .units import Units
 
 EQUAL = 1e-5  # largest difference of outputs, relative to their size, of masked and pruned
+ROUNDED = 1e-3  # the same of a network whose forward does not run in float64
 
 
 def cut(model: nn.Module, groups: Sequence[Group], removed: Sequence[Tensor]) -> nn.Module:
@@ -22,7 +24,7 @@ def cut(model: nn.Module, groups: Sequence[Group], removed: Sequence[Tensor]) ->
         groups: its groups.
         removed: of each group, the units that go.
     """
-    pruned = copy.deepcopy(model)
+    pruned = copied(model)
     leaving: dict[tuple[str, Callable[..., Any]], list[Tensor]] = {}
     members: dict[tuple[str, Callable[..., Any]], Member] = {}
     for group, units in zip(groups, removed, strict=True):
@@ -61,8 +63,8 @@ def uncut(
     Cutting the same units from it gives the pruned network back. Where an entry of a cut network
     comes from is found by cutting one whose values are their own positions.
     """
-    whole = copy.deepcopy(dense)
-    places = copy.deepcopy(dense).double()
+    whole = copied(dense)
+    places = copied(dense).double()
     state = {name: entries for name, entries in places.state_dict().items() if entries.dim()}
     for entries in state.values():
         entries.copy_(torch.arange(entries.numel(), dtype=torch.float64).reshape(entries.shape))
@@ -85,7 +87,7 @@ def refilled(
 
     Cutting these units from it gives what cutting them from the network itself does.
     """
-    filled = copy.deepcopy(model)
+    filled = copied(model)
     tensors = {name: one.data for name, one in filled.named_parameters()}
     given = {name: one.data for name, one in other.named_parameters()}
     for group, units in zip(groups, removed, strict=True):
@@ -101,7 +103,7 @@ def mask(model: nn.Module, groups: Sequence[Group], removed: Sequence[Tensor]) -
 
     A layer that passes channels on without parameters offers `silence(side, channels)`.
     """
-    masked = copy.deepcopy(model)
+    masked = copied(model)
     for group, units in zip(groups, removed, strict=True):
         zero_(masked, group, units)
     return masked
@@ -119,18 +121,29 @@ def verify(model: nn.Module, example_inputs: tuple[Any, ...], structure: Structu
     statistics change with the width by nature; for them only the forward pass is checked.
 
     Raises:
-        StructureError: names the groups for which it does not hold.
+        StructureError: names the groups for which it does not hold, and what happens; or the
+            network's outputs are not the same twice.
     """
-    if not _holds(model, example_inputs, structure.groups):
-        wrong = [one.root for one in structure.groups if not _holds(model, example_inputs, [one])]
+    fault = _fault(model, example_inputs, structure.groups)
+    if fault is None:
+        return
+    if difference(model, model, example_inputs):
         raise StructureError(
-            "removing channels does not equal zeroing them in the groups of "
-            + (", ".join(wrong) or "several layers together")
-            + "; put these layers on the ignored list"
+            "the network gives other outputs each time, also in eval mode: it draws random numbers "
+            "or keeps a state, so that nothing that is removed can be checked"
         )
+    faults = {one.root: _fault(model, example_inputs, [one]) for one in structure.groups}
+    wrong = {root: one for root, one in faults.items() if one} or {"several layers together": fault}
+    raise StructureError(
+        f"{next(iter(wrong.values()))}, in the groups of {', '.join(wrong)}; put these layers on "
+        "the ignored list"
+    )
 
 
-def _holds(model: nn.Module, example_inputs: tuple[Any, ...], groups: Sequence[Group]) -> bool:
+def _fault(
+    model: nn.Module, example_inputs: tuple[Any, ...], groups: Sequence[Group]
+) -> str | None:
+    """What is wrong with removing a half of every group; None where nothing is."""
     draw = torch.Generator().manual_seed(0)
     halves = [torch.randperm(group.units, generator=draw)[: group.units // 2] for group in groups]
     spanned = [group.normalizes_over_channels for group in groups]
@@ -141,25 +154,37 @@ def _holds(model: nn.Module, example_inputs: tuple[Any, ...], groups: Sequence[G
     try:
         if any(spanned):
             _outputs(cut(model, groups, wide), example_inputs)
-        return difference(masked, cut(model, groups, plain), example_inputs) <= EQUAL
-    except (RuntimeError, ValueError, AssertionError, IndexError):
-        return False  # the pruned network does not even run
+        apart = difference(masked, cut(model, groups, plain), example_inputs)
+    except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
+        return f"the network does not run without some channels ({type(error).__name__}: {error})"
+    bound = EQUAL if _precise(model, example_inputs) else ROUNDED
+    return None if apart <= bound else "removing channels does not equal zeroing them"
 
 
-def difference(model: nn.Module, other: nn.Module, example_inputs: Iterable[Any]) -> float:
-    """The largest difference of two networks' outputs, relative to their size where that is over 1.
+def difference(model: nn.Module, other: nn.Module, example_inputs: tuple[Any, ...]) -> float:
+    """The largest difference of two networks' outputs, relative to the largest of the first.
 
-    They are compared in eval mode and float64, and left as they are.
+    They are compared in eval mode, and in float64 where they run in it, and left as they are.
+    Outputs may be several, in tuples or mappings; each is compared by its own size.
     """
-    one, two = (_outputs(copy.deepcopy(each), example_inputs) for each in (model, other))
-    return float((one - two).abs().max() / one.abs().max().clamp(min=1))
+    pairs = zip(*(_outputs(one, example_inputs) for one in (model, other)), strict=True)
+    return max(float((a - b).abs().max() / a.abs().max().clamp(min=1e-30)) for a, b in pairs)
 
 
-def _outputs(model: nn.Module, example_inputs: Iterable[Any]) -> Tensor:
-    """The outputs in eval mode and float64, where rounding cannot be mistaken for a wrong cut."""
-    inputs = [
-        one.double() if isinstance(one, torch.Tensor) and one.is_floating_point() else one
-        for one in example_inputs
-    ]
+def _outputs(model: nn.Module, example_inputs: tuple[Any, ...]) -> list[Tensor]:
+    """All outputs of numbers, in float64 where rounding cannot be mistaken for a wrong cut."""
     with torch.no_grad():
-        return model.double().eval()(*inputs)
+        try:
+            found = copied(model).double().eval()(*pytree.tree_map(_double, example_inputs))
+        except RuntimeError:  # a forward with types of its own
+            found = copied(model).eval()(*example_inputs)
+    return [one for one in pytree.tree_leaves(found) if isinstance(one, torch.Tensor)]
+
+
+def _precise(model: nn.Module, example_inputs: tuple[Any, ...]) -> bool:
+    return all(one.dtype == torch.float64 for one in _outputs(model, example_inputs))
+
+
+def _double(value: Any) -> Any:
+    floats = isinstance(value, torch.Tensor) and value.is_floating_point()
+    return value.double() if floats else value
