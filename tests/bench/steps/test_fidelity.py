@@ -30,6 +30,7 @@ from bench.run.run import run
 from bench.steps.workspace import Settings, Workspace
 from bench.store.store import Store
 from bench.tracking import fields
+from bench.tracking.summaries import conclude
 from reports.analysis.fidelity import STATISTICS
 from reports.records import Record
 from suites import FidelitySuite, SuiteError, load_suite
@@ -307,6 +308,14 @@ def test_metrics_in_mlflow_are_those_of_the_report(finished: Path) -> None:
         metrics = {name: value for name, value, _ in fields.metrics(record)}
         for name in STATISTICS:
             assert row[name] == pytest.approx(metrics[f"fidelity/{name}"], nan_ok=True)
+
+
+def test_summaries_in_mlflow_are_best_first(finished: Path) -> None:
+    records = toy.records(finished)
+    found = conclude(suite(), records, [one.labels for one in records]).summaries
+    correlations = [one.points["fidelity/spearman", 0] for one in found]
+    assert len(found) == len(suite().methods) > 1
+    assert correlations == sorted(correlations, reverse=True)
 
 
 def test_the_report_is_a_function_of_the_records(finished: Path, tmp_path: Path) -> None:
