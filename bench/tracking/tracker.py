@@ -144,7 +144,7 @@ def _attach(experiment: Experiment, run_id: str, report: Path) -> None:
     if (headline := report / "headline.json").exists():
         said = json.loads(headline.read_text())
         for name, text in (
-            ("declared", said["declared"]), ("exploratory", " ".join(said["exploratory"])),
+            ("declared", said["declared"]), ("notices", " ".join(said["notices"])),
         ):  # fmt: skip
             client.set_tag(run_id, f"report.{name}", fields.short(text or "none", fields.TAG_LIMIT))
     client.set_tag(run_id, DIGEST, digest)  # last: whatever is cut short before is done again

@@ -236,14 +236,14 @@ def test_the_suite_run_carries_suite_counts_and_report(root: Path, tmp_path: Pat
 
 
 def test_what_a_report_leans_on_is_tags_of_its_run(root: Path, tmp_path: Path) -> None:
-    said = {"declared": None, "exploratory": ["Exploratory: more bases.", "Interim: 1 of 2."]}
+    said = {"declared": None, "notices": ["Exploratory: more bases.", "Interim: 1 of 2."]}
     report = tmp_path / "report"
     report.mkdir()
     (report / "headline.json").write_text(json.dumps(said))
     opened(root).finish("FINISHED", report)
     (run,) = runs(root, "suite")
     assert run.data.tags["report.declared"] == "none"
-    assert run.data.tags["report.exploratory"] == "Exploratory: more bases. Interim: 1 of 2."
+    assert run.data.tags["report.notices"] == "Exploratory: more bases. Interim: 1 of 2."
 
 
 def test_a_report_written_later_is_brought_to_the_latest_run(root: Path, tmp_path: Path) -> None:
