@@ -80,10 +80,8 @@ def compare_methods(
         table[(table["method"] == method) & (table["reference"] == reference)] for table in tables
     )
     tests = len(tables[1])
-    both, axis = (
-        scored.trials[scored.trials["method"].isin([method, reference])],
-        suite.budgets.cost,
-    )
+    both = scored.trials[scored.trials["method"].isin([method, reference])]
+    axis = suite.budgets.cost
     off = [] if axis == "threshold" or both.empty else off_by_method(off_budget(both, axis), axis)
     return MethodDifference(
         suite, method, reference, declared, tests, by_problem, over_problems, off
