@@ -27,23 +27,18 @@ from .results import of_plan
 class MethodDifference:
     """Method minus reference, in points of accuracy.
 
-    Attributes:
-        declared: whether the suite has declared this comparison, either way round.
-        family: comparisons that share the level: those of the suite if it has declared this one,
-            else all pairs of its methods, for it may have been chosen because it stood out.
-        paired: one row a (recovery, problem), as of `by_problem.paired`.
-        overall: one row a recovery, as of `over_problems.overall`.
-        off_budget: where one of the two misses a budget, as of `off_budget.off_by_method`.
+    The level is shared by the comparisons of the suite if it has declared this one, else by all
+    pairs of its methods, for it may have been chosen because it stood out.
     """
 
     suite: Suite
     method: str
     reference: str
-    declared: bool
-    family: int
-    paired: pd.DataFrame
-    overall: pd.DataFrame
-    off_budget: list[str]
+    declared: bool  # by the suite, either way round
+    family: int  # comparisons that share the level
+    paired: pd.DataFrame  # one row a (recovery, problem), as of `by_problem.paired`
+    overall: pd.DataFrame  # one row a recovery, as of `over_problems.overall`
+    off_budget: list[str]  # where one of the two misses a budget, of `off_budget.off_by_method`
 
     @property
     def words(self) -> list[str]:
