@@ -236,7 +236,6 @@ def _louder(values: Tensor, dim: int) -> Tensor:
 
 
 def _with_louder(groups: Sequence[Group], loud: Member) -> tuple[Group, ...]:
-    """The groups, with this member made louder."""
     twin = _Louder(**{one.name: getattr(loud, one.name) for one in fields(loud)})
     return tuple(
         replace(

@@ -145,7 +145,6 @@ def _refuse_out_of_reach(choices: Choices, budget: float) -> None:
 
 
 def _shared(choices: Choices, budget: float) -> Choice:
-    """One threshold for all groups."""
     groups = len(choices.evidence)
     weaker, enough = _nearest(
         choices.selector, lambda threshold: choices.cost(choices.at(threshold)), budget
