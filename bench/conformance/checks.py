@@ -11,7 +11,7 @@ from criteria import Criterion, Group, Member, NotApplicable
 from criteria.registry import scores_weights
 from criteria.selector import Selector
 
-from .behaviour import Behaviour, Case, Scoring, contributes
+from .behaviour import Behaviour, Case, Scoring, contributes, units_of
 from .finding import Finding, Verdict
 from .networks import permute_
 
@@ -60,13 +60,13 @@ def leaves_alone(seen: Behaviour) -> Said:
 
 def shape(seen: Behaviour) -> Said:
     """One tensor a group, of `[units]`; a selector's evidence as it declares it."""
-    fault = shape_fault(seen.alone, _groups(seen))
+    fault = shape_fault(seen.alone, units_of(seen.entry, seen.case))
     return ("fail", fault) if fault else ("pass", "one tensor a group, of the right shape")
 
 
 def finite(seen: Behaviour) -> Said:
     """No NaN and no infinity."""
-    fault = not_finite(seen.alone, _groups(seen))
+    fault = not_finite(seen.alone, units_of(seen.entry, seen.case))
     return ("fail", fault) if fault else ("pass", "no NaN, no infinity")
 
 
@@ -210,10 +210,6 @@ def not_finite(scoring: Scoring, groups: Sequence[Group]) -> str | None:
         if bad:
             return f"group {group.root}: {bad} of {values.numel()} values are NaN or infinite"
     return None
-
-
-def _groups(seen: Behaviour) -> tuple[Group, ...]:
-    return seen.case.groups if seen.entry.structured else seen.case.weight_groups
 
 
 def _distance(one: Tensor, other: Tensor) -> float:
