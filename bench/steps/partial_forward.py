@@ -66,11 +66,9 @@ class Replay:
 
         None where one of its layers was never called: its weights are used in some other way.
         """
-        first: dict[str, int] = {}
-        for at, call in enumerate(self._calls):
-            first.setdefault(call.name, at)
-        places = [first.get(_layer(member), -1) for member in group.members]
-        return None if -1 in places else min(places)
+        called = [call.name for call in self._calls]
+        layers = {_layer(member) for member in group.members}
+        return min(map(called.index, layers)) if layers <= set(called) else None
 
     def resume(self, start: int = 0) -> Any:
         """Outputs for the recorded inputs; calls that had returned before `start` are not run.
