@@ -140,6 +140,11 @@ def load_suite(
     # What is taken out by a scale or on the command line may leave recipes that nothing follows.
     if suite.unfollowed and scale in (None, PAPER) and not overrides and known is None:
         raise SuiteError(f"{path}: {unfollowed_words(key for key, _ in suite.unfollowed)}")
+    keys = [one.partition("=")[0].strip() for one in overrides]
+    if "suite" in keys and "description" not in keys:
+        others = [one for one, key in zip(overrides, keys, strict=True) if key != "suite"]
+        told = f"{content.get('suite')}, changed: {', '.join(others) or 'its name alone'}"
+        return suite.model_copy(update={"description": told})
     if suite.at_scale and not suite.description:
         return suite.model_copy(update={"description": suite.reduced_to})
     return suite

@@ -95,12 +95,26 @@ class ChosenSuite:
         found = recorded.outline
         say(console, (found.suite.suite, "bold"), f"  {found.suite.description}")
         if self.name in library() and resolved(load_suite(self.name)) != recorded.suite:
-            say(console, f"As it was run last, {recorded.date}: the library's has other settings.")
-        if recorded.outdated:
+            say(
+                console, f"As it was run last, {recorded.minute}: the library's has other settings."
+            )
+        run_then = f"these are the trials as they were run, {recorded.minute}"
+        if gone := [one for one in recorded.plugins if not one.is_file()]:
+            from criteria import registry
+
+            from ..plan.plugins import load_plugins
+
+            load_plugins(one for one in recorded.plugins if one not in gone)
+            known = {one.name for one in registry.criteria() if one.file.is_file()}
+            owed = [one.name for one in found.suite.methods if one.criterion not in known]
+            need = f", without which {', '.join(owed)} cannot run again" if owed else ""
+            files = ", ".join(map(str, gone))
+            say(console, f"There is no plugin {files} any more{need}: {run_then}.")
+        elif recorded.outdated:
             say(
                 console,
-                f"The code of criteria has changed since {recorded.date}: these are the "
-                f"trials as they were run then; bench plan {self.name} says what would run anew.",
+                f"The code of criteria has changed since: {run_then}; bench plan {self.name} says "
+                "what would run anew.",
             )
         return found
 
@@ -110,7 +124,10 @@ class ChosenSuite:
         Raises:
             SuiteError, PlanError, CriteriaError: faults of the suite, a plugin or a name.
         """
-        return self._plans(console, {"": self.suite()})[""]
+        planned = self._plans(console, {"": self.suite()})[""]
+        if planned.suite.rehearsal:
+            say(console, (f"Rehearsal: {REHEARSED}.", "yellow"))
+        return planned
 
     def plans_by_scale(self, console: Console) -> dict[str, Plan]:
         """The plans of all scales of the suite by name, its file as it stands first.
@@ -137,14 +154,18 @@ class ChosenSuite:
     def _at(self, scale: str, *, has_run: bool = False) -> Suite | FidelitySuite:
         from suites import SuiteError
 
-        given = self.overrides
+        added: list[str] = []
         try:
-            suite = self._load(given, scale)
+            suite = self._load(self.overrides, scale)
             if looks := self._looks(suite, has_run=has_run):
-                added = [f"bases={looks[-1]}", f"analysis.looks={looks}"]
-                suite = self._load([*given, *added], scale)
+                added = [f"--set bases={looks[-1]}", f"--set analysis.looks={looks}"]
+                both = [one.removeprefix("--set ") for one in added]
+                suite = self._load([*self.overrides, *both], scale)
         except SuiteError as error:
-            raise self._with_unknown_criteria(error) from None
+            said, asked = str(error), "looks of its last run" if has_run else "--until-decided"
+            for one in (" ".join(added), *added):
+                said = said.replace(one, asked) if one else said
+            raise self._with_unknown_criteria(SuiteError(said, error.criteria)) from None
         return suite
 
     def _load(self, overrides: Sequence[str], scale: str) -> Suite | FidelitySuite:
@@ -165,8 +186,6 @@ class ChosenSuite:
     def _plans(self, console: Console, suites: dict[str, Suite | FidelitySuite]) -> dict[str, Plan]:
         suite = next(iter(suites.values()))
         say(console, (suite.suite, "bold"), f"  {suite.description}")
-        if suite.rehearsal:
-            say(console, (f"Rehearsal: {REHEARSED}.", "yellow"))
         with console.status("reading the criteria"):
             from ..plan.plan import make_plan
             from ..plan.plugins import load_plugins
