@@ -11,14 +11,14 @@ from reports.records import Record
 from suites.schema import AnySuite
 
 from . import connection, fields
-from .links import run_page, runs_where, suite_links
+from .links import PLACE, run_page, runs_where, suite_links
 
 if TYPE_CHECKING:
     from .summaries import Conclusions, Summary
 
 NOTE = "mlflow.note.content"  # the description, Markdown
 PARENT = "mlflow.parentRunId"
-LAYOUT = "2"  # of a trial's run; one of another layout is logged anew
+LAYOUT = "3"  # of a trial's run; one of another layout is logged anew
 
 MLFLOW_STATUS = {"done": "FINISHED", "infeasible": "FINISHED", "failed": "FAILED"}
 
@@ -104,8 +104,8 @@ class Experiment:
         with connection.talking_to(self.uri):
             for name in self._summaries.keys() - wanted.keys():
                 self.client.delete_run(self._summaries.pop(name).run_id)
-            for name, one in wanted.items():
-                self._bring(name, one, suite_hash, suite_run)
+            for place, (name, one) in enumerate(wanted.items()):
+                self._bring(name, one, {"suite.hash": suite_hash, PLACE: f"{place:05d}"}, suite_run)
             for record in found.records:
                 above = self._summaries.get(fields.summary_name(record.labels))
                 trial = self._trials.get(record.key)
@@ -117,12 +117,13 @@ class Experiment:
         """What MLflow's pages show of the suite, and where; those of a local store are at `ui`."""
         return suite_links(self.client, self.id, connection.server_of(self.uri, ui))
 
-    def _bring(self, name: str, one: Summary, suite_hash: str, suite_run: str) -> None:
-        """Write one summary, unless another machine has made it of more trials of this suite."""
+    def _bring(self, name: str, one: Summary, more: Mapping[str, str], suite_run: str) -> None:
+        """Write one summary with some tags more, unless another machine has made it of more trials
+        of this suite."""
         from mlflow.entities import Metric, Param, RunTag
 
         held, trials = self._summaries.get(name), len(one.records)
-        if held and held.tags.get("suite.hash") == suite_hash and held.trials > trials:
+        if held and held.tags.get("suite.hash") == more["suite.hash"] and held.trials > trials:
             return
         if held and held.trials and held.tags["summary.digest"] != one.digest:
             # The history of a metric only grows: other numbers take a new run.
@@ -134,7 +135,7 @@ class Experiment:
         links = [f"[its trials]({below})"] * (one.tags["role"] == "summary")
         report = run_page(self.id, suite_run, "/artifacts/report/index.html")
         note = f"{one.note}\n\n{' · '.join([*links, f'[the report]({report})'])}"
-        tags = {**one.tags, "suite.hash": suite_hash, "trials": str(trials)}
+        tags = {**one.tags, **more, "trials": str(trials)}
         tags |= {"summary.digest": one.digest, NOTE: fields.short(note, fields.TAG_LIMIT)}
         new = [RunTag(key, text) for key, text in tags.items() if held.tags.get(key) != text]
         if not held.trials:

@@ -11,10 +11,16 @@ from reports.records import Labels, Measurements, Record, budget_words, frame
 
 PARAM_LIMIT, TAG_LIMIT, NAME_LIMIT = 6000, 5000, 250  # characters that MLflow takes
 
-# Columns of `reports.records.frame` and of the report's cells, and what they are called in MLflow,
-# whose charts stand in sections by the word before the slash, sections and charts by the alphabet:
-# accuracy first. Accuracies and shares in percent, changes in points, seconds, bytes.
+# Columns of `reports.records.frame` and of the report's tables of cells and of differences over
+# problems, and what they are called in MLflow, whose charts stand in sections by the word before
+# the slash, sections and charts by the alphabet: what matters first. Accuracies and shares in
+# percent, changes and differences in points, seconds, bytes.
 SECTIONS = {
+    "difference": {
+        "mean": "mean", "typical": "typical",
+        "joint_low": "mean_low_all_at_once", "joint_high": "mean_high_all_at_once",
+        "low": "mean_low_alone", "high": "mean_high_alone",
+    },
     "eval": {
         "top1": "test_top1", "retained_top1": "accuracy_change", "dense_top1": "dense_test_top1",
         "top5": "test_top5", "loss": "test_loss", "validation_top1": "validation_top1",
@@ -28,11 +34,22 @@ SECTIONS = {
         **{f"{one}_percent": f"{one}_kept_percent"
            for one in ("macs", "params", "channels", "weights", "latency")},
     },
+    "problems": {
+        "of": "planned", "n_problems": "compared", "wins": "won", "ties": "tied", "losses": "lost",
+    },
+    "problems_like_these": {
+        "like_low": "difference_low", "like_high": "difference_high",
+        "like_p": "p", "like_p_adjusted": "p_adjusted",
+    },
     "spread": {
         "top1_sd": "test_top1_sd", "retained_top1_sd": "accuracy_change_sd",
-        "top1_low": "test_top1_low", "top1_high": "test_top1_high",
+        "top1_low": "test_top1_interval_low", "top1_high": "test_top1_interval_high",
     },
-    "time": {one: one for one in ("score_s", "phases_s", "recovery_s", "total_s")},
+    "test": {"p": "p", "p_adjusted": "p_adjusted", "look": "bases_looked_at"},
+    "time": {
+        "score_s": "scoring_s", "phases_s": "training_before_recovery_s",
+        "recovery_s": "recovery_s", "total_s": "total_s",
+    },
     "trials": {
         one: one for one in ("bases", "expected", "done", "failed", "timed_out", "infeasible")
     },
@@ -41,7 +58,11 @@ SECTIONS = {
 
 
 def named(row: Mapping[Any, Any]) -> dict[str, float]:
-    """The metrics of a row of columns: what it has of those above, under the names of MLflow."""
+    """The metrics of a row of columns: what it has of those above, under the names of MLflow.
+
+    >>> named({"top1": 91.5, "macs_percent": 50, "top5": None})
+    {'eval/test_top1': 91.5, 'network/macs_kept_percent': 50.0}
+    """
     return {
         f"{section}/{name}": float(row[column])
         for section, names in SECTIONS.items()
@@ -112,12 +133,13 @@ def provenance_tags(provenance: Mapping[str, Any]) -> dict[str, str]:
 
 
 def params(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested settings as one flat level, `criterion.options.p`; lists as JSON."""
+    """Nested settings as one flat level, `criterion.options.p`; lists as JSON; without what is
+    not set."""
     flat: dict[str, str] = {}
     for name, value in values.items():
         if isinstance(value, Mapping) and value:
             flat |= params(value, f"{prefix}{name}.")
-        else:
+        elif value is not None:
             text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
             flat[f"{prefix}{name}"] = short(text, PARAM_LIMIT)
     return flat
@@ -132,7 +154,7 @@ def metrics(record: Record) -> list[tuple[str, float, int]]:
         from reports.analysis.fidelity import statistics_of
 
         found = {f"fidelity/{name}": x for name, x in statistics_of(record.fidelity).items()}
-        found |= {f"time/{one}": getattr(record.costs, one) for one in ("score_s", "total_s")}
+        found |= {"time/scoring_s": record.costs.score_s, "time/total_s": record.costs.total_s}
         return [(name, value, 0) for name, value in found.items()]
     assert record.measurements is not None
     row: dict[str, Any] = {**dict(record.measurements), **dict(record.costs)}

@@ -1,12 +1,14 @@
 """Addresses of MLflow's pages: whatever a view needs to be right stands in them.
 
 Only what the pages put into their address themselves is used: filter, order, mode. Columns, groups
-and saved views are theirs and the user's. No view is ordered by an outcome: a page loads a hundred
-runs, and which ones must not hang on who did well.
+and saved views are theirs and the user's, so tables open without numbers, and charts with the first
+ten runs. Charts are in the order of the report, best first. The table is not: a page loads a
+hundred runs, and which ones must not hang on who did well.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,25 +23,33 @@ if TYPE_CHECKING:
 # MLflow 3 opens on traces of language models unless the address asks for training; no tag of an
 # experiment decides that any more.
 CLASSIC = {"workflowType": "machine_learning"}
+PLACE = "place"  # tag of summaries and comparisons: where the report has them
+DRAWN = 10  # runs that MLflow's charts draw at first
 
 
 def suite_links(client: MlflowClient, experiment: str, server: str) -> dict[str, str]:
     """What a page shows of the suite of an experiment -> its address; within `talking_to`."""
-    summary = "tags.role = 'summary'"
-    links = {
-        "differences over problems": runs_where(experiment, "tags.role = 'comparison'"),
-        "every method on every problem": runs_where(experiment, summary),
-    }
-    order = ["tags.problem", "tags.recovery DESC"]
-    for run in client.search_runs([experiment], summary, max_results=1, order_by=order):
-        # Curves of all problems at once are too many for one picture.
-        of = {name: run.data.tags[name] for name in ("problem", "recovery")}
-        which = " and ".join([summary, *(f"tags.{name} = '{x}'" for name, x in of.items())])
-        curves = runs_where(experiment, which, compareRunsMode="CHART")
-        links[f"curves, {', '.join(of.values())}"] = curves
+    links = dict(_charts(client, experiment, "differences over problems", "comparison", "recovery"))
+    curves = _charts(client, experiment, "curves", "summary", "problem", "recovery")
+    links |= [*curves][:1]  # of all problems they are too many to print
+    table = "every method on every problem (pick eval/... under Columns)"
+    links[table] = runs_where(experiment, "tags.role = 'summary'")
     if latest := latest_run(client, experiment):
         links["the latest run, with the report"] = run_page(experiment, latest.info.run_id)
     return {what: f"{server}/{path}" for what, path in links.items()}
+
+
+def _charts(
+    client: MlflowClient, experiment: str, what: str, role: str, *by: str
+) -> Iterator[tuple[str, str]]:
+    """Charts of the runs of a role, a view for all that agree in the tags `by`: name, address."""
+    which = f"tags.role = '{role}'"
+    found = client.search_runs([experiment], which, order_by=[f"tags.{PLACE}"])
+    for values, n in Counter(tuple(one.data.tags[tag] for tag in by) for one in found).items():
+        where = [which, *(f"tags.{tag} = '{x}'" for tag, x in zip(by, values, strict=True))]
+        view = runs_where(experiment, " and ".join(where), PLACE, compareRunsMode="CHART")
+        drawn = f" (the best {DRAWN} of {n} are drawn)" if n > DRAWN else ""
+        yield f"{what}, {', '.join(values)}{drawn}", view
 
 
 def links_of_all(root: Path, ui: str) -> Iterator[tuple[str, dict[str, str]]]:
@@ -65,9 +75,9 @@ def home(ui: str) -> str:
     return f"{ui}/#/experiments?{urlencode(CLASSIC)}"
 
 
-def runs_where(experiment: str, condition: str, **more: str) -> str:
-    """The runs that meet a condition, by name."""
-    order = {"orderByKey": "tags.`mlflow.runName`", "orderByAsc": "true"}
+def runs_where(experiment: str, condition: str, by: str = "mlflow.runName", **more: str) -> str:
+    """The runs that meet a condition, in the order of a tag: their name."""
+    order = {"orderByKey": f"tags.`{by}`", "orderByAsc": "true"}
     query = {**CLASSIC, "searchFilter": condition, **order, **more}
     return f"#/experiments/{experiment}/runs?{urlencode(query, quote_via=quote)}"
 

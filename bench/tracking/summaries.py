@@ -1,8 +1,8 @@
 """What MLflow shows of several trials: the numbers of the report, from the same analysis.
 
 A summary run is a method on a problem under a recovery, a comparison run a row of the report's
-differences over problems. MLflow's page averages the hundred runs that it has loaded: with these no
-view needs to average.
+differences over problems; both in the report's order. MLflow's page averages the hundred runs that
+it has loaded: with these no view needs to average.
 """
 
 import math
@@ -16,22 +16,24 @@ from reports.analysis.fidelity import STATISTICS, FidelityResults, analyse_fidel
 from reports.analysis.results import Analysed, Results
 from reports.formats import markdown_row, number
 from reports.page.findings import headline
+from reports.page.wording import WORDS
 from reports.records import Labels, Record, budget_words, content_key
 from suites.fidelity import FidelitySuite
 from suites.schema import AnySuite, Suite
 
 from . import fields
 
+VERDICTS = {"word": "verdict", "like_word": "verdict_for_problems_like_these"}  # tags of columns
 Points = dict[tuple[str, int], float]  # (metric, step) -> value
 Rows = list[dict[Any, Any]]
 
 STEPS = (
-    "Steps are budgets, in parts of {:,} taken away: {:,} keeps 50 %, 0 is the dense network. "
-    "Those of `train/` and `validation/` are epochs. All are means over bases."
+    "The table has the step of metrics at each budget; step 0 is the dense network. Steps of "
+    "`train/` and `validation/` are epochs. All are means over bases."
 )
 DIFFERENCE = (
-    "{}: difference in accuracy change, in points, mean over problems; `joint_` is the interval "
-    "that holds for all comparisons of the report at once."
+    "Verdict: {}. `difference/mean`: {} minus {}, mean over problems of the accuracy change, in "
+    "points. The interval `all_at_once` holds for all comparisons of the report at once."
 )
 
 
@@ -77,26 +79,25 @@ def conclude(suite: AnySuite, records: Sequence[Record], expected: Sequence[Labe
     return Conclusions(records, summaries, "\n\n".join(said))
 
 
-def steps_of(budgets: Iterable[float]) -> tuple[dict[float, int], int]:
-    """The step of each budget, and in parts of how many: of so many that no two meet.
-
-    The last step, which tables show, keeps least.
+def steps_of(budgets: Iterable[float]) -> dict[float, int]:
+    """The step of each budget or threshold: its distance from 1, in thousandths, or in finer parts
+    where two would meet. The last step, which tables show, keeps least.
 
     >>> steps_of([0.7, 0.125]), steps_of([0.0004, 0.0001])
-    (({0.7: 300, 0.125: 875}, 1000), ({0.0004: 9996, 0.0001: 9999}, 10000))
+    ({0.7: 300, 0.125: 875}, {0.0004: 9996, 0.0001: 9999})
     """
     kept, unit = set(budgets), 1000
     while len({round(unit * (1 - one)) for one in kept}) < len(kept):
         unit *= 10
-    return {one: round(unit * (1 - one)) for one in sorted(kept, reverse=True)}, unit
+    return {one: round(unit * (1 - one)) for one in sorted(kept, reverse=True)}
 
 
 def _of_methods(results: Results) -> Iterator[Summary]:
     dense = results.dense.groupby("problem")["dense_top1"].mean()
     of_run = dict(iter(results.cells.groupby(["method", "problem", "recovery"], sort=False)))
-    steps, unit = steps_of(results.cells["budget"])
-    note = STEPS.format(unit, unit // 2)
-    for first, trials in _runs(results):
+    steps = steps_of(results.cells["budget"])
+    runs = sorted(_runs(results), key=lambda run: _place(run[0], results))
+    for first, trials in runs:
         cells = of_run[first.method, first.problem, first.recovery].to_dict("records")
         whole, points = {one["budget"] for one in cells if one["complete"]}, Points()
         if whole:  # the curves begin at the dense network
@@ -104,10 +105,25 @@ def _of_methods(results: Results) -> Iterator[Summary]:
             points = {("eval/dense_test_top1", 0): top1, ("eval/test_top1", 0): top1}
             points["eval/accuracy_change", 0] = 0.0
         for one in cells:
-            named = {**fields.named(one), "network/budget_percent": 100 * one["budget"]}
+            named = fields.named(one) | dict([_asked(one)])
             points |= {(name, steps[one["budget"]]): x for name, x in named.items()}
         points |= _curves([one for one in trials if one.labels.budget in whole])
-        yield _summary(first, trials, cells, points, f"{_table(cells)}\n\n{note}")
+        yield _summary(first, trials, cells, points, f"{_table(cells, steps)}\n\n{STEPS}")
+
+
+def _place(first: Labels, results: Results) -> tuple[int, int, float]:
+    """Problems and recoveries in the order of the plan; in each the best first."""
+    scores = results.averaged.get((first.problem, first.recovery, first.method))
+    worst_last = math.inf if scores is None else -float(scores.mean())
+    places = results.problems.index(first.problem), results.recoveries.index(first.recovery)
+    return *places, worst_last
+
+
+def _asked(cell: Mapping[Any, Any]) -> tuple[str, float]:
+    """The budget of a cell as a metric."""
+    if cell["cost"] == "threshold":
+        return "network/threshold", cell["budget"]
+    return f"network/{cell['cost']}_budget_percent", 100 * cell["budget"]
 
 
 def _of_fidelity(results: FidelityResults) -> Iterator[Summary]:
@@ -147,17 +163,26 @@ def _summary(
 
 
 def _of_comparisons(results: Results) -> Iterator[Summary]:
-    for row in results.overall.to_dict("records"):
+    for row in _best_first(results):
         words = {str(name): x for name, x in row.items() if isinstance(x, str) and x}
-        numbers = {name: x for name, x in row.items() if isinstance(x, int | float)}
+        numbers = fields.named({name: x for name, x in row.items() if isinstance(x, int | float)})
         yield Summary(
             name=fields.named_by(f"{row['method']} against {row['reference']}", row["recovery"]),
             tags={**words, "suite": results.suite.suite, "role": "comparison"},
             params={name: words[name] for name in ("method", "reference", "recovery")},
-            points={(f"difference/{k}", 0): x for k, x in numbers.items() if math.isfinite(x)},
-            note=DIFFERENCE.format(row["word"]),
+            points={(name, 0): x for name, x in numbers.items() if math.isfinite(x)},
+            note=DIFFERENCE.format(row["verdict"], row["method"], row["reference"]),
             records=results.records,
         )
+
+
+def _best_first(results: Results) -> Rows:
+    """Differences over problems by recovery: those to the control, then all others."""
+    order = {one: at for at, one in enumerate(results.recoveries)}
+    table = results.overall.rename(columns=VERDICTS)
+    table["at"] = table["recovery"].map(order)
+    by = ["at", "family", "mean"]
+    return table.sort_values(by, ascending=[True, True, False], kind="stable").to_dict("records")
 
 
 def _curves(records: Sequence[Record]) -> Points:
@@ -171,12 +196,14 @@ def _curves(records: Sequence[Record]) -> Points:
     return {at: sum(values) / len(values) for at, values in found.items()}
 
 
-def _table(cells: Rows) -> str:
+def _table(cells: Rows, steps: Mapping[float, int]) -> str:
     """The cells of a summary in Markdown."""
     heads = {"top1": "test top-1 (%)", "top1_sd": "SD", "retained_top1": "accuracy change (points)"}
     heads |= {"macs_percent": "MACs kept (%)", "params_percent": "parameters kept (%)"}
-    lines = [markdown_row(["budget", "networks", *heads.values()]), "|---" * 7 + "|"]
+    lines = [markdown_row(["step", "budget", "networks", *heads.values()]), "|---" * 8 + "|"]
     for one in cells:
-        place = [budget_words(one["cost"], one["budget"]), f"{one['done']} of {one['expected']}"]
+        of = "" if one["cost"] == "threshold" else f" of {WORDS[one['cost']]}"
+        place = [str(steps[one["budget"]]), budget_words(one["cost"], one["budget"]) + of]
+        place.append(f"{one['done']} of {one['expected']}")
         lines.append(markdown_row([*place, *(number(one[name]).text for name in heads)]))
     return "\n".join(lines)

@@ -158,7 +158,7 @@ def suite_hash(suite: AnySuite) -> str:
 
 
 def _key_settings(suite: AnySuite) -> list[Param]:
-    """What was compared and how, without what is not set; the artifact suite.yaml has all of it."""
+    """What was compared and how; the artifact suite.yaml has all of it."""
     from mlflow.entities import Param
 
     settings = {
@@ -167,7 +167,7 @@ def _key_settings(suite: AnySuite) -> list[Param]:
         "models": [one.title for one in suite.models],
         "methods": suite.method_names,
     }
-    return [Param(name, x) for name, x in fields.params(settings).items() if x != "null"]
+    return [Param(*one) for one in fields.params(settings).items()]
 
 
 def _datasets(suite: AnySuite) -> list[DatasetInput]:

@@ -42,17 +42,38 @@ CELLS = {
     "eval/accuracy_change": "retained_top1",
     "spread/test_top1_sd": "top1_sd",
     "spread/accuracy_change_sd": "retained_top1_sd",
-    "spread/test_top1_low": "top1_low",
-    "spread/test_top1_high": "top1_high",
+    "spread/test_top1_interval_low": "top1_low",
+    "spread/test_top1_interval_high": "top1_high",
     "network/macs_kept_percent": "macs_percent",
     "network/params_kept_percent": "params_percent",
     "network/latency_kept_percent": "latency_percent",
-    "time/score_s": "score_s",
+    "time/scoring_s": "score_s",
     "time/recovery_s": "recovery_s",
     "trials/bases": "bases",
     "trials/done": "done",
     "trials/expected": "expected",
 }
+# The same of the report's overall.csv.
+OVERALL = {
+    "difference/mean": "mean",
+    "difference/mean_low_alone": "low",
+    "difference/mean_high_alone": "high",
+    "difference/mean_low_all_at_once": "joint_low",
+    "difference/mean_high_all_at_once": "joint_high",
+    "difference/typical": "typical",
+    "problems/planned": "of",
+    "problems/compared": "n_problems",
+    "problems/won": "wins",
+    "problems/tied": "ties",
+    "problems/lost": "losses",
+    "problems_like_these/difference_low": "like_low",
+    "problems_like_these/p_adjusted": "like_p_adjusted",
+    "test/p": "p",
+    "test/p_adjusted": "p_adjusted",
+    "test/bases_looked_at": "look",
+    "trials/bases": "bases",
+}
+TABLE = "every method on every problem (pick eval/... under Columns)"
 
 
 def timed(records: Sequence[Record]) -> list[Record]:
@@ -90,8 +111,10 @@ class Page:
             token = loaded.token
             if not token:
                 break
+        tag = asked["orderByKey"].removeprefix("tags.").strip("`")
+        order_of = [one.data.tags[tag] for one in runs]
+        assert order_of == sorted(order_of)
         names = [one.info.run_name for one in runs]
-        assert names == sorted(names)
         assert len(set(names)) == len(names)
         return dict(zip(names, runs, strict=True))
 
@@ -121,11 +144,11 @@ class Page:
 def check(page: Page, links: dict[str, str], tables: Path) -> int:
     """Hold what the links show against the report's CSV tables; returns how many numbers."""
     cells, overall = (pd.read_csv(tables / f"{name}.csv") for name in ("cells", "overall"))
-    runs = page.opened(links["every method on every problem"])
+    runs = page.opened(links[TABLE])
     seen = 0
     histories = {name: page.history(list(runs.values()), name) for name in CELLS}
     steps: dict[str, list[int]] = {}
-    at, _ = steps_of(cells["budget"])
+    at = steps_of(cells["budget"])
     for cell in cells.to_dict("records"):
         run = runs[f"{cell['method']} · {cell['problem']} · {cell['recovery']}"]
         step = at[cell["budget"]]
@@ -142,18 +165,29 @@ def check(page: Page, links: dict[str, str], tables: Path) -> int:
         for name in CELLS:
             point = histories[name].get((one.info.run_id, last))
             assert point is None or one.data.metrics[name] == point
-    shown = page.opened(links["differences over problems"])
-    assert len(shown) == len(overall)
-    for row in overall.to_dict("records"):
-        run = shown[f"{row['method']} against {row['reference']} · {row['recovery']}"]
-        assert run.data.tags["word"] == row["word"]
-        for column in ("mean", "low", "high", "joint_low", "joint_high", "p", "p_adjusted", "wins"):
-            known = not math.isnan(row[column])
-            assert run.data.metrics.get(f"difference/{column}") == (row[column] if known else None)
-            seen += known
-    curves = next(where for what, where in links.items() if what.startswith("curves"))
-    assert set(page.opened(curves)) <= set(runs)
+    for recovery, rows in overall.groupby("recovery"):
+        shown = page.opened(link_to(links, f"differences over problems, {recovery}"))
+        best_first = rows.sort_values("mean", ascending=False)
+        assert [one.data.params["method"] for one in shown.values()] == list(best_first["method"])
+        for row in rows.to_dict("records"):
+            run = shown[f"{row['method']} against {row['reference']} · {recovery}"]
+            assert run.data.tags["verdict"] == row["word"]
+            for name, column in OVERALL.items():
+                known = not math.isnan(row[column])
+                assert run.data.metrics.get(name) == (row[column] if known else None), name
+                seen += known
+    curves = page.opened(link_to(links, "curves"))
+    means = [one.data.metrics["eval/accuracy_change"] for one in curves.values()]
+    assert set(curves) <= set(runs)
+    assert len(curves) == cells["method"].nunique()
+    assert means[0] > means[-1]
     return seen
+
+
+def link_to(links: dict[str, str], what: str) -> str:
+    """The link whose name begins so."""
+    (found,) = (where for name, where in links.items() if name.startswith(what))
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -215,7 +249,7 @@ def test_the_page_shows_the_numbers_of_a_suite_of_600_trials(root: Path, tmp_pat
             with suppress(OSError), urlopen(f"{address}/health"):
                 break
             time.sleep(0.2)
-        assert len(Page(address).opened(links_of(root)["every method on every problem"])) > PAGE
+        assert len(Page(address).opened(links_of(root)[TABLE])) > PAGE
         assert check(Page(address), links_of(root), tables) > 2000
     finally:
         server.terminate()
@@ -358,7 +392,8 @@ def test_curves_of_training_are_means_over_bases_by_budget(root: Path) -> None:
         history = [Epoch(epoch=n, train_loss=at + n, validation_top1=n / 10) for n in (1, 2)]
         found = one.measurements.model_copy(update={"history": history})
         records[at] = one.model_copy(update={"measurements": found})
-    first = conclude(suite, records, expected).summaries[0]
+    found = conclude(suite, records, expected).summaries
+    first = next(one for one in found if one.name == summary_name(expected[0]))
     curves = {at: x for at, x in first.points.items() if at[0].startswith(("train", "validation"))}
     assert curves == {
         ("train/loss_at_50_percent", 1): 1.5,
@@ -366,6 +401,60 @@ def test_curves_of_training_are_means_over_bases_by_budget(root: Path) -> None:
         ("validation/top1_at_50_percent", 1): 10,
         ("validation/top1_at_50_percent", 2): 20,
     }
+
+
+@pytest.mark.parametrize(
+    ("budgets", "metric", "values", "words"),
+    [
+        ({"threshold": [0.75, 0.7]}, "network/threshold", [0.75, 0.7], "threshold 0.75"),
+        ({"params": [0.75, 0.7]}, "network/params_budget_percent", [75, 70], "75 % of parameters"),
+    ],
+)
+def test_a_step_says_which_budget_it_is(
+    budgets: dict[str, list[float]], metric: str, values: list[float], words: str
+) -> None:
+    suite, expected, records = made(**SMALL | {"budgets": budgets})
+    first = conclude(suite, records, expected).summaries[0]
+    assert [first.points[metric, step] for step in (250, 300)] == values
+    assert f"| 250 | {words} | 3 of 3 |" in first.note
+    assert "step 0 is the dense network" in first.note
+    assert first.points["eval/accuracy_change", 0] == 0
+    assert not [name for name, _ in first.points if name == "network/budget_percent"]
+
+
+def test_a_comparison_says_its_verdict(root: Path) -> None:
+    suite = synthetic.make_suite(**SMALL)
+    expected = synthetic.plan(suite)
+    records = timed(
+        [synthetic.record(one, 0.9 if one.method == "l1" else 0.5 + 0.01 * one.base)
+         for one in expected]
+    )  # fmt: skip
+    sync(root, suite, records, expected)
+    (one,) = everything(root, "comparison").values()
+    assert one.data.tags["verdict"] == "worse"
+    assert "Verdict: worse" in one.data.tags["mlflow.note.content"]
+
+
+def test_the_order_is_the_reports_and_charts_say_how_many_they_draw(root: Path) -> None:
+    names = [f"made-{i:02d}" for i in range(12)]
+    methods = ["l1", *({"criterion": "l1", "as": name} for name in names)]
+    suite = synthetic.make_suite(**SMALL | {"methods": methods, "budgets": {"macs": [0.5]}})
+    expected = synthetic.plan(suite)
+    quality = dict(zip([*names[6:], "l1", *names[:6]], range(13), strict=True))
+    records = timed(
+        [synthetic.record(one, 0.9 - 0.02 * quality[one.method] - 0.001 * one.base)
+         for one in expected]
+    )  # fmt: skip
+    sync(root, suite, records, expected)
+    links = links_of(root)
+    assert set(links) == {
+        "differences over problems, none (the best 10 of 12 are drawn)",
+        "curves, m1 on digits, none (the best 10 of 13 are drawn)",
+        TABLE,
+        "the latest run, with the report",
+    }
+    drawn = Page(local_uri(root)).opened(link_to(links, "curves"))
+    assert [one.data.tags["method"] for one in drawn.values()] == list(quality)
 
 
 def test_names_longer_than_mlflow_takes_stay_apart() -> None:
@@ -388,6 +477,7 @@ def test_budgets_of_the_library_have_a_step_each(name: str) -> None:
     if isinstance(suite, Suite):
         for model in suite.models:
             kept = suite.budgets_of(model).kept
-            steps, unit = steps_of(kept)
-            assert unit == 1000
+            steps = steps_of(kept)
             assert len(set(steps.values())) == len(kept)
+            assert min(steps.values()) > 0
+            assert max(steps.values()) < 1000  # thousandths tell them apart

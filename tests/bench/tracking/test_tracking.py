@@ -495,7 +495,7 @@ def test_a_store_that_fails_midway_can_be_caught_up(root: Path) -> None:
     assert sync(root, [record()]) == 0
 
 
-def test_links_lead_to_summaries_by_name_and_to_the_run(root: Path) -> None:
+def test_links_lead_to_summaries_and_to_the_run(root: Path) -> None:
     tracker = opened(root)
     tracker.log(record())
     links = {what: where.partition("?") for what, where in tracker.links(port=5001).items()}
@@ -510,15 +510,18 @@ def test_links_lead_to_summaries_by_name_and_to_the_run(root: Path) -> None:
     by_name = {"orderByKey": ["tags.`mlflow.runName`"], "orderByAsc": ["true"]}
     summary = "tags.role = 'summary'"
     assert queries == {
-        "differences over problems": {"searchFilter": ["tags.role = 'comparison'"], **by_name},
-        "every method on every problem": {"searchFilter": [summary], **by_name},
+        "every method on every problem (pick eval/... under Columns)": {
+            "searchFilter": [summary],
+            **by_name,
+        },
         "curves, resnet20 on digits, finetune-short": {
             "searchFilter": [
                 f"{summary} and tags.problem = 'resnet20 on digits' "
                 "and tags.recovery = 'finetune-short'"
             ],
             "compareRunsMode": ["CHART"],
-            **by_name,
+            "orderByKey": ["tags.`place`"],
+            "orderByAsc": ["true"],
         },
         "the latest run, with the report": {},
     }
