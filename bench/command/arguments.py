@@ -18,7 +18,7 @@ from ..errors import BenchError
 from ..terminal import say
 
 if TYPE_CHECKING:
-    from suites import FidelitySuite, Suite, SuiteError
+    from suites import FidelitySuite, Suite
 
     from ..plan.outline import Outline
     from ..plan.plan import Plan
@@ -46,7 +46,7 @@ class ChosenSuite:
 
     Attributes:
         scale: "" is the suite's file as it stands.
-        plugins: files with a user's criteria, for its plan and to tell of misspelt names.
+        plugins: files with a user's criteria.
         results: where suites are recorded as they were run.
     """
 
@@ -69,7 +69,7 @@ class ChosenSuite:
         """The suite at its scale; of one that `has_run`, with the looks that it has declared.
 
         Raises:
-            SuiteError: see `load_suite`; names criteria that do not exist as well.
+            SuiteError: see `load_suite`.
         """
         from suites import SuiteError
 
@@ -165,7 +165,7 @@ class ChosenSuite:
             said, asked = str(error), "looks of its last run" if has_run else "--until-decided"
             for one in (" ".join(added), *added):
                 said = said.replace(one, asked) if one else said
-            raise self._with_unknown_criteria(SuiteError(said, error.criteria)) from None
+            raise SuiteError(said) from None
         return suite
 
     def _load(self, overrides: Sequence[str], scale: str) -> Suite | FidelitySuite:
@@ -223,17 +223,6 @@ class ChosenSuite:
         known = recorded.plugins if recorded else ()
         given = {one.resolve() for one in self.plugins}
         return [*(one for one in known if one not in given), *self.plugins]
-
-    def _with_unknown_criteria(self, error: SuiteError) -> SuiteError:
-        """A misspelt criterion may be the cause, as where the control is none of the methods."""
-        if not error.criteria:
-            return error
-        from suites import SuiteError
-
-        from ..plan.plugins import load_plugins, unknown_criteria
-
-        load_plugins(self.all_plugins)
-        return SuiteError("\n".join([str(error), *unknown_criteria(error.criteria)]))
 
 
 @dataclass(frozen=True, kw_only=True)
