@@ -102,7 +102,7 @@ def _comparison(
     if len(results.published):
         frames["published"] = results.published
     _write_tables(frames, tables, out / "tables", formats)
-    said = {"declared": results.footing.date, "exploratory": results.footing.notices}
+    said = {"declared": results.footing.date, "notices": results.footing.notices}
     said["answer"] = [f"{lead}: {sentences}" for lead, sentences in answers(results).items()]
     headline = json.dumps(said | headline_numbers(results), indent=1)
     _write(out / "headline.json", headline + "\n")

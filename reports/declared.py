@@ -1,6 +1,6 @@
 """What was declared before there were results, and in what an analysis differs from that."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +54,10 @@ class Footing:
         return [f"{name}: {one}." for name, one in said.items() if one] + [
             f"Exploratory: {one}." for one in self.exploratory
         ]
+
+    def void(self, problems: Collection[str]) -> str:
+        """Why nothing may be concluded of these, whatever tests find; empty where they speak."""
+        return self.rehearsal or (self.near_chance if set(problems) <= set(self.guessing) else "")
 
     @property
     def near_chance(self) -> str:

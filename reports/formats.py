@@ -11,6 +11,7 @@ import numpy as np
 Mark = Literal["", "best", "near"]
 NEAR = "†"  # not shown to differ from the best
 LEAST = 1e-3  # what is smaller is not worth its digits
+MOST = 3  # names that a sentence bears
 LONGEST = 45  # rows that fit a page of a paper; a longer table is broken over pages
 
 
@@ -187,6 +188,12 @@ def counted(n: float, what: str) -> str:
     return f"1 {what}" if n == 1 else f"{n:.15g} {several}"
 
 
+def few(names: Sequence[str], before: str = ", ") -> str:
+    """As many as a sentence bears, and how many more, behind a comma or what else stands before."""
+    more = len(names) - MOST
+    return ", ".join(names[:MOST]) + (f"{before}and {more} more" if more > 0 else "")
+
+
 def in_order(names: Iterable[str], order: Iterable[str]) -> list[str]:
     """The names that occur, in the order of the suite."""
     there = set(names)
@@ -199,9 +206,14 @@ def ranged(numbers: Collection[int], what: str) -> str:
     return counted(high, what) if low == high else f"{low} to {counted(high, what)}"
 
 
+def percent(share: float) -> str:
+    """`12.5 %` of a share of 0.125."""
+    return f"{100 * share:g} %"
+
+
 def confidence(alpha: float) -> str:
     """`95 %` of a level of 0.05."""
-    return f"{100 * (1 - alpha):g} %"
+    return percent(1 - alpha)
 
 
 def capital(text: str) -> str:

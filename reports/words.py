@@ -1,21 +1,40 @@
-"""Words that templates/*.yaml keep: Jinja2 texts over what the numbers' module knows."""
+"""Words that templates keep: Jinja2 texts over what the numbers' module knows."""
 
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from suites.files import read_yaml
 
+Filters = Iterable[Callable[..., Any]]
 Texts = dict[str, dict[str, Template]]  # by what is told about, and part (title, caption, ...)
 
 
-def read_texts(file: str, filters: Iterable[Callable[..., str]], **known: Any) -> Texts:
-    """The texts of a file, which may use these filters, and names that are always known."""
-    environment = Environment(undefined=StrictUndefined, autoescape=False)
+def templates(filters: Filters, **own: Any) -> Environment:
+    """The files of templates/, which may use these filters; a name that is unknown is an error.
+
+    Args:
+        filters: functions, each under its own name.
+        own: what else Jinja2 is told, such as marks and what is escaped.
+    """
+    environment = Environment(
+        loader=PackageLoader("reports"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        **own,
+    )
     environment.filters |= {one.__name__: one for one in filters}
+    return environment
+
+
+def read_texts(file: str, filters: Filters, **known: Any) -> Texts:
+    """The texts of a YAML file, which may use these filters, and names that are always known."""
+    environment = templates(filters)
     environment.globals |= known
     return {
         name: {part: environment.from_string(text) for part, text in parts.items()}

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import pandas as pd
+
 from suites.schema import Suite
 
 from ..declared import Declaration, footing
@@ -57,9 +59,16 @@ def analyse(
     scored = cells.scores(suite, known, expected)
     trials, table, by_base = scored.trials, scored.cells, scored.by_base
     problems = list(table["problem"].unique())
-    ranking = {one: rank_methods(one, by_base, table, suite) for one in table["recovery"].unique()}
+    stands = footing(suite, known, expected, declarations)
+    void = bool(stands.void(problems))
+    ranking = {
+        str(one): rank_methods(str(one), by_base, table, suite, tested=not void)
+        for one in table["recovery"].unique()
+    }
     paired = by_problem.paired(by_base, table, declared, suite)
     overall = over_problems.overall(scored.by_look, table, declared, suite)
+    _silence(overall, overall.index[[void] * len(overall)])
+    _silence(paired, paired.index[paired["problem"].isin(problems if void else stands.guessing)])
     return Results(
         suite=suite,
         records=known,
@@ -81,5 +90,13 @@ def analyse(
         noise=noise.noise(scored.averaged),
         inflation=noise.inflation(scored.averaged, known),
         published=ours_and_published(suite, problems, trials),
-        footing=footing(suite, known, expected, declarations),
+        footing=stands,
     )
+
+
+def _silence(table: pd.DataFrame, rows: pd.Index) -> None:
+    """Take the words of these rows back, where what tests find is no finding."""
+    for column in {"word", "like_word", "verdict"} & set(table):
+        compared = rows[table.loc[rows, column] != "not compared"]
+        table.loc[compared, column] = "undecided"
+        table.loc[compared, list({"why"} & set(table))] = ""

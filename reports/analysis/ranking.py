@@ -32,7 +32,7 @@ class MethodRanks:
         alpha: level of all pairs and recoveries together.
         omnibus: Friedman's test over problems; None below two methods or two problems.
         pairwise: Welch's test of every pair of methods that failed nowhere, on these problems; None
-            below two of these, or on half of the plan's problems or fewer.
+            below two of these, on half of the plan's problems or fewer, or where nothing is tested.
         low, high: [methods] ranks, by the mean over problems, that the told pairs leave open; those
             that failed share the last.
         best: [methods] roughly how probable it is that the mean over problems is the highest, among
@@ -82,11 +82,12 @@ class MethodRanks:
 
 
 def rank_methods(
-    recovery: str, by_base: Averaged, cells: pd.DataFrame, suite: Suite
+    recovery: str, by_base: Averaged, cells: pd.DataFrame, suite: Suite, *, tested: bool = True
 ) -> MethodRanks:
     """Rank the suite's methods under one recovery.
 
     Arguments as `by_problem.paired`; the suite gives their order, alpha, and what failing means.
+    Where nothing may be concluded, pairs are not `tested`.
     """
     alpha = suite.analysis.alpha
     of_recovery = cells[cells["recovery"] == recovery]
@@ -119,7 +120,7 @@ def rank_methods(
     low, high = np.ones(len(methods)), np.full(len(methods), float(len(methods)))
     best = np.full(len(methods), np.nan)
     whole = np.asarray(~np.isnan(scores).any(axis=0))
-    if whole.sum() > 1 and 2 * len(problems) > len(everywhere):
+    if tested and whole.sum() > 1 and 2 * len(problems) > len(everywhere):
         cube[~whole] = np.nan  # a method that failed comes last, whatever it reached elsewhere
         pairs = statistics.pairwise(cube, cells["recovery"].nunique(), looks_of(suite))
         low, high = pairs.ranks(alpha)

@@ -231,9 +231,9 @@ def _nobody_wins(claim: Claim, rows: pd.DataFrame, place: dict[str, Any]) -> Ite
     winner = [name for name, n in zip(names, ahead, strict=True) if n == places * (k - 1)]
     left = [name for name, told in zip(names, behind, strict=True) if not told]
     said: ClaimVerdict = "not reproduced" if winner else "undecided" if left else "reproduced"
-    note = [f"told from all others everywhere: {', '.join(winner)}"] if winner else []
+    note = [f"better than all others everywhere: {', '.join(winner)}"] if winner else []
     if tested and left and not winner:
-        note = [f"never told from a better one: {', '.join(left)}"]
+        note = [f"never shown to be worse than another: {', '.join(left)}"]
     done = rows[rows["outcome"] == "done"]
     bases = {str(name): one["base"].nunique() for name, one in done.groupby("problem", sort=False)}
     yield Judgement(

@@ -134,19 +134,24 @@ def _named(budget: float) -> str:
 
 def _view(rows: pd.DataFrame, results: Results) -> View:
     """Rows of one view, best first; those without numbers last."""
-    control = results.suite.analysis.control
+    control, problem = results.suite.analysis.control, str(rows["problem"].iloc[0])
+    there = results.problems if problem == OVER else [problem]
+    told = results.suite.bases >= FEWEST_BASES and not results.footing.void(there)
     ordered = rows.sort_values("change", ascending=False, kind="stable")
-    marks = [_mark(row, control) for row in ordered.to_dict("records")]
+    marks = [_mark(row, control, told) for row in ordered.to_dict("records")]
     top1 = (ordered["top1"] - ordered["change"]).mean()
     dense = "–" if pd.isna(top1) else f"{top1:.2f}"
     texts = [dense, points(0), "–", "100", "100", "–", "reference"]
     own = ordered[ordered["matched_to"].isna() | (ordered["method"] == control)]
     shown = _shown(own.dropna(subset=["change"]), results, str(rows["recovery"].iloc[0]))
-    return View(marks, shown, Mark("dense network", 0.0, NAN, NAN, "", texts))
+    n, of = int(rows["n_problems"].max()), len(there)
+    over = f"mean over {n} of {of} problems" if 0 < n < of else ""
+    return View(marks, shown, Mark("dense network", 0.0, NAN, NAN, "", texts), over)
 
 
-def _mark(row: Mapping[Any, Any], control: str) -> Mark:
-    word = "control" if row["method"] == control else row["verdict"]
+def _mark(row: Mapping[Any, Any], control: str, told: bool) -> Mark:
+    """A row; its word only where something may be told."""
+    word = "control" if row["method"] == control else row["verdict"] if told else "–"
     span, apart = interval(row["low"], row["high"]), interval(*(row[one] for one in AGAINST))
     texts = [
         "–" if pd.isna(row["top1"]) else f"{row['top1']:.2f}",

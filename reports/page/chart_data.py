@@ -41,6 +41,7 @@ class View:
     marks: Sequence[Mark]  # highest value first, those without one last
     shown: Sequence[str]  # names shown until the reader chooses others
     reference: Mark  # the dashed line
+    over: str = ""  # of how many problems, where it is not all of them
 
     @property
     def rows(self) -> list[Mark]:
@@ -95,6 +96,7 @@ class Board:
             APART.join(key): {
                 "marks": [[places[one.name], *_plain(one)] for one in view.marks],
                 "shown": [places[name] for name in view.shown],
+                "over": view.over,
                 "reference": [view.reference.name, *_plain(view.reference)],
             }
             for key, view in self.views.items()

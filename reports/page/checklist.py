@@ -8,9 +8,9 @@ from functools import partial
 from typing import Literal
 
 from ..analysis.results import Results
-from ..formats import counted
+from ..formats import counted, few
 from . import latency, wording
-from .findings import few, provenance
+from .findings import provenance
 from .record_warnings import differences
 
 Met = Literal["yes", "partly", "no"]

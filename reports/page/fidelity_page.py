@@ -12,14 +12,16 @@ import pandas as pd
 from suites.section import slug
 
 from ..analysis.fidelity import CORRELATIONS, NORMALISED, REGRETS, SHARES, FidelityResults
-from ..formats import Cell, Table, capital, confidence, counted, heads
+from ..formats import Cell, Table, capital, confidence, counted, few, heads
 from ..statistics import FEWEST_BASES
 from . import findings, wording
 from .answer import ROWS
 from .captions import captioned
+from .care import caution
 from .chart_data import Board, Mark, Switch, View
 from .page import packed, template
-from .record_warnings import IGNORED, missing_warnings, record_warnings
+from .record_warnings import missing_warnings, record_warnings
+from .warnings import toys
 
 if TYPE_CHECKING:
     from ..figures.plot import Drawing
@@ -57,6 +59,7 @@ def render_fidelity(
         answers={"A rehearsal": "Nothing is concluded."}
         if results.footing.rehearsal
         else {problem: headline(results, problem) for problem in results.problems},
+        scope=toys(suite),
         board=board(results),
         warnings=list(warnings(results)),
         failures=findings.failures(records),
@@ -82,7 +85,7 @@ def headline(results: FidelityResults, problem: str) -> str:
     lost = [row["method"] for row in rows if row["regret_30_normalised"] >= 1]
     worse = [one for one in lost if one not in random]
     if worse:
-        text += f"No better than random in the lowest 30 %: {findings.few(worse, ' ')}. "
+        text += f"No better than random in the lowest 30 %: {few(worse, ' ')}. "
     ceiling = _number(results.ceilings[problem])
     return f"{text}A perfect criterion would reach about {ceiling}: the truth is noisy itself."
 
@@ -115,6 +118,7 @@ def _view(results: FidelityResults, problem: str, name: str) -> View:
     for row in ordered.to_dict("records"):
         word = "differs from the highest" if row["told"] else "not shown to differ"
         word = "highest" if row["spearman"] == best else word if row["complete"] else "–"
+        word = "–" if results.footing.rehearsal else word
         texts = [_said(row, one) for one in (*KINDS, "regret_30_normalised")]
         texts += [_number(row["score_s"]), word]
         value, low, high = (float(row[name + end]) for end in ("", "_low", "_high"))
@@ -130,32 +134,23 @@ def _view(results: FidelityResults, problem: str, name: str) -> View:
 def warnings(results: FidelityResults) -> Iterator[str]:
     """Everything a reader should know before believing a number."""
     suite, records = results.suite, results.records
-    yield from missing_warnings(records, len(results.expected))
-    if results.ignored:
-        yield IGNORED.format(results.ignored)
+    if said := toys(suite):
+        yield said
+    yield from missing_warnings(records, len(results.expected), results.ignored)
     if suite.bases < FEWEST_BASES:
-        yield (
-            f"Only {counted(suite.bases, 'base')} per problem: there are no intervals, and no "
-            f"criterion is shown to differ from another. It takes {FEWEST_BASES}."
-        )
+        nothing = "no criterion is shown to differ from another"
+        known = {"bases": suite.bases, "fewest": FEWEST_BASES, "why": ""}
+        yield caution("bases", "few", nothing=nothing, **known)
     yield from record_warnings(records)
     spanned = defaultdict[str, set[str]](set)
     for one in records:
         if one.fidelity is not None and one.fidelity.spanned:
             spanned[one.labels.problem].update(one.fidelity.spanned)
     for problem, roots in sorted(spanned.items()):
-        yield (
-            f"On {problem} a layer norm spans the units of {findings.few(sorted(roots), ' ')}. "
-            "There, zeroing a unit (which is measured) is not removing it, as the norm's "
-            "statistics keep its place."
-        )
+        yield caution("fidelity", "spanned", problem=problem, roots=sorted(roots))
     for problem, value in results.ceilings.items():
         if value < NOISY:
-            yield (
-                f"On {problem} the truth is noisy: a perfect criterion would reach only about "
-                f"ρ = {_number(value)}. Take more held-out images (fidelity.images, or a larger "
-                "validation share)."
-            )
+            yield caution("fidelity", "noisy", problem=problem, ceiling=_number(value))
 
 
 def _table(results: FidelityResults, problem: str, name: str, columns: Mapping[str, str]) -> Table:

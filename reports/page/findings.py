@@ -9,11 +9,9 @@ import pandas as pd
 from ..analysis import power
 from ..analysis.cells import failures as failures_of
 from ..analysis.results import Results
-from ..formats import capital, confidence, counted, interval, points
+from ..formats import capital, confidence, counted, few, interval, points
 from ..records import Record, budget_words
 from ..statistics import FEWEST_BASES
-
-MOST = 3  # methods that a sentence bears
 
 
 def headline(results: Results, recovery: str) -> str:
@@ -54,12 +52,10 @@ def headline(results: Results, recovery: str) -> str:
 
 def no_conclusion(results: Results, rows: Sequence[Mapping[Any, Any]]) -> str:
     """Why nothing could be said whatever the trials gave; "" where something can."""
-    guessed = results.footing.guessing
     if not rows:
         return f"The suite holds {results.suite.analysis.control} alone: nothing is compared."
-    if guessed and set(guessed) == set(results.problems):
-        return f"Nothing is concluded: {results.footing.near_chance}."
-    return ""
+    void = results.footing.void(results.problems)
+    return f"Nothing is concluded: {void}." if void else ""
 
 
 def like_these(results: Results, recovery: str) -> str:
@@ -140,12 +136,6 @@ def by_word_of(rows: Sequence[Mapping[Any, Any]]) -> dict[str, list[Mapping[Any,
     return found
 
 
-def few(names: Sequence[str], before: str = ", ") -> str:
-    """As many as a sentence bears, and how many more, behind a comma or what else stands before."""
-    more = len(names) - MOST
-    return ", ".join(names[:MOST]) + (f"{before}and {more} more" if more > 0 else "")
-
-
 def highest(rows: Sequence[Mapping[Any, Any]], control: str) -> list[str]:
     """The highest mean over all problems, with an interval that allows for its being chosen."""
     top = _top(rows)
@@ -218,9 +208,11 @@ def headline_numbers(results: Results) -> dict[str, dict[str, Any]]:
     `best` has the highest mean difference to the control on these problems, of `mean` points with
     the simultaneous interval `low`, `high` and `p_adjusted` where there is one; `compared` counts
     the methods, `better`, `worse`, `equivalent` those of each word; `like_better` and `like_worse`
-    those for problems like these.
+    those for problems like these. Empty where nothing may be concluded.
     """
     numbers_of: dict[str, dict[str, Any]] = {}
+    if results.footing.void(results.problems):
+        return numbers_of
     for recovery in results.recoveries:
         rows = [row for row in of_control(results, recovery) if row["word"] != "not compared"]
         best = _top(rows)

@@ -1,8 +1,42 @@
 """What the words of a report mean: one source, for its page and for docs/glossary.md."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from markupsafe import Markup, escape
+
 from suites.files import read_yaml
+from suites.section import slug
 
 GLOSSARY: Mapping[str, str] = read_yaml(Path(__file__).parents[1] / "templates" / "glossary.yaml")
+USED_AS = {  # where the page's words are not those between the commas of a term
+    "interval, all at once": ["intervals that hold", "all at once"],
+    "interval, alone": ["interval"],
+}
+
+
+def place(term: str) -> str:
+    """The name of a term's entry in an address."""
+    return f"term-{slug(term)}"
+
+
+def explainer() -> Callable[[str], Markup]:
+    """A filter of one page, which links the first use of each term to its entry."""
+    forms = {term: USED_AS.get(term, term.split(", ")) for term in GLOSSARY}
+    terms = {form.lower(): term for term, several in forms.items() for form in several}
+    longest_first = "|".join(map(re.escape, sorted(terms, key=len, reverse=True)))
+    use = re.compile(rf"(?<![\w~/-])({longest_first})s?(?![\w~/-])", re.IGNORECASE)
+    seen = set[str]()
+
+    def linked(found: re.Match[str]) -> str:
+        term = terms[found[1].lower()]
+        if term in seen:
+            return found[0]
+        seen.add(term)
+        return f'<a class="term" href="#{place(term)}">{found[0]}</a>'
+
+    def explained(text: str) -> Markup:
+        return Markup(use.sub(linked, str(escape(text))))
+
+    return explained

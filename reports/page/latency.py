@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from ..analysis.results import Results
-from ..formats import Cell, counted, number
+from ..formats import Cell, number
 from ..records import LATENCY_BOUND, Latency, budget_words
-from .findings import few
+from .care import caution
 
 HEADS = ("Latency %", "A/A off by %")
 
@@ -40,20 +40,10 @@ def warnings(results: Results) -> Iterator[str]:
     every = timings(results)
     bad = [one for one in every if not one.reliable]
     if bad:
-        allowed, worst = 100 * LATENCY_BOUND, 100 * max(one.off for one in bad)
-        yield (
-            f"Latency is unreliable for {len(bad)} of {counted(len(every), 'shape')} timed. There "
-            f"a copy of the dense network took {aa_range(bad)} % of its time (allowed: "
-            f"{100 - allowed:g} to {100 + allowed:g} %). The 95 % interval of the latency kept "
-            f"reaches up to {worst:.1f} % beyond it (allowed: {allowed:g} %). Something else kept "
-            "the machine busy, so read no speed from it. To time again, use another results folder "
-            "on a machine left alone."
-        )
+        known = {"n": len(every), "range": aa_range(bad), "allowed": 100 * LATENCY_BOUND}
+        yield caution("latency", "unreliable", bad=bad, **known)
     if places := within_noise(results):
-        yield (
-            f"Latency does not separate methods on {few(places)}. They differ there by no more "
-            "than copies of the dense network do."
-        )
+        yield caution("latency", "alike", places=places)
 
 
 def within_noise(results: Results) -> list[str]:

@@ -7,13 +7,14 @@ import gzip
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 from markupsafe import Markup
 
 from ..analysis.results import Results
-from ..formats import Table, after, capital, counted
+from ..formats import Table, after, capital, counted, percent
+from ..words import templates
 from . import answer, checklist, findings, wording
-from .glossary import GLOSSARY
+from .glossary import GLOSSARY, explainer, place
 from .tables import FRAMES
 from .warnings import one_image, scope, warnings
 
@@ -57,17 +58,9 @@ def render(
 
 def template(name: str) -> Template:
     """A template of this package; whatever is put into it is escaped."""
-    environment = Environment(
-        loader=PackageLoader("reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        finalize=_keep_together,
-    )
-    environment.globals["glossary"] = GLOSSARY
-    environment.filters |= {"counted": counted, "percent": lambda share: f"{100 * share:g} %"}
+    environment = templates((counted, percent), autoescape=True, finalize=_keep_together)
+    environment.globals["glossary"] = {term: (place(term), GLOSSARY[term]) for term in GLOSSARY}
+    environment.filters["explained"] = explainer()
     return environment.get_template(name)
 
 

@@ -6,25 +6,24 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from ..formats import counted
 from ..records import Labels, Record
-from .findings import few, provenance
+from .care import caution
+from .findings import provenance
 
 LOW_DENSE_TOP1 = 50.0  # percent; a base below it is hardly trained
-IGNORED = "Records left out, as they belong to no trial of the plan: {}."
 # Parts of provenance names: differences here may move results; a host's name does not.
 _TOLD_APART = ("version", "package", "python", "git", "platform", "device", "cpu", "gpu", "thread")
 
 
-def missing_warnings(records: Sequence[Record], expected: int) -> Iterator[str]:
-    """How many trials of the plan did not finish, and how they ended."""
+def missing_warnings(records: Sequence[Record], expected: int, ignored: int) -> Iterator[str]:
+    """How many trials of the plan did not finish, how they ended, and what is of no plan."""
     status = Counter(one.outcome for one in records)
-    if status["done"] < expected:
-        parts = [
-            f"{status[one]} {one}" for one in ("failed", "timed out", "infeasible") if status[one]
-        ]
-        parts.append(f"{expected - len(records)} not run")
-        missing = expected - status["done"]
-        yield f"{missing} of {expected} trials are missing: {', '.join(parts)}."
+    if missing := expected - status["done"]:
+        known = {"missing": missing, "expected": expected, "not_run": expected - len(records)}
+        yield caution("trials", "missing", status=status, **known)
+    if ignored:
+        yield caution("trials", "ignored", n=ignored)
 
 
 def record_warnings(records: Sequence[Record]) -> Iterator[str]:
@@ -38,29 +37,24 @@ def record_warnings(records: Sequence[Record]) -> Iterator[str]:
             dense.setdefault(place, 100 * measured.dense.top1)
     for (problem, base), top1 in dense.items():
         if top1 < LOW_DENSE_TOP1:
-            yield (
-                f"Base {base} of {problem} has {top1:.1f} % dense top-1. "
-                "Pruning a poorly trained network says little."
-            )
-    yield from _constant(records)
+            yield caution("bases", "poor", problem=problem, base=base, top1=top1)
+    if who := list(_constant(records)):
+        yield caution("methods", "constant", who=who)
     for names in twins(records):
-        yield (
-            f"One method under several names: {few(names)} left the same units in every trial. "
-            "Count them once."
-        )
+        yield caution("methods", "twins", names=names)
 
 
 def _constant(records: Sequence[Record]) -> Iterator[str]:
-    """Criteria that gave all units of a group one score."""
-    lost = Counter(
-        one.labels.method for one in records if one.measurements and one.measurements.constant
-    )
-    if lost:
-        yield (
-            f"Constant scores, with the number of trials: "
-            f"{few([f'{name} ({n})' for name, n in lost.most_common()])}. All units of some layer "
-            "had one score, so their place alone decided which were removed."
-        )
+    """`l2 (on 3 of 6 paths)`: who gave all units of some layer one score; most paths first."""
+    paths, lost = defaultdict[str, set[Any]](set), defaultdict[str, set[Any]](set)
+    for one in records:
+        if one.measurements:
+            path = one.labels.problem, one.labels.base, one.labels.repeat
+            paths[one.labels.method].add(path)
+            if one.measurements.constant:
+                lost[one.labels.method].add(path)
+    for name in sorted(lost, key=lambda name: -len(lost[name])):
+        yield f"{name} (on {len(lost[name])} of {counted(len(paths[name]), 'path')})"
 
 
 def twins(records: Iterable[Record]) -> list[list[str]]:
@@ -98,13 +92,11 @@ def differences(records: Sequence[Record]) -> Iterator[str]:
             weights[record.labels.problem, record.labels.base].add(str(sha))
     for (problem, base), several in sorted(weights.items()):
         if len(several) > 1:
-            yield (
-                f"Base {base} of {problem} is {len(several)} different networks, as its records "
-                "were made apart. Differences between methods on it are not paired."
-            )
+            n = len(several)
+            yield caution("bases", "several", problem=problem, base=base, n=n)
     for name, values in sorted(provenance(records).items()):
         if len(values) > 1 and any(word in name.lower() for word in _TOLD_APART):
-            yield f"The records differ in {name}: {', '.join(_brief(values))}."
+            yield caution("records", "differ", name=name, values=_brief(values))
 
 
 def _brief(values: Iterable[str]) -> list[str]:

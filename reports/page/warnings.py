@@ -8,6 +8,7 @@ import pandas as pd
 
 from suites.problem import problem_name
 from suites.protocol import Axis
+from suites.schema import AnySuite
 
 from ..analysis import power
 from ..analysis.against_published import summary
@@ -15,13 +16,14 @@ from ..analysis.cells import failures
 from ..analysis.off_budget import off_budget, off_by_method
 from ..analysis.published import published_dense
 from ..analysis.results import Results
-from ..formats import after, counted, number
+from ..formats import counted, number
 from ..records import budget_words
 from ..statistics import FEWEST_BASES
 from . import latency
+from .care import caution
 from .checklist import TOYS
-from .findings import few, left_out
-from .record_warnings import IGNORED, missing_warnings, record_warnings
+from .findings import left_out
+from .record_warnings import missing_warnings, record_warnings
 from .wording import WORDS
 
 LOST = 0.25  # share of the dense top-1 below which a method has kept nothing to compare
@@ -35,32 +37,20 @@ def warnings(results: Results) -> Iterator[str]:
     """Everything a reader should know before believing a number."""
     if said := scope(results):
         yield said
-    yield from missing_warnings(results.records, len(results.expected))
-    lost = len(left_out(results))
-    if lost:
-        yield (
-            f"{lost} of {len(results.paired)} comparisons on single problems are left out, because "
-            "a trial of one of the two methods is missing."
-        )
+    yield from missing_warnings(results.records, len(results.expected), results.ignored)
+    if lost := len(left_out(results)):
+        yield caution("trials", "left_out", lost=lost, n=len(results.paired))
     yield from _failure_warnings(results)
     yield from _saturated_warnings(results)
     yield from _noise_warnings(results)
-    yield from _image_warnings(results)
-    if results.ignored:
-        yield IGNORED.format(results.ignored)
     if results.suite.bases < FEWEST_BASES:
-        yield (
-            f"Only {counted(results.suite.bases, 'base')} per problem: there are no intervals, and "
-            f"nothing is concluded. It takes {FEWEST_BASES}, as two can agree by chance."
-        )
+        nothing, why = "nothing is concluded", "as two can agree by chance"
+        known = {"bases": results.suite.bases, "fewest": FEWEST_BASES}
+        yield caution("bases", "few", nothing=nothing, why=why, **known)
     yield from record_warnings(results.records)
     enough = results.paired["n_bases"].fillna(0) >= FEWEST_BASES
-    flat = enough & results.paired["low"].isna()
-    if flat.any():
-        yield (
-            f"Differences that are equal on all bases, to the last image: {flat.sum()}. Their "
-            "spread is unknown, not zero. They have no interval, and nothing is concluded."
-        )
+    if n := (enough & results.paired["low"].isna()).sum():
+        yield caution("bases", "flat", n=n)
     yield from _behind_published(results)
     if said := summary(results.published):
         yield f"{said} The table 'Ours and the published' names them."
@@ -72,25 +62,26 @@ def warnings(results: Results) -> Iterator[str]:
 
 def scope(results: Results) -> str:
     """Of what nothing is said, where the problems are toys or no sample; else empty."""
-    names = list(dict.fromkeys(one.name for one in results.suite.datasets))
-    if set(names) <= TOYS:
-        lead = f"These are small networks on {' and '.join(names)}"
-    elif len(results.problems) == 1 or power.sampling_test(results.layout).why_not:
-        lead = "These problems are no sample of others"
-    else:
-        return ""
-    return f"{lead}: nothing here is said of other networks or data."
+    if of_toys := toys(results.suite):
+        return of_toys
+    alone = len(results.problems) == 1 or power.sampling_test(results.layout).why_not
+    return caution("scope", "no_sample") if alone else ""
+
+
+def toys(suite: AnySuite) -> str:
+    """That nothing is said of other data, where all datasets are toys; else empty."""
+    names = list(dict.fromkeys(one.name for one in suite.datasets))
+    return caution("scope", "toys", names=names) if set(names) <= TOYS else ""
 
 
 def _noise_warnings(results: Results) -> Iterator[str]:
-    """Whether a method lies further from itself than what counts as a difference."""
+    """Whether a method run again, or one image, moves by more than what counts as a difference."""
     floor, rope = results.noise["aa_sd"].max(), results.suite.analysis.rope
     if floor > rope:
-        yield (
-            f"A method run again differs from itself by up to {floor:.2f} points (standard "
-            f"deviation over repeats), more than the ROPE of {counted(rope, 'point')}. "
-            "Differences of that size are no finding."
-        )
+        yield caution("noise", "itself", floor=floor, rope=rope)
+    for dataset, points in one_image(results.trials).items():
+        if points > rope:
+            yield caution("noise", "one_image", dataset=dataset, points=points, rope=rope)
 
 
 def one_image(trials: pd.DataFrame) -> dict[str, float]:
@@ -101,17 +92,6 @@ def one_image(trials: pd.DataFrame) -> dict[str, float]:
     return {f"{name} ({counted(int(n), 'image')})": 100 / n for name, n in images.items()}
 
 
-def _image_warnings(results: Results) -> Iterator[str]:
-    """Where accuracy moves in steps that are larger than what counts as a difference."""
-    rope = results.suite.analysis.rope
-    for dataset, points in one_image(results.trials).items():
-        if points > rope:
-            yield (
-                f"One test image of {dataset} is worth {points:.2g} points, more than the ROPE of "
-                f"{counted(rope, 'point')}. Smaller differences are no finding."
-            )
-
-
 def _saturated_warnings(results: Results) -> Iterator[str]:
     """Budgets that tell nothing and still weigh in the mean: by fixed rules, named, never dropped.
 
@@ -119,21 +99,13 @@ def _saturated_warnings(results: Results) -> Iterator[str]:
     """
     rope = results.suite.analysis.rope
     table = saturated(results.cells, rope)
-    rules = {
-        "alike": f"all methods lie within {counted(rope, 'point')} (the ROPE) of each other",
-        "lost": f"every method has lost {100 - 100 * LOST:g} % of the dense top-1 accuracy",
-    }
-    for why, rule in rules.items():
-        rows = table[table["why"] == why]
+    for why in ("alike", "lost"):
         places = [
             f"{row['problem']} {row['recovery']} at {budget_words(row['cost'], row['budget'])}"
-            for row in rows.to_dict("records")
+            for row in table[table["why"] == why].to_dict("records")
         ]
         if places:
-            yield (
-                f"Budgets at which {rule}: {few(places, ' ')}. They tell no methods apart, and "
-                "stay in, as they were declared."
-            )
+            yield caution("budgets", why, places=places, rope=rope, lost=1 - LOST)
 
 
 def saturated(cells: pd.DataFrame, rope: float) -> pd.DataFrame:
@@ -159,16 +131,9 @@ def _failure_warnings(results: Results) -> Iterator[str]:
     lost = Counter((method, how) for (_, _, method), how in failures(results.cells).items())
     if not lost:
         return
-    who = ", ".join(f"{method} {how} ({n})" for (method, how), n in sorted(lost.items()))
-    means = (
-        "is called better nowhere, and takes the worst rank there"
-        if results.suite.analysis.failures == "worst"
-        else "leaves those problems out of its comparisons"
-    )
-    yield (
-        f"Without a result, with the number of problems and recoveries: {who}. A method that "
-        f"failed {means}. Differences are of the problems on which both methods have a result."
-    )
+    who = [f"{method} {how} ({n})" for (method, how), n in sorted(lost.items())]
+    worst = results.suite.analysis.failures == "worst"
+    yield caution("trials", "failures", who=who, worst=worst)
 
 
 def _cost_warnings(results: Results) -> Iterator[str]:
@@ -177,22 +142,12 @@ def _cost_warnings(results: Results) -> Iterator[str]:
     axis = results.suite.budgets.cost
     if axis == "threshold":
         kept = 100 * results.trials["macs_ratio"]
-        yield (
-            "Budgets are settings of the methods' own threshold, so MACs kept differ: from "
-            f"{kept.min():.0f} % to {kept.max():.0f} %. Only a method and its matched controls "
-            "keep equal MACs."
-        )
+        yield caution("budgets", "threshold", low=kept.min(), high=kept.max())
         return
     off = off_budget(results.trials, axis)
     if not off.empty:
         who = off_by_method(off, axis)
-        yield (
-            f"Off their budget by more than 1 % of the dense {WORDS[axis]}: "
-            f"{counted(len(off), 'trial')}. "
-            f"{'Farthest, by' if len(who) > SHOWN_OFF else 'By'} method: "
-            f"{'; '.join(who[:SHOWN_OFF])}. Such "
-            "differences are at unequal cost."
-        )
+        yield caution("budgets", "missed", axis=WORDS[axis], n=len(off), who=who, most=SHOWN_OFF)
     costs: tuple[Axis, ...] = ("macs", "params")
     if axis == "weights":  # which parameters follow up to a constant
         costs = ("macs",)
@@ -209,13 +164,9 @@ def _unequal(met: pd.DataFrame, axis: Axis, other: Axis) -> Iterator[str]:
     if ratio.empty or ratio.max() <= UNEQUAL:
         return
     problem, budget = cast("tuple[str, float]", ratio.idxmax())
-    worst, n = means.xs((problem, budget)), int((each > UNEQUAL).sum())
-    most = f", the farthest of {n} such problems" if n > 1 else ""
-    yield (
-        f"Equal {WORDS[axis]}, unequal {WORDS[other]}: at {100 * budget:g} % of the {WORDS[axis]} "
-        f"on {problem}{most}, methods keep {worst.min():.0f} % ({worst.idxmin()}) to "
-        f"{worst.max():.0f} % ({worst.idxmax()}) of the {WORDS[other]}."
-    )
+    known = {"axis": WORDS[axis], "other": WORDS[other], "problem": problem, "budget": budget}
+    kept, n = means.xs((problem, budget)), int((each > UNEQUAL).sum())
+    yield caution("budgets", "unequal", n=n, kept=kept, **known)
 
 
 def _training_warnings(results: Results) -> Iterator[str]:
@@ -224,20 +175,10 @@ def _training_warnings(results: Results) -> Iterator[str]:
         means = rows.groupby("method")["images_trained"].mean()
         if means.max() <= UNEQUAL * means.min() or means.max() == 0:
             continue
-        most = number(means.max(), 2).text
-        if means.min() == 0:
-            none = int((means == 0).sum())
-            yield (
-                f"Unequal training {after(str(recovery))}: {none} of {len(means)} methods train "
-                f"on no image after the base, {means.idxmax()} on {most}. What such methods gain "
-                "may come from training."
-            )
-        else:
-            yield (
-                f"Unequal training {after(str(recovery))}: from {number(means.min(), 2).text} "
-                f"images after the base ({means.idxmin()}) to {most} ({means.idxmax()}). For equal "
-                "compute: {finetune: RECIPE, total_epochs: N}."
-            )
+        least, most = (number(one, 2).text for one in (means.min(), means.max()))
+        idle = int((means == 0).sum())
+        known = {"recovery": recovery, "means": means, "least": least, "most": most, "idle": idle}
+        yield caution("training", "some" if idle else "unequal", **known)
 
 
 def _behind_published(results: Results) -> Iterator[str]:
@@ -252,11 +193,8 @@ def _behind_published(results: Results) -> Iterator[str]:
             continue
         assert known.value is not None
         if ours[problem] < known.value - BEHIND:
-            yield (
-                f"The dense networks of {problem} reach {ours[problem]:.2f} % top-1, below "
-                f"the {known.value:.2f} % of {known.source}. Gains over a weak baseline "
-                "may not carry over."
-            )
+            known_as = {"problem": problem, "ours": ours[problem], "known": known}
+            yield caution("bases", "behind_published", **known_as)
 
 
 def _width_warnings(results: Results) -> Iterator[str]:
@@ -268,13 +206,8 @@ def _width_warnings(results: Results) -> Iterator[str]:
         if kept < THIN * channels
     ]
     if thin:
-        yield (
-            f"Layers that keep less than {100 * THIN:g} % of their channels: {len(thin)}, over all "
-            f"trials. The thinnest keeps {min(thin)[1]}."
-        )
+        n, thinnest = len(thin), min(thin)[1]
+        yield caution("widths", "thin", share=THIN, n=n, thinnest=thinnest)
     trimmed = [found.trimmed for _, found in done if found.trimmed]
     if trimmed:
-        yield (
-            "No threshold of a selector met the budget alone. Single channels beyond it were "
-            f"removed in {counted(len(trimmed), 'trial')}, at most {max(trimmed)} in one."
-        )
+        yield caution("widths", "trimmed", trimmed=trimmed)

@@ -54,7 +54,7 @@ def chosen(given: Sequence[str], results: Results) -> Choice:
     methods = picked["methods"]
     renamed = {key.removeprefix("names."): one for key, one in asked.items() if "." in key}
     for method in renamed:
-        _pick(method, "names", methods)
+        _pick(method, "methods", methods)
     names = {one: renamed.get(one, display_name(one)) for one in methods}
     for name in names.values():
         if len(same := [method for method, other in names.items() if other == name]) > 1:
@@ -72,5 +72,6 @@ def _pick(value: str, key: str, there: Sequence[str]) -> list[str]:
     names = [one.strip() for one in value.split(",")] if value else list(there)
     for name in names:
         if name not in there:
-            raise ValueError(f"{no_such(f'value of {key}', name, there)}")
+            one = key.replace("ies", "y").removesuffix("s")  # recoveries, methods, width
+            raise ValueError(no_such(one, name, there))
     return list(dict.fromkeys(names))

@@ -6,14 +6,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from ..analysis.best import OVER
 from ..analysis.results import Results
 from ..figures.paper import COLUMN, PAGE, draw_paper
-from ..formats import after, capital, cell_tex, counted, tex
+from ..formats import Cell, after, capital, cell_tex, counted, tex
 from ..statistics import FEWEST_BASES
+from ..words import templates
 from .choice import chosen
 from .tables import Shown
 
@@ -77,12 +78,8 @@ def _set(results: Results, name: str, wide: bool, **parts: Any) -> str:
 @cache
 def _environment() -> Environment:
     """Templates whose marks are none of LaTeX's; whatever is put into them is escaped."""
-    environment = Environment(
-        loader=PackageLoader("reports"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
+    return templates(
+        (after, capital, counted, cell),
         block_start_string="<%",
         block_end_string="%>",
         variable_start_string="<<",
@@ -91,6 +88,7 @@ def _environment() -> Environment:
         comment_end_string="#>",
         finalize=lambda value: value if isinstance(value, Markup) else tex(str(value)),
     )
-    environment.filters |= {"after": after, "capital": capital, "counted": counted}
-    environment.filters["cell"] = lambda cell: Markup(cell_tex(cell))
-    return environment
+
+
+def cell(of: Cell) -> Markup:
+    return Markup(cell_tex(of))

@@ -19,6 +19,7 @@ from .choice import Choice
 _COSTS = {"weights": "Weights", "macs": "MACs", "params": "Params", "latency": "Latency"}
 _UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""))
 _MARKS: Mapping[str, Mark] = {"best": "best", "near": "near"}
+ALL = math.nan  # budgets of the suite: their mean
 _THIN = "\N{THIN SPACE}"
 _EQUAL = 9  # decimals to which means are equal
 
@@ -30,8 +31,7 @@ class Column:
     over: str
     head: str
     dense: str
-    at: Callable[[str, float], Cell]  # of method and budget
-    overall: Callable[[str], Cell] = lambda method: Cell("")  # of all budgets of the suite
+    at: Callable[[str, float], Cell]  # of method and budget, or `ALL`
 
 
 class Shown:
@@ -53,25 +53,29 @@ class Shown:
         problems, ranked = self.choice.problems, self.ranks.problems
         if len(problems) > 1:
             columns = [column for one in problems for column in self._accuracy(one, one)]
-            yield self._table(
-                OVER, [*columns, self._change(f"Mean of {len(ranked)}", OVER, ranked)]
-            )
+            columns.append(self._change(f"Mean of {len(ranked)}", OVER, ranked))
+            yield self._table(OVER, problems, columns)
         for one in problems:
-            yield self._table(one, [*self._accuracy(one, "Accuracy (%)"), *self._costs(one)])
+            columns = [*self._accuracy(one, "Accuracy (%)"), *self._costs(one)]
+            yield self._table(one, [one], columns)
 
-    def _table(self, place: str, columns: Sequence[Column]) -> dict[str, Any]:
+    def _table(
+        self, place: str, problems: Sequence[str], columns: Sequence[Column]
+    ) -> dict[str, Any]:
         axis, names = self.results.suite.budgets.cost, self.choice.names
         of = "" if axis == "threshold" else f" of {COSTS[axis].removesuffix(' (%)')}"
         groups = [("", [[Cell("Dense"), *(Cell(one.dense) for one in columns)]])]
-        problems = [place] if place != OVER else self.choice.problems
-        for budget in self.choice.budgets:
-            if any(budget in self.results.budgets[one] for one in problems):
-                rows = [[Cell(names[m]), *(one.at(m, budget) for one in columns)] for m in names]
-                groups.append((capital(budget_words(axis, budget)) + of, rows))
-        if self.several:
-            ranked = [m for m in names if m in self.ranks.planned]  # no matched controls
-            rows = [[Cell(names[m]), *(one.overall(m) for one in columns)] for m in ranked]
-            groups.append((capital(over_budgets(self.results)), rows))
+        there = {budget for one in problems for budget in self.results.budgets[one]}
+        parts = {
+            budget: (budget_words(axis, budget) + of, list(names))
+            for budget in self.choice.budgets
+            if budget in there
+        }
+        if self.several:  # matched controls are not ranked
+            parts[ALL] = over_budgets(self.results), [m for m in names if m in self.ranks.planned]
+        for budget, (heading, who) in parts.items():
+            rows = [[Cell(names[m]), *(one.at(m, budget) for one in columns)] for m in who]
+            groups.append((capital(heading), rows))
         over = groupby(one.over for one in columns)
         return {
             "place": place,
@@ -86,34 +90,32 @@ class Shown:
         """Top-1, with its spread over bases, and its change."""
 
         def top1(method: str, budget: float) -> Cell:
-            mark = self._mark([problem], method, budget)
+            if budget not in self.results.budgets[problem]:
+                return Cell("")
             row = self.cells.get((problem, method, budget), {"top1": math.nan, "top1_sd": math.nan})
-            asked = budget in self.results.budgets[problem]
-            return Cell(_spread(row["top1"], row["top1_sd"]) if asked else "", mark=mark)
+            mark = self._mark([problem], method, budget)
+            return Cell(_spread(row["top1"], row["top1_sd"]), mark=mark)
 
         dense = self.results.dense.query("problem == @problem")["dense_top1"]
         text = _spread(dense.mean(), dense.std(ddof=1))
-        return [
-            Column(over, "mean" if "Top-1" in over else "top-1", text, top1),
-            self._change(over, problem, [problem]),
-        ]
+        return [Column(over, "top-1", text, top1), self._change(over, problem, [problem])]
 
     def _change(self, over: str, place: str, problems: Sequence[str]) -> Column:
         """Mean change over these problems; the standing of methods there is that of all budgets."""
 
         def at(method: str, budget: float) -> Cell:
+            tested = _MARKS.get(self._standing(place, method), "")
+            if math.isnan(budget):
+                mean = self.standing.get((place, method), {"mean": math.nan})["mean"]
+                return Cell(points(mean), mark=tested)
             if not all(budget in self.results.budgets[one] for one in problems):
                 return Cell("")
             mark = self._mark(problems, method, budget)
             if not self.several:  # then what is tested is this very number
-                mark = _MARKS.get(self._standing(place, method), mark)
+                mark = tested or mark
             return Cell(points(self._mean(problems, method, budget)), mark=mark)
 
-        def overall(method: str) -> Cell:
-            mean = self.standing.get((place, method), {"mean": math.nan})["mean"]
-            return Cell(points(mean), mark=_MARKS.get(self._standing(place, method), ""))
-
-        return Column(over, "change", "", at, overall)
+        return Column(over, "change", "", at)
 
     def _costs(self, problem: str) -> Iterator[Column]:
         """Of every cost that was measured the count, in the dense network's unit, and the share."""
@@ -121,7 +123,8 @@ class Shown:
         def numbers(name: str, size: float, digits: int) -> Callable[[str, float], Cell]:
             def at(method: str, budget: float) -> Cell:
                 row = self.cells.get((problem, method, budget))
-                return Cell(f"{row[name] / size:.{digits}f}" if row else "–")
+                missing = "" if math.isnan(budget) else "–"
+                return Cell(f"{row[name] / size:.{digits}f}" if row else missing)
 
             return at
 

@@ -245,6 +245,7 @@ function drawForest() {
   }
   box.querySelector("tbody").replaceChildren(...rows);
   const words = board.switches.map((one, i) => one.options[state.at[i]][1]);
+  if (now.over) words[words.length - 1] = now.over;
   document.getElementById("view").textContent = words.join(" · ");
   const line = reference[VALUE];
   document.getElementById("dashed").hidden = line === null || line < span[0] || line > span[1];

@@ -334,7 +334,7 @@ def test_the_headline_file_bears_it(tmp_path: Path) -> None:
             figures=["costs"],
         )
         numbers = json.loads((tmp_path / "headline.json").read_text())
-        assert (numbers["declared"], numbers["exploratory"]) == (date, said)
+        assert (numbers["declared"], numbers["notices"]) == (date, said)
         assert numbers["none"]["compared"] == 2
 
 

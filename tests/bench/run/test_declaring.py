@@ -236,7 +236,7 @@ def test_from_the_first_run_to_the_page_by_the_command(bench: Command, tmp_path:
     assert ", before any trial had finished: control l1, level 0.05" in text_of(page)
     assert '<div class="notice"' not in text_of(page)
     headline = json.loads((page.parent / "headline.json").read_text())
-    (notice,) = headline["exploratory"]  # toy networks guess; all else is as it was declared
+    (notice,) = headline["notices"]  # toy networks guess; all else is as it was declared
     assert notice.startswith("Near chance: dense networks do little better than guessing on vgg_")
     assert headline["declared"].startswith("20")
 

@@ -367,7 +367,7 @@ def test_a_method_that_failed_is_no_better_one_where_nobody_wins() -> None:
     fallen = falling(records, "crashed", False, method="b", budget=0.25, base=0)
     one = only(judge([asked], fallen))
     assert one.verdict == "undecided"
-    assert "never told from a better one: a" in one.note
+    assert "never shown to be worse than another: a" in one.note
 
 
 def test_methods_that_recovered_by_different_recipes_are_not_compared() -> None:
@@ -429,7 +429,7 @@ def test_who_failed_where_nobody_wins_is_named_and_never_wins() -> None:
         for budget, base, model in product((0.5, 0.25), range(3), ("net", "net2"))
     ]
     wins = only(judge([asked], records))
-    assert (wins.verdict, wins.note) == ("not reproduced", "told from all others everywhere: a")
+    assert (wins.verdict, wins.note) == ("not reproduced", "better than all others everywhere: a")
     crashed = [
         without_result(one, "crashed")
         if one.labels.method == "c" or (one.labels.method, one.labels.model) == ("a", "net2")
@@ -439,7 +439,7 @@ def test_who_failed_where_nobody_wins_is_named_and_never_wins() -> None:
     one = only(judge([asked], crashed))
     assert one.verdict == "undecided"
     assert one.note == (
-        "never told from a better one: a, c; a: 6 trials failed (budgets 0.25, 0.5); "
+        "never shown to be worse than another: a, c; a: 6 trials failed (budgets 0.25, 0.5); "
         "c: 12 trials failed (budgets 0.25, 0.5)"
     )
     nothing = only(judge([asked], [without_result(one, "crashed") for one in records]))

@@ -31,6 +31,8 @@ from reports.figures.plot import Plot, renderer_of, settle
 from reports.figures.similarity import mean_agreement, similarity_plot
 from reports.figures.style import CONTROL_COLOUR, looks, publication
 
+A_PAGE = 10.0  # inches of an A4 page between its margins
+
 
 def analysed(**shape: int) -> Results:
     suite = figure_records.make(**shape)
@@ -226,10 +228,11 @@ def test_means_and_pairs_are_those_of_the_analysis(crowd: Results) -> None:
 
 
 def test_what_tells_nothing_apart_is_not_drawn() -> None:
-    """Neither a diagram of one bar over everything nor a heat map without a dot."""
-    results = analysed(methods=4, budgets=1, models=4, bases=3)
-    drawn = [*plots(results, "rank_diagram"), *plots(results, "pairwise")]
-    assert {"rank_diagram", "pairwise-none"} <= {one.name for one in drawn}
+    """No diagram of one bar over everything, no heat map without a dot, no places of noise."""
+    results = analysed(methods=4, budgets=2, models=4, bases=3)
+    of_tests = ("rank_diagram", "pairwise", "rank_flow")
+    drawn = {one.name for name in of_tests for one in plots(results, name)}
+    assert {"rank_diagram", "pairwise-none", "rank_flow"} <= drawn
     blind = {}
     for recovery, ranks in results.ranking.items():
         assert ranks.pairwise is not None
@@ -237,7 +240,21 @@ def test_what_tells_nothing_apart_is_not_drawn() -> None:
         every = (tuple(range(len(ranks.methods))),)
         blind[recovery] = replace(ranks, pairwise=none, cliques=every)
     blinded = replace(results, ranking=blind)
-    assert not [*plots(blinded, "rank_diagram"), *plots(blinded, "pairwise")]
+    assert not [one.name for name in of_tests for one in plots(blinded, name)]
+
+
+@pytest.mark.slow
+def test_no_figure_of_45_methods_is_higher_than_a_page() -> None:
+    crowded = analysed(methods=45, budgets=2, models=2, bases=8)
+    single = analysed(methods=45, budgets=1, models=2, bases=3)
+    high = {
+        one.name: one.figure.get_figheight()
+        for one in [*plots(crowded), *plots(single, "accuracy")]
+    }
+    assert {"accuracy", "each_method-none", "rank_diagram", "rank_flow", "pairwise-none"} <= set(
+        high
+    )
+    assert {name: inches for name, inches in high.items() if inches > A_PAGE} == {}
 
 
 def test_places_flow_over_budgets(crowd: Results) -> None:

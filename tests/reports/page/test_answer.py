@@ -110,6 +110,23 @@ def test_who_lacks_a_problem_has_no_number_over_all(suite: Suite) -> None:
     assert "taylor" not in board(results).first.shown
 
 
+def test_it_is_said_how_many_problems_a_mean_stands_on(suite: Suite) -> None:
+    there = [
+        one
+        for one in synthetic_records(suite, plan(suite))
+        if (one.labels.method, one.labels.model) != ("l1", "vgg-small")
+    ]
+    lacking = analyse(suite, there, plan(suite))
+    assert {view.over for key, view in board(lacking).views.items() if key[-1] == OVER} == {
+        "mean over 1 of 2 problems"
+    }
+    page = html.unescape(render(lacking, [], {})).split("<script")[0]
+    assert "mean over 3 budgets · mean over 1 of 2 problems</b>" in page
+    assert "mean over 2 problems" not in page
+    whole = analyse(suite, synthetic_records(suite, plan(suite)), plan(suite))
+    assert {view.over for view in board(whole).views.values()} == {""}
+
+
 def test_problems_with_budgets_of_their_own_have_views_of_their_own() -> None:
     models = ["m1", {"name": "m2", "budgets": {"macs": [0.9, 0.5]}}]
     suite = make_suite(models=models, recoveries=["none"])
@@ -260,11 +277,10 @@ def test_the_answer_names_what_is_told_first_and_its_size() -> None:
     row = results.overall.set_index("method").loc["a"]
     size = f"+{row['mean']:.2f} points, [+{row['joint_low']:.2f}, +{row['joint_high']:.2f}]"
     assert answers(results) == {"Without recovery": f"a ({size}) and b_1 are better than l1."}
-    page = " ".join(
-        html.unescape(render(results, [], {})).replace("\N{NO-BREAK SPACE}", " ").split()
-    )
+    plain = re.sub(r"</?a\b[^>]*>", "", render(results, [], {}))
+    page = " ".join(html.unescape(plain).replace("\N{NO-BREAK SPACE}", " ").split())
     assert (
-        "Accuracy change, mean over 9 problems. In brackets: 95 % intervals that hold for all "
+        "Accuracy change, mean over problems. In brackets: 95 % intervals that hold for all "
         "2 comparisons at once."
     ) in " ".join(page.split())
 

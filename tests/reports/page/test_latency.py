@@ -12,6 +12,7 @@ from synthetic import latency, make_suite, plan, record
 from reports.analysis.analysis import analyse
 from reports.analysis.results import Results
 from reports.build import build_report
+from reports.page import latency as latency_words
 from reports.page.checklist import measured
 from reports.page.tables import cost_table
 from reports.page.warnings import warnings
@@ -137,3 +138,24 @@ def test_equal_shapes_count_once() -> None:
     results = analyse(suite, found, plan(suite))
     assert item(results) == ("partly", "MACs; latency is unreliable for 1 of 1 shapes timed")
     assert "for 1 of 1 shape timed" in said(results)[0]
+
+
+@pytest.mark.parametrize(
+    ("ratios", "aa_ratio", "places"),
+    [
+        ({"l1": 0.5, "taylor": 0.51}, 1.01, ["m1 on digits at 50 %"]),  # a copy is off by 1 %
+        ({"l1": 0.5, "taylor": 0.51}, 1.001, []),
+        ({"l1": 0.5, "taylor": 0.53}, 0.99, []),
+        ({"l1": 0.5, "taylor": 0.5}, 1.01, []),  # one shape, timed once: nothing to tell apart
+    ],
+)
+def test_methods_within_the_noise_of_the_clock(
+    ratios: dict[str, float], aa_ratio: float, places: list[str]
+) -> None:
+    suite = suite_of(budgets={"macs": [0.5]})
+    timed = {name: [latency(one, aa_ratio=aa_ratio)] for name, one in ratios.items()}
+    found = [record(one, 0.8, latency=timed[one.method]) for one in plan(suite)]
+    results = analyse(suite, found, plan(suite))
+    assert latency_words.within_noise(results) == places
+    assert bool([one for one in said(results) if "does not separate" in one]) == bool(places)
+    assert latency_words.within_noise(analyse(suite, [], plan(suite))) == []

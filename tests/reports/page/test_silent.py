@@ -9,7 +9,8 @@ from synthetic import make_suite, plan, record
 
 from reports.analysis.analysis import analyse
 from reports.chance import guessing, near_chance
-from reports.page.findings import headline
+from reports.page.answer import board
+from reports.page.findings import headline, headline_numbers
 from reports.page.page import render
 from reports.page.record_warnings import record_warnings, twins
 from reports.records import Labels, Record
@@ -37,6 +38,11 @@ def made(one: Labels, top1: float = 0.8, dense: float = 0.9, **changes: Any) -> 
     kept = {"kept_sha256": UNITS[one.method], "classes": 10}
     measured = found.measurements.model_copy(update=kept | changes)
     return found.model_copy(update={"measurements": measured})
+
+
+def spread(one: Labels) -> float:
+    """Of a base, other for each method."""
+    return one.base * (1 + 0.1 * list(UNITS).index(one.method))
 
 
 def test_methods_that_left_the_same_units_in_every_trial_are_one() -> None:
@@ -74,7 +80,10 @@ def test_constant_scores_are_counted_by_method() -> None:
     records = [made(one, constant=["conv1"] if one.method == "l2" else []) for one in plan(small())]
     said = [one for one in record_warnings(records) if one.startswith("Constant scores")]
     assert len(said) == 1
-    assert "l2 (6)" in said[0]  # two problems, three bases
+    assert said[0] == (
+        "Constant scores: l2 (on 6 of 6 paths). All units of some layer had one score there, so "
+        "the first indices were removed, whatever they do."
+    )  # two problems, three bases
     assert not [one for one in record_warnings(records[:1]) if "Constant" in one]
 
 
@@ -116,3 +125,55 @@ def test_a_headline_over_networks_that_guess_concludes_nothing() -> None:
     assert "<b>Near chance:</b>" in render(all_, [], {})
     learned = analyse(suite, [made(one) for one in labels], labels)
     assert learned.footing.notices == []
+
+
+@pytest.mark.parametrize("how", ["guessing", "rehearsal"])
+def test_where_nothing_is_concluded_nothing_bears_a_verdict(how: str) -> None:
+    """Of clear differences, which stay in the tables as numbers."""
+    changes: dict[str, Any] = {"scales": {"smoke": {"bases": 3}}, "at_scale": "smoke"}
+    suite = small(**changes if how == "rehearsal" else {})
+    dense, steps = (0.12, 0.001) if how == "guessing" else (0.9, 0.01)
+    level = {"l1": 0.1, "l2": 0.11, "random": 0.05} if how == "guessing" else {"l1": 0.8}
+    records = [
+        made(one, level.get(one.method, 0.6) + steps * spread(one), dense) for one in plan(suite)
+    ]
+    results = analyse(suite, records, plan(suite))
+    assert headline(results, "none").startswith("Nothing is concluded: ")
+    assert headline_numbers(results) == {}
+    for view in board(results).views.values():
+        assert {one.texts[-1] for one in view.marks} == {"control", "–"}
+        assert {one.tone for one in view.marks} == {"control", ""}
+    assert set(results.overall["word"]) == set(results.paired["verdict"]) == {"undecided"}
+    assert not results.ranking["none"].any_told
+    assert set(results.standing["standing"]) == {"best", "untold"}
+    assert results.overall["p"].notna().all()
+    # The same of networks that learned, in a run that counts, has its words.
+    top = {"l1": 0.8, "l2": 0.6, "random": 0.6}
+    learned = [made(one, top[one.method] + 0.01 * spread(one)) for one in plan(small())]
+    counts = analyse(small(), learned, plan(small()))
+    assert "worse" in set(counts.overall["word"])
+    assert headline_numbers(counts)["none"]["worse"] == 2
+
+
+def test_a_problem_on_which_all_guess_has_no_verdict_and_the_other_has() -> None:
+    suite = small()
+    top = {"l1": 0.8, "l2": 0.6, "random": 0.5}
+    records = [
+        made(one, top[one.method] + 0.01 * spread(one), 0.9)
+        if one.model == "m2"
+        else made(one, 0.12 - 0.1 * (one.method != "l1") + 0.001 * spread(one), 0.12)
+        for one in plan(suite)
+    ]
+    results = analyse(suite, records, plan(suite))
+    words = results.paired.groupby("problem")["verdict"].agg(set).to_dict()
+    assert words == {"m1 on digits": {"undecided"}, "m2 on digits": {"worse"}}
+    views = board(results).views
+    said = {key[-1]: {one.texts[-1] for one in view.marks} for key, view in views.items()}
+    assert said["m1 on digits"] == {"control", "–"}
+    assert said["m2 on digits"] == {"control", "worse"}
+
+
+def test_with_two_bases_the_table_concludes_as_little_as_the_answer() -> None:
+    suite = small(bases=2)
+    results = analyse(suite, [made(one, 0.7 + 0.01 * one.base) for one in plan(suite)], plan(suite))
+    assert {one.texts[-1] for one in board(results).first.marks} == {"control", "–"}

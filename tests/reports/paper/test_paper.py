@@ -312,13 +312,13 @@ def test_matched_controls_stand_beside_and_take_no_part_in_the_test(tmp_path: Pa
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("methods=l1,taylr", r"no value of methods 'taylr' \(did you mean taylor\?\)"),
-        ("problems=m", "there is no value of problems 'm'"),
+        ("methods=l1,taylr", r"no method 'taylr' \(did you mean taylor\?\)"),
+        ("problems=m", "there is no problem 'm'"),
         ("budgets=0.4", "there are 0.7, 0.5, 0.3"),
         ("recoveries=finetune", "did you mean finetune-short"),
         ("width=2", "there are column, page"),
         ("method=l1", "no key 'method' .did you mean methods"),
-        ("names.snip=S", "no value of names 'snip'"),
+        ("names.snip=S", "no method 'snip'"),
         ("l1,taylor", "write KEY=VALUE, as in methods=l1,taylor"),
         ("methods=", "write KEY=VALUE"),
         ("names.l1=Taylor", "l1 and taylor would all be called Taylor; name them apart"),
@@ -454,7 +454,7 @@ def typeset(folder: Path, document: str) -> Typeset:
     done = subprocess.run(
         [command, *halting, document], cwd=folder, capture_output=True, text=True, timeout=300
     )
-    return Typeset(done.returncode == 0, done.stdout[-5000:] + done.stderr)
+    return Typeset(done.returncode == 0, done.stdout + done.stderr)
 
 
 @pytest.mark.slow
@@ -467,6 +467,18 @@ def test_the_document_compiles_and_nothing_is_too_wide(tmp_path: Path, given: st
     assert done.ok, done.log
     assert "Overfull" not in done.log
     assert (tmp_path / "paper.pdf").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_a_table_that_must_shrink_is_warned_of(tmp_path: Path) -> None:
+    suite, records = made({"models": ["a", "b", "c", "d", "e", "f"]})
+    write(suite, records, tmp_path, "methods=l1,taylor", "width=page")
+    done = typeset(tmp_path, "paper.tex")
+    assert done.ok, done.log
+    log = "".join(done.log.split())  # lines break anywhere
+    assert "pruning-benchWarning:Tabletable_noneis" in log
+    assert "Showfewerproblems:problems=." in log
+    assert "Tabletable_none_a-on-digitsis" not in log
 
 
 @pytest.mark.slow
