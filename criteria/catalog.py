@@ -5,10 +5,12 @@ import inspect
 import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import yaml
 from pydantic import ValidationError
 
 from .errors import CriteriaError, OptionError, did_you_mean
@@ -23,16 +25,23 @@ class Registered:
     """A class under its name.
 
     Attributes:
+        kind: criterion, preparation, procedure or recovery.
         name: as suites write it.
         cite: its source.
-        faithful: how close this is to the paper and to the authors' code.
+        note: what its file says of how faithful it is; of ours, faithful.yaml says it.
         type: the class.
     """
 
+    kind: str
     name: str
     cite: str
-    faithful: str
+    note: str
     type: Any
+
+    @property
+    def faithful(self) -> str:
+        """How close this is to the paper and to the authors' code."""
+        return self.note or _faithful()[self.kind].get(self.name, "")
 
     @property
     def summary(self) -> str:
@@ -43,6 +52,13 @@ class Registered:
     def file(self) -> Path:
         """The file that defines the class."""
         return Path(inspect.getfile(self.type)).resolve()
+
+
+@cache
+def _faithful() -> dict[str, dict[str, str]]:
+    """By kind and name, of all criteria and phases of this package."""
+    notes: dict[str, dict[str, str]] = yaml.safe_load((PACKAGE / "faithful.yaml").read_text())
+    return notes
 
 
 E = TypeVar("E", bound=Registered)

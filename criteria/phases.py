@@ -1,7 +1,6 @@
 """Preparations, procedures and recoveries by name: the phases of a method that train."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 from .catalog import Catalog, Registered
@@ -22,21 +21,14 @@ class Phase(Protocol):
 P = TypeVar("P", bound=type[Phase])
 
 
-@dataclass(frozen=True)
-class PhaseEntry(Registered):
-    """A registered phase."""
-
-    kind: Kind
-
-
-CATALOGS: dict[Kind, Catalog[PhaseEntry]] = {
+CATALOGS: dict[Kind, Catalog[Registered]] = {
     "preparation": Catalog("preparation", ["preparations"], UnknownPhase),
     "procedure": Catalog("procedure", ["procedures"], UnknownPhase),
     "recovery": Catalog("recovery", ["recoveries"], UnknownPhase),
 }
 
 
-def register_phase(name: str, *, cite: str, faithful: str) -> Callable[[P], P]:
+def register_phase(name: str, *, cite: str, faithful: str = "") -> Callable[[P], P]:
     """Class decorator that makes a preparation, a procedure or a recovery known by its name.
 
     Raises:
@@ -52,19 +44,19 @@ def register_phase(name: str, *, cite: str, faithful: str) -> Callable[[P], P]:
     """
 
     def decorate(phase: P) -> P:
-        CATALOGS[phase.kind].add(PhaseEntry(name, cite, faithful, phase, phase.kind))
+        CATALOGS[phase.kind].add(Registered(phase.kind, name, cite, faithful, phase))
         phase.name = name
         return phase
 
     return decorate
 
 
-def phases(kind: Kind) -> list[PhaseEntry]:
+def phases(kind: Kind) -> list[Registered]:
     """All phases of a kind, by name."""
     return CATALOGS[kind].all()
 
 
-def find_phase(kind: Kind, name: str) -> PhaseEntry:
+def find_phase(kind: Kind, name: str) -> Registered:
     """The phase of that name.
 
     Raises:

@@ -55,7 +55,7 @@ def register(
     name: str,
     *,
     cite: str,
-    faithful: str,
+    faithful: str = "",
     needs: Need = Need.WEIGHTS,
     aliases: Sequence[str] = (),
     structured: bool = True,
@@ -66,7 +66,8 @@ def register(
 
     Args:
         cite: the source of its formula.
-        faithful: how close this is to the paper and to the authors' code.
+        faithful: how close this is to the paper and to the authors' code; of ours, faithful.yaml
+            says it.
         needs: the evidence that it asks for.
         structured: it scores channels.
         unstructured: it scores single weights.
@@ -89,7 +90,7 @@ def register(
     def decorate(criterion: C) -> C:
         selector = criterion if issubclass(criterion, Selector) else None
         kinds = (tuple(aliases), structured, unstructured, selector, chance)
-        CATALOG.add(Entry(name, cite, faithful, criterion, *kinds), aliases)
+        CATALOG.add(Entry("criterion", name, cite, faithful, criterion, *kinds), aliases)
         criterion.name = name
         criterion.needs = needs
         return criterion

@@ -16,8 +16,9 @@ from ..errors import BenchError
 from ..terminal import print_table, say
 
 if TYPE_CHECKING:
+    from criteria.catalog import Registered
     from criteria.options import Options
-    from criteria.phases import Kind, PhaseEntry
+    from criteria.phases import Kind
     from criteria.registry import Entry
     from suites.method import MethodSpec
 
@@ -207,7 +208,7 @@ def _phases(console: Console, kind: Kind, name: str) -> None:
         say(console, f"options with their meaning: bench list {_PLURAL[kind]} NAME")
 
 
-def _about(console: Console, one: Entry | PhaseEntry, what: str, *, whole: bool) -> None:
+def _about(console: Console, one: Registered, what: str, *, whole: bool) -> None:
     """Below a name, indented: what it is, its options, their meaning if `whole`, its source."""
     fields = one.type.options_type.model_fields
     options = f"options: {', '.join(fields)}" if fields and not whole else ""

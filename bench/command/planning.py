@@ -124,13 +124,12 @@ def _show_tests(console: Console, planned: Plan) -> None:
         (
             test.name,
             str(test.family),
-            "none" if test.smallest_p == 0 else f"{test.smallest_p:g}",
             f"{test.power:.2f}",
             "nothing" if test.detects is None else f"{test.detects:g} {test.unit}",
         )
         for test in found
     ]
-    heads = ("what can be shown", "tests", "floor of p", f"power at {TYPICAL:g} SDs", "80 % find")
+    heads = ("what can be shown", "tests", f"power at {TYPICAL:g} SDs", "80 % find")
     print_table(console, heads, rows)
     for test in found:
         if test.why_not:

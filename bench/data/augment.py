@@ -6,7 +6,8 @@ that they are given.
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, TypeVar
+from functools import cache
+from typing import Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -91,16 +92,16 @@ def jittered(image: Picture, most: Sequence[float], generator: torch.Generator) 
     The first three are multiplied by a draw from 1 - most to 1 + most, hue turns by up to `most`
     circles either way.
     """
+    from .vision import torchvision
+
     draws = (2 * torch.rand(4, generator=generator, dtype=torch.float64) - 1).tolist()
     for at in torch.randperm(4, generator=generator).tolist():
         name, much = JITTERED[at], most[at] * draws[at]
         if much:
-            adjust = getattr(_torchvision().transforms.functional, f"adjust_{name}")
+            adjust = getattr(torchvision.transforms.functional, f"adjust_{name}")
             image = adjust(image, much if name == "hue" else 1 + much)
     return image
 
-
-# --- automatic augmentation -------------------------------------------------------------------
 
 STRENGTHS = 31  # as many steps from none to the strongest
 
@@ -111,54 +112,33 @@ def automatically(image: Picture, how: str, generator: torch.Generator) -> Pictu
     `trivial`: one change of any strength (TrivialAugmentWide, Mueller and Hutter 2021, 2103.10158).
     `randaugment`: two of strength 9 of 30 (RandAugment, Cubuk et al. 2020, 1909.13719).
     """
-    changes = list(WIDE if how == "trivial" else RANDAUGMENT)
-    for _ in range(1 if how == "trivial" else 2):
+    from .vision import torchvision
+
+    transforms, wide = torchvision.transforms, how == "trivial"
+    height, width = image.shape[-2:] if isinstance(image, Tensor) else image.size[::-1]
+    space = _space(wide, height, width)
+    for _ in range(1 if wide else 2):
         which, step, sign = torch.randint(2**31, (3,), generator=generator).tolist()
-        strength = (step % STRENGTHS if how == "trivial" else 9) / (STRENGTHS - 1)
-        image = changed(image, changes[which % len(changes)], how, strength, 1 - 2 * (sign % 2))
+        name, (strengths, signed) = space[which % len(space)]
+        much = strengths[step % STRENGTHS if wide else 9] if strengths.dim() else strengths
+        image = transforms.autoaugment._apply_op(
+            image,
+            name,
+            # In float32, 16 pixels are 15.999999, of which the whole ones would be taken.
+            round(float(much), 5) * (1 - 2 * (sign % 2) if signed else 1),
+            interpolation=transforms.InterpolationMode.NEAREST,
+            fill=None,
+        )
     return image
 
 
-def changed(image: Picture, name: str, how: str, strength: float, sign: int) -> Picture:
-    """An image after one change; `strength` is in 0..1, `sign` is for those that have two ways."""
-    most = (WIDE if how == "trivial" else RANDAUGMENT)[name]
-    if name.startswith("Translate") and how == "randaugment":
-        height, width = image.shape[-2:] if isinstance(image, Tensor) else image.size[::-1]
-        most *= width if name.endswith("X") else height
-    much = {"Posterize": 8 - round(strength * most), "Solarize": 255 - strength * most}
-    transforms = _torchvision().transforms
-    found: Picture = transforms.autoaugment._apply_op(
-        image,
-        name,
-        much.get(name, sign * strength * most),
-        interpolation=transforms.InterpolationMode.NEAREST,
-        fill=None,
-    )
-    return found
-
-
-# The strongest of each, by its name in torchvision; of translations pixels, or shares of a side.
-WIDE = {
-    "Identity": 0.0,
-    **dict.fromkeys(("ShearX", "ShearY"), 0.99),
-    **dict.fromkeys(("TranslateX", "TranslateY"), 32.0),
-    "Rotate": 135.0,
-    **dict.fromkeys(("Brightness", "Color", "Contrast", "Sharpness"), 0.99),
-    "Posterize": 6.0,  # bits lost
-    "Solarize": 255.0,  # inverted are those this far below white
-    "AutoContrast": 0.0,
-    "Equalize": 0.0,
-}
-RANDAUGMENT = WIDE | {
-    **dict.fromkeys(("ShearX", "ShearY"), 0.3),
-    **dict.fromkeys(("TranslateX", "TranslateY"), 150 / 331),
-    "Rotate": 30.0,
-    **dict.fromkeys(("Brightness", "Color", "Contrast", "Sharpness"), 0.9),
-    "Posterize": 4.0,
-}
-
-
-def _torchvision() -> Any:
+@cache
+def _space(wide: bool, height: int, width: int) -> list[tuple[str, tuple[Tensor, bool]]]:
+    """The changes by their names in torchvision: strengths, and whether there are two ways."""
     from .vision import torchvision
 
-    return torchvision
+    transforms = torchvision.transforms
+    if wide:
+        return list(transforms.TrivialAugmentWide()._augmentation_space(STRENGTHS).items())
+    space = transforms.RandAugment()._augmentation_space(STRENGTHS, (height, width))
+    return list(space.items())

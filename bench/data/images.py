@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain, pairwise
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -28,7 +28,6 @@ from .augment import (
 Batch = tuple[Tensor, Tensor]
 Channels = tuple[float, ...]
 Draw = torch.Generator | None
-T = TypeVar("T")
 
 THREADS = min(8, os.cpu_count() or 1)  # that decode files, where no one says how many
 CPU = torch.device("cpu")
@@ -157,7 +156,8 @@ class FileImages(Images):
                 (part, [pool.submit(read, *each) for each in zip(part.tolist(), by, strict=True)])
                 for part, by in zip(parts, map(Tensor.tolist, _parts(seeds, size)), strict=True)
             )
-            for part, futures in _one_ahead(jobs):
+            # The next batch is asked for before this one is handed out.
+            for (part, futures), _ in pairwise(chain(jobs, [(torch.empty(0), [])])):
                 pixels = torch.stack([future.result() for future in futures])
                 pixels = pixels.pin_memory() if pinned else pixels
                 pixels = pixels.to(self.device, non_blocking=True)
@@ -212,13 +212,3 @@ def resized(pixels: Tensor, size: int) -> Tensor:
 
 def _parts(order: Tensor, size: int) -> tuple[Tensor, ...]:
     return order.split(size) if len(order) else ()
-
-
-def _one_ahead(items: Iterator[T]) -> Iterator[T]:
-    """The items, each fetched before the one in front of it is handed out."""
-    for first in items:
-        waiting = first
-        for item in items:
-            yield waiting
-            waiting = item
-        yield waiting

@@ -58,8 +58,6 @@ def visible_gpus() -> list[str]:
     Raises:
         BenchError: there is none.
     """
-    import torch
-
     there = torch.cuda.device_count()  # asks the driver, without taking memory of a GPU
     if not there:
         raise BenchError(

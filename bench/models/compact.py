@@ -5,11 +5,13 @@ GoogLeNet (Szegedy et al. 2015, arXiv 1409.4842, table 1) with two 3x3 convoluti
 arXiv 1704.04861, table 1; Sandler et al. 2018, arXiv 1801.04381, table 2.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from ..data.vision import torchvision
 
 # Widths of each Inception: 1x1; 1x1 and 3x3; 1x1 and 5x5; 1x1 behind pooling.
 INCEPTIONS = (
@@ -33,16 +35,11 @@ Projected = Literal["widened", "all"]
 
 
 def conv_norm(
-    inputs: int,
-    outputs: int,
-    side: int = 1,
-    stride: int = 1,
-    groups: int = 1,
-    activation: type[nn.Module] = nn.ReLU,
+    inputs: int, outputs: int, side: int = 1, stride: int = 1, **options: Any
 ) -> nn.Sequential:
     """[n, inputs, h, w] -> [n, outputs, h / stride, w / stride], zero-padded; `side` is odd."""
-    conv = nn.Conv2d(inputs, outputs, side, stride, side // 2, groups=groups, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(outputs), activation())
+    kind = torchvision.ops.Conv2dNormActivation
+    return kind(inputs, outputs, side, stride, inplace=None, **options)
 
 
 class Averaged(nn.Module):
@@ -81,15 +78,15 @@ class InvertedResidual(nn.Module):
         super().__init__()
         width = expand * inputs
         self.body = nn.Sequential(
-            conv_norm(inputs, width, activation=nn.ReLU6),
-            conv_norm(width, width, 3, stride, groups=width, activation=nn.ReLU6),
-            conv_norm(width, outputs, activation=nn.Identity),
+            conv_norm(inputs, width, activation_layer=nn.ReLU6),
+            conv_norm(width, width, 3, stride, groups=width, activation_layer=nn.ReLU6),
+            conv_norm(width, outputs, activation_layer=nn.Identity),
         )
         self.shortcut: nn.Module | None = None
         if stride == 1 and project:
             self.shortcut = conv_norm(inputs, outputs)
         elif stride == 1 and inputs != outputs:
-            self.shortcut = conv_norm(inputs, outputs, activation=nn.Identity)
+            self.shortcut = conv_norm(inputs, outputs, activation_layer=nn.Identity)
         elif stride == 1:
             self.shortcut = nn.Identity()
 
@@ -111,7 +108,7 @@ def mobilenet_v1(classes: int, channels: int, image_size: int) -> Averaged:
     """13 depthwise-separable convolutions, of 64 to 1024 channels."""
     width, layers = 32, list[nn.Module]([conv_norm(channels, 32, 3)])
     for outputs, stride in SEPARABLE:
-        layers += [conv_norm(width, width, 3, stride, width), conv_norm(width, outputs)]
+        layers += [conv_norm(width, width, 3, stride, groups=width), conv_norm(width, outputs)]
         width = outputs
     return Averaged(layers, width, classes)
 

@@ -7,7 +7,9 @@ The truth is torch's own FlopCounterMode, and the arithmetic is checked against 
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,7 +17,6 @@ from criteria import Structure
 from criteria.evidence.curvature import plain_attention
 from criteria.lazy import Tensor, nn, torch
 from criteria.network.member import kind_of
-from criteria.network.modes import evaluated
 
 ChannelCost = Literal["macs", "params", "channels"]  # what removed channels change
 
@@ -87,28 +88,27 @@ def cost_model(
     """Read the widths and positions of every layer from forward passes without arithmetic."""
     layers = _Layers(structure)
     counted = _macs_by_module(model, example_inputs)
-    macs, params, channels = (_Terms(len(structure.groups)) for _ in range(3))
+    macs, params, channels = list[Term](), list[Term](), list[Term]()
     names = {module: name for name, module in model.named_modules()}
     for name, module in model.named_modules():
         own = counted.get(name, 0)
         if own and kind_of(module) in ("conv", "linear"):
             inputs, outputs = layers.fan_in(name, module), layers.out(name, module)
-            macs.add(own / (inputs[0] * outputs[0]), inputs, outputs)
+            macs.append((own / (inputs[0] * outputs[0]), inputs, outputs))
         elif own and hasattr(module, "products_follow"):  # attention
             layer = module.products_follow
             width = layers.out(names[layer], layer)
-            macs.add(own / width[0], None, width)
+            macs.append((own / width[0], layers.one, width))
         for key, parameter in module.named_parameters(recurse=False):
             fan_in, out = layers.of_parameter(name, module, key)
-            rest = parameter.numel() / ((fan_in[0] if fan_in else 1) * (out[0] if out else 1))
-            params.add(rest, fan_in, out)
-    for group, lost in zip(structure.groups, torch.eye(len(structure.groups)), strict=True):
+            params.append((parameter.numel() / (fan_in[0] * out[0]), fan_in, out))
+    each = torch.eye(len(structure.groups), dtype=torch.float64)
+    for group, lost in zip(structure.groups, each, strict=True):
         per_unit = group.channels_per_unit
-        channels.add(1.0, None, (float(group.units * per_unit), per_unit * lost.double()))
-    none = torch.zeros(len(structure.groups))
-    modelled = round(macs.products(0)(none))
+        channels.append((1.0, layers.one, (float(group.units * per_unit), per_unit * lost)))
+    modelled = round(_products(macs)(torch.zeros(len(each))))
     unmodelled = sum(counted.values()) - modelled
-    return CostModel(macs.products(unmodelled), params.products(0), channels.products(0))
+    return CostModel(_products(macs, unmodelled), _products(params), _products(channels))
 
 
 def weight_uses(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[str, int]:
@@ -137,61 +137,51 @@ def weight_uses(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[str, 
 
 
 Width = tuple[float, Tensor]  # dense, and [groups] lost for each unit
+Term = tuple[float, Width, Width]  # a weight, inputs and outputs
 
 
-class _Terms:
-    def __init__(self, groups: int) -> None:
-        self._none: Width = (1.0, torch.zeros(groups, dtype=torch.float64))
-        self._terms: list[tuple[float, Width, Width]] = []
-
-    def add(self, weight: float, inputs: Width | None, outputs: Width | None) -> None:
-        self._terms.append((weight, inputs or self._none, outputs or self._none))
-
-    def products(self, constant: float) -> Products:
-        weight, inputs, outputs = zip(*self._terms, strict=True)
-        return Products(
-            torch.tensor(weight, dtype=torch.float64),
-            torch.tensor([dense for dense, _ in inputs], dtype=torch.float64),
-            torch.tensor([dense for dense, _ in outputs], dtype=torch.float64),
-            torch.stack([lost for _, lost in inputs]),
-            torch.stack([lost for _, lost in outputs]),
-            constant,
-        )
+def _products(terms: Sequence[Term], constant: float = 0) -> Products:
+    weight, inputs, outputs = zip(*terms, strict=True)
+    return Products(
+        torch.tensor(weight, dtype=torch.float64),
+        torch.tensor([dense for dense, _ in inputs], dtype=torch.float64),
+        torch.tensor([dense for dense, _ in outputs], dtype=torch.float64),
+        torch.stack([lost for _, lost in inputs]),
+        torch.stack([lost for _, lost in outputs]),
+        constant,
+    )
 
 
 class _Layers:
     """How wide each layer is on each side, and what it loses with each group's units."""
 
     def __init__(self, structure: Structure) -> None:
-        self._groups = len(structure.groups)
+        none = torch.zeros(len(structure.groups), dtype=torch.float64)
+        self.one: Width = (1.0, none)  # where there is no such factor
         self._sides: dict[tuple[str, bool], Width] = {}
         for index, group in enumerate(structure.groups):
             for member in group.members:
                 key = (member.name, member.side == "in")
-                _, lost = self._sides.setdefault(key, (float(member.width), self._none()))
+                _, lost = self._sides.setdefault(key, (float(member.width), none.clone()))
                 lost[index] += member.entries_per_unit
-
-    def _none(self) -> Tensor:
-        return torch.zeros(self._groups, dtype=torch.float64)
 
     def fan_in(self, name: str, module: nn.Module) -> Width:
         """Inputs that each output sees: those of its block in a grouped convolution."""
         channels, _, blocks = _sizes(module)
-        _, lost = self._sides.get((name, True), (0.0, self._none()))
+        _, lost = self._sides.get((name, True), self.one)
         return channels / blocks, lost / blocks
 
     def out(self, name: str, module: nn.Module) -> Width:
         _, channels, _ = _sizes(module)
-        return self._sides.get((name, False), (float(channels), self._none()))
+        return self._sides.get((name, False), (float(channels), self.one[1]))
 
-    def of_parameter(
-        self, name: str, module: nn.Module, key: str
-    ) -> tuple[Width | None, Width | None]:
+    def of_parameter(self, name: str, module: nn.Module, key: str) -> tuple[Width, Width]:
         """The two widths that a parameter's size is a product of."""
         if kind_of(module) in ("conv", "linear"):
-            return (self.fan_in(name, module) if key == "weight" else None), self.out(name, module)
+            fan_in = self.fan_in(name, module) if key == "weight" else self.one
+            return fan_in, self.out(name, module)
         bare = f"{name}.{key}" if name else key
-        return None, self._sides.get((name, False)) or self._sides.get((bare, False))
+        return self.one, self._sides.get((name, False), self._sides.get((bare, False), self.one))
 
 
 def _sizes(module: nn.Module) -> tuple[int, int, int]:
@@ -208,8 +198,12 @@ def _macs_by_module(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[s
 
     images = len(example_inputs[0])
     counter = FlopCounterMode(display=False, depth=999)
-    with plain_attention(), counter:
-        _run_without_arithmetic(model, example_inputs)
+    # On torch's meta device: all operations and shapes, none of the numbers.
+    twin = copy.deepcopy(model).to("meta").eval()
+    kind = torch.Tensor
+    inputs = [one.to("meta") if isinstance(one, kind) else one for one in example_inputs]
+    with plain_attention(), counter, torch.no_grad():
+        twin(*inputs)
     root = type(model).__name__
     total = {
         name.removeprefix(f"{root}.") if name != root else "": sum(by_operation.values())
@@ -222,15 +216,3 @@ def _macs_by_module(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[s
             parent = name.rpartition(".")[0]
             own[parent] = own.get(parent, 0) - flops
     return {name: flops // (2 * images) for name, flops in own.items()}
-
-
-def _run_without_arithmetic(model: nn.Module, example_inputs: tuple[Any, ...]) -> None:
-    """A forward pass on torch's meta device: all operations and shapes, none of the numbers."""
-    state = {
-        name: tensor.to("meta")
-        for name, tensor in [*model.named_parameters(), *model.named_buffers()]
-    }
-    kind = torch.Tensor
-    inputs = tuple(one.to("meta") if isinstance(one, kind) else one for one in example_inputs)
-    with evaluated(model), torch.no_grad():
-        torch.func.functional_call(model, state, inputs)

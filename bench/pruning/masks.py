@@ -86,9 +86,7 @@ def choose_masks(
     scores = scorer(model)
     if like is not None and not of:
         return {share: given_counts(groups, scores, like[share]) for share in shares}
-    if of:
-        return {share: mask_blocks(model, groups, scores, share, scope) for share in shares}
-    return mask_at_once(groups, scores, shares, scope)
+    return {share: mask_at_once(model, groups, scores, share, scope) for share in shares}
 
 
 def input_blocks(layer: nn.Module, size: int) -> Tensor:
@@ -125,9 +123,9 @@ def mask_blocks(
 
 
 def mask_at_once(
-    groups: Sequence[Group], scores: Sequence[Tensor], shares: Sequence[float], scope: str
-) -> dict[float, Masks]:
-    """Masks that keep exactly `weights_kept` of all weights, for each share.
+    model: nn.Module, groups: Sequence[Group], scores: Sequence[Tensor], share: float, scope: str
+) -> Masks:
+    """Masks that keep exactly `weights_kept` of all weights, or as many of each block of a pattern.
 
     The scope global ranks all weights together; local ranks them by their quantile in the layer, so
     that all layers keep the same share, up to a weight. Among equals the earlier one leaves first.
@@ -135,11 +133,11 @@ def mask_at_once(
     Raises:
         InfeasibleBudget: a share that leaves nothing.
     """
+    if pattern(scope):
+        return mask_blocks(model, groups, scores, share, scope)
     keys = torch.cat([one if scope == "global" else ordered_quantiles(one) for one in scores])
     order = keys.argsort(stable=True)
-    return {
-        share: _split(_last(order, weights_kept(len(order), share)), groups) for share in shares
-    }
+    return _split(_last(order, weights_kept(len(order), share)), groups)
 
 
 def mask_stepwise(
@@ -160,10 +158,7 @@ def mask_stepwise(
             values.masked_fill(~masks[group.root], -torch.inf)  # lowest, whatever it was given
             for group, values in zip(groups, scores, strict=True)
         ]
-        if pattern(scope):
-            masks = mask_blocks(model, groups, left, stop, scope)
-        else:
-            masks = mask_at_once(groups, left, [stop], scope)[stop]
+        masks = mask_at_once(model, groups, left, stop, scope)
         now = masked(now, masks)
         if recover is not None:
             recover(now, stop, step, masks)
@@ -212,19 +207,6 @@ class Holder(Rider):
 def macs_saved(masks: Masks, uses: Mapping[str, int]) -> int:
     """Multiply-accumulates of one image that no kept weight does; `uses` from `weight_uses`."""
     return sum(uses[layer] * int((~mask).sum()) for layer, mask in masks.items())
-
-
-def check_masked(dense: nn.Module, model: nn.Module, masks: Masks) -> None:
-    """Recount: the network's nonzero weights are those of the dense one that the mask leaves.
-
-    Raises:
-        ArithmeticError: names the layer and both counts.
-    """
-    for layer, mask in masks.items():
-        expected = int(_flat(dense, layer)[mask].count_nonzero())
-        recount = int(_flat(model, layer).count_nonzero())
-        if recount != expected:
-            raise ArithmeticError(f"{layer}: {recount} nonzero weights, {expected} by its mask")
 
 
 def check_counts(model: nn.Module, masks: Masks, share: float, scope: str) -> None:

@@ -21,7 +21,7 @@ from .cost import ChannelCost, count_macs, count_params, weight_uses
 from .cut import verify
 from .network import Network, Rules, Schedule, Shape
 from .selection import TOLERANCE, InfeasibleBudget, Limits, Scope, unranked
-from .thresholds import Choice, unfit
+from .thresholds import unfit
 
 # What a budget keeps a share of; a threshold is a selector's own setting.
 Axis = Literal[ChannelCost, "weights", "threshold"]
@@ -138,7 +138,17 @@ def prune(
         selector=selector,
         thresholds=axis == "threshold",
     )[share]
-    return _cut(network, choice)
+    if isinstance(choice, InfeasibleBudget):
+        raise choice
+    pruned = network.cut(choice.removed)
+    return Pruned(
+        pruned,
+        network.kept(choice.removed),
+        count_macs(pruned, network.inputs),
+        count_params(pruned),
+        count_macs(network.model, network.inputs),
+        count_params(network.model),
+    )
 
 
 def _warn(criterion: str, constant: Sequence[str], groups: int) -> None:
@@ -194,21 +204,6 @@ def _selector(
     if fault:
         raise BenchError(f"{criterion} {fault}")
     return selector
-
-
-def _cut(network: Network, choice: Choice | InfeasibleBudget) -> Pruned:
-    """The network without the chosen units; raises the reason where there is no choice."""
-    if isinstance(choice, InfeasibleBudget):
-        raise choice
-    pruned = network.cut(choice.removed)
-    return Pruned(
-        pruned,
-        network.kept(choice.removed),
-        count_macs(pruned, network.inputs),
-        count_params(pruned),
-        count_macs(network.model, network.inputs),
-        count_params(network.model),
-    )
 
 
 def _mask(

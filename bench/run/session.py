@@ -22,7 +22,7 @@ from ..steps.workspace import Settings
 from ..store.provenance import environment
 from ..store.store import Store
 from ..terminal import say
-from ..tracking import Tracker, TrackingError
+from ..tracking import Experiment, Tracker, TrackingError
 from ..tracking.connection import local_database_holds
 from ..tracking.links import in_lines
 from ..tracking.summaries import conclude
@@ -111,13 +111,8 @@ def _run(
     executor = make_executor(request.executor, settings, request.workers, request.timeout_s)
     record_suite(plan, settings.plugins, store)  # now that no fault can be found before it runs
     with console.status("opening MLflow"):
-        tracker = Tracker(
-            None,
-            store.root,
-            plan.suite,
-            provenance=environment(settings.device),
-            command=request.command,
-        )
+        experiment = Experiment(store.root, plan.suite)
+        tracker = Tracker(experiment, environment(settings.device), request.command)
     ended, report, found, links = "KILLED", None, None, dict[str, str]()
     log = _logger(tracker, console)
     try:

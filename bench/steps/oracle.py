@@ -6,8 +6,7 @@ cannot be shown to equal the whole pass, the whole pass is what is run.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -62,16 +61,17 @@ def loss_changes(
         ValueError: no images.
     """
     replay = Replay(model)
+    starts: list[int] = []
     whole: dict[str, str] = {}
     dense: list[Tensor] = []
     changes: list[Tensor] = []
     for images, labels in batches:
         if not dense:
-            whole = _inseparable(replay, groups, units, images[:CHECKED])
+            starts, whole = _starts(replay, model, groups, units, images[:CHECKED])
         dense.append(_losses(replay.record(images), labels))
         without = [
-            _losses(_without(replay, group, unit, whole), labels) - dense[-1]
-            for group, chosen in zip(groups, units, strict=True)
+            _losses(_without(replay, model, group, unit, start), labels) - dense[-1]
+            for group, chosen, start in zip(groups, units, starts, strict=True)
             for unit in chosen[:, None]
         ]
         changes.append(torch.stack(without))
@@ -80,47 +80,40 @@ def loss_changes(
     return Oracle(torch.cat(dense), torch.cat(changes, dim=1), whole)
 
 
-def _without(replay: Replay, group: Group, unit: Tensor, whole: Mapping[str, str]) -> Tensor:
-    """The network's outputs on the recorded batch without one unit."""
-    with masked(replay.model, group, unit):
-        if group.root in whole:
-            return replay.resume()
-        start = replay.start(group)
-        assert start is not None
-        return replay.resume(start, group, unit)
+def _without(replay: Replay, intact: nn.Module, group: Group, unit: Tensor, start: int) -> Tensor:
+    """The network's outputs on the recorded batch without one unit, which is put back."""
+    zero_(replay.model, group, unit)
+    outputs = replay.resume(start)
+    with torch.no_grad():
+        for one, value in zip(_tensors(replay.model), _tensors(intact), strict=True):
+            one.copy_(value)
+    return outputs
 
 
-def _inseparable(
-    replay: Replay, groups: Sequence[Group], units: Sequence[Tensor], images: Tensor
-) -> dict[str, str]:
-    """Groups whose removals need whole passes, and why; found out on a few images."""
+def _tensors(model: nn.Module) -> list[Tensor]:
+    return [*model.parameters(), *model.buffers()]
+
+
+def _starts(
+    replay: Replay,
+    intact: nn.Module,
+    groups: Sequence[Group],
+    units: Sequence[Tensor],
+    images: Tensor,
+) -> tuple[list[int], dict[str, str]]:
+    """Where the removals of each group start, and why some need whole passes, found on images."""
     replay.record(images)
-    found = {}
+    starts, whole = [], {}
     for group, chosen in zip(groups, units, strict=True):
-        if replay.start(group) is None:
-            found[group.root] = "one of its layers is used without being called"
+        start = replay.start(group)
+        if start is None:
+            whole[group.root] = "one of its layers is used without being called"
         elif len(chosen):
-            late = _without(replay, group, chosen[:1], {})
-            true = _without(replay, group, chosen[:1], {group.root: ""})
+            late, true = (_without(replay, intact, group, chosen[:1], at) for at in (start, 0))
             if (late - true).abs().max() > EQUAL * true.abs().max().clamp(min=1):
-                found[group.root] = "a pass that starts at the group differs from the whole pass"
-    return found
-
-
-@contextmanager
-def masked(model: nn.Module, group: Group, units: Tensor) -> Iterator[None]:
-    """Zero some units of a network in place, and put them back."""
-    layers = {member.name for member in group.members}
-    tensors = [*model.named_parameters(), *model.named_buffers()]
-    touched = [one for name, one in tensors if {name, name.rpartition(".")[0]} & layers]
-    before = [one.detach().clone() for one in touched]
-    try:
-        zero_(model, group, units)
-        yield
-    finally:
-        with torch.no_grad():
-            for one, value in zip(touched, before, strict=True):
-                one.copy_(value)
+                whole[group.root] = "a pass that starts at the group differs from the whole pass"
+        starts.append(0 if start is None or group.root in whole else start)
+    return starts, whole
 
 
 def _losses(outputs: Tensor, labels: Tensor) -> Tensor:
@@ -188,8 +181,7 @@ def measure_fidelity(job: FidelityJob, workspace: Workspace) -> tuple[Fidelity, 
     base = workspace.base(job.at.base)
     groups = base.network.structure.groups
     values, cost = load_scores(workspace, job.score_key)
-    file = workspace.store.path("oracle", job.oracle.key, ".json")
-    truth = wanted(read_json(file), file)
+    truth = wanted(read_json, workspace.store.path("oracle", job.oracle.key, ".json"))
     places = zip(truth["group"], truth["unit"], strict=True)
     fidelity = Fidelity(
         dense=base.accuracy,

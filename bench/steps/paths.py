@@ -40,23 +40,20 @@ def make_path(job: PathJob, workspace: Workspace) -> None:
     chosen = _choose(job, workspace, base, score, cost, way) if follows else {}
     if job.procedure is not None:
         chosen, trainings = _ride(job, workspace, base, chosen, score, cost)
+    picked = {str(budget): one for budget, one in chosen.items() if isinstance(one, Choice)}
     _write(
         job,
         workspace,
         base,
         {str(budget): _plain(choice, base) for budget, choice in chosen.items()},
         cost,
+        trainings,
         knobs={
-            str(budget): _by_root(choice.thresholds, base)
-            for budget, choice in chosen.items()
-            if isinstance(choice, Choice) and choice.thresholds is not None
+            budget: _by_root(choice.thresholds, base)
+            for budget, choice in picked.items()
+            if choice.thresholds is not None
         },
-        trimmed={
-            str(budget): choice.trimmed
-            for budget, choice in chosen.items()
-            if isinstance(choice, Choice)
-        },
-        trainings=trainings,
+        trimmed={budget: choice.trimmed for budget, choice in picked.items()},
     )
 
 
@@ -167,8 +164,7 @@ def _write(
 def path_file(workspace: Workspace, job: PathJob) -> dict[str, Any]:
     """A stored path: `budgets`, `score_s`, `score_peak_bytes`, `images_scored`, `constant`; of a
     selector also `knobs` and `trimmed`, by budget; of one that trains, `training`, by budget."""
-    file = workspace.store.path("paths", job.key, ".json")
-    return wanted(read_json(file), file)
+    return wanted(read_json, workspace.store.path("paths", job.key, ".json"))
 
 
 def load_removed(
@@ -183,8 +179,7 @@ def load_removed(
 
 def load_masks(workspace: Workspace, job: PathJob, base: Base, budget: float) -> Masks:
     """The masks of one budget, by layer."""
-    file = workspace.store.path("paths", job.key, ".npz")
-    bits = wanted(read_arrays(file), file)
+    bits = wanted(read_arrays, workspace.store.path("paths", job.key, ".npz"))
     return unpack(bits[str(budget)], weight_groups(base.network.model, base.network.inputs))
 
 

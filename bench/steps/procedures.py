@@ -23,11 +23,10 @@ from ..plan.jobs import PathJob
 from ..pruning.choose import selected
 from ..pruning.cut import EQUAL, cut, difference, uncut
 from ..pruning.masks import Holder, Masks, check_held, masked
-from ..pruning.network import Network, Removed, Rules
+from ..pruning.network import Network, Removed, Rules, complement
 from ..pruning.selection import InfeasibleBudget
 from ..seeds import generator, seed
-from ..store.sealed import wanted
-from ..store.weights import load_weights, save_weights, stored_weights, trained_file
+from ..store.weights import load_weights, save_weights, trained_file
 from ..training.train import train
 from .scores import Rescore
 from .workspace import Base, Workspace
@@ -148,9 +147,7 @@ def _ground(
 def _spread(group: Group, gone: Tensor, values: Tensor) -> Tensor:
     """Scores of the units that are left, at their places in the dense network's group."""
     spread = torch.full((group.units,), -torch.inf, dtype=torch.float64)
-    kept = torch.ones(group.units, dtype=torch.bool)
-    kept[gone] = False
-    spread[kept] = values.double()
+    spread[complement(group.units, gone)] = values.double()
     return spread
 
 
@@ -255,6 +252,5 @@ def load_training(
 ) -> Network:
     """The base's network, with the weights that the path has ended with at one budget."""
     model = copy.deepcopy(base.network.model)
-    file = trained_file(workspace.store, job.key, str(budget))
-    load_weights(model, wanted(stored_weights(file, sha256), file))
+    load_weights(model, trained_file(workspace.store, job.key, str(budget)), sha256)
     return replace(base.network, model=model.eval())

@@ -35,16 +35,15 @@ def write_record(
         record = failed_record(job, failure(error), started, workspace.device_name)
     else:
         base = workspace.base(job.at.base)
-        stood_on = {"base_sha256": base.trained_sha256, "dataset_sha256": base.data.digest}
-        record = Record(
-            key=job.key,
-            identity=job.identity,
-            labels=job.labels,
+        record = _record(
+            job,
+            started,
+            workspace.device_name,
+            {"base_sha256": base.trained_sha256, "dataset_sha256": base.data.digest},
             status="done",
             measurements=found if isinstance(found, Measurements) else None,
             fidelity=found if isinstance(found, Fidelity) else None,
             costs=costs,
-            provenance=_provenance(started, workspace.device_name) | stood_on,
         )
     workspace.store.write_record(record)
     return record.status
@@ -54,18 +53,16 @@ def failed_record(
     job: Trial, why: Failure, started: str | None = None, device: str = "cpu"
 ) -> Record:
     """The record of a trial that has no measurements."""
-    return Record(
-        key=job.key,
-        identity=job.identity,
-        labels=job.labels,
-        status="infeasible" if why.infeasible else "failed",
-        failure=why,
-        provenance=_provenance(started or _now(), device),
-    )
+    status = "infeasible" if why.infeasible else "failed"
+    return _record(job, started or _now(), device, {}, status=status, failure=why)
 
 
-def _provenance(started: str, device: str) -> dict[str, Any]:
-    return {**environment(device), "started": started, "ended": _now()}
+def _record(
+    job: Trial, started: str, device: str, stood_on: dict[str, str], **found: Any
+) -> Record:
+    """A record with what is known of any trial."""
+    made = {**environment(device), "started": started, "ended": _now(), **stood_on}
+    return Record(key=job.key, identity=job.identity, labels=job.labels, provenance=made, **found)
 
 
 def _now() -> str:

@@ -163,11 +163,9 @@ def _merged(
 def _at_best_epoch(model: nn.Module, base: Base, trained: Trained) -> float | None:
     if not trained.best:
         return None
-    last = {name: one.clone() for name, one in model.state_dict().items()}
-    model.load_state_dict(trained.best)
-    top1 = evaluate(model, base.data.test).top1
-    model.load_state_dict(last)
-    return top1
+    best = copy.deepcopy(model)
+    best.load_state_dict(trained.best)
+    return evaluate(best, base.data.test).top1
 
 
 def recalibrate_bn(model: nn.Module, batches: list[tuple[Tensor, Tensor]]) -> int:

@@ -68,13 +68,9 @@ def _write(workspace: Workspace, key: str, base: Base, values: list[Tensor], cos
     )
 
 
-Scored = tuple[list[Tensor], Cost]
-
-
-def load_scores(workspace: Workspace, key: str) -> Scored:
+def load_scores(workspace: Workspace, key: str) -> tuple[list[Tensor], Cost]:
     """What `make_scores` stored, by its score key."""
-    file = workspace.store.path("scores", key, ".npz")
-    stored = wanted(read_arrays(file), file)
+    stored = wanted(read_arrays, workspace.store.path("scores", key, ".npz"))
     groups = [name for name in stored if name.startswith("group")]
     values = [torch.from_numpy(stored[f"group{at}"]) for at in range(len(groups))]
     peak = int(stored["peak_bytes"])

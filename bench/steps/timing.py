@@ -46,9 +46,8 @@ def time_path(job: TimingJob, workspace: Workspace) -> None:
 
 def load_latency(job: TimingJob, budget: float, workspace: Workspace) -> list[Latency]:
     """What was stored of a budget, by batch size."""
-    file = workspace.store.path("timings", job.key, ".json")
-    stored = wanted(read_json(file), file)["budgets"][str(budget)]
-    return [Latency.model_validate(one) for one in stored]
+    stored = wanted(read_json, workspace.store.path("timings", job.key, ".json"))
+    return [Latency.model_validate(one) for one in stored["budgets"][str(budget)]]
 
 
 def _time_cut(path: PathJob, base: Base, budget: float, workspace: Workspace) -> Any:

@@ -14,16 +14,10 @@ from reports.records import Costs, Measurements, TrainAccuracy, content_key
 
 from ..plan.jobs import TrialJob
 from ..pruning.cost import ChannelCost, count_macs, count_params, weight_uses
-from ..pruning.masks import Holder, check_counts, check_held, check_masked, macs_saved, masked, pack
+from ..pruning.masks import Holder, check_counts, check_held, macs_saved, masked, pack
 from ..pruning.network import Network, Removed
 from ..pruning.selection import InfeasibleBudget
-from ..training.measure import (
-    accuracy,
-    evaluate,
-    layer_sparsity,
-    masked_sparsity,
-    torch_pruning_macs,
-)
+from ..training.measure import accuracy, evaluate, layer_sparsity, torch_pruning_macs
 from .paths import load_masks, load_removed, path_file
 from .procedures import load_training
 from .recovery import Thin, recover
@@ -124,7 +118,6 @@ def _mask(job: TrialJob, workspace: Workspace, base: Base, network: Network) -> 
     dense = network.model
     masks = load_masks(workspace, job.path, base, job.budget)
     model = masked(dense, masks)
-    check_masked(dense, model, masks)
     check_counts(dense, masks, job.budget, job.path.selection.scope)
     counts = {layer: (int(mask.sum()), len(mask)) for layer, mask in masks.items()}
     kept, total = (sum(column) for column in zip(*counts.values(), strict=True))
@@ -135,7 +128,7 @@ def _mask(job: TrialJob, workspace: Workspace, base: Base, network: Network) -> 
         "widths": {},
         "weights": counts,
         "kept_sha256": hashlib.sha256(pack(masks).tobytes()).hexdigest(),
-        "layer_sparsity": masked_sparsity(model, masks),
+        "layer_sparsity": layer_sparsity(model, model, masks),
     }
     return Thin(model, sizes, rider=Holder(model, masks), check=lambda: check_held(model, masks))
 

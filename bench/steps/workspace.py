@@ -26,7 +26,7 @@ from ..pruning.network import Network
 from ..seeds import generator, seed
 from ..store.sealed import read_json, wanted, write_json
 from ..store.store import Store
-from ..store.weights import Checkpoint, load_weights, save_weights, stored_weights
+from ..store.weights import Checkpoint, load_weights, save_weights
 from ..training.measure import Tally, evaluate
 from ..training.mixing import Mixing
 
@@ -146,8 +146,26 @@ class Workspace:
 
     def _load(self, job: DenseJob) -> Base:
         data = self.dataset(job)
-        meta = wanted(read_json(self._done(job)), self._done(job))
-        found = self._stored(job, data, meta)
+        meta = wanted(read_json, self._done(job))
+        if meta["dataset_digest"] != data.digest:
+            raise DataError(
+                f"the images of {data.name} are not those that {job} was trained on; bring them "
+                "back, or give the new ones a results folder of their own (--results)"
+            )
+        model = self._model(job, data, meta["sha256"])
+        network = self.trace(job, model, data)
+        verify(network.model, network.inputs, network.structure)
+        found = Base(
+            network,
+            data,
+            Accuracy(**meta["accuracy"]),
+            count_macs(network.model, network.inputs),
+            count_params(network.model),
+            meta["sha256"],
+            model,
+            meta["sha256"],
+            [Epoch(**one) for one in meta["history"]],
+        )
         if not isinstance(job, PreparedJob):
             return found
         base = self.base(job.base)
@@ -160,36 +178,13 @@ class Workspace:
             prepare_s=meta["seconds"],
         )
 
-    def _stored(self, job: DenseJob, data: Dataset, meta: dict[str, Any]) -> Base:
-        """A network from its weights and what was written beside them."""
-        if meta["dataset_digest"] != data.digest:
-            raise DataError(
-                f"the images of {data.name} are not those that {job} was trained on; bring them "
-                "back, or give the new ones a results folder of their own (--results)"
-            )
-        model = self._model(job, data, meta["sha256"])
-        network = self.trace(job, model, data)
-        verify(network.model, network.inputs, network.structure)
-        return Base(
-            network,
-            data,
-            Accuracy(**meta["accuracy"]),
-            count_macs(network.model, network.inputs),
-            count_params(network.model),
-            meta["sha256"],
-            model,
-            meta["sha256"],
-            [Epoch(**one) for one in meta["history"]],
-        )
-
     def early(self, job: EarlyJob, data: Dataset) -> nn.Module:
         """A stored base as it was after an epoch; it has the base's groups."""
-        return self._model(job, data, wanted(read_json(self._done(job)), self._done(job))["sha256"])
+        return self._model(job, data, wanted(read_json, self._done(job))["sha256"])
 
     def _model(self, job: DenseJob, data: Dataset, sha256: str) -> nn.Module:
         model = self.fresh_model(job, data)
-        file = self._weights(job)
-        load_weights(model, wanted(stored_weights(file, sha256), file))
+        load_weights(model, self._weights(job), sha256)
         return model.eval()
 
     def save_base(self, job: DenseJob, model: nn.Module, meta: dict[str, Any]) -> None:

@@ -164,12 +164,13 @@ def read_arrays(path: Path) -> dict[str, Any] | None:
         return dict(stored)
 
 
-def wanted(content: Any, path: Path) -> Any:
-    """What was read of work that a job stands on.
+def wanted(read: Callable[[Path], T | None], path: Path) -> T:
+    """What is read of work that a job stands on.
 
     Raises:
         StoreError: it is None: gone or damaged since the run began.
     """
+    content = read(path)
     if content is None:
         raise StoreError(
             f"{path} is gone, or was damaged and set aside, since this run began; run the same "

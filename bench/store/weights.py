@@ -13,7 +13,7 @@ from typing import Any
 from criteria.evidence.meter import Cost
 from criteria.lazy import nn, torch
 
-from .sealed import read_sealed, write_sealed
+from .sealed import read_sealed, wanted, write_sealed
 from .store import Store
 
 EVERY_S = 30.0  # from one writing of a checkpoint to the next
@@ -45,8 +45,13 @@ def stored_weights(file: Path, sha256: str) -> bytes | None:
     return content
 
 
-def load_weights(model: nn.Module, content: bytes) -> None:
-    """Give a model the weights of a stored file, on the device that it is on."""
+def load_weights(model: nn.Module, file: Path, sha256: str) -> None:
+    """Give a model the stored weights with that SHA-256, on the device that it is on.
+
+    Raises:
+        StoreError: they are gone, damaged or others.
+    """
+    content = wanted(lambda path: stored_weights(path, sha256), file)
     model.load_state_dict(torch.load(io.BytesIO(content), weights_only=True, map_location="cpu"))
 
 
@@ -58,13 +63,11 @@ class Checkpoint:
         path: may not exist yet.
         stands_on: digest of what the training has begun from; one that began elsewhere is ignored.
         carried: what scoring on the way has cost, kept beside the training.
-        every_s: seconds from one writing to the next; None: EVERY_S.
     """
 
     path: Path
     stands_on: str = ""
     carried: Cost | None = None
-    every_s: float | None = None
     _written: float = field(default_factory=time.monotonic)
 
     def load(self) -> dict[str, Any] | None:
@@ -82,8 +85,7 @@ class Checkpoint:
 
     def due(self) -> bool:
         """Whether it is time to save."""
-        every_s = EVERY_S if self.every_s is None else self.every_s
-        return time.monotonic() - self._written >= every_s
+        return time.monotonic() - self._written >= EVERY_S
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Tensors, numbers, strings, and lists and dicts of these; whole, or not at all."""

@@ -20,6 +20,7 @@ from ..store.sealed import set_aside
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 # Of MLflow's environment; what the user has set wins.
 SETTINGS = {
@@ -135,6 +136,17 @@ def connect(uri: str) -> MlflowClient:
     if uri.startswith("sqlite:///"):
         _check_database(Path(uri.removeprefix("sqlite:///")))
     return MlflowClient(tracking_uri=uri)
+
+
+def runs_where(client: MlflowClient, experiment: str, condition: str) -> Iterator[Run]:
+    """All runs of an experiment that meet a condition, the newest first; within `talking_to`."""
+    token = None
+    while True:
+        page = client.search_runs([experiment], condition, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 def _check_database(path: Path) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from reports.records import Record
-from suites.schema import AnySuite
+from reports.records import Record, content_key
+from suites import AnySuite, resolved
 
 from . import connection, fields
-from .links import PLACE, run_page, runs_where, suite_links
+from .links import PLACE, run_page, suite_links, view
 
 if TYPE_CHECKING:
+    from mlflow.entities import Run
+
     from .summaries import Conclusions, Summary
 
 NOTE = "mlflow.note.content"  # the description, Markdown
@@ -22,8 +24,7 @@ LAYOUT = "3"  # of a trial's run; one of another layout is logged anew
 
 MLFLOW_STATUS = {"done": "FINISHED", "infeasible": "FINISHED", "failed": "FAILED"}
 
-# What MLflow takes in one batch (1,000 values in all), and gives in one answer.
-METRICS_PER_BATCH, PARAMS_PER_BATCH, RUNS_PER_SEARCH = 900, 100, 50_000
+METRICS_PER_BATCH, PARAMS_PER_BATCH = 900, 100  # that MLflow takes, 1,000 values in all
 
 
 class _Logged(NamedTuple):
@@ -54,13 +55,14 @@ class Experiment:
         TrackingError: the store fails. So do all methods.
     """
 
-    def __init__(self, uri: str | None, root: Path, suite: AnySuite) -> None:
-        self.uri = uri or connection.tracking_uri(root)
+    def __init__(self, root: Path, suite: AnySuite) -> None:
+        self.uri, self.suite = connection.tracking_uri(root), suite
+        self.suite_hash = content_key(resolved(suite))  # of the suite with its recipes written out
         if self.uri == connection.local_uri(root):
             connection.local_database_holds(root)
         with connection.talking_to(self.uri):
             self.client = connection.connect(self.uri)
-            self.id = self._made(suite, root)
+            self.id = self._made(root)
             self._trials = self._known_trials()
             self._summaries = self._known_summaries()
 
@@ -71,12 +73,12 @@ class Experiment:
             return False
         return trial.done or trial.digest == fields.digest(record)
 
-    def write(self, record: Record, tags: Mapping[str, str]) -> None:
-        """Log one trial, with some tags more, in place of a lesser run of the same key."""
+    def write(self, record: Record) -> None:
+        """Log one trial, in place of a lesser run of the same key."""
         from mlflow.entities import Metric, Param
 
         started, ended = (fields.milliseconds(record.provenance[at]) for at in ("started", "ended"))
-        tags = {**fields.tags(record), **tags, "layout": LAYOUT}
+        tags = {**fields.tags(record), "suite.hash": self.suite_hash, "layout": LAYOUT}
         params = [Param(*item) for item in fields.params(record.identity).items()]
         metrics = [
             Metric(name, value, ended, step)
@@ -98,14 +100,14 @@ class Experiment:
             self.client.set_terminated(run_id, MLFLOW_STATUS[record.status], ended)
         self._trials[record.key] = logged._replace(whole=True)
 
-    def summarise(self, found: Conclusions, suite_hash: str, suite_run: str) -> None:
+    def summarise(self, found: Conclusions, suite_run: str) -> None:
         """Bring the summary runs up to what was found, and the trials below them."""
         wanted = {one.name: one for one in found.summaries}
         with connection.talking_to(self.uri):
             for name in self._summaries.keys() - wanted.keys():
                 self.client.delete_run(self._summaries.pop(name).run_id)
             for place, (name, one) in enumerate(wanted.items()):
-                self._bring(name, one, {"suite.hash": suite_hash, PLACE: f"{place:05d}"}, suite_run)
+                self._bring(name, one, f"{place:05d}", suite_run)
             for record in found.records:
                 above = self._summaries.get(fields.summary_name(record.labels))
                 trial = self._trials.get(record.key)
@@ -117,13 +119,12 @@ class Experiment:
         """What MLflow's pages show of the suite, and where; those of a local store are at `ui`."""
         return suite_links(self.client, self.id, connection.server_of(self.uri, ui))
 
-    def _bring(self, name: str, one: Summary, more: Mapping[str, str], suite_run: str) -> None:
-        """Write one summary with some tags more, unless another machine has made it of more trials
-        of this suite."""
+    def _bring(self, name: str, one: Summary, place: str, suite_run: str) -> None:
+        """Write one summary, unless another machine has made it of more trials of this suite."""
         from mlflow.entities import Metric, Param, RunTag
 
         held, trials = self._summaries.get(name), len(one.records)
-        if held and held.tags.get("suite.hash") == more["suite.hash"] and held.trials > trials:
+        if held and held.tags.get("suite.hash") == self.suite_hash and held.trials > trials:
             return
         if held and held.trials and held.tags["summary.digest"] != one.digest:
             # The history of a metric only grows: other numbers take a new run.
@@ -131,11 +132,11 @@ class Experiment:
         if not trials:
             return
         held, ended = self._begun(name, one.tags, one.moment("started")), one.moment("ended")
-        below = runs_where(self.id, f"tags.`{PARENT}` = '{held.run_id}'")
+        below = view(self.id, f"tags.`{PARENT}` = '{held.run_id}'")
         links = [f"[its trials]({below})"] * (one.tags["role"] == "summary")
         report = run_page(self.id, suite_run, "/artifacts/report/index.html")
         note = f"{one.note}\n\n{' · '.join([*links, f'[the report]({report})'])}"
-        tags = {**one.tags, **more, "trials": str(trials)}
+        tags = {**one.tags, "suite.hash": self.suite_hash, "trials": str(trials), PLACE: place}
         tags |= {"summary.digest": one.digest, NOTE: fields.short(note, fields.TAG_LIMIT)}
         new = [RunTag(key, text) for key, text in tags.items() if held.tags.get(key) != text]
         if not held.trials:
@@ -159,12 +160,13 @@ class Experiment:
             self.client.log_batch(run_id, metrics[:METRICS_PER_BATCH], params[:PARAMS_PER_BATCH])
             metrics, params = metrics[METRICS_PER_BATCH:], params[PARAMS_PER_BATCH:]
 
-    def _made(self, suite: AnySuite, root: Path) -> str:
+    def _made(self, root: Path) -> str:
         location = None if connection.is_server(self.uri) else connection.artifact_location(root)
-        experiment = self.client.get_experiment_by_name(suite.suite)
+        name = self.suite.suite
+        experiment = self.client.get_experiment_by_name(name)
         if experiment is None:
-            self.client.create_experiment(suite.suite, location)
-            experiment = self.client.get_experiment_by_name(suite.suite)
+            self.client.create_experiment(name, location)
+            experiment = self.client.get_experiment_by_name(name)
         elif experiment.lifecycle_stage == "deleted":
             self.client.restore_experiment(experiment.experiment_id)
         if self.uri == connection.local_uri(root) and experiment.artifact_location != location:
@@ -173,7 +175,7 @@ class Experiment:
                 f"{experiment.artifact_location}); delete that mlflow.db and run the same command "
                 "again"
             )
-        note = fields.short(suite.description, fields.TAG_LIMIT)
+        note = fields.short(self.suite.description, fields.TAG_LIMIT)
         self.client.set_experiment_tag(experiment.experiment_id, NOTE, note)
         return experiment.experiment_id
 
@@ -198,17 +200,14 @@ class Experiment:
         ]
         return self._best(found)
 
-    def _runs(self, role: str) -> Any:
-        return self.client.search_runs(
-            [self.id], f"tags.role = '{role}'", max_results=RUNS_PER_SEARCH
-        )
+    def _runs(self, role: str) -> Iterator[Run]:
+        return connection.runs_where(self.client, self.id, f"tags.role = '{role}'")
 
     def _best(self, found: Iterable[tuple[str, Held]]) -> dict[str, Held]:
         """The greatest run of every key; the others are deleted."""
         known: dict[str, Held] = {}
-        for key, one in found:
-            rival = known.setdefault(key, one)
-            if rival is not one:
-                known[key] = max(one, rival)
-                self.client.delete_run(min(one, rival).run_id)
+        for key, one in sorted(found):
+            if key in known:
+                self.client.delete_run(known[key].run_id)
+            known[key] = one
         return known

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -99,10 +98,8 @@ def run_name(record: Record) -> str:
 
 
 def tags(record: Record) -> dict[str, str]:
-    """All labels on every trial, failed or not: the UI shows a run without one outside its groups.
-
-    Numbers that are not finite are named in a tag, as SQL stores would change them.
-    """
+    """All labels on every trial, failed or not: the UI shows a run without one outside its
+    groups."""
     labels = record.labels
     tags = {
         **{name: str(value) for name, value in labels},
@@ -119,9 +116,6 @@ def tags(record: Record) -> dict[str, str]:
     if record.failure:
         tags["failure.kind"] = record.failure.kind
         tags["failure.message"] = short(record.failure.message, TAG_LIMIT)
-    nonfinite = [f"{name}@{step}={x}" for name, x, step in metrics(record) if not math.isfinite(x)]
-    if nonfinite:
-        tags["nonfinite"] = short(", ".join(nonfinite), TAG_LIMIT)
     return tags
 
 
@@ -146,7 +140,7 @@ def params(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def metrics(record: Record) -> list[tuple[str, float, int]]:
-    """Name, value and step of all that was measured, finite or not; steps are recovery's epochs."""
+    """Name, value and step of all that was measured; steps are recovery's epochs."""
     if record.status != "done":
         return []
     assert record.costs is not None
@@ -157,11 +151,11 @@ def metrics(record: Record) -> list[tuple[str, float, int]]:
         found |= {"time/scoring_s": record.costs.score_s, "time/total_s": record.costs.total_s}
         return [(name, value, 0) for name, value in found.items()]
     assert record.measurements is not None
-    row: dict[str, Any] = {**dict(record.measurements), **dict(record.costs)}
-    for columns in frame([record]).to_dict("records"):  # the very numbers of the report
-        row |= {str(name): value for name, value in columns.items()}
-    for name in [one for one in row if one.endswith("_ratio") and row[one] is not None]:
-        row[f"{name.removesuffix('_ratio')}_percent"] = 100 * row[name]
+    (row,) = frame([record]).to_dict("records")  # the very numbers of the report
+    row["score_peak_bytes"] = record.costs.score_peak_bytes
+    for name in [str(one) for one in row if row[one] is not None]:
+        if name.endswith("_ratio"):
+            row[f"{name.removesuffix('_ratio')}_percent"] = 100 * row[name]
     points = [(name, value, 0) for name, value in named(row).items()]
     for phase, images in record.measurements.phases.items():
         points.append((f"work/images_{phase}", float(images), 0))

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
-from .artifact import latest_run
 from .connection import connect, server_of, talking_to, tracking_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 # MLflow 3 opens on traces of language models unless the address asks for training; no tag of an
 # experiment decides that any more.
@@ -33,7 +33,7 @@ def suite_links(client: MlflowClient, experiment: str, server: str) -> dict[str,
     curves = _charts(client, experiment, "curves", "summary", "problem", "recovery")
     links |= [*curves][:1]  # of all problems they are too many to print
     table = "every method on every problem (pick eval/... under Columns)"
-    links[table] = runs_where(experiment, "tags.role = 'summary'")
+    links[table] = view(experiment, "tags.role = 'summary'")
     if latest := latest_run(client, experiment):
         links["the latest run, with the report"] = run_page(experiment, latest.info.run_id)
     return {what: f"{server}/{path}" for what, path in links.items()}
@@ -47,9 +47,15 @@ def _charts(
     found = client.search_runs([experiment], which, order_by=[f"tags.{PLACE}"])
     for values, n in Counter(tuple(one.data.tags[tag] for tag in by) for one in found).items():
         where = [which, *(f"tags.{tag} = '{x}'" for tag, x in zip(by, values, strict=True))]
-        view = runs_where(experiment, " and ".join(where), PLACE, compareRunsMode="CHART")
+        address = view(experiment, " and ".join(where), PLACE, compareRunsMode="CHART")
         drawn = f" (the best {DRAWN} of {n} are drawn)" if n > DRAWN else ""
-        yield f"{what}, {', '.join(values)}{drawn}", view
+        yield f"{what}, {', '.join(values)}{drawn}", address
+
+
+def latest_run(client: MlflowClient, experiment: str) -> Run | None:
+    """The newest run of a suite; within `talking_to`."""
+    found = client.search_runs([experiment], "tags.role = 'suite'", max_results=1)
+    return found[0] if found else None
 
 
 def links_of_all(root: Path, ui: str) -> Iterator[tuple[str, dict[str, str]]]:
@@ -75,7 +81,7 @@ def home(ui: str) -> str:
     return f"{ui}/#/experiments?{urlencode(CLASSIC)}"
 
 
-def runs_where(experiment: str, condition: str, by: str = "mlflow.runName", **more: str) -> str:
+def view(experiment: str, condition: str, by: str = "mlflow.runName", **more: str) -> str:
     """The runs that meet a condition, in the order of a tag: their name."""
     order = {"orderByKey": f"tags.`{by}`", "orderByAsc": "true"}
     query = {**CLASSIC, "searchFilter": condition, **order, **more}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +10,7 @@ from typing import TYPE_CHECKING
 from reports.records import Record, RecordError, parse_record
 
 from ..store.store import Store
-from .connection import TrackingError, connect, talking_to, without_password
-from .experiment import RUNS_PER_SEARCH
+from .connection import TrackingError, connect, runs_where, talking_to, without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -21,19 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class Pulled:
-    """What a pull did.
+    """What a pull did."""
 
-    Attributes:
-        found: trials that the store holds whole.
-        here: of them, those whose records the folder had already.
-        written: records that are new here.
-        faults: what was left out, and why.
-    """
-
-    found: int = 0
-    here: int = 0
-    written: int = 0
-    faults: list[str] = field(default_factory=list)
+    found: int = 0  # trials that the store holds whole
+    here: int = 0  # of them, those whose records the folder had already
+    written: int = 0  # records that are new here
+    faults: list[str] = field(default_factory=list)  # what was left out, and why
 
 
 def pull(store: Store, suite: str, uri: str) -> Pulled:
@@ -54,7 +45,14 @@ def pull(store: Store, suite: str, uri: str) -> Pulled:
         tempfile.TemporaryDirectory() as folder,
     ):
         client = connect(uri)
-        for run in _trials(client, suite, uri):
+        experiment = client.get_experiment_by_name(suite)
+        if experiment is None:
+            known = ", ".join(sorted(one.name for one in client.search_experiments())) or "none"
+            raise TrackingError(
+                f"MLflow at {without_password(uri)} has no experiment {suite!r}; there are: {known}"
+            )
+        whole = "tags.role = 'trial' and attributes.status != 'RUNNING'"
+        for run in runs_where(client, experiment.experiment_id, whole):
             pulled.found += 1
             key, status = run.data.tags["trial.key"], run.data.tags.get("status")
             held = store.record(key) if _is_key(key) else None
@@ -67,28 +65,6 @@ def pull(store: Store, suite: str, uri: str) -> Pulled:
             except RecordError as error:
                 pulled.faults.append(str(error))
     return pulled
-
-
-def _trials(client: MlflowClient, suite: str, uri: str) -> Iterator[Run]:
-    """Runs of trials that were logged whole."""
-    experiment = client.get_experiment_by_name(suite)
-    if experiment is None:
-        known = ", ".join(sorted(one.name for one in client.search_experiments())) or "none"
-        raise TrackingError(
-            f"MLflow at {without_password(uri)} has no experiment {suite!r}; there are: {known}"
-        )
-    token = None
-    while True:
-        runs = client.search_runs(
-            [experiment.experiment_id],
-            "tags.role = 'trial' and attributes.status != 'RUNNING'",
-            max_results=min(1000, RUNS_PER_SEARCH),
-            page_token=token,
-        )
-        yield from runs
-        token = runs.token
-        if not token:
-            return
 
 
 def _fetch(client: MlflowClient, run: Run, folder: Path) -> Record:

@@ -127,10 +127,10 @@ def _asked(cell: Mapping[Any, Any]) -> tuple[str, float]:
 
 
 def _of_fidelity(results: FidelityResults) -> Iterator[Summary]:
-    rows = {(one["problem"], one["method"]): one for one in results.methods.to_dict("records")}
-    for first, trials in _runs(results):
-        row = rows[first.problem, first.method]
-        ends = [f"{name}{end}" for name in STATISTICS for end in ("", "_low", "_high")]
+    runs = {(first.problem, first.method): (first, trials) for first, trials in _runs(results)}
+    ends = [f"{name}{end}" for name in STATISTICS for end in ("", "_low", "_high")]
+    for row in results.methods.to_dict("records"):  # best first
+        first, trials = runs[row["problem"], row["method"]]
         named = {**{f"fidelity/{name}": row[name] for name in ends}, **fields.named(row)}
         points = {(name, 0): x for name, x in named.items()}
         yield _summary(first, trials, [row], points, "Means over bases, with their intervals.")
@@ -163,26 +163,24 @@ def _summary(
 
 
 def _of_comparisons(results: Results) -> Iterator[Summary]:
-    for row in _best_first(results):
-        words = {str(name): x for name, x in row.items() if isinstance(x, str) and x}
-        numbers = fields.named({name: x for name, x in row.items() if isinstance(x, int | float)})
-        yield Summary(
-            name=fields.named_by(f"{row['method']} against {row['reference']}", row["recovery"]),
-            tags={**words, "suite": results.suite.suite, "role": "comparison"},
-            params={name: words[name] for name in ("method", "reference", "recovery")},
-            points={(name, 0): x for name, x in numbers.items() if math.isfinite(x)},
-            note=DIFFERENCE.format(row["verdict"], row["method"], row["reference"]),
-            records=results.records,
-        )
-
-
-def _best_first(results: Results) -> Rows:
-    """Differences over problems by recovery: those to the control, then all others."""
-    order = {one: at for at, one in enumerate(results.recoveries)}
+    """By recovery: those against the control, then all others; the best first."""
     table = results.overall.rename(columns=VERDICTS)
-    table["at"] = table["recovery"].map(order)
-    by = ["at", "family", "mean"]
-    return table.sort_values(by, ascending=[True, True, False], kind="stable").to_dict("records")
+    for _, rows in table.groupby(["recovery", "family"], sort=False):
+        for row in rows.sort_values("mean", ascending=False, kind="stable").to_dict("records"):
+            yield _comparison(row, results)
+
+
+def _comparison(row: Mapping[Any, Any], results: Results) -> Summary:
+    words = {str(name): x for name, x in row.items() if isinstance(x, str) and x}
+    numbers = fields.named({name: x for name, x in row.items() if isinstance(x, int | float)})
+    return Summary(
+        name=fields.named_by(f"{row['method']} against {row['reference']}", row["recovery"]),
+        tags={**words, "suite": results.suite.suite, "role": "comparison"},
+        params={name: words[name] for name in ("method", "reference", "recovery")},
+        points={(name, 0): x for name, x in numbers.items() if math.isfinite(x)},
+        note=DIFFERENCE.format(row["verdict"], row["method"], row["reference"]),
+        records=results.records,
+    )
 
 
 def _curves(records: Sequence[Record]) -> Points:

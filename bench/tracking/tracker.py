@@ -16,10 +16,11 @@ import psutil
 from reports.records import Labels, Record, content_key
 from suites import AnySuite, resolved
 
+from ..store.sealed import file_digests
 from . import fields
-from .artifact import attach, latest_run
 from .connection import talking_to
 from .experiment import MLFLOW_STATUS, NOTE, Experiment
+from .links import latest_run
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Param
@@ -28,32 +29,20 @@ if TYPE_CHECKING:
 
 
 NO_SETTINGS = {"recipes", "description", "scales"}
+DIGEST = "report.digest"  # tag of a suite run: which report it carries
 
 
 class Tracker:
     """The suite run of one invocation, and the trials logged under it as their records arrive.
 
-    `uri` is any MLflow tracking URI; None is that of `tracking_uri` for the results folder `root`.
-    `experiment` is one that is open already. Every method raises `TrackingError` where the store
-    fails; the caller may go on without tracking.
+    Every method raises `TrackingError` where the store fails; the caller may go on without it.
     """
 
-    def __init__(
-        self,
-        uri: str | None,
-        root: Path,
-        suite: AnySuite,
-        *,
-        provenance: Mapping[str, Any],
-        command: str,
-        experiment: Experiment | None = None,
-    ) -> None:
-        self._experiment = experiment or Experiment(uri, root, suite)
-        self._suite = suite
+    def __init__(self, experiment: Experiment, provenance: Mapping[str, Any], command: str) -> None:
+        self._experiment, suite = experiment, experiment.suite
         self._statuses: dict[str, str] = {}
-        self._trial_tags = {"suite.hash": suite_hash(suite)}
         tags = {
-            **self._trial_tags,
+            "suite.hash": experiment.suite_hash,
             "role": "suite",
             "suite": suite.suite,
             NOTE: fields.short(suite.description, fields.TAG_LIMIT),
@@ -62,12 +51,11 @@ class Tracker:
             "mlflow.source.name": command,
             **fields.provenance_tags(provenance),
         }
-        client = self._experiment.client
-        with talking_to(self._experiment.uri):
-            _end_stale_runs(self._experiment)
+        client = experiment.client
+        with talking_to(experiment.uri):
+            _end_stale_runs(experiment)
             name = fields.short(command, fields.NAME_LIMIT)
-            run = client.create_run(self._experiment.id, None, tags, name)
-            self._run_id = run.info.run_id
+            self._run_id = client.create_run(experiment.id, None, tags, name).info.run_id
             client.log_batch(self._run_id, params=_key_settings(suite))
             client.log_inputs(self._run_id, _datasets(suite))
             client.log_text(self._run_id, resolved(suite), "suite.yaml")
@@ -76,7 +64,7 @@ class Tracker:
     def log(self, record: Record) -> None:
         """Log one trial; nothing happens where the store already holds it."""
         if not self._experiment.holds(record):
-            self._experiment.write(record, self._trial_tags)
+            self._experiment.write(record)
         self._statuses[record.key] = record.status
 
     def finish(
@@ -97,7 +85,7 @@ class Tracker:
         client = self._experiment.client
         with talking_to(self._experiment.uri):
             client.log_batch(self._run_id, metrics)
-            _bring(self._experiment, self._run_id, self._suite, report, found)
+            _bring(self._experiment, self._run_id, report, found)
             client.set_terminated(self._run_id, status)
 
     def links(self, port: int = 5000) -> dict[str, str]:
@@ -120,14 +108,14 @@ def sync(
     """
     from .summaries import conclude
 
-    experiment, found = Experiment(None, root, suite), conclude(suite, records, expected)
+    experiment, found = Experiment(root, suite), conclude(suite, records, expected)
     missing = [record for record in records if not experiment.holds(record)]
     with talking_to(experiment.uri):
         latest = latest_run(experiment.client, experiment.id)
         if latest and not missing:
-            _bring(experiment, latest.info.run_id, suite, report, found)
+            _bring(experiment, latest.info.run_id, report, found)
             return 0
-    tracker = Tracker(None, root, suite, provenance={}, command="bench sync", experiment=experiment)
+    tracker = Tracker(experiment, {}, "bench sync")
     for record in missing:
         tracker.log(record)
     tracker.finish("FINISHED", report, found)
@@ -135,26 +123,31 @@ def sync(
 
 
 def _bring(
-    experiment: Experiment,
-    run_id: str,
-    suite: AnySuite,
-    report: Path | None,
-    found: Conclusions | None,
+    experiment: Experiment, run_id: str, report: Path | None, found: Conclusions | None
 ) -> None:
     """Bring the summary runs, and description and report of a suite run, up to date."""
-    client = experiment.client
     if found is not None:
-        experiment.summarise(found, suite_hash(suite), run_id)
+        experiment.summarise(found, run_id)
         links = [f"[{what}]({where})" for what, where in experiment.links("").items()]
-        note = "\n\n".join([suite.description, found.headline, " · ".join(links)])
-        client.set_tag(run_id, NOTE, fields.short(note, fields.TAG_LIMIT))
+        note = "\n\n".join([experiment.suite.description, found.headline, " · ".join(links)])
+        experiment.client.set_tag(run_id, NOTE, fields.short(note, fields.TAG_LIMIT))
     if report is not None:
-        attach(client, run_id, report)
+        _attach(experiment, run_id, report)
 
 
-def suite_hash(suite: AnySuite) -> str:
-    """SHA-256 of the suite with its recipes written out."""
-    return content_key(resolved(suite))
+def _attach(experiment: Experiment, run_id: str, report: Path) -> None:
+    """Bring a run up to a report folder, and say in tags what the report leans on."""
+    client, digest = experiment.client, content_key(file_digests(report))
+    if client.get_run(run_id).data.tags.get(DIGEST) == digest:
+        return
+    client.log_artifacts(run_id, str(report), "report")
+    if (headline := report / "headline.json").exists():
+        said = json.loads(headline.read_text())
+        for name, text in (
+            ("declared", said["declared"]), ("notices", " ".join(said["notices"])),
+        ):  # fmt: skip
+            client.set_tag(run_id, f"report.{name}", fields.short(text or "none", fields.TAG_LIMIT))
+    client.set_tag(run_id, DIGEST, digest)  # last: whatever is cut short before is done again
 
 
 def _key_settings(suite: AnySuite) -> list[Param]:

@@ -5,6 +5,7 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -65,32 +66,29 @@ def accuracy(model: nn.Module, data: Dataset) -> Accuracy:
     )
 
 
-def layer_sparsity(dense: nn.Module, pruned: nn.Module) -> dict[str, float]:
-    """The share of each layer's parameters that are gone; layers without any are left out."""
-    left = {name: _own_parameters(module) for name, module in pruned.named_modules()}
-    return {
-        name: 1 - left[name] / own
-        for name, module in dense.named_modules()
-        if (own := _own_parameters(module))
-    }
-
-
-def masked_sparsity(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, float]:
-    """The share of each layer's parameters that a mask holds at zero; likewise.
+def layer_sparsity(
+    dense: nn.Module, pruned: nn.Module, masks: Mapping[str, Tensor] = MappingProxyType({})
+) -> dict[str, float]:
+    """The share of each layer's parameters that are gone; layers without any are left out.
 
     Args:
-        masks: layer -> True where a weight stays.
+        masks: layer -> True where a weight stays; gone are those that it holds at zero, too.
     """
+    left = _own_parameters(pruned)
     gone = {name: int((~mask).sum()) for name, mask in masks.items()}
     return {
-        name: gone.get(name, 0) / own
-        for name, module in model.named_modules()
-        if (own := _own_parameters(module))
+        name: (own - left[name] + gone.get(name, 0)) / own
+        for name, own in _own_parameters(dense).items()
+        if own
     }
 
 
-def _own_parameters(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters(recurse=False))
+def _own_parameters(model: nn.Module) -> dict[str, int]:
+    """How many parameters each layer has, without those of layers inside it."""
+    return {
+        name: sum(parameter.numel() for parameter in module.parameters(recurse=False))
+        for name, module in model.named_modules()
+    }
 
 
 def torch_pruning_macs(model: nn.Module, inputs: tuple[Any, ...]) -> int:

@@ -1,10 +1,8 @@
 """The training loop: one for bases, preparations, procedures and finetuning alike."""
 
-import contextlib
 import copy
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -218,19 +216,6 @@ class _Run:
             self.average.n_averaged.zero_()  # a mean of none is replaced by what comes
         self.average.update_parameters(self.model)
 
-    @contextlib.contextmanager
-    def _averaged(self) -> Iterator[None]:
-        """The model has the mean weights meanwhile, where the recipe keeps one."""
-        if not self.average:
-            yield
-            return
-        now = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
-        self.model.load_state_dict(self.average.module.state_dict())
-        try:
-            yield
-        finally:
-            self.model.load_state_dict(now)
-
     def _unscale(self) -> None:
         """Gradients as they are; the rider sees zeros where half precision has overflown.
 
@@ -274,10 +259,10 @@ class _Run:
         self.rider.after_epoch(len(self.history))
         accuracy = None
         if len(self.data.validation):
-            with self._averaged():
-                accuracy = evaluate(self.model, self.data.validation).top1
-                if accuracy > self.best_top1:
-                    self.best_top1, self.best = accuracy, copy.deepcopy(self.model.state_dict())
+            kept = self.average.module if self.average else self.model
+            accuracy = evaluate(kept, self.data.validation).top1
+            if accuracy > self.best_top1:
+                self.best_top1, self.best = accuracy, copy.deepcopy(kept.state_dict())
         self.history.append(
             Epoch(
                 epoch=len(self.history) + 1, train_loss=loss / self.seen, validation_top1=accuracy

@@ -24,9 +24,6 @@ class SlimmingOptions(Options):
 @register_phase(
     "bn_slimming",
     cite="Liu et al., ICCV 2017, arXiv 1708.06519",
-    faithful="the paper's L1 penalty and its subgradient, zero at zero; on the norms of prunable "
-    "groups only, where the authors' code takes all. The paper trains so from fresh weights; here "
-    "it is more training of a network that is trained already",
 )
 class BNSlimming(Preparation):
     """L1 on the scales of batch norms: `strength * sign(gamma)` is added to their gradient."""

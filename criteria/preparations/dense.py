@@ -7,7 +7,6 @@ from .preparation import Preparation
 @register_phase(
     "dense",
     cite="Wang and Fu, ICLR 2023, arXiv 2207.12534 (longer training as a control)",
-    faithful="the recipe alone decides; a control for methods that train before they score",
 )
 class Dense(Preparation):
     """The dense network trained on as it is, for as long as others are prepared."""

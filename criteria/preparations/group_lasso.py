@@ -24,9 +24,6 @@ class GroupLassoOptions(Options):
 @register_phase(
     "group_lasso",
     cite="Wen et al., NIPS 2016 (SSL), arXiv 1608.03665",
-    faithful="the filter-wise term of the paper, without weights for the size of a group; a "
-    "unit is everything that makes it (coupled filters, depthwise filters, norms, biases), not one "
-    "filter. The channel-wise and depth-wise terms are left out",
 )
 class GroupLasso(Preparation):
     """The sum of all units' norms: `strength * w / ||w_unit||` is added to the gradient."""

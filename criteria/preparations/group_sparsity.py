@@ -20,11 +20,6 @@ class GroupSparsityOptions(Options):
 @register_phase(
     "group_sparsity",
     cite="Fang et al., CVPR 2023 (DepGraph), arXiv 2301.12900",
-    faithful="the gradient of torch-pruning's GroupNormPruner, importances taken anew at every "
-    "step as there. Beyond it: units of equal importance decay alike (torch-pruning: not a "
-    "number), grouped and depthwise convolutions and layer norms decay too (torch-pruning: an "
-    "index error, or left out). The output layer's outputs, which nothing can prune, do not decay. "
-    "The authors train without weight decay, which is the recipe's to say",
 )
 class GroupSparsity(Preparation):
     """Decay of every weight a unit reads or writes, up to 16 times stronger for the weakest.

@@ -17,11 +17,6 @@ from .gradual import lowest
 from .procedure import Procedure, Removed
 
 _CITE = "Yang et al. 2024, arXiv 2406.03879"
-_FAITHFUL = (
-    "re-implemented from the description: no code is published, and the numbers of steps, the "
-    "thresholds and formulas of self-rectifying, and how a host is interleaved with training are "
-    "not known; "
-)
 
 
 class _Rounds(Procedure):
@@ -111,7 +106,6 @@ class _Rounds(Procedure):
 @register_phase(
     "decay",
     cite=_CITE,
-    faithful=_FAITHFUL + "the units that any criterion and selection have chosen decay together",
 )
 class Decay(_Rounds):
     """Decay pruning (DPM) of the units chosen before training: all shrink to zero together."""
@@ -143,7 +137,6 @@ class StagedOptions(DecayOptions):
 @register_phase(
     "decay_staged",
     cite=_CITE,
-    faithful=_FAITHFUL + "units are scored and chosen anew in each round, on the network so far",
 )
 class DecayStaged(_Rounds):
     """Decay pruning (DPM) in rounds: score, let the lowest shrink to zero, score what is left."""

@@ -61,11 +61,6 @@ class DhspgProcedureOptions(Options):
     "dhspg",
     cite="Chen et al. (OTOv2), ICLR 2023, arXiv 2303.06862; option decay: Yang et al. 2024, "
     "arXiv 2406.03879",
-    faithful="the push and the half-space projection are those of the authors' code, with the "
-    "optimizer's whole step (momentum, weight decay) as the gradient; the redundant set is any "
-    "criterion's (theirs is dhspg_saliency), and a cost budget ends it instead of a share of "
-    "groups; what it leaves over is zeroed at the end and counted. decay is re-implemented from "
-    "the description",
 )
 class Dhspg(Procedure):
     """Dual half-space projected gradient: train, push redundant units inward, zero what turns."""

@@ -129,13 +129,6 @@ def beats(options: GatesOptions, steps: int) -> list[Beat]:
 @register_phase(
     "gates",
     cite="You et al. (Gate Decorator), NeurIPS 2019, arXiv 1909.08174",
-    faithful="gates, tick, tock, rates and the threshold follow the paper and the authors' code. "
-    "Different: units are scored at a tick's end, by the method's criterion on the calibration "
-    "batches, instead of over the tick's own training; what stays of a group is up to the budget's "
-    "limits (a tenth by default, as there); frozen filters start the next tock without momentum; "
-    "the last tick ends the training. Ours: equal shares of the cost a tick instead of a share of "
-    "the units, and the number of cycles (per_tick, cycles). With decay: DPM on gates (Yang et al. "
-    "2024, arXiv 2406.03879), re-implemented from its description; no code was published",
 )
 class Gates(Procedure):
     """Trains gates in the place of batch norms and closes the lowest at the end of each tick."""

@@ -15,16 +15,6 @@ from .leaving import DoomedEntries
 from .procedure import Removed
 
 CITE = "Wang et al., ICLR 2021 (Neural Pruning via Growing Regularization), arXiv 2012.09243"
-OURS = (
-    "Constants are those of the authors' code (option.py and pruner/reg_pruner.py of "
-    "MingSun-Tse/Regularization-Pruning). Lengths are shares of the training by default, 10 : 1 of "
-    "growth and stabilising as in the CIFAR runs of TPP, which is built on that code; delta, "
-    "update_every and stabilize give its steps. Our choices: the penalty holds for everything that "
-    "makes a channel, in all coupled layers, so that nothing is left of it when it is cut (the "
-    "code: the convolution's filter; bn_term takes the norms out); one strength for all layers, so "
-    "that growth ends early in all at once; what is doomed is zeroed layer by layer while the "
-    "network stabilises, as in TPP's code"
-)
 
 
 class GregOptions(GrowthOptions):
@@ -75,8 +65,6 @@ def magnitude_ratios(parts: Sequence[DoomedEntries]) -> list[float]:
 @register_phase(
     "greg1",
     cite=CITE,
-    faithful=f"GReg-1, re-implemented. Which units leave is the method's criterion (the paper: L1 "
-    f"within the layer, at given ratios). {OURS}",
 )
 class Greg1(Greg):
     """GReg-1: a growing L2 penalty moves what the doomed units do over to the others."""
@@ -120,11 +108,6 @@ class Greg2Options(GregOptions):
 @register_phase(
     "greg2",
     cite=CITE,
-    faithful="GReg-2, re-implemented. The penalty grows on all units alike; then the method's "
-    "criterion scores the network as it is and picks under the budget (the paper: L1 within the "
-    "layer), and those that are kept are penalised no more, and as in the code even a little less "
-    f"than not at all. {OURS}. On ImageNet the code takes 5,000, 49,500 and 40,000 steps: "
-    "pick_delta 1e-5, delta 1e-4, update_every 5, stabilize 40000",
 )
 class Greg2(Greg):
     """GReg-2: a growing penalty on all units tells them apart; then GReg-1 on the lowest."""

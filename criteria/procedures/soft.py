@@ -43,13 +43,6 @@ class SoftOptions(Options):
     "soft",
     cite="He et al. (SFP), IJCAI 2018, arXiv 1808.06866; schedule asymptotic: He et al. (ASFP), "
     "arXiv 1808.07471",
-    faithful="re-implemented from the papers. There filters are ranked by their L2 norm, at one "
-    "rate in all layers (criterion l2, scope local); here by the method's criterion, under its "
-    "budget, and the asymptotic schedule is of the cost, not of the number of filters. As there, "
-    "only weights of filters are set to zero on the way: norms and biases train on, without which "
-    "no gradient would bring a filter behind a ReLU back. At the end they leave too, which the "
-    "recovery has to make up for. Ahead of a batch norm a filter at zero has a gradient hundreds "
-    "of times too large, and would return as the largest of all: ours is scaled (restart)",
 )
 class Soft(Procedure):
     """Sets the lowest units' filters to zero after each epoch and lets them train on."""

@@ -95,15 +95,6 @@ class Gram:
 @register_phase(
     "tpp",
     cite="Wang and Fu, ICLR 2023, arXiv 2207.12534",
-    faithful="the released code's method (scheme v5, constants included); the paper's equations "
-    "were not at hand, and its lengths are shares of the training here. Which units leave is the "
-    "method's criterion; l1 within layers at one ratio is the paper's. The published runs prune no "
-    "coupled layers (selection's coupled: false); where channels of such are doomed, they decay "
-    "but have no Gram term, unless layers is 'all'. Our choices: depthwise filters have no Gram "
-    "term, a grouped convolution has one a group, layer norms decay as batch norms do, padded "
-    "shortcuts are cut off when stabilising begins. Unlike in the code, the norms of a channel are "
-    "found by the coupling, not by the order of definition, and layers are zeroed in the order in "
-    "which they run",
 )
 class Tpp(GrowingPenalty):
     """Decorrelates doomed filters from all others by a growing penalty, so that the survivors

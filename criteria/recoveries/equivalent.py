@@ -64,10 +64,6 @@ class EquivalentOptions(Options):
 @register_phase(
     "equivalent",
     cite="Chen et al. 2025, arXiv 2508.05521, equation (8)",
-    faithful="faithful to the paper; the authors' code never merges, ours does, and the merged "
-    "network is what is measured. Compressors and decompressors act on weights instead of "
-    "activations, which is the same function and gradient; where the authors have variants for "
-    "plain and residual networks and MLPs, one rule covers all dense layers",
 )
 class Equivalent(Recovery):
     """Equivalent pruning: removed channels stay trainable while finetuning lasts, then are merged.

@@ -25,8 +25,6 @@ class OrthPOptions(Options):
 @register_phase(
     "orthp",
     cite="Wang and Fu, ICLR 2023, arXiv 2207.12534 (OrthP)",
-    faithful="as described there, all convolutions and linear layers alike; grouped convolutions "
-    "block by block, so that depthwise filters only change their norm",
 )
 class OrthP(Recovery):
     """Each weight is replaced by the orthogonal part of its QR decomposition."""

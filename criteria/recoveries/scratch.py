@@ -11,9 +11,6 @@ from .recovery import Recovery
 @register_phase(
     "scratch",
     cite="Liu et al., ICLR 2019, arXiv 1810.05270",
-    faithful="fresh weights by each layer's `reset_parameters`, as torch draws them, unless the "
-    "network has one of its own; epochs and learning rate are the recipe's (the paper's Scratch-E "
-    "trains as long as the dense network, Scratch-B for the same compute)",
 )
 class Scratch(Recovery):
     """Training of the same small network from fresh weights.

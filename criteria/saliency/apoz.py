@@ -18,8 +18,6 @@ class ApozOptions(ActivationOptions):
 @register(
     "apoz",
     cite="Hu et al. (network trimming), 2016, arXiv 1607.03250",
-    faithful="faithful behind a ReLU; elsewhere, activations of zero and below count as zero, "
-    "as if a ReLU followed",
     needs=Need.ACTIVATIONS,
 )
 class Apoz(ActivationCriterion):

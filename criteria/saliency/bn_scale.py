@@ -15,9 +15,6 @@ class BNScaleOptions(MemberOptions):
 @register(
     "bn_scale",
     cite="Liu et al. (network slimming), ICCV 2017, arXiv 1708.06519",
-    faithful="faithful to the score, without the paper's sparsity training; "
-    "refuses groups without a norm layer instead of leaving them whole. Layer norms' gammas "
-    "count too, and tied channels (grouped convolutions, heads, flattened features) are summed",
 )
 class BNScale(Criterion):
     """Absolute gamma of the norm layers behind a channel, averaged over the group."""

@@ -24,8 +24,6 @@ class ChipOptions(ActivationOptions):
 @register(
     "chip",
     cite="Sui et al., NeurIPS 2021, arXiv 2110.13981",
-    faithful="faithful to the score, without the nuclear norm being computed once a channel; "
-    "tokens count as positions",
     needs=Need.ACTIVATIONS,
 )
 class Chip(ActivationCriterion):

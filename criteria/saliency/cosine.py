@@ -10,8 +10,6 @@ from .magnitude import FilterOptions
 @register(
     "cosine",
     cite="after Wang et al. (COP), IJCAI 2019, arXiv 1906.10337",
-    faithful="re-implemented from a description: the nearest other filter by cosine, without "
-    "COP's regularisers for parameters and FLOPs",
 )
 class Cosine(Criterion):
     """One minus the largest absolute cosine between a filter and another one of its layer."""

@@ -27,8 +27,6 @@ class DhspgOptions(Options):
 @register(
     "dhspg_saliency",
     cite="Chen et al. (OTOv2), ICLR 2023, arXiv 2303.06862",
-    faithful="faithful to the authors' code, with the gradient of the mean loss over calibration "
-    "batches in place of the optimizer's",
     needs=Need.GRADIENTS,
 )
 class DhspgSaliency(Criterion):

@@ -43,7 +43,6 @@ class EnsembleOptions(Options):
 @register(
     "ensemble",
     cite="rank averaging: Borda, 1781; here as an example of a criterion made of others",
-    faithful="of this project",
     unstructured=True,
 )
 class Ensemble(Criterion):

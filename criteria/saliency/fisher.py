@@ -29,8 +29,6 @@ def gate_gradients(batch: Batch, member: Member) -> Tensor:
 @register(
     "fisher",
     cite="Theis et al., arXiv 1801.05787",
-    faithful="faithful to the signal of a feature map, without the paper's division by cost; every "
-    "consumer has a gate of its own, where the paper's maps have one consumer",
     needs=Need.SAMPLES,
 )
 class Fisher(Criterion):
@@ -62,8 +60,6 @@ class GroupFisherOptions(Options):
 @register(
     "group_fisher",
     cite="Liu et al., ICML 2021, arXiv 2108.00708",
-    faithful="re-implemented from the paper; one scoring, where the paper removes a channel every "
-    "few steps of training; a layer with both its sides in a group counts its MACs for both",
     needs=Need.SAMPLES,
 )
 class GroupFisher(Criterion):

@@ -18,9 +18,6 @@ class FlapOptions(ActivationOptions):
 @register(
     "flap",
     cite="An et al., AAAI 2024, arXiv 2312.11983",
-    faithful="faithful to the metric (WIFV) and its standardisation, but for variances over N, "
-    "where the authors divide by N - 1; the bias compensation that goes with it in the paper is "
-    "no part of a score",
     needs=Need.ACTIVATIONS,
 )
 class Flap(Moments):

@@ -10,7 +10,6 @@ from .magnitude import FilterOptions, TorchPruningOptions
 @register(
     "fpgm",
     cite="He et al., CVPR 2019, arXiv 1811.00250",
-    faithful="faithful: distances between raw filters (torch-pruning squares the weights first)",
 )
 class FPGM(Criterion):
     """Sum of a filter's Euclidean distances to all filters of its layer."""
@@ -27,9 +26,6 @@ class FPGM(Criterion):
 @register(
     "fpgm_tp",
     cite="torch-pruning 1.6.1, FPGMImportance",
-    faithful="as the library computes it: distances between squared weights, out and in sides, "
-    "each feature of a flattened channel for itself; where it crashes (inputs of a grouped "
-    "convolution), the same formula",
 )
 class FPGMTP(Criterion):
     """Sum of distances between squared weights, over all coupled layers, as in torch-pruning."""

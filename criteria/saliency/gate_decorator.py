@@ -16,9 +16,6 @@ class GateDecoratorOptions(MemberOptions):
 @register(
     "gate_decorator",
     cite="You et al. (Gate Decorator), NeurIPS 2019, arXiv 1909.08174",
-    faithful="faithful to the score, with batch norm in train mode as the authors run it, on the "
-    "calibration batches; the paper adds it up over the batches of an epoch while the gates train "
-    "(procedure: gates, which scores at a tick's end in the criterion's own mode)",
     needs=Need.GRADIENTS,
 )
 class GateDecorator(Criterion):

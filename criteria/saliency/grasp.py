@@ -26,9 +26,6 @@ class GraspOptions(MemberOptions):
 @register(
     "grasp",
     cite="Wang et al., ICLR 2020, arXiv 2002.07376",
-    faithful="the paper's score for single weights at any weights, not only at initialisation, "
-    "summed over channels where these are pruned; temperature 200 as in the authors' code. H g "
-    "is of each batch and averaged, where the authors' code has one gradient of all batches",
     needs=Need.CURVATURE,
     unstructured=True,
 )

@@ -38,10 +38,6 @@ class HapOptions(FilterOptions):
 @register(
     "hap",
     cite="Yu et al., WACV 2022, arXiv 2101.08940",
-    faithful="the paper's score without its neural implant; re-implemented from the formula. The "
-    "trace is of the same Hessian, estimated otherwise: with the authors' vectors over all weights "
-    "(their command line draws 3) two seeds hardly agree, on ResNet-20 .2 for 40. Of cross-entropy "
-    "alone, and of layers whose samples' gradients are known. On single weights it is OBD",
     needs=Need.SQUARES | Need.CURVATURE,
     unstructured=True,
 )

@@ -28,8 +28,6 @@ class HessianDiagOptions(MemberOptions):
     "hessian_diag",
     cite="LeCun et al. (OBD), NeurIPS 1989; per-sample empirical Fisher as in Theis et al., "
     "arXiv 1801.05787",
-    faithful="faithful to the diagonal with the Fisher matrix, empirical unless labels are drawn; "
-    "every sample counts",
     needs=Need.SQUARES,
     aliases=("obd_diag",),
     unstructured=True,
@@ -52,9 +50,6 @@ class HessianDiag(Criterion):
 @register(
     "hessian_diag_tp",
     cite="torch-pruning 1.6.1, GroupHessianImportance",
-    faithful="the library's formula: its accumulation keeps the last sample only. Depthwise "
-    "filters count here and not there; inputs of a grouped convolution meet their own outputs, "
-    "where the library pools them over the groups",
     needs=Need.SQUARES,
 )
 class HessianDiagTP(Criterion):

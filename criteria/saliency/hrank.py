@@ -11,9 +11,6 @@ from ..registry import register
 @register(
     "hrank",
     cite="Lin et al., CVPR 2020, arXiv 2002.10179",
-    faithful="faithful to the score; ranks are numerical ones (torch.linalg.matrix_rank). A map of "
-    "one pixel has rank 1 where it is not zero; without a ReLU most maps have full rank. Ranks are "
-    "meant for comparison within a layer",
     needs=Need.ACTIVATIONS,
 )
 class HRank(ActivationCriterion):

@@ -57,9 +57,6 @@ class HvpOptions(CurvatureOptions):
 @register(
     "hvp",
     cite="FastOBA, of the code to Sun et al. (OBA), ICLR 2025, arXiv 2502.17941 (added 2025-06)",
-    faithful="as the authors' code computes it with bn_mode batch, but a negligible 1e-6 in the "
-    "normaliser; eval is the default as scale invariance rules the other. Depthwise filters "
-    "count, and the patch of unstructured pruning is an option. No ratio or schedule is implied",
     needs=Need.CURVATURE,
     aliases=("fast_oba",),
     unstructured=True,
@@ -94,8 +91,6 @@ class Hvp(CurvatureScores):
 @register(
     "hvp_residual",
     cite="the Gauss-Newton split of Schraudolph, Neural Computation 14(7), 2002, of FastOBA",
-    faithful="this project's: isolates what OBA keeps of FastOBA; equal to oba where activations "
-    "are piecewise linear, batch norm is in eval mode and the direction is layers",
     needs=Need.CURVATURE,
     unstructured=True,
 )

@@ -22,7 +22,6 @@ class InverseOptions(Options):
 @register(
     "inverse",
     cite="a control of this project",
-    faithful="removes first what the given criterion would keep longest",
     unstructured=True,
 )
 class Inverse(Criterion):

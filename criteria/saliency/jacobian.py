@@ -56,10 +56,6 @@ class JacobianOptions(MemberOptions):
 @register(
     "jacobian",
     cite="Chen et al. (Optimal Brain Connection) 2025, arXiv 2508.05521, eq. for w'(J'J)w",
-    faithful="faithful to the authors' code, in streaming form: one number a channel instead of "
-    "all gradients; grouped convolutions, where that fails, are exact. With reduction max, prod or "
-    "first, a channel's features behind a flatten and tied channels are added up before members "
-    "are reduced, where torch-pruning, which reduces for the authors, lets the last of them stand",
     needs=Need.GRADIENTS,
     unstructured=True,
 )
@@ -114,7 +110,6 @@ def _meets_few(member: Member) -> bool:
 @register(
     "jacobian_diag",
     cite="the diagonal of Chen et al. 2025, arXiv 2508.05521: an ablation",
-    faithful="of this project: no product between different weights of a block is left",
     needs=Need.GRADIENTS,
     unstructured=True,
 )

@@ -15,7 +15,6 @@ class FilterOptions(MemberOptions):
 @register(
     "l1",
     cite="Li et al., ICLR 2017, arXiv 1608.08710",
-    faithful="faithful; in a residual group the filters of the group's first layer count",
     aliases=("magnitude_l1",),
     unstructured=True,
 )
@@ -32,7 +31,6 @@ class L1(Criterion):
 @register(
     "l2",
     cite="He et al., IJCAI 2018, arXiv 1808.06866",
-    faithful="faithful to the score of soft filter pruning, without its training",
     aliases=("magnitude_l2",),
     unstructured=True,
 )
@@ -64,9 +62,6 @@ class TorchPruningOptions(MemberOptions):
 @register(
     "group_norm",
     cite="Fang et al., CVPR 2023 (DepGraph), arXiv 2301.12900",
-    faithful="as torch-pruning's GroupMagnitudeImportance(p=2) with its defaults. Depthwise "
-    "filters count here and not there; inputs of a grouped convolution meet their own outputs, "
-    "where the library pools them over the groups",
 )
 class GroupNorm(SquaredNorm):
     """Mean squared weights over all coupled layers, over the mean of the group."""
@@ -84,9 +79,6 @@ class LampOptions(MemberOptions):
 @register(
     "lamp",
     cite="Lee et al., ICLR 2021, arXiv 2010.07611",
-    faithful="faithful where single weights are pruned; over channels the analogue that "
-    "torch-pruning's LAMPImportance computes, but that depthwise filters count and inputs of a "
-    "grouped convolution meet their own outputs, not those of all groups",
     unstructured=True,
 )
 class Lamp(SquaredNorm):

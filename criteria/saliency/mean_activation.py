@@ -27,9 +27,6 @@ class MeanActivationOptions(ActivationOptions):
     "mean_activation",
     cite="Molchanov et al., ICLR 2017, arXiv 1611.06440; statistic std: after Polyak and Wolf, "
     "IEEE Access 2015",
-    faithful="faithful behind a ReLU; elsewhere the absolute activation counts. Each layer is "
-    "rescaled by its L2 norm as in Molchanov's section 2.2. std is of the activation, not of "
-    "Polyak and Wolf's contributions to the next layer",
     needs=Need.ACTIVATIONS,
 )
 class MeanActivation(ActivationCriterion):

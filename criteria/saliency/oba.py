@@ -28,12 +28,6 @@ class ObaOptions(SignedOptions):
 @register(
     "oba",
     cite="Sun et al., ICLR 2025, arXiv 2502.17941",
-    faithful="the paper's method as its code and figure describe it (its equations were not at "
-    "hand). The released code differs: it takes the slope of activations and norms at the "
-    "tangent instead of the activation, counts everything behind a residual join twice, and moves "
-    "running statistics; these defects are not reproduced. It runs batch norm in train mode "
-    "(bn_mode batch). In attention only coupling in series is scored, not the parallel one of "
-    "query, key and value, which hvp_residual has. Depthwise filters count",
     needs=Need.CURVATURE,
     aliases=("oba_series",),
     unstructured=True,

@@ -36,9 +36,6 @@ class COBDOptions(SideOptions, HessianDiagOptions):
 @register(
     "c_obd",
     cite=CITE,
-    faithful="faithful to the score, biases included: exact diagonal Fisher of single samples; "
-    "side in is the grouping of OBA's baselines (arXiv 2502.17941). Labels are expected, not "
-    "sampled: the same with less chance",
     needs=Need.SQUARES,
     unstructured=True,
 )
@@ -73,9 +70,6 @@ class OBS(KroneckerCriterion):
 @register(
     "c_obs",
     cite=CITE,
-    faithful="faithful to the score without its weight compensation; relative damping of both "
-    "factors in place of a floor of 1e-10. Biases answer and go as weights do, as in the authors' "
-    "code; labels are expected, not sampled",
     needs=Need.ACTIVATION_GRADIENTS,
     unstructured=True,
 )
@@ -125,9 +119,6 @@ class BlockCriterion(KroneckerCriterion):
 @register(
     "kron_obd",
     cite=CITE,
-    faithful="the paper's quadratic form in full, biases included (the authors' code multiplies "
-    "squared weights by row sums of A); side in is derived the same way, where OBA's code sums "
-    "rows of G, which are zero for the classifier. Labels are expected, not sampled",
     needs=Need.ACTIVATION_GRADIENTS,
 )
 class KronOBD(BlockCriterion):
@@ -142,10 +133,6 @@ class KronOBD(BlockCriterion):
 @register(
     "kron_obs",
     cite=CITE,
-    faithful="the paper's score, biases included, without its weight compensation (the authors' "
-    "code multiplies squared weights by row sums of A); relative damping in place of a floor of "
-    "1e-10; side in is derived the same way, over the whole kernel. Labels are expected, not "
-    "sampled",
     needs=Need.ACTIVATION_GRADIENTS,
 )
 class KronOBS(OBS, BlockCriterion):

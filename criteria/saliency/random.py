@@ -10,7 +10,6 @@ from ..registry import register
 @register(
     "random",
     cite="Mittal et al., WACV 2018, arXiv 1801.10447; Blalock et al., MLSys 2020, arXiv 2003.03033",
-    faithful="faithful; draws from a generator of its own",
     unstructured=True,
     chance=True,
 )

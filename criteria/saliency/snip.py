@@ -16,8 +16,6 @@ class SnipOptions(MemberOptions):
 @register(
     "snip",
     cite="Lee et al., ICLR 2019, arXiv 1810.02340",
-    faithful="faithful for single weights, of the network as it stands (the paper prunes at "
-    "initialisation); a channel gets the sum over its weights",
     needs=Need.GRADIENTS,
     unstructured=True,
 )

@@ -10,10 +10,6 @@ from ..registry import register
 @register(
     "synflow",
     cite="Tanaka et al., NeurIPS 2020, arXiv 2006.05467",
-    faithful="faithful to the score, without biases, as in the paper's R; batch norm is the scale "
-    "|gamma|/sqrt(running variance) that it is in eval mode (the authors' code shifts as well); "
-    "the paper's 100 iterations are the iterative procedure's; a channel gets the sum over its "
-    "weights",
     needs=Need.GRADIENTS,
     unstructured=True,
 )

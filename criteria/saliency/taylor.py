@@ -29,8 +29,6 @@ class TaylorOptions(MemberOptions):
     "taylor",
     cite="Molchanov et al., CVPR 2019, arXiv 1906.10771; variant elementwise: Ma et al. "
     "(LLM-Pruner), NeurIPS 2023, arXiv 2305.11627",
-    faithful="squared is the paper's score, over batches as there, summed over coupled layers; "
-    "batch norm counts (torch-pruning leaves it out)",
     needs=Need.GRADIENTS,
     aliases=("taylor_fo",),
     unstructured=True,

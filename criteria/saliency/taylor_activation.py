@@ -16,8 +16,6 @@ class TaylorActivationOptions(ActivationOptions):
 @register(
     "taylor_activation",
     cite="Molchanov et al., ICLR 2017, arXiv 1611.06440",
-    faithful="faithful in a chain; where several layers read a channel, each one's product is of "
-    "the gradient through itself alone, and the reduction joins them",
     needs=Need.SAMPLES | Need.ACTIVATIONS,
 )
 class TaylorActivation(ActivationCriterion):

@@ -25,8 +25,6 @@ class TaylorSOOptions(MemberOptions):
 @register(
     "taylor_so",
     cite="Molchanov et al., CVPR 2019, arXiv 1906.10771",
-    faithful="re-implemented from the formula, over batches as its first-order sibling: fisher "
-    "puts the empirical diagonal Fisher in the Hessian's place, product takes the exact rows",
     needs=Need.GRADIENTS | Need.SQUARES,
     unstructured=True,
 )

@@ -23,9 +23,6 @@ class TaylorTPOptions(TorchPruningOptions):
 @register(
     "taylor_tp",
     cite="torch-pruning 1.6.1, GroupTaylorImportance",
-    faithful="as the library computes it: gradients accumulate over batches before the absolute "
-    "value; batch norm and depthwise filters do not count. Inputs of a grouped convolution meet "
-    "their own outputs here, where the library pools them over the groups",
     needs=Need.GRADIENTS,
 )
 class TaylorTP(Criterion):

@@ -37,10 +37,6 @@ class ThinetOptions(Options):
 @register(
     "thinet",
     cite="Luo et al., ICCV 2017, arXiv 1707.06342",
-    faithful="faithful to the greedy choice, without the least-squares rescaling behind it; errors "
-    "of several layers that read a channel add up; the same positions are drawn in every batch. "
-    "Several filters a position, dealt so that each comes up as often, where the paper draws one: "
-    "the same expectation with less chance",
     needs=Need.ACTIVATIONS,
 )
 class Thinet(ActivationCriterion):

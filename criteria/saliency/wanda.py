@@ -10,10 +10,6 @@ from ..registry import register
 @register(
     "wanda",
     cite="Sun et al., ICLR 2024, arXiv 2306.11695",
-    faithful="single weights: the paper's score, for convolutions with the norm of the input "
-    "channel (the paper ranks within each output, here the selection's scope decides); channels: "
-    "its sum over the weights that read the channel. The norm is divided by the root of the "
-    "number of images, a factor that all scores share",
     needs=Need.ACTIVATIONS,
     unstructured=True,
 )

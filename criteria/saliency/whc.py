@@ -10,11 +10,6 @@ from ..registry import register
     "whc",
     cite="Chen et al. (weighted hybrid criterion), ICASSP 2023; as in Chen et al. 2025, "
     "arXiv 2508.05521",
-    faithful="faithful to the authors' code (Chen et al. 2025): consumers compare all columns of "
-    "their weight, other groups' too; each feature of a flatten and each tied channel is a filter "
-    "of its own, and their scores add up; depthwise filters do not count. Inputs of a grouped "
-    "convolution are pooled over its groups as torch-pruning's criteria pool them, each counted "
-    "once",
 )
 class WHC(Criterion):
     """A filter's norm times the norms of all filters of its layer, each by its dissimilarity."""

@@ -32,9 +32,6 @@ class RGDOptions(Options):
 @register(
     "rgd",
     cite="Li et al., Neurocomputing 2024, 128108, doi 10.1016/j.neucom.2024.128108",
-    faithful="the authors' code, as the paper's text is behind a paywall; defaults differ in batch "
-    "norm (theirs: bn_mode batch) and images (no augmentation); a group without a map of at "
-    "least 4 positions is kept whole, where theirs keeps one filter",
     needs=Need.ACTIVATIONS,
 )
 class RGD(Selector):

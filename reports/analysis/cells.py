@@ -203,7 +203,5 @@ def gaps(table: pd.DataFrame) -> dict[tuple[str, str, str], str]:
 
 def by_method(table: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], pd.DataFrame]]:
     """The rows of every (problem, recovery, method)."""
-    if table.empty:
-        return
     for (problem, recovery, method), rows in table.groupby(CELL[:3], sort=False):
         yield (str(problem), str(recovery), str(method)), rows

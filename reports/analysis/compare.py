@@ -1,17 +1,19 @@
 """Two methods against each other: on each problem and over problems, and what may be said of it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
-from typing import Any
 
 import pandas as pd
+from jinja2 import Template
 
 from suites.schema import Suite
 
 from ..formats import after, capital, confidence, counted, interval, p_value, points
 from ..records import Labels, Record
 from ..statistics import FEWEST_BASES
+from ..words import read_texts, rendered
 from .by_problem import paired
 from .cells import scores
 from .comparisons import Comparison, comparisons
@@ -46,8 +48,13 @@ class MethodDifference:
     @property
     def words(self) -> list[str]:
         """A sentence a recovery, no stronger than the data, and what to read with care."""
-        said = [_sentence(self, row) for row in self.overall.to_dict("records")]
-        return [*said, *_reservations(self)]
+        said = []
+        for row in self.overall.to_dict("records"):
+            pairs = self.paired[self.paired["recovery"] == row["recovery"]]
+            said.append(rendered(_texts()["recovery"], of=self, row=row, pairs=pairs))
+        missing = self.paired[self.paired["reason"] != ""].to_dict("records")
+        lines = _texts()["reservations"].render(of=self, missing=missing).splitlines()
+        return [*said, *filter(None, lines)]
 
 
 def compare_methods(
@@ -93,51 +100,7 @@ def _all_pairs(suite: Suite, chosen: Comparison) -> list[Comparison]:
     return [chosen, *others]
 
 
-def _sentence(difference: MethodDifference, row: Mapping[Any, Any]) -> str:
-    """What one recovery shows."""
-    recovery = str(row["recovery"])
-    where = capital(after(recovery))
-    pairs = difference.paired[difference.paired["recovery"] == recovery]
-    if not row["n_problems"]:
-        reasons = "; ".join(dict.fromkeys(pairs["reason"]))
-        return f"{where}: no comparison: {reasons}."
-    problems = "these problems" if row["of"] > 1 else str(pairs["problem"].iloc[0])
-    size = f"{difference.method} minus {difference.reference} is {points(row['mean'])} points"
-    if row["n_problems"] < row["of"]:
-        size += f" (on {row['n_problems']} of {row['of']})"
-    text = f"{where}, on {problems}: {size}"
-    if row["bases"] < FEWEST_BASES:
-        return f"{text}. With {counted(row['bases'], 'base')} per problem its error is unknown."
-    level = confidence(difference.suite.analysis.alpha)
-    span = interval(row["joint_low"], row["joint_high"])
-    alone = interval(row["low"], row["high"])
-    text += f", {level} interval {alone}" if alone != "–" else ""
-    text += f", and {span} for all {difference.family} at once" if span != "–" else ""
-    said = row["word"] + (f" ({row['why']})" if row["why"] else "")
-    text += f", p = {p_value(row['p_adjusted'])}. Verdict: {said}."
-    for problem, lost in row["collapses"].items():
-        text += f" {lost:+.0f} points on {problem}.".replace("-", "−")
-    return text
-
-
-def _reservations(difference: MethodDifference) -> Iterator[str]:
-    tests = counted(difference.family, "comparison")
-    if difference.declared:
-        yield f"p and verdict allow for {tests}: all that the suite has declared."
-    else:
-        yield (
-            f"The suite has not declared this comparison. p and verdict allow for all {tests} of "
-            "two of its methods, as it may have been chosen because it stood out."
-        )
-    yield (
-        "Better and worse speak of these problems, for other trainings of their bases, and for no "
-        "other problems."
-    )
-    if difference.off_budget:
-        yield (
-            f"Off budget, so that costs are unequal: {'; '.join(difference.off_budget)} (share of "
-            "the dense cost that is kept)."
-        )
-    missing = difference.paired[difference.paired["reason"] != ""]
-    for row in missing.to_dict("records"):
-        yield f"Left out, {row['problem']}, {row['recovery']}: {row['reason']}."
+@cache
+def _texts() -> dict[str, Template]:
+    filters = (after, capital, confidence, counted, interval, p_value, points)
+    return read_texts("comparing.yaml", filters, FEWEST_BASES=FEWEST_BASES)["difference"]

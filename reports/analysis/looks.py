@@ -42,31 +42,21 @@ class Course:
     @property
     def last_look(self) -> str:
         """What the last look has found."""
-        from ..formats import counted  # loads pandas
-
-        number, words = len(self.taken), self.taken[-1]
-        open_ = words["undecided"] + words["not compared"]
-        said = ", ".join(f"{n} {word}" for word, n in words.most_common() if word != "undecided")
-        line = f"look {number} of {len(self.looks)}, {self.looks[number - 1]} bases: "
-        line += f"{words.total() - open_} of {counted(words.total(), 'comparison')} decided"
-        line += f" ({said})" if said else ""
-        methods = len({method for _, method, _ in self.going})
-        on = "goes on" if methods == 1 else "go on"
-        return f"{line}; {counted(methods, 'method')} {on}" if methods else line
+        return self._told("last_look", methods=len({method for _, method, _ in self.going}))
 
     @property
     def outcome(self) -> str:
         """What has come of it, once no more trials are needed."""
-        from ..formats import counted
+        return self._told("outcome")
 
-        words, used = self.taken[-1], len(self.needed)
-        trials = f"{used} of {self.planned} trials; {self.planned - used} saved"
+    def _told(self, part: str, **known: int) -> str:
+        from ..formats import counted  # loads pandas
+        from ..words import read_texts, rendered
+
+        words = self.taken[-1]
         open_ = words["undecided"] + words["not compared"]
-        if not open_:
-            return f"decided with {trials}"
-        why = "cap reached: " if len(self.taken) == len(self.looks) else ""
-        impossible = f", {words['not compared']} of them not to be" if words["not compared"] else ""
-        return f"{why}{counted(open_, 'comparison')} undecided{impossible}, with {trials}"
+        text = read_texts("looks.yaml", [counted])["looks"][part]
+        return rendered(text, of=self, words=words, open=open_, **known)
 
 
 def course(suite: AnySuite, records: Sequence[Record], expected: Sequence[Labels]) -> Course:

@@ -44,7 +44,6 @@ class PlannedTest:
     Attributes:
         name: of the statement.
         family: tests that share the level.
-        smallest_p: adjusted; 0 where there is no floor, 1 where nothing can be told.
         power: of a difference of `TYPICAL`, at the level of one of the family.
         detects: the difference that is found with 80 % power; None where none is.
         unit: of differences: base SDs, or SDs over problems.
@@ -53,7 +52,6 @@ class PlannedTest:
 
     name: str
     family: int
-    smallest_p: float
     power: float
     detects: float | None
     unit: str
@@ -136,8 +134,8 @@ def _planned(
     name: str, family: int, unit: str, power: Callable[[float], float], why_not: str
 ) -> PlannedTest:
     if why_not:
-        return PlannedTest(name, family, 1.0, 0.0, None, unit, why_not)
-    return PlannedTest(name, family, 0.0, power(TYPICAL), statistics.detectable(power), unit)
+        return PlannedTest(name, family, 0.0, None, unit, why_not)
+    return PlannedTest(name, family, power(TYPICAL), statistics.detectable(power), unit)
 
 
 def advice(layout: Layout) -> list[tuple[str, float]]:

@@ -127,15 +127,10 @@ def draw(
 ) -> Figure:
     """The picture of `drawn`; the axis runs from the dense network to the left towards less kept.
 
-    Args:
-        data: from `drawn`.
-        looks: colour and marker of every method.
-        x_label: the cost in words.
-        banded: methods whose intervals are drawn.
-        theirs: from `published_points`.
+    Intervals are drawn of the `banded` methods; `theirs` is from `published_points`.
     """
     methods = in_order(data["method"], looks)
-    figure, panels = grid(list(data["problem"].unique()), list(data["recovery"].unique()), 2.1)
+    figure, panels = grid(data, 2.1)
     for panel in panels:
         own, others = panel.of(data), panel.of(theirs)
         _panel(panel.ax, own, methods, looks, banded)

@@ -93,14 +93,8 @@ def draw(
     """The picture of `drawn`.
 
     Panels of one recovery stand beside one another, problems first; with one panel a recovery,
-    these do.
-
-    Args:
-        data: from `drawn`.
-        looks: colour and marker of every method.
-        rope: half width of the shaded region, in points.
-        results: gives the order of problems and recoveries; those without data are left out.
-        x_label: what the difference is.
+    these do. Problems and recoveries are in the order of the plan; `rope` is half the width of the
+    shaded region, in points.
     """
     names = [one for one in (*results.problems, OVERALL) if one in set(data["panel"])]
     recoveries = [one for one in results.recoveries if one in set(data["recovery"])]

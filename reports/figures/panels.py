@@ -57,22 +57,13 @@ def tiled(
     return figure, list(axes.flat[:count])
 
 
-def grid(
-    problems: Sequence[str],
-    recoveries: Sequence[str],
-    height: float,
-    sharex: bool = True,
-) -> tuple[Figure, list[Panel]]:
-    """A row a problem, a column a recovery; they wrap where either stands alone or rows are many.
+def grid(data: pd.DataFrame, height: float, sharex: bool = True) -> tuple[Figure, list[Panel]]:
+    """A row a problem of the data, a column a recovery, as high as so many inches; they wrap where
+    either stands alone or rows are many.
 
     One panel is as wide as a column of a page, more are as wide as two.
-
-    Args:
-        problems: in order, those with something to draw.
-        recoveries: likewise.
-        height: of a panel, in inches.
-        sharex: one x axis for all.
     """
+    problems, recoveries = list(data["problem"].unique()), list(data["recovery"].unique())
     wraps = len(problems) == 1 or len(recoveries) == 1 or len(problems) > MANY
     if wraps:  # recovery by recovery
         places = [(problem, recovery) for recovery, problem in product(recoveries, problems)]

@@ -114,8 +114,7 @@ def _on_front(cost: Floats, gain: Floats) -> NDArray[np.bool_]:
 
 def draw(data: pd.DataFrame, looks: Mapping[str, Look], x_label: str, log: bool) -> Figure:
     """The picture of `drawn`, with the cost as `x`."""
-    problems, recoveries = list(data["problem"].unique()), list(data["recovery"].unique())
-    figure, panels = grid(problems, recoveries, 2.5)
+    figure, panels = grid(data, 2.5)
     if log:
         panels[0].ax.set_xscale("log")
     named: list[tuple[Axes, pd.DataFrame]] = []

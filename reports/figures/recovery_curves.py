@@ -65,8 +65,7 @@ def _banded(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> list
 def draw(data: pd.DataFrame, looks: Mapping[str, Look], banded: list[str]) -> Figure:
     """The picture of `drawn`."""
     methods = in_order(data["method"], looks)
-    problems, recoveries = list(data["problem"].unique()), list(data["recovery"].unique())
-    figure, panels = grid(problems, recoveries, 2.1, sharex=False)
+    figure, panels = grid(data, 2.1, sharex=False)
     for panel in panels:
         shown = panel.of(data)
         for name in methods:

@@ -16,19 +16,12 @@ def budget_weights(kept: ArrayLike) -> Floats:
     weighs 1; two weigh one half each.
 
     Args:
-        kept: [budgets], shares kept in (0, 1], all different, in any order.
-
-    Raises:
-        ValueError: another shape, a share outside (0, 1], or two that are equal.
+        kept: [budgets], shares kept in (0, 1], in any order. Suites hold none twice.
 
     >>> budget_weights([0.5, 0.25, 0.0625]).round(3).tolist()
     [0.167, 0.5, 0.333]
     """
     share = np.asarray(kept, dtype=np.float64)
-    if share.ndim != 1 or share.size == 0 or not ((share > 0) & (share <= 1)).all():
-        raise ValueError(f"budgets must be one-dimensional shares in (0, 1], not {share}")
-    if np.unique(share.round(9)).size < share.size:  # between closer ones is no stretch
-        raise ValueError(f"budgets must differ from each other, not {share}")
     if share.size == 1:
         return np.ones(1)
     order = np.argsort(-share)
@@ -47,30 +40,18 @@ def per_trial(values: ArrayLike, kept: ArrayLike | None) -> Floats:
     dense, in points) differences between two methods on the same bases are paired.
 
     Args:
-        values: [..., budgets, bases, repeats], finite.
+        values: [..., budgets, bases, repeats] of complete cells: a mean over what happens to be
+            there would compare different bases.
         kept: [budgets], shares kept: the area under the curve over log compression, as
             `budget_weights`. None (settings of a knob, which are no compression): the plain mean.
 
     Returns:
         [..., bases, repeats].
-
-    Raises:
-        ValueError: the array has fewer axes, is empty, or holds a value that is not finite. A mean
-            over what happens to be there would compare different bases.
     """
     cube = np.asarray(values, dtype=np.float64)
-    if cube.ndim < 3 or cube.size == 0:
-        raise ValueError(
-            f"values must be [..., budgets, bases, repeats], not of shape {cube.shape}"
-        )
-    if not np.isfinite(cube).all():
-        raise ValueError("values hold gaps; only complete cells can be collapsed")
     if kept is None:
         return np.asarray(cube.mean(axis=-3))
-    weights = budget_weights(kept)
-    if weights.size != cube.shape[-3]:
-        raise ValueError(f"{weights.size} budgets do not fit values of shape {cube.shape}")
-    return np.asarray(np.tensordot(cube, weights, axes=(-3, 0)))
+    return np.asarray(np.tensordot(cube, budget_weights(kept), axes=(-3, 0)))
 
 
 def shares_within(lost: ArrayLike, thresholds: ArrayLike) -> Floats:
@@ -90,10 +71,5 @@ def shares_within(lost: ArrayLike, thresholds: ArrayLike) -> Floats:
     [[0.5, 0.0], [1.0, 0.0], [1.0, 0.5]]
     """
     cube, at = np.asarray(lost, dtype=np.float64), np.asarray(thresholds, dtype=np.float64)
-    if cube.ndim != 4 or cube.size == 0 or at.ndim != 1:
-        raise ValueError(
-            "losses must be [budgets, problems, bases, repeats] and thresholds [t], "
-            f"not {cube.shape} and {at.shape}"
-        )
     within = np.where(np.isnan(cube), np.nan, cube <= at[:, None, None, None, None] + _TIE)
     return known_mean(within, axis=1)

@@ -38,15 +38,12 @@ def rank_correlation(scores: ArrayLike, changes: ArrayLike) -> RankCorrelation:
     Scores that are all equal tell nothing apart: both are 0. With fewer than three units, or with
     changes that are all equal, there is no ranking to be predicted: both are NaN.
 
-    Raises:
-        ValueError: other shapes, or values that are not finite.
-
     >>> round(rank_correlation([0.1, 0.2, 0.3, 0.4], [1.0, 3.0, 2.0, 4.0]).spearman, 3)
     0.8
     """
     from scipy.stats import kendalltau, spearmanr  # loads slowly
 
-    x, y = _pair(scores, changes)
+    x, y = np.asarray(scores), np.asarray(changes)
     if x.size < LEAST or np.ptp(y) == 0:
         return RankCorrelation(np.nan, np.nan)
     if np.ptp(x) == 0:
@@ -61,8 +58,7 @@ def correlation_within(scores: ArrayLike, changes: ArrayLike, groups: ArrayLike)
         scores, changes: [units].
         groups: [units], the group of each.
     """
-    x, y = _pair(scores, changes)
-    of = np.asarray(groups)
+    x, y, of = np.asarray(scores), np.asarray(changes), np.asarray(groups)
     correlations = [rank_correlation(x[of == one], y[of == one]) for one in np.unique(of)]
     ranked = [one for one in correlations if not np.isnan(one.spearman)]
     if not ranked:
@@ -82,9 +78,7 @@ def regret(scores: ArrayLike, changes: ArrayLike, share: float) -> Regret:
     >>> regret([0.1, 0.2, 0.3, 0.4], [1.0, 3.0, 2.0, 4.0], share=0.5)
     Regret(absolute=0.5, normalised=0.5)
     """
-    x, y = _pair(scores, changes)
-    if not 0 < share <= 1:
-        raise ValueError(f"share must lie in (0, 1], not {share}")
+    x, y = np.asarray(scores), np.asarray(changes)
     count = max(1, round(share * x.size))
     border = np.partition(x, count - 1)[count - 1]
     sure, tied = y[x < border], y[x == border]
@@ -108,15 +102,6 @@ def noise_ceiling(half: ArrayLike, other: ArrayLike) -> float:
     return float(np.sqrt(2 * r / (1 + r)))
 
 
-def _pair(scores: ArrayLike, changes: ArrayLike) -> tuple[Floats, Floats]:
-    x, y = (np.asarray(one, dtype=np.float64) for one in (scores, changes))
-    if x.ndim != 1 or x.shape != y.shape or not x.size:
-        raise ValueError(f"scores and changes must be [units] alike, not {x.shape} and {y.shape}")
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        raise ValueError("scores and changes must be finite")
-    return x, y
-
-
 def rank_agreement(values: ArrayLike, rounding: ArrayLike) -> Floats:
     """Kendall's tau-b of every two columns over pairs of rows; NaN with a column of nothing but
     ties, which ranks nothing.
@@ -131,16 +116,11 @@ def rank_agreement(values: ArrayLike, rounding: ArrayLike) -> Floats:
     Returns:
         [columns, columns], in [-1, 1].
 
-    Raises:
-        ValueError: the shapes do not fit.
-
     >>> shares = [[0.688, 0.9, 0.2], [0.719, 0.5, 0.4], [0.703, 0.1, 0.8]]
     >>> rank_agreement(shares, [1 / 16, 1 / 32, 1 / 64]).tolist()  # the first is uniform
     [[nan, nan, nan], [nan, 1.0, -1.0], [nan, -1.0, 1.0]]
     """
     table, step = np.asarray(values, dtype=np.float64), np.asarray(rounding, dtype=np.float64)
-    if table.ndim != 2 or step.shape != table.shape[:1]:
-        raise ValueError(f"values [rows, columns] of {table.shape} need a rounding a row, {step}")
     one, other = np.triu_indices(len(table), 1)
     apart = table[one] - table[other]
     least = np.maximum(step[one], step[other])[:, None] - 1e-9  # of a whole step they differ

@@ -67,7 +67,7 @@ def for_problems_like_these(means: ArrayLike, grid: Grid) -> MeanDifference:
     `FEWEST_LEVELS` the error is unknown.
 
     Args:
-        means: [m, problems] paired differences, method minus reference, one a problem.
+        means: [m, problems] paired differences, method minus reference, one a problem; no NaN.
         grid: of these problems.
 
     >>> grid = Grid(["a", "b", "c", "d", "e"], ["net"] * 5)  # conditional on the one model
@@ -76,8 +76,6 @@ def for_problems_like_these(means: ArrayLike, grid: Grid) -> MeanDifference:
     ([2.0], [0.316], [4.0])
     """
     table = np.asarray(means, dtype=np.float64).round(DECIMALS)
-    if table.ndim != 2 or table.shape[1] != len(grid.datasets) or np.isnan(table).any():
-        raise ValueError(f"means must be finite [m, {len(grid.datasets)} problems]")
     mean = table.mean(axis=1)
     if grid.levels < FEWEST_LEVELS:
         unknown = np.full(mean.size, np.nan)

@@ -95,15 +95,10 @@ def holm(p_values: ArrayLike) -> Floats:
         p_values: [m], each in [0, 1]. A comparison that was declared and could not be made
             belongs in the family as p = 1.
 
-    Raises:
-        ValueError: not one-dimensional, or a value outside [0, 1].
-
     >>> holm([0.01, 0.04, 0.03]).tolist()
     [0.03, 0.06, 0.06]
     """
     p = np.asarray(p_values, dtype=np.float64)
-    if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
-        raise ValueError("p-values must be one-dimensional and lie in [0, 1]")
     order = np.argsort(p, kind="stable")
     stepped = np.maximum.accumulate((p.size - np.arange(p.size)) * p[order])
     adjusted = np.empty_like(p)
@@ -119,7 +114,8 @@ def cliques(mean_ranks: ArrayLike, p_values: ArrayLike, alpha: float) -> list[tu
 
     Args:
         mean_ranks: [methods].
-        p_values: [methods, methods] adjusted p of each pair, symmetric; the diagonal is not read.
+        p_values: [methods, methods] adjusted p of each pair, symmetric, 1 where it is unknown; the
+            diagonal is not read.
         alpha: p <= alpha is a difference.
 
     Returns:
@@ -131,10 +127,6 @@ def cliques(mean_ranks: ArrayLike, p_values: ArrayLike, alpha: float) -> list[tu
     """
     ranks = np.asarray(mean_ranks, dtype=np.float64)
     p = np.asarray(p_values, dtype=np.float64)
-    if ranks.ndim != 1 or p.shape != (ranks.size, ranks.size):
-        raise ValueError(f"{ranks.size} mean ranks need as many rows and columns, not {p.shape}")
-    if np.isnan(p[~np.eye(ranks.size, dtype=bool)]).any():
-        raise ValueError("every pair needs a p-value; a comparison that cannot be made has p = 1")
     order = np.argsort(ranks, kind="stable")
     apart = p[np.ix_(order, order)] <= alpha
     runs: list[tuple[int, ...]] = []

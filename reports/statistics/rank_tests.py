@@ -40,19 +40,12 @@ def ranks(scores: ArrayLike) -> Floats:
         scores: [problems, methods >= 2], higher is better, rounded to 1e-9; NaN (failed) shares
             the worst rank.
 
-    Raises:
-        ValueError: another shape, or an infinite value.
-
     >>> ranks([[90.0, 80.0, 80.0], [70.0, float("nan"), 75.0]]).tolist()
     [[1.0, 2.5, 2.5], [2.0, 3.0, 1.0]]
     """
     from scipy.stats import rankdata  # loads slowly
 
     table = np.asarray(scores, dtype=np.float64)
-    if table.ndim != 2 or table.shape[0] < 1 or table.shape[1] < 2:
-        raise ValueError(f"scores must be [problems, methods >= 2], not of shape {table.shape}")
-    if np.isinf(table).any():
-        raise ValueError("scores must be finite; NaN stands for a method that failed")
     result: Floats = rankdata(-np.nan_to_num(table.round(DECIMALS), nan=-np.inf), axis=1)
     return result
 
@@ -61,7 +54,7 @@ def friedman(scores: ArrayLike) -> Friedman:
     """Friedman's test (1937), corrected for ties.
 
     chi2 = 12N / (K(K+1)) * sum_j (R_j - (K+1)/2)^2, divided by 1 - sum(t^3 - t) / (N K (K^2 - 1)).
-    Where all blocks are wholly tied, p is 1. Arguments and errors as `ranks`.
+    Where all blocks are wholly tied, p is 1. Arguments as `ranks`.
 
     >>> found = friedman([[90, 80, 70], [91, 85, 70], [60, 64, 50], [77, 75, 71]])
     >>> found.mean_ranks, found.statistic, round(found.p_value, 3)
@@ -83,7 +76,7 @@ def nemenyi(mean_ranks: ArrayLike, blocks: int, alpha: float = 0.05) -> Nemenyi:
     """Nemenyi's test of every pair; critical values are scipy's studentised range.
 
     Args:
-        mean_ranks: [methods].
+        mean_ranks: [methods >= 2].
         blocks: problems N.
         alpha: family-wise level.
 
@@ -94,8 +87,6 @@ def nemenyi(mean_ranks: ArrayLike, blocks: int, alpha: float = 0.05) -> Nemenyi:
     from scipy.stats import studentized_range
 
     means = np.asarray(mean_ranks, dtype=np.float64)
-    if means.size < 2 or blocks < 1:
-        raise ValueError(f"it takes 2 methods and a block, not {means.size} and {blocks}")
     error = np.sqrt(means.size * (means.size + 1) / (12 * blocks))
     q = float(studentized_range.ppf(1 - alpha, means.size, np.inf))
     p = studentized_range.sf(np.abs(means[:, None] - means) / error, means.size, np.inf)
@@ -111,9 +102,6 @@ def wilcoxon(differences: ArrayLike) -> float:
 
     Args:
         differences: [N], one a block, any unit; rounded to 1e-9 first.
-
-    Raises:
-        ValueError: as `rounded`.
 
     >>> wilcoxon([1.2, 0.4, 0.9, -0.1, 0.6, 1.1])
     0.0625

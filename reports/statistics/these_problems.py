@@ -75,8 +75,6 @@ def on_these_problems(differences: ArrayLike, *, floor: bool = False) -> MeanDif
     [0.0065]
     """
     cube = np.asarray(differences, dtype=np.float64).round(DECIMALS)
-    if cube.ndim != 3:
-        raise ValueError(f"differences must be [m, problems, bases], not {cube.shape}")
     there = ~np.isnan(cube)
     bases = there.sum(axis=2)
     counted = bases > 0

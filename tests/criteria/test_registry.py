@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from conftest import build, groups_of, images
 from sources import forget, forgetting
 
@@ -23,7 +24,9 @@ from criteria import (
     score,
 )
 from criteria.gather import gather
+from criteria.phases import Kind, phases
 from criteria.registry import create, resolve_options, source_files, source_hash
+from criteria.source import PACKAGE
 
 registry = importlib.import_module("criteria.registry")
 
@@ -71,6 +74,19 @@ def test_every_criterion_says_what_it_is_and_whence(entry: registry.Entry) -> No
     assert entry.structured or entry.unstructured
     assert isinstance(entry.needs, Need)
     assert resolve_options(entry.name, {}) == entry.type.options_type()
+
+
+def test_how_faithful_is_said_of_all_of_ours_and_of_nobody_else() -> None:
+    said = yaml.safe_load((PACKAGE / "faithful.yaml").read_text())
+    kinds: tuple[Kind, ...] = ("preparation", "procedure", "recovery")
+    ours = {"criterion": criteria()} | {kind: phases(kind) for kind in kinds}
+    own = {
+        kind: [one for one in all_ if PACKAGE in one.file.parents] for kind, all_ in ours.items()
+    }
+    assert {kind: {*notes} for kind, notes in said.items()} == {
+        kind: {one.name for one in all_} for kind, all_ in own.items()
+    }
+    assert not [one.name for all_ in own.values() for one in all_ if one.note]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from typing import cast
 import pytest
 
 from criteria import registry
-from criteria.phases import Kind, PhaseEntry, phases
+from criteria.catalog import Registered
+from criteria.phases import Kind, phases
 from suites import Suite, library, load_suite
 from suites.method import MethodSpec, named_presets
 
@@ -26,7 +27,7 @@ EXCUSED = left_out(library()["grand"].read_text())
 METHODS = {one.name: one for one in GRAND.methods}
 
 
-def own(entries: Iterable[registry.Entry | PhaseEntry]) -> set[str]:
+def own(entries: Iterable[Registered]) -> set[str]:
     """Names of those of this project, not of plugins that other tests have loaded."""
     return {one.name for one in entries if one.type.__module__.startswith("criteria.")}
 

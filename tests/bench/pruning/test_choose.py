@@ -99,7 +99,7 @@ def test_masks_are_chosen_likewise(network: Network) -> None:
         return [weights[f"{group.root}.weight"].detach().abs().flatten() for group in groups]
 
     schedule, plain = Schedule(3), sizes(model)
-    once = mask_at_once(groups, plain, BUDGETS, "global")
+    once = {share: mask_at_once(model, groups, plain, share, "global") for share in BUDGETS}
     for ours, theirs in (
         (choose_masks(model, groups, sizes, BUDGETS, "global"), once),
         (

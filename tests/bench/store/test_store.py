@@ -455,7 +455,7 @@ def test_arrays_and_json_go_there_and_back_without_pickle(store: Store) -> None:
 def test_work_that_was_lost_in_mid_run_says_to_run_again(store: Store) -> None:
     path = store.path("paths", "key", ".json")
     with pytest.raises(StoreError, match="run the same command again"):
-        wanted(read_json(path), path)
+        wanted(read_json, path)
 
 
 ENOUGH = 200

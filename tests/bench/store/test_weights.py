@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 
+from bench.errors import StoreError
 from bench.store.weights import load_weights, save_weights, stored_weights
 
 
@@ -22,7 +24,7 @@ def test_weights_come_back_bit_for_bit_and_the_same_weights_hash_alike(tmp_path:
     content = stored_weights(file, sha256)
     assert content is not None
     assert sha256 == hashlib.sha256(content).hexdigest()
-    load_weights(other, content)
+    load_weights(other, file, sha256)
     for name, value in model.state_dict().items():
         assert torch.equal(other.state_dict()[name], value), name
 
@@ -38,6 +40,8 @@ def test_lost_changed_and_other_weights_are_none(tmp_path: Path) -> None:
     model, file = nn.Linear(2, 2), tmp_path / "bases" / "one.pt"
     sha256 = save_weights(model, file)
     assert stored_weights(file, "0" * 64) is None
+    with pytest.raises(StoreError, match="run the same command again"):
+        load_weights(model, file, "0" * 64)
     assert file.exists()  # whole, but not what is asked for
     whole = file.read_bytes()
     file.write_bytes(whole[:40] + bytes([whole[40] ^ 1]) + whole[41:])

@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 import synthetic
 
-from bench.tracking import Tracker, sync
+from bench.tracking import Experiment, Tracker, sync
 from bench.tracking.connection import local_uri, ui_command, ui_environment
 from bench.tracking.fields import NAME_LIMIT, named_by, summary_name
 from bench.tracking.links import links_of_all
@@ -372,7 +372,7 @@ def test_a_store_of_the_older_layout_is_brought_up_to_date(root: Path) -> None:
 
 def test_a_run_that_is_stopped_leaves_trials_below_empty_summaries(root: Path) -> None:
     suite, expected, records = made(**SMALL)
-    tracker = Tracker(None, root, suite, provenance={}, command="bench run")
+    tracker = Tracker(Experiment(root, suite), {}, "bench run")
     for one in records:
         tracker.log(one)
     tracker.finish("KILLED")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import socket
 import sqlite3
 import subprocess
@@ -19,10 +18,9 @@ import pytest
 
 from bench.errors import BenchError
 from bench.store.store import Store
-from bench.tracking import Tracker, TrackingError, pull, tracking_uri
+from bench.tracking import Experiment, Tracker, TrackingError, pull, tracking_uri
 from bench.tracking import sync as sync_records
 from bench.tracking.connection import SETTINGS, ui_command, ui_environment
-from bench.tracking.tracker import suite_hash
 from reports.records import (
     Accuracy,
     Costs,
@@ -35,6 +33,7 @@ from reports.records import (
     content_key,
     parse_record,
 )
+from suites import resolved
 from suites.schema import Suite
 
 pytestmark = pytest.mark.filterwarnings(
@@ -120,8 +119,8 @@ def failed(done: Record, message: str = "no such layer") -> Record:
     return done.model_copy(update={**gone, "status": "failed", "failure": failure})
 
 
-def opened(root: Path, uri: str | None = None) -> Tracker:
-    return Tracker(uri, root, SUITE, provenance=PROVENANCE, command="bench run tiny")
+def opened(root: Path) -> Tracker:
+    return Tracker(Experiment(root, SUITE), PROVENANCE, "bench run tiny")
 
 
 def sync(root: Path, records: Sequence[Record], report: Path | None = None) -> int:
@@ -179,7 +178,7 @@ def test_a_trial_is_one_flat_run_with_everything(root: Path) -> None:
         "base": "0",
         "repeat": "0",
         "trial.key": one.key,
-        "suite.hash": suite_hash(SUITE),
+        "suite.hash": content_key(resolved(SUITE)),
         "status": "done",
         "git.sha": "c0ffee",
         "git.dirty": "False",
@@ -198,7 +197,6 @@ def test_a_trial_is_one_flat_run_with_everything(root: Path) -> None:
     assert metrics["network/latency_of_a_dense_copy_percent"] == 125
     assert metrics["time/total_s"] == 3
     assert "eval/test_top1_at_best_validation" not in metrics
-    assert "nonfinite" not in run.data.tags
 
 
 def test_history_is_stepped_and_the_record_is_the_artifact(root: Path) -> None:
@@ -233,7 +231,7 @@ def test_the_suite_run_carries_suite_counts_and_report(root: Path, tmp_path: Pat
     import yaml
 
     again = Suite.model_validate(yaml.safe_load((artifacts / "suite.yaml").read_text()))
-    assert suite_hash(again) == suite_hash(SUITE)
+    assert content_key(resolved(again)) == content_key(resolved(SUITE))
     assert json.loads((artifacts / "provenance.json").read_text()) == PROVENANCE
 
 
@@ -390,20 +388,6 @@ def test_values_beyond_the_limits_are_cut_visibly(root: Path) -> None:
     assert len(params) == 2 + 1 + 150 + 1
 
 
-def test_what_is_no_number_is_a_tag(root: Path) -> None:
-    tracker = opened(root)
-    for number, loss in ((0, math.nan), (1, math.inf)):  # no record that was read has such numbers
-        one = record(number)
-        pruned = one.measurements.pruned.model_copy(update={"loss": loss})
-        measurements = one.measurements.model_copy(update={"pruned": pruned})
-        tracker.log(one.model_copy(update={"measurements": measurements}))
-    first, second = sorted(runs(root), key=lambda run: run.data.tags["repeat"])
-    assert first.data.tags["nonfinite"] == "eval/test_loss@0=nan"
-    assert second.data.tags["nonfinite"] == "eval/test_loss@0=inf"
-    assert "eval/test_loss" not in first.data.metrics.keys() | second.data.metrics.keys()
-    assert first.data.metrics["eval/test_top1"] == pytest.approx(95)
-
-
 def test_a_run_id_in_the_environment_does_not_disturb(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -443,8 +427,9 @@ def test_a_server_out_of_reach_is_one_clear_error(
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         uri = f"http://me:secret@127.0.0.1:{taken.getsockname()[1]}"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
         with pytest.raises(BenchError, match="bench sync") as caught:
-            opened(tmp_path, uri)
+            opened(tmp_path)
     assert "Connection refused" in str(caught.value)
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -466,8 +451,9 @@ def test_a_server_that_answers_nonsense_is_the_same_error(
 
     with HTTPServer(("127.0.0.1", 0), Nonsense) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
         with pytest.raises(TrackingError, match="bench sync"):
-            opened(tmp_path, f"http://127.0.0.1:{server.server_port}")
+            opened(tmp_path)
         server.shutdown()
 
 

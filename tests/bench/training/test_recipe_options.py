@@ -20,6 +20,7 @@ from bench.data.datasets import Dataset
 from bench.data.images import ArrayImages
 from bench.errors import BenchError
 from bench.pruning.masks import Holder
+from bench.store import weights as weights_on_disk
 from bench.store.weights import Checkpoint
 from bench.training.measure import evaluate
 from bench.training.mixing import Mixing, erased, mixed, pasted
@@ -87,8 +88,11 @@ def test_a_killed_training_goes_on_bit_for_bit(
     def run(rider: Rider, every_s: float) -> tuple[Any, dict[str, Tensor]]:
         torch.manual_seed(1)
         model = Dropping()
-        checkpoint = Checkpoint(tmp_path / "at.pt", every_s=every_s)
-        return train(model, data, chosen, 5, rider, checkpoint=checkpoint), model.state_dict()
+        checkpoint = Checkpoint(tmp_path / "at.pt")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(weights_on_disk, "EVERY_S", every_s)
+            found = train(model, data, chosen, 5, rider, checkpoint=checkpoint)
+        return found, model.state_dict()
 
     whole, expected = run(Counting(), every_s=1e9)
     with pytest.raises(Killed):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.data.datasets import Dataset
+from bench.store import weights as weights_on_disk
 from bench.store.weights import Checkpoint
 from bench.training.train import Trained, train
 from criteria.training import Rider, Scale, Training
@@ -188,8 +189,11 @@ def test_a_killed_training_goes_on_bit_for_bit(
     def run(rider: Rider, every_s: float) -> tuple[Trained, dict[str, Tensor]]:
         torch.manual_seed(1)
         model = Dropping()
-        checkpoint = Checkpoint(tmp_path / "at.pt", every_s=every_s)
-        return train(model, data, chosen, 5, rider, checkpoint=checkpoint), model.state_dict()
+        checkpoint = Checkpoint(tmp_path / "at.pt")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(weights_on_disk, "EVERY_S", every_s)
+            found = train(model, data, chosen, 5, rider, checkpoint=checkpoint)
+        return found, model.state_dict()
 
     whole, expected = run(Counting(), every_s=1e9)
     assert not (tmp_path / "at.pt").exists()

@@ -13,7 +13,7 @@ from synthetic import make_suite, plan, record
 from reports.analysis import published as source
 from reports.analysis.against_published import summary
 from reports.analysis.analysis import analyse
-from reports.analysis.published import COLUMNS, FOLDER, Published, PublishedError, read_published
+from reports.analysis.published import FOLDER, Published, PublishedError, read_published
 from reports.analysis.results import Results
 from reports.build import build_report
 from reports.figures.published_points import published_points
@@ -21,7 +21,7 @@ from suites import load_suite
 from suites.schema import Suite
 
 FILES = sorted(path.stem for path in FOLDER.glob("*.csv"))
-HEAD = ",".join(COLUMNS)
+HEAD = ",".join(Published.model_fields)
 LINE = "s,digits,resnet20,l1,L1,,finetune,2,,,,top1,80,90,10,0.5,3,Table 1,"
 
 
@@ -157,8 +157,11 @@ def test_a_faulty_cell_is_named(tmp_path: Path, line: str, words: str) -> None:
 
 def test_other_columns_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "paper.csv"
-    path.write_text("dataset,model\n", encoding="utf-8")
-    with pytest.raises(PublishedError, match="they must be suites, dataset"):
+    path.write_text(f"{HEAD},colour\n{LINE},red\n", encoding="utf-8")
+    with pytest.raises(PublishedError, match=r"line 2: .*colour"):
+        read_published(path)
+    path.write_text("dataset,model\ndigits,resnet20\n", encoding="utf-8")
+    with pytest.raises(PublishedError, match=r"line 2: the key .* is missing"):
         read_published(path)
 
 

@@ -22,9 +22,6 @@ def test_budgets_weigh_the_stretch_of_compression_around_them() -> None:
     assert own.budget_weights([0.25, 0.5]) == pytest.approx([0.5, 0.5])
     # log2 compressions 1, 2, 4: trapezoids of widths 1 and 2 over a range of 3.
     assert own.budget_weights([1 / 16, 0.5, 0.25]) == pytest.approx([2 / 6, 1 / 6, 3 / 6])
-    for bad in ([], [0.5, 0.5], [0.5, np.nextafter(0.5, 1)], [1.5], [0.0], [[0.5]]):
-        with pytest.raises(ValueError, match="budgets must"):
-            own.budget_weights(bad)
 
 
 SHARES = st.integers(10_000, 1_000_000).map(lambda millionths: millionths / 1e6)
@@ -48,8 +45,6 @@ def test_a_refined_grid_does_not_move_the_area_of_a_straight_curve() -> None:
 
     few, many = [0.8, 0.1], [0.8, 0.78, 0.75, 0.7, 0.1]
     assert own.per_trial(straight(few), few) == pytest.approx(own.per_trial(straight(many), many))
-    with pytest.raises(ValueError, match="do not fit"):
-        own.per_trial(straight(few), many)
 
 
 def test_shares_of_a_profile_by_hand() -> None:
@@ -76,8 +71,6 @@ def test_noise_by_hand() -> None:
     assert alone.repeat_sd**2 == pytest.approx(2)
     assert np.isnan([alone.base_sd, alone.base_share]).all()
     assert own.noise([[1.0, 3.0], [3.0, 1.0]]).base_sd == 0  # the estimate is negative
-    with pytest.raises(ValueError, match="bases, repeats"):
-        own.noise([1.0, 2.0])
 
 
 def test_variance_components_find_what_was_put_in() -> None:

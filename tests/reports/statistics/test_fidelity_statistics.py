@@ -108,16 +108,6 @@ def test_within_groups_is_the_mean_over_groups_and_blind_to_levels_between_them(
     assert math.isnan(correlation_within([1, 2], [1, 2], [0, 1]).spearman)
 
 
-@pytest.mark.parametrize(
-    ("scores", "changes"), [([], []), ([1.0], [1.0, 2.0]), ([1.0, math.nan], [1.0, 2.0])]
-)
-def test_what_is_no_pair_of_samples_is_refused(scores: list[float], changes: list[float]) -> None:
-    with pytest.raises(ValueError, match="scores and changes must be"):
-        rank_correlation(scores, changes)
-    with pytest.raises(ValueError, match="share must lie"):
-        regret([1, 2], [1, 2], 0)
-
-
 def test_the_ceiling_is_what_a_perfect_criterion_reaches() -> None:
     """True changes, measured with noise: the root of the reliability is the truth's correlation
     with what is measured. Normal, so that rank and product-moment correlation differ little."""

@@ -147,9 +147,6 @@ def test_identical_methods_and_a_total_order(n: int, k: int) -> None:
 def test_a_failed_method_takes_the_worst_rank() -> None:
     scores = [[3.0, np.nan, 1.0], [np.nan, 2.0, np.nan]]
     assert own.ranks(scores).tolist() == [[1, 3, 2], [2.5, 1, 2.5]]
-    for bad in ([[np.inf, 1.0]], [1.0, 2.0], [[1.0]], np.empty((0, 3))):
-        with pytest.raises(ValueError, match="scores must be"):
-            own.ranks(bad)
 
 
 def test_nemenyi_depends_on_the_pool() -> None:
@@ -187,7 +184,3 @@ def test_no_bar_across_methods_that_differ_inside() -> None:
     p[1, 2] = p[2, 1] = 0.01
     assert own.cliques([1, 2, 3, 4], p, 0.05) == [(0, 1), (2, 3)]
     assert own.cliques([1, 2, 3, 4], np.zeros((4, 4)), 0.05) == []
-    with pytest.raises(ValueError, match="rows and columns"):
-        own.cliques([1, 2], p, 0.05)
-    with pytest.raises(ValueError, match="p = 1"):
-        own.cliques([1, 2], np.full((2, 2), np.nan), 0.05)

@@ -57,8 +57,6 @@ def test_holm_vectors() -> None:
     adjusted = [0.000048, 0.002324, 0.058938, 0.070855, 0.334568, 0.423279, 1, 1]
     assert own.holm(raw) == pytest.approx(adjusted, abs=1e-9)
     assert own.holm([]).size == 0
-    with pytest.raises(ValueError, match=r"\[0, 1\]"):
-        own.holm([0.1, float("nan")])
 
 
 # statistics.md 2.4; printed to two digits from a simulation, hence the wide tolerance.
@@ -113,18 +111,6 @@ def test_t_interval_is_scipys() -> None:
     assert np.isnan([alone.low, alone.high]).all()
 
 
-@pytest.mark.parametrize("bad", [[], [[1.0]], [float("nan")], [float("inf")]])
-def test_what_is_no_sample_is_refused(bad: list[float]) -> None:
-    for function in (own.wilcoxon, own.hodges_lehmann, own.t_interval):
-        with pytest.raises(ValueError, match="differences must be"):
-            function(bad)
-
-
 def test_collapse() -> None:
     cube = np.array([[[1.0, 3.0], [5.0, 5.0]], [[4.0, 4.0], [0.0, 2.0]]])  # budgets, bases, repeats
     assert own.per_trial(cube, None).tolist() == [[2.5, 3.5], [2.5, 3.5]]
-    cube[0, 0, 0] = np.nan
-    with pytest.raises(ValueError, match="gaps"):
-        own.per_trial(cube, None)
-    with pytest.raises(ValueError, match="budgets, bases, repeats"):
-        own.per_trial(cube[0], None)

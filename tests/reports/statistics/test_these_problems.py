@@ -93,8 +93,6 @@ def test_two_bases_or_no_spread_leave_the_error_unknown() -> None:
     assert np.isfinite(found.error).tolist() == [True, False, False, False]
     assert found.mean[:3].tolist() == [1.5, 1.5, 3.0]
     assert np.isnan(found.mean[3])
-    with pytest.raises(ValueError, match="problems, bases"):
-        own.on_these_problems([1.0, 2.0])
 
 
 def crossed(datasets: int, models: int) -> Grid:
