@@ -4,12 +4,11 @@ a suite was measured to do meets or misses it; what is alike for all suites is i
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Any, Literal
 
 from ..analysis.results import Results
-from ..formats import counted, few
-from ..words import Texts, read_texts, rendered
+from ..words import Words
 from . import latency, wording
 from .findings import provenance
 from .record_warnings import differences
@@ -23,6 +22,7 @@ MAGNITUDE = {"l1", "l2"}
 OLD = {"hessian_diag", "hessian_diag_tp", "c_obd", "c_obs", "kron_obd", "kron_obs"}
 COLLAPSE = 10.0  # points lost at the smallest budget from which on a curve is seen to fall
 PAIRS, POINTS, SEEDS = 3, 5, 5  # that the list asks for
+WORDS = Words("checklist.yaml", latency.aa_range)
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,9 @@ def measured(results: Results) -> list[Item]:
     items = []
     for name, check in CHECKS.items():
         met, known = check(results)
-        words = _texts()[name]
-        why = rendered(words["why"], results=results, suite=results.suite, **known)
-        items.append(Item(rendered(words["asked"]), met, why))
+        why = WORDS(name, "why", results=results, suite=results.suite, **known)
+        items.append(Item(WORDS(name, "asked"), met, why))
     return items
-
-
-@cache
-def _texts() -> Texts:
-    return read_texts("checklist.yaml", (counted, few, latency.aa_range))
 
 
 def _pairs(results: Results) -> Found:
