@@ -2,18 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import combinations
 
 import pandas as pd
-from jinja2 import Template
 
 from suites.schema import Suite
 
-from ..formats import after, capital, confidence, counted, interval, p_value, points
 from ..records import Labels, Record
 from ..statistics import FEWEST_BASES
-from ..words import read_texts, rendered
+from ..words import Words
 from .by_problem import paired
 from .cells import scores
 from .comparisons import Comparison, comparisons
@@ -21,6 +18,8 @@ from .looks import course
 from .off_budget import off_budget, off_by_method
 from .over_problems import overall
 from .results import of_plan
+
+_WORDS = Words("comparing.yaml", FEWEST_BASES=FEWEST_BASES)
 
 
 @dataclass(frozen=True)
@@ -46,9 +45,10 @@ class MethodDifference:
         said = []
         for row in self.overall.to_dict("records"):
             pairs = self.paired[self.paired["recovery"] == row["recovery"]]
-            said.append(rendered(_texts()["recovery"], of=self, row=row, pairs=pairs))
+            said.append(_WORDS("difference", "recovery", of=self, row=row, pairs=pairs))
         missing = self.paired[self.paired["reason"] != ""].to_dict("records")
-        lines = _texts()["reservations"].render(of=self, missing=missing).splitlines()
+        reservations = _WORDS.texts["difference"]["reservations"]
+        lines = reservations.render(of=self, missing=missing).splitlines()
         return [*said, *filter(None, lines)]
 
 
@@ -91,9 +91,3 @@ def _all_pairs(suite: Suite, chosen: Comparison) -> list[Comparison]:
         if set(pair) != {chosen.method, chosen.reference}
     ]
     return [chosen, *others]
-
-
-@cache
-def _texts() -> dict[str, Template]:
-    filters = (after, capital, confidence, counted, interval, p_value, points)
-    return read_texts("comparing.yaml", filters, FEWEST_BASES=FEWEST_BASES)["difference"]

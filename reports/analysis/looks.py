@@ -43,13 +43,12 @@ class Course:
         return self._told("outcome")
 
     def _told(self, part: str, **known: int) -> str:
-        from ..formats import counted  # loads pandas
-        from ..words import read_texts, rendered
+        from ..words import Words  # loads pandas
 
         words = self.taken[-1]
         open_ = words["undecided"] + words["not compared"]
-        text = read_texts("looks.yaml", [counted])["looks"][part]
-        return rendered(text, of=self, words=words, open=open_, **known)
+        told = Words("looks.yaml")
+        return told("looks", part, of=self, words=words, open=open_, **known)
 
 
 def course(suite: AnySuite, records: Sequence[Record], expected: Sequence[Labels]) -> Course:
