@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from .faults import faults_in, no_such
 from .fidelity import FidelitySuite
 from .files import SuiteError, parse_yaml, read_yaml
-from .method import MethodSpec, matched_name
+from .method import MethodSpec, matched_name, named_presets
 from .overrides import overridden, to_blame
 from .problem import DatasetSpec, ModelSpec
 from .protocol import RecoverySpec
@@ -136,7 +136,7 @@ def load_suite(
             return found if isinstance(found, list) else []
 
         said = [f"{to_blame(fault, overrides, faults) or path}: {fault}" for fault in suite]
-        raise SuiteError("\n".join(said))
+        raise SuiteError("\n".join(said), _criteria_named(changed))
     # What is taken out by a scale or on the command line may leave recipes that nothing follows.
     if suite.unfollowed and scale in (None, PAPER) and not overrides and known is None:
         raise SuiteError(f"{path}: {unfollowed_words(key for key, _ in suite.unfollowed)}")
@@ -208,3 +208,12 @@ def _find(name: str, recorded: Collection[str] = ()) -> Path:
         names = dict.fromkeys([*known, *recorded])
         raise SuiteError(no_such("suite", name, names) + "; or give the path of a .yaml file")
     return known[name]
+
+
+def _criteria_named(content: Mapping[str, Any]) -> Iterator[str]:
+    """Criteria of a suite that did not pass the schema, as far as they can be made out."""
+    methods = content.get("methods")
+    for one in methods if isinstance(methods, list) else ():
+        name = one.get("criterion") if isinstance(one, dict) else one
+        if isinstance(name, str) and name not in named_presets():
+            yield name

@@ -1,12 +1,12 @@
 """The other kind of suite: how well criteria predict what they claim to predict."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import product
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from .schema import AnySuite
+from .schema import Analysis, AnySuite, Suite
 from .section import Section
 
 _OF_COMPARISONS = ("iterative", "scope", "matched", "prepare", "procedure", "finetuning")
@@ -36,6 +36,27 @@ class FidelitySuite(AnySuite):
     kind: Literal["fidelity"]
     fidelity: FidelitySpec = FidelitySpec()
     analysis: FidelityAnalysis = FidelityAnalysis()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_leaves(cls, given: Any) -> Any:
+        """Keys of a comparison are told apart from misspelt ones."""
+        if not isinstance(given, Mapping):
+            return given
+        analysis = given.get("analysis")
+        keys = [key for key in Suite.model_fields if key not in cls.model_fields and key in given]
+        if isinstance(analysis, Mapping):
+            keys += [
+                f"analysis.{key}"
+                for key in Analysis.model_fields
+                if key not in FidelityAnalysis.model_fields and key in analysis
+            ]
+        if keys:
+            raise ValueError(
+                f"{', '.join(keys)}: not for `kind: fidelity`, where no unit leaves for good and "
+                "criteria are compared with the measured truth; take it out"
+            )
+        return given
 
     def faults(self) -> Iterator[str]:
         yield from super().faults()

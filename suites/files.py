@@ -1,7 +1,7 @@
 """Reading YAML: safe, and strict about keys that are given twice."""
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,15 @@ import yaml
 
 
 class SuiteError(ValueError):
-    """A suite file, or an override, that cannot be used. The message says where and why."""
+    """A suite file, or an override, that cannot be used. The message says where and why.
+
+    `criteria` are those that the faulty suite names: whoever knows the registered ones can say
+    which of them do not exist either.
+    """
+
+    def __init__(self, message: str, criteria: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.criteria = tuple(criteria)
 
 
 class _Loader(yaml.SafeLoader):

@@ -27,7 +27,7 @@ from suites.overrides import to_blame
 
 from ..errors import BenchError
 from ..plan.outline import Outline
-from ..plan.plugins import load_plugins
+from ..plan.plugins import load_plugins, unknown_criteria
 from ..plan.recorded import Recorded, recorded_suites
 from ..store.store import Store
 from ..terminal import say
@@ -166,7 +166,14 @@ class ChosenSuite:
 
     def _load(self, overrides: Sequence[str], scale: str) -> Suite | FidelitySuite:
         known = {name: one.suite for name, one in self._recorded.items()}
-        return load_suite(self.name, overrides, scale=scale or None, recorded=known)
+        try:
+            return load_suite(self.name, overrides, scale=scale or None, recorded=known)
+        except SuiteError as error:
+            if not error.criteria:
+                raise
+            # A misspelt criterion may be the cause, as where the control is none of the methods.
+            load_plugins(self.all_plugins)
+            raise SuiteError("\n".join([str(error), *unknown_criteria(error.criteria)])) from None
 
     def _looks(self, suite: Suite | FidelitySuite, *, has_run: bool) -> list[int]:
         """Looks beyond those of its file: those that its last run has declared."""

@@ -37,3 +37,14 @@ def registered_by(plugins: Iterable[Path]) -> list[str]:
         for one in registry.criteria()
         if Path(inspect.getfile(one.type)).resolve() in files
     ]
+
+
+def unknown_criteria(names: Iterable[str]) -> list[str]:
+    """What is wrong with the names that no criterion bears, in words."""
+    faults = []
+    for name in dict.fromkeys(names):
+        try:
+            registry.find(name)
+        except CriteriaError as error:
+            faults.append(str(error))
+    return faults

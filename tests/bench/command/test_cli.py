@@ -315,6 +315,16 @@ def test_a_plan_says_whether_bases_share_a_split(bench: Command, tmp_path: Path)
     assert "splits = 'per-base': Input should be 'per_base' or 'fixed'" in wrong.err
 
 
+def test_a_misspelt_criterion_does_not_hide_behind_the_control(
+    bench: Command, tmp_path: Path
+) -> None:
+    path = toy.write_suite(tmp_path, methods=["tailor"], analysis={"control": "taylor"})
+    done = bench("plan", path)
+    assert done.code == 2
+    assert "'taylor' is none" in done.err
+    assert "'tailor'. Did you mean taylor" in done.err
+
+
 def rows(out: str) -> dict[str, str]:
     return {line.split()[0]: line for line in out.splitlines() if line.strip()}
 
