@@ -63,7 +63,7 @@ class Footing:
     def near_chance(self) -> str:
         """Where there was nothing to lose, because the dense networks guess; empty if nowhere."""
         where = ", ".join(f"{problem} ({top1})" for problem, top1 in self.guessing.items())
-        return f"dense networks do little better than guessing on {where}" if where else ""
+        return f"dense networks do hardly more than guess on {where}" if where else ""
 
 
 def design_of(suite: Suite | FidelitySuite, expected: Sequence[Labels]) -> Design:

@@ -1,7 +1,8 @@
 """Words that templates keep: Jinja2 texts over what the numbers' module knows."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,20 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from suites.files import read_yaml
 
-Filters = Iterable[Callable[..., Any]]
-Texts = dict[str, dict[str, Template]]  # by what is told about, and part (title, caption, ...)
+from . import formats
+
+Filter = Callable[..., Any]
+ALWAYS: tuple[Filter, ...] = (
+    *(formats.after, formats.capital, formats.confidence, formats.counted, formats.few),
+    *(formats.interval, formats.p_value, formats.percent, formats.points),
+)
 
 
-def templates(filters: Filters, **own: Any) -> Environment:
-    """The files of templates/, which may use these filters; a name that is unknown is an error.
+def templates(*filters: Filter, **own: Any) -> Environment:
+    """The files of templates/; a name that is unknown is an error.
 
     Args:
-        filters: functions, each under its own name.
+        filters: functions that they may use, beside `ALWAYS`, each under its own name.
         own: what else Jinja2 is told, such as marks and what is escaped.
     """
     environment = Environment(
@@ -28,20 +34,31 @@ def templates(filters: Filters, **own: Any) -> Environment:
         keep_trailing_newline=True,
         **own,
     )
-    environment.filters |= {one.__name__: one for one in filters}
+    environment.filters |= {one.__name__: one for one in (*ALWAYS, *filters)}
     return environment
 
 
-def read_texts(file: str, filters: Filters, **known: Any) -> Texts:
-    """The texts of a YAML file, which may use these filters, and names that are always known."""
-    environment = templates(filters)
-    environment.globals |= known
-    return {
-        name: {part: environment.from_string(text) for part, text in parts.items()}
-        for name, parts in read_yaml(Path(__file__).parent / "templates" / file).items()
-    }
+class Words:
+    """The texts of a YAML file of templates/, by what is told about and by part; read when used.
 
+    Args:
+        file: its name.
+        filters: as of `templates`.
+        known: names that its texts always know.
+    """
 
-def rendered(text: Template, **known: Any) -> str:
-    """The words on one line: runs of spaces and line breaks become one space."""
-    return re.sub("[ \\n]+", " ", text.render(known)).strip()
+    def __init__(self, file: str, *filters: Filter, **known: Any) -> None:
+        self._file, self._filters, self._known = file, filters, known
+
+    @cached_property
+    def texts(self) -> dict[str, dict[str, Template]]:
+        environment = templates(*self._filters)
+        environment.globals |= self._known
+        return {
+            name: {part: environment.from_string(text) for part, text in parts.items()}
+            for name, parts in read_yaml(Path(__file__).parent / "templates" / self._file).items()
+        }
+
+    def __call__(self, about: str, part: str, /, **known: Any) -> str:
+        """A text on one line: runs of spaces and line breaks become one space."""
+        return re.sub("[ \\n]+", " ", self.texts[about][part].render(known)).strip()

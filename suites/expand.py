@@ -14,7 +14,7 @@ from .faults import faults_in, no_such
 from .fidelity import FidelitySuite
 from .files import SuiteError, parse_yaml, read_yaml
 from .method import MethodSpec, matched_name, named_presets
-from .overrides import Fault, overridden, owed_to, to_blame
+from .overrides import overridden, to_blame
 from .problem import DatasetSpec, ModelSpec
 from .protocol import RecoverySpec
 from .scale import PAPER, rescale, scale_names
@@ -131,15 +131,20 @@ def load_suite(
     suite = _checked(changed)
     if isinstance(suite, list):
 
-        def faults(fewer: Sequence[str]) -> list[Fault]:
+        def faults(fewer: Sequence[str]) -> list[str]:
             found = _checked(overridden(content, fewer))
             return found if isinstance(found, list) else []
 
-        said = [owed_to(fault, path, to_blame(fault, overrides, faults)) for fault in suite]
+        said = [f"{to_blame(fault, overrides, faults) or path}: {fault}" for fault in suite]
         raise SuiteError("\n".join(said), _criteria_named(changed))
     # What is taken out by a scale or on the command line may leave recipes that nothing follows.
     if suite.unfollowed and scale in (None, PAPER) and not overrides and known is None:
         raise SuiteError(f"{path}: {unfollowed_words(key for key, _ in suite.unfollowed)}")
+    keys = [one.partition("=")[0].strip() for one in overrides]
+    if "suite" in keys and "description" not in keys:
+        others = [one for one, key in zip(overrides, keys, strict=True) if key != "suite"]
+        told = f"{content.get('suite')}, changed: {', '.join(others) or 'its name alone'}"
+        return suite.model_copy(update={"description": told})
     if suite.at_scale and not suite.description:
         return suite.model_copy(update={"description": suite.reduced_to})
     return suite
@@ -157,15 +162,15 @@ def resolved(suite: AnySuite) -> str:
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
-def _checked(content: Mapping[str, Any]) -> Suite | FidelitySuite | list[Fault]:
+def _checked(content: Mapping[str, Any]) -> Suite | FidelitySuite | list[str]:
     """The suite, or what is wrong with it."""
     name = str(content.get("kind", "comparison"))
     if name not in KINDS:
-        return [Fault("kind", no_such("kind of suite", name, KINDS))]
+        return [no_such("kind of suite", name, KINDS)]
     try:
         return KINDS[name].model_validate(content)
     except ValidationError as error:
-        return [Fault(*one) for one in faults_in(error, KINDS[name])]
+        return list(faults_in(error, KINDS[name]))
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -34,11 +34,11 @@ def no_such(what: str, name: str, known: Iterable[str]) -> str:
 
 def explained(error: ValidationError, kind: type[BaseModel]) -> str:
     """A sentence for each fault of a section: the key, what was given, what is allowed."""
-    return "; ".join(said for _, said in faults_in(error, kind))
+    return "; ".join(faults_in(error, kind))
 
 
-def faults_in(error: ValidationError, kind: type[BaseModel]) -> Iterator[tuple[str, str]]:
-    """The key of each fault of a section, and a sentence about it."""
+def faults_in(error: ValidationError, kind: type[BaseModel]) -> Iterator[str]:
+    """A sentence about each fault of a section."""
     for fault in error.errors():
         key = ".".join(str(part) for part in fault["loc"])
         given = f" = {fault['input']!r}" if not isinstance(fault["input"], dict | list) else ""
@@ -56,7 +56,7 @@ def faults_in(error: ValidationError, kind: type[BaseModel]) -> Iterator[tuple[s
                 choices = re.findall(r"'([^']*)'", fault["ctx"]["expected"])
                 message += meant(str(fault["input"]), choices)
             said = f"{key + given + ': ' if key else ''}{message}"
-        yield key, said
+        yield said
 
 
 def _keys_at(model: type[BaseModel], loc: Sequence[Any]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from .faults import meant
 from .section import Section
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -71,8 +72,10 @@ def _ranks_or_blocks(scope: Any) -> Any:
         raise ValueError('write N:M in quotes, as in scope: "2:4"; YAML takes 2:4 for a number')
     kept, _, of = str(scope).partition(":")
     blocks = kept.isdecimal() and of.isdecimal() and 0 < int(kept) < int(of)
-    if scope not in ("global", "local", "isomorphic") and not blocks:
-        raise ValueError("allowed are global, local, isomorphic, or N of M weights, as in 2:4")
+    known = ("global", "local", "isomorphic")
+    if scope not in known and not blocks:
+        hint = meant(str(scope), known)
+        raise ValueError(f"allowed are {', '.join(known)}, or N of M weights, as in 2:4{hint}")
     return scope
 
 

@@ -84,7 +84,8 @@ LADDER = {
         statistics
         declared
         chance
-        records  formats  display_names  words
+        words
+        records  formats  display_names
         seal
     """,
 }

@@ -12,17 +12,29 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 from rich.console import Console
 
+from criteria import registry
 from reports.declared import REHEARSED
+from suites import (
+    FidelitySuite,
+    Suite,
+    SuiteError,
+    library,
+    load_suite,
+    resolved,
+    scales_of,
+)
+from suites.overrides import to_blame
 
 from ..errors import BenchError
+from ..plan.outline import Outline
+from ..plan.plugins import load_plugins, unknown_criteria
+from ..plan.recorded import Recorded, recorded_suites
+from ..store.store import Store
 from ..terminal import say
+from .until_decided import looks_asked, looks_declared
 
 if TYPE_CHECKING:
-    from suites import FidelitySuite, Suite, SuiteError
-
-    from ..plan.outline import Outline
     from ..plan.plan import Plan
-    from ..plan.recorded import Recorded
 
 RESULTS, DATA = Path("results"), Path("data")
 Results = Annotated[
@@ -46,7 +58,7 @@ class ChosenSuite:
 
     Attributes:
         scale: "" is the suite's file as it stands.
-        plugins: files with a user's criteria, for its plan and to tell of misspelt names.
+        plugins: files with a user's criteria.
         results: where suites are recorded as they were run.
     """
 
@@ -69,10 +81,8 @@ class ChosenSuite:
         """The suite at its scale; of one that `has_run`, with the looks that it has declared.
 
         Raises:
-            SuiteError: see `load_suite`; names criteria that do not exist as well.
+            SuiteError: see `load_suite`.
         """
-        from suites import SuiteError
-
         if self.smoke and self.scale not in ("", "smoke"):
             raise SuiteError(
                 f"--smoke is short for --scale smoke; --scale {self.scale} is another one"
@@ -90,17 +100,25 @@ class ChosenSuite:
         recorded = self._recorded.get(self.name)
         if recorded is None or self.overrides or self.scale or self.smoke or self.plugins:
             return self._plans(console, {"": self.suite(has_run=True)})[""]
-        from suites import library, load_suite, resolved
-
         found = recorded.outline
         say(console, (found.suite.suite, "bold"), f"  {found.suite.description}")
         if self.name in library() and resolved(load_suite(self.name)) != recorded.suite:
-            say(console, f"As it was run last, {recorded.date}: the library's has other settings.")
-        if recorded.outdated:
+            say(
+                console, f"As it was run last, {recorded.minute}: the library's has other settings."
+            )
+        run_then = f"these are the trials as they were run, {recorded.minute}"
+        if gone := [one for one in recorded.plugins if not one.is_file()]:
+            load_plugins(one for one in recorded.plugins if one not in gone)
+            known = {one.name for one in registry.criteria() if one.file.is_file()}
+            owed = [one.name for one in found.suite.methods if one.criterion not in known]
+            need = f", without which {', '.join(owed)} cannot run again" if owed else ""
+            files = ", ".join(map(str, gone))
+            say(console, f"There is no plugin {files} any more{need}: {run_then}.")
+        elif recorded.outdated:
             say(
                 console,
-                f"The code of criteria has changed since {recorded.date}: these are the "
-                f"trials as they were run then; bench plan {self.name} says what would run anew.",
+                f"The code of criteria has changed since: {run_then}; bench plan {self.name} says "
+                "what would run anew.",
             )
         return found
 
@@ -110,7 +128,10 @@ class ChosenSuite:
         Raises:
             SuiteError, PlanError, CriteriaError: faults of the suite, a plugin or a name.
         """
-        return self._plans(console, {"": self.suite()})[""]
+        planned = self._plans(console, {"": self.suite()})[""]
+        if planned.suite.rehearsal:
+            say(console, (f"Rehearsal: {REHEARSED}.", "yellow"))
+        return planned
 
     def plans_by_scale(self, console: Console) -> dict[str, Plan]:
         """The plans of all scales of the suite by name, its file as it stands first.
@@ -118,8 +139,6 @@ class ChosenSuite:
         Raises:
             SuiteError: one scale is asked for as well; else as `plan`.
         """
-        from suites import SuiteError, scales_of
-
         if self.scale or self.smoke:
             raise SuiteError("--scales shows all scales of a suite; leave --scale and --smoke out")
         scales = scales_of(self.name)
@@ -129,34 +148,35 @@ class ChosenSuite:
 
     @cached_property
     def _recorded(self) -> dict[str, Recorded]:
-        from ..plan.recorded import recorded_suites
-        from ..store.store import Store
-
         return recorded_suites(Store(self.results))
 
     def _at(self, scale: str, *, has_run: bool = False) -> Suite | FidelitySuite:
-        from suites import SuiteError
-
-        given = self.overrides
+        suite = self._load(self.overrides, scale)
+        looks = self._looks(suite, has_run=has_run)
+        if not looks:
+            return suite
+        added = [f"bases={looks[-1]}", f"analysis.looks={looks}"]
         try:
-            suite = self._load(given, scale)
-            if looks := self._looks(suite, has_run=has_run):
-                added = [f"bases={looks[-1]}", f"analysis.looks={looks}"]
-                suite = self._load([*given, *added], scale)
+            return self._load([*self.overrides, *added], scale)
         except SuiteError as error:
-            raise self._with_unknown_criteria(error) from None
-        return suite
+            said, asked = str(error), "looks of its last run" if has_run else "--until-decided"
+            for one in (" --set ".join(added), *added):
+                said = said.replace(f"--set {one}", asked)
+            raise SuiteError(said) from None
 
     def _load(self, overrides: Sequence[str], scale: str) -> Suite | FidelitySuite:
-        from suites import load_suite
-
         known = {name: one.suite for name, one in self._recorded.items()}
-        return load_suite(self.name, overrides, scale=scale or None, recorded=known)
+        try:
+            return load_suite(self.name, overrides, scale=scale or None, recorded=known)
+        except SuiteError as error:
+            if not error.criteria:
+                raise
+            # A misspelt criterion may be the cause, as where the control is none of the methods.
+            load_plugins(self.all_plugins)
+            raise SuiteError("\n".join([str(error), *unknown_criteria(error.criteria)])) from None
 
     def _looks(self, suite: Suite | FidelitySuite, *, has_run: bool) -> list[int]:
         """Looks beyond those of its file: those that its last run has declared."""
-        from .until_decided import looks_declared
-
         set_already = {one.partition("=")[0].strip() for one in self.overrides}
         if not has_run or set_already & {"bases", "analysis.looks"}:
             return []
@@ -165,11 +185,8 @@ class ChosenSuite:
     def _plans(self, console: Console, suites: dict[str, Suite | FidelitySuite]) -> dict[str, Plan]:
         suite = next(iter(suites.values()))
         say(console, (suite.suite, "bold"), f"  {suite.description}")
-        if suite.rehearsal:
-            say(console, (f"Rehearsal: {REHEARSED}.", "yellow"))
         with console.status("reading the criteria"):
             from ..plan.plan import make_plan
-            from ..plan.plugins import load_plugins
 
             load_plugins(self.all_plugins)
             try:
@@ -179,42 +196,25 @@ class ChosenSuite:
 
     def _owed(self, error: BenchError) -> BenchError:
         """A fault of a plan, behind the overrides without which it would not be."""
-        from suites.overrides import to_blame
-
         from ..plan.plan import make_plan
-
-        scale = "smoke" if self.smoke else self.scale
 
         def faults(fewer: Sequence[str]) -> list[str]:
             try:
-                make_plan(self._load(fewer, scale))
+                make_plan(self._load(fewer, "smoke" if self.smoke else self.scale))
             except BenchError as other:
                 return [str(other)]
             return []
 
-        settings = [f"--set {one}" for one in to_blame(str(error), self.overrides, faults)]
-        return type(error)(f"{' '.join(settings)}: {error}") if settings else error
+        settings = to_blame(str(error), self.overrides, faults)
+        return type(error)(f"{settings}: {error}") if settings else error
 
     @cached_property
     def all_plugins(self) -> list[Path]:
         """Those given; and those that a suite was run with, where only its record is known."""
-        from suites import library
-
         recorded = None if self.name in library() else self._recorded.get(self.name)
         known = recorded.plugins if recorded else ()
         given = {one.resolve() for one in self.plugins}
         return [*(one for one in known if one not in given), *self.plugins]
-
-    def _with_unknown_criteria(self, error: SuiteError) -> SuiteError:
-        """A misspelt criterion may be the cause, as where the control is none of the methods."""
-        if not error.criteria:
-            return error
-        from suites import SuiteError
-
-        from ..plan.plugins import load_plugins, unknown_criteria
-
-        load_plugins(self.all_plugins)
-        return SuiteError("\n".join([str(error), *unknown_criteria(error.criteria)]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,10 +233,6 @@ class SuiteToRun(ChosenSuite):
     ] = None
 
     def _looks(self, suite: Suite | FidelitySuite, *, has_run: bool) -> list[int]:
-        from suites import SuiteError
-
-        from .until_decided import looks_asked
-
         if self.until_decided:
             return looks_asked(suite, self.cap)
         if self.cap is not None:

@@ -9,6 +9,12 @@ from typing import Annotated
 
 import typer
 
+from criteria.errors import CriteriaError
+from suites.files import SuiteError
+
+from ..errors import BenchError, StoreError
+from ..run.reporting import saying_damage
+from ..store.store import Store
 from ..terminal import console_for_people, say
 from .arguments import (
     DATA,
@@ -74,8 +80,6 @@ def plan(
 ) -> None:
     """Show what a run would do, how long it takes, and what its statistics can and cannot show."""
     from ..plan.workload import Throughput
-    from ..run.reporting import saying_damage
-    from ..store.store import Store
     from .planning import show_plan, show_scales
 
     throughput, store, only = Throughput(tflops, ceiling), Store(chosen.results), names_in(methods)
@@ -95,7 +99,6 @@ def fetch(chosen: ChosenSuite, data_root: DataRoot = DATA) -> None:
     suite = chosen.suite()
 
     from ..plan.plugins import load_plugins
-    from ..store.store import Store
     from .fetch import fetch_all, requirements
 
     load_plugins(chosen.all_plugins)  # their faults are told before anything large is fetched
@@ -181,8 +184,6 @@ class _OneOrAll(ChosenSuite):
 @takes_suite
 def status(chosen: _OneOrAll) -> None:
     """Show how far a suite has come, and what has failed; without a name, all suites."""
-    from ..run.reporting import saying_damage
-    from ..store.store import Store
     from .status import show_all, show_status
 
     store = Store(chosen.results)
@@ -218,15 +219,12 @@ def report(
         ),
     ] = [],  # noqa: B006
 ) -> None:
-    """Write the report of a suite, finished or not, from its records; MLflow's latest run of it
-    then carries this report."""
+    """Write the report of a suite from its records, finished or not; MLflow carries it then."""
     if paper and (format_ or figures):
         raise typer.BadParameter("leave --format and --figures out: a paper has its own")
     planned = chosen.outline(console)
 
-    from ..errors import StoreError
-    from ..run.reporting import finished, saying_damage, write_report
-    from ..store.store import Store
+    from ..run.reporting import finished, write_report
     from ..tracking import TrackingError
     from ..tracking import sync as sync_records
 
@@ -266,8 +264,7 @@ def compare(
     planned = chosen.outline(console)
 
     from ..run.declaring import footing_of
-    from ..run.reporting import compare_methods, finished, saying_damage
-    from ..store.store import Store
+    from ..run.reporting import compare_methods, finished
     from .compare import show_difference
 
     store = Store(chosen.results)
@@ -298,8 +295,6 @@ def claims(
 @takes_suite
 def sync(chosen: ChosenSuite) -> None:
     """Bring MLflow up to the records: trials that it lacks, summaries that say something else."""
-    from ..run.reporting import saying_damage
-    from ..store.store import Store
     from ..tracking import sync as sync_records
 
     planned = chosen.outline(console)
@@ -321,8 +316,6 @@ def pull(
     results: Results = RESULTS,
 ) -> None:
     """Fetch a colleague's records of a suite from MLflow; what is here stays as it is."""
-    from ..run.reporting import saying_damage
-    from ..store.store import Store
     from ..tracking import pull as pull_records
 
     store = Store(results)
@@ -379,9 +372,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         app()
-    except Exception as error:
-        if not _is_for_people(error):
-            raise
+    except (BenchError, CriteriaError, SuiteError) as error:
         say(complaints, ("error:", "bold red"), f" {error}")
         raise SystemExit(getattr(error, "exit_code", 2)) from None
     except (KeyboardInterrupt, SystemExit) as end:
@@ -390,21 +381,6 @@ def main() -> None:
         kept = "; finished trials are kept, the same command goes on from there"
         say(complaints, "interrupted" + (kept if sys.argv[1:2] == ["run"] else ""))
         raise SystemExit(130) from None
-
-
-def _is_for_people(error: Exception) -> bool:
-    """Whether its message is all that is to be said: a fault of the input or of the machine."""
-    from suites.files import SuiteError
-
-    from ..errors import BenchError
-
-    if isinstance(error, BenchError | SuiteError):
-        return True
-    if not isinstance(error, ValueError):
-        return False
-    from criteria import CriteriaError  # loads torch
-
-    return isinstance(error, CriteriaError)
 
 
 def _interrupt(*_: object) -> None:

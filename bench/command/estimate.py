@@ -15,8 +15,17 @@ if TYPE_CHECKING:
     from ..plan.workload import Throughput, Work
 
 
-# In the order of running.
-KINDS = ("bases", "prepared", "early", "scores", "paths", "timings", "oracles", "trials")
+# In the order of running, and what each is.
+KINDS = {
+    "bases": "networks",
+    "prepared": "trained further",
+    "early": "trained again up to an epoch",
+    "scores": "calibration passes",
+    "paths": "choices of units",
+    "timings": "shapes, at most",
+    "oracles": "bases without each unit",
+    "trials": "scores held against the truth",
+}
 WORK = ("scored", "trained", "evaluated", "GPU-hours")  # images, and time
 
 

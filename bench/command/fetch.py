@@ -11,7 +11,7 @@ from suites.problem import DatasetSpec, ModelSpec
 from suites.schema import AnySuite
 
 from ..data.datasets import load_dataset
-from ..data.download import file_sha256, stated_bytes
+from ..data.download import file_sha256
 from ..data.known import DATASETS
 from ..errors import BenchError, ModelError
 from ..models.checkpoint import checkpoint_file, local_checkpoint
@@ -126,7 +126,6 @@ def _weights(spec: ModelSpec) -> Requirement:
 
 def _checkpoint(spec: ModelSpec, data_root: Path) -> Requirement:
     file, given = checkpoint_file(spec, data_root), spec.checkpoint or ""
-    remote = "://" in given
 
     def get(download: bool) -> None:
         if download:
@@ -136,8 +135,7 @@ def _checkpoint(spec: ModelSpec, data_root: Path) -> Requirement:
         if spec.sha256 and file_sha256(file) != spec.sha256:
             raise ModelError(f"{file} has not the SHA-256 {spec.sha256}; delete it and try again")
 
-    size = stated_bytes(given) if remote and not file.exists() else None
-    return Requirement("checkpoint", file.name, given if remote else "you", size, get)
+    return Requirement("checkpoint", file.name, given if "://" in given else "you", None, get)
 
 
 def _readable(size: float) -> str:

@@ -162,7 +162,7 @@ def _recipes(console: Console) -> None:
 
 def _criteria(console: Console, plugins: Sequence[Path], name: str) -> None:
     """A line each, or all about one."""
-    with console.status("loading torch and the criteria"):
+    with console.status("reading the criteria"):
         from criteria import criteria, find
 
         from ..plan.plugins import load_plugins
@@ -195,7 +195,7 @@ def _needs(entry: Entry) -> str:
 
 def _phases(console: Console, kind: Kind, name: str) -> None:
     """All about each, as there are few, or about one."""
-    with console.status("loading torch and the phases"):
+    with console.status("reading the phases"):
         from criteria.phases import find_phase, phases
 
         entries = [find_phase(kind, name)] if name else phases(kind)

@@ -12,7 +12,7 @@ from rich.console import Console
 from reports.formats import counted
 
 from ..terminal import print_table, say
-from .estimate import WORK, cells, hours_of, kinds_of, say_assumptions, show_epochs
+from .estimate import KINDS, WORK, cells, hours_of, kinds_of, say_assumptions, show_epochs
 
 if TYPE_CHECKING:
     from reports.records import Record
@@ -41,16 +41,7 @@ def show_plan(
     records = planned.records(store)
     pending = planned.pending(records)
     todo = job_graph(pending, store).jobs.values()
-    said = {
-        "bases": "networks",
-        "prepared": "trained further",
-        "early": "trained again up to an epoch",
-        "scores": "calibration passes",
-        "paths": "choices of units",
-        "timings": "shapes, at most",
-        "oracles": "bases without each unit",
-        "trials": "scores held against the truth",
-    }
+    said = dict(KINDS)
     if not isinstance(planned.suite, FidelitySuite):
         masks = planned.suite.budgets.unstructured
         leaves, done_to_it = ("weights", "masked") if masks else ("channels", "cut")

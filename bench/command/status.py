@@ -50,7 +50,7 @@ def show_all(console: Console, store: Store) -> None:
     from ..plan.recorded import recorded_suites
 
     rows = [
-        (name, f"{one.done(store)}/{len(one.trials)}", one.date, one.outline.suite.description)
+        (name, f"{one.done(store)}/{len(one.trials)}", one.minute, one.outline.suite.description)
         for name, one in recorded_suites(store).items()
     ]
     if rows:

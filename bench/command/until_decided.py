@@ -5,6 +5,10 @@ from pathlib import Path
 
 from suites import FidelitySuite, Suite, SuiteError
 
+from ..plan.outline import Outline
+from ..run.declaring import declared
+from ..store.store import Store
+
 
 def looks_asked(suite: Suite | FidelitySuite, cap: int | None) -> list[int]:
     """A suite's own looks; else at its bases (three at least), at the cap, and between the two.
@@ -36,9 +40,5 @@ def looks_asked(suite: Suite | FidelitySuite, cap: int | None) -> list[int]:
 
 def looks_declared(suite: Suite | FidelitySuite, results: Path) -> list[int]:
     """The looks that the last run of a suite has declared in a results folder; none may be."""
-    from ..plan.outline import Outline
-    from ..run.declaring import declared
-    from ..store.store import Store
-
     known = declared(Outline(suite, ()), Store(results))
     return known[-1].design.get("looks", []) if known else []

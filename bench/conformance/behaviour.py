@@ -103,7 +103,7 @@ def behaviours(names: Sequence[str], family: str) -> list[Behaviour]:
     tiny = case(family)
     alone = [_alone(name, family, tiny) for name in names]
     sound = [seen.entry for seen in alone if seen.alone.error is None and not seen.changed]
-    plain: dict[Any, Task] = {entry.name: (entry.name, _units(entry, tiny)) for entry in sound}
+    plain: dict[Any, Task] = {entry.name: (entry.name, units_of(entry, tiny)) for entry in sound}
     weights: dict[Any, Task] = {
         (entry.name, "weights"): (entry.name, tiny.weight_groups)
         for entry in sound
@@ -148,22 +148,19 @@ def attempt(
         except Exception as error:
             scorings[key] = Scoring(error=error)
     costs = gather(model, list(criteria.values()), batches, seed=seed)
+    fresh = torch.Generator().manual_seed(seed).get_state()
     for (key, criterion), cost in zip(criteria.items(), costs, strict=True):
-        scorings[key] = _scoring(criterion, cost.failure)
+        try:
+            if cost.failure is not None:
+                raise cost.failure
+            scores = criterion.scores()
+        except Exception as error:
+            scorings[key] = Scoring(error=error)
+            continue
+        draws = not torch.equal(criterion.generator.get_state(), fresh)
+        shapes = tuple(criterion.score_shape(group) for group in criterion.groups)
+        scorings[key] = Scoring(scores, shapes, None, draws, criterion)
     return scorings
-
-
-def _scoring(criterion: Criterion, failure: Exception | None) -> Scoring:
-    if failure is not None:
-        return Scoring(error=failure)
-    try:
-        scores = criterion.scores()
-    except Exception as error:
-        return Scoring(error=error)
-    fresh = torch.Generator().manual_seed(0).get_state()
-    draws = not torch.equal(criterion.generator.get_state(), fresh)
-    shapes = tuple(criterion.score_shape(group) for group in criterion.groups)
-    return Scoring(scores, shapes, None, draws, criterion)
 
 
 def contributes(criterion: Criterion, member: Member) -> bool:
@@ -187,13 +184,13 @@ def _alone(name: str, family: str, tiny: Case) -> Behaviour:
     model = marked(copy.deepcopy(tiny.model))
     before = snapshot(model)
     try:
-        scoring = attempt(model, {name: (name, _units(entry, tiny))}, tiny.batches)[name]
+        scoring = attempt(model, {name: (name, units_of(entry, tiny))}, tiny.batches)[name]
     except Exception as error:  # the evidence was changed in place, which `gather` refuses
         scoring = Scoring(error=error)
     return Behaviour(entry, family, tiny, scoring, changes(before, snapshot(model)))
 
 
-def _units(entry: Entry, tiny: Case) -> tuple[Group, ...]:
+def units_of(entry: Entry, tiny: Case) -> tuple[Group, ...]:
     """The channels; single weights for what scores nothing else."""
     return tiny.groups if entry.structured else tiny.weight_groups
 
@@ -236,7 +233,6 @@ def _louder(values: Tensor, dim: int) -> Tensor:
 
 
 def _with_louder(groups: Sequence[Group], loud: Member) -> tuple[Group, ...]:
-    """The groups, with this member made louder."""
     twin = _Louder(**{one.name: getattr(loud, one.name) for one in fields(loud)})
     return tuple(
         replace(

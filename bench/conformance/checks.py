@@ -11,7 +11,7 @@ from criteria import Criterion, Group, Member, NotApplicable
 from criteria.registry import scores_weights
 from criteria.selector import Selector
 
-from .behaviour import Behaviour, Case, Scoring, contributes
+from .behaviour import Behaviour, Case, Scoring, contributes, units_of
 from .finding import Finding, Verdict
 from .networks import permute_
 
@@ -60,13 +60,13 @@ def leaves_alone(seen: Behaviour) -> Said:
 
 def shape(seen: Behaviour) -> Said:
     """One tensor a group, of `[units]`; a selector's evidence as it declares it."""
-    fault = shape_fault(seen.alone, _groups(seen))
+    fault = shape_fault(seen.alone, units_of(seen.entry, seen.case))
     return ("fail", fault) if fault else ("pass", "one tensor a group, of the right shape")
 
 
 def finite(seen: Behaviour) -> Said:
     """No NaN and no infinity."""
-    fault = not_finite(seen.alone, _groups(seen))
+    fault = not_finite(seen.alone, units_of(seen.entry, seen.case))
     return ("fail", fault) if fault else ("pass", "no NaN, no infinity")
 
 
@@ -109,7 +109,11 @@ def members(seen: Behaviour) -> Said:
     is asked what each member adds to its scores. One that has its own `scores` and nothing but the
     base's `SAY_MEMBERS` says nothing about members; what it hears is measured.
     """
-    moves = [member for member, scoring in seen.louder.items() if _moved(seen.alone, scoring)]
+    moves = [
+        member
+        for member, loud in seen.louder.items()
+        if loud.error is not None or _apart(seen.alone, loud) > EQUIVARIANT
+    ]
     if not moves and seen.alone.draws:
         return "not applicable", "draws its scores, looks at no member"
     kind = seen.entry.type
@@ -120,7 +124,8 @@ def members(seen: Behaviour) -> Said:
     if kind.scores is Criterion.scores and seen.again.criterion is not None:
         deaf = [one for one in deaf if not contributes(seen.again.criterion, one)]
     if deaf:
-        return "fail", f"counts() names {_places(deaf)}, but the scores do not depend on it"
+        places = _listed([f"{one.name} ({one.kind} {one.side})" for one in deaf])
+        return "fail", f"counts() names {places}, but the scores do not depend on it"
     rest = [one for one in seen.louder if one not in moves and one not in seen.counted]
     return "pass", f"leaves out {_kinds(rest)}" if rest else "every member counts"
 
@@ -207,11 +212,6 @@ def not_finite(scoring: Scoring, groups: Sequence[Group]) -> str | None:
     return None
 
 
-def _groups(seen: Behaviour) -> tuple[Group, ...]:
-    """What the plain runs have scored."""
-    return seen.case.groups if seen.entry.structured else seen.case.weight_groups
-
-
 def _distance(one: Tensor, other: Tensor) -> float:
     """Largest difference over the largest size; infinite where there are NaN or infinities."""
     if torch.equal(one, other):
@@ -222,13 +222,8 @@ def _distance(one: Tensor, other: Tensor) -> float:
 
 
 def _apart(one: Scoring, other: Scoring) -> float:
-    """Largest `_distance` of any of their tensors."""
     pairs = zip(one.scores, other.scores, strict=True)
     return max(_distance(first, second) for first, second in pairs)
-
-
-def _moved(quiet: Scoring, loud: Scoring) -> bool:
-    return loud.error is not None or _apart(quiet, loud) > EQUIVARIANT
 
 
 def _reordered(values: Tensor, order: Tensor) -> Tensor:
@@ -265,13 +260,8 @@ def _as_parameters(scoring: Scoring, at: Case) -> dict[str, Tensor]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    """The first three of them."""
     rest = len(names) - 3
     return ", ".join(names[:3]) + (f" and {rest} more" if rest > 0 else "")
-
-
-def _places(found: Sequence[Member]) -> str:
-    return _listed([f"{one.name} ({one.kind} {one.side})" for one in found])
 
 
 def _kinds(found: Sequence[Member]) -> str:

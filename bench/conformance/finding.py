@@ -45,7 +45,8 @@ def show_findings(console: Console, findings: Sequence[Finding]) -> None:
     rows, last = [], ""
     for (check, verdict, reason), families in _together(findings).items():
         name = "" if check == last else check
-        rows.append((name, Text(verdict, STYLES[verdict]), _named(families), reason))
+        where = "all" if len(families) == len(FAMILIES) else ", ".join(families)
+        rows.append((name, Text(verdict, STYLES[verdict]), where, reason))
         last = check
     print_table(console, ("check", "verdict", "networks", "why"), rows)
 
@@ -71,7 +72,3 @@ def _together(findings: Iterable[Finding]) -> dict[tuple[str, Verdict, str], lis
     for each in sorted(findings, key=lambda one: order.index(one.check)):
         families.setdefault((each.check, each.verdict, each.reason), []).append(each.family)
     return families
-
-
-def _named(families: Sequence[str]) -> str:
-    return "all" if len(families) == len(FAMILIES) else ", ".join(families)

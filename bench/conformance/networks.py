@@ -25,15 +25,13 @@ def conv(inputs: int, outputs: int, kernel: int = 3, **options: Any) -> nn.Conv2
     return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, **options)
 
 
-class Chain(nn.Sequential):
+def chain() -> nn.Sequential:
     """Two convolutions with norms; every channel of the last is four inputs of a linear layer."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            conv(3, 6), nn.BatchNorm2d(6), nn.SiLU(),
-            conv(6, 4), nn.BatchNorm2d(4), nn.SiLU(),
-            nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, CLASSES),
-        )  # fmt: skip
+    return nn.Sequential(
+        conv(3, 6), nn.BatchNorm2d(6), nn.SiLU(),
+        conv(6, 4), nn.BatchNorm2d(4), nn.SiLU(),
+        nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, CLASSES),
+    )  # fmt: skip
 
 
 class Residual(nn.Module):
@@ -90,16 +88,14 @@ class Depthwise(nn.Module):
         return self.fc(F.silu(x + self.norm3(self.project(y))).mean((2, 3)))
 
 
-class Grouped(nn.Sequential):
+def grouped() -> nn.Sequential:
     """A convolution of two groups between plain ones; a unit is a channel of each group."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            conv(3, 6), nn.BatchNorm2d(6), nn.SiLU(),
-            conv(6, 8, groups=2), nn.BatchNorm2d(8), nn.SiLU(),
-            conv(8, 4), nn.BatchNorm2d(4), nn.SiLU(),
-            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, CLASSES),
-        )  # fmt: skip
+    return nn.Sequential(
+        conv(3, 6), nn.BatchNorm2d(6), nn.SiLU(),
+        conv(6, 8, groups=2), nn.BatchNorm2d(8), nn.SiLU(),
+        conv(8, 4), nn.BatchNorm2d(4), nn.SiLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, CLASSES),
+    )  # fmt: skip
 
 
 def tiny_vit(depth: int = 1) -> nn.Module:
@@ -108,11 +104,11 @@ def tiny_vit(depth: int = 1) -> nn.Module:
 
 
 FAMILIES: dict[str, Callable[[], nn.Module]] = {
-    "chain": Chain,
+    "chain": chain,
     "residual": Residual,
     "concat": Concat,
     "depthwise": Depthwise,
-    "grouped": Grouped,
+    "grouped": grouped,
     "vit": tiny_vit,
 }
 

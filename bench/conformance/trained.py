@@ -85,9 +85,19 @@ def check_trained(name: str, results: Path) -> list[Finding]:
     if scores is None:
         said = "picks sets, gives no scores that could be ranked"
         return [spent, Finding(name, "ranks like", "trained", "not applicable", said)]
+    others = {
+        entry.name: (entry.name, case.groups)
+        for entry in criteria()
+        if entry.name != name
+        and (entry.structured if find(name).structured else scores_weights(entry.name, {}))
+    }
+    theirs = {
+        other: group_scores(each, case.groups)
+        for other, each in attempt(case.model, others, case.batches).items()
+    }
+    alike = [likeness(other, scores, each) for other, each in theirs.items() if each is not None]
     return [spent, *seeds_agree(name, scores, case)] + [
-        Finding(name, check, "trained", "information", said)
-        for check, said in _similar(name, scores, case)
+        Finding(name, check, "trained", "information", said) for check, said in similarities(alike)
     ]
 
 
@@ -115,22 +125,6 @@ def seeds_agree(name: str, scores: GroupScores, case: TrainedCase) -> list[Findi
     elif verdict == "fail":
         said += f"; at least {AGREE} within groups is asked: draw more, or register chance=True"
     return [Finding(name, "seeds agree", "trained", verdict, said)]
-
-
-def _similar(name: str, scores: GroupScores, case: TrainedCase) -> list[tuple[str, str]]:
-    """(check, reason), compared with all others that rank the same units."""
-    structured = find(name).structured
-    others = {
-        entry.name: (entry.name, case.groups)
-        for entry in criteria()
-        if entry.name != name
-        and (entry.structured if structured else scores_weights(entry.name, {}))
-    }
-    scorings = attempt(case.model, others, case.batches)
-    theirs = {other: group_scores(each, case.groups) for other, each in scorings.items()}
-    return similarities(
-        [likeness(other, scores, each) for other, each in theirs.items() if each is not None]
-    )
 
 
 def likeness(name: str, one: GroupScores, other: GroupScores) -> Likeness:

@@ -39,13 +39,11 @@ def load_dataset(
     data_root: Path,
     cache: Path,
     download: bool = False,
-    device: torch.device = CPU,
     threads: int = THREADS,
 ) -> Dataset:
-    """A dataset by name, for a device, in the one split that is nobody's own.
+    """A dataset by name, on the CPU, in the one split that is nobody's own.
 
-    Small images are held on the device, batches of others are sent there. Decoded small images are
-    kept under `cache`; large ones are decoded by `threads`.
+    Decoded small images are kept under `cache`; large ones are decoded by `threads`.
 
     Raises:
         DataError: an unknown name, missing or corrupt data, or impossible sizes.
@@ -57,7 +55,7 @@ def load_dataset(
     >>> images.shape, labels.shape
     (torch.Size([32, 1, 8, 8]), torch.Size([32]))
     """
-    source = Source(spec, Path(data_root), Path(cache), download, device, threads)
+    source = Source(spec, Path(data_root), Path(cache), download, CPU, threads)
     return divide(source, read(source), {"dataset": spec.name})
 
 
@@ -89,6 +87,9 @@ def divide(source: Source, given: Splits, axes: Mapping[str, str | int]) -> Data
         "validation": pool[order[:held_out].sort().values],
         "test": _subset(spec, "test", given.test, spec.test_images),
     }
+    digest = hashlib.sha256(json.dumps(given.identity, sort_keys=True).encode())
+    for name, positions in chosen.items():
+        digest.update(f"{name} {len(positions)}".encode() + positions.numpy().tobytes())
     return Dataset(
         name=spec.title,
         classes=given.classes,
@@ -97,7 +98,7 @@ def divide(source: Source, given: Splits, axes: Mapping[str, str | int]) -> Data
         train=given.train.view(chosen["train"]),
         validation=given.train.view(chosen["validation"]),
         test=given.test.view(chosen["test"]),
-        digest=_digest(given, chosen),
+        digest=digest.hexdigest(),
         device=source.device,
     )
 
@@ -111,10 +112,3 @@ def _subset(spec: DatasetSpec, name: str, split: Split, count: int | None) -> Te
         raise DataError(f"{spec.name}: {name}_images asks for {count}, there are {there}")
     order = torch.randperm(there, generator=seeds.generator(f"{name}-subset", dataset=spec.name))
     return order[:count].sort().values
-
-
-def _digest(given: Splits, chosen: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256(json.dumps(given.identity, sort_keys=True).encode())
-    for name, positions in chosen.items():
-        digest.update(f"{name} {len(positions)}".encode() + positions.numpy().tobytes())
-    return digest.hexdigest()

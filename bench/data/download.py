@@ -3,7 +3,6 @@
 import hashlib
 import http.client
 import urllib.error
-import urllib.request
 from pathlib import Path
 
 from filelock import FileLock
@@ -11,8 +10,6 @@ from filelock import FileLock
 from criteria.lazy import torch
 
 from ..errors import BenchError
-
-TIMEOUT_S = 60
 
 
 class DownloadError(BenchError):
@@ -51,14 +48,3 @@ def file_sha256(file: Path) -> str:
     """SHA-256 of a file's content, in hex."""
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-def stated_bytes(url: str) -> int | None:
-    """The size of a URL's file as its server states it; None where it cannot or will not."""
-    try:
-        ask = urllib.request.Request(url, method="HEAD")
-        with urllib.request.urlopen(ask, timeout=TIMEOUT_S) as answer:
-            length = answer.headers.get("Content-Length")
-    except (OSError, http.client.HTTPException):
-        return None
-    return int(length) if length else None

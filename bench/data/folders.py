@@ -105,8 +105,6 @@ def _stored(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
 
 
 def _store(listing: Listing, size: int, stored: Path, shape: tuple[int, ...]) -> None:
-    """Decode all images into the cache."""
-
     def square(file: Path) -> np.ndarray:
         return decode(file, lambda image: centered(image, size, size)).transpose(2, 0, 1)
 

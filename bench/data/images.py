@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -200,14 +199,10 @@ def resized(pixels: Tensor, size: int) -> Tensor:
     """Images uint8 [n, c, h, w] at `size` pixels a side."""
     if pixels.shape[-1] == size:
         return pixels
-    parts = [
-        F.interpolate(part.float(), size=(size, size), mode="bilinear", antialias=True)
-        .round_()
-        .clamp_(0, 255)
-        .to(torch.uint8)
-        for part in pixels.split(4096)
-    ]
-    return torch.cat(parts)
+    from .vision import torchvision
+
+    resize = torchvision.transforms.functional.resize
+    return torch.cat([resize(part, [size, size], antialias=True) for part in pixels.split(4096)])
 
 
 def _parts(order: Tensor, size: int) -> tuple[Tensor, ...]:

@@ -78,10 +78,8 @@ def take_gpu(gpus: Sequence[str], places: Path) -> FileLock:
     """
     for place in count():
         lock = FileLock(places / f"{place}.lock", timeout=0)
-        try:
+        with contextlib.suppress(Timeout):
             lock.acquire()
-        except Timeout:
-            continue
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[place % len(gpus)]
-        return lock
+            os.environ["CUDA_VISIBLE_DEVICES"] = gpus[place % len(gpus)]
+            return lock
     raise AssertionError  # there is always a next number

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import urllib.parse
 import warnings
 from collections.abc import Mapping
@@ -96,7 +97,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
             f"checkpoint {path} holds no state dict but a {type(content).__name__} {inside}; "
             f"expected tensors by name, at the top or under one of {', '.join(NESTS)}"
         )
-    return {_plain(key): value for key, value in state.items()}
+    # nn.DataParallel puts `module.` before every name.
+    return {re.sub(r"^(module\.)+", "", key): value for key, value in state.items()}
 
 
 def _unnested(content: Any) -> Mapping[str, Tensor] | None:
@@ -106,12 +108,6 @@ def _unnested(content: Any) -> Mapping[str, Tensor] | None:
         return content
     nested = (_unnested(content[name]) for name in NESTS if name in content)
     return next((state for state in nested if state is not None), None)
-
-
-def _plain(key: str) -> str:
-    while key.startswith("module."):  # what nn.DataParallel puts before every name
-        key = key.removeprefix("module.")
-    return key
 
 
 def _first(items: list[str], count: int = 3) -> str:

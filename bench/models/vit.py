@@ -50,7 +50,10 @@ def make_prunable(model: nn.Module, attention: Unit = "head_dims") -> nn.Module:
     """The same network, of modules that torch-pruning cuts rightly; in place."""
     if type(model) is torchvision.models.VisionTransformer:
         model.__class__ = PrunableViT
-    convert_attention(model, attention)
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.MultiheadAttention):
+                setattr(parent, name, converted(child, attention))
     return model
 
 
@@ -192,11 +195,3 @@ def converted(attention: nn.MultiheadAttention, unit: Unit = "head_dims") -> Sel
     new.to(attention.in_proj_weight)
     new.load_state_dict(attention.state_dict())
     return new.train(attention.training)
-
-
-def convert_attention(model: nn.Module, unit: Unit = "head_dims") -> None:
-    """Replace every `nn.MultiheadAttention` inside a model, in place."""
-    for parent in list(model.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, nn.MultiheadAttention):
-                setattr(parent, name, converted(child, unit))

@@ -46,6 +46,11 @@ class Recorded(BaseModel, frozen=True, extra="forbid"):
     trials: tuple[RecordedTrial, ...]
 
     @property
+    def minute(self) -> str:
+        """The date as people write it."""
+        return f"{self.date[:16].replace('T', ' ')} UTC"
+
+    @property
     def outline(self) -> Outline:
         """What was planned then."""
         return Outline(load_suite("it", recorded={"it": self.suite}), self.trials)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from typing import Any, Literal
 
 from criteria import Structure
 from criteria.evidence.batch import samples_in
@@ -18,9 +19,6 @@ from criteria.evidence.curvature import plain_attention
 from criteria.lazy import Tensor, nn, pytree, torch
 from criteria.network.given import copied
 from criteria.network.member import kind_of
-
-if TYPE_CHECKING:
-    from torch.utils.flop_counter import FlopCounterMode
 
 ChannelCost = Literal["macs", "params", "channels"]  # what removed channels change
 
@@ -213,32 +211,37 @@ def _macs_by_module(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[s
     Counted on torch's meta device where the forward runs there: all operations and shapes, none of
     the numbers.
     """
-    try:
-        counter = _counted(copied(model).to("meta"), pytree.tree_map(_meta, example_inputs))
-    except Exception:  # a forward that makes tensors, holds some, or asks for their values
-        counter = _counted(copied(model), example_inputs)
     images = samples_in(example_inputs)
-    root = type(model).__name__
-    first = {module: name for name, module in model.named_modules()}
-    names = {name: first[one] for name, one in model.named_modules(remove_duplicate=False)}
-    total = dict.fromkeys(first.values(), 0)
-    for name, by_operation in counter.get_flop_counts().items():
-        if name != "Global":
-            place = names[name.removeprefix(f"{root}.") if name != root else ""]
-            total[place] += sum(by_operation.values())
-    own = dict(total)
-    for name, flops in total.items():
-        if name:
-            own[name.rpartition(".")[0]] -= flops
-    return {name: flops // (2 * images) for name, flops in own.items() if flops}
+    try:
+        found = _counted(copied(model).to("meta"), pytree.tree_map(_meta, example_inputs))
+    except Exception:  # a forward that makes tensors, holds some, or asks for their values
+        found = _counted(copied(model), example_inputs)
+    return {name: flops // (2 * images) for name, flops in found.items() if flops}
 
 
-def _counted(model: nn.Module, inputs: tuple[Any, ...]) -> FlopCounterMode:
+def _counted(twin: nn.Module, inputs: tuple[Any, ...]) -> dict[str, int]:
+    """FLOPs of each module, called how often and by whom it may be."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    with plain_attention(), FlopCounterMode(display=False, depth=999) as counter, torch.no_grad():
-        model.eval()(*inputs)
-    return counter
+    own = dict.fromkeys((name for name, _ in twin.named_modules()), 0)
+    calls: list[list[int]] = []  # of those that run: FLOPs when it began, and of what it has called
+
+    def begin(*_: Any) -> None:
+        calls.append([counter.get_total_flops(), 0])
+
+    def end(name: str, *_: Any) -> None:
+        began, inside = calls.pop()
+        whole = counter.get_total_flops() - began
+        own[name] += whole - inside
+        if calls:
+            calls[-1][1] += whole
+
+    for name, module in twin.named_modules():
+        module.register_forward_pre_hook(begin)
+        module.register_forward_hook(partial(end, name))
+    with plain_attention(), FlopCounterMode(display=False) as counter, torch.no_grad():
+        twin.eval()(*inputs)
+    return own
 
 
 def _meta(value: Any) -> Any:

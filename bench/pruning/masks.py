@@ -233,7 +233,8 @@ def check_held(model: nn.Module, masks: Masks) -> None:
         ArithmeticError: names the layer and how many have.
     """
     for layer, mask in masks.items():
-        back = int(_flat(model, layer)[~mask].count_nonzero())
+        weights = _weight(model, layer).detach().flatten().cpu()
+        back = int(weights[~mask].count_nonzero())
         if back:
             raise ArithmeticError(f"{layer}: {back} masked weights are no longer zero")
 
@@ -263,7 +264,3 @@ def _split(flat: Tensor, groups: Sequence[Group]) -> Masks:
 
 def _weight(model: nn.Module, layer: str) -> nn.Parameter:
     return model.get_submodule(layer).get_parameter("weight")
-
-
-def _flat(model: nn.Module, layer: str) -> Tensor:
-    return _weight(model, layer).detach().flatten().cpu()

@@ -145,7 +145,6 @@ def _refuse_out_of_reach(choices: Choices, budget: float) -> None:
 
 
 def _shared(choices: Choices, budget: float) -> Choice:
-    """One threshold for all groups."""
     groups = len(choices.evidence)
     weaker, enough = _nearest(
         choices.selector, lambda threshold: choices.cost(choices.at(threshold)), budget
@@ -159,23 +158,16 @@ def _shared(choices: Choices, budget: float) -> Choice:
 
 
 def _uniform(choices: Choices, budget: float) -> Choice:
-    """The widths of a uniform ranking, and for each group the threshold nearest to its width."""
-    parts = [
-        _narrowed(choices, index, count)
-        for index, count in enumerate(_uniform_counts(choices, budget))
-    ]
-    removed, thresholds, trimmed = zip(*parts, strict=True)
-    return Choice(list(removed), list(thresholds), sum(trimmed))
+    """The widths of a uniform ranking, and for each group the threshold nearest to its width.
 
-
-def _uniform_counts(choices: Choices, budget: float) -> list[int]:
-    """How many units leave each group where all shrink alike, as far as the selector lets them."""
+    All groups shrink alike, as far as the selector lets them.
+    """
     groups, rules = choices.network.structure.groups, choices.rules
     cost = choices.network.cost.of(rules.cost)
     whole = cost(torch.zeros(len(groups)))
     worth = [choices.selector.worth(evidence) for evidence in choices.evidence]
     reach = [len(gone) for gone in choices.at(choices.strongest)]
-    return select(
+    counts = select(
         groups,
         rank(groups, worth, "local"),
         cost,
@@ -184,6 +176,9 @@ def _uniform_counts(choices: Choices, budget: float) -> list[int]:
         floors=[group.units - most for group, most in zip(groups, reach, strict=True)],
         steps=[rules.limits.steps(group) for group in groups],
     )
+    parts = [_narrowed(choices, index, count) for index, count in enumerate(counts)]
+    removed, thresholds, trimmed = zip(*parts, strict=True)
+    return Choice(list(removed), list(thresholds), sum(trimmed))
 
 
 def _narrowed(choices: Choices, index: int, count: int) -> tuple[Tensor, float | None, int]:

@@ -24,7 +24,7 @@ def inspect_bases(
     *,
     allow_untrained: bool,
 ) -> None:
-    """Say the test accuracies of the trained bases of these trials, a line a problem.
+    """Say the test accuracies of the trained bases of these trials, those to go, a line a problem.
 
     `splits` are those of `preflight`. Bases that are missing have failed, which is told elsewhere.
     Networks that the suite prunes untrained are not looked at, but the dense ones that they are
@@ -47,7 +47,8 @@ def inspect_bases(
                 [1 / split.classes]
             )
     for problem, accuracies in found.items():
-        say(console, f"{problem}: {_percent(accuracies)} top-1 of the bases, on the test images")
+        top1 = f"{problem}: {_percent(accuracies)} top-1 on the test images"
+        say(console, f"{top1}, of the bases with trials to go")
     if not guessing:
         return
     worst = "; ".join(

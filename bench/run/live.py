@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rich import progress
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.text import Text
 
 from ..terminal import say
 
@@ -15,18 +17,26 @@ if TYPE_CHECKING:
     from ..plan.jobs import Job
 
 
+class _Bar(progress.Progress):
+    """A bar, and below it what runs now, as far as that goes into a line."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        if now := "; ".join(task.fields["now"] for task in self.tasks):
+            yield Text(now, "dim", no_wrap=True, overflow="ellipsis")
+
+
 class Live:
     """A progress bar with what runs now; the listener of `bench.run.run`."""
 
     def __init__(self, console: Console, trials: int, workers: int) -> None:
         self._console, self._workers = console, workers
-        self._progress = progress.Progress(
+        self._progress = _Bar(
             progress.TextColumn("{task.description}"),
             progress.BarColumn(),
             progress.MofNCompleteColumn(),
             progress.TimeElapsedColumn(),
             progress.TimeRemainingColumn(),
-            progress.TextColumn("[dim]{task.fields[now]}"),
             console=console,
         )
         self._task = self._progress.add_task("trials", total=trials, now="starting workers")

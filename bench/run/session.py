@@ -8,6 +8,7 @@ from functools import partial
 from rich.console import Console
 
 from reports.declared import REHEARSED
+from reports.formats import counted
 from reports.records import Record
 from suites import Suite
 from suites.faults import no_such
@@ -74,8 +75,9 @@ def session(plan: Plan, request: Request, console: Console) -> int:
         pending = part.pending(records, retry_failed=request.retry_failed)
         say(
             console,
-            f"{len(part.trials)}{most} trials, {len(part.trials) - len(pending)} finished before, "
-            f"{len(pending)} to go; results in {request.settings.results}",
+            f"{counted(len(part.trials), 'trial')}{most}, "
+            f"{len(part.trials) - len(pending)} finished before, {len(pending)} to go; "
+            f"results in {request.settings.results}",
         )
         splits: Mapping[str, Examined] = {}
         if pending:
@@ -189,7 +191,7 @@ def _logger(tracker: Tracker, console: Console) -> Callable[[Record], None]:
 def _conclude(plan: Plan, store: Store, records: list[Record], console: Console) -> int:
     failed = [record for record in records if record.status == "failed"]
     for (_, reason), trials in reasons(failed).items():
-        say(console, ("failed", "red"), f" {len(trials)} trials: {reason}")
+        say(console, ("failed", "red"), f" {counted(len(trials), 'trial')}: {reason}")
     if failed:
         say(console, "run again with --retry-failed once the cause is mended")
     _, course = plan.needed(records)

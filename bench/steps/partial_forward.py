@@ -16,6 +16,31 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from criteria import Group, Member
+from criteria.network.member import convolutions
+
+# Layers whose output channel is zero once its weights are, and whose other channels do not notice,
+# with the dimension of their channels. Exact types: a subclass may do anything.
+_CHANNELS: dict[type[nn.Module], int] = {
+    nn.Linear: -1,
+    **dict.fromkeys(convolutions(), 1),
+}
+
+
+class _Kept:
+    """A tensor that gives its value of this moment, whatever is written into it later."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._tensor, self._version = tensor, tensor._version
+        self._copy: Tensor | None = tensor.detach().clone()
+
+    def settle(self) -> None:
+        """The recorded pass is over: without writes in it, the copy is not needed."""
+        if self._tensor._version == self._version:
+            self._copy = None
+
+    def give(self) -> Tensor:
+        # Where the recorded pass wrote into it, the next one will: each gets a copy of its own.
+        return self._tensor if self._copy is None else self._copy.clone()
 
 
 @dataclass
@@ -24,7 +49,7 @@ class _Call:
 
     Attributes:
         end: calls that had begun when it returned: those up to there are its own or inside it.
-        output: a copy of what it returned, as later calls may write into that.
+        output: what it returned, each tensor as a `_Kept`.
         writes: it changed its inputs in place, so it cannot be left out.
     """
 
@@ -38,7 +63,7 @@ class Replay:
     """A copy of a network, in eval mode, that can take up a recorded pass from any call on.
 
     Mask a unit in `model`, ask `start` from where on the recorded pass is no longer true, and
-    `resume` there. Memory: the outputs of all calls of one pass.
+    `resume` there. Memory: all activations of one pass, as in training.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -47,6 +72,7 @@ class Replay:
         self._inputs: tuple[Any, ...] = ()
         self._recording = False
         self._at = self._start = 0
+        self._zeroed: tuple[int, Tensor] | None = None
         for name, module in self.model.named_modules():
             if not isinstance(module, torch.jit.ScriptModule):  # it calls its own code alone
                 module.forward = self._wrapped(name, module.forward)
@@ -59,6 +85,8 @@ class Replay:
                 outputs = self.model(*inputs)
         finally:
             self._recording = False
+        for call in self._calls:
+            pytree.tree_map_only(_Kept, _Kept.settle, call.output)
         return outputs
 
     def start(self, group: Group) -> int | None:
@@ -66,20 +94,33 @@ class Replay:
 
         None where one of its layers was never called: its weights are used in some other way.
         """
-        first: dict[str, int] = {}
-        for at, call in enumerate(self._calls):
-            first.setdefault(call.name, at)
-        places = [first.get(_layer(member), -1) for member in group.members]
-        return None if -1 in places else min(places)
+        called = [call.name for call in self._calls]
+        layers = {_layer(member) for member in group.members}
+        return min(map(called.index, layers)) if layers <= set(called) else None
 
-    def resume(self, start: int = 0) -> Any:
+    def resume(self, start: int = 0, group: Group | None = None, unit: Tensor | None = None) -> Any:
         """Outputs for the recorded inputs; calls that had returned before `start` are not run.
 
-        With 0 that is a whole forward pass.
+        Args:
+            start: 0 is a whole forward pass.
+            group, unit: all that is masked in `model` by now. A plain layer that comes first is
+                then not run either: its output is the recorded one, with these channels at zero.
         """
-        self._at, self._start = 0, start
+        self._at, self._start, self._zeroed = 0, start, None
+        if group is not None and unit is not None:
+            self._zeroed = self._zeroed_by(group, unit)
         with torch.no_grad():
             return self.model(*self._inputs)
+
+    def _zeroed_by(self, group: Group, unit: Tensor) -> tuple[int, Tensor] | None:
+        """(dimension, channels) of the first call, if it only loses output channels."""
+        name = self._calls[self._start].name
+        mine = [member for member in group.members if _layer(member) == name]
+        dim = _CHANNELS.get(type(self.model.get_submodule(name)))
+        if dim is None or [member.side for member in mine] != ["out"]:
+            return None
+        device = next(self.model.parameters()).device
+        return dim, mine[0].indices[torch.isin(mine[0].units, unit)].to(device)
 
     def _wrapped(self, name: str, forward: Callable[..., Any]) -> Callable[..., Any]:
         def run(*args: Any, **kwargs: Any) -> Any:
@@ -96,18 +137,20 @@ class Replay:
         output = forward(*args, **kwargs)
         call.end = len(self._calls)
         call.writes = _versions((args, kwargs)) != before
-        call.output = pytree.tree_map_only(Tensor, Tensor.clone, output)
+        call.output = pytree.tree_map_only(Tensor, _Kept, output)
         return output
 
     def _resume(self, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         if self._at > self._start:
             return forward(*args, **kwargs)
         call = self._calls[self._at]
-        if call.writes or call.end > self._start:
+        zeroed = self._zeroed if self._at == self._start else None
+        if call.writes or (call.end > self._start and zeroed is None):
             self._at += 1  # it runs, and those inside it are asked in turn
             return forward(*args, **kwargs)
         self._at = call.end
-        return pytree.tree_map_only(Tensor, Tensor.clone, call.output)
+        output = pytree.tree_map_only(_Kept, _Kept.give, call.output)
+        return output if zeroed is None else output.index_fill(*zeroed, 0.0)
 
 
 def _layer(member: Member) -> str:

@@ -45,7 +45,12 @@ def make_path(job: PathJob, workspace: Workspace) -> None:
         job,
         workspace,
         base,
-        {str(budget): _plain(choice, base) for budget, choice in chosen.items()},
+        {
+            str(budget): str(choice)  # the reason
+            if isinstance(choice, InfeasibleBudget)
+            else _by_root([gone.tolist() for gone in choice.removed], base)
+            for budget, choice in chosen.items()
+        },
         cost,
         trainings,
         knobs={
@@ -190,13 +195,6 @@ def rules_of(job: PathJob) -> Rules:
     assert job.cost != "weights", "weights are masked, not removed"
     cost = "macs" if job.cost == "threshold" else job.cost
     return Rules(cost, cast(Scope, chosen.scope), limits)
-
-
-def _plain(choice: Choice | InfeasibleBudget, base: Base) -> dict[str, list[int]] | str:
-    """A choice as JSON: units that leave by root, or the reason why the budget cannot be met."""
-    if isinstance(choice, InfeasibleBudget):
-        return str(choice)
-    return _by_root([gone.tolist() for gone in choice.removed], base)
 
 
 def _by_root(values: Sequence[T], base: Base) -> dict[str, T]:

@@ -108,7 +108,6 @@ def _check_left(job: PathJob, ground: Ground, rules: Rules, removed: Removed) ->
 def _ground(
     job: PathJob, network: Network, rules: Rules, doomed: Removed | None, score: Rescore
 ) -> Ground:
-    """What the procedure is handed."""
     groups = network.structure.groups
     cost = network.cost.of(rules.cost)
     whole = cost(torch.zeros(len(groups)))

@@ -60,7 +60,6 @@ def failed_record(
 def _record(
     job: Trial, started: str, device: str, stood_on: dict[str, str], **found: Any
 ) -> Record:
-    """A record with what is known of any trial."""
     made = {**environment(device), "started": started, "ended": _now(), **stood_on}
     return Record(key=job.key, identity=job.identity, labels=job.labels, provenance=made, **found)
 

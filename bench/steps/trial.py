@@ -90,7 +90,6 @@ def _on_train(pruned: nn.Module, base: Base) -> TrainAccuracy:
 
 
 def _cut(job: TrialJob, workspace: Workspace, base: Base, network: Network) -> Thin:
-    """Cut out the channels that the path removes."""
     removed = load_removed(workspace, job.path, base, job.budget)
     if isinstance(removed, InfeasibleBudget):
         raise removed

@@ -1,6 +1,5 @@
 """What a job needs at hand: data, bases and traced networks, kept from one job to the next."""
 
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -81,8 +80,8 @@ class Workspace:
     """A worker's bench: its store and what it has loaded so far."""
 
     settings: Settings
-    _datasets: OrderedDict[Hashable, Any] = field(default_factory=OrderedDict)
-    _bases: OrderedDict[Hashable, Any] = field(default_factory=OrderedDict)
+    _datasets: dict[Hashable, Any] = field(default_factory=dict)
+    _bases: dict[Hashable, Any] = field(default_factory=dict)
 
     @property
     def device_name(self) -> str:
@@ -133,7 +132,10 @@ class Workspace:
                 raise ModelError(
                     f"models: {job.model.name} has no layer {name!r} to ignore{meant(name, layers)}"
                 )
-        return Network.trace(model, example(data), [layers[name] for name in job.model.ignored])
+        # Two images of noise, to trace and to verify with; no data is looked at.
+        shape = (2, data.channels, data.image_size, data.image_size)
+        noise = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(data.device)
+        return Network.trace(model, noise, [layers[name] for name in job.model.ignored])
 
     def base(self, job: DenseJob) -> Base:
         """A stored base. Its groups are verified before anything is selected on it.
@@ -235,17 +237,9 @@ class Workspace:
         return [mixing(*batch, number) for number, batch in enumerate(batches)]
 
 
-def example(data: Dataset) -> Tensor:
-    """Two images of noise, to trace and to verify with; no data is looked at."""
-    shape = (2, data.channels, data.image_size, data.image_size)
-    return torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(data.device)
-
-
-def _cached(kept: OrderedDict[Hashable, Any], key: Hashable, make: Callable[[], T]) -> T:
+def _cached(kept: dict[Hashable, Any], key: Hashable, make: Callable[[], T]) -> T:
     """The least recently used is forgotten first."""
-    if key not in kept:
-        kept[key] = make()
-        while len(kept) > KEPT:
-            kept.popitem(last=False)
-    kept.move_to_end(key)
+    kept[key] = kept.pop(key) if key in kept else make()
+    while len(kept) > KEPT:
+        del kept[next(iter(kept))]
     return kept[key]

@@ -154,4 +154,3 @@ def _check_database(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(path, timeout=10)) as database:
         database.execute("BEGIN IMMEDIATE")
-        database.rollback()

@@ -30,9 +30,9 @@ DRAWN = 10  # runs that MLflow's charts draw at first
 def suite_links(client: MlflowClient, experiment: str, server: str) -> dict[str, str]:
     """What a page shows of the suite of an experiment -> its address; within `talking_to`."""
     links = dict(_charts(client, experiment, "differences over problems", "comparison", "recovery"))
-    curves = _charts(client, experiment, "curves", "summary", "problem", "recovery")
+    curves = _charts(client, experiment, "each method", "summary", "problem", "recovery")
     links |= [*curves][:1]  # of all problems they are too many to print
-    table = "every method on every problem (pick eval/... under Columns)"
+    table = "every method on every problem (pick numbers under Columns)"
     links[table] = view(experiment, "tags.role = 'summary'")
     if latest := latest_run(client, experiment):
         links["the latest run, with the report"] = run_page(experiment, latest.info.run_id)

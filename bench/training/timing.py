@@ -65,13 +65,9 @@ def _round(
     spent: list[list[float]] = [[] for _ in networks]
     for _ in range(batches):
         for at in next(orders):
-            spent[at].append(_seconds(networks[at], batch))
+            start = time.perf_counter()
+            networks[at](batch)
+            if batch.is_cuda:
+                torch.cuda.synchronize()
+            spent[at].append(time.perf_counter() - start)
     return [median(one) for one in spent]
-
-
-def _seconds(network: nn.Module, batch: Tensor) -> float:
-    start = time.perf_counter()
-    network(batch)
-    if batch.is_cuda:
-        torch.cuda.synchronize()
-    return time.perf_counter() - start

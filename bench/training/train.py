@@ -157,7 +157,9 @@ class _Run:
         )
         rest = islice(batches, self.batch, self.batches)
         if resume is not None:
-            _set_random_state(resume)
+            torch.set_rng_state(resume[0])
+            for one in resume[1:]:
+                torch.cuda.set_rng_state(one)
         for images, labels in rest:
             factor = self.rider.rate(self.step)
             if not self.rider.done:  # it may be so before its first step
@@ -271,11 +273,13 @@ class _Run:
         self.batch = 0
 
     def _state(self) -> dict[str, Any]:
+        device = self.data.device
+        cuda = [device] if device.type == "cuda" else []  # where dropout draws
         return {
             **{name: getattr(self, name).state_dict() for name in _STATEFUL},
             "history": [one.model_dump() for one in self.history],
             "average": self.average.state_dict() if self.average else {},
-            "torch_rng": _random_state(self.data.device),
+            "torch_rng": [torch.get_rng_state(), *map(torch.cuda.get_rng_state, cuda)],
             "seconds": self.spent(),
             **{name: getattr(self, name) for name in _PLAIN},
         }
@@ -293,18 +297,6 @@ class _Run:
 def _mean(decay: float, mean: Tensor, now: Tensor, count: int | Tensor) -> Tensor:
     """The running mean, one step on; integers are as they are now."""
     return mean.lerp(now, 1 - decay) if now.is_floating_point() else now
-
-
-def _random_state(device: torch.device) -> list[Tensor]:
-    """Global random state of the CPU, and of the device where dropout draws."""
-    state = [torch.get_rng_state()]
-    return [*state, torch.cuda.get_rng_state(device)] if device.type == "cuda" else state
-
-
-def _set_random_state(state: list[Tensor]) -> None:
-    torch.set_rng_state(state[0])
-    for one in state[1:]:
-        torch.cuda.set_rng_state(one)
 
 
 # What a checkpoint holds of a run: the states of some, others as they are.

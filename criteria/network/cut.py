@@ -41,7 +41,6 @@ def cut(model: nn.Module, groups: Sequence[Group], removed: Sequence[Tensor]) ->
 
 
 def _shrink(model: nn.Module, member: Member, indices: Tensor) -> None:
-    """Remove positions from one side of a layer."""
     if member.kind != "parameter":
         member.prune.__self__.pruning_dim = member.dim  # type: ignore[attr-defined]
         member.prune(model.get_submodule(member.name), indices.tolist())

@@ -158,9 +158,7 @@ def _refuse(model: nn.Module) -> None:
         if torch.nn.parameter.is_lazy(one):
             raise StructureError(f"{name} has no shape yet; run the network once before")
         if one.is_meta:
-            raise StructureError(
-                f"{name} lies on the meta device, without numbers; load them first"
-            )
+            raise StructureError(f"{name} is on the meta device, without numbers; load them first")
 
 
 def copied(model: nn.Module) -> nn.Module:
@@ -192,6 +190,8 @@ def _bake(model: nn.Module) -> None:
     with evaluated(model):  # in training a spectral norm moves with every look at it
         for module in list(model.modules()):
             if parametrize.is_parametrized(module):
+                kind = type(module)  # the copy's would be changed in place, and is the caller's too
+                module.__class__ = type(kind.__name__, kind.__bases__, {**vars(kind)})
                 for name in [*dict(module.get_submodule("parametrizations").named_children())]:
                     parametrize.remove_parametrizations(module, name)
             for hook in list(module._forward_pre_hooks.values()):

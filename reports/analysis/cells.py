@@ -26,22 +26,13 @@ LOST = ("failed", "timed_out", "infeasible")  # columns of trials without a resu
 
 @dataclass(frozen=True)
 class Scores:
-    """What all tests of a suite rest on.
+    """What all tests of a suite rest on."""
 
-    Attributes:
-        trials: of `records.frame`.
-        cells: of `cells`.
-        averaged: of `by_trial`.
-        by_base: of `collapsed`.
-        by_look: the same with what was whole at a look of methods that fail later; of a suite
-            without looks, `by_base`.
-    """
-
-    trials: pd.DataFrame
-    cells: pd.DataFrame
-    averaged: Averaged
-    by_base: Averaged
-    by_look: Averaged
+    trials: pd.DataFrame  # of `records.frame`
+    cells: pd.DataFrame  # of `cells`
+    averaged: Averaged  # of `by_trial`
+    by_base: Averaged  # of `collapsed`
+    by_look: Averaged  # with what was whole at a look, too, of methods that failed later
 
 
 def scores(suite: Suite, records: Sequence[Record], expected: Sequence[Labels]) -> Scores:

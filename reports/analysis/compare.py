@@ -2,18 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import combinations
 
 import pandas as pd
-from jinja2 import Template
 
 from suites.schema import Suite
 
-from ..formats import after, capital, confidence, counted, interval, p_value, points
 from ..records import Labels, Record
 from ..statistics import FEWEST_BASES
-from ..words import read_texts, rendered
+from ..words import Words
 from .by_problem import paired
 from .cells import scores
 from .comparisons import Comparison, comparisons
@@ -22,28 +19,25 @@ from .off_budget import off_budget, off_by_method
 from .over_problems import overall
 from .results import of_plan
 
+_WORDS = Words("comparing.yaml", FEWEST_BASES=FEWEST_BASES)
+
 
 @dataclass(frozen=True)
 class MethodDifference:
     """Method minus reference, in points of accuracy.
 
-    Attributes:
-        declared: whether the suite has declared this comparison, either way round.
-        family: comparisons that share the level: those of the suite if it has declared this one,
-            else all pairs of its methods, for it may have been chosen because it stood out.
-        paired: one row a (recovery, problem), as of `by_problem.paired`.
-        overall: one row a recovery, as of `over_problems.overall`.
-        off_budget: where one of the two misses a budget, as of `off_budget.off_by_method`.
+    The level is shared by the comparisons of the suite if it has declared this one, else by all
+    pairs of its methods, for it may have been chosen because it stood out.
     """
 
     suite: Suite
     method: str
     reference: str
-    declared: bool
-    family: int
-    paired: pd.DataFrame
-    overall: pd.DataFrame
-    off_budget: list[str]
+    declared: bool  # by the suite, either way round
+    family: int  # comparisons that share the level
+    paired: pd.DataFrame  # one row a (recovery, problem), as of `by_problem.paired`
+    overall: pd.DataFrame  # one row a recovery, as of `over_problems.overall`
+    off_budget: list[str]  # where one of the two misses a budget, of `off_budget.off_by_method`
 
     @property
     def words(self) -> list[str]:
@@ -51,9 +45,10 @@ class MethodDifference:
         said = []
         for row in self.overall.to_dict("records"):
             pairs = self.paired[self.paired["recovery"] == row["recovery"]]
-            said.append(rendered(_texts()["recovery"], of=self, row=row, pairs=pairs))
+            said.append(_WORDS("difference", "recovery", of=self, row=row, pairs=pairs))
         missing = self.paired[self.paired["reason"] != ""].to_dict("records")
-        lines = _texts()["reservations"].render(of=self, missing=missing).splitlines()
+        reservations = _WORDS.texts["difference"]["reservations"]
+        lines = reservations.render(of=self, missing=missing).splitlines()
         return [*said, *filter(None, lines)]
 
 
@@ -80,10 +75,8 @@ def compare_methods(
         table[(table["method"] == method) & (table["reference"] == reference)] for table in tables
     )
     tests = len(tables[1])
-    both, axis = (
-        scored.trials[scored.trials["method"].isin([method, reference])],
-        suite.budgets.cost,
-    )
+    both = scored.trials[scored.trials["method"].isin([method, reference])]
+    axis = suite.budgets.cost
     off = [] if axis == "threshold" or both.empty else off_by_method(off_budget(both, axis), axis)
     return MethodDifference(
         suite, method, reference, declared, tests, by_problem, over_problems, off
@@ -98,9 +91,3 @@ def _all_pairs(suite: Suite, chosen: Comparison) -> list[Comparison]:
         if set(pair) != {chosen.method, chosen.reference}
     ]
     return [chosen, *others]
-
-
-@cache
-def _texts() -> dict[str, Template]:
-    filters = (after, capital, confidence, counted, interval, p_value, points)
-    return read_texts("comparing.yaml", filters, FEWEST_BASES=FEWEST_BASES)["difference"]

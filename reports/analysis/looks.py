@@ -17,22 +17,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Course:
-    """How far a suite has come.
+    """How far a suite has come."""
 
-    Attributes:
-        needed: trials up to the look that comes next, or to the last that was needed, in the order
-            of the plan; those that have run among them.
-        looks: numbers of bases.
-        taken: how many comparisons are called what, at each look that has been taken.
-        going: (recovery, method, reference) of the comparisons that the next look is for.
-        planned: trials, were nothing decided before the last look.
-    """
-
+    # Trials up to the look that comes next, or to the last that was needed, in the order of the
+    # plan; those that have run among them.
     needed: list[Labels]
-    looks: list[int]
-    taken: list[Counter[str]]
-    going: frozenset[tuple[str, str, str]]
-    planned: int
+    looks: list[int]  # numbers of bases
+    taken: list[Counter[str]]  # comparisons that are called what, at each look that was taken
+    going: frozenset[tuple[str, str, str]]  # (recovery, method, reference) of the next look
+    planned: int  # trials, were nothing decided before the last look
 
     @property
     def ended(self) -> bool:
@@ -50,13 +43,12 @@ class Course:
         return self._told("outcome")
 
     def _told(self, part: str, **known: int) -> str:
-        from ..formats import counted  # loads pandas
-        from ..words import read_texts, rendered
+        from ..words import Words  # loads pandas
 
         words = self.taken[-1]
         open_ = words["undecided"] + words["not compared"]
-        text = read_texts("looks.yaml", [counted])["looks"][part]
-        return rendered(text, of=self, words=words, open=open_, **known)
+        told = Words("looks.yaml")
+        return told("looks", part, of=self, words=words, open=open_, **known)
 
 
 def course(suite: AnySuite, records: Sequence[Record], expected: Sequence[Labels]) -> Course:

@@ -17,45 +17,26 @@ TYPICAL = 5.0  # base SDs: the difference whose power is printed
 
 @dataclass(frozen=True)
 class Layout:
-    """The numbers that the power of a page's tests follows from.
+    """The numbers that the power of a page's tests follows from."""
 
-    Attributes:
-        problems: model on dataset.
-        bases: of each problem.
-        comparisons: declared, over all recoveries: one family of tests.
-        pairs: of methods, over all recoveries: another.
-        levels: of the factor, dataset or model, that has the fewest; 1 of a single problem.
-        alpha: level of each family; of the last look, where there are several: what is found at
-            it alone, which leaves out what the others find.
-    """
-
-    problems: int
-    bases: int
-    comparisons: int
-    pairs: int
-    levels: int
-    alpha: float
+    problems: int  # model on dataset
+    bases: int  # of each problem
+    comparisons: int  # declared, over all recoveries: one family of tests
+    pairs: int  # of methods, over all recoveries: another
+    levels: int  # of the factor, dataset or model, that has the fewest; 1 of a single problem
+    alpha: float  # of each family; of the last look alone, where there are several
 
 
 @dataclass(frozen=True)
 class PlannedTest:
-    """One kind of statement that a page makes, and what its test can show.
+    """One kind of statement that a page makes, and what its test can show."""
 
-    Attributes:
-        name: of the statement.
-        family: tests that share the level.
-        power: of a difference of `TYPICAL`, at the level of one of the family.
-        detects: the difference that is found with 80 % power; None where none is.
-        unit: of differences: base SDs, or SDs over problems.
-        why_not: why nothing can be told, else empty.
-    """
-
-    name: str
-    family: int
-    power: float
-    detects: float | None
-    unit: str
-    why_not: str = ""
+    name: str  # of the statement
+    family: int  # tests that share the level
+    power: float  # of a difference of `TYPICAL`, at the level of one of the family
+    detects: float | None  # the difference that is found with 80 % power; None where none is
+    unit: str  # of differences: base SDs, or SDs over problems
+    why_not: str = ""  # why nothing can be told, else empty
 
 
 def layout_of(suite: Suite, expected: Sequence[Labels]) -> Layout:

@@ -3,9 +3,9 @@
 import csv
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from suites.faults import explained
 from suites.files import SuiteError
@@ -14,7 +14,6 @@ FOLDER = Path(__file__).parents[1] / "published"
 DENSE = "dense"  # the file of unpruned networks, whose models are named as the registry does
 Metric = Literal["top1", "top5", "train_top1", "loss", "map"]
 Share = Annotated[float, Field(gt=0, le=1)]
-_ROUNDING = 0.006  # two printed decimals: half a digit of the difference, and float's own error
 
 
 class PublishedError(SuiteError):
@@ -54,20 +53,6 @@ class Published(BaseModel):
     @classmethod
     def _names(cls, given: Any) -> Any:
         return tuple(given.split()) if isinstance(given, str) else given
-
-    @model_validator(mode="after")
-    def _agrees_with_itself(self) -> Self:
-        if self.value is None and self.drop is None:
-            raise ValueError("value and drop are both empty; give one at least")
-        if self.value is not None and self.metric != "loss" and self.value > 100:
-            raise ValueError(f"value = {self.value:g} is above 100 percent")
-        if self.value is not None and self.dense is not None and self.drop is not None:
-            difference = self.dense - self.value
-            if abs(difference - self.drop) > _ROUNDING:
-                raise ValueError(f"drop = {self.drop:g}, but dense minus value is {difference:.4g}")
-        if self.speedup is not None and self.macs_kept is not None:
-            raise ValueError("speedup and macs_kept are one thing; give what the source prints")
-        return self
 
     def kept(self, cost: str) -> float | None:
         """Share kept of `macs` (from the speed-up, where that is printed), `params`, `channels`."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any, get_args
 
-from ..formats import counted, interval, markdown_row, p_value, points
+from ..formats import interval, markdown_row, points
 from ..records import Record
 from ..words import templates
 from .claim_file import Claim
@@ -20,8 +20,7 @@ def claims_page(judgements: Sequence[Judgement], records: Iterable[Record]) -> s
     A claim has a row for each scale and recovery at which it was tried.
     """
     judged = list(verdicts(judgements))
-    filters = (by_chance, counted, markdown_row, p_value, percents, points, size)
-    page = templates(filters).get_template("claims.md")
+    page = templates(by_chance, markdown_row, percents, size).get_template("claims.md")
     return page.render(
         judged=judged,
         asked=len({id(claim) for claim, _, _ in judged}),

@@ -1,15 +1,14 @@
 """What is said of figures, by templates/figures.yaml; and what captions say alike."""
 
-from functools import cache
 from typing import Any, NamedTuple
 
 from ..analysis.fidelity import FidelityResults
 from ..analysis.ranking import MethodRanks
 from ..analysis.results import Results
-from ..formats import capital, confidence, counted
+from ..formats import counted
 from ..records import budget_words
 from ..statistics import FEWEST_BASES
-from ..words import Texts, read_texts, rendered
+from ..words import Words
 from .focus import EDGE
 from .panels import MANY
 from .rows import bar_words
@@ -35,15 +34,7 @@ class Said(NamedTuple):
 def said(figure: str, results: Results | FidelityResults, **known: Any) -> Said:
     """The words of a figure, which take what they name from its results and from `known`."""
     known |= {"results": results, "suite": results.suite}
-    return Said(*(rendered(_texts()[figure][part], **known) for part in Said._fields))
-
-
-@cache
-def _texts() -> Texts:
-    alike = (participants, over_budgets, change, pairs_tested, at_the_tightest, bar_words)
-    filters = (*alike, capital, confidence, counted, recovered)
-    known = {"EDGE": EDGE, "MANY": MANY, "FEWEST_BASES": FEWEST_BASES, "COSTS": COSTS}
-    return read_texts("figures.yaml", filters, **known)
+    return Said(*(_WORDS(figure, part, **known) for part in Said._fields))
 
 
 def participants(ranks: MethodRanks) -> str:
@@ -90,3 +81,8 @@ def at_the_tightest(results: Results) -> str:
     if axis != "threshold":
         words += f" of {COSTS[axis].removesuffix(' kept (%)')}"
     return f"at {words}" if single else f"at the tightest budget, {words}"
+
+
+_ALIKE = (participants, over_budgets, change, pairs_tested, at_the_tightest, bar_words, recovered)
+_KNOWN = {"EDGE": EDGE, "MANY": MANY, "FEWEST_BASES": FEWEST_BASES, "COSTS": COSTS}
+_WORDS = Words("figures.yaml", *_ALIKE, **_KNOWN)

@@ -1,6 +1,7 @@
 """Quality against what a method spends, with the Pareto front; names stand at the points."""
 
 from collections.abc import Iterator, Mapping
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -66,10 +67,11 @@ def drawn(results: Results, cost: str) -> pd.DataFrame:
         results: the analysis; matched controls are left out.
         cost: column of the trials.
     """
-    names = [one.name for one in results.suite.methods]
+    names = sorted(one.name for one in results.suite.methods)
     rows = []
-    for (problem, recovery, method), values in results.averaged.items():
-        if method in names:
+    for recovery, problem, method in product(results.recoveries, results.problems, names):
+        values = results.averaged.get((problem, recovery, method))
+        if values is not None:
             of_bases = values.mean(axis=1)
             spread = of_bases.std(ddof=1) if of_bases.size > 1 else np.nan
             rows.append((problem, recovery, method, of_bases.mean(), spread, of_bases.size))
@@ -79,9 +81,6 @@ def drawn(results: Results, cost: str) -> pd.DataFrame:
     means = means.astype({"n": int})
     spent = results.trials.groupby(_KEYS)[cost].mean().astype(float)
     means.insert(3, cost, spent.loc[list(means[_KEYS].itertuples(index=False))].to_numpy())
-    for place, axis in ((results.problems, "problem"), (results.recoveries, "recovery")):
-        order = means[axis].map(place.index)
-        means = means.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)
     if len(results.problems) > MANY:
         means = _over_problems(means, cost, len(results.problems))
     tops = results.dense.groupby("problem")["dense_top1"].mean()

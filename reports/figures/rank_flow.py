@@ -30,11 +30,13 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     if data.empty or data["method"].nunique() < 3:
         return
     axis = results.suite.budgets.cost
-    of = data.groupby("recovery", sort=False)["n_words"].first()
-    sizes = of.iloc[0] if of.nunique() == 1 else "; ".join(f"{k}: {v}" for k, v in of.items())
+    of = {one: participants(results.ranking[one]) for one in data["recovery"].unique()}
+    sizes = "; ".join(f"{one}: {n}" for one, n in of.items())
+    if len(set(of.values())) == 1:
+        (sizes,) = set(of.values())
     figure = draw(data, looks, THRESHOLD if axis == "threshold" else COSTS[axis])
     words = said("rank_flow", results, sizes=sizes)
-    yield Plot("rank_flow", figure, data.drop(columns="n_words"), *words)
+    yield Plot("rank_flow", figure, data, *words)
 
 
 def drawn(results: Results) -> pd.DataFrame:
@@ -42,8 +44,7 @@ def drawn(results: Results) -> pd.DataFrame:
 
     A problem without a budget has no places there: only those that all problems have are columns.
     Columns: `recovery`, `method`, `budget`, `at` (the budget in words), `mean` (points of retained
-    top-1, over problems; NaN where the method failed on one), `place` (1 is best), `n` (problems),
-    `n_words` (n, and whom it leaves out).
+    top-1, over problems; NaN where the method failed on one), `place` (1 is best), `n` (problems).
     """
     parts = []
     for recovery, ranks in results.ranking.items():
@@ -59,8 +60,8 @@ def drawn(results: Results) -> pd.DataFrame:
             part = mean.sort_values(ascending=False, kind="stable").rename("mean").reset_index()
             part = part.assign(place=part.index + 1, recovery=recovery, budget=budget)
             part["at"] = budget_words(results.suite.budgets.cost, budget)
-            parts.append(part.assign(n=len(ranks.problems), n_words=participants(ranks)))
-    columns = ["recovery", "method", "budget", "at", "mean", "place", "n", "n_words"]
+            parts.append(part.assign(n=len(ranks.problems)))
+    columns = ["recovery", "method", "budget", "at", "mean", "place", "n"]
     return pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)
 
 

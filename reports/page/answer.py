@@ -123,7 +123,9 @@ def board(results: Results) -> Board:
     ]
     costs = ["MACs kept (%)", "parameters kept (%)", "scoring time (s)"]
     spans = f"line: {level} interval over bases; " if suite.bases >= FEWEST_BASES else ""
-    legend = f"{spans}filled: shown to differ from {suite.analysis.control}"
+    told = suite.bases >= FEWEST_BASES and not results.footing.void(results.problems)
+    filled = f"filled: shown to differ from {suite.analysis.control}"
+    legend = spans + (filled if told else "nothing is concluded, and no mark is filled")
     return Board("accuracy change (points)", capital(legend), heads, costs, switches, views)
 
 

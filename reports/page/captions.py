@@ -1,15 +1,14 @@
 """Tables under the words of templates/tables.yaml."""
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 from ..analysis import best
 from ..analysis.fidelity import FidelityResults
 from ..analysis.results import Results
-from ..formats import Cell, Column, Table, after, confidence, counted, p_value, ranged
+from ..formats import Cell, Column, Table, ranged
 from ..statistics import FEWEST_LEVELS
-from ..words import Texts, read_texts, rendered
+from ..words import Words
 
 
 def captioned(
@@ -24,16 +23,9 @@ def captioned(
 
     They take what they name from its results and from `known`.
     """
-    texts = _texts()[name]
     known |= {"of": of, "results": results, "suite": results.suite}
-    title, caption = (rendered(texts[part], **known) for part in ("title", "caption"))
+    title, caption = (_WORDS(name, part, **known) for part in ("title", "caption"))
     return Table(f"{name}_{of}" if of else name, title, caption, columns, rows)
-
-
-@cache
-def _texts() -> Texts:
-    filters = (after, confidence, counted, over_budgets, p_value, these)
-    return read_texts("tables.yaml", filters, OVER=best.OVER, FEWEST_LEVELS=FEWEST_LEVELS)
 
 
 def these(results: Results) -> str:
@@ -48,3 +40,6 @@ def over_budgets(results: Results) -> str:
     if results.suite.budgets.cost == "threshold":
         return f"mean over {ranged(counts, 'threshold')}"
     return f"mean over {ranged(counts, 'budget')}, weighted by log compression"
+
+
+_WORDS = Words("tables.yaml", over_budgets, these, OVER=best.OVER, FEWEST_LEVELS=FEWEST_LEVELS)

@@ -2,19 +2,19 @@
 a suite was measured to do meets or misses it; what is alike for all suites is in docs/report.md.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from ..analysis.results import Results
-from ..formats import counted, few
+from ..words import Words
 from . import latency, wording
 from .findings import provenance
 from .record_warnings import differences
 
 Met = Literal["yes", "partly", "no"]
-Said = tuple[Met, str]
+Found = tuple[Met, Mapping[str, Any]]  # and what the words name
 
 TOYS = {"digits", "mnist5k"}  # data sets on which everything works
 MAGNITUDE = {"l1", "l2"}
@@ -22,6 +22,7 @@ MAGNITUDE = {"l1", "l2"}
 OLD = {"hessian_diag", "hessian_diag_tp", "c_obd", "c_obs", "kron_obd", "kron_obs"}
 COLLAPSE = 10.0  # points lost at the smallest budget from which on a curve is seen to fall
 PAIRS, POINTS, SEEDS = 3, 5, 5  # that the list asks for
+WORDS = Words("checklist.yaml", latency.aa_range)
 
 
 @dataclass(frozen=True)
@@ -35,121 +36,88 @@ class Item:
 
 def measured(results: Results) -> list[Item]:
     """What this suite and its records meet, in the order of the list."""
-    return [Item(asked, *answer(results)) for asked, answer in MEASURED.items()]
+    items = []
+    for name, check in CHECKS.items():
+        met, known = check(results)
+        why = WORDS(name, "why", results=results, suite=results.suite, **known)
+        items.append(Item(WORDS(name, "asked"), met, why))
+    return items
 
 
-def _pairs(results: Results) -> Said:
+def _pairs(results: Results) -> Found:
     suite = results.suite
     real = sum(dataset.name not in TOYS for dataset, _ in suite.problems)
     toys = sorted(TOYS & {one.name for one in suite.datasets})
-    why = f"{real} of {counted(len(results.problems), 'problem')} count"
-    why += f": {', '.join(toys)} {'are toys' if len(toys) > 1 else 'is a toy'}" if toys else ""
-    return ("yes" if real >= PAIRS else "no"), why
+    return "yes" if real >= PAIRS else "no", {"real": real, "toys": toys}
 
 
-def _dense(results: Results) -> Said:
-    if results.dense.empty:
-        return "no", "no trial has finished"
-    n = counted(len(results.dense), "base")
-    return "yes", f"{n}, measured by the same code on the same data"
+def _dense(results: Results) -> Found:
+    return "no" if results.dense.empty else "yes", {"bases": len(results.dense)}
 
 
-def _points(results: Results) -> Said:
-    kept = min(results.budgets.values(), key=len)
+def _points(results: Results) -> Found:
+    kept = len(min(results.budgets.values(), key=len))
     tightest = results.cells["problem"].map(results.tightest)
     cells = results.cells[results.cells["budget"] == tightest]
     known = cells["retained_top1"].notna().any()
     lost = max(0.0, -float(cells["retained_top1"].min())) if known else 0.0
-    falls = lost >= COLLAPSE
-    n = counted(len(kept), "budget")
-    why = f"{n}; at the smallest the worst method loses {lost:.0f} points"
-    enough = len(kept) >= POINTS
-    return ("yes" if enough and falls else "partly" if enough or len(kept) > 2 else "no"), why
+    falls, enough = lost >= COLLAPSE, kept >= POINTS
+    met: Met = "yes" if enough and falls else "partly" if enough or kept > 2 else "no"
+    return met, {"budgets": kept, "lost": lost}
 
 
-def _curves(results: Results) -> Said:
+def _curves(results: Results) -> Found:
     n = min(map(len, results.budgets.values()))
-    return ("yes", "figure of accuracy against cost, all methods in it") if n > 1 else (
-        "no", "one budget is a point, not a curve"
-    )  # fmt: skip
+    return "yes" if n > 1 else "no", {"budgets": n}
 
 
-def _seeds(results: Results) -> Said:
+def _seeds(results: Results) -> Found:
     suite = results.suite
     given = wording.given(suite)
-    why = f"{counted(suite.bases, 'base')} per problem, {counted(suite.repeats, 'repeat')} of each"
-    if given:
-        why += f"; those of {', '.join(given)} start from one checkpoint"
-    if suite.bases >= SEEDS and not given:
-        return "yes", why
-    return ("partly" if suite.bases * suite.repeats > 1 else "no"), why
+    several: Met = "partly" if suite.bases * suite.repeats > 1 else "no"
+    return "yes" if suite.bases >= SEEDS and not given else several, {"given": given}
 
 
-def _spread(results: Results) -> Said:
-    if results.suite.bases == 1:
-        return "no", "one base has no spread"
-    return "yes", "standard deviations and intervals over bases; captions give n and the meaning"
+def _spread(results: Results) -> Found:
+    return "no" if results.suite.bases == 1 else "yes", {}
 
 
-def _control(names: set[str], said: str, results: Results) -> Said:
+def _control(names: set[str], results: Results) -> Found:
     methods = results.suite.methods
     plain = any(one.criterion in names and not one.trains for one in methods)
     others = [one for one in methods if one.criterion not in names]
-    matched = [one for one in others if names & set(one.matched)]
-    why = f"{said} {'is' if plain else 'is not'} among the methods; "
-    why += f"others that have it at their own layer widths: {len(matched)} of {len(others)}"
-    if plain and len(matched) == len(others):
-        return "yes", why
-    return ("partly" if plain or matched else "no"), why
+    matched = sum(bool(names & set(one.matched)) for one in others)
+    some: Met = "partly" if plain or matched else "no"
+    known = {"plain": plain, "matched": matched, "others": len(others)}
+    return "yes" if plain and matched == len(others) else some, known
 
 
-_random = partial(_control, {"random"}, "random")
-_magnitude = partial(_control, MAGNITUDE, "L1 or L2")
+def _old_and_new(results: Results) -> Found:
+    old = sorted({one.criterion for one in results.suite.methods} & OLD)
+    return "yes" if old else "partly", {"old": old}
 
 
-def _old_and_new(results: Results) -> Said:
-    names = {one.criterion for one in results.suite.methods}
-    old = sorted(names & OLD)
-    why = "all numbers were made here, none is copied; "
-    if not old:
-        return "partly", why + "no criterion from before 2010"
-    return "yes", why + f"from before 2010: {', '.join(old)}"
+def _identical(results: Results) -> Found:
+    apart = len(list(differences(results.records)))
+    return "partly" if apart else "yes", {"apart": apart}
 
 
-def _identical(results: Results) -> Said:
-    apart = list(differences(results.records))
-    if apart:
-        return "partly", f"{counted(len(apart), 'difference')} between records, see the warnings"
-    return "yes", "same bases, images, batches and recipes for all methods; one program"
-
-
-def _hardware(results: Results) -> Said:
+def _hardware(results: Results) -> Found:
     made = provenance(results.records)
     wanted = {"packages.torch": "library", "device": "device"}
     missing = [said for name, said in wanted.items() if name not in made]
-    if missing:
-        return "no", f"not in the records: {', '.join(missing)}"
-    if "True" in made["git_dirty"]:
-        return "yes", "under Provenance; the code had changes that no commit holds"
-    return "yes", "under Provenance"
+    changed = "True" in made["git_dirty"]
+    return "no" if missing else "yes", {"missing": missing, "changed": changed}
 
 
-def _operations(results: Results) -> Said:
-    timed = latency.timings(results)
-    if not timed:
-        return "partly", "MACs; latency was not measured, so nothing is said about speed"
+def _operations(results: Results) -> Found:
+    timed, places = latency.timings(results), latency.within_noise(results)
     bad = sum(not one.reliable for one in timed)
-    if bad:
-        return "partly", f"MACs; latency is unreliable for {bad} of {len(timed)} shapes timed"
-    if places := latency.within_noise(results):
-        return "partly", f"MACs; latency does not separate methods on {few(places)}"
-    return "yes", (
-        f"MACs, and latency at batch size {timed[0].batch_size} of {counted(len(timed), 'shape')}, "
-        f"timed alone; a copy of the dense network took {latency.aa_range(timed)} % of its time"
-    )
+    met: Met = "yes" if timed and not bad and not places else "partly"
+    return met, {"timed": timed, "bad": bad, "places": places}
 
 
-def _pitfalls(results: Results) -> Said:
+def _pitfalls(results: Results) -> Found:
     suite = results.suite
     varied = {
         "dataset": len(suite.datasets),
@@ -158,23 +126,21 @@ def _pitfalls(results: Results) -> Said:
         "budget": min(map(len, results.budgets.values())),
         "recovery": len(suite.recoveries),
     }
-    why = ", ".join(counted(n, what) for what, n in varied.items())
-    why += "; tables are by problem and recovery"
-    return ("yes" if min(varied.values()) > 1 else "partly"), why
+    return "yes" if min(varied.values()) > 1 else "partly", {"varied": varied}
 
 
-MEASURED: dict[str, Callable[[Results], Said]] = {
-    "At least three pairs of dataset and architecture, toys not counted": _pairs,
-    "The unpruned network, in the same library and with the same data code": _dense,
-    "At least five operating points, up to visible collapse": _points,
-    "The whole trade-off curve, beside competitors'": _curves,
-    "Several runs with seeds and first weights of their own": _seeds,
-    "Means with a defined measure of spread": _spread,
-    "Random pruning, global and at each method's layer-wise proportions": _random,
-    "Magnitude pruning, global or uniform and at each method's proportions": _magnitude,
-    "Recent methods and some from before 2010, and how each number was made": _old_and_new,
-    "Identical library, data loading, augmentation, schedule and first weights": _identical,
-    "Libraries and hardware": _hardware,
-    "Operation counts, and latency where speed is claimed": _operations,
-    "Whether dataset, architecture, initial model or metric change the ranking": _pitfalls,
+CHECKS: dict[str, Callable[[Results], Found]] = {
+    "pairs": _pairs,
+    "dense": _dense,
+    "points": _points,
+    "curves": _curves,
+    "seeds": _seeds,
+    "spread": _spread,
+    "random": partial(_control, {"random"}),
+    "magnitude": partial(_control, MAGNITUDE),
+    "old_and_new": _old_and_new,
+    "identical": _identical,
+    "hardware": _hardware,
+    "operations": _operations,
+    "pitfalls": _pitfalls,
 }

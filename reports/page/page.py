@@ -11,7 +11,7 @@ from jinja2 import Template
 from markupsafe import Markup
 
 from ..analysis.results import Results
-from ..formats import Table, after, capital, counted, percent
+from ..formats import Table, after, capital
 from ..words import templates
 from . import answer, checklist, findings, wording
 from .glossary import GLOSSARY, explainer, place
@@ -58,7 +58,7 @@ def render(
 
 def template(name: str) -> Template:
     """A template of this package; whatever is put into it is escaped."""
-    environment = templates((counted, percent), autoescape=True, finalize=_keep_together)
+    environment = templates(autoescape=True, finalize=_keep_together)
     environment.globals["glossary"] = {term: (place(term), GLOSSARY[term]) for term in GLOSSARY}
     environment.filters["explained"] = explainer()
     return environment.get_template(name)

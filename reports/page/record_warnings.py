@@ -35,7 +35,7 @@ def record_warnings(records: Sequence[Record]) -> Iterator[str]:
         if measured is not None:
             place = (record.labels.problem, record.labels.base)
             dense.setdefault(place, 100 * measured.dense.top1)
-    for (problem, base), top1 in dense.items():
+    for (problem, base), top1 in sorted(dense.items()):
         if top1 < LOW_DENSE_TOP1:
             yield caution("bases", "poor", problem=problem, base=base, top1=top1)
     if who := list(_constant(records)):

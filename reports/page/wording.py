@@ -1,7 +1,6 @@
 """Parts of a suite in the words of the field, for sentences of templates and warnings."""
 
 from collections.abc import Callable, Collection, Mapping
-from functools import cache
 from typing import Any, TypeVar
 
 from suites.method import FinetuningSpec, MethodSpec, PhaseSpec
@@ -10,8 +9,8 @@ from suites.protocol import Axis, Rewind, pattern
 from suites.recipe import Recipe
 from suites.schema import AnySuite, Suite
 
-from ..formats import counted, percent
-from ..words import Texts, read_texts, rendered
+from ..formats import percent
+from ..words import Words
 
 T = TypeVar("T")
 WORDS: dict[Axis, str] = {
@@ -44,18 +43,12 @@ def given(suite: AnySuite) -> list[str]:
 def described(method: MethodSpec, suite: AnySuite) -> str:
     """A method in words, with all in which it differs from the suite's defaults."""
     masks = isinstance(suite, Suite) and suite.budgets.unstructured
-    return rendered(_texts()["method"]["described"], method=method, masks=masks)
+    return _WORDS("method", "described", method=method, masks=masks)
 
 
 def recipe_words(recipe: Recipe) -> str:
     """How a recipe trains; each option that is not its default is told."""
-    return rendered(_texts()["recipe"]["described"], recipe=recipe)
-
-
-@cache
-def _texts() -> Texts:
-    filters = (by_budget, counted, named, options, pattern, percent, rewound)
-    return read_texts("settings.yaml", filters, percent=percent)
+    return _WORDS("recipe", "described", recipe=recipe)
 
 
 def named(phase: PhaseSpec | FinetuningSpec) -> str:
@@ -153,3 +146,6 @@ def recipes(suite: AnySuite) -> list[tuple[str, str]]:
         (f"{name} ({', '.join(where)})" if names.count(name) > 1 else name, words)
         for (name, words), where in sorted(followed.items())
     ]
+
+
+_WORDS = Words("settings.yaml", by_budget, named, options, pattern, rewound, percent=percent)

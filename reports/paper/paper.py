@@ -12,7 +12,7 @@ from markupsafe import Markup
 from ..analysis.best import OVER
 from ..analysis.results import Results
 from ..figures.paper import COLUMN, PAGE, draw_paper
-from ..formats import Cell, after, capital, cell_tex, counted, tex
+from ..formats import Cell, cell_tex, tex
 from ..statistics import FEWEST_BASES
 from ..words import templates
 from .choice import chosen
@@ -79,7 +79,7 @@ def _set(results: Results, name: str, wide: bool, **parts: Any) -> str:
 def _environment() -> Environment:
     """Templates whose marks are none of LaTeX's; whatever is put into them is escaped."""
     return templates(
-        (after, capital, counted, cell),
+        cell,
         block_start_string="<%",
         block_end_string="%>",
         variable_start_string="<<",

@@ -22,13 +22,11 @@ class RankCorrelation(NamedTuple):
 class Regret:
     """What a choice of units costs beyond the best choice of as many.
 
-    Attributes:
-        absolute: mean loss change of the units taken, minus that of the best; at least 0.
-        normalised: the same as a share of what a random choice costs beyond the best; 0 is the
-            oracle, 1 is random. NaN where all choices are equal.
+    Normalised it is a share of what a random choice costs beyond the best: 0 is the oracle, 1 is
+    random, NaN where all choices are equal.
     """
 
-    absolute: float
+    absolute: float  # mean loss change of the units taken, minus that of the best; at least 0
     normalised: float
 
 

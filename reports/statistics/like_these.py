@@ -19,11 +19,7 @@ FEWEST_LEVELS = 5  # datasets, and models: fewer are no sample of what a claim w
 
 @dataclass(frozen=True)
 class Grid:
-    """Which datasets and models the problems are made of.
-
-    Attributes:
-        datasets, models: [problems] names.
-    """
+    """Which datasets and models the problems are made of: [problems] names of each."""
 
     datasets: Sequence[str]
     models: Sequence[str]

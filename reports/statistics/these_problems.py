@@ -27,17 +27,11 @@ class Ends(NamedTuple):
 
 @dataclass(frozen=True)
 class MeanDifference:
-    """Means of m paired differences, and what is known of their error.
+    """Means of m paired differences, and what is known of their error."""
 
-    Attributes:
-        mean: [m]; NaN where there is no difference at all.
-        error: [m] standard error; NaN where the spread over bases is unknown.
-        freedom: [m] degrees of freedom; NaN likewise.
-    """
-
-    mean: Floats
-    error: Floats
-    freedom: Floats
+    mean: Floats  # [m]; NaN where there is no difference at all
+    error: Floats  # [m] standard error; NaN where the spread over bases is unknown
+    freedom: Floats  # [m] degrees of freedom; NaN likewise
 
     @property
     def p_values(self) -> Floats:

@@ -482,6 +482,21 @@ def test_overrides_lead_through_mappings_and_lists(tmp_path: Path) -> None:
     assert found.latency is True
 
 
+@pytest.mark.parametrize(
+    ("overrides", "description"),
+    [
+        (["suite=mine", "bases=2"], "toy, changed: bases=2"),
+        (["suite=mine"], "toy, changed: its name alone"),
+        (["suite=mine", "description=Mine."], "Mine."),
+        (["bases=2"], toy.content()["description"]),
+    ],
+)
+def test_a_renamed_suite_says_what_it_was(
+    tmp_path: Path, overrides: list[str], description: str
+) -> None:
+    assert load(tmp_path, GOOD, *overrides).description == description
+
+
 def test_later_overrides_win(tmp_path: Path) -> None:
     assert load(tmp_path, GOOD, "bases=2", "bases=4").bases == 4
 
@@ -498,6 +513,7 @@ def test_later_overrides_win(tmp_path: Path) -> None:
         ("methods.x=l2", "'x' is no position"),
         ("bases.x=1", "bases is 1, it has no 'x'"),
         ("bases.x.y=1", "it has no 'x' inside"),
+        ("selection.scope=globl", "(did you mean global or local?)"),
     ],
 )
 def test_bad_overrides_are_told_as_given(tmp_path: Path, override: str, said: str) -> None:

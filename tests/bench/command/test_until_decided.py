@@ -43,7 +43,7 @@ def test_a_run_adds_bases_until_it_is_decided_and_goes_on_after_an_interruption(
     )
     done = bench(*run)
     assert done.code == 0, done.out + done.err
-    assert "6 of at most 8 trials, 0 finished before, 6 to go" in done.out
+    assert "6 trials of at most 8, 0 finished before, 6 to go" in done.out
     assert "look 1 of 2, 3 bases: " in done.out
     (used,) = re.findall(r"with (\d) of 8 trials", done.out)
     assert toy.count(empty) == int(used)
@@ -75,6 +75,14 @@ def test_a_plan_says_what_looks_can_save(bench: Command, tmp_path: Path) -> None
     said = bench("plan", suite, "--until-decided").out
     assert "looked at with 3, 5, 6 bases: 6 trials if the first look decides everything, 12" in said
     assert "looked at" not in bench("plan", suite).out
+
+
+def test_what_looks_add_is_blamed_on_the_flag(bench: Command, tmp_path: Path) -> None:
+    fixed = {"name": "vgg_small", "checkpoint": "x.pt", "recipe": False}
+    suite = toy.write_suite(tmp_path, **SMALL | {"bases": 1, "models": [fixed]})
+    said = bench("plan", suite, "--until-decided").err
+    assert "--until-decided: bases = 6, but" in " ".join(said.split())
+    assert "--set" not in said
 
 
 def test_a_suite_with_looks_is_run_whole(bench: Command, tmp_path: Path) -> None:

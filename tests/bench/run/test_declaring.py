@@ -237,7 +237,7 @@ def test_from_the_first_run_to_the_page_by_the_command(bench: Command, tmp_path:
     assert '<div class="notice"' not in text_of(page)
     headline = json.loads((page.parent / "headline.json").read_text())
     (notice,) = headline["notices"]  # toy networks guess; all else is as it was declared
-    assert notice.startswith("Near chance: dense networks do little better than guessing on vgg_")
+    assert notice.startswith("Near chance: dense networks do hardly more than guess on vgg_")
     assert headline["declared"].startswith("20")
 
     changed = "another control after 3 of 3 trials had finished: random instead of l1"

@@ -73,7 +73,7 @@ OVERALL = {
     "test/bases_looked_at": "look",
     "trials/bases": "bases",
 }
-TABLE = "every method on every problem (pick eval/... under Columns)"
+TABLE = "every method on every problem (pick numbers under Columns)"
 
 
 def timed(records: Sequence[Record]) -> list[Record]:
@@ -176,7 +176,7 @@ def check(page: Page, links: dict[str, str], tables: Path) -> int:
                 known = not math.isnan(row[column])
                 assert run.data.metrics.get(name) == (row[column] if known else None), name
                 seen += known
-    curves = page.opened(link_to(links, "curves"))
+    curves = page.opened(link_to(links, "each method"))
     means = [one.data.metrics["eval/accuracy_change"] for one in curves.values()]
     assert set(curves) <= set(runs)
     assert len(curves) == cells["method"].nunique()
@@ -449,11 +449,11 @@ def test_the_order_is_the_reports_and_charts_say_how_many_they_draw(root: Path) 
     links = links_of(root)
     assert set(links) == {
         "differences over problems, none (the best 10 of 12 are drawn)",
-        "curves, m1 on digits, none (the best 10 of 13 are drawn)",
+        "each method, m1 on digits, none (the best 10 of 13 are drawn)",
         TABLE,
         "the latest run, with the report",
     }
-    drawn = Page(local_uri(root)).opened(link_to(links, "curves"))
+    drawn = Page(local_uri(root)).opened(link_to(links, "each method"))
     assert [one.data.tags["method"] for one in drawn.values()] == list(quality)
 
 

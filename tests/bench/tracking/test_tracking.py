@@ -496,11 +496,11 @@ def test_links_lead_to_summaries_and_to_the_run(root: Path) -> None:
     by_name = {"orderByKey": ["tags.`mlflow.runName`"], "orderByAsc": ["true"]}
     summary = "tags.role = 'summary'"
     assert queries == {
-        "every method on every problem (pick eval/... under Columns)": {
+        "every method on every problem (pick numbers under Columns)": {
             "searchFilter": [summary],
             **by_name,
         },
-        "curves, resnet20 on digits, finetune-short": {
+        "each method, resnet20 on digits, finetune-short": {
             "searchFilter": [
                 f"{summary} and tags.problem = 'resnet20 on digits' "
                 "and tags.recovery = 'finetune-short'"

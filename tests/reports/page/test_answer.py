@@ -445,5 +445,6 @@ def test_a_link_shows_what_was_chosen(many: Path) -> None:
     assert sorted(rows[1:3]) == ["l1", "taylor"]
     assert rows[3:] == ["43 others"]
     assert body[1].count('class="dot') == 45
-    assert "After finetune-short · 65 % of MACs" in html.unescape(ran.stdout)
+    plain = html.unescape(ran.stdout).replace("\N{NO-BREAK SPACE}", " ")
+    assert "After finetune-short · 65 % of MACs" in plain
     assert 'src="blob:' in ran.stdout  # the figure is unpacked

@@ -111,15 +111,15 @@ def test_a_headline_over_networks_that_guess_concludes_nothing() -> None:
     records = [made(one, 0.1, 0.12 if one.model == "m1" else 0.9) for one in labels]
     assert guessing(records) == {"m1 on digits": "12.0 % of 10 classes"}
     some = analyse(suite, records, labels)
-    assert "Beware: dense networks do little better than guessing on m1" in headline(some, "none")
+    assert "Beware: dense networks do hardly more than guess on m1" in headline(some, "none")
     everywhere = [made(one, 0.1, 0.12) for one in labels]
     all_ = analyse(suite, everywhere, labels)
     assert headline(all_, "none") == (
-        "Nothing is concluded: dense networks do little better than guessing on m1 on digits "
+        "Nothing is concluded: dense networks do hardly more than guess on m1 on digits "
         "(12.0 % of 10 classes), m2 on digits (12.0 % of 10 classes)."
     )
     assert all_.footing.notices == [
-        "Near chance: dense networks do little better than guessing on m1 on digits (12.0 % of 10 "
+        "Near chance: dense networks do hardly more than guess on m1 on digits (12.0 % of 10 "
         "classes), m2 on digits (12.0 % of 10 classes)."
     ]
     assert "<b>Near chance:</b>" in render(all_, [], {})
