@@ -153,7 +153,8 @@ def prune(
             thresholds=axis == "threshold",
         )[share]
         if isinstance(choice, InfeasibleBudget):
-            raise choice
+            whole = ", ".join(f"{root} ({why})" for root, why in network.structure.refused.items())
+            raise InfeasibleBudget(f"{choice}. Kept whole: {whole or 'nothing'}")
         pruned = network.cut(choice.removed)
         found = Pruned(
             pruned,

@@ -220,7 +220,8 @@ def select(
 
     now = cost(torch.zeros_like(units))
     whole = whole or now
-    _refuse_out_of_reach(now, cost(asked(counts(len(order)))), target, tolerance, whole)
+    least_cost, bare = cost(asked(counts(len(order)))), cost(units - 1)
+    _refuse_out_of_reach(now, least_cost, bare, target, tolerance, whole)
     shortest = bisect_left(
         range(len(order)), True, key=lambda length: cost(asked(counts(length))) <= target
     )
@@ -245,13 +246,19 @@ def select(
 
 
 def _refuse_out_of_reach(
-    now: float, least: float, target: float, tolerance: float, whole: float
+    now: float, least: float, bare: float, target: float, tolerance: float, whole: float
 ) -> None:
-    """Refuse a target below the least that the limits leave, or above what is left by now."""
+    """Refuse a target below the least that the limits leave, or above what is left by now.
+
+    `bare` is the cost with one unit in each group, which no limits change.
+    """
     if least > target:
+        loosen = "loosen selection.protect, min_channels, round_to, layers or coupled"
+        if bare > target:
+            loosen = f"no limits help: one channel in each group leaves {bare / whole:.1%}"
         raise InfeasibleBudget(
             f"the budget is {target / whole:.1%} of the network's cost, but its limits leave at "
-            f"least {least / whole:.1%}; loosen selection.protect, min_channels, layers or coupled"
+            f"least {least / whole:.1%}; {loosen}"
         )
     if now < target - tolerance:
         raise InfeasibleBudget(

@@ -71,9 +71,9 @@ def find_structure(
                 reason = str(irregular)
         if reason is not None:
             refused[root] = reason
+    recurrent = [name for name, one in model.named_modules() if isinstance(one, nn.RNNBase)]
+    refused |= dict.fromkeys(recurrent, "recurrent")
     if not groups:
-        recurrent = (name for name, one in model.named_modules() if isinstance(one, nn.RNNBase))
-        refused |= dict.fromkeys(recurrent, "recurrent layers are kept whole")
         why = "; ".join(f"{root}: {reason}" for root, reason in refused.items())
         raise StructureError(f"nothing in this network can be pruned ({why or 'no groups'})")
     return Structure(tuple(groups), refused)

@@ -22,7 +22,7 @@ from bench import prune
 from bench.data.vision import torchvision
 from bench.errors import BenchError
 from bench.pruning.prune import Pruned
-from bench.pruning.selection import InfeasibleBudget
+from bench.pruning.selection import InfeasibleBudget, Limits
 from criteria import CriteriaError, StructureError, score
 from criteria.network import groups
 
@@ -285,7 +285,7 @@ def refused(kind: type[Exception], said: str, act: Callable[[], Any]) -> None:
 REFUSED: dict[str, tuple[type[Exception], str, Callable[[], Any]]] = {
     "costs that follow widths in other ways": (
         InfeasibleBudget,
-        r"macs = 0.9: [67]\d\.\d% of the MACs are left once it is cut, .*: its own forward \(Wraps\);",
+        r"macs = 0.9: [67]\d\.\d% of the MACs are left once it is cut, .* its own forward \(Wraps\)",
         lambda: pruned(
             Wraps(nonlocal_, nn.Conv2d(3, 32, 3, padding=1), nn.Conv2d(32, 32, 1)),
             budget={"macs": 0.9},
@@ -360,13 +360,25 @@ REFUSED: dict[str, tuple[type[Exception], str, Callable[[], Any]]] = {
     ),
     "a recurrent network": (
         StructureError,
-        "0: recurrent layers are kept whole",
+        "bodies.0: recurrent",
         lambda: pruned(
             Wraps(
                 lambda self, x: self.bodies[1](self.bodies[0](x.flatten(2))[0][:, -1]),
                 nn.GRU(64, 16, batch_first=True), nn.Linear(16, 10),
             )
         ),
+    ),
+    "a budget below what ignored layers cost": (
+        InfeasibleBudget,
+        r"10.0% .* no limits help: one channel in each group leaves 57.1%.*Kept whole: 8 .*, 2 \(2 is",
+        lambda: pruned(
+            model := convs(3, 16, 16, 16), ignored=[model[0], model[2]], budget={"macs": 0.1}
+        ),
+    ),
+    "a budget that whole multiples do not meet": (
+        InfeasibleBudget,
+        "its limits leave at least 100.0%; loosen selection.protect, min_channels, round_to,",
+        lambda: pruned(convs(3, 16, 16), limits=Limits(round_to=16)),
     ),
     "ShuffleNet": (
         StructureError,
