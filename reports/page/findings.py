@@ -120,7 +120,7 @@ def _by_word(
         parts.append(f"worse than {control}: {few(worst_first)}")
     if by_word["equivalent"]:
         names = [one["method"] for one in by_word["equivalent"]]
-        parts.append(f"as good as equal (within {counted(rope, 'point')}): {few(names)}")
+        parts.append(f"equivalent to {control} (within {counted(rope, 'point')}): {few(names)}")
     for one in by_word["mixed"]:
         typical = f"{points(one['mean'])} points on the mean, typically {points(one['typical'])}"
         parts.append(f"mixed: {one['method']} ({typical}; {one['why']})")
@@ -252,7 +252,8 @@ def power_lines(of: power.Layout) -> list[str]:
             found = f"{one.detects:g} {one.unit}"
             said.append(f"{what}: a difference of {found} is found with 80 % power.")
     for name, detects in power.advice(of)[:1]:
-        said.append(f"What would help most: {name}. Then {detects:g} base SDs are found.")
+        found = f"a difference of {detects:g} base SDs is found"
+        said.append(f"What would help most: {name}. Then {found}.")
     return said
 
 

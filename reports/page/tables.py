@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..analysis.against_published import published_table
 from ..analysis.results import Results
-from ..formats import Cell, Table, after, capital, heads, in_order, number, whole
+from ..formats import Cell, Table, after, capital, heads, in_order, number, signed, whole
 from ..records import Measurements, budget_words
 from . import latency
 from .captions import captioned
@@ -150,6 +150,7 @@ def cell_table(results: Results) -> Table:
         cells = [Cell(row[one]) for one in ("problem", "recovery", "method")]
         cells += [_budget(results, row["budget"])]
         cells += [Cell(f"{row['done']}/{row['expected']}", row["done"])]
-        rows.append([*cells, *(number(row[one]) for one in columns)])
+        shown = {one: signed if one == "retained_top1" else number for one in columns}
+        rows.append([*cells, *(show(row[one]) for one, show in shown.items())])
     names = ["Problem", "Recovery", "Method", "Budget", "Trials", *columns.values()]
     return captioned("cells", "", results, heads(names, 3), rows)

@@ -208,6 +208,7 @@ def _width_warnings(results: Results) -> Iterator[str]:
     if thin:
         n, thinnest = len(thin), min(thin)[1]
         yield caution("widths", "thin", share=THIN, n=n, thinnest=thinnest)
-    trimmed = [found.trimmed for _, found in done if found.trimmed]
+    trimmed = [(labels.method, found.trimmed) for labels, found in done if found.trimmed]
     if trimmed:
-        yield caution("widths", "trimmed", trimmed=trimmed)
+        methods, numbers = [*dict.fromkeys(one for one, _ in trimmed)], [n for _, n in trimmed]
+        yield caution("widths", "trimmed", methods=methods, trimmed=numbers)
