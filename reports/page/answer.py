@@ -3,6 +3,7 @@
 The tests decide the words; here they are only made short. `findings` says the same in full.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -10,6 +11,7 @@ import pandas as pd
 
 from ..analysis.best import OVER
 from ..analysis.changes import COSTS
+from ..analysis.power import sampling_test
 from ..analysis.results import Results
 from ..formats import after, capital, confidence, interval, number, points, ranged
 from ..records import budget_words
@@ -53,6 +55,15 @@ def _short(results: Results, recovery: str) -> str:
     part = "few_bases" if suite.bases < FEWEST_BASES else "tested"
     of_highest = highest(known, control)
     return _TEXTS("comparison", part, by_word_of(rows), suite=suite, highest=of_highest)
+
+
+def like_these(results: Results, recovery: str) -> str:
+    """What may be said of other problems: of datasets and models of which these are a sample."""
+    rows, why_not = of_control(results, recovery), sampling_test(results.layout).why_not
+    sizes = defaultdict[str, list[str]](list)
+    for row in rows:
+        sizes[row["like_word"]].append(f"{row['method']} ({points(row['mean'])} points)")
+    return _TEXTS("comparison", "like_these", sizes, results=results, why_not=why_not)
 
 
 def are(names: Sequence[str], most: int) -> str:
