@@ -1,6 +1,5 @@
 """Running trials: ready jobs to the executor, records to MLflow, until nothing is pending."""
 
-import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -29,19 +28,6 @@ class Listener(Protocol):
     def recorded(self, record: Record) -> None: ...
 
 
-@dataclass
-class Summary:
-    """What a run did.
-
-    Attributes:
-        statuses: how many trials of this run ended how.
-        seconds: wall time.
-    """
-
-    statuses: Counter[str] = field(default_factory=Counter)
-    seconds: float = 0.0
-
-
 def run(
     trials: Sequence[Trial],
     store: Store,
@@ -49,8 +35,10 @@ def run(
     listener: Listener,
     log: Callable[[Record], None] = lambda record: None,
     inspect: Callable[[], None] = lambda: None,
-) -> Summary:
+) -> Counter[str]:
     """Run these trials and what they stand on; stopped at any moment, it loses those in flight.
+
+    Returns how many trials ended how.
 
     Args:
         trials: those of a plan that are pending.
@@ -61,7 +49,6 @@ def run(
     Raises:
         StoreError: results can no longer be written; finished records are safe.
     """
-    start = time.monotonic()
     graph = job_graph(trials, store)
     flow = _Flow(graph, store, executor, listener, log, inspect)
     finished = False
@@ -70,8 +57,7 @@ def run(
         finished = True
     finally:
         executor.close(kill=not finished)
-    flow.summary.seconds = time.monotonic() - start
-    return flow.summary
+    return flow.statuses
 
 
 @dataclass
@@ -84,7 +70,7 @@ class _Flow:
     listener: Listener
     log: Callable[[Record], None]
     inspect: Callable[[], None]
-    summary: Summary = field(default_factory=Summary)
+    statuses: Counter[str] = field(default_factory=Counter)
     _held: list[Job] = field(default_factory=list)  # that wait until all bases are inspected
     _ready: deque[Job] = field(default_factory=deque)
     _ready_alone: deque[Job] = field(default_factory=deque)
@@ -198,6 +184,6 @@ class _Flow:
             self._record(record)
 
     def _record(self, record: Record) -> None:
-        self.summary.statuses[record.status] += 1
+        self.statuses[record.status] += 1
         self.listener.recorded(record)
         self.log(record)
