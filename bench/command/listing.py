@@ -100,11 +100,7 @@ def _presets(console: Console, name: str) -> None:
 
 
 def _preset(console: Console, name: str) -> None:
-    """What a preset stands for in a suite, and the named recipes that it follows.
-
-    Raises:
-        BenchError: there is none of that name.
-    """
+    """What a preset stands for in a suite, and the named recipes that it follows."""
     from suites import named_recipes
     from suites.method import MethodSpec, named_presets
 

@@ -276,11 +276,7 @@ def _names_of(suite: AnySuite, probe: Probe) -> dict[str, Any]:
 
 
 def _criterion(method: MethodSpec, per_weight: bool) -> CriterionSpec:
-    """Name, all options and source of a method's criterion.
-
-    Raises:
-        PlanError: no such criterion or option, or one that does not score what the suite prunes.
-    """
+    """Name, options and source of a method's criterion, which scores what the suite prunes."""
     try:
         entry = registry.find(method.criterion)
         options = registry.resolve_options(method.criterion, method.options).model_dump()
