@@ -164,25 +164,23 @@ def _criteria(console: Console, plugins: Sequence[Path], name: str) -> None:
         from ..plan.plugins import load_plugins
 
         load_plugins(plugins)
-        entries = [find(name)] if name else criteria()
-    if not name:
-        brief = {"channels, weights": "both", "sets of channels": "sets"}
-        rows = [
-            (one.name, brief.get(_units(one), _units(one)), _needs(one), one.summary)
-            for one in entries
-        ]
-        print_table(console, ("criterion", "scores", "needs", "what it is"), rows)
-        say(
-            console,
-            "both: channels and single weights; sets: picks sets of channels. All about one: "
-            "bench list criteria NAME",
-        )
-        return
-    for one in entries:
-        kind = " selector" if one.selector is not None else ""
+    if name:
+        one = find(name)
+        kind, does = ("", "scores") if one.selector is None else (" selector", "picks")
         say(console, (one.name, "bold"), (kind, "cyan"), " " + ", ".join(one.aliases))
-        does = "picks" if one.selector is not None else "scores"
         _about(console, one, f"{does} {_units(one)}; needs {_needs(one)}", whole=True)
+        return
+    brief = {"channels, weights": "both", "sets of channels": "sets"}
+    rows = [
+        (one.name, brief.get(_units(one), _units(one)), _needs(one), one.summary)
+        for one in criteria()
+    ]
+    print_table(console, ("criterion", "scores", "needs", "what it is"), rows)
+    say(
+        console,
+        "both: channels and single weights; sets: picks sets of channels. All about one: "
+        "bench list criteria NAME",
+    )
 
 
 def _needs(entry: Entry) -> str:

@@ -250,7 +250,10 @@ class FidelityMaker(Maker[FidelitySuite]):
         return jobs.FidelityJob(
             at=standpoint,
             criterion=criterion,
-            oracle=self._oracle(standpoint.base),
+            oracle=self.once(
+                ("oracle", id(standpoint.base)),
+                lambda: jobs.OracleJob(standpoint.base, self.suite.fidelity),
+            ),
             labels=Labels(
                 **_names_of(self.suite, probe),
                 method=probe.method.name,
@@ -259,9 +262,6 @@ class FidelityMaker(Maker[FidelitySuite]):
                 budget=None,
             ),
         )
-
-    def _oracle(self, base: jobs.DenseJob) -> jobs.OracleJob:
-        return self.once(("oracle", id(base)), lambda: jobs.OracleJob(base, self.suite.fidelity))
 
 
 def _names_of(suite: AnySuite, probe: Probe) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
 from typing import Protocol
 
 from reports.records import Failure, Record
@@ -83,7 +84,7 @@ class _Flow:
 
     def run(self) -> None:
         self._bases = sum(job.kind == "bases" for job in self.graph.jobs.values())  # to be made
-        self._sorter = self.graph.sorter()
+        self._sorter = TopologicalSorter(self.graph.after)
         self._sorter.prepare()
         if not self._bases:
             self.inspect()
@@ -114,17 +115,14 @@ class _Flow:
 
     def _accept(self, job: Job) -> None:
         """Queue a job, unless what it stands on has failed."""
-        broken = self._broken(job)
+        needed = (*self.graph.after[job.key], *job.takes_scores)
+        broken = [self._failed[key] for key in needed if key in self._failed]
         if self._bases and job.kind != "bases":
             self._held.append(job)
-        elif broken is None:
-            self._queue(job)
+        elif broken:
+            self._fail(job, broken[0])
         else:
-            self._fail(job, broken)
-
-    def _broken(self, job: Job) -> Failure | None:
-        needed = (*self.graph.after[job.key], *job.takes_scores)
-        return next((self._failed[key] for key in needed if key in self._failed), None)
+            self._queue(job)
 
     def _end(self, job: Job, outcome: Outcome) -> None:
         if outcome.fatal:
@@ -164,15 +162,11 @@ class _Flow:
             self._sorter.done((whole or job).key)
         if job.kind == "bases":
             self._bases -= 1
-            if not self._bases:
-                self._go_on()
-
-    def _go_on(self) -> None:
-        """All bases are made: look at them, and then at what has waited."""
-        self.inspect()
-        held, self._held = self._held, []
-        for job in held:
-            self._accept(job)
+            if not self._bases:  # all are made: look at them, and then at what has waited
+                self.inspect()
+                held, self._held = self._held, []
+                for waiting in held:
+                    self._accept(waiting)
 
     def _fail(self, job: Job, why: Failure) -> None:
         """A failed job; its trials get failed records as their turn comes."""

@@ -7,6 +7,7 @@ import hashlib
 import random
 import re
 from collections.abc import Callable
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -540,7 +541,7 @@ def test_scores_of_weights_and_of_channels_are_kept_apart(store: Store) -> None:
 
 def test_everything_waits_for_what_it_stands_on(store: Store) -> None:
     graph = job_graph(plan_of().trials, store)
-    order = list(graph.sorter().static_order())
+    order = list(TopologicalSorter(graph.after).static_order())
     place = {key: number for number, key in enumerate(order)}
     assert set(order) == set(graph.jobs)
     for job in graph.jobs.values():
