@@ -129,15 +129,12 @@ def _written(value: Any) -> str:
 
 def _leaves(method: MethodSpec) -> str:
     """How channels leave, and what trains before, meanwhile and after."""
-    steps = f"{method.iterative.steps} steps" if method.iterative else "one-shot"
-    if method.iterative and method.iterative.recover:
-        steps += f", {method.iterative.recover} after each"
-    if method.iterative and method.iterative.rewind:
-        steps += f", {method.iterative.rewind.name} after each"
-    before = f"{method.prepare.name}, " if method.prepare else ""
-    meanwhile = f", {method.procedure.name}" if method.procedure else ""
-    after = f", {method.finetuning.name}" if method.finetuning else ""
-    return before + steps + meanwhile + after
+    way, phases = method.iterative, (method.prepare, method.procedure, method.finetuning)
+    steps = f"{way.steps} steps" if way else "one-shot"
+    if way and (between := way.recover or (way.rewind and way.rewind.name)):
+        steps += f", {between} after each"
+    before, *others = [one.name if one else "" for one in phases]
+    return ", ".join(filter(None, [before, steps, *others]))
 
 
 def _recipes(console: Console) -> None:
