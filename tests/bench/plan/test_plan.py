@@ -265,6 +265,7 @@ def test_a_control_depends_on_the_path_whose_widths_it_takes() -> None:
     ("changes", "said"),
     [
         ({"methods": ["l1", "tailor"]}, ["tailor", "Did you mean taylor", "lamp"]),
+        ({"methods": ["l1", "depgrap"]}, ["There are presets as well", "depgraph"]),
         (
             {"methods": ["l1", {"criterion": "l2", "options": {"nrmalizer": "mean"}}]},
             ["method l2", "'nrmalizer'", "normalizer"],
