@@ -14,24 +14,17 @@ from rich.console import Console
 
 from criteria import registry
 from reports.declared import REHEARSED
-from suites import (
-    FidelitySuite,
-    Suite,
-    SuiteError,
-    library,
-    load_suite,
-    resolved,
-    scales_of,
-)
+from suites import FidelitySuite, Suite, SuiteError, library, load_suite, resolved, scales_of
 from suites.overrides import to_blame
 
 from ..errors import BenchError
 from ..plan.outline import Outline
 from ..plan.plugins import load_plugins, unknown_criteria
 from ..plan.recorded import Recorded, recorded_suites
+from ..run.declaring import declared
 from ..store.store import Store
 from ..terminal import say
-from .until_decided import looks_asked, looks_declared
+from .until_decided import looks_asked
 
 if TYPE_CHECKING:
     from ..plan.plan import Plan
@@ -180,7 +173,8 @@ class ChosenSuite:
         set_already = {one.partition("=")[0].strip() for one in self.overrides}
         if not has_run or set_already & {"bases", "analysis.looks"}:
             return []
-        return looks_declared(suite, self.results)
+        known = declared(Outline(suite, ()), Store(self.results))
+        return known[-1].design.get("looks", []) if known else []
 
     def _plans(self, console: Console, suites: dict[str, Suite | FidelitySuite]) -> dict[str, Plan]:
         suite = next(iter(suites.values()))
