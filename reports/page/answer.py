@@ -20,6 +20,7 @@ from ..words import Words
 from .chart_data import Board, Mark, Switch, View
 from .findings import (
     by_word_of,
+    concludes,
     highest,
     no_conclusion,
     nothing,
@@ -112,7 +113,7 @@ def board(results: Results) -> Board:
     ]
     costs = ["MACs kept (%)", "parameters kept (%)", "scoring time (s)"]
     spans = f"line: {level} interval over bases; " if suite.bases >= FEWEST_BASES else ""
-    told = suite.bases >= FEWEST_BASES and not results.footing.void(results.problems)
+    told = concludes(results, results.problems)
     filled = f"filled: shown to differ from {suite.analysis.control}"
     legend = spans + (filled if told else "nothing is concluded, and no mark is filled")
     return Board("accuracy change (points)", capital(legend), heads, costs, switches, views)
@@ -127,16 +128,20 @@ def _view(rows: pd.DataFrame, results: Results) -> View:
     """Rows of one view, best first; those without numbers last."""
     control, problem = results.suite.analysis.control, str(rows["problem"].iloc[0])
     there = results.problems if problem == OVER else [problem]
-    told = results.suite.bases >= FEWEST_BASES and not results.footing.void(there)
+    single = pd.notna(rows["budget"].iloc[0])  # the tests are of the mean over budgets
+    told = concludes(results, there) and not single
     ordered = rows.sort_values("change", ascending=False, kind="stable")
     marks = [_mark(row, control, told) for row in ordered.to_dict("records")]
     top1 = (ordered["top1"] - ordered["change"]).mean()
     dense = "–" if pd.isna(top1) else f"{top1:.2f}"
     texts = [dense, points(0), "–", "100", "100", "–", "reference"]
     own = ordered[ordered["matched_to"].isna() | (ordered["method"] == control)]
-    shown = _shown(own.dropna(subset=["change"]), results, str(rows["recovery"].iloc[0]))
+    shown = _shown(own, results, str(rows["recovery"].iloc[0]))
     n, of = int(rows["n_problems"].max()), len(there)
     over = f"mean over {n} of {of} problems" if 0 < n < of else ""
+    if single:
+        over = over or (f"mean over {of} problems" if of > 1 else there[0])
+        over += "; no test is of one budget alone"
     return View(marks, shown, Mark("dense network", 0.0, NAN, NAN, "", texts), over)
 
 
@@ -169,8 +174,8 @@ def _shown(own: pd.DataFrame, results: Results, recovery: str) -> list[str]:
     kept = {results.suite.analysis.control, *named}
     for more in (random & set(told), set(told)):
         kept |= more if len(kept | more) <= ROWS else set()
-    kept &= set(own["method"])
-    best = [one for one in own["method"] if one not in kept]
+    kept &= set(own["method"]) if own["change"].notna().any() else set()
+    best = [one for one in own.dropna(subset=["change"])["method"] if one not in kept]
     most = ROWS if len(own) > ROWS + 1 else len(own)
     kept |= set(best[: max(0, most - len(kept))])
     return [one for one in own["method"] if one in kept]

@@ -72,13 +72,18 @@ def render_fidelity(
 
 def headline(results: FidelityResults, problem: str) -> str:
     """Which criterion has the highest correlation, and how far that can be trusted."""
-    rows = _rows(results, problem).dropna(subset=["spearman"]).to_dict("records")
+    found = _rows(results, problem)
+    rows = found.dropna(subset=["spearman"]).to_dict("records")
+    if not rows and found["complete"].any():
+        return "Nothing can be ranked: every removal changes the loss alike."
     if not rows:
         return "No criterion has all its trials yet."
     best = rows[0]
     inside = max(rows, key=lambda row: (pd.notna(row["spearman_within"]), row["spearman_within"]))
     near = sum(not row["told"] for row in rows[1:])
-    text = f"{best['method']} has the highest ρ over all units ({_number(best['spearman'])})"
+    some = f"Of the {len(rows)} of {len(found)} criteria that have all trials, "
+    text = "" if found["complete"].all() else some
+    text += f"{best['method']} has the highest ρ over all units ({_number(best['spearman'])})"
     text += f"; {counted(near, 'other')} not shown to differ" if near else ""
     text += f"; within layers {inside['method']} ({_number(inside['spearman_within'])}). "
     random = {one.name for one in results.suite.methods if one.criterion == "random"}

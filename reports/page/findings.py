@@ -49,6 +49,11 @@ def headline(results: Results, recovery: str) -> str:
     return " ".join([*sentences, *_collapsed(known, control), *said])
 
 
+def concludes(results: Results, problems: Sequence[str]) -> bool:
+    """Whether words such as better may be said of these problems at all."""
+    return results.suite.bases >= FEWEST_BASES and not results.footing.void(problems)
+
+
 def no_conclusion(results: Results, rows: Sequence[Mapping[Any, Any]]) -> str:
     """Why nothing could be said whatever the trials gave; "" where something can."""
     if not rows:
@@ -162,19 +167,20 @@ def nothing(rows: Sequence[Mapping[Any, Any]], control: str) -> str:
 def headline_numbers(results: Results) -> dict[str, dict[str, Any]]:
     """The same by recovery and in numbers.
 
-    `best` has the highest mean difference to the control on these problems, of `mean` points with
-    the simultaneous interval `low`, `high` and `p_adjusted` where there is one; `compared` counts
-    the methods, `better`, `worse`, `equivalent` those of each word; `like_better` and `like_worse`
-    those for problems like these. Empty where nothing may be concluded.
+    `best` has the highest mean difference to the control, on so many `problems` as both have
+    finished, of `mean` points with the simultaneous interval `low`, `high` and `p_adjusted` where
+    there is one; `compared` counts the methods, `better`, `worse`, `equivalent` those of each word;
+    `like_better` and `like_worse` those for problems like these. Empty where nothing may be
+    concluded.
     """
     numbers_of: dict[str, dict[str, Any]] = {}
     if results.footing.void(results.problems):
         return numbers_of
     for recovery in results.recoveries:
         rows = [row for row in of_control(results, recovery) if row["word"] != "not compared"]
-        best = _top(rows)
-        if best is None:
+        if not rows:
             continue
+        best = rows[0]
         columns = {"mean": "mean", "low": "joint_low", "high": "joint_high"}
         columns["p_adjusted"] = "p_adjusted"
         numbers = {name: float(best[column]) for name, column in columns.items()}
@@ -183,7 +189,7 @@ def headline_numbers(results: Results) -> dict[str, dict[str, Any]]:
         numbers_of[recovery] = {
             "best": str(best["method"]),
             **{name: value for name, value in numbers.items() if not pd.isna(value)},
-            "problems": len(results.problems),
+            "problems": int(best["n_problems"]),
             "compared": len(rows),
             **{name: words[name] for name in ("better", "worse", "equivalent")},
             **{f"like_{name}": like[name] for name in ("better", "worse")},

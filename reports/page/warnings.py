@@ -198,6 +198,11 @@ def _behind_published(results: Results) -> Iterator[str]:
 
 
 def _width_warnings(results: Results) -> Iterator[str]:
+    suite = results.suite
+    single = [one.name for one in suite.methods if (one.scope or suite.selection.scope) == "local"]
+    if 0 < len(single) < len(suite.methods) and not suite.budgets.unstructured:
+        matched = any(one.matched for one in suite.methods)
+        yield caution("widths", "scopes", single=single, matched=matched)
     done = [(one.labels, one.measurements) for one in results.records if one.measurements]
     thin = [
         (kept / channels, f"{kept} of {channels} in {root} ({labels.method}, {labels.at})")

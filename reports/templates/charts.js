@@ -37,8 +37,8 @@ function looks() {
   let next = 0;
   return new Map(names.map((name) => {
     if (control && name === nameOf(control)) return [name, { colour: "ink", mark: MARKS[0] }];
-    const at = next++;
-    return [name, at < COLOURS ? { colour: `c${at}`, mark: MARKS[at % MARKS.length] } : { colour: "grey", mark: MARKS[0] }];
+    const at = board.names.indexOf(name); // the same whatever else is shown
+    return [name, next++ < COLOURS ? { colour: `c${at % COLOURS}`, mark: MARKS[(at + Math.floor(at / COLOURS)) % MARKS.length] } : { colour: "grey", mark: MARKS[0] }];
   }));
 }
 

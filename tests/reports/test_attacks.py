@@ -165,7 +165,7 @@ def test_equivalence_is_said_only_of_what_lies_within_the_rope() -> None:
     suite = grid(6, bases=5, analysis={"control": "l1", "rope": 0.5})
     results = made(suite, lambda one: 2.0 if one.method == "a" else 0.0)
     assert word(results, "l2") == "equivalent"
-    assert "s good as equal (within 0.5 points): l2" in headline(results, "none")
+    assert "quivalent to l1 (within 0.5 points): l2" in headline(results, "none")
     assert word(results, "a") == "better"
 
 
