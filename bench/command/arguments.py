@@ -111,7 +111,7 @@ class ChosenSuite:
             say(
                 console,
                 f"The code of criteria has changed since: {run_then}; bench plan {self.name} says "
-                "what would run anew.",
+                "whether any would run anew.",
             )
         return found
 
@@ -207,6 +207,8 @@ class ChosenSuite:
         """Those given; and those that a suite was run with, where only its record is known."""
         recorded = None if self.name in library() else self._recorded.get(self.name)
         known = recorded.plugins if recorded else ()
+        if self.plugins:  # they may stand for files that were moved
+            known = tuple(one for one in known if one.is_file())
         given = {one.resolve() for one in self.plugins}
         return [*(one for one in known if one not in given), *self.plugins]
 

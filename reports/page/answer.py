@@ -3,6 +3,7 @@
 The tests decide the words; here they are only made short. `findings` says the same in full.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -10,10 +11,12 @@ import pandas as pd
 
 from ..analysis.best import OVER
 from ..analysis.changes import COSTS
+from ..analysis.power import sampling_test
 from ..analysis.results import Results
-from ..formats import after, capital, confidence, counted, interval, number, points, ranged
+from ..formats import after, capital, confidence, interval, number, points, ranged
 from ..records import budget_words
 from ..statistics import FEWEST_BASES
+from ..words import Words
 from .chart_data import Board, Mark, Switch, View
 from .findings import (
     by_word_of,
@@ -42,49 +45,35 @@ def answers(results: Results) -> dict[str, str]:
 
 
 def _short(results: Results, recovery: str) -> str:
-    control, rope = results.suite.analysis.control, results.suite.analysis.rope
+    suite, control = results.suite, results.suite.analysis.control
     rows = of_control(results, recovery)
-    by_word = by_word_of(rows)
     known = [row for row in rows if row["word"] != "not compared"]
     if why_not := no_conclusion(results, rows):
         return why_not
     if not known:
         return nothing(rows, control)
-    if results.suite.bases < FEWEST_BASES:
-        bases = counted(results.suite.bases, "base")
-        why = f"With {bases} per problem that may be chance: it takes {FEWEST_BASES}."
-        return " ".join([*highest(known, control), why])
-    better, worse = by_word["better"], by_word["worse"]
-    parts = [f"{_led(better, 'better')} better than {control}"] if better else []
-    if worse:
-        parts += [] if better else [f"No method is shown to be better than {control}"]
-        parts += [f"{_led(worse, 'worse')} worse"]
-    said = ["; ".join(parts)] if parts else []
-    if equal := [str(row["method"]) for row in by_word["equivalent"]]:
-        said.append(
-            f"{_are(equal, 'equivalent')} as good as {control} (within {counted(rope, 'point')})"
-        )
-    undecided, mixed, lost = (len(by_word[one]) for one in ("undecided", "mixed", "not compared"))
-    rest = [f"no difference is shown for {counted(undecided, 'other')}"] if undecided else []
-    if not said:
-        said = [f"No method is shown to differ from {control}"]
-        rest = [one.removesuffix(".") for one in highest(known, control)]
-    rest += [f"mixed: {mixed}"] if mixed else []
-    rest += [f"without a result: {lost}"] if lost else []
-    said += [capital("; ".join(rest))] if rest else []
-    return " ".join(f"{one}." for one in said)
+    part = "few_bases" if suite.bases < FEWEST_BASES else "tested"
+    of_highest = highest(known, control)
+    return _TEXTS("comparison", part, by_word_of(rows), suite=suite, highest=of_highest)
 
 
-def _led(rows: Sequence[Mapping[Any, Any]], word: str) -> str:
-    """`a (+3.20 points, [+1.00, +5.40]), b and 4 more are`: the first with its size."""
-    return _are([with_interval(rows[0]), *(str(one["method"]) for one in rows[1:])], word)
+def like_these(results: Results, recovery: str) -> str:
+    """What may be said of other problems: of datasets and models of which these are a sample."""
+    rows, why_not = of_control(results, recovery), sampling_test(results.layout).why_not
+    sizes = defaultdict[str, list[str]](list)
+    for row in rows:
+        sizes[row["like_word"]].append(f"{row['method']} ({points(row['mean'])} points)")
+    return _TEXTS("comparison", "like_these", sizes, results=results, why_not=why_not)
 
 
-def _are(names: Sequence[str], word: str) -> str:
-    named = NAMED[word]
-    more = [f"{len(names) - named} more"] if len(names) > named else []
-    *most, last = [*names[:named], *more]
-    return f"{', '.join(most)} and {last} are" if most else f"{last} is"
+def are(names: Sequence[str], most: int) -> str:
+    """`a, b and 4 more are`: so many of the names, and how many more."""
+    more = [f"{len(names) - most} more"] if len(names) > most else []
+    *first, last = [*names[:most], *more]
+    return f"{', '.join(first)} and {last} are" if first else f"{last} is"
+
+
+_TEXTS = Words("answer.yaml", are, with_interval, NAMED=NAMED, FEWEST_BASES=FEWEST_BASES)
 
 
 def board(results: Results) -> Board:

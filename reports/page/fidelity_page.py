@@ -12,7 +12,7 @@ import pandas as pd
 from suites.section import slug
 
 from ..analysis.fidelity import CORRELATIONS, NORMALISED, REGRETS, SHARES, FidelityResults
-from ..formats import Cell, Table, capital, confidence, counted, few, heads
+from ..formats import Cell, Table, capital, confidence, counted, few, heads, number
 from ..statistics import FEWEST_BASES
 from . import findings, wording
 from .answer import ROWS
@@ -156,8 +156,8 @@ def warnings(results: FidelityResults) -> Iterator[str]:
 def _table(results: FidelityResults, problem: str, name: str, columns: Mapping[str, str]) -> Table:
     rows = []
     for row in _rows(results, problem).to_dict("records"):
-        cells = [Cell(_said(row, one), _value(row[one])) for one in columns]
-        seconds = Cell(_number(row["score_s"]), _value(row["score_s"]))
+        cells = [Cell(_said(row, one), number(row[one]).value) for one in columns]
+        seconds = Cell(_number(row["score_s"]), number(row["score_s"]).value)
         trials = Cell(f"{row['done']}/{row['expected']}", row["done"])
         rows.append([Cell(row["method"]), *cells, seconds, trials])
     names = ["Criterion", *columns.values(), "Scoring s", "Trials"]
@@ -191,7 +191,3 @@ def _number(value: float) -> str:
         return "–"
     text = f"{value:.2f}" if abs(value) >= 0.095 or value == 0 else f"{value:.2g}"
     return text.replace("-", "−")
-
-
-def _value(value: Any) -> float | None:
-    return None if pd.isna(value) else float(value)

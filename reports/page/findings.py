@@ -6,7 +6,6 @@ from typing import Any
 
 import pandas as pd
 
-from ..analysis import power
 from ..analysis.cells import failures as failures_of
 from ..analysis.results import Results
 from ..formats import capital, confidence, counted, few, interval, points
@@ -58,48 +57,6 @@ def no_conclusion(results: Results, rows: Sequence[Mapping[Any, Any]]) -> str:
     return f"Nothing is concluded: {void}." if void else ""
 
 
-def like_these(results: Results, recovery: str) -> str:
-    """What may be said of other problems: of datasets and models of which these are a sample."""
-    rows = of_control(results, recovery)
-    control = results.suite.analysis.control
-    if len(results.problems) == 1:
-        return "Other models and data: nothing here speaks for them."
-    if why_not := power.sampling_test(results.layout).why_not:
-        return f"For problems like these nothing is said: {why_not}."
-    better, worse = (
-        [
-            f"{row['method']} ({points(row['mean'])} points)"
-            for row in rows
-            if row["like_word"] == word
-        ]
-        for word in ("better", "worse")
-    )
-    about = conditional(results)
-    if not better and not worse:
-        return f"For problems like these{about} no method is shown to differ from {control}."
-    parts = [f"Typically better than {control}: {few(better)}."] if better else []
-    parts += [f"Typically worse: {few(worse)}."] if worse else []
-    n = len(results.problems)
-    unseen = 100 * (1 - results.suite.analysis.alpha ** (1 / n))
-    return (
-        f"For problems like these{about}. {' '.join(parts)} What happens on none of {n} "
-        f"problems, such as a collapse, may happen on up to {unseen:.0f} % of those like them."
-    )
-
-
-def conditional(results: Results) -> str:
-    """` (all with resnet20)`: what of the problems does not vary, and so conditions the claim."""
-    fixed = [
-        f"all {word} {names.pop()}"
-        for word, names in (
-            ("on", {one.dataset for one in results.expected}),
-            ("with", {one.model for one in results.expected}),
-        )
-        if len(names) == 1
-    ]
-    return f" ({', '.join(fixed)})" if fixed else ""
-
-
 def of_control(results: Results, recovery: str) -> list[dict[Any, Any]]:
     """Rows of the methods against the control, highest mean first."""
     table = results.overall
@@ -120,7 +77,7 @@ def _by_word(
         parts.append(f"worse than {control}: {few(worst_first)}")
     if by_word["equivalent"]:
         names = [one["method"] for one in by_word["equivalent"]]
-        parts.append(f"as good as equal (within {counted(rope, 'point')}): {few(names)}")
+        parts.append(f"equivalent to {control} (within {counted(rope, 'point')}): {few(names)}")
     for one in by_word["mixed"]:
         typical = f"{points(one['mean'])} points on the mean, typically {points(one['typical'])}"
         parts.append(f"mixed: {one['method']} ({typical}; {one['why']})")
@@ -237,23 +194,6 @@ def headline_numbers(results: Results) -> dict[str, dict[str, Any]]:
 def _places(results: Results) -> str:
     n = len(results.problems)
     return f"the mean of these {n} problems" if n > 1 else f"{results.problems[0]}"
-
-
-def power_lines(of: power.Layout) -> list[str]:
-    """What the design's tests can show at all, and what would help most; a sentence each."""
-    said = []
-    for one in power.planned_tests(of):
-        what = f"{capital(one.name)} ({counted(one.family, 'test')})"
-        if one.why_not:
-            said.append(f"{what}: nothing can be shown, as {one.why_not}.")
-        elif one.detects is None:
-            said.append(f"{what}: no difference is found with 80 % power.")
-        else:
-            found = f"{one.detects:g} {one.unit}"
-            said.append(f"{what}: a difference of {found} is found with 80 % power.")
-    for name, detects in power.advice(of)[:1]:
-        said.append(f"What would help most: {name}. Then {detects:g} base SDs are found.")
-    return said
 
 
 def left_out(results: Results) -> list[tuple[str, str, str, str, str]]:

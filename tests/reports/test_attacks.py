@@ -11,7 +11,8 @@ from synthetic import failed, make_suite, plan, record
 from reports.analysis.analysis import analyse
 from reports.analysis.compare import compare_methods
 from reports.analysis.results import Results
-from reports.page.findings import headline, like_these
+from reports.page.answer import like_these
+from reports.page.findings import headline
 from reports.page.warnings import warnings
 from reports.records import Failure, Labels, Record
 from suites.schema import Suite
