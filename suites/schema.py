@@ -376,18 +376,13 @@ class Suite(AnySuite):
                 if name
                 else "are not trained here (`recipe: false`), so nothing can be rewound; finetune"
             )
-            for key, rewind in self._rewinding(model):
-                if rewind.to >= epochs:
+            rewound = {f"recoveries.{at}": one.rewind for at, one in enumerate(self.recoveries)}
+            for method in self.methods_on(model):
+                way = method.iterative
+                rewound[f"method {method.name}: iterative.rewind"] = way.rewind if way else None
+            for key, rewind in rewound.items():
+                if rewind and rewind.to >= epochs:
                     yield f"{key}.to = {rewind.to}: the bases of {model.title} {trained}"
-
-    def _rewinding(self, model: ModelSpec) -> Iterator[tuple[str, Rewind]]:
-        """What is rewound to there, by where it stands in the file."""
-        for at, one in enumerate(self.recoveries):
-            if one.rewind:
-                yield f"recoveries.{at}", one.rewind
-        for method in self.methods_on(model):
-            if method.iterative and method.iterative.rewind:
-                yield f"method {method.name}: iterative.rewind", method.iterative.rewind
 
     @property
     def methods_by_key(self) -> Iterator[tuple[str, MethodSpec, list[ModelSpec]]]:
