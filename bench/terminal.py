@@ -62,6 +62,7 @@ def print_table(console: Console, head: Iterable[str], rows: Iterable[Sequence[C
                        activations
     l1                 weights
     >>> print_table(Console(width=20), ("criterion", "needs"), rows)
+    criterion
     taylor_activation
       needs: samples,
       activations
@@ -95,6 +96,8 @@ def print_table(console: Console, head: Iterable[str], rows: Iterable[Sequence[C
 def _print_paragraphs(
     console: Console, heads: Sequence[Text], rows: Iterable[Sequence[Text]]
 ) -> None:
+    if heads[0]:
+        say(console, heads[0])
     for name, *cells in rows:
         name.stylize("bold")
         say(console, name)

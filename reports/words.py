@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ def templates(*filters: Filter, **own: Any) -> Environment:
 class Words:
     """The texts of a YAML file of templates/, by what is told about and by part; read when used.
 
+    What stands under `alike` is said by several of them: filters of the others.
+
     Args:
         file: its name.
         filters: as of `templates`.
@@ -54,11 +56,15 @@ class Words:
     def texts(self) -> dict[str, dict[str, Template]]:
         environment = templates(*self._filters)
         environment.globals |= self._known
+        texts = read_yaml(Path(__file__).parent / "templates" / self._file)
+        alike = texts.get("alike", ())
+        environment.filters |= {part: partial(self, "alike", part) for part in alike}
         return {
             name: {part: environment.from_string(text) for part, text in parts.items()}
-            for name, parts in read_yaml(Path(__file__).parent / "templates" / self._file).items()
+            for name, parts in texts.items()
         }
 
-    def __call__(self, about: str, part: str, /, **known: Any) -> str:
-        """A text on one line: runs of spaces and line breaks become one space."""
-        return re.sub("[ \\n]+", " ", self.texts[about][part].render(known)).strip()
+    def __call__(self, about: str, part: str, it: Any = None, /, **known: Any) -> str:
+        """A text, of `it`, on one line: runs of spaces and line breaks become one space."""
+        text = self.texts[about][part].render(known, it=it)
+        return re.sub("[ \\n]+", " ", text).strip()

@@ -181,11 +181,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _refuse_name_of_library(content: Mapping[str, Any], path: Path) -> None:
-    """Reports and MLflow experiments go by a suite's name, so two suites must not share one.
-
-    Raises:
-        SuiteError: another suite of the library has it.
-    """
+    """Reports and MLflow experiments go by a suite's name, so two suites must not share one."""
     name = content.get("suite")
     own = library().get(name) if isinstance(name, str) else None
     if own is not None and not own.samefile(path) and read_yaml(own) != content:
@@ -196,11 +192,7 @@ def _refuse_name_of_library(content: Mapping[str, Any], path: Path) -> None:
 
 
 def _find(name: str, recorded: Collection[str] = ()) -> Path:
-    """Where a suite lies; of one that is only recorded, its name.
-
-    Raises:
-        SuiteError: there is none of that name.
-    """
+    """Where a suite lies; of one that is only recorded, its name."""
     path, known = Path(name), library()
     if path.suffix in (".yaml", ".yml") or (name in recorded and name not in known):
         return path

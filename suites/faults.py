@@ -32,6 +32,13 @@ def no_such(what: str, name: str, known: Iterable[str]) -> str:
     )
 
 
+def none_of(key: str, what: str, names: Iterable[str], known: Sequence[str]) -> Iterator[str]:
+    """A sentence about each name given at a key that is none of those that the suite has."""
+    for name in names:
+        if name not in known:
+            yield f"{key}: {name!r} is none of the {what}{meant(name, known)}: {', '.join(known)}"
+
+
 def explained(error: ValidationError, kind: type[BaseModel]) -> str:
     """A sentence for each fault of a section: the key, what was given, what is allowed."""
     return "; ".join(faults_in(error, kind))

@@ -15,11 +15,19 @@ Normalizing = Literal[
 ]
 
 
-class DatasetSpec(Section):
-    """A dataset by name; `imagefolder` also needs its root, relative to the data root."""
-
+class _Named(Section):
     name: str
     label: Slug | None = Field(default=None, description="its name in tables; default: the name")
+
+    @property
+    def title(self) -> str:
+        """Its name in tables and paths."""
+        return self.label or slug(self.name)
+
+
+class DatasetSpec(_Named):
+    """A dataset by name; `imagefolder` also needs its root, relative to the data root."""
+
     root: str | None = None
     image_size: int | None = Field(default=None, ge=4)
     normalize: Normalizing | None = Field(
@@ -44,11 +52,6 @@ class DatasetSpec(Section):
     )
 
     @property
-    def title(self) -> str:
-        """Its name in tables and paths."""
-        return self.label or slug(self.name)
-
-    @property
     def identity(self) -> dict[str, Any]:
         """Which images these are, for keys."""
         return self.model_dump(exclude={"label", "recipes"})
@@ -58,11 +61,9 @@ class DatasetSpec(Section):
         return max(1, round(images * self.validation)) if self.validation else 0
 
 
-class ModelSpec(Section):
+class ModelSpec(_Named):
     """An architecture by name, and where its first weights come from."""
 
-    name: str
-    label: Slug | None = Field(default=None, description="its name in tables; default: the name")
     options: dict[str, Any] = Field(default={})
     weights: str | None = Field(default=None, description="torchvision weights by name")
     checkpoint: str | None = Field(
@@ -90,11 +91,6 @@ class ModelSpec(Section):
     ignored: list[str] = Field(
         default=[], description="layers whose output channels all stay, and those inside them"
     )
-
-    @property
-    def title(self) -> str:
-        """Its name in tables and paths."""
-        return self.label or slug(self.name)
 
     @property
     def given(self) -> bool:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from .faults import meant, no_such
+from .faults import meant, no_such, none_of
 from .method import MethodSpec, matched_name
 from .problem import DatasetSpec, ModelSpec, problem_name
 from .protocol import (
@@ -112,12 +112,7 @@ class AnySuite(Section):
         """What a model says of a method makes a method, and there is one of that name."""
         names = [one.name for one in self.methods]
         for index, model in enumerate(self.models):
-            for name in model.methods:
-                if name not in names:
-                    yield (
-                        f"models.{index}.methods: {name!r} is none of the suite's methods"
-                        f"{meant(name, names)}: {', '.join(names)}"
-                    )
+            yield from none_of(f"models.{index}.methods", "suite's methods", model.methods, names)
             try:
                 self.methods_on(model)
             except ValueError as error:
@@ -127,12 +122,8 @@ class AnySuite(Section):
         """Every model is on a dataset, and every dataset has a model on it."""
         known = [one.title for one in self.datasets]
         for index, model in enumerate(self.models):
-            for name in model.datasets or ():
-                if name not in known:
-                    yield (
-                        f"models.{index}.datasets: {name!r} is none of the suite's datasets"
-                        f"{meant(name, known)}: {', '.join(known)}"
-                    )
+            given = model.datasets or ()
+            yield from none_of(f"models.{index}.datasets", "suite's datasets", given, known)
         visited = [dataset.title for dataset, _ in self.problems]
         empty = [name for name in known if name not in visited]
         if empty:
@@ -286,13 +277,9 @@ class Suite(AnySuite):
 
     def _comparable(self) -> Iterator[str]:
         refuse_twice("recoveries", [one.name for one in self.recoveries])
-        if self.analysis.control not in self.method_names:
-            yield (
-                f"analysis.control: {self.analysis.control!r} is none of the methods"
-                + meant(self.analysis.control, self.method_names)
-                + ": "
-                + ", ".join(self.method_names)
-            )
+        yield from none_of(
+            "analysis.control", "methods", [self.analysis.control], self.method_names
+        )
 
     def _looks(self) -> Iterator[str]:
         looks = self.analysis.looks
@@ -389,18 +376,13 @@ class Suite(AnySuite):
                 if name
                 else "are not trained here (`recipe: false`), so nothing can be rewound; finetune"
             )
-            for key, rewind in self._rewinding(model):
-                if rewind.to >= epochs:
+            rewound = {f"recoveries.{at}": one.rewind for at, one in enumerate(self.recoveries)}
+            for method in self.methods_on(model):
+                way = method.iterative
+                rewound[f"method {method.name}: iterative.rewind"] = way.rewind if way else None
+            for key, rewind in rewound.items():
+                if rewind and rewind.to >= epochs:
                     yield f"{key}.to = {rewind.to}: the bases of {model.title} {trained}"
-
-    def _rewinding(self, model: ModelSpec) -> Iterator[tuple[str, Rewind]]:
-        """What is rewound to there, by where it stands in the file."""
-        for at, one in enumerate(self.recoveries):
-            if one.rewind:
-                yield f"recoveries.{at}", one.rewind
-        for method in self.methods_on(model):
-            if method.iterative and method.iterative.rewind:
-                yield f"method {method.name}: iterative.rewind", method.iterative.rewind
 
     @property
     def methods_by_key(self) -> Iterator[tuple[str, MethodSpec, list[ModelSpec]]]:
@@ -530,11 +512,9 @@ def _said_of_channels(suite: Suite) -> Iterator[tuple[str, object]]:
 
 def _limits(key: str, selection: SelectionSpec) -> Iterator[tuple[str, object]]:
     """Key and value of what a selection says of channels."""
-    plain = SelectionSpec()
-    if selection.scope == "isomorphic":
-        yield f"{key}.scope", selection.scope
-    for name in sorted(set(SelectionSpec.model_fields) - {"scope", "by_budget"}):
-        if (given := getattr(selection, name)) != getattr(plain, name):
+    said = selection.model_dump(exclude_defaults=True, exclude={"by_budget"})
+    for name, given in said.items():
+        if name != "scope" or given == "isomorphic":
             yield f"{key}.{name}", given
     for budget, one in selection.by_budget.items():
         yield from _limits(f"{key}.by_budget.{budget:g}", one)

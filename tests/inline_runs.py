@@ -25,7 +25,7 @@ def go(results: Path, plan: Plan) -> dict[str, int]:
     """Run what is pending, in this process; how many trials ended how."""
     store = Store(results)
     executor = make_executor("inline", Settings(results, results), 1, None)
-    return dict(run(plan.pending(plan.records(store)), store, executor, Silent()).statuses)
+    return dict(run(plan.pending(plan.records(store)), store, executor, Silent()))
 
 
 def measured(record: Record) -> Measurements:

@@ -14,24 +14,17 @@ from rich.console import Console
 
 from criteria import registry
 from reports.declared import REHEARSED
-from suites import (
-    FidelitySuite,
-    Suite,
-    SuiteError,
-    library,
-    load_suite,
-    resolved,
-    scales_of,
-)
+from suites import FidelitySuite, Suite, SuiteError, library, load_suite, resolved, scales_of
 from suites.overrides import to_blame
 
 from ..errors import BenchError
 from ..plan.outline import Outline
 from ..plan.plugins import load_plugins, unknown_criteria
 from ..plan.recorded import Recorded, recorded_suites
+from ..run.declaring import declared
 from ..store.store import Store
 from ..terminal import say
-from .until_decided import looks_asked, looks_declared
+from .until_decided import looks_asked
 
 if TYPE_CHECKING:
     from ..plan.plan import Plan
@@ -118,7 +111,7 @@ class ChosenSuite:
             say(
                 console,
                 f"The code of criteria has changed since: {run_then}; bench plan {self.name} says "
-                "what would run anew.",
+                "whether any would run anew.",
             )
         return found
 
@@ -180,7 +173,8 @@ class ChosenSuite:
         set_already = {one.partition("=")[0].strip() for one in self.overrides}
         if not has_run or set_already & {"bases", "analysis.looks"}:
             return []
-        return looks_declared(suite, self.results)
+        known = declared(Outline(suite, ()), Store(self.results))
+        return known[-1].design.get("looks", []) if known else []
 
     def _plans(self, console: Console, suites: dict[str, Suite | FidelitySuite]) -> dict[str, Plan]:
         suite = next(iter(suites.values()))
@@ -213,6 +207,8 @@ class ChosenSuite:
         """Those given; and those that a suite was run with, where only its record is known."""
         recorded = None if self.name in library() else self._recorded.get(self.name)
         known = recorded.plugins if recorded else ()
+        if self.plugins:  # they may stand for files that were moved
+            known = tuple(one for one in known if one.is_file())
         given = {one.resolve() for one in self.plugins}
         return [*(one for one in known if one not in given), *self.plugins]
 

@@ -1,10 +1,10 @@
 """What `bench check` says of a criterion while it looks, and in the end."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
-from rich.status import Status
 
 from ..errors import BenchError
 from ..terminal import say
@@ -30,16 +30,10 @@ def show_checks(console: Console, name: str, plugins: Sequence[Path], results: P
     code = 0
     for criterion in names:
         with console.status(f"checking {criterion}") as status:
-            findings = findings_of(criterion, results, lambda step: _tell(console, status, step))
+            # A step is on the moving line of a terminal, or a line of a log.
+            tell = status.update if console.is_terminal else partial(say, console)
+            findings = findings_of(criterion, results, tell)
         show_findings(console, findings)
         say(console, (summary(findings), "bold red" if fails(findings) else "bold green"))
         code |= fails(findings)
     return int(code)
-
-
-def _tell(console: Console, status: Status, step: str) -> None:
-    """Print a step on the moving line of a terminal, or as a line of a log."""
-    if console.is_terminal:
-        status.update(step)
-    else:
-        say(console, step)

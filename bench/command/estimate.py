@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from reports.words import Words
+
 from ..terminal import print_table, say
 
 if TYPE_CHECKING:
@@ -15,17 +17,7 @@ if TYPE_CHECKING:
     from ..plan.workload import Throughput, Work
 
 
-# In the order of running, and what each is.
-KINDS = {
-    "bases": "networks",
-    "prepared": "trained further",
-    "early": "trained again up to an epoch",
-    "scores": "calibration passes",
-    "paths": "choices of units",
-    "timings": "shapes, at most",
-    "oracles": "bases without each unit",
-    "trials": "scores held against the truth",
-}
+SAID = Words("planning.yaml")
 WORK = ("scored", "trained", "evaluated", "GPU-hours")  # images, and time
 
 
@@ -34,7 +26,7 @@ def kinds_of(trials: Iterable[Trial]) -> list[str]:
     below = (one for trial in trials for one in (trial, *trial.stands_on))
     jobs = {job for one in below for job in (one, *one.stands_on)}
     kinds = {"bases", "scores", *(job.kind for job in jobs)}
-    return [one for one in KINDS if one in kinds]
+    return [one for one in SAID.texts["kinds"] if one in kinds]
 
 
 def cells(work: Work) -> tuple[str, ...]:
@@ -50,18 +42,9 @@ def hours_of(works: Iterable[Work]) -> str:
 
 def say_assumptions(console: Console, works: Iterable[Work], throughput: Throughput) -> None:
     """What the estimate rests on, and what is not in it."""
-    say(
-        console,
-        "GPU-hours are for the images scored, trained on and evaluated: MACs of all forward "
-        f"passes, at {throughput}; without cutting, timing and loading.",
-    )
-    unknown = sorted(set().union(*(one.unknown for one in works)))
-    if unknown:
-        say(
-            console,
-            f"Not in it: {', '.join(unknown)}, whose size is not known before it lies under "
-            "--data-root with an image_size.",
-        )
+    say(console, SAID("work", "assumed", rate=throughput))
+    if unknown := set().union(*(one.unknown for one in works)):
+        say(console, SAID("work", "unknown", unknown=unknown))
 
 
 def _count(images: int) -> str:

@@ -1,6 +1,7 @@
 """What a suite needs from outside (datasets, weights, checkpoints), where from, and getting it."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -41,15 +42,6 @@ class Requirement:
         return f"{self.kind} {self.name} (from {self.origin}{size})"
 
 
-@dataclass(frozen=True)
-class Fetched:
-    """What came of a requirement; `why` says what to do about what is still missing."""
-
-    requirement: Requirement
-    state: Literal["present", "fetched", "missing"]
-    why: str = ""
-
-
 def requirements(suite: AnySuite, data_root: Path, cache: Path) -> list[Requirement]:
     """All that a suite needs, each thing once.
 
@@ -70,29 +62,25 @@ def fetch_all(wanted: list[Requirement], console: Console) -> int:
     missing = []
     for requirement in wanted:
         with console.status(f"looking for {requirement}"):
-            fetched = fetch(requirement)
-        say(console, f"{fetched.state:8} {requirement}")
-        if fetched.state == "missing":
-            say(console, fetched.why, indent=9)
+            state, why = fetch(requirement)
+        say(console, f"{state:8} {requirement}")
+        if state == "missing":
+            say(console, why, indent=9)
             missing.append(requirement.name)
-    if missing:
-        say(console, f"still missing: {', '.join(missing)}")
-    else:
-        say(console, "everything is here")
+    say(console, f"still missing: {', '.join(missing)}" if missing else "everything is here")
     return int(bool(missing))
 
 
-def fetch(requirement: Requirement) -> Fetched:
-    """Look whether it is here, and try to fetch it if not."""
-    try:
+def fetch(requirement: Requirement) -> tuple[Literal["present", "fetched", "missing"], str]:
+    """Look whether it is here, and try to fetch it if not; of what is missing, what to do."""
+    with suppress(BenchError):
         requirement.get(False)
-    except BenchError:
-        try:
-            requirement.get(True)
-        except BenchError as error:
-            return Fetched(requirement, "missing", str(error))
-        return Fetched(requirement, "fetched")
-    return Fetched(requirement, "present")
+        return "present", ""
+    try:
+        requirement.get(True)
+    except BenchError as error:
+        return "missing", str(error)
+    return "fetched", ""
 
 
 def _dataset(spec: DatasetSpec, data_root: Path, cache: Path) -> Requirement:

@@ -100,11 +100,7 @@ def _presets(console: Console, name: str) -> None:
 
 
 def _preset(console: Console, name: str) -> None:
-    """What a preset stands for in a suite, and the named recipes that it follows.
-
-    Raises:
-        BenchError: there is none of that name.
-    """
+    """What a preset stands for in a suite, and the named recipes that it follows."""
     from suites import named_recipes
     from suites.method import MethodSpec, named_presets
 
@@ -133,15 +129,12 @@ def _written(value: Any) -> str:
 
 def _leaves(method: MethodSpec) -> str:
     """How channels leave, and what trains before, meanwhile and after."""
-    steps = f"{method.iterative.steps} steps" if method.iterative else "one-shot"
-    if method.iterative and method.iterative.recover:
-        steps += f", {method.iterative.recover} after each"
-    if method.iterative and method.iterative.rewind:
-        steps += f", {method.iterative.rewind.name} after each"
-    before = f"{method.prepare.name}, " if method.prepare else ""
-    meanwhile = f", {method.procedure.name}" if method.procedure else ""
-    after = f", {method.finetuning.name}" if method.finetuning else ""
-    return before + steps + meanwhile + after
+    way, phases = method.iterative, (method.prepare, method.procedure, method.finetuning)
+    steps = f"{way.steps} steps" if way else "one-shot"
+    if way and (between := way.recover or (way.rewind and way.rewind.name)):
+        steps += f", {between} after each"
+    before, *others = [one.name if one else "" for one in phases]
+    return ", ".join(filter(None, [before, steps, *others]))
 
 
 def _recipes(console: Console) -> None:
@@ -168,25 +161,23 @@ def _criteria(console: Console, plugins: Sequence[Path], name: str) -> None:
         from ..plan.plugins import load_plugins
 
         load_plugins(plugins)
-        entries = [find(name)] if name else criteria()
-    if not name:
-        brief = {"channels, weights": "both", "sets of channels": "sets"}
-        rows = [
-            (one.name, brief.get(_units(one), _units(one)), _needs(one), one.summary)
-            for one in entries
-        ]
-        print_table(console, ("criterion", "scores", "needs", "what it is"), rows)
-        say(
-            console,
-            "both: channels and single weights; sets: picks sets of channels. All about one: "
-            "bench list criteria NAME",
-        )
-        return
-    for one in entries:
-        kind = " selector" if one.selector is not None else ""
+    if name:
+        one = find(name)
+        kind, does = ("", "scores") if one.selector is None else (" selector", "picks")
         say(console, (one.name, "bold"), (kind, "cyan"), " " + ", ".join(one.aliases))
-        does = "picks" if one.selector is not None else "scores"
         _about(console, one, f"{does} {_units(one)}; needs {_needs(one)}", whole=True)
+        return
+    brief = {"channels, weights": "both", "sets of channels": "sets"}
+    rows = [
+        (one.name, brief.get(_units(one), _units(one)), _needs(one), one.summary)
+        for one in criteria()
+    ]
+    print_table(console, ("criterion", "scores", "needs", "what it is"), rows)
+    say(
+        console,
+        "both: channels and single weights; sets: picks sets of channels. All about one: "
+        "bench list criteria NAME",
+    )
 
 
 def _needs(entry: Entry) -> str:

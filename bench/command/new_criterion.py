@@ -3,8 +3,7 @@
 import re
 from pathlib import Path
 
-from criteria import UnknownCriterion
-from criteria.registry import find
+from criteria import criteria
 from suites.section import slug
 
 from ..errors import BenchError
@@ -26,15 +25,12 @@ def write_criterion(name: str, out: Path | None = None) -> Path:
             f"new-criterion {name!r}: a name is a letter, then letters, digits and _, all small, "
             f"60 at most{hint}"
         )
-    try:
-        taken = find(name)
-    except UnknownCriterion:
-        pass
-    else:
-        raise BenchError(
-            f"new-criterion {name}: there is a criterion of that name ({taken.summary}); "
-            "choose another"
-        )
+    for taken in criteria():
+        if name in (taken.name, *taken.aliases):
+            raise BenchError(
+                f"new-criterion {name}: there is a criterion of that name ({taken.summary}); "
+                "choose another"
+            )
     path = out or Path(f"{name}.py")
     title = "".join(part.capitalize() for part in name.split("_"))
     text = TEMPLATE.read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from rich.console import Console
 from reports.formats import counted
 
 from ..terminal import print_table, say
-from .estimate import KINDS, WORK, cells, hours_of, kinds_of, say_assumptions, show_epochs
+from .estimate import SAID, WORK, cells, hours_of, kinds_of, say_assumptions, show_epochs
 
 if TYPE_CHECKING:
     from reports.records import Record
@@ -41,18 +41,15 @@ def show_plan(
     records = planned.records(store)
     pending = planned.pending(records)
     todo = job_graph(pending, store).jobs.values()
-    said = dict(KINDS)
-    if not isinstance(planned.suite, FidelitySuite):
-        masks = planned.suite.budgets.unstructured
-        leaves, done_to_it = ("weights", "masked") if masks else ("channels", "cut")
-        said["paths"] = f"choices of {leaves}"
-        said["trials"] = f"{done_to_it} and measured"
+    fidelity = isinstance(planned.suite, FidelitySuite)
+    masks = not isinstance(planned.suite, FidelitySuite) and planned.suite.budgets.unstructured
     rows, works = [], []
     for name in kinds_of(planned.trials):
         jobs = [job for job in todo if job.kind == name]
         works.append(work_of(jobs, throughput, data_root, store))
         count = f"{len(pending)} of {len(planned.trials)}" if name == "trials" else str(len(jobs))
-        rows.append((name, count, *cells(works[-1]), said[name]))
+        what = SAID("kinds", name, fidelity=fidelity, masks=masks)
+        rows.append((name, count, *cells(works[-1]), what))
     if pending:
         print_table(console, ("", "to do", *WORK, "what it is"), rows)
         say(console, f"{hours_of(works) or 'an unknown number of'} GPU-hours in all.")
@@ -65,11 +62,8 @@ def show_plan(
     _show_tests(console, planned)
     first, course = planned.needed([])
     if course.looks:
-        say(
-            console,
-            f"looked at with {', '.join(map(str, course.looks))} bases: {len(first.trials)} trials "
-            f"if the first look decides everything, {len(planned.trials)} at most",
-        )
+        counts = {"first": len(first.trials), "all": len(planned.trials)}
+        say(console, SAID("tests", "looks", looks=course.looks, **counts))
 
 
 def show_scales(
@@ -101,13 +95,7 @@ def _show_tests(console: Console, planned: Plan) -> None:
 
     suite = planned.suite
     if isinstance(suite, FidelitySuite):
-        few = (
-            f"; it takes {FEWEST_BASES}: nothing can be shown" if suite.bases < FEWEST_BASES else ""
-        )
-        say(
-            console,
-            f"Intervals and tests are over {counted(suite.bases, 'base')} per problem{few}.",
-        )
+        say(console, SAID("tests", "fidelity", bases=suite.bases, fewest=FEWEST_BASES))
         return
     layout = layout_of(suite, [trial.labels for trial in planned.trials])
     found = planned_tests(layout)
@@ -125,12 +113,7 @@ def _show_tests(console: Console, planned: Plan) -> None:
     for test in found:
         if test.why_not:
             say(console, f"Nothing {test.name}: {test.why_not}.")
-    helps = [f"{name} ({detects:g})" for name, detects in advice(layout)]
-    say(
-        console,
-        "SDs: of one method over bases, or of differences over problems. The first test finds "
-        f"smaller differences with {', '.join(helps) or 'none of twice the bases or problems'}.",
-    )
+    say(console, SAID("tests", "helps", helps=list(advice(layout))))
 
 
 def _time_left(pending: Sequence[Trial], records: Iterable[Record], workers: int) -> str:

@@ -1,13 +1,8 @@
-"""At which numbers of bases a suite is looked at: as asked for, or as its last run has declared."""
+"""At which numbers of bases a suite is looked at, as asked for."""
 
 from math import ceil, sqrt
-from pathlib import Path
 
 from suites import FidelitySuite, Suite, SuiteError
-
-from ..plan.outline import Outline
-from ..run.declaring import declared
-from ..store.store import Store
 
 
 def looks_asked(suite: Suite | FidelitySuite, cap: int | None) -> list[int]:
@@ -36,9 +31,3 @@ def looks_asked(suite: Suite | FidelitySuite, cap: int | None) -> list[int]:
             f"--cap {cap}: the first look of {suite.suite} is at {first} bases; give more than that"
         )
     return suite.analysis.looks or sorted({first, ceil(sqrt(first * cap)), cap})
-
-
-def looks_declared(suite: Suite | FidelitySuite, results: Path) -> list[int]:
-    """The looks that the last run of a suite has declared in a results folder; none may be."""
-    known = declared(Outline(suite, ()), Store(results))
-    return known[-1].design.get("looks", []) if known else []

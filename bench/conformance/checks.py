@@ -10,6 +10,7 @@ from torch import Tensor
 from criteria import Criterion, Group, Member, NotApplicable
 from criteria.registry import scores_weights
 from criteria.selector import Selector
+from reports.formats import few
 
 from .behaviour import Behaviour, Case, Scoring, contributes, units_of
 from .finding import Finding, Verdict
@@ -55,7 +56,7 @@ def leaves_alone(seen: Behaviour) -> Said:
     """Parameters, buffers, gradients, flags, modes, hooks and global random states stay."""
     if not seen.changed:
         return "pass", "model, gradients, hooks and random states are as before"
-    return "fail", f"{_listed(seen.changed)} changed while it scored"
+    return "fail", f"{few(seen.changed, ' ')} changed while it scored"
 
 
 def shape(seen: Behaviour) -> Said:
@@ -124,7 +125,7 @@ def members(seen: Behaviour) -> Said:
     if kind.scores is Criterion.scores and seen.again.criterion is not None:
         deaf = [one for one in deaf if not contributes(seen.again.criterion, one)]
     if deaf:
-        places = _listed([f"{one.name} ({one.kind} {one.side})" for one in deaf])
+        places = few([f"{one.name} ({one.kind} {one.side})" for one in deaf], " ")
         return "fail", f"counts() names {places}, but the scores do not depend on it"
     rest = [one for one in seen.louder if one not in moves and one not in seen.counted]
     return "pass", f"leaves out {_kinds(rest)}" if rest else "every member counts"
@@ -257,11 +258,6 @@ def _as_parameters(scoring: Scoring, at: Case) -> dict[str, Tensor]:
         ).clone()
         for group, values in zip(at.weight_groups, scoring.scores, strict=True)
     }
-
-
-def _listed(names: Sequence[str]) -> str:
-    rest = len(names) - 3
-    return ", ".join(names[:3]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _kinds(found: Sequence[Member]) -> str:

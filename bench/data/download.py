@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import socket
 import urllib.error
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from filelock import FileLock
 from criteria.lazy import torch
 
 from ..errors import BenchError
+
+TIMEOUT_S = 60  # without a byte
 
 
 class DownloadError(BenchError):
@@ -24,6 +27,8 @@ def download(url: str, file: Path, sha256: str) -> None:
     Raises:
         DownloadError: no network, no such file, not enough room, or another hash.
     """
+    usual = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(TIMEOUT_S)  # torch.hub waits for ever
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(file.with_name(file.name + ".lock")):
@@ -42,6 +47,8 @@ def download(url: str, file: Path, sha256: str) -> None:
             f"{url} could not be fetched ({reason}); on a machine without network, put the file "
             f"at {file}"
         ) from error
+    finally:
+        socket.setdefaulttimeout(usual)
 
 
 def file_sha256(file: Path) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from graphlib import TopologicalSorter
 from typing import Any
 
 from ..store.sealed import read_arrays, read_json
@@ -24,9 +23,6 @@ class JobGraph:
 
     jobs: dict[str, Job]
     after: dict[str, list[str]]
-
-    def sorter(self) -> TopologicalSorter[str]:
-        return TopologicalSorter(self.after)
 
 
 def job_graph(trials: Iterable[Trial], store: Store) -> JobGraph:

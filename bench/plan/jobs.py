@@ -222,7 +222,29 @@ class ScoresJob(_Job):
 
 
 @dataclass(frozen=True, eq=False)
-class PathJob(_Job):
+class _ByCriterion(_Job):
+    """What is made of a criterion's scores."""
+
+    at: Standpoint
+    criterion: CriterionSpec
+
+    @property
+    def unstructured(self) -> bool:
+        """Whether single weights are scored."""
+        return False
+
+    @property
+    def score_key(self) -> str:
+        """Key of the scores of its criterion."""
+        return self.at.score_key(self.criterion, self.unstructured)
+
+    @property
+    def takes_scores(self) -> tuple[str, ...]:
+        return (self.score_key,)
+
+
+@dataclass(frozen=True, eq=False)
+class PathJob(_ByCriterion):
     """Find which channels, or weights, leave, for every budget of the suite.
 
     Attributes:
@@ -235,8 +257,6 @@ class PathJob(_Job):
     """
 
     kind: ClassVar[str] = "paths"
-    at: Standpoint
-    criterion: CriterionSpec
     cost: Axis
     budgets: tuple[float, ...]
     selection: SelectionSpec
@@ -261,10 +281,6 @@ class PathJob(_Job):
         return self.cost == "weights"
 
     @property
-    def score_key(self) -> str:
-        return self.at.score_key(self.criterion, self.unstructured)
-
-    @property
     def trains(self) -> bool:
         """Whether it stores weights of its own."""
         return bool(self.procedure or self.between)
@@ -272,7 +288,7 @@ class PathJob(_Job):
     @property
     def takes_scores(self) -> tuple[str, ...]:
         scored_before = self.procedure is None or self.procedure.follows
-        return (self.score_key,) if self.iterative is None and scored_before else ()
+        return super().takes_scores if self.iterative is None and scored_before else ()
 
     @property
     def schedule(self) -> Schedule | None:
@@ -359,29 +375,17 @@ class OracleJob(_Job):
 
 
 @dataclass(frozen=True, eq=False)
-class FidelityJob(_Job):
+class FidelityJob(_ByCriterion):
     """Put a criterion's scores beside the true loss changes, and write the record."""
 
     kind: ClassVar[str] = "trials"
-    at: Standpoint
-    criterion: CriterionSpec
     oracle: OracleJob
     labels: Labels
-    unstructured: ClassVar[bool] = False
 
     @cached_property
     def identity(self) -> dict[str, Any]:
         made = self._made("at", "oracle", "labels")
         return {"schema": SCHEMA_VERSION} | self.at.identity | made | self.oracle.identity
-
-    @property
-    def takes_scores(self) -> tuple[str, ...]:
-        return (self.score_key,)
-
-    @property
-    def score_key(self) -> str:
-        """Key of the scores of its criterion."""
-        return self.at.score_key(self.criterion)
 
     def __str__(self) -> str:
         return self.labels.brief

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -18,7 +19,7 @@ from suites.protocol import Rewind, pattern
 from ..data.download import file_sha256
 from ..errors import ModelError, PlanError
 from . import jobs
-from .refusals import refuse_misfit, refuse_no_batch, refuse_too_short, refuse_unfit_training
+from .refusals import off_the_road, refuse_no_batch, too_short, unfit_training
 from .uses import CriterionSpec, PhaseUse
 
 S = TypeVar("S", bound=AnySuite)
@@ -212,13 +213,17 @@ class ComparisonMaker(Maker[Suite]):
         recover, rewind = (iterative.recover, iterative.rewind) if iterative else (None, None)
         between, early = self._training(case, recover, rewind)
         selection = self.suite.selection_of(case.model, method, budget)
-        refuse_misfit(method, selection, allowed, matched is not None)
-        refuse_unfit_training(method, procedure, allowed, selection)
-        if procedure is not None:
-            refuse_too_short(method, procedure, case.dataset)
+        criterion = self.criterion(method)
+        selector = registry.find(criterion.name).selector
+        for fault in chain(
+            off_the_road(method, selector, selection, allowed, matched=matched is not None),
+            unfit_training(method, selector, procedure, selection, allowed),
+            too_short(procedure, case.dataset),
+        ):
+            raise PlanError(f"method {method.name}: {fault}")
         return jobs.PathJob(
             at=standpoint,
-            criterion=self.criterion(method),
+            criterion=criterion,
             cost=allowed.cost,
             budgets=budgets,
             selection=selection,
@@ -245,7 +250,10 @@ class FidelityMaker(Maker[FidelitySuite]):
         return jobs.FidelityJob(
             at=standpoint,
             criterion=criterion,
-            oracle=self._oracle(standpoint.base),
+            oracle=self.once(
+                ("oracle", id(standpoint.base)),
+                lambda: jobs.OracleJob(standpoint.base, self.suite.fidelity),
+            ),
             labels=Labels(
                 **_names_of(self.suite, probe),
                 method=probe.method.name,
@@ -254,9 +262,6 @@ class FidelityMaker(Maker[FidelitySuite]):
                 budget=None,
             ),
         )
-
-    def _oracle(self, base: jobs.DenseJob) -> jobs.OracleJob:
-        return self.once(("oracle", id(base)), lambda: jobs.OracleJob(base, self.suite.fidelity))
 
 
 def _names_of(suite: AnySuite, probe: Probe) -> dict[str, Any]:
@@ -271,11 +276,7 @@ def _names_of(suite: AnySuite, probe: Probe) -> dict[str, Any]:
 
 
 def _criterion(method: MethodSpec, per_weight: bool) -> CriterionSpec:
-    """Name, all options and source of a method's criterion.
-
-    Raises:
-        PlanError: no such criterion or option, or one that does not score what the suite prunes.
-    """
+    """Name, options and source of a method's criterion, which scores what the suite prunes."""
     try:
         entry = registry.find(method.criterion)
         options = registry.resolve_options(method.criterion, method.options).model_dump()

@@ -64,20 +64,13 @@ def make_plan(suite: Suite | FidelitySuite) -> Plan:
     from ..data.known import list_datasets
     from ..models import list_models
 
-    _known("dataset", [one.name for one in suite.datasets], list_datasets())
-    _known(
-        "model",
-        [one.name for one in suite.models if not one.name.startswith("torchvision:")],
-        list_models(),
-    )
+    models = [one.name for one in suite.models if not one.name.startswith("torchvision:")]
+    for what, names, known in (
+        ("dataset", [one.name for one in suite.datasets], list_datasets()),
+        ("model", models, list_models()),
+    ):
+        if unknown := [name for name in names if name not in known]:
+            raise PlanError(no_such(what, unknown[0], known))
     if isinstance(suite, FidelitySuite):
-        fidelity = FidelityMaker(suite)
-        return Plan(suite, tuple(fidelity.trial(probe) for probe in expand(suite)))
-    comparison = ComparisonMaker(suite)
-    return Plan(suite, tuple(comparison.trial(case) for case in expand(suite)))
-
-
-def _known(what: str, names: Iterable[str], known: Collection[str]) -> None:
-    for name in names:
-        if name not in known:
-            raise PlanError(no_such(what, name, known))
+        return Plan(suite, tuple(map(FidelityMaker(suite).trial, expand(suite))))
+    return Plan(suite, tuple(map(ComparisonMaker(suite).trial, expand(suite))))

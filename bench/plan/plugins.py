@@ -1,6 +1,5 @@
 """Users' own criteria: loading their files, and what is wrong with names that nobody bears."""
 
-import inspect
 from collections.abc import Iterable
 from pathlib import Path
 from traceback import extract_tb
@@ -32,11 +31,7 @@ def load_plugins(paths: Iterable[Path]) -> None:
 def registered_by(plugins: Iterable[Path]) -> list[str]:
     """Names of the criteria that these files have registered."""
     files = {path.resolve() for path in plugins}
-    return [
-        one.name
-        for one in registry.criteria()
-        if Path(inspect.getfile(one.type)).resolve() in files
-    ]
+    return [one.name for one in registry.criteria() if one.file in files]
 
 
 def unknown_criteria(names: Iterable[str]) -> list[str]:

@@ -1,9 +1,12 @@
-"""Methods that read well and cannot run as the suite asks: said before anything runs."""
+"""Methods that read well and cannot run as the suite asks: faults, said before anything runs."""
 
-from criteria import CriteriaError, registry
+from collections.abc import Iterator
+
+from criteria import CriteriaError, Selector, registry
 from criteria.lazy import torch
 from criteria.phases import create_phase
 from criteria.procedures.procedure import Ground
+from reports.formats import counted
 from suites import Recipe
 from suites.method import MethodSpec
 from suites.problem import DatasetSpec
@@ -15,89 +18,75 @@ from .sizes import dataset_size
 from .uses import PhaseUse
 
 
-def refuse_misfit(
-    method: MethodSpec, selection: SelectionSpec, budgets: Budgets, matched: bool
-) -> None:
-    """Selectors and criteria that score take different roads to a budget.
-
-    Raises:
-        PlanError: the method has no way to the suite's budgets, or could only ignore a setting.
-    """
-    try:
-        selector = registry.find(method.criterion).selector
-    except CriteriaError as error:
-        raise PlanError(f"method {method.name}: {error}") from error
+def off_the_road(
+    method: MethodSpec,
+    selector: type[Selector] | None,
+    selection: SelectionSpec,
+    budgets: Budgets,
+    matched: bool,
+) -> Iterator[str]:
+    """Selectors and criteria that score take different roads to a budget."""
     if selector is None:
         if budgets.threshold and not matched:
             some = ", ".join(one.name for one in registry.criteria() if one.selector is not None)
-            raise PlanError(
-                f"method {method.name}: budgets.threshold is a setting of selectors "
-                f"({some}), and {method.criterion} scores; give budgets as macs, params or "
-                "speedup, or run it as `matched` control of a selector"
+            yield (
+                f"budgets.threshold is a setting of selectors ({some}), and {method.criterion} "
+                "scores; give budgets as macs, params or speedup, or run it as `matched` control "
+                "of a selector"
             )
-        return
-    fault: str | None = "picks sets and cannot rank; only criteria that score are matched controls"
-    if not matched:
-        iterative = method.iterative is not None
-        fault = unfit(
-            selector,
-            budgets.cost,
-            budgets.kept,
-            selection.scope,
-            selection.emptied,
-            iterative=iterative,
+    elif matched:
+        yield (
+            f"{method.criterion} picks sets and cannot rank; only criteria that score are matched "
+            "controls"
         )
-    if fault is not None:
-        raise PlanError(f"method {method.name}: {method.criterion} {fault}")
+    else:
+        asked = (budgets.cost, budgets.kept, selection.scope, selection.emptied)
+        if fault := unfit(selector, *asked, iterative=method.iterative is not None):
+            yield f"{method.criterion} {fault}"
 
 
-def refuse_unfit_training(
-    method: MethodSpec, procedure: PhaseUse | None, budgets: Budgets, selection: SelectionSpec
-) -> None:
-    """What trains on its way needs a budget to head for, and may need scores on the way.
-
-    Raises:
-        PlanError: says which it lacks.
-    """
+def unfit_training(
+    method: MethodSpec,
+    selector: type[Selector] | None,
+    procedure: PhaseUse | None,
+    selection: SelectionSpec,
+    budgets: Budgets,
+) -> Iterator[str]:
+    """What trains on its way needs a budget to head for, and may need scores on the way."""
     trains = procedure is not None or (method.iterative and method.iterative.trains)
     if trains and budgets.cost == "threshold":
-        raise PlanError(
-            f"method {method.name}: it trains until a budget is met, and budgets.threshold is none;"
-            " give macs, params, channels or speedup"
+        yield (
+            "it trains until a budget is met, and budgets.threshold is none; give macs, params, "
+            "channels or speedup"
         )
     if procedure is None:
         return
     if method.iterative and not procedure.follows:
-        raise PlanError(
-            f"method {method.name}: {procedure.name} selects on its way, so `iterative` would mean "
-            "nothing; leave it out"
+        yield (
+            f"{procedure.name} selects on its way, so `iterative` would mean nothing; leave it out"
         )
     if procedure.rescores and selection.round_to > 1:
-        raise PlanError(
-            f"method {method.name}: {procedure.name} chooses single units on its way, and "
-            f"selection.round_to = {selection.round_to} wants them in steps; leave round_to out"
+        yield (
+            f"{procedure.name} chooses single units on its way, and selection.round_to = "
+            f"{selection.round_to} wants them in steps; leave round_to out"
         )
     recipe = procedure.recipe
     if procedure.own_rate and recipe and (recipe.schedule != "constant" or recipe.warmup_epochs):
-        raise PlanError(
-            f"method {method.name}: {procedure.name} has a rhythm of its own, and its recipe a "
-            "schedule or a warm-up, which would mean nothing; give it `schedule: constant`"
+        yield (
+            f"{procedure.name} has a rhythm of its own, and its recipe a schedule or a warm-up, "
+            "which would mean nothing; give it `schedule: constant`"
         )
-    if procedure.rescores and registry.find(method.criterion).selector is not None:
-        raise PlanError(
-            f"method {method.name}: {procedure.name} scores on its way with these options, and "
-            f"{method.criterion} picks sets and gives no scores"
+    if procedure.rescores and selector is not None:
+        yield (
+            f"{procedure.name} scores on its way with these options, and {method.criterion} picks "
+            "sets and gives no scores"
         )
 
 
-def refuse_too_short(method: MethodSpec, procedure: PhaseUse, dataset: DatasetSpec) -> None:
-    """A training that is too short for the procedure's options, where the data's size is known.
-
-    Raises:
-        PlanError: says how long it would have to be.
-    """
+def too_short(procedure: PhaseUse | None, dataset: DatasetSpec) -> Iterator[str]:
+    """A training that is too short for the procedure's options, where the data's size is known."""
     extent = dataset_size(dataset)
-    if extent is None or procedure.recipe is None:
+    if extent is None or procedure is None or procedure.recipe is None:
         return
     nowhere = Ground(
         groups=(),
@@ -112,10 +101,10 @@ def refuse_too_short(method: MethodSpec, procedure: PhaseUse, dataset: DatasetSp
     try:
         create_phase("procedure", procedure.name, procedure.options, nowhere).check_length(steps)
     except CriteriaError as error:
-        raise PlanError(
-            f"method {method.name}: its recipe has {epochs} epoch{'s' if epochs > 1 else ''} on "
-            f"{dataset.title}, which are {steps} steps. {error}"
-        ) from error
+        yield (
+            f"its recipe has {counted(epochs, 'epoch')} on {dataset.title}, which are {steps} "
+            f"steps. {error}"
+        )
 
 
 def refuse_no_batch(recipe: Recipe, dataset: DatasetSpec) -> None:

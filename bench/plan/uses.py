@@ -20,8 +20,8 @@ class CriterionSpec:
 
 
 @dataclass(frozen=True, eq=False)
-class PhaseUse:
-    """A preparation, procedure or recovery with all its options and the hash of its code.
+class PhaseUse(CriterionSpec):
+    """A preparation, procedure or recovery likewise.
 
     Attributes:
         recipe: of its training; None for a recovery, which rides on the trial's own.
@@ -30,9 +30,6 @@ class PhaseUse:
         own_rate: one that stands in for its recipe's schedule.
     """
 
-    name: str
-    options: dict[str, Any]
-    source: str
     recipe: Recipe | None = None
     follows: bool = True
     rescores: bool = False
@@ -40,9 +37,4 @@ class PhaseUse:
 
     @property
     def identity(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "options": self.options,
-            "source": self.source,
-            "recipe": self.recipe and self.recipe.identity,
-        }
+        return super().identity | {"recipe": self.recipe and self.recipe.identity}

@@ -62,12 +62,6 @@ class Throughput:
     def seconds(self, load: Load) -> float:
         return max(2 * load.macs / (1e12 * self.tflops), load.passes / self.ceiling)
 
-    def __str__(self) -> str:
-        return (
-            f"{self.tflops:g} effective TFLOP/s and at most {self.ceiling:,.0f} forward passes a "
-            "second; a training step is three"
-        )
-
 
 @dataclass(frozen=True)
 class Work:

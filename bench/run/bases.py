@@ -35,7 +35,7 @@ def inspect_bases(
             rehearsal, whose numbers mean nothing.
     """
     found: dict[str, list[float]] = {}
-    guessing: dict[str, str] = {}
+    guessing: dict[str, int] = {}  # problem -> its classes
     for problem, base in _bases(trials):
         made = read_json(store.path("bases", base.key, ".json"))
         if made is None:
@@ -43,17 +43,16 @@ def inspect_bases(
         split, top1 = splits[base.dataset.model_dump_json()], made["accuracy"]["top1"]
         found.setdefault(problem, []).append(top1)
         if near_chance(top1, split.classes, split.images):
-            guessing[problem] = f"guessing among its {split.classes} classes gives " + _percent(
-                [1 / split.classes]
-            )
+            guessing[problem] = split.classes
     for problem, accuracies in found.items():
         top1 = f"{problem}: {_percent(accuracies)} top-1 on the test images"
         say(console, f"{top1}, of the bases with trials to go")
     if not guessing:
         return
     worst = "; ".join(
-        f"{problem}: {_percent(found[problem])} top-1, and {said}"
-        for problem, said in guessing.items()
+        f"{problem}: {_percent(found[problem])} top-1, and guessing among its {classes} classes "
+        f"gives {_percent([1 / classes])}"
+        for problem, classes in guessing.items()
     )
     if allow_untrained or suite.rehearsal:
         why = "--allow-untrained" if allow_untrained else "a rehearsal"

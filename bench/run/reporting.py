@@ -148,8 +148,8 @@ def finished(plan: Outline, store: Store) -> list[Record]:
     records = plan.records(store)
     if not records:
         raise BenchError(
-            f"{plan.suite.suite} has no records in {store.root}; first: bench run "
-            f"{plan.suite.suite}"
+            f"{plan.suite.suite} as it is planned here has no records in {store.root}; first: "
+            "bench run, with the same options"
         )
     return records
 

@@ -1,9 +1,9 @@
 """Running trials: ready jobs to the executor, records to MLflow, until nothing is pending."""
 
-import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
 from typing import Protocol
 
 from reports.records import Failure, Record
@@ -29,19 +29,6 @@ class Listener(Protocol):
     def recorded(self, record: Record) -> None: ...
 
 
-@dataclass
-class Summary:
-    """What a run did.
-
-    Attributes:
-        statuses: how many trials of this run ended how.
-        seconds: wall time.
-    """
-
-    statuses: Counter[str] = field(default_factory=Counter)
-    seconds: float = 0.0
-
-
 def run(
     trials: Sequence[Trial],
     store: Store,
@@ -49,8 +36,10 @@ def run(
     listener: Listener,
     log: Callable[[Record], None] = lambda record: None,
     inspect: Callable[[], None] = lambda: None,
-) -> Summary:
+) -> Counter[str]:
     """Run these trials and what they stand on; stopped at any moment, it loses those in flight.
+
+    Returns how many trials ended how.
 
     Args:
         trials: those of a plan that are pending.
@@ -61,7 +50,6 @@ def run(
     Raises:
         StoreError: results can no longer be written; finished records are safe.
     """
-    start = time.monotonic()
     graph = job_graph(trials, store)
     flow = _Flow(graph, store, executor, listener, log, inspect)
     finished = False
@@ -70,8 +58,7 @@ def run(
         finished = True
     finally:
         executor.close(kill=not finished)
-    flow.summary.seconds = time.monotonic() - start
-    return flow.summary
+    return flow.statuses
 
 
 @dataclass
@@ -84,7 +71,7 @@ class _Flow:
     listener: Listener
     log: Callable[[Record], None]
     inspect: Callable[[], None]
-    summary: Summary = field(default_factory=Summary)
+    statuses: Counter[str] = field(default_factory=Counter)
     _held: list[Job] = field(default_factory=list)  # that wait until all bases are inspected
     _ready: deque[Job] = field(default_factory=deque)
     _ready_alone: deque[Job] = field(default_factory=deque)
@@ -97,7 +84,7 @@ class _Flow:
 
     def run(self) -> None:
         self._bases = sum(job.kind == "bases" for job in self.graph.jobs.values())  # to be made
-        self._sorter = self.graph.sorter()
+        self._sorter = TopologicalSorter(self.graph.after)
         self._sorter.prepare()
         if not self._bases:
             self.inspect()
@@ -128,17 +115,14 @@ class _Flow:
 
     def _accept(self, job: Job) -> None:
         """Queue a job, unless what it stands on has failed."""
-        broken = self._broken(job)
+        needed = (*self.graph.after[job.key], *job.takes_scores)
+        broken = [self._failed[key] for key in needed if key in self._failed]
         if self._bases and job.kind != "bases":
             self._held.append(job)
-        elif broken is None:
-            self._queue(job)
+        elif broken:
+            self._fail(job, broken[0])
         else:
-            self._fail(job, broken)
-
-    def _broken(self, job: Job) -> Failure | None:
-        needed = (*self.graph.after[job.key], *job.takes_scores)
-        return next((self._failed[key] for key in needed if key in self._failed), None)
+            self._queue(job)
 
     def _end(self, job: Job, outcome: Outcome) -> None:
         if outcome.fatal:
@@ -178,15 +162,11 @@ class _Flow:
             self._sorter.done((whole or job).key)
         if job.kind == "bases":
             self._bases -= 1
-            if not self._bases:
-                self._go_on()
-
-    def _go_on(self) -> None:
-        """All bases are made: look at them, and then at what has waited."""
-        self.inspect()
-        held, self._held = self._held, []
-        for job in held:
-            self._accept(job)
+            if not self._bases:  # all are made: look at them, and then at what has waited
+                self.inspect()
+                held, self._held = self._held, []
+                for waiting in held:
+                    self._accept(waiting)
 
     def _fail(self, job: Job, why: Failure) -> None:
         """A failed job; its trials get failed records as their turn comes."""
@@ -198,6 +178,6 @@ class _Flow:
             self._record(record)
 
     def _record(self, record: Record) -> None:
-        self.summary.statuses[record.status] += 1
+        self.statuses[record.status] += 1
         self.listener.recorded(record)
         self.log(record)

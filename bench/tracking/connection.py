@@ -134,7 +134,10 @@ def connect(uri: str) -> MlflowClient:
     # So does this one, and prints a traceback of every fault, which `talking_to` tells in a line.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     if uri.startswith("sqlite:///"):
-        _check_database(Path(uri.removeprefix("sqlite:///")))
+        path = Path(uri.removeprefix("sqlite:///"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(path, timeout=10)) as database:
+            database.execute("BEGIN IMMEDIATE")  # MLflow would try for minutes before it complains
     return MlflowClient(tracking_uri=uri)
 
 
@@ -147,10 +150,3 @@ def runs_where(client: MlflowClient, experiment: str, condition: str) -> Iterato
         token = page.token
         if not token:
             return
-
-
-def _check_database(path: Path) -> None:
-    """Open and lock a SQLite file once: MLflow would try for minutes before it complains."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(path, timeout=10)) as database:
-        database.execute("BEGIN IMMEDIATE")

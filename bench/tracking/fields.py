@@ -4,56 +4,16 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from reports.records import Labels, Measurements, Record, budget_words, frame
+from suites.files import read_yaml
 
 PARAM_LIMIT, TAG_LIMIT, NAME_LIMIT = 6000, 5000, 250  # characters that MLflow takes
 
-# Columns of `reports.records.frame` and of the report's tables of cells and of differences over
-# problems, and what they are called in MLflow, whose charts stand in sections by the word before
-# the slash, sections and charts by the alphabet: what matters first. Accuracies and shares in
-# percent, changes and differences in points, seconds, bytes.
-SECTIONS = {
-    "difference": {
-        "mean": "mean", "typical": "typical",
-        "joint_low": "mean_low_all_at_once", "joint_high": "mean_high_all_at_once",
-        "low": "mean_low_alone", "high": "mean_high_alone",
-    },
-    "eval": {
-        "top1": "test_top1", "retained_top1": "accuracy_change", "dense_top1": "dense_test_top1",
-        "top5": "test_top5", "loss": "test_loss", "validation_top1": "validation_top1",
-        "best_validation_top1": "test_top1_at_best_validation",
-    },
-    "network": {
-        "macs": "macs", "params": "params", "speedup": "macs_speedup",
-        "latency_low_percent": "latency_kept_percent_low",
-        "latency_high_percent": "latency_kept_percent_high",
-        "latency_aa_percent": "latency_of_a_dense_copy_percent",
-        **{f"{one}_percent": f"{one}_kept_percent"
-           for one in ("macs", "params", "channels", "weights", "latency")},
-    },
-    "problems": {
-        "of": "planned", "n_problems": "compared", "wins": "won", "ties": "tied", "losses": "lost",
-    },
-    "problems_like_these": {
-        "like_low": "difference_low", "like_high": "difference_high",
-        "like_p": "p", "like_p_adjusted": "p_adjusted",
-    },
-    "spread": {
-        "top1_sd": "test_top1_sd", "retained_top1_sd": "accuracy_change_sd",
-        "top1_low": "test_top1_interval_low", "top1_high": "test_top1_interval_high",
-    },
-    "test": {"p": "p", "p_adjusted": "p_adjusted", "look": "bases_looked_at"},
-    "time": {
-        "score_s": "scoring_s", "phases_s": "training_before_recovery_s",
-        "recovery_s": "recovery_s", "total_s": "total_s",
-    },
-    "trials": {
-        one: one for one in ("bases", "expected", "done", "failed", "timed_out", "infeasible")
-    },
-    "work": {one: one for one in ("images_scored", "images_trained", "score_peak_bytes")},
-}  # fmt: skip
+# Columns of the report's tables and what they are called in MLflow, by section of its charts.
+SECTIONS: dict[str, dict[str, str]] = read_yaml(Path(__file__).with_name("metrics.yaml"))
 
 
 def named(row: Mapping[Any, Any]) -> dict[str, float]:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
+from reports.formats import after
+
 from .connection import connect, server_of, talking_to, tracking_uri
 
 if TYPE_CHECKING:
@@ -49,7 +51,8 @@ def _charts(
         where = [which, *(f"tags.{tag} = '{x}'" for tag, x in zip(by, values, strict=True))]
         address = view(experiment, " and ".join(where), PLACE, compareRunsMode="CHART")
         drawn = f" (the best {DRAWN} of {n} are drawn)" if n > DRAWN else ""
-        yield f"{what}, {', '.join(values)}{drawn}", address
+        told = [after(x) if tag == "recovery" else x for tag, x in zip(by, values, strict=True)]
+        yield f"{what}, {', '.join(told)}{drawn}", address
 
 
 def latest_run(client: MlflowClient, experiment: str) -> Run | None:

@@ -9,13 +9,15 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 from reports.analysis.analysis import analyse
 from reports.analysis.fidelity import STATISTICS, FidelityResults, analyse_fidelity
+from reports.analysis.power import sampling_test
 from reports.analysis.results import Analysed, Results
 from reports.formats import markdown_row, number
-from reports.page.findings import headline
+from reports.page.findings import concludes, headline
 from reports.page.wording import WORDS
 from reports.records import Labels, Record, budget_words, content_key
 from suites.fidelity import FidelitySuite
@@ -32,7 +34,7 @@ STEPS = (
     "`train/` and `validation/` are epochs. All are means over bases."
 )
 DIFFERENCE = (
-    "Verdict: {}. `difference/mean`: {} minus {}, mean over problems of the accuracy change, in "
+    "Verdict: {}. `difference/mean`: {} minus {}, mean over {} of the accuracy change, in "
     "points. The interval `all_at_once` holds for all comparisons of the report at once."
 )
 
@@ -87,9 +89,9 @@ def steps_of(budgets: Iterable[float]) -> dict[float, int]:
     ({0.7: 300, 0.125: 875}, {0.0004: 9996, 0.0001: 9999})
     """
     kept, unit = set(budgets), 1000
-    while len({round(unit * (1 - one)) for one in kept}) < len(kept):
+    while len({round(unit * (1 - Fraction(one))) for one in kept}) < len(kept):
         unit *= 10
-    return {one: round(unit * (1 - one)) for one in sorted(kept, reverse=True)}
+    return {one: round(unit * (1 - Fraction(one))) for one in sorted(kept, reverse=True)}
 
 
 def _of_methods(results: Results) -> Iterator[Summary]:
@@ -172,13 +174,18 @@ def _of_comparisons(results: Results) -> Iterator[Summary]:
 
 def _comparison(row: Mapping[Any, Any], results: Results) -> Summary:
     words = {str(name): x for name, x in row.items() if isinstance(x, str) and x}
+    if not concludes(results, results.problems):
+        words["verdict"] = "nothing is concluded"
+    if sampling_test(results.layout).why_not:
+        del words[VERDICTS["like_word"]]
     numbers = fields.named({name: x for name, x in row.items() if isinstance(x, int | float)})
+    over = f"{row['n_problems']} of {row['of']} problems"
     return Summary(
         name=fields.named_by(f"{row['method']} against {row['reference']}", row["recovery"]),
         tags={**words, "suite": results.suite.suite, "role": "comparison"},
         params={name: words[name] for name in ("method", "reference", "recovery")},
         points={(name, 0): x for name, x in numbers.items() if math.isfinite(x)},
-        note=DIFFERENCE.format(row["verdict"], row["method"], row["reference"]),
+        note=DIFFERENCE.format(words["verdict"], row["method"], row["reference"], over),
         records=results.records,
     )
 

@@ -1,7 +1,6 @@
 """Ours and the published: the same method at the same cost, and whether the two differ."""
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,20 +9,12 @@ import pandas as pd
 
 from suites.schema import Suite
 
-from ..formats import Cell, Column, Table, number, signed, whole
 from ..statistics import Floats
 from .published import Metric, Published, published_for
 
 MEASURED: tuple[Metric, ...] = ("top1", "top5", "train_top1", "loss")  # columns of our trials
 _COSTS = ("macs", "channels", "params")  # the first that the published row gives is the axis
 EDGE = 0.01  # share of the dense cost, as of budgets: so near, an end of ours still counts
-RULE = (
-    "They differ where the distance is larger than the square root of the sum of the squared "
-    "standard deviations: theirs over runs as printed, ours over bases and repeats. Where the "
-    "paper prints none, ours stands alone; where neither is known, nothing is said. Between two of "
-    "our budgets ours is interpolated over log cost, beyond them it is not. Bases differ, so the "
-    "drop from the dense network is held against the published drop too"
-)
 FRAME = [
     *("problem", "recovery", "method", "method_in_paper", "setting", "metric", "cost"),
     *("kept_percent", "published", "published_spread", "published_drop", "ours", "ours_spread"),
@@ -102,7 +93,7 @@ def _drops(row: Published) -> bool:
 def _held(
     theirs: float | None, ours: float | None, their_spread: float | None, our_spread: float | None
 ) -> dict[str, Any]:
-    """`difference`, `combined_spread` and `verdict` of one pair of numbers; see `RULE`."""
+    """`difference`, `combined_spread` and `verdict` of one pair of numbers."""
     if theirs is None or ours is None:
         return {"difference": None, "combined_spread": None, "verdict": ""}
     known = [one for one in (their_spread, our_spread) if one is not None]
@@ -146,55 +137,3 @@ def _at(curve: pd.DataFrame, name: str, kept: float) -> float | None:
         return float(values[[left, right]].min())
     found = float(np.interp(np.log(kept), np.log(cost), values))
     return None if math.isnan(found) else found
-
-
-def summary(table: pd.DataFrame) -> str:
-    """One sentence; empty where there is nothing to compare."""
-    counts = Counter(table["verdict"]) + Counter(table["drop_verdict"])
-    told = counts[DIFFER] + counts[AGREE]
-    if not told:
-        return ""
-    sentence = (
-        f"Of {told} published numbers (top-1 and drops) at costs that ours reach, {counts[DIFFER]} "
-        "differ from ours by more than the combined spread"
-    )
-    marked = int((table["mark"] != "").sum())
-    return sentence + (
-        f"; {marked} published rows bear a mark that says what is doubtful." if marked else "."
-    )
-
-
-def published_table(table: pd.DataFrame) -> Table:
-    """The table of the page: numbers that differ first, what ours do not reach last."""
-    columns = [
-        *(Column(name) for name in ("problem", "recovery", "method", "in the paper", "what")),
-        *(Column(name, numeric=True) for name in ("kept (%)", "published", "ours", "trials")),
-        *(Column("ours − published", numeric=True), Column("spread", numeric=True), Column("")),
-        *(Column("of the drop", numeric=True), Column("spread", numeric=True), Column("")),
-        *(Column("source"), Column("to note")),
-    ]
-    order = {DIFFER: 0, AGREE: 1, UNKNOWN: 2, BEYOND: 3, "": 4}
-    rows = sorted(
-        table.astype(object).where(table.notna(), None).to_dict("records"),
-        key=lambda one: min(order[one["verdict"] or ""], order[one["drop_verdict"] or ""]),
-    )
-    caption = (
-        f"Published numbers beside ours. {summary(table)} {RULE}. All columns: tables/published.csv"
-    )
-    return Table("published", "Ours and the published", caption, columns, [*map(_cells, rows)])
-
-
-def _cells(row: dict[Any, Any]) -> list[Cell]:
-    what = f"{row['metric']} by {row['cost']}" if row["cost"] else row["metric"]
-    paper = row["method_in_paper"] + (f" ({row['setting']})" if row["setting"] else "")
-    return [
-        *map(Cell, (row["problem"], row["recovery"], row["method"], paper, what)),
-        number(row["kept_percent"]),
-        *(number(row[name], 4) for name in ("published", "ours")),
-        whole(None if row["n_trials"] is None else int(row["n_trials"])),
-        *(signed(row["difference"]), number(row["combined_spread"]), Cell(row["verdict"] or "–")),
-        *(signed(row["drop_difference"]), number(row["drop_combined_spread"])),
-        Cell(row["drop_verdict"] or "–"),
-        Cell(row["source"]),
-        Cell("; ".join(filter(None, [row["mark"], row["note"]]))),
-    ]

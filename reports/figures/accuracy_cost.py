@@ -13,13 +13,13 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from ..analysis.cells import CELL
 from ..analysis.results import Results
-from ..formats import confidence, in_order
+from ..formats import in_order
 from .captions import COSTS, said
 from .focus import focus, mark_below
 from .panels import entries, grid, legend, name_axes
 from .plot import Plot
 from .published_points import draw_published, published_entry, published_points
-from .rows import DOT, spread_words, with_dots
+from .rows import DOT, with_dots
 from .style import DASHED, GREY, Look
 
 DENSE = "dense"
@@ -55,12 +55,9 @@ def curves(results: Results, looks: Mapping[str, Look], cells: pd.DataFrame, nam
     label = "theoretical MACs kept (%)" if theoretical else COSTS[cost]
     banded = with_bands(data, looks, results.suite.analysis.control)
     data = data[(data["dot"] == "") | data["method"].isin(banded)]
-    of = f", of {', '.join(looks[one].name for one in banded)}"
-    level = confidence(results.suite.analysis.alpha)
-    bands = f"Bands{of}: {level} t-interval over bases; they may leave the panel."
     words = said(
         "accuracy_cost", results, matched=matched.any(), unmeasured=unmeasured, cost=cost,
-        label=label, spread=spread_words(results.suite, bands, of), published=len(theirs),
+        label=label, banded=[looks[one].name for one in banded], published=len(theirs),
         methods=cells["method"].unique(),
     )  # fmt: skip
     figure = draw(data, looks, label, banded, theirs)

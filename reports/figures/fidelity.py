@@ -14,7 +14,6 @@ from matplotlib.lines import Line2D
 from suites.section import slug
 
 from ..analysis.fidelity import NORMALISED, SHARES, FidelityResults
-from ..formats import confidence
 from ..statistics import FEWEST_BASES
 from .captions import said
 from .panels import tiled
@@ -62,15 +61,6 @@ def fidelity_gallery(
         return [write(plot, folder) for name in asked for plot in FIGURES[name](results)]
 
 
-def _bars(results: FidelityResults) -> str:
-    if results.suite.bases == 1:
-        return "One base per problem, so no intervals"
-    if results.suite.bases < FEWEST_BASES:
-        return "Small dots: single bases, too few for an interval"
-    level = confidence(results.suite.analysis.alpha)
-    return f"Bars: {level} t-intervals over {results.suite.bases} bases"
-
-
 def _correlation(results: FidelityResults) -> Iterator[Plot]:
     data = rows_of(results, CORRELATIONS)
     figure, panels = _dot_plot(results, data, CORRELATIONS, "Spearman's ρ of score and loss change")
@@ -79,7 +69,7 @@ def _correlation(results: FidelityResults) -> Iterator[Plot]:
         ceiling = results.ceilings.get(problem, math.nan)
         if not math.isnan(ceiling):
             ax.axvline(ceiling, color=GREY, linewidth=0.9, dashes=(3, 2), zorder=1)
-    yield Plot("correlation", figure, data, *said("correlation", results, bars=_bars(results)))
+    yield Plot("correlation", figure, data, *said("correlation", results))
 
 
 def _regret(results: FidelityResults) -> Iterator[Plot]:
@@ -93,7 +83,7 @@ def _regret(results: FidelityResults) -> Iterator[Plot]:
         ax.set_xticks(ticks, [f"{x:g}" for x in ticks])
         ax.minorticks_off()
         ax.set_xlim(left=-0.04)
-    yield Plot("regret", figure, data, *said("regret", results, bars=_bars(results)))
+    yield Plot("regret", figure, data, *said("regret", results))
 
 
 def _matrices(

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ..analysis.ranking import MethodRanks
 from ..analysis.results import Results
-from .captions import participants, said
+from .captions import said
 from .focus import focus, signed
 from .plot import Plot
 from .style import GREY, INK, TWO_COLUMNS, Look, recovered
@@ -30,9 +30,8 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     ]
     if not ranked:
         return
-    sizes = "; ".join(dict.fromkeys(map(participants, ranked)))
     data = drawn(ranked)
-    words = said("rank_diagram", results, sizes=sizes)
+    words = said("rank_diagram", results, ranked=ranked)
     yield Plot("rank_diagram", draw(data, looks), data, *words)
 
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from ..analysis.results import Results
 from ..records import budget_words
-from .captions import COSTS, participants, said
+from .captions import COSTS, said
 from .panels import tiled
 from .plot import Plot
 from .style import INK, TWO_COLUMNS, Look, recovered
@@ -30,12 +30,9 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     if data.empty or data["method"].nunique() < 3:
         return
     axis = results.suite.budgets.cost
-    of = {one: participants(results.ranking[one]) for one in data["recovery"].unique()}
-    sizes = "; ".join(f"{one}: {n}" for one, n in of.items())
-    if len(set(of.values())) == 1:
-        (sizes,) = set(of.values())
     figure = draw(data, looks, THRESHOLD if axis == "threshold" else COSTS[axis])
-    words = said("rank_flow", results, sizes=sizes)
+    ranked = [results.ranking[one] for one in data["recovery"].unique()]
+    words = said("rank_flow", results, ranked=ranked)
     yield Plot("rank_flow", figure, data, *words)
 
 

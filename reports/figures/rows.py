@@ -10,11 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from suites.schema import Suite
-
-from ..formats import confidence
 from ..statistics import FEWEST_BASES
-from .focus import EDGE, focus, mark_beside
+from .focus import focus, mark_beside
 from .style import GREY, INK, TWO_COLUMNS, Look
 
 ROW = 0.135  # inches
@@ -124,21 +121,6 @@ def with_dots(
     if not single:
         return bare
     return pd.concat([bare, pd.DataFrame(single, columns=bare.columns)], ignore_index=True)
-
-
-def spread_words(suite: Suite, enough: str, of: str = "") -> str:
-    """What stands for the spread over bases, for captions: `enough` where these are so many."""
-    if suite.bases == 1:
-        return "One base, so no intervals."
-    if suite.bases < FEWEST_BASES:
-        return f"Small dots{of}: single bases, too few for an interval."
-    return enough
-
-
-def bar_words(suite: Suite) -> str:
-    """The same of the bars of `dots`, and what stands at the edge."""
-    bars = f"Bars: {confidence(suite.analysis.alpha)} t-intervals over bases. An arrow marks one "
-    return f"{spread_words(suite, bars + 'that leaves the panel.')} {EDGE}"
 
 
 def dots(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], *held: float) -> None:

@@ -3,6 +3,7 @@
 The tests decide the words; here they are only made short. `findings` says the same in full.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -10,13 +11,16 @@ import pandas as pd
 
 from ..analysis.best import OVER
 from ..analysis.changes import COSTS
+from ..analysis.power import sampling_test
 from ..analysis.results import Results
-from ..formats import after, capital, confidence, counted, interval, number, points, ranged
+from ..formats import after, capital, confidence, interval, number, points, ranged
 from ..records import budget_words
 from ..statistics import FEWEST_BASES
+from ..words import Words
 from .chart_data import Board, Mark, Switch, View
 from .findings import (
     by_word_of,
+    concludes,
     highest,
     no_conclusion,
     nothing,
@@ -42,49 +46,35 @@ def answers(results: Results) -> dict[str, str]:
 
 
 def _short(results: Results, recovery: str) -> str:
-    control, rope = results.suite.analysis.control, results.suite.analysis.rope
+    suite, control = results.suite, results.suite.analysis.control
     rows = of_control(results, recovery)
-    by_word = by_word_of(rows)
     known = [row for row in rows if row["word"] != "not compared"]
     if why_not := no_conclusion(results, rows):
         return why_not
     if not known:
         return nothing(rows, control)
-    if results.suite.bases < FEWEST_BASES:
-        bases = counted(results.suite.bases, "base")
-        why = f"With {bases} per problem that may be chance: it takes {FEWEST_BASES}."
-        return " ".join([*highest(known, control), why])
-    better, worse = by_word["better"], by_word["worse"]
-    parts = [f"{_led(better, 'better')} better than {control}"] if better else []
-    if worse:
-        parts += [] if better else [f"No method is shown to be better than {control}"]
-        parts += [f"{_led(worse, 'worse')} worse"]
-    said = ["; ".join(parts)] if parts else []
-    if equal := [str(row["method"]) for row in by_word["equivalent"]]:
-        said.append(
-            f"{_are(equal, 'equivalent')} as good as {control} (within {counted(rope, 'point')})"
-        )
-    undecided, mixed, lost = (len(by_word[one]) for one in ("undecided", "mixed", "not compared"))
-    rest = [f"no difference is shown for {counted(undecided, 'other')}"] if undecided else []
-    if not said:
-        said = [f"No method is shown to differ from {control}"]
-        rest = [one.removesuffix(".") for one in highest(known, control)]
-    rest += [f"mixed: {mixed}"] if mixed else []
-    rest += [f"without a result: {lost}"] if lost else []
-    said += [capital("; ".join(rest))] if rest else []
-    return " ".join(f"{one}." for one in said)
+    part = "few_bases" if suite.bases < FEWEST_BASES else "tested"
+    of_highest = highest(known, control)
+    return _TEXTS("comparison", part, by_word_of(rows), suite=suite, highest=of_highest)
 
 
-def _led(rows: Sequence[Mapping[Any, Any]], word: str) -> str:
-    """`a (+3.20 points, [+1.00, +5.40]), b and 4 more are`: the first with its size."""
-    return _are([with_interval(rows[0]), *(str(one["method"]) for one in rows[1:])], word)
+def like_these(results: Results, recovery: str) -> str:
+    """What may be said of other problems: of datasets and models of which these are a sample."""
+    rows, why_not = of_control(results, recovery), sampling_test(results.layout).why_not
+    sizes = defaultdict[str, list[str]](list)
+    for row in rows:
+        sizes[row["like_word"]].append(f"{row['method']} ({points(row['mean'])} points)")
+    return _TEXTS("comparison", "like_these", sizes, results=results, why_not=why_not)
 
 
-def _are(names: Sequence[str], word: str) -> str:
-    named = NAMED[word]
-    more = [f"{len(names) - named} more"] if len(names) > named else []
-    *most, last = [*names[:named], *more]
-    return f"{', '.join(most)} and {last} are" if most else f"{last} is"
+def are(names: Sequence[str], most: int) -> str:
+    """`a, b and 4 more are`: so many of the names, and how many more."""
+    more = [f"{len(names) - most} more"] if len(names) > most else []
+    *first, last = [*names[:most], *more]
+    return f"{', '.join(first)} and {last} are" if first else f"{last} is"
+
+
+_TEXTS = Words("answer.yaml", are, with_interval, NAMED=NAMED, FEWEST_BASES=FEWEST_BASES)
 
 
 def board(results: Results) -> Board:
@@ -123,7 +113,7 @@ def board(results: Results) -> Board:
     ]
     costs = ["MACs kept (%)", "parameters kept (%)", "scoring time (s)"]
     spans = f"line: {level} interval over bases; " if suite.bases >= FEWEST_BASES else ""
-    told = suite.bases >= FEWEST_BASES and not results.footing.void(results.problems)
+    told = concludes(results, results.problems)
     filled = f"filled: shown to differ from {suite.analysis.control}"
     legend = spans + (filled if told else "nothing is concluded, and no mark is filled")
     return Board("accuracy change (points)", capital(legend), heads, costs, switches, views)
@@ -138,16 +128,20 @@ def _view(rows: pd.DataFrame, results: Results) -> View:
     """Rows of one view, best first; those without numbers last."""
     control, problem = results.suite.analysis.control, str(rows["problem"].iloc[0])
     there = results.problems if problem == OVER else [problem]
-    told = results.suite.bases >= FEWEST_BASES and not results.footing.void(there)
+    single = pd.notna(rows["budget"].iloc[0])  # the tests are of the mean over budgets
+    told = concludes(results, there) and not single
     ordered = rows.sort_values("change", ascending=False, kind="stable")
     marks = [_mark(row, control, told) for row in ordered.to_dict("records")]
     top1 = (ordered["top1"] - ordered["change"]).mean()
     dense = "–" if pd.isna(top1) else f"{top1:.2f}"
     texts = [dense, points(0), "–", "100", "100", "–", "reference"]
     own = ordered[ordered["matched_to"].isna() | (ordered["method"] == control)]
-    shown = _shown(own.dropna(subset=["change"]), results, str(rows["recovery"].iloc[0]))
+    shown = _shown(own, results, str(rows["recovery"].iloc[0]))
     n, of = int(rows["n_problems"].max()), len(there)
     over = f"mean over {n} of {of} problems" if 0 < n < of else ""
+    if single:
+        over = over or (f"mean over {of} problems" if of > 1 else there[0])
+        over += "; no test is of one budget alone"
     return View(marks, shown, Mark("dense network", 0.0, NAN, NAN, "", texts), over)
 
 
@@ -180,8 +174,8 @@ def _shown(own: pd.DataFrame, results: Results, recovery: str) -> list[str]:
     kept = {results.suite.analysis.control, *named}
     for more in (random & set(told), set(told)):
         kept |= more if len(kept | more) <= ROWS else set()
-    kept &= set(own["method"])
-    best = [one for one in own["method"] if one not in kept]
+    kept &= set(own["method"]) if own["change"].notna().any() else set()
+    best = [one for one in own.dropna(subset=["change"])["method"] if one not in kept]
     most = ROWS if len(own) > ROWS + 1 else len(own)
     kept |= set(best[: max(0, most - len(kept))])
     return [one for one in own["method"] if one in kept]

@@ -28,18 +28,4 @@ def captioned(
     return Table(f"{name}_{of}" if of else name, title, caption, columns, rows)
 
 
-def these(results: Results) -> str:
-    return "these problems" if len(results.problems) > 1 else "this problem"
-
-
-def over_budgets(results: Results) -> str:
-    """How budgets become one number."""
-    counts = [len(kept) for kept in results.budgets.values()]
-    if max(counts) == 1:
-        return "at one budget"
-    if results.suite.budgets.cost == "threshold":
-        return f"mean over {ranged(counts, 'threshold')}"
-    return f"mean over {ranged(counts, 'budget')}, weighted by log compression"
-
-
-_WORDS = Words("tables.yaml", over_budgets, these, OVER=best.OVER, FEWEST_LEVELS=FEWEST_LEVELS)
+_WORDS = Words("tables.yaml", ranged, OVER=best.OVER, FEWEST_LEVELS=FEWEST_LEVELS)

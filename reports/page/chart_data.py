@@ -101,14 +101,9 @@ class Board:
             }
             for key, view in self.views.items()
         }
-        content = {
-            **{name: getattr(self, name) for name in ("value", "heads", "costs", "start")},
-            **{
-                "switches": [one._asdict() for one in self.switches],
-                "names": names,
-                "views": views,
-            },
-        }
+        content = {name: getattr(self, name) for name in ("value", "heads", "costs", "start")}
+        content["switches"] = [one._asdict() for one in self.switches]
+        content |= {"names": names, "views": views}
         text = json.dumps(content, separators=(",", ":"), allow_nan=False)
         return Markup(text.translate({ord(one): f"\\u{ord(one):04x}" for one in "<>&"}))
 

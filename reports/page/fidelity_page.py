@@ -12,7 +12,7 @@ import pandas as pd
 from suites.section import slug
 
 from ..analysis.fidelity import CORRELATIONS, NORMALISED, REGRETS, SHARES, FidelityResults
-from ..formats import Cell, Table, capital, confidence, counted, few, heads
+from ..formats import Cell, Table, capital, confidence, counted, few, heads, number
 from ..statistics import FEWEST_BASES
 from . import findings, wording
 from .answer import ROWS
@@ -72,13 +72,18 @@ def render_fidelity(
 
 def headline(results: FidelityResults, problem: str) -> str:
     """Which criterion has the highest correlation, and how far that can be trusted."""
-    rows = _rows(results, problem).dropna(subset=["spearman"]).to_dict("records")
+    found = _rows(results, problem)
+    rows = found.dropna(subset=["spearman"]).to_dict("records")
+    if not rows and found["complete"].any():
+        return "Nothing can be ranked: every removal changes the loss alike."
     if not rows:
         return "No criterion has all its trials yet."
     best = rows[0]
     inside = max(rows, key=lambda row: (pd.notna(row["spearman_within"]), row["spearman_within"]))
     near = sum(not row["told"] for row in rows[1:])
-    text = f"{best['method']} has the highest ρ over all units ({_number(best['spearman'])})"
+    some = f"Of the {len(rows)} of {len(found)} criteria that have all trials, "
+    text = "" if found["complete"].all() else some
+    text += f"{best['method']} has the highest ρ over all units ({_number(best['spearman'])})"
     text += f"; {counted(near, 'other')} not shown to differ" if near else ""
     text += f"; within layers {inside['method']} ({_number(inside['spearman_within'])}). "
     random = {one.name for one in results.suite.methods if one.criterion == "random"}
@@ -156,8 +161,8 @@ def warnings(results: FidelityResults) -> Iterator[str]:
 def _table(results: FidelityResults, problem: str, name: str, columns: Mapping[str, str]) -> Table:
     rows = []
     for row in _rows(results, problem).to_dict("records"):
-        cells = [Cell(_said(row, one), _value(row[one])) for one in columns]
-        seconds = Cell(_number(row["score_s"]), _value(row["score_s"]))
+        cells = [Cell(_said(row, one), number(row[one]).value) for one in columns]
+        seconds = Cell(_number(row["score_s"]), number(row["score_s"]).value)
         trials = Cell(f"{row['done']}/{row['expected']}", row["done"])
         rows.append([Cell(row["method"]), *cells, seconds, trials])
     names = ["Criterion", *columns.values(), "Scoring s", "Trials"]
@@ -191,7 +196,3 @@ def _number(value: float) -> str:
         return "–"
     text = f"{value:.2f}" if abs(value) >= 0.095 or value == 0 else f"{value:.2g}"
     return text.replace("-", "−")
-
-
-def _value(value: Any) -> float | None:
-    return None if pd.isna(value) else float(value)

@@ -6,7 +6,6 @@ from typing import Any
 
 import pandas as pd
 
-from ..analysis import power
 from ..analysis.cells import failures as failures_of
 from ..analysis.results import Results
 from ..formats import capital, confidence, counted, few, interval, points
@@ -50,54 +49,17 @@ def headline(results: Results, recovery: str) -> str:
     return " ".join([*sentences, *_collapsed(known, control), *said])
 
 
+def concludes(results: Results, problems: Sequence[str]) -> bool:
+    """Whether words such as better may be said of these problems at all."""
+    return results.suite.bases >= FEWEST_BASES and not results.footing.void(problems)
+
+
 def no_conclusion(results: Results, rows: Sequence[Mapping[Any, Any]]) -> str:
     """Why nothing could be said whatever the trials gave; "" where something can."""
     if not rows:
         return f"The suite holds {results.suite.analysis.control} alone: nothing is compared."
     void = results.footing.void(results.problems)
     return f"Nothing is concluded: {void}." if void else ""
-
-
-def like_these(results: Results, recovery: str) -> str:
-    """What may be said of other problems: of datasets and models of which these are a sample."""
-    rows = of_control(results, recovery)
-    control = results.suite.analysis.control
-    if len(results.problems) == 1:
-        return "Other models and data: nothing here speaks for them."
-    if why_not := power.sampling_test(results.layout).why_not:
-        return f"For problems like these nothing is said: {why_not}."
-    better, worse = (
-        [
-            f"{row['method']} ({points(row['mean'])} points)"
-            for row in rows
-            if row["like_word"] == word
-        ]
-        for word in ("better", "worse")
-    )
-    about = conditional(results)
-    if not better and not worse:
-        return f"For problems like these{about} no method is shown to differ from {control}."
-    parts = [f"Typically better than {control}: {few(better)}."] if better else []
-    parts += [f"Typically worse: {few(worse)}."] if worse else []
-    n = len(results.problems)
-    unseen = 100 * (1 - results.suite.analysis.alpha ** (1 / n))
-    return (
-        f"For problems like these{about}. {' '.join(parts)} What happens on none of {n} "
-        f"problems, such as a collapse, may happen on up to {unseen:.0f} % of those like them."
-    )
-
-
-def conditional(results: Results) -> str:
-    """` (all with resnet20)`: what of the problems does not vary, and so conditions the claim."""
-    fixed = [
-        f"all {word} {names.pop()}"
-        for word, names in (
-            ("on", {one.dataset for one in results.expected}),
-            ("with", {one.model for one in results.expected}),
-        )
-        if len(names) == 1
-    ]
-    return f" ({', '.join(fixed)})" if fixed else ""
 
 
 def of_control(results: Results, recovery: str) -> list[dict[Any, Any]]:
@@ -120,7 +82,7 @@ def _by_word(
         parts.append(f"worse than {control}: {few(worst_first)}")
     if by_word["equivalent"]:
         names = [one["method"] for one in by_word["equivalent"]]
-        parts.append(f"as good as equal (within {counted(rope, 'point')}): {few(names)}")
+        parts.append(f"equivalent to {control} (within {counted(rope, 'point')}): {few(names)}")
     for one in by_word["mixed"]:
         typical = f"{points(one['mean'])} points on the mean, typically {points(one['typical'])}"
         parts.append(f"mixed: {one['method']} ({typical}; {one['why']})")
@@ -205,19 +167,20 @@ def nothing(rows: Sequence[Mapping[Any, Any]], control: str) -> str:
 def headline_numbers(results: Results) -> dict[str, dict[str, Any]]:
     """The same by recovery and in numbers.
 
-    `best` has the highest mean difference to the control on these problems, of `mean` points with
-    the simultaneous interval `low`, `high` and `p_adjusted` where there is one; `compared` counts
-    the methods, `better`, `worse`, `equivalent` those of each word; `like_better` and `like_worse`
-    those for problems like these. Empty where nothing may be concluded.
+    `best` has the highest mean difference to the control, on so many `problems` as both have
+    finished, of `mean` points with the simultaneous interval `low`, `high` and `p_adjusted` where
+    there is one; `compared` counts the methods, `better`, `worse`, `equivalent` those of each word;
+    `like_better` and `like_worse` those for problems like these. Empty where nothing may be
+    concluded.
     """
     numbers_of: dict[str, dict[str, Any]] = {}
     if results.footing.void(results.problems):
         return numbers_of
     for recovery in results.recoveries:
         rows = [row for row in of_control(results, recovery) if row["word"] != "not compared"]
-        best = _top(rows)
-        if best is None:
+        if not rows:
             continue
+        best = rows[0]
         columns = {"mean": "mean", "low": "joint_low", "high": "joint_high"}
         columns["p_adjusted"] = "p_adjusted"
         numbers = {name: float(best[column]) for name, column in columns.items()}
@@ -226,7 +189,7 @@ def headline_numbers(results: Results) -> dict[str, dict[str, Any]]:
         numbers_of[recovery] = {
             "best": str(best["method"]),
             **{name: value for name, value in numbers.items() if not pd.isna(value)},
-            "problems": len(results.problems),
+            "problems": int(best["n_problems"]),
             "compared": len(rows),
             **{name: words[name] for name in ("better", "worse", "equivalent")},
             **{f"like_{name}": like[name] for name in ("better", "worse")},
@@ -237,23 +200,6 @@ def headline_numbers(results: Results) -> dict[str, dict[str, Any]]:
 def _places(results: Results) -> str:
     n = len(results.problems)
     return f"the mean of these {n} problems" if n > 1 else f"{results.problems[0]}"
-
-
-def power_lines(of: power.Layout) -> list[str]:
-    """What the design's tests can show at all, and what would help most; a sentence each."""
-    said = []
-    for one in power.planned_tests(of):
-        what = f"{capital(one.name)} ({counted(one.family, 'test')})"
-        if one.why_not:
-            said.append(f"{what}: nothing can be shown, as {one.why_not}.")
-        elif one.detects is None:
-            said.append(f"{what}: no difference is found with 80 % power.")
-        else:
-            found = f"{one.detects:g} {one.unit}"
-            said.append(f"{what}: a difference of {found} is found with 80 % power.")
-    for name, detects in power.advice(of)[:1]:
-        said.append(f"What would help most: {name}. Then {detects:g} base SDs are found.")
-    return said
 
 
 def left_out(results: Results) -> list[tuple[str, str, str, str, str]]:

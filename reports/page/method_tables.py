@@ -146,7 +146,9 @@ def equal_cost_table(results: Results, recovery: str) -> Table | None:
     other = WORDS[table["cost"].iloc[0]]
     names = ["Method", "Against", f"At budgets of {axis}", f"At equal {other}", "Interval"]
     names += [f"{capital(other)} kept", "Problems"]
-    known = {"axis": axis, "other": other}
+    asked = results.overall[results.overall["recovery"] == recovery]["method"]
+    apart = [one for one in asked.unique() if one not in set(table["method"])]
+    known = {"axis": axis, "other": other, "apart": apart}
     return captioned("equal_cost", recovery, results, heads(names, 2), rows, **known)
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Template
 from markupsafe import Markup
 
+from ..analysis import power
 from ..analysis.results import Results
-from ..formats import Table, after, capital
+from ..formats import Table
 from ..words import templates
 from . import answer, checklist, findings, wording
 from .glossary import GLOSSARY, explainer, place
@@ -32,16 +33,13 @@ def render(
         done=sum(one.status == "done" for one in results.records),
         answers=answer.answers(results),
         board=answer.board(results),
-        headlines=[
-            (
-                capital(after(one)),
-                findings.headline(results, one),
-                findings.like_these(results, one),
-            )
+        headlines={
+            one: (findings.headline(results, one), answer.like_these(results, one))
             for one in ([] if results.footing.rehearsal else results.recoveries)
-        ],
+        },
         scope=scope(results),
-        power_lines=findings.power_lines(results.layout),
+        planned_tests=power.planned_tests(results.layout),
+        advice=power.advice(results.layout),
         warnings=list(warnings(results)),
         one_image=one_image(results.trials),
         failures=findings.failures(results.records),

@@ -7,12 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from ..analysis.against_published import published_table
+from ..analysis.against_published import AGREE, BEYOND, DIFFER, UNKNOWN
 from ..analysis.results import Results
-from ..formats import Cell, Table, after, capital, heads, in_order, number, whole
+from ..formats import Cell, Column, Table, after, capital, heads, in_order, number, signed, whole
 from ..records import Measurements, budget_words
 from . import latency
 from .captions import captioned
+from .care import caution
 from .method_tables import (
     difference_table,
     equal_cost_table,
@@ -41,7 +42,7 @@ def typeset(results: Results) -> dict[str, list[Table]]:
         made = (make(results, recovery) for make in makers)
         tables[capital(after(recovery))] = [one for one in made if one is not None]
     if len(results.published):
-        tables["Ours and the published"] = [published_table(results.published)]
+        tables["Ours and the published"] = [published_table(results)]
     notes = [note_table(results)] if any(_notes(results)) else []
     return tables | {"Whole suite": [noise_table(results), *notes, cell_table(results)]}
 
@@ -150,6 +151,48 @@ def cell_table(results: Results) -> Table:
         cells = [Cell(row[one]) for one in ("problem", "recovery", "method")]
         cells += [_budget(results, row["budget"])]
         cells += [Cell(f"{row['done']}/{row['expected']}", row["done"])]
-        rows.append([*cells, *(number(row[one]) for one in columns)])
+        shown = {one: signed if one == "retained_top1" else number for one in columns}
+        rows.append([*cells, *(show(row[one]) for one, show in shown.items())])
     names = ["Problem", "Recovery", "Method", "Budget", "Trials", *columns.values()]
     return captioned("cells", "", results, heads(names, 3), rows)
+
+
+def summary(table: pd.DataFrame) -> str:
+    """One sentence of `results.published`; empty where there is nothing to compare."""
+    counts = Counter(table["verdict"]) + Counter(table["drop_verdict"])
+    told, marked = counts[DIFFER] + counts[AGREE], int((table["mark"] != "").sum())
+    known = {"told": told, "differ": counts[DIFFER], "marked": marked}
+    return caution("published", "summary", **known) if told else ""
+
+
+def published_table(results: Results) -> Table:
+    """Ours and theirs: numbers that differ first, what ours do not reach last."""
+    columns = [
+        *heads(["problem", "recovery", "method", "in the paper", "what"], 5),
+        *heads(["kept (%)", "published", "ours", "trials", "ours − published", "spread"], 0),
+        *(Column(""), *heads(["of the drop", "spread"], 0)),
+        *heads(["", "source", "to note"], 3),
+    ]
+    table, order = results.published, {DIFFER: 0, AGREE: 1, UNKNOWN: 2, BEYOND: 3, "": 4}
+    rows = sorted(
+        table.astype(object).where(table.notna(), None).to_dict("records"),
+        key=lambda one: min(order[one["verdict"] or ""], order[one["drop_verdict"] or ""]),
+    )
+    known = {"summary": summary(table)}
+    return captioned("published", "", results, columns, [*map(_compared, rows)], **known)
+
+
+def _compared(row: dict[Any, Any]) -> list[Cell]:
+    what = f"{row['metric']} by {row['cost']}" if row["cost"] else row["metric"]
+    paper = row["method_in_paper"] + (f" ({row['setting']})" if row["setting"] else "")
+    return [
+        *map(Cell, (row["problem"], row["recovery"], row["method"], paper, what)),
+        number(row["kept_percent"]),
+        *(number(row[name], 4) for name in ("published", "ours")),
+        whole(None if row["n_trials"] is None else int(row["n_trials"])),
+        *(signed(row["difference"]), number(row["combined_spread"]), Cell(row["verdict"] or "–")),
+        *(signed(row["drop_difference"]), number(row["drop_combined_spread"])),
+        Cell(row["drop_verdict"] or "–"),
+        Cell(row["source"]),
+        Cell("; ".join(filter(None, [row["mark"], row["note"]]))),
+    ]

@@ -11,7 +11,6 @@ from suites.protocol import Axis
 from suites.schema import AnySuite
 
 from ..analysis import power
-from ..analysis.against_published import summary
 from ..analysis.cells import failures
 from ..analysis.off_budget import off_budget, off_by_method
 from ..analysis.published import published_dense
@@ -24,6 +23,7 @@ from .care import caution
 from .checklist import TOYS
 from .findings import left_out
 from .record_warnings import missing_warnings, record_warnings
+from .tables import summary
 from .wording import WORDS
 
 LOST = 0.25  # share of the dense top-1 below which a method has kept nothing to compare
@@ -198,6 +198,11 @@ def _behind_published(results: Results) -> Iterator[str]:
 
 
 def _width_warnings(results: Results) -> Iterator[str]:
+    suite = results.suite
+    single = [one.name for one in suite.methods if (one.scope or suite.selection.scope) == "local"]
+    if 0 < len(single) < len(suite.methods) and not suite.budgets.unstructured:
+        matched = any(one.matched for one in suite.methods)
+        yield caution("widths", "scopes", single=single, matched=matched)
     done = [(one.labels, one.measurements) for one in results.records if one.measurements]
     thin = [
         (kept / channels, f"{kept} of {channels} in {root} ({labels.method}, {labels.at})")
@@ -208,6 +213,7 @@ def _width_warnings(results: Results) -> Iterator[str]:
     if thin:
         n, thinnest = len(thin), min(thin)[1]
         yield caution("widths", "thin", share=THIN, n=n, thinnest=thinnest)
-    trimmed = [found.trimmed for _, found in done if found.trimmed]
+    trimmed = [(labels.method, found.trimmed) for labels, found in done if found.trimmed]
     if trimmed:
-        yield caution("widths", "trimmed", trimmed=trimmed)
+        methods, numbers = [*dict.fromkeys(one for one, _ in trimmed)], [n for _, n in trimmed]
+        yield caution("widths", "trimmed", methods=methods, trimmed=numbers)

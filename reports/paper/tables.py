@@ -2,9 +2,8 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -19,19 +18,18 @@ from .choice import Choice
 _COSTS = {"weights": "Weights", "macs": "MACs", "params": "Params", "latency": "Latency"}
 _UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""))
 _MARKS: Mapping[str, Mark] = {"best": "best", "near": "near"}
-ALL = math.nan  # budgets of the suite: their mean
+ALL = None  # budgets of the suite: their mean
 _THIN = "\N{THIN SPACE}"
 _EQUAL = 9  # decimals to which means are equal
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     """A column: its head, the head above that, and what stands in it."""
 
     over: str
     head: str
     dense: str
-    at: Callable[[str, float], Cell]  # of method and budget, or `ALL`
+    at: Callable[[str, float | None], Cell]  # of method and budget, or `ALL`
 
 
 class Shown:
@@ -45,7 +43,7 @@ class Shown:
         self.cells = {(row["problem"], row["method"], row["budget"]): row for row in whole}
         ranking, by_base = {recovery: self.ranks}, collapsed(results.averaged)
         standing = against_best(results.problems, by_base, ranking, choice.names)
-        self.standing = standing.set_index(["problem", "method"]).to_dict("index")
+        self.standing: dict[Any, Any] = standing.set_index(["problem", "method"]).to_dict("index")
         self.several = max(map(len, results.budgets.values())) > 1  # budgets
 
     def tables(self) -> Iterator[dict[str, Any]]:
@@ -66,7 +64,7 @@ class Shown:
         of = "" if axis == "threshold" else f" of {COSTS[axis].removesuffix(' (%)')}"
         groups = [("", [[Cell("Dense"), *(Cell(one.dense) for one in columns)]])]
         there = {budget for one in problems for budget in self.results.budgets[one]}
-        parts = {
+        parts: dict[float | None, tuple[str, list[str]]] = {
             budget: (budget_words(axis, budget) + of, list(names))
             for budget in self.choice.budgets
             if budget in there
@@ -76,25 +74,27 @@ class Shown:
         for budget, (heading, who) in parts.items():
             rows = [[Cell(names[m]), *(one.at(m, budget) for one in columns)] for m in who]
             groups.append((capital(heading), rows))
+        standings = [self.standing.get((place, one), {}) for one in names]
         over = groupby(one.over for one in columns)
         return {
             "place": place,
             "heads": [one.head for one in columns],
             "over": [(text, len(list(same))) for text, same in over],  # of so many columns
             "groups": groups,
-            "tested": any(self._standing(place, one) in ("near", "behind") for one in names),
+            "tested": any(of.get("standing") in ("near", "behind") for of in standings),
             "missing": list(self._missing(problems)),
         }
 
     def _accuracy(self, problem: str, over: str) -> list[Column]:
         """Top-1, with its spread over bases, and its change."""
+        _, best = self._changes([problem])
 
-        def top1(method: str, budget: float) -> Cell:
+        def top1(method: str, budget: float | None) -> Cell:
             if budget not in self.results.budgets[problem]:
                 return Cell("")
-            row = self.cells.get((problem, method, budget), {"top1": math.nan, "top1_sd": math.nan})
-            mark = self._mark([problem], method, budget)
-            return Cell(_spread(row["top1"], row["top1_sd"]), mark=mark)
+            row = self.cells.get((problem, method, budget))
+            text = _spread(row["top1"], row["top1_sd"]) if row else "–"
+            return Cell(text, mark="best" if (method, budget) in best else "")
 
         dense = self.results.dense.query("problem == @problem")["dense_top1"]
         text = _spread(dense.mean(), dense.std(ddof=1))
@@ -102,28 +102,40 @@ class Shown:
 
     def _change(self, over: str, place: str, problems: Sequence[str]) -> Column:
         """Mean change over these problems; the standing of methods there is that of all budgets."""
+        means, best = self._changes(problems)
 
-        def at(method: str, budget: float) -> Cell:
-            tested = _MARKS.get(self._standing(place, method), "")
-            if math.isnan(budget):
-                mean = self.standing.get((place, method), {"mean": math.nan})["mean"]
-                return Cell(points(mean), mark=tested)
+        def at(method: str, budget: float | None) -> Cell:
+            standing = self.standing.get((place, method), {})
+            tested = _MARKS.get(standing.get("standing", ""), "")
+            if budget is ALL:
+                return Cell(points(standing.get("mean", math.nan)), mark=tested)
             if not all(budget in self.results.budgets[one] for one in problems):
                 return Cell("")
-            mark = self._mark(problems, method, budget)
+            mark: Mark = "best" if (method, budget) in best else ""
             if not self.several:  # then what is tested is this very number
                 mark = tested or mark
-            return Cell(points(self._mean(problems, method, budget)), mark=mark)
+            return Cell(points(means.get((method, budget), math.nan)), mark=mark)
 
         return Column(over, "change", "", at)
+
+    def _changes(self, problems: Sequence[str]) -> tuple[dict[Any, float], set[Any]]:
+        """By (method, budget) the mean change over problems that all have one; and the highest."""
+        shown = [row for row in self.cells.values() if row["method"] in self.choice.names]
+        table = pd.DataFrame(shown, columns=["problem", "method", "budget", "retained_top1"])
+        wide = table.pivot(index=["method", "budget"], columns="problem", values="retained_top1")
+        means = (
+            wide.reindex(columns=list(problems)).mean(axis=1, skipna=False).round(_EQUAL).dropna()
+        )
+        highest = means.groupby("budget").transform("max")
+        return means.to_dict(), set(means.index[means == highest])
 
     def _costs(self, problem: str) -> Iterator[Column]:
         """Of every cost that was measured the count, in the dense network's unit, and the share."""
 
-        def numbers(name: str, size: float, digits: int) -> Callable[[str, float], Cell]:
-            def at(method: str, budget: float) -> Cell:
+        def numbers(name: str, size: float, digits: int) -> Callable[[str, float | None], Cell]:
+            def at(method: str, budget: float | None) -> Cell:
                 row = self.cells.get((problem, method, budget))
-                missing = "" if math.isnan(budget) else "–"
+                missing = "" if budget is ALL else "–"
                 return Cell(f"{row[name] / size:.{digits}f}" if row else missing)
 
             return at
@@ -139,23 +151,6 @@ class Shown:
                 digits = max(2 - int(math.log10(whole / size)), 0)  # three are shown
                 yield Column(over, unit, f"{whole / size:.{digits}f}", numbers(cost, size, digits))
             yield Column(over, "%", "100", numbers(f"{cost}_percent", 1, 1))
-
-    def _mean(self, problems: Sequence[str], method: str, budget: float) -> float:
-        """Of the change over problems; NaN where one lacks it."""
-        rows = [self.cells.get((one, method, budget)) for one in problems]
-        found = [row["retained_top1"] for row in rows if row]
-        whole = found and len(found) == len(rows)
-        return round(math.fsum(found) / len(found), _EQUAL) if whole else math.nan
-
-    def _mark(self, problems: Sequence[str], method: str, budget: float) -> Mark:
-        """Bold is the highest mean change of those shown."""
-        means = (self._mean(problems, one, budget) for one in self.choice.names)
-        best = max((one for one in means if not math.isnan(one)), default=math.nan)
-        return "best" if self._mean(problems, method, budget) == best else ""
-
-    def _standing(self, place: str, method: str) -> str:
-        found: dict[Any, Any] = self.standing.get((place, method), {})
-        return str(found.get("standing", ""))
 
     def _missing(self, problems: Sequence[str]) -> Iterator[str]:
         own = self.table["problem"].isin(problems) & self.table["budget"].isin(self.choice.budgets)

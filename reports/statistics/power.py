@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import fdtri, ncfdtr
 
 from .these_problems import FEWEST_BASES, MeanDifference, on_these_problems
 
@@ -57,9 +56,10 @@ def power_of_blocks(blocks: int, effect: float, level: float) -> float:
     """
     if blocks < 2:
         return 0.0
-    freedom = blocks - 1
-    limit = float(fdtri(1, freedom, 1 - level))
-    return 1 - float(ncfdtr(1, freedom, blocks * effect**2, limit))
+    from scipy.stats import f, ncf  # loads slowly; scipy.special's is NaN at large shifts
+
+    freedom, shift = blocks - 1, blocks * max(effect**2, 1e-9)  # ncf takes no shift of 0
+    return float(ncf.sf(f.isf(level, 1, freedom), 1, freedom, shift))
 
 
 def detectable(power: Callable[[float], float]) -> float | None:

@@ -37,8 +37,8 @@ function looks() {
   let next = 0;
   return new Map(names.map((name) => {
     if (control && name === nameOf(control)) return [name, { colour: "ink", mark: MARKS[0] }];
-    const at = next++;
-    return [name, at < COLOURS ? { colour: `c${at}`, mark: MARKS[at % MARKS.length] } : { colour: "grey", mark: MARKS[0] }];
+    const at = board.names.indexOf(name); // the same whatever else is shown
+    return [name, next++ < COLOURS ? { colour: `c${at % COLOURS}`, mark: MARKS[(at + Math.floor(at / COLOURS)) % MARKS.length] } : { colour: "grey", mark: MARKS[0] }];
   }));
 }
 
@@ -113,11 +113,12 @@ function drawCosts(box, cost) {
         picture.append(dot);
         walked.push([dot, mark]);
       }
-      labels.push({ name, colour: own.colour, y: within(marks.at(-1)), x: X(marks.at(-1)[COSTS][cost]) });
+      const last = marks.at(-1), beyond = Y(last[VALUE]) > height - edge.bottom;
+      labels.push({ name, colour: own.colour, y: within(last), x: X(last[COSTS][cost]), value: beyond ? ` (${last[VALUE].toFixed(1).replace("-", "−")})` : "" });
     }
   }
-  for (const { name, colour, at } of spread(labels, edge.top, height - edge.bottom)) {
-    picture.append(make("text", { x: width - edge.right + 8, y: at + 4, class: `name ${colour}` }, name.length > 22 || !wide ? name.slice(0, wide ? 22 : 14) : name));
+  for (const { name, colour, value, at } of spread(labels, edge.top, height - edge.bottom)) {
+    picture.append(make("text", { x: width - edge.right + 8, y: at + 4, class: `name ${colour}` }, (name.length > 22 || !wide ? name.slice(0, wide ? 22 : 14) : name) + (wide ? value : "")));
   }
   walkable(walked);
   box.replaceChildren(picture);

@@ -11,7 +11,8 @@ from synthetic import failed, make_suite, plan, record
 from reports.analysis.analysis import analyse
 from reports.analysis.compare import compare_methods
 from reports.analysis.results import Results
-from reports.page.findings import headline, like_these
+from reports.page.answer import like_these
+from reports.page.findings import headline
 from reports.page.warnings import warnings
 from reports.records import Failure, Labels, Record
 from suites.schema import Suite
@@ -164,7 +165,7 @@ def test_equivalence_is_said_only_of_what_lies_within_the_rope() -> None:
     suite = grid(6, bases=5, analysis={"control": "l1", "rope": 0.5})
     results = made(suite, lambda one: 2.0 if one.method == "a" else 0.0)
     assert word(results, "l2") == "equivalent"
-    assert "s good as equal (within 0.5 points): l2" in headline(results, "none")
+    assert "quivalent to l1 (within 0.5 points): l2" in headline(results, "none")
     assert word(results, "a") == "better"
 
 

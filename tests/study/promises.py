@@ -16,6 +16,7 @@ from reports.analysis.best import OVER
 from reports.analysis.ranking import MethodRanks
 from reports.analysis.results import Results
 from reports.page import findings
+from reports.page.answer import like_these
 
 SAME = 1e-9  # points
 FEW = 10  # methods of which all pairs are asked for
@@ -168,7 +169,7 @@ class Verdict:
             methods = overall.loc[own, "method"]
             for true, text in (
                 (here, findings.headline(self._results, recovery)),
-                (anywhere, findings.like_these(self._results, recovery)),
+                (anywhere, like_these(self._results, recovery)),
             ):
                 said = said_of(text)
                 words = [said.get(method, "") for method in methods]

@@ -176,22 +176,20 @@ def test_what_is_missing_says_where_to_put_it(tmp_path: Path) -> None:
         datasets=["digits", "imagenet", "cub200"],
         models=[{"name": "resnet20", "checkpoint": str(absent)}],
     )
-    found = {
-        one.requirement.name: one
-        for one in map(fetch, requirements(asked, tmp_path, tmp_path / "cache"))
-    }
-    assert {name: one.state for name, one in found.items()} == {
+    needs = {one.name: one for one in requirements(asked, tmp_path, tmp_path / "cache")}
+    found = {name: fetch(one) for name, one in needs.items()}
+    assert {name: state for name, (state, _) in found.items()} == {
         "digits": "present",
         "imagenet": "missing",
         "cub200": "missing",
         "net.pt": "missing",
     }
-    assert str(tmp_path / "imagenet") in found["imagenet"].why
-    assert "144 GB" in str(found["imagenet"].requirement)
-    assert str(absent) in found["net.pt"].why
+    assert str(tmp_path / "imagenet") in found["imagenet"][1]
+    assert "144 GB" in str(needs["imagenet"])
+    assert str(absent) in found["net.pt"][1]
     torch.save(build("resnet20").state_dict(), absent)
     (need,) = [one for one in requirements(asked, tmp_path, tmp_path) if one.kind == "checkpoint"]
-    assert fetch(need).state == "present"
+    assert fetch(need) == ("present", "")
 
 
 def test_a_checkpoint_is_fetched_and_then_present(server: Server, tmp_path: Path) -> None:
@@ -200,9 +198,9 @@ def test_a_checkpoint_is_fetched_and_then_present(server: Server, tmp_path: Path
         (need,) = [
             one for one in requirements(asked, tmp_path, tmp_path) if one.kind == "checkpoint"
         ]
-        assert fetch(need).state == state
+        assert fetch(need) == (state, "")
     checkpoint_file(remote(server), tmp_path).write_bytes(b"something else")
-    assert "SHA-256" in fetch(need).why
+    assert "SHA-256" in fetch(need)[1]
 
 
 def test_weights_by_name_are_looked_for_where_torch_puts_them(
@@ -223,13 +221,13 @@ def test_weights_by_name_are_looked_for_where_torch_puts_them(
     assert (need.kind, need.name) == ("weights", "IMAGENET1K_V1 of resnet18")
     assert need.origin == entry.url
     assert need.size == pytest.approx(46.8e6, rel=0.01)
-    found = fetch(need)
-    assert found.state == "missing"
-    assert "(no route to host)" in found.why
-    assert f"put {file.name} into {file.parent}" in found.why
+    state, why = fetch(need)
+    assert state == "missing"
+    assert "(no route to host)" in why
+    assert f"put {file.name} into {file.parent}" in why
     file.parent.mkdir()
     file.touch()
-    assert fetch(need).state == "present"
+    assert fetch(need) == ("present", "")
 
 
 def test_the_verb_ends_with_what_is_missing(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import random
 import re
 from collections.abc import Callable
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -264,6 +265,7 @@ def test_a_control_depends_on_the_path_whose_widths_it_takes() -> None:
     ("changes", "said"),
     [
         ({"methods": ["l1", "tailor"]}, ["tailor", "Did you mean taylor", "lamp"]),
+        ({"methods": ["l1", "depgrap"]}, ["There are presets as well", "depgraph"]),
         (
             {"methods": ["l1", {"criterion": "l2", "options": {"nrmalizer": "mean"}}]},
             ["method l2", "'nrmalizer'", "normalizer"],
@@ -540,7 +542,7 @@ def test_scores_of_weights_and_of_channels_are_kept_apart(store: Store) -> None:
 
 def test_everything_waits_for_what_it_stands_on(store: Store) -> None:
     graph = job_graph(plan_of().trials, store)
-    order = list(graph.sorter().static_order())
+    order = list(TopologicalSorter(graph.after).static_order())
     place = {key: number for number, key in enumerate(order)}
     assert set(order) == set(graph.jobs)
     for job in graph.jobs.values():

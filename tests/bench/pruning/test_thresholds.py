@@ -12,6 +12,7 @@ import pytest
 import torch
 import toy
 from conftest import Chain, build, images, labelled, lively, trace
+from pages import text_of
 from rich.console import Console
 from torch import Tensor
 
@@ -424,7 +425,7 @@ def test_a_suite_at_thresholds(tmp_path_factory: pytest.TempPathFactory) -> None
         assert rgd.trimmed == 0
         assert ratio(found["l1~rgd", theta]) == ratio(found["rgd", theta]) < 1
     assert ratio(found["rgd", 0.6]) < ratio(found["rgd", 0.75])
-    page = (results / "reports" / suite.suite / "index.html").read_text()
+    page = text_of((results / "reports" / suite.suite / "index.html").read_text())
     for part in (
         "threshold 0.75",
         "Settings of the methods' own threshold: 0.75, 0.6. The MACs kept follow from it.",

@@ -21,7 +21,7 @@ from bench.executors.local import Local
 from bench.plan.graph import job_graph
 from bench.plan.jobs import BaseJob, Job, PathJob, ScoresJob, TimingJob, TrialJob
 from bench.plan.plan import Plan, make_plan
-from bench.run.run import CRASHES, Summary, run
+from bench.run.run import CRASHES, run
 from bench.steps.perform import Outcome, perform, start
 from bench.steps.workspace import Settings
 from bench.store.store import Store
@@ -125,7 +125,7 @@ def scores_of(name: str, job: Job) -> bool:
 # --- one result, however it was found -------------------------------------------------------------
 
 
-def by(executor: str, results: Path, plan: Plan, workers: int = 1) -> Summary:
+def by(executor: str, results: Path, plan: Plan, workers: int = 1) -> Counter[str]:
     made = make_executor(executor, Settings(results, results), workers, None)
     return run(plan.trials, Store(results), made, Heard())
 
@@ -134,8 +134,8 @@ def by(executor: str, results: Path, plan: Plan, workers: int = 1) -> Summary:
 def test_one_process_finds_what_two_workers_find(
     tmp_path: Path, undisturbed: dict[str, Any], executor: str
 ) -> None:
-    summary = by(executor, tmp_path, make_plan(toy.suite()))
-    assert summary.statuses == {"done": toy.TRIALS}
+    statuses = by(executor, tmp_path, make_plan(toy.suite()))
+    assert statuses == {"done": toy.TRIALS}
     assert toy.outcomes(tmp_path) == undisturbed
 
 
@@ -347,8 +347,8 @@ def test_nothing_runs_beside_a_timing_and_all_of_them_follow_each_other(
 ) -> None:
     plan, heard = make_plan(toy.suite(**TIMED)), Beside()
     made = make_executor(executor, Settings(tmp_path, tmp_path), 2, None)
-    summary = run(plan.trials, Store(tmp_path), made, heard)
-    assert summary.statuses == {"done": 10}
+    statuses = run(plan.trials, Store(tmp_path), made, heard)
+    assert statuses == {"done": 10}
     assert heard.most > 1  # the others do share the workers
     first = heard.kinds.index("timings")
     assert heard.kinds[first : first + 10] == ["timings"] * 10

@@ -26,6 +26,7 @@ from bench.tracking.fields import NAME_LIMIT, named_by, summary_name
 from bench.tracking.links import links_of_all
 from bench.tracking.summaries import conclude, steps_of
 from reports.build import build_report
+from reports.formats import after
 from reports.records import Epoch, Labels, Record
 from suites import Suite, load_suite
 from suites.expand import library
@@ -166,7 +167,7 @@ def check(page: Page, links: dict[str, str], tables: Path) -> int:
             point = histories[name].get((one.info.run_id, last))
             assert point is None or one.data.metrics[name] == point
     for recovery, rows in overall.groupby("recovery"):
-        shown = page.opened(link_to(links, f"differences over problems, {recovery}"))
+        shown = page.opened(link_to(links, f"differences over problems, {after(recovery)}"))
         best_first = rows.sort_values("mean", ascending=False)
         assert [one.data.params["method"] for one in shown.values()] == list(best_first["method"])
         for row in rows.to_dict("records"):
@@ -448,8 +449,8 @@ def test_the_order_is_the_reports_and_charts_say_how_many_they_draw(root: Path) 
     sync(root, suite, records, expected)
     links = links_of(root)
     assert set(links) == {
-        "differences over problems, none (the best 10 of 12 are drawn)",
-        "each method, m1 on digits, none (the best 10 of 13 are drawn)",
+        "differences over problems, without recovery (the best 10 of 12 are drawn)",
+        "each method, m1 on digits, without recovery (the best 10 of 13 are drawn)",
         TABLE,
         "the latest run, with the report",
     }

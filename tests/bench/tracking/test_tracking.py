@@ -500,7 +500,7 @@ def test_links_lead_to_summaries_and_to_the_run(root: Path) -> None:
             "searchFilter": [summary],
             **by_name,
         },
-        "each method, resnet20 on digits, finetune-short": {
+        "each method, resnet20 on digits, after finetune-short": {
             "searchFilter": [
                 f"{summary} and tags.problem = 'resnet20 on digits' "
                 "and tags.recovery = 'finetune-short'"

@@ -65,7 +65,7 @@ def test_golden_table_of_who_stands_where() -> None:
     assert "\n".join(GOLDEN_LATEX) in table.latex
     assert table.caption.startswith(
         "Accuracy change without recovery, in points against the dense network, mean over 2 "
-        "budgets, weighted by log compression. Mean ± one standard deviation over 2 bases. Of all "
+        "budgets. Mean ± one standard deviation over 2 bases. Of all "
         "problems: mean ± one standard deviation over the 2. Bold: the highest mean of a column"
     )
 
