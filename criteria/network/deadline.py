@@ -3,7 +3,7 @@
 import ctypes
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 class TooLong(Exception):
@@ -14,7 +14,8 @@ class TooLong(Exception):
 def within(seconds: float) -> Iterator[None]:
     """Raise `TooLong` inside the block once the time is over, between two of Python's steps.
 
-    It works in every thread; signals would reach only the first.
+    It works in every thread; signals would reach only the first. It is raised again each second,
+    as what is raised inside of a destructor or a callback of C code is lost.
 
     >>> with within(0.05):
     ...     while True:
@@ -22,20 +23,21 @@ def within(seconds: float) -> Iterator[None]:
     Traceback (most recent call last):
     criteria.network.deadline.TooLong
     """
-    thread, over, lock = threading.get_ident(), threading.Event(), threading.Lock()
+    place, over, lock = ctypes.c_ulong(threading.get_ident()), threading.Event(), threading.Lock()
 
     def end() -> None:
-        with lock:
-            if not over.is_set():
-                place = ctypes.c_ulong(thread)
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(place, ctypes.py_object(TooLong))
+        wait = seconds
+        while not over.wait(wait):
+            wait = 1.0
+            with lock:
+                if not over.is_set():
+                    raised = ctypes.py_object(TooLong)
+                    ctypes.pythonapi.PyThreadState_SetAsyncExc(place, raised)
 
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
+    threading.Thread(target=end, daemon=True).start()
     try:
         yield
     finally:
-        with lock:  # from here on nothing is raised any more
-            over.set()
-        timer.cancel()
+        while not over.is_set():  # what was raised by now may arrive even here
+            with suppress(TooLong), lock:
+                over.set()

@@ -20,7 +20,7 @@ from .deadline import TooLong, within
 from .member import Group, Member, Side, kind_of
 from .modes import eval_with_gradients
 
-LONGEST_TRACE = 120.0  # seconds
+LONGEST_TRACE = 60.0  # seconds; a trace without an end takes memory, too
 
 
 @dataclass(frozen=True)
