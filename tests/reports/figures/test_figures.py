@@ -136,7 +136,7 @@ def test_every_plot_says_n_and_describes_itself(small: Results) -> None:
 def test_captions_say_what_became_of_the_budgets(small: Results) -> None:
     single = analysed(methods=3, budgets=1, models=1, bases=1)
     assert over_budgets(single) == "at 80 % of MACs"
-    assert over_budgets(small) == "averaged over 2 budgets, weighted by log compression"
+    assert over_budgets(small) == "averaged over 2 budgets"
     knob = SimpleNamespace(budgets=SimpleNamespace(cost="threshold"))
     several = SimpleNamespace(budgets={"a": [0.5, 0.1], "b": [0.5, 0.2, 0.1]}, suite=knob)
     assert over_budgets(cast("Results", several)) == "averaged over 2–3 thresholds"
