@@ -46,7 +46,8 @@ def inspect_bases(
             guessing[problem] = split.classes
     for problem, accuracies in found.items():
         top1 = f"{problem}: {_percent(accuracies)} top-1 on the test images"
-        say(console, f"{top1}, of the bases with trials to go")
+        some = ", of the bases with trials to go" if len(accuracies) < suite.bases else ""
+        say(console, top1 + some)
     if not guessing:
         return
     worst = "; ".join(
