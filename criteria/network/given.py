@@ -1,8 +1,8 @@
 """What a caller gives, made plain: a copy of the network that can be traced, counted and cut.
 
 The caller's own network, its tensors and its state are never touched. Wrappers come off, weights
-behind masks and parametrizations become those that act, and half precision becomes float32: its
-rounding would break no ties of scores.
+behind masks and parametrizations become those that act, and half precision becomes float32, as
+sums of so few digits would tie units that differ.
 """
 
 from __future__ import annotations

@@ -47,7 +47,8 @@ def write_paper(results: Results, given: Sequence[str], out: Path) -> Path:
             name = f"figure_{recovery}" + ("" if choice.wide else slugs[problems[0]])
             place, inches = (problems, recovery, choice.budgets), PAGE if choice.wide else COLUMN
             if plot := draw_paper(results, choice.names, place, inches, out / name):
-                parts[name] = _set(results, name, choice.wide, recovery=recovery, plot=plot)
+                told = {"recovery": recovery, "problems": problems, "plot": plot}
+                parts[name] = _set(results, name, choice.wide, **told)
     if not any(name.startswith("figure") for name in parts):
         raise ValueError("nothing of these methods, problems, recoveries and budgets has finished")
     parts["paper"] = _set(results, "paper", choice.wide, parts=list(parts))
