@@ -41,7 +41,7 @@ class View:
     marks: Sequence[Mark]  # highest value first, those without one last
     shown: Sequence[str]  # names shown until the reader chooses others
     reference: Mark  # the dashed line
-    over: str = ""  # of how many problems, where it is not all of them
+    over: str = ""  # what to say in place of the problem: of how many, or that nothing is tested
 
     @property
     def rows(self) -> list[Mark]:

@@ -75,7 +75,7 @@ def headline(results: FidelityResults, problem: str) -> str:
     found = _rows(results, problem)
     rows = found.dropna(subset=["spearman"]).to_dict("records")
     if not rows and found["complete"].any():
-        return "Nothing can be ranked: every removal changes the loss alike."
+        return "Nothing can be ranked: it takes three units that change the loss differently."
     if not rows:
         return "No criterion has all its trials yet."
     best = rows[0]
