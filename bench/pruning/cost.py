@@ -92,7 +92,7 @@ def cost_model(
     """Read the widths and positions of every layer from forward passes without arithmetic."""
     layers = _Layers(structure)
     counted = _macs_by_module(model, example_inputs)
-    macs, params, channels = list[Term](), list[Term](), list[Term]()
+    macs, params, channels, others = list[Term](), list[Term](), list[Term](), list[str]()
     names = {module: name for name, module in model.named_modules()}
     for name, module in model.named_modules():
         own = counted.get(name, 0)
@@ -103,6 +103,8 @@ def cost_model(
             layer = module.products_follow
             width = layers.out(names[layer], layer)
             macs.append((own / width[0], layers.one, width))
+        elif own:
+            others.append(f"{name or 'its own forward'} ({type(module).__name__})")
         for key, parameter in module.named_parameters(recurse=False):
             fan_in, out = layers.of_parameter(name, module, key)
             params.append((parameter.numel() / (fan_in[0] * out[0]), fan_in, out))
@@ -112,14 +114,9 @@ def cost_model(
         channels.append((1.0, layers.one, (float(group.units * per_unit), per_unit * lost)))
     modelled = round(_products(macs)(torch.zeros(len(each))))
     unmodelled = sum(counted.values()) - modelled
-    others = tuple(
-        f"{name or 'its own forward'} ({type(module).__name__})"
-        for name, module in model.named_modules()
-        if counted.get(name)
-        and kind_of(module) == "other"
-        and not hasattr(module, "products_follow")
+    return CostModel(
+        _products(macs, unmodelled), _products(params), _products(channels), tuple(others)
     )
-    return CostModel(_products(macs, unmodelled), _products(params), _products(channels), others)
 
 
 def weight_uses(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[str, int]:

@@ -143,9 +143,8 @@ def _attach(experiment: Experiment, run_id: str, report: Path) -> None:
     client.log_artifacts(run_id, str(report), "report")
     if (headline := report / "headline.json").exists():
         said = json.loads(headline.read_text())
-        for name, text in (
-            ("declared", said["declared"]), ("notices", " ".join(said["notices"])),
-        ):  # fmt: skip
+        said = {"declared": said["declared"], "notices": " ".join(said["notices"])}
+        for name, text in said.items():
             client.set_tag(run_id, f"report.{name}", fields.short(text or "none", fields.TAG_LIMIT))
     client.set_tag(run_id, DIGEST, digest)  # last: whatever is cut short before is done again
 

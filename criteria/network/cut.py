@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import StructureError
 from ..lazy import Tensor, nn, pytree, torch
-from .given import copied
+from .given import copied, floats_as
 from .groups import Structure
 from .member import Group, Member
 from .units import Units
@@ -153,11 +153,14 @@ def _fault(
     try:
         if any(spanned):
             _outputs(cut(model, groups, wide), example_inputs)
-        apart = difference(masked, cut(model, groups, plain), example_inputs)
+        apart, precise = _apart(masked, cut(model, groups, plain), example_inputs)
     except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
         return f"the network does not run without some channels ({type(error).__name__}: {error})"
-    bound = EQUAL if _precise(model, example_inputs) else ROUNDED
-    return None if apart <= bound else "removing channels does not equal zeroing them"
+    return (
+        None
+        if apart <= (EQUAL if precise else ROUNDED)
+        else "removing channels does not equal zeroing them"
+    )
 
 
 def difference(model: nn.Module, other: nn.Module, example_inputs: tuple[Any, ...]) -> float:
@@ -166,24 +169,26 @@ def difference(model: nn.Module, other: nn.Module, example_inputs: tuple[Any, ..
     They are compared in eval mode, and in float64 where they run in it, and left as they are.
     Outputs may be several, in tuples or mappings; each is compared by its own size.
     """
-    pairs = zip(*(_outputs(one, example_inputs) for one in (model, other)), strict=True)
-    return max(float((a - b).abs().max() / a.abs().max().clamp(min=1e-30)) for a, b in pairs)
+    return _apart(model, other, example_inputs)[0]
+
+
+def _apart(
+    model: nn.Module, other: nn.Module, example_inputs: tuple[Any, ...]
+) -> tuple[float, bool]:
+    """`difference`, and whether it is of float64."""
+    ours, theirs = (_outputs(one, example_inputs) for one in (model, other))
+    largest = max(
+        float((a - b).abs().max() / a.abs().max().clamp(min=1e-30))
+        for a, b in zip(ours, theirs, strict=True)
+    )
+    return largest, all(one.dtype == torch.float64 for one in ours)
 
 
 def _outputs(model: nn.Module, example_inputs: tuple[Any, ...]) -> list[Tensor]:
     """All outputs of numbers, in float64 where rounding cannot be mistaken for a wrong cut."""
     with torch.no_grad():
         try:
-            found = copied(model).double().eval()(*pytree.tree_map(_double, example_inputs))
+            found = copied(model).double().eval()(*floats_as(torch.float64, example_inputs))
         except RuntimeError:  # a forward with types of its own
             found = copied(model).eval()(*example_inputs)
     return [one for one in pytree.tree_leaves(found) if isinstance(one, torch.Tensor)]
-
-
-def _precise(model: nn.Module, example_inputs: tuple[Any, ...]) -> bool:
-    return all(one.dtype == torch.float64 for one in _outputs(model, example_inputs))
-
-
-def _double(value: Any) -> Any:
-    floats = isinstance(value, torch.Tensor) and value.is_floating_point()
-    return value.double() if floats else value

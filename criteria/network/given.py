@@ -91,7 +91,7 @@ def given(model: nn.Module, example_inputs: Any) -> Given:
     if half or several:
         plain.register_forward_pre_hook(_Taken(several, half), with_kwargs=True)
     inputs = example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)
-    inputs = pytree.tree_map(_normal, inputs)
+    inputs = pytree.tree_map(normal, inputs)
     try:
         with evaluated(plain), torch.no_grad():
             plain(*inputs)
@@ -112,15 +112,20 @@ class _Taken:
         if self.several and len(args) == 1 and not kwargs:
             whole = args[0]
             args, kwargs = ((), dict(whole)) if isinstance(whole, Mapping) else (whole, {})
-        return pytree.tree_map(_full, (args, kwargs)) if self.half else (args, kwargs)
+        return floats_as(torch.float32, (args, kwargs)) if self.half else (args, kwargs)
 
 
-def _full(value: Any) -> Any:
-    floats = isinstance(value, torch.Tensor) and value.is_floating_point()
-    return value.float() if floats else value
+def floats_as(dtype: torch.dtype, values: Any) -> Any:
+    """Arguments whose floating-point tensors are of this type, and all else as it is."""
+
+    def cast(value: Any) -> Any:
+        floats = isinstance(value, torch.Tensor) and value.is_floating_point()
+        return value.to(dtype) if floats else value
+
+    return pytree.tree_map(cast, values)
 
 
-def _normal(value: Any) -> Any:
+def normal(value: Any) -> Any:
     """A tensor that may be differentiated, and of no subclass: torch-pruning traces no others."""
     if not isinstance(value, torch.Tensor):
         return value

@@ -14,9 +14,10 @@ from functools import cache
 from typing import Any
 
 from ..errors import StructureError
-from ..lazy import Tensor, nn, torch
+from ..lazy import Tensor, nn, pytree, torch
 from ..lazy import torch_pruning as tp
 from .deadline import TooLong, within
+from .given import normal
 from .member import Group, Member, Side, kind_of
 from .modes import eval_with_gradients
 
@@ -115,9 +116,7 @@ def _refuse_unfit(model: nn.Module, ignored: Collection[nn.Module]) -> None:
 def _trace(model: nn.Module, example_inputs: Any) -> tuple[list[list[_Item]], set[int]]:
     """All groups as torch-pruning finds them, and the layers of those that make the output."""
     inputs = example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)
-    plain = tuple(
-        one.as_subclass(torch.Tensor) if isinstance(one, torch.Tensor) else one for one in inputs
-    )
+    plain = pytree.tree_map(normal, inputs)
     graph = tp.DependencyGraph()
     try:
         with warnings.catch_warnings(action="ignore"), within(LONGEST_TRACE):
