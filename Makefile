@@ -11,6 +11,11 @@ BIN := .venv/bin
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
 	touch $@
 
+# The optional extras, which tests try too.
+.venv/extras: .venv/ready
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[timm,hf,export]'
+	touch $@
+
 quickstart: .venv/ready
 	$(BIN)/bench run quickstart
 
@@ -19,10 +24,10 @@ lint: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: lint
+test: lint .venv/extras
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8 --dist worksteal
 
-slow: lint
+slow: lint .venv/extras
 	$(BIN)/pytest -m slow
 
 bench: .venv/ready

@@ -1,9 +1,9 @@
-"""Classes by name: how criteria and phases are registered, found, and given their options."""
+"""What is registered by name: how it is found, and given its options."""
 
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from .errors import CriteriaError, OptionError, did_you_mean
+from .errors import OptionError, did_you_mean
 from .options import Options
 from .source import PACKAGE
 
@@ -22,14 +22,14 @@ ENTRY_POINTS = "pruning_bench.criteria"  # of installed plugins
 
 @dataclass(frozen=True)
 class Registered:
-    """A class under its name.
+    """A class or function under its name.
 
     Attributes:
-        kind: criterion, preparation, procedure or recovery.
+        kind: criterion, preparation, procedure, recovery, or what other packages register.
         name: as suites write it.
         cite: its source.
         note: what its file says of how faithful it is; of ours, faithful.yaml says it.
-        type: the class.
+        type: the class or function.
     """
 
     kind: str
@@ -45,12 +45,12 @@ class Registered:
 
     @property
     def summary(self) -> str:
-        """The first sentence or two of the class's docstring, on one line."""
+        """The first sentence or two of its docstring, on one line."""
         return (inspect.getdoc(self.type) or "").split("\n\n")[0].replace("\n", " ")
 
     @property
     def file(self) -> Path:
-        """The file that defines the class."""
+        """The file that defines it."""
         return Path(inspect.getfile(self.type)).resolve()
 
 
@@ -62,6 +62,9 @@ def _faithful() -> dict[str, dict[str, str]]:
 
 
 E = TypeVar("E", bound=Registered)
+T = TypeVar("T")
+
+CATALOGS: list["Catalog[Any]"] = []  # all that there are, whoever made them
 
 
 class Catalog(Generic[E]):
@@ -73,10 +76,11 @@ class Catalog(Generic[E]):
         unknown: the error of a name that nothing bears.
     """
 
-    def __init__(self, kind: str, rooms: Sequence[str], unknown: type[CriteriaError]) -> None:
+    def __init__(self, kind: str, rooms: Sequence[str], unknown: type[Exception]) -> None:
         self.kind, self.rooms, self.unknown = kind, rooms, unknown
         self.by_name: dict[str, E] = {}
         self._loaded = False
+        CATALOGS.append(self)
 
     def add(self, entry: E, aliases: Sequence[str] = ()) -> None:
         """Make an entry known; one of the same file under the same name is replaced.
@@ -129,6 +133,20 @@ class Catalog(Generic[E]):
             allowed = ", ".join(kind.model_fields) or "no options"
             fault = _fault(error, kind)
             raise OptionError(f"{entry.name}: {fault} It takes: {allowed}") from error
+
+
+def registering(catalog: Catalog[Registered], name: str) -> Callable[[T], T]:
+    """Decorator that makes a function or class known to a catalog by its name.
+
+    Raises:
+        ValueError: one of another file has the name.
+    """
+
+    def decorate(one: T) -> T:
+        catalog.add(Registered(catalog.kind, name, "", "", one))
+        return one
+
+    return decorate
 
 
 def _fault(error: ValidationError, kind: type[Options]) -> str:

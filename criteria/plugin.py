@@ -1,18 +1,17 @@
-"""Users' own criteria and phases, from a file of theirs."""
+"""What users register, from a file of theirs."""
 
 import hashlib
 import importlib.util
 import sys
 from pathlib import Path
-from typing import Any
 
 from . import phases, registry
-from .catalog import Catalog
+from .catalog import CATALOGS, Registered
 from .errors import UnknownCriterion
 
 
 def load_plugin(path: Path) -> None:
-    """Import a user's file, so that the criteria and phases it registers are known.
+    """Import a user's file, so that what it registers is known.
 
     What lies beside it can be imported by it, unless something installed has the same name.
 
@@ -24,20 +23,29 @@ def load_plugin(path: Path) -> None:
         Traceback (most recent call last):
         criteria.errors.UnknownCriterion: plugin missing.py: there is no such file
     """
-    catalogs: list[Catalog[Any]] = [registry.CATALOG, *phases.CATALOGS.values()]
-    for catalog in catalogs:
+    registry.CATALOG.load()
+    for catalog in phases.CATALOGS.values():
         catalog.load()
     if not path.is_file():
         raise UnknownCriterion(f"plugin {path}: there is no such file")
-    before = [set(catalog.by_name) for catalog in catalogs]
+    before = set(_registered())
     _import(path)
-    entries = [entry for catalog in catalogs for entry in catalog.by_name.values()]
-    new = before != [set(catalog.by_name) for catalog in catalogs]
-    if not new and all(entry.file != path.resolve() for entry in entries):
+    now = _registered()
+    if before == set(now) and all(entry.file != path.resolve() for entry in now.values()):
         raise UnknownCriterion(
-            f"plugin {path}: it registers no criterion (criteria.register), and no preparation, "
-            "procedure or recovery (criteria.phases.register_phase)"
+            f"plugin {path}: it registers no criterion (criteria.register), no phase "
+            "(criteria.phases.register_phase), and no model, dataset or task "
+            "(bench.register_model, bench.register_dataset, bench.register_task)"
         )
+
+
+def _registered() -> dict[tuple[str, str], Registered]:
+    """All that is registered now, by kind and name."""
+    return {
+        (catalog.kind, name): entry
+        for catalog in CATALOGS
+        for name, entry in catalog.by_name.items()
+    }
 
 
 def _import(path: Path) -> None:

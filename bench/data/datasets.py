@@ -33,6 +33,20 @@ class Dataset:
     digest: str  # SHA-256 of what the images are, how they are prepared, and of the split
     device: torch.device = CPU  # that batches are on
 
+    @property
+    def shape(self) -> dict[str, int]:
+        """What a network is built for, by the names that its constructor may ask for."""
+        return {
+            "classes": self.classes,
+            "channels": self.channels,
+            "image_size": self.image_size,
+        }
+
+    def noise(self) -> Tensor:
+        """Two inputs of noise, to trace and to verify with: no data is looked at."""
+        shape = (2, self.channels, self.image_size, self.image_size)
+        return torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(self.device)
+
 
 def load_dataset(
     spec: DatasetSpec,

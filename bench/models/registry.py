@@ -43,13 +43,11 @@ ARCHITECTURES = TypeAdapter(dict[str, Architecture]).validate_python(
 )
 
 
-def build_model(
-    spec: ModelSpec, *, classes: int, channels: int, image_size: int, seed: int
-) -> nn.Module:
+def build_model(spec: ModelSpec, *, seed: int, **shape: int) -> nn.Module:
     """A model in training mode, on the CPU, its first weights drawn from `seed` alone.
 
-    It maps images [n, channels, image_size, image_size] to logits [n, classes]. The global random
-    state is left as it was.
+    Of what the data are shaped like, it maps images [n, channels, image_size, image_size] to
+    logits [n, classes]. The global random state is left as it was.
 
     Raises:
         ModelError: unknown names and options, sizes that do not fit, weights that cannot be fetched
@@ -60,7 +58,6 @@ def build_model(
     >>> model(torch.zeros(2, 1, 8, 8)).shape
     torch.Size([2, 10])
     """
-    shape = {"classes": classes, "channels": channels, "image_size": image_size}
     with torch.random.fork_rng(devices=[]):
         # torch.manual_seed would also seed the generators of every GPU.
         torch.default_generator.manual_seed(seed)

@@ -114,10 +114,8 @@ class Workspace:
         """The network before any training of ours."""
         return build_model(
             local_checkpoint(job.model, self.settings.data_root),
-            classes=data.classes,
-            channels=data.channels,
-            image_size=data.image_size,
             seed=seed("base-init", **job.axes),
+            **data.shape,
         ).to(data.device)
 
     def trace(self, job: DenseJob, model: nn.Module, data: Dataset) -> Network:
@@ -132,10 +130,7 @@ class Workspace:
                 raise ModelError(
                     f"models: {job.model.name} has no layer {name!r} to ignore{meant(name, layers)}"
                 )
-        # Two images of noise, to trace and to verify with; no data is looked at.
-        shape = (2, data.channels, data.image_size, data.image_size)
-        noise = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(data.device)
-        return Network.trace(model, noise, [layers[name] for name in job.model.ignored])
+        return Network.trace(model, data.noise(), [layers[name] for name in job.model.ignored])
 
     def base(self, job: DenseJob) -> Base:
         """A stored base. Its groups are verified before anything is selected on it.
