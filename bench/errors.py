@@ -23,3 +23,7 @@ class StoreError(BenchError):
     """The results folder cannot be read, written or locked."""
 
     exit_code = 74  # EX_IOERR
+
+
+class ExportError(BenchError):
+    """A network that cannot be kept, rebuilt, or written for another runtime."""
