@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from ..analysis.results import Results
 from ..records import budget_words
-from .captions import COSTS, said
+from .captions import COSTS, plotted
 from .panels import tiled
 from .plot import Plot
 from .style import INK, TWO_COLUMNS, Look, recovered
@@ -32,8 +32,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     axis = results.suite.budgets.cost
     figure = draw(data, looks, THRESHOLD if axis == "threshold" else COSTS[axis])
     ranked = [results.ranking[one] for one in data["recovery"].unique()]
-    words = said("rank_flow", results, ranked=ranked)
-    yield Plot("rank_flow", figure, data, *words)
+    yield plotted("rank_flow", figure, data, results, ranked=ranked)
 
 
 def drawn(results: Results) -> pd.DataFrame:
