@@ -16,12 +16,9 @@ _OF_COMPARISONS = ("iterative", "scope", "matched", "prepare", "procedure", "fin
 class FidelitySpec(Section):
     """What is removed, one unit at a time, and where the change of the loss is measured."""
 
-    units: int | None = Field(
-        default=256, ge=1, description="sampled per network, stratified over groups; null: all"
-    )
-    images: int | None = Field(
-        default=1000, ge=2, description="of validation, at most; null: all of them"
-    )
+    # Sampled per network, stratified over groups; null: all
+    units: int | None = Field(default=256, ge=1)
+    images: int | None = Field(default=1000, ge=2)  # of validation, at most; null: all of them
     batch_size: int = Field(default=250, ge=1)
 
 

@@ -29,20 +29,16 @@ class Analysis(Section):
 
     control: str
     alpha: float = Field(default=0.05, gt=0, lt=1)
-    rope: float = Field(default=0.2, ge=0, description="percentage points that do not matter")
-    failures: Literal["worst", "drop"] = Field(
-        default="worst",
-        description="whether a method that failed on a problem is the worse one there (it takes "
-        "the worst rank, and is called better nowhere), or the problem is dropped",
-    )
+    rope: float = Field(default=0.2, ge=0)  # percentage points that do not matter
+    # Whether a method that failed on a problem is the worse one there (it takes the worst rank, and
+    # is called better nowhere), or the problem is dropped
+    failures: Literal["worst", "drop"] = "worst"
     cost: Literal[
         "macs_ratio", "params_ratio", "channels_ratio", "weights_ratio", "latency_ratio"
     ] = "macs_ratio"
-    looks: list[Annotated[int, Field(ge=3)]] = Field(
-        default=[],
-        description="bases at which comparisons are decided, each at its share of alpha; the last "
-        "is the suite's `bases`",
-    )
+    # Bases at which comparisons are decided, each at its share of alpha; the last is the suite's
+    # `bases`
+    looks: list[Annotated[int, Field(ge=3)]] = Field(default=[])
 
 
 class AnySuite(Section):
@@ -54,24 +50,18 @@ class AnySuite(Section):
     models: list[ModelSpec] = Field(min_length=1)
     methods: list[MethodSpec] = Field(min_length=1)
     bases: int = Field(default=3, ge=1)
-    first_base: int = Field(
-        default=0, ge=0, description="number of the first; bases of other numbers have other seeds"
-    )
+    # Number of the first; bases of other numbers have other seeds
+    first_base: int = Field(default=0, ge=0)
     repeats: int = Field(default=1, ge=1)
-    splits: Literal["per_base", "fixed"] | None = Field(
-        default=None,
-        description="whether each base draws a train/validation split of its own; default: bases "
-        "of fresh weights do, those of given weights share one",
-    )
+    # Whether each base draws a train/validation split of its own; default: bases of fresh weights
+    # do, those of given weights share one
+    splits: Literal["per_base", "fixed"] | None = None
     base_recipe: str = "base"
     calibration: Calibration = Calibration()
-    recipes: dict[str, Recipe] = Field(default={}, description="added to the named recipes")
-    scales: dict[Slug, dict[str, Any]] = Field(
-        default={}, description="by name, overrides that --scale NAME applies"
-    )
-    at_scale: str = Field(
-        default="", description="which of its scales was applied; `--scale` says so, not the file"
-    )
+    recipes: dict[str, Recipe] = Field(default={})  # added to the named recipes
+    # By name, overrides that --scale NAME applies
+    scales: dict[Slug, dict[str, Any]] = Field(default={})
+    at_scale: str = ""  # which of its scales was applied; `--scale` says so, not the file
 
     @field_validator("datasets", "models", mode="before")
     @classmethod
@@ -248,12 +238,8 @@ class Suite(AnySuite):
         default=[RecoverySpec(kind="none")], min_length=1, validate_default=True
     )
     selection: SelectionSpec = SelectionSpec()
-    latency: bool = Field(
-        default=True, description="measure milliseconds as well; of masks there is nothing to time"
-    )
-    train_accuracy: bool = Field(
-        default=False, description="evaluate on the training split as well, without augmentation"
-    )
+    latency: bool = True  # measure milliseconds as well; of masks there is nothing to time
+    train_accuracy: bool = False  # evaluate on the training split as well, without augmentation
     analysis: Analysis
 
     def faults(self) -> Iterator[str]:
