@@ -42,47 +42,34 @@ class Case:
 
 @dataclass(frozen=True, eq=False)
 class Scoring:
-    """What came of scoring once, exactly as the criterion gave it.
+    """What came of scoring once, exactly as the criterion gave it."""
 
-    Attributes:
-        scores: of every group; None where it raised or was not asked.
-        shapes: what those of each group should have.
-        error: what it raised.
-        draws: whether it drew from its generator.
-        criterion: as it stands after scoring; None where it was never made.
-    """
-
-    scores: Any = None
-    shapes: tuple[tuple[int, ...], ...] = ()
-    error: Exception | None = None
-    draws: bool = False
-    criterion: Criterion | None = None
+    scores: Any = None  # of every group; None where it raised or was not asked
+    shapes: tuple[tuple[int, ...], ...] = ()  # what those of each group should have
+    error: Exception | None = None  # what it raised
+    draws: bool = False  # whether it drew from its generator
+    criterion: Criterion | None = None  # as it stands after scoring; None where it was never made
 
 
 @dataclass(frozen=True, eq=False)
 class Behaviour:
-    """All that the checks look at, of one criterion on one family.
-
-    Attributes:
-        alone: of a first run on a copy of the network that nobody else sees.
-        changed: what that run changed of the model or of the process.
-        again, permuted, reordered: a second run; on the twin; with the batches in reverse.
-        counted: members that the criterion says it counts, given its reduction.
-        louder: scoring for each member whose view was made louder, as nobody else's.
-        weights, weights_permuted: with single weights as units, where it is registered for them.
-            All these are missing where the first run failed or left something behind.
-    """
+    """All that the checks look at, of one criterion on one family."""
 
     entry: Entry
     family: str
     case: Case
-    alone: Scoring
-    changed: list[str]
+    alone: Scoring  # of a first run on a copy of the network that nobody else sees
+    changed: list[str]  # what that run changed of the model or of the process
+    # again, permuted, reordered: a second run; on the twin; with the batches in reverse
     again: Scoring = Scoring()
     permuted: Scoring = Scoring()
     reordered: Scoring = Scoring()
+    # Members that the criterion says it counts, given its reduction.
     counted: tuple[Member, ...] = ()
+    # Scoring for each member whose view was made louder, as nobody else's.
     louder: Mapping[Member, Scoring] = field(default_factory=dict)
+    # weights, weights_permuted: with single weights as units, where it is registered for them. All
+    # these are missing where the first run failed or left something behind.
     weights: Scoring = Scoring()
     weights_permuted: Scoring = Scoring()
 

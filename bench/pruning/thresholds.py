@@ -20,18 +20,13 @@ REACH, STEPS = 0.005, 10  # of the scan around the last halving, to each side
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """The units that leave at one budget, and by which thresholds where a selector picked them.
+    """The units that leave at one budget, and by which thresholds where a selector picked them."""
 
-    Attributes:
-        removed: of each group, the units that leave.
-        thresholds: of each group; None where none is weak enough, and all is kept. No list at all
-            where no selector chose.
-        trimmed: units that left beyond these thresholds, to meet the budget.
-    """
-
-    removed: Removed
+    removed: Removed  # of each group, the units that leave
+    # Of each group; None where none is weak enough, and all is kept. No list at all where no
+    # selector chose.
     thresholds: list[float | None] | None = None
-    trimmed: int = 0
+    trimmed: int = 0  # units that left beyond these thresholds, to meet the budget
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,15 +34,11 @@ class Choices:
     """What a selector removes at every threshold, worked out once each.
 
     The limits hold: where a group would lose too many units, those of most worth stay.
-
-    Attributes:
-        network: the dense one.
-        evidence: of each group, from the selector's `scores`.
     """
 
-    network: Network
+    network: Network  # the dense one
     selector: type[Selector]
-    evidence: Sequence[Tensor]
+    evidence: Sequence[Tensor]  # of each group, from the selector's `scores`
     rules: Rules
     _known: dict[tuple[int, float], Tensor] = field(default_factory=dict, repr=False)
 

@@ -45,18 +45,13 @@ class _Kept:
 
 @dataclass
 class _Call:
-    """One call of a module in the recorded pass.
-
-    Attributes:
-        end: calls that had begun when it returned: those up to there are its own or inside it.
-        output: what it returned, each tensor as a `_Kept`.
-        writes: it changed its inputs in place, so it cannot be left out.
-    """
+    """One call of a module in the recorded pass."""
 
     name: str
+    # Calls that had begun when it returned: those up to there are its own or inside it.
     end: int = 0
-    output: Any = None
-    writes: bool = False
+    output: Any = None  # what it returned, each tensor as a `_Kept`
+    writes: bool = False  # it changed its inputs in place, so it cannot be left out
 
 
 class Replay:

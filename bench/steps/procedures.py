@@ -34,18 +34,12 @@ from .workspace import Base, Workspace
 
 @dataclass(eq=False)
 class Training:
-    """What a path's training has come to.
+    """What a path's training has come to."""
 
-    Attributes:
-        model: in the dense network's shape; None until the budget is reached.
-        images: that were trained on.
-        seconds: of training, without scoring.
-        notes: what the procedure has to say for the record.
-    """
-
-    model: nn.Module | None = None
-    images: int = 0
-    seconds: float = 0.0
+    model: nn.Module | None = None  # in the dense network's shape; None until the budget is reached
+    images: int = 0  # that were trained on
+    seconds: float = 0.0  # of training, without scoring
+    # What the procedure has to say for the record.
     notes: dict[str, float] = field(default_factory=dict)
 
 
@@ -169,14 +163,12 @@ class OnTheWay:
     """Training at the stops of an iterative path; what has been trained so far counts.
 
     Where a resumed path has trained before, it takes what came of that and goes on.
-
-    Attributes:
-        trainings: by budget, what all of it has come to there.
     """
 
     job: PathJob
     workspace: Workspace
     base: Base
+    # By budget, what all of it has come to there.
     trainings: dict[float, Training] = field(default_factory=dict)
     _so_far: Training = field(default_factory=Training)
 

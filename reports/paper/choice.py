@@ -11,18 +11,13 @@ from ..display_names import display_name
 
 @dataclass(frozen=True)
 class Choice:
-    """What is shown, in this order.
+    """What is shown, in this order."""
 
-    Attributes:
-        names: method -> what the paper calls it.
-        wide: across a page, not in a column.
-    """
-
-    names: Mapping[str, str]
+    names: Mapping[str, str]  # method -> what the paper calls it
     problems: Sequence[str]
     recoveries: Sequence[str]
     budgets: Sequence[float]
-    wide: bool
+    wide: bool  # across a page, not in a column
 
 
 def chosen(given: Sequence[str], results: Results) -> Choice:
