@@ -50,7 +50,7 @@ SUITE = "A suite's name (bench list suites, bench status) or .yaml file."
 
 @dataclass(frozen=True, kw_only=True)
 class ChosenSuite:
-    """A suite as a command line chooses it; its fields are options of all verbs that take a suite."""
+    """A suite as a command line chooses it; its fields are options of all verbs that take one."""
 
     name: Annotated[str, typer.Argument(metavar="SUITE", help=SUITE)]
     results: Results = RESULTS  # where suites are recorded as they were run

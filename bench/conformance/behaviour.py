@@ -8,6 +8,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
+from itertools import product
 from typing import Any
 
 import torch
@@ -97,12 +98,16 @@ def behaviours(names: Sequence[str], family: str) -> list[Behaviour]:
         if scores_weights(entry.name, {})
     }
     members = [member for group in tiny.groups for member in group.members if member.scored]
-    louder: dict[Any, Task] = {
-        (entry.name, member): (entry.name, _with_louder(tiny.groups, member))
-        for entry in sound
-        if entry.structured
-        for member in members
-    }
+    louder: dict[Any, Task] = {}
+    for entry, loud in product([one for one in sound if one.structured], members):
+        twin = _Louder(**{one.name: getattr(loud, one.name) for one in fields(loud)})
+        louder[entry.name, loud] = (
+            entry.name,
+            [
+                replace(group, members=tuple(twin if one is loud else one for one in group.members))
+                for group in tiny.groups
+            ],
+        )
     first = attempt(tiny.model, plain | weights | louder, tiny.batches)
     twins = attempt(tiny.twin, plain | weights, tiny.batches)
     backwards = attempt(tiny.model, plain, tiny.batches[::-1])
@@ -217,13 +222,3 @@ def _louder(values: Tensor, dim: int) -> Tensor:
     elements = 1 + 99 * torch.rand(values.shape, generator=draw, dtype=torch.float64)
     channels = 1e6 ** torch.rand(values.shape[dim], generator=draw, dtype=torch.float64)
     return ((values * elements).movedim(dim, -1) * channels).movedim(-1, dim)
-
-
-def _with_louder(groups: Sequence[Group], loud: Member) -> tuple[Group, ...]:
-    twin = _Louder(**{one.name: getattr(loud, one.name) for one in fields(loud)})
-    return tuple(
-        replace(
-            group, members=tuple(twin if member is loud else member for member in group.members)
-        )
-        for group in groups
-    )

@@ -115,24 +115,19 @@ def meet_budgets(
     meet = _uniform if choices.rules.scope == "local" else _shared
 
     def choose(budget: float) -> Choice:
-        _refuse_out_of_reach(choices, budget)
-        return meet(choices, budget)
-
-    return each_budget(budgets, choose)
-
-
-def _refuse_out_of_reach(choices: Choices, budget: float) -> None:
-    removed = choices.at(choices.strongest)
-    least = choices.cost(removed)
-    if least > budget:
-        groups = choices.network.structure.groups
-        whole = [group.root for group, gone in zip(groups, removed, strict=True) if not len(gone)]
+        removed = choices.at(choices.strongest)
+        if (least := choices.cost(removed)) <= budget:
+            return meet(choices, budget)
+        groups = zip(choices.network.structure.groups, removed, strict=True)
+        whole = [group.root for group, gone in groups if not len(gone)]
         raise InfeasibleBudget(
             f"the budget is {budget:.1%} of the network's cost, but at its strongest setting, "
             f"{choices.strongest:g}, {choices.selector.name} leaves {least:.1%}"
             + (f" and keeps {', '.join(whole)} whole" if whole else "")
             + "; choose a larger budget, or lower selection.protect"
         )
+
+    return each_budget(budgets, choose)
 
 
 def _shared(choices: Choices, budget: float) -> Choice:

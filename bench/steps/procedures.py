@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from criteria import Group, NotApplicable
+from criteria import NotApplicable
 from criteria.evidence.meter import Cost
 from criteria.network.cut import EQUAL, cut, difference, uncut
 from criteria.phases import create_phase
@@ -122,8 +122,13 @@ def _ground(
         now = replace(network, model=model)
         if any(len(one) for one in gone):
             now = now.without(gone)
+        spread = []  # scores of what is left, at their places in the dense network's groups
         found = score(now.model, now.structure.groups)
-        return [_spread(*each) for each in zip(groups, gone, found, strict=True)]
+        for group, left, values in zip(groups, gone, found, strict=True):
+            whole = torch.full((group.units,), -torch.inf, dtype=torch.float64)
+            whole[complement(group.units, left)] = values.double()
+            spread.append(whole)
+        return spread
 
     return Ground(
         groups=groups,
@@ -135,13 +140,6 @@ def _ground(
         generator=generator("procedure", **job.at.axes),
         tolerance=rules.tolerance,
     )
-
-
-def _spread(group: Group, gone: Tensor, values: Tensor) -> Tensor:
-    """Scores of the units that are left, at their places in the dense network's group."""
-    spread = torch.full((group.units,), -torch.inf, dtype=torch.float64)
-    spread[complement(group.units, gone)] = values.double()
-    return spread
 
 
 def _check_gone(job: PathJob, network: Network, model: nn.Module, removed: Removed) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..analysis.against_published import AGREE, BEYOND, DIFFER, UNKNOWN
+from ..analysis.published import AGREE, BEYOND, DIFFER, UNKNOWN
 from ..analysis.results import Results
 from ..formats import Cell, Column, Table, after, capital, heads, in_order, number, signed, whole
 from ..records import Measurements, budget_words
