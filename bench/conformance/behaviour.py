@@ -101,13 +101,9 @@ def behaviours(names: Sequence[str], family: str) -> list[Behaviour]:
     louder: dict[Any, Task] = {}
     for entry, loud in product([one for one in sound if one.structured], members):
         twin = _Louder(**{one.name: getattr(loud, one.name) for one in fields(loud)})
-        louder[entry.name, loud] = (
-            entry.name,
-            [
-                replace(group, members=tuple(twin if one is loud else one for one in group.members))
-                for group in tiny.groups
-            ],
-        )
+        parts = [[twin if one is loud else one for one in group.members] for group in tiny.groups]
+        pairs = zip(tiny.groups, map(tuple, parts), strict=True)
+        louder[entry.name, loud] = entry.name, [replace(one, members=two) for one, two in pairs]
     first = attempt(tiny.model, plain | weights | louder, tiny.batches)
     twins = attempt(tiny.twin, plain | weights, tiny.batches)
     backwards = attempt(tiny.model, plain, tiny.batches[::-1])

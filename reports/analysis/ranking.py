@@ -57,20 +57,13 @@ class MethodRanks:
         """Whether any two are shown to differ: else places and pairs are those of noise."""
         return self.pairwise is not None and bool((self.pairwise.adjusted <= self.alpha).any())
 
-    def told(self, one: str, other: str) -> bool:
-        """Whether these two are told apart."""
-        assert self.pairwise is not None
-        if not {one, other} <= set(self.methods):
-            return False
+    def apart(self, one: str, other: str) -> float:
+        """By how many points these two differ, if they are told apart; else 0."""
+        if self.pairwise is None or not {one, other} <= set(self.methods):
+            return 0.0
         places = self.methods.index(one), self.methods.index(other)
-        return bool(self.pairwise.adjusted[places] <= self.alpha)
-
-    def behind(self, one: str, other: str) -> bool:
-        """Whether the first is told to be the worse of these two."""
-        if self.pairwise is None or not self.told(one, other):
-            return False
-        places = self.methods.index(one), self.methods.index(other)
-        return bool(self.pairwise.difference[places] < 0)
+        told = self.pairwise.adjusted[places] <= self.alpha
+        return float(self.pairwise.difference[places]) if told else 0.0
 
 
 def rank_methods(

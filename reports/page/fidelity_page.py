@@ -15,8 +15,7 @@ from ..analysis.fidelity import CORRELATIONS, NORMALISED, REGRETS, SHARES, Fidel
 from ..formats import Cell, Table, capital, confidence, heads, number
 from ..statistics import FEWEST_BASES
 from .answer import ROWS
-from .captions import captioned
-from .care import caution
+from .captions import captioned, caution
 from .chart_data import Board, Mark, Switch, View
 from .findings import TEXTS, rounded
 from .page import rendered
