@@ -198,18 +198,14 @@ def show_epochs(console: Console, planned: Plan) -> None:
         return
     alike: dict[tuple[str, ...], list[str]] = {}
     for method, trained in by_method.items():
-        counts = (_range(trained.get(one, set()), one not in _HEADS) for one in kinds)
-        alike.setdefault(tuple(counts), []).append(method)
+        told = []  # over budgets and problems; a method's own phases may leave nothing of a total
+        for one in kinds:
+            few, many = (ends(trained.get(one) or {0}) for ends in (min, max))
+            nothing = one not in trained or (not many and one in _HEADS)
+            told.append("" if nothing else str(few) if few == many else f"{few} to {many}")
+        alike.setdefault(tuple(told), []).append(method)
     rows = [
         (f"all {len(names)} methods" if names == [*by_method] else ", ".join(names), *counts)
         for counts, names in alike.items()
     ]
     print_table(console, ("epochs of", *(_HEADS.get(one, one) for one in kinds)), rows)
-
-
-def _range(counts: set[int], finetuned: bool) -> str:
-    """Epochs over budgets and problems. A method's own phases may leave nothing of a total."""
-    if not counts or (counts == {0} and not finetuned):
-        return ""
-    low, high = min(counts), max(counts)
-    return str(low) if low == high else f"{low} to {high}"
