@@ -1,7 +1,5 @@
 """`bench claims`: what papers claim, against the records of one or several results folders."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What a run would do, how long it takes, and what its statistics can and cannot show."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean

@@ -1,7 +1,5 @@
 """How far a suite has come."""
 
-from __future__ import annotations
-
 from collections import Counter
 
 from rich.console import Console

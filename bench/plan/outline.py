@@ -1,7 +1,5 @@
 """What a suite's records are read by: its trials' names and keys, in the order of the suite."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, Self

@@ -1,7 +1,5 @@
 """Progress of a run."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from rich import progress

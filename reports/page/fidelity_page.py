@@ -1,7 +1,5 @@
 """The page of a fidelity report: what it says in words, and its tables."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product

@@ -1,7 +1,5 @@
 """The page: findings, figures and tables, set by a Jinja2 template."""
 
-from __future__ import annotations
-
 import gzip
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
