@@ -50,7 +50,8 @@ def show_plan(
         rows.append((name, count, *_cells(works[-1]), what))
     if pending:
         print_table(console, ("", "to do", *WORK, "what it is"), rows)
-        say(console, f"{_hours_of(works) or 'an unknown number of'} GPU-hours in all.")
+        hours = _hours(sum(one.hours for one in works)) or "an unknown number of"
+        say(console, f"{hours} GPU-hours in all.")
         _say_assumptions(console, works, throughput)
         console.print()
     show_epochs(console, planned)
@@ -138,11 +139,6 @@ def _cells(work: Work) -> tuple[str, ...]:
     """The columns `WORK`."""
     load = work.load
     return (*map(_count, (load.scored, load.trained, load.evaluated)), _hours(work.hours))
-
-
-def _hours_of(works: Iterable[Work]) -> str:
-    """Their sum, in a person's digits."""
-    return _hours(sum(one.hours for one in works))
 
 
 def _say_assumptions(console: Console, works: Iterable[Work], throughput: Throughput) -> None:
