@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib import rc_context
@@ -16,7 +17,7 @@ from suites.faults import no_such
 
 _GAP = 0.08  # inches between the titles of two panels
 # Within it a figure without a layout engine stays without: saving would give it one.
-_NO_ENGINE = {"figure.constrained_layout.use": False}
+_NO_ENGINE: Any = {"figure.constrained_layout.use": False}
 
 
 @dataclass(frozen=True)
