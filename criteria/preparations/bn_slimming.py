@@ -21,10 +21,7 @@ class SlimmingOptions(Options):
     )
 
 
-@register_phase(
-    "bn_slimming",
-    cite="Liu et al., ICCV 2017, arXiv 1708.06519",
-)
+@register_phase("bn_slimming")
 class BNSlimming(Preparation):
     """L1 on the scales of batch norms: `strength * sign(gamma)` is added to their gradient."""
 

@@ -21,10 +21,7 @@ class GroupLassoOptions(Options):
     )
 
 
-@register_phase(
-    "group_lasso",
-    cite="Wen et al., NIPS 2016 (SSL), arXiv 1608.03665",
-)
+@register_phase("group_lasso")
 class GroupLasso(Preparation):
     """The sum of all units' norms: `strength * w / ||w_unit||` is added to the gradient."""
 

@@ -17,10 +17,7 @@ class GroupSparsityOptions(Options):
     base: float = Field(default=16, ge=1, description="the weakest unit decays so much faster")
 
 
-@register_phase(
-    "group_sparsity",
-    cite="Fang et al., CVPR 2023 (DepGraph), arXiv 2301.12900",
-)
+@register_phase("group_sparsity")
 class GroupSparsity(Preparation):
     """Decay of every weight a unit reads or writes, up to 16 times stronger for the weakest.
 

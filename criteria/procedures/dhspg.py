@@ -57,11 +57,7 @@ class DhspgProcedureOptions(Options):
     )
 
 
-@register_phase(
-    "dhspg",
-    cite="Chen et al. (OTOv2), ICLR 2023, arXiv 2303.06862; option decay: Yang et al. 2024, "
-    "arXiv 2406.03879",
-)
+@register_phase("dhspg")
 class Dhspg(Procedure):
     """Dual half-space projected gradient: train, push redundant units inward, zero what turns."""
 

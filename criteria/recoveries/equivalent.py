@@ -61,10 +61,7 @@ class EquivalentOptions(Options):
     )
 
 
-@register_phase(
-    "equivalent",
-    cite="Chen et al. 2025, arXiv 2508.05521, equation (8)",
-)
+@register_phase("equivalent")
 class Equivalent(Recovery):
     """Equivalent pruning: removed channels stay trainable while finetuning lasts, then are merged.
 

@@ -22,10 +22,7 @@ class OrthPOptions(Options):
     )
 
 
-@register_phase(
-    "orthp",
-    cite="Wang and Fu, ICLR 2023, arXiv 2207.12534 (OrthP)",
-)
+@register_phase("orthp")
 class OrthP(Recovery):
     """Each weight is replaced by the orthogonal part of its QR decomposition."""
 

@@ -15,11 +15,7 @@ class ApozOptions(ActivationOptions):
     threshold: float = Field(default=0.0, description="activations up to it count as zero.")
 
 
-@register(
-    "apoz",
-    cite="Hu et al. (network trimming), 2016, arXiv 1607.03250",
-    needs=Need.ACTIVATIONS,
-)
+@register("apoz", needs=Need.ACTIVATIONS)
 class Apoz(ActivationCriterion):
     """Share of activations that are not zero: one minus the average percentage of zeros."""
 

@@ -21,11 +21,7 @@ class ChipOptions(ActivationOptions):
     )
 
 
-@register(
-    "chip",
-    cite="Sui et al., NeurIPS 2021, arXiv 2110.13981",
-    needs=Need.ACTIVATIONS,
-)
+@register("chip", needs=Need.ACTIVATIONS)
 class Chip(ActivationCriterion):
     """Channel independence: the nuclear norm that the matrix of all maps loses without this one."""
 

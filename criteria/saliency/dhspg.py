@@ -24,11 +24,7 @@ class DhspgOptions(Options):
     )
 
 
-@register(
-    "dhspg_saliency",
-    cite="Chen et al. (OTOv2), ICLR 2023, arXiv 2303.06862",
-    needs=Need.GRADIENTS,
-)
+@register("dhspg_saliency", needs=Need.GRADIENTS)
 class DhspgSaliency(Criterion):
     """Minus the redundancy: cosine of a unit's weights and gradient, and its inverse mean norm."""
 

@@ -40,11 +40,7 @@ class EnsembleOptions(Options):
         return self
 
 
-@register(
-    "ensemble",
-    cite="rank averaging: Borda, 1781; here as an example of a criterion made of others",
-    unstructured=True,
-)
+@register("ensemble", unstructured=True)
 class Ensemble(Criterion):
     """Weighted mean of a unit's ranks by several criteria."""
 

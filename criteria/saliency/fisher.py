@@ -26,11 +26,7 @@ def gate_gradients(batch: Batch, member: Member) -> Tensor:
     return member.per_unit(batch.sample_products(replace(member, side="in")))
 
 
-@register(
-    "fisher",
-    cite="Theis et al., arXiv 1801.05787",
-    needs=Need.SAMPLES,
-)
+@register("fisher", needs=Need.SAMPLES)
 class Fisher(Criterion):
     """Half the mean over samples of the squared sum of activation times gradient of a channel."""
 
@@ -57,11 +53,7 @@ class GroupFisherOptions(Options):
     )
 
 
-@register(
-    "group_fisher",
-    cite="Liu et al., ICML 2021, arXiv 2108.00708",
-    needs=Need.SAMPLES,
-)
+@register("group_fisher", needs=Need.SAMPLES)
 class GroupFisher(Criterion):
     """Half the mean over samples of the squared gradient of one gate that coupled layers share."""
 

@@ -13,11 +13,7 @@ class GateDecoratorOptions(MemberOptions):
     bn_mode: BatchNormMode = "batch"
 
 
-@register(
-    "gate_decorator",
-    cite="You et al. (Gate Decorator), NeurIPS 2019, arXiv 1909.08174",
-    needs=Need.GRADIENTS,
-)
+@register("gate_decorator", needs=Need.GRADIENTS)
 class GateDecorator(Criterion):
     """Absolute product of a batch norm's gate and its gradient, summed over batches and norms.
 

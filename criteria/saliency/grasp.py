@@ -23,12 +23,7 @@ class GraspOptions(MemberOptions):
     )
 
 
-@register(
-    "grasp",
-    cite="Wang et al., ICLR 2020, arXiv 2002.07376",
-    needs=Need.CURVATURE,
-    unstructured=True,
-)
+@register("grasp", needs=Need.CURVATURE, unstructured=True)
 class Grasp(Criterion):
     """w (H g), summed with its sign: the lowest leave first.
 

@@ -54,13 +54,7 @@ class HvpOptions(CurvatureOptions):
         return self
 
 
-@register(
-    "hvp",
-    cite="FastOBA, of the code to Sun et al. (OBA), ICLR 2025, arXiv 2502.17941 (added 2025-06)",
-    needs=Need.CURVATURE,
-    aliases=("fast_oba",),
-    unstructured=True,
-)
+@register("hvp", needs=Need.CURVATURE, aliases=("fast_oba",), unstructured=True)
 class Hvp(CurvatureScores):
     """theta * (H theta), exact: how scaling a weight bends the loss as the whole network scales.
 
@@ -88,12 +82,7 @@ class Hvp(CurvatureScores):
         )
 
 
-@register(
-    "hvp_residual",
-    cite="the Gauss-Newton split of Schraudolph, Neural Computation 14(7), 2002, of FastOBA",
-    needs=Need.CURVATURE,
-    unstructured=True,
-)
+@register("hvp_residual", needs=Need.CURVATURE, unstructured=True)
 class HvpResidual(CurvatureScores):
     """theta * (S theta), S the Hessian of <dL/dz, z> with dL/dz frozen: H without Gauss-Newton."""
 

@@ -19,11 +19,7 @@ class InverseOptions(Options):
     )
 
 
-@register(
-    "inverse",
-    cite="a control of this project",
-    unstructured=True,
-)
+@register("inverse", unstructured=True)
 class Inverse(Criterion):
     """Negated scores of another criterion."""
 

@@ -12,12 +12,7 @@ class FilterOptions(MemberOptions):
     reduction: Reduction = "first"
 
 
-@register(
-    "l1",
-    cite="Li et al., ICLR 2017, arXiv 1608.08710",
-    aliases=("magnitude_l1",),
-    unstructured=True,
-)
+@register("l1", aliases=("magnitude_l1",), unstructured=True)
 class L1(Criterion):
     """Sum of the filter's absolute weights."""
 
@@ -28,12 +23,7 @@ class L1(Criterion):
             self.add(member, member.view(batch.weights).abs().sum(1))
 
 
-@register(
-    "l2",
-    cite="He et al., IJCAI 2018, arXiv 1808.06866",
-    aliases=("magnitude_l2",),
-    unstructured=True,
-)
+@register("l2", aliases=("magnitude_l2",), unstructured=True)
 class L2(Criterion):
     """Euclidean norm of the filter's weights."""
 
@@ -59,10 +49,7 @@ class TorchPruningOptions(MemberOptions):
     normalizer: Normalizer = "mean"
 
 
-@register(
-    "group_norm",
-    cite="Fang et al., CVPR 2023 (DepGraph), arXiv 2301.12900",
-)
+@register("group_norm")
 class GroupNorm(SquaredNorm):
     """Mean squared weights over all coupled layers, over the mean of the group."""
 
@@ -76,11 +63,7 @@ class LampOptions(MemberOptions):
     normalizer: Normalizer = "lamp"
 
 
-@register(
-    "lamp",
-    cite="Lee et al., ICLR 2021, arXiv 2010.07611",
-    unstructured=True,
-)
+@register("lamp", unstructured=True)
 class Lamp(SquaredNorm):
     """Squared weights of a channel over those of all channels of its group that are not smaller."""
 

@@ -23,12 +23,7 @@ class MeanActivationOptions(ActivationOptions):
     )
 
 
-@register(
-    "mean_activation",
-    cite="Molchanov et al., ICLR 2017, arXiv 1611.06440; statistic std: after Polyak and Wolf, "
-    "IEEE Access 2015",
-    needs=Need.ACTIVATIONS,
-)
+@register("mean_activation", needs=Need.ACTIVATIONS)
 class MeanActivation(ActivationCriterion):
     """Mean absolute activation of a channel, over samples and positions."""
 

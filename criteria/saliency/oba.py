@@ -25,13 +25,7 @@ class ObaOptions(SignedOptions):
     )
 
 
-@register(
-    "oba",
-    cite="Sun et al., ICLR 2025, arXiv 2502.17941",
-    needs=Need.CURVATURE,
-    aliases=("oba_series",),
-    unstructured=True,
-)
+@register("oba", needs=Need.CURVATURE, aliases=("oba_series",), unstructured=True)
 class Oba(SignedScores):
     """theta * (up + down): layer by layer curvature, without the loss's and the activations' own.
 

@@ -7,12 +7,7 @@ from ..lazy import Tensor, pytree, torch
 from ..registry import register
 
 
-@register(
-    "synflow",
-    cite="Tanaka et al., NeurIPS 2020, arXiv 2006.05467",
-    needs=Need.GRADIENTS,
-    unstructured=True,
-)
+@register("synflow", needs=Need.GRADIENTS, unstructured=True)
 class SynFlow(Criterion):
     """Weight times gradient of R, the sum of outputs of the network of absolute weights for ones.
 

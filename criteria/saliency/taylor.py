@@ -25,14 +25,7 @@ class TaylorOptions(MemberOptions):
     bias: Bias = Field(default=False, description="whether a channel's bias counts.")
 
 
-@register(
-    "taylor",
-    cite="Molchanov et al., CVPR 2019, arXiv 1906.10771; variant elementwise: Ma et al. "
-    "(LLM-Pruner), NeurIPS 2023, arXiv 2305.11627",
-    needs=Need.GRADIENTS,
-    aliases=("taylor_fo",),
-    unstructured=True,
-)
+@register("taylor", needs=Need.GRADIENTS, aliases=("taylor_fo",), unstructured=True)
 class Taylor(Criterion):
     """Product of weight and gradient, summed over the channel, then over batches by `variant`."""
 

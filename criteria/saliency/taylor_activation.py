@@ -13,11 +13,7 @@ class TaylorActivationOptions(ActivationOptions):
     normalizer: Normalizer = "l2"
 
 
-@register(
-    "taylor_activation",
-    cite="Molchanov et al., ICLR 2017, arXiv 1611.06440",
-    needs=Need.SAMPLES | Need.ACTIVATIONS,
-)
+@register("taylor_activation", needs=Need.SAMPLES | Need.ACTIVATIONS)
 class TaylorActivation(ActivationCriterion):
     """Absolute mean over positions of activation times gradient, averaged over samples."""
 

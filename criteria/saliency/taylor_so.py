@@ -22,12 +22,7 @@ class TaylorSOOptions(MemberOptions):
     bias: Bias = Field(default=False, description="whether a channel's bias counts.")
 
 
-@register(
-    "taylor_so",
-    cite="Molchanov et al., CVPR 2019, arXiv 1906.10771",
-    needs=Need.GRADIENTS | Need.SQUARES,
-    unstructured=True,
-)
+@register("taylor_so", needs=Need.GRADIENTS | Need.SQUARES, unstructured=True)
 class TaylorSO(Criterion):
     """(sum of g w - w (H w) / 2)^2 over the channel, the mean over batches."""
 

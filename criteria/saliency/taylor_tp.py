@@ -20,11 +20,7 @@ class TaylorTPOptions(TorchPruningOptions):
     )
 
 
-@register(
-    "taylor_tp",
-    cite="torch-pruning 1.6.1, GroupTaylorImportance",
-    needs=Need.GRADIENTS,
-)
+@register("taylor_tp", needs=Need.GRADIENTS)
 class TaylorTP(Criterion):
     """Absolute products of weight and accumulated gradient, averaged over coupled layers."""
 

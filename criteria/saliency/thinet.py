@@ -34,11 +34,7 @@ class ThinetOptions(Options):
     )
 
 
-@register(
-    "thinet",
-    cite="Luo et al., ICCV 2017, arXiv 1707.06342",
-    needs=Need.ACTIVATIONS,
-)
+@register("thinet", needs=Need.ACTIVATIONS)
 class Thinet(ActivationCriterion):
     """Place in the greedy order of removal that least changes the next layer's output.
 

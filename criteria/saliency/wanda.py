@@ -7,12 +7,7 @@ from ..network.member import Member
 from ..registry import register
 
 
-@register(
-    "wanda",
-    cite="Sun et al., ICLR 2024, arXiv 2306.11695",
-    needs=Need.ACTIVATIONS,
-    unstructured=True,
-)
+@register("wanda", needs=Need.ACTIVATIONS, unstructured=True)
 class Wanda(Moments):
     """Absolute weights of a channel's consumers times the L2 norm of their inputs, summed."""
 

@@ -6,11 +6,7 @@ from ..lazy import Tensor, torch
 from ..registry import register
 
 
-@register(
-    "whc",
-    cite="Chen et al. (weighted hybrid criterion), ICASSP 2023; as in Chen et al. 2025, "
-    "arXiv 2508.05521",
-)
+@register("whc")
 class WHC(Criterion):
     """A filter's norm times the norms of all filters of its layer, each by its dissimilarity."""
 
