@@ -12,7 +12,7 @@ from pydantic import Field
 
 from ..errors import StructureError
 from ..lazy import Tensor, torch
-from ..network.entries import Entries, Gathers
+from ..network.units import Entries, Gathers
 from ..options import Options
 from ..training import Training
 from .procedure import Removed

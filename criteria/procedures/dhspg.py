@@ -6,8 +6,7 @@ from pydantic import Field
 
 from ..errors import TooFewSteps
 from ..lazy import Tensor, torch
-from ..network.entries import Entries
-from ..network.units import Units
+from ..network.units import Entries, Units
 from ..options import Options
 from ..phases import register_phase
 from ..training import Training

@@ -1,4 +1,4 @@
-"""Sizes of weights: L1 and L2 of the filter, DepGraph's group norm, LAMP over channels."""
+"""Sizes of weights: L1 and L2 of the filter, DepGraph's group norm, LAMP, a norm layer's factor."""
 
 from ..criterion import Criterion, MemberOptions
 from ..evidence.batch import Batch
@@ -68,3 +68,21 @@ class Lamp(SquaredNorm):
     """Squared weights of a channel over those of all channels of its group that are not smaller."""
 
     options_type = LampOptions
+
+
+class BNScaleOptions(MemberOptions):
+    """One gamma a channel in the paper; the mean where a residual group has several."""
+
+    reduction: Reduction = "mean"
+
+
+@register("bn_scale")
+class BNScale(Criterion):
+    """Absolute gamma of the norm layers behind a channel, averaged over the group."""
+
+    options_type = BNScaleOptions
+    kinds = ("batchnorm", "layernorm")
+
+    def observe(self, batch: Batch) -> None:
+        for member in self.members:
+            self.add(member, member.view(batch.weights).abs().sum(1))

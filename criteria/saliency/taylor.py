@@ -1,4 +1,7 @@
-"""First-order Taylor: how much the loss changes, to first order, when a channel goes."""
+"""Taylor: how much the loss changes, to first or second order, when a channel goes.
+
+It goes by its weights, by torch-pruning's formula, or as if its map were zeroed.
+"""
 
 from typing import Literal
 
@@ -7,10 +10,13 @@ from pydantic import Field
 from ..criterion import Criterion, MemberOptions
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
-from ..lazy import Tensor
+from ..families.activations import ActivationCriterion, ActivationOptions, maps
+from ..lazy import Tensor, torch
 from ..network.member import Member
 from ..options import Bias
+from ..reduce import Normalizer
 from ..registry import register
+from .magnitude import TorchPruningOptions
 
 
 class TaylorOptions(MemberOptions):
@@ -52,3 +58,90 @@ class Taylor(Criterion):
             case "elementwise":
                 return mean.abs().sum(1)
         return mean
+
+
+class TaylorTPOptions(TorchPruningOptions):
+    """When the absolute value is taken, and the defaults of torch-pruning's scores."""
+
+    multivariable: bool = Field(
+        default=False,
+        description="absolute value after the sum over a channel's weights, not before.",
+    )
+
+
+@register("taylor_tp", needs=Need.GRADIENTS)
+class TaylorTP(Criterion):
+    """Absolute products of weight and accumulated gradient, averaged over coupled layers."""
+
+    options_type = TaylorTPOptions
+
+    def counts(self, member: Member) -> bool:
+        plain = member.kind in ("conv", "linear") and member.side != "both"
+        return plain or member.kind == "layernorm"
+
+    def observe(self, batch: Batch) -> None:
+        for member in self.members:
+            self.add(member, member.rows(batch.products))
+
+    def member_scores(self, member: Member) -> Tensor:
+        products = super().member_scores(member)
+        if self.options.multivariable:
+            return member.per_unit(products.sum(1).abs())
+        return member.per_unit(products.abs().sum(1))
+
+
+class TaylorSOOptions(MemberOptions):
+    hessian: Literal["fisher", "product"] = Field(
+        default="fisher",
+        description="fisher, the diagonal of single samples' squared gradients; product, each "
+        "weight's row of the Hessian times all weights.",
+    )
+    bias: Bias = Field(default=False, description="whether a channel's bias counts.")
+
+
+@register("taylor_so", needs=Need.GRADIENTS | Need.SQUARES, unstructured=True)
+class TaylorSO(Criterion):
+    """(sum of g w - w (H w) / 2)^2 over the channel, the mean over batches."""
+
+    options_type = TaylorSOOptions
+    mean_over = "batches"
+
+    @classmethod
+    def needed(cls, options: TaylorSOOptions) -> Need:
+        return Need.GRADIENTS | Need.CURVATURE if options.hessian == "product" else cls.needs
+
+    def observe(self, batch: Batch) -> None:
+        bias = self.options.bias
+        for member in self.members:
+            first = member.per_unit(batch.dots(member, bias=bias))
+            self.add(member, (first - self._bend(batch, member) / 2).square())
+
+    def _bend(self, batch: Batch, member: Member) -> Tensor:
+        """`[units]`: w (H w) summed over each unit."""
+        bias = self.options.bias
+        weights = member.rows(batch.weights, bias=bias)
+        if self.options.hessian == "fisher":
+            terms = weights.square() * member.rows(batch.squared_gradients, bias=bias)
+        else:
+            terms = weights * member.rows(batch.hessian_product(), bias=bias)
+        return member.per_unit(terms.sum(1, dtype=torch.float64))
+
+
+class TaylorActivationOptions(ActivationOptions):
+    """The paper's rescaling: each layer's scores over their L2 norm."""
+
+    normalizer: Normalizer = "l2"
+
+
+@register("taylor_activation", needs=Need.SAMPLES | Need.ACTIVATIONS)
+class TaylorActivation(ActivationCriterion):
+    """Absolute mean over positions of activation times gradient, averaged over samples."""
+
+    options_type = TaylorActivationOptions
+    mean_over = "images"
+
+    def observe(self, batch: Batch) -> None:
+        for member in self.members:
+            products = member.per_unit(batch.sample_products(member).double())
+            positions = maps(batch, member).flatten(2).shape[2]  # pooling does not change the sum
+            self.add(member, products.abs().sum(0) / positions)

@@ -1,4 +1,4 @@
-"""Ensemble: what several criteria rank low together goes first."""
+"""Criteria made of others: one upside down, the control that must lose, or several that vote."""
 
 from functools import reduce
 from operator import or_
@@ -13,6 +13,36 @@ from ..lazy import Tensor, torch
 from ..options import Options
 from ..reduce import shared_quantiles
 from ..registry import Part, create, needed, register
+
+
+class InverseOptions(Options):
+    """Which criterion is turned over."""
+
+    of: Part = Field(
+        default_factory=lambda: Part(criterion="l1"),
+        description="the criterion to turn over, by name or as {criterion: NAME, options: {...}}.",
+    )
+
+
+@register("inverse", unstructured=True)
+class Inverse(Criterion):
+    """Negated scores of another criterion."""
+
+    options_type = InverseOptions
+
+    def begin(self) -> None:
+        of = self.options.of
+        self.inner = create(of.criterion, self.groups, of.options, self.generator)
+
+    @classmethod
+    def needed(cls, options: InverseOptions) -> Need:
+        return needed(options.of.criterion, options.of.options)
+
+    def observe(self, batch: Batch) -> None:
+        self.inner.see(batch)
+
+    def scores(self) -> list[Tensor]:
+        return [-values for values in self.inner.scores()]
 
 
 class EnsembleOptions(Options):

@@ -1,9 +1,10 @@
-"""Mean activation: channels that hardly fire are not needed."""
+"""What a channel's activations are like: mostly zero, of low rank, or hardly there."""
 
 from typing import Literal
 
 from pydantic import Field
 
+from ..errors import NotApplicable
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
 from ..families.activations import ActivationCriterion, ActivationOptions, maps
@@ -11,6 +12,42 @@ from ..lazy import Tensor, torch
 from ..network.member import Member
 from ..reduce import Normalizer
 from ..registry import register
+
+
+class ApozOptions(ActivationOptions):
+    """Small activations may count as zero too."""
+
+    threshold: float = Field(default=0.0, description="activations up to it count as zero.")
+
+
+@register("apoz", needs=Need.ACTIVATIONS)
+class Apoz(ActivationCriterion):
+    """Share of activations that are not zero: one minus the average percentage of zeros."""
+
+    options_type = ApozOptions
+    mean_over = "images"
+
+    def observe(self, batch: Batch) -> None:
+        for member in self.members:
+            alive = maps(batch, member).flatten(2) > self.options.threshold
+            self.add(member, alive.mean(2, dtype=torch.float64).sum(0))
+
+
+@register("hrank", needs=Need.ACTIVATIONS)
+class HRank(ActivationCriterion):
+    """Mean rank of a channel's feature maps."""
+
+    mean_over = "images"
+
+    def observe(self, batch: Batch) -> None:
+        for member in self.members:
+            seen = maps(batch, member)
+            if seen.dim() == 4:
+                raise NotApplicable(f"hrank: {member.name} reads tokens, which are no feature maps")
+            if seen.dim() == 3:  # features of a fully connected layer: maps of one pixel
+                seen = seen[..., None, None]
+            ranks = torch.linalg.matrix_rank(seen).double()
+            self.add(member, ranks.mean(2).sum(0))
 
 
 class MeanActivationOptions(ActivationOptions):

@@ -1,18 +1,22 @@
-"""Fisher of whole feature maps: squared gradients of gates that scale a channel."""
+"""Gates that scale a channel: how the loss changes when one closes.
+
+Fisher: by squared gradients of single samples, over whole feature maps. Gate-Decorator: to first
+order, of a norm's gate.
+"""
 
 from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field
 
-from ..criterion import Criterion
+from ..criterion import Criterion, MemberOptions
 from ..errors import NotApplicable
 from ..evidence.batch import Batch
 from ..evidence.layer_hooks import LayerHooks
 from ..evidence.needs import Need
 from ..lazy import Tensor, torch
 from ..network.member import Group, Member
-from ..options import Options
+from ..options import BatchNormMode, Options
 from ..reduce import Normalizer, normalize
 from ..registry import register
 
@@ -112,3 +116,26 @@ def _positions(batch: Batch, member: Member) -> tuple[int, int]:
     return sum(one[where].numel() for one, _ in shapes), sum(
         one[where].numel() for _, one in shapes
     )
+
+
+class GateDecoratorOptions(MemberOptions):
+    """Scored in training, as the authors do."""
+
+    bn_mode: BatchNormMode = "batch"
+
+
+@register("gate_decorator", needs=Need.GRADIENTS)
+class GateDecorator(Criterion):
+    """Absolute product of a batch norm's gate and its gradient, summed over batches and norms.
+
+    A gate g multiplies the norm's whole output y = g (x + b), so g dL/dg is the sum of y dL/dy:
+    of a plain batch norm, gamma dL/dgamma + beta dL/dbeta.
+    """
+
+    options_type = GateDecoratorOptions
+    kinds = ("batchnorm",)
+
+    def observe(self, batch: Batch) -> None:
+        seen = batch if self.options.bn_mode == "eval" else batch.batch_norm
+        for member in self.members:
+            self.add(member, member.per_unit(seen.dots(member, bias=True).abs()))
