@@ -21,8 +21,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import Field
-
 from ..criterion import Criterion, MemberOptions
 from ..errors import NotApplicable
 from ..evidence.batch import Batch, Labels
@@ -147,22 +145,15 @@ def unit_blocks(matrix: Tensor, elements: Tensor) -> Tensor:
 class SideOptions(MemberOptions):
     """Whose Fisher, and which layers of a group count."""
 
-    labels: Labels = Field(
-        default="expected",
-        description="of the loss: expected, the mean over all that could be drawn from the "
-        "network's softmax (true Fisher); sampled, one drawn from it; true, as given (empirical).",
-    )
-    bias: bool = Field(
-        default=True,
-        description="whether a layer's bias is a weight like others, which goes with its filter.",
-    )
+    labels: Labels = "expected"
+    """of the loss: expected, the mean over all that could be drawn from the network's softmax (true
+    Fisher); sampled, one drawn from it; true, as given (empirical)."""
+    bias: bool = True
+    """whether a layer's bias is a weight like others, which goes with its filter."""
     side: Annotated[
         Literal["out", "in", "both"], Only("channels", "a single weight has no side")
-    ] = Field(
-        default="out",
-        description="out: the filters that make the channel; in: what its consumers hold against "
-        "it; both.",
-    )
+    ] = "out"
+    """out: the filters that make the channel; in: what its consumers hold against it; both."""
 
 
 class Sided(Criterion):

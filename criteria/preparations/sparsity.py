@@ -19,12 +19,9 @@ from .preparation import Preparation
 class SlimmingOptions(Options):
     """How strong the penalty on scales is."""
 
-    strength: float = Field(
-        default=1e-4,
-        ge=0,
-        description="factor of the sum of all |gamma|; the paper takes 1e-4 for VGG and 1e-5 for "
-        "ResNet and DenseNet.",
-    )
+    strength: float = Field(default=1e-4, ge=0)
+    """factor of the sum of all |gamma|; the paper takes 1e-4 for VGG and 1e-5 for ResNet and
+    DenseNet."""
 
 
 @register_phase("bn_slimming")
@@ -51,12 +48,9 @@ class BNSlimming(Preparation):
 class GroupLassoOptions(Options):
     """How strong the pull on units is."""
 
-    strength: float = Field(
-        default=1e-4,
-        ge=0,
-        description="factor of the sum of all units' norms. The paper tunes its strengths for each "
-        "network; this one is ours.",
-    )
+    strength: float = Field(default=1e-4, ge=0)
+    """factor of the sum of all units' norms. The paper tunes its strengths for each network; this
+    one is ours."""
 
 
 @register_phase("group_lasso")
@@ -78,8 +72,10 @@ class GroupLasso(Preparation):
 class GroupSparsityOptions(Options):
     """The strength of DepGraph's recipe for CIFAR, and the base of torch-pruning's `regularize`."""
 
-    strength: float = Field(default=5e-4, ge=0, description="of the strongest unit's decay")
-    base: float = Field(default=16, ge=1, description="the weakest unit decays so much faster")
+    strength: float = Field(default=5e-4, ge=0)
+    """of the strongest unit's decay"""
+    base: float = Field(default=16, ge=1)
+    """the weakest unit decays so much faster"""
 
 
 @register_phase("group_sparsity")

@@ -122,11 +122,8 @@ class Decay(_Rounds):
 class StagedOptions(DecayOptions):
     """How many rounds there are, and as `DecayOptions` how units fade."""
 
-    rounds: int = Field(
-        default=5,
-        ge=1,
-        description="each takes an equal share of the cost that has to go. Default ours.",
-    )
+    rounds: int = Field(default=5, ge=1)
+    """each takes an equal share of the cost that has to go. Default ours."""
 
 
 @register_phase("decay_staged")

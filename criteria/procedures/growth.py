@@ -89,42 +89,24 @@ class Ramp:
 class GrowthOptions(Options):
     """How the penalty grows, and how the doomed units are zeroed."""
 
-    growth: float | None = Field(
-        default=None,
-        gt=0,
-        lt=1,
-        description="share of the training's steps after which the strength has reached its "
-        "ceiling, rounded down to a whole update; what is left of the training "
-        "stabilises. Default: as in the papers' CIFAR runs, 100,000 of 110,000 "
-        "steps.",
-    )
-    delta: float | None = Field(
-        default=None,
-        gt=0,
-        description="instead, what an update adds, as the papers have it (1e-4).",
-    )
-    update_every: int = Field(
-        default=10,
-        ge=1,
-        description="steps from one update to the next; 10 in the papers on CIFAR, 5 on ImageNet.",
-    )
-    ceiling: float = Field(default=1.0, gt=0, description="of the strength; the papers' 1.")
-    zero_every: int | None = Field(
-        default=None,
-        ge=1,
-        description="steps between the zeroing of one layer and the next in the stabilising "
-        "phase; 100 in TPP's code. Default: spread over that phase.",
-    )
-    stabilize: int | None = Field(
-        default=None,
-        ge=1,
-        description="steps of the stabilising phase, after which the training ends, whatever its "
-        "recipe has left; 10,000 in the papers on CIFAR, 40,000 on ImageNet. Default: all that "
-        "the recipe has left.",
-    )
-    bn_term: bool = Field(
-        default=True, description="whether gamma and beta of doomed channels are penalised."
-    )
+    growth: float | None = Field(default=None, gt=0, lt=1)
+    """share of the training's steps after which the strength has reached its ceiling, rounded down
+    to a whole update; what is left of the training stabilises. Default: as in the papers' CIFAR
+    runs, 100,000 of 110,000 steps."""
+    delta: float | None = Field(default=None, gt=0)
+    """instead, what an update adds, as the papers have it (1e-4)."""
+    update_every: int = Field(default=10, ge=1)
+    """steps from one update to the next; 10 in the papers on CIFAR, 5 on ImageNet."""
+    ceiling: float = Field(default=1.0, gt=0)
+    """of the strength; the papers' 1."""
+    zero_every: int | None = Field(default=None, ge=1)
+    """steps between the zeroing of one layer and the next in the stabilising phase; 100 in TPP's
+    code. Default: spread over that phase."""
+    stabilize: int | None = Field(default=None, ge=1)
+    """steps of the stabilising phase, after which the training ends, whatever its recipe has left;
+    10,000 in the papers on CIFAR, 40,000 on ImageNet. Default: all that the recipe has left."""
+    bn_term: bool = True
+    """whether gamma and beta of doomed channels are penalised."""
 
     @field_validator("delta", "pick_delta", check_fields=False)
     @classmethod

@@ -25,12 +25,8 @@ class OrthConv(family.ConvolutionalOrthogonality, Recovery):
 class OrthPOptions(Options):
     """How large the orthogonal filters are made."""
 
-    gain: float = Field(
-        default=2**0.5,
-        gt=0,
-        description="factor of the orthonormal weight; the default is the gain of layers before a "
-        "ReLU.",
-    )
+    gain: float = Field(default=2**0.5, gt=0)
+    """factor of the orthonormal weight; the default is the gain of layers before a ReLU."""
 
 
 @register_phase("orthp")

@@ -2,8 +2,6 @@
 
 from typing import Literal
 
-from pydantic import Field
-
 from ..errors import NotApplicable
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
@@ -17,7 +15,8 @@ from ..registry import register
 class ApozOptions(ActivationOptions):
     """Small activations may count as zero too."""
 
-    threshold: float = Field(default=0.0, description="activations up to it count as zero.")
+    threshold: float = 0.0
+    """activations up to it count as zero."""
 
 
 @register("apoz", needs=Need.ACTIVATIONS)
@@ -54,10 +53,8 @@ class MeanActivationOptions(ActivationOptions):
     """What of a channel's activations is its score."""
 
     normalizer: Normalizer = "l2"
-    statistic: Literal["mean", "std"] = Field(
-        default="mean",
-        description="over samples and positions: mean of |a|, or standard deviation of a.",
-    )
+    statistic: Literal["mean", "std"] = "mean"
+    """over samples and positions: mean of |a|, or standard deviation of a."""
 
 
 @register("mean_activation", needs=Need.ACTIVATIONS)

@@ -14,11 +14,8 @@ from ..registry import register
 class ChipOptions(ActivationOptions):
     """A part of each batch may stand for all of it."""
 
-    images: int | None = Field(
-        default=None,
-        ge=1,
-        description="of each batch, the first so many are looked at; None for all.",
-    )
+    images: int | None = Field(default=None, ge=1)
+    """of each batch, the first so many are looked at; None for all."""
 
 
 @register("chip", needs=Need.ACTIVATIONS)

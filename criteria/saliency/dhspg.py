@@ -17,11 +17,8 @@ from ..registry import register
 class DhspgOptions(Options):
     """The gradient has weight decay in it, as the optimizer's has."""
 
-    weight_decay: float = Field(
-        default=0.0,
-        ge=0,
-        description="times the weights, is added to the gradient; that of the recipe, if any.",
-    )
+    weight_decay: float = Field(default=0.0, ge=0)
+    """times the weights, is added to the gradient; that of the recipe, if any."""
 
 
 @register("dhspg_saliency", needs=Need.GRADIENTS)

@@ -7,8 +7,6 @@ order, of a norm's gate.
 from dataclasses import replace
 from typing import Literal
 
-from pydantic import Field
-
 from ..criterion import Criterion, MemberOptions
 from ..errors import NotApplicable
 from ..evidence.batch import Batch
@@ -46,15 +44,11 @@ class Fisher(Criterion):
 class GroupFisherOptions(Options):
     """What a channel's score is divided by."""
 
-    per: Literal["none", "memory", "macs"] = Field(
-        default="memory",
-        description="per sample, what goes with the channel. memory: activations that its "
-        "producers make. macs: of producers and consumers.",
-    )
-    normalizer: Normalizer = Field(
-        default="none",
-        description="how scores of one group are rescaled before groups are compared.",
-    )
+    per: Literal["none", "memory", "macs"] = "memory"
+    """per sample, what goes with the channel. memory: activations that its producers make. macs: of
+    producers and consumers."""
+    normalizer: Normalizer = "none"
+    """how scores of one group are rescaled before groups are compared."""
 
 
 @register("group_fisher", needs=Need.SAMPLES)

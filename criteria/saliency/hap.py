@@ -21,18 +21,12 @@ from .magnitude import FilterOptions
 class HapOptions(FilterOptions):
     """How much of the traces is left to chance. The filter that makes the channel counts alone."""
 
-    parts: int = Field(
-        default=PARTS,
-        ge=1,
-        description="passes back a batch for the curvature of the loss, among which classes are "
-        "dealt; as many as classes leave nothing to chance.",
-    )
-    probes: int = Field(
-        default=4,
-        ge=1,
-        description="random vectors a layer and batch for the curvature of activations, which "
-        "piecewise linear networks (ReLU) do not have: they take none.",
-    )
+    parts: int = Field(default=PARTS, ge=1)
+    """passes back a batch for the curvature of the loss, among which classes are dealt; as many as
+    classes leave nothing to chance."""
+    probes: int = Field(default=4, ge=1)
+    """random vectors a layer and batch for the curvature of activations, which piecewise linear
+    networks (ReLU) do not have: they take none."""
 
 
 @register("hap", needs=Need.SQUARES | Need.CURVATURE, unstructured=True)

@@ -7,7 +7,7 @@ times the weights, and there is the same without Gauss-Newton.
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from ..criterion import Criterion, MemberOptions
 from ..errors import NotApplicable
@@ -27,23 +27,18 @@ class SignedOptions(MemberOptions):
     reduction: Reduction = "mean"
     normalizer: Normalizer = "max"
     bn_mode: BatchNormMode = "eval"
-    bias: Bias = Field(default=False, description="whether a channel's bias counts.")
+    bias: Bias = False
     multivariable: Annotated[
         bool, Only("channels", "a single weight is one member, with nothing to reduce")
-    ] = Field(
-        default=True,
-        description="|mean over batches| of each block, then the reduction over members; "
-        "without, the reduction over members before the absolute value.",
-    )
+    ] = True
+    """|mean over batches| of each block, then the reduction over members; without, the reduction
+    over members before the absolute value."""
     flatten: Flatten = "feature"
     patch: Annotated[
-        Literal["none", "magnitude"],
-        Only("single weights", "a channel is no weight with a size"),
-    ] = Field(
-        default="none",
-        description="magnitude adds the size of the weight to the normalised score of a single "
-        "weight, as the authors' unstructured scripts do.",
-    )
+        Literal["none", "magnitude"], Only("single weights", "a channel is no weight with a size")
+    ] = "none"
+    """magnitude adds the size of the weight to the normalised score of a single weight, as the
+    authors' unstructured scripts do."""
 
     @model_validator(mode="after")
     def _blocks_are_of_members(self) -> Self:
@@ -105,14 +100,11 @@ class SignedScores(Criterion):
 
 
 class CurvatureOptions(SignedOptions):
-    direction: Literal["all", "layers"] = Field(
-        default="all",
-        description="which weights the Hessian is multiplied by, all parameters or those of "
-        "convolutions and linear layers.",
-    )
-    norms: Annotated[bool, Only("channels", "norm layers keep all their weights")] = Field(
-        default=False, description="whether norm layers' gamma (and, with bias, beta) count."
-    )
+    direction: Literal["all", "layers"] = "all"
+    """which weights the Hessian is multiplied by, all parameters or those of convolutions and
+    linear layers."""
+    norms: Annotated[bool, Only("channels", "norm layers keep all their weights")] = False
+    """whether norm layers' gamma (and, with bias, beta) count."""
 
 
 class CurvatureScores(SignedScores):
@@ -134,7 +126,8 @@ class CurvatureScores(SignedScores):
 
 
 class HvpOptions(CurvatureOptions):
-    order: Literal[1, 2] = Field(default=2, description="2, or 1 for weight times gradient.")
+    order: Literal[1, 2] = 2
+    """2, or 1 for weight times gradient."""
 
     @model_validator(mode="after")
     def _first_order_needs_no_direction(self) -> Self:
@@ -186,15 +179,11 @@ class HvpResidual(CurvatureScores):
 
 
 class ObaOptions(SignedOptions):
-    bias: Bias = Field(default=True, description="whether a channel's bias counts.")
-    parts: Literal["both", "up", "down"] = Field(
-        default="both", description="of the score, `criteria.evidence.coupling` has the formulas."
-    )
-    direction: Literal["layers", "all"] = Field(
-        default="layers",
-        description="the weights that move, those of convolutions and linear layers, or norm "
-        "layers' too.",
-    )
+    bias: Bias = True
+    parts: Literal["both", "up", "down"] = "both"
+    """of the score, `criteria.evidence.coupling` has the formulas."""
+    direction: Literal["layers", "all"] = "layers"
+    """the weights that move, those of convolutions and linear layers, or norm layers' too."""
 
 
 @register("oba", needs=Need.CURVATURE, aliases=("oba_series",), unstructured=True)

@@ -28,7 +28,7 @@ from .hessian_diag import HessianDiag, HessianDiagOptions
 class COBDOptions(SideOptions, HessianDiagOptions):
     """Filters alone, with their biases, under the softmax's labels."""
 
-    bias: Bias = Field(default=True, description="whether a filter's bias counts.")
+    bias: Bias = True
 
 
 @register("c_obd", needs=Need.SQUARES, unstructured=True)
@@ -41,13 +41,10 @@ class COBD(Sided, HessianDiag):
 class OBSOptions(SideOptions):
     """Whose Fisher, which layers of a group count, and how its factors are damped."""
 
-    damping: float = Field(
-        default=1e-2,
-        ge=1e-6,  # float32 resolves no less
-        description="added to each factor, in units of its mean diagonal. The softmax leaves a "
-        "direction of the classifier's outputs that costs nothing; without damping it would make "
-        "every weight there look free.",
-    )
+    damping: float = Field(default=1e-2, ge=1e-6)  # float32 resolves no less
+    """added to each factor, in units of its mean diagonal. The softmax leaves a direction of the
+    classifier's outputs that costs nothing; without damping it would make every weight there look
+    free."""
 
 
 class OBS(KroneckerCriterion):

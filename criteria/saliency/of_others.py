@@ -18,10 +18,8 @@ from ..registry import Part, create, needed, register
 class InverseOptions(Options):
     """Which criterion is turned over."""
 
-    of: Part = Field(
-        default_factory=lambda: Part(criterion="l1"),
-        description="the criterion to turn over, by name or as {criterion: NAME, options: {...}}.",
-    )
+    of: Part = Field(default_factory=lambda: Part(criterion="l1"))
+    """the criterion to turn over, by name or as {criterion: NAME, options: {...}}."""
 
 
 @register("inverse", unstructured=True)
@@ -51,15 +49,12 @@ class EnsembleOptions(Options):
     of: list[Part] = Field(
         default_factory=lambda: [Part(criterion=one) for one in ("l1", "taylor", "fpgm")],
         min_length=2,
-        description="criteria by name or as {criterion: NAME, options: {...}}.",
     )
-    weights: list[float] | None = Field(
-        default=None, description="of the criteria's ranks; None weighs all alike."
-    )
-    within: Literal["network", "group"] = Field(
-        default="network",
-        description="ranks units among all of the network, or among those of their group.",
-    )
+    """criteria by name or as {criterion: NAME, options: {...}}."""
+    weights: list[float] | None = None
+    """of the criteria's ranks; None weighs all alike."""
+    within: Literal["network", "group"] = "network"
+    """ranks units among all of the network, or among those of their group."""
 
     @model_validator(mode="after")
     def _one_weight_each(self) -> Self:

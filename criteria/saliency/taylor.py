@@ -5,8 +5,6 @@ It goes by its weights, by torch-pruning's formula, or as if its map were zeroed
 
 from typing import Literal
 
-from pydantic import Field
-
 from ..criterion import Criterion, MemberOptions
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
@@ -22,13 +20,11 @@ from .magnitude import TorchPruningOptions
 class TaylorOptions(MemberOptions):
     """How products of weight and gradient become a score, and whether biases count."""
 
-    variant: Literal["squared", "absolute", "signed", "elementwise"] = Field(
-        default="squared",
-        description="how products p of weight and gradient become a score; b runs over batches. "
-        "squared: mean over b of (sum p)^2. absolute: mean over b of |sum p|. "
-        "signed: |mean over b of sum p|. elementwise: sum of |mean over b of p|.",
-    )
-    bias: Bias = Field(default=False, description="whether a channel's bias counts.")
+    variant: Literal["squared", "absolute", "signed", "elementwise"] = "squared"
+    """how products p of weight and gradient become a score; b runs over batches. squared: mean over
+    b of (sum p)^2. absolute: mean over b of |sum p|. signed: |mean over b of sum p|. elementwise:
+    sum of |mean over b of p|."""
+    bias: Bias = False
 
 
 @register("taylor", needs=Need.GRADIENTS, aliases=("taylor_fo",), unstructured=True)
@@ -63,10 +59,8 @@ class Taylor(Criterion):
 class TaylorTPOptions(TorchPruningOptions):
     """When the absolute value is taken, and the defaults of torch-pruning's scores."""
 
-    multivariable: bool = Field(
-        default=False,
-        description="absolute value after the sum over a channel's weights, not before.",
-    )
+    multivariable: bool = False
+    """absolute value after the sum over a channel's weights, not before."""
 
 
 @register("taylor_tp", needs=Need.GRADIENTS)
@@ -91,12 +85,10 @@ class TaylorTP(Criterion):
 
 
 class TaylorSOOptions(MemberOptions):
-    hessian: Literal["fisher", "product"] = Field(
-        default="fisher",
-        description="fisher, the diagonal of single samples' squared gradients; product, each "
-        "weight's row of the Hessian times all weights.",
-    )
-    bias: Bias = Field(default=False, description="whether a channel's bias counts.")
+    hessian: Literal["fisher", "product"] = "fisher"
+    """fisher, the diagonal of single samples' squared gradients; product, each weight's row of the
+    Hessian times all weights."""
+    bias: Bias = False
 
 
 @register("taylor_so", needs=Need.GRADIENTS | Need.SQUARES, unstructured=True)

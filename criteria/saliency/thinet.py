@@ -21,17 +21,10 @@ from ..registry import register
 class ThinetOptions(Options):
     """How much of the next layer's output is looked at."""
 
-    positions: int = Field(
-        default=10,
-        ge=1,
-        description="places in the next layer's output that are drawn from each image, ten in the "
-        "paper.",
-    )
-    filters: int = Field(
-        default=8,
-        ge=1,
-        description="of the next layer, that answer at each place; one in the paper.",
-    )
+    positions: int = Field(default=10, ge=1)
+    """places in the next layer's output that are drawn from each image, ten in the paper."""
+    filters: int = Field(default=8, ge=1)
+    """of the next layer, that answer at each place; one in the paper."""
 
 
 @register("thinet", needs=Need.ACTIVATIONS)
