@@ -83,17 +83,14 @@ def _by_block(layer: nn.Module, given: Tensor, gradient: Tensor) -> tuple[Tensor
     """Patches and output gradients, each `[samples, blocks, ...features, height, width]`."""
     match layer:
         case nn.Conv2d() if layer.padding_mode == "zeros" and not isinstance(layer.padding, str):
-            groups = layer.groups
-            return (
-                unfold(layer, given).unflatten(1, (groups, -1)),
-                gradient.unflatten(1, (groups, -1)),
-            )
+            blocks = (layer.groups, -1)
+            return unfold(layer, given).unflatten(1, blocks), gradient.unflatten(1, blocks)
         case nn.Linear():  # [samples, ...tokens, features]
-            inputs, outputs = (
+            given, gradient = (
                 one.reshape(len(one), 1, 1, -1, one.shape[-1]).movedim(-1, 2)
                 for one in (given, gradient)
             )
-            return inputs, outputs
+            return given, gradient
     raise NotApplicable(f"Kronecker factors of {layer} are not known")
 
 

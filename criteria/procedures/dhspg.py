@@ -1,5 +1,6 @@
 """DHSPG (OTOv2): redundant units are pushed to the origin, and projected there once they turn."""
 
+from bisect import bisect_left
 from typing import ClassVar
 
 from pydantic import Field
@@ -166,13 +167,11 @@ class Dhspg(Procedure):
         def with_first(count: int) -> Tensor:
             return leaving.index_fill(0, order[:count], True)
 
-        low, high = 0, len(order)
-        while low < high:  # removing more never costs more
-            middle = (low + high) // 2
-            low, high = (low, middle) if self._meets(with_first(middle)) else (middle + 1, high)
-        found = with_first(low)
-        if low and self._overshoots(found):
-            found = self._finer(with_first(low - 1), order[low:])
+        # Removing more never costs more.
+        least = bisect_left(range(len(order)), True, key=lambda n: self._meets(with_first(n)))
+        found = with_first(least)
+        if least and self._overshoots(found):
+            found = self._finer(with_first(least - 1), order[least:])
         return found & ~leaving
 
     def _finer(self, leaving: Tensor, rest: Tensor) -> Tensor:

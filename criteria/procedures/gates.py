@@ -270,10 +270,8 @@ class Gates(Procedure):
 
 def _flags(scores: Sequence[Tensor], units: Removed) -> list[Tensor]:
     """`[units]` of each group: whether a unit is among these."""
-    flags = [torch.zeros_like(one, dtype=torch.bool) for one in scores]
-    for one, chosen in zip(flags, units, strict=True):
-        one[chosen] = True
-    return flags
+    pairs = zip(scores, units, strict=True)
+    return [torch.zeros_like(one).bool().index_fill(0, chosen, True) for one, chosen in pairs]
 
 
 def _count(units: Removed) -> int:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 from pydantic import Field
 
@@ -13,7 +12,6 @@ from ..evidence.batch import PARTS, Batch
 from ..evidence.curvature import GradientGraph, residual_of
 from ..evidence.needs import Need
 from ..lazy import Tensor, torch
-from ..network.member import Group, Member
 from ..registry import register
 from .magnitude import FilterOptions
 
@@ -40,13 +38,11 @@ class Hap(Criterion):
     """
 
     options_type = HapOptions
+    kinds = ("conv", "linear")
+    mean_over = "images"
 
-    def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
-        super().__init__(groups, options, generator)
+    def begin(self) -> None:
         self._bent: list[str] | None = None  # weights with curvature of activations
-
-    def counts(self, member: Member) -> bool:
-        return member.kind in ("conv", "linear")
 
     def observe(self, batch: Batch) -> None:
         if self._bent is None:
@@ -94,6 +90,3 @@ class Hap(Criterion):
             signs = (2 * drawn - 1).to(rest[name])
             rest[name] += signs * graph.own_product(name, signs) / self.options.probes
         return rest
-
-    def member_scores(self, member: Member) -> Tensor:
-        return super().member_scores(member) / self.images

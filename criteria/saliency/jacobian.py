@@ -84,14 +84,10 @@ class Jacobian(Criterion):
             rows = batch.dots(member, bias=True)[None]
         if self.options.flatten == "block":
             return member.per_unit(rows)
-        if self.options.grouped == "pooled" and _meets_few(member):
+        few = member.kind == "conv" and member.side == "in" and member.blocks > 1
+        if self.options.grouped == "pooled" and few:  # inputs of a grouped convolution
             return member.per_unit(rows) * member.entries_per_unit**0.5
         return rows
-
-
-def _meets_few(member: Member) -> bool:
-    """Whether these are inputs of a grouped convolution."""
-    return member.kind == "conv" and member.side == "in" and member.blocks > 1
 
 
 @register("jacobian_diag", needs=Need.GRADIENTS, unstructured=True)

@@ -12,7 +12,7 @@ from pydantic import model_validator
 from ..criterion import Criterion, MemberOptions
 from ..errors import NotApplicable
 from ..evidence.batch import Batch
-from ..evidence.curvature import hessian_times_weights, layer_parameters, residual_of
+from ..evidence.curvature import Function, hessian_times_weights, layer_parameters, residual_of
 from ..evidence.needs import Need
 from ..lazy import Tensor, torch
 from ..network.member import Member
@@ -118,10 +118,15 @@ class CurvatureScores(SignedScores):
     def magnitude_unit(self, batch: Batch) -> float:
         return max(float(one.abs().max()) for one in batch.weights.values())
 
-    def moving(self, batch: Batch) -> set[str]:
-        """Names of the parameters in the direction."""
-        return (
-            set(batch.weights) if self.options.direction == "all" else layer_parameters(batch.model)
+    def product(self, batch: Batch, loss: Function) -> Mapping[str, Tensor]:
+        """The Hessian of a loss, which goes by the criterion's name, times the direction."""
+        layers = self.options.direction == "layers"
+        return batch.evidence(
+            (self.name, layers),
+            Need.CURVATURE,
+            lambda: hessian_times_weights(
+                batch.model, batch.images, loss, layer_parameters(batch.model) if layers else None
+            ),
         )
 
 
@@ -155,13 +160,7 @@ class Hvp(CurvatureScores):
             return batch.gradients
         if self.options.direction == "all":
             return batch.hessian_product()
-        return batch.evidence(
-            ("hessian times weights", "layers"),
-            Need.CURVATURE,
-            lambda: hessian_times_weights(
-                batch.model, batch.images, batch.loss_of, self.moving(batch)
-            ),
-        )
+        return self.product(batch, batch.loss_of)
 
 
 @register("hvp_residual", needs=Need.CURVATURE, unstructured=True)
@@ -169,13 +168,7 @@ class HvpResidual(CurvatureScores):
     """theta * (S theta), S the Hessian of <dL/dz, z> with dL/dz frozen: H without Gauss-Newton."""
 
     def derivative(self, batch: Batch) -> Mapping[str, Tensor]:
-        return batch.evidence(
-            ("residual hessian times weights", self.options.direction),
-            Need.CURVATURE,
-            lambda: hessian_times_weights(
-                batch.model, batch.images, residual_of(batch.loss_of), self.moving(batch)
-            ),
-        )
+        return self.product(batch, residual_of(batch.loss_of))
 
 
 class ObaOptions(SignedOptions):
@@ -205,13 +198,8 @@ class Oba(SignedScores):
                 batch.model, batch.images, batch.loss_of, norms=self.options.direction == "all"
             ),
         )
-        match self.options.parts:
-            case "up":
-                return parts.up
-            case "down":
-                return parts.down
-            case _:
-                return parts.both
+        found: Mapping[str, Tensor] = getattr(parts, self.options.parts)
+        return found
 
     def magnitude_unit(self, batch: Batch) -> float:
         return 1.0

@@ -32,28 +32,20 @@ class Taylor(Criterion):
     """Product of weight and gradient, summed over the channel, then over batches by `variant`."""
 
     options_type = TaylorOptions
+    mean_over = "batches"
 
     def observe(self, batch: Batch) -> None:
-        bias = self.options.bias
+        bias, variant = self.options.bias, self.options.variant
         for member in self.members:
-            match self.options.variant:
-                case "squared":
-                    self.add(member, member.per_unit(batch.dots(member, bias=bias)).square())
-                case "absolute":
-                    self.add(member, member.per_unit(batch.dots(member, bias=bias)).abs())
-                case "signed":
-                    self.add(member, member.per_unit(batch.dots(member, bias=bias)))
-                case "elementwise":
-                    self.add(member, member.view(batch.products, bias=bias))
+            if variant == "elementwise":
+                self.add(member, member.view(batch.products, bias=bias))
+                continue
+            sums = member.per_unit(batch.dots(member, bias=bias))
+            self.add(member, {"squared": sums.square(), "absolute": sums.abs()}.get(variant, sums))
 
     def member_scores(self, member: Member) -> Tensor:
-        mean = super().member_scores(member) / self.batches
-        match self.options.variant:
-            case "signed":
-                return mean.abs()
-            case "elementwise":
-                return mean.abs().sum(1)
-        return mean
+        mean = super().member_scores(member).abs()  # of squares and of absolute sums, nothing new
+        return mean.sum(1) if self.options.variant == "elementwise" else mean
 
 
 class TaylorTPOptions(TorchPruningOptions):

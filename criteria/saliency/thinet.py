@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from pydantic import Field
 
@@ -37,11 +37,8 @@ class Thinet(ActivationCriterion):
 
     options_type = ThinetOptions
 
-    def __init__(
-        self, groups: Sequence[Group], options: ThinetOptions, generator: torch.Generator
-    ) -> None:
-        super().__init__(groups, options, generator)
-        self.seed = int(torch.randint(2**31, (), generator=generator))
+    def begin(self) -> None:
+        self.seed = int(torch.randint(2**31, (), generator=self.generator))
 
     def observe(self, batch: Batch) -> None:
         for member in self.members:
