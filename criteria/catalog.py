@@ -27,29 +27,21 @@ class Registered:
     Attributes:
         kind: criterion, preparation, procedure, recovery, or what other packages register.
         name: as suites write it.
-        source, note: whence it is and how faithful, as its file says; of ours, papers.yaml does.
+        cite: its source.
+        note: what its file says of how faithful it is; of ours, faithful.yaml says it.
         type: the class or function.
     """
 
     kind: str
     name: str
-    source: str
+    cite: str
     note: str
     type: Any
 
     @property
-    def cite(self) -> str:
-        """Its source."""
-        return self.source or self._paper.get("cite", "")
-
-    @property
     def faithful(self) -> str:
         """How close this is to the paper and to the authors' code."""
-        return self.note or self._paper.get("faithful", "")
-
-    @property
-    def _paper(self) -> dict[str, str]:
-        return _papers().get(self.kind, {}).get(self.name, {})
+        return self.note or _faithful()[self.kind].get(self.name, "")
 
     @property
     def summary(self) -> str:
@@ -63,10 +55,10 @@ class Registered:
 
 
 @cache
-def _papers() -> dict[str, dict[str, dict[str, str]]]:
+def _faithful() -> dict[str, dict[str, str]]:
     """By kind and name, of all criteria and phases of this package."""
-    papers: dict[str, Any] = yaml.safe_load((PACKAGE / "papers.yaml").read_text())
-    return papers
+    notes: dict[str, dict[str, str]] = yaml.safe_load((PACKAGE / "faithful.yaml").read_text())
+    return notes
 
 
 E = TypeVar("E", bound=Registered)

@@ -28,7 +28,7 @@ CATALOGS: dict[Kind, Catalog[Registered]] = {
 }
 
 
-def register_phase(name: str, *, cite: str = "", faithful: str = "") -> Callable[[P], P]:
+def register_phase(name: str, *, cite: str, faithful: str = "") -> Callable[[P], P]:
     """Class decorator that makes a preparation, a procedure or a recovery known by its name.
 
     Raises:

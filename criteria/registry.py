@@ -54,7 +54,7 @@ CATALOG: Catalog[Entry] = Catalog("criterion", ["saliency", "selectors"], Unknow
 def register(
     name: str,
     *,
-    cite: str = "",
+    cite: str,
     faithful: str = "",
     needs: Need = Need.WEIGHTS,
     aliases: Sequence[str] = (),
@@ -65,8 +65,9 @@ def register(
     """Class decorator that makes a criterion known under its names.
 
     Args:
-        cite: the source of its formula; of ours, papers.yaml says it.
-        faithful: how close this is to the paper and to the authors' code; likewise.
+        cite: the source of its formula.
+        faithful: how close this is to the paper and to the authors' code; of ours, faithful.yaml
+            says it.
         needs: the evidence that it asks for.
         structured: it scores channels.
         unstructured: it scores single weights.

@@ -20,6 +20,9 @@ from ..training import Rider, Training
 
 Layer: TypeAlias = "nn.modules.conv._ConvNd | nn.Linear"
 
+KERNEL = "Xie et al., CVPR 2017, arXiv 1703.01827"
+CONVOLUTIONAL = "Wang et al., CVPR 2020, arXiv 1911.12207"
+
 
 class PenaltyOptions(Options):
     """How much either penalty weighs."""

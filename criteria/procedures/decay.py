@@ -16,6 +16,8 @@ from .decay_controller import DecayController, DecayOptions
 from .gradual import lowest
 from .procedure import Procedure, Removed
 
+_CITE = "Yang et al. 2024, arXiv 2406.03879"
+
 
 class _Rounds(Procedure):
     """Rounds in which units decay together, until the budget is met; training may then end.
@@ -101,7 +103,7 @@ class _Rounds(Procedure):
         return {"rounds": self._round, "releases": self.controller.releases}
 
 
-@register_phase("decay")
+@register_phase("decay", cite=_CITE)
 class Decay(_Rounds):
     """Decay pruning (DPM) of the units chosen before training: all shrink to zero together."""
 
@@ -126,7 +128,7 @@ class StagedOptions(DecayOptions):
     """each takes an equal share of the cost that has to go. Default ours."""
 
 
-@register_phase("decay_staged")
+@register_phase("decay_staged", cite=_CITE)
 class DecayStaged(_Rounds):
     """Decay pruning (DPM) in rounds: score, let the lowest shrink to zero, score what is left."""
 

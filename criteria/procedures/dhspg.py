@@ -37,7 +37,11 @@ class DhspgProcedureOptions(Options):
     """let such units decay (DPM), and perhaps go again, instead of zeroing them at once."""
 
 
-@register_phase("dhspg")
+@register_phase(
+    "dhspg",
+    cite="Chen et al. (OTOv2), ICLR 2023, arXiv 2303.06862; option decay: Yang et al. 2024, "
+    "arXiv 2406.03879",
+)
 class Dhspg(Procedure):
     """Dual half-space projected gradient: train, push redundant units inward, zero what turns."""
 

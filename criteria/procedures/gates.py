@@ -99,7 +99,7 @@ def beats(options: GatesOptions, steps: int) -> list[Beat]:
     return found + [Beat(False, found[-1].ticks, ends[-1], steps)] * (fade > 0)
 
 
-@register_phase("gates")
+@register_phase("gates", cite="You et al. (Gate Decorator), NeurIPS 2019, arXiv 1909.08174")
 class Gates(Procedure):
     """Trains gates in the place of batch norms and closes the lowest at the end of each tick."""
 

@@ -14,6 +14,8 @@ from .growth import GrowingPenalty, GrowthOptions, Ramp
 from .leaving import DoomedEntries
 from .procedure import Removed
 
+CITE = "Wang et al., ICLR 2021 (Neural Pruning via Growing Regularization), arXiv 2012.09243"
+
 
 class GregOptions(GrowthOptions):
     """How the penalty grows, and when it may stop growing."""
@@ -57,7 +59,7 @@ def magnitude_ratios(parts: Sequence[DoomedEntries]) -> list[float]:
     return torch.stack(ratios).tolist() if ratios else []
 
 
-@register_phase("greg1")
+@register_phase("greg1", cite=CITE)
 class Greg1(Greg):
     """GReg-1: a growing L2 penalty moves what the doomed units do over to the others."""
 
@@ -85,7 +87,7 @@ class Greg2Options(GregOptions):
         return self
 
 
-@register_phase("greg2")
+@register_phase("greg2", cite=CITE)
 class Greg2(Greg):
     """GReg-2: a growing penalty on all units tells them apart; then GReg-1 on the lowest."""
 

@@ -30,7 +30,11 @@ class SoftOptions(Options):
     leave them."""
 
 
-@register_phase("soft")
+@register_phase(
+    "soft",
+    cite="He et al. (SFP), IJCAI 2018, arXiv 1808.06866; schedule asymptotic: He et al. (ASFP), "
+    "arXiv 1808.07471",
+)
 class Soft(Procedure):
     """Sets the lowest units' filters to zero after each epoch and lets them train on."""
 

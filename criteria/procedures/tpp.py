@@ -79,7 +79,7 @@ class Gram:
             return (apart.mul_(self.factor) @ rows).view(shaped.shape)
 
 
-@register_phase("tpp")
+@register_phase("tpp", cite="Wang and Fu, ICLR 2023, arXiv 2207.12534")
 class Tpp(GrowingPenalty):
     """Decorrelates doomed filters from all others by a growing penalty, so that the survivors
     train on as well without them."""

@@ -52,7 +52,7 @@ class EquivalentOptions(Options):
     """their weight decay is the recipe's divided by this; 0 stands for no weight decay."""
 
 
-@register_phase("equivalent")
+@register_phase("equivalent", cite="Chen et al. 2025, arXiv 2508.05521, equation (8)")
 class Equivalent(Recovery):
     """Equivalent pruning: removed channels stay trainable while finetuning lasts, then are merged.
 

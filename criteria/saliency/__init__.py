@@ -1,1 +1,1 @@
-"""One small file a family of scores; every module here is imported by the registry."""
+"""One small file a score; every module here is imported by the registry."""

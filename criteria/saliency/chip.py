@@ -18,7 +18,7 @@ class ChipOptions(ActivationOptions):
     """of each batch, the first so many are looked at; None for all."""
 
 
-@register("chip", needs=Need.ACTIVATIONS)
+@register("chip", cite="Sui et al., NeurIPS 2021, arXiv 2110.13981", needs=Need.ACTIVATIONS)
 class Chip(ActivationCriterion):
     """Channel independence: the nuclear norm that the matrix of all maps loses without this one."""
 

@@ -21,7 +21,9 @@ class DhspgOptions(Options):
     """times the weights, is added to the gradient; that of the recipe, if any."""
 
 
-@register("dhspg_saliency", needs=Need.GRADIENTS)
+@register(
+    "dhspg_saliency", cite="Chen et al. (OTOv2), ICLR 2023, arXiv 2303.06862", needs=Need.GRADIENTS
+)
 class DhspgSaliency(Criterion):
     """Minus the redundancy: cosine of a unit's weights and gradient, and its inverse mean norm."""
 

@@ -27,7 +27,12 @@ class HapOptions(FilterOptions):
     networks (ReLU) do not have: they take none."""
 
 
-@register("hap", needs=Need.SQUARES | Need.CURVATURE, unstructured=True)
+@register(
+    "hap",
+    cite="Yu et al., WACV 2022, arXiv 2101.08940",
+    needs=Need.SQUARES | Need.CURVATURE,
+    unstructured=True,
+)
 class Hap(Criterion):
     """trace(H_p) / (2 p) * |w_p|^2 over the p weights of a channel.
 

@@ -17,7 +17,14 @@ class HessianDiagOptions(MemberOptions):
     expected: the mean over all labels that could be drawn."""
 
 
-@register("hessian_diag", needs=Need.SQUARES, aliases=("obd_diag",), unstructured=True)
+@register(
+    "hessian_diag",
+    cite="LeCun et al. (OBD), NeurIPS 1989; per-sample empirical Fisher as in Theis et al., "
+    "arXiv 1801.05787",
+    needs=Need.SQUARES,
+    aliases=("obd_diag",),
+    unstructured=True,
+)
 class HessianDiag(Criterion):
     """Half the squared weights times the mean squared gradient of single samples, summed."""
 
@@ -33,7 +40,7 @@ class HessianDiag(Criterion):
                 self.add(member, batch.size * terms.sum(1))
 
 
-@register("hessian_diag_tp", needs=Need.SQUARES)
+@register("hessian_diag_tp", cite="torch-pruning 1.6.1, GroupHessianImportance", needs=Need.SQUARES)
 class HessianDiagTP(Criterion):
     """Squared weights times the squared gradient of the very last sample, as in torch-pruning."""
 

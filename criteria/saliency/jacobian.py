@@ -45,7 +45,12 @@ class JacobianOptions(MemberOptions):
         return self
 
 
-@register("jacobian", needs=Need.GRADIENTS, unstructured=True)
+@register(
+    "jacobian",
+    cite="Chen et al. (Optimal Brain Connection) 2025, arXiv 2508.05521, eq. for w'(J'J)w",
+    needs=Need.GRADIENTS,
+    unstructured=True,
+)
 class Jacobian(Criterion):
     """Squared product of gradient and weights of every block, summed over batches: w'(J'J)w."""
 
@@ -90,7 +95,12 @@ class Jacobian(Criterion):
         return rows
 
 
-@register("jacobian_diag", needs=Need.GRADIENTS, unstructured=True)
+@register(
+    "jacobian_diag",
+    cite="the diagonal of Chen et al. 2025, arXiv 2508.05521: an ablation",
+    needs=Need.GRADIENTS,
+    unstructured=True,
+)
 class JacobianDiag(Criterion):
     """Squared products of gradient and weight, summed over a channel's weights and batches."""
 

@@ -1,4 +1,4 @@
-"""Sizes of weights: L1 and L2 of the filter, DepGraph's group norm, LAMP, a norm layer's factor."""
+"""Sizes of weights: L1 and L2 of the filter, DepGraph's group norm, LAMP over channels."""
 
 from ..criterion import Criterion, MemberOptions
 from ..evidence.batch import Batch
@@ -12,7 +12,12 @@ class FilterOptions(MemberOptions):
     reduction: Reduction = "first"
 
 
-@register("l1", aliases=("magnitude_l1",), unstructured=True)
+@register(
+    "l1",
+    cite="Li et al., ICLR 2017, arXiv 1608.08710",
+    aliases=("magnitude_l1",),
+    unstructured=True,
+)
 class L1(Criterion):
     """Sum of the filter's absolute weights."""
 
@@ -23,7 +28,12 @@ class L1(Criterion):
             self.add(member, member.view(batch.weights).abs().sum(1))
 
 
-@register("l2", aliases=("magnitude_l2",), unstructured=True)
+@register(
+    "l2",
+    cite="He et al., IJCAI 2018, arXiv 1808.06866",
+    aliases=("magnitude_l2",),
+    unstructured=True,
+)
 class L2(Criterion):
     """Euclidean norm of the filter's weights."""
 
@@ -49,7 +59,7 @@ class TorchPruningOptions(MemberOptions):
     normalizer: Normalizer = "mean"
 
 
-@register("group_norm")
+@register("group_norm", cite="Fang et al., CVPR 2023 (DepGraph), arXiv 2301.12900")
 class GroupNorm(SquaredNorm):
     """Mean squared weights over all coupled layers, over the mean of the group."""
 
@@ -63,26 +73,8 @@ class LampOptions(MemberOptions):
     normalizer: Normalizer = "lamp"
 
 
-@register("lamp", unstructured=True)
+@register("lamp", cite="Lee et al., ICLR 2021, arXiv 2010.07611", unstructured=True)
 class Lamp(SquaredNorm):
     """Squared weights of a channel over those of all channels of its group that are not smaller."""
 
     options_type = LampOptions
-
-
-class BNScaleOptions(MemberOptions):
-    """One gamma a channel in the paper; the mean where a residual group has several."""
-
-    reduction: Reduction = "mean"
-
-
-@register("bn_scale")
-class BNScale(Criterion):
-    """Absolute gamma of the norm layers behind a channel, averaged over the group."""
-
-    options_type = BNScaleOptions
-    kinds = ("batchnorm", "layernorm")
-
-    def observe(self, batch: Batch) -> None:
-        for member in self.members:
-            self.add(member, member.view(batch.weights).abs().sum(1))

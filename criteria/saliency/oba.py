@@ -1,174 +1,14 @@
-"""Weights times a derivative of theirs, summed with signs: OBA and its relatives.
-
-Optimal Brain Apoptosis is the curvature between layers in series; FastOBA weights times the Hessian
-times the weights, and there is the same without Gauss-Newton.
-"""
+"""Optimal Brain Apoptosis: the curvature between layers in series."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Literal
 
-from pydantic import model_validator
-
-from ..criterion import Criterion, MemberOptions
-from ..errors import NotApplicable
 from ..evidence.batch import Batch
-from ..evidence.curvature import Function, hessian_times_weights, layer_parameters, residual_of
 from ..evidence.needs import Need
-from ..lazy import Tensor, torch
-from ..network.member import Member
-from ..options import BatchNormMode, Bias, Flatten, Only
-from ..reduce import Normalizer, Reduction
+from ..lazy import Tensor
+from ..options import Bias
 from ..registry import register
-
-
-class SignedOptions(MemberOptions):
-    """How signed products of weight and derivative become a score."""
-
-    reduction: Reduction = "mean"
-    normalizer: Normalizer = "max"
-    bn_mode: BatchNormMode = "eval"
-    bias: Bias = False
-    multivariable: Annotated[
-        bool, Only("channels", "a single weight is one member, with nothing to reduce")
-    ] = True
-    """|mean over batches| of each block, then the reduction over members; without, the reduction
-    over members before the absolute value."""
-    flatten: Flatten = "feature"
-    patch: Annotated[
-        Literal["none", "magnitude"], Only("single weights", "a channel is no weight with a size")
-    ] = "none"
-    """magnitude adds the size of the weight to the normalised score of a single weight, as the
-    authors' unstructured scripts do."""
-
-    @model_validator(mode="after")
-    def _blocks_are_of_members(self) -> Self:
-        if self.flatten == "block" and not self.multivariable:
-            raise ValueError(
-                "without multivariable, all entries are summed; leave flatten: feature"
-            )
-        return self
-
-
-class SignedScores(Criterion):
-    """A unit's signed sum of products, absolute after the mean over batches (OBA, its code).
-
-    A subclass says what the weights are multiplied by.
-    """
-
-    options_type = SignedOptions
-    kinds = ("conv", "linear")
-
-    def begin(self) -> None:
-        self._patches: dict[Member, Tensor] = {}
-
-    def derivative(self, batch: Batch) -> Mapping[str, Tensor]:
-        """What each weight is multiplied by, by parameter name."""
-        raise NotImplementedError
-
-    def magnitude_unit(self, batch: Batch) -> float:
-        """The size of a weight whose magnitude patch is 1."""
-        raise NotImplementedError
-
-    def observe(self, batch: Batch) -> None:
-        bias = self.options.bias
-        derivative = self.derivative(batch if self.options.bn_mode == "eval" else batch.batch_norm)
-        for member in self.members:
-            if f"{member.name}.weight" not in derivative:
-                raise NotApplicable(f"{self.name} has no score for the weights of {member.name}")
-            weights = member.rows(batch.weights, bias=bias)
-            products = weights * member.rows(derivative, bias=bias)
-            self.add(member, products.sum(1, dtype=torch.float64))
-            if self.options.patch == "magnitude" and member not in self._patches:
-                self._patches[member] = weights[:, 0].double().abs() / self.magnitude_unit(batch)
-
-    def member_scores(self, member: Member) -> Tensor:
-        mean = super().member_scores(member) / self.batches
-        if not self.options.multivariable:
-            return member.per_unit(mean)
-        if self.options.flatten == "feature":
-            return member.per_unit(mean.abs())
-        return member.per_unit(mean).abs()
-
-    def reduced(self, stacked: Tensor) -> Tensor:
-        return super().reduced(stacked).abs()
-
-    def scores(self) -> list[Tensor]:
-        if self.options.patch == "none":
-            return super().scores()
-        pairs = zip(self.groups, super().scores(), strict=True)
-        return [values + self._patches[group.members[0]] for group, values in pairs]
-
-
-class CurvatureOptions(SignedOptions):
-    direction: Literal["all", "layers"] = "all"
-    """which weights the Hessian is multiplied by, all parameters or those of convolutions and
-    linear layers."""
-    norms: Annotated[bool, Only("channels", "norm layers keep all their weights")] = False
-    """whether norm layers' gamma (and, with bias, beta) count."""
-
-
-class CurvatureScores(SignedScores):
-    """What both have in common."""
-
-    options_type = CurvatureOptions
-
-    def counts(self, member: Member) -> bool:
-        return member.scored if self.options.norms else super().counts(member)
-
-    def magnitude_unit(self, batch: Batch) -> float:
-        return max(float(one.abs().max()) for one in batch.weights.values())
-
-    def product(self, batch: Batch, loss: Function) -> Mapping[str, Tensor]:
-        """The Hessian of a loss, which goes by the criterion's name, times the direction."""
-        layers = self.options.direction == "layers"
-        return batch.evidence(
-            (self.name, layers),
-            Need.CURVATURE,
-            lambda: hessian_times_weights(
-                batch.model, batch.images, loss, layer_parameters(batch.model) if layers else None
-            ),
-        )
-
-
-class HvpOptions(CurvatureOptions):
-    order: Literal[1, 2] = 2
-    """2, or 1 for weight times gradient."""
-
-    @model_validator(mode="after")
-    def _first_order_needs_no_direction(self) -> Self:
-        if self.order == 1 and self.direction != "all":
-            raise ValueError("order 1 has no direction; leave it at 'all'")
-        return self
-
-
-@register("hvp", needs=Need.CURVATURE, aliases=("fast_oba",), unstructured=True)
-class Hvp(CurvatureScores):
-    """theta * (H theta), exact: how scaling a weight bends the loss as the whole network scales.
-
-    A channel's sum is the mixed derivative by the channel's and the network's scale, not the
-    effect of removing the channel.
-    """
-
-    options_type = HvpOptions
-
-    @classmethod
-    def needed(cls, options: HvpOptions) -> Need:
-        return Need.GRADIENTS if options.order == 1 else cls.needs
-
-    def derivative(self, batch: Batch) -> Mapping[str, Tensor]:
-        if self.options.order == 1:
-            return batch.gradients
-        if self.options.direction == "all":
-            return batch.hessian_product()
-        return self.product(batch, batch.loss_of)
-
-
-@register("hvp_residual", needs=Need.CURVATURE, unstructured=True)
-class HvpResidual(CurvatureScores):
-    """theta * (S theta), S the Hessian of <dL/dz, z> with dL/dz frozen: H without Gauss-Newton."""
-
-    def derivative(self, batch: Batch) -> Mapping[str, Tensor]:
-        return self.product(batch, residual_of(batch.loss_of))
+from .signed import SignedOptions, SignedScores
 
 
 class ObaOptions(SignedOptions):
@@ -179,7 +19,13 @@ class ObaOptions(SignedOptions):
     """the weights that move, those of convolutions and linear layers, or norm layers' too."""
 
 
-@register("oba", needs=Need.CURVATURE, aliases=("oba_series",), unstructured=True)
+@register(
+    "oba",
+    cite="Sun et al., ICLR 2025, arXiv 2502.17941",
+    needs=Need.CURVATURE,
+    aliases=("oba_series",),
+    unstructured=True,
+)
 class Oba(SignedScores):
     """theta * (up + down): layer by layer curvature, without the loss's and the activations' own.
 

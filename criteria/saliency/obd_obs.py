@@ -24,6 +24,8 @@ from ..options import Bias
 from ..registry import register
 from .hessian_diag import HessianDiag, HessianDiagOptions
 
+CITE = "Wang et al. (EigenDamage), ICML 2019, arXiv 1905.05934"
+
 
 class COBDOptions(SideOptions, HessianDiagOptions):
     """Filters alone, with their biases, under the softmax's labels."""
@@ -31,7 +33,7 @@ class COBDOptions(SideOptions, HessianDiagOptions):
     bias: Bias = True
 
 
-@register("c_obd", needs=Need.SQUARES, unstructured=True)
+@register("c_obd", cite=CITE, needs=Need.SQUARES, unstructured=True)
 class COBD(Sided, HessianDiag):
     """Half the squared weights times the diagonal Fisher, summed over a filter."""
 
@@ -57,7 +59,7 @@ class OBS(KroneckerCriterion):
         return Factors(damped(found.inputs, damping), damped(found.outputs, damping))
 
 
-@register("c_obs", needs=Need.ACTIVATION_GRADIENTS, unstructured=True)
+@register("c_obs", cite=CITE, needs=Need.ACTIVATION_GRADIENTS, unstructured=True)
 class COBS(OBS):
     """Squared weights over twice the diagonal of the inverse Fisher, summed over a filter.
 
@@ -101,7 +103,7 @@ class BlockCriterion(KroneckerCriterion):
         raise NotImplementedError
 
 
-@register("kron_obd", needs=Need.ACTIVATION_GRADIENTS)
+@register("kron_obd", cite=CITE, needs=Need.ACTIVATION_GRADIENTS)
 class KronOBD(BlockCriterion):
     """Quadratic form of a filter's block of the Kronecker-factored Fisher matrix."""
 
@@ -111,7 +113,7 @@ class KronOBD(BlockCriterion):
         return unit_blocks(factor, elements)
 
 
-@register("kron_obs", needs=Need.ACTIVATION_GRADIENTS)
+@register("kron_obs", cite=CITE, needs=Need.ACTIVATION_GRADIENTS)
 class KronOBS(OBS, BlockCriterion):
     """Quadratic form of a filter that goes while the rest of its layer answers at its best.
 

@@ -7,7 +7,12 @@ from ..options import NoOptions
 from ..registry import register
 
 
-@register("random", unstructured=True, chance=True)
+@register(
+    "random",
+    cite="Mittal et al., WACV 2018, arXiv 1801.10447; Blalock et al., MLSys 2020, arXiv 2003.03033",
+    unstructured=True,
+    chance=True,
+)
 class Random(Criterion):
     """Uniform random numbers, drawn anew at every call."""
 

@@ -1,18 +1,13 @@
-"""Taylor: how much the loss changes, to first or second order, when a channel goes.
-
-It goes by its weights, by torch-pruning's formula, or as if its map were zeroed.
-"""
+"""Taylor: how much the loss changes, to first or second order, when a channel's weights go."""
 
 from typing import Literal
 
 from ..criterion import Criterion, MemberOptions
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
-from ..families.activations import ActivationCriterion, ActivationOptions, maps
 from ..lazy import Tensor, torch
 from ..network.member import Member
 from ..options import Bias
-from ..reduce import Normalizer
 from ..registry import register
 from .magnitude import TorchPruningOptions
 
@@ -27,7 +22,14 @@ class TaylorOptions(MemberOptions):
     bias: Bias = False
 
 
-@register("taylor", needs=Need.GRADIENTS, aliases=("taylor_fo",), unstructured=True)
+@register(
+    "taylor",
+    cite="Molchanov et al., CVPR 2019, arXiv 1906.10771; variant elementwise: Ma et al. "
+    "(LLM-Pruner), NeurIPS 2023, arXiv 2305.11627",
+    needs=Need.GRADIENTS,
+    aliases=("taylor_fo",),
+    unstructured=True,
+)
 class Taylor(Criterion):
     """Product of weight and gradient, summed over the channel, then over batches by `variant`."""
 
@@ -48,34 +50,6 @@ class Taylor(Criterion):
         return mean.sum(1) if self.options.variant == "elementwise" else mean
 
 
-class TaylorTPOptions(TorchPruningOptions):
-    """When the absolute value is taken, and the defaults of torch-pruning's scores."""
-
-    multivariable: bool = False
-    """absolute value after the sum over a channel's weights, not before."""
-
-
-@register("taylor_tp", needs=Need.GRADIENTS)
-class TaylorTP(Criterion):
-    """Absolute products of weight and accumulated gradient, averaged over coupled layers."""
-
-    options_type = TaylorTPOptions
-
-    def counts(self, member: Member) -> bool:
-        plain = member.kind in ("conv", "linear") and member.side != "both"
-        return plain or member.kind == "layernorm"
-
-    def observe(self, batch: Batch) -> None:
-        for member in self.members:
-            self.add(member, member.rows(batch.products))
-
-    def member_scores(self, member: Member) -> Tensor:
-        products = super().member_scores(member)
-        if self.options.multivariable:
-            return member.per_unit(products.sum(1).abs())
-        return member.per_unit(products.abs().sum(1))
-
-
 class TaylorSOOptions(MemberOptions):
     hessian: Literal["fisher", "product"] = "fisher"
     """fisher, the diagonal of single samples' squared gradients; product, each weight's row of the
@@ -83,7 +57,12 @@ class TaylorSOOptions(MemberOptions):
     bias: Bias = False
 
 
-@register("taylor_so", needs=Need.GRADIENTS | Need.SQUARES, unstructured=True)
+@register(
+    "taylor_so",
+    cite="Molchanov et al., CVPR 2019, arXiv 1906.10771",
+    needs=Need.GRADIENTS | Need.SQUARES,
+    unstructured=True,
+)
 class TaylorSO(Criterion):
     """(sum of g w - w (H w) / 2)^2 over the channel, the mean over batches."""
 
@@ -111,21 +90,29 @@ class TaylorSO(Criterion):
         return member.per_unit(terms.sum(1, dtype=torch.float64))
 
 
-class TaylorActivationOptions(ActivationOptions):
-    """The paper's rescaling: each layer's scores over their L2 norm."""
+class TaylorTPOptions(TorchPruningOptions):
+    """When the absolute value is taken, and the defaults of torch-pruning's scores."""
 
-    normalizer: Normalizer = "l2"
+    multivariable: bool = False
+    """absolute value after the sum over a channel's weights, not before."""
 
 
-@register("taylor_activation", needs=Need.SAMPLES | Need.ACTIVATIONS)
-class TaylorActivation(ActivationCriterion):
-    """Absolute mean over positions of activation times gradient, averaged over samples."""
+@register("taylor_tp", cite="torch-pruning 1.6.1, GroupTaylorImportance", needs=Need.GRADIENTS)
+class TaylorTP(Criterion):
+    """Absolute products of weight and accumulated gradient, averaged over coupled layers."""
 
-    options_type = TaylorActivationOptions
-    mean_over = "images"
+    options_type = TaylorTPOptions
+
+    def counts(self, member: Member) -> bool:
+        plain = member.kind in ("conv", "linear") and member.side != "both"
+        return plain or member.kind == "layernorm"
 
     def observe(self, batch: Batch) -> None:
         for member in self.members:
-            products = member.per_unit(batch.sample_products(member).double())
-            positions = maps(batch, member).flatten(2).shape[2]  # pooling does not change the sum
-            self.add(member, products.abs().sum(0) / positions)
+            self.add(member, member.rows(batch.products))
+
+    def member_scores(self, member: Member) -> Tensor:
+        products = super().member_scores(member)
+        if self.options.multivariable:
+            return member.per_unit(products.sum(1).abs())
+        return member.per_unit(products.abs().sum(1))

@@ -27,7 +27,7 @@ class ThinetOptions(Options):
     """of the next layer, that answer at each place; one in the paper."""
 
 
-@register("thinet", needs=Need.ACTIVATIONS)
+@register("thinet", cite="Luo et al., ICCV 2017, arXiv 1707.06342", needs=Need.ACTIVATIONS)
 class Thinet(ActivationCriterion):
     """Place in the greedy order of removal that least changes the next layer's output.
 

@@ -26,7 +26,11 @@ class RGDOptions(Options):
     bn_mode: BatchNormMode = "eval"
 
 
-@register("rgd", needs=Need.ACTIVATIONS)
+@register(
+    "rgd",
+    cite="Li et al., Neurocomputing 2024, 128108, doi 10.1016/j.neucom.2024.128108",
+    needs=Need.ACTIVATIONS,
+)
 class RGD(Selector):
     """Hash each filter's maps; of every dense piece of the graph of like ones keep the largest.
 

@@ -334,10 +334,10 @@ def test_an_installed_plugin_is_followed_within_its_own_package(tmp_path: Path) 
 
 
 def test_a_plugin_takes_of_ours_what_it_names(tmp_path: Path) -> None:
-    plugin = package(tmp_path, "from criteria import Criterion\nimport criteria.saliency.flow\n")
+    plugin = package(tmp_path, "from criteria import Criterion\nimport criteria.saliency.snip\n")
     files = closure([plugin])
     assert PACKAGE / "criterion.py" in files
-    assert PACKAGE / "saliency" / "flow.py" in files
+    assert PACKAGE / "saliency" / "snip.py" in files
     assert PACKAGE / "saliency" / "taylor.py" not in files
     assert PACKAGE / "__init__.py" not in files
 

@@ -15,7 +15,7 @@ from bench.models import build_model
 from bench.pruning.network import Network
 from criteria.errors import NotApplicable, OptionError
 from criteria.phases import find_phase, phase_options
-from criteria.recoveries.orthogonality import orthogonalized
+from criteria.recoveries.orthp import orthogonalized
 from criteria.recoveries.recovery import Recovery
 from criteria.training import Training
 from suites.problem import ModelSpec

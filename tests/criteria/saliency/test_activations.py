@@ -35,11 +35,11 @@ from criteria.criterion import Criterion
 from criteria.evidence.batch import Batch
 from criteria.evidence.needs import Need
 from criteria.families.activations import maps
+from criteria.families.moments import per_weight
 from criteria.gather import gather, score_alone
 from criteria.registry import create
 from criteria.saliency.chip import independence
 from criteria.saliency.thinet import removal_order
-from criteria.saliency.weighed_inputs import per_weight
 
 READERS = (
     "apoz", "mean_activation", "hrank", "chip", "thinet", "wanda", "flap", "taylor_activation",

@@ -1,20 +1,16 @@
-"""Gates that scale a channel: how the loss changes when one closes.
-
-Fisher: by squared gradients of single samples, over whole feature maps. Gate-Decorator: to first
-order, of a norm's gate.
-"""
+"""Fisher of whole feature maps: squared gradients of gates that scale a channel."""
 
 from dataclasses import replace
 from typing import Literal
 
-from ..criterion import Criterion, MemberOptions
+from ..criterion import Criterion
 from ..errors import NotApplicable
 from ..evidence.batch import Batch
 from ..evidence.layer_hooks import LayerHooks
 from ..evidence.needs import Need
 from ..lazy import Tensor, torch
 from ..network.member import Group, Member
-from ..options import BatchNormMode, Options
+from ..options import Options
 from ..reduce import Normalizer, normalize
 from ..registry import register
 
@@ -28,7 +24,7 @@ def gate_gradients(batch: Batch, member: Member) -> Tensor:
     return member.per_unit(batch.sample_products(replace(member, side="in")))
 
 
-@register("fisher", needs=Need.SAMPLES)
+@register("fisher", cite="Theis et al., arXiv 1801.05787", needs=Need.SAMPLES)
 class Fisher(Criterion):
     """Half the mean over samples of the squared sum of activation times gradient of a channel."""
 
@@ -51,7 +47,7 @@ class GroupFisherOptions(Options):
     """how scores of one group are rescaled before groups are compared."""
 
 
-@register("group_fisher", needs=Need.SAMPLES)
+@register("group_fisher", cite="Liu et al., ICML 2021, arXiv 2108.00708", needs=Need.SAMPLES)
 class GroupFisher(Criterion):
     """Half the mean over samples of the squared gradient of one gate that coupled layers share."""
 
@@ -110,26 +106,3 @@ def _positions(batch: Batch, member: Member) -> tuple[int, int]:
     return sum(one[where].numel() for one, _ in shapes), sum(
         one[where].numel() for _, one in shapes
     )
-
-
-class GateDecoratorOptions(MemberOptions):
-    """Scored in training, as the authors do."""
-
-    bn_mode: BatchNormMode = "batch"
-
-
-@register("gate_decorator", needs=Need.GRADIENTS)
-class GateDecorator(Criterion):
-    """Absolute product of a batch norm's gate and its gradient, summed over batches and norms.
-
-    A gate g multiplies the norm's whole output y = g (x + b), so g dL/dg is the sum of y dL/dy:
-    of a plain batch norm, gamma dL/dgamma + beta dL/dbeta.
-    """
-
-    options_type = GateDecoratorOptions
-    kinds = ("batchnorm",)
-
-    def observe(self, batch: Batch) -> None:
-        seen = batch if self.options.bn_mode == "eval" else batch.batch_norm
-        for member in self.members:
-            self.add(member, member.per_unit(seen.dots(member, bias=True).abs()))

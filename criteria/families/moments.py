@@ -1,18 +1,13 @@
-"""Weights times a statistic of what they read.
-
-Wanda: its norm. FLAP: its variance, as what hardly fluctuates can be replaced by a constant.
-"""
+"""Statistics of each feature that a layer reads, to weigh the weights with."""
 
 from __future__ import annotations
 
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
-from ..families.activations import ActivationCriterion, ActivationOptions
 from ..lazy import Tensor, nn, torch
 from ..network.member import Member
 from ..network.weights import WeightMember
-from ..reduce import Normalizer
-from ..registry import register
+from .activations import ActivationCriterion
 
 
 class Moments(ActivationCriterion):
@@ -61,30 +56,3 @@ def per_weight(layer: nn.Module, features: Tensor) -> Tensor:
         return features.reshape(-1, 1, *kernel)
     blocks = features.reshape(getattr(layer, "groups", 1), -1)  # each read by its own outputs
     return blocks.repeat_interleave(len(weight) // len(blocks), 0).reshape(len(weight), -1, *kernel)
-
-
-@register("wanda", needs=Need.ACTIVATIONS, unstructured=True)
-class Wanda(Moments):
-    """Absolute weights of a channel's consumers times the L2 norm of their inputs, summed."""
-
-    def member_scores(self, member: Member) -> Tensor:
-        _, _, squares = self.moments(member)
-        return self.weighed(member, 1, (squares / self.images).sqrt())
-
-
-class FlapOptions(ActivationOptions):
-    """Standardised within a layer as in the paper."""
-
-    normalizer: Normalizer = "gaussian"
-
-
-@register("flap", needs=Need.ACTIVATIONS)
-class Flap(Moments):
-    """Variance of each input times the squared norm of the weights that read it, summed."""
-
-    options_type = FlapOptions
-
-    def member_scores(self, member: Member) -> Tensor:
-        count, total, squares = self.moments(member)
-        variance = (squares / count - (total / count).square()).clamp_min(0)
-        return self.weighed(member, 2, variance)
