@@ -10,6 +10,7 @@ from ..plan.jobs import Trial, TrialJob
 from ..pruning.masks import weight_groups, weights_kept
 from ..pruning.network import Network, Rules
 from ..pruning.selection import InfeasibleBudget, made_in
+from ..pruning.sound import examine
 from ..steps.paths import rules_of
 from ..steps.perform import start
 from ..steps.workspace import Settings
@@ -45,6 +46,7 @@ def preflight(trials: Iterable[Trial], settings: Settings) -> dict[str, Examined
             data = workspace.dataset(base)
             splits[problem[0]] = Examined(len(data.test), data.classes)
             seen[problem] = workspace.trace(base, workspace.fresh_model(base, data).eval(), data)
+            examine(seen[problem])
             workspace.calibration(trial.at, data)
         if not isinstance(trial, TrialJob) or trial.path.cost == "threshold":
             continue  # there is no budget to be out of reach
