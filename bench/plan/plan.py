@@ -64,8 +64,9 @@ def make_plan(suite: Suite | FidelitySuite) -> Plan:
     from ..data.known import list_datasets
 
     known = list_datasets()
-    if unknown := [one.name for one in suite.datasets if one.name not in known]:
-        raise PlanError(no_such("dataset", unknown[0], known))
+    for name in (one.name for one in suite.datasets):
+        if name not in known and not name.startswith("hf:"):
+            raise PlanError(no_such("dataset", name, known))
     if isinstance(suite, FidelitySuite):
         return Plan(suite, tuple(map(FidelityMaker(suite).trial, expand(suite))))
     return Plan(suite, tuple(map(ComparisonMaker(suite).trial, expand(suite))))
