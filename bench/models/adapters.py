@@ -22,10 +22,11 @@ def adapted(model: nn.Module, unit: Unit = "head_dims") -> nn.Module:
     Of attention leaves what `unit` says.
     """
     for layer in list(model.modules()):
-        kind = type(layer)
-        adapt = ADAPTERS.get(f"{kind.__module__}.{kind.__qualname__}")
-        if adapt:
+        place = f"{type(layer).__module__}.{type(layer).__qualname__}"
+        if adapt := ADAPTERS.get(place):
             adapt(layer, unit)
+        elif place.startswith("transformers.") and hasattr(layer, "v_proj"):
+            _becomes(layer, _Heads if _heads_follow(layer) and unit == "heads" else _HeadsKept)
     return model
 
 
@@ -79,8 +80,8 @@ class _Packed(SelfAttention):
         return self.proj_drop(super().forward(x, x, x, **masked)[0])
 
 
-class _Table(nn.Module):
-    """A table of relative positions as a layer, which stays as it is."""
+class _Rows(nn.Module):
+    """A table whose entries all stay."""
 
     pruning_func: ClassVar[type[BasePruningFunc]] = _Unfollowed
 
@@ -88,8 +89,18 @@ class _Table(nn.Module):
         super().__init__()
         self.table = table
 
+
+class _Lookup(nn.Module):
+    """What of a table is at given places, as a layer that torch-pruning does not follow."""
+
+    pruning_func: ClassVar[type[BasePruningFunc]] = _Unfollowed
+
+    def __init__(self, table: nn.Parameter) -> None:
+        super().__init__()
+        self.rows = _Rows(table)  # not its own: it would be taken for as wide as the output
+
     def forward(self, places: Tensor) -> Tensor:
-        return self.table[places]
+        return self.rows.table[places]
 
 
 class _Windowed(_Packed):
@@ -106,8 +117,39 @@ class _Windowed(_Packed):
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
         table = state.pop(f"{prefix}relative_position_bias_table", None)
         if table is not None:
-            state[f"{prefix}relative.table"] = table
+            state[f"{prefix}relative.rows.table"] = table
         super()._load_from_state_dict(state, prefix, *rest)
+
+
+class _HeadsKept:
+    """Attention of transformers whose inner channels all stay."""
+
+    def kept_whole(self: Any) -> list[nn.Module]:
+        return [self.q_proj, self.k_proj, self.v_proj]
+
+
+class _Heads:
+    """Attention of transformers, which always has heads of one width, and as many as there are."""
+
+    def whole_blocks(self: Any) -> dict[nn.Module, int]:
+        heads = self.q_proj.out_features // self.head_dim
+        return dict.fromkeys((self.q_proj, self.k_proj, self.v_proj), heads)
+
+    @property
+    def products_follow(self: Any) -> nn.Module:
+        return self.q_proj
+
+
+def _heads_follow(layer: Any) -> bool:
+    """Whether heads are counted as they come, and nothing else is there of each."""
+    inner = [getattr(layer, f"{one}_proj", None) for one in "qkv"]
+    widths = {one.out_features for one in inner if isinstance(one, nn.Linear)}
+    own = [*layer.parameters(recurse=False), *layer.buffers(recurse=False)]
+    return hasattr(layer, "head_dim") and len(widths) == 1 and not own and _linear(layer)
+
+
+def _linear(layer: nn.Module) -> bool:
+    return all(isinstance(one, nn.Linear | nn.Dropout) for one in layer.children())
 
 
 def _becomes(layer: nn.Module, *kinds: type) -> None:
@@ -137,7 +179,7 @@ def _unpacked(kind: type[SelfAttention]) -> Callable[[nn.Module, Unit], None]:
         layer.unit, layer.dense_heads, layer.dense_head_dim = unit, heads, inner // heads
         layer.dropout = layer.attn_drop.p
         if kind is _Windowed:
-            layer.relative = _Table(layer.relative_position_bias_table)
+            layer.relative = _Lookup(layer.relative_position_bias_table)
             del layer.relative_position_bias_table
 
     return adapt

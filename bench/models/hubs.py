@@ -48,19 +48,23 @@ def from_timm(spec: ModelSpec, shape: Mapping[str, Any]) -> Call:
 def from_transformers(spec: ModelSpec, shape: Mapping[str, Any]) -> Call:
     """An image classifier of transformers by its class or type, which gives logits alone.
 
+    Of its attention leave whole heads, or, with the option `attention: kept`, nothing.
+
     Raises:
         ModelError: no such network or option.
     """
     config, kind = _classifier(spec.name)
-    given = {}
-    if folder := _folder(spec):
-        given = config.from_pretrained(folder).to_diff_dict()
-        given = {key: value for key, value in given.items() if key not in ("architectures",)}
+    folder = _folder(spec)
+    given = config.from_pretrained(folder).to_diff_dict() if folder else {}
     names = [*config().to_dict(), "num_labels"]
-    refuse_unknown(spec.name, spec.options, names)
-    wanted = {**given, **fitting(names, shape), **spec.options}
+    options = dict(spec.options)
+    unit = options.pop("attention", "heads")
+    refuse_unknown(spec.name, options, [*names, "attention"])
+    sizes = fitting({*names} & {"num_labels", "num_channels", "image_size"}, shape)
+    wanted = {**given, **sizes, **options}
     made = call(f"transformers:{kind}", config=call(f"transformers:{config.__name__}", **wanted))
-    return call("bench.models.adapters:logits_alone", model=made)
+    logits = call("bench.models.adapters:logits_alone", model=made)
+    return call("bench.models.adapters:adapted", model=logits, unit=unit)
 
 
 def load_folder(model: nn.Module, spec: ModelSpec) -> None:
