@@ -28,7 +28,7 @@ class StoreError(BenchError):
     exit_code = 74  # EX_IOERR
 
 
-def at_fault(file: Path, error: Exception) -> str:
+def at_fault(file: Path, error: BaseException) -> str:
     """Where in a user's file an error arose, and which: `nets.py, line 3: KeyError: 'a'`."""
     stack = extract_tb(error.__traceback__)
     lines = [one.lineno for one in stack if Path(one.filename).resolve() == file.resolve()]

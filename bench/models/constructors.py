@@ -62,6 +62,8 @@ def found(place: str) -> Callable[..., Any]:
     module, _, attribute = place.rpartition(":")
     if module.endswith(".py"):
         return next(one.type for one in CATALOG.all() if _place(one.type) == place)
+    if not module or not attribute:
+        raise ModelError(f"model {place!r}: expected PACKAGE.MODULE:NAME")
     here = str(Path.cwd())
     if not module.startswith(f"{__package__}."):
         _refuse_two_places(module.partition(".")[0], here)
@@ -69,7 +71,7 @@ def found(place: str) -> Callable[..., Any]:
         sys.path.append(here)  # last, so that a file of theirs shadows nothing installed
     try:
         held: Any = importlib.import_module(module)
-    except Exception as error:  # of a user's code
+    except (Exception, SystemExit) as error:  # of a user's code
         lacks = getattr(error, "name", None) if isinstance(error, ModuleNotFoundError) else None
         if lacks and f"{module}.".startswith(f"{lacks}."):
             where = f"neither in {here} nor among the installed packages"

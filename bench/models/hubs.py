@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from criteria.lazy import nn
-from suites.faults import no_such
+from suites.faults import meant
 from suites.problem import ModelSpec
 
 from ..errors import ModelError
@@ -34,7 +34,7 @@ def from_timm(spec: ModelSpec, shape: Mapping[str, Any]) -> Call:
     """
     timm, name = _library("timm"), spec.name.partition(":")[2]
     if not timm.is_model(name):
-        raise ModelError(no_such("model", spec.name, [f"timm:{one}" for one in timm.list_models()]))
+        raise ModelError(f"timm has no model {name!r}{meant(name, timm.list_models())}")
     options = {"num_classes": shape["classes"], "in_chans": shape["channels"], **spec.options}
     unit = options.pop("attention", "head_dims")
     default = timm.get_pretrained_cfg(name)
@@ -88,7 +88,8 @@ def _classifier(name: str) -> tuple[Any, str]:
             known |= {f"hf:{config.model_type}": (config, each.__name__)}
             known |= {f"hf:{each.__name__}": (config, each.__name__)}
     if name not in known:
-        raise ModelError(no_such("model", name, known))
+        said = f"transformers has no image classifier {name!r}{meant(name, known)}"
+        raise ModelError(f"{said}; give its type, as in hf:vit, or its class")
     return known[name]
 
 

@@ -125,11 +125,12 @@ def _built(spec: ModelSpec, made: Call) -> nn.Module:
     code = code_of(spec)
     try:
         model = called(made)
-    except Exception as error:  # of a user's code, or of a library that does not take its arguments
+    except (Exception, SystemExit) as error:  # of a user's code, or a library's
         if code is None or isinstance(error, ModelError):
             raise
-        file = Path(spec.name) if " " in code else file_of(found(made["call"]))
-        raise ModelError(f"model {spec.name}: {at_fault(file, error)}") from error
+        theirs = " " in code  # a library's name and version
+        said = error if theirs else at_fault(file_of(found(made["call"])), error)
+        raise ModelError(f"model {spec.name}: {said}") from error
     if not isinstance(model, nn.Module):
         raise ModelError(f"{spec.name} gives a {type(model).__name__}, not an nn.Module")
     return model
