@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from study.networks import OWN
+import yaml
 
 from bench.conformance.network import built
 from bench.errors import BenchError
@@ -107,91 +107,8 @@ COLUMNS: dict[str, Callable[[Subject], str]] = {
 }
 HEAD = ("network", "pixels", *COLUMNS, "CPU s", "why not")
 
-SMALL = {"hidden_size": 192, "num_hidden_layers": 4, "num_attention_heads": 3}
-SUBJECTS = [
-    *map(Subject, OWN),
-    *(Subject(f"{one}@32") for one in ("resnet20", "vgg16_bn", "densenet40", "vit_small")),
-    Subject("mobilenet_v2_cifar@32"),
-    *(
-        Subject(f"timm:{one}")
-        for one in [
-            "resnet50",
-            "resnetv2_50",
-            "convnext_tiny",
-            "efficientnet_b0",
-            "mobilenetv3_small_100",
-            "regnety_008",
-            "vit_small_patch16_224",
-            "deit_tiny_patch16_224",
-            "swin_tiny_patch4_window7_224",
-            "mixer_s16_224",
-            "densenet121",
-            "repvgg_a0",
-            "ghostnet_100",
-            "ecaresnet26t",
-            "eca_resnet33ts",
-            "seresnet50",
-            "resnext50_32x4d",
-            "skresnet18",
-            "mobileone_s0",
-            "poolformer_s12",
-            "resmlp_12_224",
-            "convmixer_768_32",
-            "res2net50_14w_8s",
-            "cspresnet50",
-            "dla34",
-            "nfnet_l0",
-            "beit_base_patch16_224",
-            "cait_xxs24_224",
-            "levit_128s",
-            "pvt_v2_b0",
-            "mobilevit_s",
-            "edgenext_xx_small",
-            "fastvit_t8",
-            "visformer_tiny",
-            "vovnet39a",
-            "rexnet_100",
-            "gernet_s",
-            "hrnet_w18_small",
-            "lcnet_050",
-            "hardcorenas_a",
-            "efficientformer_l1",
-        ]
-    ),
-    *(
-        Subject(f"torchvision:{one}")
-        for one in [
-            "alexnet",
-            "vgg11_bn",
-            "resnet18",
-            "squeezenet1_1",
-            "googlenet",
-            "shufflenet_v2_x0_5",
-            "mnasnet0_5",
-            "regnet_x_400mf",
-            "mobilenet_v3_large",
-            "vit_b_16",
-            "convnext_tiny",
-            "inception_v3@299",
-            "swin_v2_t",
-        ]
-    ),
-    *(
-        Subject(f"hf:{one}@64")
-        for one in [
-            "resnet",
-            "convnext",
-            "mobilenet_v2",
-            "regnet",
-            "efficientnet",
-            "poolformer",
-            "segformer",
-        ]
-    ),
-    *(Subject(f"hf:{one}@64", SMALL) for one in ("vit", "deit", "dinov2", "beit")),
-    Subject("hf:swin@64", {"embed_dim": 48, "depths": [2, 2], "num_heads": [3, 6]}),
-    Subject("hf:levit"),
-]
+LISTED = Path(__file__).with_suffix(".yaml")
+SUBJECTS = [Subject(**one) for one in yaml.safe_load(LISTED.read_text())]
 
 
 def row(subject: Subject) -> list[str]:

@@ -6,10 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-OWN = [
-    f"study.networks:{name}@32" for name in ("SE", "Groups", "Weighted", "Shared", "Twice", "UNet")
-]
-
 
 def conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     """Convolution, norm, activation."""
