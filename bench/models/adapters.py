@@ -1,17 +1,16 @@
 """Layers of other libraries that torch-pruning cannot follow, made such that it can, in place.
 
-Only a layer's class changes, and a packed layer of queries, keys and values becomes three; what a
+A layer's class changes, and a packed layer of queries, keys and values becomes three; what a
 network computes stays, and checkpoints with the packed names still fit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 from torch_pruning.pruner.function import BasePruningFunc
 
-from criteria.lazy import Tensor, nn
+from criteria.lazy import nn
 
 from .vit import SelfAttention, Unit
 
@@ -19,14 +18,19 @@ from .vit import SelfAttention, Unit
 def adapted(model: nn.Module, unit: Unit = "head_dims") -> nn.Module:
     """The same network, of layers that torch-pruning cuts rightly or keeps whole.
 
-    Of attention leaves what `unit` says.
+    Of timm's attention leaves what `unit` says, of transformers' whole heads or nothing.
     """
     for layer in list(model.modules()):
         place = f"{type(layer).__module__}.{type(layer).__qualname__}"
-        if adapt := ADAPTERS.get(place):
-            adapt(layer, unit)
+        if place == "timm.layers.attention.Attention":
+            _unpack(layer, unit)
+        elif place.startswith("timm.layers.eca."):
+            _becomes(layer, _AcrossChannels)
+        elif place == "timm.models.ghostnet.GhostModule":
+            _becomes(layer, _Kept)
         elif place.startswith("transformers.") and hasattr(layer, "v_proj"):
-            _becomes(layer, _Heads if _heads_follow(layer) and unit == "heads" else _HeadsKept)
+            _becomes(layer, _Heads)
+            vars(layer)["unit"] = unit
     return model
 
 
@@ -41,154 +45,82 @@ def logits_alone(model: nn.Module) -> nn.Module:
     return model
 
 
-class _Unfollowed(BasePruningFunc):
-    """torch-pruning's handler of a layer whose channels all stay."""
+class _Packed(SelfAttention):
+    """timm's attention, its packed layer as three."""
 
-    def prune_out_channels(self, layer: nn.Module, idxs: list[int]) -> nn.Module:
-        return layer
+    proj_drop: nn.Module
 
-    prune_in_channels = prune_out_channels
+    def forward(self, x: Any, **masked: Any) -> Any:  # type: ignore[override]
+        return self.proj_drop(super().forward(x, x, x, **masked)[0])
 
-    def get_out_channels(self, layer: nn.Module) -> None:
-        return None
 
-    get_in_channels = get_out_channels
+class _Heads:
+    """Transformers' attention, whose forward takes as many heads as there are, all as wide."""
+
+    def whole_blocks(self: Any) -> dict[nn.Module, int]:
+        return {} if self.kept_whole() else dict.fromkeys(self._inner, self._counts.pop())
+
+    def kept_whole(self: Any) -> list[nn.Module]:
+        """All, where there are others of keys, or something of each head that would stay."""
+        own = [*self.parameters(recurse=False), *self.buffers(recurse=False)]
+        plain = all(isinstance(one, nn.Linear | nn.Dropout) for one in self.children())
+        follow = plain and not own and len(self._counts) == 1
+        return [] if follow and self.unit == "heads" else self._inner
+
+    @property
+    def products_follow(self: Any) -> nn.Module:
+        return self.q_proj
+
+    @property
+    def _inner(self: Any) -> list[nn.Module]:
+        return [self.q_proj, self.k_proj, self.v_proj]
+
+    @property
+    def _counts(self: Any) -> set[int]:
+        return {one.out_features // self.head_dim for one in self._inner}
 
 
 class _Kept:
-    """A layer that mixes channels by their places, so that those before it stay."""
-
-    pruning_func: ClassVar[type[BasePruningFunc]] = _Unfollowed
-
-    def kept_whole(self) -> list[Any]:
-        return [self]
-
-
-class _KeptInside:
     """A layer whose own channels all stay."""
 
     def kept_whole(self) -> list[Any]:
         return [self]
 
 
-class _Packed(SelfAttention):
-    """timm's attention, its packed layer as three."""
+class _Unfollowed(BasePruningFunc):
+    """torch-pruning's handler of a layer that it does not look into."""
 
-    proj_drop: nn.Module
+    def prune_out_channels(self, layer: nn.Module, idxs: list[int]) -> nn.Module:
+        raise AssertionError("its channels stay")
 
-    def forward(self, x: Tensor, **masked: Any) -> Tensor:  # type: ignore[override]
-        return self.proj_drop(super().forward(x, x, x, **masked)[0])
+    def get_out_channels(self, layer: nn.Module) -> None:
+        return None
 
-
-class _Rows(nn.Module):
-    """A table whose entries all stay."""
-
-    pruning_func: ClassVar[type[BasePruningFunc]] = _Unfollowed
-
-    def __init__(self, table: nn.Parameter) -> None:
-        super().__init__()
-        self.table = table
+    prune_in_channels, get_in_channels = prune_out_channels, get_out_channels
 
 
-class _Lookup(nn.Module):
-    """What of a table is at given places, as a layer that torch-pruning does not follow."""
+class _AcrossChannels(_Kept):
+    """A layer that mixes channels by their places, so that those before it stay."""
 
     pruning_func: ClassVar[type[BasePruningFunc]] = _Unfollowed
 
-    def __init__(self, table: nn.Parameter) -> None:
-        super().__init__()
-        self.rows = _Rows(table)  # not its own: it would be taken for as wide as the output
 
-    def forward(self, places: Tensor) -> Tensor:
-        return self.rows.table[places]
-
-
-class _Windowed(_Packed):
-    """Swin's attention within windows, which adds a table of relative positions."""
-
-    relative: nn.Module
-
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # type: ignore[override]
-        bias = self.relative(self.relative_position_index).permute(2, 0, 1)[None]
-        if mask is not None:
-            bias = (bias + mask.unsqueeze(1)).repeat(len(x) // len(mask), 1, 1, 1)
-        return super().forward(x, attn_mask=bias)
-
-    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
-        table = state.pop(f"{prefix}relative_position_bias_table", None)
-        if table is not None:
-            state[f"{prefix}relative.rows.table"] = table
-        super()._load_from_state_dict(state, prefix, *rest)
+def _unpack(layer: Any, unit: Unit) -> None:
+    """Attention with norms of its own is left as it is: it is traced, and kept whole."""
+    own = (getattr(layer, one, None) for one in ("q_norm", "k_norm", "norm", "gate"))
+    if any(not isinstance(one, nn.Identity | None) for one in own):
+        return
+    packed, inner = layer.qkv, layer.qkv.out_features // 3
+    for at, name in enumerate("qkv"):
+        part = nn.Linear(packed.in_features, inner, packed.bias is not None).to(packed.weight)
+        for key, parameter in part.named_parameters():
+            parameter.data.copy_(packed.get_parameter(key).data.chunk(3)[at])
+        layer.add_module(name, part)
+    del layer.qkv
+    _becomes(layer, _Packed)
+    layer.unit, layer.dropout = unit, layer.attn_drop.p
+    layer.dense_heads, layer.dense_head_dim = vars(layer)["num_heads"], layer.head_dim
 
 
-class _HeadsKept:
-    """Attention of transformers whose inner channels all stay."""
-
-    def kept_whole(self: Any) -> list[nn.Module]:
-        return [self.q_proj, self.k_proj, self.v_proj]
-
-
-class _Heads:
-    """Attention of transformers, which always has heads of one width, and as many as there are."""
-
-    def whole_blocks(self: Any) -> dict[nn.Module, int]:
-        heads = self.q_proj.out_features // self.head_dim
-        return dict.fromkeys((self.q_proj, self.k_proj, self.v_proj), heads)
-
-    @property
-    def products_follow(self: Any) -> nn.Module:
-        return self.q_proj
-
-
-def _heads_follow(layer: Any) -> bool:
-    """Whether heads are counted as they come, and nothing else is there of each."""
-    inner = [getattr(layer, f"{one}_proj", None) for one in "qkv"]
-    widths = {one.out_features for one in inner if isinstance(one, nn.Linear)}
-    own = [*layer.parameters(recurse=False), *layer.buffers(recurse=False)]
-    return hasattr(layer, "head_dim") and len(widths) == 1 and not own and _linear(layer)
-
-
-def _linear(layer: nn.Module) -> bool:
-    return all(isinstance(one, nn.Linear | nn.Dropout) for one in layer.children())
-
-
-def _becomes(layer: nn.Module, *kinds: type) -> None:
-    layer.__class__ = type(type(layer).__name__, (*kinds, type(layer)), {})
-
-
-def _unpacked(kind: type[SelfAttention]) -> Callable[[nn.Module, Unit], None]:
-    def adapt(layer: Any, unit: Unit) -> None:
-        width, inner = layer.qkv.in_features, layer.qkv.out_features // 3
-        norms = [getattr(layer, one, None) for one in ("q_norm", "k_norm", "norm", "gate")]
-        if any(not isinstance(one, nn.Identity | None) for one in norms):
-            return  # it is traced as it is, and kept whole
-        for name, weight, bias in zip(
-            "qkv",
-            layer.qkv.weight.chunk(3),
-            [None] * 3 if layer.qkv.bias is None else layer.qkv.bias.chunk(3),
-            strict=True,
-        ):
-            linear = nn.Linear(width, inner, bias is not None, device="meta")
-            linear.weight = nn.Parameter(weight.detach().clone())
-            if bias is not None:
-                linear.bias = nn.Parameter(bias.detach().clone())
-            layer.add_module(name, linear)
-        del layer.qkv
-        heads = layer.num_heads
-        _becomes(layer, kind)
-        layer.unit, layer.dense_heads, layer.dense_head_dim = unit, heads, inner // heads
-        layer.dropout = layer.attn_drop.p
-        if kind is _Windowed:
-            layer.relative = _Lookup(layer.relative_position_bias_table)
-            del layer.relative_position_bias_table
-
-    return adapt
-
-
-ADAPTERS: dict[str, Callable[[nn.Module, Unit], None]] = {
-    "timm.layers.attention.Attention": _unpacked(_Packed),
-    "timm.models.swin_transformer.WindowAttention": _unpacked(_Windowed),
-    "timm.layers.eca.EcaModule": lambda layer, _: _becomes(layer, _Kept),
-    "timm.layers.eca.CecaModule": lambda layer, _: _becomes(layer, _Kept),
-    "timm.models.ghostnet.GhostModule": lambda layer, _: _becomes(layer, _KeptInside),
-}
+def _becomes(layer: nn.Module, kind: type) -> None:
+    layer.__class__ = type(type(layer).__name__, (kind, type(layer)), {})
