@@ -13,8 +13,7 @@ from criteria.network.deadline import within
 from suites.problem import ModelSpec
 
 from ..errors import BenchError
-from ..models import build_model, code_of
-from ..models.fit import fitted
+from ..models.fit import fresh
 from ..pruning.cost import count_macs, count_params
 from ..pruning.network import Network
 from ..pruning.prune import prune
@@ -33,14 +32,10 @@ def built(spec: ModelSpec, classes: int, channels: int, image_size: int) -> Netw
         ModelError: it cannot be built, or does not fit such data.
         StructureError: it cannot be traced.
     """
+    draw = torch.Generator().manual_seed(0)
+    noise = torch.randn(2, channels, image_size, image_size, generator=draw)
     shape = {"classes": classes, "channels": channels, "image_size": image_size}
-    noise = torch.randn(
-        2, channels, image_size, image_size, generator=torch.Generator().manual_seed(0)
-    )
-    model = build_model(spec, seed=0, **shape)
-    if code_of(spec):
-        model = fitted(spec.name, model, noise, classes)
-    return Network.trace(model.eval(), noise)
+    return Network.trace(fresh(spec, 0, noise, **shape).eval(), noise)
 
 
 def facts(network: Network) -> Iterator[tuple[str, str]]:

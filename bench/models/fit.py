@@ -1,45 +1,48 @@
-"""Whether a network of others fits the data, and what of it must first be made plain."""
+"""A network for its data: others' are first made plain, and refused where they do not fit."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from criteria import StructureError
-from criteria.lazy import nn, torch
+from criteria.lazy import Tensor, nn, torch
 from criteria.network.given import copied, given
+from suites.problem import ModelSpec
 
 from ..errors import ModelError
+from .registry import build_model, code_of
 
 
-def fitted(name: str, model: nn.Module, inputs: Any, classes: int) -> nn.Module:
-    """A copy with plain weights in float32, which gives logits [n, classes] for these inputs.
+def fresh(spec: ModelSpec, seed: int, inputs: Tensor, **shape: int) -> nn.Module:
+    """A network where its inputs are, in training mode, which gives logits [n, classes].
 
-    Weights behind masks and parametrizations become those that act.
+    Of others' weights behind masks and parametrizations become those that act, in float32.
 
     Raises:
-        ModelError: it does not run on them, gives something else, or is not made of plain modules.
+        ModelError: see `build_model`; it does not run on such inputs, or gives something else.
     """
+    model = build_model(spec, seed=seed, **shape).to(inputs.device)
+    if code_of(spec) is None:
+        return model
     try:
         plain = given(model, inputs).model
     except StructureError as error:
-        raise ModelError(f"{name}, on images {list(inputs.shape)}: {error}") from error
-    for network, when in ((copied(plain).eval(), ""), (copied(plain).train(), " in training")):
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            _refuse_misfit(f"{name} gives{when}", network(inputs), len(inputs), classes)
-    return plain
+        raise ModelError(f"{spec.name}, on images {list(inputs.shape)}: {error}") from error
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        _refuse_misfit(f"{spec.name} gives", copied(plain).eval()(inputs), shape["classes"])
+        in_training = copied(plain).train()(inputs)
+        _refuse_misfit(f"{spec.name} gives in training", in_training, shape["classes"])
+    return plain.train()
 
 
-def _refuse_misfit(name_gives: str, outputs: Any, images: int, classes: int) -> None:
-    wanted = f"not logits [{images}, {classes}]"
+def _refuse_misfit(gives: str, outputs: Any, classes: int) -> None:
+    wanted = f"not logits [n, {classes}]"
     if not isinstance(outputs, torch.Tensor):
-        inside = f" of {', '.join(map(repr, outputs))}" if isinstance(outputs, dict) else ""
+        keys = f" of {', '.join(map(repr, outputs))}" if isinstance(outputs, dict) else ""
+        kind = type(outputs).__name__
+        raise ModelError(f"{gives} a {kind}{keys}, {wanted}; let its forward return these alone")
+    if outputs.dim() != 2 or outputs.shape[1] != classes:
         raise ModelError(
-            f"{name_gives} a {type(outputs).__name__}{inside}, {wanted}; let its forward return "
-            "these alone"
-        )
-    if outputs.shape != (images, classes):
-        raise ModelError(
-            f"{name_gives} outputs {list(outputs.shape)} for {images} images of {classes} classes, "
-            f"{wanted}; its constructor is told how many by a parameter such as num_classes, or "
-            "under `options`"
+            f"{gives} outputs {list(outputs.shape)}, {wanted}; its constructor is told how many by "
+            "a parameter such as num_classes, or under `options`"
         )

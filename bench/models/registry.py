@@ -46,9 +46,10 @@ def build_model(spec: ModelSpec, *, seed: int, **shape: int) -> nn.Module:
     torch.Size([2, 10])
     """
     with torch.random.fork_rng(devices=[]):
+        made = constructor(spec, **shape)  # first, as a module that is imported may draw
         # torch.manual_seed would also seed the generators of every GPU.
         torch.default_generator.manual_seed(seed)
-        model = _built(spec, constructor(spec, **shape))
+        model = _built(spec, made)
     if spec.checkpoint and Path(spec.checkpoint).is_dir():
         from .hubs import load_folder
 

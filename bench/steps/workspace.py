@@ -17,9 +17,8 @@ from suites.faults import meant
 from ..data.datasets import Dataset, divide, read
 from ..data.reader import Source
 from ..errors import DataError, ModelError
-from ..models import build_model, code_of
 from ..models.checkpoint import local_checkpoint
-from ..models.fit import fitted
+from ..models.fit import fresh
 from ..plan.jobs import DenseJob, EarlyJob, PreparedJob, Standpoint
 from ..pruning.cost import count_macs, count_params
 from ..pruning.network import Network
@@ -114,10 +113,7 @@ class Workspace:
     def fresh_model(self, job: DenseJob, data: Dataset) -> nn.Module:
         """The network before any training of ours."""
         spec = local_checkpoint(job.model, self.settings.data_root)
-        model = build_model(spec, seed=seed("base-init", **job.axes), **data.shape).to(data.device)
-        if code_of(spec) is None:
-            return model
-        return fitted(spec.name, model, data.noise(), data.classes).train()
+        return fresh(spec, seed("base-init", **job.axes), data.noise(), **data.shape)
 
     def trace(self, job: DenseJob, model: nn.Module, data: Dataset) -> Network:
         """The network of a job's model, without the channels that it keeps whole.
