@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from torch import nn
 from torch_pruning.pruner.function import BasePruningFunc
-
-from criteria.lazy import nn
 
 from .vit import SelfAttention, Unit
 
