@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from importlib.machinery import PathFinder
+from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
 from operator import attrgetter
 from pathlib import Path
@@ -90,11 +91,12 @@ def found(place: str) -> Callable[..., Any]:
 
 
 def _file(module: str) -> Path:
-    """Where a module lies that may not run."""
+    """Where a module lies, which may not run."""
     top, *parts = module.split(".")
     spec = find_spec(top)
     places = spec.submodule_search_locations or [spec.origin or top] if spec else [top]
-    return Path(next(iter(places))).joinpath(*parts).with_suffix(".py")
+    place = Path(next(iter(places))).joinpath(*parts)
+    return place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
 
 
 def _refuse_two_places(top: str, here: str) -> None:
@@ -107,11 +109,16 @@ def _refuse_two_places(top: str, here: str) -> None:
 
 
 def code_behind(build: Callable[..., Any], name: str) -> str:
-    """The digest of the code behind a constructor: the file that it is named in, and its own."""
-    files = {file_of(build)}
-    if ":" in name:
-        files.add(Path(sys.modules[name.partition(":")[0]].__file__ or ""))
-    return hash_of(closure(one for one in files if one.suffix == ".py"))
+    """The digest of the code behind a constructor: the file that it is named in, and its own.
+
+    Of an installed package the version stands for the rest.
+    """
+    files = {file_of(build), *([_file(name.partition(":")[0])] if ":" in name else [])}
+    files = {one for one in files if one.suffix == ".py" and one.is_file()}
+    if any({"site-packages", "dist-packages"} & {*one.parts} for one in files):
+        top = name.partition(":")[0].partition(".")[0]
+        return hash_of(files, *map(version, packages_distributions().get(top, ())))
+    return hash_of(closure(files))
 
 
 def file_of(build: Callable[..., Any]) -> Path:

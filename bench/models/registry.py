@@ -19,7 +19,17 @@ from suites.problem import ModelSpec
 from ..errors import ModelError, at_fault
 from .architectures import ARCHITECTURES
 from .checkpoint import load_checkpoint
-from .constructors import CATALOG, Call, call, call_of, called, code_behind, file_of, found
+from .constructors import (
+    CATALOG,
+    Call,
+    call,
+    call_of,
+    called,
+    code_behind,
+    file_of,
+    found,
+    refuse_unknown,
+)
 
 TORCHVISION = "torchvision:"
 ELSEWHERE = {
@@ -160,12 +170,9 @@ def _check_options(
         for name, parameter in inspect.signature(builder).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY and name not in fixed
     ]
+    refuse_unknown(spec.name, spec.options, known)
     for name, value in spec.options.items():
-        if name not in known:
-            allowed = f"it takes {', '.join(known)}" if known else "it takes none"
-            raise ModelError(f"{spec.name} has no option {name!r}; {allowed}")
-        wanted = _wanted(hints[name], value)
-        if wanted:
+        if wanted := _wanted(hints[name], value):
             raise ModelError(f"{spec.name}: option {name}: {value!r} is not {wanted}")
 
 
