@@ -29,10 +29,6 @@ class Criterion:
 
     A subclass overrides `observe` and calls `self.add` there, or overrides `scores`.
 
-    Attributes:
-        kinds, sides: of the members that it scores.
-        mean_over: name of the count that sums are divided by, as `images` or `batches`.
-
     Example:
         >>> class Total(Criterion):
         ...     def observe(self, batch):
@@ -52,8 +48,10 @@ class Criterion:
     options_type: ClassVar[type[Options]] = MemberOptions
     needs: Need = Need.WEIGHTS
     name: ClassVar[str]
+    # kinds, sides: of the members that it scores
     kinds: ClassVar[Collection[str]] = SCORED_KINDS
     sides: ClassVar[Collection[str]] = ("out", "in", "both")
+    # Name of the count that sums are divided by, as `images` or `batches`.
     mean_over: ClassVar[str | None] = None
 
     def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:

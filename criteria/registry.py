@@ -25,21 +25,13 @@ C = TypeVar("C", bound=type[Criterion])
 
 @dataclass(frozen=True)
 class Entry(Registered):
-    """A registered criterion.
+    """A registered criterion."""
 
-    Attributes:
-        aliases: other names it answers to.
-        structured: scores channels.
-        unstructured: scores single weights.
-        selector: the class where it picks sets instead of scores, else None.
-        chance: that other seeds rank otherwise is its nature.
-    """
-
-    aliases: tuple[str, ...]
-    structured: bool
-    unstructured: bool
-    selector: type[Selector] | None
-    chance: bool
+    aliases: tuple[str, ...]  # other names it answers to
+    structured: bool  # scores channels
+    unstructured: bool  # scores single weights
+    selector: type[Selector] | None  # the class where it picks sets instead of scores, else None
+    chance: bool  # that other seeds rank otherwise is its nature
 
     @property
     def needs(self) -> Need:

@@ -96,16 +96,11 @@ class Gathers(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """A parameter's entries that belong to units.
+    """A parameter's entries that belong to units."""
 
-    Attributes:
-        at: [entries], flat positions in the parameter, ascending.
-        unit: [entries], of all units of all groups, counted through, the one each belongs to.
-        vector: whether the parameter has one dimension: a norm's scale and shift, a bias, a gate.
-    """
-
-    at: Tensor
-    unit: Tensor
+    at: Tensor  # [entries], flat positions in the parameter, ascending
+    unit: Tensor  # [entries], of all units of all groups, counted through, the one each belongs to
+    # Whether the parameter has one dimension: a norm's scale and shift, a bias, a gate.
     vector: bool
 
 
@@ -115,14 +110,10 @@ class Entries:
 
     A unit's parameters are spread over rows and columns of many tensors. Here they are flat
     positions, one list a parameter, so that norms and factors of all units are one gather of each.
-
-    Attributes:
-        places: by parameter name.
-        sizes: units of each group.
     """
 
-    places: Mapping[str, Place]
-    sizes: list[int]
+    places: Mapping[str, Place]  # by parameter name
+    sizes: list[int]  # units of each group
 
     @property
     def units(self) -> int:

@@ -65,15 +65,11 @@ ROUNDING = 1e-9  # of shares of the cost
 
 
 class Beat(NamedTuple):
-    """A tick or a tock.
-
-    Attributes:
-        ticks: how many ticks have ended when it ends.
-        start, end: its steps.
-    """
+    """A tick or a tock."""
 
     is_tick: bool
-    ticks: int
+    ticks: int  # how many ticks have ended when it ends
+    # start, end: its steps
     start: int
     end: int
 
