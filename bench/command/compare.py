@@ -13,7 +13,6 @@ from ..terminal import print_table, say
 
 def show_difference(console: Console, result: MethodDifference) -> None:
     """Differences on each problem, then what may be said over them."""
-
     title = f"{result.method} minus {result.reference}, accuracy change in points of top-1"
     say(console, (title, "bold"))
     level = f"{confidence(result.suite.analysis.alpha)} interval"
