@@ -16,7 +16,7 @@ from .analysis.results import Results
 from .declared import Declaration
 from .formats import Table
 from .page.findings import headline_numbers
-from .records import Labels, Record
+from .records import Labels, Record, of_its_metric
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +25,7 @@ Format = Literal["html", "csv", "markdown", "latex"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 
+@of_its_metric
 def build_report(
     suite: Suite | FidelitySuite,
     records: Sequence[Record],

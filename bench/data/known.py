@@ -15,6 +15,10 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter
 
 from suites.files import read_yaml
+from suites.problem import DatasetSpec, TaskSpec
+
+from ..tasks.known import find_task
+from ..tasks.task import Task
 
 if TYPE_CHECKING:
     from .reader import Source, Splits
@@ -45,6 +49,7 @@ class KnownDataset:
         origin: where it comes from.
         download_bytes: that are fetched from there, where there is something to fetch.
         contents: None where every copy has its own.
+        task: what its targets are for, where a suite does not say.
     """
 
     about: str
@@ -52,6 +57,7 @@ class KnownDataset:
     origin: str
     download_bytes: float | None = None
     contents: Contents | None = None
+    task: str = "classification"
 
     def reader(self) -> Callable[[Source], Splits]:
         return pkgutil.resolve_name(f"{__package__}.{self.where}")
@@ -60,6 +66,16 @@ class KnownDataset:
 DATASETS = TypeAdapter(dict[str, KnownDataset]).validate_python(
     read_yaml(Path(__file__).with_name("known.yaml"))
 )
+
+
+def task_of(spec: DatasetSpec) -> Task:
+    """What networks are for on a dataset: what the suite says, or what its targets decide.
+
+    Raises:
+        PlanError: no such task or option.
+    """
+    known = DATASETS.get(spec.name)
+    return find_task(spec.task or TaskSpec(name=known.task if known else "classification"))
 
 
 def list_datasets() -> dict[str, str]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from pydantic import TypeAdapter
@@ -52,6 +53,13 @@ class Splits:
     train: Split
     test: Split
     identity: object
+    by_position: ClassVar[bool] = False  # whether the end of `train` is held out, not a draw
+
+    @property
+    def shape(self) -> dict[str, int]:
+        """What a network is built for, by the names that its constructor may ask for."""
+        names = ("classes", "channels", "image_size")
+        return {name: getattr(self, name) for name in names}
 
 
 def normalization(spec: DatasetSpec, default: str, channels: int) -> Normalization:
@@ -68,6 +76,13 @@ def normalization(spec: DatasetSpec, default: str, channels: int) -> Normalizati
             f"have {channels}; leave it out, or say none"
         )
     return normalize
+
+
+def refuse_keys(spec: DatasetSpec, *keys: str) -> None:
+    """Raises DataError for keys of a suite that mean nothing for a dataset."""
+    for key in keys:
+        if key in spec.model_fields_set:
+            raise DataError(f"{spec.name}: {key} means nothing for it; leave it out")
 
 
 def refuse_crops(spec: DatasetSpec) -> None:

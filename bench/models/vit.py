@@ -107,9 +107,10 @@ class SelfAttention(nn.Module):
         dropout: float = 0.0,
         bias: bool = True,
         unit: Unit = "head_dims",
+        causal: bool = False,
     ) -> None:
         super().__init__()
-        self.unit = unit
+        self.unit, self.causal = unit, causal
         self.dense_heads = num_heads
         self.dense_head_dim = width // num_heads
         self.scale = self.dense_head_dim**-0.5
@@ -144,7 +145,9 @@ class SelfAttention(nn.Module):
             for layer, x in ((self.q, query), (self.k, key), (self.v, value))
         )
         dropout = self.dropout if self.training else 0.0
-        out = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=self.scale)
+        out = F.scaled_dot_product_attention(
+            q, k, v, dropout_p=dropout, is_causal=self.causal, scale=self.scale
+        )
         return self.proj(out.transpose(1, 2).flatten(2)), None
 
     def equal_blocks(self) -> dict[nn.Module, int]:

@@ -13,6 +13,7 @@ from ..errors import PlanError
 from .jobs import Trial
 from .makers import ComparisonMaker, FidelityMaker
 from .outline import Outline
+from .refusals import shared_metric
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ def make_plan(suite: Suite | FidelitySuite) -> Plan:
     ):
         if unknown := [name for name in names if name not in known]:
             raise PlanError(no_such(what, unknown[0], known))
+    shared_metric(suite)
     if isinstance(suite, FidelitySuite):
         return Plan(suite, tuple(map(FidelityMaker(suite).trial, expand(suite))))
     return Plan(suite, tuple(map(ComparisonMaker(suite).trial, expand(suite))))

@@ -7,11 +7,14 @@ from criteria.lazy import torch
 from criteria.phases import create_phase
 from criteria.procedures.procedure import Ground
 from reports.formats import counted
-from suites import Recipe
+from reports.metric import TOP1, Metric
+from suites import AnySuite, Recipe, Suite
 from suites.method import MethodSpec
 from suites.problem import DatasetSpec
 from suites.protocol import Budgets, SelectionSpec
+from suites.recipe import Alteration
 
+from ..data.known import task_of
 from ..errors import PlanError
 from ..pruning.thresholds import unfit
 from .sizes import dataset_size
@@ -105,6 +108,36 @@ def too_short(procedure: PhaseUse | None, dataset: DatasetSpec) -> Iterator[str]
             f"its recipe has {counted(epochs, 'epoch')} on {dataset.title}, which are {steps} "
             f"steps. {error}"
         )
+
+
+def shared_metric(suite: AnySuite) -> Metric:
+    """What all networks of a suite are compared by.
+
+    Raises:
+        PlanError: its datasets are for several tasks, or its ROPE is the default of another unit.
+    """
+    tasks = {one.title: task_of(one) for one in suite.datasets}
+    if len({one.name for one in tasks.values()}) > 1:
+        said = ", ".join(f"{title} is for {one.name}" for title, one in tasks.items())
+        raise PlanError(
+            f"datasets: {said}. Metrics of several tasks have no mean; give each task a suite"
+        )
+    metric = next(iter(tasks.values())).metric
+    if isinstance(suite, Suite) and metric.point != TOP1.point:
+        if "rope" not in suite.analysis.model_fields_set:
+            raise PlanError(
+                f"analysis.rope: give the largest difference that does not matter, in "
+                f"{metric.points} of {metric.title}; the default, {suite.analysis.rope:g}, is of "
+                f"{TOP1.points} of {TOP1.quality}"
+            )
+    return metric
+
+
+def refuse_misfits(recipe: Recipe | Alteration, dataset: DatasetSpec, where: str) -> None:
+    """Raises PlanError for what means nothing for the task of a dataset."""
+    task = task_of(dataset)
+    for fault in task.misfits(recipe):
+        raise PlanError(f"{where} on {dataset.title} ({task.name}): {fault}")
 
 
 def refuse_no_batch(recipe: Recipe, dataset: DatasetSpec) -> None:

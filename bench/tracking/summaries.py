@@ -19,7 +19,7 @@ from reports.analysis.results import Analysed, Results
 from reports.formats import markdown_row, number
 from reports.page.findings import concludes, headline
 from reports.page.wording import WORDS
-from reports.records import Labels, Record, budget_words, content_key
+from reports.records import Labels, Record, budget_words, content_key, of_its_metric
 from suites.fidelity import FidelitySuite
 from suites.schema import AnySuite, Suite
 
@@ -70,6 +70,7 @@ class Conclusions(NamedTuple):
     headline: str = ""
 
 
+@of_its_metric
 def conclude(suite: AnySuite, records: Sequence[Record], expected: Sequence[Labels]) -> Conclusions:
     """Analyse the records of a plan, of which `expected` are the labels."""
     if isinstance(suite, FidelitySuite):

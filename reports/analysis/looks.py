@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from suites.schema import AnySuite, Suite
 
-from ..records import Labels, Record
+from ..records import Labels, Record, of_its_metric
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +51,7 @@ class Course:
         return told("looks", part, of=self, words=words, open=open_, **known)
 
 
+@of_its_metric
 def course(suite: AnySuite, records: Sequence[Record], expected: Sequence[Labels]) -> Course:
     """What the looks of a suite ask for, after what its records say.
 
