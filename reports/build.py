@@ -15,6 +15,7 @@ from .analysis.fidelity import FidelityResults, analyse_fidelity
 from .analysis.results import Results
 from .declared import Declaration
 from .formats import Table
+from .metric import spoken
 from .page.findings import headline_numbers
 from .records import Labels, Record, of_its_metric
 
@@ -134,7 +135,8 @@ def _write_tables(
     folder.mkdir(exist_ok=True)
     if "csv" in formats:
         for name, frame in frames.items():
-            frame.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+            named = frame.rename(columns=spoken().named)
+            named.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
     for table in (one for several in tables.values() for one in several):
         if "markdown" in formats:
             _write(folder / f"{table.name}.md", table.markdown)

@@ -26,6 +26,9 @@ class Metric(BaseModel):
         digits: of shown values, after the decimal point.
         least, most: which values are possible; None knows no limit.
         large: a shown difference that nobody doubts.
+        poor: a shown value below which a network is hardly trained.
+        counts: whether a sample is right or wrong, so that one of n is worth 1/n.
+        about: what a page says of it beyond that.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,6 +43,14 @@ class Metric(BaseModel):
     least: float | None = 0
     most: float | None = 1
     large: float = 10
+    poor: float | None = 50
+    counts: bool = True
+    about: str = ""
+
+    @property
+    def full(self) -> str:
+        """Its whole name: `top-1 accuracy`."""
+        return self.title if self.quality in self.title else f"{self.title} {self.quality}"
 
     @property
     def points(self) -> str:
@@ -52,14 +63,9 @@ class Metric(BaseModel):
         return f"{self.quality} change ({self.points})"
 
     @property
-    def axis(self) -> str:
-        """What axes and columns of values are called."""
-        return f"{self.title} ({self.unit})"
-
-    @property
-    def is_share(self) -> bool:
-        """Whether it is a share of what was looked at, shown in percent."""
-        return (self.least, self.most) == (0, 1)
+    def test_axis(self) -> str:
+        """What axes and columns of values on the test split are called."""
+        return f"test {self.title} ({self.unit})"
 
     @property
     def shown_limits(self) -> tuple[float, float]:
@@ -67,9 +73,17 @@ class Metric(BaseModel):
         least = float("-inf") if self.least is None else self.scale * self.least
         return least, float("inf") if self.most is None else self.scale * self.most
 
+    @property
+    def span(self) -> float:
+        """The largest difference that two shown values can have."""
+        least, most = self.shown_limits
+        return most - least
+
     def named(self, name: str) -> str:
-        """A key or column, `retained_top1`, under this metric's name."""
-        return name.replace(STEM, self.name)
+        """A column, `retained_top1`, or `accuracy_change`, under this metric's name."""
+        if self.name == STEM:
+            return name
+        return name.replace(STEM, self.name).replace("accuracy_change", f"{self.name}_change")
 
 
 TOP1 = Metric()

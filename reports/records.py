@@ -40,6 +40,8 @@ SCHEMA_VERSION = 4
 # latency can be relied on.
 LATENCY_BOUND = 0.05
 
+_LAST = "images_trained"  # of the columns that frames of every task have
+
 Status = Literal["done", "failed", "infeasible"]
 # How a trial ended; one that has no record was not run.
 Outcome = Literal["done", "failed", "timed out", "infeasible"]
@@ -383,6 +385,12 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values([*labels, "key"], ignore_index=True)
 
 
+def others(trials: pd.DataFrame) -> list[str]:
+    """The columns of what else the task measures."""
+    names = list(trials)
+    return names[names.index(_LAST) + 1 :] if _LAST in names else []
+
+
 def _row(record: Record) -> dict[str, Any]:
     found, costs = record.measurements, record.costs
     assert found is not None
@@ -415,7 +423,7 @@ def _row(record: Record) -> dict[str, Any]:
         **costs.model_dump(exclude={"score_peak_bytes"}),
         "images_scored": found.images_scored,
         "images_phases": sum(found.phases.values()),
-        "images_trained": sum(found.phases.values()) + found.images_trained,
+        _LAST: sum(found.phases.values()) + found.images_trained,
         **found.pruned.others,
     }
 

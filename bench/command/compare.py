@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from reports.metric import spoken
+
 from ..terminal import print_table, say
 
 if TYPE_CHECKING:
@@ -17,7 +19,9 @@ def show_difference(console: Console, result: MethodDifference) -> None:
     from reports.formats import confidence
     from reports.page.method_tables import difference_rows
 
-    title = f"{result.method} minus {result.reference}, accuracy change in points of top-1"
+    of = spoken()
+    what = f"{of.quality} change in {of.points} of {of.title}"
+    title = f"{result.method} minus {result.reference}, {what}"
     say(console, (title, "bold"))
     level = f"{confidence(result.suite.analysis.alpha)} interval"
     heads = ["difference", level, "bases", "won/tied/lost", "there"]

@@ -123,13 +123,12 @@ def shared_metric(suite: AnySuite) -> Metric:
             f"datasets: {said}. Metrics of several tasks have no mean; give each task a suite"
         )
     metric = next(iter(tasks.values())).metric
-    if isinstance(suite, Suite) and metric.point != TOP1.point:
-        if "rope" not in suite.analysis.model_fields_set:
-            raise PlanError(
-                f"analysis.rope: give the largest difference that does not matter, in "
-                f"{metric.points} of {metric.title}; the default, {suite.analysis.rope:g}, is of "
-                f"{TOP1.points} of {TOP1.quality}"
-            )
+    unsaid = isinstance(suite, Suite) and "rope" not in suite.analysis.model_fields_set
+    if unsaid and metric.point != TOP1.point:
+        raise PlanError(
+            f"analysis.rope: give the largest difference that does not matter, in {metric.points} "
+            f"of {metric.title}; its default is of {TOP1.points} of {TOP1.quality}"
+        )
     return metric
 
 

@@ -26,7 +26,7 @@ def inspect_bases(
     *,
     allow_untrained: bool,
 ) -> None:
-    """Say how well, on the test split, the trained bases of these trials do, those to go, a line a problem.
+    """Say how well the trained bases of these trials do, those to go, a line a problem.
 
     `splits` are those of `preflight`. Bases that are missing have failed, which is told elsewhere.
     Networks that the suite prunes untrained are not looked at, but the dense ones that they are

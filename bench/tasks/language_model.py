@@ -30,6 +30,10 @@ class LanguageModel(Task):
         least=None,
         most=0,
         large=1,
+        poor=None,
+        counts=False,
+        about="Log-likelihood is minus the loss, in nats a token, so that higher is better; "
+        "perplexity is the exponential of the loss.",
     )
     categories: ClassVar[str] = "vocabulary"
     at_once: ClassVar[int] = 64

@@ -18,7 +18,15 @@ _MASKS = "images would change, and their masks not alike; leave it out"
 class Segmentation(Task):
     """Images [n, c, h, w] -> logits [n, classes, h, w]; targets [n, h, w], 255 is ignored."""
 
-    metric: ClassVar[Metric] = Metric(name="miou", title="mIoU", quality="mIoU")
+    metric: ClassVar[Metric] = Metric(
+        name="miou",
+        title="mIoU",
+        quality="mIoU",
+        poor=20,
+        counts=False,
+        about="mIoU is the intersection over union of predicted and true pixels, a mean over the "
+        "classes that occur in masks or predictions; pixels of 255 are left out.",
+    )
     nothing: ClassVar[int] = 255
     at_once: ClassVar[int] = 16
     unfit: ClassVar[Mapping[str, str]] = dict.fromkeys(

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from reports.metric import spoken
 from reports.records import Labels, Measurements, Record, budget_words, frame
 from suites.files import read_yaml
 
@@ -23,7 +24,7 @@ def named(row: Mapping[Any, Any]) -> dict[str, float]:
     {'eval/test_top1': 91.5, 'network/macs_kept_percent': 50.0}
     """
     return {
-        f"{section}/{name}": float(row[column])
+        f"{section}/{spoken().named(name)}": float(row[column])
         for section, names in SECTIONS.items()
         for column, name in names.items()
         if row.get(column) is not None
@@ -121,15 +122,17 @@ def metrics(record: Record) -> list[tuple[str, float, int]]:
         points.append((f"work/images_{phase}", float(images), 0))
     for name, value in record.measurements.notes.items():
         points.append((f"procedure/{name}", float(value), 0))
+    for name, value in record.measurements.pruned.others.items():
+        points.append((f"eval/test_{name}", value, 0))
     return [*points, *epochs(record.measurements)]
 
 
 def epochs(found: Measurements) -> list[tuple[str, float, int]]:
     """Name, value and step of what recovery was seen to do after each epoch."""
-    points = [("train/loss", one.train_loss, one.epoch) for one in found.history]
+    of, points = spoken(), [("train/loss", one.train_loss, one.epoch) for one in found.history]
     for one in found.history:
         if one.validation_top1 is not None:
-            points.append(("validation/top1", 100 * one.validation_top1, one.epoch))
+            points.append((of.named("validation/top1"), of.scale * one.validation_top1, one.epoch))
     return points
 
 

@@ -17,6 +17,7 @@ from reports.analysis.fidelity import STATISTICS, FidelityResults, analyse_fidel
 from reports.analysis.power import sampling_test
 from reports.analysis.results import Analysed, Results
 from reports.formats import markdown_row, number
+from reports.metric import spoken
 from reports.page.findings import concludes, headline
 from reports.page.wording import WORDS
 from reports.records import Labels, Record, budget_words, content_key, of_its_metric
@@ -34,8 +35,8 @@ STEPS = (
     "`train/` and `validation/` are epochs. All are means over bases."
 )
 DIFFERENCE = (
-    "Verdict: {}. `difference/mean`: {} minus {}, mean over {} of the accuracy change, in "
-    "points. The interval `all_at_once` holds for all comparisons of the report at once."
+    "Verdict: {}. `difference/mean`: {} minus {}, mean over {} of the {} change, in "
+    "{}. The interval `all_at_once` holds for all comparisons of the report at once."
 )
 
 
@@ -105,8 +106,8 @@ def _of_methods(results: Results) -> Iterator[Summary]:
         whole, points = {one["budget"] for one in cells if one["complete"]}, Points()
         if whole:  # the curves begin at the dense network
             top1 = dense[first.problem]
-            points = {("eval/dense_test_top1", 0): top1, ("eval/test_top1", 0): top1}
-            points["eval/accuracy_change", 0] = 0.0
+            begin = {"dense_test_top1": top1, "test_top1": top1, "accuracy_change": 0.0}
+            points = {(f"eval/{spoken().named(one)}", 0): x for one, x in begin.items()}
         for one in cells:
             named = fields.named(one) | dict([_asked(one)])
             points |= {(name, steps[one["budget"]]): x for name, x in named.items()}
@@ -186,7 +187,10 @@ def _comparison(row: Mapping[Any, Any], results: Results) -> Summary:
         tags={**words, "suite": results.suite.suite, "role": "comparison"},
         params={name: words[name] for name in ("method", "reference", "recovery")},
         points={(name, 0): x for name, x in numbers.items() if math.isfinite(x)},
-        note=DIFFERENCE.format(words["verdict"], row["method"], row["reference"], over),
+        note=DIFFERENCE.format(
+            *(words["verdict"], row["method"], row["reference"], over),
+            *(spoken().quality, spoken().points),
+        ),
         records=results.records,
     )
 
@@ -204,7 +208,8 @@ def _curves(records: Sequence[Record]) -> Points:
 
 def _table(cells: Rows, steps: Mapping[float, int]) -> str:
     """The cells of a summary in Markdown."""
-    heads = {"top1": "test top-1 (%)", "top1_sd": "SD", "retained_top1": "accuracy change (points)"}
+    of = spoken()
+    heads = {"top1": of.test_axis, "top1_sd": "SD", "retained_top1": of.change}
     heads |= {"macs_percent": "MACs kept (%)", "params_percent": "parameters kept (%)"}
     lines = [markdown_row(["step", "budget", "networks", *heads.values()]), "|---" * 8 + "|"]
     for one in cells:

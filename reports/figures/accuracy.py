@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..analysis.results import Results
+from ..metric import spoken
 from .captions import said
 from .plot import Plot
 from .rows import bold, dots, left_out, row_grid, with_dots
@@ -68,7 +69,7 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> Figure:
             ax.axvline(value, zorder=1, **DASHED)
         dots(ax, rows, looks, *values)
         if place + across >= len(axes):
-            ax.set_xlabel("test top-1 (%)")
+            ax.set_xlabel(spoken().test_axis)
     bold(axes, looks[control].name)
     return figure
 

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..analysis.results import Results
+from ..metric import spoken
 from ..statistics import Floats
 from .captions import said
 from .panels import ALL_PROBLEMS as OVERALL
@@ -40,7 +41,7 @@ def _plot(results: Results, looks: Mapping[str, Look], family: str) -> Plot:
     )  # fmt: skip
     return Plot(
         "paired_differences" + ("_matched" if family == "matched" else ""),
-        draw(data, looks, rope, results, f"method − {other} (points)"),
+        draw(data, looks, rope, results, f"method − {other} ({spoken().points})"),
         data,
         *words,
     )

@@ -11,6 +11,7 @@ from suites.section import slug
 
 from ..analysis.ranking import MethodRanks
 from ..analysis.results import Results
+from ..metric import spoken
 from .captions import said
 from .focus import focus, signed
 from .plot import Plot
@@ -63,8 +64,9 @@ def draw(data: pd.DataFrame, alpha: float) -> Figure:
     texts = signs(matrix)
     if len(names) <= _NUMBERS:
         texts = np.array([[signed(one) for one in row] for row in matrix])
+    label = f"difference ({spoken().points})"
     figure, ax = square_figure(
-        matrix, names, names, "RdBu", (-limit, limit), "difference (points)", texts, extend="both"
+        matrix, names, names, "RdBu", (-limit, limit), label, texts, extend="both"
     )
     told = np.argwhere(p.loc[names, names].to_numpy(dtype=float) <= alpha)
     if len(told):

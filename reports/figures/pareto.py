@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from ..analysis.results import Results
+from ..metric import spoken
 from ..statistics import Floats
 from .captions import Said, said
 from .focus import focus, signed
@@ -85,8 +86,9 @@ def drawn(results: Results, cost: str) -> pd.DataFrame:
         means = _over_problems(means, cost, len(results.problems))
     tops = results.dense.groupby("problem")["dense_top1"].mean()
     dense = means["problem"].map(tops).fillna(tops.mean())  # `ALL_PROBLEMS`: of their mean
-    means["low"] = np.maximum(means["retained_top1"] - means["sd"], -dense)
-    means["high"] = np.minimum(means["retained_top1"] + means.pop("sd"), 100 - dense)
+    least, most = spoken().shown_limits
+    means["low"] = np.maximum(means["retained_top1"] - means["sd"], least - dense)
+    means["high"] = np.minimum(means["retained_top1"] + means.pop("sd"), most - dense)
     means["pareto"] = False
     for _, panel in means.groupby(_KEYS[:2], sort=False):
         means.loc[panel.index, "pareto"] = _on_front(
@@ -123,7 +125,7 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], x_label: str, log: bool)
         loud = rows["method"].map(lambda name: not looks[name].quiet)
         below = rows["retained_top1"] < panel.ax.get_ylim()[0]
         named.append((panel.ax, rows[loud | rows["pareto"] | below]))
-    name_axes(figure, panels, x_label, "accuracy change (points)")
+    name_axes(figure, panels, x_label, spoken().change)
     handles = [Line2D([], [], label="Pareto front", **_FRONT)]
     if any(looks[name].quiet for name in data["method"]):
         grey = Line2D([], [], linestyle="", marker="o", markersize=3, color=QUIET)

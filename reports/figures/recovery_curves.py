@@ -8,6 +8,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ..analysis.results import Results
 from ..formats import in_order
+from ..metric import spoken
 from .captions import said
 from .focus import focus, mark_below
 from .panels import entries, grid, legend, name_axes
@@ -35,7 +36,7 @@ def drawn(results: Results) -> pd.DataFrame:
     cells = results.cells[results.cells["complete"] & tight]
     whole = set(cells[["problem", "recovery", "method"]].itertuples(index=False, name=None))
     rows = [
-        (*place, epoch.epoch, 100 * epoch.validation_top1)
+        (*place, epoch.epoch, spoken().scale * epoch.validation_top1)
         for labels, found in results.at_the_tightest()
         if (place := (labels.problem, labels.recovery, labels.method)) in whole
         for epoch in found.history
@@ -75,7 +76,8 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], banded: list[str]) -> Fi
             line.set_markevery(max(1, len(rows) // 8))
             panel.ax.add_line(line)
             if name in banded:
-                low, high = (top1 - rows["sd"]).clip(lower=0), (top1 + rows["sd"]).clip(upper=100)
+                ends = (top1 - rows["sd"], top1 + rows["sd"])
+                low, high = (end.clip(*spoken().shown_limits) for end in ends)
                 panel.ax.fill_between(rows["epoch"], low, high, alpha=0.15, linewidth=0,
                                       color=looks[name].colour, zorder=1.2)  # fmt: skip
         panel.ax.autoscale_view()
@@ -85,6 +87,6 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], banded: list[str]) -> Fi
         panel.ax.set_ylim(least - edge, top + edge)
         mark_below(panel.ax, shown, "epoch", "validation_top1", "epoch", looks)
         panel.ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    name_axes(figure, panels, "epoch of recovery", "validation top-1 (%)")
+    name_axes(figure, panels, "epoch of recovery", f"validation {spoken().title} ({spoken().unit})")
     legend(figure, list(entries(methods, looks)))
     return figure
