@@ -387,7 +387,7 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
 
 def others(trials: pd.DataFrame) -> list[str]:
     """The columns of what else the task measures."""
-    names = list(trials)
+    names = [str(one) for one in trials]
     return names[names.index(_LAST) + 1 :] if _LAST in names else []
 
 
