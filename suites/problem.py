@@ -36,10 +36,10 @@ class DatasetSpec(_Named):
     """A dataset by name; `imagefolder` also needs its root, relative to the data root."""
 
     root: str | None = None
+    options: dict[str, Any] = Field(default={}, description="its reader's own")
     task: TaskSpec | None = Field(
         default=None, description="a name, or {name, options}; default: the dataset's own"
     )
-    length: int | None = Field(default=None, ge=2, description="tokens of a sample of text")
     image_size: int | None = Field(default=None, ge=4)
     normalize: Normalizing | None = Field(
         default=None, description="mean and deviation by name; default: the dataset's"
@@ -70,7 +70,7 @@ class DatasetSpec(_Named):
     @property
     def identity(self) -> dict[str, Any]:
         """Which images these are, for keys."""
-        unsaid = {name for name in ("task", "length") if getattr(self, name) is None}
+        unsaid = {name for name in ("options", "task") if not getattr(self, name)}
         return self.model_dump(exclude={"label", "recipes", *unsaid})
 
     def held_out(self, images: int) -> int:

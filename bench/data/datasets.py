@@ -13,12 +13,13 @@ from suites.faults import no_such
 from suites.problem import DatasetSpec, TaskSpec
 
 from .. import seeds
-from ..errors import DataError
+from ..errors import DataError, at_fault
 from ..tasks.known import find_task
 from ..tasks.task import Task
+from .given import as_splits
 from .images import CPU, THREADS, Images
-from .known import DATASETS, task_of
-from .reader import Source, Split, Splits, refuse_keys
+from .known import find, list_datasets, task_of
+from .reader import Source, Split, Splits, options_of
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,20 @@ def load_dataset(
 
 def read(source: Source) -> Splits:
     """The images of a dataset as it is given; raises DataError as `load_dataset`."""
-    name = source.spec.name
-    if name not in DATASETS:
-        raise DataError(no_such("dataset", name, DATASETS))
-    found = DATASETS[name].reader()(source)
-    if "length" not in found.shape:
-        refuse_keys(source.spec, "length")
-    return found
+    known = find(source.spec.name)
+    if known is None:
+        raise DataError(no_such("dataset", source.spec.name, list_datasets()))
+    reader = known.reader()
+    options = options_of(source.spec, reader)
+    if known.registered is None:
+        splits: Splits = reader(source, **options)
+        return splits
+    try:
+        given = reader(source.folder(""), **options)
+    except Exception as error:  # a user's code
+        said = at_fault(Path(known.origin), error)
+        raise DataError(f"dataset {source.spec.name}: {said}") from error
+    return as_splits(source, given)
 
 
 def divide(source: Source, given: Splits, axes: Mapping[str, str | int]) -> Dataset:

@@ -4,10 +4,11 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from ..errors import DataError
@@ -17,7 +18,6 @@ from .reader import Source, Split, refuse_keys
 
 SUFFIXES = {".txt", ".md", ".rst"}
 TEST = 0.1  # share of the text, its end
-LENGTH = 64  # tokens of a sample, where the suite does not say
 VOCABULARY = 256  # tokens are bytes, so no tokenizer is needed
 
 
@@ -59,8 +59,11 @@ class Passages(Images):
             yield passage[:, :-1], passage[:, 1:]
 
 
-def read_text(source: Source) -> TextSplits:
+def read_text(source: Source, length: Annotated[int, Field(ge=2)] = 64) -> TextSplits:
     """A text file, or all text files of a folder one behind the other; its last tenth is for tests.
+
+    Args:
+        length: tokens of a sample.
 
     Raises:
         DataError: no text is there, or too little of it.
@@ -69,7 +72,7 @@ def read_text(source: Source) -> TextSplits:
     refuse_keys(spec, "image_size", "normalize", "crops")
     if not spec.root:
         raise DataError("text: give its root, a text file or a folder of them")
-    root, length = source.folder(""), spec.length or LENGTH
+    root = source.folder("")
     content = b"\n".join(_read(file) for file in _files(root))
     tokens = torch.from_numpy(np.frombuffer(content, np.uint8).copy())
     cut = round(len(tokens) * (1 - TEST))

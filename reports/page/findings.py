@@ -83,9 +83,8 @@ def _by_word(
         parts.append(f"worse than {control}: {few(worst_first)}")
     if by_word["equivalent"]:
         names = [one["method"] for one in by_word["equivalent"]]
-        parts.append(
-            f"equivalent to {control} (within {counted(rope, spoken().point)}): {few(names)}"
-        )
+        near = f"within {counted(rope, spoken().point)}"
+        parts.append(f"equivalent to {control} ({near}): {few(names)}")
     for one in by_word["mixed"]:
         size = f"{points(one['mean'])} {spoken().points}"
         typical = f"{size} on the mean, typically {points(one['typical'])}"

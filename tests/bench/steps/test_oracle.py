@@ -25,11 +25,14 @@ from torch import Tensor, nn
 
 from bench.steps.oracle import LEAST, Oracle, loss_changes, sample_units
 from bench.steps.partial_forward import Replay
+from bench.tasks.known import find_task
 from criteria import Group
 from criteria.network.cut import mask
+from suites.problem import TaskSpec
 
 # Both sides run the same operations on the same numbers; a conv over part of its filters may add
 # up in another order.
+LOSSES = find_task(TaskSpec(name="classification")).losses
 EXACT = {"rtol": 0.0, "atol": 1e-12}
 
 
@@ -59,7 +62,7 @@ def every_unit(groups: Sequence[Group]) -> list[Tensor]:
 def measured(model: nn.Module, batch: tuple[Tensor, Tensor], size: int = 4) -> Oracle:
     groups = groups_of(model)
     batches = zip(batch[0].split(size), batch[1].split(size), strict=True)
-    return loss_changes(model, groups, every_unit(groups), batches)
+    return loss_changes(model, groups, every_unit(groups), batches, LOSSES)
 
 
 def test_late_passes_equal_the_plain_loop(model: nn.Module) -> None:
@@ -85,7 +88,7 @@ def test_only_the_units_asked_for_in_their_order() -> None:
     model, batch = build("residual"), labelled(4)
     groups = groups_of(model)
     some = [torch.tensor([2, 0]), *(torch.tensor([], dtype=torch.long) for _ in groups[1:])]
-    found = loss_changes(model, groups, some, [batch])
+    found = loss_changes(model, groups, some, [batch], LOSSES)
     whole = plain_loop(model, groups, batch)
     torch.testing.assert_close(found.changes, whole[[2, 0]], **EXACT)
 
@@ -93,7 +96,7 @@ def test_only_the_units_asked_for_in_their_order() -> None:
 def test_no_images_is_an_error() -> None:
     groups = groups_of(model := build("chain"))
     with pytest.raises(ValueError, match="needs images"):
-        loss_changes(model, groups, every_unit(groups), [])
+        loss_changes(model, groups, every_unit(groups), [], LOSSES)
 
 
 # --- networks that make it hard -------------------------------------------------------------------
@@ -191,7 +194,7 @@ def test_what_cannot_be_split_is_run_whole_with_the_reason(
 ) -> None:
     model, batch = hard(kind), labelled(6)
     groups = chained(model, ["stem", "wide"])
-    found = loss_changes(model, groups, every_unit(groups), [batch])
+    found = loss_changes(model, groups, every_unit(groups), [batch], LOSSES)
     assert reason in found.whole[root]
     torch.testing.assert_close(found.changes, plain_loop(model, groups, batch), **EXACT)
 

@@ -15,6 +15,9 @@ from torch import Tensor, nn
 
 from bench.data.datasets import Dataset
 from bench.data.images import ArrayImages
+from bench.data.reader import image_shape
+from bench.tasks.known import find_task
+from suites.problem import TaskSpec
 from bench.steps.recovery import recalibrate_bn
 from bench.training.measure import evaluate, layer_sparsity
 from bench.training.optimizer import learning_rate
@@ -48,6 +51,8 @@ from bench.training.train import train
         ({"schedule": "triangle"}, {0: 0.1, 2: 0.55, 4: 1, 6: 0.55, 8: 0.1}),
     ],
 )
+
+CLASSIFICATION = find_task(TaskSpec(name="classification"))
 def test_rates_are_exact(changes: dict[str, Any], expected: dict[float, float]) -> None:
     chosen = recipe(epochs=8, **changes)
     for epoch, factor in expected.items():
@@ -128,7 +133,7 @@ class Spied:
 def test_only_train_is_learned_from_only_validation_looked_at() -> None:
     parts = {"train": Spied(split(48, 0)), "validation": Spied(split(30, 1))}
     test = Spied(split(30, 2))
-    data = Dataset("bright", CLASSES, 3, SIDE, **parts, test=test, digest="digest")
+    data = Dataset("bright", image_shape(CLASSES, 3, SIDE), **parts, test=test, digest="digest")
     train(small(), data, recipe(epochs=3), seed=0)
     assert not test.calls
     assert len(parts["train"].calls) == len(parts["validation"].calls) == 3
@@ -140,7 +145,7 @@ def test_only_train_is_learned_from_only_validation_looked_at() -> None:
 
 def test_validation_does_not_change_the_last_weights(data: Dataset) -> None:
     """It chooses the best epoch, and nothing else."""
-    other = Dataset("bright", CLASSES, 3, SIDE, data.train, split(10, 9), data.test, "digest")
+    other = Dataset("bright", image_shape(CLASSES, 3, SIDE), data.train, split(10, 9), data.test, "digest")
     one, two = small(), small()
     train(one, data, recipe(), seed=0)
     train(two, other, recipe(), seed=0)
@@ -179,7 +184,7 @@ def test_what_training_reports(data: Dataset) -> None:
     assert not model.training
     assert trained.images == 6 * 48
     assert trained.history[-1].train_loss < trained.history[0].train_loss
-    assert trained.history[-1].validation_top1 == evaluate(model, data.validation).top1
+    assert trained.history[-1].validation_top1 == evaluate(model, data.validation, CLASSIFICATION).primary
 
 
 def test_the_training_loss_is_a_mean_over_images(data: Dataset) -> None:
@@ -243,13 +248,13 @@ def test_recalibration_leaves_networks_without_batch_norm_alone() -> None:
 
 
 def test_evaluation_counts_over_all_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.training.measure.EVALUATION_BATCH", 7)
+    monkeypatch.setattr(type(CLASSIFICATION), "at_once", 7)
     images, model = split(30, 3), small()
     (x, y), *_ = images.batches(30)
     with torch.no_grad():
         logits = model.eval()(x)
-    found = evaluate(model, images)
-    assert found.top1 == pytest.approx(float((logits.argmax(1) == y).double().mean()))
+    found = evaluate(model, images, CLASSIFICATION)
+    assert found.primary == pytest.approx(float((logits.argmax(1) == y).double().mean()))
     assert found.top5 == 1.0  # of five classes
     assert found.loss == pytest.approx(float(nn.functional.cross_entropy(logits, y)), rel=1e-5)
     assert math.isfinite(found.loss)
