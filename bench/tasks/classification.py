@@ -44,15 +44,14 @@ class Classification(Task):
             loss += summed_loss(logits, labels)
         ranked, of = torch.cat(hits), torch.cat(classes)
         right, n = ranked[:, 0], len(of)
-        shares = torch.zeros(int(of.max()) + 1, device=of.device).index_add_(0, of, right.float())
         counts = torch.bincount(of)
-        worst = float((shares / counts)[counts > 0].min())
+        worst = (torch.bincount(of, right.double()) / counts)[counts > 0].min()
         return Tally(
             primary=int(right.sum()) / n,
             loss=loss / n,
             top5=int(ranked.any(1).sum()) / n,
             others={
-                "worst_class_percent": 100 * worst,
+                "worst_class_percent": 100 * float(worst),
                 "calibration_error_percent": 100 * _calibration_error(torch.cat(sure), right),
             },
         )
@@ -72,5 +71,5 @@ class Classification(Task):
 def _calibration_error(sure: Tensor, right: Tensor) -> float:
     """How far confidence is from accuracy, over bins of confidence, weighted by their images."""
     bins = (sure * BINS).long().clamp(max=BINS - 1)
-    gaps = torch.zeros(BINS, device=sure.device).index_add_(0, bins, sure - right.float())
+    gaps = torch.bincount(bins, sure - right.to(sure), minlength=BINS)
     return float(gaps.abs().sum()) / len(sure)

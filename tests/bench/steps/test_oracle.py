@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from conftest import (
     CLASSES,
+    CLASSIFICATION,
     build,
     conv,
     group_at,
@@ -25,14 +26,12 @@ from torch import Tensor, nn
 
 from bench.steps.oracle import LEAST, Oracle, loss_changes, sample_units
 from bench.steps.partial_forward import Replay
-from bench.tasks.known import find_task
 from criteria import Group
 from criteria.network.cut import mask
-from suites.problem import TaskSpec
 
 # Both sides run the same operations on the same numbers; a conv over part of its filters may add
 # up in another order.
-LOSSES = find_task(TaskSpec(name="classification")).losses
+LOSSES = CLASSIFICATION.losses
 EXACT = {"rtol": 0.0, "atol": 1e-12}
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import CLASSES, SIDE
+from conftest import CLASSES, CLASSIFICATION, SIDE
 from short_training import Counting, Dropping, Killed, recipe, small, split
 from torch import Tensor, nn
 from torch.nn import functional
@@ -23,15 +23,11 @@ from bench.errors import BenchError
 from bench.pruning.masks import Holder
 from bench.store import weights as weights_on_disk
 from bench.store.weights import Checkpoint
-from bench.tasks.known import find_task
 from bench.training.measure import evaluate
 from bench.training.mixing import Mixing, erased, mixed, pasted
 from bench.training.train import train
 from criteria.training import Rider, Training
-from suites.problem import TaskSpec
 from suites.recipe import Recipe, named_recipes
-
-CLASSIFICATION = find_task(TaskSpec(name="classification"))
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "bf16": {"amp": "bf16"},

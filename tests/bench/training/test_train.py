@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import CLASSES, SIDE, Chain, build, left_as_found, lively
+from conftest import CLASSES, CLASSIFICATION, SIDE, Chain, build, left_as_found, lively
 from short_training import data as data  # the fixture
 from short_training import recipe, small, split
 from torch import Tensor, nn
@@ -16,9 +16,8 @@ from torch import Tensor, nn
 from bench.data.datasets import Dataset
 from bench.data.images import ArrayImages
 from bench.data.reader import image_shape
-from bench.tasks.known import find_task
-from suites.problem import TaskSpec
 from bench.steps.recovery import recalibrate_bn
+from bench.tasks.task import Tally
 from bench.training.measure import evaluate, layer_sparsity
 from bench.training.optimizer import learning_rate
 from bench.training.train import train
@@ -51,8 +50,6 @@ from bench.training.train import train
         ({"schedule": "triangle"}, {0: 0.1, 2: 0.55, 4: 1, 6: 0.55, 8: 0.1}),
     ],
 )
-
-CLASSIFICATION = find_task(TaskSpec(name="classification"))
 def test_rates_are_exact(changes: dict[str, Any], expected: dict[float, float]) -> None:
     chosen = recipe(epochs=8, **changes)
     for epoch, factor in expected.items():
@@ -145,7 +142,8 @@ def test_only_train_is_learned_from_only_validation_looked_at() -> None:
 
 def test_validation_does_not_change_the_last_weights(data: Dataset) -> None:
     """It chooses the best epoch, and nothing else."""
-    other = Dataset("bright", image_shape(CLASSES, 3, SIDE), data.train, split(10, 9), data.test, "digest")
+    shape = image_shape(CLASSES, 3, SIDE)
+    other = Dataset("bright", shape, data.train, split(10, 9), data.test, "digest")
     one, two = small(), small()
     train(one, data, recipe(), seed=0)
     train(two, other, recipe(), seed=0)
@@ -156,16 +154,12 @@ def test_validation_does_not_change_the_last_weights(data: Dataset) -> None:
 def test_best_is_the_earliest_of_the_best_epochs(
     data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Top:
-        def __init__(self, top1: float) -> None:
-            self.top1 = top1
-
     tops = iter([0.3, 0.8, 0.8, 0.5])
     states: list[dict[str, Tensor]] = []
 
-    def fake(model: nn.Module, images: Any) -> Top:
+    def fake(model: nn.Module, images: Any, task: Any) -> Tally:
         states.append({key: one.clone() for key, one in model.state_dict().items()})
-        return Top(next(tops))
+        return Tally(next(tops), loss=0.0)
 
     monkeypatch.setattr("bench.training.train.evaluate", fake)
     model = small()
@@ -184,7 +178,8 @@ def test_what_training_reports(data: Dataset) -> None:
     assert not model.training
     assert trained.images == 6 * 48
     assert trained.history[-1].train_loss < trained.history[0].train_loss
-    assert trained.history[-1].validation_top1 == evaluate(model, data.validation, CLASSIFICATION).primary
+    found = evaluate(model, data.validation, CLASSIFICATION)
+    assert trained.history[-1].validation_top1 == found.primary
 
 
 def test_the_training_loss_is_a_mean_over_images(data: Dataset) -> None:
