@@ -49,6 +49,7 @@ LADDER = {
         data
         tasks
         pruning
+        export
         store
         errors  terminal  seeds
     """,

@@ -9,6 +9,7 @@ from criteria.procedures.procedure import Ground
 from reports.formats import counted
 from reports.metric import TOP1, Metric
 from suites import AnySuite, Recipe, Suite
+from suites.faults import fault
 from suites.method import MethodSpec
 from suites.problem import DatasetSpec
 from suites.protocol import Budgets, SelectionSpec
@@ -32,20 +33,13 @@ def off_the_road(
     if selector is None:
         if budgets.threshold and not matched:
             some = ", ".join(one.name for one in registry.criteria() if one.selector is not None)
-            yield (
-                f"budgets.threshold is a setting of selectors ({some}), and {method.criterion} "
-                "scores; give budgets as macs, params or speedup, or run it as `matched` control "
-                "of a selector"
-            )
+            yield fault("threshold", some=some, criterion=method.criterion)
     elif matched:
-        yield (
-            f"{method.criterion} picks sets and cannot rank; only criteria that score are matched "
-            "controls"
-        )
+        yield fault("matched_selector", criterion=method.criterion)
     else:
         asked = (budgets.cost, budgets.kept, selection.scope, selection.emptied)
-        if fault := unfit(selector, *asked, iterative=method.iterative is not None):
-            yield f"{method.criterion} {fault}"
+        if misfit := unfit(selector, *asked, iterative=method.iterative is not None):
+            yield f"{method.criterion} {misfit}"
 
 
 def unfit_training(
@@ -58,32 +52,18 @@ def unfit_training(
     """What trains on its way needs a budget to head for, and may need scores on the way."""
     trains = procedure is not None or (method.iterative and method.iterative.trains)
     if trains and budgets.cost == "threshold":
-        yield (
-            "it trains until a budget is met, and budgets.threshold is none; give macs, params, "
-            "channels or speedup"
-        )
+        yield fault("until_threshold")
     if procedure is None:
         return
     if method.iterative and not procedure.follows:
-        yield (
-            f"{procedure.name} selects on its way, so `iterative` would mean nothing; leave it out"
-        )
+        yield fault("own_way", name=procedure.name)
     if procedure.rescores and selection.round_to > 1:
-        yield (
-            f"{procedure.name} chooses single units on its way, and selection.round_to = "
-            f"{selection.round_to} wants them in steps; leave round_to out"
-        )
+        yield fault("single_units", name=procedure.name, round_to=selection.round_to)
     recipe = procedure.recipe
     if procedure.own_rate and recipe and (recipe.schedule != "constant" or recipe.warmup_epochs):
-        yield (
-            f"{procedure.name} has a rhythm of its own, and its recipe a schedule or a warm-up, "
-            "which would mean nothing; give it `schedule: constant`"
-        )
+        yield fault("own_rhythm", name=procedure.name)
     if procedure.rescores and selector is not None:
-        yield (
-            f"{procedure.name} scores on its way with these options, and {method.criterion} picks "
-            "sets and gives no scores"
-        )
+        yield fault("no_scores", name=procedure.name, criterion=method.criterion)
 
 
 def too_short(procedure: PhaseUse | None, dataset: DatasetSpec) -> Iterator[str]:
@@ -100,14 +80,11 @@ def too_short(procedure: PhaseUse | None, dataset: DatasetSpec) -> Iterator[str]
         share=lambda removed: 1.0,
         generator=torch.Generator(),
     )
-    steps, epochs = extent.steps(procedure.recipe), procedure.recipe.epochs
+    steps, epochs = extent.steps(procedure.recipe), counted(procedure.recipe.epochs, "epoch")
     try:
         create_phase("procedure", procedure.name, procedure.options, nowhere).check_length(steps)
     except CriteriaError as error:
-        yield (
-            f"its recipe has {counted(epochs, 'epoch')} on {dataset.title}, which are {steps} "
-            f"steps. {error}"
-        )
+        yield fault("too_short", epochs=epochs, title=dataset.title, steps=steps, why=error)
 
 
 def shared_metric(suite: AnySuite) -> Metric:
@@ -119,24 +96,21 @@ def shared_metric(suite: AnySuite) -> Metric:
     tasks = {one.title: task_of(one) for one in suite.datasets}
     if len({one.name for one in tasks.values()}) > 1:
         said = ", ".join(f"{title} is for {one.name}" for title, one in tasks.items())
-        raise PlanError(
-            f"datasets: {said}. Metrics of several tasks have no mean; give each task a suite"
-        )
+        raise PlanError(fault("several_tasks", said=said))
     metric = next(iter(tasks.values())).metric
     unsaid = isinstance(suite, Suite) and "rope" not in suite.analysis.model_fields_set
     if unsaid and metric.point != TOP1.point:
-        raise PlanError(
-            f"analysis.rope: give the largest difference that does not matter, in {metric.points} "
-            f"of {metric.title}; its default is of {TOP1.points} of {TOP1.quality}"
-        )
+        raise PlanError(fault("unsaid_rope", metric=metric, usual=TOP1))
     return metric
 
 
 def refuse_misfits(recipe: Recipe | Alteration, dataset: DatasetSpec, where: str) -> None:
     """Raises PlanError for what means nothing for the task of a dataset."""
     task = task_of(dataset)
-    for fault in task.misfits(recipe):
-        raise PlanError(f"{where} on {dataset.title} ({task.name}): {fault}")
+    for key, why in task.unfit.items():
+        if given := getattr(recipe, key, None):
+            where = f"{where} on {dataset.title} ({task.name})"
+            raise PlanError(f"{where}: {key} = {given}: {why}; leave it out")
 
 
 def refuse_no_batch(recipe: Recipe, dataset: DatasetSpec) -> None:

@@ -10,31 +10,16 @@ from criteria.lazy import Tensor, torch
 from reports.metric import Metric
 
 from .known import register_task
-from .task import Tally, Task, summed_loss
+from .task import METRICS, Tally, Task, summed_loss
 
-_IMAGES = "it changes images, and a text has none; leave it out"
+_IMAGES = "it changes images, and a text has none"
 
 
 @register_task("language-model")
 class LanguageModel(Task):
     """Tokens [n, length] -> logits [n, length, vocabulary]; targets are the next tokens."""
 
-    metric: ClassVar[Metric] = Metric(
-        name="log_likelihood",
-        title="log-likelihood per token",
-        quality="log-likelihood",
-        unit="nats",
-        point="nat",
-        scale=1,
-        digits=3,
-        least=None,
-        most=0,
-        large=1,
-        poor=None,
-        counts=False,
-        about="Log-likelihood is minus the loss, in nats a token, so that higher is better; "
-        "perplexity is the exponential of the loss.",
-    )
+    metric: ClassVar[Metric] = METRICS["language-model"]
     categories: ClassVar[str] = "vocabulary"
     at_once: ClassVar[int] = 64
     unfit: ClassVar[Mapping[str, str]] = dict.fromkeys(

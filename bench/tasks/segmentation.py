@@ -9,24 +9,16 @@ from criteria.lazy import Tensor, torch
 from reports.metric import Metric
 
 from .known import register_task
-from .task import Tally, Task, summed_loss
+from .task import METRICS, Tally, Task, summed_loss
 
-_MASKS = "images would change, and their masks not alike; leave it out"
+_MASKS = "images would change, and their masks not alike"
 
 
 @register_task("segmentation")
 class Segmentation(Task):
     """Images [n, c, h, w] -> logits [n, classes, h, w]; targets [n, h, w], 255 is ignored."""
 
-    metric: ClassVar[Metric] = Metric(
-        name="miou",
-        title="mIoU",
-        quality="mIoU",
-        poor=20,
-        counts=False,
-        about="mIoU is the intersection over union of predicted and true pixels, a mean over the "
-        "classes that occur in masks or predictions; pixels of 255 are left out.",
-    )
+    metric: ClassVar[Metric] = METRICS["segmentation"]
     nothing: ClassVar[int] = 255
     at_once: ClassVar[int] = 16
     unfit: ClassVar[Mapping[str, str]] = dict.fromkeys(

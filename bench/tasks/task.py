@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
+
+from pydantic import TypeAdapter
 
 from criteria.lazy import Tensor, functional, torch
 from criteria.options import Options
 from reports.metric import TOP1, Metric
-from suites import Recipe
-from suites.recipe import Alteration
+from suites.files import read_yaml
 
+METRICS = TypeAdapter(dict[str, Metric]).validate_python(
+    read_yaml(Path(__file__).with_name("metrics.yaml"))
+)
 NOTHING = -100  # a target that counts for nothing, as torch has it
 
 
@@ -96,12 +101,6 @@ class Task:
     def near_chance(self, primary: float, categories: int, samples: int) -> bool:
         """Whether a network does little better than guessing, on so many samples."""
         return primary <= self.chance(categories)
-
-    def misfits(self, recipe: Recipe | Alteration) -> Iterator[str]:
-        """What a recipe asks for that means nothing here, in words."""
-        for key, why in self.unfit.items():
-            if getattr(recipe, key, None):
-                yield f"{key} = {getattr(recipe, key)}: {why}"
 
 
 def summed_loss(logits: Tensor, targets: Tensor, nothing: int = NOTHING) -> float:

@@ -1,0 +1,1 @@
+"""Networks for elsewhere: in formats that other runtimes read, checked after writing."""

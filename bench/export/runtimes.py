@@ -1,0 +1,193 @@
+"""Networks as files of other runtimes, ONNX and torch.export, for batches of any size, checked."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from criteria.lazy import Tensor, nn, pytree, torch
+from criteria.network.modes import evaluated
+
+from ..errors import ExportError
+
+Run = Callable[..., list[Tensor]]  # positional arguments -> all tensors of the output
+SIZES = (1, 3)  # of the batches that a file is checked on
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file that another runtime reads.
+
+    Attributes:
+        difference: largest of its outputs and torch's, relative to the largest output.
+        opset: of ONNX.
+    """
+
+    file: Path
+    difference: float
+    opset: int | None = None
+
+
+def to_onnx(
+    model: nn.Module, inputs: tuple[Any, ...], file: Path, *, opset: int | None = None
+) -> Written:
+    """Write a network in eval mode as ONNX, and hold its outputs in onnxruntime against torch's.
+
+    Args:
+        inputs: arguments of the forward; the first dimension of tensors is the batch, of any size
+            in the file.
+        opset: None is torch's own choice.
+
+    Raises:
+        ExportError: the extra `export` is missing, the network cannot be written for batches of any
+            size, or the file gives other outputs.
+    """
+    needs("onnx", "onnxscript", "onnxruntime")
+    program = _program(model, inputs)
+    with _refused("ONNX"):
+        found = torch.onnx.export(program, (), dynamo=True, opset_version=opset, verbose=False)
+        assert found is not None
+        _write(file, found.save)
+    difference = _checked(model, inputs, run_onnx(file), file)
+    return Written(file, difference, found.model.opset_imports[""])
+
+
+def to_torch_export(model: nn.Module, inputs: tuple[Any, ...], file: Path) -> Written:
+    """Write a network in eval mode for `torch.export.load`; arguments as of `to_onnx`."""
+    program = _program(model, inputs)
+    with _refused("torch.export"):
+        _write(file, lambda path: torch.export.save(program, path))
+    return Written(file, _checked(model, inputs, run_torch_export(file), file))
+
+
+def run_onnx(file: Path) -> Run:
+    """An ONNX file as a function, run by onnxruntime on the CPU, in one thread as torch is here."""
+    runtime = import_module("onnxruntime")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    names = [one.name for one in session.get_inputs()]
+
+    def run(*args: Any) -> list[Tensor]:
+        given = [one.numpy(force=True) for one in tensors(args)]
+        found = session.run(None, dict(zip(names, given, strict=True)))
+        return [torch.from_numpy(one) for one in found]
+
+    return run
+
+
+def run_torch_export(file: Path) -> Run:
+    """A file of torch.export as a function."""
+    model = torch.export.load(file).module()
+    return lambda *args: outputs(model, args)
+
+
+def needs(*packages: str) -> None:
+    """Raise ExportError where a package of the extra `export` is not installed."""
+    missing = [one for one in packages if find_spec(one) is None]
+    if missing:
+        raise ExportError(
+            f"this needs {', '.join(missing)}, which the extra `export` brings: "
+            "pip install 'pruning-bench[export]'"
+        )
+
+
+def outputs(model: nn.Module, args: tuple[Any, ...]) -> list[Tensor]:
+    """All tensors that a network puts out, in whatever they are nested."""
+    with torch.no_grad():
+        return tensors(model(*args))
+
+
+def tensors(values: Any) -> list[Tensor]:
+    """All tensors in nested tuples, lists and mappings."""
+    return [one for one in pytree.tree_leaves(values) if isinstance(one, torch.Tensor)]
+
+
+def apart(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float:
+    """The largest difference of outputs, relative to the largest of the first; inf where shapes or
+    their number differ, or one is not finite."""
+    if [one.shape for one in ours] != [one.shape for one in theirs]:
+        return float("inf")
+    pairs = [(a.double().cpu(), b.double().cpu()) for a, b in zip(ours, theirs, strict=True)]
+    found = max(float((a - b).abs().max() / a.abs().max().clamp(min=1e-30)) for a, b in pairs)
+    return found if found == found else float("inf")
+
+
+def resized(inputs: tuple[Any, ...], size: int) -> tuple[Any, ...]:
+    """The same arguments as a batch of another size: its images repeated, or the first of them."""
+    batch = _batch(inputs)
+
+    def resize(one: Any) -> Any:
+        return one[torch.arange(size) % batch] if _batched(one, batch) else one
+
+    return pytree.tree_map(resize, inputs)
+
+
+def _program(model: nn.Module, inputs: tuple[Any, ...]) -> Any:
+    """The network as torch.export reads it, its batch of any size."""
+    two = resized(inputs, 2)  # of one image, torch takes the size for a constant
+    size = torch.export.Dim("batch")
+    shapes = pytree.tree_map(lambda one: {0: size} if _batched(one, 2) else None, two)
+    with evaluated(model), _refused("torch.export"), torch.no_grad():
+        return torch.export.export(model, two, dynamic_shapes=shapes)
+
+
+def _batch(inputs: tuple[Any, ...]) -> int:
+    return len(tensors(inputs)[0])
+
+
+def _batched(one: Any, size: int) -> bool:
+    return isinstance(one, torch.Tensor) and one.dim() > 0 and len(one) == size
+
+
+def _write(file: Path, save: Callable[[str], None]) -> None:
+    """Write a file under its name once it is whole."""
+    part = file.with_name(f".part-{file.name}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save(str(part))
+        part.replace(file)
+    except OSError as error:
+        raise ExportError(f"{file} cannot be written: {error.strerror or error}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _checked(model: nn.Module, inputs: tuple[Any, ...], run: Run, file: Path) -> float:
+    """The largest difference of a file's outputs; ExportError, and no file, where it is large."""
+    largest = 0.0
+    for size in SIZES:
+        given = resized(inputs, size)
+        with evaluated(model):
+            ours = outputs(model, given)
+        largest = max(largest, apart(ours, run(*given)))
+        allowed = max(3 * torch.finfo(one.dtype).eps ** 0.5 for one in ours)
+    if largest > allowed:
+        file.unlink()
+        raise ExportError(
+            f"{file.name} was not kept: its outputs differ from torch's by {largest:.1e} of "
+            "their size"
+        )
+    return largest
+
+
+@contextmanager
+def _refused(by: str) -> Iterator[None]:
+    """Exporters warn of themselves, and fail in many ways: the first line says which."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except ExportError:
+        raise
+    except Exception as error:  # of torch, of onnxscript, of the user's forward
+        first = " ".join((str(error).strip() or type(error).__name__).splitlines()[:2])
+        raise ExportError(
+            f"{by} cannot write this network for batches of any size: {first}"
+        ) from error
