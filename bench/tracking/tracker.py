@@ -23,7 +23,7 @@ from .experiment import MLFLOW_STATUS, NOTE, Experiment
 from .links import latest_run
 
 if TYPE_CHECKING:
-    from mlflow.entities import DatasetInput, Param
+    from mlflow.entities import Param
 
     from .summaries import Conclusions
 
@@ -39,6 +39,8 @@ class Tracker:
     """
 
     def __init__(self, experiment: Experiment, provenance: Mapping[str, Any], command: str) -> None:
+        from mlflow.entities import Dataset, DatasetInput
+
         self._experiment, suite = experiment, experiment.suite
         self._statuses: dict[str, str] = {}
         tags = {
@@ -51,13 +53,17 @@ class Tracker:
             "mlflow.source.name": command,
             **fields.provenance_tags(provenance),
         }
-        client = experiment.client
+        client, inputs = experiment.client, []
+        for one in suite.datasets:
+            spec = one.model_dump(mode="json")
+            given = Dataset(one.title, content_key(spec)[:12], "local", json.dumps(spec))
+            inputs.append(DatasetInput(given, []))
         with talking_to(experiment.uri):
             _end_stale_runs(experiment)
             name = fields.short(command, fields.NAME_LIMIT)
             self._run_id = client.create_run(experiment.id, None, tags, name).info.run_id
             client.log_batch(self._run_id, params=_key_settings(suite))
-            client.log_inputs(self._run_id, _datasets(suite))
+            client.log_inputs(self._run_id, inputs)  # what the UI lists as datasets
             client.log_text(self._run_id, resolved(suite), "suite.yaml")
             client.log_dict(self._run_id, dict(provenance), "provenance.json")
 
@@ -158,17 +164,6 @@ def _key_settings(suite: AnySuite) -> list[Param]:
         "methods": suite.method_names,
     }
     return [Param(*one) for one in fields.params(settings).items()]
-
-
-def _datasets(suite: AnySuite) -> list[DatasetInput]:
-    """What the UI lists as the run's datasets."""
-    from mlflow.entities import Dataset, DatasetInput
-
-    return [
-        DatasetInput(Dataset(one.title, content_key(spec)[:12], "local", json.dumps(spec)), [])
-        for one in suite.datasets
-        for spec in [one.model_dump(mode="json")]
-    ]
 
 
 def _end_stale_runs(experiment: Experiment) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from ..formats import counted
 from ..metric import spoken
 from ..records import Labels, Record
-from .care import caution
+from .captions import caution
 from .findings import provenance
 
 # Parts of provenance names: differences here may move results; a host's name does not.
