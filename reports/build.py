@@ -17,6 +17,7 @@ from .analysis.fidelity import FidelityResults, analyse_fidelity
 from .analysis.results import Results
 from .declared import Declaration
 from .formats import Table
+from .metric import spoken
 from .page.findings import headline_numbers
 from .records import Labels, Record, of_its_metric
 
