@@ -21,6 +21,7 @@ class LanguageModel(Task):
 
     metric: ClassVar[Metric] = METRICS["language-model"]
     categories: ClassVar[str] = "vocabulary"
+    positions: ClassVar[int] = 1
     at_once: ClassVar[int] = 64
     unfit: ClassVar[Mapping[str, str]] = dict.fromkeys(
         ("color_jitter", "random_erasing", "mixup", "cutmix", "channels_last"), _IMAGES

@@ -20,6 +20,7 @@ class Segmentation(Task):
 
     metric: ClassVar[Metric] = METRICS["segmentation"]
     nothing: ClassVar[int] = 255
+    positions: ClassVar[int] = 2
     at_once: ClassVar[int] = 16
     unfit: ClassVar[Mapping[str, str]] = dict.fromkeys(
         ("random_erasing", "mixup", "cutmix"), _MASKS

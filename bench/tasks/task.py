@@ -44,6 +44,7 @@ class Task:
         metric: what networks are compared by.
         categories: the name, in the shape of the data, of how many classes an output has.
         nothing: a target that counts for nothing.
+        positions: the first dimension of inputs of which every place has outputs; default: none.
         at_once: samples that are evaluated in one batch.
         unfit: keys of a recipe that mean nothing here, and why.
     """
@@ -52,6 +53,7 @@ class Task:
     metric: ClassVar[Metric] = TOP1
     categories: ClassVar[str] = "classes"
     nothing: ClassVar[int] = NOTHING
+    positions: ClassVar[int] = 99
     at_once: ClassVar[int] = 500
     unfit: ClassVar[Mapping[str, str]] = {}
 
@@ -60,9 +62,26 @@ class Task:
 
     def outputs(self, found: Any) -> Tensor:
         """What of a network's outputs is the prediction: logits [n, classes, ...]."""
-        if isinstance(found, Mapping):  # as torchvision's dictionaries and transformers' outputs
-            return next(found[key] for key in ("logits", "out") if key in found)
-        return found[0] if isinstance(found, tuple) else found
+        if not isinstance(found, Mapping):
+            return found
+        return found["logits" if "logits" in found else "out"]  # transformers', torchvision's
+
+    def misfit(self, found: Any, inputs: Tensor, shape: Mapping[str, int]) -> str:
+        """What a network's outputs for these inputs are where the task does not take them."""
+        said = "logits alone, or under 'logits' or 'out'"
+        wanted = f"not {said}; its forward has to return them"
+        if isinstance(found, Mapping) and not found.keys() & {"logits", "out"}:
+            return f"a {type(found).__name__} of {', '.join(map(repr, found))}, {wanted}"
+        if not isinstance(found, torch.Tensor | Mapping):
+            return f"a {type(found).__name__}, {wanted}"
+        fits = [len(inputs), shape[self.categories], *inputs.shape[self.positions :]]
+        logits = self.outputs(found)
+        if list(logits.shape) == fits:
+            return ""
+        return (
+            f"outputs {list(logits.shape)}, not {fits}; its constructor is told how many by a "
+            "parameter such as num_classes, or under `options`"
+        )
 
     def loss(self, found: Any, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
         """The mean over all that counts, of a network's outputs and targets [n, ...]."""
