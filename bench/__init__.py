@@ -11,14 +11,18 @@ if TYPE_CHECKING:
     from .data.known import register_dataset
     from .models.constructors import register_model
     from .pruning.prune import Pruned, prune
+    from .tasks.known import register_task
+    from .tasks.task import Task
 
-__all__ = ["Pruned", "prune", "register_dataset", "register_model"]
+__all__ = ["Pruned", "Task", "prune", "register_dataset", "register_model", "register_task"]
 
 _PLACES = {
     "Pruned": "pruning.prune",
+    "Task": "tasks.task",
     "prune": "pruning.prune",
     "register_dataset": "data.known",
     "register_model": "models.constructors",
+    "register_task": "tasks.known",
 }
 
 

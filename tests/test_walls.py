@@ -47,6 +47,7 @@ LADDER = {
         plan
         models  training  tracking
         data
+        tasks
         pruning
         export
         store
@@ -87,6 +88,7 @@ LADDER = {
         chance
         words
         records  formats
+        metric
         seal
     """,
 }

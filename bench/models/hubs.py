@@ -46,21 +46,21 @@ def from_timm(spec: ModelSpec, shape: Mapping[str, Any]) -> Call:
 
 
 def from_transformers(spec: ModelSpec, shape: Mapping[str, Any]) -> Call:
-    """An image classifier of transformers by its class or type, which gives logits alone.
+    """An image classifier or causal LM of transformers, by class or type, which gives logits alone.
 
     Of its attention leave whole heads, or, with the option `attention: kept`, nothing.
 
     Raises:
         ModelError: no such network or option.
     """
-    config, kind = _classifier(spec.name)
+    config, kind = _known(spec.name)
     folder = _folder(spec)
     given = config.from_pretrained(folder).to_diff_dict() if folder else {}
     names = [*config().to_dict(), "num_labels"]
     options = dict(spec.options)
     unit = options.pop("attention", "heads")
     refuse_unknown(spec.name, options, [*names, "attention"])
-    sizes = fitting({*names} & {"num_labels", "num_channels", "image_size"}, shape)
+    sizes = {**fitting(names, shape), **dict.fromkeys({"use_cache"} & {*names}, False)}
     wanted = {**given, **sizes, **options}
     made = call(f"transformers:{kind}", config=call(f"transformers:{config.__name__}", **wanted))
     logits = call("bench.models.adapters:logits_alone", model=made)
@@ -69,7 +69,7 @@ def from_transformers(spec: ModelSpec, shape: Mapping[str, Any]) -> Call:
 
 def load_folder(model: nn.Module, spec: ModelSpec) -> None:
     """Fill a network from a folder of `save_pretrained`; what has other classes stays as it is."""
-    kind = getattr(_library("hf"), _classifier(spec.name)[1])
+    kind = getattr(_library("hf"), _known(spec.name)[1])
     config = getattr(model, "config", None)
     given = kind.from_pretrained(_folder(spec), config=config, ignore_mismatched_sizes=True)
     model.load_state_dict(given.state_dict())
@@ -79,21 +79,24 @@ def _folder(spec: ModelSpec) -> str | None:
     return spec.checkpoint if spec.checkpoint and Path(spec.checkpoint).is_dir() else None
 
 
-def _classifier(name: str) -> tuple[Any, str]:
+def _known(name: str) -> tuple[Any, str]:
     """The type of its config, and the name of its class, of `hf:vit` or of its class's name."""
-    classes = _library("hf").MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING
-    known = dict[str, tuple[Any, str]]()
-    for config, kind in classes.items():
-        for each in kind if isinstance(kind, tuple) else (kind,):
-            known |= {f"hf:{config.model_type}": (config, each.__name__)}
-            known |= {f"hf:{each.__name__}": (config, each.__name__)}
+    library, known = _library("hf"), dict[str, tuple[str, str]]()
+    auto = import_module("transformers.models.auto.modeling_auto")
+    for task in ("CAUSAL_LM", "IMAGE_CLASSIFICATION"):
+        for of, kinds in getattr(auto, f"MODEL_FOR_{task}_MAPPING_NAMES").items():
+            for kind in kinds if isinstance(kinds, tuple) else (kinds,):
+                known |= {f"hf:{of}": (of, kind), f"hf:{kind}": (of, kind)}
     if name not in known:
-        said = f"transformers has no image classifier {name!r}{meant(name, known)}"
+        said = f"transformers has no image classifier or causal LM {name!r}{meant(name, known)}"
         raise ModelError(f"{said}; give its type, as in hf:vit, or its class")
-    return known[name]
+    of, kind = known[name]
+    return library.CONFIG_MAPPING[of], kind
 
 
 def _library(extra: str) -> Any:
+    from ..data.vision import torchvision  # noqa: F401 - where its import needs help
+
     try:
         return import_module(LIBRARIES[extra])
     except ImportError as error:

@@ -35,7 +35,7 @@ TORCHVISION = "torchvision:"
 ELSEWHERE = {
     f"{TORCHVISION}NAME": "any classifier of torchvision; weights by name",
     "timm:NAME": "any network of timm (extra timm), with random weights or a checkpoint",
-    "hf:NAME": "any image classifier of transformers (extra hf), by class or type",
+    "hf:NAME": "any image classifier or causal LM of transformers (extra hf)",
     "PACKAGE.MODULE:NAME": "a class of yours, or a function that builds a network",
 }
 

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from reports.declared import REHEARSED
 from reports.formats import counted
+from reports.metric import speaking_of
 from reports.records import Record
 from suites import Suite
 from suites.faults import no_such
@@ -20,6 +21,7 @@ from ..executors.process import visible_gpus
 from ..plan.jobs import Trial
 from ..plan.plan import Plan
 from ..plan.recorded import record_suite
+from ..plan.refusals import shared_metric
 from ..steps.workspace import Settings
 from ..store.provenance import environment
 from ..store.store import Store
@@ -58,6 +60,11 @@ def session(plan: Plan, request: Request, console: Console) -> int:
     Raises:
         BenchError, CriteriaError: faults of the input, all found before anything runs.
     """
+    with speaking_of(shared_metric(plan.suite)):
+        return _session(plan, request, console)
+
+
+def _session(plan: Plan, request: Request, console: Console) -> int:
     device, there = request.settings.device, ("cpu", "cuda")
     if device not in there:
         raise BenchError(f"--device: {no_such('device', device, there)}")
