@@ -33,7 +33,7 @@ from .constructors import (
 
 TORCHVISION = "torchvision:"
 ELSEWHERE = {
-    f"{TORCHVISION}NAME": "any classifier of torchvision; weights by name",
+    f"{TORCHVISION}NAME": "any classifier or segmentation network of torchvision; weights by name",
     "timm:NAME": "any network of timm (extra timm), with random weights or a checkpoint",
     "hf:NAME": "any image classifier or causal LM of transformers (extra hf)",
     "PACKAGE.MODULE:NAME": "a class of yours, or a function that builds a network",

@@ -3,6 +3,7 @@
 And ImageNet's ResNets with the stem for small images, as usual on CIFAR.
 """
 
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ AUXILIARY = ("aux1", "aux2", "AuxLogits")  # second outputs of GoogLeNet and Inc
 
 
 def names() -> list[str]:
-    """The names of all classifiers of torchvision."""
-    return torchvision.models.list_models(module=torchvision.models)
+    """The names of all networks of torchvision that classify images, or their pixels."""
+    models = torchvision.models
+    return [*models.list_models(module=models), *models.list_models(module=models.segmentation)]
 
 
 def torchvision_model(
@@ -62,6 +64,8 @@ def _new(name: str, classes: int, image_size: int) -> nn.Module:
             raise ModelError(f"{name}: {image_size} pixels do not divide into patches of {patch}")
         options["image_size"] = image_size
     builder = torchvision.models.get_model_builder(name)
+    if "weights_backbone" in signature(builder).parameters:  # of segmentation
+        options["weights_backbone"] = None
     if name in ("googlenet", "inception_v3"):
         options["init_weights"] = True  # without it they warn that the default will change
     return builder(weights=None, **options)
