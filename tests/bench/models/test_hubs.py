@@ -101,7 +101,7 @@ def test_a_folder_of_transformers_is_a_checkpoint(transformers: Any, tmp_path: P
         ("timm", {"name": "timm:resnet19"}, r"timm has no model 'resnet19' \(did you mean"),
         ("timm", {"name": "timm:resnet18", "options": {"drop": 1}}, "unexpected keyword.*'drop'"),
         ("timm", {"name": "timm:resnet18", "weights": "a1"}, "give `checkpoint:`"),
-        ("transformers", {"name": "hf:resnett"}, r"no image classifier 'hf:resnett' \(did you"),
+        ("transformers", {"name": "hf:resnett"}, r"transformers has no 'resnett' \(did you"),
         ("transformers", {"name": "hf:vit", "options": {"hiden_size": 1}}, "mean hidden_size"),
     ],
 )
