@@ -85,6 +85,8 @@ def _folder(spec: ModelSpec) -> str | None:
 
 
 def _library(extra: str) -> Any:
+    from ..data import vision  # noqa: F401  # the one way to torchvision, which they import
+
     try:
         return import_module(LIBRARIES[extra])
     except ImportError as error:
