@@ -68,6 +68,25 @@ def build_model(spec: ModelSpec, *, seed: int, **shape: int) -> nn.Module:
     return model.train()
 
 
+def constructor(spec: ModelSpec, **shape: int) -> dict[str, Any]:
+    """What builds a model, but for its weights, as plain calls: `{"call": "module:function",
+    "arguments": {...}}`, of which an argument may be one too.
+
+    >>> constructor(ModelSpec(name="vgg_small"), classes=2, channels=1, image_size=8)["call"]
+    'bench.models.vgg:vgg_small'
+    """
+    if spec.name.startswith(TORCHVISION):
+        from .zoo import torchvision_call
+
+        name = spec.name.removeprefix(TORCHVISION)
+        return torchvision_call(name, shape["classes"], shape["image_size"], **spec.options)
+    architecture = ARCHITECTURES[spec.name]
+    return {
+        "call": f"{__package__}.{architecture.where}",
+        "arguments": {**architecture.fixed, **shape, **spec.options},
+    }
+
+
 def list_models() -> dict[str, str]:
     """One line about each model."""
     own = {name: architecture.about for name, architecture in ARCHITECTURES.items()}
