@@ -43,6 +43,10 @@ def listing(console: Console, what: str, plugins: Sequence[Path], name: str = ""
     if name and what not in ("criteria", "presets") and what not in PHASES:
         told = ", ".join(("criteria", "presets", *PHASES))
         raise BenchError(f"bench list {what} {name}: a name may follow {told}")
+    if plugins:
+        from ..plan.plugins import load_plugins
+
+        load_plugins(plugins)
     if what == "suites":
         _suites(console)
     elif what == "recipes":
@@ -50,7 +54,7 @@ def listing(console: Console, what: str, plugins: Sequence[Path], name: str = ""
     elif what == "presets":
         _presets(console, name)
     elif what == "criteria":
-        _criteria(console, plugins, name)
+        _criteria(console, name)
     elif what in PHASES:
         _phases(console, PHASES[what], name)
     else:
@@ -153,14 +157,10 @@ def _recipes(console: Console) -> None:
     print_table(console, ("recipe", "epochs", "batch", "optimizer", "weight decay"), rows)
 
 
-def _criteria(console: Console, plugins: Sequence[Path], name: str) -> None:
+def _criteria(console: Console, name: str) -> None:
     """A line each, or all about one."""
     with console.status("reading the criteria"):
         from criteria import criteria, find
-
-        from ..plan.plugins import load_plugins
-
-        load_plugins(plugins)
     if name:
         one = find(name)
         kind, does = ("", "scores") if one.selector is None else (" selector", "picks")
