@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .data.known import register_dataset
+    from .models.kept import load
     from .pruning.prune import Pruned, prune
 
-__all__ = ["Pruned", "prune", "register_dataset"]
+__all__ = ["Pruned", "load", "prune", "register_dataset"]
 
-_PLACES = {"Pruned": "pruning.prune", "prune": "pruning.prune", "register_dataset": "data.known"}
+_PLACES = {
+    "load": "models.kept",
+    "Pruned": "pruning.prune",
+    "prune": "pruning.prune",
+    "register_dataset": "data.known",
+}
 
 
 def __getattr__(name: str) -> Any:

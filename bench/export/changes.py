@@ -22,8 +22,8 @@ def changes(unpruned: nn.Module, pruned: nn.Module) -> dict[str, Any]:
     """
     before, after = _layers(unpruned), _layers(pruned)
     for name, layer in after.items():
-        if name not in before or class_of(before[name]) != class_of(layer):
-            made = class_of(before[name]) if name in before else "no such layer"
+        made = type(before[name]).__qualname__ if name in before else "no such layer"
+        if made != type(layer).__qualname__:
             raise ExportError(
                 f"{name or 'the network'} is a {class_of(layer)}, and its constructor makes {made}"
             )

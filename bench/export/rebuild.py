@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import json
 import runpy
+from collections.abc import Mapping
 from operator import attrgetter
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,7 +37,7 @@ def rebuild(folder: Path, model: nn.Module | None = None) -> nn.Module:
     return model.eval()
 
 
-def construct(folder: Path, recipe: dict[str, Any], call: dict[str, Any]) -> Any:
+def construct(folder: Path, recipe: Mapping[str, Any], call: Mapping[str, Any]) -> Any:
     """What a call gives; its arguments may be calls, its module a file beside the recipe."""
     name, _, function = call["call"].partition(":")
     if name in recipe["files"]:

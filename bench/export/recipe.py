@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +16,7 @@ from criteria.source import closure, hash_of
 from reports.seal import Unsealed, seal_json, unseal
 
 from ..errors import ExportError
-from .changes import class_of, misfit, named_tensors
+from .changes import changes, class_of, misfit, named_tensors
 from .runtimes import apart, bound, needs, outputs, resized, written
 
 RECIPE, WEIGHTS, CHECK = "pruning_recipe.json", "network.safetensors", "check.safetensors"
@@ -36,8 +36,7 @@ def keep(
     model: nn.Module,
     inputs: Any,
     constructor: Call | None,
-    changed: Mapping[str, Any],
-    about: Mapping[str, Any],
+    recipe: Mapping[str, Any],
 ) -> None:
     """Write a network's tensors and then its recipe, and rebuild it from them.
 
@@ -45,8 +44,7 @@ def keep(
         model: on any device; it is left as it is.
         inputs: one batch of its arguments, tensors: a tuple of them, or a mapping by name.
         constructor: of the unpruned network; None where whoever loads it brings that.
-        changed: what makes this network of that one, by `changes`.
-        about: what else readers may want to know.
+        recipe: what readers want to know; without a constructor also `changes` of the network.
 
     Raises:
         ExportError: the extra `export` is missing, the files cannot be written, or what is rebuilt
@@ -57,25 +55,29 @@ def keep(
 
     model = copied(model).cpu().eval()
     state, shared = _state(model)
-    written(folder / WEIGHTS, lambda path: save_file(state, path))
-    written(folder / CHECK, lambda path: save_file(_check(model, inputs), path))
     modules = {name: _file(name) for name in _modules(constructor)}
     users = {name: file for name, file in modules.items() if _users(file)}
-    recipe = {
-        **about,
+    whole = {
+        **recipe,
         "made_by": {"pruning-bench": version("pruning-bench"), "torch": torch.__version__},
         "class": class_of(model),
         "constructor": constructor,
         "files": {name: _copy(folder, file) for name, file in modules.items() if _alone(file)},
         "sources": {name: hash_of(closure([file])) for name, file in users.items()},
-        **changed,
         "shared": shared,
-        "sha256": hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest(),
     }
-    lines = ",\n".join(f' "{key}": {json.dumps(value)}' for key, value in recipe.items())
+    if constructor:
+        whole |= changes(_constructed(folder, whole), model)
+    written(folder / WEIGHTS, lambda path: save_file(state, path))
+    written(folder / CHECK, lambda path: save_file(_check(model, inputs), path))
+    whole["sha256"] = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    lines = ",\n".join(f' "{key}": {json.dumps(value)}' for key, value in whole.items())
     sealed = seal_json(f"{{\n{lines}\n}}", RECIPE)
     written(folder / RECIPE, lambda path: Path(path).write_bytes(sealed))
-    kept(folder, None if constructor else model)
+    if constructor:
+        kept(folder)
+    else:
+        _rebuilt(folder, model)
 
 
 def kept(folder: Path, model: nn.Module | None = None) -> nn.Module:
@@ -90,25 +92,37 @@ def kept(folder: Path, model: nn.Module | None = None) -> nn.Module:
     needs("safetensors")
     from safetensors.torch import load_file
 
-    from .rebuild import construct, rebuild
-
     recipe = read_recipe(folder)
-    if model is None and recipe["constructor"] is None:
+    model = model or _constructed(folder, recipe)
+    shapes = {name: [*one.shape] for name, one in load_file(folder / WEIGHTS).items()}
+    if fault := misfit(model, recipe, shapes):
+        raise ExportError(f"{folder} holds another network than this {class_of(model)}: {fault}")
+    return _rebuilt(folder, model)
+
+
+def _constructed(folder: Path, recipe: Mapping[str, Any]) -> nn.Module:
+    """The unpruned network; raises ExportError where it cannot be built."""
+    from .rebuild import construct
+
+    call = recipe["constructor"]
+    if call is None:
         raise ExportError(
             f"{folder}: how to build a {recipe['class']} is not known; give the unpruned network: "
             "bench.load(path, model=...)"
         )
     try:
-        model = model or construct(folder, recipe, recipe["constructor"])
+        return construct(folder, recipe, call)
     except Exception as error:  # of a user's constructor, or of what is not installed
         raise ExportError(
-            f"{folder}: its constructor {recipe['constructor']['call']} fails: "
-            f"{type(error).__name__}: {error}"
+            f"{folder}: its constructor {call['call']} fails: {type(error).__name__}: {error}"
         ) from error
-    shapes = {name: [*one.shape] for name, one in load_file(folder / WEIGHTS).items()}
-    if fault := misfit(model, recipe, shapes):
-        raise ExportError(f"{folder} holds another network than this {class_of(model)}: {fault}")
-    rebuilt, inputs, then = rebuild(folder, model), *check(folder)
+
+
+def _rebuilt(folder: Path, model: nn.Module) -> nn.Module:
+    """Raises ExportError where the outputs are not those kept."""
+    from .rebuild import rebuild
+
+    rebuilt, (inputs, then) = rebuild(folder, model), check(folder)
     found = outputs(rebuilt, inputs)
     difference = apart(then, [one.flatten()[:FIRST] for one in found])
     if difference > bound(found):
@@ -163,6 +177,18 @@ def read_recipe(folder: Path) -> dict[str, Any]:
     if hashlib.sha256(weights).hexdigest() != recipe["sha256"]:
         raise ExportError(f"{folder / WEIGHTS} was damaged or edited: it has another SHA-256")
     return recipe
+
+
+def call_of(build: Callable[..., Any], arguments: Mapping[str, Any]) -> Call:
+    """A call as a recipe writes it.
+
+    Raises:
+        ExportError: the function or class cannot be imported elsewhere.
+    """
+    module, name = build.__module__, build.__qualname__
+    if module == "__main__" or "<" in name:
+        raise ExportError(f"{name} cannot be imported by others; put it into a file of its own")
+    return {"call": f"{module}:{name}", "arguments": dict(arguments)}
 
 
 def _modules(call: Call | None) -> Iterator[str]:
