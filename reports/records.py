@@ -305,16 +305,13 @@ def parse_record(content: bytes, source: str, key: str) -> Record:
         raise RecordError(
             f"{source}: schema version {record.schema_version}, this program reads {SCHEMA_VERSION}"
         )
-    if not _is_key_of(record.key, record.identity) or key != record.key:
+    try:
+        own = content_key(record.identity)
+    except ValueError:  # not a number, which no identity holds
+        own = ""
+    if not own == record.key == key:
         raise RecordError(f"{source}: its identity does not hash to its key; it has been edited")
     return record
-
-
-def _is_key_of(key: str, identity: dict[str, Any]) -> bool:
-    try:
-        return content_key(identity) == key
-    except ValueError:  # not a number, which no identity holds
-        return False
 
 
 def frame(records: Iterable[Record]) -> pd.DataFrame:

@@ -52,7 +52,7 @@ def listing(console: Console, what: str, plugins: Sequence[Path], name: str = ""
     elif what == "recipes":
         _recipes(console)
     elif what == "presets":
-        _presets(console, name)
+        _preset(console, name) if name else _presets(console)
     elif what == "criteria":
         _criteria(console, name)
     elif what in PHASES:
@@ -87,13 +87,10 @@ def _suites(console: Console) -> None:
     say(console, "how long one takes: bench plan NAME; in smaller versions: with --scales")
 
 
-def _presets(console: Console, name: str) -> None:
-    """The papers' methods, of which suites are made; or all of one."""
+def _presets(console: Console) -> None:
+    """The papers' methods, of which suites are made."""
     from suites.method import MethodSpec, named_presets
 
-    if name:
-        _preset(console, name)
-        return
     rows = [
         (name, method.criterion, _leaves(method))
         for name, one in named_presets().items()
@@ -217,17 +214,14 @@ def option_lines(kind: type[Options]) -> Iterator[str]:
     from pydantic_core import PydanticUndefined
 
     for name, field in kind.model_fields.items():
-        default = "" if field.default is PydanticUndefined else f" = {_plain(field.default)}"
-        meaning = _meaning(kind, name)
+        given, default = field.default, ""
+        if given is not PydanticUndefined:
+            default = f" = {given if isinstance(given, str) else _written(given)}"
+        told = (getattr(one, "model_fields", {}).get(name) for one in kind.__mro__)  # last first
+        meaning = next((one.description for one in told if one and one.description), "")
         yield f"{name}{default} ({_allowed(field.annotation)})" + (meaning and f": {meaning}")
     if kind.__doc__:
         yield " ".join(kind.__doc__.split())
-
-
-def _meaning(kind: type[Options], name: str) -> str:
-    """An option's description, from where it was described last."""
-    fields = (getattr(one, "model_fields", {}).get(name) for one in kind.__mro__)
-    return next((one.description for one in fields if one and one.description), "")
 
 
 def _allowed(annotation: Any) -> str:
@@ -242,11 +236,6 @@ def _allowed(annotation: Any) -> str:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "{" + ", ".join(annotation.model_fields) + "}"
     return getattr(annotation, "__name__", str(annotation))
-
-
-def _plain(value: Any) -> str:
-    """A value as YAML writes it, without quotes."""
-    return value if isinstance(value, str) else _written(value)
 
 
 def _units(entry: Entry) -> str:
