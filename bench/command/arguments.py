@@ -218,7 +218,7 @@ class ChosenSuite:
 
 @dataclass(frozen=True, kw_only=True)
 class SuiteToRun(ChosenSuite):
-    """One that may be run look by look."""
+    """One that may be run look by look, and whose pruned networks may be kept."""
 
     until_decided: Annotated[
         bool,
@@ -226,6 +226,14 @@ class SuiteToRun(ChosenSuite):
             "--until-decided", help="Add bases, look by look, until every comparison is decided."
         ),
     ] = False
+    keep: Annotated[
+        str,
+        typer.Option(
+            metavar="best|all|A,B",
+            help="Keep the pruned networks: of the best method of each problem, budget and "
+            "recovery, of all, or of these methods (extra export).",
+        ),
+    ] = ""
     cap: Annotated[
         int | None,
         typer.Option(help="The most bases of --until-decided; default: twice the suite's."),

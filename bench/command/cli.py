@@ -168,6 +168,7 @@ def run(
         shard=shard,
         retry_failed=retry_failed,
         allow_untrained=allow_untrained,
+        keep=chosen.keep,
         command=" ".join(sys.argv),
     )
     raise typer.Exit(session(planned, request, console))
