@@ -309,6 +309,33 @@ def sync(chosen: ChosenSuite) -> None:
 
 
 @app.command()
+def export(
+    trial: Annotated[
+        str, typer.Argument(help="The first letters of a trial's key, or a kept network's folder.")
+    ],
+    to: Annotated[str, typer.Option(help="onnx, torch-export or safetensors.")] = "onnx",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to; default: the network's own.")
+    ] = None,
+    code: Annotated[
+        bool, typer.Option("--code", help="Instead, print plain torch code that rebuilds it.")
+    ] = False,
+    results: Results = RESULTS,
+    data_root: DataRoot = DATA,
+    plugin: Plugins = [],  # noqa: B006
+) -> None:
+    """Write a kept network (bench run --keep) as a file, and check that in its own runtime."""
+    from ..plan.plugins import load_plugins
+    from .export import show_code, write_export
+
+    load_plugins(plugin)
+    if code:
+        show_code(trial, results)
+    else:
+        write_export(console, trial, to, out, results, data_root)
+
+
+@app.command()
 def pull(
     suite: Annotated[str, typer.Argument(help="A suite's name: the name of its experiment.")],
     source: Annotated[
