@@ -86,7 +86,7 @@ LADDER = {
         declared
         chance
         words
-        records  formats  display_names
+        records  formats
         seal
     """,
 }

@@ -39,7 +39,7 @@ def rebuild(folder: Path, model: nn.Module | None = None) -> nn.Module:
 
 def construct(folder: Path, recipe: Mapping[str, Any], call: Mapping[str, Any]) -> Any:
     """What a call gives; its arguments may be calls, its module a file beside the recipe."""
-    name, _, function = call["call"].partition(":")
+    name, _, function = call["call"].rpartition(":")
     if name in recipe["files"]:
         file = folder / recipe["files"][name]
         module: Any = SimpleNamespace(**runpy.run_path(str(file)))

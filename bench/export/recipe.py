@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from importlib.metadata import version
@@ -23,9 +24,11 @@ RECIPE, WEIGHTS, CHECK = "pruning_recipe.json", "network.safetensors", "check.sa
 FIRST = 4096  # values of each output that are kept to check by
 # Copied files are read where this project and torch-pruning are not.
 PLAIN = {
-    "from ..data.vision import torchvision": "import torchvision",
-    "from ..errors import ModelError": "ModelError = ValueError",
-    "from torch_pruning.pruner.function import BasePruningFunc": "BasePruningFunc = object",
+    r"^from __future__ import annotations$": "",
+    r"^from \.\.data\.vision import torchvision$": "import torchvision",
+    r"^from \.\.errors import ModelError$": "ModelError = ValueError",
+    r"^from torch_pruning.* import BasePruningFunc$": "BasePruningFunc = object",
+    r"^@(bench\.)?register_model\(.*\)$|^(from bench import register_model|import bench)$": "",
 }
 
 Call = Mapping[str, Any]  # {"call": "module:function", "arguments": {...}}; arguments may be calls
@@ -194,7 +197,7 @@ def call_of(build: Callable[..., Any], arguments: Mapping[str, Any]) -> Call:
 def _modules(call: Call | None) -> Iterator[str]:
     if call is None:
         return
-    yield call["call"].partition(":")[0]
+    yield call["call"].rpartition(":")[0]
     for value in call["arguments"].values():
         if isinstance(value, dict) and "call" in value:
             yield from _modules(value)
@@ -220,11 +223,20 @@ def _alone(file: Path) -> bool:
 
 
 def _copy(folder: Path, file: Path) -> str:
-    text = file.read_text("utf-8")
-    for ours, plain in PLAIN.items():
-        text = text.replace(ours, plain)
+    text = "from __future__ import annotations\n\n" + _plain(file)
     written(folder / file.name, lambda path: Path(path).write_text(text, "utf-8"))
     return file.name
+
+
+def _plain(file: Path) -> str:
+    """The code of a module, with what it takes of ours in it."""
+    text = file.read_text("utf-8")
+    for pattern, plain in PLAIN.items():
+        text = re.sub(pattern, plain, text, flags=re.MULTILINE)
+    if not _ours(file):
+        return text
+    beside = re.compile(r"^from \.(\w+) import .*$", re.MULTILINE)
+    return beside.sub(lambda found: _plain(file.with_name(f"{found[1]}.py")), text)
 
 
 def _state(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:

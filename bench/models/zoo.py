@@ -8,6 +8,7 @@ from torch import nn
 
 from ..data.vision import torchvision
 from ..errors import ModelError
+from .constructors import Call, call
 from .vit import PrunableViT, Unit, make_prunable
 
 AUXILIARY = ("aux1", "aux2", "AuxLogits")  # second outputs of GoogLeNet and Inception
@@ -56,11 +57,11 @@ def _new(name: str, classes: int, image_size: int) -> nn.Module:
         patch = int(name.split("_")[-1])
         if image_size % patch:
             raise ModelError(f"{name}: {image_size} pixels do not divide into patches of {patch}")
-    return torchvision.models.get_model(**_arguments(name, classes, image_size))
+    return torchvision.models.get_model(name, **_arguments(name, classes, image_size))
 
 
 def _arguments(name: str, classes: int, image_size: int) -> dict[str, Any]:
-    options: dict[str, Any] = {"name": name, "weights": None, "num_classes": classes}
+    options: dict[str, Any] = {"weights": None, "num_classes": classes}
     if name.startswith("vit_"):
         options["image_size"] = image_size
     if name in ("googlenet", "inception_v3"):
@@ -70,17 +71,13 @@ def _arguments(name: str, classes: int, image_size: int) -> dict[str, Any]:
 
 def torchvision_call(
     name: str, classes: int, image_size: int, attention: Unit = "head_dims"
-) -> dict[str, Any]:
+) -> Call:
     """The constructor of `torchvision_model` as a recipe writes it: what torchvision itself has,
     made prunable where that has other layers."""
-    arguments = _arguments(name, classes, image_size)
-    call = {"call": "torchvision.models:get_model", "arguments": arguments}
+    made = call("torchvision.models:get_model", name=name, **_arguments(name, classes, image_size))
     if not name.startswith("vit_"):
-        return call
-    return {
-        "call": "bench.models.vit:make_prunable",
-        "arguments": {"model": call, "attention": attention},
-    }
+        return made
+    return call("bench.models.vit:make_prunable", model=made, attention=attention)
 
 
 def published(name: str, weights: str) -> Any:

@@ -8,7 +8,7 @@ from reports.records import Measurements, Record, Status
 
 from ..errors import ExportError
 from ..export.recipe import keep
-from ..models.registry import constructor
+from ..models.registry import plain_constructor
 from ..plan.jobs import TrialJob
 from ..pruning.network import Network
 from .record import made_record
@@ -44,7 +44,7 @@ def keep_network(job: TrialJob, workspace: Workspace) -> tuple[Status, str | Non
     else:
         about["kept"] = network.kept_by_layer(thin.removed)
     data = workspace.base(job.at.base).data
-    call = constructor(job.at.base.model, **data.shape)
+    call = plain_constructor(job.at.base.model, **data.shape)
     try:
         keep(workspace.store.network(job.key), pruned, network.inputs, call, about)
     except ExportError as error:

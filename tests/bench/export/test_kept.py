@@ -18,7 +18,7 @@ import bench
 from bench.errors import ExportError
 from bench.export import recipe as recipes
 from bench.export.recipe import RECIPE, WEIGHTS, keep
-from bench.models.registry import build_model, constructor
+from bench.models.registry import build_model, plain_constructor
 from bench.pruning.network import Network
 from suites.problem import ModelSpec
 
@@ -268,7 +268,7 @@ def test_networks_of_ours_are_rebuilt_where_this_project_is_not(tmp_path: Path) 
             build_model(spec, seed=0, **shape).eval(), torch.randn(2, 1, 32, 32)
         )
         removed = [torch.arange(one.units // 2) for one in network.structure.groups]
-        cut, call = network.cut(removed), constructor(spec, **shape)
+        cut, call = network.cut(removed), plain_constructor(spec, **shape)
         keep(tmp_path / name, cut, network.inputs, call, {})
     source = Path(recipes.__file__).with_name("rebuild.py")
     shutil.copy(source, tmp_path / "rebuild.py")
