@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rich.console import Console
 
+from reports.analysis.compare import MethodDifference
+from reports.formats import confidence
 from reports.metric import spoken
+from reports.page.method_tables import difference_rows
 
 from ..terminal import print_table, say
-
-if TYPE_CHECKING:
-    from reports.analysis.compare import MethodDifference
 
 
 def show_difference(console: Console, result: MethodDifference) -> None:
     """Differences on each problem, then what may be said over them."""
-    from reports.formats import confidence
-    from reports.page.method_tables import difference_rows
 
     of = spoken()
     what = f"{of.quality} change in {of.points} of {of.title}"

@@ -10,7 +10,6 @@ from itertools import product
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
@@ -49,28 +48,6 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         yield curves(results, looks, cells, "accuracy_cost_matched")
 
 
-def curves(results: Results, looks: Mapping[str, Look], cells: pd.DataFrame, name: str) -> Plot:
-    """Curves of these cells, of which one or more is complete, against the cost of the analysis."""
-    cost = results.suite.analysis.cost.removesuffix("_ratio")
-    unmeasured = cost if cells[f"{cost}_ratio"].isna().all() else ""
-    if unmeasured:
-        cost = "params" if results.suite.budgets.cost == "params" else "macs"
-    data = drawn(cells, results.trials, results.dense, cost)
-    matched = cells["matched_to"].notna()  # their markers are hollow too: published ones stay away
-    theirs = published_points(results, cells[:0] if matched.any() else cells, cost)
-    theoretical = results.suite.budgets.unstructured and cost == "macs"
-    label = "theoretical MACs kept (%)" if theoretical else COSTS[cost]
-    banded = with_bands(data, looks, results.suite.analysis.control)
-    data = data[(data["dot"] == "") | data["method"].isin(banded)]
-    figure = draw(data, looks, label, banded, theirs)
-    shown = pd.concat([data, theirs], ignore_index=True) if len(theirs) else data
-    return plotted(
-        "accuracy_cost", figure, shown, results, name, matched=matched.any(), cost=cost,
-        unmeasured=unmeasured, label=label, banded=[looks[one].name for one in banded],
-        published=len(theirs), methods=cells["method"].unique(),
-    )  # fmt: skip
-
-
 def drawn(
     table: pd.DataFrame, trials: pd.DataFrame, dense: pd.DataFrame, cost: str
 ) -> pd.DataFrame:
@@ -98,13 +75,13 @@ def drawn(
         table[ends] = table[["latency_low_percent", "latency_high_percent"]]
         columns += ends
     columns += ["top1", "low", "high", "n"]
-    rows, (least, most) = [], spoken().shown_limits
+    rows = []
     for problem, recovery in product(table["problem"].unique(), table["recovery"].unique()):
         values = dense.loc[dense["problem"] == problem, "dense_top1"].to_numpy(dtype=float)
         mean, spread = values.mean(), values.std(ddof=1) if values.size > 1 else 0.0
         place = {"problem": problem, "recovery": recovery, "method": DENSE, "n": values.size}
         place["dot"] = ""
-        low, high = max(mean - spread, least), min(mean + spread, most)
+        low, high = np.clip([mean - spread, mean + spread], *spoken().shown_limits)
         rows.append(place | {"top1": mean, "low": low, "high": high})
     lines = pd.DataFrame(rows, columns=columns).astype({"budget": float, "cost_percent": float})
     return pd.concat([table[columns], lines], ignore_index=True)
@@ -121,17 +98,22 @@ def with_bands(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> l
     return [name for name in loud if name in (control, best)]
 
 
-def draw(
-    data: pd.DataFrame,
-    looks: Mapping[str, Look],
-    x_label: str,
-    banded: list[str],
-    theirs: pd.DataFrame,
-) -> Figure:
-    """The picture of `drawn`; the axis runs from the dense network to the left towards less kept.
+def curves(results: Results, looks: Mapping[str, Look], cells: pd.DataFrame, name: str) -> Plot:
+    """Curves of these cells, of which one or more is complete, against the cost of the analysis.
 
-    Intervals are drawn of the `banded` methods; `theirs` is from `published_points`.
+    The axis runs from the dense network to the left towards less kept.
     """
+    cost = results.suite.analysis.cost.removesuffix("_ratio")
+    unmeasured = cost if cells[f"{cost}_ratio"].isna().all() else ""
+    if unmeasured:
+        cost = "params" if results.suite.budgets.cost == "params" else "macs"
+    data = drawn(cells, results.trials, results.dense, cost)
+    matched = cells["matched_to"].notna()  # their markers are hollow too: published ones stay away
+    theirs = published_points(results, cells[:0] if matched.any() else cells, cost)
+    theoretical = results.suite.budgets.unstructured and cost == "macs"
+    label = "theoretical MACs kept (%)" if theoretical else COSTS[cost]
+    banded = with_bands(data, looks, results.suite.analysis.control)
+    data = data[(data["dot"] == "") | data["method"].isin(banded)]
     methods = in_order(data["method"], looks)
     figure, panels = grid(data, 2.1)
     for panel in panels:
@@ -139,11 +121,11 @@ def draw(
         _panel(panel.ax, own, methods, looks, banded)
         draw_published(panel.ax, others, looks)
         panel.ax.set_ylim(*limits(pd.concat([own, others]) if len(others) else own))
-    name_axes(figure, panels, x_label, spoken().test_axis)
+    name_axes(figure, panels, label, spoken().test_axis)
     cost_axis(panels[0].ax, data)
-    curves = data.dropna(subset=["budget"])
+    met = data.dropna(subset=["budget"])
     for panel in panels:
-        mark_below(panel.ax, panel.of(curves), "cost_percent", "top1", "budget", looks)
+        mark_below(panel.ax, panel.of(met), "cost_percent", "top1", "budget", looks)
     dense = Line2D([], [], label="dense, mean", **DASHED)
     spread = Patch(color=GREY, alpha=0.18, linewidth=0, label="dense, ± 1 SD")
     several = (data.loc[data["method"] == DENSE, "n"] > 1).any()
@@ -151,7 +133,12 @@ def draw(
                     linestyle="none", label="published")  # fmt: skip
     published = [hollow] if len(theirs) else []
     legend(figure, [*entries(methods, looks), dense, *([spread] if several else []), *published])
-    return figure
+    shown = pd.concat([data, theirs], ignore_index=True) if len(theirs) else data
+    return plotted(
+        "accuracy_cost", figure, shown, results, name, matched=matched.any(), cost=cost,
+        unmeasured=unmeasured, label=label, banded=[looks[one].name for one in banded],
+        published=len(theirs), methods=cells["method"].unique(),
+    )  # fmt: skip
 
 
 def _panel(
