@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .data.known import register_dataset
     from .models.constructors import register_model
+    from .models.kept import load
     from .pruning.prune import Pruned, prune
     from .tasks.known import register_task
     from .tasks.task import Task
 
-__all__ = ["Pruned", "Task", "prune", "register_dataset", "register_model", "register_task"]
+__all__ = ["Pruned", "Task", "load", "prune"]
+__all__ += ["register_dataset", "register_model", "register_task"]
 
 _PLACES = {
+    "load": "models.kept",
     "Pruned": "pruning.prune",
     "Task": "tasks.task",
     "prune": "pruning.prune",

@@ -5,21 +5,15 @@ from __future__ import annotations
 from criteria import StructureError
 from criteria.lazy import Tensor, nn, torch
 from criteria.network.given import copied, given
-from suites.problem import ModelSpec, TaskSpec
+from suites.problem import ModelSpec
 
 from ..errors import ModelError
-from ..tasks.known import find_task
 from ..tasks.task import Task
 from .registry import build_model, code_of
 
 
-def fresh(
-    spec: ModelSpec, seed: int, inputs: Tensor, task: Task | None = None, **shape: int
-) -> nn.Module:
+def fresh(spec: ModelSpec, seed: int, inputs: Tensor, task: Task, **shape: int) -> nn.Module:
     """A network where its inputs are, in training mode, which gives what its task takes.
-
-    Args:
-        task: default: classification.
 
     Of others' weights behind masks and parametrizations become those that act, in float32.
 
@@ -34,7 +28,6 @@ def fresh(
     except StructureError as error:
         raise ModelError(f"{spec.name}, on images {list(inputs.shape)}: {error}") from error
     with torch.random.fork_rng(devices=[]), torch.no_grad():
-        task = task or find_task(TaskSpec(name="classification"))
         for when, found in (("", copied(plain).eval()), (" in training", copied(plain).train())):
             if misfit := task.misfit(found(inputs), inputs, shape):
                 raise ModelError(f"{spec.name} gives{when} {misfit}")

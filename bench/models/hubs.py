@@ -13,8 +13,11 @@ from suites.faults import meant
 from suites.problem import ModelSpec
 
 from ..errors import ModelError
-from .constructors import Call, call, fitting, refuse_unknown
+from .constructors import Call, call, fitting, found, refuse_unknown
 
+CLASSIFIER = "transformers:AutoModelForImageClassification"
+_OFF = {"use_cache"}  # of what generates
+_SIZES = {"num_labels", "num_channels", "image_size", "vocab_size", "max_position_embeddings"}
 LIBRARIES = {"timm": "timm", "hf": "transformers"}  # by extra
 
 
@@ -46,32 +49,38 @@ def from_timm(spec: ModelSpec, shape: Mapping[str, Any]) -> Call:
 
 
 def from_transformers(spec: ModelSpec, shape: Mapping[str, Any]) -> Call:
-    """An image classifier or causal LM of transformers, by class or type, which gives logits alone.
+    """A network of transformers by its class, or a classifier's type, which gives logits alone.
 
     Of its attention leave whole heads, or, with the option `attention: kept`, nothing.
 
     Raises:
         ModelError: no such network or option.
     """
-    config, kind = _known(spec.name)
-    folder = _folder(spec)
-    given = config.from_pretrained(folder).to_diff_dict() if folder else {}
-    names = [*config().to_dict(), "num_labels"]
-    options = dict(spec.options)
-    unit = options.pop("attention", "heads")
-    refuse_unknown(spec.name, options, [*names, "attention"])
-    sizes = {**fitting(names, shape), **dict.fromkeys({"use_cache"} & {*names}, False)}
-    wanted = {**given, **sizes, **options}
-    made = call(f"transformers:{kind}", config=call(f"transformers:{config.__name__}", **wanted))
-    logits = call("bench.models.adapters:logits_alone", model=made)
+    library, name = _library("hf"), spec.name.partition(":")[2]
+    types = library.CONFIG_MAPPING
+    kind = None if name in types else getattr(library, name, None)
+    if kind is None and name not in types:
+        raise ModelError(f"transformers has no {name!r}{meant(name, types)}")
+    config = types[name] if kind is None else kind.config_class
+    given = config.from_pretrained(_folder(spec)).to_diff_dict() if _folder(spec) else {}
+    options = {"attention": "heads", **spec.options}
+    known = [*config().to_dict(), "num_labels", "attention"]
+    refuse_unknown(spec.name, options, known)
+    sizes = {**fitting({*known} & _SIZES, shape), **dict.fromkeys({*known} & _OFF, False)}
+    unit = options.pop("attention")
+    configured = call(f"transformers:{config.__name__}", **{**given, **sizes, **options})
+    place = f"transformers:{name}" if kind else f"{CLASSIFIER}.from_config"
+    logits = call("bench.models.adapters:logits_alone", model=call(place, config=configured))
     return call("bench.models.adapters:adapted", model=logits, unit=unit)
 
 
 def load_folder(model: nn.Module, spec: ModelSpec) -> None:
     """Fill a network from a folder of `save_pretrained`; what has other classes stays as it is."""
-    kind = getattr(_library("hf"), _known(spec.name)[1])
-    config = getattr(model, "config", None)
-    given = kind.from_pretrained(_folder(spec), config=config, ignore_mismatched_sizes=True)
+    name = spec.name.partition(":")[2]
+    kind = CLASSIFIER if name in _library("hf").CONFIG_MAPPING else f"transformers:{name}"
+    given = found(f"{kind}.from_pretrained")(
+        _folder(spec), config=getattr(model, "config", None), ignore_mismatched_sizes=True
+    )
     model.load_state_dict(given.state_dict())
 
 
@@ -79,23 +88,8 @@ def _folder(spec: ModelSpec) -> str | None:
     return spec.checkpoint if spec.checkpoint and Path(spec.checkpoint).is_dir() else None
 
 
-def _known(name: str) -> tuple[Any, str]:
-    """The type of its config, and the name of its class, of `hf:vit` or of its class's name."""
-    library, known = _library("hf"), dict[str, tuple[str, str]]()
-    auto = import_module("transformers.models.auto.modeling_auto")
-    for task in ("CAUSAL_LM", "IMAGE_CLASSIFICATION"):
-        for of, kinds in getattr(auto, f"MODEL_FOR_{task}_MAPPING_NAMES").items():
-            for kind in kinds if isinstance(kinds, tuple) else (kinds,):
-                known |= {f"hf:{of}": (of, kind), f"hf:{kind}": (of, kind)}
-    if name not in known:
-        said = f"transformers has no image classifier or causal LM {name!r}{meant(name, known)}"
-        raise ModelError(f"{said}; give its type, as in hf:vit, or its class")
-    of, kind = known[name]
-    return library.CONFIG_MAPPING[of], kind
-
-
 def _library(extra: str) -> Any:
-    from ..data.vision import torchvision  # noqa: F401 - where its import needs help
+    from ..data import vision  # noqa: F401  # the one way to torchvision, which they import
 
     try:
         return import_module(LIBRARIES[extra])

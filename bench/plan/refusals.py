@@ -108,7 +108,8 @@ def refuse_misfits(recipe: Recipe | Alteration, dataset: DatasetSpec, where: str
     """Raises PlanError for what means nothing for the task of a dataset."""
     task = task_of(dataset)
     for key, why in task.unfit.items():
-        if given := getattr(recipe, key, None):
+        given = getattr(recipe, key, None)
+        if given and not (key == "augment" and given is True):
             where = f"{where} on {dataset.title} ({task.name})"
             raise PlanError(f"{where}: {key} = {given}: {why}; leave it out")
 

@@ -23,7 +23,7 @@ class Segmentation(Task):
     positions: ClassVar[int] = 2
     at_once: ClassVar[int] = 16
     unfit: ClassVar[Mapping[str, str]] = dict.fromkeys(
-        ("random_erasing", "mixup", "cutmix"), _MASKS
+        ("augment", "random_erasing", "mixup", "cutmix"), _MASKS
     )
 
     def tally(self, outputs: Iterator[tuple[Tensor, Tensor]]) -> Tally:

@@ -75,13 +75,13 @@ def drawn(
         table[ends] = table[["latency_low_percent", "latency_high_percent"]]
         columns += ends
     columns += ["top1", "low", "high", "n"]
-    rows, (least, most) = [], spoken().shown_limits
+    rows = []
     for problem, recovery in product(table["problem"].unique(), table["recovery"].unique()):
         values = dense.loc[dense["problem"] == problem, "dense_top1"].to_numpy(dtype=float)
         mean, spread = values.mean(), values.std(ddof=1) if values.size > 1 else 0.0
         place = {"problem": problem, "recovery": recovery, "method": DENSE, "n": values.size}
         place["dot"] = ""
-        low, high = max(mean - spread, least), min(mean + spread, most)
+        low, high = np.clip([mean - spread, mean + spread], *spoken().shown_limits)
         rows.append(place | {"top1": mean, "low": low, "high": high})
     lines = pd.DataFrame(rows, columns=columns).astype({"budget": float, "cost_percent": float})
     return pd.concat([table[columns], lines], ignore_index=True)
