@@ -21,8 +21,9 @@ from suites.faults import meant, no_such
 from suites.files import read_yaml
 
 from ..errors import ModelError, at_fault
-from .architectures import ARCHITECTURES
 
+# Ours: their line in `bench list`, the `module:function` that builds one, and what is fixed there.
+ARCHITECTURES: dict[str, Any] = read_yaml(Path(__file__).with_name("architectures.yaml"))
 ALIASES: dict[str, list[str]] = read_yaml(Path(__file__).with_name("aliases.yaml"))
 CATALOG: Catalog[Registered] = Catalog("model", (), ModelError)
 Call = dict[str, Any]  # {"call": "module:attribute", "arguments": {...}}
@@ -73,10 +74,6 @@ def found(place: str) -> Callable[..., Any]:
     try:
         held: Any = importlib.import_module(module)
     except (Exception, SystemExit) as error:  # of a user's code
-        lacks = getattr(error, "name", None) if isinstance(error, ModuleNotFoundError) else None
-        if lacks and f"{module}.".startswith(f"{lacks}."):
-            where = f"neither in {here} nor among the installed packages"
-            raise ModelError(f"model {place}: there is no module {lacks!r}, {where}") from error
         raise ModelError(f"model {place}: {at_fault(_file(module), error)}") from error
     try:
         build = attrgetter(attribute)(held)
