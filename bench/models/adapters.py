@@ -27,6 +27,8 @@ def adapted(model: nn.Module, unit: Unit = "head_dims") -> nn.Module:
             _becomes(layer, _AcrossChannels)
         elif place == "timm.models.ghostnet.GhostModule":
             _becomes(layer, _Kept)
+        elif place == "timm.models.metaformer.Scale":
+            vars(layer)["shape"] = (-1, *vars(layer)["shape"][1:])
         elif place.startswith("transformers.") and hasattr(layer, "v_proj"):
             _becomes(layer, _Heads)
             vars(layer)["unit"] = unit
