@@ -93,6 +93,16 @@ def constructor(spec: ModelSpec, **shape: int) -> Call:
     return call(place, **{**fixed, **shape, **spec.options})
 
 
+def plain_constructor(spec: ModelSpec, **shape: int) -> Call:
+    """The call that makes a network of the same layers elsewhere: torchvision's own, no weights."""
+    if not spec.name.startswith(TORCHVISION):
+        return constructor(spec, **shape)
+    from .zoo import torchvision_call
+
+    name = spec.name.removeprefix(TORCHVISION)
+    return torchvision_call(name, shape["classes"], shape["image_size"], **spec.options)
+
+
 def list_models() -> dict[str, str]:
     """One line about each model."""
     own = {name: one["about"] for name, one in ARCHITECTURES.items()}

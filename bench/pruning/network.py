@@ -96,6 +96,19 @@ class Network:
             for group, gone in zip(self.structure.groups, removed, strict=True)
         }
 
+    def kept_by_layer(self, removed: Removed) -> dict[str, dict[str, list[int]]]:
+        """Channels that stay of each layer in a group, by its side: in, out, or both in one."""
+        stay: dict[str, dict[str, Tensor]] = {}
+        for group, units in zip(self.structure.groups, removed, strict=True):
+            for one in group.members:
+                whole = torch.ones(one.width, dtype=torch.bool)
+                kept = stay.setdefault(one.name, {}).setdefault(one.side, whole)
+                kept[one.indices[torch.isin(one.units, units)]] = False
+        return {
+            name: {side: kept.nonzero()[:, 0].tolist() for side, kept in sides.items()}
+            for name, sides in stay.items()
+        }
+
 
 @dataclass(frozen=True)
 class Rules:
