@@ -29,9 +29,9 @@ def fresh(spec: ModelSpec, seed: int, inputs: Tensor, **shape: int) -> nn.Module
     except StructureError as error:
         raise ModelError(f"{spec.name}, on images {list(inputs.shape)}: {error}") from error
     with torch.random.fork_rng(devices=[]), torch.no_grad():
-        _refuse_misfit(f"{spec.name} gives", copied(plain).eval()(inputs), shape["classes"])
-        in_training = copied(plain).train()(inputs)
-        _refuse_misfit(f"{spec.name} gives in training", in_training, shape["classes"])
+        for mode, when in ((False, ""), (True, " in training")):
+            outputs = copied(plain).train(mode)(inputs)
+            _refuse_misfit(f"{spec.name} gives{when}", outputs, shape["classes"])
     return plain.train()
 
 
