@@ -237,6 +237,7 @@ class Suite(AnySuite):
     selection: SelectionSpec = SelectionSpec()
     latency: bool = True  # measure milliseconds as well; of masks there is nothing to time
     train_accuracy: bool = False  # evaluate on the training split as well, without augmentation
+    keep: Literal["networks"] | None = None  # the pruned network of every trial, beside its record
     analysis: Analysis
 
     def faults(self) -> Iterator[str]:

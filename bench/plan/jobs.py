@@ -339,6 +339,7 @@ class TrialJob(_Job):
         early: the base whose weights take the place of those that are left.
         dense: the base whose accuracy it is held against, where its own is untrained.
         tune: what of the recipe is chosen on validation; None: nothing.
+        keep: whether its network is kept, which decides nothing of its record.
     """
 
     kind: ClassVar[str] = "trials"
@@ -354,6 +355,7 @@ class TrialJob(_Job):
     early: EarlyJob | None = None
     dense: BaseJob | None = None
     tune: Tune | None = None
+    keep: bool = False
 
     @property
     def at(self) -> Standpoint:
@@ -362,7 +364,7 @@ class TrialJob(_Job):
     @cached_property
     def identity(self) -> dict[str, Any]:
         timed = {"schema": SCHEMA_VERSION, "latency": self.timing is not None}
-        return self.path.identity | self._made("path", "timing", "labels") | timed
+        return self.path.identity | self._made("path", "timing", "labels", "keep") | timed
 
     def __str__(self) -> str:
         return self.labels.brief
