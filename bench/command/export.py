@@ -13,7 +13,7 @@ from suites.problem import DatasetSpec
 
 from ..data.datasets import load_dataset
 from ..errors import BenchError, ExportError
-from ..export.recipe import RECIPE, WEIGHTS, check, read_recipe
+from ..export.recipe import REBUILD, RECIPE, WEIGHTS, check, read_recipe
 from ..export.runtimes import (
     Run,
     Written,
@@ -28,7 +28,6 @@ from ..store.store import Store
 from ..terminal import say
 from ..training.measure import evaluate
 
-REBUILD = Path(__file__).parents[1] / "export" / "rebuild.py"
 FORMATS = ("onnx", "torch-export", "safetensors")
 OFF = 0.005  # of the accuracy, by which a file may differ: some images lie on the border
 
@@ -64,7 +63,7 @@ def write_export(
             run, what = run_torch_export(written.file), "torch.export"
         case _:
             shutil.copytree(folder, where, dirs_exist_ok=True)
-            shutil.copy(REBUILD, where)
+            shutil.copy(REBUILD, where / "rebuild.py")
             model, written = load(where), Written(where / WEIGHTS, 0.0)
             run, what = (
                 lambda *args: outputs(model, args),

@@ -34,6 +34,7 @@ def show_plan(
     workers: int,
     throughput: Throughput,
     data_root: Path | None = None,
+    keep: str = "",
 ) -> None:
     """Jobs, trials, what is done, epochs, work, time, and what the declared analysis can show."""
     from reports.page.wording import splits
@@ -63,11 +64,29 @@ def show_plan(
     say(console, f"train/validation split: {splits(planned.suite)}")
     console.print()
     say(console, _time_left(pending, records, workers))
+    _show_kept(console, planned, keep, store, data_root)
     _show_tests(console, planned)
     first, course = planned.needed([])
     if course.looks:
         counts = {"first": len(first.trials), "all": len(planned.trials)}
         say(console, SAID("tests", "looks", looks=course.looks, **counts))
+
+
+def _show_kept(
+    console: Console, planned: Plan, keep: str, store: Store, data_root: Path | None
+) -> None:
+    """How many networks a run would keep, and what they take at most: as much as if unpruned."""
+    from ..plan.keeping import asked_for
+    from ..plan.sizes import dataset_size, model_size
+
+    size = 0
+    kept = asked_for(planned, keep)
+    for trial in kept:
+        extent = dataset_size(trial.at.base.dataset, data_root)
+        size += 4 * model_size(trial.at.base.model, extent, store).params if extent else 0
+    if kept:
+        networks = counted(len(kept), "pruned network")
+        say(console, f"keeps {networks} in {store.root / 'networks'}: {size / 1e6:.0f} MB at most")
 
 
 def show_scales(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -98,10 +98,10 @@ def needs(*packages: str) -> None:
         )
 
 
-def outputs(model: nn.Module, args: tuple[Any, ...] | Mapping[str, Any]) -> list[Tensor]:
+def outputs(model: nn.Module, args: tuple[Any, ...]) -> list[Tensor]:
     """All tensors that a network puts out, in whatever they are nested."""
     with torch.no_grad():
-        return tensors(model(**args) if isinstance(args, Mapping) else model(*args))
+        return tensors(model(*args))
 
 
 def tensors(values: Any) -> list[Tensor]:
