@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from criteria.lazy import nn, torch
 from suites.faults import no_such
+from suites.files import read_yaml
 from suites.problem import ModelSpec
 
 from ..errors import ModelError, at_fault
@@ -32,12 +33,7 @@ from .constructors import (
 )
 
 TORCHVISION = "torchvision:"
-ELSEWHERE = {
-    f"{TORCHVISION}NAME": "any classifier of torchvision; weights by name",
-    "timm:NAME": "any network of timm (extra timm), with random weights or a checkpoint",
-    "hf:NAME": "any image classifier of transformers (extra hf), by class or type",
-    "PACKAGE.MODULE:NAME": "a class of yours, or a function that builds a network",
-}
+ELSEWHERE: dict[str, str] = read_yaml(Path(__file__).with_name("elsewhere.yaml"))
 
 
 def build_model(spec: ModelSpec, *, seed: int, **shape: int) -> nn.Module:
