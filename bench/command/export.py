@@ -15,7 +15,7 @@ from suites.problem import DatasetSpec
 from ..data.datasets import load_dataset
 from ..errors import BenchError, ExportError
 from ..export.recipe import REBUILD, RECIPE, WEIGHTS, check, read_recipe
-from ..export.runtimes import Run, checked, outputs, to_onnx, to_torch_export, written
+from ..export.runtimes import Run, checked, run_torch, to_onnx, to_torch_export, written
 from ..models.kept import kept_folder, load
 from ..store.store import Store
 from ..terminal import say
@@ -56,17 +56,13 @@ def write_export(
         for one in (*folder.iterdir(), REBUILD):
             name = one.name.replace(REBUILD.name, "rebuild.py")
             written(where / name, partial(shutil.copyfile, one))
-        done = checked(model, inputs, where / WEIGHTS, partial(_outputs, load(where)))
+        done = checked(model, inputs, where / WEIGHTS, run_torch(load(where)))
         what = f"{to}, with {RECIPE} and rebuild.py"
     size = done.file.stat().st_size / 1e6
     say(console, f"{done.file} ({size:.2f} MB): {what}, for batches of any size")
     say(console, f"outputs are at most {done.difference:.1e} of their size from torch's")
     if "trial" in recipe:
         _say_accuracy(console, done.run, Store(results), recipe["trial"]["key"], data_root)
-
-
-def _outputs(model: nn.Module, *args: Tensor) -> list[Tensor]:
-    return outputs(model, args)
 
 
 def _say_accuracy(console: Console, run: Run, store: Store, key: str, data_root: Path) -> None:

@@ -16,7 +16,9 @@ from suites import FidelitySuite
 
 from ..plan.graph import job_graph
 from ..plan.jobs import Trial, TrialJob
+from ..plan.keeping import asked_for
 from ..plan.plan import Plan
+from ..plan.sizes import dataset_size, model_size
 from ..plan.workload import Throughput, Work, own_epochs, prepared_epochs, recovery_epochs, work_of
 from ..store.store import Store
 from ..terminal import print_table, say
@@ -36,7 +38,6 @@ def show_plan(
     keep: str = "",
 ) -> None:
     """Jobs, trials, what is done, epochs, work, time, and what the declared analysis can show."""
-
     records = planned.records(store)
     pending = planned.pending(records)
     todo = job_graph(pending, store).jobs.values()
@@ -59,29 +60,18 @@ def show_plan(
     say(console, f"train/validation split: {splits(planned.suite)}")
     console.print()
     say(console, _time_left(pending, records, workers))
-    _show_kept(console, planned, keep, store, data_root)
+    if kept := asked_for(planned, keep):
+        sizes = [
+            4e-6 * model_size(one.at.base.model, extent, store).params
+            for one in kept
+            if (extent := dataset_size(one.at.base.dataset, data_root))
+        ]
+        say(console, SAID("work", "kept", count=len(kept), megabytes=sum(sizes)))
     _show_tests(console, planned)
     first, course = planned.needed([])
     if course.looks:
         counts = {"first": len(first.trials), "all": len(planned.trials)}
         say(console, SAID("tests", "looks", looks=course.looks, **counts))
-
-
-def _show_kept(
-    console: Console, planned: Plan, keep: str, store: Store, data_root: Path | None
-) -> None:
-    """How many networks a run would keep, and what they take at most: as much as if unpruned."""
-    from ..plan.keeping import asked_for
-    from ..plan.sizes import dataset_size, model_size
-
-    size = 0
-    kept = asked_for(planned, keep)
-    for trial in kept:
-        extent = dataset_size(trial.at.base.dataset, data_root)
-        size += 4 * model_size(trial.at.base.model, extent, store).params if extent else 0
-    if kept:
-        networks = counted(len(kept), "pruned network")
-        say(console, f"keeps {networks} in {store.root / 'networks'}: {size / 1e6:.0f} MB at most")
 
 
 def show_scales(

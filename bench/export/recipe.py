@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 import runpy
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -71,14 +71,16 @@ def keep(
         if first.setdefault(id(one), name) != name
     }
     state = {name: tensors[name].detach().contiguous().clone() for name in first.values()}
-    files = {name: _file(name) for name in _modules(constructor)}
+    names = dict.fromkeys(re.findall(r'"call": "(.*?):[^:"]*"', json.dumps(constructor)))
+    files = {one: Path(one if _plugin(one) else import_module(one).__file__ or "") for one in names}
+    copies = [one for one in names if _plugin(one) or one.startswith("bench.")]
     recipe = {
         **about,
         "made_by": {"pruning-bench": version("pruning-bench"), "torch": torch.__version__},
         "class": class_of(model),
         "constructor": constructor,
-        "sources": {name: [str(file), _sha256(file)] for name, file in files.items()},
-        "files": {name: _copy(folder, file) for name, file in files.items() if _only_here(name)},
+        "sources": {str(file): _sha256(file) for file in files.values()},
+        "files": {name: _copy(folder, files[name]) for name in copies},
         "shared": shared,
     }
     if constructor:
@@ -99,32 +101,30 @@ def keep(
 def kept(folder: Path, model: nn.Module | None = None) -> nn.Module:
     """The network in a folder, in eval mode on the CPU, its outputs held against those kept.
 
-    Args:
-        model: the unpruned network, changed in place; None constructs it.
-
-    Raises:
-        ExportError: it is not there, is not what was written, or cannot be rebuilt here.
+    `model` is the unpruned network, changed in place; None constructs it. Raises ExportError where
+    nothing is there, or not what was written, or it cannot be rebuilt here.
     """
     needs("safetensors")
     from safetensors.torch import load_file
 
     recipe = read_recipe(folder)
     model = model or _constructed(folder, recipe)
-    shapes = {name: [*one.shape] for name, one in load_file(folder / WEIGHTS).items()}
-    shapes |= {name: shapes[first] for name, first in recipe["shared"].items()}
-    if fault := _misfit(model, recipe, shapes | recipe["unpruned_shapes"]):
-        raise ExportError(
-            f"{folder} holds another network than this {class_of(model)}: {fault}{_changed(recipe)}"
-        )
+    then = {name: [*one.shape] for name, one in load_file(folder / WEIGHTS).items()}
+    then |= {name: then[first] for name, first in recipe["shared"].items()}
+    then |= recipe["unpruned_shapes"]
+    now = {name: [*one.shape] for name, one in named_tensors(model).items()}
+    gone = tuple(f"{name}." for name in recipe["gone"])
+    for name in {**then, **now}:
+        if now.get(name) != then.get(name) and not f"{name}.".startswith(gone):
+            raise ExportError(
+                f"{folder} holds another network than this {class_of(model)}, whose {name} is "
+                f"{now.get(name, 'missing')}: it was {then.get(name, 'missing')} before pruning"
+            )
     return _rebuilt(folder, recipe, model)
 
 
 def read_recipe(folder: Path) -> dict[str, Any]:
-    """The recipe in a folder, its weights held against their SHA-256.
-
-    Raises:
-        ExportError: there is none, or it or the weights are not what was written.
-    """
+    """The recipe in a folder; ExportError where it or the weights are not what was written."""
     try:
         recipe = json.loads(unseal((folder / RECIPE).read_bytes(), RECIPE))
         weights = _sha256(folder / WEIGHTS)
@@ -150,8 +150,7 @@ def check(folder: Path) -> tuple[tuple[Tensor, ...], list[Tensor]]:
 def changes(unpruned: nn.Module, pruned: nn.Module) -> dict[str, Any]:
     """Layers and tensors that are gone, attributes that differ, unpruned shapes of cut tensors.
 
-    Raises:
-        ExportError: the pruned network has a layer or tensor that the other one lacks.
+    Raises ExportError where the pruned network has a layer or tensor that the other one lacks.
 
     >>> found = changes(nn.Linear(4, 3), nn.Linear(4, 2))
     >>> found["attributes"], found["unpruned_shapes"]
@@ -161,10 +160,8 @@ def changes(unpruned: nn.Module, pruned: nn.Module) -> dict[str, Any]:
     old, new = named_tensors(unpruned), named_tensors(pruned)
     others = [one for one in after if _kind(before.get(one)) != _kind(after[one])]
     if strange := [*others, *(name for name in new if name not in old)]:
-        raise ExportError(
-            f"{strange[0] or class_of(pruned)} is nothing that its constructor makes, so that no "
-            "recipe leads to it"
-        )
+        name = strange[0] or class_of(pruned)
+        raise ExportError(f"{name} is nothing that its constructor makes; no recipe leads to it")
     gone = [name for name in (*before, *old) if name not in after and name not in new]
     differ = {name: _attributes(before[name], layer) for name, layer in after.items()}
     cut = [name for name, one in new.items() if one.shape != old[name].shape]
@@ -206,22 +203,6 @@ def _plain(value: Any) -> bool:
     return value is None or type(value) in (bool, int, float, str)
 
 
-def _misfit(
-    model: nn.Module, recipe: Mapping[str, Any], unpruned: Mapping[str, list[int]]
-) -> str | None:
-    """How a network differs from the unpruned one, whose tensors have these shapes."""
-    found = {name: list(one.shape) for name, one in named_tensors(model).items()}
-    gone = tuple(f"{name}." for name in recipe["gone"])
-    if lacks := [name for name in unpruned if name not in found]:
-        return f"it has no {lacks[0]}"
-    for name, shape in found.items():
-        if name not in unpruned and not f"{name}.".startswith(gone):
-            return f"{name} is none of the kept tensors"
-        if name in unpruned and shape != unpruned[name]:
-            return f"{name} is {shape}, and was {unpruned[name]} before pruning"
-    return None
-
-
 def _constructed(folder: Path, recipe: Mapping[str, Any]) -> nn.Module:
     call = recipe["constructor"]
     if call is None:
@@ -233,8 +214,7 @@ def _constructed(folder: Path, recipe: Mapping[str, Any]) -> nn.Module:
         made: nn.Module = runpy.run_path(str(REBUILD))["construct"](folder, recipe, call)
     except Exception as error:  # of a user's constructor, or of what is not installed
         raise ExportError(
-            f"{folder}: its constructor {call['call']} fails{_changed(recipe)}: "
-            f"{type(error).__name__}: {error}"
+            f"{folder}: its constructor {call['call']} fails: {type(error).__name__}: {error}"
         ) from error
     return made
 
@@ -247,20 +227,10 @@ def _rebuilt(folder: Path, recipe: Mapping[str, Any], model: nn.Module | None) -
     difference = apart(then, [one.flatten()[:FIRST] for one in found])
     if difference > bound(found):
         raise ExportError(
-            f"{folder}: rebuilt, this {class_of(made)} computes something else than the kept one: "
-            f"its outputs are {difference:.1e} of their size apart{_changed(recipe)}"
+            f"{folder}: rebuilt, this {class_of(made)} computes something else than the kept one, "
+            f"by {difference:.1e} of its outputs' size; has its code changed?"
         )
     return made
-
-
-def _changed(recipe: Mapping[str, Any]) -> str:
-    files = {name: (Path(file), digest) for name, (file, digest) in recipe["sources"].items()}
-    wrong = [
-        name
-        for name, (file, digest) in files.items()
-        if name not in recipe["files"] and file.is_file() and _sha256(file) != digest
-    ]
-    return f" (the code of {', '.join(wrong)} has changed since)" if wrong else ""
 
 
 def _sha256(file: Path) -> str:
@@ -276,21 +246,9 @@ def call_of(build: Any, arguments: Mapping[str, Any]) -> Call:
     return {"call": f"{build.__module__}:{build.__qualname__}", "arguments": dict(arguments)}
 
 
-def _modules(call: Call | None) -> Iterator[str]:
-    if call is not None:
-        yield call["call"].rpartition(":")[0]
-        for value in call["arguments"].values():
-            yield from _modules(value if isinstance(value, dict) and "call" in value else None)
-
-
-def _file(name: str) -> Path:
-    """Of a module, or of a plugin, which is named by its file."""
-    return Path(name if name.endswith(".py") else import_module(name).__file__ or "")
-
-
-def _only_here(name: str) -> bool:
-    """Whether a module is ours or a plugin; others are importable where they are installed."""
-    return name.endswith(".py") or name.startswith("bench.")
+def _plugin(name: str) -> bool:
+    """Whether a module is named by its file."""
+    return name.endswith(".py")
 
 
 def _copy(folder: Path, file: Path) -> str:

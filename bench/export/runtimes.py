@@ -79,7 +79,11 @@ def run_onnx(file: Path) -> Run:
 
 def run_torch_export(file: Path) -> Run:
     """A file of torch.export as a function."""
-    model = torch.export.load(file).module()
+    return run_torch(torch.export.load(file).module())
+
+
+def run_torch(model: nn.Module) -> Run:
+    """A network as a function."""
     return lambda *args: outputs(model, args)
 
 

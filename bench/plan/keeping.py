@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from statistics import fmean
 
-from reports.records import Record
+from reports.records import Record, frame
 from suites import FidelitySuite
 from suites.faults import no_such
 
 from ..errors import ExportError, PlanError
 from ..export.recipe import read_recipe
+from ..export.runtimes import needs
 from ..store.store import Store
 from .jobs import Trial, TrialJob
 from .plan import Plan
@@ -26,10 +26,13 @@ def keeping(
 
     Raises:
         PlanError: none of these, or trials that make no networks.
+        ExportError: the extra `export` is missing.
     """
     chosen, ahead = {one.key for one in asked_for(plan, asked)}, {one.key for one in pending}
     if asked == "best":
-        chosen = set() if pending else _best(records)
+        chosen = _best(records) if records and not pending else set()
+    if chosen:
+        needs("safetensors")
     again = {one.key for one in records if one.status == "done" and one.key in chosen}
     again = {key for key in again if not is_kept(store, key)}
     return [
@@ -40,11 +43,7 @@ def keeping(
 
 
 def asked_for(plan: Plan, asked: str) -> list[Trial]:
-    """The trials whose networks are to be kept; of the best, which nobody knows, of one method.
-
-    Raises:
-        PlanError: as `keeping`.
-    """
+    """The trials whose networks are to be kept; of the best, which nobody knows, of one method."""
     if isinstance(plan.suite, FidelitySuite):
         if asked:
             raise PlanError(f"--keep {asked}: a suite of kind fidelity makes no pruned networks")
@@ -68,21 +67,9 @@ def is_kept(store: Store, key: str) -> bool:
 
 
 def _best(records: Sequence[Record]) -> set[str]:
-    """Keys of the trials of the best methods; one with a trial that has failed is none."""
-    cells: dict[tuple[object, ...], dict[str, list[Record]]] = {}
-    for one in records:
-        at = one.labels
-        if at.matched_to is None:
-            cell = cells.setdefault((at.problem, at.budget, at.recovery), {})
-            cell.setdefault(at.method, []).append(one)
-    best: set[str] = set()
-    for cell in cells.values():
-        most = max(map(len, cell.values()))
-        means = {
-            name: fmean(one.measurements.pruned.top1 for one in trials if one.measurements)
-            for name, trials in cell.items()
-            if len(trials) == most and all(one.measurements for one in trials)
-        }
-        if means:
-            best |= {one.key for one in cell[max(means, key=means.__getitem__)]}
-    return best
+    """Keys of the trials of the best methods; one with a failed trial is behind the others."""
+    done = frame(one for one in records if one.labels.matched_to is None)
+    cell = ["problem", "budget", "recovery"]
+    means = done.groupby([*cell, "method"])["top1"].agg(["size", "mean"])
+    best = means.sort_values(["size", "mean"]).groupby(cell).tail(1).index
+    return {*done.set_index([*cell, "method"]).loc[best, "key"]}
