@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from .protocol import Budgets, Calibration, SelectionSpec
 from .recipe import Recipe
@@ -25,11 +25,21 @@ class _Named(Section):
         return self.label or slug(self.name)
 
 
+class TaskSpec(Section):
+    """What networks are for there, by name: what is trained by, and what they are compared by."""
+
+    name: str
+    options: dict[str, Any] = Field(default={})
+
+
 class DatasetSpec(_Named):
     """A dataset by name; `imagefolder` also needs its root, relative to the data root."""
 
     root: str | None = None
     options: dict[str, Any] = Field(default={}, description="its reader's own")
+    task: TaskSpec | None = Field(
+        default=None, description="a name, or {name, options}; default: the dataset's own"
+    )
     image_size: int | None = Field(default=None, ge=4)
     normalize: Normalizing | None = Field(
         default=None, description="mean and deviation by name; default: the dataset's"
@@ -52,11 +62,16 @@ class DatasetSpec(_Named):
         default={}, description="its own, in place of the suite's of the same names"
     )
 
+    @field_validator("task", mode="before")
+    @classmethod
+    def _by_name(cls, given: Any) -> Any:
+        return {"name": given} if isinstance(given, str) else given
+
     @property
     def identity(self) -> dict[str, Any]:
         """Which images these are, for keys."""
-        aside = {"label", "recipes"} | (set() if self.options else {"options"})
-        return self.model_dump(exclude=aside)
+        unsaid = {name for name in ("options", "task") if not getattr(self, name)}
+        return self.model_dump(exclude={"label", "recipes", *unsaid})
 
     def held_out(self, images: int) -> int:
         """How many of so many training images are for validation: one at least, or none at 0."""
