@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from suites.protocol import Axis
+from suites.protocol import Axis, Runtime
 
 from .seal import Unsealed, seal_json, unseal
 
@@ -141,9 +141,15 @@ class Latency(_Frozen):
     (0.75, (0.7, 0.76), False)
     """
 
+    runtime: Runtime = "eager"
+    version: str = ""  # of the runtime; records of old do not tell
     batch_size: Positive
-    dense_ms: Above  # median over rounds
+    threads: Positive = 1
+    dense_ms: Above  # median over rounds, of the fastest batch of each
     pruned_ms: Above
+    percentiles_ms: tuple[Above, Above, Above] | None = None  # pruned: 10, 50, 90 % of all batches
+    peak_bytes: tuple[Count | None, Count | None] = (None, None)  # pruned, dense
+    file_bytes: tuple[Count | None, Count | None] = (None, None)
     ratios: Annotated[list[Above], Field(min_length=1)]  # pruned / dense, of every round
     aa_ratio: Above  # a copy of the dense network / the dense one: what noise alone makes
 
@@ -172,6 +178,22 @@ class Latency(_Frozen):
         return max(self.off, abs(self.aa_ratio - 1)) <= LATENCY_BOUND
 
 
+class BudgetCheck(_Frozen):
+    """What came of a budget of latency: shares of the dense network's."""
+
+    asked: Share
+    predicted: Above  # by the table of single operations
+    latency: Latency  # as measured
+    round_to: Positive  # that kept channels are multiples of
+    tries: Positive  # networks measured, each chosen with the last one's miss taken off
+    table: str  # SHA-256
+
+    @property
+    def off(self) -> float:
+        """How far the measured share is from the asked one, as a share of it."""
+        return self.latency.ratio / self.asked - 1
+
+
 class Measurements(_Frozen):
     """What a finished trial found."""
 
@@ -192,6 +214,8 @@ class Measurements(_Frozen):
     constant: list[str] = []  # group roots of which all units had one score, which ranks none
     layer_sparsity: dict[str, Share]  # layer -> share of its parameters removed
     latency: list[Latency]
+    undeployed: dict[str, str] = {}  # deployment -> why it could not be measured
+    budget_check: BudgetCheck | None = None
     knobs: dict[str, float | None] = {}  # a selector's: group root -> its setting; None keeps all
     trimmed: Count = 0  # units that left beyond these settings, to meet the budget
     images_scored: Count  # images seen while scoring, over all steps

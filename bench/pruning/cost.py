@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from criteria import Structure
 from criteria.evidence.batch import samples_in
@@ -20,7 +20,21 @@ from criteria.lazy import Tensor, nn, pytree, torch
 from criteria.network.given import copied
 from criteria.network.member import kind_of
 
-ChannelCost = Literal["macs", "params", "channels"]  # what removed channels change
+# What removed channels change.
+ChannelCost = Literal["macs", "params", "channels", "latency", "memory"]
+
+
+class Cost(Protocol):
+    """A cost by units removed, [groups]."""
+
+    def __call__(self, removed: Tensor) -> float: ...
+
+
+class Followed(Cost, Protocol):
+    """A cost that was found out for the dense network, and is followed from there."""
+
+    def after(self, removed: Tensor) -> Followed:
+        """The same of what is left once units have gone."""
 
 
 @dataclass(frozen=True)
@@ -58,17 +72,28 @@ class CostModel:
             dispatcher counts beyond that in the dense network is a constant of `macs`.
         channels: root channels of all groups.
         unmodelled: modules whose own MACs are a constant of `macs`, though they may follow widths.
+        latency, memory: where a budget is given on them.
     """
 
     macs: Products
     params: Products
     channels: Products
     unmodelled: tuple[str, ...] = ()
+    latency: Followed | None = None
+    memory: Followed | None = None
 
-    def of(self, cost: ChannelCost) -> Products:
+    def of(self, cost: ChannelCost) -> Cost:
         """The cost of this name."""
-        products: Products = getattr(self, cost)
-        return products
+        found: Cost = getattr(self, cost)
+        return found
+
+    def following(self, other: CostModel, removed: Tensor) -> CostModel:
+        """With the latency and memory of a network that has lost these units to become this one."""
+        return replace(
+            self,
+            latency=other.latency and other.latency.after(removed),
+            memory=other.memory and other.memory.after(removed),
+        )
 
     def target(self, cost: ChannelCost, share: float) -> float:
         """What may be left of this network's cost; of channels, a whole number, rounded down."""
