@@ -1,21 +1,23 @@
-"""The engine: plans suites, runs them, and prunes in a notebook.
+"""The engine: plans suites, runs them, prunes in a notebook, and takes what users register.
 
 from bench import prune
 result = prune(model, example_inputs, "taylor", budget={"macs": 0.5}, batches=[(x, y)])
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .data.known import register_dataset
     from .pruning.prune import Pruned, prune
 
-__all__ = ["Pruned", "prune"]
+__all__ = ["Pruned", "prune", "register_dataset"]
+
+_PLACES = {"Pruned": "pruning.prune", "prune": "pruning.prune", "register_dataset": "data.known"}
 
 
 def __getattr__(name: str) -> Any:
     """Import torch only when it is wanted, so that the command answers at once."""
-    if name in __all__:
-        from .pruning import prune as module
-
-        return getattr(module, name)
+    if name in _PLACES:
+        return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

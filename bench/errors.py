@@ -1,5 +1,8 @@
 """What goes wrong in ways that a person can mend: said in one message, never as a traceback."""
 
+from pathlib import Path
+from traceback import extract_tb
+
 
 class BenchError(Exception):
     """A fault of the input or of the machine. The message says what, where, and what to do."""
@@ -27,3 +30,10 @@ class StoreError(BenchError):
 
 class ExportError(BenchError):
     """A network that cannot be kept, rebuilt, or written for another runtime."""
+def at_fault(file: Path, error: Exception) -> str:
+    """Where in a user's file an error arose, and which: `nets.py, line 3: KeyError: 'a'`."""
+    stack = extract_tb(error.__traceback__)
+    lines = [one.lineno for one in stack if Path(one.filename).resolve() == file.resolve()]
+    line = lines[-1] if lines else getattr(error, "lineno", None)
+    place = f"{file}, line {line}" if line else str(file)
+    return f"{place}: {type(error).__name__}: {error}"

@@ -29,6 +29,7 @@ class DatasetSpec(_Named):
     """A dataset by name; `imagefolder` also needs its root, relative to the data root."""
 
     root: str | None = None
+    options: dict[str, Any] = Field(default={}, description="its reader's own")
     image_size: int | None = Field(default=None, ge=4)
     normalize: Normalizing | None = Field(
         default=None, description="mean and deviation by name; default: the dataset's"
@@ -54,7 +55,8 @@ class DatasetSpec(_Named):
     @property
     def identity(self) -> dict[str, Any]:
         """Which images these are, for keys."""
-        return self.model_dump(exclude={"label", "recipes"})
+        aside = {"label", "recipes"} | (set() if self.options else {"options"})
+        return self.model_dump(exclude=aside)
 
     def held_out(self, images: int) -> int:
         """How many of so many training images are for validation: one at least, or none at 0."""

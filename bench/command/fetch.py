@@ -13,7 +13,7 @@ from suites.schema import AnySuite
 
 from ..data.datasets import load_dataset
 from ..data.download import file_sha256
-from ..data.known import DATASETS
+from ..data.known import find
 from ..errors import BenchError, ModelError
 from ..models.checkpoint import checkpoint_file, local_checkpoint
 from ..models.registry import TORCHVISION
@@ -84,7 +84,7 @@ def fetch(requirement: Requirement) -> tuple[Literal["present", "fetched", "miss
 
 
 def _dataset(spec: DatasetSpec, data_root: Path, cache: Path) -> Requirement:
-    known = DATASETS.get(spec.name)
+    known = find(spec.name)
     origin, size = (known.origin, known.download_bytes) if known else ("its reader", None)
 
     def get(download: bool) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .. import seeds
 from ..errors import DataError
-from .images import ArrayImages, resized
+from .images import ArrayImages, Normalization, resized
 from .reader import Source, Split, Splits, normalization, refuse_crops
 
 
@@ -53,7 +53,7 @@ def _packaged(source: Source, pixels: np.ndarray, labels: np.ndarray, white: flo
     order = torch.randperm(len(of), generator=seeds.generator("test-split", dataset=name))
     test, train = (part.sort().values for part in order.tensor_split([len(order) // 5]))
     parts = [(images[part], of[part]) for part in (train, test)]
-    return _arrays(source, name, parts, content, white=white, shift=1, flip=False)
+    return read_arrays(source, name, parts, content, white=white, shift=1, flip=False)
 
 
 def read_cifar(source: Source) -> Splits:
@@ -75,19 +75,19 @@ def read_cifar(source: Source) -> Splits:
         (torch.from_numpy(one.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(one.targets))
         for one in both
     ]
-    return _arrays(source, "cifar", parts, content)
+    return read_arrays(source, "cifar", parts, content)
 
 
-def _arrays(
+def read_arrays(
     source: Source,
-    normalize_as: str,
+    normalize_as: str | Normalization,
     parts: list[tuple[Tensor, Tensor]],
     content: object,
     white: float = 255,
     shift: int = 4,
     flip: bool = True,
 ) -> Splits:
-    """Splits of uint8 images [n, c, h, h] in memory, resized if the suite asks for a size."""
+    """Splits of images [n, c, h, h] in memory, uint8 or float, resized if the suite asks."""
     normalize = normalization(source.spec, normalize_as, channels=parts[0][0].shape[1])
     size = source.spec.image_size or parts[0][0].shape[-1]
     refuse_crops(source.spec)
@@ -101,7 +101,7 @@ def _arrays(
 
     train, test = (split(*part) for part in parts)
     return Splits(
-        classes=int(parts[0][1].max()) + 1,
+        classes=max(int(labels.max()) for _, labels in parts) + 1,
         channels=parts[0][0].shape[1],
         image_size=size,
         train=train,

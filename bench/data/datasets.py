@@ -13,10 +13,11 @@ from suites.faults import no_such
 from suites.problem import DatasetSpec
 
 from .. import seeds
-from ..errors import DataError
+from ..errors import DataError, at_fault
+from .given import as_splits
 from .images import CPU, THREADS, Images
-from .known import DATASETS
-from .reader import Source, Split, Splits
+from .known import find, list_datasets
+from .reader import Source, Split, Splits, options_of
 
 
 @dataclass(frozen=True)
@@ -75,10 +76,20 @@ def load_dataset(
 
 def read(source: Source) -> Splits:
     """The images of a dataset as it is given; raises DataError as `load_dataset`."""
-    name = source.spec.name
-    if name not in DATASETS:
-        raise DataError(no_such("dataset", name, DATASETS))
-    return DATASETS[name].reader()(source)
+    known = find(source.spec.name)
+    if known is None:
+        raise DataError(no_such("dataset", source.spec.name, list_datasets()))
+    reader = known.reader()
+    options = options_of(source.spec, reader)
+    if known.registered is None:
+        splits: Splits = reader(source, **options)
+        return splits
+    try:
+        given = reader(source.folder(""), **options)
+    except Exception as error:  # a user's code
+        said = at_fault(Path(known.origin), error)
+        raise DataError(f"dataset {source.spec.name}: {said}") from error
+    return as_splits(source, given)
 
 
 def divide(source: Source, given: Splits, axes: Mapping[str, str | int]) -> Dataset:

@@ -1,26 +1,33 @@
 """Datasets that come as folders of image files: class folders, ImageNet and CUB-200.
 
-Files are known by their content; small images are decoded once for all runs.
+Files are known by their content.
 """
 
 import hashlib
-import json
 import os
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
+
+from reports.records import content_key
+from suites.faults import meant
+from suites.protocol import Share
 
 from ..errors import DataError
-from ..store.sealed import holds, read_json, write_json, write_large
-from .images import IN_MEMORY, THREADS, ArrayImages, FileImages, centered, decode
-from .known import DATASETS, Contents
-from .reader import Source, Split, Splits, normalization, refuse_crops
+from ..seeds import generator
+from ..store.sealed import read_json, write_json
+from .images import THREADS
+from .known import Contents
+from .picture import examined
+from .pictures import read_pictures
+from .reader import Source, Splits
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp", ".gif"}
+FORMATS = "jpg jpeg jfif png bmp ppm pgm tif tiff webp gif avif"
+SUFFIXES = {f".{one}" for one in FORMATS.split()}
 
 
 @dataclass(frozen=True)
@@ -36,93 +43,83 @@ class Listing:
         """Paths of the images, in the order of their names here."""
         return [self.folder / name for name in self.names]
 
+    def part(self, chosen: Sequence[int]) -> "Listing":
+        """Those at these places."""
+        names = [self.names[at] for at in chosen]
+        return Listing(self.folder, names, [self.labels[at] for at in chosen])
+
     def identity(self, cache: Path) -> list[list[object]]:
         """Names, labels and the SHA-256 of every file: equal for a copy on another machine.
 
-        A file of known size and modification time is not read again: digests lie in `cache`.
-        Raises DataError for a file that is listed and cannot be read.
+        A file that is shown otherwise than as its plain pixels is marked. One of known size and
+        modification time is not read again: digests lie in `cache`.
+        Raises DataError that names the files that are listed and are no readable images.
         """
-        digests = self._digests(cache / "images" / f"{_short_sha256(str(self.folder))}.json")
-        return [list(each) for each in zip(self.names, self.labels, digests, strict=True)]
+        found = self._digests(cache / "images" / f"{content_key(str(self.folder))}.json")
+        return [
+            [name, label, digest, *(["as shown"] if odd else [])]
+            for name, label, (digest, odd) in zip(self.names, self.labels, found, strict=True)
+        ]
 
-    def _digests(self, stored: Path) -> list[str]:
+    def _digests(self, stored: Path) -> list[list[Any]]:
+        """SHA-256 of each file, and whether it is shown otherwise than as its plain pixels."""
         known = read_json(stored) or {}
+        broken: list[str] = []
 
-        def digest(name: str) -> list[object]:
+        def digest(name: str) -> list[Any]:
             file = self.folder / name
-            stat = file.stat()
-            state = [stat.st_size, stat.st_mtime_ns]
-            if known.get(name, [])[:2] == state:
-                return known[name]
-            return [*state, hashlib.sha256(file.read_bytes()).hexdigest()]
+            try:
+                stat = file.stat()
+                state = [stat.st_size, stat.st_mtime_ns]
+                if len(of := known.get(name, [])) == 4 and of[:2] == state:
+                    return of
+                content = file.read_bytes()
+                return [*state, hashlib.sha256(content).hexdigest(), examined(content)]
+            except Exception as error:  # whatever a decoder raises
+                gone = isinstance(error, OSError) and error.filename
+                what = "is listed but cannot be read" if gone else "is no readable image"
+                broken.append(f"{file} {what} ({error})")
+                return []
 
-        try:
-            with ThreadPoolExecutor(THREADS) as pool:
-                files = dict(zip(self.names, pool.map(digest, self.names), strict=True))
-        except OSError as error:
-            raise DataError(f"{error.filename} is listed but cannot be read: {error}") from error
+        with ThreadPoolExecutor(THREADS) as pool:
+            files = dict(zip(self.names, pool.map(digest, self.names), strict=True))
+        if broken:
+            more = f"; {len(broken) - 5} more files are none" if len(broken) > 5 else ""
+            raise DataError(f"{'; '.join(sorted(broken)[:5])}{more}; replace or remove")
         if not files.items() <= known.items():
             write_json(stored, known | files)
-        return [str(files[name][2]) for name in self.names]
+        return [files[name][2:] for name in self.names]
 
 
-def _short_sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+def read_imagefolder(
+    source: Source,
+    *,
+    classes: dict[str, str | list[str]] | None = None,
+    train: str = "train",
+    test: str | Share | None = None,
+) -> Splits:
+    """Any folder of class folders of images, at their own size or a given one.
 
-
-def native_size(file: Path) -> int | None:
-    """Pixels a side of a small square image; None of others."""
-    height, width, _ = decode(file, lambda image: image).shape
-    return width if width == height <= IN_MEMORY else None
-
-
-def decoded(listing: Listing, identity: object, size: int, cache: Path) -> Tensor:
-    """All images of a listing as uint8 [n, 3, size, size], from the cache or into it.
-
-    `identity` is the listing's own, which takes a look at every file to find.
+    Options:
+        classes: the folders that make up each class; others are left out. Default: each its own.
+        train: the folder of the training split, `.` for the root itself.
+        test: that of the test split, or the seeded share of train that is one. Default: `test`, or
+            `val` where there is no such folder.
     """
-    content = json.dumps([size, identity])
-    stored = cache / "images" / f"{_short_sha256(content)}.npy"
-    shape = (len(listing.names), 3, size, size)
-    pixels = _stored(stored, shape)
-    if pixels is None:
-        _store(listing, size, stored, shape)
-        pixels = _stored(stored, shape)
-    if pixels is None:
-        raise DataError(f"{stored} could not be read back after it was written; is the disk full?")
-    return torch.from_numpy(pixels)
-
-
-def _stored(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    """The cached array, if what is there is what was stored.
-
-    Copy-on-write: torch wants writable memory.
-    """
-    if not holds(file):
-        return None
-    pixels = np.load(file, mmap_mode="c", allow_pickle=False)
-    return pixels if pixels.shape == shape and pixels.dtype == np.uint8 else None
-
-
-def _store(listing: Listing, size: int, stored: Path, shape: tuple[int, ...]) -> None:
-    def square(file: Path) -> np.ndarray:
-        return decode(file, lambda image: centered(image, size, size)).transpose(2, 0, 1)
-
-    def fill(whole: Path) -> None:
-        pixels = np.lib.format.open_memmap(whole, mode="w+", dtype=np.uint8, shape=shape)
-        with ThreadPoolExecutor(THREADS) as pool:
-            for number, image in enumerate(pool.map(square, listing.files)):
-                pixels[number] = image
-        pixels.flush()
-
-    write_large(stored, fill)
-
-
-def read_imagefolder(source: Source) -> Splits:
-    """Any folder of `train/CLASS/*` and `test/CLASS/*` (or `val/`), at its own or a given size."""
     if not source.spec.root:
         raise DataError("imagefolder: give its root, a folder with train/ and test/ (or val/)")
-    return _class_folders(source, source.folder(""), "it")
+    root = source.folder("")
+    if not isinstance(test, float):
+        return _class_folders(source, root, "it", classes, train, test)
+    folder = _folder(source, root, train, "it")
+    both = _listing(folder, _merged(folder, classes))
+    order = torch.randperm(
+        len(both.labels), generator=generator("test-split", dataset="imagefolder")
+    )
+    cut = max(1, round(test * len(order)))
+    tested, trained = (part.sort().values.tolist() for part in order.tensor_split([cut]))
+    parts = [both.part(trained), both.part(tested)]
+    return read_pictures(source, parts, len(set(both.labels)))
 
 
 def read_imagenet(source: Source) -> Splits:
@@ -155,88 +152,104 @@ def read_cub200(source: Source) -> Splits:
         raise DataError(how) from error
     except (ValueError, KeyError) as error:
         raise DataError(f"the index files do not agree ({error!r}); {how}") from error
-    return _files(source, listings, classes=max(listings[0].labels) + 1)
+    return read_pictures(source, listings, classes=max(listings[0].labels) + 1)
 
 
 def count_images(root: Path, image_size: int) -> Contents | None:
     """The contents of class folders, by their files' names; None where there are no folders."""
-    train, test = _train_and_test(root)
-    if not train.is_dir() or not test.is_dir():
+    folders = root / "train", _test_folder(root)
+    if not all(folder.is_dir() for folder in folders):
         return None
+    names = _class_names(folders[0])
     to_train_on, to_test_on = (
-        sum(file.suffix.lower() in SUFFIXES for file in folder.glob("*/*"))
-        for folder in (train, test)
+        sum(len(_images_in(folder, name)) for name in names) for folder in folders
     )
-    classes = sum(entry.is_dir() for entry in train.iterdir())
-    return Contents(to_train_on, to_test_on, classes, 3, image_size)
+    return Contents(to_train_on, to_test_on, len(names), 3, image_size)
 
 
-def _train_and_test(root: Path) -> tuple[Path, Path]:
-    """The folders of the two splits; `val` serves where there is no `test`."""
-    return root / "train", root / ("test" if (root / "test").is_dir() else "val")
+def _test_folder(root: Path) -> Path:
+    """`val` serves where there is no `test`."""
+    return root / ("test" if (root / "test").is_dir() else "val")
 
 
-def _class_folders(source: Source, root: Path, how: str) -> Splits:
+def _class_folders(
+    source: Source,
+    root: Path,
+    how: str,
+    classes: Mapping[str, str | list[str]] | None = None,
+    train: str = "train",
+    test: str | None = None,
+) -> Splits:
     """The splits of class folders; `how` says what a person has to put there."""
-    train, test = _train_and_test(root)
-    for folder in (train, test):
-        if not folder.is_dir():
-            raise DataError(
-                f"{source.spec.name}: no folder {folder}; put {how} at {root}, with class folders "
-                "of images in train/ and in test/ or val/"
-            )
-    classes = _class_names(train)
-    if _class_names(test) != classes:
-        odd = sorted(set(classes) ^ set(_class_names(test)))
-        raise DataError(f"{train} and {test} differ in their class folders: {', '.join(odd[:5])}")
-    return _files(source, [_listing(each, classes) for each in (train, test)], len(classes))
+    there = _folder(source, root, train, how)
+    of_test = _folder(source, root, test or _test_folder(root).name, how)
+    names = _class_names(there)
+    if classes is None and _class_names(of_test) != names:
+        odd = sorted(set(names) ^ set(_class_names(of_test)))
+        raise DataError(
+            f"{there} and {of_test} differ in their class folders: {', '.join(odd[:5])}"
+        )
+    merged = _merged(there, classes)
+    return read_pictures(source, [_listing(one, merged) for one in (there, of_test)], len(merged))
+
+
+def _folder(source: Source, root: Path, name: str, how: str) -> Path:
+    folder = root / name
+    if not folder.is_dir():
+        raise DataError(
+            f"{source.spec.name}: no folder {folder}; put {how} at {root}, with class folders "
+            "of images in train/ and in test/ or val/"
+        )
+    return folder
+
+
+def _merged(folder: Path, classes: Mapping[str, str | list[str]] | None) -> list[list[str]]:
+    """The folders of each class, as the map gives them; without one each folder is a class."""
+    names = _class_names(folder)
+    if classes is None:
+        return [[name] for name in names]
+    merged = [[of] if isinstance(of, str) else of for of in classes.values()]
+    named = [name for of in merged for name in of]
+    for name in named:
+        if name not in names:
+            raise DataError(f"options.classes: {folder} has no folder {name!r}{meant(name, names)}")
+        if named.count(name) > 1:
+            raise DataError(f"options.classes: the folder {name!r} is in two classes")
+    return merged
 
 
 def _class_names(folder: Path) -> list[str]:
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+    names = sorted(one.name for one in folder.iterdir() if one.is_dir() and not _hidden(one.name))
     if not names:
         raise DataError(f"{folder} has no class folders")
     return names
 
 
-def _listing(folder: Path, classes: list[str]) -> Listing:
+def _hidden(name: str) -> bool:
+    """Whether notebooks, file managers or archivers put it there."""
+    return name.startswith((".", "__MACOSX", "@eaDir"))
+
+
+def _images_in(folder: Path, name: str) -> list[str]:
+    """Paths of the images in a class folder and in those inside it, relative to `folder`."""
+    found = []
+    for where, inner, files in os.walk(folder / name):
+        inner[:] = [one for one in inner if not _hidden(one)]
+        found += [
+            (Path(where) / file).relative_to(folder).as_posix()
+            for file in files
+            if Path(file).suffix.lower() in SUFFIXES and not _hidden(file)
+        ]
+    return sorted(found)
+
+
+def _listing(folder: Path, classes: list[list[str]]) -> Listing:
     names: list[str] = []
     labels: list[int] = []
-    for label, name in enumerate(classes):
-        images = sorted(
-            (Path(where) / file).relative_to(folder).as_posix()
-            for where, _, files in os.walk(folder / name)
-            for file in files
-            if Path(file).suffix.lower() in SUFFIXES
-        )
+    for label, of in enumerate(classes):
+        images = [image for name in of for image in _images_in(folder, name)]
         if not images:
-            raise DataError(f"{folder / name} has no images")
+            raise DataError(f"{folder / of[0]} has no images")
         names += images
         labels += [label] * len(images)
     return Listing(folder, names, labels)
-
-
-def _files(source: Source, listings: list[Listing], classes: int) -> Splits:
-    """Splits of RGB files: decoded once if small, read batch by batch if not."""
-    known = DATASETS[source.spec.name].contents
-    native = known.image_size if known else native_size(listings[0].files[0])
-    size = source.spec.image_size or native or 224
-    small = size <= IN_MEMORY
-    normalize = normalization(source.spec, "cifar" if small else "imagenet", channels=3)
-    if small:
-        refuse_crops(source.spec)
-
-    content = [listing.identity(source.cache) for listing in listings]
-
-    def split(listing: Listing, identity: object) -> Split:
-        labels = torch.tensor(listing.labels)
-        if small:
-            pixels = decoded(listing, identity, size, source.cache).to(source.device)
-            there = labels.to(source.device)
-            return Split(labels, lambda chosen: ArrayImages(pixels, there, chosen, normalize))
-        how = normalize, size, source.spec.crops == "whole", source.device, source.threads
-        return Split(labels, lambda chosen: FileImages(listing.files, labels, chosen, *how))
-
-    train, test = map(split, listings, content)
-    identity = [content, size, normalize.mean, normalize.std, source.spec.crops]
-    return Splits(classes, 3, size, train, test, identity)

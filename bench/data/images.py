@@ -1,14 +1,12 @@
 """Images in batches: small ones held in memory, large ones read from disk when asked for."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain, pairwise
-from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -23,6 +21,7 @@ from .augment import (
     varied,
     with_shorter_side,
 )
+from .picture import Picture, decode
 
 Batch = tuple[Tensor, Tensor]
 Channels = tuple[float, ...]
@@ -81,7 +80,7 @@ class Normalization:
     std: Channels
 
     def __call__(self, pixels: Tensor, white: float = 255) -> Tensor:
-        """Pixels uint8 [n, c, h, w] in 0..white, as normalised float32."""
+        """Pixels [n, c, h, w] in 0..white as normalised float32; those of floats in place."""
         mean, std = _on(self.mean, pixels.device), _on(self.std, pixels.device)
         return pixels.float().div_(white).sub_(mean).div_(std)
 
@@ -94,7 +93,7 @@ def _on(values: Channels, device: torch.device) -> Tensor:
 
 @dataclass(frozen=True)
 class ArrayImages(Images):
-    """Those `chosen` of uint8 images [n, c, h, w] held in the memory of some device."""
+    """Those `chosen` of images [n, c, h, w] held in the memory of some device, mostly uint8."""
 
     pixels: Tensor
     labels: Tensor
@@ -114,6 +113,11 @@ class ArrayImages(Images):
             if augment and draw is not None:
                 pixels = shifted(pixels, self.shift, self.flip, draw)
                 if jitter or isinstance(augment, str):
+                    if pixels.is_floating_point():
+                        raise DataError(
+                            "color_jitter and automatic augmentation change images of bytes; "
+                            "these hold floating-point numbers"
+                        )
                     pixels = torch.stack([varied(one, augment, jitter, draw) for one in pixels])
             yield self.normalize(pixels, self.white), self.labels[numbers]
 
@@ -127,7 +131,7 @@ class FileImages(Images):
     no processes of its own. Their number changes no batch.
     """
 
-    files: list[Path]
+    files: Sequence[Picture]
     labels: Tensor
     chosen: Tensor
     normalize: Normalization
@@ -162,7 +166,7 @@ class FileImages(Images):
                 pixels = pixels.to(self.device, non_blocking=True)
                 yield self.normalize(pixels), self.labels[part].to(self.device)
 
-    def _read(self, file: Path, augment: Augmentation, jitter: Jitter, seed: int) -> Tensor:
+    def _read(self, file: Picture, augment: Augmentation, jitter: Jitter, seed: int) -> Tensor:
         """Pixels uint8 [3, image_size, image_size]."""
 
         def cut(image: Image.Image) -> Image.Image:
@@ -174,16 +178,6 @@ class FileImages(Images):
             return varied(image, augment, jitter, generator)
 
         return torch.from_numpy(decode(file, cut)).permute(2, 0, 1)
-
-
-def decode(file: Path, cut: Callable[[Image.Image], Image.Image]) -> np.ndarray:
-    """Pixels uint8 [h, w, 3] of a file after `cut`; DataError that names it if it is unreadable."""
-    try:
-        with Image.open(file) as image:
-            # np.array copies: the pixels outlive the image, and torch wants them writable.
-            return np.array(cut(image.convert("RGB")))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{file} is no readable image ({error}); replace or remove it") from error
 
 
 def centered(image: Image.Image, size: int, shorter: int) -> Image.Image:

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
+from typing import Any, get_type_hints
 
 import torch
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter, ValidationError, create_model
 from torch import Tensor
 
+from suites.faults import explained
 from suites.files import read_yaml
 from suites.problem import DatasetSpec
 
@@ -54,14 +57,33 @@ class Splits:
     identity: object
 
 
-def normalization(spec: DatasetSpec, default: str, channels: int) -> Normalization:
+def options_of(spec: DatasetSpec, reader: Callable[..., Any]) -> dict[str, Any]:
+    """The suite's options as a reader's parameters after the first understand them.
+
+    Raises:
+        DataError: an unknown option, one of another type, or one that is missing.
+    """
+    hints = get_type_hints(reader, include_extras=True)
+    fields: dict[str, Any] = {
+        name: (hints.get(name, Any), ... if one.default is one.empty else one.default)
+        for name, one in list(signature(reader).parameters.items())[1:]
+    }
+    config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    model = create_model("Options", __config__=config, **fields)
+    try:
+        return dict(model.model_validate(spec.options))
+    except ValidationError as error:
+        raise DataError(f"datasets.{spec.name}.options: {explained(error, model)}") from error
+
+
+def normalization(spec: DatasetSpec, default: str | Normalization, channels: int) -> Normalization:
     """The one that the suite names, or else the default.
 
     Raises:
         DataError: it is for images of another number of channels.
     """
     name = spec.normalize or default
-    normalize = NORMALIZATIONS[name]
+    normalize = NORMALIZATIONS[name] if isinstance(name, str) else name
     if len(normalize.mean) not in (1, channels):
         raise DataError(
             f"{spec.name}: normalize: {name} is for {len(normalize.mean)} channels, the images "

@@ -64,9 +64,10 @@ def make_plan(suite: Suite | FidelitySuite) -> Plan:
     from ..data.known import list_datasets
     from ..models import list_models
 
+    datasets = [one.name for one in suite.datasets if not one.name.startswith("hf:")]
     models = [one.name for one in suite.models if not one.name.startswith("torchvision:")]
     for what, names, known in (
-        ("dataset", [one.name for one in suite.datasets], list_datasets()),
+        ("dataset", datasets, list_datasets()),
         ("model", models, list_models()),
     ):
         if unknown := [name for name in names if name not in known]:

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from traceback import extract_tb
 
 from criteria import CriteriaError, load_plugin, registry
 
-from ..errors import PlanError
+from ..errors import PlanError, at_fault
 
 
 def load_plugins(paths: Iterable[Path]) -> None:
@@ -22,10 +21,7 @@ def load_plugins(paths: Iterable[Path]) -> None:
         except CriteriaError:
             raise
         except Exception as error:  # a user's code
-            lines = [one for one in extract_tb(error.__traceback__) if one.filename == str(path)]
-            line = lines[-1].lineno if lines else getattr(error, "lineno", None)
-            place = f", line {line}" if line else ""
-            raise PlanError(f"plugin {path}{place}: {type(error).__name__}: {error}") from error
+            raise PlanError(f"plugin {at_fault(path, error)}") from error
 
 
 def registered_by(plugins: Iterable[Path]) -> list[str]:

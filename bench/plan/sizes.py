@@ -11,7 +11,7 @@ from reports.records import content_key
 from suites import Recipe
 from suites.problem import DatasetSpec, ModelSpec
 
-from ..data.known import DATASETS, Contents
+from ..data.known import Contents, find
 from ..errors import StoreError
 from ..models import build_model
 from ..pruning.cost import count_macs
@@ -35,8 +35,10 @@ def dataset_size(spec: DatasetSpec, data_root: Path | None = None) -> DatasetSiz
 
     None where that cannot be known: a folder that is not there, or images of a size of their own.
     """
-    known = DATASETS[spec.name].contents if spec.name in DATASETS else None
-    if known is None and data_root is not None and spec.root and spec.image_size:
+    of = find(spec.name)
+    known = of.contents if of else None
+    plain = spec.root and spec.image_size and not spec.options
+    if known is None and data_root is not None and plain and spec.root:
         known = _counted(data_root / spec.root, spec.image_size)
     if known is None:
         return None

@@ -1,12 +1,16 @@
 """What can be known before anything runs: data, checkpoints, groups and budgets out of reach."""
 
-from collections.abc import Iterable
+import copy
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import torch
 
+from suites import Recipe
+
 from ..errors import ModelError
-from ..plan.jobs import Trial, TrialJob
+from ..plan.jobs import Job, Trial, TrialJob
+from ..plan.uses import PhaseUse
 from ..pruning.masks import weight_groups, weights_kept
 from ..pruning.network import Network, Rules
 from ..pruning.selection import InfeasibleBudget, made_in
@@ -30,12 +34,13 @@ def preflight(trials: Iterable[Trial], settings: Settings) -> dict[str, Examined
 
     Raises:
         DataError, ModelError: missing data, an unreadable or mismatching checkpoint, a limit on a
-            layer that is not there.
+            layer that is not there, a batch of one image that a network cannot be trained on.
         StructureError: a network that cannot be pruned rightly.
         InfeasibleBudget: a budget that the limits of the suite put out of reach.
     """
     workspace = start(settings)
     seen: dict[tuple[str, str], Network] = {}
+    alone: dict[tuple[str, str], int] = {}  # images that a problem is trained on, until checked
     checked: set[tuple[str, str, float, str]] = set()
     splits = {}
     for trial in trials:
@@ -44,8 +49,14 @@ def preflight(trials: Iterable[Trial], settings: Settings) -> dict[str, Examined
         if problem not in seen:
             data = workspace.dataset(base)
             splits[problem[0]] = Examined(len(data.test), data.classes)
+            alone[problem] = len(data.train)
             seen[problem] = workspace.trace(base, workspace.fresh_model(base, data).eval(), data)
             workspace.calibration(trial.at, data)
+        for recipe in _recipes(trial) if problem in alone else ():
+            if not recipe.drop_last and alone[problem] % recipe.batch_size == 1:
+                _check_one_image(trial, recipe, seen[problem])
+                del alone[problem]
+                break
         if not isinstance(trial, TrialJob) or trial.path.cost == "threshold":
             continue  # there is no budget to be out of reach
         rules = None if trial.path.unstructured else rules_of(trial.path)
@@ -54,6 +65,30 @@ def preflight(trials: Iterable[Trial], settings: Settings) -> dict[str, Examined
             checked.add(case)
             _check_budget(trial, seen[problem], rules)
     return splits
+
+
+def _recipes(job: Job) -> Iterator[Recipe]:
+    """Of all training that a job and what it stands on does."""
+    for one in vars(job).values():
+        recipe = one.recipe if isinstance(one, PhaseUse) else one
+        if isinstance(recipe, Recipe):
+            yield recipe
+    for below in job.stands_on:
+        yield from _recipes(below)
+
+
+def _check_one_image(trial: Trial, recipe: Recipe, network: Network) -> None:
+    """Raises ModelError for a network that cannot be trained on the one image of a last batch."""
+    one = network.inputs[0][:1]
+    try:
+        with torch.no_grad():
+            copy.deepcopy(network.model).train()(one)
+    except ValueError as error:
+        raise ModelError(
+            f"{trial.labels.problem}: batches of {recipe.batch_size} leave one training image for "
+            f"the last, which the network cannot be trained on ({error}); set drop_last: true in "
+            "the recipe, or another batch_size"
+        ) from error
 
 
 def _check_budget(trial: TrialJob, network: Network, rules: Rules | None) -> None:

@@ -1,0 +1,207 @@
+"""Datasets that users bring: arrays, sequences of images with labels, Hugging Face's."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from itertools import chain
+from os.path import commonpath
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..errors import DataError
+from .arrays import read_arrays
+from .folders import Listing
+from .images import Normalization
+from .picture import Picture
+from .pictures import Pictures, read_pictures
+from .reader import Source, Splits
+
+SPLITS = ("train", "test")
+_FORMS = (
+    "images and labels as arrays, or a sequence of (image, label) whose images are paths, PIL "
+    "images or arrays"
+)
+
+
+def as_splits(source: Source, given: Any) -> Splits:
+    """The splits that a user's function returned, as `register_dataset` says.
+
+    Raises:
+        DataError: it is of another form; images differ in size or are not finite, labels are no
+            classes.
+    """
+    name = source.spec.name
+    if not isinstance(given, Mapping) or set(given) != set(SPLITS):
+        raise DataError(f'dataset {name}: its function has to return {{"train": ..., "test": ...}}')
+    arrays = [_arrays(f"dataset {name}: {split}", given[split]) for split in SPLITS]
+    if None not in arrays:
+        return _of_arrays(source, [one for one in arrays if one])
+    parts = [_pictures(f"dataset {name}: {split}", given[split]) for split in SPLITS]
+    return read_pictures(source, parts, _classes(parts))
+
+
+def _classes(parts: Sequence[Pictures]) -> int:
+    return 1 + max(chain.from_iterable(one.labels for one in parts))
+
+
+def _arrays(what: str, given: Any) -> tuple[Tensor, Tensor] | None:
+    """Images [n, c, h, w] and labels [n], if that is what is given."""
+    if not isinstance(given, Sequence) or len(given) != 2 or not hasattr(given[0], "shape"):
+        return None
+    images, labels = torch.as_tensor(given[0]), torch.as_tensor(given[1])
+    images = images[:, None] if images.dim() == 3 else images
+    if images.dim() != 4 or labels.shape != images.shape[:1] or not len(labels):
+        raise DataError(
+            f"{what}: images of shape {list(images.shape)} and labels of {list(labels.shape)}; "
+            "expected [n, h, w] or [n, channels, h, w], and [n]"
+        )
+    if images.is_floating_point():
+        images = images.float()
+        bad = ~images.isfinite().flatten(1).all(1)
+        if bad.any():
+            raise DataError(f"{what}: image {int(bad.nonzero()[0])} is not finite")
+    elif images.dtype != torch.uint8:
+        raise DataError(f"{what}: images of {images.dtype}; give bytes (uint8) or floats")
+    _check_labels(what, labels.tolist())
+    return images, labels.long()
+
+
+def _check_labels(what: str, labels: Sequence[Any]) -> None:
+    for at, label in enumerate(labels):
+        if isinstance(label, bool) or not isinstance(label, int) or label < 0:
+            raise DataError(f"{what}: label {at} is {label!r}; classes are numbers from 0")
+
+
+def _of_arrays(source: Source, parts: list[tuple[Tensor, Tensor]]) -> Splits:
+    """Bytes are normalised by the mean and deviation of train; floats are taken as they are."""
+    (pixels, _), (tested, _) = parts
+    if pixels.shape[1:] != tested.shape[1:] or pixels.dtype != tested.dtype:
+        raise DataError(f"dataset {source.spec.name}: train and test hold images of other shapes")
+    if pixels.shape[2] != pixels.shape[3] and source.spec.image_size is None:
+        raise DataError(
+            f"dataset {source.spec.name}: images of {pixels.shape[2]} x {pixels.shape[3]} pixels; "
+            "give image_size, to which both sides are resized"
+        )
+    content = hashlib.sha256()
+    for images, labels in parts:
+        content.update(images.contiguous().numpy().tobytes() + labels.numpy().tobytes())
+    if pixels.dtype == torch.uint8:
+        deviation, mean = torch.std_mean(pixels.double() / 255, dim=(0, 2, 3))
+        measured = Normalization(tuple(mean.tolist()), tuple(deviation.clamp(min=1e-3).tolist()))
+        return read_arrays(source, measured, parts, content.hexdigest())
+    as_they_are = Normalization((0.0,), (1.0,))
+    return read_arrays(source, as_they_are, parts, content.hexdigest(), white=1)
+
+
+def _pictures(what: str, given: Any) -> Pictures:
+    """A sequence of images with labels, or of paths with labels."""
+    try:
+        first, _ = given[0]
+        labels = [given[at][1] for at in range(len(given))]
+    except (TypeError, ValueError, LookupError) as error:
+        raise DataError(f"{what} is neither {_FORMS} ({error})") from error
+    if not isinstance(first, str | Path):
+        return _at_hand(what, lambda at: given[at][0], labels)
+    _check_labels(what, labels)
+    files = [Path(one).absolute() for one, _ in given]
+    folder = Path(commonpath([one.parent for one in files]))
+    return Listing(folder, [one.relative_to(folder).as_posix() for one in files], labels)
+
+
+def _at_hand(what: str, get: Callable[[int], Any], labels: list[Any]) -> Pictures:
+    numbers = [int(one) if hasattr(one, "item") else one for one in labels]
+    _check_labels(what, numbers)
+    return _AtHand(what, get, numbers)
+
+
+class _AtHand(Sequence[Image.Image]):
+    """Images that something else decodes, got by their number."""
+
+    def __init__(self, what: str, get: Callable[[int], Any], labels: list[int]) -> None:
+        self.what, self.get, self.labels = what, get, labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, at: Any) -> Any:
+        image = self.get(at)
+        if not isinstance(image, Image.Image):
+            image = _from_array(f"{self.what}: image {at}", np.asarray(image))
+        return image
+
+    @property
+    def files(self) -> Sequence[Picture]:
+        return self
+
+    @cached_property
+    def _digest(self) -> str:
+        content = hashlib.sha256()
+        for label, image in zip(self.labels, self, strict=True):
+            content.update(f"{label} {image.mode} {image.size}".encode() + image.tobytes())
+        return content.hexdigest()
+
+    def identity(self, cache: Path) -> object:
+        return self._digest
+
+
+def _from_array(what: str, pixels: np.ndarray) -> Image.Image:
+    """Bytes [h, w], [1 or 3, h, w] or [h, w, 3] as an image."""
+    if pixels.ndim == 3 and pixels.shape[0] in (1, 3):
+        pixels = np.moveaxis(pixels, 0, -1)
+    pixels = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[-1] == 1 else pixels
+    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,)):
+        raise DataError(
+            f"{what} is {pixels.dtype} of shape {list(pixels.shape)}; expected bytes (uint8) "
+            "[h, w], [channels, h, w] or [h, w, channels]"
+        )
+    return Image.fromarray(pixels)
+
+
+def read_hf(
+    source: Source,
+    *,
+    config: str | None = None,
+    image: str = "image",
+    label: str = "label",
+    train: str = "train",
+    test: str = "test",
+) -> Splits:
+    """A dataset of Hugging Face's library, from its local cache or a folder that it has saved.
+
+    Options:
+        config: which of the dataset's configurations.
+        image, label: the columns of images and of class numbers.
+        train, test: its names of the two splits.
+    """
+    name = source.spec.name.removeprefix("hf:")
+    try:
+        import datasets
+    except ImportError as error:
+        raise DataError(f"hf:{name} needs: pip install 'pruning-bench[hf]'") from error
+    before, datasets.config.HF_DATASETS_OFFLINE = (
+        datasets.config.HF_DATASETS_OFFLINE,
+        not source.download,
+    )
+    try:
+        if source.spec.root:
+            found = datasets.load_from_disk(str(source.folder("")))
+        else:
+            found = datasets.load_dataset(name, config)
+        columns = [(found[split][image], list(found[split][label])) for split in (train, test)]
+    except Exception as error:  # whatever that library raises
+        raise DataError(
+            f"hf:{name} cannot be read ({type(error).__name__}: {error}); let `bench fetch` "
+            "download it, or give the folder of its save_to_disk as root"
+        ) from error
+    finally:
+        datasets.config.HF_DATASETS_OFFLINE = before
+    parts = [
+        _at_hand(f"hf:{name}: {split}", images.__getitem__, labels)
+        for split, (images, labels) in zip((train, test), columns, strict=True)
+    ]
+    return read_pictures(source, parts, _classes(parts))
