@@ -30,6 +30,8 @@ class StoreError(BenchError):
 
 class ExportError(BenchError):
     """A network that cannot be kept, rebuilt, or written for another runtime."""
+
+
 def at_fault(file: Path, error: Exception) -> str:
     """Where in a user's file an error arose, and which: `nets.py, line 3: KeyError: 'a'`."""
     stack = extract_tb(error.__traceback__)

@@ -154,6 +154,11 @@ class Latency(_Frozen):
     aa_ratio: Above  # a copy of the dense network / the dense one: what noise alone makes
 
     @property
+    def setting(self) -> tuple[str, int]:
+        """All of where it was measured but the batch size."""
+        return self.runtime, self.threads
+
+    @property
     def ratio(self) -> float:
         """Latency kept: the median round."""
         return statistics.median(self.ratios)
@@ -215,7 +220,8 @@ class Measurements(_Frozen):
     layer_sparsity: dict[str, Share]  # layer -> share of its parameters removed
     latency: list[Latency]
     undeployed: dict[str, str] = {}  # deployment -> why it could not be measured
-    budget_check: BudgetCheck | None = None
+    budget_check: BudgetCheck | None = None  # of a budget of latency
+    memory: Kept | None = None  # bytes that a budget of memory is about, pruned and dense
     knobs: dict[str, float | None] = {}  # a selector's: group root -> its setting; None keeps all
     trimmed: Count = 0  # units that left beyond these settings, to meet the budget
     images_scored: Count  # images seen while scoring, over all steps
@@ -232,8 +238,15 @@ class Measurements(_Frozen):
 
     @property
     def timed(self) -> Latency | None:
-        """The latency that reports speak of, at the largest batch size; None: none was measured."""
-        return max(self.latency, key=lambda one: one.batch_size, default=None)
+        """The latency that reports speak of; None: none was measured.
+
+        That of a budget of latency; else, of the first runtime and number of threads, that at the
+        largest batch size.
+        """
+        if self.budget_check is not None:
+            return self.budget_check.latency
+        first = [one for one in self.latency if one.setting == self.latency[0].setting]
+        return max(first, key=lambda one: one.batch_size, default=None)
 
 
 class Fidelity(_Frozen):
@@ -350,8 +363,8 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     (percentage points against the dense network: top1 - dense_top1), `test_images`, `top5`, `loss`,
     `validation_top1`, `train_top1` (where asked for), `best_validation_top1`, `macs_ratio`,
     `params_ratio`, as counts `macs`, `params`, `dense_macs`, `dense_params`, `channels_ratio` (of
-    pruned channels), `weights_ratio` (of masks), `speedup` (in MACs), `latency_ratio` (at the
-    largest batch size) with its 95 % interval (`latency_low_ratio`, `latency_high_ratio`),
+    pruned channels), `weights_ratio` (of masks), `memory_ratio` (where budgets are of it), `speedup` (in MACs),
+    `latency_ratio` (of `Measurements.timed`) with its 95 % interval (`latency_low_ratio`, `latency_high_ratio`),
     `latency_aa_ratio` (of a copy of the dense network), `score_s`, `phases_s`, `recovery_s`,
     `total_s`, `images_scored`, `images_phases` (trained on before recovery), `images_trained` (of
     all phases and recovery).
@@ -389,6 +402,7 @@ def _row(record: Record) -> dict[str, Any]:
         "params_ratio": found.params / found.dense_params,
         "channels_ratio": _kept(found.widths),
         "weights_ratio": _kept(found.weights),
+        "memory_ratio": found.memory[0] / found.memory[1] if found.memory else None,
         "speedup": found.dense_macs / found.macs,
         "latency_ratio": timed.ratio if timed else None,
         "latency_low_ratio": low,

@@ -49,7 +49,7 @@ class Operation:
 
     def arguments(self, numbers: Sequence[int]) -> list[Any]:
         """The leaves of arguments with these numbers, tensors drawn anew."""
-        rest, filled = list(numbers), []
+        rest, filled = list(numbers), list[Any]()
         for leaf in self.leaves:
             if isinstance(leaf, Sized):
                 filled.append(leaf.drawn(rest[: len(leaf.order)]))
@@ -118,7 +118,8 @@ class Tape(TorchDispatchMode):
     def _leaf(self, value: Any, numbers: list[int]) -> Any:
         if isinstance(value, torch.Tensor):
             numbers.extend(value.shape)
-            order = sorted(range(value.dim()), key=lambda dim: -value.stride(dim))
+            strides = value.stride()
+            order = sorted(range(value.dim()), key=lambda dim: -strides[dim])
             weight = value.untyped_storage().data_ptr() in self.weights
             return Sized(tuple(order), value.dtype, weight)
         if type(value) is int:

@@ -52,8 +52,10 @@ def threads(number: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def load(model: nn.Module, inputs: tuple[Any, ...], deployment: Deployment) -> Loaded:
-    """A copy of a network, in eval mode, ready to run on a batch of that size.
+def load(
+    model: nn.Module, inputs: tuple[Any, ...], deployment: Deployment, copies: int = 1
+) -> list[Loaded]:
+    """Copies of a network, in eval mode, ready to run on a batch of that size.
 
     Args:
         inputs: arguments of its forward, of any batch.
@@ -63,17 +65,20 @@ def load(model: nn.Module, inputs: tuple[Any, ...], deployment: Deployment) -> L
     """
     batch = resized(inputs, deployment.batch)
     if deployment.runtime in ("eager", "compile"):
-        return _in_torch(copied(model).eval(), batch, deployment.runtime)
+        return [_in_torch(copied(model).eval(), batch, deployment) for _ in range(copies)]
     if tensors(batch)[0].is_cuda:
         raise ExportError(f"{deployment.runtime} runs on the CPU here, and the network on a GPU")
+    loaded = []
     with tempfile.TemporaryDirectory() as folder, threads(deployment.threads):
         file = Path(folder) / "network.onnx"
         to_onnx(model, inputs, file)
         size = sum(one.stat().st_size for one in Path(folder).iterdir())
-        with PeakMemory(model) as memory:
-            run = opened(file, batch, deployment)
-            run()
-    return Loaded(run, size, memory.bytes)
+        for _ in range(copies):
+            with PeakMemory(model) as memory:
+                run = opened(file, batch, deployment)
+                run()
+            loaded.append(Loaded(run, size, memory.bytes))
+    return loaded
 
 
 def opened(file: Path, batch: tuple[Any, ...], deployment: Deployment) -> Run:
@@ -94,9 +99,9 @@ def _core() -> Any:
     return import_module("openvino").Core()
 
 
-def _in_torch(model: nn.Module, batch: tuple[Any, ...], runtime: str) -> Loaded:
+def _in_torch(model: nn.Module, batch: tuple[Any, ...], deployment: Deployment) -> Loaded:
     held = sum(one.nbytes for one in model.state_dict().values())
-    network = torch.compile(model) if runtime == "compile" else model
+    network = torch.compile(model) if deployment.runtime == "compile" else model
 
     def run() -> None:
         with torch.inference_mode():
@@ -105,10 +110,10 @@ def _in_torch(model: nn.Module, batch: tuple[Any, ...], runtime: str) -> Loaded:
             torch.cuda.synchronize()
 
     try:
-        with PeakMemory(model) as memory:
+        with threads(deployment.threads), PeakMemory(model) as memory:
             run()
     except Exception as error:  # of whatever compiles, in many ways: the first line says which
-        raise ExportError(f"{runtime}: {str(error).strip().splitlines()[0]}") from error
+        raise ExportError(f"{deployment.runtime}: {str(error).strip().splitlines()[0]}") from error
     saved = io.BytesIO()
     torch.save(model.state_dict(), saved)
     grown = None if memory.bytes is None else memory.bytes + held

@@ -14,7 +14,6 @@ from torch import nn
 from reports.records import content_key
 from suites.protocol import Deployment
 
-from ..errors import ExportError
 from ..export.runtimes import to_onnx
 from ..store.provenance import environment
 from ..store.sealed import read_json, write_json
@@ -76,13 +75,14 @@ class Table:
             write_json(self._file, {"where": self.where, "seconds": self.seconds})
 
     def _loaded(self, calls: "Sequence[_Call]") -> list[Run]:
+        """Each operation in the runtime; of an ONNX file, a part of the one that holds all."""
         if self.deployment.runtime == "eager":
             return [call.run for call in calls]
         import onnx
 
         with tempfile.TemporaryDirectory() as folder, torch.inference_mode(False):
             file = Path(folder) / "operations.onnx"
-            to_onnx(_Calls(calls), tuple(one for call in calls for one in call.given), file)
+            to_onnx(_Calls(calls), ([call.given for call in calls],), file)
             whole = onnx.load(file)
             names, runs = [one.name for one in whole.graph.input], []
             parts = onnx.utils.Extractor(whole)
@@ -120,16 +120,14 @@ class _Call(nn.Module):
 
 
 class _Calls(nn.Module):
+    """Many operations beside each other, each with its own inputs."""
+
     def __init__(self, calls: Sequence[_Call]) -> None:
         super().__init__()
         self.calls = nn.ModuleList(calls)
 
-    def forward(self, *given: Any) -> tuple[Any, ...]:
-        rest, made = list(given), []
-        for call in self.calls:
-            made.append(call(*rest[: len(call.given)]))
-            del rest[: len(call.given)]
-        return tuple(made)
+    def forward(self, given: list[list[Any]]) -> list[Any]:
+        return [call(*own) for call, own in zip(self.calls, given, strict=True)]
 
 
 def _fastest(run: Run) -> float:

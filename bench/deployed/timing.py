@@ -38,9 +38,7 @@ def alone(number: int) -> Iterator[None]:
         yield
 
 
-def compare_latency(
-    dense: Loaded, pruned: Loaded, copy: Loaded, deployment: Deployment
-) -> Latency:
+def compare_latency(dense: Loaded, pruned: Loaded, copy: Loaded, deployment: Deployment) -> Latency:
     """The latency of two networks, and of a copy of the first, as they were loaded.
 
     Timed until it can be relied on, whatever the ratio; no round is left out.

@@ -160,9 +160,9 @@ class ComparisonMaker(Maker[Suite]):
 
     def _timing(self, path: jobs.PathJob) -> jobs.TimingJob | None:
         dense_kernels = path.unstructured and path.selection.scope != "2:4"
-        if dense_kernels or not self.suite.latency:
+        if dense_kernels or not self.suite.measure.deployed:
             return None
-        return self.once(("timing", id(path)), lambda: jobs.TimingJob(path))
+        return self.once(("timing", id(path)), lambda: jobs.TimingJob(path, self.suite.measure))
 
     def _finetuning(self, case: Case) -> PhaseUse | None:
         spec = case.method.finetuning
@@ -187,7 +187,9 @@ class ComparisonMaker(Maker[Suite]):
     def path(self, case: Case) -> jobs.PathJob:
         """One for all budgets; one a budget where a procedure heads for it, or settings differ."""
         standpoint = self.standpoint(case)
-        alone = case.method.procedure or self.suite.differs_by_budget(case.model, case.method)
+        modelled = self.suite.budgets.cost in ("latency", "memory")
+        differs = self.suite.differs_by_budget(case.model, case.method)
+        alone = case.method.procedure or modelled or differs
         kept = self.suite.budgets_of(case.model).kept
         budgets = (case.budget,) if alone else tuple(kept)
         key = ("path", id(standpoint), case.method.name, case.matched, budgets)
@@ -232,6 +234,7 @@ class ComparisonMaker(Maker[Suite]):
             procedure=procedure,
             between=between,
             rewound=early,
+            deployment=self.suite.deployment if allowed.cost == "latency" else None,
         )
 
 

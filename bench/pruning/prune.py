@@ -24,7 +24,7 @@ from ..errors import BenchError
 from . import masks
 from .choose import choose_removed
 from .cost import ChannelCost, count_macs, count_params, weight_uses
-from .latency import CLOSE, LATENCY_TOLERANCE, meet
+from .meet import CLOSE, LATENCY_TOLERANCE, meet
 from .network import Network, Rules, Schedule, Shape
 from .selection import TOLERANCE, InfeasibleBudget, Limits, Scope, unranked
 from .thresholds import Choice, unfit

@@ -51,6 +51,9 @@ def measure(job: TrialJob, workspace: Workspace) -> tuple[Measurements, Costs]:
     thin.check()
     pruned = recovered.model
 
+    latency, undeployed = [], {}
+    if job.timing:
+        latency, undeployed = load_latency(job.timing, job.budget, workspace)
     measurements = Measurements(
         dense=dense.accuracy,
         pruned=accuracy(pruned, base.data),
@@ -62,7 +65,9 @@ def measure(job: TrialJob, workspace: Workspace) -> tuple[Measurements, Costs]:
         dense_params=base.params,
         **thin.sizes,
         constant=path.get("constant", []),
-        latency=load_latency(job.timing, job.budget, workspace) if job.timing else [],
+        latency=latency,
+        undeployed=undeployed,
+        budget_check=path.get("checks", {}).get(str(job.budget)),
         knobs=path.get("knobs", {}).get(str(job.budget), {}),
         trimmed=path.get("trimmed", {}).get(str(job.budget), 0),
         images_scored=path["images_scored"],

@@ -10,10 +10,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from bench.training.timing import BATCH_SIZES, BATCHES, PATIENCE, ROUNDS, compare_latency
 from torch import Tensor, nn
 
 from bench.training import timing
-from bench.training.timing import BATCH_SIZES, BATCHES, PATIENCE, ROUNDS, compare_latency
 from reports.records import LATENCY_BOUND, Latency
 
 IMAGE = torch.zeros(1, 1, 2, 2)
