@@ -342,16 +342,13 @@ def parse_record(content: bytes, source: str, key: str) -> Record:
         raise RecordError(
             f"{source}: schema version {record.schema_version}, this program reads {SCHEMA_VERSION}"
         )
-    if not _is_key_of(record.key, record.identity) or key != record.key:
+    try:
+        own = content_key(record.identity)
+    except ValueError:  # not a number, which no identity holds
+        own = ""
+    if not own == record.key == key:
         raise RecordError(f"{source}: its identity does not hash to its key; it has been edited")
     return record
-
-
-def _is_key_of(key: str, identity: dict[str, Any]) -> bool:
-    try:
-        return content_key(identity) == key
-    except ValueError:  # not a number, which no identity holds
-        return False
 
 
 def frame(records: Iterable[Record]) -> pd.DataFrame:
@@ -363,8 +360,9 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     (percentage points against the dense network: top1 - dense_top1), `test_images`, `top5`, `loss`,
     `validation_top1`, `train_top1` (where asked for), `best_validation_top1`, `macs_ratio`,
     `params_ratio`, as counts `macs`, `params`, `dense_macs`, `dense_params`, `channels_ratio` (of
-    pruned channels), `weights_ratio` (of masks), `memory_ratio` (where budgets are of it), `speedup` (in MACs),
-    `latency_ratio` (of `Measurements.timed`) with its 95 % interval (`latency_low_ratio`, `latency_high_ratio`),
+    pruned channels), `weights_ratio` (of masks), `memory_ratio` (where budgets are of it),
+    `speedup` (in MACs), `latency_ratio` (of `Measurements.timed`) with its 95 % interval
+    (`latency_low_ratio`, `latency_high_ratio`),
     `latency_aa_ratio` (of a copy of the dense network), `score_s`, `phases_s`, `recovery_s`,
     `total_s`, `images_scored`, `images_phases` (trained on before recovery), `images_trained` (of
     all phases and recovery).

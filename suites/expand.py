@@ -10,7 +10,7 @@ from typing import Any, overload
 import yaml
 from pydantic import ValidationError
 
-from .faults import faults_in, no_such
+from .faults import fault, faults_in, no_such
 from .fidelity import FidelitySuite
 from .files import SuiteError, parse_yaml, read_yaml
 from .method import MethodSpec, matched_name, named_presets
@@ -18,7 +18,7 @@ from .overrides import overridden, to_blame
 from .problem import DatasetSpec, ModelSpec
 from .protocol import RecoverySpec
 from .scale import PAPER, rescale, scale_names
-from .schema import AnySuite, Suite, unfollowed_words
+from .schema import AnySuite, Suite
 
 LIBRARY = Path(__file__).with_name("library")
 KINDS: dict[str, type[Suite | FidelitySuite]] = {"comparison": Suite, "fidelity": FidelitySuite}
@@ -137,11 +137,12 @@ def load_suite(
             found = _checked(overridden(content, fewer))
             return found if isinstance(found, list) else []
 
-        said = [f"{to_blame(fault, overrides, faults) or path}: {fault}" for fault in suite]
+        said = [f"{to_blame(one, overrides, faults) or path}: {one}" for one in suite]
         raise SuiteError("\n".join(said), _criteria_named(changed))
     # What is taken out by a scale or on the command line may leave recipes that nothing follows.
     if suite.unfollowed and scale in (None, PAPER) and not overrides and known is None:
-        raise SuiteError(f"{path}: {unfollowed_words(key for key, _ in suite.unfollowed)}")
+        lost = ", ".join(key for key, _ in suite.unfollowed)
+        raise SuiteError(f"{path}: {fault('unfollowed', keys=lost)}")
     keys = [one.partition("=")[0].strip() for one in overrides]
     if "suite" in keys and "description" not in keys:
         others = [one for one, key in zip(overrides, keys, strict=True) if key != "suite"]

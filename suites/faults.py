@@ -4,8 +4,11 @@ import re
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import BaseModel, ValidationError
 
 
@@ -30,6 +33,17 @@ def no_such(what: str, name: str, known: Iterable[str]) -> str:
     return (
         f"there is no {what} {name!r}{meant(name, names)}; there are {', '.join(names) or 'none'}"
     )
+
+
+@cache
+def _sentences() -> dict[str, str]:
+    found: dict[str, str] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text("utf-8"))
+    return found
+
+
+def fault(what: str, /, **known: Any) -> str:
+    """A sentence of faults.yaml, over what is known."""
+    return _sentences()[what].format(**known)
 
 
 def none_of(key: str, what: str, names: Iterable[str], known: Sequence[str]) -> Iterator[str]:

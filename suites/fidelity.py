@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from .faults import fault
 from .schema import Analysis, AnySuite, Suite
 from .section import Section
 
@@ -15,12 +16,9 @@ _OF_COMPARISONS = ("iterative", "scope", "matched", "prepare", "procedure", "fin
 class FidelitySpec(Section):
     """What is removed, one unit at a time, and where the change of the loss is measured."""
 
-    units: int | None = Field(
-        default=256, ge=1, description="sampled per network, stratified over groups; null: all"
-    )
-    images: int | None = Field(
-        default=1000, ge=2, description="of validation, at most; null: all of them"
-    )
+    # Sampled per network, stratified over groups; null: all
+    units: int | None = Field(default=256, ge=1)
+    images: int | None = Field(default=1000, ge=2)  # of validation, at most; null: all of them
     batch_size: int = Field(default=250, ge=1)
 
 
@@ -52,29 +50,17 @@ class FidelitySuite(AnySuite):
                 if key not in FidelityAnalysis.model_fields and key in analysis
             ]
         if keys:
-            raise ValueError(
-                f"{', '.join(keys)}: not for `kind: fidelity`, where no unit leaves for good and "
-                "criteria are compared with the measured truth; take it out"
-            )
+            raise ValueError(fault("fidelity_keys", keys=", ".join(keys)))
         return given
 
     def faults(self) -> Iterator[str]:
         yield from super().faults()
         for dataset in self.datasets:
             if not dataset.validation:
-                yield (
-                    f"dataset {dataset.title}: `validation: 0` is not for `kind: fidelity`, which "
-                    "measures the loss without each unit on validation images; hold some out"
-                )
+                yield fault("fidelity_validation", title=dataset.title)
         for model in self.models:
             if model.budgets is not None:
-                yield (
-                    f"model {model.title}: `budgets` is not for `kind: fidelity`, "
-                    "where no unit leaves for good; take it out"
-                )
+                yield fault("fidelity_budgets", title=model.title)
         for method, key in product(self.methods, _OF_COMPARISONS):
             if getattr(method, key):
-                yield (
-                    f"method {method.name}: `{key}` is not for `kind: fidelity`, which asks for "
-                    "the scores of the dense network; a method is a criterion, `options` and `as`"
-                )
+                yield fault("fidelity_method", method=method.name, key=key)

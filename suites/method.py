@@ -33,22 +33,15 @@ class IterativeSpec(Section):
     """Score, remove a little, score again."""
 
     steps: ByBudget[Annotated[int, Field(ge=1)]]
-    schedule: Literal["linear", "quadratic", "geometric"] = Field(
-        default="linear",
-        description="how the cost falls; quadratic: as it does where widths fall linearly",
-    )
-    to: ByBudget[Annotated[float, Field(ge=0, lt=1)]] | None = Field(
-        default=None,
-        description="share of the cost that all steps lead to, of which those up to the last "
-        "budget are taken; default: the last budget",
-    )
-    recover: str | None = Field(default=None, description="recipe to train by on the way")
-    rewind: Rewind | None = Field(
-        default=None, description="train on the way as the base was trained from an epoch on"
-    )
-    recover_at: Literal["steps", "budgets"] = Field(
-        default="steps", description="after every step, or where a budget of the suite is met"
-    )
+    # How the cost falls; quadratic: as it does where widths fall linearly
+    schedule: Literal["linear", "quadratic", "geometric"] = "linear"
+    # Share of the cost that all steps lead to, of which those up to the last budget are taken;
+    # default: the last budget
+    to: ByBudget[Annotated[float, Field(ge=0, lt=1)]] | None = None
+    recover: str | None = None  # recipe to train by on the way
+    rewind: Rewind | None = None  # train on the way as the base was trained from an epoch on
+    # After every step, or where a budget of the suite is met
+    recover_at: Literal["steps", "budgets"] = "steps"
 
     def faults(self) -> Iterator[str]:
         if self.recover and self.rewind:
@@ -111,25 +104,16 @@ class MethodSpec(Section):
 
     criterion: str
     options: dict[str, Any] = Field(default={})
-    prepare: PhaseSpec | None = Field(
-        default=None, description="more training of the dense network, before it is scored"
-    )
-    iterative: IterativeSpec | None = Field(default=None, description="default: one-shot")
-    procedure: PhaseSpec | None = Field(
-        default=None, description="training in which the channels leave; default: they are cut"
-    )
-    finetuning: FinetuningSpec | None = Field(
-        default=None, description="of recoveries that finetune; default: plain training"
-    )
+    prepare: PhaseSpec | None = None  # more training of the dense network, before it is scored
+    iterative: IterativeSpec | None = None  # default: one-shot
+    # Training in which the channels leave; default: they are cut
+    procedure: PhaseSpec | None = None
+    finetuning: FinetuningSpec | None = None  # of recoveries that finetune; default: plain training
     scope: Scope | None = None
-    coupled: bool | None = Field(
-        default=None, description="as selection.coupled; false keeps residual streams whole"
-    )
+    coupled: bool | None = None  # as selection.coupled; false keeps residual streams whole
     label: Slug | None = Field(default=None, alias="as")
-    matched: list[Slug] = Field(
-        default=[],
-        description="criteria to run as controls with this method's own layer widths, or counts",
-    )
+    # Criteria to run as controls with this method's own layer widths, or counts
+    matched: list[Slug] = Field(default=[])
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
 

@@ -18,7 +18,7 @@ from .section import Section
 class Distillation(Section):
     """Learning from the unpruned network as well (Hinton et al. 2015, arXiv 1503.02531)."""
 
-    weight: float = Field(default=0.5, gt=0, le=1, description="share of the loss")
+    weight: float = Field(default=0.5, gt=0, le=1)  # share of the loss
     temperature: float = Field(default=4.0, gt=0)
 
 
@@ -28,35 +28,25 @@ class Averaging(Section):
     Polyak and Juditsky 1992; while the learning rate warms up it follows the weights.
     """
 
-    decay: float = Field(gt=0, lt=1, description="what is left of the mean at each updating")
-    every: int = Field(default=1, ge=1, description="steps from one updating to the next")
+    decay: float = Field(gt=0, lt=1)  # what is left of the mean at each updating
+    every: int = Field(default=1, ge=1)  # steps from one updating to the next
 
 
 class Alteration(Section):
     """What is done to images, and with them to labels, before they are learned from."""
 
-    augment: bool | Literal["trivial", "randaugment"] = Field(
-        default=True,
-        description="the dataset's random crops and mirroring; with TrivialAugmentWide (Mueller "
-        "and Hutter 2021) or RandAugment (Cubuk et al. 2020) on top",
-    )
+    # The dataset's random crops and mirroring; with TrivialAugmentWide (Mueller and Hutter 2021) or
+    # RandAugment (Cubuk et al. 2020) on top
+    augment: bool | Literal["trivial", "randaugment"] = True
+    # How far brightness, contrast, saturation and hue may change
     color_jitter: list[Annotated[float, Field(ge=0, le=1)]] | None = Field(
-        default=None,
-        min_length=4,
-        max_length=4,
-        description="how far brightness, contrast, saturation and hue may change",
+        default=None, min_length=4, max_length=4
     )
-    random_erasing: float = Field(
-        default=0, ge=0, le=1, description="probability for an image (Zhong et al. 2020)"
-    )
-    mixup: float | None = Field(
-        default=None, gt=0, description="alpha of its Beta (Zhang et al. 2018)"
-    )
-    cutmix: float | None = Field(
-        default=None,
-        gt=0,
-        description="alpha of its Beta (Yun et al. 2019); beside mixup, a batch gets one of them",
-    )
+    # Probability for an image (Zhong et al. 2020)
+    random_erasing: float = Field(default=0, ge=0, le=1)
+    mixup: float | None = Field(default=None, gt=0)  # alpha of its Beta (Zhang et al. 2018)
+    # Alpha of its Beta (Yun et al. 2019); beside mixup, a batch gets one of them
+    cutmix: float | None = Field(default=None, gt=0)
 
     def faults(self) -> Iterator[str]:
         if self.color_jitter and (not self.augment or self.color_jitter[3] > 0.5):
@@ -70,51 +60,35 @@ class Recipe(Alteration):
     """How a network is trained: bases, adaptation of a checkpoint, and finetuning alike."""
 
     epochs: int = Field(ge=1)
-    from_epoch: int = Field(
-        default=0,
-        ge=0,
-        description="epochs of the schedule that came before, in another training",
-    )
-    batch_size: int = Field(default=128, ge=1, description="images a step of the optimizer")
-    drop_last: bool = Field(
-        default=False, description="an epoch's last batch is left out where it is not full"
-    )
-    accumulate: int = Field(
-        default=1,
-        ge=1,
-        description="micro-batches of a batch, one after the other: the gradient is that of the "
-        "whole batch, but for batch norm, whose statistics are of each by itself",
-    )
+    # Epochs of the schedule that came before, in another training
+    from_epoch: int = Field(default=0, ge=0)
+    batch_size: int = Field(default=128, ge=1)  # images a step of the optimizer
+    drop_last: bool = False  # an epoch's last batch is left out where it is not full
+    # Micro-batches of a batch, one after the other: the gradient is that of the whole batch, but
+    # for batch norm, whose statistics are of each by itself
+    accumulate: int = Field(default=1, ge=1)
     optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: float = Field(gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     nesterov: bool = False
     weight_decay: float = Field(default=5e-4, ge=0)
     schedule: Literal["constant", "step", "cosine", "triangle"] = "cosine"
-    milestones: list[float] = Field(
-        default=[0.5, 0.75], description="step: shares of the epochs after which the rate drops"
-    )
-    gamma: float = Field(
-        default=0.1,
-        gt=0,
-        le=1,
-        description="step: factor of each drop; triangle: share of the rate at both ends",
-    )
+    # step: shares of the epochs after which the rate drops
+    milestones: list[float] = Field(default=[0.5, 0.75])
+    # step: factor of each drop; triangle: share of the rate at both ends
+    gamma: float = Field(default=0.1, gt=0, le=1)
     warmup_epochs: float = Field(default=0, ge=0)
-    warmup_factor: float | None = Field(
-        default=None, gt=0, le=1, description="share of the rate that the linear warm-up begins at"
-    )
+    # Share of the rate that the linear warm-up begins at
+    warmup_factor: float | None = Field(default=None, gt=0, le=1)
     label_smoothing: float = Field(default=0, ge=0, lt=1)
-    distill: Distillation | None = Field(default=None, description="not for bases")
+    distill: Distillation | None = None  # not for bases
     ema: Averaging | None = None
-    grad_clip: float | None = Field(
-        default=None, gt=0, description="longest gradient, of all parameters together"
-    )
-    amp: Literal["bf16", "fp16"] | None = Field(
-        default=None, description="mixed precision of forward and loss; evaluation stays as it is"
-    )
+    # Longest gradient, of all parameters together
+    grad_clip: float | None = Field(default=None, gt=0)
+    # Mixed precision of forward and loss; evaluation stays as it is
+    amp: Literal["bf16", "fp16"] | None = None
     channels_last: bool = False
-    compile: bool = Field(default=False, description="torch.compile; it needs a compiler")
+    compile: bool = False  # torch.compile; it needs a compiler
 
     @property
     def alteration(self) -> Alteration:

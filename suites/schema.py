@@ -1,12 +1,12 @@
 """The suite: what is asked, as a checked value. A YAML file, `load_suite`, and nothing of torch."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from .faults import meant, no_such, none_of
+from .faults import fault, meant, no_such, none_of
 from .method import MethodSpec, matched_name
 from .problem import DatasetSpec, ModelSpec, problem_name
 from .protocol import (
@@ -31,20 +31,16 @@ class Analysis(Section):
 
     control: str
     alpha: float = Field(default=0.05, gt=0, lt=1)
-    rope: float = Field(default=0.2, ge=0, description="percentage points that do not matter")
-    failures: Literal["worst", "drop"] = Field(
-        default="worst",
-        description="whether a method that failed on a problem is the worse one there (it takes "
-        "the worst rank, and is called better nowhere), or the problem is dropped",
-    )
+    rope: float = Field(default=0.2, ge=0)  # percentage points that do not matter
+    # Whether a method that failed on a problem is the worse one there (it takes the worst rank, and
+    # is called better nowhere), or the problem is dropped
+    failures: Literal["worst", "drop"] = "worst"
     cost: Literal[
         "macs_ratio", "params_ratio", "channels_ratio", "weights_ratio", "latency_ratio"
     ] = "macs_ratio"
-    looks: list[Annotated[int, Field(ge=3)]] = Field(
-        default=[],
-        description="bases at which comparisons are decided, each at its share of alpha; the last "
-        "is the suite's `bases`",
-    )
+    # Bases at which comparisons are decided, each at its share of alpha; the last is the suite's
+    # `bases`
+    looks: list[Annotated[int, Field(ge=3)]] = Field(default=[])
 
 
 class AnySuite(Section):
@@ -56,24 +52,18 @@ class AnySuite(Section):
     models: list[ModelSpec] = Field(min_length=1)
     methods: list[MethodSpec] = Field(min_length=1)
     bases: int = Field(default=3, ge=1)
-    first_base: int = Field(
-        default=0, ge=0, description="number of the first; bases of other numbers have other seeds"
-    )
+    # Number of the first; bases of other numbers have other seeds
+    first_base: int = Field(default=0, ge=0)
     repeats: int = Field(default=1, ge=1)
-    splits: Literal["per_base", "fixed"] | None = Field(
-        default=None,
-        description="whether each base draws a train/validation split of its own; default: bases "
-        "of fresh weights do, those of given weights share one",
-    )
+    # Whether each base draws a train/validation split of its own; default: bases of fresh weights
+    # do, those of given weights share one
+    splits: Literal["per_base", "fixed"] | None = None
     base_recipe: str = "base"
     calibration: Calibration = Calibration()
-    recipes: dict[str, Recipe] = Field(default={}, description="added to the named recipes")
-    scales: dict[Slug, dict[str, Any]] = Field(
-        default={}, description="by name, overrides that --scale NAME applies"
-    )
-    at_scale: str = Field(
-        default="", description="which of its scales was applied; `--scale` says so, not the file"
-    )
+    recipes: dict[str, Recipe] = Field(default={})  # added to the named recipes
+    # By name, overrides that --scale NAME applies
+    scales: dict[Slug, dict[str, Any]] = Field(default={})
+    at_scale: str = ""  # which of its scales was applied; `--scale` says so, not the file
 
     @field_validator("datasets", "models", mode="before")
     @classmethod
@@ -100,15 +90,9 @@ class AnySuite(Section):
             refuse_twice(what, names)
         fixed = [one.title for one in self.models if one.recipe is False and one.given]
         if fixed and self.bases > 1:
-            yield (
-                f"bases = {self.bases}, but {', '.join(fixed)} has `recipe: false`: all its bases "
-                "would be one network; use bases: 1 and repeats"
-            )
+            yield fault("one_base", bases=self.bases, fixed=", ".join(fixed))
         if fixed and self.splits == "per_base":
-            yield (
-                f"splits = per_base, but {', '.join(fixed)} has `recipe: false`: it is trained on "
-                "no split; leave `splits` out, and only bases of fresh weights draw their own"
-            )
+            yield fault("no_split", fixed=", ".join(fixed))
 
     def _changed(self) -> Iterator[str]:
         """What a model says of a method makes a method, and there is one of that name."""
@@ -129,10 +113,7 @@ class AnySuite(Section):
         visited = [dataset.title for dataset, _ in self.problems]
         empty = [name for name in known if name not in visited]
         if empty:
-            yield (
-                f"datasets: no model is on {', '.join(empty)}; "
-                "take it out, or name it in some model's `datasets`"
-            )
+            yield fault("empty", names=", ".join(empty))
 
     def _trainable(self) -> Iterator[str]:
         """Every recipe that is followed exists, and none of a base distills from the base."""
@@ -142,17 +123,15 @@ class AnySuite(Section):
             if like and like not in known:
                 yield f"calibration.like: {no_such('recipe', like, known)}"
             for name in sorted(self.recipes_followed(model) - set(known)):
-                yield (
-                    f"recipe {name!r} is unknown{meant(name, known)}; there are "
-                    + ", ".join(sorted(known))
-                )
+                there = ", ".join(sorted(known))
+                yield fault("no_recipe", name=name, meant=meant(name, known), known=there)
             if base and known[base].distill is not None:
                 yield f"recipe {base!r} distills from the base, so no base can be trained by it"
             if like and self.alteration_of(dataset, model) == Alteration(augment=False):
                 yield f"calibration.like: recipe {like!r} takes images as they are; leave it out"
         lost = [key for key, name in self.unfollowed if name not in self.all_recipes]
         if lost:
-            yield unfollowed_words(lost)
+            yield fault("unfollowed", keys=", ".join(lost))
 
     @property
     def problems(self) -> list[tuple[DatasetSpec, ModelSpec]]:
@@ -261,23 +240,15 @@ class Suite(AnySuite):
         default=[RecoverySpec(kind="none")], min_length=1, validate_default=True
     )
     selection: SelectionSpec = SelectionSpec()
-    measure: Measure = Field(
-        default=Measure(),
-        description="latency, memory and files; of masks there is nothing to time",
-    )
-    train_accuracy: bool = Field(
-        default=False, description="evaluate on the training split as well, without augmentation"
-    )
+    measure: Measure = Measure()  # latency, memory, files; of masks there is nothing to time
+    train_accuracy: bool = False  # evaluate on the training split as well, without augmentation
     analysis: Analysis
 
     @model_validator(mode="before")
     @classmethod
     def _moved(cls, given: Any) -> Any:
         if isinstance(given, Mapping) and "latency" in given:
-            raise ValueError(
-                "latency: `measure` says what is timed; {deployed: []} for nothing, {deployed: "
-                "[eager]}, the default, for networks as torch runs them"
-            )
+            raise ValueError(fault("latency"))
         return given
 
     def faults(self) -> Iterator[str]:
@@ -299,10 +270,7 @@ class Suite(AnySuite):
         if looks and self.first_base:
             yield f"first_base = {self.first_base}: analysis.looks begin with base 0; leave one out"
         if looks and (looks != sorted(set(looks)) or looks[-1] != self.bases):
-            yield (
-                f"analysis.looks = {looks}: numbers of bases in ascending order, of which the last "
-                f"is bases = {self.bases}"
-            )
+            yield fault("looks", looks=looks, bases=self.bases)
 
     def _tunes(self) -> Iterator[str]:
         """What is tuned has images to choose by, and every setting is one."""
@@ -317,10 +285,7 @@ class Suite(AnySuite):
             grid = recovery.tune.grid
             for dataset, model in self.problems:
                 if not dataset.validation:
-                    yield (
-                        f"recoveries.{at}.tune chooses by validation images, and {dataset.title} "
-                        "has `validation: 0`; hold some out, or leave tune out"
-                    )
+                    yield fault("no_validation", key=f"recoveries.{at}", title=dataset.title)
                 recipe = self.recipes_on(dataset, model)[recovery.recipe or ""]
                 for settings in grid:
                     try:
@@ -334,10 +299,7 @@ class Suite(AnySuite):
             return
         for key, method, _ in self.methods_by_key:
             if method.finetuning:
-                yield (
-                    f"{key}.finetuning = {method.finetuning.name}, but none of the recoveries "
-                    "is {finetune: RECIPE}"
-                )
+                yield fault("no_finetuning", key=key, name=method.finetuning.name)
 
     def _by_its_budgets(self) -> Iterator[str]:
         """What is said by budget is said of budgets that there are, and of none too few."""
@@ -345,11 +307,9 @@ class Suite(AnySuite):
             known = {one for on in models for one in self.budgets_of(on).written.values()}
             wrong = set(given) ^ known if of_all and known else set(given) - known
             for budget in sorted(wrong, key=lambda one: (one not in given, one)):
-                fault = "is none of the budgets" if budget in given else "is left out"
-                yield (
-                    f"{key}: {budget:g} {fault}; there are "
-                    + ", ".join(f"{one:g}" for one in sorted(known))
-                )
+                how = "is none of the budgets" if budget in given else "is left out"
+                there = ", ".join(f"{one:g}" for one in sorted(known))
+                yield f"{key}: {budget:g} {how}; there are {there}"
 
     def _reaches_its_budgets(self) -> Iterator[str]:
         """Steps that lead to a share of the cost pass all budgets on the way."""
@@ -358,10 +318,8 @@ class Suite(AnySuite):
             for method, (kept, budget) in product(self.methods_on(model), written.items()):
                 to = method.iterative.at(budget).to if method.iterative else None
                 if isinstance(to, float) and to > kept:
-                    yield (
-                        f"method {method.name} of {model.title}: iterative.to = {to:g} lies above "
-                        f"the budget, {kept:g}; lower it, or leave it out"
-                    )
+                    place = {"method": method.name, "title": model.title}
+                    yield fault("above_budget", **place, to=to, kept=kept)
 
     def _train_afterwards(self) -> Iterator[str]:
         """Untrained networks are held against dense ones, trained as what is left of them."""
@@ -370,11 +328,7 @@ class Suite(AnySuite):
             known = self.recipes_on(dataset, model)
             recipe = known[one.recipe] if one.recipe else None
             if model.untrained and (more or one.tune or recipe is None or recipe.distill):
-                yield (
-                    f"recoveries: the networks of {model.title} are untrained (`recipe: false` and "
-                    "no weights); give one {finetune: RECIPE}, without `tune` and `distill`: it "
-                    "trains what is left, and the dense network that this is held against"
-                )
+                yield fault("untrained", title=model.title)
             for name in self.recipes_followed(model) if model.untrained else ():
                 if known[name].distill:
                     yield f"recipe {name!r} distills from the base, and {model.title} is untrained"
@@ -384,11 +338,7 @@ class Suite(AnySuite):
         for dataset, model in self.problems:
             name = self.base_recipe_of(model)
             epochs = self.recipes_on(dataset, model)[name].epochs if name else 0
-            trained = (
-                f"are trained here for {epochs} epochs, by {name}; rewind to one before the end"
-                if name
-                else "are not trained here (`recipe: false`), so nothing can be rewound; finetune"
-            )
+            trained = fault("trained" if name else "given", epochs=epochs, name=name)
             rewound = {f"recoveries.{at}": one.rewind for at, one in enumerate(self.recoveries)}
             for method in self.methods_on(model):
                 way = method.iterative
@@ -430,15 +380,9 @@ class Suite(AnySuite):
         for key, given in _said_of_channels(self):
             scope = key.endswith(".scope")
             hint = "allowed are global, local" if scope else "leave it out, or give another budget"
-            yield (
-                f"{key} = {given} is for channels, but budgets.weights prunes single weights; "
-                f"{hint}"
-            )
+            yield fault("of_channels", key=key, given=given, hint=hint)
         if cost in ("channels_ratio", "latency_ratio"):
-            yield (
-                f"analysis.cost = {cost}: budgets.weights masks single weights; channels and dense "
-                "kernels stay as they are; allowed are macs_ratio, params_ratio, weights_ratio"
-            )
+            yield fault("masked", cost=cost)
 
     def _patterns_fit(self) -> Iterator[str]:
         """A pattern has one share of weights."""
@@ -449,34 +393,23 @@ class Suite(AnySuite):
                 stay, of = pattern(scope) or (kept, 1)
                 share = stay / of
                 if of > 1 and not (budgets.unstructured and abs(kept - share) < 1e-6):
-                    yield (
-                        f"method {method.name} of {model.title}: scope = {scope} fits "
-                        f"budgets: {{weights: [{share:g}]}}, not {budget:g} of {budgets.cost}"
-                    )
+                    place = {"method": method.name, "title": model.title, "scope": scope}
+                    yield fault("pattern", **place, share=share, budget=budget, cost=budgets.cost)
 
     def _one_axis(self) -> Iterator[str]:
         for at, model in enumerate(self.models):
-            cost = self.budgets_of(model).cost
-            if cost != self.budgets.cost:
-                yield (
-                    f"models.{at}.budgets keep a share of {cost}, and the suite's of "
-                    f"{self.budgets.cost}: one axis a suite"
-                )
+            cost, axis = self.budgets_of(model).cost, self.budgets.cost
+            if cost != axis:
+                yield fault("one_axis", at=at, cost=cost, axis=axis)
 
     def _modelled(self) -> Iterator[str]:
         """Latency and memory are met by a model of the whole network, on which nothing trains."""
         cost = self.budgets.cost
         if cost == "latency" and self.deployment.runtime == "compile":
-            yield (
-                "measure.deployed: budgets.latency times single operations, which compile takes "
-                "seconds each to build; name eager, onnxruntime or openvino first"
-            )
+            yield fault("compiled")
         for key, method, _ in self.methods_by_key if cost in ("latency", "memory") else ():
             if method.procedure or (method.iterative and method.iterative.trains):
-                yield (
-                    f"{key}: it trains while units leave, and budgets.{cost} is met by choosing "
-                    "without training; give macs, params or channels"
-                )
+                yield fault("trains", key=key, cost=cost)
 
     @property
     def deployment(self) -> Deployment:
@@ -515,14 +448,6 @@ class Suite(AnySuite):
         """Names of those that its bases are trained by, methods on the way, and recoveries."""
         own = {one.recipe for one in self.recoveries if one.recipe}
         return super().recipes_followed(model) | own
-
-
-def unfollowed_words(keys: Iterable[str]) -> str:
-    """What to do about recipes of a model or a dataset that nothing follows."""
-    return (
-        f"{', '.join(keys)}: no training there follows a recipe of that name (a base's, a "
-        "recovery's, a method's phase); take it out, or give it the name of one that is followed"
-    )
 
 
 def _said_of_channels(suite: Suite) -> Iterator[tuple[str, object]]:

@@ -48,6 +48,7 @@ LADDER = {
         models  training  tracking
         data
         pruning
+        deployed
         export
         store
         errors  terminal  seeds

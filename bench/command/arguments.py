@@ -37,7 +37,10 @@ DataRoot = Annotated[
     Path, typer.Option("--data-root", envvar="BENCH_DATA_ROOT", help="Folder that datasets lie in.")
 ]
 Plugins = Annotated[
-    list[Path], typer.Option("--plugin", metavar="FILE", help="Python file with criteria of yours.")
+    list[Path],
+    typer.Option(
+        "--plugin", metavar="FILE", help="Python file that registers criteria, models, datasets."
+    ),
 ]
 Methods = Annotated[
     str, typer.Option("--methods", metavar="A,B", help="Only these methods of the suite.")

@@ -38,7 +38,8 @@ class Requirement:
     get: Callable[[bool], None]
 
     def __str__(self) -> str:
-        size = f", {_readable(self.size)}" if self.size else ""
+        unit, factor = ("GB", 1e9) if self.size and self.size >= 1e9 else ("MB", 1e6)
+        size = f", {self.size / factor:.3g} {unit}" if self.size else ""
         return f"{self.kind} {self.name} (from {self.origin}{size})"
 
 
@@ -124,9 +125,3 @@ def _checkpoint(spec: ModelSpec, data_root: Path) -> Requirement:
             raise ModelError(f"{file} has not the SHA-256 {spec.sha256}; delete it and try again")
 
     return Requirement("checkpoint", file.name, given if "://" in given else "you", None, get)
-
-
-def _readable(size: float) -> str:
-    """12345678 -> 12.3 MB."""
-    unit, factor = ("GB", 1e9) if size >= 1e9 else ("MB", 1e6)
-    return f"{size / factor:.3g} {unit}"

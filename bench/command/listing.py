@@ -43,14 +43,18 @@ def listing(console: Console, what: str, plugins: Sequence[Path], name: str = ""
     if name and what not in ("criteria", "presets") and what not in PHASES:
         told = ", ".join(("criteria", "presets", *PHASES))
         raise BenchError(f"bench list {what} {name}: a name may follow {told}")
+    if plugins:
+        from ..plan.plugins import load_plugins
+
+        load_plugins(plugins)
     if what == "suites":
         _suites(console)
     elif what == "recipes":
         _recipes(console)
     elif what == "presets":
-        _presets(console, name)
+        _preset(console, name) if name else _presets(console)
     elif what == "criteria":
-        _criteria(console, plugins, name)
+        _criteria(console, name)
     elif what in PHASES:
         _phases(console, PHASES[what], name)
     else:
@@ -83,13 +87,10 @@ def _suites(console: Console) -> None:
     say(console, "how long one takes: bench plan NAME; in smaller versions: with --scales")
 
 
-def _presets(console: Console, name: str) -> None:
-    """The papers' methods, of which suites are made; or all of one."""
+def _presets(console: Console) -> None:
+    """The papers' methods, of which suites are made."""
     from suites.method import MethodSpec, named_presets
 
-    if name:
-        _preset(console, name)
-        return
     rows = [
         (name, method.criterion, _leaves(method))
         for name, one in named_presets().items()
@@ -153,14 +154,10 @@ def _recipes(console: Console) -> None:
     print_table(console, ("recipe", "epochs", "batch", "optimizer", "weight decay"), rows)
 
 
-def _criteria(console: Console, plugins: Sequence[Path], name: str) -> None:
+def _criteria(console: Console, name: str) -> None:
     """A line each, or all about one."""
     with console.status("reading the criteria"):
         from criteria import criteria, find
-
-        from ..plan.plugins import load_plugins
-
-        load_plugins(plugins)
     if name:
         one = find(name)
         kind, does = ("", "scores") if one.selector is None else (" selector", "picks")
@@ -217,17 +214,14 @@ def option_lines(kind: type[Options]) -> Iterator[str]:
     from pydantic_core import PydanticUndefined
 
     for name, field in kind.model_fields.items():
-        default = "" if field.default is PydanticUndefined else f" = {_plain(field.default)}"
-        meaning = _meaning(kind, name)
+        given, default = field.default, ""
+        if given is not PydanticUndefined:
+            default = f" = {given if isinstance(given, str) else _written(given)}"
+        told = (getattr(one, "model_fields", {}).get(name) for one in kind.__mro__)  # last first
+        meaning = next((one.description for one in told if one and one.description), "")
         yield f"{name}{default} ({_allowed(field.annotation)})" + (meaning and f": {meaning}")
     if kind.__doc__:
         yield " ".join(kind.__doc__.split())
-
-
-def _meaning(kind: type[Options], name: str) -> str:
-    """An option's description, from where it was described last."""
-    fields = (getattr(one, "model_fields", {}).get(name) for one in kind.__mro__)
-    return next((one.description for one in fields if one and one.description), "")
 
 
 def _allowed(annotation: Any) -> str:
@@ -242,11 +236,6 @@ def _allowed(annotation: Any) -> str:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "{" + ", ".join(annotation.model_fields) + "}"
     return getattr(annotation, "__name__", str(annotation))
-
-
-def _plain(value: Any) -> str:
-    """A value as YAML writes it, without quotes."""
-    return value if isinstance(value, str) else _written(value)
 
 
 def _units(entry: Entry) -> str:

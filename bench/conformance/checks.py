@@ -87,8 +87,8 @@ def equivariant(seen: Behaviour) -> Said:
         return "not applicable", "draws random numbers, which belong to places"
     if seen.permuted.error is not None:
         return "fail", f"raises on permuted channels: {seen.permuted.error}"
-    expected = [
-        _reordered(values, order)
+    expected = [  # `[units]`, or a selector's `[units, units]`
+        values[order] if values.dim() == 1 else values[order][:, order]
         for values, order in zip(seen.alone.scores, seen.case.orders, strict=True)
     ]
     off = {
@@ -225,13 +225,6 @@ def _distance(one: Tensor, other: Tensor) -> float:
 def _apart(one: Scoring, other: Scoring) -> float:
     pairs = zip(one.scores, other.scores, strict=True)
     return max(_distance(first, second) for first, second in pairs)
-
-
-def _reordered(values: Tensor, order: Tensor) -> Tensor:
-    """`[units]`, or a selector's `[units, units]`, with the units in another order."""
-    for dim in range(values.dim()):
-        values = values.index_select(dim, order)
-    return values
 
 
 def _removed_follow(selector: type[Selector], seen: Behaviour) -> Said:

@@ -43,7 +43,11 @@ STYLES: dict[Verdict, str] = {
 def show_findings(console: Console, findings: Sequence[Finding]) -> None:
     """Print the findings of one criterion: what holds on all networks is one line."""
     rows, last = [], ""
-    for (check, verdict, reason), families in _together(findings).items():
+    order = list(dict.fromkeys(one.check for one in findings))
+    together: dict[tuple[str, Verdict, str], list[str]] = {}  # families by what is said of them
+    for each in sorted(findings, key=lambda one: order.index(one.check)):
+        together.setdefault((each.check, each.verdict, each.reason), []).append(each.family)
+    for (check, verdict, reason), families in together.items():
         name = "" if check == last else check
         where = "all" if len(families) == len(FAMILIES) else ", ".join(families)
         rows.append((name, Text(verdict, STYLES[verdict]), where, reason))
@@ -63,12 +67,3 @@ def summary(findings: Sequence[Finding]) -> str:
     if failed:
         return f"{name} does not keep its promises: {', '.join(failed)}"
     return f"{name} conforms"
-
-
-def _together(findings: Iterable[Finding]) -> dict[tuple[str, Verdict, str], list[str]]:
-    """Families by what is said of them, in the order of the checks."""
-    order = list(dict.fromkeys(one.check for one in findings))
-    families: dict[tuple[str, Verdict, str], list[str]] = {}
-    for each in sorted(findings, key=lambda one: order.index(one.check)):
-        families.setdefault((each.check, each.verdict, each.reason), []).append(each.family)
-    return families

@@ -126,22 +126,29 @@ class ComparisonMaker(Maker[Suite]):
         super().__init__(suite, per_weight=suite.budgets.unstructured)
 
     def trial(self, case: Case) -> jobs.TrialJob:
-        suite = self.suite
-        recovery = case.recovery
+        suite, recovery = self.suite, case.recovery
         recipe, early = self._training(case, recovery.recipe, recovery.rewind)
-        path = self.path(case)
+        path, base, dense, timing = self.path(case), self.base(case), None, None
+        if case.model.untrained:  # against its first weights, trained whole by the same recipe
+            epochs = recovery.total_epochs or (recipe and recipe.epochs)
+            trained = recipe and recipe.model_copy(update={"epochs": epochs})
+            dense = self.once(("dense", id(base)), lambda: replace(base, recipe=trained))
+        if suite.measure.deployed and (not path.unstructured or path.selection.scope == "2:4"):
+            timing = self.once(("timing", id(path)), lambda: jobs.TimingJob(path, suite.measure))
+        finetunes = recovery.kind == "finetune" and not case.matched
+        own = case.method.finetuning if finetunes else None
         return jobs.TrialJob(
             path=path,
             budget=case.budget,
             recovery="finetune" if recovery.rewind else recovery.kind,
             recipe=recipe,
             total_epochs=recovery.total_epochs,
-            finetuning=self._finetuning(case),
+            finetuning=self.phase(case, "recovery", own) if own else None,
             early=early,
-            dense=self._dense(case, recipe) if case.model.untrained else None,
+            dense=dense,
             tune=recovery.tune,
             train_accuracy=suite.train_accuracy,
-            timing=self._timing(path),
+            timing=timing,
             labels=Labels(
                 **_names_of(suite, case),
                 method=case.method_name,
@@ -151,24 +158,6 @@ class ComparisonMaker(Maker[Suite]):
                 matched_to=case.method.name if case.matched else None,
             ),
         )
-
-    def _dense(self, case: Case, recipe: Recipe | None) -> jobs.BaseJob:
-        """The base's first weights, trained whole by the recipe of what is left of it."""
-        base, epochs = self.base(case), case.recovery.total_epochs
-        trained = recipe and recipe.model_copy(update={"epochs": epochs or recipe.epochs})
-        return self.once(("dense", id(base)), lambda: replace(base, recipe=trained))
-
-    def _timing(self, path: jobs.PathJob) -> jobs.TimingJob | None:
-        dense_kernels = path.unstructured and path.selection.scope != "2:4"
-        if dense_kernels or not self.suite.measure.deployed:
-            return None
-        return self.once(("timing", id(path)), lambda: jobs.TimingJob(path, self.suite.measure))
-
-    def _finetuning(self, case: Case) -> PhaseUse | None:
-        spec = case.method.finetuning
-        if spec is None or case.matched or case.recovery.kind != "finetune":
-            return None
-        return self.phase(case, "recovery", spec)
 
     def _training(
         self, case: Case, name: str | None, rewind: Rewind | None

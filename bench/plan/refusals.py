@@ -8,6 +8,7 @@ from criteria.phases import create_phase
 from criteria.procedures.procedure import Ground
 from reports.formats import counted
 from suites import Recipe
+from suites.faults import fault
 from suites.method import MethodSpec
 from suites.problem import DatasetSpec
 from suites.protocol import Budgets, SelectionSpec
@@ -29,20 +30,13 @@ def off_the_road(
     if selector is None:
         if budgets.threshold and not matched:
             some = ", ".join(one.name for one in registry.criteria() if one.selector is not None)
-            yield (
-                f"budgets.threshold is a setting of selectors ({some}), and {method.criterion} "
-                "scores; give budgets as macs, params or speedup, or run it as `matched` control "
-                "of a selector"
-            )
+            yield fault("threshold", some=some, criterion=method.criterion)
     elif matched:
-        yield (
-            f"{method.criterion} picks sets and cannot rank; only criteria that score are matched "
-            "controls"
-        )
+        yield fault("matched_selector", criterion=method.criterion)
     else:
         asked = (budgets.cost, budgets.kept, selection.scope, selection.emptied)
-        if fault := unfit(selector, *asked, iterative=method.iterative is not None):
-            yield f"{method.criterion} {fault}"
+        if misfit := unfit(selector, *asked, iterative=method.iterative is not None):
+            yield f"{method.criterion} {misfit}"
 
 
 def unfit_training(
@@ -55,32 +49,18 @@ def unfit_training(
     """What trains on its way needs a budget to head for, and may need scores on the way."""
     trains = procedure is not None or (method.iterative and method.iterative.trains)
     if trains and budgets.cost == "threshold":
-        yield (
-            "it trains until a budget is met, and budgets.threshold is none; give macs, params, "
-            "channels or speedup"
-        )
+        yield fault("until_threshold")
     if procedure is None:
         return
     if method.iterative and not procedure.follows:
-        yield (
-            f"{procedure.name} selects on its way, so `iterative` would mean nothing; leave it out"
-        )
+        yield fault("own_way", name=procedure.name)
     if procedure.rescores and selection.round_to > 1:
-        yield (
-            f"{procedure.name} chooses single units on its way, and selection.round_to = "
-            f"{selection.round_to} wants them in steps; leave round_to out"
-        )
+        yield fault("single_units", name=procedure.name, round_to=selection.round_to)
     recipe = procedure.recipe
     if procedure.own_rate and recipe and (recipe.schedule != "constant" or recipe.warmup_epochs):
-        yield (
-            f"{procedure.name} has a rhythm of its own, and its recipe a schedule or a warm-up, "
-            "which would mean nothing; give it `schedule: constant`"
-        )
+        yield fault("own_rhythm", name=procedure.name)
     if procedure.rescores and selector is not None:
-        yield (
-            f"{procedure.name} scores on its way with these options, and {method.criterion} picks "
-            "sets and gives no scores"
-        )
+        yield fault("no_scores", name=procedure.name, criterion=method.criterion)
 
 
 def too_short(procedure: PhaseUse | None, dataset: DatasetSpec) -> Iterator[str]:
@@ -97,14 +77,11 @@ def too_short(procedure: PhaseUse | None, dataset: DatasetSpec) -> Iterator[str]
         share=lambda removed: 1.0,
         generator=torch.Generator(),
     )
-    steps, epochs = extent.steps(procedure.recipe), procedure.recipe.epochs
+    steps, epochs = extent.steps(procedure.recipe), counted(procedure.recipe.epochs, "epoch")
     try:
         create_phase("procedure", procedure.name, procedure.options, nowhere).check_length(steps)
     except CriteriaError as error:
-        yield (
-            f"its recipe has {counted(epochs, 'epoch')} on {dataset.title}, which are {steps} "
-            f"steps. {error}"
-        )
+        yield fault("too_short", epochs=epochs, title=dataset.title, steps=steps, why=error)
 
 
 def refuse_no_batch(recipe: Recipe, dataset: DatasetSpec) -> None:

@@ -17,21 +17,12 @@ if TYPE_CHECKING:
     from ..plan.jobs import Job
 
 
-class _Bar(progress.Progress):
-    """A bar, and below it what runs now, as far as that goes into a line."""
-
-    def get_renderables(self) -> Iterable[RenderableType]:
-        yield from super().get_renderables()
-        if now := "; ".join(task.fields["now"] for task in self.tasks):
-            yield Text(now, "dim", no_wrap=True, overflow="ellipsis")
-
-
-class Live:
-    """A progress bar with what runs now; the listener of `bench.run.run`."""
+class Live(progress.Progress):
+    """A progress bar, and below it what runs now, as far as that goes into a line; the listener of
+    `bench.run.run`."""
 
     def __init__(self, console: Console, trials: int, workers: int) -> None:
-        self._console, self._workers = console, workers
-        self._progress = _Bar(
+        super().__init__(
             progress.TextColumn("{task.description}"),
             progress.BarColumn(),
             progress.MofNCompleteColumn(),
@@ -39,37 +30,35 @@ class Live:
             progress.TimeRemainingColumn(),
             console=console,
         )
-        self._task = self._progress.add_task("trials", total=trials, now="starting workers")
+        self._workers, self._trials, self._ended, self._bad = workers, trials, 0, 0
+        self._bar = self.add_task("trials", total=trials, now="starting workers")
         self._running: dict[str, str] = {}
-        self._trials, self._ended, self._bad = trials, 0, 0
 
-    def __enter__(self) -> Live:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        if now := "; ".join(task.fields["now"] for task in self.tasks):
+            yield Text(now, "dim", no_wrap=True, overflow="ellipsis")
 
     def started(self, job: Job) -> None:
         self._running[job.key] = str(job)
-        self._update()
+        self._show()
 
     def ended(self, job: Job, failure: Failure | None) -> None:
         self._running.pop(job.key, None)
         if failure is not None and job.kind != "trials":  # which are counted as recorded
-            say(self._console, f"failed: {job}: {failure.kind}: {failure.message}")
-        self._update()
+            say(self.console, f"failed: {job}: {failure.kind}: {failure.message}")
+        self._show()
 
     def recorded(self, record: Record) -> None:
         self._bad += record.status != "done"
         self._ended += 1
-        self._progress.advance(self._task)
-        self._update()
+        self.advance(self._bar)
+        self._show()
         tenth = max(self._trials // 10, 1)
-        if not self._console.is_terminal and self._ended % tenth == 0:  # a log has no bar
-            say(self._console, f"{self._ended}/{self._trials} trials, {self._bad} failed")
+        if not self.console.is_terminal and self._ended % tenth == 0:  # a log has no bar
+            say(self.console, f"{self._ended}/{self._trials} trials, {self._bad} failed")
 
-    def _update(self) -> None:
+    def _show(self) -> None:
         failed = f" · {self._bad} failed" if self._bad else ""
         now = "; ".join(list(self._running.values())[: self._workers])
-        self._progress.update(self._task, description=f"trials{failed}", now=now)
+        self.update(self._bar, description=f"trials{failed}", now=now)

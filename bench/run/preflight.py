@@ -61,9 +61,16 @@ def preflight(trials: Iterable[Trial], settings: Settings) -> dict[str, Examined
             continue  # there is no budget to be out of reach, or it is not known before paths are
         rules = None if trial.path.unstructured else rules_of(trial.path)
         case = (*problem, trial.budget, str(rules))
-        if case not in checked:
-            checked.add(case)
-            _check_budget(trial, seen[problem], rules)
+        if case in checked:
+            continue
+        checked.add(case)
+        network = seen[problem]
+        if rules is None:  # single weights leave, limited by their number
+            groups = weight_groups(network.model, network.inputs)
+            weights_kept(sum(group.units for group in groups), trial.budget)
+        else:
+            _check_layers(trial, network, rules)
+            _reachable(trial, network, rules)
     return splits
 
 
@@ -89,16 +96,6 @@ def _check_one_image(trial: Trial, recipe: Recipe, network: Network) -> None:
             f"the last, which the network cannot be trained on ({error}); set drop_last: true in "
             "the recipe, or another batch_size"
         ) from error
-
-
-def _check_budget(trial: TrialJob, network: Network, rules: Rules | None) -> None:
-    """A budget within its limits; without rules single weights leave, limited by their number."""
-    if rules is None:
-        groups = weight_groups(network.model, network.inputs)
-        weights_kept(sum(group.units for group in groups), trial.budget)
-    else:
-        _check_layers(trial, network, rules)
-        _reachable(trial, network, rules)
 
 
 def _check_layers(trial: TrialJob, network: Network, rules: Rules) -> None:

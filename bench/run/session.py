@@ -58,12 +58,20 @@ def session(plan: Plan, request: Request, console: Console) -> int:
     Raises:
         BenchError, CriteriaError: faults of the input, all found before anything runs.
     """
-    _check_device(request.settings.device, request.executor)
+    device, there = request.settings.device, ("cpu", "cuda")
+    if device not in there:
+        raise BenchError(f"--device: {no_such('device', device, there)}")
+    if device == "cuda" and request.executor != "ray":  # Ray knows its own
+        visible_gpus()
     part = plan.only(request.methods, request.repeats)
     if request.shard:
         part = part.shard(*_shard(request.shard))
-    if len(part.trials) < len(plan.trials) and isinstance(plan.suite, Suite):
-        _refuse_looks(plan.suite)
+    whole = len(part.trials) == len(plan.trials)
+    if not whole and isinstance(plan.suite, Suite) and plan.suite.analysis.looks:
+        raise BenchError(  # who goes on hangs on all comparisons
+            f"{plan.suite.suite} is decided look by look, from the records of its whole plan; "
+            "leave --methods, --repeats and --shard out, or run all bases: --set analysis.looks=[]"
+        )
     store, data_root = Store(request.settings.results), request.settings.data_root.resolve()
     settings = replace(request.settings, results=store.root, data_root=data_root)
     with store.lock(), saying_damage(store, console):
@@ -90,14 +98,6 @@ def session(plan: Plan, request: Request, console: Console) -> int:
             record_suite(plan, settings.plugins, store)
             declare(plan, store, records, console, runs=False)
         return _conclude(plan, store, records, console)
-
-
-def _check_device(device: str, executor: str) -> None:
-    """Refuse a device that is not there before anything else is looked at; Ray knows its own."""
-    if device not in ("cpu", "cuda"):
-        raise BenchError(f"--device: {no_such('device', device, ('cpu', 'cuda'))}")
-    if device == "cuda" and executor != "ray":
-        visible_gpus()
 
 
 def _run(
@@ -134,8 +134,11 @@ def _run(
             said = ", ".join(f"{count} {status}" for status, count in statuses.items())
             say(console, f"{said} in {time.monotonic() - begun:.0f} s")
             records = plan.records(store)
-            pending = pending and _next_look(plan, records, console)
-            if not pending:
+            needed, course = plan.needed(records)
+            if not pending or not course.taken:
+                break
+            say(console, course.last_look)
+            if not (pending := needed.pending(records)):
                 break
             executor = make_executor(request.executor, settings, request.workers, request.timeout_s)
         ended = "FINISHED"
@@ -153,24 +156,6 @@ def _run(
         )
         say(console, in_lines(links))
     return records
-
-
-def _next_look(plan: Plan, records: list[Record], console: Console) -> list[Trial]:
-    """Say what the last look has found; returns what the next one needs, without looks nothing."""
-    needed, course = plan.needed(records)
-    if not course.taken:
-        return []
-    say(console, course.last_look)
-    return needed.pending(records)
-
-
-def _refuse_looks(suite: Suite) -> None:
-    """A part of a plan cannot be looked at: who goes on hangs on all of its comparisons."""
-    if suite.analysis.looks:
-        raise BenchError(
-            f"{suite.suite} is decided look by look, from the records of its whole plan; leave "
-            "--methods, --repeats and --shard out, or run all bases: --set analysis.looks=[]"
-        )
 
 
 def _logger(tracker: Tracker, console: Console) -> Callable[[Record], None]:

@@ -18,7 +18,7 @@ results/.lock, .holder     held by the run that is working here
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -67,11 +67,18 @@ class Store:
             self.root.mkdir(parents=True, exist_ok=True)
             lock.acquire()
             (self.root / ".holder").write_text(str(os.getpid()))
-            self._sweep()
+            for part in self.root.glob("*/.*.part"):  # what a killed run left half written
+                if part.is_dir():
+                    shutil.rmtree(part, ignore_errors=True)
+                else:
+                    part.unlink(missing_ok=True)
         except Timeout as error:
+            holder = ""
+            with suppress(OSError, ValueError):
+                holder = (self.root / ".holder").read_text()
             raise StoreError(
-                f"another run (process {self._holder()}) is working on {self.root}; wait for it, "
-                "or give this one another folder with --results"
+                f"another run (process {holder or 'unknown'}) is working on {self.root}; wait for "
+                "it, or give this one another folder with --results"
             ) from error
         except OSError as error:
             lock.release()
@@ -80,20 +87,6 @@ class Store:
             yield
         finally:
             lock.release()
-
-    def _holder(self) -> str:
-        try:
-            return (self.root / ".holder").read_text() or "unknown"
-        except (OSError, ValueError):
-            return "unknown"
-
-    def _sweep(self) -> None:
-        """Remove what a killed run left half written."""
-        for part in self.root.glob("*/.*.part"):
-            if part.is_dir():
-                shutil.rmtree(part, ignore_errors=True)
-            else:
-                part.unlink(missing_ok=True)
 
     def record_path(self, key: str) -> Path:
         """Where the record of that key lies."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -63,8 +63,8 @@ class Experiment:
         with connection.talking_to(self.uri):
             self.client = connection.connect(self.uri)
             self.id = self._made(root)
-            self._trials = self._known_trials()
-            self._summaries = self._known_summaries()
+            self._trials = self._best(_logged, "trial")
+            self._summaries = self._best(_summarised, "summary", "comparison")
 
     def holds(self, record: Record) -> bool:
         """Whether this very record, or a finished one of its key, has been logged whole."""
@@ -179,35 +179,27 @@ class Experiment:
         self.client.set_experiment_tag(experiment.experiment_id, NOTE, note)
         return experiment.experiment_id
 
-    def _known_trials(self) -> dict[str, _Logged]:
-        """Every trial by its key."""
-        found = []
-        for run in self._runs("trial"):
-            tags, ended = run.data.tags, run.info.status != "RUNNING"
-            whole, done = ended and tags.get("layout") == LAYOUT, tags.get("status") == "done"
-            digest, parent = tags.get("trial.digest", ""), tags.get(PARENT, "")
-            trial = _Logged(whole, done, digest, run.info.run_id, parent)
-            found.append((tags["trial.key"], trial))
-        return self._best(found)
-
-    def _known_summaries(self) -> dict[str, _Summarised]:
-        """Summaries and comparisons by name."""
-        found = [
-            (run.info.run_name, _Summarised(int(tags.get("trials", 0)), run.info.run_id, tags))
-            for role in ("summary", "comparison")
-            for run in self._runs(role)
-            for tags in [run.data.tags]
-        ]
-        return self._best(found)
-
-    def _runs(self, role: str) -> Iterator[Run]:
-        return connection.runs_where(self.client, self.id, f"tags.role = '{role}'")
-
-    def _best(self, found: Iterable[tuple[str, Held]]) -> dict[str, Held]:
+    def _best(self, read: Callable[[Run], tuple[str, Held]], *roles: str) -> dict[str, Held]:
         """The greatest run of every key; the others are deleted."""
         known: dict[str, Held] = {}
-        for key, one in sorted(found):
-            if key in known:
-                self.client.delete_run(known[key].run_id)
-            known[key] = one
+        for role in roles:
+            runs = connection.runs_where(self.client, self.id, f"tags.role = '{role}'")
+            for key, one in sorted(map(read, runs)):
+                if key in known:
+                    self.client.delete_run(known[key].run_id)
+                known[key] = one
         return known
+
+
+def _logged(run: Run) -> tuple[str, _Logged]:
+    """A trial by its key."""
+    tags, ended = run.data.tags, run.info.status != "RUNNING"
+    whole, done = ended and tags.get("layout") == LAYOUT, tags.get("status") == "done"
+    digest, parent = tags.get("trial.digest", ""), tags.get(PARENT, "")
+    return tags["trial.key"], _Logged(whole, done, digest, run.info.run_id, parent)
+
+
+def _summarised(run: Run) -> tuple[str, _Summarised]:
+    """A summary or comparison by its name."""
+    tags = run.data.tags
+    return run.info.run_name, _Summarised(int(tags.get("trials", 0)), run.info.run_id, tags)

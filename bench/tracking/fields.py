@@ -116,21 +116,17 @@ def metrics(record: Record) -> list[tuple[str, float, int]]:
     for name in [str(one) for one in row if row[one] is not None]:
         if name.endswith("_ratio"):
             row[f"{name.removesuffix('_ratio')}_percent"] = 100 * row[name]
-    points = [(name, value, 0) for name, value in named(row).items()]
-    for phase, images in record.measurements.phases.items():
-        points.append((f"work/images_{phase}", float(images), 0))
-    for name, value in record.measurements.notes.items():
-        points.append((f"procedure/{name}", float(value), 0))
-    return [*points, *epochs(record.measurements)]
+    found = named(row)
+    found |= {f"work/images_{name}": float(x) for name, x in record.measurements.phases.items()}
+    found |= {f"procedure/{name}": float(x) for name, x in record.measurements.notes.items()}
+    return [*((name, value, 0) for name, value in found.items()), *epochs(record.measurements)]
 
 
 def epochs(found: Measurements) -> list[tuple[str, float, int]]:
     """Name, value and step of what recovery was seen to do after each epoch."""
-    points = [("train/loss", one.train_loss, one.epoch) for one in found.history]
-    for one in found.history:
-        if one.validation_top1 is not None:
-            points.append(("validation/top1", 100 * one.validation_top1, one.epoch))
-    return points
+    losses = [("train/loss", one.train_loss, one.epoch) for one in found.history]
+    tops = ((one.validation_top1, one.epoch) for one in found.history)
+    return losses + [("validation/top1", 100 * top1, at) for top1, at in tops if top1 is not None]
 
 
 def digest(record: Record) -> str:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from reports.records import Record, RecordError, parse_record
+from reports.records import RecordError, parse_record
 
 from ..store.store import Store
 from .connection import TrackingError, connect, runs_where, talking_to, without_password
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.entities import Run
 
 
 @dataclass
@@ -55,25 +51,16 @@ def pull(store: Store, suite: str, uri: str) -> Pulled:
         for run in runs_where(client, experiment.experiment_id, whole):
             pulled.found += 1
             key, status = run.data.tags["trial.key"], run.data.tags.get("status")
-            held = store.record(key) if _is_key(key) else None
+            # Keys become paths, and this one comes from elsewhere.
+            held = store.record(key) if re.fullmatch("[0-9a-f]{64}", key) else None
             if held is not None and (held.status == "done" or status != "done"):
                 pulled.here += 1
                 continue
             try:
-                store.write_record(_fetch(client, run, Path(folder)))
+                file = client.download_artifacts(run.info.run_id, "trial.json", folder)
+                source = f"run {run.info.run_name or run.info.run_id}"
+                store.write_record(parse_record(Path(file).read_bytes(), source, key))
                 pulled.written += 1
             except RecordError as error:
                 pulled.faults.append(str(error))
     return pulled
-
-
-def _fetch(client: MlflowClient, run: Run, folder: Path) -> Record:
-    """The record of a run, checked against the key under which it was logged."""
-    path = Path(client.download_artifacts(run.info.run_id, "trial.json", str(folder)))
-    source = f"run {run.info.run_name or run.info.run_id}"
-    return parse_record(path.read_bytes(), source, run.data.tags["trial.key"])
-
-
-def _is_key(text: str) -> bool:
-    """Keys become paths, and this one comes from elsewhere."""
-    return len(text) == 64 and set(text) <= set("0123456789abcdef")

@@ -107,7 +107,10 @@ def _of_methods(results: Results) -> Iterator[Summary]:
             points = {("eval/dense_test_top1", 0): top1, ("eval/test_top1", 0): top1}
             points["eval/accuracy_change", 0] = 0.0
         for one in cells:
-            named = fields.named(one) | dict([_asked(one)])
+            asked = {f"network/{one['cost']}_budget_percent": 100 * one["budget"]}
+            if one["cost"] == "threshold":
+                asked = {"network/threshold": one["budget"]}
+            named = fields.named(one) | asked
             points |= {(name, steps[one["budget"]]): x for name, x in named.items()}
         points |= _curves([one for one in trials if one.labels.budget in whole])
         yield _summary(first, trials, cells, points, f"{_table(cells, steps)}\n\n{STEPS}")
@@ -119,13 +122,6 @@ def _place(first: Labels, results: Results) -> tuple[int, int, float]:
     worst_last = math.inf if scores is None else -float(scores.mean())
     places = results.problems.index(first.problem), results.recoveries.index(first.recovery)
     return *places, worst_last
-
-
-def _asked(cell: Mapping[Any, Any]) -> tuple[str, float]:
-    """The budget of a cell as a metric."""
-    if cell["cost"] == "threshold":
-        return "network/threshold", cell["budget"]
-    return f"network/{cell['cost']}_budget_percent", 100 * cell["budget"]
 
 
 def _of_fidelity(results: FidelityResults) -> Iterator[Summary]:
@@ -167,27 +163,24 @@ def _summary(
 def _of_comparisons(results: Results) -> Iterator[Summary]:
     """By recovery: those against the control, then all others; the best first."""
     table = results.overall.rename(columns=VERDICTS)
-    for _, rows in table.groupby(["recovery", "family"], sort=False):
-        for row in rows.sort_values("mean", ascending=False, kind="stable").to_dict("records"):
-            yield _comparison(row, results)
-
-
-def _comparison(row: Mapping[Any, Any], results: Results) -> Summary:
-    words = {str(name): x for name, x in row.items() if isinstance(x, str) and x}
-    if not concludes(results, results.problems):
-        words["verdict"] = "nothing is concluded"
-    if sampling_test(results.layout).why_not:
-        del words[VERDICTS["like_word"]]
-    numbers = fields.named({name: x for name, x in row.items() if isinstance(x, int | float)})
-    over = f"{row['n_problems']} of {row['of']} problems"
-    return Summary(
-        name=fields.named_by(f"{row['method']} against {row['reference']}", row["recovery"]),
-        tags={**words, "suite": results.suite.suite, "role": "comparison"},
-        params={name: words[name] for name in ("method", "reference", "recovery")},
-        points={(name, 0): x for name, x in numbers.items() if math.isfinite(x)},
-        note=DIFFERENCE.format(words["verdict"], row["method"], row["reference"], over),
-        records=results.records,
-    )
+    groups = (rows for _, rows in table.groupby(["recovery", "family"], sort=False))
+    best_first = (rows.sort_values("mean", ascending=False, kind="stable") for rows in groups)
+    for row in (row for rows in best_first for row in rows.to_dict("records")):
+        words = {str(name): x for name, x in row.items() if isinstance(x, str) and x}
+        if not concludes(results, results.problems):
+            words["verdict"] = "nothing is concluded"
+        if sampling_test(results.layout).why_not:
+            del words[VERDICTS["like_word"]]
+        numbers = fields.named({name: x for name, x in row.items() if isinstance(x, int | float)})
+        over = f"{row['n_problems']} of {row['of']} problems"
+        yield Summary(
+            name=fields.named_by(f"{row['method']} against {row['reference']}", row["recovery"]),
+            tags={**words, "suite": results.suite.suite, "role": "comparison"},
+            params={name: words[name] for name in ("method", "reference", "recovery")},
+            points={(name, 0): x for name, x in numbers.items() if math.isfinite(x)},
+            note=DIFFERENCE.format(words["verdict"], row["method"], row["reference"], over),
+            records=results.records,
+        )
 
 
 def _curves(records: Sequence[Record]) -> Points:

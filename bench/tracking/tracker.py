@@ -125,20 +125,18 @@ def sync(
 def _bring(
     experiment: Experiment, run_id: str, report: Path | None, found: Conclusions | None
 ) -> None:
-    """Bring the summary runs, and description and report of a suite run, up to date."""
+    """Bring the summary runs, and description and report of a suite run, up to date.
+
+    Tags say what the report leans on.
+    """
+    client = experiment.client
     if found is not None:
         experiment.summarise(found, run_id)
         links = [f"[{what}]({where})" for what, where in experiment.links("").items()]
         note = "\n\n".join([experiment.suite.description, found.headline, " · ".join(links)])
-        experiment.client.set_tag(run_id, NOTE, fields.short(note, fields.TAG_LIMIT))
-    if report is not None:
-        _attach(experiment, run_id, report)
-
-
-def _attach(experiment: Experiment, run_id: str, report: Path) -> None:
-    """Bring a run up to a report folder, and say in tags what the report leans on."""
-    client, digest = experiment.client, content_key(file_digests(report))
-    if client.get_run(run_id).data.tags.get(DIGEST) == digest:
+        client.set_tag(run_id, NOTE, fields.short(note, fields.TAG_LIMIT))
+    digest = report and content_key(file_digests(report))
+    if report is None or client.get_run(run_id).data.tags.get(DIGEST) == digest:
         return
     client.log_artifacts(run_id, str(report), "report")
     if (headline := report / "headline.json").exists():

@@ -59,8 +59,7 @@ def ours_and_published(suite: Suite, problems: Sequence[str], trials: pd.DataFra
 def _row(row: Published, recovery: str, trials: pd.DataFrame) -> dict[str, Any]:
     cost = next((one for one in _COSTS if row.kept(one) is not None), "")
     kept = row.kept(cost)
-    names = ("problem", "method", "method_in_paper", "setting", "metric", "source", "mark")
-    compared: dict[str, Any] = {name: getattr(row, name) for name in names}
+    compared: dict[str, Any] = {name: getattr(row, name) for name in FRAME if hasattr(row, name)}
     compared |= {"recovery": recovery, "cost": cost, "published": row.value}
     compared |= {"published_spread": row.spread, "published_drop": row.drop}
     compared["kept_percent"] = 100 * kept if kept is not None else None
@@ -68,26 +67,24 @@ def _row(row: Published, recovery: str, trials: pd.DataFrame) -> dict[str, Any]:
     if kept is None or curve.empty:
         why = "no cost is printed" if kept is None else "ours has not been measured"
         return compared | _held(row.value, None, row.spread, None) | {"note": why}
+    drops = row.metric == "top1" and row.drop is not None  # ours is of top-1 alone
     low, high = curve["kept"].min(), curve["kept"].max()
     if not low - EDGE <= kept <= high + EDGE:
         note = f"ours keeps {100 * low:.1f} to {100 * high:.1f} %"
         beyond = {"verdict": BEYOND if row.value is not None else ""}
-        return compared | beyond | {"drop_verdict": BEYOND if _drops(row) else "", "note": note}
+        return compared | beyond | {"drop_verdict": BEYOND if drops else "", "note": note}
     ours = {name: _at(curve, name, kept) for name in curve.columns.drop("kept")}
     compared |= {"ours": ours["value"], "ours_spread": ours["spread"]}
     compared["n_trials"] = int(ours["n"] or 0)
     compared |= _held(row.value, ours["value"], row.spread, ours["spread"])
-    if _drops(row):
+    if drops:
         drop = None if ours["retained"] is None else -ours["retained"]
         held = _held(row.drop, drop, row.spread, ours["retained_spread"])
         compared |= {"ours_drop": drop, "ours_drop_spread": ours["retained_spread"]}
         compared |= {f"drop_{name}": value for name, value in held.items()}
-    return compared | {"note": _note(row.spread, ours["spread"])}
-
-
-def _drops(row: Published) -> bool:
-    """Whether the drop can be held against ours, which is of top-1 alone."""
-    return row.metric == "top1" and row.drop is not None
+    lacking = ["the paper prints no spread"] if row.spread is None else []
+    lacking += ["ours is one trial"] if ours["spread"] is None else []
+    return compared | {"note": ", and ".join(lacking)}
 
 
 def _held(
@@ -98,16 +95,8 @@ def _held(
         return {"difference": None, "combined_spread": None, "verdict": ""}
     known = [one for one in (their_spread, our_spread) if one is not None]
     combined = math.hypot(*known) if known else None
-    verdict = UNKNOWN
-    if combined is not None:
-        verdict = DIFFER if abs(ours - theirs) > combined else AGREE
-    return {"difference": ours - theirs, "combined_spread": combined, "verdict": verdict}
-
-
-def _note(theirs: float | None, ours: float | None) -> str:
-    if theirs is None:
-        return "the paper prints no spread" + (", and ours is one trial" if ours is None else "")
-    return "ours is one trial" if ours is None else ""
+    told = combined is not None and (DIFFER if abs(ours - theirs) > combined else AGREE)
+    return {"difference": ours - theirs, "combined_spread": combined, "verdict": told or UNKNOWN}
 
 
 def _curve(trials: pd.DataFrame, cost: str, metric: Metric) -> pd.DataFrame:

@@ -64,7 +64,11 @@ def compare_methods(
     of_suite = comparisons(suite)
     others = [one for one in of_suite if {one.method, one.reference} != {method, reference}]
     declared = len(others) < len(of_suite)
-    family = [comparison, *others] if declared else _all_pairs(suite, comparison)
+    if not declared:  # every other pair of the suite, each in one direction
+        pairs = combinations(suite.method_names, 2)
+        unlike = [one for one in pairs if set(one) != {method, reference}]
+        others = [Comparison("control", *one) for one in unlike]
+    family = [comparison, *others]
     needed = course(suite, records, expected).needed
     scored = scores(suite, of_plan(suite, records, needed), needed)
     tables = (
@@ -81,13 +85,3 @@ def compare_methods(
     return MethodDifference(
         suite, method, reference, declared, tests, by_problem, over_problems, off
     )
-
-
-def _all_pairs(suite: Suite, chosen: Comparison) -> list[Comparison]:
-    """The chosen pair and every other, each in one direction."""
-    others = [
-        Comparison("control", *pair)
-        for pair in combinations(suite.method_names, 2)
-        if set(pair) != {chosen.method, chosen.reference}
-    ]
-    return [chosen, *others]

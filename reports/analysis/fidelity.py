@@ -12,7 +12,6 @@ from suites.fidelity import FidelitySuite
 from .. import statistics
 from ..declared import Declaration, footing
 from ..records import Fidelity, Labels, Record
-from ..statistics import Floats
 from .results import Analysed, of_plan
 
 SHARES = (0.1, 0.3, 0.5)  # of the units, lowest scores first
@@ -123,14 +122,6 @@ def _units(records: Iterable[Record]) -> pd.DataFrame:
     return pd.concat(tables).sort_values(TRIAL, kind="stable", ignore_index=True)
 
 
-def _spread(name: str, values: Floats, level: float) -> dict[str, float]:
-    """Mean over bases with its t-interval, within what the statistic can be."""
-    if not values.size:
-        return {}
-    span = statistics.t_interval(values, level, *((-1, 1) if name in CORRELATIONS else (0,)))
-    return {name: span.mean, f"{name}_low": span.low, f"{name}_high": span.high}
-
-
 def _told(trials: pd.DataFrame, alpha: float) -> set[tuple[str, str]]:
     """(problem, method) whose correlation is told from the problem's highest one: Welch's test over
     bases, Holm over all pairs, so that the highest may be chosen by looking."""
@@ -161,8 +152,11 @@ def _methods(trials: pd.DataFrame, expected: Sequence[Labels], level: float) -> 
         if finished is not None and row["complete"]:
             row["score_s"] = float(finished["score_s"].mean())
             per_base = finished.groupby("base")[list(STATISTICS)].mean()
-            for name in STATISTICS:
-                row |= _spread(name, per_base[name].dropna().to_numpy(), level)
+            for name in STATISTICS:  # within what each can be
+                limits = (-1, 1) if name in CORRELATIONS else (0,)
+                if (values := per_base[name].dropna().to_numpy()).size:
+                    span = statistics.t_interval(values, level, *limits)
+                    row |= {name: span.mean, f"{name}_low": span.low, f"{name}_high": span.high}
         rows.append(row)
     ends = [f"{name}{end}" for name in STATISTICS for end in ("", "_low", "_high")]
     columns = [*PLACE, "bases", "done", "expected", "complete", "told", "score_s", *ends]

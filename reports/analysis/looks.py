@@ -12,7 +12,7 @@ from suites.schema import AnySuite, Suite
 from ..records import Labels, Record
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 
 @dataclass(frozen=True)
@@ -84,13 +84,10 @@ def course(suite: AnySuite, records: Sequence[Record], expected: Sequence[Labels
         at_look = scores(suite, [by_labels[one] for one in wanted], wanted)
         table = overall(at_look.by_look, at_look.cells, comparisons(suite), suite)
         taken.append(Counter(table["word"]))
-        going = _going_on(table, bases) if bases < looks[-1] else set()
+        # What is undecided at this look, and not for want of results, goes on to the next.
+        open_ = table[(table["word"] == "undecided") & (table["look"] == bases)]
+        who = open_[["recovery", "method", "reference"]].itertuples(index=False, name=None)
+        going = set(who) if bases < looks[-1] else set()
         if not going:
             break
     return Course(wanted, looks, taken, frozenset(going), len(expected))
-
-
-def _going_on(table: pd.DataFrame, bases: int) -> set[tuple[str, str, str]]:
-    """What is undecided at this look, and not for want of results."""
-    open_ = table[(table["word"] == "undecided") & (table["look"] == bases)]
-    return set(open_[["recovery", "method", "reference"]].itertuples(index=False, name=None))

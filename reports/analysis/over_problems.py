@@ -29,10 +29,11 @@ from .comparisons import (
 )
 
 COLLAPSE = 10.0  # points behind the control, and behind what is typical of the method
+SIGNS = ("wins", "ties", "losses")
 COLUMNS = [
     *("family", "recovery", "method", "reference", "of", "n_problems", "failed", "bases"),
     *("mean", "low", "high", "joint_low", "joint_high", "p", "p_adjusted", "word", "why"),
-    *("typical", "wins", "ties", "losses", "collapses", "look"),
+    *("typical", *SIGNS, "collapses", "look"),
     *("like_low", "like_high", "like_p", "like_p_adjusted", "like_word"),
 ]
 
@@ -77,7 +78,7 @@ def overall(
     table = pd.DataFrame(rows).assign(**_like_these(means, problems, grid, alpha))
     sure = table["word"].isin(["better", "worse"]) & (table["like_p_adjusted"] <= alpha)
     table["like_word"] = table["word"].where(sure, "undecided")
-    whole = dict.fromkeys(("n_problems", "bases", "wins", "ties", "losses", "look"), "Int64")
+    whole = dict.fromkeys(("n_problems", "bases", *SIGNS, "look"), "Int64")
     return table.reindex(columns=COLUMNS).astype(whole)
 
 
@@ -155,7 +156,8 @@ def _described(
         return found | {"word": "not compared", "why": "no problem has both"}
     typical = statistics.hodges_lehmann(blocks)
     found |= {"typical": typical, "collapses": _collapses(means, problems)}
-    found |= _signs(blocks)
+    signs = np.sign(blocks.round(9))  # rounding noise breaks no tie
+    found |= {name: int((signs == x).sum()) for name, x in zip(SIGNS, (1, 0, -1), strict=True)}
     found["word"], found["why"] = _restricted(found, suite.analysis.failures == "worst")
     return found
 
@@ -208,10 +210,3 @@ def _like_these(
     adjusted = statistics.holm(np.nan_to_num(p, nan=1.0))
     holm = np.where(np.isnan(p), np.nan, adjusted)
     return {"like_low": low, "like_high": high, "like_p": p, "like_p_adjusted": holm}
-
-
-def _signs(differences: Floats) -> dict[str, int]:
-    """How many are won, tied, lost: rounding noise breaks no tie."""
-    signs = np.sign(differences.round(9))
-    places = {"wins": 1, "ties": 0, "losses": -1}
-    return {name: int((signs == sign).sum()) for name, sign in places.items()}

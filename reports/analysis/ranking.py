@@ -97,14 +97,10 @@ def rank_methods(
     settled = {key for key in by_base if key[1] == recovery} | set(lost)
     names = [one.name for one in suite.methods if one.name in there]
     methods = [one for one in names if any((p, recovery, one) in settled for p in everywhere)]
-    unsettled = {
-        problem: [one for one in methods if (problem, recovery, one) not in settled]
-        for problem in everywhere
-    }
     left_out = {
         problem: f"not finished: {', '.join(open_)}"
-        for problem, open_ in unsettled.items()
-        if open_
+        for problem in everywhere
+        if (open_ := [one for one in methods if (problem, recovery, one) not in settled])
     }
     if suite.analysis.failures == "drop":
         left_out |= {

@@ -61,15 +61,10 @@ class Claim(Section):
 
 
 @cache
-def known_claims() -> tuple[Claim, ...]:
-    """The claims of `claims.yaml`. Raises ClaimError."""
-    return tuple(read_claims(FILE))
-
-
-def read_claims(path: Path) -> list[Claim]:
+def known_claims(path: Path = FILE) -> tuple[Claim, ...]:
     """The claims of a file. Raises ClaimError: not YAML, or an entry that is no claim."""
     try:
-        return TypeAdapter(list[Claim]).validate_python(read_yaml(path))
+        return tuple(TypeAdapter(list[Claim]).validate_python(read_yaml(path)))
     except ValidationError as error:
         faults = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
         raise ClaimError("\n".join(f"{path}: {one}" for one in faults)) from None

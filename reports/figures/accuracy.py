@@ -6,7 +6,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..analysis.results import Results
-from .captions import said
+from .captions import plotted
+from .panels import by_panel
 from .plot import Plot
 from .rows import bold, dots, left_out, row_grid, with_dots
 from .style import DASHED, Look, title
@@ -24,10 +25,9 @@ def points(results: Results, looks: Mapping[str, Look], cells: pd.DataFrame, nam
     """Dots of these cells of one budget, of which one or more is complete."""
     data = drawn(cells, results.trials, results.dense)
     panels = data["recovery"].nunique() * data["problem"].nunique()
-    words = said(
-        "accuracy", results, left_out=left_out(data["method"].nunique(), panels, _across(data))
-    )
-    return Plot(name, draw(data, looks, results.suite.analysis.control), data, *words)
+    left = left_out(data["method"].nunique(), panels, _across(data))
+    figure = draw(data, looks, results.suite.analysis.control)
+    return plotted("accuracy", figure, data, results, name, left_out=left)
 
 
 def drawn(cells: pd.DataFrame, trials: pd.DataFrame, dense: pd.DataFrame) -> pd.DataFrame:
@@ -40,9 +40,8 @@ def drawn(cells: pd.DataFrame, trials: pd.DataFrame, dense: pd.DataFrame) -> pd.
     table = cells[cells["complete"].astype(bool)].rename(columns=names)
     table["dense"] = table["problem"].map(dense.groupby("problem")["dense_top1"].mean())
     keys = ["problem", "recovery", "method"]
-    problems = table["problem"].drop_duplicates()
+    order = list(table["problem"].unique()).index
     table = table.sort_values("mean", ascending=False, kind="stable", ignore_index=True)
-    order = {problem: place for place, problem in enumerate(problems)}
     table = table.sort_values("problem", key=lambda one: one.map(order), kind="stable")
     by_base = trials.groupby([*keys, "base"])["top1"].mean()
     table = with_dots(table, lambda row: by_base[tuple(row[key] for key in keys)])
@@ -53,11 +52,7 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> Figure:
     """The picture of `drawn`: recoveries beside one another, a line of panels a problem."""
     data = data.assign(row=[looks[name].name for name in data["method"]])
     recoveries = sorted(data["recovery"].unique(), key=lambda one: one != "none")
-    panels = {
-        (problem, recovery): data[(data["problem"] == problem) & (data["recovery"] == recovery)]
-        for problem in data["problem"].unique()
-        for recovery in recoveries
-    }
+    panels = by_panel(data, problem=data["problem"].unique(), recovery=recoveries)
     names = [list(dict.fromkeys([*rows["row"], *data["row"]])) for rows in panels.values()]
     across = _across(data)
     figure, axes = row_grid(names, across, {one.name: one for one in looks.values()})

@@ -1,5 +1,9 @@
-"""Accuracy against cost: a row a problem, a column a recovery, a line a method."""
+"""Accuracy against cost: a row a problem, a column a recovery, a line a method.
 
+Published numbers are hollow markers beside our curves, in the colour of our method.
+"""
+
+import math
 from collections.abc import Iterator, Mapping
 from itertools import product
 
@@ -11,19 +15,21 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from ..analysis.against_published import matching
 from ..analysis.cells import CELL
 from ..analysis.results import Results
 from ..formats import in_order
-from .captions import COSTS, said
+from .captions import COSTS, plotted
 from .focus import focus, mark_below
 from .panels import entries, grid, legend, name_axes
 from .plot import Plot
-from .published_points import draw_published, published_entry, published_points
 from .rows import DOT, with_dots
 from .style import DASHED, GREY, Look
 
 DENSE = "dense"
 _LOG_FROM = 6.0  # ratio of largest to smallest cost from which the axis is logarithmic
+_PUBLISHED = ["problem", "recovery", "method", "cost_percent", "top1", "low", "high"]
+_PUBLISHED += ["published_in", "mark"]
 _BANDS = 4  # coloured methods up to which each has its band
 
 
@@ -55,14 +61,13 @@ def curves(results: Results, looks: Mapping[str, Look], cells: pd.DataFrame, nam
     label = "theoretical MACs kept (%)" if theoretical else COSTS[cost]
     banded = with_bands(data, looks, results.suite.analysis.control)
     data = data[(data["dot"] == "") | data["method"].isin(banded)]
-    words = said(
-        "accuracy_cost", results, matched=matched.any(), unmeasured=unmeasured, cost=cost,
-        label=label, banded=[looks[one].name for one in banded], published=len(theirs),
-        methods=cells["method"].unique(),
-    )  # fmt: skip
     figure = draw(data, looks, label, banded, theirs)
     shown = pd.concat([data, theirs], ignore_index=True) if len(theirs) else data
-    return Plot(name, figure, shown, *words)
+    return plotted(
+        "accuracy_cost", figure, shown, results, name, matched=matched.any(), cost=cost,
+        unmeasured=unmeasured, label=label, banded=[looks[one].name for one in banded],
+        published=len(theirs), methods=cells["method"].unique(),
+    )  # fmt: skip
 
 
 def drawn(
@@ -141,7 +146,9 @@ def draw(
     dense = Line2D([], [], label="dense, mean", **DASHED)
     spread = Patch(color=GREY, alpha=0.18, linewidth=0, label="dense, ± 1 SD")
     several = (data.loc[data["method"] == DENSE, "n"] > 1).any()
-    published = [published_entry()] if len(theirs) else []
+    hollow = Line2D([], [], color=GREY, marker="o", markerfacecolor="none", markersize=5.2,
+                    linestyle="none", label="published")  # fmt: skip
+    published = [hollow] if len(theirs) else []
     legend(figure, [*entries(methods, looks), dense, *([spread] if several else []), *published])
     return figure
 
@@ -195,3 +202,34 @@ def cost_axis(ax: Axes, data: pd.DataFrame) -> None:
         ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
     ax.invert_xaxis()
+
+
+def published_points(results: Results, cells: pd.DataFrame, cost: str) -> pd.DataFrame:
+    """What is drawn: top-1 at a cost of this axis, of cells that have a curve.
+
+    Columns as `accuracy_cost.drawn` (`low`, `high`: one standard deviation, as printed), and
+    `published_in`, `mark` (why a row is doubtful).
+    """
+    complete = cells[cells["complete"].astype(bool)]
+    curves = set(complete[["problem", "recovery", "method"]].itertuples(index=False, name=None))
+    rows = []
+    for number, recovery in matching(results.suite, results.problems):
+        kept, place = number.kept(cost), (number.problem, recovery, number.method)
+        if number.metric != "top1" or number.value is None or kept is None or place not in curves:
+            continue
+        spread = number.spread or math.nan
+        numbers = (100 * kept, number.value, number.value - spread, number.value + spread)
+        rows.append([*place, *numbers, number.source, number.mark])
+    return pd.DataFrame(rows, columns=_PUBLISHED).astype(dict.fromkeys(_PUBLISHED[3:7], float))
+
+
+def draw_published(ax: Axes, points: pd.DataFrame, looks: Mapping[str, Look]) -> None:
+    """Hollow, with the printed standard deviation as a bar."""
+    for one in points.to_dict("records"):
+        look = looks[one["method"]]
+        spread = None if pd.isna(one["low"]) else one["high"] - one["top1"]
+        ax.errorbar(
+            one["cost_percent"], one["top1"], yerr=spread, color=look.colour, marker=look.marker,
+            markerfacecolor="none", markersize=5.2, markeredgewidth=0.9, elinewidth=0.7,
+            linestyle="none", zorder=look.z + 1,
+        )  # fmt: skip

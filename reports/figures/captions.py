@@ -1,6 +1,9 @@
 """What is said of figures, by templates/figures.yaml."""
 
-from typing import Any, NamedTuple
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
 
 from ..analysis.fidelity import FidelityResults
 from ..analysis.results import Results
@@ -9,6 +12,7 @@ from ..statistics import FEWEST_BASES
 from ..words import Words
 from .focus import EDGE
 from .panels import MANY
+from .plot import Plot
 from .style import recovered
 
 COSTS = {
@@ -20,18 +24,26 @@ COSTS = {
 }
 
 
-class Said(NamedTuple):
-    """The words of one figure."""
+def plotted(
+    about: str,
+    figure: Figure,
+    data: pd.DataFrame,
+    results: Results | FidelityResults,
+    name: str = "",
+    **known: Any,
+) -> Plot:
+    """A figure with its words, which take what they name from its results and from `known`.
 
-    title: str
-    caption: str  # says n, and what the spread means
-    alt: str
-
-
-def said(figure: str, results: Results | FidelityResults, **known: Any) -> Said:
-    """The words of a figure, which take what they name from its results and from `known`."""
-    known |= {"results": results, "suite": results.suite}
-    return Said(*(_WORDS(figure, part, **known) for part in Said._fields))
+    Args:
+        about: which words of templates/figures.yaml.
+        figure: the picture.
+        data: exactly what is drawn.
+        results: the analysis.
+        name: of the files, where it is not `about`.
+    """
+    known |= {"results": results, "suite": results.suite, "data": data}
+    words = (_WORDS(about, part, **known) for part in ("title", "caption", "alt"))
+    return Plot(name or about, figure, data, *words)
 
 
 def over_budgets(results: Results) -> str:

@@ -1,7 +1,6 @@
 """One cost against the others: equal MACs are not equal parameters, nor equal time."""
 
 from collections.abc import Iterator, Mapping
-from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -9,8 +8,8 @@ from matplotlib.figure import Figure
 
 from ..analysis.results import Results
 from ..formats import in_order
-from .captions import COSTS, said
-from .panels import ALL_PROBLEMS, MANY, entries, legend, tiled
+from .captions import COSTS, plotted
+from .panels import ALL_PROBLEMS, MANY, by_panel, entries, legend, tiled
 from .plot import Plot
 from .rows import bold, left_out, places, row_grid
 from .style import GREY, ONE_COLUMN, TWO_COLUMNS, Look
@@ -24,11 +23,11 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     if data.empty:
         return
     methods, problems, others, budgets = data[["method", "problem", "other", "budget"]].nunique()
-    words = said(
-        "costs", results, axis=results.axis, single=budgets == 1, timed=data["low"].notna().any(),
-        left_out=left_out(methods, others * problems, others) if budgets == 1 else "",
+    left = left_out(methods, others * problems, others) if budgets == 1 else ""
+    yield plotted(
+        "costs", draw(data, looks, results.suite.analysis.control), data, results, left_out=left,
+        axis=results.axis, single=budgets == 1, timed=data["low"].notna().any(),
     )  # fmt: skip
-    yield Plot("costs", draw(data, looks, results.suite.analysis.control), data, *words)
 
 
 def drawn(results: Results) -> pd.DataFrame:
@@ -89,12 +88,9 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> Figure:
     return figure
 
 
-def _panels(data: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
+def _panels(data: pd.DataFrame) -> dict[tuple[str, ...], pd.DataFrame]:
     """The rows of every (problem, other cost)."""
-    return {
-        (problem, other): data[(data["problem"] == problem) & (data["other"] == other)]
-        for problem, other in product(data["problem"].unique(), data["other"].unique())
-    }
+    return by_panel(data, problem=data["problem"].unique(), other=data["other"].unique())
 
 
 def _one_budget(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> Figure:

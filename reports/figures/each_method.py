@@ -13,7 +13,7 @@ from suites.section import slug
 from ..analysis.results import Results
 from ..statistics import t_interval
 from .accuracy_cost import cost_axis
-from .captions import COSTS, said
+from .captions import COSTS, plotted
 from .focus import focus, mark_below
 from .panels import tiled
 from .plot import Plot
@@ -32,11 +32,9 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         data = drawn(results, recovery)
         if data["method"].nunique() < 2:
             continue
-        yield Plot(
-            f"each_method-{slug(recovery)}",
-            draw(data, looks, control, COSTS[results.axis]),
-            data,
-            *said("each_method", results, recovery=recovery, data=data),
+        figure, name = draw(data, looks, control, COSTS[results.axis]), slug(recovery)
+        yield plotted(
+            "each_method", figure, data, results, f"each_method-{name}", recovery=recovery
         )
 
 
@@ -94,10 +92,8 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], control: str, x_label: s
     figure.supxlabel(x_label, fontsize=8)
     figure.supylabel("accuracy change (points)", fontsize=8)
     others = Line2D([], [], color=QUIET, linewidth=0.4, label="all methods")
-    handles = [others]
-    if control in curves:
-        handles.insert(0, looks[control].line([], [], label=control))
-    figure.legend(handles=handles, loc="outside upper right", ncols=2)
+    black = [looks[control].line([], [], label=control)] if control in curves else []
+    figure.legend(handles=[*black, others], loc="outside upper right", ncols=2)
     return figure
 
 

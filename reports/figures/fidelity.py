@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,14 +15,17 @@ from matplotlib.lines import Line2D
 from suites.section import slug
 
 from ..analysis.fidelity import NORMALISED, SHARES, FidelityResults
-from ..statistics import FEWEST_BASES
-from .captions import said
+from ..statistics import FEWEST_BASES, Floats
+from .captions import plotted
+from .focus import signed
 from .panels import tiled
 from .plot import Drawing, Plot, asked_for, write
 from .rows import DOT
 from .similarity import REMOVED, overlap, similarity, similarity_plot
 from .style import GREY, publication
-from .unit_scatter import scatter
+
+BINS = 10  # of predicted rank, for the line of medians
+BLUE, ORANGE = "#0072B2", "#E69F00"
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ def _correlation(results: FidelityResults) -> Iterator[Plot]:
         ceiling = results.ceilings.get(problem, math.nan)
         if not math.isnan(ceiling):
             ax.axvline(ceiling, color=GREY, linewidth=0.9, dashes=(3, 2), zorder=1)
-    yield Plot("correlation", figure, data, *said("correlation", results))
+    yield plotted("correlation", figure, data, results)
 
 
 def _regret(results: FidelityResults) -> Iterator[Plot]:
@@ -83,7 +87,7 @@ def _regret(results: FidelityResults) -> Iterator[Plot]:
         ax.set_xticks(ticks, [f"{x:g}" for x in ticks])
         ax.minorticks_off()
         ax.set_xlim(left=-0.04)
-    yield Plot("regret", figure, data, *said("regret", results))
+    yield plotted("regret", figure, data, results)
 
 
 def _matrices(
@@ -93,25 +97,18 @@ def _matrices(
     for problem, units in results.units.groupby("problem", sort=False):
         if units["method"].nunique() > 2:
             matrix = of(units)
-            words = said(name, results, problem=problem, removed=REMOVED)
-            yield Plot(
-                f"{name}-{slug(str(problem))}",
-                similarity_plot(matrix, label),
-                matrix.rename_axis("method").reset_index(),
-                *words,
-            )
+            figure = similarity_plot(matrix, label)
+            data = matrix.rename_axis("method").reset_index()
+            known, file = {"problem": problem, "removed": REMOVED}, f"{name}-{slug(str(problem))}"
+            yield plotted(name, figure, data, results, file, **known)
 
 
 def _truth(results: FidelityResults) -> Iterator[Plot]:
     for problem, units in results.units.groupby("problem", sort=False):
         of = results.methods[results.methods["problem"] == problem]
         rho = dict(zip(of["method"], of["spearman"].astype(float), strict=True))
-        yield Plot(
-            f"truth-{slug(str(problem))}",
-            scatter(units, ordered(results), rho),
-            units,
-            *said("truth", results, problem=problem),
-        )
+        figure, file = _scatter(units, ordered(results), rho), f"truth-{slug(str(problem))}"
+        yield plotted("truth", figure, units, results, file, problem=problem)
 
 
 FIGURES: Mapping[str, Callable[[FidelityResults], Iterator[Plot]]] = {
@@ -193,3 +190,53 @@ def _dots(ax: Axes, rows: pd.DataFrame, series: Sequence[Series]) -> None:
 
 def _fill(one: Series) -> str:
     return "#ffffff" if one.hollow else one.colour
+
+
+def _scatter(units: pd.DataFrame, order: Sequence[str], rho: dict[str, float]) -> Figure:
+    """Small multiples: a panel a method with its units' predicted ranks and true changes."""
+    finished = set(units["method"])
+    names = [name for name in order if name in finished]
+    columns = min(len(names), 8 if len(names) > 12 else 4)
+    size = 1.6 if columns > 4 else 1.9  # inches
+    letters = int(15 * size) - 5  # of a name that fits over a panel, with its ρ
+    width, height = size * columns + 0.5, 0.78 * size + 0.25
+    figure, axes = tiled(len(names), columns, width, height, 0.35, sharex=True, sharey=True)
+    changes = units["change"].to_numpy(dtype=float)
+    sizes = np.abs(changes[changes != 0])  # the scale is linear up to a power of ten near these
+    knee = float(10.0 ** np.floor(np.log10(np.median(sizes)))) if sizes.size else 1.0
+    for ax, name in zip(axes, names, strict=True):
+        rows = units[units["method"] == name]
+        # As pixels: tens of thousands of dots would make the page heavy.
+        ax.plot(rows["predicted_rank"], rows["change"], linestyle="", marker=".", markersize=2.2,
+                markeredgewidth=0, color=BLUE, alpha=0.35, rasterized=True)  # fmt: skip
+        middle = rows.groupby((rows["predicted_rank"] * BINS).astype(int).clip(upper=BINS - 1))
+        medians = middle[["predicted_rank", "change"]].median()
+        ax.plot(medians["predicted_rank"], medians["change"], color=ORANGE, linewidth=1.2)
+        for y in (-knee, knee):
+            ax.axhline(y, color=GREY, linewidth=0.6, dashes=(1, 2), zorder=1)
+        value = rho.get(name, math.nan)
+        short = name if len(name) <= letters else name[: letters - 1] + "…"
+        found = "" if math.isnan(value) else f"  ρ {signed(value, 2)}"
+        ax.set_title(short + found, fontsize=7)
+        ax.tick_params(labelsize=6.5)
+    first = axes[0]
+    first.set_xlim(0, 1)
+    first.set_xticks([0, 0.5, 1], ["0", "½", "1"])
+    _symlog(first, changes, knee)
+    figure.supxlabel("predicted rank (low scores leave first)", fontsize=8)
+    figure.supylabel("true change of the loss", fontsize=8)
+    return figure
+
+
+def _symlog(ax: Axes, changes: Floats, knee: float) -> None:
+    """Decades on both sides of zero, labelled sparsely."""
+    ax.set_yscale("symlog", linthresh=knee, linscale=0.6)
+    top = max(0, math.ceil(math.log10(max(changes.max(initial=0.0), knee) / knee)))
+    low = math.ceil(math.log10(max(-changes.min(initial=0.0), knee) / knee))
+    every = max(1, math.ceil((top + low) / 5))
+    up = [knee * 10.0**power for power in range(0, top + 1, every)]
+    down = [-knee * 10.0**power for power in range(0, low + 1, every)] if low else []
+    ticks = [*down[::-1], 0.0, *up]
+    ax.set_yticks(ticks, [f"{one:g}".replace("-", "−") for one in ticks])
+    ax.minorticks_off()
+    ax.set_ylim(1.3 * min(changes.min(initial=0.0), -knee), 1.3 * max(changes.max(initial=0), knee))

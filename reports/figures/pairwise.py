@@ -11,7 +11,7 @@ from suites.section import slug
 
 from ..analysis.ranking import MethodRanks
 from ..analysis.results import Results
-from .captions import said
+from .captions import plotted
 from .focus import focus, signed
 from .plot import Plot
 from .similarity import signs, square_figure
@@ -29,8 +29,9 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         if k < 3 or not ranks.any_told:
             continue
         data = drawn(ranks)
-        words = said("pairwise", results, ranks=ranks, numbers=k <= _NUMBERS)
-        yield Plot(f"pairwise-{slug(recovery)}", draw(data, alpha), data, *words)
+        figure, name = draw(data, alpha), f"pairwise-{slug(recovery)}"
+        numbers = k <= _NUMBERS
+        yield plotted("pairwise", figure, data, results, name, ranks=ranks, numbers=numbers)
 
 
 def drawn(ranks: MethodRanks) -> pd.DataFrame:

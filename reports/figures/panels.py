@@ -1,7 +1,7 @@
 """Panels by problem and recovery, and the legend below them."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -80,6 +80,14 @@ def grid(data: pd.DataFrame, height: float, sharex: bool = True) -> tuple[Figure
         ax.set_title(title(problem, recovery))
         panels.append(Panel(ax, problem, recovery, place % across == 0, lowest))
     return figure, panels
+
+
+def by_panel(data: pd.DataFrame, **axes: Iterable[str]) -> dict[tuple[str, ...], pd.DataFrame]:
+    """The rows of each panel: of every combination of values of these columns, in their order."""
+    return {
+        place: data[(data[list(axes)] == list(place)).all(axis=1)]
+        for place in product(*axes.values())
+    }
 
 
 def name_axes(figure: Figure, panels: Sequence[Panel], x_label: str, y_label: str) -> None:

@@ -1,24 +1,25 @@
 """Quality against what a method spends, with the Pareto front; names stand at the points."""
 
-from collections.abc import Iterator, Mapping
-from itertools import product
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, product
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import textalloc
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from ..analysis.results import Results
 from ..statistics import Floats
-from .captions import Said, said
+from .captions import plotted
 from .focus import focus, signed
-from .names import place_names
 from .panels import ALL_PROBLEMS, MANY, grid, legend, name_axes
-from .plot import Plot
-from .style import GREY, QUIET, Look
+from .plot import Plot, freeze, lay_out
+from .style import GREY, INK, QUIET, Look
 
 _FRONT: dict[str, Any] = {"color": GREY, "linewidth": 1.0, "linestyle": (0, (3, 2)), "zorder": 1}
 _ROOM = 0.2  # of the width, at both sides, for names
@@ -29,30 +30,34 @@ _KEYS = ["problem", "recovery", "method"]
 def score_cost(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     """Against seconds of scoring, where methods differ in them."""
     data = drawn(results, "score_s")
-    data = _differing(data.assign(x=data["score_s"].clip(lower=SHORTEST_S)))
-    if len(data):
-        figure = draw(data, looks, "scoring time (s)", log=True)
-        yield Plot("score_cost", figure, data, *_words(results, looks, timed=True))
+    data = data.assign(x=data["score_s"].clip(lower=SHORTEST_S))
+    yield from _plots("score_cost", data, results, looks, "scoring time (s)", timed=True)
 
 
 def training_cost(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     """Against all training images, where methods differ in them."""
     data = drawn(results, "images_trained")
-    data = _differing(data.assign(x=data["images_trained"] / 1000))
-    if len(data):
-        figure = draw(data, looks, "training images after the base (thousands)", log=False)
-        yield Plot("training_cost", figure, data, *_words(results, looks, timed=False))
+    data = data.assign(x=data["images_trained"] / 1000)
+    label = "training images after the base (thousands)"
+    yield from _plots("training_cost", data, results, looks, label, timed=False)
 
 
-def _differing(data: pd.DataFrame) -> pd.DataFrame:
-    """The panels whose methods do not all cost the same: the others say nothing of it."""
+def _plots(
+    name: str,
+    data: pd.DataFrame,
+    results: Results,
+    looks: Mapping[str, Look],
+    label: str,
+    *,
+    timed: bool,
+) -> Iterator[Plot]:
+    """Of the panels whose methods do not all cost the same: the others say nothing of it."""
     several = data.groupby(_KEYS[:2])["x"].transform("nunique") > 1
-    return data[several].reset_index(drop=True)
-
-
-def _words(results: Results, looks: Mapping[str, Look], *, timed: bool) -> Said:
-    crowded = any(one.quiet for one in looks.values())
-    return said("pareto", results, timed=timed, crowded=crowded)
+    data = data[several].reset_index(drop=True)
+    if len(data):
+        crowded = any(one.quiet for one in looks.values())
+        figure = draw(data, looks, label, log=timed)
+        yield plotted("pareto", figure, data, results, name, timed=timed, crowded=crowded)
 
 
 def drawn(results: Results, cost: str) -> pd.DataFrame:
@@ -116,13 +121,19 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], x_label: str, log: bool)
     figure, panels = grid(data, 2.5)
     if log:
         panels[0].ax.set_xscale("log")
-    named: list[tuple[Axes, pd.DataFrame]] = []
+    named = []
     for panel in panels:
         rows = panel.of(data)
         _panel(panel.ax, rows, looks)
+        edge = panel.ax.get_ylim()[0]  # what lies below it stands there, with its number
         loud = rows["method"].map(lambda name: not looks[name].quiet)
-        below = rows["retained_top1"] < panel.ax.get_ylim()[0]
-        named.append((panel.ax, rows[loud | rows["pareto"] | below]))
+        rows = rows[loud | rows["pareto"] | (rows["retained_top1"] < edge)]
+        names = [
+            name if value >= edge else f"{name} ({signed(value)})"
+            for name, value in zip(rows["method"], rows["retained_top1"], strict=True)
+        ]
+        gains = rows["retained_top1"].clip(lower=edge)
+        named.append((panel.ax, rows["x"].to_numpy(), gains.to_numpy(), names))
     name_axes(figure, panels, x_label, "accuracy change (points)")
     handles = [Line2D([], [], label="Pareto front", **_FRONT)]
     if any(looks[name].quiet for name in data["method"]):
@@ -130,17 +141,8 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], x_label: str, log: bool)
         grey.set_label("other methods")
         handles.append(grey)
     legend(figure, handles)
-    place_names(figure, [(ax, *_placed(rows, ax.get_ylim()[0])) for ax, rows in named])
+    _place_names(figure, named)
     return figure
-
-
-def _placed(rows: pd.DataFrame, edge: float) -> tuple[Floats, Floats, list[str]]:
-    """(x, y, name) of every point; one below the edge stands there, with its number."""
-    names = [
-        name if value >= edge else f"{name} ({signed(value)})"
-        for name, value in zip(rows["method"], rows["retained_top1"], strict=True)
-    ]
-    return rows["x"].to_numpy(), rows["retained_top1"].clip(lower=edge).to_numpy(), names
 
 
 def _panel(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look]) -> None:
@@ -161,3 +163,33 @@ def _panel(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look]) -> None:
                 markersize=3 if look.quiet else 4.6, zorder=look.z)  # fmt: skip
     front = rows[rows["pareto"].astype(bool)].sort_values("x")
     ax.step(front["x"], front["retained_top1"], where="post", **_FRONT)
+
+
+def _place_names(
+    figure: Figure, panels: Sequence[tuple[Axes, Floats, Floats, Sequence[str]]]
+) -> None:
+    """Write each name beside its point, clear of the markers and lines of its panel and of others.
+
+    Where a panel has no free place left, the name stands over what is there.
+
+    Args:
+        figure: complete but for the names: the layout must stand before they find their places.
+        panels: of each the axes, [n] x and [n] y in data units, and n names.
+    """
+    lay_out(figure)
+    freeze(figure)  # names find free places in this layout, so it stays
+    for ax, x, y, names in panels:
+        drawn = [np.asarray(one.get_xydata()) for one in ax.lines]
+        markers = np.concatenate(drawn)
+        bars = (one.get_segments() for one in ax.collections if isinstance(one, LineCollection))
+        lines = [
+            np.asarray(one)
+            for one in chain(drawn, *bars)
+            if len(one) > 1 and np.isfinite(one).all()
+        ]
+        textalloc.allocate(
+            ax, x, y, list(names),
+            x_scatter=markers[:, 0], y_scatter=markers[:, 1],
+            x_lines=[one[:, 0] for one in lines], y_lines=[one[:, 1] for one in lines],
+            textsize=6.2, textcolor=INK, linecolor=GREY, linewidth=0.4, zorder=6,
+        )  # fmt: skip

@@ -11,7 +11,7 @@ from ..analysis.ranking import MethodRanks
 from ..analysis.results import Results
 from ..formats import in_order, ranged
 from ..statistics import Floats, known_mean, shares_within
-from .captions import said
+from .captions import plotted
 from .focus import focus, mark_beside
 from .panels import entries, legend, tiled
 from .plot import Plot
@@ -33,8 +33,8 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         return
     budgets = ranged([len(kept) for kept in results.budgets.values()], "budget")
     data = drawn(cubes)
-    words = said("profile", results, cubes=cubes, budgets=budgets)
-    yield Plot("profile", draw(data, looks), data, *words)
+    figure = draw(data, looks)
+    yield plotted("profile", figure, data, results, cubes=cubes, budgets=budgets)
 
 
 def _lost(results: Results, ranks: MethodRanks) -> Floats:

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ..analysis.ranking import MethodRanks
 from ..analysis.results import Results
-from .captions import said
+from .captions import plotted
 from .focus import focus, signed
 from .plot import Plot
 from .style import GREY, INK, TWO_COLUMNS, Look, recovered
@@ -31,8 +31,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     if not ranked:
         return
     data = drawn(ranked)
-    words = said("rank_diagram", results, ranked=ranked)
-    yield Plot("rank_diagram", draw(data, looks), data, *words)
+    yield plotted("rank_diagram", draw(data, looks), data, results, ranked=ranked)
 
 
 def drawn(ranked: Sequence[MethodRanks]) -> pd.DataFrame:
@@ -58,7 +57,8 @@ def drawn(ranked: Sequence[MethodRanks]) -> pd.DataFrame:
 def draw(data: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
     """The picture of `drawn`: a line a recovery; the better half is named at the left."""
     panels = [(str(key), rows) for key, rows in data.groupby("recovery", sort=False)]
-    heights = [_height(rows) for _, rows in panels]
+    lines = [(len(_bars(rows)) + 1, (len(rows) + 1) // 2 + 1) for _, rows in panels]
+    heights = [_HEAD + _BAR * bars + _LINE * names for bars, names in lines]
     figure = Figure(figsize=(TWO_COLUMNS, sum(heights) + 0.15))
     axes = figure.subplots(len(panels), squeeze=False, height_ratios=heights)[:, 0]
     for (recovery, rows), height, ax in zip(panels, heights, axes, strict=True):
@@ -71,10 +71,6 @@ def _bars(rows: pd.DataFrame) -> list[list[int]]:
     """Rows under every bar."""
     members = rows["bars"].str.split().explode().dropna().astype(int)
     return [list(places.index) for _, places in members.groupby(members)]
-
-
-def _height(rows: pd.DataFrame) -> float:
-    return _HEAD + _BAR * (len(_bars(rows)) + 1) + _LINE * ((len(rows) + 1) // 2 + 1)
 
 
 def _panel(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], height: float) -> None:

@@ -8,7 +8,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ..analysis.results import Results
 from ..formats import in_order
-from .captions import said
+from .captions import plotted
 from .focus import focus, mark_below
 from .panels import entries, grid, legend, name_axes
 from .plot import Plot
@@ -21,8 +21,8 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     if data.empty:
         return
     banded = _banded(data, looks, results.suite.analysis.control)
-    words = said("recovery_curves", results, banded=banded)
-    yield Plot("recovery_curves", draw(data, looks, banded), data, *words)
+    figure = draw(data, looks, banded)
+    yield plotted("recovery_curves", figure, data, results, banded=banded)
 
 
 def drawn(results: Results) -> pd.DataFrame:

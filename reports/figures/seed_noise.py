@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from ..analysis.results import Results
 from ..statistics import FEWEST_BASES
-from .captions import said
+from .captions import plotted
 from .focus import focus, mark_beside
 from .plot import Plot
 from .rows import bold, left_out, places, row_grid
@@ -24,12 +24,11 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     if data.empty:
         return
     levels = set(data["level"])
-    words = said(
-        "seed_noise", results, problems=data["n_problems"].max(),
+    yield plotted(
+        "seed_noise", draw(data, looks, results.suite.analysis.control), data, results,
+        problems=data["n_problems"].max(), left_out=left_out(data["method"].nunique(), 1, 1),
         between_bases=_LEVELS["base_sd"] in levels, between_repeats=_LEVELS["repeat_sd"] in levels,
-        left_out=left_out(data["method"].nunique(), 1, 1),
     )  # fmt: skip
-    yield Plot("seed_noise", draw(data, looks, results.suite.analysis.control), data, *words)
 
 
 def drawn(results: Results) -> pd.DataFrame:

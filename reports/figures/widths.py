@@ -11,7 +11,7 @@ from suites.section import slug
 from ..analysis.results import Results
 from ..formats import ranged
 from ..statistics import rank_agreement
-from .captions import said
+from .captions import plotted
 from .plot import Plot
 from .similarity import mean_agreement, similarity_plot, square_figure
 from .style import Look
@@ -33,23 +33,21 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         alike = rank_agreement(table, one_channel)
         agreements.append(pd.DataFrame(alike, table.columns, table.columns))
         order = list(mean_agreement(agreements[-1:]).index)
-        yield Plot(
-            f"widths-{slug(str(problem))}",
-            draw(table[order].T, f"{what} kept (%)"),
+        yield plotted(
+            "widths", draw(table[order].T, f"{what} kept (%)"),
             rows.sort_values("method", key=lambda one: one.map(order.index), kind="stable"),
-            *said("widths", results, problem=problem, what=what, n=ranged(rows["n"], "network")),
-        )
+            results, f"widths-{slug(str(problem))}",
+            problem=problem, what=what, n=ranged(rows["n"], "network"),
+        )  # fmt: skip
     every = agreements[0] if agreements else ()
     shared = [name for name in every if all(name in one for one in agreements)]
     if len(shared) > 2:
         matrix = mean_agreement([one.loc[shared, shared] for one in agreements])
-        count = len(agreements)
-        yield Plot(
-            "width_similarity",
-            similarity_plot(matrix, "Kendall's τ of shares kept", UNIFORM),
+        yield plotted(
+            "width_similarity", similarity_plot(matrix, "Kendall's τ of shares kept", UNIFORM),
             matrix.astype(object).fillna(UNIFORM).rename_axis("method").reset_index(),
-            *said("width_similarity", results, what=what, problems=count, uniform=UNIFORM),
-        )
+            results, what=what, problems=len(agreements), uniform=UNIFORM,
+        )  # fmt: skip
 
 
 def drawn(results: Results) -> pd.DataFrame:

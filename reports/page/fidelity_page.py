@@ -14,12 +14,11 @@ from suites.section import slug
 from ..analysis.fidelity import CORRELATIONS, NORMALISED, REGRETS, SHARES, FidelityResults
 from ..formats import Cell, Table, capital, confidence, counted, few, heads, number
 from ..statistics import FEWEST_BASES
-from . import findings, wording
 from .answer import ROWS
 from .captions import captioned
 from .care import caution
 from .chart_data import Board, Mark, Switch, View
-from .page import packed, template
+from .page import rendered
 from .record_warnings import missing_warnings, record_warnings
 from .warnings import toys
 
@@ -49,24 +48,21 @@ def render_fidelity(
     results: FidelityResults, drawings: Sequence[Drawing], tables: Mapping[str, Sequence[Table]]
 ) -> str:
     """One HTML page without outside parts."""
-    suite, records = results.suite, results.records
-    return template("fidelity.html").render(
-        results=results,
-        suite=suite,
-        wording=wording,
-        images=sorted({one.fidelity.images for one in records if one.fidelity}),
-        done=sum(one.status == "done" for one in records),
+    holes = results.methods[~results.methods["complete"].astype(bool)]
+    keys = ["problem", "method", "done", "expected"]
+    return rendered(
+        "fidelity.html",
+        results,
+        drawings,
+        tables=tables,
+        images=sorted({one.fidelity.images for one in results.records if one.fidelity}),
         answers={"A rehearsal": "Nothing is concluded."}
         if results.footing.rehearsal
         else {problem: headline(results, problem) for problem in results.problems},
-        scope=toys(suite),
+        scope=toys(results.suite),
         board=board(results),
         warnings=list(warnings(results)),
-        failures=findings.failures(records),
-        unfinished=_unfinished(results),
-        figures=[(one, packed(one)) for one in drawings],
-        tables=tables,
-        provenance=sorted(findings.provenance(records).items()),
+        unfinished=list(holes[keys].itertuples(index=False, name=None)),
     )
 
 
@@ -175,12 +171,6 @@ def _table(results: FidelityResults, problem: str, name: str, columns: Mapping[s
 
 def _rows(results: FidelityResults, problem: str) -> pd.DataFrame:
     return results.methods[results.methods["problem"] == problem]
-
-
-def _unfinished(results: FidelityResults) -> list[tuple[str, str, int, int]]:
-    holes = results.methods[~results.methods["complete"].astype(bool)]
-    keys = ["problem", "method", "done", "expected"]
-    return list(holes[keys].itertuples(index=False, name=None))
 
 
 def _said(row: Mapping[Any, Any], name: str) -> str:

@@ -34,7 +34,8 @@ def headline(results: Results, recovery: str) -> str:
         why += f"nothing is concluded. It takes {FEWEST_BASES}."
         return " ".join([*highest(known, control), why, *said])
     parts, rest = _by_word(known, control, suite.analysis.rope)
-    where = f"On {_places(results)}"
+    n = len(results.problems)
+    where = f"On the mean of these {n} problems" if n > 1 else f"On {results.problems[0]}"
     if any(row["word"] in ("better", "worse") for row in known):
         parts += [f"no difference is shown for {few(rest)}"] if rest else []
         parts[0] = f"{where} {parts[0]}"
@@ -74,12 +75,9 @@ def _by_word(
 ) -> tuple[list[str], list[str]]:
     """Who is better, worse, equal or mixed, and the names of those that are none of it."""
     by_word, parts = by_word_of(rows), []
-    if by_word["better"]:
-        best_first = [with_interval(one) for one in by_word["better"]]
-        parts.append(f"better than {control}: {few(best_first)}")
-    if by_word["worse"]:
-        worst_first = [with_interval(one) for one in by_word["worse"]]
-        parts.append(f"worse than {control}: {few(worst_first)}")
+    for word in ("better", "worse"):
+        if by_word[word]:
+            parts.append(f"{word} than {control}: {few([*map(with_interval, by_word[word])])}")
     if by_word["equivalent"]:
         names = [one["method"] for one in by_word["equivalent"]]
         parts.append(f"equivalent to {control} (within {counted(rope, 'point')}): {few(names)}")
@@ -100,7 +98,7 @@ def by_word_of(rows: Sequence[Mapping[Any, Any]]) -> dict[str, list[Mapping[Any,
 
 def highest(rows: Sequence[Mapping[Any, Any]], control: str) -> list[str]:
     """The highest mean over all problems, with an interval that allows for its being chosen."""
-    top = _top(rows)
+    top = next((row for row in rows if row["n_problems"] == row["of"]), None)
     if top is None:
         return []
     size = f"{points(top['mean'])} points"
@@ -110,11 +108,6 @@ def highest(rows: Sequence[Mapping[Any, Any]], control: str) -> list[str]:
         lead = f"The control {control} has the highest mean"
         return [f"{lead}, and {top['method']} is nearest ({size})."]
     return [f"The highest mean is that of {top['method']} ({size}, against {control})."]
-
-
-def _top(rows: Sequence[Mapping[Any, Any]]) -> Mapping[Any, Any] | None:
-    """The first row that is of all problems; None where none is."""
-    return next((row for row in rows if row["n_problems"] == row["of"]), None)
 
 
 def with_interval(row: Mapping[Any, Any]) -> str:
@@ -181,9 +174,9 @@ def headline_numbers(results: Results) -> dict[str, dict[str, Any]]:
         if not rows:
             continue
         best = rows[0]
-        columns = {"mean": "mean", "low": "joint_low", "high": "joint_high"}
-        columns["p_adjusted"] = "p_adjusted"
-        numbers = {name: float(best[column]) for name, column in columns.items()}
+        columns = {one: f"joint_{one}" for one in ("low", "high")}
+        names = ("mean", "low", "high", "p_adjusted")
+        numbers = {name: float(best[columns.get(name, name)]) for name in names}
         words = Counter(row["word"] for row in rows)
         like = Counter(row["like_word"] for row in rows)
         numbers_of[recovery] = {
@@ -195,11 +188,6 @@ def headline_numbers(results: Results) -> dict[str, dict[str, Any]]:
             **{f"like_{name}": like[name] for name in ("better", "worse")},
         }
     return numbers_of
-
-
-def _places(results: Results) -> str:
-    n = len(results.problems)
-    return f"the mean of these {n} problems" if n > 1 else f"{results.problems[0]}"
 
 
 def left_out(results: Results) -> list[tuple[str, str, str, str, str]]:

@@ -13,12 +13,6 @@ from .care import caution
 HEADS = ("Latency %", "A/A off by %")
 
 
-def is_asked(results: Results) -> bool:
-    """Whether a suite measures latency; of masks, which run on dense kernels, whether it could."""
-    suite = results.suite
-    return suite.latency and (not suite.budgets.unstructured or bool(timings(results)))
-
-
 def cells(trials: pd.DataFrame) -> tuple[Cell, Cell]:
     """Of rows of `reports.records.frame` those of `HEADS`: means, and the worst A/A."""
     names = ["latency_ratio", "latency_low_ratio", "latency_high_ratio"]

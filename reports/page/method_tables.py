@@ -170,14 +170,16 @@ def extras_table(results: Results, recovery: str) -> Table | None:
     for place in np.argsort(test.mean_ranks, kind="stable"):
         name = ranking.methods[place]
         tests = [nemenyi.p[place, place_of_control]]
-        tests += [_wilcoxon(ranking.scores[:, place] - ranking.scores[:, place_of_control])]
+        apart = ranking.scores[:, place] - ranking.scores[:, place_of_control]
+        known = apart[~np.isnan(apart)]
+        tests += [statistics.wilcoxon(known) if known.size else float("nan")]
         tests += rates.get(name, ())
         cells = [Cell(p_value(p), float(p)) for p in tests] if name != control else [Cell("–")] * 4
         middle = number(_interquartile_mean(results, recovery, name))
         rows.append([Cell(name), number(test.mean_ranks[place]), *cells, middle])
     names = ["Method", "Mean rank", "Nemenyi p", "Wilcoxon p", "BH p", "BY p", "IQM, points"]
-    known = {"blocks": test.blocks, "nemenyi": nemenyi}
-    return captioned("extras", recovery, results, heads(names, 1), rows, **known)
+    said = {"blocks": test.blocks, "nemenyi": nemenyi}
+    return captioned("extras", recovery, results, heads(names, 1), rows, **said)
 
 
 def _false_discoveries(results: Results, recovery: str) -> dict[str, tuple[float, float]]:
@@ -189,11 +191,6 @@ def _false_discoveries(results: Results, recovery: str) -> dict[str, tuple[float
     p = declared["p"].astype(float).fillna(1.0).to_numpy()
     both = [false_discovery_control(p, method=one) for one in ("bh", "by")] if p.size else [p, p]
     return dict(zip(declared["method"], zip(*both, strict=True), strict=True))
-
-
-def _wilcoxon(differences: statistics.Floats) -> float:
-    known = differences[~np.isnan(differences)]
-    return statistics.wilcoxon(known) if known.size else float("nan")
 
 
 def _interquartile_mean(results: Results, recovery: str, method: str) -> float:

@@ -7,10 +7,10 @@ import gzip
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Template
 from markupsafe import Markup
 
 from ..analysis import power
+from ..analysis.fidelity import FidelityResults
 from ..analysis.results import Results
 from ..formats import Table
 from ..words import templates
@@ -27,10 +27,11 @@ def render(
     results: Results, drawings: Sequence[Drawing], tables: Mapping[str, Sequence[Table]]
 ) -> str:
     """One HTML page without outside parts: style, script and figures are inlined."""
-    return template("page.html").render(
-        results=results,
-        suite=results.suite,
-        done=sum(one.status == "done" for one in results.records),
+    return rendered(
+        "page.html",
+        results,
+        drawings,
+        tables=tables,
         answers=answer.answers(results),
         board=answer.board(results),
         headlines={
@@ -42,32 +43,37 @@ def render(
         advice=power.advice(results.layout),
         warnings=list(warnings(results)),
         one_image=one_image(results.trials),
-        failures=findings.failures(results.records),
         unfinished=findings.unfinished(results),
         left_out=findings.left_out(results),
-        figures=[(one, packed(one)) for one in drawings],
-        tables=tables,
         csv_names=FRAMES,
-        wording=wording,
         measured=checklist.measured(results),
+    )
+
+
+def rendered(
+    name: str, results: Results | FidelityResults, drawings: Sequence[Drawing], **known: Any
+) -> str:
+    """A template of this package over what its page knows beside all others; what is put into it is
+    escaped, and no line breaks between a number and its percent sign."""
+    environment = templates(
+        autoescape=True,
+        finalize=lambda it: it.replace(" %", "\N{NO-BREAK SPACE}%") if isinstance(it, str) else it,
+    )
+    environment.globals["glossary"] = {term: (place(term), GLOSSARY[term]) for term in GLOSSARY}
+    environment.filters["explained"] = explainer()
+    return environment.get_template(name).render(
+        known,
+        results=results,
+        suite=results.suite,
+        wording=wording,
+        done=sum(one.status == "done" for one in results.records),
+        failures=findings.failures(results.records),
+        figures=[(one, _packed(one)) for one in drawings],
         provenance=sorted(findings.provenance(results.records).items()),
     )
 
 
-def template(name: str) -> Template:
-    """A template of this package; whatever is put into it is escaped."""
-    environment = templates(autoescape=True, finalize=_keep_together)
-    environment.globals["glossary"] = {term: (place(term), GLOSSARY[term]) for term in GLOSSARY}
-    environment.filters["explained"] = explainer()
-    return environment.get_template(name)
-
-
-def _keep_together(value: Any) -> Any:
-    """No line break between a number and its percent sign."""
-    return value.replace(" %", "\N{NO-BREAK SPACE}%") if isinstance(value, str) else value
-
-
-def packed(drawing: Drawing) -> Markup:
+def _packed(drawing: Drawing) -> Markup:
     """The SVG of a figure, gzip in base64: it is unpacked in the browser, where it is seen."""
     return Markup(
         base64.b64encode(gzip.compress(drawing.svg.read_bytes(), mtime=0)).decode("ascii")

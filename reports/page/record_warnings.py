@@ -96,9 +96,6 @@ def differences(records: Sequence[Record]) -> Iterator[str]:
             yield caution("bases", "several", problem=problem, base=base, n=n)
     for name, values in sorted(provenance(records).items()):
         if len(values) > 1 and any(word in name.lower() for word in _TOLD_APART):
-            yield caution("records", "differ", name=name, values=_brief(values))
-
-
-def _brief(values: Iterable[str]) -> list[str]:
-    """Hashes by their first letters."""
-    return [one[:10] if set(one) <= set("0123456789abcdef") else one for one in sorted(values)]
+            hashes = set("0123456789abcdef")  # by their first letters
+            brief = [one[:10] if set(one) <= hashes else one for one in sorted(values)]
+            yield caution("records", "differ", name=name, values=brief)

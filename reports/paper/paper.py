@@ -1,7 +1,8 @@
 """A folder for a paper: tables and figures as LaTeX inputs, and a document that holds them all."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,17 @@ from markupsafe import Markup
 
 from ..analysis.best import OVER
 from ..analysis.results import Results
-from ..figures.paper import COLUMN, PAGE, draw_paper
+from ..figures.accuracy import points
+from ..figures.accuracy_cost import curves
+from ..figures.plot import Plot, write
+from ..figures.style import looks, publication
 from ..formats import Cell, cell_tex, tex
 from ..statistics import FEWEST_BASES
 from ..words import templates
 from .choice import chosen
 from .tables import Shown
 
+COLUMN, PAGE = 3.25, 6.75  # inches, of most two-column templates
 _BESIDE = 2  # problems beside one another that fit a column
 
 
@@ -46,7 +51,7 @@ def write_paper(results: Results, given: Sequence[str], out: Path) -> Path:
         for problems in each:
             name = f"figure_{recovery}" + ("" if choice.wide else slugs[problems[0]])
             place, inches = (problems, recovery, choice.budgets), PAGE if choice.wide else COLUMN
-            if plot := draw_paper(results, choice.names, place, inches, out / name):
+            if plot := _draw(results, choice.names, place, inches, out / name):
                 told = {"recovery": recovery, "problems": problems, "plot": plot}
                 parts[name] = _set(results, name, choice.wide, **told)
     if not any(name.startswith("figure") for name in parts):
@@ -93,3 +98,38 @@ def _environment() -> Environment:
 
 def cell(of: Cell) -> Markup:
     return Markup(cell_tex(of))
+
+
+def _draw(
+    results: Results,
+    names: Mapping[str, str],
+    place: tuple[Sequence[str], str, Sequence[float]],
+    inches: float,
+    file: Path,
+) -> Plot | None:
+    """Write curves, or with one budget dots, as .pdf, .svg, .png and .csv; None of what has not
+    finished.
+
+    Args:
+        results: the analysis.
+        names: method -> what the legend calls it.
+        place: problems, a panel each; the recovery; the budgets.
+        inches: the width.
+        file: where, without ending.
+    """
+    problems, recovery, budgets = place
+    cells = results.cells[results.cells["recovery"] == recovery]
+    cells = cells[cells["problem"].isin(problems) & cells["budget"].isin(budgets)]
+    cells = cells[cells["method"].isin(list(names))]
+    if not cells["complete"].any():
+        return None
+    asked = [one for one in results.expected if one.problem in problems and one.budget in budgets]
+    own = replace(results, cells=cells, expected=asked)
+    with publication():
+        drawn = looks(results.suite, set(names))
+        drawn |= {method: replace(drawn[method], name=name) for method, name in names.items()}
+        draw = curves if max(map(len, own.budgets.values())) > 1 else points
+        plot = draw(own, drawn, cells, file.name)
+        plot.figure.set_figwidth(inches)
+        write(plot, file.parent)
+    return plot

@@ -24,7 +24,7 @@ def test_the_bar_keeps_its_place_whatever_runs() -> None:
     for job in ("resnet20 on mnist5k · inverse-taylor · 70 % · finetune-quick", "base 1 of " * 5):
         live.started(Named(job))  # type: ignore[arg-type]
     with console.capture() as drawn:
-        console.print(live._progress.get_renderable())
+        console.print(live.get_renderable())
     bar, now = drawn.get().splitlines()
     assert bar.count("━") == 40
     assert "0/1248" in bar

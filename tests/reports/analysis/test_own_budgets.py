@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from reports.analysis.analysis import analyse
 from reports.analysis.cells import by_trial
 from reports.analysis.results import Results
 from reports.build import build_report
-from reports.figures import each_method, profile, rank_flow, recovery_curves, widths
+from reports.figures import each_method, profile, recovery_curves, widths
 from reports.figures.style import looks
 from reports.page.checklist import measured
 from reports.page.findings import unfinished
@@ -77,29 +76,14 @@ def test_each_problem_is_averaged_over_its_own_budgets(mixed: Results) -> None:
         np.testing.assert_allclose(points, 100 * 0.02 * halfway, rtol=1e-9)
 
 
-def told(results: Results) -> Results:
-    """The same, with every two methods told apart."""
-    ranking = {}
-    for recovery, ranks in results.ranking.items():
-        assert ranks.pairwise is not None
-        pairwise = replace(ranks.pairwise, adjusted=np.zeros_like(ranks.pairwise.adjusted))
-        ranking[recovery] = replace(ranks, pairwise=pairwise)
-    return replace(results, ranking=ranking)
-
-
-def test_ranks_flow_over_budgets_that_all_problems_have(mixed: Results) -> None:
-    assert rank_flow.drawn(mixed).empty  # bases that agree to the last image tell nothing apart
-    flow = rank_flow.drawn(told(mixed))
-    assert set(flow["budget"]) == {0.5, 0.3}
-    assert (flow.loc[flow["method"] == "jacobian", "place"] == 1).all()
+def test_methods_are_shown_at_budgets_that_all_problems_have(mixed: Results) -> None:
     assert set(each_method.drawn(mixed, "none")["budget"]) == {0.5, 0.3}
 
 
-def test_problems_without_a_budget_in_common_have_no_flow() -> None:
-    results = told(analysed(own([0.2, 0.1])))
+def test_problems_without_a_budget_in_common_are_not_drawn_together() -> None:
+    results = analysed(own([0.2, 0.1]))
     assert results.shared_budgets == []
-    for module in (rank_flow, each_method):
-        assert list(module.plots(results, looks(results.suite, METHODS[:1]))) == []
+    assert list(each_method.plots(results, looks(results.suite, METHODS[:1]))) == []
 
 
 def test_a_budget_that_a_problem_lacks_is_no_loss_in_a_profile(mixed: Results) -> None:

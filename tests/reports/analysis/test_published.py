@@ -15,7 +15,7 @@ from reports.analysis.analysis import analyse
 from reports.analysis.published import FOLDER, Published, PublishedError, read_published
 from reports.analysis.results import Results
 from reports.build import build_report
-from reports.figures.published_points import published_points
+from reports.figures.accuracy_cost import published_points
 from reports.page.tables import summary
 from suites import load_suite
 from suites.schema import Suite

@@ -14,7 +14,7 @@ from command_line import Command
 from command_line import bench as bench  # the fixture
 from synthetic import failed, record
 
-from reports.claims.claim_file import Claim, ClaimError, known_claims, read_claims
+from reports.claims.claim_file import Claim, ClaimError, known_claims
 from reports.claims.claims import RULE, Judgement, decide, judge
 from reports.claims.claims_page import claims_page, verdicts
 from reports.records import Failure, Labels, Record, content_key
@@ -548,7 +548,7 @@ def test_a_faulty_claim_is_refused_by_its_place(
     path = tmp_path / "claims.yaml"
     path.write_text(json.dumps([CLAIM | changes]), encoding="utf-8")
     with pytest.raises(ClaimError) as error:
-        read_claims(path)
+        known_claims(path)
     assert words in str(error.value)
     assert str(path) in str(error.value)
 

@@ -24,7 +24,7 @@ from matplotlib.text import Text
 
 from reports.analysis.analysis import analyse
 from reports.analysis.results import Results
-from reports.figures import accuracy_cost, pareto, rank_flow
+from reports.figures import accuracy_cost, pareto
 from reports.figures.captions import over_budgets
 from reports.figures.gallery import FEW, FIGURES, LOUD, gallery, in_focus
 from reports.figures.plot import Plot, renderer_of, settle
@@ -93,7 +93,7 @@ def seen(figure: Figure) -> list[Text]:
     return ticks + rest
 
 
-@pytest.mark.parametrize("name", ["accuracy_cost", "rank_diagram", "rank_flow", "score_cost"])
+@pytest.mark.parametrize("name", ["accuracy_cost", "rank_diagram", "score_cost"])
 def test_no_text_leaves_a_crowded_figure(crowd: Results, name: str) -> None:
     assert all_fits(crowd, name) == [name]
 
@@ -228,11 +228,11 @@ def test_means_and_pairs_are_those_of_the_analysis(crowd: Results) -> None:
 
 
 def test_what_tells_nothing_apart_is_not_drawn() -> None:
-    """No diagram of one bar over everything, no heat map without a dot, no places of noise."""
+    """No diagram of one bar over everything, no heat map without a dot."""
     results = analysed(methods=4, budgets=2, models=4, bases=3)
-    of_tests = ("rank_diagram", "pairwise", "rank_flow")
+    of_tests = ("rank_diagram", "pairwise")
     drawn = {one.name for name in of_tests for one in plots(results, name)}
-    assert {"rank_diagram", "pairwise-none", "rank_flow"} <= drawn
+    assert {"rank_diagram", "pairwise-none"} <= drawn
     blind = {}
     for recovery, ranks in results.ranking.items():
         assert ranks.pairwise is not None
@@ -251,22 +251,8 @@ def test_no_figure_of_45_methods_is_higher_than_a_page() -> None:
         one.name: one.figure.get_figheight()
         for one in [*plots(crowded), *plots(single, "accuracy")]
     }
-    assert {"accuracy", "each_method-none", "rank_diagram", "rank_flow", "pairwise-none"} <= set(
-        high
-    )
+    assert {"accuracy", "each_method-none", "rank_diagram", "pairwise-none"} <= set(high)
     assert {name: inches for name, inches in high.items() if inches > A_PAGE} == {}
-
-
-def test_places_flow_over_budgets(crowd: Results) -> None:
-    data = rank_flow.drawn(crowd)
-    for _, rows in data.groupby(["recovery", "budget"]):
-        assert sorted(rows["place"]) == list(range(1, 13))
-        assert rows.sort_values("place")["mean"].is_monotonic_decreasing
-    cells = crowd.cells.groupby(["method", "recovery", "budget"])["retained_top1"].mean()
-    assert len(data)  # of a recovery under which methods are shown to differ
-    for row in data.to_dict("records"):
-        mean = cells[row["method"], row["recovery"], row["budget"]]
-        assert row["mean"] == pytest.approx(mean)
 
 
 def test_pareto_front_by_brute_force(crowd: Results) -> None:
@@ -305,7 +291,7 @@ def test_nothing_is_drawn_that_says_nothing(tmp_path: Path) -> None:
     names = {one.name for one in plots(analysed(methods=3, budgets=1, models=1, bases=1))}
     assert "accuracy" in names
     assert not names & {
-        *("accuracy_cost", "rank_flow", "rank_diagram", "profile", "seed_noise"),
+        *("accuracy_cost", "rank_diagram", "profile", "seed_noise"),
         *("pairwise-none", "each_method-none"),
     }
     whole = analysed(methods=3, budgets=2, models=1)
