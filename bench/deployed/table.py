@@ -18,7 +18,7 @@ from ..export.runtimes import to_onnx
 from ..store.provenance import environment
 from ..store.sealed import read_json, write_json
 from .operations import Operation, Recorded, Sized
-from .runtimes import Run, opened, version_of
+from .runtimes import Run, opened, threads, version_of
 from .timing import alone
 
 SWEEPS, REPEATS = 3, 2  # of which the fastest counts: what disturbs only ever adds
@@ -66,8 +66,9 @@ class Table:
         missing = {name: one for name, one in cells.items() if name not in self.seconds}
         if not missing:
             return
-        with alone(self.deployment.threads), torch.inference_mode():
+        with threads(self.deployment.threads):
             runs = self._loaded([_Call(*one).to(self._device) for one in missing.values()])
+        with alone(self.deployment.threads), torch.inference_mode():
             for _ in range(SWEEPS):
                 for name, run in zip(missing, runs, strict=True):
                     self.seconds[name] = min(_fastest(run), self.seconds.get(name, torch.inf))
@@ -80,7 +81,7 @@ class Table:
             return [call.run for call in calls]
         import onnx
 
-        with tempfile.TemporaryDirectory() as folder, torch.inference_mode(False):
+        with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "operations.onnx"
             to_onnx(_Calls(calls), ([call.given for call in calls],), file)
             whole = onnx.load(file)

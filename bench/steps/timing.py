@@ -98,13 +98,13 @@ def _timed(
         file = workspace.store.path("timings", content_key(shape), ".json")
         known = read_json(file)
         if known is None:
-            known = {"shape": shape, "found": _compared(*networks(), deployment)}
+            known = {"shape": shape, "found": compared(*networks(), deployment)}
             write_json(file, known)
         found[deployment.title] = known["found"]
     return found
 
 
-def _compared(dense: nn.Module, pruned: nn.Module, image: Tensor, deployment: Deployment) -> Any:
+def compared(dense: nn.Module, pruned: nn.Module, image: Tensor, deployment: Deployment) -> Any:
     try:
         first, second = load(dense, (image,), deployment, copies=2)
         (cut,) = load(pruned, (image,), deployment)
