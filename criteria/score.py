@@ -19,15 +19,11 @@ from .registry import create, find, require
 
 @dataclass(frozen=True, eq=False)
 class GroupScores:
-    """Scores of one group.
+    """Scores of one group."""
 
-    Attributes:
-        group: what leaves together.
-        values: `[units]`, float64 on the CPU; low leaves first. A unit is a channel of the root,
-            or the channels at one position of all blocks (grouped convolution, attention heads).
-    """
-
-    group: Group
+    group: Group  # what leaves together
+    # `[units]`, float64 on the CPU; low leaves first. A unit is a channel of the root, or the
+    # channels at one position of all blocks (grouped convolution, attention heads).
     values: Tensor
 
     @property

@@ -17,9 +17,6 @@ class Selector(Criterion):
 
     `scores` gives a group's evidence, `[units, units]`: what `removed` and `worth` look at.
 
-    Attributes:
-        knob: its strongest and its weakest setting.
-
     Example:
         >>> class Alike(Selector):
         ...     knob = (0.0, 1.0)
@@ -32,7 +29,7 @@ class Selector(Criterion):
     """
 
     options_type: ClassVar[type[Options]] = NoOptions
-    knob: ClassVar[tuple[float, float]]
+    knob: ClassVar[tuple[float, float]]  # its strongest and its weakest setting
 
     def score_shape(self, group: Group) -> tuple[int, ...]:
         return (group.units, group.units)

@@ -213,17 +213,11 @@ def _tree(file: Path) -> ast.Module:
 
 
 class Import(NamedTuple):
-    """One name that a file imports.
+    """One name that a file imports."""
 
-    Attributes:
-        bound: what the file calls it.
-        module: as written, with the dots of a relative import.
-        name: of what is taken from the module; None where the module itself is meant.
-    """
-
-    bound: str
-    module: str
-    name: str | None
+    bound: str  # what the file calls it
+    module: str  # as written, with the dots of a relative import
+    name: str | None  # of what is taken from the module; None where the module itself is meant
 
 
 class Reached(NamedTuple):

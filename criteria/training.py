@@ -22,18 +22,12 @@ class Scale(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """The training that a rider is attached to.
+    """The training that a rider is attached to."""
 
-    Attributes:
-        model: as it is trained; its parameters are those of the optimizer.
-        steps_per_epoch: steps of the optimizer, one a batch.
-        steps: of the whole training, where no rider ends it before.
-    """
-
-    model: nn.Module
+    model: nn.Module  # as it is trained; its parameters are those of the optimizer
     optimizer: torch.optim.Optimizer
-    steps_per_epoch: int
-    steps: int
+    steps_per_epoch: int  # steps of the optimizer, one a batch
+    steps: int  # of the whole training, where no rider ends it before
 
     @property
     def learning_rate(self) -> float:
@@ -58,12 +52,9 @@ class Rider:
     `after_epoch` at the end of each; `at_end` once. `step` counts the optimizer's steps from 0. A
     training that is resumed calls `begin` and `attach` again and then `load_state_dict`, so these
     two only set up, and whatever later steps depend on is in `state_dict`.
-
-    Attributes:
-        resumed: names of the attributes that later steps depend on.
     """
 
-    resumed: ClassVar[tuple[str, ...]] = ()
+    resumed: ClassVar[tuple[str, ...]] = ()  # names of the attributes that later steps depend on
 
     def begin(self, model: nn.Module) -> None:
         """Called before there is an optimizer: layers may be replaced in place."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from suites.fidelity import FidelitySuite
 from suites.schema import Suite
@@ -77,68 +79,57 @@ def build_report(
             raise ValueError("a suite of kind fidelity prunes nothing that a table could show")
         return write_paper(analyse(suite, records, expected, declarations), paper, out)
     if isinstance(suite, FidelitySuite):
-        fidelity = analyse_fidelity(suite, records, expected, declarations)
-        text = _fidelity(fidelity, out, formats, figures)
+        written = _fidelity(analyse_fidelity(suite, records, expected, declarations), out, figures)
     else:
-        text = _comparison(analyse(suite, records, expected, declarations), out, formats, figures)
-    if "html" not in formats:
-        return out
-    return _write(out / "index.html", text)
+        written = _comparison(analyse(suite, records, expected, declarations), out, figures)
+    folder = out / "tables"
+    folder.mkdir(exist_ok=True)
+    files = {folder / f"{name}.csv": frame for name, frame in written.frames.items()}
+    for path, frame in files.items() if "csv" in formats else ():
+        frame.to_csv(path, index=False, lineterminator="\n")
+    for table in chain.from_iterable(written.tables.values()):
+        if "markdown" in formats:
+            _write(folder / f"{table.name}.md", table.markdown)
+        if "latex" in formats:
+            _write(folder / f"{table.name}.tex", table.latex)
+    return _write(out / "index.html", written.page()) if "html" in formats else out
 
 
-def _comparison(
-    results: Results, out: Path, formats: Collection[Format], figures: Sequence[str] | None
-) -> str:
-    """Write tables and figures of a comparison; returns its page."""
+class _Report(NamedTuple):
+    """What is written of a suite of any kind, beside its figures."""
+
+    frames: Mapping[str, pd.DataFrame]
+    tables: Mapping[str, Sequence[Table]]
+    page: Callable[[], str]
+
+
+def _comparison(results: Results, out: Path, figures: Sequence[str] | None) -> _Report:
+    """Write the figures of a comparison, and its headline."""
     # matplotlib and Jinja2 are slow to import and are needed here only.
     from .figures.gallery import gallery
     from .page.answer import answers
     from .page.page import render
     from .page.tables import FRAMES, typeset
 
-    drawings = gallery(results, out / "figures", figures)
-    tables = typeset(results)
-    frames = {name: getattr(results, name) for name in FRAMES}
-    if len(results.published):
-        frames["published"] = results.published
-    _write_tables(frames, tables, out / "tables", formats)
+    drawings, tables = gallery(results, out / "figures", figures), typeset(results)
+    shown = [*FRAMES, "published"] if len(results.published) else FRAMES
     said = {"declared": results.footing.date, "notices": results.footing.notices}
     said["answer"] = [f"{lead}: {sentences}" for lead, sentences in answers(results).items()]
     headline = json.dumps(said | headline_numbers(results), indent=1)
     _write(out / "headline.json", headline + "\n")
-    return render(results, drawings, tables) if "html" in formats else ""
+    frames = {name: getattr(results, name) for name in shown}
+    return _Report(frames, tables, partial(render, results, drawings, tables))
 
 
-def _fidelity(
-    results: FidelityResults, out: Path, formats: Collection[Format], figures: Sequence[str] | None
-) -> str:
-    """Write tables and figures of a fidelity suite; returns its page."""
+def _fidelity(results: FidelityResults, out: Path, figures: Sequence[str] | None) -> _Report:
+    """Write the figures of a fidelity suite."""
     from .figures.fidelity import fidelity_gallery
     from .page.fidelity_page import fidelity_tables, render_fidelity
 
     drawings = fidelity_gallery(results, out / "figures", figures)
     frames = {"methods": results.methods, "trials": results.trials}
     tables = fidelity_tables(results)
-    _write_tables(frames, tables, out / "tables", formats)
-    return render_fidelity(results, drawings, tables) if "html" in formats else ""
-
-
-def _write_tables(
-    frames: Mapping[str, pd.DataFrame],
-    tables: Mapping[str, Iterable[Table]],
-    folder: Path,
-    formats: Collection[Format],
-) -> None:
-    """Whole frames as CSV; what is read as Markdown and LaTeX."""
-    folder.mkdir(exist_ok=True)
-    if "csv" in formats:
-        for name, frame in frames.items():
-            frame.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
-    for table in (one for several in tables.values() for one in several):
-        if "markdown" in formats:
-            _write(folder / f"{table.name}.md", table.markdown)
-        if "latex" in formats:
-            _write(folder / f"{table.name}.tex", table.latex)
+    return _Report(frames, tables, partial(render_fidelity, results, drawings, tables))
 
 
 def _write(path: Path, text: str) -> Path:

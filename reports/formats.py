@@ -3,10 +3,14 @@
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from numbers import Number
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+
+from suites.files import read_yaml
 
 Mark = Literal["", "best", "near"]
 NEAR = "†"  # not shown to differ from the best
@@ -87,34 +91,10 @@ def cell_tex(cell: Cell) -> str:
     return tex(cell.text) + (r"$^{\dagger}$" if cell.mark == "near" else "")
 
 
-_TEX = str.maketrans(
-    {
-        **{one: f"\\{one}" for one in "&%$#_{}"},
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "<": "$<$",
-        ">": "$>$",
-        "[": "{[}",  # after a line break of a table it would be read as an option
-        "−": "$-$",
-        "±": r"$\pm$",
-        "×": r"$\times$",
-        "·": r"$\cdot$",
-        "≤": r"$\leq$",
-        "≥": r"$\geq$",
-        "|": r"\textbar{}",
-        "Δ": r"$\Delta$",
-        "ρ": r"$\rho$",
-        "τ": r"$\tau$",
-        "χ": r"$\chi$",
-        "²": r"$^2$",
-        "†": r"$\dagger$",
-        "–": "--",
-        "…": r"\ldots{}",
-        "\N{NO-BREAK SPACE}": "~",
-        "\N{THIN SPACE}": r"\,",
-    }
-)
+@cache
+def _marks() -> dict[int, str]:
+    table = read_yaml(Path(__file__).parent / "templates" / "tex.yaml")
+    return str.maketrans(table)
 
 
 def tex(text: str) -> str:
@@ -123,7 +103,7 @@ def tex(text: str) -> str:
     >>> print(tex("50 % of {a_b}"))
     50 \% of \{a\_b\}
     """
-    return text.translate(_TEX)
+    return text.translate(_marks())
 
 
 def absent(value: Any) -> bool:

@@ -87,7 +87,7 @@ LADDER = {
         declared
         chance
         words
-        records  formats  display_names
+        records  formats
         seal
     """,
 }

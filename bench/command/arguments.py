@@ -50,28 +50,23 @@ SUITE = "A suite's name (bench list suites, bench status) or .yaml file."
 
 @dataclass(frozen=True, kw_only=True)
 class ChosenSuite:
-    """A suite as a command line chooses it; its fields are options of all verbs that take a suite.
-
-    Attributes:
-        scale: "" is the suite's file as it stands.
-        plugins: files with a user's criteria.
-        results: where suites are recorded as they were run.
-    """
+    """A suite as a command line chooses it; its fields are options of all verbs that take one."""
 
     name: Annotated[str, typer.Argument(metavar="SUITE", help=SUITE)]
-    results: Results = RESULTS
+    results: Results = RESULTS  # where suites are recorded as they were run
     overrides: Annotated[
         list[str],
         typer.Option(
             "--set", metavar="KEY=VALUE", help="Change the suite: --set calibration.images=64"
         ),
     ] = field(default_factory=list)
+    # "" is the suite's file as it stands.
     scale: Annotated[
         str,
         typer.Option("--scale", metavar="NAME", help="One of the suite's own smaller versions."),
     ] = ""
     smoke: Annotated[bool, typer.Option("--smoke", help="Short for --scale smoke.")] = False
-    plugins: Plugins = field(default_factory=list)
+    plugins: Plugins = field(default_factory=list)  # files with a user's criteria
 
     def suite(self, *, has_run: bool = False) -> Suite | FidelitySuite:
         """The suite at its scale; of one that `has_run`, with the looks that it has declared.

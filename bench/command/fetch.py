@@ -22,19 +22,14 @@ from ..terminal import say
 
 @dataclass(frozen=True)
 class Requirement:
-    """One thing from outside.
-
-    Attributes:
-        origin: where it comes from.
-        size: bytes to download, where known.
-        get: returns if it is here and intact, and raises a BenchError that says what to do if not;
-            given True it tries to fetch it first.
-    """
+    """One thing from outside."""
 
     kind: Literal["dataset", "weights", "checkpoint"]
     name: str
-    origin: str
-    size: float | None
+    origin: str  # where it comes from
+    size: float | None  # bytes to download, where known
+    # Returns if it is here and intact, and raises a BenchError that says what to do if not; given
+    # True it tries to fetch it first.
     get: Callable[[bool], None]
 
     def __str__(self) -> str:

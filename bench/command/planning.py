@@ -10,17 +10,21 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from reports.formats import counted
+from reports.words import Words
 
 from ..terminal import print_table, say
-from .estimate import SAID, WORK, cells, hours_of, kinds_of, say_assumptions, show_epochs
 
 if TYPE_CHECKING:
     from reports.records import Record
 
     from ..plan.jobs import Trial
     from ..plan.plan import Plan
-    from ..plan.workload import Throughput
+    from ..plan.workload import Throughput, Work
     from ..store.store import Store
+
+SAID = Words("planning.yaml")
+WORK = ("scored", "trained", "evaluated", "GPU-hours")  # images, and time
+_HEADS = {"before": "before scoring", "way": "on the way"}
 
 
 def show_plan(
@@ -44,16 +48,16 @@ def show_plan(
     fidelity = isinstance(planned.suite, FidelitySuite)
     masks = not isinstance(planned.suite, FidelitySuite) and planned.suite.budgets.unstructured
     rows, works = [], []
-    for name in kinds_of(planned.trials):
+    for name in _kinds_of(planned.trials):
         jobs = [job for job in todo if job.kind == name]
         works.append(work_of(jobs, throughput, data_root, store))
         count = f"{len(pending)} of {len(planned.trials)}" if name == "trials" else str(len(jobs))
         what = SAID("kinds", name, fidelity=fidelity, masks=masks)
-        rows.append((name, count, *cells(works[-1]), what))
+        rows.append((name, count, *_cells(works[-1]), what))
     if pending:
         print_table(console, ("", "to do", *WORK, "what it is"), rows)
-        say(console, f"{hours_of(works) or 'an unknown number of'} GPU-hours in all.")
-        say_assumptions(console, works, throughput)
+        say(console, f"{_hours_of(works) or 'an unknown number of'} GPU-hours in all.")
+        _say_assumptions(console, works, throughput)
         console.print()
     show_epochs(console, planned)
     say(console, f"train/validation split: {splits(planned.suite)}")
@@ -82,9 +86,9 @@ def show_scales(
         pending = planned.pending(planned.records(store))
         todo = job_graph(pending, store).jobs.values()
         works.append(work_of(todo, throughput, data_root, store))
-        rows.append((scale, f"{len(pending)} of {len(planned.trials)}", *cells(works[-1])))
+        rows.append((scale, f"{len(pending)} of {len(planned.trials)}", *_cells(works[-1])))
     print_table(console, ("scale", "trials to do", *WORK), rows)
-    say_assumptions(console, works, throughput)
+    _say_assumptions(console, works, throughput)
 
 
 def _show_tests(console: Console, planned: Plan) -> None:
@@ -131,3 +135,77 @@ def _time_left(pending: Sequence[Trial], records: Iterable[Record], workers: int
     seconds = sum(usual.get(one.labels.recovery, other) for one in pending) / workers
     size = f"{seconds / 60:.0f} min" if seconds >= 90 else f"{max(seconds, 1):.0f} s"
     return f"time: about {size} with {counted(workers, 'worker')}, without bases"
+
+
+def _kinds_of(trials: Iterable[Trial]) -> list[str]:
+    """What these trials stand on, done or not, and they themselves."""
+    below = (one for trial in trials for one in (trial, *trial.stands_on))
+    jobs = {job for one in below for job in (one, *one.stands_on)}
+    kinds = {"bases", "scores", *(job.kind for job in jobs)}
+    return [one for one in SAID.texts["kinds"] if one in kinds]
+
+
+def _cells(work: Work) -> tuple[str, ...]:
+    """The columns `WORK`."""
+    load = work.load
+    return (*map(_count, (load.scored, load.trained, load.evaluated)), _hours(work.hours))
+
+
+def _hours_of(works: Iterable[Work]) -> str:
+    """Their sum, in a person's digits."""
+    return _hours(sum(one.hours for one in works))
+
+
+def _say_assumptions(console: Console, works: Iterable[Work], throughput: Throughput) -> None:
+    """What the estimate rests on, and what is not in it."""
+    say(console, SAID("work", "assumed", rate=throughput))
+    if unknown := set().union(*(one.unknown for one in works)):
+        say(console, SAID("work", "unknown", unknown=unknown))
+
+
+def _count(images: int) -> str:
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if images >= 10 * size:
+            return f"{images / size:,.0f} {letter}"
+    return str(images) if images else ""
+
+
+def _hours(hours: float) -> str:
+    if hours >= 10:
+        return f"{hours:,.0f}"
+    return f"{hours:.2g}" if hours >= 0.001 else "< 0.001" if hours else ""
+
+
+def show_epochs(console: Console, planned: Plan) -> None:
+    """Print what methods train before they are scored, on the way, and to recover; alike as one."""
+    from ..plan.jobs import TrialJob
+    from ..plan.workload import own_epochs, prepared_epochs, recovery_epochs
+
+    by_method: dict[str, dict[str, set[int]]] = {}
+    for trial in planned.trials:
+        if isinstance(trial, TrialJob):
+            trained = by_method.setdefault(trial.labels.method, {})
+            before = prepared_epochs(trial.path)
+            trained.setdefault("before", set()).add(before)
+            trained.setdefault("way", set()).add(own_epochs(trial.path, trial.budget) - before)
+            if trial.recipe is not None:
+                trained.setdefault(trial.labels.recovery, set()).add(recovery_epochs(trial))
+    every = dict.fromkeys(name for trained in by_method.values() for name in trained)
+    kinds = [
+        one for one in every if any(max(trained.get(one, {0})) for trained in by_method.values())
+    ]
+    if not kinds:
+        return
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for method, trained in by_method.items():
+        told = []  # over budgets and problems; a method's own phases may leave nothing of a total
+        for one in kinds:
+            few, many = (ends(trained.get(one) or {0}) for ends in (min, max))
+            nothing = one not in trained or (not many and one in _HEADS)
+            told.append("" if nothing else str(few) if few == many else f"{few} to {many}")
+        alike.setdefault(tuple(told), []).append(method)
+    rows = [
+        (f"all {len(names)} methods" if names == [*by_method] else ", ".join(names), *counts)
+        for counts, names in alike.items()
+    ]
+    print_table(console, ("epochs of", *(_HEADS.get(one, one) for one in kinds)), rows)

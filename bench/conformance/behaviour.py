@@ -8,6 +8,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
+from itertools import product
 from typing import Any
 
 import torch
@@ -42,47 +43,34 @@ class Case:
 
 @dataclass(frozen=True, eq=False)
 class Scoring:
-    """What came of scoring once, exactly as the criterion gave it.
+    """What came of scoring once, exactly as the criterion gave it."""
 
-    Attributes:
-        scores: of every group; None where it raised or was not asked.
-        shapes: what those of each group should have.
-        error: what it raised.
-        draws: whether it drew from its generator.
-        criterion: as it stands after scoring; None where it was never made.
-    """
-
-    scores: Any = None
-    shapes: tuple[tuple[int, ...], ...] = ()
-    error: Exception | None = None
-    draws: bool = False
-    criterion: Criterion | None = None
+    scores: Any = None  # of every group; None where it raised or was not asked
+    shapes: tuple[tuple[int, ...], ...] = ()  # what those of each group should have
+    error: Exception | None = None  # what it raised
+    draws: bool = False  # whether it drew from its generator
+    criterion: Criterion | None = None  # as it stands after scoring; None where it was never made
 
 
 @dataclass(frozen=True, eq=False)
 class Behaviour:
-    """All that the checks look at, of one criterion on one family.
-
-    Attributes:
-        alone: of a first run on a copy of the network that nobody else sees.
-        changed: what that run changed of the model or of the process.
-        again, permuted, reordered: a second run; on the twin; with the batches in reverse.
-        counted: members that the criterion says it counts, given its reduction.
-        louder: scoring for each member whose view was made louder, as nobody else's.
-        weights, weights_permuted: with single weights as units, where it is registered for them.
-            All these are missing where the first run failed or left something behind.
-    """
+    """All that the checks look at, of one criterion on one family."""
 
     entry: Entry
     family: str
     case: Case
-    alone: Scoring
-    changed: list[str]
+    alone: Scoring  # of a first run on a copy of the network that nobody else sees
+    changed: list[str]  # what that run changed of the model or of the process
+    # again, permuted, reordered: a second run; on the twin; with the batches in reverse
     again: Scoring = Scoring()
     permuted: Scoring = Scoring()
     reordered: Scoring = Scoring()
+    # Members that the criterion says it counts, given its reduction.
     counted: tuple[Member, ...] = ()
+    # Scoring for each member whose view was made louder, as nobody else's.
     louder: Mapping[Member, Scoring] = field(default_factory=dict)
+    # weights, weights_permuted: with single weights as units, where it is registered for them. All
+    # these are missing where the first run failed or left something behind.
     weights: Scoring = Scoring()
     weights_permuted: Scoring = Scoring()
 
@@ -110,12 +98,12 @@ def behaviours(names: Sequence[str], family: str) -> list[Behaviour]:
         if scores_weights(entry.name, {})
     }
     members = [member for group in tiny.groups for member in group.members if member.scored]
-    louder: dict[Any, Task] = {
-        (entry.name, member): (entry.name, _with_louder(tiny.groups, member))
-        for entry in sound
-        if entry.structured
-        for member in members
-    }
+    louder: dict[Any, Task] = {}
+    for entry, loud in product([one for one in sound if one.structured], members):
+        twin = _Louder(**{one.name: getattr(loud, one.name) for one in fields(loud)})
+        parts = [[twin if one is loud else one for one in group.members] for group in tiny.groups]
+        pairs = zip(tiny.groups, map(tuple, parts), strict=True)
+        louder[entry.name, loud] = entry.name, [replace(one, members=two) for one, two in pairs]
     first = attempt(tiny.model, plain | weights | louder, tiny.batches)
     twins = attempt(tiny.twin, plain | weights, tiny.batches)
     backwards = attempt(tiny.model, plain, tiny.batches[::-1])
@@ -230,13 +218,3 @@ def _louder(values: Tensor, dim: int) -> Tensor:
     elements = 1 + 99 * torch.rand(values.shape, generator=draw, dtype=torch.float64)
     channels = 1e6 ** torch.rand(values.shape[dim], generator=draw, dtype=torch.float64)
     return ((values * elements).movedim(dim, -1) * channels).movedim(-1, dim)
-
-
-def _with_louder(groups: Sequence[Group], loud: Member) -> tuple[Group, ...]:
-    twin = _Louder(**{one.name: getattr(loud, one.name) for one in fields(loud)})
-    return tuple(
-        replace(
-            group, members=tuple(twin if member is loud else member for member in group.members)
-        )
-        for group in groups
-    )

@@ -30,7 +30,11 @@ def inspect(seen: Behaviour) -> list[Finding]:
     findings = []
     blocked = None
     for name, check in CHECKS.items():
-        reason = _other_kind(seen, name) or (None if name in ALWAYS else blocked)
+        reason = None if name in ALWAYS else blocked
+        if name in OF_CHANNELS and not seen.entry.structured:
+            reason = "scores single weights, no channels"
+        if name == "weights as units" and not scores_weights(seen.entry.name, {}):
+            reason = "scores channels, no single weights"
         verdict, said = check(seen) if reason is None else ("not applicable", reason)
         findings.append(Finding(seen.entry.name, name, seen.family, verdict, said))
         if name in GATES and verdict == "fail" and not blocked:
@@ -181,14 +185,6 @@ ALWAYS = ("leaves the model alone", "runs")
 GATES = ("leaves the model alone", "runs", "shape", "finite")  # the others build on these
 SAY_MEMBERS = ("counts", "kinds", "sides")
 OF_CHANNELS = ("permutation-equivariant", "counts its members")
-
-
-def _other_kind(seen: Behaviour, check: str) -> str | None:
-    if check in OF_CHANNELS and not seen.entry.structured:
-        return "scores single weights, no channels"
-    if check == "weights as units" and not scores_weights(seen.entry.name, {}):
-        return "scores channels, no single weights"
-    return None
 
 
 def shape_fault(scoring: Scoring, groups: Sequence[Group]) -> str | None:

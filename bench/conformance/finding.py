@@ -15,21 +15,13 @@ Verdict = Literal["pass", "fail", "not applicable", "information"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One check of one criterion.
+    """One check of one criterion."""
 
-    Attributes:
-        criterion: its name.
-        check: what was asked, as in `CHECKS`.
-        family: the kind of network, or `trained` for the small one that has learned digits.
-        verdict: `fail` is what must not be; `information` can be neither right nor wrong.
-        reason: why, in a few words.
-    """
-
-    criterion: str
-    check: str
-    family: str
-    verdict: Verdict
-    reason: str
+    criterion: str  # its name
+    check: str  # what was asked, as in `CHECKS`
+    family: str  # the kind of network, or `trained` for the small one that has learned digits
+    verdict: Verdict  # `fail` is what must not be; `information` can be neither right nor wrong
+    reason: str  # why, in a few words
 
 
 STYLES: dict[Verdict, str] = {

@@ -14,15 +14,10 @@ from .uses import CriterionSpec
 
 @dataclass(frozen=True)
 class JobGraph:
-    """What has to run, and after what. Equal jobs are one node.
+    """What has to run, and after what. Equal jobs are one node."""
 
-    Attributes:
-        jobs: by key.
-        after: key -> keys of the jobs that it waits for.
-    """
-
-    jobs: dict[str, Job]
-    after: dict[str, list[str]]
+    jobs: dict[str, Job]  # by key
+    after: dict[str, list[str]]  # key -> keys of the jobs that it waits for
 
 
 def job_graph(trials: Iterable[Trial], store: Store) -> JobGraph:

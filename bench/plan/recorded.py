@@ -29,21 +29,13 @@ class RecordedTrial(BaseModel, frozen=True, extra="forbid"):
 
 
 class Recorded(BaseModel, frozen=True, extra="forbid"):
-    """A suite as it was run last.
+    """A suite as it was run last."""
 
-    Attributes:
-        suite: as a file, with all options of its run applied.
-        plugins: files with a user's criteria, by absolute path.
-        code: SHA-256 of the criteria's code and the plugins'.
-        date: of the run, UTC, ISO 8601.
-        trials: all, in the order of the suite.
-    """
-
-    suite: str
-    plugins: tuple[Path, ...]
-    code: str
-    date: str
-    trials: tuple[RecordedTrial, ...]
+    suite: str  # as a file, with all options of its run applied
+    plugins: tuple[Path, ...]  # files with a user's criteria, by absolute path
+    code: str  # SHA-256 of the criteria's code and the plugins'
+    date: str  # of the run, UTC, ISO 8601
+    trials: tuple[RecordedTrial, ...]  # all, in the order of the suite
 
     @property
     def minute(self) -> str:

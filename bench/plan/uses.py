@@ -21,19 +21,13 @@ class CriterionSpec:
 
 @dataclass(frozen=True, eq=False)
 class PhaseUse(CriterionSpec):
-    """A preparation, procedure or recovery likewise.
+    """A preparation, procedure or recovery likewise."""
 
-    Attributes:
-        recipe: of its training; None for a recovery, which rides on the trial's own.
-        follows: a procedure that takes the units chosen on the dense network.
-        rescores: one that scores on its way.
-        own_rate: one that stands in for its recipe's schedule.
-    """
-
+    # Of its training; None for a recovery, which rides on the trial's own.
     recipe: Recipe | None = None
-    follows: bool = True
-    rescores: bool = False
-    own_rate: bool = False
+    follows: bool = True  # a procedure that takes the units chosen on the dense network
+    rescores: bool = False  # one that scores on its way
+    own_rate: bool = False  # one that stands in for its recipe's schedule
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -20,18 +20,13 @@ REACH, STEPS = 0.005, 10  # of the scan around the last halving, to each side
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """The units that leave at one budget, and by which thresholds where a selector picked them.
+    """The units that leave at one budget, and by which thresholds where a selector picked them."""
 
-    Attributes:
-        removed: of each group, the units that leave.
-        thresholds: of each group; None where none is weak enough, and all is kept. No list at all
-            where no selector chose.
-        trimmed: units that left beyond these thresholds, to meet the budget.
-    """
-
-    removed: Removed
+    removed: Removed  # of each group, the units that leave
+    # Of each group; None where none is weak enough, and all is kept. No list at all where no
+    # selector chose.
     thresholds: list[float | None] | None = None
-    trimmed: int = 0
+    trimmed: int = 0  # units that left beyond these thresholds, to meet the budget
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,15 +34,11 @@ class Choices:
     """What a selector removes at every threshold, worked out once each.
 
     The limits hold: where a group would lose too many units, those of most worth stay.
-
-    Attributes:
-        network: the dense one.
-        evidence: of each group, from the selector's `scores`.
     """
 
-    network: Network
+    network: Network  # the dense one
     selector: type[Selector]
-    evidence: Sequence[Tensor]
+    evidence: Sequence[Tensor]  # of each group, from the selector's `scores`
     rules: Rules
     _known: dict[tuple[int, float], Tensor] = field(default_factory=dict, repr=False)
 
@@ -124,24 +115,19 @@ def meet_budgets(
     meet = _uniform if choices.rules.scope == "local" else _shared
 
     def choose(budget: float) -> Choice:
-        _refuse_out_of_reach(choices, budget)
-        return meet(choices, budget)
-
-    return each_budget(budgets, choose)
-
-
-def _refuse_out_of_reach(choices: Choices, budget: float) -> None:
-    removed = choices.at(choices.strongest)
-    least = choices.cost(removed)
-    if least > budget:
-        groups = choices.network.structure.groups
-        whole = [group.root for group, gone in zip(groups, removed, strict=True) if not len(gone)]
+        removed = choices.at(choices.strongest)
+        if (least := choices.cost(removed)) <= budget:
+            return meet(choices, budget)
+        groups = zip(choices.network.structure.groups, removed, strict=True)
+        whole = [group.root for group, gone in groups if not len(gone)]
         raise InfeasibleBudget(
             f"the budget is {budget:.1%} of the network's cost, but at its strongest setting, "
             f"{choices.strongest:g}, {choices.selector.name} leaves {least:.1%}"
             + (f" and keeps {', '.join(whole)} whole" if whole else "")
             + "; choose a larger budget, or lower selection.protect"
         )
+
+    return each_budget(budgets, choose)
 
 
 def _shared(choices: Choices, budget: float) -> Choice:

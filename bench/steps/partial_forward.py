@@ -45,18 +45,13 @@ class _Kept:
 
 @dataclass
 class _Call:
-    """One call of a module in the recorded pass.
-
-    Attributes:
-        end: calls that had begun when it returned: those up to there are its own or inside it.
-        output: what it returned, each tensor as a `_Kept`.
-        writes: it changed its inputs in place, so it cannot be left out.
-    """
+    """One call of a module in the recorded pass."""
 
     name: str
+    # Calls that had begun when it returned: those up to there are its own or inside it.
     end: int = 0
-    output: Any = None
-    writes: bool = False
+    output: Any = None  # what it returned, each tensor as a `_Kept`
+    writes: bool = False  # it changed its inputs in place, so it cannot be left out
 
 
 class Replay:
@@ -72,7 +67,7 @@ class Replay:
         self._inputs: tuple[Any, ...] = ()
         self._recording = False
         self._at = self._start = 0
-        self._zeroed: tuple[int, Tensor] | None = None
+        self._zeroed: tuple[int, Tensor] | None = None  # dimension and channels of that call
         for name, module in self.model.named_modules():
             if not isinstance(module, torch.jit.ScriptModule):  # it calls its own code alone
                 module.forward = self._wrapped(name, module.forward)
@@ -108,19 +103,14 @@ class Replay:
         """
         self._at, self._start, self._zeroed = 0, start, None
         if group is not None and unit is not None:
-            self._zeroed = self._zeroed_by(group, unit)
+            name = self._calls[start].name
+            mine = [member for member in group.members if _layer(member) == name]
+            dim = _CHANNELS.get(type(self.model.get_submodule(name)))
+            if dim is not None and [member.side for member in mine] == ["out"]:
+                channels = mine[0].indices[torch.isin(mine[0].units, unit)]
+                self._zeroed = dim, channels.to(next(self.model.parameters()).device)
         with torch.no_grad():
             return self.model(*self._inputs)
-
-    def _zeroed_by(self, group: Group, unit: Tensor) -> tuple[int, Tensor] | None:
-        """(dimension, channels) of the first call, if it only loses output channels."""
-        name = self._calls[self._start].name
-        mine = [member for member in group.members if _layer(member) == name]
-        dim = _CHANNELS.get(type(self.model.get_submodule(name)))
-        if dim is None or [member.side for member in mine] != ["out"]:
-            return None
-        device = next(self.model.parameters()).device
-        return dim, mine[0].indices[torch.isin(mine[0].units, unit)].to(device)
 
     def _wrapped(self, name: str, forward: Callable[..., Any]) -> Callable[..., Any]:
         def run(*args: Any, **kwargs: Any) -> Any:

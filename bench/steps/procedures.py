@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from criteria import Group, NotApplicable
+from criteria import NotApplicable
 from criteria.evidence.meter import Cost
 from criteria.network.cut import EQUAL, cut, difference, uncut
 from criteria.phases import create_phase
@@ -34,18 +34,12 @@ from .workspace import Base, Workspace
 
 @dataclass(eq=False)
 class Training:
-    """What a path's training has come to.
+    """What a path's training has come to."""
 
-    Attributes:
-        model: in the dense network's shape; None until the budget is reached.
-        images: that were trained on.
-        seconds: of training, without scoring.
-        notes: what the procedure has to say for the record.
-    """
-
-    model: nn.Module | None = None
-    images: int = 0
-    seconds: float = 0.0
+    model: nn.Module | None = None  # in the dense network's shape; None until the budget is reached
+    images: int = 0  # that were trained on
+    seconds: float = 0.0  # of training, without scoring
+    # What the procedure has to say for the record.
     notes: dict[str, float] = field(default_factory=dict)
 
 
@@ -128,8 +122,13 @@ def _ground(
         now = replace(network, model=model)
         if any(len(one) for one in gone):
             now = now.without(gone)
+        spread = []  # scores of what is left, at their places in the dense network's groups
         found = score(now.model, now.structure.groups)
-        return [_spread(*each) for each in zip(groups, gone, found, strict=True)]
+        for group, left, values in zip(groups, gone, found, strict=True):
+            whole = torch.full((group.units,), -torch.inf, dtype=torch.float64)
+            whole[complement(group.units, left)] = values.double()
+            spread.append(whole)
+        return spread
 
     return Ground(
         groups=groups,
@@ -141,13 +140,6 @@ def _ground(
         generator=generator("procedure", **job.at.axes),
         tolerance=rules.tolerance,
     )
-
-
-def _spread(group: Group, gone: Tensor, values: Tensor) -> Tensor:
-    """Scores of the units that are left, at their places in the dense network's group."""
-    spread = torch.full((group.units,), -torch.inf, dtype=torch.float64)
-    spread[complement(group.units, gone)] = values.double()
-    return spread
 
 
 def _check_gone(job: PathJob, network: Network, model: nn.Module, removed: Removed) -> None:
@@ -169,14 +161,12 @@ class OnTheWay:
     """Training at the stops of an iterative path; what has been trained so far counts.
 
     Where a resumed path has trained before, it takes what came of that and goes on.
-
-    Attributes:
-        trainings: by budget, what all of it has come to there.
     """
 
     job: PathJob
     workspace: Workspace
     base: Base
+    # By budget, what all of it has come to there.
     trainings: dict[float, Training] = field(default_factory=dict)
     _so_far: Training = field(default_factory=Training)
 

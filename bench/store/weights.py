@@ -57,17 +57,12 @@ def load_weights(model: nn.Module, file: Path, sha256: str) -> None:
 
 @dataclass
 class Checkpoint:
-    """The file of one training; what it holds belongs to the job whose key names it.
+    """The file of one training; what it holds belongs to the job whose key names it."""
 
-    Attributes:
-        path: may not exist yet.
-        stands_on: digest of what the training has begun from; one that began elsewhere is ignored.
-        carried: what scoring on the way has cost, kept beside the training.
-    """
-
-    path: Path
+    path: Path  # may not exist yet
+    # Digest of what the training has begun from; one that began elsewhere is ignored.
     stands_on: str = ""
-    carried: Cost | None = None
+    carried: Cost | None = None  # what scoring on the way has cost, kept beside the training
     _written: float = field(default_factory=time.monotonic)
 
     def load(self) -> dict[str, Any] | None:

@@ -23,8 +23,6 @@ from .experiment import MLFLOW_STATUS, NOTE, Experiment
 from .links import latest_run
 
 if TYPE_CHECKING:
-    from mlflow.entities import DatasetInput, Param
-
     from .summaries import Conclusions
 
 
@@ -39,6 +37,8 @@ class Tracker:
     """
 
     def __init__(self, experiment: Experiment, provenance: Mapping[str, Any], command: str) -> None:
+        from mlflow.entities import Dataset, DatasetInput, Param
+
         self._experiment, suite = experiment, experiment.suite
         self._statuses: dict[str, str] = {}
         tags = {
@@ -51,13 +51,24 @@ class Tracker:
             "mlflow.source.name": command,
             **fields.provenance_tags(provenance),
         }
-        client = experiment.client
+        settings = {
+            **suite.model_dump(mode="json", by_alias=True, exclude=NO_SETTINGS),
+            "datasets": [one.title for one in suite.datasets],
+            "models": [one.title for one in suite.models],
+            "methods": suite.method_names,
+        }
+        params = [Param(*one) for one in fields.params(settings).items()]
+        client, inputs = experiment.client, []
+        for one in suite.datasets:
+            spec = one.model_dump(mode="json")
+            given = Dataset(one.title, content_key(spec)[:12], "local", json.dumps(spec))
+            inputs.append(DatasetInput(given, []))
         with talking_to(experiment.uri):
             _end_stale_runs(experiment)
             name = fields.short(command, fields.NAME_LIMIT)
             self._run_id = client.create_run(experiment.id, None, tags, name).info.run_id
-            client.log_batch(self._run_id, params=_key_settings(suite))
-            client.log_inputs(self._run_id, _datasets(suite))
+            client.log_batch(self._run_id, params=params)  # what was compared and how
+            client.log_inputs(self._run_id, inputs)  # what the UI lists as datasets
             client.log_text(self._run_id, resolved(suite), "suite.yaml")
             client.log_dict(self._run_id, dict(provenance), "provenance.json")
 
@@ -145,30 +156,6 @@ def _bring(
         for name, text in said.items():
             client.set_tag(run_id, f"report.{name}", fields.short(text or "none", fields.TAG_LIMIT))
     client.set_tag(run_id, DIGEST, digest)  # last: whatever is cut short before is done again
-
-
-def _key_settings(suite: AnySuite) -> list[Param]:
-    """What was compared and how; the artifact suite.yaml has all of it."""
-    from mlflow.entities import Param
-
-    settings = {
-        **suite.model_dump(mode="json", by_alias=True, exclude=NO_SETTINGS),
-        "datasets": [one.title for one in suite.datasets],
-        "models": [one.title for one in suite.models],
-        "methods": suite.method_names,
-    }
-    return [Param(*one) for one in fields.params(settings).items()]
-
-
-def _datasets(suite: AnySuite) -> list[DatasetInput]:
-    """What the UI lists as the run's datasets."""
-    from mlflow.entities import Dataset, DatasetInput
-
-    return [
-        DatasetInput(Dataset(one.title, content_key(spec)[:12], "local", json.dumps(spec)), [])
-        for one in suite.datasets
-        for spec in [one.model_dump(mode="json")]
-    ]
 
 
 def _end_stale_runs(experiment: Experiment) -> None:

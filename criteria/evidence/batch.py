@@ -32,19 +32,13 @@ PARTS = 2  # of the expectation over labels: what two leave of chance ranks alik
 
 @dataclass
 class Shared:
-    """What a batch has in common with its variants.
+    """What a batch has in common with its variants."""
 
-    Attributes:
-        wanted: by any criterion; decides what the passes keep.
-        granted: to the criterion that looks now.
-        seed: of the labels and signs that are drawn for all criteria.
-        held: every tensor handed out, and its version then; in-place changes raise it.
-    """
-
-    wanted: Need
-    granted: Need
-    seed: int = 0
+    wanted: Need  # by any criterion; decides what the passes keep
+    granted: Need  # to the criterion that looks now
+    seed: int = 0  # of the labels and signs that are drawn for all criteria
     meter: Meter = field(default_factory=Meter)
+    # Every tensor handed out, and its version then; in-place changes raise it.
     held: list[tuple[Tensor, int]] = field(default_factory=list)
 
     def intact(self) -> bool:

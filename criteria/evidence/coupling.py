@@ -30,12 +30,9 @@ LAYERS, NORMS = layer_types(), norms()
 
 @dataclass(frozen=True)
 class Coupling:
-    """The two parts, by name of the parameters of convolutions and linear layers.
+    """The two parts, by name of the parameters of convolutions and linear layers."""
 
-    Attributes:
-        up, down: not yet multiplied by the weights; `down` is zero for biases.
-    """
-
+    # up, down: not yet multiplied by the weights; `down` is zero for biases
     up: dict[str, Tensor]
     down: dict[str, Tensor]
 
@@ -46,15 +43,11 @@ class Coupling:
 
 @dataclass
 class _Use:
-    """One use of a layer.
-
-    Attributes:
-        edge: its output's place in the graph.
-        moved: that of W t, connected to W alone; None of norms, and where nothing ahead moves.
-    """
+    """One use of a layer."""
 
     module: nn.Module
-    edge: GradientEdge
+    edge: GradientEdge  # its output's place in the graph
+    # That of W t, connected to W alone; None of norms, and where nothing ahead moves.
     moved: GradientEdge | None
 
 

@@ -30,12 +30,9 @@ def plain_attention() -> AbstractContextManager[None]:
 
 @dataclass(frozen=True)
 class GradientGraph:
-    """The gradient of a function of the network's outputs, with the graph that made it.
+    """The gradient of a function of the network's outputs, with the graph that made it."""
 
-    Attributes:
-        parameters, gradients: by parameter name; only those that the function depends on.
-    """
-
+    # parameters, gradients: by parameter name; only those that the function depends on
     parameters: Mapping[str, Tensor]
     gradients: Mapping[str, Tensor]
 
@@ -84,14 +81,10 @@ class GradientGraph:
 
 @dataclass
 class Placed(Made):
-    """What a layer made in one use, and where it stands in the graph.
-
-    Attributes:
-        edge: its place, whatever is done to it in place later on.
-    """
+    """What a layer made in one use, and where it stands in the graph."""
 
     name: str
-    edge: graph.GradientEdge
+    edge: graph.GradientEdge  # its place, whatever is done to it in place later on
 
 
 @contextmanager

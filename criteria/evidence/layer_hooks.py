@@ -15,17 +15,13 @@ from ..network.member import kind_of
 
 @dataclass
 class Made:
-    """What a layer made of its input in one use.
-
-    Attributes:
-        given, made: its input and output.
-        version: of the output when it was made.
-    """
+    """What a layer made of its input in one use."""
 
     module: nn.Module
+    # given, made: its input and output
     given: Tensor
     made: Tensor
-    version: int
+    version: int  # of the output when it was made
 
     def output(self) -> Tensor:
         """The output as the layer made it, made again where it was changed in place since."""
@@ -37,15 +33,10 @@ class Made:
 
 @dataclass
 class Use(Made):
-    """One use of a layer, with the gradient of its output.
+    """One use of a layer, with the gradient of its output."""
 
-    Attributes:
-        reads: whether the gradient of the input arrives too, after that of the output.
-        made_gradient: that of the output, where it was asked to be kept.
-    """
-
-    reads: bool = False
-    made_gradient: Tensor | None = None
+    reads: bool = False  # whether the gradient of the input arrives too, after that of the output
+    made_gradient: Tensor | None = None  # that of the output, where it was asked to be kept
 
 
 Arrival = Callable[[str, Use, bool, Tensor], None]

@@ -13,20 +13,15 @@ from ..lazy import nn, torch
 
 @dataclass
 class Cost:
-    """What scoring by one criterion cost, as if it had run alone.
+    """What scoring by one criterion cost, as if it had run alone."""
 
-    Attributes:
-        seconds: its share of the evidence in full, and its own formula. A pass back is charged
-            whole: with the gradients of weights, where another criterion wanted them.
-        peak_bytes: growth of memory in the phase that served it; None where unknown.
-        images: images it has seen.
-        failure: what the criterion raised; it has seen nothing since.
-    """
-
+    # Its share of the evidence in full, and its own formula. A pass back is charged whole: with the
+    # gradients of weights, where another criterion wanted them.
     seconds: float = 0.0
+    # Growth of memory in the phase that served it; None where unknown.
     peak_bytes: int | None = None
-    images: int = 0
-    failure: Exception | None = None
+    images: int = 0  # images it has seen
+    failure: Exception | None = None  # what the criterion raised; it has seen nothing since
 
     def add(self, other: Cost) -> None:
         """Add what a later pass cost."""

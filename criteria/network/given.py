@@ -20,19 +20,12 @@ from .modes import evaluated
 
 @dataclass(frozen=True, eq=False)
 class Given:
-    """A plain copy of a network, and one batch of its arguments.
+    """A plain copy of a network, and one batch of its arguments."""
 
-    Attributes:
-        model: takes `inputs`, or a batch as it was given, as one argument.
-        inputs: positional arguments.
-        layers: the copies of the caller's modules, by their ids.
-        dtypes: of the caller's parameters and buffers, by name.
-    """
-
-    model: nn.Module
-    inputs: tuple[Any, ...]
-    layers: Mapping[int, nn.Module]
-    dtypes: Mapping[str, torch.dtype]
+    model: nn.Module  # takes `inputs`, or a batch as it was given, as one argument
+    inputs: tuple[Any, ...]  # positional arguments
+    layers: Mapping[int, nn.Module]  # the copies of the caller's modules, by their ids
+    dtypes: Mapping[str, torch.dtype]  # of the caller's parameters and buffers, by name
 
     def copies(self, ignored: Iterable[nn.Module]) -> list[nn.Module]:
         """The copies of the caller's layers.

@@ -26,15 +26,10 @@ LONGEST_TRACE = 60.0  # seconds; a trace without an end takes memory, too
 
 @dataclass(frozen=True)
 class Structure:
-    """The prunable groups of a network, and why the others are kept whole.
+    """The prunable groups of a network, and why the others are kept whole."""
 
-    Attributes:
-        groups: in the order of the trace.
-        refused: root name -> reason.
-    """
-
-    groups: tuple[Group, ...]
-    refused: Mapping[str, str]
+    groups: tuple[Group, ...]  # in the order of the trace
+    refused: Mapping[str, str]  # root name -> reason
 
 
 def find_structure(

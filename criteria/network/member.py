@@ -46,32 +46,21 @@ def kind_of(module: nn.Module | nn.Parameter) -> LayerKind:
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """One layer's side in a group.
+    """One layer's side in a group."""
 
-    Attributes:
-        name: the module's name, or the parameter's where it belongs to no layer.
-        kind: what the layer is; criteria score `SCORED_KINDS`.
-        side: which channels of it are in the group; `both` where in and out are one.
-        indices: [entries], positions in this layer's side, ascending within a unit.
-        units: [entries], the unit that each position belongs to.
-        blocks: equal blocks along this side (groups of a convolution, heads), 1 without.
-        transposed: a transposed convolution, whose weight has its sides swapped.
-        width: channels of this side in the whole layer.
-        prune: torch-pruning's function that removes channels: `prune(module, indices)`.
-        dim: dimension of a bare parameter that holds the channels.
-        multiplied: whether its outputs meet others in a product (query, key, value), not in a sum.
-    """
-
-    name: str
-    kind: LayerKind
-    side: Side
+    name: str  # the module's name, or the parameter's where it belongs to no layer
+    kind: LayerKind  # what the layer is; criteria score `SCORED_KINDS`
+    side: Side  # which channels of it are in the group; `both` where in and out are one
+    # [entries], positions in this layer's side, ascending within a unit.
     indices: Tensor = field(repr=False)
-    units: Tensor = field(repr=False)
-    blocks: int
-    transposed: bool
-    width: int
+    units: Tensor = field(repr=False)  # [entries], the unit that each position belongs to
+    blocks: int  # equal blocks along this side (groups of a convolution, heads), 1 without
+    transposed: bool  # a transposed convolution, whose weight has its sides swapped
+    width: int  # channels of this side in the whole layer
+    # Torch-pruning's function that removes channels: `prune(module, indices)`.
     prune: Callable[..., Any] = field(repr=False)
-    dim: int = 0
+    dim: int = 0  # dimension of a bare parameter that holds the channels
+    # Whether its outputs meet others in a product (query, key, value), not in a sum.
     multiplied: bool = False
 
     @property
@@ -201,17 +190,11 @@ class Member:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Coupled channels that leave together.
+    """Coupled channels that leave together."""
 
-    Attributes:
-        root: name of the layer whose outputs give the group its name.
-        units: how many units it has; `channels_per_unit` root channels each.
-        members: all layers' sides that lose channels with it, the root's first.
-    """
-
-    root: str
-    units: int
-    members: tuple[Member, ...]
+    root: str  # name of the layer whose outputs give the group its name
+    units: int  # how many units it has; `channels_per_unit` root channels each
+    members: tuple[Member, ...]  # all layers' sides that lose channels with it, the root's first
 
     @property
     def channels_per_unit(self) -> int:

@@ -14,18 +14,12 @@ _NORMS = ("batchnorm", "layernorm")
 
 @dataclass(frozen=True, eq=False)
 class DoomedEntries:
-    """The doomed entries of one parameter.
+    """The doomed entries of one parameter."""
 
-    Attributes:
-        name: of the parameter.
-        gone: 1 where the entry leaves, 0 elsewhere; shaped as the parameter.
-        norm: whether it is the gamma or beta of a norm.
-    """
-
-    name: str
+    name: str  # of the parameter
     parameter: nn.Parameter
-    gone: Tensor
-    norm: bool
+    gone: Tensor  # 1 where the entry leaves, 0 elsewhere; shaped as the parameter
+    norm: bool  # whether it is the gamma or beta of a norm
 
     @property
     def owner(self) -> str:

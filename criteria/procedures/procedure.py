@@ -21,29 +21,23 @@ class Ground:
 
     Units are numbered as in the dense network, whose shape the trained network keeps: what has left
     is zero.
-
-    Attributes:
-        groups: of the network.
-        budget: share of its cost that may stay.
-        doomed: the units that the method's criterion removes from the network as it is before
-            training, under the budget; None for a procedure that chooses on its way.
-        score: of a network in which the given units are zero, `[units]` of each group by the
-            method's criterion, low leaves first; the given ones stand at minus infinity.
-        select: the units of lowest score, under a budget: from (scores, share of the cost kept).
-            Where the limits do not allow a share below the budget, it is the budget's. Raises
-            InfeasibleBudget where they do not allow that.
-        share: of the dense cost, left without these units.
-        generator: for whatever a procedure draws.
-        tolerance: share of the dense cost by which what is left may lie under the budget.
     """
 
-    groups: Sequence[Group]
-    budget: float
+    groups: Sequence[Group]  # of the network
+    budget: float  # share of its cost that may stay
+    # The units that the method's criterion removes from the network as it is before training, under
+    # the budget; None for a procedure that chooses on its way.
     doomed: Removed | None
+    # Of a network in which the given units are zero, `[units]` of each group by the method's
+    # criterion, low leaves first; the given ones stand at minus infinity.
     score: Callable[[nn.Module, Removed], list[Tensor]]
+    # The units of lowest score, under a budget: from (scores, share of the cost kept). Where the
+    # limits do not allow a share below the budget, it is the budget's. Raises InfeasibleBudget
+    # where they do not allow that.
     select: Callable[[Sequence[Tensor], float], Removed]
-    share: Callable[[Removed], float]
-    generator: torch.Generator
+    share: Callable[[Removed], float]  # of the dense cost, left without these units
+    generator: torch.Generator  # for whatever a procedure draws
+    # Share of the dense cost by which what is left may lie under the budget.
     tolerance: float = 0.01
 
     def nothing(self) -> Removed:
@@ -56,10 +50,6 @@ class Procedure(Rider):
 
     A subclass overrides hooks of `Rider` and `removed`. When `at_end` has run, all makers of the
     removed units (`criteria.network.units`) are zero, so that cutting them out changes nothing.
-
-    Attributes:
-        follows: whether it takes `Ground.doomed`; else it scores and selects on its way.
-        own_rate: whether its `rate` stands in for the recipe's schedule.
 
     Example:
         >>> from criteria.network.units import Units
@@ -79,8 +69,9 @@ class Procedure(Rider):
     kind: ClassVar[Kind] = "procedure"
     options_type: ClassVar[type[Options]] = NoOptions
     name: ClassVar[str]
+    # Whether it takes `Ground.doomed`; else it scores and selects on its way.
     follows: ClassVar[bool]
-    own_rate: ClassVar[bool] = False
+    own_rate: ClassVar[bool] = False  # whether its `rate` stands in for the recipe's schedule
 
     def __init__(self, options: Any, ground: Ground) -> None:
         self.options = options

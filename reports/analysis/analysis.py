@@ -9,13 +9,13 @@ from suites.schema import Suite
 from ..declared import Declaration, footing
 from ..records import Labels, Record
 from . import by_problem, cells, noise, over_problems
-from .against_published import ours_and_published
 from .best import against_best
 from .changes import changes
 from .comparisons import comparisons
 from .equal_cost import at_equal_cost
 from .looks import course
 from .power import layout_of
+from .published import ours_and_published
 from .ranking import rank_methods
 from .results import Results, of_plan
 

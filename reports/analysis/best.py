@@ -80,7 +80,7 @@ def _column(
             standing = "best"
         elif tested and ranks.pairwise is not None and ranks.pairwise.known:
             # What is told worse than any other cannot be the highest either.
-            last = ranks.told(name, best) or any(ranks.behind(name, other) for other in scores)
+            last = ranks.apart(name, best) or any(ranks.apart(name, two) < 0 for two in scores)
             standing = "behind" if last else "near"
         rows.append(row | {"standing": standing})
     return rows

@@ -25,23 +25,19 @@ TRIAL = [*PLACE, "base", "repeat"]
 
 @dataclass(frozen=True)
 class FidelityResults(Analysed):
-    """Everything that the figures and the page draw on, computed once.
-
-    Attributes:
-        units: a row a sampled unit of each finished trial: labels, `group` (its root), `unit`,
-            `score`, `predicted_rank` (of its score among all units, in (0, 1)), `change`.
-        trials: a row a finished trial: labels, `STATISTICS`, `ceiling`, `score_s`.
-        methods: a row a (problem, method), best Spearman first: each statistic's mean over bases,
-            and `_low`, `_high` behind its name; `bases`, `done`, `expected`, `complete`, `score_s`.
-            Where a trial is missing, all statistics are NaN.
-        ceilings: by problem, the correlation over all units that the noise of the truth leaves
-            to a perfect criterion; mean over bases.
-    """
+    """Everything that the figures and the page draw on, computed once."""
 
     suite: FidelitySuite
+    # A row a sampled unit of each finished trial: labels, `group` (its root), `unit`, `score`,
+    # `predicted_rank` (of its score among all units, in (0, 1)), `change`.
     units: pd.DataFrame
-    trials: pd.DataFrame
+    trials: pd.DataFrame  # a row a finished trial: labels, `STATISTICS`, `ceiling`, `score_s`
+    # A row a (problem, method), best Spearman first: each statistic's mean over bases, and `_low`,
+    # `_high` behind its name; `bases`, `done`, `expected`, `complete`, `score_s`. Where a trial is
+    # missing, all statistics are NaN.
     methods: pd.DataFrame
+    # By problem, the correlation over all units that the noise of the truth leaves to a perfect
+    # criterion; mean over bases.
     ceilings: Mapping[str, float]
 
 

@@ -92,9 +92,8 @@ def leading_test(layout: Layout) -> PlannedTest:
 
 def sampling_test(layout: Layout) -> PlannedTest:
     """The test for other datasets and models."""
-    why_not = ""
-    if layout.levels < FEWEST_LEVELS:
-        why_not = f"it takes {FEWEST_LEVELS} datasets or models that vary, not {layout.levels}"
+    few = f"it takes {FEWEST_LEVELS} datasets or models that vary, not {layout.levels}"
+    why_not = few if layout.levels < FEWEST_LEVELS else ""
     level = layout.alpha / layout.comparisons
     power = partial(statistics.power_of_blocks, layout.levels, level=level)
     name = "for problems like these, against the control"
@@ -103,9 +102,8 @@ def sampling_test(layout: Layout) -> PlannedTest:
 
 def _over_bases(name: str, problems: int, family: int, layout: Layout) -> PlannedTest:
     """A test of means over so many problems whose sample is their bases."""
-    why_not = ""
-    if layout.bases < FEWEST_BASES:
-        why_not = f"it takes {FEWEST_BASES} bases per problem, not {layout.bases}"
+    few = f"it takes {FEWEST_BASES} bases per problem, not {layout.bases}"
+    why_not = few if layout.bases < FEWEST_BASES else ""
     level = layout.alpha / family
     power = partial(statistics.power_on_these, problems, layout.bases, level=level)
     return _planned(name, family, "base SDs", power, why_not)

@@ -17,42 +17,34 @@ from .comparisons import looks_of, scores_of
 
 @dataclass(frozen=True)
 class MethodRanks:
-    """What ranks say.
+    """What ranks say."""
 
-    Attributes:
-        recovery: under which.
-        planned: methods of the suite that have trials there; controls matched to a method's widths
-            do not take part.
-        methods: those that have finished, or failed, somewhere.
-        problems: those where each of these has.
-        left_out: (problem, why) of the others.
-        failed: (problem, method) that take the worst rank; under `drop`, none.
-        scores: [problems, methods] retained top-1 in points, over budgets and bases; NaN where the
-            method failed.
-        alpha: level of all pairs and recoveries together.
-        omnibus: Friedman's test over problems; None below two methods or two problems.
-        pairwise: Welch's test of every pair of methods that failed nowhere, on these problems; None
-            below two of these, on half of the plan's problems or fewer, or where nothing is tested.
-        low, high: [methods] ranks, by the mean over problems, that the told pairs leave open; those
-            that failed share the last.
-        best: [methods] roughly how probable it is that the mean over problems is the highest, among
-            those that may be; NaN where that is unknown.
-        cliques: indices of methods that nothing tells apart, at the suite's alpha.
-    """
-
-    recovery: str
+    recovery: str  # under which
+    # Methods of the suite that have trials there; controls matched to a method's widths do not take
+    # part.
     planned: tuple[str, ...]
-    methods: tuple[str, ...]
-    problems: tuple[str, ...]
-    left_out: tuple[tuple[str, str], ...]
+    methods: tuple[str, ...]  # those that have finished, or failed, somewhere
+    problems: tuple[str, ...]  # those where each of these has
+    left_out: tuple[tuple[str, str], ...]  # (problem, why) of the others
+    # (problem, method) that take the worst rank; under `drop`, none.
     failed: tuple[tuple[str, str], ...]
+    # [problems, methods] retained top-1 in points, over budgets and bases; NaN where the method
+    # failed.
     scores: Floats
-    alpha: float
+    alpha: float  # level of all pairs and recoveries together
+    # Friedman's test over problems; None below two methods or two problems.
     omnibus: Friedman | None
+    # Welch's test of every pair of methods that failed nowhere, on these problems; None below two
+    # of these, on half of the plan's problems or fewer, or where nothing is tested.
     pairwise: Pairwise | None
+    # low, high: [methods] ranks, by the mean over problems, that the told pairs leave open; those
+    # that failed share the last
     low: Floats
     high: Floats
+    # [methods] roughly how probable it is that the mean over problems is the highest, among those
+    # that may be; NaN where that is unknown.
     best: Floats
+    # Indices of methods that nothing tells apart, at the suite's alpha.
     cliques: tuple[tuple[int, ...], ...]
 
     @property
@@ -65,20 +57,13 @@ class MethodRanks:
         """Whether any two are shown to differ: else places and pairs are those of noise."""
         return self.pairwise is not None and bool((self.pairwise.adjusted <= self.alpha).any())
 
-    def told(self, one: str, other: str) -> bool:
-        """Whether these two are told apart."""
-        assert self.pairwise is not None
-        if not {one, other} <= set(self.methods):
-            return False
+    def apart(self, one: str, other: str) -> float:
+        """By how many points these two differ, if they are told apart; else 0."""
+        if self.pairwise is None or not {one, other} <= set(self.methods):
+            return 0.0
         places = self.methods.index(one), self.methods.index(other)
-        return bool(self.pairwise.adjusted[places] <= self.alpha)
-
-    def behind(self, one: str, other: str) -> bool:
-        """Whether the first is told to be the worse of these two."""
-        if self.pairwise is None or not self.told(one, other):
-            return False
-        places = self.methods.index(one), self.methods.index(other)
-        return bool(self.pairwise.difference[places] < 0)
+        told = self.pairwise.adjusted[places] <= self.alpha
+        return float(self.pairwise.difference[places]) if told else 0.0
 
 
 def rank_methods(

@@ -59,12 +59,8 @@ def verdicts(judgements: Sequence[Judgement]) -> Iterator[Judged]:
     for _, group in groupby(judgements, lambda one: (id(one.claim), one.scale, one.recovery)):
         rows = list(group)
         kinds = {one.verdict for one in rows}
-        verdict: ClaimVerdict = "undecided"
-        if "not reproduced" in kinds:
-            verdict = "not reproduced"
-        elif len(kinds) == 1:
-            (verdict,) = kinds
-        yield rows[0].claim, verdict, rows
+        shared: ClaimVerdict = rows[0].verdict if len(kinds) == 1 else "undecided"
+        yield rows[0].claim, "not reproduced" if "not reproduced" in kinds else shared, rows
 
 
 def what_we_found(rows: Sequence[Judgement]) -> str:
@@ -96,8 +92,13 @@ def _origins(
     judgements: Sequence[Judgement], records: Iterable[Record]
 ) -> Iterator[dict[str, Any]]:
     """Which records were judged: of each suite, commit and device the dates and trials."""
-    used = frozenset().union(*(one.trials for one in judgements))
-    made = sorted(_origin(one) for one in records if one.key in used)
+    used, made = frozenset().union(*(one.trials for one in judgements)), []
+    for of, one in ((record.provenance, record) for record in records if record.key in used):
+        commit = str(of.get("git_sha") or "unknown")[:10]
+        changed = " with changes" if of.get("git_dirty") else ""
+        device, ended = str(of.get("device") or "unknown"), str(of.get("ended", ""))
+        made.append((one.labels.suite, commit + changed, device, ended[:10]))
+    made.sort()
     for (suite, commit, device), trials in groupby(made, key=lambda one: one[:3]):
         dates = [date for *_, date in trials]
         ends = dict.fromkeys((dates[0], dates[-1]))
@@ -108,11 +109,3 @@ def _origins(
             "trials": len(dates),
             "dates": " to ".join(ends) or "no date",
         }
-
-
-def _origin(record: Record) -> tuple[str, str, str, str]:
-    made = record.provenance
-    commit = str(made.get("git_sha") or "unknown")[:10]
-    changed = " with changes" if made.get("git_dirty") else ""
-    device, ended = str(made.get("device") or "unknown"), str(made.get("ended", ""))
-    return record.labels.suite, commit + changed, device, ended[:10]

@@ -15,8 +15,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from ..analysis.against_published import matching
 from ..analysis.cells import CELL
+from ..analysis.published import matching
 from ..analysis.results import Results
 from ..formats import in_order
 from .captions import COSTS, plotted

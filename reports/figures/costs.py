@@ -66,9 +66,10 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> Figure:
 
     With one budget there are no curves: the other costs stand on the x axis, a row a method.
     """
+    panels = by_panel(data, problem=data["problem"].unique(), other=data["other"].unique())
+    others = data["other"].nunique()
     if data["budget"].nunique() == 1:
-        return _one_budget(data, looks, control)
-    panels, others = _panels(data), data["other"].nunique()
+        return _one_budget(panels, others, looks, control)
     across = others if others > 1 else min(3, len(panels))
     width = ONE_COLUMN if across == 1 else TWO_COLUMNS
     figure, axes = tiled(len(panels), across, width, 2.3, 0.3)
@@ -88,15 +89,15 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> Figure:
     return figure
 
 
-def _panels(data: pd.DataFrame) -> dict[tuple[str, ...], pd.DataFrame]:
-    """The rows of every (problem, other cost)."""
-    return by_panel(data, problem=data["problem"].unique(), other=data["other"].unique())
-
-
-def _one_budget(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> Figure:
-    panels = {place: rows.sort_values("y") for place, rows in _panels(data).items()}
+def _one_budget(
+    data: Mapping[tuple[str, ...], pd.DataFrame],
+    others: int,
+    looks: Mapping[str, Look],
+    control: str,
+) -> Figure:
+    panels = {place: rows.sort_values("y") for place, rows in data.items()}
     names = [list(rows["method"]) for rows in panels.values()]
-    figure, axes = row_grid(names, data["other"].nunique(), looks)
+    figure, axes = row_grid(names, others, looks)
     for ((problem, other), shown), ax in zip(panels.items(), axes, strict=True):
         at = places(ax)
         for row in shown[shown["method"].isin(at)].to_dict("records"):

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from suites.section import slug
 
 from ..analysis.fidelity import NORMALISED, SHARES, FidelityResults
-from ..statistics import FEWEST_BASES, Floats
+from ..statistics import FEWEST_BASES
 from .captions import plotted
 from .focus import signed
 from .panels import tiled
@@ -36,15 +36,15 @@ class Series:
     label: str
     colour: str
     marker: str
-    hollow: bool = False
+    fill: str  # of the marker
 
 
 CORRELATIONS = (
-    Series("spearman", "over all units", "#0072B2", "o"),
-    Series("spearman_within", "within layers, mean", "#D55E00", "s", hollow=True),
+    Series("spearman", "over all units", "#0072B2", "o", "#0072B2"),
+    Series("spearman_within", "within layers, mean", "#D55E00", "s", "#ffffff"),
 )
 REGRETS = tuple(
-    Series(column, f"lowest {100 * share:g} %", colour, marker)
+    Series(column, f"lowest {100 * share:g} %", colour, marker, colour)
     for column, share, colour, marker in zip(
         NORMALISED, SHARES, ("#0072B2", "#009E73", "#D55E00"), ("o", "D", "s"), strict=True
     )
@@ -161,7 +161,16 @@ def _dot_plot(
     panels = dict(zip(problems, axes, strict=True))
     for problem, ax in panels.items():
         rows = data[data["problem"] == problem]
-        _dots(ax, rows.assign(y=rows["method"].map(names.index)), series)
+        rows = rows.assign(y=rows["method"].map(names.index))
+        single, means = rows[rows["dot"] != ""], rows[rows["dot"] == ""]
+        for place, one in enumerate(series):
+            beside = 0.44 / len(series) * (place - (len(series) - 1) / 2)
+            ax.plot(single[one.column], single["y"] + beside, color=one.colour, **DOT)
+            low, high = means[f"{one.column}_low"], means[f"{one.column}_high"]
+            ax.hlines(means["y"] + beside, low, high, color=one.colour, linewidth=1.0, zorder=2)
+            ax.plot(means[one.column], means["y"] + beside, linestyle="", marker=one.marker,
+                    markersize=3.6, color=one.colour, markerfacecolor=one.fill,
+                    zorder=3)  # fmt: skip
         ax.set_title(problem)
         ax.set_xlabel(label)
         ax.tick_params(axis="y", length=0)
@@ -169,27 +178,11 @@ def _dot_plot(
     axes[0].set_ylim(len(names) - 0.4, -0.6)
     handles = [
         Line2D([], [], linestyle="", marker=one.marker, color=one.colour, label=one.label,
-               markerfacecolor=_fill(one))
+               markerfacecolor=one.fill)
         for one in series
     ]  # fmt: skip
     figure.legend(handles=handles, loc="outside lower center", ncols=len(series))
     return figure, panels
-
-
-def _dots(ax: Axes, rows: pd.DataFrame, series: Sequence[Series]) -> None:
-    apart = 0.44 / len(series)
-    for place, one in enumerate(series):
-        beside = apart * (place - (len(series) - 1) / 2)
-        single, means = rows[rows["dot"] != ""], rows[rows["dot"] == ""]
-        ax.plot(single[one.column], single["y"] + beside, color=one.colour, **DOT)
-        low, high = means[f"{one.column}_low"], means[f"{one.column}_high"]
-        ax.hlines(means["y"] + beside, low, high, color=one.colour, linewidth=1.0, zorder=2)
-        ax.plot(means[one.column], means["y"] + beside, linestyle="", marker=one.marker,
-                markersize=3.6, color=one.colour, markerfacecolor=_fill(one), zorder=3)  # fmt: skip
-
-
-def _fill(one: Series) -> str:
-    return "#ffffff" if one.hollow else one.colour
 
 
 def _scatter(units: pd.DataFrame, order: Sequence[str], rho: dict[str, float]) -> Figure:
@@ -222,21 +215,18 @@ def _scatter(units: pd.DataFrame, order: Sequence[str], rho: dict[str, float]) -
     first = axes[0]
     first.set_xlim(0, 1)
     first.set_xticks([0, 0.5, 1], ["0", "½", "1"])
-    _symlog(first, changes, knee)
-    figure.supxlabel("predicted rank (low scores leave first)", fontsize=8)
-    figure.supylabel("true change of the loss", fontsize=8)
-    return figure
-
-
-def _symlog(ax: Axes, changes: Floats, knee: float) -> None:
-    """Decades on both sides of zero, labelled sparsely."""
-    ax.set_yscale("symlog", linthresh=knee, linscale=0.6)
-    top = max(0, math.ceil(math.log10(max(changes.max(initial=0.0), knee) / knee)))
-    low = math.ceil(math.log10(max(-changes.min(initial=0.0), knee) / knee))
+    # Decades on both sides of zero, labelled sparsely.
+    first.set_yscale("symlog", linthresh=knee, linscale=0.6)
+    highest, lowest = changes.max(initial=0.0), changes.min(initial=0.0)
+    top = max(0, math.ceil(math.log10(max(highest, knee) / knee)))
+    low = math.ceil(math.log10(max(-lowest, knee) / knee))
     every = max(1, math.ceil((top + low) / 5))
     up = [knee * 10.0**power for power in range(0, top + 1, every)]
     down = [-knee * 10.0**power for power in range(0, low + 1, every)] if low else []
     ticks = [*down[::-1], 0.0, *up]
-    ax.set_yticks(ticks, [f"{one:g}".replace("-", "−") for one in ticks])
-    ax.minorticks_off()
-    ax.set_ylim(1.3 * min(changes.min(initial=0.0), -knee), 1.3 * max(changes.max(initial=0), knee))
+    first.set_yticks(ticks, [f"{one:g}".replace("-", "−") for one in ticks])
+    first.minorticks_off()
+    first.set_ylim(1.3 * min(lowest, -knee), 1.3 * max(highest, knee))
+    figure.supxlabel("predicted rank (low scores leave first)", fontsize=8)
+    figure.supylabel("true change of the loss", fontsize=8)
+    return figure

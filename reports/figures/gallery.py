@@ -3,7 +3,6 @@
 import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -65,18 +64,13 @@ def gallery(results: Results, folder: Path, names: Sequence[str] | None = None) 
     asked = asked_for(names, FIGURES)
     if not results.cells["complete"].any():
         return []
-    with publication(), _records_aside():
-        shown = looks(results.suite, in_focus(results))
-        return [write(plot, folder) for name in asked for plot in FIGURES[name](results, shown)]
-
-
-@contextmanager
-def _records_aside() -> Iterator[None]:
-    """Spare the garbage collector what outlives the figures: it would walk thousands of records
-    for the litter of each, which took a seventh of the time of 12,000."""
+    # The collector would walk thousands of records for the litter of each figure, which took a
+    # seventh of the time of 12,000: it is spared what outlives them.
     gc.freeze()
     try:
-        yield
+        with publication():
+            shown = looks(results.suite, in_focus(results))
+            return [write(plot, folder) for name in asked for plot in FIGURES[name](results, shown)]
     finally:
         gc.unfreeze()
 
@@ -92,19 +86,14 @@ def in_focus(results: Results) -> AbstractSet[str]:
     if len(names) <= FEW:
         return set(names)
     chosen = [one.name for one in results.suite.methods if one.matched][:LOUD]
-    ranks = _ranks(results.cells, names)
+    rows = results.cells[results.cells["method"].isin(names)]
+    whole = rows.groupby(["recovery", "method"])["complete"].transform("all").astype(bool)
+    table = rows[whole].pivot_table(
+        index="method", columns="recovery", values="retained_top1", aggfunc="mean"
+    )
+    ranks = table.reindex(names).rank(ascending=False)  # 1 is best
     best = pd.DataFrame({"best": ranks.min(axis=1), "mean": ranks.mean(axis=1)})
     best = best.dropna().sort_values(["best", "mean"], kind="stable")
     control = results.suite.analysis.control
     rest = [str(one) for one in best.index if one not in (*chosen, control)]
     return {control, *chosen, *rest[: LOUD - len(chosen)]}
-
-
-def _ranks(cells: pd.DataFrame, names: list[str]) -> pd.DataFrame:
-    """Rows are methods, columns recoveries; 1 is best."""
-    rows = cells[cells["method"].isin(names)]
-    whole = rows.groupby(["recovery", "method"])["complete"].transform("all").astype(bool)
-    table = rows[whole].pivot_table(
-        index="method", columns="recovery", values="retained_top1", aggfunc="mean"
-    )
-    return table.reindex(names).rank(ascending=False)

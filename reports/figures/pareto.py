@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from numpy.typing import NDArray
 
 from ..analysis.results import Results
 from ..statistics import Floats
@@ -84,36 +83,25 @@ def drawn(results: Results, cost: str) -> pd.DataFrame:
     if means.empty:
         return means.assign(**{cost: []})
     means = means.astype({"n": int})
-    spent = results.trials.groupby(_KEYS)[cost].mean().astype(float)
-    means.insert(3, cost, spent.loc[list(means[_KEYS].itertuples(index=False))].to_numpy())
-    if len(results.problems) > MANY:
-        means = _over_problems(means, cost, len(results.problems))
+    of_trials = results.trials.groupby(_KEYS)[cost].mean().astype(float)
+    means.insert(3, cost, of_trials.loc[list(means[_KEYS].itertuples(index=False))].to_numpy())
+    if len(results.problems) > MANY:  # of those complete on all; `sd` and `n` are over these
+        grouped = means.groupby(["recovery", "method"], sort=False)
+        found = grouped[[cost, "retained_top1"]].mean()
+        found["sd"], found["n"] = grouped["retained_top1"].std(), grouped.size()
+        means = found[found["n"] == len(results.problems)].reset_index()
+        means.insert(0, "problem", ALL_PROBLEMS)
     tops = results.dense.groupby("problem")["dense_top1"].mean()
     dense = means["problem"].map(tops).fillna(tops.mean())  # `ALL_PROBLEMS`: of their mean
     means["low"] = np.maximum(means["retained_top1"] - means["sd"], -dense)
     means["high"] = np.minimum(means["retained_top1"] + means.pop("sd"), 100 - dense)
     means["pareto"] = False
     for _, panel in means.groupby(_KEYS[:2], sort=False):
-        means.loc[panel.index, "pareto"] = _on_front(
-            panel[cost].to_numpy(dtype=float), panel["retained_top1"].to_numpy(dtype=float)
-        )
+        spent, gain = (panel[one].to_numpy(dtype=float) for one in (cost, "retained_top1"))
+        no_worse = (spent[None] <= spent[:, None]) & (gain[None] >= gain[:, None])
+        better = (spent[None] < spent[:, None]) | (gain[None] > gain[:, None])
+        means.loc[panel.index, "pareto"] = np.logical_not(np.any(no_worse & better, axis=1))
     return means
-
-
-def _over_problems(means: pd.DataFrame, cost: str, problems: int) -> pd.DataFrame:
-    """One row a (recovery, method) complete on all problems; `sd` and `n` are over these."""
-    grouped = means.groupby(["recovery", "method"], sort=False)
-    found = grouped[[cost, "retained_top1"]].mean()
-    found["sd"], found["n"] = grouped["retained_top1"].std(), grouped.size()
-    found = found[found["n"] == problems].reset_index()
-    found.insert(0, "problem", ALL_PROBLEMS)
-    return found
-
-
-def _on_front(cost: Floats, gain: Floats) -> NDArray[np.bool_]:
-    no_worse = (cost[None] <= cost[:, None]) & (gain[None] >= gain[:, None])
-    better = (cost[None] < cost[:, None]) | (gain[None] > gain[:, None])
-    return np.logical_not((no_worse & better).any(axis=1, keepdims=True))[:, 0]
 
 
 def draw(data: pd.DataFrame, looks: Mapping[str, Look], x_label: str, log: bool) -> Figure:

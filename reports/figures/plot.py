@@ -126,7 +126,15 @@ def fit_titles(figure: Figure) -> bool:
     def excess() -> float:
         return max(_titled(ax).get_window_extent(renderer).width / room[ax] for ax in titled)
 
-    room = {ax: _room(ax, figure) for ax in titled}
+    # Pixels from the left edge of a panel to the next panel of its row, or to the figure's end.
+    places = [(one.get_position().y1, float(one.get_window_extent().x0)) for one in titled]
+    every = [one for one in figure.axes if one.get_visible()]
+    starts = [(one.get_position().y1, float(one.get_window_extent().x0)) for one in every]
+    room = {
+        ax: min([*(x for y, x in starts if abs(y - top) < 0.01 and x > left), figure.bbox.x1])
+        - left - _GAP * figure.dpi
+        for ax, (top, left) in zip(titled, places, strict=True)
+    }  # fmt: skip
     changed = excess() > 1
     if changed:
         for ax in titled:
@@ -145,18 +153,3 @@ def _titled(ax: Axes) -> Text:
     return next(
         one for one in ax.get_children() if isinstance(one, Text) and one.get_text() == said
     )
-
-
-def _left(ax: Axes) -> float:
-    return float(ax.get_window_extent().x0)
-
-
-def _room(ax: Axes, figure: Figure) -> float:
-    """Pixels from the left edge of a panel to the next panel of its row, or to the figure's end."""
-    y = ax.get_position().y1
-    beside = [
-        _left(one)
-        for one in figure.axes
-        if one.get_visible() and abs(one.get_position().y1 - y) < 0.01 and _left(one) > _left(ax)
-    ]
-    return min([*beside, float(figure.bbox.x1)]) - _left(ax) - _GAP * figure.dpi

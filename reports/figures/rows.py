@@ -136,7 +136,15 @@ def dots(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], *held: float) 
         looks: colour and marker of every method.
         held: values that the axis holds in any case; the first stands for one more method.
     """
-    _frame(ax, rows, *held)
+    means = rows.loc[rows["dot"] == "", "mean"].dropna()
+    if len(means):  # room for those in focus; an interval or a small dot may run out
+        low, high = focus([*means, *held[:1]], *held), max([*means, *held])
+        far = rows.loc[(rows["dot"] == "") & (rows["mean"] < low), "row"]
+        near = rows[~rows["row"].isin(far)]
+        ends = pd.concat([near["low"], near["high"], near["mean"]]).dropna()
+        room, edge = max(high - low, 1.0), 0.04 * max(high - low, 1.0)
+        first, last = min([*ends, low]) - edge, max([*ends, high]) + edge
+        ax.set_xlim(max(low - room, first), min(high + room, last))
     left, right = ax.get_xlim()
     for y, name in enumerate(one.get_text() for one in ax.get_yticklabels()):
         own = rows[rows["row"] == name]
@@ -159,17 +167,3 @@ def dots(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], *held: float) 
         for cut, x, marker in ((row["low"] < left, left, "<"), (row["high"] > right, right, ">")):
             if cut:  # so that a bar is not read as ending here
                 ax.plot([x], [y], color=look.colour, marker=marker, markersize=3.5, clip_on=False)
-
-
-def _frame(ax: Axes, rows: pd.DataFrame, *held: float) -> None:
-    """Room for the means in focus; an interval or a small dot may run out."""
-    means = rows.loc[rows["dot"] == "", "mean"].dropna()
-    if means.empty:
-        return
-    low, high = focus([*means, *held[:1]], *held), max([*means, *held])
-    far = rows.loc[(rows["dot"] == "") & (rows["mean"] < low), "row"]
-    near = rows[~rows["row"].isin(far)]
-    ends = pd.concat([near["low"], near["high"], near["mean"]]).dropna()
-    room, edge = max(high - low, 1.0), 0.04 * max(high - low, 1.0)
-    left, right = min([*ends, low]) - edge, max([*ends, high]) + edge
-    ax.set_xlim(max(low - room, left), min(high + room, right))

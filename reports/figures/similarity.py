@@ -98,21 +98,16 @@ def similarity_plot(matrix: pd.DataFrame, label: str, flat: str = "constant") ->
     signed = bool((values < 0).any())
     colours, low = ("RdBu", -1.0) if signed else ("Blues", 0.0)
     figure, ax = square_figure(values, names, names, colours, (low, 1.0), label, texts)
-    if ranked.sum() > 2:
-        _dendrogram(ax, matrix.loc[ranked, ranked], len(matrix))
+    if ranked.sum() > 2:  # the tree above the first squares; heights are 1 - agreement
+        found = dendrogram(_tree(matrix.loc[ranked, ranked]), no_plot=True)
+        left = (np.array(found["icoord"]) - 5) / 10  # scipy's leaves stand at 5, 15, 25 ...
+        above = ax.inset_axes((0, 1.01, 1, 0.12))
+        lines = np.dstack([left, found["dcoord"]])
+        above.add_collection(LineCollection(list(lines), colors=GREY, linewidths=0.6))
+        above.set_xlim(-0.5, len(matrix) - 0.5)
+        above.set_ylim(0, max(float(np.max(found["dcoord"])), 1e-9) * 1.05)
+        above.axis("off")
     return figure
-
-
-def _dendrogram(ax: Axes, matrix: pd.DataFrame, across: int) -> None:
-    """Draw the tree above the first of so many squares; heights are 1 - agreement."""
-    found = dendrogram(_tree(matrix), no_plot=True)
-    left = (np.array(found["icoord"]) - 5) / 10  # scipy's leaves stand at 5, 15, 25 ...
-    above = ax.inset_axes((0, 1.01, 1, 0.12))
-    lines = np.dstack([left, found["dcoord"]])
-    above.add_collection(LineCollection(list(lines), colors=GREY, linewidths=0.6))
-    above.set_xlim(-0.5, across - 0.5)
-    above.set_ylim(0, max(float(np.max(found["dcoord"])), 1e-9) * 1.05)
-    above.axis("off")
 
 
 def signs(matrix: Floats) -> NDArray[np.str_]:

@@ -1,4 +1,6 @@
-"""Tables under the words of templates/tables.yaml."""
+"""Tables under the words of templates/tables.yaml, and what is to be read with care, by what is
+wrong and with what.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -29,3 +31,4 @@ def captioned(
 
 
 _WORDS = Words("tables.yaml", ranged, OVER=best.OVER, FEWEST_LEVELS=FEWEST_LEVELS)
+caution = Words("warnings.yaml")

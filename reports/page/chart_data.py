@@ -51,23 +51,14 @@ class View:
 
 @dataclass(frozen=True)
 class Board:
-    """All views of a page.
+    """All views of a page."""
 
-    Attributes:
-        value: what is drawn, with its unit.
-        legend: how it is drawn, but for the dashed line.
-        heads: of the columns, each with what stands small below it.
-        costs: of `Mark.costs`, in words.
-        switches: those with several options are shown.
-        views: by the name of each switch's option.
-    """
-
-    value: str
-    legend: str
-    heads: Sequence[tuple[str, str]]
-    costs: Sequence[str]
-    switches: Sequence[Switch]
-    views: Mapping[tuple[str, ...], View]
+    value: str  # what is drawn, with its unit
+    legend: str  # how it is drawn, but for the dashed line
+    heads: Sequence[tuple[str, str]]  # of the columns, each with what stands small below it
+    costs: Sequence[str]  # of `Mark.costs`, in words
+    switches: Sequence[Switch]  # those with several options are shown
+    views: Mapping[tuple[str, ...], View]  # by the name of each switch's option
 
     @property
     def start(self) -> tuple[str, ...]:

@@ -12,12 +12,12 @@ import pandas as pd
 from suites.section import slug
 
 from ..analysis.fidelity import CORRELATIONS, NORMALISED, REGRETS, SHARES, FidelityResults
-from ..formats import Cell, Table, capital, confidence, counted, few, heads, number
+from ..formats import Cell, Table, capital, confidence, heads, number
 from ..statistics import FEWEST_BASES
 from .answer import ROWS
-from .captions import captioned
-from .care import caution
+from .captions import captioned, caution
 from .chart_data import Board, Mark, Switch, View
+from .findings import TEXTS, rounded
 from .page import rendered
 from .record_warnings import missing_warnings, record_warnings
 from .warnings import toys
@@ -74,21 +74,13 @@ def headline(results: FidelityResults, problem: str) -> str:
         return "Nothing can be ranked: it takes three units that change the loss differently."
     if not rows:
         return "No criterion has all its trials yet."
-    best = rows[0]
     inside = max(rows, key=lambda row: (pd.notna(row["spearman_within"]), row["spearman_within"]))
-    near = sum(not row["told"] for row in rows[1:])
-    some = f"Of the {len(rows)} of {len(found)} criteria that have all trials, "
-    text = "" if found["complete"].all() else some
-    text += f"{best['method']} has the highest ρ over all units ({_number(best['spearman'])})"
-    text += f"; {counted(near, 'other')} not shown to differ" if near else ""
-    text += f"; within layers {inside['method']} ({_number(inside['spearman_within'])}). "
     random = {one.name for one in results.suite.methods if one.criterion == "random"}
     lost = [row["method"] for row in rows if row["regret_30_normalised"] >= 1]
-    worse = [one for one in lost if one not in random]
-    if worse:
-        text += f"No better than random in the lowest 30 %: {few(worse, ' ')}. "
-    ceiling = _number(results.ceilings[problem])
-    return f"{text}A perfect criterion would reach about {ceiling}: the truth is noisy itself."
+    known = {"all": len(rows) if found["complete"].all() else len(found), "inside": inside}
+    known |= {"near": sum(not row["told"] for row in rows[1:])}
+    known |= {"worse": [one for one in lost if one not in random]}
+    return TEXTS("fidelity", "ranked", rows, ceiling=results.ceilings[problem], **known)
 
 
 def board(results: FidelityResults) -> Board:
@@ -121,14 +113,14 @@ def _view(results: FidelityResults, problem: str, name: str) -> View:
         word = "highest" if row["spearman"] == best else word if row["complete"] else "–"
         word = "–" if results.footing.rehearsal else word
         texts = [_said(row, one) for one in (*KINDS, "regret_30_normalised")]
-        texts += [_number(row["score_s"]), word]
+        texts += [rounded(row["score_s"]), word]
         value, low, high = (float(row[name + end]) for end in ("", "_low", "_high"))
         tone = "better" if word == "highest" and alone else ""
         marks.append(Mark(row["method"], value, low, high, tone, texts, [row["score_s"]]))
     known = ordered.dropna(subset=[name])["method"]
     nan, ceiling = float("nan"), results.ceilings.get(problem, float("nan"))
     line = ceiling if name == "spearman" else 1.0
-    texts = [_number(ceiling), "–", "0", "–", "reference"]
+    texts = [rounded(ceiling), "–", "0", "–", "reference"]
     return View(marks, list(known[:ROWS]), Mark("perfect criterion", line, nan, nan, "", texts))
 
 
@@ -151,14 +143,14 @@ def warnings(results: FidelityResults) -> Iterator[str]:
         yield caution("fidelity", "spanned", problem=problem, roots=sorted(roots))
     for problem, value in results.ceilings.items():
         if value < NOISY:
-            yield caution("fidelity", "noisy", problem=problem, ceiling=_number(value))
+            yield caution("fidelity", "noisy", problem=problem, ceiling=rounded(value))
 
 
 def _table(results: FidelityResults, problem: str, name: str, columns: Mapping[str, str]) -> Table:
     rows = []
     for row in _rows(results, problem).to_dict("records"):
         cells = [Cell(_said(row, one), number(row[one]).value) for one in columns]
-        seconds = Cell(_number(row["score_s"]), number(row["score_s"]).value)
+        seconds = Cell(rounded(row["score_s"]), number(row["score_s"]).value)
         trials = Cell(f"{row['done']}/{row['expected']}", row["done"])
         rows.append([Cell(row["method"]), *cells, seconds, trials])
     names = ["Criterion", *columns.values(), "Scoring s", "Trials"]
@@ -176,13 +168,5 @@ def _rows(results: FidelityResults, problem: str) -> pd.DataFrame:
 def _said(row: Mapping[Any, Any], name: str) -> str:
     """`0.86 [0.84, 0.88]`; without an interval the number alone."""
     value, low, high = (row[name + end] for end in ("", "_low", "_high"))
-    span = "" if pd.isna(low) else f" [{_number(low)}, {_number(high)}]"
-    return _number(value) + span
-
-
-def _number(value: float) -> str:
-    """Two decimals, or two digits of a small number, with a true minus."""
-    if pd.isna(value):
-        return "–"
-    text = f"{value:.2f}" if abs(value) >= 0.095 or value == 0 else f"{value:.2g}"
-    return text.replace("-", "−")
+    span = "" if pd.isna(low) else f" [{rounded(low)}, {rounded(high)}]"
+    return rounded(value) + span

@@ -8,9 +8,10 @@ import pandas as pd
 
 from ..analysis.cells import failures as failures_of
 from ..analysis.results import Results
-from ..formats import capital, confidence, counted, few, interval, points
+from ..formats import counted, few, interval, points
 from ..records import Record, budget_words
 from ..statistics import FEWEST_BASES
+from ..words import Words
 
 
 def headline(results: Results, recovery: str) -> str:
@@ -23,31 +24,15 @@ def headline(results: Results, recovery: str) -> str:
     rows = of_control(results, recovery)
     if why_not := no_conclusion(results, rows):
         return why_not
-    guessed = results.footing.guessing
     known = [row for row in rows if row["word"] != "not compared"]
-    said = [f"Beware: {results.footing.near_chance}."] if guessed else []
+    said = [f"Beware: {results.footing.near_chance}."] if results.footing.guessing else []
     said += _failing(results, recovery, rows)
     if not known:
         return " ".join([nothing(rows, control), *said])
-    if suite.bases < FEWEST_BASES:
-        why = f"With {counted(suite.bases, 'base')} per problem the uncertainty is not known, and "
-        why += f"nothing is concluded. It takes {FEWEST_BASES}."
-        return " ".join([*highest(known, control), why, *said])
-    parts, rest = _by_word(known, control, suite.analysis.rope)
-    n = len(results.problems)
-    where = f"On the mean of these {n} problems" if n > 1 else f"On {results.problems[0]}"
-    if any(row["word"] in ("better", "worse") for row in known):
-        parts += [f"no difference is shown for {few(rest)}"] if rest else []
-        parts[0] = f"{where} {parts[0]}"
-        sentences = [f"{capital(one)}." for one in parts]
-    else:
-        none = f"{where} no method is shown to differ from {control}"
-        sentences = [f"{capital(one)}." for one in [none, *parts]] + highest(known, control)
-    level = confidence(suite.analysis.alpha)
-    if any("[" in one for one in sentences):
-        tests = counted(results.layout.comparisons, "comparison")
-        sentences.append(f"In brackets: {level} intervals that hold for all {tests} at once.")
-    return " ".join([*sentences, *_collapsed(known, control), *said])
+    part = "few_bases" if suite.bases < FEWEST_BASES else "tested"
+    top = highest(known, control)
+    main = TEXTS("comparison", part, by_word_of(rows), results=results, suite=suite, highest=top)
+    return " ".join([main, *(_collapsed(known, control) if part == "tested" else ()), *said])
 
 
 def concludes(results: Results, problems: Sequence[str]) -> bool:
@@ -68,23 +53,6 @@ def of_control(results: Results, recovery: str) -> list[dict[Any, Any]]:
     table = results.overall
     rows = table[(table["family"] == "control") & (table["recovery"] == recovery)]
     return rows.sort_values("mean", ascending=False, kind="stable").to_dict("records")
-
-
-def _by_word(
-    rows: Sequence[Mapping[Any, Any]], control: str, rope: float
-) -> tuple[list[str], list[str]]:
-    """Who is better, worse, equal or mixed, and the names of those that are none of it."""
-    by_word, parts = by_word_of(rows), []
-    for word in ("better", "worse"):
-        if by_word[word]:
-            parts.append(f"{word} than {control}: {few([*map(with_interval, by_word[word])])}")
-    if by_word["equivalent"]:
-        names = [one["method"] for one in by_word["equivalent"]]
-        parts.append(f"equivalent to {control} (within {counted(rope, 'point')}): {few(names)}")
-    for one in by_word["mixed"]:
-        typical = f"{points(one['mean'])} points on the mean, typically {points(one['typical'])}"
-        parts.append(f"mixed: {one['method']} ({typical}; {one['why']})")
-    return parts, [one["method"] for one in by_word["undecided"]]
 
 
 def by_word_of(rows: Sequence[Mapping[Any, Any]]) -> dict[str, list[Mapping[Any, Any]]]:
@@ -231,3 +199,14 @@ def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
             yield from _flat(inner, f"{name}.{key}" if name else str(key))
     else:
         yield name, str(value)
+
+
+def rounded(value: float) -> str:
+    """Two decimals, or two digits of a small number, with a true minus."""
+    if pd.isna(value):
+        return "–"
+    text = f"{value:.2f}" if abs(value) >= 0.095 or value == 0 else f"{value:.2g}"
+    return text.replace("-", "−")
+
+
+TEXTS = Words("findings.yaml", with_interval, rounded, FEWEST_BASES=FEWEST_BASES)

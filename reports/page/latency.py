@@ -8,7 +8,7 @@ import pandas as pd
 from ..analysis.results import Results
 from ..formats import Cell, number
 from ..records import LATENCY_BOUND, Latency, budget_words
-from .care import caution
+from .captions import caution
 
 HEADS = ("Latency %", "A/A off by %")
 

@@ -156,9 +156,11 @@ def extras_table(results: Results, recovery: str) -> Table | None:
     """What other papers report, a row a method; None below two problems or without a control.
 
     Columns: mean rank, Nemenyi's p, Wilcoxon's p over problems, the p of the declared tests under
-    Benjamini-Hochberg and Benjamini-Yekutieli, and the interquartile mean accuracy change over
-    problems, bases and repeats.
+    Benjamini-Hochberg and Benjamini-Yekutieli, and the interquartile mean (Agarwal et al. 2021) of
+    the accuracy change over problems, bases and repeats.
     """
+    from scipy.stats import trim_mean  # loads slowly
+
     ranking, analysis = results.ranking[recovery], results.suite.analysis
     control, test = analysis.control, ranking.omnibus
     if test is None or control not in ranking.methods:
@@ -175,8 +177,10 @@ def extras_table(results: Results, recovery: str) -> Table | None:
         tests += [statistics.wilcoxon(known) if known.size else float("nan")]
         tests += rates.get(name, ())
         cells = [Cell(p_value(p), float(p)) for p in tests] if name != control else [Cell("–")] * 4
-        middle = number(_interquartile_mean(results, recovery, name))
-        rows.append([Cell(name), number(test.mean_ranks[place]), *cells, middle])
+        keys = [(problem, recovery, name) for problem in ranking.problems]
+        values = [results.averaged[key].ravel() for key in keys if key in results.averaged]
+        middle = float(trim_mean(np.concatenate(values), 0.25)) if values else float("nan")
+        rows.append([Cell(name), number(test.mean_ranks[place]), *cells, number(middle)])
     names = ["Method", "Mean rank", "Nemenyi p", "Wilcoxon p", "BH p", "BY p", "IQM, points"]
     said = {"blocks": test.blocks, "nemenyi": nemenyi}
     return captioned("extras", recovery, results, heads(names, 1), rows, **said)
@@ -191,15 +195,6 @@ def _false_discoveries(results: Results, recovery: str) -> dict[str, tuple[float
     p = declared["p"].astype(float).fillna(1.0).to_numpy()
     both = [false_discovery_control(p, method=one) for one in ("bh", "by")] if p.size else [p, p]
     return dict(zip(declared["method"], zip(*both, strict=True), strict=True))
-
-
-def _interquartile_mean(results: Results, recovery: str, method: str) -> float:
-    """Mean of the middle half (Agarwal et al. 2021); NaN where none has finished."""
-    from scipy.stats import trim_mean
-
-    keys = [(problem, recovery, method) for problem in results.ranking[recovery].problems]
-    values = [results.averaged[key].ravel() for key in keys if key in results.averaged]
-    return float(trim_mean(np.concatenate(values), 0.25)) if values else float("nan")
 
 
 def difference_table(results: Results, recovery: str) -> Table:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import gzip
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -68,13 +68,10 @@ def rendered(
         wording=wording,
         done=sum(one.status == "done" for one in results.records),
         failures=findings.failures(results.records),
-        figures=[(one, _packed(one)) for one in drawings],
+        # SVG, gzipped in base64: it is unpacked in the browser, where it is seen.
+        figures=[
+            (one, Markup(b64encode(gzip.compress(one.svg.read_bytes(), mtime=0)).decode("ascii")))
+            for one in drawings
+        ],
         provenance=sorted(findings.provenance(results.records).items()),
-    )
-
-
-def _packed(drawing: Drawing) -> Markup:
-    """The SVG of a figure, gzip in base64: it is unpacked in the browser, where it is seen."""
-    return Markup(
-        base64.b64encode(gzip.compress(drawing.svg.read_bytes(), mtime=0)).decode("ascii")
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..formats import counted
 from ..records import Labels, Record
-from .care import caution
+from .captions import caution
 from .findings import provenance
 
 LOW_DENSE_TOP1 = 50.0  # percent; a base below it is hardly trained

@@ -7,13 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from ..analysis.against_published import AGREE, BEYOND, DIFFER, UNKNOWN
+from ..analysis.published import AGREE, BEYOND, DIFFER, UNKNOWN
 from ..analysis.results import Results
 from ..formats import Cell, Column, Table, after, capital, heads, in_order, number, signed, whole
 from ..records import Measurements, budget_words
 from . import latency
-from .captions import captioned
-from .care import caution
+from .captions import captioned, caution
 from .method_tables import (
     difference_table,
     equal_cost_table,

@@ -19,7 +19,7 @@ from ..formats import counted, number
 from ..records import budget_words
 from ..statistics import FEWEST_BASES
 from . import latency
-from .care import caution
+from .captions import caution
 from .checklist import TOYS
 from .findings import left_out
 from .record_warnings import missing_warnings, record_warnings

@@ -1,28 +1,26 @@
 """What a paper shows of a suite, as `bench report --paper` is told: `KEY=VALUE`, a key each."""
 
+import csv
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 from suites.faults import no_such
 
 from ..analysis.results import Results
-from ..display_names import display_name
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What is shown, in this order.
+    """What is shown, in this order."""
 
-    Attributes:
-        names: method -> what the paper calls it.
-        wide: across a page, not in a column.
-    """
-
-    names: Mapping[str, str]
+    names: Mapping[str, str]  # method -> what the paper calls it
     problems: Sequence[str]
     recoveries: Sequence[str]
     budgets: Sequence[float]
-    wide: bool
+    wide: bool  # across a page, not in a column
 
 
 def chosen(given: Sequence[str], results: Results) -> Choice:
@@ -75,3 +73,31 @@ def _pick(value: str, key: str, there: Sequence[str]) -> list[str]:
             one = key.replace("ies", "y").removesuffix("s")  # recoveries, methods, width
             raise ValueError(no_such(one, name, there))
     return list(dict.fromkeys(names))
+
+
+def display_name(method: str) -> str:
+    """A method as papers write it, by names.csv; what is not known there keeps its own name.
+
+    >>> display_name("oba"), display_name("bn-scale"), display_name("jacobian+ep")
+    ('OBA', 'BN scale', 'Jacobian + EP')
+    >>> display_name("l1-2of4"), display_name("l1~rgd"), display_name("mine-2")
+    ('L1, 2:4', 'L1 matched to RGD', 'mine-2')
+    """
+    for sign, words in (("~", " matched to "), ("+", " + ")):
+        if sign in method and method not in _titles():
+            return words.join(map(display_name, method.split(sign)))
+    if method.startswith("inverse-"):
+        return f"Inverse {display_name(method.removeprefix('inverse-'))}"
+    parts = method.split("-")
+    for known in range(len(parts), 0, -1):
+        name = "-".join(parts[:known])
+        if title := _titles().get(name) or _titles().get(name.replace("-", "_")):
+            rest = re.sub(r"^(\d)of(\d)$", r"\1:\2", " ".join(parts[known:]))
+            return f"{title}, {rest}" if rest else title
+    return method
+
+
+@cache
+def _titles() -> dict[str, str]:
+    with (Path(__file__).parents[1] / "names.csv").open(encoding="utf-8", newline="") as file:
+        return {row["name"]: row["title"] for row in csv.DictReader(file)}

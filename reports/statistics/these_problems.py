@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import stdtr, stdtrit
 
 from .arrays import DECIMALS, Floats
@@ -79,7 +79,9 @@ def on_these_problems(differences: ArrayLike, *, floor: bool = False) -> MeanDif
     spread = squares / np.maximum(bases - 1, 1)
     unknown = few | (spread.sum(axis=1) < _NO_SPREAD**2)
     if floor:
-        spread = np.where(counted, np.maximum(spread, _medians(spread, counted)), 0)
+        of_problems = zip(spread.T, counted.T, strict=True)
+        least = [np.median(one[some]) if some.any() else 0.0 for one, some in of_problems]
+        spread = np.where(counted, np.maximum(spread, least), 0)
     variance = spread / np.where(counted, bases, 1)
     total = variance.sum(axis=1)
     safe = np.where(unknown, 1.0, total)
@@ -97,9 +99,3 @@ def on_these_problems(differences: ArrayLike, *, floor: bool = False) -> MeanDif
         error=np.where(unknown, np.nan, np.sqrt(total) / number),
         freedom=np.where(unknown, np.nan, own),
     )
-
-
-def _medians(spread: Floats, counted: NDArray[np.bool_]) -> Floats:
-    """[problems] median over the differences that a problem has; 0 where none has it."""
-    columns = zip(spread.T, counted.T, strict=True)
-    return np.array([np.median(one[there]) if there.any() else 0.0 for one, there in columns])

@@ -72,7 +72,7 @@ def _results(
 def _found(test: str, results: Results) -> float:
     """Share of the statements of this test that find the method with the gain, `m1`, better."""
     if test == PAIR:
-        return float(np.mean([ranks.told("m1", "m2") for ranks in results.ranking.values()]))
+        return float(np.mean([ranks.apart("m1", "m2") != 0 for ranks in results.ranking.values()]))
     table, word = {
         HERE: (results.overall, "word"),
         LIKE: (results.overall, "like_word"),

@@ -13,7 +13,7 @@ import toy
 from inline_runs import Silent, go, measured
 from rich.console import Console
 
-from bench.command.estimate import show_epochs
+from bench.command.planning import show_epochs
 from bench.executors import make_executor
 from bench.plan.jobs import TrialJob
 from bench.plan.plan import Plan, make_plan

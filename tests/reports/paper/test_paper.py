@@ -19,9 +19,8 @@ from reports.analysis.analysis import analyse
 from reports.analysis.best import OVER, against_best
 from reports.analysis.cells import collapsed
 from reports.build import build_report
-from reports.display_names import display_name
 from reports.formats import points, tex
-from reports.paper.choice import chosen
+from reports.paper.choice import chosen, display_name
 from reports.paper.paper import COLUMN, PAGE
 from reports.records import Record
 from suites import library, load_suite
