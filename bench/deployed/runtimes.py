@@ -1,8 +1,7 @@
 """A network where it will run: in torch, compiled, or as an ONNX file in another runtime."""
 
-import io
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -27,17 +26,11 @@ Run = Callable[[], Any]
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """A network in a runtime.
+    """A network in a runtime."""
 
-    Attributes:
-        run: one forward pass of one batch.
-        file_bytes: of its weights as torch saves them, or of its ONNX file.
-        peak_bytes: growth of resident memory while it was loaded and run once; of weights that
-            torch held already, their size. None where the system does not tell.
-    """
-
-    run: Run
-    file_bytes: int
+    run: Run  # one forward pass of one batch
+    file_bytes: int  # of its weights, or of its ONNX file
+    # Growth of resident memory while it was loaded and run once, beside weights that torch held.
     peak_bytes: int | None
 
 
@@ -64,30 +57,67 @@ def load(
         ExportError: this runtime is missing, or cannot run the network.
     """
     batch = resized(inputs, deployment.batch)
-    if deployment.runtime in ("eager", "compile"):
-        return [_in_torch(copied(model).eval(), batch, deployment) for _ in range(copies)]
-    if tensors(batch)[0].is_cuda:
-        raise ExportError(f"{deployment.runtime} runs on the CPU here, and the network on a GPU")
-    loaded = []
-    with tempfile.TemporaryDirectory() as folder, threads(deployment.threads):
+    held = sum(one.nbytes for one in model.state_dict().values())
+    with threads(deployment.threads), tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "network.onnx"
-        to_onnx(model, inputs, file)
-        size = sum(one.stat().st_size for one in Path(folder).iterdir())
+        in_torch = deployment.runtime in ("eager", "compile")
+        if not in_torch:
+            _write(model, inputs, file, deployment)
+        size = held if in_torch else sum(one.stat().st_size for one in Path(folder).iterdir())
+        loaded = []
         for _ in range(copies):
             with PeakMemory(model) as memory:
-                run = opened(file, batch, deployment)
+                run = (
+                    _torch(model, batch, deployment) if in_torch else _open(file, batch, deployment)
+                )
                 run()
             loaded.append(Loaded(run, size, memory.bytes))
     return loaded
 
 
-def opened(file: Path, batch: tuple[Any, ...], deployment: Deployment) -> Run:
+def load_each(
+    models: Sequence[nn.Module], inputs: Sequence[Any], deployment: Deployment
+) -> list[Run]:
+    """Many small networks of one input each; of an ONNX file each a part of the one of all."""
+    if deployment.runtime == "eager":
+        return [
+            _torch(*one, deployment) for one in zip(models, ((x,) for x in inputs), strict=True)
+        ]
+    import onnx
+
+    with threads(deployment.threads), tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "layers.onnx"
+        _write(_Beside(models), (list(inputs),), file, deployment)
+        whole = onnx.load(file)
+        parts, runs = onnx.utils.Extractor(whole), []
+        for given, taken, put in zip(inputs, whole.graph.input, whole.graph.output, strict=True):
+            onnx.save(parts.extract_model([taken.name], [put.name]), file)
+            runs.append(_open(file, (given,), deployment))
+    return runs
+
+
+class _Beside(nn.Module):
+    def __init__(self, models: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.models = nn.ModuleList(models)
+
+    def forward(self, inputs: list[Any]) -> list[Any]:
+        return [model(one) for model, one in zip(self.models, inputs, strict=True)]
+
+
+def _write(model: nn.Module, inputs: tuple[Any, ...], file: Path, deployment: Deployment) -> None:
+    if deployment.runtime == "openvino" and find_spec("openvino") is None:
+        raise ExportError("openvino is not installed: pip install 'pruning-bench[openvino]'")
+    if tensors(inputs)[0].is_cuda:
+        raise ExportError(f"{deployment.runtime} runs on the CPU here, and the network on a GPU")
+    to_onnx(model, inputs, file)
+
+
+def _open(file: Path, batch: tuple[Any, ...], deployment: Deployment) -> Run:
     """An ONNX file in its runtime; the file is not needed afterwards."""
     if deployment.runtime == "onnxruntime":
         session = run_onnx(file)
         return lambda: session(*batch)
-    if find_spec("openvino") is None:
-        raise ExportError("openvino is not installed: pip install 'pruning-bench[openvino]'")
     settings = {"INFERENCE_NUM_THREADS": deployment.threads, "PERFORMANCE_HINT": "LATENCY"}
     compiled = _core().compile_model(str(file), "CPU", settings)
     arrays = [one.numpy(force=True) for one in tensors(batch)]
@@ -99,8 +129,8 @@ def _core() -> Any:
     return import_module("openvino").Core()
 
 
-def _in_torch(model: nn.Module, batch: tuple[Any, ...], deployment: Deployment) -> Loaded:
-    held = sum(one.nbytes for one in model.state_dict().values())
+def _torch(model: nn.Module, batch: tuple[Any, ...], deployment: Deployment) -> Run:
+    model = copied(model).eval()
     network = torch.compile(model) if deployment.runtime == "compile" else model
 
     def run() -> None:
@@ -110,14 +140,10 @@ def _in_torch(model: nn.Module, batch: tuple[Any, ...], deployment: Deployment) 
             torch.cuda.synchronize()
 
     try:
-        with threads(deployment.threads), PeakMemory(model) as memory:
-            run()
+        run()
     except Exception as error:  # of whatever compiles, in many ways: the first line says which
         raise ExportError(f"{deployment.runtime}: {str(error).strip().splitlines()[0]}") from error
-    saved = io.BytesIO()
-    torch.save(model.state_dict(), saved)
-    grown = None if memory.bytes is None else memory.bytes + held
-    return Loaded(run, saved.tell(), grown)
+    return run
 
 
 def version_of(runtime: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any, Literal, Protocol
 
@@ -57,10 +57,18 @@ class Products:
 
     def __call__(self, removed: Tensor) -> float:
         """The cost after each group has lost `removed` units, [groups]."""
-        removed = removed.double()
-        inputs = self.inputs - self.lost_inputs @ removed
-        outputs = self.outputs - self.lost_outputs @ removed
+        inputs, outputs = self.left(removed)
         return float((self.weight * inputs * outputs).sum()) + self.constant
+
+    def of(self, rows: Sequence[int]) -> Products:
+        """Some of the terms, without the constant."""
+        of_terms = [getattr(self, one.name)[rows] for one in fields(self)[:-1]]
+        return Products(*of_terms, constant=0.0)
+
+    def left(self, removed: Tensor) -> tuple[Tensor, Tensor]:
+        """The inputs and outputs of each term then, [terms] each."""
+        removed = removed.double()
+        return self.inputs - self.lost_inputs @ removed, self.outputs - self.lost_outputs @ removed
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,7 @@ class CostModel:
     params: Products
     channels: Products
     unmodelled: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()  # whose terms are those of `macs`
     latency: Followed | None = None
     memory: Followed | None = None
 
@@ -119,15 +128,18 @@ def cost_model(
     counted = _macs_by_module(model, example_inputs)
     macs, params, channels, others = list[Term](), list[Term](), list[Term](), list[str]()
     names = {module: name for name, module in model.named_modules()}
+    counting: list[str] = []
     for name, module in model.named_modules():
         own = counted.get(name, 0)
         if own and kind_of(module) in ("conv", "linear"):
             inputs, outputs = layers.fan_in(name, module), layers.out(name, module)
             macs.append((own / (inputs[0] * outputs[0]), inputs, outputs))
+            counting.append(name)
         elif own and hasattr(module, "products_follow"):  # attention
             layer = module.products_follow
             width = layers.out(names[layer], layer)
             macs.append((own / width[0], layers.one, width))
+            counting.append(name)
         elif own:
             others.append(f"{name or 'its own forward'} ({type(module).__name__})")
         for key, parameter in module.named_parameters(recurse=False):
@@ -140,7 +152,11 @@ def cost_model(
     modelled = round(_products(macs)(torch.zeros(len(each))))
     unmodelled = sum(counted.values()) - modelled
     return CostModel(
-        _products(macs, unmodelled), _products(params), _products(channels), tuple(others)
+        _products(macs, unmodelled),
+        _products(params),
+        _products(channels),
+        tuple(others),
+        tuple(counting),
     )
 
 

@@ -1,47 +1,78 @@
-"""The memory of a forward pass: weights, and the activations that are held at once.
+"""Budgets of memory: weights, and the activations that a forward pass of one image holds at once.
 
 Sizes of activations are linear in widths, and which are held at which moment does not depend on
-them. So the peak is the largest of sums, one a moment, all known from the dense network. It is that
-of one image in eval mode; what a kernel takes for itself while it works is not in it.
+them. So the peak is the largest of sums, one a moment, all known from the dense network. What a
+kernel takes for itself while it works is not in it.
 """
 
+import weakref
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from ..deployed.operations import Tape, recorded
+from criteria.network.modes import evaluated
+
 from ..errors import BenchError
-from ..export.runtimes import resized
+from ..export.runtimes import resized, tensors
 from .cost import Cost
-from .network import Network
+from .network import Network, Rules
+from .selection import InfeasibleBudget
+from .thresholds import Choice
+
+
+class _Tape(TorchDispatchMode):
+    """Notes the memory that tensors hold: bytes of each, and the places of those held at once."""
+
+    def __init__(self, model: nn.Module, inputs: tuple[Any, ...]) -> None:
+        super().__init__()
+        self.bytes = [one.nbytes for one in model.buffers()]  # which are held all the time
+        self.held, self.moments = set(range(len(self.bytes))), list[frozenset[int]]()
+        state = (*model.parameters(), *model.buffers())
+        self._known = {one.untyped_storage().data_ptr() for one in state}
+        for one in tensors(inputs):
+            self._hold(one)
+        with evaluated(model), torch.inference_mode(), self:
+            model(*inputs)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for one in tensors(made):
+            self._hold(one)
+        return made
+
+    def _hold(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in self._known:
+            self._known.add(storage.data_ptr())
+            self.held.add(len(self.bytes))
+            weakref.finalize(storage, self._let_go, len(self.bytes), storage.data_ptr())
+            self.bytes.append(storage.nbytes())
+            self.moments.append(frozenset(self.held))
+
+    def _let_go(self, place: int, address: int) -> None:
+        self._known.discard(address)
+        self.held.discard(place)
 
 
 @dataclass(frozen=True, eq=False)
 class MemoryModel:
-    """Bytes of a network at its peak, by units removed.
-
-    Attributes:
-        params: how many parameters are left.
-        per_parameter: bytes.
-        moments: `[moments, tensors]`, 1 where a tensor is held; buffers always are.
-        held: `[tensors]`, bytes in the dense network.
-        lost: `[tensors, groups]`, bytes lost for each unit.
-        gone: `[groups]`, units that have left before.
-    """
+    """Bytes of a network at its peak, by units removed."""
 
     params: Cost
-    per_parameter: float
-    moments: Tensor
-    held: Tensor
-    lost: Tensor
-    gone: Tensor
+    per_parameter: float  # bytes
+    held: Tensor  # [moments, tensors], 1 where a tensor is held
+    dense: Tensor  # [tensors], bytes
+    lost: Tensor  # [tensors, groups], bytes lost for each unit
+    gone: Tensor  # [groups], units that have left before
 
     def __call__(self, removed: Tensor) -> float:
         """The peak after each group has lost `removed` units more, [groups]."""
         gone = (self.gone + removed).double()
-        activations = self.moments @ (self.held - self.lost @ gone)
+        activations = self.held @ (self.dense - self.lost @ gone)
         return self.per_parameter * self.params(gone) + float(activations.max())
 
     def after(self, removed: Tensor) -> "MemoryModel":
@@ -50,55 +81,56 @@ class MemoryModel:
 
 
 def memory_model(network: Network) -> MemoryModel:
-    """Find out what a network's activations lose with a unit of each group.
+    """What the tensors of a network lose with a unit of each group.
 
     Raises:
         BenchError: it holds other tensors once a group is narrower.
     """
     groups, image = network.structure.groups, resized(network.inputs, 1)
-    tape, held = _tensors(network.model, image)
-    lost = torch.zeros(len(held), len(groups)).double()
+    whole = _Tape(network.model, image)
+    lost = torch.zeros(len(whole.bytes), len(groups)).double()
     for at, group in enumerate(groups):
         if group.units > 1:
-            removed = [torch.arange(at == other) for other in range(len(groups))]
-            narrow, left = _tensors(network.cut(removed), image)
-            if narrow.events != tape.events or len(left) != len(held):
+            one = [torch.arange(at == other) for other in range(len(groups))]
+            narrow = _Tape(network.cut(one), image)
+            if narrow.moments != whole.moments:
                 raise BenchError(
                     f"budget memory: with fewer channels of {group.root} the network holds other "
-                    "tensors, so its memory cannot be told from its widths; give a budget of params"
+                    "tensors, so its memory does not follow its widths; give a budget of params"
                 )
-            lost[:, at] = held - left
-    parameters = sum(one.nbytes for one in network.model.parameters())
-    none = torch.zeros(len(groups))
-    return MemoryModel(
-        network.cost.params,
-        parameters / max(network.cost.params(none), 1),
-        _moments(tape, len(held)),
-        held,
-        lost,
-        none,
-    )
+            lost[:, at] = torch.tensor(whole.bytes) - torch.tensor(narrow.bytes)
+    held = torch.zeros(len(whole.moments), len(whole.bytes)).double()
+    for moment, places in enumerate(whole.moments):
+        held[moment, sorted(places)] = 1
+    params, none = network.cost.params, torch.zeros(len(groups))
+    each = sum(one.nbytes for one in network.model.parameters()) / max(params(none), 1)
+    return MemoryModel(params, each, held, torch.tensor(whole.bytes).double(), lost, none)
 
 
 def peak_bytes(model: nn.Module, inputs: tuple[Any, ...]) -> int:
-    """The same of a network as it is, by a forward pass."""
-    tape, held = _tensors(model, resized(inputs, 1))
-    parameters = sum(one.nbytes for one in model.parameters())
-    return parameters + round(float((_moments(tape, len(held)) @ held).max()))
+    """The same of a network as it is, counted in a forward pass."""
+    tape = _Tape(model, resized(inputs, 1))
+    most = max(sum(tape.bytes[place] for place in moment) for moment in tape.moments)
+    return most + sum(one.nbytes for one in model.parameters())
 
 
-def _tensors(model: nn.Module, image: tuple[Any, ...]) -> tuple[Tape, Tensor]:
-    """A tape, and bytes of all tensors: those on the tape, and the network's buffers."""
-    tape = recorded(model, image)
-    buffers = [one.nbytes for one in model.buffers()]
-    return tape, torch.tensor([*tape.held, *buffers], dtype=torch.float64)
+def met_in_memory(
+    network: Network,
+    choose: Callable[[Network, Rules, float], Choice | InfeasibleBudget],
+    rules: Rules,
+    share: float,
+) -> Choice | InfeasibleBudget:
+    """What leaves at a share of the memory, held against a forward pass of what is left.
 
-
-def _moments(tape: Tape, tensors: int) -> Tensor:
-    """What is held after each event: of `tensors`, those that are not on the tape always are."""
-    changes = torch.zeros(len(tape.events), tensors, dtype=torch.float64)
-    for moment, event in enumerate(tape.events):
-        changes[moment, max(event, -1 - event)] = 1 if event >= 0 else -1
-    moments = changes.cumsum(0)
-    moments[:, len(tape.held) :] = 1
-    return moments
+    Raises:
+        ArithmeticError: the network holds other memory than the model of it says.
+    """
+    model = memory_model(network)
+    modelled = replace(network, cost=replace(network.cost, memory=model))
+    choice = choose(modelled, rules, share)
+    if isinstance(choice, Choice):
+        expected = model(torch.tensor([len(gone) for gone in choice.removed]))
+        found = peak_bytes(network.cut(choice.removed), network.inputs)
+        if round(expected) != found:
+            raise ArithmeticError(f"{found} bytes at the peak after the cut, not {expected:.0f}")
+    return choice

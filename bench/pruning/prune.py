@@ -24,7 +24,7 @@ from ..errors import BenchError
 from . import masks
 from .choose import choose_removed
 from .cost import ChannelCost, count_macs, count_params, weight_uses
-from .meet import CLOSE, LATENCY_TOLERANCE, meet
+from .latency import CLOSE, meet
 from .network import Network, Rules, Schedule, Shape
 from .selection import TOLERANCE, InfeasibleBudget, Limits, Scope, unranked
 from .thresholds import Choice, unfit
@@ -73,7 +73,7 @@ def prune(
     steps: int = 1,
     schedule: Shape = "linear",
     limits: Limits = Limits(),  # noqa: B008  # frozen
-    tolerance: float | None = None,
+    tolerance: float = TOLERANCE,
     deployed: Mapping[str, Any] = MappingProxyType({}),
     generator: torch.Generator | None = None,
     loss: Loss = functional.cross_entropy,
@@ -98,8 +98,8 @@ def prune(
             groups; of weights all, per layer, or `N:M`: N of every M consecutive inputs stay.
         steps: 1 is one-shot; more score again after each removal.
         limits: what every group keeps; single weights know none.
-        tolerance: share of the dense cost by which the result may lie under the budget; default
-            0.01, of a latency 0.02. A very small network, whose single channels cost more, needs a
+        tolerance: share of the dense cost by which the result may lie under the budget; of a
+            latency at least 0.02. A very small network, whose single channels cost more, needs a
             larger one.
         deployed: where a latency is meant: `runtime` (`eager`, `onnxruntime`, `openvino`), `batch`
             and `threads`; default: eager, one image, one thread.
@@ -151,8 +151,6 @@ def prune(
             return _mask(given(model, example_inputs), score, share, scope, stops)
     if scope not in get_args(Scope):
         raise BenchError(f"scope {scope!r}: of channels it is one of {', '.join(get_args(Scope))}")
-    if tolerance is None:
-        tolerance = LATENCY_TOLERANCE if axis == "latency" else TOLERANCE
     rules = Rules("macs" if axis == "threshold" else axis, cast(Scope, scope), limits, tolerance)
     with torch.inference_mode(False):
         plain = given(model, example_inputs)

@@ -11,10 +11,10 @@ from suites.protocol import Deployment
 
 from ..plan.jobs import PathJob
 from ..pruning.choose import choose_removed
+from ..pruning.latency import meet
 from ..pruning.masks import Masks, choose_masks, pack, unpack, weight_groups
-from ..pruning.meet import LATENCY_TOLERANCE, meet
 from ..pruning.network import Network, Removed, Rules
-from ..pruning.selection import TOLERANCE, InfeasibleBudget, Limits, Scope
+from ..pruning.selection import InfeasibleBudget, Limits, Scope
 from ..pruning.thresholds import Choice
 from ..store.sealed import read_arrays, read_json, wanted, write_arrays, write_json
 from .procedures import OnTheWay, Training, ride, save_training
@@ -222,8 +222,7 @@ def rules_of(job: PathJob) -> Rules:
     limits = Limits(**{one.name: getattr(chosen, one.name) for one in fields(Limits)})
     assert job.cost != "weights", "weights are masked, not removed"
     cost = "macs" if job.cost == "threshold" else job.cost
-    tolerance = LATENCY_TOLERANCE if cost == "latency" else TOLERANCE
-    return Rules(cost, cast(Scope, chosen.scope), limits, tolerance)
+    return Rules(cost, cast(Scope, chosen.scope), limits)
 
 
 def _by_root(values: Sequence[T], base: Base) -> dict[str, T]:
