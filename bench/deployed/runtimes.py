@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -22,6 +22,7 @@ from ..errors import ExportError
 from ..export.runtimes import resized, run_onnx, tensors, to_onnx
 
 Run = Callable[[], Any]
+TORCH = ("eager", "compile")
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,9 +30,8 @@ class Loaded:
     """A network in a runtime."""
 
     run: Run  # one forward pass of one batch
-    file_bytes: int  # of its weights, or of its ONNX file
-    # Growth of resident memory while it was loaded and run once, beside weights that torch held.
-    peak_bytes: int | None
+    file_bytes: int  # of its weights and buffers, or of its ONNX file
+    peak_bytes: int | None  # growth of resident memory while it was loaded and run once
 
 
 @contextmanager
@@ -56,20 +56,19 @@ def load(
     Raises:
         ExportError: this runtime is missing, or cannot run the network.
     """
-    batch = resized(inputs, deployment.batch)
-    held = sum(one.nbytes for one in model.state_dict().values())
+    batch, loaded = resized(inputs, deployment.batch), []
     with threads(deployment.threads), tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "network.onnx"
-        in_torch = deployment.runtime in ("eager", "compile")
-        if not in_torch:
+        if deployment.runtime in TORCH:
+            size = sum(one.nbytes for one in model.state_dict().values())
+            opened = partial(_torch, model, batch, deployment)
+        else:
+            file = Path(folder) / "network.onnx"
             _write(model, inputs, file, deployment)
-        size = held if in_torch else sum(one.stat().st_size for one in Path(folder).iterdir())
-        loaded = []
+            size = sum(one.stat().st_size for one in Path(folder).iterdir())
+            opened = partial(_open, file, batch, deployment)
         for _ in range(copies):
             with PeakMemory(model) as memory:
-                run = (
-                    _torch(model, batch, deployment) if in_torch else _open(file, batch, deployment)
-                )
+                run = opened()
                 run()
             loaded.append(Loaded(run, size, memory.bytes))
     return loaded
@@ -80,9 +79,7 @@ def load_each(
 ) -> list[Run]:
     """Many small networks of one input each; of an ONNX file each a part of the one of all."""
     if deployment.runtime == "eager":
-        return [
-            _torch(*one, deployment) for one in zip(models, ((x,) for x in inputs), strict=True)
-        ]
+        return [_torch(one, (x,), deployment) for one, x in zip(models, inputs, strict=True)]
     import onnx
 
     with threads(deployment.threads), tempfile.TemporaryDirectory() as folder:
@@ -148,5 +145,5 @@ def _torch(model: nn.Module, batch: tuple[Any, ...], deployment: Deployment) -> 
 
 def version_of(runtime: str) -> str:
     """The runtime's package and version, as `torch 2.12.0`."""
-    package = "torch" if runtime in ("eager", "compile") else runtime
+    package = "torch" if runtime in TORCH else runtime
     return f"{package} {version(package)}"

@@ -21,11 +21,9 @@ from suites.protocol import Deployment
 from .runtimes import Loaded, Run, threads, version_of
 
 ROUNDS = 9
-ROUND_S, BATCHES = 0.1, (3, 24)  # seconds of a round, and batches of each network, least and most
+ROUND_S, BATCHES = 0.1, (3, 24)  # seconds of a round, batches of each network, least and most
 PATIENCE = 3  # times so many rounds are timed, until they can be relied on
-LOCK = (
-    Path(tempfile.gettempdir()) / f"bench-timing-{os.getuid()}.lock"
-)  # one run of a machine times
+LOCK = Path(tempfile.gettempdir()) / f"bench-timing-{os.getuid()}.lock"  # of the machine
 
 
 def compare_latency(dense: Loaded, pruned: Loaded, copy: Loaded, deployment: Deployment) -> Latency:
@@ -44,7 +42,7 @@ def compare_latency(dense: Loaded, pruned: Loaded, copy: Loaded, deployment: Dep
             rounds += [_round(runs, orders, batches) for _ in range(ROUNDS)]
             fastest = [[1000 * min(one) for one in each] for each in rounds]
             dense_ms, pruned_ms, _ = (median(column) for column in zip(*fastest, strict=True))
-            every = [1000 * one for each in rounds for one in each[1]]
+            tenths = quantiles([1000 * one for each in rounds for one in each[1]], n=10)
             found = Latency(
                 runtime=deployment.runtime,
                 version=version_of(deployment.runtime),
@@ -52,7 +50,7 @@ def compare_latency(dense: Loaded, pruned: Loaded, copy: Loaded, deployment: Dep
                 threads=deployment.threads,
                 dense_ms=dense_ms,
                 pruned_ms=pruned_ms,
-                percentiles_ms=tuple(quantiles(every, n=10)[at] for at in (0, 4, 8)),
+                percentiles_ms=(tenths[0], tenths[4], tenths[8]),
                 ratios=[kept / whole for whole, kept, _ in fastest],
                 aa_ratio=median(again / whole for whole, _, again in fastest),
                 peak_bytes=(pruned.peak_bytes, dense.peak_bytes),

@@ -62,8 +62,8 @@ class Products:
 
     def of(self, rows: Sequence[int]) -> Products:
         """Some of the terms, without the constant."""
-        of_terms = [getattr(self, one.name)[rows] for one in fields(self)[:-1]]
-        return Products(*of_terms, constant=0.0)
+        of_terms = {one.name: getattr(self, one.name)[rows] for one in fields(self)[:-1]}
+        return Products(**of_terms, constant=0.0)
 
     def left(self, removed: Tensor) -> tuple[Tensor, Tensor]:
         """The inputs and outputs of each term then, [terms] each."""

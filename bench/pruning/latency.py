@@ -79,7 +79,9 @@ class LatencyModel:
 
 def _between(grid: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
     """Where widths lie on their grids: after which point, and how far towards the next."""
-    at = (torch.searchsorted(grid, width[:, None])[:, 0] - 1).clamp(0, grid.shape[1] - 2)
+    at = (torch.searchsorted(grid, width[:, None].contiguous())[:, 0] - 1).clamp(
+        0, grid.shape[1] - 2
+    )
     left, right = (grid.gather(1, at[:, None] + one)[:, 0] for one in (0, 1))
     return at, ((width - left) / (right - left).clamp(min=1e-9)).clamp(0, 1)
 
@@ -226,7 +228,7 @@ class _Deployed:
         seconds = self._seconds(torch.stack(points)).view(len(points), len(SHARES), len(SHARES))
         rising = seconds.cummax(1).values.cummax(2).values
         none = torch.zeros(self.widths.lost_inputs.shape[1])
-        return LatencyModel(self.widths, *sides, rising, none)
+        return LatencyModel(self.widths, sides[0], sides[1], rising, none)
 
     def _seconds(self, widths: Tensor) -> Tensor:
         """Of each layer, in all its calls, at [layers, points, 2] widths: [layers, points]."""
