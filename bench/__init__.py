@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .data.known import register_dataset
+    from .models.constructors import register_model
     from .pruning.prune import Pruned, prune
 
-__all__ = ["Pruned", "prune", "register_dataset"]
+__all__ = ["Pruned", "prune", "register_dataset", "register_model"]
 
-_PLACES = {"Pruned": "pruning.prune", "prune": "pruning.prune", "register_dataset": "data.known"}
+_PLACES = {
+    "Pruned": "pruning.prune",
+    "prune": "pruning.prune",
+    "register_dataset": "data.known",
+    "register_model": "models.constructors",
+}
 
 
 def __getattr__(name: str) -> Any:

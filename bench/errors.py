@@ -32,7 +32,7 @@ class ExportError(BenchError):
     """A network that cannot be kept, rebuilt, or written for another runtime."""
 
 
-def at_fault(file: Path, error: Exception) -> str:
+def at_fault(file: Path, error: BaseException) -> str:
     """Where in a user's file an error arose, and which: `nets.py, line 3: KeyError: 'a'`."""
     stack = extract_tb(error.__traceback__)
     lines = [one.lineno for one in stack if Path(one.filename).resolve() == file.resolve()]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, ClassVar
 
-from pydantic import Field
-
 from .errors import NotApplicable, ScoreError
 from .evidence.batch import Batch
 from .evidence.needs import Need
@@ -19,15 +17,11 @@ from .reduce import Normalizer, Reduction, normalize, reduce_members
 class MemberOptions(Options):
     """What all criteria share that sum over members; each sets its paper's defaults."""
 
-    reduction: Reduction = Field(
-        default="sum",
-        description="of the scores that members of a group give the same channel; first is the "
-        "group's root alone.",
-    )
-    normalizer: Normalizer = Field(
-        default="none",
-        description="how scores of one group are rescaled before groups are compared.",
-    )
+    reduction: Reduction = "sum"
+    """of the scores that members of a group give the same channel; first is the group's root
+    alone."""
+    normalizer: Normalizer = "none"
+    """how scores of one group are rescaled before groups are compared."""
 
 
 class Criterion:

@@ -9,9 +9,14 @@ Unit = Literal["channels", "single weights"]
 
 
 class Options(BaseModel):
-    """Base of all options: immutable, no unknown keys, no conversions of type."""
+    """Base of all options: immutable, no unknown keys, no conversions of type.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    The docstring below an option says what it means, where its type does not.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
+    )
 
 
 class NoOptions(Options):
@@ -31,7 +36,11 @@ class Only:
     why: str
 
 
-Bias = Annotated[bool, Only("channels", "a single weight has no bias")]
+Bias = Annotated[
+    bool,
+    Only("channels", "a single weight has no bias"),
+    Field(description="whether a channel's bias counts."),
+]
 Flatten = Annotated[
     Literal["feature", "block"],
     Only("channels", "a single weight is one entry"),

@@ -4,7 +4,7 @@ They decide which layers are pruned as much as the criterion does, so they are o
 criterion, part of its identity, and never implied.
 """
 
-from typing import Annotated, Literal, assert_never
+from typing import Annotated, Literal
 
 from .lazy import Tensor, torch
 from .options import Only
@@ -18,18 +18,10 @@ Normalizer = Literal["none", "sum", "mean", "max", "l2", "minmax", "gaussian", "
 
 def reduce_members(scores: Tensor, how: Reduction) -> Tensor:
     """`[members, units]` to `[units]`; `first` is the group's root alone."""
-    match how:
-        case "sum":
-            return scores.sum(0)
-        case "mean":
-            return scores.mean(0)
-        case "max":
-            return scores.amax(0)
-        case "prod":
-            return scores.prod(0)
-        case "first":
-            return scores[0]
-    assert_never(how)
+    if how == "first":
+        return scores[0]
+    reduced: Tensor = getattr(scores, "amax" if how == "max" else how)(0)
+    return reduced
 
 
 def normalize(scores: Tensor, how: Normalizer) -> Tensor:
@@ -37,21 +29,13 @@ def normalize(scores: Tensor, how: Normalizer) -> Tensor:
     match how:
         case "none":
             return scores
-        case "sum":
-            return scores / _nonzero(scores.sum())
-        case "mean":
-            return scores / _nonzero(scores.mean())
-        case "max":
-            return scores / _nonzero(scores.max())
-        case "l2":
-            return scores / _nonzero(scores.norm())
         case "minmax":
             return (scores - scores.min()) / _nonzero(scores.max() - scores.min())
         case "gaussian":
             return (scores - scores.mean()) / _nonzero(scores.std(unbiased=False))
         case "lamp":
             return lamp(scores)
-    assert_never(how)
+    return scores / _nonzero(getattr(scores, "norm" if how == "l2" else how)())
 
 
 def lamp(scores: Tensor) -> Tensor:

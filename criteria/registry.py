@@ -144,8 +144,10 @@ def needed(name: str, options: Mapping[str, Any]) -> Need:
 class Part(Options):
     """A criterion inside another, its options filled in, so that equal parts have equal keys."""
 
-    criterion: str = Field(description="its name.")
-    options: dict[str, Any] = Field(default={}, description="its own, by name.")
+    criterion: str
+    """its name."""
+    options: dict[str, Any] = Field(default={})
+    """its own, by name."""
 
     @model_validator(mode="before")
     @classmethod

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from suites.protocol import Axis, Runtime
+from suites.protocol import Axis, Deployment, Runtime
 
 from .seal import Unsealed, seal_json, unseal
 
@@ -154,9 +154,21 @@ class Latency(_Frozen):
     aa_ratio: Above  # a copy of the dense network / the dense one: what noise alone makes
 
     @property
-    def setting(self) -> tuple[str, int]:
-        """All of where it was measured but the batch size."""
-        return self.runtime, self.threads
+    def deployment(self) -> str:
+        """Where it was measured, as people read it."""
+        one = Deployment(runtime=self.runtime, batch=self.batch_size, threads=self.threads)
+        return one.title
+
+    @property
+    def numbers(self) -> dict[str, float | None]:
+        """What is shown of the pruned network, and how long the dense one takes."""
+        low, _, high = self.percentiles_ms or (None, None, None)
+        peak, file = (kept and kept / 2**20 for kept, _ in (self.peak_bytes, self.file_bytes))
+        return {
+            "ms": self.pruned_ms, "p10_ms": low, "p90_ms": high, "dense_ms": self.dense_ms,
+            "kept_percent": 100 * self.ratio, "images_s": 1000 * self.batch_size / self.pruned_ms,
+            "peak_mb": peak, "file_mb": file,
+        }  # fmt: skip
 
     @property
     def ratio(self) -> float:
@@ -245,7 +257,8 @@ class Measurements(_Frozen):
         """
         if self.budget_check is not None:
             return self.budget_check.latency
-        first = [one for one in self.latency if one.setting == self.latency[0].setting]
+        places = [(one.runtime, one.threads) for one in self.latency]
+        first = [one for one, place in zip(self.latency, places, strict=True) if place == places[0]]
         return max(first, key=lambda one: one.batch_size, default=None)
 
 

@@ -82,12 +82,9 @@ class AnySuite(Section):
             yield f"at_scale = {self.at_scale}: `--scale NAME` sets it; leave it out of the file"
 
     def _consistent(self) -> Iterator[str]:
-        for what, names in {
-            "datasets": [one.title for one in self.datasets],
-            "models": [one.title for one in self.models],
-            "methods": self.method_names,
-        }.items():
-            refuse_twice(what, names)
+        refuse_twice("datasets", [one.title for one in self.datasets], "label")
+        refuse_twice("models", [one.title for one in self.models], "label")
+        refuse_twice("methods", self.method_names)
         fixed = [one.title for one in self.models if one.recipe is False and one.given]
         if fixed and self.bases > 1:
             yield fault("one_base", bases=self.bases, fixed=", ".join(fixed))

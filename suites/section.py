@@ -31,11 +31,11 @@ class Section(BaseModel):
         return self.model_dump()
 
 
-def refuse_twice(what: str, names: Sequence[str]) -> None:
-    """Names in tables and paths stand for one thing each."""
+def refuse_twice(what: str, names: Sequence[str], key: str = "as") -> None:
+    """Names in tables and paths stand for one thing each; at `key` others can be given."""
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ValueError(f"{what}: {', '.join(twice)} occurs twice; name one with `as`")
+        raise ValueError(f"{what}: {', '.join(twice)} occurs twice; name one with `{key}`")
 
 
 _SLUG = re.compile(r"[^a-z0-9._~+=-]+")

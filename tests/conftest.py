@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.conformance.networks import CLASSES, SIDE, Concat, Depthwise, conv, lively, tiny_vit
+from bench.conformance.networks import CLASSES, SIDE, Concat, Depthwise, conv, tiny_vit
 from bench.conformance.watch import changes, marked, snapshot
 from bench.models.resnet import ChannelPad
+from bench.pruning import sound
 from bench.pruning.network import Network
 from criteria import Group, Member, find_structure
 
@@ -137,6 +138,11 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "vit": lambda: tiny_vit(depth=2),
 }
 SMOOTH = tuple(name for name in NETWORKS if name != "vit")  # no layer norm: a channel is its own
+
+
+def lively(model: nn.Module, seed: int = 0) -> nn.Module:
+    """In float64 and eval mode, with nothing at 0 or 1."""
+    return sound.lively(model.double().eval(), seed)
 
 
 def build(name: str, seed: int = 0) -> nn.Module:

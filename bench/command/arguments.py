@@ -15,6 +15,7 @@ from rich.console import Console
 from criteria import registry
 from reports.declared import REHEARSED
 from suites import FidelitySuite, Suite, SuiteError, library, load_suite, resolved, scales_of
+from suites.files import read_yaml
 from suites.overrides import to_blame
 
 from ..errors import BenchError
@@ -28,6 +29,23 @@ from .until_decided import looks_asked
 
 if TYPE_CHECKING:
     from ..plan.plan import Plan
+
+_OPTIONS: dict[str, dict[str, Any]] = read_yaml(Path(__file__).with_name("options.yaml"))
+
+
+def option(name: str) -> Any:
+    """What typer is told of an option, `VERB.NAME` in options.yaml."""
+    verb, _, own = name.partition(".")
+    given = dict(_OPTIONS[verb][own])
+    flags = [given.pop("flag")] if "flag" in given else []
+    return typer.Option(*flags, **given)
+
+
+def argument(name: str) -> Any:
+    """Likewise of an argument."""
+    verb, _, own = name.partition(".")
+    return typer.Argument(**_OPTIONS[verb][own])
+
 
 RESULTS, DATA = Path("results"), Path("data")
 Results = Annotated[
@@ -45,27 +63,18 @@ Plugins = Annotated[
 Methods = Annotated[
     str, typer.Option("--methods", metavar="A,B", help="Only these methods of the suite.")
 ]
-SUITE = "A suite's name (bench list suites, bench status) or .yaml file."
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChosenSuite:
     """A suite as a command line chooses it; its fields are options of all verbs that take one."""
 
-    name: Annotated[str, typer.Argument(metavar="SUITE", help=SUITE)]
+    name: Annotated[str, argument("suite.name")]
     results: Results = RESULTS  # where suites are recorded as they were run
-    overrides: Annotated[
-        list[str],
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Change the suite: --set calibration.images=64"
-        ),
-    ] = field(default_factory=list)
+    overrides: Annotated[list[str], option("suite.overrides")] = field(default_factory=list)
     # "" is the suite's file as it stands.
-    scale: Annotated[
-        str,
-        typer.Option("--scale", metavar="NAME", help="One of the suite's own smaller versions."),
-    ] = ""
-    smoke: Annotated[bool, typer.Option("--smoke", help="Short for --scale smoke.")] = False
+    scale: Annotated[str, option("suite.scale")] = ""
+    smoke: Annotated[bool, option("suite.smoke")] = False
     plugins: Plugins = field(default_factory=list)  # files with a user's criteria
 
     def suite(self, *, has_run: bool = False) -> Suite | FidelitySuite:
@@ -215,16 +224,8 @@ class ChosenSuite:
 class SuiteToRun(ChosenSuite):
     """One that may be run look by look."""
 
-    until_decided: Annotated[
-        bool,
-        typer.Option(
-            "--until-decided", help="Add bases, look by look, until every comparison is decided."
-        ),
-    ] = False
-    cap: Annotated[
-        int | None,
-        typer.Option(help="The most bases of --until-decided; default: twice the suite's."),
-    ] = None
+    until_decided: Annotated[bool, option("suite.until_decided")] = False
+    cap: Annotated[int | None, option("suite.cap")] = None
 
     def _looks(self, suite: Suite | FidelitySuite, *, has_run: bool) -> list[int]:
         if self.until_decided:

@@ -1,13 +1,16 @@
-"""What `bench check` says of a criterion while it looks, and in the end."""
+"""What `bench check` says of a criterion, or of a network, while it looks and in the end."""
 
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+import yaml
 from rich.console import Console
 
+from suites.problem import ModelSpec
+
 from ..errors import BenchError
-from ..terminal import say
+from ..terminal import print_table, say
 
 
 def show_checks(console: Console, name: str, plugins: Sequence[Path], results: Path) -> int:
@@ -17,7 +20,7 @@ def show_checks(console: Console, name: str, plugins: Sequence[Path], results: P
         BenchError: neither a name nor a plugin.
     """
     if not name and not plugins:
-        raise BenchError("bench check: give the name of a criterion, or --plugin FILE")
+        raise BenchError("bench check: give the name of a criterion, --plugin FILE or --model NAME")
     with console.status("loading torch and the criteria"):
         from criteria import find
 
@@ -37,3 +40,45 @@ def show_checks(console: Console, name: str, plugins: Sequence[Path], results: P
         say(console, (summary(findings), "bold red" if fails(findings) else "bold green"))
         code |= fails(findings)
     return int(code)
+
+
+def show_network(
+    console: Console,
+    name: str,
+    options: Sequence[str],
+    plugins: Sequence[Path],
+    shape: tuple[int, int, int],
+) -> None:
+    """Say what can be pruned of a model for data of so many classes, channels and pixels a side.
+
+    Raises:
+        BenchError, CriteriaError: it cannot be built or traced, or is not cut rightly.
+    """
+    with console.status(f"building {name}"):
+        from criteria import criteria
+
+        from ..conformance.network import built, facts, unscored
+        from ..plan.plugins import load_plugins
+
+        load_plugins(plugins)
+        pairs = (one.partition("=") for one in options)
+        given = {key: yaml.safe_load(value) for key, _, value in pairs}
+        network = built(ModelSpec(name=name, options=given), *shape)
+    groups = network.structure.groups
+    rows = [
+        (one.root, str(one.units), str(one.channels_per_unit), str(len(one.members)))
+        for one in groups
+    ]
+    print_table(console, ("group", "units", "channels each", "layers"), rows)
+    if refused := network.structure.refused:
+        say(console)
+        print_table(console, ("kept whole", "why"), refused.items())
+    say(console)
+    for what, said in facts(network):
+        say(console, (f"{what}: ", "bold"), said)
+    with console.status("scoring") as status:
+        why = unscored(network, shape[0], status.update)
+    able = sum(one.structured for one in criteria())
+    say(console, ("criteria: ", "bold"), f"{able - len(why)} of {able} score it")
+    if why:
+        print_table(console, ("cannot", "why"), why.items())

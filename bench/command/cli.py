@@ -19,14 +19,15 @@ from ..terminal import console_for_people, say
 from .arguments import (
     DATA,
     RESULTS,
-    SUITE,
     ChosenSuite,
     DataRoot,
     Methods,
     Plugins,
     Results,
     SuiteToRun,
+    argument,
     names_in,
+    option,
     takes_suite,
 )
 
@@ -43,16 +44,8 @@ complaints = console_for_people(stderr=True)
 
 @app.command(name="list")
 def list_(
-    what: Annotated[
-        str,
-        typer.Argument(
-            help="criteria, preparations, procedures, recoveries, presets, suites, models, "
-            "datasets or recipes."
-        ),
-    ],
-    name: Annotated[
-        str, typer.Argument(help="All about one criterion, preparation, procedure or recovery.")
-    ] = "",
+    what: Annotated[str, argument("list.what")],
+    name: Annotated[str, argument("list.name")] = "",
     plugin: Plugins = [],  # noqa: B006  # typer's own way
 ) -> None:
     """Show what there is by name; with a name, all about that one."""
@@ -66,17 +59,11 @@ def list_(
 def plan(
     chosen: SuiteToRun,
     methods: Methods = "",
-    workers: Annotated[int, typer.Option(help="For the estimate of time.")] = os.cpu_count() or 1,
+    workers: Annotated[int, option("plan.workers")] = os.cpu_count() or 1,
     data_root: DataRoot = DATA,
-    scales: Annotated[
-        bool, typer.Option("--scales", help="The suite's scales beside one another.")
-    ] = False,
-    tflops: Annotated[
-        float, typer.Option(min=1e-6, help="Reached by a GPU, for the estimate of GPU-hours.")
-    ] = 20.0,
-    ceiling: Annotated[
-        float, typer.Option(min=1, help="Forward passes a second that a GPU does at most.")
-    ] = 20_000.0,
+    scales: Annotated[bool, option("plan.scales")] = False,
+    tflops: Annotated[float, option("plan.tflops")] = 20.0,
+    ceiling: Annotated[float, option("plan.ceiling")] = 20_000.0,
 ) -> None:
     """Show what a run would do, how long it takes, and what its statistics can and cannot show."""
     from ..plan.workload import Throughput
@@ -111,38 +98,17 @@ def fetch(chosen: ChosenSuite, data_root: DataRoot = DATA) -> None:
 def run(
     chosen: SuiteToRun,
     data_root: DataRoot = DATA,
-    workers: Annotated[
-        int, typer.Option(min=1, help="Processes, one thread each.")
-    ] = os.cpu_count() or 1,
+    workers: Annotated[int, option("run.workers")] = os.cpu_count() or 1,
     methods: Methods = "",
-    repeats: Annotated[
-        int | None, typer.Option(min=1, help="Only so many repeats of the suite's.")
-    ] = None,
-    download: Annotated[
-        bool, typer.Option("--download", help="Fetch missing datasets where torchvision can.")
-    ] = False,
-    device: Annotated[
-        str, typer.Option(help="cpu or cuda; workers share the GPUs that are visible.")
-    ] = "cpu",
-    loaders: Annotated[
-        int | None,
-        typer.Option(min=1, help="Threads a worker that decode images; default: all CPUs, shared."),
-    ] = None,
-    executor: Annotated[
-        str, typer.Option(help="local: worker processes; inline: this process; ray: a Ray cluster.")
-    ] = "local",
-    timeout: Annotated[
-        float | None, typer.Option(min=1, help="Seconds after which a job is stopped (local).")
-    ] = None,
-    shard: Annotated[
-        str, typer.Option(metavar="I/N", help="Only the I-th of N parts, for many machines.")
-    ] = "",
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Run trials again that failed before.")
-    ] = False,
-    allow_untrained: Annotated[
-        bool, typer.Option("--allow-untrained", help="Go on where bases are near chance.")
-    ] = False,
+    repeats: Annotated[int | None, option("run.repeats")] = None,
+    download: Annotated[bool, option("run.download")] = False,
+    device: Annotated[str, option("run.device")] = "cpu",
+    loaders: Annotated[int | None, option("run.loaders")] = None,
+    executor: Annotated[str, option("run.executor")] = "local",
+    timeout: Annotated[float | None, option("run.timeout")] = None,
+    shard: Annotated[str, option("run.shard")] = "",
+    retry_failed: Annotated[bool, option("run.retry_failed")] = False,
+    allow_untrained: Annotated[bool, option("run.allow_untrained")] = False,
 ) -> None:
     """Run a suite. Run it again after any interruption: finished trials are not repeated."""
     planned = chosen.plan(console)
@@ -175,9 +141,7 @@ def run(
 
 @dataclass(frozen=True, kw_only=True)
 class _OneOrAll(ChosenSuite):
-    name: Annotated[
-        str, typer.Argument(metavar="SUITE", help=f"{SUITE} Without: all that were run.")
-    ] = ""
+    name: Annotated[str, argument("status.name")] = ""
 
 
 @app.command()
@@ -200,24 +164,10 @@ def status(chosen: _OneOrAll) -> None:
 @takes_suite
 def report(
     chosen: ChosenSuite,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder to write to; default: RESULTS/reports/SUITE.")
-    ] = None,
-    format_: Annotated[
-        str,
-        typer.Option("--format", metavar="A,B", help="Only html, csv, markdown or latex."),
-    ] = "",
-    figures: Annotated[
-        str, typer.Option(metavar="A,B", help="Only these figures, by the names of their files.")
-    ] = "",
-    paper: Annotated[
-        list[str],
-        typer.Option(
-            metavar="KEY=VALUE",
-            help="Instead, LaTeX for a paper: methods=A,B, problems=, recoveries=, budgets=0.5, "
-            "width=page, names.A=NAME; may be repeated.",
-        ),
-    ] = [],  # noqa: B006
+    out: Annotated[Path | None, option("report.out")] = None,
+    format_: Annotated[str, option("report.format")] = "",
+    figures: Annotated[str, option("report.figures")] = "",
+    paper: Annotated[list[str], option("report.paper")] = [],  # noqa: B006
 ) -> None:
     """Write the report of a suite from its records, finished or not; MLflow carries it then."""
     if paper and (format_ or figures):
@@ -250,15 +200,15 @@ def report(
 
 @dataclass(frozen=True, kw_only=True)
 class _SuiteOfMethods(ChosenSuite):
-    name: Annotated[str, typer.Option("--suite", help=SUITE)]
+    name: Annotated[str, option("compare.name")]
 
 
 @app.command()
 @takes_suite
 def compare(
     chosen: _SuiteOfMethods,
-    method: Annotated[str, typer.Argument(help="A method of the suite.")],
-    reference: Annotated[str, typer.Argument(help="The one that it is held against.")],
+    method: Annotated[str, argument("compare.method")],
+    reference: Annotated[str, argument("compare.reference")],
 ) -> None:
     """Hold one method of a suite against another: how much better, where, and how surely."""
     planned = chosen.outline(console)
@@ -278,12 +228,8 @@ def compare(
 
 @app.command()
 def claims(
-    results: Annotated[
-        list[Path], typer.Option("--results", metavar="FOLDER", help="Results; may be repeated.")
-    ] = [RESULTS],  # noqa: B006
-    out: Annotated[
-        Path | None, typer.Option(help="Markdown file to write, such as docs/claims.md.")
-    ] = None,
+    results: Annotated[list[Path], option("claims.results")] = [RESULTS],  # noqa: B006
+    out: Annotated[Path | None, option("claims.out")] = None,
 ) -> None:
     """Hold what the papers claim against the records of their suites."""
     from .claims import show_claims
@@ -309,10 +255,8 @@ def sync(chosen: ChosenSuite) -> None:
 
 @app.command()
 def pull(
-    suite: Annotated[str, typer.Argument(help="A suite's name: the name of its experiment.")],
-    source: Annotated[
-        str, typer.Option("--from", envvar="MLFLOW_TRACKING_URI", help="MLflow server or database.")
-    ],
+    suite: Annotated[str, argument("pull.suite")],
+    source: Annotated[str, option("pull.source")],
     results: Results = RESULTS,
 ) -> None:
     """Fetch a colleague's records of a suite from MLflow; what is here stays as it is."""
@@ -329,7 +273,7 @@ def pull(
 @app.command()
 def ui(
     results: Results = RESULTS,
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5000,
+    port: Annotated[int, option("ui.port")] = 5000,
 ) -> None:
     """Open the MLflow UI on the results; stop it with Ctrl-C."""
     from ..tracking.connection import ui_command, ui_environment
@@ -345,8 +289,8 @@ def ui(
 
 @app.command(name="new-criterion")
 def new_criterion(
-    name: Annotated[str, typer.Argument(help="Small letters, digits and _.")],
-    out: Annotated[Path | None, typer.Option(help="File to write; default: NAME.py.")] = None,
+    name: Annotated[str, argument("new-criterion.name")],
+    out: Annotated[Path | None, option("new-criterion.out")] = None,
 ) -> None:
     """Write a small criterion that runs, to begin yours with."""
     from .new_criterion import write_criterion
@@ -357,13 +301,27 @@ def new_criterion(
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(help="A criterion; default: all of the plugins.")] = "",
+    name: Annotated[str, argument("check.name")] = "",
     plugin: Plugins = [],  # noqa: B006
     results: Results = RESULTS,
+    model: Annotated[str, typer.Option(help="Look at this network instead.")] = "",
+    option: Annotated[
+        list[str], typer.Option(metavar="KEY=VALUE", help="The network's; may be repeated.")
+    ] = [],  # noqa: B006
+    classes: Annotated[int, typer.Option(min=1, help="Of its data.")] = 10,
+    channels: Annotated[int, typer.Option(min=1, help="Of its data.")] = 3,
+    image_size: Annotated[int, typer.Option(min=1, help="Pixels a side.")] = 32,
 ) -> None:
-    """Say whether a criterion keeps its promises, what it costs, and whom it ranks like."""
-    from .checking import show_checks
+    """Say whether a criterion keeps its promises, what it costs, and whom it ranks like.
 
+    With --model, what can be pruned of a network, and which criteria can score it.
+    """
+    from .checking import show_checks, show_network
+
+    if model:
+        if name:
+            raise typer.BadParameter("give a criterion or --model, not both")
+        return show_network(console, model, option, plugin, (classes, channels, image_size))
     raise typer.Exit(show_checks(console, name, plugin, results))
 
 

@@ -219,6 +219,7 @@ def option_lines(kind: type[Options]) -> Iterator[str]:
             default = f" = {given if isinstance(given, str) else _written(given)}"
         told = (getattr(one, "model_fields", {}).get(name) for one in kind.__mro__)  # last first
         meaning = next((one.description for one in told if one and one.description), "")
+        meaning = " ".join(meaning.split())
         yield f"{name}{default} ({_allowed(field.annotation)})" + (meaning and f": {meaning}")
     if kind.__doc__:
         yield " ".join(kind.__doc__.split())

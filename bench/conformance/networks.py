@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from criteria import Group, Member
 
 from ..models.vit import vit_small
+from ..pruning.sound import lively
 
 CLASSES = 5
 SIDE = 8  # pixels
@@ -113,30 +114,10 @@ FAMILIES: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def lively(model: nn.Module, seed: int = 0) -> nn.Module:
-    """The model in float64 and eval mode, parameters and statistics drawn anew, off 0 and 1."""
-    draw = torch.Generator().manual_seed(seed)
-    model = model.double().eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            fan_in = max(1, parameter[0].numel())
-            parameter.copy_(torch.randn(parameter.shape, generator=draw).double() / fan_in**0.5)
-        for module in model.modules():
-            if isinstance(module, nn.BatchNorm2d | nn.LayerNorm):
-                module.weight.copy_(0.5 + torch.rand(module.weight.shape, generator=draw).double())
-            if isinstance(module, nn.BatchNorm2d):
-                mean, var = module.running_mean, module.running_var
-                assert mean is not None
-                assert var is not None
-                mean.copy_(torch.randn(mean.shape, generator=draw) / 2)
-                var.copy_(0.5 + torch.rand(var.shape, generator=draw))
-    return model
-
-
 def build(network: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
     """Such a network, lively; the global random state is left as it was."""
     with torch.random.fork_rng(devices=[]):
-        return lively(network(), seed)
+        return lively(network().double().eval(), seed)
 
 
 def labelled(count: int = 4, seed: int = 0) -> tuple[Tensor, Tensor]:

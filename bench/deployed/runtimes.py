@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from criteria.evidence.meter import PeakMemory
 from criteria.network.given import copied
 from suites.protocol import Deployment
 
@@ -31,7 +30,6 @@ class Loaded:
 
     run: Run  # one forward pass of one batch
     file_bytes: int  # of its weights and buffers, or of its ONNX file
-    peak_bytes: int | None  # growth of resident memory while it was loaded and run once
 
 
 @contextmanager
@@ -56,7 +54,7 @@ def load(
     Raises:
         ExportError: this runtime is missing, or cannot run the network.
     """
-    batch, loaded = resized(inputs, deployment.batch), []
+    batch = resized(inputs, deployment.batch)
     with threads(deployment.threads), tempfile.TemporaryDirectory() as folder:
         if deployment.runtime in TORCH:
             size = sum(one.nbytes for one in model.state_dict().values())
@@ -66,11 +64,7 @@ def load(
             _write(model, inputs, file, deployment)
             size = sum(one.stat().st_size for one in Path(folder).iterdir())
             opened = partial(_open, file, batch, deployment)
-        for _ in range(copies):
-            with PeakMemory(model) as memory:
-                run = opened()
-                run()
-            loaded.append(Loaded(run, size, memory.bytes))
+        loaded = [Loaded(opened(), size) for _ in range(copies)]
     return loaded
 
 

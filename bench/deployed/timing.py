@@ -53,7 +53,6 @@ def compare_latency(dense: Loaded, pruned: Loaded, copy: Loaded, deployment: Dep
                 percentiles_ms=(tenths[0], tenths[4], tenths[8]),
                 ratios=[kept / whole for whole, kept, _ in fastest],
                 aa_ratio=median(again / whole for whole, _, again in fastest),
-                peak_bytes=(pruned.peak_bytes, dense.peak_bytes),
                 file_bytes=(pruned.file_bytes, dense.file_bytes),
             )
             if found.reliable:

@@ -1,3 +1,3 @@
 """Architectures: built by name, seeded, and such that torch-pruning cuts them rightly."""
 
-from .registry import build_model, list_models
+from .registry import build_model, code_of, list_models

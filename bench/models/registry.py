@@ -1,46 +1,43 @@
-"""Architectures by name, built with a seed of their own.
+"""Networks by name, built with a seed of their own: ours, other libraries', and users'.
 
-Adding one is a module with a function `(classes, channels, image_size, *, options)` and an entry
-in `architectures.yaml`. Modules are imported when a model is built, as some import torchvision.
+Adding one of ours is a module with a function `(classes, channels, image_size, *, options)` and an
+entry in `architectures.yaml`. Modules are imported when a model is built, as some import
+torchvision.
 """
 
 from __future__ import annotations
 
 import inspect
-import pkgutil
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from pydantic import TypeAdapter
-
 from criteria.lazy import nn, torch
 from suites.faults import no_such
-from suites.files import read_yaml
 from suites.problem import ModelSpec
 
-from ..errors import ModelError
+from ..errors import ModelError, at_fault
+from .architectures import ARCHITECTURES
 from .checkpoint import load_checkpoint
+from .constructors import (
+    CATALOG,
+    Call,
+    call,
+    call_of,
+    called,
+    code_behind,
+    file_of,
+    found,
+    refuse_unknown,
+)
 
 TORCHVISION = "torchvision:"
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """A line for `bench list`, the `module:function` that builds it, and what is fixed there."""
-
-    about: str
-    where: str
-    fixed: dict[str, Any] = field(default_factory=dict)
-
-    def builder(self) -> Callable[..., nn.Module]:
-        return pkgutil.resolve_name(f"{__package__}.{self.where}")
-
-
-ARCHITECTURES = TypeAdapter(dict[str, Architecture]).validate_python(
-    read_yaml(Path(__file__).with_name("architectures.yaml"))
-)
+ELSEWHERE = {
+    f"{TORCHVISION}NAME": "any classifier of torchvision; weights by name",
+    "timm:NAME": "any network of timm (extra timm), with random weights or a checkpoint",
+    "hf:NAME": "any image classifier of transformers (extra hf), by class or type",
+    "PACKAGE.MODULE:NAME": "a class of yours, or a function that builds a network",
+}
 
 
 def build_model(spec: ModelSpec, *, seed: int, **shape: int) -> nn.Module:
@@ -50,8 +47,8 @@ def build_model(spec: ModelSpec, *, seed: int, **shape: int) -> nn.Module:
     logits [n, classes]. The global random state is left as it was.
 
     Raises:
-        ModelError: unknown names and options, sizes that do not fit, weights that cannot be fetched
-            and checkpoints that do not fit.
+        ModelError: unknown names and options, sizes that do not fit, constructors that fail,
+            weights that cannot be fetched and checkpoints that do not fit.
 
     >>> spec = ModelSpec(name="vgg_small", options={"width": 8})
     >>> model = build_model(spec, classes=10, channels=1, image_size=8, seed=0)
@@ -59,35 +56,98 @@ def build_model(spec: ModelSpec, *, seed: int, **shape: int) -> nn.Module:
     torch.Size([2, 10])
     """
     with torch.random.fork_rng(devices=[]):
+        made = constructor(spec, **shape)  # first, as a module that is imported may draw
         # torch.manual_seed would also seed the generators of every GPU.
         torch.default_generator.manual_seed(seed)
-        build = _from_torchvision if spec.name.startswith(TORCHVISION) else _own
-        model = build(spec, shape)
-    if spec.checkpoint:
+        model = _built(spec, made)
+    if spec.checkpoint and Path(spec.checkpoint).is_dir():
+        from .hubs import load_folder
+
+        load_folder(model, spec)
+    elif spec.checkpoint:
         load_checkpoint(model, Path(spec.checkpoint), spec.sha256)
     return model.train()
+
+
+def constructor(spec: ModelSpec, **shape: int) -> Call:
+    """The call that makes a network for data of this shape.
+
+    Raises:
+        ModelError: unknown names and options.
+
+    >>> constructor(ModelSpec(name="torch.nn:Identity", options={"width": 3}), classes=10)
+    {'call': 'torch.nn:Identity', 'arguments': {'width': 3}}
+    """
+    kind = spec.name.partition(":")[0]
+    if spec.weights and kind != "torchvision":
+        raise ModelError(
+            f"{spec.name}: weights by name exist for {TORCHVISION}NAME only; give `checkpoint:`"
+        )
+    if kind == "torchvision":
+        return _from_torchvision(spec, shape)
+    if kind in ("timm", "hf"):
+        from .hubs import from_timm, from_transformers
+
+        return (from_timm if kind == "timm" else from_transformers)(spec, shape)
+    if spec.name not in ARCHITECTURES:
+        return call_of(spec.name, _users(spec.name), shape, spec.options)
+    architecture = ARCHITECTURES[spec.name]
+    _check_options(spec, architecture.builder(), architecture.fixed)
+    given = {**architecture.fixed, **shape, **spec.options}
+    return call(f"{__package__}.{architecture.where}", **given)
 
 
 def list_models() -> dict[str, str]:
     """One line about each model."""
     own = {name: architecture.about for name, architecture in ARCHITECTURES.items()}
-    return {**own, f"{TORCHVISION}NAME": "any classifier of torchvision; weights by name"}
+    return {**own, **{one.name: one.summary for one in CATALOG.all()}, **ELSEWHERE}
 
 
-def _own(spec: ModelSpec, shape: dict[str, int]) -> nn.Module:
-    if spec.name not in ARCHITECTURES:
-        raise ModelError(no_such("model", spec.name, [*ARCHITECTURES, f"{TORCHVISION}NAME"]))
-    if spec.weights:
-        raise ModelError(
-            f"{spec.name}: weights by name exist for {TORCHVISION}NAME only; give `checkpoint:`"
-        )
-    architecture = ARCHITECTURES[spec.name]
-    builder = architecture.builder()
-    _check_options(spec, builder, architecture.fixed)
-    return builder(**architecture.fixed, **shape, **spec.options)
+def code_of(spec: ModelSpec) -> str | None:
+    """What stands in keys for the code behind a network; None of ours and torchvision's.
+
+    Of a user's it is a digest of its files, of other libraries their version.
+
+    Raises:
+        ModelError: nothing has that name.
+    """
+    kind = spec.name.partition(":")[0]
+    if spec.name in ARCHITECTURES or kind == "torchvision":
+        return None
+    if kind in ("timm", "hf"):
+        from .hubs import version_of
+
+        return version_of(kind)
+    return code_behind(_users(spec.name), spec.name)
 
 
-def _from_torchvision(spec: ModelSpec, shape: dict[str, Any]) -> nn.Module:
+def _users(name: str) -> Callable[..., Any]:
+    """A user's constructor, by where it lies, or by the name that a plugin has given it."""
+    if ":" in name:
+        return found(name)
+    CATALOG.load()
+    if name not in CATALOG.by_name:
+        raise ModelError(no_such("model", name, list_models()))
+    build: Callable[..., Any] = CATALOG.by_name[name].type
+    return build
+
+
+def _built(spec: ModelSpec, made: Call) -> nn.Module:
+    code = code_of(spec)
+    try:
+        model = called(made)
+    except (Exception, SystemExit) as error:  # of a user's code, or a library's
+        if code is None or isinstance(error, ModelError):
+            raise
+        theirs = " " in code  # a library's name and version
+        said = error if theirs else at_fault(file_of(found(made["call"])), error)
+        raise ModelError(f"model {spec.name}: {said}") from error
+    if not isinstance(model, nn.Module):
+        raise ModelError(f"{spec.name} gives a {type(model).__name__}, not an nn.Module")
+    return model
+
+
+def _from_torchvision(spec: ModelSpec, shape: dict[str, Any]) -> Call:
     from .zoo import names, torchvision_model
 
     name = spec.name.removeprefix(TORCHVISION)
@@ -96,7 +156,8 @@ def _from_torchvision(spec: ModelSpec, shape: dict[str, Any]) -> nn.Module:
     if not name.startswith("vit_") and spec.options:
         raise ModelError(f"{spec.name} takes no options, not {', '.join(spec.options)}")
     _check_options(spec, torchvision_model)
-    return torchvision_model(name, spec.weights, **shape, **spec.options)
+    place = f"{torchvision_model.__module__}:{torchvision_model.__name__}"
+    return call(place, name=name, weights=spec.weights, **shape, **spec.options)
 
 
 def _check_options(
@@ -109,12 +170,9 @@ def _check_options(
         for name, parameter in inspect.signature(builder).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY and name not in fixed
     ]
+    refuse_unknown(spec.name, spec.options, known)
     for name, value in spec.options.items():
-        if name not in known:
-            allowed = f"it takes {', '.join(known)}" if known else "it takes none"
-            raise ModelError(f"{spec.name} has no option {name!r}; {allowed}")
-        wanted = _wanted(hints[name], value)
-        if wanted:
+        if wanted := _wanted(hints[name], value):
             raise ModelError(f"{spec.name}: option {name}: {value!r} is not {wanted}")
 
 

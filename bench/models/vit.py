@@ -135,16 +135,24 @@ class SelfAttention(nn.Module):
         return self.dense_heads
 
     def forward(
-        self, query: Tensor, key: Tensor, value: Tensor, need_weights: bool = False
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        need_weights: bool = False,
+        **masked: Any,
     ) -> tuple[Tensor, None]:
-        """Called like `nn.MultiheadAttention` with batch_first; the weights are not returned."""
+        """Called like `nn.MultiheadAttention` with batch_first; the weights are not returned.
+
+        What is `masked` is what `scaled_dot_product_attention` takes: `attn_mask` or `is_causal`.
+        """
         heads = (-1, self.dense_head_dim) if self.unit == "heads" else (self.dense_heads, -1)
         q, k, v = (
             layer(x).unflatten(-1, heads).transpose(1, 2)
             for layer, x in ((self.q, query), (self.k, key), (self.v, value))
         )
         dropout = self.dropout if self.training else 0.0
-        out = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=self.scale)
+        out = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=self.scale, **masked)
         return self.proj(out.transpose(1, 2).flatten(2)), None
 
     def equal_blocks(self) -> dict[nn.Module, int]:
@@ -168,11 +176,10 @@ class SelfAttention(nn.Module):
         return dict.fromkeys((self.q, self.k, self.v), self.num_heads)
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """Take the packed names of `nn.MultiheadAttention` too, as torchvision saves them."""
+        """Take the packed names of `nn.MultiheadAttention` and timm too, as they save them."""
         for kind in ("weight", "bias"):
-            packed = state.pop(f"{prefix}in_proj_{kind}", None)
-            if packed is not None:
-                parts = zip("qkv", packed.chunk(3), strict=True)
+            for packed in {f"{prefix}in_proj_{kind}", f"{prefix}qkv.{kind}"} & {*state}:
+                parts = zip("qkv", state.pop(packed).chunk(3), strict=True)
                 state |= {f"{prefix}{name}.{kind}": part for name, part in parts}
             out = state.pop(f"{prefix}out_proj.{kind}", None)
             if out is not None:

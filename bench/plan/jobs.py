@@ -88,6 +88,7 @@ class BaseJob(_Job):
         recipe: None takes the weights as they are.
         checkpoint_sha256: of the file, where the model has one.
         own_split: its division into train and validation is another than that of other bases.
+        code: what stands for the code of a network that is none of ours.
     """
 
     kind: ClassVar[str] = "bases"
@@ -97,6 +98,11 @@ class BaseJob(_Job):
     base: int
     checkpoint_sha256: str | None
     own_split: bool = False
+    code: str | None = None
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        return self._made(*(() if self.code else ("code",)))
 
     @property
     def axes(self) -> dict[str, str | int]:

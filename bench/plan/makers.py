@@ -18,6 +18,7 @@ from suites.protocol import Rewind, pattern
 
 from ..data.download import file_sha256
 from ..errors import ModelError, PlanError
+from ..models import code_of
 from . import jobs
 from .refusals import off_the_road, refuse_no_batch, too_short, unfit_training
 from .uses import CriterionSpec, PhaseUse
@@ -116,7 +117,10 @@ class Maker(Generic[S]):
         recipe = self.recipe(case, name) if name else None
         checkpoint = _checkpoint_hash(case.model)
         own_split = self.suite.own_splits(case.dataset, case.model)
-        return jobs.BaseJob(case.dataset, case.model, recipe, case.base, checkpoint, own_split)
+        code = self.once(("code", case.model.name), lambda: code_of(case.model))
+        return jobs.BaseJob(
+            case.dataset, case.model, recipe, case.base, checkpoint, own_split, code
+        )
 
 
 class ComparisonMaker(Maker[Suite]):

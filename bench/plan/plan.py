@@ -62,16 +62,11 @@ def make_plan(suite: Suite | FidelitySuite) -> Plan:
     32 resnet20 on digits · l1 · 70 % · none
     """
     from ..data.known import list_datasets
-    from ..models import list_models
 
-    datasets = [one.name for one in suite.datasets if not one.name.startswith("hf:")]
-    models = [one.name for one in suite.models if not one.name.startswith("torchvision:")]
-    for what, names, known in (
-        ("dataset", datasets, list_datasets()),
-        ("model", models, list_models()),
-    ):
-        if unknown := [name for name in names if name not in known]:
-            raise PlanError(no_such(what, unknown[0], known))
+    known = list_datasets()
+    for name in (one.name for one in suite.datasets):
+        if name not in known and not name.startswith("hf:"):
+            raise PlanError(no_such("dataset", name, known))
     if isinstance(suite, FidelitySuite):
         return Plan(suite, tuple(map(FidelityMaker(suite).trial, expand(suite))))
     return Plan(suite, tuple(map(ComparisonMaker(suite).trial, expand(suite))))

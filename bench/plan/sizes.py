@@ -13,7 +13,7 @@ from suites.problem import DatasetSpec, ModelSpec
 
 from ..data.known import Contents, find
 from ..errors import StoreError
-from ..models import build_model
+from ..models import build_model, code_of
 from ..pruning.cost import count_macs
 from ..store.sealed import file_digests, read_json, write_json
 from ..store.store import Store
@@ -88,7 +88,8 @@ def _kept(spec: str, shape: tuple[int, int, int], store: Store | None) -> ModelS
     if store is None:
         return _size(spec, *shape)
     code = file_digests(Path(__file__).parents[1])  # what builds and counts is all in it
-    key = content_key([spec, shape, code, version("torchvision")])
+    theirs = code_of(ModelSpec.model_validate_json(spec)) or version("torchvision")
+    key = content_key([spec, shape, code, theirs])
     file = store.path("sizes", key, ".json")
     known = read_json(file)
     if known is None:
@@ -99,14 +100,10 @@ def _kept(spec: str, shape: tuple[int, int, int], store: Store | None) -> ModelS
 
 
 def _size(spec: str, classes: int, channels: int, image_size: int) -> ModelSize:
-    with torch.device("meta"):
-        model = build_model(
-            ModelSpec.model_validate_json(spec),
-            classes=classes,
-            channels=channels,
-            image_size=image_size,
-            seed=0,
-        )
+    given = ModelSpec.model_validate_json(spec)
+    shape = {"classes": classes, "channels": channels, "image_size": image_size}
+    with torch.device("meta" if code_of(given) is None else "cpu"):  # others' may ask for values
+        model = build_model(given, seed=0, **shape)
         macs = count_macs(model, (torch.empty(1, channels, image_size, image_size),))
     layers = [each for each in model.modules() if isinstance(each, nn.Conv2d | nn.Linear)]
     return ModelSize(macs, sum(len(layer.weight) for layer in layers))

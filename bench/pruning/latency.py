@@ -135,7 +135,7 @@ def _narrow(
     if isinstance(layer, nn.Linear):
         return nn.Linear(fan_in, outputs, layer.bias is not None), [*shape[:-1], fan_in]
     assert isinstance(layer, nn.modules.conv._ConvNd)
-    depthwise = layer.groups == layer.in_channels
+    depthwise = layer.groups == layer.in_channels > 1
     blocks = outputs * layer.groups // layer.out_channels if depthwise else layer.groups
     kind = next(one for one in type(layer).__mro__ if one.__module__ == nn.Conv2d.__module__)
     made: nn.Module = kind(

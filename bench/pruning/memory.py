@@ -107,9 +107,9 @@ def memory_model(network: Network) -> MemoryModel:
     return MemoryModel(params, each, held, torch.tensor(whole.bytes).double(), lost, none)
 
 
-def peak_bytes(model: nn.Module, inputs: tuple[Any, ...]) -> int:
-    """The same of a network as it is, counted in a forward pass."""
-    tape = _Tape(model, resized(inputs, 1))
+def peak_bytes(model: nn.Module, inputs: tuple[Any, ...], batch: int = 1) -> int:
+    """The same of a network as it is, counted in a forward pass of a batch."""
+    tape = _Tape(model, resized(inputs, batch))
     most = max(sum(tape.bytes[place] for place in moment) for moment in tape.moments)
     return most + sum(one.nbytes for one in model.parameters())
 

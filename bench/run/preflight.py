@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import torch
 
+from criteria import StructureError
+from reports.formats import few
 from suites import Recipe
 
 from ..errors import ModelError
@@ -14,6 +16,7 @@ from ..plan.uses import PhaseUse
 from ..pruning.masks import weight_groups, weights_kept
 from ..pruning.network import Network, Rules
 from ..pruning.selection import InfeasibleBudget, made_in
+from ..pruning.sound import examine
 from ..steps.paths import rules_of
 from ..steps.perform import start
 from ..steps.workspace import Settings
@@ -51,6 +54,7 @@ def preflight(trials: Iterable[Trial], settings: Settings) -> dict[str, Examined
             splits[problem[0]] = Examined(len(data.test), data.classes)
             alone[problem] = len(data.train)
             seen[problem] = workspace.trace(base, workspace.fresh_model(base, data).eval(), data)
+            _examine(trial, seen[problem])
             workspace.calibration(trial.at, data)
         for recipe in _recipes(trial) if problem in alone else ():
             if not recipe.drop_last and alone[problem] % recipe.batch_size == 1:
@@ -72,6 +76,13 @@ def preflight(trials: Iterable[Trial], settings: Settings) -> dict[str, Examined
             _check_layers(trial, network, rules)
             _reachable(trial, network, rules)
     return splits
+
+
+def _examine(trial: Trial, network: Network) -> None:
+    try:
+        examine(network)
+    except StructureError as error:
+        raise StructureError(f"{trial.labels.problem}: {error}") from error
 
 
 def _recipes(job: Job) -> Iterator[Recipe]:
@@ -115,10 +126,17 @@ def _reachable(trial: TrialJob, network: Network, rules: Rules) -> None:
     groups = network.structure.groups
     spare = torch.tensor([group.units - rules.limits.floor(group) for group in groups])
     cost = network.cost.of(rules.cost)
-    least = cost(spare) / cost(torch.zeros_like(spare))
-    if cost(spare) > network.cost.target(rules.cost, trial.budget):
+    least, target = cost(spare), network.cost.target(rules.cost, trial.budget)
+    if least > target:
+        free = cost(torch.tensor([group.units - 1 for group in groups]))
+        whole = [f"{root} ({why})" for root, why in network.structure.refused.items()]
         raise InfeasibleBudget(
             f"budgets.{rules.cost}: {trial.budget:.3g} is out of reach for "
-            f"{trial.labels.problem}: the limits leave at least {least:.3g} of its {rules.cost}; "
-            "drop this budget, or loosen selection.protect, min_channels, layers or coupled"
+            f"{trial.labels.problem}: the limits leave at least "
+            f"{least / cost(torch.zeros_like(spare)):.3g} of its {rules.cost}; drop this budget"
+            + (
+                f"; these layers are kept whole: {few(whole)}"
+                if free > target
+                else ", or loosen selection.protect, min_channels, round_to, layers or coupled"
+            )
         )

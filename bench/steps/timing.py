@@ -23,6 +23,7 @@ from ..deployed.timing import compare_latency
 from ..errors import ExportError
 from ..plan.jobs import ENGINE_VERSION, PathJob, TimingJob
 from ..pruning.masks import masked
+from ..pruning.memory import peak_bytes
 from ..pruning.selection import InfeasibleBudget
 from ..store.provenance import environment
 from ..store.sealed import read_json, wanted, write_json
@@ -110,7 +111,11 @@ def compared(dense: nn.Module, pruned: nn.Module, image: Tensor, deployment: Dep
         (cut,) = load(pruned, (image,), deployment)
     except ExportError as why:
         return str(why)
-    return compare_latency(first, cut, second, deployment).model_dump()
+    found = compare_latency(first, cut, second, deployment)
+    if deployment.runtime == "eager":  # other runtimes keep what they hold to themselves
+        peaks = [peak_bytes(one, (image,), deployment.batch) for one in (pruned, dense)]
+        found = found.model_copy(update={"peak_bytes": tuple(peaks)})
+    return found.model_dump()
 
 
 def _shape(

@@ -7,17 +7,17 @@ import hashlib
 import time
 from dataclasses import replace
 
-import torch
 from torch import nn
 
 from reports.records import Costs, Measurements, TrainAccuracy, content_key
 
 from ..plan.jobs import TrialJob
-from ..pruning.cost import ChannelCost, count_macs, count_params, weight_uses
+from ..pruning.cost import weight_uses
 from ..pruning.masks import Holder, check_counts, check_held, macs_saved, masked, pack
 from ..pruning.memory import peak_bytes
-from ..pruning.network import Network, Removed
+from ..pruning.network import Network
 from ..pruning.selection import InfeasibleBudget
+from ..pruning.sound import recount
 from ..training.measure import accuracy, evaluate, layer_sparsity, torch_pruning_macs
 from .paths import load_masks, load_removed, path_file
 from .procedures import load_training
@@ -98,16 +98,15 @@ def _cut(job: TrialJob, workspace: Workspace, base: Base, network: Network) -> T
     if isinstance(removed, InfeasibleBudget):
         raise removed
     pruned = network.cut(removed)
-    macs, params = count_macs(pruned, network.inputs), count_params(pruned)
-    _check_arithmetic(job, base, removed, macs, params)
+    counts = recount(base.network, removed, pruned)
     widths = {
         group.root: (channels - len(gone) * group.channels_per_unit, channels)
         for group, gone in zip(network.structure.groups, removed, strict=True)
         for channels in [group.units * group.channels_per_unit]
     }
     sizes = {
-        "macs": macs,
-        "params": params,
+        "macs": counts["macs"],
+        "params": counts["params"],
         "torch_pruning_macs": torch_pruning_macs(pruned, network.inputs),
         "widths": widths,
         "kept_sha256": content_key([sorted(gone.tolist()) for gone in removed]),
@@ -136,16 +135,3 @@ def _mask(job: TrialJob, workspace: Workspace, base: Base, network: Network) -> 
         "layer_sparsity": layer_sparsity(model, model, masks),
     }
     return Thin(model, sizes, rider=Holder(model, masks), check=lambda: check_held(model, masks))
-
-
-def _check_arithmetic(job: TrialJob, base: Base, removed: Removed, macs: int, params: int) -> None:
-    """The arithmetic that chose the channels must equal a recount of the network that came out."""
-    counts = torch.tensor([len(one) for one in removed])
-    recounts: dict[ChannelCost, int] = {"macs": macs, "params": params}
-    for name, recount in recounts.items():
-        expected = base.network.cost.of(name)(counts)
-        if round(expected) != recount:
-            raise ArithmeticError(
-                f"{job}: {recount} {name} after the cut, {expected:.0f} by arithmetic; "
-                "this network has operations that the cost model does not know"
-            )

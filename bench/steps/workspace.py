@@ -17,8 +17,8 @@ from suites.faults import meant
 from ..data.datasets import Dataset, divide, read
 from ..data.reader import Source
 from ..errors import DataError, ModelError
-from ..models import build_model
 from ..models.checkpoint import local_checkpoint
+from ..models.fit import fresh
 from ..plan.jobs import DenseJob, EarlyJob, PreparedJob, Standpoint
 from ..pruning.cost import count_macs, count_params
 from ..pruning.network import Network
@@ -112,11 +112,8 @@ class Workspace:
 
     def fresh_model(self, job: DenseJob, data: Dataset) -> nn.Module:
         """The network before any training of ours."""
-        return build_model(
-            local_checkpoint(job.model, self.settings.data_root),
-            seed=seed("base-init", **job.axes),
-            **data.shape,
-        ).to(data.device)
+        spec = local_checkpoint(job.model, self.settings.data_root)
+        return fresh(spec, seed("base-init", **job.axes), data.noise(), **data.shape)
 
     def trace(self, job: DenseJob, model: nn.Module, data: Dataset) -> Network:
         """The network of a job's model, without the channels that it keeps whole.

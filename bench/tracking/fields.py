@@ -118,6 +118,10 @@ def metrics(record: Record) -> list[tuple[str, float, int]]:
             row[f"{name.removesuffix('_ratio')}_percent"] = 100 * row[name]
     found = named(row)
     found |= {f"work/images_{name}": float(x) for name, x in record.measurements.phases.items()}
+    for one in record.measurements.latency:
+        numbers = {name: x for name, x in one.numbers.items() if x is not None}
+        place = one.deployment.replace(", ", "-").replace(" ", "")
+        found |= {f"deployed/{place}-{name}": x for name, x in numbers.items()}
     found |= {f"procedure/{name}": float(x) for name, x in record.measurements.notes.items()}
     return [*((name, value, 0) for name, value in found.items()), *epochs(record.measurements)]
 

@@ -194,9 +194,9 @@ class Batch:
         """`[entries]`, float64: weights times gradients, summed over the block of each entry."""
 
         def add_up() -> Tensor:
-            return member.rows(self.products, bias=bias).sum(1, dtype=torch.float64)
+            return member.rows(self.products, bias=bias).sum(1, dtype=torch.float64).detach()
 
-        return self.evidence(("dots", member, bias), Need.GRADIENTS, lambda: add_up().detach())
+        return self.evidence(("dots", member, bias), Need.GRADIENTS, add_up)
 
     # SAMPLES and SQUARES, made while the gradients pass by
 
@@ -222,22 +222,19 @@ class Batch:
         Raises:
             NotApplicable: a layer has no formula for it.
         """
-
-        def scale() -> dict[str, Tensor]:
-            squares = self._passed_by(Need.SQUARES).squares
-            return {name: one * self.size for name, one in squares.items()}
-
-        return self.evidence("squared gradients", Need.SQUARES, scale)
+        return self._squares("squares", self.size)
 
     @property
     def last_squared_gradients(self) -> Mapping[str, Tensor]:
         """Squared gradients of the batch's last sample alone."""
+        return self._squares("last_squares", self.size**2)
 
-        def scale() -> dict[str, Tensor]:
-            squares = self._passed_by(Need.SQUARES).last_squares
-            return {name: one * self.size**2 for name, one in squares.items()}
+    def _squares(self, which: str, scale: int) -> Mapping[str, Tensor]:
+        def scaled() -> dict[str, Tensor]:
+            squares = getattr(self._passed_by(Need.SQUARES), which)
+            return {name: one * scale for name, one in squares.items()}
 
-        return self.evidence("last squared gradients", Need.SQUARES, scale)
+        return self.evidence(which, Need.SQUARES, scaled)
 
     def output_gradient(self, name: str) -> Tensor:
         """The gradient of each sample's own loss by the output of a layer, `[samples, ...]`.
@@ -271,24 +268,14 @@ class Batch:
         Args:
             vector: by parameter name; what is missing is zero.
         """
-
+        place = self.model, self.images, self.loss_of
         if vector is None:
             return self.evidence(
-                "hessian times weights",
-                Need.CURVATURE,
-                lambda: hessian_times_weights(self.model, self.images, self.loss_of),
+                "hessian times weights", Need.CURVATURE, lambda: hessian_times_weights(*place)
             )
+        graph = self.evidence("gradient graph", Need.CURVATURE, lambda: GradientGraph.of(*place))
         with self.mode():
-            return self.gradient_graph.hessian_product(vector)
-
-    @property
-    def gradient_graph(self) -> GradientGraph:
-        """The gradient of the batch's mean loss, from which Hessian-vector products are made."""
-        return self.evidence(
-            "gradient graph",
-            Need.CURVATURE,
-            lambda: GradientGraph.of(self.model, self.images, self.loss_of),
-        )
+            return graph.hessian_product(vector)
 
     def loss_of(self, outputs: Tensor) -> Tensor:
         """The batch's mean loss, as a function of the network's outputs.
@@ -396,15 +383,12 @@ class Batch:
             parameters = dict(self.model.named_parameters())
             of_weights = Need.GRADIENTS in self.shared.wanted
             ends = [*parameters.values()] if of_weights else passage.hooks.first
-            found = torch.autograd.grad(self.loss_of(outputs), ends, allow_unused=True)
+            found = torch.autograd.grad(
+                self.loss_of(outputs), ends, allow_unused=True, materialize_grads=of_weights
+            )
             with torch.no_grad():
                 passage.finish()
-            if not of_weights:
-                return {}
-            return {
-                name: torch.zeros_like(parameter) if gradient is None else gradient
-                for (name, parameter), gradient in zip(parameters.items(), found, strict=True)
-            }
+            return dict(zip(parameters, found, strict=True)) if of_weights else {}
 
         return self.evidence("gradients", BACKWARD, backward)
 

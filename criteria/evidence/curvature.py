@@ -45,10 +45,8 @@ class GradientGraph:
             found = torch.autograd.grad(
                 value, list(parameters.values()), create_graph=True, allow_unused=True
             )
-        gradients = {
-            name: one for name, one in zip(parameters, found, strict=True) if one is not None
-        }
-        return cls(parameters, gradients)
+        pairs = zip(parameters, found, strict=True)
+        return cls(parameters, {name: one for name, one in pairs if one is not None})
 
     def hessian_product(self, vector: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """H v by name (Pearlmutter, 1994); what is missing in `vector` is zero there."""
@@ -62,12 +60,9 @@ class GradientGraph:
             list(self.parameters.values()),
             grad_outputs=list(along.values()),
             retain_graph=True,  # other vectors may follow; it goes with the batch
-            allow_unused=True,
+            materialize_grads=True,
         )
-        return {
-            name: torch.zeros_like(parameter) if one is None else one
-            for (name, parameter), one in zip(self.parameters.items(), found, strict=True)
-        }
+        return dict(zip(self.parameters, found, strict=True))
 
     def own_product(self, name: str, vector: Tensor) -> Tensor:
         """The Hessian's own block of one parameter times a vector: no other parameter moves."""
@@ -165,11 +160,7 @@ def derivatives(terms: Terms, parameters: Sequence[Tensor]) -> list[Tensor]:
     if not terms:
         return [torch.zeros_like(parameter) for parameter in parameters]
     edges, cotangents = zip(*terms, strict=True)
-    found = torch.autograd.grad(edges, parameters, cotangents, allow_unused=True)
-    return [
-        torch.zeros_like(parameter) if one is None else one
-        for parameter, one in zip(parameters, found, strict=True)
-    ]
+    return list(torch.autograd.grad(edges, parameters, cotangents, materialize_grads=True))
 
 
 def layer_parameters(model: nn.Module) -> set[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,16 +101,14 @@ class PeakMemory:
         self.bytes: int | None = None
 
     def __enter__(self) -> PeakMemory:
+        self._start: int | None = None
         if self._cuda:
             torch.cuda.reset_peak_memory_stats()
-            self._start: int | None = torch.cuda.memory_allocated()
+            self._start = torch.cuda.memory_allocated()
             return self
-        self._start = None
-        try:
+        with suppress(OSError):  # not Linux, or not permitted: the measurement stays None
             _CLEAR.write_text("5")  # sets the high-water mark to what is resident now
-        except OSError:
-            return self  # not Linux, or not permitted: the measurement stays None
-        self._start = _high_water_mark()
+            self._start = _high_water_mark()
         return self
 
     def __exit__(self, *_: object) -> None:

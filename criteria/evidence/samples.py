@@ -59,15 +59,11 @@ def unfold(module: nn.Conv2d, given: Tensor) -> Tensor:
     """
     assert not isinstance(module.padding, str)
     pad_h, pad_w = module.padding
-    padded = functional.pad(given, (pad_w, pad_w, pad_h, pad_h))
-    (kh, kw), (dh, dw) = module.kernel_size, module.dilation
-    down, right = module.stride
-    height = (padded.shape[2] - dh * (kh - 1) - 1) // down + 1
-    width = (padded.shape[3] - dw * (kw - 1) - 1) // right + 1
-    n, c, h, w = padded.stride()
-    return padded.as_strided(
-        (*padded.shape[:2], kh, kw, height, width), (n, c, h * dh, w * dw, h * down, w * right)
-    )
+    windows = functional.pad(given, (pad_w, pad_w, pad_h, pad_h))
+    sides = zip(module.kernel_size, module.dilation, module.stride, strict=True)
+    for at, (size, dilation, stride) in enumerate(sides):
+        windows = windows.unfold(2 + at, dilation * (size - 1) + 1, stride)[..., ::dilation]
+    return windows.permute(0, 1, 4, 5, 2, 3)
 
 
 def _fold_conv(module: nn.Conv2d, given: Tensor, gradient: Tensor, fold: Fold) -> None:

@@ -21,8 +21,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import Field
-
 from ..criterion import Criterion, MemberOptions
 from ..errors import NotApplicable
 from ..evidence.batch import Batch, Labels
@@ -85,17 +83,14 @@ def _by_block(layer: nn.Module, given: Tensor, gradient: Tensor) -> tuple[Tensor
     """Patches and output gradients, each `[samples, blocks, ...features, height, width]`."""
     match layer:
         case nn.Conv2d() if layer.padding_mode == "zeros" and not isinstance(layer.padding, str):
-            groups = layer.groups
-            return (
-                unfold(layer, given).unflatten(1, (groups, -1)),
-                gradient.unflatten(1, (groups, -1)),
-            )
+            blocks = (layer.groups, -1)
+            return unfold(layer, given).unflatten(1, blocks), gradient.unflatten(1, blocks)
         case nn.Linear():  # [samples, ...tokens, features]
-            inputs, outputs = (
+            given, gradient = (
                 one.reshape(len(one), 1, 1, -1, one.shape[-1]).movedim(-1, 2)
                 for one in (given, gradient)
             )
-            return inputs, outputs
+            return given, gradient
     raise NotApplicable(f"Kronecker factors of {layer} are not known")
 
 
@@ -147,22 +142,15 @@ def unit_blocks(matrix: Tensor, elements: Tensor) -> Tensor:
 class SideOptions(MemberOptions):
     """Whose Fisher, and which layers of a group count."""
 
-    labels: Labels = Field(
-        default="expected",
-        description="of the loss: expected, the mean over all that could be drawn from the "
-        "network's softmax (true Fisher); sampled, one drawn from it; true, as given (empirical).",
-    )
-    bias: bool = Field(
-        default=True,
-        description="whether a layer's bias is a weight like others, which goes with its filter.",
-    )
+    labels: Labels = "expected"
+    """of the loss: expected, the mean over all that could be drawn from the network's softmax (true
+    Fisher); sampled, one drawn from it; true, as given (empirical)."""
+    bias: bool = True
+    """whether a layer's bias is a weight like others, which goes with its filter."""
     side: Annotated[
         Literal["out", "in", "both"], Only("channels", "a single weight has no side")
-    ] = Field(
-        default="out",
-        description="out: the filters that make the channel; in: what its consumers hold against "
-        "it; both.",
-    )
+    ] = "out"
+    """out: the filters that make the channel; in: what its consumers hold against it; both."""
 
 
 class Sided(Criterion):

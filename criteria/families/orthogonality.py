@@ -27,11 +27,8 @@ CONVOLUTIONAL = "Wang et al., CVPR 2020, arXiv 1911.12207"
 class PenaltyOptions(Options):
     """How much either penalty weighs."""
 
-    weight: float = Field(
-        default=0.1,
-        ge=0,
-        description="factor of the penalty; the one that Wang and Fu (ICLR 2023) give both.",
-    )
+    weight: float = Field(default=0.1, ge=0)
+    """factor of the penalty; the one that Wang and Fu (ICLR 2023) give both."""
 
 
 class KernelOrthogonality(Rider):

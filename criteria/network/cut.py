@@ -113,25 +113,34 @@ def zero_(model: nn.Module, group: Group, units: Tensor) -> None:
     Units(model, group, group.members).zero_(units)
 
 
-def verify(model: nn.Module, example_inputs: tuple[Any, ...], structure: Structure) -> None:
+def halves(groups: Sequence[Group]) -> list[Tensor]:
+    """A seeded half of every group's units."""
+    draw = torch.Generator().manual_seed(0)
+    return [torch.randperm(group.units, generator=draw)[: group.units // 2] for group in groups]
+
+
+def verify(model: nn.Module, example_inputs: tuple[Any, ...], structure: Structure) -> float:
     """Check that removing units equals zeroing them; pruning anything else would be silently wrong.
 
     A seeded half of every group goes at once. Groups that a layer norm spans are exempt: its
     statistics change with the width by nature; for them only the forward pass is checked.
 
+    Returns:
+        The largest difference of the outputs, relative to their size.
+
     Raises:
         StructureError: names the groups for which it does not hold, and what happens; or the
             network's outputs are not the same twice.
     """
-    fault = _fault(model, example_inputs, structure.groups)
+    apart, fault = _fault(model, example_inputs, structure.groups)
     if fault is None:
-        return
+        return apart
     if difference(model, model, example_inputs):
         raise StructureError(
             "the network gives other outputs each time, also in eval mode: it draws random numbers "
             "or keeps a state, so that nothing that is removed can be checked"
         )
-    faults = {one.root: _fault(model, example_inputs, [one]) for one in structure.groups}
+    faults = {one.root: _fault(model, example_inputs, [one])[1] for one in structure.groups}
     wrong = {root: one for root, one in faults.items() if one} or {"several layers together": fault}
     raise StructureError(
         f"{next(iter(wrong.values()))}, in the groups of {', '.join(wrong)}; put these layers on "
@@ -141,26 +150,27 @@ def verify(model: nn.Module, example_inputs: tuple[Any, ...], structure: Structu
 
 def _fault(
     model: nn.Module, example_inputs: tuple[Any, ...], groups: Sequence[Group]
-) -> str | None:
-    """What is wrong with removing a half of every group; None where nothing is."""
-    draw = torch.Generator().manual_seed(0)
-    halves = [torch.randperm(group.units, generator=draw)[: group.units // 2] for group in groups]
+) -> tuple[float, str | None]:
+    """How far outputs are apart without a half of every group, and what is wrong, or None."""
+    gone = halves(groups)
     spanned = [group.normalizes_over_channels for group in groups]
     none = torch.empty(0, dtype=torch.long)
-    plain = [none if span else half for span, half in zip(spanned, halves, strict=True)]
-    wide = [half if span else none for span, half in zip(spanned, halves, strict=True)]
+    plain = [none if span else half for span, half in zip(spanned, gone, strict=True)]
+    wide = [half if span else none for span, half in zip(spanned, gone, strict=True)]
     masked = mask(model, groups, plain)
     try:
         if any(spanned):
             _outputs(cut(model, groups, wide), example_inputs)
         apart, precise = _apart(masked, cut(model, groups, plain), example_inputs)
     except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
-        return f"the network does not run without some channels ({type(error).__name__}: {error})"
-    return (
-        None
-        if apart <= (EQUAL if precise else ROUNDED)
-        else "removing channels does not equal zeroing them"
-    )
+        said = f"the network does not run without some channels ({type(error).__name__}: {error})"
+        return float("inf"), said
+    if apart <= (EQUAL if precise else ROUNDED):
+        return apart, None
+    others = [one.name for group in groups for one in group.members if one.kind == "other"]
+    norms = [one for one in others if isinstance(model.get_submodule(one), nn.GroupNorm)]
+    why = f", as {norms[0]} takes statistics over several of them" if norms else ""
+    return apart, f"removing channels does not equal zeroing them{why}"
 
 
 def difference(model: nn.Module, other: nn.Module, example_inputs: tuple[Any, ...]) -> float:

@@ -13,18 +13,12 @@ from .preparation import Preparation
 class SlimmingOptions(Options):
     """How strong the penalty on scales is."""
 
-    strength: float = Field(
-        default=1e-4,
-        ge=0,
-        description="factor of the sum of all |gamma|; the paper takes 1e-4 for VGG and 1e-5 for "
-        "ResNet and DenseNet.",
-    )
+    strength: float = Field(default=1e-4, ge=0)
+    """factor of the sum of all |gamma|; the paper takes 1e-4 for VGG and 1e-5 for ResNet and
+    DenseNet."""
 
 
-@register_phase(
-    "bn_slimming",
-    cite="Liu et al., ICCV 2017, arXiv 1708.06519",
-)
+@register_phase("bn_slimming", cite="Liu et al., ICCV 2017, arXiv 1708.06519")
 class BNSlimming(Preparation):
     """L1 on the scales of batch norms: `strength * sign(gamma)` is added to their gradient."""
 

@@ -13,18 +13,12 @@ from .preparation import Preparation
 class GroupLassoOptions(Options):
     """How strong the pull on units is."""
 
-    strength: float = Field(
-        default=1e-4,
-        ge=0,
-        description="factor of the sum of all units' norms. The paper tunes its strengths for each "
-        "network; this one is ours.",
-    )
+    strength: float = Field(default=1e-4, ge=0)
+    """factor of the sum of all units' norms. The paper tunes its strengths for each network; this
+    one is ours."""
 
 
-@register_phase(
-    "group_lasso",
-    cite="Wen et al., NIPS 2016 (SSL), arXiv 1608.03665",
-)
+@register_phase("group_lasso", cite="Wen et al., NIPS 2016 (SSL), arXiv 1608.03665")
 class GroupLasso(Preparation):
     """The sum of all units' norms: `strength * w / ||w_unit||` is added to the gradient."""
 

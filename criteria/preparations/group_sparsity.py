@@ -13,14 +13,13 @@ from .preparation import Preparation
 class GroupSparsityOptions(Options):
     """The strength of DepGraph's recipe for CIFAR, and the base of torch-pruning's `regularize`."""
 
-    strength: float = Field(default=5e-4, ge=0, description="of the strongest unit's decay")
-    base: float = Field(default=16, ge=1, description="the weakest unit decays so much faster")
+    strength: float = Field(default=5e-4, ge=0)
+    """of the strongest unit's decay"""
+    base: float = Field(default=16, ge=1)
+    """the weakest unit decays so much faster"""
 
 
-@register_phase(
-    "group_sparsity",
-    cite="Fang et al., CVPR 2023 (DepGraph), arXiv 2301.12900",
-)
+@register_phase("group_sparsity", cite="Fang et al., CVPR 2023 (DepGraph), arXiv 2301.12900")
 class GroupSparsity(Preparation):
     """Decay of every weight a unit reads or writes, up to 16 times stronger for the weakest.
 

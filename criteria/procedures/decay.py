@@ -103,10 +103,7 @@ class _Rounds(Procedure):
         return {"rounds": self._round, "releases": self.controller.releases}
 
 
-@register_phase(
-    "decay",
-    cite=_CITE,
-)
+@register_phase("decay", cite=_CITE)
 class Decay(_Rounds):
     """Decay pruning (DPM) of the units chosen before training: all shrink to zero together."""
 
@@ -127,17 +124,11 @@ class Decay(_Rounds):
 class StagedOptions(DecayOptions):
     """How many rounds there are, and as `DecayOptions` how units fade."""
 
-    rounds: int = Field(
-        default=5,
-        ge=1,
-        description="each takes an equal share of the cost that has to go. Default ours.",
-    )
+    rounds: int = Field(default=5, ge=1)
+    """each takes an equal share of the cost that has to go. Default ours."""
 
 
-@register_phase(
-    "decay_staged",
-    cite=_CITE,
-)
+@register_phase("decay_staged", cite=_CITE)
 class DecayStaged(_Rounds):
     """Decay pruning (DPM) in rounds: score, let the lowest shrink to zero, score what is left."""
 

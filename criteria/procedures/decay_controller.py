@@ -12,7 +12,7 @@ from pydantic import Field
 
 from ..errors import StructureError
 from ..lazy import Tensor, torch
-from ..network.entries import Entries, Gathers
+from ..network.units import Entries, Gathers
 from ..options import Options
 from ..training import Training
 from .procedure import Removed
@@ -21,63 +21,37 @@ from .procedure import Removed
 class RectifyOptions(Options):
     """When a decaying unit is released. Re-implemented from the description, defaults are ours."""
 
-    rate: float = Field(
-        default=0.3,
-        ge=-1,
-        le=1,
-        description="C_rate must be above it; in [-1, 1], see `escape_rate`.",
-    )
-    length: float = Field(
-        default=1.0, ge=0, description="C_len must be above it, see `relative_length`."
-    )
-    window: int | None = Field(
-        default=None,
-        ge=1,
-        description="both are means over the last so many steps; None is 5, or all steps if fewer.",
-    )
-    combine: Literal["and", "or"] = Field(
-        default="and", description="whether both or one of the two must hold."
-    )
-    on: Literal["all", "vectors"] = Field(
-        default="all",
-        description="`all` of a unit, rows of weights with their steps and gradients times |row| "
-        "/ |row at the start| (behind a batch norm a row's gradient grows as the row "
-        "shrinks and says nothing); or `vectors`, parameters of one dimension alone: "
-        "scale and shift of norms, biases, gates.",
-    )
-    max_releases: int = Field(
-        default=2, ge=0, description="of one unit in one training, so that the procedure ends."
-    )
-    cool_down: int | None = Field(
-        default=None,
-        ge=0,
-        description="steps after a release in which the unit should not be chosen; None is "
-        "`steps`.",
-    )
+    rate: float = Field(default=0.3, ge=-1, le=1)
+    """C_rate must be above it; in [-1, 1], see `escape_rate`."""
+    length: float = Field(default=1.0, ge=0)
+    """C_len must be above it, see `relative_length`."""
+    window: int | None = Field(default=None, ge=1)
+    """both are means over the last so many steps; None is 5, or all steps if fewer."""
+    combine: Literal["and", "or"] = "and"
+    """whether both or one of the two must hold."""
+    on: Literal["all", "vectors"] = "all"
+    """`all` of a unit, rows of weights with their steps and gradients times |row| / |row at the
+    start| (behind a batch norm a row's gradient grows as the row shrinks and says nothing); or
+    `vectors`, parameters of one dimension alone: scale and shift of norms, biases, gates."""
+    max_releases: int = Field(default=2, ge=0)
+    """of one unit in one training, so that the procedure ends."""
+    cool_down: int | None = Field(default=None, ge=0)
+    """steps after a release in which the unit should not be chosen; None is `steps`."""
 
 
 class DecayOptions(Options):
     """How units fade. Re-implemented from the description; the paper's choices are not known."""
 
-    steps: int = Field(
-        default=50,
-        ge=1,
-        description="N, rescalings from full length to zero; 1 removes at once. Default ours.",
-    )
-    norm: Literal["joint", "per_tensor"] = Field(
-        default="joint",
-        description="`joint`, one length for all that makes a unit (as OTOv2 joins it), or one "
-        "`per_tensor`.",
-    )
-    ramp: Literal["absolute", "relative"] = Field(
-        default="absolute",
-        description="`absolute` re-imposes the length (N - n) / N of the first one after every "
-        "step (the paper's); `relative` multiplies by (N - n) / (N - n + 1), so that "
-        "growth by the gradient survives (HESSO, in the code of OTO).",
-    )
-    rectify: RectifyOptions | None = Field(
-        default=None, description="releases of units that resist; None is smooth pruning alone."
-    )
+    steps: int = Field(default=50, ge=1)
+    """N, rescalings from full length to zero; 1 removes at once. Default ours."""
+    norm: Literal["joint", "per_tensor"] = "joint"
+    """`joint`, one length for all that makes a unit (as OTOv2 joins it), or one `per_tensor`."""
+    ramp: Literal["absolute", "relative"] = "absolute"
+    """`absolute` re-imposes the length (N - n) / N of the first one after every step (the paper's);
+    `relative` multiplies by (N - n) / (N - n + 1), so that growth by the gradient survives (HESSO,
+    in the code of OTO)."""
+    rectify: RectifyOptions | None = None
+    """releases of units that resist; None is smooth pruning alone."""
 
 
 class DecayController:

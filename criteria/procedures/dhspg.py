@@ -1,13 +1,13 @@
 """DHSPG (OTOv2): redundant units are pushed to the origin, and projected there once they turn."""
 
+from bisect import bisect_left
 from typing import ClassVar
 
 from pydantic import Field
 
 from ..errors import TooFewSteps
 from ..lazy import Tensor, torch
-from ..network.entries import Entries
-from ..network.units import Units
+from ..network.units import Entries, Units
 from ..options import Options
 from ..phases import register_phase
 from ..training import Training
@@ -18,43 +18,23 @@ from .procedure import Procedure, Removed
 class DhspgProcedureOptions(Options):
     """Defaults are the authors' for SGD, where nothing else is said."""
 
-    start: float = Field(
-        default=0.1,
-        ge=0,
-        lt=1,
-        description="share of the training's steps before units are chosen (theirs: 1/30 to 1/6).",
-    )
-    tolerance: float = Field(
-        default=0.2,
-        ge=0,
-        lt=1,
-        description="the redundant set is chosen for this much less than the budget, as a share "
-        "of it, so that not all of it has to go. Theirs counts units, up to all of "
-        "them; default ours.",
-    )
-    penalty: float = Field(
-        default=1e-3,
-        ge=0,
-        description="lambda_0, the least push, in units of the gradient. Theirs is for hundreds "
-        "of epochs; a training of a few needs hundreds of times that, or most units "
-        "are left over for the end.",
-    )
-    amplification: float = Field(
-        default=2.0, ge=1, description="of the push that just turns the descent direction."
-    )
-    ceiling: float = Field(default=10.0, ge=1, description="the largest push, in penalties.")
-    epsilon: float = Field(
-        default=0.9,
-        ge=0,
-        lt=1,
-        description="a unit whose step leaves less than this share of it, along itself, becomes "
-        "zero; larger is more aggressive (their recipes: 0.9 and 0.95).",
-    )
-    decay: DecayOptions | None = Field(
-        default=None,
-        description="let such units decay (DPM), and perhaps go again, instead of zeroing them "
-        "at once.",
-    )
+    start: float = Field(default=0.1, ge=0, lt=1)
+    """share of the training's steps before units are chosen (theirs: 1/30 to 1/6)."""
+    tolerance: float = Field(default=0.2, ge=0, lt=1)
+    """the redundant set is chosen for this much less than the budget, as a share of it, so that not
+    all of it has to go. Theirs counts units, up to all of them; default ours."""
+    penalty: float = Field(default=1e-3, ge=0)
+    """lambda_0, the least push, in units of the gradient. Theirs is for hundreds of epochs; a
+    training of a few needs hundreds of times that, or most units are left over for the end."""
+    amplification: float = Field(default=2.0, ge=1)
+    """of the push that just turns the descent direction."""
+    ceiling: float = Field(default=10.0, ge=1)
+    """the largest push, in penalties."""
+    epsilon: float = Field(default=0.9, ge=0, lt=1)
+    """a unit whose step leaves less than this share of it, along itself, becomes zero; larger is
+    more aggressive (their recipes: 0.9 and 0.95)."""
+    decay: DecayOptions | None = None
+    """let such units decay (DPM), and perhaps go again, instead of zeroing them at once."""
 
 
 @register_phase(
@@ -191,13 +171,11 @@ class Dhspg(Procedure):
         def with_first(count: int) -> Tensor:
             return leaving.index_fill(0, order[:count], True)
 
-        low, high = 0, len(order)
-        while low < high:  # removing more never costs more
-            middle = (low + high) // 2
-            low, high = (low, middle) if self._meets(with_first(middle)) else (middle + 1, high)
-        found = with_first(low)
-        if low and self._overshoots(found):
-            found = self._finer(with_first(low - 1), order[low:])
+        # Removing more never costs more.
+        least = bisect_left(range(len(order)), True, key=lambda n: self._meets(with_first(n)))
+        found = with_first(least)
+        if least and self._overshoots(found):
+            found = self._finer(with_first(least - 1), order[least:])
         return found & ~leaving
 
     def _finer(self, leaving: Tensor, rest: Tensor) -> Tensor:

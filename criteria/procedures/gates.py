@@ -26,12 +26,9 @@ from .procedure import Ground, Procedure, Removed
 class GateDecayOptions(DecayOptions):
     """How closed gates fade, instead of being shut at once (DPM)."""
 
-    of: Literal["gates", "gates_and_shifts"] = Field(
-        default="gates",
-        description="what fades of a unit, its gates, or its gates and their shifts. Ours: the "
-        "paper's choice is not known. The rest of the unit goes when its gates are "
-        "zero.",
-    )
+    of: Literal["gates", "gates_and_shifts"] = "gates"
+    """what fades of a unit, its gates, or its gates and their shifts. Ours: the paper's choice is
+    not known. The rest of the unit goes when its gates are zero."""
 
 
 class GatesOptions(Options):
@@ -42,50 +39,26 @@ class GatesOptions(Options):
     shorter or longer.
     """
 
-    cycles: int = Field(
-        default=2,
-        ge=1,
-        description="of one tock and its ticks. The paper goes on until the budget is met (VGG16 "
-        "to a tenth of its cost: 34).",
-    )
-    ticks_per_tock: int = Field(
-        default=10,
-        ge=1,
-        description="ticks after each tock, and its length in ticks (paper: 10 and 10).",
-    )
-    tock: int = Field(
-        default=10,
-        ge=1,
-        description="ticks after each tock, and its length in ticks (paper: 10 and 10).",
-    )
-    per_tick: float | None = Field(
-        default=None,
-        gt=0,
-        lt=1,
-        description="share of the remaining units that leave at each tick by the paper's "
-        "threshold (0.005 for VGG16, 0.002 for ResNet-56; the training ends once the "
-        "budget is met, and fails if it is not). None, the default and ours: the "
-        "ticks take equal shares of the cost, so that any length of training ends at "
-        "the budget.",
-    )
-    sparsity: float = Field(
-        default=1e-3,
-        ge=0,
-        description="factor of the sum of all |g| that a tock adds to the loss (paper: 1e-3).",
-    )
-    low_rate: float = Field(
-        default=0.1,
-        gt=0,
-        le=1,
-        description="of a tick, and of a tock's start and end, whose middle has the recipe's "
-        "learning rate; a factor (paper: 1e-3 and 1e-2, thus 0.1 of a recipe with "
-        "0.01).",
-    )
-    decay: GateDecayOptions | None = Field(
-        default=None,
-        description="fade units that leave over steps of the ticks and tocks that follow; the "
-        "last tick is so much earlier. None shuts them at once.",
-    )
+    cycles: int = Field(default=2, ge=1)
+    """of one tock and its ticks. The paper goes on until the budget is met (VGG16 to a tenth of its
+    cost: 34)."""
+    ticks_per_tock: int = Field(default=10, ge=1)
+    """ticks after each tock, and its length in ticks (paper: 10 and 10)."""
+    tock: int = Field(default=10, ge=1)
+    """ticks after each tock, and its length in ticks (paper: 10 and 10)."""
+    per_tick: float | None = Field(default=None, gt=0, lt=1)
+    """share of the remaining units that leave at each tick by the paper's threshold (0.005 for
+    VGG16, 0.002 for ResNet-56; the training ends once the budget is met, and fails if it is not).
+    None, the default and ours: the ticks take equal shares of the cost, so that any length of
+    training ends at the budget."""
+    sparsity: float = Field(default=1e-3, ge=0)
+    """factor of the sum of all |g| that a tock adds to the loss (paper: 1e-3)."""
+    low_rate: float = Field(default=0.1, gt=0, le=1)
+    """of a tick, and of a tock's start and end, whose middle has the recipe's learning rate; a
+    factor (paper: 1e-3 and 1e-2, thus 0.1 of a recipe with 0.01)."""
+    decay: GateDecayOptions | None = None
+    """fade units that leave over steps of the ticks and tocks that follow; the last tick is so much
+    earlier. None shuts them at once."""
 
 
 ROUNDING = 1e-9  # of shares of the cost
@@ -126,10 +99,7 @@ def beats(options: GatesOptions, steps: int) -> list[Beat]:
     return found + [Beat(False, found[-1].ticks, ends[-1], steps)] * (fade > 0)
 
 
-@register_phase(
-    "gates",
-    cite="You et al. (Gate Decorator), NeurIPS 2019, arXiv 1909.08174",
-)
+@register_phase("gates", cite="You et al. (Gate Decorator), NeurIPS 2019, arXiv 1909.08174")
 class Gates(Procedure):
     """Trains gates in the place of batch norms and closes the lowest at the end of each tick."""
 
@@ -300,10 +270,8 @@ class Gates(Procedure):
 
 def _flags(scores: Sequence[Tensor], units: Removed) -> list[Tensor]:
     """`[units]` of each group: whether a unit is among these."""
-    flags = [torch.zeros_like(one, dtype=torch.bool) for one in scores]
-    for one, chosen in zip(flags, units, strict=True):
-        one[chosen] = True
-    return flags
+    pairs = zip(scores, units, strict=True)
+    return [torch.zeros_like(one).bool().index_fill(0, chosen, True) for one, chosen in pairs]
 
 
 def _count(units: Removed) -> int:

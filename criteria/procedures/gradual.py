@@ -1,5 +1,6 @@
 """Removing step by step: of the units that have to leave in the end, those that leave first."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from ..lazy import Tensor, torch
@@ -29,12 +30,8 @@ def lowest(ground: Ground, scores: Sequence[Tensor], share: float) -> Removed:
         chosen = order[:count]
         return [units[chosen[owner[chosen] == at]].sort().values for at in range(len(doomed))]
 
-    low, high = 0, len(order)
-    while low < high:  # the shortest prefix
-        middle = (low + high) // 2
-        enough = ground.share(first(middle)) <= share
-        low, high = (low, middle) if enough else (middle + 1, high)
-    return first(low)
+    prefixes = range(len(order))  # the shortest that is enough, or all
+    return first(bisect_left(prefixes, True, key=lambda n: ground.share(first(n)) <= share))
 
 
 def under_threshold(
@@ -51,16 +48,11 @@ def under_threshold(
         free: `[units]` flags; the others stay, whatever their scores.
         norms: of each group.
     """
-    pool = (
-        torch.cat(
-            [
-                values[flags & (values != 0)].repeat_interleave(times)
-                for values, flags, times in zip(scores, free, norms, strict=True)
-            ]
-        )
-        .sort()
-        .values
-    )
+    nonzero = [
+        values[flags & (values != 0)].repeat_interleave(times)
+        for values, flags, times in zip(scores, free, norms, strict=True)
+    ]
+    pool = torch.cat(nonzero).sort().values
     threshold = pool[min(count, len(pool) - 1)] if len(pool) else 0.0
     return [flags & (values <= threshold) for values, flags in zip(scores, free, strict=True)]
 

@@ -20,13 +20,10 @@ CITE = "Wang et al., ICLR 2021 (Neural Pruning via Growing Regularization), arXi
 class GregOptions(GrowthOptions):
     """How the penalty grows, and when it may stop growing."""
 
-    mag_ratio_limit: float | None = Field(
-        default=1000.0,
-        gt=1,
-        description="growth ends before the ceiling where in every layer the mean size of kept "
-        "weights is so many times that of the doomed (a running mean over updates, of which each "
-        "counts a tenth); 1000 in the code. null: never.",
-    )
+    mag_ratio_limit: float | None = Field(default=1000.0, gt=1)
+    """growth ends before the ceiling where in every layer the mean size of kept weights is so many
+    times that of the doomed (a running mean over updates, of which each counts a tenth); 1000 in
+    the code. null: never."""
 
 
 class Greg(GrowingPenalty):
@@ -62,10 +59,7 @@ def magnitude_ratios(parts: Sequence[DoomedEntries]) -> list[float]:
     return torch.stack(ratios).tolist() if ratios else []
 
 
-@register_phase(
-    "greg1",
-    cite=CITE,
-)
+@register_phase("greg1", cite=CITE)
 class Greg1(Greg):
     """GReg-1: a growing L2 penalty moves what the doomed units do over to the others."""
 
@@ -73,28 +67,16 @@ class Greg1(Greg):
 class Greg2Options(GregOptions):
     """The options of GReg-1, whose growth counts from the pick, and how all penalties grow."""
 
-    pick: float | None = Field(
-        default=None,
-        gt=0,
-        lt=1,
-        description="share of the training's steps after which units are picked. Default: a "
-        "twelfth, before ten twelfths of growth.",
-    )
-    pick_delta: float | None = Field(
-        default=None,
-        gt=0,
-        description="instead, what an update adds until then (1e-5 in the paper).",
-    )
-    pick_ceiling: float = Field(
-        default=0.01,
-        gt=0,
-        description="of the strength on all units, at which they are picked; the paper's 0.01.",
-    )
-    kept: float = Field(
-        default=-1e-4,
-        description="strength on the units that are kept, from the pick on; below 0 it takes from "
-        "their weight decay. -1e-4 in the code (of layers that lose some); the paper: 0.",
-    )
+    pick: float | None = Field(default=None, gt=0, lt=1)
+    """share of the training's steps after which units are picked. Default: a twelfth, before ten
+    twelfths of growth."""
+    pick_delta: float | None = Field(default=None, gt=0)
+    """instead, what an update adds until then (1e-5 in the paper)."""
+    pick_ceiling: float = Field(default=0.01, gt=0)
+    """of the strength on all units, at which they are picked; the paper's 0.01."""
+    kept: float = -1e-4
+    """strength on the units that are kept, from the pick on; below 0 it takes from their weight
+    decay. -1e-4 in the code (of layers that lose some); the paper: 0."""
 
     @model_validator(mode="after")
     def rising(self) -> Greg2Options:
@@ -105,10 +87,7 @@ class Greg2Options(GregOptions):
         return self
 
 
-@register_phase(
-    "greg2",
-    cite=CITE,
-)
+@register_phase("greg2", cite=CITE)
 class Greg2(Greg):
     """GReg-2: a growing penalty on all units tells them apart; then GReg-1 on the lowest."""
 

@@ -4,6 +4,8 @@ First the strength grows in steps to its ceiling; then, at the strength reached,
 stabilises while the doomed units are set to zero layer by layer, from the front.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,12 +14,51 @@ from typing import Any, ClassVar
 from pydantic import Field, ValidationInfo, field_validator
 
 from ..errors import OptionError
+from ..lazy import nn
+from ..network.member import kind_of
 from ..network.units import Units
 from ..options import Options
 from ..training import Training
-from .forward_order import ForwardOrder
 from .leaving import DoomedEntries, doomed_entries, norm_of
 from .procedure import Procedure, Removed
+
+
+class ForwardOrder:
+    """Depth of every module with parameters, found out in the next forward pass of the model.
+
+    The depth is counted in convolutions and linear layers, from 0; any other module stands where
+    the last of these before it does, so a norm where the layer does that it follows.
+
+    Attributes:
+        layers: convolutions and linear layers in the model.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._depths: dict[str, int] = {}
+        self._run = 0
+        self._handles = [model.register_forward_hook(self._end)]
+        self.layers = 0
+        for name, module in model.named_modules():
+            counts = kind_of(module) in ("conv", "linear")
+            self.layers += counts
+            if counts or any(True for _ in module.parameters(recurse=False)):
+                self._handles.append(module.register_forward_pre_hook(self._noting(name, counts)))
+
+    def depth(self, name: str) -> int:
+        """Place of the named module; one that the pass did not reach stands with the last layer."""
+        return self._depths.get(name, self.layers - 1)
+
+    def _noting(self, name: str, counts: bool) -> Any:
+        def note(*_: Any) -> None:
+            if name not in self._depths:
+                self._run += counts
+                self._depths[name] = max(self._run - 1, 0)
+
+        return note
+
+    def _end(self, *_: Any) -> None:
+        for handle in self._handles:
+            handle.remove()
 
 
 @dataclass(frozen=True)
@@ -48,42 +89,24 @@ class Ramp:
 class GrowthOptions(Options):
     """How the penalty grows, and how the doomed units are zeroed."""
 
-    growth: float | None = Field(
-        default=None,
-        gt=0,
-        lt=1,
-        description="share of the training's steps after which the strength has reached its "
-        "ceiling, rounded down to a whole update; what is left of the training "
-        "stabilises. Default: as in the papers' CIFAR runs, 100,000 of 110,000 "
-        "steps.",
-    )
-    delta: float | None = Field(
-        default=None,
-        gt=0,
-        description="instead, what an update adds, as the papers have it (1e-4).",
-    )
-    update_every: int = Field(
-        default=10,
-        ge=1,
-        description="steps from one update to the next; 10 in the papers on CIFAR, 5 on ImageNet.",
-    )
-    ceiling: float = Field(default=1.0, gt=0, description="of the strength; the papers' 1.")
-    zero_every: int | None = Field(
-        default=None,
-        ge=1,
-        description="steps between the zeroing of one layer and the next in the stabilising "
-        "phase; 100 in TPP's code. Default: spread over that phase.",
-    )
-    stabilize: int | None = Field(
-        default=None,
-        ge=1,
-        description="steps of the stabilising phase, after which the training ends, whatever its "
-        "recipe has left; 10,000 in the papers on CIFAR, 40,000 on ImageNet. Default: all that "
-        "the recipe has left.",
-    )
-    bn_term: bool = Field(
-        default=True, description="whether gamma and beta of doomed channels are penalised."
-    )
+    growth: float | None = Field(default=None, gt=0, lt=1)
+    """share of the training's steps after which the strength has reached its ceiling, rounded down
+    to a whole update; what is left of the training stabilises. Default: as in the papers' CIFAR
+    runs, 100,000 of 110,000 steps."""
+    delta: float | None = Field(default=None, gt=0)
+    """instead, what an update adds, as the papers have it (1e-4)."""
+    update_every: int = Field(default=10, ge=1)
+    """steps from one update to the next; 10 in the papers on CIFAR, 5 on ImageNet."""
+    ceiling: float = Field(default=1.0, gt=0)
+    """of the strength; the papers' 1."""
+    zero_every: int | None = Field(default=None, ge=1)
+    """steps between the zeroing of one layer and the next in the stabilising phase; 100 in TPP's
+    code. Default: spread over that phase."""
+    stabilize: int | None = Field(default=None, ge=1)
+    """steps of the stabilising phase, after which the training ends, whatever its recipe has left;
+    10,000 in the papers on CIFAR, 40,000 on ImageNet. Default: all that the recipe has left."""
+    bn_term: bool = True
+    """whether gamma and beta of doomed channels are penalised."""
 
     @field_validator("delta", "pick_delta", check_fields=False)
     @classmethod

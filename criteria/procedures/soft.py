@@ -20,23 +20,14 @@ EPS = 1e-5  # of torch's batch norms
 class SoftOptions(Options):
     """When filters are set to zero, and how many."""
 
-    every: int = Field(
-        default=1,
-        ge=1,
-        description="epochs from one selection to the next (paper: 1); the last epoch always "
-        "selects.",
-    )
-    schedule: Literal["constant", "asymptotic"] = Field(
-        default="constant",
-        description="constant is SFP, the whole budget every time. asymptotic is ASFP: of what "
-        "has to leave, 0 at the start, 3/4 after an eighth of the training, all at "
-        "its end, along an exponential.",
-    )
-    restart: Literal["scaled", "raw"] = Field(
-        default="scaled",
-        description="whether gradients of zeroed filters ahead of a batch norm are scaled, or "
-        "raw, as the papers leave them.",
-    )
+    every: int = Field(default=1, ge=1)
+    """epochs from one selection to the next (paper: 1); the last epoch always selects."""
+    schedule: Literal["constant", "asymptotic"] = "constant"
+    """constant is SFP, the whole budget every time. asymptotic is ASFP: of what has to leave, 0 at
+    the start, 3/4 after an eighth of the training, all at its end, along an exponential."""
+    restart: Literal["scaled", "raw"] = "scaled"
+    """whether gradients of zeroed filters ahead of a batch norm are scaled, or raw, as the papers
+    leave them."""
 
 
 @register_phase(

@@ -23,34 +23,21 @@ MeanOver = Literal["all", "masked", "none"]
 class TppOptions(GrowthOptions):
     """The Gram term, and as `GrowthOptions` how it grows."""
 
-    strength: float = Field(
-        default=1000.0,
-        gt=0,
-        description="factor of the Gram term at the ceiling; 1000 in the released code, at a "
-        "learning rate of 0.001. With the mean over all entries it falls with the "
-        "square of the layer's width, so narrow layers at a high learning rate may "
-        "diverge.",
-    )
-    layers: Layers = Field(
-        default="inner",
-        description="with a Gram term. inner: those whose channels no other layer adds to, as "
-        "published. all: the layers of coupled groups also, each on its own.",
-    )
-    scheme: Scheme = Field(
-        default="v5",
-        description="v5, what was published: entries of kept pairs are free. v5_2, the code's "
-        "ablation: all pairs go to zero, and the norms of kept filters to one.",
-    )
-    mean_over: MeanOver = Field(
-        default="all",
-        description="what the sum of squares is divided by: all entries, as the code does; those "
-        "that v5 masks in; or nothing, the paper's form together with strength 0.5 "
-        "times its own.",
-    )
-    weight_term: bool = Field(
-        default=True,
-        description="whether weights and biases of doomed units also decay, as the code has it.",
-    )
+    strength: float = Field(default=1000.0, gt=0)
+    """factor of the Gram term at the ceiling; 1000 in the released code, at a learning rate of
+    0.001. With the mean over all entries it falls with the square of the layer's width, so narrow
+    layers at a high learning rate may diverge."""
+    layers: Layers = "inner"
+    """with a Gram term. inner: those whose channels no other layer adds to, as published. all: the
+    layers of coupled groups also, each on its own."""
+    scheme: Scheme = "v5"
+    """v5, what was published: entries of kept pairs are free. v5_2, the code's ablation: all pairs
+    go to zero, and the norms of kept filters to one."""
+    mean_over: MeanOver = "all"
+    """what the sum of squares is divided by: all entries, as the code does; those that v5 masks in;
+    or nothing, the paper's form together with strength 0.5 times its own."""
+    weight_term: bool = True
+    """whether weights and biases of doomed units also decay, as the code has it."""
 
     @model_validator(mode="after")
     def masked_needs_a_mask(self) -> TppOptions:
@@ -92,10 +79,7 @@ class Gram:
             return (apart.mul_(self.factor) @ rows).view(shaped.shape)
 
 
-@register_phase(
-    "tpp",
-    cite="Wang and Fu, ICLR 2023, arXiv 2207.12534",
-)
+@register_phase("tpp", cite="Wang and Fu, ICLR 2023, arXiv 2207.12534")
 class Tpp(GrowingPenalty):
     """Decorrelates doomed filters from all others by a growing penalty, so that the survivors
     train on as well without them."""

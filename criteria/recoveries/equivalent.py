@@ -46,25 +46,13 @@ class EquivalentOptions(Options):
     ViT-B/16 (5, 0).
     """
 
-    lr_div: float = Field(
-        default=1.0,
-        gt=0,
-        allow_inf_nan=False,
-        description="their learning rate is the recipe's divided by this.",
-    )
-    wd_div: float = Field(
-        default=0.0,
-        ge=0,
-        allow_inf_nan=False,
-        description="their weight decay is the recipe's divided by this; 0 stands for no weight "
-        "decay.",
-    )
+    lr_div: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """their learning rate is the recipe's divided by this."""
+    wd_div: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """their weight decay is the recipe's divided by this; 0 stands for no weight decay."""
 
 
-@register_phase(
-    "equivalent",
-    cite="Chen et al. 2025, arXiv 2508.05521, equation (8)",
-)
+@register_phase("equivalent", cite="Chen et al. 2025, arXiv 2508.05521, equation (8)")
 class Equivalent(Recovery):
     """Equivalent pruning: removed channels stay trainable while finetuning lasts, then are merged.
 

@@ -14,18 +14,11 @@ from .recovery import Recovery
 class OrthPOptions(Options):
     """How large the orthogonal filters are made."""
 
-    gain: float = Field(
-        default=2**0.5,
-        gt=0,
-        description="factor of the orthonormal weight; the default is the gain of layers before a "
-        "ReLU.",
-    )
+    gain: float = Field(default=2**0.5, gt=0)
+    """factor of the orthonormal weight; the default is the gain of layers before a ReLU."""
 
 
-@register_phase(
-    "orthp",
-    cite="Wang and Fu, ICLR 2023, arXiv 2207.12534 (OrthP)",
-)
+@register_phase("orthp", cite="Wang and Fu, ICLR 2023, arXiv 2207.12534 (OrthP)")
 class OrthP(Recovery):
     """Each weight is replaced by the orthogonal part of its QR decomposition."""
 

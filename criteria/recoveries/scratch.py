@@ -8,10 +8,7 @@ from ..phases import register_phase
 from .recovery import Recovery
 
 
-@register_phase(
-    "scratch",
-    cite="Liu et al., ICLR 2019, arXiv 1810.05270",
-)
+@register_phase("scratch", cite="Liu et al., ICLR 2019, arXiv 1810.05270")
 class Scratch(Recovery):
     """Training of the same small network from fresh weights.
 

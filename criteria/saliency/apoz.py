@@ -1,7 +1,5 @@
 """APoZ: channels that are mostly zero say little."""
 
-from pydantic import Field
-
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
 from ..families.activations import ActivationCriterion, ActivationOptions, maps
@@ -12,13 +10,12 @@ from ..registry import register
 class ApozOptions(ActivationOptions):
     """Small activations may count as zero too."""
 
-    threshold: float = Field(default=0.0, description="activations up to it count as zero.")
+    threshold: float = 0.0
+    """activations up to it count as zero."""
 
 
 @register(
-    "apoz",
-    cite="Hu et al. (network trimming), 2016, arXiv 1607.03250",
-    needs=Need.ACTIVATIONS,
+    "apoz", cite="Hu et al. (network trimming), 2016, arXiv 1607.03250", needs=Need.ACTIVATIONS
 )
 class Apoz(ActivationCriterion):
     """Share of activations that are not zero: one minus the average percentage of zeros."""

@@ -12,10 +12,7 @@ class BNScaleOptions(MemberOptions):
     reduction: Reduction = "mean"
 
 
-@register(
-    "bn_scale",
-    cite="Liu et al. (network slimming), ICCV 2017, arXiv 1708.06519",
-)
+@register("bn_scale", cite="Liu et al. (network slimming), ICCV 2017, arXiv 1708.06519")
 class BNScale(Criterion):
     """Absolute gamma of the norm layers behind a channel, averaged over the group."""
 

@@ -14,18 +14,11 @@ from ..registry import register
 class ChipOptions(ActivationOptions):
     """A part of each batch may stand for all of it."""
 
-    images: int | None = Field(
-        default=None,
-        ge=1,
-        description="of each batch, the first so many are looked at; None for all.",
-    )
+    images: int | None = Field(default=None, ge=1)
+    """of each batch, the first so many are looked at; None for all."""
 
 
-@register(
-    "chip",
-    cite="Sui et al., NeurIPS 2021, arXiv 2110.13981",
-    needs=Need.ACTIVATIONS,
-)
+@register("chip", cite="Sui et al., NeurIPS 2021, arXiv 2110.13981", needs=Need.ACTIVATIONS)
 class Chip(ActivationCriterion):
     """Channel independence: the nuclear norm that the matrix of all maps loses without this one."""
 

@@ -7,10 +7,7 @@ from ..registry import register
 from .magnitude import FilterOptions
 
 
-@register(
-    "cosine",
-    cite="after Wang et al. (COP), IJCAI 2019, arXiv 1906.10337",
-)
+@register("cosine", cite="after Wang et al. (COP), IJCAI 2019, arXiv 1906.10337")
 class Cosine(Criterion):
     """One minus the largest absolute cosine between a filter and another one of its layer."""
 

@@ -17,17 +17,12 @@ from ..registry import register
 class DhspgOptions(Options):
     """The gradient has weight decay in it, as the optimizer's has."""
 
-    weight_decay: float = Field(
-        default=0.0,
-        ge=0,
-        description="times the weights, is added to the gradient; that of the recipe, if any.",
-    )
+    weight_decay: float = Field(default=0.0, ge=0)
+    """times the weights, is added to the gradient; that of the recipe, if any."""
 
 
 @register(
-    "dhspg_saliency",
-    cite="Chen et al. (OTOv2), ICLR 2023, arXiv 2303.06862",
-    needs=Need.GRADIENTS,
+    "dhspg_saliency", cite="Chen et al. (OTOv2), ICLR 2023, arXiv 2303.06862", needs=Need.GRADIENTS
 )
 class DhspgSaliency(Criterion):
     """Minus the redundancy: cosine of a unit's weights and gradient, and its inverse mean norm."""

@@ -21,15 +21,12 @@ class EnsembleOptions(Options):
     of: list[Part] = Field(
         default_factory=lambda: [Part(criterion=one) for one in ("l1", "taylor", "fpgm")],
         min_length=2,
-        description="criteria by name or as {criterion: NAME, options: {...}}.",
     )
-    weights: list[float] | None = Field(
-        default=None, description="of the criteria's ranks; None weighs all alike."
-    )
-    within: Literal["network", "group"] = Field(
-        default="network",
-        description="ranks units among all of the network, or among those of their group.",
-    )
+    """criteria by name or as {criterion: NAME, options: {...}}."""
+    weights: list[float] | None = None
+    """of the criteria's ranks; None weighs all alike."""
+    within: Literal["network", "group"] = "network"
+    """ranks units among all of the network, or among those of their group."""
 
     @model_validator(mode="after")
     def _one_weight_each(self) -> Self:

@@ -3,8 +3,6 @@
 from dataclasses import replace
 from typing import Literal
 
-from pydantic import Field
-
 from ..criterion import Criterion
 from ..errors import NotApplicable
 from ..evidence.batch import Batch
@@ -26,11 +24,7 @@ def gate_gradients(batch: Batch, member: Member) -> Tensor:
     return member.per_unit(batch.sample_products(replace(member, side="in")))
 
 
-@register(
-    "fisher",
-    cite="Theis et al., arXiv 1801.05787",
-    needs=Need.SAMPLES,
-)
+@register("fisher", cite="Theis et al., arXiv 1801.05787", needs=Need.SAMPLES)
 class Fisher(Criterion):
     """Half the mean over samples of the squared sum of activation times gradient of a channel."""
 
@@ -46,22 +40,14 @@ class Fisher(Criterion):
 class GroupFisherOptions(Options):
     """What a channel's score is divided by."""
 
-    per: Literal["none", "memory", "macs"] = Field(
-        default="memory",
-        description="per sample, what goes with the channel. memory: activations that its "
-        "producers make. macs: of producers and consumers.",
-    )
-    normalizer: Normalizer = Field(
-        default="none",
-        description="how scores of one group are rescaled before groups are compared.",
-    )
+    per: Literal["none", "memory", "macs"] = "memory"
+    """per sample, what goes with the channel. memory: activations that its producers make. macs: of
+    producers and consumers."""
+    normalizer: Normalizer = "none"
+    """how scores of one group are rescaled before groups are compared."""
 
 
-@register(
-    "group_fisher",
-    cite="Liu et al., ICML 2021, arXiv 2108.00708",
-    needs=Need.SAMPLES,
-)
+@register("group_fisher", cite="Liu et al., ICML 2021, arXiv 2108.00708", needs=Need.SAMPLES)
 class GroupFisher(Criterion):
     """Half the mean over samples of the squared gradient of one gate that coupled layers share."""
 

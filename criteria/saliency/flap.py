@@ -15,11 +15,7 @@ class FlapOptions(ActivationOptions):
     normalizer: Normalizer = "gaussian"
 
 
-@register(
-    "flap",
-    cite="An et al., AAAI 2024, arXiv 2312.11983",
-    needs=Need.ACTIVATIONS,
-)
+@register("flap", cite="An et al., AAAI 2024, arXiv 2312.11983", needs=Need.ACTIVATIONS)
 class Flap(Moments):
     """Variance of each input times the squared norm of the weights that read it, summed."""
 

@@ -7,10 +7,7 @@ from ..registry import register
 from .magnitude import FilterOptions, TorchPruningOptions
 
 
-@register(
-    "fpgm",
-    cite="He et al., CVPR 2019, arXiv 1811.00250",
-)
+@register("fpgm", cite="He et al., CVPR 2019, arXiv 1811.00250")
 class FPGM(Criterion):
     """Sum of a filter's Euclidean distances to all filters of its layer."""
 
@@ -23,10 +20,7 @@ class FPGM(Criterion):
             self.add(member, torch.cdist(rows, rows).sum(1))
 
 
-@register(
-    "fpgm_tp",
-    cite="torch-pruning 1.6.1, FPGMImportance",
-)
+@register("fpgm_tp", cite="torch-pruning 1.6.1, FPGMImportance")
 class FPGMTP(Criterion):
     """Sum of distances between squared weights, over all coupled layers, as in torch-pruning."""
 

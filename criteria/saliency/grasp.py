@@ -15,12 +15,9 @@ from ..registry import register
 
 class GraspOptions(MemberOptions):
     bn_mode: BatchNormMode = "eval"
-    temperature: float = Field(
-        default=200.0,
-        gt=0,
-        description="what logits are divided by before the loss, so that a confident network "
-        "still has a gradient; 1 is the plain formula.",
-    )
+    temperature: float = Field(default=200.0, gt=0)
+    """what logits are divided by before the loss, so that a confident network still has a gradient;
+    1 is the plain formula."""
 
 
 @register(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 from pydantic import Field
 
@@ -13,7 +12,6 @@ from ..evidence.batch import PARTS, Batch
 from ..evidence.curvature import GradientGraph, residual_of
 from ..evidence.needs import Need
 from ..lazy import Tensor, torch
-from ..network.member import Group, Member
 from ..registry import register
 from .magnitude import FilterOptions
 
@@ -21,18 +19,12 @@ from .magnitude import FilterOptions
 class HapOptions(FilterOptions):
     """How much of the traces is left to chance. The filter that makes the channel counts alone."""
 
-    parts: int = Field(
-        default=PARTS,
-        ge=1,
-        description="passes back a batch for the curvature of the loss, among which classes are "
-        "dealt; as many as classes leave nothing to chance.",
-    )
-    probes: int = Field(
-        default=4,
-        ge=1,
-        description="random vectors a layer and batch for the curvature of activations, which "
-        "piecewise linear networks (ReLU) do not have: they take none.",
-    )
+    parts: int = Field(default=PARTS, ge=1)
+    """passes back a batch for the curvature of the loss, among which classes are dealt; as many as
+    classes leave nothing to chance."""
+    probes: int = Field(default=4, ge=1)
+    """random vectors a layer and batch for the curvature of activations, which piecewise linear
+    networks (ReLU) do not have: they take none."""
 
 
 @register(
@@ -51,13 +43,11 @@ class Hap(Criterion):
     """
 
     options_type = HapOptions
+    kinds = ("conv", "linear")
+    mean_over = "images"
 
-    def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
-        super().__init__(groups, options, generator)
+    def begin(self) -> None:
         self._bent: list[str] | None = None  # weights with curvature of activations
-
-    def counts(self, member: Member) -> bool:
-        return member.kind in ("conv", "linear")
 
     def observe(self, batch: Batch) -> None:
         if self._bent is None:
@@ -105,6 +95,3 @@ class Hap(Criterion):
             signs = (2 * drawn - 1).to(rest[name])
             rest[name] += signs * graph.own_product(name, signs) / self.options.probes
         return rest
-
-    def member_scores(self, member: Member) -> Tensor:
-        return super().member_scores(member) / self.images

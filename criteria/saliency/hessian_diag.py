@@ -1,7 +1,5 @@
 """Diagonal second order: optimal brain damage with the Fisher matrix in the Hessian's place."""
 
-from pydantic import Field
-
 from ..criterion import Criterion, MemberOptions
 from ..evidence.batch import Batch, Labels
 from ..evidence.needs import Need
@@ -13,15 +11,10 @@ from .magnitude import TorchPruningOptions
 class HessianDiagOptions(MemberOptions):
     """Whether biases count, and whose Fisher."""
 
-    bias: Bias = Field(
-        default=False,
-        description="whether a channel's bias counts; weights alone unless asked for.",
-    )
-    labels: Labels = Field(
-        default="true",
-        description="true: as given (empirical Fisher); sampled: drawn from the network's "
-        "softmax (Fisher); expected: the mean over all labels that could be drawn.",
-    )
+    bias: Bias = False
+    labels: Labels = "true"
+    """true: as given (empirical Fisher); sampled: drawn from the network's softmax (Fisher);
+    expected: the mean over all labels that could be drawn."""
 
 
 @register(
@@ -47,11 +40,7 @@ class HessianDiag(Criterion):
                 self.add(member, batch.size * terms.sum(1))
 
 
-@register(
-    "hessian_diag_tp",
-    cite="torch-pruning 1.6.1, GroupHessianImportance",
-    needs=Need.SQUARES,
-)
+@register("hessian_diag_tp", cite="torch-pruning 1.6.1, GroupHessianImportance", needs=Need.SQUARES)
 class HessianDiagTP(Criterion):
     """Squared weights times the squared gradient of the very last sample, as in torch-pruning."""
 

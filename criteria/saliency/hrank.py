@@ -8,11 +8,7 @@ from ..lazy import torch
 from ..registry import register
 
 
-@register(
-    "hrank",
-    cite="Lin et al., CVPR 2020, arXiv 2002.10179",
-    needs=Need.ACTIVATIONS,
-)
+@register("hrank", cite="Lin et al., CVPR 2020, arXiv 2002.10179", needs=Need.ACTIVATIONS)
 class HRank(ActivationCriterion):
     """Mean rank of a channel's feature maps."""
 

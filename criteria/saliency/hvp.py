@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from ..evidence.batch import Batch
-from ..evidence.curvature import hessian_times_weights, layer_parameters, residual_of
+from ..evidence.curvature import Function, hessian_times_weights, layer_parameters, residual_of
 from ..evidence.needs import Need
 from ..lazy import Tensor
 from ..network.member import Member
@@ -16,14 +16,11 @@ from .signed import SignedOptions, SignedScores
 
 
 class CurvatureOptions(SignedOptions):
-    direction: Literal["all", "layers"] = Field(
-        default="all",
-        description="which weights the Hessian is multiplied by, all parameters or those of "
-        "convolutions and linear layers.",
-    )
-    norms: Annotated[bool, Only("channels", "norm layers keep all their weights")] = Field(
-        default=False, description="whether norm layers' gamma (and, with bias, beta) count."
-    )
+    direction: Literal["all", "layers"] = "all"
+    """which weights the Hessian is multiplied by, all parameters or those of convolutions and
+    linear layers."""
+    norms: Annotated[bool, Only("channels", "norm layers keep all their weights")] = False
+    """whether norm layers' gamma (and, with bias, beta) count."""
 
 
 class CurvatureScores(SignedScores):
@@ -37,15 +34,21 @@ class CurvatureScores(SignedScores):
     def magnitude_unit(self, batch: Batch) -> float:
         return max(float(one.abs().max()) for one in batch.weights.values())
 
-    def moving(self, batch: Batch) -> set[str]:
-        """Names of the parameters in the direction."""
-        return (
-            set(batch.weights) if self.options.direction == "all" else layer_parameters(batch.model)
+    def product(self, batch: Batch, loss: Function) -> Mapping[str, Tensor]:
+        """The Hessian of a loss, which goes by the criterion's name, times the direction."""
+        layers = self.options.direction == "layers"
+        return batch.evidence(
+            (self.name, layers),
+            Need.CURVATURE,
+            lambda: hessian_times_weights(
+                batch.model, batch.images, loss, layer_parameters(batch.model) if layers else None
+            ),
         )
 
 
 class HvpOptions(CurvatureOptions):
-    order: Literal[1, 2] = Field(default=2, description="2, or 1 for weight times gradient.")
+    order: Literal[1, 2] = 2
+    """2, or 1 for weight times gradient."""
 
     @model_validator(mode="after")
     def _first_order_needs_no_direction(self) -> Self:
@@ -79,13 +82,7 @@ class Hvp(CurvatureScores):
             return batch.gradients
         if self.options.direction == "all":
             return batch.hessian_product()
-        return batch.evidence(
-            ("hessian times weights", "layers"),
-            Need.CURVATURE,
-            lambda: hessian_times_weights(
-                batch.model, batch.images, batch.loss_of, self.moving(batch)
-            ),
-        )
+        return self.product(batch, batch.loss_of)
 
 
 @register(
@@ -98,10 +95,4 @@ class HvpResidual(CurvatureScores):
     """theta * (S theta), S the Hessian of <dL/dz, z> with dL/dz frozen: H without Gauss-Newton."""
 
     def derivative(self, batch: Batch) -> Mapping[str, Tensor]:
-        return batch.evidence(
-            ("residual hessian times weights", self.options.direction),
-            Need.CURVATURE,
-            lambda: hessian_times_weights(
-                batch.model, batch.images, residual_of(batch.loss_of), self.moving(batch)
-            ),
-        )
+        return self.product(batch, residual_of(batch.loss_of))

@@ -13,17 +13,11 @@ from ..registry import Part, create, needed, register
 class InverseOptions(Options):
     """Which criterion is turned over."""
 
-    of: Part = Field(
-        default_factory=lambda: Part(criterion="l1"),
-        description="the criterion to turn over, by name or as {criterion: NAME, options: {...}}.",
-    )
+    of: Part = Field(default_factory=lambda: Part(criterion="l1"))
+    """the criterion to turn over, by name or as {criterion: NAME, options: {...}}."""
 
 
-@register(
-    "inverse",
-    cite="a control of this project",
-    unstructured=True,
-)
+@register("inverse", cite="a control of this project", unstructured=True)
 class Inverse(Criterion):
     """Negated scores of another criterion."""
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from ..criterion import Criterion, MemberOptions
 from ..evidence.batch import Batch
@@ -19,28 +19,20 @@ class JacobianOptions(MemberOptions):
     rows: Annotated[
         Literal["batch", "sample"],
         Only("channels", "a single weight is no block; hessian_diag squares each sample's"),
-    ] = Field(
-        default="batch",
-        description="the gradient of a batch's mean loss, or of each sample's own loss (block "
-        "Fisher).",
-    )
+    ] = "batch"
+    """the gradient of a batch's mean loss, or of each sample's own loss (block Fisher)."""
     flatten: Flatten = "feature"
     grouped: Annotated[
         Literal["exact", "pooled"], Only("channels", "a single weight meets one output")
-    ] = Field(
-        default="exact",
-        description="inputs of a grouped convolution meet their own outputs (exact), or are "
-        "pooled over the groups as torch-pruning's criteria do (pooled).",
-    )
-    depthwise: Annotated[bool, Only("channels", "all single weights count")] = Field(
-        default=False, description="count depthwise convolutions, which the authors leave out."
-    )
+    ] = "exact"
+    """inputs of a grouped convolution meet their own outputs (exact), or are pooled over the groups
+    as torch-pruning's criteria do (pooled)."""
+    depthwise: Annotated[bool, Only("channels", "all single weights count")] = False
+    """count depthwise convolutions, which the authors leave out."""
     combine: Annotated[
         Literal["separate", "joint"], Only("channels", "a single weight is one member")
-    ] = Field(
-        default="separate",
-        description="sum of the members' squares, or square of the members' sum.",
-    )
+    ] = "separate"
+    """sum of the members' squares, or square of the members' sum."""
 
     @model_validator(mode="after")
     def _joint_is_block(self) -> Self:
@@ -97,14 +89,10 @@ class Jacobian(Criterion):
             rows = batch.dots(member, bias=True)[None]
         if self.options.flatten == "block":
             return member.per_unit(rows)
-        if self.options.grouped == "pooled" and _meets_few(member):
+        few = member.kind == "conv" and member.side == "in" and member.blocks > 1
+        if self.options.grouped == "pooled" and few:  # inputs of a grouped convolution
             return member.per_unit(rows) * member.entries_per_unit**0.5
         return rows
-
-
-def _meets_few(member: Member) -> bool:
-    """Whether these are inputs of a grouped convolution."""
-    return member.kind == "conv" and member.side == "in" and member.blocks > 1
 
 
 @register(

@@ -59,10 +59,7 @@ class TorchPruningOptions(MemberOptions):
     normalizer: Normalizer = "mean"
 
 
-@register(
-    "group_norm",
-    cite="Fang et al., CVPR 2023 (DepGraph), arXiv 2301.12900",
-)
+@register("group_norm", cite="Fang et al., CVPR 2023 (DepGraph), arXiv 2301.12900")
 class GroupNorm(SquaredNorm):
     """Mean squared weights over all coupled layers, over the mean of the group."""
 
@@ -76,11 +73,7 @@ class LampOptions(MemberOptions):
     normalizer: Normalizer = "lamp"
 
 
-@register(
-    "lamp",
-    cite="Lee et al., ICLR 2021, arXiv 2010.07611",
-    unstructured=True,
-)
+@register("lamp", cite="Lee et al., ICLR 2021, arXiv 2010.07611", unstructured=True)
 class Lamp(SquaredNorm):
     """Squared weights of a channel over those of all channels of its group that are not smaller."""
 

@@ -2,8 +2,6 @@
 
 from typing import Literal
 
-from pydantic import Field
-
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
 from ..families.activations import ActivationCriterion, ActivationOptions, maps
@@ -17,10 +15,8 @@ class MeanActivationOptions(ActivationOptions):
     """What of a channel's activations is its score."""
 
     normalizer: Normalizer = "l2"
-    statistic: Literal["mean", "std"] = Field(
-        default="mean",
-        description="over samples and positions: mean of |a|, or standard deviation of a.",
-    )
+    statistic: Literal["mean", "std"] = "mean"
+    """over samples and positions: mean of |a|, or standard deviation of a."""
 
 
 @register(

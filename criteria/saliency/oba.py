@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import Field
-
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
 from ..lazy import Tensor
@@ -14,15 +12,11 @@ from .signed import SignedOptions, SignedScores
 
 
 class ObaOptions(SignedOptions):
-    bias: Bias = Field(default=True, description="whether a channel's bias counts.")
-    parts: Literal["both", "up", "down"] = Field(
-        default="both", description="of the score, `criteria.evidence.coupling` has the formulas."
-    )
-    direction: Literal["layers", "all"] = Field(
-        default="layers",
-        description="the weights that move, those of convolutions and linear layers, or norm "
-        "layers' too.",
-    )
+    bias: Bias = True
+    parts: Literal["both", "up", "down"] = "both"
+    """of the score, `criteria.evidence.coupling` has the formulas."""
+    direction: Literal["layers", "all"] = "layers"
+    """the weights that move, those of convolutions and linear layers, or norm layers' too."""
 
 
 @register(
@@ -50,13 +44,8 @@ class Oba(SignedScores):
                 batch.model, batch.images, batch.loss_of, norms=self.options.direction == "all"
             ),
         )
-        match self.options.parts:
-            case "up":
-                return parts.up
-            case "down":
-                return parts.down
-            case _:
-                return parts.both
+        found: Mapping[str, Tensor] = getattr(parts, self.options.parts)
+        return found
 
     def magnitude_unit(self, batch: Batch) -> float:
         return 1.0

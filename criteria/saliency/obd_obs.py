@@ -30,15 +30,10 @@ CITE = "Wang et al. (EigenDamage), ICML 2019, arXiv 1905.05934"
 class COBDOptions(SideOptions, HessianDiagOptions):
     """Filters alone, with their biases, under the softmax's labels."""
 
-    bias: Bias = Field(default=True, description="whether a filter's bias counts.")
+    bias: Bias = True
 
 
-@register(
-    "c_obd",
-    cite=CITE,
-    needs=Need.SQUARES,
-    unstructured=True,
-)
+@register("c_obd", cite=CITE, needs=Need.SQUARES, unstructured=True)
 class COBD(Sided, HessianDiag):
     """Half the squared weights times the diagonal Fisher, summed over a filter."""
 
@@ -48,13 +43,10 @@ class COBD(Sided, HessianDiag):
 class OBSOptions(SideOptions):
     """Whose Fisher, which layers of a group count, and how its factors are damped."""
 
-    damping: float = Field(
-        default=1e-2,
-        ge=1e-6,  # float32 resolves no less
-        description="added to each factor, in units of its mean diagonal. The softmax leaves a "
-        "direction of the classifier's outputs that costs nothing; without damping it would make "
-        "every weight there look free.",
-    )
+    damping: float = Field(default=1e-2, ge=1e-6)  # float32 resolves no less
+    """added to each factor, in units of its mean diagonal. The softmax leaves a direction of the
+    classifier's outputs that costs nothing; without damping it would make every weight there look
+    free."""
 
 
 class OBS(KroneckerCriterion):
@@ -67,12 +59,7 @@ class OBS(KroneckerCriterion):
         return Factors(damped(found.inputs, damping), damped(found.outputs, damping))
 
 
-@register(
-    "c_obs",
-    cite=CITE,
-    needs=Need.ACTIVATION_GRADIENTS,
-    unstructured=True,
-)
+@register("c_obs", cite=CITE, needs=Need.ACTIVATION_GRADIENTS, unstructured=True)
 class COBS(OBS):
     """Squared weights over twice the diagonal of the inverse Fisher, summed over a filter.
 
@@ -116,11 +103,7 @@ class BlockCriterion(KroneckerCriterion):
         raise NotImplementedError
 
 
-@register(
-    "kron_obd",
-    cite=CITE,
-    needs=Need.ACTIVATION_GRADIENTS,
-)
+@register("kron_obd", cite=CITE, needs=Need.ACTIVATION_GRADIENTS)
 class KronOBD(BlockCriterion):
     """Quadratic form of a filter's block of the Kronecker-factored Fisher matrix."""
 
@@ -130,11 +113,7 @@ class KronOBD(BlockCriterion):
         return unit_blocks(factor, elements)
 
 
-@register(
-    "kron_obs",
-    cite=CITE,
-    needs=Need.ACTIVATION_GRADIENTS,
-)
+@register("kron_obs", cite=CITE, needs=Need.ACTIVATION_GRADIENTS)
 class KronOBS(OBS, BlockCriterion):
     """Quadratic form of a filter that goes while the rest of its layer answers at its best.
 

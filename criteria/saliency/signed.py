@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from ..criterion import Criterion, MemberOptions
 from ..errors import NotApplicable
@@ -20,23 +20,18 @@ class SignedOptions(MemberOptions):
     reduction: Reduction = "mean"
     normalizer: Normalizer = "max"
     bn_mode: BatchNormMode = "eval"
-    bias: Bias = Field(default=False, description="whether a channel's bias counts.")
+    bias: Bias = False
     multivariable: Annotated[
         bool, Only("channels", "a single weight is one member, with nothing to reduce")
-    ] = Field(
-        default=True,
-        description="|mean over batches| of each block, then the reduction over members; "
-        "without, the reduction over members before the absolute value.",
-    )
+    ] = True
+    """|mean over batches| of each block, then the reduction over members; without, the reduction
+    over members before the absolute value."""
     flatten: Flatten = "feature"
     patch: Annotated[
-        Literal["none", "magnitude"],
-        Only("single weights", "a channel is no weight with a size"),
-    ] = Field(
-        default="none",
-        description="magnitude adds the size of the weight to the normalised score of a single "
-        "weight, as the authors' unstructured scripts do.",
-    )
+        Literal["none", "magnitude"], Only("single weights", "a channel is no weight with a size")
+    ] = "none"
+    """magnitude adds the size of the weight to the normalised score of a single weight, as the
+    authors' unstructured scripts do."""
 
     @model_validator(mode="after")
     def _blocks_are_of_members(self) -> Self:

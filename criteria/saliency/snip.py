@@ -14,10 +14,7 @@ class SnipOptions(MemberOptions):
 
 
 @register(
-    "snip",
-    cite="Lee et al., ICLR 2019, arXiv 1810.02340",
-    needs=Need.GRADIENTS,
-    unstructured=True,
+    "snip", cite="Lee et al., ICLR 2019, arXiv 1810.02340", needs=Need.GRADIENTS, unstructured=True
 )
 class Snip(Criterion):
     """Absolute product of weight and gradient over the sum of all, summed over the channel."""

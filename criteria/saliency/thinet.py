@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from pydantic import Field
 
@@ -21,24 +21,13 @@ from ..registry import register
 class ThinetOptions(Options):
     """How much of the next layer's output is looked at."""
 
-    positions: int = Field(
-        default=10,
-        ge=1,
-        description="places in the next layer's output that are drawn from each image, ten in the "
-        "paper.",
-    )
-    filters: int = Field(
-        default=8,
-        ge=1,
-        description="of the next layer, that answer at each place; one in the paper.",
-    )
+    positions: int = Field(default=10, ge=1)
+    """places in the next layer's output that are drawn from each image, ten in the paper."""
+    filters: int = Field(default=8, ge=1)
+    """of the next layer, that answer at each place; one in the paper."""
 
 
-@register(
-    "thinet",
-    cite="Luo et al., ICCV 2017, arXiv 1707.06342",
-    needs=Need.ACTIVATIONS,
-)
+@register("thinet", cite="Luo et al., ICCV 2017, arXiv 1707.06342", needs=Need.ACTIVATIONS)
 class Thinet(ActivationCriterion):
     """Place in the greedy order of removal that least changes the next layer's output.
 
@@ -48,11 +37,8 @@ class Thinet(ActivationCriterion):
 
     options_type = ThinetOptions
 
-    def __init__(
-        self, groups: Sequence[Group], options: ThinetOptions, generator: torch.Generator
-    ) -> None:
-        super().__init__(groups, options, generator)
-        self.seed = int(torch.randint(2**31, (), generator=generator))
+    def begin(self) -> None:
+        self.seed = int(torch.randint(2**31, (), generator=self.generator))
 
     def observe(self, batch: Batch) -> None:
         for member in self.members:

@@ -21,11 +21,8 @@ LEAST_POSITIONS = 4  # a map of one position hashes to one bit, which is always 
 class RGDOptions(Options):
     """Which maps are hashed."""
 
-    images: int = Field(
-        default=100,
-        ge=1,
-        description="the first so many of the calibration images, or all where there are fewer.",
-    )
+    images: int = Field(default=100, ge=1)
+    """the first so many of the calibration images, or all where there are fewer."""
     bn_mode: BatchNormMode = "eval"
 
 

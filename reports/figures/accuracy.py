@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from ..analysis.results import Results
 from .captions import plotted
@@ -19,15 +18,6 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     if max(map(len, results.budgets.values())) > 1 or not cells["complete"].any():
         return
     yield points(results, looks, cells, "accuracy")
-
-
-def points(results: Results, looks: Mapping[str, Look], cells: pd.DataFrame, name: str) -> Plot:
-    """Dots of these cells of one budget, of which one or more is complete."""
-    data = drawn(cells, results.trials, results.dense)
-    panels = data["recovery"].nunique() * data["problem"].nunique()
-    left = left_out(data["method"].nunique(), panels, _across(data))
-    figure = draw(data, looks, results.suite.analysis.control)
-    return plotted("accuracy", figure, data, results, name, left_out=left)
 
 
 def drawn(cells: pd.DataFrame, trials: pd.DataFrame, dense: pd.DataFrame) -> pd.DataFrame:
@@ -48,15 +38,19 @@ def drawn(cells: pd.DataFrame, trials: pd.DataFrame, dense: pd.DataFrame) -> pd.
     return table[[*keys, "dot", "mean", "low", "high", "n", "dense"]]
 
 
-def draw(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> Figure:
-    """The picture of `drawn`: recoveries beside one another, a line of panels a problem."""
-    data = data.assign(row=[looks[name].name for name in data["method"]])
+def points(results: Results, looks: Mapping[str, Look], cells: pd.DataFrame, name: str) -> Plot:
+    """Dots of these cells of one budget, of which one or more is complete."""
+    data = drawn(cells, results.trials, results.dense)
+
+    named = data.assign(row=[looks[one].name for one in data["method"]])
     recoveries = sorted(data["recovery"].unique(), key=lambda one: one != "none")
-    panels = by_panel(data, problem=data["problem"].unique(), recovery=recoveries)
-    names = [list(dict.fromkeys([*rows["row"], *data["row"]])) for rows in panels.values()]
-    across = _across(data)
+    rows_of = by_panel(named, problem=data["problem"].unique(), recovery=recoveries)
+    names = [list(dict.fromkeys([*rows["row"], *named["row"]])) for rows in rows_of.values()]
+    # Recoveries stand beside one another; of one, its problems.
+    across = len(recoveries) if len(recoveries) > 1 else min(3, data["problem"].nunique())
+    left = left_out(data["method"].nunique(), len(rows_of), across)
     figure, axes = row_grid(names, across, {one.name: one for one in looks.values()})
-    for place, ((problem, recovery), rows) in enumerate(panels.items()):
+    for place, ((problem, recovery), rows) in enumerate(rows_of.items()):
         ax, values = axes[place], rows["dense"].head(1).tolist()
         ax.set_title(title(problem, recovery))
         for value in values:
@@ -64,11 +58,5 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> Figure:
         dots(ax, rows, looks, *values)
         if place + across >= len(axes):
             ax.set_xlabel("test top-1 (%)")
-    bold(axes, looks[control].name)
-    return figure
-
-
-def _across(data: pd.DataFrame) -> int:
-    """Panels a line: the recoveries; of one, its problems."""
-    recoveries = data["recovery"].nunique()
-    return recoveries if recoveries > 1 else min(3, data["problem"].nunique())
+    bold(axes, looks[results.suite.analysis.control].name)
+    return plotted("accuracy", figure, data, results, name, left_out=left)

@@ -10,7 +10,6 @@ from itertools import product
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
@@ -46,28 +45,6 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     ]
     if matched and cells["complete"].any():
         yield curves(results, looks, cells, "accuracy_cost_matched")
-
-
-def curves(results: Results, looks: Mapping[str, Look], cells: pd.DataFrame, name: str) -> Plot:
-    """Curves of these cells, of which one or more is complete, against the cost of the analysis."""
-    cost = results.suite.analysis.cost.removesuffix("_ratio")
-    unmeasured = cost if cells[f"{cost}_ratio"].isna().all() else ""
-    if unmeasured:
-        cost = "params" if results.suite.budgets.cost == "params" else "macs"
-    data = drawn(cells, results.trials, results.dense, cost)
-    matched = cells["matched_to"].notna()  # their markers are hollow too: published ones stay away
-    theirs = published_points(results, cells[:0] if matched.any() else cells, cost)
-    theoretical = results.suite.budgets.unstructured and cost == "macs"
-    label = "theoretical MACs kept (%)" if theoretical else COSTS[cost]
-    banded = with_bands(data, looks, results.suite.analysis.control)
-    data = data[(data["dot"] == "") | data["method"].isin(banded)]
-    figure = draw(data, looks, label, banded, theirs)
-    shown = pd.concat([data, theirs], ignore_index=True) if len(theirs) else data
-    return plotted(
-        "accuracy_cost", figure, shown, results, name, matched=matched.any(), cost=cost,
-        unmeasured=unmeasured, label=label, banded=[looks[one].name for one in banded],
-        published=len(theirs), methods=cells["method"].unique(),
-    )  # fmt: skip
 
 
 def drawn(
@@ -120,17 +97,22 @@ def with_bands(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> l
     return [name for name in loud if name in (control, best)]
 
 
-def draw(
-    data: pd.DataFrame,
-    looks: Mapping[str, Look],
-    x_label: str,
-    banded: list[str],
-    theirs: pd.DataFrame,
-) -> Figure:
-    """The picture of `drawn`; the axis runs from the dense network to the left towards less kept.
+def curves(results: Results, looks: Mapping[str, Look], cells: pd.DataFrame, name: str) -> Plot:
+    """Curves of these cells, of which one or more is complete, against the cost of the analysis.
 
-    Intervals are drawn of the `banded` methods; `theirs` is from `published_points`.
+    The axis runs from the dense network to the left towards less kept.
     """
+    cost = results.suite.analysis.cost.removesuffix("_ratio")
+    unmeasured = cost if cells[f"{cost}_ratio"].isna().all() else ""
+    if unmeasured:
+        cost = "params" if results.suite.budgets.cost == "params" else "macs"
+    data = drawn(cells, results.trials, results.dense, cost)
+    matched = cells["matched_to"].notna()  # their markers are hollow too: published ones stay away
+    theirs = published_points(results, cells[:0] if matched.any() else cells, cost)
+    theoretical = results.suite.budgets.unstructured and cost == "macs"
+    label = "theoretical MACs kept (%)" if theoretical else COSTS[cost]
+    banded = with_bands(data, looks, results.suite.analysis.control)
+    data = data[(data["dot"] == "") | data["method"].isin(banded)]
     methods = in_order(data["method"], looks)
     figure, panels = grid(data, 2.1)
     for panel in panels:
@@ -138,11 +120,11 @@ def draw(
         _panel(panel.ax, own, methods, looks, banded)
         draw_published(panel.ax, others, looks)
         panel.ax.set_ylim(*limits(pd.concat([own, others]) if len(others) else own))
-    name_axes(figure, panels, x_label, "test top-1 (%)")
+    name_axes(figure, panels, label, "test top-1 (%)")
     cost_axis(panels[0].ax, data)
-    curves = data.dropna(subset=["budget"])
+    met = data.dropna(subset=["budget"])
     for panel in panels:
-        mark_below(panel.ax, panel.of(curves), "cost_percent", "top1", "budget", looks)
+        mark_below(panel.ax, panel.of(met), "cost_percent", "top1", "budget", looks)
     dense = Line2D([], [], label="dense, mean", **DASHED)
     spread = Patch(color=GREY, alpha=0.18, linewidth=0, label="dense, ± 1 SD")
     several = (data.loc[data["method"] == DENSE, "n"] > 1).any()
@@ -150,7 +132,12 @@ def draw(
                     linestyle="none", label="published")  # fmt: skip
     published = [hollow] if len(theirs) else []
     legend(figure, [*entries(methods, looks), dense, *([spread] if several else []), *published])
-    return figure
+    shown = pd.concat([data, theirs], ignore_index=True) if len(theirs) else data
+    return plotted(
+        "accuracy_cost", figure, shown, results, name, matched=matched.any(), cost=cost,
+        unmeasured=unmeasured, label=label, banded=[looks[one].name for one in banded],
+        published=len(theirs), methods=cells["method"].unique(),
+    )  # fmt: skip
 
 
 def _panel(

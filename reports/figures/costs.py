@@ -18,15 +18,22 @@ _DIFFER = 0.5  # percent of the dense cost, below which two costs say the same
 
 
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """Parameters and latency against MACs; where budgets are of another cost, MACs too."""
+    """Parameters and latency against MACs; where budgets are of another cost, MACs too.
+
+    With one budget there are no curves: the other costs stand on the x axis, a row a method.
+    """
     data = drawn(results)
     if data.empty:
         return
     methods, problems, others, budgets = data[["method", "problem", "other", "budget"]].nunique()
     left = left_out(methods, others * problems, others) if budgets == 1 else ""
+    panels = by_panel(data, problem=data["problem"].unique(), other=data["other"].unique())
+    figure = (_one_budget if budgets == 1 else _curves)(panels, others, looks)
+    if budgets == 1:
+        bold(figure.axes, results.suite.analysis.control)
     yield plotted(
-        "costs", draw(data, looks, results.suite.analysis.control), data, results, left_out=left,
-        axis=results.axis, single=budgets == 1, timed=data["low"].notna().any(),
+        "costs", figure, data, results, left_out=left, axis=results.axis, single=budgets == 1,
+        timed=data["low"].notna().any(),
     )  # fmt: skip
 
 
@@ -61,21 +68,16 @@ def drawn(results: Results) -> pd.DataFrame:
     return means.assign(problem=ALL_PROBLEMS)[columns]
 
 
-def draw(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> Figure:
-    """The picture of `drawn`: a row of panels a problem, a column a cost.
-
-    With one budget there are no curves: the other costs stand on the x axis, a row a method.
-    """
-    panels = by_panel(data, problem=data["problem"].unique(), other=data["other"].unique())
-    others = data["other"].nunique()
-    if data["budget"].nunique() == 1:
-        return _one_budget(panels, others, looks, control)
+def _curves(
+    panels: Mapping[tuple[str, ...], pd.DataFrame], others: int, looks: Mapping[str, Look]
+) -> Figure:
+    """A row of panels a problem, a column a cost."""
+    there = in_order([one for rows in panels.values() for one in rows["method"]], looks)
     across = others if others > 1 else min(3, len(panels))
     width = ONE_COLUMN if across == 1 else TWO_COLUMNS
     figure, axes = tiled(len(panels), across, width, 2.3, 0.3)
-    methods = in_order(data["method"], looks)
     for ((problem, other), shown), ax in zip(panels.items(), axes, strict=True):
-        for name in methods:
+        for name in there:
             rows = shown[shown["method"] == name].sort_values("x")
             ax.add_line(looks[name].line(rows["x"], rows["y"]))
             if other == "latency":
@@ -85,15 +87,12 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> Figure:
         ax.set_title(problem)
         ax.set_xlabel(COSTS[shown["axis"].iloc[0]])
         ax.set_ylabel(COSTS[other])
-    legend(figure, list(entries(methods, looks)))
+    legend(figure, list(entries(there, looks)))
     return figure
 
 
 def _one_budget(
-    data: Mapping[tuple[str, ...], pd.DataFrame],
-    others: int,
-    looks: Mapping[str, Look],
-    control: str,
+    data: Mapping[tuple[str, ...], pd.DataFrame], others: int, looks: Mapping[str, Look]
 ) -> Figure:
     panels = {place: rows.sort_values("y") for place, rows in data.items()}
     names = [list(rows["method"]) for rows in panels.values()]
@@ -109,5 +108,4 @@ def _one_budget(
         ax.axvline(shown["x"].mean(), color=GREY, linewidth=0.9, linestyle=(0, (1, 1.5)))
         ax.set_title(problem)
         ax.set_xlabel(COSTS[other])
-    bold(axes, control)
     return figure

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from suites.section import slug
@@ -21,21 +20,6 @@ from .rows import DOT, with_dots
 from .style import QUIET, TWO_COLUMNS, Look
 
 _ACROSS = 6
-
-
-def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """One a recovery, where `accuracy_cost` leaves methods grey; over budgets of all problems."""
-    if len(results.shared_budgets) < 2 or not any(one.quiet for one in looks.values()):
-        return
-    control = results.suite.analysis.control
-    for recovery in results.recoveries:
-        data = drawn(results, recovery)
-        if data["method"].nunique() < 2:
-            continue
-        figure, name = draw(data, looks, control, COSTS[results.axis]), slug(recovery)
-        yield plotted(
-            "each_method", figure, data, results, f"each_method-{name}", recovery=recovery
-        )
 
 
 def drawn(results: Results, recovery: str) -> pd.DataFrame:
@@ -71,30 +55,38 @@ def drawn(results: Results, recovery: str) -> pd.DataFrame:
     return data[columns]
 
 
-def draw(data: pd.DataFrame, looks: Mapping[str, Look], control: str, x_label: str) -> Figure:
-    """The picture of `drawn`: all panels have the same axes."""
-    names = [name for name in data["method"].unique() if name != control]
-    figure, axes = tiled(len(names), _ACROSS, TWO_COLUMNS, 1.12, 0.5, sharex=True, sharey=True)
-    curves = {str(name): rows for name, rows in data.groupby("method", sort=False)}
-    low = focus([rows["mean"][rows["dot"] == ""].min() for rows in curves.values()])
-    top = data.loc[data["dot"] == "", "mean"].max()
-    edge = 0.06 * max(top - low, 1.0)
-    axes[0].set_ylim(low - edge, top + edge)
-    for ax, name in zip(axes, names, strict=True):
-        _panel(ax, curves, name, control, looks)
-    for ax in axes[-_ACROSS:]:
-        ax.tick_params(labelbottom=True)
-    cost_axis(axes[0], data)
-    ticks = sorted(100 * data["budget"].unique())
-    axes[0].set_xticks(ticks[:: max(1, math.ceil(len(ticks) / 3))])
-    for ax, name in zip(axes, names, strict=True):
-        mark_below(ax, curves[name], "cost_percent", "mean", "budget", looks, most=3)
-    figure.supxlabel(x_label, fontsize=8)
-    figure.supylabel("accuracy change (points)", fontsize=8)
-    others = Line2D([], [], color=QUIET, linewidth=0.4, label="all methods")
-    black = [looks[control].line([], [], label=control)] if control in curves else []
-    figure.legend(handles=[*black, others], loc="outside upper right", ncols=2)
-    return figure
+def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
+    """One a recovery, where `accuracy_cost` leaves methods grey; over budgets of all problems."""
+    if len(results.shared_budgets) < 2 or not any(one.quiet for one in looks.values()):
+        return
+    control = results.suite.analysis.control
+    for recovery in results.recoveries:
+        data = drawn(results, recovery)
+        if data["method"].nunique() < 2:
+            continue
+        names = [name for name in data["method"].unique() if name != control]
+        figure, axes = tiled(len(names), _ACROSS, TWO_COLUMNS, 1.12, 0.5, sharex=True, sharey=True)
+        curves = {str(name): rows for name, rows in data.groupby("method", sort=False)}
+        low = focus([rows["mean"][rows["dot"] == ""].min() for rows in curves.values()])
+        top = data.loc[data["dot"] == "", "mean"].max()
+        edge = 0.06 * max(top - low, 1.0)
+        axes[0].set_ylim(low - edge, top + edge)
+        for ax, name in zip(axes, names, strict=True):
+            _panel(ax, curves, name, control, looks)
+        for ax in axes[-_ACROSS:]:
+            ax.tick_params(labelbottom=True)
+        cost_axis(axes[0], data)
+        ticks = sorted(100 * data["budget"].unique())
+        axes[0].set_xticks(ticks[:: max(1, math.ceil(len(ticks) / 3))])
+        for ax, name in zip(axes, names, strict=True):
+            mark_below(ax, curves[name], "cost_percent", "mean", "budget", looks, most=3)
+        figure.supxlabel(COSTS[results.axis], fontsize=8)
+        figure.supylabel("accuracy change (points)", fontsize=8)
+        others = Line2D([], [], color=QUIET, linewidth=0.4, label="all methods")
+        black = [looks[control].line([], [], label=control)] if control in curves else []
+        figure.legend(handles=[*black, others], loc="outside upper right", ncols=2)
+        file = f"each_method-{slug(recovery)}"
+        yield plotted("each_method", figure, data, results, file, recovery=recovery)
 
 
 def _panel(

@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator, Mapping
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from ..analysis.results import Results
 from ..statistics import Floats
@@ -16,24 +15,6 @@ from .rows import dots, left_out, row_grid, with_dots
 from .style import GREY, Look, title
 
 _PANELS = 2  # problems up to which each has a panel; more are small dots in one
-
-
-def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """Against the control, and of methods with matched controls against these."""
-    control = results.suite.analysis.control
-    finished = set(results.paired.loc[results.paired["mean"].notna(), "family"])
-    for family, other in (("control", control), ("matched", "its matched control")):
-        if family not in finished:
-            continue
-        data = drawn(results, family)
-        across, recoveries = data["panel"].nunique(), data["recovery"].nunique()
-        panels = (across * recoveries, across) if across > 1 else (recoveries, recoveries)
-        yield plotted(
-            "paired_differences", draw(data, looks, results, f"method − {other} (points)"), data,
-            results, "paired_differences" + ("_matched" if family == "matched" else ""),
-            family=family, other=other, overall=OVERALL in set(data["panel"]),
-            left_out=left_out(data["comparison"].nunique(), *panels),
-        )  # fmt: skip
 
 
 def drawn(results: Results, family: str) -> pd.DataFrame:
@@ -73,26 +54,36 @@ def drawn(results: Results, family: str) -> pd.DataFrame:
     return rows.sort_values("mean", ascending=False, kind="stable", ignore_index=True)[columns]
 
 
-def draw(data: pd.DataFrame, looks: Mapping[str, Look], results: Results, x_label: str) -> Figure:
-    """The picture of `drawn`, with the ROPE shaded.
+def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
+    """Against the control, and of methods with matched controls against these.
 
     Panels of one recovery stand beside one another, problems first; with one panel a recovery,
-    these do. Problems and recoveries are in the order of the plan.
+    these do. Problems and recoveries are in the order of the plan; the ROPE is shaded.
     """
-    rope = results.suite.analysis.rope
-    names = [one for one in (*results.problems, OVERALL) if one in set(data["panel"])]
-    recoveries = [one for one in results.recoveries if one in set(data["recovery"])]
-    panels = by_panel(data, recovery=recoveries, panel=names)
-    across = len(names) if len(names) > 1 else len(recoveries)
-    of_rows = [list(rows.loc[rows["dot"] == "", "comparison"]) for rows in panels.values()]
-    figure, axes = row_grid(of_rows, across, looks)
-    for ax, ((recovery, name), rows) in zip(axes, panels.items(), strict=True):
-        ax.axvspan(-rope, rope, color=GREY, alpha=0.18, linewidth=0, zorder=0)
-        ax.axvline(0, color=GREY, linewidth=0.8, zorder=1)
-        dots(ax, rows.assign(row=rows["comparison"]), looks, 0.0, -rope, rope)
-        ax.set_title(_title(name, recovery, rows[rows["dot"] == ""]))
-    figure.supxlabel(x_label, fontsize=8)
-    return figure
+    control, rope = results.suite.analysis.control, results.suite.analysis.rope
+    finished = set(results.paired.loc[results.paired["mean"].notna(), "family"])
+    for family, other in (("control", control), ("matched", "its matched control")):
+        if family not in finished:
+            continue
+        data = drawn(results, family)
+        names = [one for one in (*results.problems, OVERALL) if one in set(data["panel"])]
+        recoveries = [one for one in results.recoveries if one in set(data["recovery"])]
+        panels = by_panel(data, recovery=recoveries, panel=names)
+        across = len(names) if len(names) > 1 else len(recoveries)
+        of_rows = [list(rows.loc[rows["dot"] == "", "comparison"]) for rows in panels.values()]
+        figure, axes = row_grid(of_rows, across, looks)
+        for ax, ((recovery, name), rows) in zip(axes, panels.items(), strict=True):
+            ax.axvspan(-rope, rope, color=GREY, alpha=0.18, linewidth=0, zorder=0)
+            ax.axvline(0, color=GREY, linewidth=0.8, zorder=1)
+            dots(ax, rows.assign(row=rows["comparison"]), looks, 0.0, -rope, rope)
+            ax.set_title(_title(name, recovery, rows[rows["dot"] == ""]))
+        figure.supxlabel(f"method − {other} (points)", fontsize=8)
+        yield plotted(
+            "paired_differences", figure, data, results,
+            "paired_differences" + ("_matched" if family == "matched" else ""),
+            family=family, other=other, overall=OVERALL in set(data["panel"]),
+            left_out=left_out(data["comparison"].nunique(), len(panels), across),
+        )  # fmt: skip
 
 
 def _title(panel: str, recovery: str, rows: pd.DataFrame) -> str:

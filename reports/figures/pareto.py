@@ -41,24 +41,6 @@ def training_cost(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]
     yield from _plots("training_cost", data, results, looks, label, timed=False)
 
 
-def _plots(
-    name: str,
-    data: pd.DataFrame,
-    results: Results,
-    looks: Mapping[str, Look],
-    label: str,
-    *,
-    timed: bool,
-) -> Iterator[Plot]:
-    """Of the panels whose methods do not all cost the same: the others say nothing of it."""
-    several = data.groupby(_KEYS[:2])["x"].transform("nunique") > 1
-    data = data[several].reset_index(drop=True)
-    if len(data):
-        crowded = any(one.quiet for one in looks.values())
-        figure = draw(data, looks, label, log=timed)
-        yield plotted("pareto", figure, data, results, name, timed=timed, crowded=crowded)
-
-
 def drawn(results: Results, cost: str) -> pd.DataFrame:
     """One row a (problem, recovery, method) of which every cell is complete.
 
@@ -104,33 +86,46 @@ def drawn(results: Results, cost: str) -> pd.DataFrame:
     return means
 
 
-def draw(data: pd.DataFrame, looks: Mapping[str, Look], x_label: str, log: bool) -> Figure:
-    """The picture of `drawn`, with the cost as `x`."""
+def _plots(
+    name: str,
+    data: pd.DataFrame,
+    results: Results,
+    looks: Mapping[str, Look],
+    label: str,
+    *,
+    timed: bool,
+) -> Iterator[Plot]:
+    """Of the panels whose methods do not all cost the same: the others say nothing of it."""
+    several = data.groupby(_KEYS[:2])["x"].transform("nunique") > 1
+    data = data[several].reset_index(drop=True)
+    if data.empty:
+        return
     figure, panels = grid(data, 2.5)
-    if log:
+    if timed:
         panels[0].ax.set_xscale("log")
     named = []
     for panel in panels:
         rows = panel.of(data)
         _panel(panel.ax, rows, looks)
         edge = panel.ax.get_ylim()[0]  # what lies below it stands there, with its number
-        loud = rows["method"].map(lambda name: not looks[name].quiet)
+        loud = rows["method"].map(lambda one: not looks[one].quiet)
         rows = rows[loud | rows["pareto"] | (rows["retained_top1"] < edge)]
-        names = [
-            name if value >= edge else f"{name} ({signed(value)})"
-            for name, value in zip(rows["method"], rows["retained_top1"], strict=True)
+        shown = [
+            one if value >= edge else f"{one} ({signed(value)})"
+            for one, value in zip(rows["method"], rows["retained_top1"], strict=True)
         ]
         gains = rows["retained_top1"].clip(lower=edge)
-        named.append((panel.ax, rows["x"].to_numpy(), gains.to_numpy(), names))
-    name_axes(figure, panels, x_label, "accuracy change (points)")
+        named.append((panel.ax, rows["x"].to_numpy(), gains.to_numpy(), shown))
+    name_axes(figure, panels, label, "accuracy change (points)")
     handles = [Line2D([], [], label="Pareto front", **_FRONT)]
-    if any(looks[name].quiet for name in data["method"]):
+    if any(looks[one].quiet for one in data["method"]):
         grey = Line2D([], [], linestyle="", marker="o", markersize=3, color=QUIET)
         grey.set_label("other methods")
         handles.append(grey)
     legend(figure, handles)
     _place_names(figure, named)
-    return figure
+    crowded = any(one.quiet for one in looks.values())
+    yield plotted("pareto", figure, data, results, name, timed=timed, crowded=crowded)
 
 
 def _panel(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look]) -> None:

@@ -5,7 +5,6 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from ..analysis.ranking import MethodRanks
 from ..analysis.results import Results
@@ -19,22 +18,6 @@ from .style import GREY, ONE_COLUMN, TWO_COLUMNS, Look, recovered
 
 _FEWEST = 6  # trials of a method
 _POINTS = 100  # of a curve
-
-
-def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """Profiles over two problems or more, where methods have trials enough for a curve."""
-    cubes = {
-        recovery: (list(ranks.methods), _lost(results, ranks))
-        for recovery, ranks in results.ranking.items()
-        if len(ranks.methods) > 1 and len(ranks.problems) > 1
-    }
-    cubes = {key: one for key, one in cubes.items() if one[1][0].size >= _FEWEST}
-    if not cubes:
-        return
-    budgets = ranged([len(kept) for kept in results.budgets.values()], "budget")
-    data = drawn(cubes)
-    figure = draw(data, looks)
-    yield plotted("profile", figure, data, results, cubes=cubes, budgets=budgets)
 
 
 def _lost(results: Results, ranks: MethodRanks) -> Floats:
@@ -84,8 +67,18 @@ def drawn(cubes: Mapping[str, tuple[list[str], Floats]]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[["recovery", "method", "lost", "share", "most"]]
 
 
-def draw(data: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
-    """The picture of `drawn`: a panel a recovery."""
+def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
+    """Profiles over two problems or more, where methods have trials enough for a curve."""
+    cubes = {
+        recovery: (list(ranks.methods), _lost(results, ranks))
+        for recovery, ranks in results.ranking.items()
+        if len(ranks.methods) > 1 and len(ranks.problems) > 1
+    }
+    cubes = {key: one for key, one in cubes.items() if one[1][0].size >= _FEWEST}
+    if not cubes:
+        return
+    budgets = ranged([len(kept) for kept in results.budgets.values()], "budget")
+    data = drawn(cubes)
     recoveries = list(data["recovery"].unique())
     width = ONE_COLUMN if len(recoveries) == 1 else TWO_COLUMNS
     figure, axes = tiled(len(recoveries), len(recoveries), width, 2.6, 0.3, sharey=True)
@@ -110,4 +103,4 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
     axes[0].set_ylim(-0.02, 1.04)
     axes[0].set_ylabel("share of trials")
     legend(figure, list(entries(methods, looks)))
-    return figure
+    yield plotted("profile", figure, data, results, cubes=cubes, budgets=budgets)

@@ -20,20 +20,6 @@ _BAR = 0.05  # inches a bar takes
 _HEAD = 0.42  # inches of axis and title
 
 
-def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """A line a recovery, where any two methods are shown to differ: one bar says nothing."""
-    ranked = [
-        ranks
-        for ranks in (results.ranking[one] for one in results.recoveries)
-        if ranks.pairwise is not None
-        and all(len(clique) < len(ranks.methods) for clique in ranks.cliques)
-    ]
-    if not ranked:
-        return
-    data = drawn(ranked)
-    yield plotted("rank_diagram", draw(data, looks), data, results, ranked=ranked)
-
-
 def drawn(ranked: Sequence[MethodRanks]) -> pd.DataFrame:
     """One row a (recovery, method), best first; one that failed anywhere has no mean, and is last.
 
@@ -54,8 +40,17 @@ def drawn(ranked: Sequence[MethodRanks]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[columns]
 
 
-def draw(data: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
-    """The picture of `drawn`: a line a recovery; the better half is named at the left."""
+def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
+    """A line a recovery, where any two methods are shown to differ: one bar says nothing."""
+    ranked = [
+        ranks
+        for ranks in (results.ranking[one] for one in results.recoveries)
+        if ranks.pairwise is not None
+        and all(len(clique) < len(ranks.methods) for clique in ranks.cliques)
+    ]
+    if not ranked:
+        return
+    data = drawn(ranked)
     panels = [(str(key), rows) for key, rows in data.groupby("recovery", sort=False)]
     lines = [(len(_bars(rows)) + 1, (len(rows) + 1) // 2 + 1) for _, rows in panels]
     heights = [_HEAD + _BAR * bars + _LINE * names for bars, names in lines]
@@ -64,7 +59,7 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
     for (recovery, rows), height, ax in zip(panels, heights, axes, strict=True):
         _panel(ax, rows.reset_index(drop=True), looks, height)
         ax.set_title(recovered(recovery))
-    return figure
+    yield plotted("rank_diagram", figure, data, results, ranked=ranked)
 
 
 def _bars(rows: pd.DataFrame) -> list[list[int]]:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 
 import pandas as pd
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ..analysis.results import Results
@@ -13,16 +12,6 @@ from .focus import focus, mark_below
 from .panels import entries, grid, legend, name_axes
 from .plot import Plot
 from .style import Look
-
-
-def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """Curves of recoveries with three epochs or more, at the tightest budget."""
-    data = drawn(results)
-    if data.empty:
-        return
-    banded = _banded(data, looks, results.suite.analysis.control)
-    figure = draw(data, looks, banded)
-    yield plotted("recovery_curves", figure, data, results, banded=banded)
 
 
 def drawn(results: Results) -> pd.DataFrame:
@@ -62,8 +51,12 @@ def _banded(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> list
     return [*([control] if control in ends.index else []), *best]
 
 
-def draw(data: pd.DataFrame, looks: Mapping[str, Look], banded: list[str]) -> Figure:
-    """The picture of `drawn`."""
+def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
+    """Curves of recoveries with three epochs or more, at the tightest budget."""
+    data = drawn(results)
+    if data.empty:
+        return
+    banded = _banded(data, looks, results.suite.analysis.control)
     methods = in_order(data["method"], looks)
     figure, panels = grid(data, 2.1, sharex=False)
     for panel in panels:
@@ -87,4 +80,4 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], banded: list[str]) -> Fi
         panel.ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     name_axes(figure, panels, "epoch of recovery", "validation top-1 (%)")
     legend(figure, list(entries(methods, looks)))
-    return figure
+    yield plotted("recovery_curves", figure, data, results, banded=banded)

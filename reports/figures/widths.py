@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from suites.section import slug
 
@@ -33,8 +32,13 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         alike = rank_agreement(table, one_channel)
         agreements.append(pd.DataFrame(alike, table.columns, table.columns))
         order = list(mean_agreement(agreements[-1:]).index)
+        values = table[order].T.to_numpy(dtype=float)  # dark is kept whole
+        limits = 10 * np.floor(values.min() / 10), 100.0
+        methods, layers = (list(map(str, one)) for one in (order, table.index))
+        label = f"{what} kept (%)"
+        figure, _ = square_figure(values, methods, layers, "cividis_r", limits, label)
         yield plotted(
-            "widths", draw(table[order].T, f"{what} kept (%)"),
+            "widths", figure,
             rows.sort_values("method", key=lambda one: one.map(order.index), kind="stable"),
             results, f"widths-{slug(str(problem))}",
             problem=problem, what=what, n=ranged(rows["n"], "network"),
@@ -84,12 +88,3 @@ def drawn(results: Results) -> pd.DataFrame:
                 for layer, all_ in sizes[problem].items()
             ]
     return pd.DataFrame(rows, columns=["problem", "method", "layer", "of", "kept", "n"])
-
-
-def draw(table: pd.DataFrame, label: str) -> Figure:
-    """Shares in percent: [methods, layers]; dark is kept whole."""
-    methods, layers = [str(one) for one in table.index], [str(one) for one in table.columns]
-    values = table.to_numpy(dtype=float)
-    low = 10 * np.floor(values.min() / 10)
-    figure, _ = square_figure(values, methods, layers, "cividis_r", (low, 100.0), label)
-    return figure

@@ -116,4 +116,4 @@ def test_every_option_is_described(kind: type[Options]) -> None:
     """Where only a default is another, what the class it comes from says of it holds."""
     described = zip(kind.model_fields, option_lines(kind), strict=False)  # a docstring comes last
     for name, line in described:
-        assert "): " in line, f"{kind.__name__}: {name} has no Field(description=...)"
+        assert "): " in line, f"{kind.__name__}: {name} is not explained"

@@ -286,7 +286,7 @@ def test_a_control_depends_on_the_path_whose_widths_it_takes() -> None:
 def test_an_unknown_name_is_one_error_with_near_matches(
     changes: dict[str, Any], said: list[str]
 ) -> None:
-    with pytest.raises(PlanError) as caught:
+    with pytest.raises(BenchError) as caught:
         plan_of(**changes)
     for part in said:
         assert part in str(caught.value)

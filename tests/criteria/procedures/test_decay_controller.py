@@ -21,8 +21,7 @@ from torch.nn import functional
 
 from criteria.errors import StructureError
 from criteria.network.cut import cut
-from criteria.network.entries import Entries
-from criteria.network.units import Units
+from criteria.network.units import Entries, Units
 from criteria.procedures.decay_controller import (
     DecayController,
     DecayOptions,

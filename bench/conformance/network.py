@@ -1,0 +1,83 @@
+"""What can be pruned of a network, which criteria score it, and what halving its MACs takes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import torch
+
+from criteria import criteria
+from criteria.evidence.meter import PeakMemory
+from criteria.network.deadline import within
+from suites.problem import ModelSpec
+
+from ..errors import BenchError
+from ..models.fit import fresh
+from ..pruning.cost import count_macs, count_params
+from ..pruning.network import Network
+from ..pruning.prune import prune
+from ..pruning.sound import examine
+from .behaviour import attempt
+from .checks import not_finite, shape_fault
+
+LONGEST = 60.0  # seconds that a criterion may take on a few images
+IMAGES = 4
+
+
+def built(spec: ModelSpec, classes: int, channels: int, image_size: int) -> Network:
+    """A network as suites build it, traced with two images of noise.
+
+    Raises:
+        ModelError: it cannot be built, or does not fit such data.
+        StructureError: it cannot be traced.
+    """
+    draw = torch.Generator().manual_seed(0)
+    noise = torch.randn(2, channels, image_size, image_size, generator=draw)
+    shape = {"classes": classes, "channels": channels, "image_size": image_size}
+    return Network.trace(fresh(spec, 0, noise, **shape).eval(), noise)
+
+
+def facts(network: Network) -> Iterator[tuple[str, str]]:
+    """What it is and costs, whether it is cut rightly, and what halving its MACs takes.
+
+    Raises:
+        StructureError: it is not cut as if masked, or has costs that are not known.
+    """
+    groups = network.structure.groups
+    yield "prunable", f"{sum(one.units for one in groups)} units in {len(groups)} groups"
+    yield "MACs", f"{count_macs(network.model, network.inputs):,}, as arithmetic and torch count"
+    yield "parameters", f"{count_params(network.model):,}"
+    apart = examine(network)
+    yield "half of every group", f"cut as if masked: {apart:.0e} of the outputs apart"
+    begun = time.perf_counter()
+    try:
+        with PeakMemory(network.model) as peak:
+            half = prune(network.model, network.inputs, "l1", {"macs": 0.5}, tolerance=0.05)
+    except BenchError as error:
+        yield "half of the MACs", str(error)
+        return
+    memory = f", {peak.bytes / 1e6:.0f} MB" if peak.bytes is not None else ""
+    took = f"{time.perf_counter() - begun:.1f} s{memory}"
+    yield "half of the MACs", f"{half.macs / half.dense_macs:.1%} kept, by l1, in {took}"
+
+
+def unscored(network: Network, classes: int, tell: Callable[[str], None]) -> dict[str, str]:
+    """Criteria that cannot score its channels on a few images of noise, and why."""
+    groups = network.structure.groups
+    draw = torch.Generator().manual_seed(0)
+    images = torch.randn(IMAGES, *network.inputs[0].shape[1:], generator=draw)
+    batches = [(images, torch.randint(classes, (IMAGES,), generator=draw))]
+    why = {}
+    for name in (one.name for one in criteria() if one.structured):
+        tell(f"scoring by {name}")
+        try:
+            with within(LONGEST):
+                scoring = attempt(network.model, {name: (name, groups)}, batches)[name]
+        except Exception as error:
+            why[name] = str(error) or f"takes more than {LONGEST:.0f} s for {IMAGES} images"
+            continue
+        fault = scoring.error or shape_fault(scoring, groups) or not_finite(scoring, groups)
+        if fault:
+            why[name] = str(fault) or type(fault).__name__
+    return why

@@ -1,0 +1,77 @@
+"""Whether a network can be pruned rightly, which is found out before anything is spent on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from criteria import StructureError
+from criteria.network.cut import halves, verify
+from criteria.network.given import copied
+
+from .cost import ChannelCost, count_macs, count_params
+from .network import Network, Removed
+
+
+def examine(network: Network) -> float:
+    """Check that a half of every group is cut as if masked, and that what it costs is known.
+
+    Weights are drawn anew for it, as factors that start at zero would hide a wrong cut.
+
+    Returns:
+        The largest difference of the outputs, relative to their size.
+
+    Raises:
+        StructureError: says of which layers it does not hold.
+    """
+    apart = verify(lively(copied(network.model)), network.inputs, network.structure)
+    removed = halves(network.structure.groups)
+    try:
+        recount(network, removed, network.cut(removed))
+    except ArithmeticError as error:
+        unknown = ", ".join(network.cost.unmodelled) or "which, nobody knows"
+        raise StructureError(f"{error}: {unknown}") from error
+    return apart
+
+
+def recount(network: Network, removed: Removed, pruned: nn.Module) -> dict[ChannelCost, int]:
+    """MACs and parameters of what is left of a network.
+
+    Raises:
+        ArithmeticError: they are not those by which it was chosen what leaves.
+    """
+    lost = torch.tensor([len(one) for one in removed])
+    counts: dict[ChannelCost, int] = {
+        "macs": count_macs(pruned, network.inputs),
+        "params": count_params(pruned),
+    }
+    for name, count in counts.items():
+        expected = network.cost.of(name)(lost)
+        if round(expected) != count:
+            raise ArithmeticError(
+                f"{count} {name} after the cut, {expected:.0f} by arithmetic; this network has "
+                "operations that the cost model does not know"
+            )
+    return counts
+
+
+def lively(model: nn.Module, seed: int = 0) -> nn.Module:
+    """The model, its parameters and statistics drawn anew in place, off 0 and 1."""
+    draw = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            fan_in = max(1, parameter.numel() // (len(parameter) if parameter.dim() else 1))
+            drawn = torch.randn(parameter.shape, generator=draw).double() / fan_in**0.5
+            parameter.copy_(drawn)
+        module: Any
+        for module in model.modules():
+            norm = isinstance(module, nn.modules.batchnorm._BatchNorm)
+            if (norm or isinstance(module, nn.LayerNorm)) and module.weight is not None:
+                module.weight.copy_(0.5 + torch.rand(module.weight.shape, generator=draw).double())
+            if norm and module.running_mean is not None:
+                mean, var = module.running_mean, module.running_var
+                mean.copy_(torch.randn(mean.shape, generator=draw) / 2)
+                var.copy_(0.5 + torch.rand(var.shape, generator=draw))
+    return model

@@ -1,0 +1,125 @@
+"""Networks of timm and transformers: made for the data, cut rightly, or kept whole in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from bench.errors import ModelError
+from bench.models import build_model, code_of
+from bench.models.constructors import called
+from bench.models.fit import fresh
+from bench.models.registry import constructor
+from bench.pruning.network import Network
+from bench.pruning.sound import examine
+from suites.problem import ModelSpec
+
+SHAPE = {"classes": 5, "channels": 1, "image_size": 16}
+VIT: dict[str, Any] = {"patch_size": 4, "embed_dim": 24, "depth": 2, "num_heads": 3}
+HF: dict[str, Any] = {
+    "patch_size": 4, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3,
+    "intermediate_size": 32,
+}  # fmt: skip
+
+
+def traced(name: str, **options: Any) -> Network:
+    inputs = torch.randn(2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    network = fresh(ModelSpec(name=name, options=options), 0, inputs, **SHAPE)
+    return Network.trace(network.eval(), inputs)
+
+
+def roots(network: Network, of: str) -> list[str]:
+    return [one.root for one in network.structure.groups if of in one.root]
+
+
+@pytest.fixture
+def timm() -> Any:
+    import bench.data.vision  # helps torchvision, which timm imports
+
+    assert bench.data.vision.torchvision
+    return pytest.importorskip("timm")
+
+
+@pytest.fixture
+def transformers() -> Any:
+    return pytest.importorskip("transformers")
+
+
+def test_timm_attention_is_unpacked_and_computes_the_same(timm: Any) -> None:
+    spec = ModelSpec(name="timm:vit_tiny_patch16_224", options=VIT)
+    ours = build_model(spec, seed=0, **SHAPE).eval()
+    made = constructor(spec, **SHAPE)["arguments"]["model"]
+    theirs = called(made).eval()
+    ours.load_state_dict(theirs.state_dict())  # packed names
+    images = torch.randn(2, 1, 16, 16)
+    assert torch.allclose(ours(images), theirs(images), atol=1e-6)
+
+
+@pytest.mark.parametrize(("unit", "units"), [("head_dims", 8), ("heads", 3), ("kept", 0)])
+def test_what_leaves_timm_attention_is_an_option(timm: Any, unit: str, units: int) -> None:
+    network = traced("timm:vit_tiny_patch16_224", attention=unit, **VIT)
+    inner = [one.units for one in network.structure.groups if "attn" in one.root]
+    assert inner == ([units] * len(inner) if units else [])
+    assert bool(inner) == bool(units)
+    assert examine(network) < 1e-9
+
+
+def test_channels_that_a_layer_mixes_by_place_stay(timm: Any) -> None:
+    network = traced("timm:ecaresnet26t")
+    assert not any("conv3" in one.root for one in network.structure.groups)
+    assert any(".se is ignored" in why for why in network.structure.refused.values())
+    assert examine(network) < 1e-9
+
+
+@pytest.mark.parametrize(("unit", "units"), [("heads", 3), ("kept", 0)])
+def test_heads_of_transformers_leave_whole(transformers: Any, unit: str, units: int) -> None:
+    network = traced("hf:vit", attention=unit, **HF)
+    heads = [one.units for one in network.structure.groups if "_proj" in one.root]
+    assert set(heads) == ({units} if units else set())
+    assert examine(network) < 1e-9
+
+
+def test_a_folder_of_transformers_is_a_checkpoint(transformers: Any, tmp_path: Path) -> None:
+    config = transformers.ViTConfig(**HF, image_size=16, num_channels=1, num_labels=3)
+    given = transformers.ViTForImageClassification(config)
+    given.save_pretrained(tmp_path)
+    spec = ModelSpec(name="hf:ViTForImageClassification", checkpoint=str(tmp_path))
+    ours = build_model(spec, seed=0, **SHAPE).state_dict()
+    theirs = given.state_dict()
+    assert ours["classifier.weight"].shape[0] == SHAPE["classes"]
+    assert all(
+        torch.equal(ours[name], one) for name, one in theirs.items() if "classifier" not in name
+    )
+
+
+@pytest.mark.parametrize(
+    ("extra", "spec", "said"),
+    [
+        ("timm", {"name": "timm:resnet19"}, r"timm has no model 'resnet19' \(did you mean"),
+        ("timm", {"name": "timm:resnet18", "options": {"drop": 1}}, "unexpected keyword.*'drop'"),
+        ("timm", {"name": "timm:resnet18", "weights": "a1"}, "give `checkpoint:`"),
+        ("transformers", {"name": "hf:resnett"}, r"no image classifier 'hf:resnett' \(did you"),
+        ("transformers", {"name": "hf:vit", "options": {"hiden_size": 1}}, "mean hidden_size"),
+    ],
+)
+def test_wrong_names_and_options_are_said(
+    extra: str, spec: dict[str, Any], said: str, request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue(extra)
+    with pytest.raises(ModelError, match=said):
+        build_model(ModelSpec.model_validate(spec), seed=0, **SHAPE)
+
+
+def test_the_librarys_version_is_in_the_key(timm: Any) -> None:
+    assert code_of(ModelSpec(name="timm:resnet18")) == f"timm {timm.__version__}"
+
+
+def test_a_missing_library_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(ModelError, match=r"pip install 'pruning-bench\[timm\]'"):
+        code_of(ModelSpec(name="timm:resnet18"))

@@ -1,0 +1,148 @@
+"""The table of networks: what can be pruned of each, whether rightly, and what halving it takes.
+
+It takes a quarter of an hour on one core, and needs the extras timm and hf. Rows that are there are
+kept; a name, or a part of one, makes the rows of that again:
+
+    PYTHONPATH=.:tests python tests/study/architectures.py docs/networks.csv docs/networks.md [NAME]
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from bench.conformance.network import built
+from bench.errors import BenchError
+from bench.pruning.cost import count_macs
+from bench.pruning.network import Network
+from bench.pruning.prune import Pruned, prune
+from bench.pruning.sound import examine
+from criteria.errors import CriteriaError
+from reports.formats import markdown_row
+from suites.problem import ModelSpec
+
+CLASSES = 10
+
+
+@dataclass
+class Subject:
+    """A network that the table has a row of: `name@pixels`, by default at 224."""
+
+    spec: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.spec.partition("@")[0]
+
+    @property
+    def size(self) -> int:
+        return int(self.spec.partition("@")[2] or 224)
+
+    @cached_property
+    def network(self) -> Network:
+        """Traced; weights as they are drawn."""
+        spec = ModelSpec(name=self.name, options=self.options)
+        return built(spec, CLASSES, 3, self.size)
+
+    @cached_property
+    def half(self) -> Pruned:
+        """With half of its MACs, by l1."""
+        return prune(self.network.model, self.network.inputs, "l1", {"macs": 0.5}, tolerance=0.02)
+
+
+def groups(subject: Subject) -> str:
+    return str(len(subject.network.structure.groups))
+
+
+def units(subject: Subject) -> str:
+    return str(sum(one.units for one in subject.network.structure.groups))
+
+
+def kept_whole(subject: Subject) -> str:
+    return str(len(subject.network.structure.refused))
+
+
+def masked_equals_pruned(subject: Subject) -> str:
+    """The largest difference of outputs; MACs and parameters that are not those counted raise."""
+    return f"{examine(subject.network):.0e}"
+
+
+def macs(subject: Subject) -> str:
+    return f"{count_macs(subject.network.model, subject.network.inputs) / 1e6:.0f}"
+
+
+def macs_equal(subject: Subject) -> str:
+    """Those by arithmetic, of the network and of its half, and those of FlopCounterMode."""
+    network, kept = subject.network, subject.half.kept
+    lost = [
+        one.units - len(kept[one.root]) // one.channels_per_unit for one in network.structure.groups
+    ]
+    dense = network.cost.macs(torch.zeros(len(lost))) == subject.half.dense_macs
+    return "yes" if dense and network.cost.macs(torch.tensor(lost)) == subject.half.macs else "no"
+
+
+def half_kept(subject: Subject) -> str:
+    return f"{subject.half.macs / subject.half.dense_macs:.3f}"
+
+
+COLUMNS: dict[str, Callable[[Subject], str]] = {
+    "groups": groups,
+    "units": units,
+    "kept whole": kept_whole,
+    "masked = pruned": masked_equals_pruned,
+    "M MACs": macs,
+    "MACs equal": macs_equal,
+    "50 % prune": half_kept,
+}
+HEAD = ("network", "pixels", *COLUMNS, "CPU s", "why not")
+
+LISTED = Path(__file__).with_suffix(".yaml")
+SUBJECTS = [Subject(**one) for one in yaml.safe_load(LISTED.read_text())]
+
+
+def row(subject: Subject) -> list[str]:
+    """What the columns say; of one that cannot be had, why."""
+    begun, cells, why = time.process_time(), [], list[str]()
+    for column in COLUMNS.values():
+        try:
+            cells.append(column(subject))
+        except (BenchError, CriteriaError) as error:
+            cells.append("")
+            why += [str(error)] if str(error) not in why else []
+    seconds = f"{time.process_time() - begun:.1f}"
+    return [subject.spec.partition("@")[0], str(subject.size), *cells, seconds, "; ".join(why)]
+
+
+def main(table: Path, page: Path, again: str = "") -> None:
+    """Write the table as it grows, and the page that shows it."""
+    known = {one[0]: one for one in csv.reader(table.open())} if table.exists() else {}
+    rows = []
+    for at, subject in enumerate(SUBJECTS):
+        if subject.name not in known or (again and again in subject.name):
+            known[subject.name] = row(subject)
+        rows.append(known[subject.name])
+        SUBJECTS[at] = Subject(subject.spec)  # its tensors may go
+        with table.open("w", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows([HEAD, *rows])
+    text, mark = page.read_text(), "<!-- the table -->\n"
+    lines = [HEAD, ["---"] * len(HEAD), *rows]
+    page.write_text(
+        text.partition(mark)[0] + mark + "\n" + "\n".join(map(markdown_row, lines)) + "\n"
+    )
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])
