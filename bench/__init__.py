@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .data.known import register_dataset
     from .models.constructors import register_model
+    from .models.kept import load
     from .pruning.prune import Pruned, prune
 
-__all__ = ["Pruned", "prune", "register_dataset", "register_model"]
+__all__ = ["Pruned", "load", "prune", "register_dataset", "register_model"]
 
 _PLACES = {
+    "load": "models.kept",
     "Pruned": "pruning.prune",
     "prune": "pruning.prune",
     "register_dataset": "data.known",

@@ -7,7 +7,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
+
+import pandas as pd
 
 from suites.fidelity import FidelitySuite
 from suites.schema import Suite
@@ -19,9 +21,6 @@ from .declared import Declaration
 from .formats import Table
 from .page.findings import headline_numbers
 from .records import Labels, Record
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Format = Literal["html", "csv", "markdown", "latex"]
 FORMATS: tuple[Format, ...] = get_args(Format)

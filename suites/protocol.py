@@ -155,6 +155,9 @@ class SelectionSpec(Section):
         default="up", description="shares of groups kept, to whole channels; down is int() in code"
     )
     round_to: int = Field(default=1, ge=1)
+    tolerance: Share = Field(
+        default=0.01, description="of the dense cost, by which a budget may be kept below"
+    )
     coupled: bool = Field(
         default=True, description="false keeps groups that several layers make (residual streams)"
     )
@@ -179,7 +182,8 @@ class SelectionSpec(Section):
     @property
     def identity(self) -> dict[str, Any]:
         """How one budget is selected; paths hold none that differ by budget."""
-        return self.model_dump(exclude={"by_budget"})
+        usual = self.tolerance == SelectionSpec.model_fields["tolerance"].default
+        return self.model_dump(exclude={"by_budget"} | ({"tolerance"} if usual else set()))
 
     def changed(self, other: SelectionSpec | None) -> SelectionSpec:
         """The same with the keys that another gives."""

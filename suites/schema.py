@@ -239,6 +239,7 @@ class Suite(AnySuite):
     selection: SelectionSpec = SelectionSpec()
     measure: Measure = Measure()  # latency, memory, files; of masks there is nothing to time
     train_accuracy: bool = False  # evaluate on the training split as well, without augmentation
+    keep: Literal["networks"] | None = None  # the pruned network of every trial, beside its record
     analysis: Analysis
 
     @model_validator(mode="before")

@@ -222,10 +222,11 @@ class ChosenSuite:
 
 @dataclass(frozen=True, kw_only=True)
 class SuiteToRun(ChosenSuite):
-    """One that may be run look by look."""
+    """One that may be run look by look, and whose pruned networks may be kept."""
 
     until_decided: Annotated[bool, option("suite.until_decided")] = False
     cap: Annotated[int | None, option("suite.cap")] = None
+    keep: Annotated[str, option("suite.keep")] = ""
 
     def _looks(self, suite: Suite | FidelitySuite, *, has_run: bool) -> list[int]:
         if self.until_decided:

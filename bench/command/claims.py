@@ -1,24 +1,19 @@
 """`bench claims`: what papers claim, against the records of one or several results folders."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from reports.claims.claim_file import known_claims
 from reports.claims.claims import judge
 from reports.claims.claims_page import by_chance, claims_page, verdicts, what_we_found, worded
+from reports.records import Record
 
 from ..errors import BenchError
 from ..store.sealed import write_atomically
 from ..store.store import Store
 from ..terminal import print_table, say
-
-if TYPE_CHECKING:
-    from reports.records import Record
 
 
 def show_claims(console: Console, folders: Sequence[Path], out: Path | None) -> None:

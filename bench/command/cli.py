@@ -134,6 +134,7 @@ def run(
         shard=shard,
         retry_failed=retry_failed,
         allow_untrained=allow_untrained,
+        keep=chosen.keep,
         command=" ".join(sys.argv),
     )
     raise typer.Exit(session(planned, request, console))
@@ -251,6 +252,27 @@ def sync(chosen: ChosenSuite) -> None:
         report = made if made.exists() else None
         added = sync_records(store.root, planned.suite, records, planned.expected, report)
     say(console, f"{added} of {len(records)} trials were missing in MLflow and are there now")
+
+
+@app.command()
+def export(
+    trial: Annotated[str, argument("export.trial")],
+    to: Annotated[str, option("export.to")] = "onnx",
+    out: Annotated[Path | None, option("export.out")] = None,
+    code: Annotated[bool, option("export.code")] = False,
+    results: Results = RESULTS,
+    data_root: DataRoot = DATA,
+    plugin: Plugins = [],  # noqa: B006
+) -> None:
+    """Write a kept network (bench run --keep) as a file, and check that in its own runtime."""
+    from ..plan.plugins import load_plugins
+    from .export import show_code, write_export
+
+    load_plugins(plugin)
+    if code:
+        show_code(trial, results)
+    else:
+        write_export(console, trial, to, out, results, data_root)
 
 
 @app.command()

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rich.console import Console
 
-from ..terminal import print_table, say
+from reports.analysis.compare import MethodDifference
+from reports.formats import confidence
+from reports.page.method_tables import difference_rows
 
-if TYPE_CHECKING:
-    from reports.analysis.compare import MethodDifference
+from ..terminal import print_table, say
 
 
 def show_difference(console: Console, result: MethodDifference) -> None:
     """Differences on each problem, then what may be said over them."""
-    from reports.formats import confidence
-    from reports.page.method_tables import difference_rows
 
     title = f"{result.method} minus {result.reference}, accuracy change in points of top-1"
     say(console, (title, "bold"))

@@ -1,26 +1,25 @@
 """What a run would do, how long it takes, and what its statistics can and cannot show."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from reports.analysis.power import TYPICAL, advice, layout_of, planned_tests
 from reports.formats import counted
+from reports.page.wording import splits
+from reports.records import Record
+from reports.statistics import FEWEST_BASES
 from reports.words import Words
+from suites import FidelitySuite
 
+from ..plan.graph import job_graph
+from ..plan.jobs import Trial, TrialJob
+from ..plan.plan import Plan
+from ..plan.workload import Throughput, Work, own_epochs, prepared_epochs, recovery_epochs, work_of
+from ..store.store import Store
 from ..terminal import print_table, say
-
-if TYPE_CHECKING:
-    from reports.records import Record
-
-    from ..plan.jobs import Trial
-    from ..plan.plan import Plan
-    from ..plan.workload import Throughput, Work
-    from ..store.store import Store
 
 SAID = Words("planning.yaml")
 WORK = ("scored", "trained", "evaluated", "GPU-hours")  # images, and time
@@ -36,11 +35,6 @@ def show_plan(
     data_root: Path | None = None,
 ) -> None:
     """Jobs, trials, what is done, epochs, work, time, and what the declared analysis can show."""
-    from reports.page.wording import splits
-    from suites import FidelitySuite
-
-    from ..plan.graph import job_graph
-    from ..plan.workload import work_of
 
     records = planned.records(store)
     pending = planned.pending(records)
@@ -56,7 +50,8 @@ def show_plan(
         rows.append((name, count, *_cells(works[-1]), what))
     if pending:
         print_table(console, ("", "to do", *WORK, "what it is"), rows)
-        say(console, f"{_hours_of(works) or 'an unknown number of'} GPU-hours in all.")
+        hours = _hours(sum(one.hours for one in works)) or "an unknown number of"
+        say(console, f"{hours} GPU-hours in all.")
         _say_assumptions(console, works, throughput)
         console.print()
     show_epochs(console, planned)
@@ -78,8 +73,6 @@ def show_scales(
     data_root: Path | None = None,
 ) -> None:
     """What is to do of each scale of a suite."""
-    from ..plan.graph import job_graph
-    from ..plan.workload import work_of
 
     rows, works = [], []
     for scale, planned in plans.items():
@@ -93,9 +86,6 @@ def show_scales(
 
 def _show_tests(console: Console, planned: Plan) -> None:
     """What every test of the page can show, before anything runs, and what would help most."""
-    from reports.analysis.power import TYPICAL, advice, layout_of, planned_tests
-    from reports.statistics import FEWEST_BASES
-    from suites import FidelitySuite
 
     suite = planned.suite
     if isinstance(suite, FidelitySuite):
@@ -151,11 +141,6 @@ def _cells(work: Work) -> tuple[str, ...]:
     return (*map(_count, (load.scored, load.trained, load.evaluated)), _hours(work.hours))
 
 
-def _hours_of(works: Iterable[Work]) -> str:
-    """Their sum, in a person's digits."""
-    return _hours(sum(one.hours for one in works))
-
-
 def _say_assumptions(console: Console, works: Iterable[Work], throughput: Throughput) -> None:
     """What the estimate rests on, and what is not in it."""
     say(console, SAID("work", "assumed", rate=throughput))
@@ -178,8 +163,6 @@ def _hours(hours: float) -> str:
 
 def show_epochs(console: Console, planned: Plan) -> None:
     """Print what methods train before they are scored, on the way, and to recover; alike as one."""
-    from ..plan.jobs import TrialJob
-    from ..plan.workload import own_epochs, prepared_epochs, recovery_epochs
 
     by_method: dict[str, dict[str, set[int]]] = {}
     for trial in planned.trials:

@@ -1,18 +1,13 @@
 """How far a suite has come."""
 
-from __future__ import annotations
-
 from collections import Counter
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from ..plan.outline import Outline
 from ..run.reporting import finished, reasons
+from ..store.store import Store
 from ..terminal import print_table, say
-
-if TYPE_CHECKING:
-    from ..plan.outline import Outline
-    from ..store.store import Store
 
 
 def show_status(console: Console, planned: Outline, store: Store) -> None:

@@ -64,8 +64,7 @@ def load(
             _write(model, inputs, file, deployment)
             size = sum(one.stat().st_size for one in Path(folder).iterdir())
             opened = partial(_open, file, batch, deployment)
-        loaded = [Loaded(opened(), size) for _ in range(copies)]
-    return loaded
+        return [Loaded(opened(), size) for _ in range(copies)]
 
 
 def load_each(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -53,7 +53,7 @@ def to_onnx(
     with _refused("ONNX"):
         found = torch.onnx.export(program, (), dynamo=True, opset_version=opset, verbose=False)
         assert found is not None
-        _write(file, found.save)
+        written(file, found.save)
     difference = _checked(model, inputs, run_onnx(file), file)
     return Written(file, difference, found.model.opset_imports[""])
 
@@ -62,7 +62,7 @@ def to_torch_export(model: nn.Module, inputs: tuple[Any, ...], file: Path) -> Wr
     """Write a network in eval mode for `torch.export.load`; arguments as of `to_onnx`."""
     program = _program(model, inputs)
     with _refused("torch.export"):
-        _write(file, lambda path: torch.export.save(program, path))
+        written(file, lambda path: torch.export.save(program, path))
     return Written(file, _checked(model, inputs, run_torch_export(file), file))
 
 
@@ -98,10 +98,10 @@ def needs(*packages: str) -> None:
         )
 
 
-def outputs(model: nn.Module, args: tuple[Any, ...]) -> list[Tensor]:
+def outputs(model: nn.Module, args: tuple[Any, ...] | Mapping[str, Any]) -> list[Tensor]:
     """All tensors that a network puts out, in whatever they are nested."""
     with torch.no_grad():
-        return tensors(model(*args))
+        return tensors(model(**args) if isinstance(args, Mapping) else model(*args))
 
 
 def tensors(values: Any) -> list[Tensor]:
@@ -119,7 +119,7 @@ def apart(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float:
     return found if found == found else float("inf")
 
 
-def resized(inputs: tuple[Any, ...], size: int) -> tuple[Any, ...]:
+def resized(inputs: Any, size: int) -> Any:
     """The same arguments as a batch of another size: its images repeated, or the first of them."""
     batch = _batch(inputs)
 
@@ -138,7 +138,7 @@ def _program(model: nn.Module, inputs: tuple[Any, ...]) -> Any:
         return torch.export.export(model, two, dynamic_shapes=shapes)
 
 
-def _batch(inputs: tuple[Any, ...]) -> int:
+def _batch(inputs: Any) -> int:
     return len(tensors(inputs)[0])
 
 
@@ -146,7 +146,12 @@ def _batched(one: Any, size: int) -> bool:
     return isinstance(one, torch.Tensor) and one.dim() > 0 and len(one) == size
 
 
-def _write(file: Path, save: Callable[[str], None]) -> None:
+def bound(ones: Sequence[Tensor]) -> float:
+    """How far outputs may be apart that were summed in another order: 1e-3 of float32."""
+    return max(3 * torch.finfo(one.dtype).eps ** 0.5 for one in ones if one.is_floating_point())
+
+
+def written(file: Path, save: Callable[[str], object]) -> None:
     """Write a file under its name once it is whole."""
     part = file.with_name(f".part-{file.name}")
     try:
@@ -167,8 +172,7 @@ def _checked(model: nn.Module, inputs: tuple[Any, ...], run: Run, file: Path) ->
         with evaluated(model):
             ours = outputs(model, given)
         largest = max(largest, apart(ours, run(*given)))
-        allowed = max(3 * torch.finfo(one.dtype).eps ** 0.5 for one in ours)
-    if largest > allowed:
+    if largest > bound(ours):
         file.unlink()
         raise ExportError(
             f"{file.name} was not kept: its outputs differ from torch's by {largest:.1e} of "

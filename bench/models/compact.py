@@ -1,4 +1,4 @@
-"""GoogLeNet and MobileNets for small images: early layers keep the resolution, as usual on CIFAR.
+"""Networks of large images for small ones: early layers keep the resolution, as usual on CIFAR.
 
 GoogLeNet (Szegedy et al. 2015, arXiv 1409.4842, table 1) with two 3x3 convolutions in place of each
 5x5, batch norm, no auxiliary outputs and, as RGD has it, no biases. MobileNets: Howard et al. 2017,
@@ -193,3 +193,16 @@ def densenet40(
 ) -> DenseNet:
     """The paper's smallest: every layer adds `growth` channels to the `stem` (RGD's has 24)."""
     return DenseNet(40, growth, stem, classes, channels)
+
+
+def cifar_resnet(depth: int, classes: int, channels: int, image_size: int) -> nn.Module:
+    """Images [n, channels, h, w] -> logits [n, classes]; torchvision's names of parameters.
+
+    He et al. 2016, arXiv 1512.03385, table 1, with a 3x3 convolution without stride and no pooling
+    in place of the 7x7 stem: PruningBench's and OTOv2's ResNet-18 and ResNet-50 on CIFAR.
+    """
+    model = torchvision.models.get_model(f"resnet{depth}", weights=None, num_classes=classes)
+    model.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
+    nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
+    model.maxpool = nn.Identity()
+    return model

@@ -13,8 +13,9 @@ from suites.faults import meant
 from suites.problem import ModelSpec
 
 from ..errors import ModelError
-from .constructors import Call, call, fitting, refuse_unknown
+from .constructors import Call, call, fitting, found, refuse_unknown
 
+CLASSIFIER = "transformers:AutoModelForImageClassification"
 LIBRARIES = {"timm": "timm", "hf": "transformers"}  # by extra
 
 
@@ -53,25 +54,29 @@ def from_transformers(spec: ModelSpec, shape: Mapping[str, Any]) -> Call:
     Raises:
         ModelError: no such network or option.
     """
-    config, kind = _classifier(spec.name)
-    folder = _folder(spec)
-    given = config.from_pretrained(folder).to_diff_dict() if folder else {}
-    names = [*config().to_dict(), "num_labels"]
-    options = dict(spec.options)
-    unit = options.pop("attention", "heads")
-    refuse_unknown(spec.name, options, [*names, "attention"])
-    sizes = fitting({*names} & {"num_labels", "num_channels", "image_size"}, shape)
-    wanted = {**given, **sizes, **options}
-    made = call(f"transformers:{kind}", config=call(f"transformers:{config.__name__}", **wanted))
-    logits = call("bench.models.adapters:logits_alone", model=made)
+    library, name = _library("hf"), spec.name.partition(":")[2]
+    types = library.CONFIG_MAPPING
+    kind = None if name in types else getattr(library, name, None)
+    if kind is None and name not in types:
+        raise ModelError(f"transformers has no {name!r}{meant(name, types)}")
+    config = types[name] if kind is None else kind.config_class
+    given = config.from_pretrained(_folder(spec)).to_diff_dict() if _folder(spec) else {}
+    options = {"attention": "heads", **spec.options}
+    known = [*config().to_dict(), "num_labels", "attention"]
+    refuse_unknown(spec.name, options, known)
+    sizes = fitting({*known} & {"num_labels", "num_channels", "image_size"}, shape)
+    unit = options.pop("attention")
+    configured = call(f"transformers:{config.__name__}", **{**given, **sizes, **options})
+    place = f"transformers:{name}" if kind else f"{CLASSIFIER}.from_config"
+    logits = call("bench.models.adapters:logits_alone", model=call(place, config=configured))
     return call("bench.models.adapters:adapted", model=logits, unit=unit)
 
 
 def load_folder(model: nn.Module, spec: ModelSpec) -> None:
     """Fill a network from a folder of `save_pretrained`; what has other classes stays as it is."""
-    kind = getattr(_library("hf"), _classifier(spec.name)[1])
-    config = getattr(model, "config", None)
-    given = kind.from_pretrained(_folder(spec), config=config, ignore_mismatched_sizes=True)
+    given = found(f"{CLASSIFIER}.from_pretrained")(
+        _folder(spec), config=getattr(model, "config", None), ignore_mismatched_sizes=True
+    )
     model.load_state_dict(given.state_dict())
 
 
@@ -79,21 +84,9 @@ def _folder(spec: ModelSpec) -> str | None:
     return spec.checkpoint if spec.checkpoint and Path(spec.checkpoint).is_dir() else None
 
 
-def _classifier(name: str) -> tuple[Any, str]:
-    """The type of its config, and the name of its class, of `hf:vit` or of its class's name."""
-    classes = _library("hf").MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING
-    known = dict[str, tuple[Any, str]]()
-    for config, kind in classes.items():
-        for each in kind if isinstance(kind, tuple) else (kind,):
-            known |= {f"hf:{config.model_type}": (config, each.__name__)}
-            known |= {f"hf:{each.__name__}": (config, each.__name__)}
-    if name not in known:
-        said = f"transformers has no image classifier {name!r}{meant(name, known)}"
-        raise ModelError(f"{said}; give its type, as in hf:vit, or its class")
-    return known[name]
-
-
 def _library(extra: str) -> Any:
+    from ..data import vision  # noqa: F401  # the one way to torchvision, which they import
+
     try:
         return import_module(LIBRARIES[extra])
     except ImportError as error:

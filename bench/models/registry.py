@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from criteria.lazy import nn, torch
 from suites.faults import no_such
+from suites.files import read_yaml
 from suites.problem import ModelSpec
 
 from ..errors import ModelError, at_fault
@@ -32,12 +33,7 @@ from .constructors import (
 )
 
 TORCHVISION = "torchvision:"
-ELSEWHERE = {
-    f"{TORCHVISION}NAME": "any classifier of torchvision; weights by name",
-    "timm:NAME": "any network of timm (extra timm), with random weights or a checkpoint",
-    "hf:NAME": "any image classifier of transformers (extra hf), by class or type",
-    "PACKAGE.MODULE:NAME": "a class of yours, or a function that builds a network",
-}
+ELSEWHERE: dict[str, str] = read_yaml(Path(__file__).with_name("elsewhere.yaml"))
 
 
 def build_model(spec: ModelSpec, *, seed: int, **shape: int) -> nn.Module:
@@ -95,6 +91,16 @@ def constructor(spec: ModelSpec, **shape: int) -> Call:
     _check_options(spec, architecture.builder(), architecture.fixed)
     given = {**architecture.fixed, **shape, **spec.options}
     return call(f"{__package__}.{architecture.where}", **given)
+
+
+def plain_constructor(spec: ModelSpec, **shape: int) -> Call:
+    """The call that makes a network of the same layers elsewhere: torchvision's own, no weights."""
+    if not spec.name.startswith(TORCHVISION):
+        return constructor(spec, **shape)
+    from .zoo import torchvision_call
+
+    name = spec.name.removeprefix(TORCHVISION)
+    return torchvision_call(name, shape["classes"], shape["image_size"], **spec.options)
 
 
 def list_models() -> dict[str, str]:

@@ -1,7 +1,4 @@
-"""Any classifier of torchvision, fitted to a dataset's classes, channels and image size.
-
-And ImageNet's ResNets with the stem for small images, as usual on CIFAR.
-"""
+"""Any classifier of torchvision, fitted to a dataset's classes, channels and image size."""
 
 from pathlib import Path
 from typing import Any
@@ -11,6 +8,7 @@ from torch import nn
 
 from ..data.vision import torchvision
 from ..errors import ModelError
+from .constructors import Call, call
 from .vit import PrunableViT, Unit, make_prunable
 
 AUXILIARY = ("aux1", "aux2", "AuxLogits")  # second outputs of GoogLeNet and Inception
@@ -55,16 +53,31 @@ def torchvision_model(
 
 
 def _new(name: str, classes: int, image_size: int) -> nn.Module:
-    options: dict[str, Any] = {"num_classes": classes}
     if name.startswith("vit_"):
         patch = int(name.split("_")[-1])
         if image_size % patch:
             raise ModelError(f"{name}: {image_size} pixels do not divide into patches of {patch}")
+    return torchvision.models.get_model(name, **_arguments(name, classes, image_size))
+
+
+def _arguments(name: str, classes: int, image_size: int) -> dict[str, Any]:
+    options: dict[str, Any] = {"weights": None, "num_classes": classes}
+    if name.startswith("vit_"):
         options["image_size"] = image_size
-    builder = torchvision.models.get_model_builder(name)
     if name in ("googlenet", "inception_v3"):
         options["init_weights"] = True  # without it they warn that the default will change
-    return builder(weights=None, **options)
+    return options
+
+
+def torchvision_call(
+    name: str, classes: int, image_size: int, attention: Unit = "head_dims"
+) -> Call:
+    """The constructor of `torchvision_model` as a recipe writes it: what torchvision itself has,
+    made prunable where that has other layers."""
+    made = call("torchvision.models:get_model", name=name, **_arguments(name, classes, image_size))
+    if not name.startswith("vit_"):
+        return made
+    return call("bench.models.vit:make_prunable", model=made, attention=attention)
 
 
 def published(name: str, weights: str) -> Any:
@@ -126,16 +139,3 @@ def _fit_channels(model: nn.Module, channels: int, keep: bool) -> None:
     old.in_channels = channels
     if not keep:
         old.reset_parameters()
-
-
-def cifar_resnet(depth: int, classes: int, channels: int, image_size: int) -> nn.Module:
-    """Images [n, channels, h, w] -> logits [n, classes]; torchvision's names of parameters.
-
-    He et al. 2016, arXiv 1512.03385, table 1, with a 3x3 convolution without stride and no pooling
-    in place of the 7x7 stem: PruningBench's and OTOv2's ResNet-18 and ResNet-50 on CIFAR.
-    """
-    model = torchvision.models.get_model(f"resnet{depth}", weights=None, num_classes=classes)
-    model.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
-    nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
-    model.maxpool = nn.Identity()
-    return model

@@ -353,6 +353,7 @@ class TrialJob(_Job):
         early: the base whose weights take the place of those that are left.
         dense: the base whose accuracy it is held against, where its own is untrained.
         tune: what of the recipe is chosen on validation; None: nothing.
+        keep: whether its network is kept, which decides nothing of its record.
     """
 
     kind: ClassVar[str] = "trials"
@@ -368,6 +369,7 @@ class TrialJob(_Job):
     early: EarlyJob | None = None
     dense: BaseJob | None = None
     tune: Tune | None = None
+    keep: bool = False
 
     @property
     def at(self) -> Standpoint:
@@ -379,7 +381,7 @@ class TrialJob(_Job):
         if self.timing is not None and self.timing.measure != Measure():
             measured = self.timing.measure.identity
         timed = {"schema": SCHEMA_VERSION, "latency": measured}
-        return self.path.identity | self._made("path", "timing", "labels") | timed
+        return self.path.identity | self._made("path", "timing", "labels", "keep") | timed
 
     def __str__(self) -> str:
         return self.labels.brief

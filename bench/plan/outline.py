@@ -1,18 +1,14 @@
 """What a suite's records are read by: its trials' names and keys, in the order of the suite."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import Protocol, Self
 
+from reports.analysis.looks import Course, course
 from reports.records import Labels, Record
 from suites import FidelitySuite, Suite
 
 from ..store.store import Store
-
-if TYPE_CHECKING:
-    from reports.analysis.looks import Course
 
 
 class Named(Protocol):
@@ -41,7 +37,6 @@ class Outline:
 
         Without looks that is the whole of it.
         """
-        from reports.analysis.looks import course
 
         found = course(self.suite, records, self.expected)
         wanted = set(found.needed)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from traceback import walk_tb
 from typing import Any, Literal
 
-from criteria import Structure, find_structure
+from criteria import Structure, StructureError, find_structure
 from criteria.lazy import Tensor, nn, torch
 from criteria.network.cut import cut
 
@@ -53,7 +54,15 @@ class Network:
         (12384.0, 6192.0)
         """
         inputs = example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)
-        structure = find_structure(model, inputs, ignored)
+        try:
+            structure = find_structure(model, inputs, ignored)
+        except IndexError as error:
+            held = (frame.f_locals for frame, _ in walk_tb(error.__traceback__))
+            root = next(one["root"] for one in held if "root" in one)
+            raise StructureError(
+                f"what torch-pruning couples to {root} is not as wide ({error}); put it, or "
+                "the layers beside it, on the ignored list"
+            ) from error
         names = tuple(
             name for name, module in model.named_modules() if any(module is one for one in ignored)
         )
@@ -85,6 +94,19 @@ class Network:
         return {
             group.root: group.root_channels(complement(group.units, gone)).tolist()
             for group, gone in zip(self.structure.groups, removed, strict=True)
+        }
+
+    def kept_by_layer(self, removed: Removed) -> dict[str, dict[str, list[int]]]:
+        """Channels that stay of each layer in a group, by its side: in, out, or both in one."""
+        stay: dict[str, dict[str, Tensor]] = {}
+        for group, units in zip(self.structure.groups, removed, strict=True):
+            for one in group.members:
+                whole = torch.ones(one.width, dtype=torch.bool)
+                kept = stay.setdefault(one.name, {}).setdefault(one.side, whole)
+                kept[one.indices[torch.isin(one.units, units)]] = False
+        return {
+            name: {side: kept.nonzero()[:, 0].tolist() for side, kept in sides.items()}
+            for name, sides in stay.items()
         }
 
 

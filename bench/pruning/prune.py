@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, cast, get_args
 
@@ -20,7 +21,9 @@ from criteria.registry import create, find, require
 from reports.records import BudgetCheck
 from suites.protocol import Deployment
 
-from ..errors import BenchError
+from ..errors import BenchError, ExportError
+from ..export.changes import changes
+from ..export.recipe import call_of, keep
 from . import masks
 from .choose import choose_removed
 from .cost import ChannelCost, count_macs, count_params, weight_uses
@@ -48,6 +51,8 @@ class Pruned:
         masks: layer -> `[weights]`, True where one stayed; empty where channels left. A finetuning
             keeps them with `hold = bench.pruning.masks.Holder(model, masks)` and `hold()` after
             each step.
+        inputs: one batch, as it was given.
+        recipe: how the network came of the one that was given, for `save`.
         check: of a budget of latency, what was predicted and what measured.
     """
 
@@ -57,8 +62,39 @@ class Pruned:
     params: int
     dense_macs: int
     dense_params: int
+    inputs: Any = field(repr=False)
+    recipe: Mapping[str, Any] = field(repr=False)
     masks: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
     check: BudgetCheck | None = None
+
+    def save(
+        self, path: str | Path, build: Callable[..., nn.Module] | None = None, **arguments: Any
+    ) -> None:
+        """Keep the network in a folder: its tensors, and a recipe of how to build and cut it.
+
+        `bench.load(path)` builds it alone where `build(**arguments)`, by default the network's own
+        class, makes the unpruned network and can be imported; else `bench.load(path, model=...)`
+        is given that.
+
+        Raises:
+            ExportError: the extra `export` is missing, `build` makes another network, or the files
+                cannot be written.
+
+        >>> import bench, tempfile
+        >>> folder, images = tempfile.mkdtemp(), torch.randn(2, 1, 8, 8)
+        >>> layers = [nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Flatten(), nn.Linear(32 * 36, 10)]
+        >>> unpruned = nn.Sequential(*layers)
+        >>> prune(unpruned, images, "l1", {"channels": 0.5}).save(folder)
+        >>> bench.load(folder, model=unpruned)[0].out_channels
+        16
+        """
+        where, make = Path(path), build or type(self.model)
+        try:
+            keep(where, self.model, self.inputs, call_of(make, arguments), self.recipe)
+        except ExportError:
+            if build is not None:
+                raise
+            keep(where, self.model, self.inputs, None, self.recipe)
 
 
 def prune(
@@ -148,7 +184,8 @@ def prune(
                 "the scope is global, local or N:M, and no layer is spared"
             )
         with torch.inference_mode(False):
-            return _mask(given(model, example_inputs), score, share, scope, stops)
+            plain = given(model, example_inputs)
+            return _mask(plain, _arguments(example_inputs), score, share, scope, stops)
     if scope not in get_args(Scope):
         raise BenchError(f"scope {scope!r}: of channels it is one of {', '.join(get_args(Scope))}")
     rules = Rules("macs" if axis == "threshold" else axis, cast(Scope, scope), limits, tolerance)
@@ -180,6 +217,11 @@ def prune(
             count_params(pruned),
             count_macs(network.model, network.inputs),
             count_params(network.model),
+            _arguments(example_inputs),
+            {
+                **changes(network.model, pruned),
+                "kept": network.kept_by_layer(choice.removed),
+            },
             check=check,
         )
         if check and abs(check.off) > CLOSE:
@@ -263,8 +305,17 @@ def _selector(
     return selector
 
 
+def _arguments(example_inputs: Any) -> tuple[Any, ...] | Mapping[str, Any]:
+    return example_inputs if isinstance(example_inputs, tuple | Mapping) else (example_inputs,)
+
+
 def _mask(
-    plain: Given, score: Score, share: float, scope: str, schedule: Schedule | None
+    plain: Given,
+    given_inputs: Any,
+    score: Score,
+    share: float,
+    scope: str,
+    schedule: Schedule | None,
 ) -> Pruned:
     """The network with all but a share of its weights at zero."""
     model, inputs = plain.model, plain.inputs
@@ -273,12 +324,16 @@ def _mask(
         model, groups, lambda now: score(now, groups), [share], scope, schedule=schedule
     )[share]
     dense_macs, dense_params = count_macs(model, inputs), count_params(model)
+    pruned = masks.masked(model, chosen)
+    counts = {layer: [int(mask.sum()), len(mask)] for layer, mask in chosen.items()}
     return Pruned(
-        plain.returned(masks.masked(model, chosen)),
+        plain.returned(pruned),
         {},
         dense_macs - masks.macs_saved(chosen, weight_uses(model, inputs)),
         dense_params - sum(int((~mask).sum()) for mask in chosen.values()),
         dense_macs,
         dense_params,
+        given_inputs,
+        {**changes(model, pruned), "weights": counts},
         chosen,
     )

@@ -237,10 +237,12 @@ def select(
             if target - tolerance <= cost(removed(counts(length))) <= target:
                 return removed(counts(length)).tolist()
     if emptied == "floor" and cost(nearest) > target:
+        enough = math.ceil(100 * (target - cost(met)) / whole) / 100
         raise InfeasibleBudget(
             f"the ranking leads to no cost between {(target - tolerance) / whole:.1%} and "
             f"{target / whole:.1%} of the network: from {cost(nearest) / whole:.1%}, every single "
-            "channel left overshoots; raise the tolerance, or choose another budget"
+            "channel left overshoots; raise the tolerance (in a suite selection.tolerance) to "
+            f"{enough:g}, or choose another budget"
         )
     return nearest.tolist()
 

@@ -140,7 +140,8 @@ def _shared(choices: Choices, budget: float) -> Choice:
         return Choice(met, [enough[0]] * groups)
     start = [gone[:0] for gone in met] if weaker is None else choices.at(weaker)
     trimmed = _trim(choices, start, enough, budget)
-    return Choice(trimmed, [weaker] * groups, _total(trimmed) - _total(start))
+    more, few = (sum(map(len, removed)) for removed in (trimmed, start))
+    return Choice(trimmed, [weaker] * groups, more - few)
 
 
 def _uniform(choices: Choices, budget: float) -> Choice:
@@ -240,10 +241,6 @@ def _steps(choices: Choices, removed: Removed, wanted: Removed) -> list[tuple[in
         parts = [part for part in rest.split(together) if len(part)]  # of nothing, one empty part
         steps += [(float(worth[part].sum()), index, part) for part in parts]
     return [(index, units) for _, index, units in sorted(steps, key=lambda step: step[:2])]
-
-
-def _total(removed: Removed) -> int:
-    return sum(len(gone) for gone in removed)
 
 
 def _least_first(units: Tensor, worth: Tensor) -> Tensor:

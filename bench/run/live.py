@@ -1,20 +1,15 @@
 """Progress of a run."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from rich import progress
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from reports.records import Failure, Record
+
+from ..plan.jobs import Job
 from ..terminal import say
-
-if TYPE_CHECKING:
-    from reports.records import Failure, Record
-
-    from ..plan.jobs import Job
 
 
 class Live(progress.Progress):

@@ -39,7 +39,7 @@ def run(
 ) -> Counter[str]:
     """Run these trials and what they stand on; stopped at any moment, it loses those in flight.
 
-    Returns how many trials ended how.
+    Returns how many trials ended how, and how many networks were not kept, and why.
 
     Args:
         trials: those of a plan that are pending.
@@ -142,7 +142,7 @@ class _Flow:
             record = self.store.record(job.key)
             if record is None:
                 raise StoreError(f"the record of {job} has vanished from {self.store.root}")
-            self._record(record)
+            self._record(record, outcome.unkept)
 
     def _split(self, job: Job) -> None:
         """Try the parts of a failed job one by one, as only one may be to blame."""
@@ -173,11 +173,17 @@ class _Flow:
         self._failed |= dict.fromkeys((job.key, *job.gives_scores), why)
         self._close(job, why)
         if isinstance(job, Trial):
+            record = self.store.record(job.key)
+            if record is not None and record.status == "done":  # made again, to keep its network
+                self._record(record, why.message)
+                return
             record = failed_record(job, why)
             self.store.write_record(record)
             self._record(record)
 
-    def _record(self, record: Record) -> None:
+    def _record(self, record: Record, unkept: str | None = None) -> None:
         self.statuses[record.status] += 1
+        if unkept:
+            self.statuses[f"not kept ({unkept})"] += 1
         self.listener.recorded(record)
         self.log(record)

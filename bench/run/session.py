@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -17,7 +17,9 @@ from suites.faults import no_such
 from ..errors import BenchError
 from ..executors import make_executor
 from ..executors.process import visible_gpus
-from ..plan.jobs import Trial
+from ..export.runtimes import needs
+from ..plan.jobs import Trial, TrialJob
+from ..plan.keeping import keeping
 from ..plan.plan import Plan
 from ..plan.recorded import record_suite
 from ..steps.workspace import Settings
@@ -30,6 +32,7 @@ from ..tracking.links import in_lines
 from ..tracking.summaries import conclude
 from .bases import inspect_bases
 from .declaring import declare
+from .kept import check_kept
 from .live import Live
 from .preflight import Examined, preflight
 from .reporting import reasons, report_holds, saying_damage, write_own_report
@@ -49,6 +52,7 @@ class Request:
     shard: str = ""
     retry_failed: bool = False
     allow_untrained: bool = False
+    keep: str = ""
     command: str = "bench run"
 
 
@@ -82,26 +86,40 @@ def session(plan: Plan, request: Request, console: Console) -> int:
         if course.taken:
             say(console, course.last_look)
         pending = part.pending(records, retry_failed=request.retry_failed)
+        ahead = len(pending)
+        among = plan if course.looks else part
+        pending = keeping(among, request.keep, records, store, pending)
         say(
             console,
             f"{counted(len(part.trials), 'trial')}{most}, "
-            f"{len(part.trials) - len(pending)} finished before, {len(pending)} to go; "
+            f"{len(part.trials) - ahead} finished before, {ahead} to go; "
             f"results in {request.settings.results}",
         )
+        _say_again(pending, records, console)
         splits: Mapping[str, Examined] = {}
+        if any(isinstance(one, TrialJob) and one.keep for one in pending):
+            needs("safetensors")
         if pending:
             with console.status("checking data, models and budgets"):
                 splits = preflight(pending, replace(settings, device="cpu"))  # GPUs are for workers
         if pending or (records and not _shown(plan, store, records)):
-            records = _run(plan, pending, splits, records, store, settings, request, console)
+            records = _run(plan, among, pending, splits, records, store, settings, request, console)
         else:
             record_suite(plan, settings.plugins, store)
             declare(plan, store, records, console, runs=False)
-        return _conclude(plan, store, records, console)
+        lacking = keeping(among, request.keep, records, store)
+        return max(_conclude(plan, store, records, console), int(bool(lacking)))
+
+
+def _say_again(pending: Sequence[Trial], records: Sequence[Record], console: Console) -> None:
+    done = {one.key for one in records if one.status == "done"}
+    if again := sum(one.key in done for one in pending):
+        say(console, f"{counted(again, 'trial')} to make again, as their networks are to be kept")
 
 
 def _run(
     plan: Plan,
+    among: Plan,
     pending: list[Trial],
     splits: Mapping[str, Examined],
     records: list[Record],
@@ -122,6 +140,7 @@ def _run(
         declare(plan, store, records, console, runs=bool(pending))
         for record in records:  # a killed run, or another suite, may not have logged it
             log(record)
+        tried: set[str] = set()
         while True:
             inspect = partial(
                 inspect_bases,
@@ -135,12 +154,19 @@ def _run(
             say(console, f"{said} in {time.monotonic() - begun:.0f} s")
             records = plan.records(store)
             needed, course = plan.needed(records)
-            if not pending or not course.taken:
+            tried |= {one.key for one in pending if isinstance(one, TrialJob) and one.keep}
+            if pending and course.taken:
+                say(console, course.last_look)
+                pending = needed.pending(records)
+            else:
+                pending = []
+            pending = keeping(among, request.keep, records, store, pending)
+            if not (pending := [one for one in pending if one.key not in tried]):
                 break
-            say(console, course.last_look)
-            if not (pending := needed.pending(records)):
-                break
+            _say_again(pending, records, console)
             executor = make_executor(request.executor, settings, request.workers, request.timeout_s)
+        if tried:
+            check_kept(tried, store, console)
         ended = "FINISHED"
         report = write_own_report(plan, store, records).parent
         found = conclude(plan.suite, records, plan.expected)

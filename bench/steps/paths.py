@@ -222,7 +222,7 @@ def rules_of(job: PathJob) -> Rules:
     limits = Limits(**{one.name: getattr(chosen, one.name) for one in fields(Limits)})
     assert job.cost != "weights", "weights are masked, not removed"
     cost = "macs" if job.cost == "threshold" else job.cost
-    return Rules(cost, cast(Scope, chosen.scope), limits)
+    return Rules(cost, cast(Scope, chosen.scope), limits, chosen.tolerance)
 
 
 def _by_root(values: Sequence[T], base: Base) -> dict[str, T]:

@@ -11,6 +11,7 @@ hash of all that decides it, and shared by whatever stands on it. In the order i
               by step with new scores, or while a procedure trains                      paths.py
     timing    how long the networks of a path take, while nothing else runs            timing.py
     trial     cut the network at one budget, recover it, measure                        trial.py
+              and keep it, where that is asked for                                       keep.py
 
 and, in a suite that asks how well criteria predict single removals:
 
@@ -33,6 +34,7 @@ from reports.records import Failure
 from ..errors import StoreError
 from ..plan import jobs
 from .bases import make_base, prepare_base, rewind_base
+from .keep import keep_network
 from .oracle import make_oracle, measure_fidelity
 from .paths import make_path
 from .record import failure, write_record
@@ -48,12 +50,14 @@ class Outcome:
 
     Attributes:
         status: of a trial's record; None for other jobs.
+        unkept: why its network was not kept, though asked for.
         failure: why the job failed.
         failed_scores: of a scores job, the criteria that failed, by score key.
         fatal: the store failed; nothing else will succeed either.
     """
 
     status: str | None = None
+    unkept: str | None = None
     failure: Failure | None = None
     failed_scores: dict[str, Failure] | None = None
     fatal: str | None = None
@@ -103,6 +107,8 @@ def _do(job: jobs.Job, workspace: Workspace) -> Outcome:
             time_path(job, workspace)
         case jobs.OracleJob():
             make_oracle(job, workspace)
+        case jobs.TrialJob(keep=True):
+            return Outcome(*keep_network(job, workspace))
         case jobs.TrialJob():
             return Outcome(status=write_record(job, workspace, measure))
         case jobs.FidelityJob():

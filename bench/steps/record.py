@@ -26,27 +26,33 @@ def write_record(
     Raises:
         StoreError: no record can be written: the trial is not to blame.
     """
+    record = made_record(job, workspace, measure)
+    workspace.store.write_record(record)
+    return record.status
+
+
+def made_record(
+    job: T, workspace: Workspace, measure: Callable[[T, Workspace], Measured]
+) -> Record:
+    """The record of a trial, whatever comes of it; raises StoreError as `write_record`."""
     started = _now()
     try:
         found, costs = measure(job, workspace)
     except StoreError:
         raise
     except Exception as error:  # the record keeps the traceback; the other trials go on
-        record = failed_record(job, failure(error), started, workspace.device_name)
-    else:
-        base = workspace.base(job.at.base)
-        record = _record(
-            job,
-            started,
-            workspace.device_name,
-            {"base_sha256": base.trained_sha256, "dataset_sha256": base.data.digest},
-            status="done",
-            measurements=found if isinstance(found, Measurements) else None,
-            fidelity=found if isinstance(found, Fidelity) else None,
-            costs=costs,
-        )
-    workspace.store.write_record(record)
-    return record.status
+        return failed_record(job, failure(error), started, workspace.device_name)
+    base = workspace.base(job.at.base)
+    return _record(
+        job,
+        started,
+        workspace.device_name,
+        {"base_sha256": base.trained_sha256, "dataset_sha256": base.data.digest},
+        status="done",
+        measurements=found if isinstance(found, Measurements) else None,
+        fidelity=found if isinstance(found, Fidelity) else None,
+        costs=costs,
+    )
 
 
 def failed_record(

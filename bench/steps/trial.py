@@ -5,6 +5,7 @@ A trial of a fidelity suite (`oracle.py`) measures something else, under the sam
 
 import hashlib
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 from torch import nn
@@ -26,8 +27,15 @@ from .timing import load_latency
 from .workspace import Base, Workspace
 
 
-def measure(job: TrialJob, workspace: Workspace) -> tuple[Measurements, Costs]:
-    """Cut or mask at the trial's budget, recover, and measure what came out."""
+def measure(
+    job: TrialJob,
+    workspace: Workspace,
+    take: Callable[[Network, Thin, nn.Module], None] = lambda *_: None,
+) -> tuple[Measurements, Costs]:
+    """Cut or mask at the trial's budget, recover, and measure what came out.
+
+    `take` is given the network before, as it was pruned, and as it was recovered.
+    """
     start = time.perf_counter()
     base = workspace.base(job.path.at.base)
     dense = workspace.base(job.dense) if job.dense else base
@@ -76,6 +84,7 @@ def measure(job: TrialJob, workspace: Workspace) -> tuple[Measurements, Costs]:
         history=recovered.trained.history,
         tuned=recovered.tuned,
     )
+    take(network, thin, pruned)
     return measurements, Costs(
         score_s=path["score_s"],
         score_peak_bytes=path["score_peak_bytes"],

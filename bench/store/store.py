@@ -5,6 +5,7 @@ results/bases|scores|paths shared work, by content hash; safe to delete, remade 
 results/timings            how long networks take, once for equal shapes; likewise
 results/oracle             true loss changes of single units, of fidelity suites
 results/checkpoints        where a training stands; gone when its job is done
+results/networks/KEY       the pruned network of a trial, where it was kept: bench.load reads it
 results/sizes              MACs and widths of networks, by the code that builds them, for plans
 results/images             decoded images, and the SHA-256 of image files
 results/suites             suites as they were run last: what their names mean to reports
@@ -117,6 +118,10 @@ class Store:
             return (self.root / DAMAGED / LOG).read_text(errors="replace").splitlines()
         except OSError:
             return []
+
+    def network(self, key: str) -> Path:
+        """The folder that the network of a trial is kept in."""
+        return self.root / "networks" / key
 
     def path(self, kind: str, key: str, suffix: str) -> Path:
         """Where shared work of a kind lies."""

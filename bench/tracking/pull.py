@@ -1,7 +1,5 @@
 """Records from an MLflow store into a results folder: a trial's run has its own as an artifact."""
 
-from __future__ import annotations
-
 import re
 import tempfile
 from dataclasses import dataclass, field

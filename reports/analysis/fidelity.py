@@ -73,7 +73,8 @@ def fidelity_frame(records: Iterable[Record]) -> pd.DataFrame:
     for record in records:
         if record.fidelity is not None and record.costs is not None:
             found = statistics_of(record.fidelity)
-            rows.append({**_labels(record), **found, "score_s": record.costs.score_s})
+            labels = {name: getattr(record.labels, name) for name in TRIAL}
+            rows.append({**labels, **found, "score_s": record.costs.score_s})
     columns = [*TRIAL, *STATISTICS, "ceiling", "score_s"]
     return pd.DataFrame(rows, columns=columns).sort_values(TRIAL, ignore_index=True)
 
@@ -94,17 +95,13 @@ def statistics_of(fidelity: Fidelity) -> dict[str, float]:
     }
 
 
-def _labels(record: Record) -> dict[str, Any]:
-    return {name: getattr(record.labels, name) for name in TRIAL}
-
-
 def _units(records: Iterable[Record]) -> pd.DataFrame:
     tables = []
     for record in records:
         fidelity = record.fidelity
         if fidelity is not None:
             table = {
-                **_labels(record),
+                **{name: getattr(record.labels, name) for name in TRIAL},
                 "group": np.array(fidelity.roots)[fidelity.group],
                 "unit": fidelity.unit,
                 "score": fidelity.score,

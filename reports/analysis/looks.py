@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from suites.schema import AnySuite, Suite
 
 from ..records import Labels, Record
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from itertools import groupby, product
+from itertools import groupby, islice, product
 from typing import Any
 
 import numpy as np
@@ -162,22 +162,15 @@ def as_declared(record: Record) -> bool:
     suite = _suite(record.labels.suite)
     if suite is None:
         return True
-    identity = record.identity
-    for dataset, model in suite.problems:
-        if problem_name(dataset, model) != record.labels.problem:
-            continue
-        known = suite.recipes_on(dataset, model)
-        base = suite.base_recipe_of(model)
-        recovery = next(
-            (one for one in suite.recoveries if one.name == record.labels.recovery), None
-        )
-        dense = _dense(identity)
-        if recovery is None:
-            return False
+    identity, dense = record.identity, _dense(record.identity)
+    places = (one for one in suite.problems if problem_name(*one) == record.labels.problem)
+    recoveries = (one for one in suite.recoveries if one.name == record.labels.recovery)
+    for (dataset, model), recovery in product(islice(places, 1), islice(recoveries, 1)):
+        known, base = suite.recipes_on(dataset, model), suite.base_recipe_of(model)
         after = suite.recipe_after(dataset, model, recovery.recipe, recovery.rewind)
+        images = suite.calibration_of(model).keyed(suite.alteration_of(dataset, model))
         return (
-            identity.get("calibration")
-            == suite.calibration_of(model).keyed(suite.alteration_of(dataset, model))
+            identity.get("calibration") == images
             and identity.get("recipe") == (after and after.identity)
             and dense.get("recipe") == (known[base].identity if base else None)
             and dense.get("dataset") == dataset.identity

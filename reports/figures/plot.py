@@ -2,9 +2,9 @@
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib import rc_context
@@ -16,6 +16,8 @@ from matplotlib.text import Text
 from suites.faults import no_such
 
 _GAP = 0.08  # inches between the titles of two panels
+# Within it a figure without a layout engine stays without: saving would give it one.
+_NO_ENGINE: Any = {"figure.constrained_layout.use": False}
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def write(plot: Plot, folder: Path) -> Drawing:
         "svg": {"Date": None},
         "png": {"Software": None},
     }
-    with _no_engine():
+    with rc_context(_NO_ENGINE):
         for kind, metadata in unstamped.items():
             plot.figure.savefig(folder / f"{plot.name}.{kind}", metadata=dict(metadata))
     plot.data.to_csv(folder / f"{plot.name}.csv", index=False, lineterminator="\n")
@@ -92,14 +94,9 @@ def settle(figure: Figure) -> None:
     freeze(figure)
 
 
-def _no_engine() -> AbstractContextManager[None]:
-    """Here a figure without a layout engine stays without: saving would give it one."""
-    return rc_context({"figure.constrained_layout.use": False})
-
-
 def freeze(figure: Figure) -> None:
     """Keep the layout as it is. An engine named "none" would still be asked at every saving."""
-    with _no_engine():
+    with rc_context(_NO_ENGINE):
         figure.set_layout_engine(None)
 
 

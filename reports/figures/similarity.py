@@ -61,15 +61,11 @@ def mean_agreement(matrices: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """
     mean = pd.concat(matrices).groupby(level=0).mean()
     mean = mean.loc[mean.index, mean.index]
-    ranked = mean[_ranks(mean)].index
+    ranked = mean[mean.notna().any(axis=1)].index
     if len(ranked) > 2:
         ranked = ranked[leaves_list(_tree(mean.loc[ranked, ranked]))]
     order = [*ranked, *mean.index.difference(ranked, sort=False)]
     return mean.loc[order, order]
-
-
-def _ranks(matrix: pd.DataFrame) -> pd.Series:
-    return matrix.notna().any(axis=1)
 
 
 def _tree(matrix: pd.DataFrame) -> Floats:
@@ -89,7 +85,7 @@ def similarity_plot(matrix: pd.DataFrame, label: str, flat: str = "constant") ->
         flat: what is said of methods that rank nothing.
     """
     values = matrix.to_numpy(dtype=float)
-    ranked = _ranks(matrix)
+    ranked = matrix.notna().any(axis=1)
     names = [str(name) if ranked[name] else f"{name} ({flat})" for name in matrix.index]
     texts = signs(values)
     if len(matrix) <= _NUMBERS:

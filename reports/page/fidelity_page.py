@@ -1,17 +1,16 @@
 """The page of a fidelity report: what it says in words, and its tables."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from suites.section import slug
 
 from ..analysis.fidelity import CORRELATIONS, NORMALISED, REGRETS, SHARES, FidelityResults
+from ..figures.plot import Drawing
 from ..formats import Cell, Table, capital, confidence, heads, number
 from ..statistics import FEWEST_BASES
 from .answer import ROWS
@@ -21,9 +20,6 @@ from .findings import TEXTS, rounded
 from .page import rendered
 from .record_warnings import missing_warnings, record_warnings
 from .warnings import toys
-
-if TYPE_CHECKING:
-    from ..figures.plot import Drawing
 
 KINDS = {"spearman": "over all units", "spearman_within": "within layers"}
 NOISY = 0.8  # ceiling of the correlation below which the truth itself is worth a word

@@ -1,26 +1,22 @@
 """The page: findings, figures and tables, set by a Jinja2 template."""
 
-from __future__ import annotations
-
 import gzip
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from markupsafe import Markup
 
 from ..analysis import power
 from ..analysis.fidelity import FidelityResults
 from ..analysis.results import Results
+from ..figures.plot import Drawing
 from ..formats import Table
 from ..words import templates
 from . import answer, checklist, findings, wording
 from .glossary import GLOSSARY, explainer, place
 from .tables import FRAMES
 from .warnings import one_image, scope, warnings
-
-if TYPE_CHECKING:
-    from ..figures.plot import Drawing
 
 
 def render(

@@ -885,3 +885,10 @@ def test_the_suite_of_criteria_runs_every_one() -> None:
     suite = load_suite("criteria")
     ours = {one.name for one in criteria() if one.type.__module__.startswith("criteria.")}
     assert ours == {one.criterion for one in suite.methods}
+
+
+def test_a_tolerance_is_in_keys_only_where_a_suite_gives_another() -> None:
+    usual = SelectionSpec().identity
+    assert "tolerance" not in usual
+    assert SelectionSpec(tolerance=0.01).identity == usual
+    assert SelectionSpec(tolerance=0.03).identity == {**usual, "tolerance": 0.03}

@@ -16,8 +16,9 @@ from bench.models import build_model, code_of
 from bench.models.constructors import CATALOG
 from bench.models.fit import fresh
 from bench.models.registry import constructor
+from bench.plan.jobs import BaseJob
 from bench.plan.plugins import load_plugins
-from suites.problem import ModelSpec
+from suites.problem import DatasetSpec, ModelSpec
 
 SHAPE = {"classes": 5, "channels": 1, "image_size": 8}
 
@@ -190,6 +191,15 @@ def test_the_code_of_a_network_and_its_helpers_is_in_its_key(here: Path) -> None
     assert code(HELPERS.replace("Conv2d(inputs, width, 3)", "Conv2d(inputs, width, 5)")) != same
     assert code_of(ModelSpec(name="resnet20")) is None
     assert code_of(ModelSpec(name="torchvision:resnet18")) is None
+
+
+def test_keys_of_other_networks_know_nothing_of_it() -> None:
+    def identity(code: str | None) -> dict[str, Any]:
+        data, model = DatasetSpec(name="digits"), ModelSpec(name="resnet20")
+        return BaseJob(data, model, None, 0, None, code=code).identity
+
+    assert "code" not in identity(None)
+    assert identity("one")["code"] == "one"
 
 
 def plugin(here: Path, name: str, text: str) -> Path:

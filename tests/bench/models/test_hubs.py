@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,7 @@ from bench.models.fit import fresh
 from bench.models.registry import constructor
 from bench.pruning.network import Network
 from bench.pruning.sound import examine
+from criteria import StructureError
 from suites.problem import ModelSpec
 
 SHAPE = {"classes": 5, "channels": 1, "image_size": 16}
@@ -36,11 +41,9 @@ def roots(network: Network, of: str) -> list[str]:
 
 
 @pytest.fixture
-def timm() -> Any:
-    import bench.data.vision  # helps torchvision, which timm imports
-
-    assert bench.data.vision.torchvision
-    return pytest.importorskip("timm")
+def timm() -> None:
+    if not find_spec("timm"):
+        pytest.skip("the extra timm is not installed")
 
 
 @pytest.fixture
@@ -48,7 +51,16 @@ def transformers() -> Any:
     return pytest.importorskip("transformers")
 
 
-def test_timm_attention_is_unpacked_and_computes_the_same(timm: Any) -> None:
+def test_timm_loads_beside_a_torchvision_of_another_build(timm: None) -> None:
+    code = (
+        "from suites.problem import ModelSpec; from bench.models import code_of; "
+        "print(code_of(ModelSpec(name='timm:resnet18')))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == f"timm {version('timm')}\n"
+
+
+def test_timm_attention_is_unpacked_and_computes_the_same(timm: None) -> None:
     spec = ModelSpec(name="timm:vit_tiny_patch16_224", options=VIT)
     ours = build_model(spec, seed=0, **SHAPE).eval()
     made = constructor(spec, **SHAPE)["arguments"]["model"]
@@ -59,7 +71,7 @@ def test_timm_attention_is_unpacked_and_computes_the_same(timm: Any) -> None:
 
 
 @pytest.mark.parametrize(("unit", "units"), [("head_dims", 8), ("heads", 3), ("kept", 0)])
-def test_what_leaves_timm_attention_is_an_option(timm: Any, unit: str, units: int) -> None:
+def test_what_leaves_timm_attention_is_an_option(timm: None, unit: str, units: int) -> None:
     network = traced("timm:vit_tiny_patch16_224", attention=unit, **VIT)
     inner = [one.units for one in network.structure.groups if "attn" in one.root]
     assert inner == ([units] * len(inner) if units else [])
@@ -67,7 +79,12 @@ def test_what_leaves_timm_attention_is_an_option(timm: Any, unit: str, units: in
     assert examine(network) < 1e-9
 
 
-def test_channels_that_a_layer_mixes_by_place_stay(timm: Any) -> None:
+def test_couplings_that_torch_pruning_gets_wrong_are_refused_by_layer(timm: None) -> None:
+    with pytest.raises(StructureError, match=r"couples to layer\S+conv\S+ is not as wide"):
+        traced("timm:skresnet18")
+
+
+def test_channels_that_a_layer_mixes_by_place_stay(timm: None) -> None:
     network = traced("timm:ecaresnet26t")
     assert not any("conv3" in one.root for one in network.structure.groups)
     assert any(".se is ignored" in why for why in network.structure.refused.values())
@@ -101,7 +118,7 @@ def test_a_folder_of_transformers_is_a_checkpoint(transformers: Any, tmp_path: P
         ("timm", {"name": "timm:resnet19"}, r"timm has no model 'resnet19' \(did you mean"),
         ("timm", {"name": "timm:resnet18", "options": {"drop": 1}}, "unexpected keyword.*'drop'"),
         ("timm", {"name": "timm:resnet18", "weights": "a1"}, "give `checkpoint:`"),
-        ("transformers", {"name": "hf:resnett"}, r"no image classifier 'hf:resnett' \(did you"),
+        ("transformers", {"name": "hf:resnett"}, r"transformers has no 'resnett' \(did you"),
         ("transformers", {"name": "hf:vit", "options": {"hiden_size": 1}}, "mean hidden_size"),
     ],
 )
@@ -113,13 +130,7 @@ def test_wrong_names_and_options_are_said(
         build_model(ModelSpec.model_validate(spec), seed=0, **SHAPE)
 
 
-def test_the_librarys_version_is_in_the_key(timm: Any) -> None:
-    assert code_of(ModelSpec(name="timm:resnet18")) == f"timm {timm.__version__}"
-
-
 def test_a_missing_library_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(ModelError, match=r"pip install 'pruning-bench\[timm\]'"):
         code_of(ModelSpec(name="timm:resnet18"))

@@ -1,5 +1,6 @@
 """What is known before anything runs."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,10 @@ import toy
 
 from bench.errors import ModelError
 from bench.plan.plan import make_plan
+from bench.pruning.selection import InfeasibleBudget
 from bench.run.preflight import preflight
 from bench.steps.workspace import Settings
+from criteria import StructureError
 
 
 @pytest.mark.parametrize("where", ["base", "recovery"])
@@ -33,3 +36,76 @@ def test_a_last_batch_of_one_image_is_known_beforehand(tmp_path: Path, where: st
         check(40)
     check(40, drop_last=True)
     check(41)
+
+
+USERS = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, num_classes, width=8):
+        super().__init__()
+        self.one, self.two = nn.Conv2d(1, width, 3), nn.Conv2d(width, width, 3)
+        self.head = nn.Linear(width, num_classes)
+
+    def features(self, x):
+        return self.two(self.one(x).relu()).relu()
+
+    def forward(self, x):
+        return self.head(self.features(x).mean((2, 3)))
+
+
+class Shuffled(Net):
+    def features(self, x):
+        x = self.one(x).relu()
+        n, c, h, w = x.shape
+        return self.two(x.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w)).relu()
+
+
+class NonLocal(Net):
+    def features(self, x):
+        x = super().features(x)
+        flat = x.flatten(2)
+        return (flat @ (flat.transpose(1, 2) @ flat).softmax(-1)).view_as(x)
+
+
+class Draws(Net):
+    def features(self, x):
+        return nn.functional.dropout(super().features(x), 0.5, training=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Shuffled", r"on digits: removing channels does not equal zeroing.* groups of one; put"),
+        ("NonLocal", r"macs after the cut, .* by arithmetic.*: its own forward \(NonLocal\)"),
+        ("Draws", "on digits: the network gives other outputs each time"),
+    ],
+)
+def test_a_network_that_is_cut_wrongly_is_refused_before_it_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, said: str
+) -> None:
+    (tmp_path / "users15.py").write_text(USERS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def check(network: str) -> None:
+        suite = toy.suite(
+            datasets=[{"name": "digits", "train_images": 100}],
+            models=[f"users15:{network}"],
+            calibration={"images": 32, "batch_size": 32},
+        )
+        preflight(make_plan(suite).trials, Settings(tmp_path, tmp_path))
+
+    check("Net")
+    with pytest.raises(StructureError, match=said):
+        check(name)
+    sys.modules.pop("users15")
+
+
+def test_a_budget_out_of_reach_names_what_is_kept_whole(tmp_path: Path) -> None:
+    suite = toy.suite(models=["vgg_small"], budgets={"macs": [1e-5]})
+    with pytest.raises(InfeasibleBudget, match=r"1e-05 is out of reach.*kept whole: classifier"):
+        preflight(make_plan(suite).trials, Settings(tmp_path, tmp_path))

@@ -1,0 +1,65 @@
+"""Networks that were kept, by the trial that made them or by their folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from criteria.lazy import nn
+from criteria.network.given import given
+
+from ..errors import ExportError
+from ..export.recipe import RECIPE, check, kept
+from ..store.store import Store
+
+
+def load(
+    trial_or_path: str | Path, model: nn.Module | None = None, results: str | Path = "results"
+) -> nn.Module:
+    """A kept network in eval mode, on the CPU, its outputs held against those when it was kept.
+
+    Its constructor is run: load what you trust.
+
+    Args:
+        trial_or_path: the first letters of a trial's key, or a folder with a recipe.
+        model: the unpruned network, for a recipe that cannot build it; it is left as it is.
+        results: the folder with the trials.
+
+    Raises:
+        ExportError: nothing is kept there, it was damaged or edited, or is of another network.
+    """
+    from ..data import vision  # noqa: F401  # the one way to torchvision, which constructors import
+
+    folder = kept_folder(trial_or_path, results)
+    if model is None:
+        return kept(folder)
+    plain = given(model, check(folder)[0])
+    return kept(folder, plain.returned(plain.model))
+
+
+def kept_folder(trial_or_path: str | Path, results: str | Path = "results") -> Path:
+    """The folder of a kept network.
+
+    Raises:
+        ExportError: there is none, or several trials begin with these letters.
+    """
+    path = Path(trial_or_path)
+    if path.name == RECIPE:
+        path = path.parent
+    if path.is_dir():
+        return path
+    store, prefix = Store(Path(results)), str(trial_or_path)
+    folders = [one for one in sorted(store.root.glob("networks/*")) if one.name.startswith(prefix)]
+    if len(folders) == 1 and prefix:
+        return folders[0]
+    if folders:
+        names = ", ".join(one.name[: len(prefix) + 4] for one in folders[:3])
+        raise ExportError(f"{prefix!r} fits {len(folders)} kept networks: {names}; give more of it")
+    if prefix and [*store.root.glob(f"records/{prefix}*.json")]:
+        raise ExportError(
+            f"the network of trial {prefix} was not kept; bench run SUITE --keep METHOD makes it "
+            "again and keeps it"
+        )
+    raise ExportError(
+        f"{prefix!r} is no folder, and no trial with that key is in {store.root}; kept networks "
+        "lie in its folder `networks`"
+    )

@@ -1,0 +1,58 @@
+"""A trial whose network is kept: made as ever, or again where its record is there already."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from reports.records import Measurements, Record, Status
+
+from ..errors import ExportError
+from ..export.recipe import keep
+from ..models.registry import plain_constructor
+from ..plan.jobs import TrialJob
+from ..pruning.network import Network
+from .record import made_record
+from .recovery import Thin
+from .trial import measure
+from .workspace import Workspace
+
+
+def keep_network(job: TrialJob, workspace: Workspace) -> tuple[Status, str | None]:
+    """Keep a trial's network, and write its record where none is done.
+
+    Returns the record's status, and why no network was kept; failed trials keep none.
+
+    Raises:
+        StoreError: no record can be written.
+    """
+    made: list[tuple[Network, Thin, nn.Module]] = []
+    record = made_record(
+        job, workspace, lambda job, at: measure(job, at, lambda *one: made.append(one))
+    )
+    known = workspace.store.record(job.key)
+    if known is None or known.status != "done":
+        workspace.store.write_record(record)
+        if record.status != "done":
+            return record.status, None
+    elif _numbers(known) != _numbers(record):
+        why = record.failure and record.failure.message
+        return "done", why or "made again, here and now, it gives other numbers than its record"
+    network, thin, pruned = made[0]
+    about = {"trial": {"key": job.key, **job.labels.model_dump()}}
+    if job.path.unstructured:
+        about["weights"] = thin.sizes["weights"]
+    else:
+        about["kept"] = network.kept_by_layer(thin.removed)
+    data = workspace.base(job.at.base).data
+    call = plain_constructor(job.at.base.model, **data.shape)
+    try:
+        keep(workspace.store.network(job.key), pruned, network.inputs, call, about)
+    except ExportError as error:
+        return "done", str(error)
+    return "done", None
+
+
+def _numbers(record: Record) -> Measurements | None:
+    """All that is measured but for time."""
+    found = record.measurements
+    return found and found.model_copy(update={"latency": []})

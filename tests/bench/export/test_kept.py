@@ -1,0 +1,284 @@
+"""Networks that are saved and loaded again: equal, or refused in one sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import bench
+from bench.errors import ExportError
+from bench.export import recipe as recipes
+from bench.export.recipe import RECIPE, WEIGHTS, keep
+from bench.models.registry import build_model, plain_constructor
+from bench.pruning.network import Network
+from suites.problem import ModelSpec
+
+pytest.importorskip("safetensors")
+
+IMAGES = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+class Net(nn.Module):
+    """A layer under two names, a buffer outside the state dict, a depthwise convolution."""
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, width, 3, padding=1)
+        self.norm = nn.BatchNorm2d(width)
+        self.depthwise = nn.Conv2d(width, width, 3, groups=width)
+        self.again = self.norm
+        self.head = nn.Linear(width, 5)
+        self.register_buffer("gain", torch.tensor(2.0), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.norm(self.first(x)))
+        return self.head(self.depthwise(x).mean((2, 3))) * self.gain
+
+
+class Local(Net):
+    """Its constructor asks for something that nobody knows."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+
+
+def trained(model: nn.Module) -> nn.Module:
+    """With statistics of its own, and a gain that no constructor makes."""
+    model.train()(3 * IMAGES + 1)
+    model.gain.fill_(3.0)  # type: ignore[operator, union-attr]
+    return model.eval()
+
+
+@pytest.fixture
+def pruned() -> bench.Pruned:
+    return bench.prune(trained(Net()), IMAGES, "l1", {"channels": 0.5})
+
+
+def test_a_class_that_needs_no_arguments_is_built_alone(
+    pruned: bench.Pruned, tmp_path: Path
+) -> None:
+    pruned.save(tmp_path / "net")
+    loaded = bench.load(tmp_path / "net" / RECIPE)
+    assert loaded(IMAGES).equal(pruned.model.eval()(IMAGES))
+    assert not loaded.training
+    assert loaded.first.out_channels == 16
+    assert loaded.again is loaded.norm
+    recipe = json.loads((tmp_path / "net" / RECIPE).read_text())
+    assert recipe["kept"]["first"]["out"] == pruned.kept["first"]
+    assert recipe["attributes"]["depthwise"]["groups"] == 16
+
+
+def test_else_the_unpruned_network_is_brought_and_left_as_it_is(tmp_path: Path) -> None:
+    found = bench.prune(trained(Local(32)), IMAGES, "l1", {"channels": 0.5})
+    found.save(tmp_path)
+    with pytest.raises(ExportError, match=r"Local is not known; give the unpruned network"):
+        bench.load(tmp_path)
+    fresh = Local(32)
+    loaded = bench.load(tmp_path, model=fresh)
+    assert loaded(IMAGES).equal(found.model.eval()(IMAGES))
+    assert fresh.first.out_channels == 32
+
+
+def test_or_the_constructor_is_named(tmp_path: Path) -> None:
+    found = bench.prune(trained(Local(32)), IMAGES, "l1", {"channels": 0.5})
+    found.save(tmp_path, Local, width=32)
+    assert bench.load(tmp_path)(IMAGES).equal(found.model.eval()(IMAGES))
+    with pytest.raises(ExportError, match="Net"):
+        found.save(tmp_path / "other", Net)
+    with pytest.raises(ExportError, match=r"Local fails: TypeError: .*size"):
+        found.save(tmp_path / "other", Local, size=32)
+
+
+def test_masked_weights_stay_at_zero_and_are_counted(tmp_path: Path) -> None:
+    found = bench.prune(Net(), IMAGES, "l1", {"weights": 0.25})
+    found.save(tmp_path)
+    loaded = bench.load(tmp_path)
+    assert int((loaded.head.weight != 0).sum()) == int(found.masks["head"].sum())
+    counts = json.loads((tmp_path / RECIPE).read_text())["weights"]
+    assert counts["head"] == [int(found.masks["head"].sum()), 32 * 5]
+
+
+def test_half_precision_and_arguments_by_name(tmp_path: Path) -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(4, 8), nn.Linear(8, 3)
+
+        def forward(self, x: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+            return self.b(torch.relu(self.a(x))), shift
+
+    model = Two().to(torch.bfloat16)
+    inputs = {"x": torch.randn(3, 4).bfloat16(), "shift": torch.ones(3, 1)}
+    found = bench.prune(model, inputs, "l1", {"channels": 0.5})
+    found.save(tmp_path)
+    loaded = bench.load(tmp_path, model=model)
+    assert loaded.a.weight.dtype == torch.bfloat16
+    assert loaded(**inputs)[0].equal(found.model.eval()(**inputs)[0])
+
+
+def edited(folder: Path) -> None:
+    text = (folder / RECIPE).read_text()
+    (folder / RECIPE).write_text(text.replace('"out_channels": 16', '"out_channels": 17'))
+
+
+def torn(folder: Path) -> None:
+    content = (folder / WEIGHTS).read_bytes()
+    (folder / WEIGHTS).write_bytes(content[:-10])
+
+
+def flipped(folder: Path) -> None:
+    content = bytearray((folder / WEIGHTS).read_bytes())
+    content[-1] ^= 1
+    (folder / WEIGHTS).write_bytes(content)
+
+
+def emptied(folder: Path) -> None:
+    (folder / RECIPE).write_text("")
+
+
+def without_weights(folder: Path) -> None:
+    (folder / WEIGHTS).unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (edited, "pruning_recipe.json was damaged or edited"),
+        (emptied, "pruning_recipe.json was damaged or edited"),
+        (torn, "network.safetensors was damaged or edited"),
+        (flipped, "network.safetensors was damaged or edited"),
+        (without_weights, r"no network is kept in .*network\.safetensors"),
+    ],
+)
+def test_what_is_damaged_or_edited_is_refused(
+    damage: Callable[[Path], None], said: str, pruned: bench.Pruned, tmp_path: Path
+) -> None:
+    pruned.save(tmp_path)
+    damage(tmp_path)
+    with pytest.raises(ExportError, match=said):
+        bench.load(tmp_path)
+
+
+class Wider(Net):
+    def __init__(self) -> None:
+        super().__init__(48)
+
+
+class Deeper(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.extra = nn.Linear(5, 5)
+
+
+class Other(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (Wider, r"first.weight is \[48, 3, 3, 3\], and was \[32, 3, 3, 3\] before pruning"),
+        (Deeper, "extra.weight is none of the kept tensors"),
+        (nn.Flatten, "it has no .*norm"),
+        (Other, "computes something else"),
+    ],
+)
+def test_another_network_is_refused_with_what_differs(
+    kind: Callable[[], nn.Module], said: str, pruned: bench.Pruned, tmp_path: Path
+) -> None:
+    pruned.save(tmp_path)
+    with pytest.raises(ExportError, match=said):
+        bench.load(tmp_path, model=kind())
+
+
+def test_what_is_not_there_is_told_from_what_was_not_kept(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="no network is kept in"):
+        bench.load(tmp_path)
+    with pytest.raises(ExportError, match="'ab12' is no folder, and no trial with that key"):
+        bench.load("ab12", results=tmp_path)
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "ab12.json").write_text("{}")
+    with pytest.raises(ExportError, match=r"trial ab12 was not kept; bench run SUITE --keep"):
+        bench.load("ab12", results=tmp_path)
+    for name in ("ab12", "ab13"):
+        (tmp_path / "networks" / name).mkdir(parents=True)
+    with pytest.raises(ExportError, match=r"'ab' fits 2 kept networks: ab12, ab13; give more"):
+        bench.load("ab", results=tmp_path)
+
+
+def test_a_full_disk_is_said(
+    pruned: bench.Pruned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    with pytest.raises(ExportError, match="cannot be written: No space left on device"):
+        pruned.save(tmp_path)
+    assert not [*tmp_path.glob("*.safetensors"), *tmp_path.glob("*.json")]
+
+
+# Runs where this project and torch-pruning cannot be imported. torchvision beside a CPU-only torch
+# lacks an operator, which it does not need.
+ALONE = """
+import sys
+import torch
+
+sys.path.append(".")
+
+class Away:
+    def find_spec(self, name, *_):
+        if name.split(".")[0] in ("bench", "criteria", "suites", "reports", "torch_pruning"):
+            raise ImportError(name)
+
+sys.meta_path.insert(0, Away())
+try:
+    import torchvision
+except RuntimeError:
+    operators = torch.library.Library("torchvision", "DEF")
+    operators.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    operators.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+from rebuild import rebuild
+from pathlib import Path
+from safetensors.torch import load_file
+
+for folder in map(Path, sys.argv[1:]):
+    kept = load_file(folder / "check.safetensors")
+    with torch.no_grad():
+        found = rebuild(folder)(kept["input.0"]).flatten()
+    print(folder.name, float((found - kept["output.0"]).abs().max()))
+"""
+
+
+def test_networks_of_ours_are_rebuilt_where_this_project_is_not(tmp_path: Path) -> None:
+    names = ["resnet20", "vgg_small", "densenet40", "vit_small", "torchvision:googlenet"]
+    for name in names:
+        spec, shape = ModelSpec(name=name), {"classes": 7, "channels": 1, "image_size": 32}
+        network = Network.trace(
+            build_model(spec, seed=0, **shape).eval(), torch.randn(2, 1, 32, 32)
+        )
+        removed = [torch.arange(one.units // 2) for one in network.structure.groups]
+        cut, call = network.cut(removed), plain_constructor(spec, **shape)
+        keep(tmp_path / name, cut, network.inputs, call, {})
+    source = Path(recipes.__file__).with_name("rebuild.py")
+    shutil.copy(source, tmp_path / "rebuild.py")
+    (tmp_path / "alone.py").write_text(ALONE)
+    done = subprocess.run(
+        [sys.executable, "-I", tmp_path / "alone.py", *(tmp_path / name for name in names)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=True,
+        timeout=300,
+    )
+    assert done.stdout.splitlines() == [f"{name} 0.0" for name in names]
