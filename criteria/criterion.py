@@ -143,10 +143,8 @@ def checked_scores(criterion: Criterion) -> list[Tensor]:
         )
     for group, values in zip(criterion.groups, scores, strict=True):
         expected = criterion.score_shape(group)
-        if not isinstance(values, torch.Tensor) or values.shape != expected:
-            found = (
-                tuple(values.shape) if isinstance(values, torch.Tensor) else type(values).__name__
-            )
+        found = tuple(values.shape) if isinstance(values, torch.Tensor) else type(values).__name__
+        if found != expected:
             raise ScoreError(
                 f"{criterion.name} returned {found} for the group of {group.root}; "
                 f"expected a tensor of shape {expected}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from ..errors import StructureError
 from ..lazy import Tensor, nn, torch
@@ -77,23 +76,6 @@ class Units:
                 silence(member.side, member.indices[torch.isin(member.units, units)])
 
 
-class Gathers(Protocol):
-    """What `Units` offers, and gates too: the entries of each unit side by side.
-
-    `rows` only moves entries, whatever the tensors hold; all objects of a list are of one network.
-    """
-
-    def __len__(self) -> int: ...
-
-    def tensors(self) -> dict[str, Tensor]: ...
-
-    def gradients(self) -> dict[str, Tensor]: ...
-
-    def rows(self, tensors: Mapping[str, Tensor]) -> Tensor: ...
-
-    def zero_(self, units: Tensor) -> None: ...
-
-
 @dataclass(frozen=True, eq=False)
 class Place:
     """A parameter's entries that belong to units."""
@@ -136,8 +118,8 @@ class Entries:
         return [part.nonzero()[:, 0] for part in chosen.split(self.sizes)]
 
     @classmethod
-    def of(cls, groups: Sequence[Gathers]) -> Entries:
-        """All entries of all units.
+    def of(cls, groups: Sequence[Units]) -> Entries:
+        """All entries of all units of one network.
 
         Raises:
             StructureError: an entry belongs to two units.

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..analysis.deployed import LABELS, NUMBERS, deployed
 from ..analysis.published import AGREE, BEYOND, DIFFER, UNKNOWN
 from ..analysis.results import Results
 from ..formats import Cell, Table, after, capital, in_order, number, signed, whole
@@ -44,7 +45,17 @@ def typeset(results: Results) -> dict[str, list[Table]]:
     if len(results.published):
         tables["Ours and the published"] = [published_table(results)]
     notes = [note_table(results)] if any(_notes(results)) else []
+    notes += [one for one in [deployed_table(results)] if one.rows]
     return tables | {"Whole suite": [noise_table(results), *notes, cell_table(results)]}
+
+
+def deployed_table(results: Results) -> Table:
+    """What networks take wherever the suite measures them."""
+    rows = [
+        [*map(Cell, map(str, row[:4])), _budget(results, row[4]), *map(number, row[5:])]
+        for row in deployed(results)[[*LABELS, *NUMBERS]].itertuples(index=False, name=None)
+    ]
+    return captioned("deployed", "", results, rows)
 
 
 def noise_table(results: Results) -> Table:
@@ -66,7 +77,9 @@ def cost_table(results: Results, recovery: str) -> Table:
     shares = ["macs_ratio", "params_ratio"]
     work = ["score_s", "images_scored", "phases_s", "images_phases", "recovery_s", "images_trained"]
     suite = results.suite  # masks run on dense kernels, whose latency is asked for seldom
-    timed = suite.latency and (not suite.budgets.unstructured or bool(latency.timings(results)))
+    timed = bool(suite.measure.deployed) and (
+        not suite.budgets.unstructured or bool(latency.timings(results))
+    )
     trials = results.trials[results.trials["recovery"] == recovery]
     rows = []
     for method in in_order(trials["method"], results.suite.method_names):
@@ -122,8 +135,10 @@ def cell_table(results: Results) -> Table:
     if any(one.validation for one in suite.datasets):
         columns.append("best_validation_top1")
     # A mask leaves channels and latency as they are, and only a mask has weights.
-    left = ["weights"] if suite.budgets.unstructured else ["channels", "latency"]
-    columns += [f"{one}_percent" for one in ("macs", "params", *left)]
+    gone = {"channels", "latency"} if suite.budgets.unstructured else {"weights"}
+    gone |= {"memory"} - {results.axis}
+    costs = ("macs", "params", "channels", "weights", "memory", "latency")
+    columns += [f"{one}_percent" for one in costs if one not in gone]
     columns += ["score_s", "recovery_s", *others(results.trials)]
     rows = []
     for row in results.cells.to_dict("records"):
