@@ -14,38 +14,24 @@ STEM = "top1"  # of the keys and columns that hold it, here and in records of cl
 
 
 class Metric(BaseModel):
-    """A number of one network; higher is better. Records hold it as it is, reports show it scaled.
-
-    Attributes:
-        name: in keys and columns.
-        title: at the head of a column or an axis, before its unit.
-        quality: what changes, in running text.
-        unit: of shown values.
-        point: of shown differences; one of them.
-        scale: what records hold, times this, is shown.
-        digits: of shown values, after the decimal point.
-        least, most: which values are possible; None knows no limit.
-        large: a shown difference that nobody doubts.
-        poor: a shown value below which a network is hardly trained.
-        counts: whether a sample is right or wrong, so that one of n is worth 1/n.
-        about: what a page says of it beyond that.
-    """
+    """A number of one network; higher is better. Records hold it as it is, reports show it scaled."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = STEM
-    title: str = "top-1"
-    quality: str = "accuracy"
-    unit: str = "%"
-    point: str = "point"
-    scale: float = 100
-    digits: int = 2
+    name: str = STEM  # in keys and columns
+    title: str = "top-1"  # at the head of a column or an axis, before its unit
+    quality: str = "accuracy"  # what changes, in running text
+    unit: str = "%"  # of shown values
+    point: str = "point"  # of shown differences; one of them
+    scale: float = 100  # what records hold, times this, is shown
+    digits: int = 2  # of shown values, after the decimal point
+    # least, most: which values are possible; None knows no limit
     least: float | None = 0
     most: float | None = 1
-    large: float = 10
-    poor: float | None = 50
-    counts: bool = True
-    about: str = ""
+    large: float = 10  # a shown difference that nobody doubts
+    poor: float | None = 50  # a shown value below which a network is hardly trained
+    counts: bool = True  # whether a sample is right or wrong, so that one of n is worth 1/n
+    about: str = ""  # what a page says of it beyond that
 
     @property
     def full(self) -> str:

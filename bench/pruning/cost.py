@@ -39,21 +39,16 @@ class Followed(Cost, Protocol):
 
 @dataclass(frozen=True)
 class Products:
-    """Sum over terms of weight * (inputs - lost inputs) * (outputs - lost outputs).
+    """Sum over terms of weight * (inputs - lost inputs) * (outputs - lost outputs)."""
 
-    Attributes:
-        weight: [terms].
-        inputs, outputs: [terms], dense widths; 1 where a term has no such factor.
-        lost_inputs, lost_outputs: [terms, groups], width lost for each unit that a group loses.
-        constant: what no group changes.
-    """
-
-    weight: Tensor
+    weight: Tensor  # [terms]
+    # inputs, outputs: [terms], dense widths; 1 where a term has no such factor
     inputs: Tensor
     outputs: Tensor
+    # lost_inputs, lost_outputs: [terms, groups], width lost for each unit that a group loses
     lost_inputs: Tensor
     lost_outputs: Tensor
-    constant: float
+    constant: float  # what no group changes
 
     def __call__(self, removed: Tensor) -> float:
         """The cost after each group has lost `removed` units, [groups]."""
@@ -73,21 +68,17 @@ class Products:
 
 @dataclass(frozen=True)
 class CostModel:
-    """The MACs of one image, parameters and prunable channels of a network, by units removed.
+    """The MACs of one image, parameters and prunable channels of a network, by units removed."""
 
-    Attributes:
-        macs, params: exact on what is modelled: convolutions, linear layers, attention. What the
-            dispatcher counts beyond that in the dense network is a constant of `macs`.
-        channels: root channels of all groups.
-        unmodelled: modules whose own MACs are a constant of `macs`, though they may follow widths.
-        latency, memory: where a budget is given on them.
-    """
-
+    # macs, params: exact on what is modelled: convolutions, linear layers, attention. What the
+    # dispatcher counts beyond that in the dense network is a constant of `macs`.
     macs: Products
     params: Products
-    channels: Products
+    channels: Products  # root channels of all groups
+    # Modules whose own MACs are a constant of `macs`, though they may follow widths.
     unmodelled: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()  # whose terms are those of `macs`
+    # latency, memory: where a budget is given on them
     latency: Followed | None = None
     memory: Followed | None = None
 

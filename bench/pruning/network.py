@@ -20,16 +20,11 @@ Shape = Literal["linear", "quadratic", "geometric"]
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A model, its groups of coupled channels, and what its layers cost.
-
-    Attributes:
-        inputs: one batch of the forward's arguments, by which it was traced.
-        ignored: names of the layers whose outputs all stay.
-    """
+    """A model, its groups of coupled channels, and what its layers cost."""
 
     model: nn.Module
-    inputs: tuple[Any, ...]
-    ignored: tuple[str, ...]
+    inputs: tuple[Any, ...]  # one batch of the forward's arguments, by which it was traced
+    ignored: tuple[str, ...]  # names of the layers whose outputs all stay
     structure: Structure
     cost: CostModel
 

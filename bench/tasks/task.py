@@ -22,40 +22,27 @@ NOTHING = -100  # a target that counts for nothing, as torch has it
 
 @dataclass(frozen=True)
 class Tally:
-    """How well a network does on one split.
+    """How well a network does on one split."""
 
-    Attributes:
-        primary: the task's metric; higher is better.
-        loss: the mean.
-        top5: of classification.
-        others: whatever else is worth a number, by names that tell its unit.
-    """
-
-    primary: float
-    loss: float
-    top5: float | None = None
+    primary: float  # the task's metric; higher is better
+    loss: float  # the mean
+    top5: float | None = None  # of classification
+    # Whatever else is worth a number, by names that tell its unit.
     others: dict[str, float] = field(default_factory=dict)
 
 
 class Task:
-    """Outputs of which every position is classified, by cross-entropy; a subclass says the rest.
-
-    Attributes:
-        metric: what networks are compared by.
-        categories: the name, in the shape of the data, of how many classes an output has.
-        nothing: a target that counts for nothing.
-        positions: the first dimension of inputs of which every place has outputs; default: none.
-        at_once: samples that are evaluated in one batch.
-        unfit: keys of a recipe that mean nothing here, and why.
-    """
+    """Outputs of which every position is classified, by cross-entropy; a subclass says the rest."""
 
     options_type: ClassVar[type[Options]] = Options
-    metric: ClassVar[Metric] = TOP1
+    metric: ClassVar[Metric] = TOP1  # what networks are compared by
+    # The name, in the shape of the data, of how many classes an output has.
     categories: ClassVar[str] = "classes"
-    nothing: ClassVar[int] = NOTHING
+    nothing: ClassVar[int] = NOTHING  # a target that counts for nothing
+    # The first dimension of inputs of which every place has outputs; default: none.
     positions: ClassVar[int] = 99
-    at_once: ClassVar[int] = 500
-    unfit: ClassVar[Mapping[str, str]] = {}
+    at_once: ClassVar[int] = 500  # samples that are evaluated in one batch
+    unfit: ClassVar[Mapping[str, str]] = {}  # keys of a recipe that mean nothing here, and why
 
     def __init__(self, name: str, options: Options) -> None:
         self.name, self.options = name, options
