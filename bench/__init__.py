@@ -12,15 +12,20 @@ if TYPE_CHECKING:
     from .models.constructors import register_model
     from .models.kept import load
     from .pruning.prune import Pruned, prune
+    from .tasks.known import register_task
+    from .tasks.task import Task
 
-__all__ = ["Pruned", "load", "prune", "register_dataset", "register_model"]
+__all__ = ["Pruned", "Task", "load", "prune"]
+__all__ += ["register_dataset", "register_model", "register_task"]
 
 _PLACES = {
     "load": "models.kept",
     "Pruned": "pruning.prune",
+    "Task": "tasks.task",
     "prune": "pruning.prune",
     "register_dataset": "data.known",
     "register_model": "models.constructors",
+    "register_task": "tasks.known",
 }
 
 

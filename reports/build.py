@@ -19,13 +19,15 @@ from .analysis.fidelity import FidelityResults, analyse_fidelity
 from .analysis.results import Results
 from .declared import Declaration
 from .formats import Table
+from .metric import spoken
 from .page.findings import headline_numbers
-from .records import Labels, Record
+from .records import Labels, Record, of_its_metric
 
 Format = Literal["html", "csv", "markdown", "latex"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 
+@of_its_metric
 def build_report(
     suite: Suite | FidelitySuite,
     records: Sequence[Record],
@@ -85,7 +87,7 @@ def build_report(
     folder.mkdir(exist_ok=True)
     files = {folder / f"{name}.csv": frame for name, frame in written.frames.items()}
     for path, frame in files.items() if "csv" in formats else ():
-        frame.to_csv(path, index=False, lineterminator="\n")
+        frame.rename(columns=spoken().named).to_csv(path, index=False, lineterminator="\n")
     for table in chain.from_iterable(written.tables.values()):
         if "markdown" in formats:
             _write(folder / f"{table.name}.md", table.markdown)

@@ -41,7 +41,7 @@ def guessing(records: Iterable[Record]) -> dict[str, str]:
     sizes: dict[str, tuple[int, int]] = {}
     for one in records:
         found = one.measurements
-        if found is not None and found.classes and found.test_images:
+        if found is not None and one.metric.counts and found.classes and found.test_images:
             reached[one.labels.problem][one.labels.base] = found.dense.top1
             sizes[one.labels.problem] = found.classes, found.test_images
     means = {problem: fmean(by_base.values()) for problem, by_base in reached.items()}

@@ -10,13 +10,14 @@ from suites.fidelity import FidelitySuite
 from suites.schema import Analysis, Suite
 
 from .chance import guessing
+from .metric import spoken
 from .records import Labels, Record, content_key
 
 Design = dict[str, Any]  # the rules of an analysis, and what takes part in it
 
 # Of what is younger than a declaration.
 DEFAULTS = {**Analysis(control="").model_dump(mode="json"), "first_base": 0}
-WORDS = {"alpha": "level", "rope": "ROPE (points)", "failures": "meaning of failing"}
+WORDS = {"alpha": "level", "rope": "ROPE", "failures": "meaning of failing"}
 WORDS |= {"bases": "number of bases", "repeats": "number of repeats", "first_base": "first base"}
 REHEARSED = "this run shows that everything works, and its numbers mean nothing"
 PRESENTATION = "cost"  # the axis of a figure, on which no test rests
@@ -117,7 +118,7 @@ def words(design: Design) -> str:
 
     forms = {"control": "control {}", "alpha": "level {:g}"}
     said = [form.format(design[name]) for name, form in forms.items() if name in design]
-    said += [f"ROPE ± {counted(design['rope'], 'point')}"] if "rope" in design else []
+    said += [f"ROPE ± {counted(design['rope'], spoken().point)}"] if "rope" in design else []
     said += [counted(len(design[f"{one}s"]), one) for one in ("method", "problem")]
     return ", ".join([*said, counted(design["bases"], "base")])
 

@@ -12,6 +12,8 @@ import numpy as np
 
 from suites.files import read_yaml
 
+from .metric import spoken
+
 Mark = Literal["", "best", "near"]
 NEAR = "†"  # not shown to differ from the best
 LEAST = 1e-3  # what is smaller is not worth its digits
@@ -112,11 +114,21 @@ def absent(value: Any) -> bool:
 
 
 def points(value: float) -> str:
-    """Signed, two decimals, with a true minus; a dash where there is no number."""
+    """Signed, with the metric's decimals and a true minus; a dash where there is no number."""
     if absent(value):
         return "–"
-    text = f"{value:+.2f}".replace("-", "−")
-    return "0.00" if text in ("+0.00", "−0.00") else text
+    text = f"{value:+.{spoken().digits}f}".replace("-", "−")
+    return text if text.strip("+−0.") else text[1:]
+
+
+def shown(value: float) -> str:
+    """A value of the metric, with its decimals and a true minus; a dash where there is none."""
+    return "–" if absent(value) else f"{value:.{spoken().digits}f}".replace("-", "−")
+
+
+def rough(value: float) -> str:
+    """A large difference, signed: without decimals, or its first two digits below 1."""
+    return f"{value:+.{0 if abs(value) >= 1 else 2}f}".replace("-", "−")
 
 
 def interval(low: float, high: float) -> str:

@@ -10,15 +10,25 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import operator
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
 from itertools import accumulate
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from suites.protocol import Axis
 
+from .metric import STEM, TOP1, Metric, possible, renamed, speaking_of, spoken
 from .seal import Unsealed, seal_json, unseal
 
 if TYPE_CHECKING:
@@ -30,16 +40,21 @@ SCHEMA_VERSION = 4
 # latency can be relied on.
 LATENCY_BOUND = 0.05
 
+_LAST = "images_trained"  # of the columns that frames of every task have
+
 Status = Literal["done", "failed", "infeasible"]
 # How a trial ended; one that has no record was not run.
 Outcome = Literal["done", "failed", "timed out", "infeasible"]
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Primary = Annotated[float, AfterValidator(possible)]  # of the metric that is spoken of
 Loss = Annotated[float, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(gt=0)]
 Above = Annotated[float, Field(gt=0)]
+P = ParamSpec("P")
+T = TypeVar("T")
 Kept = tuple[Count, Positive]  # of so many
 
 
@@ -96,24 +111,26 @@ class Labels(_Frozen):
 
 
 class Accuracy(_Frozen):
-    """How well one network does on the test and the validation split: shares, and mean losses.
+    """How well one network does on the test and the validation split; losses are means.
 
-    None: no images are held out for validation.
+    `top1` is the task's primary metric: of classification the share of images that are right. In
+    the JSON of another task it has that metric's name. None: nothing is held out for validation.
     """
 
-    top1: Share
-    top5: Share
+    top1: Primary
+    top5: Share | None = Field(default=None, exclude_if=lambda x: x is None)
     loss: Loss
-    validation_top1: Share | None
+    validation_top1: Primary | None
     validation_loss: Loss | None
+    others: dict[str, float] = Field(default={}, exclude_if=operator.not_)  # the task's, on test
 
 
 class TrainAccuracy(_Frozen):
     """How well it does on the training split, without augmentation, before and after."""
 
-    dense_top1: Share
+    dense_top1: Primary
     dense_loss: Loss
-    top1: Share
+    top1: Primary
     loss: Loss
 
 
@@ -122,14 +139,14 @@ class Epoch(_Frozen):
 
     epoch: Count
     train_loss: float
-    validation_top1: Share | None  # None: no images are held out
+    validation_top1: Primary | None  # None: no images are held out
 
 
 class Candidate(_Frozen):
     """One of the settings that a recovery was tuned over, with what chose among them."""
 
     settings: dict[str, Any]  # keys of the recipe
-    validation_top1: Share | None  # after its last epoch; None: its loss was no finite number
+    validation_top1: Primary | None  # after its last epoch; None: its loss was no finite number
     won: bool  # the best, and the first drawn of equals; the trial is what came of it
 
 
@@ -180,7 +197,7 @@ class Measurements(_Frozen):
     train: TrainAccuracy | None = None  # only where the suite asks for it
     test_images: Positive | None = None  # that accuracies are of; records of old do not tell
     classes: Positive | None = None  # of the dataset; records of old do not tell
-    best_validation_top1: Share | None  # test top-1 of the epoch best on validation
+    best_validation_top1: Primary | None  # on test, of the epoch best on validation
     macs: Positive  # of one image, by torch's dispatcher on the pruned network; of kept weights
     dense_macs: Positive
     params: Positive  # of masks: those not masked
@@ -258,6 +275,8 @@ class Record(_Frozen):
     key: str
     identity: dict[str, Any]
     labels: Labels
+    task: str = Field(default="classification", exclude_if="classification".__eq__)
+    metric: Metric = Field(default=TOP1, exclude_if=TOP1.__eq__)
     status: Status
     measurements: Measurements | None = None  # of a comparison
     fidelity: Fidelity | None = None  # of a fidelity suite
@@ -284,7 +303,10 @@ class Record(_Frozen):
 
     def to_json(self) -> bytes:
         """The record's file: its JSON, sealed."""
-        return seal_json(self.model_dump_json(indent=1))
+        if self.metric == TOP1:
+            return seal_json(self.model_dump_json(indent=1))
+        named = renamed(self.model_dump(mode="json"), STEM, self.metric.name)
+        return seal_json(json.dumps(named, indent=1))
 
 
 def parse_record(content: bytes, source: str, key: str) -> Record:
@@ -294,7 +316,7 @@ def parse_record(content: bytes, source: str, key: str) -> Record:
         RecordError: the file is torn, edited, of another schema version, or out of range.
     """
     try:
-        record = Record.model_validate_json(unseal(content))
+        record = _parsed(unseal(content))
     except Unsealed as fault:
         raise RecordError(f"{source}: {fault}") from fault
     except ValidationError as error:
@@ -314,20 +336,42 @@ def parse_record(content: bytes, source: str, key: str) -> Record:
     return record
 
 
+def _parsed(content: bytes) -> Record:
+    """By the names and limits of the metric that it is of."""
+    if b'\n "metric": ' not in content:
+        return Record.model_validate_json(content)
+    found = json.loads(content)
+    metric = Metric.model_validate(found["metric"])
+    with speaking_of(metric):
+        return Record.model_validate(renamed(found, metric.name, STEM))
+
+
+def of_its_metric(speak: Callable[P, T]) -> Callable[P, T]:
+    """A function of (suite, records, ...) that speaks of the metric that these are of."""
+
+    @wraps(speak)
+    def speaking(*args: P.args, **kwargs: P.kwargs) -> T:
+        records: Any = args[1]
+        with speaking_of(records[0].metric if records else spoken()):
+            return speak(*args, **kwargs)
+
+    return speaking
+
+
 def frame(records: Iterable[Record]) -> pd.DataFrame:
     """Finished trials of comparisons as one row each, sorted by their labels.
 
-    Accuracies are in percent.
+    Accuracies are in percent, the primary metric of another task in its own unit.
 
     Columns: the labels, `problem`, `key`, and per trial `top1`, `dense_top1`, `retained_top1`
-    (percentage points against the dense network: top1 - dense_top1), `test_images`, `top5`, `loss`,
+    (points against the dense network: top1 - dense_top1), `test_images`, `top5`, `loss`,
     `validation_top1`, `train_top1` (where asked for), `best_validation_top1`, `macs_ratio`,
     `params_ratio`, as counts `macs`, `params`, `dense_macs`, `dense_params`, `channels_ratio` (of
     pruned channels), `weights_ratio` (of masks), `speedup` (in MACs), `latency_ratio` (at the
     largest batch size) with its 95 % interval (`latency_low_ratio`, `latency_high_ratio`),
     `latency_aa_ratio` (of a copy of the dense network), `score_s`, `phases_s`, `recovery_s`,
     `total_s`, `images_scored`, `images_phases` (trained on before recovery), `images_trained` (of
-    all phases and recovery).
+    all phases and recovery), and what else the task measures.
     """
     import pandas as pd
 
@@ -338,25 +382,31 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values([*labels, "key"], ignore_index=True)
 
 
+def others(trials: pd.DataFrame) -> list[str]:
+    """The columns of what else the task measures."""
+    names = [str(one) for one in trials]
+    return names[names.index(_LAST) + 1 :] if _LAST in names else []
+
+
 def _row(record: Record) -> dict[str, Any]:
     found, costs = record.measurements, record.costs
     assert found is not None
     assert costs is not None
-    timed = found.timed
+    timed, scale = found.timed, record.metric.scale
     low, high = timed.interval if timed else (None, None)
     return {
         **record.labels.model_dump(),
         "problem": record.labels.problem,
         "key": record.key,
-        "top1": 100 * found.pruned.top1,
-        "dense_top1": 100 * found.dense.top1,
-        "retained_top1": 100 * (found.pruned.top1 - found.dense.top1),
+        "top1": scale * found.pruned.top1,
+        "dense_top1": scale * found.dense.top1,
+        "retained_top1": scale * (found.pruned.top1 - found.dense.top1),
         "test_images": found.test_images,
-        "top5": 100 * found.pruned.top5,
+        "top5": _scaled(found.pruned.top5),
         "loss": found.pruned.loss,
-        "validation_top1": _percent(found.pruned.validation_top1),
-        "train_top1": _percent(found.train.top1 if found.train else None),
-        "best_validation_top1": _percent(found.best_validation_top1),
+        "validation_top1": _scaled(found.pruned.validation_top1, scale),
+        "train_top1": _scaled(found.train.top1 if found.train else None, scale),
+        "best_validation_top1": _scaled(found.best_validation_top1, scale),
         **{one: getattr(found, one) for one in ("macs", "params", "dense_macs", "dense_params")},
         "macs_ratio": found.macs / found.dense_macs,
         "params_ratio": found.params / found.dense_params,
@@ -370,12 +420,13 @@ def _row(record: Record) -> dict[str, Any]:
         **costs.model_dump(exclude={"score_peak_bytes"}),
         "images_scored": found.images_scored,
         "images_phases": sum(found.phases.values()),
-        "images_trained": sum(found.phases.values()) + found.images_trained,
+        _LAST: sum(found.phases.values()) + found.images_trained,
+        **found.pruned.others,
     }
 
 
-def _percent(share: float | None) -> float | None:
-    return None if share is None else 100 * share
+def _scaled(value: float | None, scale: float = 100) -> float | None:
+    return None if value is None else scale * value
 
 
 def _kept(counts: Mapping[str, tuple[int, int]]) -> float | None:

@@ -11,11 +11,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from suites.files import read_yaml
 
 from . import formats
+from .metric import spoken
 
 Filter = Callable[..., Any]
 ALWAYS: tuple[Filter, ...] = (
     *(formats.after, formats.capital, formats.confidence, formats.counted, formats.few),
     *(formats.interval, formats.p_value, formats.percent, formats.points),
+    *(formats.rough, formats.shown),
 )
 
 
@@ -34,6 +36,7 @@ def templates(*filters: Filter, **own: Any) -> Environment:
         keep_trailing_newline=True,
         **own,
     )
+    environment.globals["spoken"] = spoken
     environment.filters |= {one.__name__: one for one in (*ALWAYS, *filters)}
     return environment
 

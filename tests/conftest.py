@@ -15,11 +15,15 @@ from bench.conformance.watch import changes, marked, snapshot
 from bench.models.resnet import ChannelPad
 from bench.pruning import sound
 from bench.pruning.network import Network
+from bench.tasks.known import find_task
 from criteria import Group, Member, find_structure
+from suites.problem import TaskSpec
 
 __all__ = ["CLASSES", "SIDE", "conv", "lively", "marked"]  # the conformance kit's, for tests too
 
 torch.set_num_threads(1)
+
+CLASSIFICATION = find_task(TaskSpec(name="classification"))
 
 
 class Chain(nn.Sequential):

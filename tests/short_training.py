@@ -12,6 +12,7 @@ from torch import nn
 
 from bench.data.datasets import Dataset
 from bench.data.images import ArrayImages, Normalization
+from bench.data.reader import image_shape
 from criteria.training import Rider, Training
 from suites import Recipe
 
@@ -29,7 +30,9 @@ def split(count: int, seed: int) -> ArrayImages:
 
 @pytest.fixture
 def data() -> Dataset:
-    return Dataset("bright", CLASSES, 3, SIDE, split(48, 0), split(30, 1), split(30, 2), "digest")
+    return Dataset(
+        "bright", image_shape(CLASSES, 3, SIDE), split(48, 0), split(30, 1), split(30, 2), "digest"
+    )
 
 
 def recipe(**changes: Any) -> Recipe:

@@ -47,6 +47,7 @@ LADDER = {
         plan
         models  training  tracking
         data
+        tasks
         pruning
         export
         store
@@ -87,6 +88,7 @@ LADDER = {
         chance
         words
         records  formats
+        metric
         seal
     """,
 }
@@ -287,3 +289,17 @@ def test_folders_of_tests_never_stand_for_the_packages() -> None:
         timeout=toy.PATIENCE,
     )
     assert done.stdout.split() == [str(ROOT / package / "__init__.py") for package in PACKAGES]
+
+
+def test_nothing_asks_which_task_it_is() -> None:
+    """Tasks are known by what they do; only a default is named outside their room."""
+    names, modules = {"classification", "language-model", "segmentation"}, "bench.tasks."
+    for path in (one for one in MODULES if "bench/tasks/" not in named(one)):
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Compare | ast.Match | ast.MatchValue | ast.Dict):
+                inside = {one.value for one in ast.walk(node) if isinstance(one, ast.Constant)}
+                assert not names & inside, f"{named(path)} asks for a task by name"
+        others = {"task", "known"}
+        for name, _ in imports(ROOT, path):
+            own = name.removeprefix(modules).split(".")[0]
+            assert not name.startswith(modules) or own in others, f"{named(path)} imports {name}"

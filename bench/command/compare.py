@@ -6,6 +6,7 @@ from rich.console import Console
 
 from reports.analysis.compare import MethodDifference
 from reports.formats import confidence
+from reports.metric import spoken
 from reports.page.method_tables import difference_rows
 
 from ..terminal import print_table, say
@@ -13,8 +14,9 @@ from ..terminal import print_table, say
 
 def show_difference(console: Console, result: MethodDifference) -> None:
     """Differences on each problem, then what may be said over them."""
-
-    title = f"{result.method} minus {result.reference}, accuracy change in points of top-1"
+    of = spoken()
+    what = f"{of.quality} change in {of.points} of {of.title}"
+    title = f"{result.method} minus {result.reference}, {what}"
     say(console, (title, "bold"))
     level = f"{confidence(result.suite.analysis.alpha)} interval"
     heads = ["difference", level, "bases", "won/tied/lost", "there"]

@@ -16,7 +16,9 @@ from suites import FidelitySuite
 
 from ..plan.graph import job_graph
 from ..plan.jobs import Trial, TrialJob
+from ..plan.keeping import asked_for
 from ..plan.plan import Plan
+from ..plan.sizes import dataset_size, model_size
 from ..plan.workload import Throughput, Work, own_epochs, prepared_epochs, recovery_epochs, work_of
 from ..store.store import Store
 from ..terminal import print_table, say
@@ -33,9 +35,9 @@ def show_plan(
     workers: int,
     throughput: Throughput,
     data_root: Path | None = None,
+    keep: str = "",
 ) -> None:
     """Jobs, trials, what is done, epochs, work, time, and what the declared analysis can show."""
-
     records = planned.records(store)
     pending = planned.pending(records)
     todo = job_graph(pending, store).jobs.values()
@@ -58,6 +60,13 @@ def show_plan(
     say(console, f"train/validation split: {splits(planned.suite)}")
     console.print()
     say(console, _time_left(pending, records, workers))
+    if kept := asked_for(planned, keep):
+        sizes = [
+            4e-6 * model_size(one.at.base.model, extent, store).params
+            for one in kept
+            if (extent := dataset_size(one.at.base.dataset, data_root))
+        ]
+        say(console, SAID("work", "kept", count=len(kept), megabytes=sum(sizes)))
     _show_tests(console, planned)
     first, course = planned.needed([])
     if course.looks:
@@ -73,7 +82,6 @@ def show_scales(
     data_root: Path | None = None,
 ) -> None:
     """What is to do of each scale of a suite."""
-
     rows, works = [], []
     for scale, planned in plans.items():
         pending = planned.pending(planned.records(store))
@@ -86,7 +94,6 @@ def show_scales(
 
 def _show_tests(console: Console, planned: Plan) -> None:
     """What every test of the page can show, before anything runs, and what would help most."""
-
     suite = planned.suite
     if isinstance(suite, FidelitySuite):
         say(console, SAID("tests", "fidelity", bases=suite.bases, fewest=FEWEST_BASES))
@@ -163,7 +170,6 @@ def _hours(hours: float) -> str:
 
 def show_epochs(console: Console, planned: Plan) -> None:
     """Print what methods train before they are scored, on the way, and to recover; alike as one."""
-
     by_method: dict[str, dict[str, set[int]]] = {}
     for trial in planned.trials:
         if isinstance(trial, TrialJob):

@@ -10,7 +10,7 @@ import torch
 from criteria import criteria
 from criteria.evidence.meter import PeakMemory
 from criteria.network.deadline import within
-from suites.problem import ModelSpec
+from suites.problem import ModelSpec, TaskSpec
 
 from ..errors import BenchError
 from ..models.fit import fresh
@@ -18,6 +18,7 @@ from ..pruning.cost import count_macs, count_params
 from ..pruning.network import Network
 from ..pruning.prune import prune
 from ..pruning.sound import examine
+from ..tasks.known import find_task
 from .behaviour import attempt
 from .checks import not_finite, shape_fault
 
@@ -32,10 +33,10 @@ def built(spec: ModelSpec, classes: int, channels: int, image_size: int) -> Netw
         ModelError: it cannot be built, or does not fit such data.
         StructureError: it cannot be traced.
     """
-    draw = torch.Generator().manual_seed(0)
-    noise = torch.randn(2, channels, image_size, image_size, generator=draw)
+    task = find_task(TaskSpec(name="classification"))
     shape = {"classes": classes, "channels": channels, "image_size": image_size}
-    return Network.trace(fresh(spec, 0, noise, **shape).eval(), noise)
+    noise = task.noise(shape, 2)
+    return Network.trace(fresh(spec, 0, noise, task, **shape).eval(), noise)
 
 
 def facts(network: Network) -> Iterator[tuple[str, str]]:

@@ -3,50 +3,53 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from suites.faults import no_such
-from suites.problem import DatasetSpec
+from suites.problem import DatasetSpec, TaskSpec
 
 from .. import seeds
 from ..errors import DataError, at_fault
+from ..tasks.known import find_task
+from ..tasks.task import Task
 from .given import as_splits
 from .images import CPU, THREADS, Images
-from .known import find, list_datasets
+from .known import find, list_datasets, task_of
 from .reader import Source, Split, Splits, options_of
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled images in three splits that share none; that for validation may have none."""
+    """Samples with targets in three splits that share none; that for validation may have none.
+
+    Attributes:
+        shape: what a network is built for, by the names that its constructor may ask for.
+        digest: SHA-256 of what the samples are, how they are prepared, and of the split.
+        device: that batches are on.
+        task: what networks are for there.
+    """
 
     name: str
-    classes: int
-    channels: int
-    image_size: int  # pixels a side, as given to the network
+    shape: Mapping[str, int]
     train: Images
     validation: Images
     test: Images
-    digest: str  # SHA-256 of what the images are, how they are prepared, and of the split
-    device: torch.device = CPU  # that batches are on
+    digest: str
+    device: torch.device = CPU
+    task: Task = field(default_factory=lambda: find_task(TaskSpec(name="classification")))
 
     @property
-    def shape(self) -> dict[str, int]:
-        """What a network is built for, by the names that its constructor may ask for."""
-        return {
-            "classes": self.classes,
-            "channels": self.channels,
-            "image_size": self.image_size,
-        }
+    def classes(self) -> int:
+        """How many classes an output has."""
+        return self.shape[self.task.categories]
 
     def noise(self) -> Tensor:
         """Two inputs of noise, to trace and to verify with: no data is looked at."""
-        shape = (2, self.channels, self.image_size, self.image_size)
-        return torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(self.device)
+        return self.task.noise(self.shape, 2).to(self.device)
 
 
 def load_dataset(
@@ -104,6 +107,8 @@ def divide(source: Source, given: Splits, axes: Mapping[str, str | int]) -> Data
     spec = source.spec
     pool = _subset(spec, "train", given.train, spec.train_images)
     order = torch.randperm(len(pool), generator=seeds.generator("validation-split", **axes))
+    if given.by_position:
+        order = torch.arange(len(pool)).flip(0)
     held_out = spec.held_out(len(pool))
     if held_out == len(pool):
         raise DataError(f"{spec.name}: {len(pool)} training images leave none beside validation")
@@ -117,14 +122,13 @@ def divide(source: Source, given: Splits, axes: Mapping[str, str | int]) -> Data
         digest.update(f"{name} {len(positions)}".encode() + positions.numpy().tobytes())
     return Dataset(
         name=spec.title,
-        classes=given.classes,
-        channels=given.channels,
-        image_size=given.image_size,
+        shape=given.shape,
         train=given.train.view(chosen["train"]),
         validation=given.train.view(chosen["validation"]),
         test=given.test.view(chosen["test"]),
         digest=digest.hexdigest(),
         device=source.device,
+        task=task_of(spec),
     )
 
 

@@ -15,8 +15,11 @@ from pydantic import TypeAdapter
 
 from criteria.catalog import Catalog, Registered, registering
 from suites.files import read_yaml
+from suites.problem import DatasetSpec, TaskSpec
 
 from ..errors import DataError
+from ..tasks.known import find_task
+from ..tasks.task import Task
 
 T = TypeVar("T")
 
@@ -46,6 +49,7 @@ class KnownDataset:
         origin: where it comes from.
         download_bytes: that are fetched from there, where there is something to fetch.
         contents: None where every copy has its own.
+        task: what its targets are for, where a suite does not say.
         registered: a user's function, in place of a reader.
     """
 
@@ -54,6 +58,7 @@ class KnownDataset:
     origin: str
     download_bytes: float | None = None
     contents: Contents | None = None
+    task: str = "classification"
     registered: Callable[..., Any] | None = None
 
     def reader(self) -> Callable[..., Any]:
@@ -98,6 +103,16 @@ def find(name: str) -> KnownDataset | None:
         of = CATALOG.by_name[name]
         return KnownDataset(of.summary, "", str(of.file), registered=of.type)
     return DATASETS.get("hf:NAME" if name.startswith("hf:") else name)
+
+
+def task_of(spec: DatasetSpec) -> Task:
+    """What networks are for on a dataset: what the suite says, or what its targets decide.
+
+    Raises:
+        PlanError: no such task or option.
+    """
+    known = find(spec.name)
+    return find_task(spec.task or TaskSpec(name=known.task if known else "classification"))
 
 
 def list_datasets() -> dict[str, str]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, ClassVar, get_type_hints
 
 import torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError, create_model
@@ -55,6 +55,17 @@ class Splits:
     train: Split
     test: Split
     identity: object
+    by_position: ClassVar[bool] = False  # whether the end of `train` is held out, not a draw
+
+    @property
+    def shape(self) -> dict[str, int]:
+        """What a network is built for, by the names that its constructor may ask for."""
+        return image_shape(self.classes, self.channels, self.image_size)
+
+
+def image_shape(classes: int, channels: int, image_size: int) -> dict[str, int]:
+    """What a network of images is built for."""
+    return {"classes": classes, "channels": channels, "image_size": image_size}
 
 
 def options_of(spec: DatasetSpec, reader: Callable[..., Any]) -> dict[str, Any]:
@@ -90,6 +101,13 @@ def normalization(spec: DatasetSpec, default: str | Normalization, channels: int
             f"have {channels}; leave it out, or say none"
         )
     return normalize
+
+
+def refuse_keys(spec: DatasetSpec, *keys: str) -> None:
+    """Raises DataError for keys of a suite that mean nothing for a dataset."""
+    for key in keys:
+        if key in spec.model_fields_set:
+            raise DataError(f"{spec.name}: {key} means nothing for it; leave it out")
 
 
 def refuse_crops(spec: DatasetSpec) -> None:

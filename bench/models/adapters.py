@@ -23,6 +23,8 @@ def adapted(model: nn.Module, unit: Unit = "head_dims") -> nn.Module:
         place = f"{type(layer).__module__}.{type(layer).__qualname__}"
         if place == "timm.layers.attention.Attention":
             _unpack(layer, unit)
+        elif isinstance(layer, nn.Embedding):  # the residual stream of a language model
+            _becomes(layer, _Kept)
         elif place.startswith("timm.layers.eca."):
             _becomes(layer, _AcrossChannels)
         elif place == "timm.models.ghostnet.GhostModule":

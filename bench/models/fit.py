@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from criteria import StructureError
 from criteria.lazy import Tensor, nn, torch
 from criteria.network.given import copied, given
 from suites.problem import ModelSpec
 
 from ..errors import ModelError
+from ..tasks.task import Task
 from .registry import build_model, code_of
 
 
-def fresh(spec: ModelSpec, seed: int, inputs: Tensor, **shape: int) -> nn.Module:
-    """A network where its inputs are, in training mode, which gives logits [n, classes].
+def fresh(spec: ModelSpec, seed: int, inputs: Tensor, task: Task, **shape: int) -> nn.Module:
+    """A network where its inputs are, in training mode, which gives what its task takes.
 
     Of others' weights behind masks and parametrizations become those that act, in float32.
 
@@ -29,20 +28,7 @@ def fresh(spec: ModelSpec, seed: int, inputs: Tensor, **shape: int) -> nn.Module
     except StructureError as error:
         raise ModelError(f"{spec.name}, on images {list(inputs.shape)}: {error}") from error
     with torch.random.fork_rng(devices=[]), torch.no_grad():
-        for mode, when in ((False, ""), (True, " in training")):
-            outputs = copied(plain).train(mode)(inputs)
-            _refuse_misfit(f"{spec.name} gives{when}", outputs, shape["classes"])
+        for when, found in (("", copied(plain).eval()), (" in training", copied(plain).train())):
+            if misfit := task.misfit(found(inputs), inputs, shape):
+                raise ModelError(f"{spec.name} gives{when} {misfit}")
     return plain.train()
-
-
-def _refuse_misfit(gives: str, outputs: Any, classes: int) -> None:
-    wanted = f"not logits [n, {classes}]"
-    if not isinstance(outputs, torch.Tensor):
-        keys = f" of {', '.join(map(repr, outputs))}" if isinstance(outputs, dict) else ""
-        kind = type(outputs).__name__
-        raise ModelError(f"{gives} a {kind}{keys}, {wanted}; let its forward return these alone")
-    if outputs.dim() != 2 or outputs.shape[1] != classes:
-        raise ModelError(
-            f"{gives} outputs {list(outputs.shape)}, {wanted}; its constructor is told how many by "
-            "a parameter such as num_classes, or under `options`"
-        )

@@ -16,6 +16,8 @@ from ..errors import ModelError
 from .constructors import Call, call, fitting, found, refuse_unknown
 
 CLASSIFIER = "transformers:AutoModelForImageClassification"
+_OFF = {"use_cache"}  # of what generates
+_SIZES = {"num_labels", "num_channels", "image_size", "vocab_size", "max_position_embeddings"}
 LIBRARIES = {"timm": "timm", "hf": "transformers"}  # by extra
 
 
@@ -47,7 +49,7 @@ def from_timm(spec: ModelSpec, shape: Mapping[str, Any]) -> Call:
 
 
 def from_transformers(spec: ModelSpec, shape: Mapping[str, Any]) -> Call:
-    """An image classifier of transformers by its class or type, which gives logits alone.
+    """A network of transformers by its class, or a classifier's type, which gives logits alone.
 
     Of its attention leave whole heads, or, with the option `attention: kept`, nothing.
 
@@ -64,7 +66,7 @@ def from_transformers(spec: ModelSpec, shape: Mapping[str, Any]) -> Call:
     options = {"attention": "heads", **spec.options}
     known = [*config().to_dict(), "num_labels", "attention"]
     refuse_unknown(spec.name, options, known)
-    sizes = fitting({*known} & {"num_labels", "num_channels", "image_size"}, shape)
+    sizes = {**fitting({*known} & _SIZES, shape), **dict.fromkeys({*known} & _OFF, False)}
     unit = options.pop("attention")
     configured = call(f"transformers:{config.__name__}", **{**given, **sizes, **options})
     place = f"transformers:{name}" if kind else f"{CLASSIFIER}.from_config"
@@ -74,7 +76,9 @@ def from_transformers(spec: ModelSpec, shape: Mapping[str, Any]) -> Call:
 
 def load_folder(model: nn.Module, spec: ModelSpec) -> None:
     """Fill a network from a folder of `save_pretrained`; what has other classes stays as it is."""
-    given = found(f"{CLASSIFIER}.from_pretrained")(
+    name = spec.name.partition(":")[2]
+    kind = CLASSIFIER if name in _library("hf").CONFIG_MAPPING else f"transformers:{name}"
+    given = found(f"{kind}.from_pretrained")(
         _folder(spec), config=getattr(model, "config", None), ignore_mismatched_sizes=True
     )
     model.load_state_dict(given.state_dict())

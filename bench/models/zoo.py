@@ -15,8 +15,9 @@ AUXILIARY = ("aux1", "aux2", "AuxLogits")  # second outputs of GoogLeNet and Inc
 
 
 def names() -> list[str]:
-    """The names of all classifiers of torchvision."""
-    return torchvision.models.list_models(module=torchvision.models)
+    """The names of all networks of torchvision that classify images, or their pixels."""
+    models = torchvision.models
+    return [*models.list_models(module=models), *models.list_models(module=models.segmentation)]
 
 
 def torchvision_model(
@@ -64,6 +65,8 @@ def _arguments(name: str, classes: int, image_size: int) -> dict[str, Any]:
     options: dict[str, Any] = {"weights": None, "num_classes": classes}
     if name.startswith("vit_"):
         options["image_size"] = image_size
+    if name in torchvision.models.list_models(module=torchvision.models.segmentation):
+        options["weights_backbone"] = None
     if name in ("googlenet", "inception_v3"):
         options["init_weights"] = True  # without it they warn that the default will change
     return options

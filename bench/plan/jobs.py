@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import cached_property
+from operator import attrgetter
 from typing import Any, ClassVar, cast
 
 from reports.records import SCHEMA_VERSION, Labels, content_key
@@ -120,22 +121,10 @@ class _OfBase(_Job):
     """What is made of a base: a network of its model, for its data."""
 
     base: BaseJob
-
-    @property
-    def dataset(self) -> DatasetSpec:
-        return self.base.dataset
-
-    @property
-    def model(self) -> ModelSpec:
-        return self.base.model
-
-    @property
-    def axes(self) -> dict[str, str | int]:
-        return self.base.axes
-
-    @property
-    def split(self) -> dict[str, str | int]:
-        return self.base.split
+    dataset = property(attrgetter("base.dataset"))
+    model = property(attrgetter("base.model"))
+    axes = property(attrgetter("base.axes"))
+    split = property(attrgetter("base.split"))
 
 
 @dataclass(frozen=True, eq=False)

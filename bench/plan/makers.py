@@ -20,7 +20,7 @@ from ..data.download import file_sha256
 from ..errors import ModelError, PlanError
 from ..models import code_of
 from . import jobs
-from .refusals import off_the_road, refuse_no_batch, too_short, unfit_training
+from .refusals import off_the_road, refuse_misfits, refuse_no_batch, too_short, unfit_training
 from .uses import CriterionSpec, PhaseUse
 
 S = TypeVar("S", bound=AnySuite)
@@ -51,8 +51,13 @@ class Maker(Generic[S]):
         """
         place = ("recipes", id(case.dataset), id(case.model))
         recipes = self.once(place, lambda: self.suite.recipes_on(case.dataset, case.model))
-        refuse_no_batch(recipes[name], case.dataset)
-        return recipes[name]
+        return self.fitting(recipes[name], case, f"recipe {name}")
+
+    def fitting(self, recipe: Recipe, case: Probe, where: str) -> Recipe:
+        """The recipe, if it has a step there and asks for nothing that its data have not."""
+        refuse_no_batch(recipe, case.dataset)
+        refuse_misfits(recipe, case.dataset, where)
+        return recipe
 
     def phase(self, case: Probe, kind: Kind, spec: PhaseSpec | FinetuningSpec) -> PhaseUse:
         """A phase with all its options, its recipe and the hash of its code.
@@ -89,15 +94,13 @@ class Maker(Generic[S]):
 
     def standpoint(self, case: Probe) -> jobs.Standpoint:
         base = self.prepared(case)
-        return self.once(
-            ("at", id(base), case.repeat),
-            lambda: jobs.Standpoint(
-                base,
-                case.repeat,
-                self.suite.calibration_of(case.model),
-                self.suite.alteration_of(case.dataset, case.model),
-            ),
-        )
+        return self.once(("at", id(base), case.repeat), lambda: self._standpoint(case, base))
+
+    def _standpoint(self, case: Probe, base: jobs.DenseJob) -> jobs.Standpoint:
+        alteration = self.suite.alteration_of(case.dataset, case.model)
+        refuse_misfits(alteration, case.dataset, "calibration")
+        calibration = self.suite.calibration_of(case.model)
+        return jobs.Standpoint(base, case.repeat, calibration, alteration)
 
     def prepared(self, case: Probe) -> jobs.DenseJob:
         """The base, or what the method's preparation makes of it."""
@@ -169,7 +172,7 @@ class ComparisonMaker(Maker[Suite]):
         """What a pruned network is trained by, and the base whose weights it is rewound to."""
         recipe = self.suite.recipe_after(case.dataset, case.model, name, rewind)
         if recipe is not None:
-            refuse_no_batch(recipe, case.dataset)
+            self.fitting(recipe, case, f"recipe {name or 'of the base, rewound'}")
         if rewind is None or rewind.what != "weights":
             return recipe, None
         base = self.base(case)

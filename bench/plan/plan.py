@@ -13,6 +13,7 @@ from ..errors import PlanError
 from .jobs import Trial
 from .makers import ComparisonMaker, FidelityMaker
 from .outline import Outline
+from .refusals import shared_metric
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ def make_plan(suite: Suite | FidelitySuite) -> Plan:
     for name in (one.name for one in suite.datasets):
         if name not in known and not name.startswith("hf:"):
             raise PlanError(no_such("dataset", name, known))
+    shared_metric(suite)
     if isinstance(suite, FidelitySuite):
         return Plan(suite, tuple(map(FidelityMaker(suite).trial, expand(suite))))
     return Plan(suite, tuple(map(ComparisonMaker(suite).trial, expand(suite))))

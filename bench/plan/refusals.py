@@ -7,12 +7,15 @@ from criteria.lazy import torch
 from criteria.phases import create_phase
 from criteria.procedures.procedure import Ground
 from reports.formats import counted
-from suites import Recipe
+from reports.metric import TOP1, Metric
+from suites import AnySuite, Recipe, Suite
 from suites.faults import fault
 from suites.method import MethodSpec
 from suites.problem import DatasetSpec
 from suites.protocol import Budgets, SelectionSpec
+from suites.recipe import Alteration
 
+from ..data.known import task_of
 from ..errors import PlanError
 from ..pruning.thresholds import unfit
 from .sizes import dataset_size
@@ -82,6 +85,33 @@ def too_short(procedure: PhaseUse | None, dataset: DatasetSpec) -> Iterator[str]
         create_phase("procedure", procedure.name, procedure.options, nowhere).check_length(steps)
     except CriteriaError as error:
         yield fault("too_short", epochs=epochs, title=dataset.title, steps=steps, why=error)
+
+
+def shared_metric(suite: AnySuite) -> Metric:
+    """What all networks of a suite are compared by.
+
+    Raises:
+        PlanError: its datasets are for several tasks, or its ROPE is the default of another unit.
+    """
+    tasks = {one.title: task_of(one) for one in suite.datasets}
+    if len({one.name for one in tasks.values()}) > 1:
+        said = ", ".join(f"{title} is for {one.name}" for title, one in tasks.items())
+        raise PlanError(fault("several_tasks", said=said))
+    metric = next(iter(tasks.values())).metric
+    unsaid = isinstance(suite, Suite) and "rope" not in suite.analysis.model_fields_set
+    if unsaid and metric.point != TOP1.point:
+        raise PlanError(fault("unsaid_rope", metric=metric, usual=TOP1))
+    return metric
+
+
+def refuse_misfits(recipe: Recipe | Alteration, dataset: DatasetSpec, where: str) -> None:
+    """Raises PlanError for what means nothing for the task of a dataset."""
+    task = task_of(dataset)
+    for key, why in task.unfit.items():
+        given = getattr(recipe, key, None)
+        if given and not (key == "augment" and given is True):
+            where = f"{where} on {dataset.title} ({task.name})"
+            raise PlanError(f"{where}: {key} = {given}: {why}; leave it out")
 
 
 def refuse_no_batch(recipe: Recipe, dataset: DatasetSpec) -> None:

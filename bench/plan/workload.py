@@ -88,7 +88,7 @@ def work_of(
     for job in todo:
         job_load = load_of(job, data_root, store)
         if job_load is None:
-            dataset = _dense_of(job).dataset
+            dataset = dense_of(job).dataset
             unknown.add(dataset.label or dataset.root or dataset.name)
             continue
         load += job_load
@@ -101,7 +101,7 @@ def load_of(
 ) -> Load | None:
     """The work of a job, that of the jobs it waits for excluded; None where its data's size is
     not known."""
-    dense = _dense_of(job)
+    dense = dense_of(job)
     extent = dataset_size(dense.dataset, data_root)
     if extent is None:
         return None
@@ -129,9 +129,9 @@ def load_of(
             assert_never(job)
 
 
-def _dense_of(job: jobs.Job) -> jobs.DenseJob:
+def dense_of(job: jobs.Job) -> jobs.DenseJob:
     """The dense network that a job trains or works on."""
-    return job if isinstance(job, jobs.DenseJob) else _dense_of(job.stands_on[0])
+    return job if isinstance(job, jobs.DenseJob) else dense_of(job.stands_on[0])
 
 
 @dataclass(frozen=True)

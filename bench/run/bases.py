@@ -1,12 +1,14 @@
 """How good the bases are: said before anything is pruned, which of guessing ones shows nothing."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 from rich.console import Console
 
-from reports.chance import near_chance
+from reports.metric import Metric
 from suites.schema import AnySuite
 
+from ..data.known import task_of
 from ..errors import BenchError
 from ..plan.jobs import BaseJob, Trial, TrialJob
 from ..store.sealed import read_json
@@ -24,7 +26,7 @@ def inspect_bases(
     *,
     allow_untrained: bool,
 ) -> None:
-    """Say the test accuracies of the trained bases of these trials, those to go, a line a problem.
+    """Say how well the trained bases of these trials do, those to go, a line a problem.
 
     `splits` are those of `preflight`. Bases that are missing have failed, which is told elsewhere.
     Networks that the suite prunes untrained are not looked at, but the dense ones that they are
@@ -36,23 +38,24 @@ def inspect_bases(
     """
     found: dict[str, list[float]] = {}
     guessing: dict[str, int] = {}  # problem -> its classes
+    task = task_of(suite.datasets[0])  # a suite has one metric
     for problem, base in _bases(trials):
         made = read_json(store.path("bases", base.key, ".json"))
         if made is None:
             continue
         split, top1 = splits[base.dataset.model_dump_json()], made["accuracy"]["top1"]
         found.setdefault(problem, []).append(top1)
-        if near_chance(top1, split.classes, split.images):
+        if task.near_chance(top1, split.classes, split.images):
             guessing[problem] = split.classes
-    for problem, accuracies in found.items():
-        top1 = f"{problem}: {_percent(accuracies)} top-1 on the test images"
-        some = ", of the bases with trials to go" if len(accuracies) < suite.bases else ""
-        say(console, top1 + some)
+    shown = partial(_shown, task.metric)
+    for problem, values in found.items():
+        some = ", of the bases with trials to go" if len(values) < suite.bases else ""
+        say(console, f"{problem}: {shown(values)} on the test split{some}")
     if not guessing:
         return
     worst = "; ".join(
-        f"{problem}: {_percent(found[problem])} top-1, and guessing among its {classes} classes "
-        f"gives {_percent([1 / classes])}"
+        f"{problem}: {shown(found[problem])}, and guessing among its {classes} classes "
+        f"gives {shown([task.chance(classes)])}"
         for problem, classes in guessing.items()
     )
     if allow_untrained or suite.rehearsal:
@@ -81,5 +84,7 @@ def _bases(trials: Iterable[Trial]) -> Iterable[tuple[str, BaseJob]]:
     return seen.values()
 
 
-def _percent(shares: Iterable[float]) -> str:
-    return ", ".join(f"{100 * one:.1f}" for one in shares) + " %"
+def _shown(metric: Metric, values: Iterable[float]) -> str:
+    """Values with one digit less than a report gives, their unit and what they are of."""
+    texts = [f"{metric.scale * one:.{metric.digits - 1}f}" for one in values]
+    return f"{', '.join(texts)} {metric.unit} {metric.title}"

@@ -6,12 +6,13 @@ where that cannot be shown to equal the whole pass, the whole pass is what is ru
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.utils import _pytree as pytree
 
 from criteria import Group
 from criteria.network.cut import EQUAL, zero_
@@ -48,14 +49,16 @@ def loss_changes(
     groups: Sequence[Group],
     units: Sequence[Tensor],
     batches: Iterable[tuple[Tensor, Tensor]],
+    losses: Callable[[Any, Tensor], Tensor],
 ) -> Oracle:
-    """The true change of the cross-entropy of every image by every unit alone.
+    """The true change of the loss of every sample by every unit alone.
 
     Args:
         model: left as it is; measured in eval mode.
         groups: its groups.
         units: of each group, those to remove one at a time.
         batches: (images, labels), held-out ones.
+        losses: of outputs and labels, [samples].
 
     Raises:
         ValueError: no images.
@@ -68,9 +71,9 @@ def loss_changes(
     for images, labels in batches:
         if not dense:
             starts, whole = _starts(replay, model, groups, units, images[:CHECKED])
-        dense.append(_losses(replay.record(images), labels))
+        dense.append(losses(replay.record(images), labels))
         without = [
-            _losses(_without(replay, model, group, unit, start), labels) - dense[-1]
+            losses(_without(replay, model, group, unit, start), labels) - dense[-1]
             for group, chosen, start in zip(groups, units, starts, strict=True)
             for unit in chosen[:, None]
         ]
@@ -80,7 +83,7 @@ def loss_changes(
     return Oracle(torch.cat(dense), torch.cat(changes, dim=1), whole)
 
 
-def _without(replay: Replay, intact: nn.Module, group: Group, unit: Tensor, start: int) -> Tensor:
+def _without(replay: Replay, intact: nn.Module, group: Group, unit: Tensor, start: int) -> Any:
     """The network's outputs on the recorded batch without one unit, which is put back."""
     zero_(replay.model, group, unit)
     outputs = replay.resume(start, group, unit) if start else replay.resume()
@@ -110,15 +113,11 @@ def _starts(
             whole[group.root] = "one of its layers is used without being called"
         elif len(chosen):
             late, true = (_without(replay, intact, group, chosen[:1], at) for at in (start, 0))
-            if (late - true).abs().max() > EQUAL * true.abs().max().clamp(min=1):
+            pairs = zip(pytree.tree_leaves(late), pytree.tree_leaves(true), strict=True)
+            if any((a - b).abs().max() > EQUAL * b.abs().max().clamp(min=1) for a, b in pairs):
                 whole[group.root] = "a pass that starts at the group differs from the whole pass"
         starts.append(0 if start is None or group.root in whole else start)
     return starts, whole
-
-
-def _losses(outputs: Tensor, labels: Tensor) -> Tensor:
-    """[images]; in float64, as the change of a loss is a small difference."""
-    return functional.cross_entropy(outputs.double(), labels, reduction="none")
 
 
 def sample_units(sizes: Sequence[int], wanted: int | None, draw: torch.Generator) -> list[Tensor]:
@@ -157,7 +156,7 @@ def make_oracle(job: OracleJob, workspace: Workspace) -> None:
     order = torch.randperm(len(held_out), generator=generator("oracle-images", **job.base.axes))
     chosen = order[: job.oracle.images]  # in an order of its own; all where there are no more
     batches = held_out.batches(job.oracle.batch_size, indices=chosen)
-    found = loss_changes(base.network.model, groups, units, batches)
+    found = loss_changes(base.network.model, groups, units, batches, base.data.task.losses)
     if not torch.isfinite(found.changes).all():
         raise FloatingPointError(f"the loss of {job.base} is not finite; its training has failed")
     write_json(

@@ -29,10 +29,13 @@ from typing import assert_never
 import torch
 
 from criteria import load_plugin
+from reports.metric import speaking_of
 from reports.records import Failure
 
+from ..data.known import task_of
 from ..errors import StoreError
 from ..plan import jobs
+from ..plan.workload import dense_of
 from .bases import make_base, prepare_base, rewind_base
 from .keep import keep_network
 from .oracle import make_oracle, measure_fidelity
@@ -81,7 +84,8 @@ def start(settings: Settings) -> Workspace:
 def perform(job: jobs.Job, workspace: Workspace) -> Outcome:
     """Do one job; no exception gets out, but for an interrupt where jobs run in the front."""
     try:
-        outcome = _do(job, workspace)
+        with speaking_of(task_of(dense_of(job).dataset).metric):
+            outcome = _do(job, workspace)
     except StoreError as error:
         return Outcome(fatal=str(error))
     except (Exception, SystemExit) as error:  # the failed record of all that stands on this job

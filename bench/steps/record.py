@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from criteria import NotApplicable
 from reports.records import Costs, Failure, Fidelity, Measurements, Record, Status
 
+from ..data.known import task_of
 from ..errors import StoreError
 from ..plan.jobs import Trial
 from ..pruning.selection import InfeasibleBudget
@@ -67,7 +68,9 @@ def _record(
     job: Trial, started: str, device: str, stood_on: dict[str, str], **found: Any
 ) -> Record:
     made = {**environment(device), "started": started, "ended": _now(), **stood_on}
-    return Record(key=job.key, identity=job.identity, labels=job.labels, provenance=made, **found)
+    task = task_of(job.at.base.dataset)
+    found |= {"task": task.name, "metric": task.metric, "provenance": made}
+    return Record(key=job.key, identity=job.identity, labels=job.labels, **found)
 
 
 def _now() -> str:

@@ -165,7 +165,7 @@ def _at_best_epoch(model: nn.Module, base: Base, trained: Trained) -> float | No
         return None
     best = copy.deepcopy(model)
     best.load_state_dict(trained.best)
-    return evaluate(best, base.data.test).top1
+    return evaluate(best, base.data.test, base.data.task).primary
 
 
 def recalibrate_bn(model: nn.Module, batches: list[tuple[Tensor, Tensor]]) -> int:

@@ -38,7 +38,9 @@ def make_scores(job: ScoresJob, workspace: Workspace) -> dict[str, Failure]:
         create(spec.name, groups, spec.options, generator(f"criterion/{spec.name}", **job.at.axes))
         for spec in job.criteria
     ]
-    costs = gather(network.model, criteria, workspace.calibration(job.at, base.data))
+    costs = gather(
+        network.model, criteria, workspace.calibration(job.at, base.data), base.data.task.loss
+    )
     failures = {}
     for spec, one, cost in zip(job.criteria, criteria, costs, strict=True):
         key, error = job.score_key(spec), cost.failure
@@ -109,7 +111,7 @@ def rescorer(job: PathJob, workspace: Workspace, base: Base) -> tuple[Rescore, S
         left = sum(group.units for group in groups)  # so that a resumed path draws as this one
         draw = generator(f"criterion/{job.criterion.name}", **job.at.axes, left=left)
         one = create(job.criterion.name, groups, job.criterion.options, draw)
-        values, cost = score_alone(model, one, batches())
+        values, cost = score_alone(model, one, batches(), base.data.task.loss)
         total.add(cost)
         return total.seen(groups, values)
 

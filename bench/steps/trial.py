@@ -91,10 +91,10 @@ def measure(
 
 
 def _on_train(pruned: nn.Module, base: Base) -> TrainAccuracy:
-    found = evaluate(pruned, base.data.train)
+    found = evaluate(pruned, base.data.train, base.data.task)
     dense = base.on_train
     return TrainAccuracy(
-        dense_top1=dense.top1, dense_loss=dense.loss, top1=found.top1, loss=found.loss
+        dense_top1=dense.primary, dense_loss=dense.loss, top1=found.primary, loss=found.loss
     )
 
 

@@ -26,7 +26,8 @@ from ..seeds import generator, seed
 from ..store.sealed import read_json, wanted, write_json
 from ..store.store import Store
 from ..store.weights import Checkpoint, load_weights, save_weights
-from ..training.measure import Tally, evaluate
+from ..tasks.task import Tally
+from ..training.measure import evaluate
 from ..training.mixing import Mixing
 
 T = TypeVar("T")
@@ -72,7 +73,7 @@ class Base:
     @cached_property
     def on_train(self) -> Tally:
         """The base as it was on the training split; most suites do not ask."""
-        return evaluate(self.trained, self.data.train)
+        return evaluate(self.trained, self.data.train, self.data.task)
 
 
 @dataclass
@@ -113,7 +114,8 @@ class Workspace:
     def fresh_model(self, job: DenseJob, data: Dataset) -> nn.Module:
         """The network before any training of ours."""
         spec = local_checkpoint(job.model, self.settings.data_root)
-        return fresh(spec, seed("base-init", **job.axes), data.noise(), **data.shape)
+        of = seed("base-init", **job.axes)
+        return fresh(spec, of, data.noise(), data.task, **data.shape)
 
     def trace(self, job: DenseJob, model: nn.Module, data: Dataset) -> Network:
         """The network of a job's model, without the channels that it keeps whole.

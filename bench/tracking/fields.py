@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from reports.metric import spoken
 from reports.records import Labels, Measurements, Record, budget_words, frame
 from suites.files import read_yaml
 
@@ -23,7 +24,7 @@ def named(row: Mapping[Any, Any]) -> dict[str, float]:
     {'eval/test_top1': 91.5, 'network/macs_kept_percent': 50.0}
     """
     return {
-        f"{section}/{name}": float(row[column])
+        f"{section}/{spoken().named(name)}": float(row[column])
         for section, names in SECTIONS.items()
         for column, name in names.items()
         if row.get(column) is not None
@@ -116,17 +117,19 @@ def metrics(record: Record) -> list[tuple[str, float, int]]:
     for name in [str(one) for one in row if row[one] is not None]:
         if name.endswith("_ratio"):
             row[f"{name.removesuffix('_ratio')}_percent"] = 100 * row[name]
-    found = named(row)
-    found |= {f"work/images_{name}": float(x) for name, x in record.measurements.phases.items()}
-    found |= {f"procedure/{name}": float(x) for name, x in record.measurements.notes.items()}
-    return [*((name, value, 0) for name, value in found.items()), *epochs(record.measurements)]
+    found, measured = named(row), record.measurements
+    found |= {f"work/images_{name}": float(x) for name, x in measured.phases.items()}
+    found |= {f"procedure/{name}": float(x) for name, x in measured.notes.items()}
+    found |= {f"eval/test_{name}": x for name, x in measured.pruned.others.items()}
+    return [*((name, value, 0) for name, value in found.items()), *epochs(measured)]
 
 
 def epochs(found: Measurements) -> list[tuple[str, float, int]]:
     """Name, value and step of what recovery was seen to do after each epoch."""
-    losses = [("train/loss", one.train_loss, one.epoch) for one in found.history]
+    of, losses = spoken(), [("train/loss", one.train_loss, one.epoch) for one in found.history]
     tops = ((one.validation_top1, one.epoch) for one in found.history)
-    return losses + [("validation/top1", 100 * top1, at) for top1, at in tops if top1 is not None]
+    name = of.named("validation/top1")
+    return losses + [(name, of.scale * top1, at) for top1, at in tops if top1 is not None]
 
 
 def digest(record: Record) -> str:

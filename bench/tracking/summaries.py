@@ -17,9 +17,10 @@ from reports.analysis.fidelity import STATISTICS, FidelityResults, analyse_fidel
 from reports.analysis.power import sampling_test
 from reports.analysis.results import Analysed, Results
 from reports.formats import markdown_row, number
+from reports.metric import spoken
 from reports.page.findings import concludes, headline
 from reports.page.wording import WORDS
-from reports.records import Labels, Record, budget_words, content_key
+from reports.records import Labels, Record, budget_words, content_key, of_its_metric
 from suites.fidelity import FidelitySuite
 from suites.schema import AnySuite, Suite
 
@@ -34,8 +35,8 @@ STEPS = (
     "`train/` and `validation/` are epochs. All are means over bases."
 )
 DIFFERENCE = (
-    "Verdict: {}. `difference/mean`: {} minus {}, mean over {} of the accuracy change, in "
-    "points. The interval `all_at_once` holds for all comparisons of the report at once."
+    "Verdict: {}. `difference/mean`: {} minus {}, mean over {} of the {} change, in "
+    "{}. The interval `all_at_once` holds for all comparisons of the report at once."
 )
 
 
@@ -70,6 +71,7 @@ class Conclusions(NamedTuple):
     headline: str = ""
 
 
+@of_its_metric
 def conclude(suite: AnySuite, records: Sequence[Record], expected: Sequence[Labels]) -> Conclusions:
     """Analyse the records of a plan, of which `expected` are the labels."""
     if isinstance(suite, FidelitySuite):
@@ -104,8 +106,8 @@ def _of_methods(results: Results) -> Iterator[Summary]:
         whole, points = {one["budget"] for one in cells if one["complete"]}, Points()
         if whole:  # the curves begin at the dense network
             top1 = dense[first.problem]
-            points = {("eval/dense_test_top1", 0): top1, ("eval/test_top1", 0): top1}
-            points["eval/accuracy_change", 0] = 0.0
+            begin = {"dense_test_top1": top1, "test_top1": top1, "accuracy_change": 0.0}
+            points = {(f"eval/{spoken().named(one)}", 0): x for one, x in begin.items()}
         for one in cells:
             asked = {f"network/{one['cost']}_budget_percent": 100 * one["budget"]}
             if one["cost"] == "threshold":
@@ -178,7 +180,10 @@ def _of_comparisons(results: Results) -> Iterator[Summary]:
             tags={**words, "suite": results.suite.suite, "role": "comparison"},
             params={name: words[name] for name in ("method", "reference", "recovery")},
             points={(name, 0): x for name, x in numbers.items() if math.isfinite(x)},
-            note=DIFFERENCE.format(words["verdict"], row["method"], row["reference"], over),
+            note=DIFFERENCE.format(
+                *(words["verdict"], row["method"], row["reference"], over),
+                *(spoken().quality, spoken().points),
+            ),
             records=results.records,
         )
 
@@ -196,7 +201,8 @@ def _curves(records: Sequence[Record]) -> Points:
 
 def _table(cells: Rows, steps: Mapping[float, int]) -> str:
     """The cells of a summary in Markdown."""
-    heads = {"top1": "test top-1 (%)", "top1_sd": "SD", "retained_top1": "accuracy change (points)"}
+    metric = spoken()
+    heads = {"top1": metric.test_axis, "top1_sd": "SD", "retained_top1": metric.change}
     heads |= {"macs_percent": "MACs kept (%)", "params_percent": "parameters kept (%)"}
     lines = [markdown_row(["step", "budget", "networks", *heads.values()]), "|---" * 8 + "|"]
     for one in cells:

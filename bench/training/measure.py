@@ -1,56 +1,47 @@
-"""What is measured of a network: accuracy and sparsity."""
+"""What is measured of a network: how well it does, and sparsity."""
 
 import copy
 import math
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from reports.records import Accuracy
 
 from ..data.datasets import Dataset, Images
-
-EVALUATION_BATCH = 500
-
-
-@dataclass(frozen=True)
-class Tally:
-    """Shares of one split's images, and their mean loss."""
-
-    top1: float
-    top5: float
-    loss: float
+from ..tasks.task import Tally, Task
 
 
-def evaluate(model: nn.Module, images: Images) -> Tally:
-    """The top-1 and top-5 accuracy and mean loss on one split, in eval mode."""
+def evaluate(
+    model: nn.Module,
+    images: Images,
+    task: Task,
+    altered: Callable[[Tensor], Tensor] = lambda inputs: inputs,
+) -> Tally:
+    """How well a network does its task on one split, in eval mode."""
+
+    def outputs() -> Iterator[tuple[Tensor, Tensor]]:
+        for batch, targets in images.batches(task.at_once):
+            yield task.outputs(model(altered(batch))), targets
+
     model.eval()
-    first = five = 0
-    loss = 0.0
     with torch.inference_mode():
-        for batch, labels in images.batches(EVALUATION_BATCH):
-            logits = model(batch)
-            hits = logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]
-            first += int(hits[:, 0].sum())
-            five += int(hits.any(1).sum())
-            loss += float(functional.cross_entropy(logits, labels, reduction="sum"))
-    return Tally(first / len(images), five / len(images), loss / len(images))
+        return task.tally(outputs())
 
 
 def accuracy(model: nn.Module, data: Dataset) -> Accuracy:
-    """The accuracy on the test split and, where images are held out, on the validation split.
+    """The primary metric on the test split and, where samples are held out, on validation.
 
     Raises:
         FloatingPointError: a loss is no finite number.
     """
-    test = evaluate(model, data.test)
-    validation = evaluate(model, data.validation) if len(data.validation) else None
+    task = data.task
+    test = evaluate(model, data.test, task)
+    validation = evaluate(model, data.validation, task) if len(data.validation) else None
     for split, tally in (("test", test), ("validation", validation)):
         if tally and not math.isfinite(tally.loss):
             raise FloatingPointError(
@@ -58,11 +49,16 @@ def accuracy(model: nn.Module, data: Dataset) -> Accuracy:
                 "numbers any more; a lower learning rate is the usual cure"
             )
     return Accuracy(
-        top1=test.top1,
+        top1=test.primary,
         top5=test.top5,
         loss=test.loss,
-        validation_top1=validation.top1 if validation else None,
+        validation_top1=validation.primary if validation else None,
         validation_loss=validation.loss if validation else None,
+        others=test.others
+        | {
+            name: task.metric.scale * evaluate(model, data.test, task, altered).primary
+            for name, altered in task.alterations().items()
+        },
     )
 
 

@@ -25,11 +25,13 @@ def compare_latency(dense: nn.Module, pruned: nn.Module, image: Tensor) -> list[
     """The latency of both networks in eval mode, by batch size.
 
     Args:
-        image: [1, channels, height, width], on the networks' device.
+        image: one sample, as [1, channels, height, width], on the networks' device.
     """
     networks = (copy.deepcopy(dense), pruned, copy.deepcopy(dense))  # where it lies matters too
     with torch.inference_mode():
-        return [_compare(networks, image.repeat(size, 1, 1, 1)) for size in BATCH_SIZES]
+        return [
+            _compare(networks, image.repeat(size, *[1] * (image.dim() - 1))) for size in BATCH_SIZES
+        ]
 
 
 def _compare(networks: Sequence[nn.Module], batch: Tensor) -> Latency:

@@ -92,7 +92,7 @@ class _Run:
     draw: torch.Generator = field(default_factory=torch.Generator)
     history: list[Epoch] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
-    best_top1: float = -1.0
+    best_top1: float = -math.inf
     images: int = 0
     step: int = 0
     batch: int = 0
@@ -231,22 +231,23 @@ class _Run:
                 parameter.grad.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
 
     def _loss(self, images: Tensor, targets: Tensor) -> Tensor:
-        """Cross-entropy; with a teacher also the distance from it (Hinton, arXiv 1503.02531)."""
+        """The task's; with a teacher also the distance from it (Hinton, arXiv 1503.02531)."""
         if self.recipe.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         with precision(self.recipe.amp, self.data.device):
-            logits = self.forward(images)
-            truth = functional.cross_entropy(
-                logits, targets, label_smoothing=self.recipe.label_smoothing
-            )
+            task, found = self.data.task, self.forward(images)
+            truth = task.loss(found, targets, self.recipe.label_smoothing)
             distill = self.recipe.distill
             if distill is None:
                 return truth
             assert self.teacher is not None
             with torch.no_grad():
-                taught = functional.log_softmax(self.teacher(images) / distill.temperature, dim=1)
-            learned = functional.log_softmax(logits / distill.temperature, dim=1)
-            distance = functional.kl_div(learned, taught, reduction="batchmean", log_target=True)
+                taught = task.outputs(self.teacher(images)) / distill.temperature
+            learned = (task.outputs(found) / distill.temperature).log_softmax(1)
+            apart = functional.kl_div(
+                learned, taught.log_softmax(1), reduction="sum", log_target=True
+            )
+            distance = apart / (learned.numel() // learned.shape[1])  # a mean over positions
         return (1 - distill.weight) * truth + distill.weight * distill.temperature**2 * distance
 
     def _end_epoch(self) -> None:
@@ -262,7 +263,7 @@ class _Run:
         accuracy = None
         if len(self.data.validation):
             kept = self.average.module if self.average else self.model
-            accuracy = evaluate(kept, self.data.validation).top1
+            accuracy = evaluate(kept, self.data.validation, self.data.task).primary
             if accuracy > self.best_top1:
                 self.best_top1, self.best = accuracy, copy.deepcopy(kept.state_dict())
         self.history.append(

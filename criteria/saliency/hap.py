@@ -1,7 +1,5 @@
 """HAP: a channel's mean curvature times its size."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from pydantic import Field
@@ -50,9 +48,9 @@ class Hap(Criterion):
         self._bent: list[str] | None = None  # weights with curvature of activations
 
     def observe(self, batch: Batch) -> None:
+        diagonals = [one.squared_gradients for one in batch.expected(self.options.parts)]
         if self._bent is None:
             self._bent = self._curved(batch)
-        diagonals = [one.squared_gradients for one in batch.expected(self.options.parts)]
         rest = self._rest(batch, self._bent)
         for member in self.members:
             name = f"{member.name}.weight"

@@ -7,7 +7,7 @@ import pandas as pd
 from suites.schema import Suite
 
 from ..declared import Declaration, footing
-from ..records import Labels, Record
+from ..records import Labels, Record, of_its_metric
 from . import by_problem, cells, noise, over_problems
 from .best import against_best
 from .changes import changes
@@ -20,6 +20,7 @@ from .ranking import rank_methods
 from .results import Results, of_plan
 
 
+@of_its_metric
 def analyse(
     suite: Suite,
     records: Sequence[Record],

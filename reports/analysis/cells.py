@@ -16,7 +16,8 @@ from suites.schema import Suite
 
 from .. import statistics
 from ..formats import counted
-from ..records import Labels, Outcome, Record, budget_words, frame
+from ..metric import spoken
+from ..records import Labels, Outcome, Record, budget_words, frame, others
 from ..statistics import Floats
 
 CELL = ["problem", "recovery", "method", "budget"]
@@ -62,8 +63,8 @@ def cells(
     standard deviation over bases, of two or more (`top1_sd`, `retained_top1_sd`),
     `best_validation_top1` (test top-1 of the epoch that was best on validation, percent), and means
     of `score_s`, `recovery_s`, `macs`, `params` (counts) and, as `_ratio` and as `_percent`, of
-    macs, params, channels, weights, latency (and `latency_low`, `latency_high`). Incomplete cells
-    hold NaN, and so does what was not measured.
+    macs, params, channels, weights, latency (and `latency_low`, `latency_high`), and of
+    `others`. Incomplete cells hold NaN, and so does what was not measured.
     """
     planned: dict[tuple[Any, ...], list[Labels]] = defaultdict(list)
     for trial in expected:
@@ -83,7 +84,7 @@ def cells(
         row["bases"] = len({one.base for one in labels})
         rows.append(row | means[key] if row["complete"] else row)
     columns = [*CELL, "dataset", "model", "cost", "matched_to", "expected", "done", *LOST]
-    columns += ["complete", "bases", *_MEANS]
+    columns += ["complete", "bases", *_MEANS, *others(trials)]
     return pd.DataFrame(rows).reindex(columns=columns)
 
 
@@ -105,7 +106,7 @@ def _means(trials: pd.DataFrame, level: float) -> dict[tuple[Any, ...], dict[str
     if trials.empty:
         return {}
     names = ["retained_top1", "best_validation_top1", "macs", "params", "score_s", "recovery_s"]
-    names += [f"{one}_ratio" for one in _RATIOS]
+    names += others(trials) + [f"{one}_ratio" for one in _RATIOS]
     # One pass over all cells: a group at a time takes pandas a minute for ten thousand trials.
     means = trials[[*CELL, *names]].astype(dict.fromkeys(names, float)).groupby(CELL).mean()
     for cost in _RATIOS:
@@ -117,7 +118,7 @@ def _means(trials: pd.DataFrame, level: float) -> dict[tuple[Any, ...], dict[str
     for place, top1 in zip(of_bases.index.to_list(), of_bases["top1"], strict=True):
         by_base[place[:-1]].append(top1)
     for key, values in by_base.items():
-        over = statistics.t_interval(values, level, 0, 100)
+        over = statistics.t_interval(values, level, *spoken().shown_limits)
         by_cell[key] |= {"top1": over.mean, "top1_low": over.low, "top1_high": over.high}
     return by_cell
 

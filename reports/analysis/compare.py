@@ -8,7 +8,7 @@ import pandas as pd
 
 from suites.schema import Suite
 
-from ..records import Labels, Record
+from ..records import Labels, Record, of_its_metric
 from ..statistics import FEWEST_BASES
 from ..words import Words
 from .by_problem import paired
@@ -52,6 +52,7 @@ class MethodDifference:
         return [*said, *filter(None, lines)]
 
 
+@of_its_metric
 def compare_methods(
     suite: Suite,
     records: Sequence[Record],

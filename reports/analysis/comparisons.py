@@ -12,6 +12,7 @@ from suites.method import matched_name
 from suites.schema import Suite
 
 from .. import statistics
+from ..metric import spoken
 from ..statistics import Ends, Floats, Look, MeanDifference, on_these_problems
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ WHO = {  # whether the method failed, whether the reference did
     (False, True): "reference",
     (True, True): "both",
 }
-LARGEST = 100.0  # points: two accuracies cannot lie further apart
 
 
 @dataclass(frozen=True)
@@ -124,8 +124,9 @@ def welch_in_groups(
 def bounded(ends: Ends) -> Ends:
     """Limits of differences of accuracies, within what accuracies can differ by; an interval that
     spans all of it says nothing, and is none."""
-    low, high = (np.clip(one, -LARGEST, LARGEST) for one in ends)
-    says = (low > -LARGEST) | (high < LARGEST)
+    span = spoken().span
+    low, high = (np.clip(one, -span, span) for one in ends)
+    says = (low > -span) | (high < span)
     return Ends(np.where(says, low, np.nan), np.where(says, high, np.nan))
 
 

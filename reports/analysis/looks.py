@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from suites.schema import AnySuite, Suite
 
-from ..records import Labels, Record
+from ..records import Labels, Record, of_its_metric
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Course:
         return told("looks", part, of=self, words=words, open=open_, **known)
 
 
+@of_its_metric
 def course(suite: AnySuite, records: Sequence[Record], expected: Sequence[Labels]) -> Course:
     """What the looks of a suite ask for, after what its records say.
 

@@ -14,6 +14,7 @@ import pandas as pd
 from suites.schema import Suite
 
 from .. import statistics
+from ..metric import spoken
 from ..statistics import Floats, Grid, Look, MeanDifference
 from .cells import Averaged, failures
 from .comparisons import (
@@ -28,7 +29,6 @@ from .comparisons import (
     word,
 )
 
-COLLAPSE = 10.0  # points behind the control, and behind what is typical of the method
 SIGNS = ("wins", "ties", "losses")
 COLUMNS = [
     *("family", "recovery", "method", "reference", "of", "n_problems", "failed", "bases"),
@@ -183,11 +183,11 @@ def _collapses(means: Floats, problems: Sequence[str]) -> dict[str, float]:
     known = means[~np.isnan(means)]
     if known.size < 3:
         return {}
-    typical = float(np.median(known))
+    typical, large = float(np.median(known)), spoken().large
     return {
         problem: float(value)
         for problem, value in zip(problems, means, strict=True)
-        if abs(value) >= COLLAPSE and abs(value - typical) >= COLLAPSE and abs(value) > abs(typical)
+        if min(abs(value), abs(value - typical)) >= large and abs(value) > abs(typical)
     }
 
 

@@ -10,8 +10,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..analysis.comparisons import LARGEST
 from ..formats import counted
+from ..metric import TOP1
 from ..records import Record
 from ..statistics import Floats, Interval, holm, on_these_problems
 from .claim_file import Claim
@@ -112,7 +112,7 @@ def _comparisons(claim: Claim, rows: pd.DataFrame, place: dict[str, Any]) -> Ite
         [[*one.bases.values()] + [np.nan] * (most - len(one.bases)) for one in several]
         for several in table
     ]
-    decisions = decide(np.array(cube), claim.above, LARGEST * (2 if claim.beyond else 1))
+    decisions = decide(np.array(cube), claim.above, TOP1.span * (2 if claim.beyond else 1))
     for reference, several, decision in zip(claim.against, table, decisions, strict=True):
         there = zip(problems, several, strict=True)
         bases = {problem: len(one.bases) for problem, one in there if one.bases}
@@ -156,7 +156,7 @@ class Decision(NamedTuple):
     why: str  # nothing could be tested: the reason
 
 
-def decide(differences: Floats, above: float, largest: float = LARGEST) -> list[Decision]:
+def decide(differences: Floats, above: float, largest: float = TOP1.span) -> list[Decision]:
     """The comparisons of one claim, as one family.
 
     Args:

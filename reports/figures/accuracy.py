@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from ..analysis.results import Results
+from ..metric import spoken
 from .captions import plotted
 from .panels import by_panel
 from .plot import Plot
@@ -57,6 +58,6 @@ def points(results: Results, looks: Mapping[str, Look], cells: pd.DataFrame, nam
             ax.axvline(value, zorder=1, **DASHED)
         dots(ax, rows, looks, *values)
         if place + across >= len(axes):
-            ax.set_xlabel("test top-1 (%)")
+            ax.set_xlabel(spoken().test_axis)
     bold(axes, looks[results.suite.analysis.control].name)
     return plotted("accuracy", figure, data, results, name, left_out=left)

@@ -18,6 +18,7 @@ from ..analysis.cells import CELL
 from ..analysis.published import matching
 from ..analysis.results import Results
 from ..formats import in_order
+from ..metric import spoken
 from .captions import COSTS, plotted
 from .focus import focus, mark_below
 from .panels import entries, grid, legend, name_axes
@@ -80,7 +81,7 @@ def drawn(
         mean, spread = values.mean(), values.std(ddof=1) if values.size > 1 else 0.0
         place = {"problem": problem, "recovery": recovery, "method": DENSE, "n": values.size}
         place["dot"] = ""
-        low, high = max(mean - spread, 0.0), min(mean + spread, 100.0)
+        low, high = np.clip([mean - spread, mean + spread], *spoken().shown_limits)
         rows.append(place | {"top1": mean, "low": low, "high": high})
     lines = pd.DataFrame(rows, columns=columns).astype({"budget": float, "cost_percent": float})
     return pd.concat([table[columns], lines], ignore_index=True)
@@ -120,7 +121,7 @@ def curves(results: Results, looks: Mapping[str, Look], cells: pd.DataFrame, nam
         _panel(panel.ax, own, methods, looks, banded)
         draw_published(panel.ax, others, looks)
         panel.ax.set_ylim(*limits(pd.concat([own, others]) if len(others) else own))
-    name_axes(figure, panels, label, "test top-1 (%)")
+    name_axes(figure, panels, label, spoken().test_axis)
     cost_axis(panels[0].ax, data)
     met = data.dropna(subset=["budget"])
     for panel in panels:

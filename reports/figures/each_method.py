@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from suites.section import slug
 
 from ..analysis.results import Results
+from ..metric import spoken
 from ..statistics import t_interval
 from .accuracy_cost import cost_axis
 from .captions import COSTS, plotted
@@ -41,8 +42,9 @@ def drawn(results: Results, recovery: str) -> pd.DataFrame:
         trials = results.trials[results.trials["recovery"] == recovery]
         by_base = trials.groupby(["method", "budget", "base"])["retained_top1"].mean()
         dense, level = results.dense["dense_top1"].mean(), 1 - results.suite.analysis.alpha
+        least, most = spoken().shown_limits
         spans = [
-            t_interval(by_base[method, budget], level, -dense, 100 - dense)
+            t_interval(by_base[method, budget], level, least - dense, most - dense)
             for method, budget in zip(data["method"], data["budget"], strict=True)
         ]
         data[["low", "high", "n"]] = pd.DataFrame(spans)[["low", "high", "n"]]
@@ -81,7 +83,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         for ax, name in zip(axes, names, strict=True):
             mark_below(ax, curves[name], "cost_percent", "mean", "budget", looks, most=3)
         figure.supxlabel(COSTS[results.axis], fontsize=8)
-        figure.supylabel("accuracy change (points)", fontsize=8)
+        figure.supylabel(spoken().change, fontsize=8)
         others = Line2D([], [], color=QUIET, linewidth=0.4, label="all methods")
         black = [looks[control].line([], [], label=control)] if control in curves else []
         figure.legend(handles=[*black, others], loc="outside upper right", ncols=2)

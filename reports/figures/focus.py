@@ -9,12 +9,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
+from ..metric import spoken
 from .style import GREY, Look
 
 EDGE = "Triangles at an edge: beyond the axis, with the number."
 _FAR = 3  # times what the upper three quarters of the methods differ
 _FINER = 2  # times; where leaving methods out wins less, all are drawn
-_LEAST = 1.0  # points; methods that differ by less need no closer look
+_LEAST = 0.1  # of a large difference; methods that differ by less need no closer look
 _EDGE: dict[str, Any] = {"linestyle": "", "markersize": 3.5, "clip_on": False, "zorder": 5}
 _NUMBER: dict[str, Any] = {"textcoords": "offset points", "fontsize": 5.5, "color": GREY}
 _NUMBER |= {"zorder": 5, "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 0.3}}
@@ -42,7 +43,7 @@ def focus(worst: ArrayLike, *held: float) -> float:
     if not values.size:
         return min(held)
     third = values[(values.size - 1) // 4]  # the lowest of the upper three quarters
-    reach = third - _FAR * max(values[-1] - third, _LEAST)
+    reach = third - _FAR * max(values[-1] - third, _LEAST * spoken().large)
     low = min(values[values >= reach][0], *held, np.inf)
     top, lowest = max(values[-1], *held, -np.inf), min(values[0], *held, np.inf)
     return float(low if top - lowest >= _FINER * (top - low) else lowest)

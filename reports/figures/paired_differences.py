@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from ..analysis.results import Results
+from ..metric import spoken
 from ..statistics import Floats
 from .captions import plotted
 from .panels import ALL_PROBLEMS as OVERALL
@@ -77,7 +78,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
             ax.axvline(0, color=GREY, linewidth=0.8, zorder=1)
             dots(ax, rows.assign(row=rows["comparison"]), looks, 0.0, -rope, rope)
             ax.set_title(_title(name, recovery, rows[rows["dot"] == ""]))
-        figure.supxlabel(f"method − {other} (points)", fontsize=8)
+        figure.supxlabel(f"method − {other} ({spoken().points})", fontsize=8)
         yield plotted(
             "paired_differences", figure, data, results,
             "paired_differences" + ("_matched" if family == "matched" else ""),

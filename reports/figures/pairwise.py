@@ -10,6 +10,7 @@ from suites.section import slug
 
 from ..analysis.ranking import MethodRanks
 from ..analysis.results import Results
+from ..metric import spoken
 from .captions import plotted
 from .focus import focus, signed
 from .plot import Plot
@@ -55,7 +56,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         texts = signs(matrix)
         if len(names) <= _NUMBERS:
             texts = np.array([[signed(one) for one in row] for row in matrix])
-        ends, label = (-limit, limit), "difference (points)"
+        ends, label = (-limit, limit), f"difference ({spoken().points})"
         figure, ax = square_figure(matrix, names, names, "RdBu", ends, label, texts, extend="both")
         told = np.argwhere(p.loc[names, names].to_numpy(dtype=float) <= alpha)
         if len(told):

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ..analysis.results import Results
+from ..metric import spoken
 from ..statistics import Floats
 from .captions import plotted
 from .focus import focus, signed
@@ -75,8 +76,9 @@ def drawn(results: Results, cost: str) -> pd.DataFrame:
         means.insert(0, "problem", ALL_PROBLEMS)
     tops = results.dense.groupby("problem")["dense_top1"].mean()
     dense = means["problem"].map(tops).fillna(tops.mean())  # `ALL_PROBLEMS`: of their mean
-    means["low"] = np.maximum(means["retained_top1"] - means["sd"], -dense)
-    means["high"] = np.minimum(means["retained_top1"] + means.pop("sd"), 100 - dense)
+    least, most = spoken().shown_limits
+    means["low"] = np.maximum(means["retained_top1"] - means["sd"], least - dense)
+    means["high"] = np.minimum(means["retained_top1"] + means.pop("sd"), most - dense)
     means["pareto"] = False
     for _, panel in means.groupby(_KEYS[:2], sort=False):
         spent, gain = (panel[one].to_numpy(dtype=float) for one in (cost, "retained_top1"))
@@ -116,7 +118,7 @@ def _plots(
         ]
         gains = rows["retained_top1"].clip(lower=edge)
         named.append((panel.ax, rows["x"].to_numpy(), gains.to_numpy(), shown))
-    name_axes(figure, panels, label, "accuracy change (points)")
+    name_axes(figure, panels, label, spoken().change)
     handles = [Line2D([], [], label="Pareto front", **_FRONT)]
     if any(looks[one].quiet for one in data["method"]):
         grey = Line2D([], [], linestyle="", marker="o", markersize=3, color=QUIET)

@@ -9,6 +9,7 @@ import pandas as pd
 from ..analysis.ranking import MethodRanks
 from ..analysis.results import Results
 from ..formats import in_order, ranged
+from ..metric import spoken
 from ..statistics import Floats, known_mean, shares_within
 from .captions import plotted
 from .focus import focus, mark_beside
@@ -92,7 +93,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
             line.set_markevery(_POINTS // 8)
             ax.add_line(line)
         ax.set_title(recovered(recovery))
-        ax.set_xlabel("at most so many points lost")
+        ax.set_xlabel(f"at most so many {spoken().points} lost")
         of_recovery = data[data["recovery"] == recovery]
         ax.set_xlim(of_recovery["lost"].min(), of_recovery["lost"].max())
         last = of_recovery.groupby("method", sort=False).last()

@@ -7,6 +7,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ..analysis.results import Results
 from ..formats import in_order
+from ..metric import spoken
 from .captions import plotted
 from .focus import focus, mark_below
 from .panels import entries, grid, legend, name_axes
@@ -24,7 +25,7 @@ def drawn(results: Results) -> pd.DataFrame:
     cells = results.cells[results.cells["complete"] & tight]
     whole = set(cells[["problem", "recovery", "method"]].itertuples(index=False, name=None))
     rows = [
-        (*place, epoch.epoch, 100 * epoch.validation_top1)
+        (*place, epoch.epoch, spoken().scale * epoch.validation_top1)
         for labels, found in results.at_the_tightest()
         if (place := (labels.problem, labels.recovery, labels.method)) in whole
         for epoch in found.history
@@ -68,7 +69,8 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
             line.set_markevery(max(1, len(rows) // 8))
             panel.ax.add_line(line)
             if name in banded:
-                low, high = (top1 - rows["sd"]).clip(lower=0), (top1 + rows["sd"]).clip(upper=100)
+                ends = (top1 - rows["sd"], top1 + rows["sd"])
+                low, high = (end.clip(*spoken().shown_limits) for end in ends)
                 panel.ax.fill_between(rows["epoch"], low, high, alpha=0.15, linewidth=0,
                                       color=looks[name].colour, zorder=1.2)  # fmt: skip
         panel.ax.autoscale_view()
@@ -78,6 +80,6 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         panel.ax.set_ylim(least - edge, top + edge)
         mark_below(panel.ax, shown, "epoch", "validation_top1", "epoch", looks)
         panel.ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    name_axes(figure, panels, "epoch of recovery", "validation top-1 (%)")
+    name_axes(figure, panels, "epoch of recovery", f"validation {spoken().title} ({spoken().unit})")
     legend(figure, list(entries(methods, looks)))
     yield plotted("recovery_curves", figure, data, results, banded=banded)

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ..analysis.results import Results
+from ..metric import spoken
 from ..statistics import FEWEST_BASES
 from .captions import plotted
 from .focus import focus, mark_beside
@@ -72,7 +73,7 @@ def draw(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> Figure:
                     markerfacecolor="#ffffff" if hollow else look.colour)  # fmt: skip
             mark_beside(ax, y, [row["sd"]], look.colour)
         ax.set_title(recovered(recovery))
-        ax.set_xlabel("standard deviation (points)")
+        ax.set_xlabel(f"standard deviation ({spoken().points})")
     bold(axes, control)
     handles = [
         Line2D([], [], linestyle="", marker="o", color=GREY, label=level,

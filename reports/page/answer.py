@@ -13,7 +13,8 @@ from ..analysis.best import OVER
 from ..analysis.changes import COSTS
 from ..analysis.power import sampling_test
 from ..analysis.results import Results
-from ..formats import after, capital, confidence, interval, number, points, ranged
+from ..formats import after, capital, confidence, interval, number, points, ranged, shown
+from ..metric import spoken
 from ..records import budget_words
 from ..statistics import FEWEST_BASES
 from ..words import Words
@@ -63,7 +64,7 @@ def like_these(results: Results, recovery: str) -> str:
     rows, why_not = of_control(results, recovery), sampling_test(results.layout).why_not
     sizes = defaultdict[str, list[str]](list)
     for row in rows:
-        sizes[row["like_word"]].append(f"{row['method']} ({points(row['mean'])} points)")
+        sizes[row["like_word"]].append(f"{row['method']} ({points(row['mean'])} {spoken().points})")
     return _TEXTS("comparison", "like_these", sizes, results=results, why_not=why_not)
 
 
@@ -101,11 +102,11 @@ def board(results: Results) -> Board:
         cast("tuple[str, ...]", place): _view(rows, results)
         for place, rows in table.groupby(list(names), sort=False)
     }
-    level = confidence(suite.analysis.alpha)
+    level, metric = confidence(suite.analysis.alpha), spoken()
     heads = [
-        ("Accuracy", "top-1, %"),
-        ("Change", f"points [{level}]"),
-        (f"Against {suite.analysis.control}", f"points [{level}, all at once]"),
+        (capital(metric.quality), f"{metric.title}, {metric.unit}"),
+        ("Change", f"{metric.points} [{level}]"),
+        (f"Against {suite.analysis.control}", f"{metric.points} [{level}, all at once]"),
         ("MACs kept", "%"),
         ("Parameters kept", "%"),
         ("Scoring time", "s"),
@@ -116,7 +117,7 @@ def board(results: Results) -> Board:
     told = concludes(results, results.problems)
     filled = f"filled: shown to differ from {suite.analysis.control}"
     legend = spans + (filled if told else "nothing is concluded, and no mark is filled")
-    return Board("accuracy change (points)", capital(legend), heads, costs, switches, views)
+    return Board(metric.change, capital(legend), heads, costs, switches, views)
 
 
 def _named(budget: float) -> str:
@@ -133,16 +134,15 @@ def _view(rows: pd.DataFrame, results: Results) -> View:
     ordered = rows.sort_values("change", ascending=False, kind="stable")
     marks = [_mark(row, control, told) for row in ordered.to_dict("records")]
     top1 = (ordered["top1"] - ordered["change"]).mean()
-    dense = "–" if pd.isna(top1) else f"{top1:.2f}"
-    texts = [dense, points(0), "–", "100", "100", "–", "reference"]
+    texts = [shown(top1), points(0), "–", "100", "100", "–", "reference"]
     own = ordered[ordered["matched_to"].isna() | (ordered["method"] == control)]
-    shown = _shown(own, results, str(rows["recovery"].iloc[0]))
+    lines = _shown(own, results, str(rows["recovery"].iloc[0]))
     n, of = int(rows["n_problems"].max()), len(there)
     over = f"mean over {n} of {of} problems" if 0 < n < of else ""
     if single:
         over = over or (f"mean over {of} problems" if of > 1 else there[0])
         over += "; no test is of one budget alone"
-    return View(marks, shown, Mark("dense network", 0.0, NAN, NAN, "", texts), over)
+    return View(marks, lines, Mark("dense network", 0.0, NAN, NAN, "", texts), over)
 
 
 def _mark(row: Mapping[Any, Any], control: str, told: bool) -> Mark:
@@ -150,7 +150,7 @@ def _mark(row: Mapping[Any, Any], control: str, told: bool) -> Mark:
     word = "control" if row["method"] == control else row["verdict"] if told else "–"
     span, apart = interval(row["low"], row["high"]), interval(*(row[one] for one in AGAINST))
     texts = [
-        "–" if pd.isna(row["top1"]) else f"{row['top1']:.2f}",
+        shown(row["top1"]),
         f"{points(row['change'])} {span}".removesuffix(" –"),
         f"{points(row['against'])} {apart}".removesuffix(" –"),
         *(number(row[one], digits).text for one, digits in zip(COSTS, (3, 3, 2), strict=True)),

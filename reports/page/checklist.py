@@ -9,6 +9,7 @@ from typing import Any, Literal
 from suites.schema import Suite
 
 from ..analysis.results import Results
+from ..metric import spoken
 from ..words import Words
 from . import latency, wording
 from .findings import provenance
@@ -21,7 +22,6 @@ TOYS = {"digits", "mnist5k"}  # data sets on which everything works
 MAGNITUDE = {"l1", "l2"}
 # Criteria whose formula was published before 2010: OBD (1990), OBS (1993).
 OLD = {"hessian_diag", "hessian_diag_tp", "c_obd", "c_obs", "kron_obd", "kron_obs"}
-COLLAPSE = 10.0  # points lost at the smallest budget from which on a curve is seen to fall
 PAIRS, POINTS, SEEDS = 3, 5, 5  # that the list asks for
 WORDS = Words("checklist.yaml", latency.aa_range)
 
@@ -87,7 +87,7 @@ def _of_records(results: Results) -> dict[str, Found]:
     kept = len(min(results.budgets.values(), key=len))
     cells = results.cells[results.cells["budget"] == results.cells["problem"].map(results.tightest)]
     lost = max(0.0, -float(cells["retained_top1"].astype(float).min()))  # 0 where none is known
-    falls, enough = lost >= COLLAPSE, kept >= POINTS
+    falls, enough = lost >= spoken().large, kept >= POINTS
     met: Met = "yes" if enough and falls else "partly" if enough or kept > 2 else "no"
     apart = len(list(differences(results.records)))
     made = provenance(results.records)

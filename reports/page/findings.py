@@ -8,7 +8,8 @@ import pandas as pd
 
 from ..analysis.cells import failures as failures_of
 from ..analysis.results import Results
-from ..formats import counted, few, interval, points
+from ..formats import counted, few, interval, points, rough
+from ..metric import spoken
 from ..records import Record, budget_words
 from ..statistics import FEWEST_BASES
 from ..words import Words
@@ -69,7 +70,7 @@ def highest(rows: Sequence[Mapping[Any, Any]], control: str) -> list[str]:
     top = next((row for row in rows if row["n_problems"] == row["of"]), None)
     if top is None:
         return []
-    size = f"{points(top['mean'])} points"
+    size = f"{points(top['mean'])} {spoken().points}"
     span = interval(top["joint_low"], top["joint_high"])
     size += f", {span}" if span != "–" else ""
     if top["mean"] < 0:
@@ -82,7 +83,7 @@ def with_interval(row: Mapping[Any, Any]) -> str:
     span = interval(row["joint_low"], row["joint_high"])
     some = f" on {row['n_problems']} of {row['of']} problems"
     where = some if row["n_problems"] < row["of"] else ""
-    return f"{row['method']} ({points(row['mean'])} points, {span}{where})"
+    return f"{row['method']} ({points(row['mean'])} {spoken().points}, {span}{where})"
 
 
 def _collapsed(rows: Sequence[Mapping[Any, Any]], control: str) -> Iterator[str]:
@@ -91,9 +92,8 @@ def _collapsed(rows: Sequence[Mapping[Any, Any]], control: str) -> Iterator[str]
     for row in rows:
         for problem, gap in row["collapses"].items():
             ahead, behind = (control, row["method"]) if gap < 0 else (row["method"], control)
-            losses.append(
-                (-abs(gap), f"{behind} lies {abs(gap):.0f} points behind {ahead} on {problem}")
-            )
+            far = f"{rough(abs(gap))[1:]} {spoken().points}"
+            losses.append((-abs(gap), f"{behind} lies {far} behind {ahead} on {problem}"))
     if losses:
         yield f"Collapses: {few([said for _, said in sorted(losses)])}."
 

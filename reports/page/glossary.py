@@ -9,11 +9,29 @@ from markupsafe import Markup, escape
 from suites.files import read_yaml
 from suites.section import slug
 
+from ..formats import capital
+from ..metric import spoken
+
 GLOSSARY: Mapping[str, str] = read_yaml(Path(__file__).parents[1] / "templates" / "glossary.yaml")
 USED_AS = {  # where the page's words are not those between the commas of a term
     "interval, all at once": ["intervals that hold", "all at once"],
     "interval, alone": ["interval"],
 }
+
+
+def glossary() -> dict[str, str]:
+    """The entries, in the words of the metric that is spoken of."""
+    of = spoken()
+    words = {
+        "Top-1 accuracy": capital(of.full),
+        "accuracy": of.quality,
+        "in points": f"in {of.points}",
+    }
+
+    def worded(text: str) -> str:
+        return re.sub("|".join(words), lambda found: words[found[0]], text)
+
+    return {worded(term): worded(text) for term, text in GLOSSARY.items()}
 
 
 def place(term: str) -> str:
@@ -23,7 +41,7 @@ def place(term: str) -> str:
 
 def explainer() -> Callable[[str], Markup]:
     """A filter of one page, which links the first use of each term to its entry."""
-    forms = {term: USED_AS.get(term, term.split(", ")) for term in GLOSSARY}
+    forms = {term: USED_AS.get(term, term.split(", ")) for term in glossary()}
     terms = {form.lower(): term for term, several in forms.items() for form in several}
     longest_first = "|".join(map(re.escape, sorted(terms, key=len, reverse=True)))
     use = re.compile(rf"(?<![\w~/-])({longest_first})s?(?![\w~/-])", re.IGNORECASE)

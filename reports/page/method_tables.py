@@ -26,9 +26,11 @@ from ..formats import (
     number,
     p_value,
     points,
+    shown,
     signed,
     whole,
 )
+from ..metric import spoken
 from .captions import captioned
 from .wording import WORDS
 
@@ -57,7 +59,7 @@ _MARKS: dict[str, Mark] = {"best": "best", "near": "near"}
 def _standing(row: dict[Any, Any]) -> Cell:
     if row["standing"] == "missing":
         return Cell("–")
-    spread = "" if pd.isna(row["sd"]) else f" ± {row['sd']:.2f}"
+    spread = "" if pd.isna(row["sd"]) else f" ± {shown(row['sd'])}"
     return Cell(points(row["mean"]) + spread, float(row["mean"]), _MARKS.get(row["standing"], ""))
 
 
@@ -76,7 +78,7 @@ def rank_table(results: Results, recovery: str) -> Table | None:
         cells += [Cell(f"{low:.0f} to {high:.0f}" if high > low else f"{low:.0f}", float(low))]
         cells += [number(100 * ranking.best[method], 2), number(mean_ranks[method])]
         rows.append(cells)
-    names = ["Method", "Mean, points", "Rank", "Best, %", "Mean rank"]
+    names = ["Method", f"Mean, {spoken().points}", "Rank", "Best, %", "Mean rank"]
     return captioned("ranks", recovery, results, heads(names, 1), rows, ranking=ranking)
 
 
@@ -181,7 +183,8 @@ def extras_table(results: Results, recovery: str) -> Table | None:
         values = [results.averaged[key].ravel() for key in keys if key in results.averaged]
         middle = float(trim_mean(np.concatenate(values), 0.25)) if values else float("nan")
         rows.append([Cell(name), number(test.mean_ranks[place]), *cells, number(middle)])
-    names = ["Method", "Mean rank", "Nemenyi p", "Wilcoxon p", "BH p", "BY p", "IQM, points"]
+    names = ["Method", "Mean rank", "Nemenyi p", "Wilcoxon p", "BH p", "BY p"]
+    names.append(f"IQM, {spoken().points}")
     said = {"blocks": test.blocks, "nemenyi": nemenyi}
     return captioned("extras", recovery, results, heads(names, 1), rows, **said)
 

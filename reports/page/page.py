@@ -14,7 +14,7 @@ from ..figures.plot import Drawing
 from ..formats import Table
 from ..words import templates
 from . import answer, checklist, findings, wording
-from .glossary import GLOSSARY, explainer, place
+from .glossary import explainer, glossary, place
 from .tables import FRAMES
 from .warnings import one_image, scope, warnings
 
@@ -55,7 +55,9 @@ def rendered(
         autoescape=True,
         finalize=lambda it: it.replace(" %", "\N{NO-BREAK SPACE}%") if isinstance(it, str) else it,
     )
-    environment.globals["glossary"] = {term: (place(term), GLOSSARY[term]) for term in GLOSSARY}
+    environment.globals["glossary"] = {
+        term: (place(term), text) for term, text in glossary().items()
+    }
     environment.filters["explained"] = explainer()
     return environment.get_template(name).render(
         known,

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ..formats import counted
+from ..metric import spoken
 from ..records import Labels, Record
 from .captions import caution
 from .findings import provenance
 
-LOW_DENSE_TOP1 = 50.0  # percent; a base below it is hardly trained
 # Parts of provenance names: differences here may move results; a host's name does not.
 _TOLD_APART = ("version", "package", "python", "git", "platform", "device", "cpu", "gpu", "thread")
 
@@ -29,14 +29,14 @@ def missing_warnings(records: Sequence[Record], expected: int, ignored: int) -> 
 def record_warnings(records: Sequence[Record]) -> Iterator[str]:
     """What differs between records that should not, and bases that are hardly trained."""
     yield from differences(records)
-    dense: dict[tuple[str, int], float] = {}
+    dense, metric = dict[tuple[str, int], float](), spoken()
     for record in records:
         measured = record.measurements or record.fidelity
         if measured is not None:
             place = (record.labels.problem, record.labels.base)
-            dense.setdefault(place, 100 * measured.dense.top1)
+            dense.setdefault(place, metric.scale * measured.dense.top1)
     for (problem, base), top1 in sorted(dense.items()):
-        if top1 < LOW_DENSE_TOP1:
+        if metric.poor is not None and top1 < metric.poor:
             yield caution("bases", "poor", problem=problem, base=base, top1=top1)
     if who := list(_constant(records)):
         yield caution("methods", "constant", who=who)

@@ -10,7 +10,8 @@ import pandas as pd
 from ..analysis.published import AGREE, BEYOND, DIFFER, UNKNOWN
 from ..analysis.results import Results
 from ..formats import Cell, Column, Table, after, capital, heads, in_order, number, signed, whole
-from ..records import Measurements, budget_words
+from ..metric import spoken
+from ..records import Measurements, budget_words, others
 from . import latency
 from .captions import captioned, caution
 from .method_tables import (
@@ -57,8 +58,9 @@ def noise_table(results: Results) -> Table:
             numbers = [means[place][one] for one in columns]
             numbers += [habits[place][one] for one in ("best_of_n", "best_epoch")]
             rows.append([*map(Cell, place), *map(number, numbers)])
-    names = ["Recovery", "Method", "SD of bases, points", "SD of repeats, points"]
-    names += ["SD of A − A, points", "Best of n adds, points", "Best epoch adds, points"]
+    unit = spoken().points
+    names = ["Recovery", "Method", *(f"SD of {one}, {unit}" for one in ("bases", "repeats"))]
+    names += [*(f"{one}, {unit}" for one in ("SD of A − A", "Best of n adds", "Best epoch adds"))]
     return captioned("noise", "", results, heads(names, 2), rows)
 
 
@@ -129,10 +131,11 @@ def _budget(results: Results, budget: Any) -> Cell:
 
 def cell_table(results: Results) -> Table:
     """Every cell of the suite."""
+    metric, extra = spoken(), others(results.trials)
     columns = {
-        "top1": "Top-1 %",
-        "retained_top1": "Accuracy change, points",
-        "best_validation_top1": "Top-1 % at best validation",
+        "top1": f"{capital(metric.title)} {metric.unit}",
+        "retained_top1": f"{capital(metric.quality)} change, {metric.points}",
+        "best_validation_top1": f"{capital(metric.title)} {metric.unit} at best validation",
         "macs_percent": "MACs %",
         "params_percent": "Parameters %",
         "channels_percent": "Channels %",
@@ -140,6 +143,7 @@ def cell_table(results: Results) -> Table:
         "latency_percent": "Latency %",
         "score_s": "Scoring s",
         "recovery_s": "Recovery s",
+        **{one: capital(one.replace("_percent", " %")).replace("_", " ") for one in extra},
     }
     left_out = ("channels", "latency") if results.suite.budgets.unstructured else ("weights",)
     if not any(one.validation for one in results.suite.datasets):
@@ -151,8 +155,11 @@ def cell_table(results: Results) -> Table:
         cells = [Cell(row[one]) for one in ("problem", "recovery", "method")]
         cells += [_budget(results, row["budget"])]
         cells += [Cell(f"{row['done']}/{row['expected']}", row["done"])]
-        shown = {one: signed if one == "retained_top1" else number for one in columns}
-        rows.append([*cells, *(show(row[one]) for one, show in shown.items())])
+        for one in columns:
+            digits = metric.digits + 1 if one.endswith("top1") else 3
+            signs = one == "retained_top1"
+            cells.append(signed(row[one]) if signs else number(row[one], digits))
+        rows.append(cells)
     names = ["Problem", "Recovery", "Method", "Budget", "Trials", *columns.values()]
     return captioned("cells", "", results, heads(names, 3), rows)
 

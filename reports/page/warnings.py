@@ -16,6 +16,7 @@ from ..analysis.off_budget import off_budget, off_by_method
 from ..analysis.published import published_dense
 from ..analysis.results import Results
 from ..formats import counted, number
+from ..metric import spoken
 from ..records import budget_words
 from ..statistics import FEWEST_BASES
 from . import latency
@@ -86,7 +87,7 @@ def _noise_warnings(results: Results) -> Iterator[str]:
 
 def one_image(trials: pd.DataFrame) -> dict[str, float]:
     """What one test image is worth in points, by `digits (360 images)`; of trials that tell."""
-    if trials.empty:
+    if trials.empty or not spoken().counts:
         return {}
     images = trials.dropna(subset=["test_images"]).groupby("dataset")["test_images"].min()
     return {f"{name} ({counted(int(n), 'image')})": 100 / n for name, n in images.items()}
@@ -120,7 +121,8 @@ def saturated(cells: pd.DataFrame, rope: float) -> pd.DataFrame:
     for key, group in whole.groupby(["problem", "recovery", "budget"], sort=False):
         kept = group["retained_top1"].astype(float)
         dense = (group["top1"] - kept).max()
-        why = "lost" if group["top1"].max() < LOST * dense else "alike"
+        none_left = spoken().least == 0 and group["top1"].max() < LOST * dense
+        why = "lost" if none_left else "alike"
         if len(group) > 1 and (why == "lost" or kept.max() - kept.min() <= rope):
             rows.append((*key, group["cost"].iloc[0], why))
     return pd.DataFrame(rows, columns=["problem", "recovery", "budget", "cost", "why"])

@@ -11,7 +11,8 @@ from ..analysis.best import OVER, against_best
 from ..analysis.cells import collapsed, gaps
 from ..analysis.results import Results
 from ..figures.captions import COSTS, over_budgets
-from ..formats import Cell, Mark, capital, points
+from ..formats import Cell, Mark, capital, points, shown
+from ..metric import spoken
 from ..records import budget_words
 from .choice import Choice
 
@@ -54,7 +55,8 @@ class Shown:
             columns.append(self._change(f"Mean of {len(ranked)}", OVER, ranked))
             yield self._table(OVER, problems, columns)
         for one in problems:
-            columns = [*self._accuracy(one, "Accuracy (%)"), *self._costs(one)]
+            over = f"{capital(spoken().quality)} ({spoken().unit})"
+            columns = [*self._accuracy(one, over), *self._costs(one)]
             yield self._table(one, [one], columns)
 
     def _table(
@@ -98,7 +100,7 @@ class Shown:
 
         dense = self.results.dense.query("problem == @problem")["dense_top1"]
         text = _spread(dense.mean(), dense.std(ddof=1))
-        return [Column(over, "top-1", text, top1), self._change(over, problem, [problem])]
+        return [Column(over, spoken().title, text, top1), self._change(over, problem, [problem])]
 
     def _change(self, over: str, place: str, problems: Sequence[str]) -> Column:
         """Mean change over these problems; the standing of methods there is that of all budgets."""
@@ -164,4 +166,4 @@ def _spread(mean: float, deviation: float) -> str:
     """`93.42 ± 0.12`; a dash where there is no mean."""
     if pd.isna(mean):
         return "–"
-    return f"{mean:.2f}" + ("" if pd.isna(deviation) else f"{_THIN}±{_THIN}{deviation:.2f}")
+    return shown(mean) + ("" if pd.isna(deviation) else f"{_THIN}±{_THIN}{shown(deviation)}")

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from bench.data.datasets import Dataset
 from bench.data.images import ArrayImages
-from bench.data.reader import NORMALIZATIONS
+from bench.data.reader import NORMALIZATIONS, image_shape
 from bench.models import build_model
 from bench.training.train import train
 from suites import Recipe
@@ -55,7 +55,7 @@ def by_hand(model: nn.Module, images: ArrayImages) -> None:
 def test_images_a_second_beside_a_plain_loop(benchmark: Callable[..., object], name: str) -> None:
     spec = ModelSpec(name=name)
     dense = build_model(spec, classes=10, channels=3, image_size=32, seed=0)
-    data = Dataset("noise", 10, 3, 32, cifar(IMAGES), cifar(2), cifar(2), "digest")
+    data = Dataset("noise", image_shape(10, 3, 32), cifar(IMAGES), cifar(2), cifar(2), "digest")
     recipe = Recipe(epochs=1, batch_size=BATCH, learning_rate=0.1)
     seconds: dict[str, list[float]] = {"ours": [], "by hand": []}
 

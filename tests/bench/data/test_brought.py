@@ -239,7 +239,12 @@ def test_arrays_are_normalised_by_their_own_mean(load: Load, register: Any) -> N
         return {"train": (train, np.arange(20) % 4), "test": (train[:side], np.zeros(side, int))}
 
     data = load("mine", options={"side": 6})
-    assert (data.classes, data.channels, data.image_size, len(data.test)) == (4, 1, SIDE, 6)
+    assert (data.classes, data.shape["channels"], data.shape["image_size"], len(data.test)) == (
+        4,
+        1,
+        SIDE,
+        6,
+    )
     found = pixels(data.train)
     # Float32 against exact zero and one.
     assert float(found.mean()) == pytest.approx(0, abs=1e-5)

@@ -90,7 +90,7 @@ def keys(images: Images) -> list[bytes]:
 
 def test_digits_are_real_and_split_once(load: Load) -> None:
     digits = load("digits")
-    assert (digits.classes, digits.channels, digits.image_size) == (10, 1, 8)
+    assert (digits.classes, digits.shape["channels"], digits.shape["image_size"]) == (10, 1, 8)
     sizes = [len(each) for each in (digits.train, digits.validation, digits.test)]
     assert sizes == [1294, 144, 359]
     images, labels = everything(digits.train)
@@ -109,7 +109,7 @@ def test_digits_keep_their_sixteen_levels_exactly(load: Load) -> None:
 
 def test_a_part_of_mnist_lies_in_a_package(load: Load) -> None:
     mnist = load("mnist5k")
-    assert (mnist.classes, mnist.channels, mnist.image_size) == (10, 1, 28)
+    assert (mnist.classes, mnist.shape["channels"], mnist.shape["image_size"]) == (10, 1, 28)
     splits = [mnist.train, mnist.validation, mnist.test]
     assert [len(each) for each in splits] == [3600, 400, 1000]
     assert len(set().union(*map(keys, splits))) == 5000
@@ -124,7 +124,7 @@ def test_a_part_of_mnist_lies_in_a_package(load: Load) -> None:
 
 def test_test_images_of_mnist_are_the_same_at_every_size(load: Load) -> None:
     whole, small = load("mnist5k"), load("mnist5k", image_size=14, normalize="none")
-    assert small.image_size == 14
+    assert small.shape["image_size"] == 14
     assert torch.equal(everything(whole.test)[1], everything(small.test)[1])
     assert whole.digest != small.digest
     big, _ = everything(load("mnist5k", normalize="none").test)
@@ -428,7 +428,7 @@ def test_a_folder_gives_its_pixels_whatever_the_mode(load: Load, tmp_path: Path)
     root = make_folder(tmp_path / "pets", test="val")
     draw(root / "val" / "cat" / "0.png", 1, (12, 12), mode="L")
     pets = load("imagefolder", root="pets", normalize="none")
-    assert (pets.classes, pets.channels, pets.image_size) == (2, 3, 12)
+    assert (pets.classes, pets.shape["channels"], pets.shape["image_size"]) == (2, 3, 12)
     first = everything(pets.test)[0][0]
     with Image.open(root / "val" / "cat" / "0.png") as image:
         expected = torch.from_numpy(np.array(image)) / 255
@@ -528,7 +528,7 @@ def test_processes_that_decode_at_once_agree_and_leave_nothing_behind(tmp_path: 
 def test_large_images_are_read_from_disk_and_not_cached(load: Load, tmp_path: Path) -> None:
     make_folder(tmp_path / "imagenet", (90, 70), train=3, test="val")
     imagenet = load("imagenet")
-    assert imagenet.image_size == 224
+    assert imagenet.shape["image_size"] == 224
     assert everything(imagenet.test)[0].shape == (8, 3, 224, 224)
     assert {file.suffix for file in (tmp_path / "cache" / "images").iterdir()} == {".json"}
 
@@ -687,7 +687,7 @@ def test_cifar_as_jpegs(tmp_path: Path) -> None:
         DatasetSpec(name="imagefolder", root=str(root)), tmp_path, tmp_path / "cache"
     )
     assert (len(cifar.train), len(cifar.validation), len(cifar.test)) == (45000, 5000, 10000)
-    assert (cifar.classes, cifar.image_size) == (10, 32)
+    assert (cifar.classes, cifar.shape["image_size"]) == (10, 32)
     images, _ = next(cifar.train.batches(5000, generator=seeded()))
     assert images.mean().abs() < 0.05
     assert (images.std() - 1).abs() < 0.05

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import CLASSIFICATION
 
 from bench.errors import ModelError, PlanError
 from bench.models import build_model, code_of
@@ -112,7 +113,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def built(name: str, **options: Any) -> torch.nn.Module:
-    return fresh(ModelSpec(name=name, options=options), 0, torch.randn(2, 1, 8, 8), **SHAPE)
+    return fresh(
+        ModelSpec(name=name, options=options), 0, torch.randn(2, 1, 8, 8), CLASSIFICATION, **SHAPE
+    )
 
 
 @pytest.mark.parametrize("name", ["Net", "Sized", "norm"])

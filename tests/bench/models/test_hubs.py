@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import CLASSIFICATION
 
 from bench.errors import ModelError
 from bench.models import build_model, code_of
@@ -32,7 +33,7 @@ HF: dict[str, Any] = {
 
 def traced(name: str, **options: Any) -> Network:
     inputs = torch.randn(2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
-    network = fresh(ModelSpec(name=name, options=options), 0, inputs, **SHAPE)
+    network = fresh(ModelSpec(name=name, options=options), 0, inputs, CLASSIFICATION, **SHAPE)
     return Network.trace(network.eval(), inputs)
 
 

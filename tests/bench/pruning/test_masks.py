@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from bench.data.datasets import Dataset
 from bench.data.images import ArrayImages, Normalization
+from bench.data.reader import image_shape
 from bench.pruning.cost import count_macs, count_params, weight_uses
 from bench.pruning.masks import (
     Holder,
@@ -337,7 +338,9 @@ def split(count: int, seed: int) -> ArrayImages:
     return ArrayImages(pixels, labels, torch.arange(count), plain, shift=1)
 
 
-DATA = Dataset("noise", CLASSES, 3, SIDE, split(48, 0), split(10, 1), split(10, 2), "digest")
+DATA = Dataset(
+    "noise", image_shape(CLASSES, 3, SIDE), split(48, 0), split(10, 1), split(10, 2), "digest"
+)
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "plain": {"momentum": 0.0, "weight_decay": 0.0},
     "momentum": {"momentum": 0.9, "nesterov": True, "weight_decay": 0.01},

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from bench.data.datasets import Dataset
 from bench.data.images import ArrayImages, Normalization
+from bench.data.reader import image_shape
 from bench.errors import BenchError
 from bench.pruning.masks import (
     Holder,
@@ -175,7 +176,7 @@ def test_patterns_are_kept_through_training() -> None:
     ]
     masks = mask_blocks(model, groups, [one.detach() for one in sizes], 0.5, "2:4")
     thin = masked(model, masks)
-    data = Dataset("noise", 3, 3, 8, split(48), split(10), split(10), "digest")
+    data = Dataset("noise", image_shape(3, 3, 8), split(48), split(10), split(10), "digest")
     recipe = Recipe(epochs=2, batch_size=16, learning_rate=0.05, weight_decay=0.01)
     train(thin, data, recipe, 5, Holder(thin, masks))
     alive = {

@@ -24,7 +24,7 @@ from bench.store.sealed import write_json
 from bench.store.store import Store
 from suites import Suite
 
-OF = "top-1 on the test images"
+OF = "top-1 on the test split"
 SMALL = {"methods": ["l1"], "budgets": {"macs": [0.5]}, "recoveries": ["none"]}
 
 

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from conftest import (
     CLASSES,
+    CLASSIFICATION,
     build,
     conv,
     group_at,
@@ -30,6 +31,7 @@ from criteria.network.cut import mask
 
 # Both sides run the same operations on the same numbers; a conv over part of its filters may add
 # up in another order.
+LOSSES = CLASSIFICATION.losses
 EXACT = {"rtol": 0.0, "atol": 1e-12}
 
 
@@ -59,7 +61,7 @@ def every_unit(groups: Sequence[Group]) -> list[Tensor]:
 def measured(model: nn.Module, batch: tuple[Tensor, Tensor], size: int = 4) -> Oracle:
     groups = groups_of(model)
     batches = zip(batch[0].split(size), batch[1].split(size), strict=True)
-    return loss_changes(model, groups, every_unit(groups), batches)
+    return loss_changes(model, groups, every_unit(groups), batches, LOSSES)
 
 
 def test_late_passes_equal_the_plain_loop(model: nn.Module) -> None:
@@ -85,7 +87,7 @@ def test_only_the_units_asked_for_in_their_order() -> None:
     model, batch = build("residual"), labelled(4)
     groups = groups_of(model)
     some = [torch.tensor([2, 0]), *(torch.tensor([], dtype=torch.long) for _ in groups[1:])]
-    found = loss_changes(model, groups, some, [batch])
+    found = loss_changes(model, groups, some, [batch], LOSSES)
     whole = plain_loop(model, groups, batch)
     torch.testing.assert_close(found.changes, whole[[2, 0]], **EXACT)
 
@@ -93,7 +95,7 @@ def test_only_the_units_asked_for_in_their_order() -> None:
 def test_no_images_is_an_error() -> None:
     groups = groups_of(model := build("chain"))
     with pytest.raises(ValueError, match="needs images"):
-        loss_changes(model, groups, every_unit(groups), [])
+        loss_changes(model, groups, every_unit(groups), [], LOSSES)
 
 
 # --- networks that make it hard -------------------------------------------------------------------
@@ -191,7 +193,7 @@ def test_what_cannot_be_split_is_run_whole_with_the_reason(
 ) -> None:
     model, batch = hard(kind), labelled(6)
     groups = chained(model, ["stem", "wide"])
-    found = loss_changes(model, groups, every_unit(groups), [batch])
+    found = loss_changes(model, groups, every_unit(groups), [batch], LOSSES)
     assert reason in found.whole[root]
     torch.testing.assert_close(found.changes, plain_loop(model, groups, batch), **EXACT)
 

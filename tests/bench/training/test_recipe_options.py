@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import CLASSES, SIDE
+from conftest import CLASSES, CLASSIFICATION, SIDE
 from short_training import Counting, Dropping, Killed, recipe, small, split
 from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.data.datasets import Dataset
 from bench.data.images import ArrayImages
+from bench.data.reader import image_shape
 from bench.errors import BenchError
 from bench.pruning.masks import Holder
 from bench.store import weights as weights_on_disk
@@ -49,7 +50,9 @@ every_option = pytest.mark.parametrize("changes", OPTIONS.values(), ids=list(OPT
 
 @pytest.fixture
 def data() -> Dataset:
-    return Dataset("bright", CLASSES, 3, SIDE, split(50, 0), split(30, 1), split(30, 2), "digest")
+    return Dataset(
+        "bright", image_shape(CLASSES, 3, SIDE), split(50, 0), split(30, 1), split(30, 2), "digest"
+    )
 
 
 def trained(data: Dataset, rider: Rider | None = None, **changes: Any) -> nn.Module:
@@ -75,7 +78,10 @@ def test_it_is_honoured_and_learns(data: Dataset, changes: dict[str, Any]) -> No
     else:
         assert not torch.equal(weights(model), weights(plain))
     assert all(one.is_contiguous() for one in model.parameters())
-    assert evaluate(model, data.test).loss < evaluate(small(), data.test).loss
+    assert (
+        evaluate(model, data.test, CLASSIFICATION).loss
+        < evaluate(small(), data.test, CLASSIFICATION).loss
+    )
 
 
 @every_option
@@ -167,7 +173,7 @@ def test_micro_batches_have_the_gradient_of_the_whole_batch(
     """50 steps of 16 images, of which every fourth has 2, are those of the whole batches."""
     images = split(50, 0)
     double = InDouble(*(getattr(images, one.name) for one in fields(images)))
-    data = Dataset("bright", CLASSES, 3, SIDE, double, double, double, "digest")
+    data = Dataset("bright", image_shape(CLASSES, 3, SIDE), double, double, double, "digest")
 
     def end(**more: Any) -> tuple[Tensor, list[float]]:
         model = Plain()
@@ -354,7 +360,10 @@ def test_averaged_weights_are_what_is_evaluated_and_best(data: Dataset) -> None:
     model = small()
     chosen = recipe(epochs=1, ema={"decay": 0.9})
     found = train(model, data, chosen, 0)
-    assert found.history[-1].validation_top1 == evaluate(model, data.validation).top1
+    assert (
+        found.history[-1].validation_top1
+        == evaluate(model, data.validation, CLASSIFICATION).primary
+    )
     assert all(torch.equal(found.best[name], one) for name, one in model.state_dict().items())
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.data.datasets import Dataset
+from bench.data.reader import image_shape
 from bench.store import weights as weights_on_disk
 from bench.store.weights import Checkpoint
 from bench.training.train import Trained, train
@@ -174,7 +175,9 @@ def test_a_recipe_that_distills_needs_a_teacher(data: Dataset) -> None:
 
 @pytest.fixture
 def large() -> Dataset:
-    return Dataset("bright", 3, 3, 8, split(50, 0), split(30, 1), split(30, 2), "digest")
+    return Dataset(
+        "bright", image_shape(3, 3, 8), split(50, 0), split(30, 1), split(30, 2), "digest"
+    )
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])

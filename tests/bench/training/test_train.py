@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import CLASSES, SIDE, Chain, build, left_as_found, lively
+from conftest import CLASSES, CLASSIFICATION, SIDE, Chain, build, left_as_found, lively
 from short_training import data as data  # the fixture
 from short_training import recipe, small, split
 from torch import Tensor, nn
 
 from bench.data.datasets import Dataset
 from bench.data.images import ArrayImages
+from bench.data.reader import image_shape
 from bench.steps.recovery import recalibrate_bn
+from bench.tasks.task import Tally
 from bench.training.measure import evaluate, layer_sparsity
 from bench.training.optimizer import learning_rate
 from bench.training.train import train
@@ -128,7 +130,7 @@ class Spied:
 def test_only_train_is_learned_from_only_validation_looked_at() -> None:
     parts = {"train": Spied(split(48, 0)), "validation": Spied(split(30, 1))}
     test = Spied(split(30, 2))
-    data = Dataset("bright", CLASSES, 3, SIDE, **parts, test=test, digest="digest")
+    data = Dataset("bright", image_shape(CLASSES, 3, SIDE), **parts, test=test, digest="digest")
     train(small(), data, recipe(epochs=3), seed=0)
     assert not test.calls
     assert len(parts["train"].calls) == len(parts["validation"].calls) == 3
@@ -140,7 +142,8 @@ def test_only_train_is_learned_from_only_validation_looked_at() -> None:
 
 def test_validation_does_not_change_the_last_weights(data: Dataset) -> None:
     """It chooses the best epoch, and nothing else."""
-    other = Dataset("bright", CLASSES, 3, SIDE, data.train, split(10, 9), data.test, "digest")
+    shape = image_shape(CLASSES, 3, SIDE)
+    other = Dataset("bright", shape, data.train, split(10, 9), data.test, "digest")
     one, two = small(), small()
     train(one, data, recipe(), seed=0)
     train(two, other, recipe(), seed=0)
@@ -151,16 +154,12 @@ def test_validation_does_not_change_the_last_weights(data: Dataset) -> None:
 def test_best_is_the_earliest_of_the_best_epochs(
     data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Top:
-        def __init__(self, top1: float) -> None:
-            self.top1 = top1
-
     tops = iter([0.3, 0.8, 0.8, 0.5])
     states: list[dict[str, Tensor]] = []
 
-    def fake(model: nn.Module, images: Any) -> Top:
+    def fake(model: nn.Module, images: Any, task: Any) -> Tally:
         states.append({key: one.clone() for key, one in model.state_dict().items()})
-        return Top(next(tops))
+        return Tally(next(tops), loss=0.0)
 
     monkeypatch.setattr("bench.training.train.evaluate", fake)
     model = small()
@@ -179,7 +178,8 @@ def test_what_training_reports(data: Dataset) -> None:
     assert not model.training
     assert trained.images == 6 * 48
     assert trained.history[-1].train_loss < trained.history[0].train_loss
-    assert trained.history[-1].validation_top1 == evaluate(model, data.validation).top1
+    found = evaluate(model, data.validation, CLASSIFICATION)
+    assert trained.history[-1].validation_top1 == found.primary
 
 
 def test_the_training_loss_is_a_mean_over_images(data: Dataset) -> None:
@@ -243,13 +243,13 @@ def test_recalibration_leaves_networks_without_batch_norm_alone() -> None:
 
 
 def test_evaluation_counts_over_all_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.training.measure.EVALUATION_BATCH", 7)
+    monkeypatch.setattr(type(CLASSIFICATION), "at_once", 7)
     images, model = split(30, 3), small()
     (x, y), *_ = images.batches(30)
     with torch.no_grad():
         logits = model.eval()(x)
-    found = evaluate(model, images)
-    assert found.top1 == pytest.approx(float((logits.argmax(1) == y).double().mean()))
+    found = evaluate(model, images, CLASSIFICATION)
+    assert found.primary == pytest.approx(float((logits.argmax(1) == y).double().mean()))
     assert found.top5 == 1.0  # of five classes
     assert found.loss == pytest.approx(float(nn.functional.cross_entropy(logits, y)), rel=1e-5)
     assert math.isfinite(found.loss)

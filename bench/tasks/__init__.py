@@ -1,0 +1,1 @@
+"""What a network is for: its loss, its outputs and how well it does. Nothing else asks which."""

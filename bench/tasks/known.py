@@ -1,0 +1,54 @@
+"""Tasks by name: ours, and those that users register."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from typing import Any, TypeVar
+
+from criteria.catalog import Catalog, Registered, registering
+from criteria.errors import CriteriaError
+from suites.problem import TaskSpec
+
+from ..errors import PlanError
+from .task import Task
+
+TASKS: Catalog[Registered] = Catalog("task", (), PlanError)
+OURS = ("classification", "language_model", "segmentation")
+T = TypeVar("T", bound=type[Task])
+
+
+def register_task(name: str) -> Callable[[T], T]:
+    """Make a subclass of `bench.Task` known by its name, for `task: NAME` of a dataset.
+
+    Raises:
+        ValueError: a task of another file has the name.
+
+    >>> @register_task("sentiment")
+    ... class Sentiment(Task):
+    ...     "One class a text."
+    >>> find_task(TaskSpec(name="sentiment")).name
+    'sentiment'
+    """
+    return registering(TASKS, name)
+
+
+def find_task(spec: TaskSpec) -> Task:
+    """A task with its options.
+
+    Raises:
+        PlanError: there is no such task, or it has no such option.
+    """
+    _load()
+    kind: Any = TASKS.find(spec.name).type
+    try:
+        return kind(spec.name, TASKS.options(spec.name, spec.options))
+    except CriteriaError as error:
+        raise PlanError(f"task: {error}") from error
+
+
+@cache
+def _load() -> None:
+    for name in OURS:
+        import_module(f"{__package__}.{name}")
