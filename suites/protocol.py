@@ -13,7 +13,50 @@ from .section import Section
 
 Share = Annotated[float, Field(gt=0, le=1)]
 # What a budget keeps a share of; a threshold is a setting of a selector's knob.
-Axis = Literal["macs", "params", "channels", "weights", "threshold"]
+Axis = Literal["macs", "params", "channels", "weights", "threshold", "latency", "memory"]
+Runtime = Literal["eager", "compile", "onnxruntime", "openvino"]
+
+
+class Deployment(Section):
+    """Where a network runs: by what, on how many images at once, in how many threads."""
+
+    runtime: Runtime = "eager"
+    batch: int = Field(default=1, ge=1)
+    threads: int = Field(default=1, ge=1)
+
+    @property
+    def title(self) -> str:
+        """As people read it.
+
+        >>> Deployment(runtime="onnxruntime", batch=64).title
+        'onnxruntime, batch 64, 1 thread'
+        """
+        return f"{self.runtime}, batch {self.batch}, {self.threads} thread" + "s" * (
+            self.threads > 1
+        )
+
+
+class Measure(Section):
+    """Where dense and pruned networks are timed: every runtime, number of threads and batch."""
+
+    deployed: list[Runtime] = Field(
+        default=["eager"], description="runtimes; none: nothing is measured but operation counts"
+    )
+    batch: list[Annotated[int, Field(ge=1)]] = Field(default=[1, 64], min_length=1)
+    threads: list[Annotated[int, Field(ge=1)]] = Field(default=[1], min_length=1)
+
+    def faults(self) -> Iterator[str]:
+        for key, given in self:
+            if len(set(given)) < len(given):
+                yield f"{key}: each once"
+
+    @property
+    def deployments(self) -> list[Deployment]:
+        """All, those of the first runtime first."""
+        return [
+            Deployment(runtime=runtime, batch=batch, threads=threads)
+            for runtime, threads, batch in product(self.deployed, self.threads, self.batch)
+        ]
 
 
 class Budgets(Section):
@@ -33,6 +76,12 @@ class Budgets(Section):
     )
     speedup: list[Annotated[float, Field(ge=1)]] | None = Field(default=None, min_length=1)
     threshold: list[Share] | None = Field(default=None, min_length=1)
+    latency: list[Share] | None = Field(
+        default=None, min_length=1, description="where `measure` says first, eager by default"
+    )
+    memory: list[Share] | None = Field(
+        default=None, min_length=1, description="of weights and of activations held at once"
+    )
 
     def faults(self) -> Iterator[str]:
         if len(self.model_dump(exclude_none=True)) != 1:

@@ -49,6 +49,7 @@ LADDER = {
         data
         tasks
         pruning
+        deployed
         export
         store
         errors  terminal  seeds

@@ -36,6 +36,9 @@ def warnings(results: Results) -> Iterator[str]:
     if bad:
         known = {"n": len(every), "range": aa_range(bad), "allowed": 100 * LATENCY_BOUND}
         yield caution("latency", "unreliable", bad=bad, **known)
+    found = [one.measurements for one in results.records if one.measurements]
+    for where, why in sorted({one for each in found for one in each.undeployed.items()}):
+        yield caution("latency", "undeployed", where=where, why=why)
     if places := within_noise(results):
         yield caution("latency", "alike", places=places)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..analysis.deployed import LABELS, NUMBERS, deployed
 from ..analysis.published import AGREE, BEYOND, DIFFER, UNKNOWN
 from ..analysis.results import Results
 from ..formats import Cell, Column, Table, after, capital, heads, in_order, number, signed, whole
@@ -44,7 +45,19 @@ def typeset(results: Results) -> dict[str, list[Table]]:
     if len(results.published):
         tables["Ours and the published"] = [published_table(results)]
     notes = [note_table(results)] if any(_notes(results)) else []
+    notes += [one for one in [deployed_table(results)] if one.rows]
     return tables | {"Whole suite": [noise_table(results), *notes, cell_table(results)]}
+
+
+def deployed_table(results: Results) -> Table:
+    """What networks take wherever the suite measures them."""
+    rows = [
+        [*map(Cell, map(str, row[:4])), _budget(results, row[4]), *map(number, row[5:])]
+        for row in deployed(results)[[*LABELS, *NUMBERS]].itertuples(index=False, name=None)
+    ]
+    names = ["Where", "Problem", "Recovery", "Method", "Budget", "ms a batch", "10 % below"]
+    names += ["90 % below", "Dense ms", "Latency %", "Images/s", "Peak MiB", "File MiB"]
+    return captioned("deployed", "", results, heads(names, 5), rows)
 
 
 def noise_table(results: Results) -> Table:
@@ -76,7 +89,9 @@ def cost_table(results: Results, recovery: str) -> Table:
         "images_trained": "Images trained, all",
     }
     suite = results.suite  # masks run on dense kernels, whose latency is asked for seldom
-    timed = suite.latency and (not suite.budgets.unstructured or bool(latency.timings(results)))
+    timed = bool(suite.measure.deployed) and (
+        not suite.budgets.unstructured or bool(latency.timings(results))
+    )
     trials = results.trials[results.trials["recovery"] == recovery]
     rows = []
     for method in in_order(trials["method"], results.suite.method_names):
@@ -140,12 +155,14 @@ def cell_table(results: Results) -> Table:
         "params_percent": "Parameters %",
         "channels_percent": "Channels %",
         "weights_percent": "Weights %",
+        "memory_percent": "Memory %",
         "latency_percent": "Latency %",
         "score_s": "Scoring s",
         "recovery_s": "Recovery s",
         **{one: capital(one.replace("_percent", " %")).replace("_", " ") for one in extra},
     }
-    left_out = ("channels", "latency") if results.suite.budgets.unstructured else ("weights",)
+    left_out = ["channels", "latency"] if results.suite.budgets.unstructured else ["weights"]
+    left_out += [] if results.axis == "memory" else ["memory"]
     if not any(one.validation for one in results.suite.datasets):
         del columns["best_validation_top1"]
     for name in left_out:  # a mask leaves these as they are, or only a mask has them
