@@ -14,7 +14,7 @@ STEM = "top1"  # of the keys and columns that hold it, here and in records of cl
 
 
 class Metric(BaseModel):
-    """A number of one network; higher is better. Records hold it as it is, reports show it scaled."""
+    """A number of one network; higher is better. Records hold it as it is, reports scaled."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

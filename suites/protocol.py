@@ -151,13 +151,8 @@ class SelectionSpec(Section):
     coupled: bool = True  # false keeps groups that several layers make (residual streams)
     # Shares that single layers keep at least, by their name or by that of what they lie in
     layers: dict[str, Share] = Field(default={})
-<<<<<<< HEAD
-    # Of a group that the ranking takes below what is kept: all but that leaves, or, as in torch-
-    # pruning, nothing in that step
-=======
     # Of a group that the ranking takes below what is kept: all but that leaves, or, as in
     # torch-pruning, nothing in that step
->>>>>>> main
     emptied: Literal["floor", "skip"] = "floor"
     # By budget as the suite writes it, the keys that are others there
     by_budget: dict[float, SelectionSpec] = Field(default={})
