@@ -62,8 +62,7 @@ class Passages(Images):
 def read_text(source: Source, length: Annotated[int, Field(ge=2)] = 64) -> TextSplits:
     """A text file, or all text files of a folder one behind the other; its last tenth is for tests.
 
-    Args:
-        length: tokens of a sample.
+    `length`: tokens of a sample.
 
     Raises:
         DataError: no text is there, or too little of it.

@@ -34,9 +34,8 @@ class Network:
     ) -> Network:
         """Find the groups of a model and what its layers cost.
 
-        Args:
-            example_inputs: one batch of inputs, or a tuple of the forward's arguments.
-            ignored: layers whose outputs all stay.
+        `example_inputs`: one batch of inputs, or a tuple of the forward's arguments. `ignored`:
+        layers whose outputs all stay.
 
         Raises:
             StructureError: torch-pruning cannot trace the model, or nothing in it can be pruned.

@@ -134,8 +134,7 @@ class _Run:
     def _epoch(self, resume: list[Tensor] | None = None) -> None:
         """One pass over the train split, which the rider may end early.
 
-        Args:
-            resume: the global random states where this epoch was left, after `batch` batches.
+        `resume`: the global random states where this epoch was left, after `batch` batches.
         """
         self.model.train()
         if resume is None:
