@@ -161,31 +161,22 @@ def ordered_quantiles(values: Tensor) -> Tensor:
 
 
 def select(
-    groups: Sequence[Group],
-    ranking: RemovalOrder,
-    cost: Cost,
+    groups: Sequence[Group],  # of the network at hand
+    ranking: RemovalOrder,  # of all its units
+    cost: Cost,  # its cost by removed units
+    # target, tolerance: absolute, in the units of `cost`
     target: float,
     tolerance: float,
-    floors: Sequence[int],
-    steps: Sequence[int],
+    floors: Sequence[int],  # units that each group keeps
+    steps: Sequence[int],  # units that leave each group together
+    # What messages give shares of; default: the cost of the network at hand.
     whole: float | None = None,
-    emptied: Emptied = "floor",
-    nominal: bool = False,
+    emptied: Emptied = "floor",  # what of a group that the ranking takes below its floor
+    nominal: bool = False,  # the target is what the ranking asks for, and what is skipped misses it
 ) -> list[int]:
     """How many units each group loses, lowest first, to cost target - tolerance to target.
 
     With `emptied` = `skip`, the network of least cost where no prefix of the ranking costs that.
-
-    Args:
-        groups: of the network at hand.
-        ranking: of all its units.
-        cost: its cost by removed units.
-        target, tolerance: absolute, in the units of `cost`.
-        floors: units that each group keeps.
-        steps: units that leave each group together.
-        whole: what messages give shares of; default: the cost of the network at hand.
-        emptied: what of a group that the ranking takes below its floor.
-        nominal: the target is what the ranking asks for, and what is skipped misses it.
 
     Raises:
         InfeasibleBudget: says what is the least that can be reached.
