@@ -22,21 +22,13 @@ ENTRY_POINTS = "pruning_bench.criteria"  # of installed plugins
 
 @dataclass(frozen=True)
 class Registered:
-    """A class or function under its name.
+    """A class or function under its name."""
 
-    Attributes:
-        kind: criterion, preparation, procedure, recovery, or what other packages register.
-        name: as suites write it.
-        cite: its source.
-        note: what its file says of how faithful it is; of ours, faithful.yaml says it.
-        type: the class or function.
-    """
-
-    kind: str
-    name: str
-    cite: str
-    note: str
-    type: Any
+    kind: str  # criterion, preparation, procedure, recovery, or what other packages register
+    name: str  # as suites write it
+    cite: str  # its source
+    note: str  # what its file says of how faithful it is; of ours, faithful.yaml says it
+    type: Any  # the class or function
 
     @property
     def faithful(self) -> str:

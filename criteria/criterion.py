@@ -29,10 +29,6 @@ class Criterion:
 
     A subclass overrides `observe` and calls `self.add` there, or overrides `scores`.
 
-    Attributes:
-        kinds, sides: of the members that it scores.
-        mean_over: name of the count that sums are divided by, as `images` or `batches`.
-
     Example:
         >>> class Total(Criterion):
         ...     def observe(self, batch):
@@ -52,8 +48,10 @@ class Criterion:
     options_type: ClassVar[type[Options]] = MemberOptions
     needs: Need = Need.WEIGHTS
     name: ClassVar[str]
+    # kinds, sides: of the members that it scores
     kinds: ClassVar[Collection[str]] = SCORED_KINDS
     sides: ClassVar[Collection[str]] = ("out", "in", "both")
+    # Name of the count that sums are divided by, as `images` or `batches`.
     mean_over: ClassVar[str | None] = None
 
     def __init__(self, groups: Sequence[Group], options: Any, generator: torch.Generator) -> None:
@@ -145,10 +143,8 @@ def checked_scores(criterion: Criterion) -> list[Tensor]:
         )
     for group, values in zip(criterion.groups, scores, strict=True):
         expected = criterion.score_shape(group)
-        if not isinstance(values, torch.Tensor) or values.shape != expected:
-            found = (
-                tuple(values.shape) if isinstance(values, torch.Tensor) else type(values).__name__
-            )
+        found = tuple(values.shape) if isinstance(values, torch.Tensor) else type(values).__name__
+        if found != expected:
             raise ScoreError(
                 f"{criterion.name} returned {found} for the group of {group.root}; "
                 f"expected a tensor of shape {expected}"

@@ -25,15 +25,10 @@ class NoOptions(Options):
 
 @dataclass(frozen=True)
 class Only:
-    """A mark on the type of an option: `x: Annotated[bool, Only("channels", why)] = False`.
+    """A mark on the type of an option: `x: Annotated[bool, Only("channels", why)] = False`."""
 
-    Attributes:
-        unit: what the option is about.
-        why: it could only be ignored where other units are pruned.
-    """
-
-    unit: Unit
-    why: str
+    unit: Unit  # what the option is about
+    why: str  # it could only be ignored where other units are pruned
 
 
 Bias = Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,21 +25,13 @@ C = TypeVar("C", bound=type[Criterion])
 
 @dataclass(frozen=True)
 class Entry(Registered):
-    """A registered criterion.
+    """A registered criterion."""
 
-    Attributes:
-        aliases: other names it answers to.
-        structured: scores channels.
-        unstructured: scores single weights.
-        selector: the class where it picks sets instead of scores, else None.
-        chance: that other seeds rank otherwise is its nature.
-    """
-
-    aliases: tuple[str, ...]
-    structured: bool
-    unstructured: bool
-    selector: type[Selector] | None
-    chance: bool
+    aliases: tuple[str, ...]  # other names it answers to
+    structured: bool  # scores channels
+    unstructured: bool  # scores single weights
+    selector: type[Selector] | None  # the class where it picks sets instead of scores, else None
+    chance: bool  # that other seeds rank otherwise is its nature
 
     @property
     def needs(self) -> Need:
@@ -182,16 +174,6 @@ def parts_of(options: Any) -> list[Part]:
     return []
 
 
-def without_effect(options: Options, unit: Unit) -> Iterator[tuple[str, str]]:
-    """Options that differ from their default where these units make nothing of them, and why."""
-    for name, option in type(options).model_fields.items():
-        for mark in option.metadata:
-            if isinstance(mark, Only) and mark.unit != unit:
-                value, default = getattr(options, name), option.default
-                if value != default:
-                    yield name, f"{mark.why}; leave it at {default!r}"
-
-
 def require(name: str, options: Mapping[str, Any], unit: Unit) -> None:
     """Refuse a criterion that, or a part of which, does not score these units as it is told to.
 
@@ -208,9 +190,14 @@ def require(name: str, options: Mapping[str, Any], unit: Unit) -> None:
         able = ", ".join(one.name for one in criteria() if fits(one))
         raise NotApplicable(f"{entry.name} does not score {unit}; these do: {able}")
     resolved = resolve_options(name, options)
-    for option, why in without_effect(resolved, unit):
-        given = f"option {option!r} = {getattr(resolved, option)!r}"
-        raise OptionError(f"{entry.name}: {given} would be ignored where {unit} are pruned: {why}")
+    for option, field in type(resolved).model_fields.items():
+        value = getattr(resolved, option)
+        for mark in field.metadata:
+            if isinstance(mark, Only) and mark.unit != unit and value != field.default:
+                raise OptionError(
+                    f"{entry.name}: option {option!r} = {value!r} would be ignored where {unit} "
+                    f"are pruned: {mark.why}; leave it at {field.default!r}"
+                )
     for part in parts_of(resolved):
         require(part.criterion, part.options, unit)
 

@@ -76,7 +76,7 @@ def plan(
             show_scales(console, plans, store, throughput, data_root)
         else:
             planned = chosen.plan(console).only(only)
-            show_plan(console, planned, store, workers, throughput, data_root)
+            show_plan(console, planned, store, workers, throughput, data_root, chosen.keep)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -13,22 +14,13 @@ from suites.problem import DatasetSpec
 
 from ..data.datasets import load_dataset
 from ..errors import BenchError, ExportError
-from ..export.recipe import RECIPE, WEIGHTS, check, read_recipe
-from ..export.runtimes import (
-    Run,
-    Written,
-    outputs,
-    run_onnx,
-    run_torch_export,
-    to_onnx,
-    to_torch_export,
-)
+from ..export.recipe import REBUILD, RECIPE, WEIGHTS, check, read_recipe
+from ..export.runtimes import Run, checked, run_torch, to_onnx, to_torch_export, written
 from ..models.kept import kept_folder, load
 from ..store.store import Store
 from ..terminal import say
 from ..training.measure import evaluate
 
-REBUILD = Path(__file__).parents[1] / "export" / "rebuild.py"
 FORMATS = ("onnx", "torch-export", "safetensors")
 OFF = 0.005  # of the accuracy, by which a file may differ: some images lie on the border
 
@@ -54,27 +46,23 @@ def write_export(
     folder = kept_folder(trial, results)
     where, model, (inputs, _) = out or folder, load(folder), check(folder)
     recipe = read_recipe(folder)
-    file = where / f"{recipe.get('trial', {}).get('key', folder.name)[:12]}"
-    match to:
-        case "onnx":
-            written = to_onnx(model, inputs, file.with_suffix(".onnx"))
-            run, what = run_onnx(written.file), f"ONNX opset {written.opset}"
-        case "torch-export":
-            written = to_torch_export(model, inputs, file.with_suffix(".pt2"))
-            run, what = run_torch_export(written.file), "torch.export"
-        case _:
-            shutil.copytree(folder, where, dirs_exist_ok=True)
-            shutil.copy(REBUILD, where)
-            model, written = load(where), Written(where / WEIGHTS, 0.0)
-            run, what = (
-                lambda *args: outputs(model, args),
-                f"safetensors, with {RECIPE} and rebuild.py",
-            )
-    size = written.file.stat().st_size / 1e6
-    say(console, f"{written.file} ({size:.2f} MB): {what}, for batches of any size")
-    say(console, f"outputs are at most {written.difference:.1e} of their size from torch's")
+    file = where / recipe.get("trial", {}).get("key", folder.name)[:12]
+    if to == "onnx":
+        done = to_onnx(model, inputs, file.with_suffix(".onnx"))
+        what = f"ONNX opset {done.opset}"
+    elif to == "torch-export":
+        done, what = to_torch_export(model, inputs, file.with_suffix(".pt2")), to
+    else:
+        for one in (*folder.iterdir(), REBUILD):
+            name = one.name.replace(REBUILD.name, "rebuild.py")
+            written(where / name, partial(shutil.copyfile, one))
+        done = checked(model, inputs, where / WEIGHTS, run_torch(load(where)))
+        what = f"{to}, with {RECIPE} and rebuild.py"
+    size = done.file.stat().st_size / 1e6
+    say(console, f"{done.file} ({size:.2f} MB): {what}, for batches of any size")
+    say(console, f"outputs are at most {done.difference:.1e} of their size from torch's")
     if "trial" in recipe:
-        _say_accuracy(console, run, Store(results), recipe["trial"]["key"], data_root)
+        _say_accuracy(console, done.run, Store(results), recipe["trial"]["key"], data_root)
 
 
 def _say_accuracy(console: Console, run: Run, store: Store, key: str, data_root: Path) -> None:

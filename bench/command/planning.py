@@ -16,7 +16,9 @@ from suites import FidelitySuite
 
 from ..plan.graph import job_graph
 from ..plan.jobs import Trial, TrialJob
+from ..plan.keeping import asked_for
 from ..plan.plan import Plan
+from ..plan.sizes import dataset_size, model_size
 from ..plan.workload import Throughput, Work, own_epochs, prepared_epochs, recovery_epochs, work_of
 from ..store.store import Store
 from ..terminal import print_table, say
@@ -33,9 +35,9 @@ def show_plan(
     workers: int,
     throughput: Throughput,
     data_root: Path | None = None,
+    keep: str = "",
 ) -> None:
     """Jobs, trials, what is done, epochs, work, time, and what the declared analysis can show."""
-
     records = planned.records(store)
     pending = planned.pending(records)
     todo = job_graph(pending, store).jobs.values()
@@ -58,6 +60,13 @@ def show_plan(
     say(console, f"train/validation split: {splits(planned.suite)}")
     console.print()
     say(console, _time_left(pending, records, workers))
+    if kept := asked_for(planned, keep):
+        sizes = [
+            4e-6 * model_size(one.at.base.model, extent, store).params
+            for one in kept
+            if (extent := dataset_size(one.at.base.dataset, data_root))
+        ]
+        say(console, SAID("work", "kept", count=len(kept), megabytes=sum(sizes)))
     _show_tests(console, planned)
     first, course = planned.needed([])
     if course.looks:

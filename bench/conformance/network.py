@@ -50,7 +50,9 @@ def facts(network: Network) -> Iterator[tuple[str, str]]:
     yield "MACs", f"{count_macs(network.model, network.inputs):,}, as arithmetic and torch count"
     yield "parameters", f"{count_params(network.model):,}"
     apart = examine(network)
-    yield "half of every group", f"cut as if masked: {apart:.0e} of the outputs apart"
+    spanned = sum(one.normalizes_over_channels for one in groups)
+    only = f"; {spanned} groups, which layer or group norms span, run when cut" if spanned else ""
+    yield "half of every group", f"cut as if masked: {apart:.0e} of the outputs apart{only}"
     begun = time.perf_counter()
     try:
         with PeakMemory(network.model) as peak:

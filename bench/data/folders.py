@@ -108,18 +108,7 @@ def read_imagefolder(
     """
     if not source.spec.root:
         raise DataError("imagefolder: give its root, a folder with train/ and test/ (or val/)")
-    root = source.folder("")
-    if not isinstance(test, float):
-        return _class_folders(source, root, "it", classes, train, test)
-    folder = _folder(source, root, train, "it")
-    both = _listing(folder, _merged(folder, classes))
-    order = torch.randperm(
-        len(both.labels), generator=generator("test-split", dataset="imagefolder")
-    )
-    cut = max(1, round(test * len(order)))
-    tested, trained = (part.sort().values.tolist() for part in order.tensor_split([cut]))
-    parts = [both.part(trained), both.part(tested)]
-    return read_pictures(source, parts, len(set(both.labels)))
+    return _class_folders(source, source.folder(""), "it", classes, train, test)
 
 
 def read_imagenet(source: Source) -> Splits:
@@ -152,7 +141,7 @@ def read_cub200(source: Source) -> Splits:
         raise DataError(how) from error
     except (ValueError, KeyError) as error:
         raise DataError(f"the index files do not agree ({error!r}); {how}") from error
-    return read_pictures(source, listings, classes=max(listings[0].labels) + 1)
+    return read_pictures(source, listings)
 
 
 def count_images(root: Path, image_size: int) -> Contents | None:
@@ -178,10 +167,17 @@ def _class_folders(
     how: str,
     classes: Mapping[str, str | list[str]] | None = None,
     train: str = "train",
-    test: str | None = None,
+    test: str | Share | None = None,
 ) -> Splits:
     """The splits of class folders; `how` says what a person has to put there."""
     there = _folder(source, root, train, how)
+    merged = _merged(there, classes)
+    if isinstance(test, float):
+        both, draw = _listing(there, merged), generator("test-split", dataset="imagefolder")
+        order = torch.randperm(len(both.labels), generator=draw)
+        cut = max(1, round(test * len(order)))
+        tested, trained = (part.sort().values.tolist() for part in order.tensor_split([cut]))
+        return read_pictures(source, [both.part(trained), both.part(tested)])
     of_test = _folder(source, root, test or _test_folder(root).name, how)
     names = _class_names(there)
     if classes is None and _class_names(of_test) != names:
@@ -189,8 +185,7 @@ def _class_folders(
         raise DataError(
             f"{there} and {of_test} differ in their class folders: {', '.join(odd[:5])}"
         )
-    merged = _merged(there, classes)
-    return read_pictures(source, [_listing(one, merged) for one in (there, of_test)], len(merged))
+    return read_pictures(source, [_listing(one, merged) for one in (there, of_test)])
 
 
 def _folder(source: Source, root: Path, name: str, how: str) -> Path:

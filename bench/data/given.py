@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from itertools import chain
 from os.path import commonpath
 from pathlib import Path
 from typing import Any
@@ -42,11 +41,7 @@ def as_splits(source: Source, given: Any) -> Splits:
     if None not in arrays:
         return _of_arrays(source, [one for one in arrays if one])
     parts = [_pictures(f"dataset {name}: {split}", given[split]) for split in SPLITS]
-    return read_pictures(source, parts, _classes(parts))
-
-
-def _classes(parts: Sequence[Pictures]) -> int:
-    return 1 + max(chain.from_iterable(one.labels for one in parts))
+    return read_pictures(source, parts)
 
 
 def _arrays(what: str, given: Any) -> tuple[Tensor, Tensor] | None:
@@ -106,33 +101,29 @@ def _pictures(what: str, given: Any) -> Pictures:
     except (TypeError, ValueError, LookupError) as error:
         raise DataError(f"{what} is neither {_FORMS} ({error})") from error
     if not isinstance(first, str | Path):
-        return _at_hand(what, lambda at: given[at][0], labels)
+        return _AtHand(what, lambda at: given[at][0], labels)
     _check_labels(what, labels)
     files = [Path(one).absolute() for one, _ in given]
     folder = Path(commonpath([one.parent for one in files]))
     return Listing(folder, [one.relative_to(folder).as_posix() for one in files], labels)
 
 
-def _at_hand(what: str, get: Callable[[int], Any], labels: list[Any]) -> Pictures:
-    numbers = [int(one) if hasattr(one, "item") else one for one in labels]
-    _check_labels(what, numbers)
-    return _AtHand(what, get, numbers)
-
-
 class _AtHand(Sequence[Image.Image]):
     """Images that something else decodes, got by their number."""
 
-    def __init__(self, what: str, get: Callable[[int], Any], labels: list[int]) -> None:
-        self.what, self.get, self.labels = what, get, labels
+    def __init__(self, what: str, get: Callable[[int], Any], labels: list[Any]) -> None:
+        self.what, self.get = what, get
+        self.labels = [int(one) if hasattr(one, "item") else one for one in labels]
+        _check_labels(what, self.labels)
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, at: Any) -> Any:
         image = self.get(at)
-        if not isinstance(image, Image.Image):
-            image = _from_array(f"{self.what}: image {at}", np.asarray(image))
-        return image
+        if isinstance(image, Image.Image):
+            return image
+        return _from_array(f"{self.what}: image {at}", np.asarray(image))
 
     @property
     def files(self) -> Sequence[Picture]:
@@ -183,10 +174,8 @@ def read_hf(
         import datasets
     except ImportError as error:
         raise DataError(f"hf:{name} needs: pip install 'pruning-bench[hf]'") from error
-    before, datasets.config.HF_DATASETS_OFFLINE = (
-        datasets.config.HF_DATASETS_OFFLINE,
-        not source.download,
-    )
+    before = datasets.config.HF_DATASETS_OFFLINE
+    datasets.config.HF_DATASETS_OFFLINE = not source.download
     try:
         if source.spec.root:
             found = datasets.load_from_disk(str(source.folder("")))
@@ -201,7 +190,7 @@ def read_hf(
     finally:
         datasets.config.HF_DATASETS_OFFLINE = before
     parts = [
-        _at_hand(f"hf:{name}: {split}", images.__getitem__, labels)
+        _AtHand(f"hf:{name}: {split}", images.__getitem__, labels)
         for split, (images, labels) in zip((train, test), columns, strict=True)
     ]
-    return read_pictures(source, parts, _classes(parts))
+    return read_pictures(source, parts)

@@ -34,7 +34,7 @@ class Pictures(Protocol):
         """JSON that is equal for equal images, names and labels."""
 
 
-def read_pictures(source: Source, listings: Sequence[Pictures], classes: int) -> Splits:
+def read_pictures(source: Source, listings: Sequence[Pictures]) -> Splits:
     """Splits of RGB images: decoded once if small, read batch by batch if not."""
     known = find(source.spec.name)
     content = [listing.identity(source.cache) for listing in listings]
@@ -56,6 +56,7 @@ def read_pictures(source: Source, listings: Sequence[Pictures], classes: int) ->
         return Split(labels, lambda chosen: FileImages(listing.files, labels, chosen, *how))
 
     train, test = map(split, listings, content)
+    classes = 1 + max(max(one.labels) for one in listings)
     identity = [content, size, normalize.mean, normalize.std, source.spec.crops]
     return Splits(classes, 3, size, train, test, identity)
 

@@ -1,11 +1,17 @@
-"""Keeping a network: all of its tensors, and a recipe in JSON that says how it is built and cut."""
+"""Keeping a network: all of its tensors, and a recipe in JSON that says how it is built and cut.
+
+The recipe names a constructor, and what makes the pruned network of what that gives: layers that
+are gone, attributes that differ (`in_channels`, `groups`), tensors of other shapes. What rebuilds
+it is `rebuild.txt`, which people get as a script that needs nothing of this project.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+import runpy
+from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -13,14 +19,13 @@ from typing import Any
 
 from criteria.lazy import Tensor, nn, torch
 from criteria.network.given import copied
-from criteria.source import closure, hash_of
 from reports.seal import Unsealed, seal_json, unseal
 
 from ..errors import ExportError
-from .changes import changes, class_of, misfit, named_tensors
 from .runtimes import apart, bound, needs, outputs, resized, written
 
 RECIPE, WEIGHTS, CHECK = "pruning_recipe.json", "network.safetensors", "check.safetensors"
+REBUILD = Path(__file__).with_name("rebuild.txt")
 FIRST = 4096  # values of each output that are kept to check by
 # Copied files are read where this project and torch-pruning are not.
 PLAIN = {
@@ -37,76 +42,168 @@ Call = Mapping[str, Any]  # {"call": "module:function", "arguments": {...}}; arg
 def keep(
     folder: Path,
     model: nn.Module,
-    inputs: Any,
+    inputs: tuple[Any, ...],
     constructor: Call | None,
-    recipe: Mapping[str, Any],
+    about: Mapping[str, Any],
 ) -> None:
     """Write a network's tensors and then its recipe, and rebuild it from them.
 
     Args:
         model: on any device; it is left as it is.
-        inputs: one batch of its arguments, tensors: a tuple of them, or a mapping by name.
+        inputs: one batch of its arguments, all tensors.
         constructor: of the unpruned network; None where whoever loads it brings that.
-        recipe: what readers want to know; without a constructor also `changes` of the network.
+        about: what readers want to know; without a constructor also `changes` of the network.
 
     Raises:
         ExportError: the extra `export` is missing, the files cannot be written, or what is rebuilt
-            of them has other outputs.
+            of them is another network.
     """
     needs("safetensors")
     from safetensors.torch import save_file
 
-    model = copied(model).cpu().eval()
-    state, shared = _state(model)
-    modules = {name: _file(name) for name in _modules(constructor)}
-    users = {name: file for name, file in modules.items() if _users(file)}
-    whole = {
-        **recipe,
+    if not all(isinstance(one, torch.Tensor) for one in inputs):
+        raise ExportError("a network is kept with example inputs that are tensors")
+    model, first = copied(model).cpu().eval(), dict[int, str]()
+    tensors = named_tensors(model)
+    shared = {
+        name: first[id(one)]
+        for name, one in tensors.items()
+        if first.setdefault(id(one), name) != name
+    }
+    state = {name: tensors[name].detach().contiguous().clone() for name in first.values()}
+    names = dict.fromkeys(re.findall(r'"call": "(.*?):[^:"]*"', json.dumps(constructor)))
+    files = {one: Path(one if _plugin(one) else import_module(one).__file__ or "") for one in names}
+    copies = [one for one in names if _plugin(one) or one.startswith("bench.")]
+    recipe = {
+        **about,
         "made_by": {"pruning-bench": version("pruning-bench"), "torch": torch.__version__},
         "class": class_of(model),
         "constructor": constructor,
-        "files": {name: _copy(folder, file) for name, file in modules.items() if _alone(file)},
-        "sources": {name: hash_of(closure([file])) for name, file in users.items()},
+        "sources": {str(file): _sha256(file) for file in files.values()},
+        "files": {name: _copy(folder, files[name]) for name in copies},
         "shared": shared,
     }
     if constructor:
-        whole |= changes(_constructed(folder, whole), model)
+        recipe |= changes(_constructed(folder, recipe), model)
     written(folder / WEIGHTS, lambda path: save_file(state, path))
-    written(folder / CHECK, lambda path: save_file(_check(model, inputs), path))
-    whole["sha256"] = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
-    lines = ",\n".join(f' "{key}": {json.dumps(value)}' for key, value in whole.items())
+    one = tuple(each.cpu().contiguous() for each in resized(inputs, 1))
+    found = [each.flatten()[:FIRST].clone() for each in outputs(model, one)]
+    held = {f"input.{at}": each for at, each in enumerate(one)}
+    held |= {f"output.{at}": each for at, each in enumerate(found)}
+    written(folder / CHECK, lambda path: save_file(held, path))
+    recipe["sha256"] = _sha256(folder / WEIGHTS)
+    lines = ",\n".join(f' "{key}": {json.dumps(value)}' for key, value in recipe.items())
     sealed = seal_json(f"{{\n{lines}\n}}", RECIPE)
     written(folder / RECIPE, lambda path: Path(path).write_bytes(sealed))
-    if constructor:
-        kept(folder)
-    else:
-        _rebuilt(folder, model)
+    _rebuilt(folder, recipe, None if constructor else model)
 
 
 def kept(folder: Path, model: nn.Module | None = None) -> nn.Module:
     """The network in a folder, in eval mode on the CPU, its outputs held against those kept.
 
-    Args:
-        model: the unpruned network, changed in place; None constructs it.
-
-    Raises:
-        ExportError: it is not there, is not what was written, or cannot be rebuilt here.
+    `model` is the unpruned network, changed in place; None constructs it. Raises ExportError where
+    nothing is there, or not what was written, or it cannot be rebuilt here.
     """
     needs("safetensors")
     from safetensors.torch import load_file
 
     recipe = read_recipe(folder)
     model = model or _constructed(folder, recipe)
-    shapes = {name: [*one.shape] for name, one in load_file(folder / WEIGHTS).items()}
-    if fault := misfit(model, recipe, shapes):
-        raise ExportError(f"{folder} holds another network than this {class_of(model)}: {fault}")
-    return _rebuilt(folder, model)
+    then = {name: [*one.shape] for name, one in load_file(folder / WEIGHTS).items()}
+    then |= {name: then[first] for name, first in recipe["shared"].items()}
+    then |= recipe["unpruned_shapes"]
+    now = {name: [*one.shape] for name, one in named_tensors(model).items()}
+    gone = tuple(f"{name}." for name in recipe["gone"])
+    for name in {**then, **now}:
+        if now.get(name) != then.get(name) and not f"{name}.".startswith(gone):
+            raise ExportError(
+                f"{folder} holds another network than this {class_of(model)}, whose {name} is "
+                f"{now.get(name, 'missing')}: it was {then.get(name, 'missing')} before pruning"
+            )
+    return _rebuilt(folder, recipe, model)
+
+
+def read_recipe(folder: Path) -> dict[str, Any]:
+    """The recipe in a folder; ExportError where it or the weights are not what was written."""
+    try:
+        recipe = json.loads(unseal((folder / RECIPE).read_bytes(), RECIPE))
+        weights = _sha256(folder / WEIGHTS)
+    except OSError as error:
+        raise ExportError(f"no network is kept in {folder}: {error}") from error
+    except (Unsealed, ValueError) as error:
+        raise ExportError(f"{folder / RECIPE} was damaged or edited: {error}") from error
+    if weights != recipe["sha256"]:
+        raise ExportError(f"{folder / WEIGHTS} was damaged or edited: it has another SHA-256")
+    return recipe
+
+
+def check(folder: Path) -> tuple[tuple[Tensor, ...], list[Tensor]]:
+    """Arguments of a kept network, and the first values of each output that it gave."""
+    from safetensors.torch import load_file
+
+    held = load_file(folder / CHECK)
+    count = sum(name.startswith("input.") for name in held)
+    inputs = tuple(held[f"input.{at}"] for at in range(count))
+    return inputs, [held[f"output.{at}"] for at in range(len(held) - count)]
+
+
+def changes(unpruned: nn.Module, pruned: nn.Module) -> dict[str, Any]:
+    """Layers and tensors that are gone, attributes that differ, unpruned shapes of cut tensors.
+
+    Raises ExportError where the pruned network has a layer or tensor that the other one lacks.
+
+    >>> found = changes(nn.Linear(4, 3), nn.Linear(4, 2))
+    >>> found["attributes"], found["unpruned_shapes"]
+    ({'': {'out_features': 2}}, {'weight': [3, 4], 'bias': [3]})
+    """
+    before, after = (dict(one.named_modules(remove_duplicate=False)) for one in (unpruned, pruned))
+    old, new = named_tensors(unpruned), named_tensors(pruned)
+    others = [one for one in after if _kind(before.get(one)) != _kind(after[one])]
+    if strange := [*others, *(name for name in new if name not in old)]:
+        name = strange[0] or class_of(pruned)
+        raise ExportError(f"{name} is nothing that its constructor makes; no recipe leads to it")
+    gone = [name for name in (*before, *old) if name not in after and name not in new]
+    differ = {name: _attributes(before[name], layer) for name, layer in after.items()}
+    cut = [name for name, one in new.items() if one.shape != old[name].shape]
+    return {
+        "gone": [name for name in gone if name.rpartition(".")[0] not in gone],
+        "attributes": {name: found for name, found in differ.items() if found},
+        "unpruned_shapes": {name: list(old[name].shape) for name in cut},
+    }
+
+
+def named_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """All parameters and buffers, those of one tensor under each of its names."""
+    parameters = model.named_parameters(remove_duplicate=False)
+    return dict([*parameters, *model.named_buffers(remove_duplicate=False)])
+
+
+def class_of(one: object) -> str:
+    """`module.Class` of an object."""
+    return f"{type(one).__module__}.{_kind(one)}"
+
+
+def _kind(one: object) -> str:
+    return type(one).__qualname__
+
+
+def _attributes(before: nn.Module, after: nn.Module) -> dict[str, Any]:
+    """Attributes of a layer that differ and that JSON holds; hooks and mode are not among them."""
+    old, torchs = vars(before), vars(nn.Module())
+    return {
+        key: value
+        for key, value in vars(after).items()
+        if key not in torchs and _plain(value) and not (key in old and old[key] == value)
+    }
+
+
+def _plain(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return all(map(_plain, value))
+    return value is None or type(value) in (bool, int, float, str)
 
 
 def _constructed(folder: Path, recipe: Mapping[str, Any]) -> nn.Module:
-    """The unpruned network; raises ExportError where it cannot be built."""
-    from .rebuild import construct
-
     call = recipe["constructor"]
     if call is None:
         raise ExportError(
@@ -114,139 +211,56 @@ def _constructed(folder: Path, recipe: Mapping[str, Any]) -> nn.Module:
             "bench.load(path, model=...)"
         )
     try:
-        return construct(folder, recipe, call)
+        made: nn.Module = runpy.run_path(str(REBUILD))["construct"](folder, recipe, call)
     except Exception as error:  # of a user's constructor, or of what is not installed
         raise ExportError(
             f"{folder}: its constructor {call['call']} fails: {type(error).__name__}: {error}"
         ) from error
+    return made
 
 
-def _rebuilt(folder: Path, model: nn.Module) -> nn.Module:
+def _rebuilt(folder: Path, recipe: Mapping[str, Any], model: nn.Module | None) -> nn.Module:
     """Raises ExportError where the outputs are not those kept."""
-    from .rebuild import rebuild
-
-    rebuilt, (inputs, then) = rebuild(folder, model), check(folder)
-    found = outputs(rebuilt, inputs)
+    made: nn.Module = runpy.run_path(str(REBUILD))["rebuild"](folder, model)
+    inputs, then = check(folder)
+    found = outputs(made, inputs)
     difference = apart(then, [one.flatten()[:FIRST] for one in found])
     if difference > bound(found):
         raise ExportError(
-            f"{folder}: the rebuilt {class_of(model)} computes something else than the kept one; "
-            f"its outputs are {difference:.1e} of their size apart"
+            f"{folder}: rebuilt, this {class_of(made)} computes something else than the kept one, "
+            f"by {difference:.1e} of its outputs' size; has its code changed?"
         )
-    return rebuilt
+    return made
 
 
-def check(folder: Path) -> tuple[Any, list[Tensor]]:
-    """Arguments of a kept network, and the first values of each output that it gave."""
-    from safetensors.torch import load_file
-
-    inputs: dict[Any, Tensor] = {}
-    found: dict[int, Tensor] = {}
-    for key, one in load_file(folder / CHECK).items():
-        kind, _, name = key.partition(".")
-        if kind == "output":
-            found[int(name)] = one
-        else:
-            inputs[int(name) if name.isdecimal() else name] = one
-    by_place = tuple(inputs[place] for place in sorted(inputs)) if 0 in inputs else inputs
-    return by_place, [found[place] for place in sorted(found)]
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def _check(model: nn.Module, inputs: Any) -> dict[str, Tensor]:
-    """A batch of one, and what the network makes of it, by names that `check` reads."""
-    one = resized(inputs, 1)
-    named = one if isinstance(one, Mapping) else dict(enumerate(one))
-    if not all(isinstance(each, torch.Tensor) for each in named.values()):
-        raise ExportError("a network is kept with example inputs that are tensors")
-    inward = {f"input.{name}": each for name, each in named.items()}
-    found = dict(enumerate(outputs(model, one)))
-    outward = {f"output.{at}": each.flatten()[:FIRST] for at, each in found.items()}
-    return {name: each.cpu().clone().contiguous() for name, each in (inward | outward).items()}
+def call_of(build: Any, arguments: Mapping[str, Any]) -> Call:
+    """A call as a recipe writes it; raises ExportError for what others cannot import."""
+    if build.__module__ == "__main__" or "<" in build.__qualname__:
+        raise ExportError(
+            f"{build.__qualname__} cannot be imported by others; put it into a file of its own"
+        )
+    return {"call": f"{build.__module__}:{build.__qualname__}", "arguments": dict(arguments)}
 
 
-def read_recipe(folder: Path) -> dict[str, Any]:
-    """The recipe in a folder, its weights held against their SHA-256.
-
-    Raises:
-        ExportError: there is none, or it or the weights are not what was written.
-    """
-    try:
-        recipe = json.loads(unseal((folder / RECIPE).read_bytes(), RECIPE))
-        weights = (folder / WEIGHTS).read_bytes()
-    except OSError as error:
-        raise ExportError(f"no network is kept in {folder}: {error}") from error
-    except (Unsealed, ValueError) as error:
-        raise ExportError(f"{folder / RECIPE} was damaged or edited: {error}") from error
-    if hashlib.sha256(weights).hexdigest() != recipe["sha256"]:
-        raise ExportError(f"{folder / WEIGHTS} was damaged or edited: it has another SHA-256")
-    return recipe
-
-
-def call_of(build: Callable[..., Any], arguments: Mapping[str, Any]) -> Call:
-    """A call as a recipe writes it.
-
-    Raises:
-        ExportError: the function or class cannot be imported elsewhere.
-    """
-    module, name = build.__module__, build.__qualname__
-    if module == "__main__" or "<" in name:
-        raise ExportError(f"{name} cannot be imported by others; put it into a file of its own")
-    return {"call": f"{module}:{name}", "arguments": dict(arguments)}
-
-
-def _modules(call: Call | None) -> Iterator[str]:
-    if call is None:
-        return
-    yield call["call"].rpartition(":")[0]
-    for value in call["arguments"].values():
-        if isinstance(value, dict) and "call" in value:
-            yield from _modules(value)
-
-
-def _file(name: str) -> Path:
-    """Of a module, or a plugin, which is named by its file."""
-    return Path(name if name.endswith(".py") else import_module(name).__file__ or "")
-
-
-def _ours(file: Path) -> bool:
-    return Path(__file__).parents[1] in file.parents
-
-
-def _users(file: Path) -> bool:
-    """Whether no package index has it."""
-    return not _ours(file) and file.suffix == ".py" and "site-packages" not in file.parts
-
-
-def _alone(file: Path) -> bool:
-    """Whether a copy of it will do: it is ours, or a user's without helpers."""
-    return _ours(file) or (_users(file) and len(closure([file])) == 1)
+def _plugin(name: str) -> bool:
+    """Whether a module is named by its file."""
+    return name.endswith(".py")
 
 
 def _copy(folder: Path, file: Path) -> str:
-    text = "from __future__ import annotations\n\n" + _plain(file)
+    text = "from __future__ import annotations\n\n" + _standing_alone(file)
     written(folder / file.name, lambda path: Path(path).write_text(text, "utf-8"))
     return file.name
 
 
-def _plain(file: Path) -> str:
-    """The code of a module, with what it takes of ours in it."""
+def _standing_alone(file: Path) -> str:
+    """The code of a module, with what it takes of modules beside it in it."""
     text = file.read_text("utf-8")
     for pattern, plain in PLAIN.items():
         text = re.sub(pattern, plain, text, flags=re.MULTILINE)
-    if not _ours(file):
-        return text
     beside = re.compile(r"^from \.(\w+) import .*$", re.MULTILINE)
-    return beside.sub(lambda found: _plain(file.with_name(f"{found[1]}.py")), text)
-
-
-def _state(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """All tensors by name, also those that a state dict leaves out; further names by the first."""
-    state: dict[str, Tensor] = {}
-    first: dict[int, str] = {}
-    shared: dict[str, str] = {}
-    for name, one in named_tensors(model).items():
-        if first.setdefault(id(one), name) == name:
-            state[name] = one.detach().contiguous().clone()
-        else:
-            shared[name] = first[id(one)]
-    return state, shared
+    return beside.sub(lambda found: _standing_alone(file.with_name(f"{found[1]}.py")), text)

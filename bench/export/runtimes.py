@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,16 +22,12 @@ SIZES = (1, 3)  # of the batches that a file is checked on
 
 @dataclass(frozen=True)
 class Written:
-    """A file that another runtime reads.
-
-    Attributes:
-        difference: largest of its outputs and torch's, relative to the largest output.
-        opset: of ONNX.
-    """
+    """A file that another runtime reads."""
 
     file: Path
-    difference: float
-    opset: int | None = None
+    difference: float  # the largest of its outputs and torch's, relative to the largest output
+    run: Run = field(repr=False)
+    opset: int | None = None  # of ONNX
 
 
 def to_onnx(
@@ -54,8 +50,7 @@ def to_onnx(
         found = torch.onnx.export(program, (), dynamo=True, opset_version=opset, verbose=False)
         assert found is not None
         written(file, found.save)
-    difference = _checked(model, inputs, run_onnx(file), file)
-    return Written(file, difference, found.model.opset_imports[""])
+    return checked(model, inputs, file, run_onnx(file), found.model.opset_imports[""])
 
 
 def to_torch_export(model: nn.Module, inputs: tuple[Any, ...], file: Path) -> Written:
@@ -63,11 +58,11 @@ def to_torch_export(model: nn.Module, inputs: tuple[Any, ...], file: Path) -> Wr
     program = _program(model, inputs)
     with _refused("torch.export"):
         written(file, lambda path: torch.export.save(program, path))
-    return Written(file, _checked(model, inputs, run_torch_export(file), file))
+    return checked(model, inputs, file, run_torch_export(file))
 
 
 def run_onnx(file: Path) -> Run:
-    """An ONNX file as a function, run by onnxruntime on the CPU, in one thread as torch is here."""
+    """An ONNX file as a function, run by onnxruntime on the CPU, in as many threads as torch."""
     runtime = import_module("onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
@@ -75,7 +70,7 @@ def run_onnx(file: Path) -> Run:
     names = [one.name for one in session.get_inputs()]
 
     def run(*args: Any) -> list[Tensor]:
-        given = [one.numpy(force=True) for one in tensors(args)]
+        given = [one.numpy(force=True) for one in _tensors(args)]
         found = session.run(None, dict(zip(names, given, strict=True)))
         return [torch.from_numpy(one) for one in found]
 
@@ -84,29 +79,45 @@ def run_onnx(file: Path) -> Run:
 
 def run_torch_export(file: Path) -> Run:
     """A file of torch.export as a function."""
-    model = torch.export.load(file).module()
+    return run_torch(torch.export.load(file).module())
+
+
+def run_torch(model: nn.Module) -> Run:
+    """A network as a function."""
     return lambda *args: outputs(model, args)
+
+
+def checked(
+    model: nn.Module, inputs: tuple[Any, ...], file: Path, run: Run, opset: int | None = None
+) -> Written:
+    """Hold a file's outputs against a network's; ExportError, and no file, where they differ."""
+    largest = 0.0
+    for given in (resized(inputs, size) for size in SIZES):
+        with evaluated(model):
+            ours = outputs(model, given)
+        largest = max(largest, apart(ours, run(*given)))
+    if largest > bound(ours):
+        file.unlink()
+        raise ExportError(
+            f"{file.name} was not kept: its outputs differ from torch's by {largest:.1e} of "
+            "their size"
+        )
+    return Written(file, largest, run, opset)
 
 
 def needs(*packages: str) -> None:
     """Raise ExportError where a package of the extra `export` is not installed."""
-    missing = [one for one in packages if find_spec(one) is None]
-    if missing:
+    if missing := [one for one in packages if find_spec(one) is None]:
         raise ExportError(
             f"this needs {', '.join(missing)}, which the extra `export` brings: "
             "pip install 'pruning-bench[export]'"
         )
 
 
-def outputs(model: nn.Module, args: tuple[Any, ...] | Mapping[str, Any]) -> list[Tensor]:
+def outputs(model: nn.Module, args: tuple[Any, ...]) -> list[Tensor]:
     """All tensors that a network puts out, in whatever they are nested."""
     with torch.no_grad():
-        return tensors(model(**args) if isinstance(args, Mapping) else model(*args))
-
-
-def tensors(values: Any) -> list[Tensor]:
-    """All tensors in nested tuples, lists and mappings."""
-    return [one for one in pytree.tree_leaves(values) if isinstance(one, torch.Tensor)]
+        return _tensors(model(*args))
 
 
 def apart(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float:
@@ -119,40 +130,25 @@ def apart(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float:
     return found if found == found else float("inf")
 
 
-def resized(inputs: Any, size: int) -> Any:
-    """The same arguments as a batch of another size: its images repeated, or the first of them."""
-    batch = _batch(inputs)
-
-    def resize(one: Any) -> Any:
-        return one[torch.arange(size) % batch] if _batched(one, batch) else one
-
-    return pytree.tree_map(resize, inputs)
-
-
-def _program(model: nn.Module, inputs: tuple[Any, ...]) -> Any:
-    """The network as torch.export reads it, its batch of any size."""
-    two = resized(inputs, 2)  # of one image, torch takes the size for a constant
-    size = torch.export.Dim("batch")
-    shapes = pytree.tree_map(lambda one: {0: size} if _batched(one, 2) else None, two)
-    with evaluated(model), _refused("torch.export"), torch.no_grad():
-        return torch.export.export(model, two, dynamic_shapes=shapes)
-
-
-def _batch(inputs: Any) -> int:
-    return len(tensors(inputs)[0])
-
-
-def _batched(one: Any, size: int) -> bool:
-    return isinstance(one, torch.Tensor) and one.dim() > 0 and len(one) == size
-
-
 def bound(ones: Sequence[Tensor]) -> float:
     """How far outputs may be apart that were summed in another order: 1e-3 of float32."""
     return max(3 * torch.finfo(one.dtype).eps ** 0.5 for one in ones if one.is_floating_point())
 
 
+def resized(inputs: Any, size: int) -> Any:
+    """The same arguments as a batch of another size: its images repeated, or the first of them."""
+    batch = len(_tensors(inputs)[0])
+    return pytree.tree_map(
+        lambda one: one[torch.arange(size) % batch] if _batched(one, batch) else one, inputs
+    )
+
+
 def written(file: Path, save: Callable[[str], object]) -> None:
-    """Write a file under its name once it is whole."""
+    """Let `save` write a file under another name, and give it its own once it is whole.
+
+    Raises:
+        ExportError: the disk is full, or the folder cannot be written.
+    """
     part = file.with_name(f".part-{file.name}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -164,26 +160,26 @@ def written(file: Path, save: Callable[[str], object]) -> None:
         part.unlink(missing_ok=True)
 
 
-def _checked(model: nn.Module, inputs: tuple[Any, ...], run: Run, file: Path) -> float:
-    """The largest difference of a file's outputs; ExportError, and no file, where it is large."""
-    largest = 0.0
-    for size in SIZES:
-        given = resized(inputs, size)
-        with evaluated(model):
-            ours = outputs(model, given)
-        largest = max(largest, apart(ours, run(*given)))
-    if largest > bound(ours):
-        file.unlink()
-        raise ExportError(
-            f"{file.name} was not kept: its outputs differ from torch's by {largest:.1e} of "
-            "their size"
-        )
-    return largest
+def _program(model: nn.Module, inputs: tuple[Any, ...]) -> Any:
+    """The network as torch.export reads it, its batch of any size."""
+    two = resized(inputs, 2)  # of one image, torch takes the size for a constant
+    size = torch.export.Dim("batch")
+    shapes = pytree.tree_map(lambda one: {0: size} if _batched(one, 2) else None, two)
+    with evaluated(model), _refused("torch.export"), torch.no_grad():
+        return torch.export.export(model, two, dynamic_shapes=shapes)
+
+
+def _tensors(values: Any) -> list[Tensor]:
+    return [one for one in pytree.tree_leaves(values) if isinstance(one, torch.Tensor)]
+
+
+def _batched(one: Any, size: int) -> bool:
+    return isinstance(one, torch.Tensor) and one.dim() > 0 and len(one) == size
 
 
 @contextmanager
 def _refused(by: str) -> Iterator[None]:
-    """Exporters warn of themselves, and fail in many ways: the first line says which."""
+    """Exporters warn of themselves, and fail in many ways: the first lines say which."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

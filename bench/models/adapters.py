@@ -29,6 +29,8 @@ def adapted(model: nn.Module, unit: Unit = "head_dims") -> nn.Module:
             _becomes(layer, _AcrossChannels)
         elif place == "timm.models.ghostnet.GhostModule":
             _becomes(layer, _Kept)
+        elif place == "timm.models.metaformer.Scale":
+            vars(layer)["shape"] = (-1, *vars(layer)["shape"][1:])
         elif place.startswith("transformers.") and hasattr(layer, "v_proj"):
             _becomes(layer, _Heads)
             vars(layer)["unit"] = unit
@@ -59,26 +61,27 @@ class _Heads:
     """Transformers' attention, whose forward takes as many heads as there are, all as wide."""
 
     def whole_blocks(self: Any) -> dict[nn.Module, int]:
-        return {} if self.kept_whole() else dict.fromkeys(self._inner, self._counts.pop())
+        heads = self.q_proj.out_features // self.head_dim
+        return dict.fromkeys(_inner(self), heads) if _heads_follow(self) else {}
 
     def kept_whole(self: Any) -> list[nn.Module]:
-        """All, where there are others of keys, or something of each head that would stay."""
-        own = [*self.parameters(recurse=False), *self.buffers(recurse=False)]
-        plain = all(isinstance(one, nn.Linear | nn.Dropout) for one in self.children())
-        follow = plain and not own and len(self._counts) == 1
-        return [] if follow and self.unit == "heads" else self._inner
+        return [] if _heads_follow(self) else _inner(self)
 
     @property
     def products_follow(self: Any) -> nn.Module:
         return self.q_proj
 
-    @property
-    def _inner(self: Any) -> list[nn.Module]:
-        return [self.q_proj, self.k_proj, self.v_proj]
 
-    @property
-    def _counts(self: Any) -> set[int]:
-        return {one.out_features // self.head_dim for one in self._inner}
+def _inner(layer: Any) -> list[nn.Module]:
+    return [layer.q_proj, layer.k_proj, layer.v_proj]
+
+
+def _heads_follow(layer: Any) -> bool:
+    """Whether keys have as many heads as queries, and nothing else is there of each head."""
+    alike = len({one.weight.shape for one in _inner(layer)}) == 1
+    plain = all(isinstance(one, nn.Linear | nn.Dropout) for one in layer.children())
+    own = [*layer.parameters(recurse=False), *layer.buffers(recurse=False)]
+    return alike and plain and not own and layer.unit == "heads"
 
 
 class _Kept:

@@ -21,8 +21,9 @@ from suites.faults import meant, no_such
 from suites.files import read_yaml
 
 from ..errors import ModelError, at_fault
-from .architectures import ARCHITECTURES
 
+# Ours: their line in `bench list`, the `module:function` that builds one, and what is fixed there.
+ARCHITECTURES: dict[str, Any] = read_yaml(Path(__file__).with_name("architectures.yaml"))
 ALIASES: dict[str, list[str]] = read_yaml(Path(__file__).with_name("aliases.yaml"))
 CATALOG: Catalog[Registered] = Catalog("model", (), ModelError)
 Call = dict[str, Any]  # {"call": "module:attribute", "arguments": {...}}
@@ -65,18 +66,16 @@ def found(place: str) -> Callable[..., Any]:
         return next(one.type for one in CATALOG.all() if _place(one.type) == place)
     if not module or not attribute:
         raise ModelError(f"model {place!r}: expected PACKAGE.MODULE:NAME")
-    here = str(Path.cwd())
-    if not module.startswith(f"{__package__}."):
-        _refuse_two_places(module.partition(".")[0], here)
+    here, top = str(Path.cwd()), module.partition(".")[0]
+    local, other = PathFinder.find_spec(top, [here]), find_spec(top)
+    if local and other and local.origin and other.origin != local.origin and top != "bench":
+        places = f"{local.origin} and {other.origin}"
+        raise ModelError(f"there are two modules {top!r}: {places}; rename yours")
     if here not in sys.path:
         sys.path.append(here)  # last, so that a file of theirs shadows nothing installed
     try:
         held: Any = importlib.import_module(module)
     except (Exception, SystemExit) as error:  # of a user's code
-        lacks = getattr(error, "name", None) if isinstance(error, ModuleNotFoundError) else None
-        if lacks and f"{module}.".startswith(f"{lacks}."):
-            where = f"neither in {here} nor among the installed packages"
-            raise ModelError(f"model {place}: there is no module {lacks!r}, {where}") from error
         raise ModelError(f"model {place}: {at_fault(_file(module), error)}") from error
     try:
         build = attrgetter(attribute)(held)
@@ -97,15 +96,6 @@ def _file(module: str) -> Path:
     places = spec.submodule_search_locations or [spec.origin or top] if spec else [top]
     place = Path(next(iter(places))).joinpath(*parts)
     return place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
-
-
-def _refuse_two_places(top: str, here: str) -> None:
-    """Which of two modules of one name would be meant, nobody can know."""
-    local, other = PathFinder.find_spec(top, [here]), find_spec(top)
-    if local and other and local.origin and other.origin != local.origin:
-        raise ModelError(
-            f"there are two modules {top!r}: {local.origin} and {other.origin}; rename yours"
-        )
 
 
 def code_behind(build: Callable[..., Any], name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from criteria.lazy import nn
@@ -31,30 +32,26 @@ def load(
 
     folder = kept_folder(trial_or_path, results)
     if model is None:
+        if (here := str(Path.cwd())) not in sys.path:
+            sys.path.append(here)  # where a constructor may lie; last, as it shadows nothing
         return kept(folder)
     plain = given(model, check(folder)[0])
     return kept(folder, plain.returned(plain.model))
 
 
 def kept_folder(trial_or_path: str | Path, results: str | Path = "results") -> Path:
-    """The folder of a kept network.
-
-    Raises:
-        ExportError: there is none, or several trials begin with these letters.
-    """
-    path = Path(trial_or_path)
-    if path.name == RECIPE:
-        path = path.parent
-    if path.is_dir():
+    """The folder of a kept network; ExportError for none, or letters that several begin with."""
+    path, store, prefix = Path(trial_or_path), Store(Path(results)), str(trial_or_path)
+    path = path.parent if path.name == RECIPE else path
+    if path.is_dir() or not prefix:
         return path
-    store, prefix = Store(Path(results)), str(trial_or_path)
     folders = [one for one in sorted(store.root.glob("networks/*")) if one.name.startswith(prefix)]
-    if len(folders) == 1 and prefix:
+    if len(folders) == 1:
         return folders[0]
     if folders:
         names = ", ".join(one.name[: len(prefix) + 4] for one in folders[:3])
         raise ExportError(f"{prefix!r} fits {len(folders)} kept networks: {names}; give more of it")
-    if prefix and [*store.root.glob(f"records/{prefix}*.json")]:
+    if any(one.name.startswith(prefix) for one in store.root.glob("records/*")):
         raise ExportError(
             f"the network of trial {prefix} was not kept; bench run SUITE --keep METHOD makes it "
             "again and keeps it"

@@ -18,9 +18,9 @@ from suites.files import read_yaml
 from suites.problem import ModelSpec
 
 from ..errors import ModelError, at_fault
-from .architectures import ARCHITECTURES
 from .checkpoint import load_checkpoint
 from .constructors import (
+    ARCHITECTURES,
     CATALOG,
     Call,
     call,
@@ -87,10 +87,10 @@ def constructor(spec: ModelSpec, **shape: int) -> Call:
         return (from_timm if kind == "timm" else from_transformers)(spec, shape)
     if spec.name not in ARCHITECTURES:
         return call_of(spec.name, _users(spec.name), shape, spec.options)
-    architecture = ARCHITECTURES[spec.name]
-    _check_options(spec, architecture.builder(), architecture.fixed)
-    given = {**architecture.fixed, **shape, **spec.options}
-    return call(f"{__package__}.{architecture.where}", **given)
+    ours, place = ARCHITECTURES[spec.name], f"{__package__}.{ARCHITECTURES[spec.name]['where']}"
+    fixed = ours.get("fixed", {})
+    _check_options(spec, found(place), fixed)
+    return call(place, **{**fixed, **shape, **spec.options})
 
 
 def plain_constructor(spec: ModelSpec, **shape: int) -> Call:
@@ -105,7 +105,7 @@ def plain_constructor(spec: ModelSpec, **shape: int) -> Call:
 
 def list_models() -> dict[str, str]:
     """One line about each model."""
-    own = {name: architecture.about for name, architecture in ARCHITECTURES.items()}
+    own = {name: one["about"] for name, one in ARCHITECTURES.items()}
     return {**own, **{one.name: one.summary for one in CATALOG.all()}, **ELSEWHERE}
 
 

@@ -1,23 +1,18 @@
 """Whose networks are kept: all, those of some methods, or of the best."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
-from statistics import fmean
-from typing import TYPE_CHECKING
 
-from reports.records import Record
+from reports.records import Record, frame
 from suites import FidelitySuite
 from suites.faults import no_such
 
 from ..errors import ExportError, PlanError
 from ..export.recipe import read_recipe
+from ..export.runtimes import needs
 from ..store.store import Store
 from .jobs import Trial, TrialJob
-
-if TYPE_CHECKING:
-    from .plan import Plan
+from .plan import Plan
 
 
 def keeping(
@@ -31,16 +26,35 @@ def keeping(
 
     Raises:
         PlanError: none of these, or trials that make no networks.
+        ExportError: the extra `export` is missing.
     """
-    chosen = _asked(plan, asked, [] if pending else records)
-    ahead = {one.key for one in pending}
-    again = {one.key for one in records if one.status == "done"} & chosen
+    chosen, ahead = {one.key for one in asked_for(plan, asked)}, {one.key for one in pending}
+    if asked == "best":
+        chosen = _best(records) if records and not pending else set()
+    if chosen:
+        needs("safetensors")
+    again = {one.key for one in records if one.status == "done" and one.key in chosen}
     again = {key for key in again if not is_kept(store, key)}
     return [
         replace(one, keep=True) if isinstance(one, TrialJob) and one.key in chosen else one
         for one in plan.trials
         if one.key in ahead | again
     ]
+
+
+def asked_for(plan: Plan, asked: str) -> list[Trial]:
+    """The trials whose networks are to be kept; of the best, which nobody knows, of one method."""
+    if isinstance(plan.suite, FidelitySuite):
+        if asked:
+            raise PlanError(f"--keep {asked}: a suite of kind fidelity makes no pruned networks")
+        return []
+    known = plan.suite.method_names
+    names = known if asked == "all" or (plan.suite.keep and not asked) else asked.split(",")
+    names = known[:1] if asked == "best" else [one for one in names if one]
+    if wrong := [one for one in names if one not in known]:
+        allowed = [*known, "all", "best"]
+        raise PlanError(f"--keep: {no_such('method in this suite', wrong[0], allowed)}")
+    return [one for one in plan.trials if one.labels.method in names]
 
 
 def is_kept(store: Store, key: str) -> bool:
@@ -52,40 +66,10 @@ def is_kept(store: Store, key: str) -> bool:
     return True
 
 
-def _asked(plan: Plan, asked: str, records: Sequence[Record]) -> set[str]:
-    """Keys of the trials whose networks are to be kept, as far as that is known."""
-    if isinstance(plan.suite, FidelitySuite):
-        if asked:
-            raise PlanError(f"--keep {asked}: a suite of kind fidelity makes no pruned networks")
-        return set()
-    asked = asked or ("all" if plan.suite.keep else "")
-    if asked == "best":
-        return _best(records)
-    names = asked.split(",") if asked else []
-    known = plan.suite.method_names
-    if asked != "all" and (wrong := [one for one in names if one not in known]):
-        raise PlanError(
-            f"--keep: {no_such('method in this suite', wrong[0], [*known, 'all', 'best'])}"
-        )
-    return {one.key for one in plan.trials if asked == "all" or one.labels.method in names}
-
-
 def _best(records: Sequence[Record]) -> set[str]:
-    """Keys of the trials of the best methods; one with a trial that has failed is none."""
-    cells: dict[tuple[object, ...], dict[str, list[Record]]] = {}
-    for one in records:
-        at = one.labels
-        if at.matched_to is None:
-            cell = cells.setdefault((at.problem, at.budget, at.recovery), {})
-            cell.setdefault(at.method, []).append(one)
-    best: set[str] = set()
-    for cell in cells.values():
-        most = max(map(len, cell.values()))
-        means = {
-            name: fmean(one.measurements.pruned.top1 for one in trials if one.measurements)
-            for name, trials in cell.items()
-            if len(trials) == most and all(one.measurements for one in trials)
-        }
-        if means:
-            best |= {one.key for one in cell[max(means, key=means.__getitem__)]}
-    return best
+    """Keys of the trials of the best methods; one with a failed trial is behind the others."""
+    done = frame(one for one in records if one.labels.matched_to is None)
+    cell = ["problem", "budget", "recovery"]
+    means = done.groupby([*cell, "method"])["top1"].agg(["size", "mean"])
+    best = means.sort_values(["size", "mean"]).groupby(cell).tail(1).index
+    return {*done.set_index([*cell, "method"]).loc[best, "key"]}

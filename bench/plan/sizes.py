@@ -14,7 +14,7 @@ from suites.problem import DatasetSpec, ModelSpec
 from ..data.known import Contents, find
 from ..errors import StoreError
 from ..models import build_model, code_of
-from ..pruning.cost import count_macs
+from ..pruning.cost import count_macs, count_params
 from ..store.sealed import file_digests, read_json, write_json
 from ..store.store import Store
 
@@ -62,10 +62,11 @@ def _counted(root: Path, image_size: int) -> Contents | None:
 
 @dataclass(frozen=True)
 class ModelSize:
-    """The MACs of one image, and output channels of all convolutions and linear layers."""
+    """The MACs of one image, output channels of all convolutions and linear layers, parameters."""
 
     macs: int
     channels: int
+    params: int
 
 
 def model_size(spec: ModelSpec, extent: DatasetSize, store: Store | None = None) -> ModelSize:
@@ -106,4 +107,4 @@ def _size(spec: str, classes: int, channels: int, image_size: int) -> ModelSize:
         model = build_model(given, seed=0, **shape)
         macs = count_macs(model, (torch.empty(1, channels, image_size, image_size),))
     layers = [each for each in model.modules() if isinstance(each, nn.Conv2d | nn.Linear)]
-    return ModelSize(macs, sum(len(layer.weight) for layer in layers))
+    return ModelSize(macs, sum(len(layer.weight) for layer in layers), count_params(model))

@@ -1,5 +1,6 @@
 """Pruning in a notebook: one call from a model to a smaller one."""
 
+import inspect
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,8 +20,7 @@ from criteria.network.given import Given, given
 from criteria.registry import create, find, require
 
 from ..errors import BenchError, ExportError
-from ..export.changes import changes
-from ..export.recipe import call_of, keep
+from ..export.recipe import call_of, changes, keep
 from . import masks
 from .choose import choose_removed
 from .cost import ChannelCost, count_macs, count_params, weight_uses
@@ -47,7 +47,7 @@ class Pruned:
         masks: layer -> `[weights]`, True where one stayed; empty where channels left. A finetuning
             keeps them with `hold = bench.pruning.masks.Holder(model, masks)` and `hold()` after
             each step.
-        inputs: one batch, as it was given.
+        inputs: one batch of positional arguments.
         recipe: how the network came of the one that was given, for `save`.
     """
 
@@ -57,7 +57,7 @@ class Pruned:
     params: int
     dense_macs: int
     dense_params: int
-    inputs: Any = field(repr=False)
+    inputs: tuple[Any, ...] = field(repr=False)
     recipe: Mapping[str, Any] = field(repr=False)
     masks: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
 
@@ -172,7 +172,7 @@ def prune(
             )
         with torch.inference_mode(False):
             plain = given(model, example_inputs)
-            return _mask(plain, _arguments(example_inputs), score, share, scope, stops)
+            return _mask(plain, _by_place(model, example_inputs), score, share, scope, stops)
     if scope not in get_args(Scope):
         raise BenchError(f"scope {scope!r}: of channels it is one of {', '.join(get_args(Scope))}")
     rules = Rules("macs" if axis == "threshold" else axis, cast(Scope, scope), limits, tolerance)
@@ -200,7 +200,7 @@ def prune(
             count_params(pruned),
             count_macs(network.model, network.inputs),
             count_params(network.model),
-            _arguments(example_inputs),
+            _by_place(model, example_inputs),
             {
                 **changes(network.model, pruned),
                 "kept": network.kept_by_layer(choice.removed),
@@ -281,13 +281,16 @@ def _selector(
     return selector
 
 
-def _arguments(example_inputs: Any) -> tuple[Any, ...] | Mapping[str, Any]:
-    return example_inputs if isinstance(example_inputs, tuple | Mapping) else (example_inputs,)
+def _by_place(model: nn.Module, example_inputs: Any) -> tuple[Any, ...]:
+    """One batch as positional arguments."""
+    if isinstance(example_inputs, Mapping):
+        return inspect.signature(model.forward).bind(**example_inputs).args
+    return example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)
 
 
 def _mask(
     plain: Given,
-    given_inputs: Any,
+    given_inputs: tuple[Any, ...],
     score: Score,
     share: float,
     scope: str,

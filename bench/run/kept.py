@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from collections.abc import Collection
-from pathlib import Path
 
 from rich.console import Console
 
@@ -15,32 +14,28 @@ from ..terminal import say
 
 # Prints a line about each network that cannot be loaded.
 AFRESH = """
-import sys
-from bench import load
-from bench.errors import BenchError
+import sys, bench
 for folder in sys.argv[1:]:
     try:
-        load(folder)
-    except BenchError as error:
+        bench.load(folder)
+    except bench.errors.BenchError as error:
         print(error)
 """
 
 
 def check_kept(keys: Collection[str], store: Store, console: Console) -> None:
     """Load the networks of these trials in a fresh process, and say what came of it."""
-    folders = [str(store.network(key)) for key in sorted(keys) if is_kept(store, key)]
+    folders = [store.network(key) for key in sorted(keys) if is_kept(store, key)]
     done = subprocess.run(
         [sys.executable, "-c", AFRESH, *folders], capture_output=True, text=True, check=False
     )
     faults = done.stdout.splitlines() or done.stderr.splitlines()[-1:] * (done.returncode != 0)
     for fault in faults:
         say(console, ("not kept", "red"), f" {fault}")
-    files = [one for folder in folders for one in Path(folder).iterdir()]
-    size = sum(one.stat().st_size for one in files) / 1e6
+    size = sum(one.stat().st_size for folder in folders for one in folder.iterdir()) / 1e6
     networks = counted(len(folders) - len(faults), "pruned network")
-    where = store.root / "networks"
     say(
         console,
-        f"{networks} of {len(keys)} kept in {where} ({size:.1f} MB), rebuilt in a fresh process, "
-        "outputs equal",
+        f"{networks} of {len(keys)} kept in {store.root / 'networks'} ({size:.1f} MB), rebuilt in "
+        "a fresh process, outputs equal",
     )

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -18,7 +18,6 @@ from suites.faults import no_such
 from ..errors import BenchError
 from ..executors import make_executor
 from ..executors.process import visible_gpus
-from ..export.runtimes import needs
 from ..plan.jobs import Trial, TrialJob
 from ..plan.keeping import keeping
 from ..plan.plan import Plan
@@ -93,35 +92,26 @@ def _session(plan: Plan, request: Request, console: Console) -> int:
         if course.taken:
             say(console, course.last_look)
         pending = part.pending(records, retry_failed=request.retry_failed)
-        ahead = len(pending)
         among = plan if course.looks else part
-        pending = keeping(among, request.keep, records, store, pending)
+        todo = keeping(among, request.keep, records, store, pending)
+        again = f", {len(todo) - len(pending)} again for their networks"
         say(
             console,
             f"{counted(len(part.trials), 'trial')}{most}, "
-            f"{len(part.trials) - ahead} finished before, {ahead} to go; "
-            f"results in {request.settings.results}",
+            f"{len(part.trials) - len(pending)} finished before, {len(pending)} to go"
+            f"{again if len(todo) > len(pending) else ''}; results in {request.settings.results}",
         )
-        _say_again(pending, records, console)
         splits: Mapping[str, Examined] = {}
-        if any(isinstance(one, TrialJob) and one.keep for one in pending):
-            needs("safetensors")
-        if pending:
+        if todo:
             with console.status("checking data, models and budgets"):
-                splits = preflight(pending, replace(settings, device="cpu"))  # GPUs are for workers
-        if pending or (records and not _shown(plan, store, records)):
-            records = _run(plan, among, pending, splits, records, store, settings, request, console)
+                splits = preflight(todo, replace(settings, device="cpu"))  # GPUs are for workers
+        if todo or (records and not _shown(plan, store, records)):
+            records = _run(plan, among, todo, splits, records, store, settings, request, console)
         else:
             record_suite(plan, settings.plugins, store)
             declare(plan, store, records, console, runs=False)
-        lacking = keeping(among, request.keep, records, store)
-        return max(_conclude(plan, store, records, console), int(bool(lacking)))
-
-
-def _say_again(pending: Sequence[Trial], records: Sequence[Record], console: Console) -> None:
-    done = {one.key for one in records if one.status == "done"}
-    if again := sum(one.key in done for one in pending):
-        say(console, f"{counted(again, 'trial')} to make again, as their networks are to be kept")
+        lacking = bool(keeping(among, request.keep, records, store))
+        return max(_conclude(plan, store, records, console), int(lacking))
 
 
 def _run(
@@ -162,15 +152,12 @@ def _run(
             records = plan.records(store)
             needed, course = plan.needed(records)
             tried |= {one.key for one in pending if isinstance(one, TrialJob) and one.keep}
-            if pending and course.taken:
+            if look := bool(pending and course.taken):
                 say(console, course.last_look)
-                pending = needed.pending(records)
-            else:
-                pending = []
-            pending = keeping(among, request.keep, records, store, pending)
+            ahead = needed.pending(records) if look else []
+            pending = keeping(among, request.keep, records, store, ahead)
             if not (pending := [one for one in pending if one.key not in tried]):
                 break
-            _say_again(pending, records, console)
             executor = make_executor(request.executor, settings, request.workers, request.timeout_s)
         if tried:
             check_kept(tried, store, console)

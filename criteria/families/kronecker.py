@@ -33,16 +33,12 @@ from ..options import Only
 
 @dataclass(frozen=True)
 class Factors:
-    """The two factors of one layer; in a grouped convolution, of each block of its channels.
+    """The two factors of one layer; in a grouped convolution, of each block of its channels."""
 
-    Attributes:
-        inputs: A, `[blocks, in, in]`, patches ordered as the weight: channel, then kernel; the
-            bias last, where it counts.
-        outputs: G, `[blocks, out, out]`.
-    """
-
+    # A, `[blocks, in, in]`, patches ordered as the weight: channel, then kernel; the bias last,
+    # where it counts.
     inputs: Tensor
-    outputs: Tensor
+    outputs: Tensor  # G, `[blocks, out, out]`
 
 
 def factors(sources: Sequence[Batch], name: str, *, bias: bool = False) -> Factors:

@@ -41,7 +41,8 @@ def kind_of(module: nn.Module | nn.Parameter) -> LayerKind:
         return "linear"
     if isinstance(module, norms()) and module.weight is not None:
         return "layernorm" if isinstance(module, nn.LayerNorm) else "batchnorm"
-    return "spanning" if isinstance(module, nn.LayerNorm) else "other"  # it has no factors
+    # A norm over channels that has no factors, or whose units are of several blocks.
+    return "spanning" if isinstance(module, nn.LayerNorm | nn.GroupNorm) else "other"
 
 
 @dataclass(frozen=True, eq=False)

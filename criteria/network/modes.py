@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from ..lazy import nn, torch
 
 
 @contextmanager
-def evaluated(model: nn.Module) -> Iterator[None]:
-    """Eval mode; modes are put back, whatever happens."""
-    modes = [(module, module.training) for module in model.modules()]
+def _put_back(owners: Iterable[object], attribute: str) -> Iterator[None]:
+    """The attribute of these objects is afterwards what it was, whatever happens."""
+    before = [(one, getattr(one, attribute)) for one in owners]
     try:
-        model.eval()
         yield
     finally:
-        for module, training in modes:
-            module.training = training
+        for one, value in before:
+            setattr(one, attribute, value)
+
+
+@contextmanager
+def evaluated(model: nn.Module) -> Iterator[None]:
+    """Eval mode; modes are put back, whatever happens."""
+    with _put_back(model.modules(), "training"):
+        model.eval()
+        yield
 
 
 @contextmanager
 def in_autograd(model: nn.Module, wanted: bool) -> Iterator[None]:
     """Every parameter in autograd, or none, as in passes that make no gradients of weights; flags
     are put back, whatever happens."""
-    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    try:
+    with _put_back(model.parameters(), "requires_grad"):
         model.requires_grad_(wanted)
         yield
-    finally:
-        for parameter, flag in flags:
-            parameter.requires_grad_(flag)
 
 
 @contextmanager
@@ -44,15 +47,11 @@ def eval_with_gradients(model: nn.Module) -> Iterator[None]:
 def batch_statistics(model: nn.Module) -> Iterator[None]:
     """Batch norm by the statistics of the batch; the running ones stay as they are."""
     norms = [one for one in model.modules() if isinstance(one, nn.modules.batchnorm._BatchNorm)]
-    modes = [one.training for one in norms]
-    buffers = [dict(one._buffers) for one in norms]
-    try:
+    with _put_back(norms, "training"), _put_back(norms, "_buffers"):
         for norm in norms:
             norm.train()
-            for name, buffer in norm._buffers.items():  # copies move in their place
-                norm._buffers[name] = None if buffer is None else buffer.clone()
+            norm._buffers = {  # copies move in their place
+                name: None if buffer is None else buffer.clone()
+                for name, buffer in norm._buffers.items()
+            }
         yield
-    finally:
-        for norm, training, kept in zip(norms, modes, buffers, strict=True):
-            norm.training = training
-            norm._buffers.update(kept)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from ..errors import StructureError
 from ..lazy import Tensor, nn, torch
@@ -77,35 +76,13 @@ class Units:
                 silence(member.side, member.indices[torch.isin(member.units, units)])
 
 
-class Gathers(Protocol):
-    """What `Units` offers, and gates too: the entries of each unit side by side.
-
-    `rows` only moves entries, whatever the tensors hold; all objects of a list are of one network.
-    """
-
-    def __len__(self) -> int: ...
-
-    def tensors(self) -> dict[str, Tensor]: ...
-
-    def gradients(self) -> dict[str, Tensor]: ...
-
-    def rows(self, tensors: Mapping[str, Tensor]) -> Tensor: ...
-
-    def zero_(self, units: Tensor) -> None: ...
-
-
 @dataclass(frozen=True, eq=False)
 class Place:
-    """A parameter's entries that belong to units.
+    """A parameter's entries that belong to units."""
 
-    Attributes:
-        at: [entries], flat positions in the parameter, ascending.
-        unit: [entries], of all units of all groups, counted through, the one each belongs to.
-        vector: whether the parameter has one dimension: a norm's scale and shift, a bias, a gate.
-    """
-
-    at: Tensor
-    unit: Tensor
+    at: Tensor  # [entries], flat positions in the parameter, ascending
+    unit: Tensor  # [entries], of all units of all groups, counted through, the one each belongs to
+    # Whether the parameter has one dimension: a norm's scale and shift, a bias, a gate.
     vector: bool
 
 
@@ -115,14 +92,10 @@ class Entries:
 
     A unit's parameters are spread over rows and columns of many tensors. Here they are flat
     positions, one list a parameter, so that norms and factors of all units are one gather of each.
-
-    Attributes:
-        places: by parameter name.
-        sizes: units of each group.
     """
 
-    places: Mapping[str, Place]
-    sizes: list[int]
+    places: Mapping[str, Place]  # by parameter name
+    sizes: list[int]  # units of each group
 
     @property
     def units(self) -> int:
@@ -145,8 +118,8 @@ class Entries:
         return [part.nonzero()[:, 0] for part in chosen.split(self.sizes)]
 
     @classmethod
-    def of(cls, groups: Sequence[Gathers]) -> Entries:
-        """All entries of all units.
+    def of(cls, groups: Sequence[Units]) -> Entries:
+        """All entries of all units of one network.
 
         Raises:
             StructureError: an entry belongs to two units.

@@ -64,7 +64,7 @@ class _Rounds(Procedure):
 
     def _advance(self, taken: int) -> None:
         """Begin the next round where none is under way."""
-        while not self._met and not any(len(units) for units in self.controller.decaying()):
+        while not self._met and not self.controller.decaying.any():
             released = self.controller.releases > self._releases
             self._releases = self.controller.releases
             if self._round >= self.rounds and not released:
@@ -73,17 +73,14 @@ class _Rounds(Procedure):
             self._round += 1
             one_more = self._steps - taken >= 2 * (self.options.steps - 1)
             self.controller.rectifying = self._round < self.rounds or one_more
-            self.controller.begin(self._next(self.controller.gone()), at_once=True)
+            self.controller.begin(self._next(self.removed()), at_once=True)
 
     def _next(self, gone: Removed) -> Removed:
         """Units of this round: of lowest score on the network so far, those on cool-down last."""
         share = min(self._round / self.rounds, 1.0)
-        scores = [
-            values.index_fill(0, resting, torch.inf)
-            for values, resting in zip(
-                self.ground.score(self._model, gone), self.controller.resting(), strict=True
-            )
-        ]
+        resting = self.controller.entries.listed(self.controller.resting)
+        pairs = zip(self.ground.score(self._model, gone), resting, strict=True)
+        scores = [values.index_fill(0, rest, torch.inf) for values, rest in pairs]
         chosen = lowest(self.ground, scores, 1 - (1 - self.ground.budget) * share)
         return [one[~torch.isin(one, left)] for one, left in zip(chosen, gone, strict=True)]
 
@@ -97,7 +94,7 @@ class _Rounds(Procedure):
             raise TooFewSteps(f"{self.name}: training ended before all units had decayed")
 
     def removed(self) -> Removed:
-        return self.controller.gone()
+        return self.controller.entries.listed(self.controller.gone)
 
     def notes(self) -> dict[str, float]:
         return {"rounds": self._round, "releases": self.controller.releases}

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from ..errors import StructureError
 from ..lazy import Tensor, torch
-from ..network.units import Entries, Gathers
+from ..network.units import Entries, Units
 from ..options import Options
 from ..training import Training
 from .procedure import Removed
@@ -64,6 +64,7 @@ class DecayController:
 
     Attributes:
         entries: where the units lie.
+        decaying, gone: `[units]` booleans: on their way to zero, and zero for good.
         rectifying: whether units may be released; an owner without time for others says no.
         releases: so far.
 
@@ -71,17 +72,15 @@ class DecayController:
         StructureError: two units share an entry.
     """
 
-    def __init__(
-        self, groups: Sequence[Gathers], options: DecayOptions, training: Training
-    ) -> None:
+    def __init__(self, groups: Sequence[Units], options: DecayOptions, training: Training) -> None:
         self.options = options
         self.rectifying = True
         self._groups, self._network = groups, groups[0]
         self._training = training
         self.entries = Entries.of(groups)
         self._group, count = self.entries.groups, self.entries.units
-        self._decaying = torch.zeros(count, dtype=torch.bool)
-        self._gone = torch.zeros(count, dtype=torch.bool)
+        self.decaying = torch.zeros(count, dtype=torch.bool)
+        self.gone = torch.zeros(count, dtype=torch.bool)
         self._taken = torch.zeros(count, dtype=torch.long)  # n: rescalings of each unit so far
         self._resting = torch.zeros(count, dtype=torch.long)  # steps of cool-down ahead
         self._released = torch.zeros(count, dtype=torch.long)  # how often
@@ -104,15 +103,15 @@ class DecayController:
             StructureError: a unit decays already or is gone.
         """
         new = self.entries.chosen(which)
-        twice = new & (self._decaying | self._gone)
+        twice = new & (self.decaying | self.gone)
         if twice.any():
             at = int(twice.nonzero()[0])
-            state = "is gone" if self._gone[at] else "decays already"
+            state = "is gone" if self.gone[at] else "decays already"
             raise StructureError(
                 f"{int(twice.sum())} of the units to decay overlap with earlier ones: the first, "
                 f"of group {int(self._group[at])}, {state}"
             )
-        self._decaying |= new
+        self.decaying |= new
         self._taken[new] = 0
         self._seen[:, :, new] = torch.nan
         self._changed()
@@ -124,31 +123,24 @@ class DecayController:
 
     def after_backward(self) -> None:
         """Keeps what self-rectifying compares: weights before the step, lengths of gradients."""
-        if self.options.rectify is None or not self._decaying.any():
+        if self.options.rectify is None or not self.decaying.any():
             return
         values = self._fading.take(self._network.tensors())
         pulls = self.entries.norms(self._network.gradients())
-        self._before = self._decaying.clone(), self._fading, values, pulls
+        self._before = self.decaying.clone(), self._fading, values, pulls
 
     def after_step(self) -> None:
         """Rescales what decays, releases what resists, and holds at zero what is gone."""
         self._resting = (self._resting - 1).clamp(min=0)
         self._observe()
-        self._shrink(self._decaying)
+        self._shrink(self.decaying)
         self._release()
         self._finish()
 
-    def gone(self) -> Removed:
-        """Units of each group that are zero for good."""
-        return self.entries.listed(self._gone)
-
-    def decaying(self) -> Removed:
-        """Units of each group on their way to zero."""
-        return self.entries.listed(self._decaying)
-
-    def resting(self) -> Removed:
-        """Released units of each group on cool-down."""
-        return self.entries.listed(self._resting > 0)
+    @property
+    def resting(self) -> Tensor:
+        """`[units]` booleans: released ones on cool-down."""
+        return self._resting > 0
 
     @property
     def releases(self) -> int:
@@ -156,23 +148,22 @@ class DecayController:
 
     def state_dict(self) -> dict[str, Any]:
         return {"rectifying": self.rectifying} | {
-            name: getattr(self, f"_{name}").clone() for name in _STATE
+            name: getattr(self, name).clone() for name in _STATE
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.rectifying = state["rectifying"]
         for name in _STATE:
-            mine = getattr(self, f"_{name}")
-            setattr(self, f"_{name}", state[name].to(mine.device, copy=True))
+            setattr(self, name, state[name].to(getattr(self, name).device, copy=True))
         self._before = None
-        self._zero(self._gone)
+        self._zero(self.gone)
         self._changed()
 
     # One step.
 
     def _shrink(self, chosen: Tensor) -> None:
         """One rescaling of the chosen units; zero for those that are gone."""
-        if not (self._decaying | self._gone).any():
+        if not (self.decaying | self.gone).any():
             return
         self._taken += chosen
         tensors = self._network.tensors()
@@ -186,13 +177,13 @@ class DecayController:
             target = left / self.options.steps * first
             factors = torch.where(now > 0, target / now, 0)
         kept = torch.where(chosen.to(factors.device), factors, 1)
-        self._active.scale_(tensors, torch.where(self._gone.to(kept.device), 0, kept))
+        self._active.scale_(tensors, torch.where(self.gone.to(kept.device), 0, kept))
 
     def _finish(self) -> None:
-        done = self._decaying & (self._taken >= self.options.steps)
+        done = self.decaying & (self._taken >= self.options.steps)
         if done.any():
-            self._gone |= done
-            self._decaying &= ~done
+            self.gone |= done
+            self.decaying &= ~done
             self._zero(done)
             momenta = self._training.momenta()
             mine = self.entries.only(done)
@@ -207,8 +198,8 @@ class DecayController:
 
     def _changed(self) -> None:
         """Another set decays or is gone: its entries are looked up anew."""
-        self._fading = self.entries.only(self._decaying)
-        self._active = self.entries.only(self._decaying | self._gone)
+        self._fading = self.entries.only(self.decaying)
+        self._active = self.entries.only(self.decaying | self.gone)
 
     # Self-rectifying.
 
@@ -235,7 +226,7 @@ class DecayController:
             (counted * squares).sum(0), (weight * along).sum(0), (weight**2 * moved).sum(0)
         )
         length = relative_length(
-            (weight * pulls).norm(dim=0).cpu(), self._group, watched, self._gone
+            (weight * pulls).norm(dim=0).cpu(), self._group, watched, self.gone
         )
         seen = torch.stack([rate.cpu(), length]).to(self._seen)
         seen = torch.where(watched, seen, torch.nan)
@@ -250,16 +241,16 @@ class DecayController:
         outward, large = rate > rules.rate, length > rules.length
         resists = outward & large if rules.combine == "and" else outward | large
         midway = (self._taken > 1) & (self._taken < self.options.steps)
-        free = self._decaying & midway & resists & (self._released < rules.max_releases)
+        free = self.decaying & midway & resists & (self._released < rules.max_releases)
         if free.any():
-            self._decaying &= ~free
+            self.decaying &= ~free
             self._released += free
             rest = self.options.steps if rules.cool_down is None else rules.cool_down
             self._resting[free] = rest
             self._changed()
 
 
-_STATE = ("decaying", "gone", "taken", "resting", "released", "first", "seen")
+_STATE = ("decaying", "gone", "_taken", "_resting", "_released", "_first", "_seen")
 
 
 def escape_rate(squares: Tensor, along: Tensor, moved: Tensor) -> Tensor:

@@ -89,8 +89,8 @@ class Dhspg(Procedure):
 
     def after_backward(self, step: int) -> None:
         self.controller.after_backward()
-        resting = self._entries.chosen(self.controller.resting())
-        pushed = self._redundant & ~self._leaving & ~resting & (not self._met)
+        away = self._leaving | self.controller.resting
+        pushed = self._redundant & ~away & (not self._met)
         if not torch.equal(pushed, self._pushed[0]):
             self._pushed = pushed, self._entries.only(pushed), []
         mask, entries, _ = self._pushed
@@ -100,7 +100,7 @@ class Dhspg(Procedure):
         if self._pushed[0].any() and self._training.learning_rate > 0:
             self._push(*self._pushed)
         self.controller.after_step()
-        gone = self._entries.chosen(self.controller.gone())
+        gone = self.controller.gone
         self._met = self._met or (bool(gone.any()) and self._meets(gone))
 
     def _push(self, pushed: Tensor, entries: Entries, before: list[Tensor]) -> None:
@@ -132,12 +132,11 @@ class Dhspg(Procedure):
 
         Where the redundant are too coarse to meet it, finer units go as well.
         """
-        gone = self._entries.chosen(self.controller.gone())
+        gone = self.controller.gone
         if self._meets(gone):
             return
-        decaying = self._entries.chosen(self.controller.decaying())
         norms = self._entries.norms(self._tensors()).norm(dim=0).cpu()
-        later = (~decaying).to(norms) + (~self._redundant).to(norms)
+        later = (~self.controller.decaying).to(norms) + (~self._redundant).to(norms)
         last = norms + 2 * norms.max() * later
         scores = last.masked_fill(gone, -torch.inf).split([len(one) for one in self._units])
         chosen = self.ground.select(scores, self.ground.budget)
@@ -148,8 +147,7 @@ class Dhspg(Procedure):
     @property
     def _leaving(self) -> Tensor:
         """`[units]` booleans: those that are zero, or on their way."""
-        gone, decaying = self.controller.gone(), self.controller.decaying()
-        return self._entries.chosen(gone) | self._entries.chosen(decaying)
+        return self.controller.gone | self.controller.decaying
 
     def _share(self, chosen: Tensor) -> float:
         return self.ground.share(self._entries.listed(chosen))
@@ -194,8 +192,7 @@ class Dhspg(Procedure):
         return leaving
 
     def removed(self) -> Removed:
-        gone = self._entries.chosen(self.controller.gone())
-        return self._entries.listed(gone | self._forced)
+        return self._entries.listed(self.controller.gone | self._forced)
 
     def notes(self) -> dict[str, float]:
         return {

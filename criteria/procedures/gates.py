@@ -65,15 +65,11 @@ ROUNDING = 1e-9  # of shares of the cost
 
 
 class Beat(NamedTuple):
-    """A tick or a tock.
-
-    Attributes:
-        ticks: how many ticks have ended when it ends.
-        start, end: its steps.
-    """
+    """A tick or a tock."""
 
     is_tick: bool
-    ticks: int
+    ticks: int  # how many ticks have ended when it ends
+    # start, end: its steps
     start: int
     end: int
 
@@ -230,8 +226,10 @@ class Gates(Procedure):
         if self._decay is None:
             self._close(joined(self._removed, self._lowest(scores, self._removed, tick)))
             return
-        leaving = joined(self._removed, self._decay.decaying())
-        for values, mine, rest in zip(scores, leaving, self._decay.resting(), strict=True):
+        listed = self._decay.entries.listed
+        leaving = joined(self._removed, listed(self._decay.decaying))
+        resting = listed(self._decay.resting)
+        for values, mine, rest in zip(scores, leaving, resting, strict=True):
             values[mine] = -torch.inf
             values[rest] = torch.inf
         chosen = zip(self._lowest(scores, leaving, tick), leaving, strict=True)
@@ -242,8 +240,8 @@ class Gates(Procedure):
 
     def _settle(self, decay: DecayController) -> None:
         """Units whose gates have faded to zero leave whole."""
-        if _count(decay.gone()) > _count(self._removed):
-            self._close(decay.gone())
+        if decay.gone.sum() > sum(map(len, self._removed)):
+            self._close(decay.entries.listed(decay.gone))
 
     def _lowest(self, scores: Sequence[Tensor], before: Removed, tick: Beat) -> Removed:
         """What leaves by the end of a tick; never more than the budget asks for."""
@@ -261,7 +259,7 @@ class Gates(Procedure):
     def _close(self, removed: Removed) -> None:
         """Hold these units at zero from here on."""
         self._removed = removed
-        fading = _count(self._decay.decaying()) if self._decay else 0
+        fading = self._decay is not None and bool(self._decay.decaying.any())
         self._done = not fading and self.ground.share(removed) <= self.ground.budget + ROUNDING
         for units, gone in zip(self._units, removed, strict=True):
             units.zero_(gone)
@@ -272,7 +270,3 @@ def _flags(scores: Sequence[Tensor], units: Removed) -> list[Tensor]:
     """`[units]` of each group: whether a unit is among these."""
     pairs = zip(scores, units, strict=True)
     return [torch.zeros_like(one).bool().index_fill(0, chosen, True) for one, chosen in pairs]
-
-
-def _count(units: Removed) -> int:
-    return sum(map(len, units))

@@ -52,17 +52,12 @@ class Gram:
 
     W holds one filter a row. A grouped convolution has one of each of its groups, as filters that
     read different inputs have nothing to do with each other.
-
-    Attributes:
-        target: `[groups, filters, filters]`.
-        factor: `[groups, filters, filters]`, four times the weights of the squares.
-        transposed: whether the weight holds its inputs first.
     """
 
     weight: nn.Parameter
-    target: Tensor
-    factor: Tensor
-    transposed: bool
+    target: Tensor  # `[groups, filters, filters]`
+    factor: Tensor  # `[groups, filters, filters]`, four times the weights of the squares
+    transposed: bool  # whether the weight holds its inputs first
 
     def filters(self, tensor: Tensor) -> Tensor:
         """`[groups, filters, ...]`, a view of the weight or its gradient."""

@@ -1,7 +1,5 @@
 """HAP: a channel's mean curvature times its size."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from pydantic import Field

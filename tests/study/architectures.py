@@ -69,6 +69,11 @@ def units(subject: Subject) -> str:
     return str(sum(one.units for one in subject.network.structure.groups))
 
 
+def spanned(subject: Subject) -> str:
+    """Groups whose removal no mask equals, as a layer or group norm takes statistics over them."""
+    return str(sum(one.normalizes_over_channels for one in subject.network.structure.groups))
+
+
 def kept_whole(subject: Subject) -> str:
     return str(len(subject.network.structure.refused))
 
@@ -99,6 +104,7 @@ def half_kept(subject: Subject) -> str:
 COLUMNS: dict[str, Callable[[Subject], str]] = {
     "groups": groups,
     "units": units,
+    "norms span": spanned,
     "kept whole": kept_whole,
     "masked = pruned": masked_equals_pruned,
     "M MACs": macs,

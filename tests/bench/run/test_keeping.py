@@ -1,4 +1,4 @@
-"""Keeping networks: asked for before or after, it changes no record."""
+"""Keeping networks: asked for before or after, it changes no record; what is kept is exported."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 import toy
 from rich.console import Console
 
 import bench
-from bench.errors import ExportError, PlanError
+from bench.command.export import show_code, write_export
+from bench.errors import BenchError, ExportError, PlanError
 from bench.executors import make_executor
 from bench.export.recipe import RECIPE, WEIGHTS
-from bench.plan.keeping import is_kept, keeping
+from bench.export.runtimes import run_torch_export
+from bench.plan.keeping import asked_for, is_kept, keeping
 from bench.plan.plan import Plan, make_plan
+from bench.run.kept import check_kept
 from bench.run.live import Live
 from bench.run.run import run
 from bench.steps.workspace import Settings
 from bench.store.store import Store
+from reports.records import Measurements
 
 pytest.importorskip("safetensors")
 
-
-@pytest.fixture
-def results(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of a finished toy run."""
-    done = toy.finished(tmp_path_factory.getbasetemp() / "toy")
-    return Path(shutil.copytree(done, tmp_path / "results"))
+FEW = {"methods": ["l1"], "budgets": {"macs": [0.5]}}
 
 
 def run_again(plan: Plan, asked: str, results: Path) -> dict[str, int]:
@@ -39,72 +39,147 @@ def run_again(plan: Plan, asked: str, results: Path) -> dict[str, int]:
         return dict(run(trials, store, executor, live))
 
 
-def test_trials_that_are_done_are_made_again_and_stay_what_they_were(results: Path) -> None:
-    plan, store, before = make_plan(toy.suite()), Store(results), toy.outcomes(results)
-    assert run_again(plan, "l1", results) == {"done": 4}
-    assert toy.outcomes(results) == before
+def measured(store: Store, key: str) -> Measurements:
+    record = store.record(key)
+    assert record is not None
+    assert record.measurements is not None
+    return record.measurements
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy.finished(tmp_path_factory.getbasetemp() / "toy")
+
+
+@pytest.fixture(scope="module")
+def made(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The finished toy run, with two of its trials made again for their networks."""
+    results = tmp_path_factory.mktemp("kept") / "results"
+    shutil.copytree(finished, results)
+    threads = torch.get_num_threads()
+    assert run_again(make_plan(toy.suite(**FEW)), "l1", results) == {"done": 2}
+    torch.set_num_threads(threads)
+    return results
+
+
+@pytest.fixture
+def results(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "results"))
+
+
+@pytest.fixture
+def key(made: Path) -> str:
+    return make_plan(toy.suite(**FEW)).trials[0].key
+
+
+def test_trials_made_again_stay_what_they_were(finished: Path, made: Path) -> None:
+    assert toy.outcomes(made) == toy.outcomes(finished)
+    plan, store = make_plan(toy.suite()), Store(made)
     kept = [one for one in plan.trials if is_kept(store, one.key)]
-    assert {one.labels.method for one in kept} == {"l1"}
+    assert {(one.labels.method, one.labels.budget) for one in kept} == {("l1", 0.5)}
     for trial in kept:
-        record = store.record(trial.key)
-        assert record is not None
-        model = bench.load(trial.key[:12], results=results)
-        assert sum(one.numel() for one in model.parameters()) == record.measurements.params
+        model = bench.load(trial.key[:12], results=made)
+        found = sum(one.numel() for one in model.parameters())
+        assert found == measured(store, trial.key).params
         recipe = json.loads((store.network(trial.key) / RECIPE).read_text())
         assert recipe["trial"]["key"] == trial.key
         assert list(recipe["kept"]["classifier"]) == ["in"]
-    assert keeping(plan, "l1", plan.records(store), store) == []
+    few = make_plan(toy.suite(**FEW))
+    assert keeping(few, "l1", few.records(store), store) == []
+
+
+def test_a_fresh_process_says_what_it_can_rebuild(
+    results: Path, key: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check_kept([key], Store(results), Console(width=400))
+    assert "1 pruned network of 1 kept" in capsys.readouterr().out
+    (Store(results).network(key) / "check.safetensors").unlink()
+    check_kept([key], Store(results), Console(width=400))
+    assert "0 pruned networks of 1 kept" in capsys.readouterr().out
 
 
 def test_asking_for_networks_changes_no_key() -> None:
     plain, asked = make_plan(toy.suite()), make_plan(toy.suite(keep="networks"))
     assert [one.key for one in plain.trials] == [one.key for one in asked.trials]
     marked = keeping(asked, "", [], Store(Path("none")), asked.trials)
-    assert all(one.keep for one in marked)
+    assert all(vars(one)["keep"] for one in marked)
     assert [one.key for one in marked] == [one.key for one in plain.trials]
 
 
-def test_the_best_are_known_once_nothing_is_pending(results: Path) -> None:
-    plan, store = make_plan(toy.suite()), Store(results)
+def test_the_best_are_known_once_nothing_is_pending(finished: Path) -> None:
+    plan, store = make_plan(toy.suite()), Store(finished)
     records = plan.records(store)
     best = keeping(plan, "best", records, store)
     cells = {(one.labels.budget, one.labels.recovery) for one in best}
-    assert len(best) == len(cells) == 4
+    assert len(best) == len(cells) == len(asked_for(plan, "best")) == 4
     for one in best:
         rivals = [
-            each.measurements.pruned.top1
+            measured(store, each.key).pruned.top1
             for each in records
             if (each.labels.budget, each.labels.recovery)
             == (one.labels.budget, one.labels.recovery)
             and each.labels.matched_to is None
         ]
-        assert store.record(one.key).measurements.pruned.top1 == max(rivals)
+        assert measured(store, one.key).pruned.top1 == max(rivals)
     assert keeping(plan, "best", records[1:], store, plan.trials[:1]) == [plan.trials[0]]
 
 
-def test_a_damaged_network_is_made_again(results: Path) -> None:
-    plan, store = make_plan(toy.suite(methods=["l1"])), Store(results)
-    run_again(plan, "all", results)
-    (store.network(plan.trials[0].key) / WEIGHTS).write_bytes(b"torn")
+def test_a_damaged_network_is_to_be_made_again(results: Path, key: str) -> None:
+    plan, store = make_plan(toy.suite(**FEW)), Store(results)
+    (store.network(key) / WEIGHTS).write_bytes(b"torn")
     with pytest.raises(ExportError, match="was damaged or edited"):
-        bench.load(plan.trials[0].key, results=results)
+        bench.load(key, results=results)
     again = keeping(plan, "all", plan.records(store), store)
-    assert [one.key for one in again] == [plan.trials[0].key]
+    assert [one.key for one in again] == [key]
 
 
-def test_other_numbers_than_the_records_keep_nothing(results: Path) -> None:
-    plan, store = make_plan(toy.suite(methods=["l1"])), Store(results)
-    record = store.record(plan.trials[0].key)
-    found = record.measurements.model_copy(update={"macs": record.measurements.macs + 1})
-    store.write_record(record.model_copy(update={"measurements": found}))
+def test_other_numbers_than_the_records_keep_nothing(results: Path, key: str) -> None:
+    plan, store = make_plan(toy.suite(**FEW, recoveries=["none"])), Store(results)
+    shutil.rmtree(store.network(key))
+    record, before = store.record(key), measured(store, key)
+    assert record is not None
+    other = before.model_copy(update={"macs": before.macs + 1})
+    store.write_record(record.model_copy(update={"measurements": other}))
     statuses = run_again(plan, "all", results)
-    assert statuses["done"] == 4
-    assert [one for one in statuses if "gives other numbers than its record" in one]
-    assert store.record(record.key).measurements == found
-    assert not is_kept(store, record.key)
+    assert statuses.pop("done") == 1
+    assert "gives other numbers than its record" in next(iter(statuses))
+    assert measured(store, key) == other
+    assert not is_kept(store, key)
 
 
 def test_who_is_none_of_the_methods_is_named() -> None:
-    plan = make_plan(toy.suite())
     with pytest.raises(PlanError, match="there is no method in this suite 'l3'"):
-        keeping(plan, "l3", [], Store(Path("none")))
+        keeping(make_plan(toy.suite()), "l3", [], Store(Path("none")))
+
+
+def test_a_file_has_the_accuracy_of_its_trial(
+    results: Path, key: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console = Console(width=400)
+    write_export(console, key[:10], "torch-export", tmp_path, results, tmp_path)
+    said = capsys.readouterr().out
+    assert "for batches of any size" in said
+    top1 = measured(Store(results), key).pruned.top1
+    assert f"{top1:.2%} top-1 on 60 test images, {top1:.2%} in its record" in said
+    (logits,) = run_torch_export(tmp_path / f"{key[:12]}.pt2")(torch.zeros(5, 1, 8, 8))
+    assert logits.shape == (5, 10)
+    write_export(console, key, "safetensors", tmp_path / "out", results, tmp_path)
+    assert {"rebuild.py", "vgg.py", RECIPE, WEIGHTS} <= {
+        one.name for one in (tmp_path / "out").iterdir()
+    }
+    capsys.readouterr()
+    show_code(key, results)
+    assert "rebuild" in compile(capsys.readouterr().out, "rebuild.py", "exec").co_names
+
+
+def test_another_accuracy_is_told(results: Path, key: str, tmp_path: Path) -> None:
+    record, found = Store(results).record(key), measured(Store(results), key)
+    assert record is not None
+    pruned = found.pruned.model_copy(update={"top1": found.pruned.top1 / 2 + 0.3})
+    Store(results).write_record(
+        record.model_copy(update={"measurements": found.model_copy(update={"pruned": pruned})})
+    )
+    with pytest.raises(ExportError, match=r"in its record; use it for nothing"):
+        write_export(Console(quiet=True), key, "safetensors", None, results, tmp_path)
+    with pytest.raises(BenchError, match=r"there is no format 'onx' \(did you mean onnx\?\)"):
+        write_export(Console(quiet=True), key, "onx", None, results, tmp_path)

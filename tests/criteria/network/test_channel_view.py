@@ -316,6 +316,32 @@ def test_of_a_padded_resnet_only_the_inner_widths_are_prunable() -> None:
     verify(model, (images(1),), structure)
 
 
+def test_a_group_norm_keeps_its_groups_equally_wide() -> None:
+    """A unit is the channels at one position of all; as of a layer norm, no mask equals a cut."""
+    model = lively(
+        nn.Sequential(
+            conv(3, 8), nn.GroupNorm(2, 8), nn.SiLU(),
+            conv(8, 6), nn.BatchNorm2d(6), nn.SiLU(),
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, CLASSES),
+        )
+    )  # fmt: skip
+    structure = find_structure(model, images(1))
+    groups = {one.root: one for one in structure.groups}
+    assert (groups["0"].units, groups["0"].channels_per_unit) == (4, 2)
+    assert groups["0"].normalizes_over_channels
+    assert not groups["3"].normalizes_over_channels
+    verify(model, (images(1),), structure)
+    gone = [
+        torch.tensor([1]) if one is groups["0"] else torch.tensor([]) for one in structure.groups
+    ]
+    pruned = cut(model, structure.groups, gone)
+    kept = [0, 2, 3, 4, 6, 7]
+    norm, first = pruned.get_submodule("1"), pruned.get_submodule("0")
+    assert torch.equal(first.get_parameter("weight"), model[0].weight[kept])
+    assert torch.equal(norm.get_parameter("weight"), model[1].weight[kept])
+    assert pruned(images(2)).shape == (2, CLASSES)
+
+
 class Attends(nn.Module):
     """torch's own attention between linear layers."""
 

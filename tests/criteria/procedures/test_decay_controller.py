@@ -98,8 +98,8 @@ def test_smooth_pruning_follows_the_vectors(run: dict[str, Any]) -> None:
             assert moved.norm().item() == pytest.approx(run["norms_before"][at], abs=1e-6)
         torch.testing.assert_close(rows.x.data, torch.tensor([expected]).double(), **GIVEN)
     assert torch.equal(rows.x.data, torch.zeros(1, 2))
-    assert controller.gone()[0].tolist() == [0]
-    assert controller.decaying()[0].tolist() == []
+    assert controller.entries.listed(controller.gone)[0].tolist() == [0]
+    assert controller.entries.listed(controller.decaying)[0].tolist() == []
 
 
 def test_escape_rates_of_the_vectors() -> None:
@@ -159,8 +159,8 @@ def test_self_rectifying_follows_the_vectors() -> None:
     torch.testing.assert_close(seen[0], torch.tensor(given["escape"]).double(), **GIVEN)
     torch.testing.assert_close(seen[1], torch.tensor(given["length"]).double(), **GIVEN)
     push(training, controller, given["gradients"])
-    assert controller.resting()[0].tolist() == given["released"]
-    assert controller.decaying()[0].tolist() == [1, 2, 3]
+    assert controller.entries.listed(controller.resting)[0].tolist() == given["released"]
+    assert controller.entries.listed(controller.decaying)[0].tolist() == [1, 2, 3]
 
 
 def test_either_test_may_do() -> None:
@@ -172,7 +172,7 @@ def test_either_test_may_do() -> None:
     controller.begin(every(rows))
     for _ in range(2):
         push(training, controller, given["gradients"])
-    assert controller.resting()[0].tolist() == [0, 2]
+    assert controller.entries.listed(controller.resting)[0].tolist() == [0, 2]
 
 
 def test_gradients_are_compared_with_units_that_stay() -> None:
@@ -215,9 +215,9 @@ def test_a_released_unit_rests_and_may_then_decay_again() -> None:
     _, training, controller = outward(cool_down=2)
     for resting in ([], [0], [0], []):
         push(training, controller, AWAY)
-        assert controller.resting()[0].tolist() == resting
+        assert controller.entries.listed(controller.resting)[0].tolist() == resting
     controller.begin([torch.tensor([0])])
-    assert controller.decaying()[0].tolist() == [0]
+    assert controller.entries.listed(controller.decaying)[0].tolist() == [0]
 
 
 def test_releases_of_one_unit_are_limited() -> None:
@@ -228,7 +228,7 @@ def test_releases_of_one_unit_are_limited() -> None:
     for _ in range(5):
         push(training, controller, AWAY)
     assert controller.releases == 1
-    assert controller.gone()[0].tolist() == [0]
+    assert controller.entries.listed(controller.gone)[0].tolist() == [0]
     assert torch.equal(rows.x[0], torch.zeros(2))
 
 
@@ -238,7 +238,7 @@ def test_an_owner_may_stop_releases() -> None:
     for _ in range(5):
         push(training, controller, AWAY)
     assert controller.releases == 0
-    assert controller.gone()[0].tolist() == [0]
+    assert controller.entries.listed(controller.gone)[0].tolist() == [0]
 
 
 def test_rates_are_means_over_the_window() -> None:
@@ -346,7 +346,10 @@ def test_norms_fall_linearly_to_zero_and_the_cut_changes_nothing(
             now = one.rows(one.tensors())[gone].norm(dim=1)
             torch.testing.assert_close(now, expected, rtol=1e-6, atol=0)
     groups = groups_of(model)
-    assert all(torch.equal(one, other) for one, other in zip(controller.gone(), which, strict=True))
+    assert all(
+        torch.equal(one, other)
+        for one, other in zip(controller.entries.listed(controller.gone), which, strict=True)
+    )
     images, _ = labelled()
     with torch.no_grad():
         small, full = cut(model, groups, which).eval()(images), model.eval()(images)

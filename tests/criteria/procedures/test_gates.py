@@ -437,7 +437,7 @@ def test_a_fading_gate_follows_the_ramp_and_leaves_when_it_is_zero() -> None:
     # Beats of 2 steps: the first tick ends at 6, and the ramp at 11, in the next tock's first step.
     ride = Rehearsal(model, gates, epochs=5, steps=5).run(until=6)
     assert not any(map(len, gates.removed()))
-    leaving = gates._decay.decaying()
+    leaving = gates._decay.entries.listed(gates._decay.decaying)
     at = next(at for at, one in enumerate(leaving) if len(one))
     members = [one for one in gates.ground.groups[at].members if one.kind == "batchnorm"]
 
