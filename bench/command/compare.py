@@ -14,7 +14,6 @@ from ..terminal import print_table, say
 
 def show_difference(console: Console, result: MethodDifference) -> None:
     """Differences on each problem, then what may be said over them."""
-
     of = spoken()
     what = f"{of.quality} change in {of.points} of {of.title}"
     title = f"{result.method} minus {result.reference}, {what}"

@@ -82,7 +82,6 @@ def show_scales(
     data_root: Path | None = None,
 ) -> None:
     """What is to do of each scale of a suite."""
-
     rows, works = [], []
     for scale, planned in plans.items():
         pending = planned.pending(planned.records(store))
@@ -95,7 +94,6 @@ def show_scales(
 
 def _show_tests(console: Console, planned: Plan) -> None:
     """What every test of the page can show, before anything runs, and what would help most."""
-
     suite = planned.suite
     if isinstance(suite, FidelitySuite):
         say(console, SAID("tests", "fidelity", bases=suite.bases, fewest=FEWEST_BASES))
@@ -172,7 +170,6 @@ def _hours(hours: float) -> str:
 
 def show_epochs(console: Console, planned: Plan) -> None:
     """Print what methods train before they are scored, on the way, and to recover; alike as one."""
-
     by_method: dict[str, dict[str, set[int]]] = {}
     for trial in planned.trials:
         if isinstance(trial, TrialJob):

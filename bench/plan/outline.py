@@ -37,7 +37,6 @@ class Outline:
 
         Without looks that is the whole of it.
         """
-
         found = course(self.suite, records, self.expected)
         wanted = set(found.needed)
         kept = [trial for trial in self.trials if trial.labels in wanted]
