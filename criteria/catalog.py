@@ -122,8 +122,12 @@ class Catalog(Generic[E]):
         try:
             return kind.model_validate(dict(given))
         except ValidationError as error:
-            allowed = ", ".join(kind.model_fields) or "no options"
-            fault = _fault(error, kind)
+            first, allowed = error.errors()[0], ", ".join(kind.model_fields) or "no options"
+            key = ".".join(str(part) for part in first["loc"])
+            fault = f"option {key!r} = {first['input']!r}: {first['msg']}."
+            if first["type"] == "extra_forbidden":
+                hint = did_you_mean(key, kind.model_fields, most=1)
+                fault = f"there is no option {key!r}.{hint}"
             raise OptionError(f"{entry.name}: {fault} It takes: {allowed}") from error
 
 
@@ -139,12 +143,3 @@ def registering(catalog: Catalog[Registered], name: str) -> Callable[[T], T]:
         return one
 
     return decorate
-
-
-def _fault(error: ValidationError, kind: type[Options]) -> str:
-    """The first thing that is wrong with options, in words."""
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] != "extra_forbidden":
-        return f"option {key!r} = {first['input']!r}: {first['msg']}."
-    return f"there is no option {key!r}.{did_you_mean(key, kind.model_fields, most=1)}"

@@ -136,7 +136,9 @@ class _Prose(ast.NodeTransformer):
 
     def visit_Module(self, node: ast.Module) -> ast.AST:
         often = {name for name, times in Counter(_bound(node)).items() if times > 1}
-        node.body = [one for one in node.body if not _is_header(one, often)]
+        imports = (one for one in node.body if isinstance(one, ast.Import | ast.ImportFrom))
+        header = [one for one in imports if not often & {name.bound for name in _names(one)}]
+        node.body = [one for one in node.body if one not in header]
         return self.generic_visit(node)
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
@@ -169,12 +171,6 @@ def _bound(module: ast.Module) -> Iterator[str]:
                 yield name
             case ast.Name(id=name, ctx=ast.Store()):
                 yield name
-
-
-def _is_header(node: ast.stmt, often: set[str]) -> bool:
-    if not isinstance(node, ast.Import | ast.ImportFrom):
-        return False
-    return not often & {one.bound for one in _names(node)}
 
 
 class _ForTypeCheckers(ast.NodeTransformer):
@@ -260,11 +256,11 @@ def _reached(file: Path, one: Import) -> set[Reached]:
     if one.name == "*":
         return set(_follow(place, []))
     taken = [one.name] if one.name else []
-    chains = _chains(file, one.bound) or [[]]
+    chains = _chains(file).get(one.bound, [[]])
     if one.name is None and one.bound == one.module.split(".")[0]:  # `import a.b`, used as a.b.c
         rest = one.module.split(".")[1:]
         top = _locate(file, one.bound) or place
-        chains = [rest, *_chains(file, one.bound)] if rest else chains
+        chains = [rest, *_chains(file).get(one.bound, [])] if rest else chains
         return {to for chain in chains for to in _follow(top, chain)}
     return {to for chain in chains for to in _follow(place, taken + chain)}
 
@@ -307,13 +303,9 @@ def _is_module(file: Path, one: Import) -> bool:
     return place.is_dir() and _child(place, one.name) is not None
 
 
-def _chains(file: Path, bound: str) -> list[list[str]]:
-    """The attributes that a file takes of a name: `[["b", "c"]]` where it says `bound.b.c`."""
-    return _all_chains(file).get(bound, [])
-
-
 @cache
-def _all_chains(file: Path) -> dict[str, list[list[str]]]:
+def _chains(file: Path) -> dict[str, list[list[str]]]:
+    """The attributes that a file takes of each name: of a, `[["b", "c"]]` where it says `a.b.c`."""
     chains: dict[str, list[list[str]]] = {}
     ahead: list[ast.AST] = [_whole_tree(file)]
     while ahead:

@@ -17,7 +17,7 @@ Normalizing = Literal[
 
 class _Named(Section):
     name: str
-    label: Slug | None = Field(default=None, description="its name in tables; default: the name")
+    label: Slug | None = None  # its name in tables; default: the name
 
     @property
     def title(self) -> str:
@@ -36,31 +36,20 @@ class DatasetSpec(_Named):
     """A dataset by name; `imagefolder` also needs its root, relative to the data root."""
 
     root: str | None = None
-    options: dict[str, Any] = Field(default={}, description="its reader's own")
-    task: TaskSpec | None = Field(
-        default=None, description="a name, or {name, options}; default: the dataset's own"
-    )
+    options: dict[str, Any] = Field(default={})  # its reader's own
+    task: TaskSpec | None = None  # a name, or {name, options}; default: the dataset's own
     image_size: int | None = Field(default=None, ge=4)
-    normalize: Normalizing | None = Field(
-        default=None, description="mean and deviation by name; default: the dataset's"
-    )
-    crops: Literal["resized", "whole"] = Field(
-        default="resized",
-        description="of large images, a random 8 to 100 % of the area resized, or a random square "
-        "as wide as the shorter side",
-    )
-    validation: float = Field(
-        default=0.1,
-        ge=0,
-        lt=0.5,
-        description="share held out of train; 0: all is learned from, and no epoch is best on "
-        "images that it was not trained on",
-    )
-    train_images: int | None = Field(default=None, ge=1, description="use only so many, seeded")
-    test_images: int | None = Field(default=None, ge=1, description="use only so many, seeded")
-    recipes: dict[str, Recipe] = Field(
-        default={}, description="its own, in place of the suite's of the same names"
-    )
+    normalize: Normalizing | None = None  # mean and deviation by name; default: the dataset's
+    # Of large images, a random 8 to 100 % of the area resized, or a random square as wide as the
+    # shorter side
+    crops: Literal["resized", "whole"] = "resized"
+    # Share held out of train; 0: all is learned from, and no epoch is best on images that it was
+    # not trained on
+    validation: float = Field(default=0.1, ge=0, lt=0.5)
+    train_images: int | None = Field(default=None, ge=1)  # use only so many, seeded
+    test_images: int | None = Field(default=None, ge=1)  # use only so many, seeded
+    # Its own, in place of the suite's of the same names
+    recipes: dict[str, Recipe] = Field(default={})
 
     @field_validator("task", mode="before")
     @classmethod
@@ -82,32 +71,22 @@ class ModelSpec(_Named):
     """An architecture by name, and where its first weights come from."""
 
     options: dict[str, Any] = Field(default={})
-    weights: str | None = Field(default=None, description="torchvision weights by name")
-    checkpoint: str | None = Field(
-        default=None, description="path or https URL of a state dict; a URL needs its sha256"
-    )
-    sha256: str | None = Field(default=None, description="of the checkpoint's file")
-    recipe: str | Literal[False] | None = Field(
-        default=None,
-        description="base recipe of this model; false: take weights as they are, given or fresh",
-    )
-    datasets: list[str] | None = Field(
-        default=None, min_length=1, description="those of the suite's that it is on; default: all"
-    )
-    budgets: Budgets | None = Field(default=None, description="its own, on the suite's axis")
-    calibration: Calibration | None = Field(default=None, description="in place of the suite's")
-    recipes: dict[str, Recipe] = Field(
-        default={}, description="its own, in place of the dataset's and the suite's of these names"
-    )
-    selection: SelectionSpec | None = Field(
-        default=None, description="its own, key by key in place of the suite's"
-    )
-    methods: dict[str, dict[str, Any]] = Field(
-        default={}, description="of methods by name, the keys that are others here"
-    )
-    ignored: list[str] = Field(
-        default=[], description="layers whose output channels all stay, and those inside them"
-    )
+    weights: str | None = None  # torchvision weights by name
+    checkpoint: str | None = None  # path or https URL of a state dict; a URL needs its sha256
+    sha256: str | None = None  # of the checkpoint's file
+    # Base recipe of this model; false: take weights as they are, given or fresh
+    recipe: str | Literal[False] | None = None
+    # Those of the suite's that it is on; default: all
+    datasets: list[str] | None = Field(default=None, min_length=1)
+    budgets: Budgets | None = None  # its own, on the suite's axis
+    calibration: Calibration | None = None  # in place of the suite's
+    # Its own, in place of the dataset's and the suite's of these names
+    recipes: dict[str, Recipe] = Field(default={})
+    selection: SelectionSpec | None = None  # its own, key by key in place of the suite's
+    # Of methods by name, the keys that are others here
+    methods: dict[str, dict[str, Any]] = Field(default={})
+    # Layers whose output channels all stay, and those inside them
+    ignored: list[str] = Field(default=[])
 
     @property
     def given(self) -> bool:

@@ -9,7 +9,8 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,18 +30,21 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         StoreError: the disk is full, or the folder cannot be written.
     """
+    with _put_in_place(path) as whole, whole.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def _put_in_place(path: Path) -> Iterator[Path]:
+    """Where to write a file of that name, which then takes its place."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".", suffix=".part") as folder:
+            whole = Path(folder) / path.name
+            yield whole
+            whole.replace(path)
     except OSError as error:
         raise cannot_write(path, error) from error
 
@@ -81,15 +85,9 @@ def write_large(path: Path, fill: Callable[[Path], None]) -> None:
 
     Of two processes that write it at once, one whole file is left. Raises StoreError.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".", suffix=".part") as folder:
-            whole = Path(folder) / path.name
-            fill(whole)
-            seal_file(whole, sealed_name(path))
-            whole.replace(path)
-    except OSError as error:
-        raise cannot_write(path, error) from error
+    with _put_in_place(path) as whole:
+        fill(whole)
+        seal_file(whole, sealed_name(path))
 
 
 def read_sealed(path: Path) -> bytes | None:

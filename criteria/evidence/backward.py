@@ -84,11 +84,8 @@ class BackwardPass:
         if len(self.hooks.uses[name]) > 1:
             use.made_gradient = gradient  # a sample's gradient is the sum over uses, then squared
             return
-
-        def fold(part: str, gradients: Tensor) -> None:
-            self._add_squares(name, part, gradients)
-
-        fold_gradients(use.module, use.given.detach(), gradient, fold)
+        add = partial(self._add_squares, name)
+        fold_gradients(use.module, use.given.detach(), gradient, add)
 
     def _square_all(self, name: str) -> None:
         """Square the sum over a layer's uses; those that the loss does not reach add nothing."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import traceback
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -50,23 +50,16 @@ def find_structure(
     _refuse_unfit(model, ignored)
     with eval_with_gradients(model):
         raw, final = _trace(model, example_inputs)
-    names = _names(model)
     stay = [*ignored, *(layer for layers in _said(model, "kept_whole") for layer in layers)]
     kept_out = {id(layer) for one in stay for layer in one.modules()}
-    blocks, whole = _equal_blocks(model), _declared(model, "whole_blocks")
-    factors = {*_declared(model, "equal_blocks"), *whole}
     partly = _partly_covered(raw)
     groups, refused = [], {}
     for items in (_root_first(items, model) for items in raw):
-        root = names[id(items[0].target)]
-        reason = _reason_to_refuse(items, kept_out, final, partly, names)
-        if reason is None:
-            try:
-                groups.append(_group(root, items, names, blocks, whole, factors))
-            except _Irregular as irregular:
-                reason = str(irregular)
-        if reason is not None:
-            refused[root] = reason
+        try:
+            _refuse_untrusted(items, kept_out, final, partly)
+            groups.append(_group(items))
+        except _Refused as reason:
+            refused[items[0].name] = str(reason)
     recurrent = [name for name, one in model.named_modules() if isinstance(one, nn.RNNBase)]
     refused |= dict.fromkeys(recurrent, "recurrent")
     if not groups:
@@ -80,15 +73,38 @@ class _Item:
     """One entry of a torch-pruning group, without the graph behind it."""
 
     target: nn.Module | nn.Parameter
+    name: str
     side: Side
     indices: list[int]
     root_indices: list[int | None]
     prune: Any
     dim: int
+    blocks: int  # equal ones along this side of the layer
+    heads: int  # blocks of it that leave or stay whole
+    multiplied: bool  # as of `Member`
+
+    @property
+    def key(self) -> tuple[int, Side]:
+        return id(self.target), self.side
+
+    @property
+    def width(self) -> int:
+        """Channels of this side in the whole layer."""
+        target = self.target
+        if isinstance(target, nn.Parameter):
+            return target.shape[self.dim]
+        sides = ("in", "out") if self.side == "both" else (self.side,)
+        asked = [f"{side}_{unit}" for side in sides for unit in ("channels", "features")]
+        for name in (*asked, "num_features", "num_channels", "num_parameters", "embed_dim"):
+            if hasattr(target, name):
+                return int(getattr(target, name))
+        if isinstance(target, nn.LayerNorm):
+            return target.normalized_shape[-1]
+        return max(self.indices) + 1
 
 
-class _Irregular(Exception):
-    """A group whose units are not all alike."""
+class _Refused(Exception):
+    """Why a group cannot be trusted."""
 
 
 def _refuse_unfit(model: nn.Module, ignored: Collection[nn.Module]) -> None:
@@ -113,6 +129,7 @@ def _trace(model: nn.Module, example_inputs: Any) -> tuple[list[list[_Item]], se
     inputs = example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)
     plain = pytree.tree_map(normal, inputs)
     graph = tp.DependencyGraph()
+    items_of = _reader(model, graph)
     try:
         with warnings.catch_warnings(action="ignore"), within(LONGEST_TRACE):
             graph.build_dependency(
@@ -123,15 +140,15 @@ def _trace(model: nn.Module, example_inputs: Any) -> tuple[list[list[_Item]], se
                 customized_pruners=_own_pruners(model),
                 verbose=False,
             )
-            groups = list(graph.get_all_groups())
+            groups = [(group, items_of(group)) for group in graph.get_all_groups()]
             final = {
                 id(item.target)
-                for group in groups
+                for group, items in groups
                 if _makes_output(graph, group)
-                for item in _items(graph, group)
+                for item in items
                 if item.side != "in"
             }
-            return [_items(graph, group) for group in groups], final
+            return [items for _, items in groups], final
     except TooLong as error:
         raise StructureError(
             f"torch-pruning finds no end in following the channels of {type(model).__name__}, "
@@ -151,28 +168,34 @@ def _last_edge(error: BaseException) -> str:
     return f"{edges[-1].source.name} -> {edges[-1].target.name}" if edges else "its first layer"
 
 
-def _items(graph: Any, group: Any) -> list[_Item]:
-    """A group's entries, without reshapes and the like, which hold nothing to remove."""
-    known = {id(module) for module in graph.model.modules()}
-    known |= {id(parameter) for parameter in graph.model.parameters()}
-    items = []
-    for entry in group:
-        module, handler = entry.dep.target.module, entry.dep.handler
-        if id(module) not in known:
-            continue
-        into = graph.is_in_channel_pruning_fn(handler)
-        out = graph.is_out_channel_pruning_fn(handler)
-        items.append(
-            _Item(
-                target=module,
-                side="both" if into and out else "out" if out else "in",
-                indices=list(entry.idxs),
-                root_indices=list(entry.root_idxs),
-                prune=handler,
-                dim=entry.dep.target.pruning_dim,
-            )
+def _reader(model: nn.Module, graph: Any) -> Callable[[Any], list[_Item]]:
+    """Lists a group's entries, without reshapes and the like, which hold nothing to remove."""
+    names = {id(module): name for name, module in model.named_modules()}
+    names |= {id(parameter): name for name, parameter in model.named_parameters()}
+    tied, whole = _declared(model, "equal_blocks"), _declared(model, "whole_blocks")
+    blocks = _equal_blocks(model) | {layer: (1, count) for layer, count in tied.items()}
+
+    def read(dep: Any, indices: list[int], root_indices: list[int | None]) -> _Item:
+        target, into = dep.target.module, graph.is_in_channel_pruning_fn(dep.handler)
+        out, at = graph.is_out_channel_pruning_fn(dep.handler), id(target)
+        return _Item(
+            target=target,
+            name=names[at],
+            side="both" if into and out else "out" if out else "in",
+            indices=indices,
+            root_indices=root_indices,
+            prune=dep.handler,
+            dim=dep.target.pruning_dim,
+            blocks=blocks.get(at, (1, 1))[bool(out)],
+            heads=whole.get(at, 1) if out else 1,
+            multiplied=out and not into and (at in tied or at in whole),
         )
-    return items
+
+    return lambda group: [
+        read(one.dep, list(one.idxs), list(one.root_idxs))
+        for one in group
+        if id(one.dep.target.module) in names
+    ]
 
 
 def _makes_output(graph: Any, group: Any) -> bool:
@@ -247,7 +270,7 @@ def _equal_blocks(model: nn.Module) -> dict[int, tuple[int, int]]:
             groups = module.groups
             if groups > 1 and groups != module.out_channels:  # not depthwise
                 blocks[id(module)] = (groups, groups)
-    return blocks | {layer: (1, count) for layer, count in _declared(model, "equal_blocks").items()}
+    return blocks
 
 
 def _declared(model: nn.Module, what: str) -> dict[int, int]:
@@ -261,122 +284,76 @@ def _said(model: nn.Module, what: str) -> list[Any]:
     return [say() for say in methods if callable(say)]
 
 
-def _names(model: nn.Module) -> dict[int, str]:
-    names = {id(module): name for name, module in model.named_modules()}
-    return names | {id(parameter): name for name, parameter in model.named_parameters()}
-
-
-def _width(item: _Item) -> int:
-    """Channels of an item's side in its whole layer."""
-    target = item.target
-    if isinstance(target, nn.Parameter):
-        return target.shape[item.dim]
-    for side in ("in", "out"):
-        if item.side == side or item.side == "both":
-            for attribute in (f"{side}_channels", f"{side}_features"):
-                if hasattr(target, attribute):
-                    return int(getattr(target, attribute))
-    for attribute in ("num_features", "num_channels", "num_parameters", "embed_dim"):
-        if hasattr(target, attribute):
-            return int(getattr(target, attribute))
-    if isinstance(target, nn.LayerNorm):
-        return target.normalized_shape[-1]
-    return max(item.indices) + 1
-
-
 def _partly_covered(raw: list[list[_Item]]) -> set[tuple[int, Side]]:
     """Layer sides that all groups together reach only in part, or twice."""
     reached: dict[tuple[int, Side], list[int]] = {}
     widths: dict[tuple[int, Side], int] = {}
     for item in (item for items in raw for item in items):
-        reached.setdefault((id(item.target), item.side), []).extend(item.indices)
-        widths[(id(item.target), item.side)] = _width(item)
+        reached.setdefault(item.key, []).extend(item.indices)
+        widths[item.key] = item.width
     return {key for key, seen in reached.items() if sorted(seen) != list(range(widths[key]))}
 
 
-def _reason_to_refuse(
-    items: list[_Item],
-    kept_out: set[int],
-    final: set[int],
-    partly: set[tuple[int, Side]],
-    names: dict[int, str],
-) -> str | None:
+def _refuse_untrusted(
+    items: list[_Item], kept_out: set[int], final: set[int], partly: set[tuple[int, Side]]
+) -> None:
     for item in items:
-        name = names[id(item.target)]
-        if id(item.target) in kept_out and item.side != "in":
-            return f"{name} is ignored"
-        if id(item.target) in final and item.side != "in":
-            return f"{name} makes the network's output"
+        name, made = item.name, item.side != "in"
+        if id(item.target) in kept_out and made:
+            raise _Refused(f"{name} is ignored")
+        if id(item.target) in final and made:
+            raise _Refused(f"{name} makes the network's output")
         if isinstance(item.target, nn.MultiheadAttention):
-            return f"{name} is an opaque nn.MultiheadAttention"
-        if (id(item.target), item.side) in partly:
-            return (
+            raise _Refused(f"{name} is an opaque nn.MultiheadAttention")
+        if item.key in partly:
+            raise _Refused(
                 f"only a part of the {item.side} channels of {name} was traced (a padded shortcut?)"
             )
         if None in item.root_indices:
-            return f"some channels of {name} have no root channel"
-    return None
+            raise _Refused(f"some channels of {name} have no root channel")
 
 
-def _group(
-    root: str,
-    items: list[_Item],
-    names: dict[int, str],
-    blocks: dict[int, tuple[int, int]],
-    whole: dict[int, int],
-    factors: Collection[int],
-) -> Group:
-    channels = len(items[0].indices)
-    unit_of = _tie(items, channels, names, blocks, whole)
+def _group(items: list[_Item]) -> Group:
+    unit_of = _tie(items)
     units = int(unit_of.max()) + 1
     members = []
     for item in items:
         owner = unit_of[torch.tensor(item.root_indices)]
-        if not torch.equal(
-            owner.bincount(minlength=units).unique(), torch.tensor([len(owner) // units])
-        ):
-            raise _Irregular(f"{names[id(item.target)]} holds unequal shares of its channels")
-        into, out = blocks.get(id(item.target), (1, 1))
+        shares = owner.bincount(minlength=units).unique()
+        if not torch.equal(shares, torch.tensor([len(owner) // units])):
+            raise _Refused(f"{item.name} holds unequal shares of its channels")
         members.append(
             Member(
-                name=names[id(item.target)],
+                name=item.name,
                 kind=kind_of(item.target),
                 side=item.side,
                 indices=torch.tensor(item.indices),
                 units=owner,
-                blocks=into if item.side == "in" else out,
+                blocks=item.blocks,
                 transposed=bool(getattr(item.target, "transposed", False)),
-                width=_width(item),
+                width=item.width,
                 prune=item.prune,
                 dim=item.dim,
-                multiplied=item.side == "out" and id(item.target) in factors,
+                multiplied=item.multiplied,
             )
         )
-    return Group(root, units, tuple(members))
+    return Group(items[0].name, units, tuple(members))
 
 
-def _tie(
-    items: list[_Item],
-    channels: int,
-    names: dict[int, str],
-    blocks: dict[int, tuple[int, int]],
-    whole: dict[int, int],
-) -> Tensor:
+def _tie(items: list[_Item]) -> Tensor:
     """Unit of each root channel: channels at one position of all blocks of a layer are one unit.
 
     So are all channels of a block that leaves or stays as a whole.
     """
-    unit = torch.arange(channels)
+    unit = torch.arange(len(items[0].indices))
     for item in items:
-        into, out = blocks.get(id(item.target), (1, 1))
-        count = into if item.side == "in" else out
-        heads = 1 if item.side == "in" else whole.get(id(item.target), 1)
-        if count == heads == 1:
+        if item.blocks == item.heads == 1:
             continue
-        if sorted(item.indices) != list(range(_width(item))):
-            raise _Irregular(f"the blocks of {names[id(item.target)]} reach beyond this group")
+        width = item.width
+        if sorted(item.indices) != list(range(width)):
+            raise _Refused(f"the blocks of {item.name} reach beyond this group")
         at = torch.tensor(item.indices)
-        tie = at // (_width(item) // heads) if heads > 1 else at % (_width(item) // count)
+        tie = at // (width // item.heads) if item.heads > 1 else at % (width // item.blocks)
         owner = torch.tensor(item.root_indices)
         for one in tie.unique():  # the few positions or blocks; joins classes of channels
             tied = unit[owner[tie == one]].unique()

@@ -103,6 +103,5 @@ def _positions(batch: Batch, member: Member) -> tuple[int, int]:
 
     shapes = batch.evidence("shapes of layers", Need.SAMPLES, pass_one)[member.name]
     where = slice(2, None) if member.kind == "conv" else slice(1, -1)
-    return sum(one[where].numel() for one, _ in shapes), sum(
-        one[where].numel() for _, one in shapes
-    )
+    into, out = (sum(one[where].numel() for one in side) for side in zip(*shapes, strict=True))
+    return into, out

@@ -86,13 +86,12 @@ class RGD(Selector):
         if not self._norms:
             why = "; ".join(f"{root}: {reason}" for root, reason in self.kept_whole.items())
             raise NotApplicable(f"{self.name} can hash the maps of no group: {why}")
-        return [self._evidence(group) for group in self.groups]
-
-    def _evidence(self, group: Group) -> Tensor:
-        if group not in self._norms:
-            return torch.zeros(group.units, group.units, dtype=torch.float64)  # nothing is alike
-        similarity = similarities(self._agreements[group], self._bits[group])
-        return similarity.diagonal_scatter(self._norms[group])
+        return [
+            similarities(self._agreements[group], self._bits[group]).diagonal_scatter(norms)
+            if (norms := self._norms.get(group)) is not None
+            else torch.zeros(group.units, group.units, dtype=torch.float64)  # nothing is alike
+            for group in self.groups
+        ]
 
     @staticmethod
     def removed(evidence: Tensor, knob: float) -> Tensor:

@@ -84,7 +84,9 @@ def no_space(*_: Any, **__: Any) -> Any:
 
 STEPS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "making the folder": lambda patch: patch.setattr(Path, "mkdir", no_space),
-    "making the file": lambda patch: patch.setattr("bench.store.sealed.tempfile.mkstemp", no_space),
+    "making the file": lambda patch: patch.setattr(
+        "bench.store.sealed.tempfile.TemporaryDirectory", no_space
+    ),
     "fsync": lambda patch: patch.setattr("bench.store.sealed.os.fsync", no_space),
     "renaming": lambda patch: patch.setattr(Path, "replace", no_space),
 }

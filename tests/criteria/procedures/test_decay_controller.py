@@ -118,7 +118,7 @@ def test_escape_rates_of_the_vectors() -> None:
     controller.begin([torch.tensor([0])])
     for _ in range(given["steps"]):
         push(training, controller, given["runs"][0]["gradient"])
-    found = controller.state_dict()["seen"][0, :, 0]
+    found = controller.state_dict()["_seen"][0, :, 0]
     torch.testing.assert_close(found, torch.tensor(given["runs"][0]["escape"]).double(), **GIVEN)
 
 
@@ -155,7 +155,7 @@ def test_self_rectifying_follows_the_vectors() -> None:
     controller.begin(every(rows))
     push(training, controller, given["gradients"])
     assert controller.releases == 0  # the first step is exempt
-    seen = controller.state_dict()["seen"][:, 0]
+    seen = controller.state_dict()["_seen"][:, 0]
     torch.testing.assert_close(seen[0], torch.tensor(given["escape"]).double(), **GIVEN)
     torch.testing.assert_close(seen[1], torch.tensor(given["length"]).double(), **GIVEN)
     push(training, controller, given["gradients"])
@@ -260,7 +260,7 @@ def test_shrunken_rows_count_by_what_is_left_of_them() -> None:
     controller.begin([torch.tensor([0])])
     for left in range(5, 0, -1):
         push(training, controller, [[5 / left, 0], [1, 0]])
-    lengths = controller.state_dict()["seen"][1, :, 0]
+    lengths = controller.state_dict()["_seen"][1, :, 0]
     assert lengths.tolist() == pytest.approx([1] * 5)
 
 
