@@ -11,8 +11,8 @@ from PIL import Image
 
 from ..errors import DataError
 from .augment import Augmentation, Jitter, jittered, shifted
-from .folders import _images_in, _test_folder
-from .images import ArrayImages, Batch, Draw, Tensor, _parts
+from .folders import images_in, test_folder
+from .images import ArrayImages, Batch, Draw, Tensor
 from .picture import decode
 from .reader import Source, Split, Splits, normalization, refuse_keys
 
@@ -27,7 +27,7 @@ class MaskedImages(ArrayImages):
         self, order: Tensor, size: int, draw: Draw, augment: Augmentation, jitter: Jitter
     ) -> Iterator[Batch]:
         """Augmentation: images and masks are shifted, over what is ignored, and mirrored alike."""
-        for part in _parts(order, size):
+        for part in in_parts(order, size):
             numbers = part.to(self.pixels.device)
             masks = IGNORED - self.labels[numbers]  # what is shifted in is zero
             both = torch.cat([self.pixels[numbers], masks[:, None]], dim=1)
@@ -51,7 +51,7 @@ def read_segmentation(source: Source) -> Splits:
     content = hashlib.sha256(f"{size} {normalize}".encode())
 
     def split(folder: Path) -> Split:
-        pairs = [_pair(folder, name, size) for name in _images_in(folder, "images")]
+        pairs = [_pair(folder, name, size) for name in images_in(folder, "images")]
         if not pairs:
             raise DataError(f"{spec.name}: {folder / 'images'} has no images")
         pixels, labels = (torch.from_numpy(np.stack(each)) for each in zip(*pairs, strict=True))
@@ -60,7 +60,7 @@ def read_segmentation(source: Source) -> Splits:
         return Split(labels, lambda chosen: MaskedImages(*there, chosen, normalize))
 
     root = source.folder("")
-    train, test = split(root / "train"), split(_test_folder(root))
+    train, test = split(root / "train"), split(test_folder(root))
     classes = [int(one.labels[one.labels != IGNORED].max()) + 1 for one in (train, test)]
     if classes[1] > classes[0]:
         raise DataError(f"{spec.name}: masks for tests have classes that train/ has not")
