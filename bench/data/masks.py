@@ -12,7 +12,7 @@ from PIL import Image
 from ..errors import DataError
 from .augment import Augmentation, Jitter, jittered, shifted
 from .folders import images_in, test_folder
-from .images import ArrayImages, Batch, Draw, Tensor
+from .images import ArrayImages, Batch, Draw, Tensor, in_parts
 from .picture import decode
 from .reader import Source, Split, Splits, normalization, refuse_keys
 

@@ -178,7 +178,7 @@ def test_a_language_model_from_text_to_report(
         budgets={"params": [0.9]},
         calibration={"images": 32, "batch_size": 16},
         bases=1,
-        latency=False,
+        measure={"deployed": []},
     )
     plan, store = make_plan(asked), Store(tmp_path)
     go(tmp_path, plan)
