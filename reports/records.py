@@ -26,7 +26,7 @@ from pydantic import (
     model_validator,
 )
 
-from suites.protocol import Axis
+from suites.protocol import Axis, Deployment, Runtime
 
 from .metric import STEM, TOP1, Metric, possible, renamed, speaking_of, spoken
 from .seal import Unsealed, seal_json, unseal
@@ -158,11 +158,34 @@ class Latency(_Frozen):
     (0.75, (0.7, 0.76), False)
     """
 
+    runtime: Runtime = "eager"
+    version: str = ""  # of the runtime; records of old do not tell
     batch_size: Positive
-    dense_ms: Above  # median over rounds
+    threads: Positive = 1
+    dense_ms: Above  # median over rounds, of the fastest batch of each
     pruned_ms: Above
+    percentiles_ms: tuple[Above, Above, Above] | None = None  # pruned: 10, 50, 90 % of all batches
+    peak_bytes: tuple[Count | None, Count | None] = (None, None)  # pruned, dense
+    file_bytes: tuple[Count | None, Count | None] = (None, None)
     ratios: Annotated[list[Above], Field(min_length=1)]  # pruned / dense, of every round
     aa_ratio: Above  # a copy of the dense network / the dense one: what noise alone makes
+
+    @property
+    def deployment(self) -> str:
+        """Where it was measured, as people read it."""
+        one = Deployment(runtime=self.runtime, batch=self.batch_size, threads=self.threads)
+        return one.title
+
+    @property
+    def numbers(self) -> dict[str, float | None]:
+        """What is shown of the pruned network, and how long the dense one takes."""
+        low, _, high = self.percentiles_ms or (None, None, None)
+        peak, file = (kept and kept / 2**20 for kept, _ in (self.peak_bytes, self.file_bytes))
+        return {
+            "ms": self.pruned_ms, "p10_ms": low, "p90_ms": high, "dense_ms": self.dense_ms,
+            "kept_percent": 100 * self.ratio, "images_s": 1000 * self.batch_size / self.pruned_ms,
+            "peak_mb": peak, "file_mb": file,
+        }  # fmt: skip
 
     @property
     def ratio(self) -> float:
@@ -189,6 +212,22 @@ class Latency(_Frozen):
         return max(self.off, abs(self.aa_ratio - 1)) <= LATENCY_BOUND
 
 
+class BudgetCheck(_Frozen):
+    """What came of a budget of latency: shares of the dense network's."""
+
+    asked: Share
+    predicted: Above  # by the table of single operations
+    latency: Latency  # as measured
+    round_to: Positive  # that kept channels are multiples of
+    tries: Positive  # networks measured, each chosen with the last one's miss taken off
+    table: str  # SHA-256
+
+    @property
+    def off(self) -> float:
+        """How far the measured share is from the asked one, as a share of it."""
+        return self.latency.ratio / self.asked - 1
+
+
 class Measurements(_Frozen):
     """What a finished trial found."""
 
@@ -209,6 +248,9 @@ class Measurements(_Frozen):
     constant: list[str] = []  # group roots of which all units had one score, which ranks none
     layer_sparsity: dict[str, Share]  # layer -> share of its parameters removed
     latency: list[Latency]
+    undeployed: dict[str, str] = {}  # deployment -> why it could not be measured
+    budget_check: BudgetCheck | None = None  # of a budget of latency
+    memory: Kept | None = None  # bytes that a budget of memory is about, pruned and dense
     knobs: dict[str, float | None] = {}  # a selector's: group root -> its setting; None keeps all
     trimmed: Count = 0  # units that left beyond these settings, to meet the budget
     images_scored: Count  # images seen while scoring, over all steps
@@ -225,8 +267,16 @@ class Measurements(_Frozen):
 
     @property
     def timed(self) -> Latency | None:
-        """The latency that reports speak of, at the largest batch size; None: none was measured."""
-        return max(self.latency, key=lambda one: one.batch_size, default=None)
+        """The latency that reports speak of; None: none was measured.
+
+        That of a budget of latency; else, of the first runtime and number of threads, that at the
+        largest batch size.
+        """
+        if self.budget_check is not None:
+            return self.budget_check.latency
+        places = [(one.runtime, one.threads) for one in self.latency]
+        first = [one for one, place in zip(self.latency, places, strict=True) if place == places[0]]
+        return max(first, key=lambda one: one.batch_size, default=None)
 
 
 class Fidelity(_Frozen):
@@ -367,8 +417,9 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     (points against the dense network: top1 - dense_top1), `test_images`, `top5`, `loss`,
     `validation_top1`, `train_top1` (where asked for), `best_validation_top1`, `macs_ratio`,
     `params_ratio`, as counts `macs`, `params`, `dense_macs`, `dense_params`, `channels_ratio` (of
-    pruned channels), `weights_ratio` (of masks), `speedup` (in MACs), `latency_ratio` (at the
-    largest batch size) with its 95 % interval (`latency_low_ratio`, `latency_high_ratio`),
+    pruned channels), `weights_ratio` (of masks), `memory_ratio` (where budgets are of it),
+    `speedup` (in MACs), `latency_ratio` (of `Measurements.timed`) with its 95 % interval
+    (`latency_low_ratio`, `latency_high_ratio`),
     `latency_aa_ratio` (of a copy of the dense network), `score_s`, `phases_s`, `recovery_s`,
     `total_s`, `images_scored`, `images_phases` (trained on before recovery), `images_trained` (of
     all phases and recovery), and what else the task measures.
@@ -412,6 +463,7 @@ def _row(record: Record) -> dict[str, Any]:
         "params_ratio": found.params / found.dense_params,
         "channels_ratio": _kept(found.widths),
         "weights_ratio": _kept(found.weights),
+        "memory_ratio": found.memory[0] / found.memory[1] if found.memory else None,
         "speedup": found.dense_macs / found.macs,
         "latency_ratio": timed.ratio if timed else None,
         "latency_low_ratio": low,

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from .faults import fault, meant, no_such, none_of
 from .method import MethodSpec, matched_name
@@ -13,6 +13,8 @@ from .protocol import (
     UNTUNED,
     Budgets,
     Calibration,
+    Deployment,
+    Measure,
     RecoverySpec,
     Rewind,
     SelectionSpec,
@@ -235,16 +237,23 @@ class Suite(AnySuite):
         default=[RecoverySpec(kind="none")], min_length=1, validate_default=True
     )
     selection: SelectionSpec = SelectionSpec()
-    latency: bool = True  # measure milliseconds as well; of masks there is nothing to time
+    measure: Measure = Measure()  # latency, memory, files; of masks there is nothing to time
     train_accuracy: bool = False  # evaluate on the training split as well, without augmentation
     keep: Literal["networks"] | None = None  # the pruned network of every trial, beside its record
     analysis: Analysis
+
+    @model_validator(mode="before")
+    @classmethod
+    def _moved(cls, given: Any) -> Any:
+        if isinstance(given, Mapping) and "latency" in given:
+            raise ValueError(fault("latency"))
+        return given
 
     def faults(self) -> Iterator[str]:
         yield from super().faults()
         checks = [self._comparable, self._looks, self._tunes, self._finetunes, self._by_its_budgets]
         checks += [self._reaches_its_budgets, self._train_afterwards, self._rewinds]
-        checks += [self._fits_its_axis, self._patterns_fit, self._one_axis]
+        checks += [self._fits_its_axis, self._patterns_fit, self._one_axis, self._modelled]
         for check in checks:
             yield from check()
 
@@ -390,6 +399,20 @@ class Suite(AnySuite):
             cost, axis = self.budgets_of(model).cost, self.budgets.cost
             if cost != axis:
                 yield fault("one_axis", at=at, cost=cost, axis=axis)
+
+    def _modelled(self) -> Iterator[str]:
+        """Latency and memory are met by a model of the whole network, on which nothing trains."""
+        cost = self.budgets.cost
+        if cost == "latency" and self.deployment.runtime == "compile":
+            yield fault("compiled")
+        for key, method, _ in self.methods_by_key if cost in ("latency", "memory") else ():
+            if method.procedure or (method.iterative and method.iterative.trains):
+                yield fault("trains", key=key, cost=cost)
+
+    @property
+    def deployment(self) -> Deployment:
+        """Where a budget of latency is meant: the first of what is measured."""
+        return next(iter(self.measure.deployments), Deployment())
 
     def selection_of(self, model: ModelSpec, method: MethodSpec, budget: float) -> SelectionSpec:
         """What a method selects by there, at a budget as the suite writes it.

@@ -48,7 +48,7 @@ TOY: dict[str, Any] = {
     "recoveries": ["none", {"finetune": "tiny"}],
     "recipes": {"tiny": {"epochs": 1, "batch_size": 40, "learning_rate": 0.05}},
     "calibration": {"images": 32, "batch_size": 16},
-    "latency": False,
+    "measure": {"deployed": []},
     "analysis": {"control": "l1"},
     "scales": {
         "smoke": {"methods": ["l1"], "budgets": {"macs": [0.5]}, "recoveries": ["none"]},

@@ -70,7 +70,7 @@ def run_onnx(file: Path) -> Run:
     names = [one.name for one in session.get_inputs()]
 
     def run(*args: Any) -> list[Tensor]:
-        given = [one.numpy(force=True) for one in _tensors(args)]
+        given = [one.numpy(force=True) for one in tensors(args)]
         found = session.run(None, dict(zip(names, given, strict=True)))
         return [torch.from_numpy(one) for one in found]
 
@@ -117,7 +117,7 @@ def needs(*packages: str) -> None:
 def outputs(model: nn.Module, args: tuple[Any, ...]) -> list[Tensor]:
     """All tensors that a network puts out, in whatever they are nested."""
     with torch.no_grad():
-        return _tensors(model(*args))
+        return tensors(model(*args))
 
 
 def apart(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float:
@@ -137,7 +137,7 @@ def bound(ones: Sequence[Tensor]) -> float:
 
 def resized(inputs: Any, size: int) -> Any:
     """The same arguments as a batch of another size: its images repeated, or the first of them."""
-    batch = len(_tensors(inputs)[0])
+    batch = len(tensors(inputs)[0])
     return pytree.tree_map(
         lambda one: one[torch.arange(size) % batch] if _batched(one, batch) else one, inputs
     )
@@ -169,7 +169,7 @@ def _program(model: nn.Module, inputs: tuple[Any, ...]) -> Any:
         return torch.export.export(model, two, dynamic_shapes=shapes)
 
 
-def _tensors(values: Any) -> list[Tensor]:
+def tensors(values: Any) -> list[Tensor]:
     return [one for one in pytree.tree_leaves(values) if isinstance(one, torch.Tensor)]
 
 

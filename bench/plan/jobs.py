@@ -17,7 +17,7 @@ from suites import Recipe
 from suites.fidelity import FidelitySpec
 from suites.method import IterativeSpec
 from suites.problem import DatasetSpec, ModelSpec
-from suites.protocol import Axis, Calibration, SelectionSpec, Tune
+from suites.protocol import Axis, Calibration, Deployment, Measure, SelectionSpec, Tune
 from suites.recipe import Alteration
 
 from ..pruning.network import Schedule
@@ -32,11 +32,14 @@ class _Job:
 
     Attributes:
         kind: what jobs like it are called where work is shown.
-        alone: whether nothing else of a run may run beside it.
     """
 
     kind: ClassVar[str]
-    alone: ClassVar[bool] = False
+
+    @property
+    def alone(self) -> bool:
+        """Whether nothing else of a run may run beside it."""
+        return False
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -249,6 +252,7 @@ class PathJob(_ByCriterion):
         procedure: trains while they leave; then there is one budget.
         between: recipe of the training on the way of an iterative one.
         rewound: the base whose weights what is left gets before each.
+        deployment: where a budget of latency is meant, which is one budget a path.
     """
 
     kind: ClassVar[str] = "paths"
@@ -260,16 +264,22 @@ class PathJob(_ByCriterion):
     procedure: PhaseUse | None = None
     between: Recipe | None = None
     rewound: EarlyJob | None = None
+    deployment: Deployment | None = None
 
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What decides the path; an iterative one depends on all budgets that it visits."""
         visited = list(self.budgets) if self.iterative else None
-        return self.at.identity | self._made("at", "budgets") | {"visited": visited}
+        aside = () if self.deployment else ("deployment",)
+        return self.at.identity | self._made("at", "budgets", *aside) | {"visited": visited}
 
     @cached_property
     def key(self) -> str:
         return content_key({**self.identity, "budgets": list(self.budgets)})
+
+    @property
+    def alone(self) -> bool:
+        return self.deployment is not None
 
     @property
     def unstructured(self) -> bool:
@@ -305,12 +315,16 @@ class TimingJob(_Job):
     """Time the networks of a path, which has their shapes; weights do not matter."""
 
     kind: ClassVar[str] = "timings"
-    alone: ClassVar[bool] = True
     path: PathJob
+    measure: Measure
+
+    @property
+    def alone(self) -> bool:
+        return True
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        return {"timing": self.path.key}
+        return {"timing": self.path.key, "measure": self.measure.identity}
 
     def __str__(self) -> str:
         return f"latency on the {self.path}"
@@ -352,7 +366,10 @@ class TrialJob(_Job):
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        timed = {"schema": SCHEMA_VERSION, "latency": self.timing is not None}
+        measured: bool | dict[str, Any] = self.timing is not None
+        if self.timing is not None and self.timing.measure != Measure():
+            measured = self.timing.measure.identity
+        timed = {"schema": SCHEMA_VERSION, "latency": measured}
         return self.path.identity | self._made("path", "timing", "labels", "keep") | timed
 
     def __str__(self) -> str:

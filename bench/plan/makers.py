@@ -140,8 +140,8 @@ class ComparisonMaker(Maker[Suite]):
             epochs = recovery.total_epochs or (recipe and recipe.epochs)
             trained = recipe and recipe.model_copy(update={"epochs": epochs})
             dense = self.once(("dense", id(base)), lambda: replace(base, recipe=trained))
-        if suite.latency and (not path.unstructured or path.selection.scope == "2:4"):
-            timing = self.once(("timing", id(path)), lambda: jobs.TimingJob(path))
+        if suite.measure.deployed and (not path.unstructured or path.selection.scope == "2:4"):
+            timing = self.once(("timing", id(path)), lambda: jobs.TimingJob(path, suite.measure))
         finetunes = recovery.kind == "finetune" and not case.matched
         own = case.method.finetuning if finetunes else None
         return jobs.TrialJob(
@@ -183,7 +183,9 @@ class ComparisonMaker(Maker[Suite]):
     def path(self, case: Case) -> jobs.PathJob:
         """One for all budgets; one a budget where a procedure heads for it, or settings differ."""
         standpoint = self.standpoint(case)
-        alone = case.method.procedure or self.suite.differs_by_budget(case.model, case.method)
+        modelled = self.suite.budgets.cost in ("latency", "memory")
+        differs = self.suite.differs_by_budget(case.model, case.method)
+        alone = case.method.procedure or modelled or differs
         kept = self.suite.budgets_of(case.model).kept
         budgets = (case.budget,) if alone else tuple(kept)
         key = ("path", id(standpoint), case.method.name, case.matched, budgets)
@@ -228,6 +230,7 @@ class ComparisonMaker(Maker[Suite]):
             procedure=procedure,
             between=between,
             rewound=early,
+            deployment=self.suite.deployment if allowed.cost == "latency" else None,
         )
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from criteria import Structure
 from criteria.evidence.batch import samples_in
@@ -20,7 +20,21 @@ from criteria.lazy import Tensor, nn, pytree, torch
 from criteria.network.given import copied
 from criteria.network.member import kind_of
 
-ChannelCost = Literal["macs", "params", "channels"]  # what removed channels change
+# What removed channels change.
+ChannelCost = Literal["macs", "params", "channels", "latency", "memory"]
+
+
+class Cost(Protocol):
+    """A cost by units removed, [groups]."""
+
+    def __call__(self, removed: Tensor) -> float: ...
+
+
+class Followed(Cost, Protocol):
+    """A cost that was found out for the dense network, and is followed from there."""
+
+    def after(self, removed: Tensor) -> Followed:
+        """The same of what is left once units have gone."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +57,18 @@ class Products:
 
     def __call__(self, removed: Tensor) -> float:
         """The cost after each group has lost `removed` units, [groups]."""
-        removed = removed.double()
-        inputs = self.inputs - self.lost_inputs @ removed
-        outputs = self.outputs - self.lost_outputs @ removed
+        inputs, outputs = self.left(removed)
         return float((self.weight * inputs * outputs).sum()) + self.constant
+
+    def of(self, rows: Sequence[int]) -> Products:
+        """Some of the terms, without the constant."""
+        of_terms = {one.name: getattr(self, one.name)[rows] for one in fields(self)[:-1]}
+        return Products(**of_terms, constant=0.0)
+
+    def left(self, removed: Tensor) -> tuple[Tensor, Tensor]:
+        """The inputs and outputs of each term then, [terms] each."""
+        removed = removed.double()
+        return self.inputs - self.lost_inputs @ removed, self.outputs - self.lost_outputs @ removed
 
 
 @dataclass(frozen=True)
@@ -58,17 +80,29 @@ class CostModel:
             dispatcher counts beyond that in the dense network is a constant of `macs`.
         channels: root channels of all groups.
         unmodelled: modules whose own MACs are a constant of `macs`, though they may follow widths.
+        latency, memory: where a budget is given on them.
     """
 
     macs: Products
     params: Products
     channels: Products
     unmodelled: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()  # whose terms are those of `macs`
+    latency: Followed | None = None
+    memory: Followed | None = None
 
-    def of(self, cost: ChannelCost) -> Products:
+    def of(self, cost: ChannelCost) -> Cost:
         """The cost of this name."""
-        products: Products = getattr(self, cost)
-        return products
+        found: Cost = getattr(self, cost)
+        return found
+
+    def following(self, other: CostModel, removed: Tensor) -> CostModel:
+        """With the latency and memory of a network that has lost these units to become this one."""
+        return replace(
+            self,
+            latency=other.latency and other.latency.after(removed),
+            memory=other.memory and other.memory.after(removed),
+        )
 
     def target(self, cost: ChannelCost, share: float) -> float:
         """What may be left of this network's cost; of channels, a whole number, rounded down."""
@@ -94,15 +128,18 @@ def cost_model(
     counted = _macs_by_module(model, example_inputs)
     macs, params, channels, others = list[Term](), list[Term](), list[Term](), list[str]()
     names = {module: name for name, module in model.named_modules()}
+    counting: list[str] = []
     for name, module in model.named_modules():
         own = counted.get(name, 0)
         if own and kind_of(module) in ("conv", "linear"):
             inputs, outputs = layers.fan_in(name, module), layers.out(name, module)
             macs.append((own / (inputs[0] * outputs[0]), inputs, outputs))
+            counting.append(name)
         elif own and hasattr(module, "products_follow"):  # attention
             layer = module.products_follow
             width = layers.out(names[layer], layer)
             macs.append((own / width[0], layers.one, width))
+            counting.append(name)
         elif own:
             others.append(f"{name or 'its own forward'} ({type(module).__name__})")
         for key, parameter in module.named_parameters(recurse=False):
@@ -115,7 +152,11 @@ def cost_model(
     modelled = round(_products(macs)(torch.zeros(len(each))))
     unmodelled = sum(counted.values()) - modelled
     return CostModel(
-        _products(macs, unmodelled), _products(params), _products(channels), tuple(others)
+        _products(macs, unmodelled),
+        _products(params),
+        _products(channels),
+        tuple(others),
+        tuple(counting),
     )
 
 

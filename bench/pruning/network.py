@@ -82,12 +82,12 @@ class Network:
         roots = [group.root for group in self.structure.groups]
         if sorted(by_root) != sorted(roots):
             raise RuntimeError("pruning changed how the network's channels are coupled")
-        if list(by_root) == roots:
-            return rest
-        structure = Structure(tuple(by_root[root] for root in roots), rest.structure.refused)
-        return Network(
-            model, self.inputs, self.ignored, structure, cost_model(model, self.inputs, structure)
-        )
+        structure, cost = rest.structure, rest.cost
+        if list(by_root) != roots:
+            structure = Structure(tuple(by_root[root] for root in roots), structure.refused)
+            cost = cost_model(model, self.inputs, structure)
+        cost = cost.following(self.cost, torch.tensor([len(gone) for gone in removed]))
+        return Network(model, self.inputs, self.ignored, structure, cost)
 
     def kept(self, removed: Removed) -> dict[str, list[int]]:
         """Root channels that stay, by the name of the root."""

@@ -3,9 +3,11 @@
 import inspect
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from numbers import Real
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, cast, get_args
 
 import torch
@@ -18,15 +20,18 @@ from criteria.gather import score_alone
 from criteria.network.cut import verify
 from criteria.network.given import Given, given
 from criteria.registry import create, find, require
+from reports.records import BudgetCheck
+from suites.protocol import Deployment
 
 from ..errors import BenchError, ExportError
 from ..export.recipe import call_of, changes, keep
 from . import masks
 from .choose import choose_removed
 from .cost import ChannelCost, count_macs, count_params, weight_uses
+from .latency import CLOSE, meet
 from .network import Network, Rules, Schedule, Shape
 from .selection import TOLERANCE, InfeasibleBudget, Limits, Scope, unranked
-from .thresholds import unfit
+from .thresholds import Choice, unfit
 
 # What a budget keeps a share of; a threshold is a selector's own setting.
 Axis = Literal[ChannelCost, "weights", "threshold"]
@@ -49,6 +54,7 @@ class Pruned:
             each step.
         inputs: one batch of positional arguments.
         recipe: how the network came of the one that was given, for `save`.
+        check: of a budget of latency, what was predicted and what measured.
     """
 
     model: nn.Module = field(repr=False)
@@ -60,6 +66,7 @@ class Pruned:
     inputs: tuple[Any, ...] = field(repr=False)
     recipe: Mapping[str, Any] = field(repr=False)
     masks: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
+    check: BudgetCheck | None = None
 
     def save(
         self, path: str | Path, build: Callable[..., nn.Module] | None = None, **arguments: Any
@@ -104,6 +111,7 @@ def prune(
     schedule: Shape = "linear",
     limits: Limits = Limits(),  # noqa: B008  # frozen
     tolerance: float = TOLERANCE,
+    deployed: Mapping[str, Any] = MappingProxyType({}),
     generator: torch.Generator | None = None,
     loss: Loss = functional.cross_entropy,
     **options: Any,
@@ -117,16 +125,21 @@ def prune(
             them by name; `batches` hold inputs of the same kind.
         criterion: a registered name; `criteria.criteria()` lists them.
         budget: `{"macs": share kept}`, `{"params": share kept}`, `{"channels": share kept}` or
-            `{"speedup": factor}`, met within `tolerance`; `{"weights": share kept}` masks single
-            weights, exactly so many. For a selector also `{"threshold": its setting}`.
+            `{"speedup": factor}`, met within `tolerance`; `{"memory": share kept}` of weights and
+            of the activations held at once; `{"latency": share kept}`, whose operations are timed
+            on this machine, and the result, which `check` tells. `{"weights": share kept}` masks
+            single weights, exactly so many. For a selector also `{"threshold": its setting}`.
         batches: (inputs, targets) for criteria that need data; kept when `steps` > 1.
         ignored: layers whose outputs stay; those that make the network's output always do.
         scope: rank all channels together (`global`), per group (`local`), or among `isomorphic`
             groups; of weights all, per layer, or `N:M`: N of every M consecutive inputs stay.
         steps: 1 is one-shot; more score again after each removal.
         limits: what every group keeps; single weights know none.
-        tolerance: share of the dense cost by which the result may lie under the budget; a very
-            small network, whose single channels cost more, needs a larger one.
+        tolerance: share of the dense cost by which the result may lie under the budget; of a
+            latency at least 0.02. A very small network, whose single channels cost more, needs a
+            larger one.
+        deployed: where a latency is meant: `runtime` (`eager`, `onnxruntime`, `openvino`), `batch`
+            and `threads`; default: eager, one image, one thread.
         generator, loss, options: as for `criteria.score`.
 
     Raises:
@@ -136,7 +149,8 @@ def prune(
         BenchError: a selector that is asked for steps, or for a scope that it does not know.
 
     Warns:
-        UserWarning: all units of a group have the same score, so that their places decide.
+        UserWarning: all units of a group have the same score, so that their places decide; or a
+            latency is more than 5 % off its budget.
 
     >>> layers = [nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Flatten(), nn.Linear(32 * 6 * 6, 10)]
     >>> images, labels = torch.randn(4, 3, 8, 8), torch.arange(4)
@@ -180,15 +194,19 @@ def prune(
         plain = given(model, example_inputs)
         network = Network.trace(plain.model, plain.inputs, plain.copies(ignored))
         verify(network.model, network.inputs, network.structure)
-        choice = choose_removed(
-            network,
-            lambda now: score(now.model, now.structure.groups),
-            [share],
-            rules,
-            schedule=stops,
-            selector=selector,
-            thresholds=axis == "threshold",
-        )[share]
+
+        def choose(network: Network, rules: Rules, share: float) -> Choice | InfeasibleBudget:
+            return choose_removed(
+                network,
+                lambda now: score(now.model, now.structure.groups),
+                [share],
+                rules,
+                schedule=stops,
+                selector=selector,
+                thresholds=axis == "threshold",
+            )[share]
+
+        choice, check = meet(network, choose, rules, share, Deployment(**deployed))
         if isinstance(choice, InfeasibleBudget):
             whole = ", ".join(f"{root} ({why})" for root, why in network.structure.refused.items())
             raise InfeasibleBudget(f"{choice}. Kept whole: {whole or 'nothing'}")
@@ -205,7 +223,14 @@ def prune(
                 **changes(network.model, pruned),
                 "kept": network.kept_by_layer(choice.removed),
             },
+            check=check,
         )
+        if check and abs(check.off) > CLOSE:
+            warnings.warn(
+                f"budget latency = {share:g}: measured {check.latency.ratio:.3f}, after "
+                f"{check.tries} tries",
+                stacklevel=2,
+            )
         if axis == "macs":
             _refuse_missed(network, found, share, tolerance)
         plain.returned(pruned)
@@ -245,8 +270,8 @@ def shares(budget: Mapping[str, float]) -> tuple[Axis, float]:
     axes = tuple(budget) if isinstance(budget, Mapping) else ()
     if len(axes) != 1 or axes[0] not in (*get_args(Axis), "speedup"):
         raise InfeasibleBudget(
-            f"budget {budget!r}: give one of macs, params, channels, weights (share kept), "
-            "speedup, or, for a selector, threshold, as in {'macs': 0.5}"
+            f"budget {budget!r}: give one of macs, params, channels, latency, memory, weights "
+            "(share kept), speedup, or, for a selector, threshold, as in {'macs': 0.5}"
         )
     axis: Any
     ((axis, value),) = budget.items()
@@ -282,9 +307,11 @@ def _selector(
 
 
 def _by_place(model: nn.Module, example_inputs: Any) -> tuple[Any, ...]:
-    """One batch as positional arguments."""
+    """One batch as positional arguments; a mapping may itself be one."""
     if isinstance(example_inputs, Mapping):
-        return inspect.signature(model.forward).bind(**example_inputs).args
+        with suppress(TypeError):
+            return inspect.signature(model.forward).bind(**example_inputs).args
+        return (example_inputs,)
     return example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)
 
 

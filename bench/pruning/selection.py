@@ -17,7 +17,7 @@ from criteria import Group
 from criteria.lazy import Tensor, torch
 
 from ..errors import BenchError
-from .cost import Products
+from .cost import Cost
 
 Scope = Literal["global", "local", "isomorphic"]
 Emptied = Literal["floor", "skip"]
@@ -175,7 +175,7 @@ def ordered_quantiles(values: Tensor) -> Tensor:
 def select(
     groups: Sequence[Group],
     ranking: RemovalOrder,
-    cost: Products,
+    cost: Cost,
     target: float,
     tolerance: float,
     floors: Sequence[int],
@@ -281,7 +281,7 @@ def _eligible(order: Tensor, spare: Tensor) -> Tensor:
 def _finish(
     rest: Tensor,
     counts: Tensor,
-    cost: Products,
+    cost: Cost,
     target: float,
     tolerance: float,
     removed: Callable[[Tensor], Tensor],

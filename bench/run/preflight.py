@@ -61,8 +61,8 @@ def preflight(trials: Iterable[Trial], settings: Settings) -> dict[str, Examined
                 _check_one_image(trial, recipe, seen[problem])
                 del alone[problem]
                 break
-        if not isinstance(trial, TrialJob) or trial.path.cost == "threshold":
-            continue  # there is no budget to be out of reach
+        if not isinstance(trial, TrialJob) or trial.path.cost in ("threshold", "latency", "memory"):
+            continue  # there is no budget to be out of reach, or it is not known before paths are
         rules = None if trial.path.unstructured else rules_of(trial.path)
         case = (*problem, trial.budget, str(rules))
         if case in checked:

@@ -7,11 +7,13 @@ from typing import Any, TypeVar, cast
 import torch
 
 from criteria.registry import find
+from suites.protocol import Deployment
 
 from ..plan.jobs import PathJob
 from ..pruning.choose import choose_removed
+from ..pruning.latency import meet
 from ..pruning.masks import Masks, choose_masks, pack, unpack, weight_groups
-from ..pruning.network import Removed, Rules
+from ..pruning.network import Network, Removed, Rules
 from ..pruning.selection import InfeasibleBudget, Limits, Scope
 from ..pruning.thresholds import Choice
 from ..store.sealed import read_arrays, read_json, wanted, write_arrays, write_json
@@ -37,7 +39,8 @@ def make_path(job: PathJob, workspace: Workspace) -> None:
     way = OnTheWay(job, workspace, base)
     trainings = way.trainings
     follows = job.procedure is None or job.procedure.follows
-    chosen = _choose(job, workspace, base, score, cost, way) if follows else {}
+    checks: dict[str, Any] = {}
+    chosen = _choose(job, workspace, base, score, cost, way, checks) if follows else {}
     if job.procedure is not None:
         chosen, trainings = _ride(job, workspace, base, chosen, score, cost)
     picked = {str(budget): one for budget, one in chosen.items() if isinstance(one, Choice)}
@@ -59,30 +62,55 @@ def make_path(job: PathJob, workspace: Workspace) -> None:
             if choice.thresholds is not None
         },
         trimmed={budget: choice.trimmed for budget, choice in picked.items()},
+        checks=checks,
     )
 
 
 def _choose(
-    job: PathJob, workspace: Workspace, base: Base, score: Rescore, cost: Scoring, way: OnTheWay
+    job: PathJob,
+    workspace: Workspace,
+    base: Base,
+    score: Rescore,
+    cost: Scoring,
+    way: OnTheWay,
+    checks: dict[str, Any],
 ) -> Chosen:
-    """Choose on the dense network; `cost` takes what the shared scores have cost."""
+    """Choose on the dense network; `cost` takes what the shared scores have cost, `checks` what
+    networks were measured to cost, by budget."""
     score = _stored_or_anew(job, workspace, score, cost)
     like = None
     if job.matched is not None:
         like = {
             budget: load_removed(workspace, job.matched, base, budget) for budget in job.budgets
         }
-    return choose_removed(
+
+    def choose(network: Network, rules: Rules, budgets: Sequence[float]) -> Chosen:
+        return choose_removed(
+            network,
+            lambda now: score(now.model, now.structure.groups),
+            budgets,
+            rules,
+            schedule=job.schedule,
+            recover=way.cut if job.between else None,
+            like=like and dict.fromkeys(budgets, like[job.budgets[0]]),
+            selector=find(job.criterion.name).selector,
+            thresholds=job.cost == "threshold",
+        )
+
+    if job.cost not in ("latency", "memory"):
+        return choose(base.network, rules_of(job), job.budgets)
+    (budget,) = job.budgets
+    chosen, check = meet(
         base.network,
-        lambda now: score(now.model, now.structure.groups),
-        job.budgets,
+        lambda network, rules, share: choose(network, rules, [share])[share],
         rules_of(job),
-        schedule=job.schedule,
-        recover=way.cut if job.between else None,
-        like=like,
-        selector=find(job.criterion.name).selector,
-        thresholds=job.cost == "threshold",
+        budget,
+        job.deployment or Deployment(),
+        workspace.store.root / "tables",
     )
+    if check is not None:
+        checks[str(budget)] = check.model_dump()
+    return {budget: chosen}
 
 
 def _stored_or_anew(job: PathJob, workspace: Workspace, score: Rescore, cost: Scoring) -> Rescore:

@@ -15,6 +15,7 @@ from reports.records import Costs, Measurements, TrainAccuracy, content_key
 from ..plan.jobs import TrialJob
 from ..pruning.cost import weight_uses
 from ..pruning.masks import Holder, check_counts, check_held, macs_saved, masked, pack
+from ..pruning.memory import peak_bytes
 from ..pruning.network import Network
 from ..pruning.selection import InfeasibleBudget
 from ..pruning.sound import recount
@@ -59,6 +60,7 @@ def measure(
     thin.check()
     pruned = recovered.model
 
+    timed = load_latency(job.timing, job.budget, workspace) if job.timing else ([], {})
     measurements = Measurements(
         dense=dense.accuracy,
         pruned=accuracy(pruned, base.data),
@@ -70,7 +72,9 @@ def measure(
         dense_params=base.params,
         **thin.sizes,
         constant=path.get("constant", []),
-        latency=load_latency(job.timing, job.budget, workspace) if job.timing else [],
+        latency=timed[0],
+        undeployed=timed[1],
+        budget_check=path.get("checks", {}).get(str(job.budget)),
         knobs=path.get("knobs", {}).get(str(job.budget), {}),
         trimmed=path.get("trimmed", {}).get(str(job.budget), 0),
         images_scored=path["images_scored"],
@@ -117,6 +121,8 @@ def _cut(job: TrialJob, workspace: Workspace, base: Base, network: Network) -> T
         "kept_sha256": content_key([sorted(gone.tolist()) for gone in removed]),
         "layer_sparsity": layer_sparsity(network.model, pruned),
     }
+    if job.path.cost == "memory":
+        sizes["memory"] = tuple(peak_bytes(one, network.inputs) for one in (pruned, network.model))
     return Thin(pruned, sizes, removed)
 
 

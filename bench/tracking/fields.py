@@ -119,6 +119,10 @@ def metrics(record: Record) -> list[tuple[str, float, int]]:
             row[f"{name.removesuffix('_ratio')}_percent"] = 100 * row[name]
     found, measured = named(row), record.measurements
     found |= {f"work/images_{name}": float(x) for name, x in measured.phases.items()}
+    for one in measured.latency:
+        numbers = {name: x for name, x in one.numbers.items() if x is not None}
+        place = one.deployment.replace(", ", "-").replace(" ", "")
+        found |= {f"deployed/{place}-{name}": x for name, x in numbers.items()}
     found |= {f"procedure/{name}": float(x) for name, x in measured.notes.items()}
     found |= {f"eval/test_{name}": x for name, x in measured.pruned.others.items()}
     return [*((name, value, 0) for name, value in found.items()), *epochs(measured)]

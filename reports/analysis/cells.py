@@ -92,7 +92,8 @@ def _cell(labels: Labels) -> tuple[Any, ...]:
     return (labels.problem, labels.recovery, labels.method, labels.budget)
 
 
-_RATIOS = ("macs", "params", "channels", "weights", "latency", "latency_low", "latency_high")
+_RATIOS = [*("macs", "params", "channels", "weights", "memory")]
+_RATIOS += ["latency", "latency_low", "latency_high"]
 _MEANS = [
     *("top1", "top1_low", "top1_high", "top1_sd", "retained_top1", "retained_top1_sd"),
     "best_validation_top1",

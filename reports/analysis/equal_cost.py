@@ -20,7 +20,7 @@ from .comparisons import Comparison, bounded, planned
 
 OTHER: Mapping[Axis, str] = {
     "macs": "params", "params": "macs", "channels": "params", "weights": "macs",
-    "threshold": "macs",
+    "threshold": "macs", "latency": "macs", "memory": "macs",
 }  # fmt: skip
 COLUMNS = ["family", "recovery", "method", "reference", "cost", "n_problems"]
 COLUMNS += ["share_low", "share_high", "mean", "low", "high"]

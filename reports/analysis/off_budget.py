@@ -7,7 +7,9 @@ import pandas as pd
 
 from suites.protocol import Axis
 
-TOLERANCE = 0.01  # share of the dense cost that a budget may be missed by
+from ..records import LATENCY_BOUND
+
+TOLERANCE = 0.01  # of the dense cost that a budget may be missed by; of a latency, a share of it
 
 
 def off_budget(trials: pd.DataFrame, axis: Axis) -> pd.DataFrame:
@@ -17,7 +19,8 @@ def off_budget(trials: pd.DataFrame, axis: Axis) -> pd.DataFrame:
     >>> off_by_method(off_budget(trials, "macs"), "macs")
     ['rgd 60 % where 50 % is asked']
     """
-    return trials[(trials[f"{axis}_ratio"] - trials["budget"]).abs() > TOLERANCE]
+    allowed = LATENCY_BOUND * trials["budget"] if axis == "latency" else TOLERANCE
+    return trials[(trials[f"{axis}_ratio"] - trials["budget"]).abs() > allowed]
 
 
 def off_by_method(off: pd.DataFrame, axis: Axis) -> list[str]:

@@ -21,6 +21,7 @@ COSTS = {
     "channels": "channels kept (%)",
     "weights": "weights kept (%)",
     "latency": "latency kept (%)",
+    "memory": "memory kept (%)",
 }
 
 

@@ -11,6 +11,7 @@ from ..analysis.results import Results
 from . import (
     accuracy,
     accuracy_cost,
+    accuracy_latency,
     costs,
     each_method,
     paired_differences,
@@ -35,6 +36,7 @@ Plots = Callable[["Results", Mapping[str, Look]], Iterator[Plot]]
 # say.
 FIGURES: Mapping[str, Plots] = {
     "accuracy_cost": accuracy_cost.plots,
+    "accuracy_latency": accuracy_latency.plots,
     "accuracy": accuracy.plots,
     "each_method": each_method.plots,
     "paired_differences": paired_differences.plots,

@@ -10,11 +10,9 @@ from ..formats import Cell, number
 from ..records import LATENCY_BOUND, Latency, budget_words
 from .captions import caution
 
-HEADS = ("Latency %", "A/A off by %")
-
 
 def cells(trials: pd.DataFrame) -> tuple[Cell, Cell]:
-    """Of rows of `reports.records.frame` those of `HEADS`: means, and the worst A/A."""
+    """Of rows of `reports.records.frame`: means, and the worst A/A."""
     names = ["latency_ratio", "latency_low_ratio", "latency_high_ratio"]
     ratio, low, high = 100 * trials[names].astype(float).mean()
     kept = number(ratio)
@@ -36,6 +34,9 @@ def warnings(results: Results) -> Iterator[str]:
     if bad:
         known = {"n": len(every), "range": aa_range(bad), "allowed": 100 * LATENCY_BOUND}
         yield caution("latency", "unreliable", bad=bad, **known)
+    found = [one.measurements for one in results.records if one.measurements]
+    for where, why in sorted({one for each in found for one in each.undeployed.items()}):
+        yield caution("latency", "undeployed", where=where, why=why)
     if places := within_noise(results):
         yield caution("latency", "alike", places=places)
 

@@ -19,6 +19,8 @@ WORDS: dict[Axis, str] = {
     "channels": "channels",
     "weights": "weights",
     "threshold": "thresholds",
+    "latency": "latency",
+    "memory": "memory",
 }
 
 

@@ -336,7 +336,7 @@ def test_a_cost_that_was_not_measured_is_told(tmp_path: Path) -> None:
         models=["resnet20"],
         methods=["l1", "taylor"],
         recoveries=["none"],
-        latency=False,
+        measure={"deployed": []},
         analysis={"control": "l1", "cost": "latency_ratio"},
     )
     found = [record(one, 0.6 + 0.01 * one.base, latency=[]) for one in plan(suite)]

@@ -19,7 +19,7 @@ from bench.plan.plan import make_plan
 from criteria import criteria
 from suites import Recipe, Suite, SuiteError, expand, library, load_suite, named_recipes, scales_of
 from suites.files import parse_yaml
-from suites.protocol import SelectionSpec
+from suites.protocol import Measure, SelectionSpec
 from suites.section import slug
 
 
@@ -469,7 +469,7 @@ def test_overrides_lead_through_mappings_and_lists(tmp_path: Path) -> None:
         "recipes.own={epochs: 3, learning_rate: 0.5}",
         "base_recipe=own",
         "description=a = b",
-        " latency =true",
+        " measure ={}",
     )
     assert found.calibration.images == 8
     assert found.calibration.batch_size == 16
@@ -479,7 +479,7 @@ def test_overrides_lead_through_mappings_and_lists(tmp_path: Path) -> None:
     assert found.selection.protect == 0.25
     assert found.all_recipes[found.base_recipe].epochs == 3
     assert found.description == "a = b"
-    assert found.latency is True
+    assert found.measure == Measure()
 
 
 @pytest.mark.parametrize(

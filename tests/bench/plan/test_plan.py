@@ -154,7 +154,8 @@ DECIDING: dict[str, tuple[Any, dict[str, Any]]] = {
     "recovery bn": ("l1", {"recoveries": ["bn"]}),
     "recovery finetune": ("l1", {"recoveries": [{"finetune": "tiny"}]}),
     "finetune's recipe": ("l1", {"recoveries": [{"finetune": "short"}]}),
-    "latency": ("l1", {"latency": True}),
+    "latency": ("l1", {"measure": {}}),
+    "more latency": ("l1", {"measure": {"threads": [2]}}),
 }
 
 

@@ -317,7 +317,7 @@ def test_a_pool_that_breaks_is_replaced(tmp_path: Path, when: str) -> None:
 
 # --- jobs that must be alone ----------------------------------------------------------------------
 
-TIMED: dict[str, Any] = {**SMALL, "latency": True, "bases": 2}
+TIMED: dict[str, Any] = {**SMALL, "measure": {}, "bases": 2}
 
 
 class Beside(Heard):

@@ -35,7 +35,7 @@ SUITE: dict[str, Any] = {
         },
     ],
     "budgets": {"weights": [0.5]},
-    "latency": True,
+    "measure": {},
 }
 
 

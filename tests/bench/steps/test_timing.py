@@ -9,21 +9,22 @@ from typing import Any
 import pytest
 import torch
 import toy
-from filelock import FileLock, Timeout
 from inline_runs import go, measured
 from torch import Tensor, nn
 
-from bench.errors import StoreError
+from bench.deployed import runtimes
+from bench.deployed import timing as clock
+from bench.errors import ExportError, StoreError
 from bench.plan.jobs import PathJob
 from bench.plan.plan import Plan, make_plan
 from bench.pruning.cost import count_params
 from bench.pruning.selection import InfeasibleBudget
 from bench.steps import paths, timing, trial
-from bench.steps.timing import LOCK
 from bench.steps.workspace import Base, Workspace
 from bench.store.provenance import environment
 from bench.store.store import Store
 from reports.records import Latency
+from suites.protocol import Deployment
 
 
 @pytest.fixture(autouse=True)
@@ -39,15 +40,16 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     so that who has whose latency shows."""
     networks: list[int] = []
 
-    def compare(dense: nn.Module, pruned: nn.Module, image: Tensor) -> list[Latency]:
+    def compare(
+        dense: nn.Module, pruned: nn.Module, image: Tensor, deployment: Deployment
+    ) -> dict[str, Any]:
         assert image.shape == (1, 1, 8, 8)
-        with pytest.raises(Timeout):  # no other run can time now
-            FileLock(LOCK, timeout=0).acquire()
         networks.append(count_params(pruned))
         kept = networks[-1] / count_params(dense)
-        return [Latency(batch_size=64, dense_ms=1, pruned_ms=kept, ratios=[kept], aa_ratio=1)]
+        found = Latency(batch_size=64, dense_ms=1, pruned_ms=kept, ratios=[kept], aa_ratio=1)
+        return found.model_dump()
 
-    monkeypatch.setattr(timing, "compare_latency", compare)
+    monkeypatch.setattr(timing, "compared", compare)
     return networks
 
 
@@ -58,7 +60,7 @@ def make(**changes: Any) -> Plan:
         {"criterion": "l2", "scope": "local"},
         "random",
     ]
-    given = {"methods": methods, "bases": 2, "latency": True, "recoveries": ["none"]}
+    given = {"methods": methods, "bases": 2, "measure": {"batch": [64]}, "recoveries": ["none"]}
     return make_plan(toy.suite(**given | changes))
 
 
@@ -106,15 +108,15 @@ def test_what_was_timed_is_not_timed_again_unless_the_machine_is_another(
 def test_a_run_that_was_stopped_while_timing_goes_on_where_it_was(
     tmp_path: Path, timed: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = timing.compare_latency
+    whole = timing.compared
 
-    def stopped(*networks: Any) -> list[Latency]:
+    def stopped(*networks: Any) -> Any:
         if len(timed) == 3:
             raise StoreError("stopped here")
         return whole(*networks)
 
     with monkeypatch.context() as patch:
-        patch.setattr(timing, "compare_latency", stopped)
+        patch.setattr(timing, "compared", stopped)
         with pytest.raises(StoreError, match="stopped here"):
             go(tmp_path, make())
     assert toy.count(tmp_path) == 0
@@ -155,18 +157,34 @@ def test_a_suite_without_latency_and_one_of_masks_time_nothing(
     tmp_path: Path, timed: list[int]
 ) -> None:
     small = {"methods": ["l1"], "bases": 1}
-    assert go(tmp_path, make(**small, latency=False)) == {"done": 2}
+    assert go(tmp_path, make(**small, measure={"deployed": []})) == {"done": 2}
     assert go(tmp_path, make(**small, budgets={"weights": [0.5]})) == {"done": 1}
     assert timed == []
     assert all(measured(one).latency == [] for one in toy.records(tmp_path))
 
 
-def test_the_real_clock_gives_every_batch_size_its_rounds(tmp_path: Path) -> None:
-    assert go(tmp_path, make(methods=["l1"], bases=1)) == {"done": 2}
+def test_every_deployment_is_measured_and_what_cannot_be_is_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise ExportError("no such graph")
+
+    monkeypatch.setattr(runtimes, "to_onnx", refuse)
+    monkeypatch.setattr(clock, "PATIENCE", 1)
+    measure = {"deployed": ["eager", "onnxruntime"], "batch": [1, 4]}
+    given = {"methods": ["l1"], "bases": 1, "budgets": {"macs": [0.5]}}
+    assert go(tmp_path, make(**given, measure=measure)) == {"done": 1}
     for one in toy.records(tmp_path):
-        found = measured(one).latency
-        assert [latency.batch_size for latency in found] == [1, 64]
-        for latency in found:
-            assert len(latency.ratios) in (9, 18, 27)
+        found = measured(one)
+        assert [one.batch_size for one in found.latency] == [1, 4]
+        assert found.timed == found.latency[1]
+        assert set(found.undeployed.values()) == {"no such graph"}
+        assert "onnxruntime, batch 4, 1 thread" in found.undeployed
+        assert len(found.undeployed) == 2
+        for latency in found.latency:
+            assert len(latency.ratios) == 9
             low, high = latency.interval
             assert 0 < low <= latency.ratio <= high
+            assert latency.percentiles_ms == tuple(sorted(latency.percentiles_ms or ()))
+            kept, dense = latency.file_bytes
+            assert 0 < (kept or 0) < (dense or 0)

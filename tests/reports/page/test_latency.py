@@ -107,7 +107,7 @@ def test_costs_have_the_spread_and_the_worst_a_a() -> None:
     assert rows["taylor"]["Latency %"].value == pytest.approx(50)
     assert rows["taylor"]["A/A off by %"].text == "4"
     assert "95 % interval" in table.caption
-    suite = suite_of(latency=False)
+    suite = suite_of(measure={"deployed": []})
     without = cost_table(analyse(suite, found_of(suite), plan(suite)), "none")
     assert "Latency %" not in [column.head for column in without.columns]
 

@@ -1,0 +1,136 @@
+"""Budgets of memory: weights, and the activations that a forward pass of one image holds at once.
+
+Sizes of activations are linear in widths, and which are held at which moment does not depend on
+them. So the peak is the largest of sums, one a moment, all known from the dense network. What a
+kernel takes for itself while it works is not in it.
+"""
+
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from criteria.network.modes import evaluated
+
+from ..errors import BenchError
+from ..export.runtimes import resized, tensors
+from .cost import Cost
+from .network import Network, Rules
+from .selection import InfeasibleBudget
+from .thresholds import Choice
+
+
+class _Tape(TorchDispatchMode):
+    """Notes the memory that tensors hold: bytes of each, and the places of those held at once."""
+
+    def __init__(self, model: nn.Module, inputs: tuple[Any, ...]) -> None:
+        super().__init__()
+        self.bytes = [one.nbytes for one in model.buffers()]  # which are held all the time
+        self.held, self.moments = set(range(len(self.bytes))), list[frozenset[int]]()
+        state = (*model.parameters(), *model.buffers())
+        self._known = {one.untyped_storage().data_ptr() for one in state}
+        for one in tensors(inputs):
+            self._hold(one)
+        with evaluated(model), torch.inference_mode(), self:
+            model(*inputs)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for one in tensors(made):
+            self._hold(one)
+        return made
+
+    def _hold(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in self._known:
+            self._known.add(storage.data_ptr())
+            self.held.add(len(self.bytes))
+            weakref.finalize(storage, self._let_go, len(self.bytes), storage.data_ptr())
+            self.bytes.append(storage.nbytes())
+            self.moments.append(frozenset(self.held))
+
+    def _let_go(self, place: int, address: int) -> None:
+        self._known.discard(address)
+        self.held.discard(place)
+
+
+@dataclass(frozen=True, eq=False)
+class MemoryModel:
+    """Bytes of a network at its peak, by units removed."""
+
+    params: Cost
+    per_parameter: float  # bytes
+    held: Tensor  # [moments, tensors], 1 where a tensor is held
+    dense: Tensor  # [tensors], bytes
+    lost: Tensor  # [tensors, groups], bytes lost for each unit
+    gone: Tensor  # [groups], units that have left before
+
+    def __call__(self, removed: Tensor) -> float:
+        """The peak after each group has lost `removed` units more, [groups]."""
+        gone = (self.gone + removed).double()
+        activations = self.held @ (self.dense - self.lost @ gone)
+        return self.per_parameter * self.params(gone) + float(activations.max())
+
+    def after(self, removed: Tensor) -> "MemoryModel":
+        """The same of what is left once units have gone."""
+        return replace(self, gone=self.gone + removed)
+
+
+def memory_model(network: Network) -> MemoryModel:
+    """What the tensors of a network lose with a unit of each group.
+
+    Raises:
+        BenchError: it holds other tensors once a group is narrower.
+    """
+    groups, image = network.structure.groups, resized(network.inputs, 1)
+    whole = _Tape(network.model, image)
+    lost = torch.zeros(len(whole.bytes), len(groups)).double()
+    for at, group in enumerate(groups):
+        if group.units > 1:
+            one = [torch.arange(at == other) for other in range(len(groups))]
+            narrow = _Tape(network.cut(one), image)
+            if narrow.moments != whole.moments:
+                raise BenchError(
+                    f"budget memory: with fewer channels of {group.root} the network holds other "
+                    "tensors, so its memory does not follow its widths; give a budget of params"
+                )
+            lost[:, at] = torch.tensor(whole.bytes) - torch.tensor(narrow.bytes)
+    held = torch.zeros(len(whole.moments), len(whole.bytes)).double()
+    for moment, places in enumerate(whole.moments):
+        held[moment, sorted(places)] = 1
+    params, none = network.cost.params, torch.zeros(len(groups))
+    each = sum(one.nbytes for one in network.model.parameters()) / max(params(none), 1)
+    return MemoryModel(params, each, held, torch.tensor(whole.bytes).double(), lost, none)
+
+
+def peak_bytes(model: nn.Module, inputs: tuple[Any, ...], batch: int = 1) -> int:
+    """The same of a network as it is, counted in a forward pass of a batch."""
+    tape = _Tape(model, resized(inputs, batch))
+    most = max(sum(tape.bytes[place] for place in moment) for moment in tape.moments)
+    return most + sum(one.nbytes for one in model.parameters())
+
+
+def met_in_memory(
+    network: Network,
+    choose: Callable[[Network, Rules, float], Choice | InfeasibleBudget],
+    rules: Rules,
+    share: float,
+) -> Choice | InfeasibleBudget:
+    """What leaves at a share of the memory, held against a forward pass of what is left.
+
+    Raises:
+        ArithmeticError: the network holds other memory than the model of it says.
+    """
+    model = memory_model(network)
+    modelled = replace(network, cost=replace(network.cost, memory=model))
+    choice = choose(modelled, rules, share)
+    if isinstance(choice, Choice):
+        expected = model(torch.tensor([len(gone) for gone in choice.removed]))
+        found = peak_bytes(network.cut(choice.removed), network.inputs)
+        if round(expected) != found:
+            raise ArithmeticError(f"{found} bytes at the peak after the cut, not {expected:.0f}")
+    return choice

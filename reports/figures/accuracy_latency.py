@@ -1,0 +1,41 @@
+"""Accuracy against milliseconds: a row a problem, a column a deployment, a line a method."""
+
+from collections.abc import Iterator, Mapping
+
+from matplotlib.lines import Line2D
+
+from ..analysis.deployed import deployed
+from ..analysis.results import Results
+from ..formats import in_order
+from .captions import plotted
+from .panels import MANY, by_panel, entries, legend, tiled
+from .plot import Plot
+from .style import DASHED, ONE_COLUMN, TWO_COLUMNS, Look
+
+_ACROSS = 4  # deployments beside one another; more are in the table
+
+
+def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
+    """Of the last recovery, on the first `MANY` problems; nothing where nothing was timed."""
+    data = deployed(results)
+    data = data[data["recovery"] == results.recoveries[-1]]
+    if data.empty:
+        return
+    places, problems = data["deployment"].unique()[:_ACROSS], data["problem"].unique()[:MANY]
+    data = data[data["deployment"].isin(places) & data["problem"].isin(problems)]
+    panels = by_panel(data, problem=problems, deployment=places)
+    width = ONE_COLUMN if len(places) == 1 else TWO_COLUMNS
+    figure, axes = tiled(len(panels), len(places), width, 2.2, 0.4)
+    there = in_order(data["method"], looks)
+    for ((problem, deployment), shown), ax in zip(panels.items(), axes, strict=True):
+        for name in there:
+            rows = shown[shown["method"] == name].sort_values("ms")
+            ax.add_line(looks[name].line(rows["ms"], rows["top1"]))
+        ax.axhline(shown["dense_top1"].mean(), **DASHED)
+        ax.axvline(shown["dense_ms"].mean(), **DASHED)
+        ax.autoscale_view()
+        ax.set_title(f"{problem} · {deployment}")
+        ax.set_xlabel("ms a batch")
+        ax.set_ylabel("test top-1 (%)")
+    legend(figure, [*entries(there, looks), Line2D([], [], label="dense, mean", **DASHED)])
+    yield plotted("accuracy_latency", figure, data, results, recovery=results.recoveries[-1])
