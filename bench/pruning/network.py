@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from traceback import walk_tb
 from typing import Any, Literal
 
-from criteria import Structure, StructureError, find_structure
+from criteria import Structure, find_structure
 from criteria.lazy import Tensor, nn, torch
 from criteria.network.cut import cut
 
@@ -48,15 +47,7 @@ class Network:
         (12384.0, 6192.0)
         """
         inputs = example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)
-        try:
-            structure = find_structure(model, inputs, ignored)
-        except IndexError as error:
-            held = (frame.f_locals for frame, _ in walk_tb(error.__traceback__))
-            root = next(one["root"] for one in held if "root" in one)
-            raise StructureError(
-                f"what torch-pruning couples to {root} is not as wide ({error}); put it, or "
-                "the layers beside it, on the ignored list"
-            ) from error
+        structure = find_structure(model, inputs, ignored)
         names = tuple(
             name for name, module in model.named_modules() if any(module is one for one in ignored)
         )

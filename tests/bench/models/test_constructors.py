@@ -51,7 +51,7 @@ class Deep(Net):
 
 class Dict(Net):
     def forward(self, x):
-        return {"logits": self.body(x)}
+        return {"scores": self.body(x)}
 
 
 class InTraining(Net):
@@ -154,8 +154,9 @@ def test_weights_are_drawn_from_the_seed_alone() -> None:
         ("leaves", {}, r"nets15.py, line 60: SystemExit: no GPU"),
         ("function", {}, r"gives a builtin_function_or_method, not an nn.Module"),
         ("instance", {}, r"it is a Linear; name a class"),
+        ("Dict", {}, r"a dict of 'scores', not logits alone"),
         ("InTraining", {}, r"in training a tuple, not logits"),
-        ("fixed", {}, r"images \[2, 1, 8, 8\].*expected input.* to have 3 channels, but got 1"),
+        ("fixed", {}, r"inputs \[2, 1, 8, 8\].*expected input.* to have 3 channels, but got 1"),
         ("seven", {}, r"outputs \[2, 7\], not \[2, 5\].*num_classes"),
     ],
 )
