@@ -238,12 +238,15 @@ def _sha256(file: Path) -> str:
 
 
 def call_of(build: Any, arguments: Mapping[str, Any]) -> Call:
-    """A call as a recipe writes it; raises ExportError for what others cannot import."""
-    if build.__module__ == "__main__" or "<" in build.__qualname__:
-        raise ExportError(
-            f"{build.__qualname__} cannot be imported by others; put it into a file of its own"
-        )
-    return {"call": f"{build.__module__}:{build.__qualname__}", "arguments": dict(arguments)}
+    """A call as a recipe writes it; raises ExportError for what others cannot make."""
+    call = {"call": f"{build.__module__}:{build.__qualname__}", "arguments": dict(arguments)}
+    try:
+        json.dumps(call)
+    except TypeError as error:
+        raise ExportError(f"build: an argument is no number or text: {error}") from error
+    if build.__module__ == "__main__":
+        raise ExportError(f"{build.__qualname__} is not in a file that others can import")
+    return call
 
 
 def _plugin(name: str) -> bool:

@@ -94,6 +94,8 @@ def test_or_the_constructor_is_named(tmp_path: Path) -> None:
     assert bench.load(tmp_path)(IMAGES).equal(found.model.eval()(IMAGES))
     with pytest.raises(ExportError, match="Local is nothing that its constructor makes"):
         found.save(tmp_path / "other", Net)
+    with pytest.raises(ExportError, match="an argument is no number or text"):
+        found.save(tmp_path / "other", Local, width=torch.tensor(32))
     with pytest.raises(ExportError, match=r"Local fails: TypeError: .*size"):
         found.save(tmp_path / "other", Local, size=32)
 
