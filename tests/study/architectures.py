@@ -1,6 +1,6 @@
 """The table of networks: what can be pruned of each, whether rightly, and what halving it takes.
 
-It takes a quarter of an hour on one core, and needs the extras timm, hf and export. Rows that are there are
+It takes half an hour on one core, and the extras timm, hf and export. Rows that are there are
 kept; a name, or a part of one, makes the rows of that again:
 
     PYTHONPATH=.:tests python tests/study/architectures.py docs/networks.csv docs/networks.md [NAME]
@@ -108,10 +108,7 @@ def half_kept(subject: Subject) -> str:
 
 def rebuilt(subject: Subject) -> str:
     """The largest difference of the half's outputs, kept, and built again from its constructor."""
-    spec, shape = (
-        ModelSpec(name=subject.name, options=subject.options),
-        {"image_size": subject.size},
-    )
+    spec = ModelSpec(name=subject.name, options=subject.options)
     call = plain_constructor(spec, classes=CLASSES, channels=3, image_size=subject.size)
     half = subject.half
     with TemporaryDirectory() as folder:
