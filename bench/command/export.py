@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -69,7 +67,7 @@ def write_export(
     else:
         for one in (*folder.iterdir(), REBUILD):
             name = one.name.replace(REBUILD.name, "rebuild.py")
-            written(where / name, partial(shutil.copyfile, one))
+            written(where / name, one.read_bytes())
         done = checked(model, inputs, where / WEIGHTS, run_torch(load(where)))
         what = f"{to}, with {RECIPE} and rebuild.py"
     size = done.file.stat().st_size / 1e6

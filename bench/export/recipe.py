@@ -59,7 +59,7 @@ def keep(
             of them is another network.
     """
     needs("safetensors")
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     if not all(isinstance(one, torch.Tensor) for one in inputs):
         raise ExportError("a network is kept with example inputs that are tensors")
@@ -85,16 +85,15 @@ def keep(
     }
     if constructor:
         recipe |= changes(_constructed(folder, recipe), model)
-    written(folder / WEIGHTS, lambda path: save_file(state, path))
+    written(folder / WEIGHTS, save(state))
     one = tuple(each.cpu().contiguous() for each in resized(inputs, 1))
     found = [each.flatten()[:FIRST].clone() for each in outputs(model, one)]
     held = {f"input.{at}": each for at, each in enumerate(one)}
     held |= {f"output.{at}": each for at, each in enumerate(found)}
-    written(folder / CHECK, lambda path: save_file(held, path))
+    written(folder / CHECK, save(held))
     recipe["sha256"] = _sha256(folder / WEIGHTS)
     lines = ",\n".join(f' "{key}": {json.dumps(value)}' for key, value in recipe.items())
-    sealed = seal_json(f"{{\n{lines}\n}}", RECIPE)
-    written(folder / RECIPE, lambda path: Path(path).write_bytes(sealed))
+    written(folder / RECIPE, seal_json(f"{{\n{lines}\n}}", RECIPE))
     _rebuilt(folder, recipe, None if constructor else model)
 
 
@@ -256,7 +255,7 @@ def _plugin(name: str) -> bool:
 
 def _copy(folder: Path, file: Path) -> str:
     text = "from __future__ import annotations\n\n" + _standing_alone(file)
-    written(folder / file.name, lambda path: Path(path).write_text(text, "utf-8"))
+    written(folder / file.name, text.encode())
     return file.name
 
 
