@@ -169,11 +169,6 @@ def signed(value: float) -> Cell:
     return Cell(points(value), None if absent(value) else float(value))
 
 
-def heads(names: Sequence[str], texts: int) -> list[Column]:
-    """Columns of which the first few hold texts and the others numbers."""
-    return [Column(name, numeric=at >= texts) for at, name in enumerate(names)]
-
-
 def counted(n: float, what: str) -> str:
     """`1 base`, `3 bases`, `2 recoveries`, `0.5 points`."""
     several = f"{what.removesuffix('y')}ies" if what.endswith("y") else f"{what}s"

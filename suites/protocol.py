@@ -39,9 +39,8 @@ class Deployment(Section):
 class Measure(Section):
     """Where dense and pruned networks are timed: every runtime, number of threads and batch."""
 
-    deployed: list[Runtime] = Field(
-        default=["eager"], description="runtimes; none: nothing is measured but operation counts"
-    )
+    # Runtimes; none: nothing is measured but operation counts
+    deployed: list[Runtime] = Field(default=["eager"])
     batch: list[Annotated[int, Field(ge=1)]] = Field(default=[1, 64], min_length=1)
     threads: list[Annotated[int, Field(ge=1)]] = Field(default=[1], min_length=1)
 
@@ -68,20 +67,16 @@ class Budgets(Section):
 
     macs: list[Share] | None = Field(default=None, min_length=1)
     params: list[Share] | None = Field(default=None, min_length=1)
-    channels: list[Share] | None = Field(
-        default=None, min_length=1, description="of all prunable channels, whatever each costs"
-    )
-    weights: list[Share] | None = Field(
-        default=None, min_length=1, description="of all weights of convolutions and linear layers"
-    )
+    # Of all prunable channels, whatever each costs
+    channels: list[Share] | None = Field(default=None, min_length=1)
+    # Of all weights of convolutions and linear layers
+    weights: list[Share] | None = Field(default=None, min_length=1)
     speedup: list[Annotated[float, Field(ge=1)]] | None = Field(default=None, min_length=1)
     threshold: list[Share] | None = Field(default=None, min_length=1)
-    latency: list[Share] | None = Field(
-        default=None, min_length=1, description="where `measure` says first, eager by default"
-    )
-    memory: list[Share] | None = Field(
-        default=None, min_length=1, description="of weights and of activations held at once"
-    )
+    # Where `measure` says first, eager by default
+    latency: list[Share] | None = Field(default=None, min_length=1)
+    # Of weights and of activations held at once
+    memory: list[Share] | None = Field(default=None, min_length=1)
 
     def faults(self) -> Iterator[str]:
         if len(self.model_dump(exclude_none=True)) != 1:
@@ -144,36 +139,23 @@ Scope = Annotated[str, BeforeValidator(_ranks_or_blocks)]
 class SelectionSpec(Section):
     """How scores become removed channels; equal for all methods unless a method says otherwise."""
 
-    scope: Scope = Field(
-        default="global",
-        description="rank all units, those of each group, or of isomorphic groups; or, of single "
-        "weights, N:M: N of every M consecutive inputs stay",
-    )
+    # Rank all units, those of each group, or of isomorphic groups; or, of single weights, N:M: N of
+    # every M consecutive inputs stay
+    scope: Scope = "global"
     min_channels: int = Field(default=1, ge=1)
-    protect: float = Field(default=0.1, ge=0, lt=1, description="share of a group always kept")
-    protect_rounds: Literal["up", "down"] = Field(
-        default="up", description="shares of groups kept, to whole channels; down is int() in code"
-    )
+    protect: float = Field(default=0.1, ge=0, lt=1)  # share of a group always kept
+    # Shares of groups kept, to whole channels; down is int() in code
+    protect_rounds: Literal["up", "down"] = "up"
     round_to: int = Field(default=1, ge=1)
-    tolerance: Share = Field(
-        default=0.01, description="of the dense cost, by which a budget may be kept below"
-    )
-    coupled: bool = Field(
-        default=True, description="false keeps groups that several layers make (residual streams)"
-    )
-    layers: dict[str, Share] = Field(
-        default={},
-        description="shares that single layers keep at least, by their name or by that of what "
-        "they lie in",
-    )
-    emptied: Literal["floor", "skip"] = Field(
-        default="floor",
-        description="of a group that the ranking takes below what is kept: all but that leaves, "
-        "or, as in torch-pruning, nothing in that step",
-    )
-    by_budget: dict[float, SelectionSpec] = Field(
-        default={}, description="by budget as the suite writes it, the keys that are others there"
-    )
+    tolerance: Share = 0.01  # of the dense cost, by which a budget may be kept below
+    coupled: bool = True  # false keeps groups that several layers make (residual streams)
+    # Shares that single layers keep at least, by their name or by that of what they lie in
+    layers: dict[str, Share] = Field(default={})
+    # Of a group that the ranking takes below what is kept: all but that leaves, or, as in
+    # torch-pruning, nothing in that step
+    emptied: Literal["floor", "skip"] = "floor"
+    # By budget as the suite writes it, the keys that are others there
+    by_budget: dict[float, SelectionSpec] = Field(default={})
 
     def faults(self) -> Iterator[str]:
         if any(one.by_budget for one in self.by_budget.values()):
@@ -196,7 +178,7 @@ class Rewind(Section):
     arXiv 2003.02389): from its weights at that time, or from the trained ones."""
 
     what: Literal["weights", "learning_rate"]
-    to: int = Field(ge=0, description="epoch of the base's training; 0: before the first")
+    to: int = Field(ge=0)  # epoch of the base's training; 0: before the first
 
     @property
     def name(self) -> str:
@@ -213,12 +195,9 @@ UNTUNED = (
 class Tune(Section):
     """Finetuning by as many settings for every method, of which validation chooses one."""
 
-    trials: int = Field(
-        ge=2, description="settings tried, drawn without replacement, alike for all methods"
-    )
-    over: dict[str, list[Any]] = Field(
-        min_length=1, description="values of the recipe's keys, of which all combinations are drawn"
-    )
+    trials: int = Field(ge=2)  # settings tried, drawn without replacement, alike for all methods
+    # Values of the recipe's keys, of which all combinations are drawn
+    over: dict[str, list[Any]] = Field(min_length=1)
 
     def faults(self) -> Iterator[str]:
         for key, values in self.over.items():
@@ -256,11 +235,8 @@ class RecoverySpec(Section):
     kind: Literal["none", "bn", "finetune", "rewind"]
     recipe: str | None = None
     rewind: Rewind | None = None
-    total_epochs: int | None = Field(
-        default=None,
-        ge=1,
-        description="of all training since the base, a method's own phases included: equal compute",
-    )
+    # Of all training since the base, a method's own phases included: equal compute
+    total_epochs: int | None = Field(default=None, ge=1)
     tune: Tune | None = None
 
     @model_validator(mode="before")
@@ -306,10 +282,8 @@ class Calibration(Section):
 
     images: int = Field(default=512, ge=1)
     batch_size: int = Field(default=64, ge=1)
-    augment: bool = Field(default=False, description="with the dataset's random crops, mirrored")
-    like: str | None = Field(
-        default=None, description="a recipe, whose augmentation, erasing and mixing they get"
-    )
+    augment: bool = False  # with the dataset's random crops, mirrored
+    like: str | None = None  # a recipe, whose augmentation, erasing and mixing they get
 
     def faults(self) -> Iterator[str]:
         if self.augment and self.like:

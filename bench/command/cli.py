@@ -256,7 +256,7 @@ def sync(chosen: ChosenSuite) -> None:
 
 @app.command()
 def export(
-    trial: Annotated[str, argument("export.trial")],
+    trial: Annotated[str, argument("export.trial")] = "",
     to: Annotated[str, option("export.to")] = "onnx",
     out: Annotated[Path | None, option("export.out")] = None,
     code: Annotated[bool, option("export.code")] = False,
@@ -264,12 +264,15 @@ def export(
     data_root: DataRoot = DATA,
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
-    """Write a kept network (bench run --keep) as a file, and check that in its own runtime."""
+    """Write a kept network (bench run --keep) as a file, and check that in its own runtime;
+    without a trial, list them."""
     from ..plan.plugins import load_plugins
-    from .export import show_code, write_export
+    from .export import show_code, show_kept, write_export
 
     load_plugins(plugin)
-    if code:
+    if not trial:
+        show_kept(console, Store(results))
+    elif code:
         show_code(trial, results)
     else:
         write_export(console, trial, to, out, results, data_root)

@@ -17,11 +17,13 @@ from ..errors import BenchError, ExportError
 from ..export.recipe import REBUILD, RECIPE, WEIGHTS, check, read_recipe
 from ..export.runtimes import Run, checked, run_torch, to_onnx, to_torch_export, written
 from ..models.kept import kept_folder, load
+from ..plan.keeping import is_kept
 from ..store.store import Store
-from ..terminal import say
+from ..terminal import print_table, say
 from ..training.measure import evaluate
 
 FORMATS = ("onnx", "torch-export", "safetensors")
+_KEPT = ("problem", "method", "budget", "recovery", "top-1", "trial")
 OFF = 0.005  # of the accuracy, by which a file may differ: some images lie on the border
 
 
@@ -30,6 +32,17 @@ def show_code(trial: str, results: Path) -> None:
     folder = kept_folder(trial, results)
     read_recipe(folder)
     print(REBUILD.read_text("utf-8").replace("Path()", f"Path({str(folder)!r})"))
+
+
+def show_kept(console: Console, store: Store) -> None:
+    """A row for each network that was kept."""
+    rows = []
+    for folder in store.root.glob("networks/*"):
+        record = store.record(folder.name)
+        if record and record.measurements and is_kept(store, record.key):
+            of, top1 = record.labels, f"{record.measurements.pruned.top1:.1%}"
+            rows.append((of.problem, of.method, of.at, of.recovery, top1, record.key[:8]))
+    print_table(console, _KEPT, sorted(rows))
 
 
 def write_export(

@@ -26,8 +26,7 @@ from .picture import examined
 from .pictures import read_pictures
 from .reader import Source, Splits
 
-FORMATS = "jpg jpeg jfif png bmp ppm pgm tif tiff webp gif avif"
-SUFFIXES = {f".{one}" for one in FORMATS.split()}
+FORMATS = ["jpg", "jpeg", "jfif", "png", "bmp", "ppm", "pgm", "tif", "tiff", "webp", "gif", "avif"]
 
 
 @dataclass(frozen=True)
@@ -151,7 +150,7 @@ def count_images(root: Path, image_size: int) -> Contents | None:
         return None
     names = _class_names(folders[0])
     to_train_on, to_test_on = (
-        sum(len(_images_in(folder, name)) for name in names) for folder in folders
+        sum(len(images_in(folder, name)) for name in names) for folder in folders
     )
     return Contents(to_train_on, to_test_on, len(names), 3, image_size)
 
@@ -225,7 +224,7 @@ def _hidden(name: str) -> bool:
     return name.startswith((".", "__MACOSX", "@eaDir"))
 
 
-def _images_in(folder: Path, name: str) -> list[str]:
+def images_in(folder: Path, name: str) -> list[str]:
     """Paths of the images in a class folder and in those inside it, relative to `folder`."""
     found = []
     for where, inner, files in os.walk(folder / name):
@@ -233,7 +232,7 @@ def _images_in(folder: Path, name: str) -> list[str]:
         found += [
             (Path(where) / file).relative_to(folder).as_posix()
             for file in files
-            if Path(file).suffix.lower() in SUFFIXES and not _hidden(file)
+            if Path(file).suffix.lower()[1:] in FORMATS and not _hidden(file)
         ]
     return sorted(found)
 
@@ -242,7 +241,7 @@ def _listing(folder: Path, classes: list[list[str]]) -> Listing:
     names: list[str] = []
     labels: list[int] = []
     for label, of in enumerate(classes):
-        images = [image for name in of for image in _images_in(folder, name)]
+        images = [image for name in of for image in images_in(folder, name)]
         if not images:
             raise DataError(f"{folder / of[0]} has no images")
         names += images

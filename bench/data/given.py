@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from os.path import commonpath
 from pathlib import Path
 from typing import Any
@@ -16,15 +15,10 @@ from ..errors import DataError
 from .arrays import read_arrays
 from .folders import Listing
 from .images import Normalization
-from .picture import Picture
 from .pictures import Pictures, read_pictures
 from .reader import Source, Splits
 
 SPLITS = ("train", "test")
-_FORMS = (
-    "images and labels as arrays, or a sequence of (image, label) whose images are paths, PIL "
-    "images or arrays"
-)
 
 
 def as_splits(source: Source, given: Any) -> Splits:
@@ -85,12 +79,12 @@ def _of_arrays(source: Source, parts: list[tuple[Tensor, Tensor]]) -> Splits:
     content = hashlib.sha256()
     for images, labels in parts:
         content.update(images.contiguous().numpy().tobytes() + labels.numpy().tobytes())
+    white, normalize = 1, Normalization((0.0,), (1.0,))
     if pixels.dtype == torch.uint8:
         deviation, mean = torch.std_mean(pixels.double() / 255, dim=(0, 2, 3))
-        measured = Normalization(tuple(mean.tolist()), tuple(deviation.clamp(min=1e-3).tolist()))
-        return read_arrays(source, measured, parts, content.hexdigest())
-    as_they_are = Normalization((0.0,), (1.0,))
-    return read_arrays(source, as_they_are, parts, content.hexdigest(), white=1)
+        normalize = Normalization(tuple(mean.tolist()), tuple(deviation.clamp(min=1e-3).tolist()))
+        white = 255
+    return read_arrays(source, normalize, parts, content.hexdigest(), white=white)
 
 
 def _pictures(what: str, given: Any) -> Pictures:
@@ -99,7 +93,10 @@ def _pictures(what: str, given: Any) -> Pictures:
         first, _ = given[0]
         labels = [given[at][1] for at in range(len(given))]
     except (TypeError, ValueError, LookupError) as error:
-        raise DataError(f"{what} is neither {_FORMS} ({error})") from error
+        raise DataError(
+            f"{what} is neither images and labels as arrays, nor a sequence of (image, label) "
+            f"whose images are paths, PIL images or arrays ({error})"
+        ) from error
     if not isinstance(first, str | Path):
         return _AtHand(what, lambda at: given[at][0], labels)
     _check_labels(what, labels)
@@ -112,7 +109,7 @@ class _AtHand(Sequence[Image.Image]):
     """Images that something else decodes, got by their number."""
 
     def __init__(self, what: str, get: Callable[[int], Any], labels: list[Any]) -> None:
-        self.what, self.get = what, get
+        self.what, self.get, self.files = what, get, self
         self.labels = [int(one) if hasattr(one, "item") else one for one in labels]
         _check_labels(what, self.labels)
 
@@ -125,19 +122,11 @@ class _AtHand(Sequence[Image.Image]):
             return image
         return _from_array(f"{self.what}: image {at}", np.asarray(image))
 
-    @property
-    def files(self) -> Sequence[Picture]:
-        return self
-
-    @cached_property
-    def _digest(self) -> str:
+    def identity(self, cache: Path) -> object:
         content = hashlib.sha256()
         for label, image in zip(self.labels, self, strict=True):
             content.update(f"{label} {image.mode} {image.size}".encode() + image.tobytes())
         return content.hexdigest()
-
-    def identity(self, cache: Path) -> object:
-        return self._digest
 
 
 def _from_array(what: str, pixels: np.ndarray) -> Image.Image:

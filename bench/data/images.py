@@ -107,7 +107,7 @@ class ArrayImages(Images):
         self, order: Tensor, size: int, draw: Draw, augment: Augmentation, jitter: Jitter
     ) -> Iterator[Batch]:
         """Augmentation: a random shift over black, and a random mirroring."""
-        for part in _parts(order, size):
+        for part in in_parts(order, size):
             numbers = part.to(self.pixels.device)
             pixels = self.pixels[numbers]
             if augment and draw is not None:
@@ -154,10 +154,10 @@ class FileImages(Images):
             return self._read(self.files[number], augment, jitter, seed)
 
         with ThreadPoolExecutor(self.threads) as pool:
-            parts = _parts(order, size)
+            parts = in_parts(order, size)
             jobs = (
                 (part, [pool.submit(read, *each) for each in zip(part.tolist(), by, strict=True)])
-                for part, by in zip(parts, map(Tensor.tolist, _parts(seeds, size)), strict=True)
+                for part, by in zip(parts, map(Tensor.tolist, in_parts(seeds, size)), strict=True)
             )
             # The next batch is asked for before this one is handed out.
             for (part, futures), _ in pairwise(chain(jobs, [(torch.empty(0), [])])):
@@ -199,5 +199,5 @@ def resized(pixels: Tensor, size: int) -> Tensor:
     return torch.cat([resize(part, [size, size], antialias=True) for part in pixels.split(4096)])
 
 
-def _parts(order: Tensor, size: int) -> tuple[Tensor, ...]:
+def in_parts(order: Tensor, size: int) -> tuple[Tensor, ...]:
     return order.split(size) if len(order) else ()

@@ -11,8 +11,8 @@ from PIL import Image
 
 from ..errors import DataError
 from .augment import Augmentation, Jitter, jittered, shifted
-from .folders import _images_in
-from .images import ArrayImages, Batch, Draw, Tensor, _parts
+from .folders import images_in
+from .images import ArrayImages, Batch, Draw, Tensor, in_parts
 from .picture import decode
 from .reader import Source, Split, Splits, normalization, refuse_keys
 
@@ -27,7 +27,7 @@ class MaskedImages(ArrayImages):
         self, order: Tensor, size: int, draw: Draw, augment: Augmentation, jitter: Jitter
     ) -> Iterator[Batch]:
         """Augmentation: images and masks are shifted, over what is ignored, and mirrored alike."""
-        for part in _parts(order, size):
+        for part in in_parts(order, size):
             numbers = part.to(self.pixels.device)
             masks = IGNORED - self.labels[numbers]  # what is shifted in is zero
             both = torch.cat([self.pixels[numbers], masks[:, None]], dim=1)
@@ -55,7 +55,7 @@ def read_segmentation(source: Source) -> Splits:
     content = hashlib.sha256(f"{size} {normalize}".encode())
 
     def split(folder: Path) -> Split:
-        names = _images_in(folder, "images")
+        names = images_in(folder, "images")
         pairs = [_pair(folder, name, size) for name in names]
         if not pairs:
             raise DataError(f"{spec.name}: {folder / 'images'} has no images")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..errors import DataError
 from .augment import Augmentation, Jitter
-from .images import Batch, Draw, Images, _parts
+from .images import Batch, Draw, Images, in_parts
 from .reader import Source, Split, refuse_keys
 
 SUFFIXES = {".txt", ".md", ".rst"}
@@ -53,7 +53,7 @@ class Passages(Images):
         if augment and draw is not None:
             starts = starts + torch.randint(self.length, order.shape, generator=draw)
             starts = starts.clamp(max=int(self.chosen.max()) * self.length)
-        for part in _parts(starts, size):
+        for part in in_parts(starts, size):
             places = part[:, None] + torch.arange(self.length + 1)
             passage = self.tokens[places.to(self.tokens.device)].long()
             yield passage[:, :-1], passage[:, 1:]

@@ -6,10 +6,10 @@ network computes stays, and checkpoints with the packed names still fit.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import nn
-from torch_pruning.pruner.function import BasePruningFunc
+from torch_pruning.ops import ElementWisePruner
 
 from .vit import SelfAttention, Unit
 
@@ -91,22 +91,10 @@ class _Kept:
         return [self]
 
 
-class _Unfollowed(BasePruningFunc):
-    """torch-pruning's handler of a layer that it does not look into."""
-
-    def prune_out_channels(self, layer: nn.Module, idxs: list[int]) -> nn.Module:
-        raise AssertionError("its channels stay")
-
-    def get_out_channels(self, layer: nn.Module) -> None:
-        return None
-
-    prune_in_channels, get_in_channels = prune_out_channels, get_out_channels
-
-
 class _AcrossChannels(_Kept):
     """A layer that mixes channels by their places, so that those before it stay."""
 
-    pruning_func: ClassVar[type[BasePruningFunc]] = _Unfollowed
+    pruning_func = ElementWisePruner  # for torch-pruning, which does not look into it
 
 
 def _unpack(layer: Any, unit: Unit) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from criteria.lazy import Tensor, nn, torch
+from reports.formats import few
 from suites.problem import ModelSpec
 
 from ..data.download import download, file_sha256
@@ -55,11 +56,11 @@ def load_checkpoint(model: nn.Module, path: Path, sha256: str | None = None) -> 
         # torch names each parameter with both shapes, one a line, after a headline.
         lines = [line.strip() for line in str(error).splitlines()[1:]]
         raise ModelError(
-            f"checkpoint {path} has other shapes than the model: {_first(lines)} - check the "
+            f"checkpoint {path} has other shapes than the model: {few(lines)} - check the "
             "model's name and options, and that the dataset has as many classes and channels"
         ) from error
     faults = [
-        f"{what} {_first(keys)}"
+        f"{what} {few(keys)}"
         for what, keys in (
             ("it lacks", misfit.missing_keys),
             ("the model has no", misfit.unexpected_keys),
@@ -92,7 +93,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise ModelError(f"checkpoint {path} cannot be read: {_headline(error)}") from error
     state = _unnested(content)
     if state is None:
-        inside = _first([str(key) for key in content]) if isinstance(content, Mapping) else ""
+        inside = few([str(key) for key in content]) if isinstance(content, Mapping) else ""
         raise ModelError(
             f"checkpoint {path} holds no state dict but a {type(content).__name__} {inside}; "
             f"expected tensors by name, at the top or under one of {', '.join(NESTS)}"
@@ -108,11 +109,6 @@ def _unnested(content: Any) -> Mapping[str, Tensor] | None:
         return content
     nested = (_unnested(content[name]) for name in NESTS if name in content)
     return next((state for state in nested if state is not None), None)
-
-
-def _first(items: list[str], count: int = 3) -> str:
-    more = f" and {len(items) - count} more" if len(items) > count else ""
-    return ", ".join(items[:count]) + more
 
 
 def _headline(error: Exception) -> str:

@@ -3,6 +3,7 @@
 import inspect
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from numbers import Real
 from pathlib import Path
@@ -306,9 +307,11 @@ def _selector(
 
 
 def _by_place(model: nn.Module, example_inputs: Any) -> tuple[Any, ...]:
-    """One batch as positional arguments."""
+    """One batch as positional arguments; a mapping may itself be one."""
     if isinstance(example_inputs, Mapping):
-        return inspect.signature(model.forward).bind(**example_inputs).args
+        with suppress(TypeError):
+            return inspect.signature(model.forward).bind(**example_inputs).args
+        return (example_inputs,)
     return example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)
 
 

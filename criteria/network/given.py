@@ -166,7 +166,7 @@ def copied(model: nn.Module) -> nn.Module:
     """
     memo: dict[int, Any] = {}
     for module in model.modules():
-        for one in {**vars(module), **module._parameters, **module._buffers}.values():
+        for one in pytree.tree_leaves(vars(module)):  # of dictionaries, too, as caches are
             if isinstance(one, torch.Tensor) and (one.grad_fn is not None or one.is_inference()):
                 plain = one.detach().clone()
                 memo[id(one)] = nn.Parameter(plain) if isinstance(one, nn.Parameter) else plain

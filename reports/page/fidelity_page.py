@@ -9,9 +9,9 @@ import pandas as pd
 
 from suites.section import slug
 
-from ..analysis.fidelity import CORRELATIONS, NORMALISED, REGRETS, SHARES, FidelityResults
+from ..analysis.fidelity import CORRELATIONS, NORMALISED, REGRETS, FidelityResults
 from ..figures.plot import Drawing
-from ..formats import Cell, Table, capital, confidence, heads, number
+from ..formats import Cell, Table, capital, confidence, number
 from ..statistics import FEWEST_BASES
 from .answer import ROWS
 from .captions import captioned, caution
@@ -27,15 +27,9 @@ NOISY = 0.8  # ceiling of the correlation below which the truth itself is worth 
 
 def fidelity_tables(results: FidelityResults) -> dict[str, list[Table]]:
     """All tables, by problem, best criteria first."""
-    lowest = [f"Regret {100 * share:g} %" for share in SHARES]
-    shown = ["ρ all units", "ρ within layers", "τ all units", "τ within layers", *lowest]
-    rates = dict(zip((*CORRELATIONS, *NORMALISED), shown, strict=True))
-    losses = dict(zip(REGRETS, lowest, strict=True))
+    columns = {"fidelity": (*CORRELATIONS, *NORMALISED), "regret": REGRETS}
     return {
-        problem: [
-            _table(results, problem, "fidelity", rates),
-            _table(results, problem, "regret", losses),
-        ]
+        problem: [_table(results, problem, *one) for one in columns.items()]
         for problem in results.problems
     }
 
@@ -142,19 +136,19 @@ def warnings(results: FidelityResults) -> Iterator[str]:
             yield caution("fidelity", "noisy", problem=problem, ceiling=rounded(value))
 
 
-def _table(results: FidelityResults, problem: str, name: str, columns: Mapping[str, str]) -> Table:
+def _table(results: FidelityResults, problem: str, name: str, columns: Sequence[str]) -> Table:
     rows = []
     for row in _rows(results, problem).to_dict("records"):
         cells = [Cell(_said(row, one), number(row[one]).value) for one in columns]
         seconds = Cell(rounded(row["score_s"]), number(row["score_s"]).value)
         trials = Cell(f"{row['done']}/{row['expected']}", row["done"])
         rows.append([Cell(row["method"]), *cells, seconds, trials])
-    names = ["Criterion", *columns.values(), "Scoring s", "Trials"]
+
     level = confidence(results.suite.analysis.alpha)
     known = {"problem": problem, "intervals": ""}
     if results.suite.bases >= FEWEST_BASES:
         known["intervals"] = f"; {level} intervals over bases, each alone"
-    return captioned(name, slug(problem), results, heads(names, 1), rows, **known)
+    return captioned(name, slug(problem), results, rows, **known)
 
 
 def _rows(results: FidelityResults, problem: str) -> pd.DataFrame:

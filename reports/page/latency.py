@@ -10,11 +10,9 @@ from ..formats import Cell, number
 from ..records import LATENCY_BOUND, Latency, budget_words
 from .captions import caution
 
-HEADS = ("Latency %", "A/A off by %")
-
 
 def cells(trials: pd.DataFrame) -> tuple[Cell, Cell]:
-    """Of rows of `reports.records.frame` those of `HEADS`: means, and the worst A/A."""
+    """Of rows of `reports.records.frame`: means, and the worst A/A."""
     names = ["latency_ratio", "latency_low_ratio", "latency_high_ratio"]
     ratio, low, high = 100 * trials[names].astype(float).mean()
     kept = number(ratio)

@@ -15,13 +15,9 @@ from ..analysis import best
 from ..analysis.results import Results
 from ..formats import (
     Cell,
-    Column,
     Mark,
     Table,
-    capital,
-    confidence,
     counts,
-    heads,
     interval,
     number,
     p_value,
@@ -30,7 +26,6 @@ from ..formats import (
     signed,
     whole,
 )
-from ..metric import spoken
 from .captions import captioned
 from .wording import WORDS
 
@@ -46,11 +41,7 @@ def standing_table(results: Results, recovery: str) -> Table:
         for name in last["method"]
     ]
     marked = set(rows.loc[rows["standing"].isin(["near", "behind"]), "problem"])
-    ranked, planned = len(results.ranking[recovery].problems), len(results.problems)
-    whole = "All problems" if ranked == planned else f"{ranked} of {planned} problems"
-    columns = heads(["Method", *(one if one != best.OVER else whole for one in places)], 1)
-    known = {"places": places, "marked": marked}
-    return captioned("standing", recovery, results, columns, body, **known)
+    return captioned("standing", recovery, results, body, places=places, marked=marked)
 
 
 _MARKS: dict[str, Mark] = {"best": "best", "near": "near"}
@@ -78,16 +69,14 @@ def rank_table(results: Results, recovery: str) -> Table | None:
         cells += [Cell(f"{low:.0f} to {high:.0f}" if high > low else f"{low:.0f}", float(low))]
         cells += [number(100 * ranking.best[method], 2), number(mean_ranks[method])]
         rows.append(cells)
-    names = ["Method", f"Mean, {spoken().points}", "Rank", "Best, %", "Mean rank"]
-    return captioned("ranks", recovery, results, heads(names, 1), rows, ranking=ranking)
+    return captioned("ranks", recovery, results, rows, ranking=ranking)
 
 
 def overall_table(results: Results, recovery: str) -> Table:
     """The declared comparisons: what they are called, how large, how sure, and of what."""
-    names = ["Method", "Against", "On these problems", "Difference", "Interval, alone"]
-    names += ["Interval, all at once", "p, adjusted", "Typical", "Problems", "Won/tied/lost"]
+
     tested = results.layout.levels >= statistics.FEWEST_LEVELS
-    names += ["For problems like these", "Interval there", "p there, adjusted"] if tested else []
+
     rows = []
     for row in results.overall[results.overall["recovery"] == recovery].to_dict("records"):
         mean = signed(row["mean"])
@@ -104,7 +93,7 @@ def overall_table(results: Results, recovery: str) -> Table:
             cells += [Cell(interval(row["like_low"], row["like_high"]), mean.value)]
             cells += [Cell(p_value(row["like_p_adjusted"]), number(row["like_p_adjusted"]).value)]
         rows.append(cells)
-    return captioned("overall", recovery, results, heads(names, 3), rows, tested=tested)
+    return captioned("overall", recovery, results, rows, tested=tested)
 
 
 def factor_table(results: Results, recovery: str) -> Table | None:
@@ -124,8 +113,7 @@ def factor_table(results: Results, recovery: str) -> Table | None:
             text = points(row["mean"]) + (f" {span}" if span != "–" else "")
             cells.append(Cell(text, signed(row["mean"]).value))
         rows.append(cells)
-    names = ["Method", "Against", *(f"{factor} {level}" for factor, level in levels)]
-    return captioned("by_factor", recovery, results, heads(names, 2), rows)
+    return captioned("by_factor", recovery, results, rows, levels=levels)
 
 
 def equal_cost_table(results: Results, recovery: str) -> Table | None:
@@ -146,12 +134,11 @@ def equal_cost_table(results: Results, recovery: str) -> Table | None:
         cells += [Cell(stretch, float(row["share_low"]))]
         rows.append([*cells, Cell(f"{row['n_problems']} of {len(results.problems)}")])
     other = WORDS[table["cost"].iloc[0]]
-    names = ["Method", "Against", f"At budgets of {axis}", f"At equal {other}", "Interval"]
-    names += [f"{capital(other)} kept", "Problems"]
+
     asked = results.overall[results.overall["recovery"] == recovery]["method"]
     apart = [one for one in asked.unique() if one not in set(table["method"])]
     known = {"axis": axis, "other": other, "apart": apart}
-    return captioned("equal_cost", recovery, results, heads(names, 2), rows, **known)
+    return captioned("equal_cost", recovery, results, rows, **known)
 
 
 def extras_table(results: Results, recovery: str) -> Table | None:
@@ -183,10 +170,8 @@ def extras_table(results: Results, recovery: str) -> Table | None:
         values = [results.averaged[key].ravel() for key in keys if key in results.averaged]
         middle = float(trim_mean(np.concatenate(values), 0.25)) if values else float("nan")
         rows.append([Cell(name), number(test.mean_ranks[place]), *cells, number(middle)])
-    names = ["Method", "Mean rank", "Nemenyi p", "Wilcoxon p", "BH p", "BY p"]
-    names.append(f"IQM, {spoken().points}")
     said = {"blocks": test.blocks, "nemenyi": nemenyi}
-    return captioned("extras", recovery, results, heads(names, 1), rows, **said)
+    return captioned("extras", recovery, results, rows, **said)
 
 
 def _false_discoveries(results: Results, recovery: str) -> dict[str, tuple[float, float]]:
@@ -203,10 +188,7 @@ def _false_discoveries(results: Results, recovery: str) -> dict[str, tuple[float
 def difference_table(results: Results, recovery: str) -> Table:
     """Paired differences of one recovery, a row a problem and comparison."""
     rows = difference_rows(results.paired[results.paired["recovery"] == recovery])
-    level = confidence(results.suite.analysis.alpha)
-    names = ["Method", "Against", "Problem", "Difference", f"{level} interval", "Bases"]
-    columns = [*heads([*names, "Won/tied/lost"], 3), Column("There")]
-    return captioned("paired", recovery, results, columns, rows)
+    return captioned("paired", recovery, results, rows)
 
 
 def difference_rows(paired: pd.DataFrame) -> list[list[Cell]]:

@@ -10,7 +10,7 @@ import pandas as pd
 from ..analysis.deployed import LABELS, NUMBERS, deployed
 from ..analysis.published import AGREE, BEYOND, DIFFER, UNKNOWN
 from ..analysis.results import Results
-from ..formats import Cell, Column, Table, after, capital, heads, in_order, number, signed, whole
+from ..formats import Cell, Table, after, capital, in_order, number, signed, whole
 from ..metric import spoken
 from ..records import Measurements, budget_words, others
 from . import latency
@@ -55,9 +55,7 @@ def deployed_table(results: Results) -> Table:
         [*map(Cell, map(str, row[:4])), _budget(results, row[4]), *map(number, row[5:])]
         for row in deployed(results)[[*LABELS, *NUMBERS]].itertuples(index=False, name=None)
     ]
-    names = ["Where", "Problem", "Recovery", "Method", "Budget", "ms a batch", "10 % below"]
-    names += ["90 % below", "Dense ms", "Latency %", "Images/s", "Peak MiB", "File MiB"]
-    return captioned("deployed", "", results, heads(names, 5), rows)
+    return captioned("deployed", "", results, rows)
 
 
 def noise_table(results: Results) -> Table:
@@ -71,23 +69,13 @@ def noise_table(results: Results) -> Table:
             numbers = [means[place][one] for one in columns]
             numbers += [habits[place][one] for one in ("best_of_n", "best_epoch")]
             rows.append([*map(Cell, place), *map(number, numbers)])
-    unit = spoken().points
-    names = ["Recovery", "Method", *(f"SD of {one}, {unit}" for one in ("bases", "repeats"))]
-    names += [*(f"{one}, {unit}" for one in ("SD of A − A", "Best of n adds", "Best epoch adds"))]
-    return captioned("noise", "", results, heads(names, 2), rows)
+    return captioned("noise", "", results, rows)
 
 
 def cost_table(results: Results, recovery: str) -> Table:
     """What each method took and left, means over problems, budgets and bases."""
-    shares = {"macs_ratio": "MACs %", "params_ratio": "Parameters %"}
-    work = {
-        "score_s": "Scoring s",
-        "images_scored": "Images scored",
-        "phases_s": "Own training s",
-        "images_phases": "Images of own training",
-        "recovery_s": "Recovery s",
-        "images_trained": "Images trained, all",
-    }
+    shares = ["macs_ratio", "params_ratio"]
+    work = ["score_s", "images_scored", "phases_s", "images_phases", "recovery_s", "images_trained"]
     suite = results.suite  # masks run on dense kernels, whose latency is asked for seldom
     timed = bool(suite.measure.deployed) and (
         not suite.budgets.unstructured or bool(latency.timings(results))
@@ -100,8 +88,7 @@ def cost_table(results: Results, recovery: str) -> Table:
         row = [Cell(method), *(number(100 * means[one]) for one in shares)]
         row += latency.cells(of_method) if timed else ()
         rows.append([*row, *(number(means[one]) for one in work)])
-    names = ["Method", *shares.values(), *(latency.HEADS if timed else ()), *work.values()]
-    return captioned("costs", recovery, results, heads(names, 1), rows, timed=timed)
+    return captioned("costs", recovery, results, rows, timed=timed)
 
 
 def tuned_table(results: Results, recovery: str) -> Table | None:
@@ -117,8 +104,7 @@ def tuned_table(results: Results, recovery: str) -> Table | None:
         words = [", ".join(f"{value} ({n})" for value, n in one) for one in often]
         lost = sum(one.validation_top1 is None for each in found for one in each.tuned)
         rows += [[Cell(name), *map(Cell, words), whole(lost)]] if found else []
-    columns = heads(["Method", *keys, "Lost"], len(keys) + 1)
-    return captioned("tuned", recovery, results, columns, rows) if rows else None
+    return captioned("tuned", recovery, results, rows, keys=keys) if rows else None
 
 
 def note_table(results: Results) -> Table:
@@ -129,8 +115,7 @@ def note_table(results: Results) -> Table:
         [Cell(str(method)), Cell(str(note)), _budget(results, budget), number(mean), whole(n)]
         for (method, note, budget), mean, n in means.itertuples(name=None)
     ]
-    names = ["Method", "Note", "Budget", "Mean", "Trials"]
-    return captioned("notes", "", results, heads(names, 2), rows)
+    return captioned("notes", "", results, rows)
 
 
 def _notes(results: Results) -> Iterator[dict[str, Any]]:
@@ -146,39 +131,26 @@ def _budget(results: Results, budget: Any) -> Cell:
 
 def cell_table(results: Results) -> Table:
     """Every cell of the suite."""
-    metric, extra = spoken(), others(results.trials)
-    columns = {
-        "top1": f"{capital(metric.title)} {metric.unit}",
-        "retained_top1": f"{capital(metric.quality)} change, {metric.points}",
-        "best_validation_top1": f"{capital(metric.title)} {metric.unit} at best validation",
-        "macs_percent": "MACs %",
-        "params_percent": "Parameters %",
-        "channels_percent": "Channels %",
-        "weights_percent": "Weights %",
-        "memory_percent": "Memory %",
-        "latency_percent": "Latency %",
-        "score_s": "Scoring s",
-        "recovery_s": "Recovery s",
-        **{one: capital(one.replace("_percent", " %")).replace("_", " ") for one in extra},
-    }
-    left_out = ["channels", "latency"] if results.suite.budgets.unstructured else ["weights"]
-    left_out += [] if results.axis == "memory" else ["memory"]
-    if not any(one.validation for one in results.suite.datasets):
-        del columns["best_validation_top1"]
-    for name in left_out:  # a mask leaves these as they are, or only a mask has them
-        del columns[f"{name}_percent"]
+    suite, columns = results.suite, ["top1", "retained_top1"]
+    if any(one.validation for one in suite.datasets):
+        columns.append("best_validation_top1")
+    # A mask leaves channels and latency as they are, and only a mask has weights.
+    gone = {"channels", "latency"} if suite.budgets.unstructured else {"weights"}
+    gone |= {"memory"} - {results.axis}
+    costs = ("macs", "params", "channels", "weights", "memory", "latency")
+    columns += [f"{one}_percent" for one in costs if one not in gone]
+    columns += ["score_s", "recovery_s", *others(results.trials)]
     rows = []
     for row in results.cells.to_dict("records"):
         cells = [Cell(row[one]) for one in ("problem", "recovery", "method")]
         cells += [_budget(results, row["budget"])]
         cells += [Cell(f"{row['done']}/{row['expected']}", row["done"])]
         for one in columns:
-            digits = metric.digits + 1 if one.endswith("top1") else 3
+            digits = spoken().digits + 1 if one.endswith("top1") else 3
             signs = one == "retained_top1"
             cells.append(signed(row[one]) if signs else number(row[one], digits))
         rows.append(cells)
-    names = ["Problem", "Recovery", "Method", "Budget", "Trials", *columns.values()]
-    return captioned("cells", "", results, heads(names, 3), rows)
+    return captioned("cells", "", results, rows, columns=columns)
 
 
 def summary(table: pd.DataFrame) -> str:
@@ -191,19 +163,13 @@ def summary(table: pd.DataFrame) -> str:
 
 def published_table(results: Results) -> Table:
     """Ours and theirs: numbers that differ first, what ours do not reach last."""
-    columns = [
-        *heads(["problem", "recovery", "method", "in the paper", "what"], 5),
-        *heads(["kept (%)", "published", "ours", "trials", "ours − published", "spread"], 0),
-        *(Column(""), *heads(["of the drop", "spread"], 0)),
-        *heads(["", "source", "to note"], 3),
-    ]
+
     table, order = results.published, {DIFFER: 0, AGREE: 1, UNKNOWN: 2, BEYOND: 3, "": 4}
     rows = sorted(
         table.astype(object).where(table.notna(), None).to_dict("records"),
         key=lambda one: min(order[one["verdict"] or ""], order[one["drop_verdict"] or ""]),
     )
-    known = {"summary": summary(table)}
-    return captioned("published", "", results, columns, [*map(_compared, rows)], **known)
+    return captioned("published", "", results, [*map(_compared, rows)], summary=summary(table))
 
 
 def _compared(row: dict[Any, Any]) -> list[Cell]:

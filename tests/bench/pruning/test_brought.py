@@ -182,8 +182,9 @@ def test_one_dictionary_as_input() -> None:
 
 def test_a_forward_that_keeps_its_outputs() -> None:
     def keeping(self: Wraps, x: Tensor) -> Tensor:
-        self.last = self.bodies[0](x)
-        return self.last
+        last = self.bodies[0](x)
+        self.last, self.cache = last, {x.device: last}
+        return last
 
     model = Wraps(keeping)
     model(X)  # with a history, which torch does not copy
