@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from criteria import Structure, find_structure
@@ -71,7 +71,9 @@ class Network:
         if list(by_root) != roots:
             structure = Structure(tuple(by_root[root] for root in roots), structure.refused)
             cost = cost_model(model, self.inputs, structure)
-        cost = cost.following(self.cost, torch.tensor([len(gone) for gone in removed]))
+        if (whole := self.cost.budgeted) is not None:
+            gone = torch.tensor([len(one) for one in removed])
+            cost = replace(cost, budgeted=lambda more: whole(gone + more))
         return Network(model, self.inputs, self.ignored, structure, cost)
 
     def kept(self, removed: Removed) -> dict[str, list[int]]:

@@ -21,7 +21,6 @@ from bench.models.registry import constructor
 from bench.pruning.network import Network
 from bench.pruning.sound import examine
 from bench.tasks.known import find_task
-from criteria import StructureError
 from suites.problem import ModelSpec, TaskSpec
 
 SHAPE = {"classes": 5, "channels": 1, "image_size": 16}
