@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..errors import DataError
+from ..errors import DataError, fault
 from .augment import Augmentation, Jitter
 from .images import Batch, Draw, Images, in_parts
 from .reader import Source, Split, refuse_keys
@@ -79,10 +79,7 @@ def read_text(source: Source, length: Annotated[int, Field(ge=2)] = 64) -> TextS
     def split(part: Tensor) -> Split:
         samples, there = (len(part) - 1) // length, part.to(source.device)
         if samples < 2:
-            raise DataError(
-                f"text: {root} has {len(tokens)} bytes, too few for samples of {length}; "
-                "bring more, or lower length"
-            )
+            raise DataError(fault("short_text", root=root, tokens=len(tokens), length=length))
         return Split(torch.arange(samples), lambda chosen: Passages(there, length, chosen))
 
     identity = [hashlib.sha256(content).hexdigest(), length]

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from criteria.network.modes import evaluated
 
-from ..errors import BenchError
+from ..errors import BenchError, fault
 from ..export.runtimes import resized, tensors
 from .cost import Cost
 from .network import Network, Rules
@@ -94,10 +94,7 @@ def memory_model(network: Network) -> MemoryModel:
             one = [torch.arange(at == other) for other in range(len(groups))]
             narrow = _Tape(network.cut(one), image)
             if narrow.moments != whole.moments:
-                raise BenchError(
-                    f"budget memory: with fewer channels of {group.root} the network holds other "
-                    "tensors, so its memory does not follow its widths; give a budget of params"
-                )
+                raise BenchError(fault("memory_model", root=group.root))
             lost[:, at] = torch.tensor(whole.bytes) - torch.tensor(narrow.bytes)
     held = torch.zeros(len(whole.moments), len(whole.bytes)).double()
     for moment, places in enumerate(whole.moments):

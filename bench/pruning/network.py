@@ -11,6 +11,7 @@ from criteria import Structure, StructureError, find_structure
 from criteria.lazy import Tensor, nn, torch
 from criteria.network.cut import cut
 
+from ..errors import fault
 from .cost import ChannelCost, CostModel, cost_model
 from .selection import TOLERANCE, Limits, Scope
 
@@ -53,10 +54,7 @@ class Network:
         except IndexError as error:
             held = (frame.f_locals for frame, _ in walk_tb(error.__traceback__))
             root = next(one["root"] for one in held if "root" in one)
-            raise StructureError(
-                f"what torch-pruning couples to {root} is not as wide ({error}); put it, or "
-                "the layers beside it, on the ignored list"
-            ) from error
+            raise StructureError(fault("trace", root=root, error=error)) from error
         names = tuple(
             name for name, module in model.named_modules() if any(module is one for one in ignored)
         )
