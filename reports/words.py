@@ -17,7 +17,7 @@ Filter = Callable[..., Any]
 ALWAYS: tuple[Filter, ...] = (
     *(formats.after, formats.capital, formats.confidence, formats.counted, formats.few),
     *(formats.interval, formats.p_value, formats.percent, formats.points),
-    *(formats.rough, formats.shown),
+    formats.shown,
 )
 
 

@@ -242,7 +242,8 @@ def _macs_by_module(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[s
     """
     images = samples_in(example_inputs)
     try:
-        found = _counted(copied(model).to("meta"), pytree.tree_map(_meta, example_inputs))
+        shapes = pytree.tree_map_only(torch.Tensor, lambda one: one.to("meta"), example_inputs)
+        found = _counted(copied(model).to("meta"), shapes)
     except Exception:  # a forward that makes tensors, holds some, or asks for their values
         found = _counted(copied(model), example_inputs)
     return {name: flops // (2 * images) for name, flops in found.items() if flops}
@@ -271,7 +272,3 @@ def _counted(twin: nn.Module, inputs: tuple[Any, ...]) -> dict[str, int]:
     with plain_attention(), FlopCounterMode(display=False) as counter, torch.no_grad():
         twin.eval()(*inputs)
     return own
-
-
-def _meta(value: Any) -> Any:
-    return value.to("meta") if isinstance(value, torch.Tensor) else value

@@ -75,12 +75,26 @@ def choose_masks(
         raise InfeasibleBudget(
             f"scope {scope} keeps {kept} of every {of} weights: budget {{'weights': {kept / of:g}}}"
         )
-    if schedule is not None:
-        return mask_stepwise(model, groups, scorer, shares, scope, schedule, recover)
-    scores = scorer(model)
-    if like is not None and not of:
-        return {share: given_counts(groups, scores, like[share]) for share in shares}
-    return {share: mask_at_once(model, groups, scores, share, scope) for share in shares}
+    if schedule is None:
+        scores = scorer(model)
+        if like is not None and not of:
+            return {share: given_counts(groups, scores, like[share]) for share in shares}
+        return {share: mask_at_once(model, groups, scores, share, scope) for share in shares}
+    masks = {group.root: torch.ones(group.units, dtype=torch.bool) for group in groups}
+    chosen, now = {}, model
+    for step, stop in enumerate(schedule.stops(shares)):
+        scores = scorer(now)
+        left = [
+            values.masked_fill(~masks[group.root], -torch.inf)  # lowest, whatever it was given
+            for group, values in zip(groups, scores, strict=True)
+        ]
+        masks = mask_at_once(model, groups, left, stop, scope)
+        now = masked(now, masks)
+        if recover is not None:
+            recover(now, stop, step, masks)
+        if stop in shares:
+            chosen[stop] = masks
+    return chosen
 
 
 def input_blocks(layer: nn.Module, size: int) -> Tensor:
@@ -132,33 +146,6 @@ def mask_at_once(
     keys = torch.cat([one if scope == "global" else ordered_quantiles(one) for one in scores])
     order = keys.argsort(stable=True)
     return _split(_last(order, weights_kept(len(order), share)), groups)
-
-
-def mask_stepwise(
-    model: nn.Module,
-    groups: Sequence[Group],
-    scorer: WeightScorer,
-    shares: Sequence[float],
-    scope: str,
-    schedule: Schedule,
-    recover: Recover | None = None,
-) -> dict[float, Masks]:
-    """Score, mask down to the next stop, score what is left; what is masked stays masked."""
-    masks = {group.root: torch.ones(group.units, dtype=torch.bool) for group in groups}
-    chosen, now = {}, model
-    for step, stop in enumerate(schedule.stops(shares)):
-        scores = scorer(now)
-        left = [
-            values.masked_fill(~masks[group.root], -torch.inf)  # lowest, whatever it was given
-            for group, values in zip(groups, scores, strict=True)
-        ]
-        masks = mask_at_once(model, groups, left, stop, scope)
-        now = masked(now, masks)
-        if recover is not None:
-            recover(now, stop, step, masks)
-        if stop in shares:
-            chosen[stop] = masks
-    return chosen
 
 
 def given_counts(groups: Sequence[Group], scores: Sequence[Tensor], other: Masks) -> Masks:

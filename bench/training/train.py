@@ -226,7 +226,7 @@ class _Run:
             images = images.contiguous(memory_format=torch.channels_last)
         with precision(self.recipe.amp, self.data.device):
             task, found = self.data.task, self.forward(images)
-            truth = task.loss(found, targets, self.recipe.label_smoothing)
+            truth = task.loss(found, targets, label_smoothing=self.recipe.label_smoothing)
             distill = self.recipe.distill
             if distill is None:
                 return truth

@@ -127,7 +127,7 @@ def _refuse_unfit(model: nn.Module, ignored: Collection[nn.Module]) -> None:
 def _trace(model: nn.Module, example_inputs: Any) -> tuple[list[list[_Item]], set[int]]:
     """All groups as torch-pruning finds them, and the layers of those that make the output."""
     inputs = example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)
-    plain = pytree.tree_map(normal, inputs)
+    plain = pytree.tree_map_only(torch.Tensor, normal, inputs)
     graph = tp.DependencyGraph()
     items_of = _reader(model, graph)
     try:

@@ -74,7 +74,7 @@ def drawn(results: Results, cost: str) -> pd.DataFrame:
         means.insert(0, "problem", ALL_PROBLEMS)
     tops = results.dense.groupby("problem")["dense_top1"].mean()
     dense = means["problem"].map(tops).fillna(tops.mean())  # `ALL_PROBLEMS`: of their mean
-    least, most = spoken().shown_limits
+    least, most = spoken().ends
     means["low"] = np.maximum(means["retained_top1"] - means["sd"], least - dense)
     means["high"] = np.minimum(means["retained_top1"] + means.pop("sd"), most - dense)
     means["pareto"] = False
