@@ -50,29 +50,22 @@ def weights_kept(total: int, share: float) -> int:
 
 
 def choose_masks(
-    model: nn.Module,
-    groups: Sequence[Group],
-    scorer: WeightScorer,
+    model: nn.Module,  # the dense one
+    groups: Sequence[Group],  # its `weight_groups`
+    scorer: WeightScorer,  # is asked once, of an iterative path before every step
     shares: Sequence[float],
-    scope: str,
+    scope: str,  # `global` or `local`, as in `mask_at_once`, or a pattern such as `2:4`
     *,
+    # The steps of an iterative path; without, all masks follow from one scoring.
     schedule: Schedule | None = None,
+    # Another method's masks at each share; each layer keeps as many weights, or each block of a
+    # pattern.
     like: Mapping[float, Masks] | None = None,
+    # May train, in place, the network at each stop of the schedule, and keeps what is masked at
+    # zero; told the stop, its number, from 0, and the masks.
     recover: Recover | None = None,
 ) -> dict[float, Masks]:
     """The masks at each share of weights kept; as `choose_removed`, of single weights.
-
-    Args:
-        model: the dense one.
-        groups: its `weight_groups`.
-        scorer: is asked once, of an iterative path before every step.
-        scope: `global` or `local`, as in `mask_at_once`, or a pattern such as `2:4`.
-        schedule: the steps of an iterative path, on which what is masked stays masked; without,
-            all masks follow from one scoring.
-        like: another method's masks at each share; each layer keeps as many weights, or each block
-            of a pattern.
-        recover: may train, in place, the network at each stop of the schedule, and keeps what is
-            masked at zero; told the stop, its number, from 0, and the masks.
 
     Raises:
         InfeasibleBudget: a share that leaves nothing, or is not that of the pattern.

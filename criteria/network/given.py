@@ -52,10 +52,9 @@ class Given:
 def given(model: nn.Module, example_inputs: Any) -> Given:
     """A copy of a network to work on.
 
-    Args:
-        model: it may be wrapped, compiled, masked, parametrized, frozen, in half precision.
-        example_inputs: one batch: a tensor, a tuple of the forward's arguments, or a mapping of
-            them by name.
+    `model`: it may be wrapped, compiled, masked, parametrized, frozen, in half precision.
+    `example_inputs`: one batch: a tensor, a tuple of the forward's arguments, or a mapping of them
+    by name.
 
     Raises:
         StructureError: the network is not made of plain modules, holds values that are not finite,
