@@ -14,10 +14,9 @@ from .faults import fault, faults_in, no_such
 from .fidelity import FidelitySuite
 from .files import SuiteError, parse_yaml, read_yaml
 from .method import MethodSpec, matched_name, named_presets
-from .overrides import overridden, to_blame
+from .overrides import PAPER, overridden, rescale, scale_names, to_blame
 from .problem import DatasetSpec, ModelSpec
 from .protocol import RecoverySpec
-from .scale import PAPER, rescale, scale_names
 from .schema import AnySuite, Suite
 
 LIBRARY = Path(__file__).with_name("library")
@@ -37,15 +36,10 @@ class Probe:
 
 @dataclass(frozen=True)
 class Case(Probe):
-    """One trial of a comparison.
+    """One trial of a comparison."""
 
-    Attributes:
-        matched: a control selects by this criterion, under the layer widths of `method`.
-        budget: share of the suite's cost that is kept.
-    """
-
-    matched: str | None
-    budget: float
+    matched: str | None  # a control selects by this criterion, under the layer widths of `method`
+    budget: float  # share of the suite's cost that is kept
     recovery: RecoverySpec
 
     @property

@@ -41,18 +41,13 @@ Call = Mapping[str, Any]  # {"call": "module:function", "arguments": {...}}; arg
 
 def keep(
     folder: Path,
-    model: nn.Module,
-    inputs: tuple[Any, ...],
-    constructor: Call | None,
+    model: nn.Module,  # on any device; it is left as it is
+    inputs: tuple[Any, ...],  # one batch of its arguments, all tensors
+    constructor: Call | None,  # of the unpruned network; None where whoever loads it brings that
+    # What readers want to know; without a constructor also `changes` of the network.
     about: Mapping[str, Any],
 ) -> None:
     """Write a network's tensors and then its recipe, and rebuild it from them.
-
-    Args:
-        model: on any device; it is left as it is.
-        inputs: one batch of its arguments, all tensors.
-        constructor: of the unpruned network; None where whoever loads it brings that.
-        about: what readers want to know; without a constructor also `changes` of the network.
 
     Raises:
         ExportError: the extra `export` is missing, the files cannot be written, or what is rebuilt

@@ -20,6 +20,7 @@ from criteria.procedures.procedure import Ground, Procedure
 from criteria.registry import find
 from criteria.training import Rider
 
+from ..errors import fault
 from ..plan.jobs import PathJob
 from ..pruning.choose import selected
 from ..pruning.masks import Holder, Masks, check_held, masked
@@ -48,16 +49,12 @@ def ride(
     workspace: Workspace,
     base: Base,
     rules: Rules,
+    # What the criterion removes from the dense network, where the procedure follows it.
     doomed: Removed | None,
-    score: Rescore,
-    cost: Cost,
+    score: Rescore,  # of a network and its groups
+    cost: Cost,  # of scoring so far; what a resumed training has scored before is added
 ) -> tuple[Removed, Training]:
     """Train while units leave.
-
-    Args:
-        doomed: what the criterion removes from the dense network, where the procedure follows it.
-        score: of a network and its groups.
-        cost: of scoring so far; what a resumed training has scored before is added.
 
     Raises:
         ArithmeticError: what is left is not what was asked for, or is still in use.
@@ -93,9 +90,15 @@ def _check_left(job: PathJob, ground: Ground, rules: Rules, removed: Removed) ->
         kept, floor = group.units - len(gone), rules.limits.floor(group)
         if kept < floor or len(gone) % rules.limits.steps(group):
             raise ArithmeticError(
-                f"{job}: {kept} of {group.units} units of {group.root} are left, which the limits "
-                f"of the selection do not allow: at least {floor}, in steps of "
-                f"{rules.limits.steps(group)}"
+                fault(
+                    "check_left",
+                    job=job,
+                    kept=kept,
+                    units=group.units,
+                    root=group.root,
+                    floor=floor,
+                    steps=rules.limits.steps(group),
+                )
             )
 
 

@@ -16,7 +16,7 @@ from suites.faults import meant
 
 from ..data.datasets import Dataset, divide, read
 from ..data.reader import Source
-from ..errors import DataError, ModelError
+from ..errors import DataError, ModelError, fault
 from ..models.checkpoint import local_checkpoint
 from ..models.fit import fresh
 from ..plan.jobs import DenseJob, EarlyJob, PreparedJob, Standpoint
@@ -48,25 +48,19 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Base:
-    """A trained network, traced and checked.
-
-    Attributes:
-        accuracy, macs, params: of the dense network; of a prepared one, of the base as it was.
-        sha256: of its stored weights; `trained_sha256`: of the base as it was.
-        trained: the base as it was, which distillation learns from.
-        history: of its training, an entry an epoch.
-        images_prepared, prepare_s: what the preparation took, of a prepared base.
-    """
+    """A trained network, traced and checked."""
 
     network: Network
     data: Dataset
+    # accuracy, macs, params: of the dense network; of a prepared one, of the base as it was
     accuracy: Accuracy
     macs: int
     params: int
-    sha256: str
-    trained: nn.Module
+    sha256: str  # of its stored weights; `trained_sha256`: of the base as it was
+    trained: nn.Module  # the base as it was, which distillation learns from
     trained_sha256: str
-    history: list[Epoch]
+    history: list[Epoch]  # of its training, an entry an epoch
+    # images_prepared, prepare_s: what the preparation took, of a prepared base
     images_prepared: int = 0
     prepare_s: float = 0.0
 
@@ -144,10 +138,7 @@ class Workspace:
         data = self.dataset(job)
         meta = wanted(read_json, self._done(job))
         if meta["dataset_digest"] != data.digest:
-            raise DataError(
-                f"the images of {data.name} are not those that {job} was trained on; bring them "
-                "back, or give the new ones a results folder of their own (--results)"
-            )
+            raise DataError(fault("other_images", name=data.name, job=job))
         model = self._model(job, data, meta["sha256"])
         network = self.trace(job, model, data)
         verify(network.model, network.inputs, network.structure)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from reports.records import Accuracy
 
 from ..data.datasets import Dataset, Images
+from ..errors import fault
 from ..tasks.task import Tally, Task
 
 
@@ -26,7 +27,7 @@ def evaluate(
 
     def outputs() -> Iterator[tuple[Tensor, Tensor]]:
         for batch, targets in images.batches(task.at_once):
-            yield task.outputs(model(altered(batch))), targets
+            yield model(altered(batch)), targets
 
     model.eval()
     with torch.inference_mode():
@@ -44,10 +45,7 @@ def accuracy(model: nn.Module, data: Dataset) -> Accuracy:
     validation = evaluate(model, data.validation, task) if len(data.validation) else None
     for split, tally in (("test", test), ("validation", validation)):
         if tally and not math.isfinite(tally.loss):
-            raise FloatingPointError(
-                f"the loss on the {split} images is {tally.loss}: the network's outputs are no "
-                "numbers any more; a lower learning rate is the usual cure"
-            )
+            raise FloatingPointError(fault("no_finite_loss", split=split, loss=tally.loss))
     return Accuracy(
         top1=test.primary,
         top5=test.top5,
@@ -67,8 +65,7 @@ def layer_sparsity(
 ) -> dict[str, float]:
     """The share of each layer's parameters that are gone; layers without any are left out.
 
-    Args:
-        masks: layer -> True where a weight stays; gone are those that it holds at zero, too.
+    `masks`: layer -> True where a weight stays; gone are those that it holds at zero, too.
     """
     left = _own_parameters(pruned)
     gone = {name: int((~mask).sum()) for name, mask in masks.items()}
