@@ -31,16 +31,11 @@ LEAST = 3  # units of a group: fewer have no ranking to speak of
 
 @dataclass(frozen=True)
 class Oracle:
-    """Loss changes of single units, in the order of groups and, inside each, of the units asked.
+    """Loss changes of single units, in the order of groups and, inside each, of the units asked."""
 
-    Attributes:
-        losses: [images] of the intact network, float64.
-        changes: [units, images]: loss of each image without the unit, minus its loss with it.
-        whole: root of a group -> why its removals ran whole forward passes.
-    """
-
-    losses: Tensor
-    changes: Tensor
+    losses: Tensor  # [images] of the intact network, float64
+    changes: Tensor  # [units, images]: loss of each image without the unit, minus its loss with it
+    # Root of a group -> why its removals ran whole forward passes.
     whole: dict[str, str] = field(default_factory=dict)
 
 

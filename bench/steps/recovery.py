@@ -32,35 +32,27 @@ from .workspace import Base, Workspace
 
 @dataclass(frozen=True, eq=False)
 class Thin:
-    """A pruned network, before recovery.
-
-    Attributes:
-        sizes: the fields of `Measurements` that recovery does not change.
-        removed: of each group, the units that are gone; none of a mask.
-        rider: what keeps it pruned while it trains.
-        check: raises ArithmeticError where it is no longer as pruned as it was.
-    """
+    """A pruned network, before recovery."""
 
     model: nn.Module
-    sizes: dict[str, Any]
+    sizes: dict[str, Any]  # the fields of `Measurements` that recovery does not change
+    # Of each group, the units that are gone; none of a mask.
     removed: Removed = field(default_factory=list)
-    rider: Rider = field(default_factory=Rider)
+    rider: Rider = field(default_factory=Rider)  # what keeps it pruned while it trains
+    # Raises ArithmeticError where it is no longer as pruned as it was.
     check: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, eq=False)
 class Recovered:
-    """A pruned network, after recovery.
-
-    Attributes:
-        trained: what its training left behind; of several settings, the one that was chosen, with
-            the images and seconds of all.
-        best_top1: on the test split, of the epoch that was best on validation; shown beside the
-            last epoch's. None: no training, or no images held out to choose it by.
-    """
+    """A pruned network, after recovery."""
 
     model: nn.Module
+    # What its training left behind; of several settings, the one that was chosen, with the images
+    # and seconds of all.
     trained: Trained = field(default_factory=lambda: Trained([], {}, 0))
+    # On the test split, of the epoch that was best on validation; shown beside the last epoch's.
+    # None: no training, or no images held out to choose it by.
     best_top1: float | None = None
     tuned: list[Candidate] = field(default_factory=list)
 
@@ -107,7 +99,12 @@ def _finetune(
         trained, weights, candidates = tuned(job, job.tune, workspace, base, recipe, fit)
         rider, model = begin()
         model.load_state_dict(weights)
-    best = _at_best_epoch(model.eval(), base, trained)
+    model.eval()
+    best = None
+    if trained.best:
+        kept = copy.deepcopy(model)
+        kept.load_state_dict(trained.best)
+        best = evaluate(kept, base.data.test, base.data.task).primary
     if isinstance(rider, Recovery):
         model = _merged(job, rider, model, thin, network)
     return Recovered(model, trained, best, candidates)
@@ -158,14 +155,6 @@ def _merged(
     if apart > EQUAL:
         raise ArithmeticError(f"{job}: merging changes the outputs by {apart:.1e} of their size")
     return plain
-
-
-def _at_best_epoch(model: nn.Module, base: Base, trained: Trained) -> float | None:
-    if not trained.best:
-        return None
-    best = copy.deepcopy(model)
-    best.load_state_dict(trained.best)
-    return evaluate(best, base.data.test, base.data.task).primary
 
 
 def recalibrate_bn(model: nn.Module, batches: list[tuple[Tensor, Tensor]]) -> int:

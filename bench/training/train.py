@@ -26,21 +26,15 @@ from .optimizer import compiled, lay_out, learning_rate, make_optimizer, precisi
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training left behind, beside the model itself.
+    """What a training left behind, beside the model itself."""
 
-    Attributes:
-        history: an entry an epoch.
-        best: state dict of the epoch that was best on validation, the earliest among equals;
-            like the model's own weights the running mean, where the recipe keeps one. Empty where
-            no images are held out.
-        images: training images consumed.
-        seconds: that it took, those before a kill included.
-    """
-
-    history: list[Epoch]
+    history: list[Epoch]  # an entry an epoch
+    # State dict of the epoch that was best on validation, the earliest among equals; like the
+    # model's own weights the running mean, where the recipe keeps one. Empty where no images are
+    # held out.
     best: dict[str, Tensor]
-    images: int
-    seconds: float = 0.0
+    images: int  # training images consumed
+    seconds: float = 0.0  # that it took, those before a kill included
 
 
 def train(
