@@ -24,9 +24,8 @@ ALWAYS: tuple[Filter, ...] = (
 def templates(*filters: Filter, **own: Any) -> Environment:
     """The files of templates/; a name that is unknown is an error.
 
-    Args:
-        filters: functions that they may use, beside `ALWAYS`, each under its own name.
-        own: what else Jinja2 is told, such as marks and what is escaped.
+    `filters`: functions that they may use, beside `ALWAYS`, each under its own name. `own`: what
+    else Jinja2 is told, such as marks and what is escaped.
     """
     environment = Environment(
         loader=PackageLoader("reports"),

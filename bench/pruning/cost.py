@@ -8,10 +8,10 @@ The truth is torch's own FlopCounterMode, and the arithmetic is checked against 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from criteria import Structure
 from criteria.evidence.batch import samples_in
@@ -22,38 +22,21 @@ from criteria.network.member import kind_of
 
 # What removed channels change.
 ChannelCost = Literal["macs", "params", "channels", "latency", "memory"]
-
-
-class Cost(Protocol):
-    """A cost by units removed, [groups]."""
-
-    def __call__(self, removed: Tensor) -> float: ...
-
-
-class Followed(Cost, Protocol):
-    """A cost that was found out for the dense network, and is followed from there."""
-
-    def after(self, removed: Tensor) -> Followed:
-        """The same of what is left once units have gone."""
+Cost = Callable[[Tensor], float]  # by units removed, [groups]
 
 
 @dataclass(frozen=True)
 class Products:
-    """Sum over terms of weight * (inputs - lost inputs) * (outputs - lost outputs).
+    """Sum over terms of weight * (inputs - lost inputs) * (outputs - lost outputs)."""
 
-    Attributes:
-        weight: [terms].
-        inputs, outputs: [terms], dense widths; 1 where a term has no such factor.
-        lost_inputs, lost_outputs: [terms, groups], width lost for each unit that a group loses.
-        constant: what no group changes.
-    """
-
-    weight: Tensor
+    weight: Tensor  # [terms]
+    # inputs, outputs: [terms], dense widths; 1 where a term has no such factor
     inputs: Tensor
     outputs: Tensor
+    # lost_inputs, lost_outputs: [terms, groups], width lost for each unit that a group loses
     lost_inputs: Tensor
     lost_outputs: Tensor
-    constant: float
+    constant: float  # what no group changes
 
     def __call__(self, removed: Tensor) -> float:
         """The cost after each group has lost `removed` units, [groups]."""
@@ -73,36 +56,23 @@ class Products:
 
 @dataclass(frozen=True)
 class CostModel:
-    """The MACs of one image, parameters and prunable channels of a network, by units removed.
+    """The MACs of one image, parameters and prunable channels of a network, by units removed."""
 
-    Attributes:
-        macs, params: exact on what is modelled: convolutions, linear layers, attention. What the
-            dispatcher counts beyond that in the dense network is a constant of `macs`.
-        channels: root channels of all groups.
-        unmodelled: modules whose own MACs are a constant of `macs`, though they may follow widths.
-        latency, memory: where a budget is given on them.
-    """
-
+    # macs, params: exact on what is modelled: convolutions, linear layers, attention. What the
+    # dispatcher counts beyond that in the dense network is a constant of `macs`.
     macs: Products
     params: Products
-    channels: Products
+    channels: Products  # root channels of all groups
+    # Modules whose own MACs are a constant of `macs`, though they may follow widths.
     unmodelled: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()  # whose terms are those of `macs`
-    latency: Followed | None = None
-    memory: Followed | None = None
+    budgeted: Cost | None = None  # latency or memory, where a budget is of it
 
     def of(self, cost: ChannelCost) -> Cost:
         """The cost of this name."""
-        found: Cost = getattr(self, cost)
+        found: Cost | None = getattr(self, cost, self.budgeted)
+        assert found is not None, f"the network was given no model of its {cost}"
         return found
-
-    def following(self, other: CostModel, removed: Tensor) -> CostModel:
-        """With the latency and memory of a network that has lost these units to become this one."""
-        return replace(
-            self,
-            latency=other.latency and other.latency.after(removed),
-            memory=other.memory and other.memory.after(removed),
-        )
 
     def target(self, cost: ChannelCost, share: float) -> float:
         """What may be left of this network's cost; of channels, a whole number, rounded down."""
@@ -251,7 +221,8 @@ def _macs_by_module(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[s
     """
     images = samples_in(example_inputs)
     try:
-        found = _counted(copied(model).to("meta"), pytree.tree_map(_meta, example_inputs))
+        shapes = pytree.tree_map_only(torch.Tensor, lambda one: one.to("meta"), example_inputs)
+        found = _counted(copied(model).to("meta"), shapes)
     except Exception:  # a forward that makes tensors, holds some, or asks for their values
         found = _counted(copied(model), example_inputs)
     return {name: flops // (2 * images) for name, flops in found.items() if flops}
@@ -280,7 +251,3 @@ def _counted(twin: nn.Module, inputs: tuple[Any, ...]) -> dict[str, int]:
     with plain_attention(), FlopCounterMode(display=False) as counter, torch.no_grad():
         twin.eval()(*inputs)
     return own
-
-
-def _meta(value: Any) -> Any:
-    return value.to("meta") if isinstance(value, torch.Tensor) else value

@@ -40,20 +40,13 @@ class Oracle:
 
 
 def loss_changes(
-    model: nn.Module,
-    groups: Sequence[Group],
-    units: Sequence[Tensor],
-    batches: Iterable[tuple[Tensor, Tensor]],
-    losses: Callable[[Any, Tensor], Tensor],
+    model: nn.Module,  # left as it is; measured in eval mode
+    groups: Sequence[Group],  # its groups
+    units: Sequence[Tensor],  # of each group, those to remove one at a time
+    batches: Iterable[tuple[Tensor, Tensor]],  # (images, labels), held-out ones
+    losses: Callable[[Any, Tensor], Tensor],  # of outputs and labels, [samples]
 ) -> Oracle:
     """The true change of the loss of every sample by every unit alone.
-
-    Args:
-        model: left as it is; measured in eval mode.
-        groups: its groups.
-        units: of each group, those to remove one at a time.
-        batches: (images, labels), held-out ones.
-        losses: of outputs and labels, [samples].
 
     Raises:
         ValueError: no images.

@@ -62,9 +62,8 @@ def recover(
 ) -> Recovered:
     """Change the pruned network, as the trial's recovery says.
 
-    Args:
-        network: in the dense shape, with the weights that `thin` was cut from.
-        used: images that the method's own phases were trained on.
+    `network`: in the dense shape, with the weights that `thin` was cut from. `used`: images that
+    the method's own phases were trained on.
     """
     match job.recovery:
         case "none":
@@ -190,8 +189,7 @@ def tuned(
     The draw depends on base and repeat alone, so all methods are tried by the same. A setting whose
     loss is no finite number has lost, and counts as if it had trained to its end.
 
-    Args:
-        fit: trains the pruned network anew; the text tells checkpoints of one trial apart.
+    `fit`: trains the pruned network anew; the text tells checkpoints of one trial apart.
 
     Returns:
         the winner's training with the images and seconds of all, its weights, and all settings.

@@ -67,8 +67,7 @@ def layer_sparsity(
 ) -> dict[str, float]:
     """The share of each layer's parameters that are gone; layers without any are left out.
 
-    Args:
-        masks: layer -> True where a weight stays; gone are those that it holds at zero, too.
+    `masks`: layer -> True where a weight stays; gone are those that it holds at zero, too.
     """
     left = _own_parameters(pruned)
     gone = {name: int((~mask).sum()) for name, mask in masks.items()}

@@ -42,20 +42,17 @@ def train(
     data: Dataset,
     recipe: Recipe,
     seed: int,
+    # May change the loss, the gradients, the weights, and end training early.
     rider: Rider | None = None,
     *,
-    teacher: nn.Module | None = None,
+    teacher: nn.Module | None = None,  # in eval mode, of a recipe that distills
+    # Where to go on from, and to write to; without, a killed training is lost.
     checkpoint: Checkpoint | None = None,
 ) -> Trained:
     """Train a model in place by a recipe; it ends in eval mode, with the last epoch's weights.
 
     The order of images, augmentation and dropout depend on `seed` alone. Only the train split is
     learned from, only the validation split is looked at.
-
-    Args:
-        rider: may change the loss, the gradients, the weights, and end training early.
-        teacher: in eval mode, of a recipe that distills.
-        checkpoint: where to go on from, and to write to; without, a killed training is lost.
 
     Raises:
         FloatingPointError: the loss is not finite.
@@ -134,8 +131,7 @@ class _Run:
     def _epoch(self, resume: list[Tensor] | None = None) -> None:
         """One pass over the train split, which the rider may end early.
 
-        Args:
-            resume: the global random states where this epoch was left, after `batch` batches.
+        `resume`: the global random states where this epoch was left, after `batch` batches.
         """
         self.model.train()
         if resume is None:

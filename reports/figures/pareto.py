@@ -50,9 +50,7 @@ def drawn(results: Results, cost: str) -> pd.DataFrame:
     of the panel is at most as dear and at least as good, and better in one). Of more than `MANY`
     problems: over all of them.
 
-    Args:
-        results: the analysis; matched controls are left out.
-        cost: column of the trials.
+    `results`: the analysis; matched controls are left out. `cost`: column of the trials.
     """
     names = sorted(one.name for one in results.suite.methods)
     rows = []
@@ -157,9 +155,8 @@ def _place_names(
 
     Where a panel has no free place left, the name stands over what is there.
 
-    Args:
-        figure: complete but for the names: the layout must stand before they find their places.
-        panels: of each the axes, [n] x and [n] y in data units, and n names.
+    `figure`: complete but for the names: the layout must stand before they find their places.
+    `panels`: of each the axes, [n] x and [n] y in data units, and n names.
     """
     lay_out(figure)
     freeze(figure)  # names find free places in this layout, so it stays
