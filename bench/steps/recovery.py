@@ -20,6 +20,7 @@ from reports.records import Candidate, Epoch
 from suites import Recipe
 from suites.protocol import Tune
 
+from ..errors import fault
 from ..plan.jobs import TrialJob
 from ..pruning.cost import count_macs, count_params
 from ..pruning.network import Network, Removed
@@ -133,11 +134,7 @@ def _lengthened(job: TrialJob, base: Base, used: int) -> Recipe:
     own = used / job.recipe.images_an_epoch(len(base.data.train))
     left = int(job.total_epochs - own + 1e-9)  # no method gets more than the total
     if left < 1:
-        raise InfeasibleBudget(
-            f"recoveries: total_epochs = {job.total_epochs}, but the phases of this method have "
-            f"taken {own:.1f} epochs, which leaves none to finetune; raise it, or shorten the "
-            "recipes of `prepare` and `procedure`"
-        )
+        raise InfeasibleBudget(fault("lengthened", total_epochs=job.total_epochs, own=own))
     return job.recipe.model_copy(update={"epochs": left})
 
 
