@@ -341,9 +341,9 @@ def check(
     """
     from .checking import show_checks, show_network
 
+    if name and model:
+        raise typer.BadParameter("give a criterion or --model, not both")
     if model:
-        if name:
-            raise typer.BadParameter("give a criterion or --model, not both")
         return show_network(console, model, options, plugin, (classes, channels, image_size))
     raise typer.Exit(show_checks(console, name, plugin, results))
 

@@ -8,10 +8,10 @@ The truth is torch's own FlopCounterMode, and the arithmetic is checked against 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from criteria import Structure
 from criteria.evidence.batch import samples_in
@@ -22,19 +22,7 @@ from criteria.network.member import kind_of
 
 # What removed channels change.
 ChannelCost = Literal["macs", "params", "channels", "latency", "memory"]
-
-
-class Cost(Protocol):
-    """A cost by units removed, [groups]."""
-
-    def __call__(self, removed: Tensor) -> float: ...
-
-
-class Followed(Cost, Protocol):
-    """A cost that was found out for the dense network, and is followed from there."""
-
-    def after(self, removed: Tensor) -> Followed:
-        """The same of what is left once units have gone."""
+Cost = Callable[[Tensor], float]  # by units removed, [groups]
 
 
 @dataclass(frozen=True)
@@ -78,22 +66,13 @@ class CostModel:
     # Modules whose own MACs are a constant of `macs`, though they may follow widths.
     unmodelled: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()  # whose terms are those of `macs`
-    # latency, memory: where a budget is given on them
-    latency: Followed | None = None
-    memory: Followed | None = None
+    budgeted: Cost | None = None  # latency or memory, where a budget is of it
 
     def of(self, cost: ChannelCost) -> Cost:
         """The cost of this name."""
-        found: Cost = getattr(self, cost)
+        found: Cost | None = getattr(self, cost, self.budgeted)
+        assert found is not None, f"the network was given no model of its {cost}"
         return found
-
-    def following(self, other: CostModel, removed: Tensor) -> CostModel:
-        """With the latency and memory of a network that has lost these units to become this one."""
-        return replace(
-            self,
-            latency=other.latency and other.latency.after(removed),
-            memory=other.memory and other.memory.after(removed),
-        )
 
     def target(self, cost: ChannelCost, share: float) -> float:
         """What may be left of this network's cost; of channels, a whole number, rounded down."""

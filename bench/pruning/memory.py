@@ -7,7 +7,7 @@ kernel takes for itself while it works is not in it.
 
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from criteria.network.modes import evaluated
 from ..errors import BenchError, fault
 from ..export.runtimes import resized, tensors
 from .cost import Cost
-from .network import Network, Rules
+from .network import Network
 from .selection import InfeasibleBudget
 from .thresholds import Choice
 
@@ -58,50 +58,31 @@ class _Tape(TorchDispatchMode):
         self.held.discard(place)
 
 
-@dataclass(frozen=True, eq=False)
-class MemoryModel:
-    """Bytes of a network at its peak, by units removed."""
-
-    params: Cost
-    per_parameter: float  # bytes
-    held: Tensor  # [moments, tensors], 1 where a tensor is held
-    dense: Tensor  # [tensors], bytes
-    lost: Tensor  # [tensors, groups], bytes lost for each unit
-    gone: Tensor  # [groups], units that have left before
-
-    def __call__(self, removed: Tensor) -> float:
-        """The peak after each group has lost `removed` units more, [groups]."""
-        gone = (self.gone + removed).double()
-        activations = self.held @ (self.dense - self.lost @ gone)
-        return self.per_parameter * self.params(gone) + float(activations.max())
-
-    def after(self, removed: Tensor) -> "MemoryModel":
-        """The same of what is left once units have gone."""
-        return replace(self, gone=self.gone + removed)
-
-
-def memory_model(network: Network) -> MemoryModel:
-    """What the tensors of a network lose with a unit of each group.
+def memory_model(network: Network) -> Cost:
+    """Bytes of a network at its peak, by units removed.
 
     Raises:
         BenchError: it holds other tensors once a group is narrower.
     """
     groups, image = network.structure.groups, resized(network.inputs, 1)
     whole = _Tape(network.model, image)
-    lost = torch.zeros(len(whole.bytes), len(groups)).double()
+    dense = torch.tensor(whole.bytes, dtype=torch.float64)
+    lost = torch.zeros(len(dense), len(groups), dtype=torch.float64)
     for at, group in enumerate(groups):
-        if group.units > 1:
-            one = [torch.arange(at == other) for other in range(len(groups))]
-            narrow = _Tape(network.cut(one), image)
-            if narrow.moments != whole.moments:
-                raise BenchError(fault("memory_model", root=group.root))
-            lost[:, at] = torch.tensor(whole.bytes) - torch.tensor(narrow.bytes)
-    held = torch.zeros(len(whole.moments), len(whole.bytes)).double()
-    for moment, places in enumerate(whole.moments):
-        held[moment, sorted(places)] = 1
-    params, none = network.cost.params, torch.zeros(len(groups))
-    each = sum(one.nbytes for one in network.model.parameters()) / max(params(none), 1)
-    return MemoryModel(params, each, held, torch.tensor(whole.bytes).double(), lost, none)
+        one = [torch.arange(at == other and group.units > 1) for other in range(len(groups))]
+        narrow = _Tape(network.cut(one), image)
+        if narrow.moments != whole.moments:
+            raise BenchError(fault("memory_model", root=group.root))
+        lost[:, at] = dense - torch.tensor(narrow.bytes)
+    held = torch.tensor([[one in places for one in range(len(dense))] for places in whole.moments])
+    params, parameters = network.cost.params, list(network.model.parameters())
+    each = sum(one.nbytes for one in parameters) / max(sum(one.numel() for one in parameters), 1)
+
+    def peak(removed: Tensor) -> float:
+        activations = held.double() @ (dense - lost @ removed.double())
+        return each * params(removed) + float(activations.max())
+
+    return peak
 
 
 def peak_bytes(model: nn.Module, inputs: tuple[Any, ...], batch: int = 1) -> int:
@@ -112,19 +93,15 @@ def peak_bytes(model: nn.Module, inputs: tuple[Any, ...], batch: int = 1) -> int
 
 
 def met_in_memory(
-    network: Network,
-    choose: Callable[[Network, Rules, float], Choice | InfeasibleBudget],
-    rules: Rules,
-    share: float,
+    network: Network, choose: Callable[[Network], Choice | InfeasibleBudget]
 ) -> Choice | InfeasibleBudget:
-    """What leaves at a share of the memory, held against a forward pass of what is left.
+    """What leaves by the memory that is modelled, held against a forward pass of what is left.
 
     Raises:
         ArithmeticError: the network holds other memory than the model of it says.
     """
     model = memory_model(network)
-    modelled = replace(network, cost=replace(network.cost, memory=model))
-    choice = choose(modelled, rules, share)
+    choice = choose(replace(network, cost=replace(network.cost, budgeted=model)))
     if isinstance(choice, Choice):
         expected = model(torch.tensor([len(gone) for gone in choice.removed]))
         found = peak_bytes(network.cut(choice.removed), network.inputs)

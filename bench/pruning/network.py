@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
-from traceback import walk_tb
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from criteria import Structure, StructureError, find_structure
+from criteria import Structure, find_structure
 from criteria.lazy import Tensor, nn, torch
 from criteria.network.cut import cut
 
-from ..errors import fault
 from .cost import ChannelCost, CostModel, cost_model
 from .selection import TOLERANCE, Limits, Scope
 
@@ -49,12 +47,7 @@ class Network:
         (12384.0, 6192.0)
         """
         inputs = example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)
-        try:
-            structure = find_structure(model, inputs, ignored)
-        except IndexError as error:
-            held = (frame.f_locals for frame, _ in walk_tb(error.__traceback__))
-            root = next(one["root"] for one in held if "root" in one)
-            raise StructureError(fault("trace", root=root, error=error)) from error
+        structure = find_structure(model, inputs, ignored)
         names = tuple(
             name for name, module in model.named_modules() if any(module is one for one in ignored)
         )
@@ -78,7 +71,9 @@ class Network:
         if list(by_root) != roots:
             structure = Structure(tuple(by_root[root] for root in roots), structure.refused)
             cost = cost_model(model, self.inputs, structure)
-        cost = cost.following(self.cost, torch.tensor([len(gone) for gone in removed]))
+        if (whole := self.cost.budgeted) is not None:
+            gone = torch.tensor([len(one) for one in removed])
+            cost = replace(cost, budgeted=lambda more: whole(gone + more))
         return Network(model, self.inputs, self.ignored, structure, cost)
 
     def kept(self, removed: Removed) -> dict[str, list[int]]:

@@ -99,7 +99,12 @@ def _finetune(
         trained, weights, candidates = tuned(job, job.tune, workspace, base, recipe, fit)
         rider, model = begin()
         model.load_state_dict(weights)
-    best = _at_best_epoch(model.eval(), base, trained)
+    model.eval()
+    best = None
+    if trained.best:
+        kept = copy.deepcopy(model)
+        kept.load_state_dict(trained.best)
+        best = evaluate(kept, base.data.test, base.data.task).primary
     if isinstance(rider, Recovery):
         model = _merged(job, rider, model, thin, network)
     return Recovered(model, trained, best, candidates)
@@ -146,14 +151,6 @@ def _merged(
     if apart > EQUAL:
         raise ArithmeticError(f"{job}: merging changes the outputs by {apart:.1e} of their size")
     return plain
-
-
-def _at_best_epoch(model: nn.Module, base: Base, trained: Trained) -> float | None:
-    if not trained.best:
-        return None
-    best = copy.deepcopy(model)
-    best.load_state_dict(trained.best)
-    return evaluate(best, base.data.test, base.data.task).primary
 
 
 def recalibrate_bn(model: nn.Module, batches: list[tuple[Tensor, Tensor]]) -> int:

@@ -7,6 +7,7 @@ from matplotlib.lines import Line2D
 from ..analysis.deployed import deployed
 from ..analysis.results import Results
 from ..formats import in_order
+from ..metric import spoken
 from .captions import plotted
 from .panels import MANY, by_panel, entries, legend, tiled
 from .plot import Plot
@@ -34,8 +35,8 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         ax.axhline(shown["dense_top1"].mean(), **DASHED)
         ax.axvline(shown["dense_ms"].mean(), **DASHED)
         ax.autoscale_view()
-        ax.set_title(f"{problem} · {deployment}")
+        ax.set_title(f"{problem} · {deployment.replace(', ', ' · ', 1)}")
         ax.set_xlabel("ms a batch")
-        ax.set_ylabel("test top-1 (%)")
+        ax.set_ylabel(spoken().axis)
     legend(figure, [*entries(there, looks), Line2D([], [], label="dense, mean", **DASHED)])
     yield plotted("accuracy_latency", figure, data, results, recovery=results.recoveries[-1])

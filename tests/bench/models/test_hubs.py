@@ -21,7 +21,6 @@ from bench.models.registry import constructor
 from bench.pruning.network import Network
 from bench.pruning.sound import examine
 from bench.tasks.known import find_task
-from criteria import StructureError
 from suites.problem import ModelSpec, TaskSpec
 
 SHAPE = {"classes": 5, "channels": 1, "image_size": 16}
@@ -81,9 +80,10 @@ def test_what_leaves_timm_attention_is_an_option(timm: None, unit: str, units: i
     assert examine(network) < 1e-9
 
 
-def test_couplings_that_torch_pruning_gets_wrong_are_refused_by_layer(timm: None) -> None:
-    with pytest.raises(StructureError, match=r"couples to layer\S+conv\S+ is not as wide"):
-        traced("timm:skresnet18")
+def test_couplings_that_torch_pruning_gets_wrong_are_kept_whole(timm: None) -> None:
+    network = traced("timm:skresnet18")
+    assert any("coupled to more channels than" in why for why in network.structure.refused.values())
+    assert examine(network) < 1e-9
 
 
 def test_channels_that_a_layer_mixes_by_place_stay(timm: None) -> None:
