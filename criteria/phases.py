@@ -83,8 +83,7 @@ def phase_options(kind: Kind, name: str, options: Mapping[str, Any]) -> Options:
 def create_phase(kind: Kind, name: str, options: Mapping[str, Any], given: Any) -> Any:
     """A fresh phase.
 
-    Args:
-        given: a procedure's `Ground`, a preparation's groups, a recovery's generator.
+    `given`: a procedure's `Ground`, a preparation's groups, a recovery's generator.
 
     Raises:
         UnknownPhase, OptionError: as `phase_options`.

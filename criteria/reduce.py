@@ -57,9 +57,7 @@ def _nonzero(value: Tensor) -> Tensor:
 def shared_quantiles(values: Tensor, classes: Tensor) -> Tensor:
     """Place of each value among those of its class, in (0, 1); equal values share a place.
 
-    Args:
-        values: `[n]`.
-        classes: `[n]`, small integers.
+    `values`: `[n]`. `classes`: `[n]`, small integers.
     """
     places = torch.empty_like(values, dtype=torch.float64)
     for one in classes.unique():

@@ -17,7 +17,7 @@ Design = dict[str, Any]  # the rules of an analysis, and what takes part in it
 
 # Of what is younger than a declaration.
 DEFAULTS = {**Analysis(control="").model_dump(mode="json"), "first_base": 0}
-WORDS = {"alpha": "level", "rope": "ROPE", "failures": "meaning of failing"}
+WORDS = {"alpha": "level", "rope": "ROPE ({})", "failures": "meaning of failing"}
 WORDS |= {"bases": "number of bases", "repeats": "number of repeats", "first_base": "first base"}
 REHEARSED = "this run shows that everything works, and its numbers mean nothing"
 PRESENTATION = "cost"  # the axis of a figure, on which no test rests
@@ -139,7 +139,8 @@ def differences(first: Design, now: Design) -> Iterator[tuple[str, str]]:
             yield from ((f"{name} added", str(one)) for one in new if one not in old)
             yield from ((f"{name} taken out", str(one)) for one in old if one not in new)
         elif old != new and name not in (PRESENTATION, "settings"):
-            yield f"another {WORDS.get(name, name)}", f"{new} instead of {old}"
+            what = WORDS.get(name, name).format(spoken().points)
+            yield f"another {what}", f"{new} instead of {old}"
 
 
 def footing(

@@ -126,11 +126,6 @@ def shown(value: float) -> str:
     return "–" if absent(value) else f"{value:.{spoken().digits}f}".replace("-", "−")
 
 
-def rough(value: float) -> str:
-    """A large difference, signed: without decimals, or its first two digits below 1."""
-    return f"{value:+.{0 if abs(value) >= 1 else 2}f}".replace("-", "−")
-
-
 def interval(low: float, high: float) -> str:
     """`[−0.10, +0.30]`; a dash where an end is unknown."""
     return f"[{points(low)}, {points(high)}]" if np.isfinite([low, high]).all() else "–"

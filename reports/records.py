@@ -15,7 +15,7 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from itertools import accumulate
-from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import (
     AfterValidator,
@@ -53,8 +53,7 @@ Seconds = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(gt=0)]
 Above = Annotated[float, Field(gt=0)]
-P = ParamSpec("P")
-T = TypeVar("T")
+T = TypeVar("T", bound=Callable[..., Any])
 Kept = tuple[Count, Positive]  # of so many
 
 
@@ -396,16 +395,14 @@ def _parsed(content: bytes) -> Record:
         return Record.model_validate(renamed(found, metric.name, STEM))
 
 
-def of_its_metric(speak: Callable[P, T]) -> Callable[P, T]:
+def of_its_metric(speak: T) -> T:
     """A function of (suite, records, ...) that speaks of the metric that these are of."""
 
-    @wraps(speak)
-    def speaking(*args: P.args, **kwargs: P.kwargs) -> T:
-        records: Any = args[1]
+    def speaking(suite: Any, records: Any, *rest: Any, **named: Any) -> Any:
         with speaking_of(records[0].metric if records else spoken()):
-            return speak(*args, **kwargs)
+            return speak(suite, records, *rest, **named)
 
-    return speaking
+    return cast(T, wraps(speak)(speaking))
 
 
 def frame(records: Iterable[Record]) -> pd.DataFrame:
@@ -435,8 +432,7 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
 
 def others(trials: pd.DataFrame) -> list[str]:
     """The columns of what else the task measures."""
-    names = [str(one) for one in trials]
-    return names[names.index(_LAST) + 1 :] if _LAST in names else []
+    return [str(one) for one in trials][1 + [*trials, _LAST].index(_LAST) :]
 
 
 def _row(record: Record) -> dict[str, Any]:

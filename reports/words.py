@@ -17,16 +17,15 @@ Filter = Callable[..., Any]
 ALWAYS: tuple[Filter, ...] = (
     *(formats.after, formats.capital, formats.confidence, formats.counted, formats.few),
     *(formats.interval, formats.p_value, formats.percent, formats.points),
-    *(formats.rough, formats.shown),
+    formats.shown,
 )
 
 
 def templates(*filters: Filter, **own: Any) -> Environment:
     """The files of templates/; a name that is unknown is an error.
 
-    Args:
-        filters: functions that they may use, beside `ALWAYS`, each under its own name.
-        own: what else Jinja2 is told, such as marks and what is escaped.
+    `filters`: functions that they may use, beside `ALWAYS`, each under its own name. `own`: what
+    else Jinja2 is told, such as marks and what is escaped.
     """
     environment = Environment(
         loader=PackageLoader("reports"),

@@ -37,15 +37,10 @@ class Probe:
 
 @dataclass(frozen=True)
 class Case(Probe):
-    """One trial of a comparison.
+    """One trial of a comparison."""
 
-    Attributes:
-        matched: a control selects by this criterion, under the layer widths of `method`.
-        budget: share of the suite's cost that is kept.
-    """
-
-    matched: str | None
-    budget: float
+    matched: str | None  # a control selects by this criterion, under the layer widths of `method`
+    budget: float  # share of the suite's cost that is kept
     recovery: RecoverySpec
 
     @property

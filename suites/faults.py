@@ -99,8 +99,4 @@ def _section_in(annotation: Any) -> Any:
     """The section inside `list[Section]`, `Section | None`, `dict[str, Section]`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    for inner in typing.get_args(annotation):
-        found = _section_in(inner)
-        if found is not None:
-            return found
-    return None
+    return next(filter(None, map(_section_in, typing.get_args(annotation))), None)

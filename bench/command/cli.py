@@ -329,13 +329,11 @@ def check(
     name: Annotated[str, argument("check.name")] = "",
     plugin: Plugins = [],  # noqa: B006
     results: Results = RESULTS,
-    model: Annotated[str, typer.Option(help="Look at this network instead.")] = "",
-    option: Annotated[
-        list[str], typer.Option(metavar="KEY=VALUE", help="The network's; may be repeated.")
-    ] = [],  # noqa: B006
-    classes: Annotated[int, typer.Option(min=1, help="Of its data.")] = 10,
-    channels: Annotated[int, typer.Option(min=1, help="Of its data.")] = 3,
-    image_size: Annotated[int, typer.Option(min=1, help="Pixels a side.")] = 32,
+    model: Annotated[str, option("check.model")] = "",
+    options: Annotated[list[str], option("check.options")] = [],  # noqa: B006
+    classes: Annotated[int, option("check.classes")] = 10,
+    channels: Annotated[int, option("check.channels")] = 3,
+    image_size: Annotated[int, option("check.image_size")] = 32,
 ) -> None:
     """Say whether a criterion keeps its promises, what it costs, and whom it ranks like.
 
@@ -343,10 +341,10 @@ def check(
     """
     from .checking import show_checks, show_network
 
+    if name and model:
+        raise typer.BadParameter("give a criterion or --model, not both")
     if model:
-        if name:
-            raise typer.BadParameter("give a criterion or --model, not both")
-        return show_network(console, model, option, plugin, (classes, channels, image_size))
+        return show_network(console, model, options, plugin, (classes, channels, image_size))
     raise typer.Exit(show_checks(console, name, plugin, results))
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from torch import Tensor, nn
 
+from reports.records import Record
 from suites.faults import no_such
 from suites.problem import DatasetSpec
 
@@ -23,7 +22,7 @@ from ..terminal import print_table, say
 from ..training.measure import evaluate
 
 FORMATS = ("onnx", "torch-export", "safetensors")
-_KEPT = ("problem", "method", "budget", "recovery", "top-1", "trial")
+_KEPT = ("problem", "method", "budget", "recovery", "measured", "trial")
 OFF = 0.005  # of the accuracy, by which a file may differ: some images lie on the border
 
 
@@ -40,8 +39,8 @@ def show_kept(console: Console, store: Store) -> None:
     for folder in store.root.glob("networks/*"):
         record = store.record(folder.name)
         if record and record.measurements and is_kept(store, record.key):
-            of, top1 = record.labels, f"{record.measurements.pruned.top1:.1%}"
-            rows.append((of.problem, of.method, of.at, of.recovery, top1, record.key[:8]))
+            of, found = record.labels, _shown(record, record.measurements.pruned.top1)
+            rows.append((of.problem, of.method, of.at, of.recovery, found, record.key[:8]))
     print_table(console, _KEPT, sorted(rows))
 
 
@@ -68,7 +67,7 @@ def write_export(
     else:
         for one in (*folder.iterdir(), REBUILD):
             name = one.name.replace(REBUILD.name, "rebuild.py")
-            written(where / name, partial(shutil.copyfile, one))
+            written(where / name, one.read_bytes())
         done = checked(model, inputs, where / WEIGHTS, run_torch(load(where)))
         what = f"{to}, with {RECIPE} and rebuild.py"
     size = done.file.stat().st_size / 1e6
@@ -85,14 +84,20 @@ def _say_accuracy(console: Console, run: Run, store: Store, key: str, data_root:
         say(console, f"accuracy: not checked, as {store.root} has no record of the trial")
         return
     spec = DatasetSpec.model_validate(record.identity["base"]["dataset"])
-    data, metric = load_dataset(spec, data_root, store.root), record.metric
+    data, then = load_dataset(spec, data_root, store.root), record.measurements.pruned.top1
     found = evaluate(_Runs(run), data.test, data.task).primary
-    then = record.measurements.pruned.top1
-    shown = [f"{metric.scale * one:.{metric.digits}f} {metric.unit}" for one in (found, then)]
-    said = f"{shown[0]} {metric.title} on {len(data.test)} test samples, {shown[1]} in its record"
+    said = (
+        f"{_shown(record, found)} on {len(data.test)} test samples, {_shown(record, then)} in its "
+        "record"
+    )
     if abs(found - then) > OFF:
         raise ExportError(f"the file has {said}; use it for nothing")
     say(console, said)
+
+
+def _shown(record: Record, value: float) -> str:
+    metric = record.metric
+    return f"{metric.scale * value:.{metric.digits}f} {metric.unit} {metric.title}"
 
 
 class _Runs(nn.Module):

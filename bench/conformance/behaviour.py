@@ -211,8 +211,7 @@ def _louder(values: Tensor, dim: int) -> Tensor:
     Far apart, so that another order of channels follows, for criteria that only tell the order;
     not alike within a channel, for those that look at angles.
 
-    Args:
-        dim: that the channels lie in.
+    `dim`: that the channels lie in.
     """
     draw = torch.Generator().manual_seed(0)
     elements = 1 + 99 * torch.rand(values.shape, generator=draw, dtype=torch.float64)

@@ -24,22 +24,17 @@ from .reader import Source, Split, Splits, options_of
 
 @dataclass(frozen=True)
 class Dataset:
-    """Samples with targets in three splits that share none; that for validation may have none.
-
-    Attributes:
-        shape: what a network is built for, by the names that its constructor may ask for.
-        digest: SHA-256 of what the samples are, how they are prepared, and of the split.
-        device: that batches are on.
-        task: what networks are for there.
-    """
+    """Samples with targets in three splits that share none; that for validation may have none."""
 
     name: str
+    # What a network is built for, by the names that its constructor may ask for.
     shape: Mapping[str, int]
     train: Images
     validation: Images
     test: Images
-    digest: str
-    device: torch.device = CPU
+    digest: str  # SHA-256 of what the samples are, how they are prepared, and of the split
+    device: torch.device = CPU  # that batches are on
+    # What networks are for there.
     task: Task = field(default_factory=lambda: find_task(TaskSpec(name="classification")))
 
     @property

@@ -145,7 +145,7 @@ def read_cub200(source: Source) -> Splits:
 
 def count_images(root: Path, image_size: int) -> Contents | None:
     """The contents of class folders, by their files' names; None where there are no folders."""
-    folders = root / "train", _test_folder(root)
+    folders = root / "train", test_folder(root)
     if not all(folder.is_dir() for folder in folders):
         return None
     names = _class_names(folders[0])
@@ -155,7 +155,7 @@ def count_images(root: Path, image_size: int) -> Contents | None:
     return Contents(to_train_on, to_test_on, len(names), 3, image_size)
 
 
-def _test_folder(root: Path) -> Path:
+def test_folder(root: Path) -> Path:
     """`val` serves where there is no `test`."""
     return root / ("test" if (root / "test").is_dir() else "val")
 
@@ -177,7 +177,7 @@ def _class_folders(
         cut = max(1, round(test * len(order)))
         tested, trained = (part.sort().values.tolist() for part in order.tensor_split([cut]))
         return read_pictures(source, [both.part(trained), both.part(tested)])
-    of_test = _folder(source, root, test or _test_folder(root).name, how)
+    of_test = _folder(source, root, test or test_folder(root).name, how)
     names = _class_names(there)
     if classes is None and _class_names(of_test) != names:
         odd = sorted(set(names) ^ set(_class_names(of_test)))

@@ -26,40 +26,27 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Contents:
-    """Images to train on and to test on, as they are given, and what they are images of.
-
-    Attributes:
-        image_size: pixels a side, as given to a network where the suite does not say.
-    """
+    """Images to train on and to test on, as they are given, and what they are images of."""
 
     train: int
     test: int
     classes: int
     channels: int
-    image_size: int
+    image_size: int  # pixels a side, as given to a network where the suite does not say
 
 
 @dataclass(frozen=True)
 class KnownDataset:
-    """All that is known of a dataset without a look at it.
+    """All that is known of a dataset without a look at it."""
 
-    Attributes:
-        about: its line in `bench list`.
-        where: the reader, `module:function` in this package.
-        origin: where it comes from.
-        download_bytes: that are fetched from there, where there is something to fetch.
-        contents: None where every copy has its own.
-        task: what its targets are for, where a suite does not say.
-        registered: a user's function, in place of a reader.
-    """
-
-    about: str
-    where: str
-    origin: str
+    about: str  # its line in `bench list`
+    where: str  # the reader, `module:function` in this package
+    origin: str  # where it comes from
+    # That are fetched from there, where there is something to fetch.
     download_bytes: float | None = None
-    contents: Contents | None = None
-    task: str = "classification"
-    registered: Callable[..., Any] | None = None
+    contents: Contents | None = None  # None where every copy has its own
+    task: str = "classification"  # what its targets are for, where a suite does not say
+    registered: Callable[..., Any] | None = None  # a user's function, in place of a reader
 
     def reader(self) -> Callable[..., Any]:
         return self.registered or pkgutil.resolve_name(f"{__package__}.{self.where}")

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ..errors import DataError
 from .augment import Augmentation, Jitter, jittered, shifted
-from .folders import images_in
+from .folders import images_in, test_folder
 from .images import ArrayImages, Batch, Draw, Tensor, in_parts
 from .picture import decode
 from .reader import Source, Split, Splits, normalization, refuse_keys
@@ -33,30 +33,25 @@ class MaskedImages(ArrayImages):
             both = torch.cat([self.pixels[numbers], masks[:, None]], dim=1)
             if augment and draw is not None:
                 both = shifted(both, self.shift, self.flip, draw)
-            pixels, masks = both[:, :3], IGNORED - both[:, 3]
-            if augment and jitter and draw is not None:
-                pixels = torch.stack([jittered(one, jitter, draw) for one in pixels])
-            yield self.normalize(pixels, self.white), masks.long()
+                if jitter:
+                    both[:, :3] = torch.stack([jittered(one, jitter, draw) for one in both[:, :3]])
+            yield self.normalize(both[:, :3], self.white), (IGNORED - both[:, 3]).long()
 
 
 def read_segmentation(source: Source) -> Splits:
     """Folders of images and masks (palette or grey, of class numbers), squeezed to squares.
 
-    Raises:
-        DataError: a folder or a mask is missing, a file is unreadable, or sizes differ.
+    Raises DataError that names a folder or a mask that is missing, or no mask.
     """
     spec, size = source.spec, source.spec.image_size or 224
     refuse_keys(spec, "crops")
     if not spec.root:
         raise DataError(f"{spec.name}: give its root, with images/ and masks/ in train/ and test/")
-    root = source.folder("")
-    tests = "test" if (root / "test").is_dir() else "val"
     normalize = normalization(spec, "imagenet", channels=3)
     content = hashlib.sha256(f"{size} {normalize}".encode())
 
     def split(folder: Path) -> Split:
-        names = images_in(folder, "images")
-        pairs = [_pair(folder, name, size) for name in names]
+        pairs = [_pair(folder, name, size) for name in images_in(folder, "images")]
         if not pairs:
             raise DataError(f"{spec.name}: {folder / 'images'} has no images")
         pixels, labels = (torch.from_numpy(np.stack(each)) for each in zip(*pairs, strict=True))
@@ -64,21 +59,23 @@ def read_segmentation(source: Source) -> Splits:
         there = pixels.permute(0, 3, 1, 2).to(source.device), labels.to(source.device)
         return Split(labels, lambda chosen: MaskedImages(*there, chosen, normalize))
 
-    train, test = split(root / "train"), split(root / tests)
-    classes = int(train.labels[train.labels != IGNORED].max()) + 1
-    if (beyond := test.labels[test.labels != IGNORED]).numel() and beyond.max() >= classes:
-        raise DataError(f"{spec.name}: masks in {root / tests} have classes that train/ has not")
-    return Splits(classes, 3, size, train, test, content.hexdigest())
+    root = source.folder("")
+    train, test = split(root / "train"), split(test_folder(root))
+    classes = [int(one.labels[one.labels != IGNORED].max()) + 1 for one in (train, test)]
+    if classes[1] > classes[0]:
+        raise DataError(f"{spec.name}: masks for tests have classes that train/ has not")
+    return Splits(classes[0], 3, size, train, test, content.hexdigest())
 
 
 def _pair(folder: Path, name: str, size: int) -> tuple[np.ndarray, np.ndarray]:
     """An image, uint8 [size, size, 3], and its mask, uint8 [size, size]."""
-    image, mask = folder / name, folder / "masks" / f"{Path(name).stem}.png"
-    pixels = decode(image, lambda one: one.resize((size, size), Image.Resampling.BILINEAR))
+    mask = folder / "masks" / f"{Path(name).stem}.png"
+    pixels = decode(folder / name, lambda one: one.resize((size, size), Image.Resampling.BILINEAR))
     try:
         with Image.open(mask) as found:
-            if found.mode not in ("P", "L", "1"):
-                raise DataError(f"{mask} is {found.mode}; a mask holds a class number a pixel")
-            return pixels, np.array(found.resize((size, size), Image.Resampling.NEAREST), np.uint8)
+            mode, labels = found.mode, found.resize((size, size), Image.Resampling.NEAREST)
     except OSError as error:
-        raise DataError(f"{mask} is no readable mask of {image} ({error})") from error
+        raise DataError(f"{mask} is no readable mask of {folder / name} ({error})") from error
+    if mode not in ("P", "L", "1"):
+        raise DataError(f"{mask} is {mode}; a mask holds a class number a pixel")
+    return pixels, np.array(labels, np.uint8)

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -17,24 +16,17 @@ from .images import Batch, Draw, Images, in_parts
 from .reader import Source, Split, refuse_keys
 
 SUFFIXES = {".txt", ".md", ".rst"}
-TEST = 0.1  # share of the text, its end
-VOCABULARY = 256  # tokens are bytes, so no tokenizer is needed
 
 
 @dataclass(frozen=True)
 class TextSplits:
-    """A text in two splits."""
+    """A text in two splits, and what a network is built for."""
 
-    length: int
+    shape: dict[str, int]
     train: Split
     test: Split
     identity: object
     by_position: ClassVar[bool] = True  # the end of `train` is held out
-
-    @property
-    def shape(self) -> dict[str, int]:
-        """What a network is built for, by the names that its constructor may ask for."""
-        return {"vocabulary": VOCABULARY, "length": self.length}
 
 
 @dataclass(frozen=True)
@@ -60,48 +52,30 @@ class Passages(Images):
 
 
 def read_text(source: Source, length: Annotated[int, Field(ge=2)] = 64) -> TextSplits:
-    """A text file, or all text files of a folder one behind the other; its last tenth is for tests.
+    """A text file, or all text files of a folder as one; its last tenth is for tests.
 
-    Args:
-        length: tokens of a sample.
-
-    Raises:
-        DataError: no text is there, or too little of it.
+    `length` is of a sample, in tokens. Raises DataError where no text is, or too little of it.
     """
-    spec = source.spec
-    refuse_keys(spec, "image_size", "normalize", "crops")
-    if not spec.root:
+    refuse_keys(source.spec, "image_size", "normalize", "crops")
+    if not source.spec.root:
         raise DataError("text: give its root, a text file or a folder of them")
     root = source.folder("")
-    content = b"\n".join(_read(file) for file in _files(root))
-    tokens = torch.from_numpy(np.frombuffer(content, np.uint8).copy())
-    cut = round(len(tokens) * (1 - TEST))
+    files = [root] if root.is_file() else sorted(root.rglob("*.*"))
+    content = b"\n".join(
+        one.read_bytes() for one in files if one.suffix in SUFFIXES and one.is_file()
+    )
+    if not content:
+        raise DataError(f"text: {root} is no text file, and no folder with {', '.join(SUFFIXES)}")
+    tokens = torch.from_numpy(np.frombuffer(content, np.uint8).copy()).to(source.device)
+    cut = round(0.9 * len(tokens))
 
     def split(part: Tensor) -> Split:
-        samples, there = (len(part) - 1) // length, part.to(source.device)
+        samples = (len(part) - 1) // length
         if samples < 2:
-            raise DataError(
-                f"text: {root} has {len(tokens)} bytes, too few for samples of {length}; "
-                "bring more, or lower length"
-            )
-        return Split(torch.arange(samples), lambda chosen: Passages(there, length, chosen))
+            few = f"{len(tokens)} bytes, too few for samples of {length}"
+            raise DataError(f"text: {root} has {few}; bring more, or lower length")
+        return Split(torch.arange(samples), lambda chosen: Passages(part, length, chosen))
 
     identity = [hashlib.sha256(content).hexdigest(), length]
-    return TextSplits(length, split(tokens[:cut]), split(tokens[cut:]), identity)
-
-
-def _files(root: Path) -> list[Path]:
-    """The files of a text, in the order of their names."""
-    if root.is_file():
-        return [root]
-    found = sorted(one for one in root.rglob("*") if one.suffix in SUFFIXES and one.is_file())
-    if not found:
-        raise DataError(f"text: {root} is no text file, and no folder with {', '.join(SUFFIXES)}")
-    return found
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise DataError(f"{file} cannot be read: {error}") from error
+    shape = {"vocabulary": 256, "length": length}  # tokens are bytes, so no tokenizer is needed
+    return TextSplits(shape, split(tokens[:cut]), split(tokens[cut:]), identity)

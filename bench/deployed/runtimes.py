@@ -40,8 +40,7 @@ def load(
 ) -> list[Loaded]:
     """Copies of a network, in eval mode, ready to run on a batch of that size.
 
-    Args:
-        inputs: arguments of its forward, of any batch.
+    `inputs`: arguments of its forward, of any batch.
 
     Raises:
         ExportError: this runtime is missing, or cannot run the network.

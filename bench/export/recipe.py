@@ -41,25 +41,20 @@ Call = Mapping[str, Any]  # {"call": "module:function", "arguments": {...}}; arg
 
 def keep(
     folder: Path,
-    model: nn.Module,
-    inputs: tuple[Any, ...],
-    constructor: Call | None,
+    model: nn.Module,  # on any device; it is left as it is
+    inputs: tuple[Any, ...],  # one batch of its arguments, all tensors
+    constructor: Call | None,  # of the unpruned network; None where whoever loads it brings that
+    # What readers want to know; without a constructor also `changes` of the network.
     about: Mapping[str, Any],
 ) -> None:
     """Write a network's tensors and then its recipe, and rebuild it from them.
-
-    Args:
-        model: on any device; it is left as it is.
-        inputs: one batch of its arguments, all tensors.
-        constructor: of the unpruned network; None where whoever loads it brings that.
-        about: what readers want to know; without a constructor also `changes` of the network.
 
     Raises:
         ExportError: the extra `export` is missing, the files cannot be written, or what is rebuilt
             of them is another network.
     """
     needs("safetensors")
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     if not all(isinstance(one, torch.Tensor) for one in inputs):
         raise ExportError("a network is kept with example inputs that are tensors")
@@ -85,16 +80,15 @@ def keep(
     }
     if constructor:
         recipe |= changes(_constructed(folder, recipe), model)
-    written(folder / WEIGHTS, lambda path: save_file(state, path))
+    written(folder / WEIGHTS, save(state))
     one = tuple(each.cpu().contiguous() for each in resized(inputs, 1))
     found = [each.flatten()[:FIRST].clone() for each in outputs(model, one)]
     held = {f"input.{at}": each for at, each in enumerate(one)}
     held |= {f"output.{at}": each for at, each in enumerate(found)}
-    written(folder / CHECK, lambda path: save_file(held, path))
+    written(folder / CHECK, save(held))
     recipe["sha256"] = _sha256(folder / WEIGHTS)
     lines = ",\n".join(f' "{key}": {json.dumps(value)}' for key, value in recipe.items())
-    sealed = seal_json(f"{{\n{lines}\n}}", RECIPE)
-    written(folder / RECIPE, lambda path: Path(path).write_bytes(sealed))
+    written(folder / RECIPE, seal_json(f"{{\n{lines}\n}}", RECIPE))
     _rebuilt(folder, recipe, None if constructor else model)
 
 
@@ -238,12 +232,15 @@ def _sha256(file: Path) -> str:
 
 
 def call_of(build: Any, arguments: Mapping[str, Any]) -> Call:
-    """A call as a recipe writes it; raises ExportError for what others cannot import."""
-    if build.__module__ == "__main__" or "<" in build.__qualname__:
-        raise ExportError(
-            f"{build.__qualname__} cannot be imported by others; put it into a file of its own"
-        )
-    return {"call": f"{build.__module__}:{build.__qualname__}", "arguments": dict(arguments)}
+    """A call as a recipe writes it; raises ExportError for what others cannot make."""
+    call = {"call": f"{build.__module__}:{build.__qualname__}", "arguments": dict(arguments)}
+    try:
+        json.dumps(call)
+    except TypeError as error:
+        raise ExportError(f"build: an argument is no number or text: {error}") from error
+    if build.__module__ == "__main__":
+        raise ExportError(f"{build.__qualname__} is not in a file that others can import")
+    return call
 
 
 def _plugin(name: str) -> bool:
@@ -253,7 +250,7 @@ def _plugin(name: str) -> bool:
 
 def _copy(folder: Path, file: Path) -> str:
     text = "from __future__ import annotations\n\n" + _standing_alone(file)
-    written(folder / file.name, lambda path: Path(path).write_text(text, "utf-8"))
+    written(folder / file.name, text.encode())
     return file.name
 
 

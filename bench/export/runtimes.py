@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
@@ -49,15 +50,17 @@ def to_onnx(
     with _refused("ONNX"):
         found = torch.onnx.export(program, (), dynamo=True, opset_version=opset, verbose=False)
         assert found is not None
-        written(file, found.save)
+        content = found.model_proto.SerializeToString()
+    written(file, content)
     return checked(model, inputs, file, run_onnx(file), found.model.opset_imports[""])
 
 
 def to_torch_export(model: nn.Module, inputs: tuple[Any, ...], file: Path) -> Written:
     """Write a network in eval mode for `torch.export.load`; arguments as of `to_onnx`."""
-    program = _program(model, inputs)
+    program, buffer = _program(model, inputs), io.BytesIO()
     with _refused("torch.export"):
-        written(file, lambda path: torch.export.save(program, path))
+        torch.export.save(program, buffer)  # not to a file: on a full disk it ends the process
+    written(file, buffer.getvalue())
     return checked(model, inputs, file, run_torch_export(file))
 
 
@@ -143,21 +146,17 @@ def resized(inputs: Any, size: int) -> Any:
     )
 
 
-def written(file: Path, save: Callable[[str], object]) -> None:
-    """Let `save` write a file under another name, and give it its own once it is whole.
-
-    Raises:
-        ExportError: the disk is full, or the folder cannot be written.
-    """
+def written(file: Path, content: bytes) -> None:
+    """Write a whole file or none; ExportError where the disk is full or the folder is read-only."""
     part = file.with_name(f".part-{file.name}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        save(str(part))
+        part.write_bytes(content)
         part.replace(file)
     except OSError as error:
+        with suppress(OSError):
+            part.unlink()
         raise ExportError(f"{file} cannot be written: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _program(model: nn.Module, inputs: tuple[Any, ...]) -> Any:

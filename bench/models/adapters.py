@@ -27,8 +27,6 @@ def adapted(model: nn.Module, unit: Unit = "head_dims") -> nn.Module:
             _becomes(layer, _Kept)
         elif place.startswith("timm.layers.eca."):
             _becomes(layer, _AcrossChannels)
-        elif place == "timm.models.ghostnet.GhostModule":
-            _becomes(layer, _Kept)
         elif place == "timm.models.metaformer.Scale":
             vars(layer)["shape"] = (-1, *vars(layer)["shape"][1:])
         elif place.startswith("transformers.") and hasattr(layer, "v_proj"):

@@ -34,10 +34,7 @@ def register_model(name: str) -> Callable[[T], T]:
     """Decorator of a user's class, or of a function that builds a network, for suites to name.
 
     It is called with what of the data's shape it has parameters for, such as `num_classes`,
-    `in_channels` or `img_size`, and with the suite's options.
-
-    Raises:
-        ValueError: something else has the name.
+    `in_channels` or `img_size`, and with the suite's options. Raises ValueError for a name in use.
 
     >>> @register_model("one_layer")
     ... class OneLayer(nn.Linear):
@@ -99,10 +96,7 @@ def _file(module: str) -> Path:
 
 
 def code_behind(build: Callable[..., Any], name: str) -> str:
-    """The digest of the code behind a constructor: the file that it is named in, and its own.
-
-    Of an installed package the version stands for the rest.
-    """
+    """The digest of a constructor's code and its helpers'; of an installed package, its version."""
     files = {file_of(build), *([_file(name.partition(":")[0])] if ":" in name else [])}
     files = {one for one in files if one.suffix == ".py" and one.is_file()}
     if any({"site-packages", "dist-packages"} & {*one.parts} for one in files):
@@ -146,8 +140,7 @@ def call_of(
 ) -> Call:
     """The call of a user's constructor: the options, and of the shape what it takes by name.
 
-    Raises:
-        ModelError: an option that it does not take, or an argument that it lacks.
+    Raises ModelError for an option that it does not take, or an argument that it lacks.
     """
     parameters = inspect.signature(build).parameters.values()
     single = [one for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
@@ -155,10 +148,8 @@ def call_of(
         refuse_unknown(name, options, [one.name for one in single])
     given = {**fitting([one.name for one in single], shape), **options}
     if lacks := [one.name for one in single if one.default is one.empty and one.name not in given]:
-        raise ModelError(
-            f"{name} asks for {', '.join(lacks)}, which is nothing of the data's shape "
-            f"({', '.join(shape)}); give it under `options`"
-        )
+        known = f"which is nothing of the data's shape ({', '.join(shape)})"
+        raise ModelError(f"{name} asks for {', '.join(lacks)}, {known}; give it under `options`")
     return call(name if ":" in name else _place(build), **given)
 
 

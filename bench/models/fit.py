@@ -26,7 +26,7 @@ def fresh(spec: ModelSpec, seed: int, inputs: Tensor, task: Task, **shape: int) 
     try:
         plain = given(model, inputs).model
     except StructureError as error:
-        raise ModelError(f"{spec.name}, on images {list(inputs.shape)}: {error}") from error
+        raise ModelError(f"{spec.name}, on inputs {list(inputs.shape)}: {error}") from error
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         for when, found in (("", copied(plain).eval()), (" in training", copied(plain).train())):
             if misfit := task.misfit(found(inputs), inputs, shape):

@@ -75,20 +75,19 @@ def constructor(spec: ModelSpec, **shape: int) -> Call:
     {'call': 'torch.nn:Identity', 'arguments': {'width': 3}}
     """
     kind = spec.name.partition(":")[0]
-    if spec.weights and kind != "torchvision":
-        raise ModelError(
-            f"{spec.name}: weights by name exist for {TORCHVISION}NAME only; give `checkpoint:`"
-        )
     if kind == "torchvision":
         return _from_torchvision(spec, shape)
+    if spec.weights:
+        what = f"weights by name exist for {TORCHVISION}NAME only"
+        raise ModelError(f"{spec.name}: {what}; give `checkpoint:`")
     if kind in ("timm", "hf"):
-        from .hubs import from_timm, from_transformers
+        from . import hubs
 
-        return (from_timm if kind == "timm" else from_transformers)(spec, shape)
+        return (hubs.from_timm if kind == "timm" else hubs.from_transformers)(spec, shape)
     if spec.name not in ARCHITECTURES:
         return call_of(spec.name, _users(spec.name), shape, spec.options)
-    ours, place = ARCHITECTURES[spec.name], f"{__package__}.{ARCHITECTURES[spec.name]['where']}"
-    fixed = ours.get("fixed", {})
+    ours = ARCHITECTURES[spec.name]
+    place, fixed = f"{__package__}.{ours['where']}", ours.get("fixed", {})
     _check_options(spec, found(place), fixed)
     return call(place, **{**fixed, **shape, **spec.options})
 

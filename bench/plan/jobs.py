@@ -28,13 +28,9 @@ ENGINE_VERSION = 3
 
 
 class _Job:
-    """What every job has, so that whoever runs or counts jobs need not tell them apart.
+    """What every job has, so that whoever runs or counts jobs need not tell them apart."""
 
-    Attributes:
-        kind: what jobs like it are called where work is shown.
-    """
-
-    kind: ClassVar[str]
+    kind: ClassVar[str]  # what jobs like it are called where work is shown
 
     @property
     def alone(self) -> bool:
@@ -83,23 +79,17 @@ class _Job:
 
 @dataclass(frozen=True, eq=False)
 class BaseJob(_Job):
-    """Train an unpruned network, or take over a checkpoint.
-
-    Attributes:
-        recipe: None takes the weights as they are.
-        checkpoint_sha256: of the file, where the model has one.
-        own_split: its division into train and validation is another than that of other bases.
-        code: what stands for the code of a network that is none of ours.
-    """
+    """Train an unpruned network, or take over a checkpoint."""
 
     kind: ClassVar[str] = "bases"
     dataset: DatasetSpec
     model: ModelSpec
-    recipe: Recipe | None
+    recipe: Recipe | None  # None takes the weights as they are
     base: int
-    checkpoint_sha256: str | None
+    checkpoint_sha256: str | None  # of the file, where the model has one
+    # Its division into train and validation is another than that of other bases.
     own_split: bool = False
-    code: str | None = None
+    code: str | None = None  # what stands for the code of a network that is none of ours
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -158,16 +148,12 @@ DenseJob = BaseJob | PreparedJob | EarlyJob
 
 @dataclass(frozen=True, eq=False)
 class Standpoint:
-    """Where scores are taken: a base, as it is or prepared, a repeat, its calibration images.
-
-    Attributes:
-        alteration: what is done to the images.
-    """
+    """Where scores are taken: a base, as it is or prepared, a repeat, its calibration images."""
 
     base: DenseJob
     repeat: int
     calibration: Calibration
-    alteration: Alteration
+    alteration: Alteration  # what is done to the images
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -243,27 +229,19 @@ class _ByCriterion(_Job):
 
 @dataclass(frozen=True, eq=False)
 class PathJob(_ByCriterion):
-    """Find which channels, or weights, leave, for every budget of the suite.
-
-    Attributes:
-        cost: what the budgets keep a share of (`weights` prunes single weights), or `threshold`.
-        iterative: None is one-shot.
-        matched: keep as many channels of each group, or weights of each layer, as that path does.
-        procedure: trains while they leave; then there is one budget.
-        between: recipe of the training on the way of an iterative one.
-        rewound: the base whose weights what is left gets before each.
-        deployment: where a budget of latency is meant, which is one budget a path.
-    """
+    """Find which channels, or weights, leave, for every budget of the suite."""
 
     kind: ClassVar[str] = "paths"
-    cost: Axis
+    cost: Axis  # what the budgets keep a share of (`weights` prunes single weights), or `threshold`
     budgets: tuple[float, ...]
     selection: SelectionSpec
-    iterative: IterativeSpec | None
+    iterative: IterativeSpec | None  # None is one-shot
+    # Keep as many channels of each group, or weights of each layer, as that path does.
     matched: PathJob | None
-    procedure: PhaseUse | None = None
-    between: Recipe | None = None
-    rewound: EarlyJob | None = None
+    procedure: PhaseUse | None = None  # trains while they leave; then there is one budget
+    between: Recipe | None = None  # recipe of the training on the way of an iterative one
+    rewound: EarlyJob | None = None  # the base whose weights what is left gets before each
+    # Where a budget of latency is meant, which is one budget a path.
     deployment: Deployment | None = None
 
     @cached_property
@@ -332,33 +310,24 @@ class TimingJob(_Job):
 
 @dataclass(frozen=True, eq=False)
 class TrialJob(_Job):
-    """Cut at one budget, recover, measure, write the record.
-
-    Attributes:
-        recipe: of a recovery that finetunes.
-        timing: gives its latency; None measures none.
-        total_epochs: what all training since the base adds up to; None: the recipe's own epochs.
-        finetuning: how that is done; None is plain training.
-        early: the base whose weights take the place of those that are left.
-        dense: the base whose accuracy it is held against, where its own is untrained.
-        tune: what of the recipe is chosen on validation; None: nothing.
-        keep: whether its network is kept, which decides nothing of its record.
-    """
+    """Cut at one budget, recover, measure, write the record."""
 
     kind: ClassVar[str] = "trials"
     path: PathJob
     budget: float
     recovery: str
-    recipe: Recipe | None
-    timing: TimingJob | None
+    recipe: Recipe | None  # of a recovery that finetunes
+    timing: TimingJob | None  # gives its latency; None measures none
     labels: Labels
     train_accuracy: bool = False
+    # What all training since the base adds up to; None: the recipe's own epochs.
     total_epochs: int | None = None
-    finetuning: PhaseUse | None = None
-    early: EarlyJob | None = None
+    finetuning: PhaseUse | None = None  # how that is done; None is plain training
+    early: EarlyJob | None = None  # the base whose weights take the place of those that are left
+    # The base whose accuracy it is held against, where its own is untrained.
     dense: BaseJob | None = None
-    tune: Tune | None = None
-    keep: bool = False
+    tune: Tune | None = None  # what of the recipe is chosen on validation; None: nothing
+    keep: bool = False  # whether its network is kept, which decides nothing of its record
 
     @property
     def at(self) -> Standpoint:

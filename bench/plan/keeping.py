@@ -20,9 +20,8 @@ def keeping(
 ) -> list[Trial]:
     """The pending trials, and those done whose network is asked for and not there, to make again.
 
-    Args:
-        asked: `all`, `best` or names of methods; "" is what the suite says. The best have the
-            highest mean top-1 of a problem, budget and recovery, once nothing is pending.
+    `asked`: `all`, `best` or names of methods; "" is what the suite says. The best have the highest
+    mean top-1 of a problem, budget and recovery, once nothing is pending.
 
     Raises:
         PlanError: none of these, or trials that make no networks.

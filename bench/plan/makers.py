@@ -17,6 +17,7 @@ from suites.problem import ModelSpec
 from suites.protocol import Rewind, pattern
 
 from ..data.download import file_sha256
+from ..data.known import task_of
 from ..errors import ModelError, PlanError
 from ..models import code_of
 from . import jobs
@@ -121,6 +122,8 @@ class Maker(Generic[S]):
         checkpoint = _checkpoint_hash(case.model)
         own_split = self.suite.own_splits(case.dataset, case.model)
         code = self.once(("code", case.model.name), lambda: code_of(case.model))
+        if own := task_of(case.dataset).code:
+            code = f"{code or ''} {own}"
         return jobs.BaseJob(
             case.dataset, case.model, recipe, case.base, checkpoint, own_split, code
         )

@@ -90,8 +90,7 @@ def too_short(procedure: PhaseUse | None, dataset: DatasetSpec) -> Iterator[str]
 def shared_metric(suite: AnySuite) -> Metric:
     """What all networks of a suite are compared by.
 
-    Raises:
-        PlanError: its datasets are for several tasks, or its ROPE is the default of another unit.
+    Raises PlanError where its tasks are several, or its ROPE is the default of another unit.
     """
     tasks = {one.title: task_of(one) for one in suite.datasets}
     if len({one.name for one in tasks.values()}) > 1:

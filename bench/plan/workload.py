@@ -27,19 +27,14 @@ HESSIAN = 6.0  # that a Hessian-vector product is worth, beside the gradient
 
 @dataclass(frozen=True)
 class Load:
-    """What one job processes.
+    """What one job processes."""
 
-    Attributes:
-        scored, trained, evaluated: images.
-        passes: forward passes of one image, or as much work.
-        macs: of all of them.
-    """
-
+    # scored, trained, evaluated: images
     scored: int = 0
     trained: int = 0
     evaluated: int = 0
-    passes: float = 0.0
-    macs: float = 0.0
+    passes: float = 0.0  # forward passes of one image, or as much work
+    macs: float = 0.0  # of all of them
 
     def __add__(self, other: Load) -> Load:
         pairs = zip(astuple(self), astuple(other), strict=True)
@@ -48,15 +43,12 @@ class Load:
 
 @dataclass(frozen=True)
 class Throughput:
-    """What a GPU is taken to do.
+    """What a GPU is taken to do."""
 
-    Attributes:
-        tflops: floating-point operations a second, 10^12, as reached and not as advertised.
-        ceiling: forward passes a second, however small the network: small ones wait for kernels to
-            start, not for arithmetic.
-    """
-
+    # Floating-point operations a second, 10^12, as reached and not as advertised.
     tflops: float = 20.0
+    # Forward passes a second, however small the network: small ones wait for kernels to start, not
+    # for arithmetic.
     ceiling: float = 20_000.0
 
     def seconds(self, load: Load) -> float:
@@ -65,16 +57,11 @@ class Throughput:
 
 @dataclass(frozen=True)
 class Work:
-    """The work of many jobs together.
-
-    Attributes:
-        hours: of one GPU.
-        unknown: datasets of which the size is not known; their jobs are not in it.
-    """
+    """The work of many jobs together."""
 
     load: Load
-    hours: float
-    unknown: frozenset[str]
+    hours: float  # of one GPU
+    unknown: frozenset[str]  # datasets of which the size is not known; their jobs are not in it
 
 
 def work_of(

@@ -16,30 +16,24 @@ Recover = Callable[[nn.Module, float, int, Removed], None]
 
 
 def choose_removed(
-    network: Network,
-    scorer: Scorer,
-    budgets: Sequence[float],
+    network: Network,  # the dense one
+    scorer: Scorer,  # is asked once, of an iterative path before every step
+    budgets: Sequence[float],  # shares kept of `rules.cost`
     rules: Rules,
     *,
+    # The steps of an iterative path; without, all budgets follow from one scoring.
     schedule: Schedule | None = None,
+    # May train, in place, the network that is left at each stop of the schedule; told the stop, its
+    # number, from 0, and the units that have left.
     recover: Recover | None = None,
+    # What leaves by another method at each budget; as many units of each group leave.
     like: Mapping[float, Removed | InfeasibleBudget] | None = None,
+    # Picks the sets, by the evidence that `scorer` gives of each group.
     selector: type[Selector] | None = None,
+    # The budgets are settings of the selector's threshold, whatever these cost.
     thresholds: bool = False,
 ) -> dict[float, Choice | InfeasibleBudget]:
-    """The units that leave at each budget, or why a budget cannot be met.
-
-    Args:
-        network: the dense one.
-        scorer: is asked once, of an iterative path before every step.
-        budgets: shares kept of `rules.cost`.
-        schedule: the steps of an iterative path; without, all budgets follow from one scoring.
-        recover: may train, in place, the network that is left at each stop of the schedule; told
-            the stop, its number, from 0, and the units that have left.
-        like: what leaves by another method at each budget; as many units of each group leave.
-        selector: picks the sets, by the evidence that `scorer` gives of each group.
-        thresholds: the budgets are settings of the selector's threshold, whatever these cost.
-    """
+    """The units that leave at each budget, or why a budget cannot be met."""
     removed: Mapping[float, Removed | InfeasibleBudget]
     if schedule is not None:
         removed = iterative(network, scorer, budgets, rules, schedule, recover)

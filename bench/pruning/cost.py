@@ -27,21 +27,16 @@ Cost = Callable[[Tensor], float]  # by units removed, [groups]
 
 @dataclass(frozen=True)
 class Products:
-    """Sum over terms of weight * (inputs - lost inputs) * (outputs - lost outputs).
+    """Sum over terms of weight * (inputs - lost inputs) * (outputs - lost outputs)."""
 
-    Attributes:
-        weight: [terms].
-        inputs, outputs: [terms], dense widths; 1 where a term has no such factor.
-        lost_inputs, lost_outputs: [terms, groups], width lost for each unit that a group loses.
-        constant: what no group changes.
-    """
-
-    weight: Tensor
+    weight: Tensor  # [terms]
+    # inputs, outputs: [terms], dense widths; 1 where a term has no such factor
     inputs: Tensor
     outputs: Tensor
+    # lost_inputs, lost_outputs: [terms, groups], width lost for each unit that a group loses
     lost_inputs: Tensor
     lost_outputs: Tensor
-    constant: float
+    constant: float  # what no group changes
 
     def __call__(self, removed: Tensor) -> float:
         """The cost after each group has lost `removed` units, [groups]."""
@@ -61,22 +56,17 @@ class Products:
 
 @dataclass(frozen=True)
 class CostModel:
-    """The MACs of one image, parameters and prunable channels of a network, by units removed.
+    """The MACs of one image, parameters and prunable channels of a network, by units removed."""
 
-    Attributes:
-        macs, params: exact on what is modelled: convolutions, linear layers, attention. What the
-            dispatcher counts beyond that in the dense network is a constant of `macs`.
-        channels: root channels of all groups.
-        unmodelled: modules whose own MACs are a constant of `macs`, though they may follow widths.
-        budgeted: latency or memory, where a budget is of it.
-    """
-
+    # macs, params: exact on what is modelled: convolutions, linear layers, attention. What the
+    # dispatcher counts beyond that in the dense network is a constant of `macs`.
     macs: Products
     params: Products
-    channels: Products
+    channels: Products  # root channels of all groups
+    # Modules whose own MACs are a constant of `macs`, though they may follow widths.
     unmodelled: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()  # whose terms are those of `macs`
-    budgeted: Cost | None = None
+    budgeted: Cost | None = None  # latency or memory, where a budget is of it
 
     def of(self, cost: ChannelCost) -> Cost:
         """The cost of this name."""
@@ -231,7 +221,8 @@ def _macs_by_module(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[s
     """
     images = samples_in(example_inputs)
     try:
-        found = _counted(copied(model).to("meta"), pytree.tree_map(_meta, example_inputs))
+        shapes = pytree.tree_map_only(torch.Tensor, lambda one: one.to("meta"), example_inputs)
+        found = _counted(copied(model).to("meta"), shapes)
     except Exception:  # a forward that makes tensors, holds some, or asks for their values
         found = _counted(copied(model), example_inputs)
     return {name: flops // (2 * images) for name, flops in found.items() if flops}
@@ -260,7 +251,3 @@ def _counted(twin: nn.Module, inputs: tuple[Any, ...]) -> dict[str, int]:
     with plain_attention(), FlopCounterMode(display=False) as counter, torch.no_grad():
         twin.eval()(*inputs)
     return own
-
-
-def _meta(value: Any) -> Any:
-    return value.to("meta") if isinstance(value, torch.Tensor) else value

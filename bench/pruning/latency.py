@@ -53,9 +53,8 @@ def meet(
 ) -> Met:
     """What leaves at a share of the cost of the rules; of a latency also what that was found to be.
 
-    Args:
-        choose: what leaves a network by some rules at a share of the modelled cost.
-        folder: where tables of layers are kept; None: in memory.
+    `choose`: what leaves a network by some rules at a share of the modelled cost. `folder`: where
+    tables of layers are kept; None: in memory.
 
     Raises:
         ExportError: a runtime is missing, or cannot run the network.

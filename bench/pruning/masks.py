@@ -50,28 +50,22 @@ def weights_kept(total: int, share: float) -> int:
 
 
 def choose_masks(
-    model: nn.Module,
-    groups: Sequence[Group],
-    scorer: WeightScorer,
+    model: nn.Module,  # the dense one
+    groups: Sequence[Group],  # its `weight_groups`
+    scorer: WeightScorer,  # is asked once, of an iterative path before every step
     shares: Sequence[float],
-    scope: str,
+    scope: str,  # `global` or `local`, as in `mask_at_once`, or a pattern such as `2:4`
     *,
+    # The steps of an iterative path; without, all masks follow from one scoring.
     schedule: Schedule | None = None,
+    # Another method's masks at each share; each layer keeps as many weights, or each block of a
+    # pattern.
     like: Mapping[float, Masks] | None = None,
+    # May train, in place, the network at each stop of the schedule, and keeps what is masked at
+    # zero; told the stop, its number, from 0, and the masks.
     recover: Recover | None = None,
 ) -> dict[float, Masks]:
     """The masks at each share of weights kept; as `choose_removed`, of single weights.
-
-    Args:
-        model: the dense one.
-        groups: its `weight_groups`.
-        scorer: is asked once, of an iterative path before every step.
-        scope: `global` or `local`, as in `mask_at_once`, or a pattern such as `2:4`.
-        schedule: the steps of an iterative path; without, all masks follow from one scoring.
-        like: another method's masks at each share; each layer keeps as many weights, or each block
-            of a pattern.
-        recover: may train, in place, the network at each stop of the schedule, and keeps what is
-            masked at zero; told the stop, its number, from 0, and the masks.
 
     Raises:
         InfeasibleBudget: a share that leaves nothing, or is not that of the pattern.
@@ -81,12 +75,26 @@ def choose_masks(
         raise InfeasibleBudget(
             f"scope {scope} keeps {kept} of every {of} weights: budget {{'weights': {kept / of:g}}}"
         )
-    if schedule is not None:
-        return mask_stepwise(model, groups, scorer, shares, scope, schedule, recover)
-    scores = scorer(model)
-    if like is not None and not of:
-        return {share: given_counts(groups, scores, like[share]) for share in shares}
-    return {share: mask_at_once(model, groups, scores, share, scope) for share in shares}
+    if schedule is None:
+        scores = scorer(model)
+        if like is not None and not of:
+            return {share: given_counts(groups, scores, like[share]) for share in shares}
+        return {share: mask_at_once(model, groups, scores, share, scope) for share in shares}
+    masks = {group.root: torch.ones(group.units, dtype=torch.bool) for group in groups}
+    chosen, now = {}, model
+    for step, stop in enumerate(schedule.stops(shares)):
+        scores = scorer(now)
+        left = [
+            values.masked_fill(~masks[group.root], -torch.inf)  # lowest, whatever it was given
+            for group, values in zip(groups, scores, strict=True)
+        ]
+        masks = mask_at_once(model, groups, left, stop, scope)
+        now = masked(now, masks)
+        if recover is not None:
+            recover(now, stop, step, masks)
+        if stop in shares:
+            chosen[stop] = masks
+    return chosen
 
 
 def input_blocks(layer: nn.Module, size: int) -> Tensor:
@@ -138,33 +146,6 @@ def mask_at_once(
     keys = torch.cat([one if scope == "global" else ordered_quantiles(one) for one in scores])
     order = keys.argsort(stable=True)
     return _split(_last(order, weights_kept(len(order), share)), groups)
-
-
-def mask_stepwise(
-    model: nn.Module,
-    groups: Sequence[Group],
-    scorer: WeightScorer,
-    shares: Sequence[float],
-    scope: str,
-    schedule: Schedule,
-    recover: Recover | None = None,
-) -> dict[float, Masks]:
-    """Score, mask down to the next stop, score what is left; what is masked stays masked."""
-    masks = {group.root: torch.ones(group.units, dtype=torch.bool) for group in groups}
-    chosen, now = {}, model
-    for step, stop in enumerate(schedule.stops(shares)):
-        scores = scorer(now)
-        left = [
-            values.masked_fill(~masks[group.root], -torch.inf)  # lowest, whatever it was given
-            for group, values in zip(groups, scores, strict=True)
-        ]
-        masks = mask_at_once(model, groups, left, stop, scope)
-        now = masked(now, masks)
-        if recover is not None:
-            recover(now, stop, step, masks)
-        if stop in shares:
-            chosen[stop] = masks
-    return chosen
 
 
 def given_counts(groups: Sequence[Group], scores: Sequence[Tensor], other: Masks) -> Masks:

@@ -40,33 +40,27 @@ Score = Callable[[nn.Module, Sequence[Group]], Sequence[Tensor]]
 
 @dataclass(frozen=True, eq=False)
 class Pruned:
-    """A pruned network and what it costs.
+    """A pruned network and what it costs."""
 
-    Attributes:
-        model: a copy without the removed channels, or with its pruned weights at zero; build
-            optimizers from it, not from the original.
-        kept: root layer -> root channels that stayed, numbered as in the dense network.
-        macs, params: of the pruned network; MACs of one image, counted by torch's dispatcher. Of a
-            masked one those of the weights that stay.
-        dense_macs, dense_params: of the network as given.
-        masks: layer -> `[weights]`, True where one stayed; empty where channels left. A finetuning
-            keeps them with `hold = bench.pruning.masks.Holder(model, masks)` and `hold()` after
-            each step.
-        inputs: one batch of positional arguments.
-        recipe: how the network came of the one that was given, for `save`.
-        check: of a budget of latency, what was predicted and what measured.
-    """
-
+    # A copy without the removed channels, or with its pruned weights at zero; build optimizers from
+    # it, not from the original.
     model: nn.Module = field(repr=False)
+    # Root layer -> root channels that stayed, numbered as in the dense network.
     kept: dict[str, list[int]]
+    # macs, params: of the pruned network; MACs of one image, counted by torch's dispatcher. Of a
+    # masked one those of the weights that stay.
     macs: int
     params: int
+    # dense_macs, dense_params: of the network as given
     dense_macs: int
     dense_params: int
-    inputs: tuple[Any, ...] = field(repr=False)
+    inputs: tuple[Any, ...] = field(repr=False)  # one batch of positional arguments
+    # How the network came of the one that was given, for `save`.
     recipe: Mapping[str, Any] = field(repr=False)
+    # Layer -> `[weights]`, True where one stayed; empty where channels left. A finetuning keeps
+    # them with `hold = bench.pruning.masks.Holder(model, masks)` and `hold()` after each step.
     masks: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
-    check: BudgetCheck | None = None
+    check: BudgetCheck | None = None  # of a budget of latency, what was predicted and what measured
 
     def save(
         self, path: str | Path, build: Callable[..., nn.Module] | None = None, **arguments: Any

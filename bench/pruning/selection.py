@@ -53,26 +53,19 @@ def unranked(groups: Sequence[Group], scores: Sequence[Tensor]) -> list[str]:
 
 @dataclass(frozen=True)
 class Limits:
-    """What every group of channels keeps, whatever its scores.
+    """What every group of channels keeps, whatever its scores."""
 
-    Attributes:
-        min_channels: root channels.
-        protect: share of the group's channels.
-        protect_rounds: whether that and `layers` are rounded up or down to whole channels.
-        round_to: kept root channels are a multiple of this.
-        coupled: whether groups that several layers make (residual streams) lose any.
-        layers: shares for groups that single layers make, where they are larger than `protect`; a
-            layer by its name, or by that of a module that it lies in.
-        emptied: what of a group that the ranking takes below this: `floor`, all but this leaves;
-            `skip`, nothing does (torch-pruning's rule, which leaves it whole for that step).
-    """
-
-    min_channels: int = 1
-    protect: float = 0.1
-    round_to: int = 1
-    coupled: bool = True
+    min_channels: int = 1  # root channels
+    protect: float = 0.1  # share of the group's channels
+    round_to: int = 1  # kept root channels are a multiple of this
+    coupled: bool = True  # whether groups that several layers make (residual streams) lose any
+    # Shares for groups that single layers make, where they are larger than `protect`; a layer by
+    # its name, or by that of a module that it lies in.
     layers: Mapping[str, float] = field(default_factory=dict)
+    # What of a group that the ranking takes below this: `floor`, all but this leaves; `skip`,
+    # nothing does (torch-pruning's rule, which leaves it whole for that step).
     emptied: Emptied = "floor"
+    # Whether that and `layers` are rounded up or down to whole channels.
     protect_rounds: Literal["up", "down"] = "up"
 
     def steps(self, group: Group) -> int:
@@ -123,15 +116,10 @@ def _still_grouped(group: Group) -> int:
 
 @dataclass(frozen=True)
 class RemovalOrder:
-    """All units in the order in which they leave.
+    """All units in the order in which they leave."""
 
-    Attributes:
-        groups: [units of the network], the group of each, first to go first.
-        within: of each group, its own units, first to go first.
-    """
-
-    groups: Tensor
-    within: tuple[Tensor, ...]
+    groups: Tensor  # [units of the network], the group of each, first to go first
+    within: tuple[Tensor, ...]  # of each group, its own units, first to go first
 
 
 def rank(groups: Sequence[Group], scores: Sequence[Tensor], scope: Scope) -> RemovalOrder:
@@ -173,31 +161,22 @@ def ordered_quantiles(values: Tensor) -> Tensor:
 
 
 def select(
-    groups: Sequence[Group],
-    ranking: RemovalOrder,
-    cost: Cost,
+    groups: Sequence[Group],  # of the network at hand
+    ranking: RemovalOrder,  # of all its units
+    cost: Cost,  # its cost by removed units
+    # target, tolerance: absolute, in the units of `cost`
     target: float,
     tolerance: float,
-    floors: Sequence[int],
-    steps: Sequence[int],
+    floors: Sequence[int],  # units that each group keeps
+    steps: Sequence[int],  # units that leave each group together
+    # What messages give shares of; default: the cost of the network at hand.
     whole: float | None = None,
-    emptied: Emptied = "floor",
-    nominal: bool = False,
+    emptied: Emptied = "floor",  # what of a group that the ranking takes below its floor
+    nominal: bool = False,  # the target is what the ranking asks for, and what is skipped misses it
 ) -> list[int]:
     """How many units each group loses, lowest first, to cost target - tolerance to target.
 
     With `emptied` = `skip`, the network of least cost where no prefix of the ranking costs that.
-
-    Args:
-        groups: of the network at hand.
-        ranking: of all its units.
-        cost: its cost by removed units.
-        target, tolerance: absolute, in the units of `cost`.
-        floors: units that each group keeps.
-        steps: units that leave each group together.
-        whole: what messages give shares of; default: the cost of the network at hand.
-        emptied: what of a group that the ranking takes below its floor.
-        nominal: the target is what the ranking asks for, and what is skipped misses it.
 
     Raises:
         InfeasibleBudget: says what is the least that can be reached.

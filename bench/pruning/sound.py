@@ -18,13 +18,8 @@ from .network import Network, Removed
 def examine(network: Network) -> float:
     """Check that a half of every group is cut as if masked, and that what it costs is known.
 
-    Weights are drawn anew for it, as factors that start at zero would hide a wrong cut.
-
-    Returns:
-        The largest difference of the outputs, relative to their size.
-
-    Raises:
-        StructureError: says of which layers it does not hold.
+    Weights are drawn anew for it, as factors that start at zero would hide a wrong cut. Returns the
+    largest difference of the outputs, relative to their size; raises StructureError, with layers.
     """
     apart = verify(lively(copied(network.model)), network.inputs, network.structure)
     removed = halves(network.structure.groups)
@@ -37,16 +32,10 @@ def examine(network: Network) -> float:
 
 
 def recount(network: Network, removed: Removed, pruned: nn.Module) -> dict[ChannelCost, int]:
-    """MACs and parameters of what is left of a network.
-
-    Raises:
-        ArithmeticError: they are not those by which it was chosen what leaves.
-    """
+    """MACs and parameters of what is left; ArithmeticError if others were reckoned with."""
     lost = torch.tensor([len(one) for one in removed])
-    counts: dict[ChannelCost, int] = {
-        "macs": count_macs(pruned, network.inputs),
-        "params": count_params(pruned),
-    }
+    macs, params = count_macs(pruned, network.inputs), count_params(pruned)
+    counts: dict[ChannelCost, int] = {"macs": macs, "params": params}
     for name, count in counts.items():
         expected = network.cost.of(name)(lost)
         if round(expected) != count:

@@ -30,22 +30,18 @@ class Listener(Protocol):
 
 
 def run(
-    trials: Sequence[Trial],
+    trials: Sequence[Trial],  # those of a plan that are pending
     store: Store,
     executor: Executor,
     listener: Listener,
-    log: Callable[[Record], None] = lambda record: None,
+    log: Callable[[Record], None] = lambda record: None,  # takes each record as it arrives (MLflow)
+    # Called once, when all bases are made and nothing yet that stands on them; what it raises ends
+    # the run.
     inspect: Callable[[], None] = lambda: None,
 ) -> Counter[str]:
     """Run these trials and what they stand on; stopped at any moment, it loses those in flight.
 
     Returns how many trials ended how, and how many networks were not kept, and why.
-
-    Args:
-        trials: those of a plan that are pending.
-        log: takes each record as it arrives (MLflow).
-        inspect: called once, when all bases are made and nothing yet that stands on them; what it
-            raises ends the run.
 
     Raises:
         StoreError: results can no longer be written; finished records are safe.

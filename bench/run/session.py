@@ -63,11 +63,7 @@ def session(plan: Plan, request: Request, console: Console) -> int:
     Raises:
         BenchError, CriteriaError: faults of the input, all found before anything runs.
     """
-    with speaking_of(shared_metric(plan.suite)):
-        return _session(plan, request, console)
 
-
-def _session(plan: Plan, request: Request, console: Console) -> int:
     device, there = request.settings.device, ("cpu", "cuda")
     if device not in there:
         raise BenchError(f"--device: {no_such('device', device, there)}")
@@ -84,7 +80,7 @@ def _session(plan: Plan, request: Request, console: Console) -> int:
         )
     store, data_root = Store(request.settings.results), request.settings.data_root.resolve()
     settings = replace(request.settings, results=store.root, data_root=data_root)
-    with store.lock(), saying_damage(store, console):
+    with speaking_of(shared_metric(plan.suite)), store.lock(), saying_damage(store, console):
         records, most = plan.records(store), ""
         needed, course = plan.needed(records)
         if course.looks:

@@ -31,34 +31,22 @@ LEAST = 3  # units of a group: fewer have no ranking to speak of
 
 @dataclass(frozen=True)
 class Oracle:
-    """Loss changes of single units, in the order of groups and, inside each, of the units asked.
+    """Loss changes of single units, in the order of groups and, inside each, of the units asked."""
 
-    Attributes:
-        losses: [images] of the intact network, float64.
-        changes: [units, images]: loss of each image without the unit, minus its loss with it.
-        whole: root of a group -> why its removals ran whole forward passes.
-    """
-
-    losses: Tensor
-    changes: Tensor
+    losses: Tensor  # [images] of the intact network, float64
+    changes: Tensor  # [units, images]: loss of each image without the unit, minus its loss with it
+    # Root of a group -> why its removals ran whole forward passes.
     whole: dict[str, str] = field(default_factory=dict)
 
 
 def loss_changes(
-    model: nn.Module,
-    groups: Sequence[Group],
-    units: Sequence[Tensor],
-    batches: Iterable[tuple[Tensor, Tensor]],
-    losses: Callable[[Any, Tensor], Tensor],
+    model: nn.Module,  # left as it is; measured in eval mode
+    groups: Sequence[Group],  # its groups
+    units: Sequence[Tensor],  # of each group, those to remove one at a time
+    batches: Iterable[tuple[Tensor, Tensor]],  # (images, labels), held-out ones
+    losses: Callable[[Any, Tensor], Tensor],  # of outputs and labels, [samples]
 ) -> Oracle:
     """The true change of the loss of every sample by every unit alone.
-
-    Args:
-        model: left as it is; measured in eval mode.
-        groups: its groups.
-        units: of each group, those to remove one at a time.
-        batches: (images, labels), held-out ones.
-        losses: of outputs and labels, [samples].
 
     Raises:
         ValueError: no images.

@@ -96,10 +96,9 @@ class Replay:
     def resume(self, start: int = 0, group: Group | None = None, unit: Tensor | None = None) -> Any:
         """Outputs for the recorded inputs; calls that had returned before `start` are not run.
 
-        Args:
-            start: 0 is a whole forward pass.
-            group, unit: all that is masked in `model` by now. A plain layer that comes first is
-                then not run either: its output is the recorded one, with these channels at zero.
+        `start`: 0 is a whole forward pass. `group`, `unit`: all that is masked in `model` by now. A
+        plain layer that comes first is then not run either: its output is the recorded one, with
+        these channels at zero.
         """
         self._at, self._start, self._zeroed = 0, start, None
         if group is not None and unit is not None:

@@ -49,21 +49,14 @@ from .workspace import Settings, Workspace
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a job.
+    """What came of a job."""
 
-    Attributes:
-        status: of a trial's record; None for other jobs.
-        unkept: why its network was not kept, though asked for.
-        failure: why the job failed.
-        failed_scores: of a scores job, the criteria that failed, by score key.
-        fatal: the store failed; nothing else will succeed either.
-    """
-
-    status: str | None = None
-    unkept: str | None = None
-    failure: Failure | None = None
+    status: str | None = None  # of a trial's record; None for other jobs
+    unkept: str | None = None  # why its network was not kept, though asked for
+    failure: Failure | None = None  # why the job failed
+    # Of a scores job, the criteria that failed, by score key.
     failed_scores: dict[str, Failure] | None = None
-    fatal: str | None = None
+    fatal: str | None = None  # the store failed; nothing else will succeed either
 
 
 def start(settings: Settings) -> Workspace:

@@ -48,16 +48,12 @@ def ride(
     workspace: Workspace,
     base: Base,
     rules: Rules,
+    # What the criterion removes from the dense network, where the procedure follows it.
     doomed: Removed | None,
-    score: Rescore,
-    cost: Cost,
+    score: Rescore,  # of a network and its groups
+    cost: Cost,  # of scoring so far; what a resumed training has scored before is added
 ) -> tuple[Removed, Training]:
     """Train while units leave.
-
-    Args:
-        doomed: what the criterion removes from the dense network, where the procedure follows it.
-        score: of a network and its groups.
-        cost: of scoring so far; what a resumed training has scored before is added.
 
     Raises:
         ArithmeticError: what is left is not what was asked for, or is still in use.

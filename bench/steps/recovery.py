@@ -32,35 +32,27 @@ from .workspace import Base, Workspace
 
 @dataclass(frozen=True, eq=False)
 class Thin:
-    """A pruned network, before recovery.
-
-    Attributes:
-        sizes: the fields of `Measurements` that recovery does not change.
-        removed: of each group, the units that are gone; none of a mask.
-        rider: what keeps it pruned while it trains.
-        check: raises ArithmeticError where it is no longer as pruned as it was.
-    """
+    """A pruned network, before recovery."""
 
     model: nn.Module
-    sizes: dict[str, Any]
+    sizes: dict[str, Any]  # the fields of `Measurements` that recovery does not change
+    # Of each group, the units that are gone; none of a mask.
     removed: Removed = field(default_factory=list)
-    rider: Rider = field(default_factory=Rider)
+    rider: Rider = field(default_factory=Rider)  # what keeps it pruned while it trains
+    # Raises ArithmeticError where it is no longer as pruned as it was.
     check: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, eq=False)
 class Recovered:
-    """A pruned network, after recovery.
-
-    Attributes:
-        trained: what its training left behind; of several settings, the one that was chosen, with
-            the images and seconds of all.
-        best_top1: on the test split, of the epoch that was best on validation; shown beside the
-            last epoch's. None: no training, or no images held out to choose it by.
-    """
+    """A pruned network, after recovery."""
 
     model: nn.Module
+    # What its training left behind; of several settings, the one that was chosen, with the images
+    # and seconds of all.
     trained: Trained = field(default_factory=lambda: Trained([], {}, 0))
+    # On the test split, of the epoch that was best on validation; shown beside the last epoch's.
+    # None: no training, or no images held out to choose it by.
     best_top1: float | None = None
     tuned: list[Candidate] = field(default_factory=list)
 
@@ -70,9 +62,8 @@ def recover(
 ) -> Recovered:
     """Change the pruned network, as the trial's recovery says.
 
-    Args:
-        network: in the dense shape, with the weights that `thin` was cut from.
-        used: images that the method's own phases were trained on.
+    `network`: in the dense shape, with the weights that `thin` was cut from. `used`: images that
+    the method's own phases were trained on.
     """
     match job.recovery:
         case "none":
@@ -201,8 +192,7 @@ def tuned(
     The draw depends on base and repeat alone, so all methods are tried by the same. A setting whose
     loss is no finite number has lost, and counts as if it had trained to its end.
 
-    Args:
-        fit: trains the pruned network anew; the text tells checkpoints of one trial apart.
+    `fit`: trains the pruned network anew; the text tells checkpoints of one trial apart.
 
     Returns:
         the winner's training with the images and seconds of all, its weights, and all settings.

@@ -84,12 +84,9 @@ Rescore = Callable[[nn.Module, Sequence[Group]], list[Tensor]]
 
 @dataclass
 class Scoring(Cost):
-    """What all scoring on a path has cost so far, and which groups it did not rank.
+    """What all scoring on a path has cost so far, and which groups it did not rank."""
 
-    Attributes:
-        constant: roots of the groups of which all units once had the same score.
-    """
-
+    # Roots of the groups of which all units once had the same score.
     constant: list[str] = field(default_factory=list)
 
     def seen(self, groups: Sequence[Group], scores: list[Tensor]) -> list[Tensor]:

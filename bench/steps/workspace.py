@@ -48,25 +48,19 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Base:
-    """A trained network, traced and checked.
-
-    Attributes:
-        accuracy, macs, params: of the dense network; of a prepared one, of the base as it was.
-        sha256: of its stored weights; `trained_sha256`: of the base as it was.
-        trained: the base as it was, which distillation learns from.
-        history: of its training, an entry an epoch.
-        images_prepared, prepare_s: what the preparation took, of a prepared base.
-    """
+    """A trained network, traced and checked."""
 
     network: Network
     data: Dataset
+    # accuracy, macs, params: of the dense network; of a prepared one, of the base as it was
     accuracy: Accuracy
     macs: int
     params: int
-    sha256: str
-    trained: nn.Module
+    sha256: str  # of its stored weights; `trained_sha256`: of the base as it was
+    trained: nn.Module  # the base as it was, which distillation learns from
     trained_sha256: str
-    history: list[Epoch]
+    history: list[Epoch]  # of its training, an entry an epoch
+    # images_prepared, prepare_s: what the preparation took, of a prepared base
     images_prepared: int = 0
     prepare_s: float = 0.0
 

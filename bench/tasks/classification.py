@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from criteria.lazy import Tensor, torch
+from criteria.lazy import Tensor, functional, torch
 from criteria.options import Options
 from reports.chance import near_chance
 
-from .corruptions import CORRUPTIONS, Severity
 from .known import register_task
-from .task import Tally, Task, summed_loss
+from .task import Tally, Task
 
+Severity = Annotated[int, Field(ge=1, le=5)]
 BINS = 15  # of confidence, each as wide (Guo et al. 2017, 1706.04599)
 
 
 class ClassificationOptions(Options):
     """What is measured beside accuracy, worst class and calibration."""
 
-    corruptions: dict[Literal["noise", "blur", "contrast"], list[Severity]] = Field(
-        default={}, description="accuracy on test images that are corrupted, by severity, 1 to 5"
-    )
+    corruptions: dict[Literal["noise", "blur", "contrast"], list[Severity]] = Field(default={})
+    "Accuracy on test images that are corrupted, by severity."
 
 
 @register_task("classification")
@@ -33,43 +32,58 @@ class Classification(Task):
 
     options_type: ClassVar[type[Options]] = ClassificationOptions
 
-    def tally(self, outputs: Iterator[tuple[Tensor, Tensor]]) -> Tally:
+    def tally(self, batches: Iterator[tuple[Any, Tensor]]) -> Tally:
         """Top-1 and top-5 accuracy, that of the worst class, and expected calibration error."""
-        loss, hits, sure, classes = 0.0, [], [], []
-        for logits, labels in outputs:
-            ranked = logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]
-            hits.append(ranked)
-            sure.append(logits.softmax(1).amax(1))
-            classes.append(labels)
-            loss += summed_loss(logits, labels)
-        ranked, of = torch.cat(hits), torch.cat(classes)
-        right, n = ranked[:, 0], len(of)
-        counts = torch.bincount(of)
-        worst = (torch.bincount(of, right.double()) / counts)[counts > 0].min()
+        loss, seen = 0.0, list[tuple[Tensor, ...]]()
+        for found, of in batches:
+            logits = self.outputs(found)
+            hits = logits.topk(min(5, logits.shape[1]), dim=1).indices == of[:, None]
+            seen.append((hits, logits.softmax(1).amax(1), of))
+            loss += float(self.loss(found, of, reduction="sum"))
+        hits, sure, of = map(torch.cat, zip(*seen, strict=True))
+        right, n = hits[:, 0].double(), len(of)
+        of_class = torch.bincount(of, right) / torch.bincount(of)  # NaN where there is none
+        gaps = torch.bincount((sure * BINS).long().clamp(max=BINS - 1), sure - right)
         return Tally(
             primary=int(right.sum()) / n,
             loss=loss / n,
-            top5=int(ranked.any(1).sum()) / n,
+            top5=int(hits.any(1).sum()) / n,
             others={
-                "worst_class_percent": 100 * float(worst),
-                "calibration_error_percent": 100 * _calibration_error(torch.cat(sure), right),
+                "worst_class_percent": 100 * float(of_class.nan_to_num(1).min()),
+                "calibration_error_percent": 100 * float(gaps.abs().sum()) / n,
             },
         )
 
     def alterations(self) -> Mapping[str, Callable[[Tensor], Tensor]]:
-        assert isinstance(self.options, ClassificationOptions)
+        asked = self.options.model_dump()["corruptions"].items()
         return {
-            f"top1_{name}{severity}_percent": partial(CORRUPTIONS[name], severity=severity)
-            for name, severities in self.options.corruptions.items()
-            for severity in severities
+            f"top1_{name}{one}_percent": partial(CORRUPTIONS[name], severity=one)
+            for name, severities in asked
+            for one in severities
         }
 
     def near_chance(self, primary: float, categories: int, samples: int) -> bool:
         return near_chance(primary, categories, samples)
 
 
-def _calibration_error(sure: Tensor, right: Tensor) -> float:
-    """How far confidence is from accuracy, over bins of confidence, weighted by their images."""
-    bins = (sure * BINS).long().clamp(max=BINS - 1)
-    gaps = torch.bincount(bins, sure - right.to(sure), minlength=BINS)
-    return float(gaps.abs().sum()) / len(sure)
+def noise(images: Tensor, severity: int) -> Tensor:
+    """Gaussian noise of 0.1 to 0.5 of the images' own standard deviation; alike for all methods."""
+    draw = torch.randn(images.shape, generator=torch.Generator().manual_seed(severity))
+    return images + 0.1 * severity * images.std() * draw.to(images)
+
+
+def blur(images: Tensor, severity: int) -> Tensor:
+    """A mean over 3 x 3 pixels, once to five times."""
+    for _ in range(severity):
+        padded = functional.pad(images, (1, 1, 1, 1), mode="replicate")
+        images = functional.avg_pool2d(padded, 3, stride=1)
+    return images
+
+
+def contrast(images: Tensor, severity: int) -> Tensor:
+    """0.8 to 0.1 of each image's distance from its own mean."""
+    mean = images.mean((1, 2, 3), keepdim=True)
+    return mean + (0.8, 0.6, 0.4, 0.2, 0.1)[severity - 1] * (images - mean)
+
+
+CORRUPTIONS = {"noise": noise, "blur": blur, "contrast": contrast}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -15,7 +14,6 @@ from ..errors import PlanError
 from .task import Task
 
 TASKS: Catalog[Registered] = Catalog("task", (), PlanError)
-OURS = ("classification", "language_model", "segmentation")
 T = TypeVar("T", bound=type[Task])
 
 
@@ -35,20 +33,11 @@ def register_task(name: str) -> Callable[[T], T]:
 
 
 def find_task(spec: TaskSpec) -> Task:
-    """A task with its options.
-
-    Raises:
-        PlanError: there is no such task, or it has no such option.
-    """
-    _load()
+    """A task with its options; raises PlanError where there is no such task or option."""
+    for ours in ("classification", "language_model", "segmentation"):
+        import_module(f"{__package__}.{ours}")
     kind: Any = TASKS.find(spec.name).type
     try:
         return kind(spec.name, TASKS.options(spec.name, spec.options))
     except CriteriaError as error:
         raise PlanError(f"task: {error}") from error
-
-
-@cache
-def _load() -> None:
-    for name in OURS:
-        import_module(f"{__package__}.{name}")

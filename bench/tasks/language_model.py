@@ -10,9 +10,7 @@ from criteria.lazy import Tensor, torch
 from reports.metric import Metric
 
 from .known import register_task
-from .task import METRICS, Tally, Task, summed_loss
-
-_IMAGES = "it changes images, and a text has none"
+from .task import METRICS, Tally, Task
 
 
 @register_task("language-model")
@@ -24,21 +22,21 @@ class LanguageModel(Task):
     positions: ClassVar[int] = 1
     at_once: ClassVar[int] = 64
     unfit: ClassVar[Mapping[str, str]] = dict.fromkeys(
-        ("color_jitter", "random_erasing", "mixup", "cutmix", "channels_last"), _IMAGES
+        ("color_jitter", "random_erasing", "mixup", "cutmix", "channels_last"),
+        "it changes images, and a text has none",
     )
 
     def outputs(self, found: Any) -> Tensor:
         return super().outputs(found).transpose(1, 2)
 
-    def tally(self, outputs: Iterator[tuple[Tensor, Tensor]]) -> Tally:
+    def tally(self, batches: Iterator[tuple[Any, Tensor]]) -> Tally:
         """Minus the mean loss, in nats a token, and its exponential, the perplexity."""
         loss, tokens = 0.0, 0
-        for logits, targets in outputs:
-            loss += summed_loss(logits, targets)
+        for found, targets in batches:
+            loss += float(self.loss(found, targets, reduction="sum"))
             tokens += targets.numel()
-        loss /= tokens
-        perplexity = math.exp(min(loss, 700))  # beyond, no float holds it
-        return Tally(primary=-loss, loss=loss, others={"perplexity": perplexity})
+        perplexity = math.exp(min(loss / tokens, 700))  # beyond, no float holds it
+        return Tally(-loss / tokens, loss / tokens, others={"perplexity": perplexity})
 
     def noise(self, shape: Mapping[str, int], samples: int) -> Tensor:
         draw = torch.Generator().manual_seed(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,97 +12,81 @@ from pydantic import TypeAdapter
 
 from criteria.lazy import Tensor, functional, torch
 from criteria.options import Options
+from criteria.source import closure, hash_of
 from reports.metric import TOP1, Metric
 from suites.files import read_yaml
 
 METRICS = TypeAdapter(dict[str, Metric]).validate_python(
     read_yaml(Path(__file__).with_name("metrics.yaml"))
 )
-NOTHING = -100  # a target that counts for nothing, as torch has it
 
 
 @dataclass(frozen=True)
 class Tally:
-    """How well a network does on one split.
+    """How well a network does on one split."""
 
-    Attributes:
-        primary: the task's metric; higher is better.
-        loss: the mean.
-        top5: of classification.
-        others: whatever else is worth a number, by names that tell its unit.
-    """
-
-    primary: float
-    loss: float
-    top5: float | None = None
-    others: dict[str, float] = field(default_factory=dict)
+    primary: float  # the task's metric; higher is better
+    loss: float  # the mean
+    top5: float | None = None  # of classification
+    others: dict[str, float] = field(default_factory=dict)  # names tell their units
 
 
 class Task:
-    """Outputs of which every position is classified, by cross-entropy; a subclass says the rest.
-
-    Attributes:
-        metric: what networks are compared by.
-        categories: the name, in the shape of the data, of how many classes an output has.
-        nothing: a target that counts for nothing.
-        positions: the first dimension of inputs of which every place has outputs; default: none.
-        at_once: samples that are evaluated in one batch.
-        unfit: keys of a recipe that mean nothing here, and why.
-    """
+    """Outputs of which every position is classified, by cross-entropy; a subclass says the rest."""
 
     options_type: ClassVar[type[Options]] = Options
-    metric: ClassVar[Metric] = TOP1
-    categories: ClassVar[str] = "classes"
-    nothing: ClassVar[int] = NOTHING
-    positions: ClassVar[int] = 99
-    at_once: ClassVar[int] = 500
-    unfit: ClassVar[Mapping[str, str]] = {}
+    metric: ClassVar[Metric] = TOP1  # what networks are compared by
+    categories: ClassVar[str] = "classes"  # what the shape of the data calls their number
+    nothing: ClassVar[int] = -100  # a target that counts for nothing
+    positions: ClassVar[int] = 99  # the first dimension of inputs of which every place has outputs
+    at_once: ClassVar[int] = 500  # samples that are evaluated in one batch
+    unfit: ClassVar[Mapping[str, str]] = {}  # keys of a recipe that mean nothing here, and why
 
     def __init__(self, name: str, options: Options) -> None:
         self.name, self.options = name, options
 
+    @property
+    def code(self) -> str:
+        """What stands in keys for the code of a task that is none of ours; empty for those."""
+        file = Path(inspect.getfile(type(self))).resolve()
+        return "" if file.parent == Path(__file__).parent else hash_of(closure({file}))
+
     def outputs(self, found: Any) -> Tensor:
         """What of a network's outputs is the prediction: logits [n, classes, ...]."""
-        if not isinstance(found, Mapping):
-            return found
-        return found["logits" if "logits" in found else "out"]  # transformers', torchvision's
+        if isinstance(found, Mapping):  # as transformers and torchvision give them
+            found = found["logits" if "logits" in found else "out"]
+        return found
 
     def misfit(self, found: Any, inputs: Tensor, shape: Mapping[str, int]) -> str:
         """What a network's outputs for these inputs are where the task does not take them."""
-        said = "logits alone, or under 'logits' or 'out'"
-        wanted = f"not {said}; its forward has to return them"
-        if isinstance(found, Mapping) and not found.keys() & {"logits", "out"}:
-            return f"a {type(found).__name__} of {', '.join(map(repr, found))}, {wanted}"
-        if not isinstance(found, torch.Tensor | Mapping):
-            return f"a {type(found).__name__}, {wanted}"
+        keys = f" of {', '.join(map(repr, found))}" if isinstance(found, Mapping) else ""
+        if not (isinstance(found, torch.Tensor) or (keys and {*found} & {"logits", "out"})):
+            kind = f"a {type(found).__name__}{keys}"
+            return f"{kind}, not logits; let its forward return these alone, or as 'logits'"
         fits = [len(inputs), shape[self.categories], *inputs.shape[self.positions :]]
-        logits = self.outputs(found)
-        if list(logits.shape) == fits:
+        if (given := list(self.outputs(found).shape)) == fits:
             return ""
-        return (
-            f"outputs {list(logits.shape)}, not {fits}; its constructor is told how many by a "
-            "parameter such as num_classes, or under `options`"
-        )
+        how = "its constructor is told how many by a parameter such as num_classes, or `options`"
+        return f"outputs {given}, not {fits}; {how}"
 
-    def loss(self, found: Any, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
-        """The mean over all that counts, of a network's outputs and targets [n, ...]."""
-        return functional.cross_entropy(
-            self.outputs(found),
-            targets,
-            ignore_index=self.nothing,
-            label_smoothing=label_smoothing,
-        )
+    def loss(self, found: Any, targets: Tensor, **how: Any) -> Tensor:
+        """Of a network's outputs and targets [n, ...], the mean over all that counts.
+
+        `how` is of `torch.nn.functional.cross_entropy`.
+        """
+        logits = self.outputs(found)
+        return functional.cross_entropy(logits, targets, ignore_index=self.nothing, **how)
 
     def losses(self, found: Any, targets: Tensor) -> Tensor:
         """[n], of each sample; in float64, as the change of a loss is a small difference."""
-        each = functional.cross_entropy(
-            self.outputs(found).double(), targets, ignore_index=self.nothing, reduction="none"
-        )
-        counts = (targets != self.nothing).flatten(1).sum(1).clamp(min=1) if each.dim() > 1 else 1
-        return (each.flatten(1).sum(1) if each.dim() > 1 else each) / counts
+        logits = self.outputs(found).double()
+        how: dict[str, Any] = {"ignore_index": self.nothing, "reduction": "none"}
+        each = functional.cross_entropy(logits, targets, **how).view(len(targets), -1)
+        counted = (targets != self.nothing).view(len(targets), -1).sum(1)
+        return each.sum(1) / counted.clamp(min=1)
 
-    def tally(self, outputs: Iterator[tuple[Tensor, Tensor]]) -> Tally:
-        """What is measured, of batches of (logits, targets)."""
+    def tally(self, batches: Iterator[tuple[Any, Tensor]]) -> Tally:
+        """What is measured, of a network's outputs and targets, batch by batch."""
         raise NotImplementedError
 
     def alterations(self) -> Mapping[str, Callable[[Tensor], Tensor]]:
@@ -120,8 +105,3 @@ class Task:
     def near_chance(self, primary: float, categories: int, samples: int) -> bool:
         """Whether a network does little better than guessing, on so many samples."""
         return primary <= self.chance(categories)
-
-
-def summed_loss(logits: Tensor, targets: Tensor, nothing: int = NOTHING) -> float:
-    """The cross-entropy of all that counts."""
-    return float(functional.cross_entropy(logits, targets, ignore_index=nothing, reduction="sum"))

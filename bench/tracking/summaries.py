@@ -202,7 +202,7 @@ def _curves(records: Sequence[Record]) -> Points:
 def _table(cells: Rows, steps: Mapping[float, int]) -> str:
     """The cells of a summary in Markdown."""
     metric = spoken()
-    heads = {"top1": metric.test_axis, "top1_sd": "SD", "retained_top1": metric.change}
+    heads = {"top1": metric.axis, "top1_sd": "SD", "retained_top1": metric.change}
     heads |= {"macs_percent": "MACs kept (%)", "params_percent": "parameters kept (%)"}
     lines = [markdown_row(["step", "budget", "networks", *heads.values()]), "|---" * 8 + "|"]
     for one in cells:

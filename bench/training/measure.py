@@ -26,7 +26,7 @@ def evaluate(
 
     def outputs() -> Iterator[tuple[Tensor, Tensor]]:
         for batch, targets in images.batches(task.at_once):
-            yield task.outputs(model(altered(batch))), targets
+            yield model(altered(batch)), targets
 
     model.eval()
     with torch.inference_mode():
@@ -67,8 +67,7 @@ def layer_sparsity(
 ) -> dict[str, float]:
     """The share of each layer's parameters that are gone; layers without any are left out.
 
-    Args:
-        masks: layer -> True where a weight stays; gone are those that it holds at zero, too.
+    `masks`: layer -> True where a weight stays; gone are those that it holds at zero, too.
     """
     left = _own_parameters(pruned)
     gone = {name: int((~mask).sum()) for name, mask in masks.items()}

@@ -26,21 +26,15 @@ from .optimizer import compiled, lay_out, learning_rate, make_optimizer, precisi
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training left behind, beside the model itself.
+    """What a training left behind, beside the model itself."""
 
-    Attributes:
-        history: an entry an epoch.
-        best: state dict of the epoch that was best on validation, the earliest among equals;
-            like the model's own weights the running mean, where the recipe keeps one. Empty where
-            no images are held out.
-        images: training images consumed.
-        seconds: that it took, those before a kill included.
-    """
-
-    history: list[Epoch]
+    history: list[Epoch]  # an entry an epoch
+    # State dict of the epoch that was best on validation, the earliest among equals; like the
+    # model's own weights the running mean, where the recipe keeps one. Empty where no images are
+    # held out.
     best: dict[str, Tensor]
-    images: int
-    seconds: float = 0.0
+    images: int  # training images consumed
+    seconds: float = 0.0  # that it took, those before a kill included
 
 
 def train(
@@ -48,20 +42,17 @@ def train(
     data: Dataset,
     recipe: Recipe,
     seed: int,
+    # May change the loss, the gradients, the weights, and end training early.
     rider: Rider | None = None,
     *,
-    teacher: nn.Module | None = None,
+    teacher: nn.Module | None = None,  # in eval mode, of a recipe that distills
+    # Where to go on from, and to write to; without, a killed training is lost.
     checkpoint: Checkpoint | None = None,
 ) -> Trained:
     """Train a model in place by a recipe; it ends in eval mode, with the last epoch's weights.
 
     The order of images, augmentation and dropout depend on `seed` alone. Only the train split is
     learned from, only the validation split is looked at.
-
-    Args:
-        rider: may change the loss, the gradients, the weights, and end training early.
-        teacher: in eval mode, of a recipe that distills.
-        checkpoint: where to go on from, and to write to; without, a killed training is lost.
 
     Raises:
         FloatingPointError: the loss is not finite.
@@ -140,8 +131,7 @@ class _Run:
     def _epoch(self, resume: list[Tensor] | None = None) -> None:
         """One pass over the train split, which the rider may end early.
 
-        Args:
-            resume: the global random states where this epoch was left, after `batch` batches.
+        `resume`: the global random states where this epoch was left, after `batch` batches.
         """
         self.model.train()
         if resume is None:
@@ -236,7 +226,7 @@ class _Run:
             images = images.contiguous(memory_format=torch.channels_last)
         with precision(self.recipe.amp, self.data.device):
             task, found = self.data.task, self.forward(images)
-            truth = task.loss(found, targets, self.recipe.label_smoothing)
+            truth = task.loss(found, targets, label_smoothing=self.recipe.label_smoothing)
             distill = self.recipe.distill
             if distill is None:
                 return truth

@@ -265,8 +265,7 @@ class Batch:
     def hessian_product(self, vector: Mapping[str, Tensor] | None = None) -> Mapping[str, Tensor]:
         """Hessian of the batch's mean loss times a vector, by default the weights themselves.
 
-        Args:
-            vector: by parameter name; what is missing is zero.
+        `vector`: by parameter name; what is missing is zero.
         """
         place = self.model, self.images, self.loss_of
         if vector is None:

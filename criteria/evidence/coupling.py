@@ -56,9 +56,8 @@ def coupling_of(
 ) -> Coupling:
     """Both parts, from one forward pass with tangents and two backward passes, at any depth.
 
-    Args:
-        function: of the network's outputs, a scalar: the loss.
-        norms: whether the affine parameters of norm layers move along (the paper: they do not).
+    `function`: of the network's outputs, a scalar: the loss. `norms`: whether the affine parameters
+    of norm layers move along (the paper: they do not).
 
     Raises:
         NotApplicable: norms are to move, and there are parameters of other kinds (class tokens).

@@ -115,9 +115,8 @@ def hessian_times_weights(
     pass. Parameters of no such layer (class tokens) enter by their own gradient. Costs 2 forward
     and backward passes in multiplications; H v along another vector costs 3.
 
-    Args:
-        function: of the network's outputs, a scalar: L.
-        along: names of the parameters in v, all by default; the others are zero there.
+    `function`: of the network's outputs, a scalar: L. `along`: names of the parameters in v, all by
+    default; the others are zero there.
     """
     parameters = dict(model.named_parameters())
     along = set(parameters if along is None else along)
@@ -154,8 +153,7 @@ def derivatives(terms: Terms, parameters: Sequence[Tensor]) -> list[Tensor]:
 
     The graph is freed.
 
-    Args:
-        terms: (place in the graph, cotangent of what is there).
+    `terms`: (place in the graph, cotangent of what is there).
     """
     if not terms:
         return [torch.zeros_like(parameter) for parameter in parameters]

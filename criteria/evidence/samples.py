@@ -53,9 +53,7 @@ def fold_gradients(module: nn.Module, given: Tensor, gradient: Tensor, fold: Fol
 def unfold(module: nn.Conv2d, given: Tensor) -> Tensor:
     """`[samples, in, kh, kw, height, width]`: what each output position sees, without a copy.
 
-    Args:
-        module: zero-padded, the padding given in numbers.
-        given: its input.
+    `module`: zero-padded, the padding given in numbers. `given`: its input.
     """
     assert not isinstance(module.padding, str)
     pad_h, pad_w = module.padding
@@ -97,8 +95,7 @@ def of_samples(values: Tensor, name: str, samples: int) -> Tensor:
 def sample_dots(values: Tensor, gradients: Tensor, last: bool) -> Tensor:
     """`[samples, channels]`: products of a layer's values and gradients, summed over positions.
 
-    Args:
-        last: channels are the last dimension (linear, layer norm), not the second (conv).
+    `last`: channels are the last dimension (linear, layer norm), not the second (conv).
     """
     if values.dim() == 2:
         return values * gradients

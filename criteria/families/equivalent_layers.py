@@ -36,52 +36,47 @@ class EquivalentLayer(nn.Module):
     @property
     def weight(self) -> Tensor:
         """W' of equation (8), shaped as the pruned layer's; for code that reads it by itself."""
-        return self._weight(self.core.get_parameter("weight").dtype)
+        return self.folded()["weight"]
 
     @property
     def bias(self) -> Tensor | None:
         """b' of equation (8): `[out']`."""
-        return self._bias(self.core.get_parameter("weight").dtype)
+        return self.folded().get("bias")
 
     def forward(self, x: Tensor) -> Tensor:
-        bias = self.bias
-        folded = {"weight": self.weight} | ({} if bias is None else {"bias": bias})
-        return torch.func.functional_call(self.core, folded, (x,))
+        return torch.func.functional_call(self.core, self.folded(), (x,))
 
     @torch.no_grad()
     def merged(self) -> nn.Module:
         """The plain pruned layer, computed in float64."""
         plain = copy.deepcopy(self.core)
-        for key, folded in (("weight", self._weight), ("bias", self._bias)):
-            old, new = getattr(self.core, key), folded(torch.float64)
-            if new is not None:
-                setattr(plain, key, nn.Parameter(new.to(old.dtype), old.requires_grad))
+        for key, new in self.folded(torch.float64).items():
+            old = self.core.get_parameter(key)
+            setattr(plain, key, nn.Parameter(new.to(old.dtype), old.requires_grad))
         outputs, inputs = plain.get_parameter("weight").shape[:2]
         unit = "features" if isinstance(plain, nn.Linear) else "channels"
         setattr(plain, f"out_{unit}", outputs)
         setattr(plain, f"in_{unit}", inputs * self.blocks)
         return plain
 
-    def _weight(self, dtype: torch.dtype) -> Tensor:
+    def folded(self, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+        """W', and b' of a layer with a bias, by parameter name; in the layer's own type if none."""
         whole = self.core.get_parameter("weight")
-        outputs, inputs = whole.shape[:2]
+        dtype, (outputs, inputs) = dtype or whole.dtype, whole.shape[:2]
         blocks = whole.to(dtype).reshape(self.blocks, outputs // self.blocks, inputs, -1)
         steps = [("bpo,boik->bpik", self.compressor), ("bij,boik->bojk", self.decompressor)]
         for equation, matrix in steps if self._compress_first else reversed(steps):
             if matrix is not None:
                 blocks = torch.einsum(equation, matrix.to(dtype), blocks)
         # Laid out as any weight: a convolution would take its layout for a wish about the images'.
-        return blocks.contiguous().reshape(-1, blocks.shape[2], *whole.shape[2:])
-
-    def _bias(self, dtype: torch.dtype) -> Tensor | None:
-        bias = self.core.bias
-        if bias is None:
-            return None
-        assert isinstance(bias, Tensor)
-        if self.compressor is None:
-            return bias.to(dtype)
-        by_block = bias.to(dtype).reshape(self.blocks, -1, 1)
-        return (self.compressor.to(dtype) @ by_block).flatten()
+        weight = blocks.contiguous().reshape(-1, blocks.shape[2], *whole.shape[2:])
+        if self.core.bias is None:
+            return {"weight": weight}
+        bias = self.core.get_parameter("bias").to(dtype)
+        if self.compressor is not None:
+            by_block = bias.reshape(self.blocks, -1, 1)
+            bias = (self.compressor.to(dtype) @ by_block).flatten()
+        return {"weight": weight, "bias": bias}
 
     @property
     def _compress_first(self) -> bool:

@@ -44,9 +44,8 @@ class Factors:
 def factors(sources: Sequence[Batch], name: str, *, bias: bool = False) -> Factors:
     """Kronecker factors of a layer's weights over one batch.
 
-    Args:
-        sources: variants of the batch, over which G is added up: see `Batch.labelled`.
-        bias: A has one input more, which is 1; for layers without a bias nothing changes.
+    `sources`: variants of the batch, over which G is added up: see `Batch.labelled`. `bias`: A has
+    one input more, which is 1; for layers without a bias nothing changes.
 
     Raises:
         NotApplicable: neither linear nor a zero-padded 2d convolution, or used several times.
@@ -93,9 +92,8 @@ def _by_block(layer: nn.Module, given: Tensor, gradient: Tensor) -> tuple[Tensor
 def second_moment(values: Tensor) -> Tensor:
     """`[blocks, features, features]`: mean over samples of the sum over positions of v v'.
 
-    Args:
-        values: `[samples, blocks, ...features, height, width]`, of any strides; copied some
-            samples at a time, so that the copy stays in the processor's cache.
+    `values`: `[samples, blocks, ...features, height, width]`, of any strides; copied some samples
+    at a time, so that the copy stays in the processor's cache.
     """
     samples, blocks = values.shape[:2]
     features = values.shape[2:-2].numel()
@@ -125,9 +123,8 @@ def inverse(factor: Tensor) -> Tensor:
 def unit_blocks(matrix: Tensor, elements: Tensor) -> Tensor:
     """`[units, elements, elements]`: what of a block-diagonal matrix lies between a unit's own.
 
-    Args:
-        matrix: its blocks `[blocks, n, n]`.
-        elements: `[units, elements]`, rows of the whole matrix, of `blocks` times n.
+    `matrix`: its blocks `[blocks, n, n]`. `elements`: `[units, elements]`, rows of the whole
+    matrix, of `blocks` times n.
     """
     size, across = matrix.shape[-1], elements[:, :, None]
     block, at = across // size, across % size

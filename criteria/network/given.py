@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import StructureError
-from ..lazy import nn, pytree, torch
+from ..lazy import Tensor, nn, pytree, torch
 from .modes import evaluated
 
 
@@ -52,10 +52,9 @@ class Given:
 def given(model: nn.Module, example_inputs: Any) -> Given:
     """A copy of a network to work on.
 
-    Args:
-        model: it may be wrapped, compiled, masked, parametrized, frozen, in half precision.
-        example_inputs: one batch: a tensor, a tuple of the forward's arguments, or a mapping of
-            them by name.
+    `model`: it may be wrapped, compiled, masked, parametrized, frozen, in half precision.
+    `example_inputs`: one batch: a tensor, a tuple of the forward's arguments, or a mapping of them
+    by name.
 
     Raises:
         StructureError: the network is not made of plain modules, holds values that are not finite,
@@ -84,7 +83,7 @@ def given(model: nn.Module, example_inputs: Any) -> Given:
     if half or several:
         plain.register_forward_pre_hook(_Taken(several, half), with_kwargs=True)
     inputs = example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)
-    inputs = pytree.tree_map(normal, inputs)
+    inputs = pytree.tree_map_only(torch.Tensor, normal, inputs)
     try:
         with evaluated(plain), torch.no_grad():
             plain(*inputs)
@@ -111,17 +110,14 @@ class _Taken:
 def floats_as(dtype: torch.dtype, values: Any) -> Any:
     """Arguments whose floating-point tensors are of this type, and all else as it is."""
 
-    def cast(value: Any) -> Any:
-        floats = isinstance(value, torch.Tensor) and value.is_floating_point()
-        return value.to(dtype) if floats else value
+    def cast(one: Tensor) -> Tensor:
+        return one.to(dtype) if one.is_floating_point() else one
 
-    return pytree.tree_map(cast, values)
+    return pytree.tree_map_only(torch.Tensor, cast, values)
 
 
-def normal(value: Any) -> Any:
+def normal(value: Tensor) -> Tensor:
     """A tensor that may be differentiated, and of no subclass: torch-pruning traces no others."""
-    if not isinstance(value, torch.Tensor):
-        return value
     return (value.clone() if value.is_inference() else value).as_subclass(torch.Tensor)
 
 

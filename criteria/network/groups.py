@@ -127,7 +127,7 @@ def _refuse_unfit(model: nn.Module, ignored: Collection[nn.Module]) -> None:
 def _trace(model: nn.Module, example_inputs: Any) -> tuple[list[list[_Item]], set[int]]:
     """All groups as torch-pruning finds them, and the layers of those that make the output."""
     inputs = example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)
-    plain = pytree.tree_map(normal, inputs)
+    plain = pytree.tree_map_only(torch.Tensor, normal, inputs)
     graph = tp.DependencyGraph()
     items_of = _reader(model, graph)
     try:
@@ -311,6 +311,8 @@ def _refuse_untrusted(
             )
         if None in item.root_indices:
             raise _Refused(f"some channels of {name} have no root channel")
+        if max(item.root_indices, default=0) >= len(items[0].indices):  # type: ignore[type-var, operator]
+            raise _Refused(f"{name} is coupled to more channels than {items[0].name} makes")
 
 
 def _group(items: list[_Item]) -> Group:

@@ -258,8 +258,7 @@ def escape_rate(squares: Tensor, along: Tensor, moved: Tensor) -> Tensor:
 
     1 is straight outward, 0 sideways, -1 straight inward. Ours, after the description.
 
-    Args:
-        squares, along, moved: |x|^2, x.s and |s|^2 of each unit.
+    `squares`, `along`, `moved`: |x|^2, x.s and |s|^2 of each unit.
     """
     before, size = squares.sqrt(), moved.sqrt()
     after = (squares + 2 * along + moved).clamp(min=0).sqrt()

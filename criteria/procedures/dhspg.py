@@ -205,8 +205,7 @@ class Dhspg(Procedure):
 def penalty(norms: Tensor, along: Tensor, squares: Tensor, rules: DhspgProcedureOptions) -> Tensor:
     """lambda, `[units]`: the push inward, more where descent alone leads away from the origin.
 
-    Args:
-        norms, along, squares: |x|, x.g and |g|^2 of each unit.
+    `norms`, `along`, `squares`: |x|, x.g and |g|^2 of each unit.
     """
     low, high = -along / norms, -squares * norms / along
     lam = (rules.amplification * low).clamp(rules.penalty, rules.ceiling * rules.penalty)

@@ -14,9 +14,7 @@ def lowest(ground: Ground, scores: Sequence[Tensor], share: float) -> Removed:
     selection hold on the way, and a share on the way, which single channels may be too coarse to
     meet, is never infeasible. From the budget on they are exactly those.
 
-    Args:
-        scores: `[units]` of each group, low leaves first.
-        share: of the dense cost.
+    `scores`: `[units]` of each group, low leaves first. `share`: of the dense cost.
     """
     doomed = ground.select(scores, ground.budget)
     if share <= ground.budget:

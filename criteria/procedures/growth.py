@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -42,19 +43,17 @@ class ForwardOrder:
             counts = kind_of(module) in ("conv", "linear")
             self.layers += counts
             if counts or any(True for _ in module.parameters(recurse=False)):
-                self._handles.append(module.register_forward_pre_hook(self._noting(name, counts)))
+                note = partial(self._note, name, counts)
+                self._handles.append(module.register_forward_pre_hook(note))
 
     def depth(self, name: str) -> int:
         """Place of the named module; one that the pass did not reach stands with the last layer."""
         return self._depths.get(name, self.layers - 1)
 
-    def _noting(self, name: str, counts: bool) -> Any:
-        def note(*_: Any) -> None:
-            if name not in self._depths:
-                self._run += counts
-                self._depths[name] = max(self._run - 1, 0)
-
-        return note
+    def _note(self, name: str, counts: bool, *_: Any) -> None:
+        if name not in self._depths:
+            self._run += counts
+            self._depths[name] = max(self._run - 1, 0)
 
     def _end(self, *_: Any) -> None:
         for handle in self._handles:

@@ -40,8 +40,7 @@ def doomed_entries(
 ) -> list[DoomedEntries]:
     """Every parameter that makes some of the given units, each once.
 
-    Args:
-        units: of each group, those that leave.
+    `units`: of each group, those that leave.
     """
     parameters = dict(model.named_parameters())
     kept = {name: torch.ones_like(one.data) for name, one in parameters.items()}

@@ -65,7 +65,8 @@ class Soft(Procedure):
         tensors = {name: one.data for name, one in model.named_parameters()}
         self._lost = self._lengths(tensors)
         for group, gone in zip(ground.groups, chosen, strict=True):
-            _zero_filters(tensors, group, gone)
+            for member in _filters(group):  # biases are left as they are
+                member.write_(tensors, member.view(tensors).index_fill(0, gone, 0))
 
     @property
     def _normalized(self) -> list[tuple[int, Member]]:
@@ -129,11 +130,3 @@ class Soft(Procedure):
 def _filters(group: Group) -> list[Member]:
     """Convolutions and linear layers that make the group's channels."""
     return [one for one in makers(group) if one.kind in ("conv", "linear")]
-
-
-def _zero_filters(tensors: Mapping[str, Tensor], group: Group, units: Tensor) -> None:
-    """Set the units' weights in convolutions and linear layers to zero, biases left as they are."""
-    for member in _filters(group):
-        rows = member.view(tensors).clone()
-        rows[units] = 0
-        member.write_(tensors, rows)

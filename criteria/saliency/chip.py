@@ -43,10 +43,8 @@ def independence(matrices: Tensor, nodes: int = 96) -> Tensor:
     Gram matrix as an integral of resolvents, and the resolvent of a principal submatrix by its
     Schur complement. One decomposition serves all rows.
 
-    Args:
-        matrices: `[..., rows, columns]`.
-        nodes: of the double-exponential rule for the integral. 96 leave a relative error of 1e-12,
-            1e-9 where singular values span eight decades.
+    `matrices`: `[..., rows, columns]`. `nodes`: of the double-exponential rule for the integral. 96
+    leave a relative error of 1e-12, 1e-9 where singular values span eight decades.
     """
     left, values, _ = torch.linalg.svd(matrices.double(), full_matrices=False)
     scale = values.amax(-1, keepdim=True)

@@ -61,10 +61,8 @@ class DhspgSaliency(Criterion):
 def redundancy(angles: Tensor, sizes: Tensor) -> Tensor:
     """`[units]`, high is redundant: half the cosine and half the inverse size, of unit length each.
 
-    Args:
-        angles: `[units of the network]`, cosine of weights and gradient: high where the descent
-            direction points to the origin.
-        sizes: norm of the weights over their number.
+    `angles`: `[units of the network]`, cosine of weights and gradient: high where the descent
+    direction points to the origin. `sizes`: norm of the weights over their number.
     """
     inverse = 1 / (sizes + 1e-6)
     return (angles / angles.norm().clamp(min=1e-30) + inverse / inverse.norm()) / 2

@@ -99,9 +99,8 @@ def _patches(layer: nn.Module, given: Tensor) -> tuple[Tensor, Tensor]:
 def removal_order(gram: Tensor) -> Tensor:
     """`[units]`: the place of each unit when units leave one by one, each time the cheapest.
 
-    Args:
-        gram: `[units, units]`, inner products of what the units add to the outputs. Of a removed
-            set, the sum over all its pairs is the squared error.
+    `gram`: `[units, units]`, inner products of what the units add to the outputs. Of a removed set,
+    the sum over all its pairs is the squared error.
     """
     places = torch.zeros(len(gram), dtype=gram.dtype, device=gram.device)
     growth = gram.diagonal().clone()  # of the error, if this unit leaves next

@@ -162,9 +162,7 @@ def peel(alike: np.ndarray, norms: np.ndarray) -> np.ndarray:
     Each round takes the innermost core, and of each connected piece of it keeps the vertex with the
     largest norm, of equal ones the first. A vertex that one round keeps may leave in the next.
 
-    Args:
-        alike: [n, n], symmetric, true where two vertices share an edge; consumed.
-        norms: [n].
+    `alike`: [n, n], symmetric, true where two vertices share an edge; consumed. `norms`: [n].
     """
     from scipy.sparse.csgraph import connected_components  # not for lists and plans
 

@@ -119,7 +119,7 @@ def _means(trials: pd.DataFrame, level: float) -> dict[tuple[Any, ...], dict[str
     for place, top1 in zip(of_bases.index.to_list(), of_bases["top1"], strict=True):
         by_base[place[:-1]].append(top1)
     for key, values in by_base.items():
-        over = statistics.t_interval(values, level, *spoken().shown_limits)
+        over = statistics.t_interval(values, level, *spoken().ends)
         by_cell[key] |= {"top1": over.mean, "top1_low": over.low, "top1_high": over.high}
     return by_cell
 

@@ -27,19 +27,15 @@ class Claim(Section):
     paper: str
     claim: str
     suite: Slug
-    problems: list[str] = Field(min_length=1, description="the paper's: MODEL on DATASET")
-    recovery: str = Field(description="none, bn, finetune, or a recovery's whole name")
+    problems: list[str] = Field(min_length=1)  # the paper's: MODEL on DATASET
+    recovery: str  # none, bn, finetune, or a recovery's whole name
     budgets: dict[Axis, Range] = Field(min_length=1, max_length=1)
     method: str | None = None
-    against: list[str] = Field(default=[], description="methods, or `dense`; each a row")
-    beyond: Range | None = Field(
-        default=None, description="the difference must be larger than in this other range"
-    )
-    above: float = Field(default=0.0, description="points that the difference must exceed")
-    nobody_wins: bool = Field(
-        default=False, description="instead: every method is told from a better one somewhere"
-    )
-    size: str = Field(description="what the paper reports, in words")
+    against: list[str] = Field(default=[])  # methods, or `dense`; each a row
+    beyond: Range | None = None  # the difference must be larger than in this other range
+    above: float = 0.0  # points that the difference must exceed
+    nobody_wins: bool = False  # instead: every method is told from a better one somewhere
+    size: str  # what the paper reports, in words
     source: str
 
     @model_validator(mode="after")

@@ -58,6 +58,6 @@ def points(results: Results, looks: Mapping[str, Look], cells: pd.DataFrame, nam
             ax.axvline(value, zorder=1, **DASHED)
         dots(ax, rows, looks, *values)
         if place + across >= len(axes):
-            ax.set_xlabel(spoken().test_axis)
+            ax.set_xlabel(spoken().axis)
     bold(axes, looks[results.suite.analysis.control].name)
     return plotted("accuracy", figure, data, results, name, left_out=left)

@@ -81,7 +81,7 @@ def drawn(
         mean, spread = values.mean(), values.std(ddof=1) if values.size > 1 else 0.0
         place = {"problem": problem, "recovery": recovery, "method": DENSE, "n": values.size}
         place["dot"] = ""
-        low, high = np.clip([mean - spread, mean + spread], *spoken().shown_limits)
+        low, high = np.clip([mean - spread, mean + spread], *spoken().ends)
         rows.append(place | {"top1": mean, "low": low, "high": high})
     lines = pd.DataFrame(rows, columns=columns).astype({"budget": float, "cost_percent": float})
     return pd.concat([table[columns], lines], ignore_index=True)
@@ -121,7 +121,7 @@ def curves(results: Results, looks: Mapping[str, Look], cells: pd.DataFrame, nam
         _panel(panel.ax, own, methods, looks, banded)
         draw_published(panel.ax, others, looks)
         panel.ax.set_ylim(*limits(pd.concat([own, others]) if len(others) else own))
-    name_axes(figure, panels, label, spoken().test_axis)
+    name_axes(figure, panels, label, spoken().axis)
     cost_axis(panels[0].ax, data)
     met = data.dropna(subset=["budget"])
     for panel in panels:

@@ -38,6 +38,6 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         ax.set_title(f"{problem} · {deployment}")
         ax.set_xlabel("ms a batch")
     for ax in axes[:: len(places)]:
-        ax.set_ylabel(spoken().test_axis)
+        ax.set_ylabel(spoken().axis)
     legend(figure, [*entries(there, looks), Line2D([], [], label="dense, mean", **DASHED)])
     yield plotted("accuracy_latency", figure, data, results, recovery=results.recoveries[-1])

@@ -26,22 +26,14 @@ COSTS = {
 
 
 def plotted(
-    about: str,
-    figure: Figure,
-    data: pd.DataFrame,
-    results: Results | FidelityResults,
-    name: str = "",
+    about: str,  # which words of templates/figures.yaml
+    figure: Figure,  # the picture
+    data: pd.DataFrame,  # exactly what is drawn
+    results: Results | FidelityResults,  # the analysis
+    name: str = "",  # of the files, where it is not `about`
     **known: Any,
 ) -> Plot:
-    """A figure with its words, which take what they name from its results and from `known`.
-
-    Args:
-        about: which words of templates/figures.yaml.
-        figure: the picture.
-        data: exactly what is drawn.
-        results: the analysis.
-        name: of the files, where it is not `about`.
-    """
+    """A figure with its words, which take what they name from its results and from `known`."""
     known |= {"results": results, "suite": results.suite, "data": data}
     words = (_WORDS(about, part, **known) for part in ("title", "caption", "alt"))
     return Plot(name or about, figure, data, *words)

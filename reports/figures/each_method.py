@@ -42,7 +42,7 @@ def drawn(results: Results, recovery: str) -> pd.DataFrame:
         trials = results.trials[results.trials["recovery"] == recovery]
         by_base = trials.groupby(["method", "budget", "base"])["retained_top1"].mean()
         dense, level = results.dense["dense_top1"].mean(), 1 - results.suite.analysis.alpha
-        least, most = spoken().shown_limits
+        least, most = spoken().ends
         spans = [
             t_interval(by_base[method, budget], level, least - dense, most - dense)
             for method, budget in zip(data["method"], data["budget"], strict=True)

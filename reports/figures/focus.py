@@ -28,9 +28,8 @@ def focus(worst: ArrayLike, *held: float) -> float:
     three times what these differ, and only where it makes the axis twice as fine. The high end is
     never cut: what is best matters. Of what is better low, take the negative.
 
-    Args:
-        worst: [methods], the lowest value that each has on the axis; NaN is left out.
-        held: values that are drawn in any case, a reference for example.
+    `worst`: [methods], the lowest value that each has on the axis; NaN is left out. `held`: values
+    that are drawn in any case, a reference for example.
 
     Returns:
         The lowest value that is drawn.

@@ -50,9 +50,7 @@ def drawn(results: Results, cost: str) -> pd.DataFrame:
     of the panel is at most as dear and at least as good, and better in one). Of more than `MANY`
     problems: over all of them.
 
-    Args:
-        results: the analysis; matched controls are left out.
-        cost: column of the trials.
+    `results`: the analysis; matched controls are left out. `cost`: column of the trials.
     """
     names = sorted(one.name for one in results.suite.methods)
     rows = []
@@ -76,7 +74,7 @@ def drawn(results: Results, cost: str) -> pd.DataFrame:
         means.insert(0, "problem", ALL_PROBLEMS)
     tops = results.dense.groupby("problem")["dense_top1"].mean()
     dense = means["problem"].map(tops).fillna(tops.mean())  # `ALL_PROBLEMS`: of their mean
-    least, most = spoken().shown_limits
+    least, most = spoken().ends
     means["low"] = np.maximum(means["retained_top1"] - means["sd"], least - dense)
     means["high"] = np.minimum(means["retained_top1"] + means.pop("sd"), most - dense)
     means["pareto"] = False
@@ -157,9 +155,8 @@ def _place_names(
 
     Where a panel has no free place left, the name stands over what is there.
 
-    Args:
-        figure: complete but for the names: the layout must stand before they find their places.
-        panels: of each the axes, [n] x and [n] y in data units, and n names.
+    `figure`: complete but for the names: the layout must stand before they find their places.
+    `panels`: of each the axes, [n] x and [n] y in data units, and n names.
     """
     lay_out(figure)
     freeze(figure)  # names find free places in this layout, so it stays

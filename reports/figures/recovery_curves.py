@@ -70,7 +70,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
             panel.ax.add_line(line)
             if name in banded:
                 ends = (top1 - rows["sd"], top1 + rows["sd"])
-                low, high = (end.clip(*spoken().shown_limits) for end in ends)
+                low, high = (end.clip(*spoken().ends) for end in ends)
                 panel.ax.fill_between(rows["epoch"], low, high, alpha=0.15, linewidth=0,
                                       color=looks[name].colour, zorder=1.2)  # fmt: skip
         panel.ax.autoscale_view()

@@ -112,27 +112,17 @@ def signs(matrix: Floats) -> NDArray[np.str_]:
 
 
 def square_figure(
-    matrix: Floats,
-    rows: Sequence[str],
-    columns: Sequence[str],
-    colours: str,
-    limits: tuple[float, float],
-    label: str,
+    matrix: Floats,  # [rows, columns]; NaN stays blank
+    rows: Sequence[str],  # names from the top
+    columns: Sequence[str],  # names from the left
+    colours: str,  # a colour map
+    limits: tuple[float, float],  # values of its ends
+    label: str,  # of the colour bar
+    # [rows, columns] to write into the squares; `signs` where numbers have no room.
     texts: NDArray[np.str_] | None = None,
-    extend: Literal["neither", "both"] = "neither",
+    extend: Literal["neither", "both"] = "neither",  # `both` where values lie beyond the limits
 ) -> tuple[Figure, Axes]:
-    """The figure, and the axes of the matrix.
-
-    Args:
-        matrix: [rows, columns]; NaN stays blank.
-        rows: names from the top.
-        columns: names from the left.
-        colours: a colour map.
-        limits: values of its ends.
-        label: of the colour bar.
-        texts: [rows, columns] to write into the squares; `signs` where numbers have no room.
-        extend: `both` where values lie beyond the limits.
-    """
+    """The figure, and the axes of the matrix."""
     names = _LETTER * max(len(name) for name in rows) + 0.15
     above = _LETTER * max(len(name) for name in columns) + 0.15
     single = texts is None or np.char.str_len(texts).max() <= 1

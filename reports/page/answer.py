@@ -20,11 +20,11 @@ from ..statistics import FEWEST_BASES
 from ..words import Words
 from .chart_data import Board, Mark, Switch, View
 from .findings import (
+    TEXTS,
     by_word_of,
     concludes,
     highest,
     no_conclusion,
-    nothing,
     of_control,
     with_interval,
 )
@@ -53,7 +53,7 @@ def _short(results: Results, recovery: str) -> str:
     if why_not := no_conclusion(results, rows):
         return why_not
     if not known:
-        return nothing(rows, control)
+        return TEXTS("comparison", "nothing", rows, control=control)
     part = "few_bases" if suite.bases < FEWEST_BASES else "tested"
     of_highest = highest(known, control)
     return _TEXTS("comparison", part, by_word_of(rows), suite=suite, highest=of_highest)

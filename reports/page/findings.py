@@ -8,7 +8,7 @@ import pandas as pd
 
 from ..analysis.cells import failures as failures_of
 from ..analysis.results import Results
-from ..formats import counted, few, interval, points, rough
+from ..formats import counted, few, interval, points, shown
 from ..metric import spoken
 from ..records import Record, budget_words
 from ..statistics import FEWEST_BASES
@@ -29,7 +29,7 @@ def headline(results: Results, recovery: str) -> str:
     said = [f"Beware: {results.footing.near_chance}."] if results.footing.guessing else []
     said += _failing(results, recovery, rows)
     if not known:
-        return " ".join([nothing(rows, control), *said])
+        return " ".join([TEXTS("comparison", "nothing", rows, control=control), *said])
     part = "few_bases" if suite.bases < FEWEST_BASES else "tested"
     top = highest(known, control)
     main = TEXTS("comparison", part, by_word_of(rows), results=results, suite=suite, highest=top)
@@ -67,16 +67,8 @@ def by_word_of(rows: Sequence[Mapping[Any, Any]]) -> dict[str, list[Mapping[Any,
 
 def highest(rows: Sequence[Mapping[Any, Any]], control: str) -> list[str]:
     """The highest mean over all problems, with an interval that allows for its being chosen."""
-    top = next((row for row in rows if row["n_problems"] == row["of"]), None)
-    if top is None:
-        return []
-    size = f"{points(top['mean'])} {spoken().points}"
-    span = interval(top["joint_low"], top["joint_high"])
-    size += f", {span}" if span != "–" else ""
-    if top["mean"] < 0:
-        lead = f"The control {control} has the highest mean"
-        return [f"{lead}, and {top['method']} is nearest ({size})."]
-    return [f"The highest mean is that of {top['method']} ({size}, against {control})."]
+    whole = [row for row in rows if row["n_problems"] == row["of"]]
+    return [TEXTS("comparison", "highest", top, control=control) for top in whole[:1]]
 
 
 def with_interval(row: Mapping[Any, Any]) -> str:
@@ -92,7 +84,7 @@ def _collapsed(rows: Sequence[Mapping[Any, Any]], control: str) -> Iterator[str]
     for row in rows:
         for problem, gap in row["collapses"].items():
             ahead, behind = (control, row["method"]) if gap < 0 else (row["method"], control)
-            far = f"{rough(abs(gap))[1:]} {spoken().points}"
+            far = f"{shown(abs(gap))} {spoken().points}"
             losses.append((-abs(gap), f"{behind} lies {far} behind {ahead} on {problem}"))
     if losses:
         yield f"Collapses: {few([said for _, said in sorted(losses)])}."
@@ -116,13 +108,6 @@ def _failing(results: Results, recovery: str, rows: Sequence[Mapping[Any, Any]])
         names = few([row["method"] for row in left])
         said.append(f"Not compared, as too few problems have both results: {names}.")
     return said
-
-
-def nothing(rows: Sequence[Mapping[Any, Any]], control: str) -> str:
-    """Why no method is compared."""
-    if all(row["failed"] for row in rows):
-        return f"Nothing can be compared: every method, or {control}, failed somewhere."
-    return f"Nothing is compared yet: no method and {control} have finished on enough problems."
 
 
 def headline_numbers(results: Results) -> dict[str, dict[str, Any]]:

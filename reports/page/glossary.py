@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from markupsafe import Markup, escape
@@ -10,7 +11,7 @@ from suites.files import read_yaml
 from suites.section import slug
 
 from ..formats import capital
-from ..metric import spoken
+from ..metric import TOP1, spoken
 
 GLOSSARY: Mapping[str, str] = read_yaml(Path(__file__).parents[1] / "templates" / "glossary.yaml")
 USED_AS = {  # where the page's words are not those between the commas of a term
@@ -27,11 +28,9 @@ def glossary() -> dict[str, str]:
         "accuracy": of.quality,
         "in points": f"in {of.points}",
     }
-
-    def worded(text: str) -> str:
-        return re.sub("|".join(words), lambda found: words[found[0]], text)
-
-    return {worded(term): worded(text) for term, text in GLOSSARY.items()}
+    worded = partial(re.compile("|".join(words)).sub, lambda found: words[found[0]])
+    said = (term for term in GLOSSARY if term != "points" or of == TOP1)
+    return {worded(term): worded(GLOSSARY[term]) for term in said}
 
 
 def place(term: str) -> str:

@@ -74,7 +74,6 @@ def rank_table(results: Results, recovery: str) -> Table | None:
 
 def overall_table(results: Results, recovery: str) -> Table:
     """The declared comparisons: what they are called, how large, how sure, and of what."""
-
     tested = results.layout.levels >= statistics.FEWEST_LEVELS
 
     rows = []

@@ -36,7 +36,7 @@ def record_warnings(records: Sequence[Record]) -> Iterator[str]:
             place = (record.labels.problem, record.labels.base)
             dense.setdefault(place, metric.scale * measured.dense.top1)
     for (problem, base), top1 in sorted(dense.items()):
-        if metric.poor is not None and top1 < metric.poor:
+        if top1 < metric.poor:
             yield caution("bases", "poor", problem=problem, base=base, top1=top1)
     if who := list(_constant(records)):
         yield caution("methods", "constant", who=who)

@@ -163,7 +163,6 @@ def summary(table: pd.DataFrame) -> str:
 
 def published_table(results: Results) -> Table:
     """Ours and theirs: numbers that differ first, what ours do not reach last."""
-
     table, order = results.published, {DIFFER: 0, AGREE: 1, UNKNOWN: 2, BEYOND: 3, "": 4}
     rows = sorted(
         table.astype(object).where(table.notna(), None).to_dict("records"),

@@ -101,21 +101,15 @@ def cell(of: Cell) -> Markup:
 
 
 def _draw(
-    results: Results,
-    names: Mapping[str, str],
+    results: Results,  # the analysis
+    names: Mapping[str, str],  # method -> what the legend calls it
+    # Problems, a panel each; the recovery; the budgets.
     place: tuple[Sequence[str], str, Sequence[float]],
-    inches: float,
-    file: Path,
+    inches: float,  # the width
+    file: Path,  # where, without ending
 ) -> Plot | None:
     """Write curves, or with one budget dots, as .pdf, .svg, .png and .csv; None of what has not
     finished.
-
-    Args:
-        results: the analysis.
-        names: method -> what the legend calls it.
-        place: problems, a panel each; the recovery; the budgets.
-        inches: the width.
-        file: where, without ending.
     """
     problems, recovery, budgets = place
     cells = results.cells[results.cells["recovery"] == recovery]

@@ -15,8 +15,7 @@ def budget_weights(kept: ArrayLike) -> Floats:
     compression around it, so that a grid that is dense somewhere does not decide. One budget
     weighs 1; two weigh one half each.
 
-    Args:
-        kept: [budgets], shares kept in (0, 1], in any order. Suites hold none twice.
+    `kept`: [budgets], shares kept in (0, 1], in any order. Suites hold none twice.
 
     >>> budget_weights([0.5, 0.25, 0.0625]).round(3).tolist()
     [0.167, 0.5, 0.333]
@@ -39,11 +38,10 @@ def per_trial(values: ArrayLike, kept: ArrayLike | None) -> Floats:
     a true null in a quarter to nine tenths of all experiments. With retained accuracy (pruned minus
     dense, in points) differences between two methods on the same bases are paired.
 
-    Args:
-        values: [..., budgets, bases, repeats] of complete cells: a mean over what happens to be
-            there would compare different bases.
-        kept: [budgets], shares kept: the area under the curve over log compression, as
-            `budget_weights`. None (settings of a knob, which are no compression): the plain mean.
+    `values`: [..., budgets, bases, repeats] of complete cells: a mean over what happens to be there
+    would compare different bases. `kept`: [budgets], shares kept: the area under the curve over log
+    compression, as `budget_weights`. None (settings of a knob, which are no compression): the plain
+    mean.
 
     Returns:
         [..., bases, repeats].
@@ -57,10 +55,9 @@ def per_trial(values: ArrayLike, kept: ArrayLike | None) -> Floats:
 def shares_within(lost: ArrayLike, thresholds: ArrayLike) -> Floats:
     """Share of budgets at which a trial loses no more than each threshold (Dolan and More 2002).
 
-    Args:
-        lost: [budgets, problems, bases, repeats], lower is better; infinity where a trial failed,
-            NaN where a problem has no such budget, which is left out.
-        thresholds: [t], in the unit of the losses.
+    `lost`: [budgets, problems, bases, repeats], lower is better; infinity where a trial failed, NaN
+    where a problem has no such budget, which is left out. `thresholds`: [t], in the unit of the
+    losses.
 
     Returns:
         [t, problems, bases, repeats] in [0, 1]; means over the last three are the profile,

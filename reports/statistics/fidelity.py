@@ -52,9 +52,7 @@ def rank_correlation(scores: ArrayLike, changes: ArrayLike) -> RankCorrelation:
 def correlation_within(scores: ArrayLike, changes: ArrayLike, groups: ArrayLike) -> RankCorrelation:
     """Mean over groups of the correlation inside each; groups without a ranking are left out.
 
-    Args:
-        scores, changes: [units].
-        groups: [units], the group of each.
+    `scores`, `changes`: [units]. `groups`: [units], the group of each.
     """
     x, y, of = np.asarray(scores), np.asarray(changes), np.asarray(groups)
     correlations = [rank_correlation(x[of == one], y[of == one]) for one in np.unique(of)]
@@ -69,9 +67,7 @@ def regret(scores: ArrayLike, changes: ArrayLike, share: float) -> Regret:
 
     Units of equal score at the border are taken in expectation, as a random choice among them.
 
-    Args:
-        scores, changes: [units].
-        share: of the units, in (0, 1].
+    `scores`, `changes`: [units]. `share`: of the units, in (0, 1].
 
     >>> regret([0.1, 0.2, 0.3, 0.4], [1.0, 3.0, 2.0, 4.0], share=0.5)
     Regret(absolute=0.5, normalised=0.5)
@@ -107,9 +103,8 @@ def rank_agreement(values: ArrayLike, rounding: ArrayLike) -> Floats:
     Two rows of a column tie where they differ by less than the larger of their roundings. What
     rounding alone moves is then no rank, as it would be to Spearman's rho (Kendall 1945).
 
-    Args:
-        values: [rows, columns].
-        rounding: [rows], at least 0: the step in which the values of a row come.
+    `values`: [rows, columns]. `rounding`: [rows], at least 0: the step in which the values of a row
+    come.
 
     Returns:
         [columns, columns], in [-1, 1].

@@ -62,9 +62,8 @@ def for_problems_like_these(means: ArrayLike, grid: Grid) -> MeanDifference:
     with fewer levels has: simulated, it errs in at most 4 % of experiments. Below
     `FEWEST_LEVELS` the error is unknown.
 
-    Args:
-        means: [m, problems] paired differences, method minus reference, one a problem; no NaN.
-        grid: of these problems.
+    `means`: [m, problems] paired differences, method minus reference, one a problem; no NaN.
+    `grid`: of these problems.
 
     >>> grid = Grid(["a", "b", "c", "d", "e"], ["net"] * 5)  # conditional on the one model
     >>> found = for_problems_like_these([[1.0, 2.0, 3.0, 2.0, 2.0]], grid)

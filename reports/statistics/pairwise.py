@@ -71,9 +71,7 @@ def chance_of_best(scores: ArrayLike, seed: int = 0) -> Floats:
     have against the mean of all K on the same base, of which their own K-th part is no error; NaN
     where that is unknown.
 
-    Args:
-        scores: [methods >= 2, problems, bases], finite.
-        seed: of the draws.
+    `scores`: [methods >= 2, problems, bases], finite. `seed`: of the draws.
 
     >>> chance_of_best([[[3.0, 3.1, 3.3]], [[1.0, 1.0, 1.1]]]).round(2).tolist()
     [1.0, 0.0]
@@ -91,9 +89,8 @@ def chance_of_best(scores: ArrayLike, seed: int = 0) -> Floats:
 def holm(p_values: ArrayLike) -> Floats:
     """Holm's step-down adjusted p-values (Holm 1979), in the order given.
 
-    Args:
-        p_values: [m], each in [0, 1]. A comparison that was declared and could not be made
-            belongs in the family as p = 1.
+    `p_values`: [m], each in [0, 1]. A comparison that was declared and could not be made belongs in
+    the family as p = 1.
 
     >>> holm([0.01, 0.04, 0.03]).tolist()
     [0.03, 0.06, 0.06]

@@ -36,9 +36,8 @@ class Nemenyi:
 def ranks(scores: ArrayLike) -> Floats:
     """Ranks inside each problem, 1 for the highest score, mid-ranks for ties.
 
-    Args:
-        scores: [problems, methods >= 2], higher is better, rounded to 1e-9; NaN (failed) shares
-            the worst rank.
+    `scores`: [problems, methods >= 2], higher is better, rounded to 1e-9; NaN (failed) shares the
+    worst rank.
 
     >>> ranks([[90.0, 80.0, 80.0], [70.0, float("nan"), 75.0]]).tolist()
     [[1.0, 2.5, 2.5], [2.0, 3.0, 1.0]]
@@ -100,8 +99,7 @@ def wilcoxon(differences: ArrayLike) -> float:
     Zeros are dropped before ranking, as Wilcoxon did; all zeros: p = 1. The null distribution of
     the rank sum is a dynamic programme over doubled mid-ranks, which are whole numbers.
 
-    Args:
-        differences: [N], one a block, any unit; rounded to 1e-9 first.
+    `differences`: [N], one a block, any unit; rounded to 1e-9 first.
 
     >>> wilcoxon([1.2, 0.4, 0.9, -0.1, 0.6, 1.1])
     0.0625

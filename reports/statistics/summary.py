@@ -75,8 +75,7 @@ def noise(scores: ArrayLike) -> Noise:
     Bases are shared by all methods and do not enter it. It is the least that a region of practical
     equivalence should be.
 
-    Args:
-        scores: [bases, repeats], finite, collapsed over budgets.
+    `scores`: [bases, repeats], finite, collapsed over budgets.
 
     >>> found = noise([[1.0, 3.0], [5.0, 7.0]])
     >>> round(found.base_sd**2, 2), round(found.repeat_sd**2, 2)  # mean squares 16 and 2

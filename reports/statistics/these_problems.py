@@ -57,10 +57,8 @@ def on_these_problems(differences: ArrayLike, *, floor: bool = False) -> MeanDif
     there: bases that agree by chance, as where some trainings collapse, are then no certainty. That
     is for many tests at once; an interval that stands alone covers what it should without.
 
-    Args:
-        differences: [m, problems, bases], method minus reference; NaN where there is none. The
-            bases of a problem that are there are the first ones.
-        floor: as above.
+    `differences`: [m, problems, bases], method minus reference; NaN where there is none. The bases
+    of a problem that are there are the first ones. `floor`: as above.
 
     >>> found = on_these_problems([[[1.0, 2.0, 3.0], [2.0, 2.5, 3.0]]])
     >>> found.mean.tolist(), found.error.round(3).tolist(), found.freedom.round(2).tolist()

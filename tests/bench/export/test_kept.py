@@ -94,6 +94,8 @@ def test_or_the_constructor_is_named(tmp_path: Path) -> None:
     assert bench.load(tmp_path)(IMAGES).equal(found.model.eval()(IMAGES))
     with pytest.raises(ExportError, match="Local is nothing that its constructor makes"):
         found.save(tmp_path / "other", Net)
+    with pytest.raises(ExportError, match="an argument is no number or text"):
+        found.save(tmp_path / "other", Local, width=torch.tensor(32))
     with pytest.raises(ExportError, match=r"Local fails: TypeError: .*size"):
         found.save(tmp_path / "other", Local, size=32)
 
@@ -222,7 +224,7 @@ def test_a_full_disk_is_said(
     def full(*_: object) -> None:
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr("safetensors.torch.save_file", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(ExportError, match="cannot be written: No space left on device"):
         pruned.save(tmp_path)
     assert not [*tmp_path.glob("*.safetensors"), *tmp_path.glob("*.json")]

@@ -51,7 +51,7 @@ class Deep(Net):
 
 class Dict(Net):
     def forward(self, x):
-        return {"logits": self.body(x)}
+        return {"scores": self.body(x)}
 
 
 class InTraining(Net):
@@ -154,15 +154,23 @@ def test_weights_are_drawn_from_the_seed_alone() -> None:
         ("leaves", {}, r"nets15.py, line 60: SystemExit: no GPU"),
         ("function", {}, r"gives a builtin_function_or_method, not an nn.Module"),
         ("instance", {}, r"it is a Linear; name a class"),
-        ("Dict", {}, r"a dict of 'logits', not logits \[n, 5\]"),
+        ("Dict", {}, r"a dict of 'scores', not logits alone"),
         ("InTraining", {}, r"in training a tuple, not logits"),
-        ("fixed", {}, r"images \[2, 1, 8, 8\].*expected input.* to have 3 channels, but got 1"),
-        ("seven", {}, r"outputs \[2, 7\], not logits \[n, 5\].*num_classes"),
+        ("fixed", {}, r"inputs \[2, 1, 8, 8\].*expected input.* to have 3 channels, but got 1"),
+        ("seven", {}, r"outputs \[2, 7\], not \[2, 5\].*num_classes"),
     ],
 )
 def test_what_does_not_fit_is_said(name: str, options: dict[str, Any], said: str) -> None:
     with pytest.raises(ModelError, match=said):
         built(f"nets15:{name}", **options)
+
+
+def test_logits_may_stand_in_a_mapping() -> None:
+    """The task takes them out, where it trains, measures and scores."""
+    found = built("nets15:Dict")(torch.randn(2, 1, 8, 8))
+    targets = torch.zeros(2, dtype=torch.long)
+    assert CLASSIFICATION.outputs(found) is found["logits"]
+    assert CLASSIFICATION.loss(found, targets) == CLASSIFICATION.loss(found["logits"], targets)
 
 
 def test_modules_that_are_not_there_or_do_not_run_are_named(here: Path) -> None:

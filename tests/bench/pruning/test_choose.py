@@ -8,7 +8,7 @@ from conftest import Chain, lively, trace
 from torch import Tensor, nn
 
 from bench.pruning.choose import choose_removed, iterative, one_shot
-from bench.pruning.masks import choose_masks, mask_at_once, mask_stepwise, weight_groups
+from bench.pruning.masks import choose_masks, mask_at_once, weight_groups
 from bench.pruning.network import Network, Removed, Rules, Schedule
 from bench.pruning.selection import InfeasibleBudget
 from bench.pruning.thresholds import Choice
@@ -98,14 +98,10 @@ def test_masks_are_chosen_likewise(network: Network) -> None:
         weights = dict(now.named_parameters())
         return [weights[f"{group.root}.weight"].detach().abs().flatten() for group in groups]
 
-    schedule, plain = Schedule(3), sizes(model)
+    plain = sizes(model)
     once = {share: mask_at_once(model, groups, plain, share, "global") for share in BUDGETS}
     for ours, theirs in (
         (choose_masks(model, groups, sizes, BUDGETS, "global"), once),
-        (
-            choose_masks(model, groups, sizes, BUDGETS, "local", schedule=schedule),
-            mask_stepwise(model, groups, sizes, BUDGETS, "local", schedule),
-        ),
         (choose_masks(model, groups, sizes, BUDGETS, "local", like=once), once),
     ):
         assert ours.keys() == theirs.keys()

@@ -24,10 +24,10 @@ from bench.pruning.masks import (
     Holder,
     Masks,
     check_held,
+    choose_masks,
     given_counts,
     macs_saved,
     mask_at_once,
-    mask_stepwise,
     masked,
     pack,
     unpack,
@@ -194,7 +194,7 @@ def test_what_is_masked_stays_masked_whatever_later_scores_say(scope: Any, shape
 
     shares, schedule = [0.6, 0.3, 0.05], Schedule(7, shape)
     with left_as_found(model):
-        found = mask_stepwise(model, groups, scorer, shares, scope, schedule)
+        found = choose_masks(model, groups, scorer, shares, scope, schedule=schedule)
     everything = sum(group.units for group in groups)
     assert [sum(kept(found[one])) for one in shares] == [round(s * everything) for s in shares]
     for many, few in itertools.pairwise(found[one] for one in shares):
@@ -218,7 +218,7 @@ def test_one_step_is_one_shot(scope: Any) -> None:
     model = build("chain")
     groups = weight_groups(model, (images(1),))
     scores = [weight(model, one.root).flatten().abs() for one in groups]
-    step = mask_stepwise(model, groups, lambda _: scores, [0.3], scope, Schedule(1))[0.3]
+    step = choose_masks(model, groups, lambda _: scores, [0.3], scope, schedule=Schedule(1))[0.3]
     assert flat(step) == flat(mask_at_once(model, groups, scores, 0.3, scope))
 
 

@@ -160,7 +160,7 @@ def test_a_file_has_the_accuracy_of_its_trial(
     said = capsys.readouterr().out
     assert "for batches of any size" in said
     top1 = measured(Store(results), key).pruned.top1
-    assert f"{top1:.2%} top-1 on 60 test images, {top1:.2%} in its record" in said
+    assert f"{100 * top1:.2f} % top-1 on 60 test samples" in said
     (logits,) = run_torch_export(tmp_path / f"{key[:12]}.pt2")(torch.zeros(5, 1, 8, 8))
     assert logits.shape == (5, 10)
     write_export(console, key, "safetensors", tmp_path / "out", results, tmp_path)

@@ -16,7 +16,7 @@ from bench.errors import PlanError
 from bench.plan.plan import make_plan
 from bench.plan.refusals import shared_metric
 from bench.store.store import Store
-from bench.tasks.corruptions import CORRUPTIONS
+from bench.tasks.classification import CORRUPTIONS
 from bench.tasks.known import TASKS, find_task
 from reports.build import build_report
 from reports.metric import TOP1, Metric, speaking_of, spoken
@@ -57,7 +57,7 @@ def test_a_language_model_is_measured_in_nats_a_token() -> None:
     loss = functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
     assert of.loss(logits, targets) == pytest.approx(float(loss), rel=1e-5)
     assert of.loss({"logits": logits}, targets) == of.loss(logits, targets)
-    found = of.tally(iter([(of.outputs(logits), targets)]))
+    found = of.tally(iter([(logits, targets)]))
     assert found.primary == -found.loss == pytest.approx(-float(loss), rel=1e-5)
     assert found.others["perplexity"] == pytest.approx(math.exp(loss), rel=1e-4)
     each = of.losses(logits, targets)
@@ -70,7 +70,7 @@ def test_mean_intersection_over_union_by_hand() -> None:
     masks = torch.tensor([[[0, 0], [1, 255]]])
     guess = torch.tensor([[[0, 1], [1, 2]]])  # the last pixel does not count
     logits = 9.0 * functional.one_hot(guess, 3).permute(0, 3, 1, 2)
-    found = of.tally(iter([(of.outputs({"out": logits}), masks)]))
+    found = of.tally(iter([({"out": logits}, masks)]))
     assert found.primary == pytest.approx((1 / 2 + 1 / 2) / 2)  # class 2 occurs nowhere
     assert found.others["pixel_accuracy_percent"] == pytest.approx(200 / 3)
     counted = functional.cross_entropy(logits[..., :1].flatten(2), masks[..., :1].flatten(1))
@@ -178,7 +178,7 @@ def test_a_language_model_from_text_to_report(
         budgets={"params": [0.9]},
         calibration={"images": 32, "batch_size": 16},
         bases=1,
-        latency=False,
+        measure={"deployed": []},
     )
     plan, store = make_plan(asked), Store(tmp_path)
     go(tmp_path, plan)
