@@ -1,7 +1,12 @@
 """What goes wrong in ways that a person can mend: said in one message, never as a traceback."""
 
+from functools import partial
 from pathlib import Path
 from traceback import extract_tb
+
+from suites.faults import sentence
+
+fault = partial(sentence, Path(__file__).with_name("faults.yaml"))
 
 
 class BenchError(Exception):

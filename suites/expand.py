@@ -14,10 +14,9 @@ from .faults import fault, faults_in, no_such
 from .fidelity import FidelitySuite
 from .files import SuiteError, parse_yaml, read_yaml
 from .method import MethodSpec, matched_name, named_presets
-from .overrides import overridden, to_blame
+from .overrides import PAPER, overridden, rescale, scale_names, to_blame
 from .problem import DatasetSpec, ModelSpec
 from .protocol import RecoverySpec
-from .scale import PAPER, rescale, scale_names
 from .schema import AnySuite, Suite
 
 LIBRARY = Path(__file__).with_name("library")

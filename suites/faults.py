@@ -4,7 +4,7 @@ import re
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +36,17 @@ def no_such(what: str, name: str, known: Iterable[str]) -> str:
 
 
 @cache
-def _sentences() -> dict[str, str]:
-    found: dict[str, str] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text("utf-8"))
+def _sentences(file: Path) -> dict[str, str]:
+    found: dict[str, str] = yaml.safe_load(file.read_text("utf-8"))
     return found
 
 
-def fault(what: str, /, **known: Any) -> str:
-    """A sentence of faults.yaml, over what is known."""
-    return _sentences()[what].format(**known)
+def sentence(file: Path, what: str, /, **known: Any) -> str:
+    """A sentence of a YAML file, over what is known."""
+    return _sentences(file)[what].format(**known)
+
+
+fault = partial(sentence, Path(__file__).with_suffix(".yaml"))
 
 
 def none_of(key: str, what: str, names: Iterable[str], known: Sequence[str]) -> Iterator[str]:

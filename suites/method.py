@@ -13,14 +13,13 @@ from pydantic import (
     Field,
     Tag,
     ValidationError,
-    field_validator,
     model_validator,
 )
 
 from .faults import explained, no_such
 from .files import read_yaml
 from .protocol import Rewind, Scope
-from .section import Section, Slug
+from .section import ByName, Section, Slug
 
 T = TypeVar("T")
 ByBudget = Annotated[  # or one for each budget, by the number that the suite writes
@@ -108,7 +107,9 @@ class MethodSpec(Section):
     iterative: IterativeSpec | None = None  # default: one-shot
     # Training in which the channels leave; default: they are cut
     procedure: PhaseSpec | None = None
-    finetuning: FinetuningSpec | None = None  # of recoveries that finetune; default: plain training
+    finetuning: Annotated[FinetuningSpec, ByName] | None = (
+        None  # of recoveries that finetune; default: plain training
+    )
     scope: Scope | None = None
     coupled: bool | None = None  # as selection.coupled; false keeps residual streams whole
     label: Slug | None = Field(default=None, alias="as")
@@ -134,11 +135,6 @@ class MethodSpec(Section):
         if "criterion" in rest:
             preset.pop("options", None)  # they were another criterion's
         return {**preset, "as": name, **rest}
-
-    @field_validator("finetuning", mode="before")
-    @classmethod
-    def _by_name(cls, given: Any) -> Any:
-        return {"name": given} if isinstance(given, str) else given
 
     def faults(self) -> Iterator[str]:
         if self.iterative and self.iterative.trains and self.procedure:

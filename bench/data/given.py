@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..errors import DataError
+from ..errors import DataError, fault
 from .arrays import read_arrays
 from .folders import Listing
 from .images import Normalization
@@ -93,10 +93,7 @@ def _pictures(what: str, given: Any) -> Pictures:
         first, _ = given[0]
         labels = [given[at][1] for at in range(len(given))]
     except (TypeError, ValueError, LookupError) as error:
-        raise DataError(
-            f"{what} is neither images and labels as arrays, nor a sequence of (image, label) "
-            f"whose images are paths, PIL images or arrays ({error})"
-        ) from error
+        raise DataError(fault("no_pictures", given=what, error=error)) from error
     if not isinstance(first, str | Path):
         return _AtHand(what, lambda at: given[at][0], labels)
     _check_labels(what, labels)

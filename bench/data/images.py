@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..errors import DataError
+from ..errors import DataError, fault
 from .augment import (
     Augmentation,
     Jitter,
@@ -114,10 +114,7 @@ class ArrayImages(Images):
                 pixels = shifted(pixels, self.shift, self.flip, draw)
                 if jitter or isinstance(augment, str):
                     if pixels.is_floating_point():
-                        raise DataError(
-                            "color_jitter and automatic augmentation change images of bytes; "
-                            "these hold floating-point numbers"
-                        )
+                        raise DataError(fault("floats"))
                     pixels = torch.stack([varied(one, augment, jitter, draw) for one in pixels])
             yield self.normalize(pixels, self.white), self.labels[numbers]
 

@@ -12,7 +12,7 @@ from threading import Thread
 import torch
 from filelock import FileLock, Timeout
 
-from ..errors import BenchError
+from ..errors import BenchError, fault
 from ..plan.jobs import Job
 from ..steps.perform import Outcome, perform, start
 from ..steps.workspace import Settings, Workspace
@@ -60,11 +60,7 @@ def visible_gpus() -> list[str]:
     """
     there = torch.cuda.device_count()  # asks the driver, without taking memory of a GPU
     if not there:
-        raise BenchError(
-            "--device cuda: torch finds no GPU; see that `nvidia-smi` lists one, that "
-            "CUDA_VISIBLE_DEVICES does not hide it, and that this is a CUDA build of torch "
-            f"(it is {torch.__version__}); or leave --device out to run on the CPU"
-        )
+        raise BenchError(fault("visible_gpus", version=torch.__version__))
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = [one.strip() for one in given.split(",")] if given else [str(at) for at in range(there)]
     return names[:there]  # what follows a name that is not there is not seen either

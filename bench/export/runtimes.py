@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -163,7 +164,8 @@ def _program(model: nn.Module, inputs: tuple[Any, ...]) -> Any:
     """The network as torch.export reads it, its batch of any size."""
     two = resized(inputs, 2)  # of one image, torch takes the size for a constant
     size = torch.export.Dim("batch")
-    shapes = pytree.tree_map(lambda one: {0: size} if _batched(one, 2) else None, two)
+    named = dict(inspect.signature(model.forward).bind(*two).arguments)
+    shapes = pytree.tree_map(lambda one: {0: size} if _batched(one, 2) else None, named)
     with evaluated(model), _refused("torch.export"), torch.no_grad():
         return torch.export.export(model, two, dynamic_shapes=shapes)
 

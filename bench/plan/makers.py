@@ -18,7 +18,7 @@ from suites.protocol import Rewind, pattern
 
 from ..data.download import file_sha256
 from ..data.known import task_of
-from ..errors import ModelError, PlanError
+from ..errors import ModelError, PlanError, fault
 from ..models import code_of
 from . import jobs
 from .refusals import off_the_road, refuse_misfits, refuse_no_batch, too_short, unfit_training
@@ -216,12 +216,12 @@ class ComparisonMaker(Maker[Suite]):
         selection = self.suite.selection_of(case.model, method, budget)
         criterion = self.criterion(method)
         selector = registry.find(criterion.name).selector
-        for fault in chain(
+        for wrong in chain(
             off_the_road(method, selector, selection, allowed, matched=matched is not None),
             unfit_training(method, selector, procedure, selection, allowed),
             too_short(procedure, case.dataset),
         ):
-            raise PlanError(f"method {method.name}: {fault}")
+            raise PlanError(f"method {method.name}: {wrong}")
         return jobs.PathJob(
             at=standpoint,
             criterion=criterion,
@@ -245,8 +245,7 @@ class FidelityMaker(Maker[FidelitySuite]):
         criterion = self.criterion(probe.method)
         if registry.find(criterion.name).selector is not None:
             raise PlanError(
-                f"method {probe.method.name}: {criterion.name} picks sets and gives no scores, "
-                "which `kind: fidelity` asks for; take it out"
+                fault("sets_in_fidelity", method=probe.method.name, criterion=criterion.name)
             )
         standpoint = self.standpoint(probe)
         return jobs.FidelityJob(

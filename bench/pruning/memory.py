@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from criteria.network.modes import evaluated
 
-from ..errors import BenchError
+from ..errors import BenchError, fault
 from ..export.runtimes import resized, tensors
 from .cost import Cost
 from .network import Network
@@ -72,10 +72,7 @@ def memory_model(network: Network) -> Cost:
         one = [torch.arange(at == other and group.units > 1) for other in range(len(groups))]
         narrow = _Tape(network.cut(one), image)
         if narrow.moments != whole.moments:
-            raise BenchError(
-                f"budget memory: with fewer channels of {group.root} the network holds other "
-                "tensors, so its memory does not follow its widths; give a budget of params"
-            )
+            raise BenchError(fault("memory_model", root=group.root))
         lost[:, at] = dense - torch.tensor(narrow.bytes)
     held = torch.tensor([[one in places for one in range(len(dense))] for places in whole.moments])
     params, parameters = network.cost.params, list(network.model.parameters())

@@ -23,7 +23,7 @@ from criteria.registry import create, find, require
 from reports.records import BudgetCheck
 from suites.protocol import Deployment
 
-from ..errors import BenchError, ExportError
+from ..errors import BenchError, ExportError, fault
 from ..export.recipe import call_of, changes, keep
 from . import masks
 from .choose import choose_removed
@@ -174,10 +174,7 @@ def prune(
 
     if axis == "weights":
         if scope == "isomorphic" or limits != Limits() or ignored:
-            raise InfeasibleBudget(
-                "ignored, limits and the scope isomorphic are about channels; of single weights "
-                "the scope is global, local or N:M, and no layer is spared"
-            )
+            raise InfeasibleBudget(fault("weights_have_no"))
         with torch.inference_mode(False):
             plain = given(model, example_inputs)
             return _mask(plain, _by_place(model, example_inputs), score, share, scope, stops)
@@ -236,10 +233,12 @@ def _refuse_missed(network: Network, found: Pruned, share: float, tolerance: flo
     kept = found.macs / found.dense_macs
     if not share - tolerance - 1e-6 <= kept <= share + 1e-6:
         raise InfeasibleBudget(
-            f"budget macs = {share:g}: {kept:.1%} of the MACs are left once it is cut, as what "
-            f"these compute follows the widths in ways that are not known: "
-            f"{', '.join(network.cost.unmodelled) or 'some layers'}; give a budget of params or "
-            "channels"
+            fault(
+                "refuse_missed",
+                share=share,
+                kept=kept,
+                where=", ".join(network.cost.unmodelled) or "some layers",
+            )
         )
 
 
@@ -263,10 +262,7 @@ def shares(budget: Mapping[str, float]) -> tuple[Axis, float]:
     """
     axes = tuple(budget) if isinstance(budget, Mapping) else ()
     if len(axes) != 1 or axes[0] not in (*get_args(Axis), "speedup"):
-        raise InfeasibleBudget(
-            f"budget {budget!r}: give one of macs, params, channels, latency, memory, weights "
-            "(share kept), speedup, or, for a selector, threshold, as in {'macs': 0.5}"
-        )
+        raise InfeasibleBudget(fault("budget", budget=budget))
     axis: Any
     ((axis, value),) = budget.items()
     if not isinstance(value, Real):

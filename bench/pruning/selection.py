@@ -16,7 +16,7 @@ from typing import Literal, TypeVar
 from criteria import Group
 from criteria.lazy import Tensor, torch
 
-from ..errors import BenchError
+from ..errors import BenchError, fault
 from .cost import Cost
 
 Scope = Literal["global", "local", "isomorphic"]
@@ -218,10 +218,13 @@ def select(
     if emptied == "floor" and cost(nearest) > target:
         enough = math.ceil(100 * (target - cost(met)) / whole) / 100
         raise InfeasibleBudget(
-            f"the ranking leads to no cost between {(target - tolerance) / whole:.1%} and "
-            f"{target / whole:.1%} of the network: from {cost(nearest) / whole:.1%}, every single "
-            "channel left overshoots; raise the tolerance (in a suite selection.tolerance) to "
-            f"{enough:g}, or choose another budget"
+            fault(
+                "no_cost_between",
+                low=(target - tolerance) / whole,
+                high=target / whole,
+                cost=cost(nearest) / whole,
+                enough=enough,
+            )
         )
     return nearest.tolist()
 
@@ -242,10 +245,7 @@ def _refuse_out_of_reach(
             f"least {least / whole:.1%}; {loosen}"
         )
     if now < target - tolerance:
-        raise InfeasibleBudget(
-            f"the budget is {target / whole:.1%} of the network's cost, but what is left of it "
-            f"already costs less: {now / whole:.1%}"
-        )
+        raise InfeasibleBudget(fault("refuse_out_of_reach", target=target / whole, now=now / whole))
 
 
 def _eligible(order: Tensor, spare: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from criteria import StructureError
 from criteria.network.cut import halves, verify
 from criteria.network.given import copied
 
+from ..errors import fault
 from .cost import ChannelCost, count_macs, count_params
 from .network import Network, Removed
 
@@ -39,10 +40,7 @@ def recount(network: Network, removed: Removed, pruned: nn.Module) -> dict[Chann
     for name, count in counts.items():
         expected = network.cost.of(name)(lost)
         if round(expected) != count:
-            raise ArithmeticError(
-                f"{count} {name} after the cut, {expected:.0f} by arithmetic; this network has "
-                "operations that the cost model does not know"
-            )
+            raise ArithmeticError(fault("recount", count=count, name=name, expected=expected))
     return counts
 
 

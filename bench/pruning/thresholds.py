@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from criteria import Selector
 from criteria.lazy import Tensor, torch
 
+from ..errors import fault
 from .network import Network, Removed, Rules
 from .selection import InfeasibleBudget, each_budget, rank, select
 
@@ -223,9 +224,13 @@ def _trim(choices: Choices, start: Removed, stronger: Sequence[float], budget: f
                 if cost <= budget:
                     return removed
     raise InfeasibleBudget(
-        f"{choices.selector.name} leads to no cost between {budget - choices.rules.tolerance:.1%} "
-        f"and {budget:.1%} of the network: from {choices.cost(removed):.1%}, every single unit "
-        "that a stronger setting removes overshoots; raise the tolerance, or choose another budget"
+        fault(
+            "no_setting_between",
+            name=choices.selector.name,
+            low=budget - choices.rules.tolerance,
+            high=budget,
+            cost=choices.cost(removed),
+        )
     )
 
 

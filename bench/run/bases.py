@@ -9,7 +9,7 @@ from reports.metric import Metric
 from suites.schema import AnySuite
 
 from ..data.known import task_of
-from ..errors import BenchError
+from ..errors import BenchError, fault
 from ..plan.jobs import BaseJob, Trial, TrialJob
 from ..store.sealed import read_json
 from ..store.store import Store
@@ -62,12 +62,7 @@ def inspect_bases(
         why = "--allow-untrained" if allow_untrained else "a rehearsal"
         say(console, (f"bases near chance, which {why} lets pass: {worst}", "yellow"))
         return
-    raise BenchError(
-        f"bases near chance: {worst}. To prune what guesses shows nothing, so nothing was pruned; "
-        f"the bases are kept in {store.root / 'bases'}. Train longer or otherwise (base_recipe, "
-        "recipes), mend a checkpoint whose classes are in another order, or go on as it is with "
-        "--allow-untrained"
-    )
+    raise BenchError(fault("inspect_bases", worst=worst, root=store.root / "bases"))
 
 
 def _bases(trials: Iterable[Trial]) -> Iterable[tuple[str, BaseJob]]:

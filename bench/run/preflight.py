@@ -10,7 +10,7 @@ from criteria import StructureError
 from reports.formats import few
 from suites import Recipe
 
-from ..errors import ModelError
+from ..errors import ModelError, fault
 from ..plan.jobs import Job, Trial, TrialJob
 from ..plan.uses import PhaseUse
 from ..pruning.masks import weight_groups, weights_kept
@@ -103,9 +103,12 @@ def _check_one_image(trial: Trial, recipe: Recipe, network: Network) -> None:
             copy.deepcopy(network.model).train()(one)
     except ValueError as error:
         raise ModelError(
-            f"{trial.labels.problem}: batches of {recipe.batch_size} leave one training image for "
-            f"the last, which the network cannot be trained on ({error}); set drop_last: true in "
-            "the recipe, or another batch_size"
+            fault(
+                "check_one_image",
+                problem=trial.labels.problem,
+                batch_size=recipe.batch_size,
+                error=error,
+            )
         ) from error
 
 

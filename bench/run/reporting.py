@@ -14,7 +14,7 @@ from reports.records import Record, content_key
 from suites import Suite
 from suites.faults import no_such
 
-from ..errors import BenchError
+from ..errors import BenchError, fault
 from ..plan.outline import Outline
 from ..store.sealed import cannot_write, file_digests, read_json, write_json
 from ..store.store import Store
@@ -147,10 +147,7 @@ def finished(plan: Outline, store: Store) -> list[Record]:
     """
     records = plan.records(store)
     if not records:
-        raise BenchError(
-            f"{plan.suite.suite} as it is planned here has no records in {store.root}; first: "
-            "bench run, with the same options"
-        )
+        raise BenchError(fault("finished", suite=plan.suite.suite, root=store.root))
     return records
 
 

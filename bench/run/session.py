@@ -155,8 +155,8 @@ def _run(
             if not (pending := [one for one in pending if one.key not in tried]):
                 break
             executor = make_executor(request.executor, settings, request.workers, request.timeout_s)
-        if tried:
-            check_kept(tried, store, console)
+        if made := tried & {one.key for one in records if one.status == "done"}:
+            check_kept(made, store, console)
         ended = "FINISHED"
         report = write_own_report(plan, store, records).parent
         found = conclude(plan.suite, records, plan.expected)

@@ -14,6 +14,7 @@ from criteria.phases import create_phase
 from criteria.training import Rider
 
 from ..data.datasets import Dataset
+from ..errors import fault
 from ..plan.jobs import BaseJob, EarlyJob, PreparedJob
 from ..seeds import seed
 from ..training.measure import accuracy
@@ -84,10 +85,7 @@ def rewind_base(job: EarlyJob, workspace: Workspace) -> None:
         checkpoint=workspace.checkpoint(job.key, base.sha256),
     )
     if trained.history != base.history[: job.epoch]:
-        raise ArithmeticError(
-            f"{job}: its training does not come to the same numbers again, as on another kind of "
-            "machine or with another torch; remove the base from results/bases and train it here"
-        )
+        raise ArithmeticError(fault("rewind_base", job=job))
     workspace.save_base(job, model, {"base_sha256": base.sha256})
 
 

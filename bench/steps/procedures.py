@@ -20,6 +20,7 @@ from criteria.procedures.procedure import Ground, Procedure
 from criteria.registry import find
 from criteria.training import Rider
 
+from ..errors import fault
 from ..plan.jobs import PathJob
 from ..pruning.choose import selected
 from ..pruning.masks import Holder, Masks, check_held, masked
@@ -89,9 +90,15 @@ def _check_left(job: PathJob, ground: Ground, rules: Rules, removed: Removed) ->
         kept, floor = group.units - len(gone), rules.limits.floor(group)
         if kept < floor or len(gone) % rules.limits.steps(group):
             raise ArithmeticError(
-                f"{job}: {kept} of {group.units} units of {group.root} are left, which the limits "
-                f"of the selection do not allow: at least {floor}, in steps of "
-                f"{rules.limits.steps(group)}"
+                fault(
+                    "check_left",
+                    job=job,
+                    kept=kept,
+                    units=group.units,
+                    root=group.root,
+                    floor=floor,
+                    steps=rules.limits.steps(group),
+                )
             )
 
 

@@ -20,6 +20,7 @@ from reports.records import Candidate, Epoch
 from suites import Recipe
 from suites.protocol import Tune
 
+from ..errors import fault
 from ..plan.jobs import TrialJob
 from ..pruning.cost import count_macs, count_params
 from ..pruning.network import Network, Removed
@@ -98,7 +99,12 @@ def _finetune(
         trained, weights, candidates = tuned(job, job.tune, workspace, base, recipe, fit)
         rider, model = begin()
         model.load_state_dict(weights)
-    best = _at_best_epoch(model.eval(), base, trained)
+    model.eval()
+    best = None
+    if trained.best:
+        kept = copy.deepcopy(model)
+        kept.load_state_dict(trained.best)
+        best = evaluate(kept, base.data.test, base.data.task).primary
     if isinstance(rider, Recovery):
         model = _merged(job, rider, model, thin, network)
     return Recovered(model, trained, best, candidates)
@@ -128,11 +134,7 @@ def _lengthened(job: TrialJob, base: Base, used: int) -> Recipe:
     own = used / job.recipe.images_an_epoch(len(base.data.train))
     left = int(job.total_epochs - own + 1e-9)  # no method gets more than the total
     if left < 1:
-        raise InfeasibleBudget(
-            f"recoveries: total_epochs = {job.total_epochs}, but the phases of this method have "
-            f"taken {own:.1f} epochs, which leaves none to finetune; raise it, or shorten the "
-            "recipes of `prepare` and `procedure`"
-        )
+        raise InfeasibleBudget(fault("lengthened", total_epochs=job.total_epochs, own=own))
     return job.recipe.model_copy(update={"epochs": left})
 
 
@@ -149,14 +151,6 @@ def _merged(
     if apart > EQUAL:
         raise ArithmeticError(f"{job}: merging changes the outputs by {apart:.1e} of their size")
     return plain
-
-
-def _at_best_epoch(model: nn.Module, base: Base, trained: Trained) -> float | None:
-    if not trained.best:
-        return None
-    best = copy.deepcopy(model)
-    best.load_state_dict(trained.best)
-    return evaluate(best, base.data.test, base.data.task).primary
 
 
 def recalibrate_bn(model: nn.Module, batches: list[tuple[Tensor, Tensor]]) -> int:

@@ -16,7 +16,7 @@ from suites.faults import meant
 
 from ..data.datasets import Dataset, divide, read
 from ..data.reader import Source
-from ..errors import DataError, ModelError
+from ..errors import DataError, ModelError, fault
 from ..models.checkpoint import local_checkpoint
 from ..models.fit import fresh
 from ..plan.jobs import DenseJob, EarlyJob, PreparedJob, Standpoint
@@ -138,10 +138,7 @@ class Workspace:
         data = self.dataset(job)
         meta = wanted(read_json, self._done(job))
         if meta["dataset_digest"] != data.digest:
-            raise DataError(
-                f"the images of {data.name} are not those that {job} was trained on; bring them "
-                "back, or give the new ones a results folder of their own (--results)"
-            )
+            raise DataError(fault("other_images", name=data.name, job=job))
         model = self._model(job, data, meta["sha256"])
         network = self.trace(job, model, data)
         verify(network.model, network.inputs, network.structure)

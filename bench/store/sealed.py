@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from reports.records import RecordError
 from reports.seal import Unsealed, check_file, seal, seal_file, seal_json, unseal
 
-from ..errors import StoreError
+from ..errors import StoreError, fault
 
 T = TypeVar("T")
 DAMAGED, LOG = "damaged", "log.txt"
@@ -170,10 +170,7 @@ def wanted(read: Callable[[Path], T | None], path: Path) -> T:
     """
     content = read(path)
     if content is None:
-        raise StoreError(
-            f"{path} is gone, or was damaged and set aside, since this run began; run the same "
-            "command again: it will be made anew"
-        )
+        raise StoreError(fault("gone", path=path))
     return content
 
 

@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 
 from reports.records import Record, RecordError, parse_record
 
-from ..errors import StoreError
+from ..errors import StoreError, fault
 from .sealed import DAMAGED, LOG, read_checked, write_atomically
 
 
@@ -77,10 +77,7 @@ class Store:
             holder = ""
             with suppress(OSError, ValueError):
                 holder = (self.root / ".holder").read_text()
-            raise StoreError(
-                f"another run (process {holder or 'unknown'}) is working on {self.root}; wait for "
-                "it, or give this one another folder with --results"
-            ) from error
+            raise StoreError(fault("lock", holder=holder or "unknown", root=self.root)) from error
         except OSError as error:
             lock.release()
             raise StoreError(f"{self.root} cannot be written: {error.strerror}") from error

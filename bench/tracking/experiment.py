@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from reports.records import Record, content_key
 from suites import AnySuite, resolved
 
+from ..errors import fault
 from . import connection, fields
 from .links import PLACE, run_page, suite_links, view
 
@@ -171,9 +172,7 @@ class Experiment:
             self.client.restore_experiment(experiment.experiment_id)
         if self.uri == connection.local_uri(root) and experiment.artifact_location != location:
             raise connection.TrackingError(
-                f"{self.uri} was made when its folder stood elsewhere (artifacts in "
-                f"{experiment.artifact_location}); delete that mlflow.db and run the same command "
-                "again"
+                fault("moved_store", uri=self.uri, artifact_location=experiment.artifact_location)
             )
         note = fields.short(self.suite.description, fields.TAG_LIMIT)
         self.client.set_experiment_tag(experiment.experiment_id, NOTE, note)

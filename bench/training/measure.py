@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from reports.records import Accuracy
 
 from ..data.datasets import Dataset, Images
+from ..errors import fault
 from ..tasks.task import Tally, Task
 
 
@@ -44,10 +45,7 @@ def accuracy(model: nn.Module, data: Dataset) -> Accuracy:
     validation = evaluate(model, data.validation, task) if len(data.validation) else None
     for split, tally in (("test", test), ("validation", validation)):
         if tally and not math.isfinite(tally.loss):
-            raise FloatingPointError(
-                f"the loss on the {split} images is {tally.loss}: the network's outputs are no "
-                "numbers any more; a lower learning rate is the usual cure"
-            )
+            raise FloatingPointError(fault("no_finite_loss", split=split, loss=tally.loss))
     return Accuracy(
         top1=test.primary,
         top5=test.top5,

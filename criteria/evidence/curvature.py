@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from ..lazy import Tensor, graph, nn, torch
 from ..network.member import convolutions, kind_of, norms
-from .layer_hooks import Made
+from .backward import Made
 
 Function = Callable[[Tensor], Tensor]
 Terms = Sequence[tuple["graph.GradientEdge", Tensor]]
@@ -90,17 +91,14 @@ def recording(model: nn.Module) -> Iterator[list[Placed]]:
     """
     made: list[Placed] = []
 
-    def record(name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            edge = graph.get_gradient_edge(output)
-            made.append(Placed(module, inputs[0], output, output._version, name, edge))
-
-        return hook
+    def record(name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        edge = graph.get_gradient_edge(output)
+        made.append(Placed(module, inputs[0], output, output._version, name, edge))
 
     with ExitStack() as hooks:
         for name, module in model.named_modules():
             if type(module) in layer_types() + norms() and module.weight is not None:
-                hooks.enter_context(module.register_forward_hook(record(name)))
+                hooks.enter_context(module.register_forward_hook(partial(record, name)))
         yield made
 
 

@@ -5,8 +5,8 @@ from typing import Literal
 
 from ..criterion import Criterion
 from ..errors import NotApplicable
+from ..evidence.backward import LayerHooks
 from ..evidence.batch import Batch
-from ..evidence.layer_hooks import LayerHooks
 from ..evidence.needs import Need
 from ..lazy import Tensor, torch
 from ..network.member import Group, Member

@@ -12,7 +12,7 @@ from ..lazy import Tensor
 from ..network.member import Member
 from ..options import Only
 from ..registry import register
-from .signed import SignedOptions, SignedScores
+from .oba import SignedOptions, SignedScores
 
 
 class CurvatureOptions(SignedOptions):

@@ -22,12 +22,10 @@ def deployed(results: Results) -> pd.DataFrame:
             rows += [[one.deployment, *of, *one.numbers.values()] for one in done.latency]
     frame = pd.DataFrame(rows, columns=[*LABELS, "top1", "dense_top1", *NUMBERS])
     means = frame.astype(dict.fromkeys(NUMBERS, float)).groupby(LABELS, sort=False).mean()
-    order = {
-        "deployment": [one.title for one in results.suite.measure.deployments],
-        "method": results.suite.method_names,
-    }
+    order = [one.title for one in results.suite.measure.deployments] + results.suite.method_names
+    rank = {name: at for at, name in enumerate(order)}
     return means.reset_index().sort_values(
         LABELS,
-        key=lambda one: one.map(order[one.name].index) if one.name in order else one,
+        key=lambda one: one.map(rank).fillna(-1) if one.name in ("deployment", "method") else one,
         ignore_index=True,
     )

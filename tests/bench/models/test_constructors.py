@@ -54,6 +54,11 @@ class Dict(Net):
         return {"scores": self.body(x)}
 
 
+class Mapping(Net):
+    def forward(self, x):
+        return {"logits": self.body(x)}
+
+
 class InTraining(Net):
     def forward(self, x):
         return (self.body(x), x) if self.training else self.body(x)
@@ -150,11 +155,11 @@ def test_weights_are_drawn_from_the_seed_alone() -> None:
         ("Nett", {}, r"did you mean Net\?.*there are .*Sized"),
         ("Net", {"widht": 3}, r"'widht' \(did you mean width\?\); it takes num_classes, in_chans"),
         ("Deep", {}, r"asks for depth, .*classes, channels, image_size.*`options`"),
-        ("raises", {}, r"nets15.py, line 52: KeyError: 'depth'"),
-        ("leaves", {}, r"nets15.py, line 60: SystemExit: no GPU"),
+        ("raises", {}, r"nets15.py, line 57: KeyError: 'depth'"),
+        ("leaves", {}, r"nets15.py, line 65: SystemExit: no GPU"),
         ("function", {}, r"gives a builtin_function_or_method, not an nn.Module"),
         ("instance", {}, r"it is a Linear; name a class"),
-        ("Dict", {}, r"a dict of 'scores', not logits alone"),
+        ("Dict", {}, r"a dict of 'scores', not logits"),
         ("InTraining", {}, r"in training a tuple, not logits"),
         ("fixed", {}, r"inputs \[2, 1, 8, 8\].*expected input.* to have 3 channels, but got 1"),
         ("seven", {}, r"outputs \[2, 7\], not \[2, 5\].*num_classes"),
@@ -167,7 +172,7 @@ def test_what_does_not_fit_is_said(name: str, options: dict[str, Any], said: str
 
 def test_logits_may_stand_in_a_mapping() -> None:
     """The task takes them out, where it trains, measures and scores."""
-    found = built("nets15:Dict")(torch.randn(2, 1, 8, 8))
+    found = built("nets15:Mapping")(torch.randn(2, 1, 8, 8))
     targets = torch.zeros(2, dtype=torch.long)
     assert CLASSIFICATION.outputs(found) is found["logits"]
     assert CLASSIFICATION.loss(found, targets) == CLASSIFICATION.loss(found["logits"], targets)

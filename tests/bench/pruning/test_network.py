@@ -74,7 +74,7 @@ def test_budgets_as_people_write_them(
 @pytest.mark.parametrize(
     ("budget", "says"),
     [
-        ({}, "give one of macs, params, channels, weights .* speedup"),
+        ({}, "give one of macs, params, channels, latency, memory, weights .* speedup"),
         ({"macs": 0.5, "params": 0.5}, "give one of"),
         ({"flops": 0.5}, "give one of"),
         ({"macs": 0}, r"a share is in \(0, 1\]"),
