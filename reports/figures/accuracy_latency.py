@@ -35,7 +35,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         ax.axhline(shown["dense_top1"].mean(), **DASHED)
         ax.axvline(shown["dense_ms"].mean(), **DASHED)
         ax.autoscale_view()
-        ax.set_title(f"{problem} · {deployment}")
+        ax.set_title(f"{problem} · {deployment.replace(', ', ' · ', 1)}")
         ax.set_xlabel("ms a batch")
     for ax in axes[:: len(places)]:
         ax.set_ylabel(spoken().axis)
