@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from .faults import fault, meant, no_such, none_of
 from .method import MethodSpec, matched_name
@@ -234,13 +234,6 @@ class Suite(AnySuite):
     train_accuracy: bool = False  # evaluate on the training split as well, without augmentation
     keep: Literal["networks"] | None = None  # the pruned network of every trial, beside its record
     analysis: Analysis
-
-    @model_validator(mode="before")
-    @classmethod
-    def _moved(cls, given: Any) -> Any:
-        if isinstance(given, Mapping) and "latency" in given:
-            raise ValueError(fault("latency"))
-        return given
 
     def faults(self) -> Iterator[str]:
         yield from super().faults()

@@ -48,7 +48,7 @@ def show_plan(
         jobs = [job for job in todo if job.kind == name]
         works.append(work_of(jobs, throughput, data_root, store))
         count = f"{len(pending)} of {len(planned.trials)}" if name == "trials" else str(len(jobs))
-        what = SAID("kinds", name, fidelity=fidelity, masks=masks)
+        what = SAID("kinds", name, fidelity=fidelity, masks=masks, jobs=jobs)
         rows.append((name, count, *_cells(works[-1]), what))
     if pending:
         print_table(console, ("", "to do", *WORK, "what it is"), rows)

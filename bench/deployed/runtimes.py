@@ -3,7 +3,6 @@
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import version
@@ -21,15 +20,8 @@ from ..errors import ExportError
 from ..export.runtimes import resized, run_onnx, tensors, to_onnx
 
 Run = Callable[[], Any]
+Loaded = tuple[Run, int]  # a forward pass of a batch; bytes of weights and buffers, or of its file
 TORCH = ("eager", "compile")
-
-
-@dataclass(frozen=True, eq=False)
-class Loaded:
-    """A network in a runtime."""
-
-    run: Run  # one forward pass of one batch
-    file_bytes: int  # of its weights and buffers, or of its ONNX file
 
 
 @contextmanager
@@ -63,7 +55,7 @@ def load(
             _write(model, inputs, file, deployment)
             size = sum(one.stat().st_size for one in Path(folder).iterdir())
             opened = partial(_open, file, batch, deployment)
-        return [Loaded(opened(), size) for _ in range(copies)]
+        return [(opened(), size) for _ in range(copies)]
 
 
 def load_each(

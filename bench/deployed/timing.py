@@ -31,7 +31,7 @@ def compare_latency(dense: Loaded, pruned: Loaded, copy: Loaded, deployment: Dep
 
     Timed until it can be relied on, whatever the ratio; no round is left out.
     """
-    runs, (least, most) = [one.run for one in (dense, pruned, copy)], BATCHES
+    runs, (least, most) = [run for run, _ in (dense, pruned, copy)], BATCHES
     orders = cycle(permutations(range(len(runs))))
     with FileLock(LOCK), threads(deployment.threads):
         _round(runs, orders, 1)  # to warm up
@@ -53,7 +53,7 @@ def compare_latency(dense: Loaded, pruned: Loaded, copy: Loaded, deployment: Dep
                 percentiles_ms=(tenths[0], tenths[4], tenths[8]),
                 ratios=[kept / whole for whole, kept, _ in fastest],
                 aa_ratio=median(again / whole for whole, _, again in fastest),
-                file_bytes=(pruned.file_bytes, dense.file_bytes),
+                file_bytes=(pruned[1], dense[1]),
             )
             if found.reliable:
                 break

@@ -14,21 +14,18 @@ def deployed(results: Results) -> pd.DataFrame:
 
     Columns: `LABELS`, `top1`, `dense_top1` (of the primary metric) and `NUMBERS` of `Latency`.
     """
-    rows = []
+    rows, scale = [], spoken().scale
     for record in results.records:
-        done, labels = record.measurements, record.labels
-        for found in done.latency if done else ():
-            of = [found.deployment, labels.problem, labels.recovery, labels.method, labels.budget]
-            top1 = [spoken().scale * one.top1 for one in (done.pruned, done.dense)] if done else []
-            rows.append([*of, *top1, *found.numbers.values()])
+        if (done := record.measurements) is not None:
+            labels, top1 = record.labels, [scale * done.pruned.top1, scale * done.dense.top1]
+            of = [labels.problem, labels.recovery, labels.method, labels.budget, *top1]
+            rows += [[one.deployment, *of, *one.numbers.values()] for one in done.latency]
     frame = pd.DataFrame(rows, columns=[*LABELS, "top1", "dense_top1", *NUMBERS])
-    order = [one.title for one in results.suite.measure.deployments]
-    frame["deployment"] = pd.Categorical(frame["deployment"], order)
-    numbers = frame.columns[len(LABELS) :]
-    frame[numbers] = frame[numbers].astype(float)
-    return (
-        frame.groupby(LABELS, sort=False, observed=True)
-        .mean()
-        .reset_index()
-        .sort_values(["deployment", "problem", "recovery"], kind="stable", ignore_index=True)
+    means = frame.astype(dict.fromkeys(NUMBERS, float)).groupby(LABELS, sort=False).mean()
+    order = [one.title for one in results.suite.measure.deployments] + results.suite.method_names
+    rank = {name: at for at, name in enumerate(order)}
+    return means.reset_index().sort_values(
+        LABELS,
+        key=lambda one: one.map(rank).fillna(-1) if one.name in ("deployment", "method") else one,
+        ignore_index=True,
     )

@@ -13,7 +13,7 @@ from .panels import MANY, by_panel, entries, legend, tiled
 from .plot import Plot
 from .style import DASHED, ONE_COLUMN, TWO_COLUMNS, Look
 
-_ACROSS = 4  # deployments beside one another; more are in the table
+_ACROSS = 3  # deployments beside one another; more are in the table
 
 
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
@@ -37,6 +37,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         ax.autoscale_view()
         ax.set_title(f"{problem} · {deployment.replace(', ', ' · ', 1)}")
         ax.set_xlabel("ms a batch")
+    for ax in axes[:: len(places)]:
         ax.set_ylabel(spoken().axis)
     legend(figure, [*entries(there, looks), Line2D([], [], label="dense, mean", **DASHED)])
     yield plotted("accuracy_latency", figure, data, results, recovery=results.recoveries[-1])

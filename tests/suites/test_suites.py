@@ -139,6 +139,21 @@ FAULTS: list[tuple[str, dict[str, Any], list[str]]] = [
         {"analysis": {"control": "l1", "cost": "weights_ratio"}},
         ["analysis.cost = weights_ratio", "budgets.weights"],
     ),
+    (
+        "latency of layers that are compiled",
+        {"budgets": {"latency": [0.5]}, "measure": {"deployed": ["compile", "eager"]}},
+        ["measure.deployed", "name eager, onnxruntime or openvino first"],
+    ),
+    (
+        "latency while a method trains",
+        {
+            "budgets": {"latency": [0.5]},
+            "methods": ["l1", {"criterion": "l2", "iterative": {"steps": 2, "recover": "tiny"}}],
+        },
+        ["methods.1", "budgets.latency", "macs, params or channels"],
+    ),
+    ("a runtime twice", {"measure": {"deployed": ["eager", "eager"]}}, ["deployed: each once"]),
+    ("no such runtime", {"measure": {"deployed": ["tvm"]}}, ["measure.deployed", "'eager'"]),
     ("no budget", {"budgets": {"macs": []}}, ["budgets.macs", "at least 1"]),
     ("budget above one", {"budgets": {"macs": [0.5, 1.5]}}, ["budgets.macs.1 = 1.5", "equal to 1"]),
     ("budget of zero", {"budgets": {"params": [0]}}, ["budgets.params.0 = 0", "greater than 0"]),

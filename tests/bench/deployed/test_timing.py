@@ -42,7 +42,7 @@ def compared(clock: Clock, dense: Cost, pruned: Cost) -> Latency:
             clock.moved_by.append(name)
             clock.now += cost(clock.now)
 
-        return Loaded(run, 100 * name)
+        return run, 100 * name
 
     networks = [loaded(*one) for one in enumerate((dense, pruned, dense), 1)]
     return compare_latency(*networks, Deployment(batch=8))
