@@ -48,21 +48,10 @@ def argument(name: str) -> Any:
 
 
 RESULTS, DATA = Path("results"), Path("data")
-Results = Annotated[
-    Path, typer.Option("--results", envvar="BENCH_RESULTS", help="Folder that results go to.")
-]
-DataRoot = Annotated[
-    Path, typer.Option("--data-root", envvar="BENCH_DATA_ROOT", help="Folder that datasets lie in.")
-]
-Plugins = Annotated[
-    list[Path],
-    typer.Option(
-        "--plugin", metavar="FILE", help="Python file that registers criteria, models, datasets."
-    ),
-]
-Methods = Annotated[
-    str, typer.Option("--methods", metavar="A,B", help="Only these methods of the suite.")
-]
+Results = Annotated[Path, option("all.results")]
+DataRoot = Annotated[Path, option("all.data_root")]
+Plugins = Annotated[list[Path], option("all.plugins")]
+Methods = Annotated[str, option("all.methods")]
 
 
 @dataclass(frozen=True, kw_only=True)

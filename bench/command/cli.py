@@ -296,10 +296,7 @@ def pull(
 
 
 @app.command()
-def ui(
-    results: Results = RESULTS,
-    port: Annotated[int, option("ui.port")] = 5000,
-) -> None:
+def ui(results: Results = RESULTS, port: Annotated[int, option("ui.port")] = 5000) -> None:
     """Open the MLflow UI on the results; stop it with Ctrl-C."""
     from ..tracking.connection import ui_command, ui_environment
     from ..tracking.links import home, in_lines, links_of_all

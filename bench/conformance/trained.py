@@ -207,9 +207,7 @@ def _spearman(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def check(
-    name: str,
-    results: Path = Path("results"),
-    tell: Callable[[str], None] = lambda step: None,
+    name: str, results: Path = Path("results"), tell: Callable[[str], None] = lambda step: None
 ) -> list[Finding]:
     """Run a registered criterion on tiny networks of every family and on a trained one.
 

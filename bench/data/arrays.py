@@ -92,8 +92,7 @@ def read_arrays(
     def split(pixels: Tensor, labels: Tensor) -> Split:
         sized, labels = resized(pixels, size).to(source.device), labels.to(source.device)
         return Split(
-            labels,
-            lambda chosen: ArrayImages(sized, labels, chosen, normalize, white, shift, flip),
+            labels, lambda chosen: ArrayImages(sized, labels, chosen, normalize, white, shift, flip)
         )
 
     train, test = (split(*part) for part in parts)

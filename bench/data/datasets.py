@@ -48,11 +48,7 @@ class Dataset:
 
 
 def load_dataset(
-    spec: DatasetSpec,
-    data_root: Path,
-    cache: Path,
-    download: bool = False,
-    threads: int = THREADS,
+    spec: DatasetSpec, data_root: Path, cache: Path, download: bool = False, threads: int = THREADS
 ) -> Dataset:
     """A dataset by name, on the CPU, in the one split that is nobody's own.
 

@@ -86,7 +86,9 @@ def keep(
     held = {f"input.{at}": each for at, each in enumerate(one)}
     held |= {f"output.{at}": each for at, each in enumerate(found)}
     written(folder / CHECK, save(held))
-    recipe["sha256"] = _sha256(folder / WEIGHTS)
+    beside = (WEIGHTS, CHECK, *recipe["files"].values())
+    recipe["beside"] = {name: _sha256(folder / name) for name in beside}
+    recipe["sha256"] = recipe["beside"][WEIGHTS]
     lines = ",\n".join(f' "{key}": {json.dumps(value)}' for key, value in recipe.items())
     written(folder / RECIPE, seal_json(f"{{\n{lines}\n}}", RECIPE))
     _rebuilt(folder, recipe, None if constructor else model)
@@ -102,7 +104,7 @@ def kept(folder: Path, model: nn.Module | None = None) -> nn.Module:
     from safetensors.torch import load_file
 
     recipe = read_recipe(folder)
-    model = model or _constructed(folder, recipe)
+    model = _constructed(folder, recipe) if model is None else model
     then = {name: [*one.shape] for name, one in load_file(folder / WEIGHTS).items()}
     then |= {name: then[first] for name, first in recipe["shared"].items()}
     then |= recipe["unpruned_shapes"]
@@ -118,16 +120,16 @@ def kept(folder: Path, model: nn.Module | None = None) -> nn.Module:
 
 
 def read_recipe(folder: Path) -> dict[str, Any]:
-    """The recipe in a folder; ExportError where it or the weights are not what was written."""
+    """The recipe in a folder; ExportError where a file there is not what was written."""
     try:
         recipe = json.loads(unseal((folder / RECIPE).read_bytes(), RECIPE))
-        weights = _sha256(folder / WEIGHTS)
+        found = {name: _sha256(folder / name) for name in recipe["beside"]}
     except OSError as error:
         raise ExportError(f"no network is kept in {folder}: {error}") from error
     except (Unsealed, ValueError) as error:
         raise ExportError(f"{folder / RECIPE} was damaged or edited: {error}") from error
-    if weights != recipe["sha256"]:
-        raise ExportError(f"{folder / WEIGHTS} was damaged or edited: it has another SHA-256")
+    if wrong := [name for name, digest in recipe["beside"].items() if found[name] != digest]:
+        raise ExportError(f"{folder / wrong[0]} was damaged or edited: it has another SHA-256")
     return recipe
 
 

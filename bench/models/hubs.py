@@ -13,9 +13,8 @@ from suites.faults import meant
 from suites.problem import ModelSpec
 
 from ..errors import ModelError
-from .constructors import Call, call, fitting, found, refuse_unknown
+from .constructors import Call, call, fitting, refuse_unknown
 
-CLASSIFIER = "transformers:AutoModelForImageClassification"
 _OFF = {"use_cache"}  # of what generates
 _SIZES = {"num_labels", "num_channels", "image_size", "vocab_size", "max_position_embeddings"}
 LIBRARIES = {"timm": "timm", "hf": "transformers"}  # by extra
@@ -56,12 +55,8 @@ def from_transformers(spec: ModelSpec, shape: Mapping[str, Any]) -> Call:
     Raises:
         ModelError: no such network or option.
     """
-    library, name = _library("hf"), spec.name.partition(":")[2]
-    types = library.CONFIG_MAPPING
-    kind = None if name in types else getattr(library, name, None)
-    if kind is None and name not in types:
-        raise ModelError(f"transformers has no {name!r}{meant(name, types)}")
-    config = types[name] if kind is None else kind.config_class
+    kind = _class(spec.name)
+    config = kind.config_class
     given = config.from_pretrained(_folder(spec)).to_diff_dict() if _folder(spec) else {}
     options = {"attention": "heads", **spec.options}
     known = [*config().to_dict(), "num_labels", "attention"]
@@ -69,19 +64,29 @@ def from_transformers(spec: ModelSpec, shape: Mapping[str, Any]) -> Call:
     sizes = {**fitting({*known} & _SIZES, shape), **dict.fromkeys({*known} & _OFF, False)}
     unit = options.pop("attention")
     configured = call(f"transformers:{config.__name__}", **{**given, **sizes, **options})
-    place = f"transformers:{name}" if kind else f"{CLASSIFIER}.from_config"
+    place = f"transformers:{kind.__name__}"
     logits = call("bench.models.adapters:logits_alone", model=call(place, config=configured))
     return call("bench.models.adapters:adapted", model=logits, unit=unit)
 
 
 def load_folder(model: nn.Module, spec: ModelSpec) -> None:
     """Fill a network from a folder of `save_pretrained`; what has other classes stays as it is."""
-    name = spec.name.partition(":")[2]
-    kind = CLASSIFIER if name in _library("hf").CONFIG_MAPPING else f"transformers:{name}"
-    given = found(f"{kind}.from_pretrained")(
+    given = _class(spec.name).from_pretrained(
         _folder(spec), config=getattr(model, "config", None), ignore_mismatched_sizes=True
     )
     model.load_state_dict(given.state_dict())
+
+
+def _class(name: str) -> Any:
+    """Transformers' class by its name, or the image classifier of a type."""
+    library, name = _library("hf"), name.partition(":")[2]
+    types, classifiers = library.CONFIG_MAPPING, library.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING
+    if name in types and types[name] in classifiers:
+        kind = classifiers[types[name]]
+        return kind[0] if isinstance(kind, tuple) else kind
+    if not hasattr(getattr(library, name, None), "config_class"):
+        raise ModelError(f"transformers has no {name!r}{meant(name, types)} that sorts images")
+    return getattr(library, name)
 
 
 def _folder(spec: ModelSpec) -> str | None:

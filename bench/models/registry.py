@@ -56,7 +56,7 @@ def build_model(spec: ModelSpec, *, seed: int, **shape: int) -> nn.Module:
         # torch.manual_seed would also seed the generators of every GPU.
         torch.default_generator.manual_seed(seed)
         model = _built(spec, made)
-    if spec.checkpoint and Path(spec.checkpoint).is_dir():
+    if spec.checkpoint and spec.name.startswith("hf:") and Path(spec.checkpoint).is_dir():
         from .hubs import load_folder
 
         load_folder(model, spec)

@@ -135,12 +135,7 @@ class SelfAttention(nn.Module):
         return self.dense_heads
 
     def forward(
-        self,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        need_weights: bool = False,
-        **masked: Any,
+        self, query: Tensor, key: Tensor, value: Tensor, need_weights: bool = False, **masked: Any
     ) -> tuple[Tensor, None]:
         """Called like `nn.MultiheadAttention` with batch_first; the weights are not returned.
 

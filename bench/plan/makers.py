@@ -20,6 +20,7 @@ from ..data.download import file_sha256
 from ..data.known import task_of
 from ..errors import ModelError, PlanError, fault
 from ..models import code_of
+from ..store.sealed import file_digests
 from . import jobs
 from .refusals import off_the_road, refuse_misfits, refuse_no_batch, too_short, unfit_training
 from .uses import CriterionSpec, PhaseUse
@@ -306,6 +307,6 @@ def _checkpoint_hash(model: ModelSpec) -> str | None:
 @cache
 def _file_hash(path: Path, model: str) -> str:
     try:
-        return file_sha256(path)
+        return content_key(file_digests(path)) if path.is_dir() else file_sha256(path)
     except OSError as error:
         raise ModelError(f"checkpoint of {model}: {path}: {error.strerror}") from error

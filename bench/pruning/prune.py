@@ -210,10 +210,7 @@ def prune(
             count_macs(network.model, network.inputs),
             count_params(network.model),
             _by_place(model, example_inputs),
-            {
-                **changes(network.model, pruned),
-                "kept": network.kept_by_layer(choice.removed),
-            },
+            {**changes(network.model, pruned), "kept": network.kept_by_layer(choice.removed)},
             check=check,
         )
         if check and abs(check.off) > CLOSE:

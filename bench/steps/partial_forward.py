@@ -20,10 +20,7 @@ from criteria.network.member import convolutions
 
 # Layers whose output channel is zero once its weights are, and whose other channels do not notice,
 # with the dimension of their channels. Exact types: a subclass may do anything.
-_CHANNELS: dict[type[nn.Module], int] = {
-    nn.Linear: -1,
-    **dict.fromkeys(convolutions(), 1),
-}
+_CHANNELS: dict[type[nn.Module], int] = {nn.Linear: -1, **dict.fromkeys(convolutions(), 1)}
 
 
 class _Kept:

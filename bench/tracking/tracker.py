@@ -79,10 +79,7 @@ class Tracker:
         self._statuses[record.key] = record.status
 
     def finish(
-        self,
-        status: str = "FINISHED",
-        report: Path | None = None,
-        found: Conclusions | None = None,
+        self, status: str = "FINISHED", report: Path | None = None, found: Conclusions | None = None
     ) -> None:
         """End the suite run (FINISHED, FAILED or KILLED).
 

@@ -49,10 +49,7 @@ def scores(suite: Suite, records: Sequence[Record], expected: Sequence[Labels]) 
 
 
 def cells(
-    trials: pd.DataFrame,
-    expected: Sequence[Labels],
-    level: float,
-    ended: Mapping[Labels, Outcome],
+    trials: pd.DataFrame, expected: Sequence[Labels], level: float, ended: Mapping[Labels, Outcome]
 ) -> pd.DataFrame:
     """One row a cell, in the order of the plan.
 

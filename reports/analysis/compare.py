@@ -54,11 +54,7 @@ class MethodDifference:
 
 @of_its_metric
 def compare_methods(
-    suite: Suite,
-    records: Sequence[Record],
-    expected: Sequence[Labels],
-    method: str,
-    reference: str,
+    suite: Suite, records: Sequence[Record], expected: Sequence[Labels], method: str, reference: str
 ) -> MethodDifference:
     """Compare two methods of a suite; arguments otherwise as `reports.build.build_report`."""
     comparison = Comparison("control", method, reference)

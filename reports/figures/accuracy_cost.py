@@ -142,11 +142,7 @@ def curves(results: Results, looks: Mapping[str, Look], cells: pd.DataFrame, nam
 
 
 def _panel(
-    ax: Axes,
-    panel: pd.DataFrame,
-    methods: list[str],
-    looks: Mapping[str, Look],
-    banded: list[str],
+    ax: Axes, panel: pd.DataFrame, methods: list[str], looks: Mapping[str, Look], banded: list[str]
 ) -> None:
     dense = panel[panel["method"] == DENSE].iloc[0]
     ax.axhline(dense["top1"], zorder=1, **DASHED)

@@ -92,11 +92,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
 
 
 def _panel(
-    ax: Axes,
-    curves: Mapping[str, pd.DataFrame],
-    name: str,
-    control: str,
-    looks: Mapping[str, Look],
+    ax: Axes, curves: Mapping[str, pd.DataFrame], name: str, control: str, looks: Mapping[str, Look]
 ) -> None:
     lines = {name: rows[rows["dot"] == ""] for name, rows in curves.items()}
     for rows in lines.values():

@@ -102,8 +102,5 @@ def _of_records(results: Results) -> dict[str, Found]:
         "points": (met, {"budgets": kept, "lost": lost}),
         "identical": ("partly" if apart else "yes", {"apart": apart}),
         "hardware": ("no" if missing else "yes", {"missing": missing, "changed": changed}),
-        "operations": (
-            "yes" if sure else "partly",
-            {"timed": timed, "bad": bad, "places": places},
-        ),
+        "operations": ("yes" if sure else "partly", {"timed": timed, "bad": bad, "places": places}),
     }

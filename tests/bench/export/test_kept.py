@@ -147,6 +147,10 @@ def emptied(folder: Path) -> None:
     (folder / RECIPE).write_text("")
 
 
+def checked_by_others(folder: Path) -> None:
+    (folder / "check.safetensors").write_bytes((folder / WEIGHTS).read_bytes())
+
+
 def without_weights(folder: Path) -> None:
     (folder / WEIGHTS).unlink()
 
@@ -158,6 +162,7 @@ def without_weights(folder: Path) -> None:
         (emptied, "pruning_recipe.json was damaged or edited"),
         (torn, "network.safetensors was damaged or edited"),
         (flipped, "network.safetensors was damaged or edited"),
+        (checked_by_others, "check.safetensors was damaged or edited"),
         (without_weights, r"no network is kept in .*network\.safetensors"),
     ],
 )

@@ -101,6 +101,13 @@ def test_heads_of_transformers_leave_whole(transformers: Any, unit: str, units: 
     assert examine(network) < 1e-9
 
 
+@pytest.mark.parametrize("name", ["deit", "DeiTForImageClassificationWithTeacher"])
+def test_types_with_several_classifiers_give_the_first(transformers: Any, name: str) -> None:
+    network = build_model(ModelSpec(name=f"hf:{name}", options=HF), seed=0, **SHAPE)
+    kind = "DeiTForImageClassification" if name == "deit" else name
+    assert type(network).__name__ == kind
+
+
 def test_a_folder_of_transformers_is_a_checkpoint(transformers: Any, tmp_path: Path) -> None:
     config = transformers.ViTConfig(**HF, image_size=16, num_channels=1, num_labels=3)
     given = transformers.ViTForImageClassification(config)

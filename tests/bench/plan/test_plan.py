@@ -262,6 +262,19 @@ def test_a_control_depends_on_the_path_whose_widths_it_takes() -> None:
 # --- names ----------------------------------------------------------------------------------------
 
 
+def test_a_folder_as_checkpoint_is_known_by_all_of_its_files(tmp_path: Path) -> None:
+    def key() -> str:
+        model = {"name": "resnet20", "checkpoint": str(tmp_path), "recipe": False}
+        makers._file_hash.cache_clear()
+        return plan_of(models=[model], bases=1).trials[0].key
+
+    (tmp_path / "config.json").write_text("{}")
+    first = key()
+    assert key() == first
+    (tmp_path / "model.safetensors").write_bytes(b"1")
+    assert key() != first
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
