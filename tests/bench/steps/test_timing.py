@@ -17,6 +17,7 @@ from bench.deployed import timing as clock
 from bench.errors import ExportError, StoreError
 from bench.plan.jobs import PathJob
 from bench.plan.plan import Plan, make_plan
+from bench.pruning import latency as latency_budget
 from bench.pruning.cost import count_params
 from bench.pruning.selection import InfeasibleBudget
 from bench.steps import paths, timing, trial
@@ -188,3 +189,46 @@ def test_every_deployment_is_measured_and_what_cannot_be_is_a_word(
             assert latency.percentiles_ms == tuple(sorted(latency.percentiles_ms or ()))
             kept, dense = latency.file_bytes
             assert 0 < (kept or 0) < (dense or 0)
+
+
+def test_a_budget_of_latency_is_in_the_record_with_what_was_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a machine whose time is parameters."""
+
+    def compare(dense: int, pruned: int, copy: int, deployment: Deployment) -> Latency:
+        ratio = pruned / dense
+        return Latency(batch_size=4, dense_ms=1, pruned_ms=ratio, ratios=[ratio], aa_ratio=1)
+
+    fake = {
+        "load": lambda model, *_, copies=1: [count_params(model)] * copies,
+        "load_each": lambda layers, *_: layers,
+        "fastest": lambda layers, _: [float(count_params(one)) for one in layers],
+        "compare_latency": compare,
+    }
+    for name, function in fake.items():
+        monkeypatch.setattr(latency_budget, name, function)
+    given = {"methods": ["l1", {"criterion": "taylor", "matched": ["l1"]}], "bases": 1}
+    given |= {"selection": {"tolerance": 0.2}, "budgets": {"latency": [0.8, 0.6]}}
+    plan = make(**given, measure={"deployed": [], "batch": [4]})
+    path = plan.trials[0].path
+    assert path.alone
+    assert "deployment" in path.identity
+    assert "deployment" not in make(**given | {"budgets": {"macs": [0.6]}}).trials[0].path.identity
+    assert go(tmp_path, plan) == {"done": 6}
+    for one in toy.records(tmp_path):
+        found = measured(one)
+        assert found.budget_check is not None
+        assert found.budget_check.asked == one.labels.budget
+        assert abs(found.budget_check.off) <= 0.05 or one.labels.matched_to
+        assert found.timed == found.budget_check.latency
+        assert found.latency == []
+    assert len(list((tmp_path / "tables").iterdir())) == 1
+
+
+def test_a_budget_of_memory_is_in_the_record_in_bytes(tmp_path: Path) -> None:
+    plan = make(methods=["l1"], bases=1, budgets={"memory": [0.7]}, measure={"deployed": []})
+    assert go(tmp_path, plan) == {"done": 1}
+    (record,) = toy.records(tmp_path)
+    kept, dense = measured(record).memory or (0, 1)
+    assert 0.6 <= kept / dense <= 0.7
