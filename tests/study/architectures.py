@@ -166,7 +166,8 @@ def row(subject: Subject) -> list[str]:
 
 def main(table: Path, page: Path, again: str = "") -> None:
     """Write the table as it grows, and the page that shows it."""
-    known = {one[0]: one for one in csv.reader(table.open())} if table.exists() else {}
+    there = csv.DictReader(table.open()) if table.exists() else ()
+    known = {one["network"]: [one.get(column) or "" for column in HEAD] for one in there}
     rows = []
     for at, subject in enumerate(SUBJECTS):
         if subject.name not in known or (again and again in subject.name):
