@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Literal, cast, get_args
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -21,6 +22,7 @@ from criteria.network.cut import verify
 from criteria.network.given import Given, given
 from criteria.registry import create, find, require
 from reports.records import BudgetCheck
+from suites.faults import explained
 from suites.protocol import Deployment
 
 from ..errors import BenchError, ExportError, fault
@@ -156,6 +158,7 @@ def prune(
     (16, 0.5)
     """
     axis, share = shares(budget)
+    place = _place(axis, deployed)
     selector = _selector(criterion, options, budget, scope, limits, steps)
     if schedule not in get_args(Shape) or not isinstance(steps, int) or steps < 1:
         raise BenchError(
@@ -197,7 +200,7 @@ def prune(
                 thresholds=axis == "threshold",
             )[share]
 
-        choice, check = meet(network, choose, rules, share, Deployment(**deployed))
+        choice, check = meet(network, choose, rules, share, place)
         if isinstance(choice, InfeasibleBudget):
             whole = ", ".join(f"{root} ({why})" for root, why in network.structure.refused.items())
             raise InfeasibleBudget(f"{choice}. Kept whole: {whole or 'nothing'}")
@@ -223,6 +226,19 @@ def prune(
             _refuse_missed(network, found, share, tolerance)
         plain.returned(pruned)
     return found
+
+
+def _place(axis: Axis, deployed: Mapping[str, Any]) -> Deployment:
+    """Where a latency is meant; BenchError where it is not said right, or of another axis."""
+    try:
+        place = Deployment.model_validate(dict(deployed))
+    except ValidationError as error:
+        raise BenchError(f"deployed: {explained(error, Deployment)}") from error
+    if deployed and axis != "latency":
+        raise BenchError(f"deployed says where a budget of latency is meant, not one of {axis}")
+    if place.runtime == "compile":
+        raise BenchError("deployed: single layers are not compiled; eager, onnxruntime, openvino")
+    return place
 
 
 def _refuse_missed(network: Network, found: Pruned, share: float, tolerance: float) -> None:

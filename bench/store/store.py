@@ -3,6 +3,7 @@
 results/records/KEY.json   the truth: one file a finished or failed trial
 results/bases|scores|paths shared work, by content hash; safe to delete, remade when needed
 results/timings            how long networks take, once for equal shapes; likewise
+results/tables             how long single layers take, for budgets of latency; likewise
 results/oracle             true loss changes of single units, of fidelity suites
 results/checkpoints        where a training stands; gone when its job is done
 results/networks/KEY       the pruned network of a trial, where it was kept: bench.load reads it

@@ -13,6 +13,7 @@ from torch import nn
 import bench
 from bench.deployed import timing
 from bench.deployed.runtimes import load, load_each
+from bench.errors import BenchError
 from bench.pruning import latency
 from bench.pruning.choose import selected
 from bench.pruning.cost import count_macs
@@ -226,3 +227,19 @@ def test_a_budget_of_memory_is_met_within_its_tolerance() -> None:
 def test_a_loaded_network_says_how_large_its_file_is() -> None:
     ((_, size),) = load(nn.Linear(3, 2), (torch.ones(1, 3),), Deployment())
     assert size == 4 * 8
+
+
+@pytest.mark.parametrize(
+    ("budget", "deployed", "said"),
+    [
+        ("latency", {"runtime": "tvm"}, "deployed: runtime = 'tvm'"),
+        ("latency", {"batch": 0}, "deployed: batch = 0"),
+        ("latency", {"runtime": "compile"}, "single layers are not compiled"),
+        ("macs", {"runtime": "eager"}, "not one of macs"),
+    ],
+)
+def test_where_a_latency_is_meant_is_said_right_or_refused(
+    budget: str, deployed: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(BenchError, match=said):
+        bench.prune(Small(), IMAGE, "l1", {budget: 0.5}, deployed=deployed)
