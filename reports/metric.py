@@ -25,7 +25,7 @@ class Metric(BaseModel, frozen=True, extra="forbid"):
     quality: str = "accuracy"  # what changes, in running text
     unit: str = "%"  # of shown values
     point: str = "point"  # of shown differences; one of them
-    scale: float = 100  # what records hold, times this, is shown
+    scale: float = 100.0  # what records hold, times this, is shown
     digits: int = 2  # of shown values, after the point
     least: float = 0  # of what records hold
     most: float = 1

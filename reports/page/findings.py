@@ -8,7 +8,7 @@ import pandas as pd
 
 from ..analysis.cells import failures as failures_of
 from ..analysis.results import Results
-from ..formats import counted, few, interval, points, shown
+from ..formats import counted, few, interval, points
 from ..metric import spoken
 from ..records import Record, budget_words
 from ..statistics import FEWEST_BASES
@@ -84,7 +84,7 @@ def _collapsed(rows: Sequence[Mapping[Any, Any]], control: str) -> Iterator[str]
     for row in rows:
         for problem, gap in row["collapses"].items():
             ahead, behind = (control, row["method"]) if gap < 0 else (row["method"], control)
-            far = f"{shown(abs(gap))} {spoken().points}"
+            far = f"{abs(gap):.3g} {spoken().points}"
             losses.append((-abs(gap), f"{behind} lies {far} behind {ahead} on {problem}"))
     if losses:
         yield f"Collapses: {few([said for _, said in sorted(losses)])}."

@@ -64,7 +64,7 @@ def test_same_records_give_the_same_bytes(
 def test_every_figure_has_its_formats_and_its_numbers(report: Path) -> None:
     names = ["accuracy_cost", "accuracy_cost_matched", "paired_differences"]
     names += ["paired_differences_matched", "score_cost", "rank_diagram", "profile"]
-    names += ["pairwise-none", "costs", "seed_noise"]
+    names += ["pairwise-none", "costs", "seed_noise", "accuracy_latency"]
     assert sorted(path.name for path in (report / "figures").iterdir()) == sorted(
         f"{name}.{kind}" for name in names for kind in ("csv", "pdf", "png", "svg")
     )
