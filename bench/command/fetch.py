@@ -12,11 +12,11 @@ from suites.problem import DatasetSpec, ModelSpec
 from suites.schema import AnySuite
 
 from ..data.datasets import load_dataset
-from ..data.download import file_sha256
 from ..data.known import find
 from ..errors import BenchError, ModelError
 from ..models.checkpoint import checkpoint_file, local_checkpoint
 from ..models.registry import TORCHVISION
+from ..store.sealed import file_sha256
 from ..terminal import say
 
 

@@ -1,6 +1,5 @@
 """Files from the web: checked, and whole or not there at all."""
 
-import hashlib
 import http.client
 import socket
 import urllib.error
@@ -43,9 +42,3 @@ def download(url: str, file: Path, sha256: str) -> None:
         raise DownloadError(fault("unreachable", url=url, reason=reason, file=file)) from error
     finally:
         socket.setdefaulttimeout(usual)
-
-
-def file_sha256(file: Path) -> str:
-    """SHA-256 of a file's content, in hex."""
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -7,7 +7,6 @@ it is `rebuild.txt`, which people get as a script that needs nothing of this pro
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import runpy
@@ -22,6 +21,7 @@ from criteria.network.given import copied
 from reports.seal import Unsealed, seal_json, unseal
 
 from ..errors import ExportError
+from ..store.sealed import file_sha256
 from .runtimes import apart, bound, needs, outputs, resized, written
 
 RECIPE, WEIGHTS, CHECK = "pruning_recipe.json", "network.safetensors", "check.safetensors"
@@ -74,7 +74,7 @@ def keep(
         "made_by": {"pruning-bench": version("pruning-bench"), "torch": torch.__version__},
         "class": class_of(model),
         "constructor": constructor,
-        "sources": {str(file): _sha256(file) for file in files.values()},
+        "sources": {str(file): file_sha256(file) for file in files.values()},
         "files": {name: _copy(folder, files[name]) for name in copies},
         "shared": shared,
     }
@@ -87,7 +87,7 @@ def keep(
     held |= {f"output.{at}": each for at, each in enumerate(found)}
     written(folder / CHECK, save(held))
     beside = (WEIGHTS, CHECK, *recipe["files"].values())
-    recipe["beside"] = {name: _sha256(folder / name) for name in beside}
+    recipe["beside"] = {name: file_sha256(folder / name) for name in beside}
     recipe["sha256"] = recipe["beside"][WEIGHTS]
     lines = ",\n".join(f' "{key}": {json.dumps(value)}' for key, value in recipe.items())
     written(folder / RECIPE, seal_json(f"{{\n{lines}\n}}", RECIPE))
@@ -123,7 +123,7 @@ def read_recipe(folder: Path) -> dict[str, Any]:
     """The recipe in a folder; ExportError where a file there is not what was written."""
     try:
         recipe = json.loads(unseal((folder / RECIPE).read_bytes(), RECIPE))
-        found = {name: _sha256(folder / name) for name in recipe["beside"]}
+        found = {name: file_sha256(folder / name) for name in recipe["beside"]}
     except OSError as error:
         raise ExportError(f"no network is kept in {folder}: {error}") from error
     except (Unsealed, ValueError) as error:
@@ -227,10 +227,6 @@ def _rebuilt(folder: Path, recipe: Mapping[str, Any], model: nn.Module | None) -
             f"by {difference:.1e} of its outputs' size; has its code changed?"
         )
     return made
-
-
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def call_of(build: Any, arguments: Mapping[str, Any]) -> Call:

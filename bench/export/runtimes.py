@@ -6,7 +6,7 @@ import inspect
 import io
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
@@ -16,7 +16,8 @@ from typing import Any
 from criteria.lazy import Tensor, nn, pytree, torch
 from criteria.network.modes import evaluated
 
-from ..errors import ExportError
+from ..errors import ExportError, StoreError
+from ..store.sealed import write_atomically
 
 Run = Callable[..., list[Tensor]]  # positional arguments -> all tensors of the output
 SIZES = (1, 3)  # of the batches that a file is checked on
@@ -149,15 +150,11 @@ def resized(inputs: Any, size: int) -> Any:
 
 def written(file: Path, content: bytes) -> None:
     """Write a whole file or none; ExportError where the disk is full or the folder is read-only."""
-    part = file.with_name(f".part-{file.name}")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        part.replace(file)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink()
-        raise ExportError(f"{file} cannot be written: {error.strerror or error}") from error
+        write_atomically(file, content)
+    except StoreError as error:
+        why = getattr(error.__cause__, "strerror", None) or error.__cause__
+        raise ExportError(f"{file} cannot be written: {why}") from error
 
 
 def _program(model: nn.Module, inputs: tuple[Any, ...]) -> Any:

@@ -14,8 +14,9 @@ from criteria.lazy import Tensor, nn, torch
 from reports.formats import few
 from suites.problem import ModelSpec
 
-from ..data.download import download, file_sha256
+from ..data.download import download
 from ..errors import ModelError
+from ..store.sealed import file_sha256
 
 # Where training scripts put the state dict, in the order in which it is looked for.
 NESTS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights")

@@ -16,11 +16,10 @@ from suites.method import FinetuningSpec, MethodSpec, PhaseSpec, named_presets
 from suites.problem import ModelSpec
 from suites.protocol import Rewind, pattern
 
-from ..data.download import file_sha256
 from ..data.known import task_of
 from ..errors import ModelError, PlanError, fault
 from ..models import code_of
-from ..store.sealed import file_digests
+from ..store.sealed import file_digests, file_sha256
 from . import jobs
 from .refusals import off_the_road, refuse_misfits, refuse_no_batch, too_short, unfit_training
 from .uses import CriterionSpec, PhaseUse

@@ -15,7 +15,7 @@ from criteria.source import PACKAGE
 from reports.records import Labels
 from suites import load_suite, resolved
 
-from ..store.sealed import read_json, set_aside, write_json
+from ..store.sealed import file_sha256, read_json, set_aside, write_json
 from ..store.store import Store
 from .jobs import ENGINE_VERSION
 from .outline import Outline
@@ -85,5 +85,5 @@ def recorded_suites(store: Store) -> dict[str, Recorded]:
 def _code(plugins: Sequence[Path]) -> str:
     """SHA-256 of the files as they are; what plugins import is not looked at."""
     files = [*sorted(PACKAGE.rglob("*.py")), *(one for one in plugins if one.is_file())]
-    digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    digests = map(file_sha256, files)
     return hashlib.sha256("".join([str(ENGINE_VERSION), *digests]).encode()).hexdigest()

@@ -1,12 +1,12 @@
 """What can be known before anything runs: data, checkpoints, groups and budgets out of reach."""
 
-import copy
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import torch
 
 from criteria import StructureError
+from criteria.network.given import copied
 from reports.formats import few
 from suites import Recipe
 
@@ -100,7 +100,7 @@ def _check_one_image(trial: Trial, recipe: Recipe, network: Network) -> None:
     one = network.inputs[0][:1]
     try:
         with torch.no_grad():
-            copy.deepcopy(network.model).train()(one)
+            copied(network.model).train()(one)
     except ValueError as error:
         raise ModelError(
             fault(

@@ -57,10 +57,16 @@ def cannot_write(path: Path, error: OSError) -> StoreError:
     )
 
 
+def file_sha256(file: Path) -> str:
+    """SHA-256 of a file's content, in hex."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
 def file_digests(folder: Path) -> dict[str, str]:
     """The SHA-256 of every file below a folder, by its path there."""
     return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        path.relative_to(folder).as_posix(): file_sha256(path)
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.suffix != ".pyc"
     }

@@ -17,9 +17,10 @@ from typer.testing import CliRunner
 from bench.command import fetch as fetching
 from bench.command.cli import app
 from bench.command.fetch import fetch, requirements
-from bench.data.download import DownloadError, download, file_sha256
+from bench.data.download import DownloadError, download
 from bench.errors import ModelError
 from bench.models.checkpoint import checkpoint_file, local_checkpoint
+from bench.store.sealed import file_sha256
 from suites import Suite
 from suites.problem import ModelSpec
 

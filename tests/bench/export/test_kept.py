@@ -229,7 +229,7 @@ def test_a_full_disk_is_said(
     def full(*_: object) -> None:
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ExportError, match="cannot be written: No space left on device"):
         pruned.save(tmp_path)
     assert not [*tmp_path.glob("*.safetensors"), *tmp_path.glob("*.json")]
