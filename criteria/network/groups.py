@@ -150,22 +150,36 @@ def _trace(model: nn.Module, example_inputs: Any) -> tuple[list[list[_Item]], se
             }
             return [items for _, items in groups], final
     except TooLong as error:
-        raise StructureError(
-            f"torch-pruning finds no end in following the channels of {type(model).__name__}, "
-            f"at {_last_edge(error)}; products of feature maps, and queries, keys and values that "
-            "are packed into one layer, are such places"
-        ) from None
+        said = f"finds no end in following the channels of {type(model).__name__}"
+        raise StructureError(_untraced(said, model, error)) from None
     except (ArithmeticError, AssertionError, AttributeError, LookupError, ValueError) as error:
-        raise StructureError(
-            f"torch-pruning cannot trace {type(model).__name__}: {type(error).__name__}: {error}"
-        ) from error
+        said = f"cannot trace {type(model).__name__} ({type(error).__name__}: {error})"
+        raise StructureError(_untraced(said, model, error)) from error
 
 
-def _last_edge(error: BaseException) -> str:
-    """Where torch-pruning was: the two layers or operations of the edge that it followed last."""
+def _untraced(said: str, model: nn.Module, error: BaseException) -> str:
+    """What torch-pruning cannot do, and between which layers it was then."""
     frames = (frame.f_locals for frame, _ in traceback.walk_tb(error.__traceback__))
-    edges = [held["new_dep"] for held in frames if "new_dep" in held]
-    return f"{edges[-1].source.name} -> {edges[-1].target.name}" if edges else "its first layer"
+    nodes = [held[key] for held in frames for key in ("node", "new_dep") if key in held]
+    if not nodes:
+        return f"torch-pruning {said}"
+    last = getattr(nodes[-1], "target", nodes[-1])  # of an edge, where it leads
+    names = {id(module): name for name, module in model.named_modules()}
+
+    def nearest(ends: str) -> str:
+        line = [last]
+        for one in line:  # it grows: breadth first
+            if id(one.module) in names:
+                return names[id(one.module)]
+            line += [each for each in getattr(one, ends) if each not in line]
+        return f"the network's {ends}"
+
+    before, after = nearest("inputs"), nearest("outputs")
+    where = before if before == after else f"{last.name}, between {before} and {after}"
+    return (
+        f"torch-pruning {said}, at {where}; products of feature maps, packed queries, keys and "
+        "values, shuffled channels, and maps added to a part of others are such places"
+    )
 
 
 def _reader(model: nn.Module, graph: Any) -> Callable[[Any], list[_Item]]:
