@@ -108,6 +108,28 @@ def test_masked_weights_stay_at_zero_and_are_counted(tmp_path: Path) -> None:
     assert counts["head"] == [int(found.masks["head"].sum()), 32 * 5]
 
 
+class Bound(Net):
+    """Its weights are made of others, in the ways that torch has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        nn.utils.parametrizations.weight_norm(self.first)
+        nn.utils.spectral_norm(self.depthwise)
+        nn.utils.prune.l1_unstructured(self.head, "weight", 0.5)
+
+
+@pytest.mark.parametrize("budget", [{"channels": 0.5}, {"weights": 0.25}])
+def test_weights_behind_masks_and_parametrizations_are_built_as_those_that_act(
+    budget: dict[str, float], tmp_path: Path
+) -> None:
+    found = bench.prune(trained(Bound()), IMAGES, "l1", budget)
+    found.save(tmp_path)
+    loaded = bench.load(tmp_path)
+    assert json.loads((tmp_path / RECIPE).read_text())["constructor"]["call"].endswith(":Bound")
+    assert loaded(IMAGES).equal(found.model.eval()(IMAGES))
+    assert [*loaded.state_dict()] == [*found.model.state_dict()]
+
+
 def test_half_precision_and_arguments_by_name(tmp_path: Path) -> None:
     class Two(nn.Module):
         def __init__(self) -> None:
