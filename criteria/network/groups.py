@@ -17,7 +17,7 @@ from ..errors import StructureError
 from ..lazy import Tensor, nn, pytree, torch
 from ..lazy import torch_pruning as tp
 from .deadline import TooLong, within
-from .given import normal
+from .given import normal, tensors
 from .member import Group, Member, Side, kind_of
 from .modes import eval_with_gradients
 
@@ -63,7 +63,8 @@ def find_structure(
     recurrent = [name for name, one in model.named_modules() if isinstance(one, nn.RNNBase)]
     refused |= dict.fromkeys(recurrent, "recurrent")
     if not groups:
-        why = "; ".join(f"{root}: {reason}" for root, reason in refused.items())
+        others = {one: f"torch-pruning knows no {kind}" for one, kind in _strange(model)}
+        why = "; ".join(f"{root}: {reason}" for root, reason in {**others, **refused}.items())
         raise StructureError(f"nothing in this network can be pruned ({why or 'no groups'})")
     return Structure(tuple(groups), refused)
 
@@ -136,6 +137,7 @@ def _trace(model: nn.Module, example_inputs: Any) -> tuple[list[list[_Item]], se
                 model,
                 plain,
                 forward_fn=lambda network, arguments: network(*arguments),
+                output_transform=tensors,
                 unwrapped_parameters=_bare_parameters(model),
                 customized_pruners=_own_pruners(model),
                 verbose=False,
@@ -234,6 +236,16 @@ def _bare_parameters(model: nn.Module) -> list[tuple[nn.Parameter, int]]:
             if wide:
                 found.append((parameter, wide[-1]))
     return found
+
+
+def _strange(model: nn.Module) -> list[tuple[str, str]]:
+    """Layers with weights of a kind that torch-pruning does not know, and the kind."""
+    bare = {id(parameter) for parameter, _ in _bare_parameters(model)}
+    return [
+        (name, type(module).__name__)
+        for name, module in model.named_modules()
+        if any(id(one) in bare and one.dim() > 1 for one in module.parameters(recurse=False))
+    ]
 
 
 def _own_pruners(model: nn.Module) -> dict[type, Any]:
