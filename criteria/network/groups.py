@@ -338,7 +338,8 @@ def _refuse_untrusted(
         if None in item.root_indices:
             raise _Refused(f"some channels of {name} have no root channel")
         if max(item.root_indices, default=0) >= len(items[0].indices):  # type: ignore[type-var, operator]
-            raise _Refused(f"{name} is coupled to more channels than {items[0].name} makes")
+            root = "it" if name == items[0].name else items[0].name
+            raise _Refused(f"{name} is coupled to more channels than {root} makes")
 
 
 def _group(items: list[_Item]) -> Group:

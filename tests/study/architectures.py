@@ -176,6 +176,14 @@ def row(subject: Subject) -> list[str]:
     return [subject.spec.partition("@")[0], str(subject.size), *cells, seconds, "; ".join(why)]
 
 
+def totals(rows: list[list[str]]) -> str:
+    """Of how many networks each question has its answer."""
+    counts = [f"{name}: {sum(bool(row[at]) for row in rows)}" for at, name in enumerate(HEAD)]
+    minutes = sum(float(row[HEAD.index("CPU s")]) for row in rows) / 60
+    asked = ", ".join(counts[2 : 2 + len(COLUMNS)])
+    return f"{len(rows)} networks in {minutes:.0f} minutes of one core. Answers: {asked}.\n"
+
+
 def cpu_seconds() -> float:
     """Of this process and of those that it started."""
     return sum(os.times()[:4])
@@ -194,11 +202,10 @@ def main(table: Path, page: Path, again: str = "") -> None:
         SUBJECTS[at] = Subject(subject.spec)  # its tensors may go
         with table.open("w", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows([HEAD, *rows])
-    text, mark = page.read_text(), "<!-- the table -->\n"
-    lines = [HEAD, ["---"] * len(HEAD), *rows]
-    page.write_text(
-        text.partition(mark)[0] + mark + "\n" + "\n".join(map(markdown_row, lines)) + "\n"
-    )
+    mark = "<!-- the table -->\n"
+    lines = map(markdown_row, [HEAD, ["---"] * len(HEAD), *rows])
+    parts = [page.read_text().partition(mark)[0] + mark, totals(rows), *lines]
+    page.write_text("\n".join(parts) + "\n")
 
 
 if __name__ == "__main__":
