@@ -57,7 +57,7 @@ def keep(
     from safetensors.torch import save
 
     if not all(isinstance(one, torch.Tensor) for one in inputs):
-        raise ExportError("a network is kept with example inputs that are tensors")
+        raise ExportError("a network is kept with example inputs that are tensors, by their place")
     model, first = copied(model).cpu().eval(), dict[int, str]()
     tensors = named_tensors(model)
     shared = {
@@ -82,7 +82,11 @@ def keep(
         recipe |= changes(_constructed(folder, recipe), model)
     written(folder / WEIGHTS, save(state))
     one = tuple(each.cpu().contiguous() for each in resized(inputs, 1))
-    found = [each.flatten()[:FIRST].clone() for each in outputs(model, one)]
+    try:
+        found = [each.flatten()[:FIRST].clone() for each in outputs(model, one)]
+    except Exception as error:  # of the user's forward
+        said = f"the network does not run on one image: {type(error).__name__}: {error}"
+        raise ExportError(said) from error
     held = {f"input.{at}": each for at, each in enumerate(one)}
     held |= {f"output.{at}": each for at, each in enumerate(found)}
     written(folder / CHECK, save(held))
@@ -208,7 +212,8 @@ def _constructed(folder: Path, recipe: Mapping[str, Any]) -> nn.Module:
         )
     code = runpy.run_path(str(REBUILD))
     try:
-        made: nn.Module = code["effective"](code["construct"](folder, recipe, call))
+        with torch.random.fork_rng(devices=[]):  # of what a constructor draws nothing is kept
+            made: nn.Module = code["effective"](code["construct"](folder, recipe, call))
     except Exception as error:  # of a user's constructor, or of what is not installed
         raise ExportError(
             f"{folder}: its constructor {call['call']} fails: {type(error).__name__}: {error}"
@@ -218,7 +223,8 @@ def _constructed(folder: Path, recipe: Mapping[str, Any]) -> nn.Module:
 
 def _rebuilt(folder: Path, recipe: Mapping[str, Any], model: nn.Module | None) -> nn.Module:
     """Raises ExportError where the outputs are not those kept."""
-    made: nn.Module = runpy.run_path(str(REBUILD))["rebuild"](folder, model)
+    with torch.random.fork_rng(devices=[]):
+        made: nn.Module = runpy.run_path(str(REBUILD))["rebuild"](folder, model)
     inputs, then = check(folder)
     found = outputs(made, inputs)
     difference = apart(then, [one.flatten()[:FIRST] for one in found])

@@ -55,7 +55,13 @@ def to_onnx(
         assert found is not None
         content = found.model_proto.SerializeToString()
     written(file, content)
-    return checked(model, inputs, file, run_onnx(file), found.model.opset_imports[""])
+    try:
+        with _refused("onnxruntime", "run"):
+            run = run_onnx(file)
+    except ExportError:
+        file.unlink()
+        raise
+    return checked(model, inputs, file, run, found.model.opset_imports[""])
 
 
 def to_torch_export(model: nn.Module, inputs: tuple[Any, ...], file: Path) -> Written:
@@ -173,7 +179,7 @@ def _batched(one: Any, size: int) -> bool:
 
 
 @contextmanager
-def _refused(by: str) -> Iterator[None]:
+def _refused(by: str, what: str = "write") -> Iterator[None]:
     """Exporters warn of themselves, and fail in many ways: the first lines say which."""
     try:
         with warnings.catch_warnings():
@@ -184,5 +190,5 @@ def _refused(by: str) -> Iterator[None]:
     except Exception as error:  # of torch, of onnxscript, of the user's forward
         first = " ".join((str(error).strip() or type(error).__name__).splitlines()[:2])
         raise ExportError(
-            f"{by} cannot write this network for batches of any size: {first}"
+            f"{by} cannot {what} this network for batches of any size: {first}"
         ) from error

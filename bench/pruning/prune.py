@@ -310,10 +310,11 @@ def _selector(
 
 
 def _by_place(model: nn.Module, example_inputs: Any) -> tuple[Any, ...]:
-    """One batch as positional arguments; a mapping may itself be one."""
+    """One batch as positional arguments; a mapping may itself be one, or be none of them."""
     if isinstance(example_inputs, Mapping):
         with suppress(TypeError):
-            return inspect.signature(model.forward).bind(**example_inputs).args
+            bound = inspect.signature(model.forward).bind(**example_inputs)
+            return (example_inputs,) if bound.kwargs else bound.args
         return (example_inputs,)
     return example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)
 
