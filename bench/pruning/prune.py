@@ -168,7 +168,8 @@ def prune(
     stops = None if steps == 1 else Schedule(steps, schedule)
     ignored = listed(ignored)
     generator = generator or torch.Generator().manual_seed(0)
-    held = list(batches)
+    with torch.random.fork_rng(devices=[]):  # by which a loader may shuffle
+        held = list(batches)
 
     def score(now: nn.Module, groups: Sequence[Group]) -> Sequence[Tensor]:
         values, _ = score_alone(now, create(criterion, groups, options, generator), held, loss)
