@@ -39,7 +39,7 @@ class ExportError(BenchError):
     """A network that cannot be kept, rebuilt, or written for another runtime."""
 
 
-def needed(extra: str, *packages: str, wrong: type[BenchError]) -> Any:
+def needed(extra: str, *packages: str, wrong: type[BenchError] = BenchError) -> Any:
     """The last of these packages, which an extra brings; raises `wrong` where one is missing."""
     try:
         return [import_module(one) for one in packages][-1]
