@@ -13,7 +13,7 @@ from criteria.network.deadline import within
 from suites.problem import ModelSpec, TaskSpec
 
 from ..errors import BenchError
-from ..models.fit import fresh
+from ..models.registry import fresh
 from ..pruning.cost import count_macs, count_params
 from ..pruning.network import Network
 from ..pruning.prune import prune

@@ -1,7 +1,7 @@
 """The paths from dense through all budgets: which units leave, or which single weights."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
 import torch
@@ -201,7 +201,7 @@ def load_masks(workspace: Workspace, job: PathJob, base: Base, budget: float) ->
 def rules_of(job: PathJob) -> Rules:
     """How this path turns scores into removed channels."""
     chosen = job.selection
-    limits = Limits(**{one.name: getattr(chosen, one.name) for one in fields(Limits)})
+    limits = Limits(**chosen.model_dump(include={*Limits.model_fields}))
     assert job.cost != "weights", "weights are masked, not removed"
     cost = "macs" if job.cost == "threshold" else job.cost
     return Rules(cost, cast(Scope, chosen.scope), limits, chosen.tolerance)

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from criteria.evidence.meter import Cost
-from criteria.network.cut import verify
 from reports.records import Accuracy, Epoch
 from suites.faults import meant
 
@@ -18,7 +17,7 @@ from ..data.datasets import Dataset, divide, read
 from ..data.reader import Source
 from ..errors import DataError, ModelError, fault
 from ..models.checkpoint import local_checkpoint
-from ..models.fit import fresh
+from ..models.registry import fresh
 from ..plan.jobs import DenseJob, EarlyJob, PreparedJob, Standpoint
 from ..pruning.cost import count_macs, count_params
 from ..pruning.network import Network
@@ -126,11 +125,9 @@ class Workspace:
         return Network.trace(model, data.noise(), [layers[name] for name in job.model.ignored])
 
     def base(self, job: DenseJob) -> Base:
-        """A stored base. Its groups are verified before anything is selected on it.
+        """A stored base, of a network that was found to be cut rightly before anything ran.
 
-        Raises:
-            DataError: the data are not those that it was trained on.
-            StructureError: removing channels does not equal zeroing them.
+        Raises DataError where the data are not those that it was trained on.
         """
         return _cached(self._bases, job.key, lambda: self._load(job))
 
@@ -141,7 +138,6 @@ class Workspace:
             raise DataError(fault("other_images", name=data.name, job=job))
         model = self._model(job, data, meta["sha256"])
         network = self.trace(job, model, data)
-        verify(network.model, network.inputs, network.structure)
         found = Base(
             network,
             data,

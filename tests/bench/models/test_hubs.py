@@ -16,8 +16,7 @@ from conftest import CLASSIFICATION
 from bench.errors import ModelError
 from bench.models import build_model, code_of
 from bench.models.constructors import called
-from bench.models.fit import fresh
-from bench.models.registry import constructor
+from bench.models.registry import constructor, fresh
 from bench.pruning.network import Network
 from bench.pruning.sound import examine
 from bench.tasks.known import find_task
