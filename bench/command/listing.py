@@ -27,7 +27,6 @@ PHASES: dict[str, Kind] = {
     "procedures": "procedure",
     "recoveries": "recovery",
 }
-_PLURAL = {kind: plural for plural, kind in PHASES.items()}
 LISTS = ("criteria", *PHASES, "presets", "suites", "models", "datasets", "recipes")
 
 
@@ -40,9 +39,8 @@ def listing(console: Console, what: str, plugins: Sequence[Path], name: str = ""
     """
     if what not in LISTS:
         raise BenchError(f"bench list: {no_such('list', what, LISTS)}")
-    if name and what not in ("criteria", "presets") and what not in PHASES:
-        told = ", ".join(("criteria", "presets", *PHASES))
-        raise BenchError(f"bench list {what} {name}: a name may follow {told}")
+    if name and what not in (told := ("criteria", "presets", *PHASES)):
+        raise BenchError(f"bench list {what} {name}: a name may follow {', '.join(told)}")
     if plugins:
         from ..plan.plugins import load_plugins
 
@@ -56,7 +54,7 @@ def listing(console: Console, what: str, plugins: Sequence[Path], name: str = ""
     elif what == "criteria":
         _criteria(console, name)
     elif what in PHASES:
-        _phases(console, PHASES[what], name)
+        _phases(console, what, name)
     else:
         from ..data.known import list_datasets
         from ..models import list_models
@@ -181,19 +179,19 @@ def _needs(entry: Entry) -> str:
     return (entry.needs.name or "").lower().replace("_", " ").replace("|", ", ") or "weights"
 
 
-def _phases(console: Console, kind: Kind, name: str) -> None:
+def _phases(console: Console, what: str, name: str) -> None:
     """All about each, as there are few, or about one."""
     with console.status("reading the phases"):
         from criteria.phases import find_phase, phases
 
-        entries = [find_phase(kind, name)] if name else phases(kind)
+        entries = [find_phase(PHASES[what], name)] if name else phases(PHASES[what])
     for one in entries:
         say(console, (one.name, "bold"))
         follows = getattr(one.type, "follows", None)
         on_its_way = {None: "", True: "takes the units chosen before", False: "chooses on its way"}
         _about(console, one, on_its_way[follows], whole=bool(name))
     if not name:
-        say(console, f"options with their meaning: bench list {_PLURAL[kind]} NAME")
+        say(console, f"options with their meaning: bench list {what} NAME")
 
 
 def _about(console: Console, one: Registered, what: str, *, whole: bool) -> None:

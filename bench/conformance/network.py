@@ -10,7 +10,8 @@ import torch
 from criteria import criteria
 from criteria.evidence.meter import PeakMemory
 from criteria.network.deadline import within
-from suites.problem import ModelSpec, TaskSpec
+from suites.problem import ModelSpec
+from suites.section import Chosen
 
 from ..errors import BenchError
 from ..models.fit import fresh
@@ -33,7 +34,7 @@ def built(spec: ModelSpec, classes: int, channels: int, image_size: int) -> Netw
         ModelError: it cannot be built, or does not fit such data.
         StructureError: it cannot be traced.
     """
-    task = find_task(TaskSpec(name="classification"))
+    task = find_task(Chosen(name="classification"))
     shape = {"classes": classes, "channels": channels, "image_size": image_size}
     noise = task.noise(shape, 2)
     return Network.trace(fresh(spec, 0, noise, task, **shape).eval(), noise)

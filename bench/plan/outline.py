@@ -2,22 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, Self
+from typing import Self
+
+from pydantic import BaseModel
 
 from reports.analysis.looks import Course, course
 from reports.records import Labels, Record
 from suites import FidelitySuite, Suite
 
 from ..store.store import Store
+from .jobs import Trial
 
 
-class Named(Protocol):
-    """A trial by its name, and the key of its record."""
+class RecordedTrial(BaseModel, frozen=True, extra="forbid"):
+    """The name of a trial and the key of its record."""
 
-    @property
-    def labels(self) -> Labels: ...
-    @property
-    def key(self) -> str: ...
+    key: str
+    labels: Labels
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Outline:
     """A suite and its trials, as far as reports go; of those that have run, see `recorded`."""
 
     suite: Suite | FidelitySuite
-    trials: Sequence[Named]
+    trials: Sequence[RecordedTrial | Trial]
 
     @property
     def expected(self) -> list[Labels]:
@@ -44,9 +45,8 @@ class Outline:
 
     def records(self, store: Store) -> list[Record]:
         """All records of these trials, under this suite's names for them."""
-        found = ((trial, store.record(trial.key)) for trial in self.trials)
         return [
             record.model_copy(update={"labels": trial.labels})
-            for trial, record in found
-            if record is not None
+            for trial in self.trials
+            if (record := store.record(trial.key)) is not None
         ]

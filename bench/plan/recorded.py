@@ -12,20 +12,12 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from criteria.source import PACKAGE
-from reports.records import Labels
 from suites import load_suite, resolved
 
 from ..store.sealed import file_sha256, read_json, set_aside, write_json
 from ..store.store import Store
 from .jobs import ENGINE_VERSION
-from .outline import Outline
-
-
-class RecordedTrial(BaseModel, frozen=True, extra="forbid"):
-    """The name of a trial and the key of its record."""
-
-    key: str
-    labels: Labels
+from .outline import Outline, RecordedTrial
 
 
 class Recorded(BaseModel, frozen=True, extra="forbid"):

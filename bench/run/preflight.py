@@ -54,7 +54,10 @@ def preflight(trials: Iterable[Trial], settings: Settings) -> dict[str, Examined
             splits[problem[0]] = Examined(len(data.test), data.classes)
             alone[problem] = len(data.train)
             seen[problem] = workspace.trace(base, workspace.fresh_model(base, data).eval(), data)
-            _examine(trial, seen[problem])
+            try:
+                examine(seen[problem])
+            except StructureError as error:
+                raise StructureError(f"{trial.labels.problem}: {error}") from error
             workspace.calibration(trial.at, data)
         for recipe in _recipes(trial) if problem in alone else ():
             if not recipe.drop_last and alone[problem] % recipe.batch_size == 1:
@@ -78,13 +81,6 @@ def preflight(trials: Iterable[Trial], settings: Settings) -> dict[str, Examined
     return splits
 
 
-def _examine(trial: Trial, network: Network) -> None:
-    try:
-        examine(network)
-    except StructureError as error:
-        raise StructureError(f"{trial.labels.problem}: {error}") from error
-
-
 def _recipes(job: Job) -> Iterator[Recipe]:
     """Of all training that a job and what it stands on does."""
     for one in vars(job).values():
@@ -102,14 +98,8 @@ def _check_one_image(trial: Trial, recipe: Recipe, network: Network) -> None:
         with torch.no_grad():
             copied(network.model).train()(one)
     except ValueError as error:
-        raise ModelError(
-            fault(
-                "check_one_image",
-                problem=trial.labels.problem,
-                batch_size=recipe.batch_size,
-                error=error,
-            )
-        ) from error
+        said = fault("check_one_image", trial=trial, recipe=recipe, error=error)
+        raise ModelError(said) from error
 
 
 def _check_layers(trial: TrialJob, network: Network, rules: Rules) -> None:

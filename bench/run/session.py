@@ -17,7 +17,7 @@ from suites.faults import no_such
 
 from ..errors import BenchError
 from ..executors import make_executor
-from ..executors.process import visible_gpus
+from ..executors.local import visible_gpus
 from ..plan.jobs import Trial, TrialJob
 from ..plan.keeping import keeping
 from ..plan.plan import Plan
@@ -126,7 +126,7 @@ def _run(
     with console.status("opening MLflow"):
         experiment = Experiment(store.root, plan.suite)
         tracker = Tracker(experiment, environment(settings.device), request.command)
-    ended, report, found, links = "KILLED", None, None, dict[str, str]()
+    ended, report, found = "KILLED", None, None
     log = _logger(tracker, console)
     try:
         declare(plan, store, records, console, runs=bool(pending))
@@ -162,14 +162,11 @@ def _run(
     finally:
         try:
             tracker.finish(ended, report, found)
-            links = tracker.links()
+            if found:
+                ui = f"bench ui --results {request.settings.results}"
+                say(console, f"to browse in MLflow: {ui}, and then\n{in_lines(experiment.links())}")
         except TrackingError as error:
             say(console, (f"MLflow: {error}", "yellow"))
-    if links:
-        say(
-            console, f"to browse in MLflow: bench ui --results {request.settings.results}, and then"
-        )
-        say(console, in_lines(links))
     return records
 
 

@@ -74,7 +74,7 @@ def loss_changes(
 def _without(replay: Replay, intact: nn.Module, group: Group, unit: Tensor, start: int) -> Any:
     """The network's outputs on the recorded batch without one unit, which is put back."""
     zero_(replay.model, group, unit)
-    outputs = replay.resume(start, group, unit) if start else replay.resume()
+    outputs = replay.resume(start)
     with torch.no_grad():
         for one, value in zip(_tensors(replay.model), _tensors(intact), strict=True):
             one.copy_(value)

@@ -96,11 +96,6 @@ class Tracker:
             _bring(self._experiment, self._run_id, report, found)
             client.set_terminated(self._run_id, status)
 
-    def links(self, port: int = 5000) -> dict[str, str]:
-        """What MLflow's pages show of the suite, and where."""
-        with talking_to(self._experiment.uri):
-            return self._experiment.links(f"http://127.0.0.1:{port}")
-
 
 def sync(
     root: Path,
