@@ -347,7 +347,7 @@ def check(
 
 def main() -> None:
     """Entry point: faults of input are one message and an exit code, never a traceback."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except (BenchError, CriteriaError, SuiteError) as error:
@@ -359,7 +359,3 @@ def main() -> None:
         kept = "; finished trials are kept, the same command goes on from there"
         say(complaints, "interrupted" + (kept if sys.argv[1:2] == ["run"] else ""))
         raise SystemExit(130) from None
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt

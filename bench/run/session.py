@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -127,7 +127,16 @@ def _run(
         experiment = Experiment(store.root, plan.suite)
         tracker = Tracker(experiment, environment(settings.device), request.command)
     ended, report, found = "KILLED", None, None
-    log = _logger(tracker, console)
+    broken: list[TrackingError] = []  # told once: the run goes on, as the records are safe
+
+    def log(record: Record) -> None:
+        try:
+            if not broken:
+                tracker.log(record)
+        except TrackingError as error:
+            broken.append(error)
+            say(console, (f"MLflow: {error}", "yellow"))
+
     try:
         declare(plan, store, records, console, runs=bool(pending))
         for record in records:  # a killed run, or another suite, may not have logged it
@@ -168,23 +177,6 @@ def _run(
         except TrackingError as error:
             say(console, (f"MLflow: {error}", "yellow"))
     return records
-
-
-def _logger(tracker: Tracker, console: Console) -> Callable[[Record], None]:
-    """Log to MLflow; when that fails, say so once and go on, as the records are safe."""
-    broken = False
-
-    def log(record: Record) -> None:
-        nonlocal broken
-        if broken:
-            return
-        try:
-            tracker.log(record)
-        except TrackingError as error:
-            broken = True
-            say(console, (f"MLflow: {error}", "yellow"))
-
-    return log
 
 
 def _conclude(plan: Plan, store: Store, records: list[Record], console: Console) -> int:
