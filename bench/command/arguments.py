@@ -19,9 +19,8 @@ from suites.files import read_yaml
 from suites.overrides import to_blame
 
 from ..errors import BenchError
-from ..plan.outline import Outline
+from ..plan.outline import Outline, Recorded, recorded_suites
 from ..plan.plugins import load_plugins, unknown_criteria
-from ..plan.recorded import Recorded, recorded_suites
 from ..run.declaring import declared
 from ..store.store import Store
 from ..terminal import say

@@ -22,14 +22,16 @@ def show_checks(console: Console, name: str, plugins: Sequence[Path], results: P
     if not name and not plugins:
         raise BenchError("bench check: give the name of a criterion, --plugin FILE or --model NAME")
     with console.status("loading torch and the criteria"):
-        from criteria import find
+        from criteria import criteria, find
 
         from ..conformance import check as findings_of
         from ..conformance.finding import fails, show_findings, summary
-        from ..plan.plugins import load_plugins, registered_by
+        from ..plan.plugins import load_plugins
 
         load_plugins(plugins)
-        names = [find(name).name] if name else registered_by(plugins)
+        files = {path.resolve() for path in plugins}
+        names = [one.name for one in criteria() if one.file in files]
+        names = [find(name).name] if name else names
     code = 0
     for criterion in names:
         with console.status(f"checking {criterion}") as status:

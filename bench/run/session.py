@@ -20,8 +20,8 @@ from ..executors import make_executor
 from ..executors.local import visible_gpus
 from ..plan.jobs import Trial, TrialJob
 from ..plan.keeping import keeping
+from ..plan.outline import record_suite
 from ..plan.plan import Plan
-from ..plan.recorded import record_suite
 from ..plan.refusals import shared_metric
 from ..steps.workspace import Settings
 from ..store.provenance import environment
@@ -31,11 +31,10 @@ from ..tracking import Experiment, Tracker, TrackingError
 from ..tracking.connection import local_database_holds
 from ..tracking.links import in_lines
 from ..tracking.summaries import conclude
-from .bases import inspect_bases
 from .declaring import declare
 from .kept import check_kept
 from .live import Live
-from .preflight import Examined, preflight
+from .preflight import Examined, inspect_bases, preflight
 from .reporting import reasons, report_holds, saying_damage, write_own_report
 from .run import run
 

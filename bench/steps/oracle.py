@@ -172,17 +172,11 @@ def measure_fidelity(job: FidelityJob, workspace: Workspace) -> tuple[Fidelity, 
     places = zip(truth["group"], truth["unit"], strict=True)
     fidelity = Fidelity(
         dense=base.accuracy,
-        dense_loss=truth["dense_loss"],
-        images=truth["images"],
         roots=[group.root for group in groups],
-        group=truth["group"],
-        unit=truth["unit"],
-        change=truth["change"],
-        halves=truth["halves"],
         score=[float(values[group][unit]) for group, unit in places],
         images_scored=cost.images,
         spanned=[group.root for group in groups if group.normalizes_over_channels],
-        whole=truth["whole"],
+        **{name: found for name, found in truth.items() if name != "base_sha256"},
     )
     return fidelity, Costs(
         score_s=cost.seconds,
