@@ -1,9 +1,11 @@
 """Sentences and tables for people: on a terminal broken between words, in a file not at all."""
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.measure import measure_renderables
 from rich.table import Table
@@ -12,6 +14,7 @@ from rich.text import Text
 Cell = str | Text
 UNBROKEN = 100_000  # columns of what is no terminal
 GAP = 2  # columns between two of a table
+_WORD = re.compile(r"\S+\s*")
 
 
 def console_for_people(*, stderr: bool = False) -> Console:
@@ -33,10 +36,17 @@ def say(console: Console, *parts: Cell | tuple[str, str], indent: int = 0) -> No
     so: a sentence, and
     /a/path/that/is/much/longer
     """
-    for line in Text.assemble(*parts).wrap(console, console.width - indent, overflow="ignore"):
-        line.rstrip()
-        line.pad_left(indent if line else 0)
-        console.print(line, soft_wrap=True)
+    for line in Text.assemble(*parts).split("\n", allow_blank=True):
+        offsets, used = [], indent
+        for word in _WORD.finditer(line.plain):
+            if used > indent and used + cell_len(word[0].rstrip()) > console.width:
+                offsets.append(word.start())
+                used = indent
+            used += cell_len(word[0])
+        for part in line.divide(offsets):
+            part.rstrip()
+            part.pad_left(indent if part else 0)
+            console.print(part, soft_wrap=True)
 
 
 def print_table(console: Console, head: Iterable[str], rows: Iterable[Sequence[Cell]]) -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
+from criteria import criteria, find
 from suites.problem import ModelSpec
 
 from ..errors import BenchError
+from ..plan.plugins import load_plugins
 from ..terminal import print_table, say
 
 
@@ -22,11 +24,8 @@ def show_checks(console: Console, name: str, plugins: Sequence[Path], results: P
     if not name and not plugins:
         raise BenchError("bench check: give the name of a criterion, --plugin FILE or --model NAME")
     with console.status("loading torch and the criteria"):
-        from criteria import criteria, find
-
         from ..conformance import check as findings_of
         from ..conformance.finding import fails, show_findings, summary
-        from ..plan.plugins import load_plugins
 
         load_plugins(plugins)
         files = {path.resolve() for path in plugins}
@@ -57,10 +56,7 @@ def show_network(
         BenchError, CriteriaError: it cannot be built or traced, or is not cut rightly.
     """
     with console.status(f"building {name}"):
-        from criteria import criteria
-
         from ..conformance.network import built, facts, unscored
-        from ..plan.plugins import load_plugins
 
         load_plugins(plugins)
         pairs = (one.partition("=") for one in options)

@@ -9,6 +9,7 @@ from reports.records import Record
 from suites import FidelitySuite, Suite, expand
 from suites.faults import no_such
 
+from ..data.known import list_datasets
 from ..errors import PlanError
 from .jobs import Trial
 from .makers import ComparisonMaker, FidelityMaker
@@ -62,8 +63,6 @@ def make_plan(suite: Suite | FidelitySuite) -> Plan:
     >>> print(len(plan.trials), plan.trials[0])
     32 resnet20 on digits · l1 · 70 % · none
     """
-    from ..data.known import list_datasets
-
     known = list_datasets()
     for name in (one.name for one in suite.datasets):
         if name not in known and not name.startswith("hf:"):
