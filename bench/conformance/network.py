@@ -1,7 +1,5 @@
 """What can be pruned of a network, which criteria score it, and what halving its MACs takes."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator
 

@@ -1,9 +1,8 @@
 """The plan: a suite's trials, every name resolved and every key known; done or not."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
+from typing import Self
 
 from reports.records import Record
 from suites import FidelitySuite, Suite, expand
@@ -23,7 +22,7 @@ class Plan(Outline):
 
     trials: tuple[Trial, ...]
 
-    def only(self, methods: Collection[str] = (), repeats: int | None = None) -> Plan:
+    def only(self, methods: Collection[str] = (), repeats: int | None = None) -> Self:
         """The part with these methods (and the controls matched to them) and so many repeats.
 
         Raises:
@@ -41,7 +40,7 @@ class Plan(Outline):
         ]
         return replace(self, trials=tuple(chosen))
 
-    def shard(self, index: int, count: int) -> Plan:
+    def shard(self, index: int, count: int) -> Self:
         """Every trial is in exactly one of `count` shards, by its key."""
         mine = [trial for trial in self.trials if int(trial.key[:12], 16) % count == index - 1]
         return replace(self, trials=tuple(mine))
