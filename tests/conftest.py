@@ -17,13 +17,13 @@ from bench.pruning import sound
 from bench.pruning.network import Network
 from bench.tasks.known import find_task
 from criteria import Group, Member, find_structure
-from suites.problem import TaskSpec
+from suites.section import Chosen
 
 __all__ = ["CLASSES", "SIDE", "conv", "lively", "marked"]  # the conformance kit's, for tests too
 
 torch.set_num_threads(1)
 
-CLASSIFICATION = find_task(TaskSpec(name="classification"))
+CLASSIFICATION = find_task(Chosen(name="classification"))
 
 
 class Chain(nn.Sequential):

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from suites.faults import no_such
-from suites.problem import DatasetSpec, TaskSpec
+from suites.problem import DatasetSpec
+from suites.section import Chosen
 
 from .. import seeds
 from ..errors import DataError, at_fault
@@ -35,7 +36,7 @@ class Dataset:
     digest: str  # SHA-256 of what the samples are, how they are prepared, and of the split
     device: torch.device = CPU  # that batches are on
     # What networks are for there.
-    task: Task = field(default_factory=lambda: find_task(TaskSpec(name="classification")))
+    task: Task = field(default_factory=lambda: find_task(Chosen(name="classification")))
 
     @property
     def classes(self) -> int:

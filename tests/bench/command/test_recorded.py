@@ -11,8 +11,8 @@ from command_line import bench as bench  # the fixture
 from rich.console import Console
 
 from bench.command.arguments import ChosenSuite
+from bench.plan.outline import record_suite, recorded_suites
 from bench.plan.plan import make_plan
-from bench.plan.recorded import record_suite, recorded_suites
 from bench.store.sealed import read_json, write_json
 from bench.store.store import Store
 from suites import library, load_suite, resolved

@@ -16,8 +16,7 @@ from bench.errors import BenchError
 from bench.executors import make_executor
 from bench.plan.jobs import BaseJob, Job
 from bench.plan.plan import make_plan
-from bench.run.bases import inspect_bases
-from bench.run.preflight import Examined
+from bench.run.preflight import Examined, inspect_bases
 from bench.run.run import run
 from bench.steps.workspace import Settings
 from bench.store.sealed import write_json

@@ -20,7 +20,7 @@ from bench.plan.plan import Plan, make_plan
 from bench.plan.workload import load_of
 from bench.run.reporting import write_report
 from bench.run.run import run
-from bench.steps import recovery
+from bench.steps import workspace as workspace_module
 from bench.steps.workspace import Settings
 from bench.store import weights as checkpoints
 from bench.store.store import Store
@@ -127,7 +127,7 @@ def test_a_trial_killed_in_its_second_setting_ends_bit_equal(
 ) -> None:
     monkeypatch.setattr(checkpoints, "EVERY_S", 0.0)
     only = plan.only([name])
-    trained, calls = recovery.train, list[int]()
+    trained, calls = workspace_module.train, list[int]()
 
     def dying(*arguments: Any, **more: Any) -> Any:
         calls.append(1)
@@ -135,7 +135,7 @@ def test_a_trial_killed_in_its_second_setting_ends_bit_equal(
             arguments[4].after_step = Dying().after_step
         return trained(*arguments, **more)
 
-    monkeypatch.setattr(recovery, "train", dying)
+    monkeypatch.setattr(workspace_module, "train", dying)
     store = Store(tmp_path)
     executor = make_executor("inline", Settings(tmp_path, tmp_path), 1, None)
     with pytest.raises(Killed):

@@ -27,7 +27,7 @@ from bench.tracking.links import links_of_all
 from bench.tracking.summaries import conclude, steps_of
 from reports.build import build_report
 from reports.formats import after
-from reports.records import Epoch, Labels, Record
+from reports.records import Labels, Record
 from suites import Suite, load_suite
 from suites.expand import library
 
@@ -387,23 +387,6 @@ def test_a_run_that_is_stopped_leaves_trials_below_empty_summaries(root: Path) -
         assert one.data.metrics["trials/done"] == 3
 
 
-def test_curves_of_training_are_means_over_bases_by_budget(root: Path) -> None:
-    suite, expected, records = made(**SMALL | {"budgets": {"macs": [0.5]}, "bases": 2})
-    for at, one in enumerate(records):
-        history = [Epoch(epoch=n, train_loss=at + n, validation_top1=n / 10) for n in (1, 2)]
-        found = one.measurements.model_copy(update={"history": history})
-        records[at] = one.model_copy(update={"measurements": found})
-    found = conclude(suite, records, expected).summaries
-    first = next(one for one in found if one.name == summary_name(expected[0]))
-    curves = {at: x for at, x in first.points.items() if at[0].startswith(("train", "validation"))}
-    assert curves == {
-        ("train/loss_at_50_percent", 1): 1.5,
-        ("train/loss_at_50_percent", 2): 2.5,
-        ("validation/top1_at_50_percent", 1): 10,
-        ("validation/top1_at_50_percent", 2): 20,
-    }
-
-
 @pytest.mark.parametrize(
     ("budgets", "metric", "values", "words"),
     [
@@ -417,7 +400,7 @@ def test_a_step_says_which_budget_it_is(
     suite, expected, records = made(**SMALL | {"budgets": budgets})
     first = conclude(suite, records, expected).summaries[0]
     assert [first.points[metric, step] for step in (250, 300)] == values
-    assert f"| 250 | {words} | 3 of 3 |" in first.note
+    assert f"- 250: {words}, 3 of 3" in first.note
     assert "step 0 is the dense network" in first.note
     assert first.points["eval/accuracy_change", 0] == 0
     assert not [name for name, _ in first.points if name == "network/budget_percent"]

@@ -484,7 +484,8 @@ def test_a_store_that_fails_midway_can_be_caught_up(root: Path) -> None:
 def test_links_lead_to_summaries_and_to_the_run(root: Path) -> None:
     tracker = opened(root)
     tracker.log(record())
-    links = {what: where.partition("?") for what, where in tracker.links(port=5001).items()}
+    found = tracker._experiment.links("http://127.0.0.1:5001")
+    links = {what: where.partition("?") for what, where in found.items()}
     runs_page = "http://127.0.0.1:5001/#/experiments/1/runs"
     queries = {what: parse_qs(query, strict_parsing=True) for what, (_, _, query) in links.items()}
     assert {where for where, _, _ in links.values()} == {
