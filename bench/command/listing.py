@@ -18,8 +18,8 @@ from ..terminal import print_table, say
 if TYPE_CHECKING:
     from criteria.catalog import Registered
     from criteria.options import Options
-    from criteria.phases import Kind
     from criteria.registry import Entry
+    from criteria.training import Kind
     from suites.method import MethodSpec
 
 PHASES: dict[str, Kind] = {

@@ -332,7 +332,9 @@ class Batch:
         if key not in self._made:
             with meter.timing(timed), self.mode():
                 self._made[key] = make()
-            self.shared.held += [(one, one._version) for one in _tensors(self._made[key])]
+            made = pytree.tree_leaves(self._made[key])
+            tensors = (one for one in made if isinstance(one, torch.Tensor))
+            self.shared.held += [(one, one._version) for one in tensors]
         meter.use(timed)
         return self._made[key]
 
@@ -390,15 +392,3 @@ class Batch:
             return dict(zip(parameters, found, strict=True)) if of_weights else {}
 
         return self.evidence("gradients", BACKWARD, backward)
-
-
-def _tensors(made: Any) -> Iterator[Tensor]:
-    """Every tensor in a piece of evidence."""
-    if isinstance(made, torch.Tensor):
-        yield made
-    elif isinstance(made, Mapping):
-        for one in made.values():
-            yield from _tensors(one)
-    elif isinstance(made, tuple | list):
-        for one in made:
-            yield from _tensors(one)

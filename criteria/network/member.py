@@ -147,14 +147,6 @@ class Member:
         for by_channel, at in self._places(tensors, self.indices[torch.isin(self.units, units)]):
             by_channel[at] = 0
 
-    def scale_(self, tensors: Mapping[str, Tensor], factors: Tensor) -> None:
-        """Multiply this member's share of each unit by its factor, `[units]`, biases included."""
-        channels = factors.new_ones(self.width)
-        channels[self.indices] = factors[self.units]
-        for by_channel, at in self._places(tensors, self.indices):
-            leading, rest = by_channel.shape[: len(at)], by_channel.shape[len(at) :]
-            by_channel.mul_(channels.reshape(*leading, *(1 for _ in rest)))
-
     def write_(self, tensors: Mapping[str, Tensor], values: Tensor, *, bias: bool = False) -> None:
         """Put `[units, elements]` back to where `view` took them from."""
         rows = torch.empty_like(values).reshape(len(self.indices), -1)

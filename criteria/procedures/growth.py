@@ -125,7 +125,7 @@ class GrowingPenalty(Procedure):
     growth: ClassVar[float] = 10 / 11  # share of the steps, where the options give no other
 
     def attach(self, training: Training) -> None:
-        self.training = training
+        super().attach(training)
         self.order = ForwardOrder(training.model)
         self.check_length(training.steps)
         self.ramp = self.ramps(training.steps)[-1]
@@ -215,10 +215,6 @@ class GrowingPenalty(Procedure):
         """Cut off padded shortcuts, which have nothing that could decay."""
         for group, gone in zip(self.ground.groups, self._units, strict=True):
             Units(self.training.model, group).silence(gone)
-
-    def at_end(self) -> None:
-        for group, gone in zip(self.ground.groups, self._units, strict=True):
-            Units(self.training.model, group).zero_(gone)
 
     def removed(self) -> Removed:
         return self._units

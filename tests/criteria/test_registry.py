@@ -24,9 +24,10 @@ from criteria import (
     score,
 )
 from criteria.gather import gather
-from criteria.phases import Kind, phases
+from criteria.phases import phases
 from criteria.registry import create, resolve_options, source_files, source_hash
 from criteria.source import PACKAGE
+from criteria.training import Kind
 
 registry = importlib.import_module("criteria.registry")
 
