@@ -54,10 +54,9 @@ class Dhspg(Procedure):
         super().attach(training)
         self.check_length(training.steps)
         self._start = self._start_of(training.steps)
-        decay = self._decay
-        self._units = [Units(training.model, group) for group in self.ground.groups]
-        self.controller = DecayController(self._units, decay, training)
-        self._tensors, self._entries = self._units[0].tensors, self.controller.entries
+        units = [Units(training.model, group) for group in self.ground.groups]
+        self.controller = DecayController(units, self._decay, training)
+        self._tensors, self._entries = units[0].tensors, self.controller.entries
         self._redundant = torch.zeros(self._entries.units, dtype=torch.bool)
         self._forced = torch.zeros_like(self._redundant)
         self._met = False
@@ -142,7 +141,7 @@ class Dhspg(Procedure):
         norms = self._entries.norms(self._tensors()).norm(dim=0).cpu()
         later = (~self.controller.decaying).to(norms) + (~self._redundant).to(norms)
         last = norms + 2 * norms.max() * later
-        scores = last.masked_fill(gone, -torch.inf).split([len(one) for one in self._units])
+        scores = last.masked_fill(gone, -torch.inf).split(self._entries.sizes)
         chosen = self.ground.select(scores, self.ground.budget)
         self._forced = self._entries.chosen(chosen) & ~gone
 
