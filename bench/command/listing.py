@@ -178,7 +178,7 @@ def _criteria(console: Console, name: str) -> None:
 
 
 def _needs(entry: Entry) -> str:
-    return (entry.needs.name or "").lower().replace("_", " ").replace("|", ", ") or "weights"
+    return (entry.type.needs.name or "").lower().replace("_", " ").replace("|", ", ") or "weights"
 
 
 def _phases(console: Console, kind: Kind, name: str) -> None:

@@ -22,14 +22,16 @@ from .samples import of_samples, sample_dots, sample_gradients
 
 
 @dataclass
-class Made:
-    """What a layer made of its input in one use."""
+class Use:
+    """One use of a layer: what it made of its input, and the gradient of that."""
 
     module: nn.Module
     # given, made: its input and output
     given: Tensor
     made: Tensor
     version: int  # of the output when it was made
+    reads: bool  # whether the gradient of the input arrives too, after that of the output
+    made_gradient: Tensor | None = None  # that of the output, where it was asked to be kept
 
     def output(self) -> Tensor:
         """The output as the layer made it, made again where it was changed in place since."""
@@ -37,14 +39,6 @@ class Made:
             return self.made.detach()
         with torch.no_grad():
             return self.module.forward(self.given.detach())
-
-
-@dataclass
-class Use(Made):
-    """One use of a layer, with the gradient of its output."""
-
-    reads: bool = False  # whether the gradient of the input arrives too, after that of the output
-    made_gradient: Tensor | None = None  # that of the output, where it was asked to be kept
 
 
 Arrival = Callable[[str, Use, bool, Tensor], None]

@@ -17,7 +17,7 @@ from ..network.member import Member
 from ..network.modes import batch_statistics, in_autograd
 from ..network.weights import WeightMember
 from .backward import BackwardPass
-from .curvature import GradientGraph, hessian_times_weights
+from .curvature import GradientGraph, residual_of
 from .meter import Meter
 from .needs import BACKWARD, DATA, Need
 from .samples import of_samples
@@ -262,19 +262,27 @@ class Batch:
 
     # CURVATURE
 
-    def hessian_product(self, vector: Mapping[str, Tensor] | None = None) -> Mapping[str, Tensor]:
+    def hessian_product(
+        self, vector: Mapping[str, Tensor] | None = None, *, residual: bool = False
+    ) -> Mapping[str, Tensor]:
         """Hessian of the batch's mean loss times a vector, by default the weights themselves.
 
-        `vector`: by parameter name; what is missing is zero.
+        `vector`: by parameter name; what is missing is zero. `residual`: see `gradient_graph`.
         """
-        place = self.model, self.images, self.loss_of
+        graph, key = self.gradient_graph(residual=residual), ("hessian times weights", residual)
         if vector is None:
-            return self.evidence(
-                "hessian times weights", Need.CURVATURE, lambda: hessian_times_weights(*place)
-            )
-        graph = self.evidence("gradient graph", Need.CURVATURE, lambda: GradientGraph.of(*place))
+            return self.evidence(key, Need.CURVATURE, lambda: graph.hessian_product(self.weights))
         with self.mode():
             return graph.hessian_product(vector)
+
+    def gradient_graph(self, *, residual: bool = False) -> GradientGraph:
+        """The gradient of the batch's mean loss, or of its `residual_of`, with its graph."""
+        loss = residual_of(self.loss_of) if residual else self.loss_of
+        return self.evidence(
+            ("gradient graph", residual),
+            Need.CURVATURE,
+            lambda: GradientGraph.of(self.model, self.images, loss),
+        )
 
     def loss_of(self, outputs: Tensor) -> Tensor:
         """The batch's mean loss, as a function of the network's outputs.

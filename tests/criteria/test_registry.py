@@ -73,7 +73,7 @@ def test_every_criterion_says_what_it_is_and_whence(entry: registry.Entry) -> No
     assert entry.cite
     assert entry.faithful
     assert entry.structured or entry.unstructured
-    assert isinstance(entry.needs, Need)
+    assert isinstance(entry.type.needs, Need)
     assert resolve_options(entry.name, {}) == entry.type.options_type()
 
 
