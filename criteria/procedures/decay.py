@@ -76,7 +76,12 @@ class _Rounds(Procedure):
             self.controller.begin(self._next(self.removed()), at_once=True)
 
     def _next(self, gone: Removed) -> Removed:
-        """Units of this round: of lowest score on the network so far, those on cool-down last."""
+        """Units of this round: of lowest score on the network so far, those on cool-down last.
+
+        Where units are doomed already, these are the first; others follow released ones.
+        """
+        if self._round == 1 and self.ground.doomed is not None:
+            return self.ground.doomed
         share = min(self._round / self.rounds, 1.0)
         resting = self.controller.entries.listed(self.controller.resting)
         pairs = zip(self.ground.score(self.training.model, gone), resting, strict=True)
@@ -110,12 +115,6 @@ class Decay(_Rounds):
     @classmethod
     def rescores(cls, options: DecayOptions) -> bool:
         return options.rectify is not None  # others go in the place of released units
-
-    def _next(self, gone: Removed) -> Removed:
-        if self._round > 1:  # in place of released ones
-            return super()._next(gone)
-        assert self.ground.doomed is not None
-        return self.ground.doomed
 
 
 class StagedOptions(DecayOptions):
