@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 
 from ..errors import CriteriaError, NotApplicable
 from ..lazy import Tensor, nn, pytree, torch
+from ..network.given import tensors
 from ..network.member import Member
 from ..network.modes import batch_statistics, in_autograd
 from ..network.weights import WeightMember
@@ -48,7 +49,7 @@ class Shared:
 
 def samples_in(inputs: Inputs) -> int:
     """How many samples a batch of inputs holds."""
-    return next(len(one) for one in pytree.tree_leaves(inputs) if isinstance(one, torch.Tensor))
+    return len(tensors(inputs)[0])
 
 
 def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -340,9 +341,7 @@ class Batch:
         if key not in self._made:
             with meter.timing(timed), self.mode():
                 self._made[key] = make()
-            made = pytree.tree_leaves(self._made[key])
-            tensors = (one for one in made if isinstance(one, torch.Tensor))
-            self.shared.held += [(one, one._version) for one in tensors]
+            self.shared.held += [(one, one._version) for one in tensors(self._made[key])]
         meter.use(timed)
         return self._made[key]
 
