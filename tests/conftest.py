@@ -17,6 +17,7 @@ from bench.pruning import sound
 from bench.pruning.network import Network
 from bench.tasks.known import find_task
 from criteria import Group, Member, find_structure
+from criteria.network.units import Units
 from suites.section import Chosen
 
 __all__ = ["CLASSES", "SIDE", "conv", "lively", "marked"]  # the conformance kit's, for tests too
@@ -190,6 +191,15 @@ def numbered(model: nn.Module) -> nn.Module:
 
 def block(member: Member, tensors: dict[str, Tensor], unit: int) -> Tensor:
     return member.view(tensors, bias=True)[unit]
+
+
+def multiply(units: Units, chosen: Tensor, factor: float) -> None:
+    """Multiply all that makes the chosen units, in place."""
+    tensors = units.tensors()
+    for member in units.members:
+        rows = member.view(tensors, bias=True).clone()
+        rows[chosen] *= factor
+        member.write_(tensors, rows, bias=True)
 
 
 def trace(model: nn.Module) -> Network:

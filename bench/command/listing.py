@@ -14,8 +14,9 @@ from rich.console import Console
 from criteria import criteria, find
 from criteria.catalog import Registered
 from criteria.options import Options
-from criteria.phases import Kind, find_phase, phases
+from criteria.phases import find_phase, phases
 from criteria.registry import Entry
+from criteria.training import Kind
 from suites import expand, library, load_suite, named_recipes
 from suites.faults import no_such
 from suites.method import MethodSpec, named_presets
@@ -159,7 +160,7 @@ def _criteria(console: Console, name: str) -> None:
 
 
 def _needs(entry: Entry) -> str:
-    return (entry.needs.name or "").lower().replace("_", " ").replace("|", ", ") or "weights"
+    return (entry.type.needs.name or "").lower().replace("_", " ").replace("|", ", ") or "weights"
 
 
 def _phases(console: Console, what: str, name: str) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from criteria import CriteriaError, UnknownCriterion, registry
-from criteria.phases import Kind, find_phase, phase_options, phase_source
+from criteria.phases import find_phase, phase_options, phase_source
+from criteria.training import Kind
 from reports.records import Labels, content_key
 from suites import AnySuite, Case, FidelitySuite, Probe, Recipe, Suite
 from suites.faults import meant

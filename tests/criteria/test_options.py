@@ -15,8 +15,9 @@ from bench.command.listing import option_lines
 from criteria import NotApplicable, OptionError, criteria, score, weight_structure
 from criteria.gather import score_alone
 from criteria.options import Options
-from criteria.phases import Kind, phases
+from criteria.phases import phases
 from criteria.registry import create, require, resolve_options
+from criteria.training import Kind
 
 # Made of others: parts, and values of their own options, cannot be read off the types.
 GIVEN: dict[str, dict[str, Any]] = {"ensemble": {"of": ["l1", "taylor"]}}

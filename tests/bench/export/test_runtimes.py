@@ -82,6 +82,8 @@ def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ExportError, match=r"needs onnx, .* pip install 'pruning-bench\[export\]'"):
         runtimes.to_onnx(nn.Linear(3, 2), (torch.randn(2, 3),), tmp_path / "net.onnx")
+
+
 def test_an_opset_may_be_asked_for(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     found = runtimes.to_onnx(nn.Linear(3, 2), (torch.randn(2, 3),), tmp_path / "a.onnx", opset=18)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import SMOOTH, build, conv, groups_of, images, lively
+from conftest import SMOOTH, build, conv, groups_of, images, lively, multiply
 from growing import STEPS, equal_units, lowest_half, procedure, rehearse
 from rehearsal import Rehearsal
 from torch import Tensor, nn
@@ -112,13 +112,13 @@ def test_a_training_that_is_too_short_is_refused(
 
 
 def test_parts_are_the_makers_of_the_units_and_nothing_else(model: nn.Module) -> None:
-    """Brute force, on every kind of coupling: exactly what scaling the units' makers moves."""
+    """Brute force, on every kind of coupling: exactly what doubling the units' makers moves."""
     groups, doomed = groups_of(model), lowest_half(model)
     parts = {part.name: part for part in doomed_entries(model, groups, doomed)}
     moved = copy.deepcopy(model)
     for group, gone in zip(groups, doomed, strict=True):
         units = Units(moved, group)
-        units.scale_(units.tensors(), torch.ones(len(units)).index_fill(0, gone, 2.0))
+        multiply(units, gone, 2.0)
     for (name, before), (_, after) in zip(
         model.named_parameters(), moved.named_parameters(), strict=True
     ):
