@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import torch
@@ -197,11 +199,42 @@ def trace(model: nn.Module) -> Network:
 
 
 @contextmanager
+def about(what: object) -> Iterator[None]:
+    """A failure in the block tells which of many things it was about."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(f"about {what}")
+        raise
+
+
+@contextmanager
 def left_as_found(model: nn.Module) -> Iterator[None]:
     """Fails if the block changes anything a caller of the model could see."""
     before = snapshot(model)
     yield
     assert not changes(before, snapshot(model))
+
+
+@pytest.fixture(scope="session")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where `toy` keeps what all processes of a test run share."""
+    mine = tmp_path_factory.getbasetemp()
+    return (mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine) / "toy"
+
+
+@pytest.fixture
+def inkless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are laid out and captioned, but their files hold no picture: a page's words suffice.
+
+    Drawing each in three formats is most of the time that a report takes.
+    """
+    from matplotlib.figure import Figure
+
+    def save(_: Figure, path: Path, **__: object) -> None:
+        path.write_text('<svg viewBox="0 0 1 1"/>')
+
+    monkeypatch.setattr(Figure, "savefig", save)
 
 
 @pytest.fixture(params=sorted(NETWORKS))

@@ -18,8 +18,8 @@ NAMES |= {"of", "preset", "recipe", "scale", "shown", "suite", "what", "can", "b
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return toy.finished(tmp_path_factory.getbasetemp() / "toy")
+def results(session: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy.copied(session, tmp_path_factory.mktemp("toy") / "results")
 
 
 def words(text: str) -> set[str]:

@@ -29,11 +29,6 @@ from criteria import load_plugin, registry
 from reports.records import Failure, Record
 
 
-@pytest.fixture(scope="module")
-def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.getbasetemp() / "toy"
-
-
 @pytest.fixture
 def undisturbed(session: Path) -> dict[str, dict[str, Any]]:
     return toy.outcomes(toy.finished(session))
@@ -374,11 +369,11 @@ def test_a_timing_that_kills_its_worker_is_tried_again_alone_and_fails_its_own_t
 # --- the command, disturbed -----------------------------------------------------------------------
 
 
-def toy_run(session: Path, results: Path, *more: object) -> list[object]:
+def toy_run(results: Path, *more: object) -> list[object]:
     return [
         "run",
         "--allow-untrained",
-        toy.write_suite(session),
+        toy.write_suite(results.parent),
         "--results",
         results,
         "--workers",
@@ -403,7 +398,7 @@ def test_interrupted_killed_and_resumed(
 ) -> None:
     """Ctrl-C, SIGKILL, then a dead worker: the results are those of a quiet run."""
     results = toy.prepared(session, tmp_path / "results")
-    arguments = toy_run(session, results)
+    arguments = toy_run(results)
     kept: dict[Path, bytes] = {}
 
     for number in (signal.SIGINT, signal.SIGKILL):
@@ -449,7 +444,7 @@ def test_interrupted_killed_and_resumed(
 @pytest.mark.slow
 def test_terminated_and_resumed(session: Path, tmp_path: Path, undisturbed: dict[str, Any]) -> None:
     results = toy.prepared(session, tmp_path / "results")
-    arguments = toy_run(session, results)
+    arguments = toy_run(results)
     with toy.running(*arguments, log=tmp_path / "log") as one:
         toy.until(lambda: one.workers() and toy.count(results), one)
         one.children()
@@ -473,7 +468,7 @@ def test_killed_at_any_moment_and_resumed(
     session: Path, tmp_path: Path, undisturbed: dict[str, Any], records: int, group: bool
 ) -> None:
     results = toy.prepared(session, tmp_path / "results")
-    arguments = toy_run(session, results)
+    arguments = toy_run(results)
     with toy.running(*arguments, log=tmp_path / "killed") as one:
         toy.until(lambda: one.workers() and toy.count(results) >= records, one)
         one.children()
@@ -493,7 +488,7 @@ def test_workers_killed_again_and_again(
 ) -> None:
     """At start, which ends a pool of pebble's, and later, with jobs at hand."""
     results = toy.prepared(session, tmp_path / "results")
-    arguments = toy_run(session, results, "--workers", workers)
+    arguments = toy_run(results, "--workers", workers)
     with toy.running(*arguments, log=tmp_path / "log") as one:
         killed: set[int] = set()
         for records in (0, 5):
@@ -543,7 +538,7 @@ def test_a_run_that_was_killed_before_its_report_is_made_whole(
     (results / "records").mkdir()
     for record in (toy.finished(session) / "records").iterdir():
         (results / "records" / record.name).write_bytes(record.read_bytes())
-    done = toy.bench(*toy_run(session, results))
+    done = toy.bench(*toy_run(results))
     assert done.returncode == 0, done.stderr
     assert "0 to go" in done.stdout
     assert (results / "reports" / "toy" / "index.html").exists()
