@@ -331,6 +331,7 @@ def rows(out: str) -> dict[str, str]:
 
 # The figures of this toy are flat; that they warn of it is for the tests of the reports.
 @pytest.mark.filterwarnings("ignore:Attempting to set identical")
+@pytest.mark.usefixtures("inkless")
 def test_a_half_finished_suite_is_shown_as_it_is(
     bench: Command, half: Path, tmp_path: Path
 ) -> None:
