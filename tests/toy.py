@@ -278,7 +278,7 @@ def finished(session: Path) -> Path:
     The first process of a parallel test run that asks makes them, and the others wait.
     """
     results, whole = session / "finished", session / "finished.whole"
-    schema = _schema(session)
+    schema = _empty_database(session)
     with FileLock(session / "finished.lock"):
         if not whole.exists():
             results.mkdir()
@@ -292,7 +292,7 @@ def finished(session: Path) -> Path:
 
 
 @cache
-def _schema(folder: Path) -> bytes:
+def _empty_database(folder: Path) -> bytes:
     """MLflow's empty database; making one takes longer than the toy suite."""
     path, whole = folder / "empty.db", folder / "empty.whole"
     folder.mkdir(exist_ok=True)
@@ -317,5 +317,5 @@ def copied(session: Path, results: Path) -> Path:
 def prepared(session: Path, results: Path) -> Path:
     """A results folder with nothing in it but MLflow's empty database."""
     results.mkdir(parents=True)
-    (results / "mlflow.db").write_bytes(_schema(session))
+    (results / "mlflow.db").write_bytes(_empty_database(session))
     return results
