@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -167,8 +168,16 @@ def labelled(count: int = 4, seed: int = 0) -> tuple[Tensor, Tensor]:
     return images(count, seed), torch.randint(CLASSES, (count,), generator=draw)
 
 
+_GROUPS: dict[Any, tuple[Group, ...]] = {}
+
+
 def groups_of(model: nn.Module) -> tuple[Group, ...]:
-    return find_structure(model, images(1)).groups
+    """Traced once for networks of one class, one text and the same shapes."""
+    shapes = tuple((name, one.shape) for name, one in model.named_parameters())
+    kind = (type(model), repr(model), shapes)
+    if kind not in _GROUPS:
+        _GROUPS[kind] = find_structure(model, images(1)).groups
+    return _GROUPS[kind]
 
 
 def group_at(groups: tuple[Group, ...], root: str) -> Group:
