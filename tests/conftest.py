@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -166,8 +169,16 @@ def labelled(count: int = 4, seed: int = 0) -> tuple[Tensor, Tensor]:
     return images(count, seed), torch.randint(CLASSES, (count,), generator=draw)
 
 
+_GROUPS: dict[Any, tuple[Group, ...]] = {}
+
+
 def groups_of(model: nn.Module) -> tuple[Group, ...]:
-    return find_structure(model, images(1)).groups
+    """Traced once for networks of one class, one text and the same shapes."""
+    shapes = tuple((name, one.shape) for name, one in model.named_parameters())
+    kind = (type(model), repr(model), shapes)
+    if kind not in _GROUPS:
+        _GROUPS[kind] = find_structure(model, images(1)).groups
+    return _GROUPS[kind]
 
 
 def group_at(groups: tuple[Group, ...], root: str) -> Group:
@@ -207,11 +218,42 @@ def trace(model: nn.Module) -> Network:
 
 
 @contextmanager
+def about(what: object) -> Iterator[None]:
+    """A failure in the block tells which of many things it was about."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(f"about {what}")
+        raise
+
+
+@contextmanager
 def left_as_found(model: nn.Module) -> Iterator[None]:
     """Fails if the block changes anything a caller of the model could see."""
     before = snapshot(model)
     yield
     assert not changes(before, snapshot(model))
+
+
+@pytest.fixture(scope="session")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where `toy` keeps what all processes of a test run share."""
+    mine = tmp_path_factory.getbasetemp()
+    return (mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine) / "toy"
+
+
+@pytest.fixture
+def inkless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are laid out and captioned, but their files hold no picture: a page's words suffice.
+
+    Drawing each in three formats is most of the time that a report takes.
+    """
+    from matplotlib.figure import Figure
+
+    def save(_: Figure, path: Path, **__: object) -> None:
+        path.write_text('<svg viewBox="0 0 1 1"/>')
+
+    monkeypatch.setattr(Figure, "savefig", save)
 
 
 @pytest.fixture(params=sorted(NETWORKS))

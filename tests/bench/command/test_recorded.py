@@ -33,8 +33,8 @@ KEY = "methods=[l1, largest]"
 
 
 @pytest.fixture
-def results(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
-    return toy.prepared(tmp_path_factory.getbasetemp() / "toy", tmp_path / "results")
+def results(session: Path, tmp_path: Path) -> Path:
+    return toy.prepared(session, tmp_path / "results")
 
 
 @pytest.mark.parametrize("name", library())
@@ -58,6 +58,7 @@ def test_its_plan_has_the_same_keys(tmp_path: Path) -> None:
     assert recorded.model_copy(update={"code": "of yesterday"}).outdated
 
 
+@pytest.mark.usefixtures("inkless")
 def test_every_verb_takes_the_name_alone(bench: Command, results: Path, tmp_path: Path) -> None:
     file, plugin = toy.write_suite(tmp_path, **SMALL), tmp_path / "largest.py"
     plugin.write_text(PLUGIN)

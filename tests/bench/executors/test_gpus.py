@@ -93,8 +93,8 @@ def start(tmp_path: Path) -> Iterator[Callable[[], tuple[subprocess.Popen[str], 
 
 
 def test_workers_share_gpus_evenly_and_a_dead_ones_place_is_taken(start: Any) -> None:
-    found = [start() for _ in range(4)]
-    assert [gpu for _, gpu in found] == ["4", "7", "4", "7"]
+    found = [start() for _ in range(3)]
+    assert [gpu for _, gpu in found] == ["4", "7", "4"]
     victim, _ = found[1]
     victim.kill()  # it has no time to give anything back
     victim.wait()

@@ -84,20 +84,19 @@ def test_all_methods_are_tried_by_the_same_settings(results: Path) -> None:
 
 
 def test_each_is_the_plain_finetuning_by_its_settings(results: Path) -> None:
-    """The same bases, finetuned by each setting as a recipe of its own; the best is what stands."""
-    for (name, base), record in by_place(results).items():
-        found = measured(record)
+    """The same base, finetuned by each setting as a recipe of its own; the best is what stands."""
+    for name in NAMES:
+        found = measured(by_place(results)[name, 0])
         alone = []
         for one in found.tuned:
             fixed = suite(
                 recipes={"tiny": TINY, "set": {**TINY, **one.settings}},
                 recoveries=[{"finetune": "set"}],
+                bases=1,
             )
             found_alone = make_plan(fixed).only([name])
             go(results, found_alone)
-            (again,) = [
-                each for each in found_alone.records(Store(results)) if each.labels.base == base
-            ]
+            (again,) = found_alone.records(Store(results))
             alone.append(measured(again))
         assert [one.validation_top1 for one in found.tuned] == [
             one.pruned.validation_top1 for one in alone

@@ -163,6 +163,7 @@ class Words(nn.Module):
 """
 
 
+@pytest.mark.usefixtures("inkless")
 def test_a_language_model_from_text_to_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

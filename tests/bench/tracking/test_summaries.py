@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import shutil
 import socket
 import subprocess
 import time
@@ -19,6 +18,7 @@ from urllib.request import urlopen
 import pandas as pd
 import pytest
 import synthetic
+import toy
 
 from bench.tracking import Experiment, Tracker, sync
 from bench.tracking.connection import local_uri, ui_command, ui_environment
@@ -191,23 +191,10 @@ def link_to(links: dict[str, str], what: str) -> str:
     return found
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty migrated database: MLflow takes seconds to make one."""
-    from mlflow import MlflowClient
-
-    path = tmp_path_factory.mktemp("template") / "mlflow.db"
-    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
-    return path
-
-
 @pytest.fixture
-def root(tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def root(session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    folder = tmp_path / "results"
-    folder.mkdir()
-    shutil.copy(template, folder)
-    return folder
+    return toy.prepared(session, tmp_path / "results")
 
 
 def links_of(root: Path) -> dict[str, str]:

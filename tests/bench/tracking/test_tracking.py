@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
+import toy
 
 from bench.errors import BenchError
 from bench.store.store import Store
@@ -136,25 +137,12 @@ def runs(root: Path, role: str = "trial") -> list[Any]:
     return list(client.search_runs([experiment.experiment_id], f"tags.role = '{role}'"))
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """An empty migrated database: MLflow takes seconds to make one."""
-    from mlflow import MlflowClient
-
-    path = tmp_path_factory.mktemp("template") / "mlflow.db"
-    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
-    return path.read_bytes()
-
-
 @pytest.fixture
-def root(tmp_path: Path, template: bytes, monkeypatch: pytest.MonkeyPatch) -> Path:
+def root(session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A results folder, and nothing of MLflow in the environment."""
     for name in ("MLFLOW_TRACKING_URI", *SETTINGS):
         monkeypatch.delenv(name, raising=False)
-    folder = tmp_path / "results"
-    folder.mkdir()
-    (folder / "mlflow.db").write_bytes(template)
-    return folder
+    return toy.prepared(session, tmp_path / "results")
 
 
 def test_a_trial_is_one_flat_run_with_everything(root: Path) -> None:
