@@ -14,7 +14,6 @@ from bench import prune
 from bench.command.listing import option_lines
 from criteria import NotApplicable, OptionError, criteria, find, score, weight_structure
 from criteria.gather import score_alone
-from criteria.options import Options
 from criteria.phases import phases
 from criteria.registry import create, require, resolve_options
 from criteria.training import Kind
