@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,6 +36,8 @@ class Dataset:
     test: Images
     digest: str  # SHA-256 of what the samples are, how they are prepared, and of the split
     device: torch.device = CPU  # that batches are on
+    # How a sample becomes an input, in JSON, for whoever feeds a network elsewhere.
+    prepared: Mapping[str, Any] = field(default_factory=dict)
     # What networks are for there.
     task: Task = field(default_factory=lambda: find_task(Chosen(name="classification")))
 
@@ -120,6 +123,7 @@ def divide(source: Source, given: Splits, axes: Mapping[str, str | int]) -> Data
         test=replace(given.test, chosen=chosen["test"]),
         digest=digest.hexdigest(),
         device=source.device,
+        prepared=given.prepared,
         task=task_of(spec),
     )
 

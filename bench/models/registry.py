@@ -18,7 +18,6 @@ from suites.faults import no_such
 from suites.files import read_yaml
 from suites.problem import ModelSpec
 
-from ..data.reader import options_of
 from ..errors import ModelError, at_fault
 from ..export.recipe import Call, call
 from ..tasks.task import Task
@@ -190,6 +189,8 @@ def _from_torchvision(spec: ModelSpec, shape: dict[str, Any]) -> Call:
 
 def _check_options(spec: ModelSpec, builder: Callable[..., Any], taken: Collection[str]) -> None:
     """Options are the builder's other parameters, of their types; numbers count from 1."""
+    from ..data.reader import options_of
+
     options_of(spec.name, spec.options, builder, taken, strict=True, wrong=ModelError)
     for name, value in spec.options.items():
         if type(value) is int and value < 1:
