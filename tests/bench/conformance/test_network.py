@@ -5,11 +5,15 @@ from __future__ import annotations
 from io import StringIO
 
 import pytest
+import torch
 from rich.console import Console
+from torch import Tensor, nn
 
 from bench.command.checking import show_network
 from bench.conformance.network import built, facts, unscored
 from bench.errors import ModelError
+from bench.pruning.network import Network
+from criteria import StructureError
 from suites.problem import ModelSpec
 
 
@@ -35,6 +39,25 @@ def test_facts_are_counted_and_checked() -> None:
 def test_a_criterion_that_fails_is_named_with_its_reason() -> None:
     network = built(ModelSpec(name="vit_small", options={"depth": 1}), 10, 3, 8)
     assert "nothing to score" in unscored(network, 10, lambda _: None)["bn_scale"]
+
+
+class Squeezing(nn.Module):
+    def __init__(self, classes: int, channels: int, image_size: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, 8, 3)
+        self.last = nn.Conv2d(8, classes, image_size - 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.first(x)).squeeze()
+
+
+def test_a_network_that_loses_a_batch_of_one_is_refused() -> None:
+    images = torch.randn(2, 3, 8, 8)
+    network = Network.trace(Squeezing(10, 3, 8).eval(), images)
+    with pytest.raises(
+        StructureError, match=r"of one sample the network makes \[10\], of 2 \[2, 10\]"
+    ):
+        dict(facts(network))
 
 
 def test_what_cannot_be_built_is_said() -> None:
