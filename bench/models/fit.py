@@ -8,7 +8,8 @@ from criteria.network.given import copied, given
 from suites.problem import ModelSpec
 
 from ..errors import ModelError
-from ..tasks.task import Task
+from ..tasks.task import Task, logits_in
+from .adapters import logits_alone
 from .registry import build_model, code_of
 
 
@@ -28,7 +29,9 @@ def fresh(spec: ModelSpec, seed: int, inputs: Tensor, task: Task, **shape: int) 
     except StructureError as error:
         raise ModelError(f"{spec.name}, on inputs {list(inputs.shape)}: {error}") from error
     with torch.random.fork_rng(devices=[]), torch.no_grad():
-        for when, found in (("", copied(plain).eval()), (" in training", copied(plain).train())):
-            if misfit := task.misfit(found(inputs), inputs, shape):
+        for when, twin in (("", copied(plain).eval()), (" in training", copied(plain).train())):
+            if misfit := task.misfit(found := twin(inputs), inputs, shape):
                 raise ModelError(f"{spec.name} gives{when} {misfit}")
+    if logits_in(found) is not found:  # criteria that look at outputs know nothing of mappings
+        plain = logits_alone(plain)
     return plain.train()

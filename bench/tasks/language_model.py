@@ -38,6 +38,9 @@ class LanguageModel(Task):
         perplexity = math.exp(min(loss / tokens, 700))  # beyond, no float holds it
         return Tally(-loss / tokens, loss / tokens, others={"perplexity": perplexity})
 
+    def shape(self, categories: int, channels: int, size: int) -> dict[str, int]:
+        return {"vocabulary": categories, "length": size}
+
     def noise(self, shape: Mapping[str, int], samples: int) -> Tensor:
         draw = torch.Generator().manual_seed(0)
         return torch.randint(shape["vocabulary"], (samples, shape["length"]), generator=draw)

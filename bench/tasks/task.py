@@ -31,6 +31,12 @@ class Tally:
     others: dict[str, float] = field(default_factory=dict)  # names tell their units
 
 
+def logits_in(found: Any) -> Any:
+    """A network's logits, in a mapping or not, as transformers and torchvision give them."""
+    keys = [one for one in ("logits", "out") if isinstance(found, Mapping) and one in found]
+    return found[keys[0]] if keys else found
+
+
 class Task:
     """Outputs of which every position is classified, by cross-entropy; a subclass says the rest."""
 
@@ -53,14 +59,12 @@ class Task:
 
     def outputs(self, found: Any) -> Tensor:
         """What of a network's outputs is the prediction: logits [n, classes, ...]."""
-        if isinstance(found, Mapping):  # as transformers and torchvision give them
-            found = found["logits" if "logits" in found else "out"]
-        return found
+        return logits_in(found)
 
     def misfit(self, found: Any, inputs: Tensor, shape: Mapping[str, int]) -> str:
         """What a network's outputs for these inputs are where the task does not take them."""
         keys = f" of {', '.join(map(repr, found))}" if isinstance(found, Mapping) else ""
-        if not (isinstance(found, torch.Tensor) or (keys and {*found} & {"logits", "out"})):
+        if not isinstance(logits_in(found), torch.Tensor):
             kind = f"a {type(found).__name__}{keys}"
             return f"{kind}, not logits; let its forward return these alone, or as 'logits'"
         fits = [len(inputs), shape[self.categories], *inputs.shape[self.positions :]]
@@ -92,6 +96,10 @@ class Task:
     def alterations(self) -> Mapping[str, Callable[[Tensor], Tensor]]:
         """Changed inputs on which the primary metric is measured as well, by its name there."""
         return {}
+
+    def shape(self, categories: int, channels: int, size: int) -> dict[str, int]:
+        """What constructors are told of data of so many classes, channels and pixels a side."""
+        return {"classes": categories, "channels": channels, "image_size": size}
 
     def noise(self, shape: Mapping[str, int], samples: int) -> Tensor:
         """Inputs of noise, to trace and to verify with."""

@@ -343,6 +343,27 @@ def test_weights_of_as_many_classes_keep_their_head(monkeypatch: pytest.MonkeyPa
     )
 
 
+def test_networks_of_pixels_give_logits_alone_and_fit_classes_with_weights(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """LR-ASPP adds up two last layers; FCN's weights come with an auxiliary classifier."""
+    from bench.data.vision import torchvision
+
+    of = torchvision.models.segmentation
+    lraspp, deeplab = (f"{one}_mobilenet_v3_large" for one in ("lraspp", "deeplabv3"))
+    for name, kind, auxiliary in (
+        (lraspp, of.LRASPP_MobileNet_V3_Large_Weights, {}),
+        (deeplab, of.DeepLabV3_MobileNet_V3_Large_Weights, {"aux_loss": True}),
+    ):
+        published = getattr(of, name)(weights_backbone=None, num_classes=21, **auxiliary)
+        state = published.state_dict()
+        monkeypatch.setattr(kind, "get_state_dict", lambda self, held=state, **_: held)
+        for weights in (None, "DEFAULT"):
+            model = build(f"torchvision:{name}", 32, classes=4, weights=weights).eval()
+            assert model(torch.randn(2, 3, 32, 32)).shape == (2, 4, 32, 32)
+            assert not any("aux" in one for one in model.state_dict())
+
+
 def test_weights_that_cannot_be_fetched_say_where_to_put_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
