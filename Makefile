@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test slow bench oracles statistics lint docs clean
+.PHONY: quickstart test slow bench statistics lint docs clean
 
 # The environment is made anew when what it is made of changes.
 .venv/ready: pyproject.toml constraints.txt
@@ -47,11 +47,6 @@ docs: .venv/ready
 	$(SHOT) --window-size=390,1600 --screenshot=$(CURDIR)/docs/quickstart-phone.png
 	for name in paired_differences score_cost; do \
 		cp $(QUICKSTART)/figures/$$name.png docs/quickstart-$$name.png; done
-
-# The statistics held against packages of the field.
-oracles: .venv/ready
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,oracles]'
-	$(BIN)/pytest tests/reports/statistics/test_statistics_oracles.py
 
 # The table and the figure of docs/statistics.md: an hour of simulated experiments. Worlds that
 # docs/statistics.csv has already are kept; without that file all are simulated.

@@ -89,7 +89,6 @@ def analyse(
         ranking=ranking,
         standing=against_best(problems, by_base, ranking),
         noise=noise.noise(scored.averaged),
-        inflation=noise.inflation(scored.averaged, known),
         published=ours_and_published(suite, problems, trials),
         footing=stands,
     )

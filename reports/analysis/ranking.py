@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from suites.schema import Suite
 
 from .. import statistics
-from ..statistics import Floats, Friedman, Pairwise
+from ..statistics import Floats, Pairwise
 from .cells import Averaged, failures
 from .comparisons import looks_of, scores_of
 
@@ -32,8 +32,6 @@ class MethodRanks:
     # failed.
     scores: Floats
     alpha: float  # level of all pairs and recoveries together
-    # Friedman's test over problems; None below two methods or two problems.
-    omnibus: Friedman | None
     # Welch's test of every pair of methods that failed nowhere, on these problems; None below two
     # of these, on half of the plan's problems or fewer, or where nothing is tested.
     pairwise: Pairwise | None
@@ -96,7 +94,7 @@ def rank_methods(
     problems = [one for one in everywhere if one not in left_out]
     cube = scores_of(by_base, [(recovery, one) for one in methods], problems)
     scores = statistics.known_mean(cube, axis=2).T
-    omnibus = pairs = None
+    pairs = None
     groups: Sequence[tuple[int, ...]] = ()
     low, high = np.ones(len(methods)), np.full(len(methods), float(len(methods)))
     best = np.full(len(methods), np.nan)
@@ -109,8 +107,6 @@ def rank_methods(
         best = _chances(cube, whole, low)
         order = -np.nan_to_num(scores, nan=-1e9).mean(axis=0)
         groups = statistics.cliques(order, pairs.adjusted, alpha)
-    if len(methods) > 1 and len(problems) > 1:
-        omnibus = statistics.friedman(scores)
     return MethodRanks(
         recovery=recovery,
         planned=tuple(names),
@@ -120,7 +116,6 @@ def rank_methods(
         failed=tuple((problems[i], methods[j]) for i, j in np.argwhere(np.isnan(scores))),
         scores=scores,
         alpha=alpha,
-        omnibus=omnibus,
         pairwise=pairs,
         low=low,
         high=high,

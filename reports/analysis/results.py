@@ -59,7 +59,6 @@ class Results(Analysed):
     ranking: Mapping[str, MethodRanks]  # recovery -> ranks of all methods
     standing: pd.DataFrame  # the best of each problem and those not told from it
     noise: pd.DataFrame
-    inflation: pd.DataFrame
     published: pd.DataFrame  # ours and the published
 
     @cached_property

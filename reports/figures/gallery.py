@@ -17,10 +17,8 @@ from . import (
     paired_differences,
     pairwise,
     pareto,
-    profile,
     rank_diagram,
     recovery_curves,
-    seed_noise,
     widths,
 )
 from .plot import Drawing, Plot, asked_for, write
@@ -42,13 +40,11 @@ FIGURES: Mapping[str, Plots] = {
     "paired_differences": paired_differences.plots,
     "rank_diagram": rank_diagram.plots,
     "pairwise": pairwise.plots,
-    "profile": profile.plots,
     "score_cost": pareto.score_cost,
     "training_cost": pareto.training_cost,
     "recovery_curves": recovery_curves.plots,
     "widths": widths.plots,
     "costs": costs.plots,
-    "seed_noise": seed_noise.plots,
 }
 
 

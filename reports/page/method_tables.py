@@ -1,9 +1,4 @@
-"""Tables that hold methods against each other under one recovery: who stands where, by which test.
-
-The extras are what other papers report, beside the declared analysis, and decide nothing: tests on
-mean ranks answer for two methods by who else takes part (Benavoli et al. 2016), and a false
-discovery rate promises less than a family-wise error.
-"""
+"""Tables that hold methods against each other under one recovery: who stands where, how sure."""
 
 from typing import Any
 
@@ -60,15 +55,13 @@ def rank_table(results: Results, recovery: str) -> Table | None:
     if ranking.pairwise is None:
         return None
     means = statistics.known_mean(ranking.scores, axis=0)
-    mean_ranks = ranking.omnibus.mean_ranks if ranking.omnibus else [float("nan")] * len(means)
     rows = []
     failed = np.isnan(ranking.scores).any(axis=0)
     for method in np.argsort(np.where(failed, np.inf, -means), kind="stable"):
         low, high = ranking.low[method], ranking.high[method]
         cells = [Cell(ranking.methods[method]), signed(means[method])]
         cells += [Cell(f"{low:.0f} to {high:.0f}" if high > low else f"{low:.0f}", float(low))]
-        cells += [number(100 * ranking.best[method], 2), number(mean_ranks[method])]
-        rows.append(cells)
+        rows.append([*cells, number(100 * ranking.best[method], 2)])
     return captioned("ranks", recovery, results, rows, ranking=ranking)
 
 
@@ -138,50 +131,6 @@ def equal_cost_table(results: Results, recovery: str) -> Table | None:
     apart = [one for one in asked.unique() if one not in set(table["method"])]
     known = {"axis": axis, "other": other, "apart": apart}
     return captioned("equal_cost", recovery, results, rows, **known)
-
-
-def extras_table(results: Results, recovery: str) -> Table | None:
-    """What other papers report, a row a method; None below two problems or without a control.
-
-    Columns: mean rank, Nemenyi's p, Wilcoxon's p over problems, the p of the declared tests under
-    Benjamini-Hochberg and Benjamini-Yekutieli, and the interquartile mean (Agarwal et al. 2021) of
-    the accuracy change over problems, bases and repeats.
-    """
-    from scipy.stats import trim_mean  # loads slowly
-
-    ranking, analysis = results.ranking[recovery], results.suite.analysis
-    control, test = analysis.control, ranking.omnibus
-    if test is None or control not in ranking.methods:
-        return None
-    place_of_control = ranking.methods.index(control)
-    nemenyi = statistics.nemenyi(test.mean_ranks, test.blocks, analysis.alpha)
-    rates = _false_discoveries(results, recovery)
-    rows = []
-    for place in np.argsort(test.mean_ranks, kind="stable"):
-        name = ranking.methods[place]
-        tests = [nemenyi.p[place, place_of_control]]
-        apart = ranking.scores[:, place] - ranking.scores[:, place_of_control]
-        known = apart[~np.isnan(apart)]
-        tests += [statistics.wilcoxon(known) if known.size else float("nan")]
-        tests += rates.get(name, ())
-        cells = [Cell(p_value(p), float(p)) for p in tests] if name != control else [Cell("–")] * 4
-        keys = [(problem, recovery, name) for problem in ranking.problems]
-        values = [results.averaged[key].ravel() for key in keys if key in results.averaged]
-        middle = float(trim_mean(np.concatenate(values), 0.25)) if values else float("nan")
-        rows.append([Cell(name), number(test.mean_ranks[place]), *cells, number(middle)])
-    said = {"blocks": test.blocks, "nemenyi": nemenyi}
-    return captioned("extras", recovery, results, rows, **said)
-
-
-def _false_discoveries(results: Results, recovery: str) -> dict[str, tuple[float, float]]:
-    """Method -> its p against the control under Benjamini-Hochberg and Benjamini-Yekutieli."""
-    from scipy.stats import false_discovery_control  # loads slowly
-
-    overall = results.overall
-    declared = overall[(overall["recovery"] == recovery) & (overall["family"] == "control")]
-    p = declared["p"].astype(float).fillna(1.0).to_numpy()
-    both = [false_discovery_control(p, method=one) for one in ("bh", "by")] if p.size else [p, p]
-    return dict(zip(declared["method"], zip(*both, strict=True), strict=True))
 
 
 def difference_table(results: Results, recovery: str) -> Table:

@@ -18,7 +18,6 @@ from .captions import captioned, caution
 from .method_tables import (
     difference_table,
     equal_cost_table,
-    extras_table,
     factor_table,
     overall_table,
     rank_table,
@@ -28,7 +27,7 @@ from .method_tables import (
 # Of `Results`, beside the page as CSV.
 FRAMES = (
     *("trials", "cells", "changes", "paired", "overall", "by_factor", "equal_cost"),
-    *("standing", "noise", "inflation"),
+    *("standing", "noise"),
 )
 
 
@@ -36,7 +35,7 @@ def typeset(results: Results) -> dict[str, list[Table]]:
     """All of them under their headings, in the order of the page."""
     makers = (
         *(standing_table, rank_table, overall_table, factor_table, equal_cost_table),
-        *(difference_table, extras_table, tuned_table, cost_table),
+        *(difference_table, tuned_table, cost_table),
     )
     tables = {}
     for recovery in results.recoveries:
@@ -59,16 +58,14 @@ def deployed_table(results: Results) -> Table:
 
 
 def noise_table(results: Results) -> Table:
-    """Sources of noise, and what bad habits would have added."""
-    habits = results.inflation.set_index(["recovery", "method"]).to_dict("index")
+    """Sources of noise."""
     columns = ["base_sd", "repeat_sd", "aa_sd"]
     means = results.noise.groupby(["recovery", "method"])[columns].mean().to_dict("index")
     rows = []
     for place in product(results.recoveries, results.suite.method_names):
         if place in means:
-            numbers = [means[place][one] for one in columns]
-            numbers += [habits[place][one] for one in ("best_of_n", "best_epoch")]
-            rows.append([*map(Cell, place), *map(number, numbers)])
+            numbers = (number(means[place][one]) for one in columns)
+            rows.append([*map(Cell, place), *numbers])
     return captioned("noise", "", results, rows)
 
 

@@ -249,7 +249,7 @@ def test_what_a_report_leans_on_is_tags_of_its_run(root: Path, tmp_path: Path) -
 def test_a_report_written_later_is_brought_to_the_latest_run(root: Path, tmp_path: Path) -> None:
     report = tmp_path / "report"
     (report / "figures").mkdir(parents=True)
-    (report / "figures" / "profile.svg").write_text("<svg/>")
+    (report / "figures" / "costs.svg").write_text("<svg/>")
     (report / "index.html").write_text("first")
     tracker = opened(root)
     tracker.log(record())

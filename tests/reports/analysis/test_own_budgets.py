@@ -14,7 +14,7 @@ from reports.analysis.analysis import analyse
 from reports.analysis.cells import by_trial
 from reports.analysis.results import Results
 from reports.build import build_report
-from reports.figures import each_method, profile, recovery_curves, widths
+from reports.figures import each_method, recovery_curves, widths
 from reports.figures.style import looks
 from reports.page.checklist import measured
 from reports.page.findings import unfinished
@@ -84,13 +84,6 @@ def test_problems_without_a_budget_in_common_are_not_drawn_together() -> None:
     results = analysed(own([0.2, 0.1]))
     assert results.shared_budgets == []
     assert list(each_method.plots(results, looks(results.suite, METHODS[:1]))) == []
-
-
-def test_a_budget_that_a_problem_lacks_is_no_loss_in_a_profile(mixed: Results) -> None:
-    (plot,) = profile.plots(mixed, looks(mixed.suite, METHODS))
-    most = plot.data.groupby(["recovery", "method"])["share"].max()
-    assert (most == 1.0).all()  # nothing has failed, so every trial loses some finite amount
-    assert "3 to 4 budgets" in plot.caption
 
 
 def test_the_tightest_budget_is_each_problems_own(mixed: Results) -> None:

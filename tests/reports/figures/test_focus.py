@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import figure_records
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +13,6 @@ from matplotlib.axes import Axes
 
 from reports.analysis.analysis import analyse
 from reports.analysis.results import Results
-from reports.figures import seed_noise
 from reports.figures.focus import focus, signed
 from reports.figures.gallery import FIGURES, in_focus
 from reports.figures.plot import Plot
@@ -143,28 +141,6 @@ def test_rows_far_below_stand_at_the_edge_in_panels_of_their_own_order(
         assert len([one for one in ax.texts if one.get_text()[-1].isdigit()]) == len(outside)
         orders.add(tuple(rows))
     assert len(orders) > 1
-
-
-def test_noise_and_losses_far_above_stand_at_the_right_edge(many: Results) -> None:
-    names = many.suite.method_names[:9]
-    sds = [*np.linspace(0.2, 0.9, 8), 20.0]
-    data = pd.DataFrame({"recovery": "none", "method": names, "sd": sds}).assign(
-        level="between bases"
-    )
-    shown = looks(many.suite, in_focus(many))
-    with publication():
-        (ax,) = seed_noise.draw(data, shown, "l1").axes
-    assert ax.get_xlim()[1] < 1
-    assert marks(ax, ">") == 1
-    assert [one.get_text() for one in ax.texts] == ["20.0"]
-    assert plots(many, "profile") == []  # of one problem
-    two = collapsed({"methods": 14, "budgets": 2, "models": 2}, (3, 5, 12))
-    (plot,) = plots(two, "profile")
-    _, ax = plot.figure.axes
-    tuned = plot.data[plot.data["recovery"] != "none"]
-    gone = tuned[tuned["most"] > ax.get_xlim()[1]]
-    assert set(gone["method"]) == {many.suite.method_names[i] for i in (3, 5, 12)}
-    assert marks(ax, ">") >= 1
 
 
 @pytest.mark.parametrize("name", ["accuracy", "paired_differences", "accuracy_cost"])

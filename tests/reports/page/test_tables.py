@@ -17,13 +17,12 @@ from rich.console import Console
 from synthetic import make_suite, plan, record, synthetic_records, tiny, told_apart
 
 from bench.command.compare import show_difference
-from reports import statistics
 from reports.analysis.analysis import analyse
 from reports.analysis.compare import compare_methods
 from reports.build import build_report
 from reports.formats import Cell, Column, Table, number
 from reports.page.checklist import measured
-from reports.page.method_tables import extras_table, standing_table
+from reports.page.method_tables import standing_table
 from reports.page.page import render
 from reports.page.tables import typeset
 from reports.page.warnings import saturated, warnings
@@ -111,30 +110,6 @@ def test_saturated_budgets_are_named_and_stay_in() -> None:
     assert results.paired["mean"].iloc[0] == pytest.approx(weights @ [0.1, 10, 9])
 
 
-def test_other_ways_to_look_at_it_agree_with_their_own_functions() -> None:
-    suite, found = told_apart()
-    results = analyse(suite, found, plan(suite))
-    table = extras_table(results, "none")
-    assert table is not None
-    test, over = results.ranking["none"].omnibus, results.overall.set_index("method")
-    assert test is not None
-    nemenyi = statistics.nemenyi(test.mean_ranks, 9, suite.analysis.alpha)
-    rows = {row[0].text: [one.value for one in row[1:]] for row in table.rows}
-    assert sorted(rows) == ["a", "b_1", "l1"]
-    assert rows["l1"][0] == 3  # mean rank: behind on every problem
-    assert [row[0].text for row in table.rows][-1] == "l1"
-    assert rows["a"][1] == nemenyi.p[results.ranking["none"].methods.index("a"), 0]
-    assert rows["a"][2] == 2**-8  # Wilcoxon's smallest
-    first, second = over.loc[["a", "b_1"], "p"]
-    assert first < second  # Hochberg: the smaller of two counts twice, but no more than the larger
-    assert rows["a"][3] == pytest.approx(min(2 * first, second))
-    assert rows["a"][4] == pytest.approx(1.5 * rows["a"][3])  # Yekutieli: 1 + 1/2 times as much
-    assert f"lie {nemenyi.critical_difference:.2f} apart" in table.caption
-    single = make_suite(models=["m1"], methods=["l1", "taylor"], recoveries=["none"])
-    one = analyse(single, [record(each, 0.7) for each in plan(single)], plan(single))
-    assert extras_table(one, "none") is None
-
-
 def test_a_method_without_all_its_trials_is_missing_and_not_ranked() -> None:
     suite, found = told_apart()
     kept = [one for one in found if (one.labels.method, one.labels.model) != ("a", "m0")]
@@ -174,11 +149,11 @@ def test_every_table_is_whole_in_every_form() -> None:
 def test_formats_and_figures_by_name(tmp_path: Path) -> None:
     suite, found = tiny()
     labels = plan(suite)
-    assert build_report(suite, found, labels, tmp_path, formats=["latex"], figures=["profile"])
+    assert build_report(suite, found, labels, tmp_path, formats=["latex"], figures=["costs"])
     suffixes = {path.suffix for path in (tmp_path / "tables").iterdir()}
     assert suffixes == {".tex"}
     assert not (tmp_path / "index.html").exists()
-    assert {path.stem for path in tmp_path.glob("figures/*")} <= {"profile"}
+    assert {path.stem for path in tmp_path.glob("figures/*")} <= {"costs"}
     with pytest.raises(ValueError, match="there are accuracy_cost"):
         build_report(suite, found, labels, tmp_path, figures=["acuracy"])
 
@@ -189,7 +164,7 @@ from pathlib import Path
 from synthetic import plan, told_apart
 from reports.build import build_report
 suite, found = told_apart()
-build_report(suite, found[:: int(sys.argv[2])], plan(suite), Path(sys.argv[1]), figures=["profile"])
+build_report(suite, found[:: int(sys.argv[2])], plan(suite), Path(sys.argv[1]), figures=["costs"])
 """
 
 

@@ -1,20 +1,13 @@
-"""Sizes of effects, intervals and noise: vectors V5 and V6, brute force, properties."""
+"""Sizes of effects, intervals and noise: by hand, brute force, properties."""
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import numpy as np
 import pytest
-import toy
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reports import statistics as own
-
-VECTORS: dict[str, Any] = json.loads((toy.VECTORS / "statistics.json").read_text(encoding="utf-8"))
-samples = st.lists(st.integers(-5, 5), min_size=1, max_size=9)
 
 
 def test_budgets_weigh_the_stretch_of_compression_around_them() -> None:
@@ -45,16 +38,6 @@ def test_a_refined_grid_does_not_move_the_area_of_a_straight_curve() -> None:
 
     few, many = [0.8, 0.1], [0.8, 0.78, 0.75, 0.7, 0.1]
     assert own.per_trial(straight(few), few) == pytest.approx(own.per_trial(straight(many), many))
-
-
-def test_shares_of_a_profile_by_hand() -> None:
-    lost = np.array([[[[4.0], [2.0]], [[0.0], [0.0]]]])  # a budget, 2 problems, 2 bases
-    found = own.shares_within(lost, [9, 3, 2, 1, -1])
-    assert found.mean(axis=(1, 2, 3)).tolist() == [1, 0.75, 0.75, 0.5, 0]
-    failed = np.array([[[[1.0, np.inf]]], [[[3.0, np.inf]]]])  # two budgets, two repeats
-    assert own.shares_within(failed, [0, 2, 1e6])[:, 0, 0].tolist() == [[0, 0], [0.5, 0], [1, 0]]
-    one_budget = np.array([[[[1.0]]], [[[np.nan]]]])  # the other is not of this problem
-    assert own.shares_within(one_budget, [0, 2]).ravel().tolist() == [0, 1]
 
 
 def test_noise_by_hand() -> None:

@@ -1,8 +1,6 @@
-"""Statistics against the vectors of statistics.md 2.5, brute force, and scipy."""
+"""Statistics against vectors of the literature, scipy, and by properties."""
 
 from __future__ import annotations
-
-from itertools import product
 
 import numpy as np
 import pytest
@@ -22,19 +20,7 @@ DEMSAR = np.array(C45_M) - np.array(C45)
 differences = st.lists(st.integers(-6, 6), min_size=1, max_size=9)
 
 
-def by_enumeration(d: np.ndarray) -> float:
-    """Two-sided p over all 2^N signs; zeros dropped."""
-    d = d[d != 0]
-    if d.size == 0:
-        return 1.0
-    ranks = stats.rankdata(np.abs(d))
-    observed = min(ranks[d > 0].sum(), ranks[d < 0].sum())
-    sums = np.array([ranks @ signs for signs in product((0, 1), repeat=d.size)])
-    return float(min(1.0, 2 * np.mean(sums <= observed + 1e-9)))
-
-
 def test_demsar_c45_against_m() -> None:
-    assert own.wilcoxon(DEMSAR) == pytest.approx(0.007324219, abs=5e-10)
     assert own.hodges_lehmann(DEMSAR) == pytest.approx(0.0130, abs=1e-12)
 
 
@@ -45,12 +31,6 @@ def test_demsar_paired_t() -> None:
     assert interval.n == 14
 
 
-def test_six_differences_cannot_reach_five_percent_unless_all_agree() -> None:
-    six = [0.012, 0.004, 0.009, -0.001, 0.006, 0.011]
-    assert own.wilcoxon(six) == 0.0625
-    assert own.wilcoxon(np.abs(six)) == 2**-5
-
-
 def test_holm_vectors() -> None:
     assert own.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     raw = [0.000006, 0.000332, 0.009823, 0.014171, 0.083642, 0.141093, 0.518605, 0.660706]
@@ -59,29 +39,8 @@ def test_holm_vectors() -> None:
     assert own.holm([]).size == 0
 
 
-# statistics.md 2.4; printed to two digits from a simulation, hence the wide tolerance.
-
-
 @given(differences)
-def test_programme_equals_enumeration(d: list[int]) -> None:
-    assert own.wilcoxon(d) == pytest.approx(by_enumeration(np.array(d)), abs=1e-12)
-
-
-@given(st.integers(1, 50), st.integers(0, 2**32 - 1))
-def test_scipy_is_the_oracle_without_ties(n: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    d = rng.permutation(np.arange(1, n + 1)) * rng.choice([-1, 1], n)
-    expected = stats.wilcoxon(d, method="exact")
-    assert own.wilcoxon(d) == pytest.approx(expected.pvalue, rel=1e-9)
-
-
-@given(differences)
-def test_direction_scale_and_order_do_not_matter(d: list[int]) -> None:
-    p = own.wilcoxon(d)
-    assert own.wilcoxon([-x for x in d]) == p
-    assert own.wilcoxon([3 * x for x in d]) == p
-    assert own.wilcoxon(sorted(d)) == p
-    assert 2.0 ** (1 - len(d)) <= p <= 1
+def test_a_shift_turns_and_moves_with_the_differences(d: list[int]) -> None:
     assert own.hodges_lehmann([-x for x in d]) == pytest.approx(-own.hodges_lehmann(d))
     assert own.hodges_lehmann([x + 5 for x in d]) == pytest.approx(own.hodges_lehmann(d) + 5)
 
@@ -92,13 +51,6 @@ def test_holm_is_monotone_between_raw_and_bonferroni(p: list[float]) -> None:
     assert (adjusted >= raw - 1e-15).all()
     assert (adjusted <= np.minimum(1, raw * raw.size) + 1e-12).all()
     assert (np.diff(adjusted[np.argsort(raw)]) >= 0).all()
-
-
-def test_rounding_noise_breaks_no_ties() -> None:
-    noisy = np.array([0.3 - 0.2, 0.2 - 0.1, 0.1])  # three times 0.1, up to the last bits
-    assert len(set(noisy.tolist())) > 1
-    assert own.wilcoxon([*noisy, -0.1]) == own.wilcoxon([1, 1, 1, -1])
-    assert own.wilcoxon([0.3 - 0.2 - 0.1]) == 1
 
 
 def test_t_interval_is_scipys() -> None:
