@@ -19,25 +19,24 @@ from ..pruning.network import Network
 from ..pruning.prune import prune
 from ..pruning.sound import examine
 from ..tasks.known import find_task
-from .behaviour import attempt
+from .behaviour import Tasks, attempt
 from .checks import not_finite, shape_fault
 
 LONGEST = 60.0  # seconds that a criterion may take on a few samples
 SAMPLES = 4
+TASK = "classification"  # where none is named
 
 
-def built(spec: ModelSpec, *sizes: int, task: str = "classification") -> Network:
+def built(spec: ModelSpec, classes: int, channels: int, size: int, task: str = TASK) -> Network:
     """A network as suites build it for a task, traced with a few samples of noise.
-
-    `sizes`: classes, channels and pixels a side, as `Task.shape` takes them.
 
     Raises:
         ModelError: it cannot be built, or does not fit such data.
-        StructureError: it cannot be traced.
         PlanError: there is no such task.
+        StructureError: it cannot be traced.
     """
     of = find_task(TaskSpec(name=task))
-    shape = of.shape(*sizes)
+    shape = dict(zip(of.sizes, (classes, size, channels), strict=False))
     noise = of.noise(shape, SAMPLES)
     return Network.trace(fresh(spec, 0, noise, of, **shape).eval(), noise)
 
@@ -79,7 +78,7 @@ def unscored(network: Network, task: str, tell: Callable[[str], None]) -> dict[s
         tell(f"scoring by {name}")
         try:
             with within(LONGEST):
-                asked = {name: (name, groups)}
+                asked: Tasks = {name: (name, groups)}
                 scoring = attempt(network.model, asked, batches, loss=of.loss)[name]
         except Exception as error:
             why[name] = str(error) or f"takes more than {LONGEST:.0f} s for {SAMPLES} samples"

@@ -123,17 +123,13 @@ def downloaded(name: str, weights: str) -> nn.Module:
 
 
 def _fit_classes(model: nn.Module, classes: int) -> None:
-    """Outputs of given weights for other classes: a new layer in place of the last.
-
-    Of LR-ASPP the last two, beside each other, which are added up.
-    """
+    """Outputs of given weights for other classes: a new last layer, or two that are added up."""
     layers = [each for each in model.named_modules() if isinstance(each[1], nn.Linear | nn.Conv2d)]
-    last, given = layers[-1][0].rpartition(".")[0], len(layers[-1][1].weight)
-    for name, old in layers:
-        if name.rpartition(".")[0] != last or len(old.weight) != given or given == classes:
-            continue
-        pixels, sizes = isinstance(old, nn.Conv2d), (old.weight.shape[1], classes)
-        model.set_submodule(name, nn.Conv2d(*sizes, 1) if pixels else nn.Linear(*sizes))
+    beside, given = layers[-1][0].rpartition(".")[0], len(layers[-1][1].weight)
+    for name, old in layers if given != classes else ():
+        if name.rpartition(".")[0] == beside and len(old.weight) == given:
+            sizes, pixels = (old.weight.shape[1], classes), isinstance(old, nn.Conv2d)
+            model.set_submodule(name, nn.Conv2d(*sizes, 1) if pixels else nn.Linear(*sizes))
 
 
 def _fit_channels(model: nn.Module, channels: int, keep: bool) -> None:

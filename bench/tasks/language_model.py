@@ -18,7 +18,7 @@ class LanguageModel(Task):
     """Tokens [n, length] -> logits [n, length, vocabulary]; targets are the next tokens."""
 
     metric: ClassVar[Metric] = METRICS["language-model"]
-    categories: ClassVar[str] = "vocabulary"
+    sizes: ClassVar[tuple[str, ...]] = ("vocabulary", "length")
     positions: ClassVar[int] = 1
     at_once: ClassVar[int] = 64
     unfit: ClassVar[Mapping[str, str]] = dict.fromkeys(
@@ -37,9 +37,6 @@ class LanguageModel(Task):
             tokens += targets.numel()
         perplexity = math.exp(min(loss / tokens, 700))  # beyond, no float holds it
         return Tally(-loss / tokens, loss / tokens, others={"perplexity": perplexity})
-
-    def shape(self, categories: int, channels: int, size: int) -> dict[str, int]:
-        return {"vocabulary": categories, "length": size}
 
     def noise(self, shape: Mapping[str, int], samples: int) -> Tensor:
         draw = torch.Generator().manual_seed(0)

@@ -42,7 +42,8 @@ class Task:
 
     options_type: ClassVar[type[Options]] = Options
     metric: ClassVar[Metric] = TOP1  # what networks are compared by
-    categories: ClassVar[str] = "classes"  # what the shape of the data calls their number
+    # What the shape of the data calls the number of categories, their size, and what else there is.
+    sizes: ClassVar[tuple[str, ...]] = ("classes", "image_size", "channels")
     nothing: ClassVar[int] = -100  # a target that counts for nothing
     positions: ClassVar[int] = 99  # the first dimension of inputs of which every place has outputs
     at_once: ClassVar[int] = 500  # samples that are evaluated in one batch
@@ -67,7 +68,7 @@ class Task:
         if not isinstance(logits_in(found), torch.Tensor):
             kind = f"a {type(found).__name__}{keys}"
             return f"{kind}, not logits; let its forward return these alone, or as 'logits'"
-        fits = [len(inputs), shape[self.categories], *inputs.shape[self.positions :]]
+        fits = [len(inputs), shape[self.sizes[0]], *inputs.shape[self.positions :]]
         if (given := list(self.outputs(found).shape)) == fits:
             return ""
         how = "its constructor is told how many by a parameter such as num_classes, or `options`"
@@ -96,10 +97,6 @@ class Task:
     def alterations(self) -> Mapping[str, Callable[[Tensor], Tensor]]:
         """Changed inputs on which the primary metric is measured as well, by its name there."""
         return {}
-
-    def shape(self, categories: int, channels: int, size: int) -> dict[str, int]:
-        """What constructors are told of data of so many classes, channels and pixels a side."""
-        return {"classes": categories, "channels": channels, "image_size": size}
 
     def noise(self, shape: Mapping[str, int], samples: int) -> Tensor:
         """Inputs of noise, to trace and to verify with."""

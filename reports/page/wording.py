@@ -10,6 +10,7 @@ from suites.recipe import Recipe
 from suites.schema import AnySuite, Suite
 
 from ..formats import percent
+from ..metric import spoken
 from ..words import Words
 
 T = TypeVar("T")
@@ -98,13 +99,13 @@ def budgets(suite: Suite) -> str:
 
 
 def calibration(suite: AnySuite) -> str:
-    """The images that criteria see; of models with their own, theirs as well."""
+    """What criteria see; of models with their own, theirs as well."""
     words: dict[str, list[str]] = {}
     for model in suite.models:
         seen = suite.calibration_of(model)
-        augmented = "cropped and mirrored at random" if seen.augment else "without augmentation"
+        augmented = "augmented at random" if seen.augment else "without augmentation"
         how = f"altered as the recipe {seen.like} does" if seen.like else augmented
-        text = f"{seen.images} training images {how}, in batches of {seen.batch_size}"
+        text = f"{seen.images} training {spoken().sample}s {how}, in batches of {seen.batch_size}"
         words.setdefault(text, []).append(model.title)
     return _by_model(words)
 
@@ -124,7 +125,7 @@ def splits(suite: AnySuite) -> str:
         if dataset.validation:
             words.setdefault(text, {})[model.title] = None
         else:
-            words.setdefault("none, as all images are learned from", {})[dataset.title] = None
+            words.setdefault("none, as all are learned from", {})[dataset.title] = None
     return _by_model(words)
 
 
