@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from criteria.network.given import copied
+from criteria.network.given import copied, tensors
 from suites.protocol import Deployment
 
 from ..errors import ExportError
-from ..export.runtimes import resized, run_onnx, tensors, to_onnx
+from ..export.runtimes import resized, run_onnx, to_onnx
 
 Run = Callable[[], Any]
 Loaded = tuple[Run, int]  # a forward pass of a batch; bytes of weights and buffers, or of its file

@@ -206,8 +206,9 @@ def _constructed(folder: Path, recipe: Mapping[str, Any]) -> nn.Module:
             f"{folder}: how to build a {recipe['class']} is not known; give the unpruned network: "
             "bench.load(path, model=...)"
         )
+    code = runpy.run_path(str(REBUILD))
     try:
-        made: nn.Module = runpy.run_path(str(REBUILD))["construct"](folder, recipe, call)
+        made: nn.Module = code["effective"](code["construct"](folder, recipe, call))
     except Exception as error:  # of a user's constructor, or of what is not installed
         raise ExportError(
             f"{folder}: its constructor {call['call']} fails: {type(error).__name__}: {error}"

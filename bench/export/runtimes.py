@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from criteria.lazy import Tensor, nn, pytree, torch
+from criteria.network.given import tensors
 from criteria.network.modes import evaluated
 
 from ..errors import ExportError, StoreError
@@ -165,10 +166,6 @@ def _program(model: nn.Module, inputs: tuple[Any, ...]) -> Any:
     shapes = pytree.tree_map(lambda one: {0: size} if _batched(one, 2) else None, named)
     with evaluated(model), _refused("torch.export"), torch.no_grad():
         return torch.export.export(model, two, dynamic_shapes=shapes)
-
-
-def tensors(values: Any) -> list[Tensor]:
-    return [one for one in pytree.tree_leaves(values) if isinstance(one, torch.Tensor)]
 
 
 def _batched(one: Any, size: int) -> bool:

@@ -19,7 +19,7 @@ from criteria import Group, Selector
 from criteria.evidence.batch import Inputs, Loss
 from criteria.gather import score_alone
 from criteria.network.cut import verify
-from criteria.network.given import Given, given
+from criteria.network.given import Given, given, listed
 from criteria.registry import create, find, require
 from reports.records import BudgetCheck
 from suites.faults import explained
@@ -166,7 +166,7 @@ def prune(
             "of a whole number of steps, at least 1"
         )
     stops = None if steps == 1 else Schedule(steps, schedule)
-    ignored = list(ignored)
+    ignored = listed(ignored)
     generator = generator or torch.Generator().manual_seed(0)
     held = list(batches)
 
@@ -178,13 +178,13 @@ def prune(
     if axis == "weights":
         if scope == "isomorphic" or limits != Limits() or ignored:
             raise InfeasibleBudget(fault("weights_have_no"))
-        with torch.inference_mode(False):
+        with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
             plain = given(model, example_inputs)
             return _mask(plain, _by_place(model, example_inputs), score, share, scope, stops)
     if scope not in get_args(Scope):
         raise BenchError(f"scope {scope!r}: of channels it is one of {', '.join(get_args(Scope))}")
     rules = Rules("macs" if axis == "threshold" else axis, cast(Scope, scope), limits, tolerance)
-    with torch.inference_mode(False):
+    with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
         plain = given(model, example_inputs)
         network = Network.trace(plain.model, plain.inputs, plain.copies(ignored))
         verify(network.model, network.inputs, network.structure)

@@ -17,7 +17,7 @@ from ..errors import StructureError
 from ..lazy import Tensor, nn, pytree, torch
 from ..lazy import torch_pruning as tp
 from .deadline import TooLong, within
-from .given import normal
+from .given import normal, tensors
 from .member import Group, Member, Side, kind_of
 from .modes import eval_with_gradients
 
@@ -63,7 +63,8 @@ def find_structure(
     recurrent = [name for name, one in model.named_modules() if isinstance(one, nn.RNNBase)]
     refused |= dict.fromkeys(recurrent, "recurrent")
     if not groups:
-        why = "; ".join(f"{root}: {reason}" for root, reason in refused.items())
+        others = {one: f"torch-pruning knows no {kind}" for one, kind in _strange(model)}
+        why = "; ".join(f"{root}: {reason}" for root, reason in {**others, **refused}.items())
         raise StructureError(f"nothing in this network can be pruned ({why or 'no groups'})")
     return Structure(tuple(groups), refused)
 
@@ -136,6 +137,7 @@ def _trace(model: nn.Module, example_inputs: Any) -> tuple[list[list[_Item]], se
                 model,
                 plain,
                 forward_fn=lambda network, arguments: network(*arguments),
+                output_transform=tensors,
                 unwrapped_parameters=_bare_parameters(model),
                 customized_pruners=_own_pruners(model),
                 verbose=False,
@@ -150,22 +152,36 @@ def _trace(model: nn.Module, example_inputs: Any) -> tuple[list[list[_Item]], se
             }
             return [items for _, items in groups], final
     except TooLong as error:
-        raise StructureError(
-            f"torch-pruning finds no end in following the channels of {type(model).__name__}, "
-            f"at {_last_edge(error)}; products of feature maps, and queries, keys and values that "
-            "are packed into one layer, are such places"
-        ) from None
+        said = f"finds no end in following the channels of {type(model).__name__}"
+        raise StructureError(_untraced(said, model, error)) from None
     except (ArithmeticError, AssertionError, AttributeError, LookupError, ValueError) as error:
-        raise StructureError(
-            f"torch-pruning cannot trace {type(model).__name__}: {type(error).__name__}: {error}"
-        ) from error
+        said = f"cannot trace {type(model).__name__} ({type(error).__name__}: {error})"
+        raise StructureError(_untraced(said, model, error)) from error
 
 
-def _last_edge(error: BaseException) -> str:
-    """Where torch-pruning was: the two layers or operations of the edge that it followed last."""
+def _untraced(said: str, model: nn.Module, error: BaseException) -> str:
+    """What torch-pruning cannot do, and between which layers it was then."""
     frames = (frame.f_locals for frame, _ in traceback.walk_tb(error.__traceback__))
-    edges = [held["new_dep"] for held in frames if "new_dep" in held]
-    return f"{edges[-1].source.name} -> {edges[-1].target.name}" if edges else "its first layer"
+    nodes = [held[key] for held in frames for key in ("node", "new_dep") if key in held]
+    if not nodes:
+        return f"torch-pruning {said}"
+    last = getattr(nodes[-1], "target", nodes[-1])  # of an edge, where it leads
+    names = {id(module): name for name, module in model.named_modules()}
+
+    def nearest(ends: str) -> str:
+        line = [last]
+        for one in line:  # it grows: breadth first
+            if id(one.module) in names:
+                return names[id(one.module)]
+            line += [each for each in getattr(one, ends) if each not in line]
+        return f"the network's {ends}"
+
+    before, after = nearest("inputs"), nearest("outputs")
+    where = before if before == after else f"{last.name}, between {before} and {after}"
+    return (
+        f"torch-pruning {said}, at {where}; products of feature maps, packed queries, keys and "
+        "values, shuffled channels, and maps added to a part of others are such places"
+    )
 
 
 def _reader(model: nn.Module, graph: Any) -> Callable[[Any], list[_Item]]:
@@ -220,6 +236,16 @@ def _bare_parameters(model: nn.Module) -> list[tuple[nn.Parameter, int]]:
             if wide:
                 found.append((parameter, wide[-1]))
     return found
+
+
+def _strange(model: nn.Module) -> list[tuple[str, str]]:
+    """Layers with weights of a kind that torch-pruning does not know, and the kind."""
+    bare = {id(parameter) for parameter, _ in _bare_parameters(model)}
+    return [
+        (name, type(module).__name__)
+        for name, module in model.named_modules()
+        if any(id(one) in bare and one.dim() > 1 for one in module.parameters(recurse=False))
+    ]
 
 
 def _own_pruners(model: nn.Module) -> dict[type, Any]:
@@ -312,7 +338,8 @@ def _refuse_untrusted(
         if None in item.root_indices:
             raise _Refused(f"some channels of {name} have no root channel")
         if max(item.root_indices, default=0) >= len(items[0].indices):  # type: ignore[type-var, operator]
-            raise _Refused(f"{name} is coupled to more channels than {items[0].name} makes")
+            root = "it" if name == items[0].name else items[0].name
+            raise _Refused(f"{name} is coupled to more channels than {root} makes")
 
 
 def _group(items: list[_Item]) -> Group:
