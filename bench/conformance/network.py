@@ -1,7 +1,5 @@
 """What can be pruned of a network, which criteria score it, and what halving its MACs takes."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator
 
@@ -10,10 +8,11 @@ import torch
 from criteria import criteria
 from criteria.evidence.meter import PeakMemory
 from criteria.network.deadline import within
-from suites.problem import ModelSpec, TaskSpec
+from suites.problem import ModelSpec
+from suites.section import Chosen
 
 from ..errors import BenchError
-from ..models.fit import fresh
+from ..models.registry import fresh
 from ..pruning.cost import count_macs, count_params
 from ..pruning.network import Network
 from ..pruning.prune import prune
@@ -35,7 +34,7 @@ def built(spec: ModelSpec, classes: int, channels: int, size: int, task: str = T
         PlanError: there is no such task.
         StructureError: it cannot be traced.
     """
-    of = find_task(TaskSpec(name=task))
+    of = find_task(Chosen(name=task))
     shape = dict(zip(of.sizes, (classes, size, channels), strict=False))
     noise = of.noise(shape, SAMPLES)
     return Network.trace(fresh(spec, 0, noise, of, **shape).eval(), noise)
@@ -69,7 +68,7 @@ def facts(network: Network) -> Iterator[tuple[str, str]]:
 
 def unscored(network: Network, task: str, tell: Callable[[str], None]) -> dict[str, str]:
     """Criteria that cannot score its channels on a few samples of noise, and why."""
-    of, groups = find_task(TaskSpec(name=task)), network.structure.groups
+    of, groups = find_task(Chosen(name=task)), network.structure.groups
     with torch.no_grad():  # targets are what it finds least likely, so that there is a gradient
         targets = of.outputs(network.model(*network.inputs)).argmin(1)
     batches = [(network.inputs[0], targets)]

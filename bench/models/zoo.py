@@ -8,8 +8,8 @@ from torch import nn
 
 from ..data.vision import torchvision
 from ..errors import ModelError
+from ..export.recipe import Call, call
 from .adapters import logits_alone
-from .constructors import Call, call
 from .vit import PrunableViT, Unit, make_prunable
 
 AUXILIARY = ("aux1", "aux2", "AuxLogits", "aux_classifier")  # second outputs, for training
@@ -40,7 +40,11 @@ def torchvision_model(
     outputs are left out. Of `attention` leave channels of all heads alike, whole heads, or nothing
     (kept). Raises ModelError for weights that are unknown or cannot be fetched.
     """
-    model = downloaded(name, weights) if weights else _new(name, classes, image_size)
+    patch = int(name.rpartition("_")[2]) if name.startswith("vit_") else 1
+    if image_size % patch:
+        raise ModelError(f"{name}: {image_size} pixels do not divide into patches of {patch}")
+    how = _arguments(name, classes, image_size)
+    model = downloaded(name, weights) if weights else torchvision.models.get_model(name, **how)
     for auxiliary in AUXILIARY:
         if getattr(model, auxiliary, None) is not None:
             setattr(model, auxiliary, None)
@@ -56,14 +60,6 @@ def torchvision_model(
     if isinstance(model, PrunableViT) and weights is None:
         model.draw_head()
     return logits_alone(model) if name in segmenting() else model
-
-
-def _new(name: str, classes: int, image_size: int) -> nn.Module:
-    if name.startswith("vit_"):
-        patch = int(name.split("_")[-1])
-        if image_size % patch:
-            raise ModelError(f"{name}: {image_size} pixels do not divide into patches of {patch}")
-    return torchvision.models.get_model(name, **_arguments(name, classes, image_size))
 
 
 def _arguments(name: str, classes: int, image_size: int) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -142,19 +142,22 @@ def in_torch_export(subject: Subject) -> str:
     return f"{found.difference:.0e}"
 
 
-COLUMNS: dict[str, Callable[[Subject], str]] = {
+OF_NETWORK: dict[str, Callable[[Subject], str]] = {
     "groups": groups,
     "units": units,
     "norms span": spanned,
     "kept whole": kept_whole,
     "masked = pruned": masked_equals_pruned,
     "M MACs": macs,
+}
+OF_HALF: dict[str, Callable[[Subject], str]] = {
     "MACs equal": macs_equal,
     "50 % prune": half_kept,
     "rebuilt": rebuilt,
     "ONNX": in_onnx,
     "torch.export": in_torch_export,
 }
+COLUMNS = OF_NETWORK | OF_HALF
 HEAD = ("network", "pixels", *COLUMNS, "CPU s", "why not")
 
 ALONE = Path(__file__).parents[1] / "alone.py"
@@ -165,15 +168,22 @@ SUBJECTS = [Subject(**one) for one in yaml.safe_load(LISTED.read_text())]
 def row(subject: Subject) -> list[str]:
     """What the columns say; of one that cannot be had, why."""
     begun, cells, why = cpu_seconds(), [], list[str]()
-    for column in COLUMNS.values():
+
+    def tried(ask: Callable[[], Any]) -> Any:
         try:
-            cells.append("" if why and "network" not in vars(subject) else column(subject))
+            return ask()
         except (BenchError, CriteriaError) as error:
-            cells.append("")
             said = " ".join(str(error).split())
-            why += [said] if said not in why else []
+            why.extend([said] if said not in why else [])
+        return None
+
+    for what, columns in (("network", OF_NETWORK), ("half", OF_HALF)):
+        if tried(partial(getattr, subject, what)) is None:
+            break
+        cells += [tried(partial(column, subject)) or "" for column in columns.values()]
+    cells += [""] * (len(COLUMNS) - len(cells))
     seconds = f"{cpu_seconds() - begun:.1f}"
-    return [subject.spec.partition("@")[0], str(subject.size), *cells, seconds, "; ".join(why)]
+    return [subject.name, str(subject.size), *cells, seconds, "; ".join(why)]
 
 
 def totals(rows: list[list[str]]) -> str:

@@ -130,6 +130,32 @@ def test_weights_behind_masks_and_parametrizations_are_built_as_those_that_act(
     assert [*loaded.state_dict()] == [*found.model.state_dict()]
 
 
+class Named(Net):
+    def forward(self, *, x: Tensor) -> Tensor:
+        return super().forward(x)
+
+
+class Two(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.reshape(2, 3, 8, 8))
+
+
+def test_what_cannot_be_kept_is_said(tmp_path: Path) -> None:
+    by_name = bench.prune(Named(), {"x": IMAGES}, "l1", {"channels": 0.5})
+    with pytest.raises(ExportError, match="inputs that are tensors, by their place"):
+        by_name.save(tmp_path)
+    of_two = bench.prune(Two(), IMAGES, "l1", {"channels": 0.5})
+    with pytest.raises(ExportError, match="does not run on one image: RuntimeError: shape"):
+        of_two.save(tmp_path)
+
+
+def test_random_numbers_stay_where_they_were(pruned: bench.Pruned, tmp_path: Path) -> None:
+    before = torch.get_rng_state()
+    pruned.save(tmp_path)
+    bench.load(tmp_path)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_half_precision_and_arguments_by_name(tmp_path: Path) -> None:
     class Two(nn.Module):
         def __init__(self) -> None:
