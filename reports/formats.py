@@ -199,8 +199,8 @@ def confidence(alpha: float) -> str:
 
 
 def capital(text: str) -> str:
-    """With a capital at the beginning, and the rest as it is."""
-    return text[:1].upper() + text[1:]
+    """With a capital at the beginning, and the rest as it is; mIoU has one of its own."""
+    return text if text[1:2].isupper() else text[:1].upper() + text[1:]
 
 
 def after(recovery: str) -> str:

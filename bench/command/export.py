@@ -83,7 +83,8 @@ def _say_accuracy(console: Console, run: Run, store: Store, key: str, data_root:
     if record is None or record.measurements is None:
         say(console, f"accuracy: not checked, as {store.root} has no record of the trial")
         return
-    spec = DatasetSpec.model_validate(record.identity["base"]["dataset"])
+    told = DatasetSpec.model_validate(record.identity["base"]["dataset"])
+    spec = DatasetSpec(**told.model_dump(exclude_defaults=True))  # as a suite says it
     data, then = load_dataset(spec, data_root, store.root), record.measurements.pruned.top1
     batches = data.test.batches(data.task.at_once)
     found = data.task.tally((run(inputs)[0], targets) for inputs, targets in batches).primary

@@ -44,7 +44,7 @@ class Dataset:
     @property
     def classes(self) -> int:
         """How many classes an output has."""
-        return self.shape[self.task.categories]
+        return self.shape[self.task.sizes[0]]
 
     def noise(self) -> Tensor:
         """Two inputs of noise, to trace and to verify with: no data is looked at."""
@@ -106,7 +106,7 @@ def divide(source: Source, given: Splits, axes: Mapping[str, str | int]) -> Data
         order = torch.arange(len(pool)).flip(0)
     held_out = spec.held_out(len(pool))
     if held_out == len(pool):
-        raise DataError(f"{spec.name}: {len(pool)} training images leave none beside validation")
+        raise DataError(f"{spec.name}: {len(pool)} training samples leave none beside validation")
     chosen = {
         "train": pool[order[held_out:].sort().values],
         "validation": pool[order[:held_out].sort().values],

@@ -20,7 +20,7 @@ from suites.problem import ModelSpec
 
 from ..errors import ModelError, at_fault
 from ..export.recipe import Call, call
-from ..tasks.task import Task
+from ..tasks.task import Task, logits_in
 from .checkpoint import load_checkpoint
 from .constructors import (
     ARCHITECTURES,
@@ -81,9 +81,13 @@ def fresh(spec: ModelSpec, seed: int, inputs: Tensor, task: Task, **shape: int) 
     except StructureError as error:
         raise ModelError(f"{spec.name}, on inputs {list(inputs.shape)}: {error}") from error
     with torch.random.fork_rng(devices=[]), torch.no_grad():
-        for when, found in (("", copied(plain).eval()), (" in training", copied(plain).train())):
-            if misfit := task.misfit(found(inputs), inputs, shape):
+        for when, twin in (("", copied(plain).eval()), (" in training", copied(plain).train())):
+            if misfit := task.misfit(found := twin(inputs), inputs, shape):
                 raise ModelError(f"{spec.name} gives{when} {misfit}")
+    if logits_in(found) is not found:  # criteria that look at outputs know nothing of mappings
+        from .adapters import logits_alone
+
+        plain = logits_alone(plain)
     return plain.train()
 
 

@@ -38,7 +38,7 @@ def training_cost(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]
     """Against all training images, where methods differ in them."""
     data = drawn(results, "images_trained")
     data = data.assign(x=data["images_trained"] / 1000)
-    label = "training images after the base (thousands)"
+    label = f"training {spoken().sample}s after the base (thousands)"
     yield from _plots("training_cost", data, results, looks, label, timed=False)
 
 
