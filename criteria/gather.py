@@ -11,7 +11,8 @@ from .errors import CriteriaError
 from .evidence.batch import Batch, Inputs, Loss, Shared, cross_entropy
 from .evidence.meter import Cost, PeakMemory
 from .evidence.needs import Need
-from .lazy import Tensor, nn, pytree, torch
+from .lazy import Tensor, nn, torch
+from .network.given import tensors
 from .network.modes import eval_with_gradients
 
 
@@ -47,7 +48,8 @@ def gather(
         if not chosen:
             continue
         with eval_with_gradients(model), PeakMemory(model) as peak:
-            for index, (images, targets) in enumerate(shown):
+            for index, pair in enumerate(shown):
+                images, targets = _pair(pair, index)
                 wanted = Need.WEIGHTS
                 for at in chosen:
                     wanted |= criteria[at].needs if costs[at].failure is None else Need.WEIGHTS
@@ -65,9 +67,16 @@ def gather(
     return costs
 
 
+def _pair(batch: Any, index: int) -> tuple[Inputs, Any]:
+    """A batch; a tensor of two samples would pass for one."""
+    if not isinstance(batch, tuple | list) or len(batch) != 2:
+        raise CriteriaError(f"batch {index} is a {type(batch).__name__}, not (inputs, targets)")
+    return batch[0], batch[1]
+
+
 def _refuse_not_finite(images: Inputs, index: int) -> None:
-    for one in pytree.tree_leaves(images):
-        if isinstance(one, torch.Tensor) and one.is_floating_point() and not one.isfinite().all():
+    for one in tensors(images):
+        if one.is_floating_point() and not one.isfinite().all():
             sample = int(one.isfinite().flatten(1).all(1).logical_not().nonzero()[0])
             raise CriteriaError(f"sample {sample} of batch {index} holds NaN or infinity")
 

@@ -77,7 +77,7 @@ def score(
         raise CriteriaError(f"{criterion} picks sets and gives no scores; use bench.prune")
     require(criterion, options, "channels")
     generator = generator or torch.Generator().manual_seed(0)
-    with torch.inference_mode(False):
+    with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
         plain = given(model, example_inputs)
         structure = find_structure(plain.model, plain.inputs, plain.copies(ignored))
         verify(plain.model, plain.inputs, structure)

@@ -5,7 +5,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..errors import DataError
 
@@ -57,7 +57,11 @@ def examined(content: bytes) -> bool:
 
     It is decoded whole, but JPEGs at an eighth of their size. Raises whatever a decoder raises.
     """
-    with Image.open(BytesIO(content)) as image:
+    try:
+        opened = Image.open(BytesIO(content))
+    except UnidentifiedImageError as error:  # it would name the bytes by their address
+        raise ValueError("it holds no image") from error
+    with opened as image:
         turned = image.getexif().get(0x0112, 1) != 1
         image.draft("RGB", (32, 32))
         plain = image.convert("RGB")

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import inspect
 import io
+import json
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from criteria.lazy import Tensor, nn, pytree, torch
+from criteria.network.given import tensors
 from criteria.network.modes import evaluated
 
-from ..errors import ExportError, StoreError
+from ..errors import ExportError, StoreError, needed
 from ..store.sealed import write_atomically
 
 Run = Callable[..., list[Tensor]]  # positional arguments -> all tensors of the output
@@ -34,27 +35,36 @@ class Written:
 
 
 def to_onnx(
-    model: nn.Module, inputs: tuple[Any, ...], file: Path, *, opset: int | None = None
+    model: nn.Module, inputs: tuple[Any, ...], file: Path, about: Mapping[str, Any] | None = None
 ) -> Written:
     """Write a network in eval mode as ONNX, and hold its outputs in onnxruntime against torch's.
 
     Args:
         inputs: arguments of the forward; the first dimension of tensors is the batch, of any size
             in the file.
-        opset: None is torch's own choice.
+        about: what the file's metadata shall hold.
 
     Raises:
         ExportError: the extra `export` is missing, the network cannot be written for batches of any
             size, or the file gives other outputs.
     """
-    needs("onnx", "onnxscript", "onnxruntime")
+    needed("export", "onnx", "onnxscript", "onnxruntime", wrong=ExportError)
     program = _program(model, inputs)
     with _refused("ONNX"):
-        found = torch.onnx.export(program, (), dynamo=True, opset_version=opset, verbose=False)
+        found = torch.onnx.export(program, (), dynamo=True, verbose=False)
         assert found is not None
+        found.model.metadata_props.update(
+            {key: json.dumps(value) for key, value in (about or {}).items()}
+        )
         content = found.model_proto.SerializeToString()
     written(file, content)
-    return checked(model, inputs, file, run_onnx(file), found.model.opset_imports[""])
+    try:
+        with _refused("onnxruntime", "run"):
+            run = run_onnx(file)
+    except ExportError:
+        file.unlink()
+        raise
+    return checked(model, inputs, file, run, found.model.opset_imports[""])
 
 
 def to_torch_export(model: nn.Module, inputs: tuple[Any, ...], file: Path) -> Written:
@@ -110,15 +120,6 @@ def checked(
     return Written(file, largest, run, opset)
 
 
-def needs(*packages: str) -> None:
-    """Raise ExportError where a package of the extra `export` is not installed."""
-    if missing := [one for one in packages if find_spec(one) is None]:
-        raise ExportError(
-            f"this needs {', '.join(missing)}, which the extra `export` brings: "
-            "pip install 'pruning-bench[export]'"
-        )
-
-
 def outputs(model: nn.Module, args: tuple[Any, ...]) -> list[Tensor]:
     """All tensors that a network puts out, in whatever they are nested."""
     with torch.no_grad():
@@ -167,16 +168,12 @@ def _program(model: nn.Module, inputs: tuple[Any, ...]) -> Any:
         return torch.export.export(model, two, dynamic_shapes=shapes)
 
 
-def tensors(values: Any) -> list[Tensor]:
-    return [one for one in pytree.tree_leaves(values) if isinstance(one, torch.Tensor)]
-
-
 def _batched(one: Any, size: int) -> bool:
     return isinstance(one, torch.Tensor) and one.dim() > 0 and len(one) == size
 
 
 @contextmanager
-def _refused(by: str) -> Iterator[None]:
+def _refused(by: str, what: str = "write") -> Iterator[None]:
     """Exporters warn of themselves, and fail in many ways: the first lines say which."""
     try:
         with warnings.catch_warnings():
@@ -187,5 +184,5 @@ def _refused(by: str) -> Iterator[None]:
     except Exception as error:  # of torch, of onnxscript, of the user's forward
         first = " ".join((str(error).strip() or type(error).__name__).splitlines()[:2])
         raise ExportError(
-            f"{by} cannot write this network for batches of any size: {first}"
+            f"{by} cannot {what} this network for batches of any size: {first}"
         ) from error

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from criteria.network.given import tensors
 from criteria.network.modes import evaluated
 
 from ..errors import BenchError, fault
-from ..export.runtimes import resized, tensors
+from ..export.runtimes import resized
 from .cost import Cost
 from .network import Network
 from .selection import InfeasibleBudget

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from numbers import Real
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 
 import torch
 from pydantic import ValidationError
@@ -19,24 +19,22 @@ from criteria import Group, Selector
 from criteria.evidence.batch import Inputs, Loss
 from criteria.gather import score_alone
 from criteria.network.cut import verify
-from criteria.network.given import Given, given
+from criteria.network.given import Given, given, listed
 from criteria.registry import create, find, require
 from reports.records import BudgetCheck
 from suites.faults import explained
-from suites.protocol import Deployment
+from suites.protocol import Axis, Deployment
 
 from ..errors import BenchError, ExportError, fault
 from ..export.recipe import call_of, changes, keep
 from . import masks
 from .choose import choose_removed
-from .cost import ChannelCost, count_macs, count_params, weight_uses
+from .cost import count_macs, count_params, weight_uses
 from .latency import CLOSE, meet
 from .network import Network, Rules, Schedule, Shape
 from .selection import TOLERANCE, InfeasibleBudget, Limits, Scope, unranked
 from .thresholds import Choice, unfit
 
-# What a budget keeps a share of; a threshold is a selector's own setting.
-Axis = Literal[ChannelCost, "weights", "threshold"]
 Score = Callable[[nn.Module, Sequence[Group]], Sequence[Tensor]]
 
 
@@ -159,32 +157,42 @@ def prune(
     """
     axis, share = shares(budget)
     place = _place(axis, deployed)
-    selector = _selector(criterion, options, budget, scope, limits, steps)
+    require(criterion, options, "single weights" if axis == "weights" else "channels")
+    selector = _selector(criterion, axis, share, scope, limits, steps)
     if schedule not in get_args(Shape) or not isinstance(steps, int) or steps < 1:
         raise BenchError(
             f"schedule {schedule!r} of {steps!r} steps: it is one of {', '.join(get_args(Shape))}, "
             "of a whole number of steps, at least 1"
         )
     stops = None if steps == 1 else Schedule(steps, schedule)
-    ignored = list(ignored)
+    ignored = listed(ignored)
     generator = generator or torch.Generator().manual_seed(0)
-    held = list(batches)
+    with torch.random.fork_rng(devices=[]):  # by which a loader may shuffle
+        held = list(batches)
 
     def score(now: nn.Module, groups: Sequence[Group]) -> Sequence[Tensor]:
         values, _ = score_alone(now, create(criterion, groups, options, generator), held, loss)
-        _warn(criterion, unranked(groups, values), len(groups))
+        if constant := unranked(groups, values):
+            more = ", ..." if len(constant) > 3 else ""
+            warnings.warn(
+                f"{criterion} gives all units of a group the same score, in {len(constant)} of "
+                f"{len(groups)} groups ({', '.join(constant[:3])}{more}); which of them leave is "
+                "decided by their place alone. An untrained network, or one whose last layer is "
+                "zero, gives such scores.",
+                stacklevel=2,
+            )
         return values
 
     if axis == "weights":
         if scope == "isomorphic" or limits != Limits() or ignored:
             raise InfeasibleBudget(fault("weights_have_no"))
-        with torch.inference_mode(False):
+        with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
             plain = given(model, example_inputs)
             return _mask(plain, _by_place(model, example_inputs), score, share, scope, stops)
     if scope not in get_args(Scope):
         raise BenchError(f"scope {scope!r}: of channels it is one of {', '.join(get_args(Scope))}")
     rules = Rules("macs" if axis == "threshold" else axis, cast(Scope, scope), limits, tolerance)
-    with torch.inference_mode(False):
+    with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
         plain = given(model, example_inputs)
         network = Network.trace(plain.model, plain.inputs, plain.copies(ignored))
         verify(network.model, network.inputs, network.structure)
@@ -222,8 +230,10 @@ def prune(
                 f"{check.tries} tries",
                 stacklevel=2,
             )
-        if axis == "macs":
-            _refuse_missed(network, found, share, tolerance)
+        kept = found.macs / found.dense_macs
+        if axis == "macs" and not share - tolerance - 1e-6 <= kept <= share + 1e-6:
+            where = ", ".join(network.cost.unmodelled) or "some layers"
+            raise InfeasibleBudget(fault("refuse_missed", share=share, kept=kept, where=where))
         plain.returned(pruned)
     return found
 
@@ -239,32 +249,6 @@ def _place(axis: Axis, deployed: Mapping[str, Any]) -> Deployment:
     if place.runtime == "compile":
         raise BenchError("deployed: single layers are not compiled; eager, onnxruntime, openvino")
     return place
-
-
-def _refuse_missed(network: Network, found: Pruned, share: float, tolerance: float) -> None:
-    """Refuse a network whose true cost is not what its layers were thought to cost."""
-    kept = found.macs / found.dense_macs
-    if not share - tolerance - 1e-6 <= kept <= share + 1e-6:
-        raise InfeasibleBudget(
-            fault(
-                "refuse_missed",
-                share=share,
-                kept=kept,
-                where=", ".join(network.cost.unmodelled) or "some layers",
-            )
-        )
-
-
-def _warn(criterion: str, constant: Sequence[str], groups: int) -> None:
-    """Say so where scores rank nothing, and units leave in the order in which they lie."""
-    if constant:
-        warnings.warn(
-            f"{criterion} gives all units of a group the same score, in {len(constant)} of "
-            f"{groups} groups ({', '.join(constant[:3])}{', ...' if len(constant) > 3 else ''}); "
-            "which of them leave is decided by their place alone. An untrained network, or one "
-            "whose last layer is zero, gives such scores.",
-            stacklevel=2,
-        )
 
 
 def shares(budget: Mapping[str, float]) -> tuple[Axis, float]:
@@ -290,19 +274,12 @@ def shares(budget: Mapping[str, float]) -> tuple[Axis, float]:
 
 
 def _selector(
-    criterion: str,
-    options: Mapping[str, Any],
-    budget: Mapping[str, float],
-    scope: str,
-    limits: Limits,
-    steps: int,
+    criterion: str, axis: Axis, share: float, scope: str, limits: Limits, steps: int
 ) -> type[Selector] | None:
     """The criterion's selector, if it is one; raises where this budget is not for the criterion."""
-    axis, share = shares(budget)
-    require(criterion, options, "single weights" if axis == "weights" else "channels")
     selector = find(criterion).selector
     if selector is None and axis == "threshold":
-        raise BenchError(f"budget {budget!r}: {criterion} scores, and has no threshold")
+        raise BenchError(f"budget threshold = {share:g}: {criterion} scores, and has no threshold")
     fault = selector and unfit(selector, axis, [share], scope, limits.emptied, iterative=steps > 1)
     if fault:
         raise BenchError(f"{criterion} {fault}")
@@ -310,10 +287,11 @@ def _selector(
 
 
 def _by_place(model: nn.Module, example_inputs: Any) -> tuple[Any, ...]:
-    """One batch as positional arguments; a mapping may itself be one."""
+    """One batch as positional arguments; a mapping may itself be one, or be none of them."""
     if isinstance(example_inputs, Mapping):
         with suppress(TypeError):
-            return inspect.signature(model.forward).bind(**example_inputs).args
+            bound = inspect.signature(model.forward).bind(**example_inputs)
+            return (example_inputs,) if bound.kwargs else bound.args
         return (example_inputs,)
     return example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import StructureError
-from ..lazy import Tensor, nn, pytree, torch
-from .given import copied, floats_as
+from ..lazy import Tensor, nn, torch
+from .given import copied, floats_as, tensors
 from .groups import Structure
 from .member import Group, Member
 from .units import Units
@@ -135,7 +135,9 @@ def verify(model: nn.Module, example_inputs: tuple[Any, ...], structure: Structu
     apart, fault = _fault(model, example_inputs, structure.groups)
     if fault is None:
         return apart
-    if difference(model, model, example_inputs):
+    if again := difference(model, model, example_inputs):
+        if again != again:
+            raise StructureError("the network's outputs on the example inputs hold NaN or infinity")
         raise StructureError(
             "the network gives other outputs each time, also in eval mode: it draws random numbers "
             "or keeps a state, so that nothing that is removed can be checked"
@@ -183,11 +185,12 @@ def _apart(
 ) -> tuple[float, bool]:
     """`difference`, and whether it is of float64."""
     ours, theirs = (_outputs(one, example_inputs) for one in (model, other))
-    largest = max(
-        float((a - b).abs().max() / a.abs().max().clamp(min=1e-30))
+    largest = [
+        ((a - b).abs().max() / a.abs().max().clamp(min=1e-30)).cpu()
         for a, b in zip(ours, theirs, strict=True)
-    )
-    return largest, all(one.dtype == torch.float64 for one in ours)
+    ]
+    # torch's maximum, unlike Python's, is NaN where one is.
+    return float(torch.stack(largest).max()), all(one.dtype == torch.float64 for one in ours)
 
 
 def _outputs(model: nn.Module, example_inputs: tuple[Any, ...]) -> list[Tensor]:
@@ -197,4 +200,5 @@ def _outputs(model: nn.Module, example_inputs: tuple[Any, ...]) -> list[Tensor]:
             found = copied(model).double().eval()(*floats_as(torch.float64, example_inputs))
         except RuntimeError:  # a forward with types of its own
             found = copied(model).eval()(*example_inputs)
-    return [one for one in pytree.tree_leaves(found) if isinstance(one, torch.Tensor)]
+    some = [one for one in tensors(found) if one.numel()]
+    return [one.int() if one.dtype == torch.bool else one for one in some]

@@ -33,7 +33,7 @@ class Given:
         Raises:
             StructureError: one is no layer of the network.
         """
-        ignored = list(ignored)
+        ignored = listed(ignored)
         for one in ignored:
             if id(one) not in self.layers:
                 raise StructureError(f"ignored: {one!r} is no layer of this network itself")
@@ -67,14 +67,14 @@ def given(model: nn.Module, example_inputs: Any) -> Given:
     """
     model = _unwrapped(model)
     _refuse(model)
-    plain = copied(model)
+    plain = _copied(model)
     layers = {id(one): plain.get_submodule(name) for name, one in model.named_modules()}
-    _bake(plain)
-    tensors = dict([*plain.named_parameters(), *plain.named_buffers()])
-    for name, one in tensors.items():
+    bake(plain)
+    held = dict([*plain.named_parameters(), *plain.named_buffers()])
+    for name, one in held.items():
         if not torch.isfinite(one).all():
             raise StructureError(f"{name} holds NaN or infinity; nothing that is made of it counts")
-    dtypes = {name: one.dtype for name, one in tensors.items()}
+    dtypes = {name: one.dtype for name, one in held.items()}
     half = any(one in (torch.float16, torch.bfloat16) for one in dtypes.values())
     by_name = isinstance(example_inputs, Mapping) and _takes(plain, example_inputs)
     several = by_name or (isinstance(example_inputs, tuple) and len(example_inputs) > 1)
@@ -84,14 +84,31 @@ def given(model: nn.Module, example_inputs: Any) -> Given:
         plain.register_forward_pre_hook(_Taken(several, half), with_kwargs=True)
     inputs = example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)
     inputs = pytree.tree_map_only(torch.Tensor, normal, inputs)
+    if not all(one.numel() for one in tensors(inputs)):
+        raise StructureError("the example inputs hold no sample; give at least one")
     try:
         with evaluated(plain), torch.no_grad():
-            plain(*inputs)
+            found = plain(*inputs)
     except Exception as error:  # of the user's code
         raise StructureError(
             f"the network does not run on the example inputs: {type(error).__name__}: {error}"
         ) from error
+    if not any(one.numel() for one in tensors(found)):
+        raise StructureError(
+            f"the network gives a {type(found).__name__} without tensors; they may lie in tuples, "
+            "lists and mappings"
+        )
     return Given(plain, inputs, layers, dtypes)
+
+
+def listed(layers: nn.Module | Iterable[nn.Module]) -> list[nn.Module]:
+    """Layers, given alone or several."""
+    return [layers] if isinstance(layers, nn.Module) else list(layers)
+
+
+def tensors(values: Any) -> list[Tensor]:
+    """All tensors in whatever they are nested."""
+    return [one for one in pytree.tree_leaves(values) if isinstance(one, torch.Tensor)]
 
 
 class _Taken:
@@ -142,6 +159,11 @@ def _refuse(model: nn.Module) -> None:
     """Refuse what is no network of plain modules with numbers in them."""
     if not isinstance(model, nn.Module):
         raise StructureError(f"model: expected an nn.Module, not {type(model).__name__}")
+    if (default := torch.get_default_device()).type != "cpu":
+        raise StructureError(
+            f"torch's default device is {default}, where no indices can be kept; make it the CPU, "
+            "and move the network and its inputs to where they shall be"
+        )
     for name, module in model.named_modules():
         where = f"{name or 'the network'} ({type(module).__name__})"
         if isinstance(module, torch.jit.ScriptModule):
@@ -169,7 +191,22 @@ def copied(model: nn.Module) -> nn.Module:
     return copy.deepcopy(model, memo)
 
 
-def _bake(model: nn.Module) -> None:
+def _copied(model: nn.Module) -> nn.Module:
+    """`copied`; StructureError with what of which layer cannot be."""
+    try:
+        return copied(model)
+    except Exception as error:  # of what the user's modules hold
+        for name, module in model.named_modules():
+            for key in vars(module).keys() - vars(nn.Module()).keys():
+                try:
+                    copy.deepcopy(vars(module)[key])
+                except Exception as here:
+                    where = f"{key} of {name or 'the network'} ({type(module).__name__})"
+                    raise StructureError(f"{where} cannot be copied: {here}") from error
+        raise StructureError(f"the network cannot be copied: {error}") from error
+
+
+def bake(model: nn.Module) -> None:
     """Put the weights that act in place of those that they are made of."""
     from torch.nn.utils import parametrize, prune
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import traceback
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -17,7 +17,7 @@ from ..errors import StructureError
 from ..lazy import Tensor, nn, pytree, torch
 from ..lazy import torch_pruning as tp
 from .deadline import TooLong, within
-from .given import normal
+from .given import normal, tensors
 from .member import Group, Member, Side, kind_of
 from .modes import eval_with_gradients
 
@@ -59,11 +59,12 @@ def find_structure(
             _refuse_untrusted(items, kept_out, final, partly)
             groups.append(_group(items))
         except _Refused as reason:
-            refused[items[0].name] = str(reason)
+            refused[items[0].member.name] = str(reason)
     recurrent = [name for name, one in model.named_modules() if isinstance(one, nn.RNNBase)]
     refused |= dict.fromkeys(recurrent, "recurrent")
     if not groups:
-        why = "; ".join(f"{root}: {reason}" for root, reason in refused.items())
+        others = {one: f"torch-pruning knows no {kind}" for one, kind in _strange(model)}
+        why = "; ".join(f"{root}: {reason}" for root, reason in {**others, **refused}.items())
         raise StructureError(f"nothing in this network can be pruned ({why or 'no groups'})")
     return Structure(tuple(groups), refused)
 
@@ -73,34 +74,13 @@ class _Item:
     """One entry of a torch-pruning group, without the graph behind it."""
 
     target: nn.Module | nn.Parameter
-    name: str
-    side: Side
-    indices: list[int]
+    member: Member  # whose units are not known yet
     root_indices: list[int | None]
-    prune: Any
-    dim: int
-    blocks: int  # equal ones along this side of the layer
-    heads: int  # blocks of it that leave or stay whole
-    multiplied: bool  # as of `Member`
+    heads: int  # blocks of the layer that leave or stay whole
 
     @property
     def key(self) -> tuple[int, Side]:
-        return id(self.target), self.side
-
-    @property
-    def width(self) -> int:
-        """Channels of this side in the whole layer."""
-        target = self.target
-        if isinstance(target, nn.Parameter):
-            return target.shape[self.dim]
-        sides = ("in", "out") if self.side == "both" else (self.side,)
-        asked = [f"{side}_{unit}" for side in sides for unit in ("channels", "features")]
-        for name in (*asked, "num_features", "num_channels", "num_parameters", "embed_dim"):
-            if hasattr(target, name):
-                return int(getattr(target, name))
-        if isinstance(target, nn.LayerNorm):
-            return target.normalized_shape[-1]
-        return max(self.indices) + 1
+        return id(self.target), self.member.side
 
 
 class _Refused(Exception):
@@ -136,6 +116,7 @@ def _trace(model: nn.Module, example_inputs: Any) -> tuple[list[list[_Item]], se
                 model,
                 plain,
                 forward_fn=lambda network, arguments: network(*arguments),
+                output_transform=tensors,
                 unwrapped_parameters=_bare_parameters(model),
                 customized_pruners=_own_pruners(model),
                 verbose=False,
@@ -146,26 +127,40 @@ def _trace(model: nn.Module, example_inputs: Any) -> tuple[list[list[_Item]], se
                 for group, items in groups
                 if _makes_output(graph, group)
                 for item in items
-                if item.side != "in"
+                if item.member.side != "in"
             }
             return [items for _, items in groups], final
     except TooLong as error:
-        raise StructureError(
-            f"torch-pruning finds no end in following the channels of {type(model).__name__}, "
-            f"at {_last_edge(error)}; products of feature maps, and queries, keys and values that "
-            "are packed into one layer, are such places"
-        ) from None
+        said = f"finds no end in following the channels of {type(model).__name__}"
+        raise StructureError(_untraced(said, model, error)) from None
     except (ArithmeticError, AssertionError, AttributeError, LookupError, ValueError) as error:
-        raise StructureError(
-            f"torch-pruning cannot trace {type(model).__name__}: {type(error).__name__}: {error}"
-        ) from error
+        said = f"cannot trace {type(model).__name__} ({type(error).__name__}: {error})"
+        raise StructureError(_untraced(said, model, error)) from error
 
 
-def _last_edge(error: BaseException) -> str:
-    """Where torch-pruning was: the two layers or operations of the edge that it followed last."""
+def _untraced(said: str, model: nn.Module, error: BaseException) -> str:
+    """What torch-pruning cannot do, and between which layers it was then."""
     frames = (frame.f_locals for frame, _ in traceback.walk_tb(error.__traceback__))
-    edges = [held["new_dep"] for held in frames if "new_dep" in held]
-    return f"{edges[-1].source.name} -> {edges[-1].target.name}" if edges else "its first layer"
+    nodes = [held[key] for held in frames for key in ("node", "new_dep") if key in held]
+    if not nodes:
+        return f"torch-pruning {said}"
+    last = getattr(nodes[-1], "target", nodes[-1])  # of an edge, where it leads
+    names = {id(module): name for name, module in model.named_modules()}
+
+    def nearest(ends: str) -> str:
+        line = [last]
+        for one in line:  # it grows: breadth first
+            if id(one.module) in names:
+                return names[id(one.module)]
+            line += [each for each in getattr(one, ends) if each not in line]
+        return f"the network's {ends}"
+
+    before, after = nearest("inputs"), nearest("outputs")
+    where = before if before == after else f"{last.name}, between {before} and {after}"
+    return (
+        f"torch-pruning {said}, at {where}; products of feature maps, packed queries, keys and "
+        "values, shuffled channels, and maps added to a part of others are such places"
+    )
 
 
 def _reader(model: nn.Module, graph: Any) -> Callable[[Any], list[_Item]]:
@@ -173,23 +168,25 @@ def _reader(model: nn.Module, graph: Any) -> Callable[[Any], list[_Item]]:
     names = {id(module): name for name, module in model.named_modules()}
     names |= {id(parameter): name for name, parameter in model.named_parameters()}
     tied, whole = _declared(model, "equal_blocks"), _declared(model, "whole_blocks")
-    blocks = _equal_blocks(model) | {layer: (1, count) for layer, count in tied.items()}
 
     def read(dep: Any, indices: list[int], root_indices: list[int | None]) -> _Item:
         target, into = dep.target.module, graph.is_in_channel_pruning_fn(dep.handler)
         out, at = graph.is_out_channel_pruning_fn(dep.handler), id(target)
-        return _Item(
-            target=target,
+        side: Side = "both" if into and out else "out" if out else "in"
+        member = Member(
             name=names[at],
-            side="both" if into and out else "out" if out else "in",
-            indices=indices,
-            root_indices=root_indices,
+            kind=kind_of(target),
+            side=side,
+            indices=torch.tensor(indices, dtype=torch.long),
+            units=torch.empty(0, dtype=torch.long),
+            blocks=tied[at] if out and at in tied else _equal_blocks(target),
+            transposed=bool(getattr(target, "transposed", False)),
+            width=_width(target, side, dep.target.pruning_dim) or max(indices, default=-1) + 1,
             prune=dep.handler,
             dim=dep.target.pruning_dim,
-            blocks=blocks.get(at, (1, 1))[bool(out)],
-            heads=whole.get(at, 1) if out else 1,
             multiplied=out and not into and (at in tied or at in whole),
         )
+        return _Item(target, member, root_indices, whole.get(at, 1) if out else 1)
 
     return lambda group: [
         read(one.dep, list(one.idxs), list(one.root_idxs))
@@ -220,6 +217,16 @@ def _bare_parameters(model: nn.Module) -> list[tuple[nn.Parameter, int]]:
             if wide:
                 found.append((parameter, wide[-1]))
     return found
+
+
+def _strange(model: nn.Module) -> list[tuple[str, str]]:
+    """Layers with weights of a kind that torch-pruning does not know, and the kind."""
+    bare = {id(parameter) for parameter, _ in _bare_parameters(model)}
+    return [
+        (name, type(module).__name__)
+        for name, module in model.named_modules()
+        if any(id(one) in bare and one.dim() > 1 for one in module.parameters(recurse=False))
+    ]
 
 
 def _own_pruners(model: nn.Module) -> dict[type, Any]:
@@ -254,23 +261,29 @@ def _root_first(items: list[_Item], model: nn.Module) -> list[_Item]:
     order = {id(one): at for at, one in enumerate([*model.modules(), *model.parameters()])}
 
     def place(item: _Item) -> tuple[bool, int]:
-        makes = item.side == "out" and kind_of(item.target) in ("conv", "linear")
+        makes = item.member.side == "out" and kind_of(item.target) in ("conv", "linear")
         return (not makes, order[id(item.target)])
 
     return sorted(items, key=place)
 
 
-def _equal_blocks(model: nn.Module) -> dict[int, tuple[int, int]]:
-    """Layers that work in equal blocks: id -> (blocks of the inputs, blocks of the outputs)."""
-    blocks: dict[int, tuple[int, int]] = {}
-    for module in model.modules():
-        if isinstance(module, nn.GroupNorm):
-            blocks[id(module)] = (module.num_groups, module.num_groups)
-        elif isinstance(module, nn.modules.conv._ConvNd):
-            groups = module.groups
-            if groups > 1 and groups != module.out_channels:  # not depthwise
-                blocks[id(module)] = (groups, groups)
-    return blocks
+def _width(target: nn.Module | nn.Parameter, side: Side, dim: int) -> int:
+    """Channels of a side in the whole layer; 0 where it does not say."""
+    if isinstance(target, nn.Parameter):
+        return target.shape[dim]
+    sides = ("in", "out") if side == "both" else (side,)
+    asked = [f"{one}_{unit}" for one in sides for unit in ("channels", "features")]
+    asked += ["num_features", "num_channels", "num_parameters", "embed_dim"]
+    if isinstance(target, nn.LayerNorm):
+        return target.normalized_shape[-1]
+    return next((int(getattr(target, name)) for name in asked if hasattr(target, name)), 0)
+
+
+def _equal_blocks(target: nn.Module | nn.Parameter) -> int:
+    """Equal blocks that a layer works in, on both sides; a depthwise one has none."""
+    if isinstance(target, nn.modules.conv._ConvNd) and target.groups != target.out_channels:
+        return target.groups
+    return target.num_groups if isinstance(target, nn.GroupNorm) else 1
 
 
 def _declared(model: nn.Module, what: str) -> dict[int, int]:
@@ -286,19 +299,26 @@ def _said(model: nn.Module, what: str) -> list[Any]:
 
 def _partly_covered(raw: list[list[_Item]]) -> set[tuple[int, Side]]:
     """Layer sides that all groups together reach only in part, or twice."""
-    reached: dict[tuple[int, Side], list[int]] = {}
-    widths: dict[tuple[int, Side], int] = {}
+    reached: dict[tuple[int, Side], list[Member]] = {}
     for item in (item for items in raw for item in items):
-        reached.setdefault(item.key, []).extend(item.indices)
-        widths[item.key] = item.width
-    return {key for key, seen in reached.items() if sorted(seen) != list(range(widths[key]))}
+        reached.setdefault(item.key, []).append(item.member)
+    return {
+        key
+        for key, members in reached.items()
+        if not _are_all(torch.cat([one.indices for one in members]), members[-1].width)
+    }
+
+
+def _are_all(indices: Tensor, width: int) -> bool:
+    """Whether these are all channels of a side of that width, each once."""
+    return torch.equal(indices.sort().values, torch.arange(width))
 
 
 def _refuse_untrusted(
     items: list[_Item], kept_out: set[int], final: set[int], partly: set[tuple[int, Side]]
 ) -> None:
     for item in items:
-        name, made = item.name, item.side != "in"
+        name, side, made = item.member.name, item.member.side, item.member.side != "in"
         if id(item.target) in kept_out and made:
             raise _Refused(f"{name} is ignored")
         if id(item.target) in final and made:
@@ -307,12 +327,14 @@ def _refuse_untrusted(
             raise _Refused(f"{name} is an opaque nn.MultiheadAttention")
         if item.key in partly:
             raise _Refused(
-                f"only a part of the {item.side} channels of {name} was traced (a padded shortcut?)"
+                f"only a part of the {side} channels of {name} was traced (a padded shortcut?)"
             )
         if None in item.root_indices:
             raise _Refused(f"some channels of {name} have no root channel")
-        if max(item.root_indices, default=0) >= len(items[0].indices):  # type: ignore[type-var, operator]
-            raise _Refused(f"{name} is coupled to more channels than {items[0].name} makes")
+        root = items[0].member
+        if max(item.root_indices, default=0) >= len(root.indices):  # type: ignore[type-var, operator]
+            maker = "it" if name == root.name else root.name
+            raise _Refused(f"{name} is coupled to more channels than {maker} makes")
 
 
 def _group(items: list[_Item]) -> Group:
@@ -323,23 +345,9 @@ def _group(items: list[_Item]) -> Group:
         owner = unit_of[torch.tensor(item.root_indices)]
         shares = owner.bincount(minlength=units).unique()
         if not torch.equal(shares, torch.tensor([len(owner) // units])):
-            raise _Refused(f"{item.name} holds unequal shares of its channels")
-        members.append(
-            Member(
-                name=item.name,
-                kind=kind_of(item.target),
-                side=item.side,
-                indices=torch.tensor(item.indices),
-                units=owner,
-                blocks=item.blocks,
-                transposed=bool(getattr(item.target, "transposed", False)),
-                width=item.width,
-                prune=item.prune,
-                dim=item.dim,
-                multiplied=item.multiplied,
-            )
-        )
-    return Group(items[0].name, units, tuple(members))
+            raise _Refused(f"{item.member.name} holds unequal shares of its channels")
+        members.append(replace(item.member, units=owner))
+    return Group(members[0].name, units, tuple(members))
 
 
 def _tie(items: list[_Item]) -> Tensor:
@@ -347,15 +355,14 @@ def _tie(items: list[_Item]) -> Tensor:
 
     So are all channels of a block that leaves or stays as a whole.
     """
-    unit = torch.arange(len(items[0].indices))
+    unit = torch.arange(len(items[0].member.indices))
     for item in items:
-        if item.blocks == item.heads == 1:
+        blocks, at, width = item.member.blocks, item.member.indices, item.member.width
+        if blocks == item.heads == 1:
             continue
-        width = item.width
-        if sorted(item.indices) != list(range(width)):
-            raise _Refused(f"the blocks of {item.name} reach beyond this group")
-        at = torch.tensor(item.indices)
-        tie = at // (width // item.heads) if item.heads > 1 else at % (width // item.blocks)
+        if not _are_all(at, width):
+            raise _Refused(f"the blocks of {item.member.name} reach beyond this group")
+        tie = at // (width // item.heads) if item.heads > 1 else at % (width // blocks)
         owner = torch.tensor(item.root_indices)
         for one in tie.unique():  # the few positions or blocks; joins classes of channels
             tied = unit[owner[tie == one]].unique()

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from suites.method import FinetuningSpec, MethodSpec, PhaseSpec
+from suites.method import MethodSpec, PhaseSpec
 from suites.problem import ModelSpec, problem_name
 from suites.protocol import Axis, Rewind, pattern
 from suites.recipe import Recipe
 from suites.schema import AnySuite, Suite
+from suites.section import Chosen
 
 from ..formats import percent
 from ..words import Words
@@ -53,7 +54,7 @@ def recipe_words(recipe: Recipe) -> str:
     return _WORDS("recipe", "described", recipe=recipe)
 
 
-def named(phase: PhaseSpec | FinetuningSpec) -> str:
+def named(phase: PhaseSpec | Chosen) -> str:
     """`sparse with strength 0.1`."""
     return phase.name + (f" with {options(phase.options)}" if phase.options else "")
 

@@ -1,7 +1,7 @@
 """The table of networks: what can be pruned of each, whether rightly, and what halving it takes.
 
-It takes half an hour on one core, and the extras timm, hf and export. Rows that are there are
-kept; a name, or a part of one, makes the rows of that again:
+It takes most of an hour on one core, and the extras timm, hf and export. It prints each row as it
+is found; rows that are there are kept, and a name, or a part of one, makes the rows of that again:
 
     PYTHONPATH=.:tests python tests/study/architectures.py docs/networks.csv docs/networks.md [NAME]
 """
@@ -9,12 +9,15 @@ kept; a name, or a part of one, makes the rows of that again:
 from __future__ import annotations
 
 import csv
+import io
+import os
+import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,11 +25,11 @@ from typing import Any
 import torch
 import yaml
 
+from bench.command.export import show_code
 from bench.conformance.network import built
-from bench.errors import BenchError
+from bench.errors import BenchError, ExportError
 from bench.export.recipe import keep
-from bench.export.runtimes import apart, run_torch, to_onnx, to_torch_export
-from bench.models.kept import load
+from bench.export.runtimes import to_onnx, to_torch_export
 from bench.models.registry import plain_constructor
 from bench.pruning.cost import count_macs
 from bench.pruning.network import Network
@@ -107,14 +110,22 @@ def half_kept(subject: Subject) -> str:
 
 
 def rebuilt(subject: Subject) -> str:
-    """The largest difference of the half's outputs, kept, and built again from its constructor."""
+    """The largest difference of the half's outputs, kept, and built again by the code that
+    `bench export --code` prints, in a process that can import nothing of this project."""
     spec = ModelSpec(name=subject.name, options=subject.options)
     call = plain_constructor(spec, classes=CLASSES, channels=3, image_size=subject.size)
-    half = subject.half
-    with TemporaryDirectory() as folder:
-        keep(Path(folder), half.model, half.inputs, call, half.recipe)
-        again = run_torch(load(folder))(*half.inputs)
-    return f"{apart(run_torch(half.model.eval())(*half.inputs), again):.0e}"
+    half, code = subject.half, io.StringIO()
+    with TemporaryDirectory() as place:
+        folder, script = Path(place) / "half", Path(place) / "rebuild.py"
+        keep(folder, half.model, half.inputs, call, half.recipe)
+        with redirect_stdout(code):
+            show_code(str(folder), Path(place))
+        script.write_text(code.getvalue())
+        command = [sys.executable, "-I", ALONE, script, folder]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=place)
+    if done.returncode:
+        raise ExportError(f"rebuilt alone: {done.stderr.splitlines()[-1]}")
+    return f"{float(done.stdout.split()[-1]):.0e}"
 
 
 def in_onnx(subject: Subject) -> str:
@@ -131,37 +142,61 @@ def in_torch_export(subject: Subject) -> str:
     return f"{found.difference:.0e}"
 
 
-COLUMNS: dict[str, Callable[[Subject], str]] = {
+OF_NETWORK: dict[str, Callable[[Subject], str]] = {
     "groups": groups,
     "units": units,
     "norms span": spanned,
     "kept whole": kept_whole,
     "masked = pruned": masked_equals_pruned,
     "M MACs": macs,
+}
+OF_HALF: dict[str, Callable[[Subject], str]] = {
     "MACs equal": macs_equal,
     "50 % prune": half_kept,
     "rebuilt": rebuilt,
     "ONNX": in_onnx,
     "torch.export": in_torch_export,
 }
+COLUMNS = OF_NETWORK | OF_HALF
 HEAD = ("network", "pixels", *COLUMNS, "CPU s", "why not")
 
+ALONE = Path(__file__).parents[1] / "alone.py"
 LISTED = Path(__file__).with_suffix(".yaml")
 SUBJECTS = [Subject(**one) for one in yaml.safe_load(LISTED.read_text())]
 
 
 def row(subject: Subject) -> list[str]:
     """What the columns say; of one that cannot be had, why."""
-    begun, cells, why = time.process_time(), [], list[str]()
-    for column in COLUMNS.values():
+    begun, cells, why = cpu_seconds(), [], list[str]()
+
+    def tried(ask: Callable[[], Any]) -> Any:
         try:
-            cells.append(column(subject))
+            return ask()
         except (BenchError, CriteriaError) as error:
-            cells.append("")
             said = " ".join(str(error).split())
-            why += [said] if said not in why else []
-    seconds = f"{time.process_time() - begun:.1f}"
-    return [subject.spec.partition("@")[0], str(subject.size), *cells, seconds, "; ".join(why)]
+            why.extend([said] if said not in why else [])
+        return None
+
+    for what, columns in (("network", OF_NETWORK), ("half", OF_HALF)):
+        if tried(partial(getattr, subject, what)) is None:
+            break
+        cells += [tried(partial(column, subject)) or "" for column in columns.values()]
+    cells += [""] * (len(COLUMNS) - len(cells))
+    seconds = f"{cpu_seconds() - begun:.1f}"
+    return [subject.name, str(subject.size), *cells, seconds, "; ".join(why)]
+
+
+def totals(rows: list[list[str]]) -> str:
+    """Of how many networks each question has its answer."""
+    counts = [f"{name}: {sum(bool(row[at]) for row in rows)}" for at, name in enumerate(HEAD)]
+    minutes = sum(float(row[HEAD.index("CPU s")]) for row in rows) / 60
+    asked = ", ".join(counts[2 : 2 + len(COLUMNS)])
+    return f"{len(rows)} networks in {minutes:.0f} minutes of one core. Answers: {asked}.\n"
+
+
+def cpu_seconds() -> float:
+    """Of this process and of those that it started."""
+    return sum(os.times()[:4])
 
 
 def main(table: Path, page: Path, again: str = "") -> None:
@@ -172,15 +207,15 @@ def main(table: Path, page: Path, again: str = "") -> None:
     for at, subject in enumerate(SUBJECTS):
         if subject.name not in known or (again and again in subject.name):
             known[subject.name] = row(subject)
+            print(*known[subject.name], sep=" | ", flush=True)
         rows.append(known[subject.name])
         SUBJECTS[at] = Subject(subject.spec)  # its tensors may go
         with table.open("w", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows([HEAD, *rows])
-    text, mark = page.read_text(), "<!-- the table -->\n"
-    lines = [HEAD, ["---"] * len(HEAD), *rows]
-    page.write_text(
-        text.partition(mark)[0] + mark + "\n" + "\n".join(map(markdown_row, lines)) + "\n"
-    )
+    mark = "<!-- the table -->\n"
+    lines = map(markdown_row, [HEAD, ["---"] * len(HEAD), *rows])
+    parts = [page.read_text().partition(mark)[0] + mark, totals(rows), *lines]
+    page.write_text("\n".join(parts) + "\n")
 
 
 if __name__ == "__main__":

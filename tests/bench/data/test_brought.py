@@ -141,8 +141,8 @@ def floats(file: Path) -> None:
     [
         ("x.gif", frames, "it has 2 frames; keep one"),
         ("x.tif", floats, "no numbers of 8 or 16 bits"),
-        ("x.png", lambda file: file.write_bytes(b""), "no readable image"),
-        ("x.jpg", lambda file: file.write_bytes(b"<html>404</html>"), "no readable image"),
+        ("x.png", lambda file: file.write_bytes(b""), r"no readable image \(it holds no image\)"),
+        ("x.jpg", lambda file: file.write_bytes(b"<html>404</html>"), "it holds no image"),
     ],
 )
 @pytest.mark.parametrize("size", [SIDE, 100])  # held in memory, read when asked for

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -107,6 +106,54 @@ def test_masked_weights_stay_at_zero_and_are_counted(tmp_path: Path) -> None:
     assert int((loaded.head.weight != 0).sum()) == int(found.masks["head"].sum())
     counts = json.loads((tmp_path / RECIPE).read_text())["weights"]
     assert counts["head"] == [int(found.masks["head"].sum()), 32 * 5]
+
+
+class Bound(Net):
+    """Its weights are made of others, in the ways that torch has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        nn.utils.parametrizations.weight_norm(self.first)
+        nn.utils.spectral_norm(self.depthwise)
+        nn.utils.prune.l1_unstructured(self.head, "weight", 0.5)
+
+
+@pytest.mark.parametrize("budget", [{"channels": 0.5}, {"weights": 0.25}])
+def test_weights_behind_masks_and_parametrizations_are_built_as_those_that_act(
+    budget: dict[str, float], tmp_path: Path
+) -> None:
+    found = bench.prune(trained(Bound()), IMAGES, "l1", budget)
+    found.save(tmp_path)
+    loaded = bench.load(tmp_path)
+    assert json.loads((tmp_path / RECIPE).read_text())["constructor"]["call"].endswith(":Bound")
+    assert loaded(IMAGES).equal(found.model.eval()(IMAGES))
+    assert [*loaded.state_dict()] == [*found.model.state_dict()]
+
+
+class Named(Net):
+    def forward(self, *, x: Tensor) -> Tensor:
+        return super().forward(x)
+
+
+class Two(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.reshape(2, 3, 8, 8))
+
+
+def test_what_cannot_be_kept_is_said(tmp_path: Path) -> None:
+    by_name = bench.prune(Named(), {"x": IMAGES}, "l1", {"channels": 0.5})
+    with pytest.raises(ExportError, match="inputs that are tensors, by their place"):
+        by_name.save(tmp_path)
+    of_two = bench.prune(Two(), IMAGES, "l1", {"channels": 0.5})
+    with pytest.raises(ExportError, match="does not run on one image: RuntimeError: shape"):
+        of_two.save(tmp_path)
+
+
+def test_random_numbers_stay_where_they_were(pruned: bench.Pruned, tmp_path: Path) -> None:
+    before = torch.get_rng_state()
+    pruned.save(tmp_path)
+    bench.load(tmp_path)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_half_precision_and_arguments_by_name(tmp_path: Path) -> None:
@@ -235,36 +282,7 @@ def test_a_full_disk_is_said(
     assert not [*tmp_path.glob("*.safetensors"), *tmp_path.glob("*.json")]
 
 
-# Runs where this project and torch-pruning cannot be imported. torchvision beside a CPU-only torch
-# lacks an operator, which it does not need.
-ALONE = """
-import sys
-import torch
-
-sys.path.append(".")
-
-class Away:
-    def find_spec(self, name, *_):
-        if name.split(".")[0] in ("bench", "criteria", "suites", "reports", "torch_pruning"):
-            raise ImportError(name)
-
-sys.meta_path.insert(0, Away())
-try:
-    import torchvision
-except RuntimeError:
-    operators = torch.library.Library("torchvision", "DEF")
-    operators.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    operators.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-from rebuild import rebuild
-from pathlib import Path
-from safetensors.torch import load_file
-
-for folder in map(Path, sys.argv[1:]):
-    kept = load_file(folder / "check.safetensors")
-    with torch.no_grad():
-        found = rebuild(folder)(kept["input.0"]).flatten()
-    print(folder.name, float((found - kept["output.0"]).abs().max()))
-"""
+ALONE = Path(__file__).parents[2] / "alone.py"
 
 
 def test_networks_of_ours_are_rebuilt_where_this_project_is_not(tmp_path: Path) -> None:
@@ -277,11 +295,8 @@ def test_networks_of_ours_are_rebuilt_where_this_project_is_not(tmp_path: Path) 
         removed = [torch.arange(one.units // 2) for one in network.structure.groups]
         cut, call = network.cut(removed), plain_constructor(spec, **shape)
         keep(tmp_path / name, cut, network.inputs, call, {})
-    source = recipes.REBUILD
-    shutil.copy(source, tmp_path / "rebuild.py")
-    (tmp_path / "alone.py").write_text(ALONE)
     done = subprocess.run(
-        [sys.executable, "-I", tmp_path / "alone.py", *(tmp_path / name for name in names)],
+        [sys.executable, "-I", ALONE, recipes.REBUILD, *(tmp_path / name for name in names)],
         capture_output=True,
         text=True,
         cwd=tmp_path,

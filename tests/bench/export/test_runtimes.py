@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,12 +79,14 @@ def test_other_outputs_leave_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtimes, "find_spec", lambda name: None if name == "onnx" else name)
+    monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ExportError, match=r"needs onnx, .* pip install 'pruning-bench\[export\]'"):
         runtimes.to_onnx(nn.Linear(3, 2), (torch.randn(2, 3),), tmp_path / "net.onnx")
 
 
-def test_an_opset_may_be_asked_for(tmp_path: Path) -> None:
+def test_what_onnxruntime_does_not_run_leaves_no_file(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
-    found = runtimes.to_onnx(nn.Linear(3, 2), (torch.randn(2, 3),), tmp_path / "a.onnx", opset=18)
-    assert found.opset == 18
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()).bfloat16()
+    with pytest.raises(ExportError, match=r"onnxruntime cannot run this network .*bfloat16"):
+        runtimes.to_onnx(model, (torch.randn(2, 3, 6, 6).bfloat16(),), tmp_path / "net.onnx")
+    assert not list(tmp_path.iterdir())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
+import threading
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
@@ -38,9 +39,11 @@ def convs(*widths: int) -> nn.Sequential:
 
 
 def state(model: nn.Module) -> dict[str, Any]:
-    """All that a caller may look at: tensors, their gradients and flags, modes, hooks."""
+    """All that a caller may look at: tensors, their gradients and flags, modes, hooks, the state
+    of the random numbers."""
     tensors = [*model.named_parameters(remove_duplicate=False), *model.named_buffers()]
     return {
+        "random numbers": torch.get_rng_state(),
         **{name: (one.detach().clone(), one.requires_grad, one.device) for name, one in tensors},
         **{f"{name} grad": (one.grad,) for name, one in model.named_parameters()},
         **{f"{name} mode": one.training for name, one in model.named_modules()},
@@ -159,6 +162,8 @@ FORWARDS: dict[str, Callable[..., Any]] = {
     "a branch on a value": lambda self, x: self.bodies[0](x / 255 if x.mean() > 100 else x),
     "a cast inside": lambda self, x: self.bodies[0][2:](self.bodies[0][:2](x).to(torch.float32)),
     "several outputs": lambda self, x: (self.bodies[0](x), x),
+    "an output that is None": lambda self, x: (self.bodies[0](x), None),
+    "a mask and nothing among the outputs": lambda self, x: (self.bodies[0](x), x > 0, x[:0]),
     "a dictionary of outputs": lambda self, x: {"logits": self.bodies[0](x)},
 }
 
@@ -254,8 +259,9 @@ def test_a_shared_weight_is_masked_once() -> None:
 
 def test_ignored_may_be_anything_that_gives_layers() -> None:
     model = convs(3, 16, 16, 16)
-    found = pruned(model, ignored=(one for one in [model[0]]), budget={"macs": 0.7})
-    assert found.model[0].out_channels == 16  # type: ignore[union-attr,index]
+    for ignored in ((one for one in [model[0]]), model[0]):
+        found = pruned(model, ignored=ignored, budget={"macs": 0.7})
+        assert found.model[0].out_channels == 16  # type: ignore[union-attr,index]
 
 
 # --- what is refused, and how ---------------------------------------------------------------------
@@ -275,6 +281,28 @@ def nonlocal_(self: Wraps, x: Tensor) -> Tensor:
 def with_nan(model: nn.Sequential) -> nn.Sequential:
     with torch.no_grad():
         model[0].weight[0] = math.nan  # type: ignore[index,operator]
+    return model
+
+
+class Own(nn.Module):
+    """A convolution that torch-pruning does not know."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(16, 3, 3, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight)
+
+
+def on_another_device() -> Any:
+    with torch.device("meta"):
+        return prune(convs(3, 16, 16), X[:1], "l1", {"macs": 0.5})
+
+
+def locked() -> nn.Module:
+    model = convs(3, 16, 16)
+    model[1].lock = threading.Lock()  # type: ignore[assignment]
     return model
 
 
@@ -383,10 +411,49 @@ REFUSED: dict[str, tuple[type[Exception], str, Callable[[], Any]]] = {
     ),
     "ShuffleNet": (
         StructureError,
-        "torch-pruning cannot trace ShuffleNetV2: ZeroDivisionError",
+        r"cannot trace ShuffleNetV2 \(ZeroDivisionError: .*\), at _Reshape_\d+\(\), between "
+        r"stage4\.\d\.branch\d\.\d and stage4\.\d\.branch\d\.\d; .* shuffled channels,",
         lambda: pruned(
             torchvision.models.shufflenet_v2_x0_5(num_classes=10), torch.randn(1, 3, 64, 64)
         ),
+    ),
+    "layers of one's own": (
+        StructureError,
+        r"can be pruned \(0: torch-pruning knows no Own;",
+        lambda: pruned(
+            nn.Sequential(Own(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10))
+        ),
+    ),
+    "what cannot be copied": (
+        StructureError,
+        r"lock of 1 \(ReLU\) cannot be copied: cannot pickle",
+        lambda: pruned(locked()),
+    ),
+    "a default device": (
+        StructureError, "default device is meta, where no indices can be kept", on_another_device,
+    ),
+    "inputs that are not finite": (
+        StructureError,
+        "the network's outputs on the example inputs hold NaN or infinity",
+        lambda: pruned(convs(3, 16, 16), X[:1] * math.inf),
+    ),
+    "one output that is not finite": (
+        StructureError,
+        "the network's outputs on the example inputs hold NaN or infinity",
+        lambda: pruned(Wraps(lambda self, x: (self.bodies[0](x), x * math.nan))),
+    ),
+    "outputs without tensors": (
+        StructureError,
+        "the network gives a float without tensors",
+        lambda: pruned(Wraps(lambda self, x: float(self.bodies[0](x).sum()))),
+    ),
+    "no image": (
+        StructureError, "hold no sample", lambda: pruned(convs(3, 16, 16), X[:0]),
+    ),
+    "batches that are no pairs": (
+        CriteriaError,
+        r"batch 0 is a Tensor, not \(inputs, targets\)",
+        lambda: pruned(convs(3, 16, 16), criterion="taylor", batches=[X[:2]]),
     ),
     "a scripted network": (
         StructureError, "is scripted; give the module", lambda: score(scripted(), X[:1], "l1"),
@@ -448,7 +515,7 @@ def test_what_cannot_be_is_refused_in_one_message_with_the_reason(name: str) -> 
 # lost with a word on standard error, and raised again.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_trace_without_an_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(groups, "LONGEST_TRACE", 2.0)
+    monkeypatch.setattr(groups, "LONGEST_TRACE", 0.3)
     model = Wraps(gram, nn.Conv2d(3, 16, 3, padding=1), nn.Linear(256, 10))
-    with pytest.raises(StructureError, match=r"finds no end .* -> .*; products of feature maps"):
+    with pytest.raises(StructureError, match=r"no end .* bodies.0 and bodies.1; products of"):
         pruned(model)
