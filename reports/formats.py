@@ -29,8 +29,7 @@ class Cell(NamedTuple):
     mark: Mark = ""
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     head: str
     numeric: bool = False
 
@@ -129,6 +128,11 @@ def shown(value: float) -> str:
 def interval(low: float, high: float) -> str:
     """`[−0.10, +0.30]`; a dash where an end is unknown."""
     return f"[{points(low)}, {points(high)}]" if np.isfinite([low, high]).all() else "–"
+
+
+def spanned(value: float, low: float, high: float) -> str:
+    """`+0.10 [−0.10, +0.30]`; without an interval the number alone."""
+    return f"{points(value)} {interval(low, high)}".removesuffix(" –")
 
 
 def counts(row: Mapping[Any, Any]) -> str:
