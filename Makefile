@@ -1,19 +1,22 @@
 # Two commands on a fresh machine: `make quickstart` and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
+INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt --editable
+
+# Tests start a hundred processes: they share what Python has compiled.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: quickstart test slow bench statistics lint docs clean
 
 # The environment is made anew when what it is made of changes.
 .venv/ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
+	$(INSTALL) '.[test]'
 	touch $@
 
 # The optional extras, which tests try too.
 .venv/extras: .venv/ready
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[timm,hf,export]'
+	$(INSTALL) '.[timm,hf,export]'
 	touch $@
 
 quickstart: .venv/ready
@@ -24,7 +27,8 @@ lint: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: lint .venv/extras
+test: .venv/ready
+	$(MAKE) --jobs=2 lint .venv/extras
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8 --dist worksteal
 
 slow: lint .venv/extras

@@ -1,8 +1,10 @@
 """What goes wrong in ways that a person can mend: said in one message, never as a traceback."""
 
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from traceback import extract_tb
+from typing import Any
 
 from suites.faults import sentence
 
@@ -35,6 +37,17 @@ class StoreError(BenchError):
 
 class ExportError(BenchError):
     """A network that cannot be kept, rebuilt, or written for another runtime."""
+
+
+def needed(extra: str, *packages: str, wrong: type[BenchError] = BenchError) -> Any:
+    """The last of these packages, which an extra brings; raises `wrong` where one is missing."""
+    try:
+        return [import_module(one) for one in packages][-1]
+    except ImportError as error:
+        raise wrong(
+            f"this needs {', '.join(packages)}, which the extra `{extra}` brings: pip install "
+            f"'pruning-bench[{extra}]' ({error})"
+        ) from error
 
 
 def at_fault(file: Path, error: BaseException) -> str:

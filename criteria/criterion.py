@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from typing import Any, ClassVar
 
 from .errors import NotApplicable, ScoreError
@@ -61,7 +61,7 @@ class Criterion:
         self.needs = self.needed(options)
         self.batches = 0
         self.images = 0
-        self._sums: dict[Member, Tensor] = {}
+        self._sums: dict[Any, Tensor] = {}
         self.begin()
 
     def begin(self) -> None:
@@ -100,8 +100,8 @@ class Criterion:
         weights only, where nothing else is needed."""
         raise NotImplementedError(f"{type(self).__name__} must override observe or scores")
 
-    def add(self, member: Member, values: Tensor) -> None:
-        """Add `[units]` to a member's score, in float64."""
+    def add(self, member: Hashable, values: Tensor) -> None:
+        """Add `[units]` to a member's score, in float64; or to a sum under any other key."""
         sums = self._sums.get(member)
         self._sums[member] = values.double() if sums is None else sums + values.double()
 

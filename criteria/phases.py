@@ -1,22 +1,13 @@
 """Preparations, procedures and recoveries by name: the phases of a method that train."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from .catalog import Catalog, Registered
 from .errors import UnknownPhase
 from .options import Options
 from .source import closure, hash_of
-
-Kind = Literal["preparation", "procedure", "recovery"]
-
-
-class Phase(Protocol):
-    """What the bases of the three kinds have in common."""
-
-    kind: ClassVar[Kind]
-    name: ClassVar[str]
-
+from .training import Kind, Phase
 
 P = TypeVar("P", bound=type[Phase])
 

@@ -33,12 +33,6 @@ class Entry(Registered):
     selector: type[Selector] | None  # the class where it picks sets instead of scores, else None
     chance: bool  # that other seeds rank otherwise is its nature
 
-    @property
-    def needs(self) -> Need:
-        """The evidence that it asks for."""
-        needs: Need = self.type.needs
-        return needs
-
 
 CATALOG: Catalog[Entry] = Catalog("criterion", ["saliency", "selectors"], UnknownCriterion)
 

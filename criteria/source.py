@@ -95,6 +95,8 @@ def _plain(node: Any, names: dict[Any, Any]) -> Any:
             if type(value) is int:
                 return ["Constant", "int", hex(value)]  # long decimals are refused
             return ["Constant", type(value).__name__, value if type(value) is str else repr(value)]
+        case ast.Module():
+            return _plain(_with_a_place(node), names)
         case ast.Import() | ast.ImportFrom():
             return [
                 "Import",
@@ -129,20 +131,15 @@ def _joined(values: list[ast.expr], names: dict[Any, Any]) -> list[Any]:
 
 
 class _Prose(ast.NodeTransformer):
-    """Takes out what decides no number: prose, and imports whose place and order are no matter.
+    """Takes out what decides no number: prose, and what only type checkers read."""
 
-    Such an import stands at the top level, and nothing else there gives its name another meaning.
-    """
-
-    def visit_Module(self, node: ast.Module) -> ast.AST:
-        often = {name for name, times in Counter(_bound(node)).items() if times > 1}
-        imports = (one for one in node.body if isinstance(one, ast.Import | ast.ImportFrom))
-        header = [one for one in imports if not often & {name.bound for name in _names(one)}]
-        node.body = [one for one in node.body if one not in header]
-        return self.generic_visit(node)
+    def visit_If(self, node: ast.If) -> Any:
+        self.generic_visit(node)
+        return node.orelse if _name(node.test) == "TYPE_CHECKING" else node
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        return None if _is_prose(node) else self.generic_visit(node)
+        text = node.value.value if isinstance(node.value, ast.Constant) else None
+        return None if isinstance(text, str) else self.generic_visit(node)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         for one in node.decorator_list:
@@ -154,11 +151,6 @@ class _Prose(ast.NodeTransformer):
         if _name(node.func) == "Field":
             node.keywords = [one for one in node.keywords if one.arg != "description"]
         return self.generic_visit(node)
-
-
-def _is_prose(node: ast.AST) -> bool:
-    text = node.value if isinstance(node, ast.Expr) else None
-    return isinstance(text, ast.Constant) and isinstance(text.value, str)
 
 
 def _bound(module: ast.Module) -> Iterator[str]:
@@ -173,12 +165,18 @@ def _bound(module: ast.Module) -> Iterator[str]:
                 yield name
 
 
-class _ForTypeCheckers(ast.NodeTransformer):
-    """Takes out what only type checkers read."""
+def _with_a_place(module: ast.Module) -> list[ast.stmt]:
+    """A module without the imports whose place and order are no matter.
 
-    def visit_If(self, node: ast.If) -> Any:
-        self.generic_visit(node)
-        return node.orelse if _name(node.test) == "TYPE_CHECKING" else node
+    Such an import stands at the top level, and nothing else there gives its name another meaning.
+    """
+    often = {name for name, times in Counter(_bound(module)).items() if times > 1}
+    kinds = (ast.Import, ast.ImportFrom)
+    return [
+        one
+        for one in module.body
+        if not isinstance(one, kinds) or often & {name.bound for name in _names(one)}
+    ]
 
 
 def _name(node: ast.expr) -> str:
@@ -186,22 +184,14 @@ def _name(node: ast.expr) -> str:
     return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
-def _parsed(file: Path) -> ast.Module:
+@cache
+def _tree(file: Path) -> ast.Module:
     """What a file says, to Python; of one that is no Python, and so never runs, its bytes."""
     content = file.read_bytes()
     try:
-        tree: ast.Module = _ForTypeCheckers().visit(ast.parse(content))
+        tree: ast.Module = _Prose().visit(ast.parse(content))
     except (SyntaxError, ValueError):
         return ast.Module([ast.Expr(ast.Constant(content))], [])
-    return tree
-
-
-_whole_tree = cache(_parsed)
-
-
-@cache
-def _tree(file: Path) -> ast.Module:
-    tree: ast.Module = _Prose().visit(_parsed(file))  # a tree of its own, as it is changed
     return tree
 
 
@@ -226,7 +216,7 @@ class Reached(NamedTuple):
 @cache
 def _imports(file: Path) -> list[Import]:
     """All of a file, inside functions too; what is for type checkers alone is left out."""
-    nodes = ast.walk(_whole_tree(file))
+    nodes = ast.walk(_tree(file))
     kinds = (ast.Import, ast.ImportFrom)
     return [one for node in nodes if isinstance(node, kinds) for one in _names(node)]
 
@@ -307,7 +297,7 @@ def _is_module(file: Path, one: Import) -> bool:
 def _chains(file: Path) -> dict[str, list[list[str]]]:
     """The attributes that a file takes of each name: of a, `[["b", "c"]]` where it says `a.b.c`."""
     chains: dict[str, list[list[str]]] = {}
-    ahead: list[ast.AST] = [_whole_tree(file)]
+    ahead: list[ast.AST] = [_tree(file)]
     while ahead:
         node, names = ahead.pop(), list[str]()
         while isinstance(node, ast.Attribute):
@@ -328,9 +318,8 @@ def _only_re_exports(init: Path) -> bool:
     imports = (ast.Import, ast.ImportFrom) if PACKAGE in init.parents else ()
     return all(
         isinstance(one, imports)
-        or _is_prose(one)
         or (isinstance(one, ast.Assign) and _name(one.targets[0]) == "__all__")
-        for one in _whole_tree(init).body
+        for one in _tree(init).body
     )
 
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from .lazy import Tensor, nn, torch
+from .options import NoOptions, Options
+
+Kind = Literal["preparation", "procedure", "recovery"]
 
 
 class Scale(NamedTuple):
@@ -102,6 +105,17 @@ class Rider:
                 mine.load_state_dict(state[name])
             else:
                 setattr(self, name, copy.deepcopy(state[name]))
+
+
+class Phase(Rider):
+    """Base of preparations, procedures and recoveries: riders with options, known by name."""
+
+    kind: ClassVar[Kind]
+    options_type: ClassVar[type[Options]] = NoOptions
+    name: ClassVar[str]
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
 
 
 def _held(value: Any) -> Any:

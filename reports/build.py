@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
-
-import pandas as pd
+from typing import Literal, get_args
 
 from suites.fidelity import FidelitySuite
 from suites.schema import Suite
 
 from .analysis.analysis import analyse
-from .analysis.fidelity import FidelityResults, analyse_fidelity
+from .analysis.fidelity import analyse_fidelity
 from .analysis.results import Results
 from .declared import Declaration
-from .formats import Table
 from .metric import spoken
 from .page.findings import headline_numbers
 from .records import Labels, Record, of_its_metric
@@ -79,58 +76,44 @@ def build_report(
         if isinstance(suite, FidelitySuite):
             raise ValueError("a suite of kind fidelity prunes nothing that a table could show")
         return write_paper(analyse(suite, records, expected, declarations), paper, out)
+    # matplotlib and Jinja2 are slow to import and are needed here only.
+    from .figures.gallery import gallery
+    from .page.fidelity_page import fidelity_tables, render_fidelity
+    from .page.page import render
+    from .page.tables import frames_of, typeset
+
+    page: Callable[..., str]
     if isinstance(suite, FidelitySuite):
-        written = _fidelity(analyse_fidelity(suite, records, expected, declarations), out, figures)
+        found = analyse_fidelity(suite, records, expected, declarations)
+        drawings = gallery(found, out / "figures", figures)
+        frames, tables = {"methods": found.methods, "trials": found.trials}, fidelity_tables(found)
+        page = partial(render_fidelity, found)
     else:
-        written = _comparison(analyse(suite, records, expected, declarations), out, figures)
+        results = analyse(suite, records, expected, declarations)
+        drawings = gallery(results, out / "figures", figures)
+        frames, tables = frames_of(results), typeset(results)
+        page = partial(render, results)
+        _write(out / "headline.json", _headline(results))
     folder = out / "tables"
     folder.mkdir(exist_ok=True)
-    files = {folder / f"{name}.csv": frame for name, frame in written.frames.items()}
+    files = {folder / f"{name}.csv": frame for name, frame in frames.items()}
     for path, frame in files.items() if "csv" in formats else ():
         frame.rename(columns=spoken().named).to_csv(path, index=False, lineterminator="\n")
-    for table in chain.from_iterable(written.tables.values()):
+    for table in chain.from_iterable(tables.values()):
         if "markdown" in formats:
             _write(folder / f"{table.name}.md", table.markdown)
         if "latex" in formats:
             _write(folder / f"{table.name}.tex", table.latex)
-    return _write(out / "index.html", written.page()) if "html" in formats else out
+    return _write(out / "index.html", page(drawings, tables)) if "html" in formats else out
 
 
-class _Report(NamedTuple):
-    """What is written of a suite of any kind, beside its figures."""
-
-    frames: Mapping[str, pd.DataFrame]
-    tables: Mapping[str, Sequence[Table]]
-    page: Callable[[], str]
-
-
-def _comparison(results: Results, out: Path, figures: Sequence[str] | None) -> _Report:
-    """Write the figures of a comparison, and its headline."""
-    # matplotlib and Jinja2 are slow to import and are needed here only.
-    from .figures.gallery import gallery
+def _headline(results: Results) -> str:
+    """The answer in words, its numbers, and on what they stand, as JSON."""
     from .page.answer import answers
-    from .page.page import render
-    from .page.tables import FRAMES, typeset
 
-    drawings, tables = gallery(results, out / "figures", figures), typeset(results)
-    shown = [*FRAMES, "published"] if len(results.published) else FRAMES
     said = {"declared": results.footing.date, "notices": results.footing.notices}
     said["answer"] = [f"{lead}: {sentences}" for lead, sentences in answers(results).items()]
-    headline = json.dumps(said | headline_numbers(results), indent=1)
-    _write(out / "headline.json", headline + "\n")
-    frames = {name: getattr(results, name) for name in shown}
-    return _Report(frames, tables, partial(render, results, drawings, tables))
-
-
-def _fidelity(results: FidelityResults, out: Path, figures: Sequence[str] | None) -> _Report:
-    """Write the figures of a fidelity suite."""
-    from .figures.fidelity import fidelity_gallery
-    from .page.fidelity_page import fidelity_tables, render_fidelity
-
-    drawings = fidelity_gallery(results, out / "figures", figures)
-    frames = {"methods": results.methods, "trials": results.trials}
-    tables = fidelity_tables(results)
-    return _Report(frames, tables, partial(render_fidelity, results, drawings, tables))
+    return json.dumps(said | headline_numbers(results), indent=1) + "\n"
 
 
 def _write(path: Path, text: str) -> Path:

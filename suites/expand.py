@@ -15,7 +15,7 @@ from .fidelity import FidelitySuite
 from .files import SuiteError, parse_yaml, read_yaml
 from .method import MethodSpec, matched_name, named_presets
 from .overrides import PAPER, overridden, rescale, scale_names, to_blame
-from .problem import DatasetSpec, ModelSpec
+from .problem import DatasetSpec, ModelSpec, problem_name
 from .protocol import RecoverySpec
 from .schema import AnySuite, Suite
 
@@ -143,7 +143,9 @@ def load_suite(
         told = f"{content.get('suite')}, changed: {', '.join(others) or 'its name alone'}"
         return suite.model_copy(update={"description": told})
     if suite.at_scale and not suite.description:
-        return suite.model_copy(update={"description": suite.reduced_to})
+        runs = ", ".join(problem_name(*one) for one in suite.problems)
+        told = f"A smaller version of a suite (scale {suite.at_scale}), of {runs}."
+        return suite.model_copy(update={"description": told})
     return suite
 
 

@@ -69,7 +69,7 @@ def faults_in(error: ValidationError, kind: type[BaseModel]) -> Iterator[str]:
         if fault["type"] == "extra_forbidden":
             allowed = _keys_at(kind, fault["loc"][:-1])
             hint = meant(str(fault["loc"][-1]), allowed)
-            said = f"unknown key {key!r}{hint}. Allowed here: {', '.join(allowed)}"
+            said = f"unknown key {key!r}{hint}. Allowed here: {', '.join(allowed) or 'none'}"
         elif fault["type"] == "model_type":
             said = f"{key}{given}: expected a mapping of {', '.join(_keys_at(kind, fault['loc']))}"
         elif fault["type"] == "missing":

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Discriminator, Field, Tag, ValidationError, mod
 from .faults import explained, no_such
 from .files import read_yaml
 from .protocol import Rewind, Scope
-from .section import ByName, Section, Slug
+from .section import ByName, Chosen, Section, Slug
 
 T = TypeVar("T")
 ByBudget = Annotated[  # or one for each budget, by the number that the suite writes
@@ -84,13 +84,6 @@ class PhaseSpec(Section):
         return given
 
 
-class FinetuningSpec(Section):
-    """How a method's finetuning is done, where that is more than training the pruned network."""
-
-    name: str
-    options: dict[str, Any] = Field(default={})
-
-
 class MethodSpec(Section):
     """A criterion, and how its channels leave the network and the network recovers."""
 
@@ -100,9 +93,8 @@ class MethodSpec(Section):
     iterative: IterativeSpec | None = None  # default: one-shot
     # Training in which the channels leave; default: they are cut
     procedure: PhaseSpec | None = None
-    finetuning: Annotated[FinetuningSpec, ByName] | None = (
-        None  # of recoveries that finetune; default: plain training
-    )
+    # Of recoveries that finetune, where that is more than training; default: plain training
+    finetuning: Annotated[Chosen, ByName] | None = None
     scope: Scope | None = None
     coupled: bool | None = None  # as selection.coupled; false keeps residual streams whole
     label: Slug | None = Field(default=None, alias="as")

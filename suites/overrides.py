@@ -56,8 +56,8 @@ def rescale(content: dict[str, Any], scale: str, path: Path) -> None:
     content["at_scale"] = scale
 
 
-def set_dotted(content: dict[str, Any], dotted: str, value: Any, source: str) -> None:
-    """Set a key that may lead through mappings and list positions.
+def set_dotted(place: Any, dotted: str, value: Any, source: str, name: str = "") -> None:
+    """Set a key that may lead through mappings and list positions; `name` is that of the place.
 
     `*` stands for all positions, of which those without the section that it leads into are passed
     over: `methods.*.iterative.steps` makes nothing iterative that is not.
@@ -65,11 +65,7 @@ def set_dotted(content: dict[str, Any], dotted: str, value: Any, source: str) ->
     Raises:
         SuiteError: it leads nowhere; `source` is how the message names where it was given.
     """
-    _set(content, dotted.split("."), value, source, "the suite")
-
-
-def _set(place: Any, path: Sequence[str], value: Any, source: str, name: str) -> None:
-    first, *rest = path
+    first, _, rest = dotted.partition(".")
     if isinstance(place, list):
         keys: list[Any] = _positions(place, first, rest, source)
     elif isinstance(place, dict):
@@ -81,16 +77,17 @@ def _set(place: Any, path: Sequence[str], value: Any, source: str, name: str) ->
             place[key] = deepcopy(value)
             continue
         inner = place[key] if isinstance(place, list) else place.setdefault(key, {})
-        _set(inner, rest, value, source, str(key) if name == "the suite" else f"{name}.{key}")
+        set_dotted(inner, rest, value, source, f"{name}.{key}" if name else str(key))
 
 
-def _positions(place: Sequence[Any], part: str, rest: Sequence[str], source: str) -> list[int]:
-    if part == "*" and len(rest) < 2:
+def _positions(place: Sequence[Any], part: str, rest: str, source: str) -> list[int]:
+    section, inside, _ = rest.partition(".")
+    if part == "*" and not inside:
         return list(range(len(place)))
     if part == "*":
-        having = [at for at, one in enumerate(place) if isinstance(one, dict) and rest[0] in one]
+        having = [at for at, one in enumerate(place) if isinstance(one, dict) and section in one]
         if not having:
-            raise SuiteError(f"{source}: none of a list of {len(place)} has {rest[0]!r} inside")
+            raise SuiteError(f"{source}: none of a list of {len(place)} has {section!r} inside")
         return having
     if part.isdecimal() and int(part) < len(place):
         return [int(part)]

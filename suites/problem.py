@@ -8,7 +8,7 @@ from pydantic import Field
 
 from .protocol import Budgets, Calibration, SelectionSpec
 from .recipe import Recipe
-from .section import ByName, Section, Slug, slug
+from .section import ByName, Chosen, Section, Slug, slug
 
 Normalizing = Literal[
     "cifar", "cifar-short", "cifar-classic", "cifar100", "cifar-wide", "imagenet", "half", "none"
@@ -25,21 +25,14 @@ class _Named(Section):
         return self.label or slug(self.name)
 
 
-class TaskSpec(Section):
-    """What networks are for there, by name: what is trained by, and what they are compared by."""
-
-    name: str
-    options: dict[str, Any] = Field(default={})
-
-
 class DatasetSpec(_Named):
     """A dataset by name; `imagefolder` also needs its root, relative to the data root."""
 
     root: str | None = None
     options: dict[str, Any] = Field(default={})  # its reader's own
-    task: Annotated[TaskSpec, ByName] | None = (
-        None  # a name, or {name, options}; default: the dataset's own
-    )
+    # What networks are for there: what is trained by, and what they are compared by; a name, or
+    # {name, options}; default: the dataset's own
+    task: Annotated[Chosen, ByName] | None = None
     image_size: int | None = Field(default=None, ge=4)
     normalize: Normalizing | None = None  # mean and deviation by name; default: the dataset's
     # Of large images, a random 8 to 100 % of the area resized, or a random square as wide as the

@@ -141,24 +141,29 @@ def pattern(scope: str) -> tuple[int, int] | None:
 Scope = Annotated[str, BeforeValidator(_ranks_or_blocks)]
 
 
-class SelectionSpec(Section):
-    """How scores become removed channels; equal for all methods unless a method says otherwise."""
+class LimitsSpec(Section):
+    """What every group of channels keeps, whatever its scores."""
 
-    # Rank all units, those of each group, or of isomorphic groups; or, of single weights, N:M: N of
-    # every M consecutive inputs stay
-    scope: Scope = "global"
     min_channels: int = Field(default=1, ge=1)
     protect: float = Field(default=0.1, ge=0, lt=1)  # share of a group always kept
     # Shares of groups kept, to whole channels; down is int() in code
     protect_rounds: Literal["up", "down"] = "up"
     round_to: int = Field(default=1, ge=1)
-    tolerance: Share = 0.01  # of the dense cost, by which a budget may be kept below
     coupled: bool = True  # false keeps groups that several layers make (residual streams)
     # Shares that single layers keep at least, by their name or by that of what they lie in
     layers: dict[str, Share] = Field(default={})
     # Of a group that the ranking takes below what is kept: all but that leaves, or, as in
     # torch-pruning, nothing in that step
     emptied: Literal["floor", "skip"] = "floor"
+
+
+class SelectionSpec(LimitsSpec):
+    """How scores become removed channels; equal for all methods unless a method says otherwise."""
+
+    # Rank all units, those of each group, or of isomorphic groups; or, of single weights, N:M: N of
+    # every M consecutive inputs stay
+    scope: Scope = "global"
+    tolerance: Share = 0.01  # of the dense cost, by which a budget may be kept below
     # By budget as the suite writes it, the keys that are others there
     by_budget: dict[float, SelectionSpec] = Field(default={})
 

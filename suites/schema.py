@@ -1,6 +1,6 @@
 """The suite: what is asked, as a checked value. A YAML file, `load_suite`, and nothing of torch."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Annotated, Any, Literal
 
@@ -8,7 +8,7 @@ from pydantic import Field
 
 from .faults import fault, meant, no_such, none_of
 from .method import MethodSpec, matched_name
-from .problem import DatasetSpec, ModelSpec, problem_name
+from .problem import DatasetSpec, ModelSpec
 from .protocol import (
     UNTUNED,
     Budgets,
@@ -66,15 +66,12 @@ class AnySuite(Section):
     at_scale: str = ""  # which of its scales was applied; `--scale` says so, not the file
 
     def faults(self) -> Iterator[str]:
-        checks = (self._scaled, self._consistent, self._changed, self._somewhere, self._trainable)
-        for check in checks:
+        for check in (self._consistent, self._changed, self._somewhere, self._trainable):
             yield from check()
 
-    def _scaled(self) -> Iterator[str]:
+    def _consistent(self) -> Iterator[str]:
         if self.at_scale and self.at_scale not in self.scales:
             yield f"at_scale = {self.at_scale}: `--scale NAME` sets it; leave it out of the file"
-
-    def _consistent(self) -> Iterator[str]:
         refuse_twice("datasets", [one.title for one in self.datasets], "label")
         refuse_twice("models", [one.title for one in self.models], "label")
         refuse_twice("methods", self.method_names)
@@ -134,12 +131,6 @@ class AnySuite(Section):
         ]
 
     @property
-    def reduced_to(self) -> str:
-        """What a smaller version runs, in place of the description of the whole suite."""
-        runs = ", ".join(problem_name(*one) for one in self.problems)
-        return f"A smaller version of a suite (scale {self.at_scale}), of {runs}."
-
-    @property
     def rehearsal(self) -> bool:
         """Whether it only shows that everything works: its numbers mean nothing."""
         return self.at_scale == REHEARSAL
@@ -195,18 +186,19 @@ class AnySuite(Section):
     @property
     def unfollowed(self) -> list[tuple[str, str]]:
         """Key and name of each recipe of a model or a dataset that no training there follows."""
-        owners: list[tuple[str, Mapping[str, Recipe], list[ModelSpec]]] = [
-            *(
-                (f"datasets.{at}", one.recipes, [model for on, model in self.problems if on == one])
-                for at, one in enumerate(self.datasets)
-            ),
-            *((f"models.{at}", one.recipes, [one]) for at, one in enumerate(self.models)),
-        ]
+        owners: dict[str, Sequence[DatasetSpec | ModelSpec]] = {
+            "datasets": self.datasets,
+            "models": self.models,
+        }
         return [
-            (f"{key}.recipes.{name}", name)
-            for key, recipes, models in owners
-            for name in recipes
-            if not any(name in self.recipes_followed(model) for model in models)
+            (f"{key}.{at}.recipes.{name}", name)
+            for key, those in owners.items()
+            for at, owner in enumerate(those)
+            for name in owner.recipes
+            if not any(
+                owner in problem and name in self.recipes_followed(problem[1])
+                for problem in self.problems
+            )
         ]
 
     def calibration_of(self, model: ModelSpec) -> Calibration:
@@ -297,13 +289,18 @@ class Suite(AnySuite):
 
     def _reaches_its_budgets(self) -> Iterator[str]:
         """Steps that lead to a share of the cost pass all budgets on the way."""
+        for model, method, kept, budget in self._at_budgets:
+            to = method.iterative.at(budget).to if method.iterative else None
+            if isinstance(to, float) and to > kept:
+                yield fault("above_budget", method=method, model=model, to=to, kept=kept)
+
+    @property
+    def _at_budgets(self) -> Iterator[tuple[ModelSpec, MethodSpec, float, float]]:
+        """Every model, method and budget: what is kept, and as the suite writes it."""
         for model in self.models:
-            written = self.budgets_of(model).written
-            for method, (kept, budget) in product(self.methods_on(model), written.items()):
-                to = method.iterative.at(budget).to if method.iterative else None
-                if isinstance(to, float) and to > kept:
-                    place = {"method": method.name, "title": model.title}
-                    yield fault("above_budget", **place, to=to, kept=kept)
+            written = self.budgets_of(model).written.items()
+            for method, budget in product(self.methods_on(model), written):
+                yield model, method, *budget
 
     def _train_afterwards(self) -> Iterator[str]:
         """Untrained networks are held against dense ones, trained as what is left of them."""
@@ -370,15 +367,12 @@ class Suite(AnySuite):
 
     def _patterns_fit(self) -> Iterator[str]:
         """A pattern has one share of weights."""
-        for model in self.models:
-            budgets = self.budgets_of(model)
-            for method, (kept, budget) in product(self.methods_on(model), budgets.written.items()):
-                scope = self.selection_of(model, method, budget).scope
-                stay, of = pattern(scope) or (kept, 1)
-                share = stay / of
-                if of > 1 and not (budgets.unstructured and abs(kept - share) < 1e-6):
-                    place = {"method": method.name, "title": model.title, "scope": scope}
-                    yield fault("pattern", **place, share=share, budget=budget, cost=budgets.cost)
+        for model, method, kept, budget in self._at_budgets:
+            scope, budgets = self.selection_of(model, method, budget).scope, self.budgets_of(model)
+            stay, of = pattern(scope) or (kept, 1)
+            if of > 1 and not (budgets.unstructured and abs(kept - stay / of) < 1e-6):
+                place = {"method": method, "model": model, "scope": scope, "cost": budgets.cost}
+                yield fault("pattern", **place, share=stay / of, budget=budget)
 
     def _one_axis(self) -> Iterator[str]:
         for at, model in enumerate(self.models):

@@ -33,6 +33,13 @@ class Section(BaseModel):
         return self.model_dump()
 
 
+class Chosen(Section):
+    """Something by its name, with options of its own."""
+
+    name: str
+    options: dict[str, Any] = Field(default={})
+
+
 def refuse_twice(what: str, names: Sequence[str], key: str = "as") -> None:
     """Names in tables and paths stand for one thing each; at `key` others can be given."""
     twice = sorted({name for name in names if names.count(name) > 1})

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,13 +20,14 @@ from bench.pruning import sound
 from bench.pruning.network import Network
 from bench.tasks.known import find_task
 from criteria import Group, Member, find_structure
-from suites.problem import TaskSpec
+from criteria.network.units import Units
+from suites.section import Chosen
 
 __all__ = ["CLASSES", "SIDE", "conv", "lively", "marked"]  # the conformance kit's, for tests too
 
 torch.set_num_threads(1)
 
-CLASSIFICATION = find_task(TaskSpec(name="classification"))
+CLASSIFICATION = find_task(Chosen(name="classification"))
 
 
 class Chain(nn.Sequential):
@@ -165,8 +169,16 @@ def labelled(count: int = 4, seed: int = 0) -> tuple[Tensor, Tensor]:
     return images(count, seed), torch.randint(CLASSES, (count,), generator=draw)
 
 
+_GROUPS: dict[Any, tuple[Group, ...]] = {}
+
+
 def groups_of(model: nn.Module) -> tuple[Group, ...]:
-    return find_structure(model, images(1)).groups
+    """Traced once for networks of one class, one text and the same shapes."""
+    shapes = tuple((name, one.shape) for name, one in model.named_parameters())
+    kind = (type(model), repr(model), shapes)
+    if kind not in _GROUPS:
+        _GROUPS[kind] = find_structure(model, images(1)).groups
+    return _GROUPS[kind]
 
 
 def group_at(groups: tuple[Group, ...], root: str) -> Group:
@@ -192,8 +204,27 @@ def block(member: Member, tensors: dict[str, Tensor], unit: int) -> Tensor:
     return member.view(tensors, bias=True)[unit]
 
 
+def multiply(units: Units, chosen: Tensor, factor: float) -> None:
+    """Multiply all that makes the chosen units, in place."""
+    tensors = units.tensors()
+    for member in units.members:
+        rows = member.view(tensors, bias=True).clone()
+        rows[chosen] *= factor
+        member.write_(tensors, rows, bias=True)
+
+
 def trace(model: nn.Module) -> Network:
     return Network.trace(model, images(1))
+
+
+@contextmanager
+def about(what: object) -> Iterator[None]:
+    """A failure in the block tells which of many things it was about."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(f"about {what}")
+        raise
 
 
 @contextmanager
@@ -202,6 +233,27 @@ def left_as_found(model: nn.Module) -> Iterator[None]:
     before = snapshot(model)
     yield
     assert not changes(before, snapshot(model))
+
+
+@pytest.fixture(scope="session")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where `toy` keeps what all processes of a test run share."""
+    mine = tmp_path_factory.getbasetemp()
+    return (mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine) / "toy"
+
+
+@pytest.fixture
+def inkless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are laid out and captioned, but their files hold no picture: a page's words suffice.
+
+    Drawing each in three formats is most of the time that a report takes.
+    """
+    from matplotlib.figure import Figure
+
+    def save(_: Figure, path: Path, **__: object) -> None:
+        path.write_text('<svg viewBox="0 0 1 1"/>')
+
+    monkeypatch.setattr(Figure, "savefig", save)
 
 
 @pytest.fixture(params=sorted(NETWORKS))

@@ -13,10 +13,10 @@ from conftest import (
 )
 from torch import Tensor, nn
 
-from criteria import (
-    Group,
-    score,
-)
+from criteria import Group
+from criteria.evidence.batch import Loss, cross_entropy
+from criteria.gather import score_alone
+from criteria.registry import create, require
 
 EXACT = {"rtol": 1e-10, "atol": 1e-14}  # float64, the same sums in another order
 
@@ -25,10 +25,20 @@ SINGLE = {"rtol": 2e-5, "atol": 1e-7}  # torch-pruning reduces in float32
 
 
 def scores_of(
-    model: nn.Module, criterion: str, batches: Any = (), **options: Any
+    model: nn.Module,
+    criterion: str,
+    batches: Any = (),
+    *,
+    generator: torch.Generator | None = None,
+    loss: Loss = cross_entropy,
+    **options: Any,
 ) -> dict[str, Tensor]:
-    found = score(model, images(1), criterion, batches, **options)
-    return {one.root: one.values for one in found}
+    """As `criteria.score` gives them, but a network is not traced and verified at every call."""
+    require(criterion, options, "channels")
+    groups = groups_of(model)
+    draw = generator or torch.Generator().manual_seed(0)
+    values, _ = score_alone(model, create(criterion, groups, options, draw), batches, loss)
+    return {group.root: one for group, one in zip(groups, values, strict=True)}
 
 
 def assert_same(found: dict[str, Tensor], expected: dict[str, Tensor], **tolerance: float) -> None:

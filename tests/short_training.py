@@ -25,7 +25,7 @@ def split(count: int, seed: int) -> ArrayImages:
     labels = torch.randint(CLASSES, (count,), generator=draw)
     noise = torch.randint(20, (count, 3, SIDE, SIDE), generator=draw)
     pixels = (50 * labels[:, None, None, None] + noise).to(torch.uint8)
-    return ArrayImages(pixels, labels, torch.arange(count), GRAY, shift=1)
+    return ArrayImages(pixels, labels, GRAY, shift=1, chosen=torch.arange(count))
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -21,6 +22,7 @@ from typing import Any
 
 import psutil
 import yaml
+from filelock import FileLock
 from hypothesis import settings
 
 from reports.records import Record, parse_record
@@ -271,31 +273,49 @@ def until(condition: Callable[[], Any], run: Running | None = None, what: str = 
 
 @cache
 def finished(session: Path) -> Path:
-    """Results of the toy suite, undisturbed, by two workers; the same for every test file."""
-    results = prepared(session, session / "finished")
-    done = bench(
-        "run", "--allow-untrained", write_suite(session), "--results", results, "--workers", 2
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert count(results) == TRIALS
+    """Results of the toy suite, undisturbed, by two workers; the same for every test: copy them.
+
+    The first process of a parallel test run that asks makes them, and the others wait.
+    """
+    results, whole = session / "finished", session / "finished.whole"
+    schema = _empty_database(session)
+    with FileLock(session / "finished.lock"):
+        if not whole.exists():
+            results.mkdir()
+            (results / "mlflow.db").write_bytes(schema)
+            suite = write_suite(session / "suite")
+            done = bench("run", "--allow-untrained", suite, "--results", results, "--workers", 2)
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert count(results) == TRIALS
+            whole.touch()
     return results
 
 
 @cache
-def _schema(folder: Path) -> bytes:
+def _empty_database(folder: Path) -> bytes:
     """MLflow's empty database; making one takes longer than the toy suite."""
-    path = folder / "empty.db"
+    path, whole = folder / "empty.db", folder / "empty.whole"
     folder.mkdir(exist_ok=True)
     code = (
         "import sys; from mlflow import MlflowClient; "
         "MlflowClient('sqlite:///' + sys.argv[1]).search_experiments()"
     )
-    subprocess.run([sys.executable, "-c", code, str(path)], check=True, capture_output=True)
+    with FileLock(folder / "empty.lock"):
+        if not whole.exists():
+            subprocess.run([sys.executable, "-c", code, str(path)], check=True, capture_output=True)
+            whole.touch()
     return path.read_bytes()
+
+
+def copied(session: Path, results: Path) -> Path:
+    """The finished results for a test to change; MLflow's database holds none of them yet."""
+    prepared(session, results)
+    left_out = shutil.ignore_patterns("mlflow*", ".lock")
+    return Path(shutil.copytree(finished(session), results, ignore=left_out, dirs_exist_ok=True))
 
 
 def prepared(session: Path, results: Path) -> Path:
     """A results folder with nothing in it but MLflow's empty database."""
     results.mkdir(parents=True)
-    (results / "mlflow.db").write_bytes(_schema(session))
+    (results / "mlflow.db").write_bytes(_empty_database(session))
     return results

@@ -1,13 +1,11 @@
 """Arguments that several verbs share, and the suite that they choose; heavy imports wait."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
 from inspect import Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import typer
 from rich.console import Console
@@ -19,16 +17,13 @@ from suites.files import read_yaml
 from suites.overrides import to_blame
 
 from ..errors import BenchError
-from ..plan.outline import Outline
+from ..plan.outline import Outline, Recorded, recorded_suites
+from ..plan.plan import Plan, make_plan
 from ..plan.plugins import load_plugins, unknown_criteria
-from ..plan.recorded import Recorded, recorded_suites
 from ..run.declaring import declared
 from ..store.store import Store
 from ..terminal import say
 from .until_decided import looks_asked
-
-if TYPE_CHECKING:
-    from ..plan.plan import Plan
 
 _OPTIONS: dict[str, dict[str, Any]] = read_yaml(Path(__file__).with_name("options.yaml"))
 
@@ -176,8 +171,6 @@ class ChosenSuite:
         suite = next(iter(suites.values()))
         say(console, (suite.suite, "bold"), f"  {suite.description}")
         with console.status("reading the criteria"):
-            from ..plan.plan import make_plan
-
             load_plugins(self.all_plugins)
             try:
                 return {name: make_plan(one) for name, one in suites.items()}
@@ -186,7 +179,6 @@ class ChosenSuite:
 
     def _owed(self, error: BenchError) -> BenchError:
         """A fault of a plan, behind the overrides without which it would not be."""
-        from ..plan.plan import make_plan
 
         def faults(fewer: Sequence[str]) -> list[str]:
             try:

@@ -7,9 +7,11 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
+from criteria import criteria, find
 from suites.problem import ModelSpec
 
 from ..errors import BenchError
+from ..plan.plugins import load_plugins
 from ..terminal import print_table, say
 
 
@@ -22,14 +24,13 @@ def show_checks(console: Console, name: str, plugins: Sequence[Path], results: P
     if not name and not plugins:
         raise BenchError("bench check: give the name of a criterion, --plugin FILE or --model NAME")
     with console.status("loading torch and the criteria"):
-        from criteria import find
-
         from ..conformance import check as findings_of
         from ..conformance.finding import fails, show_findings, summary
-        from ..plan.plugins import load_plugins, registered_by
 
         load_plugins(plugins)
-        names = [find(name).name] if name else registered_by(plugins)
+        files = {path.resolve() for path in plugins}
+        names = [one.name for one in criteria() if one.file in files]
+        names = [find(name).name] if name else names
     code = 0
     for criterion in names:
         with console.status(f"checking {criterion}") as status:
@@ -55,10 +56,7 @@ def show_network(
         BenchError, CriteriaError: it cannot be built or traced, or is not cut rightly.
     """
     with console.status(f"building {name}"):
-        from criteria import criteria
-
         from ..conformance.network import built, facts, unscored
-        from ..plan.plugins import load_plugins
 
         load_plugins(plugins)
         pairs = (one.partition("=") for one in options)

@@ -13,9 +13,17 @@ from criteria.errors import CriteriaError
 from suites.files import SuiteError
 
 from ..errors import BenchError, StoreError
-from ..run.reporting import saying_damage
+from ..plan.plugins import load_plugins
+from ..plan.workload import Throughput
+from ..run.declaring import footing_of
+from ..run.reporting import compare_methods, finished, saying_damage, write_report
 from ..store.store import Store
 from ..terminal import console_for_people, say
+from ..tracking import TrackingError
+from ..tracking import pull as pull_records
+from ..tracking import sync as sync_records
+from ..tracking.connection import ui_command, ui_environment
+from ..tracking.links import home, in_lines, links_of_all
 from .arguments import (
     DATA,
     RESULTS,
@@ -30,6 +38,10 @@ from .arguments import (
     option,
     takes_suite,
 )
+from .checking import show_checks, show_network
+from .listing import listing
+from .new_criterion import write_criterion
+from .status import show_all, show_status
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -49,8 +61,6 @@ def list_(
     plugin: Plugins = [],  # noqa: B006  # typer's own way
 ) -> None:
     """Show what there is by name; with a name, all about that one."""
-    from .listing import listing
-
     listing(console, what, plugin, name)
 
 
@@ -66,7 +76,6 @@ def plan(
     ceiling: Annotated[float, option("plan.ceiling")] = 20_000.0,
 ) -> None:
     """Show what a run would do, how long it takes, and what its statistics can and cannot show."""
-    from ..plan.workload import Throughput
     from .planning import show_plan, show_scales
 
     throughput, store, only = Throughput(tflops, ceiling), Store(chosen.results), names_in(methods)
@@ -85,7 +94,6 @@ def fetch(chosen: ChosenSuite, data_root: DataRoot = DATA) -> None:
     """Get the datasets, weights and checkpoints of a suite, and say what must be got by hand."""
     suite = chosen.suite()
 
-    from ..plan.plugins import load_plugins
     from .fetch import fetch_all, requirements
 
     load_plugins(chosen.all_plugins)  # their faults are told before anything large is fetched
@@ -149,8 +157,6 @@ class _OneOrAll(ChosenSuite):
 @takes_suite
 def status(chosen: _OneOrAll) -> None:
     """Show how far a suite has come, and what has failed; without a name, all suites."""
-    from .status import show_all, show_status
-
     store = Store(chosen.results)
     with saying_damage(store, console):
         if chosen.name:
@@ -174,11 +180,6 @@ def report(
     if paper and (format_ or figures):
         raise typer.BadParameter("leave --format and --figures out: a paper has its own")
     planned = chosen.outline(console)
-
-    from ..run.reporting import finished, write_report
-    from ..tracking import TrackingError
-    from ..tracking import sync as sync_records
-
     store, suite = Store(chosen.results), planned.suite
     with saying_damage(store, console):
         records = finished(planned, store)
@@ -212,13 +213,10 @@ def compare(
     reference: Annotated[str, argument("compare.reference")],
 ) -> None:
     """Hold one method of a suite against another: how much better, where, and how surely."""
-    planned = chosen.outline(console)
+    planned, store = chosen.outline(console), Store(chosen.results)
 
-    from ..run.declaring import footing_of
-    from ..run.reporting import compare_methods, finished
     from .compare import show_difference
 
-    store = Store(chosen.results)
     with saying_damage(store, console):
         records = finished(planned, store)
         show_difference(console, compare_methods(planned, records, method, reference))
@@ -242,10 +240,7 @@ def claims(
 @takes_suite
 def sync(chosen: ChosenSuite) -> None:
     """Bring MLflow up to the records: trials that it lacks, summaries that say something else."""
-    from ..tracking import sync as sync_records
-
-    planned = chosen.outline(console)
-    store = Store(chosen.results)
+    planned, store = chosen.outline(console), Store(chosen.results)
     with store.lock(), saying_damage(store, console):
         records = planned.records(store)
         made = store.report(planned.suite.suite)
@@ -266,7 +261,6 @@ def export(
 ) -> None:
     """Write a kept network (bench run --keep) as a file, and check that in its own runtime;
     without a trial, list them."""
-    from ..plan.plugins import load_plugins
     from .export import show_code, show_kept, write_export
 
     load_plugins(plugin)
@@ -285,8 +279,6 @@ def pull(
     results: Results = RESULTS,
 ) -> None:
     """Fetch a colleague's records of a suite from MLflow; what is here stays as it is."""
-    from ..tracking import pull as pull_records
-
     store = Store(results)
     with store.lock(), saying_damage(store, console), console.status(f"asking {source}"):
         pulled = pull_records(store, suite, source)
@@ -298,9 +290,6 @@ def pull(
 @app.command()
 def ui(results: Results = RESULTS, port: Annotated[int, option("ui.port")] = 5000) -> None:
     """Open the MLflow UI on the results; stop it with Ctrl-C."""
-    from ..tracking.connection import ui_command, ui_environment
-    from ..tracking.links import home, in_lines, links_of_all
-
     command = ui_command(results.resolve(), port=port)
     address = f"http://127.0.0.1:{port}"
     say(console, f"MLflow UI on {home(address)} (Ctrl-C stops it)")
@@ -315,8 +304,6 @@ def new_criterion(
     out: Annotated[Path | None, option("new-criterion.out")] = None,
 ) -> None:
     """Write a small criterion that runs, to begin yours with."""
-    from .new_criterion import write_criterion
-
     path = write_criterion(name, out)
     say(console, f"wrote {path}; check it with: bench check --plugin {path}")
 
@@ -336,8 +323,6 @@ def check(
 
     With --model, what can be pruned of a network, and which criteria can score it.
     """
-    from .checking import show_checks, show_network
-
     if name and model:
         raise typer.BadParameter("give a criterion or --model, not both")
     if model:
@@ -347,7 +332,7 @@ def check(
 
 def main() -> None:
     """Entry point: faults of input are one message and an exit code, never a traceback."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except (BenchError, CriteriaError, SuiteError) as error:
@@ -359,7 +344,3 @@ def main() -> None:
         kept = "; finished trials are kept, the same command goes on from there"
         say(complaints, "interrupted" + (kept if sys.argv[1:2] == ["run"] else ""))
         raise SystemExit(130) from None
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt

@@ -1,7 +1,5 @@
 """One method against another, in the terminal."""
 
-from __future__ import annotations
-
 from rich.console import Console
 
 from reports.analysis.compare import MethodDifference

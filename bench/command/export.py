@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich.console import Console
-from torch import Tensor, nn
 
 from reports.records import Record
 from suites.faults import no_such
@@ -19,7 +18,6 @@ from ..models.kept import kept_folder, load
 from ..plan.keeping import is_kept
 from ..store.store import Store
 from ..terminal import print_table, say
-from ..training.measure import evaluate
 
 FORMATS = ("onnx", "torch-export", "safetensors")
 _KEPT = ("problem", "method", "budget", "recovery", "measured", "trial")
@@ -85,7 +83,8 @@ def _say_accuracy(console: Console, run: Run, store: Store, key: str, data_root:
         return
     spec = DatasetSpec.model_validate(record.identity["base"]["dataset"])
     data, then = load_dataset(spec, data_root, store.root), record.measurements.pruned.top1
-    found = evaluate(_Runs(run), data.test, data.task).primary
+    batches = data.test.batches(data.task.at_once)
+    found = data.task.tally((run(inputs)[0], targets) for inputs, targets in batches).primary
     said = (
         f"{_shown(record, found)} on {len(data.test)} test samples, {_shown(record, then)} in its "
         "record"
@@ -98,14 +97,3 @@ def _say_accuracy(console: Console, run: Run, store: Store, key: str, data_root:
 def _shown(record: Record, value: float) -> str:
     metric = record.metric
     return f"{metric.scale * value:.{metric.digits}f} {metric.unit} {metric.title}"
-
-
-class _Runs(nn.Module):
-    """A file as a network of one output."""
-
-    def __init__(self, run: Run) -> None:
-        super().__init__()
-        self.run = run
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.run(images)[0]

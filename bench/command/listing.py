@@ -1,33 +1,37 @@
 """What there is by name: criteria, phases, presets, suites, models, datasets, recipes."""
 
-from __future__ import annotations
-
 import typing
 from collections.abc import Iterator, Sequence
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import yaml
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
 from rich.console import Console
 
+from criteria import criteria, find
+from criteria.catalog import Registered
+from criteria.options import Options
+from criteria.phases import find_phase, phases
+from criteria.registry import Entry
+from criteria.training import Kind
+from suites import expand, library, load_suite, named_recipes
 from suites.faults import no_such
+from suites.method import MethodSpec, named_presets
 
+from ..data.known import DATASETS, list_datasets
 from ..errors import BenchError
+from ..models import list_models
+from ..plan.plugins import load_plugins
 from ..terminal import print_table, say
-
-if TYPE_CHECKING:
-    from criteria.catalog import Registered
-    from criteria.options import Options
-    from criteria.phases import Kind
-    from criteria.registry import Entry
-    from suites.method import MethodSpec
 
 PHASES: dict[str, Kind] = {
     "preparations": "preparation",
     "procedures": "procedure",
     "recoveries": "recovery",
 }
-_PLURAL = {kind: plural for plural, kind in PHASES.items()}
 LISTS = ("criteria", *PHASES, "presets", "suites", "models", "datasets", "recipes")
 
 
@@ -40,13 +44,9 @@ def listing(console: Console, what: str, plugins: Sequence[Path], name: str = ""
     """
     if what not in LISTS:
         raise BenchError(f"bench list: {no_such('list', what, LISTS)}")
-    if name and what not in ("criteria", "presets") and what not in PHASES:
-        told = ", ".join(("criteria", "presets", *PHASES))
-        raise BenchError(f"bench list {what} {name}: a name may follow {told}")
-    if plugins:
-        from ..plan.plugins import load_plugins
-
-        load_plugins(plugins)
+    if name and what not in (told := ("criteria", "presets", *PHASES)):
+        raise BenchError(f"bench list {what} {name}: a name may follow {', '.join(told)}")
+    load_plugins(plugins)
     if what == "suites":
         _suites(console)
     elif what == "recipes":
@@ -56,11 +56,8 @@ def listing(console: Console, what: str, plugins: Sequence[Path], name: str = ""
     elif what == "criteria":
         _criteria(console, name)
     elif what in PHASES:
-        _phases(console, PHASES[what], name)
+        _phases(console, what, name)
     else:
-        from ..data.known import list_datasets
-        from ..models import list_models
-
         found = list_models() if what == "models" else list_datasets()
         print_table(console, (what[:-1], "what it is"), found.items())
 
@@ -70,10 +67,6 @@ def _suites(console: Console) -> None:
 
     What must be got by hand comes last.
     """
-    from suites import expand, library, load_suite
-
-    from ..data.known import DATASETS
-
     rows = []
     for one in map(load_suite, library()):
         trials = sum(1 for _ in expand(one))
@@ -89,8 +82,6 @@ def _suites(console: Console) -> None:
 
 def _presets(console: Console) -> None:
     """The papers' methods, of which suites are made."""
-    from suites.method import MethodSpec, named_presets
-
     rows = [
         (name, method.criterion, _leaves(method))
         for name, one in named_presets().items()
@@ -102,9 +93,6 @@ def _presets(console: Console) -> None:
 
 def _preset(console: Console, name: str) -> None:
     """What a preset stands for in a suite, and the named recipes that it follows."""
-    from suites import named_recipes
-    from suites.method import MethodSpec, named_presets
-
     known = named_presets()
     if name not in known:
         raise BenchError(no_such("preset", name, known))
@@ -122,8 +110,6 @@ def _preset(console: Console, name: str) -> None:
 
 def _written(value: Any) -> str:
     """A value on one line, as a suite writes it."""
-    import yaml
-
     text: str = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000)
     return text.removesuffix("\n...\n").strip()
 
@@ -139,8 +125,6 @@ def _leaves(method: MethodSpec) -> str:
 
 
 def _recipes(console: Console) -> None:
-    from suites import named_recipes
-
     rows = [
         (
             name,
@@ -156,8 +140,6 @@ def _recipes(console: Console) -> None:
 
 def _criteria(console: Console, name: str) -> None:
     """A line each, or all about one."""
-    with console.status("reading the criteria"):
-        from criteria import criteria, find
     if name:
         one = find(name)
         kind, does = ("", "scores") if one.selector is None else (" selector", "picks")
@@ -178,22 +160,20 @@ def _criteria(console: Console, name: str) -> None:
 
 
 def _needs(entry: Entry) -> str:
-    return (entry.needs.name or "").lower().replace("_", " ").replace("|", ", ") or "weights"
+    return (entry.type.needs.name or "").lower().replace("_", " ").replace("|", ", ") or "weights"
 
 
-def _phases(console: Console, kind: Kind, name: str) -> None:
+def _phases(console: Console, what: str, name: str) -> None:
     """All about each, as there are few, or about one."""
     with console.status("reading the phases"):
-        from criteria.phases import find_phase, phases
-
-        entries = [find_phase(kind, name)] if name else phases(kind)
+        entries = [find_phase(PHASES[what], name)] if name else phases(PHASES[what])
     for one in entries:
         say(console, (one.name, "bold"))
         follows = getattr(one.type, "follows", None)
         on_its_way = {None: "", True: "takes the units chosen before", False: "chooses on its way"}
         _about(console, one, on_its_way[follows], whole=bool(name))
     if not name:
-        say(console, f"options with their meaning: bench list {_PLURAL[kind]} NAME")
+        say(console, f"options with their meaning: bench list {what} NAME")
 
 
 def _about(console: Console, one: Registered, what: str, *, whole: bool) -> None:
@@ -211,8 +191,6 @@ def _about(console: Console, one: Registered, what: str, *, whole: bool) -> None
 
 def option_lines(kind: type[Options]) -> Iterator[str]:
     """A line an option, `name = default (allowed): meaning`, and then what is said of all."""
-    from pydantic_core import PydanticUndefined
-
     for name, field in kind.model_fields.items():
         given, default = field.default, ""
         if given is not PydanticUndefined:
@@ -227,8 +205,6 @@ def option_lines(kind: type[Options]) -> Iterator[str]:
 
 def _allowed(annotation: Any) -> str:
     """A type as people write it: the values of a choice, the kinds of others."""
-    from pydantic import BaseModel
-
     if typing.get_origin(annotation) is typing.Literal:
         return " | ".join(map(str, typing.get_args(annotation)))
     inner = typing.get_args(annotation)

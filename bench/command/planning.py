@@ -25,7 +25,7 @@ from ..terminal import print_table, say
 
 SAID = Words("planning.yaml")
 WORK = ("scored", "trained", "evaluated", "GPU-hours")  # images, and time
-_HEADS = {"before": "before scoring", "way": "on the way"}
+OWN = ("before scoring", "on the way")  # trainings that belong to methods
 
 
 def show_plan(
@@ -170,31 +170,30 @@ def _hours(hours: float) -> str:
 
 def show_epochs(console: Console, planned: Plan) -> None:
     """Print what methods train before they are scored, on the way, and to recover; alike as one."""
-    by_method: dict[str, dict[str, set[int]]] = {}
-    for trial in planned.trials:
-        if isinstance(trial, TrialJob):
-            trained = by_method.setdefault(trial.labels.method, {})
-            before = prepared_epochs(trial.path)
-            trained.setdefault("before", set()).add(before)
-            trained.setdefault("way", set()).add(own_epochs(trial.path, trial.budget) - before)
-            if trial.recipe is not None:
-                trained.setdefault(trial.labels.recovery, set()).add(recovery_epochs(trial))
-    every = dict.fromkeys(name for trained in by_method.values() for name in trained)
-    kinds = [
-        one for one in every if any(max(trained.get(one, {0})) for trained in by_method.values())
-    ]
-    if not kinds:
+    found: dict[str, dict[str, set[int]]] = {}  # by kind of training, by method
+    for trial in (one for one in planned.trials if isinstance(one, TrialJob)):
+        before = prepared_epochs(trial.path)
+        epochs = dict(
+            zip(OWN, (before, own_epochs(trial.path, trial.budget) - before), strict=True)
+        )
+        if trial.recipe is not None:
+            epochs[trial.labels.recovery] = recovery_epochs(trial)
+        for kind, spent in epochs.items():
+            found.setdefault(kind, {}).setdefault(trial.labels.method, set()).add(spent)
+    trained = {kind: by for kind, by in found.items() if any(map(any, by.values()))}
+    if not trained:
         return
     alike: dict[tuple[str, ...], list[str]] = {}
-    for method, trained in by_method.items():
+    methods = list(found[OWN[0]])
+    for method in methods:
         told = []  # over budgets and problems; a method's own phases may leave nothing of a total
-        for one in kinds:
-            few, many = (ends(trained.get(one) or {0}) for ends in (min, max))
-            nothing = one not in trained or (not many and one in _HEADS)
+        for kind, by in trained.items():
+            few, many = (ends(by.get(method, {0})) for ends in (min, max))
+            nothing = method not in by or (not many and kind in OWN)
             told.append("" if nothing else str(few) if few == many else f"{few} to {many}")
         alike.setdefault(tuple(told), []).append(method)
     rows = [
-        (f"all {len(names)} methods" if names == [*by_method] else ", ".join(names), *counts)
+        (f"all {len(names)} methods" if names == methods else ", ".join(names), *counts)
         for counts, names in alike.items()
     ]
-    print_table(console, ("epochs of", *(_HEADS.get(one, one) for one in kinds)), rows)
+    print_table(console, ("epochs of", *trained), rows)

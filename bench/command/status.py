@@ -4,7 +4,7 @@ from collections import Counter
 
 from rich.console import Console
 
-from ..plan.outline import Outline
+from ..plan.outline import Outline, recorded_suites
 from ..run.reporting import finished, reasons
 from ..store.store import Store
 from ..terminal import print_table, say
@@ -42,8 +42,6 @@ def show_status(console: Console, planned: Outline, store: Store) -> None:
 
 def show_all(console: Console, store: Store) -> None:
     """The suites that were run with these results, and how far each has come."""
-    from ..plan.recorded import recorded_suites
-
     rows = [
         (name, f"{one.done(store)}/{len(one.trials)}", one.minute, one.outline.suite.description)
         for name, one in recorded_suites(store).items()

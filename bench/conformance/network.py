@@ -1,7 +1,5 @@
 """What can be pruned of a network, which criteria score it, and what halving its MACs takes."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator
 
@@ -10,10 +8,11 @@ import torch
 from criteria import criteria
 from criteria.evidence.meter import PeakMemory
 from criteria.network.deadline import within
-from suites.problem import ModelSpec, TaskSpec
+from suites.problem import ModelSpec
+from suites.section import Chosen
 
 from ..errors import BenchError
-from ..models.fit import fresh
+from ..models.registry import fresh
 from ..pruning.cost import count_macs, count_params
 from ..pruning.network import Network
 from ..pruning.prune import prune
@@ -33,7 +32,7 @@ def built(spec: ModelSpec, classes: int, channels: int, image_size: int) -> Netw
         ModelError: it cannot be built, or does not fit such data.
         StructureError: it cannot be traced.
     """
-    task = find_task(TaskSpec(name="classification"))
+    task = find_task(Chosen(name="classification"))
     shape = {"classes": classes, "channels": channels, "image_size": image_size}
     noise = task.noise(shape, 2)
     return Network.trace(fresh(spec, 0, noise, task, **shape).eval(), noise)

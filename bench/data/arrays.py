@@ -12,7 +12,7 @@ from torch import Tensor
 from .. import seeds
 from ..errors import DataError, fault
 from .images import ArrayImages, Normalization, resized
-from .reader import Source, Split, Splits, normalization, refuse_crops
+from .reader import Source, Splits, image_shape, normalization, refuse_crops
 
 
 def read_digits(source: Source) -> Splits:
@@ -89,18 +89,12 @@ def read_arrays(
     size = source.spec.image_size or parts[0][0].shape[-1]
     refuse_crops(source.spec)
 
-    def split(pixels: Tensor, labels: Tensor) -> Split:
-        sized, labels = resized(pixels, size).to(source.device), labels.to(source.device)
-        return Split(
-            labels, lambda chosen: ArrayImages(sized, labels, chosen, normalize, white, shift, flip)
-        )
+    def split(pixels: Tensor, labels: Tensor) -> ArrayImages:
+        there, chosen = resized(pixels, size).to(source.device), torch.arange(len(labels))
+        how = normalize, white, shift, flip
+        return ArrayImages(there, labels.to(source.device), *how, chosen=chosen)
 
     train, test = (split(*part) for part in parts)
-    return Splits(
-        classes=max(int(labels.max()) for _, labels in parts) + 1,
-        channels=parts[0][0].shape[1],
-        image_size=size,
-        train=train,
-        test=test,
-        identity=[content, size, normalize.mean, normalize.std],
-    )
+    classes = max(int(labels.max()) for _, labels in parts) + 1
+    shape = image_shape(classes, parts[0][0].shape[1], size)
+    return Splits(shape, train, test, [content, size, normalize.mean, normalize.std])

@@ -3,14 +3,15 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from suites.faults import no_such
-from suites.problem import DatasetSpec, TaskSpec
+from suites.problem import DatasetSpec
+from suites.section import Chosen
 
 from .. import seeds
 from ..errors import DataError, at_fault
@@ -19,7 +20,7 @@ from ..tasks.task import Task
 from .given import as_splits
 from .images import CPU, THREADS, Images
 from .known import find, list_datasets, task_of
-from .reader import Source, Split, Splits, options_of
+from .reader import Source, Splits, options_of
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Dataset:
     digest: str  # SHA-256 of what the samples are, how they are prepared, and of the split
     device: torch.device = CPU  # that batches are on
     # What networks are for there.
-    task: Task = field(default_factory=lambda: find_task(TaskSpec(name="classification")))
+    task: Task = field(default_factory=lambda: find_task(Chosen(name="classification")))
 
     @property
     def classes(self) -> int:
@@ -74,7 +75,7 @@ def read(source: Source) -> Splits:
     if known is None:
         raise DataError(no_such("dataset", source.spec.name, list_datasets()))
     reader = known.reader()
-    options = options_of(source.spec, reader)
+    options = options_of(f"datasets.{source.spec.name}", source.spec.options, reader)
     if known.registered is None:
         splits: Splits = reader(source, **options)
         return splits
@@ -114,18 +115,18 @@ def divide(source: Source, given: Splits, axes: Mapping[str, str | int]) -> Data
     return Dataset(
         name=spec.title,
         shape=given.shape,
-        train=given.train.view(chosen["train"]),
-        validation=given.train.view(chosen["validation"]),
-        test=given.test.view(chosen["test"]),
+        train=replace(given.train, chosen=chosen["train"]),
+        validation=replace(given.train, chosen=chosen["validation"]),
+        test=replace(given.test, chosen=chosen["test"]),
         digest=digest.hexdigest(),
         device=source.device,
         task=task_of(spec),
     )
 
 
-def _subset(spec: DatasetSpec, name: str, split: Split, count: int | None) -> Tensor:
+def _subset(spec: DatasetSpec, name: str, split: Images, count: int | None) -> Tensor:
     """Positions of all images of a split, or of a seeded `count` of them, in order."""
-    there = len(split.labels)
+    there = len(split)
     if count is None:
         return torch.arange(there)
     if count > there:

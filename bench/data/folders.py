@@ -1,93 +1,21 @@
-"""Datasets that come as folders of image files: class folders, ImageNet and CUB-200.
+"""Datasets that come as folders of image files: class folders, ImageNet and CUB-200."""
 
-Files are known by their content.
-"""
-
-import hashlib
 import os
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from reports.records import content_key
 from suites.faults import meant
 from suites.protocol import Share
 
 from ..errors import DataError, fault
 from ..seeds import generator
-from ..store.sealed import read_json, write_json
-from .images import THREADS
 from .known import Contents
-from .picture import examined
-from .pictures import read_pictures
+from .pictures import Listing, read_pictures
 from .reader import Source, Splits
 
 FORMATS = ["jpg", "jpeg", "jfif", "png", "bmp", "ppm", "pgm", "tif", "tiff", "webp", "gif", "avif"]
-
-
-@dataclass(frozen=True)
-class Listing:
-    """Image files of one split under `folder`, with their labels."""
-
-    folder: Path
-    names: list[str]
-    labels: list[int]
-
-    @property
-    def files(self) -> list[Path]:
-        """Paths of the images, in the order of their names here."""
-        return [self.folder / name for name in self.names]
-
-    def part(self, chosen: Sequence[int]) -> "Listing":
-        """Those at these places."""
-        names = [self.names[at] for at in chosen]
-        return Listing(self.folder, names, [self.labels[at] for at in chosen])
-
-    def identity(self, cache: Path) -> list[list[object]]:
-        """Names, labels and the SHA-256 of every file: equal for a copy on another machine.
-
-        A file that is shown otherwise than as its plain pixels is marked. One of known size and
-        modification time is not read again: digests lie in `cache`.
-        Raises DataError that names the files that are listed and are no readable images.
-        """
-        found = self._digests(cache / "images" / f"{content_key(str(self.folder))}.json")
-        return [
-            [name, label, digest, *(["as shown"] if odd else [])]
-            for name, label, (digest, odd) in zip(self.names, self.labels, found, strict=True)
-        ]
-
-    def _digests(self, stored: Path) -> list[list[Any]]:
-        """SHA-256 of each file, and whether it is shown otherwise than as its plain pixels."""
-        known = read_json(stored) or {}
-        broken: list[str] = []
-
-        def digest(name: str) -> list[Any]:
-            file = self.folder / name
-            try:
-                stat = file.stat()
-                state = [stat.st_size, stat.st_mtime_ns]
-                if len(of := known.get(name, [])) == 4 and of[:2] == state:
-                    return of
-                content = file.read_bytes()
-                return [*state, hashlib.sha256(content).hexdigest(), examined(content)]
-            except Exception as error:  # whatever a decoder raises
-                gone = isinstance(error, OSError) and error.filename
-                what = "is listed but cannot be read" if gone else "is no readable image"
-                broken.append(f"{file} {what} ({error})")
-                return []
-
-        with ThreadPoolExecutor(THREADS) as pool:
-            files = dict(zip(self.names, pool.map(digest, self.names), strict=True))
-        if broken:
-            more = f"; {len(broken) - 5} more files are none" if len(broken) > 5 else ""
-            raise DataError(f"{'; '.join(sorted(broken)[:5])}{more}; replace or remove")
-        if not files.items() <= known.items():
-            write_json(stored, known | files)
-        return [files[name][2:] for name in self.names]
 
 
 def read_imagefolder(

@@ -1,21 +1,18 @@
 """Datasets that users bring: arrays, sequences of images with labels, Hugging Face's."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from os.path import commonpath
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from ..errors import DataError, fault
+from ..errors import DataError, fault, needed
 from .arrays import read_arrays
-from .folders import Listing
 from .images import Normalization
-from .pictures import Pictures, read_pictures
+from .pictures import AtHand, Listing, Pictures, check_labels, read_pictures
 from .reader import Source, Splits
 
 SPLITS = ("train", "test")
@@ -56,14 +53,8 @@ def _arrays(what: str, given: Any) -> tuple[Tensor, Tensor] | None:
             raise DataError(f"{what}: image {int(bad.nonzero()[0])} is not finite")
     elif images.dtype != torch.uint8:
         raise DataError(f"{what}: images of {images.dtype}; give bytes (uint8) or floats")
-    _check_labels(what, labels.tolist())
+    check_labels(what, labels.tolist())
     return images, labels.long()
-
-
-def _check_labels(what: str, labels: Sequence[Any]) -> None:
-    for at, label in enumerate(labels):
-        if isinstance(label, bool) or not isinstance(label, int) or label < 0:
-            raise DataError(f"{what}: label {at} is {label!r}; classes are numbers from 0")
 
 
 def _of_arrays(source: Source, parts: list[tuple[Tensor, Tensor]]) -> Splits:
@@ -95,48 +86,11 @@ def _pictures(what: str, given: Any) -> Pictures:
     except (TypeError, ValueError, LookupError) as error:
         raise DataError(fault("no_pictures", given=what, error=error)) from error
     if not isinstance(first, str | Path):
-        return _AtHand(what, lambda at: given[at][0], labels)
-    _check_labels(what, labels)
+        return AtHand(what, lambda at: given[at][0], labels)
+    check_labels(what, labels)
     files = [Path(one).absolute() for one, _ in given]
     folder = Path(commonpath([one.parent for one in files]))
     return Listing(folder, [one.relative_to(folder).as_posix() for one in files], labels)
-
-
-class _AtHand(Sequence[Image.Image]):
-    """Images that something else decodes, got by their number."""
-
-    def __init__(self, what: str, get: Callable[[int], Any], labels: list[Any]) -> None:
-        self.what, self.get, self.files = what, get, self
-        self.labels = [int(one) if hasattr(one, "item") else one for one in labels]
-        _check_labels(what, self.labels)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, at: Any) -> Any:
-        image = self.get(at)
-        if isinstance(image, Image.Image):
-            return image
-        return _from_array(f"{self.what}: image {at}", np.asarray(image))
-
-    def identity(self, cache: Path) -> object:
-        content = hashlib.sha256()
-        for label, image in zip(self.labels, self, strict=True):
-            content.update(f"{label} {image.mode} {image.size}".encode() + image.tobytes())
-        return content.hexdigest()
-
-
-def _from_array(what: str, pixels: np.ndarray) -> Image.Image:
-    """Bytes [h, w], [1 or 3, h, w] or [h, w, 3] as an image."""
-    if pixels.ndim == 3 and pixels.shape[0] in (1, 3):
-        pixels = np.moveaxis(pixels, 0, -1)
-    pixels = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[-1] == 1 else pixels
-    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,)):
-        raise DataError(
-            f"{what} is {pixels.dtype} of shape {list(pixels.shape)}; expected bytes (uint8) "
-            "[h, w], [channels, h, w] or [h, w, channels]"
-        )
-    return Image.fromarray(pixels)
 
 
 def read_hf(
@@ -156,10 +110,7 @@ def read_hf(
         train, test: its names of the two splits.
     """
     name = source.spec.name.removeprefix("hf:")
-    try:
-        import datasets
-    except ImportError as error:
-        raise DataError(f"hf:{name} needs: pip install 'pruning-bench[hf]'") from error
+    datasets = needed("hf", "datasets", wrong=DataError)
     before = datasets.config.HF_DATASETS_OFFLINE
     datasets.config.HF_DATASETS_OFFLINE = not source.download
     try:
@@ -176,7 +127,7 @@ def read_hf(
     finally:
         datasets.config.HF_DATASETS_OFFLINE = before
     parts = [
-        _AtHand(f"hf:{name}: {split}", images.__getitem__, labels)
+        AtHand(f"hf:{name}: {split}", images.__getitem__, labels)
         for split, (images, labels) in zip((train, test), columns, strict=True)
     ]
     return read_pictures(source, parts)

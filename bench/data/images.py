@@ -32,11 +32,11 @@ CPU = torch.device("cpu")
 IN_MEMORY = 64  # images up to so many pixels a side are decoded once and held in memory
 
 
+@dataclass(frozen=True, kw_only=True)
 class Images:
-    """Labelled images of one split, the `chosen` of more; a subclass says where they come from."""
+    """Samples of one split, the `chosen` of more; a subclass says where they come from."""
 
-    labels: Tensor
-    chosen: Tensor
+    chosen: Tensor  # their places among all
 
     def __len__(self) -> int:
         return len(self.chosen)
@@ -63,11 +63,15 @@ class Images:
         order = self.chosen if indices is None else self.chosen[indices]
         if generator is not None:
             order = order[torch.randperm(len(order), generator=generator)]
-        return self._batches(order, batch_size, generator, augment, jitter)
+        parts = order.split(batch_size) if len(order) else ()
+        return self._batches(parts, generator, augment, jitter)
 
     def _batches(
-        self, order: Tensor, size: int, draw: Draw, augment: Augmentation, jitter: Jitter
+        self, parts: Sequence[Tensor], draw: Draw, augment: Augmentation, jitter: Jitter
     ) -> Iterator[Batch]:
+        return (self._batch(at, draw, augment, jitter) for at in parts)
+
+    def _batch(self, at: Tensor, draw: Draw, augment: Augmentation, jitter: Jitter) -> Batch:
         """Those at these places, in this order."""
         raise NotImplementedError
 
@@ -97,26 +101,22 @@ class ArrayImages(Images):
 
     pixels: Tensor
     labels: Tensor
-    chosen: Tensor
     normalize: Normalization
     white: float = 255
     shift: int = 4
     flip: bool = True
 
-    def _batches(
-        self, order: Tensor, size: int, draw: Draw, augment: Augmentation, jitter: Jitter
-    ) -> Iterator[Batch]:
+    def _batch(self, at: Tensor, draw: Draw, augment: Augmentation, jitter: Jitter) -> Batch:
         """Augmentation: a random shift over black, and a random mirroring."""
-        for part in in_parts(order, size):
-            numbers = part.to(self.pixels.device)
-            pixels = self.pixels[numbers]
-            if augment and draw is not None:
-                pixels = shifted(pixels, self.shift, self.flip, draw)
-                if jitter or isinstance(augment, str):
-                    if pixels.is_floating_point():
-                        raise DataError(fault("floats"))
-                    pixels = torch.stack([varied(one, augment, jitter, draw) for one in pixels])
-            yield self.normalize(pixels, self.white), self.labels[numbers]
+        at = at.to(self.pixels.device)
+        pixels = self.pixels[at]
+        if augment and draw is not None:
+            pixels = shifted(pixels, self.shift, self.flip, draw)
+            if jitter or isinstance(augment, str):
+                if pixels.is_floating_point():
+                    raise DataError(fault("floats"))
+                pixels = torch.stack([varied(one, augment, jitter, draw) for one in pixels])
+        return self.normalize(pixels, self.white), self.labels[at]
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,6 @@ class FileImages(Images):
 
     files: Sequence[Picture]
     labels: Tensor
-    chosen: Tensor
     normalize: Normalization
     image_size: int
     whole: bool = False
@@ -138,27 +137,27 @@ class FileImages(Images):
     threads: int = THREADS
 
     def _batches(
-        self, order: Tensor, size: int, draw: Draw, augment: Augmentation, jitter: Jitter
+        self, parts: Sequence[Tensor], draw: Draw, augment: Augmentation, jitter: Jitter
     ) -> Iterator[Batch]:
         """Augmentation: a random crop, and mirroring."""
         pinned = self.device.type == "cuda"
-        # One seed an image, drawn at once: which thread is first then decides nothing.
-        seeds = torch.zeros_like(order)
-        if augment:
-            seeds = torch.randint(2**62, order.shape, generator=draw)
 
         def read(number: int, seed: int) -> Tensor:
             return self._read(self.files[number], augment, jitter, seed)
 
+        def begun(part: Tensor) -> tuple[Tensor, Iterator[Tensor]]:
+            # One seed an image, drawn here: which thread is first then decides nothing.
+            seeds = torch.zeros_like(part)
+            if augment:
+                seeds = torch.randint(2**62, part.shape, generator=draw)
+            return part, pool.map(read, part.tolist(), seeds.tolist())
+
         with ThreadPoolExecutor(self.threads) as pool:
-            parts = in_parts(order, size)
-            jobs = (
-                (part, [pool.submit(read, *each) for each in zip(part.tolist(), by, strict=True)])
-                for part, by in zip(parts, map(Tensor.tolist, in_parts(seeds, size)), strict=True)
-            )
             # The next batch is asked for before this one is handed out.
-            for (part, futures), _ in pairwise(chain(jobs, [(torch.empty(0), [])])):
-                pixels = torch.stack([future.result() for future in futures])
+            for (part, images), _ in pairwise(
+                chain(map(begun, parts), [(torch.empty(0), iter(()))])
+            ):
+                pixels = torch.stack(list(images))
                 pixels = pixels.pin_memory() if pinned else pixels
                 pixels = pixels.to(self.device, non_blocking=True)
                 yield self.normalize(pixels), self.labels[part].to(self.device)
@@ -194,7 +193,3 @@ def resized(pixels: Tensor, size: int) -> Tensor:
 
     resize = torchvision.transforms.functional.resize
     return torch.cat([resize(part, [size, size], antialias=True) for part in pixels.split(4096)])
-
-
-def in_parts(order: Tensor, size: int) -> tuple[Tensor, ...]:
-    return order.split(size) if len(order) else ()

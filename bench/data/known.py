@@ -15,7 +15,8 @@ from pydantic import TypeAdapter
 
 from criteria.catalog import Catalog, Registered, registering
 from suites.files import read_yaml
-from suites.problem import DatasetSpec, TaskSpec
+from suites.problem import DatasetSpec
+from suites.section import Chosen
 
 from ..errors import DataError
 from ..tasks.known import find_task
@@ -99,7 +100,7 @@ def task_of(spec: DatasetSpec) -> Task:
         PlanError: no such task or option.
     """
     known = find(spec.name)
-    return find_task(spec.task or TaskSpec(name=known.task if known else "classification"))
+    return find_task(spec.task or Chosen(name=known.task if known else "classification"))
 
 
 def list_datasets() -> dict[str, str]:

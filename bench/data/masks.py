@@ -1,7 +1,6 @@
 """Images with a class for every pixel: `images/*` and `masks/*` of the same names, side by side."""
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +11,9 @@ from PIL import Image
 from ..errors import DataError
 from .augment import Augmentation, Jitter, jittered, shifted
 from .folders import images_in, test_folder
-from .images import ArrayImages, Batch, Draw, Tensor, in_parts
+from .images import ArrayImages, Batch, Draw, Tensor
 from .picture import decode
-from .reader import Source, Split, Splits, normalization, refuse_keys
+from .reader import Source, Splits, image_shape, normalization, refuse_keys
 
 IGNORED = 255  # in masks
 
@@ -23,19 +22,16 @@ IGNORED = 255  # in masks
 class MaskedImages(ArrayImages):
     """Those `chosen` of images [n, 3, h, w]; labels are masks uint8 [n, h, w]."""
 
-    def _batches(
-        self, order: Tensor, size: int, draw: Draw, augment: Augmentation, jitter: Jitter
-    ) -> Iterator[Batch]:
+    def _batch(self, at: Tensor, draw: Draw, augment: Augmentation, jitter: Jitter) -> Batch:
         """Augmentation: images and masks are shifted, over what is ignored, and mirrored alike."""
-        for part in in_parts(order, size):
-            numbers = part.to(self.pixels.device)
-            masks = IGNORED - self.labels[numbers]  # what is shifted in is zero
-            both = torch.cat([self.pixels[numbers], masks[:, None]], dim=1)
-            if augment and draw is not None:
-                both = shifted(both, self.shift, self.flip, draw)
-                if jitter:
-                    both[:, :3] = torch.stack([jittered(one, jitter, draw) for one in both[:, :3]])
-            yield self.normalize(both[:, :3], self.white), (IGNORED - both[:, 3]).long()
+        at = at.to(self.pixels.device)
+        masks = IGNORED - self.labels[at]  # what is shifted in is zero
+        both = torch.cat([self.pixels[at], masks[:, None]], dim=1)
+        if augment and draw is not None:
+            both = shifted(both, self.shift, self.flip, draw)
+            if jitter:
+                both[:, :3] = torch.stack([jittered(one, jitter, draw) for one in both[:, :3]])
+        return self.normalize(both[:, :3], self.white), (IGNORED - both[:, 3]).long()
 
 
 def read_segmentation(source: Source) -> Splits:
@@ -50,21 +46,21 @@ def read_segmentation(source: Source) -> Splits:
     normalize = normalization(spec, "imagenet", channels=3)
     content = hashlib.sha256(f"{size} {normalize}".encode())
 
-    def split(folder: Path) -> Split:
+    def split(folder: Path) -> MaskedImages:
         pairs = [_pair(folder, name, size) for name in images_in(folder, "images")]
         if not pairs:
             raise DataError(f"{spec.name}: {folder / 'images'} has no images")
         pixels, labels = (torch.from_numpy(np.stack(each)) for each in zip(*pairs, strict=True))
         content.update(pixels.numpy().tobytes() + labels.numpy().tobytes())
         there = pixels.permute(0, 3, 1, 2).to(source.device), labels.to(source.device)
-        return Split(labels, lambda chosen: MaskedImages(*there, chosen, normalize))
+        return MaskedImages(*there, normalize, chosen=torch.arange(len(labels)))
 
     root = source.folder("")
     train, test = split(root / "train"), split(test_folder(root))
     classes = [int(one.labels[one.labels != IGNORED].max()) + 1 for one in (train, test)]
     if classes[1] > classes[0]:
         raise DataError(f"{spec.name}: masks for tests have classes that train/ has not")
-    return Splits(classes[0], 3, size, train, test, content.hexdigest())
+    return Splits(image_shape(classes[0], 3, size), train, test, content.hexdigest())
 
 
 def _pair(folder: Path, name: str, size: int) -> tuple[np.ndarray, np.ndarray]:

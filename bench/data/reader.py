@@ -1,20 +1,19 @@
 """What a reader of a dataset is asked for, what it returns, and how its pixels are normalised."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
-from typing import Any, ClassVar, get_type_hints
+from typing import Any, get_type_hints
 
 import torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError, create_model
-from torch import Tensor
 
 from suites.faults import explained
 from suites.files import read_yaml
 from suites.problem import DatasetSpec
 
-from ..errors import DataError
+from ..errors import BenchError, DataError
 from .images import IN_MEMORY, Images, Normalization
 
 NORMALIZATIONS = TypeAdapter(dict[str, Normalization]).validate_python(
@@ -38,29 +37,15 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Split:
-    """The labels of a split as it is given, and a view of any share of its images."""
-
-    labels: Tensor
-    view: Callable[[Tensor], Images]
-
-
-@dataclass(frozen=True)
 class Splits:
-    """What a reader returns; `identity` tells equal images from others and is JSON."""
+    """What a reader returns: all samples of both splits."""
 
-    classes: int
-    channels: int
-    image_size: int
-    train: Split
-    test: Split
-    identity: object
-    by_position: ClassVar[bool] = False  # whether the end of `train` is held out, not a draw
-
-    @property
-    def shape(self) -> dict[str, int]:
-        """What a network is built for, by the names that its constructor may ask for."""
-        return image_shape(self.classes, self.channels, self.image_size)
+    # What a network is built for, by the names that its constructor may ask for.
+    shape: dict[str, int]
+    train: Images
+    test: Images
+    identity: object  # JSON that is equal for equal samples
+    by_position: bool = False  # whether the end of `train` is held out, not a draw
 
 
 def image_shape(classes: int, channels: int, image_size: int) -> dict[str, int]:
@@ -68,23 +53,34 @@ def image_shape(classes: int, channels: int, image_size: int) -> dict[str, int]:
     return {"classes": classes, "channels": channels, "image_size": image_size}
 
 
-def options_of(spec: DatasetSpec, reader: Callable[..., Any]) -> dict[str, Any]:
-    """The suite's options as a reader's parameters after the first understand them.
+def options_of(
+    where: str,
+    options: Mapping[str, Any],
+    function: Callable[..., Any],
+    taken: Collection[str] = (),
+    *,
+    strict: bool = False,
+    wrong: type[BenchError] = DataError,
+) -> dict[str, Any]:
+    """The suite's options as a function's parameters understand them.
+
+    Not among these are the first and what is `taken`; `strict` converts nothing.
 
     Raises:
-        DataError: an unknown option, one of another type, or one that is missing.
+        `wrong`: an unknown option, one of another type, or one that is missing.
     """
-    hints = get_type_hints(reader, include_extras=True)
+    hints = get_type_hints(function, include_extras=True)
     fields: dict[str, Any] = {
         name: (hints.get(name, Any), ... if one.default is one.empty else one.default)
-        for name, one in list(signature(reader).parameters.items())[1:]
+        for name, one in list(signature(function).parameters.items())[1:]
+        if name not in taken
     }
-    config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, strict=strict)
     model = create_model("Options", __config__=config, **fields)
     try:
-        return dict(model.model_validate(spec.options))
+        return dict(model.model_validate(options))
     except ValidationError as error:
-        raise DataError(f"datasets.{spec.name}.options: {explained(error, model)}") from error
+        raise wrong(f"{where}.options: {explained(error, model)}") from error
 
 
 def normalization(spec: DatasetSpec, default: str | Normalization, channels: int) -> Normalization:

@@ -1,9 +1,8 @@
 """Text as tokens: its bytes, in samples of equal length, split by position."""
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -12,21 +11,10 @@ from torch import Tensor
 
 from ..errors import DataError
 from .augment import Augmentation, Jitter
-from .images import Batch, Draw, Images, in_parts
-from .reader import Source, Split, refuse_keys
+from .images import Batch, Draw, Images
+from .reader import Source, Splits, refuse_keys
 
 SUFFIXES = {".txt", ".md", ".rst"}
-
-
-@dataclass(frozen=True)
-class TextSplits:
-    """A text in two splits, and what a network is built for."""
-
-    shape: dict[str, int]
-    train: Split
-    test: Split
-    identity: object
-    by_position: ClassVar[bool] = True  # the end of `train` is held out
 
 
 @dataclass(frozen=True)
@@ -35,23 +23,19 @@ class Passages(Images):
 
     tokens: Tensor  # uint8
     length: int
-    chosen: Tensor
 
-    def _batches(
-        self, order: Tensor, size: int, draw: Draw, augment: Augmentation, jitter: Jitter
-    ) -> Iterator[Batch]:
+    def _batch(self, at: Tensor, draw: Draw, augment: Augmentation, jitter: Jitter) -> Batch:
         """Augmentation: samples begin anywhere, up to a sample later, but before the last."""
-        starts = order * self.length
+        starts = at * self.length
         if augment and draw is not None:
-            starts = starts + torch.randint(self.length, order.shape, generator=draw)
+            starts = starts + torch.randint(self.length, at.shape, generator=draw)
             starts = starts.clamp(max=int(self.chosen.max()) * self.length)
-        for part in in_parts(starts, size):
-            places = part[:, None] + torch.arange(self.length + 1)
-            passage = self.tokens[places.to(self.tokens.device)].long()
-            yield passage[:, :-1], passage[:, 1:]
+        places = starts[:, None] + torch.arange(self.length + 1)
+        passage = self.tokens[places.to(self.tokens.device)].long()
+        return passage[:, :-1], passage[:, 1:]
 
 
-def read_text(source: Source, length: Annotated[int, Field(ge=2)] = 64) -> TextSplits:
+def read_text(source: Source, length: Annotated[int, Field(ge=2)] = 64) -> Splits:
     """A text file, or all text files of a folder as one; its last tenth is for tests.
 
     `length` is of a sample, in tokens. Raises DataError where no text is, or too little of it.
@@ -69,13 +53,13 @@ def read_text(source: Source, length: Annotated[int, Field(ge=2)] = 64) -> TextS
     tokens = torch.from_numpy(np.frombuffer(content, np.uint8).copy()).to(source.device)
     cut = round(0.9 * len(tokens))
 
-    def split(part: Tensor) -> Split:
+    def split(part: Tensor) -> Passages:
         samples = (len(part) - 1) // length
         if samples < 2:
             few = f"{len(tokens)} bytes, too few for samples of {length}"
             raise DataError(f"text: {root} has {few}; bring more, or lower length")
-        return Split(torch.arange(samples), lambda chosen: Passages(part, length, chosen))
+        return Passages(part, length, chosen=torch.arange(samples))
 
     identity = [hashlib.sha256(content).hexdigest(), length]
     shape = {"vocabulary": 256, "length": length}  # tokens are bytes, so no tokenizer is needed
-    return TextSplits(shape, split(tokens[:cut]), split(tokens[cut:]), identity)
+    return Splits(shape, split(tokens[:cut]), split(tokens[cut:]), identity, by_position=True)

@@ -4,9 +4,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
-from importlib import import_module
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from torch import nn
 from criteria.network.given import copied, tensors
 from suites.protocol import Deployment
 
-from ..errors import ExportError
+from ..errors import ExportError, needed
 from ..export.runtimes import resized, run_onnx, to_onnx
 
 Run = Callable[[], Any]
@@ -87,8 +85,6 @@ class _Beside(nn.Module):
 
 
 def _write(model: nn.Module, inputs: tuple[Any, ...], file: Path, deployment: Deployment) -> None:
-    if deployment.runtime == "openvino" and find_spec("openvino") is None:
-        raise ExportError("openvino is not installed: pip install 'pruning-bench[openvino]'")
     if tensors(inputs)[0].is_cuda:
         raise ExportError(f"{deployment.runtime} runs on the CPU here, and the network on a GPU")
     to_onnx(model, inputs, file)
@@ -107,7 +103,7 @@ def _open(file: Path, batch: tuple[Any, ...], deployment: Deployment) -> Run:
 
 @cache
 def _core() -> Any:
-    return import_module("openvino").Core()
+    return needed("openvino", "openvino", wrong=ExportError).Core()
 
 
 def _torch(model: nn.Module, batch: tuple[Any, ...], deployment: Deployment) -> Run:

@@ -4,22 +4,29 @@ A worker that dies takes only its own job with it; a job that overruns its time 
 worker; another worker takes the place.
 """
 
+import contextlib
 import multiprocessing
 import os
+import signal
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures import TimeoutError as FutureTimeout
 from concurrent.futures.process import BrokenProcessPool
+from itertools import count
 from pathlib import Path
+from threading import Thread
 
+import torch
+from filelock import FileLock, Timeout
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from reports.records import Failure
 
+from ..errors import BenchError, fault
 from ..plan.jobs import Job
-from ..steps.perform import Outcome
-from ..steps.workspace import Settings
-from .process import perform_in_process, start_process, visible_gpus
+from ..steps.perform import Outcome, perform, start
+from ..steps.workspace import Settings, Workspace
 
 # Read by the libraries when a worker starts. Every pruned network has shapes of its own, and oneDNN
 # keeps 1,024 of their kernels by default, which grows a worker by gigabytes over a suite.
@@ -49,13 +56,13 @@ class Local:
         return ProcessPool(
             max_workers=self.slots,
             context=multiprocessing.get_context("spawn"),
-            initializer=start_process,
+            initializer=_start,
             initargs=(self._settings, self._gpus, Path(self._places.name)),
         )
 
     def submit(self, job: Job) -> None:
         try:
-            future = self._pool.schedule(perform_in_process, args=[job], timeout=self._timeout_s)
+            future = self._pool.schedule(_perform, args=[job], timeout=self._timeout_s)
         except RuntimeError as error:  # the pool has broken since; `finished` takes a new one
             future = ProcessFuture()
             future.set_exception(BrokenProcessPool(str(error)))
@@ -105,3 +112,62 @@ class Local:
 
 def _crashed(message: str) -> Outcome:
     return Outcome(failure=Failure(kind="crashed", message=message, traceback=""))
+
+
+class _Worker:
+    """What a worker process holds, and its place at a GPU; set once by its initializer."""
+
+    workspace: Workspace
+    place: FileLock
+
+
+def _start(settings: Settings, gpus: Sequence[str], places: Path) -> None:
+    """Make this spawned process a worker that outlives no front."""
+    Thread(target=_outlive_nobody, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the front decides what an interrupt means
+    with contextlib.suppress(RuntimeError):  # already set in this process
+        torch.set_num_interop_threads(1)
+    if gpus:
+        _Worker.place = take_gpu(gpus, places)
+    _Worker.workspace = start(settings)
+
+
+def _outlive_nobody() -> None:
+    """End with the front, even where that was killed while a job here takes its time."""
+    front = multiprocessing.parent_process()
+    assert front is not None
+    front.join()
+    os._exit(1)
+
+
+def _perform(job: Job) -> Outcome:
+    return perform(job, _Worker.workspace)
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that workers may be given, as CUDA_VISIBLE_DEVICES names them.
+
+    Raises:
+        BenchError: there is none.
+    """
+    there = torch.cuda.device_count()  # asks the driver, without taking memory of a GPU
+    if not there:
+        raise BenchError(fault("visible_gpus", version=torch.__version__))
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = [one.strip() for one in given.split(",")] if given else [str(at) for at in range(there)]
+    return names[:there]  # what follows a name that is not there is not seen either
+
+
+def take_gpu(gpus: Sequence[str], places: Path) -> FileLock:
+    """Let this process see one of the GPUs, before it uses any; returns what holds its place.
+
+    Places are numbered, and dealt out in turn over the GPUs. The system frees the place of a
+    process that ends, however it ends, so the worker that replaces it gets the same GPU.
+    """
+    for place in count():
+        lock = FileLock(places / f"{place}.lock", timeout=0)
+        with contextlib.suppress(Timeout):
+            lock.acquire()
+            os.environ["CUDA_VISIBLE_DEVICES"] = gpus[place % len(gpus)]
+            return lock
+    raise AssertionError  # there is always a next number

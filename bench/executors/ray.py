@@ -10,7 +10,7 @@ from typing import Any
 
 from reports.records import Failure
 
-from ..errors import BenchError
+from ..errors import BenchError, needed
 from ..plan.jobs import Job
 from ..steps.perform import Outcome, perform, start
 from ..steps.workspace import Settings, Workspace
@@ -20,13 +20,7 @@ class Ray:
     """One CPU a job, and its share of the GPUs where it needs one; Ray decides where it runs."""
 
     def __init__(self, settings: Settings, workers: int) -> None:
-        try:
-            import ray
-        except ImportError as error:
-            raise BenchError(
-                "--executor ray needs Ray: pip install 'pruning-bench[ray]'"
-            ) from error
-        self._ray = ray
+        self._ray = ray = needed("ray", "ray")
         # Ray starts its workers at niceness 15: whatever else runs here would all but stop them.
         os.environ.setdefault("RAY_worker_niceness", "0")
         here = "RAY_ADDRESS" not in os.environ

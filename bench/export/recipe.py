@@ -20,9 +20,9 @@ from criteria.lazy import Tensor, nn, torch
 from criteria.network.given import copied
 from reports.seal import Unsealed, seal_json, unseal
 
-from ..errors import ExportError
+from ..errors import ExportError, needed
 from ..store.sealed import file_sha256
-from .runtimes import apart, bound, needs, outputs, resized, written
+from .runtimes import apart, bound, outputs, resized, written
 
 RECIPE, WEIGHTS, CHECK = "pruning_recipe.json", "network.safetensors", "check.safetensors"
 REBUILD = Path(__file__).with_name("rebuild.txt")
@@ -36,7 +36,7 @@ PLAIN = {
     r"^@(bench\.)?register_model\(.*\)$|^(from bench import register_model|import bench)$": "",
 }
 
-Call = Mapping[str, Any]  # {"call": "module:function", "arguments": {...}}; arguments may be calls
+Call = dict[str, Any]  # {"call": "module:function", "arguments": {...}}; arguments may be calls
 
 
 def keep(
@@ -53,9 +53,7 @@ def keep(
         ExportError: the extra `export` is missing, the files cannot be written, or what is rebuilt
             of them is another network.
     """
-    needs("safetensors")
-    from safetensors.torch import save
-
+    save = needed("export", "safetensors.torch", wrong=ExportError).save
     if not all(isinstance(one, torch.Tensor) for one in inputs):
         raise ExportError("a network is kept with example inputs that are tensors, by their place")
     model, first = copied(model).cpu().eval(), dict[int, str]()
@@ -67,8 +65,11 @@ def keep(
     }
     state = {name: tensors[name].detach().contiguous().clone() for name in first.values()}
     names = dict.fromkeys(re.findall(r'"call": "(.*?):[^:"]*"', json.dumps(constructor)))
-    files = {one: Path(one if _plugin(one) else import_module(one).__file__ or "") for one in names}
-    copies = [one for one in names if _plugin(one) or one.startswith("bench.")]
+    plugins = [one for one in names if one.endswith(".py")]  # named by their file
+    files = {
+        one: Path(one if one in plugins else import_module(one).__file__ or "") for one in names
+    }
+    copies = [one for one in names if one in plugins or one.startswith("bench.")]
     recipe = {
         **about,
         "made_by": {"pruning-bench": version("pruning-bench"), "torch": torch.__version__},
@@ -104,9 +105,7 @@ def kept(folder: Path, model: nn.Module | None = None) -> nn.Module:
     `model` is the unpruned network, changed in place; None constructs it. Raises ExportError where
     nothing is there, or not what was written, or it cannot be rebuilt here.
     """
-    needs("safetensors")
-    from safetensors.torch import load_file
-
+    load_file = needed("export", "safetensors.torch", wrong=ExportError).load_file
     recipe = read_recipe(folder)
     model = _constructed(folder, recipe) if model is None else model
     then = {name: [*one.shape] for name, one in load_file(folder / WEIGHTS).items()}
@@ -204,8 +203,8 @@ def _plain(value: Any) -> bool:
 
 
 def _constructed(folder: Path, recipe: Mapping[str, Any]) -> nn.Module:
-    call = recipe["constructor"]
-    if call is None:
+    how = recipe["constructor"]
+    if how is None:
         raise ExportError(
             f"{folder}: how to build a {recipe['class']} is not known; give the unpruned network: "
             "bench.load(path, model=...)"
@@ -213,10 +212,10 @@ def _constructed(folder: Path, recipe: Mapping[str, Any]) -> nn.Module:
     code = runpy.run_path(str(REBUILD))
     try:
         with torch.random.fork_rng(devices=[]):  # of what a constructor draws nothing is kept
-            made: nn.Module = code["effective"](code["construct"](folder, recipe, call))
+            made: nn.Module = code["effective"](code["construct"](folder, recipe, how))
     except Exception as error:  # of a user's constructor, or of what is not installed
         raise ExportError(
-            f"{folder}: its constructor {call['call']} fails: {type(error).__name__}: {error}"
+            f"{folder}: its constructor {how['call']} fails: {type(error).__name__}: {error}"
         ) from error
     return made
 
@@ -236,21 +235,21 @@ def _rebuilt(folder: Path, recipe: Mapping[str, Any], model: nn.Module | None) -
     return made
 
 
+def call(place: str, **arguments: Any) -> Call:
+    """A call as a recipe writes it: what is called, and with what."""
+    return {"call": place, "arguments": arguments}
+
+
 def call_of(build: Any, arguments: Mapping[str, Any]) -> Call:
-    """A call as a recipe writes it; raises ExportError for what others cannot make."""
-    call = {"call": f"{build.__module__}:{build.__qualname__}", "arguments": dict(arguments)}
-    try:
-        json.dumps(call)
-    except TypeError as error:
-        raise ExportError(f"build: an argument is no number or text: {error}") from error
+    """The call of a function; raises ExportError for what others cannot make."""
     if build.__module__ == "__main__":
         raise ExportError(f"{build.__qualname__} is not in a file that others can import")
-    return call
-
-
-def _plugin(name: str) -> bool:
-    """Whether a module is named by its file."""
-    return name.endswith(".py")
+    made = call(f"{build.__module__}:{build.__qualname__}", **arguments)
+    try:
+        json.dumps(made)
+    except TypeError as error:
+        raise ExportError(f"build: an argument is no number or text: {error}") from error
+    return made
 
 
 def _copy(folder: Path, file: Path) -> str:

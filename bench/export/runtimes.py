@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from criteria.lazy import Tensor, nn, pytree, torch
 from criteria.network.given import tensors
 from criteria.network.modes import evaluated
 
-from ..errors import ExportError, StoreError
+from ..errors import ExportError, StoreError, needed
 from ..store.sealed import write_atomically
 
 Run = Callable[..., list[Tensor]]  # positional arguments -> all tensors of the output
@@ -34,24 +33,21 @@ class Written:
     opset: int | None = None  # of ONNX
 
 
-def to_onnx(
-    model: nn.Module, inputs: tuple[Any, ...], file: Path, *, opset: int | None = None
-) -> Written:
+def to_onnx(model: nn.Module, inputs: tuple[Any, ...], file: Path) -> Written:
     """Write a network in eval mode as ONNX, and hold its outputs in onnxruntime against torch's.
 
     Args:
         inputs: arguments of the forward; the first dimension of tensors is the batch, of any size
             in the file.
-        opset: None is torch's own choice.
 
     Raises:
         ExportError: the extra `export` is missing, the network cannot be written for batches of any
             size, or the file gives other outputs.
     """
-    needs("onnx", "onnxscript", "onnxruntime")
+    needed("export", "onnx", "onnxscript", "onnxruntime", wrong=ExportError)
     program = _program(model, inputs)
     with _refused("ONNX"):
-        found = torch.onnx.export(program, (), dynamo=True, opset_version=opset, verbose=False)
+        found = torch.onnx.export(program, (), dynamo=True, verbose=False)
         assert found is not None
         content = found.model_proto.SerializeToString()
     written(file, content)
@@ -115,15 +111,6 @@ def checked(
             "their size"
         )
     return Written(file, largest, run, opset)
-
-
-def needs(*packages: str) -> None:
-    """Raise ExportError where a package of the extra `export` is not installed."""
-    if missing := [one for one in packages if find_spec(one) is None]:
-        raise ExportError(
-            f"this needs {', '.join(missing)}, which the extra `export` brings: "
-            "pip install 'pruning-bench[export]'"
-        )
 
 
 def outputs(model: nn.Module, args: tuple[Any, ...]) -> list[Tensor]:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import http.client
 import pickle
 import re
+import socket
+import urllib.error
 import urllib.parse
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from criteria.lazy import Tensor, nn, torch
 from reports.formats import few
 from suites.problem import ModelSpec
 
-from ..data.download import download
-from ..errors import ModelError
+from ..errors import ModelError, fault
 from ..store.sealed import file_sha256
 
+TIMEOUT_S = 60  # of a download, without a byte
 # Where training scripts put the state dict, in the order in which it is looked for.
 NESTS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights")
 
@@ -25,13 +30,39 @@ NESTS = ("state_dict", "model_state_dict", "model_state", "model", "net", "netwo
 def local_checkpoint(spec: ModelSpec, data_root: Path) -> ModelSpec:
     """The same model with a path as its checkpoint: a URL's file is fetched to the data root.
 
-    Raises DownloadError if it cannot be, or has not the hash that the model asks for.
+    Raises ModelError if it cannot be, or has not the hash that the model asks for.
     """
     if not spec.checkpoint or "://" not in spec.checkpoint:
         return spec
     file = checkpoint_file(spec, data_root)
     download(spec.checkpoint, file, spec.sha256 or "")
     return spec.model_copy(update={"checkpoint": str(file)})
+
+
+def download(url: str, file: Path, sha256: str) -> None:
+    """Fetch a URL to a file; nothing to do where the file is there.
+
+    Several processes may ask at once: one of them fetches.
+
+    Raises:
+        ModelError: no network, no such file, not enough room, or another hash.
+    """
+    usual = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(TIMEOUT_S)  # torch.hub waits for ever
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(file.with_name(file.name + ".lock")):
+            if not file.exists():
+                torch.hub.download_url_to_file(url, str(file), sha256, progress=False)
+    except RuntimeError as error:
+        raise ModelError(fault("wrong_hash", url=url, error=error)) from error
+    except urllib.error.HTTPError as error:
+        raise ModelError(f"{url}: the server says {error.code} {error.reason}") from error
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", None) or error
+        raise ModelError(fault("unreachable", url=url, reason=reason, file=file)) from error
+    finally:
+        socket.setdefaulttimeout(usual)
 
 
 def checkpoint_file(spec: ModelSpec, data_root: Path) -> Path:
@@ -60,14 +91,8 @@ def load_checkpoint(model: nn.Module, path: Path, sha256: str | None = None) -> 
             f"checkpoint {path} has other shapes than the model: {few(lines)} - check the "
             "model's name and options, and that the dataset has as many classes and channels"
         ) from error
-    faults = [
-        f"{what} {few(keys)}"
-        for what, keys in (
-            ("it lacks", misfit.missing_keys),
-            ("the model has no", misfit.unexpected_keys),
-        )
-        if keys
-    ]
+    both = zip(("it lacks", "the model has no"), misfit, strict=True)
+    faults = [f"{what} {few(keys)}" for what, keys in both if keys]
     if faults:
         raise ModelError(
             f"checkpoint {path} does not fit the model: {'; '.join(faults)} - check the model's "

@@ -21,12 +21,12 @@ from suites.faults import meant, no_such
 from suites.files import read_yaml
 
 from ..errors import ModelError, at_fault
+from ..export.recipe import Call, call
 
 # Ours: their line in `bench list`, the `module:function` that builds one, and what is fixed there.
 ARCHITECTURES: dict[str, Any] = read_yaml(Path(__file__).with_name("architectures.yaml"))
 ALIASES: dict[str, list[str]] = read_yaml(Path(__file__).with_name("aliases.yaml"))
 CATALOG: Catalog[Registered] = Catalog("model", (), ModelError)
-Call = dict[str, Any]  # {"call": "module:attribute", "arguments": {...}}
 T = TypeVar("T")
 
 
@@ -155,11 +155,6 @@ def call_of(
 
 def _place(build: Any) -> str:
     return f"{file_of(build)}:{build.__qualname__}"
-
-
-def call(place: str, **arguments: Any) -> Call:
-    """A call as plain data: what is called, and with what; arguments may be calls themselves."""
-    return {"call": place, "arguments": arguments}
 
 
 def called(what: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,9 @@ from criteria.lazy import nn
 from suites.faults import meant
 from suites.problem import ModelSpec
 
-from ..errors import ModelError
-from .constructors import Call, call, fitting, refuse_unknown
+from ..errors import ModelError, needed
+from ..export.recipe import Call, call
+from .constructors import fitting, refuse_unknown
 
 _OFF = {"use_cache"}  # of what generates
 _SIZES = {"num_labels", "num_channels", "image_size", "vocab_size", "max_position_embeddings"}
@@ -96,9 +96,4 @@ def _folder(spec: ModelSpec) -> str | None:
 def _library(extra: str) -> Any:
     from ..data import vision  # noqa: F401  # the one way to torchvision, which they import
 
-    try:
-        return import_module(LIBRARIES[extra])
-    except ImportError as error:
-        raise ModelError(
-            f"{extra}:NAME needs {LIBRARIES[extra]}: pip install 'pruning-bench[{extra}]'"
-        ) from error
+    return needed(extra, LIBRARIES[extra], wrong=ModelError)

@@ -7,29 +7,30 @@ torchvision.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any
 
-from criteria.lazy import nn, torch
+from criteria import StructureError
+from criteria.lazy import Tensor, nn, torch
+from criteria.network.given import copied, given
 from suites.faults import no_such
 from suites.files import read_yaml
 from suites.problem import ModelSpec
 
+from ..data.reader import options_of
 from ..errors import ModelError, at_fault
+from ..export.recipe import Call, call
+from ..tasks.task import Task
 from .checkpoint import load_checkpoint
 from .constructors import (
     ARCHITECTURES,
     CATALOG,
-    Call,
-    call,
     call_of,
     called,
     code_behind,
     file_of,
     found,
-    refuse_unknown,
 )
 
 TORCHVISION = "torchvision:"
@@ -65,6 +66,28 @@ def build_model(spec: ModelSpec, *, seed: int, **shape: int) -> nn.Module:
     return model.train()
 
 
+def fresh(spec: ModelSpec, seed: int, inputs: Tensor, task: Task, **shape: int) -> nn.Module:
+    """A network where its inputs are, in training mode, which gives what its task takes.
+
+    Of others' weights behind masks and parametrizations become those that act, in float32.
+
+    Raises:
+        ModelError: see `build_model`; it does not run on such inputs, or gives something else.
+    """
+    model = build_model(spec, seed=seed, **shape).to(inputs.device)
+    if code_of(spec) is None:
+        return model
+    try:
+        plain = given(model, inputs).model
+    except StructureError as error:
+        raise ModelError(f"{spec.name}, on inputs {list(inputs.shape)}: {error}") from error
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        for when, found in (("", copied(plain).eval()), (" in training", copied(plain).train())):
+            if misfit := task.misfit(found(inputs), inputs, shape):
+                raise ModelError(f"{spec.name} gives{when} {misfit}")
+    return plain.train()
+
+
 def constructor(spec: ModelSpec, **shape: int) -> Call:
     """The call that makes a network for data of this shape.
 
@@ -88,7 +111,7 @@ def constructor(spec: ModelSpec, **shape: int) -> Call:
         return call_of(spec.name, _users(spec.name), shape, spec.options)
     ours = ARCHITECTURES[spec.name]
     place, fixed = f"{__package__}.{ours['where']}", ours.get("fixed", {})
-    _check_options(spec, found(place), fixed)
+    _check_options(spec, found(place), {*shape, *fixed})
     return call(place, **{**fixed, **shape, **spec.options})
 
 
@@ -160,33 +183,14 @@ def _from_torchvision(spec: ModelSpec, shape: dict[str, Any]) -> Call:
         raise ModelError(no_such("model", spec.name, [TORCHVISION + each for each in names()]))
     if not name.startswith("vit_") and spec.options:
         raise ModelError(f"{spec.name} takes no options, not {', '.join(spec.options)}")
-    _check_options(spec, torchvision_model)
+    _check_options(spec, torchvision_model, {*shape, "weights"})
     place = f"{torchvision_model.__module__}:{torchvision_model.__name__}"
     return call(place, name=name, weights=spec.weights, **shape, **spec.options)
 
 
-def _check_options(
-    spec: ModelSpec, builder: Callable[..., nn.Module], fixed: Collection[str] = ()
-) -> None:
-    """Options are the builder's keyword-only parameters, checked against its annotations."""
-    hints = get_type_hints(builder)
-    known = [
-        name
-        for name, parameter in inspect.signature(builder).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY and name not in fixed
-    ]
-    refuse_unknown(spec.name, spec.options, known)
+def _check_options(spec: ModelSpec, builder: Callable[..., Any], taken: Collection[str]) -> None:
+    """Options are the builder's other parameters, of their types; numbers count from 1."""
+    options_of(spec.name, spec.options, builder, taken, strict=True, wrong=ModelError)
     for name, value in spec.options.items():
-        if wanted := _wanted(hints[name], value):
-            raise ModelError(f"{spec.name}: option {name}: {value!r} is not {wanted}")
-
-
-def _wanted(hint: Any, value: Any) -> str | None:
-    """What a value of this type should be, or None if it is."""
-    if get_origin(hint) is Literal:
-        return None if value in get_args(hint) else " or ".join(map(str, get_args(hint)))
-    if value is None and type(None) in get_args(hint):
-        return None
-    if hint is bool:
-        return None if isinstance(value, bool) else "true or false"
-    return None if type(value) is int and value >= 1 else "a whole number from 1"
+        if type(value) is int and value < 1:
+            raise ModelError(f"{spec.name}.options: {name} = {value}: a whole number from 1")

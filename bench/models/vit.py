@@ -101,12 +101,7 @@ class SelfAttention(nn.Module):
     """
 
     def __init__(
-        self,
-        width: int,
-        num_heads: int,
-        dropout: float = 0.0,
-        bias: bool = True,
-        unit: Unit = "head_dims",
+        self, width: int, num_heads: int, dropout: float = 0.0, unit: Unit = "head_dims"
     ) -> None:
         super().__init__()
         self.unit = unit
@@ -114,10 +109,10 @@ class SelfAttention(nn.Module):
         self.dense_head_dim = width // num_heads
         self.scale = self.dense_head_dim**-0.5
         self.dropout = dropout
-        self.q = nn.Linear(width, width, bias)
-        self.k = nn.Linear(width, width, bias)
-        self.v = nn.Linear(width, width, bias)
-        self.proj = nn.Linear(width, width, bias)
+        self.q = nn.Linear(width, width)
+        self.k = nn.Linear(width, width)
+        self.v = nn.Linear(width, width)
+        self.proj = nn.Linear(width, width)
 
     def reset_parameters(self) -> None:
         """Draw as `nn.MultiheadAttention` does: query, key, value as one matrix, hence the gain."""
@@ -183,17 +178,8 @@ class SelfAttention(nn.Module):
 
 
 def converted(attention: nn.MultiheadAttention, unit: Unit = "head_dims") -> SelfAttention:
-    """An equal `SelfAttention`, its weights copied.
-
-    Raises ValueError for what self-attention on [n, s, c] has no place for: other key widths, bias
-    or zero rows added to keys, and sequence-first order.
-    """
-    if attention.in_proj_weight is None or attention.bias_k is not None:
-        raise ValueError("only self-attention with one width for query, key and value")
-    if attention.add_zero_attn or not attention.batch_first:
-        raise ValueError("only attention with batch_first and without add_zero_attn")
-    bias = attention.in_proj_bias is not None
-    new = SelfAttention(attention.embed_dim, attention.num_heads, attention.dropout, bias, unit)
+    """A `SelfAttention` equal to that of torchvision's encoders, its weights copied."""
+    new = SelfAttention(attention.embed_dim, attention.num_heads, attention.dropout, unit)
     new.to(attention.in_proj_weight)
     new.load_state_dict(attention.state_dict())
     return new.train(attention.training)

@@ -8,7 +8,7 @@ from torch import nn
 
 from ..data.vision import torchvision
 from ..errors import ModelError
-from .constructors import Call, call
+from ..export.recipe import Call, call
 from .vit import PrunableViT, Unit, make_prunable
 
 AUXILIARY = ("aux1", "aux2", "AuxLogits")  # second outputs of GoogLeNet and Inception
@@ -35,7 +35,11 @@ def torchvision_model(
     outputs are left out. Of `attention` leave channels of all heads alike, whole heads, or nothing
     (kept). Raises ModelError for weights that are unknown or cannot be fetched.
     """
-    model = downloaded(name, weights) if weights else _new(name, classes, image_size)
+    patch = int(name.rpartition("_")[2]) if name.startswith("vit_") else 1
+    if image_size % patch:
+        raise ModelError(f"{name}: {image_size} pixels do not divide into patches of {patch}")
+    how = _arguments(name, classes, image_size)
+    model = downloaded(name, weights) if weights else torchvision.models.get_model(name, **how)
     for auxiliary in AUXILIARY:
         if hasattr(model, auxiliary):
             setattr(model, auxiliary, None)
@@ -51,14 +55,6 @@ def torchvision_model(
     if isinstance(model, PrunableViT) and weights is None:
         model.draw_head()
     return model
-
-
-def _new(name: str, classes: int, image_size: int) -> nn.Module:
-    if name.startswith("vit_"):
-        patch = int(name.split("_")[-1])
-        if image_size % patch:
-            raise ModelError(f"{name}: {image_size} pixels do not divide into patches of {patch}")
-    return torchvision.models.get_model(name, **_arguments(name, classes, image_size))
 
 
 def _arguments(name: str, classes: int, image_size: int) -> dict[str, Any]:

@@ -7,9 +7,8 @@ from reports.records import Record, frame
 from suites import FidelitySuite
 from suites.faults import no_such
 
-from ..errors import ExportError, PlanError
+from ..errors import ExportError, PlanError, needed
 from ..export.recipe import read_recipe
-from ..export.runtimes import needs
 from ..store.store import Store
 from .jobs import Trial, TrialJob
 from .plan import Plan
@@ -31,7 +30,7 @@ def keeping(
     if asked == "best":
         chosen = _best(records) if records and not pending else set()
     if chosen:
-        needs("safetensors")
+        needed("export", "safetensors", wrong=ExportError)
     again = {one.key for one in records if one.status == "done" and one.key in chosen}
     again = {key for key in again if not is_kept(store, key)}
     return [

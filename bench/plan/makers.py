@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from criteria import CriteriaError, UnknownCriterion, registry
-from criteria.phases import Kind, find_phase, phase_options, phase_source
+from criteria.phases import find_phase, phase_options, phase_source
+from criteria.training import Kind
 from reports.records import Labels, content_key
 from suites import AnySuite, Case, FidelitySuite, Probe, Recipe, Suite
 from suites.faults import meant
-from suites.method import FinetuningSpec, MethodSpec, PhaseSpec, named_presets
+from suites.method import MethodSpec, PhaseSpec, named_presets
 from suites.problem import ModelSpec
 from suites.protocol import Rewind, pattern
+from suites.section import Chosen
 
 from ..data.known import task_of
 from ..errors import ModelError, PlanError, fault
@@ -30,9 +32,8 @@ S = TypeVar("S", bound=AnySuite)
 class Maker(Generic[S]):
     """What trials stand on; equal jobs are one object, so their keys are hashed once."""
 
-    def __init__(self, suite: S, *, per_weight: bool = False) -> None:
+    def __init__(self, suite: S) -> None:
         self.suite = suite
-        self._per_weight = per_weight
         self._jobs: dict[Any, Any] = {}
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
@@ -40,9 +41,16 @@ class Maker(Generic[S]):
             self._jobs[key] = make()
         return self._jobs[key]
 
+    def labels(self, probe: Probe, method: str, **more: Any) -> Labels:
+        """The names of a trial."""
+        dataset, model = probe.dataset.title, probe.model.title
+        place: dict[str, Any] = {"dataset": dataset, "model": model, "repeat": probe.repeat}
+        return Labels(suite=self.suite.suite, base=probe.base, method=method, **place, **more)
+
     def criterion(self, method: MethodSpec) -> CriterionSpec:
         key = ("criterion", method.criterion, content_key(method.options))
-        return self.once(key, lambda: _criterion(method, self._per_weight))
+        per_weight = isinstance(self.suite, Suite) and self.suite.budgets.unstructured
+        return self.once(key, lambda: _criterion(method, per_weight))
 
     def recipe(self, case: Probe, name: str) -> Recipe:
         """The recipe of that name on the case's dataset and model.
@@ -60,48 +68,38 @@ class Maker(Generic[S]):
         refuse_misfits(recipe, case.dataset, where)
         return recipe
 
-    def phase(self, case: Probe, kind: Kind, spec: PhaseSpec | FinetuningSpec) -> PhaseUse:
+    def phase(self, case: Probe, kind: Kind, spec: PhaseSpec | Chosen) -> PhaseUse:
         """A phase with all its options, its recipe and the hash of its code.
 
         Raises:
             PlanError: no such phase or option.
         """
         recipe = self.recipe(case, spec.recipe) if isinstance(spec, PhaseSpec) else None
-        key = ("phase", kind, spec.model_dump_json(), recipe and recipe.model_dump_json())
-        return self.once(key, lambda: self._phase(case.method, kind, spec, recipe))
 
-    def _phase(
-        self,
-        method: MethodSpec,
-        kind: Kind,
-        spec: PhaseSpec | FinetuningSpec,
-        recipe: Recipe | None,
-    ) -> PhaseUse:
-        try:
-            entry = find_phase(kind, spec.name)
-            options = phase_options(kind, spec.name, spec.options)
-        except CriteriaError as error:
-            raise PlanError(f"method {method.name}: {error}") from error
-        procedure = entry.type if kind == "procedure" else None
-        return PhaseUse(
-            spec.name,
-            options.model_dump(),
-            phase_source(kind, spec.name),
-            recipe,
-            follows=procedure is None or procedure.follows,
-            rescores=procedure is not None and procedure.rescores(options),
-            own_rate=procedure is not None and procedure.own_rate,
-        )
+        def make() -> PhaseUse:
+            try:
+                entry = find_phase(kind, spec.name)
+                options = phase_options(kind, spec.name, spec.options)
+            except CriteriaError as error:
+                raise PlanError(f"method {case.method.name}: {error}") from error
+            found = options.model_dump(), phase_source(kind, spec.name), recipe
+            if kind != "procedure":
+                return PhaseUse(spec.name, *found)
+            its = entry.type
+            return PhaseUse(spec.name, *found, its.follows, its.rescores(options), its.own_rate)
+
+        key = ("phase", kind, spec.model_dump_json(), recipe and recipe.model_dump_json())
+        return self.once(key, make)
 
     def standpoint(self, case: Probe) -> jobs.Standpoint:
-        base = self.prepared(case)
-        return self.once(("at", id(base), case.repeat), lambda: self._standpoint(case, base))
+        base, suite = self.prepared(case), self.suite
 
-    def _standpoint(self, case: Probe, base: jobs.DenseJob) -> jobs.Standpoint:
-        alteration = self.suite.alteration_of(case.dataset, case.model)
-        refuse_misfits(alteration, case.dataset, "calibration")
-        calibration = self.suite.calibration_of(case.model)
-        return jobs.Standpoint(base, case.repeat, calibration, alteration)
+        def make() -> jobs.Standpoint:
+            alteration = suite.alteration_of(case.dataset, case.model)
+            refuse_misfits(alteration, case.dataset, "calibration")
+            return jobs.Standpoint(base, case.repeat, suite.calibration_of(case.model), alteration)
+
+        return self.once(("at", id(base), case.repeat), make)
 
     def prepared(self, case: Probe) -> jobs.DenseJob:
         """The base, or what the method's preparation makes of it."""
@@ -113,27 +111,24 @@ class Maker(Generic[S]):
         return self.once(key, lambda: jobs.PreparedJob(base, case.repeat, phase))
 
     def base(self, case: Probe) -> jobs.BaseJob:
-        key = ("base", case.dataset.model_dump_json(), case.model.model_dump_json(), case.base)
-        return self.once(key, lambda: self._base(case))
+        dataset, model = case.dataset, case.model
 
-    def _base(self, case: Probe) -> jobs.BaseJob:
-        name = self.suite.base_recipe_of(case.model)
-        recipe = self.recipe(case, name) if name else None
-        checkpoint = _checkpoint_hash(case.model)
-        own_split = self.suite.own_splits(case.dataset, case.model)
-        code = self.once(("code", case.model.name), lambda: code_of(case.model))
-        if own := task_of(case.dataset).code:
-            code = f"{code or ''} {own}"
-        return jobs.BaseJob(
-            case.dataset, case.model, recipe, case.base, checkpoint, own_split, code
+        def make() -> jobs.BaseJob:
+            name = self.suite.base_recipe_of(model)
+            recipe, checkpoint = self.recipe(case, name) if name else None, _checkpoint_hash(model)
+            code = self.once(("code", model.name), lambda: code_of(model))
+            if own := task_of(dataset).code:
+                code = f"{code or ''} {own}"
+            own_split = self.suite.own_splits(dataset, model)
+            return jobs.BaseJob(dataset, model, recipe, case.base, checkpoint, own_split, code)
+
+        return self.once(
+            ("base", dataset.model_dump_json(), model.model_dump_json(), case.base), make
         )
 
 
 class ComparisonMaker(Maker[Suite]):
     """Turns the cases of a comparison into trials."""
-
-    def __init__(self, suite: Suite) -> None:
-        super().__init__(suite, per_weight=suite.budgets.unstructured)
 
     def trial(self, case: Case) -> jobs.TrialJob:
         suite, recovery = self.suite, case.recovery
@@ -159,9 +154,9 @@ class ComparisonMaker(Maker[Suite]):
             tune=recovery.tune,
             train_accuracy=suite.train_accuracy,
             timing=timing,
-            labels=Labels(
-                **_names_of(suite, case),
-                method=case.method_name,
+            labels=self.labels(
+                case,
+                case.method_name,
                 recovery=recovery.name,
                 cost=suite.budgets.cost,
                 budget=case.budget,
@@ -244,36 +239,14 @@ class FidelityMaker(Maker[FidelitySuite]):
         """Raises PlanError for a selector, which has no scores to be held against anything."""
         criterion = self.criterion(probe.method)
         if registry.find(criterion.name).selector is not None:
-            raise PlanError(
-                fault("sets_in_fidelity", method=probe.method.name, criterion=criterion.name)
-            )
-        standpoint = self.standpoint(probe)
-        return jobs.FidelityJob(
-            at=standpoint,
-            criterion=criterion,
-            oracle=self.once(
-                ("oracle", id(standpoint.base)),
-                lambda: jobs.OracleJob(standpoint.base, self.suite.fidelity),
-            ),
-            labels=Labels(
-                **_names_of(self.suite, probe),
-                method=probe.method.name,
-                recovery="none",
-                cost=None,
-                budget=None,
-            ),
+            named = {"method": probe.method.name, "criterion": criterion.name}
+            raise PlanError(fault("sets_in_fidelity", **named))
+        at = self.standpoint(probe)
+        oracle = self.once(
+            ("oracle", id(at.base)), lambda: jobs.OracleJob(at.base, self.suite.fidelity)
         )
-
-
-def _names_of(suite: AnySuite, probe: Probe) -> dict[str, Any]:
-    """The labels that trials of every kind have."""
-    return {
-        "suite": suite.suite,
-        "dataset": probe.dataset.title,
-        "model": probe.model.title,
-        "base": probe.base,
-        "repeat": probe.repeat,
-    }
+        labels = self.labels(probe, probe.method.name, recovery="none", cost=None, budget=None)
+        return jobs.FidelityJob(at, criterion, oracle, labels)
 
 
 def _criterion(method: MethodSpec, per_weight: bool) -> CriterionSpec:
@@ -283,12 +256,11 @@ def _criterion(method: MethodSpec, per_weight: bool) -> CriterionSpec:
         options = registry.resolve_options(method.criterion, method.options).model_dump()
         registry.require(entry.name, options, "single weights" if per_weight else "channels")
         source = registry.source_hash(entry.name, options)
-    except UnknownCriterion as error:
-        preset = meant(method.criterion, named_presets())
+    except CriteriaError as error:
+        unknown = isinstance(error, UnknownCriterion)
+        preset = unknown and meant(method.criterion, named_presets())
         hint = f". There are presets as well{preset}" if preset else ""
         raise PlanError(f"method {method.name}: {error}{hint}") from error
-    except CriteriaError as error:
-        raise PlanError(f"method {method.name}: {error}") from error
     return CriterionSpec(entry.name, options, source)
 
 

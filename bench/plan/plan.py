@@ -1,14 +1,14 @@
 """The plan: a suite's trials, every name resolved and every key known; done or not."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
+from typing import Self
 
 from reports.records import Record
 from suites import FidelitySuite, Suite, expand
 from suites.faults import no_such
 
+from ..data.known import list_datasets
 from ..errors import PlanError
 from .jobs import Trial
 from .makers import ComparisonMaker, FidelityMaker
@@ -22,7 +22,7 @@ class Plan(Outline):
 
     trials: tuple[Trial, ...]
 
-    def only(self, methods: Collection[str] = (), repeats: int | None = None) -> Plan:
+    def only(self, methods: Collection[str] = (), repeats: int | None = None) -> Self:
         """The part with these methods (and the controls matched to them) and so many repeats.
 
         Raises:
@@ -40,7 +40,7 @@ class Plan(Outline):
         ]
         return replace(self, trials=tuple(chosen))
 
-    def shard(self, index: int, count: int) -> Plan:
+    def shard(self, index: int, count: int) -> Self:
         """Every trial is in exactly one of `count` shards, by its key."""
         mine = [trial for trial in self.trials if int(trial.key[:12], 16) % count == index - 1]
         return replace(self, trials=tuple(mine))
@@ -62,8 +62,6 @@ def make_plan(suite: Suite | FidelitySuite) -> Plan:
     >>> print(len(plan.trials), plan.trials[0])
     32 resnet20 on digits · l1 · 70 % · none
     """
-    from ..data.known import list_datasets
-
     known = list_datasets()
     for name in (one.name for one in suite.datasets):
         if name not in known and not name.startswith("hf:"):

@@ -24,12 +24,6 @@ def load_plugins(paths: Iterable[Path]) -> None:
             raise PlanError(f"plugin {at_fault(path, error)}") from error
 
 
-def registered_by(plugins: Iterable[Path]) -> list[str]:
-    """Names of the criteria that these files have registered."""
-    files = {path.resolve() for path in plugins}
-    return [one.name for one in registry.criteria() if one.file in files]
-
-
 def unknown_criteria(names: Iterable[str]) -> list[str]:
     """What is wrong with the names that no criterion bears, in words."""
     faults = []

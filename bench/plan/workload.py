@@ -7,7 +7,7 @@ kernels, and of a knob's settings, nothing is. Tracing, cutting, timing and load
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import assert_never
@@ -176,25 +176,25 @@ def _share(job: jobs.PathJob, kept: float) -> float:
 
 def _path(job: jobs.PathJob, problem: _Problem) -> Load:
     """Scoring on its way, and training between steps or by a procedure."""
-    images, load = job.at.calibration.images, Load()
-    before, trained = 1.0, _trained_stops(job)
-    for stop in _stops(job):
-        load += problem.scored(images, [job.criterion], _share(job, before))
-        if stop in trained:
-            load += problem.trained(job.between, _share(job, stop))
-        before = stop
-    if job.procedure is not None:
-        load += problem.trained(job.procedure.recipe)
-        load += problem.scored(images, [job.criterion] if job.procedure.rescores else [])
+    load, scored = Load(), [1.0, *_stops(job)][:-1]
+    if job.procedure and job.procedure.rescores:
+        scored.append(1.0)
+    for left in scored:
+        load += problem.scored(job.at.calibration.images, [job.criterion], _share(job, left))
+    for left, recipe in _trainings(job):
+        load += problem.trained(recipe, _share(job, left))
     return load
 
 
-def _trained_stops(job: jobs.PathJob) -> list[float]:
-    """Where an iterative path trains before it goes on: after every step, or at budgets alone."""
-    if job.iterative is None or job.between is None:
-        return []
-    everywhere = job.iterative.recover_at == "steps"
-    return [stop for stop in _stops(job) if everywhere or stop in job.budgets]
+def _trainings(job: jobs.PathJob) -> Iterator[tuple[float, Recipe]]:
+    """What a path trains by, and what is left then: all by a procedure, less between steps."""
+    if job.procedure is not None and job.procedure.recipe:
+        yield 1.0, job.procedure.recipe
+    if job.iterative is not None and job.between is not None:
+        everywhere = job.iterative.recover_at == "steps"
+        for stop in _stops(job):
+            if everywhere or stop in job.budgets:
+                yield stop, job.between
 
 
 def prepared_epochs(job: jobs.PathJob) -> int:
@@ -206,12 +206,8 @@ def prepared_epochs(job: jobs.PathJob) -> int:
 
 def own_epochs(job: jobs.PathJob, budget: float) -> int:
     """Epochs of a method's own phases since the base, up to a budget."""
-    epochs = prepared_epochs(job)
-    if job.procedure is not None and job.procedure.recipe:
-        epochs += job.procedure.recipe.epochs
-    if job.between is not None:
-        epochs += sum(stop >= budget for stop in _trained_stops(job)) * job.between.epochs
-    return epochs
+    trained = sum(recipe.epochs for left, recipe in _trainings(job) if left >= budget)
+    return prepared_epochs(job) + trained
 
 
 def recovery_epochs(job: jobs.TrialJob) -> int:

@@ -22,7 +22,7 @@ from suites.protocol import Deployment
 from ..deployed.runtimes import load, load_each, version_of
 from ..deployed.timing import compare_latency, fastest
 from ..export.runtimes import resized
-from ..store.provenance import environment
+from ..store.provenance import machine
 from ..store.sealed import read_json, write_json
 from .cost import Cost
 from .memory import met_in_memory
@@ -66,7 +66,7 @@ def meet(
     rules = replace(rules, tolerance=max(rules.tolerance, TOLERANCE))
     network_there, asked = _Deployed(network, deployment, folder), rules.limits.round_to
     for step in [asked] if asked > 1 else network_there.steps():
-        limits = replace(rules.limits, round_to=step)
+        limits = rules.limits.model_copy(update={"round_to": step})
         found = network_there.met(choose, replace(rules, limits=limits), share)
         if isinstance(found[0], Choice):
             break
@@ -83,10 +83,9 @@ class _Deployed:
         self._calls = _calls(network, self._batch)
         self._widths = network.cost.macs.of([row for row, _, _ in self._calls])
         self._device = next(network.model.parameters()).device
-        on_gpu = self._device.type == "cuda"
-        made = environment(torch.cuda.get_device_name() if on_gpu else "cpu")
-        where = {**deployment.identity, **{name: made[name] for name in ("cpu", "device")}}
-        where["versions"] = [made["packages"]["torch"], version_of(deployment.runtime)]
+        device = "cpu" if self._device.type == "cpu" else torch.cuda.get_device_name()
+        where = {**deployment.identity, **machine(device)}
+        where["version"] = version_of(deployment.runtime)
         self._file = folder and folder / f"{content_key(where)}.json"
         self._table = (self._file and read_json(self._file)) or {"of": where, "seconds": {}}
 
@@ -212,15 +211,14 @@ def _between(grid: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
 
 def _calls(network: Network, batch: tuple[Any, ...]) -> list[Call]:
     """Every call of a convolution or linear layer in a forward pass."""
-    calls, hooks = list[Call](), []
-    for row, name in enumerate(network.cost.layers):
-        layer = network.model.get_submodule(name)
-        if kind_of(layer) in ("conv", "linear"):
+    calls = list[Call]()
+    rows = {network.model.get_submodule(one): row for row, one in enumerate(network.cost.layers)}
 
-            def note(layer: nn.Module, given: Any, row: int = row) -> None:
-                calls.append((row, layer, list(given[0].shape)))
+    def note(layer: nn.Module, given: Any) -> None:
+        calls.append((rows[layer], layer, list(given[0].shape)))
 
-            hooks.append(layer.register_forward_pre_hook(note))
+    timed = [one for one in rows if kind_of(one) in ("conv", "linear")]
+    hooks = [one.register_forward_pre_hook(note) for one in timed]
     with evaluated(network.model), torch.inference_mode():
         network.model(*batch)
     for hook in hooks:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from numbers import Real
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 
 import torch
 from pydantic import ValidationError
@@ -23,20 +23,18 @@ from criteria.network.given import Given, given, listed
 from criteria.registry import create, find, require
 from reports.records import BudgetCheck
 from suites.faults import explained
-from suites.protocol import Deployment
+from suites.protocol import Axis, Deployment
 
 from ..errors import BenchError, ExportError, fault
 from ..export.recipe import call_of, changes, keep
 from . import masks
 from .choose import choose_removed
-from .cost import ChannelCost, count_macs, count_params, weight_uses
+from .cost import count_macs, count_params, weight_uses
 from .latency import CLOSE, meet
 from .network import Network, Rules, Schedule, Shape
 from .selection import TOLERANCE, InfeasibleBudget, Limits, Scope, unranked
 from .thresholds import Choice, unfit
 
-# What a budget keeps a share of; a threshold is a selector's own setting.
-Axis = Literal[ChannelCost, "weights", "threshold"]
 Score = Callable[[nn.Module, Sequence[Group]], Sequence[Tensor]]
 
 
@@ -159,7 +157,8 @@ def prune(
     """
     axis, share = shares(budget)
     place = _place(axis, deployed)
-    selector = _selector(criterion, options, budget, scope, limits, steps)
+    require(criterion, options, "single weights" if axis == "weights" else "channels")
+    selector = _selector(criterion, axis, share, scope, limits, steps)
     if schedule not in get_args(Shape) or not isinstance(steps, int) or steps < 1:
         raise BenchError(
             f"schedule {schedule!r} of {steps!r} steps: it is one of {', '.join(get_args(Shape))}, "
@@ -173,7 +172,15 @@ def prune(
 
     def score(now: nn.Module, groups: Sequence[Group]) -> Sequence[Tensor]:
         values, _ = score_alone(now, create(criterion, groups, options, generator), held, loss)
-        _warn(criterion, unranked(groups, values), len(groups))
+        if constant := unranked(groups, values):
+            more = ", ..." if len(constant) > 3 else ""
+            warnings.warn(
+                f"{criterion} gives all units of a group the same score, in {len(constant)} of "
+                f"{len(groups)} groups ({', '.join(constant[:3])}{more}); which of them leave is "
+                "decided by their place alone. An untrained network, or one whose last layer is "
+                "zero, gives such scores.",
+                stacklevel=2,
+            )
         return values
 
     if axis == "weights":
@@ -223,8 +230,10 @@ def prune(
                 f"{check.tries} tries",
                 stacklevel=2,
             )
-        if axis == "macs":
-            _refuse_missed(network, found, share, tolerance)
+        kept = found.macs / found.dense_macs
+        if axis == "macs" and not share - tolerance - 1e-6 <= kept <= share + 1e-6:
+            where = ", ".join(network.cost.unmodelled) or "some layers"
+            raise InfeasibleBudget(fault("refuse_missed", share=share, kept=kept, where=where))
         plain.returned(pruned)
     return found
 
@@ -240,32 +249,6 @@ def _place(axis: Axis, deployed: Mapping[str, Any]) -> Deployment:
     if place.runtime == "compile":
         raise BenchError("deployed: single layers are not compiled; eager, onnxruntime, openvino")
     return place
-
-
-def _refuse_missed(network: Network, found: Pruned, share: float, tolerance: float) -> None:
-    """Refuse a network whose true cost is not what its layers were thought to cost."""
-    kept = found.macs / found.dense_macs
-    if not share - tolerance - 1e-6 <= kept <= share + 1e-6:
-        raise InfeasibleBudget(
-            fault(
-                "refuse_missed",
-                share=share,
-                kept=kept,
-                where=", ".join(network.cost.unmodelled) or "some layers",
-            )
-        )
-
-
-def _warn(criterion: str, constant: Sequence[str], groups: int) -> None:
-    """Say so where scores rank nothing, and units leave in the order in which they lie."""
-    if constant:
-        warnings.warn(
-            f"{criterion} gives all units of a group the same score, in {len(constant)} of "
-            f"{groups} groups ({', '.join(constant[:3])}{', ...' if len(constant) > 3 else ''}); "
-            "which of them leave is decided by their place alone. An untrained network, or one "
-            "whose last layer is zero, gives such scores.",
-            stacklevel=2,
-        )
 
 
 def shares(budget: Mapping[str, float]) -> tuple[Axis, float]:
@@ -291,19 +274,12 @@ def shares(budget: Mapping[str, float]) -> tuple[Axis, float]:
 
 
 def _selector(
-    criterion: str,
-    options: Mapping[str, Any],
-    budget: Mapping[str, float],
-    scope: str,
-    limits: Limits,
-    steps: int,
+    criterion: str, axis: Axis, share: float, scope: str, limits: Limits, steps: int
 ) -> type[Selector] | None:
     """The criterion's selector, if it is one; raises where this budget is not for the criterion."""
-    axis, share = shares(budget)
-    require(criterion, options, "single weights" if axis == "weights" else "channels")
     selector = find(criterion).selector
     if selector is None and axis == "threshold":
-        raise BenchError(f"budget {budget!r}: {criterion} scores, and has no threshold")
+        raise BenchError(f"budget threshold = {share:g}: {criterion} scores, and has no threshold")
     fault = selector and unfit(selector, axis, [share], scope, limits.emptied, iterative=steps > 1)
     if fault:
         raise BenchError(f"{criterion} {fault}")

@@ -9,18 +9,18 @@ groups hold, and refused only where the limits alone put it there.
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from criteria import Group
 from criteria.lazy import Tensor, torch
+from suites.protocol import LimitsSpec
 
 from ..errors import BenchError, fault
 from .cost import Cost
 
 Scope = Literal["global", "local", "isomorphic"]
-Emptied = Literal["floor", "skip"]
 TOLERANCE = 0.01  # of the dense cost
 T = TypeVar("T")
 
@@ -51,22 +51,8 @@ def unranked(groups: Sequence[Group], scores: Sequence[Tensor]) -> list[str]:
     ]
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What every group of channels keeps, whatever its scores."""
-
-    min_channels: int = 1  # root channels
-    protect: float = 0.1  # share of the group's channels
-    round_to: int = 1  # kept root channels are a multiple of this
-    coupled: bool = True  # whether groups that several layers make (residual streams) lose any
-    # Shares for groups that single layers make, where they are larger than `protect`; a layer by
-    # its name, or by that of a module that it lies in.
-    layers: Mapping[str, float] = field(default_factory=dict)
-    # What of a group that the ranking takes below this: `floor`, all but this leaves; `skip`,
-    # nothing does (torch-pruning's rule, which leaves it whole for that step).
-    emptied: Emptied = "floor"
-    # Whether that and `layers` are rounded up or down to whole channels.
-    protect_rounds: Literal["up", "down"] = "up"
+class Limits(LimitsSpec):
+    """What every group of channels keeps, in units."""
 
     def steps(self, group: Group) -> int:
         """Units that leave together, so that kept channels stay multiples of `round_to`."""
@@ -171,7 +157,9 @@ def select(
     steps: Sequence[int],  # units that leave each group together
     # What messages give shares of; default: the cost of the network at hand.
     whole: float | None = None,
-    emptied: Emptied = "floor",  # what of a group that the ranking takes below its floor
+    emptied: Literal[
+        "floor", "skip"
+    ] = "floor",  # what of a group that the ranking takes below its floor
     nominal: bool = False,  # the target is what the ranking asks for, and what is skipped misses it
 ) -> list[int]:
     """How many units each group loses, lowest first, to cost target - tolerance to target.

@@ -13,8 +13,7 @@ from ..terminal import say
 
 
 class Live(progress.Progress):
-    """A progress bar, and below it what runs now, as far as that goes into a line; the listener of
-    `bench.run.run`."""
+    """A progress bar, and below it what runs now, as far as that goes into a line."""
 
     def __init__(self, console: Console, trials: int, workers: int) -> None:
         super().__init__(

@@ -1,17 +1,22 @@
-"""What can be known before anything runs: data, checkpoints, groups and budgets out of reach."""
+"""What can be known before anything is pruned: of data, networks and budgets before anything runs,
+and of trained bases, of which guessing ones show nothing."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import torch
+from rich.console import Console
 
 from criteria import StructureError
 from criteria.network.given import copied
 from reports.formats import few
-from suites import Recipe
+from reports.metric import Metric
+from suites import AnySuite, Recipe
 
-from ..errors import ModelError, fault
-from ..plan.jobs import Job, Trial, TrialJob
+from ..data.known import task_of
+from ..errors import BenchError, ModelError, fault
+from ..plan.jobs import BaseJob, Job, Trial, TrialJob
 from ..plan.uses import PhaseUse
 from ..pruning.masks import weight_groups, weights_kept
 from ..pruning.network import Network, Rules
@@ -20,6 +25,9 @@ from ..pruning.sound import examine
 from ..steps.paths import rules_of
 from ..steps.perform import start
 from ..steps.workspace import Settings
+from ..store.sealed import read_json
+from ..store.store import Store
+from ..terminal import say
 
 
 class Examined(NamedTuple):
@@ -54,7 +62,10 @@ def preflight(trials: Iterable[Trial], settings: Settings) -> dict[str, Examined
             splits[problem[0]] = Examined(len(data.test), data.classes)
             alone[problem] = len(data.train)
             seen[problem] = workspace.trace(base, workspace.fresh_model(base, data).eval(), data)
-            _examine(trial, seen[problem])
+            try:
+                examine(seen[problem])
+            except StructureError as error:
+                raise StructureError(f"{trial.labels.problem}: {error}") from error
             workspace.calibration(trial.at, data)
         for recipe in _recipes(trial) if problem in alone else ():
             if not recipe.drop_last and alone[problem] % recipe.batch_size == 1:
@@ -78,13 +89,6 @@ def preflight(trials: Iterable[Trial], settings: Settings) -> dict[str, Examined
     return splits
 
 
-def _examine(trial: Trial, network: Network) -> None:
-    try:
-        examine(network)
-    except StructureError as error:
-        raise StructureError(f"{trial.labels.problem}: {error}") from error
-
-
 def _recipes(job: Job) -> Iterator[Recipe]:
     """Of all training that a job and what it stands on does."""
     for one in vars(job).values():
@@ -102,14 +106,8 @@ def _check_one_image(trial: Trial, recipe: Recipe, network: Network) -> None:
         with torch.no_grad():
             copied(network.model).train()(one)
     except ValueError as error:
-        raise ModelError(
-            fault(
-                "check_one_image",
-                problem=trial.labels.problem,
-                batch_size=recipe.batch_size,
-                error=error,
-            )
-        ) from error
+        said = fault("check_one_image", trial=trial, recipe=recipe, error=error)
+        raise ModelError(said) from error
 
 
 def _check_layers(trial: TrialJob, network: Network, rules: Rules) -> None:
@@ -143,3 +141,71 @@ def _reachable(trial: TrialJob, network: Network, rules: Rules) -> None:
                 else ", or loosen selection.protect, min_channels, round_to, layers or coupled"
             )
         )
+
+
+def inspect_bases(
+    suite: AnySuite,
+    trials: Iterable[Trial],
+    splits: Mapping[str, Examined],
+    store: Store,
+    console: Console,
+    *,
+    allow_untrained: bool,
+) -> None:
+    """Say how well the trained bases of these trials do, those to go, a line a problem.
+
+    `splits` are those of `preflight`. Bases that are missing have failed, which is told elsewhere.
+    Networks that the suite prunes untrained are not looked at, but the dense ones that they are
+    held against.
+
+    Raises:
+        BenchError: some are near chance, which is allowed where `allow_untrained`, and in a
+            rehearsal, whose numbers mean nothing.
+    """
+    found: dict[str, list[float]] = {}
+    guessing: dict[str, int] = {}  # problem -> its classes
+    task = task_of(suite.datasets[0])  # a suite has one metric
+    for problem, base in _bases(trials):
+        made = read_json(store.path("bases", base.key, ".json"))
+        if made is None:
+            continue
+        split, top1 = splits[base.dataset.model_dump_json()], made["accuracy"]["top1"]
+        found.setdefault(problem, []).append(top1)
+        if task.near_chance(top1, split.classes, split.images):
+            guessing[problem] = split.classes
+    shown = partial(_shown, task.metric)
+    for problem, values in found.items():
+        some = ", of the bases with trials to go" if len(values) < suite.bases else ""
+        say(console, f"{problem}: {shown(values)} on the test split{some}")
+    if not guessing:
+        return
+    worst = "; ".join(
+        f"{problem}: {shown(found[problem])}, and guessing among its {classes} classes "
+        f"gives {shown([task.chance(classes)])}"
+        for problem, classes in guessing.items()
+    )
+    if allow_untrained or suite.rehearsal:
+        why = "--allow-untrained" if allow_untrained else "a rehearsal"
+        say(console, (f"bases near chance, which {why} lets pass: {worst}", "yellow"))
+        return
+    raise BenchError(fault("inspect_bases", worst=worst, root=store.root / "bases"))
+
+
+def _bases(trials: Iterable[Trial]) -> Iterable[tuple[str, BaseJob]]:
+    """Each once, with its problem; of those pruned untrained the dense ones, by recovery."""
+    seen = {}
+    for trial in trials:
+        base, problem = trial.at.base, trial.labels.problem
+        if not isinstance(base, BaseJob):
+            base = base.base
+        if isinstance(trial, TrialJob) and trial.dense is not None:
+            base, problem = trial.dense, f"{problem}, {trial.labels.recovery}"
+        if base.recipe is not None or base.model.given:
+            seen[base.key] = (problem, base)
+    return seen.values()
+
+
+def _shown(metric: Metric, values: Iterable[float]) -> str:
+    """Values with one digit less than a report gives, their unit and what they are of."""
+    texts = [f"{metric.scale * one:.{metric.digits - 1}f}" for one in values]
+    return f"{', '.join(texts)} {metric.unit} {metric.title}"

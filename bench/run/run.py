@@ -4,7 +4,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
-from typing import Protocol
 
 from reports.records import Failure, Record
 
@@ -15,25 +14,16 @@ from ..plan.jobs import Job, Trial
 from ..steps.perform import Outcome
 from ..steps.record import failed_record
 from ..store.store import Store
+from .live import Live
 
 CRASHES = 2  # how often a job is tried again after its worker died
-
-
-class Listener(Protocol):
-    """Told what happens, to show it to people."""
-
-    def started(self, job: Job) -> None: ...
-
-    def ended(self, job: Job, failure: Failure | None) -> None: ...
-
-    def recorded(self, record: Record) -> None: ...
 
 
 def run(
     trials: Sequence[Trial],  # those of a plan that are pending
     store: Store,
     executor: Executor,
-    listener: Listener,
+    listener: Live,  # told what happens, to show it to people
     log: Callable[[Record], None] = lambda record: None,  # takes each record as it arrives (MLflow)
     # Called once, when all bases are made and nothing yet that stands on them; what it raises ends
     # the run.
@@ -46,14 +36,13 @@ def run(
     Raises:
         StoreError: results can no longer be written; finished records are safe.
     """
-    graph = job_graph(trials, store)
-    flow = _Flow(graph, store, executor, listener, log, inspect)
-    finished = False
+    flow = _Flow(job_graph(trials, store), store, executor, listener, log, inspect)
     try:
         flow.run()
-        finished = True
-    finally:
-        executor.close(kill=not finished)
+    except BaseException:
+        executor.close(kill=True)
+        raise
+    executor.close(kill=False)
     return flow.statuses
 
 
@@ -64,7 +53,7 @@ class _Flow:
     graph: JobGraph
     store: Store
     executor: Executor
-    listener: Listener
+    listener: Live
     log: Callable[[Record], None]
     inspect: Callable[[], None]
     statuses: Counter[str] = field(default_factory=Counter)

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -17,11 +17,11 @@ from suites.faults import no_such
 
 from ..errors import BenchError
 from ..executors import make_executor
-from ..executors.process import visible_gpus
+from ..executors.local import visible_gpus
 from ..plan.jobs import Trial, TrialJob
 from ..plan.keeping import keeping
+from ..plan.outline import record_suite
 from ..plan.plan import Plan
-from ..plan.recorded import record_suite
 from ..plan.refusals import shared_metric
 from ..steps.workspace import Settings
 from ..store.provenance import environment
@@ -31,11 +31,10 @@ from ..tracking import Experiment, Tracker, TrackingError
 from ..tracking.connection import local_database_holds
 from ..tracking.links import in_lines
 from ..tracking.summaries import conclude
-from .bases import inspect_bases
 from .declaring import declare
 from .kept import check_kept
 from .live import Live
-from .preflight import Examined, preflight
+from .preflight import Examined, inspect_bases, preflight
 from .reporting import reasons, report_holds, saying_damage, write_own_report
 from .run import run
 
@@ -126,8 +125,17 @@ def _run(
     with console.status("opening MLflow"):
         experiment = Experiment(store.root, plan.suite)
         tracker = Tracker(experiment, environment(settings.device), request.command)
-    ended, report, found, links = "KILLED", None, None, dict[str, str]()
-    log = _logger(tracker, console)
+    ended, report, found = "KILLED", None, None
+    broken: list[TrackingError] = []  # told once: the run goes on, as the records are safe
+
+    def log(record: Record) -> None:
+        try:
+            if not broken:
+                tracker.log(record)
+        except TrackingError as error:
+            broken.append(error)
+            say(console, (f"MLflow: {error}", "yellow"))
+
     try:
         declare(plan, store, records, console, runs=bool(pending))
         for record in records:  # a killed run, or another suite, may not have logged it
@@ -162,32 +170,12 @@ def _run(
     finally:
         try:
             tracker.finish(ended, report, found)
-            links = tracker.links()
+            if found:
+                ui = f"bench ui --results {request.settings.results}"
+                say(console, f"to browse in MLflow: {ui}, and then\n{in_lines(experiment.links())}")
         except TrackingError as error:
             say(console, (f"MLflow: {error}", "yellow"))
-    if links:
-        say(
-            console, f"to browse in MLflow: bench ui --results {request.settings.results}, and then"
-        )
-        say(console, in_lines(links))
     return records
-
-
-def _logger(tracker: Tracker, console: Console) -> Callable[[Record], None]:
-    """Log to MLflow; when that fails, say so once and go on, as the records are safe."""
-    broken = False
-
-    def log(record: Record) -> None:
-        nonlocal broken
-        if broken:
-            return
-        try:
-            tracker.log(record)
-        except TrackingError as error:
-            broken = True
-            say(console, (f"MLflow: {error}", "yellow"))
-
-    return log
 
 
 def _conclude(plan: Plan, store: Store, records: list[Record], console: Console) -> int:

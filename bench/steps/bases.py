@@ -27,7 +27,7 @@ def make_base(job: BaseJob, workspace: Workspace) -> None:
     start = time.perf_counter()
     data = workspace.dataset(job)
     model = workspace.fresh_model(job, data).eval()
-    trained = Trained([], {}, 0)
+    trained = Trained()
     if job.recipe is not None:
         order = seed("base-order", **job.axes)
         on = workspace.checkpoint(job.key, data.digest)
@@ -43,16 +43,8 @@ def prepare_base(job: PreparedJob, workspace: Workspace) -> None:
     assert phase.recipe is not None
     groups = base.network.structure.groups
     rider = create_phase("preparation", phase.name, phase.options, groups)
-    model = copy.deepcopy(base.network.model)
-    trained = train(
-        model,
-        base.data,
-        phase.recipe,
-        seed("prepare", **job.axes, repeat=job.repeat),
-        rider,
-        teacher=base.trained,
-        checkpoint=workspace.checkpoint(job.key, base.sha256),
-    )
+    model, order = copy.deepcopy(base.network.model), seed("prepare", **job.axes, repeat=job.repeat)
+    trained = workspace.train(model, base, phase.recipe, order, rider, job.key)
     found = _found(model, base.data, trained, start)
     workspace.save_base(job, model, {"base_sha256": base.sha256, **found})
 
@@ -76,14 +68,8 @@ def rewind_base(job: EarlyJob, workspace: Workspace) -> None:
     base = workspace.base(job.base)
     model = workspace.fresh_model(job, base.data).eval()
     assert job.base.recipe is not None
-    trained = train(
-        model,
-        base.data,
-        job.base.recipe,
-        seed("base-order", **job.axes),
-        _Until(job.epoch),
-        checkpoint=workspace.checkpoint(job.key, base.sha256),
-    )
+    order, on = seed("base-order", **job.axes), workspace.checkpoint(job.key, base.sha256)
+    trained = train(model, base.data, job.base.recipe, order, _Until(job.epoch), checkpoint=on)
     if trained.history != base.history[: job.epoch]:
         raise ArithmeticError(fault("rewind_base", job=job))
     workspace.save_base(job, model, {"base_sha256": base.sha256})

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from reports.records import Measurements, Record, Status
+from reports.records import Measurements, Record
 
 from ..errors import ExportError
 from ..export.recipe import keep
@@ -17,10 +17,10 @@ from .trial import measure
 from .workspace import Workspace
 
 
-def keep_network(job: TrialJob, workspace: Workspace) -> tuple[Status, str | None]:
+def keep_network(job: TrialJob, workspace: Workspace) -> str | None:
     """Keep a trial's network, and write its record where none is done.
 
-    Returns the record's status, and why no network was kept; failed trials keep none.
+    Returns why no network was kept; of failed trials, of which none is, None.
 
     Raises:
         StoreError: no record can be written.
@@ -33,10 +33,10 @@ def keep_network(job: TrialJob, workspace: Workspace) -> tuple[Status, str | Non
     if known is None or known.status != "done":
         workspace.store.write_record(record)
         if record.status != "done":
-            return record.status, None
+            return None
     elif _numbers(known) != _numbers(record):
         why = record.failure and record.failure.message
-        return "done", why or "made again, here and now, it gives other numbers than its record"
+        return why or "made again, here and now, it gives other numbers than its record"
     network, thin, pruned = made[0]
     about = {"trial": {"key": job.key, **job.labels.model_dump()}}
     if job.path.unstructured:
@@ -48,8 +48,8 @@ def keep_network(job: TrialJob, workspace: Workspace) -> tuple[Status, str | Non
     try:
         keep(workspace.store.network(job.key), pruned, network.inputs, call, about)
     except ExportError as error:
-        return "done", str(error)
-    return "done", None
+        return str(error)
+    return None
 
 
 def _numbers(record: Record) -> Measurements | None:

@@ -74,7 +74,7 @@ def loss_changes(
 def _without(replay: Replay, intact: nn.Module, group: Group, unit: Tensor, start: int) -> Any:
     """The network's outputs on the recorded batch without one unit, which is put back."""
     zero_(replay.model, group, unit)
-    outputs = replay.resume(start, group, unit) if start else replay.resume()
+    outputs = replay.resume(start)
     with torch.no_grad():
         for one, value in zip(_tensors(replay.model), _tensors(intact), strict=True):
             one.copy_(value)
@@ -172,17 +172,11 @@ def measure_fidelity(job: FidelityJob, workspace: Workspace) -> tuple[Fidelity, 
     places = zip(truth["group"], truth["unit"], strict=True)
     fidelity = Fidelity(
         dense=base.accuracy,
-        dense_loss=truth["dense_loss"],
-        images=truth["images"],
         roots=[group.root for group in groups],
-        group=truth["group"],
-        unit=truth["unit"],
-        change=truth["change"],
-        halves=truth["halves"],
         score=[float(values[group][unit]) for group, unit in places],
         images_scored=cost.images,
         spanned=[group.root for group in groups if group.normalizes_over_channels],
-        whole=truth["whole"],
+        **{name: found for name, found in truth.items() if name != "base_sha256"},
     )
     return fidelity, Costs(
         score_s=cost.seconds,

@@ -16,28 +16,6 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from criteria import Group, Member
-from criteria.network.member import convolutions
-
-# Layers whose output channel is zero once its weights are, and whose other channels do not notice,
-# with the dimension of their channels. Exact types: a subclass may do anything.
-_CHANNELS: dict[type[nn.Module], int] = {nn.Linear: -1, **dict.fromkeys(convolutions(), 1)}
-
-
-class _Kept:
-    """A tensor that gives its value of this moment, whatever is written into it later."""
-
-    def __init__(self, tensor: Tensor) -> None:
-        self._tensor, self._version = tensor, tensor._version
-        self._copy: Tensor | None = tensor.detach().clone()
-
-    def settle(self) -> None:
-        """The recorded pass is over: without writes in it, the copy is not needed."""
-        if self._tensor._version == self._version:
-            self._copy = None
-
-    def give(self) -> Tensor:
-        # Where the recorded pass wrote into it, the next one will: each gets a copy of its own.
-        return self._tensor if self._copy is None else self._copy.clone()
 
 
 @dataclass
@@ -47,7 +25,7 @@ class _Call:
     name: str
     # Calls that had begun when it returned: those up to there are its own or inside it.
     end: int = 0
-    output: Any = None  # what it returned, each tensor as a `_Kept`
+    output: Any = None  # a copy of what it returned, as the pass may write into that later
     writes: bool = False  # it changed its inputs in place, so it cannot be left out
 
 
@@ -64,7 +42,6 @@ class Replay:
         self._inputs: tuple[Any, ...] = ()
         self._recording = False
         self._at = self._start = 0
-        self._zeroed: tuple[int, Tensor] | None = None  # dimension and channels of that call
         for name, module in self.model.named_modules():
             if not isinstance(module, torch.jit.ScriptModule):  # it calls its own code alone
                 module.forward = self._wrapped(name, module.forward)
@@ -77,8 +54,6 @@ class Replay:
                 outputs = self.model(*inputs)
         finally:
             self._recording = False
-        for call in self._calls:
-            pytree.tree_map_only(_Kept, _Kept.settle, call.output)
         return outputs
 
     def start(self, group: Group) -> int | None:
@@ -90,21 +65,12 @@ class Replay:
         layers = {_layer(member) for member in group.members}
         return min(map(called.index, layers)) if layers <= set(called) else None
 
-    def resume(self, start: int = 0, group: Group | None = None, unit: Tensor | None = None) -> Any:
+    def resume(self, start: int = 0) -> Any:
         """Outputs for the recorded inputs; calls that had returned before `start` are not run.
 
-        `start`: 0 is a whole forward pass. `group`, `unit`: all that is masked in `model` by now. A
-        plain layer that comes first is then not run either: its output is the recorded one, with
-        these channels at zero.
+        With 0 that is a whole forward pass.
         """
-        self._at, self._start, self._zeroed = 0, start, None
-        if group is not None and unit is not None:
-            name = self._calls[start].name
-            mine = [member for member in group.members if _layer(member) == name]
-            dim = _CHANNELS.get(type(self.model.get_submodule(name)))
-            if dim is not None and [member.side for member in mine] == ["out"]:
-                channels = mine[0].indices[torch.isin(mine[0].units, unit)]
-                self._zeroed = dim, channels.to(next(self.model.parameters()).device)
+        self._at, self._start = 0, start
         with torch.no_grad():
             return self.model(*self._inputs)
 
@@ -123,20 +89,18 @@ class Replay:
         output = forward(*args, **kwargs)
         call.end = len(self._calls)
         call.writes = _versions((args, kwargs)) != before
-        call.output = pytree.tree_map_only(Tensor, _Kept, output)
+        call.output = pytree.tree_map_only(Tensor, torch.clone, output)
         return output
 
     def _resume(self, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         if self._at > self._start:
             return forward(*args, **kwargs)
         call = self._calls[self._at]
-        zeroed = self._zeroed if self._at == self._start else None
-        if call.writes or (call.end > self._start and zeroed is None):
+        if call.writes or call.end > self._start:
             self._at += 1  # it runs, and those inside it are asked in turn
             return forward(*args, **kwargs)
         self._at = call.end
-        output = pytree.tree_map_only(_Kept, _Kept.give, call.output)
-        return output if zeroed is None else output.index_fill(*zeroed, 0.0)
+        return pytree.tree_map_only(Tensor, torch.clone, call.output)
 
 
 def _layer(member: Member) -> str:

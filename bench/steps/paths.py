@@ -1,7 +1,7 @@
 """The paths from dense through all budgets: which units leave, or which single weights."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
 import torch
@@ -17,7 +17,7 @@ from ..pruning.network import Network, Removed, Rules
 from ..pruning.selection import InfeasibleBudget, Limits, Scope
 from ..pruning.thresholds import Choice
 from ..store.sealed import read_arrays, read_json, wanted, write_arrays, write_json
-from .procedures import OnTheWay, Training, ride, save_training
+from .procedures import PathTraining
 from .scores import Rescore, load_scores, rescorer
 from .workspace import Base, Workspace
 
@@ -45,16 +45,15 @@ class _Path:
 
     def __post_init__(self) -> None:
         self.anew, self.cost = rescorer(self.job, self.workspace, self.base)
-        self.way = OnTheWay(self.job, self.workspace, self.base)
+        self.way = PathTraining(self.job, self.workspace, self.base)
 
     def cut(self) -> None:
         """Choose units at every budget and store them."""
         job, checks = self.job, dict[str, Any]()  # what networks were measured to cost, by budget
-        trainings = self.way.trainings
         follows = job.procedure is None or job.procedure.follows
         chosen = self._choose(checks) if follows else {}
         if job.procedure is not None:
-            chosen, trainings = self._ride(chosen)
+            chosen = self._ride(chosen)
         picked = {str(budget): one for budget, one in chosen.items() if isinstance(one, Choice)}
         budgets = {
             str(budget): str(choice)  # the reason
@@ -68,7 +67,7 @@ class _Path:
             if choice.thresholds is not None
         }
         trimmed = {budget: choice.trimmed for budget, choice in picked.items()}
-        self._write(budgets, trainings, knobs=knobs, trimmed=trimmed, checks=checks)
+        self._write(budgets, knobs=knobs, trimmed=trimmed, checks=checks)
 
     def _choose(self, checks: dict[str, Any]) -> Chosen:
         """Choose on the dense network."""
@@ -112,20 +111,19 @@ class _Path:
         self.cost.add(shared)
         return lambda model, groups: self.cost.seen(groups, values)
 
-    def _ride(self, chosen: Chosen) -> tuple[Chosen, dict[float, Training]]:
+    def _ride(self, chosen: Chosen) -> Chosen:
         """Train while what was chosen leaves, or, of a procedure that chooses itself, whatever
         does."""
         (budget,) = self.job.budgets
         choice = chosen.get(budget)
         if isinstance(choice, InfeasibleBudget):
-            return chosen, {}
-        doomed, at = None if choice is None else choice.removed, (self.workspace, self.base)
+            return chosen
+        doomed = choice.removed if choice else None
         try:
-            rules = rules_of(self.job)
-            removed, training = ride(self.job, *at, rules, doomed, self.anew, self.cost)
+            removed = self.way.ride(rules_of(self.job), doomed, self.anew, self.cost)
         except InfeasibleBudget as reason:
-            return {budget: reason}, {}
-        return {budget: replace(choice or Choice([]), removed=removed)}, {budget: training}
+            return {budget: reason}
+        return {budget: replace(choice or Choice([]), removed=removed)}
 
     def mask(self) -> None:
         """Mask at every budget and store the masks, a bit a weight."""
@@ -150,23 +148,18 @@ class _Path:
             str(budget): {layer: int(mask.sum()) for layer, mask in layers.items()}
             for budget, layers in masks.items()
         }
-        self._write(kept, self.way.trainings)  # last: it says that the path is whole
+        self._write(kept)  # last: it says that the path is whole
 
     def _by_root(self, values: Sequence[T]) -> dict[str, T]:
         groups = self.base.network.structure.groups
         return {group.root: value for group, value in zip(groups, values, strict=True)}
 
-    def _write(
-        self, budgets: dict[str, Any], trainings: dict[float, Training], **about: Any
-    ) -> None:
+    def _write(self, budgets: dict[str, Any], **about: Any) -> None:
         """Store what was found at each budget, what it has trained, and what its scoring cost."""
         content = {
             "budgets": budgets,
             **about,
-            "training": {
-                str(budget): save_training(self.job, self.workspace, budget, training)
-                for budget, training in trainings.items()
-            },
+            "training": self.way.save(),
             "base_sha256": self.base.sha256,
             "score_s": self.cost.seconds,
             "score_peak_bytes": self.cost.peak_bytes,
@@ -201,7 +194,7 @@ def load_masks(workspace: Workspace, job: PathJob, base: Base, budget: float) ->
 def rules_of(job: PathJob) -> Rules:
     """How this path turns scores into removed channels."""
     chosen = job.selection
-    limits = Limits(**{one.name: getattr(chosen, one.name) for one in fields(Limits)})
+    limits = Limits(**chosen.model_dump(include={*Limits.model_fields}))
     assert job.cost != "weights", "weights are masked, not removed"
     cost = "macs" if job.cost == "threshold" else job.cost
     return Rules(cost, cast(Scope, chosen.scope), limits, chosen.tolerance)

@@ -40,7 +40,7 @@ from .bases import make_base, prepare_base, rewind_base
 from .keep import keep_network
 from .oracle import make_oracle, measure_fidelity
 from .paths import make_path
-from .record import failure, write_record
+from .record import failure, made_record
 from .scores import make_scores
 from .timing import time_path
 from .trial import measure
@@ -51,8 +51,7 @@ from .workspace import Settings, Workspace
 class Outcome:
     """What came of a job."""
 
-    status: str | None = None  # of a trial's record; None for other jobs
-    unkept: str | None = None  # why its network was not kept, though asked for
+    unkept: str | None = None  # why a trial's network was not kept, though asked for
     failure: Failure | None = None  # why the job failed
     # Of a scores job, the criteria that failed, by score key.
     failed_scores: dict[str, Failure] | None = None
@@ -105,11 +104,11 @@ def _do(job: jobs.Job, workspace: Workspace) -> Outcome:
         case jobs.OracleJob():
             make_oracle(job, workspace)
         case jobs.TrialJob(keep=True):
-            return Outcome(*keep_network(job, workspace))
+            return Outcome(unkept=keep_network(job, workspace))
         case jobs.TrialJob():
-            return Outcome(status=write_record(job, workspace, measure))
+            workspace.store.write_record(made_record(job, workspace, measure))
         case jobs.FidelityJob():
-            return Outcome(status=write_record(job, workspace, measure_fidelity))
+            workspace.store.write_record(made_record(job, workspace, measure_fidelity))
         case _:
             assert_never(job)
     return Outcome()

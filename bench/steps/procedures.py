@@ -28,7 +28,6 @@ from ..pruning.network import Network, Removed, Rules, complement
 from ..pruning.selection import InfeasibleBudget
 from ..seeds import generator, seed
 from ..store.weights import load_weights, save_weights, trained_file
-from ..training.train import train
 from .scores import Rescore
 from .workspace import Base, Workspace
 
@@ -44,42 +43,6 @@ class Training:
     notes: dict[str, float] = field(default_factory=dict)
 
 
-def ride(
-    job: PathJob,
-    workspace: Workspace,
-    base: Base,
-    rules: Rules,
-    # What the criterion removes from the dense network, where the procedure follows it.
-    doomed: Removed | None,
-    score: Rescore,  # of a network and its groups
-    cost: Cost,  # of scoring so far; what a resumed training has scored before is added
-) -> tuple[Removed, Training]:
-    """Train while units leave.
-
-    Raises:
-        ArithmeticError: what is left is not what was asked for, or is still in use.
-    """
-    phase, network = job.procedure, base.network
-    assert phase is not None
-    assert phase.recipe is not None
-    ground = _ground(job, network, rules, doomed, score)
-    procedure: Procedure = create_phase("procedure", phase.name, phase.options, ground)
-    model = copy.deepcopy(network.model)
-    trained = train(
-        model,
-        base.data,
-        phase.recipe,
-        seed("procedure", **job.at.axes),
-        procedure,
-        teacher=base.trained,
-        checkpoint=workspace.checkpoint(job.key, base.sha256, cost),
-    )
-    removed = procedure.removed()
-    _check_left(job, ground, rules, removed)
-    _check_gone(job, network, model, removed)
-    return removed, Training(model, trained.images, trained.seconds, procedure.notes())
-
-
 def _check_left(job: PathJob, ground: Ground, rules: Rules, removed: Removed) -> None:
     """The budget must be met, and the limits kept, by whatever way units were chosen."""
     left = ground.share(removed)
@@ -87,19 +50,11 @@ def _check_left(job: PathJob, ground: Ground, rules: Rules, removed: Removed) ->
     if not ground.budget - rules.tolerance <= left <= most + 1e-9:
         raise ArithmeticError(f"{job}: {left:.2%} of the cost is left, not {ground.budget:.2%}")
     for group, gone in zip(ground.groups, removed, strict=True):
-        kept, floor = group.units - len(gone), rules.limits.floor(group)
-        if kept < floor or len(gone) % rules.limits.steps(group):
-            raise ArithmeticError(
-                fault(
-                    "check_left",
-                    job=job,
-                    kept=kept,
-                    units=group.units,
-                    root=group.root,
-                    floor=floor,
-                    steps=rules.limits.steps(group),
-                )
-            )
+        kept, limits = group.units - len(gone), rules.limits
+        floor, steps = limits.floor(group), limits.steps(group)
+        if kept < floor or len(gone) % steps:
+            at = {"job": job, "kept": kept, "group": group, "floor": floor, "steps": steps}
+            raise ArithmeticError(fault("check_left", **at))
 
 
 def _ground(
@@ -160,8 +115,8 @@ def _check_gone(job: PathJob, network: Network, model: nn.Module, removed: Remov
 
 
 @dataclass(eq=False)
-class OnTheWay:
-    """Training at the stops of an iterative path; what has been trained so far counts.
+class PathTraining:
+    """All training of a path: by a procedure, or at the stops of an iterative one.
 
     Where a resumed path has trained before, it takes what came of that and goes on.
     """
@@ -173,22 +128,47 @@ class OnTheWay:
     trainings: dict[float, Training] = field(default_factory=dict)
     _so_far: Training = field(default_factory=Training)
 
+    def ride(self, rules: Rules, doomed: Removed | None, score: Rescore, cost: Cost) -> Removed:
+        """Train while units leave.
+
+        Args:
+            doomed: what the criterion removes from the dense network, where the procedure follows.
+            score: of a network and its groups.
+            cost: of scoring so far; what a resumed training has scored before is added.
+
+        Raises:
+            ArithmeticError: what is left is not what was asked for, or is still in use.
+        """
+        job, phase, network = self.job, self.job.procedure, self.base.network
+        assert phase is not None
+        assert phase.recipe is not None
+        ground = _ground(job, network, rules, doomed, score)
+        procedure: Procedure = create_phase("procedure", phase.name, phase.options, ground)
+        model, order = copy.deepcopy(network.model), seed("procedure", **job.at.axes)
+        trained = self.workspace.train(
+            model, self.base, phase.recipe, order, procedure, job.key, cost
+        )
+        removed = procedure.removed()
+        _check_left(job, ground, rules, removed)
+        _check_gone(job, network, model, removed)
+        found = Training(model, trained.images, trained.seconds, procedure.notes())
+        self.trainings[job.budgets[0]] = found
+        return removed
+
     def cut(self, model: nn.Module, stop: float, step: int, removed: Removed) -> None:
         """Train a network whose units have left."""
         groups = self.base.network.structure.groups
         self._train(model, stop, step, Rider(), lambda dense: cut(dense, groups, removed))
         if stop in self.job.budgets:
-            self._keep(stop, uncut(self.base.network.model, groups, removed, model))
+            whole = uncut(self.base.network.model, groups, removed, model)
+            self.trainings[stop] = replace(self._so_far, model=whole)
 
     def masked(self, model: nn.Module, stop: float, step: int, masks: Masks) -> None:
         """Train a network whose single weights have left, and keep them at zero."""
         self._train(model, stop, step, Holder(model, masks), lambda dense: masked(dense, masks))
         check_held(model, masks)
         if stop in self.job.budgets:
-            self._keep(stop, copy.deepcopy(model))
-
-    def _keep(self, budget: float, model: nn.Module) -> None:
-        self.trainings[budget] = replace(self._so_far, model=model)
+            self.trainings[stop] = replace(self._so_far, model=copy.deepcopy(model))
 
     def _train(
         self,
@@ -210,33 +190,27 @@ class OnTheWay:
             if job.rewound is not None:
                 early = self.workspace.early(job.rewound, base.data)
                 model.load_state_dict(pruned(early).state_dict())
-            found = train(
-                model,
-                base.data,
-                job.between,
-                seed("between", **job.at.axes, step=step),
-                rider,
-                teacher=base.trained,
-                checkpoint=self.workspace.checkpoint(f"{job.key}-step{step}-part", base.sha256),
-            )
+            order, key = seed("between", **job.at.axes, step=step), f"{job.key}-step{step}-part"
+            found = self.workspace.train(model, base, job.between, order, rider, key)
             state = {"model": model.state_dict(), "images": found.images, "seconds": found.seconds}
             done.save(state)
         model.load_state_dict(state["model"])
         self._so_far.images += state["images"]
         self._so_far.seconds += state["seconds"]
 
-
-def save_training(
-    job: PathJob, workspace: Workspace, budget: float, training: Training
-) -> dict[str, Any]:
-    """Store the weights of one budget; returns what is to be known of their training."""
-    assert training.model is not None
-    return {
-        "images": training.images,
-        "seconds": training.seconds,
-        "notes": training.notes,
-        "sha256": save_weights(training.model, trained_file(workspace.store, job.key, str(budget))),
-    }
+    def save(self) -> dict[str, Any]:
+        """Store the weights of every budget; returns what is to be known of their training."""
+        found = {}
+        for budget, one in self.trainings.items():
+            assert one.model is not None
+            file = trained_file(self.workspace.store, self.job.key, str(budget))
+            found[str(budget)] = {
+                "images": one.images,
+                "seconds": one.seconds,
+                "notes": one.notes,
+                "sha256": save_weights(one.model, file),
+            }
+        return found
 
 
 def load_training(

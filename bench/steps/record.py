@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from criteria import NotApplicable
-from reports.records import Costs, Failure, Fidelity, Measurements, Record, Status
+from reports.records import Costs, Failure, Fidelity, Measurements, Record
 
 from ..data.known import task_of
 from ..errors import StoreError
@@ -19,23 +19,14 @@ T = TypeVar("T", bound=Trial)
 Measured = tuple[Measurements | Fidelity, Costs]
 
 
-def write_record(
-    job: T, workspace: Workspace, measure: Callable[[T, Workspace], Measured]
-) -> Status:
-    """Measure a trial and write its record, whatever comes of it; returns the record's status.
-
-    Raises:
-        StoreError: no record can be written: the trial is not to blame.
-    """
-    record = made_record(job, workspace, measure)
-    workspace.store.write_record(record)
-    return record.status
-
-
 def made_record(
     job: T, workspace: Workspace, measure: Callable[[T, Workspace], Measured]
 ) -> Record:
-    """The record of a trial, whatever comes of it; raises StoreError as `write_record`."""
+    """Measure a trial; returns its record, whatever comes of it.
+
+    Raises:
+        StoreError: what it stands on cannot be read: the trial is not to blame.
+    """
     started = _now()
     try:
         found, costs = measure(job, workspace)
@@ -43,17 +34,10 @@ def made_record(
         raise
     except Exception as error:  # the record keeps the traceback; the other trials go on
         return failed_record(job, failure(error), started, workspace.device_name)
-    base = workspace.base(job.at.base)
-    return _record(
-        job,
-        started,
-        workspace.device_name,
-        {"base_sha256": base.trained_sha256, "dataset_sha256": base.data.digest},
-        status="done",
-        measurements=found if isinstance(found, Measurements) else None,
-        fidelity=found if isinstance(found, Fidelity) else None,
-        costs=costs,
-    )
+    base, device = workspace.base(job.at.base), workspace.device_name
+    stood_on = {"base_sha256": base.trained_sha256, "dataset_sha256": base.data.digest}
+    kind = "fidelity" if isinstance(found, Fidelity) else "measurements"
+    return _record(job, started, device, stood_on, status="done", costs=costs, **{kind: found})
 
 
 def failed_record(

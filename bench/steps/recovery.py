@@ -27,7 +27,7 @@ from ..pruning.network import Network, Removed
 from ..pruning.selection import InfeasibleBudget
 from ..seeds import generator, seed
 from ..training.measure import evaluate
-from ..training.train import Trained, train
+from ..training.train import Trained
 from .workspace import Base, Workspace
 
 
@@ -51,7 +51,7 @@ class Recovered:
     model: nn.Module
     # What its training left behind; of several settings, the one that was chosen, with the images
     # and seconds of all.
-    trained: Trained = field(default_factory=lambda: Trained([], {}, 0))
+    trained: Trained = field(default_factory=Trained)
     # On the test split, of the epoch that was best on validation; shown beside the last epoch's.
     # None: no training, or no images held out to choose it by.
     best_top1: float | None = None
@@ -71,7 +71,7 @@ def recover(
             return Recovered(thin.model)
         case "bn":
             images = recalibrate_bn(thin.model, workspace.calibration(job.at, base.data))
-            return Recovered(thin.model, Trained([], {}, images))
+            return Recovered(thin.model, Trained(images=images))
     return _finetune(job, workspace, base, network, thin, used)
 
 
@@ -88,9 +88,7 @@ def _finetune(
     def fit(recipe: Recipe, part: str = "") -> tuple[nn.Module, Rider, Trained]:
         rider, model = begin()
         order = seed("recovery", **job.at.axes)
-        on = workspace.checkpoint(job.key + part, base.sha256)
-        found = train(model, base.data, recipe, order, rider, teacher=base.trained, checkpoint=on)
-        return model, rider, found
+        return model, rider, workspace.train(model, base, recipe, order, rider, job.key + part)
 
     recipe, candidates = _lengthened(job, base, used), list[Candidate]()
     if job.tune is None:

@@ -25,7 +25,7 @@ from ..plan.jobs import ENGINE_VERSION, PathJob, TimingJob
 from ..pruning.masks import masked
 from ..pruning.memory import peak_bytes
 from ..pruning.selection import InfeasibleBudget
-from ..store.provenance import environment
+from ..store.provenance import machine
 from ..store.sealed import read_json, wanted, write_json
 from .paths import load_masks, load_removed
 from .workspace import Base, Workspace
@@ -122,13 +122,12 @@ def _shape(
     path: PathJob, base: Base, workspace: Workspace, deployment: Deployment
 ) -> dict[str, Any]:
     """What decides how long a network takes, beside what is kept of it; weights do not."""
-    made, model = environment(workspace.device_name), path.at.base.model
+    model = path.at.base.model
     return {
         "engine": ENGINE_VERSION,
         "model": {"name": model.name, "options": model.options},
         "classes": base.data.classes,
         "image": list(base.network.inputs[0].shape[1:]),
         "deployment": deployment.identity,
-        "torch": made["packages"]["torch"],
-        **{name: made[name] for name in ("cpu", "device")},
+        **machine(workspace.device_name),
     }

@@ -10,15 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from criteria.evidence.meter import Cost
-from criteria.network.cut import verify
+from criteria.training import Rider
 from reports.records import Accuracy, Epoch
+from suites import Recipe
 from suites.faults import meant
 
 from ..data.datasets import Dataset, divide, read
 from ..data.reader import Source
 from ..errors import DataError, ModelError, fault
 from ..models.checkpoint import local_checkpoint
-from ..models.fit import fresh
+from ..models.registry import fresh
 from ..plan.jobs import DenseJob, EarlyJob, PreparedJob, Standpoint
 from ..pruning.cost import count_macs, count_params
 from ..pruning.network import Network
@@ -29,6 +30,7 @@ from ..store.weights import Checkpoint, load_weights, save_weights
 from ..tasks.task import Tally
 from ..training.measure import evaluate
 from ..training.mixing import Mixing
+from ..training.train import Trained, train
 
 T = TypeVar("T")
 KEPT = 2  # bases that a worker keeps at hand; jobs of one base follow each other
@@ -126,22 +128,19 @@ class Workspace:
         return Network.trace(model, data.noise(), [layers[name] for name in job.model.ignored])
 
     def base(self, job: DenseJob) -> Base:
-        """A stored base. Its groups are verified before anything is selected on it.
+        """A stored base, of a network that was found to be cut rightly before anything ran.
 
-        Raises:
-            DataError: the data are not those that it was trained on.
-            StructureError: removing channels does not equal zeroing them.
+        Raises DataError where the data are not those that it was trained on.
         """
         return _cached(self._bases, job.key, lambda: self._load(job))
 
     def _load(self, job: DenseJob) -> Base:
         data = self.dataset(job)
-        meta = wanted(read_json, self._done(job))
+        meta = wanted(read_json, self._file(job, ".json"))
         if meta["dataset_digest"] != data.digest:
             raise DataError(fault("other_images", name=data.name, job=job))
         model = self._model(job, data, meta["sha256"])
         network = self.trace(job, model, data)
-        verify(network.model, network.inputs, network.structure)
         found = Base(
             network,
             data,
@@ -167,24 +166,21 @@ class Workspace:
 
     def early(self, job: EarlyJob, data: Dataset) -> nn.Module:
         """A stored base as it was after an epoch; it has the base's groups."""
-        return self._model(job, data, wanted(read_json, self._done(job))["sha256"])
+        return self._model(job, data, wanted(read_json, self._file(job, ".json"))["sha256"])
 
     def _model(self, job: DenseJob, data: Dataset, sha256: str) -> nn.Module:
         model = self.fresh_model(job, data)
-        load_weights(model, self._weights(job), sha256)
+        load_weights(model, self._file(job, ".pt"), sha256)
         return model.eval()
 
     def save_base(self, job: DenseJob, model: nn.Module, meta: dict[str, Any]) -> None:
         """Weights first, then the file that says they are whole."""
-        sha256 = save_weights(model, self._weights(job))
+        sha256 = save_weights(model, self._file(job, ".pt"))
         found = {**meta, "sha256": sha256, "identity": job.identity}
-        write_json(self._done(job), found)
+        write_json(self._file(job, ".json"), found)
 
-    def _weights(self, job: DenseJob) -> Path:
-        return self.store.path("bases", job.key, ".pt")
-
-    def _done(self, job: DenseJob) -> Path:
-        return self.store.path("bases", job.key, ".json")
+    def _file(self, job: DenseJob, suffix: str) -> Path:
+        return self.store.path("bases", job.key, suffix)
 
     def checkpoint(self, key: str, stands_on: str, carried: Cost | None = None) -> Checkpoint:
         """Where the training of a job is kept while it lasts; arguments as of `Checkpoint`.
@@ -193,6 +189,23 @@ class Workspace:
         """
         kind = "" if self.settings.device == "cpu" else f"-{self.settings.device}"
         return Checkpoint(self.store.path("checkpoints", key + kind, ".pt"), stands_on, carried)
+
+    def train(
+        self,
+        model: nn.Module,
+        base: Base,
+        recipe: Recipe,
+        order: int,  # the seed
+        rider: Rider,
+        key: str,
+        carried: Cost | None = None,
+    ) -> Trained:
+        """Train on the data of a base, with it as the teacher; a killed training goes on.
+
+        `key` and `carried` are those of its checkpoint.
+        """
+        on = self.checkpoint(key, base.sha256, carried)
+        return train(model, base.data, recipe, order, rider, teacher=base.trained, checkpoint=on)
 
     def forget_checkpoints(self, key: str) -> None:
         """Remove what was kept of a job's training, now that it is done and its result stored."""

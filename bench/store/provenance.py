@@ -29,6 +29,12 @@ def environment(device: str = "cpu") -> dict[str, Any]:
     }
 
 
+def machine(device: str) -> dict[str, Any]:
+    """What decides how long a network takes, beside its runtime: torch, CPU, device."""
+    made = environment(device)
+    return {"torch": made["packages"]["torch"], "cpu": made["cpu"], "device": made["device"]}
+
+
 def _version(name: str) -> str | None:
     try:
         return version(name)

@@ -122,18 +122,12 @@ def read_checked(path: Path, read: Callable[[], T]) -> T | None:
     except FileNotFoundError:
         return None
     except (Unsealed, RecordError) as fault:
-        if before is not None and path.exists() and not _same(before, path.stat()):
+        if before is not None and path.exists() and not os.path.samestat(before, path.stat()):
             return read_checked(path, read)  # written anew meanwhile
         set_aside(path, str(fault).removeprefix(f"{path.name}: "))
         return None
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror}") from error
-
-
-def _same(one: os.stat_result, other: os.stat_result) -> bool:
-    return (one.st_ino, one.st_mtime_ns, one.st_size) == (
-        other.st_ino, other.st_mtime_ns, other.st_size
-    )  # fmt: skip
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

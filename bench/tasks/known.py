@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from criteria.catalog import Catalog, Registered, registering
 from criteria.errors import CriteriaError
-from suites.problem import TaskSpec
+from suites.section import Chosen
 
 from ..errors import PlanError
 from .task import Task
@@ -26,13 +26,13 @@ def register_task(name: str) -> Callable[[T], T]:
     >>> @register_task("sentiment")
     ... class Sentiment(Task):
     ...     "One class a text."
-    >>> find_task(TaskSpec(name="sentiment")).name
+    >>> find_task(Chosen(name="sentiment")).name
     'sentiment'
     """
     return registering(TASKS, name)
 
 
-def find_task(spec: TaskSpec) -> Task:
+def find_task(spec: Chosen) -> Task:
     """A task with its options; raises PlanError where there is no such task or option."""
     for ours in ("classification", "language_model", "segmentation"):
         import_module(f"{__package__}.{ours}")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reports.records import Record, content_key
 from suites import AnySuite, resolved
@@ -28,25 +28,14 @@ MLFLOW_STATUS = {"done": "FINISHED", "infeasible": "FINISHED", "failed": "FAILED
 METRICS_PER_BATCH, PARAMS_PER_BATCH = 900, 100  # that MLflow takes, 1,000 values in all
 
 
-class _Logged(NamedTuple):
-    """What the store holds of one trial; of two, the greater is the better."""
+class _Held(NamedTuple):
+    """What the store holds of one trial or summary; of two, the greater is the better."""
 
-    whole: bool  # a killed process leaves a run half-written, an earlier version another layout
-    done: bool
-    digest: str
-    run_id: str
-    parent: str  # the summary run above it
-
-
-class _Summarised(NamedTuple):
-    """What the store holds of one summary, likewise."""
-
-    trials: int  # with a record; until the first numbers come, none
+    # Of a trial: 0 half-written (by a killed process) or in another layout, 1 whole, 2 done. Of a
+    # summary: trials with a record; until the first numbers come, none.
+    worth: int
     run_id: str
     tags: Mapping[str, str]
-
-
-Held = TypeVar("Held", _Logged, _Summarised)
 
 
 class Experiment:
@@ -64,15 +53,15 @@ class Experiment:
         with connection.talking_to(self.uri):
             self.client = connection.connect(self.uri)
             self.id = self._made(root)
-            self._trials = self._best(_logged, "trial")
-            self._summaries = self._best(_summarised, "summary", "comparison")
+            self._trials = self._best("trial")
+            self._summaries = self._best("summary", "comparison")
 
     def holds(self, record: Record) -> bool:
         """Whether this very record, or a finished one of its key, has been logged whole."""
         trial = self._trials.get(record.key)
-        if trial is None or not trial.whole:
+        if trial is None or not trial.worth:
             return False
-        return trial.done or trial.digest == fields.digest(record)
+        return trial.worth == 2 or trial.tags.get("trial.digest") == fields.digest(record)
 
     def write(self, record: Record) -> None:
         """Log one trial, in place of a lesser run of the same key."""
@@ -90,16 +79,15 @@ class Experiment:
             if record.key in self._trials:
                 self.client.delete_run(self._trials.pop(record.key).run_id)
             of, name = record.labels, fields.run_name(record)
-            above = self._begun(fields.summary_name(of), fields.summary_tags(of), started).run_id
-            tags[PARENT] = above
+            above = self._begun(fields.summary_name(of), fields.summary_tags(of), started)
+            tags[PARENT] = above.run_id
             run_id = self.client.create_run(self.id, started, tags, name).info.run_id
-            logged = _Logged(False, record.status == "done", tags["trial.digest"], run_id, above)
-            self._trials[record.key] = logged
+            self._trials[record.key] = _Held(0, run_id, tags)
             self._log(run_id, metrics, params)
             self.client.log_text(run_id, record.to_json().decode(), "trial.json")
             # Last of all: until it is terminated, a run counts as half-written.
             self.client.set_terminated(run_id, MLFLOW_STATUS[record.status], ended)
-        self._trials[record.key] = logged._replace(whole=True)
+        self._trials[record.key] = _Held(1 + (record.status == "done"), run_id, tags)
 
     def summarise(self, found: Conclusions, suite_run: str) -> None:
         """Bring the summary runs up to what was found, and the trials below them."""
@@ -112,22 +100,24 @@ class Experiment:
             for record in found.records:
                 above = self._summaries.get(fields.summary_name(record.labels))
                 trial = self._trials.get(record.key)
-                if above and trial and trial.parent != above.run_id:
+                if above and trial and trial.tags.get(PARENT) != above.run_id:
                     self.client.set_tag(trial.run_id, PARENT, above.run_id)
-                    self._trials[record.key] = trial._replace(parent=above.run_id)
+                    tags = {**trial.tags, PARENT: above.run_id}
+                    self._trials[record.key] = trial._replace(tags=tags)
 
-    def links(self, ui: str) -> dict[str, str]:
+    def links(self, ui: str = "http://127.0.0.1:5000") -> dict[str, str]:
         """What MLflow's pages show of the suite, and where; those of a local store are at `ui`."""
-        return suite_links(self.client, self.id, connection.server_of(self.uri, ui))
+        with connection.talking_to(self.uri):
+            return suite_links(self.client, self.id, connection.server_of(self.uri, ui))
 
     def _bring(self, name: str, one: Summary, place: str, suite_run: str) -> None:
         """Write one summary, unless another machine has made it of more trials of this suite."""
         from mlflow.entities import Metric, Param, RunTag
 
         held, trials = self._summaries.get(name), len(one.records)
-        if held and held.tags.get("suite.hash") == self.suite_hash and held.trials > trials:
+        if held and held.tags.get("suite.hash") == self.suite_hash and held.worth > trials:
             return
-        if held and held.trials and held.tags["summary.digest"] != one.digest:
+        if held and held.worth and held.tags["summary.digest"] != one.digest:
             # The history of a metric only grows: other numbers take a new run.
             self.client.delete_run(self._summaries.pop(name).run_id)
         if not trials:
@@ -140,20 +130,20 @@ class Experiment:
         tags = {**one.tags, "suite.hash": self.suite_hash, "trials": str(trials), PLACE: place}
         tags |= {"summary.digest": one.digest, NOTE: fields.short(note, fields.TAG_LIMIT)}
         new = [RunTag(key, text) for key, text in tags.items() if held.tags.get(key) != text]
-        if not held.trials:
+        if not held.worth:
             metrics = [Metric(name, x, ended, step) for (name, step), x in one.points.items()]
             self._log(held.run_id, metrics, [Param(*item) for item in one.params.items()])
         if new:
             self.client.log_batch(held.run_id, tags=new)
             self.client.set_terminated(held.run_id, one.status, ended)
-            self._summaries[name] = _Summarised(trials, held.run_id, tags)
+            self._summaries[name] = _Held(trials, held.run_id, tags)
 
-    def _begun(self, name: str, tags: Mapping[str, str], started: int) -> _Summarised:
+    def _begun(self, name: str, tags: Mapping[str, str], started: int) -> _Held:
         """The summary run of a name, made if need be: its trials are logged below it."""
         if name not in self._summaries:
             run_id = self.client.create_run(self.id, started, dict(tags), name).info.run_id
             self.client.set_terminated(run_id, "SCHEDULED", started)
-            self._summaries[name] = _Summarised(0, run_id, tags)
+            self._summaries[name] = _Held(0, run_id, tags)
         return self._summaries[name]
 
     def _log(self, run_id: str, metrics: list[Any], params: list[Any]) -> None:
@@ -178,27 +168,22 @@ class Experiment:
         self.client.set_experiment_tag(experiment.experiment_id, NOTE, note)
         return experiment.experiment_id
 
-    def _best(self, read: Callable[[Run], tuple[str, Held]], *roles: str) -> dict[str, Held]:
+    def _best(self, *roles: str) -> dict[str, _Held]:
         """The greatest run of every key; the others are deleted."""
-        known: dict[str, Held] = {}
+        known: dict[str, _Held] = {}
         for role in roles:
             runs = connection.runs_where(self.client, self.id, f"tags.role = '{role}'")
-            for key, one in sorted(map(read, runs)):
+            for key, one in sorted(map(_held, runs)):
                 if key in known:
                     self.client.delete_run(known[key].run_id)
                 known[key] = one
         return known
 
 
-def _logged(run: Run) -> tuple[str, _Logged]:
-    """A trial by its key."""
-    tags, ended = run.data.tags, run.info.status != "RUNNING"
-    whole, done = ended and tags.get("layout") == LAYOUT, tags.get("status") == "done"
-    digest, parent = tags.get("trial.digest", ""), tags.get(PARENT, "")
-    return tags["trial.key"], _Logged(whole, done, digest, run.info.run_id, parent)
-
-
-def _summarised(run: Run) -> tuple[str, _Summarised]:
-    """A summary or comparison by its name."""
-    tags = run.data.tags
-    return run.info.run_name, _Summarised(int(tags.get("trials", 0)), run.info.run_id, tags)
+def _held(run: Run) -> tuple[str, _Held]:
+    """A trial by its key, a summary or comparison by its name."""
+    tags, run_id = run.data.tags, run.info.run_id
+    if tags["role"] != "trial":
+        return run.info.run_name, _Held(int(tags.get("trials", 0)), run_id, tags)
+    whole = run.info.status != "RUNNING" and tags.get("layout") == LAYOUT
+    return tags["trial.key"], _Held(whole and 1 + (tags["status"] == "done"), run_id, tags)

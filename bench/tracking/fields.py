@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.metric import spoken
-from reports.records import Labels, Measurements, Record, budget_words, frame
+from reports.records import Labels, Record, budget_words, frame
 from suites.files import read_yaml
 
 PARAM_LIMIT, TAG_LIMIT, NAME_LIMIT = 6000, 5000, 250  # characters that MLflow takes
@@ -125,15 +125,12 @@ def metrics(record: Record) -> list[tuple[str, float, int]]:
         found |= {f"deployed/{place}-{name}": x for name, x in numbers.items()}
     found |= {f"procedure/{name}": float(x) for name, x in measured.notes.items()}
     found |= {f"eval/test_{name}": x for name, x in measured.pruned.others.items()}
-    return [*((name, value, 0) for name, value in found.items()), *epochs(measured)]
-
-
-def epochs(found: Measurements) -> list[tuple[str, float, int]]:
-    """Name, value and step of what recovery was seen to do after each epoch."""
-    of, losses = spoken(), [("train/loss", one.train_loss, one.epoch) for one in found.history]
-    tops = ((one.validation_top1, one.epoch) for one in found.history)
-    name = of.named("validation/top1")
-    return losses + [(name, of.scale * top1, at) for top1, at in tops if top1 is not None]
+    points, of = [(name, value, 0) for name, value in found.items()], spoken()
+    for epoch in measured.history:
+        points.append(("train/loss", epoch.train_loss, epoch.epoch))
+        if (top1 := epoch.validation_top1) is not None:
+            points.append((of.named("validation/top1"), of.scale * top1, epoch.epoch))
+    return points
 
 
 def digest(record: Record) -> str:

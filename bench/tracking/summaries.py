@@ -6,7 +6,6 @@ it has loaded: with these no view needs to average.
 """
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,7 +15,6 @@ from reports.analysis.analysis import analyse
 from reports.analysis.fidelity import STATISTICS, FidelityResults, analyse_fidelity
 from reports.analysis.power import sampling_test
 from reports.analysis.results import Analysed, Results
-from reports.formats import markdown_row, number
 from reports.metric import spoken
 from reports.page.findings import concludes, headline
 from reports.page.wording import WORDS
@@ -30,10 +28,7 @@ VERDICTS = {"word": "verdict", "like_word": "verdict_for_problems_like_these"}  
 Points = dict[tuple[str, int], float]  # (metric, step) -> value
 Rows = list[dict[Any, Any]]
 
-STEPS = (
-    "The table has the step of metrics at each budget; step 0 is the dense network. Steps of "
-    "`train/` and `validation/` are epochs. All are means over bases."
-)
+STEPS = "Means over bases. Steps of metrics are budgets; step 0 is the dense network."
 DIFFERENCE = (
     "Verdict: {}. `difference/mean`: {} minus {}, mean over {} of the {} change, in "
     "{}. The interval `all_at_once` holds for all comparisons of the report at once."
@@ -103,8 +98,8 @@ def _of_methods(results: Results) -> Iterator[Summary]:
     runs = sorted(_runs(results), key=lambda run: _place(run[0], results))
     for first, trials in runs:
         cells = of_run[first.method, first.problem, first.recovery].to_dict("records")
-        whole, points = {one["budget"] for one in cells if one["complete"]}, Points()
-        if whole:  # the curves begin at the dense network
+        points = Points()
+        if any(one["complete"] for one in cells):  # the curves begin at the dense network
             top1 = dense[first.problem]
             begin = {"dense_test_top1": top1, "test_top1": top1, "accuracy_change": 0.0}
             points = {(f"eval/{spoken().named(one)}", 0): x for one, x in begin.items()}
@@ -114,8 +109,7 @@ def _of_methods(results: Results) -> Iterator[Summary]:
                 asked = {"network/threshold": one["budget"]}
             named = fields.named(one) | asked
             points |= {(name, steps[one["budget"]]): x for name, x in named.items()}
-        points |= _curves([one for one in trials if one.labels.budget in whole])
-        yield _summary(first, trials, cells, points, f"{_table(cells, steps)}\n\n{STEPS}")
+        yield _summary(first, trials, cells, points, f"{STEPS}\n\n{_told(cells, steps)}")
 
 
 def _place(first: Labels, results: Results) -> tuple[int, int, float]:
@@ -188,26 +182,11 @@ def _of_comparisons(results: Results) -> Iterator[Summary]:
         )
 
 
-def _curves(records: Sequence[Record]) -> Points:
-    """By epoch, means over the trials of each budget."""
-    found: dict[tuple[str, int], list[float]] = defaultdict(list)
-    for one in records:
-        assert one.measurements is not None
-        at = one.labels.at.replace(" ", "_").replace("%", "percent")
-        for name, value, epoch in fields.epochs(one.measurements):
-            found[f"{name}_at_{at}", epoch].append(value)
-    return {at: sum(values) / len(values) for at, values in found.items()}
-
-
-def _table(cells: Rows, steps: Mapping[float, int]) -> str:
-    """The cells of a summary in Markdown."""
-    metric = spoken()
-    heads = {"top1": metric.axis, "top1_sd": "SD", "retained_top1": metric.change}
-    heads |= {"macs_percent": "MACs kept (%)", "params_percent": "parameters kept (%)"}
-    lines = [markdown_row(["step", "budget", "networks", *heads.values()]), "|---" * 8 + "|"]
+def _told(cells: Rows, steps: Mapping[float, int]) -> str:
+    """Which budget each step is, and how many networks have it, in Markdown."""
+    lines = []
     for one in cells:
         of = "" if one["cost"] == "threshold" else f" of {WORDS[one['cost']]}"
-        place = [str(steps[one["budget"]]), budget_words(one["cost"], one["budget"]) + of]
-        place.append(f"{one['done']} of {one['expected']}")
-        lines.append(markdown_row([*place, *(number(one[name]).text for name in heads)]))
+        budget = budget_words(one["cost"], one["budget"]) + of
+        lines.append(f"- {steps[one['budget']]}: {budget}, {one['done']} of {one['expected']}")
     return "\n".join(lines)

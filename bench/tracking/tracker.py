@@ -58,11 +58,12 @@ class Tracker:
             "methods": suite.method_names,
         }
         params = [Param(*one) for one in fields.params(settings).items()]
-        client, inputs = experiment.client, []
-        for one in suite.datasets:
-            spec = one.model_dump(mode="json")
-            given = Dataset(one.title, content_key(spec)[:12], "local", json.dumps(spec))
-            inputs.append(DatasetInput(given, []))
+        specs = {one.title: one.model_dump(mode="json") for one in suite.datasets}
+        inputs = [
+            DatasetInput(Dataset(title, content_key(spec)[:12], "local", json.dumps(spec)), [])
+            for title, spec in specs.items()
+        ]
+        client = experiment.client
         with talking_to(experiment.uri):
             _end_stale_runs(experiment)
             name = fields.short(command, fields.NAME_LIMIT)
@@ -95,11 +96,6 @@ class Tracker:
             client.log_batch(self._run_id, metrics)
             _bring(self._experiment, self._run_id, report, found)
             client.set_terminated(self._run_id, status)
-
-    def links(self, port: int = 5000) -> dict[str, str]:
-        """What MLflow's pages show of the suite, and where."""
-        with talking_to(self._experiment.uri):
-            return self._experiment.links(f"http://127.0.0.1:{port}")
 
 
 def sync(

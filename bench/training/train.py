@@ -28,12 +28,12 @@ from .optimizer import compiled, lay_out, learning_rate, make_optimizer, precisi
 class Trained:
     """What a training left behind, beside the model itself."""
 
-    history: list[Epoch]  # an entry an epoch
+    history: list[Epoch] = field(default_factory=list)  # an entry an epoch
     # State dict of the epoch that was best on validation, the earliest among equals; like the
     # model's own weights the running mean, where the recipe keeps one. Empty where no images are
     # held out.
-    best: dict[str, Tensor]
-    images: int  # training images consumed
+    best: dict[str, Tensor] = field(default_factory=dict)
+    images: int = 0  # training images consumed
     seconds: float = 0.0  # that it took, those before a kill included
 
 

@@ -6,10 +6,11 @@ of them would cost more time in fresh memory than the sums do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
+from operator import add
 from typing import Any
 
 from ..errors import NotApplicable
@@ -17,18 +18,20 @@ from ..lazy import Tensor, graph, nn, torch
 from ..network.member import kind_of
 from .meter import Meter
 from .needs import Need
-from .samples import fold_gradients, of_samples, sample_dots
+from .samples import of_samples, sample_dots, sample_gradients
 
 
 @dataclass
-class Made:
-    """What a layer made of its input in one use."""
+class Use:
+    """One use of a layer: what it made of its input, and the gradient of that."""
 
     module: nn.Module
     # given, made: its input and output
     given: Tensor
     made: Tensor
     version: int  # of the output when it was made
+    reads: bool  # whether the gradient of the input arrives too, after that of the output
+    made_gradient: Tensor | None = None  # that of the output, where it was asked to be kept
 
     def output(self) -> Tensor:
         """The output as the layer made it, made again where it was changed in place since."""
@@ -36,14 +39,6 @@ class Made:
             return self.made.detach()
         with torch.no_grad():
             return self.module.forward(self.given.detach())
-
-
-@dataclass
-class Use(Made):
-    """One use of a layer, with the gradient of its output."""
-
-    reads: bool = False  # whether the gradient of the input arrives too, after that of the output
-    made_gradient: Tensor | None = None  # that of the output, where it was asked to be kept
 
 
 Arrival = Callable[[str, Use, bool, Tensor], None]
@@ -158,7 +153,8 @@ class BackwardPass:
         """Make, after the backward pass, what had to wait for all uses of a layer."""
         for name, uses in self.hooks.uses.items():
             if len(uses) > 1 and Need.SQUARES in self.wanted:
-                self._attempt(Need.SQUARES, partial(self._square_all, name))
+                passed = [(one, one.made_gradient) for one in uses if one.made_gradient is not None]
+                self._attempt(Need.SQUARES, partial(self._add_squares, name, passed))
 
     def _arrived(self, name: str, use: Use, into: bool, gradient: Tensor) -> None:
         if Need.SAMPLES in self.wanted:
@@ -197,28 +193,17 @@ class BackwardPass:
     def _square(self, name: str, use: Use, gradient: Tensor) -> None:
         of_samples(gradient, name, self.samples)
         if len(self.hooks.uses[name]) > 1:
-            use.made_gradient = gradient  # a sample's gradient is the sum over uses, then squared
-            return
-        add = partial(self._add_squares, name)
-        fold_gradients(use.module, use.given.detach(), gradient, add)
+            use.made_gradient = gradient
+        else:
+            self._add_squares(name, [(use, gradient)])
 
-    def _square_all(self, name: str) -> None:
-        """Square the sum over a layer's uses; those that the loss does not reach add nothing."""
-        uses = [one for one in self.hooks.uses[name] if one.made_gradient is not None]
-        whole: dict[str, list[list[Tensor]]] = {}
-        for at, one in enumerate(uses):
-            assert one.made_gradient is not None
-
-            def fold(part: str, gradients: Tensor, at: int = at) -> None:
-                whole.setdefault(part, [[] for _ in uses])[at].append(gradients)
-
-            fold_gradients(one.module, one.given.detach(), one.made_gradient, fold)
-        for part, chunks in whole.items():
-            self._add_squares(name, part, torch.stack([torch.cat(one) for one in chunks]).sum(0))
-
-    def _add_squares(self, name: str, part: str, gradients: Tensor) -> None:
-        key = f"{name}.{part}" if name else part
-        squares = gradients.square()
-        self.last_squares[key] = squares[-1].clone()
-        total = squares.sum(0)
-        self.squares[key] = self.squares[key] + total if key in self.squares else total
+    def _add_squares(self, name: str, passed: Sequence[tuple[Use, Tensor]]) -> None:
+        """Square each sample's gradient: the sum over all uses of a layer that the loss reaches."""
+        found = [sample_gradients(use.module, use.given.detach(), one) for use, one in passed]
+        for uses in zip(*found, strict=True):
+            for part in uses[0]:
+                key = f"{name}.{part}" if name else part
+                squares = reduce(add, (one[part] for one in uses)).square()
+                self.last_squares[key] = squares[-1].clone()
+                total = squares.sum(0)
+                self.squares[key] = self.squares[key] + total if key in self.squares else total

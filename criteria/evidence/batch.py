@@ -13,11 +13,12 @@ from typing import Any, Literal, TypeVar
 
 from ..errors import CriteriaError, NotApplicable
 from ..lazy import Tensor, nn, pytree, torch
+from ..network.given import tensors
 from ..network.member import Member
 from ..network.modes import batch_statistics, in_autograd
 from ..network.weights import WeightMember
 from .backward import BackwardPass
-from .curvature import GradientGraph, hessian_times_weights
+from .curvature import GradientGraph, residual_of
 from .meter import Meter
 from .needs import BACKWARD, DATA, Need
 from .samples import of_samples
@@ -48,7 +49,7 @@ class Shared:
 
 def samples_in(inputs: Inputs) -> int:
     """How many samples a batch of inputs holds."""
-    return next(len(one) for one in pytree.tree_leaves(inputs) if isinstance(one, torch.Tensor))
+    return len(tensors(inputs)[0])
 
 
 def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -262,19 +263,27 @@ class Batch:
 
     # CURVATURE
 
-    def hessian_product(self, vector: Mapping[str, Tensor] | None = None) -> Mapping[str, Tensor]:
+    def hessian_product(
+        self, vector: Mapping[str, Tensor] | None = None, *, residual: bool = False
+    ) -> Mapping[str, Tensor]:
         """Hessian of the batch's mean loss times a vector, by default the weights themselves.
 
-        `vector`: by parameter name; what is missing is zero.
+        `vector`: by parameter name; what is missing is zero. `residual`: see `gradient_graph`.
         """
-        place = self.model, self.images, self.loss_of
+        graph, key = self.gradient_graph(residual=residual), ("hessian times weights", residual)
         if vector is None:
-            return self.evidence(
-                "hessian times weights", Need.CURVATURE, lambda: hessian_times_weights(*place)
-            )
-        graph = self.evidence("gradient graph", Need.CURVATURE, lambda: GradientGraph.of(*place))
+            return self.evidence(key, Need.CURVATURE, lambda: graph.hessian_product(self.weights))
         with self.mode():
             return graph.hessian_product(vector)
+
+    def gradient_graph(self, *, residual: bool = False) -> GradientGraph:
+        """The gradient of the batch's mean loss, or of its `residual_of`, with its graph."""
+        loss = residual_of(self.loss_of) if residual else self.loss_of
+        return self.evidence(
+            ("gradient graph", residual),
+            Need.CURVATURE,
+            lambda: GradientGraph.of(self.model, self.images, loss),
+        )
 
     def loss_of(self, outputs: Tensor) -> Tensor:
         """The batch's mean loss, as a function of the network's outputs.
@@ -332,7 +341,7 @@ class Batch:
         if key not in self._made:
             with meter.timing(timed), self.mode():
                 self._made[key] = make()
-            self.shared.held += [(one, one._version) for one in _tensors(self._made[key])]
+            self.shared.held += [(one, one._version) for one in tensors(self._made[key])]
         meter.use(timed)
         return self._made[key]
 
@@ -390,15 +399,3 @@ class Batch:
             return dict(zip(parameters, found, strict=True)) if of_weights else {}
 
         return self.evidence("gradients", BACKWARD, backward)
-
-
-def _tensors(made: Any) -> Iterator[Tensor]:
-    """Every tensor in a piece of evidence."""
-    if isinstance(made, torch.Tensor):
-        yield made
-    elif isinstance(made, Mapping):
-        for one in made.values():
-            yield from _tensors(one)
-    elif isinstance(made, tuple | list):
-        for one in made:
-            yield from _tensors(one)

@@ -12,7 +12,7 @@ norms, of products of activations (attention). What is left is all of the residu
 `curvature.residual_of`) where activations are piecewise linear and batch norm is in eval mode.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -22,23 +22,10 @@ from torch.autograd import forward_ad
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from ..errors import NotApplicable
-from ..network.member import norms
-from .curvature import Function, derivatives, layer_types, plain_attention
+from ..network.member import convolutions, norms
+from .curvature import Function, plain_attention
 
-LAYERS, NORMS = layer_types(), norms()
-
-
-@dataclass(frozen=True)
-class Coupling:
-    """The two parts, by name of the parameters of convolutions and linear layers."""
-
-    # up, down: not yet multiplied by the weights; `down` is zero for biases
-    up: dict[str, Tensor]
-    down: dict[str, Tensor]
-
-    @property
-    def both(self) -> dict[str, Tensor]:
-        return {name: self.up[name] + self.down[name] for name in self.up}
+LAYERS, NORMS = (*convolutions(), nn.Linear), norms()
 
 
 @dataclass
@@ -53,8 +40,11 @@ class _Use:
 
 def coupling_of(
     model: nn.Module, images: Tensor, function: Function, *, norms: bool = False
-) -> Coupling:
-    """Both parts, from one forward pass with tangents and two backward passes, at any depth.
+) -> dict[str, dict[str, Tensor]]:
+    """`up`, `down` and `both`, by name of the parameters of convolutions and linear layers.
+
+    They are not yet multiplied by the weights; `down` is zero for biases. They take one forward
+    pass with tangents and two backward passes, at any depth.
 
     `function`: of the network's outputs, a scalar: the loss. `norms`: whether the affine parameters
     of norm layers move along (the paper: they do not).
@@ -77,15 +67,17 @@ def coupling_of(
         # Sum <G, y> moves with a layer's own weights too: by dL/dW, which `value` takes off again.
         terms = [(use.edge, gradient) for use, gradient in reached]
         terms.append((get_gradient_edge(value), -torch.ones_like(value)))
-        up = derivatives(terms, parameters)
+        up = dict(zip(parameters, _derivatives(terms, parameters), strict=True))
         weights = [layer.get_parameter("weight") for layer in layers]
         terms = [(use.moved, gradient) for use, gradient in reached if use.moved is not None]
-        down = dict(zip(weights, derivatives(terms, weights), strict=True))
-    names = {parameter: name for name, parameter in model.named_parameters()}
-    return Coupling(
-        {names[one]: gradient for one, gradient in zip(parameters, up, strict=True)},
-        {names[one]: down.get(one, torch.zeros_like(one)) for one in parameters},
-    )
+        down = dict(zip(weights, _derivatives(terms, weights), strict=True))
+    parts: dict[str, dict[str, Tensor]] = {"up": {}, "down": {}, "both": {}}
+    for name, one in model.named_parameters():
+        if one in up:
+            parts["up"][name] = up[one]
+            parts["down"][name] = down.get(one, torch.zeros_like(one))
+            parts["both"][name] = up[one] + parts["down"][name]
+    return parts
 
 
 @contextmanager
@@ -123,6 +115,21 @@ def _recording(model: nn.Module, moving: tuple[type[nn.Module], ...]) -> Iterato
             hooks.enter_context(layer.register_forward_pre_hook(enter))
             hooks.enter_context(layer.register_forward_hook(leave))
         yield uses
+
+
+def _derivatives(
+    terms: Sequence[tuple[GradientEdge, Tensor]], parameters: Sequence[Tensor]
+) -> Sequence[Tensor]:
+    """Derivatives of the sum of <tensor, cotangent> over the terms, zero where there is none.
+
+    The graph is freed.
+
+    `terms`: (place in the graph, cotangent of what is there).
+    """
+    if not terms:
+        return [torch.zeros_like(parameter) for parameter in parameters]
+    edges, cotangents = zip(*terms, strict=True)
+    return torch.autograd.grad(edges, parameters, cotangents, materialize_grads=True)
 
 
 def _refuse_other_parameters(model: nn.Module) -> None:

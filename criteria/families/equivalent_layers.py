@@ -1,82 +1,51 @@
 """Dense layers between compressor and decompressor: see `criteria.recoveries.equivalent`."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from ..errors import NotApplicable, StructureError
+from ..network.given import bake
 from ..network.member import Group, Side
 
 Kept = dict[Side, Tensor]  # of a layer's two sides, [channels], bool
 
 
-class EquivalentLayer(nn.Module):
-    """A whole layer that computes what its pruned self does, by equation (8).
+class Fold(nn.Module):
+    """Parametrization of a pruned layer by a dense one, by equation (8).
 
     Attributes:
-        core: the dense layer.
         blocks: groups of a convolution, 1 of most layers.
         compressor: `[blocks, out'/blocks, out/blocks]`, None where all outputs stay.
         decompressor: `[blocks, in/blocks, in'/blocks]`, None where all inputs stay.
     """
 
-    def __init__(self, core: nn.Module, kept: Kept) -> None:
-        """`kept`: of the core's sides, `[channels]`, bool, equally many of each block."""
+    def __init__(self, dense: nn.Module, kept: Kept) -> None:
+        """`kept`: of the dense layer's sides, `[channels]`, bool, equally many of each block."""
         super().__init__()
-        self.core = core
-        self.blocks = int(getattr(core, "groups", 1))
+        self.blocks = int(getattr(dense, "groups", 1))
         rows, columns = (_kept_rows(kept[side], self.blocks) for side in ("out", "in"))
-        like = core.get_parameter("weight")
+        like = dense.get_parameter("weight")
         self.compressor = None if rows is None else nn.Parameter(rows.to(like))
         self.decompressor = None if columns is None else nn.Parameter(columns.mT.to(like))
 
-    @property
-    def weight(self) -> Tensor:
-        """W' of equation (8), shaped as the pruned layer's; for code that reads it by itself."""
-        return self.folded()["weight"]
-
-    @property
-    def bias(self) -> Tensor | None:
-        """b' of equation (8): `[out']`."""
-        return self.folded().get("bias")
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.func.functional_call(self.core, self.folded(), (x,))
-
-    @torch.no_grad()
-    def merged(self) -> nn.Module:
-        """The plain pruned layer, computed in float64."""
-        plain = copy.deepcopy(self.core)
-        for key, new in self.folded(torch.float64).items():
-            old = self.core.get_parameter(key)
-            setattr(plain, key, nn.Parameter(new.to(old.dtype), old.requires_grad))
-        outputs, inputs = plain.get_parameter("weight").shape[:2]
-        unit = "features" if isinstance(plain, nn.Linear) else "channels"
-        setattr(plain, f"out_{unit}", outputs)
-        setattr(plain, f"in_{unit}", inputs * self.blocks)
-        return plain
-
-    def folded(self, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
-        """W', and b' of a layer with a bias, by parameter name; in the layer's own type if none."""
-        whole = self.core.get_parameter("weight")
-        dtype, (outputs, inputs) = dtype or whole.dtype, whole.shape[:2]
-        blocks = whole.to(dtype).reshape(self.blocks, outputs // self.blocks, inputs, -1)
+    def forward(self, whole: Tensor) -> Tensor:
+        """W' of the dense layer's W, or b' `[out']` of its b."""
+        if whole.dim() == 1:
+            by_block = whole.reshape(self.blocks, -1, 1)
+            return whole if self.compressor is None else (self.compressor @ by_block).flatten()
+        outputs, inputs = whole.shape[:2]
+        blocks = whole.reshape(self.blocks, outputs // self.blocks, inputs, -1)
         steps = [("bpo,boik->bpik", self.compressor), ("bij,boik->bojk", self.decompressor)]
         for equation, matrix in steps if self._compress_first else reversed(steps):
             if matrix is not None:
-                blocks = torch.einsum(equation, matrix.to(dtype), blocks)
+                blocks = torch.einsum(equation, matrix, blocks)
         # Laid out as any weight: a convolution would take its layout for a wish about the images'.
-        weight = blocks.contiguous().reshape(-1, blocks.shape[2], *whole.shape[2:])
-        if self.core.bias is None:
-            return {"weight": weight}
-        bias = self.core.get_parameter("bias").to(dtype)
-        if self.compressor is not None:
-            by_block = bias.reshape(self.blocks, -1, 1)
-            bias = (self.compressor.to(dtype) @ by_block).flatten()
-        return {"weight": weight, "bias": bias}
+        return blocks.contiguous().reshape(-1, blocks.shape[2], *whole.shape[2:])
 
     @property
     def _compress_first(self) -> bool:
@@ -85,6 +54,15 @@ class EquivalentLayer(nn.Module):
             return True
         (_, p, o), (_, i, j) = self.compressor.shape, self.decompressor.shape
         return p * o * i + p * i * j <= o * i * j + p * o * j
+
+
+def fold_(pruned: nn.Module, dense: nn.Module, kept: Kept) -> None:
+    """Let a pruned layer compute its weight and bias from a dense one's, in place; see `Fold`."""
+    fold = Fold(dense, kept)
+    for name, parameter in dense.named_parameters():
+        setattr(pruned, name, copy.deepcopy(parameter))
+        parametrize.register_parametrization(pruned, name, fold, unsafe=True)
+    pruned.train(pruned.training)  # what was added, too
 
 
 def _kept_rows(kept: Tensor, blocks: int) -> Tensor | None:
@@ -116,20 +94,20 @@ def insert(
     """
     network = copy.deepcopy(pruned)
     kept = _kept(dense, groups, removed)
-    whole: dict[int, nn.Module] = {}
     for name, layer in dense.named_modules():
         if not _dense(layer):
             continue
-        found = network.get_submodule(name)
+        small = network.get_submodule(name)
+        weight, bias = small.weight, small.bias
         if name in kept:
-            layer = EquivalentLayer(copy.deepcopy(layer), kept[name]).train(found.training)
-            whole[id(found)] = layer
-        if not _equal(found.weight, layer.weight) or not _equal(found.bias, layer.bias):
+            fold_(small, layer, kept[name])
+            layer = small
+        if not _equal(weight, layer.weight) or not _equal(bias, layer.bias):
             raise StructureError(
                 f"{name}: in the pruned network this is not the dense layer without the removed "
                 "units; give the units that were cut, and insert before any training"
             )
-    return _swapped(network, whole)
+    return network
 
 
 def merge(model: nn.Module) -> nn.Module:
@@ -141,19 +119,18 @@ def merge(model: nn.Module) -> nn.Module:
         model: left as it is.
     """
     network = copy.deepcopy(model)
-    equivalent = [one for one in network.modules() if isinstance(one, EquivalentLayer)]
-    return _swapped(network, {id(one): one.merged() for one in equivalent})
+    for layer in list(network.modules()):
+        if parametrize.is_parametrized(layer):
+            dtype = next(layer.parameters()).dtype
+            bake(layer.double())
+            layer.to(dtype)
+    return network
 
 
 def compressors(model: nn.Module) -> list[nn.Parameter]:
     """All compressors and decompressors of a network, in the order of its layers."""
-    return [
-        one
-        for layer in model.modules()
-        if isinstance(layer, EquivalentLayer)
-        for one in (layer.compressor, layer.decompressor)
-        if one is not None
-    ]
+    folds = (one for one in model.modules() if isinstance(one, Fold))
+    return [matrix for fold in folds for matrix in fold.parameters()]
 
 
 def _dense(layer: nn.Module) -> bool:
@@ -205,13 +182,3 @@ def _refuse_unfit(name: str, layer: nn.Module) -> None:
             f"{', '.join(sorted(state))}; remove the parametrization (its result becomes the "
             "weight), or recover by finetuning"
         )
-
-
-def _swapped(network: nn.Module, new: Mapping[int, nn.Module]) -> nn.Module:
-    """The network with layers exchanged in place, by id, under all their names."""
-    if id(network) in new:
-        return new[id(network)]
-    for name, module in list(network.named_modules(remove_duplicate=False)):
-        if id(module) in new:
-            network.set_submodule(name, new[id(module)])
-    return network

@@ -19,13 +19,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Literal
 
 from ..criterion import Criterion, MemberOptions
-from ..errors import NotApplicable
 from ..evidence.batch import Batch, Labels
 from ..evidence.needs import Need
-from ..evidence.samples import CHUNK, unfold
+from ..evidence.samples import CHUNK, patches
 from ..lazy import Tensor, nn, torch
 from ..network.member import Member
 from ..options import Only
@@ -51,42 +51,27 @@ def factors(sources: Sequence[Batch], name: str, *, bias: bool = False) -> Facto
         NotApplicable: neither linear nor a zero-padded 2d convolution, or used several times.
     """
     layer = sources[0].model.get_submodule(name)
-
-    def blocks(source: Batch) -> tuple[Tensor, Tensor]:
-        return _by_block(layer, source.layer_input(name), source.output_gradient(name))
+    blocks = (getattr(layer, "groups", 1), -1)
 
     def inputs() -> tuple[Tensor, Tensor]:
-        seen, _ = blocks(sources[0])
+        seen = patches(layer, sources[0].layer_input(name)).unflatten(1, blocks)
         squares = second_moment(seen) / (seen.shape[-2] * seen.shape[-1])
         return squares, seen.mean((0, -2, -1)).flatten(1)
 
     def outputs(source: Batch) -> Tensor:
-        key = ("kronecker outputs", name)
-        return source.evidence(
-            key, Need.ACTIVATION_GRADIENTS, lambda: second_moment(blocks(source)[1])
-        )
+        gradient = source.output_gradient(name)
+        if isinstance(layer, nn.Linear):  # positions last, as a convolution has them
+            gradient = gradient.reshape(len(gradient), -1, gradient.shape[-1]).mT[..., None]
+        return second_moment(gradient.unflatten(1, blocks))
 
-    key = ("kronecker inputs", name)
-    squares, means = sources[0].evidence(key, Need.ACTIVATION_GRADIENTS, inputs)
+    need = Need.ACTIVATION_GRADIENTS
+    squares, means = sources[0].evidence(("kronecker inputs", name), need, inputs)
     if bias and layer.bias is not None:
         edge = torch.cat([means, torch.ones_like(means[:, :1])], 1)[:, None]
         squares = torch.cat([torch.cat([squares, means[:, None]], 1), edge.mT], 2)
-    return Factors(squares, torch.stack([outputs(one) for one in sources]).sum(0))
-
-
-def _by_block(layer: nn.Module, given: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
-    """Patches and output gradients, each `[samples, blocks, ...features, height, width]`."""
-    match layer:
-        case nn.Conv2d() if layer.padding_mode == "zeros" and not isinstance(layer.padding, str):
-            blocks = (layer.groups, -1)
-            return unfold(layer, given).unflatten(1, blocks), gradient.unflatten(1, blocks)
-        case nn.Linear():  # [samples, ...tokens, features]
-            given, gradient = (
-                one.reshape(len(one), 1, 1, -1, one.shape[-1]).movedim(-1, 2)
-                for one in (given, gradient)
-            )
-            return given, gradient
-    raise NotApplicable(f"Kronecker factors of {layer} are not known")
+    key = ("kronecker outputs", name)
+    found = [one.evidence(key, need, partial(outputs, one)) for one in sources]
+    return Factors(squares, torch.stack(found).sum(0))
 
 
 def second_moment(values: Tensor) -> Tensor:

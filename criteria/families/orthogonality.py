@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, TypeAlias
+from typing import TypeAlias
 
 from pydantic import Field
 
 from ..errors import NotApplicable
 from ..lazy import Tensor, nn, torch
 from ..options import Options
-from ..training import Rider, Training
+from ..training import Phase, Training
 
 Layer: TypeAlias = "nn.modules.conv._ConvNd | nn.Linear"
 
@@ -31,11 +31,10 @@ class PenaltyOptions(Options):
     """factor of the penalty; the one that Wang and Fu (ICLR 2023) give both."""
 
 
-class KernelOrthogonality(Rider):
+class KernelOrthogonality(Phase):
     """`weight * sum over layers of ||W W^T - I||_F`, of the smaller of both Gram matrices."""
 
-    options_type: ClassVar[type[Options]] = PenaltyOptions
-    options: Any
+    options_type = PenaltyOptions
 
     def attach(self, training: Training) -> None:
         self.layers = layers_of(training.model)
@@ -45,14 +44,13 @@ class KernelOrthogonality(Rider):
         return self.options.weight * torch.stack(distances).sum()
 
 
-class ConvolutionalOrthogonality(Rider):
+class ConvolutionalOrthogonality(Phase):
     """`weight * sum over layers of ||K * K - I||_F`, each kernel convolved with itself.
 
     The first convolution is left out; linear layers and kernels of one pixel count as matrices.
     """
 
-    options_type: ClassVar[type[Options]] = PenaltyOptions
-    options: Any
+    options_type = PenaltyOptions
 
     def attach(self, training: Training) -> None:
         layers = layers_of(training.model)

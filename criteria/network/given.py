@@ -69,7 +69,7 @@ def given(model: nn.Module, example_inputs: Any) -> Given:
     _refuse(model)
     plain = _copied(model)
     layers = {id(one): plain.get_submodule(name) for name, one in model.named_modules()}
-    _bake(plain)
+    bake(plain)
     held = dict([*plain.named_parameters(), *plain.named_buffers()])
     for name, one in held.items():
         if not torch.isfinite(one).all():
@@ -206,7 +206,7 @@ def _copied(model: nn.Module) -> nn.Module:
         raise StructureError(f"the network cannot be copied: {error}") from error
 
 
-def _bake(model: nn.Module) -> None:
+def bake(model: nn.Module) -> None:
     """Put the weights that act in place of those that they are made of."""
     from torch.nn.utils import parametrize, prune
 

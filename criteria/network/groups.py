@@ -9,7 +9,7 @@ from __future__ import annotations
 import traceback
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -59,7 +59,7 @@ def find_structure(
             _refuse_untrusted(items, kept_out, final, partly)
             groups.append(_group(items))
         except _Refused as reason:
-            refused[items[0].name] = str(reason)
+            refused[items[0].member.name] = str(reason)
     recurrent = [name for name, one in model.named_modules() if isinstance(one, nn.RNNBase)]
     refused |= dict.fromkeys(recurrent, "recurrent")
     if not groups:
@@ -74,34 +74,13 @@ class _Item:
     """One entry of a torch-pruning group, without the graph behind it."""
 
     target: nn.Module | nn.Parameter
-    name: str
-    side: Side
-    indices: list[int]
+    member: Member  # whose units are not known yet
     root_indices: list[int | None]
-    prune: Any
-    dim: int
-    blocks: int  # equal ones along this side of the layer
-    heads: int  # blocks of it that leave or stay whole
-    multiplied: bool  # as of `Member`
+    heads: int  # blocks of the layer that leave or stay whole
 
     @property
     def key(self) -> tuple[int, Side]:
-        return id(self.target), self.side
-
-    @property
-    def width(self) -> int:
-        """Channels of this side in the whole layer."""
-        target = self.target
-        if isinstance(target, nn.Parameter):
-            return target.shape[self.dim]
-        sides = ("in", "out") if self.side == "both" else (self.side,)
-        asked = [f"{side}_{unit}" for side in sides for unit in ("channels", "features")]
-        for name in (*asked, "num_features", "num_channels", "num_parameters", "embed_dim"):
-            if hasattr(target, name):
-                return int(getattr(target, name))
-        if isinstance(target, nn.LayerNorm):
-            return target.normalized_shape[-1]
-        return max(self.indices) + 1
+        return id(self.target), self.member.side
 
 
 class _Refused(Exception):
@@ -148,7 +127,7 @@ def _trace(model: nn.Module, example_inputs: Any) -> tuple[list[list[_Item]], se
                 for group, items in groups
                 if _makes_output(graph, group)
                 for item in items
-                if item.side != "in"
+                if item.member.side != "in"
             }
             return [items for _, items in groups], final
     except TooLong as error:
@@ -189,23 +168,25 @@ def _reader(model: nn.Module, graph: Any) -> Callable[[Any], list[_Item]]:
     names = {id(module): name for name, module in model.named_modules()}
     names |= {id(parameter): name for name, parameter in model.named_parameters()}
     tied, whole = _declared(model, "equal_blocks"), _declared(model, "whole_blocks")
-    blocks = _equal_blocks(model) | {layer: (1, count) for layer, count in tied.items()}
 
     def read(dep: Any, indices: list[int], root_indices: list[int | None]) -> _Item:
         target, into = dep.target.module, graph.is_in_channel_pruning_fn(dep.handler)
         out, at = graph.is_out_channel_pruning_fn(dep.handler), id(target)
-        return _Item(
-            target=target,
+        side: Side = "both" if into and out else "out" if out else "in"
+        member = Member(
             name=names[at],
-            side="both" if into and out else "out" if out else "in",
-            indices=indices,
-            root_indices=root_indices,
+            kind=kind_of(target),
+            side=side,
+            indices=torch.tensor(indices, dtype=torch.long),
+            units=torch.empty(0, dtype=torch.long),
+            blocks=tied[at] if out and at in tied else _equal_blocks(target),
+            transposed=bool(getattr(target, "transposed", False)),
+            width=_width(target, side, dep.target.pruning_dim) or max(indices, default=-1) + 1,
             prune=dep.handler,
             dim=dep.target.pruning_dim,
-            blocks=blocks.get(at, (1, 1))[bool(out)],
-            heads=whole.get(at, 1) if out else 1,
             multiplied=out and not into and (at in tied or at in whole),
         )
+        return _Item(target, member, root_indices, whole.get(at, 1) if out else 1)
 
     return lambda group: [
         read(one.dep, list(one.idxs), list(one.root_idxs))
@@ -280,23 +261,29 @@ def _root_first(items: list[_Item], model: nn.Module) -> list[_Item]:
     order = {id(one): at for at, one in enumerate([*model.modules(), *model.parameters()])}
 
     def place(item: _Item) -> tuple[bool, int]:
-        makes = item.side == "out" and kind_of(item.target) in ("conv", "linear")
+        makes = item.member.side == "out" and kind_of(item.target) in ("conv", "linear")
         return (not makes, order[id(item.target)])
 
     return sorted(items, key=place)
 
 
-def _equal_blocks(model: nn.Module) -> dict[int, tuple[int, int]]:
-    """Layers that work in equal blocks: id -> (blocks of the inputs, blocks of the outputs)."""
-    blocks: dict[int, tuple[int, int]] = {}
-    for module in model.modules():
-        if isinstance(module, nn.GroupNorm):
-            blocks[id(module)] = (module.num_groups, module.num_groups)
-        elif isinstance(module, nn.modules.conv._ConvNd):
-            groups = module.groups
-            if groups > 1 and groups != module.out_channels:  # not depthwise
-                blocks[id(module)] = (groups, groups)
-    return blocks
+def _width(target: nn.Module | nn.Parameter, side: Side, dim: int) -> int:
+    """Channels of a side in the whole layer; 0 where it does not say."""
+    if isinstance(target, nn.Parameter):
+        return target.shape[dim]
+    sides = ("in", "out") if side == "both" else (side,)
+    asked = [f"{one}_{unit}" for one in sides for unit in ("channels", "features")]
+    asked += ["num_features", "num_channels", "num_parameters", "embed_dim"]
+    if isinstance(target, nn.LayerNorm):
+        return target.normalized_shape[-1]
+    return next((int(getattr(target, name)) for name in asked if hasattr(target, name)), 0)
+
+
+def _equal_blocks(target: nn.Module | nn.Parameter) -> int:
+    """Equal blocks that a layer works in, on both sides; a depthwise one has none."""
+    if isinstance(target, nn.modules.conv._ConvNd) and target.groups != target.out_channels:
+        return target.groups
+    return target.num_groups if isinstance(target, nn.GroupNorm) else 1
 
 
 def _declared(model: nn.Module, what: str) -> dict[int, int]:
@@ -312,19 +299,26 @@ def _said(model: nn.Module, what: str) -> list[Any]:
 
 def _partly_covered(raw: list[list[_Item]]) -> set[tuple[int, Side]]:
     """Layer sides that all groups together reach only in part, or twice."""
-    reached: dict[tuple[int, Side], list[int]] = {}
-    widths: dict[tuple[int, Side], int] = {}
+    reached: dict[tuple[int, Side], list[Member]] = {}
     for item in (item for items in raw for item in items):
-        reached.setdefault(item.key, []).extend(item.indices)
-        widths[item.key] = item.width
-    return {key for key, seen in reached.items() if sorted(seen) != list(range(widths[key]))}
+        reached.setdefault(item.key, []).append(item.member)
+    return {
+        key
+        for key, members in reached.items()
+        if not _are_all(torch.cat([one.indices for one in members]), members[-1].width)
+    }
+
+
+def _are_all(indices: Tensor, width: int) -> bool:
+    """Whether these are all channels of a side of that width, each once."""
+    return torch.equal(indices.sort().values, torch.arange(width))
 
 
 def _refuse_untrusted(
     items: list[_Item], kept_out: set[int], final: set[int], partly: set[tuple[int, Side]]
 ) -> None:
     for item in items:
-        name, made = item.name, item.side != "in"
+        name, side, made = item.member.name, item.member.side, item.member.side != "in"
         if id(item.target) in kept_out and made:
             raise _Refused(f"{name} is ignored")
         if id(item.target) in final and made:
@@ -333,13 +327,14 @@ def _refuse_untrusted(
             raise _Refused(f"{name} is an opaque nn.MultiheadAttention")
         if item.key in partly:
             raise _Refused(
-                f"only a part of the {item.side} channels of {name} was traced (a padded shortcut?)"
+                f"only a part of the {side} channels of {name} was traced (a padded shortcut?)"
             )
         if None in item.root_indices:
             raise _Refused(f"some channels of {name} have no root channel")
-        if max(item.root_indices, default=0) >= len(items[0].indices):  # type: ignore[type-var, operator]
-            root = "it" if name == items[0].name else items[0].name
-            raise _Refused(f"{name} is coupled to more channels than {root} makes")
+        root = items[0].member
+        if max(item.root_indices, default=0) >= len(root.indices):  # type: ignore[type-var, operator]
+            maker = "it" if name == root.name else root.name
+            raise _Refused(f"{name} is coupled to more channels than {maker} makes")
 
 
 def _group(items: list[_Item]) -> Group:
@@ -350,23 +345,9 @@ def _group(items: list[_Item]) -> Group:
         owner = unit_of[torch.tensor(item.root_indices)]
         shares = owner.bincount(minlength=units).unique()
         if not torch.equal(shares, torch.tensor([len(owner) // units])):
-            raise _Refused(f"{item.name} holds unequal shares of its channels")
-        members.append(
-            Member(
-                name=item.name,
-                kind=kind_of(item.target),
-                side=item.side,
-                indices=torch.tensor(item.indices),
-                units=owner,
-                blocks=item.blocks,
-                transposed=bool(getattr(item.target, "transposed", False)),
-                width=item.width,
-                prune=item.prune,
-                dim=item.dim,
-                multiplied=item.multiplied,
-            )
-        )
-    return Group(items[0].name, units, tuple(members))
+            raise _Refused(f"{item.member.name} holds unequal shares of its channels")
+        members.append(replace(item.member, units=owner))
+    return Group(members[0].name, units, tuple(members))
 
 
 def _tie(items: list[_Item]) -> Tensor:
@@ -374,15 +355,14 @@ def _tie(items: list[_Item]) -> Tensor:
 
     So are all channels of a block that leaves or stays as a whole.
     """
-    unit = torch.arange(len(items[0].indices))
+    unit = torch.arange(len(items[0].member.indices))
     for item in items:
-        if item.blocks == item.heads == 1:
+        blocks, at, width = item.member.blocks, item.member.indices, item.member.width
+        if blocks == item.heads == 1:
             continue
-        width = item.width
-        if sorted(item.indices) != list(range(width)):
-            raise _Refused(f"the blocks of {item.name} reach beyond this group")
-        at = torch.tensor(item.indices)
-        tie = at // (width // item.heads) if item.heads > 1 else at % (width // item.blocks)
+        if not _are_all(at, width):
+            raise _Refused(f"the blocks of {item.member.name} reach beyond this group")
+        tie = at // (width // item.heads) if item.heads > 1 else at % (width // blocks)
         owner = torch.tensor(item.root_indices)
         for one in tie.unique():  # the few positions or blocks; joins classes of channels
             tied = unit[owner[tie == one]].unique()

@@ -89,18 +89,14 @@ class Member:
 
         A flattened convolution has one entry a feature here, and one row a channel in `view`.
         """
-        if self.kind == "parameter":
-            return tensors[self.name].movedim(self.dim, 0)[self.indices].flatten(1)
-        weight = tensors.get(f"{self.name}.weight")
-        if weight is None:  # a layer without parameters
+        rows = [
+            # Most layers: all channels, in order.
+            (by_channel if self._whole and len(at) == 1 else by_channel[at]).reshape(len(at[0]), -1)
+            for by_channel, at in self._places(tensors, self.indices, bias=bias)
+        ]
+        if not rows:  # a layer without parameters
             return next(iter(tensors.values())).new_zeros(len(self.indices), 0)
-        by_channel, at = self._located(weight, self.indices)
-        whole = self._whole and len(at) == 1  # most layers: all channels, in order
-        rows = (by_channel if whole else by_channel[at]).reshape(len(self.indices), -1)
-        offset = tensors.get(f"{self.name}.bias")
-        if bias and offset is not None and self.side != "in":
-            rows = torch.cat([rows, offset[self.indices, None]], dim=1)
-        return rows
+        return rows[0] if len(rows) == 1 else torch.cat(rows, dim=1)
 
     def per_unit(self, entries: Tensor) -> Tensor:
         """`[..., entries]` to `[..., units]`: the sum over the entries of each unit."""
@@ -146,14 +142,6 @@ class Member:
         """Set this member's share of the given units to zero, in place, biases included."""
         for by_channel, at in self._places(tensors, self.indices[torch.isin(self.units, units)]):
             by_channel[at] = 0
-
-    def scale_(self, tensors: Mapping[str, Tensor], factors: Tensor) -> None:
-        """Multiply this member's share of each unit by its factor, `[units]`, biases included."""
-        channels = factors.new_ones(self.width)
-        channels[self.indices] = factors[self.units]
-        for by_channel, at in self._places(tensors, self.indices):
-            leading, rest = by_channel.shape[: len(at)], by_channel.shape[len(at) :]
-            by_channel.mul_(channels.reshape(*leading, *(1 for _ in rest)))
 
     def write_(self, tensors: Mapping[str, Tensor], values: Tensor, *, bias: bool = False) -> None:
         """Put `[units, elements]` back to where `view` took them from."""

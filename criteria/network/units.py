@@ -51,11 +51,6 @@ class Units:
         """`[units, elements]`: all makers' blocks and biases side by side, of any such tensors."""
         return torch.cat([one.view(tensors, bias=True) for one in self.members], dim=1)
 
-    def scale_(self, tensors: Mapping[str, Tensor], factors: Tensor) -> None:
-        """Multiply each unit's entries by its factor, `[units]`, in place."""
-        for member in self.members:
-            member.scale_(tensors, factors)
-
     def zero_(self, units: Tensor) -> None:
         """Make these units zero wherever they are made, so that cutting them changes nothing."""
         tensors = self.tensors()

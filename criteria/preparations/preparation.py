@@ -1,15 +1,13 @@
 """What a preparation is: a rider on more training of the dense network, before it is scored."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from ..network.member import Group
-from ..options import NoOptions, Options
-from ..phases import Kind
-from ..training import Rider
+from ..training import Phase
 
 
-class Preparation(Rider):
+class Preparation(Phase):
     """Base of all preparations; the network keeps its shape, and no budget is known yet.
 
     Example:
@@ -19,6 +17,7 @@ class Preparation(Rider):
         ...     def loss_term(self, step):
         ...         return 0.5 * sum(one.square().sum() for one in self.scales)
         >>> import torch
+        >>> from criteria.options import NoOptions
         >>> from criteria.training import Training
         >>> network = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1), torch.nn.BatchNorm2d(2))
         >>> optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
@@ -28,10 +27,8 @@ class Preparation(Rider):
         1.0
     """
 
-    kind: ClassVar[Kind] = "preparation"
-    options_type: ClassVar[type[Options]] = NoOptions
-    name: ClassVar[str]
+    kind = "preparation"
 
     def __init__(self, options: Any, groups: Sequence[Group]) -> None:
-        self.options = options
+        super().__init__(options)
         self.groups = groups

@@ -32,8 +32,8 @@ class _Rounds(Procedure):
     resumed = ("controller", "_round", "_releases", "_met")
 
     def attach(self, training: Training) -> None:
+        super().attach(training)
         self.check_length(training.steps)
-        self._steps, self._model = training.steps, training.model
         units = [Units(training.model, group) for group in self.ground.groups]
         self.controller = DecayController(units, self.options, training)
         self._round = self._releases = 0
@@ -71,15 +71,20 @@ class _Rounds(Procedure):
                 self._met = True
                 return
             self._round += 1
-            one_more = self._steps - taken >= 2 * (self.options.steps - 1)
+            one_more = self.training.steps - taken >= 2 * (self.options.steps - 1)
             self.controller.rectifying = self._round < self.rounds or one_more
             self.controller.begin(self._next(self.removed()), at_once=True)
 
     def _next(self, gone: Removed) -> Removed:
-        """Units of this round: of lowest score on the network so far, those on cool-down last."""
+        """Units of this round: of lowest score on the network so far, those on cool-down last.
+
+        Where units are doomed already, these are the first; others follow released ones.
+        """
+        if self._round == 1 and self.ground.doomed is not None:
+            return self.ground.doomed
         share = min(self._round / self.rounds, 1.0)
         resting = self.controller.entries.listed(self.controller.resting)
-        pairs = zip(self.ground.score(self._model, gone), resting, strict=True)
+        pairs = zip(self.ground.score(self.training.model, gone), resting, strict=True)
         scores = [values.index_fill(0, rest, torch.inf) for values, rest in pairs]
         chosen = lowest(self.ground, scores, 1 - (1 - self.ground.budget) * share)
         return [one[~torch.isin(one, left)] for one, left in zip(chosen, gone, strict=True)]
@@ -110,12 +115,6 @@ class Decay(_Rounds):
     @classmethod
     def rescores(cls, options: DecayOptions) -> bool:
         return options.rectify is not None  # others go in the place of released units
-
-    def _next(self, gone: Removed) -> Removed:
-        if self._round > 1:  # in place of released ones
-            return super()._next(gone)
-        assert self.ground.doomed is not None
-        return self.ground.doomed
 
 
 class StagedOptions(DecayOptions):

@@ -103,14 +103,8 @@ class DecayController:
             StructureError: a unit decays already or is gone.
         """
         new = self.entries.chosen(which)
-        twice = new & (self.decaying | self.gone)
-        if twice.any():
-            at = int(twice.nonzero()[0])
-            state = "is gone" if self.gone[at] else "decays already"
-            raise StructureError(
-                f"{int(twice.sum())} of the units to decay overlap with earlier ones: the first, "
-                f"of group {int(self._group[at])}, {state}"
-            )
+        if twice := int((new & (self.decaying | self.gone)).sum()):
+            raise StructureError(f"{twice} of the units to decay are decaying already, or gone")
         self.decaying |= new
         self._taken[new] = 0
         self._seen[:, :, new] = torch.nan

@@ -51,13 +51,12 @@ class Dhspg(Procedure):
     options: DhspgProcedureOptions
 
     def attach(self, training: Training) -> None:
+        super().attach(training)
         self.check_length(training.steps)
-        self._training = training
         self._start = self._start_of(training.steps)
-        decay = self._decay
-        self._units = [Units(training.model, group) for group in self.ground.groups]
-        self.controller = DecayController(self._units, decay, training)
-        self._tensors, self._entries = self._units[0].tensors, self.controller.entries
+        units = [Units(training.model, group) for group in self.ground.groups]
+        self.controller = DecayController(units, self._decay, training)
+        self._tensors, self._entries = units[0].tensors, self.controller.entries
         self._redundant = torch.zeros(self._entries.units, dtype=torch.bool)
         self._forced = torch.zeros_like(self._redundant)
         self._met = False
@@ -82,7 +81,7 @@ class Dhspg(Procedure):
     def rate(self, step: int) -> float | None:
         """The first hook of a step: units are chosen before the network is used in it."""
         if step == self._start:
-            scores = self.ground.score(self._training.model, self.ground.nothing())
+            scores = self.ground.score(self.training.model, self.ground.nothing())
             strict = self.ground.budget * (1 - self.options.tolerance)
             self._redundant = self._entries.chosen(self.ground.select(scores, strict))
         return None
@@ -97,7 +96,7 @@ class Dhspg(Procedure):
         self._pushed = mask, entries, entries.take(self._tensors())
 
     def after_step(self, step: int) -> None:
-        if self._pushed[0].any() and self._training.learning_rate > 0:
+        if self._pushed[0].any() and self.training.learning_rate > 0:
             self._push(*self._pushed)
         self.controller.after_step()
         gone = self.controller.gone
@@ -105,7 +104,7 @@ class Dhspg(Procedure):
 
     def _push(self, pushed: Tensor, entries: Entries, before: list[Tensor]) -> None:
         """Penalty and half-space test, of x before the step s = -learning rate times g."""
-        rate, tensors = self._training.learning_rate, self._tensors()
+        rate, tensors = self.training.learning_rate, self._tensors()
         after = entries.take(tensors)
         steps = [now - x for now, x in zip(after, before, strict=True)]
 
@@ -133,16 +132,18 @@ class Dhspg(Procedure):
         Where the redundant are too coarse to meet it, finer units go as well.
         """
         gone = self.controller.gone
-        if self._meets(gone):
-            return
+        if not self._meets(gone):
+            self._force()
+        super().at_end()
+
+    def _force(self) -> None:
+        gone = self.controller.gone
         norms = self._entries.norms(self._tensors()).norm(dim=0).cpu()
         later = (~self.controller.decaying).to(norms) + (~self._redundant).to(norms)
         last = norms + 2 * norms.max() * later
-        scores = last.masked_fill(gone, -torch.inf).split([len(one) for one in self._units])
+        scores = last.masked_fill(gone, -torch.inf).split(self._entries.sizes)
         chosen = self.ground.select(scores, self.ground.budget)
         self._forced = self._entries.chosen(chosen) & ~gone
-        for units, mine in zip(self._units, self._entries.listed(self._forced), strict=True):
-            units.zero_(mine)
 
     @property
     def _leaving(self) -> Tensor:

@@ -126,7 +126,7 @@ class Gates(Procedure):
     def attach(self, training: Training) -> None:
         from ..families.gate_norm import GateNorm
 
-        self._training = training
+        super().attach(training)
         model = training.model
         self._beats = beats(self.options, training.steps)
         self._ends = [one.end for one in self._beats]
@@ -160,7 +160,7 @@ class Gates(Procedure):
             for parameter in self._filters.values():
                 parameter.grad = None
         if beat.is_tick and step == beat.start:
-            for name, momentum in self._training.momenta().items():
+            for name, momentum in self.training.momenta().items():
                 if name in self._filters:
                     momentum.zero_()
         if self._decay is not None:
@@ -190,7 +190,7 @@ class Gates(Procedure):
                 f"budget is {budget:.1%}; give the recipe more epochs and raise cycles, or raise "
                 f"per_tick = {self.options.per_tick} (null takes equal shares of the cost)"
             )
-        close_gates(self._training.model)
+        close_gates(self.training.model)
 
     def removed(self) -> Removed:
         return self._removed
@@ -221,7 +221,7 @@ class Gates(Procedure):
         """Some units leave, or begin to."""
         from ..families.gate_norm import close_gates
 
-        plain = close_gates(copy.deepcopy(self._training.model))  # for any criterion
+        plain = close_gates(copy.deepcopy(self.training.model))  # for any criterion
         scores = self.ground.score(plain, self._removed)
         if self._decay is None:
             self._close(joined(self._removed, self._lowest(scores, self._removed, tick)))
@@ -263,7 +263,7 @@ class Gates(Procedure):
         self._done = not fading and self.ground.share(removed) <= self.ground.budget + ROUNDING
         for units, gone in zip(self._units, removed, strict=True):
             units.zero_(gone)
-        self._held = doomed_entries(self._training.model, self.ground.groups, removed)
+        self._held = doomed_entries(self.training.model, self.ground.groups, removed)
 
 
 def _flags(scores: Sequence[Tensor], units: Removed) -> list[Tensor]:

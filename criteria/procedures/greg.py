@@ -12,7 +12,6 @@ from ..phases import register_phase
 from ..training import Training
 from .growth import GrowingPenalty, GrowthOptions, Ramp
 from .leaving import DoomedEntries
-from .procedure import Removed
 
 CITE = "Wang et al., ICLR 2021 (Neural Pruning via Growing Regularization), arXiv 2012.09243"
 
@@ -101,9 +100,6 @@ class Greg2(Greg):
         super().attach(training)
         self.picking = self.ramps(training.steps)[0]
         self.picked = False
-
-    def first(self) -> Removed:
-        return [torch.arange(group.units) for group in self.ground.groups]
 
     def ramps(self, steps: int) -> list[Ramp]:
         options = self.options

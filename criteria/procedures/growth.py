@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from pydantic import Field, ValidationInfo, field_validator
 
 from ..errors import OptionError
-from ..lazy import nn
+from ..lazy import nn, torch
 from ..network.member import kind_of
 from ..network.units import Units
 from ..options import Options
@@ -125,14 +125,17 @@ class GrowingPenalty(Procedure):
     growth: ClassVar[float] = 10 / 11  # share of the steps, where the options give no other
 
     def attach(self, training: Training) -> None:
-        self.training = training
+        super().attach(training)
         self.order = ForwardOrder(training.model)
         self.check_length(training.steps)
         self.ramp = self.ramps(training.steps)[-1]
         self.stable = self.ramp.end  # the first step of the stabilising phase
         self._taken = 0
         self._zero_every()
-        self.doom(self.first())
+        doomed = self.ground.doomed
+        if doomed is None:  # until some are picked
+            doomed = [torch.arange(group.units) for group in self.ground.groups]
+        self.doom(doomed)
 
     def check_length(self, steps: int) -> None:
         """Raises OptionError where nothing is left to stabilise in."""
@@ -143,11 +146,6 @@ class GrowingPenalty(Procedure):
                 f"has {steps}, and {wanted or 'some'} must be left to stabilise; train longer, or "
                 "lower growth or update_every, or raise delta"
             )
-
-    def first(self) -> Removed:
-        """The units that are penalised from the first step."""
-        assert self.ground.doomed is not None  # as `follows` promises
-        return self.ground.doomed
 
     def ramps(self, steps: int) -> list[Ramp]:
         """One after the other, of a training of so many steps."""
@@ -215,10 +213,6 @@ class GrowingPenalty(Procedure):
         """Cut off padded shortcuts, which have nothing that could decay."""
         for group, gone in zip(self.ground.groups, self._units, strict=True):
             Units(self.training.model, group).silence(gone)
-
-    def at_end(self) -> None:
-        for group, gone in zip(self.ground.groups, self._units, strict=True):
-            Units(self.training.model, group).zero_(gone)
 
     def removed(self) -> Removed:
         return self._units

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..lazy import Tensor, nn, torch
 from ..network.member import Group
-from ..network.units import Units
+from ..network.units import makers
 
 _NORMS = ("batchnorm", "layernorm")
 
@@ -46,11 +46,9 @@ def doomed_entries(
     kept = {name: torch.ones_like(one.data) for name, one in parameters.items()}
     norms = set()
     for group, gone in zip(groups, units, strict=True):
-        makers = Units(model, group)
-        factors = torch.ones(group.units, device=next(iter(kept.values())).device)
-        factors[gone] = 0
-        makers.scale_(kept, factors)
-        norms |= {member.name for member in makers.members if member.kind in _NORMS}
+        for member in makers(group):
+            member.zero_(kept, gone)
+            norms |= {member.name} if member.kind in _NORMS else set()
     return [
         DoomedEntries(name, parameters[name], 1 - mask, name.rpartition(".")[0] in norms)
         for name, mask in kept.items()

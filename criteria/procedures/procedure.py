@@ -8,9 +8,8 @@ from typing import Any, ClassVar
 
 from ..lazy import Tensor, nn, torch
 from ..network.member import Group
-from ..options import NoOptions, Options
-from ..phases import Kind
-from ..training import Rider
+from ..network.units import Units
+from ..training import Phase, Training
 
 Removed = list[Tensor]  # of each group, the units that leave, ascending
 
@@ -45,36 +44,29 @@ class Ground:
         return [torch.empty(0, dtype=torch.long) for _ in self.groups]
 
 
-class Procedure(Rider):
+class Procedure(Phase):
     """Base of all procedures.
 
-    A subclass overrides hooks of `Rider` and `removed`. When `at_end` has run, all makers of the
-    removed units (`criteria.network.units`) are zero, so that cutting them out changes nothing.
+    A subclass overrides hooks of `Rider`, calling those that it finds here, and `removed`. When
+    `at_end` has run, all makers of the removed units (`criteria.network.units`) are zero, so that
+    cutting them out changes nothing.
 
     Example:
-        >>> from criteria.network.units import Units
         >>> class AtTheEnd(Procedure):
         ...     follows = True
-        ...     def attach(self, training):
-        ...         self.model = training.model
-        ...     def at_end(self):
-        ...         for group, units in zip(self.ground.groups, self.removed()):
-        ...             Units(self.model, group).zero_(units)
         ...     def removed(self):
         ...         return self.ground.doomed
-        >>> AtTheEnd.rescores(NoOptions())
+        >>> AtTheEnd.rescores(None)
         False
     """
 
-    kind: ClassVar[Kind] = "procedure"
-    options_type: ClassVar[type[Options]] = NoOptions
-    name: ClassVar[str]
+    kind = "procedure"
     # Whether it takes `Ground.doomed`; else it scores and selects on its way.
     follows: ClassVar[bool]
     own_rate: ClassVar[bool] = False  # whether its `rate` stands in for the recipe's schedule
 
     def __init__(self, options: Any, ground: Ground) -> None:
-        self.options = options
+        super().__init__(options)
         self.ground = ground
 
     @classmethod
@@ -88,6 +80,13 @@ class Procedure(Rider):
         Raises:
             CriteriaError: it is too short; says how long it would have to be.
         """
+
+    def attach(self, training: Training) -> None:
+        self.training = training
+
+    def at_end(self) -> None:
+        for group, gone in zip(self.ground.groups, self.removed(), strict=True):
+            Units(self.training.model, group).zero_(gone)
 
     def removed(self) -> Removed:
         """What leaves, once training has ended."""

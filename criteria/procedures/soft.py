@@ -7,10 +7,9 @@ from pydantic import Field
 
 from ..lazy import Tensor, torch
 from ..network.member import Group, Member
-from ..network.units import Units, makers
+from ..network.units import makers
 from ..options import Options
 from ..phases import register_phase
-from ..training import Training
 from .gradual import lowest
 from .procedure import Ground, Procedure, Removed
 
@@ -48,14 +47,11 @@ class Soft(Procedure):
         self._revived = 0
         self._lost = [torch.empty(0) for _ in self._normalized]
 
-    def attach(self, training: Training) -> None:
-        self._training = training
-
     def after_epoch(self, epoch: int) -> None:
-        done = (epoch + 1) * self._training.steps_per_epoch / self._training.steps
+        done = (epoch + 1) * self.training.steps_per_epoch / self.training.steps
         if (epoch + 1) % self.options.every and done < 1:
             return
-        model, ground = self._training.model, self.ground
+        model, ground = self.training.model, self.ground
         scores = ground.score(model, ground.nothing())
         ahead = 1 - self._growth(done)
         chosen = lowest(ground, scores, ground.budget + (1 - ground.budget) * ahead)
@@ -97,7 +93,7 @@ class Soft(Procedure):
         """
         if self.options.restart == "raw" or not any(map(len, self._lost)):
             return
-        model = self._training.model
+        model = self.training.model
         tensors = {name: one.data for name, one in model.named_parameters()}
         gradients = {
             name: one.grad for name, one in model.named_parameters() if one.grad is not None
@@ -106,7 +102,8 @@ class Soft(Procedure):
             if f"{member.name}.weight" not in gradients:
                 continue
             left = (member.view(tensors).norm(dim=1) / lost).square() + EPS
-            member.scale_(gradients, torch.where(lost > 0, left.clamp(max=1).sqrt(), 1.0))
+            factors = torch.where(lost > 0, left.clamp(max=1).sqrt(), 1.0)[:, None]
+            member.write_(gradients, factors * member.view(gradients, bias=True), bias=True)
 
     def _growth(self, done: float) -> float:
         """Share of what has to leave, after a share of the training."""
@@ -114,10 +111,6 @@ class Soft(Procedure):
             return 1.0
         # a exp(-k t) + b through (0, 0), (1/8, 3/4), (1, 1); exp(-k / 8) = 1/4 up to 2e-5.
         return (1 - 4 ** (-8 * min(done, 1.0))) / (1 - 4**-8)
-
-    def at_end(self) -> None:
-        for group, gone in zip(self.ground.groups, self._removed, strict=True):
-            Units(self._training.model, group).zero_(gone)
 
     def removed(self) -> Removed:
         return self._removed

@@ -16,8 +16,6 @@ from .leaving import DoomedEntries
 from .procedure import Removed
 
 Layers = Literal["inner", "all"]
-Scheme = Literal["v5", "v5_2"]
-MeanOver = Literal["all", "masked", "none"]
 
 
 class TppOptions(GrowthOptions):
@@ -30,10 +28,10 @@ class TppOptions(GrowthOptions):
     layers: Layers = "inner"
     """with a Gram term. inner: those whose channels no other layer adds to, as published. all: the
     layers of coupled groups also, each on its own."""
-    scheme: Scheme = "v5"
+    scheme: Literal["v5", "v5_2"] = "v5"
     """v5, what was published: entries of kept pairs are free. v5_2, the code's ablation: all pairs
     go to zero, and the norms of kept filters to one."""
-    mean_over: MeanOver = "all"
+    mean_over: Literal["all", "masked", "none"] = "all"
     """what the sum of squares is divided by: all entries, as the code does; those that v5 masks in;
     or nothing, the paper's form together with strength 0.5 times its own."""
     weight_term: bool = True

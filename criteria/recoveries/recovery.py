@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from ..lazy import Tensor, nn, torch
 from ..network.member import Group
-from ..options import NoOptions, Options
-from ..phases import Kind
-from ..training import Rider
+from ..training import Phase
 
 
-class Recovery(Rider):
+class Recovery(Phase):
     """Base of all recoveries that are more than training the pruned network.
 
     Example:
@@ -27,12 +25,10 @@ class Recovery(Rider):
         True
     """
 
-    kind: ClassVar[Kind] = "recovery"
-    options_type: ClassVar[type[Options]] = NoOptions
-    name: ClassVar[str]
+    kind = "recovery"
 
     def __init__(self, options: Any, generator: torch.Generator) -> None:
-        self.options = options
+        super().__init__(options)
         self.generator = generator
 
     def network(

@@ -30,20 +30,15 @@ class DhspgSaliency(Criterion):
     options_type = DhspgOptions
     sides = ("out", "both")  # what makes a unit; consumers are not part of it
 
-    def begin(self) -> None:
-        self._weights: Mapping[str, Tensor] = {}
-        self._gradients: dict[str, Tensor] = {}
-
     def observe(self, batch: Batch) -> None:
         self._weights = batch.weights
         for name, one in batch.gradients.items():
-            share = one.double() * batch.size
-            self._gradients[name] = self._gradients.get(name, 0) + share
+            self.add(name, one.double() * batch.size)
 
     def scores(self) -> list[Tensor]:
         angles, sizes = [], []
         for group in self.groups:
-            x, g = self._rows(group, self._weights), self._rows(group, self._gradients)
+            x, g = self._rows(group, self._weights), self._rows(group, self._sums)
             g = g / self.images + self.options.weight_decay * x
             angles.append(torch.cosine_similarity(x, g, dim=1, eps=1e-30))
             sizes.append(x.norm(dim=1) / x.shape[1])

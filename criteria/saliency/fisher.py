@@ -56,17 +56,15 @@ class GroupFisher(Criterion):
     sides = ("in", "both")  # what reads the channel through its weights
 
     def begin(self) -> None:
-        self._squares = [torch.zeros(one.units, dtype=torch.float64) for one in self.groups]
         self._costs: list[int] = []
 
     def observe(self, batch: Batch) -> None:
         self._costs = self._costs or [self._cost(batch, group) for group in self.groups]
-        for at, group in enumerate(self.groups):
+        for group in self.groups:
             gates = [gate_gradients(batch, one) for one in group.members if self.counts(one)]
             if not gates:
                 raise NotApplicable(f"{self.name} finds no consumer in the group of {group.root}")
-            squares = torch.stack(gates).sum(0).double().square().sum(0)
-            self._squares[at] = self._squares[at].to(squares.device) + squares
+            self.add(group, torch.stack(gates).sum(0).double().square().sum(0))
 
     def _cost(self, batch: Batch, group: Group) -> int:
         """Cost of one unit, for one sample."""
@@ -84,8 +82,8 @@ class GroupFisher(Criterion):
 
     def scores(self) -> list[Tensor]:
         return [
-            normalize(squares / (2 * self.images * cost), self.options.normalizer)
-            for squares, cost in zip(self._squares, self._costs, strict=True)
+            normalize(self._sums[group] / (2 * self.images * cost), self.options.normalizer)
+            for group, cost in zip(self.groups, self._costs, strict=True)
         ]
 
 

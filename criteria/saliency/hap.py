@@ -7,7 +7,7 @@ from pydantic import Field
 from ..criterion import Criterion
 from ..errors import NotApplicable
 from ..evidence.batch import PARTS, Batch
-from ..evidence.curvature import GradientGraph, residual_of
+from ..evidence.curvature import GradientGraph
 from ..evidence.needs import Need
 from ..lazy import Tensor, torch
 from ..registry import register
@@ -82,11 +82,7 @@ class Hap(Criterion):
         """Estimated diagonal of the Hessian without Gauss-Newton, of these weights."""
         if not names:
             return {}
-        graph = batch.evidence(
-            "residual graph",
-            Need.CURVATURE,
-            lambda: GradientGraph.of(batch.model, batch.images, residual_of(batch.loss_of)),
-        )
+        graph = batch.gradient_graph(residual=True)
         rest = {name: torch.zeros_like(batch.weights[name]) for name in names}
         for name in names * self.options.probes:
             drawn = torch.randint(2, rest[name].shape, generator=self.generator)  # on the CPU

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import model_validator
 
 from ..evidence.batch import Batch
-from ..evidence.curvature import Function, hessian_times_weights, layer_parameters, residual_of
+from ..evidence.curvature import layer_parameters
 from ..evidence.needs import Need
 from ..lazy import Tensor
 from ..network.member import Member
@@ -27,6 +27,7 @@ class CurvatureScores(SignedScores):
     """What both have in common."""
 
     options_type = CurvatureOptions
+    residual = False  # whether Gauss-Newton is left out
 
     def counts(self, member: Member) -> bool:
         return member.scored if self.options.norms else super().counts(member)
@@ -34,16 +35,12 @@ class CurvatureScores(SignedScores):
     def magnitude_unit(self, batch: Batch) -> float:
         return max(float(one.abs().max()) for one in batch.weights.values())
 
-    def product(self, batch: Batch, loss: Function) -> Mapping[str, Tensor]:
-        """The Hessian of a loss, which goes by the criterion's name, times the direction."""
-        layers = self.options.direction == "layers"
-        return batch.evidence(
-            (self.name, layers),
-            Need.CURVATURE,
-            lambda: hessian_times_weights(
-                batch.model, batch.images, loss, layer_parameters(batch.model) if layers else None
-            ),
-        )
+    def derivative(self, batch: Batch) -> Mapping[str, Tensor]:
+        """The Hessian of the loss, or of its residual, times the direction."""
+        if self.options.direction == "all":
+            return batch.hessian_product(residual=self.residual)
+        layers = {name: batch.weights[name] for name in layer_parameters(batch.model)}
+        return batch.hessian_product(layers, residual=self.residual)
 
 
 class HvpOptions(CurvatureOptions):
@@ -78,11 +75,7 @@ class Hvp(CurvatureScores):
         return Need.GRADIENTS if options.order == 1 else cls.needs
 
     def derivative(self, batch: Batch) -> Mapping[str, Tensor]:
-        if self.options.order == 1:
-            return batch.gradients
-        if self.options.direction == "all":
-            return batch.hessian_product()
-        return self.product(batch, batch.loss_of)
+        return batch.gradients if self.options.order == 1 else super().derivative(batch)
 
 
 @register(
@@ -94,5 +87,4 @@ class Hvp(CurvatureScores):
 class HvpResidual(CurvatureScores):
     """theta * (S theta), S the Hessian of <dL/dz, z> with dL/dz frozen: H without Gauss-Newton."""
 
-    def derivative(self, batch: Batch) -> Mapping[str, Tensor]:
-        return self.product(batch, residual_of(batch.loss_of))
+    residual = True

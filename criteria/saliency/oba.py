@@ -121,17 +121,16 @@ class Oba(SignedScores):
     options_type = ObaOptions
 
     def derivative(self, batch: Batch) -> Mapping[str, Tensor]:
-        from ..evidence.coupling import Coupling, coupling_of
+        from ..evidence.coupling import coupling_of
 
-        parts: Coupling = batch.evidence(
+        parts: Mapping[str, Mapping[str, Tensor]] = batch.evidence(
             ("series", self.options.direction),
             Need.CURVATURE,
             lambda: coupling_of(
                 batch.model, batch.images, batch.loss_of, norms=self.options.direction == "all"
             ),
         )
-        found: Mapping[str, Tensor] = getattr(parts, self.options.parts)
-        return found
+        return parts[self.options.parts]
 
     def magnitude_unit(self, batch: Batch) -> float:
         return 1.0

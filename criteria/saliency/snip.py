@@ -3,7 +3,7 @@
 from ..criterion import Criterion, MemberOptions
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
-from ..lazy import Tensor, torch
+from ..lazy import Tensor
 from ..network.member import Member
 from ..options import BatchNormMode
 from ..registry import register
@@ -22,19 +22,15 @@ class Snip(Criterion):
     options_type = SnipOptions
     kinds = ("conv", "linear")
 
-    def begin(self) -> None:
-        self._products: dict[str, Tensor] = {}
-
     def observe(self, batch: Batch) -> None:
         """The gradient is of the mean loss of all images, so products add up before the abs."""
         seen = batch if self.options.bn_mode == "eval" else batch.batch_norm
         for name, products in seen.products.items():
             if name.endswith("weight") and products.dim() > 1:  # connections, no norm's scale
-                share = products.double() * batch.size
-                self._products[name] = self._products.get(name, torch.zeros_like(share)) + share
+                self.add(name, products.double() * batch.size)
 
     def scores(self) -> list[Tensor]:
-        self._sensitivity = {name: one.abs() for name, one in self._products.items()}
+        self._sensitivity = {name: one.abs() for name, one in self._sums.items()}
         self._total = sum(float(one.sum()) for one in self._sensitivity.values()) or 1.0
         return super().scores()
 

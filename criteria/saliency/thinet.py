@@ -10,9 +10,9 @@ from pydantic import Field
 from ..errors import NotApplicable
 from ..evidence.batch import Batch
 from ..evidence.needs import Need
-from ..evidence.samples import unfold
+from ..evidence.samples import patches
 from ..families.activations import ActivationCriterion
-from ..lazy import Tensor, functional, nn, torch
+from ..lazy import Tensor, functional, torch
 from ..network.member import Group, Member
 from ..options import Options
 from ..registry import register
@@ -57,7 +57,9 @@ class Thinet(ActivationCriterion):
     def _parts(self, batch: Batch, member: Member) -> Iterator[Tensor]:
         """`[samples * positions, units]`, by filter: what each unit adds to outputs drawn."""
         layer = batch.model.get_submodule(member.name)
-        seen, weight = _patches(layer, batch.layer_input(member.name))
+        seen = patches(layer, batch.layer_input(member.name))
+        weight = layer.get_parameter("weight").detach()
+        weight = weight.reshape(*weight.shape[:2], *seen.shape[2:4])
         blocks = getattr(layer, "groups", 1)
         draw = torch.Generator().manual_seed(self.seed)
 
@@ -70,30 +72,14 @@ class Thinet(ActivationCriterion):
         dealt = torch.cat([torch.randperm(len(weight), generator=draw) for _ in range(rounds)])
         sample = torch.arange(batch.size, device=seen.device)
         sample = sample.repeat_interleave(self.options.positions)
-        patches = seen[sample, :, :, :, rows, columns].double()  # [drawn, in, kernel, kernel]
-        patches = patches.unflatten(1, (blocks, -1))
+        places = seen[sample, :, :, :, rows, columns].double()  # [drawn, in, kernel, kernel]
+        places = places.unflatten(1, (blocks, -1))
         for filters in dealt[: count * each].reshape(count, each).T.to(seen.device):
-            products = (patches * weight[filters, None].double()).sum((3, 4))
+            products = (places * weight[filters, None].double()).sum((3, 4))
             # A filter of a grouped convolution sees its own block of the inputs, and no other.
             sees = functional.one_hot(filters // (len(weight) // blocks), blocks)
             parts = (products * sees[..., None]).flatten(1)
             yield member.per_unit(parts[:, member.indices])
-
-
-def _patches(layer: nn.Module, given: Tensor) -> tuple[Tensor, Tensor]:
-    """What outputs see, `[samples, in, kh, kw, height, width]`, and the weight `[out, in, kh, kw]`.
-
-    Raises:
-        NotApplicable: a convolution whose outputs do not see plain patches.
-    """
-    if isinstance(layer, nn.Linear):
-        tokens = given.reshape(len(given), -1, given.shape[-1]).transpose(1, 2)
-        return tokens[:, :, None, None, :, None], layer.weight.detach()[..., None, None]
-    plain = isinstance(layer, nn.Conv2d) and layer.padding_mode == "zeros"
-    if not plain or isinstance(layer.padding, str):
-        raise NotApplicable(f"thinet: what the outputs of {layer} see is not known")
-    assert isinstance(layer, nn.Conv2d)
-    return unfold(layer, given), layer.weight.detach()
 
 
 def removal_order(gram: Tensor) -> Tensor:

@@ -11,7 +11,6 @@ from ..records import Labels, Record, of_its_metric
 from . import by_problem, cells, noise, over_problems
 from .best import against_best
 from .changes import changes
-from .comparisons import comparisons
 from .equal_cost import at_equal_cost
 from .looks import course
 from .power import layout_of
@@ -56,40 +55,32 @@ def analyse(
     """
     so_far = course(suite, records, expected)
     expected = so_far.needed
-    known, declared = of_plan(suite, records, expected), comparisons(suite)
+    known = of_plan(suite, records, expected)
     scored = cells.scores(suite, known, expected)
-    trials, table, by_base = scored.trials, scored.cells, scored.by_base
-    problems = list(table["problem"].unique())
+    problems, recoveries = scored.problems, scored.cells["recovery"].unique()
     stands = footing(suite, known, expected, declarations)
     void = bool(stands.void(problems))
-    ranking = {
-        str(one): rank_methods(str(one), by_base, table, suite, tested=not void)
-        for one in table["recovery"].unique()
-    }
-    paired = by_problem.paired(by_base, table, declared, suite)
-    overall = over_problems.overall(scored.by_look, table, declared, suite)
+    ranking = {str(one): rank_methods(str(one), scored, tested=not void) for one in recoveries}
+    paired, overall = by_problem.paired(scored), over_problems.overall(scored)
     _silence(overall, overall.index[[void] * len(overall)])
     _silence(paired, paired.index[paired["problem"].isin(problems if void else stands.guessing)])
     return Results(
-        suite=suite,
+        **vars(scored),
         records=known,
         expected=expected,
         course=so_far,
         ignored=len(records) - len(known),
         layout=layout_of(suite, expected),
-        trials=trials,
-        dense=cells.dense(trials),
-        cells=table,
-        averaged=scored.averaged,
+        dense=cells.dense(scored.trials),
         paired=paired,
         overall=overall,
-        changes=changes(scored, overall, paired, suite),
-        by_factor=by_problem.by_factor(by_base, table, declared, suite),
-        equal_cost=at_equal_cost(trials, by_base, table, declared, suite),
+        changes=changes(scored, overall, paired),
+        by_factor=by_problem.by_factor(scored),
+        equal_cost=at_equal_cost(scored),
         ranking=ranking,
-        standing=against_best(problems, by_base, ranking),
+        standing=against_best(scored, ranking),
         noise=noise.noise(scored.averaged),
-        published=ours_and_published(suite, problems, trials),
+        published=ours_and_published(suite, problems, scored.trials),
         footing=stands,
     )
 

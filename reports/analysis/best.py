@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .cells import Averaged
+from .cells import Scores
 from .ranking import MethodRanks
 
 OVER = "all problems"
@@ -14,10 +14,7 @@ COLUMNS = ["recovery", "problem", "method", "n", "mean", "sd", "standing"]
 
 
 def against_best(
-    problems: Sequence[str],
-    by_base: Averaged,
-    ranking: Mapping[str, MethodRanks],
-    among: Collection[str] | None = None,
+    scored: Scores, ranking: Mapping[str, MethodRanks], among: Collection[str] | None = None
 ) -> pd.DataFrame:
     """One row a (recovery, problem or `all problems`, method), matched controls left out.
 
@@ -33,7 +30,7 @@ def against_best(
     best may be chosen by looking: with probability 1 - alpha no method that is `behind` has the
     highest true mean, and the highest is among `best` and `near`.
     """
-    rows: list[dict[str, Any]] = []
+    rows, problems, by_base = list[dict[str, Any]](), scored.problems, scored.by_base
     for recovery, ranks in ranking.items():
         names = [name for name in ranks.planned if among is None or name in among]
         for problem in problems:

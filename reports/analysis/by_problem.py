@@ -1,25 +1,13 @@
 """The declared comparisons on each problem alone."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from suites.schema import Suite
-
 from .. import statistics
-from .cells import Averaged, failures, gaps
-from .comparisons import (
-    WHO,
-    Comparison,
-    bounded,
-    differences,
-    looks_of,
-    planned,
-    welch_in_groups,
-    word,
-)
+from .cells import Scores, failures, gaps
+from .comparisons import WHO, bounded, differences, looks_of, welch_in_groups, word
 
 COLUMNS = [
     *("family", "recovery", "method", "reference", "problem", "mean", "low", "high"),
@@ -28,9 +16,7 @@ COLUMNS = [
 ]
 
 
-def paired(
-    by_base: Averaged, cells: pd.DataFrame, declared: Sequence[Comparison], suite: Suite
-) -> pd.DataFrame:
+def paired(scored: Scores) -> pd.DataFrame:
     """Differences inside each problem, over bases: one row a (recovery, comparison, problem).
 
     Budgets and repeats are averaged first; the same bases carry both methods. Columns, in points
@@ -41,27 +27,20 @@ def paired(
     all of a page hold at once) and `reason` (why there is no difference, else empty). With fewer
     than three bases, or where they agree to the last image, there are no intervals. In a suite with
     looks alpha is that of the look at which a method has stopped.
-
-    Args:
-        by_base: of `cells.collapsed`.
-        cells: of `cells.cells`.
-        declared: the comparisons.
-        suite: gives alpha and the ROPE.
     """
-    alpha, rope = suite.analysis.alpha, suite.analysis.rope
-    problems = list(dict.fromkeys(cells["problem"]))
+    cells, rules = scored.cells, scored.suite.analysis
     missing, lost = gaps(cells), failures(cells)
     known = set(cells[["problem", "recovery", "method"]].itertuples(index=False, name=None))
-    family = planned(cells, declared)
     places, parts = [], []
-    for (recovery, one), of_row in zip(family, differences(by_base, family, problems), strict=True):
-        for problem, over_bases in zip(problems, of_row, strict=True):
-            keys = [(problem, recovery, name) for name in (one.method, one.reference)]
+    cubes = differences(scored.by_base, scored.family, scored.problems)
+    for one, of_row in zip(scored.family, cubes, strict=True):
+        for problem, over_bases in zip(scored.problems, of_row, strict=True):
+            keys = [(problem, one.recovery, name) for name in (one.method, one.reference)]
             if not known.issuperset(keys):
                 continue
             said = [f"{key[2]}: {missing[key]}" for key in keys if key in missing]
             places.append(
-                {"recovery": recovery, "problem": problem, **vars(one)}
+                {"problem": problem, **vars(one)}
                 | {"failed": WHO[keys[0] in lost, keys[1] in lost], "reason": "; ".join(said)}
             )
             parts.append(over_bases)
@@ -73,11 +52,11 @@ def paired(
     cube = values[:, None, :]
     groups = list(table[["recovery", "problem"]].itertuples(index=False, name=None))
     alone, found = statistics.on_these_problems(cube), welch_in_groups(cube, groups)
-    level = statistics.spent(looks_of(suite), there.sum(axis=1))
+    level = statistics.spent(looks_of(scored.suite), cube)
     each = bounded(alone.interval(1 - level))
     joint = bounded(found.interval(1 - level / len(table)))
     table["mean"], table["p"] = found.mean, found.p_values
-    table["p_adjusted"] = np.minimum(len(table) * found.p_values * alpha / level, 1)
+    table["p_adjusted"] = np.minimum(len(table) * found.p_values * rules.alpha / level, 1)
     table["low"], table["high"], table["joint_low"], table["joint_high"] = *each, *joint
     rounded = values.round(9)
     counts: dict[str, Any] = {"n_bases": there, "wins": rounded > 0, "ties": rounded == 0}
@@ -86,15 +65,13 @@ def paired(
         table[name] = pd.array(which.sum(axis=1), dtype="Int64")
         table.loc[table["mean"].isna(), name] = pd.NA
     table["verdict"] = [
-        "not compared" if np.isnan(mean) else word(low, high, rope)
+        "not compared" if np.isnan(mean) else word(low, high, rules.rope)
         for mean, low, high in zip(found.mean, *joint, strict=True)
     ]
     return table
 
 
-def by_factor(
-    by_base: Averaged, cells: pd.DataFrame, declared: Sequence[Comparison], suite: Suite
-) -> pd.DataFrame:
+def by_factor(scored: Scores) -> pd.DataFrame:
     """The declared comparisons by dataset and by model: one row a (recovery, comparison, level).
 
     Columns: `factor` (`dataset` or `model`, each with two levels or more), `level`, `family`,
@@ -103,24 +80,21 @@ def by_factor(
     """
     columns = ["factor", "level", "family", "recovery", "method", "reference", "n_problems"]
     columns += ["mean", "low", "high"]
-    parts = cells[["problem", "dataset", "model"]].drop_duplicates(ignore_index=True)
-    family = planned(cells, declared)
-    cube = differences(by_base, family, list(parts["problem"]))
-    recoveries = [recovery for recovery, _ in family]
-    rows = [{"recovery": recovery, **vars(one)} for recovery, one in family]
+    parts = scored.cells[["problem", "dataset", "model"]].drop_duplicates(ignore_index=True)
+    cube = differences(scored.by_base, scored.family, scored.problems)
+    recoveries = [one.recovery for one in scored.family]
     tables = []
     for factor in ("dataset", "model"):
-        if parts[factor].nunique() < 2 or not family:
+        if parts[factor].nunique() < 2 or not recoveries:
             continue
         for level, of_level in parts.groupby(factor, sort=False):
             there = cube[:, of_level.index]
             found = welch_in_groups(there, recoveries, floor=False)
-            bases = (~np.isnan(there)).sum(axis=2)
-            alpha = statistics.spent(looks_of(suite), bases.max(axis=1))
+            alpha = statistics.spent(looks_of(scored.suite), there)
             low, high = bounded(found.interval(1 - alpha))
             numbers = {"mean": found.mean, "low": low, "high": high}
-            numbers["n_problems"] = (bases > 0).sum(axis=1)
-            tables.append(pd.DataFrame(rows).assign(factor=factor, level=level, **numbers))
+            numbers["n_problems"] = (~np.isnan(there)).any(axis=2).sum(axis=1)
+            tables.append(pd.DataFrame(scored.family).assign(factor=factor, level=level, **numbers))
     if not tables:
         return pd.DataFrame(columns=columns)
     return pd.concat(tables, ignore_index=True)[columns]

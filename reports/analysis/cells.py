@@ -18,10 +18,9 @@ from .. import statistics
 from ..formats import counted
 from ..metric import spoken
 from ..records import Labels, Outcome, Record, budget_words, frame, others
-from ..statistics import Floats
+from .comparisons import Averaged, Comparison, comparisons, planned
 
 CELL = ["problem", "recovery", "method", "budget"]
-Averaged = dict[tuple[str, str, str], Floats]  # of (problem, recovery, method)
 LOST = ("failed", "timed_out", "infeasible")  # columns of trials without a result
 
 
@@ -29,23 +28,40 @@ LOST = ("failed", "timed_out", "infeasible")  # columns of trials without a resu
 class Scores:
     """What all tests of a suite rest on."""
 
+    suite: Suite
+    family: list[Comparison]  # all that its plan compares
     trials: pd.DataFrame  # of `records.frame`
     cells: pd.DataFrame  # of `cells`
     averaged: Averaged  # of `by_trial`
-    by_base: Averaged  # of `collapsed`
+    by_base: Averaged  # [bases] means over repeats of it
     by_look: Averaged  # with what was whole at a look, too, of methods that failed later
 
+    @property
+    def problems(self) -> list[str]:
+        """Models on datasets, in the order of the plan."""
+        return list(dict.fromkeys(self.cells["problem"]))
 
-def scores(suite: Suite, records: Sequence[Record], expected: Sequence[Labels]) -> Scores:
-    """Score the records of a plan, of which `expected` are the labels."""
+
+def scores(
+    suite: Suite,
+    records: Sequence[Record],
+    expected: Sequence[Labels],
+    declared: Sequence[Comparison] | None = None,
+) -> Scores:
+    """Score the records of a plan, of which `expected` are the labels.
+
+    `declared`: the comparisons; default: those of the suite.
+    """
     trials = frame(records)
     ended = {one.labels: one.outcome for one in records if one.status != "done"}
     table = cells(trials, expected, 1 - suite.analysis.alpha, ended)
     averaged = by_trial(trials, table)
-    by_base = by_look = collapsed(averaged)
+    by_base = by_look = _over_repeats(averaged)
     if looks := suite.analysis.looks:
-        by_look = collapsed(by_trial(trials, table, looks))
-    return Scores(trials, table, averaged, by_base, by_look)
+        by_look = _over_repeats(by_trial(trials, table, looks))
+    there = dict.fromkeys((one.recovery, one.method) for one in expected)
+    family = planned(there, comparisons(suite) if declared is None else declared)
+    return Scores(suite, family, trials, table, averaged, by_base, by_look)
 
 
 def cells(
@@ -162,8 +178,7 @@ def _reached(
     return max((one for one in looks if whole.issuperset(range(one))), default=0)
 
 
-def collapsed(averaged: Averaged) -> Averaged:
-    """[bases] means over repeats of `by_trial`."""
+def _over_repeats(averaged: Averaged) -> Averaged:
     return {key: found.mean(axis=1) for key, found in averaged.items()}
 
 

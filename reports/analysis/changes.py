@@ -15,10 +15,9 @@ import pandas as pd
 from suites.schema import Suite
 
 from .. import statistics
-from ..statistics import Look
 from .best import OVER
-from .cells import CELL, Averaged, Scores
-from .comparisons import bounded, looks_of, scores_of
+from .cells import CELL, Scores
+from .comparisons import Averaged, bounded, looks_of, scores_of
 
 COSTS = ["macs_percent", "params_percent", "score_s"]
 AGAINST = ["against", "against_low", "against_high"]
@@ -29,9 +28,7 @@ COLUMNS = [
 PLACE = ["recovery", "problem", "method"]
 
 
-def changes(
-    scored: Scores, overall: pd.DataFrame, paired: pd.DataFrame, suite: Suite
-) -> pd.DataFrame:
+def changes(scored: Scores, overall: pd.DataFrame, paired: pd.DataFrame) -> pd.DataFrame:
     """One row a (recovery, budget, problem or `all problems`, method), in the order of the plan.
 
     Columns: `budget` (NaN: the mean over budgets, as it is tested; single ones only where there are
@@ -42,13 +39,9 @@ def changes(
     `verdict` and `why`, at every budget those of the mean over budgets; and means of `macs_percent`
     and `params_percent` (kept) and of `score_s`.
 
-    Args:
-        scored: of `cells.scores`.
-        overall, paired: of `over_problems.overall` and `by_problem.paired`.
-        suite: gives the control, alpha, and its looks.
+    `overall`, `paired`: of `over_problems.overall` and `by_problem.paired`.
     """
-    cells = scored.cells
-    problems = list(dict.fromkeys(cells["problem"]))
+    suite, cells, problems = scored.suite, scored.cells, scored.problems
     places = {OVER: problems} | ({one: [one] for one in problems} if len(problems) > 1 else {})
     several = cells.groupby("problem")["budget"].nunique().max() > 1
     scores = {np.nan: scored.by_base} | (_by_budget(scored) if several else {})
@@ -110,7 +103,7 @@ def _view(
     looks = looks_of(suite)
     alone = statistics.on_these_problems(cube)
     rows["change"] = alone.mean
-    rows["low"], rows["high"] = bounded(alone.interval(1 - _spent(looks, cube)))
+    rows["low"], rows["high"] = bounded(alone.interval(1 - statistics.spent(looks, cube)))
     known = cells[cells["problem"].isin(np.array(problems)[counted])]
     known = known.assign(dense=known["top1"] - known["retained_top1"])
     each = known.groupby(["method", "problem"])[["dense", *COSTS]].mean()  # a problem counts once,
@@ -121,11 +114,6 @@ def _view(
     if of_control.any() and others.any():
         apart = cube[others] - cube[is_control.to_numpy()]
         found = statistics.on_these_problems(apart, floor=True)
-        ends = bounded(found.interval(1 - _spent(looks, apart) / comparisons))
+        ends = bounded(found.interval(1 - statistics.spent(looks, apart) / comparisons))
         rows.loc[others, AGAINST] = np.column_stack([found.mean, *ends])
     return rows
-
-
-def _spent(looks: Sequence[Look], cube: statistics.Floats) -> statistics.Floats:
-    """[rows] the level at the look that the bases of each have come to."""
-    return statistics.spent(looks, (~np.isnan(cube)).sum(axis=2).max(axis=1))

@@ -67,15 +67,12 @@ def compare_methods(
         others = [Comparison("control", *one) for one in unlike]
     family = [comparison, *others]
     needed = course(suite, records, expected).needed
-    scored = scores(suite, of_plan(suite, records, needed), needed)
-    tables = (
-        paired(scored.by_base, scored.cells, family, suite),
-        overall(scored.by_look, scored.cells, family, suite),
-    )
+    scored = scores(suite, of_plan(suite, records, needed), needed, family)
     by_problem, over_problems = (
-        table[(table["method"] == method) & (table["reference"] == reference)] for table in tables
+        table[(table["method"] == method) & (table["reference"] == reference)]
+        for table in (paired(scored), overall(scored))
     )
-    tests = len(tables[1])
+    tests = len(scored.family)
     both = scored.trials[scored.trials["method"].isin([method, reference])]
     axis = suite.budgets.cost
     off = [] if axis == "threshold" or both.empty else off_by_method(off_budget(both, axis), axis)

@@ -1,10 +1,8 @@
 """What a suite declares to compare, the paired differences of it, and what may be said of one."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -15,11 +13,7 @@ from .. import statistics
 from ..metric import spoken
 from ..statistics import Ends, Floats, Look, MeanDifference, on_these_problems
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from .cells import Averaged
-
+Averaged = dict[tuple[str, str, str], Floats]  # of (problem, recovery, method)
 Family = Literal["control", "matched"]
 Word = Literal["better", "worse", "equivalent", "mixed", "undecided", "not compared"]
 WHO = {  # whether the method failed, whether the reference did
@@ -37,6 +31,7 @@ class Comparison:
     family: Family
     method: str
     reference: str
+    recovery: str = ""  # of one that is `planned`, under which
 
 
 def comparisons(suite: Suite) -> list[Comparison]:
@@ -60,17 +55,17 @@ def looks_of(suite: Suite) -> list[Look]:
     return statistics.looks(suite.analysis.looks or [suite.bases], suite.analysis.alpha)
 
 
-def planned(cells: pd.DataFrame, declared: Sequence[Comparison]) -> list[tuple[str, Comparison]]:
-    """(recovery, comparison) of all that the plan holds trials of: the family of a page.
+def planned(there: Collection[tuple[str, str]], declared: Sequence[Comparison]) -> list[Comparison]:
+    """Those under each recovery that a plan holds trials of: the family of a page.
 
-    A way of finetuning has no trials where nothing is finetuned.
+    `there`: (recovery, method) of its trials, in order. A way of finetuning has none where nothing
+    is finetuned.
     """
-    known = set(cells[["recovery", "method"]].itertuples(index=False, name=None))
     return [
-        (recovery, one)
-        for recovery in dict.fromkeys(cells["recovery"])
+        replace(one, recovery=recovery)
+        for recovery in dict.fromkeys(recovery for recovery, _ in there)
         for one in declared
-        if {(recovery, one.method), (recovery, one.reference)} <= known
+        if {(recovery, one.method), (recovery, one.reference)} <= set(there)
     ]
 
 
@@ -80,7 +75,7 @@ def scores_of(
     """[methods, problems, bases] scores; NaN where one failed, or stopped at fewer bases.
 
     Args:
-        by_base: of `cells.collapsed`.
+        by_base: [bases] of each.
         methods: (recovery, method) of each.
         problems: in order.
     """
@@ -93,14 +88,11 @@ def scores_of(
     return cube
 
 
-def differences(
-    by_base: Averaged, family: Sequence[tuple[str, Comparison]], problems: Sequence[str]
-) -> Floats:
+def differences(by_base: Averaged, family: Sequence[Comparison], problems: Sequence[str]) -> Floats:
     """[comparisons, problems, bases] method minus reference, of a `planned` family; NaN where
     either is not there."""
-    ours = scores_of(by_base, [(recovery, one.method) for recovery, one in family], problems)
-    theirs = scores_of(by_base, [(recovery, one.reference) for recovery, one in family], problems)
-    return ours - theirs
+    ours = scores_of(by_base, [(one.recovery, one.method) for one in family], problems)
+    return ours - scores_of(by_base, [(one.recovery, one.reference) for one in family], problems)
 
 
 def welch_in_groups(

@@ -11,12 +11,11 @@ import numpy as np
 import pandas as pd
 
 from suites.protocol import Axis
-from suites.schema import Suite
 
 from .. import statistics
 from ..statistics import Floats
-from .cells import Averaged, by_method
-from .comparisons import Comparison, bounded, planned
+from .cells import Scores, by_method
+from .comparisons import bounded
 
 OTHER: Mapping[Axis, str] = {
     "macs": "params", "params": "macs", "channels": "params", "weights": "macs",
@@ -30,38 +29,30 @@ _POINTS = 65  # of a curve, evenly over log compression: its area to a thousandt
 Curves = tuple[Floats, Floats]  # [bases, repeats, budgets] log share kept, ascending; retained
 
 
-def at_equal_cost(
-    trials: pd.DataFrame,
-    by_base: Averaged,
-    cells: pd.DataFrame,
-    declared: Sequence[Comparison],
-    suite: Suite,
-) -> pd.DataFrame:
+def at_equal_cost(scored: Scores) -> pd.DataFrame:
     """One row a (recovery, comparison) where both methods have two budgets and a common stretch.
 
     Columns: `cost` (the other one, as `macs` or `params`), `n_problems` (with a common stretch),
     `share_low` and `share_high` (its ends, means over problems), and the mean difference over
     problems of retained top-1 there, in points, with its interval on these problems, alone (`low`,
     `high`). A description beside the declared tests, without one of its own.
-
-    Arguments as `by_problem.paired`, and the finished trials; `by_base` names what is complete.
     """
+    suite, problems = scored.suite, scored.problems
     cost = OTHER[suite.budgets.cost]
-    curves = _curves(trials, by_base, f"{cost}_ratio")
-    problems = list(dict.fromkeys(cells["problem"]))
+    curves = _curves(scored, f"{cost}_ratio")
     rows, cubes = [], []
-    for recovery, one in planned(cells, declared):
+    for one in scored.family:
         cube = np.full((len(problems), suite.bases), np.nan)
         stretches = []
         for place, problem in enumerate(problems):
-            keys = [(problem, recovery, name) for name in (one.method, one.reference)]
+            keys = [(problem, one.recovery, name) for name in (one.method, one.reference)]
             if found := _difference(curves, keys):
                 values, stretch = found
                 cube[place, : len(values)] = values
                 stretches.append(stretch)
         if stretches:
             low, high = np.exp(stretches).mean(axis=0)
-            row = {"recovery": recovery, **vars(one), "cost": cost, "n_problems": len(stretches)}
+            row = {**vars(one), "cost": cost, "n_problems": len(stretches)}
             rows.append(row | {"share_low": low, "share_high": high})
             cubes.append(cube)
     table = pd.DataFrame(rows).reindex(columns=COLUMNS)
@@ -72,14 +63,12 @@ def at_equal_cost(
     return table
 
 
-def _curves(
-    trials: pd.DataFrame, by_base: Averaged, share: str
-) -> dict[tuple[str, str, str], Curves]:
+def _curves(scored: Scores, share: str) -> dict[tuple[str, str, str], Curves]:
     """What each complete method retains against the log of the share that it keeps."""
     found: dict[tuple[str, str, str], Curves] = {}
-    for place, rows in by_method(trials):
+    for place, rows in by_method(scored.trials):
         budgets = rows["budget"].nunique()
-        if place not in by_base or budgets < 2 or rows[share].isna().any():
+        if place not in scored.by_base or budgets < 2 or rows[share].isna().any():
             continue
         rows = rows.sort_values(["base", "repeat", "budget"])
         shape = (rows["base"].nunique(), -1, budgets)

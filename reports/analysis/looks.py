@@ -64,7 +64,6 @@ def course(suite: AnySuite, records: Sequence[Record], expected: Sequence[Labels
     if not isinstance(suite, Suite) or not suite.analysis.looks:
         return Course(list(expected), [], [], frozenset(), len(expected))
     from .cells import scores  # loads pandas
-    from .comparisons import comparisons
     from .over_problems import overall
 
     looks = suite.analysis.looks
@@ -79,7 +78,7 @@ def course(suite: AnySuite, records: Sequence[Record], expected: Sequence[Labels
         if not by_labels.keys() >= set(wanted):
             break
         at_look = scores(suite, [by_labels[one] for one in wanted], wanted)
-        table = overall(at_look.by_look, at_look.cells, comparisons(suite), suite)
+        table = overall(at_look)
         taken.append(Counter(table["word"]))
         # What is undecided at this look, and not for want of results, goes on to the next.
         open_ = table[(table["word"] == "undecided") & (table["look"] == bases)]

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from .. import statistics
-from .cells import Averaged
+from .comparisons import Averaged
 
 KEYS = ["problem", "recovery", "method"]
 

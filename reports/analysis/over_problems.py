@@ -16,18 +16,8 @@ from suites.schema import Suite
 from .. import statistics
 from ..metric import spoken
 from ..statistics import Floats, Grid, Look, MeanDifference
-from .cells import Averaged, failures
-from .comparisons import (
-    WHO,
-    Comparison,
-    Word,
-    bounded,
-    differences,
-    looks_of,
-    planned,
-    welch_in_groups,
-    word,
-)
+from .cells import Scores, failures
+from .comparisons import WHO, Word, bounded, differences, looks_of, welch_in_groups, word
 
 SIGNS = ("wins", "ties", "losses")
 COLUMNS = [
@@ -38,9 +28,7 @@ COLUMNS = [
 ]
 
 
-def overall(
-    by_base: Averaged, cells: pd.DataFrame, declared: Sequence[Comparison], suite: Suite
-) -> pd.DataFrame:
+def overall(scored: Scores) -> pd.DataFrame:
     """Differences over problems: one row a (recovery, comparison) of the page's one family.
 
     Columns, in points unless said:
@@ -56,16 +44,12 @@ def overall(
       `losses` (problems); `collapses` (problem -> points lost, or gained, where it is not typical);
     - for problems like these: `like_low`, `like_high`, `like_p`, `like_p_adjusted` (Holm over the
       page), and `like_word`, which is given only where the first claim is.
-
-    Arguments as `by_problem.paired`; the suite also gives its looks, and what failing means.
     """
-    family = planned(cells, declared)
-    if not family:
+    if not scored.family:
         return pd.DataFrame(columns=COLUMNS)
-    alpha = suite.analysis.alpha
-    problems = list(dict.fromkeys(cells["problem"]))
-    table = pd.DataFrame({"recovery": recovery, **vars(one)} for recovery, one in family)
-    cube = differences(by_base, family, problems)
+    suite, cells, problems = scored.suite, scored.cells, scored.problems
+    alpha, table = suite.analysis.alpha, pd.DataFrame(scored.family)
+    cube = differences(scored.by_look, scored.family, problems)
     verdicts, used = decided(cube, looks_of(suite), suite, list(table["recovery"]))
     table = pd.concat([table, verdicts], axis=1)
     means = statistics.known_mean(used, axis=2)

@@ -10,7 +10,7 @@ from .. import statistics
 from ..formats import counted
 from ..records import Labels
 from ..statistics import FEWEST_BASES, FEWEST_LEVELS, Grid
-from .comparisons import comparisons, looks_of
+from .comparisons import comparisons, looks_of, planned
 
 TYPICAL = 5.0  # base SDs: the difference whose power is printed
 
@@ -44,20 +44,15 @@ def layout_of(suite: Suite, expected: Sequence[Labels]) -> Layout:
 
     A suite of the control alone compares nothing; its family counts as one comparison.
     """
-    there = {(one.recovery, one.method) for one in expected}
-    recoveries = list(dict.fromkeys(one.recovery for one in expected))
-    family = sum(
-        {(recovery, one.method), (recovery, one.reference)} <= there
-        for recovery in recoveries
-        for one in comparisons(suite)
-    )
+    there = {(one.recovery, one.method): None for one in expected}
+    recoveries = {recovery for recovery, _ in there}
     own = [sum((recovery, one.name) in there for one in suite.methods) for recovery in recoveries]
     places = dict.fromkeys((one.dataset, one.model) for one in expected)
     grid = Grid([dataset for dataset, _ in places], [model for _, model in places])
     return Layout(
         problems=len(places),
         bases=suite.bases,
-        comparisons=max(family, 1),
+        comparisons=max(len(planned(there, comparisons(suite))), 1),
         pairs=max(sum(k * (k - 1) // 2 for k in own), 1),
         levels=grid.levels,
         alpha=looks_of(suite)[-1].alpha,

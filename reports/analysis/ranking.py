@@ -4,14 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-
-from suites.schema import Suite
 
 from .. import statistics
 from ..statistics import Floats, Pairwise
-from .cells import Averaged, failures
+from .cells import Scores, failures
 from .comparisons import looks_of, scores_of
 
 
@@ -64,14 +61,12 @@ class MethodRanks:
         return float(self.pairwise.difference[places]) if told else 0.0
 
 
-def rank_methods(
-    recovery: str, by_base: Averaged, cells: pd.DataFrame, suite: Suite, *, tested: bool = True
-) -> MethodRanks:
+def rank_methods(recovery: str, scored: Scores, *, tested: bool = True) -> MethodRanks:
     """Rank the suite's methods under one recovery.
 
-    Arguments as `by_problem.paired`; the suite gives their order, alpha, and what failing means.
     Where nothing may be concluded, pairs are not `tested`.
     """
+    suite, cells, by_base = scored.suite, scored.cells, scored.by_base
     alpha = suite.analysis.alpha
     of_recovery = cells[cells["recovery"] == recovery]
     there = set(of_recovery["method"])

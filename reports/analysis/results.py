@@ -9,12 +9,12 @@ from functools import cached_property
 import pandas as pd
 
 from suites.protocol import Axis
-from suites.schema import AnySuite, Suite
+from suites.schema import AnySuite
 
 from ..declared import Footing
 from ..formats import ranged
 from ..records import Labels, Measurements, Record
-from .cells import Averaged
+from .cells import Scores
 from .looks import Course
 from .power import Layout
 from .ranking import MethodRanks
@@ -41,16 +41,12 @@ class Analysed:
 
 
 @dataclass(frozen=True)
-class Results(Analysed):
+class Results(Analysed, Scores):
     """The results of `reports.analysis.analysis.analyse`, whose parts name what computes each."""
 
-    suite: Suite
     course: Course  # how far a suite with looks has come
     layout: Layout  # of which the power of the tests follows
-    trials: pd.DataFrame
     dense: pd.DataFrame
-    cells: pd.DataFrame
-    averaged: Averaged  # of `cells.by_trial`
     paired: pd.DataFrame
     overall: pd.DataFrame
     changes: pd.DataFrame

@@ -1,6 +1,6 @@
 """The table of claims as Markdown: from which records, by which rule, and what was found."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any, get_args
@@ -92,20 +92,19 @@ def _origins(
     judgements: Sequence[Judgement], records: Iterable[Record]
 ) -> Iterator[dict[str, Any]]:
     """Which records were judged: of each suite, commit and device the dates and trials."""
-    used, made = frozenset().union(*(one.trials for one in judgements)), []
+    used = frozenset().union(*(one.trials for one in judgements))
+    made: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for of, one in ((record.provenance, record) for record in records if record.key in used):
-        commit = str(of.get("git_sha") or "unknown")[:10]
         changed = " with changes" if of.get("git_dirty") else ""
-        device, ended = str(of.get("device") or "unknown"), str(of.get("ended", ""))
-        made.append((one.labels.suite, commit + changed, device, ended[:10]))
-    made.sort()
-    for (suite, commit, device), trials in groupby(made, key=lambda one: one[:3]):
-        dates = [date for *_, date in trials]
-        ends = dict.fromkeys((dates[0], dates[-1]))
+        commit = str(of.get("git_sha") or "unknown")[:10] + changed
+        made[one.labels.suite, commit, str(of.get("device") or "unknown")].append(
+            str(of.get("ended", ""))[:10]
+        )
+    for (suite, commit, device), dates in sorted(made.items()):
         yield {
             "suite": suite,
             "commit": commit,
             "device": device,
             "trials": len(dates),
-            "dates": " to ".join(ends) or "no date",
+            "dates": " to ".join(dict.fromkeys((min(dates), max(dates)))) or "no date",
         }

@@ -21,7 +21,7 @@ from ..formats import in_order
 from ..metric import spoken
 from .captions import COSTS, plotted
 from .focus import focus, mark_below
-from .panels import entries, grid, legend, name_axes
+from .panels import entries, grid, legend
 from .plot import Plot
 from .rows import DOT, with_dots
 from .style import DASHED, GREY, Look
@@ -115,13 +115,12 @@ def curves(results: Results, looks: Mapping[str, Look], cells: pd.DataFrame, nam
     banded = with_bands(data, looks, results.suite.analysis.control)
     data = data[(data["dot"] == "") | data["method"].isin(banded)]
     methods = in_order(data["method"], looks)
-    figure, panels = grid(data, 2.1)
+    figure, panels = grid(data, 2.1, label, spoken().axis)
     for panel in panels:
         own, others = panel.of(data), panel.of(theirs)
         _panel(panel.ax, own, methods, looks, banded)
         draw_published(panel.ax, others, looks)
         panel.ax.set_ylim(*limits(pd.concat([own, others]) if len(others) else own))
-    name_axes(figure, panels, label, spoken().axis)
     cost_axis(panels[0].ax, data)
     met = data.dropna(subset=["budget"])
     for panel in panels:

@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,10 +18,10 @@ from ..statistics import FEWEST_BASES
 from .captions import plotted
 from .focus import signed
 from .panels import tiled
-from .plot import Drawing, Plot, asked_for, write
+from .plot import Plot
 from .rows import DOT
 from .similarity import REMOVED, overlap, similarity, similarity_plot
-from .style import GREY, publication
+from .style import GREY
 
 BINS = 10  # of predicted rank, for the line of medians
 BLUE, ORANGE = "#0072B2", "#E69F00"
@@ -49,20 +48,6 @@ REGRETS = tuple(
         NORMALISED, SHARES, ("#0072B2", "#009E73", "#D55E00"), ("o", "D", "s"), strict=True
     )
 )
-
-
-def fidelity_gallery(
-    results: FidelityResults, folder: Path, names: Sequence[str] | None = None
-) -> list[Drawing]:
-    """Write the figures that the finished trials allow; none where no method is complete.
-
-    Arguments and errors as `gallery.gallery`.
-    """
-    asked = asked_for(names, FIGURES)
-    if not results.methods["complete"].any():
-        return []
-    with publication():
-        return [write(plot, folder) for name in asked for plot in FIGURES[name](results)]
 
 
 def _correlation(results: FidelityResults) -> Iterator[Plot]:

@@ -3,10 +3,14 @@
 import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
+from suites.faults import no_such
+
+from ..analysis.fidelity import FidelityResults
 from ..analysis.results import Results
 from . import (
     accuracy,
@@ -14,6 +18,7 @@ from . import (
     accuracy_latency,
     costs,
     each_method,
+    fidelity,
     paired_differences,
     pairwise,
     pareto,
@@ -21,7 +26,7 @@ from . import (
     recovery_curves,
     widths,
 )
-from .plot import Drawing, Plot, asked_for, write
+from .plot import Drawing, Plot, write
 from .style import Look, looks, publication
 
 FEW = 10  # methods up to which every one has a colour
@@ -48,27 +53,38 @@ FIGURES: Mapping[str, Plots] = {
 }
 
 
-def gallery(results: Results, folder: Path, names: Sequence[str] | None = None) -> list[Drawing]:
+def gallery(
+    results: Results | FidelityResults, folder: Path, names: Sequence[str] | None = None
+) -> list[Drawing]:
     """Write the figures that the finished trials allow; none where no cell is complete.
 
     Args:
         results: the analysis.
         folder: made if need be.
-        names: of `FIGURES`; default: all.
+        names: of the figures of its kind of suite; default: all.
 
     Raises:
         ValueError: a name that no figure has.
     """
-    asked = asked_for(names, FIGURES)
-    if not results.cells["complete"].any():
+    drawn: dict[str, Callable[[], Iterator[Plot]]]
+    if isinstance(results, FidelityResults):
+        complete = results.methods["complete"]
+        drawn = {name: partial(plots, results) for name, plots in fidelity.FIGURES.items()}
+    else:
+        complete, shown = results.cells["complete"], looks(results.suite, in_focus(results))
+        drawn = {name: partial(plots, results, shown) for name, plots in FIGURES.items()}
+    for name in names or ():
+        if name not in drawn:
+            raise ValueError(no_such("figure", name, drawn))
+    if not complete.any():
         return []
     # The collector would walk thousands of records for the litter of each figure, which took a
     # seventh of the time of 12,000: it is spared what outlives them.
     gc.freeze()
     try:
         with publication():
-            shown = looks(results.suite, in_focus(results))
-            return [write(plot, folder) for name in asked for plot in FIGURES[name](results, shown)]
+            asked = [plots for name, plots in drawn.items() if names is None or name in names]
+            return [write(plot, folder) for plots in asked for plot in plots()]
     finally:
         gc.unfreeze()
 

@@ -31,10 +31,8 @@ def drawn(results: Results, family: str) -> pd.DataFrame:
     pairs = pairs.assign(panel=pairs["problem"], n=pairs["n_bases"], unit="bases")
 
     def of_bases(row: Mapping[str, str]) -> Floats:
-        ours, theirs = (
-            results.averaged[row["problem"], row["recovery"], row[one]].mean(axis=1)
-            for one in ("method", "reference")
-        )
+        place = row["problem"], row["recovery"]
+        ours, theirs = (results.by_base[*place, row[one]] for one in ("method", "reference"))
         shared = min(len(ours), len(theirs))
         return ours[:shared] - theirs[:shared]
 

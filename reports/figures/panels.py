@@ -28,8 +28,6 @@ class Panel:
     ax: Axes
     problem: str
     recovery: str
-    left: bool  # the first of its row, which names the y axis
-    lowest: bool  # of its column, which names the x axis
 
     def of(self, data: pd.DataFrame) -> pd.DataFrame:
         """The rows of this panel."""
@@ -57,9 +55,11 @@ def tiled(
     return figure, list(axes.flat[:count])
 
 
-def grid(data: pd.DataFrame, height: float, sharex: bool = True) -> tuple[Figure, list[Panel]]:
+def grid(
+    data: pd.DataFrame, height: float, x_label: str, y_label: str, sharex: bool = True
+) -> tuple[Figure, list[Panel]]:
     """A row a problem of the data, a column a recovery, as high as so many inches; they wrap where
-    either stands alone or rows are many.
+    either stands alone or rows are many. The lowest and the first of each line name the axes.
 
     One panel is as wide as a column of a page, more are as wide as two.
     """
@@ -72,14 +72,15 @@ def grid(data: pd.DataFrame, height: float, sharex: bool = True) -> tuple[Figure
     across = min(_ACROSS, len(places)) if wraps else len(recoveries)
     width = ONE_COLUMN if across == 1 else TWO_COLUMNS
     figure, axes = tiled(len(places), across, width, height, 0.4, sharex=sharex)
-    panels = []
-    for place, ((problem, recovery), ax) in enumerate(zip(places, axes, strict=True)):
-        lowest = place + across >= len(places)
-        if lowest:
-            ax.tick_params(labelbottom=True)
-        ax.set_title(title(problem, recovery))
-        panels.append(Panel(ax, problem, recovery, place % across == 0, lowest))
-    return figure, panels
+    for ax in axes[-across:]:
+        ax.tick_params(labelbottom=True)
+        ax.set_xlabel(x_label)
+    for ax in axes[::across]:
+        ax.set_ylabel(y_label)
+    figure.align_ylabels(axes[::across])
+    for place, ax in zip(places, axes, strict=True):
+        ax.set_title(title(*place))
+    return figure, [Panel(ax, *place) for place, ax in zip(places, axes, strict=True)]
 
 
 def by_panel(data: pd.DataFrame, **axes: Iterable[str]) -> dict[tuple[str, ...], pd.DataFrame]:
@@ -88,15 +89,6 @@ def by_panel(data: pd.DataFrame, **axes: Iterable[str]) -> dict[tuple[str, ...],
         place: data[(data[list(axes)] == list(place)).all(axis=1)]
         for place in product(*axes.values())
     }
-
-
-def name_axes(figure: Figure, panels: Sequence[Panel], x_label: str, y_label: str) -> None:
-    for one in panels:
-        if one.lowest:
-            one.ax.set_xlabel(x_label)
-        if one.left:
-            one.ax.set_ylabel(y_label)
-    figure.align_ylabels([one.ax for one in panels if one.left])
 
 
 def legend(figure: Figure, handles: Sequence[Artist]) -> None:

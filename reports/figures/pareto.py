@@ -17,7 +17,7 @@ from ..metric import spoken
 from ..statistics import Floats
 from .captions import plotted
 from .focus import focus, signed
-from .panels import ALL_PROBLEMS, MANY, grid, legend, name_axes
+from .panels import ALL_PROBLEMS, MANY, grid, legend
 from .plot import Plot, freeze, lay_out
 from .style import GREY, INK, QUIET, Look
 
@@ -55,9 +55,8 @@ def drawn(results: Results, cost: str) -> pd.DataFrame:
     names = sorted(one.name for one in results.suite.methods)
     rows = []
     for recovery, problem, method in product(results.recoveries, results.problems, names):
-        values = results.averaged.get((problem, recovery, method))
-        if values is not None:
-            of_bases = values.mean(axis=1)
+        of_bases = results.by_base.get((problem, recovery, method))
+        if of_bases is not None:
             spread = of_bases.std(ddof=1) if of_bases.size > 1 else np.nan
             rows.append((problem, recovery, method, of_bases.mean(), spread, of_bases.size))
     means = pd.DataFrame(rows, columns=[*_KEYS, "retained_top1", "sd", "n"])
@@ -100,7 +99,7 @@ def _plots(
     data = data[several].reset_index(drop=True)
     if data.empty:
         return
-    figure, panels = grid(data, 2.5)
+    figure, panels = grid(data, 2.5, label, spoken().change)
     if timed:
         panels[0].ax.set_xscale("log")
     named = []
@@ -116,7 +115,6 @@ def _plots(
         ]
         gains = rows["retained_top1"].clip(lower=edge)
         named.append((panel.ax, rows["x"].to_numpy(), gains.to_numpy(), shown))
-    name_axes(figure, panels, label, spoken().change)
     handles = [Line2D([], [], label="Pareto front", **_FRONT)]
     if any(looks[one].quiet for one in data["method"]):
         grey = Line2D([], [], linestyle="", marker="o", markersize=3, color=QUIET)

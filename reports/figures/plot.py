@@ -1,7 +1,7 @@
 """A figure with its numbers and its words, and how it is written: four files, without dates."""
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,6 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-
-from suites.faults import no_such
 
 _GAP = 0.08  # inches between the titles of two panels
 # Within it a figure without a layout engine stays without: saving would give it one.
@@ -63,19 +61,6 @@ def write(plot: Plot, folder: Path) -> Drawing:
     alt = f"{plot.alt} The numbers are in figures/{plot.name}.csv."
     svg, inches = folder / f"{plot.name}.svg", plot.figure.get_figwidth()
     return Drawing(plot.name, svg, plot.title, plot.caption, alt, round(inches, 2))
-
-
-def asked_for(names: Sequence[str] | None, there: Iterable[str]) -> list[str]:
-    """The names of figures that are asked for, in the order of those there are; default: all.
-
-    Raises:
-        ValueError: a name that no figure has.
-    """
-    every = list(there)
-    unknown = [name for name in names or () if name not in every]
-    if unknown:
-        raise ValueError(no_such("figure", unknown[0], every))
-    return [name for name in every if names is None or name in names]
 
 
 def renderer_of(figure: Figure) -> RendererAgg:

@@ -10,7 +10,7 @@ from ..formats import in_order
 from ..metric import spoken
 from .captions import plotted
 from .focus import focus, mark_below
-from .panels import entries, grid, legend, name_axes
+from .panels import entries, grid, legend
 from .plot import Plot
 from .style import Look
 
@@ -59,7 +59,8 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         return
     banded = _banded(data, looks, results.suite.analysis.control)
     methods = in_order(data["method"], looks)
-    figure, panels = grid(data, 2.1, sharex=False)
+    y_label = f"validation {spoken().title} ({spoken().unit})"
+    figure, panels = grid(data, 2.1, "epoch of recovery", y_label, sharex=False)
     for panel in panels:
         shown = panel.of(data)
         for name in methods:
@@ -80,6 +81,5 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         panel.ax.set_ylim(least - edge, top + edge)
         mark_below(panel.ax, shown, "epoch", "validation_top1", "epoch", looks)
         panel.ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    name_axes(figure, panels, "epoch of recovery", f"validation {spoken().title} ({spoken().unit})")
     legend(figure, list(entries(methods, looks)))
     yield plotted("recovery_curves", figure, data, results, banded=banded)

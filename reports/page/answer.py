@@ -19,15 +19,7 @@ from ..records import budget_words
 from ..statistics import FEWEST_BASES
 from ..words import Words
 from .chart_data import Board, Mark, Switch, View
-from .findings import (
-    TEXTS,
-    by_word_of,
-    concludes,
-    highest,
-    no_conclusion,
-    of_control,
-    with_interval,
-)
+from .findings import answered, by_word_of, concludes, of_control, with_interval
 from .wording import WORDS
 
 # Methods that a clause names; with the control, as many as the first table has rows.
@@ -43,20 +35,10 @@ def answers(results: Results) -> dict[str, str]:
     """What may be said of each recovery, by its words, in about two sentences."""
     if results.footing.rehearsal:
         return {"A rehearsal": "Nothing is concluded."}
-    return {capital(after(one)): _short(results, one) for one in results.recoveries}
-
-
-def _short(results: Results, recovery: str) -> str:
-    suite, control = results.suite, results.suite.analysis.control
-    rows = of_control(results, recovery)
-    known = [row for row in rows if row["word"] != "not compared"]
-    if why_not := no_conclusion(results, rows):
-        return why_not
-    if not known:
-        return TEXTS("comparison", "nothing", rows, control=control)
-    part = "few_bases" if suite.bases < FEWEST_BASES else "tested"
-    of_highest = highest(known, control)
-    return _TEXTS("comparison", part, by_word_of(rows), suite=suite, highest=of_highest)
+    return {
+        capital(after(one)): answered(results, of_control(results, one), _TEXTS)
+        for one in results.recoveries
+    }
 
 
 def like_these(results: Results, recovery: str) -> str:

@@ -21,19 +21,31 @@ def headline(results: Results, recovery: str) -> str:
     Words, sizes and intervals are of the mean over these problems; the intervals allow for all
     comparisons of the page, so that whatever is named for standing out keeps its 95 %.
     """
-    suite, control = results.suite, results.suite.analysis.control
     rows = of_control(results, recovery)
+    said = [answered(results, rows, TEXTS)]
+    if no_conclusion(results, rows):
+        return said[0]
+    if results.suite.bases >= FEWEST_BASES:
+        said += _collapsed(rows, results.suite.analysis.control)
+    said += [f"Beware: {results.footing.near_chance}."] if results.footing.guessing else []
+    return " ".join([*said, *_failing(results, recovery, rows)])
+
+
+def answered(results: Results, rows: Sequence[Mapping[Any, Any]], texts: Words) -> str:
+    """What these rows show, in the words of a file, or why nothing is said of them.
+
+    The highest mean is that over all problems, with an interval that allows for its being chosen.
+    """
+    suite, control = results.suite, results.suite.analysis.control
     if why_not := no_conclusion(results, rows):
         return why_not
     known = [row for row in rows if row["word"] != "not compared"]
-    said = [f"Beware: {results.footing.near_chance}."] if results.footing.guessing else []
-    said += _failing(results, recovery, rows)
     if not known:
-        return " ".join([TEXTS("comparison", "nothing", rows, control=control), *said])
+        return TEXTS("comparison", "nothing", rows, control=control)
     part = "few_bases" if suite.bases < FEWEST_BASES else "tested"
-    top = highest(known, control)
-    main = TEXTS("comparison", part, by_word_of(rows), results=results, suite=suite, highest=top)
-    return " ".join([main, *(_collapsed(known, control) if part == "tested" else ()), *said])
+    whole = [row for row in known if row["n_problems"] == row["of"]]
+    top = [TEXTS("comparison", "highest", row, control=control) for row in whole[:1]]
+    return texts("comparison", part, by_word_of(rows), results=results, suite=suite, highest=top)
 
 
 def concludes(results: Results, problems: Sequence[str]) -> bool:
@@ -65,12 +77,6 @@ def by_word_of(rows: Sequence[Mapping[Any, Any]]) -> dict[str, list[Mapping[Any,
     return found
 
 
-def highest(rows: Sequence[Mapping[Any, Any]], control: str) -> list[str]:
-    """The highest mean over all problems, with an interval that allows for its being chosen."""
-    whole = [row for row in rows if row["n_problems"] == row["of"]]
-    return [TEXTS("comparison", "highest", top, control=control) for top in whole[:1]]
-
-
 def with_interval(row: Mapping[Any, Any]) -> str:
     span = interval(row["joint_low"], row["joint_high"])
     some = f" on {row['n_problems']} of {row['of']} problems"
@@ -81,10 +87,10 @@ def with_interval(row: Mapping[Any, Any]) -> str:
 def _collapsed(rows: Sequence[Mapping[Any, Any]], control: str) -> Iterator[str]:
     """Who falls far behind on single problems: methods, or the control behind them."""
     losses: list[tuple[float, str]] = []
-    for row in rows:
+    for row in (one for one in rows if one["word"] != "not compared"):
         for problem, gap in row["collapses"].items():
             ahead, behind = (control, row["method"]) if gap < 0 else (row["method"], control)
-            far = f"{abs(gap):.3g} {spoken().points}"
+            far = f"{abs(gap):{'.0f' if abs(gap) >= 10 else '.3g'}} {spoken().points}"
             losses.append((-abs(gap), f"{behind} lies {far} behind {ahead} on {problem}"))
     if losses:
         yield f"Collapses: {few([said for _, said in sorted(losses)])}."

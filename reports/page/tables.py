@@ -31,6 +31,12 @@ FRAMES = (
 )
 
 
+def frames_of(results: Results) -> dict[str, pd.DataFrame]:
+    """What is written as CSV, by name; ours and the published where any are compared."""
+    shown = [*FRAMES, "published"] if len(results.published) else FRAMES
+    return {name: getattr(results, name) for name in shown}
+
+
 def typeset(results: Results) -> dict[str, list[Table]]:
     """All of them under their headings, in the order of the page."""
     makers = (

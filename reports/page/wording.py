@@ -1,13 +1,14 @@
 """Parts of a suite in the words of the field, for sentences of templates and warnings."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from suites.method import FinetuningSpec, MethodSpec, PhaseSpec
+from suites.method import MethodSpec, PhaseSpec
 from suites.problem import ModelSpec, problem_name
 from suites.protocol import Axis, Rewind, pattern
 from suites.recipe import Recipe
 from suites.schema import AnySuite, Suite
+from suites.section import Chosen
 
 from ..formats import percent
 from ..words import Words
@@ -53,7 +54,7 @@ def recipe_words(recipe: Recipe) -> str:
     return _WORDS("recipe", "described", recipe=recipe)
 
 
-def named(phase: PhaseSpec | FinetuningSpec) -> str:
+def named(phase: PhaseSpec | Chosen) -> str:
     """`sparse with strength 0.1`."""
     return phase.name + (f" with {options(phase.options)}" if phase.options else "")
 
@@ -88,24 +89,22 @@ def rewound(rewind: Rewind) -> str:
 
 def budgets(suite: Suite) -> str:
     """The budgets of all models; of models with their own, theirs as well."""
-    words: dict[str, list[str]] = {}
-    for model in suite.models:
-        own_budgets = suite.budgets_of(model)
-        plain = own_budgets.cost == "threshold"
-        kept = ", ".join(f"{one:g}" if plain else f"{100 * one:g} %" for one in own_budgets.kept)
-        words.setdefault(kept, []).append(model.title)
-    return _by_model(words)
+    own_budgets = ((suite.budgets_of(model), model.title) for model in suite.models)
+    return _by_model(
+        (", ".join(f"{one:g}" if of.cost == "threshold" else percent(one) for one in of.kept), name)
+        for of, name in own_budgets
+    )
 
 
 def calibration(suite: AnySuite) -> str:
     """The images that criteria see; of models with their own, theirs as well."""
-    words: dict[str, list[str]] = {}
+    words = []
     for model in suite.models:
         seen = suite.calibration_of(model)
         augmented = "cropped and mirrored at random" if seen.augment else "without augmentation"
         how = f"altered as the recipe {seen.like} does" if seen.like else augmented
         text = f"{seen.images} training images {how}, in batches of {seen.batch_size}"
-        words.setdefault(text, []).append(model.title)
+        words.append((text, model.title))
     return _by_model(words)
 
 
@@ -117,19 +116,20 @@ def patterned(suite: Suite) -> bool:
 
 def splits(suite: AnySuite) -> str:
     """Whether each base has another train/validation split, or there is none, where they differ."""
-    words: dict[str, dict[str, None]] = {}
+    words = []
     for dataset, model in suite.problems:
         own_split = suite.own_splits(dataset, model)
         text = "drawn anew for each base" if own_split else "the same for all bases"
-        if dataset.validation:
-            words.setdefault(text, {})[model.title] = None
-        else:
-            words.setdefault("none, as all images are learned from", {})[dataset.title] = None
+        none = "none, as all images are learned from", dataset.title
+        words.append((text, model.title) if dataset.validation else none)
     return _by_model(words)
 
 
-def _by_model(words: Mapping[str, Collection[str]]) -> str:
+def _by_model(said: Iterable[tuple[str, str]]) -> str:
     """What all models have, or each text with the models that it is true of."""
+    words: dict[str, dict[str, None]] = {}
+    for text, model in said:
+        words.setdefault(text, {})[model] = None
     if len(words) == 1:
         return next(iter(words))
     return "; ".join(f"{text} ({', '.join(models)})" for text, models in words.items())

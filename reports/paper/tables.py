@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ..analysis.best import OVER, against_best
-from ..analysis.cells import collapsed, gaps
+from ..analysis.cells import gaps
 from ..analysis.results import Results
 from ..figures.captions import COSTS, over_budgets
 from ..formats import Cell, Mark, capital, points, shown
@@ -42,8 +42,7 @@ class Shown:
         self.table = results.cells[results.cells["recovery"] == recovery]
         whole = self.table[self.table["complete"].astype(bool)].to_dict("records")
         self.cells = {(row["problem"], row["method"], row["budget"]): row for row in whole}
-        ranking, by_base = {recovery: self.ranks}, collapsed(results.averaged)
-        standing = against_best(results.problems, by_base, ranking, choice.names)
+        standing = against_best(results, {recovery: self.ranks}, choice.names)
         self.standing: dict[Any, Any] = standing.set_index(["problem", "method"]).to_dict("index")
         self.several = max(map(len, results.budgets.values())) > 1  # budgets
 

@@ -9,11 +9,6 @@ Floats = NDArray[np.float64]
 DECIMALS = 9
 
 
-def rounded(differences: ArrayLike) -> Floats:
-    """Differences rounded to 1e-9."""
-    return np.asarray(differences, dtype=np.float64).round(DECIMALS)
-
-
 def known_mean(values: ArrayLike, axis: int) -> Floats:
     """Mean of what is known along an axis; NaN where nothing is.
 

@@ -35,14 +35,17 @@ def looks(bases: Sequence[int], alpha: float) -> list[Look]:
     ]
 
 
-def spent(looks: Sequence[Look], bases: ArrayLike) -> Floats:
-    """The level of tests that so many bases have come to, in the shape of `bases`.
+def spent(looks: Sequence[Look], differences: ArrayLike) -> Floats:
+    """[m] the level of tests, at the look that their bases have come to.
 
     Whoever stops at a look for whatever reason, and tests at that look's level, errs at all looks
     together no more often than their sum.
 
-    >>> spent([Look(3, 0.02), Look(6, 0.03)], [3, 6, 5]).tolist()
-    [0.02, 0.03, 0.03]
+    `differences`: [m, problems, bases]; NaN where there is none.
+
+    >>> spent([Look(3, 0.02), Look(6, 0.03)], np.zeros((1, 2, 3))).tolist()
+    [0.02]
     """
-    at = np.searchsorted([one.bases for one in looks], np.asarray(bases))
+    bases = (~np.isnan(np.asarray(differences))).sum(axis=2).max(axis=1, initial=0)
+    at = np.searchsorted([one.bases for one in looks], bases)
     return np.array([one.alpha for one in looks])[np.minimum(at, len(looks) - 1)]

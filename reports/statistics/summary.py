@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
-from .arrays import rounded
+from .arrays import DECIMALS
 from .these_problems import FEWEST_BASES
 
 
@@ -35,7 +35,7 @@ def t_interval(
     >>> round(found.low, 2), found.mean, round(found.high, 2)
     (-0.48, 2.0, 4.48)
     """
-    x = rounded(values)
+    x = np.asarray(values, dtype=np.float64).round(DECIMALS)
     mean, half = float(x.mean()), np.nan
     if x.size >= FEWEST_BASES:
         half = float(stdtrit(x.size - 1, (1 + level) / 2) * x.std(ddof=1) / np.sqrt(x.size))
@@ -51,7 +51,7 @@ def hodges_lehmann(differences: ArrayLike) -> float:
     >>> hodges_lehmann([1.0, 2.0, 6.0])  # of 1, 1.5, 2, 3.5, 4, 6
     2.75
     """
-    d = rounded(differences)
+    d = np.asarray(differences, dtype=np.float64).round(DECIMALS)
     rows, columns = np.triu_indices(d.size)
     return float(np.median((d[rows] + d[columns]) / 2))
 

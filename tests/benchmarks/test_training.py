@@ -27,7 +27,7 @@ def cifar(count: int) -> ArrayImages:
     draw = torch.Generator().manual_seed(0)
     pixels = torch.randint(256, (count, 3, 32, 32), dtype=torch.uint8, generator=draw)
     labels = torch.randint(10, (count,), generator=draw)
-    return ArrayImages(pixels, labels, torch.arange(count), NORMALIZATIONS["cifar"])
+    return ArrayImages(pixels, labels, NORMALIZATIONS["cifar"], chosen=torch.arange(count))
 
 
 def by_hand(model: nn.Module, images: ArrayImages) -> None:

@@ -6,17 +6,17 @@ from typing import Any, Literal, get_args, get_origin
 
 import pytest
 import torch
-from conftest import build, images, labelled, lively
+from conftest import about, build, images, labelled, lively
 from pydantic.fields import FieldInfo
 from torch import Tensor
 
 from bench import prune
 from bench.command.listing import option_lines
-from criteria import NotApplicable, OptionError, criteria, score, weight_structure
+from criteria import NotApplicable, OptionError, criteria, find, score, weight_structure
 from criteria.gather import score_alone
-from criteria.options import Options
-from criteria.phases import Kind, phases
+from criteria.phases import phases
 from criteria.registry import create, require, resolve_options
+from criteria.training import Kind
 
 # Made of others: parts, and values of their own options, cannot be read off the types.
 GIVEN: dict[str, dict[str, Any]] = {"ensemble": {"of": ["l1", "taylor"]}}
@@ -41,13 +41,7 @@ def other_values(name: str, option: str, field: FieldInfo) -> list[Any]:
     return [default + 1]
 
 
-CASES = [
-    pytest.param(entry.name, option, value, id=f"{entry.name}-{option}-{value}")
-    for entry in criteria()
-    if entry.unstructured
-    for option, field in entry.type.options_type.model_fields.items()
-    for value in other_values(entry.name, option, field)
-]
+UNSTRUCTURED = [entry.name for entry in criteria() if entry.unstructured]
 
 
 def scored(name: str, options: dict[str, Any]) -> list[Tensor]:
@@ -56,32 +50,38 @@ def scored(name: str, options: dict[str, Any]) -> list[Tensor]:
     return score_alone(model, one, [labelled(6, 0), labelled(6, 1)])[0]
 
 
-@pytest.mark.parametrize(("name", "option", "value"), CASES)
-def test_an_option_moves_scores_of_single_weights_or_is_refused(
-    name: str, option: str, value: Any
-) -> None:
+@pytest.mark.parametrize("name", UNSTRUCTURED)
+def test_an_option_moves_scores_of_single_weights_or_is_refused(name: str) -> None:
     """And is not refused where it would move them."""
     plain = GIVEN.get(name, {})
-    options = plain | COMPANIONS.get((name, option), {}) | {option: value}
+    before = scored(name, plain)
+    for option, field in find(name).type.options_type.model_fields.items():
+        for value in other_values(name, option, field):
+            options = plain | COMPANIONS.get((name, option), {}) | {option: value}
+            with about(f"{option} = {value}"):
+                if moved(name, options, before):
+                    require(name, options, "single weights")
+                    continue
+                said = rf"^{name}: option '.*would be ignored where single"
+                with pytest.raises(OptionError, match=said):
+                    require(name, options, "single weights")
+
+
+def moved(name: str, options: dict[str, Any], before: list[Tensor]) -> bool:
+    """Whether options change the scores."""
     try:
         found = scored(name, options)
     except NotApplicable:
-        moved = False
-    else:
-        pairs = zip(found, scored(name, plain), strict=True)
-        moved = not all(torch.allclose(one, other, rtol=1e-9, atol=0) for one, other in pairs)
-    if moved:
-        require(name, options, "single weights")
-        return
-    with pytest.raises(OptionError, match=rf"^{name}: option '.*would be ignored where single"):
-        require(name, options, "single weights")
+        return False
+    pairs = zip(found, before, strict=True)
+    return not all(torch.allclose(one, other, rtol=1e-9, atol=0) for one, other in pairs)
 
 
-@pytest.mark.parametrize("name", [entry.name for entry in criteria() if entry.unstructured])
-def test_defaults_pass_filled_in_or_not(name: str) -> None:
-    plain = GIVEN.get(name, {})
-    require(name, plain, "single weights")
-    require(name, resolve_options(name, plain).model_dump(), "single weights")
+def test_defaults_pass_filled_in_or_not() -> None:
+    for name in UNSTRUCTURED:
+        plain = GIVEN.get(name, {})
+        require(name, plain, "single weights")
+        require(name, resolve_options(name, plain).model_dump(), "single weights")
 
 
 def test_the_message_names_method_option_and_reason() -> None:
@@ -105,15 +105,10 @@ def test_options_of_single_weights_are_refused_for_channels() -> None:
         score(build("chain"), images(1), "oba", [labelled()], patch="magnitude")
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        pytest.param(one.type.options_type, id=one.type.__name__)
-        for one in [*criteria(), *(one for kind in get_args(Kind) for one in phases(kind))]
-    ],
-)
-def test_every_option_is_described(kind: type[Options]) -> None:
+def test_every_option_is_described() -> None:
     """Where only a default is another, what the class it comes from says of it holds."""
-    described = zip(kind.model_fields, option_lines(kind), strict=False)  # a docstring comes last
-    for name, line in described:
-        assert "): " in line, f"{kind.__name__}: {name} is not explained"
+    for one in [*criteria(), *(one for kind in get_args(Kind) for one in phases(kind))]:
+        kind = one.type.options_type
+        described = zip(kind.model_fields, option_lines(kind), strict=False)  # a docstring last
+        for name, line in described:
+            assert "): " in line, f"{one.type.__name__}: {name} is not explained"

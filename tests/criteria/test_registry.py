@@ -24,9 +24,10 @@ from criteria import (
     score,
 )
 from criteria.gather import gather
-from criteria.phases import Kind, phases
+from criteria.phases import phases
 from criteria.registry import create, resolve_options, source_files, source_hash
 from criteria.source import PACKAGE
+from criteria.training import Kind
 
 registry = importlib.import_module("criteria.registry")
 
@@ -72,7 +73,7 @@ def test_every_criterion_says_what_it_is_and_whence(entry: registry.Entry) -> No
     assert entry.cite
     assert entry.faithful
     assert entry.structured or entry.unstructured
-    assert isinstance(entry.needs, Need)
+    assert isinstance(entry.type.needs, Need)
     assert resolve_options(entry.name, {}) == entry.type.options_type()
 
 

@@ -316,6 +316,7 @@ def test_there_is_a_difference_exactly_where_designs_differ(one: Design, other: 
     assert added == gone == set(other["methods"]) - set(one["methods"])
 
 
+@pytest.mark.usefixtures("inkless")
 def test_the_headline_file_bears_it(tmp_path: Path) -> None:
     suite = small(analysis={"control": "random"})
     found = records_of(suite)

@@ -114,6 +114,7 @@ def test_records_of_old_do_not_tell_what_an_image_is_worth(suite: Suite) -> None
     assert "One test image" not in render(analyse(suite, old, plan(suite)), [], {})
 
 
+@pytest.mark.usefixtures("inkless")
 def test_missing_and_failed_trials_are_told(
     suite: Suite, records: list[Record], tmp_path: Path
 ) -> None:
@@ -141,6 +142,7 @@ def test_missing_and_failed_trials_are_told(
     assert len(drawn) == (10 * 3 + 1) * 4 - 2
 
 
+@pytest.mark.usefixtures("inkless")
 def test_half_a_suite_is_a_report(suite: Suite, records: list[Record], tmp_path: Path) -> None:
     """One recovery is not begun, and one problem has no control yet."""
     half = [
@@ -225,6 +227,7 @@ def test_headline_claims_nothing_that_is_not_there(suite: Suite) -> None:
     assert set(results.paired["verdict"]) == {"undecided"}
 
 
+@pytest.mark.usefixtures("inkless")
 def test_one_base_has_no_interval(tmp_path: Path) -> None:
     suite = make_suite(bases=1)
     results = analyse(suite, synthetic_records(suite, plan(suite)), plan(suite))
@@ -284,6 +287,7 @@ def test_thin_layers_and_trimmed_channels_are_told(suite: Suite, records: list[R
     assert "at most 3 in one" in said
 
 
+@pytest.mark.usefixtures("inkless")
 def test_thresholds_are_no_shares_of_a_cost(tmp_path: Path) -> None:
     suite = make_suite(
         methods=[{"criterion": "rgd", "matched": ["l1"]}],
@@ -303,6 +307,7 @@ def test_thresholds_are_no_shares_of_a_cost(tmp_path: Path) -> None:
     assert set(drawn["cost_percent"].dropna().round(6)) == {49.0, 64.0}
 
 
+@pytest.mark.usefixtures("inkless")
 def test_a_suite_of_the_control_alone(tmp_path: Path) -> None:
     suite = make_suite(methods=["l1"])
     found = synthetic_records(suite, plan(suite))
@@ -318,6 +323,7 @@ def test_two_records_of_one_trial_are_refused(suite: Suite, records: list[Record
         analyse(suite, records, [])
 
 
+@pytest.mark.usefixtures("inkless")
 def test_cost_axis_of_the_suite_and_of_the_budget_may_differ(tmp_path: Path) -> None:
     suite = make_suite(
         budgets={"speedup": [1.5, 2, 4, 12]},
@@ -331,6 +337,7 @@ def test_cost_axis_of_the_suite_and_of_the_budget_may_differ(tmp_path: Path) -> 
     assert lines["cost_percent"].nunique() > 4  # of equal MACs, parameters differ
 
 
+@pytest.mark.usefixtures("inkless")
 def test_a_cost_that_was_not_measured_is_told(tmp_path: Path) -> None:
     suite = make_suite(
         models=["resnet20"],
@@ -367,6 +374,7 @@ WIDTHS: dict[str, Any] = {"features.0": (4, 8), "features.3": (6, 8)}
         ),
     ],
 )
+@pytest.mark.usefixtures("inkless")
 def test_the_page_names_what_a_budget_keeps(
     tmp_path: Path,
     axis: str,

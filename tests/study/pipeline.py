@@ -17,8 +17,7 @@ from synthetic import failed, record
 from reports.analysis import by_problem, over_problems
 from reports.analysis.analysis import analyse
 from reports.analysis.best import against_best
-from reports.analysis.cells import Averaged, collapsed
-from reports.analysis.comparisons import Comparison, comparisons
+from reports.analysis.comparisons import Averaged, Comparison, planned
 from reports.analysis.ranking import rank_methods
 from reports.analysis.results import Results
 from reports.records import Record
@@ -42,8 +41,9 @@ class Pipeline:
         self.suite = world.suite()
         self.expected = plan(self.suite)
         self.names = self.suite.method_names
-        self.pairs = [Comparison("control", *two) for two in combinations(self.names, 2)]
-        self.declared = comparisons(self.suite)
+        pairs = [Comparison("control", *two) for two in combinations(self.names, 2)]
+        there = dict.fromkeys((one.recovery, one.method) for one in self.expected)
+        self.pairs = planned(there, pairs)
         first = draw(replace(world, failing=0, missing=0, control_fails=0), np.random.default_rng())
         self.whole = self.through_records(first)
         self._places = [  # of each row of the cells, in the order of scores
@@ -77,28 +77,30 @@ class Pipeline:
             experiment: of this world.
             more: whether also by dataset and by model.
         """
-        by_base, table = self.scores(experiment), self.cells(experiment)
-        suite, declared = self.suite, self.declared
-        ranking = {one: rank_methods(one, by_base, table, suite) for one in self.whole.recoveries}
-        parts = by_problem.by_factor(by_base, table, declared, suite) if more else None
-        return replace(
+        by_base = self.scores(experiment)
+        scored = replace(
             self.whole,
-            cells=table,
+            cells=self.cells(experiment),
             averaged={key: values[:, None] for key, values in by_base.items()},
-            paired=by_problem.paired(by_base, table, declared, suite),
-            overall=over_problems.overall(by_base, table, declared, suite),
-            by_factor=self.whole.by_factor.iloc[:0] if parts is None else parts,
+            by_base=by_base,
+            by_look=by_base,
+        )
+        ranking = {one: rank_methods(one, scored) for one in self.whole.recoveries}
+        return replace(
+            scored,
+            paired=by_problem.paired(scored),
+            overall=over_problems.overall(scored),
+            by_factor=by_problem.by_factor(scored) if more else scored.by_factor.iloc[:0],
             ranking=ranking,
-            standing=against_best(self.whole.problems, by_base, ranking),
+            standing=against_best(scored, ranking),
         )
 
     def asked(self, results: Results) -> pd.DataFrame:
         """What `compare_methods` says of any two methods that the suite has not declared."""
-        by_base = collapsed(results.averaged)
-        return over_problems.overall(by_base, results.cells, self.pairs, self.suite)
+        return over_problems.overall(replace(results, family=self.pairs))
 
     def scores(self, experiment: Experiment) -> Averaged:
-        """[bases] of each (problem, recovery, method) that is complete, as `cells.collapsed`."""
+        """[bases] of each (problem, recovery, method) that is complete."""
         lost = (experiment.failed | experiment.missing).ravel()
         means = experiment.scores.mean(axis=-1).reshape(-1, self.world.bases)
         return {

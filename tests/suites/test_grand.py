@@ -10,7 +10,8 @@ import pytest
 
 from criteria import registry
 from criteria.catalog import Registered
-from criteria.phases import Kind, phases
+from criteria.phases import phases
+from criteria.training import Kind
 from suites import Suite, library, load_suite
 from suites.method import MethodSpec, named_presets
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import toy
 import yaml
+from conftest import about
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -604,10 +605,14 @@ def test_paper_is_the_file_as_it_stands_where_that_has_a_reduced_version(tmp_pat
         scales_of(str(tmp_path / "mine.yaml"))
 
 
-@pytest.mark.parametrize(
-    ("name", "scale"), [(name, scale) for name in library() for scale in [None, *scales_of(name)]]
-)
-def test_every_suite_of_the_library_loads_spans_and_plans(name: str, scale: str | None) -> None:
+@pytest.mark.parametrize("name", library())
+def test_every_suite_of_the_library_loads_spans_and_plans(name: str) -> None:
+    for scale in [None, *scales_of(name)]:
+        with about(scale):
+            loads_spans_and_plans(name, scale)
+
+
+def loads_spans_and_plans(name: str, scale: str | None) -> None:
     suite = load_suite(name, scale=scale)
     cases = list(expand(suite))
     seeds = suite.bases * suite.repeats

@@ -27,15 +27,15 @@ from suites.problem import ModelSpec
 
 
 @pytest.fixture
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return toy.finished(tmp_path_factory.getbasetemp() / "toy")
+def finished(session: Path) -> Path:
+    return toy.finished(session)
 
 
 @pytest.fixture
-def half(finished: Path, tmp_path: Path) -> Path:
-    """A results folder with every other record of the toy suite, and no MLflow."""
-    results = tmp_path / "half"
-    shutil.copytree(finished, results, ignore=shutil.ignore_patterns("mlflow*", "reports", ".lock"))
+def half(session: Path, tmp_path: Path) -> Path:
+    """A results folder with every other record of the toy suite, no report and an empty MLflow."""
+    results = toy.copied(session, tmp_path / "half")
+    shutil.rmtree(results / "reports")
     for record in sorted((results / "records").iterdir())[::2]:
         record.unlink()
     return results
@@ -331,6 +331,7 @@ def rows(out: str) -> dict[str, str]:
 
 # The figures of this toy are flat; that they warn of it is for the tests of the reports.
 @pytest.mark.filterwarnings("ignore:Attempting to set identical")
+@pytest.mark.usefixtures("inkless")
 def test_a_half_finished_suite_is_shown_as_it_is(
     bench: Command, half: Path, tmp_path: Path
 ) -> None:
@@ -378,16 +379,16 @@ def test_a_plan_on_nothing_keeps_the_sizes_of_networks_alone(
     assert [one.name for one in results.iterdir()] == ["sizes"]
 
 
-def test_sync_rebuilds_mlflow_from_records(half: Path, tmp_path: Path) -> None:
+def test_sync_rebuilds_mlflow_from_records(bench: Command, half: Path, tmp_path: Path) -> None:
     path = toy.write_suite(tmp_path)
     keys = sorted(toy.outcomes(half))
-    assert not (half / "mlflow.db").exists()
-    first = toy.bench("sync", path, "--results", half)
-    assert first.returncode == 0, first.stderr
-    assert f"{len(keys)} of {len(keys)} trials were missing" in first.stdout
+    assert toy.trial_runs(half) == []
+    first = bench("sync", path, "--results", half)
+    assert first.code == 0, first.err
+    assert f"{len(keys)} of {len(keys)} trials were missing" in first.out
     assert toy.trial_runs(half) == keys
-    again = toy.bench("sync", path, "--results", half)
-    assert f"0 of {len(keys)}" in again.stdout
+    again = bench("sync", path, "--results", half)
+    assert f"0 of {len(keys)}" in again.out
     assert toy.trial_runs(half) == keys
 
 

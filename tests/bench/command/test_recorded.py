@@ -11,8 +11,8 @@ from command_line import bench as bench  # the fixture
 from rich.console import Console
 
 from bench.command.arguments import ChosenSuite
+from bench.plan.outline import record_suite, recorded_suites
 from bench.plan.plan import make_plan
-from bench.plan.recorded import record_suite, recorded_suites
 from bench.store.sealed import read_json, write_json
 from bench.store.store import Store
 from suites import library, load_suite, resolved
@@ -33,8 +33,8 @@ KEY = "methods=[l1, largest]"
 
 
 @pytest.fixture
-def results(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
-    return toy.prepared(tmp_path_factory.getbasetemp() / "toy", tmp_path / "results")
+def results(session: Path, tmp_path: Path) -> Path:
+    return toy.prepared(session, tmp_path / "results")
 
 
 @pytest.mark.parametrize("name", library())
@@ -58,6 +58,7 @@ def test_its_plan_has_the_same_keys(tmp_path: Path) -> None:
     assert recorded.model_copy(update={"code": "of yesterday"}).outdated
 
 
+@pytest.mark.usefixtures("inkless")
 def test_every_verb_takes_the_name_alone(bench: Command, results: Path, tmp_path: Path) -> None:
     file, plugin = toy.write_suite(tmp_path, **SMALL), tmp_path / "largest.py"
     plugin.write_text(PLUGIN)

@@ -23,10 +23,11 @@ SMALL = {
 
 
 @pytest.fixture
-def empty(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
-    return toy.prepared(tmp_path_factory.getbasetemp() / "toy", tmp_path / "results")
+def empty(session: Path, tmp_path: Path) -> Path:
+    return toy.prepared(session, tmp_path / "results")
 
 
+@pytest.mark.usefixtures("inkless")
 def test_a_run_adds_bases_until_it_is_decided_and_goes_on_after_an_interruption(
     bench: Command, empty: Path, tmp_path: Path
 ) -> None:

@@ -442,7 +442,7 @@ def test_the_cache_is_reused_and_gives_equal_images(
     before = keys(load("imagefolder", root="pets").train)
     cached = sorted(file.suffix for file in (tmp_path / "cache" / "images").iterdir())
     assert cached == [".json", ".json", ".npy", ".npy"]  # digests of files, and their pixels
-    monkeypatch.setattr("bench.data.pictures._store", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr("bench.data.pictures.write_large", lambda *_: pytest.fail("decoded again"))
     assert keys(load("imagefolder", root="pets").train) == before
 
 
@@ -476,7 +476,7 @@ def test_a_touched_or_copied_folder_is_the_same_data(
     for file in root.rglob("*.png"):
         os.utime(file)
     shutil.copytree(root, tmp_path / "copies")
-    monkeypatch.setattr("bench.data.pictures._store", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr("bench.data.pictures.write_large", lambda *_: pytest.fail("decoded again"))
     assert load("imagefolder", root="pets").digest == before
     assert load("imagefolder", root="copies").digest == before
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,7 +79,7 @@ def test_other_outputs_leave_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtimes, "find_spec", lambda name: None if name == "onnx" else name)
+    monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ExportError, match=r"needs onnx, .* pip install 'pruning-bench\[export\]'"):
         runtimes.to_onnx(nn.Linear(3, 2), (torch.randn(2, 3),), tmp_path / "net.onnx")
 

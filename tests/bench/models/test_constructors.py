@@ -15,8 +15,7 @@ from conftest import CLASSIFICATION
 from bench.errors import ModelError, PlanError
 from bench.models import build_model, code_of
 from bench.models.constructors import CATALOG
-from bench.models.fit import fresh
-from bench.models.registry import constructor
+from bench.models.registry import constructor, fresh
 from bench.plan.jobs import BaseJob
 from bench.plan.plugins import load_plugins
 from suites.problem import DatasetSpec, ModelSpec

@@ -16,12 +16,12 @@ from conftest import CLASSIFICATION
 from bench.errors import ModelError
 from bench.models import build_model, code_of
 from bench.models.constructors import called
-from bench.models.fit import fresh
-from bench.models.registry import constructor
+from bench.models.registry import constructor, fresh
 from bench.pruning.network import Network
 from bench.pruning.sound import examine
 from bench.tasks.known import find_task
-from suites.problem import ModelSpec, TaskSpec
+from suites.problem import ModelSpec
+from suites.section import Chosen
 
 SHAPE = {"classes": 5, "channels": 1, "image_size": 16}
 VIT: dict[str, Any] = {"patch_size": 4, "embed_dim": 24, "depth": 2, "num_heads": 3}
@@ -156,7 +156,7 @@ LLAMA = {
 
 @pytest.mark.parametrize("name", ["LlamaForCausalLM", "Qwen2ForCausalLM"])
 def test_a_causal_lm_loses_whole_heads_and_mlp_widths(name: str) -> None:
-    task, shape = find_task(TaskSpec(name="language-model")), {"vocabulary": 64, "length": 8}
+    task, shape = find_task(Chosen(name="language-model")), {"vocabulary": 64, "length": 8}
     tokens = task.noise(shape, 2)
     spec = ModelSpec(name=f"hf:{name}", options=LLAMA)
     network = Network.trace(fresh(spec, 0, tokens, task, **shape).eval(), tokens)

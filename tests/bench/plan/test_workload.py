@@ -207,9 +207,9 @@ def test_epochs_of_phases_and_of_what_is_left_to_finetune() -> None:
     }
 
 
-def test_what_is_planned_is_what_trials_record(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_what_is_planned_is_what_trials_record(session: Path) -> None:
     """Images of finetuning, of a suite that has run."""
-    finished = toy.finished(tmp_path_factory.getbasetemp() / "toy")
+    finished = toy.finished(session)
     plan = make_plan(toy.suite())
     records = {one.key: one for one in toy.records(finished)}
     for trial in plan.trials:

@@ -515,7 +515,7 @@ def test_what_cannot_be_is_refused_in_one_message_with_the_reason(name: str) -> 
 # lost with a word on standard error, and raised again.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_trace_without_an_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(groups, "LONGEST_TRACE", 2.0)
+    monkeypatch.setattr(groups, "LONGEST_TRACE", 0.3)
     model = Wraps(gram, nn.Conv2d(3, 16, 3, padding=1), nn.Linear(256, 10))
     with pytest.raises(StructureError, match=r"no end .* bodies.0 and bodies.1; products of"):
         pruned(model)

@@ -335,7 +335,7 @@ def split(count: int, seed: int) -> ArrayImages:
     labels = torch.randint(CLASSES, (count,), generator=draw)
     pixels = torch.randint(256, (count, 3, SIDE, SIDE), generator=draw).to(torch.uint8)
     plain = Normalization((0.5,) * 3, (0.25,) * 3)
-    return ArrayImages(pixels, labels, torch.arange(count), plain, shift=1)
+    return ArrayImages(pixels, labels, plain, shift=1, chosen=torch.arange(count))
 
 
 DATA = Dataset(

@@ -167,7 +167,7 @@ def test_patterns_are_kept_through_training() -> None:
         pixels = torch.randint(256, (count, 3, 8, 8), generator=draw).to(torch.uint8)
         labels = torch.randint(3, (count,), generator=draw)
         plain = Normalization((0.5,) * 3, (0.25,) * 3)
-        return ArrayImages(pixels, labels, torch.arange(count), plain, shift=1)
+        return ArrayImages(pixels, labels, plain, shift=1, chosen=torch.arange(count))
 
     model = lively(Chain(8, 8)).float()
     groups = weight_groups(model, (images(1).float(),))

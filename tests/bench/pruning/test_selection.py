@@ -316,7 +316,7 @@ def test_a_network_that_already_costs_less_is_refused_and_kept() -> None:
         (Limits(round_to=4), 4, 4, 1, 1),
         (Limits(round_to=4), 8, 3, 4, 4),
         (Limits(round_to=4), 6, 1, 6, 4),  # cannot keep a multiple: stays whole
-        (Limits(protect=1), 16, 1, 16, 1),
+        (Limits(protect=0.99), 16, 1, 16, 1),
         (Limits(layers={"stem": 1.0}), 16, 1, 2, 1),  # another layer
         (Limits(layers={"stage.conv": 1.0}), 16, 1, 16, 1),
         (Limits(layers={"stage": 0.79}), 16, 1, 13, 1),  # the module that it lies in
@@ -467,7 +467,7 @@ def test_a_protected_stage_stops_where_the_others_go_on() -> None:
 
 
 def skipping(problem: Problem) -> Problem:
-    return replace(problem, limits=replace(problem.limits, emptied="skip"))
+    return replace(problem, limits=problem.limits.model_copy(update={"emptied": "skip"}))
 
 
 def two_groups(first: int, second: int) -> Problem:

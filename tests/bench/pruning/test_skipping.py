@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ from bench.models.resnet import ChannelPad, ChannelPadPruner
 from bench.pruning.choose import iterative, one_shot
 from bench.pruning.cost import ChannelCost
 from bench.pruning.network import Network, Rules, Schedule
-from bench.pruning.selection import Emptied, InfeasibleBudget, Limits, rank
+from bench.pruning.selection import InfeasibleBudget, Limits, rank
 from criteria.gather import score_alone
 from criteria.registry import create
 from suites.problem import ModelSpec
@@ -69,7 +69,10 @@ def theirs(model: nn.Module, importance: Any) -> list[dict[str, int]]:
 
 
 def ours(
-    model: nn.Module, criterion: str, options: Mapping[str, Any], emptied: Emptied = "skip"
+    model: nn.Module,
+    criterion: str,
+    options: Mapping[str, Any],
+    emptied: Literal["floor", "skip"] = "skip",
 ) -> list[dict[str, int]]:
     network = Network.trace(model, IMAGE)
 

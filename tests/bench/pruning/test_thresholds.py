@@ -12,6 +12,7 @@ import pytest
 import torch
 import toy
 from conftest import Chain, build, images, labelled, lively, trace
+from inline_runs import go, measured
 from pages import text_of
 from rich.console import Console
 from torch import Tensor
@@ -26,13 +27,13 @@ from bench.pruning.network import Network, Rules
 from bench.pruning.prune import prune
 from bench.pruning.selection import InfeasibleBudget, Limits
 from bench.pruning.thresholds import Choice, Choices, at_thresholds, meet_budgets
-from bench.run.session import Request, session
-from bench.steps.workspace import Settings
+from bench.run.reporting import write_report
+from bench.store.store import Store
 from criteria import CriteriaError, Selector, score
 from criteria.gather import score_alone
 from criteria.registry import create
 from criteria.selectors.rgd import RGD
-from reports.records import Measurements, Record
+from reports.records import Record
 
 TOLERANCE = 0.01  # of the dense cost: the house's
 
@@ -362,21 +363,12 @@ def by_method(results: Path) -> Mapping[tuple[str, float], Record]:
     return {(one.labels.method, one.labels.budget): one for one in toy.records(results)}
 
 
-def measured(record: Record) -> Measurements:
-    assert record.measurements is not None
-    return record.measurements
-
-
 def ratio(record: Record) -> float:
     return measured(record).macs / measured(record).dense_macs
 
 
-def test_a_suite_with_both_ablations(tmp_path_factory: pytest.TempPathFactory) -> None:
-    session = tmp_path_factory.getbasetemp()
-    folder = tmp_path_factory.mktemp("ablations")
-    results = toy.prepared(session, folder / "results")
-    suite = toy.write_suite(
-        folder,
+def test_a_suite_with_both_ablations(tmp_path: Path) -> None:
+    suite = toy.suite(
         methods=[
             {"criterion": "rgd", "matched": ["l1"]},
             {"criterion": "rgd", "scope": "local", "as": "rgd-uniform"},
@@ -386,11 +378,8 @@ def test_a_suite_with_both_ablations(tmp_path_factory: pytest.TempPathFactory) -
         recoveries=["none"],
         analysis={"control": "l1~rgd"},
     )
-    done = toy.bench(
-        "run", "--allow-untrained", suite, "--results", results, "--executor", "inline"
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    found = {name: measured(record) for (name, _), record in by_method(results).items()}
+    assert go(tmp_path, make_plan(suite)) == {"done": 4}
+    found = {name: measured(record) for (name, _), record in by_method(tmp_path).items()}
     assert len(found) == 4
     for one in found.values():
         assert 0.5 - TOLERANCE <= one.macs / one.dense_macs <= 0.5
@@ -403,21 +392,19 @@ def test_a_suite_with_both_ablations(tmp_path_factory: pytest.TempPathFactory) -
     assert rgd.images_scored == 32
 
 
-def test_a_suite_at_thresholds(tmp_path_factory: pytest.TempPathFactory) -> None:
-    shared = tmp_path_factory.getbasetemp()
-    results = toy.prepared(shared, tmp_path_factory.mktemp("thresholds") / "results")
-    suite = toy.suite(
-        methods=[{"criterion": "rgd", "matched": ["l1"]}],
-        budgets=THRESHOLDS,
-        recoveries=["none"],
-        selection={"protect": 0.0},
-        analysis={"control": "l1~rgd"},
+@pytest.mark.usefixtures("inkless")
+def test_a_suite_at_thresholds(tmp_path: Path) -> None:
+    plan = make_plan(
+        toy.suite(
+            methods=[{"criterion": "rgd", "matched": ["l1"]}],
+            budgets=THRESHOLDS,
+            recoveries=["none"],
+            selection={"protect": 0.0},
+            analysis={"control": "l1~rgd"},
+        )
     )
-    request = Request(
-        Settings(results, results), workers=1, executor="inline", allow_untrained=True
-    )
-    assert session(make_plan(suite), request, Console(quiet=True)) == 0
-    found = by_method(results)
+    assert go(tmp_path, plan) == {"done": 4}
+    found = by_method(tmp_path)
     assert {record.labels.cost for record in found.values()} == {"threshold"}
     for theta in (0.75, 0.6):
         rgd = measured(found["rgd", theta])
@@ -425,7 +412,7 @@ def test_a_suite_at_thresholds(tmp_path_factory: pytest.TempPathFactory) -> None
         assert rgd.trimmed == 0
         assert ratio(found["l1~rgd", theta]) == ratio(found["rgd", theta]) < 1
     assert ratio(found["rgd", 0.6]) < ratio(found["rgd", 0.75])
-    page = text_of((results / "reports" / suite.suite / "index.html").read_text())
+    page = text_of(write_report(plan, Store(tmp_path), tmp_path / "page").read_text())
     for part in (
         "threshold 0.75",
         "Settings of the methods' own threshold: 0.75, 0.6. The MACs kept follow from it.",

@@ -16,8 +16,7 @@ from bench.errors import BenchError
 from bench.executors import make_executor
 from bench.plan.jobs import BaseJob, Job
 from bench.plan.plan import make_plan
-from bench.run.bases import inspect_bases
-from bench.run.preflight import Examined
+from bench.run.preflight import Examined, inspect_bases
 from bench.run.run import run
 from bench.steps.workspace import Settings
 from bench.store.sealed import write_json
@@ -106,10 +105,11 @@ def test_nothing_is_pruned_before_all_bases_are_inspected(tmp_path: Path) -> Non
     assert order[-1] == "trials"
 
 
+@pytest.mark.usefixtures("inkless")
 def test_the_command_keeps_the_bases_and_goes_on_when_allowed(
-    bench: Command, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+    bench: Command, tmp_path: Path, session: Path
 ) -> None:
-    results = toy.prepared(tmp_path_factory.getbasetemp() / "toy", tmp_path / "results")
+    results = toy.prepared(session, tmp_path / "results")
     given = ("run", toy.write_suite(tmp_path, **SMALL), "--results", results)
     stopped = bench(*given, "--executor", "inline")
     assert stopped.code == 2

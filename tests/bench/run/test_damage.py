@@ -17,10 +17,13 @@ from typing import Any
 import numpy as np
 import pytest
 import toy
+from command_line import Command
+from command_line import bench as bench  # the fixture
 from inline_runs import go
 from PIL import Image
 
 from bench.plan.plan import Plan, make_plan
+from bench.run.reporting import report_holds, write_own_report
 from bench.store import weights as checkpoints
 from bench.store.store import Store
 from suites.fidelity import FidelitySuite
@@ -110,6 +113,7 @@ def a_list(_: bytes) -> bytes:
 
 
 DAMAGES: list[Damage] = [cut_short, emptied, one_bit, one_value, nothing, a_list]
+SEAL: list[Damage] = [cut_short, one_value]  # what each kind is told by
 
 # What is damaged -> the suite whose run depends on it.
 KINDS = {
@@ -124,6 +128,9 @@ KINDS = {
     "images/*.npy": "channels",
     "images/*.json": "channels",
 }
+
+
+EVERY_FORMAT = ("records/*.json", "paths/*.pt", "scores/*.npz", "images/*.npy")
 
 
 @pytest.fixture(scope="module")
@@ -160,8 +167,12 @@ def forget_what_hides(kind: str, results: Path) -> None:
         shutil.rmtree(results / "paths")
 
 
-@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
-@pytest.mark.parametrize("kind", KINDS)
+# Every damage of a file of every format, and of every kind of file those that its seal tells.
+@pytest.mark.parametrize(
+    ("kind", "damage"),
+    [(kind, damage) for kind in KINDS for damage in (DAMAGES if kind in EVERY_FORMAT else SEAL)],
+    ids=lambda one: one if isinstance(one, str) else one.__name__,
+)
 def test_damage_is_set_aside_and_the_results_are_those_of_an_undisturbed_run(
     images: Path, undisturbed: dict[str, Path], tmp_path: Path, kind: str, damage: Damage
 ) -> None:
@@ -229,20 +240,18 @@ def test_a_damaged_checkpoint_of_a_training_starts_it_anew(
     assert line.startswith("checkpoints/")
 
 
-def test_the_command_says_what_it_set_aside(session: Path, tmp_path: Path) -> None:
-    results = toy.prepared(session, tmp_path / "results")
-    for kind in ("records", "bases", "paths", "scores"):
-        shutil.copytree(toy.finished(session) / kind, results / kind)
+@pytest.mark.usefixtures("inkless")
+def test_the_command_says_what_it_set_aside(bench: Command, session: Path, tmp_path: Path) -> None:
+    results = toy.copied(session, tmp_path / "results")
     first, second, *_ = sorted((results / "records").glob("*.json"))
     first.write_bytes(one_value(first.read_bytes()))
     second.write_bytes(b"")
-    done = toy.bench(
-        "run", "--allow-untrained", toy.write_suite(tmp_path), "--results", results, "--workers", 1
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    given = (toy.write_suite(tmp_path), "--results", results, "--executor", "inline")
+    done = bench("run", "--allow-untrained", *given)
+    assert done.code == 0, done.out + done.err
     assert toy.outcomes(results) == toy.outcomes(toy.finished(session))
-    assert "2 to go" in done.stdout
-    said = [line for line in done.stdout.splitlines() if line.startswith("damaged ")]
+    assert "2 to go" in done.out
+    said = [line for line in done.out.splitlines() if line.startswith("damaged ")]
     assert len(said) == 2
     assert any(f"records/{first.name}: its content is not what" in line for line in said)
     assert any(f"records/{second.name}: it is empty" in line for line in said)
@@ -256,6 +265,15 @@ def all_bytes(folder: Path) -> dict[str, bytes]:
     }
 
 
+def spoilt(report: Path) -> None:
+    """Files of a report that are empty or other, or gone with their folder."""
+    for one in (report / "figures").iterdir():
+        one.write_bytes(b"")
+    (report / "index.html").write_bytes(b"<html>")
+    shutil.rmtree(report / "tables")
+    report.with_suffix(".json").write_bytes(b"{}")
+
+
 def in_the_way(report: Path) -> None:
     """A folder where the page goes, a file where a folder goes, a pipe among the figures."""
     (report / "index.html").unlink()
@@ -267,37 +285,32 @@ def in_the_way(report: Path) -> None:
     os.mkfifo(first)
 
 
-def test_a_damaged_report_and_a_damaged_mlflow_are_made_anew(session: Path, tmp_path: Path) -> None:
-    results = toy.prepared(session, tmp_path / "results")
-    shutil.copytree(toy.finished(session) / "records", results / "records")
-    suite = toy.write_suite(tmp_path)
-
-    def run() -> str:
-        done = toy.bench("run", "--allow-untrained", suite, "--results", results, "--workers", 1)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert "0 to go" in done.stdout
-        return done.stdout
-
-    run()
-    whole, runs = all_bytes(results / "reports" / "toy"), toy.trial_runs(results)
-    assert len(runs) == toy.TRIALS
-    for spoil in (
-        lambda: [one.write_bytes(b"") for one in (results / "reports" / "toy").rglob("*.*")],
-        lambda: (results / "reports" / "toy" / "index.html").write_bytes(b"<html>"),
-        lambda: shutil.rmtree(results / "reports" / "toy" / "tables"),
-        lambda: (results / "reports" / "toy.json").write_bytes(b"{}"),
-        lambda: in_the_way(results / "reports" / "toy"),
-    ):
-        spoil()
-        run()
-        assert all_bytes(results / "reports" / "toy") == whole
-    for damage in (cut_short, lambda _: b"no database" * 100):
-        file = results / "mlflow.db"
-        file.write_bytes(damage(file.read_bytes()))
-        assert "no whole database" in run()
-        assert toy.trial_runs(results) == runs
+@pytest.mark.parametrize("damage", [spoilt, in_the_way])
+@pytest.mark.usefixtures("inkless")
+def test_a_damaged_report_is_made_anew(
+    bench: Command, session: Path, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    results = toy.copied(session, tmp_path / "results")
+    plan, store, report = make_plan(toy.suite()), Store(results), results / "reports" / "toy"
+    records = plan.records(store)
+    write_own_report(plan, store, records)
+    assert report_holds(plan, store, records)
+    whole = all_bytes(report)
+    damage(report)
+    given = (toy.write_suite(tmp_path), "--results", results, "--executor", "inline")
+    done = bench("run", "--allow-untrained", *given)
+    assert done.code == 0, done.out + done.err
+    assert "0 to go" in done.out
+    assert all_bytes(report) == whole
 
 
-@pytest.fixture(scope="module")
-def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.getbasetemp() / "toy"
+@pytest.mark.usefixtures("inkless")
+def test_a_damaged_mlflow_is_made_anew(bench: Command, session: Path, tmp_path: Path) -> None:
+    results = toy.copied(session, tmp_path / "results")
+    file = results / "mlflow.db"
+    file.write_bytes(cut_short(file.read_bytes()))
+    given = (toy.write_suite(tmp_path), "--results", results, "--executor", "inline")
+    done = bench("run", "--allow-untrained", *given)
+    assert done.code == 0, done.out + done.err
+    assert "no whole database" in done.out
+    assert toy.trial_runs(results) == sorted(toy.outcomes(results))

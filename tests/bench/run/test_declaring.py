@@ -75,8 +75,9 @@ def test_a_first_run_declares_and_a_resumed_one_leaves_it_as_it_is(store: Store)
     assert footing_of(plan, store, plan.records(store)).notices == []
 
 
+@pytest.mark.usefixtures("inkless")
 def test_parts_of_a_plan_declare_the_whole_of_it(
-    bench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Command, session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing differs for `--methods`, `--repeats` and shards; and nothing runs before it."""
     registry.criteria()
@@ -84,7 +85,7 @@ def test_parts_of_a_plan_declare_the_whole_of_it(
     looks = f"assert os.path.exists({str(tmp_path / 'r/declared/toy.json')!r})"
     plugin = toy.plugin(tmp_path, "looks", looks)
     path = toy.write_suite(tmp_path, **SMALL | {"methods": ["looks", "l1", "random"]}, repeats=2)
-    shutil.copytree(toy.prepared(tmp_path, tmp_path / "empty"), tmp_path / "r")
+    toy.prepared(session, tmp_path / "r")
     run = [
         "run",
         "--allow-untrained",
@@ -201,6 +202,7 @@ def test_one_edited_value_is_damage(store: Store) -> None:
     assert declared(plan, store) == []
 
 
+@pytest.mark.usefixtures("inkless")
 def test_a_report_is_made_anew_where_the_declaration_has_changed(store: Store) -> None:
     plan = plan_of()
     finish(store, plan, 3)
@@ -218,9 +220,12 @@ def text_of(page: Path) -> str:
     return " ".join(html.unescape(page.read_text()).replace("\N{NO-BREAK SPACE}", " ").split())
 
 
-def test_from_the_first_run_to_the_page_by_the_command(bench: Command, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("inkless")
+def test_from_the_first_run_to_the_page_by_the_command(
+    bench: Command, session: Path, tmp_path: Path
+) -> None:
     path = toy.write_suite(tmp_path, **SMALL)
-    shutil.copytree(toy.prepared(tmp_path, tmp_path / "empty"), tmp_path / "r")
+    toy.prepared(session, tmp_path / "r")
     page = tmp_path / "r" / "reports" / "toy" / "index.html"
 
     def on(verb: str, *more: object) -> str:

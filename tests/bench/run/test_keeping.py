@@ -47,8 +47,8 @@ def measured(store: Store, key: str) -> Measurements:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return toy.finished(tmp_path_factory.getbasetemp() / "toy")
+def finished(session: Path) -> Path:
+    return toy.finished(session)
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import inline_runs
 import psutil
 import pytest
 import torch
 import toy
+from command_line import Command
+from command_line import bench as bench  # the fixture
 from pebble.pool.base_pool import PoolStatus
 
 from bench.errors import StoreError
@@ -27,11 +30,6 @@ from bench.steps.workspace import Settings
 from bench.store.store import Store
 from criteria import load_plugin, registry
 from reports.records import Failure, Record
-
-
-@pytest.fixture(scope="module")
-def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.getbasetemp() / "toy"
 
 
 @pytest.fixture
@@ -125,17 +123,10 @@ def scores_of(name: str, job: Job) -> bool:
 # --- one result, however it was found -------------------------------------------------------------
 
 
-def by(executor: str, results: Path, plan: Plan, workers: int = 1) -> Counter[str]:
-    made = make_executor(executor, Settings(results, results), workers, None)
-    return run(plan.trials, Store(results), made, Heard())
-
-
-@pytest.mark.parametrize("executor", ["inline", "local"])
 def test_one_process_finds_what_two_workers_find(
-    tmp_path: Path, undisturbed: dict[str, Any], executor: str
+    tmp_path: Path, undisturbed: dict[str, Any]
 ) -> None:
-    statuses = by(executor, tmp_path, make_plan(toy.suite()))
-    assert statuses == {"done": toy.TRIALS}
+    assert inline_runs.go(tmp_path, make_plan(toy.suite())) == {"done": toy.TRIALS}
     assert toy.outcomes(tmp_path) == undisturbed
 
 
@@ -341,12 +332,9 @@ class Beside(Heard):
         self.out.pop(job.key, None)
 
 
-@pytest.mark.parametrize("executor", ["inline", "local"])
-def test_nothing_runs_beside_a_timing_and_all_of_them_follow_each_other(
-    tmp_path: Path, executor: str
-) -> None:
+def test_nothing_runs_beside_a_timing_and_all_of_them_follow_each_other(tmp_path: Path) -> None:
     plan, heard = make_plan(toy.suite(**TIMED)), Beside()
-    made = make_executor(executor, Settings(tmp_path, tmp_path), 2, None)
+    made = make_executor("local", Settings(tmp_path, tmp_path), 2, None)
     statuses = run(plan.trials, Store(tmp_path), made, heard)
     assert statuses == {"done": 10}
     assert heard.most > 1  # the others do share the workers
@@ -374,16 +362,14 @@ def test_a_timing_that_kills_its_worker_is_tried_again_alone_and_fails_its_own_t
 # --- the command, disturbed -----------------------------------------------------------------------
 
 
-def toy_run(session: Path, results: Path, *more: object) -> list[object]:
+def toy_run(results: Path, *more: object) -> list[object]:
     return [
         "run",
         "--allow-untrained",
-        toy.write_suite(session),
+        toy.write_suite(results.parent),
         "--results",
         results,
-        "--workers",
-        2,
-        *more,
+        *(more or ("--workers", 2)),
     ]
 
 
@@ -403,7 +389,7 @@ def test_interrupted_killed_and_resumed(
 ) -> None:
     """Ctrl-C, SIGKILL, then a dead worker: the results are those of a quiet run."""
     results = toy.prepared(session, tmp_path / "results")
-    arguments = toy_run(session, results)
+    arguments = toy_run(results, "--workers", 1)
     kept: dict[Path, bytes] = {}
 
     for number in (signal.SIGINT, signal.SIGKILL):
@@ -449,7 +435,7 @@ def test_interrupted_killed_and_resumed(
 @pytest.mark.slow
 def test_terminated_and_resumed(session: Path, tmp_path: Path, undisturbed: dict[str, Any]) -> None:
     results = toy.prepared(session, tmp_path / "results")
-    arguments = toy_run(session, results)
+    arguments = toy_run(results)
     with toy.running(*arguments, log=tmp_path / "log") as one:
         toy.until(lambda: one.workers() and toy.count(results), one)
         one.children()
@@ -473,7 +459,7 @@ def test_killed_at_any_moment_and_resumed(
     session: Path, tmp_path: Path, undisturbed: dict[str, Any], records: int, group: bool
 ) -> None:
     results = toy.prepared(session, tmp_path / "results")
-    arguments = toy_run(session, results)
+    arguments = toy_run(results)
     with toy.running(*arguments, log=tmp_path / "killed") as one:
         toy.until(lambda: one.workers() and toy.count(results) >= records, one)
         one.children()
@@ -493,7 +479,7 @@ def test_workers_killed_again_and_again(
 ) -> None:
     """At start, which ends a pool of pebble's, and later, with jobs at hand."""
     results = toy.prepared(session, tmp_path / "results")
-    arguments = toy_run(session, results, "--workers", workers)
+    arguments = toy_run(results, "--workers", workers)
     with toy.running(*arguments, log=tmp_path / "log") as one:
         killed: set[int] = set()
         for records in (0, 5):
@@ -543,7 +529,7 @@ def test_a_run_that_was_killed_before_its_report_is_made_whole(
     (results / "records").mkdir()
     for record in (toy.finished(session) / "records").iterdir():
         (results / "records" / record.name).write_bytes(record.read_bytes())
-    done = toy.bench(*toy_run(session, results))
+    done = toy.bench(*toy_run(results))
     assert done.returncode == 0, done.stderr
     assert "0 to go" in done.stdout
     assert (results / "reports" / "toy" / "index.html").exists()
@@ -674,30 +660,28 @@ def test_a_broken_criterion_by_the_command(session: Path, tmp_path: Path) -> Non
     )
 
 
-FULL = """
-_sync, _left = os.fsync, [int(os.environ["ROOM"])]
-def full(handle):
-    if "/records/" in os.readlink(f"/proc/self/fd/{handle}"):
-        _left[0] -= 1
-        if _left[0] < 0:
-            raise OSError(28, "No space left on device")
-    _sync(handle)
-os.fsync = full
-"""
-
-
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
-def test_a_disk_that_fills_up_in_mid_run(session: Path, tmp_path: Path) -> None:
+def test_a_disk_that_fills_up_in_mid_run(
+    bench: Command, session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     results = toy.prepared(session, tmp_path / "results")
     suite = toy.write_suite(tmp_path, **SMALL, methods=["l1", "l2", "lamp", "taylor"])
-    mine = toy.plugin(tmp_path, "unused", "pass", rest=FULL)
-    arguments = ["run", "--allow-untrained", suite, "--results", results, "--workers", 1]
-    done = toy.bench(*arguments, "--plugin", mine, ROOM="2")
-    assert done.returncode == 74, done.stdout + done.stderr
-    assert "No space left on device" in done.stderr
-    assert "Finished records are safe" in done.stderr
-    assert done.stderr.count("error:") == 1
-    assert "Traceback" not in done.stderr
+    sync, left = os.fsync, iter(range(2))
+
+    def full(handle: int) -> None:
+        parts = Path(f"/proc/self/fd/{handle}").readlink().parts
+        if "records" in parts and next(left, None) is None:
+            raise OSError(28, "No space left on device")
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    given = ("--results", results, "--executor", "inline")
+    done = bench("run", "--allow-untrained", suite, *given)
+    assert done.code == 74, done.out + done.err
+    assert "No space left on device" in done.err
+    assert "Finished records are safe" in done.err
+    assert done.err.count("error:") == 1
+    assert "Traceback" not in done.err
     assert len(toy.records(results)) == 2
     assert toy.left_over(results) == []
     assert len(toy.trial_runs(results)) == 2

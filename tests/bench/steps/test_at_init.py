@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import torch
 import toy
+from command_line import Command
+from command_line import bench as bench  # the fixture
 from inline_runs import go, measured
 
 from bench.plan.graph import job_graph
@@ -144,10 +146,10 @@ def test_an_untrained_network_has_no_epoch_to_rewind_to() -> None:
         suite(methods=["l1", {"criterion": "l1", "iterative": imp, "as": "imp"}])
 
 
-def test_by_the_real_command_the_page_says_what_dense_means(
-    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+@pytest.mark.usefixtures("inkless")
+def test_by_the_command_the_page_says_what_dense_means(
+    bench: Command, session: Path, tmp_path: Path
 ) -> None:
-    session = tmp_path_factory.getbasetemp() / "toy"
     results = toy.prepared(session, tmp_path / "results")
     path = toy.write_suite(
         tmp_path,
@@ -158,7 +160,7 @@ def test_by_the_real_command_the_page_says_what_dense_means(
         recipes=RECIPES,
         recoveries=[{"finetune": "tiny"}],
     )
-    done = toy.bench("run", "--allow-untrained", path, "--results", results, "--workers", 1)
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = bench("run", "--allow-untrained", path, "--results", results, "--executor", "inline")
+    assert done.code == 0, done.out + done.err
     page = (results / "reports" / "at-init" / "index.html").read_text()
     assert "has the same first weights, trained whole by the recipe of the recovery" in page

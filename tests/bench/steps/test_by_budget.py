@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import toy
 from inline_runs import go, measured
 from pages import text_of
@@ -12,6 +13,7 @@ from bench.plan.plan import make_plan
 from reports.build import build_report
 
 
+@pytest.mark.usefixtures("inkless")
 def test_each_budget_is_a_path_of_its_own_and_skipped_groups_leave_it_short(tmp_path: Path) -> None:
     suite = toy.suite(
         methods=[

@@ -27,6 +27,8 @@ from bench.plan.plan import Plan, make_plan
 from bench.plan.workload import Throughput
 from bench.run.reporting import write_report
 from bench.run.run import run
+from bench.run.session import Request
+from bench.run.session import session as run_session
 from bench.steps.workspace import Settings, Workspace
 from bench.store.store import Store
 from bench.tracking import fields
@@ -87,15 +89,11 @@ def run_inline(plan: Plan, results: Path, log: Any = lambda record: None) -> lis
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Results of the suite by the real command with two workers."""
-    folder = tmp_path_factory.mktemp("probe")
-    results = toy.prepared(tmp_path_factory.getbasetemp() / "toy", folder / "results")
-    done = toy.bench(
-        "run", "--allow-untrained", written(folder), "--results", results, "--workers", 2
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{TRIALS} done" in done.stdout
+def finished(session: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of the suite by a worker process, with all that `bench run` makes of them."""
+    results = toy.prepared(session, tmp_path_factory.mktemp("probe") / "results")
+    request = Request(Settings(results, results), workers=1, allow_untrained=True)
+    assert run_session(make_plan(suite()), request, Console(quiet=True)) == 0
     return results
 
 
@@ -241,7 +239,7 @@ def test_all_criteria_of_a_base_are_held_against_one_truth(finished: Path) -> No
 
 
 def test_interrupted_and_resumed_equals_undisturbed(finished: Path, tmp_path: Path) -> None:
-    """One process, stopped after its second record, against the two workers of the command."""
+    """Stopped after its second record, in this process, against a worker that was not."""
     plan, seen = make_plan(suite()), []
 
     def stop(record: Record) -> None:

@@ -19,7 +19,8 @@ from bench.plan.workload import load_of, own_epochs
 from bench.pruning.masks import check_held
 from bench.pruning.network import Schedule
 from bench.run.run import run
-from bench.steps import bases, procedures, recovery
+from bench.steps import bases
+from bench.steps import workspace as workspace_module
 from bench.steps.paths import load_masks, path_file
 from bench.steps.procedures import load_training
 from bench.steps.workspace import Settings, Workspace
@@ -116,13 +117,13 @@ def test_what_is_left_begins_as_the_base_was_then_or_as_it_is_now(
 ) -> None:
     """Channels are those of the early base, and single weights its own under the same mask."""
     begun: list[dict[str, Tensor]] = []
-    train = recovery.train
+    train = workspace_module.train
 
     def watched(model: nn.Module, *rest: Any, **more: Any) -> Any:
         begun.append(snapshot(model))
         return train(model, *rest, **more)
 
-    monkeypatch.setattr(recovery, "train", watched)
+    monkeypatch.setattr(workspace_module, "train", watched)
     plan = make_plan(suite(budgets={axis: [0.5]}, recoveries=[RATE, WEIGHTS]))
     assert go(tmp_path, plan) == {"done": 2}
     workspace = Workspace(Settings(tmp_path, tmp_path))
@@ -349,7 +350,7 @@ def test_each_step_begins_at_the_early_weights_and_scores_the_trained_ones(
     smallest weights that came out."""
     begun: list[dict[str, Tensor]] = []
     ended: list[dict[str, Tensor]] = []
-    train = procedures.train
+    train = workspace_module.train
 
     def watched(model: nn.Module, *rest: Any, **more: Any) -> Any:
         begun.append(snapshot(model))
@@ -357,7 +358,7 @@ def test_each_step_begins_at_the_early_weights_and_scores_the_trained_ones(
         ended.append(snapshot(model))
         return found
 
-    monkeypatch.setattr(procedures, "train", watched)
+    monkeypatch.setattr(workspace_module, "train", watched)
     plan = on_the_way("weights", methods=["l1", rewound("weights")])
     assert go(tmp_path, plan) == {"done": 4}
     workspace = Workspace(Settings(tmp_path, tmp_path))
@@ -397,19 +398,19 @@ def test_a_path_killed_in_its_second_training_ends_bit_equal(
 ) -> None:
     monkeypatch.setattr(checkpoints, "EVERY_S", 0.0)
     plan = on_the_way(axis).only(["imp-weights"])
-    trained, calls = procedures.train, []
+    trained, calls = workspace_module.train, []
 
     def dying(*arguments: Any, **more: Any) -> Any:
         calls.append(1)
         *rest, rider = arguments
         return trained(*rest, Dying(rider) if len(calls) == 2 else rider, **more)
 
-    monkeypatch.setattr(procedures, "train", dying)
+    monkeypatch.setattr(workspace_module, "train", dying)
     store = Store(tmp_path)
     executor = make_executor("inline", Settings(tmp_path, tmp_path), 1, None)
     with pytest.raises(Killed):
         run(plan.pending(plan.records(store)), store, executor, Silent())
-    monkeypatch.setattr(procedures, "train", trained)
+    monkeypatch.setattr(workspace_module, "train", trained)
     names = sorted(one.stem[65:] for one in (tmp_path / "checkpoints").glob("*.pt"))
     assert names == ["step0", "step0-part", "step1-part"]
     assert go(tmp_path, plan) == {"done": 2}

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 import toy
+from conftest import multiply
 from inline_runs import Silent, go, measured
 from torch import Tensor, nn
 
@@ -63,9 +64,7 @@ class Fading(Procedure):
 
     def fade(self, factor: float) -> None:
         for units, gone in zip(self.units, self.chosen, strict=True):
-            factors = torch.ones(len(units))
-            factors[gone] = factor
-            units.scale_(units.tensors(), factors)
+            multiply(units, gone, factor)
 
     def after_step(self, step: int) -> None:
         self.fade(self.options.factor)

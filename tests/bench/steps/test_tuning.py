@@ -20,7 +20,7 @@ from bench.plan.plan import Plan, make_plan
 from bench.plan.workload import load_of
 from bench.run.reporting import write_report
 from bench.run.run import run
-from bench.steps import recovery
+from bench.steps import workspace as workspace_module
 from bench.steps.workspace import Settings
 from bench.store import weights as checkpoints
 from bench.store.store import Store
@@ -84,20 +84,19 @@ def test_all_methods_are_tried_by_the_same_settings(results: Path) -> None:
 
 
 def test_each_is_the_plain_finetuning_by_its_settings(results: Path) -> None:
-    """The same bases, finetuned by each setting as a recipe of its own; the best is what stands."""
-    for (name, base), record in by_place(results).items():
-        found = measured(record)
+    """The same base, finetuned by each setting as a recipe of its own; the best is what stands."""
+    for name in NAMES:
+        found = measured(by_place(results)[name, 0])
         alone = []
         for one in found.tuned:
             fixed = suite(
                 recipes={"tiny": TINY, "set": {**TINY, **one.settings}},
                 recoveries=[{"finetune": "set"}],
+                bases=1,
             )
             found_alone = make_plan(fixed).only([name])
             go(results, found_alone)
-            (again,) = [
-                each for each in found_alone.records(Store(results)) if each.labels.base == base
-            ]
+            (again,) = found_alone.records(Store(results))
             alone.append(measured(again))
         assert [one.validation_top1 for one in found.tuned] == [
             one.pruned.validation_top1 for one in alone
@@ -127,7 +126,7 @@ def test_a_trial_killed_in_its_second_setting_ends_bit_equal(
 ) -> None:
     monkeypatch.setattr(checkpoints, "EVERY_S", 0.0)
     only = plan.only([name])
-    trained, calls = recovery.train, list[int]()
+    trained, calls = workspace_module.train, list[int]()
 
     def dying(*arguments: Any, **more: Any) -> Any:
         calls.append(1)
@@ -135,7 +134,7 @@ def test_a_trial_killed_in_its_second_setting_ends_bit_equal(
             arguments[4].after_step = Dying().after_step
         return trained(*arguments, **more)
 
-    monkeypatch.setattr(recovery, "train", dying)
+    monkeypatch.setattr(workspace_module, "train", dying)
     store = Store(tmp_path)
     executor = make_executor("inline", Settings(tmp_path, tmp_path), 1, None)
     with pytest.raises(Killed):

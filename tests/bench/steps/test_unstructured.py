@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import toy
+from command_line import Command
+from command_line import bench as bench  # the fixture
 from inline_runs import go, measured
 from rich.console import Console
 
@@ -169,12 +171,12 @@ def test_a_plan_speaks_of_what_leaves(tmp_path: Path, plan: Plan) -> None:
     assert "masked and measured" in text
 
 
-def test_by_the_real_command(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
-    session = tmp_path_factory.getbasetemp() / "toy"
+@pytest.mark.usefixtures("inkless")
+def test_by_the_command(bench: Command, session: Path, tmp_path: Path) -> None:
     results = toy.prepared(session, tmp_path / "results")
     suite = toy.write_suite(tmp_path, "masks", methods=["l1"], budgets={"weights": [0.2]})
-    done = toy.bench("run", "--allow-untrained", suite, "--results", results, "--workers", 1)
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = bench("run", "--allow-untrained", suite, "--results", results, "--executor", "inline")
+    assert done.code == 0, done.out + done.err
     assert sorted(one.status for one in toy.records(results)) == ["done", "done"]
     assert toy.trial_runs(results) == sorted(toy.outcomes(results))
     page = (results / "reports" / "masks" / "index.html").read_text()

@@ -21,11 +21,11 @@ from bench.tasks.known import TASKS, find_task
 from reports.build import build_report
 from reports.metric import TOP1, Metric, speaking_of, spoken
 from suites import Suite
-from suites.problem import TaskSpec
+from suites.section import Chosen
 
 
 def task(name: str, **options: object) -> Task:
-    return find_task(TaskSpec(name=name, options=options))
+    return find_task(Chosen(name=name, options=options))
 
 
 def test_the_worst_class_and_the_calibration_error_by_hand() -> None:
@@ -163,6 +163,7 @@ class Words(nn.Module):
 """
 
 
+@pytest.mark.usefixtures("inkless")
 def test_a_language_model_from_text_to_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

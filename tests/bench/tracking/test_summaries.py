@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import shutil
 import socket
 import subprocess
 import time
@@ -19,6 +18,7 @@ from urllib.request import urlopen
 import pandas as pd
 import pytest
 import synthetic
+import toy
 
 from bench.tracking import Experiment, Tracker, sync
 from bench.tracking.connection import local_uri, ui_command, ui_environment
@@ -27,7 +27,7 @@ from bench.tracking.links import links_of_all
 from bench.tracking.summaries import conclude, steps_of
 from reports.build import build_report
 from reports.formats import after
-from reports.records import Epoch, Labels, Record
+from reports.records import Labels, Record
 from suites import Suite, load_suite
 from suites.expand import library
 
@@ -191,23 +191,10 @@ def link_to(links: dict[str, str], what: str) -> str:
     return found
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty migrated database: MLflow takes seconds to make one."""
-    from mlflow import MlflowClient
-
-    path = tmp_path_factory.mktemp("template") / "mlflow.db"
-    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
-    return path
-
-
 @pytest.fixture
-def root(tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def root(session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    folder = tmp_path / "results"
-    folder.mkdir()
-    shutil.copy(template, folder)
-    return folder
+    return toy.prepared(session, tmp_path / "results")
 
 
 def links_of(root: Path) -> dict[str, str]:
@@ -387,23 +374,6 @@ def test_a_run_that_is_stopped_leaves_trials_below_empty_summaries(root: Path) -
         assert one.data.metrics["trials/done"] == 3
 
 
-def test_curves_of_training_are_means_over_bases_by_budget(root: Path) -> None:
-    suite, expected, records = made(**SMALL | {"budgets": {"macs": [0.5]}, "bases": 2})
-    for at, one in enumerate(records):
-        history = [Epoch(epoch=n, train_loss=at + n, validation_top1=n / 10) for n in (1, 2)]
-        found = one.measurements.model_copy(update={"history": history})
-        records[at] = one.model_copy(update={"measurements": found})
-    found = conclude(suite, records, expected).summaries
-    first = next(one for one in found if one.name == summary_name(expected[0]))
-    curves = {at: x for at, x in first.points.items() if at[0].startswith(("train", "validation"))}
-    assert curves == {
-        ("train/loss_at_50_percent", 1): 1.5,
-        ("train/loss_at_50_percent", 2): 2.5,
-        ("validation/top1_at_50_percent", 1): 10,
-        ("validation/top1_at_50_percent", 2): 20,
-    }
-
-
 @pytest.mark.parametrize(
     ("budgets", "metric", "values", "words"),
     [
@@ -417,7 +387,7 @@ def test_a_step_says_which_budget_it_is(
     suite, expected, records = made(**SMALL | {"budgets": budgets})
     first = conclude(suite, records, expected).summaries[0]
     assert [first.points[metric, step] for step in (250, 300)] == values
-    assert f"| 250 | {words} | 3 of 3 |" in first.note
+    assert f"- 250: {words}, 3 of 3" in first.note
     assert "step 0 is the dense network" in first.note
     assert first.points["eval/accuracy_change", 0] == 0
     assert not [name for name, _ in first.points if name == "network/budget_percent"]

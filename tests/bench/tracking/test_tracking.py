@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
+import toy
 
 from bench.errors import BenchError
 from bench.store.store import Store
@@ -136,25 +137,12 @@ def runs(root: Path, role: str = "trial") -> list[Any]:
     return list(client.search_runs([experiment.experiment_id], f"tags.role = '{role}'"))
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """An empty migrated database: MLflow takes seconds to make one."""
-    from mlflow import MlflowClient
-
-    path = tmp_path_factory.mktemp("template") / "mlflow.db"
-    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
-    return path.read_bytes()
-
-
 @pytest.fixture
-def root(tmp_path: Path, template: bytes, monkeypatch: pytest.MonkeyPatch) -> Path:
+def root(session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A results folder, and nothing of MLflow in the environment."""
     for name in ("MLFLOW_TRACKING_URI", *SETTINGS):
         monkeypatch.delenv(name, raising=False)
-    folder = tmp_path / "results"
-    folder.mkdir()
-    (folder / "mlflow.db").write_bytes(template)
-    return folder
+    return toy.prepared(session, tmp_path / "results")
 
 
 def test_a_trial_is_one_flat_run_with_everything(root: Path) -> None:
@@ -484,7 +472,8 @@ def test_a_store_that_fails_midway_can_be_caught_up(root: Path) -> None:
 def test_links_lead_to_summaries_and_to_the_run(root: Path) -> None:
     tracker = opened(root)
     tracker.log(record())
-    links = {what: where.partition("?") for what, where in tracker.links(port=5001).items()}
+    found = tracker._experiment.links("http://127.0.0.1:5001")
+    links = {what: where.partition("?") for what, where in found.items()}
     runs_page = "http://127.0.0.1:5001/#/experiments/1/runs"
     queries = {what: parse_qs(query, strict_parsing=True) for what, (_, _, query) in links.items()}
     assert {where for where, _, _ in links.values()} == {

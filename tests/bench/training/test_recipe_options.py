@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +171,7 @@ def test_micro_batches_have_the_gradient_of_the_whole_batch(
 ) -> None:
     """50 steps of 16 images, of which every fourth has 2, are those of the whole batches."""
     images = split(50, 0)
-    double = InDouble(*(getattr(images, one.name) for one in fields(images)))
+    double = InDouble(**vars(images))
     data = Dataset("bright", image_shape(CLASSES, 3, SIDE), double, double, double, "digest")
 
     def end(**more: Any) -> tuple[Tensor, list[float]]:

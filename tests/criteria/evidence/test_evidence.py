@@ -272,6 +272,20 @@ def test_layers_that_do_not_work_on_samples_are_refused(name: str) -> None:
     assert "not the 4 samples of the batch" in str(cost.failure)
 
 
+def test_squares_are_known_of_every_layer_that_works_on_each_sample_alone() -> None:
+    layers = [nn.ConvTranspose2d(3, 4, 2, stride=2), nn.GroupNorm(2, 4), nn.SiLU()]
+    layers += [nn.Conv2d(4, 6, 3, padding="same", padding_mode="reflect"), nn.SiLU()]
+    model = lively(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 5)))
+    x, y = labelled(3)
+    found: list[dict[str, Tensor]] = []
+    look(model, x, y, lambda batch: found.append(dict(batch.squared_gradients)))
+    loops = [own_gradients(model, x[n : n + 1], y[n : n + 1]) for n in range(3)]
+    for name, squares in found[0].items():
+        expected = torch.stack([one[name] for one in loops]).square().mean(0)
+        torch.testing.assert_close(squares, expected, **EXACT)
+    assert set(found[0]) == set(dict(model.named_parameters()))
+
+
 def test_a_use_that_the_loss_does_not_reach_adds_nothing_to_the_squares() -> None:
     class Idle(nn.Module):
         def __init__(self) -> None:

@@ -34,19 +34,6 @@ def test_rows_hold_what_was_written(model: nn.Module) -> None:
         assert torch.equal(units.rows(tensors), torch.cat(written, 1))
 
 
-def test_scaling_multiplies_every_entry_of_a_unit_and_no_other(model: nn.Module) -> None:
-    for units in each(model):
-        tensors = units.tensors()
-        before = units.rows(tensors).clone()
-        whole = sum(float(one.abs().sum()) for one in tensors.values())
-        factors = torch.linspace(1, 2, len(units)).to(before.dtype)
-        units.scale_(tensors, factors)
-        assert torch.equal(units.rows(tensors), before * factors[:, None])
-        added = float(((factors - 1)[:, None] * before).abs().sum())
-        now = sum(float(one.abs().sum()) for one in tensors.values())
-        assert abs(now - whole - added) < 1e-4 * whole  # float32 sums
-
-
 def outputs(model: nn.Module) -> Tensor:
     with torch.no_grad():
         return model.double().eval()(images().double())
@@ -62,10 +49,7 @@ def test_cutting_units_whose_makers_are_zero_changes_nothing(model: nn.Module) -
         for group in network.structure.groups
     ]
     for group, gone in zip(network.structure.groups, removed, strict=True):
-        factors = torch.ones(group.units)
-        factors[gone] = 0
-        units = Units(model, group)
-        units.scale_(units.tensors(), factors)
+        Units(model, group).zero_(gone)
     small = cut(model, network.structure.groups, removed)
     # float64: both networks sum the same numbers in another order
     assert torch.allclose(outputs(small), outputs(model), atol=1e-12)

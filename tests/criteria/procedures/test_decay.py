@@ -73,8 +73,7 @@ def test_one_step_is_the_one_shot_host() -> None:
 
     def zero() -> None:
         for group, gone in zip(ground.groups, ground.doomed or [], strict=True):
-            units, factors = Units(host, group), torch.ones(group.units, dtype=torch.float64)
-            units.scale_(units.tensors(), factors.index_fill(0, gone, 0))
+            Units(host, group).zero_(gone)
 
     zero()
     images, labels = labelled(8, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -23,12 +24,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor, nn
-from torch.nn.utils import parametrizations
+from torch.nn.utils import parametrizations, parametrize
 
 from bench.models import build_model
 from bench.pruning.cost import count_macs, count_params
 from criteria import Group, NotApplicable, StructureError
-from criteria.families.equivalent_layers import EquivalentLayer, compressors, insert, merge
+from criteria.families.equivalent_layers import Fold, compressors, fold_, insert, merge
 from criteria.network.cut import cut
 from criteria.recoveries.equivalent import Equivalent, EquivalentOptions
 from criteria.training import Scale
@@ -67,6 +68,18 @@ def case(dense: nn.Module, removed: Sequence[Tensor] | None = None) -> Case:
     removed = some(groups) if removed is None else removed
     pruned = cut(dense, groups, removed)
     return Case(dense, groups, removed, pruned, insert(dense, pruned, groups, removed))
+
+
+def fold_of(layer: nn.Module) -> Any:
+    """The C and D of an equivalent layer."""
+    fold = layer.parametrizations.weight[0]
+    assert isinstance(fold, Fold)
+    return fold
+
+
+def whole_of(layer: nn.Module) -> list[nn.Parameter]:
+    """The dense weight, and the bias if it has one, of an equivalent layer."""
+    return [one for name, one in layer.named_parameters() if name.endswith("original")]
 
 
 def resnet20() -> nn.Module:
@@ -192,10 +205,10 @@ def test_a_layer_under_two_names_is_one_layer_throughout() -> None:
     dense = build("residual")
     dense.again = dense.left2
     made = case(dense)
-    assert isinstance(made.equivalent.again, EquivalentLayer)
+    assert fold_of(made.equivalent.again)
     assert made.equivalent.again is made.equivalent.left2
     merged = merge(made.equivalent)
-    assert isinstance(merged.again, nn.Conv2d)
+    assert type(merged.again) is nn.Conv2d
     assert merged.again is merged.left2
 
 
@@ -223,9 +236,12 @@ def test_a_layer_is_its_maps_one_after_the_other(
             (torch.rand(width).argsort() >= min(few, width - 1)).repeat(blocks)
             for width, few in zip(widths, lost, strict=True)
         ]
-        layer = EquivalentLayer(core, {"out": kept[0], "in": kept[1]}).double()
+        sides = [int(one.sum()) for one in kept]
+        layer = nn.Conv2d(sides[1], sides[0], kernel, 2, 1, groups=blocks).double()
+        fold_(layer, core, {"out": kept[0], "in": kept[1]})
         for one in layer.parameters():
             nn.init.normal_(one)
+        dense = whole_of(layer)
         x = torch.randn(2, int(kept[1].sum()), 5, 5).double()
         weighing = torch.randn(int(kept[0].sum())).double()[:, None, None]
 
@@ -235,15 +251,17 @@ def test_a_layer_is_its_maps_one_after_the_other(
             return maps
         return torch.einsum("bpo,nbohw->nbphw", by, maps.unflatten(1, (blocks, -1))).flatten(1, 2)
 
-    by_hand = mixed(core(mixed(x, layer.decompressor)), layer.compressor)
+    fold = fold_of(layer)
+    made = F.conv2d(mixed(x, fold.decompressor), *dense, 2, 1, groups=blocks)
+    by_hand = mixed(made, fold.compressor)
     parameters = list(layer.parameters())
     expected = torch.autograd.grad((by_hand * weighing).sum(), parameters)
     found = torch.autograd.grad((layer(x) * weighing).sum(), parameters)
     # Sums of hundreds of products of numbers around 1.
     torch.testing.assert_close(layer(x), by_hand, rtol=0, atol=1e-10)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
-    torch.testing.assert_close(layer.merged()(x), by_hand, rtol=0, atol=1e-10)
-    torch.testing.assert_close(layer.merged().weight, layer.weight, rtol=0, atol=0)
+    torch.testing.assert_close(merge(layer)(x), by_hand, rtol=0, atol=1e-10)
+    torch.testing.assert_close(merge(layer).weight, layer.weight, rtol=0, atol=0)
     assert layer.bias is not None
     assert layer.bias.shape == weighing.shape[:1]
 
@@ -255,25 +273,26 @@ def test_the_first_step_adds_two_preconditioned_terms() -> None:
     """
     draw = torch.Generator().manual_seed(0)
     core = lively(nn.Linear(7, 6, bias=False))
-    layer = EquivalentLayer(
-        core, {"out": torch.arange(6) % 3 > 0, "in": torch.arange(7) % 2 > 0}
-    ).double()
-    assert layer.compressor is not None
-    assert layer.decompressor is not None
+    layer = nn.Linear(3, 4, bias=False)
+    fold_(layer, core, {"out": torch.arange(6) % 3 > 0, "in": torch.arange(7) % 2 > 0})
+    layer.double()
+    fold = fold_of(layer)
+    assert fold.compressor is not None
+    assert fold.decompressor is not None
     x, y = torch.randn(5, 3, generator=draw).double(), torch.randn(5, 4, generator=draw).double()
     start = layer.weight.detach().clone().requires_grad_()
     (gradient,) = torch.autograd.grad((F.linear(x, start) - y).square().sum(), start)
     with torch.no_grad():
-        whole, compress, expand = core.weight, layer.compressor[0], layer.decompressor[0]
+        whole, compress, expand = whole_of(layer)[0], fold.compressor[0], fold.decompressor[0]
         read, made = whole @ expand, compress @ whole
         expected = -(gradient + 0.5 * gradient @ read.T @ read + 2 * made @ made.T @ gradient)
 
     def error(rate: float) -> float:
         mine = copy.deepcopy(layer)
         steps = [
-            {"params": [mine.core.weight], "lr": rate},
-            {"params": [mine.compressor], "lr": 0.5 * rate},
-            {"params": [mine.decompressor], "lr": 2 * rate},
+            {"params": whole_of(mine), "lr": rate},
+            {"params": [fold_of(mine).compressor], "lr": 0.5 * rate},
+            {"params": [fold_of(mine).decompressor], "lr": 2 * rate},
         ]
         optimizer = torch.optim.SGD(steps)
         (mine(x) - y).square().sum().backward()
@@ -303,9 +322,9 @@ def test_every_layer_that_makes_or_reads_a_group_has_its_map(name: str) -> None:
         found = {
             (name, side)
             for name, layer in case(dense, removed).equivalent.named_modules()
-            if isinstance(layer, EquivalentLayer)
-            for side, one in (("out", layer.compressor), ("in", layer.decompressor))
-            if one is not None
+            if parametrize.is_parametrized(layer)
+            for side, map_ in (("out", "compressor"), ("in", "decompressor"))
+            if getattr(fold_of(layer), map_) is not None
         }
         assert found == {
             (member.name, member.side)
@@ -320,25 +339,25 @@ def test_a_flattened_channel_is_several_rows_of_the_decompressor() -> None:
     dense = build("flat")
     gone = {"0": torch.tensor([1]), "4": torch.tensor([0, 5])}
     made = case(dense, [gone[group.root] for group in groups_of(dense)])
-    first = made.equivalent[4]
+    first, last = fold_of(made.equivalent[4]), fold_of(made.equivalent[6])
     assert first.decompressor.shape == (1, 16, 12)
     assert first.decompressor[0].sum(1).tolist() == [1] * 4 + [0] * 4 + [1] * 8
     assert first.compressor.shape == (1, 4, 6)
-    assert made.equivalent[6].decompressor.shape == (1, 6, 4)
+    assert last.decompressor.shape == (1, 6, 4)
 
 
 def test_a_depthwise_convolution_is_cut_naively() -> None:
     equivalent = case(build("depthwise")).equivalent
     assert type(equivalent.depthwise) is nn.Conv2d
-    assert equivalent.expand.compressor is not None
-    assert equivalent.project.decompressor is not None
+    assert fold_of(equivalent.expand).compressor is not None
+    assert fold_of(equivalent.project).decompressor is not None
 
 
 def test_maps_of_a_grouped_convolution_stay_within_its_groups() -> None:
     layer = case(build("grouped")).equivalent[3]
-    assert layer.core.groups == 2
-    assert len(layer.compressor) == len(layer.decompressor) == 2
-    assert layer.merged().groups == 2
+    fold = fold_of(layer)
+    assert len(fold.compressor) == len(fold.decompressor) == 2
+    assert layer.groups == merge(layer).groups == 2
 
 
 def test_transformers_have_maps_in_the_mlp_the_heads_and_the_residual_stream() -> None:
@@ -346,7 +365,7 @@ def test_transformers_have_maps_in_the_mlp_the_heads_and_the_residual_stream() -
     layers = {
         name.rpartition(".")[2]: layer
         for name, layer in equivalent.named_modules()
-        if isinstance(layer, EquivalentLayer)
+        if parametrize.is_parametrized(layer)
     }
     assert {"q", "k", "v", "proj", "conv_proj", "head"} <= set(layers)
     norms = [one for one in equivalent.modules() if isinstance(one, nn.LayerNorm)]

@@ -195,7 +195,8 @@ def test_looks_spend_the_level_and_no_more(steps: list[int], alpha: float) -> No
     found = looks([int(one) for one in at], alpha)
     assert sum(one.alpha for one in found) == pytest.approx(alpha, abs=1e-9)
     assert all(a.bases < b.bases for a, b in pairwise(found))
-    assert spent(found, at).tolist() == [one.alpha for one in found]
+    bases = np.where(np.arange(at[-1]) < np.array(at)[:, None], 0.0, np.nan)
+    assert spent(found, bases[:, None]).tolist() == [one.alpha for one in found]
 
 
 def test_one_look_is_the_test_without_looks() -> None:

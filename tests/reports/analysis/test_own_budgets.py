@@ -110,6 +110,7 @@ def test_the_page_tells_the_budgets_of_each_problem(mixed: Results) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("inkless")
 def test_the_whole_report_is_written(mixed: Results, tmp_path: Path) -> None:
     """Every figure is drawn of problems with budgets of their own."""
     assert build_report(mixed.suite, mixed.records, mixed.expected, tmp_path).exists()

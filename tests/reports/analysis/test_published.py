@@ -304,6 +304,7 @@ def test_hollow_markers_stand_where_the_paper_says(
     assert len(pd.read_csv(tmp_path / "tables" / "published.csv")) == 2
 
 
+@pytest.mark.usefixtures("inkless")
 def test_a_suite_of_no_paper_says_nothing_of_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

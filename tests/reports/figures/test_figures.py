@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import combinations
@@ -17,7 +15,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import synthetic
-import toy
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -309,34 +306,6 @@ def test_figures_are_asked_for_by_name(small: Results, tmp_path: Path) -> None:
     assert {path.stem for path in tmp_path.iterdir()} == {"costs"}
     with pytest.raises(ValueError, match="'frogs'; there are accuracy_cost"):
         gallery(small, tmp_path, ["frogs"])
-
-
-_DRAW = """
-import sys, figure_records
-from pathlib import Path
-from reports.analysis.analysis import analyse
-from reports.figures.gallery import gallery
-suite = figure_records.make(methods=3, budgets=2, models=1, bases=2)
-made = figure_records.records(suite)
-made = made[::-1] if sys.argv[2] == "back" else made
-names = ["accuracy_cost", "score_cost"]
-gallery(analyse(suite, made, figure_records.plan(suite)), Path(sys.argv[1]), names)
-"""
-
-
-def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-c", _DRAW, str(tmp_path / order), order],
-            env=toy.environment(PYTHONHASHSEED=seed),
-        )
-        for seed, order in (("1", "on"), ("2", "back"))
-    ]
-    assert [one.wait(timeout=120) for one in running] == [0, 0]
-    written = {one.name: one.read_bytes() for one in (tmp_path / "on").iterdir()}
-    again = {one.name: one.read_bytes() for one in (tmp_path / "back").iterdir()}
-    assert {Path(name).suffix for name in written} == {".csv", ".pdf", ".png", ".svg"}
-    assert written == again
 
 
 def test_scoring_time_in_which_methods_do_not_differ_is_not_drawn() -> None:

@@ -78,6 +78,7 @@ def test_reliable_latency_is_ticked_with_its_a_a_ratio_and_no_warning() -> None:
         ),
     ],
 )
+@pytest.mark.usefixtures("inkless")
 def test_unreliable_latency_is_said_and_not_ticked(
     tmp_path: Path, changes: dict[str, Any], numbers: list[str], alike: list[str]
 ) -> None:
@@ -113,6 +114,7 @@ def test_costs_have_the_spread_and_the_worst_a_a() -> None:
 
 
 @pytest.mark.parametrize("budgets", [[0.5], [0.7, 0.5]])
+@pytest.mark.usefixtures("inkless")
 def test_figures_draw_the_spread(tmp_path: Path, budgets: list[float]) -> None:
     suite = suite_of(budgets={"macs": budgets}, analysis={"control": "l1", "cost": "latency_ratio"})
     page = build_report(suite, found_of(suite), plan(suite), tmp_path).read_text()

@@ -164,7 +164,8 @@ from pathlib import Path
 from synthetic import plan, told_apart
 from reports.build import build_report
 suite, found = told_apart()
-build_report(suite, found[:: int(sys.argv[2])], plan(suite), Path(sys.argv[1]), figures=["costs"])
+figures = ["accuracy_cost", "score_cost"]
+build_report(suite, found[:: int(sys.argv[2])], plan(suite), Path(sys.argv[1]), figures=figures)
 """
 
 

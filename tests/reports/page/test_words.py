@@ -191,6 +191,7 @@ SUITES = {
 
 
 @pytest.mark.parametrize("kind", SUITES)
+@pytest.mark.usefixtures("inkless")
 def test_pages_are_written_in_short_sentences_of_the_fields_words(
     kind: str, tmp_path: Path
 ) -> None:

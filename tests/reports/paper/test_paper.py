@@ -17,7 +17,6 @@ from synthetic import failed, latency, make_suite, plan, record, synthetic_recor
 from criteria.registry import CATALOG
 from reports.analysis.analysis import analyse
 from reports.analysis.best import OVER, against_best
-from reports.analysis.cells import collapsed
 from reports.build import build_report
 from reports.formats import points, tex
 from reports.paper.choice import chosen, display_name
@@ -170,9 +169,7 @@ def test_marks_are_of_the_methods_that_are_shown_and_tests_of_all(tmp_path: Path
 def test_the_standing_among_all_methods_is_the_standing() -> None:
     for suite, records in (made({}), told_apart(), tiny()):
         results = analyse(suite, records, plan(suite))
-        by_base = collapsed(results.averaged)
-        names = suite.method_names
-        again = against_best(results.problems, by_base, results.ranking, names)
+        again = against_best(results, results.ranking, suite.method_names)
         assert again.equals(results.standing)
         for recovery, ranks in results.ranking.items():
             of = again[(again["recovery"] == recovery) & (again["problem"] == OVER)]

@@ -17,9 +17,8 @@ from typer.testing import CliRunner
 from bench.command import fetch as fetching
 from bench.command.cli import app
 from bench.command.fetch import fetch, requirements
-from bench.data.download import DownloadError, download
 from bench.errors import ModelError
-from bench.models.checkpoint import checkpoint_file, local_checkpoint
+from bench.models.checkpoint import checkpoint_file, download, local_checkpoint
 from bench.store.sealed import file_sha256
 from suites import Suite
 from suites.problem import ModelSpec
@@ -92,7 +91,7 @@ def test_a_broken_download_leaves_nothing_and_may_be_tried_again(
     server: Server, tmp_path: Path
 ) -> None:
     server.cut_short = True
-    with pytest.raises(DownloadError, match="Try again"):
+    with pytest.raises(ModelError, match="Try again"):
         download(server.url, tmp_path / "net.pt", SHA)
     assert left(tmp_path) == []
     server.cut_short = False
@@ -101,17 +100,17 @@ def test_a_broken_download_leaves_nothing_and_may_be_tried_again(
 
 
 def test_another_hash_is_refused_and_nothing_is_left(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(DownloadError, match=rf'expected "0+", got "{SHA}"'):
+    with pytest.raises(ModelError, match=rf'expected "0+", got "{SHA}"'):
         download(server.url, tmp_path / "net.pt", "0" * 64)
     assert left(tmp_path) == []
 
 
 def test_faults_of_the_network_are_said(tmp_path: Path) -> None:
     server = Server()
-    with pytest.raises(DownloadError, match=r"other\.pt: the server says 404"):
+    with pytest.raises(ModelError, match=r"other\.pt: the server says 404"):
         download(server.url.replace("net", "other"), tmp_path / "net.pt", SHA)
     server.close()
-    with pytest.raises(DownloadError, match=rf"could not be fetched .*{tmp_path}/net.pt"):
+    with pytest.raises(ModelError, match=rf"could not be fetched .*{tmp_path}/net.pt"):
         download(server.url, tmp_path / "net.pt", SHA)
 
 
