@@ -174,7 +174,7 @@ def _batched(one: Any, size: int) -> bool:
 
 @contextmanager
 def _refused(by: str, what: str = "write") -> Iterator[None]:
-    """Exporters warn of themselves, and fail in many ways: the first lines say which."""
+    """Exporters warn, and fail in many ways: the first lines of the cause say which."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -182,7 +182,10 @@ def _refused(by: str, what: str = "write") -> Iterator[None]:
     except ExportError:
         raise
     except Exception as error:  # of torch, of onnxscript, of the user's forward
-        first = " ".join((str(error).strip() or type(error).__name__).splitlines()[:2])
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        first = " ".join((str(cause).strip() or type(cause).__name__).splitlines()[:2])
         raise ExportError(
             f"{by} cannot {what} this network for batches of any size: {first}"
         ) from error
