@@ -193,7 +193,7 @@ def _from_torchvision(spec: ModelSpec, shape: dict[str, Any]) -> Call:
 
 def _check_options(spec: ModelSpec, builder: Callable[..., Any], taken: Collection[str]) -> None:
     """Options are the builder's other parameters, of their types; numbers count from 1."""
-    
+
     from ..data.reader import options_of  # beside readers, which load torch
 
     options_of(spec.name, spec.options, builder, taken, strict=True, wrong=ModelError)
