@@ -328,20 +328,20 @@ def test_hessian_diag_is_half_of_squared_weights_times_fisher(name: str, bias: b
 
 
 def test_a_layer_without_a_formula_fails_by_itself() -> None:
-    """Per-sample gradients of a transposed convolution are unknown; Taylor needs none."""
+    """What the outputs of a transposed convolution see is unknown; Taylor need not know."""
     model = build("transposed")
     groups = groups_of(model)
-    every = [create(one, groups, {}, torch.Generator()) for one in ("hessian_diag", "taylor", "l1")]
-    hessian, taylor, l1 = gather(model, every, [labelled()])
-    assert isinstance(hessian.failure, NotApplicable)
-    assert "ConvTranspose2d" in str(hessian.failure)
+    every = [create(one, groups, {}, torch.Generator()) for one in ("c_obs", "taylor", "l1")]
+    surgeon, taylor, l1 = gather(model, every, [labelled()])
+    assert isinstance(surgeon.failure, NotApplicable)
+    assert "ConvTranspose2d" in str(surgeon.failure)
     assert taylor.failure is None
     assert l1.failure is None
     alone = scores_of(model, "taylor", [labelled()])
     for group, values in zip(groups, checked_scores(every[1]), strict=True):
         assert torch.equal(alone[group.root], values)
     with pytest.raises(NotApplicable):
-        scores_of(model, "hessian_diag", [labelled()])
+        scores_of(model, "c_obs", [labelled()])
 
 
 # --- taylor ---------------------------------------------------------------------------------------
