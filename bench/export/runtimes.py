@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import io
+import json
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -33,12 +34,15 @@ class Written:
     opset: int | None = None  # of ONNX
 
 
-def to_onnx(model: nn.Module, inputs: tuple[Any, ...], file: Path) -> Written:
+def to_onnx(
+    model: nn.Module, inputs: tuple[Any, ...], file: Path, about: Mapping[str, Any] | None = None
+) -> Written:
     """Write a network in eval mode as ONNX, and hold its outputs in onnxruntime against torch's.
 
     Args:
         inputs: arguments of the forward; the first dimension of tensors is the batch, of any size
             in the file.
+        about: what the file's metadata shall hold.
 
     Raises:
         ExportError: the extra `export` is missing, the network cannot be written for batches of any
@@ -49,6 +53,9 @@ def to_onnx(model: nn.Module, inputs: tuple[Any, ...], file: Path) -> Written:
     with _refused("ONNX"):
         found = torch.onnx.export(program, (), dynamo=True, verbose=False)
         assert found is not None
+        found.model.metadata_props.update(
+            {key: json.dumps(value) for key, value in (about or {}).items()}
+        )
         content = found.model_proto.SerializeToString()
     written(file, content)
     try:
@@ -167,7 +174,7 @@ def _batched(one: Any, size: int) -> bool:
 
 @contextmanager
 def _refused(by: str, what: str = "write") -> Iterator[None]:
-    """Exporters warn of themselves, and fail in many ways: the first lines say which."""
+    """Exporters warn, and fail in many ways: the first lines of the cause say which."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -175,7 +182,10 @@ def _refused(by: str, what: str = "write") -> Iterator[None]:
     except ExportError:
         raise
     except Exception as error:  # of torch, of onnxscript, of the user's forward
-        first = " ".join((str(error).strip() or type(error).__name__).splitlines()[:2])
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        first = " ".join((str(cause).strip() or type(cause).__name__).splitlines()[:2])
         raise ExportError(
             f"{by} cannot {what} this network for batches of any size: {first}"
         ) from error

@@ -249,5 +249,5 @@ def _counted(twin: nn.Module, inputs: tuple[Any, ...]) -> dict[str, int]:
         module.register_forward_pre_hook(begin)
         module.register_forward_hook(partial(end, name))
     with plain_attention(), FlopCounterMode(display=False) as counter, torch.no_grad():
-        twin.eval()(*inputs)
+        twin.eval().requires_grad_(False)(*inputs)  # hooks of the counter's would ask for gradients
     return own

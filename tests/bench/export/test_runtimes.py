@@ -84,12 +84,6 @@ def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         runtimes.to_onnx(nn.Linear(3, 2), (torch.randn(2, 3),), tmp_path / "net.onnx")
 
 
-def test_an_opset_may_be_asked_for(tmp_path: Path) -> None:
-    pytest.importorskip("onnxruntime")
-    found = runtimes.to_onnx(nn.Linear(3, 2), (torch.randn(2, 3),), tmp_path / "a.onnx", opset=18)
-    assert found.opset == 18
-
-
 def test_what_onnxruntime_does_not_run_leaves_no_file(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()).bfloat16()

@@ -55,6 +55,24 @@ def test_attention_is_counted_with_its_products() -> None:
     assert count_macs(model, (images(1),)) == expected
 
 
+def test_a_learned_token_may_be_handed_to_a_layer() -> None:
+    class Joined(nn.Module):
+        def forward(self, x: Tensor, token: Tensor) -> Tensor:
+            return x.mean(1) + token
+
+    class Tokens(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.token = nn.Parameter(torch.zeros(1, 8))
+            self.joined, self.first, self.head = Joined(), nn.Linear(8, 8), nn.Linear(8, 10)
+
+        def forward(self, x: Tensor) -> Tensor:
+            joined = self.joined(x, self.token.expand(len(x), -1))
+            return self.head(self.first(joined).relu())
+
+    assert count_macs(Tokens(), (torch.randn(2, 4, 8),)) == 8 * 8 + 8 * 10
+
+
 # --- the arithmetic against the cut ---------------------------------------------------------------
 
 
